@@ -1,0 +1,1 @@
+//! The build context, read only: what `.dockerignore` leaves of a directory, in the order that `BuildKit` wants.

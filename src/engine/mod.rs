@@ -1,0 +1,1 @@
+//! Docker Engine. The only room that names bollard.

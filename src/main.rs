@@ -1,0 +1,3 @@
+//! The program: arguments → settings → runtime → run → exit code.
+
+fn main() {}

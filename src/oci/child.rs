@@ -1,0 +1,208 @@
+//! A child of an image index: made from the manifest's and the config's bytes, and from nothing else.
+
+use serde::Deserialize;
+
+use super::descriptor::PlatformFields;
+use super::{Content, Digest, ManifestError, Platform, PlatformError, RawManifest};
+
+/// An image of one platform that may stand in an index: its manifest and its config were read, the config
+/// hashes to what the manifest says, and it is of the platform that was planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    manifest: RawManifest,
+    config: Digest,
+    platform: Platform,
+    fields: PlatformFields,
+    layers_bytes: u64,
+}
+
+/// Why a manifest and a config are not the child that was planned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChildError {
+    /// The manifest does not parse.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The manifest is an index: it must be flattened first.
+    #[error("{0} is an image index, not an image")]
+    IsIndex(Digest),
+    /// The config's bytes are not those that the manifest names.
+    #[error("the config's bytes hash to {actual}, the manifest names {named}")]
+    ConfigDigest {
+        /// What the manifest names.
+        named: Digest,
+        /// What the bytes hash to.
+        actual: Digest,
+    },
+    /// The config is not an image config.
+    #[error("the image config is not valid: {0}")]
+    Config(String),
+    /// The config names no platform.
+    #[error("the image config names no platform (os {os:?}, architecture {architecture:?})")]
+    NoPlatform {
+        /// Its `os` field.
+        os: String,
+        /// Its `architecture` field.
+        architecture: String,
+    },
+    /// The config is of another platform.
+    #[error("the image is {actual}, planned is {planned}")]
+    Platform {
+        /// What the plan says.
+        planned: Platform,
+        /// What the config says.
+        actual: Platform,
+    },
+}
+
+/// Overrides of an index entry: the plan's `entry`, what `docker manifest annotate` sets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EntryOverride {
+    /// The platform that the entry claims, whatever the config says.
+    pub platform: Option<Platform>,
+    /// The entry's `os.version`.
+    pub os_version: Option<String>,
+    /// The entry's `os.features`.
+    pub os_features: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct ConfigView {
+    #[serde(flatten)]
+    platform: PlatformFields,
+}
+
+impl Child {
+    /// Proves that `manifest` and `config` are an image of `planned`.
+    ///
+    /// An image of the same architecture that names no variant, or the plan's default one, is of the planned
+    /// platform. `entry` overrides what the index will say; with a platform in it the config's is not compared.
+    ///
+    /// # Errors
+    /// See [`ChildError`]; all but the first two are a refusal (exit code 7).
+    pub fn new(
+        manifest: RawManifest,
+        config: &[u8],
+        planned: &Platform,
+        entry: &EntryOverride,
+    ) -> Result<Self, ChildError> {
+        let image = match manifest.content()? {
+            Content::Image(image) => image,
+            Content::Index(_) => return Err(ChildError::IsIndex(manifest.digest().clone())),
+        };
+        let actual = Digest::of(config);
+        if actual != image.config.digest {
+            return Err(ChildError::ConfigDigest { named: image.config.digest, actual });
+        }
+        let view: ConfigView = serde_json::from_slice(config).map_err(|e| ChildError::Config(e.to_string()))?;
+        let mut fields = view.platform;
+        let platform = if let Some(platform) = &entry.platform {
+            platform.clone()
+        } else {
+            let actual = fields.platform().map_err(|PlatformError| ChildError::NoPlatform {
+                os: fields.os.clone(),
+                architecture: fields.architecture.clone(),
+            })?;
+            if actual != *planned {
+                return Err(ChildError::Platform { planned: planned.clone(), actual });
+            }
+            actual
+        };
+        fields.os = platform.os().to_owned();
+        fields.architecture = platform.architecture().to_owned();
+        fields.variant = platform.variant().map(str::to_owned);
+        if entry.os_version.is_some() {
+            fields.os_version.clone_from(&entry.os_version);
+        }
+        if let Some(features) = &entry.os_features {
+            fields.os_features.clone_from(features);
+        }
+        // A sum that does not fit is a lie about sizes, and only ever shown.
+        let layers_bytes = image.layers.iter().fold(image.config.size, |sum, layer| sum.saturating_add(layer.size));
+        Ok(Self { manifest, config: image.config.digest, platform: planned.clone(), fields, layers_bytes })
+    }
+
+    /// The manifest, as the registry returned it.
+    #[must_use]
+    pub fn manifest(&self) -> &RawManifest {
+        &self.manifest
+    }
+
+    /// The digest of the config: the image id of an engine with a graph-driver store.
+    #[must_use]
+    pub fn config(&self) -> &Digest {
+        &self.config
+    }
+
+    /// The planned platform that this child stands for.
+    #[must_use]
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// Config and layers together, in bytes as they are stored in the registry (compressed).
+    #[must_use]
+    pub fn image_bytes(&self) -> u64 {
+        self.layers_bytes
+    }
+
+    /// What the index entry says.
+    pub(super) fn fields(&self) -> &PlatformFields {
+        &self.fields
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::oci::MediaType;
+
+    pub(crate) fn manifest_for(config: &[u8], media_type: &MediaType) -> RawManifest {
+        let json = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{media_type}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":{}}},"layers":[]}}"#,
+            Digest::of(config),
+            config.len()
+        );
+        RawManifest::new(json.into_bytes(), None).unwrap()
+    }
+
+    pub(crate) fn config(os: &str, architecture: &str, variant: &str) -> Vec<u8> {
+        format!(r#"{{"os":"{os}","architecture":"{architecture}","variant":"{variant}"}}"#).into_bytes()
+    }
+
+    fn child(config: &[u8], planned: &str, entry: &EntryOverride) -> Result<Child, ChildError> {
+        Child::new(manifest_for(config, &MediaType::OciManifest), config, &planned.parse().unwrap(), entry)
+    }
+
+    #[test]
+    fn a_child_is_of_the_planned_platform() {
+        let none = EntryOverride::default();
+        assert!(child(&config("linux", "arm64", "v8"), "linux/arm64", &none).is_ok());
+        assert!(child(&config("linux", "arm", "v7"), "linux/arm/v7", &none).is_ok());
+        for (architecture, variant, planned) in
+            [("amd64", "", "linux/arm64"), ("arm", "v6", "linux/arm/v7"), ("arm64", "", "linux/amd64")]
+        {
+            let refused = child(&config("linux", architecture, variant), planned, &none);
+            assert!(matches!(refused, Err(ChildError::Platform { .. })), "{architecture}/{variant} as {planned}");
+        }
+        assert!(matches!(child(b"{}", "linux/amd64", &none), Err(ChildError::NoPlatform { .. })));
+    }
+
+    #[test]
+    fn an_entry_override_is_believed() {
+        let entry = EntryOverride { platform: Some("linux/arm/v6".parse().unwrap()), ..EntryOverride::default() };
+        let child = child(&config("linux", "amd64", ""), "linux/arm/v6", &entry).unwrap();
+        assert_eq!(child.fields().variant.as_deref(), Some("v6"));
+    }
+
+    #[test]
+    fn refuses_a_config_of_other_bytes() {
+        let manifest = manifest_for(b"other", &MediaType::OciManifest);
+        let refused = Child::new(
+            manifest,
+            &config("linux", "amd64", ""),
+            &"linux/amd64".parse().unwrap(),
+            &EntryOverride::default(),
+        );
+        assert!(matches!(refused, Err(ChildError::ConfigDigest { .. })));
+    }
+}

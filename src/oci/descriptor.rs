@@ -1,0 +1,65 @@
+//! Descriptors, as they are read from a manifest.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, MediaType, Platform, PlatformError};
+
+/// What a manifest says of a piece of content (OCI image-spec, "Descriptors").
+///
+/// Read only: what it says is a claim until the bytes were fetched and hashed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// The type of the content.
+    pub media_type: MediaType,
+    /// The digest of the content.
+    pub digest: Digest,
+    /// The size of the content in bytes.
+    pub size: u64,
+    /// In an index: the platform of the manifest.
+    #[serde(default)]
+    pub platform: Option<PlatformFields>,
+    /// Annotations.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The `platform` object of an index entry (OCI image-spec, "Image Index"), or the same fields of an image
+/// config, as they are on the wire: not normalised. Docker's `features` is read by nobody and is never sent:
+/// Amazon ECR refuses a manifest list that has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PlatformFields {
+    /// `amd64`, `arm64`, …
+    #[serde(default)]
+    pub architecture: String,
+    /// `linux`, `windows`, …
+    #[serde(default)]
+    pub os: String,
+    /// Windows build number.
+    #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// Features of the operating system that the image needs.
+    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    pub os_features: Vec<String>,
+    /// `v7` of arm, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+impl PlatformFields {
+    /// The platform in its normal form.
+    ///
+    /// # Errors
+    /// An empty os or architecture, or one with characters that no platform has.
+    pub fn platform(&self) -> Result<Platform, PlatformError> {
+        Platform::new(&self.os, &self.architecture, self.variant.as_deref())
+    }
+
+    /// Whether this is `unknown/unknown`, under which BuildKit puts attestations into an index.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.os == "unknown" && self.architecture == "unknown"
+    }
+}

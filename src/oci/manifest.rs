@@ -1,0 +1,220 @@
+//! Manifests: the bytes that a registry returned, and what they say.
+//!
+//! The bytes are the truth: a fetched manifest is never encoded again, and its digest is of its bytes.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Descriptor, Digest, MediaType};
+
+/// Largest manifest or index, in bytes, that is read or written: what distribution and containers/image take.
+pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
+/// Largest image config, in bytes, that is read.
+pub const MAX_CONFIG_BYTES: usize = 4 << 20;
+
+/// A manifest or an index as bytes, with their digest and media type.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawManifest {
+    bytes: Box<[u8]>,
+    media_type: MediaType,
+    digest: Digest,
+}
+
+/// What a manifest says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// One image.
+    Image(ImageManifest),
+    /// A manifest list or an OCI image index.
+    Index(ImageIndex),
+}
+
+/// The image manifest (OCI image-spec, "Image Manifest"; Docker's schema 2 has the same fields).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ImageManifest {
+    /// The image's configuration.
+    pub config: Descriptor,
+    /// The image's layers, the base first.
+    pub layers: Vec<Descriptor>,
+}
+
+/// The image index or manifest list (OCI image-spec, "Image Index").
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ImageIndex {
+    /// The entries, in the index's order.
+    pub manifests: Vec<Descriptor>,
+    /// Annotations of the index.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Why bytes are not a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Larger than [`MAX_MANIFEST_BYTES`].
+    #[error("the manifest is larger than {MAX_MANIFEST_BYTES} bytes")]
+    TooLarge,
+    /// Not JSON, or not of the shape that its media type has.
+    #[error("the manifest is not valid: {0}")]
+    Shape(String),
+    /// Its `mediaType` is not that of its `Content-Type`.
+    #[error("the manifest says mediaType {body} but was sent as {header}")]
+    MediaType {
+        /// What the document says.
+        body: MediaType,
+        /// What the header said.
+        header: MediaType,
+    },
+    /// It can be read as an image and as an index (CVE-2021-41190).
+    #[error("the manifest has both manifests and layers or config: which of them is meant cannot be told")]
+    Ambiguous,
+    /// Neither an image nor an index.
+    #[error("the manifest is neither an image nor an image index: {0}")]
+    Foreign(MediaType),
+}
+
+/// The fields that decide how a document is read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Probe {
+    media_type: Option<MediaType>,
+    manifests: Option<serde::de::IgnoredAny>,
+    config: Option<serde::de::IgnoredAny>,
+    layers: Option<serde::de::IgnoredAny>,
+}
+
+impl RawManifest {
+    /// Takes `bytes` that were sent as `content_type` (`None` where there was no such header).
+    ///
+    /// # Errors
+    /// Too large; not JSON; readable in two ways; a `mediaType` that contradicts the header; or neither an
+    /// image nor an index.
+    pub fn new(bytes: impl Into<Box<[u8]>>, content_type: Option<&MediaType>) -> Result<Self, ManifestError> {
+        let bytes = bytes.into();
+        if bytes.len() > MAX_MANIFEST_BYTES {
+            return Err(ManifestError::TooLarge);
+        }
+        let probe: Probe = serde_json::from_slice(&bytes).map_err(|e| ManifestError::Shape(e.to_string()))?;
+        if probe.manifests.is_some() && (probe.config.is_some() || probe.layers.is_some()) {
+            return Err(ManifestError::Ambiguous);
+        }
+        let header = content_type.filter(|t| t.is_image() || t.is_index());
+        let media_type = match (probe.media_type, header) {
+            (Some(body), Some(header)) if body != *header => {
+                return Err(ManifestError::MediaType { body, header: header.clone() });
+            }
+            (Some(body), _) => body,
+            (None, Some(header)) => header.clone(),
+            // OCI 1.0 made the field optional: the shape tells.
+            (None, None) if probe.manifests.is_some() => MediaType::OciIndex,
+            (None, None) => MediaType::OciManifest,
+        };
+        if !(media_type.is_image() || media_type.is_index()) {
+            return Err(ManifestError::Foreign(media_type));
+        }
+        let digest = Digest::of(&bytes);
+        Ok(Self { bytes, media_type, digest })
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The media type.
+    #[must_use]
+    pub fn media_type(&self) -> &MediaType {
+        &self.media_type
+    }
+
+    /// The digest of the bytes.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// What the bytes say.
+    ///
+    /// # Errors
+    /// A field that is missing or of another type.
+    pub fn content(&self) -> Result<Content, ManifestError> {
+        let parsed = if self.media_type.is_index() {
+            serde_json::from_slice(&self.bytes).map(Content::Index)
+        } else {
+            serde_json::from_slice(&self.bytes).map(Content::Image)
+        };
+        parsed.map_err(|e| ManifestError::Shape(e.to_string()))
+    }
+}
+
+impl std::fmt::Debug for RawManifest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} ({} bytes)", self.media_type, self.digest, self.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(json: &str, content_type: Option<&MediaType>) -> Result<RawManifest, ManifestError> {
+        RawManifest::new(json.as_bytes(), content_type)
+    }
+
+    #[test]
+    fn the_digest_is_of_the_bytes_as_they_came() {
+        let odd = "{ \"manifests\" : [],\n \"schemaVersion\":2 }";
+        let manifest = raw(odd, None).unwrap();
+        assert_eq!(manifest.digest(), &Digest::of(odd.as_bytes()));
+        assert_eq!(manifest.media_type(), &MediaType::OciIndex);
+        assert!(matches!(manifest.content(), Ok(Content::Index(_))));
+    }
+
+    #[test]
+    fn refuses_a_document_that_can_be_read_two_ways() {
+        for both in [r#"{"manifests":[],"layers":[]}"#, r#"{"manifests":[],"config":{}}"#] {
+            assert_eq!(raw(both, None), Err(ManifestError::Ambiguous), "{both}");
+        }
+        let twice = r#"{"manifests":[],"manifests":[]}"#;
+        assert!(matches!(raw(twice, None), Err(ManifestError::Shape(_))), "a field twice");
+    }
+
+    #[test]
+    fn refuses_a_media_type_that_contradicts_the_header() {
+        let body = r#"{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+        assert!(raw(body, Some(&MediaType::OciIndex)).is_ok());
+        assert!(matches!(raw(body, Some(&MediaType::DockerList)), Err(ManifestError::MediaType { .. })));
+        assert!(raw(body, Some(&MediaType::parse("application/json"))).is_ok(), "a header that says nothing");
+    }
+
+    #[test]
+    fn refuses_what_is_no_manifest() {
+        for bad in ["", "[]", "<html>", r#"{"mediaType":"text/plain"}"#, "{\"schemaVersion\":1", "\u{0}"] {
+            assert!(raw(bad, None).and_then(|m| m.content()).is_err(), "{bad:?}");
+        }
+        assert_eq!(raw(&" ".repeat(MAX_MANIFEST_BYTES + 1), None), Err(ManifestError::TooLarge));
+    }
+
+    #[test]
+    fn refuses_descriptors_with_impossible_sizes_or_digests() {
+        let index = |digest: &str, size: &str| {
+            let json = format!(
+                r#"{{"manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size}}}]}}"#
+            );
+            raw(&json, None).unwrap().content()
+        };
+        let good = Digest::of(b"x");
+        assert!(index(good.as_str(), "1").is_ok());
+        assert!(index(good.as_str(), "-1").is_err());
+        assert!(index(good.as_str(), "1e30").is_err());
+        assert!(index("sha256:../../x", "1").is_err());
+    }
+}

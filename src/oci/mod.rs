@@ -1,0 +1,26 @@
+//! Pure values of the field: references, digests, platforms, manifests, the image index.
+//!
+//! Nothing here does I/O, is async, or imports another room of this crate. Every type is parsed once,
+//! at the edge, and cannot be built from an unchecked string afterwards.
+
+mod child;
+mod descriptor;
+mod digest;
+mod index;
+mod manifest;
+mod media_type;
+mod platform;
+mod reference;
+
+pub use child::{Child, ChildError, EntryOverride};
+pub use descriptor::{Descriptor, PlatformFields};
+pub use digest::{Digest, DigestError, Hasher};
+pub use index::{DraftError, EncodedIndex, Entry, IndexDraft};
+pub use manifest::{
+    Content, ImageIndex, ImageManifest, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, ManifestError, RawManifest,
+};
+pub use media_type::MediaType;
+pub use platform::{Platform, PlatformError};
+pub use reference::{
+    DigestRef, Reference, ReferenceError, RegistryHost, Repository, RepositoryPath, Selector, Tag, TagRef,
+};

@@ -1,0 +1,224 @@
+//! Platforms: `os/arch[/variant]`, normalised as containerd does.
+//!
+//! OCI image-spec, "Image Index: platform"; the normal forms follow containerd's `platforms` package, which
+//! docker, buildx and BuildKit share.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A platform in its normal form: `linux/arm64/v8` is `linux/arm64`, `linux/x86_64` is `linux/amd64`,
+/// `linux/arm` is `linux/arm/v7`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Platform {
+    os: Box<str>,
+    architecture: Box<str>,
+    variant: Option<Box<str>>,
+}
+
+/// Why a string is not a platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a platform has the form os/arch or os/arch/variant, as linux/amd64 or linux/arm/v7")]
+pub struct PlatformError;
+
+impl Platform {
+    /// A platform of its parts, normalised. An empty variant is none.
+    ///
+    /// # Errors
+    /// A part that is empty or holds anything but letters, digits, `.`, `_` and `-`.
+    pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Result<Self, PlatformError> {
+        let variant = variant.filter(|v| !v.is_empty());
+        for part in [Some(os), Some(architecture), variant].into_iter().flatten() {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+            if part.len() > 64 || !part.starts_with(|c: char| c.is_ascii_alphanumeric()) || !part.bytes().all(allowed) {
+                return Err(PlatformError);
+            }
+        }
+        let os = match os.to_ascii_lowercase().as_str() {
+            "macos" => "darwin".into(),
+            other => other.into(),
+        };
+        let (architecture, variant) = normalise(architecture, variant);
+        Ok(Self { os, architecture, variant })
+    }
+
+    /// The operating system: `linux`.
+    #[must_use]
+    pub fn os(&self) -> &str {
+        &self.os
+    }
+
+    /// The architecture, in Go's words: `amd64`, `arm64`, `arm`.
+    #[must_use]
+    pub fn architecture(&self) -> &str {
+        &self.architecture
+    }
+
+    /// The variant, where the normal form has one: `v7` of `linux/arm/v7`.
+    #[must_use]
+    pub fn variant(&self) -> Option<&str> {
+        self.variant.as_deref()
+    }
+
+    /// Whether a processor of platform `self` runs programs of `other` without emulation: the same, or an
+    /// older variant of the same architecture.
+    #[must_use]
+    pub fn runs(&self, other: &Self) -> bool {
+        if self.os != other.os {
+            return false;
+        }
+        if self.architecture == other.architecture {
+            return self.level() >= other.level();
+        }
+        // A 386 program runs on an amd64 kernel. 32-bit arm on arm64 is the processor's choice
+        // (Graviton has none), so it counts as foreign.
+        &*self.architecture == "amd64" && &*other.architecture == "386"
+    }
+
+    /// The variant as a number: `v7` is 7; what has none is the base of its architecture.
+    fn level(&self) -> u32 {
+        let base = if &*self.architecture == "arm64" { 8 } else { 1 };
+        let digits = |v: &str| v.trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
+        self.variant().and_then(digits).unwrap_or(base)
+    }
+}
+
+/// containerd's `normalizeArch`, and the names that kernels and distributions use.
+fn normalise(architecture: &str, variant: Option<&str>) -> (Box<str>, Option<Box<str>>) {
+    let variant = variant.map(str::to_ascii_lowercase);
+    let variant = variant.as_deref();
+    let (architecture, variant) = match (architecture.to_ascii_lowercase().as_str(), variant) {
+        ("i386" | "i486" | "i586" | "i686", _) => ("386".to_owned(), None),
+        ("x86_64" | "x86-64" | "amd64", v) => ("amd64".to_owned(), v.filter(|v| *v != "v1")),
+        ("aarch64" | "arm64", v) => ("arm64".to_owned(), v.filter(|v| !matches!(*v, "8" | "v8" | "v8.0"))),
+        ("armhf", _) => ("arm".to_owned(), Some("v7")),
+        ("armv7l" | "armv7", None) => ("arm".to_owned(), Some("v7")),
+        ("armel" | "armv6l" | "armv6", _) => ("arm".to_owned(), Some("v6")),
+        ("arm", None | Some("7")) => ("arm".to_owned(), Some("v7")),
+        ("arm", Some("5")) => ("arm".to_owned(), Some("v5")),
+        ("arm", Some("6")) => ("arm".to_owned(), Some("v6")),
+        ("arm", Some("8")) => ("arm".to_owned(), Some("v8")),
+        (other, v) => (other.to_owned(), v),
+    };
+    (architecture.into(), variant.map(Into::into))
+}
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let parts: Vec<&str> = text.split('/').collect();
+        match parts[..] {
+            [os, architecture] => Self::new(os, architecture, None),
+            [os, architecture, variant] if !variant.is_empty() => Self::new(os, architecture, Some(variant)),
+            _ => Err(PlatformError),
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
+    }
+}
+
+impl fmt::Debug for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Platform {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Platform {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn platform(text: &str) -> Platform {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn normal_forms_are_containerds() {
+        for (written, normal) in [
+            ("linux/x86_64", "linux/amd64"),
+            ("linux/amd64/v1", "linux/amd64"),
+            ("linux/amd64/v2", "linux/amd64/v2"),
+            ("linux/aarch64", "linux/arm64"),
+            ("linux/arm64/v8", "linux/arm64"),
+            ("linux/arm64/8", "linux/arm64"),
+            ("linux/arm64/v9", "linux/arm64/v9"),
+            ("linux/arm", "linux/arm/v7"),
+            ("linux/arm/7", "linux/arm/v7"),
+            ("linux/armhf", "linux/arm/v7"),
+            ("linux/armel", "linux/arm/v6"),
+            ("Linux/ARM64", "linux/arm64"),
+            ("linux/i386", "linux/386"),
+            ("linux/riscv64", "linux/riscv64"),
+        ] {
+            assert_eq!(platform(written).to_string(), normal, "{written}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_platform() {
+        for bad in [
+            "",
+            "linux",
+            "linux/",
+            "/amd64",
+            "linux/arm/",
+            "linux/arm/v7/x",
+            "li nux/amd64",
+            "linux/../x",
+            "linux/amd64\n",
+        ] {
+            assert!(bad.parse::<Platform>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_processor_runs_its_own_and_older_variants() {
+        for (host, program, runs) in [
+            ("linux/amd64", "linux/amd64", true),
+            ("linux/amd64", "linux/386", true),
+            ("linux/amd64", "linux/amd64/v3", false),
+            ("linux/amd64/v3", "linux/amd64/v2", true),
+            ("linux/arm/v7", "linux/arm/v6", true),
+            ("linux/arm/v6", "linux/arm/v7", false),
+            ("linux/arm64", "linux/arm/v7", false),
+            ("linux/arm64", "linux/amd64", false),
+            ("windows/amd64", "linux/amd64", false),
+        ] {
+            assert_eq!(platform(host).runs(&platform(program)), runs, "{host} runs {program}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn display_and_parse_are_inverse(os in "[a-z]{1,8}", arch in "[a-z0-9]{1,8}", variant in proptest::option::of("v[0-9]{1,2}")) {
+            let platform = Platform::new(&os, &arch, variant.as_deref()).unwrap();
+            prop_assert_eq!(platform.to_string().parse::<Platform>(), Ok(platform));
+        }
+
+        #[test]
+        fn no_string_makes_the_parser_panic(text in ".{0,40}") {
+            let _ = text.parse::<Platform>();
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! Names of registries, repositories and what is in them.
+//!
+//! OCI distribution-spec, "Pull: name, reference" for the grammar; the distribution project's `reference`
+//! package, which the docker CLI uses, for what a host is and for `docker.io`'s defaults.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use super::{Digest, DigestError};
+
+/// Longest repository name, host included, that registries take (distribution's `NameTotalLengthMax`).
+const MAX_NAME: usize = 255;
+/// Longest tag (OCI distribution-spec).
+const MAX_TAG: usize = 128;
+
+/// A registry: `host` or `host:port`. Docker Hub is `docker.io` in every spelling.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegistryHost(Box<str>);
+
+/// A repository's name inside its registry: `org/hello`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepositoryPath(Box<str>);
+
+/// A repository of a registry: `ghcr.io/org/hello`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Repository {
+    host: RegistryHost,
+    path: RepositoryPath,
+}
+
+/// A tag: at most 128 letters, digits, `_`, `.` and `-`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(Box<str>);
+
+/// A tag in its repository.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TagRef {
+    /// The repository.
+    pub repository: Repository,
+    /// The tag.
+    pub tag: Tag,
+}
+
+/// Content in its repository, by digest.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DigestRef {
+    /// The repository.
+    pub repository: Repository,
+    /// The digest.
+    pub digest: Digest,
+}
+
+/// What is asked of a repository: OCI distribution-spec's `<reference>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Selector {
+    /// By tag: what it names may change.
+    Tag(Tag),
+    /// By digest: what it names cannot change.
+    Digest(Digest),
+}
+
+/// A reference as a person writes it: `host/repository[:tag][@digest]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reference {
+    /// The repository.
+    pub repository: Repository,
+    /// The digest, or else the tag (`latest` if neither was written).
+    pub selector: Selector,
+}
+
+/// Why a string is not a name of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// Not `host` or `host:port`.
+    #[error("a registry has the form host or host:port")]
+    Host,
+    /// The path has a component that registries refuse.
+    #[error(
+        "a repository is lower-case letters, digits and single `.`, `_`, `-` between them, in components separated by `/`"
+    )]
+    Repository,
+    /// Longer than 255 characters.
+    #[error("a repository with its host is at most {MAX_NAME} characters long")]
+    Long,
+    /// Not a tag.
+    #[error("a tag is at most {MAX_TAG} letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`")]
+    Tag,
+    /// The part after `@` is not a digest.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+}
+
+impl RegistryHost {
+    /// Docker Hub, as references name it.
+    pub const DOCKER_HUB: &'static str = "docker.io";
+
+    /// The host and port as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host without the port and without the brackets of an IPv6 address.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let name = match self.0.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => &self.0,
+        };
+        name.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Whether this is exactly a loopback name or address. `localhost.example.com` and
+    /// `127.0.0.1.example.com` are not: whoever is taken for loopback is spoken to in clear.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let name = self.name();
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
+    /// Whether this is Docker Hub, whose API and credentials go by other names.
+    #[must_use]
+    pub fn is_docker_hub(&self) -> bool {
+        &*self.0 == Self::DOCKER_HUB
+    }
+
+    /// The repository `path` of this registry.
+    ///
+    /// # Errors
+    /// Host and path together are longer than registries take.
+    pub fn repository(&self, path: &RepositoryPath) -> Result<Repository, ReferenceError> {
+        if self.0.len() + 1 + path.0.len() > MAX_NAME {
+            return Err(ReferenceError::Long);
+        }
+        Ok(Repository { host: self.clone(), path: path.clone() })
+    }
+}
+
+impl RepositoryPath {
+    /// The path as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RepositoryPath {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if !text.split('/').all(is_path_component) {
+            return Err(ReferenceError::Repository);
+        }
+        if text.len() > MAX_NAME {
+            return Err(ReferenceError::Long);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl Repository {
+    /// The registry.
+    #[must_use]
+    pub fn host(&self) -> &RegistryHost {
+        &self.host
+    }
+
+    /// The name inside the registry: `org/hello`.
+    #[must_use]
+    pub fn path(&self) -> &RepositoryPath {
+        &self.path
+    }
+
+    /// A tag of this repository.
+    #[must_use]
+    pub fn tag(&self, tag: Tag) -> TagRef {
+        TagRef { repository: self.clone(), tag }
+    }
+
+    /// Content of this repository.
+    #[must_use]
+    pub fn digest(&self, digest: Digest) -> DigestRef {
+        DigestRef { repository: self.clone(), digest }
+    }
+}
+
+impl Tag {
+    /// The tag as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+fn is_path_component(component: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = component.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    if !alphanumeric(*first) || !alphanumeric(*last) {
+        return false;
+    }
+    component
+        .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-'))
+}
+
+/// Whether the first component of a reference names a registry: as the docker CLI decides.
+fn names_a_host(component: &str) -> bool {
+    component == "localhost" || component.contains(['.', ':']) || component.bytes().any(|b| b.is_ascii_uppercase())
+}
+
+impl FromStr for RegistryHost {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let (name, port) = match text.rsplit_once(':') {
+            Some((name, port)) if !text.ends_with(']') => (name, Some(port)),
+            _ => (text, None),
+        };
+        if port.is_some_and(|p| p.parse::<u16>().map_or(true, |n| n == 0) || p.starts_with('+')) {
+            return Err(ReferenceError::Host);
+        }
+        let v6 = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
+        let valid = match v6 {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => name.split('.').all(is_host_label),
+        };
+        if !valid || text.len() > MAX_NAME {
+            return Err(ReferenceError::Host);
+        }
+        let lower = text.to_ascii_lowercase();
+        let hub = matches!(&*lower, "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com");
+        Ok(Self(if hub { Self::DOCKER_HUB.into() } else { lower.into() }))
+    }
+}
+
+/// Letters, digits and inner `-`; `_` too, which container networks use.
+fn is_host_label(label: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    !label.is_empty() && label.bytes().all(allowed) && !label.starts_with('-') && !label.ends_with('-')
+}
+
+impl FromStr for Tag {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        if text.is_empty() || text.len() > MAX_TAG || text.starts_with(['.', '-']) || !text.bytes().all(allowed) {
+            return Err(ReferenceError::Tag);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest.parse::<Digest>()?)),
+            None => (text, None),
+        };
+        // A colon after the last slash begins a tag; one before it belongs to the port.
+        let (name, tag) = match name.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag.parse::<Tag>()?)),
+            _ => (name, None),
+        };
+        let (host, path) = match name.split_once('/') {
+            Some((host, path)) if names_a_host(host) => (host.parse()?, path.to_owned()),
+            _ => (RegistryHost(RegistryHost::DOCKER_HUB.into()), name.to_owned()),
+        };
+        let path = if host.is_docker_hub() && !path.contains('/') { format!("library/{path}") } else { path };
+        let selector = match (digest, tag) {
+            (Some(digest), _) => Selector::Digest(digest),
+            (None, Some(tag)) => Selector::Tag(tag),
+            (None, None) => Selector::Tag(Tag("latest".into())),
+        };
+        Ok(Self { repository: host.repository(&path.parse()?)?, selector })
+    }
+}
+
+impl fmt::Display for RegistryHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for RepositoryPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.path)
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for TagRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.repository, self.tag)
+    }
+}
+
+impl fmt::Display for DigestRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.repository, self.digest)
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separator = if matches!(self.selector, Selector::Tag(_)) { ':' } else { '@' };
+        write!(f, "{}{separator}{}", self.repository, self.selector)
+    }
+}
+
+/// `Debug` is the name itself: these types appear in every error and event.
+macro_rules! debug_is_display {
+    ($($name:ty),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+debug_is_display!(RegistryHost, RepositoryPath, Repository, Tag, TagRef, DigestRef);
+
+/// Written as the name itself: reports carry references as strings.
+macro_rules! serialize_as_display {
+    ($($name:ty),*) => {$(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+serialize_as_display!(RegistryHost, RepositoryPath, Repository, Tag, TagRef, DigestRef, Reference);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn references_read_as_the_docker_cli_reads_them() {
+        let hex = "a".repeat(64);
+        for (written, meant) in [
+            ("hello", "docker.io/library/hello:latest".to_owned()),
+            ("org/hello:1.0", "docker.io/org/hello:1.0".into()),
+            ("index.docker.io/library/hello", "docker.io/library/hello:latest".into()),
+            ("localhost/hello", "localhost/hello:latest".into()),
+            ("localhost:5000/a/b/c:x", "localhost:5000/a/b/c:x".into()),
+            ("127.0.0.1:5000/hello", "127.0.0.1:5000/hello:latest".into()),
+            ("[::1]:5000/hello:1", "[::1]:5000/hello:1".into()),
+            ("GHCR.io/org/hello", "ghcr.io/org/hello:latest".into()),
+            (&format!("ghcr.io/org/hello:1.0@sha256:{hex}"), format!("ghcr.io/org/hello@sha256:{hex}")),
+        ] {
+            assert_eq!(written.parse::<Reference>().unwrap().to_string(), meant, "{written}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_registries_refuse() {
+        let long = format!("ghcr.io/{}", "a/".repeat(130) + "a");
+        for bad in [
+            "",
+            "Hello",
+            "he llo",
+            "hello:",
+            "hello:.x",
+            "hello@sha256:x",
+            "ghcr.io/",
+            "ghcr.io//x",
+            "ghcr.io/a/../b",
+            "ghcr.io:99999/x",
+            "ghcr.io:0/x",
+            "-x.io/a",
+            "a__b___c/x",
+            "x/y-",
+            "x/.y",
+            "ghcr.io/x\n",
+            "user@ghcr.io/x",
+            &format!("hello:{}", "t".repeat(129)),
+            &long,
+        ] {
+            assert!(bad.parse::<Reference>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_an_exact_name_or_address() {
+        for (host, loopback) in [
+            ("localhost", true),
+            ("localhost:5000", true),
+            ("LOCALHOST:1", true),
+            ("127.0.0.1:5000", true),
+            ("127.3.2.1", true),
+            ("[::1]:5000", true),
+            ("localhost.evil.com", false),
+            ("127.0.0.1.nip.io", false),
+            ("10.0.0.1:5000", false),
+            ("0.0.0.0:5000", false),
+        ] {
+            assert_eq!(host.parse::<RegistryHost>().unwrap().is_loopback(), loopback, "{host}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn display_and_parse_are_inverse(
+            host in "[a-z]{1,8}(\\.[a-z]{2,5}|:[1-9][0-9]{0,3})",
+            path in "[a-z0-9]{1,6}((\\.|_|__|-{1,3})[a-z0-9]{1,4})?(/[a-z0-9]{1,6}){0,3}",
+            tag in "[A-Za-z0-9_][A-Za-z0-9._-]{0,20}",
+        ) {
+            // Docker Hub adds `library/`; no generated host is Docker Hub but by a wonder.
+            let reference: Reference = format!("{host}/{path}:{tag}").parse().unwrap();
+            prop_assert_eq!(reference.to_string().parse::<Reference>(), Ok(reference));
+        }
+
+        #[test]
+        fn no_string_makes_the_parsers_panic(text in ".{0,80}") {
+            let _ = text.parse::<Reference>();
+            let _ = text.parse::<RegistryHost>();
+            let _ = text.parse::<Tag>();
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The plan: `build.yaml` in, jobs out. Pure; collects all errors.

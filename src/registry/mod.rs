@@ -1,0 +1,1 @@
+//! Registries. The only room that names the HTTP client.

@@ -1,0 +1,264 @@
+//! What the outside hears of a run: the only vocabulary of the displays and of the report.
+//!
+//! Every text in an event that came from outside (an engine, a registry, a file name) has passed
+//! the sanitiser once, when the event was made; displays print it as it is.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::oci::{Digest, DigestRef, Entry, Platform, TagRef};
+
+/// One platform of one image.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct JobId {
+    /// The image's name in the plan.
+    pub image: String,
+    /// The platform.
+    pub platform: Platform,
+}
+
+impl std::fmt::Display for JobId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.image, self.platform)
+    }
+}
+
+/// Something that happened, in the order in which it happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The run begins; nothing was asked of an engine yet but who it is.
+    Started {
+        /// The jobs, images and their platforms in the plan's order.
+        jobs: Vec<PlannedJob>,
+    },
+    /// Something about one platform of an image.
+    Job {
+        /// Whose event this is.
+        #[serde(flatten)]
+        job: JobId,
+        /// What happened.
+        #[serde(flatten)]
+        what: JobEvent,
+    },
+    /// Something about an image as a whole.
+    Image {
+        /// The image's name in the plan.
+        image: String,
+        /// What happened.
+        #[serde(flatten)]
+        what: ImageEvent,
+    },
+    /// Something that the user should know and that stops nothing.
+    Warning(Warning),
+    /// The run is stopping before its end.
+    Stopping {
+        /// Why, in words: `interrupted`, `timed out after 10m`.
+        reason: String,
+    },
+}
+
+/// A job as the schedule has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedJob {
+    /// The job.
+    #[serde(flatten)]
+    pub job: JobId,
+    /// The engine that builds it.
+    pub engine: String,
+    /// Whether that engine's processor runs the platform, or emulates it.
+    pub execution: Execution,
+    /// Where its image is pushed.
+    pub arch_tag: TagRef,
+}
+
+/// How an engine runs the programs of a platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Execution {
+    /// The engine's processor is of the platform.
+    Native,
+    /// Through binfmt and QEMU.
+    Emulated,
+}
+
+/// What happens to a job, roughly in this order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum JobEvent {
+    /// A slot of its engine is free: the build begins.
+    BuildStarted,
+    /// A step of the build began.
+    StepStarted {
+        /// BuildKit's name of the step: `[2/5] RUN make`.
+        step: String,
+    },
+    /// A step of the build ended.
+    StepEnded {
+        /// BuildKit's name of the step.
+        step: String,
+        /// Whether the cache had it.
+        cached: bool,
+        /// How long it took, in seconds.
+        seconds: f64,
+        /// BuildKit's error, where it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// A line that a step wrote.
+    Log {
+        /// The line, without its end.
+        line: String,
+    },
+    /// Bytes that moved: context or layers, totals so far.
+    Progress {
+        /// What moves: `context`, `push`.
+        of: &'static str,
+        /// Bytes so far.
+        bytes: u64,
+        /// Bytes in all, where known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+    },
+    /// The image is on the engine, inspected, of the planned platform.
+    Built {
+        /// The engine's id of the image.
+        id: Digest,
+        /// How long the build took, in seconds.
+        seconds: f64,
+        /// Steps that the cache had.
+        cached_steps: usize,
+        /// All steps.
+        steps: usize,
+        /// Bytes of files that the engine asked of the context.
+        context_bytes: u64,
+    },
+    /// The push began.
+    PushStarted {
+        /// Where to.
+        to: TagRef,
+    },
+    /// The engine says that it pushed.
+    Pushed {
+        /// How long it took, in seconds.
+        seconds: f64,
+        /// Layers that the registry did not have.
+        layers_pushed: usize,
+    },
+    /// The registry returned what was built: manifest and config were fetched, hashed and compared.
+    Confirmed {
+        /// The image by digest.
+        image: DigestRef,
+        /// Config and layers in the registry, in bytes.
+        bytes: u64,
+    },
+    /// Nothing was heard for a while, and it is still running.
+    StillRunning {
+        /// What it is doing: `building`, `pushing`.
+        doing: &'static str,
+        /// For how long, in seconds.
+        seconds: f64,
+    },
+    /// The job failed.
+    Failed(Failure),
+    /// The job was stopped because of another one, or of the user.
+    Cancelled,
+}
+
+/// What happens to an image, in this order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum ImageEvent {
+    /// Every planned platform is confirmed; this is the index.
+    Joined {
+        /// Its digest.
+        digest: Digest,
+        /// Its media type.
+        media_type: String,
+        /// Its entries, in order.
+        entries: Vec<Entry>,
+    },
+    /// A final tag was put, or had this index already.
+    Tagged {
+        /// The tag.
+        tag: TagRef,
+        /// Whether the registry had it there already, and nothing was put.
+        unchanged: bool,
+    },
+    /// The index was read back by tag, each child by digest, and all is as planned.
+    Verified {
+        /// The index by digest.
+        index: DigestRef,
+    },
+    /// The image's own tags were set on the engine (`registry: local`).
+    TaggedOnEngine {
+        /// The name that `docker run` takes.
+        name: String,
+    },
+    /// Built and perhaps pushed, not joined, as was asked.
+    NotJoined {
+        /// Why: `--no-join`, `linux/arm64 was left out`.
+        reason: String,
+    },
+    /// The image failed as a whole: at the join, when published, when verified.
+    Failed(Failure),
+}
+
+/// Something that the user should know and that stops nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// The image that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The platform that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// What.
+    pub message: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Why a job, an image or a run failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// In which phase; it decides the exit code.
+    pub phase: Phase,
+    /// What happened, to what, where: one line.
+    pub message: String,
+    /// What to do next: one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// The phases of a run. The earliest phase among several failures decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Usage, plan or context (exit code 2).
+    Plan,
+    /// An engine, a registry or a credential cannot be used; nothing was started (3).
+    Preflight,
+    /// A build failed (4).
+    Build,
+    /// A push failed (5).
+    Push,
+    /// Join or publish failed (6).
+    Publish,
+    /// Verification or a security refusal (7).
+    Verify,
+    /// A timeout of ours (124).
+    Timeout,
+    /// A fault of polyarch (70).
+    Internal,
+}
+
+/// Hears events: a display, the report.
+///
+/// The library's only trait for the outside; `at` is the time since the run began.
+pub trait EventSink: Send {
+    /// Takes one event.
+    fn event(&mut self, at: Duration, event: &Event);
+}

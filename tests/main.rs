@@ -1,0 +1,3 @@
+//! The integration tests that need loopback and the disk, and nothing else.
+
+mod support;

@@ -1,0 +1,1 @@
+//! What the tests share: scripted peers behind sockets, the program under test.
