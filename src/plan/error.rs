@@ -1,0 +1,86 @@
+//! What is wrong with a plan: all of it together, each with its place.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// A plan as it was read: its path, for messages and for the paths in it, and its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceText {
+    /// The path as the user would write it. Relative paths in the plan are relative to its directory.
+    pub path: PathBuf,
+    /// The text.
+    pub text: String,
+}
+
+/// A place in a plan's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub struct Location {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The offset of the first byte in the text.
+    pub offset: usize,
+    /// How many bytes long the place is.
+    pub length: usize,
+}
+
+impl Location {
+    /// The bytes of the place in the plan's text.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.length
+    }
+
+    /// The place of the bytes `range` of `text`; it ends with the text, whatever the range says.
+    pub(super) fn of(text: &str, range: Range<usize>) -> Self {
+        let floor = |at: usize| (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let (start, end) = (floor(range.start), floor(range.end));
+        let before = &text[..start];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Self {
+            line: before.bytes().filter(|&byte| byte == b'\n').count() + 1,
+            column: before[line_start..].chars().filter(|&c| c != '\u{feff}').count() + 1,
+            offset: start,
+            length: end.saturating_sub(start),
+        }
+    }
+}
+
+/// Something that is wrong with a plan, or worth a warning.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Problem {
+    /// Where; nothing where it is about the command line.
+    pub span: Option<Location>,
+    /// What: one line.
+    pub message: String,
+    /// What to do: one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Why a plan cannot be used: at least one problem, in the order of the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanErrors {
+    /// The plan.
+    pub source: SourceText,
+    /// The problems; those of the command line first.
+    pub problems: Vec<Problem>,
+}
+
+/// One problem a line: `build.yaml:3:5: message`.
+impl fmt::Display for PlanErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, problem) in self.problems.iter().enumerate() {
+            let end = if nth == 0 { "" } else { "\n" };
+            match &problem.span {
+                Some(at) => write!(f, "{end}{}:{}:{}: {}", self.source.path.display(), at.line, at.column, problem.message)?,
+                None => write!(f, "{end}{}", problem.message)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PlanErrors {}

@@ -1,0 +1,169 @@
+//! The resolved plan: what is built, on which engines, and under which names it is published.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::oci::{EntryOverride, Platform, RegistryHost, RepositoryPath, Tag};
+
+use super::error::Problem;
+use super::host::EngineHost;
+use super::names::{EngineName, ImageName};
+
+/// A plan with every default, variable and override applied, and nothing left to look up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Where images are pushed.
+    pub registry: RegistryChoice,
+    /// The engines that the plan names, in its order; none means the engine that the docker CLI would use.
+    pub engines: Vec<EngineSpec>,
+    /// The selected images, in the plan's order. At least one.
+    pub images: Vec<Image>,
+    /// Images of the plan that the selection left out, in the plan's order.
+    pub left_out: Vec<ImageName>,
+    /// What the user should know and that stops nothing.
+    pub warnings: Vec<Problem>,
+}
+
+/// Where the plan, or the command line over it, says that images are pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryChoice {
+    /// Nothing was said: the embedded registry, and in CI an error.
+    Unnamed,
+    /// `registry: local`: the embedded registry.
+    Embedded,
+    /// A registry by name.
+    Named(NamedRegistry),
+}
+
+/// A registry by name. A namespace that was written after its host is part of each image's repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedRegistry {
+    /// Its host and port.
+    pub host: RegistryHost,
+    /// How it is spoken to.
+    pub transport: Transport,
+    /// A PEM file of certificate authorities that are trusted for this registry, beside the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// How a registry is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTPS, certificates verified.
+    Https,
+    /// Plain HTTP: `insecure: true` was said, or the host is exactly a loopback name or address.
+    InsecureHttp,
+}
+
+/// An engine that the plan names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineSpec {
+    /// Its name in the plan.
+    pub name: EngineName,
+    /// Where it listens.
+    pub host: EngineHost,
+    /// The platforms that it may build, foreign ones among them; without a list those of its own processor.
+    pub platforms: Option<Vec<Platform>>,
+    /// How many builds it runs at once.
+    pub slots: NonZeroU16,
+}
+
+impl EngineSpec {
+    /// Builds at once on an engine whose `slots` the plan does not say.
+    pub const DEFAULT_SLOTS: NonZeroU16 = NonZeroU16::new(4).unwrap();
+}
+
+/// An image of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its name in the plan.
+    pub name: ImageName,
+    /// Its repository in the registry, the registry's namespace included.
+    pub repository: RepositoryPath,
+    /// The final tags, without duplicates. At least one; the first one names the per-arch tags.
+    pub tags: Vec<Tag>,
+    /// What is built, in the plan's order of platforms. At least one, no platform twice.
+    pub jobs: Vec<Job>,
+    /// Platforms of the image that the selection left out, in the plan's order. Unless empty, the image cannot
+    /// be joined from `jobs` alone.
+    pub left_out: Vec<Platform>,
+}
+
+/// One platform of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The platform.
+    pub platform: Platform,
+    /// The tag under which this platform alone is pushed, in the image's repository.
+    pub arch_tag: Tag,
+    /// What is built.
+    pub build: BuildSpec,
+    /// The engine that must build it, where the plan says so. It is one of [`Plan::engines`].
+    pub engine: Option<EngineName>,
+    /// How long the build may take.
+    pub timeout: Option<Duration>,
+    /// What the index entry says instead of what the image config says.
+    pub entry: EntryOverride,
+}
+
+/// The inputs and settings of one build. Paths are absolute, or relative to the current directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildSpec {
+    /// The directory that is the build context.
+    pub context: PathBuf,
+    /// The Dockerfile; it may lie outside the context.
+    pub dockerfile: PathBuf,
+    /// The stage that is built; without it the last one.
+    pub target: Option<String>,
+    /// Build arguments, by name.
+    pub args: BTreeMap<String, String>,
+    /// Labels of the image, by key.
+    pub labels: BTreeMap<String, String>,
+    /// The network of `RUN` steps.
+    pub network: Network,
+    /// Whether the engine's build cache is used.
+    pub no_cache: CachePolicy,
+    /// Whether base images are looked up again.
+    pub pull: PullPolicy,
+}
+
+/// The network of `RUN` steps: `docker build --network`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Network {
+    /// The engine's own.
+    #[default]
+    Default,
+    /// No network.
+    None,
+    /// The network of the engine's host.
+    Host,
+}
+
+/// Whether the engine's build cache is used: `docker build --no-cache`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CachePolicy {
+    /// Steps that the cache has are not run again.
+    #[default]
+    Use,
+    /// Every step is run.
+    Ignore,
+}
+
+/// Whether base images are looked up again: `docker build --pull`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PullPolicy {
+    /// An image that the engine has is used as it is.
+    #[default]
+    IfMissing,
+    /// The registry is asked for a newer one.
+    Always,
+}
+
+impl Image {
+    /// Whether every planned platform of the image is among its jobs.
+    pub fn is_complete(&self) -> bool {
+        self.left_out.is_empty()
+    }
+}

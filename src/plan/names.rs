@@ -1,0 +1,88 @@
+//! Names that a plan gives to its images and engines.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Longest name of an image or an engine, in bytes.
+const MAX_NAME: usize = 128;
+
+/// Why a string is not a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a name is at most {MAX_NAME} letters, digits, `_` and `-`, and begins with a letter or a digit")]
+pub struct NameError;
+
+/// The grammar is bake's for targets: no `.`, `/`, `:` or `@`, so that a bare word on the command line is an image
+/// and never a reference, and `IMAGE.KEY` has one reading.
+fn check(text: &str) -> Result<Box<str>, NameError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if text.len() > MAX_NAME || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.bytes().all(allowed) {
+        return Err(NameError);
+    }
+    Ok(text.into())
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The name as written.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                check(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of an image in the plan: its key under `images`.
+    ImageName
+}
+name! {
+    /// The name of an engine in the plan: its key under `engines`.
+    EngineName
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_bare_word() {
+        for good in ["hello", "a", "x86", "my-app_2", "3proxy", &"n".repeat(128)] {
+            assert_eq!(good.parse::<ImageName>().unwrap().to_string(), good);
+        }
+        for bad in ["", "-x", "_x", "a.b", "a/b", "a:b", "a@b", "a b", "ä", "a\n", "*", &"n".repeat(129)] {
+            assert_eq!(bad.parse::<EngineName>(), Err(NameError), "{bad:?}");
+        }
+    }
+}
