@@ -1,1 +1,30 @@
 //! Registries. The only room that names the HTTP client.
+//!
+//! A [`Client`] speaks OCI distribution to one registry: raw manifests in, raw manifests out, image configs by
+//! digest. Inside, from the wire up:
+//!
+//! - `target` says where a request may go, `wire` sends one and reads its answer within bounds;
+//! - `challenge` reads what a registry asks for, `login` gets it and keeps it;
+//! - `http` joins the two into the one `send`, `retry` decides what is tried again;
+//! - `manifests` and `blobs` are the operations.
+
+mod answer;
+mod blobs;
+mod challenge;
+mod client;
+mod error;
+mod http;
+mod login;
+mod manifests;
+mod notice;
+mod retry;
+mod target;
+mod wire;
+
+pub use answer::{Answer, OciError};
+pub use client::{Client, ClientConfig, Timeouts, Transport};
+pub use error::{ErrorKind, RegistryError, Waiting};
+pub use manifests::{Head, Visibility};
+pub use notice::{Notice, Retry};
+pub use retry::Backoff;
+pub use target::TargetError;

@@ -1,0 +1,113 @@
+//! Why there is no credential.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why the credential of a registry cannot be had. No variant carries any part of a credential.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// The configuration file is there and cannot be read.
+    #[error("docker's configuration {} cannot be read", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is larger than any configuration.
+    #[error("docker's configuration {} is larger than {limit} bytes", .path.display())]
+    Large {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// Not JSON of docker's shape. The parser's own words are left out: they quote values.
+    #[error("docker's configuration {} is not valid at line {line}, column {column}", .path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// An entry's `auth` is not `base64(user:password)`.
+    #[error("docker's configuration {} has an `auth` for {server} that is not base64 of user:password", .path.display())]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The entry's key.
+        server: String,
+    },
+    /// The name of a helper is not a plain file name.
+    #[error("docker's configuration names a credential helper that is not a plain name: {0:?}")]
+    HelperName(String),
+    /// The server's name could be read as more than a name by a helper.
+    #[error("the server {0:?} has characters that a credential helper must not be given")]
+    ServerName(String),
+    /// A helper is configured and not installed (CVE-2021-41092: never a fall-through to other entries).
+    #[error("the credential helper {program} that docker's configuration names for {server} is not on the PATH")]
+    HelperMissing {
+        /// The program.
+        program: String,
+        /// The server that it was wanted for.
+        server: String,
+    },
+    /// A helper could not be started or spoken to.
+    #[error("the credential helper {program} cannot be run")]
+    HelperRun {
+        /// The program.
+        program: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A helper said that it failed.
+    #[error("the credential helper {program} failed for {server}: {message}")]
+    HelperFailed {
+        /// The program.
+        program: String,
+        /// The server.
+        server: String,
+        /// The first line of what it said, printable, at most 200 characters.
+        message: String,
+    },
+    /// A helper took too long.
+    #[error("the credential helper {program} did not answer within {} s", .after.as_secs())]
+    HelperTimeout {
+        /// The program.
+        program: String,
+        /// How long it was given.
+        after: Duration,
+    },
+    /// A helper's answer is too long or not of the protocol.
+    #[error("the credential helper {program} answered with something that is not a credential")]
+    HelperAnswer {
+        /// The program.
+        program: String,
+    },
+}
+
+impl AuthError {
+    /// What to do next, in one line.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Read { path, .. } => format!("make {} readable, or point DOCKER_CONFIG elsewhere", path.display()),
+            Self::Large { path, .. } | Self::Parse { path, .. } => format!("repair or remove {}", path.display()),
+            Self::Entry { server, .. } => format!("run `docker login {server}` again"),
+            Self::HelperName(_) => "correct credsStore and credHelpers in docker's configuration".to_owned(),
+            Self::ServerName(_) => "correct the registry's name".to_owned(),
+            Self::HelperMissing { program, .. } => {
+                format!("install {program}, or remove it from credsStore or credHelpers in docker's configuration")
+            }
+            Self::HelperRun { program, .. }
+            | Self::HelperFailed { program, .. }
+            | Self::HelperTimeout { program, .. }
+            | Self::HelperAnswer { program } => {
+                format!("try it by hand: echo SERVER | {program} get")
+            }
+        }
+    }
+}

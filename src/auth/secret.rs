@@ -1,0 +1,51 @@
+//! Text that must not be seen.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A secret: a password or a token.
+///
+/// It cannot be printed or serialised, its memory is overwritten when it is dropped, and whoever needs the
+/// text says so with [`Secret::expose`].
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes `text` out of sight.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The text itself, for the one place that sends it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is no text.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not even the length: it narrows a guess.
+        f.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing_of_the_text() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret:?} {secret:#?}"), "Secret(…) Secret(…)");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+}

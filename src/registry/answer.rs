@@ -1,0 +1,109 @@
+//! What a registry says when it says no (OCI distribution-spec, "Error Codes").
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::notice::printable;
+
+/// Most errors that are kept of one answer.
+const MAX_ERRORS: usize = 5;
+/// Longest code and message that are kept, in characters.
+const MAX_TEXT: usize = 300;
+
+/// The errors that came with a refusal; none where the answer was no OCI error document.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// The errors, in the registry's order, at most five.
+    pub errors: Vec<OciError>,
+}
+
+/// One error of a registry. Its texts are printable and at most 300 characters long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OciError {
+    /// `NAME_UNKNOWN`, `DENIED`, `TOOMANYREQUESTS`, …; empty where the answer was plain text.
+    pub code: String,
+    /// What the registry says to a person.
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    errors: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+impl Answer {
+    /// Reads a body, which may have been cut off.
+    pub(super) fn read(body: &[u8]) -> Self {
+        let errors = match serde_json::from_slice::<Document>(body) {
+            Ok(document) => document.errors.into_iter().take(MAX_ERRORS).map(OciError::from).collect(),
+            Err(_) => plain(body).into_iter().collect(),
+        };
+        Self { errors }
+    }
+
+    /// Whether one of the errors has this code.
+    #[must_use]
+    pub fn has(&self, code: &str) -> bool {
+        self.errors.iter().any(|error| error.code == code)
+    }
+}
+
+impl From<Entry> for OciError {
+    fn from(entry: Entry) -> Self {
+        let message = entry.message.unwrap_or_default();
+        Self { code: printable(&entry.code, MAX_TEXT), message: printable(&message, MAX_TEXT) }
+    }
+}
+
+/// The first line of a body that is text for people; a page of HTML is not.
+fn plain(body: &[u8]) -> Option<OciError> {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_TEXT)]);
+    let line = text.trim().lines().next().filter(|line| !line.is_empty() && !line.starts_with('<'))?;
+    Some(OciError { code: String::new(), message: printable(line, MAX_TEXT) })
+}
+
+/// `: CODE: message; CODE: message`, or nothing: it ends a sentence.
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.errors.iter().enumerate() {
+            f.write_str(if i == 0 { ": " } else { "; " })?;
+            match (error.code.as_str(), error.message.as_str()) {
+                (code, "") => f.write_str(code)?,
+                ("", message) => f.write_str(message)?,
+                (code, message) => write!(f, "{code}: {message}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_errors_of_a_document() {
+        let body =
+            br#"{"errors":[{"code":"NAME_UNKNOWN","message":"no\u001b[31m repo","detail":{"a":1}},{"code":"X"}]}"#;
+        let answer = Answer::read(body);
+        assert_eq!(answer.to_string(), ": NAME_UNKNOWN: no [31m repo; X");
+        assert!(answer.has("NAME_UNKNOWN") && !answer.has("DENIED"));
+    }
+
+    #[test]
+    fn reads_the_first_line_of_plain_text_and_no_html() {
+        assert_eq!(Answer::read(b"too busy\nstack trace").to_string(), ": too busy");
+        assert_eq!(Answer::read(b"<html>oops").to_string(), "");
+        assert_eq!(Answer::read(b"").to_string(), "");
+        assert!(Answer::read(&vec![b'x'; 1 << 16]).to_string().len() <= MAX_TEXT + 2);
+    }
+}

@@ -1,0 +1,153 @@
+//! What a registry asks for: `WWW-Authenticate` (RFC 9110 §11.6.1; distribution, "Token authentication").
+
+/// Longest header that is read, in bytes.
+const MAX_HEADER: usize = 8 << 10;
+
+/// A challenge that we can meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Challenge {
+    /// User and password with every request.
+    Basic,
+    /// A token of the server at `realm`.
+    Bearer {
+        /// The token server's address, as the registry names it: not to be trusted.
+        realm: String,
+        /// What the token server calls this registry.
+        service: Option<String>,
+    },
+}
+
+impl Challenge {
+    /// The challenge to meet among those of the headers: a token where one is offered, else a password.
+    pub(super) fn choose<'a>(headers: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let mut basic = None;
+        for (scheme, params) in headers.into_iter().flat_map(parse) {
+            let param = |name: &str| {
+                params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+            };
+            if scheme.eq_ignore_ascii_case("Bearer") {
+                if let Some(realm) = param("realm") {
+                    return Some(Self::Bearer { realm, service: param("service") });
+                }
+            } else if scheme.eq_ignore_ascii_case("Basic") {
+                basic = Some(Self::Basic);
+            }
+        }
+        basic
+    }
+}
+
+type Params = Vec<(String, String)>;
+
+/// The schemes of one header with their parameters. What cannot be read ends the reading.
+fn parse(header: &str) -> Vec<(String, Params)> {
+    let mut challenges: Vec<(String, Params)> = Vec::new();
+    if header.len() > MAX_HEADER {
+        return challenges;
+    }
+    let mut rest = header;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        let Some((word, after)) = token(rest) else { return challenges };
+        match (after.trim_start().strip_prefix('='), challenges.last_mut()) {
+            // Only after a scheme is `word =` a parameter.
+            (Some(value), Some((_, params))) => {
+                // The padding of a token68 (`Negotiate abc==`) reads as a parameter without a value.
+                let Some((value, after)) = value_of(value.trim_start_matches(['=', ' ', '\t'])) else {
+                    return challenges;
+                };
+                params.push((word.to_owned(), value));
+                rest = after;
+            }
+            (Some(_), None) => return challenges,
+            (None, _) => {
+                challenges.push((word.to_owned(), Params::new()));
+                rest = after;
+            }
+        }
+    }
+}
+
+/// A token at the beginning, and what follows; `/` is not of RFC 9110's tokens, but of token68.
+fn token(text: &str) -> Option<(&str, &str)> {
+    let of_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(c);
+    let end = text.find(|c| !of_token(c)).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
+}
+
+/// A token or a quoted string at the beginning, and what follows. Empty where a comma or the end is.
+fn value_of(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        // Realms without quotes are seen: everything up to the comma.
+        let end = text.find([',', ' ', '\t', '"']).unwrap_or(text.len());
+        let (value, after) = text.split_at(end);
+        return Some((value.to_owned(), after));
+    };
+    let mut value = String::new();
+    let mut chars = quoted.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((value, &quoted[at + 1..])),
+            '\\' => value.push(chars.next()?.1),
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bearer(realm: &str, service: Option<&str>) -> Option<Challenge> {
+        Some(Challenge::Bearer { realm: realm.to_owned(), service: service.map(str::to_owned) })
+    }
+
+    #[test]
+    fn reads_the_challenges_of_the_field() {
+        let cases = [
+            (
+                r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull""#,
+                bearer("https://auth.docker.io/token", Some("registry.docker.io")),
+            ),
+            (r#"bearer service=s , REALM = "https://a/t""#, bearer("https://a/t", Some("s"))),
+            (r#"Bearer realm="a \"quoted\", realm""#, bearer(r#"a "quoted", realm"#, None)),
+            ("Bearer realm=https://a/t,service=s", bearer("https://a/t", Some("s"))),
+            (r#"Basic realm="Registry Realm""#, Some(Challenge::Basic)),
+            ("Basic", Some(Challenge::Basic)),
+            (r#"Basic realm="x", Bearer realm="https://a/t""#, bearer("https://a/t", None)),
+            (r#"Negotiate abc/+==, Basic realm="x""#, Some(Challenge::Basic)),
+            (r#"Negotiate, Bearer realm="https://a/t",scope="a,b""#, bearer("https://a/t", None)),
+            (r#"Bearer service="no realm""#, None),
+            (r#"Digest realm="x""#, None),
+            (r#"Bearer realm="unterminated"#, None),
+            (r#"realm="x""#, None),
+            ("", None),
+        ];
+        for (header, expected) in cases {
+            assert_eq!(Challenge::choose([header]), expected, "{header}");
+        }
+        assert_eq!(Challenge::choose(["Basic", r#"Bearer realm="r""#]), bearer("r", None));
+        assert_eq!(Challenge::choose([format!("Bearer realm=\"{}\"", "r".repeat(MAX_HEADER)).as_str()]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn reads_any_text_without_panic(header in ".{0,200}") {
+            Challenge::choose([header.as_str()]);
+        }
+
+        #[test]
+        fn reads_near_challenges_without_panic(header in r#"(Bearer|Basic|[ ,="\\a]){0,30}"#) {
+            Challenge::choose([header.as_str()]);
+        }
+
+        #[test]
+        fn a_quoted_realm_comes_back_as_it_was(realm in ".{0,60}") {
+            let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
+            prop_assert_eq!(Challenge::choose([format!("Bearer realm=\"{quoted}\"").as_str()]), bearer(&realm, None));
+        }
+    }
+}

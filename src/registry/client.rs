@@ -1,0 +1,170 @@
+//! The client of one registry.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::{Certificate, Method, Url, redirect};
+
+use super::error::{ErrorKind, RegistryError};
+use super::http::{Call, Http};
+use super::login::Login;
+use super::manifests::Visibility;
+use super::notice::Notice;
+use super::retry::{Backoff, Throttle};
+use super::wire::Wire;
+use crate::auth::CredentialSource;
+use crate::oci::RegistryHost;
+
+/// Docker Hub's API is not at the host that references name.
+const HUB_API: &str = "registry-1.docker.io";
+/// How long a registry may take to say that it is there, retries included.
+const PING: Duration = Duration::from_secs(10);
+/// Longest answer to a ping that is read, in bytes.
+const MAX_PING: usize = 64 << 10;
+
+/// How clients behave towards every registry.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// The `User-Agent` of every request.
+    pub user_agent: String,
+    /// What is tried again, and how long.
+    pub backoff: Backoff,
+    /// How long single steps may take.
+    pub timeouts: Timeouts,
+    /// Hears of retries and warnings, at once and from within the call; it must not block.
+    pub on_notice: Arc<dyn Fn(Notice) + Send + Sync>,
+}
+
+/// How long single steps of a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP and TLS together.
+    pub connect: Duration,
+    /// From the request, its content included, to the head of the response.
+    pub headers: Duration,
+    /// From one piece of a body to the next. A body must also come at 1 KiB/s after its first minute.
+    pub idle: Duration,
+}
+
+impl Timeouts {
+    /// What suits registries: 10 s, 30 s, 30 s.
+    pub const STANDARD: Self =
+        Self { connect: Duration::from_secs(10), headers: Duration::from_secs(30), idle: Duration::from_secs(30) };
+}
+
+/// How a registry is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Encrypted; the certificate is checked against the system's authorities and those that were given.
+    Https,
+    /// In clear, credentials too: loopback, or what the user named insecure.
+    Http,
+}
+
+/// A client of one registry (OCI distribution-spec 1.1). Cheap to clone; clones share connections, login and
+/// backoff.
+///
+/// Futures of its methods can be dropped at any time; nothing runs on behind them.
+#[derive(Clone)]
+pub struct Client(pub(super) Arc<Http>);
+
+impl Client {
+    /// A client of `host`. `ca_pem` are certificates (PEM) of authorities to trust besides the system's.
+    /// Nothing is sent yet.
+    ///
+    /// # Errors
+    /// The name is no host of a URL, the user agent or the certificates are malformed, or the system has no
+    /// certificate authorities at all.
+    pub fn new(
+        config: ClientConfig,
+        host: RegistryHost,
+        transport: Transport,
+        ca_pem: Option<&[u8]>,
+        credentials: Arc<dyn CredentialSource>,
+    ) -> Result<Self, RegistryError> {
+        let fail = |kind| RegistryError::new(&host, "before any request", kind);
+        let scheme = match transport {
+            Transport::Https => "https",
+            Transport::Http => "http",
+        };
+        let api = if host.is_docker_hub() { HUB_API } else { host.as_str() };
+        let home = Url::parse(&format!("{scheme}://{api}/v2/")).map_err(|_| fail(ErrorKind::Host))?;
+        let client = connections(&config, transport, ca_pem).map_err(|error| fail(ErrorKind::Settings(error)))?;
+        let wire = Wire { client, host, home, timeouts: config.timeouts };
+        Ok(Self(Arc::new(Http {
+            wire,
+            login: Login::new(credentials),
+            backoff: config.backoff,
+            throttle: Throttle::default(),
+            on_notice: config.on_notice,
+            warned: Mutex::default(),
+        })))
+    }
+
+    /// The registry that this client speaks to.
+    #[must_use]
+    pub fn host(&self) -> &RegistryHost {
+        &self.0.wire.host
+    }
+
+    /// Asks whether a registry is there and takes our login (`GET /v2/`); at most 10 s with all retries.
+    ///
+    /// # Errors
+    /// It is not there, is no registry (404), or refuses us.
+    pub async fn ping(&self) -> Result<(), RegistryError> {
+        let call = Call {
+            method: Method::GET,
+            path: String::new(),
+            scope: None,
+            accept: None,
+            content: None,
+            limit: MAX_PING,
+            visibility: Visibility::Settled,
+        };
+        self.0.send_within(&call, PING.min(self.0.backoff.deadline)).await.map(drop)
+    }
+}
+
+/// Connections that do nothing of themselves: no redirects, no retries, no proxies from the environment.
+fn connections(
+    config: &ClientConfig,
+    transport: Transport,
+    ca_pem: Option<&[u8]>,
+) -> Result<reqwest::Client, reqwest::Error> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Losing this race means that somebody else set a provider: one is there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let authorities = ca_pem.map(Certificate::from_pem_bundle).transpose()?.unwrap_or_default();
+    let builder = || {
+        reqwest::Client::builder()
+            .user_agent(config.user_agent.as_str())
+            .connect_timeout(config.timeouts.connect)
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+    };
+    match (builder().tls_certs_merge(authorities.clone()).build(), transport) {
+        // A machine without certificate authorities can still speak to a registry in clear.
+        (Err(_), Transport::Http) => builder().tls_certs_only(authorities).build(),
+        (built, _) => built,
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("home", &self.0.wire.home.as_str()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfig")
+            .field("user_agent", &self.user_agent)
+            .field("backoff", &self.backoff)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}

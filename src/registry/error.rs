@@ -1,0 +1,293 @@
+//! Why a registry did not do what it was asked.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use super::{Answer, TargetError};
+use crate::auth::AuthError;
+use crate::oci::{Digest, ManifestError, RegistryHost};
+
+/// A request that failed: what was asked, of which registry, and why.
+///
+/// No credential, no query and no user information of a URL is in it.
+#[derive(Debug)]
+pub struct RegistryError(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    host: RegistryHost,
+    request: String,
+    kind: ErrorKind,
+}
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// 401, and we had no credentials to send.
+    #[error("asks for a login{0}")]
+    LoginRequired(Answer),
+    /// 401 with credentials, from the registry or its token server.
+    #[error("refused the credentials{0}")]
+    LoginRefused(Answer),
+    /// 403.
+    #[error("denied access{0}")]
+    Denied(Answer),
+    /// 404.
+    #[error("has no such content{0}")]
+    NotFound(Answer),
+    /// Another status than the operation expects.
+    #[error("answered {status}{answer}")]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// What came with it.
+        answer: Answer,
+        /// How long the registry asks us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The registry asks us to wait longer than we do.
+    #[error("asks us to come back in {} s ({status}{answer})", .after.as_secs())]
+    RetryLater {
+        /// How long.
+        after: Duration,
+        /// The HTTP status.
+        status: u16,
+        /// What came with it.
+        answer: Answer,
+    },
+    /// The registry's name does not resolve.
+    #[error("cannot be found by its name")]
+    Dns(#[source] reqwest::Error),
+    /// No connection.
+    #[error("cannot be reached")]
+    Connect(#[source] reqwest::Error),
+    /// The TLS handshake failed: certificates, or no TLS at the other end.
+    #[error("cannot be trusted: the TLS handshake failed")]
+    Tls(#[source] reqwest::Error),
+    /// The connection broke, or what came is not HTTP.
+    #[error("broke the connection")]
+    Interrupted(#[source] reqwest::Error),
+    /// Nothing came for too long.
+    #[error("was too slow: {waiting} took longer than {} s", .after.as_secs())]
+    Timeout {
+        /// What we waited for.
+        waiting: Waiting,
+        /// How long.
+        after: Duration,
+    },
+    /// The bytes are not those that were asked for, or the registry says that it stored others than we sent.
+    #[error("has other content under this name: expected {expected}, got {actual}")]
+    DigestMismatch {
+        /// What was asked for or sent.
+        expected: Digest,
+        /// What came, or what the registry says that it has; printable, at most 100 characters.
+        actual: String,
+    },
+    /// The length is not that of the descriptor.
+    #[error("sent {actual} bytes of a blob of {expected}")]
+    Size {
+        /// The descriptor's size in bytes.
+        expected: u64,
+        /// What came, in bytes.
+        actual: u64,
+    },
+    /// More than we read of such content.
+    #[error("sent more than the {limit} bytes that are read of this")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Compressed, although we asked for none.
+    #[error("compressed its answer although it was asked not to ({0})")]
+    Encoding(String),
+    /// The bytes are no manifest, or one that we refuse.
+    #[error("sent a manifest that cannot be used")]
+    Manifest(#[source] ManifestError),
+    /// A redirect or a token server to which we do not go.
+    #[error("sent us where we do not go")]
+    Target(#[from] TargetError),
+    /// A 401 without a challenge that we know.
+    #[error("asks for a login in a way that is not known: neither Basic nor Bearer")]
+    Challenge,
+    /// The token server's answer has no token.
+    #[error("has a token server that answered without a token")]
+    Token,
+    /// Our own credentials cannot be had.
+    #[error("cannot be logged in to")]
+    Credential(#[source] AuthError),
+    /// The client cannot be made: the name is no host, the user agent or the certificates are malformed.
+    #[error("cannot be spoken to with these settings")]
+    Settings(#[source] reqwest::Error),
+    /// The registry's name is no host of a URL.
+    #[error("has a name that is no host of a URL")]
+    Host,
+}
+
+/// What was waited for in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// TCP and TLS.
+    Connection,
+    /// The head of the response.
+    Headers,
+    /// The next bytes of the body, or enough of them.
+    Body,
+    /// The operation with all its retries.
+    Operation,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection => "the connection",
+            Self::Headers => "the answer",
+            Self::Body => "the content of the answer",
+            Self::Operation => "the request with its retries",
+        })
+    }
+}
+
+impl RegistryError {
+    /// `request` is `METHOD URL`, redacted.
+    pub(super) fn new(host: &RegistryHost, request: impl Into<String>, kind: impl Into<ErrorKind>) -> Self {
+        Self(Box::new(Inner { host: host.clone(), request: request.into(), kind: kind.into() }))
+    }
+
+    /// The same failure, told in another way.
+    pub(super) fn map_kind(mut self, map: impl FnOnce(ErrorKind) -> ErrorKind) -> Self {
+        self.0.kind = map(std::mem::replace(&mut self.0.kind, ErrorKind::Host));
+        self
+    }
+
+    /// The registry that was asked.
+    #[must_use]
+    pub fn host(&self) -> &RegistryHost {
+        &self.0.host
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// The HTTP status and what came with it, where there was one.
+    #[must_use]
+    pub fn answer(&self) -> Option<(u16, &Answer)> {
+        match self.kind() {
+            ErrorKind::LoginRequired(answer) | ErrorKind::LoginRefused(answer) => Some((401, answer)),
+            ErrorKind::Denied(answer) => Some((403, answer)),
+            ErrorKind::NotFound(answer) => Some((404, answer)),
+            ErrorKind::Status { status, answer, .. } | ErrorKind::RetryLater { status, answer, .. } => {
+                Some((*status, answer))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may succeed a moment later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self.kind() {
+            ErrorKind::Status { status, .. } => {
+                matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504 | 522)
+            }
+            ErrorKind::Dns(_) | ErrorKind::Connect(_) | ErrorKind::Interrupted(_) => true,
+            ErrorKind::Timeout { waiting, .. } => *waiting != Waiting::Operation,
+            _ => false,
+        }
+    }
+
+    /// Whether the registry says that it does not have what was asked for.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.kind(), ErrorKind::NotFound(_))
+    }
+
+    /// Whether it is about who we are: not logged in, refused, or not allowed.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::LoginRequired(_)
+                | ErrorKind::LoginRefused(_)
+                | ErrorKind::Denied(_)
+                | ErrorKind::Credential(_)
+                | ErrorKind::Challenge
+                | ErrorKind::Token
+        )
+    }
+
+    /// Whether the registry cannot be spoken to at all: name, connection, TLS, settings.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::Dns(_)
+                | ErrorKind::Connect(_)
+                | ErrorKind::Tls(_)
+                | ErrorKind::Settings(_)
+                | ErrorKind::Host
+                | ErrorKind::Timeout { waiting: Waiting::Connection | Waiting::Headers, .. }
+        )
+    }
+
+    /// Whether going on would trust what must not be trusted: other bytes than were named, a manifest that can
+    /// be read in two ways, a redirect or a token server where we do not go.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::DigestMismatch { .. }
+                | ErrorKind::Size { .. }
+                | ErrorKind::TooLarge { .. }
+                | ErrorKind::Encoding(_)
+                | ErrorKind::Manifest(_)
+                | ErrorKind::Target(_)
+        )
+    }
+
+    /// What to do next, in one line, where there is something to do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let host = self.host();
+        let login = if host.is_docker_hub() { "docker login".to_owned() } else { format!("docker login {host}") };
+        Some(match self.kind() {
+            ErrorKind::LoginRequired(_) => format!("log in with `{login}`"),
+            ErrorKind::LoginRefused(_) => format!("log in again with `{login}`"),
+            ErrorKind::Denied(_) => {
+                format!("check that this login may do this in this repository, or log in as another with `{login}`")
+            }
+            ErrorKind::NotFound(answer) if answer.has("NAME_UNKNOWN") => {
+                "check the repository's name; some registries want it created first".to_owned()
+            }
+            ErrorKind::Credential(error) => error.hint(),
+            ErrorKind::Dns(_) => format!("check the name {host} and this machine's DNS"),
+            ErrorKind::Connect(_) => format!("check that {host} is up and can be reached from here"),
+            ErrorKind::Tls(_) => {
+                "give the registry's certificate authority with `ca:`, or `insecure: true` if it speaks plain HTTP"
+                    .to_owned()
+            }
+            ErrorKind::RetryLater { after, .. } => format!("run this again in {} s", after.as_secs()),
+            ErrorKind::Timeout { .. } | ErrorKind::Interrupted(_) => {
+                "run this again; if it stays so, look at the registry and the network in between".to_owned()
+            }
+            ErrorKind::Status { status: 500.., .. } => "look at the registry's log, then run this again".to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "registry {} {} ({})", self.0.host, self.0.kind, self.0.request)
+    }
+}
+
+impl Error for RegistryError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.kind.source()
+    }
+}

@@ -1,0 +1,191 @@
+//! The one `send`: a call with its login and its retries, and a status turned into an error.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER, WARNING};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+use super::answer::Answer;
+use super::error::{ErrorKind, RegistryError};
+use super::login::{Login, Scope, Ticket};
+use super::manifests::Visibility;
+use super::notice::{Notice, printable};
+use super::retry::{Backoff, Throttle};
+use super::target::{TargetError, redacted};
+use super::wire::{Reply, Request, To, Wire};
+
+/// Most warnings of a registry that are passed on.
+const MAX_WARNINGS: usize = 16;
+/// Longest warning, in characters.
+const MAX_WARNING: usize = 512;
+/// What ECR says, with status 403, of a login that has expired.
+const EXPIRED: &str = "authorization token has expired";
+
+/// A call of the registry's API.
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// Below `/v2/`.
+    pub(super) path: String,
+    pub(super) scope: Option<Scope>,
+    pub(super) accept: Option<HeaderValue>,
+    pub(super) content: Option<(HeaderValue, Bytes)>,
+    /// Longest answer that is read, in bytes.
+    pub(super) limit: usize,
+    /// What a 404 means.
+    pub(super) visibility: Visibility,
+}
+
+/// A registry's API with our login.
+pub(super) struct Http {
+    pub(super) wire: Wire,
+    pub(super) login: Login,
+    pub(super) backoff: Backoff,
+    pub(super) throttle: Throttle,
+    pub(super) on_notice: Arc<dyn Fn(Notice) + Send + Sync>,
+    pub(super) warned: Mutex<BTreeSet<String>>,
+}
+
+impl Http {
+    /// Sends a call until it succeeds or fails for good. What it returns has a status of success.
+    pub(super) async fn send(&self, call: &Call) -> Result<Reply, RegistryError> {
+        self.send_within(call, self.backoff.deadline).await
+    }
+
+    /// As [`Self::send`], with another deadline than the backoff's own.
+    pub(super) async fn send_within(&self, call: &Call, deadline: Duration) -> Result<Reply, RegistryError> {
+        let backoff = Backoff { deadline, ..self.backoff.clone() };
+        let line = || self.url(&call.path).map_or_else(|_| call.path.clone(), |url| redacted(&call.method, &url));
+        super::retry::run(
+            &backoff,
+            &self.throttle,
+            &*self.on_notice,
+            call.visibility,
+            || self.attempt(call),
+            |kind| RegistryError::new(&self.wire.host, line(), kind),
+        )
+        .await
+    }
+
+    /// One attempt: at most one renewal of the login.
+    async fn attempt(&self, call: &Call) -> Result<Reply, RegistryError> {
+        let mut ticket = self.login.ticket(call.scope.as_ref()).await;
+        let mut reply = self.exchange(call, &ticket).await?;
+        if wants_login(&reply) {
+            ticket = self.login.renew(&self.wire, call.scope.as_ref(), &ticket, &reply).await?;
+            reply = self.exchange(call, &ticket).await?;
+        }
+        if reply.status.is_success() {
+            return Ok(reply);
+        }
+        let kind = refusal(&reply, ticket.with_credentials);
+        Err(RegistryError::new(&self.wire.host, reply.request, kind))
+    }
+
+    async fn exchange(&self, call: &Call, ticket: &Ticket) -> Result<Reply, RegistryError> {
+        let url =
+            self.url(&call.path).map_err(|error| RegistryError::new(&self.wire.host, call.path.as_str(), error))?;
+        let request = Request {
+            method: call.method.clone(),
+            url,
+            authorization: ticket.authorization.as_ref(),
+            accept: call.accept.clone(),
+            content: call.content.clone(),
+            limit: call.limit,
+            to: To::Registry,
+        };
+        let reply = self.wire.exchange(request).await?;
+        self.pass_on_warnings(&reply.headers);
+        Ok(reply)
+    }
+
+    fn url(&self, path: &str) -> Result<reqwest::Url, TargetError> {
+        self.wire.home.join(path).map_err(|_| TargetError::Malformed)
+    }
+
+    fn pass_on_warnings(&self, headers: &HeaderMap) {
+        for text in headers.get_all(WARNING).iter().filter_map(warning) {
+            let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+            if warned.len() < MAX_WARNINGS && warned.insert(text.clone()) {
+                drop(warned);
+                (self.on_notice)(Notice::Warning { host: self.wire.host.clone(), text });
+            }
+        }
+    }
+}
+
+/// Whether the registry itself asks who we are. Where a redirect led, nobody may ask.
+fn wants_login(reply: &Reply) -> bool {
+    let expired = || String::from_utf8_lossy(&reply.body).contains(EXPIRED);
+    reply.is_direct && (reply.status.as_u16() == 401 || (reply.status.as_u16() == 403 && expired()))
+}
+
+/// The error that a status is.
+pub(super) fn refusal(reply: &Reply, with_credentials: bool) -> ErrorKind {
+    let answer = Answer::read(&reply.body);
+    match reply.status.as_u16() {
+        401 if with_credentials => ErrorKind::LoginRefused(answer),
+        401 => ErrorKind::LoginRequired(answer),
+        403 => ErrorKind::Denied(answer),
+        404 => ErrorKind::NotFound(answer),
+        status => ErrorKind::Status { status, answer, retry_after: retry_after(&reply.headers, SystemTime::now()) },
+    }
+}
+
+/// `Retry-After`: seconds or a date (RFC 9110 §10.2.3). `None` where it is neither, or past.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a u64 has are more than we wait.
+        return (!text.is_empty()).then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+    (date - OffsetDateTime::from(now)).try_into().ok()
+}
+
+/// The text of `299 - "text"` (OCI distribution-spec, "Warnings": other codes and agents are ignored).
+fn warning(value: &HeaderValue) -> Option<String> {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let quoted = text.strip_prefix("299 - \"")?.trim_end().strip_suffix('"')?;
+    Some(printable(&quoted.replace("\\\"", "\"").replace("\\\\", "\\"), MAX_WARNING))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d1_reads_retry_after_as_seconds_and_as_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let cases = [
+            ("2", Some(2)),
+            ("0", Some(0)),
+            ("86400", Some(86400)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
+            ("Sun, 06 Nov 1994 08:49:07 GMT", None),
+            ("-1", None),
+            ("abc", None),
+            ("1.5", None),
+            ("", None),
+        ];
+        for (text, seconds) in cases {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn reads_the_warnings_of_the_specification_only() {
+        let read = |text: &'static str| warning(&HeaderValue::from_static(text));
+        assert_eq!(read(r#"299 - "moved to \"b\"""#).as_deref(), Some(r#"moved to "b""#));
+        assert_eq!(read(r#"199 - "x""#), None);
+        assert_eq!(read(r#"299 agent "x""#), None);
+        assert_eq!(read("299 - "), None);
+    }
+}

@@ -1,0 +1,233 @@
+//! Logging in: what a challenge asks for is fetched once and kept, per repository and access.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
+use reqwest::{Method, Url};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use super::answer::Answer;
+use super::challenge::Challenge;
+use super::error::{ErrorKind, RegistryError};
+use super::http::refusal;
+use super::target;
+use super::wire::{Reply, Request, To, Wire};
+use crate::auth::{Credential, CredentialSource, Secret};
+use crate::oci::RepositoryPath;
+
+/// Longest answer of a token server, in bytes.
+const MAX_TOKEN: usize = 64 << 10;
+/// What we call ourselves at token servers.
+const CLIENT_ID: &str = "polyarch";
+
+/// What a token is for (distribution, "Token scope").
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Scope {
+    pub(super) repository: RepositoryPath,
+    pub(super) access: Access,
+}
+
+/// What may be done in the repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Access {
+    Pull,
+    Push,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let actions = match self.access {
+            Access::Pull => "pull",
+            Access::Push => "pull,push",
+        };
+        write!(f, "repository:{}:{actions}", self.repository)
+    }
+}
+
+/// The logins of one registry.
+pub(super) struct Login {
+    source: Arc<dyn CredentialSource>,
+    slots: SyncMutex<HashMap<Option<Scope>, Arc<Mutex<Slot>>>>,
+    /// The source's last answer: a helper is a process, and is not run for every repository.
+    credential: Mutex<Option<Credential>>,
+}
+
+/// The login of one scope. Its lock is held while it is renewed: who comes meanwhile waits and shares it.
+/// A renewal that is dropped leaves it as it was.
+#[derive(Default)]
+struct Slot {
+    /// How often it was renewed.
+    generation: u64,
+    authorization: Option<HeaderValue>,
+    challenge: Option<Challenge>,
+    with_credentials: bool,
+}
+
+/// What one request sends.
+pub(super) struct Ticket {
+    slot: Arc<Mutex<Slot>>,
+    generation: u64,
+    pub(super) authorization: Option<HeaderValue>,
+    /// Whether credentials of ours are in it or behind it.
+    pub(super) with_credentials: bool,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl Login {
+    pub(super) fn new(source: Arc<dyn CredentialSource>) -> Self {
+        Self { source, slots: SyncMutex::default(), credential: Mutex::default() }
+    }
+
+    /// What to send for `scope`, as far as it is known; waits for a renewal that is under way.
+    pub(super) async fn ticket(&self, scope: Option<&Scope>) -> Ticket {
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(slots.entry(scope.cloned()).or_default())
+        };
+        let locked = slot.lock().await;
+        locked.ticket(&slot)
+    }
+
+    /// Renews what `old` sent, because the registry refused it with `reply`; once for all who sent the same.
+    pub(super) async fn renew(
+        &self,
+        wire: &Wire,
+        scope: Option<&Scope>,
+        old: &Ticket,
+        reply: &Reply,
+    ) -> Result<Ticket, RegistryError> {
+        let mut slot = old.slot.lock().await;
+        if slot.generation != old.generation {
+            return Ok(slot.ticket(&old.slot));
+        }
+        let headers = reply.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        // An expired ECR token is a 403 without a challenge: the one before holds.
+        let Some(challenge) = Challenge::choose(headers).or_else(|| slot.challenge.clone()) else {
+            return Err(RegistryError::new(&wire.host, reply.request.as_str(), ErrorKind::Challenge));
+        };
+        let credential = self.credential(wire, reply, slot.authorization.is_some()).await?;
+        let authorization = match &challenge {
+            Challenge::Basic => basic(&credential).ok_or_else(|| {
+                RegistryError::new(&wire.host, reply.request.as_str(), refused(&credential, Answer::read(&reply.body)))
+            })?,
+            Challenge::Bearer { realm, service } => {
+                let realm = target::realm(&wire.home, realm)
+                    .map_err(|error| RegistryError::new(&wire.host, reply.request.as_str(), error))?;
+                let token = exchange(wire, realm, service.as_deref(), scope, &credential).await?;
+                header("Bearer ", token.expose())
+                    .ok_or_else(|| RegistryError::new(&wire.host, reply.request.as_str(), ErrorKind::Token))?
+            }
+        };
+        slot.generation += 1;
+        slot.authorization = Some(authorization);
+        slot.challenge = Some(challenge);
+        slot.with_credentials = !matches!(credential, Credential::Anonymous);
+        Ok(slot.ticket(&old.slot))
+    }
+
+    /// The source's last answer, or a new one where what was made of the last was refused.
+    async fn credential(&self, wire: &Wire, reply: &Reply, is_stale: bool) -> Result<Credential, RegistryError> {
+        let mut kept = self.credential.lock().await;
+        if let Some(credential) = kept.as_ref().filter(|_| !is_stale) {
+            return Ok(credential.clone());
+        }
+        let credential =
+            self.source.credential(&wire.host).await.map_err(|error| {
+                RegistryError::new(&wire.host, reply.request.as_str(), ErrorKind::Credential(error))
+            })?;
+        *kept = Some(credential.clone());
+        Ok(credential)
+    }
+}
+
+impl Slot {
+    fn ticket(&self, slot: &Arc<Mutex<Self>>) -> Ticket {
+        Ticket {
+            slot: Arc::clone(slot),
+            generation: self.generation,
+            authorization: self.authorization.clone(),
+            with_credentials: self.with_credentials,
+        }
+    }
+}
+
+/// Gets a token (distribution, "Token authentication"; with an identity token, "OAuth2 token authentication").
+async fn exchange(
+    wire: &Wire,
+    realm: Url,
+    service: Option<&str>,
+    scope: Option<&Scope>,
+    credential: &Credential,
+) -> Result<Secret, RegistryError> {
+    let mut params: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
+    let scope = scope.map(Scope::to_string);
+    params.extend(scope.as_deref().map(|scope| ("scope", scope)));
+    let basic = basic(credential);
+    let mut url = realm;
+    let mut method = Method::GET;
+    let mut content = None;
+    if let Credential::IdentityToken(token) = credential {
+        params.extend([("grant_type", "refresh_token"), ("client_id", CLIENT_ID), ("refresh_token", token.expose())]);
+        method = Method::POST;
+        content = Some((HeaderValue::from_static("application/x-www-form-urlencoded"), form(&url, &params)));
+    } else {
+        url.query_pairs_mut().extend_pairs(&params);
+    }
+    let request = Request {
+        method,
+        url,
+        authorization: basic.as_ref(),
+        accept: None,
+        content,
+        limit: MAX_TOKEN,
+        to: To::TokenServer,
+    };
+    let reply = wire.exchange(request).await?;
+    let fail = |kind| RegistryError::new(&wire.host, reply.request.as_str(), kind);
+    match reply.status.as_u16() {
+        200 => {}
+        // 400 is OAuth2's `invalid_grant`: an identity token that has been withdrawn.
+        400 | 401 | 403 => return Err(fail(refused(credential, Answer::read(&reply.body)))),
+        _ => return Err(fail(refusal(&reply, false))),
+    }
+    let answer: TokenAnswer = serde_json::from_slice(&reply.body).map_err(|_| fail(ErrorKind::Token))?;
+    let token = answer.token.filter(|token| !token.is_empty()).or(answer.access_token);
+    token.filter(|token| !token.is_empty()).map(Secret::new).ok_or_else(|| fail(ErrorKind::Token))
+}
+
+fn refused(credential: &Credential, answer: Answer) -> ErrorKind {
+    match credential {
+        Credential::Anonymous => ErrorKind::LoginRequired(answer),
+        _ => ErrorKind::LoginRefused(answer),
+    }
+}
+
+/// `application/x-www-form-urlencoded`, which is what a URL's query is.
+fn form(base: &Url, params: &[(&str, &str)]) -> Bytes {
+    let mut url = base.clone();
+    url.query_pairs_mut().clear().extend_pairs(params);
+    Bytes::from(url.query().unwrap_or_default().to_owned())
+}
+
+fn basic(credential: &Credential) -> Option<HeaderValue> {
+    let Credential::Basic { username, password } = credential else { return None };
+    header("Basic ", &STANDARD.encode(format!("{username}:{}", password.expose())))
+}
+
+/// A header that no Debug shows; `None` where the token has bytes that no header may have.
+fn header(scheme: &str, token: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("{scheme}{token}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

@@ -1,0 +1,183 @@
+//! Manifests: raw bytes in, raw bytes out (OCI distribution-spec, "Pulling manifests", "Pushing Manifests").
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
+use super::client::Client;
+use super::error::{ErrorKind, RegistryError};
+use super::http::Call;
+use super::login::{Access, Scope};
+use super::notice::{Notice, printable};
+use super::wire::Reply;
+use crate::oci::{Digest, MAX_MANIFEST_BYTES, MediaType, RawManifest, RepositoryPath, Selector};
+
+/// The registry's own opinion of what it sent or stored.
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// Longest claim that is repeated in an error, in characters.
+const MAX_CLAIM: usize = 100;
+/// Longest answer to a PUT that is read, in bytes; it has no meaning.
+const MAX_PUT_ANSWER: usize = 64 << 10;
+
+/// What a 404 means to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// It is not there.
+    Settled,
+    /// It was written a moment ago and may not be visible yet: it is looked for again, for at most 10 s.
+    JustWritten,
+}
+
+/// What a registry says of a manifest without sending it: claims, every one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The digest, where the registry says a valid one.
+    pub digest: Option<Digest>,
+    /// The media type.
+    pub media_type: MediaType,
+    /// The size in bytes.
+    pub size: Option<u64>,
+}
+
+impl Client {
+    /// Gets a manifest or an index, at most 4 MiB of it. By digest, the bytes are proven to be those.
+    ///
+    /// # Errors
+    /// [`RegistryError::is_not_found`] where there is none; other bytes than the digest names; a document that
+    /// is refused (see [`crate::oci::ManifestError`]).
+    pub async fn get_manifest(
+        &self,
+        repository: &RepositoryPath,
+        selector: &Selector,
+        visibility: Visibility,
+    ) -> Result<RawManifest, RegistryError> {
+        let call = call(Method::GET, repository, selector, visibility);
+        let reply = self.0.send(&call).await?;
+        self.read_manifest(selector, reply)
+    }
+
+    /// Asks for a manifest without its bytes; `None` where there is none. A registry that does not know how
+    /// (405) is asked for the bytes, once.
+    ///
+    /// # Errors
+    /// Anything but 200 and 404.
+    pub async fn head_manifest(
+        &self,
+        repository: &RepositoryPath,
+        selector: &Selector,
+    ) -> Result<Option<Head>, RegistryError> {
+        let head = call(Method::HEAD, repository, selector, Visibility::Settled);
+        let error = match self.0.send(&head).await {
+            Ok(reply) => return Ok(Some(Head::read(&reply.headers))),
+            Err(error) => error,
+        };
+        match error.kind() {
+            ErrorKind::NotFound(_) => Ok(None),
+            ErrorKind::Status { status: 405, .. } => {
+                match self.get_manifest(repository, selector, Visibility::Settled).await {
+                    Ok(manifest) => Ok(Some(Head::of(&manifest))),
+                    Err(error) if error.is_not_found() => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Puts a manifest, byte for byte. Putting the same bytes again is harmless, so an answer that was lost is
+    /// asked for again. The registry may say, for at most 10 s, that it does not know what an index refers to:
+    /// an engine may have written it a moment ago.
+    ///
+    /// # Errors
+    /// The registry refuses, answers with anything but 201, or says that it stored another digest.
+    pub async fn put_manifest(
+        &self,
+        repository: &RepositoryPath,
+        selector: &Selector,
+        manifest: &RawManifest,
+    ) -> Result<(), RegistryError> {
+        let media_type = HeaderValue::from_str(manifest.media_type().as_str())
+            .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        let call = Call {
+            scope: Some(Scope { repository: repository.clone(), access: Access::Push }),
+            accept: None,
+            content: Some((media_type, Bytes::copy_from_slice(manifest.bytes()))),
+            limit: MAX_PUT_ANSWER,
+            ..call(Method::PUT, repository, selector, Visibility::JustWritten)
+        };
+        if let Selector::Digest(digest) = selector
+            && digest != manifest.digest()
+        {
+            let kind = ErrorKind::DigestMismatch { expected: digest.clone(), actual: manifest.digest().to_string() };
+            return Err(RegistryError::new(self.host(), format!("PUT {}", call.path), kind));
+        }
+        let reply = self.0.send(&call).await?;
+        let fail = |kind| Err(RegistryError::new(self.host(), reply.request.as_str(), kind));
+        if reply.status.as_u16() != 201 {
+            let (status, answer) = (reply.status.as_u16(), super::Answer::default());
+            return fail(ErrorKind::Status { status, answer, retry_after: None });
+        }
+        match claim(&reply.headers).filter(|claimed| claimed != manifest.digest().as_str()) {
+            Some(actual) => fail(ErrorKind::DigestMismatch { expected: manifest.digest().clone(), actual }),
+            None => Ok(()),
+        }
+    }
+
+    fn read_manifest(&self, selector: &Selector, reply: Reply) -> Result<RawManifest, RegistryError> {
+        let Reply { status, headers, body, request, .. } = reply;
+        let fail = |kind| RegistryError::new(self.host(), request.as_str(), kind);
+        if status.as_u16() != 200 {
+            let answer = super::Answer::default();
+            return Err(fail(ErrorKind::Status { status: status.as_u16(), answer, retry_after: None }));
+        }
+        // The digest first: of bytes that are not those that were asked for, nothing is parsed.
+        let actual = Digest::of(&body);
+        if let Selector::Digest(expected) = selector
+            && *expected != actual
+        {
+            let kind = ErrorKind::DigestMismatch { expected: expected.clone(), actual: actual.to_string() };
+            return Err(fail(kind));
+        }
+        if let Some(claimed) = claim(&headers).filter(|claimed| claimed != actual.as_str()) {
+            (self.0.on_notice)(Notice::WrongDigestHeader { host: self.host().clone(), claimed, actual });
+        }
+        RawManifest::new(body, media_type(&headers).as_ref()).map_err(|error| fail(ErrorKind::Manifest(error)))
+    }
+}
+
+impl Head {
+    fn read(headers: &HeaderMap) -> Self {
+        let size = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let media_type = media_type(headers).unwrap_or(MediaType::Other("".into()));
+        Self { digest: claim(headers).and_then(|claimed| claimed.parse().ok()), media_type, size }
+    }
+
+    fn of(manifest: &RawManifest) -> Self {
+        Self {
+            digest: Some(manifest.digest().clone()),
+            media_type: manifest.media_type().clone(),
+            size: Some(manifest.size()),
+        }
+    }
+}
+
+fn call(method: Method, repository: &RepositoryPath, selector: &Selector, visibility: Visibility) -> Call {
+    let accept = MediaType::MANIFESTS.each_ref().map(MediaType::as_str).join(", ");
+    Call {
+        method,
+        path: format!("{repository}/manifests/{selector}"),
+        scope: Some(Scope { repository: repository.clone(), access: Access::Pull }),
+        accept: HeaderValue::from_str(&accept).ok(),
+        content: None,
+        limit: MAX_MANIFEST_BYTES,
+        visibility,
+    }
+}
+
+fn claim(headers: &HeaderMap) -> Option<String> {
+    headers.get(CONTENT_DIGEST).map(|value| printable(&String::from_utf8_lossy(value.as_bytes()), MAX_CLAIM))
+}
+
+fn media_type(headers: &HeaderMap) -> Option<MediaType> {
+    headers.get(CONTENT_TYPE)?.to_str().ok().map(MediaType::parse)
+}

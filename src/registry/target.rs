@@ -1,0 +1,249 @@
+//! Where a request may go: redirects and token servers are named by whoever answers, so they are checked
+//! before a byte is sent (GHSA-28r5-37g7-p6mp, GHSA-xf85-363p-868w, GHSA-vh4v-2xq2-g5cg).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use reqwest::Url;
+
+/// Most redirects that are followed.
+pub(super) const MAX_REDIRECTS: usize = 10;
+
+/// Why we do not go where a registry sends us.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// Not a URL.
+    #[error("the address is not a URL")]
+    Malformed,
+    /// Neither http nor https.
+    #[error("the address is neither http nor https")]
+    Scheme,
+    /// From https to http.
+    #[error("{0} is not encrypted, and the registry is")]
+    Downgrade(String),
+    /// `user:password@` in the address.
+    #[error("the address at {0} carries a user name")]
+    UserInformation(String),
+    /// An address of this machine or of a private network, named by somebody else.
+    #[error("{0} is an address of this machine or of a private network, and not the registry's own")]
+    Private(String),
+    /// Too many redirects.
+    #[error("there are more than {MAX_REDIRECTS} redirects")]
+    TooMany,
+    /// A redirect of a request that carries content.
+    #[error("content is not sent on to {0}")]
+    Content(String),
+}
+
+/// From where an address can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Public,
+    Private,
+    Loopback,
+    /// Link-local (the metadata services of clouds), unspecified, multicast: never a registry's neighbour.
+    Special,
+}
+
+/// The address of a token server, as the registry at `home` names it in a challenge.
+///
+/// # Errors
+/// Not encrypted although `home` is; with a user name; or an address that is not public, unless it is `home`.
+pub(super) fn realm(home: &Url, text: &str) -> Result<Url, TargetError> {
+    let url = Url::parse(text).map_err(|_| TargetError::Malformed)?;
+    let url = check(home, url)?;
+    if reach(&url) != Reach::Public && url.origin() != home.origin() {
+        return Err(TargetError::Private(place(&url)));
+    }
+    Ok(url)
+}
+
+/// The target of a redirect to `location` from `from`, on the way that began at `home`.
+///
+/// # Errors
+/// As for [`realm`]; but a registry that is itself on this machine or in a private network may send us to its
+/// neighbours there: its storage often is one.
+pub(super) fn redirect(home: &Url, from: &Url, location: &str) -> Result<Url, TargetError> {
+    let url = from.join(location).map_err(|_| TargetError::Malformed)?;
+    let url = check(from, url)?;
+    let reach = reach(&url);
+    let neighbour = matches!(reach, Reach::Private | Reach::Loopback) && reach == self::reach(home);
+    if reach == Reach::Public || neighbour || url.origin() == home.origin() {
+        return Ok(url);
+    }
+    Err(TargetError::Private(place(&url)))
+}
+
+fn check(from: &Url, mut url: Url) -> Result<Url, TargetError> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(TargetError::Scheme);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(TargetError::UserInformation(place(&url)));
+    }
+    if from.scheme() == "https" && url.scheme() != "https" {
+        return Err(TargetError::Downgrade(place(&url)));
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// `host:port` of an address, for messages.
+pub(super) fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// `METHOD URL` without user information, query and fragment, which carry signatures and tokens.
+pub(super) fn redacted(method: &reqwest::Method, url: &Url) -> String {
+    format!("{method} {}://{}{}", url.scheme(), place(url), url.path())
+}
+
+/// The URL parser has turned every spelling of an IPv4 address (`2130706433`, `0x7f.1`) into four numbers.
+fn reach(url: &Url) -> Reach {
+    let host = url.host_str().unwrap_or_default();
+    let name = host.trim_end_matches('.');
+    if name == "localhost" || name.ends_with(".localhost") {
+        return Reach::Loopback;
+    }
+    match host.trim_start_matches('[').trim_end_matches(']').parse() {
+        Ok(IpAddr::V4(address)) => reach_v4(address),
+        Ok(IpAddr::V6(address)) => reach_v6(address),
+        Err(_) => Reach::Public,
+    }
+}
+
+fn reach_v4(address: Ipv4Addr) -> Reach {
+    let [a, b, ..] = address.octets();
+    if address.is_loopback() || address.is_unspecified() {
+        // 0.0.0.0 connects to this machine.
+        Reach::Loopback
+    } else if address.is_link_local() || address.is_multicast() || address.is_broadcast() || a == 0 {
+        Reach::Special
+    } else if address.is_private() || (a == 100 && (64..128).contains(&b)) {
+        Reach::Private
+    } else {
+        Reach::Public
+    }
+}
+
+fn reach_v6(address: Ipv6Addr) -> Reach {
+    if address.is_loopback() || address.is_unspecified() {
+        return Reach::Loopback;
+    }
+    let segments = address.segments();
+    // An IPv4 address inside: mapped (::ffff:), compatible (::), translated (64:ff9b::, NAT64).
+    let inner = matches!(segments, [0, 0, 0, 0, 0, 0xffff | 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..]);
+    if inner {
+        let [.., a, b, c, d] = address.octets();
+        reach_v4(Ipv4Addr::new(a, b, c, d))
+    } else if address.is_unicast_link_local() || address.is_multicast() || segments[..2] == [0xfd00, 0xec2] {
+        Reach::Special
+    } else if address.is_unique_local() {
+        Reach::Private
+    } else {
+        Reach::Public
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn v21_refuses_every_evil_realm() {
+        let home = url("https://registry.example/v2/");
+        let evil = [
+            "http://registry.example/token",
+            "https://169.254.169.254/latest",
+            "https://[fd00:ec2::254]/latest",
+            "https://127.0.0.1/token",
+            "https://127.1/token",
+            "https://0.0.0.0/token",
+            "https://[::]/token",
+            "https://[::1]/token",
+            "https://[::ffff:10.0.0.1]/token",
+            "https://[::127.0.0.1]/token",
+            "https://[64:ff9b::7f00:1]/token",
+            "https://2130706433/token",
+            "https://0x7f000001/token",
+            "https://10.1.2.3/token",
+            "https://172.16.0.1/token",
+            "https://192.168.0.1/token",
+            "https://100.64.0.1/token",
+            "https://localhost/token",
+            "https://LOCALHOST:5000/token",
+            "https://localhost./token",
+            "https://a.localhost/token",
+            "https://registry.example@evil.example/token",
+            "https://user:secret@registry.example/token",
+            "file:///etc/passwd",
+            "gopher://registry.example/",
+            "//registry.example/token",
+            "/token",
+            "",
+        ];
+        for text in evil {
+            assert!(realm(&home, text).is_err(), "{text} was taken");
+        }
+    }
+
+    #[test]
+    fn v21_goes_to_token_servers_of_the_field() {
+        let cases = [
+            ("https://registry-1.docker.io", "https://auth.docker.io/token"),
+            ("https://ghcr.io", "https://ghcr.io/token"),
+            ("https://registry.example", "https://registry.example:5001/auth"),
+            ("https://10.0.0.1:5000", "https://10.0.0.1:5000/token"),
+            ("http://127.0.0.1:5000", "http://127.0.0.1:5000/token"),
+            ("http://registry.lan:5000", "http://auth.lan/token"),
+            ("https://[::1]:5000", "https://[::1]:5000/token"),
+        ];
+        for (home, text) in cases {
+            assert!(realm(&url(home), text).is_ok(), "{home} -> {text}");
+        }
+    }
+
+    #[test]
+    fn v21_refuses_another_port_of_this_machine() {
+        for home in ["http://127.0.0.1:5000", "https://10.0.0.1:5000", "http://[::1]:5000"] {
+            let other = home.replace("5000", "5001");
+            assert!(matches!(realm(&url(home), &other), Err(TargetError::Private(_))), "{home}");
+        }
+    }
+
+    #[test]
+    fn v23_redirects_never_lose_encryption_nor_enter_private_networks() {
+        let home = url("https://registry.example/v2/x");
+        assert!(matches!(redirect(&home, &home, "http://cdn.example/x"), Err(TargetError::Downgrade(_))));
+        for private in ["https://127.0.0.1/x", "https://169.254.169.254/x", "https://10.0.0.1/x", "https://localhost/x"]
+        {
+            assert!(matches!(redirect(&home, &home, private), Err(TargetError::Private(_))), "{private}");
+        }
+        assert_eq!(
+            redirect(&home, &home, "https://cdn.example/x?sig=1").unwrap().as_str(),
+            "https://cdn.example/x?sig=1"
+        );
+        assert_eq!(redirect(&home, &home, "/y").unwrap().as_str(), "https://registry.example/y");
+    }
+
+    #[test]
+    fn a_private_registry_may_send_us_to_its_neighbours_but_not_to_metadata_services() {
+        let local = url("http://127.0.0.1:5000/v2/x");
+        assert!(redirect(&local, &local, "http://127.0.0.1:9000/x").is_ok());
+        assert!(redirect(&local, &local, "http://169.254.169.254/x").is_err());
+        let private = url("https://10.0.0.1/v2/x");
+        assert!(redirect(&private, &private, "https://10.0.0.2/x").is_ok());
+        assert!(redirect(&private, &private, "https://127.0.0.1/x").is_err());
+    }
+
+    #[test]
+    fn a_redacted_address_has_neither_query_nor_user() {
+        let shown = redacted(&reqwest::Method::GET, &url("https://u:p@h.example:5000/a/b?sig=s#f"));
+        assert_eq!(shown, "GET https://h.example:5000/a/b");
+    }
+}

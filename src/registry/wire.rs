@@ -1,0 +1,208 @@
+//! One exchange: a request, its redirects, and the answer read within bounds of size and time.
+
+use std::error::Error;
+use std::io;
+
+use bytes::Bytes;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
+};
+use reqwest::{Method, Response, StatusCode, Url};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
+
+use super::client::Timeouts;
+use super::error::{ErrorKind, RegistryError, Waiting};
+use super::notice::printable;
+use super::target::{self, MAX_REDIRECTS, TargetError, redacted};
+use crate::oci::RegistryHost;
+
+/// Longest body of a refusal that is read, in bytes; what is beyond it is cut off.
+const MAX_REFUSAL: usize = 64 << 10;
+/// Slowest answer that is read to its end, in bytes per second, …
+const MIN_RATE: u64 = 1 << 10;
+/// … after this much time (a peer that drips one byte at a time never is idle).
+const RATE_GRACE: Duration = Duration::from_secs(60);
+
+/// The connections to a registry and to where it sends us.
+pub(super) struct Wire {
+    /// The HTTP client: no redirects, retries, cookies or proxies of its own.
+    pub(super) client: reqwest::Client,
+    /// Whose client this is.
+    pub(super) host: RegistryHost,
+    /// `https://host/v2/`.
+    pub(super) home: Url,
+    /// How long we wait.
+    pub(super) timeouts: Timeouts,
+}
+
+/// A request as it is sent.
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// Sent to the origin of `url` and nowhere else.
+    pub(super) authorization: Option<&'a HeaderValue>,
+    pub(super) accept: Option<HeaderValue>,
+    pub(super) content: Option<(HeaderValue, Bytes)>,
+    /// Longest answer that is read, in bytes.
+    pub(super) limit: usize,
+    pub(super) to: To,
+}
+
+/// Which rules say where redirects may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum To {
+    Registry,
+    TokenServer,
+}
+
+/// What came back, in full.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// `METHOD URL` of the last hop, redacted.
+    pub(super) request: String,
+    /// Whether it came from where the request was sent: no redirect led away from there.
+    pub(super) is_direct: bool,
+}
+
+impl Wire {
+    /// Sends a request, follows its redirects, reads the answer, whatever its status.
+    pub(super) async fn exchange(&self, request: Request<'_>) -> Result<Reply, RegistryError> {
+        let mut url = request.url.clone();
+        let mut is_direct = true;
+        for _ in 0..=MAX_REDIRECTS {
+            let line = redacted(&request.method, &url);
+            let fail = |kind| RegistryError::new(&self.host, line.as_str(), kind);
+            let authorization = request.authorization.filter(|_| is_direct);
+            let response = self.send(&request, &url, authorization).await.map_err(fail)?;
+            let Some(location) = location(&response) else {
+                let (status, headers) = (response.status(), response.headers().clone());
+                let body = self.body(response, &request).await.map_err(fail)?;
+                return Ok(Reply { status, headers, body, request: line, is_direct });
+            };
+            let next = self.next(&request, &url, &location).map_err(|error| fail(error.into()))?;
+            // Once away, credentials stay away, even if the way leads back.
+            is_direct &= next.origin() == url.origin();
+            url = next;
+        }
+        Err(RegistryError::new(&self.host, redacted(&request.method, &request.url), TargetError::TooMany))
+    }
+
+    fn next(&self, request: &Request<'_>, from: &Url, location: &str) -> Result<Url, TargetError> {
+        let next = match request.to {
+            To::Registry => target::redirect(&self.home, from, location)?,
+            To::TokenServer => {
+                let joined = from.join(location).map_err(|_| TargetError::Malformed)?;
+                target::realm(&self.home, joined.as_str())?
+            }
+        };
+        if request.content.is_some() && next.origin() != from.origin() {
+            return Err(TargetError::Content(target::place(&next)));
+        }
+        Ok(next)
+    }
+
+    async fn send(
+        &self,
+        request: &Request<'_>,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, ErrorKind> {
+        let mut outgoing = self.client.request(request.method.clone(), url.clone()).header(ACCEPT_ENCODING, "identity");
+        if let Some(value) = authorization {
+            outgoing = outgoing.header(AUTHORIZATION, value);
+        }
+        if let Some(value) = &request.accept {
+            outgoing = outgoing.header(ACCEPT, value);
+        }
+        if let Some((media_type, bytes)) = &request.content {
+            outgoing = outgoing.header(CONTENT_TYPE, media_type).body(bytes.clone());
+        }
+        let after = self.timeouts.headers;
+        match timeout(after, outgoing.send()).await {
+            Ok(sent) => sent.map_err(|error| self.failure(error)),
+            Err(_) => Err(ErrorKind::Timeout { waiting: Waiting::Headers, after }),
+        }
+    }
+
+    async fn body(&self, response: Response, request: &Request<'_>) -> Result<Vec<u8>, ErrorKind> {
+        if request.method == Method::HEAD {
+            return Ok(Vec::new());
+        }
+        let mut body = Vec::new();
+        if !response.status().is_success() {
+            // The status is the answer; its explanation is welcome as far as it came.
+            let _ = self.read(response, MAX_REFUSAL, &mut body).await;
+            return Ok(body);
+        }
+        if let Some(encoding) = response.headers().get(CONTENT_ENCODING).filter(|value| *value != "identity") {
+            return Err(ErrorKind::Encoding(printable(&String::from_utf8_lossy(encoding.as_bytes()), 40)));
+        }
+        if response.content_length().is_some_and(|length| length > request.limit as u64) {
+            return Err(ErrorKind::TooLarge { limit: request.limit });
+        }
+        self.read(response, request.limit, &mut body).await?;
+        Ok(body)
+    }
+
+    /// Reads into `body`, at most `limit` bytes: one more is an error.
+    async fn read(&self, mut response: Response, limit: usize, body: &mut Vec<u8>) -> Result<(), ErrorKind> {
+        let start = Instant::now();
+        loop {
+            let due = start + RATE_GRACE + Duration::from_secs(body.len() as u64 / MIN_RATE);
+            let idle = Instant::now() + self.timeouts.idle;
+            let chunk = match timeout_at(idle.min(due), response.chunk()).await {
+                Ok(chunk) => chunk.map_err(|error| self.failure(error))?,
+                Err(_) => return Err(ErrorKind::Timeout { waiting: Waiting::Body, after: start.elapsed() }),
+            };
+            let Some(chunk) = chunk else { return Ok(()) };
+            let room = limit - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                return Err(ErrorKind::TooLarge { limit });
+            }
+        }
+    }
+
+    fn failure(&self, error: reqwest::Error) -> ErrorKind {
+        // The address goes: its query may be signed. The caller says it redacted.
+        let error = error.without_url();
+        if error.is_builder() {
+            ErrorKind::Settings(error)
+        } else if error.is_timeout() {
+            ErrorKind::Timeout { waiting: Waiting::Connection, after: self.timeouts.connect }
+        } else if error.is_dns() {
+            ErrorKind::Dns(error)
+        } else if is_tls(&error) {
+            ErrorKind::Tls(error)
+        } else if error.is_connect() {
+            ErrorKind::Connect(error)
+        } else {
+            ErrorKind::Interrupted(error)
+        }
+    }
+}
+
+/// Whether the handshake failed for a reason that stays. An alert of the other end does not count: it may be
+/// a server that is just going down.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // What an io::Error wraps is not its `source()`, only its source's source is.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = error.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
+        if let Some(tls) = tls {
+            return !matches!(tls, rustls::Error::AlertReceived(_));
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn location(response: &Response) -> Option<String> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    Some(String::from_utf8_lossy(response.headers().get(LOCATION)?.as_bytes()).into_owned())
+}
