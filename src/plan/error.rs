@@ -33,10 +33,19 @@ impl Location {
         self.offset..self.offset + self.length
     }
 
+    /// The place at a line and a column in characters, both from 1.
+    pub(super) fn at(text: &str, line: u64, column: u64) -> Self {
+        let nth = |count: u64| usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX);
+        let before: usize = text.split_inclusive('\n').take(nth(line)).map(str::len).sum();
+        let rest = text[before..].trim_start_matches('\u{feff}');
+        let start = text.len() - rest.len();
+        let inside = rest.char_indices().nth(nth(column)).map_or(rest.len(), |(at, _)| at);
+        Self::of(text, start + inside..start + inside)
+    }
+
     /// The place of the bytes `range` of `text`; it ends with the text, whatever the range says.
     pub(super) fn of(text: &str, range: Range<usize>) -> Self {
-        let floor = |at: usize| (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        let (start, end) = (floor(range.start), floor(range.end));
+        let (start, end) = (text.floor_char_boundary(range.start), text.floor_char_boundary(range.end));
         let before = &text[..start];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Self {
@@ -75,7 +84,9 @@ impl fmt::Display for PlanErrors {
         for (nth, problem) in self.problems.iter().enumerate() {
             let end = if nth == 0 { "" } else { "\n" };
             match &problem.span {
-                Some(at) => write!(f, "{end}{}:{}:{}: {}", self.source.path.display(), at.line, at.column, problem.message)?,
+                Some(at) => {
+                    write!(f, "{end}{}:{}:{}: {}", self.source.path.display(), at.line, at.column, problem.message)?
+                }
                 None => write!(f, "{end}{}", problem.message)?,
             }
         }

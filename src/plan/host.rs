@@ -34,9 +34,9 @@ impl EngineHostError {
     /// What to do next.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NotYet(scheme) if scheme == "ssh" => {
-                Some("forward its socket: ssh -N -L /tmp/engine.sock:/var/run/docker.sock HOST, then unix:///tmp/engine.sock")
-            }
+            Self::NotYet(scheme) if scheme == "ssh" => Some(
+                "forward its socket: ssh -N -L /tmp/engine.sock:/var/run/docker.sock HOST, then unix:///tmp/engine.sock",
+            ),
             Self::NotYet(_) | Self::Form => Some("use unix:///path/to.sock, or tcp://host:port"),
         }
     }

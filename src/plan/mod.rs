@@ -1,12 +1,32 @@
 //! The plan: `build.yaml` in, jobs out. Pure; collects all errors.
+//!
+//! text → tree with places (`raw`) → edits of the tree (defaults, `--set`) → typed values (`reader`, `image`, `job`)
+//! → checks across images → the selected [`Plan`].
 
+mod checks;
+mod duration;
+mod engines;
 mod error;
+mod forms;
 mod host;
+mod image;
+mod interpolate;
+mod job;
+mod keys;
 mod model;
 mod names;
 mod node;
 mod overrides;
+mod pairs;
+mod paths;
 mod raw;
+mod reader;
+mod registry;
+mod resolve;
+mod select;
+mod set;
+mod suggest;
+mod view;
 
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
@@ -15,3 +35,6 @@ pub use model::{
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};
+pub use reader::{Environment, Facts};
+pub use resolve::{needed_facts, resolve};
+pub use select::select;

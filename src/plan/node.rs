@@ -2,6 +2,7 @@
 //!
 //! The tree knows nothing of YAML. Merging defaults and applying `--set` are edits of it.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -63,27 +64,111 @@ impl Node {
             Value::Map(_) => "a map".to_owned(),
         }
     }
-}
 
-/// The value of `name` in `map`.
-pub(super) fn get<'a>(map: &'a [Entry], name: &str) -> Option<&'a Entry> {
-    map.iter().find(|entry| &*entry.key.name == name)
-}
-
-/// `over` merged into `base`: maps merge key by key, lists and scalars replace. The order is that of `over`,
-/// then what only `base` has.
-pub(super) fn merge(base: &Node, over: &Node) -> Node {
-    let (Value::Map(base), Value::Map(above)) = (&base.value, &over.value) else { return over.clone() };
-    let mut merged: Vec<Entry> = Vec::with_capacity(base.len() + above.len());
-    let below: std::collections::HashMap<&str, &Entry> = base.iter().map(|entry| (&*entry.key.name, entry)).collect();
-    for entry in above.iter() {
-        let value = match below.get(&*entry.key.name) {
-            Some(below) => merge(&below.value, &entry.value),
-            None => entry.value.clone(),
-        };
-        merged.push(Entry { key: entry.key.clone(), value });
+    /// How many entries a map has.
+    pub(super) fn len(&self) -> Option<usize> {
+        if let Value::Map(map) = &self.value { Some(map.len()) } else { None }
     }
-    let taken: std::collections::HashSet<&str> = above.iter().map(|entry| &*entry.key.name).collect();
-    merged.extend(base.iter().filter(|entry| !taken.contains(&*entry.key.name)).cloned());
-    Node { origin: over.origin.clone(), value: Value::Map(Rc::new(merged)) }
+}
+
+/// What `map` says of `name`. A key without a value says nothing.
+pub(super) fn get<'a>(map: &'a [Entry], name: &str) -> Option<&'a Entry> {
+    map.iter().find(|entry| &*entry.key.name == name && !matches!(entry.value.value, Value::Null))
+}
+
+/// `over` merged into `base`: maps merge key by key, lists and scalars replace. The order is that of `base`, then
+/// what only `over` has. Nothing over a map changes nothing: `linux/arm64:` has nothing to say.
+pub(super) fn merge(base: &Node, over: &Node) -> Node {
+    let (below, above) = match (&base.value, &over.value) {
+        (Value::Map(below), Value::Map(above)) => (below, above),
+        (Value::Map(_), Value::Null) => return base.clone(),
+        _ => return over.clone(),
+    };
+    Node { origin: over.origin.clone(), value: Value::Map(merge_maps(below, above)) }
+}
+
+/// [`merge`] of two maps.
+pub(super) fn merge_maps(below: &Map, above: &Map) -> Map {
+    if above.is_empty() || below.is_empty() {
+        return Rc::clone(if above.is_empty() { below } else { above });
+    }
+    let mut over: HashMap<&str, &Entry> = above.iter().map(|entry| (&*entry.key.name, entry)).collect();
+    let mut merged: Vec<Entry> = Vec::with_capacity(below.len() + above.len());
+    for entry in below.iter() {
+        merged.push(match over.remove(&*entry.key.name) {
+            Some(over) => Entry { key: over.key.clone(), value: merge(&entry.value, &over.value) },
+            None => entry.clone(),
+        });
+    }
+    merged.extend(above.iter().filter(|entry| over.contains_key(&*entry.key.name)).cloned());
+    Rc::new(merged)
+}
+
+/// Puts `value` at `path` of `map`, with maps on the way where there are none.
+pub(super) fn put(map: &mut Map, path: &[Rc<str>], value: &Node) {
+    let Some((name, rest)) = path.split_first() else { return };
+    let entries = Rc::make_mut(map);
+    let key = Key { origin: value.origin.clone(), name: Rc::clone(name) };
+    let at = entries.iter().position(|entry| entry.key.name == *name).unwrap_or_else(|| {
+        entries.push(Entry { key: key.clone(), value: Node { origin: value.origin.clone(), value: Value::Null } });
+        entries.len() - 1
+    });
+    if rest.is_empty() {
+        entries[at] = Entry { key, value: value.clone() };
+        return;
+    }
+    if !matches!(entries[at].value.value, Value::Map(_)) {
+        entries[at].value = Node { origin: value.origin.clone(), value: Value::Map(Map::default()) };
+    }
+    if let Value::Map(inner) = &mut entries[at].value.value {
+        put(inner, rest, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &str) -> Node {
+        Node { origin: Origin::Text(0..0), value: Value::Text(value.into()) }
+    }
+
+    fn map(entries: &[(&str, Node)]) -> Node {
+        let entry = |(name, value): &(&str, Node)| Entry {
+            key: Key { origin: Origin::Text(0..0), name: (*name).into() },
+            value: value.clone(),
+        };
+        Node { origin: Origin::Text(0..0), value: Value::Map(Rc::new(entries.iter().map(entry).collect())) }
+    }
+
+    fn show(node: &Node) -> String {
+        match &node.value {
+            Value::Null => "~".into(),
+            Value::Map(map) => {
+                let entries: Vec<String> = map.iter().map(|e| format!("{}:{}", e.key.name, show(&e.value))).collect();
+                format!("{{{}}}", entries.join(" "))
+            }
+            Value::Text(text) => text.clone(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn maps_merge_and_everything_else_replaces() {
+        let nothing = Node { origin: Origin::Text(0..0), value: Value::Null };
+        let base = map(&[("a", text("1")), ("b", map(&[("x", text("1")), ("y", text("1"))])), ("c", map(&[]))]);
+        let over = map(&[("d", text("2")), ("b", map(&[("y", text("2"))])), ("a", map(&[])), ("c", nothing)]);
+        assert_eq!(show(&merge(&base, &over)), "{a:{} b:{x:1 y:2} c:{} d:2}");
+    }
+
+    #[test]
+    fn put_makes_the_maps_on_its_way() {
+        let Value::Map(mut tree) = map(&[("a", text("1"))]).value else { unreachable!() };
+        for path in [&["b", "c"][..], &["a"], &["b", "d"]] {
+            let path: Vec<Rc<str>> = path.iter().map(|&name| name.into()).collect();
+            put(&mut tree, &path, &text("2"));
+        }
+        let tree = Node { origin: Origin::Text(0..0), value: Value::Map(tree) };
+        assert_eq!(show(&tree), "{a:2 b:{c:2 d:2}}");
+    }
 }

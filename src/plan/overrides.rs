@@ -34,3 +34,15 @@ pub struct Selection {
     /// Platforms (`--platform`, with `native` resolved by the caller); empty selects all.
     pub platforms: Vec<Platform>,
 }
+
+impl Selection {
+    /// Whether the image `name` is wanted.
+    pub fn has_image(&self, name: &str) -> bool {
+        self.images.is_empty() || self.images.iter().any(|image| image == name)
+    }
+
+    /// Whether `platform` is wanted.
+    pub fn has_platform(&self, platform: &Platform) -> bool {
+        self.platforms.is_empty() || self.platforms.contains(platform)
+    }
+}

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_yaml::budget::BudgetBreach;
 use serde_yaml::{Error, Spanned};
 
 use super::error::{Location, Problem, SourceText};
@@ -35,8 +36,35 @@ pub(super) fn parse(source: &SourceText) -> Result<Node, Problem> {
 }
 
 fn problem(text: &str, error: &Error) -> Problem {
-    let span = error.location().map(|at| Location::of(text, range(at)));
-    Problem { span, message: format!("{error:?} ||| {error}"), hint: None }
+    let error = error.without_snippet();
+    let span = error.location().map(|at| match at.span().byte_offset() {
+        Some(_) => Location::of(text, range(at)),
+        None => Location::at(text, at.line(), at.column()),
+    });
+    let (message, hint) = match error {
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            (format!("the key `{key}` is there twice"), Some("remove one of the two".to_owned()))
+        }
+        Error::Budget { breach: BudgetBreach::Documents { .. }, .. } | Error::MultipleDocuments { .. } => {
+            ("a plan is one YAML document, and this begins a second one".to_owned(), None)
+        }
+        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => {
+            ("the plan is too large, or too deeply nested, once its aliases are resolved".to_owned(), None)
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => ("this alias is inside of what it names".to_owned(), None),
+        Error::NonFiniteFloat { .. } => ("this is not a number that a plan can hold".to_owned(), None),
+        Error::NullIntoString { .. } => ("a key must be a string".to_owned(), None),
+        other => (plain(other), None),
+    };
+    Problem { span, message, hint }
+}
+
+/// The crate's own message for users, in one line and without the place that it repeats at the end.
+fn plain(error: &Error) -> String {
+    let rendered = error.render_with_formatter(&serde_yaml::UserMessageFormatter);
+    let message = rendered.lines().next().unwrap_or_default();
+    let message = message.find(" at line ").map_or(message, |end| &message[..end]);
+    format!("this is not valid YAML: {message}")
 }
 
 fn range(at: serde_yaml::Location) -> Range<usize> {
@@ -149,50 +177,5 @@ impl<'de> Visitor<'de> for RawVisitor {
             map.push(entry);
         }
         Ok(RawValue::Map(map))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn probe() {
-        let show = |text: &str| {
-            let t = std::time::Instant::now();
-            let s = SourceText { path: "p".into(), text: text.into() };
-            match parse(&s) {
-                Ok(n) => println!("{:.60}\n => {:.900} [{:?}]\n", text, format!("{n:?}"), t.elapsed()),
-                Err(e) => println!("{:.60}\n ERR {:.600} [{:?}]\n", text, format!("{e:?}"), t.elapsed()),
-            }
-        };
-        show("a: 1.10\nb: '1.10'\nc: no\nd: ~\ne: [x, 0123, 0x10]\nf:\ng: true\nh: True\n");
-        show("\u{feff}a: ä\nb: 1.10\n");
-        show("x: &a {k: 1.10, l: z}\ny: {<<: *a, l: q}\nz: *a\n");
-        show("a: 1\na: 2\n");
-        show("a:\n  b: 1\n c: 2\n");
-        show("a: 1\n---\nb: 2\n");
-        show("a: \"x\0y\"\n");
-        show("a: x\0y\n");
-        show("a: !!binary aGVsbG8=\n");
-        show("a: !foo x\n");
-        show("a: !!str 1.10\n");
-        show("? [a]\n: b\n");
-        show("1: b\ntrue: c\n~: d\n");
-        show("a: [\n");
-        show("a: *nope\n");
-        show("");
-        show("# c\n");
-        show("a: .inf\nb: .nan\n");
-        show(&"[".repeat(100_000));
-        show(&(0..5000).map(|i| format!("{}a:\n", " ".repeat(i))).collect::<String>());
-        show("a: &a [l,l,l,l,l,l,l,l,l]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n");
-        show("a: &a [*a]\n");
-        show("a: {b: c}\nx: {<<: [{q: 1},{q: 2}], <<: {z: 1}}\n");
-        show("a: |\n  hello ${X}\n  there\nb: >-\n  f\n  g\n");
-        show("\t- a\n");
-        show("%YAML 1.1\n---\na: yes\n...\n");
-        show("a: 2024-01-01\nb: 12:30\nc: 1_000\nd: 1e3\n");
-        show(&(0..1000).map(|i| format!("image{i}:\n  context: x\n  tags: [\"1.0\", latest]\n  platforms:\n    linux/amd64:\n    linux/arm64: {{ dockerfile: D.arm, args: {{ TUNE: n1 }} }}\n  args: {{ VERSION: \"${{V:-dev}}\" }}\n")).collect::<String>());
     }
 }

@@ -1,0 +1,287 @@
+//! Compose's interpolation: `$VAR`, `${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?message}`,
+//! `${VAR?message}`, `${VAR:+other}`, `${VAR+other}` and `$$` (Compose specification, "Interpolation").
+//!
+//! One difference: an unset variable without a default is an error, where Compose warns and takes nothing.
+
+use std::ops::Range;
+
+/// How deep `${A:-${B:-…}}` may nest.
+const MAX_DEPTH: usize = 16;
+
+/// What a name stands for.
+pub(super) enum Lookup {
+    /// This.
+    Value(String),
+    /// Nothing, for a reason if there is one to tell.
+    Unset(Option<String>),
+    /// It may not be used here: what, and what to do.
+    Refused(String, Option<String>),
+}
+
+/// Why a string cannot be interpolated.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    /// The bytes of the string that are to blame.
+    pub(super) at: Range<usize>,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+/// `text` with its variables replaced. What a variable holds is not interpolated again.
+pub(super) fn interpolate(text: &str, lookup: &dyn Fn(&str) -> Lookup) -> Result<String, Bad> {
+    if !text.contains('$') {
+        return Ok(text.to_owned());
+    }
+    let mut parser = Parser { text, at: 0, lookup };
+    parser.until_end_or_brace(0)
+}
+
+/// The names that `text` uses, nested ones too. What does not parse has none.
+pub(super) fn names(text: &str) -> Vec<String> {
+    let found = std::cell::RefCell::new(Vec::new());
+    let note = |name: &str| {
+        found.borrow_mut().push(name.to_owned());
+        Lookup::Value("set".to_owned())
+    };
+    // Only the names are wanted here; what is wrong is told when the plan is resolved.
+    let _ = interpolate(text, &note);
+    found.into_inner()
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    lookup: &'a dyn Fn(&str) -> Lookup,
+}
+
+impl Parser<'_> {
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
+    }
+
+    fn bad<T>(&self, start: usize, message: impl Into<String>, hint: Option<String>) -> Result<T, Bad> {
+        Err(Bad { at: start..self.at.max(start + 1), message: message.into(), hint })
+    }
+
+    /// Reads up to the end, or inside of braces up to the `}` that closes them, which it leaves.
+    fn until_end_or_brace(&mut self, depth: usize) -> Result<String, Bad> {
+        let mut out = String::new();
+        loop {
+            let stop = self.rest().find(if depth > 0 { &['$', '}'][..] } else { &['$'][..] });
+            let Some(stop) = stop else {
+                out.push_str(self.rest());
+                self.at = self.text.len();
+                return Ok(out);
+            };
+            out.push_str(&self.text[self.at..self.at + stop]);
+            self.at += stop;
+            if self.rest().starts_with('}') {
+                return Ok(out);
+            }
+            self.dollar(&mut out, depth)?;
+        }
+    }
+
+    /// Reads what begins with `$`.
+    fn dollar(&mut self, out: &mut String, depth: usize) -> Result<(), Bad> {
+        let start = self.at;
+        self.at += 1;
+        if self.rest().starts_with('$') {
+            self.at += 1;
+            out.push('$');
+            return Ok(());
+        }
+        if self.rest().starts_with('{') {
+            self.at += 1;
+            return self.braces(start, out, depth);
+        }
+        let name = self.word(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !begins_a_name(&name) {
+            return self.bad(start, "a single `$` begins a variable", Some("write `$$` for a `$`".to_owned()));
+        }
+        match (self.lookup)(&name) {
+            Lookup::Value(value) => out.push_str(&value),
+            Lookup::Unset(reason) => return self.unset(start, &name, reason),
+            Lookup::Refused(message, hint) => return self.bad(start, message, hint),
+        }
+        Ok(())
+    }
+
+    /// Reads what follows `${`.
+    fn braces(&mut self, start: usize, out: &mut String, depth: usize) -> Result<(), Bad> {
+        if depth >= MAX_DEPTH {
+            return self.bad(start, format!("variables are nested deeper than {MAX_DEPTH}"), None);
+        }
+        let name = self.word(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+        let operator = ["}", ":-", ":?", ":+", "-", "?", "+"].into_iter().find(|op| self.rest().starts_with(op));
+        let (true, Some(operator)) = (begins_a_name(&name), operator) else {
+            self.at = self.rest().find('}').map_or(self.text.len(), |end| self.at + end + 1);
+            let hint = "the forms are ${VAR}, ${VAR:-default} and ${VAR:?message}; write `$$` for a `$`";
+            return self.bad(start, "this is not a variable", Some(hint.to_owned()));
+        };
+        self.at += operator.len();
+        let word = if operator == "}" { None } else { Some(self.argument(start, operator, &name, depth)?) };
+        let set = match (self.lookup)(&name) {
+            Lookup::Value(value) => Ok(value),
+            Lookup::Unset(reason) => Err(reason),
+            Lookup::Refused(message, hint) => return self.bad(start, message, hint),
+        };
+        let set = if operator.starts_with(':') {
+            set.and_then(|v| if v.is_empty() { Err(None) } else { Ok(v) })
+        } else {
+            set
+        };
+        match (operator.trim_start_matches(':'), word, set) {
+            ("+", Some(Ok(other)), Ok(_)) => out.push_str(&other),
+            ("+", _, Err(_)) => {}
+            (_, Some(Ok(default)), Err(_)) if operator.ends_with('-') => out.push_str(&default),
+            ("?", Some(Ok(message)), Err(_)) if !message.is_empty() => {
+                return self.bad(start, format!("`{name}` is not set: {message}"), None);
+            }
+            // A default that cannot be had is an error only where it is needed.
+            (_, Some(Err(bad)), Err(_)) => return Err(bad),
+            ("+", Some(Err(bad)), Ok(_)) => return Err(bad),
+            (_, _, Ok(value)) => out.push_str(&value),
+            (_, _, Err(reason)) => return self.unset(start, &name, reason),
+        }
+        Ok(())
+    }
+
+    /// Reads the word after an operator, and the `}` after it. The word's own failure is for the caller, who may
+    /// not need it; the outer one is that of the form.
+    fn argument(&mut self, start: usize, operator: &str, name: &str, depth: usize) -> Result<Result<String, Bad>, Bad> {
+        let from = self.at;
+        let word = self.until_end_or_brace(depth + 1);
+        if let Err(bad) = word {
+            let Some(close) = closing_brace(self.text, from) else { return Err(bad) };
+            self.at = close + 1;
+            return Ok(Err(bad));
+        }
+        if !self.rest().starts_with('}') {
+            self.at = self.text.len();
+            return self.bad(start, format!("`${{{name}{operator}` has no closing `}}`"), None);
+        }
+        self.at += 1;
+        Ok(word)
+    }
+
+    fn word(&mut self, of: fn(char) -> bool) -> String {
+        let rest = self.rest();
+        let word = rest[..rest.find(|c| !of(c)).unwrap_or(rest.len())].to_owned();
+        self.at += word.len();
+        word
+    }
+
+    fn unset<T>(&self, start: usize, name: &str, reason: Option<String>) -> Result<T, Bad> {
+        let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let hint = format!("set it, or say what to take instead: ${{{name}:-default}}");
+        self.bad(start, format!("`{name}` is not set{because}"), Some(hint))
+    }
+}
+
+/// The `}` that closes the braces that are open before `from`.
+fn closing_brace(text: &str, from: usize) -> Option<usize> {
+    let mut open = 1_usize;
+    for (at, byte) in text.bytes().enumerate().skip(from) {
+        match byte {
+            b'{' if text.as_bytes()[at - 1] == b'$' => open += 1,
+            b'}' if open == 1 => return Some(at),
+            b'}' => open -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn begins_a_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn look(name: &str) -> Lookup {
+        match name {
+            "SET" => Lookup::Value("value".into()),
+            "EMPTY" => Lookup::Value(String::new()),
+            "DOLLAR" => Lookup::Value("${SET}".into()),
+            "git.sha" => Lookup::Value("abc".into()),
+            "git.tag" => Lookup::Unset(Some("no tag points at HEAD".into())),
+            "no" => Lookup::Refused("`${no}` is not known here".into(), None),
+            _ => Lookup::Unset(None),
+        }
+    }
+
+    #[test]
+    fn variables_read_as_compose_reads_them() {
+        for (written, meant) in [
+            ("plain", "plain"),
+            ("$SET ${SET} x${SET}y", "value value xvaluey"),
+            ("$$SET $${SET}", "$SET ${SET}"),
+            ("${SET:-d} ${EMPTY:-d} ${UNSET:-d}", "value d d"),
+            ("${SET-d} ${EMPTY-d} ${UNSET-d}", "value  d"),
+            ("${SET:?m} ${EMPTY?m}", "value "),
+            ("${SET:+o} ${EMPTY:+o} ${UNSET:+o} ${EMPTY+o}", "o   o"),
+            ("${UNSET:-} ${UNSET:-a-b:c?d}", " a-b:c?d"),
+            ("${UNSET:-${EMPTY:-${SET}}}!", "value!"),
+            ("${SET:-${UNSET}}", "value"),
+            ("${UNSET+${UNSET}}", ""),
+            ("${git.sha} ${git.tag:-dev}", "abc dev"),
+            ("$SET.x $SET-y", "value.x value-y"),
+            ("$DOLLAR", "${SET}"),
+            ("a } b", "a } b"),
+            ("ä${UNSET:-ö}ü", "äöü"),
+        ] {
+            assert_eq!(interpolate(written, &look).as_deref(), Ok(meant), "{written}");
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_and_where() {
+        for (written, blamed, message) in [
+            ("x ${UNSET} y", "${UNSET}", "`UNSET` is not set"),
+            ("$UNSET.", "$UNSET", "`UNSET` is not set"),
+            ("${git.tag}", "${git.tag}", "`git.tag` is not set: no tag points at HEAD"),
+            ("${EMPTY:?say it}", "${EMPTY:?say it}", "`EMPTY` is not set: say it"),
+            ("${UNSET:?}", "${UNSET:?}", "`UNSET` is not set"),
+            ("${EMPTY:-${UNSET}}", "${UNSET}", "`UNSET` is not set"),
+            ("a $ b", "$", "a single `$` begins a variable"),
+            ("a$", "$", "a single `$` begins a variable"),
+            ("$1", "$1", "a single `$` begins a variable"),
+            ("${}", "${}", "this is not a variable"),
+            ("${A B}", "${A B}", "this is not a variable"),
+            ("${SET", "${SET", "this is not a variable"),
+            ("${SET:-x", "${SET:-x", "`${SET:-` has no closing `}`"),
+            ("${no}", "${no}", "`${no}` is not known here"),
+        ] {
+            let bad = interpolate(written, &look).unwrap_err();
+            assert_eq!((&written[bad.at.clone()], bad.message.as_str()), (blamed, message), "{written}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let deep = "${A:-".repeat(100_000);
+        assert!(interpolate(&deep, &look).unwrap_err().message.contains("nested deeper"));
+    }
+
+    #[test]
+    fn names_are_found_in_defaults_too() {
+        assert_eq!(names("${git.sha:-${git.short}} $$x ${A}"), ["git.short", "git.sha", "A"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_string_makes_it_panic(text in "([$]|[{]|[}]|:|-|[?]|[+]|SET|UNSET|ä|git[.]sha|x){0,30}") {
+            let _ = interpolate(&text, &look);
+        }
+
+        #[test]
+        fn a_doubled_dollar_is_the_inverse(text in ".{0,60}") {
+            prop_assert_eq!(interpolate(&text.replace('$', "$$"), &look), Ok(text));
+        }
+    }
+}

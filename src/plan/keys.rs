@@ -1,0 +1,101 @@
+//! The words of the plan: which keys stand where. `schema.json` says the same to editors, and a test compares.
+
+/// The keys of one kind of map.
+pub(super) struct Keys {
+    /// What the map is, for messages.
+    pub(super) of: &'static str,
+    /// The keys that it has.
+    pub(super) known: &'static [&'static str],
+    /// Keys that are planned and refused until they work.
+    pub(super) not_yet: &'static [&'static str],
+}
+
+/// The plan itself.
+pub(super) const PLAN: Keys = Keys {
+    of: "a plan",
+    known: &["version", "registry", "engines", "defaults", "images"],
+    not_yet: &["secrets", "groups", "matrix"],
+};
+
+/// `registry`, written as a map.
+pub(super) const REGISTRY: Keys =
+    Keys { of: "a registry", known: &["host", "insecure", "ca"], not_yet: &["region", "create", "cert", "key"] };
+
+/// One of `engines`.
+pub(super) const ENGINE: Keys = Keys {
+    of: "an engine",
+    known: &["host", "platforms", "slots", "insecure"],
+    not_yet: &["ca", "cert", "key", "tls", "emulate"],
+};
+
+/// One of `images`, or `defaults`.
+pub(super) const IMAGE: Keys = Keys {
+    of: "an image",
+    known: &[
+        "repository",
+        "tags",
+        "platforms",
+        "context",
+        "dockerfile",
+        "target",
+        "args",
+        "labels",
+        "network",
+        "no_cache",
+        "pull",
+        "engine",
+        "timeout",
+        "arch_tag",
+        "entry",
+    ],
+    not_yet: NOT_YET,
+};
+
+/// One of an image's `platforms`: what an image may say of a build, said of one platform.
+pub(super) const PLATFORM: Keys = Keys {
+    of: "a platform",
+    known: &[
+        "context",
+        "dockerfile",
+        "target",
+        "args",
+        "labels",
+        "network",
+        "no_cache",
+        "pull",
+        "engine",
+        "timeout",
+        "arch_tag",
+        "entry",
+    ],
+    not_yet: NOT_YET,
+};
+
+/// `entry`: the words of `docker manifest annotate`, and `platform` for three of them at once.
+pub(super) const ENTRY: Keys = Keys {
+    of: "an entry",
+    known: &["platform", "os", "arch", "variant", "os_version", "os_features"],
+    not_yet: &["annotations"],
+};
+
+const NOT_YET: &[&str] = &[
+    "secrets",
+    "ssh",
+    "cache",
+    "cache_from",
+    "cache_to",
+    "contexts",
+    "additional_contexts",
+    "from",
+    "annotations",
+    "attest",
+    "provenance",
+    "sbom",
+    "compression",
+    "no_cache_filter",
+    "no_cache_from",
+    "extra_hosts",
+    "shm_size",
+    "ulimits",
+    "registry",
+];

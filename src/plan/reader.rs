@@ -1,0 +1,302 @@
+//! Reads typed values from the tree and collects what is wrong with them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::rc::Rc;
+use std::str::FromStr;
+
+use crate::oci::Platform;
+
+use super::error::{Location, Problem, SourceText};
+use super::interpolate::{Lookup, interpolate};
+use super::keys::Keys;
+use super::node::{Entry, Map, Node, Origin, Value};
+use super::suggest::suggest;
+
+/// The environment that a plan may take values from. The caller chooses what is in it.
+pub type Environment = BTreeMap<String, String>;
+
+/// What was asked of the machine because the plan names it: `git.sha` and so on, each the fact, or why it is not
+/// known.
+pub type Facts = BTreeMap<String, Result<String, String>>;
+
+/// Names of the facts that exist.
+pub(super) const FACTS: [&str; 3] = ["git.sha", "git.short", "git.tag"];
+/// Names that get their value where they are used.
+const LATE: [&str; 5] = ["name", "tag", "os", "arch", "variant"];
+
+/// Most problems that are collected; a plan with more of them has one cause.
+const MAX_PROBLEMS: usize = 100;
+/// Most bytes of the plan's strings once every default is in its place.
+const MAX_RESOLVED: usize = 64 * 1024 * 1024;
+
+/// What `${name}`, `${tag}`, `${os}`, `${arch}` and `${variant}` stand for at one place of the plan.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Late<'a> {
+    pub(super) name: Option<&'a str>,
+    pub(super) tag: Option<&'a str>,
+    pub(super) platform: Option<&'a Platform>,
+}
+
+pub(super) struct Reader<'a> {
+    source: &'a SourceText,
+    environment: &'a Environment,
+    facts: &'a Facts,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+    seen: HashSet<(Option<Range<usize>>, String)>,
+    resolved: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(source: &'a SourceText, environment: &'a Environment, facts: &'a Facts) -> Self {
+        let (problems, warnings, seen) = (Vec::new(), Vec::new(), HashSet::new());
+        Self { source, environment, facts, problems, warnings, seen, resolved: 0 }
+    }
+
+    pub(super) fn source(&self) -> &'a SourceText {
+        self.source
+    }
+
+    pub(super) fn environment(&self) -> &'a Environment {
+        self.environment
+    }
+
+    /// The warnings, or else the problems, in the order of the text.
+    pub(super) fn finish(mut self) -> Result<Vec<Problem>, Vec<Problem>> {
+        self.problems.sort();
+        self.warnings.sort();
+        if self.problems.is_empty() { Ok(self.warnings) } else { Err(self.problems) }
+    }
+
+    /// Whether reading on is of no use: too many problems, or too much of everything.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS || self.resolved > MAX_RESOLVED
+    }
+
+    /// Counts what the resolved plan takes. What defaults repeat is bounded here, whatever the text's size.
+    pub(super) fn charge(&mut self, bytes: usize) {
+        let before = self.resolved;
+        self.resolved = self.resolved.saturating_add(bytes);
+        if before <= MAX_RESOLVED && self.resolved > MAX_RESOLVED {
+            let message = format!("the resolved plan is larger than {} MiB", MAX_RESOLVED / 1024 / 1024);
+            self.problems.push(Problem { span: None, message, hint: None });
+        }
+    }
+
+    pub(super) fn problem(&mut self, origin: &Origin, message: impl AsRef<str>, hint: Option<String>) {
+        if self.problems.len() < MAX_PROBLEMS
+            && let Some(problem) = self.place(origin, message.as_ref(), hint)
+        {
+            self.problems.push(problem);
+        }
+    }
+
+    pub(super) fn warning(&mut self, origin: &Origin, message: impl AsRef<str>, hint: Option<String>) {
+        if self.warnings.len() < MAX_PROBLEMS
+            && let Some(warning) = self.place(origin, message.as_ref(), hint)
+        {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// A problem at its place, but once: what defaults say wrongly is read again for every image.
+    fn place(&mut self, origin: &Origin, message: &str, hint: Option<String>) -> Option<Problem> {
+        let (range, message) = match origin {
+            Origin::Text(range) => (Some(range.clone()), message.to_owned()),
+            Origin::Flag(flag) => (None, format!("{flag}: {message}")),
+        };
+        if !self.seen.insert((range.clone(), message.clone())) {
+            return None;
+        }
+        let span = range.map(|range| Location::of(&self.source.text, range));
+        Some(Problem { span, message, hint })
+    }
+
+    fn wrong_type<T>(&mut self, node: &Node, what: &str, wanted: &str) -> Option<T> {
+        self.problem(&node.origin, format!("{what} must be {wanted}, and this is {}", node.kind()), None);
+        None
+    }
+
+    /// A map's entries, without those that `keys` does not have; each of these is a problem.
+    pub(super) fn map(&mut self, node: &Node, what: &str, keys: &Keys) -> Option<Map> {
+        let map = self.any_map(node, what)?;
+        let mut known: Vec<Entry> = Vec::with_capacity(map.len());
+        for entry in map.iter() {
+            if self.is_key(&entry.key.origin, &entry.key.name, keys) {
+                known.push(entry.clone());
+            }
+            if self.is_exhausted() {
+                break;
+            }
+        }
+        Some(Rc::new(known))
+    }
+
+    /// Whether `keys` has `name`; a problem if not.
+    pub(super) fn is_key(&mut self, origin: &Origin, name: &str, keys: &Keys) -> bool {
+        if keys.known.contains(&name) {
+            return true;
+        }
+        if keys.not_yet.contains(&name) {
+            self.problem(origin, format!("`{name}` is not yet supported"), None);
+        } else {
+            let hint = suggest(name, keys.known.iter().copied());
+            self.problem(origin, format!("{} has no key `{name}`", keys.of), hint);
+        }
+        false
+    }
+
+    /// A map whose keys are names. Nothing is an empty map.
+    pub(super) fn any_map(&mut self, node: &Node, what: &str) -> Option<Map> {
+        match &node.value {
+            Value::Map(map) => Some(Rc::clone(map)),
+            Value::Null => Some(Map::default()),
+            _ => self.wrong_type(node, what, "a map"),
+        }
+    }
+
+    /// A list; a flag's value is split at its commas.
+    pub(super) fn list(&mut self, node: &Node, what: &str) -> Option<Rc<[Node]>> {
+        let flag = |item: &str| Node { origin: node.origin.clone(), value: Value::Flag(item.trim().to_owned()) };
+        match &node.value {
+            Value::List(items) => Some(Rc::clone(items)),
+            Value::Flag(text) => Some(text.split(',').map(flag).collect()),
+            _ => self.wrong_type(node, what, "a list"),
+        }
+    }
+
+    /// A boolean.
+    pub(super) fn boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
+        match &node.value {
+            Value::Bool(value) => Some(*value),
+            Value::Flag(text) if text == "true" || text == "false" => Some(text == "true"),
+            _ => self.wrong_type(node, what, "true or false"),
+        }
+    }
+
+    /// A number, by its text.
+    pub(super) fn number<T: FromStr>(&mut self, node: &Node, what: &str, wanted: &str) -> Option<T> {
+        match &node.value {
+            Value::Number(text) | Value::Flag(text) => match text.parse() {
+                Ok(number) => Some(number),
+                Err(_) => {
+                    self.problem(&node.origin, format!("{what} must be {wanted}, and this is {text}"), None);
+                    None
+                }
+            },
+            _ => self.wrong_type(node, what, wanted),
+        }
+    }
+
+    /// A string with its variables replaced.
+    pub(super) fn text(&mut self, node: &Node, what: &str, late: Late<'_>) -> Option<String> {
+        let text = match &node.value {
+            Value::Text(text) | Value::Flag(text) => text,
+            Value::Number(text) => {
+                let hint = format!("quote it: \"{text}\"");
+                self.problem(
+                    &node.origin,
+                    format!("{what} must be a string, and this is the number {text}"),
+                    Some(hint),
+                );
+                return None;
+            }
+            Value::Bool(value) => {
+                let hint = format!("quote it: \"{value}\"");
+                self.problem(&node.origin, format!("{what} must be a string, and this is a boolean"), Some(hint));
+                return None;
+            }
+            _ => return self.wrong_type(node, what, "a string"),
+        };
+        let interpolated = interpolate(text, &|name| self.look_up(name, late));
+        match interpolated {
+            Ok(text) if text.contains('\0') => {
+                self.problem(&node.origin, format!("{what} contains a NUL byte"), None);
+                None
+            }
+            Ok(text) => {
+                self.charge(text.len() + 64);
+                Some(text)
+            }
+            Err(bad) => {
+                let at = self.inside(&node.origin, text.get(bad.at).unwrap_or_default());
+                self.problem(&at, bad.message, bad.hint);
+                None
+            }
+        }
+    }
+
+    /// A string that is parsed.
+    pub(super) fn parsed<T>(&mut self, node: &Node, what: &str, late: Late<'_>) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let text = self.text(node, what, late)?;
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let error: T::Err = error;
+                self.problem(&node.origin, format!("{what} `{text}` is not valid: {error}"), None);
+                None
+            }
+        }
+    }
+
+    /// The place of `part` inside of a scalar, where the scalar is written as it is read.
+    fn inside(&self, origin: &Origin, part: &str) -> Origin {
+        let Origin::Text(range) = origin else { return origin.clone() };
+        let written = self.source.text.get(range.clone()).unwrap_or_default();
+        let mut found = written.match_indices(part);
+        match (found.next(), found.next()) {
+            (Some((at, _)), None) if !part.is_empty() => Origin::Text(range.start + at..range.start + at + part.len()),
+            _ => origin.clone(),
+        }
+    }
+
+    fn look_up(&self, name: &str, late: Late<'_>) -> Lookup {
+        if LATE.contains(&name) {
+            return look_up_late(name, late);
+        }
+        if let Some(fact) = self.facts.get(name) {
+            return match fact {
+                Ok(value) => Lookup::Value(value.clone()),
+                Err(reason) => Lookup::Unset(Some(reason.clone())),
+            };
+        }
+        if name.starts_with("aws.") {
+            return Lookup::Refused(format!("`${{{name}}}` is not yet supported"), None);
+        }
+        if FACTS.contains(&name) {
+            return Lookup::Unset(Some("git was not asked".to_owned()));
+        }
+        if name.contains('.') {
+            return Lookup::Refused(format!("there is no fact `{name}`"), suggest(name, FACTS));
+        }
+        self.environment.get(name).map_or(Lookup::Unset(None), |value| Lookup::Value(value.clone()))
+    }
+}
+
+fn look_up_late(name: &str, late: Late<'_>) -> Lookup {
+    let platform = |part: fn(&Platform) -> &str| late.platform.map(part);
+    let value = match name {
+        "name" => late.name,
+        "tag" => late.tag,
+        "os" => platform(Platform::os),
+        "arch" => platform(Platform::architecture),
+        // A platform without a variant has an empty one: `${arch}${variant}` is `arm64` and `armv7`.
+        _ => platform(|platform| platform.variant().unwrap_or_default()),
+    };
+    let known = || match late {
+        Late { platform: Some(_), .. } => "known here: name, tag, os, arch, variant",
+        Late { name: Some(_), .. } => {
+            "known here: name; platforms are known in arch_tag, args, labels and the other keys of a build"
+        }
+        _ => "it is known inside of an image",
+    };
+    match value {
+        Some(value) => Lookup::Value(value.to_owned()),
+        None => Lookup::Refused(format!("`${{{name}}}` is not known here"), Some(known().to_owned())),
+    }
+}

@@ -1,0 +1,61 @@
+//! Narrows a plan to what the command line wants of it.
+
+use super::error::Problem;
+use super::model::Plan;
+use super::names::ImageName;
+use super::overrides::Selection;
+use super::suggest::suggest;
+
+/// Narrows `plan` to the images and platforms of `selection`, and notes in it what is left out. An image that has
+/// none of the platforms is left out.
+///
+/// # Errors
+/// An image that the plan does not have, or a platform that none of the wanted images has.
+pub fn select(mut plan: Plan, selection: &Selection) -> Result<Plan, Vec<Problem>> {
+    let problems = check(&plan, selection);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut kept = Vec::with_capacity(plan.images.len());
+    for mut image in plan.images {
+        let (jobs, left_out): (Vec<_>, Vec<_>) =
+            image.jobs.into_iter().partition(|job| selection.has_platform(&job.platform));
+        if jobs.is_empty() || !selection.has_image(image.name.as_str()) {
+            plan.left_out.push(image.name);
+            continue;
+        }
+        image.jobs = jobs;
+        image.left_out.extend(left_out.into_iter().map(|job| job.platform));
+        kept.push(image);
+    }
+    plan.images = kept;
+    Ok(plan)
+}
+
+fn check(plan: &Plan, selection: &Selection) -> Vec<Problem> {
+    let names = || plan.images.iter().map(|image| &image.name).map(ImageName::as_str);
+    let mut problems = Vec::new();
+    for wanted in &selection.images {
+        if !names().any(|name| name == wanted) {
+            let message = format!("there is no image `{wanted}` in the plan");
+            problems.push(Problem { span: None, message, hint: suggest(wanted, names()) });
+        }
+    }
+    let wanted = plan.images.iter().filter(|image| selection.has_image(image.name.as_str()));
+    let mut planned = Vec::new();
+    for job in wanted.flat_map(|image| &image.jobs) {
+        if !planned.contains(&&job.platform) {
+            planned.push(&job.platform);
+        }
+    }
+    for platform in selection.platforms.iter().filter(|platform| !planned.contains(platform)) {
+        let planned: Vec<String> = planned.iter().map(ToString::to_string).collect();
+        let hint = (!planned.is_empty()).then(|| format!("planned are {}", planned.join(", ")));
+        problems.push(Problem {
+            span: None,
+            message: format!("--platform {platform}: no image is planned for it"),
+            hint,
+        });
+    }
+    problems
+}

@@ -1,0 +1,134 @@
+//! `--set IMAGE[.PLATFORM].KEY=VALUE`, as buildx bake has it.
+
+use std::rc::Rc;
+
+use crate::oci::Platform;
+
+use super::keys::{IMAGE, PLATFORM};
+use super::node::{Map, Node, Origin, Value, put};
+use super::reader::Reader;
+use super::suggest::suggest;
+
+/// The `--set` flags, and which of them an image was found for.
+pub(super) struct Sets(Vec<Set>);
+
+/// One `--set`.
+#[derive(Clone)]
+pub(super) struct Set {
+    pattern: String,
+    platform: Option<Platform>,
+    /// A key, and a name where the key is of a map: `args.VERSION`.
+    pub(super) path: Vec<Rc<str>>,
+    pub(super) value: Node,
+    used: bool,
+}
+
+impl Sets {
+    /// Reads the flags.
+    pub(super) fn parse(reader: &mut Reader<'_>, flags: &[String]) -> Self {
+        Self(flags.iter().filter_map(|flag| parse(reader, flag)).collect())
+    }
+
+    /// Puts what is set of the image `name` into `map`; what is set of its platforms is returned.
+    pub(super) fn apply(&mut self, reader: &mut Reader<'_>, name: &str, map: &mut Map) -> Vec<(Platform, Set)> {
+        let mut of_platforms = Vec::new();
+        for set in self.0.iter_mut().filter(|set| matches(&set.pattern, name)) {
+            set.used = true;
+            match &set.platform {
+                None => put(map, &set.path, &set.value),
+                Some(platform) if plans(map, platform) => of_platforms.push((platform.clone(), set.clone())),
+                // A pattern is for those images that have the platform.
+                Some(_) if set.pattern.contains('*') => {}
+                Some(platform) => {
+                    reader.problem(&set.value.origin, format!("the image `{name}` has no platform {platform}"), None);
+                }
+            }
+        }
+        of_platforms
+    }
+
+    /// Every flag must have changed something.
+    pub(super) fn check_used<'a>(&self, reader: &mut Reader<'_>, images: impl Iterator<Item = &'a str> + Clone) {
+        for set in self.0.iter().filter(|set| !set.used) {
+            let message = format!("there is no image `{}` in the plan", set.pattern);
+            reader.problem(&set.value.origin, message, suggest(&set.pattern, images.clone()));
+        }
+    }
+}
+
+fn parse(reader: &mut Reader<'_>, flag: &str) -> Option<Set> {
+    let origin = Origin::Flag(format!("--set {flag}").into());
+    let parts =
+        flag.split_once('=').and_then(|(path, value)| path.split_once('.').map(|(image, path)| (image, path, value)));
+    let Some((pattern, path, value)) = parts else {
+        let hint = "as --set hello.args.VERSION=1.0, or --set '*.linux/arm64.target=release'".to_owned();
+        reader.problem(&origin, "this has the form IMAGE[.PLATFORM].KEY=VALUE", Some(hint));
+        return None;
+    };
+    // Only a platform has a slash before the first dot after it.
+    let (platform, path) = match path.split_once('.') {
+        Some((platform, path)) if platform.contains('/') => match platform.parse::<Platform>() {
+            Ok(platform) => (Some(platform), path),
+            Err(error) => {
+                reader.problem(&origin, format!("the platform `{platform}` is not valid: {error}"), None);
+                return None;
+            }
+        },
+        _ => (None, path),
+    };
+    let path: Vec<Rc<str>> = path.splitn(2, '.').map(Rc::from).collect();
+    if !reader.is_key(&origin, path.first()?, if platform.is_some() { &PLATFORM } else { &IMAGE }) {
+        return None;
+    }
+    let value = Node { origin, value: Value::Flag(value.to_owned()) };
+    Some(Set { pattern: pattern.to_owned(), platform, path, value, used: false })
+}
+
+/// Whether an image's map plans `platform`, in whichever form.
+fn plans(map: &Map, platform: &Platform) -> bool {
+    let is = |text: &str| text.parse::<Platform>().is_ok_and(|parsed| parsed == *platform);
+    match super::node::get(map, "platforms").map(|entry| &entry.value.value) {
+        Some(Value::Map(platforms)) => platforms.iter().any(|entry| is(&entry.key.name)),
+        Some(Value::List(items)) => items.iter().any(|item| matches!(&item.value, Value::Text(text) if is(text))),
+        Some(Value::Flag(text)) => text.split(',').any(|item| is(item.trim())),
+        _ => false,
+    }
+}
+
+/// Whether `name` matches `pattern`, in which `*` stands for any letters. The leftmost place of each part between
+/// stars is as good as any other, so this takes one pass.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
+    let (middle, last) = tail.rsplit_once('*').unwrap_or(("", tail));
+    let Some(mut rest) = name.strip_prefix(head).and_then(|rest| rest.strip_suffix(last)) else { return false };
+    for part in middle.split('*') {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_letters() {
+        for (pattern, name, matched) in [
+            ("hello", "hello", true),
+            ("hello", "hello2", false),
+            ("*", "", true),
+            ("*", "hello", true),
+            ("h*o", "hello", true),
+            ("h*l*", "hello", true),
+            ("h*l*l*o", "hello", true),
+            ("h*l*l*l*o", "hello", false),
+            ("hel*lo", "hello", true),
+            ("hell*lo", "hello", false),
+            ("*x", "hello", false),
+            ("he", "hello", false),
+        ] {
+            assert_eq!(matches(pattern, name), matched, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! "Did you mean": the nearest of some words.
+
+/// A hint that names the word of `known` nearest to `word`, or else all of them where they are few.
+pub(super) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    let near = known.iter().map(|candidate| (distance(word, candidate), candidate));
+    let (nearest, candidate) = near.min_by_key(|(distance, _)| *distance)?;
+    if nearest <= (word.chars().count() / 3).max(1) {
+        return Some(format!("did you mean `{candidate}`?"));
+    }
+    let few: Vec<&str> = known.iter().copied().take(MAX_LISTED).collect();
+    let more = if known.len() > few.len() { ", …" } else { "" };
+    Some(format!("known here: {}{more}", few.join(", ")))
+}
+
+/// Most words that a hint lists.
+const MAX_LISTED: usize = 24;
+/// Longest words that are compared, in characters: names are short, and the comparison is quadratic.
+const MAX_COMPARED: usize = 64;
+
+/// Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours, letters of either case
+/// alike.
+fn distance(a: &str, b: &str) -> usize {
+    let letters = |text: &str| text.chars().flat_map(char::to_lowercase).take(MAX_COMPARED).collect::<Vec<char>>();
+    let (a, b) = (letters(a), letters(b));
+    let mut older: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let change = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = change.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(older[j - 2] + 1);
+            }
+            row.push(best);
+        }
+        older = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_named_and_a_far_one_is_not() {
+        let keys = ["dockerfile", "target", "args", "tags"];
+        assert_eq!(suggest("dokcerfile", keys).unwrap(), "did you mean `dockerfile`?");
+        assert_eq!(suggest("Args", keys).unwrap(), "did you mean `args`?");
+        assert_eq!(suggest("zzzzz", keys).unwrap(), "known here: dockerfile, target, args, tags");
+        assert_eq!(suggest("x", []), None);
+    }
+
+    #[test]
+    fn distance_counts_edits() {
+        for (a, b, edits) in
+            [("", "", 0), ("a", "", 1), ("tags", "tag", 1), ("agrs", "args", 1), ("ab", "ba", 1), ("abc", "xyz", 3)]
+        {
+            assert_eq!(distance(a, b), edits, "{a} {b}");
+        }
+    }
+}

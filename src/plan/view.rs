@@ -1,0 +1,157 @@
+//! The resolved plan as `polyarch plan` prints it: a plan again, with everything said. What was left out of it, if
+//! anything, is under `x-left-out`.
+//!
+//! Every `$` is doubled, so that reading it again gives the same plan.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::oci::EntryOverride;
+
+use super::duration;
+use super::model::{
+    BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Transport,
+};
+
+impl Serialize for Plan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("version", &1)?;
+        match &self.registry {
+            RegistryChoice::Unnamed => {}
+            RegistryChoice::Embedded => map.serialize_entry("registry", "local")?,
+            RegistryChoice::Named(named) => map.serialize_entry("registry", named)?,
+        }
+        if !self.engines.is_empty() {
+            map.serialize_entry("engines", &InOrder(&self.engines, |engine: &EngineSpec| engine.name.to_string()))?;
+        }
+        map.serialize_entry("images", &InOrder(&self.images, |image: &Image| image.name.to_string()))?;
+        let incomplete: BTreeMap<_, _> =
+            self.images.iter().filter(|image| !image.is_complete()).map(|i| (i.name.as_str(), &i.left_out)).collect();
+        if !incomplete.is_empty() || !self.left_out.is_empty() {
+            let left_out = serde_json::json!({ "images": self.left_out, "platforms": incomplete });
+            map.serialize_entry("x-left-out", &left_out)?;
+        }
+        map.end()
+    }
+}
+
+/// A list as a map, in the list's order.
+struct InOrder<'a, T>(&'a [T], fn(&T) -> String);
+
+impl<T: Serialize> Serialize for InOrder<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|item| (self.1(item), item)))
+    }
+}
+
+impl Serialize for NamedRegistry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("host", &self.host)?;
+        match &self.ca {
+            Some(ca) => map.serialize_entry("ca", &path(ca))?,
+            None => map.serialize_entry("insecure", &(self.transport == Transport::InsecureHttp))?,
+        }
+        map.end()
+    }
+}
+
+impl Serialize for EngineSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("host", &escape(&self.host.to_string()))?;
+        if !self.host.is_local() {
+            map.serialize_entry("insecure", &true)?;
+        }
+        if let Some(platforms) = &self.platforms {
+            map.serialize_entry("platforms", platforms)?;
+        }
+        map.serialize_entry("slots", &self.slots)?;
+        map.end()
+    }
+}
+
+impl Serialize for Image {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("repository", &self.repository)?;
+        map.serialize_entry("tags", &self.tags)?;
+        map.serialize_entry("platforms", &InOrder(&self.jobs, |job: &Job| job.platform.to_string()))?;
+        map.end()
+    }
+}
+
+impl Serialize for Job {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("arch_tag", &self.arch_tag)?;
+        build(&mut map, &self.build)?;
+        if let Some(engine) = &self.engine {
+            map.serialize_entry("engine", engine)?;
+        }
+        if let Some(timeout) = self.timeout {
+            map.serialize_entry("timeout", &duration::display(timeout))?;
+        }
+        if self.entry != EntryOverride::default() {
+            map.serialize_entry("entry", &Entry(&self.entry))?;
+        }
+        map.end()
+    }
+}
+
+fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error> {
+    map.serialize_entry("context", &path(&build.context))?;
+    // Relative to the context where it is in it: that is how it will be read.
+    let dockerfile = build.dockerfile.strip_prefix(&build.context).unwrap_or(&build.dockerfile);
+    map.serialize_entry("dockerfile", &path(dockerfile))?;
+    if let Some(target) = &build.target {
+        map.serialize_entry("target", &escape(target))?;
+    }
+    let pairs = |pairs: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| (name.clone(), escape(value))).collect()
+    };
+    map.serialize_entry("args", &pairs(&build.args))?;
+    map.serialize_entry("labels", &pairs(&build.labels))?;
+    map.serialize_entry("network", network(build.network))?;
+    map.serialize_entry("no_cache", &(build.no_cache == CachePolicy::Ignore))?;
+    map.serialize_entry("pull", &(build.pull == PullPolicy::Always))
+}
+
+/// An entry's overrides in the plan's words.
+struct Entry<'a>(&'a EntryOverride);
+
+impl Serialize for Entry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(platform) = &self.0.platform {
+            map.serialize_entry("platform", platform)?;
+        }
+        if let Some(version) = &self.0.os_version {
+            map.serialize_entry("os_version", &escape(version))?;
+        }
+        if let Some(features) = &self.0.os_features {
+            map.serialize_entry("os_features", &features.iter().map(|text| escape(text)).collect::<Vec<_>>())?;
+        }
+        map.end()
+    }
+}
+
+fn network(network: Network) -> &'static str {
+    match network {
+        Network::Default => "default",
+        Network::None => "none",
+        Network::Host => "host",
+    }
+}
+
+fn path(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    escape(if text.is_empty() { "." } else { &text })
+}
+
+fn escape(text: &str) -> String {
+    text.replace('$', "$$")
+}
