@@ -1,0 +1,459 @@
+//! Ignore patterns with the semantics of `moby/patternmatcher`.
+
+use std::fmt;
+
+use super::glob::{self, Glob};
+use super::regexp::Matcher;
+
+/// An ordered list of patterns, as `.dockerignore` and `BuildKit`'s `exclude-patterns` and
+/// `include-patterns` hold them (moby/patternmatcher).
+///
+/// The last pattern that matches a path or one of its parents decides; a pattern with `!` takes back what
+/// those before it matched. Paths are relative to the root of the context, with `/`. Matching takes time in
+/// proportion to the lengths of path and patterns.
+#[derive(Debug, Default)]
+pub struct Patterns(Vec<Pattern>);
+
+/// One pattern of a list.
+#[derive(Debug)]
+pub struct Pattern {
+    exception: bool,
+    cleaned: String,
+    matcher: Matcher,
+}
+
+/// Why a list of patterns was refused; the patterns are named escaped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// A `!` with nothing after it.
+    #[error("the pattern \"!\" excepts nothing")]
+    EmptyException,
+    /// The syntax of Go's `filepath.Match`, or of the expression made from the pattern, is violated.
+    #[error("the pattern {0:?} is malformed")]
+    Malformed(String),
+    /// A line of an ignore file is longer than 64 KiB.
+    #[error("line {0} of the ignore file is longer than 64 KiB")]
+    LineTooLong(usize),
+}
+
+impl PatternError {
+    /// What to do next.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::EmptyException => "write the path after the `!`, or remove the line",
+            Self::Malformed(_) => {
+                "close every `[`, and put a backslash before a `[`, `*` or `?` that is meant literally"
+            }
+            Self::LineTooLong(_) => "write one pattern on each line",
+        }
+    }
+}
+
+/// Which patterns matched a directory; handed down to its children so that parents are matched once.
+#[derive(Debug, Clone, Default)]
+pub struct MatchInfo(Box<[bool]>);
+
+/// The answer of [`Patterns::verdict`].
+#[derive(Debug, Clone, Copy)]
+pub struct Verdict<'a> {
+    /// Whether the list matches the path: for ignore patterns, whether it is left out.
+    pub matched: bool,
+    /// The pattern that decided, or `None` where none matched.
+    pub by: Option<&'a Pattern>,
+}
+
+impl Patterns {
+    /// Compiles patterns; blank ones are skipped, the others trimmed and cleaned (Go's `filepath.Clean`).
+    ///
+    /// # Errors
+    ///
+    /// A lone `!`, or a pattern whose syntax is wrong. moby finds some of the latter only when it first
+    /// matches them; here a bad pattern never gets that far.
+    pub fn new<I>(lines: I) -> Result<Self, PatternError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let trimmed = lines.into_iter().map(|line| line.as_ref().trim().to_owned());
+        trimmed.filter(|line| !line.is_empty()).map(|line| Pattern::new(&line)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The patterns in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Pattern> {
+        self.0.iter()
+    }
+
+    /// Whether there is no pattern at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a pattern with `!` is among them.
+    pub fn has_exceptions(&self) -> bool {
+        self.0.iter().any(|pattern| pattern.exception)
+    }
+
+    /// Whether the list matches `path` or one of its parents (moby's `MatchesOrParentMatches`).
+    pub fn matches_or_parent_matches(&self, path: &str) -> bool {
+        self.decide(path).is_some_and(|index| !self.0[index].exception)
+    }
+
+    /// The same for any spelling of a path, with the pattern that decided. The root itself never matches.
+    pub fn verdict(&self, path: &str) -> Verdict<'_> {
+        let path = glob::clean(path);
+        let by = if path == "." { None } else { self.decide(&path).map(|index| &self.0[index]) };
+        Verdict { matched: by.is_some_and(|pattern| !pattern.exception), by }
+    }
+
+    /// Whether the list matches `path`, given what matched its parent directory (moby's
+    /// `MatchesUsingParentResults`); and what to hand down to the children of `path`.
+    ///
+    /// With no parent the parents of `path` are matched too.
+    pub fn matches_using_parent(&self, path: &str, parent: Option<&MatchInfo>) -> (bool, MatchInfo) {
+        let mut matched = false;
+        let mut info = vec![false; self.0.len()];
+        for (index, pattern) in self.0.iter().enumerate() {
+            let inherited = parent.is_some_and(|parent| parent.0.get(index).copied().unwrap_or_default());
+            // A pattern is not looked at where it could not change the answer.
+            if !inherited && pattern.exception != matched {
+                continue;
+            }
+            let own = inherited || pattern.matches(path) || (parent.is_none() && pattern.matches_a_parent(path));
+            info[index] = own;
+            if own {
+                matched = !pattern.exception;
+            }
+        }
+        (matched, MatchInfo(info.into()))
+    }
+
+    /// The index of the pattern that had the last word on `path`.
+    fn decide(&self, path: &str) -> Option<usize> {
+        let mut last: Option<usize> = None;
+        for (index, pattern) in self.0.iter().enumerate() {
+            let matched = last.is_some_and(|last| !self.0[last].exception);
+            if pattern.exception == matched && (pattern.matches(path) || pattern.matches_a_parent(path)) {
+                last = Some(index);
+            }
+        }
+        last
+    }
+}
+
+impl Pattern {
+    fn new(line: &str) -> Result<Self, PatternError> {
+        // moby cleans before it looks for the `!`, and so do we.
+        let cleaned = glob::clean(line);
+        let (exception, pattern) = match cleaned.strip_prefix('!') {
+            Some("") => return Err(PatternError::EmptyException),
+            Some(pattern) => (true, pattern),
+            None => (false, cleaned.as_str()),
+        };
+        let malformed = || PatternError::Malformed(pattern.to_owned());
+        Glob::parse(pattern).ok_or_else(malformed)?;
+        let matcher = Matcher::new(pattern).ok_or_else(malformed)?;
+        Ok(Self { exception, cleaned: pattern.to_owned(), matcher })
+    }
+
+    /// Whether this is a pattern with `!`.
+    pub fn is_exception(&self) -> bool {
+        self.exception
+    }
+
+    /// The cleaned pattern without its `!`.
+    pub fn as_str(&self) -> &str {
+        &self.cleaned
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        self.matcher.matches(path)
+    }
+
+    fn matches_a_parent(&self, path: &str) -> bool {
+        let parent = glob::parent(path);
+        if parent == "." {
+            return false;
+        }
+        let ends = parent.match_indices('/').map(|(slash, _)| slash).chain([parent.len()]);
+        ends.into_iter().any(|end| self.matches(&parent[..end]))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.exception { "!" } else { "" }, self.cleaned)
+    }
+}
+
+/// The longest line that an ignore file may have; Go's `bufio.Scanner` gives up there.
+const MAX_LINE: usize = 64 * 1024;
+
+/// Reads the lines of a `.dockerignore` file into patterns (moby/patternmatcher, package `ignorefile`).
+///
+/// A byte order mark is dropped, lines that start with `#` and blank ones are skipped, the rest is trimmed and
+/// cleaned, and one leading slash removed, after the `!` too. Bytes that are not UTF-8 are replaced.
+///
+/// # Errors
+///
+/// A line of 64 KiB or more.
+pub fn parse_ignore_file(bytes: &[u8]) -> Result<Vec<String>, PatternError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut patterns = Vec::new();
+    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if line.len() >= MAX_LINE {
+            return Err(PatternError::LineTooLong(number + 1));
+        }
+        if line.starts_with(b"#") {
+            continue;
+        }
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim();
+        let (mark, path) = line.strip_prefix('!').map_or(("", line), |path| ("!", path.trim()));
+        if path.is_empty() {
+            patterns.extend((!mark.is_empty()).then(|| mark.to_owned()));
+            continue;
+        }
+        let cleaned = glob::clean(path);
+        let relative = cleaned.strip_prefix('/').filter(|relative| !relative.is_empty()).unwrap_or(&cleaned);
+        patterns.push(format!("{mark}{relative}"));
+    }
+    Ok(patterns)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The rows that moby/patternmatcher publishes for one pattern: pattern, path, matches.
+    const ONE: &[(&str, &str, bool)] = &[
+        ("**", "file", true),
+        ("**", "file/", true),
+        ("**/", "file", true),
+        ("**/", "file/", true),
+        ("**", "/", true),
+        ("**/", "/", true),
+        ("**", "dir/file", true),
+        ("**/", "dir/file", true),
+        ("**", "dir/file/", true),
+        ("**/", "dir/file/", true),
+        ("**/**", "dir/file", true),
+        ("**/**", "dir/file/", true),
+        ("dir/**", "dir/file", true),
+        ("dir/**", "dir/file/", true),
+        ("dir/**", "dir/dir2/file", true),
+        ("dir/**", "dir/dir2/file/", true),
+        ("**/dir", "dir", true),
+        ("**/dir", "dir/file", true),
+        ("**/dir2/*", "dir/dir2/file", true),
+        ("**/dir2/*", "dir/dir2/file/", true),
+        ("**/dir2/**", "dir/dir2/dir3/file", true),
+        ("**/dir2/**", "dir/dir2/dir3/file/", true),
+        ("**file", "file", true),
+        ("**file", "dir/file", true),
+        ("**/file", "dir/file", true),
+        ("**file", "dir/dir/file", true),
+        ("**/file", "dir/dir/file", true),
+        ("**/file*", "dir/dir/file", true),
+        ("**/file*", "dir/dir/file.txt", true),
+        ("**/file*txt", "dir/dir/file.txt", true),
+        ("**/file*.txt", "dir/dir/file.txt", true),
+        ("**/file*.txt*", "dir/dir/file.txt", true),
+        ("**/**/*.txt", "dir/dir/file.txt", true),
+        ("**/**/*.txt2", "dir/dir/file.txt", false),
+        ("**/*.txt", "file.txt", true),
+        ("**/**/*.txt", "file.txt", true),
+        ("a**/*.txt", "a/file.txt", true),
+        ("a**/*.txt", "a/dir/file.txt", true),
+        ("a**/*.txt", "a/dir/dir/file.txt", true),
+        ("a/*.txt", "a/dir/file.txt", false),
+        ("a/*.txt", "a/file.txt", true),
+        ("a/*.txt**", "a/file.txt", true),
+        ("a[b-d]e", "ae", false),
+        ("a[b-d]e", "ace", true),
+        ("a[b-d]e", "aae", false),
+        ("a[^b-d]e", "aze", true),
+        (".*", ".foo", true),
+        (".*", "foo", false),
+        ("abc.def", "abcdef", false),
+        ("abc.def", "abc.def", true),
+        ("abc.def", "abcZdef", false),
+        ("abc?def", "abcZdef", true),
+        ("abc?def", "abcdef", false),
+        ("a\\\\", "a\\", true),
+        ("**/foo/bar", "foo/bar", true),
+        ("**/foo/bar", "dir/foo/bar", true),
+        ("**/foo/bar", "dir/dir2/foo/bar", true),
+        ("abc/**", "abc", false),
+        ("abc/**", "abc/def", true),
+        ("abc/**", "abc/def/ghi", true),
+        ("**/.foo", ".foo", true),
+        ("**/.foo", "bar.foo", false),
+        ("a(b)c/def", "a(b)c/def", true),
+        ("a(b)c/def", "a(b)c/xyz", false),
+        ("a.|)$(}+{bc", "a.|)$(}+{bc", true),
+        (WHEEL, WHEEL, true),
+        ("dist/*.whl", WHEEL, true),
+        ("a\\*b", "a*b", true),
+        // moby's copy of Go's filepath.Match table.
+        ("abc", "abc", true),
+        ("*", "abc", true),
+        ("*c", "abc", true),
+        ("a*", "a", true),
+        ("a*", "abc", true),
+        ("a*", "ab/c", true),
+        ("a*/b", "abc/b", true),
+        ("a*/b", "a/c/b", false),
+        ("a*b*c*d*e*/f", "axbxcxdxe/f", true),
+        ("a*b*c*d*e*/f", "axbxcxdxexxx/f", true),
+        ("a*b*c*d*e*/f", "axbxcxdxe/xxx/f", false),
+        ("a*b*c*d*e*/f", "axbxcxdxexxx/fff", false),
+        ("a*b?c*x", "abxbbxdbxebxczzx", true),
+        ("a*b?c*x", "abxbbxdbxebxczzy", false),
+        ("ab[c]", "abc", true),
+        ("ab[b-d]", "abc", true),
+        ("ab[e-g]", "abc", false),
+        ("ab[^c]", "abc", false),
+        ("ab[^b-d]", "abc", false),
+        ("ab[^e-g]", "abc", true),
+        ("a\\*b", "ab", false),
+        ("a?b", "a☺b", true),
+        ("a[^a]b", "a☺b", true),
+        ("a???b", "a☺b", false),
+        ("a[^a][^a][^a]b", "a☺b", false),
+        ("[a-ζ]*", "α", true),
+        ("*[a-ζ]", "A", false),
+        ("a?b", "a/b", false),
+        ("a*b", "a/b", false),
+        ("[\\]a]", "]", true),
+        ("[\\-]", "-", true),
+        ("[x\\-]", "x", true),
+        ("[x\\-]", "-", true),
+        ("[x\\-]", "z", false),
+        ("[\\-x]", "x", true),
+        ("[\\-x]", "-", true),
+        ("[\\-x]", "a", false),
+        ("*x", "xxx", true),
+        ("*.go", "fileutils.go", true),
+    ];
+
+    const WHEEL: &str = "dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl";
+
+    /// The rows for several patterns.
+    const SEVERAL: &[(&[&str], &str, bool)] = &[
+        (&["**", "!util/docker/web"], "util/docker/web/foo", false),
+        (&["**", "!util/docker/web", "util/docker/web/foo"], "util/docker/web/foo", true),
+        (&["**", "!dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl"], WHEEL, false),
+        (&["**", "!dist/*.whl"], WHEEL, false),
+        (&["!fileutils.go", "*.go"], "fileutils.go", true),
+        (&["*.go", "!fileutils.go"], "fileutils.go", false),
+        (&["docs", "!docs/README.md"], "docs/README.md", false),
+        (&["docs/", "!docs/README.md"], "docs/README.md", false),
+        (&["docs/*", "!docs/README.md"], "docs/README.md", false),
+        (&[], "/any/path/there", false),
+        // moby/moby#33425: a pattern without a slash matches in the root alone.
+        (&[".env"], ".env", true),
+        (&[".env"], "sub/.env", false),
+        (&["**/.env"], "sub/.env", true),
+    ];
+
+    /// Matches as a walk does, parents first.
+    fn from_parent_to_child(patterns: &Patterns, path: &str) -> bool {
+        let parent = glob::parent(path);
+        let mut info = None;
+        if parent != "." {
+            for end in parent.match_indices('/').map(|(slash, _)| slash).chain([parent.len()]) {
+                info = Some(patterns.matches_using_parent(&parent[..end], info.as_ref()).1);
+            }
+        }
+        patterns.matches_using_parent(path, info.as_ref()).0
+    }
+
+    #[test]
+    fn the_published_table_passes_in_all_three_ways() {
+        let one = ONE.iter().map(|(pattern, path, matches)| (vec![*pattern], *path, *matches));
+        let several = SEVERAL.iter().map(|(patterns, path, matches)| (patterns.to_vec(), *path, *matches));
+        for (list, path, matches) in one.chain(several) {
+            let patterns = Patterns::new(&list).unwrap();
+            assert_eq!(patterns.matches_or_parent_matches(path), matches, "{list:?} {path:?}");
+            assert_eq!(from_parent_to_child(&patterns, path), matches, "from the parent: {list:?} {path:?}");
+            assert_eq!(patterns.matches_using_parent(path, None).0, matches, "without a parent: {list:?} {path:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_moby_refuses() {
+        for bad in
+            ["[]a]", "[-]", "[x-]", "[-x]", "\\", "[a-b-c]", "[", "[^", "[^bc", "a[", "[Local-Only]/", "!a[", "!a\\"]
+        {
+            assert!(matches!(Patterns::new([bad]), Err(PatternError::Malformed(_))), "{bad}");
+        }
+        assert_eq!(Patterns::new(["!"]).unwrap_err(), PatternError::EmptyException);
+    }
+
+    #[test]
+    fn patterns_are_trimmed_cleaned_and_blank_ones_dropped() {
+        assert_eq!(Patterns::new(["docs", "config", "", "  "]).unwrap().iter().count(), 2);
+        for exception in ["!docs/README.md", "  !docs/README.md", "!docs/README.md  "] {
+            let patterns = Patterns::new(["docs", exception]).unwrap();
+            assert!(patterns.has_exceptions());
+            assert_eq!(patterns.iter().last().unwrap().to_string(), "!docs/README.md");
+        }
+        assert!(!Patterns::new(["docs"]).unwrap().has_exceptions());
+    }
+
+    #[test]
+    fn the_verdict_names_the_pattern_that_decided() {
+        let patterns = Patterns::new(["**", "!src", "src/*.tmp"]).unwrap();
+        for (path, ignored, by) in [
+            ("README", true, Some("**")),
+            ("src/a.rs", false, Some("!src")),
+            ("./src//a.rs", false, Some("!src")),
+            ("src/a.tmp", true, Some("src/*.tmp")),
+            (".", false, None),
+        ] {
+            let verdict = patterns.verdict(path);
+            assert_eq!(verdict.matched, ignored, "{path}");
+            assert_eq!(verdict.by.map(ToString::to_string).as_deref(), by, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_ignore_file_is_read_as_moby_reads_it() {
+        let file = "test1\n/test2\n/a/file/here\n\nlastfile\n# this is a comment\n! /inverted/abs/path\n!\n! ";
+        let patterns = ["test1", "test2", "a/file/here", "lastfile", "!inverted/abs/path", "!", "!"];
+        assert_eq!(parse_ignore_file(file.as_bytes()).unwrap(), patterns);
+        let file = b"\xef\xbb\xbf# comment\r\na \r\n # no comment\r\n/\r\n!/\r\n//b//c/../d/\r\n";
+        assert_eq!(parse_ignore_file(file).unwrap(), ["a", "# no comment", "/", "!/", "b/d"]);
+        assert!(parse_ignore_file(b"").unwrap().is_empty());
+        let long = [b"a\n".as_slice(), &[b'x'; MAX_LINE]].concat();
+        assert_eq!(parse_ignore_file(&long), Err(PatternError::LineTooLong(2)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_and_no_path_panics(pattern in "[a-c/*?\\[\\]\\\\^!.{}|(),0-9 -]{0,24}|\\PC{0,24}", path in "[a-c/.]{0,24}|\\PC{0,24}") {
+            if let Ok(patterns) = Patterns::new([&pattern]) {
+                let matched = patterns.matches_or_parent_matches(&path);
+                prop_assert_eq!(matched, patterns.matches_using_parent(&path, None).0);
+                patterns.verdict(&path);
+            }
+            let _ = parse_ignore_file(pattern.as_bytes());
+        }
+
+        /// What the walk does for each child gives what matching the whole path gives, where no `!` is involved
+        /// (with `!`, moby's two ways differ by design: buildx#850).
+        #[test]
+        fn the_walk_and_the_whole_path_agree(pattern in "[ab/*?]{1,8}", path in "[ab]{1,2}(/[ab]{1,2}){0,3}") {
+            let patterns = Patterns::new([&pattern]).unwrap();
+            prop_assert_eq!(patterns.matches_or_parent_matches(&path), from_parent_to_child(&patterns, &path));
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_stars_is_linear() {
+        let patterns = Patterns::new(["*a".repeat(100), "**/".repeat(100) + "b"]).unwrap();
+        assert!(!patterns.matches_or_parent_matches(&format!("{}c", "a/a".repeat(1000))));
+    }
+}
