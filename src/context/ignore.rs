@@ -160,6 +160,11 @@ impl Pattern {
         self.exception
     }
 
+    /// Whether this is a pattern without `!`.
+    pub fn is_inclusion(&self) -> bool {
+        !self.exception
+    }
+
     /// The cleaned pattern without its `!`.
     pub fn as_str(&self) -> &str {
         &self.cleaned

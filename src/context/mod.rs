@@ -1,7 +1,26 @@
 //! The build context, read only: what `.dockerignore` leaves of a directory, in the order that `BuildKit` wants.
+//!
+//! Synchronous: a caller runs it where blocking is allowed. [`Root::open`] a directory, [`Root::walk`] it with the
+//! [`Selection`] that the receiver sent, and [`Root::open_file`] the entries whose content it asks for. Nothing
+//! outside of the root is opened, whatever is swapped for a symbolic link meanwhile.
 
+mod entry;
+mod error;
+mod filter;
+mod follow;
 mod glob;
 mod ignore;
+mod open;
 mod regexp;
+mod root;
+#[cfg(test)]
+mod testing;
+mod walk;
 
+pub use entry::{Entry, Kind};
+pub use error::ContextError;
+pub use filter::Selection;
 pub use ignore::{MatchInfo, Pattern, PatternError, Patterns, Verdict, parse_ignore_file};
+pub use open::{MAX_DOCKERFILE_BYTES, OpenFile};
+pub use root::Root;
+pub use walk::Walk;

@@ -1,0 +1,140 @@
+//! What can be wrong with a build context.
+
+use std::io;
+
+use super::ignore::PatternError;
+
+/// A fault of the build context. Paths are relative to its root (or the root itself), and escaped.
+#[derive(Debug, thiserror::Error)]
+pub enum ContextError {
+    /// The root cannot be opened.
+    #[error("cannot open the directory {path}")]
+    Root {
+        /// The directory.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The root is no directory.
+    #[error("{path} is not a directory")]
+    NotADirectory {
+        /// The file.
+        path: String,
+    },
+    /// The root is `/` or lies in a proc file system.
+    #[error("{path} is refused as a build context")]
+    RefusedRoot {
+        /// The directory.
+        path: String,
+    },
+    /// A file, directory or link cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The entry.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A socket, FIFO or device, which no image layer can hold.
+    #[error("{path} is a {kind}, which a build context cannot hold")]
+    Special {
+        /// The entry.
+        path: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A name or a link's target is not UTF-8; fsutil's `Stat` holds protobuf strings.
+    #[error("the name or the link target of {path} is not UTF-8")]
+    NotUtf8 {
+        /// The entry.
+        path: String,
+    },
+    /// An entry is no longer what the walk saw.
+    #[error("{path} changed while the build context was read")]
+    Changed {
+        /// The entry.
+        path: String,
+    },
+    /// Symbolic links lead to more places than are followed.
+    #[error("{path} leads through too many symbolic links")]
+    TooManyLinks {
+        /// The path that was asked for.
+        path: String,
+    },
+    /// There is no Dockerfile of that name.
+    #[error("there is no {path}")]
+    NoDockerfile {
+        /// The Dockerfile.
+        path: String,
+    },
+    /// The Dockerfile is a directory or a special file.
+    #[error("{path} is not a regular file")]
+    DockerfileKind {
+        /// The Dockerfile.
+        path: String,
+    },
+    /// The Dockerfile has more than [`MAX_DOCKERFILE_BYTES`](super::MAX_DOCKERFILE_BYTES).
+    #[error("{path} has {size} bytes, more than a Dockerfile may have")]
+    DockerfileSize {
+        /// The Dockerfile.
+        path: String,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A list of patterns is malformed.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+}
+
+impl ContextError {
+    /// What to do next, in one line.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Root { .. } => "check `context` and `dockerfile` in the plan",
+            Self::NotADirectory { .. } => "name the directory that holds the files",
+            Self::RefusedRoot { .. } => "name a directory that holds only what the build needs",
+            Self::Read { .. } => "make it readable, or name it in .dockerignore",
+            Self::Special { .. } => "remove it, or name it in .dockerignore",
+            Self::NotUtf8 { .. } => "rename it, or name it in .dockerignore",
+            Self::Changed { .. } => "build again when nothing writes to the build context",
+            Self::TooManyLinks { .. } => "look for symbolic links that lead back to themselves",
+            Self::NoDockerfile { .. } => "check `dockerfile` in the plan; it is relative to the context",
+            Self::DockerfileKind { .. } | Self::DockerfileSize { .. } => "name a Dockerfile in `dockerfile`",
+            Self::Pattern(error) => error.hint(),
+        }
+    }
+
+    pub(super) fn read(path: &[u8], source: impl Into<io::Error>) -> Self {
+        Self::Read { path: escape(path), source: source.into() }
+    }
+
+    pub(super) fn changed(path: &str) -> Self {
+        Self::Changed { path: escape(path.as_bytes()) }
+    }
+}
+
+/// A path that can be shown: control characters and bytes that are not UTF-8 as escapes.
+pub(super) fn escape(path: &[u8]) -> String {
+    let mut shown = String::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\'' | '"' => shown.push(c),
+                other => shown.extend(other.escape_debug()),
+            }
+        }
+        shown.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_shown_without_control_bytes() {
+        assert_eq!(escape("grün's".as_bytes()), "grün's");
+        assert_eq!(escape(b"a\n\x1b[2J\xff\xe2\x80\xae"), "a\\n\\u{1b}[2J\\xff\\u{202e}");
+    }
+}

@@ -1,0 +1,246 @@
+//! Followpaths: what a path needs when symbolic links lie on its way (tonistiigi/fsutil, `followlinks.go`).
+
+use std::collections::{BTreeSet, HashSet};
+
+use rustix::fs::Dir;
+use rustix::io::Errno;
+
+use super::error::{ContextError, escape};
+use super::glob::{Glob, clean};
+use super::root::Root;
+
+/// How many symbolic links one path may lead through; Linux gives up there too (`ELOOP`).
+const MAX_HOPS: usize = 40;
+
+/// How many places the paths of one selection may lead to.
+const MAX_PLACES: usize = 10_000;
+
+/// The patterns that include `paths`, every symbolic link on their way and everything that those lead to; sorted.
+///
+/// Absolute targets and `..` stay beneath the root, as in a container. `None` means that a path leads to the
+/// root itself, which includes everything. fsutil drops the second of two paths that lead through the same
+/// link; here both are resolved.
+pub(super) fn follow(root: &Root, paths: &[String]) -> Result<Option<Vec<String>>, ContextError> {
+    let mut resolver = Resolver { root, resolved: BTreeSet::new(), seen: HashSet::new() };
+    for path in paths {
+        resolver.resolve(path, 0)?;
+    }
+    Ok(dedupe(resolver.resolved.into_iter().collect()))
+}
+
+/// Drops the paths beneath others of a sorted list; `None` if one of them is the root.
+pub(super) fn dedupe(paths: Vec<String>) -> Option<Vec<String>> {
+    let mut kept: Vec<String> = Vec::with_capacity(paths.len());
+    for path in paths {
+        if path == "." {
+            return None;
+        }
+        let above = |last: &String| path.strip_prefix(last.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        if !kept.last().is_some_and(above) {
+            kept.push(path);
+        }
+    }
+    Some(kept)
+}
+
+struct Resolver<'a> {
+    root: &'a Root,
+    resolved: BTreeSet<String>,
+    /// Links that were followed, with what of the path came after them.
+    seen: HashSet<(String, String)>,
+}
+
+impl Resolver<'_> {
+    fn resolve(&mut self, path: &str, hops: usize) -> Result<(), ContextError> {
+        // Cleaned as an absolute path, `..` cannot lead above the root.
+        let path = clean(&format!("/{path}"));
+        let mut rest = path.trim_start_matches('/');
+        let mut current = String::new();
+        loop {
+            let (name, after) = rest.split_once('/').unwrap_or((rest, ""));
+            let above = std::mem::take(&mut current);
+            current = if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
+            rest = after;
+            let targets = self.targets(&above, name)?;
+            if targets.is_empty() {
+                if rest.is_empty() {
+                    self.resolved.insert(if current.is_empty() { ".".to_owned() } else { current });
+                    return Ok(());
+                }
+                continue;
+            }
+            self.resolved.insert(current.clone());
+            if hops >= MAX_HOPS || !self.seen.insert((current.clone(), rest.to_owned())) {
+                return Ok(());
+            }
+            if self.seen.len() > MAX_PLACES {
+                return Err(ContextError::TooManyLinks { path: escape(path.as_bytes()) });
+            }
+            for target in targets {
+                self.resolve(&format!("{target}/{rest}"), hops + 1)?;
+            }
+            return Ok(());
+        }
+    }
+
+    /// Where the links of this name lead, as paths from the root; none if it is no link. A name with wildcards
+    /// stands for all that it matches.
+    fn targets(&self, above: &str, name: &str) -> Result<Vec<String>, ContextError> {
+        if name.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !has_wildcards(name) {
+            return Ok(self.target(above, name)?.into_iter().collect());
+        }
+        let Some(glob) = Glob::parse(name) else { return Ok(Vec::new()) };
+        let mut names = self.names(above)?;
+        names.retain(|name| glob.matches(name));
+        names.sort_unstable();
+        let targets = names.iter().filter_map(|name| self.target(above, name).transpose());
+        targets.collect()
+    }
+
+    fn target(&self, above: &str, name: &str) -> Result<Option<String>, ContextError> {
+        let path = if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
+        let target = match self.root.look_at(&path) {
+            Ok((_, Some(target))) => target,
+            Ok((_, None)) => return Ok(None),
+            Err(error) if is_absent(error) => return Ok(None),
+            Err(error) => return Err(ContextError::read(path.as_bytes(), error)),
+        };
+        let target = String::from_utf8(target).map_err(|_| ContextError::NotUtf8 { path: escape(path.as_bytes()) })?;
+        Ok(Some(if target.starts_with('/') { clean(&target) } else { clean(&format!("/{above}/{target}")) }))
+    }
+
+    /// The names in a directory; those that are not UTF-8 match no pattern.
+    fn names(&self, directory: &str) -> Result<Vec<String>, ContextError> {
+        let read = |error: Errno| ContextError::read(directory.as_bytes(), error);
+        let opened = match self.root.open_directory(if directory.is_empty() { "." } else { directory }) {
+            Ok(opened) => opened,
+            Err(error) if is_absent(error) => return Ok(Vec::new()),
+            Err(error) => return Err(read(error)),
+        };
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&opened).map_err(read)? {
+            if let Ok(name) = String::from_utf8(entry.map_err(read)?.file_name().to_bytes().to_vec())
+                && name != "."
+                && name != ".."
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+}
+
+fn is_absent(error: Errno) -> bool {
+    // A link among the parents: they were looked at one by one, so only a wildcard's literal name gets here.
+    matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+}
+
+fn has_wildcards(name: &str) -> bool {
+    let mut chars = name.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                chars.next();
+            }
+            '*' | '?' | '[' => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{add, following, open, strings, tree, walked};
+    use super::*;
+
+    fn followed(lines: &[&str], paths: &[&str]) -> Option<Vec<String>> {
+        follow(&open(&tree(lines)), &strings(paths)).unwrap()
+    }
+
+    fn some(paths: &[&str]) -> Option<Vec<String>> {
+        Some(strings(paths))
+    }
+
+    /// The cases of fsutil's `followlinks_test.go`.
+    #[test]
+    fn resolves_as_fsutil_does() {
+        let chain = ["dir dir", "file dir/foo", "link dir/l1 foo", "link l2 dir/l1", "file bar", "file baz"];
+        assert_eq!(followed(&chain, &["l2", "bar"]), some(&["bar", "dir/foo", "dir/l1", "l2"]));
+        let loops = ["link l1 l1", "link l3 l2", "link l2 l3"];
+        assert_eq!(followed(&loops, &["l1", "l3"]), some(&["l1", "l2", "l3"]));
+        let absolute = ["dir dir", "link dir/l1 /foo/bar/baz", "dir foo", "link foo/bar ../", "file baz"];
+        assert_eq!(followed(&absolute, &["dir/l1"]), some(&["baz", "dir/l1", "foo/bar"]));
+        let outside = ["dir dir", "link dir/l1 /foo/bar/baz", "dir foo", "link foo/bar ../../../", "file baz"];
+        assert_eq!(followed(&outside, &["dir/l1"]), some(&["baz", "dir/l1", "foo/bar"]));
+        assert_eq!(followed(&[], &["foo/bar/baz", "bar/baz"]), some(&["bar/baz", "foo/bar/baz"]));
+        assert_eq!(followed(&[], &["."]), None);
+        assert_eq!(followed(&[], &["f*/foo/t*"]), some(&["f*/foo/t*"]));
+        assert_eq!(followed(&[], &["foo/bar/baz", "foo/bar"]), some(&["foo/bar"]));
+        let rooted = ["dir dir", "link dir/l1 /foo", "link dir/l2 /", "dir foo", "file foo/bar"];
+        assert_eq!(followed(&rooted, &["dir/l1", "foo/bar"]), some(&["dir/l1", "foo"]));
+        assert_eq!(followed(&rooted, &["dir/l2", "foo", "foo/bar"]), None);
+        let wild = [
+            "dir dir",
+            "dir foo",
+            "link dir/l1 /foo/bar1",
+            "link dir/l2 /foo/bar2",
+            "link dir/anotherlink /foo/bar3",
+            "link foo/bar2 ../baz",
+            "file foo/bar1",
+            "file foo/bar3",
+            "file baz",
+        ];
+        assert_eq!(followed(&wild, &["dir/l*"]), some(&["baz", "dir/l*", "foo/bar1", "foo/bar2"]));
+        assert_eq!(followed(&wild, &["dir"]), some(&["dir"]));
+        assert_eq!(followed(&wild, &["dir", "dir/*link"]), some(&["dir", "foo/bar3"]));
+    }
+
+    #[test]
+    fn a_link_that_grows_the_path_ends() {
+        assert_eq!(followed(&["link l l/x"], &["l"]), some(&["l"]));
+        assert_eq!(followed(&["link a b/x", "link b a/y"], &["a/z"]), some(&["a", "b"]));
+    }
+
+    #[test]
+    fn links_that_fan_out_without_end_are_an_error_that_names_the_path() {
+        let tree = tree(&["link l1 l*/x", "link l2 l*/y"]);
+        let error = follow(&open(&tree), &strings(&["l*"])).unwrap_err();
+        assert!(matches!(error, ContextError::TooManyLinks { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn two_paths_through_one_link_are_both_sent() {
+        let tree = tree(&["dir real", "file real/a", "file real/b", "file real/c", "link link real"]);
+        let lines = walked(&open(&tree), &following(&["link/a", "link/b"]));
+        assert_eq!(lines, ["link link real", "dir real", "file real/a", "file real/b"]);
+    }
+
+    /// The case of fsutil's `TestWalkerFollowLinks` and `TestWalkerFollowLinksToRoot`.
+    #[test]
+    fn a_walk_follows_paths_and_globs() {
+        let all = tree(&["file bar", "dir foo", "link foo/l1 /baz/one", "link foo/l2 /baz/two", "dir baz"]);
+        add(&all, &["file baz/one", "link baz/two ../bax", "file bax", "file bay"]);
+        assert_eq!(
+            walked(&open(&all), &following(&["foo/l*", "bar"])),
+            [
+                "file bar",
+                "file bax",
+                "dir baz",
+                "file baz/one",
+                "link baz/two ../bax",
+                "dir foo",
+                "link foo/l1 /baz/one",
+                "link foo/l2 /baz/two",
+            ]
+        );
+        let to_root = tree(&["link foo .", "file bar", "dir bay", "file bay/baz"]);
+        assert_eq!(
+            walked(&open(&to_root), &following(&["foo"])),
+            ["file bar", "dir bay", "file bay/baz", "link foo ."]
+        );
+    }
+}

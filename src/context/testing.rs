@@ -1,0 +1,63 @@
+//! Trees for the tests of this room.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use tempfile::TempDir;
+
+use super::{Entry, Kind, Root, Selection};
+
+/// Makes a tree of lines `dir PATH`, `file PATH [CONTENT]`, `link PATH TARGET`, in this order.
+pub(super) fn tree(lines: &[&str]) -> TempDir {
+    let root = TempDir::new().unwrap();
+    add(&root, lines);
+    root
+}
+
+/// Adds to a tree.
+pub(super) fn add(root: &TempDir, lines: &[&str]) {
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        let path = root.path().join(words[1]);
+        match words[0] {
+            "dir" => fs::create_dir(path).unwrap(),
+            "file" => fs::write(path, words.get(2).unwrap_or(&"")).unwrap(),
+            "link" => symlink(words[2], path).unwrap(),
+            other => panic!("unknown kind {other}"),
+        }
+    }
+}
+
+pub(super) fn open(tree: &TempDir) -> Root {
+    Root::open(tree.path()).unwrap()
+}
+
+/// What a walk yields, in the lines of [`tree`] without contents, and `hard PATH TARGET`.
+pub(super) fn walked(root: &Root, selection: &Selection) -> Vec<String> {
+    root.walk(selection).unwrap().map(|entry| line(&entry.unwrap())).collect()
+}
+
+pub(super) fn line(entry: &Entry) -> String {
+    match &entry.kind {
+        Kind::Directory => format!("dir {}", entry.path),
+        Kind::File { .. } => format!("file {}", entry.path),
+        Kind::Symlink { target } => format!("link {} {target}", entry.path),
+        Kind::HardLink { target, .. } => format!("hard {} {target}", entry.path),
+    }
+}
+
+pub(super) fn include(patterns: &[&str]) -> Selection {
+    Selection { include: strings(patterns), ..Selection::default() }
+}
+
+pub(super) fn exclude(patterns: &[&str]) -> Selection {
+    Selection { exclude: strings(patterns), ..Selection::default() }
+}
+
+pub(super) fn following(paths: &[&str]) -> Selection {
+    Selection { follow: strings(paths), ..Selection::default() }
+}
+
+pub(super) fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
