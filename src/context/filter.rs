@@ -101,3 +101,131 @@ fn reaches_beneath(patterns: &Patterns, directory: &str, kind: fn(&Pattern) -> b
 fn is_beneath(path: &str, directory: &str) -> bool {
     directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{exclude, include, open, strings, tree, walked};
+    use super::*;
+
+    /// The cases of fsutil's `TestWalkerInclude` and `TestWalkerDoublestarInclude`.
+    #[test]
+    fn includes_as_fsutil_does() {
+        let small = tree(&["dir bar", "file bar/foo", "file foo2"]);
+        let bar = ["dir bar", "file bar/foo"];
+        for (pattern, entries) in [
+            ("bar", &bar[..]),
+            ("bar/foo", &bar),
+            ("b*", &bar),
+            ("bar/f*", &bar),
+            ("bar/g*", &[]),
+            ("f*", &["file foo2"]),
+            ("b*/f*", &bar),
+            ("b*/foo", &bar),
+            ("b*/", &bar),
+        ] {
+            assert_eq!(walked(&open(&small), &include(&[pattern])), entries, "{pattern}");
+        }
+        let large = tree(&[
+            "dir a",
+            "dir a/b",
+            "dir a/b/baz",
+            "dir a/b/bar",
+            "file a/b/bar/foo",
+            "file a/b/bar/fop",
+            "dir bar",
+            "file bar/foo",
+            "dir baz",
+            "file foo2",
+            "dir foo",
+            "dir foo/bar",
+            "file foo/bar/bee",
+        ]);
+        let all = "a a/b a/b/bar a/b/bar/foo a/b/bar/fop a/b/baz bar bar/foo baz foo foo/bar foo/bar/bee foo2";
+        let some_bar = "a a/b a/b/bar a/b/bar/foo a/b/bar/fop bar bar/foo";
+        for (pattern, entries) in [
+            ("**", all),
+            ("**/bar", "a a/b a/b/bar a/b/bar/foo a/b/bar/fop bar bar/foo foo foo/bar foo/bar/bee"),
+            ("**/bar/foo", "a a/b a/b/bar a/b/bar/foo bar bar/foo"),
+            ("**/b*", all.strip_suffix(" foo2").unwrap()),
+            ("**/bar/f*", some_bar),
+            ("**/bar/g*", ""),
+            ("**/f*", "a a/b a/b/bar a/b/bar/foo a/b/bar/fop bar bar/foo foo foo/bar foo/bar/bee foo2"),
+            ("**/b*/f*", some_bar),
+            ("**/b*/foo", "a a/b a/b/bar a/b/bar/foo bar bar/foo"),
+            ("**/foo/**", "foo foo/bar foo/bar/bee"),
+            ("**/baz", "a a/b a/b/baz baz"),
+        ] {
+            let paths: Vec<String> =
+                walked(&open(&large), &include(&[pattern])).iter().map(|line| line[5..].trim().to_owned()).collect();
+            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+            let wanted: Vec<&str> = entries.split(' ').filter(|path| !path.is_empty()).collect();
+            assert_eq!(paths.len(), wanted.len(), "{pattern}: {paths:?}");
+            assert!(paths.iter().zip(&wanted).all(|(path, wanted)| wanted.ends_with(path)), "{pattern}: {paths:?}");
+        }
+    }
+
+    #[test]
+    fn an_exception_beneath_an_excluded_directory_is_sent_with_its_parents() {
+        let tree = tree(&["file bar", "dir foo", "file foo2", "file foo/bar2", "file foo/bar3"]);
+        assert_eq!(walked(&open(&tree), &exclude(&["foo*", "!foo/bar2"])), ["file bar", "dir foo", "file foo/bar2"]);
+        assert_eq!(walked(&open(&tree), &exclude(&["**", "!**/bar2"])), ["dir foo", "file foo/bar2"]);
+        assert!(walked(&open(&tree), &exclude(&["**"])).is_empty());
+    }
+
+    #[test]
+    fn a_secret_stays_home_in_the_root_and_below() {
+        let tree = tree(&["file .env secret", "dir sub", "file sub/.env secret", "file sub/a"]);
+        assert_eq!(walked(&open(&tree), &exclude(&[".env"])), ["dir sub", "file sub/.env", "file sub/a"]);
+        assert_eq!(walked(&open(&tree), &exclude(&["**/.env"])), ["dir sub", "file sub/a"]);
+    }
+
+    #[test]
+    fn a_limited_root_serves_its_files_and_what_they_link_to() {
+        let tree =
+            tree(&["link Dockerfile docker/real", "dir docker", "file docker/real", "file docker/key", "file id_rsa"]);
+        let root = open(&tree).only(strings(&["Dockerfile", "Dockerfile.dockerignore"]));
+        let wanted = ["link Dockerfile docker/real", "dir docker", "file docker/real"];
+        assert_eq!(walked(&root, &Selection::default()), wanted);
+        assert!(walked(&root, &include(&["id_rsa"])).is_empty());
+        assert!(walked(&open(&tree).only(Vec::new()), &Selection::default()).is_empty());
+    }
+
+    proptest! {
+        /// Entering fewer directories must not change what is sent.
+        #[test]
+        fn leaving_directories_out_loses_nothing(
+            patterns in prop::collection::vec("!?([ab]|\\*|\\*\\*|[ab]\\*|\\?)(/([ab]|\\*|\\*\\*)){0,3}", 1..5),
+            path in "[ab](/[ab]){0,4}",
+            including in any::<bool>(),
+        ) {
+            let list = Patterns::new(&patterns).unwrap();
+            let other = Patterns::default();
+            let filter = if including {
+                Filter { includes: vec![list], exclude: other }
+            } else {
+                Filter { includes: Vec::new(), exclude: list }
+            };
+            let ends: Vec<usize> = path.match_indices('/').map(|(slash, _)| slash).chain([path.len()]).collect();
+            // The answer of patterns that never skip a directory.
+            let list = if including { &filter.includes[0] } else { &filter.exclude };
+            let mut info = None;
+            let mut matched = false;
+            for end in &ends {
+                let (answer, next) = list.matches_using_parent(&path[..*end], info.as_ref());
+                (matched, info) = (answer, Some(next));
+            }
+            let mut kept = true;
+            let mut above = None;
+            for end in &ends {
+                match filter.judge(&path[..*end], *end != path.len(), above.as_ref()) {
+                    Judgement::Keep(next) => (kept, above) = (true, Some(next)),
+                    Judgement::Enter(next) => (kept, above) = (false, Some(next)),
+                    Judgement::Skip => { kept = false; break; }
+                }
+            }
+            prop_assert_eq!(kept, matched == including);
+        }
+    }
+}

@@ -98,3 +98,150 @@ impl OpenFile {
         if Stamp::of(&stat) == self.stamp { Ok(()) } else { Err(ContextError::changed(&self.path)) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write as _;
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, Mode, mkfifoat};
+    use tempfile::TempDir;
+
+    use super::super::Selection;
+    use super::super::testing::{open, tree};
+    use super::*;
+
+    fn entry(root: &Root, path: &str) -> Entry {
+        root.walk(&Selection::default()).unwrap().map(Result::unwrap).find(|entry| entry.path == path).unwrap()
+    }
+
+    fn read(mut file: OpenFile) -> Result<Vec<u8>, ContextError> {
+        let (mut all, mut buffer) = (Vec::new(), [0; 4]);
+        loop {
+            match file.read_chunk(&mut buffer)? {
+                0 => return Ok(all),
+                read => all.extend(&buffer[..read]),
+            }
+        }
+    }
+
+    fn append(tree: &TempDir, text: &str) {
+        OpenOptions::new().append(true).open(tree.path().join("d/f")).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn content_is_read_in_chunks_and_empty_files_are_empty() {
+        let tree = tree(&["file f 0123456789", "file empty"]);
+        fs::hard_link(tree.path().join("f"), tree.path().join("g")).unwrap();
+        let root = open(&tree);
+        for (path, content) in [("f", "0123456789"), ("g", "0123456789"), ("empty", "")] {
+            assert_eq!(read(root.open_file(&entry(&root, path)).unwrap()).unwrap(), content.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_sparse_file_reads_as_zeros_of_its_whole_size() {
+        let tree = tree(&["file sparse"]);
+        OpenOptions::new().write(true).open(tree.path().join("sparse")).unwrap().set_len(8 << 20).unwrap();
+        let root = open(&tree);
+        let mut file = root.open_file(&entry(&root, "sparse")).unwrap();
+        let (mut total, mut buffer) = (0, vec![1; 1 << 20]);
+        loop {
+            let read = file.read_chunk(&mut buffer).unwrap();
+            if read == 0 {
+                break;
+            }
+            assert!(buffer[..read].iter().all(|byte| *byte == 0));
+            total += read;
+        }
+        assert_eq!(total, 8 << 20);
+    }
+
+    /// What happens to `d/f` between the walk and the opening.
+    #[test]
+    fn a_file_that_changed_since_the_walk_is_an_error_that_names_it() {
+        let outside = tree(&["file f 0123456789"]);
+        let replace: [(&str, &dyn Fn(&TempDir)); 7] = [
+            ("grows", &|tree| append(tree, "more")),
+            ("shrinks", &|tree| fs::write(tree.path().join("d/f"), "0").unwrap()),
+            ("is replaced", &|tree| {
+                fs::write(tree.path().join("new"), "abcdefghij").unwrap();
+                fs::rename(tree.path().join("new"), tree.path().join("d/f")).unwrap();
+            }),
+            ("vanishes", &|tree| fs::remove_file(tree.path().join("d/f")).unwrap()),
+            ("becomes a link", &|tree| {
+                fs::remove_file(tree.path().join("d/f")).unwrap();
+                symlink(outside.path().join("f"), tree.path().join("d/f")).unwrap();
+            }),
+            ("becomes a FIFO that nobody writes to", &|tree| {
+                fs::remove_file(tree.path().join("d/f")).unwrap();
+                mkfifoat(CWD, tree.path().join("d/f"), Mode::RUSR).unwrap();
+            }),
+            ("has a parent that becomes a link", &|tree| {
+                fs::rename(tree.path().join("d"), tree.path().join("moved")).unwrap();
+                symlink("moved", tree.path().join("d")).unwrap();
+            }),
+        ];
+        for (what, change) in replace {
+            let tree = tree(&["dir d", "file d/f 0123456789"]);
+            let root = open(&tree);
+            let walked = entry(&root, "d/f");
+            change(&tree);
+            let error = root.open_file(&walked).unwrap_err();
+            assert_eq!(error.to_string(), "d/f changed while the build context was read", "{what}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_an_error_and_gives_no_byte_more() {
+        for (what, text, truncate) in [("grows", "smuggled", false), ("shrinks", "01234", true)] {
+            let tree = tree(&["dir d", "file d/f 0123456789"]);
+            let root = open(&tree);
+            let mut file = root.open_file(&entry(&root, "d/f")).unwrap();
+            let mut buffer = [0; 8];
+            assert_eq!(file.read_chunk(&mut buffer).unwrap(), 8);
+            if truncate {
+                fs::write(tree.path().join("d/f"), text).unwrap();
+            } else {
+                append(&tree, text);
+                assert_eq!(file.read_chunk(&mut buffer).unwrap(), 2, "no byte of what was appended");
+            }
+            let error = file.read_chunk(&mut buffer).unwrap_err();
+            assert_eq!(error.to_string(), "d/f changed while the build context was read", "{what}");
+        }
+    }
+
+    #[test]
+    fn only_files_are_opened() {
+        let tree = tree(&["dir d", "link l d"]);
+        let root = open(&tree);
+        for path in ["d", "l"] {
+            assert!(matches!(root.open_file(&entry(&root, path)), Err(ContextError::Changed { .. })), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_is_a_regular_file_of_bounded_size() {
+        let tree = tree(&[
+            "file Dockerfile",
+            "dir dir",
+            "link link dir/real",
+            "file dir/real",
+            "link dangling none",
+            "link out /etc/passwd",
+        ]);
+        let large = OpenOptions::new().create(true).truncate(true).write(true).open(tree.path().join("large")).unwrap();
+        large.set_len(MAX_DOCKERFILE_BYTES + 1).unwrap();
+        let root = open(&tree);
+        for good in ["Dockerfile", "link", "dir/real"] {
+            root.check_dockerfile(good).unwrap();
+        }
+        assert!(matches!(root.check_dockerfile("dir"), Err(ContextError::DockerfileKind { .. })));
+        assert!(matches!(root.check_dockerfile("large"), Err(ContextError::DockerfileSize { .. })));
+        for missing in ["none", "dangling", "out", "."] {
+            let error = root.check_dockerfile(missing).unwrap_err();
+            assert!(matches!(error, ContextError::NoDockerfile { .. }), "{missing}: {error}");
+        }
+    }
+}

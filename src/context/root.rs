@@ -112,3 +112,60 @@ fn open_by_component(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<
 fn refuse_upward(name: &str) -> Result<(), Errno> {
     if name.is_empty() || name == ".." { Err(Errno::XDEV) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{open as opened, tree};
+    use super::*;
+
+    #[test]
+    fn a_root_that_nobody_means_is_refused() {
+        let files = tree(&["file f", "link root /", "link proc /proc/self"]);
+        for path in ["/", "/../", "/proc", "/proc/self", "/proc/self/root"] {
+            assert!(matches!(Root::open(Path::new(path)), Err(ContextError::RefusedRoot { .. })), "{path}");
+        }
+        for name in ["root", "proc"] {
+            assert!(matches!(Root::open(&files.path().join(name)), Err(ContextError::RefusedRoot { .. })), "{name}");
+        }
+        assert!(matches!(Root::open(&files.path().join("f")), Err(ContextError::NotADirectory { .. })));
+        let error = Root::open(&files.path().join("none")).unwrap_err();
+        assert!(error.to_string().ends_with("/none"), "{error}");
+    }
+
+    #[test]
+    fn a_link_to_the_root_is_resolved_once() {
+        let files = tree(&["dir one", "file one/f", "dir two", "link link one"]);
+        let root = Root::open(&files.path().join("link")).unwrap();
+        assert!(root.path().ends_with("one"));
+        std::fs::remove_file(files.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("two", files.path().join("link")).unwrap();
+        assert!(root.open_for_reading("f").is_ok());
+    }
+
+    #[test]
+    fn nothing_outside_is_opened_with_openat2_or_without() {
+        let outside = tree(&["file canary"]);
+        let files = tree(&["dir d", "file d/f", "link d/up ..", "link l d"]);
+        std::os::unix::fs::symlink(outside.path(), files.path().join("out")).unwrap();
+        let root = opened(&files);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        for (path, opens) in [
+            ("d/f", true),
+            (".", true),
+            ("l", false),
+            ("l/f", false),
+            ("d/up/d/f", false),
+            ("out/canary", false),
+            ("../x", false),
+            ("d/../d/f", false),
+            ("..", false),
+            ("/etc/passwd", false),
+        ] {
+            // With `openat2`, `..` may stay beneath the root; no caller makes such a path.
+            if !path.contains("d/../d") {
+                assert_eq!(root.open_for_reading(path).is_ok(), opens, "{path}");
+            }
+            assert_eq!(open_by_component(root.directory.as_fd(), path, flags).is_ok(), opens, "by component: {path}");
+        }
+    }
+}

@@ -50,9 +50,9 @@ impl Root {
     ///
     /// # Errors
     ///
-    /// A malformed pattern, or symbolic links on the way of a followed path that cannot be read. The iterator
-    /// yields an error that names the path for what is wanted but cannot be read, is a socket, FIFO or device,
-    /// has a name that is not UTF-8, or is replaced during the walk.
+    /// A malformed pattern, or symbolic links on the way of a followed path that cannot be read. An error that
+    /// names the path for what is wanted but cannot be read, is a socket, FIFO or device, has a name that is not
+    /// UTF-8, or is replaced during the walk: from this call for the names in the root, else from the iterator.
     pub fn walk(&self, selection: &Selection) -> Result<Walk<'_>, ContextError> {
         let filter = Filter::new(self, selection)?;
         let directory = self.open_directory(".").map_err(|error| ContextError::read(b".", error))?;
@@ -224,4 +224,263 @@ pub(super) fn open_error(path: &str, error: Errno) -> ContextError {
 
 fn is_denied(error: &ContextError) -> bool {
     matches!(error, ContextError::Read { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::net::UnixListener;
+    use std::time::Instant;
+
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, mkfifoat, openat};
+    use tempfile::TempDir;
+
+    use super::super::testing::{add, exclude, include, line, open, strings, tree, walked};
+    use super::*;
+
+    fn all() -> Selection {
+        Selection::default()
+    }
+
+    fn first_error(tree: &TempDir, selection: &Selection) -> ContextError {
+        let root = open(tree);
+        let mut walk = match root.walk(selection) {
+            Ok(walk) => walk,
+            Err(error) => return error,
+        };
+        let error = walk.find_map(Result::err).expect("the walk should fail");
+        assert!(walk.next().is_none(), "the walk goes on after an error");
+        error
+    }
+
+    /// Runs something as a user who is not root, on a thread of its own.
+    fn unprivileged(run: impl FnOnce() + Send) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                if rustix::process::geteuid().is_root() {
+                    let nobody = rustix::process::Uid::from_raw(65534);
+                    rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+                }
+                run();
+            });
+        });
+    }
+
+    /// fsutil's `ComparePath`: the slash sorts before every other byte.
+    fn in_order(a: &str, b: &str) -> bool {
+        let key = |path: &str| path.bytes().map(|byte| if byte == b'/' { 0 } else { byte }).collect::<Vec<_>>();
+        key(a) < key(b)
+    }
+
+    #[test]
+    fn parents_come_first_and_a_slash_sorts_before_everything() {
+        let tree =
+            tree(&["dir a", "file a/b", "dir a/c", "file a/c/d", "file a.b", "file a-b", "file A", "file ä", "dir é"]);
+        let root = open(&tree);
+        assert_eq!(
+            walked(&root, &all()),
+            ["file A", "dir a", "file a/b", "dir a/c", "file a/c/d", "file a-b", "file a.b", "file ä", "dir é",]
+        );
+        let paths: Vec<String> = root.walk(&all()).unwrap().map(|entry| entry.unwrap().path).collect();
+        assert!(paths.windows(2).all(|pair| in_order(&pair[0], &pair[1])), "{paths:?}");
+    }
+
+    #[test]
+    fn an_entry_has_the_fields_of_go() {
+        let tree = tree(&["dir d", "file f 12345", "link l f"]);
+        for (name, mode) in [("d", 0o3775), ("f", 0o4711)] {
+            fs::set_permissions(tree.path().join(name), Permissions::from_mode(mode)).unwrap();
+        }
+        let time = std::time::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, 123_456_789);
+        fs::File::open(tree.path().join("f")).unwrap().set_modified(time).unwrap();
+        let root = open(&tree);
+        let entries: Vec<Entry> = root.walk(&all()).unwrap().map(Result::unwrap).collect();
+        let fields: Vec<_> = entries.iter().map(|entry| (entry.mode, entry.size(), entry.linkname())).collect();
+        let (directory, setgid, sticky, setuid, link) = (1 << 31, 1 << 22, 1 << 20, 1 << 23, 1 << 27);
+        assert_eq!(
+            fields,
+            [(directory | setgid | sticky | 0o775, 0, ""), (setuid | 0o711, 5, ""), (link | 0o777, 1, "f"),]
+        );
+        assert_eq!(entries[1].mtime_ns, 1_700_000_000_123_456_789);
+        assert_eq!(entries.iter().filter(|entry| entry.has_content()).count(), 1);
+    }
+
+    #[test]
+    fn a_time_before_1970_is_negative() {
+        let tree = tree(&["file f"]);
+        let time = std::time::UNIX_EPOCH - std::time::Duration::from_millis(1500);
+        fs::File::open(tree.path().join("f")).unwrap().set_modified(time).unwrap();
+        let root = open(&tree);
+        assert_eq!(root.walk(&all()).unwrap().next().unwrap().unwrap().mtime_ns, -1_500_000_000);
+    }
+
+    #[test]
+    fn further_names_of_a_file_link_to_the_first_that_is_sent() {
+        let tree = tree(&["file a xyz", "dir sub"]);
+        for name in ["b", "c", "sub/d"] {
+            fs::hard_link(tree.path().join("a"), tree.path().join(name)).unwrap();
+        }
+        let root = open(&tree);
+        assert_eq!(walked(&root, &all()), ["file a", "hard b a", "hard c a", "dir sub", "hard sub/d a"]);
+        assert_eq!(walked(&root, &exclude(&["a", "b"])), ["file c", "dir sub", "hard sub/d c"]);
+        let linked = root.walk(&all()).unwrap().nth(1).unwrap().unwrap();
+        assert_eq!((linked.size(), linked.linkname()), (3, "a"));
+    }
+
+    #[test]
+    fn links_are_sent_as_they_are_and_never_followed() {
+        let tree = tree(&[
+            "link dangling nowhere",
+            "link loop loop",
+            "link up ../../..",
+            "link absolute /etc",
+            "dir d",
+            "link d/self .",
+        ]);
+        assert_eq!(
+            walked(&open(&tree), &all()),
+            [
+                "link absolute /etc",
+                "dir d",
+                "link d/self .",
+                "link dangling nowhere",
+                "link loop loop",
+                "link up ../../..",
+            ]
+        );
+    }
+
+    #[test]
+    fn sockets_and_fifos_are_refused_by_name_unless_ignored() {
+        let tree = tree(&["dir run", "file z"]);
+        let _listener = UnixListener::bind(tree.path().join("run/sock")).unwrap();
+        mkfifoat(CWD, tree.path().join("run/pipe"), Mode::RUSR).unwrap();
+        let error = first_error(&tree, &all());
+        assert_eq!(error.to_string(), "run/pipe is a FIFO, which a build context cannot hold");
+        let error = first_error(&tree, &exclude(&["run/pipe"]));
+        assert_eq!(error.to_string(), "run/sock is a socket, which a build context cannot hold");
+        assert_eq!(walked(&open(&tree), &exclude(&["run/pipe", "**/sock"])), ["dir run", "file z"]);
+        assert_eq!(walked(&open(&tree), &exclude(&["**", "!z"])), ["file z"]);
+        assert_eq!(walked(&open(&tree), &include(&["z"])), ["file z"]);
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_refused_escaped_unless_ignored() {
+        let tree = tree(&["file a"]);
+        fs::write(tree.path().join(std::ffi::OsStr::from_bytes(b"b\xff\n")), "").unwrap();
+        let error = first_error(&tree, &all());
+        assert_eq!(error.to_string(), "the name or the link target of b\\xff\\n is not UTF-8");
+        assert_eq!(walked(&open(&tree), &exclude(&["b*"])), ["file a"]);
+        symlink(std::ffi::OsStr::from_bytes(b"\xff"), tree.path().join("a-link")).unwrap();
+        assert!(first_error(&tree, &all()).to_string().contains("a-link"));
+    }
+
+    /// The cases of fsutil's `TestWalkerPermissionDenied`.
+    #[test]
+    fn an_unreadable_directory_is_an_error_that_names_it_unless_ignored() {
+        let tree = tree(&["dir foo", "dir foo/bar"]);
+        fs::set_permissions(tree.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(tree.path().join("foo/bar"), Permissions::from_mode(0)).unwrap();
+        unprivileged(|| {
+            for refused in [all(), exclude(&["**/bar", "!foo/bar"])] {
+                let error = first_error(&tree, &refused);
+                assert_eq!(error.to_string(), "cannot read foo/bar");
+                assert!(is_denied(&error));
+            }
+            for fine in [exclude(&["**/bar"]), exclude(&["**/bar", "!foo/bar/baz"]), include(&["foo", "!**/bar"])] {
+                assert_eq!(walked(&open(&tree), &fine), ["dir foo"], "{fine:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn an_unreadable_file_is_an_error_that_names_it_when_it_is_opened() {
+        let tree = tree(&["file secret"]);
+        fs::set_permissions(tree.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(tree.path().join("secret"), Permissions::from_mode(0)).unwrap();
+        unprivileged(|| {
+            let root = open(&tree);
+            let entry = root.walk(&all()).unwrap().next().unwrap().unwrap();
+            let error = root.open_file(&entry).unwrap_err();
+            assert_eq!(error.to_string(), "cannot read secret");
+        });
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_for_the_system_is_an_error_unless_ignored() {
+        let tree = tree(&["dir deep", "file z"]);
+        let name = "n".repeat(255);
+        let mut directory = openat(CWD, tree.path().join("deep"), OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..17 {
+            mkdirat(&directory, name.as_str(), Mode::RWXU).unwrap();
+            directory = openat(&directory, name.as_str(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        let error = first_error(&tree, &all());
+        assert!(error.to_string().starts_with("cannot read deep/nnn"), "{error}");
+        assert_eq!(walked(&open(&tree), &exclude(&["deep"])), ["file z"]);
+    }
+
+    #[test]
+    fn a_directory_that_becomes_a_link_during_the_walk_leaks_nothing() {
+        let outside = tree(&["file canary"]);
+        let tree = tree(&["dir a", "file a/x", "dir b", "file b/y"]);
+        let root = open(&tree);
+        let mut walk = root.walk(&all()).unwrap();
+        assert_eq!(line(&walk.next().unwrap().unwrap()), "dir a");
+        fs::rename(tree.path().join("b"), tree.path().join("moved")).unwrap();
+        symlink(outside.path(), tree.path().join("b")).unwrap();
+        let rest: Vec<String> =
+            walk.map(|entry| entry.map_or_else(|error| error.to_string(), |entry| line(&entry))).collect();
+        assert_eq!(rest, ["file a/x", "b changed while the build context was read"]);
+    }
+
+    #[test]
+    fn a_directory_that_is_replaced_by_another_is_an_error() {
+        let tree = tree(&["dir a", "dir b", "file b/y"]);
+        let root = open(&tree);
+        let mut walk = root.walk(&all()).unwrap();
+        walk.next().unwrap().unwrap();
+        fs::rename(tree.path().join("b"), tree.path().join("moved")).unwrap();
+        add(&tree, &["dir b", "file b/other"]);
+        assert_eq!(walk.next().unwrap().unwrap_err().to_string(), "b changed while the build context was read");
+    }
+
+    #[test]
+    fn bad_patterns_are_refused_before_the_walk() {
+        let tree = tree(&[]);
+        for selection in [include(&["["]), exclude(&["["]), Selection { follow: strings(&["["]), ..all() }] {
+            assert!(matches!(open(&tree).walk(&selection), Err(ContextError::Pattern(_))));
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_files_are_walked_in_time_and_little_memory() {
+        let tree = TempDir::new().unwrap();
+        for directory in 0..100 {
+            let directory = tree.path().join(format!("d{directory:03}"));
+            fs::create_dir(&directory).unwrap();
+            let first = directory.join("f000");
+            fs::write(&first, "").unwrap();
+            // Names are cheaper to make than files.
+            (1..1000).for_each(|file| fs::hard_link(&first, directory.join(format!("f{file:03}"))).unwrap());
+        }
+        let root = open(&tree);
+        let selection = exclude(&["**/*.tmp", "**/node_modules", "!keep/**"]);
+        let started = Instant::now();
+        let mut walk = root.walk(&selection).unwrap();
+        let (mut count, mut held) = (0, 0);
+        while let Some(entry) = walk.next() {
+            entry.unwrap();
+            count += 1;
+            held = held.max(walk.levels.iter().map(|level| level.children.len()).sum::<usize>() + walk.ready.len());
+        }
+        let took = started.elapsed();
+        println!("walked {count} entries in {took:?}, at most {held} held");
+        assert_eq!(count, 100_100);
+        assert_eq!(walk.links.len(), 100);
+        assert!(held <= 1100, "{held} entries held");
+        assert!(took.as_secs() < 5, "{took:?}");
+    }
 }
