@@ -226,11 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_that_knows_nothing_of_the_host_is_not_passed_over() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::tempdir().unwrap();
-        let helper = dir.path().join("docker-credential-empty");
-        std::fs::write(&helper, "#!/bin/sh\necho credentials not found in native keychain\nexit 1\n").unwrap();
-        std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let dir = super::super::testing::helper("empty", "echo credentials not found in native keychain; exit 1");
         let json = r#"{"auths": {"a.example": {"auth": "dTpw"}}, "credsStore": "empty"}"#;
         std::fs::write(dir.path().join("config.json"), json).unwrap();
         let config = DockerConfig::load(dir.path(), dir.path().as_os_str()).unwrap();

@@ -121,21 +121,11 @@ fn read_answer(program: &str, server: &str, status: ExitStatus, output: &[u8]) -
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
+    use super::super::testing::helper;
     use super::*;
 
-    /// A directory with a helper `docker-credential-test` that is the shell script `body`.
-    fn helper(body: &str) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("docker-credential-test");
-        std::fs::write(&file, format!("#!/bin/sh\n{body}\n")).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
-        dir
-    }
-
     async fn ask(body: &str) -> Result<Credential, AuthError> {
-        let dir = helper(body);
+        let dir = helper("test", body);
         get(dir.path().as_os_str(), "test", "registry.example").await
     }
 
@@ -181,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn gives_up_a_helper_that_hangs() {
-        let dir = helper("touch $(dirname $0)/up; exec sleep 3600");
+        let dir = helper("test", "touch $(dirname $0)/up; exec sleep 3600");
         let path = dir.path().as_os_str().to_owned();
         let asked = tokio::spawn(async move { get(&path, "test", "registry.example").await });
         while !dir.path().join("up").exists() {
@@ -202,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn v33_refuses_servers_that_could_say_more_than_a_name() {
-        let dir = helper("touch $(dirname $0)/ran");
+        let dir = helper("test", "touch $(dirname $0)/ran");
         let evil = ["", "a\nb", "a\rb", "a\0b", "a b", "user@a", "a.", "a\u{7f}", "ä.example"];
         for server in evil {
             let error = get(dir.path().as_os_str(), "test", server).await.unwrap_err();

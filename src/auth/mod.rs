@@ -13,3 +13,18 @@ pub use docker_config::DockerConfig;
 pub use error::AuthError;
 pub use secret::Secret;
 pub use source::{Anonymous, Credential, CredentialSource};
+
+#[cfg(test)]
+mod testing {
+    /// A directory with a helper `docker-credential-NAME` that is the shell script `body`.
+    pub(super) fn helper(name: &str, body: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(format!("docker-credential-{name}"));
+        // Another process writes it: were it open for writing here, a helper that another test starts at that
+        // moment would inherit it, and the system would refuse to run it (ETXTBSY).
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
+        let status = std::process::Command::new("sh").arg("-c").arg(write).arg(&file).arg(body).status().unwrap();
+        assert!(status.success());
+        dir
+    }
+}

@@ -17,7 +17,7 @@ pub enum Credential {
         /// The password.
         password: Secret,
     },
-    /// An OAuth2 refresh token, exchanged for access tokens (distribution, "OAuth2 token authentication").
+    /// A refresh token, exchanged for access tokens (distribution, "`OAuth2` token authentication").
     IdentityToken(Secret),
 }
 

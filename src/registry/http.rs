@@ -128,6 +128,8 @@ fn wants_login(reply: &Reply) -> bool {
 pub(super) fn refusal(reply: &Reply, with_credentials: bool) -> ErrorKind {
     let answer = Answer::read(&reply.body);
     match reply.status.as_u16() {
+        // Where a redirect led, credentials were neither sent nor would be.
+        401 if !reply.is_direct => ErrorKind::Status { status: 401, answer, retry_after: None },
         401 if with_credentials => ErrorKind::LoginRefused(answer),
         401 => ErrorKind::LoginRequired(answer),
         403 => ErrorKind::Denied(answer),

@@ -162,7 +162,7 @@ impl Slot {
     }
 }
 
-/// Gets a token (distribution, "Token authentication"; with an identity token, "OAuth2 token authentication").
+/// Gets a token (distribution, "Token authentication"; with an identity token, "`OAuth2` token authentication").
 async fn exchange(
     wire: &Wire,
     realm: Url,

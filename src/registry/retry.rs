@@ -40,8 +40,8 @@ impl Backoff {
         attempts: 5,
         base: Duration::from_millis(500),
         cap: Duration::from_secs(20),
-        longest_retry_after: Duration::from_secs(60),
-        deadline: Duration::from_secs(300),
+        longest_retry_after: Duration::from_mins(1),
+        deadline: Duration::from_mins(5),
     };
 
     /// The upper end of the wait after the `failures`th failure.
@@ -203,4 +203,172 @@ fn later(error: RegistryError, after: Duration) -> RegistryError {
 fn random() -> f64 {
     let bits = RandomState::new().build_hasher().finish() >> 32;
     f64::from(u32::try_from(bits).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::super::Answer;
+    use super::*;
+
+    fn error(kind: ErrorKind) -> RegistryError {
+        RegistryError::new(&"registry.example".parse().unwrap(), "GET https://registry.example/v2/", kind)
+    }
+
+    fn status(status: u16, retry_after: Option<u64>) -> RegistryError {
+        let retry_after = retry_after.map(Duration::from_secs);
+        error(ErrorKind::Status { status, answer: Answer::default(), retry_after })
+    }
+
+    fn not_found() -> RegistryError {
+        error(ErrorKind::NotFound(Answer::default()))
+    }
+
+    /// What came of a call, the requests that it took, and its time on the paused clock.
+    struct Ran {
+        result: Result<(), RegistryError>,
+        requests: u32,
+        took: Duration,
+    }
+
+    /// Runs a call whose `n`th request (from 1) answers as `script` says.
+    async fn ran(visibility: Visibility, script: impl Fn(u32) -> Result<(), RegistryError> + Sync) -> Ran {
+        ran_behind(&Throttle::default(), visibility, script).await
+    }
+
+    async fn ran_behind(
+        throttle: &Throttle,
+        visibility: Visibility,
+        script: impl Fn(u32) -> Result<(), RegistryError> + Sync,
+    ) -> Ran {
+        let start = Instant::now();
+        let requests = AtomicU32::new(0);
+        let attempt = || std::future::ready(script(requests.fetch_add(1, Ordering::Relaxed) + 1));
+        let result = run(&Backoff::STANDARD, throttle, &|_| {}, visibility, attempt, error).await;
+        Ran { result, requests: requests.load(Ordering::Relaxed), took: start.elapsed() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn d1_waits_as_long_as_retry_after_says() {
+        for seconds in [2, 60] {
+            let after = |n| if n == 1 { Err(status(429, Some(seconds))) } else { Ok(()) };
+            let ran = ran(Visibility::Settled, after).await;
+            assert!(ran.result.is_ok() && ran.requests == 2);
+            assert!(ran.took >= Duration::from_secs(seconds), "{:?}", ran.took);
+            assert!(ran.took < Duration::from_secs(seconds + 1), "{:?}", ran.took);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn d1_fails_at_once_with_the_value_where_it_is_asked_to_wait_too_long() {
+        let ran = ran(Visibility::Settled, |_| Err(status(429, Some(86400)))).await;
+        assert_eq!((ran.requests, ran.took), (1, Duration::ZERO));
+        let error = ran.result.unwrap_err();
+        assert!(error.to_string().contains("86400 s"), "{error}");
+        assert_eq!(error.hint().unwrap(), "run this again in 86400 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn d1_one_429_slows_down_every_task_of_the_registry() {
+        let throttle = Throttle::default();
+        let first =
+            ran_behind(&throttle, Visibility::Settled, |n| if n == 1 { Err(status(429, Some(10))) } else { Ok(()) });
+        let second = async {
+            tokio::task::yield_now().await;
+            ran_behind(&throttle, Visibility::Settled, |_| Ok(())).await
+        };
+        let (_, second) = tokio::join!(first, second);
+        assert_eq!(second.requests, 1);
+        assert!(second.took >= Duration::from_secs(10), "{:?}", second.took);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn d2_a_transient_failure_is_tried_five_times_and_no_more() {
+        for code in [408, 425, 429, 500, 502, 503, 504, 522] {
+            let once = ran(Visibility::Settled, |n| if n == 1 { Err(status(code, None)) } else { Ok(()) }).await;
+            assert!(once.result.is_ok() && once.requests == 2, "{code}");
+            let always = ran(Visibility::Settled, |_| Err(status(code, None))).await;
+            assert_eq!(always.requests, 5, "{code}");
+            // 0.5 + 1 + 2 + 4, each drawn between nothing and that.
+            assert!(always.took <= Duration::from_millis(7600), "{code}: {:?}", always.took);
+            assert_eq!(always.result.unwrap_err().answer().unwrap().0, code);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn d3_a_refusal_is_not_tried_again() {
+        for code in [400, 405, 409, 413, 416, 501, 418] {
+            let ran = ran(Visibility::Settled, |_| Err(status(code, Some(1)))).await;
+            assert_eq!((ran.requests, ran.took), (1, Duration::ZERO), "{code}");
+        }
+        for kind in [ErrorKind::NotFound, ErrorKind::Denied, ErrorKind::LoginRefused, ErrorKind::LoginRequired] {
+            let ran = ran(Visibility::Settled, |_| Err(error(kind(Answer::default())))).await;
+            assert_eq!(ran.requests, 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_just_written_is_looked_for_during_ten_seconds() {
+        let never = ran(Visibility::JustWritten, |_| Err(not_found())).await;
+        assert!(never.result.unwrap_err().is_not_found());
+        assert!((5..=10).contains(&never.requests), "{}", never.requests);
+        assert!(never.took <= INVISIBLE && never.took >= INVISIBLE - INVISIBLE_CAP, "{:?}", never.took);
+        let late = ran(Visibility::JustWritten, |n| if n < 4 { Err(not_found()) } else { Ok(()) }).await;
+        assert!(late.result.is_ok() && late.requests == 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_does_not_resolve_is_tried_again_twice() {
+        let dns = || error(ErrorKind::Dns(reqwest::Client::new().get("no url").build().unwrap_err()));
+        drop(rustls::crypto::ring::default_provider().install_default());
+        assert_eq!(ran(Visibility::Settled, |_| Err(dns())).await.requests, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_ends_at_its_deadline() {
+        let start = Instant::now();
+        let hang = || std::future::pending::<Result<(), RegistryError>>();
+        let ended = run(&Backoff::STANDARD, &Throttle::default(), &|_| {}, Visibility::Settled, hang, error).await;
+        let waiting = match ended.unwrap_err().kind() {
+            ErrorKind::Timeout { waiting, .. } => *waiting,
+            kind => panic!("{kind}"),
+        };
+        assert_eq!((waiting, start.elapsed()), (Waiting::Operation, Backoff::STANDARD.deadline));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_would_pass_the_deadline_is_not_begun() {
+        let backoff = Backoff { deadline: Duration::from_secs(15), ..Backoff::STANDARD };
+        let attempt = || std::future::ready(Err::<(), _>(status(503, Some(10))));
+        let start = Instant::now();
+        let ended = run(&backoff, &Throttle::default(), &|_| {}, Visibility::Settled, attempt, error).await;
+        assert_eq!(ended.unwrap_err().answer().unwrap().0, 503);
+        assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_are_told_before_they_are_waited_for() {
+        let told = std::sync::Mutex::new(RefCell::new(Vec::new()));
+        let tell = |notice| told.lock().unwrap().borrow_mut().push((Instant::now(), notice));
+        let start = Instant::now();
+        let n = AtomicU32::new(0);
+        let attempt = || {
+            let first = n.fetch_add(1, Ordering::Relaxed) == 0;
+            std::future::ready(if first { Err(status(503, Some(7))) } else { Ok(()) })
+        };
+        run(&Backoff::STANDARD, &Throttle::default(), &tell, Visibility::Settled, attempt, error).await.unwrap();
+        let told = told.into_inner().unwrap().into_inner();
+        let [(at, Notice::Retry(retry))] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((*at, retry.failures, retry.wait), (start, 1, Duration::from_secs(7)));
+        assert!(retry.reason.contains("503"), "{}", retry.reason);
+    }
+
+    #[test]
+    fn waits_double_up_to_the_cap() {
+        let ceilings = [1, 2, 3, 6, 7, 40].map(|failures| Backoff::STANDARD.ceiling(failures).as_millis());
+        assert_eq!(ceilings, [500, 1000, 2000, 16000, 20000, 20000]);
+        assert!((0..1000).map(|_| random()).all(|drawn| (0.0..1.0).contains(&drawn)));
+    }
 }

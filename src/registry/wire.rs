@@ -21,7 +21,7 @@ const MAX_REFUSAL: usize = 64 << 10;
 /// Slowest answer that is read to its end, in bytes per second, …
 const MIN_RATE: u64 = 1 << 10;
 /// … after this much time (a peer that drips one byte at a time never is idle).
-const RATE_GRACE: Duration = Duration::from_secs(60);
+const RATE_GRACE: Duration = Duration::from_mins(1);
 
 /// The connections to a registry and to where it sends us.
 pub(super) struct Wire {
@@ -189,13 +189,14 @@ impl Wire {
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
-        // What an io::Error wraps is not its `source()`, only its source's source is.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = error.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
-        if let Some(tls) = tls {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return !matches!(tls, rustls::Error::AlertReceived(_));
         }
-        cause = error.source();
+        // What an io::Error wraps is not its `source()`; only its source's source is.
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     false
 }

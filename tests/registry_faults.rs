@@ -1,0 +1,764 @@
+//! The registry client against registries that fail, lie, and ask for logins. Names begin with the row of the
+//! fault matrix or of the list of vulnerabilities that they hold.
+
+use std::collections::HashSet;
+use std::future::ready;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use polyarch::auth::{Anonymous, AuthError, Credential, CredentialSource, Secret};
+use polyarch::oci::{Descriptor, Digest, MediaType, RawManifest, RegistryHost, RepositoryPath, Selector};
+use polyarch::registry::{
+    Backoff, Client, ClientConfig, ErrorKind, Notice, RegistryError, TargetError, Timeouts, Transport, Visibility,
+    Waiting,
+};
+use tokio::time::Instant;
+
+use crate::support::scripted_registry::{Body, Reply, Request, ScriptedRegistry, status};
+
+const INDEX: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+const TYPE: &str = "application/vnd.oci.image.index.v1+json";
+const GET: &str = "GET /v2/org/hello/manifests/1.0";
+const HEAD: &str = "HEAD /v2/org/hello/manifests/1.0";
+const PUT: &str = "PUT /v2/org/hello/manifests/1.0";
+/// What must be seen nowhere but at the registry that it is for.
+const CANARY: &str = "canary-3f9c";
+
+fn repository() -> RepositoryPath {
+    "org/hello".parse().unwrap()
+}
+
+fn tag() -> Selector {
+    Selector::Tag("1.0".parse().unwrap())
+}
+
+fn index() -> Reply {
+    status(200).header("Content-Type", TYPE).body(INDEX)
+}
+
+fn manifest() -> RawManifest {
+    RawManifest::new(INDEX.as_bytes(), None).unwrap()
+}
+
+/// Retries without noticeable waits: their length is tested on a paused clock, beside the loop.
+fn quick() -> Backoff {
+    Backoff { base: Duration::from_millis(1), ..Backoff::STANDARD }
+}
+
+/// Knows one login and remembers for whom it was asked.
+#[derive(Clone)]
+struct Login {
+    credential: Credential,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Login {
+    fn new(credential: Credential) -> Self {
+        Self { credential, asked: Arc::default() }
+    }
+
+    fn basic() -> Self {
+        Self::new(Credential::Basic { username: "user".to_owned(), password: Secret::new(CANARY) })
+    }
+}
+
+impl CredentialSource for Login {
+    fn credential<'a>(
+        &'a self,
+        host: &'a RegistryHost,
+    ) -> futures::future::BoxFuture<'a, Result<Credential, AuthError>> {
+        self.asked.lock().unwrap().push(host.to_string());
+        Box::pin(ready(Ok(self.credential.clone())))
+    }
+}
+
+struct Peer {
+    client: Client,
+    notices: Arc<Mutex<Vec<Notice>>>,
+}
+
+impl Peer {
+    fn new(host: &str, backoff: Backoff, credentials: impl CredentialSource + 'static) -> Self {
+        Self::with(host, backoff, credentials, Transport::Http, None, |_| {})
+    }
+
+    fn with(
+        host: &str,
+        backoff: Backoff,
+        credentials: impl CredentialSource + 'static,
+        transport: Transport,
+        ca_pem: Option<&[u8]>,
+        on_retry: impl Fn(Duration) + Send + Sync + 'static,
+    ) -> Self {
+        let notices = Arc::<Mutex<Vec<Notice>>>::default();
+        let kept = Arc::clone(&notices);
+        let on_notice = Arc::new(move |notice: Notice| {
+            if let Notice::Retry(retry) = &notice {
+                on_retry(retry.wait);
+            }
+            kept.lock().unwrap().push(notice);
+        });
+        let config =
+            ClientConfig { user_agent: "polyarch/test".to_owned(), backoff, timeouts: Timeouts::STANDARD, on_notice };
+        let client = Client::new(config, host.parse().unwrap(), transport, ca_pem, Arc::new(credentials)).unwrap();
+        Self { client, notices }
+    }
+
+    fn anonymous(registry: &ScriptedRegistry) -> Self {
+        Self::new(&registry.host(), quick(), Anonymous)
+    }
+
+    async fn get(&self) -> Result<RawManifest, RegistryError> {
+        self.client.get_manifest(&repository(), &tag(), Visibility::Settled).await
+    }
+
+    async fn put(&self) -> Result<(), RegistryError> {
+        self.client.put_manifest(&repository(), &tag(), &manifest()).await
+    }
+}
+
+/// Stops the clock and moves it over a wait that is about to begin.
+fn fast_forward(wait: Duration) {
+    tokio::time::pause();
+    tokio::spawn(async move {
+        tokio::time::advance(wait).await;
+        tokio::time::resume();
+    });
+}
+
+fn unavailable(line: &'static str, times: usize, code: u16) -> Vec<(&'static str, Reply)> {
+    vec![(line, status(code)); times]
+}
+
+#[tokio::test]
+async fn d1_waits_as_long_as_retry_after_says() {
+    let date = time::OffsetDateTime::now_utc() + time::Duration::seconds(30);
+    let date = date.format(&time::format_description::well_known::Rfc2822).unwrap().replace("+0000", "GMT");
+    for (header, seconds) in [("2".to_owned(), 2), (date, 28)] {
+        let registry =
+            ScriptedRegistry::ordered([(GET, status(429).header("Retry-After", header)), (GET, index())]).await;
+        let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Http, None, fast_forward);
+        let start = Instant::now();
+        peer.get().await.unwrap();
+        assert!(start.elapsed() >= Duration::from_secs(seconds), "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn d1_does_not_wait_a_day() {
+    let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"pull rate limit"}]}"#;
+    let registry = ScriptedRegistry::ordered([(GET, status(429).header("Retry-After", "86400").body(body))]).await;
+    let error = Peer::anonymous(&registry).get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::RetryLater { after, .. } if after.as_secs() == 86400), "{error}");
+    assert!(error.to_string().contains("TOOMANYREQUESTS: pull rate limit"), "{error}");
+}
+
+#[tokio::test]
+async fn d1_values_that_say_nothing_are_not_waited_for() {
+    for value in ["-1", "abc", "", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+        let registry =
+            ScriptedRegistry::ordered([(GET, status(429).header("Retry-After", value)), (GET, index())]).await;
+        Peer::anonymous(&registry).get().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn d2_server_errors_are_tried_five_times() {
+    for code in [500, 502, 503, 504, 522] {
+        let registry = ScriptedRegistry::ordered([(GET, status(code)), (GET, index())]).await;
+        let peer = Peer::anonymous(&registry);
+        peer.get().await.unwrap();
+        assert_eq!(peer.notices.lock().unwrap().len(), 1);
+        let registry = ScriptedRegistry::ordered(unavailable(GET, 5, code)).await;
+        let error = Peer::anonymous(&registry).get().await.unwrap_err();
+        assert!(error.is_transient() && error.answer().unwrap().0 == code, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn d3_refusals_are_not_tried_again() {
+    for code in [400, 403, 404, 405, 409, 413, 416, 501] {
+        let registry = ScriptedRegistry::ordered([(GET, status(code))]).await;
+        let error = Peer::anonymous(&registry).get().await.unwrap_err();
+        assert_eq!(error.answer().unwrap().0, code, "{error}");
+        assert_eq!((error.is_not_found(), error.is_denied()), (code == 404, code == 403));
+    }
+}
+
+#[tokio::test]
+async fn d3_a_registry_without_head_is_asked_with_get_once() {
+    let registry = ScriptedRegistry::ordered([(HEAD, status(405)), (GET, index())]).await;
+    let head = Peer::anonymous(&registry).client.head_manifest(&repository(), &tag()).await.unwrap().unwrap();
+    assert_eq!((head.digest.as_ref(), head.size), (Some(manifest().digest()), Some(INDEX.len() as u64)));
+}
+
+#[tokio::test]
+async fn a_head_says_what_is_there_and_none_what_is_not() {
+    let there = status(200)
+        .header("Content-Type", TYPE)
+        .header("Content-Length", "84")
+        .header("Docker-Content-Digest", manifest().digest().to_string());
+    let registry = ScriptedRegistry::ordered([(HEAD, there), (HEAD, status(404))]).await;
+    let client = Peer::anonymous(&registry).client;
+    let head = client.head_manifest(&repository(), &tag()).await.unwrap().unwrap();
+    assert_eq!(
+        (head.digest, head.media_type, head.size),
+        (Some(manifest().digest().clone()), MediaType::OciIndex, Some(84))
+    );
+    assert_eq!(client.head_manifest(&repository(), &tag()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn d4_broken_connections_are_tried_again() {
+    let registry = ScriptedRegistry::ordered([(GET, Reply::Reset), (GET, Reply::CutHead), (GET, index())]).await;
+    assert_eq!(Peer::anonymous(&registry).get().await.unwrap(), manifest());
+}
+
+#[tokio::test]
+async fn d4_a_refused_connection_is_tried_again_and_explained() {
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let peer = Peer::new(&closed.to_string(), quick(), Anonymous);
+    let error = peer.get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Connect(_)) && error.is_unreachable(), "{error}");
+    assert_eq!(
+        error.to_string(),
+        format!("registry {closed} cannot be reached ({})", GET.replace(" /", &format!(" http://{closed}/")))
+    );
+    assert_eq!(error.hint().unwrap(), format!("check that {closed} is up and can be reached from here"));
+    assert_eq!(peer.notices.lock().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn d4_a_tls_alert_is_tried_again() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let server = async {
+        for _ in 0..5 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            // Alert, TLS 1.2, two bytes: fatal, internal_error.
+            stream.write_all(&[0x15, 3, 3, 0, 2, 2, 80]).await.unwrap();
+        }
+    };
+    let peer = Peer::with(&host, quick(), Anonymous, Transport::Https, None, |_| {});
+    let ((), result) = tokio::join!(server, peer.get());
+    assert!(result.unwrap_err().is_transient());
+}
+
+#[tokio::test]
+async fn d5_a_put_whose_answer_was_lost_is_put_again() {
+    let stored = status(201).header("Docker-Content-Digest", manifest().digest().to_string());
+    let registry = ScriptedRegistry::ordered([(PUT, Reply::Reset), (PUT, stored)]).await;
+    Peer::anonymous(&registry).put().await.unwrap();
+    for request in registry.requests() {
+        assert_eq!(request.body, INDEX.as_bytes());
+        assert_eq!(request.header("content-type"), Some(TYPE));
+    }
+}
+
+/// One attempt only: how often is another test's business.
+fn once() -> Backoff {
+    Backoff { attempts: 1, ..Backoff::STANDARD }
+}
+
+#[tokio::test]
+async fn d6_silence_ends_after_thirty_seconds() {
+    let registry = ScriptedRegistry::ordered([(GET, Reply::Silence)]).await;
+    let peer = Peer::new(&registry.host(), once(), Anonymous);
+    let wait = async {
+        registry.arrived(1).await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(30)).await;
+    };
+    let (result, ()) = tokio::join!(peer.get(), wait);
+    let error = result.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Timeout { waiting: Waiting::Headers, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn d6_a_body_that_drips_is_not_read_for_ever() {
+    // Never idle for 30 s, and 1 byte each 20 s.
+    let drip = index().send(Body::Drip(Duration::from_secs(20)));
+    let registry = ScriptedRegistry::ordered([(GET, drip)]).await;
+    let peer = Peer::new(&registry.host(), once(), Anonymous);
+    let start = Instant::now();
+    let error = peer.get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Timeout { waiting: Waiting::Body, .. }), "{error}");
+    assert!(start.elapsed() <= Duration::from_secs(100), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn d7_a_truncated_body_is_detected_and_asked_for_again() {
+    let cut = index().header("Content-Length", "5000");
+    let registry = ScriptedRegistry::ordered([(GET, cut), (GET, index())]).await;
+    assert_eq!(Peer::anonymous(&registry).get().await.unwrap(), manifest());
+}
+
+#[tokio::test]
+async fn d7_compressed_answers_are_neither_asked_for_nor_taken() {
+    let registry = ScriptedRegistry::ordered([(GET, index().header("Content-Encoding", "gzip"))]).await;
+    let error = Peer::anonymous(&registry).get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Encoding(_)) && error.is_refusal(), "{error}");
+    assert_eq!(registry.requests()[0].header("accept-encoding"), Some("identity"));
+}
+
+#[tokio::test]
+async fn d8_other_bytes_than_the_digest_names_are_refused() {
+    let wanted = Digest::of(b"something else");
+    let claimed = index().header("Docker-Content-Digest", wanted.to_string());
+    let registry = ScriptedRegistry::stateful(move |_| Some(claimed.clone())).await;
+    let peer = Peer::anonymous(&registry);
+    let selector = Selector::Digest(wanted.clone());
+    let error = peer.client.get_manifest(&repository(), &selector, Visibility::Settled).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::DigestMismatch { .. }) && error.is_refusal(), "{error}");
+    let config = Descriptor { media_type: MediaType::parse("x/y"), digest: wanted, ..descriptor(INDEX) };
+    let error = peer.client.get_config(&repository(), &config).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::DigestMismatch { .. }), "{error}");
+    assert_eq!(registry.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn d8_a_lying_digest_header_is_told_on_get_and_refused_on_put() {
+    let lie = Digest::of(b"lie").to_string();
+    let got = index().header("Docker-Content-Digest", &lie);
+    let stored = status(201).header("Docker-Content-Digest", &lie);
+    let registry = ScriptedRegistry::ordered([(GET, got), (PUT, stored), (GET, index()), (PUT, status(201))]).await;
+    let peer = Peer::anonymous(&registry);
+    assert_eq!(peer.get().await.unwrap(), manifest());
+    let told = peer.notices.lock().unwrap().clone();
+    assert!(matches!(&told[..], [Notice::WrongDigestHeader { claimed, .. }] if *claimed == lie), "{told:?}");
+    assert!(peer.put().await.unwrap_err().is_refusal());
+    // Without the header, the bytes speak for themselves.
+    peer.get().await.unwrap();
+    peer.put().await.unwrap();
+}
+
+#[tokio::test]
+async fn d9_what_never_ends_is_not_read_to_its_end() {
+    let declared = status(200).header("Content-Length", (5_u64 << 30).to_string());
+    let registry = ScriptedRegistry::ordered([
+        (GET, index().send(Body::Endless)),
+        (GET, declared),
+        (GET, status(400).send(Body::Endless)),
+    ])
+    .await;
+    let peer = Peer::anonymous(&registry);
+    for _ in 0..2 {
+        let error = peer.get().await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::TooLarge { limit } if *limit == 4 << 20), "{error}");
+    }
+    assert_eq!(peer.get().await.unwrap_err().answer().unwrap().0, 400);
+}
+
+#[tokio::test]
+async fn d9_an_endless_token_is_not_read_to_its_end() {
+    let registry = token_registry(|_| status(200).send(Body::Endless)).await;
+    let error = Peer::anonymous(&registry).get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TooLarge { limit } if *limit == 64 << 10), "{error}");
+}
+
+/// A registry that wants the token `t0`, `t1`, … that its own token server, `token`, gave last.
+async fn token_registry(token: impl FnMut(&Request) -> Reply + Send + 'static) -> ScriptedRegistry {
+    counting_registry(token, usize::MAX).await
+}
+
+/// As [`token_registry`]; each token is good for `uses` requests.
+async fn counting_registry(mut token: impl FnMut(&Request) -> Reply + Send + 'static, uses: usize) -> ScriptedRegistry {
+    let (mut given, mut used) = (0, 0);
+    ScriptedRegistry::stateful(move |request| {
+        if request.target.starts_with("/token") {
+            (given, used) = (given + 1, 0);
+            return Some(token(request));
+        }
+        let host = request.header("host")?;
+        let valid = request.header("authorization") == Some(format!("Bearer t{given}").as_str());
+        if valid && used < uses {
+            used += 1;
+            return Some(if request.method == "PUT" { status(201) } else { index() });
+        }
+        let challenge =
+            format!(r#"Bearer realm="http://{host}/token?a=b",service="reg",scope="repository:org/hello:pull""#);
+        Some(status(401).header("WWW-Authenticate", challenge))
+    })
+    .await
+}
+
+/// Gives `t1`, `t2`, …
+fn tokens() -> impl FnMut(&Request) -> Reply + Send + 'static {
+    let mut given = 0;
+    move |_| {
+        given += 1;
+        status(200).body(format!(r#"{{"token":"t{given}","expires_in":300}}"#))
+    }
+}
+
+#[tokio::test]
+async fn d10_a_token_is_fetched_once_and_used_again() {
+    let registry = token_registry(tokens()).await;
+    let login = Login::basic();
+    let peer = Peer::new(&registry.host(), quick(), login.clone());
+    peer.get().await.unwrap();
+    peer.get().await.unwrap();
+    peer.put().await.unwrap();
+    let lines: Vec<_> = registry.requests().iter().map(Request::line).collect();
+    let pull = "GET /token?a=b&service=reg&scope=repository%3Aorg%2Fhello%3Apull";
+    let push = format!("{pull}%2Cpush");
+    assert_eq!(lines, [GET, pull, GET, GET, PUT, push.as_str(), PUT]);
+    // base64("user:canary-3f9c"), and to the token server only.
+    let basic = "Basic dXNlcjpjYW5hcnktM2Y5Yw==";
+    for request in registry.requests() {
+        assert_eq!(request.header("authorization") == Some(basic), request.target.starts_with("/token"));
+    }
+    assert_eq!(*login.asked.lock().unwrap(), [registry.host()]);
+}
+
+#[tokio::test]
+async fn d10_an_expired_token_is_renewed_once_for_each_401() {
+    let registry = counting_registry(tokens(), 1).await;
+    let peer = Peer::anonymous(&registry);
+    for _ in 0..3 {
+        peer.get().await.unwrap();
+    }
+    assert_eq!((registry.count("GET /token"), registry.count(GET)), (3, 6));
+}
+
+#[tokio::test]
+async fn d10_a_401_that_stays_ends_after_one_renewal() {
+    let registry = token_registry(|_| status(200).body(r#"{"access_token":"wrong"}"#)).await;
+    let error = Peer::new(&registry.host(), quick(), Login::basic()).get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::LoginRefused(_)) && error.is_denied(), "{error}");
+    assert_eq!((registry.count("GET /token"), registry.count(GET)), (1, 2));
+}
+
+#[tokio::test]
+async fn d10_tasks_that_need_a_token_at_once_share_one() {
+    let registry = token_registry(tokens()).await;
+    let peer = Peer::anonymous(&registry);
+    let results = futures::future::join_all((0..16).map(|_| peer.get())).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(registry.count("GET /token"), 1);
+}
+
+#[tokio::test]
+async fn d10_a_renewal_that_is_dropped_leaves_the_login_usable() {
+    let mut first = true;
+    let mut next = tokens();
+    let registry = token_registry(move |request| {
+        // The first answer never comes; its token counts as given.
+        let reply = next(request);
+        if std::mem::take(&mut first) { Reply::Silence } else { reply }
+    })
+    .await;
+    let peer = Peer::anonymous(&registry);
+    tokio::select! {
+        result = peer.get() => panic!("{result:?}"),
+        () = registry.arrived(2) => {}
+    }
+    peer.get().await.unwrap();
+    assert_eq!(registry.count("GET /token"), 2);
+}
+
+#[tokio::test]
+async fn d10_a_token_server_that_is_busy_is_asked_again() {
+    let mut busy = true;
+    let registry =
+        token_registry(
+            move |_| {
+                if std::mem::take(&mut busy) { status(503) } else { status(200).body(r#"{"token":"t2"}"#) }
+            },
+        )
+        .await;
+    Peer::anonymous(&registry).get().await.unwrap();
+    assert_eq!((registry.count("GET /token"), registry.count(GET)), (2, 3));
+}
+
+#[tokio::test]
+async fn an_identity_token_is_exchanged_by_post() {
+    let registry = token_registry(tokens()).await;
+    let login = Login::new(Credential::IdentityToken(Secret::new("a b&c")));
+    Peer::new(&registry.host(), quick(), login).get().await.unwrap();
+    let request = registry.requests().into_iter().find(|request| request.method == "POST").unwrap();
+    let form = "service=reg&scope=repository%3Aorg%2Fhello%3Apull&grant_type=refresh_token&client_id=polyarch&refresh_token=a+b%26c";
+    assert_eq!(String::from_utf8(request.body.clone()).unwrap(), form);
+    assert_eq!(request.target, "/token?a=b");
+}
+
+/// A registry that wants the password.
+async fn basic_registry() -> ScriptedRegistry {
+    ScriptedRegistry::stateful(|request| {
+        let known = request.header("authorization") == Some("Basic dXNlcjpjYW5hcnktM2Y5Yw==");
+        Some(if known { index() } else { status(401).header("WWW-Authenticate", r#"Basic realm="r""#) })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_registry_with_passwords_gets_ours_after_it_asked() {
+    let registry = basic_registry().await;
+    let peer = Peer::new(&registry.host(), quick(), Login::basic());
+    peer.get().await.unwrap();
+    peer.get().await.unwrap();
+    assert_eq!(registry.requests().len(), 3);
+    assert_eq!(registry.requests()[0].header("authorization"), None);
+}
+
+#[tokio::test]
+async fn without_a_login_the_error_says_how_to_log_in() {
+    let registry = basic_registry().await;
+    let error = Peer::anonymous(&registry).get().await.unwrap_err();
+    let host = registry.host();
+    assert!(error.to_string().starts_with(&format!("registry {host} asks for a login (GET http://{host}/")), "{error}");
+    assert_eq!(error.hint().unwrap(), format!("log in with `docker login {host}`"));
+    assert_eq!(registry.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn d11_an_expired_ecr_login_is_renewed_once() {
+    let mut requests = 0;
+    let registry = ScriptedRegistry::stateful(move |_| {
+        requests += 1;
+        let expired = r#"{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}"#;
+        Some(match requests {
+            1 => status(401).header("WWW-Authenticate", r#"Basic realm="https://ecr/",service="ecr.amazonaws.com""#),
+            3 => status(403).body(expired),
+            _ => index(),
+        })
+    })
+    .await;
+    let login = Login::basic();
+    let peer = Peer::new(&registry.host(), quick(), login.clone());
+    peer.get().await.unwrap();
+    peer.get().await.unwrap();
+    assert_eq!((registry.requests().len(), login.asked.lock().unwrap().len()), (4, 2));
+}
+
+#[tokio::test]
+async fn v21_no_byte_goes_to_an_evil_token_server() {
+    let evil = ScriptedRegistry::stateful(|_| None).await;
+    let realms = [
+        format!("http://{}/token", evil.host()),
+        format!("http://localhost:{}/token", evil.address.port()),
+        format!("http://0.0.0.0:{}/token", evil.address.port()),
+        format!("http://2130706433:{}/token", evil.address.port()),
+        format!("http://user@{}/token", evil.host()),
+    ];
+    for realm in realms {
+        let challenge = format!("Bearer realm=\"{realm}\"");
+        let registry = ScriptedRegistry::ordered([(GET, status(401).header("WWW-Authenticate", challenge))]).await;
+        let error = Peer::new(&registry.host(), quick(), Login::basic()).get().await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Target(_)) && error.is_refusal(), "{realm}: {error}");
+    }
+    assert!(evil.requests().is_empty());
+}
+
+fn descriptor(content: &str) -> Descriptor {
+    let digest = Digest::of(content.as_bytes());
+    let json = format!(
+        r#"{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{digest}","size":{}}}"#,
+        content.len()
+    );
+    serde_json::from_str(&json).unwrap()
+}
+
+#[tokio::test]
+async fn v23_credentials_do_not_follow_redirects() {
+    for code in [301, 302, 303, 307, 308] {
+        let storage = ScriptedRegistry::stateful(|request| {
+            assert_eq!(request.header("authorization"), None);
+            Some(status(200).body("{}"))
+        })
+        .await;
+        let target = format!("http://{}/blob?signature={CANARY}", storage.host());
+        let registry = ScriptedRegistry::stateful(move |request| {
+            let known = request.header("authorization").is_some();
+            let ask = status(401).header("WWW-Authenticate", "Basic");
+            Some(if known { status(code).header("Location", &target) } else { ask })
+        })
+        .await;
+        let peer = Peer::new(&registry.host(), quick(), Login::basic());
+        let config = peer.client.get_config(&repository(), &descriptor("{}")).await.unwrap();
+        assert_eq!(&*config, b"{}");
+        assert_eq!(storage.count(&format!("GET /blob?signature={CANARY}")), 1);
+    }
+}
+
+#[tokio::test]
+async fn v23_where_a_redirect_led_nobody_is_told_who_we_are() {
+    let thief = ScriptedRegistry::stateful(|request| {
+        assert_eq!(request.header("authorization"), None);
+        Some(status(401).header("WWW-Authenticate", "Basic"))
+    })
+    .await;
+    let target = format!("http://{}/?secret={CANARY}", thief.host());
+    let registry = ScriptedRegistry::stateful(move |_| Some(status(307).header("Location", &target))).await;
+    let login = Login::basic();
+    let peer = Peer::new(&registry.host(), quick(), login.clone());
+    let error = peer.get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Status { status: 401, .. }), "{error}");
+    assert!(!format!("{error} {error:?}").contains(CANARY), "{error:?}");
+    assert_eq!((thief.requests().len(), login.asked.lock().unwrap().len()), (1, 0));
+    // Nor is content sent there.
+    let error = peer.put().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Target(TargetError::Content(_))), "{error}");
+    assert_eq!(thief.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn v23_redirects_end_after_ten() {
+    let registry = ScriptedRegistry::stateful(|_| Some(status(302).header("Location", "/again"))).await;
+    let error = Peer::anonymous(&registry).get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Target(TargetError::TooMany)), "{error}");
+    assert_eq!(registry.requests().len(), 11);
+}
+
+/// A TLS server's key and certificate for `127.0.0.1`, and the certificate for those who shall trust it.
+fn certificate() -> (tokio_rustls::TlsAcceptor, String) {
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    (Arc::new(config).into(), made.cert.pem())
+}
+
+#[tokio::test]
+async fn tls_needs_a_certificate_that_is_trusted() {
+    let (acceptor, pem) = certificate();
+    let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
+    let stranger = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, None, |_| {});
+    let error = stranger.get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Tls(_)) && error.is_unreachable(), "{error:?}");
+    assert!(stranger.notices.lock().unwrap().is_empty(), "a certificate does not get better by asking again");
+    let friend = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, Some(pem.as_bytes()), |_| {});
+    assert_eq!(friend.get().await.unwrap(), manifest());
+}
+
+#[tokio::test]
+async fn a_registry_that_speaks_http_is_not_spoken_to_in_clear() {
+    let registry = ScriptedRegistry::stateful(|_| None).await;
+    let peer = Peer::with(&registry.host(), quick(), Login::basic(), Transport::Https, None, |_| {});
+    let error = peer.get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Tls(_)), "{error:?}");
+    assert!(error.hint().unwrap().contains("insecure: true"));
+    assert!(peer.notices.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn v23_a_redirect_does_not_lose_encryption() {
+    let clear = ScriptedRegistry::stateful(|_| None).await;
+    let (acceptor, pem) = certificate();
+    let target = format!("http://{}/", clear.host());
+    let script = move |_: &Request| Some(status(302).header("Location", &target));
+    let registry = ScriptedRegistry::stateful_tls(acceptor, script).await;
+    let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, Some(pem.as_bytes()), |_| {});
+    let error = peer.get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Target(TargetError::Downgrade(_))), "{error}");
+    assert!(clear.requests().is_empty());
+}
+
+#[tokio::test]
+async fn v20_urls_in_a_manifest_are_not_followed() {
+    let evil = ScriptedRegistry::stateful(|_| None).await;
+    let body = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{}},"layers":[],"urls":["http://{}/"]}}"#,
+        evil.host()
+    );
+    let registry = ScriptedRegistry::ordered([(GET, status(200).body(body))]).await;
+    Peer::anonymous(&registry).get().await.unwrap();
+    assert!(evil.requests().is_empty());
+}
+
+#[tokio::test]
+async fn v25_a_manifest_that_can_be_read_in_two_ways_is_refused() {
+    let body = r#"{"schemaVersion":2,"manifests":[],"layers":[]}"#;
+    let registry = ScriptedRegistry::ordered([(GET, status(200).body(body))]).await;
+    let error = Peer::anonymous(&registry).get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Manifest(_)) && error.is_refusal(), "{error}");
+}
+
+#[tokio::test]
+async fn v38_no_error_and_no_debug_shows_a_credential() {
+    let registry = basic_registry().await;
+    let wrong = Login::new(Credential::Basic { username: "user".to_owned(), password: Secret::new("canary-wrong") });
+    let peer = Peer::new(&registry.host(), quick(), wrong.clone());
+    let error = peer.get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::LoginRefused(_)), "{error}");
+    let seen = format!("{error} {error:?} {:?} {:?} {:?}", peer.client, wrong.credential, peer.notices);
+    assert!(!seen.contains("canary"), "{seen}");
+    // base64 of it neither
+    assert!(!seen.contains("Y2FuYXJ5") && !seen.contains("dXNlcj"), "{seen}");
+}
+
+#[tokio::test]
+async fn what_was_just_pushed_may_take_a_moment_to_be_seen() {
+    let unknown = status(400).body(r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#);
+    let registry =
+        ScriptedRegistry::ordered([(GET, status(404)), (GET, index()), (PUT, unknown), (PUT, status(201))]).await;
+    let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Http, None, fast_forward);
+    peer.client.get_manifest(&repository(), &tag(), Visibility::JustWritten).await.unwrap();
+    peer.put().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_repository_is_named_with_the_registry_s_own_words() {
+    let body = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry"}]}"#;
+    let registry = ScriptedRegistry::ordered([(GET, status(404).body(body))]).await;
+    let error = Peer::anonymous(&registry).get().await.unwrap_err();
+    assert!(error.is_not_found());
+    assert!(error.to_string().contains("NAME_UNKNOWN: repository name not known to registry"), "{error}");
+}
+
+#[tokio::test]
+async fn warnings_are_told_once_and_bounded() {
+    let registry = ScriptedRegistry::stateful(|request| {
+        let reply = index().header("Warning", r#"299 - "same""#);
+        let n = request.header("user-agent").map(|agent| assert_eq!(agent, "polyarch/test"));
+        assert!(n.is_some());
+        Some((0..40).fold(reply, |reply, n| reply.header("Warning", format!(r#"299 - "warning {n}""#))))
+    })
+    .await;
+    let peer = Peer::anonymous(&registry);
+    peer.get().await.unwrap();
+    peer.get().await.unwrap();
+    let told = peer.notices.lock().unwrap().clone();
+    let texts: HashSet<_> = told.iter().map(|notice| format!("{notice:?}")).collect();
+    assert_eq!((told.len(), texts.len()), (16, 16));
+}
+
+#[tokio::test]
+async fn a_ping_says_whether_a_registry_is_there() {
+    let registry = ScriptedRegistry::ordered([("GET /v2/", status(200)), ("GET /v2/", status(404))]).await;
+    let client = Peer::anonymous(&registry).client;
+    client.ping().await.unwrap();
+    assert!(client.ping().await.unwrap_err().is_not_found());
+}
+
+#[tokio::test]
+async fn a_put_that_is_not_created_or_names_another_digest_fails() {
+    let registry = ScriptedRegistry::ordered([(PUT, status(200))]).await;
+    let peer = Peer::anonymous(&registry);
+    assert_eq!(peer.put().await.unwrap_err().answer().unwrap().0, 200);
+    let other = Selector::Digest(Digest::of(b"other"));
+    let error = peer.client.put_manifest(&repository(), &other, &manifest()).await.unwrap_err();
+    assert!(error.is_refusal(), "{error}");
+}
+
+#[tokio::test]
+async fn a_config_of_another_size_is_refused() {
+    let registry = ScriptedRegistry::stateful(|_| Some(status(200).body("{}"))).await;
+    let client = Peer::anonymous(&registry).client;
+    let longer = Descriptor { size: 3, ..descriptor("{}") };
+    let error = client.get_config(&repository(), &longer).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Size { expected: 3, actual: 2 }), "{error}");
+    let huge = Descriptor { size: u64::MAX, ..descriptor("{}") };
+    let error = client.get_config(&repository(), &huge).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }), "{error}");
+    assert_eq!(registry.requests().len(), 1);
+}
