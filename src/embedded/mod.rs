@@ -1,1 +1,13 @@
 //! The embedded registry: OCI distribution on loopback, so that a plan works before a registry is named.
+//!
+//! It speaks distribution-spec 1.1 (pull, push, content discovery; management is off: nothing can be deleted)
+//! for image manifests and indexes of both families. Content streams between socket and disk, so memory does
+//! not grow with the size of a layer.
+
+mod error;
+mod routes;
+mod serve;
+mod store;
+
+pub use error::EmbeddedError;
+pub use serve::{Embedded, Opened, STORE_HEADER};

@@ -1,0 +1,73 @@
+//! Which thing a path names.
+
+use super::refusal::Refusal;
+use crate::embedded::store::UploadId;
+use crate::oci::{Digest, RepositoryPath, Selector};
+
+/// What a request is about. Everything in it was parsed: nothing of a path reaches the disk as a string.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// `/v2/`
+    Base,
+    /// `/v2/<name>/blobs/<digest>`
+    Blob(RepositoryPath, Digest),
+    /// `/v2/<name>/blobs/uploads/`
+    Uploads(RepositoryPath),
+    /// `/v2/<name>/blobs/uploads/<id>`
+    Upload(RepositoryPath, UploadId),
+    /// `/v2/<name>/manifests/<reference>`
+    Manifest(RepositoryPath, Selector),
+    /// `/v2/<name>/tags/list`
+    Tags(RepositoryPath),
+    /// `/v2/<name>/referrers/<digest>`
+    Referrers(RepositoryPath, Digest),
+}
+
+impl Endpoint {
+    /// Parses a request's path as it came. No part of a valid path needs percent-encoding, so none is decoded.
+    pub(super) fn parse(path: &str) -> Result<Self, Refusal> {
+        let nowhere = || Refusal::missing("UNSUPPORTED", "there is no such endpoint");
+        let rest = match path {
+            "/v2" => "",
+            _ => path.strip_prefix("/v2/").ok_or_else(nowhere)?,
+        };
+        if rest.is_empty() {
+            return Ok(Self::Base);
+        }
+        // The last slash of `blobs/uploads/` is the specification's; some clients leave it out.
+        if let Some(name) = rest.strip_suffix("/blobs/uploads/").or_else(|| rest.strip_suffix("/blobs/uploads")) {
+            return Ok(Self::Uploads(repository(name)?));
+        }
+        let (rest, last) = rest.rsplit_once('/').ok_or_else(nowhere)?;
+        let (name, kind) = rest.rsplit_once('/').ok_or_else(nowhere)?;
+        match (kind, name.strip_suffix("/blobs")) {
+            ("uploads", Some(name)) => {
+                let unknown = || Refusal::missing("BLOB_UPLOAD_UNKNOWN", "there is no such upload");
+                Ok(Self::Upload(repository(name)?, UploadId::parse(last).ok_or_else(unknown)?))
+            }
+            ("blobs", _) => Ok(Self::Blob(repository(name)?, digest(last)?)),
+            ("referrers", _) => Ok(Self::Referrers(repository(name)?, digest(last)?)),
+            ("tags", _) if last == "list" => Ok(Self::Tags(repository(name)?)),
+            ("manifests", _) => Ok(Self::Manifest(repository(name)?, selector(last)?)),
+            _ => Err(nowhere()),
+        }
+    }
+}
+
+fn repository(name: &str) -> Result<RepositoryPath, Refusal> {
+    name.parse().map_err(|e: crate::oci::ReferenceError| Refusal::bad("NAME_INVALID", e.to_string()))
+}
+
+/// A digest out of a path or a query.
+pub(super) fn digest(text: &str) -> Result<Digest, Refusal> {
+    text.parse().map_err(|e: crate::oci::DigestError| Refusal::bad("DIGEST_INVALID", e.to_string()))
+}
+
+fn selector(text: &str) -> Result<Selector, Refusal> {
+    if text.contains(':') {
+        return digest(text).map(Selector::Digest);
+    }
+    // What cannot be a tag names nothing: the specification's conformance tests want 404.
+    let tag = text.parse().map_err(|e: crate::oci::ReferenceError| Refusal::missing("MANIFEST_UNKNOWN", e.to_string()));
+    tag.map(Selector::Tag)
+}

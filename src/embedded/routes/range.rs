@@ -1,0 +1,90 @@
+//! Byte ranges (RFC 9110, section 14) and the ranges of uploads (distribution-spec, "Pushing a blob in chunks").
+
+use std::ops::Range;
+
+/// What a `Range` header asks of content.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// All of it: there was no header, or one that may be ignored (another unit, several ranges).
+    Whole,
+    /// These bytes.
+    Part(Range<u64>),
+    /// Bytes that are not there: 416.
+    Nothing,
+}
+
+impl Asked {
+    /// Reads a `Range` header for content of `size` bytes.
+    pub(super) fn parse(header: Option<&str>, size: u64) -> Self {
+        let Some(spec) = header.and_then(|text| text.trim().strip_prefix("bytes=")) else { return Self::Whole };
+        let Some((first, last)) = spec.trim().split_once('-') else { return Self::Whole };
+        let range = match (number(first), number(last)) {
+            (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
+            (Some(first), None) if last.is_empty() => first..size,
+            (None, Some(length)) if first.is_empty() => size.saturating_sub(length)..size,
+            _ => return Self::Whole,
+        };
+        if range.is_empty() { Self::Nothing } else { Self::Part(range) }
+    }
+}
+
+/// The bytes that a `Content-Range` header of an upload announces: `first-last`, also with `bytes ` before and
+/// `/size` behind as in RFC 9110.
+pub(super) fn announced(header: &str) -> Option<Range<u64>> {
+    let spec = header.trim().strip_prefix("bytes").map_or(header, |rest| rest.trim_start_matches(['=', ' ']));
+    let (first, last) = spec.split('/').next()?.split_once('-')?;
+    let (first, last) = (number(first)?, number(last)?);
+    (first <= last).then_some(first..last.checked_add(1)?)
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_rfc_9110_says() {
+        for (header, asked) in [
+            (None, Asked::Whole),
+            (Some("bytes=0-0"), Asked::Part(0..1)),
+            (Some("bytes=2-"), Asked::Part(2..10)),
+            (Some("bytes=2-99"), Asked::Part(2..10)),
+            (Some("bytes=-3"), Asked::Part(7..10)),
+            (Some("bytes=-99"), Asked::Part(0..10)),
+            (Some("bytes=10-"), Asked::Nothing),
+            (Some("bytes=-0"), Asked::Nothing),
+            (Some("bytes=3-2"), Asked::Whole),
+            (Some("bytes=0-1,4-5"), Asked::Whole),
+            (Some("lines=0-1"), Asked::Whole),
+            (Some("bytes=+1-2"), Asked::Whole),
+            (Some("bytes=0-18446744073709551615"), Asked::Part(0..10)),
+        ] {
+            assert_eq!(Asked::parse(header, 10), asked, "{header:?}");
+        }
+        assert_eq!(Asked::parse(Some("bytes=0-"), 0), Asked::Nothing);
+    }
+
+    #[test]
+    fn upload_ranges_are_inclusive_and_not_backwards() {
+        assert_eq!(announced("0-9"), Some(0..10));
+        assert_eq!(announced("bytes 5-9/*"), Some(5..10));
+        for bad in ["", "9", "9-5", "-5", "5-", "a-b", "0-18446744073709551615", "+1-2"] {
+            assert_eq!(announced(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_asks_for_bytes_that_are_not_there(header in "bytes=[0-9]{0,20}-[0-9]{0,20}", size in any::<u64>()) {
+            if let Asked::Part(range) = Asked::parse(Some(&header), size) {
+                prop_assert!(range.start < range.end && range.end <= size);
+            }
+            let _ = announced(&header);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Who may ask, and what is asked.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use super::endpoint::Endpoint;
+use super::refusal::Refusal;
+use super::{blobs, listing, manifests, uploads};
+use crate::embedded::STORE_HEADER;
+use crate::embedded::store::{Store, StoreError, Uploads};
+use crate::oci::RegistryHost;
+
+/// What the requests share.
+#[derive(Debug)]
+pub(in crate::embedded) struct Registry {
+    pub(super) store: Store,
+    pub(super) uploads: Uploads,
+    id: String,
+}
+
+impl Registry {
+    /// A registry over `store`, which is known by `id`.
+    pub(in crate::embedded) fn new(store: Store, id: String) -> Self {
+        let uploads = Uploads::new(store.uploads());
+        Self { store, uploads, id }
+    }
+
+    /// The id of the store.
+    pub(in crate::embedded) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Asks the store, off the runtime's threads. If the request is dropped meanwhile the store still finishes
+    /// what it was asked.
+    pub(super) async fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        question: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let registry = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || question(&registry.store)).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "the registry is shutting down")),
+        }
+    }
+}
+
+/// The registry as a service.
+pub(in crate::embedded) fn router(registry: Arc<Registry>) -> Router {
+    // Names contain slashes and stand in the middle of a path, so paths are parsed by `Endpoint`, not by a pattern.
+    Router::new().fallback(answer).with_state(registry)
+}
+
+async fn answer(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+    let head = request.method() == Method::HEAD;
+    let mut response = match admit(&request) {
+        Ok(()) => dispatch(&registry, request).await.unwrap_or_else(IntoResponse::into_response),
+        Err(refusal) => refusal.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+    // A browser must not take a layer for a page.
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    if let Ok(id) = HeaderValue::from_str(registry.id()) {
+        headers.insert(HeaderName::from_static(STORE_HEADER), id);
+    }
+    if head {
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+/// Lets through who addresses loopback and is no web page. A page whose name was pointed to 127.0.0.1 (DNS
+/// rebinding) sends its own name as `Host`; one that posts to us from elsewhere sends `Origin`.
+fn admit(request: &Request) -> Result<(), Refusal> {
+    let is_loopback = |host: &str| host.parse::<RegistryHost>().is_ok_and(|host| host.is_loopback());
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).is_some_and(is_loopback);
+    let authority = request.uri().authority().is_none_or(|authority| is_loopback(authority.as_str()));
+    if !host || !authority || hosts.next().is_some() {
+        let message = "this registry answers only to localhost and loopback addresses";
+        return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, "DENIED", message));
+    }
+    if request.headers().contains_key(ORIGIN) {
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "DENIED", "this registry does not answer web pages"));
+    }
+    Ok(())
+}
+
+async fn dispatch(registry: &Arc<Registry>, request: Request) -> Result<Response, Refusal> {
+    let endpoint = Endpoint::parse(request.uri().path())?;
+    let (parts, body) = request.into_parts();
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    match (endpoint, parts.method) {
+        (Endpoint::Base, Method::GET | Method::HEAD) => Ok(json(&serde_json::json!({}))),
+        (Endpoint::Blob(name, digest), Method::HEAD) => blobs::head(registry, name, digest).await,
+        (Endpoint::Blob(name, digest), Method::GET) => blobs::get(registry, name, digest, &parts.headers).await,
+        (Endpoint::Uploads(name), Method::POST) => uploads::post(registry, name, query, &parts.headers, body).await,
+        (Endpoint::Upload(name, id), Method::GET | Method::HEAD) => uploads::status(registry, &name, &id).await,
+        (Endpoint::Upload(name, id), Method::PATCH) => uploads::patch(registry, &name, &id, &parts.headers, body).await,
+        (Endpoint::Upload(name, id), Method::PUT) => {
+            uploads::put(registry, name, &id, query, &parts.headers, body).await
+        }
+        (Endpoint::Upload(name, id), Method::DELETE) => uploads::cancel(registry, &name, &id).await,
+        (Endpoint::Manifest(name, reference), Method::GET | Method::HEAD) => {
+            manifests::get(registry, name, reference).await
+        }
+        (Endpoint::Manifest(name, reference), Method::PUT) => {
+            manifests::put(registry, name, reference, &parts.headers, body).await
+        }
+        (Endpoint::Tags(name), Method::GET | Method::HEAD) => listing::tags(registry, name, query).await,
+        (Endpoint::Referrers(name, subject), Method::GET | Method::HEAD) => {
+            listing::referrers(registry, name, subject, query).await
+        }
+        (_, Method::DELETE) => Err(Refusal::unsupported("nothing can be deleted from this registry")),
+        _ => Err(Refusal::unsupported("this endpoint does not have that method")),
+    }
+}
+
+/// The parameters that the endpoints know.
+#[derive(Debug, Default)]
+pub(super) struct Query {
+    pub(super) digest: Option<String>,
+    pub(super) mount: Option<String>,
+    pub(super) from: Option<String>,
+    pub(super) n: Option<String>,
+    pub(super) last: Option<String>,
+    pub(super) artifact_type: Option<String>,
+}
+
+impl Query {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let mut query = Self::default();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            let place = match &*name {
+                "digest" => &mut query.digest,
+                "mount" => &mut query.mount,
+                "from" => &mut query.from,
+                "n" => &mut query.n,
+                "last" => &mut query.last,
+                "artifactType" => &mut query.artifact_type,
+                _ => continue,
+            };
+            if place.replace(value.into_owned()).is_some() {
+                return Err(Refusal::bad("UNSUPPORTED", format!("the parameter {name} is there twice")));
+            }
+        }
+        Ok(query)
+    }
+}
+
+/// A JSON answer.
+pub(super) fn json(document: &serde_json::Value) -> Response {
+    let mut response = Response::new(Body::from(document.to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The text of a header; a header that is not text is one that is not there.
+pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

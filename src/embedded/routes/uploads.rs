@@ -1,0 +1,196 @@
+//! Pushing blobs (distribution-spec, "Pushing blobs").
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
+use http::{HeaderMap, StatusCode};
+use tokio::sync::MutexGuard;
+
+use super::blobs::{CONTENT_DIGEST, value};
+use super::endpoint::digest;
+use super::range::announced;
+use super::refusal::Refusal;
+use super::registry::{Query, Registry, text};
+use crate::embedded::store::{Progress, Session, UploadError, UploadId};
+use crate::oci::{Digest, RepositoryPath};
+
+/// The session's id, under the name that docker knows.
+const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+
+fn unknown() -> Refusal {
+    Refusal::missing("BLOB_UPLOAD_UNKNOWN", "there is no such upload")
+}
+
+/// `POST /v2/<name>/blobs/uploads/`: begins a session, takes a whole blob (`?digest=`), or mounts one
+/// (`?mount=&from=`).
+pub(super) async fn post(
+    registry: &Arc<Registry>,
+    name: RepositoryPath,
+    query: Query,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    if let (Some(blob), Some(from)) = (&query.mount, &query.from) {
+        let blob = digest(blob)?;
+        // A source that cannot be is one that does not have the blob: then the client uploads it.
+        if let Ok(from) = from.parse::<RepositoryPath>() {
+            let (to, asked) = (name.clone(), blob.clone());
+            if registry.ask(move |store| store.mount(&from, &to, &asked)).await? {
+                return Ok(created(&name, &blob));
+            }
+        }
+    }
+    // Parsed first: nothing is begun for a digest that cannot be.
+    let whole = query.digest.as_deref().map(digest).transpose()?;
+    let Some((id, session)) = registry.uploads.begin(&name) else {
+        let message = "too many uploads are under way in this registry";
+        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message));
+    };
+    let mut progress = session.progress().await.ok_or_else(unknown)?;
+    let Some(whole) = whole else { return Ok(accepted(&name, &id, progress.offset())) };
+    let taken = append(registry, &id, &mut progress, headers, body).await;
+    if let Err(refusal) = taken {
+        // The client was not told the session's name: it cannot go on.
+        registry.uploads.end(&id, &mut progress);
+        return Err(refusal);
+    }
+    finish(registry, name, &id, progress, whole).await
+}
+
+/// `GET /v2/<name>/blobs/uploads/<id>`: what has arrived.
+pub(super) async fn status(
+    registry: &Arc<Registry>,
+    name: &RepositoryPath,
+    id: &UploadId,
+) -> Result<Response, Refusal> {
+    let session = session(registry, name, id)?;
+    let progress = session.progress().await.ok_or_else(unknown)?;
+    let mut response = accepted(name, id, progress.offset());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+/// `PATCH /v2/<name>/blobs/uploads/<id>`: one chunk, or (as docker does) a stream without `Content-Range`.
+pub(super) async fn patch(
+    registry: &Arc<Registry>,
+    name: &RepositoryPath,
+    id: &UploadId,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let session = session(registry, name, id)?;
+    let mut progress = session.progress().await.ok_or_else(unknown)?;
+    append(registry, id, &mut progress, headers, body).await?;
+    Ok(accepted(name, id, progress.offset()))
+}
+
+/// `PUT /v2/<name>/blobs/uploads/<id>?digest=`: the last bytes, if any, and what all of them should be.
+pub(super) async fn put(
+    registry: &Arc<Registry>,
+    name: RepositoryPath,
+    id: &UploadId,
+    query: Query,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let expected = digest(query.digest.as_deref().unwrap_or_default())?;
+    let session = session(registry, &name, id)?;
+    let mut progress = session.progress().await.ok_or_else(unknown)?;
+    append(registry, id, &mut progress, headers, body).await?;
+    finish(registry, name, id, progress, expected).await
+}
+
+/// `DELETE /v2/<name>/blobs/uploads/<id>`: gives an upload up. This is no management: nothing was visible yet.
+pub(super) async fn cancel(
+    registry: &Arc<Registry>,
+    name: &RepositoryPath,
+    id: &UploadId,
+) -> Result<Response, Refusal> {
+    let session = session(registry, name, id)?;
+    let mut progress = session.progress().await.ok_or_else(unknown)?;
+    registry.uploads.end(id, &mut progress);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+fn session(registry: &Registry, name: &RepositoryPath, id: &UploadId) -> Result<Arc<Session>, Refusal> {
+    registry.uploads.get(name, id).ok_or_else(unknown)
+}
+
+/// Adds a request's body to an upload, at the place that its `Content-Range` names, which must be the end.
+async fn append(
+    registry: &Registry,
+    id: &UploadId,
+    progress: &mut Progress,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), Refusal> {
+    let chunk = match text(headers, CONTENT_RANGE) {
+        None => None,
+        Some(header) => {
+            let malformed = || Refusal::bad("BLOB_UPLOAD_INVALID", "the Content-Range is not first-last");
+            Some(announced(header).ok_or_else(malformed)?)
+        }
+    };
+    let length = chunk.as_ref().map(|chunk| chunk.end - chunk.start);
+    if let Some(chunk) = chunk.filter(|chunk| chunk.start != progress.offset()) {
+        let message = format!("the chunk begins at {}, the upload is at {}", chunk.start, progress.offset());
+        let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message);
+        return Err(refusal.with(RANGE, value(&received(progress.offset()))));
+    }
+    let declared = text(headers, CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
+    if length.is_some() && declared.is_some() && length != declared {
+        return Err(UploadError::Length.into());
+    }
+    let appended = progress.append(body, length).await;
+    if matches!(appended, Err(UploadError::Store(_))) {
+        // What a full disk could not take must not go on filling it.
+        registry.uploads.end(id, progress);
+    }
+    Ok(appended?)
+}
+
+/// Checks the digest and makes the blob visible. Whatever comes out, the session is over.
+async fn finish(
+    registry: &Arc<Registry>,
+    name: RepositoryPath,
+    id: &UploadId,
+    mut progress: MutexGuard<'_, Progress>,
+    expected: Digest,
+) -> Result<Response, Refusal> {
+    if progress.digest() != expected {
+        registry.uploads.end(id, &mut progress);
+        return Err(Refusal::bad("DIGEST_INVALID", "the content does not have that digest"));
+    }
+    let (path, to, digest) = (progress.path().to_owned(), name.clone(), expected.clone());
+    let taken = registry.ask(move |store| store.take_blob(&path, &to, &digest)).await;
+    registry.uploads.end(id, &mut progress);
+    taken.map(|()| created(&name, &expected))
+}
+
+fn created(name: &RepositoryPath, digest: &Digest) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::CREATED;
+    let location = format!("/v2/{}/blobs/{digest}", name.as_str());
+    response.headers_mut().insert(LOCATION, value(&location));
+    response.headers_mut().insert(CONTENT_DIGEST, value(digest.as_str()));
+    response
+}
+
+fn accepted(name: &RepositoryPath, id: &UploadId, offset: u64) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    let location = format!("/v2/{}/blobs/uploads/{}", name.as_str(), id.as_str());
+    response.headers_mut().insert(LOCATION, value(&location));
+    response.headers_mut().insert(RANGE, value(&received(offset)));
+    response.headers_mut().insert(UPLOAD_ID, value(id.as_str()));
+    response
+}
+
+/// What has arrived, as a range. An inclusive range cannot say "nothing"; `0-0` is what distribution answers.
+fn received(offset: u64) -> String {
+    format!("0-{}", offset.saturating_sub(1))
+}

@@ -1,0 +1,211 @@
+//! The process that holds the registry, and its listener.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::EmbeddedError;
+use super::routes::{self, Registry};
+use super::store::{Store, StoreError, random_hex, write_whole};
+
+/// A header of every answer of an embedded registry, with its [id](Embedded::id): who reaches this address from
+/// elsewhere can tell whether it is the same registry.
+pub const STORE_HEADER: &str = "polyarch-registry";
+
+/// Most connections at a time; others wait to be accepted.
+const MAX_CONNECTIONS: usize = 256;
+/// How long requests may go on after the shutdown.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long a client may take for the head of a request, and may keep an idle connection.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
+/// The pause after a failed accept (no file descriptors left): some connection must end first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The embedded registry, held by this process and listening on 127.0.0.1; it answers while it is [served].
+///
+/// [served]: Embedded::serve
+#[derive(Debug)]
+pub struct Embedded {
+    registry: Arc<Registry>,
+    listener: TcpListener,
+    address: SocketAddr,
+    port_changed_from: Option<u16>,
+    address_file: PathBuf,
+    /// Released when it is closed, so also by `kill -9`.
+    lock: File,
+}
+
+/// Who holds the registry.
+#[derive(Debug)]
+pub enum Opened {
+    /// This process: it has to serve it.
+    Held(Embedded),
+    /// Another live process.
+    Elsewhere {
+        /// Where that process listens.
+        address: SocketAddr,
+        /// The registry's id, by which its answers can be told from those of a stranger at that address.
+        id: String,
+    },
+}
+
+impl Embedded {
+    /// Opens the registry in `dir`, making it where it is not there.
+    ///
+    /// The port of its last run is taken again, so that references stay valid; if somebody else listens there,
+    /// a new one is chosen and kept. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The directory cannot be used; no port is free; or another process is just opening it (transient).
+    pub fn open(dir: &Path) -> Result<Opened, EmbeddedError> {
+        fs::create_dir_all(dir).map_err(StoreError::at("create", dir))?;
+        let address_file = dir.join("address");
+        let Some(lock) = lock(&dir.join("lock"))? else { return elsewhere(dir, &address_file) };
+        // Until the new address is written there is none: that of a killed process may be a stranger's now.
+        match fs::remove_file(&address_file) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::at("remove", &address_file)(e).into());
+            }
+            _ => {}
+        }
+        let store = Store::open(dir)?;
+        let id = id(&store, dir)?;
+        let (listener, address, port_changed_from) = listen(&store, dir)?;
+        write_whole(&store.uploads(), &address_file, address.to_string().as_bytes())?;
+        let registry = Arc::new(Registry::new(store, id));
+        Ok(Opened::Held(Self { registry, listener, address, port_changed_from, address_file, lock }))
+    }
+
+    /// Where it listens: 127.0.0.1 and a port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The port that its references had until now, if somebody else has it now.
+    pub fn port_changed_from(&self) -> Option<u16> {
+        self.port_changed_from
+    }
+
+    /// 32 hexadecimal digits that stay the same as long as the directory does.
+    pub fn id(&self) -> &str {
+        self.registry.id()
+    }
+
+    /// Answers until `shutdown`; then requests that run have five seconds to finish. Dropping the future ends
+    /// everything at once; what is on disk stays whole.
+    ///
+    /// # Errors
+    /// The listener cannot be used.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), EmbeddedError> {
+        let Self { registry, listener, address_file, lock, .. } = self;
+        listener.set_nonblocking(true).map_err(EmbeddedError::Listen)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(EmbeddedError::Listen)?;
+        let stop = CancellationToken::new();
+        // Owned here: dropping the set ends its connections.
+        let mut connections = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                    Ok((stream, _)) => drop(connections.spawn(connection(stream, Arc::clone(&registry), stop.clone()))),
+                    Err(error) => {
+                        tracing::warn!(%error, "the embedded registry cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        stop.cancel();
+        let finished = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, finished).await.is_err() {
+            tracing::warn!("the embedded registry ended requests that had not finished");
+        }
+        // Nobody should be sent to where nobody listens. The lock goes last: the file is ours until then.
+        let _ = fs::remove_file(&address_file);
+        drop(lock);
+        Ok(())
+    }
+}
+
+/// Answers the requests of one connection; after `stop` it ends with the request that runs.
+async fn connection(stream: TcpStream, registry: Arc<Registry>, stop: CancellationToken) {
+    // Small answers should not wait for more to send; without it they are only slower.
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(routes::router(registry));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection to the embedded registry broke");
+    }
+}
+
+/// The lock, or `None` if another process has it.
+fn lock(path: &Path) -> Result<Option<File>, EmbeddedError> {
+    let failed = |source| EmbeddedError::Lock { path: path.to_owned(), source };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Where the process listens that holds the lock.
+fn elsewhere(dir: &Path, address_file: &Path) -> Result<Opened, EmbeddedError> {
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    let address = read(address_file).and_then(|text| text.parse().ok());
+    match (address, read(&dir.join("id"))) {
+        (Some(address), Some(id)) => Ok(Opened::Elsewhere { address, id }),
+        _ => Err(EmbeddedError::Opening { root: dir.to_owned() }),
+    }
+}
+
+/// The store's id, made at its first opening.
+fn id(store: &Store, dir: &Path) -> Result<String, StoreError> {
+    let path = dir.join("id");
+    let valid = |text: &String| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if let Some(id) = fs::read_to_string(&path).ok().filter(valid) {
+        return Ok(id);
+    }
+    let id = random_hex();
+    write_whole(&store.uploads(), &path, id.as_bytes())?;
+    Ok(id)
+}
+
+/// Listens on the port of the last run, or else on a new one, which is recorded.
+fn listen(store: &Store, dir: &Path) -> Result<(TcpListener, SocketAddr, Option<u16>), EmbeddedError> {
+    let path = dir.join("port");
+    let last = fs::read_to_string(&path).ok().and_then(|text| text.parse::<u16>().ok());
+    if let Some(listener) = last.and_then(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()) {
+        let address = listener.local_addr().map_err(EmbeddedError::Listen)?;
+        return Ok((listener, address, None));
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(EmbeddedError::Listen)?;
+    let address = listener.local_addr().map_err(EmbeddedError::Listen)?;
+    write_whole(&store.uploads(), &path, address.port().to_string().as_bytes())?;
+    Ok((listener, address, last))
+}

@@ -1,0 +1,208 @@
+//! Blobs, manifests and tags.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::disk::{self, StoreError};
+use crate::oci::{Digest, MAX_MANIFEST_BYTES, MediaType, RawManifest, RepositoryPath, Tag};
+
+/// Content-addressed storage under one directory. Its functions block on the disk.
+#[derive(Debug)]
+pub(in crate::embedded) struct Store {
+    root: PathBuf,
+}
+
+/// A blob that a repository has.
+#[derive(Debug)]
+pub(in crate::embedded) struct Blob {
+    /// The content, opened for reading.
+    pub(in crate::embedded) file: File,
+    /// Its size in bytes.
+    pub(in crate::embedded) size: u64,
+}
+
+/// A manifest that a repository has.
+#[derive(Debug)]
+pub(in crate::embedded) struct StoredManifest {
+    /// The media type under which it was put.
+    pub(in crate::embedded) media_type: MediaType,
+    /// The bytes, as they were put.
+    pub(in crate::embedded) bytes: Vec<u8>,
+}
+
+impl Store {
+    /// Opens the store in `root`, making it where it is not there; unfinished uploads are removed.
+    ///
+    /// The caller holds the store's lock: another process's uploads would be lost.
+    pub(in crate::embedded) fn open(root: &Path) -> Result<Self, StoreError> {
+        let store = Self { root: root.to_owned() };
+        let uploads = store.uploads();
+        match fs::remove_dir_all(&uploads) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(StoreError::at("remove", &uploads)(e)),
+            _ => disk::make_dir(&uploads)?,
+        }
+        disk::make_dir(&root.join("blobs/sha256"))?;
+        disk::make_dir(&root.join("repositories"))?;
+        Ok(store)
+    }
+
+    /// Where content lies that is not checked yet.
+    pub(in crate::embedded) fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
+    fn content(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs/sha256").join(digest.hex())
+    }
+
+    /// A directory of a repository: `_blobs`, `_manifests`, `_referrers` or `_tags`.
+    fn of(&self, repository: &RepositoryPath, kind: &str) -> PathBuf {
+        self.root.join("repositories").join(repository.as_str()).join(kind)
+    }
+
+    /// Whether anything was ever put into `repository`.
+    pub(in crate::embedded) fn has_repository(&self, repository: &RepositoryPath) -> bool {
+        self.of(repository, "_blobs").is_dir() || self.of(repository, "_manifests").is_dir()
+    }
+
+    /// The size in bytes of a blob of `repository`.
+    pub(in crate::embedded) fn blob_size(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<u64>, StoreError> {
+        if !self.of(repository, "_blobs").join(digest.hex()).is_file() {
+            return Ok(None);
+        }
+        let path = self.content(digest);
+        fs::metadata(&path).map(|meta| Some(meta.len())).map_err(StoreError::at("read", &path))
+    }
+
+    /// A blob of `repository`.
+    pub(in crate::embedded) fn blob(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<Blob>, StoreError> {
+        let Some(size) = self.blob_size(repository, digest)? else { return Ok(None) };
+        let path = self.content(digest);
+        let file = File::open(&path).map_err(StoreError::at("open", &path))?;
+        Ok(Some(Blob { file, size }))
+    }
+
+    /// Takes the file at `upload`, whose digest was checked, as a blob of `repository`.
+    pub(in crate::embedded) fn take_blob(
+        &self,
+        upload: &Path,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
+        let content = self.content(digest);
+        if content.is_file() {
+            fs::remove_file(upload).map_err(StoreError::at("remove", upload))?;
+        } else {
+            disk::place(upload, &content)?;
+        }
+        self.link(&self.of(repository, "_blobs").join(digest.hex()), b"")
+    }
+
+    /// Makes a blob of `from` one of `repository` too; `false` if `from` does not have it.
+    pub(in crate::embedded) fn mount(
+        &self,
+        from: &RepositoryPath,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
+        if self.blob_size(from, digest)?.is_none() {
+            return Ok(false);
+        }
+        self.link(&self.of(repository, "_blobs").join(digest.hex()), b"")?;
+        Ok(true)
+    }
+
+    /// The digest that `tag` names.
+    pub(in crate::embedded) fn tag(
+        &self,
+        repository: &RepositoryPath,
+        tag: &Tag,
+    ) -> Result<Option<Digest>, StoreError> {
+        let text = disk::read_small(&self.of(repository, "_tags").join(tag.as_str()))?;
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
+
+    /// The tags of `repository`, sorted.
+    pub(in crate::embedded) fn tags(&self, repository: &RepositoryPath) -> Result<Vec<String>, StoreError> {
+        disk::names(&self.of(repository, "_tags"))
+    }
+
+    /// The size in bytes of a manifest of `repository`.
+    pub(in crate::embedded) fn manifest_size(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<u64>, StoreError> {
+        if !self.of(repository, "_manifests").join(digest.hex()).is_file() {
+            return Ok(None);
+        }
+        let path = self.content(digest);
+        fs::metadata(&path).map(|meta| Some(meta.len())).map_err(StoreError::at("read", &path))
+    }
+
+    /// A manifest of `repository`.
+    pub(in crate::embedded) fn manifest(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<StoredManifest>, StoreError> {
+        let link = self.of(repository, "_manifests").join(digest.hex());
+        let Some(media_type) = disk::read_small(&link)? else { return Ok(None) };
+        let path = self.content(digest);
+        let mut bytes = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(MAX_MANIFEST_BYTES as u64).read_to_end(&mut bytes))
+            .map_err(StoreError::at("read", &path))?;
+        Ok(Some(StoredManifest { media_type: MediaType::parse(&media_type), bytes }))
+    }
+
+    /// Keeps a manifest, whose references were checked, and then moves `tag` to it.
+    pub(in crate::embedded) fn put_manifest(
+        &self,
+        repository: &RepositoryPath,
+        manifest: &RawManifest,
+        subject: Option<&Digest>,
+        tag: Option<&Tag>,
+    ) -> Result<(), StoreError> {
+        let digest = manifest.digest();
+        let content = self.content(digest);
+        if !content.is_file() {
+            disk::write_whole(&self.uploads(), &content, manifest.bytes())?;
+        }
+        if let Some(subject) = subject {
+            let referrers = self.of(repository, "_referrers").join(subject.hex());
+            self.link(&referrers.join(digest.hex()), b"")?;
+        }
+        let link = self.of(repository, "_manifests").join(digest.hex());
+        self.link(&link, manifest.media_type().as_str().as_bytes())?;
+        let Some(tag) = tag else { return Ok(()) };
+        self.link(&self.of(repository, "_tags").join(tag.as_str()), digest.as_str().as_bytes())
+    }
+
+    /// The digests of the manifests of `repository` whose subject is `subject`, sorted.
+    pub(in crate::embedded) fn referrers(
+        &self,
+        repository: &RepositoryPath,
+        subject: &Digest,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let names = disk::names(&self.of(repository, "_referrers").join(subject.hex()))?;
+        Ok(names.iter().filter_map(|hex| format!("sha256:{hex}").parse().ok()).collect())
+    }
+
+    /// Writes a small file, unless it says this already: a push that changes nothing does not wait for the disk.
+    fn link(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        if fs::read(path).is_ok_and(|old| old == bytes) {
+            return Ok(());
+        }
+        disk::write_whole(&self.uploads(), path, bytes)
+    }
+}

@@ -1,0 +1,106 @@
+//! Durable writes.
+
+use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The storage of the embedded registry failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}", path.display())]
+pub struct StoreError {
+    operation: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl StoreError {
+    /// For `map_err`: what was done to which file.
+    pub(in crate::embedded) fn at(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { operation, path, source }
+    }
+
+    /// Whether the disk or the user's share of it is full.
+    pub(in crate::embedded) fn is_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+/// 128 random bits as 32 hexadecimal digits.
+///
+/// `RandomState` is seeded by the operating system; its two keyed hashes cannot be foreseen by who does not
+/// have the keys. Enough for names that must not collide; not for secrets.
+pub(in crate::embedded) fn random_hex() -> String {
+    let half = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", half(), half())
+}
+
+/// Creates `path` and its missing parents, so that they are still there after a power cut.
+pub(super) fn make_dir(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let Some(parent) = path.parent() else { return Ok(()) };
+    make_dir(parent)?;
+    match fs::create_dir(path) {
+        Ok(()) => sync_dir(parent),
+        // Somebody else made it meanwhile.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(StoreError::at("create", path)(e)),
+    }
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_dir(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(StoreError::at("sync", path))
+}
+
+/// Moves a file that is whole to its place.
+pub(super) fn place(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let dir = to.parent().unwrap_or(to);
+    make_dir(dir)?;
+    File::open(from).and_then(|file| file.sync_all()).map_err(StoreError::at("sync", from))?;
+    fs::rename(from, to).map_err(StoreError::at("rename", from))?;
+    sync_dir(dir)
+}
+
+/// Writes `path` so that it has its old content or `bytes`, never a part of them; through a file in `scratch`,
+/// which is on the same file system.
+pub(in crate::embedded) fn write_whole(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let temporary = scratch.join(random_hex());
+    let written = File::create_new(&temporary)
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(StoreError::at("write", &temporary))
+        .and_then(|()| place(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to report; what stays behind is removed at the next start.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// The content of a small file of ours, or `None` where there is none.
+pub(super) fn read_small(path: &Path) -> Result<Option<String>, StoreError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(StoreError::at("read", path)(e)),
+    }
+}
+
+/// The names in a directory, sorted; none where it does not exist.
+pub(super) fn names(path: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(StoreError::at("list", path)(e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(StoreError::at("list", path))?;
+        names.extend(entry.file_name().into_string());
+    }
+    names.sort_unstable();
+    Ok(names)
+}

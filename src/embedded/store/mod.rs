@@ -1,0 +1,22 @@
+//! What the embedded registry keeps on disk.
+//!
+//! ```text
+//! blobs/sha256/<hex>                        content, of every repository (as in an OCI image layout)
+//! repositories/<name>/_blobs/<hex>          the repository has this blob
+//! repositories/<name>/_manifests/<hex>      the repository has this manifest; holds its media type
+//! repositories/<name>/_referrers/<s>/<hex>  manifest <hex> of the repository names <s> as its subject
+//! repositories/<name>/_tags/<tag>           holds the digest that the tag names
+//! uploads/<id>                              content that is not checked yet; removed at the next start
+//! ```
+//!
+//! No component of a repository's name begins with `_`, so nested repositories cannot collide with these.
+//! Every file is written elsewhere, synced and renamed to its place: what is visible is whole, whenever the
+//! process is killed.
+
+mod content;
+mod disk;
+mod upload;
+
+pub(super) use content::{Store, StoredManifest};
+pub(super) use disk::{StoreError, random_hex, write_whole};
+pub(super) use upload::{Progress, Session, UploadError, UploadId, Uploads};

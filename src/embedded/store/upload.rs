@@ -1,0 +1,209 @@
+//! Upload sessions (distribution-spec, "Pushing blobs").
+
+use std::collections::HashMap;
+use std::io::{self, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use tokio::fs::{File, OpenOptions};
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout};
+
+use super::disk::{StoreError, random_hex};
+use crate::oci::{Hasher, RepositoryPath};
+
+/// Most sessions at a time.
+const MAX_SESSIONS: usize = 1024;
+/// A session that nobody used for so long is given up when another is begun.
+const SESSION_IDLE: Duration = Duration::from_hours(1);
+/// A body that stops arriving for so long is given up. An engine compresses while it sends, hence so long.
+const BODY_IDLE: Duration = Duration::from_mins(5);
+
+/// The name of a session: 32 hexadecimal digits, safe as a file name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::embedded) struct UploadId(String);
+
+impl UploadId {
+    /// Parses the last component of a session's URL.
+    pub(in crate::embedded) fn parse(text: &str) -> Option<Self> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (text.len() == 32 && text.bytes().all(hex)).then(|| Self(text.into()))
+    }
+
+    /// The name as it stands in a URL.
+    pub(in crate::embedded) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One session. Who writes to it holds its lock.
+#[derive(Debug)]
+pub(in crate::embedded) struct Session {
+    repository: RepositoryPath,
+    progress: tokio::sync::Mutex<Progress>,
+}
+
+/// What of a blob has arrived.
+#[derive(Debug)]
+pub(in crate::embedded) struct Progress {
+    path: PathBuf,
+    offset: u64,
+    hasher: Hasher,
+    touched: Instant,
+    over: bool,
+}
+
+/// Why bytes could not be added to an upload.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::embedded) enum UploadError {
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The client went away, or sent something that is not HTTP.
+    #[error("the body ended before its end")]
+    Body(#[source] axum::Error),
+    /// The client stopped sending.
+    #[error("no byte arrived for {} s", BODY_IDLE.as_secs())]
+    Idle,
+    /// The body is longer or shorter than was announced; nothing of it was kept.
+    #[error("the body is not as long as its Content-Range says")]
+    Length,
+}
+
+/// The sessions of this process. They end with it: a client whose session is gone begins again.
+#[derive(Debug)]
+pub(in crate::embedded) struct Uploads {
+    dir: PathBuf,
+    sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
+}
+
+impl Uploads {
+    /// Sessions whose content lies in `dir`.
+    pub(in crate::embedded) fn new(dir: PathBuf) -> Self {
+        Self { dir, sessions: Mutex::default() }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Arc<Session>>> {
+        // Nothing is half done in the map when a holder panics.
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a session; `None` if there are too many. Gives up those that nobody uses any more.
+    pub(in crate::embedded) fn begin(&self, repository: &RepositoryPath) -> Option<(UploadId, Arc<Session>)> {
+        let mut sessions = self.lock();
+        sessions.retain(|_, session| {
+            // Somebody holds the lock: it is in use.
+            let Ok(mut progress) = session.progress.try_lock() else { return true };
+            if !progress.over && progress.touched.elapsed() < SESSION_IDLE {
+                return true;
+            }
+            progress.end();
+            false
+        });
+        if sessions.len() >= MAX_SESSIONS {
+            return None;
+        }
+        let id = UploadId(random_hex());
+        let progress = Progress {
+            path: self.dir.join(id.as_str()),
+            offset: 0,
+            hasher: Hasher::new(),
+            touched: Instant::now(),
+            over: false,
+        };
+        let session = Arc::new(Session { repository: repository.clone(), progress: progress.into() });
+        sessions.insert(id.clone(), Arc::clone(&session));
+        Some((id, session))
+    }
+
+    /// The session `id` of `repository`.
+    pub(in crate::embedded) fn get(&self, repository: &RepositoryPath, id: &UploadId) -> Option<Arc<Session>> {
+        self.lock().get(id).filter(|session| session.repository == *repository).cloned()
+    }
+
+    /// Ends a session; what of its content is still in its place is removed.
+    pub(in crate::embedded) fn end(&self, id: &UploadId, progress: &mut Progress) {
+        self.lock().remove(id);
+        progress.end();
+    }
+}
+
+impl Session {
+    /// What has arrived, as soon as nobody else writes; `None` if the session ended meanwhile.
+    pub(in crate::embedded) async fn progress(&self) -> Option<tokio::sync::MutexGuard<'_, Progress>> {
+        let progress = self.progress.lock().await;
+        (!progress.over).then_some(progress)
+    }
+}
+
+impl Progress {
+    /// The bytes that have arrived.
+    pub(in crate::embedded) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The digest of the bytes that have arrived.
+    pub(in crate::embedded) fn digest(&self) -> crate::oci::Digest {
+        self.hasher.clone().finish()
+    }
+
+    /// Where they lie.
+    pub(in crate::embedded) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds `body`. If it breaks off, what arrived is kept and the client can go on from there; if it is not
+    /// `length` bytes long, where a length was announced, nothing of it is kept.
+    pub(in crate::embedded) async fn append(&mut self, body: Body, length: Option<u64>) -> Result<(), UploadError> {
+        let (offset, hasher) = (self.offset, self.hasher.clone());
+        // If this request is dropped in the middle, a write may still be under way: nobody may go on from there.
+        self.over = true;
+        let result = self.write(body, length.map(|length| offset.saturating_add(length))).await;
+        self.over = false;
+        self.touched = Instant::now();
+        if matches!(result, Err(UploadError::Length)) {
+            (self.offset, self.hasher) = (offset, hasher);
+        }
+        result
+    }
+
+    /// Writes and hashes until the body ends, which must be at offset `end`.
+    async fn write(&mut self, body: Body, end: Option<u64>) -> Result<(), UploadError> {
+        let mut file = self.open().await.map_err(StoreError::at("write", &self.path))?;
+        let received = self.receive(&mut file, body, end).await;
+        // Errors of writes that were under way come out here.
+        file.flush().await.map_err(StoreError::at("write", &self.path))?;
+        received?;
+        if end.is_some_and(|end| self.offset != end) { Err(UploadError::Length) } else { Ok(()) }
+    }
+
+    async fn receive(&mut self, file: &mut File, mut body: Body, end: Option<u64>) -> Result<(), UploadError> {
+        while let Some(frame) = timeout(BODY_IDLE, body.frame()).await.map_err(|_| UploadError::Idle)? {
+            let Ok(chunk) = frame.map_err(UploadError::Body)?.into_data() else { continue };
+            if end.is_some_and(|end| self.offset.saturating_add(chunk.len() as u64) > end) {
+                return Err(UploadError::Length);
+            }
+            file.write_all(&chunk).await.map_err(StoreError::at("write", &self.path))?;
+            self.hasher.update(&chunk);
+            self.offset += chunk.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The file, cut to what was kept.
+    async fn open(&self) -> io::Result<File> {
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.path).await?;
+        file.set_len(self.offset).await?;
+        file.seek(SeekFrom::Start(self.offset)).await?;
+        Ok(file)
+    }
+
+    fn end(&mut self) {
+        self.over = true;
+        // It may have been renamed to its place; otherwise what stays is removed at the next start.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
