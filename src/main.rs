@@ -1,3 +1,5 @@
 //! The program: arguments → settings → runtime → run → exit code.
 
+mod cli;
+
 fn main() {}

@@ -30,7 +30,9 @@ impl std::fmt::Display for JobId {
 pub enum Event {
     /// The run begins; nothing was asked of an engine yet but who it is.
     Started {
-        /// The jobs, images and their platforms in the plan's order.
+        /// The images, in the plan's order.
+        images: Vec<PlannedImage>,
+        /// The jobs: images and their platforms in the plan's order.
         jobs: Vec<PlannedJob>,
     },
     /// Something about one platform of an image.
@@ -52,11 +54,22 @@ pub enum Event {
     },
     /// Something that the user should know and that stops nothing.
     Warning(Warning),
+    /// The run failed as a whole: its plan, an engine or a registry cannot be used.
+    Failed(Failure),
     /// The run is stopping before its end.
     Stopping {
         /// Why, in words: `interrupted`, `timed out after 10m`.
         reason: String,
     },
+}
+
+/// An image as the schedule has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedImage {
+    /// The image's name in the plan.
+    pub image: String,
+    /// Its final tags, in every registry that it is for.
+    pub tags: Vec<TagRef>,
 }
 
 /// A job as the schedule has it.
@@ -149,9 +162,21 @@ pub enum JobEvent {
     /// The registry returned what was built: manifest and config were fetched, hashed and compared.
     Confirmed {
         /// The image by digest.
+        #[serde(rename = "reference")]
         image: DigestRef,
         /// Config and layers in the registry, in bytes.
         bytes: u64,
+    },
+    /// A request failed in a way that may pass, and is made again.
+    Retried {
+        /// What it belongs to: `push`, `confirm`.
+        doing: &'static str,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// Until the next one, in seconds.
+        wait: f64,
+        /// What went wrong: one line.
+        error: String,
     },
     /// Nothing was heard for a while, and it is still running.
     StillRunning {

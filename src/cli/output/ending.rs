@@ -1,0 +1,126 @@
+//! What stands at the end of a run: logs of what failed, the table, results, warnings, failures, what was left.
+
+use polyarch::run::{Failure, ImageReport, LeftoverKind, Outcome, PlatformReport, Report, TagState};
+
+use super::lines::warning;
+use super::style::{Color, Tone, count, duration};
+use super::table::table;
+
+/// The whole ending, for a terminal of `width` columns, if it is one.
+pub(crate) fn ending(report: &Report, color: Color, width: Option<usize>) -> Vec<String> {
+    let sections = [
+        tails(report, color),
+        table(report, color, width),
+        report.images.iter().flat_map(|image| results(image, color)).collect(),
+        warnings(report, color),
+        errors(report, color),
+        left(report),
+        vec![last_line(report, color)],
+    ];
+    // An empty line between two sections; none at the ends.
+    let sections: Vec<Vec<String>> = sections.into_iter().filter(|section| !section.is_empty()).collect();
+    sections.join(&String::new())
+}
+
+/// What a quiet run says: nothing, if nothing failed.
+pub(crate) fn failures(report: &Report, color: Color) -> Vec<String> {
+    [tails(report, color), errors(report, color), left(report)].concat()
+}
+
+/// The end of each failed platform's log.
+fn tails(report: &Report, color: Color) -> Vec<String> {
+    let mut lines = Vec::new();
+    for image in &report.images {
+        for platform in image.platforms.iter().filter(|platform| !platform.log_tail.is_empty()) {
+            lines.push(color.paint(Tone::Strong, &tail_heading(image, platform)));
+            lines.extend(platform.log_tail.iter().map(|line| format!("  {line}").trim_end().to_owned()));
+        }
+    }
+    lines
+}
+
+fn tail_heading(image: &ImageReport, platform: &PlatformReport) -> String {
+    let lines = count(platform.log_tail.len(), "line");
+    let step = platform.failed_step.as_ref().map(|step| format!(", which failed in {step}")).unwrap_or_default();
+    format!("{} {}{step}: last {lines} of its log", image.image, platform.platform)
+}
+
+/// What became of an image: its index, and its tags by what became of them.
+fn results(image: &ImageReport, color: Color) -> Vec<String> {
+    let unchanged = if image.is_unchanged() { ", nothing changed" } else { "" };
+    let verified = image.verified.iter().map(|index| {
+        format!(
+            "{} {} {index}{unchanged}",
+            color.paint(Tone::Strong, &image.image),
+            color.paint(Tone::Good, "verified")
+        )
+    });
+    let mut lines: Vec<String> = verified.collect();
+    if lines.is_empty() {
+        let why = image.not_joined.as_ref().map_or("not published".to_owned(), |why| format!("not joined: {why}"));
+        lines.push(format!("{} {why}", color.paint(Tone::Strong, &image.image)));
+    }
+    if image.not_joined.is_none() {
+        let states = [(TagState::Put, "put"), (TagState::Unchanged, "unchanged"), (TagState::NotMoved, "not moved")];
+        for (state, words) in states {
+            let tags = image.tags.iter().filter(|tag| tag.state == state);
+            lines.extend(tags.map(|tag| format!("  {words}: {}", tag.tag)));
+        }
+    }
+    lines.extend(image.on_engine.iter().map(|name| format!("  on the engine: {name}")));
+    lines
+}
+
+fn warnings(report: &Report, color: Color) -> Vec<String> {
+    let of_images = report.warnings.iter().filter(|warning| warning.image.is_some());
+    let mut lines: Vec<String> = of_images.map(|told| warning(told, color)).collect();
+    if report.warnings_dropped > 0 {
+        lines.push(format!("{} {} more", color.paint(Tone::Warning, "warning:"), report.warnings_dropped));
+    }
+    lines
+}
+
+/// `error: …` and `hint: …` of each failure, with whose it is.
+fn errors(report: &Report, color: Color) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut tell = |whose: &str, failure: &Failure| {
+        let label = color.paint(Tone::Error, "error:");
+        lines.push(format!("{label} {whose}{}", failure.message));
+        lines.extend(failure.hint.as_ref().map(|hint| format!(" hint: {hint}")));
+    };
+    report.run.failures.iter().for_each(|failure| tell("", failure));
+    for image in &report.images {
+        for platform in &image.platforms {
+            let whose = format!("{} {}: ", image.image, platform.platform);
+            platform.failure.iter().for_each(|failure| tell(&whose, failure));
+        }
+        image.failures.iter().for_each(|failure| tell(&format!("{}: ", image.image), failure));
+    }
+    lines
+}
+
+/// What was left in registries.
+fn left(report: &Report) -> Vec<String> {
+    let kinds = [
+        (LeftoverKind::FinalTag, "moved before the failure"),
+        (LeftoverKind::ArchTag, "left in the registry"),
+        (LeftoverKind::PerhapsArchTag, "perhaps left in the registry"),
+    ];
+    let mut lines = Vec::new();
+    for (kind, words) in kinds {
+        let tags = report.leftovers.iter().filter(|leftover| leftover.kind == kind);
+        lines.extend(tags.map(|leftover| format!("{words}: {}", leftover.tag)));
+    }
+    lines
+}
+
+fn last_line(report: &Report, color: Color) -> String {
+    let seconds = duration(report.run.seconds);
+    match (report.run.outcome, &report.run.stopped) {
+        (Outcome::Succeeded | Outcome::Running, _) => format!("done in {seconds}"),
+        (_, Some(why)) => {
+            color.paint(Tone::Error, &format!("{why} after {seconds} (exit code {})", report.run.exit_code))
+        }
+        (_, None) => color.paint(Tone::Error, &format!("failed after {seconds} (exit code {})", report.run.exit_code)),
+    }
+}

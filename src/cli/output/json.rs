@@ -1,0 +1,60 @@
+//! The display for programs: one JSON object a line.
+//!
+//! The first line says the version: `{"at":0.0,"event":"polyarch","version":1}`. Then every event, with `at` in
+//! seconds since the run began; the last line is the whole report: `{"at":…,"event":"finished","report":{…}}`.
+
+use std::io::Write;
+use std::time::Duration;
+
+use polyarch::run::{Event, EventSink, REPORT_VERSION, Report};
+use serde::Serialize;
+
+use super::progress::Display;
+use super::style::Lines;
+
+/// Prints each event as a line of JSON.
+#[derive(Debug)]
+pub(crate) struct Json<W> {
+    out: Lines<W>,
+}
+
+#[derive(Serialize)]
+struct Line<'a, T> {
+    at: f64,
+    #[serde(flatten)]
+    event: &'a T,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Own<'a> {
+    Polyarch { version: u32 },
+    Finished { report: &'a Report },
+}
+
+impl<W: Write + Send> Json<W> {
+    pub(crate) fn new(out: W) -> Self {
+        let mut json = Self { out: Lines::new(out) };
+        json.print(0.0, &Own::Polyarch { version: REPORT_VERSION });
+        json
+    }
+
+    fn print<T: Serialize>(&mut self, at: f64, event: &T) {
+        // Values of these types always have a JSON form.
+        if let Ok(line) = serde_json::to_string(&Line { at, event }) {
+            self.out.line(&line);
+        }
+    }
+}
+
+impl<W: Write + Send> EventSink for Json<W> {
+    fn event(&mut self, at: Duration, event: &Event) {
+        self.print((at.as_secs_f64() * 1000.0).round() / 1000.0, event);
+    }
+}
+
+impl<W: Write + Send> Display for Json<W> {
+    fn finish(&mut self, report: &Report) {
+        self.print(report.run.seconds, &Own::Finished { report });
+    }
+}

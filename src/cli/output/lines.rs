@@ -1,0 +1,118 @@
+//! Events in words: the lines that the plain display prints, and that the live one prints above its bars.
+
+use std::collections::HashMap;
+
+use polyarch::run::{Event, Execution, ImageEvent, JobEvent, JobId, PlannedJob, Warning};
+
+use super::style::{Color, Tone, count, duration, shorten, size};
+
+/// Steps are named in full where they begin, and so far where they end.
+const STEP_WIDTH: usize = 60;
+
+/// Writes events as lines with an aligned prefix: `hello linux/arm64 │ built in 1.2s`.
+#[derive(Debug)]
+pub(crate) struct Words {
+    color: Color,
+    /// Width of the longest prefix.
+    width: usize,
+    jobs: HashMap<JobId, (String, Execution)>,
+}
+
+impl Words {
+    pub(crate) fn new(color: Color) -> Self {
+        Self { color, width: 0, jobs: HashMap::new() }
+    }
+
+    /// The line of an event, if it has one.
+    pub(crate) fn line(&mut self, event: &Event) -> Option<String> {
+        match event {
+            Event::Started { jobs, .. } => {
+                self.plan(jobs);
+                None
+            }
+            Event::Job { job, what } => Some(self.prefixed(&job.to_string(), &self.job(job, what)?)),
+            Event::Image { image, what } => Some(self.prefixed(image, &self.image(what))),
+            // Those of an image are shown once, at the end.
+            Event::Warning(told) => told.image.is_none().then(|| warning(told, self.color)),
+            // Shown at the end.
+            Event::Failed(_) => None,
+            Event::Stopping { reason } => Some(self.color.paint(Tone::Warning, &format!("stopping: {reason}"))),
+        }
+    }
+
+    fn plan(&mut self, jobs: &[PlannedJob]) {
+        self.width = jobs.iter().map(|job| job.job.to_string().chars().count()).max().unwrap_or(0);
+        self.jobs = jobs.iter().map(|job| (job.job.clone(), (job.engine.clone(), job.execution))).collect();
+    }
+
+    fn prefixed(&self, prefix: &str, text: &str) -> String {
+        let prefix = format!("{prefix:width$} │", width = self.width);
+        format!("{} {text}", self.color.paint(Tone::Faint, &prefix)).trim_end().to_owned()
+    }
+
+    fn job(&self, job: &JobId, what: &JobEvent) -> Option<String> {
+        let color = self.color;
+        Some(match what {
+            JobEvent::BuildStarted => match self.jobs.get(job) {
+                Some((engine, Execution::Native)) => format!("building on {engine}"),
+                Some((engine, Execution::Emulated)) => format!("building on {engine}, emulated"),
+                None => "building".to_owned(),
+            },
+            JobEvent::StepStarted { step } => color.paint(Tone::Strong, step),
+            JobEvent::StepEnded { step, error: Some(error), .. } => {
+                format!("{} {} {error}", shorten(step, STEP_WIDTH), color.paint(Tone::Error, "failed:"))
+            }
+            JobEvent::StepEnded { step, cached: true, .. } => format!("{} cached", shorten(step, STEP_WIDTH)),
+            JobEvent::StepEnded { step, seconds, .. } => {
+                format!("{} done in {}", shorten(step, STEP_WIDTH), duration(*seconds))
+            }
+            JobEvent::Log { line } => line.clone(),
+            JobEvent::Progress { .. } => return None,
+            JobEvent::Built { seconds, cached_steps, steps, context_bytes, .. } => {
+                let sent = size(*context_bytes);
+                let built = format!("built in {}", duration(*seconds));
+                format!("{built}, {cached_steps} of {} cached, {sent} of context sent", count(*steps, "step"))
+            }
+            JobEvent::PushStarted { to } => format!("pushing {to}"),
+            JobEvent::Pushed { seconds, layers_pushed } => {
+                format!("pushed in {}, {}", duration(*seconds), count(*layers_pushed, "new layer"))
+            }
+            JobEvent::Confirmed { image, bytes } => {
+                let confirmed = color.paint(Tone::Good, "confirmed");
+                format!("{confirmed} {}, {}", image.digest, size(*bytes))
+            }
+            JobEvent::Retried { doing, attempt, wait, error } => {
+                format!("{doing}: attempt {attempt} failed, next one in {}: {error}", duration(*wait))
+            }
+            JobEvent::StillRunning { doing, seconds } => format!("still {doing} after {}", duration(*seconds)),
+            JobEvent::Failed(failure) => format!("{} {}", color.paint(Tone::Error, "failed:"), failure.message),
+            JobEvent::Cancelled => "cancelled".to_owned(),
+        })
+    }
+
+    fn image(&self, what: &ImageEvent) -> String {
+        match what {
+            ImageEvent::Joined { digest, entries, .. } => {
+                format!("joined {} as {digest}", count(entries.len(), "platform"))
+            }
+            ImageEvent::Tagged { tag, unchanged: false } => format!("put {tag}"),
+            ImageEvent::Tagged { tag, unchanged: true } => format!("unchanged {tag}"),
+            ImageEvent::Verified { index } => format!("{} {index}", self.color.paint(Tone::Good, "verified")),
+            ImageEvent::TaggedOnEngine { name } => format!("on the engine as {name}"),
+            ImageEvent::NotJoined { reason } => format!("not joined: {reason}"),
+            ImageEvent::Failed(failure) => {
+                format!("{} {}", self.color.paint(Tone::Error, "failed:"), failure.message)
+            }
+        }
+    }
+}
+
+/// `warning: hello linux/arm64: …`, and its hint.
+pub(crate) fn warning(warning: &Warning, color: Color) -> String {
+    let about = [warning.image.clone(), warning.platform.as_ref().map(ToString::to_string)];
+    let about: Vec<String> = about.into_iter().flatten().collect();
+    let about = if about.is_empty() { String::new() } else { format!("{}: ", about.join(" ")) };
+    let label = color.paint(Tone::Warning, "warning:");
+    let hint = warning.hint.as_ref().map(|hint| format!("\n   hint: {hint}"));
+    format!("{label} {about}{}{}", warning.message, hint.unwrap_or_default())
+}

@@ -1,0 +1,88 @@
+//! Which display a run gets.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use polyarch::run::{EventSink, Report};
+
+use super::json::Json;
+use super::plain::{Plain, Quiet};
+use super::style::Color;
+use super::tty::Tty;
+
+/// What `--progress` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Progress {
+    /// A live view on a terminal, else plain lines.
+    #[default]
+    Auto,
+    /// A live view of all platforms.
+    Tty,
+    /// One line an event.
+    Plain,
+    /// One JSON object an event.
+    Json,
+    /// Failures only.
+    Quiet,
+}
+
+/// Shows a run. Everything goes to stderr; stdout is for results.
+pub(crate) trait Display: EventSink {
+    /// Shows the passing of time: called a few times a second while no event comes.
+    fn tick(&mut self, at: Duration) {
+        let _ = at;
+    }
+
+    /// Shows the ending. The display takes its hands off the terminal first.
+    fn finish(&mut self, report: &Report);
+}
+
+/// What stderr can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Screen {
+    /// It is a file or a pipe.
+    None,
+    /// A terminal that should be spared a live view: of a CI system, or dumb.
+    Lines,
+    /// A terminal.
+    Live,
+}
+
+/// What stderr is, and what the environment says about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terminal {
+    pub(crate) screen: Screen,
+    pub(crate) color: Color,
+}
+
+impl Terminal {
+    /// Asks stderr and `var`, which reads the environment.
+    pub(crate) fn of_stderr(var: impl Fn(&str) -> Option<String>) -> Self {
+        Self::of(&std::io::stderr(), var)
+    }
+
+    /// `TERM=dumb` and `CI` mean no live view, `NO_COLOR` that is not empty means no colour (no-color.org).
+    fn of(stderr: &impl IsTerminal, var: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name| var(name).is_some_and(|value| !value.is_empty());
+        let dumb = var("TERM").is_some_and(|term| term == "dumb");
+        let screen = match stderr.is_terminal() {
+            false => Screen::None,
+            true if dumb || set("CI") => Screen::Lines,
+            true => Screen::Live,
+        };
+        let plain = screen == Screen::None || dumb || set("NO_COLOR");
+        Self { screen, color: if plain { Color::Off } else { Color::On } }
+    }
+}
+
+/// The display for `progress` on stderr. `tty` where there is no terminal is `plain`.
+pub(crate) fn display(progress: Progress, terminal: Terminal) -> Box<dyn Display> {
+    let Terminal { screen, color } = terminal;
+    let out = std::io::stderr();
+    match (progress, screen) {
+        (Progress::Auto, Screen::Live) | (Progress::Tty, Screen::Live | Screen::Lines) => Box::new(Tty::stderr(color)),
+        (Progress::Auto | Progress::Plain | Progress::Tty, _) => Box::new(Plain::new(out, color)),
+        (Progress::Json, _) => Box::new(Json::new(out)),
+        (Progress::Quiet, _) => Box::new(Quiet::new(out, color)),
+    }
+}

@@ -1,0 +1,154 @@
+//! What the live view says of each job: pure, so that its lines can be tested without a terminal.
+
+use std::time::Duration;
+
+use polyarch::run::{Event, JobEvent, JobId};
+
+use super::style::{duration, shorten, size};
+
+const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+/// What a line says at least of a step; the bytes go before it gets less.
+const MIN_DOING: usize = 16;
+
+/// The jobs of a run and what they are doing.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    job: JobId,
+    state: State,
+    /// `[2/5] RUN make`, `pushing`.
+    doing: String,
+    /// `1.2 MB`, `1.2 / 3.4 MB`.
+    bytes: String,
+    since: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Active,
+    Done,
+    Failed,
+    Cancelled,
+}
+
+impl Rows {
+    /// Takes note of an event.
+    pub(crate) fn event(&mut self, at: Duration, event: &Event) {
+        match event {
+            Event::Started { jobs, .. } => {
+                let row = |job: &JobId| Row {
+                    job: job.clone(),
+                    state: State::Waiting,
+                    doing: String::new(),
+                    bytes: String::new(),
+                    since: at,
+                };
+                self.rows = jobs.iter().map(|job| row(&job.job)).collect();
+            }
+            Event::Job { job, what } => {
+                if let Some(row) = self.rows.iter_mut().find(|row| row.job == *job) {
+                    row.event(at, what);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// At most `room` lines of at most `columns` characters: jobs at work in the plan's order, then a count of all.
+    pub(crate) fn lines(&self, at: Duration, room: usize, columns: usize) -> Vec<String> {
+        let active: Vec<&Row> = self.rows.iter().filter(|row| row.state == State::Active).collect();
+        if active.is_empty() {
+            return Vec::new();
+        }
+        let shown = active.len().min(room.saturating_sub(1).max(1));
+        let name = active.iter().map(|row| row.job.to_string().chars().count()).max().unwrap_or(0).min(columns / 2);
+        let mut lines: Vec<String> = active[..shown].iter().map(|row| row.line(at, name, columns)).collect();
+        if room > 1 && self.rows.len() > 1 {
+            lines.push(shorten(&self.counts(at, active.len() - shown), columns));
+        }
+        lines
+    }
+
+    /// `2 at work (1 not shown), 3 waiting, 1 done, 12s`.
+    fn counts(&self, at: Duration, hidden: usize) -> String {
+        let of = |state| self.rows.iter().filter(|row| row.state == state).count();
+        let unseen = if hidden > 0 { format!(" ({hidden} not shown)") } else { String::new() };
+        let mut parts = vec![format!("{} at work{unseen}", of(State::Active))];
+        let rest = [
+            (State::Waiting, "waiting"),
+            (State::Done, "done"),
+            (State::Failed, "failed"),
+            (State::Cancelled, "cancelled"),
+        ];
+        let some = rest.into_iter().map(|(state, word)| (of(state), word)).filter(|(count, _)| *count > 0);
+        parts.extend(some.map(|(count, word)| format!("{count} {word}")));
+        parts.push(elapsed(at));
+        format!("  {}", parts.join(", "))
+    }
+}
+
+impl Row {
+    fn event(&mut self, at: Duration, what: &JobEvent) {
+        match what {
+            JobEvent::BuildStarted => {
+                (self.state, self.since) = (State::Active, at);
+                self.does("building");
+            }
+            JobEvent::StepStarted { step } => self.does(step),
+            JobEvent::Progress { bytes, total: Some(total), .. } => {
+                self.bytes = format!("{} of {}", size(*bytes), size(*total));
+            }
+            JobEvent::Progress { bytes, total: None, .. } => self.bytes = size(*bytes),
+            JobEvent::Built { .. } => self.does("built"),
+            JobEvent::PushStarted { .. } => {
+                // A job may be pushed that was not built in this run.
+                self.state = State::Active;
+                self.does("pushing");
+            }
+            JobEvent::Pushed { .. } => self.does("confirming"),
+            JobEvent::Retried { doing, attempt, .. } => self.doing = format!("{doing}, attempt {}", attempt + 1),
+            JobEvent::Confirmed { .. } => self.state = State::Done,
+            JobEvent::Failed(_) => self.state = State::Failed,
+            JobEvent::Cancelled => self.state = State::Cancelled,
+            JobEvent::StepEnded { .. } | JobEvent::Log { .. } | JobEvent::StillRunning { .. } => {}
+        }
+    }
+
+    fn does(&mut self, what: &str) {
+        what.clone_into(&mut self.doing);
+        self.bytes.clear();
+    }
+
+    fn line(&self, at: Duration, name: usize, columns: usize) -> String {
+        let since = at.saturating_sub(self.since);
+        let frame = FRAMES[usize::try_from(at.as_millis() / 100).unwrap_or(0) % FRAMES.len()];
+        // The platform stands at the end of the name: that end stays.
+        let label = self.job.to_string();
+        let label = match label.chars().count().saturating_sub(name) {
+            0 => format!("{label:name$}"),
+            more => label.chars().skip(more + 1).fold("…".to_owned(), |cut, c| cut + c.encode_utf8(&mut [0; 4])),
+        };
+        let left = format!("{frame} {label} │ ");
+        let time = format!(" {:>6}", elapsed(since));
+        let bytes = if self.bytes.is_empty() { String::new() } else { format!("  {}", self.bytes) };
+        let free = columns.saturating_sub(left.chars().count() + time.chars().count());
+        let right = if free >= MIN_DOING + bytes.len() { bytes + &time } else { time };
+        let free = columns.saturating_sub(left.chars().count() + right.chars().count());
+        let doing = shorten(&self.doing.replace('\t', " "), free);
+        shorten(&format!("{left}{doing:free$}{right}"), columns)
+    }
+}
+
+/// Whole seconds below a minute: tenths would only flicker.
+fn elapsed(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds}s"),
+        #[expect(clippy::cast_precision_loss, reason = "2^53 seconds")]
+        seconds => duration(seconds as f64),
+    }
+}

@@ -1,0 +1,161 @@
+//! How durations, sizes and digests are written, and colour.
+
+use std::io::Write;
+
+/// Whether output is coloured. Only a terminal is, and only without `NO_COLOR`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Color {
+    On,
+    Off,
+}
+
+/// What a piece of text is, for its colour.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Tone {
+    Error,
+    Warning,
+    Good,
+    Strong,
+    Faint,
+}
+
+impl Color {
+    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Error => "1;31",
+            Tone::Warning => "1;33",
+            Tone::Good => "32",
+            Tone::Strong => "1",
+            Tone::Faint => "2",
+        };
+        match self {
+            Self::On => format!("\x1b[{code}m{text}\x1b[0m"),
+            Self::Off => text.to_owned(),
+        }
+    }
+}
+
+/// `0.4s`, `2m03s`, `1h02m`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what a u64 holds")]
+pub(crate) fn duration(seconds: f64) -> String {
+    let tenths = (seconds.clamp(0.0, 1e9) * 10.0).round() as u64;
+    let whole = tenths / 10;
+    match whole {
+        0..60 => format!("{whole}.{}s", tenths % 10),
+        60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
+        _ => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
+    }
+}
+
+/// `812 B`, `12.3 MB`: decimal, as registries and docker write them.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)];
+    // What rounds up to 1000 of a unit is 1.0 of the next.
+    match units.into_iter().find(|(_, unit)| bytes >= unit - unit / 2000) {
+        Some((name, unit)) => {
+            let tenths = (u128::from(bytes) * 10 + unit_half(unit)) / u128::from(unit);
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
+        None => format!("{bytes} B"),
+    }
+}
+
+fn unit_half(unit: u64) -> u128 {
+    u128::from(unit / 2)
+}
+
+/// At most `width` characters, the last one an ellipsis if there were more.
+pub(crate) fn shorten(text: &str, width: usize) -> String {
+    match text.char_indices().nth(width) {
+        Some(_) => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+        None => text.to_owned(),
+    }
+}
+
+/// `1 layer`, `3 layers`.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A writer whose reader may go away: after the first error it is silent.
+#[derive(Debug)]
+pub(crate) struct Lines<W> {
+    out: Option<W>,
+}
+
+impl<W: Write> Lines<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self { out: Some(out) }
+    }
+
+    /// Writes one line in one call, so that lines of several processes do not mix.
+    pub(crate) fn line(&mut self, line: &str) {
+        let written =
+            self.out.as_mut().map(|out| out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()));
+        if matches!(written, Some(Err(_))) {
+            self.out = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        for (seconds, text) in [
+            (0.0, "0.0s"),
+            (1.24, "1.2s"),
+            (59.96, "1m00s"),
+            (123.4, "2m03s"),
+            (3723.0, "1h02m"),
+            (-1.0, "0.0s"),
+            (f64::NAN, "0.0s"),
+        ] {
+            assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_decimal() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (12_345_678, "12.3 MB"),
+            (5_368_709_120, "5.4 GB"),
+            (u64::MAX, "18446744073.7 GB"),
+        ] {
+            assert_eq!(size(bytes), text, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn long_names_are_shortened() {
+        assert_eq!(shorten("héllo", 5), "héllo");
+        assert_eq!(shorten("héllo!", 5), "héll…");
+    }
+
+    #[test]
+    fn a_reader_who_goes_away_is_no_error() {
+        struct Broken(usize);
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                assert_eq!(self.0, 0, "written to a broken pipe again");
+                self.0 += 1;
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut lines = Lines::new(Broken(0));
+        lines.line("one");
+        lines.line("two");
+    }
+}

@@ -1,0 +1,123 @@
+//! The final table: a row a platform, under its image's name.
+
+use polyarch::run::{Execution, PlatformReport, Report, Status};
+
+use super::style::{Color, Tone, duration, shorten, size};
+
+/// A column: its heading, which side its cells stand on, and its rank (those of the highest go first when the
+/// terminal is too narrow).
+struct Column {
+    heading: &'static str,
+    align: Align,
+    rank: u8,
+    cell: fn(&PlatformReport) -> String,
+}
+
+#[derive(Clone, Copy)]
+enum Align {
+    Left,
+    Right,
+}
+
+const GAP: &str = "  ";
+/// Names of engines are cut here.
+const ENGINE_WIDTH: usize = 16;
+
+const COLUMNS: [Column; 8] = [
+    Column { heading: "platform", align: Align::Left, rank: 0, cell: |p| p.platform.to_string() },
+    Column { heading: "engine", align: Align::Left, rank: 5, cell: |p| shorten(&p.engine, ENGINE_WIDTH) },
+    Column { heading: "runs", align: Align::Left, rank: 3, cell: |p| execution(p.execution).to_owned() },
+    Column { heading: "built", align: Align::Right, rank: 1, cell: built },
+    Column { heading: "pushed", align: Align::Right, rank: 2, cell: pushed },
+    Column { heading: "size", align: Align::Right, rank: 4, cell: |p| p.bytes.map(size).unwrap_or_default() },
+    Column { heading: "digest", align: Align::Left, rank: 7, cell: digest },
+    Column { heading: "cached", align: Align::Right, rank: 6, cell: cached },
+];
+
+fn execution(execution: Execution) -> &'static str {
+    match execution {
+        Execution::Native => "native",
+        Execution::Emulated => "emulated",
+    }
+}
+
+/// How it ended, in the column of the phase in which it did.
+fn end(status: Status) -> &'static str {
+    match status {
+        Status::Waiting => "not begun",
+        Status::Failed => "failed",
+        Status::Cancelled => "cancelled",
+        _ => "stopped",
+    }
+}
+
+fn built(platform: &PlatformReport) -> String {
+    platform.build_seconds.map_or_else(|| end(platform.status).to_owned(), duration)
+}
+
+fn pushed(platform: &PlatformReport) -> String {
+    match (platform.push_seconds, platform.status) {
+        (Some(seconds), Status::Pushed | Status::Confirmed) => duration(seconds),
+        (_, Status::Built) => "no".to_owned(),
+        (_, status) if platform.build_seconds.is_some() && status != Status::Confirmed => end(status).to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn digest(platform: &PlatformReport) -> String {
+    platform.reference.as_ref().map(|reference| reference.digest.short().to_owned()).unwrap_or_default()
+}
+
+fn cached(platform: &PlatformReport) -> String {
+    platform.build_seconds.map(|_| format!("{}/{}", platform.cached_steps, platform.steps)).unwrap_or_default()
+}
+
+/// The table's lines; none where no platform was planned. Fits `width` columns, if given, by leaving columns out.
+pub(crate) fn table(report: &Report, color: Color, width: Option<usize>) -> Vec<String> {
+    let platforms: Vec<&PlatformReport> = report.images.iter().flat_map(|image| &image.platforms).collect();
+    if platforms.is_empty() {
+        return Vec::new();
+    }
+    let columns = fitting(&platforms, width);
+    let heading: Vec<String> = columns.iter().map(|(column, _)| column.heading.to_owned()).collect();
+    let mut lines = vec![color.paint(Tone::Faint, &row(&columns, &heading))];
+    for image in report.images.iter().filter(|image| !image.platforms.is_empty()) {
+        lines.push(color.paint(Tone::Strong, &shorten(&image.image, width.unwrap_or(usize::MAX))));
+        for platform in &image.platforms {
+            let cells: Vec<String> = columns.iter().map(|(column, _)| (column.cell)(platform)).collect();
+            let line = row(&columns, &cells);
+            let failed = platform.status == Status::Failed;
+            lines.push(if failed { color.paint(Tone::Error, &line) } else { line });
+        }
+    }
+    lines
+}
+
+/// The columns that fit, each with its width.
+fn fitting(platforms: &[&PlatformReport], width: Option<usize>) -> Vec<(&'static Column, usize)> {
+    let measure = |column: &'static Column| {
+        let cells = platforms.iter().map(|platform| (column.cell)(platform).chars().count());
+        (column, cells.max().unwrap_or(0).max(column.heading.len()))
+    };
+    let mut columns: Vec<_> = COLUMNS.iter().map(measure).collect();
+    let total = |columns: &[(&Column, usize)]| columns.iter().map(|(_, width)| GAP.len() + width).sum::<usize>();
+    while columns.len() > 1 && width.is_some_and(|width| total(&columns) > width) {
+        let worst = columns.iter().map(|(column, _)| column.rank).max();
+        columns.retain(|(column, _)| Some(column.rank) != worst);
+    }
+    columns
+}
+
+fn row(columns: &[(&Column, usize)], cells: &[String]) -> String {
+    let mut line = String::new();
+    for ((column, width), cell) in columns.iter().zip(cells) {
+        line.push_str(GAP);
+        let cell = match column.align {
+            Align::Left => format!("{cell:<width$}"),
+            Align::Right => format!("{cell:>width$}"),
+        };
+        line.push_str(&cell);
+    }
+    line.truncate(line.trim_end().len());
+    line
+}

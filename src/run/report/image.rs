@@ -1,0 +1,152 @@
+//! One image in a report: its tags, its index, what it left.
+
+use serde::Serialize;
+
+use super::{PlatformReport, Status};
+use crate::oci::{Digest, DigestRef, Entry, TagRef};
+use crate::run::{Failure, ImageEvent, PlannedImage, PlannedJob};
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ImageReport {
+    /// The name in the plan.
+    pub image: String,
+    /// The final tags.
+    pub tags: Vec<TagReport>,
+    /// The index, once every platform was confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexReport>,
+    /// The indexes that were read back and found as planned: one a registry.
+    pub verified: Vec<DigestRef>,
+    /// Names that were set on the engine: what `docker run` takes.
+    pub on_engine: Vec<String>,
+    /// Why it was not joined, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_joined: Option<String>,
+    /// The platforms, in the plan's order.
+    pub platforms: Vec<PlatformReport>,
+    /// Failures of the image as a whole: join, publish, verify.
+    pub failures: Vec<Failure>,
+}
+
+/// A final tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TagReport {
+    /// The tag.
+    pub tag: TagRef,
+    /// What became of it.
+    pub state: TagState,
+}
+
+/// What became of a final tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TagState {
+    /// It is where it was before the run.
+    NotMoved,
+    /// The index was put under it.
+    Put,
+    /// It had this index already; nothing was put.
+    Unchanged,
+}
+
+/// The index of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IndexReport {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// Its entries, in order.
+    pub entries: Vec<Entry>,
+}
+
+/// What an unfinished run left in a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leftover {
+    /// The image.
+    pub image: String,
+    /// The tag.
+    pub tag: TagRef,
+    /// What it is.
+    pub kind: LeftoverKind,
+}
+
+/// What a leftover is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftoverKind {
+    /// An arch tag that was pushed although the image was not finished.
+    ArchTag,
+    /// An arch tag whose push did not end: it may be there.
+    PerhapsArchTag,
+    /// A final tag that moved before something later failed.
+    FinalTag,
+}
+
+impl ImageReport {
+    pub(super) fn new(planned: &PlannedImage, jobs: &[PlannedJob]) -> Self {
+        let own = jobs.iter().filter(|job| job.job.image == planned.image);
+        Self {
+            image: planned.image.clone(),
+            tags: planned.tags.iter().map(|tag| TagReport { tag: tag.clone(), state: TagState::NotMoved }).collect(),
+            index: None,
+            verified: Vec::new(),
+            on_engine: Vec::new(),
+            not_joined: None,
+            platforms: own.map(PlatformReport::new).collect(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// Whether all that was asked for this image was done and, where it was published, read back.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        let built = |platform: &PlatformReport| (Status::Built..=Status::Confirmed).contains(&platform.status);
+        let published = || !self.verified.is_empty() && self.tags.iter().all(|tag| tag.state != TagState::NotMoved);
+        self.failures().next().is_none()
+            && if self.not_joined.is_some() { self.platforms.iter().all(built) } else { published() }
+    }
+
+    /// Whether the registry had this index under every tag already.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        !self.tags.is_empty() && self.tags.iter().all(|tag| tag.state == TagState::Unchanged)
+    }
+
+    /// The platforms' failures, then those of the image as a whole.
+    pub fn failures(&self) -> impl Iterator<Item = &Failure> {
+        self.platforms.iter().filter_map(|platform| platform.failure.as_ref()).chain(&self.failures)
+    }
+
+    pub(super) fn event(&mut self, what: &ImageEvent) {
+        match what {
+            ImageEvent::Joined { digest, media_type, entries } => {
+                let (digest, media_type, entries) = (digest.clone(), media_type.clone(), entries.clone());
+                self.index = Some(IndexReport { digest, media_type, entries });
+            }
+            ImageEvent::Tagged { tag, unchanged } => {
+                let state = if *unchanged { TagState::Unchanged } else { TagState::Put };
+                match self.tags.iter_mut().find(|known| known.tag == *tag) {
+                    Some(known) => known.state = state,
+                    None => self.tags.push(TagReport { tag: tag.clone(), state }),
+                }
+            }
+            ImageEvent::Verified { index } => self.verified.push(index.clone()),
+            ImageEvent::TaggedOnEngine { name } => self.on_engine.push(name.clone()),
+            ImageEvent::NotJoined { reason } => self.not_joined = Some(reason.clone()),
+            ImageEvent::Failed(failure) => self.failures.push(failure.clone()),
+        }
+    }
+
+    /// What it left in registries although it was not finished.
+    pub(super) fn leftovers(&self) -> Vec<Leftover> {
+        if self.is_done() {
+            return Vec::new();
+        }
+        let left = |tag: &TagRef, kind| Leftover { image: self.image.clone(), tag: tag.clone(), kind };
+        let arch_tags = self.platforms.iter().filter_map(|p| p.leftover().map(|kind| left(&p.arch_tag, kind)));
+        let moved = self.tags.iter().filter(|tag| tag.state == TagState::Put);
+        arch_tags.chain(moved.map(|tag| left(&tag.tag, LeftoverKind::FinalTag))).collect()
+    }
+}

@@ -1,0 +1,179 @@
+//! One platform of an image in a report.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use super::LeftoverKind;
+use crate::oci::{Digest, DigestRef, Platform, TagRef};
+use crate::run::{Execution, Failure, JobEvent, PlannedJob};
+
+/// Lines of a failed job's log that are kept.
+pub const LOG_TAIL_LINES: usize = 50;
+/// Bytes of a failed job's log that are kept.
+pub const LOG_TAIL_BYTES: usize = 64 << 10;
+
+/// One platform of an image.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlatformReport {
+    /// The platform.
+    pub platform: Platform,
+    /// The engine that builds it.
+    pub engine: String,
+    /// Native or emulated there.
+    pub execution: Execution,
+    /// Where it is pushed.
+    pub arch_tag: TagRef,
+    /// How far it came.
+    pub status: Status,
+    /// Seconds of the build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_seconds: Option<f64>,
+    /// Seconds of the push.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push_seconds: Option<f64>,
+    /// The engine's id of the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<Digest>,
+    /// The image by digest, as the registry returned it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<DigestRef>,
+    /// Config and layers in the registry, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Steps that the cache had.
+    pub cached_steps: usize,
+    /// All steps.
+    pub steps: usize,
+    /// Bytes of files that the engine asked of the context.
+    pub context_bytes: u64,
+    /// Layers that the registry did not have.
+    pub layers_pushed: usize,
+    /// Requests that were made again.
+    pub retries: u32,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The step of the build that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_step: Option<String>,
+    /// The end of its log, if it failed.
+    #[serde(skip_serializing_if = "VecDeque::is_empty")]
+    pub log_tail: VecDeque<String>,
+    /// How far it came before it failed or was stopped.
+    #[serde(skip)]
+    reached: Status,
+}
+
+/// How far a platform came, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// No slot of its engine was free.
+    Waiting,
+    /// Its build began.
+    Building,
+    /// It is on the engine.
+    Built,
+    /// Its push began.
+    Pushing,
+    /// The engine says that it pushed.
+    Pushed,
+    /// The registry returned what was built.
+    Confirmed,
+    /// It was stopped because of another one, or of the user.
+    Cancelled,
+    /// It failed.
+    Failed,
+}
+
+impl PlatformReport {
+    pub(super) fn new(job: &PlannedJob) -> Self {
+        Self {
+            platform: job.job.platform.clone(),
+            engine: job.engine.clone(),
+            execution: job.execution,
+            arch_tag: job.arch_tag.clone(),
+            status: Status::Waiting,
+            build_seconds: None,
+            push_seconds: None,
+            image_id: None,
+            reference: None,
+            bytes: None,
+            cached_steps: 0,
+            steps: 0,
+            context_bytes: 0,
+            layers_pushed: 0,
+            retries: 0,
+            failure: None,
+            failed_step: None,
+            log_tail: VecDeque::new(),
+            reached: Status::Waiting,
+        }
+    }
+
+    pub(super) fn event(&mut self, what: &JobEvent) {
+        match what {
+            JobEvent::BuildStarted => self.reach(Status::Building),
+            JobEvent::StepEnded { step, error: Some(_), .. } => self.failed_step = Some(step.clone()),
+            JobEvent::StepStarted { .. }
+            | JobEvent::StepEnded { .. }
+            | JobEvent::Progress { .. }
+            | JobEvent::StillRunning { .. } => {}
+            JobEvent::Log { line } => self.log(line),
+            JobEvent::Built { id, seconds, cached_steps, steps, context_bytes } => {
+                self.reach(Status::Built);
+                (self.image_id, self.build_seconds) = (Some(id.clone()), Some(*seconds));
+                (self.cached_steps, self.steps, self.context_bytes) = (*cached_steps, *steps, *context_bytes);
+            }
+            JobEvent::PushStarted { to } => {
+                self.reach(Status::Pushing);
+                self.arch_tag = to.clone();
+            }
+            JobEvent::Pushed { seconds, layers_pushed } => {
+                self.reach(Status::Pushed);
+                (self.push_seconds, self.layers_pushed) = (Some(*seconds), *layers_pushed);
+            }
+            JobEvent::Confirmed { image, bytes } => {
+                self.reach(Status::Confirmed);
+                (self.reference, self.bytes) = (Some(image.clone()), Some(*bytes));
+                self.log_tail = VecDeque::new();
+            }
+            JobEvent::Retried { .. } => self.retries += 1,
+            JobEvent::Failed(failure) => {
+                self.status = Status::Failed;
+                self.failure = Some(failure.clone());
+            }
+            JobEvent::Cancelled => self.status = Status::Cancelled,
+        }
+    }
+
+    /// Only a failed platform shows its log.
+    pub(super) fn finish(&mut self) {
+        if self.status != Status::Failed {
+            self.log_tail = VecDeque::new();
+        }
+    }
+
+    fn reach(&mut self, status: Status) {
+        (self.status, self.reached) = (status, status);
+    }
+
+    /// Keeps the last lines, bounded in number and in bytes.
+    fn log(&mut self, line: &str) {
+        let bytes = |tail: &VecDeque<String>| tail.iter().map(String::len).sum::<usize>();
+        self.log_tail.push_back(line.to_owned());
+        while self.log_tail.len() > LOG_TAIL_LINES || bytes(&self.log_tail) > LOG_TAIL_BYTES {
+            self.log_tail.pop_front();
+        }
+    }
+
+    /// What an unfinished run leaves of this platform in the registry.
+    pub(super) fn leftover(&self) -> Option<LeftoverKind> {
+        match self.reached {
+            Status::Pushed | Status::Confirmed => Some(LeftoverKind::ArchTag),
+            Status::Pushing => Some(LeftoverKind::PerhapsArchTag),
+            _ => None,
+        }
+    }
+}
