@@ -6,7 +6,7 @@ use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use polyarch::auth::{Anonymous, AuthError, Credential, CredentialSource, Secret};
+use polyarch::auth::{Anonymous, AuthError, Credential, CredentialSource, DockerConfig, Secret};
 use polyarch::oci::{Descriptor, Digest, MediaType, RawManifest, RegistryHost, RepositoryPath, Selector};
 use polyarch::registry::{
     Backoff, Client, ClientConfig, ErrorKind, Notice, RegistryError, TargetError, Timeouts, Transport, Visibility,
@@ -271,7 +271,9 @@ async fn d6_silence_ends_after_thirty_seconds() {
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(30)).await;
     };
+    let start = Instant::now();
     let (result, ()) = tokio::join!(peer.get(), wait);
+    assert_eq!(start.elapsed().as_secs(), 30);
     let error = result.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Timeout { waiting: Waiting::Headers, .. }), "{error}");
 }
@@ -365,16 +367,16 @@ async fn token_registry(token: impl FnMut(&Request) -> Reply + Send + 'static) -
 
 /// As [`token_registry`]; each token is good for `uses` requests.
 async fn counting_registry(mut token: impl FnMut(&Request) -> Reply + Send + 'static, uses: usize) -> ScriptedRegistry {
-    let (mut given, mut used) = (0, 0);
+    let (mut given, mut spent) = (0, 0);
     ScriptedRegistry::stateful(move |request| {
         if request.target.starts_with("/token") {
-            (given, used) = (given + 1, 0);
+            (given, spent) = (given + 1, 0);
             return Some(token(request));
         }
         let host = request.header("host")?;
         let valid = request.header("authorization") == Some(format!("Bearer t{given}").as_str());
-        if valid && used < uses {
-            used += 1;
+        if valid && spent < uses {
+            spent += 1;
             return Some(if request.method == "PUT" { status(201) } else { index() });
         }
         let challenge =
@@ -635,6 +637,8 @@ async fn tls_needs_a_certificate_that_is_trusted() {
     let stranger = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, None, |_| {});
     let error = stranger.get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Tls(_)) && error.is_unreachable(), "{error:?}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "invalid peer certificate: UnknownIssuer");
     assert!(stranger.notices.lock().unwrap().is_empty(), "a certificate does not get better by asking again");
     let friend = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, Some(pem.as_bytes()), |_| {});
     assert_eq!(friend.get().await.unwrap(), manifest());
@@ -697,6 +701,22 @@ async fn v38_no_error_and_no_debug_shows_a_credential() {
 }
 
 #[tokio::test]
+async fn v38_no_error_and_none_of_its_causes_shows_a_signed_address() {
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let target = format!("http://{closed}/blob?signature={CANARY}");
+    let registry = ScriptedRegistry::stateful(move |_| Some(status(307).header("Location", &target))).await;
+    let error = Peer::new(&registry.host(), once(), Anonymous).get().await.unwrap_err();
+    assert!(error.to_string().contains(&format!("GET http://{closed}/blob)")), "{error}");
+    let mut seen = format!("{error:?}");
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(error) = cause {
+        seen.push_str(&error.to_string());
+        cause = error.source();
+    }
+    assert!(!seen.contains(CANARY), "{seen}");
+}
+
+#[tokio::test]
 async fn what_was_just_pushed_may_take_a_moment_to_be_seen() {
     let unknown = status(400).body(r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#);
     let registry =
@@ -738,6 +758,66 @@ async fn a_ping_says_whether_a_registry_is_there() {
     let client = Peer::anonymous(&registry).client;
     client.ping().await.unwrap();
     assert!(client.ping().await.unwrap_err().is_not_found());
+}
+
+#[tokio::test]
+async fn a_ping_of_a_silent_registry_ends_after_ten_seconds() {
+    let registry = ScriptedRegistry::ordered([("GET /v2/", Reply::Silence)]).await;
+    let client = Peer::anonymous(&registry).client;
+    let wait = async {
+        registry.arrived(1).await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(10)).await;
+    };
+    let start = Instant::now();
+    let (result, ()) = tokio::join!(client.ping(), wait);
+    assert_eq!(start.elapsed().as_secs(), 10);
+    let error = result.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Timeout { waiting: Waiting::Operation, .. }), "{error}");
+    assert!(error.is_unreachable());
+}
+
+#[tokio::test]
+async fn docker_hub_is_spoken_to_where_its_api_is() {
+    let peer = Peer::with("docker.io", quick(), Anonymous, Transport::Https, None, |_| {});
+    assert_eq!(format!("{:?}", peer.client), r#"Client { home: "https://registry-1.docker.io/v2/", .. }"#);
+}
+
+#[tokio::test]
+async fn v32_a_missing_helper_stops_before_anything_is_sent_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = basic_registry().await;
+    let json = format!(r#"{{"auths":{{"{0}":{{"auth":"dTpw"}}}},"credHelpers":{{"{0}":"nope"}}}}"#, registry.host());
+    std::fs::write(dir.path().join("config.json"), json).unwrap();
+    let config = DockerConfig::load(dir.path(), dir.path().as_os_str()).unwrap();
+    let error = Peer::new(&registry.host(), quick(), config).get().await.unwrap_err();
+    assert!(error.is_denied() && error.hint().unwrap().contains("install docker-credential-nope"), "{error}");
+    assert_eq!(registry.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn v36_a_name_that_only_looks_like_another_is_no_host() {
+    let config = ClientConfig {
+        user_agent: "polyarch/test".to_owned(),
+        backoff: quick(),
+        timeouts: Timeouts::STANDARD,
+        on_notice: Arc::new(|_| {}),
+    };
+    let host = "xn--99999999.example".parse().unwrap();
+    let error = Client::new(config, host, Transport::Https, None, Arc::new(Anonymous)).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Host), "{error}");
+}
+
+#[tokio::test]
+async fn calls_can_be_spawned() {
+    let registry = ScriptedRegistry::ordered([(GET, index()), (HEAD, status(404)), (PUT, status(201))]).await;
+    let client = Peer::anonymous(&registry).client;
+    let calls = async move {
+        client.get_manifest(&repository(), &tag(), Visibility::Settled).await?;
+        client.head_manifest(&repository(), &tag()).await?;
+        client.put_manifest(&repository(), &tag(), &manifest()).await
+    };
+    tokio::task::JoinSet::from_iter([calls]).join_all().await.pop().unwrap().unwrap();
 }
 
 #[tokio::test]

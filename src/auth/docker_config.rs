@@ -138,11 +138,13 @@ fn lookup<'a, T>(entries: &'a BTreeMap<String, T>, host: &RegistryHost) -> Optio
     Some((found.0, found.1))
 }
 
-/// Whether a key names the host: `host`, `https://host`, `https://host/v2/`.
+/// Whether a key names the host: `host`, `https://host`, `https://host/v2/`. Docker keeps tokens of its own
+/// under paths of Docker Hub (`…/v1/access-token`): with a path, only Hub's own key names it.
 fn names(key: &str, host: &RegistryHost) -> bool {
     let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
-    let name = rest.split('/').next().unwrap_or_default();
-    name.parse::<RegistryHost>().is_ok_and(|named| named == *host)
+    let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_plain = path.is_empty() || !host.is_docker_hub();
+    is_plain && name.parse::<RegistryHost>().is_ok_and(|named| named == *host)
 }
 
 /// `base64(user:password)`; docker itself pads the password with NUL at times.
@@ -209,6 +211,12 @@ mod tests {
         for (host, credential) in expected {
             assert_eq!(who(&config, host).await.unwrap(), credential, "{host}");
         }
+    }
+
+    #[tokio::test]
+    async fn tokens_that_docker_keeps_for_itself_are_no_logins() {
+        let config = config(r#"{"auths": {"https://index.docker.io/v1/access-token": {"auth": "dTpw"}}}"#);
+        assert_eq!(who(&config, "docker.io").await.unwrap(), "anonymous");
     }
 
     #[tokio::test]

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet as Source};
 
-use crate::cli::output::Color;
+use polyarch::run::sanitize;
+
+use crate::cli::output::{Color, Tone};
 
 /// An error and where in a file it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +42,12 @@ pub(crate) fn snippet(snippet: &Snippet<'_>, color: Color) -> String {
     renderer(color).term_width(WIDTH).render(&report)
 }
 
-/// The error, what caused it, and a hint: `error: …: …`. One or two lines.
+/// The error with what caused it, and a hint: `error: …: …`. One or two lines.
 pub(crate) fn error(error: &dyn Error, hint: Option<&str>, color: Color) -> String {
-    let message = chain(error);
-    let mut report = vec![Group::with_title(Level::ERROR.primary_title(&message))];
-    report.extend(hint.map(|hint| Group::with_title(Level::HELP.with_name("hint").secondary_title(hint))));
-    renderer(color).render(&report)
+    // Most texts of errors are safe already; those of other libraries need not be.
+    let message = sanitize::text(chain(error).as_bytes());
+    let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    format!("{} {message}{hint}", color.paint(Tone::Error, "error:"))
 }
 
 fn renderer(color: Color) -> Renderer {
@@ -75,5 +77,67 @@ fn visible(c: char) -> char {
         '\n' | '\t' => c,
         c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => '\u{fffd}',
         c => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = "version: 1\nimages:\n  hello:\n    tags: [1.10]\n";
+
+    fn at(text: &str, range: Range<usize>) -> Snippet<'_> {
+        Snippet { path: "build.yaml", text, range, message: "a tag must be a string", hint: Some("quote it: \"1.10\"") }
+    }
+
+    #[test]
+    fn an_error_of_a_plan_shows_its_line() {
+        let start = PLAN.find("1.10").unwrap();
+        assert_eq!(
+            snippet(&at(PLAN, start..start + 4), Color::Off),
+            include_str!("output/expected/snippet.txt").trim_end()
+        );
+    }
+
+    #[test]
+    fn a_place_that_is_not_in_the_text_is_no_panic() {
+        for text in ["", "é", "a\u{7}é\n", PLAN] {
+            for start in 0..text.len() + 3 {
+                for end in 0..text.len() + 3 {
+                    assert!(snippet(&at(text, start..end), Color::Off).contains("a tag must be a string"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_plan_cannot_drive_the_terminal() {
+        let text = "name: \u{1b}]0;owned\u{7}\u{9b}2J\u{202e}x\r\n";
+        let shown = snippet(&at(text, 6..8), Color::Off);
+        assert!(shown.chars().all(|c| c == '\n' || !c.is_control()) && !shown.contains('\u{202e}'), "{shown:?}");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Outer(&'static str, #[source] std::io::Error);
+
+    #[test]
+    fn an_error_names_its_causes_once() {
+        let cause = || std::io::Error::other("connection refused");
+        let shown = error(&Outer("ping engine x86", cause()), Some("is the engine running?"), Color::Off);
+        assert_eq!(shown, "error: ping engine x86: connection refused\nhint: is the engine running?");
+        let transparent = Outer("connection refused", cause());
+        assert_eq!(error(&transparent, None, Color::Off), "error: connection refused");
+    }
+
+    #[test]
+    fn an_error_of_somebody_else_cannot_drive_the_terminal() {
+        let hostile = Outer("read", std::io::Error::other("\u{1b}[2Jgone\n::set-env name=x::y"));
+        assert_eq!(error(&hostile, None, Color::Off), "error: read: gone\n: :set-env name=x::y");
+    }
+
+    #[test]
+    fn colour_is_on_request() {
+        assert!(error(&Outer("x", std::io::Error::other("y")), None, Color::On).contains("\u{1b}["));
     }
 }

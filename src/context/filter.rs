@@ -69,7 +69,7 @@ impl Filter {
         for (index, patterns) in self.includes.iter().enumerate() {
             let above = parent.and_then(|parent| parent.includes.get(index));
             let (matched, info) = patterns.matches_using_parent(path, above);
-            if !matched && !(is_directory && reaches_beneath(patterns, path, Pattern::is_inclusion)) {
+            if !(matched || is_directory && reaches_beneath(patterns, path, Pattern::is_inclusion)) {
                 return Judgement::Skip;
             }
             keep &= matched;

@@ -161,27 +161,23 @@ mod tests {
         follow(&open(&tree(lines)), &strings(paths)).unwrap()
     }
 
-    fn some(paths: &[&str]) -> Option<Vec<String>> {
-        Some(strings(paths))
-    }
-
     /// The cases of fsutil's `followlinks_test.go`.
     #[test]
     fn resolves_as_fsutil_does() {
         let chain = ["dir dir", "file dir/foo", "link dir/l1 foo", "link l2 dir/l1", "file bar", "file baz"];
-        assert_eq!(followed(&chain, &["l2", "bar"]), some(&["bar", "dir/foo", "dir/l1", "l2"]));
+        assert_eq!(followed(&chain, &["l2", "bar"]), Some(strings(&["bar", "dir/foo", "dir/l1", "l2"])));
         let loops = ["link l1 l1", "link l3 l2", "link l2 l3"];
-        assert_eq!(followed(&loops, &["l1", "l3"]), some(&["l1", "l2", "l3"]));
+        assert_eq!(followed(&loops, &["l1", "l3"]), Some(strings(&["l1", "l2", "l3"])));
         let absolute = ["dir dir", "link dir/l1 /foo/bar/baz", "dir foo", "link foo/bar ../", "file baz"];
-        assert_eq!(followed(&absolute, &["dir/l1"]), some(&["baz", "dir/l1", "foo/bar"]));
+        assert_eq!(followed(&absolute, &["dir/l1"]), Some(strings(&["baz", "dir/l1", "foo/bar"])));
         let outside = ["dir dir", "link dir/l1 /foo/bar/baz", "dir foo", "link foo/bar ../../../", "file baz"];
-        assert_eq!(followed(&outside, &["dir/l1"]), some(&["baz", "dir/l1", "foo/bar"]));
-        assert_eq!(followed(&[], &["foo/bar/baz", "bar/baz"]), some(&["bar/baz", "foo/bar/baz"]));
+        assert_eq!(followed(&outside, &["dir/l1"]), Some(strings(&["baz", "dir/l1", "foo/bar"])));
+        assert_eq!(followed(&[], &["foo/bar/baz", "bar/baz"]), Some(strings(&["bar/baz", "foo/bar/baz"])));
         assert_eq!(followed(&[], &["."]), None);
-        assert_eq!(followed(&[], &["f*/foo/t*"]), some(&["f*/foo/t*"]));
-        assert_eq!(followed(&[], &["foo/bar/baz", "foo/bar"]), some(&["foo/bar"]));
+        assert_eq!(followed(&[], &["f*/foo/t*"]), Some(strings(&["f*/foo/t*"])));
+        assert_eq!(followed(&[], &["foo/bar/baz", "foo/bar"]), Some(strings(&["foo/bar"])));
         let rooted = ["dir dir", "link dir/l1 /foo", "link dir/l2 /", "dir foo", "file foo/bar"];
-        assert_eq!(followed(&rooted, &["dir/l1", "foo/bar"]), some(&["dir/l1", "foo"]));
+        assert_eq!(followed(&rooted, &["dir/l1", "foo/bar"]), Some(strings(&["dir/l1", "foo"])));
         assert_eq!(followed(&rooted, &["dir/l2", "foo", "foo/bar"]), None);
         let wild = [
             "dir dir",
@@ -194,15 +190,15 @@ mod tests {
             "file foo/bar3",
             "file baz",
         ];
-        assert_eq!(followed(&wild, &["dir/l*"]), some(&["baz", "dir/l*", "foo/bar1", "foo/bar2"]));
-        assert_eq!(followed(&wild, &["dir"]), some(&["dir"]));
-        assert_eq!(followed(&wild, &["dir", "dir/*link"]), some(&["dir", "foo/bar3"]));
+        assert_eq!(followed(&wild, &["dir/l*"]), Some(strings(&["baz", "dir/l*", "foo/bar1", "foo/bar2"])));
+        assert_eq!(followed(&wild, &["dir"]), Some(strings(&["dir"])));
+        assert_eq!(followed(&wild, &["dir", "dir/*link"]), Some(strings(&["dir", "foo/bar3"])));
     }
 
     #[test]
     fn a_link_that_grows_the_path_ends() {
-        assert_eq!(followed(&["link l l/x"], &["l"]), some(&["l"]));
-        assert_eq!(followed(&["link a b/x", "link b a/y"], &["a/z"]), some(&["a", "b"]));
+        assert_eq!(followed(&["link l l/x"], &["l"]), Some(strings(&["l"])));
+        assert_eq!(followed(&["link a b/x", "link b a/y"], &["a/z"]), Some(strings(&["a", "b"])));
     }
 
     #[test]

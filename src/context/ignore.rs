@@ -68,7 +68,8 @@ impl Patterns {
     /// # Errors
     ///
     /// A lone `!`, or a pattern whose syntax is wrong. moby finds some of the latter only when it first
-    /// matches them; here a bad pattern never gets that far.
+    /// matches them, and leaves brackets such as `[a-]` behind a literal and a `*` unchecked; here a bad
+    /// pattern never gets that far.
     pub fn new<I>(lines: I) -> Result<Self, PatternError>
     where
         I: IntoIterator,
@@ -432,7 +433,7 @@ mod tests {
         let file = b"\xef\xbb\xbf# comment\r\na \r\n # no comment\r\n/\r\n!/\r\n//b//c/../d/\r\n";
         assert_eq!(parse_ignore_file(file).unwrap(), ["a", "# no comment", "/", "!/", "b/d"]);
         assert!(parse_ignore_file(b"").unwrap().is_empty());
-        let long = [b"a\n".as_slice(), &[b'x'; MAX_LINE]].concat();
+        let long = [b"a\n".as_slice(), &vec![b'x'; MAX_LINE]].concat();
         assert_eq!(parse_ignore_file(&long), Err(PatternError::LineTooLong(2)));
     }
 

@@ -158,11 +158,13 @@ mod tests {
         assert_eq!(total, 8 << 20);
     }
 
+    type Change<'a> = &'a dyn Fn(&TempDir);
+
     /// What happens to `d/f` between the walk and the opening.
     #[test]
     fn a_file_that_changed_since_the_walk_is_an_error_that_names_it() {
         let outside = tree(&["file f 0123456789"]);
-        let replace: [(&str, &dyn Fn(&TempDir)); 7] = [
+        let replace: [(&str, Change<'_>); 7] = [
             ("grows", &|tree| append(tree, "more")),
             ("shrinks", &|tree| fs::write(tree.path().join("d/f"), "0").unwrap()),
             ("is replaced", &|tree| {

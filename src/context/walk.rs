@@ -382,7 +382,7 @@ mod tests {
     fn an_unreadable_directory_is_an_error_that_names_it_unless_ignored() {
         let tree = tree(&["dir foo", "dir foo/bar"]);
         fs::set_permissions(tree.path(), Permissions::from_mode(0o755)).unwrap();
-        fs::set_permissions(tree.path().join("foo/bar"), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.path().join("foo/bar"), Permissions::from_mode(0o000)).unwrap();
         unprivileged(|| {
             for refused in [all(), exclude(&["**/bar", "!foo/bar"])] {
                 let error = first_error(&tree, &refused);
@@ -399,7 +399,7 @@ mod tests {
     fn an_unreadable_file_is_an_error_that_names_it_when_it_is_opened() {
         let tree = tree(&["file secret"]);
         fs::set_permissions(tree.path(), Permissions::from_mode(0o755)).unwrap();
-        fs::set_permissions(tree.path().join("secret"), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.path().join("secret"), Permissions::from_mode(0o000)).unwrap();
         unprivileged(|| {
             let root = open(&tree);
             let entry = root.walk(&all()).unwrap().next().unwrap().unwrap();

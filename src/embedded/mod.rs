@@ -7,7 +7,9 @@
 mod error;
 mod routes;
 mod serve;
+mod stall;
 mod store;
 
 pub use error::EmbeddedError;
 pub use serve::{Embedded, Opened, STORE_HEADER};
+pub use store::StoreError;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::EmbeddedError;
 use super::routes::{self, Registry};
+use super::stall::Unstalled;
 use super::store::{Store, StoreError, random_hex, write_whole};
 
 /// A header of every answer of an embedded registry, with its [id](Embedded::id): who reaches this address from
@@ -42,8 +43,7 @@ pub struct Embedded {
     address: SocketAddr,
     port_changed_from: Option<u16>,
     address_file: PathBuf,
-    /// Released when it is closed, so also by `kill -9`.
-    lock: File,
+    lock: Lock,
 }
 
 /// Who holds the registry.
@@ -149,7 +149,7 @@ async fn connection(stream: TcpStream, registry: Arc<Registry>, stop: Cancellati
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Unstalled::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
@@ -163,12 +163,23 @@ async fn connection(stream: TcpStream, registry: Arc<Registry>, stop: Cancellati
     }
 }
 
+/// The right to the directory. The system takes it back when the process ends, however it ends.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it is not enough: a process that is just being started has the file too until it is executed.
+        let _ = self.0.unlock();
+    }
+}
+
 /// The lock, or `None` if another process has it.
-fn lock(path: &Path) -> Result<Option<File>, EmbeddedError> {
+fn lock(path: &Path) -> Result<Option<Lock>, EmbeddedError> {
     let failed = |source| EmbeddedError::Lock { path: path.to_owned(), source };
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }

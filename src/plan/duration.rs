@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Reads hours, minutes and seconds, each at most once and in this order. Not zero.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut seconds = 0_u64;
     for (unit, length) in [('h', 3600), ('m', 60), ('s', 1)] {
@@ -17,11 +17,12 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
     (rest.is_empty() && (1..=u64::from(u32::MAX)).contains(&seconds)).then(|| Duration::from_secs(seconds))
 }
 
-/// The inverse of [`parse`] for whole seconds.
+/// The inverse of [`parse_duration`] for whole seconds.
 pub(super) fn display(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let parts = [(seconds / 3600, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect()
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    parts.flat_map(|(count, unit)| [count.to_string(), unit.to_string()]).collect()
 }
 
 #[cfg(test)]
@@ -31,13 +32,13 @@ mod tests {
     #[test]
     fn durations_read_as_written() {
         for (text, seconds) in [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2h5s", 7205), ("1h1m1s", 3661)] {
-            assert_eq!(parse(text), Some(Duration::from_secs(seconds)), "{text}");
-            assert_eq!(parse(&display(Duration::from_secs(seconds))), Some(Duration::from_secs(seconds)));
+            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
+            assert_eq!(parse_duration(&display(Duration::from_secs(seconds))), Some(Duration::from_secs(seconds)));
         }
         for bad in
             ["", "0s", "10", "s", "1m1h", "1h1h", "-1s", "1.5h", "1 h", "99999999999h", "99999999999999999999s", "1d"]
         {
-            assert_eq!(parse(bad), None, "{bad}");
+            assert_eq!(parse_duration(bad), None, "{bad}");
         }
     }
 }

@@ -82,13 +82,13 @@ pub struct PlanErrors {
 impl fmt::Display for PlanErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, problem) in self.problems.iter().enumerate() {
-            let end = if nth == 0 { "" } else { "\n" };
-            match &problem.span {
-                Some(at) => {
-                    write!(f, "{end}{}:{}:{}: {}", self.source.path.display(), at.line, at.column, problem.message)?
-                }
-                None => write!(f, "{end}{}", problem.message)?,
+            if nth > 0 {
+                f.write_str("\n")?;
             }
+            if let Some(at) = &problem.span {
+                write!(f, "{}:{}:{}: ", self.source.path.display(), at.line, at.column)?;
+            }
+            f.write_str(&problem.message)?;
         }
         Ok(())
     }

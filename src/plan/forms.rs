@@ -31,8 +31,7 @@ pub(super) fn normalise(map: &mut Map) {
     }
 }
 
-/// `[A=1, B]` as `{A: 1, B: }`. The first of two that are the same wins here and is blamed nowhere, so a list with a
-/// name twice stays a list.
+/// `[A=1, B]` as `{A: 1, B: }`. A list that has a name twice stays a list, and is refused when it is read.
 fn pairs(node: &Node) -> Option<Map> {
     let Value::List(items) = &node.value else { return None };
     let mut entries: Vec<Entry> = Vec::with_capacity(items.len());

@@ -139,8 +139,7 @@ impl Parser<'_> {
                 return self.bad(start, format!("`{name}` is not set: {message}"), None);
             }
             // A default that cannot be had is an error only where it is needed.
-            (_, Some(Err(bad)), Err(_)) => return Err(bad),
-            ("+", Some(Err(bad)), Ok(_)) => return Err(bad),
+            (_, Some(Err(bad)), Err(_)) | ("+", Some(Err(bad)), Ok(_)) => return Err(bad),
             (_, _, Ok(value)) => out.push_str(&value),
             (_, _, Err(reason)) => return self.unset(start, &name, reason),
         }

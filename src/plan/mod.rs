@@ -4,8 +4,10 @@
 //! → checks across images → the selected [`Plan`].
 
 mod checks;
+mod distinct;
 mod duration;
 mod engines;
+mod entry;
 mod error;
 mod forms;
 mod host;
@@ -23,11 +25,13 @@ mod raw;
 mod reader;
 mod registry;
 mod resolve;
+mod schema;
 mod select;
 mod set;
 mod suggest;
 mod view;
 
+pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
@@ -37,4 +41,5 @@ pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};
 pub use reader::{Environment, Facts};
 pub use resolve::{needed_facts, resolve};
+pub use schema::SCHEMA;
 pub use select::select;

@@ -64,11 +64,6 @@ impl Node {
             Value::Map(_) => "a map".to_owned(),
         }
     }
-
-    /// How many entries a map has.
-    pub(super) fn len(&self) -> Option<usize> {
-        if let Value::Map(map) = &self.value { Some(map.len()) } else { None }
-    }
 }
 
 /// What `map` says of `name`. A key without a value says nothing.

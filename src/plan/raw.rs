@@ -14,9 +14,12 @@ use super::node::{Entry, Key, Node, Origin, Value};
 /// Largest plan that is read, in bytes.
 const MAX_TEXT: usize = 4 * 1024 * 1024;
 
+/// Deepest nesting. A plan needs seven levels; every level takes stack.
+const MAX_DEPTH: usize = 16;
+
 /// Reads one YAML document, with merge keys and aliases resolved.
 ///
-/// Bounds: 4 MiB of text, 64 levels, 250,000 nodes with those that aliases repeat.
+/// Bounds: 4 MiB of text, 16 levels, 250,000 nodes with those that aliases repeat.
 pub(super) fn parse(source: &SourceText) -> Result<Node, Problem> {
     if source.text.len() > MAX_TEXT {
         let message = format!("the plan is larger than {} MiB", MAX_TEXT / 1024 / 1024);
@@ -28,7 +31,7 @@ pub(super) fn parse(source: &SourceText) -> Result<Node, Problem> {
         with_snippet: false,
         merge_keys: serde_yaml::options::MergeKeyPolicy::Merge,
         duplicate_keys: serde_yaml::options::DuplicateKeyPolicy::Error,
-        budget: serde_yaml::budget! { max_depth: 64, max_nodes: 250_000, max_documents: 1 },
+        budget: serde_yaml::budget! { max_depth: MAX_DEPTH, max_nodes: 250_000, max_documents: 1 },
     };
     let parsed: Spanned<RawValue> =
         serde_yaml::from_str_with_options(&source.text, options).map_err(|error| problem(&source.text, &error))?;
@@ -48,9 +51,7 @@ fn problem(text: &str, error: &Error) -> Problem {
         Error::Budget { breach: BudgetBreach::Documents { .. }, .. } | Error::MultipleDocuments { .. } => {
             ("a plan is one YAML document, and this begins a second one".to_owned(), None)
         }
-        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => {
-            ("the plan is too large, or too deeply nested, once its aliases are resolved".to_owned(), None)
-        }
+        Error::UnknownAnchor { .. } => ("there is no anchor of this name".to_owned(), None),
         Error::RecursiveReferencesRequireWeakTypes { .. } => ("this alias is inside of what it names".to_owned(), None),
         Error::NonFiniteFloat { .. } => ("this is not a number that a plan can hold".to_owned(), None),
         Error::NullIntoString { .. } => ("a key must be a string".to_owned(), None),
@@ -64,6 +65,10 @@ fn plain(error: &Error) -> String {
     let rendered = error.render_with_formatter(&serde_yaml::UserMessageFormatter);
     let message = rendered.lines().next().unwrap_or_default();
     let message = message.find(" at line ").map_or(message, |end| &message[..end]);
+    // Several kinds of error tell of limits, the parser's own among them.
+    if message.contains("limit") {
+        return "the plan is too large, or too deeply nested, once its aliases are resolved".to_owned();
+    }
     format!("this is not valid YAML: {message}")
 }
 

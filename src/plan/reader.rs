@@ -10,6 +10,7 @@ use crate::oci::Platform;
 use super::error::{Location, Problem, SourceText};
 use super::interpolate::{Lookup, interpolate};
 use super::keys::Keys;
+use super::model::Plan;
 use super::node::{Entry, Map, Node, Origin, Value};
 use super::suggest::suggest;
 
@@ -38,6 +39,15 @@ pub(super) struct Late<'a> {
     pub(super) platform: Option<&'a Platform>,
 }
 
+/// A problem was told: only [`Reader::problem`] and its own limits make one, so what could not be read is never
+/// passed over in silence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told(());
+
+/// What was read.
+pub(super) type Read<T> = Result<T, Told>;
+
+/// Reads values and collects problems and warnings.
 pub(super) struct Reader<'a> {
     source: &'a SourceText,
     environment: &'a Environment,
@@ -62,16 +72,24 @@ impl<'a> Reader<'a> {
         self.environment
     }
 
-    /// The warnings, or else the problems, in the order of the text.
-    pub(super) fn finish(mut self) -> Result<Vec<Problem>, Vec<Problem>> {
+    /// The plan with its warnings, or else the problems, in the order of the text.
+    pub(super) fn finish(mut self, plan: Read<Plan>) -> Result<Plan, Vec<Problem>> {
         self.problems.sort();
         self.warnings.sort();
-        if self.problems.is_empty() { Ok(self.warnings) } else { Err(self.problems) }
+        if self.problems.len() >= MAX_PROBLEMS {
+            let message = format!("there are more than {MAX_PROBLEMS} problems: the others are not listed");
+            self.problems.push(Problem { span: None, message, hint: None });
+        }
+        match plan {
+            Ok(plan) if self.problems.is_empty() => Ok(Plan { warnings: self.warnings, ..plan }),
+            Ok(_) | Err(Told(())) => Err(self.problems),
+        }
     }
 
     /// Whether reading on is of no use: too many problems, or too much of everything.
-    pub(super) fn is_exhausted(&self) -> bool {
-        self.problems.len() >= MAX_PROBLEMS || self.resolved > MAX_RESOLVED
+    pub(super) fn go_on(&self) -> Read<()> {
+        let exhausted = self.problems.len() >= MAX_PROBLEMS || self.resolved > MAX_RESOLVED;
+        if exhausted { Err(Told(())) } else { Ok(()) }
     }
 
     /// Counts what the resolved plan takes. What defaults repeat is bounded here, whatever the text's size.
@@ -84,12 +102,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn problem(&mut self, origin: &Origin, message: impl AsRef<str>, hint: Option<String>) {
+    pub(super) fn problem(&mut self, origin: &Origin, message: impl AsRef<str>, hint: Option<String>) -> Told {
         if self.problems.len() < MAX_PROBLEMS
             && let Some(problem) = self.place(origin, message.as_ref(), hint)
         {
             self.problems.push(problem);
         }
+        Told(())
     }
 
     pub(super) fn warning(&mut self, origin: &Origin, message: impl AsRef<str>, hint: Option<String>) {
@@ -113,135 +132,112 @@ impl<'a> Reader<'a> {
         Some(Problem { span, message, hint })
     }
 
-    fn wrong_type<T>(&mut self, node: &Node, what: &str, wanted: &str) -> Option<T> {
-        self.problem(&node.origin, format!("{what} must be {wanted}, and this is {}", node.kind()), None);
-        None
+    fn wrong_type(&mut self, node: &Node, what: &str, wanted: &str) -> Told {
+        self.problem(&node.origin, format!("{what} must be {wanted}, and this is {}", node.kind()), None)
     }
 
     /// A map's entries, without those that `keys` does not have; each of these is a problem.
-    pub(super) fn map(&mut self, node: &Node, what: &str, keys: &Keys) -> Option<Map> {
+    pub(super) fn map(&mut self, node: &Node, what: &str, keys: &Keys) -> Read<Map> {
         let map = self.any_map(node, what)?;
-        let mut known: Vec<Entry> = Vec::with_capacity(map.len());
+        let mut known: Vec<Entry> = Vec::with_capacity(keys.known.len());
         for entry in map.iter() {
-            if self.is_key(&entry.key.origin, &entry.key.name, keys) {
+            if self.key(&entry.key.origin, &entry.key.name, keys).is_ok() {
                 known.push(entry.clone());
             }
-            if self.is_exhausted() {
-                break;
-            }
+            self.go_on()?;
         }
-        Some(Rc::new(known))
+        Ok(Rc::new(known))
     }
 
-    /// Whether `keys` has `name`; a problem if not.
-    pub(super) fn is_key(&mut self, origin: &Origin, name: &str, keys: &Keys) -> bool {
+    /// Refuses a key that `keys` does not have.
+    pub(super) fn key(&mut self, origin: &Origin, name: &str, keys: &Keys) -> Read<()> {
         if keys.known.contains(&name) {
-            return true;
+            return Ok(());
         }
         if keys.not_yet.contains(&name) {
-            self.problem(origin, format!("`{name}` is not yet supported"), None);
-        } else {
-            let hint = suggest(name, keys.known.iter().copied());
-            self.problem(origin, format!("{} has no key `{name}`", keys.of), hint);
+            return Err(self.problem(origin, format!("`{name}` is not yet supported"), None));
         }
-        false
+        let hint = suggest(name, keys.known.iter().copied());
+        Err(self.problem(origin, format!("{} has no key `{name}`", keys.of), hint))
     }
 
     /// A map whose keys are names. Nothing is an empty map.
-    pub(super) fn any_map(&mut self, node: &Node, what: &str) -> Option<Map> {
+    pub(super) fn any_map(&mut self, node: &Node, what: &str) -> Read<Map> {
         match &node.value {
-            Value::Map(map) => Some(Rc::clone(map)),
-            Value::Null => Some(Map::default()),
-            _ => self.wrong_type(node, what, "a map"),
+            Value::Map(map) => Ok(Rc::clone(map)),
+            Value::Null => Ok(Map::default()),
+            _ => Err(self.wrong_type(node, what, "a map")),
         }
     }
 
     /// A list; a flag's value is split at its commas.
-    pub(super) fn list(&mut self, node: &Node, what: &str) -> Option<Rc<[Node]>> {
+    pub(super) fn list(&mut self, node: &Node, what: &str) -> Read<Rc<[Node]>> {
         let flag = |item: &str| Node { origin: node.origin.clone(), value: Value::Flag(item.trim().to_owned()) };
         match &node.value {
-            Value::List(items) => Some(Rc::clone(items)),
-            Value::Flag(text) => Some(text.split(',').map(flag).collect()),
-            _ => self.wrong_type(node, what, "a list"),
+            Value::List(items) => Ok(Rc::clone(items)),
+            Value::Flag(text) => Ok(text.split(',').map(flag).collect()),
+            _ => Err(self.wrong_type(node, what, "a list")),
         }
     }
 
     /// A boolean.
-    pub(super) fn boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
+    pub(super) fn boolean(&mut self, node: &Node, what: &str) -> Read<bool> {
         match &node.value {
-            Value::Bool(value) => Some(*value),
-            Value::Flag(text) if text == "true" || text == "false" => Some(text == "true"),
-            _ => self.wrong_type(node, what, "true or false"),
+            Value::Bool(value) => Ok(*value),
+            Value::Flag(text) if text == "true" || text == "false" => Ok(text == "true"),
+            _ => Err(self.wrong_type(node, what, "true or false")),
         }
     }
 
     /// A number, by its text.
-    pub(super) fn number<T: FromStr>(&mut self, node: &Node, what: &str, wanted: &str) -> Option<T> {
-        match &node.value {
-            Value::Number(text) | Value::Flag(text) => match text.parse() {
-                Ok(number) => Some(number),
-                Err(_) => {
-                    self.problem(&node.origin, format!("{what} must be {wanted}, and this is {text}"), None);
-                    None
-                }
-            },
-            _ => self.wrong_type(node, what, wanted),
-        }
+    pub(super) fn number<T: FromStr>(&mut self, node: &Node, what: &str, wanted: &str) -> Read<T> {
+        let (Value::Number(text) | Value::Flag(text)) = &node.value else {
+            return Err(self.wrong_type(node, what, wanted));
+        };
+        text.parse()
+            .map_err(|_| self.problem(&node.origin, format!("{what} must be {wanted}, and this is {text}"), None))
     }
 
     /// A string with its variables replaced.
-    pub(super) fn text(&mut self, node: &Node, what: &str, late: Late<'_>) -> Option<String> {
-        let text = match &node.value {
-            Value::Text(text) | Value::Flag(text) => text,
-            Value::Number(text) => {
-                let hint = format!("quote it: \"{text}\"");
-                self.problem(
-                    &node.origin,
-                    format!("{what} must be a string, and this is the number {text}"),
-                    Some(hint),
-                );
-                return None;
-            }
-            Value::Bool(value) => {
-                let hint = format!("quote it: \"{value}\"");
-                self.problem(&node.origin, format!("{what} must be a string, and this is a boolean"), Some(hint));
-                return None;
-            }
-            _ => return self.wrong_type(node, what, "a string"),
-        };
+    pub(super) fn text(&mut self, node: &Node, what: &str, late: Late<'_>) -> Read<String> {
+        let text = self.written(node, what)?;
         let interpolated = interpolate(text, &|name| self.look_up(name, late));
         match interpolated {
             Ok(text) if text.contains('\0') => {
-                self.problem(&node.origin, format!("{what} contains a NUL byte"), None);
-                None
+                Err(self.problem(&node.origin, format!("{what} contains a NUL byte"), None))
             }
             Ok(text) => {
                 self.charge(text.len() + 64);
-                Some(text)
+                Ok(text)
             }
             Err(bad) => {
                 let at = self.inside(&node.origin, text.get(bad.at).unwrap_or_default());
-                self.problem(&at, bad.message, bad.hint);
-                None
+                Err(self.problem(&at, bad.message, bad.hint))
             }
         }
     }
 
+    /// A string as it is written.
+    fn written<'n>(&mut self, node: &'n Node, what: &str) -> Read<&'n str> {
+        let unquoted = match &node.value {
+            Value::Text(text) | Value::Flag(text) => return Ok(text),
+            Value::Number(text) => text.clone(),
+            Value::Bool(value) => value.to_string(),
+            _ => return Err(self.wrong_type(node, what, "a string")),
+        };
+        let message = format!("{what} must be a string, and this is {}", node.kind());
+        Err(self.problem(&node.origin, message, Some(format!("quote it: \"{unquoted}\""))))
+    }
+
     /// A string that is parsed.
-    pub(super) fn parsed<T>(&mut self, node: &Node, what: &str, late: Late<'_>) -> Option<T>
+    pub(super) fn parsed<T>(&mut self, node: &Node, what: &str, late: Late<'_>) -> Read<T>
     where
         T: FromStr,
         T::Err: std::fmt::Display,
     {
         let text = self.text(node, what, late)?;
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let error: T::Err = error;
-                self.problem(&node.origin, format!("{what} `{text}` is not valid: {error}"), None);
-                None
-            }
-        }
+        text.parse()
+            .map_err(|error: T::Err| self.problem(&node.origin, format!("{what} `{text}` is not valid: {error}"), None))
     }
 
     /// The place of `part` inside of a scalar, where the scalar is written as it is read.

@@ -13,12 +13,11 @@ use super::image::{self, Common, ReadImage};
 use super::interpolate;
 use super::job::Surroundings;
 use super::keys::PLAN;
-use super::model::{Image, Plan, RegistryChoice};
-use super::names::EngineName;
+use super::model::{Plan, RegistryChoice};
 use super::node::{Map, Node, Origin, Value, get};
 use super::overrides::Overrides;
 use super::raw;
-use super::reader::{Environment, FACTS, Facts, Reader};
+use super::reader::{Environment, FACTS, Facts, Read, Reader};
 use super::registry::{self, Target};
 use super::select::select;
 use super::set::Sets;
@@ -64,73 +63,57 @@ pub fn resolve(
     let node = raw::parse(source).map_err(|problem| failed(vec![problem]))?;
     let mut reader = Reader::new(source, environment, facts);
     let plan = read(&mut reader, &node, overrides);
-    let warnings = reader.finish().map_err(failed)?;
-    // Nothing was found wrong, so everything was read.
-    let Some(mut plan) = plan else {
-        let message = "the plan could not be read".to_owned();
-        return Err(failed(vec![Problem { span: None, message, hint: None }]));
-    };
-    plan.warnings = warnings;
+    let plan = reader.finish(plan).map_err(failed)?;
     select(plan, &overrides.selection).map_err(failed)
 }
 
-fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Option<Plan> {
+fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Read<Plan> {
     let directory = reader.source().path.parent().unwrap_or(Path::new(""));
     let top = top_level(reader, node)?;
-    let target = match &overrides.registry {
-        Some(flag) => {
-            let origin = Origin::Flag(format!("--registry {flag}").into());
-            registry::read(reader, Some(&Node { origin, value: Value::Flag(flag.clone()) }), directory)
-        }
-        None => registry::read(reader, get(&top, "registry").map(|entry| &entry.value), directory),
-    };
-    let engines = engines::read(reader, get(&top, "engines").map(|entry| &entry.value), &overrides.engines);
-    let names: Vec<EngineName> = engines.iter().map(|engine| engine.name.clone()).collect();
-    let defaults = match get(&top, "defaults") {
-        Some(entry) => image::settings(reader, &entry.value, "`defaults`")?,
-        None => Map::default(),
-    };
+    let said = |key: &str| get(&top, key).map(|entry| &entry.value);
+    let flag = overrides.registry.as_ref().map(|flag| {
+        let origin = Origin::Flag(format!("--registry {flag}").into());
+        Node { origin, value: Value::Flag(flag.clone()) }
+    });
+    let target = registry::read(reader, flag.as_ref().or(said("registry")), directory);
+    let (engines, all_engines) = engines::read(reader, said("engines"), &overrides.engines);
+    let names = engines.iter().map(|engine| engine.name.clone()).collect();
+    let defaults = said("defaults").map(|node| image::settings(reader, node, "`defaults`")).transpose();
     let common = Common {
-        around: Surroundings { directory, engines: &names, overrides },
-        defaults,
-        docker_hub: target.as_ref().is_some_and(is_docker_hub),
-        namespace: target.as_ref().and_then(|target| target.namespace.clone()),
+        around: Surroundings { directory, engines: names, overrides },
+        defaults: defaults?.unwrap_or_default(),
+        docker_hub: target.as_ref().is_ok_and(is_docker_hub),
+        namespace: target.as_ref().ok().and_then(|target| target.namespace.clone()),
     };
-    let images = images(reader, node, &top, &common);
+    let (images, all_images) = images(reader, node, &top, &common);
     checks::check(reader, &images);
-    let planned = get(&top, "images").and_then(|entry| entry.value.len())?;
-    let images: Vec<Image> = images.into_iter().map(|read| read.image).collect();
-    // An image that could not be read is told of; that it is missing here must never depend on it.
-    if images.len() != planned {
-        return None;
-    }
-    Some(Plan { registry: target?.choice, engines, images, left_out: Vec::new(), warnings: Vec::new() })
+    all_engines.and(all_images)?;
+    let images = images.into_iter().map(|read| read.image).collect();
+    Ok(Plan { registry: target?.choice, engines, images, left_out: Vec::new(), warnings: Vec::new() })
 }
 
 /// The keys of the plan but its extensions, with the version checked.
-fn top_level(reader: &mut Reader<'_>, node: &Node) -> Option<Map> {
+fn top_level(reader: &mut Reader<'_>, node: &Node) -> Read<Map> {
     if matches!(node.value, Value::Null) {
         let hint = "begin it with version: 1 and images:".to_owned();
-        reader.problem(&node.origin, "the plan is empty", Some(hint));
-        return None;
+        return Err(reader.problem(&node.origin, "the plan is empty", Some(hint)));
     }
     let all = reader.any_map(node, "a plan")?;
+    if let Some(entry) = get(&all, "version") {
+        let version = reader.number::<u32>(&entry.value, "`version`", "the number 1");
+        if let Ok(version) = version
+            && version != VERSION
+        {
+            // What another version means by its keys is not known here.
+            let message = format!("this is version {version} of the plan's language, and version {VERSION} is read");
+            return Err(reader.problem(&entry.value.origin, message, None));
+        }
+    } else {
+        reader.problem(&node.origin, "the plan has no `version`", Some("begin it with version: 1".to_owned()));
+    }
     let ours = all.iter().filter(|entry| !entry.key.name.starts_with("x-")).cloned().collect();
     let ours = Node { origin: node.origin.clone(), value: Value::Map(Rc::new(ours)) };
-    let top = reader.map(&ours, "a plan", &PLAN)?;
-    match get(&top, "version") {
-        Some(entry) => {
-            let version: u32 = reader.number(&entry.value, "`version`", "the number 1")?;
-            if version != VERSION {
-                let message =
-                    format!("this is version {version} of the plan's language, and version {VERSION} is read");
-                reader.problem(&entry.value.origin, message, None);
-                return None;
-            }
-        }
-        None => reader.problem(&node.origin, "the plan has no `version`", Some("begin it with version: 1".to_owned())),
-    }
-    Some(top)
+    reader.map(&ours, "a plan", &PLAN)
 }
 
 fn is_docker_hub(target: &Target) -> bool {
@@ -138,27 +121,26 @@ fn is_docker_hub(target: &Target) -> bool {
     matches!(&target.choice, RegistryChoice::Named(named) if hub(&named.host))
 }
 
-fn images(reader: &mut Reader<'_>, node: &Node, top: &Map, common: &Common<'_>) -> Vec<ReadImage> {
-    let images = match get(top, "images") {
-        Some(entry) => match reader.any_map(&entry.value, "`images`") {
-            Some(images) => images,
-            None => return Vec::new(),
-        },
-        None => Map::default(),
+/// The images that could be read, and whether these are all.
+fn images(reader: &mut Reader<'_>, node: &Node, top: &Map, common: &Common<'_>) -> (Vec<ReadImage>, Read<()>) {
+    let (mut read, mut all) = (Vec::new(), Ok(()));
+    let said = get(top, "images").map(|entry| &entry.value);
+    let images = match said.map(|node| reader.any_map(node, "`images`")).transpose() {
+        Ok(images) => images.unwrap_or_default(),
+        Err(told) => return (read, Err(told)),
     };
     if images.is_empty() {
         let hint = "add one: images: { hello: { tags: [latest], platforms: [linux/amd64] } }".to_owned();
-        let origin = get(top, "images").map_or(&node.origin, |entry| &entry.value.origin);
-        reader.problem(origin, "the plan has no images", Some(hint));
+        all = Err(reader.problem(&said.unwrap_or(node).origin, "the plan has no images", Some(hint)));
     }
     let mut sets = Sets::parse(reader, &common.around.overrides.set);
-    let mut read = Vec::with_capacity(images.len().min(1024));
     for entry in images.iter() {
-        if reader.is_exhausted() {
-            break;
+        match reader.go_on().and_then(|()| image::read(reader, entry, common, &mut sets)) {
+            Ok(image) => read.push(image),
+            Err(told) => all = Err(told),
         }
-        read.extend(image::read(reader, entry, common, &mut sets));
     }
-    sets.check_used(reader, images.iter().map(|entry| &*entry.key.name));
-    read
+    let names: Vec<&str> = images.iter().map(|entry| &*entry.key.name).collect();
+    sets.check_used(reader, &names);
+    (read, all)
 }

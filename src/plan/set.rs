@@ -6,7 +6,7 @@ use crate::oci::Platform;
 
 use super::keys::{IMAGE, PLATFORM};
 use super::node::{Map, Node, Origin, Value, put};
-use super::reader::Reader;
+use super::reader::{Read, Reader};
 use super::suggest::suggest;
 
 /// The `--set` flags, and which of them an image was found for.
@@ -26,7 +26,7 @@ pub(super) struct Set {
 impl Sets {
     /// Reads the flags.
     pub(super) fn parse(reader: &mut Reader<'_>, flags: &[String]) -> Self {
-        Self(flags.iter().filter_map(|flag| parse(reader, flag)).collect())
+        Self(flags.iter().filter_map(|flag| parse(reader, flag).ok()).collect())
     }
 
     /// Puts what is set of the image `name` into `map`; what is set of its platforms is returned.
@@ -48,40 +48,37 @@ impl Sets {
     }
 
     /// Every flag must have changed something.
-    pub(super) fn check_used<'a>(&self, reader: &mut Reader<'_>, images: impl Iterator<Item = &'a str> + Clone) {
+    pub(super) fn check_used(&self, reader: &mut Reader<'_>, names: &[&str]) {
         for set in self.0.iter().filter(|set| !set.used) {
             let message = format!("there is no image `{}` in the plan", set.pattern);
-            reader.problem(&set.value.origin, message, suggest(&set.pattern, images.clone()));
+            reader.problem(&set.value.origin, message, suggest(&set.pattern, names.iter().copied()));
         }
     }
 }
 
-fn parse(reader: &mut Reader<'_>, flag: &str) -> Option<Set> {
+fn parse(reader: &mut Reader<'_>, flag: &str) -> Read<Set> {
     let origin = Origin::Flag(format!("--set {flag}").into());
     let parts =
         flag.split_once('=').and_then(|(path, value)| path.split_once('.').map(|(image, path)| (image, path, value)));
     let Some((pattern, path, value)) = parts else {
         let hint = "as --set hello.args.VERSION=1.0, or --set '*.linux/arm64.target=release'".to_owned();
-        reader.problem(&origin, "this has the form IMAGE[.PLATFORM].KEY=VALUE", Some(hint));
-        return None;
+        return Err(reader.problem(&origin, "this has the form IMAGE[.PLATFORM].KEY=VALUE", Some(hint)));
     };
     // Only a platform has a slash before the first dot after it.
     let (platform, path) = match path.split_once('.') {
-        Some((platform, path)) if platform.contains('/') => match platform.parse::<Platform>() {
-            Ok(platform) => (Some(platform), path),
-            Err(error) => {
-                reader.problem(&origin, format!("the platform `{platform}` is not valid: {error}"), None);
-                return None;
-            }
-        },
+        Some((platform, path)) if platform.contains('/') => {
+            let parsed = platform.parse::<Platform>().map_err(|error| {
+                reader.problem(&origin, format!("the platform `{platform}` is not valid: {error}"), None)
+            });
+            (Some(parsed?), path)
+        }
         _ => (None, path),
     };
     let path: Vec<Rc<str>> = path.splitn(2, '.').map(Rc::from).collect();
-    if !reader.is_key(&origin, path.first()?, if platform.is_some() { &PLATFORM } else { &IMAGE }) {
-        return None;
-    }
+    let keys = if platform.is_some() { &PLATFORM } else { &IMAGE };
+    reader.key(&origin, path.first().map_or("", |key| key), keys)?;
     let value = Node { origin, value: Value::Flag(value.to_owned()) };
-    Some(Set { pattern: pattern.to_owned(), platform, path, value, used: false })
+    Ok(Set { pattern: pattern.to_owned(), platform, path, value, used: false })
 }
 
 /// Whether an image's map plans `platform`, in whichever form.

@@ -3,18 +3,27 @@
 /// A hint that names the word of `known` nearest to `word`, or else all of them where they are few.
 pub(super) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
-    let near = known.iter().map(|candidate| (distance(word, candidate), candidate));
-    let (nearest, candidate) = near.min_by_key(|(distance, _)| *distance)?;
-    if nearest <= (word.chars().count() / 3).max(1) {
-        return Some(format!("did you mean `{candidate}`?"));
+    if known.is_empty() {
+        return None;
     }
-    let few: Vec<&str> = known.iter().copied().take(MAX_LISTED).collect();
-    let more = if known.len() > few.len() { ", …" } else { "" };
-    Some(format!("known here: {}{more}", few.join(", ")))
+    did_you_mean(word, known.iter().copied()).or_else(|| {
+        let few: Vec<&str> = known.iter().copied().take(MAX_LISTED).collect();
+        let more = if known.len() > few.len() { ", …" } else { "" };
+        Some(format!("known here: {}{more}", few.join(", ")))
+    })
+}
+
+/// A hint that names the word of `known` nearest to `word`, if one is near.
+pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let near = known.into_iter().take(MAX_WORDS).map(|candidate| (distance(word, candidate), candidate));
+    let (nearest, candidate) = near.min_by_key(|(distance, _)| *distance)?;
+    (nearest <= (word.chars().count() / 3).max(1)).then(|| format!("did you mean `{candidate}`?"))
 }
 
 /// Most words that a hint lists.
 const MAX_LISTED: usize = 24;
+/// Most words that are compared.
+const MAX_WORDS: usize = 1_000;
 /// Longest words that are compared, in characters: names are short, and the comparison is quadratic.
 const MAX_COMPARED: usize = 64;
 

@@ -6,7 +6,7 @@ use super::client::Client;
 use super::error::{ErrorKind, RegistryError};
 use super::http::Call;
 use super::login::{Access, Scope};
-use super::manifests::Visibility;
+use super::retry::Patience;
 use crate::oci::{Descriptor, Digest, MAX_CONFIG_BYTES, RepositoryPath};
 
 impl Client {
@@ -31,7 +31,7 @@ impl Client {
             accept: None,
             content: None,
             limit: MAX_CONFIG_BYTES,
-            visibility: Visibility::Settled,
+            patience: Patience::None,
         };
         let reply = self.0.send(&call).await?;
         let fail = |kind| RegistryError::new(self.host(), reply.request.as_str(), kind);

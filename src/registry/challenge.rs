@@ -101,8 +101,8 @@ mod tests {
 
     use super::*;
 
-    fn bearer(realm: &str, service: Option<&str>) -> Option<Challenge> {
-        Some(Challenge::Bearer { realm: realm.to_owned(), service: service.map(str::to_owned) })
+    fn bearer(realm: &str, service: Option<&str>) -> Challenge {
+        Challenge::Bearer { realm: realm.to_owned(), service: service.map(str::to_owned) }
     }
 
     #[test]
@@ -110,16 +110,16 @@ mod tests {
         let cases = [
             (
                 r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull""#,
-                bearer("https://auth.docker.io/token", Some("registry.docker.io")),
+                Some(bearer("https://auth.docker.io/token", Some("registry.docker.io"))),
             ),
-            (r#"bearer service=s , REALM = "https://a/t""#, bearer("https://a/t", Some("s"))),
-            (r#"Bearer realm="a \"quoted\", realm""#, bearer(r#"a "quoted", realm"#, None)),
-            ("Bearer realm=https://a/t,service=s", bearer("https://a/t", Some("s"))),
+            (r#"bearer service=s , REALM = "https://a/t""#, Some(bearer("https://a/t", Some("s")))),
+            (r#"Bearer realm="a \"quoted\", realm""#, Some(bearer(r#"a "quoted", realm"#, None))),
+            ("Bearer realm=https://a/t,service=s", Some(bearer("https://a/t", Some("s")))),
             (r#"Basic realm="Registry Realm""#, Some(Challenge::Basic)),
             ("Basic", Some(Challenge::Basic)),
-            (r#"Basic realm="x", Bearer realm="https://a/t""#, bearer("https://a/t", None)),
+            (r#"Basic realm="x", Bearer realm="https://a/t""#, Some(bearer("https://a/t", None))),
             (r#"Negotiate abc/+==, Basic realm="x""#, Some(Challenge::Basic)),
-            (r#"Negotiate, Bearer realm="https://a/t",scope="a,b""#, bearer("https://a/t", None)),
+            (r#"Negotiate, Bearer realm="https://a/t",scope="a,b""#, Some(bearer("https://a/t", None))),
             (r#"Bearer service="no realm""#, None),
             (r#"Digest realm="x""#, None),
             (r#"Bearer realm="unterminated"#, None),
@@ -129,7 +129,7 @@ mod tests {
         for (header, expected) in cases {
             assert_eq!(Challenge::choose([header]), expected, "{header}");
         }
-        assert_eq!(Challenge::choose(["Basic", r#"Bearer realm="r""#]), bearer("r", None));
+        assert_eq!(Challenge::choose(["Basic", r#"Bearer realm="r""#]), Some(bearer("r", None)));
         assert_eq!(Challenge::choose([format!("Bearer realm=\"{}\"", "r".repeat(MAX_HEADER)).as_str()]), None);
     }
 
@@ -147,7 +147,7 @@ mod tests {
         #[test]
         fn a_quoted_realm_comes_back_as_it_was(realm in ".{0,60}") {
             let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
-            prop_assert_eq!(Challenge::choose([format!("Bearer realm=\"{quoted}\"").as_str()]), bearer(&realm, None));
+            prop_assert_eq!(Challenge::choose([format!("Bearer realm=\"{quoted}\"").as_str()]), Some(bearer(&realm, None)));
         }
     }
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Method, Url, redirect};
 
-use super::error::{ErrorKind, RegistryError};
+use super::error::{Cause, ErrorKind, RegistryError};
 use super::http::{Call, Http};
 use super::login::Login;
-use super::manifests::Visibility;
 use super::notice::Notice;
-use super::retry::{Backoff, Throttle};
+use super::retry::{Backoff, Patience, Throttle};
 use super::wire::Wire;
 use crate::auth::CredentialSource;
 use crate::oci::RegistryHost;
@@ -62,8 +61,8 @@ pub enum Transport {
     Http,
 }
 
-/// A client of one registry (OCI distribution-spec 1.1). Cheap to clone; clones share connections, login and
-/// backoff.
+/// A client of one registry (OCI distribution-spec 1.1). Make one per registry and clone it: clones share
+/// connections, login and backoff, so that a registry that asks one task to wait is left alone by all.
 ///
 /// Futures of its methods can be dropped at any time; nothing runs on behind them.
 #[derive(Clone)]
@@ -90,7 +89,8 @@ impl Client {
         };
         let api = if host.is_docker_hub() { HUB_API } else { host.as_str() };
         let home = Url::parse(&format!("{scheme}://{api}/v2/")).map_err(|_| fail(ErrorKind::Host))?;
-        let client = connections(&config, transport, ca_pem).map_err(|error| fail(ErrorKind::Settings(error)))?;
+        let client =
+            connections(&config, transport, ca_pem).map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))))?;
         let wire = Wire { client, host, home, timeouts: config.timeouts };
         Ok(Self(Arc::new(Http {
             wire,
@@ -120,7 +120,7 @@ impl Client {
             accept: None,
             content: None,
             limit: MAX_PING,
-            visibility: Visibility::Settled,
+            patience: Patience::None,
         };
         self.0.send_within(&call, PING.min(self.0.backoff.deadline)).await.map(drop)
     }

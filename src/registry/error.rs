@@ -4,9 +4,15 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use super::notice::printable;
 use super::{Answer, TargetError};
 use crate::auth::AuthError;
 use crate::oci::{Digest, ManifestError, RegistryHost};
+
+/// Longest cause that is kept, in characters.
+const MAX_CAUSE: usize = 300;
+/// What rustls calls a server that shows a certificate authority's certificate as its own.
+const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
 
 /// A request that failed: what was asked, of which registry, and why.
 ///
@@ -59,16 +65,16 @@ pub enum ErrorKind {
     },
     /// The registry's name does not resolve.
     #[error("cannot be found by its name")]
-    Dns(#[source] reqwest::Error),
+    Dns(#[source] Cause),
     /// No connection.
     #[error("cannot be reached")]
-    Connect(#[source] reqwest::Error),
+    Connect(#[source] Cause),
     /// The TLS handshake failed: certificates, or no TLS at the other end.
     #[error("cannot be trusted: the TLS handshake failed")]
-    Tls(#[source] reqwest::Error),
+    Tls(#[source] Cause),
     /// The connection broke, or what came is not HTTP.
     #[error("broke the connection")]
-    Interrupted(#[source] reqwest::Error),
+    Interrupted(#[source] Cause),
     /// Nothing came for too long.
     #[error("was too slow: {waiting} took longer than {} s", .after.as_secs())]
     Timeout {
@@ -119,10 +125,25 @@ pub enum ErrorKind {
     Credential(#[source] AuthError),
     /// The client cannot be made: the name is no host, the user agent or the certificates are malformed.
     #[error("cannot be spoken to with these settings")]
-    Settings(#[source] reqwest::Error),
+    Settings(#[source] Cause),
     /// The registry's name is no host of a URL.
     #[error("has a name that is no host of a URL")]
     Host,
+}
+
+/// What the network, TLS or the HTTP client says: the innermost of its reasons, without any address.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Cause(String);
+
+impl Cause {
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut inner = error;
+        while let Some(cause) = inner.source() {
+            inner = cause;
+        }
+        Self(printable(&inner.to_string(), MAX_CAUSE))
+    }
 }
 
 /// What was waited for in vain.
@@ -230,7 +251,7 @@ impl RegistryError {
                 | ErrorKind::Tls(_)
                 | ErrorKind::Settings(_)
                 | ErrorKind::Host
-                | ErrorKind::Timeout { waiting: Waiting::Connection | Waiting::Headers, .. }
+                | ErrorKind::Timeout { waiting: Waiting::Connection | Waiting::Headers | Waiting::Operation, .. }
         )
     }
 
@@ -266,6 +287,10 @@ impl RegistryError {
             ErrorKind::Credential(error) => error.hint(),
             ErrorKind::Dns(_) => format!("check the name {host} and this machine's DNS"),
             ErrorKind::Connect(_) => format!("check that {host} is up and can be reached from here"),
+            ErrorKind::Tls(cause) if cause.0.contains(CA_AS_SERVER) => {
+                "the registry's certificate is marked as an authority's; make it one that is not (basicConstraints=CA:FALSE)"
+                    .to_owned()
+            }
             ErrorKind::Tls(_) => {
                 "give the registry's certificate authority with `ca:`, or `insecure: true` if it speaks plain HTTP"
                     .to_owned()

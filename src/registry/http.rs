@@ -13,9 +13,8 @@ use time::format_description::well_known::Rfc2822;
 use super::answer::Answer;
 use super::error::{ErrorKind, RegistryError};
 use super::login::{Login, Scope, Ticket};
-use super::manifests::Visibility;
 use super::notice::{Notice, printable};
-use super::retry::{Backoff, Throttle};
+use super::retry::{Backoff, Patience, Throttle};
 use super::target::{TargetError, redacted};
 use super::wire::{Reply, Request, To, Wire};
 
@@ -36,8 +35,8 @@ pub(super) struct Call {
     pub(super) content: Option<(HeaderValue, Bytes)>,
     /// Longest answer that is read, in bytes.
     pub(super) limit: usize,
-    /// What a 404 means.
-    pub(super) visibility: Visibility,
+    /// What a 404 leads to.
+    pub(super) patience: Patience,
 }
 
 /// A registry's API with our login.
@@ -64,7 +63,7 @@ impl Http {
             &backoff,
             &self.throttle,
             &*self.on_notice,
-            call.visibility,
+            call.patience,
             || self.attempt(call),
             |kind| RegistryError::new(&self.wire.host, line(), kind),
         )

@@ -9,6 +9,7 @@ use super::error::{ErrorKind, RegistryError};
 use super::http::Call;
 use super::login::{Access, Scope};
 use super::notice::{Notice, printable};
+use super::retry::Patience;
 use super::wire::Reply;
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, MediaType, RawManifest, RepositoryPath, Selector};
 
@@ -26,6 +27,15 @@ pub enum Visibility {
     Settled,
     /// It was written a moment ago and may not be visible yet: it is looked for again, for at most 10 s.
     JustWritten,
+}
+
+impl From<Visibility> for Patience {
+    fn from(visibility: Visibility) -> Self {
+        match visibility {
+            Visibility::Settled => Self::None,
+            Visibility::JustWritten => Self::Content,
+        }
+    }
 }
 
 /// What a registry says of a manifest without sending it: claims, every one of them.
@@ -51,7 +61,7 @@ impl Client {
         selector: &Selector,
         visibility: Visibility,
     ) -> Result<RawManifest, RegistryError> {
-        let call = call(Method::GET, repository, selector, visibility);
+        let call = call(Method::GET, repository, selector, visibility.into());
         let reply = self.0.send(&call).await?;
         self.read_manifest(selector, reply)
     }
@@ -66,7 +76,7 @@ impl Client {
         repository: &RepositoryPath,
         selector: &Selector,
     ) -> Result<Option<Head>, RegistryError> {
-        let head = call(Method::HEAD, repository, selector, Visibility::Settled);
+        let head = call(Method::HEAD, repository, selector, Patience::None);
         let error = match self.0.send(&head).await {
             Ok(reply) => return Ok(Some(Head::read(&reply.headers))),
             Err(error) => error,
@@ -103,7 +113,7 @@ impl Client {
             accept: None,
             content: Some((media_type, Bytes::copy_from_slice(manifest.bytes()))),
             limit: MAX_PUT_ANSWER,
-            ..call(Method::PUT, repository, selector, Visibility::JustWritten)
+            ..call(Method::PUT, repository, selector, Patience::References)
         };
         if let Selector::Digest(digest) = selector
             && digest != manifest.digest()
@@ -161,7 +171,7 @@ impl Head {
     }
 }
 
-fn call(method: Method, repository: &RepositoryPath, selector: &Selector, visibility: Visibility) -> Call {
+fn call(method: Method, repository: &RepositoryPath, selector: &Selector, patience: Patience) -> Call {
     let accept = MediaType::MANIFESTS.each_ref().map(MediaType::as_str).join(", ");
     Call {
         method,
@@ -170,7 +180,7 @@ fn call(method: Method, repository: &RepositoryPath, selector: &Selector, visibi
         accept: HeaderValue::from_str(&accept).ok(),
         content: None,
         limit: MAX_MANIFEST_BYTES,
-        visibility,
+        patience,
     }
 }
 

@@ -23,7 +23,7 @@ mod wire;
 
 pub use answer::{Answer, OciError};
 pub use client::{Client, ClientConfig, Timeouts, Transport};
-pub use error::{ErrorKind, RegistryError, Waiting};
+pub use error::{Cause, ErrorKind, RegistryError, Waiting};
 pub use manifests::{Head, Visibility};
 pub use notice::{Notice, Retry};
 pub use retry::Backoff;

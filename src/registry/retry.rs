@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::error::{ErrorKind, RegistryError, Waiting};
-use super::manifests::Visibility;
 use super::notice::{Notice, Retry};
 
 /// How long content that was just written may stay invisible (read after write).
@@ -48,6 +47,28 @@ impl Backoff {
     fn ceiling(&self, failures: u32) -> Duration {
         let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         self.base.saturating_mul(factor).min(self.cap)
+    }
+}
+
+/// What is waited for when a registry says that it does not have something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Nothing: its answer counts.
+    None,
+    /// The content itself, which was written a moment ago.
+    Content,
+    /// What the content that is put refers to, which was written a moment ago.
+    References,
+}
+
+impl Patience {
+    fn covers(self, error: &RegistryError) -> bool {
+        let Some((400 | 404, answer)) = error.answer() else { return false };
+        match self {
+            Self::None => false,
+            Self::Content => error.is_not_found(),
+            Self::References => answer.has("MANIFEST_BLOB_UNKNOWN") || answer.has("MANIFEST_UNKNOWN"),
+        }
     }
 }
 
@@ -100,7 +121,7 @@ pub(super) async fn run<T, F>(
     backoff: &Backoff,
     throttle: &Throttle,
     on_notice: &(dyn Fn(Notice) + Send + Sync),
-    visibility: Visibility,
+    patience: Patience,
     mut attempt: impl FnMut() -> F + Send,
     give_up: impl Fn(ErrorKind) -> RegistryError + Send,
 ) -> Result<T, RegistryError>
@@ -116,7 +137,7 @@ where
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
-            let wait = match tally.next(backoff, visibility, &error, start.elapsed()) {
+            let wait = match tally.next(backoff, patience, &error, start.elapsed()) {
                 Next::Stop => return Err(error),
                 Next::Later(after) => return Err(later(error, after)),
                 Next::Wait(wait) => wait,
@@ -138,8 +159,8 @@ where
 }
 
 impl Tally {
-    fn next(&mut self, backoff: &Backoff, visibility: Visibility, error: &RegistryError, elapsed: Duration) -> Next {
-        let next = if visibility == Visibility::JustWritten && is_missing(error) {
+    fn next(&mut self, backoff: &Backoff, patience: Patience, error: &RegistryError, elapsed: Duration) -> Next {
+        let next = if patience.covers(error) {
             self.next_look()
         } else if error.is_transient() {
             self.next_attempt(backoff, error)
@@ -182,16 +203,6 @@ impl Tally {
     }
 }
 
-/// Content that must be there and is not (yet): a manifest, or what an index that is put refers to.
-fn is_missing(error: &RegistryError) -> bool {
-    let unknown = |answer: &super::Answer| answer.has("MANIFEST_BLOB_UNKNOWN") || answer.has("MANIFEST_UNKNOWN");
-    match error.kind() {
-        ErrorKind::NotFound(_) => true,
-        ErrorKind::Status { status: 400, answer, .. } => unknown(answer),
-        _ => false,
-    }
-}
-
 fn later(error: RegistryError, after: Duration) -> RegistryError {
     error.map_kind(|kind| match kind {
         ErrorKind::Status { status, answer, .. } => ErrorKind::RetryLater { after, status, answer },
@@ -211,6 +222,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::super::Answer;
+    use super::super::error::Cause;
     use super::*;
 
     fn error(kind: ErrorKind) -> RegistryError {
@@ -234,19 +246,19 @@ mod tests {
     }
 
     /// Runs a call whose `n`th request (from 1) answers as `script` says.
-    async fn ran(visibility: Visibility, script: impl Fn(u32) -> Result<(), RegistryError> + Sync) -> Ran {
-        ran_behind(&Throttle::default(), visibility, script).await
+    async fn ran(patience: Patience, script: impl Fn(u32) -> Result<(), RegistryError> + Sync) -> Ran {
+        ran_behind(&Throttle::default(), patience, script).await
     }
 
     async fn ran_behind(
         throttle: &Throttle,
-        visibility: Visibility,
+        patience: Patience,
         script: impl Fn(u32) -> Result<(), RegistryError> + Sync,
     ) -> Ran {
         let start = Instant::now();
         let requests = AtomicU32::new(0);
         let attempt = || std::future::ready(script(requests.fetch_add(1, Ordering::Relaxed) + 1));
-        let result = run(&Backoff::STANDARD, throttle, &|_| {}, visibility, attempt, error).await;
+        let result = run(&Backoff::STANDARD, throttle, &|_| {}, patience, attempt, error).await;
         Ran { result, requests: requests.load(Ordering::Relaxed), took: start.elapsed() }
     }
 
@@ -254,7 +266,7 @@ mod tests {
     async fn d1_waits_as_long_as_retry_after_says() {
         for seconds in [2, 60] {
             let after = |n| if n == 1 { Err(status(429, Some(seconds))) } else { Ok(()) };
-            let ran = ran(Visibility::Settled, after).await;
+            let ran = ran(Patience::None, after).await;
             assert!(ran.result.is_ok() && ran.requests == 2);
             assert!(ran.took >= Duration::from_secs(seconds), "{:?}", ran.took);
             assert!(ran.took < Duration::from_secs(seconds + 1), "{:?}", ran.took);
@@ -263,7 +275,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn d1_fails_at_once_with_the_value_where_it_is_asked_to_wait_too_long() {
-        let ran = ran(Visibility::Settled, |_| Err(status(429, Some(86400)))).await;
+        let ran = ran(Patience::None, |_| Err(status(429, Some(86400)))).await;
         assert_eq!((ran.requests, ran.took), (1, Duration::ZERO));
         let error = ran.result.unwrap_err();
         assert!(error.to_string().contains("86400 s"), "{error}");
@@ -273,11 +285,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn d1_one_429_slows_down_every_task_of_the_registry() {
         let throttle = Throttle::default();
-        let first =
-            ran_behind(&throttle, Visibility::Settled, |n| if n == 1 { Err(status(429, Some(10))) } else { Ok(()) });
+        let first = ran_behind(&throttle, Patience::None, |n| if n == 1 { Err(status(429, Some(10))) } else { Ok(()) });
         let second = async {
             tokio::task::yield_now().await;
-            ran_behind(&throttle, Visibility::Settled, |_| Ok(())).await
+            ran_behind(&throttle, Patience::None, |_| Ok(())).await
         };
         let (_, second) = tokio::join!(first, second);
         assert_eq!(second.requests, 1);
@@ -287,9 +298,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn d2_a_transient_failure_is_tried_five_times_and_no_more() {
         for code in [408, 425, 429, 500, 502, 503, 504, 522] {
-            let once = ran(Visibility::Settled, |n| if n == 1 { Err(status(code, None)) } else { Ok(()) }).await;
+            let once = ran(Patience::None, |n| if n == 1 { Err(status(code, None)) } else { Ok(()) }).await;
             assert!(once.result.is_ok() && once.requests == 2, "{code}");
-            let always = ran(Visibility::Settled, |_| Err(status(code, None))).await;
+            let always = ran(Patience::None, |_| Err(status(code, None))).await;
             assert_eq!(always.requests, 5, "{code}");
             // 0.5 + 1 + 2 + 4, each drawn between nothing and that.
             assert!(always.took <= Duration::from_millis(7600), "{code}: {:?}", always.took);
@@ -300,37 +311,48 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn d3_a_refusal_is_not_tried_again() {
         for code in [400, 405, 409, 413, 416, 501, 418] {
-            let ran = ran(Visibility::Settled, |_| Err(status(code, Some(1)))).await;
+            let ran = ran(Patience::None, |_| Err(status(code, Some(1)))).await;
             assert_eq!((ran.requests, ran.took), (1, Duration::ZERO), "{code}");
         }
         for kind in [ErrorKind::NotFound, ErrorKind::Denied, ErrorKind::LoginRefused, ErrorKind::LoginRequired] {
-            let ran = ran(Visibility::Settled, |_| Err(error(kind(Answer::default())))).await;
+            let ran = ran(Patience::None, |_| Err(error(kind(Answer::default())))).await;
             assert_eq!(ran.requests, 1);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_just_written_is_looked_for_during_ten_seconds() {
-        let never = ran(Visibility::JustWritten, |_| Err(not_found())).await;
+        let never = ran(Patience::Content, |_| Err(not_found())).await;
         assert!(never.result.unwrap_err().is_not_found());
         assert!((5..=10).contains(&never.requests), "{}", never.requests);
-        assert!(never.took <= INVISIBLE && never.took >= INVISIBLE - INVISIBLE_CAP, "{:?}", never.took);
-        let late = ran(Visibility::JustWritten, |n| if n < 4 { Err(not_found()) } else { Ok(()) }).await;
+        assert!(never.took <= INVISIBLE && never.took + INVISIBLE_CAP >= INVISIBLE, "{:?}", never.took);
+        let late = ran(Patience::Content, |n| if n < 4 { Err(not_found()) } else { Ok(()) }).await;
         assert!(late.result.is_ok() && late.requests == 4);
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_an_index_refers_to_is_waited_for_but_not_a_repository() {
+        let answer = |code: &str| Answer::read(format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#).as_bytes());
+        for (code, patient) in [("MANIFEST_BLOB_UNKNOWN", true), ("MANIFEST_UNKNOWN", true), ("NAME_UNKNOWN", false)] {
+            let missing = || error(ErrorKind::NotFound(answer(code)));
+            let invalid = || error(ErrorKind::Status { status: 400, answer: answer(code), retry_after: None });
+            assert_eq!(ran(Patience::References, |_| Err(missing())).await.requests > 1, patient, "{code}");
+            assert_eq!(ran(Patience::References, |_| Err(invalid())).await.requests > 1, patient, "{code}");
+            assert_eq!(ran(Patience::None, |_| Err(missing())).await.requests, 1, "{code}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_name_that_does_not_resolve_is_tried_again_twice() {
-        let dns = || error(ErrorKind::Dns(reqwest::Client::new().get("no url").build().unwrap_err()));
-        drop(rustls::crypto::ring::default_provider().install_default());
-        assert_eq!(ran(Visibility::Settled, |_| Err(dns())).await.requests, 3);
+        let dns = || error(ErrorKind::Dns(Cause::of(&std::io::Error::other("no such name"))));
+        assert_eq!(ran(Patience::None, |_| Err(dns())).await.requests, 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_ends_at_its_deadline() {
         let start = Instant::now();
         let hang = || std::future::pending::<Result<(), RegistryError>>();
-        let ended = run(&Backoff::STANDARD, &Throttle::default(), &|_| {}, Visibility::Settled, hang, error).await;
+        let ended = run(&Backoff::STANDARD, &Throttle::default(), &|_| {}, Patience::None, hang, error).await;
         let waiting = match ended.unwrap_err().kind() {
             ErrorKind::Timeout { waiting, .. } => *waiting,
             kind => panic!("{kind}"),
@@ -343,7 +365,7 @@ mod tests {
         let backoff = Backoff { deadline: Duration::from_secs(15), ..Backoff::STANDARD };
         let attempt = || std::future::ready(Err::<(), _>(status(503, Some(10))));
         let start = Instant::now();
-        let ended = run(&backoff, &Throttle::default(), &|_| {}, Visibility::Settled, attempt, error).await;
+        let ended = run(&backoff, &Throttle::default(), &|_| {}, Patience::None, attempt, error).await;
         assert_eq!(ended.unwrap_err().answer().unwrap().0, 503);
         assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
     }
@@ -358,7 +380,7 @@ mod tests {
             let first = n.fetch_add(1, Ordering::Relaxed) == 0;
             std::future::ready(if first { Err(status(503, Some(7))) } else { Ok(()) })
         };
-        run(&Backoff::STANDARD, &Throttle::default(), &tell, Visibility::Settled, attempt, error).await.unwrap();
+        run(&Backoff::STANDARD, &Throttle::default(), &tell, Patience::None, attempt, error).await.unwrap();
         let told = told.into_inner().unwrap().into_inner();
         let [(at, Notice::Retry(retry))] = told.as_slice() else { panic!("{told:?}") };
         assert_eq!((*at, retry.failures, retry.wait), (start, 1, Duration::from_secs(7)));

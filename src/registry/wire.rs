@@ -11,7 +11,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::client::Timeouts;
-use super::error::{ErrorKind, RegistryError, Waiting};
+use super::error::{Cause, ErrorKind, RegistryError, Waiting};
 use super::notice::printable;
 use super::target::{self, MAX_REDIRECTS, TargetError, redacted};
 use crate::oci::RegistryHost;
@@ -168,18 +168,19 @@ impl Wire {
     fn failure(&self, error: reqwest::Error) -> ErrorKind {
         // The address goes: its query may be signed. The caller says it redacted.
         let error = error.without_url();
+        let cause = Cause::of(&error);
         if error.is_builder() {
-            ErrorKind::Settings(error)
+            ErrorKind::Settings(cause)
         } else if error.is_timeout() {
             ErrorKind::Timeout { waiting: Waiting::Connection, after: self.timeouts.connect }
         } else if error.is_dns() {
-            ErrorKind::Dns(error)
+            ErrorKind::Dns(cause)
         } else if is_tls(&error) {
-            ErrorKind::Tls(error)
+            ErrorKind::Tls(cause)
         } else if error.is_connect() {
-            ErrorKind::Connect(error)
+            ErrorKind::Connect(cause)
         } else {
-            ErrorKind::Interrupted(error)
+            ErrorKind::Interrupted(cause)
         }
     }
 }

@@ -1,3 +1,6 @@
-//! What the tests share: scripted peers behind sockets, the program under test.
+//! What the tests share: the program under test, and the real parts that it works with.
+#![allow(dead_code, reason = "the integration and the live target each use a part of it")]
 
-pub(crate) mod scripted_registry;
+pub(crate) mod engines;
+pub(crate) mod parts;
+pub(crate) mod program;

@@ -288,12 +288,12 @@ async fn write_answer(
 ) -> io::Result<()> {
     let mut head = format!("HTTP/1.1 {status} Scripted\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name.as_str(), ": ", value, "\r\n"]);
     }
     let has = |name: &str| headers.iter().any(|(key, _)| key.eq_ignore_ascii_case(name));
     let declared = has("content-length");
     match &body {
-        Body::Whole(bytes) if !declared => head.push_str(&format!("Content-Length: {}\r\n", bytes.len())),
+        Body::Whole(bytes) if !declared => head.extend(["Content-Length: ", &bytes.len().to_string(), "\r\n"]),
         Body::Endless | Body::Drip(_) if !declared => head.push_str("Transfer-Encoding: chunked\r\n"),
         _ => {}
     }

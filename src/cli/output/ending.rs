@@ -17,9 +17,12 @@ pub(crate) fn ending(report: &Report, color: Color, width: Option<usize>) -> Vec
         left(report),
         vec![last_line(report, color)],
     ];
-    // An empty line between two sections; none at the ends.
-    let sections: Vec<Vec<String>> = sections.into_iter().filter(|section| !section.is_empty()).collect();
-    sections.join(&String::new())
+    // An empty line between two sections, and before the first one if lines of the run stand above it.
+    let mut shown: Vec<Vec<String>> = sections.into_iter().filter(|section| !section.is_empty()).collect();
+    if !report.images.is_empty() {
+        shown.insert(0, Vec::new());
+    }
+    shown.join(&String::new())
 }
 
 /// What a quiet run says: nothing, if nothing failed.
@@ -33,7 +36,8 @@ fn tails(report: &Report, color: Color) -> Vec<String> {
     for image in &report.images {
         for platform in image.platforms.iter().filter(|platform| !platform.log_tail.is_empty()) {
             lines.push(color.paint(Tone::Strong, &tail_heading(image, platform)));
-            lines.extend(platform.log_tail.iter().map(|line| format!("  {line}").trim_end().to_owned()));
+            let said = platform.log_tail.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
+            lines.extend(platform.log_tail.iter().take(said).map(|line| format!("  {line}").trim_end().to_owned()));
         }
     }
     lines
@@ -41,8 +45,8 @@ fn tails(report: &Report, color: Color) -> Vec<String> {
 
 fn tail_heading(image: &ImageReport, platform: &PlatformReport) -> String {
     let lines = count(platform.log_tail.len(), "line");
-    let step = platform.failed_step.as_ref().map(|step| format!(", which failed in {step}")).unwrap_or_default();
-    format!("{} {}{step}: last {lines} of its log", image.image, platform.platform)
+    let step = platform.failed_step.as_ref().map(|step| format!(" in {step}")).unwrap_or_default();
+    format!("{} {} failed{step}; the last {lines} of its log:", image.image, platform.platform)
 }
 
 /// What became of an image: its index, and its tags by what became of them.
@@ -57,7 +61,9 @@ fn results(image: &ImageReport, color: Color) -> Vec<String> {
     });
     let mut lines: Vec<String> = verified.collect();
     if lines.is_empty() {
-        let why = image.not_joined.as_ref().map_or("not published".to_owned(), |why| format!("not joined: {why}"));
+        let moved = image.tags.iter().any(|tag| tag.state == TagState::Put);
+        let published = if moved { "partly published" } else { "not published" };
+        let why = image.not_joined.as_ref().map_or(published.to_owned(), |why| format!("not joined: {why}"));
         lines.push(format!("{} {why}", color.paint(Tone::Strong, &image.image)));
     }
     if image.not_joined.is_none() {
@@ -86,7 +92,7 @@ fn errors(report: &Report, color: Color) -> Vec<String> {
     let mut tell = |whose: &str, failure: &Failure| {
         let label = color.paint(Tone::Error, "error:");
         lines.push(format!("{label} {whose}{}", failure.message));
-        lines.extend(failure.hint.as_ref().map(|hint| format!(" hint: {hint}")));
+        lines.extend(failure.hint.as_ref().map(|hint| format!("hint: {hint}")));
     };
     report.run.failures.iter().for_each(|failure| tell("", failure));
     for image in &report.images {

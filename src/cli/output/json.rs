@@ -58,3 +58,27 @@ impl<W: Write + Send> Display for Json<W> {
         self.print(report.run.seconds, &Own::Finished { report });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{failed, success, written};
+    use super::*;
+
+    #[test]
+    fn each_event_is_a_line() {
+        assert_eq!(written(&success(), None, Json::new), include_str!("expected/success.jsonl"));
+        assert_eq!(written(&failed(), None, Json::new), include_str!("expected/failed.jsonl"));
+    }
+
+    #[test]
+    fn each_line_is_an_object_that_says_when_and_what() {
+        let written = written(&failed(), None, Json::new);
+        assert!(written.starts_with("{\"at\":0.0,\"event\":\"polyarch\",\"version\":1}\n"));
+        for line in written.lines() {
+            let object: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(object["at"].is_f64() && object["event"].is_string(), "{line}");
+            // What is written twice is lost to most readers.
+            assert_eq!(serde_json::to_string(&object).unwrap().len(), line.len(), "{line}");
+        }
+    }
+}

@@ -113,6 +113,6 @@ pub(crate) fn warning(warning: &Warning, color: Color) -> String {
     let about: Vec<String> = about.into_iter().flatten().collect();
     let about = if about.is_empty() { String::new() } else { format!("{}: ", about.join(" ")) };
     let label = color.paint(Tone::Warning, "warning:");
-    let hint = warning.hint.as_ref().map(|hint| format!("\n   hint: {hint}"));
+    let hint = warning.hint.as_ref().map(|hint| format!("\nhint: {hint}"));
     format!("{label} {about}{}{}", warning.message, hint.unwrap_or_default())
 }

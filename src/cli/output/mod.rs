@@ -14,6 +14,9 @@ mod style;
 mod table;
 mod tty;
 
+#[cfg(test)]
+mod script;
+
 pub(crate) use progress::{Display, Progress, Terminal, display};
 pub(crate) use results::{Format, write_results};
-pub(crate) use style::Color;
+pub(crate) use style::{Color, Tone};

@@ -64,3 +64,71 @@ impl<W: Write + Send> Display for Quiet<W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{
+        Script, failed, half_published, interrupted, not_joined, refused, success, unchanged, written,
+    };
+    use super::*;
+
+    fn plain(script: &Script, exit_code: Option<u8>) -> String {
+        written(script, exit_code, |out| Plain::new(out, Color::Off))
+    }
+
+    fn quiet(script: &Script, exit_code: Option<u8>) -> String {
+        written(script, exit_code, |out| Quiet::new(out, Color::Off))
+    }
+
+    #[test]
+    fn a_run_that_succeeds() {
+        assert_eq!(plain(&success(), None), include_str!("expected/success.txt"));
+    }
+
+    #[test]
+    fn a_second_run_says_that_nothing_changed() {
+        assert_eq!(plain(&unchanged(), None), include_str!("expected/unchanged.txt"));
+    }
+
+    #[test]
+    fn a_failed_platform_shows_its_own_log_and_what_was_left() {
+        assert_eq!(plain(&failed(), None), include_str!("expected/failed.txt"));
+    }
+
+    #[test]
+    fn an_interrupted_run_says_what_may_be_left() {
+        assert_eq!(plain(&interrupted(), Some(130)), include_str!("expected/interrupted.txt"));
+    }
+
+    #[test]
+    fn a_half_published_image_lists_the_tags_that_moved() {
+        assert_eq!(plain(&half_published(), None), include_str!("expected/half_published.txt"));
+    }
+
+    #[test]
+    fn an_image_that_was_not_to_be_joined_is_no_failure() {
+        assert_eq!(plain(&not_joined(), None), include_str!("expected/not_joined.txt"));
+    }
+
+    #[test]
+    fn a_run_that_never_began_says_why() {
+        assert_eq!(plain(&refused(), None), include_str!("expected/refused.txt"));
+    }
+
+    #[test]
+    fn quiet_says_nothing_but_failures() {
+        for script in [success(), unchanged(), not_joined()] {
+            assert_eq!(quiet(&script, None), "");
+        }
+        assert_eq!(quiet(&failed(), None), include_str!("expected/quiet_failed.txt"));
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_colour() {
+        let colored = written(&failed(), None, |out| Plain::new(out, Color::On));
+        assert!(colored.contains("\x1b[1;31merror:\x1b[0m"));
+        let codes = regex::Regex::new("\x1b\\[[0-9;]*m").unwrap();
+        // Padding within a coloured prefix is all that a code may follow.
+        assert_eq!(codes.replace_all(&colored, ""), plain(&failed(), None));
+    }
+}

@@ -86,3 +86,34 @@ pub(crate) fn display(progress: Progress, terminal: Terminal) -> Box<dyn Display
         (Progress::Quiet, _) => Box::new(Quiet::new(out, color)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    fn of(stderr: &impl IsTerminal, set: &[(&str, &str)]) -> (Screen, Color) {
+        let var = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let terminal = Terminal::of(stderr, var);
+        (terminal.screen, terminal.color)
+    }
+
+    #[test]
+    fn a_file_gets_plain_lines_without_colour() {
+        let file = File::open("/dev/null").unwrap();
+        assert_eq!(of(&file, &[("TERM", "xterm")]), (Screen::None, Color::Off));
+    }
+
+    #[test]
+    fn a_terminal_gets_what_its_environment_allows() {
+        // The master of a pseudo-terminal is a terminal.
+        let terminal = File::options().read(true).write(true).open("/dev/ptmx").unwrap();
+        assert_eq!(of(&terminal, &[("TERM", "xterm")]), (Screen::Live, Color::On));
+        assert_eq!(of(&terminal, &[]), (Screen::Live, Color::On));
+        assert_eq!(of(&terminal, &[("TERM", "dumb")]), (Screen::Lines, Color::Off));
+        assert_eq!(of(&terminal, &[("NO_COLOR", "1")]), (Screen::Live, Color::Off));
+        assert_eq!(of(&terminal, &[("NO_COLOR", "")]), (Screen::Live, Color::On));
+        assert_eq!(of(&terminal, &[("CI", "true")]), (Screen::Lines, Color::On));
+    }
+}

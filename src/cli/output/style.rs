@@ -51,17 +51,13 @@ pub(crate) fn duration(seconds: f64) -> String {
 pub(crate) fn size(bytes: u64) -> String {
     let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)];
     // What rounds up to 1000 of a unit is 1.0 of the next.
-    match units.into_iter().find(|(_, unit)| bytes >= unit - unit / 2000) {
+    match units.into_iter().find(|(_, unit)| bytes >= unit - unit / 20_000) {
         Some((name, unit)) => {
-            let tenths = (u128::from(bytes) * 10 + unit_half(unit)) / u128::from(unit);
+            let tenths = (u128::from(bytes) * 10 + u128::from(unit / 2)) / u128::from(unit);
             format!("{}.{} {name}", tenths / 10, tenths % 10)
         }
         None => format!("{bytes} B"),
     }
-}
-
-fn unit_half(unit: u64) -> u128 {
-    u128::from(unit / 2)
 }
 
 /// At most `width` characters, the last one an ellipsis if there were more.

@@ -121,3 +121,42 @@ fn row(columns: &[(&Column, usize)], cells: &[String]) -> String {
     line.truncate(line.trim_end().len());
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{failed, report, success};
+    use super::*;
+
+    #[test]
+    fn fits_an_ordinary_terminal_whole() {
+        let lines = table(&report(&success(), None), Color::Off, Some(80));
+        assert_eq!(lines, table(&report(&success(), None), Color::Off, None));
+        assert_eq!(
+            lines,
+            [
+                "  platform     engine   runs      built  pushed     size  digest        cached",
+                "hello",
+                "  linux/amd64  default  native     2.0s    0.3s  12.3 MB  5861314d7fcc     1/3",
+                "  linux/arm64  default  emulated  1m02s    0.3s  12.3 MB  f69162950f23     0/3",
+            ]
+        );
+    }
+
+    #[test]
+    fn leaves_columns_out_where_it_is_narrow() {
+        assert_eq!(
+            table(&report(&failed(), None), Color::Off, Some(40)),
+            [
+                "  platform     runs       built  pushed",
+                "hello",
+                "  linux/amd64  native      2.0s    0.3s",
+                "  linux/arm64  emulated  failed",
+            ]
+        );
+        for width in 0..100 {
+            let lines = table(&report(&failed(), None), Color::Off, Some(width));
+            let widest = lines.iter().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= width.max(13), "{width}: {lines:#?}");
+        }
+    }
+}

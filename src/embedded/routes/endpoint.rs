@@ -71,3 +71,40 @@ fn selector(text: &str) -> Result<Selector, Refusal> {
     let tag = text.parse().map_err(|e: crate::oci::ReferenceError| Refusal::missing("MANIFEST_UNKNOWN", e.to_string()));
     tag.map(Selector::Tag)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_name_may_contain_the_words_of_the_endpoints() {
+        let digest = Digest::of(b"");
+        let name = |text: &str| text.parse::<RepositoryPath>().unwrap();
+        for (path, endpoint) in [
+            ("/v2".to_owned(), Endpoint::Base),
+            ("/v2/".into(), Endpoint::Base),
+            ("/v2/blobs/uploads/tags/list".into(), Endpoint::Tags(name("blobs/uploads"))),
+            (format!("/v2/manifests/blobs/{digest}"), Endpoint::Blob(name("manifests"), digest.clone())),
+            (format!("/v2/a/blobs/uploads/manifests/{digest}"), {
+                Endpoint::Manifest(name("a/blobs/uploads"), Selector::Digest(digest.clone()))
+            }),
+            ("/v2/a/blobs/uploads/".into(), Endpoint::Uploads(name("a"))),
+            ("/v2/a/blobs/uploads".into(), Endpoint::Uploads(name("a"))),
+        ] {
+            assert_eq!(Endpoint::parse(&path).unwrap(), endpoint, "{path}");
+        }
+        for path in ["/", "/v1/", "/v2/_catalog", "/v2//", "/v2/a", "/v2/a/tags", "/v2/a/b/c", "/v2/tags/list", "//v2/"]
+        {
+            assert!(Endpoint::parse(path).is_err(), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_makes_the_parser_panic(path in "/v2/.{0,80}") {
+            let _ = Endpoint::parse(&path);
+        }
+    }
+}

@@ -22,8 +22,6 @@ use crate::oci::{
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// How long a manifest may take to arrive.
 const BODY_TIME: Duration = Duration::from_mins(1);
-/// Of a manifest that is too large, what is still read so that the client reads the answer.
-const DRAINED_BYTES: usize = 16 << 20;
 
 fn unknown() -> Refusal {
     Refusal::missing("MANIFEST_UNKNOWN", "this repository does not have that manifest")
@@ -67,7 +65,7 @@ pub(super) async fn put(
     name: RepositoryPath,
     reference: Selector,
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
 ) -> Result<Response, Refusal> {
     let content_type = text(headers, CONTENT_TYPE).map(MediaType::parse);
     let bytes = tokio::time::timeout(BODY_TIME, collect(body)).await;
@@ -97,21 +95,16 @@ pub(super) async fn put(
 }
 
 /// The body, at most [`MAX_MANIFEST_BYTES`] of it.
-async fn collect(mut body: Body) -> Result<Vec<u8>, Refusal> {
-    let (mut bytes, mut received) = (Vec::new(), 0_usize);
+async fn collect(body: &mut Body) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refusal::bad("MANIFEST_INVALID", "the body ended before its end"))?;
         let Ok(chunk) = frame.into_data() else { continue };
-        received = received.saturating_add(chunk.len());
-        if received <= MAX_MANIFEST_BYTES {
-            bytes.extend_from_slice(&chunk);
-        } else if received > DRAINED_BYTES {
-            break;
+        if bytes.len() + chunk.len() > MAX_MANIFEST_BYTES {
+            let message = format!("a manifest is at most {MAX_MANIFEST_BYTES} bytes long");
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message));
         }
-    }
-    if received > MAX_MANIFEST_BYTES {
-        let message = format!("a manifest is at most {MAX_MANIFEST_BYTES} bytes long");
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message));
+        bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
 }

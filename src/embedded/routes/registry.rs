@@ -1,13 +1,16 @@
 //! Who may ask, and what is asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{CONTENT_TYPE, EXPECT, HOST, ORIGIN};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt as _;
 
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
@@ -15,6 +18,9 @@ use super::{blobs, listing, manifests, uploads};
 use crate::embedded::STORE_HEADER;
 use crate::embedded::store::{Store, StoreError, Uploads};
 use crate::oci::RegistryHost;
+
+/// How long the rest of a refused request is read.
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// What the requests share.
 #[derive(Debug)]
@@ -59,7 +65,19 @@ pub(in crate::embedded) fn router(registry: Arc<Registry>) -> Router {
 async fn answer(State(registry): State<Arc<Registry>>, request: Request) -> Response {
     let head = request.method() == Method::HEAD;
     let mut response = match admit(&request) {
-        Ok(()) => dispatch(&registry, request).await.unwrap_or_else(IntoResponse::into_response),
+        Ok(()) => {
+            let (parts, mut body) = request.into_parts();
+            let may_drain = !parts.headers.contains_key(EXPECT);
+            match dispatch(&registry, parts, &mut body).await {
+                Ok(response) => response,
+                Err(refusal) => {
+                    if may_drain {
+                        drain(body).await;
+                    }
+                    refusal.into_response()
+                }
+            }
+        }
         Err(refusal) => refusal.into_response(),
     };
     let headers = response.headers_mut();
@@ -92,9 +110,16 @@ fn admit(request: &Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-async fn dispatch(registry: &Arc<Registry>, request: Request) -> Result<Response, Refusal> {
-    let endpoint = Endpoint::parse(request.uri().path())?;
-    let (parts, body) = request.into_parts();
+/// Reads what a client still sends of a request that is refused. Many clients look for the answer only when they
+/// have sent everything, and would find a broken connection. Who asked first (`Expect`) does look.
+async fn drain(mut body: Body) {
+    let read = async { while let Some(Ok(_)) = body.frame().await {} };
+    // After that time the client has to do with the broken connection.
+    let _ = tokio::time::timeout(DRAIN, read).await;
+}
+
+async fn dispatch(registry: &Arc<Registry>, parts: Parts, body: &mut Body) -> Result<Response, Refusal> {
+    let endpoint = Endpoint::parse(parts.uri.path())?;
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     match (endpoint, parts.method) {
         (Endpoint::Base, Method::GET | Method::HEAD) => Ok(json(&serde_json::json!({}))),
@@ -164,4 +189,118 @@ pub(super) fn json(document: &serde_json::Value) -> Response {
 /// The text of a header; a header that is not text is one that is not there.
 pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// Pieces of attacks, put together at random.
+    const PIECES: &[&str] = &[
+        "..",
+        ".",
+        "%2e%2e",
+        "%2f",
+        "..%2f",
+        "%00",
+        "\\",
+        "~",
+        "_blobs",
+        "_tags",
+        "_uploads",
+        "a",
+        "A",
+        "blobs",
+        "uploads",
+        "manifests",
+        "tags",
+        "list",
+        "referrers",
+        "sha256:",
+        "sha256:..",
+        "latest",
+        "?",
+        "digest=",
+        "&",
+        "mount=",
+        "from=",
+        "../../x",
+        "n=-1",
+        "last=%ff",
+        "http://evil.example",
+        ":",
+        "@",
+        "v2",
+        "etc",
+        "passwd",
+        "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    ];
+
+    fn request(method: &str, uri: &str, body: Vec<u8>) -> Option<Request> {
+        http::Request::builder().method(method).uri(uri).header(HOST, "localhost").body(body.into()).ok()
+    }
+
+    /// Every file below `dir`, relative to it.
+    fn files(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_leaves_the_directory_or_breaks_the_registry(
+            requests in proptest::collection::vec(
+                (
+                    prop::sample::select(vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+                    proptest::collection::vec(prop::sample::select(PIECES), 1..7),
+                    proptest::collection::vec(any::<u8>(), 0..16),
+                ),
+                1..20,
+            ),
+        ) {
+            let outside = tempfile::tempdir().unwrap();
+            let root = outside.path().join("root");
+            let service = router(Arc::new(Registry::new(Store::open(&root).unwrap(), "id".into())));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            for (method, pieces, body) in requests {
+                let uri = format!("/v2/{}", pieces.join("/").replace("/?/", "?").replace("/&/", "&").replace("=/", "="));
+                let Some(request) = request(method, &uri, body) else { continue };
+                let answer = runtime.block_on(service.clone().oneshot(request)).unwrap();
+                prop_assert!(!answer.status().is_server_error(), "{} {}: {}", method, uri, answer.status());
+            }
+            let known = ["blobs", "repositories", "uploads"];
+            for file in files(outside.path()) {
+                let inside = file.strip_prefix(&root).unwrap();
+                prop_assert!(known.iter().any(|dir| inside.starts_with(dir)), "{}", inside.display());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_refusal_is_an_error_document() {
+        let dir = tempfile::tempdir().unwrap();
+        let service = router(Arc::new(Registry::new(Store::open(dir.path()).unwrap(), "id".into())));
+        for (method, uri, status, code) in [
+            ("GET", "/", 404, "UNSUPPORTED"),
+            ("GET", "/v2/_catalog", 404, "UNSUPPORTED"),
+            ("POST", "/v2/", 405, "UNSUPPORTED"),
+            ("DELETE", "/v2/a/manifests/latest", 405, "UNSUPPORTED"),
+            ("OPTIONS", "/v2/a/manifests/latest", 405, "UNSUPPORTED"),
+            ("GET", "/v2/A/tags/list", 400, "NAME_INVALID"),
+            ("GET", "/v2/a/tags/list?n=1&n=2", 400, "UNSUPPORTED"),
+            ("GET", "/v2/a/blobs/sha256:..", 400, "DIGEST_INVALID"),
+            ("PUT", "/v2/a/blobs/uploads/0123456789abcdef0123456789abcdef", 400, "DIGEST_INVALID"),
+            ("GET", "/v2/a/blobs/uploads/0123456789abcdef0123456789abcdef", 404, "BLOB_UPLOAD_UNKNOWN"),
+        ] {
+            let answer = service.clone().oneshot(request(method, uri, Vec::new()).unwrap()).await.unwrap();
+            assert_eq!(answer.status().as_u16(), status, "{method} {uri}");
+            assert_eq!(answer.headers()[CONTENT_TYPE], "application/json", "{method} {uri}");
+            let body = axum::body::to_bytes(answer.into_body(), 1 << 16).await.unwrap();
+            let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(document["errors"][0]["code"], code, "{method} {uri}");
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub(super) async fn post(
     name: RepositoryPath,
     query: Query,
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
 ) -> Result<Response, Refusal> {
     if let (Some(blob), Some(from)) = (&query.mount, &query.from) {
         let blob = digest(blob)?;
@@ -78,7 +78,7 @@ pub(super) async fn patch(
     name: &RepositoryPath,
     id: &UploadId,
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
 ) -> Result<Response, Refusal> {
     let session = session(registry, name, id)?;
     let mut progress = session.progress().await.ok_or_else(unknown)?;
@@ -93,7 +93,7 @@ pub(super) async fn put(
     id: &UploadId,
     query: Query,
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
 ) -> Result<Response, Refusal> {
     let expected = digest(query.digest.as_deref().unwrap_or_default())?;
     let session = session(registry, &name, id)?;
@@ -126,7 +126,7 @@ async fn append(
     id: &UploadId,
     progress: &mut Progress,
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
 ) -> Result<(), Refusal> {
     let chunk = match text(headers, CONTENT_RANGE) {
         None => None,

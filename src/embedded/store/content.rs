@@ -206,3 +206,91 @@ impl Store {
         disk::write_whole(&self.uploads(), path, bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn repository() -> RepositoryPath {
+        "a".parse().unwrap()
+    }
+
+    fn index(filler: &str) -> RawManifest {
+        let json = format!("{{\"schemaVersion\":2,\"manifests\":[],\"annotations\":{{\"filler\":\"{filler}\"}}}}");
+        RawManifest::new(json.as_bytes(), Some(&MediaType::OciIndex)).unwrap()
+    }
+
+    /// What another process sees at any time is what a SIGKILL at that time would leave.
+    #[test]
+    fn content_is_never_seen_in_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0..60_u8 {
+                    let bytes = vec![n; 4 << 20];
+                    let upload = store.uploads().join("upload");
+                    fs::write(&upload, &bytes).unwrap();
+                    store.take_blob(&upload, &repository(), &Digest::of(&bytes)).unwrap();
+                    store.put_manifest(&repository(), &index(&n.to_string().repeat(1 << 20)), None, None).unwrap();
+                }
+                done.store(true, Ordering::Release);
+            });
+            let mut seen = HashSet::new();
+            loop {
+                let last = done.load(Ordering::Acquire);
+                for name in disk::names(&dir.path().join("blobs/sha256")).unwrap() {
+                    if seen.insert(name.clone()) {
+                        let bytes = fs::read(dir.path().join("blobs/sha256").join(&name)).unwrap();
+                        assert_eq!(Digest::of(&bytes).hex(), name, "{} bytes of it", bytes.len());
+                    }
+                }
+                if last {
+                    break;
+                }
+            }
+            assert_eq!(seen.len(), 120);
+        });
+    }
+
+    #[test]
+    fn a_tag_that_moves_names_one_or_the_other_all_the_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (first, second) = (index("1"), index("2"));
+        let tag: Tag = "latest".parse().unwrap();
+        store.put_manifest(&repository(), &first, None, Some(&tag)).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..300 {
+                    store.put_manifest(&repository(), &second, None, Some(&tag)).unwrap();
+                    store.put_manifest(&repository(), &first, None, Some(&tag)).unwrap();
+                }
+                done.store(true, Ordering::Release);
+            });
+            while !done.load(Ordering::Acquire) {
+                let named = store.tag(&repository(), &tag).unwrap().expect("the tag is there");
+                assert!([first.digest(), second.digest()].contains(&&named));
+            }
+        });
+    }
+
+    #[test]
+    fn opening_it_again_finds_everything_but_unfinished_uploads() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let manifest = index("kept");
+        let tag: Tag = "latest".parse().unwrap();
+        store.put_manifest(&repository(), &manifest, None, Some(&tag)).unwrap();
+        fs::write(store.uploads().join("unfinished"), "x").unwrap();
+        let again = Store::open(dir.path()).unwrap();
+        assert_eq!(again.tag(&repository(), &tag).unwrap().as_ref(), Some(manifest.digest()));
+        assert_eq!(again.manifest(&repository(), manifest.digest()).unwrap().unwrap().bytes, manifest.bytes());
+        assert_eq!(disk::names(&again.uploads()).unwrap(), Vec::<String>::new());
+    }
+}

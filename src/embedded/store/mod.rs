@@ -18,5 +18,6 @@ mod disk;
 mod upload;
 
 pub(super) use content::{Store, StoredManifest};
-pub(super) use disk::{StoreError, random_hex, write_whole};
+pub use disk::StoreError;
+pub(super) use disk::{random_hex, write_whole};
 pub(super) use upload::{Progress, Session, UploadError, UploadId, Uploads};

@@ -157,7 +157,11 @@ impl Progress {
 
     /// Adds `body`. If it breaks off, what arrived is kept and the client can go on from there; if it is not
     /// `length` bytes long, where a length was announced, nothing of it is kept.
-    pub(in crate::embedded) async fn append(&mut self, body: Body, length: Option<u64>) -> Result<(), UploadError> {
+    pub(in crate::embedded) async fn append(
+        &mut self,
+        body: &mut Body,
+        length: Option<u64>,
+    ) -> Result<(), UploadError> {
         let (offset, hasher) = (self.offset, self.hasher.clone());
         // If this request is dropped in the middle, a write may still be under way: nobody may go on from there.
         self.over = true;
@@ -171,7 +175,7 @@ impl Progress {
     }
 
     /// Writes and hashes until the body ends, which must be at offset `end`.
-    async fn write(&mut self, body: Body, end: Option<u64>) -> Result<(), UploadError> {
+    async fn write(&mut self, body: &mut Body, end: Option<u64>) -> Result<(), UploadError> {
         let mut file = self.open().await.map_err(StoreError::at("write", &self.path))?;
         let received = self.receive(&mut file, body, end).await;
         // Errors of writes that were under way come out here.
@@ -180,7 +184,7 @@ impl Progress {
         if end.is_some_and(|end| self.offset != end) { Err(UploadError::Length) } else { Ok(()) }
     }
 
-    async fn receive(&mut self, file: &mut File, mut body: Body, end: Option<u64>) -> Result<(), UploadError> {
+    async fn receive(&mut self, file: &mut File, body: &mut Body, end: Option<u64>) -> Result<(), UploadError> {
         while let Some(frame) = timeout(BODY_IDLE, body.frame()).await.map_err(|_| UploadError::Idle)? {
             let Ok(chunk) = frame.map_err(UploadError::Body)?.into_data() else { continue };
             if end.is_some_and(|end| self.offset.saturating_add(chunk.len() as u64) > end) {
@@ -205,5 +209,84 @@ impl Progress {
         self.over = true;
         // It may have been renamed to its place; otherwise what stays is removed at the next start.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+    use crate::oci::Digest;
+
+    fn repository() -> RepositoryPath {
+        "a".parse().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_are_capped_and_the_forgotten_ones_make_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let uploads = Uploads::new(dir.path().into());
+        let (first, session) = uploads.begin(&repository()).unwrap();
+        session.progress().await.unwrap().append(&mut "forgotten".into(), None).await.unwrap();
+        for _ in 1..MAX_SESSIONS {
+            assert!(uploads.begin(&repository()).is_some());
+        }
+        assert!(uploads.begin(&repository()).is_none(), "one too many");
+
+        tokio::time::advance(SESSION_IDLE / 2).await;
+        assert!(uploads.begin(&repository()).is_none(), "still remembered");
+        tokio::time::advance(SESSION_IDLE / 2).await;
+        assert!(uploads.begin(&repository()).is_some());
+        assert!(uploads.get(&repository(), &first).is_none());
+        assert!(session.progress().await.is_none(), "who still waits for it is told");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "its bytes are gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_is_given_up_and_what_came_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, session) = Uploads::new(dir.path().into()).begin(&repository()).unwrap();
+        let mut progress = session.progress().await.unwrap();
+        let stopping = stream::iter([Ok::<_, io::Error>("begin")]);
+        let mut hanging = Body::from_stream(futures::StreamExt::chain(stopping, stream::pending()));
+        assert!(matches!(progress.append(&mut hanging, None).await, Err(UploadError::Idle)));
+        assert_eq!(progress.offset(), 5);
+        progress.append(&mut ", end".into(), None).await.unwrap();
+        assert_eq!(progress.digest(), Digest::of(b"begin, end"));
+        assert_eq!(std::fs::read(progress.path()).unwrap(), b"begin, end");
+    }
+
+    #[tokio::test]
+    async fn an_upload_whose_request_was_dropped_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let uploads = Uploads::new(dir.path().into());
+        let (_, session) = uploads.begin(&repository()).unwrap();
+        {
+            let mut progress = session.progress().await.unwrap();
+            let mut body = Body::from_stream(stream::pending::<io::Result<&str>>());
+            let hanging = progress.append(&mut body, None);
+            assert!(futures::future::FutureExt::now_or_never(hanging).is_none());
+        }
+        assert!(session.progress().await.is_none());
+        uploads.begin(&repository()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "its bytes are gone");
+    }
+
+    #[tokio::test]
+    async fn a_body_of_another_length_than_announced_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, session) = Uploads::new(dir.path().into()).begin(&repository()).unwrap();
+        let mut progress = session.progress().await.unwrap();
+        progress.append(&mut "12".into(), Some(2)).await.unwrap();
+        for length in [2, 4, u64::MAX] {
+            assert!(
+                matches!(progress.append(&mut "345".into(), Some(length)).await, Err(UploadError::Length)),
+                "{length}"
+            );
+            assert_eq!((progress.offset(), progress.digest()), (2, Digest::of(b"12")));
+        }
+        progress.append(&mut "x".into(), None).await.unwrap();
+        assert_eq!(std::fs::read(progress.path()).unwrap(), b"12x");
     }
 }

@@ -186,3 +186,192 @@ impl EventSink for Report {
 fn seconds(at: Duration) -> f64 {
     at.as_millis() as f64 / 1000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::{Digest, Reference, Selector, TagRef};
+    use crate::run::{
+        Execution, ImageEvent, JobEvent, LOG_TAIL_BYTES, LOG_TAIL_LINES, LeftoverKind, PlannedImage, PlannedJob, Status,
+    };
+
+    fn tag(name: &str) -> TagRef {
+        let reference: Reference = format!("127.0.0.1:5000/{name}").parse().unwrap();
+        let Selector::Tag(tag) = reference.selector else { panic!("{name} is no tag") };
+        reference.repository.tag(tag)
+    }
+
+    /// A report of `a` and `b`, each for amd64 and arm64.
+    fn started() -> Report {
+        let mut report = Report::new(SystemTime::UNIX_EPOCH);
+        let images =
+            ["a", "b"].map(|name| PlannedImage { image: name.to_owned(), tags: vec![tag(&format!("{name}:1"))] });
+        let jobs = ["a", "b"].into_iter().flat_map(|name| ["amd64", "arm64"].map(|arch| job(name, arch)));
+        let jobs = jobs.map(|job| PlannedJob {
+            arch_tag: tag(&format!("{}:1-{}", job.image, job.platform.architecture())),
+            job,
+            engine: "default".to_owned(),
+            execution: Execution::Native,
+        });
+        report.event(Duration::ZERO, &Event::Started { images: images.to_vec(), jobs: jobs.collect() });
+        report
+    }
+
+    fn job(image: &str, arch: &str) -> JobId {
+        JobId { image: image.to_owned(), platform: format!("linux/{arch}").parse().unwrap() }
+    }
+
+    fn on(report: &mut Report, image: &str, arch: &str, what: JobEvent) {
+        report.event(Duration::from_millis(1234), &Event::Job { job: job(image, arch), what });
+    }
+
+    fn of(report: &mut Report, image: &str, what: ImageEvent) {
+        report.event(Duration::from_millis(1234), &Event::Image { image: image.to_owned(), what });
+    }
+
+    fn publish(report: &mut Report, image: &str) {
+        of(report, image, ImageEvent::Tagged { tag: tag(&format!("{image}:1")), unchanged: false });
+        let index = tag(&format!("{image}:1")).repository.digest(Digest::of(image.as_bytes()));
+        of(report, image, ImageEvent::Verified { index });
+    }
+
+    fn failure(phase: Phase) -> Failure {
+        Failure { phase, message: format!("{phase:?}"), hint: None }
+    }
+
+    #[test]
+    fn nothing_but_verified_images_is_success() {
+        let mut report = started();
+        assert_eq!(report.exit_code(), 1, "nothing was done");
+        publish(&mut report, "a");
+        assert_eq!(report.exit_code(), 1, "b is missing");
+        publish(&mut report, "b");
+        assert_eq!(report.exit_code(), 0);
+        report.event(Duration::ZERO, &Event::Stopping { reason: "interrupted".to_owned() });
+        assert_eq!(report.exit_code(), 1, "it was stopped");
+    }
+
+    #[test]
+    fn a_tag_that_did_not_move_is_no_success() {
+        let mut report = started();
+        publish(&mut report, "b");
+        let index = tag("a:1").repository.digest(Digest::of(b"a"));
+        of(&mut report, "a", ImageEvent::Verified { index });
+        assert_eq!(report.exit_code(), 1);
+    }
+
+    #[test]
+    fn the_earliest_phase_decides_the_exit_code() {
+        let mut report = started();
+        of(&mut report, "a", ImageEvent::Failed(failure(Phase::Publish)));
+        assert_eq!(report.exit_code(), 6);
+        on(&mut report, "b", "arm64", JobEvent::Failed(failure(Phase::Push)));
+        assert_eq!(report.exit_code(), 5);
+        on(&mut report, "b", "amd64", JobEvent::Failed(failure(Phase::Build)));
+        assert_eq!(report.exit_code(), 4);
+        report.event(Duration::ZERO, &Event::Failed(failure(Phase::Preflight)));
+        assert_eq!(report.exit_code(), 3);
+    }
+
+    #[test]
+    fn each_phase_has_the_exit_code_of_the_manual() {
+        use Phase::{Build, Internal, Plan, Preflight, Publish, Push, Timeout, Verify};
+        let codes = [Plan, Preflight, Build, Push, Publish, Verify, Timeout, Internal].map(Phase::exit_code);
+        assert_eq!(codes, [2, 3, 4, 5, 6, 7, 124, 70]);
+    }
+
+    #[test]
+    fn leftovers_are_what_was_pushed_for_an_image_that_was_not_finished() {
+        let mut report = started();
+        on(&mut report, "a", "amd64", JobEvent::PushStarted { to: tag("a:1-amd64") });
+        on(&mut report, "a", "amd64", JobEvent::Pushed { seconds: 1.0, layers_pushed: 1 });
+        on(&mut report, "a", "amd64", JobEvent::Cancelled);
+        on(&mut report, "a", "arm64", JobEvent::PushStarted { to: tag("a:1-arm64") });
+        on(&mut report, "a", "arm64", JobEvent::Failed(failure(Phase::Push)));
+        on(&mut report, "b", "amd64", JobEvent::PushStarted { to: tag("b:1-amd64") });
+        publish(&mut report, "b");
+        report.finish(Duration::from_secs(2), report.exit_code());
+        let left: Vec<_> = report.leftovers.iter().map(|left| (left.tag.to_string(), left.kind)).collect();
+        assert_eq!(
+            left,
+            [
+                ("127.0.0.1:5000/a:1-amd64".to_owned(), LeftoverKind::ArchTag),
+                ("127.0.0.1:5000/a:1-arm64".to_owned(), LeftoverKind::PerhapsArchTag),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_final_tag_that_moved_before_a_failure_is_left() {
+        let mut report = started();
+        publish(&mut report, "a");
+        of(&mut report, "a", ImageEvent::Failed(failure(Phase::Verify)));
+        report.finish(Duration::from_secs(2), report.exit_code());
+        assert_eq!(report.leftovers[0].kind, LeftoverKind::FinalTag);
+        assert_eq!((report.run.exit_code, report.run.outcome), (7, Outcome::Failed));
+    }
+
+    #[test]
+    fn only_the_end_of_a_failed_log_is_kept() {
+        let mut report = started();
+        for arch in ["amd64", "arm64"] {
+            for n in 0..1000 {
+                on(&mut report, "a", arch, JobEvent::Log { line: n.to_string() });
+            }
+        }
+        on(&mut report, "a", "amd64", JobEvent::Failed(failure(Phase::Build)));
+        on(&mut report, "a", "arm64", JobEvent::Cancelled);
+        for _ in 0..10 {
+            on(&mut report, "b", "amd64", JobEvent::Log { line: "x".repeat(LOG_TAIL_BYTES / 4) });
+        }
+        on(&mut report, "b", "amd64", JobEvent::Failed(failure(Phase::Build)));
+        report.finish(Duration::ZERO, 4);
+        let tail = |image: usize, platform: usize| &report.images[image].platforms[platform].log_tail;
+        assert_eq!(tail(0, 0).len(), LOG_TAIL_LINES);
+        assert_eq!((tail(0, 0)[0].as_str(), tail(0, 0)[49].as_str()), ("950", "999"));
+        assert!(tail(0, 1).is_empty(), "arm64 did not fail");
+        assert_eq!(tail(1, 0).len(), 4);
+    }
+
+    #[test]
+    fn a_warning_is_kept_once_an_image() {
+        let mut report = started();
+        let warn = |report: &mut Report, image: &str, arch: &str, message: String| {
+            let JobId { image, platform } = job(image, arch);
+            let warning = Warning { image: Some(image), platform: Some(platform), message, hint: None };
+            report.event(Duration::ZERO, &Event::Warning(warning));
+        };
+        for (image, arch) in [("a", "amd64"), ("a", "arm64"), ("b", "amd64")] {
+            warn(&mut report, image, arch, "same".to_owned());
+        }
+        assert_eq!(report.warnings.len(), 2);
+        (0..MAX_WARNINGS).for_each(|n| warn(&mut report, "a", "amd64", n.to_string()));
+        assert_eq!((report.warnings.len(), report.warnings_dropped), (MAX_WARNINGS, 2));
+    }
+
+    #[test]
+    fn events_of_unknown_jobs_change_nothing() {
+        let (mut report, before) = (started(), started());
+        on(&mut report, "c", "amd64", JobEvent::BuildStarted);
+        of(&mut report, "c", ImageEvent::NotJoined { reason: String::new() });
+        assert_eq!(report.images, before.images);
+    }
+
+    #[test]
+    fn the_json_says_its_version_and_how_it_ended() {
+        let mut report = started();
+        on(&mut report, "a", "amd64", JobEvent::BuildStarted);
+        report.finish(Duration::from_millis(1500), 130);
+        assert_eq!(report.images[0].platforms[0].status, Status::Building);
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["version"], 1);
+        assert_eq!(
+            json["run"],
+            serde_json::json!({
+                "polyarch": env!("CARGO_PKG_VERSION"), "started": "1970-01-01T00:00:00Z", "seconds": 1.5,
+                "outcome": "interrupted", "exit_code": 130, "failures": [],
+            })
+        );
+        assert_eq!(json["images"][0]["tags"][0]["state"], "not_moved");
+    }
+}

@@ -1,0 +1,64 @@
+# `make` lists the targets. `make demo` and `make test` need a Debian or Ubuntu machine, root and Rust, and nothing else.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit integration live parts engines engines-stop cargo
+
+# Where the tests find the real parts. Set one to use a part of your own; what is not set is brought up here.
+export POLYARCH_TEST_STATE ?= $(HOME)/.cache/polyarch-test
+export POLYARCH_TEST_PARTS ?= $(CURDIR)/target/test-parts
+ifeq ($(origin POLYARCH_TEST_ENGINE_OLD), undefined)
+export POLYARCH_TEST_ENGINE_OLD := unix:///var/run/docker.sock
+engines: engine
+endif
+ifeq ($(origin POLYARCH_TEST_ENGINE_NEW), undefined)
+export POLYARCH_TEST_ENGINE_NEW := unix://$(POLYARCH_TEST_STATE)/new/run/engine.sock
+export POLYARCH_TEST_TOOLS ?= $(CURDIR)/scripts/engine-tools
+engines: engine-new
+endif
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: cargo engine ## build the image of build.yaml on a Docker Engine (apt installs one where there is none) and run it
+	cargo run --quiet --locked -- build
+	docker run --rm --pull never hello:1.0
+
+test: lint unit integration live ## everything that CI runs
+
+lint: cargo parts ## format, clippy, documentation, dependencies
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --lib --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps
+	cargo deny --locked check bans licenses sources
+
+unit: cargo ## the tests beside the code: they need nothing
+	cargo test --locked --lib --bins
+	cargo test --locked --doc
+
+integration: cargo parts ## the tests that need loopback and the test parts
+	cargo test --locked --test integration
+
+live: cargo parts engines ## the tests on both Docker Engines
+	cargo test --locked --test live
+
+parts: ## install what the tests need and this machine lacks
+	@scripts/test-parts
+
+engines: ## bring up the engines that the tests build on
+
+.PHONY: engine engine-new
+engine:
+	@scripts/engine start
+
+engine-new: parts
+	@scripts/engine-new start
+
+engines-stop: ## end the engines that these targets started
+	for state in $(POLYARCH_TEST_STATE)/polyarch-test-*/; do [ ! -d "$$state" ] || scripts/engine-old stop "$$(basename "$$state")"; done
+	scripts/engine-new stop
+	scripts/engine stop
+
+cargo:
+	@command -v cargo >/dev/null || { echo 'there is no cargo: install Rust 1.95 or later (https://rustup.rs), then run this again' >&2; exit 1; }

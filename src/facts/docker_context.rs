@@ -1,0 +1,260 @@
+//! The engine that the docker CLI would use: `DOCKER_HOST`, `DOCKER_CONTEXT`, the current context, the default socket,
+//! in this order (docker/cli, `cli/command` and `cli/context/store`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::oci::Digest;
+
+/// Where the engine listens if nobody says anything.
+pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// Largest file of the docker CLI's that is read, in bytes.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// The engine that the docker CLI would use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundEngine {
+    /// Its host as the docker CLI writes it: `unix:///var/run/docker.sock`, `tcp://host:port`, `ssh://host`. Not
+    /// checked.
+    pub host: String,
+    /// Who says so.
+    pub source: HostSource,
+}
+
+/// Who says which engine is used, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostSource {
+    /// The environment variable `DOCKER_HOST`.
+    DockerHost,
+    /// The docker context of this name.
+    Context(String),
+    /// Nobody: it is the default.
+    Default,
+}
+
+impl fmt::Display for HostSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DockerHost => f.write_str("DOCKER_HOST"),
+            Self::Context(name) => write!(f, "docker context {name}"),
+            Self::Default => f.write_str("the default"),
+        }
+    }
+}
+
+/// Why it is not known which engine the docker CLI would use, or why that engine cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerContextError {
+    /// A file of the docker CLI's cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the docker CLI's is not what it should be.
+    #[error("{path} is not valid")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The context does not exist.
+    #[error("there is no docker context {name:?}")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
+    /// The context names no engine.
+    #[error("docker context {name} has no docker endpoint")]
+    NoEndpoint {
+        /// Its name.
+        name: String,
+    },
+    /// TLS is asked for.
+    #[error("{asked_by} asks for TLS, which is not yet supported")]
+    Tls {
+        /// By whom.
+        asked_by: String,
+    },
+}
+
+impl DockerContextError {
+    /// What to do next.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { .. } | Self::NoEndpoint { .. } => Some("`docker context ls` lists them"),
+            Self::Tls { .. } => Some("name an engine in the plan, or with --engine NAME=unix:///path/to.sock"),
+            Self::Read { .. } | Self::Parse { .. } => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ConfigFile {
+    #[serde(rename = "currentContext", default)]
+    current_context: String,
+}
+
+#[derive(Deserialize)]
+struct ContextFile {
+    #[serde(rename = "Endpoints", default)]
+    endpoints: BTreeMap<String, Endpoint>,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
+    #[serde(rename = "Host", default)]
+    host: String,
+}
+
+/// Finds the engine that the docker CLI would use.
+///
+/// `environment` holds the variables, `config` is the docker CLI's directory (`DOCKER_CONFIG`, or `.docker` in the
+/// home directory). Nothing is connected to.
+///
+/// # Errors
+/// A file that cannot be read or understood, a context that is not there, TLS.
+pub fn default_engine(
+    environment: &BTreeMap<String, String>,
+    config: &Path,
+) -> Result<FoundEngine, DockerContextError> {
+    let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    let found = if let Some(host) = variable("DOCKER_HOST") {
+        // The docker CLI takes `host:port` for plain TCP.
+        let host = if host.contains("://") { host.clone() } else { format!("tcp://{host}") };
+        FoundEngine { host, source: HostSource::DockerHost }
+    } else {
+        let name = match variable("DOCKER_CONTEXT") {
+            Some(name) => name.clone(),
+            None => current_context(config)?,
+        };
+        // `default` is the name for no context.
+        if !name.is_empty() && name != "default" {
+            return from_context(&name, config);
+        }
+        FoundEngine { host: DEFAULT_HOST.to_owned(), source: HostSource::Default }
+    };
+    let tls = ["DOCKER_TLS_VERIFY", "DOCKER_TLS"].into_iter().find(|name| variable(name).is_some());
+    match tls {
+        Some(name) if found.host.starts_with("tcp://") => Err(DockerContextError::Tls { asked_by: name.to_owned() }),
+        _ => Ok(found),
+    }
+}
+
+fn current_context(config: &Path) -> Result<String, DockerContextError> {
+    let file: Option<ConfigFile> = read_json(&config.join("config.json"))?;
+    Ok(file.map(|file| file.current_context).unwrap_or_default())
+}
+
+fn from_context(name: &str, config: &Path) -> Result<FoundEngine, DockerContextError> {
+    // The directory is the hash of the name, so no name leads anywhere else.
+    let digest = Digest::of(name.as_bytes()).to_string();
+    let id = digest.split(':').next_back().unwrap_or_default();
+    let file: Option<ContextFile> = read_json(&config.join("contexts/meta").join(id).join("meta.json"))?;
+    let file = file.ok_or_else(|| DockerContextError::Missing { name: name.to_owned() })?;
+    let endpoint = file.endpoints.into_iter().find(|(kind, endpoint)| kind == "docker" && !endpoint.host.is_empty());
+    let (_, endpoint) = endpoint.ok_or_else(|| DockerContextError::NoEndpoint { name: name.to_owned() })?;
+    let source = HostSource::Context(name.to_owned());
+    if config.join("contexts/tls").join(id).join("docker").exists() {
+        return Err(DockerContextError::Tls { asked_by: source.to_string() });
+    }
+    Ok(FoundEngine { host: endpoint.host, source })
+}
+
+/// The contents of a JSON file, if it exists.
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, DockerContextError> {
+    let failed = |source| DockerContextError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    match File::open(path) {
+        Ok(file) => file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let parsed = serde_json::from_str(&text);
+    parsed.map(Some).map_err(|source| DockerContextError::Parse { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn find(config: &Path, variables: &[(&str, &str)]) -> Result<FoundEngine, DockerContextError> {
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        default_engine(&environment, config)
+    }
+
+    fn found(config: &Path, variables: &[(&str, &str)]) -> (String, String) {
+        let found = find(config, variables).unwrap();
+        (found.host, found.source.to_string())
+    }
+
+    fn is(host: &str, source: &str) -> (String, String) {
+        (host.to_owned(), source.to_owned())
+    }
+
+    /// As `docker context create` writes it. The directory is `printf NAME | sha256sum`.
+    fn context(config: &Path, id: &str, meta: &str) {
+        let directory = config.join("contexts/meta").join(id);
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("meta.json"), meta).unwrap();
+    }
+
+    const REMOTE: &str = "b71199ebd070b36beab7317920c2c2f1d777df8d05e5527d8458fda57cb17a7a";
+    const LAB: &str = "a51146d38077ff992eba84cf1d5e9b249073503eb74868699016153b031a38f7";
+
+    #[test]
+    fn the_order_is_the_docker_clis() {
+        let config = tempfile::tempdir().unwrap();
+        let config = config.path();
+        assert_eq!(found(config, &[]), is(DEFAULT_HOST, "the default"));
+        context(
+            config,
+            REMOTE,
+            r#"{"Name":"remote","Metadata":{},"Endpoints":{"docker":{"Host":"ssh://b@h","SkipTLSVerify":false}}}"#,
+        );
+        context(config, LAB, r#"{"Name":"lab","Endpoints":{"docker":{"Host":"unix:///tmp/lab.sock"}}}"#);
+        fs::write(config.join("config.json"), r#"{"auths":{},"currentContext":"remote"}"#).unwrap();
+        assert_eq!(found(config, &[]), is("ssh://b@h", "docker context remote"));
+        assert_eq!(found(config, &[("DOCKER_CONTEXT", "lab")]), is("unix:///tmp/lab.sock", "docker context lab"));
+        assert_eq!(found(config, &[("DOCKER_CONTEXT", "default")]), is(DEFAULT_HOST, "the default"));
+        let both = [("DOCKER_CONTEXT", "lab"), ("DOCKER_HOST", "tcp://127.0.0.1:2375")];
+        assert_eq!(found(config, &both), is("tcp://127.0.0.1:2375", "DOCKER_HOST"));
+        assert_eq!(found(config, &[("DOCKER_HOST", "127.0.0.1:2375")]), is("tcp://127.0.0.1:2375", "DOCKER_HOST"));
+        assert_eq!(
+            found(config, &[("DOCKER_HOST", ""), ("DOCKER_CONTEXT", "")]),
+            is("ssh://b@h", "docker context remote")
+        );
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let config = tempfile::tempdir().unwrap();
+        let config = config.path();
+        let message = |variables: &[(&str, &str)]| find(config, variables).unwrap_err().to_string();
+        assert_eq!(message(&[("DOCKER_CONTEXT", "../x")]), "there is no docker context \"../x\"");
+        let tls = [("DOCKER_HOST", "tcp://10.0.0.1:2376"), ("DOCKER_TLS_VERIFY", "1")];
+        assert_eq!(message(&tls), "DOCKER_TLS_VERIFY asks for TLS, which is not yet supported");
+        assert!(find(config, &[("DOCKER_TLS_VERIFY", "1")]).is_ok(), "a socket has no TLS");
+        context(config, LAB, r#"{"Endpoints":{"kubernetes":{"Host":"x"}}}"#);
+        assert_eq!(message(&[("DOCKER_CONTEXT", "lab")]), "docker context lab has no docker endpoint");
+        context(config, LAB, r#"{"Endpoints":{"docker":{"Host":"tcp://h:2376"}}}"#);
+        fs::create_dir_all(config.join("contexts/tls").join(LAB).join("docker")).unwrap();
+        assert_eq!(
+            message(&[("DOCKER_CONTEXT", "lab")]),
+            "docker context lab asks for TLS, which is not yet supported"
+        );
+        fs::write(config.join("config.json"), "{").unwrap();
+        assert_eq!(message(&[]), format!("{} is not valid", config.join("config.json").display()));
+    }
+}

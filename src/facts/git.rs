@@ -1,0 +1,186 @@
+//! The facts of the commit that is checked out: `git.sha`, `git.short`, `git.tag`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::process::Command;
+
+/// How long git may take. It reads two small files; a network file system that hangs is given up.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Variables of CI systems that hold the commit: GitHub Actions, GitLab CI, AWS `CodeBuild`.
+const CI_SHA: [&str; 3] = ["GITHUB_SHA", "CI_COMMIT_SHA", "CODEBUILD_RESOLVED_SOURCE_VERSION"];
+/// Digits of `git.short`. `git rev-parse --short` prints more of them in a large repository, and then a checkout
+/// without its history would name the same commit otherwise.
+const SHORT: usize = 7;
+
+/// Answers those of `wanted` that are git's, each with the fact or with the reason why it is not known.
+///
+/// git runs in `directory` with `environment` and nothing else of this process's, and only if something is wanted.
+/// Where it cannot answer (no repository, no git), the variables of CI systems in `environment` do. It is killed when
+/// the future is dropped, or after ten seconds.
+///
+/// `git.tag` is the tag that points at the commit; of several the one that `git describe` prefers.
+pub async fn git_facts(
+    directory: &Path,
+    environment: &BTreeMap<String, String>,
+    wanted: &BTreeSet<String>,
+) -> BTreeMap<String, Result<String, String>> {
+    let mut facts = BTreeMap::new();
+    if !wanted.iter().any(|name| name.starts_with("git.")) {
+        return facts;
+    }
+    let asked = git(directory, environment, &["rev-parse", "--verify", "HEAD^{commit}"]).await;
+    let in_repository = asked.is_ok();
+    let sha = asked.or_else(|reason| ci_sha(environment).ok_or(reason)).and_then(checked);
+    for name in wanted {
+        let fact = match name.as_str() {
+            "git.sha" => sha.clone(),
+            "git.short" => sha.clone().map(|mut sha| {
+                sha.truncate(SHORT);
+                sha
+            }),
+            "git.tag" if in_repository => {
+                let described = git(directory, environment, &["describe", "--tags", "--exact-match", "HEAD"]).await;
+                described.map_err(|_| "no tag points at HEAD".to_owned())
+            }
+            "git.tag" => ci_tag(environment).ok_or_else(|| match &sha {
+                Ok(_) => "the CI run is not for a tag".to_owned(),
+                Err(reason) => reason.clone(),
+            }),
+            _ => continue,
+        };
+        facts.insert(name.clone(), fact);
+    }
+    facts
+}
+
+/// What git prints on one line, or the first line of what it says is wrong.
+async fn git(directory: &Path, environment: &BTreeMap<String, String>, arguments: &[&str]) -> Result<String, String> {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(directory).args(arguments).env_clear().envs(environment).env("LC_ALL", "C");
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = match tokio::time::timeout(TIMEOUT, command.output()).await {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return Err("git is not installed".to_owned()),
+        Ok(Err(error)) => return Err(format!("git does not run: {error}")),
+        Err(_) => return Err(format!("git did not answer within {} seconds", TIMEOUT.as_secs())),
+    };
+    let Output { status, stdout, stderr } = output;
+    if status.success() { Ok(first_line(&stdout)) } else { Err(first_line(&stderr)) }
+}
+
+/// The first line, without what a terminal would act on.
+fn first_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]);
+    let line = text.lines().next().unwrap_or_default().trim();
+    line.trim_start_matches("fatal: ").chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+fn ci_sha(environment: &BTreeMap<String, String>) -> Option<String> {
+    CI_SHA.iter().find_map(|name| environment.get(*name)).filter(|value| !value.is_empty()).cloned()
+}
+
+fn ci_tag(environment: &BTreeMap<String, String>) -> Option<String> {
+    let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    let github = variable("GITHUB_REF_TYPE").is_some_and(|kind| kind == "tag");
+    variable("GITHUB_REF_NAME").filter(|_| github).or_else(|| variable("CI_COMMIT_TAG")).cloned()
+}
+
+/// A commit is 40 hex digits, or 64 where the repository hashes with SHA-256.
+fn checked(sha: String) -> Result<String, String> {
+    let valid = matches!(sha.len(), 40 | 64) && sha.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if valid { Ok(sha) } else { Err("what CI says is the commit is not one".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    fn environment(extra: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let path = std::env::var("PATH").unwrap();
+        // Neither this machine's settings nor a repository above the temporary directory have a say.
+        let base = [
+            ("PATH", &*path),
+            ("HOME", "/nonexistent"),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_CEILING_DIRECTORIES", "/"),
+        ];
+        base.iter().chain(extra).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn wanted() -> BTreeSet<String> {
+        ["git.sha", "git.short", "git.tag", "aws.account"].map(str::to_owned).into()
+    }
+
+    fn run(directory: &Path, arguments: &[&str]) -> String {
+        let who = [
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.com",
+            "-c",
+            "commit.gpgsign=false",
+            "-c",
+            "tag.gpgsign=false",
+        ];
+        let mut command = std::process::Command::new("git");
+        command.current_dir(directory).args(who).args(arguments).env_clear().envs(environment(&[]));
+        let output = command.output().expect("git is installed: apt-get install git");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_repository_answers_for_itself_whatever_ci_says() {
+        let directory = tempfile::tempdir().unwrap();
+        run(directory.path(), &["init", "--quiet"]);
+        run(directory.path(), &["commit", "--quiet", "--allow-empty", "-m", "one"]);
+        let sha = run(directory.path(), &["rev-parse", "HEAD"]);
+        let ci = environment(&[("GITHUB_SHA", SHA), ("GITHUB_REF_TYPE", "tag"), ("GITHUB_REF_NAME", "v9")]);
+        let facts = git_facts(directory.path(), &ci, &wanted()).await;
+        assert_eq!(facts["git.sha"], Ok(sha.clone()));
+        assert_eq!(facts["git.short"], Ok(sha[..7].to_owned()));
+        assert_eq!(facts["git.tag"], Err("no tag points at HEAD".to_owned()));
+        assert_eq!(facts.len(), 3);
+        run(directory.path(), &["tag", "v1.0"]);
+        assert_eq!(git_facts(directory.path(), &ci, &wanted()).await["git.tag"], Ok("v1.0".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn ci_answers_where_there_is_no_repository() {
+        let directory = tempfile::tempdir().unwrap();
+        for (variables, tag) in [
+            (&[("GITHUB_SHA", SHA), ("GITHUB_REF_TYPE", "tag"), ("GITHUB_REF_NAME", "v1")][..], Some("v1")),
+            (&[("GITHUB_SHA", SHA), ("GITHUB_REF_TYPE", "branch"), ("GITHUB_REF_NAME", "main")], None),
+            (&[("CI_COMMIT_SHA", SHA), ("CI_COMMIT_TAG", "v2")], Some("v2")),
+            (&[("CODEBUILD_RESOLVED_SOURCE_VERSION", SHA)], None),
+        ] {
+            let facts = git_facts(directory.path(), &environment(variables), &wanted()).await;
+            assert_eq!(facts["git.sha"].as_deref(), Ok(SHA));
+            assert_eq!(facts["git.short"].as_deref(), Ok("0123456"));
+            let expected = tag.ok_or("the CI run is not for a tag").map_err(str::to_owned).map(str::to_owned);
+            assert_eq!(facts["git.tag"], expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn says_why_nothing_is_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let facts = git_facts(directory.path(), &environment(&[]), &wanted()).await;
+        assert!(facts["git.sha"].as_ref().unwrap_err().starts_with("not a git repository"), "{facts:?}");
+        let no_git = BTreeMap::from([("PATH".to_owned(), "/nonexistent".to_owned())]);
+        let facts = git_facts(directory.path(), &no_git, &wanted()).await;
+        assert_eq!(facts["git.tag"], Err("git is not installed".to_owned()));
+        let odd = environment(&[("GITHUB_SHA", "main; rm -rf")]);
+        assert!(git_facts(directory.path(), &odd, &wanted()).await["git.short"].is_err());
+    }
+
+    #[tokio::test]
+    async fn git_is_not_run_where_nothing_is_wanted() {
+        assert!(git_facts(Path::new("/nonexistent"), &BTreeMap::new(), &BTreeSet::new()).await.is_empty());
+    }
+}

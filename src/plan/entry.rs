@@ -1,0 +1,52 @@
+//! Reads `entry`: the words of `docker manifest annotate`.
+
+use crate::oci::{EntryOverride, Platform};
+
+use super::keys::ENTRY;
+use super::node::{Map, Node, get};
+use super::reader::{Late, Read, Reader};
+
+/// Reads `entry`. What it does not say of a platform is the planned one's.
+pub(super) fn read(reader: &mut Reader<'_>, node: &Node, late: Late<'_>, planned: &Platform) -> Read<EntryOverride> {
+    let map = reader.map(node, "`entry`", &ENTRY)?;
+    let platform = platform(reader, &map, late, planned);
+    let os_version = text(reader, &map, "os_version", late);
+    let os_features = match get(&map, "os_features") {
+        Some(entry) => {
+            let items = reader.list(&entry.value, "`os_features`")?;
+            Some(items.iter().map(|item| reader.text(item, "a feature", late)).collect::<Read<Vec<String>>>()?)
+        }
+        None => None,
+    };
+    Ok(EntryOverride { platform: platform?, os_version: os_version?, os_features })
+}
+
+fn text(reader: &mut Reader<'_>, entry: &Map, key: &str, late: Late<'_>) -> Read<Option<String>> {
+    get(entry, key).map(|entry| reader.text(&entry.value, &format!("`{key}`"), late)).transpose()
+}
+
+/// The platform, by `platform` or by its parts.
+fn platform(reader: &mut Reader<'_>, entry: &Map, late: Late<'_>, planned: &Platform) -> Read<Option<Platform>> {
+    let part = ["os", "arch", "variant"].into_iter().find_map(|key| get(entry, key));
+    let (node, part) = match (get(entry, "platform"), part) {
+        (Some(whole), Some(part)) => {
+            let message = format!("an entry has either `platform` or `{}`", part.key.name);
+            return Err(reader.problem(&whole.value.origin, message, None));
+        }
+        (Some(whole), None) => return reader.parsed(&whole.value, "`platform`", late).map(Some),
+        (None, Some(part)) => (&part.value, part),
+        (None, None) => return Ok(None),
+    };
+    let [os, arch, variant] = ["os", "arch", "variant"].map(|key| text(reader, entry, key, late));
+    let (os, arch, variant) = (os?, arch?, variant?);
+    // Another architecture has other variants.
+    let planned_variant = if arch.is_none() { planned.variant() } else { None };
+    let platform = Platform::new(
+        os.as_deref().unwrap_or(planned.os()),
+        arch.as_deref().unwrap_or(planned.architecture()),
+        variant.as_deref().or(planned_variant),
+    );
+    platform
+        .map(Some)
+        .map_err(|error| reader.problem(&node.origin, format!("`{}` makes no platform: {error}", part.key.name), None))
+}

@@ -1,0 +1,39 @@
+//! The JSON Schema of the plan, for editors.
+
+/// The JSON Schema (draft 2020-12) of a plan: `polyarch plan --schema`.
+pub const SCHEMA: &str = include_str!("schema.json");
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::super::keys::{ENGINE, ENTRY, IMAGE, Keys, PLAN, PLATFORM, REGISTRY};
+    use super::*;
+
+    #[test]
+    fn the_schema_has_the_keys_that_are_read_and_no_other() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let tables: [(&str, &Keys); 6] = [
+            ("", &PLAN),
+            ("/$defs/registry", &REGISTRY),
+            ("/$defs/engine", &ENGINE),
+            ("/$defs/image", &IMAGE),
+            ("/$defs/platform", &PLATFORM),
+            ("/$defs/entry", &ENTRY),
+        ];
+        for (place, keys) in tables {
+            let object = schema.pointer(place).unwrap();
+            let said: BTreeSet<&str> = object["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(said, keys.known.iter().copied().collect(), "{place}");
+            assert_eq!(object["additionalProperties"], Value::Bool(false), "{place}");
+            assert!(keys.not_yet.iter().all(|key| !keys.known.contains(key)), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_platform_says_nothing_that_an_image_cannot() {
+        assert!(PLATFORM.known.iter().all(|key| IMAGE.known.contains(key)));
+    }
+}

@@ -1,0 +1,324 @@
+//! The house's rules, held over every file under `src`. ARCHITECTURE.md tells what they are for.
+//!
+//! Code under `#[cfg(test)]` is free of them: a test may put two rooms together.
+
+mod source;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use source::Source;
+
+/// The rooms, lowest layer first. A room imports from lower layers and from itself, never from its own layer or above.
+const LAYERS: &[&[&str]] =
+    &[&["oci"], &["plan", "context", "facts", "auth"], &["engine", "registry", "ecr", "embedded"], &["run"], &["cli"]];
+
+/// Which places may name a crate: what it does can then be replaced by changing one room.
+const CRATES: &[(&[&str], &[&str])] = &[
+    (&["bollard", "tonic", "prost"], &["src/engine/"]),
+    (&["hyper", "hyper_util", "tower"], &["src/engine/", "src/embedded/"]),
+    (&["reqwest", "rustls"], &["src/registry/"]),
+    (&["axum"], &["src/embedded/"]),
+    (&["aws_config", "aws_sdk_ecr"], &["src/ecr/"]),
+    (&["serde_yaml"], &["src/plan/raw.rs"]),
+    (&["clap", "indicatif", "annotate_snippets", "tracing_subscriber"], &["src/cli/", "src/main.rs"]),
+];
+
+/// Something that touches the world outside, the names that do it (one is a macro, two are a path) and where it may be.
+struct Doing {
+    what: &'static str,
+    names: &'static [&'static [&'static str]],
+    places: &'static [&'static str],
+}
+
+const DOINGS: &[Doing] = &[
+    Doing {
+        what: "starts a process",
+        names: &[&["process", "Command"]],
+        places: &["src/auth/helper.rs", "src/facts/git.rs"],
+    },
+    Doing {
+        what: "reads what the process was started with",
+        names: &[
+            &["env", "var"],
+            &["env", "var_os"],
+            &["env", "vars"],
+            &["env", "vars_os"],
+            &["env", "args"],
+            &["env", "args_os"],
+            &["env", "home_dir"],
+            &["env", "current_dir"],
+            &["env", "temp_dir"],
+            &["env", "current_exe"],
+            &["env", "*"],
+        ],
+        places: &["src/cli/", "src/main.rs"],
+    },
+    Doing {
+        what: "prints",
+        names: &[&["print"], &["println"], &["eprint"], &["eprintln"], &["dbg"], &["io", "stdout"], &["io", "stderr"]],
+        places: &["src/cli/", "src/main.rs"],
+    },
+];
+
+/// Files that may spawn a task or a thread, each with the reason why it cannot outlive its owner.
+const SPAWNERS: &[(&str, &str)] = &[];
+const SPAWNS: &[&[&str]] =
+    &[&["tokio", "spawn"], &["task", "spawn"], &["task", "spawn_local"], &["thread", "spawn"], &["thread", "Builder"]];
+
+/// Lines with code on them, and lines of any kind, tests in the file not counted.
+const MOST_CODE_LINES: usize = 450;
+const MOST_LINES: usize = 600;
+
+/// What a file breaks, each as `file:line: rule`.
+fn violations(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for check in [imports, crates, doings, spawns, lengths, module_files] {
+        check(source, &mut |line, rule| found.push(format!("{}:{line}: {rule}", source.path)));
+    }
+    found
+}
+
+type Report<'a> = &'a mut dyn FnMut(usize, String);
+
+fn imports(source: &Source, report: Report<'_>) {
+    if source.path == "src/lib.rs" {
+        return;
+    }
+    let own = room(&source.path);
+    let Some(own_layer) = layer(own) else {
+        return report(1, format!("`{own}` is no room of the house: LAYERS in tests/layers.rs lists them"));
+    };
+    for path in source.paths() {
+        let Some(target) = crate_path(&module(&source.path), &path.segments) else { continue };
+        match layer(target) {
+            _ if target == own => {}
+            Some(target_layer) if target_layer < own_layer => {}
+            Some(_) => report(path.line, format!("`{own}` imports `{target}`, which is not below it")),
+            None => report(path.line, format!("`{}` goes past the rooms: name the room", path.segments.join("::"))),
+        }
+    }
+}
+
+fn crates(source: &Source, report: Report<'_>) {
+    // A `use` of a whole crate is a path of one segment, so tokens are looked at, not paths.
+    for (at, token) in source.tokens.iter().enumerate() {
+        let named = source.text(at + 1) == "::" || at > 0 && matches!(source.text(at - 1), "use" | "crate");
+        if !named || at > 0 && matches!(source.text(at - 1), "::" | ".") {
+            continue;
+        }
+        for (_, places) in CRATES.iter().filter(|(names, _)| names.contains(&token.text.as_str())) {
+            if !within(&source.path, places) {
+                report(token.line, format!("names the crate `{}`, which belongs to {}", token.text, places.join(", ")));
+            }
+        }
+    }
+}
+
+fn doings(source: &Source, report: Report<'_>) {
+    for doing in DOINGS.iter().filter(|doing| !within(&source.path, doing.places)) {
+        for line in lines_that_name(source, doing.names) {
+            report(line, format!("{}, which belongs to {}", doing.what, doing.places.join(", ")));
+        }
+    }
+}
+
+fn spawns(source: &Source, report: Report<'_>) {
+    let lines = lines_that_name(source, SPAWNS);
+    match (lines.first(), SPAWNERS.iter().any(|(file, _)| *file == source.path)) {
+        (Some(line), false) => {
+            report(*line, "spawns: return a future that the caller owns, or say in SPAWNERS why not".to_owned());
+        }
+        (None, true) => report(1, "is in SPAWNERS but spawns nothing".to_owned()),
+        _ => {}
+    }
+}
+
+fn lengths(source: &Source, report: Report<'_>) {
+    let code = source.code_lines();
+    if code > MOST_CODE_LINES {
+        report(source.lines, format!("has {code} lines of code, more than {MOST_CODE_LINES}"));
+    }
+    if source.lines > MOST_LINES {
+        report(source.lines, format!("has {} lines without its tests, more than {MOST_LINES}", source.lines));
+    }
+}
+
+fn module_files(source: &Source, report: Report<'_>) {
+    if !source.path.ends_with("/mod.rs") && source.path != "src/lib.rs" {
+        return;
+    }
+    let mut at = 0;
+    while at < source.tokens.len() {
+        let start = at;
+        let mut depth = 0_usize;
+        let mut words = Vec::new();
+        while at < source.tokens.len() && !(depth == 0 && source.text(at) == ";") {
+            match source.text(at) {
+                "[" | "(" | "{" => depth += 1,
+                "]" | ")" | "}" => depth = depth.saturating_sub(1),
+                word if depth == 0 && !matches!(word, "#" | "!") => words.push(word),
+                _ => {}
+            }
+            at += 1;
+        }
+        if !matches!(words.as_slice(), ["mod", _] | ["pub", "mod", _] | ["pub", "use", ..] | []) {
+            report(source.tokens[start].line, "does more than declare and re-export: move it into a file".to_owned());
+        }
+        at += 1;
+    }
+}
+
+/// Lines on which a macro (one name) or a path through two names in a row is used.
+fn lines_that_name(source: &Source, names: &[&[&str]]) -> Vec<usize> {
+    let mut lines = BTreeSet::new();
+    for path in source.paths() {
+        if path.segments.windows(2).any(|pair| names.iter().any(|name| *name == pair)) {
+            lines.insert(path.line);
+        }
+    }
+    for (at, token) in source.tokens.iter().enumerate() {
+        if source.text(at + 1) == "!" && names.contains(&[token.text.as_str()].as_slice()) {
+            lines.insert(token.line);
+        }
+    }
+    lines.into_iter().collect()
+}
+
+/// The name behind the crate's root in a path that leads there: from `crate`, from `polyarch` or up through `super`.
+fn crate_path<'a>(module: &[&str], segments: &'a [String]) -> Option<&'a str> {
+    let ups = segments.iter().take_while(|segment| *segment == "super").count();
+    let root = matches!(segments[0].as_str(), "crate" | "polyarch");
+    let start = if root { 1 } else { ups };
+    (root || ups > 0 && ups >= module.len()).then(|| segments.get(start).map(String::as_str)).flatten()
+}
+
+/// The names of the modules that a file stands for: `src/engine/session/auth.rs` is `engine::session::auth`.
+fn module(path: &str) -> Vec<&str> {
+    let path = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+    path.split('/').filter(|name| !matches!(*name, "lib" | "main")).collect()
+}
+
+fn room(path: &str) -> &str {
+    module(path).first().copied().unwrap_or("cli")
+}
+
+fn layer(room: &str) -> Option<usize> {
+    LAYERS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// Whether a file is one of the places, or in one that ends in `/`.
+fn within(path: &str, places: &[&str]) -> bool {
+    places.iter().any(|place| path == *place || place.ends_with('/') && path.starts_with(place))
+}
+
+/// Every file under `src` that is compiled outside of tests.
+fn sources() -> Vec<Source> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(&package.join("src"), &mut files);
+    files.sort();
+    let mut sources = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(package).unwrap().to_str().unwrap().to_owned();
+        sources.push(Source::read(&path, &fs::read_to_string(&file).unwrap()));
+    }
+    let tests: Vec<_> = sources.iter().flat_map(test_files).collect();
+    sources.retain(|source| !tests.iter().any(|test| source.path.starts_with(test)));
+    sources
+}
+
+/// What the paths of a file's test modules start with.
+fn test_files(source: &Source) -> Vec<String> {
+    let folder = format!("src/{}", module(&source.path).join("/"));
+    source.test_modules.iter().flat_map(|name| [format!("{folder}/{name}.rs"), format!("{folder}/{name}/")]).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_file_keeps_the_rules_of_the_house() {
+    let sources = sources();
+    assert!(sources.len() > 10, "only {} files were found under src", sources.len());
+    let found: Vec<_> = sources.iter().flat_map(violations).collect();
+    assert!(found.is_empty(), "{} rules of the house are broken:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn spawners_exist_and_give_a_reason() {
+    for (file, reason) in SPAWNERS {
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(file).is_file(), "{file} in SPAWNERS is no file");
+        assert!(reason.split_whitespace().count() >= 4, "{file} in SPAWNERS gives no reason: {reason:?}");
+    }
+}
+
+/// One file a rule, and what is said of it: a rule that can no longer fail fails here.
+#[test]
+fn each_rule_finds_what_breaks_it() {
+    for (path, text, said) in [
+        ("src/oci/index.rs", "\nuse crate::plan::Plan;", "src/oci/index.rs:2: `oci` imports `plan`"),
+        ("src/plan/model.rs", "use crate::{oci::Digest, facts};", "src/plan/model.rs:1: `plan` imports `facts`"),
+        ("src/registry/client.rs", "use super::super::engine::Dial;", "`registry` imports `engine`"),
+        ("src/engine/session/auth.rs", "fn f() { crate::run::go() }", "`engine` imports `run`"),
+        ("src/run/mod.rs", "pub use super::cli::Args;", "`run` imports `cli`"),
+        ("src/plan/model.rs", "use crate::Digest;", "`crate::Digest` goes past the rooms"),
+        ("src/attic/mod.rs", "", "`attic` is no room"),
+        ("src/registry/client.rs", "use bollard::Docker;", "names the crate `bollard`, which belongs to src/engine/"),
+        ("src/engine/dial.rs", "fn f() { reqwest::get() }", "names the crate `reqwest`"),
+        ("src/registry/blobs.rs", "use axum;", "names the crate `axum`"),
+        (
+            "src/plan/model.rs",
+            "use serde_yaml::Spanned;",
+            "names the crate `serde_yaml`, which belongs to src/plan/raw.rs",
+        ),
+        ("src/run/report.rs", "fn f(bar: indicatif::ProgressBar) {}", "names the crate `indicatif`"),
+        ("src/engine/dial.rs", "use tokio::process::{Child, Command};", "starts a process"),
+        ("src/auth/docker_config.rs", "fn f() { std::env::var_os(\"HOME\"); }", "reads what the process was"),
+        (
+            "src/facts/ci.rs",
+            "use std::{env, fs};\nfn f() { env::vars(); }",
+            "src/facts/ci.rs:2: reads what the process was",
+        ),
+        ("src/facts/ci.rs", "use std::env::{self, current_dir};", "reads what the process was"),
+        ("src/run/report.rs", "fn f() { println!(\"x\"); }", "prints"),
+        ("src/run/report.rs", "fn f() { std::io::stdout().lock(); }", "prints"),
+        ("src/run/pipeline.rs", "fn f() { tokio::spawn(g()); }", "spawns"),
+        ("src/engine/dial.rs", "use tokio::task; fn f() { task::spawn(g()); }", "spawns"),
+        ("src/plan/mod.rs", "mod raw;\npub use raw::RawPlan;\nfn f() {}", "src/plan/mod.rs:3: does more than declare"),
+        ("src/oci/long.rs", &"const X: u8 = 1;\n".repeat(451), "has 451 lines of code, more than 450"),
+        ("src/oci/long.rs", &"// Why.\n".repeat(601), "has 601 lines without its tests, more than 600"),
+    ] {
+        let found = violations(&Source::read(path, text));
+        assert!(found.len() == 1 && found[0].contains(said), "{path}: expected {said:?}, found {found:?}");
+    }
+}
+
+#[test]
+fn what_the_house_allows_breaks_no_rule() {
+    for (path, text) in [
+        ("src/engine/session/auth.rs", "use crate::{auth::Secret, context, oci::Digest};\nuse super::super::dial;"),
+        ("src/main.rs", "mod cli;\nfn main() { polyarch::run::go(std::env::args_os()) }"),
+        ("src/cli/args.rs", "use clap::Parser; use polyarch::plan; fn f() { eprintln!(\"x\") }"),
+        (
+            "src/auth/helper.rs",
+            "use tokio::process::Command; fn f(c: Command) { c.stdout(std::env::split_paths(g())) }",
+        ),
+        (
+            "src/plan/mod.rs",
+            "//! The plan.\n#![doc = \"x\"]\npub(crate) mod raw;\npub use raw::{A, B};\n#[cfg(test)]\nmod tests { fn f() {} }",
+        ),
+        ("src/registry/retry.rs", "fn f() { let hyper = 1; x.tower(env!(\"X\")); }\n#[cfg(test)]\nuse axum::Router;"),
+    ] {
+        assert_eq!(violations(&Source::read(path, text)), Vec::<String>::new(), "{path}");
+    }
+}

@@ -1,0 +1,271 @@
+//! Rust source as the rules of the house see it: tokens with lines, without comments, texts and test code.
+
+use std::collections::BTreeSet;
+
+/// A word or a mark, and the line that it stands on. What a text literal says is left out: it is `"`, once a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) line: usize,
+    pub(crate) text: String,
+}
+
+/// One file under `src`.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// Relative to the package, with `/`: `src/plan/model.rs`.
+    pub(crate) path: String,
+    /// What is compiled into the library or the program, so without items under `#[cfg(test)]`.
+    pub(crate) tokens: Vec<Token>,
+    /// How many lines the file has without its test code, blank lines and comments counted.
+    pub(crate) lines: usize,
+    /// Modules that are declared under `#[cfg(test)]` and stand in a file of their own.
+    pub(crate) test_modules: Vec<String>,
+}
+
+/// A path as it stands in an expression or, with its groups resolved, in a `use`: `crate::plan::Plan`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PathAt {
+    pub(crate) line: usize,
+    pub(crate) segments: Vec<String>,
+}
+
+impl Source {
+    pub(crate) fn read(path: &str, text: &str) -> Self {
+        let mut source =
+            Self { path: path.to_owned(), tokens: tokens(text), lines: text.lines().count(), test_modules: Vec::new() };
+        source.drop_tests();
+        source
+    }
+
+    /// How many lines have code on them.
+    pub(crate) fn code_lines(&self) -> usize {
+        self.tokens.iter().map(|token| token.line).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Every path of two or more segments.
+    pub(crate) fn paths(&self) -> Vec<PathAt> {
+        let mut found = Vec::new();
+        let mut at = 0;
+        while at < self.tokens.len() {
+            at = if is_word(self.text(at)) { self.path_from(at, &[], &mut found) } else { at + 1 };
+        }
+        found.retain(|path| path.segments.len() > 1);
+        found
+    }
+
+    /// The text of a token, or nothing past the end.
+    pub(crate) fn text(&self, at: usize) -> &str {
+        self.tokens.get(at).map_or("", |token| &token.text)
+    }
+
+    /// Reads the path that starts at a token, below `prefix`, and gives the place behind it.
+    fn path_from(&self, mut at: usize, prefix: &[String], found: &mut Vec<PathAt>) -> usize {
+        let line = self.tokens[at].line;
+        let mut segments = prefix.to_vec();
+        while is_word(self.text(at)) || self.text(at) == "*" {
+            segments.push(self.text(at).to_owned());
+            at += 1;
+            if self.text(at) != "::" {
+                break;
+            }
+            at += 1;
+            if self.text(at) == "{" {
+                at += 1;
+                while !matches!(self.text(at), "}" | "") {
+                    at = if is_word(self.text(at)) { self.path_from(at, &segments, found) } else { at + 1 };
+                }
+                return at + 1;
+            }
+        }
+        found.push(PathAt { line, segments });
+        at
+    }
+
+    /// Takes out each item under `#[cfg(test)]`, with its lines.
+    fn drop_tests(&mut self) {
+        let mut at = 0;
+        while at < self.tokens.len() {
+            let Some(behind) = self.cfg_test(at) else {
+                at += 1;
+                continue;
+            };
+            let open = (behind..self.tokens.len()).find(|&i| matches!(self.text(i), "{" | ";"));
+            let open = open.unwrap_or(self.tokens.len() - 1);
+            let end = if self.text(open) == "{" { self.closing(open, "{", "}") } else { open };
+            if let Some(word) = (behind..open).find(|&i| self.text(i) == "mod")
+                && self.text(open) == ";"
+            {
+                self.test_modules.push(self.text(word + 1).to_owned());
+            }
+            self.lines -= self.tokens[end].line - self.tokens[at].line + 1;
+            self.tokens.drain(at..=end);
+        }
+    }
+
+    /// The place behind the attribute if one that asks for `test` starts here.
+    fn cfg_test(&self, at: usize) -> Option<usize> {
+        if [self.text(at), self.text(at + 1), self.text(at + 2)] != ["#", "[", "cfg"] {
+            return None;
+        }
+        let end = self.closing(at + 1, "[", "]");
+        let words: Vec<_> = (at..end).map(|i| self.text(i)).collect();
+        (words.contains(&"test") && !words.contains(&"not")).then_some(end + 1)
+    }
+
+    /// Where the bracket that opens at a place is closed.
+    fn closing(&self, from: usize, open: &str, close: &str) -> usize {
+        let mut depth = 0_usize;
+        for at in from..self.tokens.len() {
+            if self.text(at) == open {
+                depth += 1;
+            } else if self.text(at) == close {
+                depth -= 1;
+                if depth == 0 {
+                    return at;
+                }
+            }
+        }
+        self.tokens.len() - 1
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
+
+fn tokens(text: &str) -> Vec<Token> {
+    let mut lexer = Lexer { rest: text, line: 1, tokens: Vec::new() };
+    while let Some(first) = lexer.rest.chars().next() {
+        lexer.next(first);
+    }
+    lexer.tokens
+}
+
+struct Lexer<'a> {
+    rest: &'a str,
+    line: usize,
+    tokens: Vec<Token>,
+}
+
+impl Lexer<'_> {
+    fn next(&mut self, first: char) {
+        let word = self.rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(self.rest.len());
+        if self.rest.starts_with("//") {
+            self.skip(self.rest.find('\n').unwrap_or(self.rest.len()));
+        } else if self.rest.starts_with("/*") {
+            self.skip(block_comment(self.rest));
+        } else if let Some(length) = string(self.rest) {
+            for line in self.line..=self.line + self.rest[..length].matches('\n').count() {
+                self.tokens.push(Token { line, text: "\"".to_owned() });
+            }
+            self.skip(length);
+        } else if word > 0 {
+            self.token(word);
+        } else if self.rest.starts_with("::") {
+            self.token(2);
+        } else if first.is_whitespace() {
+            self.skip(first.len_utf8());
+        } else if first == '\'' {
+            self.skip(quoted(self.rest));
+        } else {
+            self.token(first.len_utf8());
+        }
+    }
+
+    fn token(&mut self, length: usize) {
+        self.tokens.push(Token { line: self.line, text: self.rest[..length].to_owned() });
+        self.skip(length);
+    }
+
+    fn skip(&mut self, length: usize) {
+        self.line += self.rest[..length].matches('\n').count();
+        self.rest = &self.rest[length..];
+    }
+}
+
+/// The length of a block comment with those inside it.
+fn block_comment(text: &str) -> usize {
+    let mut depth = 0;
+    let mut at = 0;
+    while at < text.len() {
+        if text[at..].starts_with("/*") {
+            (depth, at) = (depth + 1, at + 2);
+        } else if text[at..].starts_with("*/") {
+            (depth, at) = (depth - 1, at + 2);
+            if depth == 0 {
+                break;
+            }
+        } else {
+            at += text[at..].chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    at
+}
+
+/// The length of a text literal, raw or not, if one starts here.
+fn string(text: &str) -> Option<usize> {
+    let quote = text.find('"')?;
+    let (prefix, hashes) = text[..quote].split_at(text[..quote].find('#').unwrap_or(quote));
+    if !matches!(prefix, "" | "b" | "c" | "r" | "br" | "cr") || hashes.contains(|c| c != '#') {
+        return None;
+    }
+    let start = quote + 1;
+    if prefix.ends_with('r') {
+        let end = format!("\"{hashes}");
+        return Some(start + text[start..].find(&end)? + end.len());
+    }
+    if !hashes.is_empty() {
+        return None;
+    }
+    let mut escaped = false;
+    let end = text[start..].find(|c| {
+        let closes = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        closes
+    })?;
+    Some(start + end + 1)
+}
+
+/// The length of a character literal, or of the mark alone where a lifetime starts.
+fn quoted(text: &str) -> usize {
+    let mut chars = text[1..].chars();
+    match (chars.next(), chars.next()) {
+        (Some('\\'), Some(escaped)) => {
+            let start = 2 + escaped.len_utf8();
+            text[start..].find('\'').map_or(1, |end| start + end + 1)
+        }
+        (Some(only), Some('\'')) => only.len_utf8() + 2,
+        _ => 1,
+    }
+}
+
+#[test]
+fn reads_paths_and_resolves_groups() {
+    let source = Source::read("src/a.rs", "use crate::{plan::{A, b::B}, engine};\nlet x = std::env::var(Y);");
+    let paths: Vec<_> = source.paths().into_iter().map(|path| (path.line, path.segments.join("::"))).collect();
+    let expected = ["crate::plan::A", "crate::plan::b::B", "crate::engine"].map(|path| (1, path.to_owned()));
+    assert_eq!(paths[..3], expected);
+    assert_eq!(paths[3..], [(2, "std::env::var".to_owned())]);
+}
+
+#[test]
+fn leaves_out_comments_texts_and_test_code() {
+    let text = r#"
+// crate::engine
+/* crate::engine /* nested */ crate::engine */
+/// `crate::engine`
+fn f<'a>(x: &'a str) -> char { let _ = ("crate::engine \" \\", r"crate::engine \", '"', '\'', b'"'); 'c' }
+#[cfg(test)]
+mod tests {
+    use crate::engine::X;
+}
+#[cfg(test)]
+mod fakes;
+fn last() { crate::plan::y() }
+"#;
+    let source = Source::read("src/a.rs", text);
+    let paths: Vec<_> = source.paths().into_iter().map(|path| path.segments.join("::")).collect();
+    assert_eq!(paths, ["crate::plan::y"]);
+    assert_eq!(source.test_modules, ["fakes"]);
+    assert_eq!((source.lines, source.code_lines()), (6, 2));
+}

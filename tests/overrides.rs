@@ -1,0 +1,196 @@
+//! What the command line says over a plan, and what it selects of it.
+
+use polyarch::oci::Platform;
+use polyarch::plan::{
+    CachePolicy, Environment, Facts, Overrides, Plan, PullPolicy, RegistryChoice, Selection, SourceText, Transport,
+    resolve,
+};
+
+const PLAN: &str = "
+version: 1
+registry: ghcr.io/acme
+engines: { far: { host: tcp://10.0.0.1:2375, insecure: true, slots: 2 } }
+defaults: { platforms: [linux/amd64, linux/arm64], tags: [latest] }
+images:
+  hello: { args: { A: plan, B: plan }, platforms: { linux/amd64: , linux/arm64: { args: { A: platform } } } }
+  help: { tags: [v1], target: base }
+  other: { platforms: [linux/arm/v7] }
+";
+
+fn read(overrides: &Overrides) -> Result<Plan, String> {
+    let source = SourceText { path: "plans/build.yaml".into(), text: PLAN.into() };
+    let environment = Environment::from([("FROM_ENV".into(), "env".into())]);
+    resolve(&source, &environment, &Facts::new(), overrides).map_err(|errors| {
+        let problem = |p: &polyarch::plan::Problem| format!("{}|{}", p.message, p.hint.clone().unwrap_or_default());
+        errors.problems.iter().map(problem).collect::<Vec<_>>().join("\n")
+    })
+}
+
+fn set(flags: &[&str]) -> Overrides {
+    Overrides { set: words(flags), ..Overrides::default() }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn select(images: &[&str], platforms: &[&str]) -> Overrides {
+    let platforms = platforms.iter().filter_map(|text| text.parse().ok()).collect();
+    Overrides { selection: Selection { images: words(images), platforms }, ..Overrides::default() }
+}
+
+/// Every job on one line: image, platform and what `show` picks.
+fn jobs(plan: &Plan, show: impl Fn(&polyarch::plan::Image, &polyarch::plan::Job) -> String) -> Vec<String> {
+    let line = |image, job| show(image, job);
+    plan.images.iter().flat_map(|image| image.jobs.iter().map(move |job| line(image, job))).collect()
+}
+
+#[test]
+fn set_changes_an_image_a_platform_or_all_that_match() {
+    let overrides = set(&[
+        "hello.args.A=image",
+        "hello.linux/arm64.args.B=1.10",
+        "hel*.target=${name}-${arch}",
+        "*.linux/arm/v7.context=/srv",
+        "other.tags=a,b",
+        "help.platforms=linux/arm64,linux/riscv64",
+        "other.labels.org.opencontainers.image.title=x=y",
+        "help.no_cache=true",
+        "help.entry.os_features=f,g",
+    ]);
+    let plan = read(&overrides).unwrap_or_else(|problems| panic!("{problems}"));
+    let shown = jobs(&plan, |image, job| {
+        let (build, tags) = (&job.build, image.tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+        let (args, labels, context) = (&build.args, &build.labels, build.context.display());
+        let target = build.target.as_deref().unwrap_or("-");
+        format!("{} {} {tags} {args:?} {labels:?} {context} {target} {:?}", image.name, job.platform, build.no_cache)
+    });
+    let expected = [
+        r#"hello linux/amd64 latest {"A": "image", "B": "plan"} {} plans hello-amd64 Use"#,
+        r#"hello linux/arm64 latest {"A": "platform", "B": "1.10"} {} plans hello-arm64 Use"#,
+        "help linux/arm64 v1 {} {} plans help-arm64 Ignore",
+        "help linux/riscv64 v1 {} {} plans help-riscv64 Ignore",
+        r#"other linux/arm/v7 a,b {} {"org.opencontainers.image.title": "x=y"} /srv - Use"#,
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(plan.images[1].jobs[0].entry.os_features, Some(words(&["f", "g"])));
+}
+
+#[test]
+fn set_says_what_is_wrong_with_it() {
+    for (flag, problem) in [
+        (
+            "hello",
+            "--set hello: this has the form IMAGE[.PLATFORM].KEY=VALUE|as --set hello.args.VERSION=1.0, or --set '*.linux/arm64.target=release'",
+        ),
+        ("helo.target=x", "--set helo.target=x: there is no image `helo` in the plan|did you mean `hello`?"),
+        ("hello.tagret=x", "--set hello.tagret=x: an image has no key `tagret`|did you mean `target`?"),
+        (
+            "hello.linux/arm64.tag=x",
+            "--set hello.linux/arm64.tag=x: a platform has no key `tag`|known here: context, dockerfile, target, args, labels, network, no_cache, pull, engine, timeout, arch_tag, entry",
+        ),
+        ("hello.secrets=x", "--set hello.secrets=x: `secrets` is not yet supported|"),
+        (
+            "hello.linux/s390x.target=x",
+            "--set hello.linux/s390x.target=x: the image `hello` has no platform linux/s390x|",
+        ),
+        ("hello.no_cache=maybe", "--set hello.no_cache=maybe: `no_cache` must be true or false, and this is a string|"),
+        (
+            "hello.target=${UNSET}",
+            "--set hello.target=${UNSET}: `UNSET` is not set|set it, or say what to take instead: ${UNSET:-default}",
+        ),
+        ("hello.target.x=y", "--set hello.target.x=y: `target` must be a string, and this is a map|"),
+    ] {
+        assert_eq!(read(&set(&[flag])).unwrap_err(), problem);
+    }
+}
+
+#[test]
+fn tags_of_the_command_line_are_for_the_selected_images() {
+    let overrides = Overrides { tags: words(&["2.0", "edge"]), ..select(&["help"], &[]) };
+    let plan = read(&overrides).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(jobs(&plan, |_, job| job.arch_tag.to_string()), ["2.0-amd64", "2.0-arm64"]);
+    assert_eq!(plan.images[0].tags.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2.0", "edge"]);
+    let bad = Overrides { tags: words(&["a:b"]), ..select(&["help"], &[]) };
+    assert!(read(&bad).unwrap_err().starts_with("--tag a:b: the tag `a:b` is not valid"));
+}
+
+#[test]
+fn build_arguments_of_the_command_line_come_last_and_are_taken_as_they_are() {
+    let build_args = words(&["A=${arch} $5", "FROM_ENV", "NOT_SET", "API_TOKEN=x"]);
+    let plan = read(&Overrides { build_args, ..select(&["hello"], &["linux/arm64"]) });
+    let plan = plan.unwrap_or_else(|problems| panic!("{problems}"));
+    let args = jobs(&plan, |_, job| format!("{:?}", job.build.args));
+    assert_eq!(args, [r#"{"A": "${arch} $5", "API_TOKEN": "x", "B": "plan", "FROM_ENV": "env"}"#]);
+    let warnings: Vec<&str> = plan.warnings.iter().map(|warning| &*warning.message).collect();
+    assert_eq!(
+        warnings,
+        [
+            "--build-arg API_TOKEN: the build argument `API_TOKEN` looks like a secret, and stays in the image's history",
+            "--build-arg NOT_SET: the build argument `NOT_SET` is left out: the environment does not have it",
+        ]
+    );
+    assert!(read(&Overrides { build_args: words(&["=x"]), ..Overrides::default() }).is_err());
+}
+
+#[test]
+fn policies_engines_and_the_registry_are_replaced() {
+    let overrides = Overrides {
+        no_cache: Some(CachePolicy::Ignore),
+        pull: Some(PullPolicy::Always),
+        registry: Some("localhost:5000/team".into()),
+        engines: words(&["far=unix:///tmp/tunnel.sock", "near=tcp://127.0.0.1:2375"]),
+        set: words(&["hello.engine=near"]),
+        ..Overrides::default()
+    };
+    let plan = read(&overrides).unwrap_or_else(|problems| panic!("{problems}"));
+    let RegistryChoice::Named(registry) = &plan.registry else { panic!("{:?}", plan.registry) };
+    assert_eq!((registry.host.to_string().as_str(), registry.transport), ("localhost:5000", Transport::InsecureHttp));
+    assert_eq!(plan.images[0].repository.to_string(), "team/hello");
+    let engines = plan.engines.iter().map(|engine| format!("{} {} {}", engine.name, engine.host, engine.slots));
+    let expected = ["far unix:///tmp/tunnel.sock 2", "near tcp://127.0.0.1:2375 4"];
+    assert_eq!(engines.collect::<Vec<_>>(), expected);
+    let job = &plan.images[0].jobs[0];
+    assert_eq!((job.build.no_cache, job.build.pull), (CachePolicy::Ignore, PullPolicy::Always));
+    assert_eq!(job.engine.as_ref().map(ToString::to_string).as_deref(), Some("near"));
+    for (engine, problem) in [
+        ("x", "--engine x: this has the form NAME=HOST|as --engine x86=tcp://127.0.0.1:2375"),
+        ("x=ssh://h", "--engine x=ssh://h: `ssh://h`: ssh:// engines are not yet supported|"),
+        ("x=tcp://h:1", "--engine x=tcp://h:1: tcp://h:1 is not loopback, "),
+        ("x y=unix:///a", "--engine x y=unix:///a: `x y` is not a name: "),
+    ] {
+        let problems = read(&Overrides { engines: words(&[engine]), ..Overrides::default() }).unwrap_err();
+        assert!(problems.starts_with(problem), "{problems}");
+    }
+}
+
+#[test]
+fn a_selection_notes_what_it_leaves_out() {
+    let plan = read(&select(&["other", "hello"], &["linux/arm64"])).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(jobs(&plan, |image, job| format!("{} {}", image.name, job.platform)), ["hello linux/arm64"]);
+    assert_eq!(plan.images[0].left_out, ["linux/amd64".parse::<Platform>().unwrap_or_else(|e| panic!("{e}"))]);
+    assert!(!plan.images[0].is_complete());
+    assert_eq!(plan.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(), ["help", "other"]);
+    let whole = read(&Overrides::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(whole.left_out.is_empty() && whole.images.iter().all(polyarch::plan::Image::is_complete));
+}
+
+#[test]
+fn a_selection_of_what_is_not_there_lists_what_is() {
+    for (images, platforms, problem) in [
+        (&["helo"][..], &[][..], "there is no image `helo` in the plan|did you mean `hello`?"),
+        (&["zzz"], &[], "there is no image `zzz` in the plan|known here: hello, help, other"),
+        (
+            &["help"],
+            &["linux/arm/v7"],
+            "--platform linux/arm/v7: no image is planned for it|planned are linux/amd64, linux/arm64",
+        ),
+        (
+            &[],
+            &["linux/s390x", "linux/arm64"],
+            "--platform linux/s390x: no image is planned for it|planned are linux/amd64, linux/arm64, linux/arm/v7",
+        ),
+    ] {
+        assert_eq!(read(&select(images, platforms)).unwrap_err(), problem);
+    }
+}

@@ -1,0 +1,289 @@
+//! Every plan of `fixtures/plans`: the good ones against the plan that they resolve to, the bad ones against what is
+//! said of them. `POLYARCH_BLESS=1` writes the expectations; read the difference before you commit it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use polyarch::plan::{Environment, Facts, Overrides, Plan, PlanErrors, SourceText, needed_facts, resolve};
+use proptest::prelude::*;
+use serde_json::Value;
+
+fn plans(kind: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plans").join(kind);
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut plans: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+    plans.sort();
+    assert!(plans.len() > 4, "the plans of {kind} are there");
+    plans
+}
+
+/// The plan as if it lay in the current directory: expectations name no machine's paths.
+fn source(path: &Path) -> SourceText {
+    SourceText { path: path.file_name().unwrap().into(), text: fs::read_to_string(path).unwrap() }
+}
+
+fn environment() -> Environment {
+    [("VERSION", "1.2.3"), ("OWNER", "acme"), ("FROM_ENV", "from the environment")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+fn facts() -> Facts {
+    let sha = "0123456789abcdef0123456789abcdef01234567";
+    BTreeMap::from([
+        ("git.sha".to_owned(), Ok(sha.to_owned())),
+        ("git.short".to_owned(), Ok(sha[..7].to_owned())),
+        ("git.tag".to_owned(), Err("no tag points at HEAD".to_owned())),
+    ])
+}
+
+fn read(source: &SourceText) -> Result<Plan, PlanErrors> {
+    resolve(source, &environment(), &facts(), &Overrides::default())
+}
+
+fn text(text: &str) -> SourceText {
+    SourceText { path: "build.yaml".into(), text: text.to_owned() }
+}
+
+fn compare(expectation: &Path, actual: &str) {
+    if std::env::var_os("POLYARCH_BLESS").is_some() {
+        fs::write(expectation, actual).unwrap();
+    }
+    let expected = fs::read_to_string(expectation).unwrap_or_default();
+    assert_eq!(actual, expected, "{}", expectation.display());
+}
+
+fn rendered(errors: &PlanErrors) -> String {
+    let lines = errors.problems.iter().map(|problem| {
+        let one = PlanErrors { source: errors.source.clone(), problems: vec![problem.clone()] };
+        let hint = problem.hint.as_ref().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+        format!("{one}\n{hint}")
+    });
+    lines.collect()
+}
+
+#[test]
+fn bad_plans_are_refused_with_every_problem_in_its_place() {
+    for path in plans("bad") {
+        let source = source(&path);
+        let errors = read(&source).expect_err(&path.display().to_string());
+        compare(&path.with_extension("expected"), &rendered(&errors));
+        for problem in &errors.problems {
+            let span = problem.span.expect("what a plan says has a place");
+            assert!(source.text.get(span.range()).is_some(), "{problem:?}");
+        }
+    }
+}
+
+#[test]
+fn good_plans_resolve_to_what_is_expected_of_them() {
+    for path in plans("good") {
+        let plan = read(&source(&path)).unwrap_or_else(|errors| panic!("{}", rendered(&errors)));
+        let mut actual = serde_json::to_string_pretty(&plan).unwrap();
+        for warning in &plan.warnings {
+            actual = format!("{actual}\nwarning: {}", warning.message);
+        }
+        compare(&path.with_extension("json"), &(actual + "\n"));
+    }
+}
+
+#[test]
+fn a_resolved_plan_read_again_is_the_same_plan() {
+    for path in plans("good") {
+        let plan = read(&source(&path)).unwrap();
+        let again = text(&serde_json::to_string(&plan).unwrap());
+        let again = resolve(&again, &Environment::new(), &Facts::new(), &Overrides::default());
+        let again = again.unwrap_or_else(|errors| panic!("{}", rendered(&errors)));
+        assert_eq!(Plan { warnings: Vec::new(), ..again }, Plan { warnings: Vec::new(), ..plan }, "{}", path.display());
+    }
+}
+
+#[test]
+fn only_the_facts_that_a_plan_names_are_asked_for() {
+    for path in plans("good") {
+        let named: BTreeSet<String> = needed_facts(&source(&path), &Overrides::default());
+        let asks = path.ends_with("defaults-and-anchors.yaml");
+        let expected = if asks { vec!["git.sha", "git.short", "git.tag"] } else { Vec::new() };
+        assert_eq!(named.iter().collect::<Vec<_>>(), expected, "{}", path.display());
+    }
+    let overrides = Overrides { set: vec!["*.tags=${git.short}".into()], ..Overrides::default() };
+    assert_eq!(needed_facts(&text("version: 1"), &overrides), BTreeSet::from(["git.short".to_owned()]));
+}
+
+#[test]
+fn a_thousand_images_resolve_within_a_tenth_of_a_second() {
+    let image = |nth: usize| {
+        format!(
+            "  image{nth}:\n    context: services/{nth}\n    tags: [\"1.{nth}\", latest]\n    platforms:\n      \
+             linux/amd64:\n      linux/arm64: {{ dockerfile: Dockerfile.arm64, args: {{ TUNE: n1 }} }}\n    \
+             args: {{ VERSION: \"${{VERSION:-dev}}\" }}\n"
+        )
+    };
+    let plan: String = (0..1000).map(image).collect();
+    let plan = text(&format!("version: 1\ndefaults: {{ labels: {{ a: b }}, timeout: 10m }}\nimages:\n{plan}"));
+    let best = (0..5)
+        .map(|_| {
+            let started = Instant::now();
+            assert_eq!(read(&plan).unwrap().images.len(), 1000);
+            started.elapsed()
+        })
+        .min()
+        .unwrap();
+    println!("1,000 images, {} KiB: {best:?}", plan.text.len() / 1024);
+    // The promise is for what is shipped; a build for tests is several times slower.
+    let limit = if cfg!(debug_assertions) { Duration::from_millis(500) } else { Duration::from_millis(100) };
+    assert!(best < limit, "{best:?}");
+}
+
+#[test]
+fn the_deepest_plan_that_is_read_fits_a_small_stack() {
+    let nested = |levels: usize| {
+        format!("version: 1\nx-deep: {}x{}\nimages: {{}}\n", "{a: [".repeat(levels), "]}".repeat(levels))
+    };
+    let message = move |levels| read(&text(&nested(levels))).unwrap_err().problems[0].message.clone();
+    let run = move || (message(7), message(8));
+    // Half of what a thread of ours has.
+    let thread = std::thread::Builder::new().stack_size(1024 * 1024).spawn(run).unwrap();
+    let (deep, too_deep) = thread.join().unwrap();
+    assert_eq!(deep, "the plan has no images");
+    assert!(too_deep.contains("too deeply nested"), "{too_deep}");
+}
+
+#[test]
+fn what_is_made_to_exhaust_us_is_refused_soon() {
+    let level = |n: usize| format!("x-{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(","));
+    let bomb = (1..=9).map(level).collect::<Vec<_>>().concat();
+    let many = |lines: fn(usize) -> String, count: usize| (0..count).map(lines).collect::<String>();
+    let wide = many(|n| format!("    A{n}: \"{}\"\n", "v".repeat(20)), 40_000);
+    let images = many(|n| format!("  i{n}: {{ args: {{ B: b }} }}\n"), 10_000);
+    let unknown = many(|n| format!("unknown{n}: 1\n"), 50_000);
+    for (what, plan) in [
+        ("an alias bomb", format!("x-0: &a0 x\n{bomb}version: 1\n")),
+        ("100,000 brackets", "[".repeat(100_000)),
+        ("100,000 nested maps", "{a: ".repeat(100_000)),
+        ("nested block maps", many(|n| format!("{}a:\n", " ".repeat(n)), 2_500)),
+        ("a huge scalar", format!("version: 1\nx-a: {}\n", "a".repeat(64 << 20))),
+        (
+            "defaults that multiply",
+            format!("version: 1\ndefaults:\n  tags: [a]\n  platforms: [linux/amd64]\n  args:\n{wide}images:\n{images}"),
+        ),
+        ("unknown keys", unknown),
+        ("nested variables", format!("version: 1\nregistry: \"{}\"\n", "${A:-".repeat(100_000))),
+        ("an alias of itself", "version: 1\nimages: &a { b: *a }\n".to_owned()),
+    ] {
+        let started = Instant::now();
+        let errors = read(&text(&plan)).expect_err(what);
+        let took = started.elapsed();
+        println!("{what}: {took:?}: {}", errors.problems[0].message);
+        assert!(errors.problems.len() <= 101, "{what}: {} problems", errors.problems.len());
+        assert!(took < Duration::from_secs(10), "{what}: {took:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_resolve_panic(plan in ".{0,200}") {
+        let _ = read(&text(&plan));
+    }
+
+    #[test]
+    fn no_change_of_a_plan_makes_resolve_panic(
+        nth in 0_usize..100,
+        cuts in proptest::collection::vec((any::<prop::sample::Index>(), "[-:{}\\[\\],&*!|>'\"$%#~ \n\tä0a]{0,3}"), 1..6),
+    ) {
+        let plans: Vec<PathBuf> = plans("good").into_iter().chain(plans("bad")).collect();
+        let mut plan = fs::read_to_string(&plans[nth % plans.len()]).unwrap();
+        for (at, with) in cuts {
+            let at = plan.floor_char_boundary(at.index(plan.len() + 1));
+            let end = plan.ceil_char_boundary((at + with.len() / 2).min(plan.len()));
+            plan.replace_range(at..end, &with);
+        }
+        if let Err(errors) = read(&text(&plan)) {
+            prop_assert!(!errors.problems.is_empty());
+            let ours = errors.problems.iter().any(|problem| problem.message.contains("could not be read"));
+            prop_assert!(!ours, "refused without a reason: {plan}");
+        }
+    }
+}
+
+/// The part of JSON Schema that ours uses; a word that is not known here fails the test.
+fn conforms(schema: &Value, root: &Value, value: &Value) -> Result<(), String> {
+    for (word, said) in schema.as_object().unwrap() {
+        let holds = match word.as_str() {
+            "$schema" | "title" | "description" | "$defs" | "properties" | "patternProperties" => true,
+            "$ref" => return conforms(root.pointer(&said.as_str().unwrap()[1..]).unwrap(), root, value),
+            "anyOf" => said.as_array().unwrap().iter().any(|one| conforms(one, root, value).is_ok()),
+            "enum" => said.as_array().unwrap().contains(value),
+            "const" => said == value,
+            "type" => match said {
+                Value::Array(types) => types.iter().any(|one| is_a(value, one.as_str().unwrap())),
+                one => is_a(value, one.as_str().unwrap()),
+            },
+            "required" => said.as_array().unwrap().iter().all(|key| value.get(key.as_str().unwrap()).is_some()),
+            "minItems" | "minProperties" => {
+                let count = value.as_array().map(Vec::len).or(value.as_object().map(serde_json::Map::len));
+                count.is_none_or(|count| count as u64 >= said.as_u64().unwrap())
+            }
+            "minimum" => value.as_u64().is_none_or(|number| number >= said.as_u64().unwrap()),
+            "maximum" => value.as_u64().is_none_or(|number| number <= said.as_u64().unwrap()),
+            "items" => {
+                for item in value.as_array().into_iter().flatten() {
+                    conforms(said, root, item)?;
+                }
+                true
+            }
+            "additionalProperties" => {
+                for (key, value) in value.as_object().into_iter().flatten() {
+                    let patterns = schema["patternProperties"].as_object().into_iter().flatten();
+                    let by_pattern = |(pattern, schema): (&String, _)| {
+                        regex::Regex::new(pattern).unwrap().is_match(key).then_some(schema)
+                    };
+                    match schema["properties"].get(key).or_else(|| { patterns }.find_map(by_pattern)) {
+                        Some(schema) => conforms(schema, root, value).map_err(|e| format!("{key}: {e}"))?,
+                        None if said == &Value::Bool(false) => return Err(format!("no key {key}")),
+                        None => conforms(said, root, value).map_err(|e| format!("{key}: {e}"))?,
+                    }
+                }
+                true
+            }
+            unknown => panic!("the schema uses `{unknown}`: teach this test"),
+        };
+        if !holds {
+            return Err(format!("{word}: {said} does not hold of {value}"));
+        }
+    }
+    Ok(())
+}
+
+fn is_a(value: &Value, name: &str) -> bool {
+    match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64(),
+        "null" => value.is_null(),
+        unknown => panic!("the schema uses the type `{unknown}`: teach this test"),
+    }
+}
+
+#[test]
+fn the_schema_takes_good_plans_and_refuses_unknown_keys() {
+    let schema: Value = serde_json::from_str(polyarch::plan::SCHEMA).unwrap();
+    let options = || serde_yaml::options! { strict_booleans: true };
+    for path in plans("good") {
+        let source = source(&path);
+        let plan: Value = serde_yaml::from_str_with_options(&source.text, options()).unwrap();
+        assert_eq!(conforms(&schema, &schema, &plan), Ok(()), "{}", path.display());
+        let resolved = serde_json::to_value(read(&source).unwrap()).unwrap();
+        assert_eq!(conforms(&schema, &schema, &resolved), Ok(()), "resolved {}", path.display());
+    }
+    for bad in ["unknown-keys", "not-yet", "wrong-types", "quote-it", "no-version-no-images", "future-version"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/plans/bad/{bad}.yaml"));
+        let plan: Value = serde_yaml::from_str_with_options(&source(&path).text, options()).unwrap();
+        assert!(conforms(&schema, &schema, &plan).is_err(), "{bad}");
+    }
+}

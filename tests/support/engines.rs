@@ -1,0 +1,131 @@
+//! The Docker Engines that the live tests build on.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use rustix::process::{Pid, Signal};
+use tokio::process::Command;
+
+use super::parts;
+
+/// A Docker Engine, and the client that speaks its version.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    /// As `-H` and `engines:` take it: `unix:///var/run/docker.sock`.
+    pub(crate) host: String,
+    client: Vec<String>,
+}
+
+impl Engine {
+    /// The engine that is there: with a graph driver, as Debian's 20.10 has.
+    pub(crate) fn old() -> Self {
+        let host = parts::variable("POLYARCH_TEST_ENGINE_OLD", Some("unix:///var/run/docker.sock"));
+        Self { host, client: vec![system_client()] }
+    }
+
+    /// The newer engine, with the containerd image store.
+    pub(crate) fn new() -> Self {
+        let host = parts::variable("POLYARCH_TEST_ENGINE_NEW", None);
+        Self { host, client: vec![parts::variable("POLYARCH_TEST_TOOLS", None), "docker".to_owned()] }
+    }
+
+    pub(crate) fn both() -> [Self; 2] {
+        [Self::old(), Self::new()]
+    }
+
+    /// Runs the engine's client: `docker(["run", "--rm", "hello:1.0"])`.
+    pub(crate) async fn docker(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
+        parts::output(self.docker_command(args)).await
+    }
+
+    /// The same as a command that is yet to run: with an input, or to be stopped.
+    pub(crate) fn docker_command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(&self.client[0]);
+        command.args(&self.client[1..]).arg("-H").arg(&self.host).args(args);
+        command
+    }
+
+    /// Takes what a test made off the engine when it goes out of scope: images whose name or tag contains `name`, and
+    /// containers that are named so. Only names of [`parts::unique`] are safe.
+    #[must_use = "dropping it removes at once"]
+    pub(crate) fn cleanup(&self, name: &str) -> Cleanup {
+        assert!(name.starts_with("polyarch-test-"), "{name} may belong to somebody: use parts::unique");
+        Cleanup { engine: self.clone(), name: name.to_owned() }
+    }
+
+    /// The client without waiting: for `Drop`, when no server of the test is needed any more.
+    fn docker_now(&self, args: &[&str]) -> String {
+        let mut command = std::process::Command::new(&self.client[0]);
+        let output = command.args(&self.client[1..]).arg("-H").arg(&self.host).args(args).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    }
+}
+
+/// See [`Engine::cleanup`].
+#[derive(Debug)]
+pub(crate) struct Cleanup {
+    engine: Engine,
+    name: String,
+}
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        for (list, remove) in [
+            (["ps", "--all", "--format={{.Names}}"], ["rm", "--force"]),
+            (["images", "--no-trunc", "--format={{.Repository}}:{{.Tag}}"], ["rmi", "--force"]),
+            (["images", "--no-trunc", "--format={{.Repository}}@{{.Digest}}"], ["rmi", "--force"]),
+        ] {
+            let listed = self.engine.docker_now(&list);
+            let ours = listed.lines().filter(|line| line.contains(&self.name) && !line.contains("<none>"));
+            let args: Vec<_> = remove.into_iter().chain(ours).collect();
+            if args.len() > remove.len() {
+                self.engine.docker_now(&args);
+            }
+        }
+    }
+}
+
+/// An engine of one test, to kill and to freeze, of the same version as [`Engine::old`]. It ends with the value.
+#[derive(Debug)]
+pub(crate) struct PrivateEngine {
+    pub(crate) engine: Engine,
+    name: String,
+}
+
+impl PrivateEngine {
+    pub(crate) async fn start(what: &str) -> Self {
+        let name = parts::unique(what);
+        let mut command = Command::new(script());
+        command.args(["start", &name]);
+        let host = parts::printed(&parts::output(command).await);
+        Self { engine: Engine { host, client: vec![system_client()] }, name }
+    }
+
+    /// Sends a signal to the engine's own process: `KILL` as the out-of-memory killer would, `STOP` to freeze it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let socket = Path::new(self.engine.host.trim_start_matches("unix://"));
+        let pid = fs::read_to_string(socket.with_file_name("engine.pid")).unwrap();
+        let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+}
+
+impl Drop for PrivateEngine {
+    fn drop(&mut self) {
+        let stopped = std::process::Command::new(script()).args(["stop", &self.name]).status();
+        assert!(stopped.is_ok_and(|status| status.success()), "scripts/engine-old stop {} failed", self.name);
+    }
+}
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/engine-old")
+}
+
+/// The distribution's own client: another that comes first in PATH may be of another version.
+fn system_client() -> String {
+    let packaged = "/usr/bin/docker";
+    if Path::new(packaged).exists() { packaged } else { "docker" }.to_owned()
+}
