@@ -1,1 +1,21 @@
 //! Docker Engine. The only room that names bollard.
+//!
+//! An [`Engine`] was reached and told who it is. [`Engine::build`] drives BuildKit as buildx does: a
+//! [`Session`] of ours serves what the build asks of its client, `Control.Solve` builds one platform,
+//! `Control.Status` tells what happens meanwhile. [`Engine::push`] lets the engine push what it built.
+
+mod client;
+mod control;
+mod dial;
+mod error;
+mod push;
+mod session;
+mod solve;
+mod status;
+
+pub use client::{Engine, EngineFacts, ImageStore};
+pub use error::{EngineError, EngineErrorKind};
+pub use push::{PushRequest, PushSummary};
+pub use session::{Session, SessionSpec};
+pub use solve::{BuildRequest, BuiltImage};
+pub use status::{BuildEvent, BuildSummary};

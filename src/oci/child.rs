@@ -107,8 +107,8 @@ impl Child {
             }
             actual
         };
-        fields.os = platform.os().to_owned();
-        fields.architecture = platform.architecture().to_owned();
+        platform.os().clone_into(&mut fields.os);
+        platform.architecture().clone_into(&mut fields.architecture);
         fields.variant = platform.variant().map(str::to_owned);
         if entry.os_version.is_some() {
             fields.os_version.clone_from(&entry.os_version);
@@ -118,7 +118,7 @@ impl Child {
         }
         // A sum that does not fit is a lie about sizes, and only ever shown.
         let layers_bytes = image.layers.iter().fold(image.config.size, |sum, layer| sum.saturating_add(layer.size));
-        Ok(Self { manifest, config: image.config.digest, platform: planned.clone(), fields, layers_bytes })
+        Ok(Self { manifest, config: image.config.digest, platform, fields, layers_bytes })
     }
 
     /// The manifest, as the registry returned it.
@@ -133,7 +133,7 @@ impl Child {
         &self.config
     }
 
-    /// The planned platform that this child stands for.
+    /// The platform that the index will say: the planned one, unless the plan overrides it.
     #[must_use]
     pub fn platform(&self) -> &Platform {
         &self.platform

@@ -1,0 +1,263 @@
+//! An engine that was reached and told who it is.
+
+use std::io;
+use std::time::Duration;
+
+use bollard::moby::buildkit::v1::ListWorkersRequest;
+use bollard::{BollardRequest, Docker};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Uri, header::HOST};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::control::{self, Control};
+use super::dial::Dialer;
+use super::error::{EngineError, EngineErrorKind, binfmt_hint};
+use crate::oci::{Digest, Platform, TagRef};
+use crate::plan::{EngineHost, EngineName};
+
+/// How long the engine may take to say who it is, or to answer another short question.
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// bollard's own limit covers the time until response headers, which no limit of ours should depend on.
+const BOLLARD_TIMEOUT_SECONDS: u64 = 24 * 60 * 60;
+/// The first API whose engines have BuildKit.
+const FIRST_API: ApiVersion = ApiVersion { major: 1, minor: 39 };
+/// The first API whose push takes a platform: without it an engine with the containerd store may push another
+/// thing than it built (moby#47679).
+const PUSH_PLATFORM_API: ApiVersion = ApiVersion { major: 1, minor: 46 };
+
+/// A Docker Engine.
+pub struct Engine {
+    name: EngineName,
+    pub(super) dialer: Dialer,
+    pub(super) docker: Docker,
+    pub(super) control: Control,
+    facts: EngineFacts,
+}
+
+/// What an engine says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineFacts {
+    /// Its version: `28.5.2`.
+    pub version: String,
+    /// Its API version.
+    pub api: ApiVersion,
+    /// The platform of its processor.
+    pub platform: Platform,
+    /// Platforms that BuildKit there can run, its own first; emulated ones are among them where binfmt knows them.
+    pub runs: Vec<Platform>,
+    /// Where it keeps images.
+    pub store: ImageStore,
+}
+
+/// Where an engine keeps images. It decides what an image's id is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageStore {
+    /// A graph driver: an image id is the digest of its config.
+    GraphDriver,
+    /// containerd's image store: an image id is the digest of its manifest.
+    Containerd,
+}
+
+/// A version of the Engine API: `1.41`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApiVersion {
+    /// The part before the dot.
+    pub major: u16,
+    /// The part after the dot.
+    pub minor: u16,
+}
+
+impl Engine {
+    /// Reaches an engine, asks who it is, and opens BuildKit's control connection.
+    ///
+    /// # Errors
+    /// It cannot be reached, does not answer within 10 s, or has no BuildKit (API before 1.39, Podman).
+    pub async fn connect(name: EngineName, host: EngineHost) -> Result<Self, EngineError> {
+        let dialer = Dialer::new(host);
+        let operation = format!("connect to {}", dialer.host());
+        let failed = |kind| EngineError { engine: name.clone(), operation: operation.clone(), kind };
+        // Dialled by hand first: the REST client wraps the reason so deep that a hint could not be given.
+        drop(dialer.connect().await.map_err(|error| failed(EngineErrorKind::Connect(error)))?);
+        let docker = rest_client(&dialer).map_err(|error| failed(classify(error)))?;
+        let asking = async {
+            let version = docker.version().await.map_err(classify)?;
+            let info = docker.info().await.map_err(classify)?;
+            facts_of(&version, &info)
+        };
+        let mut facts = within(ANSWER, asking).await.map_err(&failed)?;
+        if facts.api < FIRST_API {
+            return Err(failed(EngineErrorKind::NoBuildKit(format!(
+                "its API is {}.{}",
+                facts.api.major, facts.api.minor
+            ))));
+        }
+        let control = within(ANSWER, async { control::connect(&dialer).await.map_err(|e| no_control(&e)) })
+            .await
+            .map_err(&failed)?;
+        facts.runs = within(ANSWER, runs(control.clone(), &facts.platform)).await.map_err(&failed)?;
+        Ok(Self { name, dialer, docker, control, facts })
+    }
+
+    /// Its name in the plan.
+    #[must_use]
+    pub fn name(&self) -> &EngineName {
+        &self.name
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    /// Whether an image can be pushed for one platform only.
+    pub(super) fn pushes_by_platform(&self) -> bool {
+        self.facts.api >= PUSH_PLATFORM_API
+    }
+
+    /// Whether platforms may share one session: BuildKit 0.8 (Engine 20.10) keeps one copy of a context a shared
+    /// key, and platforms that need different files evict each other's.
+    #[must_use]
+    pub fn shares_sessions(&self) -> bool {
+        self.facts.api > ApiVersion { major: 1, minor: 41 }
+    }
+
+    /// How to make this engine run programs of `platform`, if it cannot now.
+    #[must_use]
+    pub fn missing_emulation(&self, platform: &Platform) -> Option<String> {
+        let runs = self.facts.runs.iter().any(|host| host.runs(platform));
+        (!runs).then(|| binfmt_hint(platform))
+    }
+
+    /// Names the image `id` as `name`, as `docker tag` does.
+    ///
+    /// # Errors
+    /// The engine refuses, or the image is gone.
+    pub async fn tag(&self, id: &Digest, repository: &str, tag: &str) -> Result<(), EngineError> {
+        let options = bollard::query_parameters::TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        let tagging = async { self.docker.tag_image(id.as_str(), Some(options)).await.map_err(classify) };
+        within(ANSWER, tagging).await.map_err(|kind| self.error(format!("tag {repository}:{tag}"), kind))
+    }
+
+    /// What this engine finds under `reference` when it asks the registry: it proves that the engine reaches the
+    /// registry that we mean (Engine API, `/distribution/{name}/json`). No image is pulled.
+    ///
+    /// # Errors
+    /// The engine cannot reach the registry, or finds nothing there.
+    pub async fn digest_in_registry(&self, reference: &TagRef) -> Result<Digest, EngineError> {
+        let asking = async {
+            let found = self.docker.inspect_registry_image(&reference.to_string(), None).await.map_err(classify)?;
+            let digest = found.descriptor.digest.unwrap_or_default();
+            digest.parse().map_err(|_| EngineErrorKind::NoProof(format!("it answered with the digest {digest:?}")))
+        };
+        within(ANSWER, asking).await.map_err(|kind| self.error(format!("ask for {reference}"), kind))
+    }
+
+    pub(super) fn error(&self, operation: String, kind: EngineErrorKind) -> EngineError {
+        EngineError { engine: self.name.clone(), operation, kind }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("name", &self.name).field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+/// bollard over our dialer, one connection a request.
+fn rest_client(dialer: &Dialer) -> Result<Docker, bollard::errors::Error> {
+    let dialer = dialer.clone();
+    let transport = move |request: BollardRequest| {
+        let dialer = dialer.clone();
+        async move {
+            let connection = dialer.connect().await?;
+            let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await?;
+            // It drives the response's body, and ends with it or when the response is dropped.
+            tokio::spawn(connection);
+            Ok(sender.send_request(origin_form(request)).await?)
+        }
+    };
+    let version = bollard::API_DEFAULT_VERSION;
+    let docker =
+        Docker::connect_with_custom_transport(transport, Some("http://docker"), BOLLARD_TIMEOUT_SECONDS, version)?;
+    Ok(docker.with_request_modifier(super::push::url_safe_registry_auth))
+}
+
+/// The request as it goes over a connection of its own: the path alone in its first line (RFC 9112, 3.2.1).
+fn origin_form(mut request: BollardRequest) -> BollardRequest {
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from(path);
+    request.headers_mut().insert(HOST, HeaderValue::from_static("docker"));
+    request
+}
+
+/// Runs `asking` for at most `limit`.
+pub(super) async fn within<T>(
+    limit: Duration,
+    asking: impl Future<Output = Result<T, EngineErrorKind>>,
+) -> Result<T, EngineErrorKind> {
+    tokio::time::timeout(limit, asking).await.unwrap_or(Err(EngineErrorKind::Timeout(limit.as_secs())))
+}
+
+fn facts_of(
+    version: &bollard::models::SystemVersion,
+    info: &bollard::models::SystemInfo,
+) -> Result<EngineFacts, EngineErrorKind> {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let (os, architecture) = (text(&version.os), text(&version.arch));
+    let platform = Platform::new(&os, &architecture, None)
+        .map_err(|_| EngineErrorKind::NoBuildKit(format!("it says that its platform is {os:?}/{architecture:?}")))?;
+    let api = text(&version.api_version);
+    let api = parse_api(&api).ok_or_else(|| EngineErrorKind::NoBuildKit(format!("it says that its API is {api:?}")))?;
+    let containerd = info
+        .driver_status
+        .iter()
+        .flatten()
+        .any(|pair| matches!(&pair[..], [key, value] if key == "driver-type" && value.starts_with("io.containerd.snapshotter")));
+    let store = if containerd { ImageStore::Containerd } else { ImageStore::GraphDriver };
+    Ok(EngineFacts { version: text(&version.version), api, runs: vec![platform.clone()], platform, store })
+}
+
+fn parse_api(text: &str) -> Option<ApiVersion> {
+    let (major, minor) = text.split_once('.')?;
+    Some(ApiVersion { major: major.parse().ok()?, minor: minor.parse().ok()? })
+}
+
+/// The platforms of BuildKit's workers, `native` first whatever they say.
+async fn runs(mut control: Control, native: &Platform) -> Result<Vec<Platform>, EngineErrorKind> {
+    let workers = control.list_workers(ListWorkersRequest::default()).await;
+    let workers = workers.map_err(|status| EngineErrorKind::NoBuildKit(status.message().to_owned()))?.into_inner();
+    let mut platforms = vec![native.clone()];
+    for spec in workers.record.iter().flat_map(|worker| &worker.platforms) {
+        let platform = Platform::new(&spec.os, &spec.architecture, Some(&spec.variant));
+        platforms.extend(platform.ok().filter(|p| !platforms.contains(p)));
+    }
+    Ok(platforms)
+}
+
+fn no_control(error: &tonic::transport::Error) -> EngineErrorKind {
+    EngineErrorKind::NoBuildKit(innermost(error))
+}
+
+/// The message at the end of an error's chain: what happened, without who passed it on.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+/// What a bollard error means.
+pub(super) fn classify(error: bollard::errors::Error) -> EngineErrorKind {
+    use bollard::errors::Error;
+    match error {
+        Error::DockerResponseServerError { status_code, message } => {
+            EngineErrorKind::Refused { status: status_code, message }
+        }
+        Error::DockerStreamError { error } => EngineErrorKind::Push(error),
+        Error::IOError { err } if err.kind() == io::ErrorKind::ConnectionRefused => EngineErrorKind::Connect(err),
+        other => EngineErrorKind::Lost(innermost(&other)),
+    }
+}

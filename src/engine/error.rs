@@ -1,0 +1,168 @@
+//! What can go wrong with an engine: which engine, in which operation, why.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::auth::AuthError;
+use crate::context::ContextError;
+use crate::oci::{Digest, Platform};
+use crate::plan::EngineName;
+
+/// An operation on an engine failed.
+#[derive(Debug, thiserror::Error)]
+#[error("engine {engine}: {operation}")]
+pub struct EngineError {
+    /// Which engine.
+    pub engine: EngineName,
+    /// What was being done: `connect to unix:///…`, `build linux/arm64`.
+    pub operation: String,
+    /// Why it failed.
+    #[source]
+    pub kind: EngineErrorKind,
+}
+
+/// Why an operation on an engine failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineErrorKind {
+    /// The engine cannot be reached.
+    #[error("cannot connect")]
+    Connect(#[source] io::Error),
+    /// The engine did not answer within the limit, in seconds.
+    #[error("no answer within {0} s")]
+    Timeout(u64),
+    /// The connection ended in the middle of something.
+    #[error("the connection to the engine was lost: {0}")]
+    Lost(String),
+    /// What answers has no BuildKit that we can drive.
+    #[error("it has no BuildKit: {0}")]
+    NoBuildKit(String),
+    /// The engine refused a request.
+    #[error("{message}")]
+    Refused {
+        /// The HTTP status code.
+        status: u16,
+        /// The engine's message.
+        message: String,
+    },
+    /// The build failed: BuildKit's message.
+    #[error("{message}")]
+    Build {
+        /// BuildKit's message, without its prefixes.
+        message: String,
+        /// Whether a program of a foreign platform could not be started.
+        exec_format: ExecFormat,
+    },
+    /// The build context could not be read.
+    #[error(transparent)]
+    Context(Arc<ContextError>),
+    /// Solve answered, but not with the image that was asked for.
+    #[error("the build ended without proof of an image: {0}")]
+    NoProof(String),
+    /// The image on the engine is of another platform.
+    #[error("the engine built {actual}, planned is {planned} ({id})")]
+    WrongPlatform {
+        /// The planned platform.
+        planned: Platform,
+        /// What inspecting the image shows.
+        actual: String,
+        /// The image.
+        id: Digest,
+    },
+    /// The push failed: the engine's message.
+    #[error("{0}")]
+    Push(String),
+    /// No credentials could be had for the registry that is pushed to.
+    #[error(transparent)]
+    Credentials(Arc<AuthError>),
+    /// Nothing was heard of a push for the limit, in seconds.
+    #[error("no progress for {0} s")]
+    Stalled(u64),
+}
+
+/// Whether a build's log shows `exec format error`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecFormat {
+    /// It does not.
+    Unseen,
+    /// It does, building for this platform.
+    Seen(Platform),
+}
+
+impl EngineError {
+    /// What to do next, in one line.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match &self.kind {
+            EngineErrorKind::Connect(error) => Some(connect_hint(error.kind())),
+            EngineErrorKind::Timeout(_) => Some("is the engine overloaded or stopped? `docker version` shows".into()),
+            EngineErrorKind::Lost(_) => {
+                Some("the engine stopped or was restarted; its log says why; run again when it is up".into())
+            }
+            EngineErrorKind::NoBuildKit(_) => Some("Docker Engine 18.09 or newer is needed (API 1.39)".into()),
+            EngineErrorKind::Build { exec_format: ExecFormat::Seen(platform), .. } => Some(binfmt_hint(platform)),
+            EngineErrorKind::Build { message, .. } => build_hint(message),
+            EngineErrorKind::Context(error) => Some(error.hint().into()),
+            EngineErrorKind::Credentials(error) => Some(error.hint()),
+            EngineErrorKind::WrongPlatform { .. } => Some(
+                "a `FROM --platform=…` in the Dockerfile pins the base image's platform; nothing was pushed".into(),
+            ),
+            EngineErrorKind::NoProof(_) => Some("nothing was pushed; the engine's log may say more".into()),
+            EngineErrorKind::Push(message) => push_hint(message),
+            EngineErrorKind::Stalled(_) => Some("is the registry reachable from the engine's host?".into()),
+            EngineErrorKind::Refused { .. } => None,
+        }
+    }
+}
+
+fn connect_hint(kind: io::ErrorKind) -> String {
+    match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "is Docker running? DOCKER_HOST, `docker context use` or `engines:` in the plan name another engine".into()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "you may not use this socket: join its group (often `docker`), or use sudo".into()
+        }
+        _ => "DOCKER_HOST, `docker context use` or `engines:` in the plan name another engine".into(),
+    }
+}
+
+/// How to make a kernel run programs of another architecture.
+pub(super) fn binfmt_hint(platform: &Platform) -> String {
+    format!(
+        "the engine's host cannot run {platform} programs: install emulation there with \
+         `apt-get install qemu-user-static binfmt-support`, or \
+         `docker run --privileged --rm tonistiigi/binfmt --install {}`",
+        platform.architecture()
+    )
+}
+
+fn build_hint(message: &str) -> Option<String> {
+    if message.contains("no space left on device") {
+        return Some(
+            "the engine's disk is full: `docker system df` shows by what, `docker builder prune` frees its cache"
+                .into(),
+        );
+    }
+    if message.contains("failed to read dockerfile") {
+        return Some("`dockerfile` in the plan names it, relative to the image's context".into());
+    }
+    None
+}
+
+fn push_hint(message: &str) -> Option<String> {
+    let message = message.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if any(&["no basic auth", "unauthorized", "authentication required", "denied"]) {
+        return Some("log in with `docker login`, with an account that may push to this repository".into());
+    }
+    if any(&["http: server gave http response to https client", "x509", "certificate"]) {
+        return Some("the engine must trust this registry: its CA in /etc/docker/certs.d, or `insecure-registries` of its daemon.json".into());
+    }
+    if any(&["connection refused", "no such host", "i/o timeout", "no route to host"]) {
+        return Some("the engine cannot reach the registry from its host; run again when it can".into());
+    }
+    if any(&["no space left"]) {
+        return Some("the registry's disk is full".into());
+    }
+    None
+}

@@ -1,0 +1,281 @@
+//! `moby.filesync.v1.FileSync/DiffCopy`: the sender of a directory.
+//!
+//! fsutil's protocol (tonistiigi/fsutil, `send.go`): we send a `STAT` packet for every entry, in order, and an empty
+//! one at the end; the engine sends `REQ` with the number of an entry whose bytes it wants, any time after its
+//! `STAT`; we send `DATA` packets and an empty one; the engine ends with `FIN`, and so do we.
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bollard::fsutil::types::packet::PacketType;
+use bollard::fsutil::types::{Packet, Stat};
+use bollard::moby::filesync::v1::file_sync_server::FileSync;
+use futures::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::serve::Outcome;
+use crate::context::{ContextError, Entry, Root, Selection};
+
+/// Bytes of a file in one packet.
+const CHUNK: usize = 64 << 10;
+/// Packets that wait for the connection: with [`CHUNK`] what one transfer holds in memory.
+const WAITING: usize = 32;
+/// Requests of the engine that wait for the disk.
+const WANTED: usize = 1024;
+
+type Packets = mpsc::Sender<Result<Packet, Status>>;
+
+/// The directories that the session serves.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    context: Arc<Root>,
+    /// Of this directory nothing but the Dockerfiles and their ignore files is served: a frontend that asks for
+    /// more of it, which may be anything, gets no more.
+    dockerfiles: Arc<Root>,
+    outcome: Outcome,
+}
+
+impl Files {
+    /// Opens the directories.
+    ///
+    /// # Errors
+    /// A directory or a Dockerfile cannot be read.
+    pub(super) fn open(context: &Path, dockerfiles: &[PathBuf], outcome: Outcome) -> Result<Self, ContextError> {
+        let directory = dockerfiles.first().and_then(|file| file.parent()).unwrap_or(context);
+        // The parent of a bare file name is empty.
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let root = Root::open(directory)?;
+        let mut names = Vec::new();
+        for file in dockerfiles {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            root.check_dockerfile(&name)?;
+            names.push(format!("{name}.dockerignore"));
+            names.push(name.into_owned());
+        }
+        let context = Arc::new(Root::open(context)?);
+        Ok(Self { context, dockerfiles: Arc::new(root.only(names)), outcome })
+    }
+
+    /// The directory that the engine names.
+    fn root(&self, metadata: &MetadataMap) -> Result<Arc<Root>, Status> {
+        match values(metadata, "dir-name").first().map(String::as_str) {
+            Some("context") => Ok(self.context.clone()),
+            Some("dockerfile") => Ok(self.dockerfiles.clone()),
+            other => Err(Status::not_found(format!("no directory {other:?} is served"))),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl FileSync for Files {
+    type DiffCopyStream = Pin<Box<dyn Stream<Item = Result<Packet, Status>> + Send>>;
+    type TarStreamStream = Self::DiffCopyStream;
+
+    async fn diff_copy(&self, request: Request<Streaming<Packet>>) -> Result<Response<Self::DiffCopyStream>, Status> {
+        let root = self.root(request.metadata())?;
+        let selection = selection(request.metadata());
+        let (packets, waiting) = mpsc::channel(WAITING);
+        let transfer = Transfer { root, entries: Arc::default(), outcome: self.outcome.clone(), packets };
+        // The task is the response's: where the engine drops the stream, it ends.
+        let task = AbortOnDropHandle::new(tokio::spawn(transfer.run(selection, request.into_inner())));
+        let stream = futures::stream::unfold((waiting, task), |(mut waiting, task)| async move {
+            waiting.recv().await.map(|packet| (packet, (waiting, task)))
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn tar_stream(&self, _: Request<Streaming<Packet>>) -> Result<Response<Self::TarStreamStream>, Status> {
+        Err(Status::unimplemented("only DiffCopy is served"))
+    }
+}
+
+/// One DiffCopy.
+#[derive(Clone)]
+struct Transfer {
+    root: Arc<Root>,
+    /// Entries by the number of their packet; only files that can be asked for are kept.
+    entries: Arc<Mutex<Vec<Option<Entry>>>>,
+    outcome: Outcome,
+    packets: Packets,
+}
+
+/// Why a transfer ended early.
+enum Stop {
+    /// The engine is gone or has enough: nobody to tell.
+    Unheard,
+    /// The context cannot be sent.
+    Context(ContextError),
+    /// The engine asked for something that was not offered.
+    Protocol(&'static str),
+}
+
+impl From<ContextError> for Stop {
+    fn from(error: ContextError) -> Self {
+        Self::Context(error)
+    }
+}
+
+impl Transfer {
+    async fn run(self, selection: Selection, asked: Streaming<Packet>) {
+        let (numbers, wanted) = mpsc::channel(WANTED);
+        // The file system is read on threads of their own: one lists, one reads what the engine asks for.
+        let lister = self.clone();
+        let listing = tokio::task::spawn_blocking(move || lister.list(&selection));
+        let reader = self.clone();
+        let reading = tokio::task::spawn_blocking(move || reader.read_wanted(wanted));
+        let ended = async { tokio::try_join!(joined(listing), joined(reading), forward(asked, numbers)).map(drop) };
+        match ended.await {
+            Ok(()) => drop(self.packets.send(Ok(packet(PacketType::PacketFin))).await),
+            Err(Stop::Unheard) => {}
+            Err(Stop::Protocol(message)) => drop(self.packets.send(Err(Status::invalid_argument(message))).await),
+            Err(Stop::Context(error)) => {
+                let error = Arc::new(error);
+                let status = Status::unknown(error.to_string());
+                // The first error is the one to show; what follows comes of it.
+                let _ = self.outcome.context_error.set(error);
+                let _ = self.packets.send(Err(status)).await;
+            }
+        }
+    }
+
+    /// Sends what there is, in order.
+    fn list(&self, selection: &Selection) -> Result<(), Stop> {
+        for entry in self.root.walk(selection)? {
+            let entry = entry?;
+            let stat = Packet { stat: Some(stat(&entry)), ..packet(PacketType::PacketStat) };
+            let requestable = entry.has_content().then_some(entry);
+            self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(requestable);
+            self.send(stat)?;
+        }
+        self.send(packet(PacketType::PacketStat))
+    }
+
+    /// Sends the bytes of the files whose numbers come.
+    fn read_wanted(&self, mut wanted: mpsc::Receiver<u32>) -> Result<(), Stop> {
+        while let Some(number) = wanted.blocking_recv() {
+            let entry = {
+                let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+                entries.get_mut(number as usize).and_then(Option::take)
+            };
+            let entry = entry.ok_or(Stop::Protocol("this entry was not offered, is no file, or was sent"))?;
+            self.read(number, &entry)?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, number: u32, entry: &Entry) -> Result<(), Stop> {
+        let mut file = self.root.open_file(entry)?;
+        let chunk = usize::try_from(entry.size()).unwrap_or(CHUNK).clamp(1, CHUNK);
+        loop {
+            let mut data = vec![0; chunk];
+            let read = file.read_chunk(&mut data)?;
+            data.truncate(read);
+            self.outcome.sent.fetch_add(read as u64, Ordering::Relaxed);
+            // The packet without data is the file's end.
+            self.send(Packet { id: number, data, ..packet(PacketType::PacketData) })?;
+            if read == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits where the connection is slower than the disk.
+    fn send(&self, packet: Packet) -> Result<(), Stop> {
+        self.packets.blocking_send(Ok(packet)).map_err(|_| Stop::Unheard)
+    }
+}
+
+/// Takes the engine's requests until it has all that it wants.
+async fn forward(mut asked: Streaming<Packet>, numbers: mpsc::Sender<u32>) -> Result<(), Stop> {
+    while let Some(Ok(packet)) = asked.next().await {
+        match packet.r#type() {
+            PacketType::PacketReq => numbers.send(packet.id).await.map_err(|_| Stop::Unheard)?,
+            PacketType::PacketFin => return Ok(()),
+            PacketType::PacketErr => return Err(Stop::Unheard),
+            PacketType::PacketStat | PacketType::PacketData => return Err(Stop::Protocol("a receiver sends no data")),
+        }
+    }
+    Err(Stop::Unheard)
+}
+
+async fn joined(task: tokio::task::JoinHandle<Result<(), Stop>>) -> Result<(), Stop> {
+    // A thread that panicked left its message on the log; the engine is told by the stream's end.
+    task.await.unwrap_or(Err(Stop::Unheard))
+}
+
+fn packet(kind: PacketType) -> Packet {
+    Packet { r#type: kind.into(), ..Packet::default() }
+}
+
+/// An entry as fsutil writes it. Owners are left at 0, as `docker build` does.
+fn stat(entry: &Entry) -> Stat {
+    Stat {
+        path: entry.path.clone(),
+        mode: entry.mode,
+        size: i64::try_from(entry.size()).unwrap_or(i64::MAX),
+        mod_time: entry.mtime_ns,
+        linkname: entry.linkname().to_owned(),
+        ..Stat::default()
+    }
+}
+
+/// What of the directory the engine asks for.
+fn selection(metadata: &MetadataMap) -> Selection {
+    Selection {
+        include: values(metadata, "include-patterns"),
+        exclude: values(metadata, "exclude-patterns"),
+        follow: values(metadata, "followpaths"),
+    }
+}
+
+/// The values of `key`, decoded as BuildKit's `filesync.decodeOpts` does.
+fn values(metadata: &MetadataMap, key: &str) -> Vec<String> {
+    let encoded = metadata.get(format!("{key}-encoded")).is_some_and(|flag| flag.as_bytes() == b"1");
+    let text = metadata.get_all(key).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    if encoded { text.map(|value| query_unescape(&value)).collect() } else { text.collect() }
+}
+
+/// Go's `url.QueryUnescape`; what is no escape stays as it is.
+fn query_unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = |byte: &u8| char::from(*byte).to_digit(16);
+        rest = match (first, tail) {
+            (b'%', [high, low, after @ ..]) if hex(high).is_some() && hex(low).is_some() => {
+                let value = hex(high).unwrap_or_default() * 16 + hex(low).unwrap_or_default();
+                bytes.push(u8::try_from(value).unwrap_or_default());
+                after
+            }
+            (b'+', _) => {
+                bytes.push(b' ');
+                tail
+            }
+            (other, _) => {
+                bytes.push(*other);
+                tail
+            }
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_decoded_only_where_they_were_encoded() {
+        let mut metadata = MetadataMap::new();
+        metadata.append("followpaths", "a%20b+c".parse().unwrap());
+        assert_eq!(values(&metadata, "followpaths"), ["a%20b+c"]);
+        metadata.append("followpaths", "%C3%A4%2".parse().unwrap());
+        metadata.insert("followpaths-encoded", "1".parse().unwrap());
+        assert_eq!(values(&metadata, "followpaths"), ["a b c", "ä%2"]);
+    }
+}

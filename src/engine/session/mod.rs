@@ -1,0 +1,11 @@
+//! What a build asks of its client: files, credentials, whether it is still there.
+//!
+//! `BuildKit`, `session/`: a gRPC server of ours on a connection that `POST /session` turned around.
+
+mod auth;
+mod filesync;
+mod health;
+mod serve;
+
+pub(super) use serve::random_id;
+pub use serve::{Session, SessionSpec};

@@ -1,0 +1,127 @@
+//! A session: opened, served and ended.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bollard::health::health_server::HealthServer;
+use bollard::moby::filesync::v1::auth_server::AuthServer;
+use bollard::moby::filesync::v1::file_sync_server::FileSyncServer;
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::service::TowerToHyperService;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::service::Routes;
+
+use super::auth::Credentials;
+use super::filesync::Files;
+use super::health::Alive;
+use crate::auth::{AuthError, CredentialSource};
+use crate::context::ContextError;
+use crate::engine::client::Engine;
+use crate::engine::error::{EngineError, EngineErrorKind};
+use crate::oci::Digest;
+
+/// What a session serves.
+pub struct SessionSpec {
+    /// The build context.
+    pub context: PathBuf,
+    /// The Dockerfiles, all in one directory: of it nothing but they and their `.dockerignore` are served.
+    pub dockerfiles: Vec<PathBuf>,
+    /// Told apart from other contexts on the engine by this: where it is the same as in an earlier run, the engine
+    /// asks only for what changed.
+    pub shared_key: String,
+    /// Who we are at registries.
+    pub credentials: Arc<dyn CredentialSource>,
+}
+
+/// A session that an engine holds open. Dropping it ends it.
+#[derive(Debug)]
+pub struct Session {
+    id: String,
+    outcome: Outcome,
+    _server: AbortOnDropHandle<()>,
+}
+
+/// What a session saw, shared with what serves it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outcome {
+    /// Bytes of files that were sent.
+    pub(super) sent: Arc<AtomicU64>,
+    /// The first error of the context.
+    pub(super) context_error: Arc<OnceLock<Arc<ContextError>>>,
+    /// The first error of the credentials.
+    pub(super) auth_error: Arc<OnceLock<Arc<AuthError>>>,
+}
+
+impl Session {
+    /// Opens a session on `engine`.
+    ///
+    /// # Errors
+    /// The context or a Dockerfile cannot be read, or the engine refuses.
+    pub async fn open(engine: &Engine, spec: SessionSpec) -> Result<Self, EngineError> {
+        let failed = |kind| engine.error("open a build session".into(), kind);
+        let outcome = Outcome::default();
+        let files = Files::open(&spec.context, &spec.dockerfiles, outcome.clone());
+        let files = files.map_err(|error| failed(EngineErrorKind::Context(Arc::new(error))))?;
+        let credentials = Credentials { source: spec.credentials, error: outcome.auth_error.clone() };
+        let id = random_id();
+        let shared_key = Digest::of(spec.shared_key.as_bytes());
+        let mut headers = vec![
+            ("X-Docker-Expose-Session-Uuid", id.as_str()),
+            ("X-Docker-Expose-Session-Name", "polyarch"),
+            ("X-Docker-Expose-Session-Sharedkey", shared_key.hex()),
+        ];
+        headers.extend(METHODS.map(|method| ("X-Docker-Expose-Session-Grpc-Method", method)));
+        let upgraded = engine.dialer.upgrade("/session", &headers).await;
+        let connection = upgraded.map_err(|error| failed(EngineErrorKind::Connect(error)))?;
+        let services = Routes::new(HealthServer::new(Alive))
+            .add_service(AuthServer::new(credentials))
+            .add_service(FileSyncServer::new(files));
+        let serving = http2::Builder::new(TokioExecutor::new())
+            .serve_connection(connection, TowerToHyperService::new(services.prepare()));
+        let server = AbortOnDropHandle::new(tokio::spawn(async move {
+            // How it ends says nothing: a build that lost its session fails by itself.
+            let _ = serving.await;
+        }));
+        Ok(Self { id, outcome, _server: server })
+    }
+
+    pub(in crate::engine) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Bytes of files that were sent since this was last asked. Platforms that share a session share its context:
+    /// the sum over them is what went over the wire.
+    pub(in crate::engine) fn take_sent_bytes(&self) -> u64 {
+        self.outcome.sent.swap(0, Ordering::Relaxed)
+    }
+
+    /// What the context's reader said, in our words: BuildKit passes on only a text.
+    pub(in crate::engine) fn context_error(&self) -> Option<Arc<ContextError>> {
+        self.outcome.context_error.get().cloned()
+    }
+
+    /// What the credentials' source said, in our words.
+    pub(in crate::engine) fn auth_error(&self) -> Option<Arc<AuthError>> {
+        self.outcome.auth_error.get().cloned()
+    }
+}
+
+/// 128 random bits, as BuildKit's identifiers: unique among everybody's builds on the engine.
+pub(in crate::engine) fn random_id() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    // The standard library's only source of randomness: each RandomState has keys of its own.
+    let half = || RandomState::new().hash_one(std::process::id());
+    format!("{:016x}{:016x}", half(), half())
+}
+
+/// What the engine may call (BuildKit, `session.MethodURL`).
+const METHODS: [&str; 6] = [
+    "/grpc.health.v1.Health/Check",
+    "/moby.filesync.v1.Auth/Credentials",
+    "/moby.filesync.v1.Auth/FetchToken",
+    "/moby.filesync.v1.Auth/GetTokenAuthority",
+    "/moby.filesync.v1.Auth/VerifyTokenAuthority",
+    "/moby.filesync.v1.FileSync/DiffCopy",
+];

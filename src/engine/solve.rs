@@ -1,0 +1,226 @@
+//! One `Control.Solve`: one platform of one image, built as buildx builds it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bollard::moby::buildkit::v1::{SolveRequest, StatusRequest};
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::client::{ANSWER, Engine, ImageStore, classify, innermost, within};
+use super::error::{EngineError, EngineErrorKind, ExecFormat};
+use super::session::{Session, random_id};
+use super::status::{BuildEvent, BuildSummary, Steps};
+use crate::oci::{Digest, Platform, TagRef};
+use crate::plan::{CachePolicy, Network, PullPolicy};
+
+/// What to build.
+#[derive(Debug)]
+pub struct BuildRequest<'a> {
+    /// The name that the image gets on the engine.
+    pub name: &'a TagRef,
+    /// The platform.
+    pub platform: &'a Platform,
+    /// The Dockerfile: one of those that the session serves.
+    pub dockerfile: &'a Path,
+    /// The stage to build, if not the last.
+    pub target: Option<&'a str>,
+    /// Build arguments.
+    pub args: &'a BTreeMap<String, String>,
+    /// Labels of the image.
+    pub labels: &'a BTreeMap<String, String>,
+    /// The network of its `RUN` steps.
+    pub network: Network,
+    /// Whether the cache may be used.
+    pub cache: CachePolicy,
+    /// Whether base images are asked for in their registry although the engine has them.
+    pub pull: PullPolicy,
+}
+
+/// An image on an engine: Solve answered with it, and inspecting it showed the planned platform.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BuiltImage {
+    /// The engine's id: the digest of the config or of the manifest, by [`ImageStore`].
+    pub id: Digest,
+    /// The store that it is in, which says what the id is of.
+    pub store: ImageStore,
+    /// The build's steps.
+    pub summary: BuildSummary,
+    /// How long the build took.
+    pub took: Duration,
+    /// Bytes of files that the engine asked of the session for this build.
+    pub context_bytes: u64,
+}
+
+impl Engine {
+    /// Builds one platform. Events go to `events` as they happen. Dropping the future stops the build on the engine.
+    ///
+    /// # Errors
+    /// The build fails, the context cannot be read, the engine is lost; or Solve answers without an image, or with
+    /// one that inspecting shows to be of another platform.
+    pub async fn build(
+        &self,
+        request: &BuildRequest<'_>,
+        session: &Session,
+        events: mpsc::Sender<BuildEvent>,
+    ) -> Result<BuiltImage, EngineError> {
+        let failed = |kind| self.error(format!("build {}", request.platform), kind);
+        let started = Instant::now();
+        let mut steps = Steps::default();
+        let response = match self.solve(request, session, &mut steps, &events).await {
+            Ok(response) => response,
+            Err(status) => return Err(failed(why(&status, session, &steps, request.platform))),
+        };
+        let id = image_id(&response).map_err(failed)?;
+        self.inspect(&id, request.platform).await.map_err(failed)?;
+        Ok(BuiltImage {
+            id,
+            store: self.facts().store,
+            summary: steps.summary(),
+            took: started.elapsed(),
+            context_bytes: session.take_sent_bytes(),
+        })
+    }
+
+    /// Solve and the status stream, side by side; the answer is Solve's.
+    async fn solve(
+        &self,
+        request: &BuildRequest<'_>,
+        session: &Session,
+        steps: &mut Steps,
+        events: &mpsc::Sender<BuildEvent>,
+    ) -> Result<HashMap<String, String>, Status> {
+        let id = random_id();
+        let mut control = self.control.clone();
+        let mut solve = std::pin::pin!(control.solve(self.solve_request(&id, request, session.id())));
+        let mut status = std::pin::pin!(self.follow(&id, steps, events));
+        let answer = tokio::select! {
+            answer = &mut solve => {
+                // The stream ends just before or just after the answer. What is left of the log is worth a moment,
+                // and no more: it decides nothing.
+                let _ = tokio::time::timeout(LAST_WORDS, status).await;
+                answer
+            }
+            () = &mut status => solve.await,
+        };
+        answer.map(|response| response.into_inner().exporter_response)
+    }
+
+    fn solve_request(&self, id: &str, request: &BuildRequest<'_>, session: &str) -> SolveRequest {
+        let mut entitlements = Vec::new();
+        if request.network == Network::Host {
+            entitlements.push("network.host".to_owned());
+        }
+        // `moby` puts the image into the graph driver's store, `image` into containerd's; each engine knows one.
+        let exporter = match self.facts().store {
+            ImageStore::GraphDriver => "moby",
+            ImageStore::Containerd => "image",
+        };
+        SolveRequest {
+            r#ref: id.to_owned(),
+            session: session.to_owned(),
+            frontend: "dockerfile.v0".into(),
+            frontend_attrs: frontend_attrs(request),
+            // The fields that replaced these are unknown to BuildKit 0.8; new ones still read the old.
+            exporter_deprecated: exporter.into(),
+            exporter_attrs_deprecated: HashMap::from([("name".to_owned(), request.name.to_string())]),
+            entitlements,
+            ..SolveRequest::default()
+        }
+    }
+
+    /// Forwards the build's status until the stream ends; how it ends decides nothing, Solve's answer does.
+    async fn follow(&self, id: &str, steps: &mut Steps, events: &mpsc::Sender<BuildEvent>) {
+        let mut control = self.control.clone();
+        let Ok(stream) = control.status(StatusRequest { r#ref: id.to_owned() }).await else { return };
+        let mut stream = stream.into_inner();
+        while let Ok(Some(message)) = stream.message().await {
+            for event in steps.take(message) {
+                if events.send(event).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The positive proof: what the engine has under `id` is of the planned platform.
+    async fn inspect(&self, id: &Digest, planned: &Platform) -> Result<(), EngineErrorKind> {
+        let asking = async { self.docker.inspect_image(id.as_str()).await.map_err(classify) };
+        let image = within(ANSWER, asking).await?;
+        let text = |field: Option<String>| field.unwrap_or_default();
+        let (os, architecture, variant) = (text(image.os), text(image.architecture), text(image.variant));
+        let actual = Platform::new(&os, &architecture, Some(&variant));
+        if actual.as_ref() == Ok(planned) {
+            return Ok(());
+        }
+        let actual = actual.map_or_else(|_| format!("{os:?}/{architecture:?}"), |platform| platform.to_string());
+        Err(EngineErrorKind::WrongPlatform { planned: planned.clone(), actual, id: id.clone() })
+    }
+}
+
+/// What a status that Solve ended with means.
+fn why(status: &Status, session: &Session, steps: &Steps, platform: &Platform) -> EngineErrorKind {
+    // BuildKit repeats what our file sync told it; our own words have the hint.
+    if let Some(error) = session.context_error() {
+        return EngineErrorKind::Context(error);
+    }
+    if let Some(error) = session.auth_error() {
+        return EngineErrorKind::Credentials(error);
+    }
+    // A status that the engine sent has no source; one that tonic made of a broken connection has.
+    if let Some(source) = std::error::Error::source(status) {
+        return EngineErrorKind::Lost(innermost(source));
+    }
+    let seen = steps.saw_exec_format_error() || status.message().contains("exec format error");
+    let exec_format = if seen { ExecFormat::Seen(platform.clone()) } else { ExecFormat::Unseen };
+    EngineErrorKind::Build { message: plain(status.message()), exec_format }
+}
+
+/// How long the status stream may go on after Solve answered.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The Dockerfile frontend's options, as buildx names them (BuildKit, `frontend/dockerui`).
+fn frontend_attrs(request: &BuildRequest<'_>) -> HashMap<String, String> {
+    let mut attrs = HashMap::from([
+        ("filename".to_owned(), file_name(request.dockerfile)),
+        ("platform".to_owned(), request.platform.to_string()),
+    ]);
+    let mut set = |key: &str, value: &str| attrs.insert(key.to_owned(), value.to_owned());
+    if let Some(target) = request.target {
+        set("target", target);
+    }
+    match request.network {
+        Network::Default => {}
+        Network::None => drop(set("force-network-mode", "none")),
+        Network::Host => drop(set("force-network-mode", "host")),
+    }
+    if request.cache == CachePolicy::Ignore {
+        // Empty means every stage.
+        set("no-cache", "");
+    }
+    if request.pull == PullPolicy::Always {
+        set("image-resolve-mode", "pull");
+    }
+    attrs.extend(request.args.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone())));
+    attrs.extend(request.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone())));
+    attrs
+}
+
+/// The Dockerfile's name in the directory that the session serves as `dockerfile`.
+fn file_name(dockerfile: &Path) -> String {
+    dockerfile.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// BuildKit's answer: `containerimage.digest` is the image's id in the engine's own store.
+fn image_id(response: &HashMap<String, String>) -> Result<Digest, EngineErrorKind> {
+    let answer = response.get("containerimage.digest").map(String::as_str).unwrap_or_default();
+    answer.parse().map_err(|_| EngineErrorKind::NoProof(format!("Solve answered with the digest {answer:?}")))
+}
+
+/// BuildKit's message without what every one of them begins with.
+fn plain(message: &str) -> String {
+    let message = message.strip_prefix("failed to solve: ").unwrap_or(message);
+    let rpc = message.strip_prefix("rpc error: code = Unknown desc = ").unwrap_or(message);
+    rpc.strip_prefix("failed to solve with frontend dockerfile.v0: ").unwrap_or(rpc).to_owned()
+}

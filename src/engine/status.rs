@@ -1,0 +1,248 @@
+//! What `Control.Status` tells of a build, in our words.
+
+use std::collections::HashMap;
+
+use bollard::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog, VertexStatus};
+
+/// Something that happened in a build. Texts are as BuildKit sent them: they are not safe for a terminal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BuildEvent {
+    /// A step began.
+    StepStarted {
+        /// BuildKit's name of it.
+        step: String,
+    },
+    /// A step ended.
+    StepEnded {
+        /// BuildKit's name of it.
+        step: String,
+        /// Whether the cache had it.
+        cached: bool,
+        /// How long it took, in seconds.
+        seconds: f64,
+        /// Why it failed, if it did.
+        error: Option<String>,
+    },
+    /// Bytes that a step wrote, cut anywhere.
+    Log {
+        /// BuildKit's digest of the step: lines of one step are assembled apart from those of another.
+        step: String,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// Bytes of the context that the engine has received so far.
+    Context {
+        /// The bytes.
+        bytes: u64,
+    },
+    /// BuildKit's lint, or a deprecation.
+    Warning {
+        /// In one line.
+        message: String,
+        /// Where to read more.
+        url: String,
+    },
+}
+
+/// Counts of a build that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BuildSummary {
+    /// Steps that the cache had.
+    pub cached_steps: usize,
+    /// All steps.
+    pub steps: usize,
+}
+
+/// Follows the steps of one build: BuildKit repeats a vertex with every change.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    seen: HashMap<String, Seen>,
+    context: HashMap<String, u64>,
+    exec_format: ExecFormatSeen,
+}
+
+/// Whether a log showed `exec format error`, wherever its bytes were cut.
+#[derive(Debug, Default)]
+struct ExecFormatSeen {
+    seen: bool,
+    tail: Vec<u8>,
+}
+
+const EXEC_FORMAT: &[u8] = b"exec format error";
+
+impl ExecFormatSeen {
+    fn look(&mut self, bytes: &[u8]) {
+        if self.seen {
+            return;
+        }
+        self.tail.extend_from_slice(bytes);
+        self.seen = self.tail.windows(EXEC_FORMAT.len()).any(|w| w == EXEC_FORMAT);
+        let keep = self.tail.len().saturating_sub(EXEC_FORMAT.len() - 1);
+        self.tail.drain(..keep);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    name: String,
+    progress: StepProgress,
+    cached: bool,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum StepProgress {
+    #[default]
+    Waiting,
+    Started,
+    Ended,
+}
+
+impl Steps {
+    /// What is new in `status`.
+    pub(super) fn take(&mut self, status: StatusResponse) -> Vec<BuildEvent> {
+        let mut events = Vec::new();
+        for vertex in status.vertexes {
+            self.vertex(vertex, &mut events);
+        }
+        for progress in status.statuses {
+            events.extend(self.progress(&progress));
+        }
+        for VertexLog { vertex, msg, .. } in status.logs {
+            self.exec_format.look(&msg);
+            events.push(BuildEvent::Log { step: vertex, bytes: msg });
+        }
+        for warning in status.warnings {
+            let message = String::from_utf8_lossy(&warning.short).into_owned();
+            events.push(BuildEvent::Warning { message, url: warning.url });
+        }
+        events
+    }
+
+    pub(super) fn summary(&self) -> BuildSummary {
+        let steps = || self.seen.values().filter(|s| is_step(&s.name) && s.progress > StepProgress::Waiting);
+        BuildSummary { cached_steps: steps().filter(|s| s.cached).count(), steps: steps().count() }
+    }
+
+    pub(super) fn saw_exec_format_error(&self) -> bool {
+        self.exec_format.seen
+    }
+
+    fn vertex(&mut self, vertex: Vertex, events: &mut Vec<BuildEvent>) {
+        let seen = self.seen.entry(vertex.digest).or_default();
+        seen.name.clone_from(&vertex.name);
+        seen.cached |= vertex.cached;
+        let shown = !is_internal(&vertex.name);
+        if vertex.started.is_some() && seen.progress < StepProgress::Started {
+            seen.progress = StepProgress::Started;
+            if shown {
+                events.push(BuildEvent::StepStarted { step: vertex.name.clone() });
+            }
+        }
+        // A step may start, fail and start again for another build that shares it: its first end is ours.
+        if let Some(completed) = vertex.completed
+            && seen.progress < StepProgress::Ended
+        {
+            seen.progress = StepProgress::Ended;
+            let seconds = vertex.started.map_or(0.0, |started| {
+                seconds_between((started.seconds, started.nanos), (completed.seconds, completed.nanos))
+            });
+            let error = Some(vertex.error).filter(|e| !e.is_empty());
+            if shown {
+                events.push(BuildEvent::StepEnded { step: vertex.name, cached: seen.cached, seconds, error });
+            }
+        }
+    }
+
+    /// `transferring context:` and its like: what the file sync moved.
+    fn progress(&mut self, status: &VertexStatus) -> Option<BuildEvent> {
+        let transfer = status.id.starts_with("transferring") || status.name.starts_with("transferring");
+        let bytes = u64::try_from(status.current).ok().filter(|bytes| transfer && *bytes > 0)?;
+        let known = self.context.entry(status.vertex.clone()).or_default();
+        if *known == bytes {
+            return None;
+        }
+        *known = bytes;
+        Some(BuildEvent::Context { bytes: self.context.values().sum() })
+    }
+}
+
+/// What BuildKit does to get ready, as against what the Dockerfile says.
+fn is_internal(name: &str) -> bool {
+    name.starts_with("[internal]")
+}
+
+/// What a person calls a step of the Dockerfile: `[2/5] RUN make`, `[build 2/5] …`.
+fn is_step(name: &str) -> bool {
+    let numbers = name.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(inside, _)| inside);
+    let fraction = numbers.and_then(|n| n.rsplit(' ').next()?.split_once('/'));
+    fraction.is_some_and(|(number, of)| number.parse::<u32>().is_ok() && of.parse::<u32>().is_ok())
+}
+
+/// Between two times in whole seconds and nanoseconds, as protobuf has them.
+#[expect(clippy::cast_precision_loss, reason = "a build's length in nanoseconds fits 53 bits for 104 days")]
+fn seconds_between(start: (i64, i32), end: (i64, i32)) -> f64 {
+    let nanoseconds =
+        end.0.saturating_sub(start.0).saturating_mul(1_000_000_000) + i64::from(end.1) - i64::from(start.1);
+    nanoseconds.max(0) as f64 / 1e9
+}
+
+#[cfg(test)]
+#[expect(clippy::default_trait_access, reason = "bollard exports no path to the type of a timestamp")]
+mod tests {
+    use super::*;
+
+    fn log(bytes: &[u8]) -> StatusResponse {
+        StatusResponse {
+            logs: vec![VertexLog { msg: bytes.to_vec(), ..VertexLog::default() }],
+            ..StatusResponse::default()
+        }
+    }
+
+    fn vertex(name: &str, cached: bool) -> Vertex {
+        Vertex { digest: name.into(), name: name.into(), cached, ..Vertex::default() }
+    }
+
+    #[test]
+    fn exec_format_error_is_seen_wherever_its_bytes_are_cut() {
+        for cut in 0..=EXEC_FORMAT.len() {
+            let mut steps = Steps::default();
+            steps.take(log(b"exec /bin/sh: "));
+            steps.take(log(&EXEC_FORMAT[..cut]));
+            steps.take(log(&EXEC_FORMAT[cut..]));
+            assert!(steps.saw_exec_format_error(), "cut at {cut}");
+        }
+        let mut steps = Steps::default();
+        steps.take(log(b"exec format eror"));
+        assert!(!steps.saw_exec_format_error());
+    }
+
+    #[test]
+    fn counts_the_steps_of_the_dockerfile_and_nothing_else() {
+        for (name, counts) in [
+            ("[1/2] FROM scratch", true),
+            ("[ 2/12] RUN make", true),
+            ("[linux/arm64 2/5] RUN make", true),
+            ("[build 3/3] COPY . .", true),
+            ("[internal] load build context", false),
+            ("exporting to image", false),
+        ] {
+            assert_eq!(is_step(name), counts, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_step_starts_and_ends_once_however_often_it_is_repeated() {
+        let mut steps = Steps::default();
+        let status = || {
+            let times = Vertex {
+                started: Some(Default::default()),
+                completed: Some(Default::default()),
+                ..vertex("[1/1] COPY a b", true)
+            };
+            StatusResponse { vertexes: vec![times.clone(), times], ..StatusResponse::default() }
+        };
+        assert_eq!(steps.take(status()).len(), 2);
+        assert!(steps.take(status()).is_empty());
+        assert_eq!(steps.summary(), BuildSummary { cached_steps: 1, steps: 1 });
+    }
+}
