@@ -1,8 +1,30 @@
 //! Orchestration: owns tasks, time and order; tells the outside in [`Event`]s.
 
+mod access;
+mod assign;
+mod confirm;
 mod event;
+mod failure;
+mod image;
+mod job;
+mod join;
+mod pipeline;
+mod preflight;
+mod prepare;
+mod publish;
+mod relay;
 mod report;
 pub mod sanitize;
+mod shutdown;
+mod verify;
 
+pub use access::*;
+pub use assign::*;
 pub use event::*;
+pub use job::Goal;
+pub use join::*;
+pub use pipeline::*;
+pub use preflight::*;
 pub use report::*;
+pub use shutdown::*;
+pub use verify::*;

@@ -1,0 +1,43 @@
+//! Errors of the rooms below, as failures of a phase.
+
+use super::event::{Failure, Phase};
+use super::sanitize;
+use crate::engine::{EngineError, EngineErrorKind};
+use crate::registry::RegistryError;
+
+/// An error and what caused it, in one line; a cause that its effect quotes already is not repeated.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    sanitize::line(text.as_bytes())
+}
+
+/// A failure of `phase`, with safe texts.
+pub(super) fn failure(phase: Phase, message: &str, hint: Option<String>) -> Failure {
+    let hint = hint.map(|hint| sanitize::line(hint.as_bytes()));
+    Failure { phase, message: sanitize::line(message.as_bytes()), hint }
+}
+
+/// What `error` is in `phase`, unless it belongs to another one by its nature.
+pub(super) fn of_engine(phase: Phase, error: &EngineError) -> Failure {
+    let phase = match &error.kind {
+        EngineErrorKind::Context(_) => Phase::Plan,
+        EngineErrorKind::WrongPlatform { .. } => Phase::Verify,
+        _ => phase,
+    };
+    failure(phase, &chain(error), error.hint())
+}
+
+/// What `error` is in `phase`, unless the registry's answer was a refusal of ours.
+pub(super) fn of_registry(phase: Phase, doing: &str, error: &RegistryError) -> Failure {
+    let phase = if error.is_refusal() { Phase::Verify } else { phase };
+    failure(phase, &format!("{doing}: {}", chain(error)), error.hint())
+}

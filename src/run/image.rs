@@ -1,0 +1,148 @@
+//! What is known of an image while its jobs run, and its publication once all of them are confirmed.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::access::Registry;
+use super::assign::ScheduledJob;
+use super::confirm::Found;
+use super::event::{Event, Execution, Failure, ImageEvent};
+use super::failure::of_engine;
+use super::job::{Goal, JobEnd};
+use super::pipeline::BuildRun;
+use super::publish::{self, Target};
+use super::shutdown::Shutdown;
+use super::{Phase, Warning};
+use crate::engine::Engine;
+use crate::oci::{Digest, Tag};
+use crate::plan::Image;
+use crate::registry::Client;
+
+/// An image and how far its jobs are.
+pub(super) struct ImageState {
+    target: Target,
+    /// Platforms that were left out on the command line, in words.
+    left_out: Option<String>,
+    builds: CancellationToken,
+    /// Jobs that have not ended.
+    open: usize,
+    failed: bool,
+    found: Vec<Found>,
+    /// The images that are of their engine's own platform.
+    native: Vec<(Arc<Engine>, Digest)>,
+}
+
+/// What follows from a job's end.
+pub(super) enum Step {
+    /// Others are still open, or the image is lost.
+    Wait,
+    /// All is done that was asked for, and it was not asked to be joined.
+    NotJoined(String),
+    /// Every platform is confirmed.
+    Publish(Box<Publication>),
+}
+
+impl ImageState {
+    pub(super) fn new(image: &Image, target: Target, builds: CancellationToken) -> Self {
+        let left_out: Vec<_> = image.left_out.iter().map(ToString::to_string).collect();
+        let left_out = (!left_out.is_empty()).then(|| format!("{} was left out", left_out.join(", ")));
+        let open = image.jobs.len();
+        Self { target, left_out, builds, open, failed: false, found: Vec::new(), native: Vec::new() }
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(super) fn builds(&self) -> &CancellationToken {
+        &self.builds
+    }
+
+    /// Takes the end of one of its jobs.
+    pub(super) fn job_ended(
+        &mut self,
+        scheduled: &ScheduledJob,
+        engine: Arc<Engine>,
+        end: JobEnd,
+        run: &BuildRun,
+    ) -> Step {
+        self.open -= 1;
+        match end {
+            JobEnd::Confirmed { found, id } => {
+                self.found.push(*found);
+                if scheduled.execution == Execution::Native && engine.facts().platform == scheduled.job.platform {
+                    self.native.push((engine, id));
+                }
+            }
+            JobEnd::Built => {}
+            JobEnd::Failed(_) | JobEnd::Cancelled => self.failed = true,
+        }
+        if self.open > 0 || self.failed {
+            return Step::Wait;
+        }
+        match (run.goal, &self.left_out) {
+            (Goal::Build, _) => Step::NotJoined("--no-push".into()),
+            (Goal::Push, _) => Step::NotJoined("--no-join".into()),
+            (Goal::Publish, Some(left_out)) => Step::NotJoined(left_out.clone()),
+            (Goal::Publish, None) => Step::Publish(Box::new(self.publication(&run.registry))),
+        }
+    }
+
+    fn publication(&mut self, registry: &Registry) -> Publication {
+        let local = matches!(registry, Registry::Embedded { .. });
+        Publication {
+            target: self.target.clone(),
+            found: std::mem::take(&mut self.found),
+            client: registry.client().clone(),
+            names: if local { std::mem::take(&mut self.native) } else { Vec::new() },
+        }
+    }
+}
+
+/// An image whose every platform is confirmed, on its way to its final tags.
+pub(super) struct Publication {
+    target: Target,
+    found: Vec<Found>,
+    client: Client,
+    /// Images that get the final names on their engine, so that `docker run NAME:TAG` works.
+    names: Vec<(Arc<Engine>, Digest)>,
+}
+
+impl Publication {
+    /// Of children that were found in the registry: no engine has them for sure.
+    pub(super) fn of_registry(target: Target, found: Vec<Found>, registry: &Registry) -> Self {
+        Self { target, found, client: registry.client().clone(), names: Vec::new() }
+    }
+
+    pub(super) async fn run(self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
+        let Self { target, found, client, names } = self;
+        publish::warn_of_attestations(&target.image, &found, events).await;
+        publish::warn_of_moved_tags(&client, &target, &found, events).await;
+        let index = publish::join(&target, found)?;
+        publish::publish(&client, &target, &index, events, shutdown).await?;
+        for (engine, id) in &names {
+            for tag in &target.tags {
+                name_on_engine(&target, engine, id, tag, events).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A convenience that fails nothing: the image is published.
+async fn name_on_engine(target: &Target, engine: &Engine, id: &Digest, tag: &Tag, events: &mpsc::Sender<Event>) {
+    let name = target.repository.path().as_str();
+    let event = match engine.tag(id, name, tag.as_str()).await {
+        Ok(()) => {
+            let what = ImageEvent::TaggedOnEngine { name: format!("{name}:{tag}") };
+            Event::Image { image: target.image.clone(), what }
+        }
+        Err(error) => {
+            let Failure { message, hint, .. } = of_engine(Phase::Publish, &error);
+            Event::Warning(Warning { image: Some(target.image.clone()), platform: None, message, hint })
+        }
+    };
+    drop(events.send(event).await);
+}

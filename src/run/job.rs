@@ -1,0 +1,197 @@
+//! One job: build → push → confirm.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{OnceCell, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::assign::ScheduledJob;
+use super::confirm::{self, ConfirmError, Found};
+use super::event::{Failure, JobEvent, Phase};
+use super::failure::{chain, failure, of_engine};
+use super::publish::FRESH;
+use super::relay::{JobVoice, relay};
+use crate::auth::CredentialSource;
+use crate::engine::{BuildRequest, BuiltImage, Engine, EngineError, PushRequest, Session, SessionSpec};
+use crate::oci::{Digest, DigestRef, Selector, TagRef};
+use crate::registry::Client;
+
+/// How far a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Goal {
+    /// Images on their engines (`--no-push`).
+    Build,
+    /// Arch tags in the registry, confirmed (`--no-join`).
+    Push,
+    /// Final tags.
+    Publish,
+}
+
+/// What a job works with.
+pub(super) struct JobRun {
+    pub(super) voice: JobVoice,
+    pub(super) scheduled: ScheduledJob,
+    pub(super) engine: Arc<Engine>,
+    /// Builds that the engine runs at once.
+    pub(super) slots: Arc<Semaphore>,
+    pub(super) session: Arc<SessionGroup>,
+    pub(super) arch_tag: TagRef,
+    pub(super) client: Client,
+    pub(super) credentials: Arc<dyn CredentialSource>,
+    pub(super) goal: Goal,
+    /// Ends a build and the waiting for one; a push that runs is finished.
+    pub(super) cancel: CancellationToken,
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub(super) enum JobEnd {
+    /// The registry has what was built, the engine's image `id`.
+    Confirmed {
+        found: Box<Found>,
+        id: Digest,
+    },
+    /// It is on the engine, and was to go no further.
+    Built,
+    Failed(Failure),
+    Cancelled,
+}
+
+/// The jobs that share a session, and the session once it is open.
+pub(super) struct SessionGroup {
+    pub(super) context: PathBuf,
+    pub(super) dockerfiles: Vec<PathBuf>,
+    pub(super) shared_key: String,
+    pub(super) credentials: Arc<dyn CredentialSource>,
+    pub(super) opened: OnceCell<Session>,
+}
+
+impl SessionGroup {
+    async fn session(&self, engine: &Engine) -> Result<&Session, EngineError> {
+        let open = || {
+            let spec = SessionSpec {
+                context: self.context.clone(),
+                dockerfiles: self.dockerfiles.clone(),
+                shared_key: self.shared_key.clone(),
+                credentials: self.credentials.clone(),
+            };
+            Session::open(engine, spec)
+        };
+        self.opened.get_or_try_init(open).await
+    }
+}
+
+impl JobRun {
+    /// Runs the job to its end, and tells it.
+    pub(super) async fn run(self) -> JobEnd {
+        let end = self.steps().await;
+        match &end {
+            JobEnd::Failed(failure) => self.voice.say(JobEvent::Failed(failure.clone())).await,
+            JobEnd::Cancelled => self.voice.say(JobEvent::Cancelled).await,
+            JobEnd::Confirmed { .. } | JobEnd::Built => {}
+        }
+        end
+    }
+
+    async fn steps(&self) -> JobEnd {
+        let built = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return JobEnd::Cancelled,
+            built = self.build_in_slot() => built,
+        };
+        let built = match built {
+            Ok(built) => built,
+            Err(failure) => return JobEnd::Failed(failure),
+        };
+        if self.goal == Goal::Build {
+            return JobEnd::Built;
+        }
+        let pushed = self.push().await;
+        let confirmed = match pushed {
+            Ok(selector) => self.confirm(&built, &selector).await,
+            Err(failure) => Err(failure),
+        };
+        confirmed.map_or_else(JobEnd::Failed, |found| JobEnd::Confirmed { found: Box::new(found), id: built.id })
+    }
+
+    async fn build_in_slot(&self) -> Result<BuiltImage, Failure> {
+        // The semaphore is never closed: its owner outlives the jobs.
+        let _slot = self.slots.acquire().await;
+        self.voice.say(JobEvent::BuildStarted).await;
+        let Some(limit) = self.scheduled.job.timeout else { return self.build().await };
+        tokio::time::timeout(limit, self.build()).await.unwrap_or_else(|_| {
+            let message = format!("the build took longer than its timeout of {limit:?}");
+            Err(failure(Phase::Timeout, &message, Some("`timeout:` in the plan sets it".into())))
+        })
+    }
+
+    async fn build(&self) -> Result<BuiltImage, Failure> {
+        let job = &self.scheduled.job;
+        let request = BuildRequest {
+            name: &self.arch_tag,
+            platform: &job.platform,
+            dockerfile: &job.build.dockerfile,
+            target: job.build.target.as_deref(),
+            args: &job.build.args,
+            labels: &job.build.labels,
+            network: job.build.network,
+            cache: job.build.no_cache,
+            pull: job.build.pull,
+        };
+        let (sender, events) = mpsc::channel(256);
+        let building = async {
+            let session = self.session.session(&self.engine).await?;
+            self.engine.build(&request, session, sender).await
+        };
+        let (built, ()) = tokio::join!(building, relay(self.voice.clone(), events));
+        let built = built.map_err(|error| of_engine(Phase::Build, &error))?;
+        self.voice
+            .say(JobEvent::Built {
+                id: built.id.clone(),
+                seconds: built.took.as_secs_f64(),
+                cached_steps: built.summary.cached_steps,
+                steps: built.summary.steps,
+                context_bytes: built.context_bytes,
+            })
+            .await;
+        Ok(built)
+    }
+
+    /// Pushes, and says under what to look for it.
+    async fn push(&self) -> Result<Selector, Failure> {
+        let host = self.arch_tag.repository.host();
+        let credential = self.credentials.credential(host).await.map_err(|error| {
+            let hint = Some(error.hint());
+            failure(Phase::Push, &format!("log in to {host}: {}", chain(&error)), hint)
+        })?;
+        self.voice.say(JobEvent::PushStarted { to: self.arch_tag.clone() }).await;
+        let request =
+            PushRequest { to: &self.arch_tag, platform: &self.scheduled.job.platform, credential: &credential };
+        let pushed = self.voice.while_silent("pushing", self.engine.push(&request)).await;
+        let pushed = pushed.map_err(|error| of_engine(Phase::Push, &error))?;
+        self.voice
+            .say(JobEvent::Pushed { seconds: pushed.took.as_secs_f64(), layers_pushed: pushed.layers_pushed })
+            .await;
+        // By digest, if the engine named one: somebody else may push to the tag meanwhile.
+        let by_tag = || Selector::Tag(self.arch_tag.tag.clone());
+        Ok(pushed.digest.map_or_else(by_tag, Selector::Digest))
+    }
+
+    async fn confirm(&self, built: &BuiltImage, selector: &Selector) -> Result<Found, Failure> {
+        let job = &self.scheduled.job;
+        let repository = &self.arch_tag.repository;
+        let confirming = async {
+            let found = confirm::find(&self.client, repository, selector, FRESH, &job.platform, &job.entry).await?;
+            confirm::prove(&found, built)?;
+            Ok::<_, ConfirmError>(found)
+        };
+        let found = self.voice.while_silent("confirming", confirming).await.map_err(|error| {
+            let phase = if error.is_refusal() { Phase::Verify } else { Phase::Push };
+            failure(phase, &format!("confirm {}: {}", self.arch_tag, chain(&error)), error.hint())
+        })?;
+        let image: DigestRef = repository.digest(found.child.manifest().digest().clone());
+        self.voice.say(JobEvent::Confirmed { image, bytes: found.child.image_bytes() }).await;
+        Ok(found)
+    }
+}

@@ -1,0 +1,138 @@
+//! `polyarch join`: the joiner alone, from what is under the plan's arch tags.
+
+use std::time::Instant;
+
+use futures::future::join_all;
+use tokio::sync::mpsc;
+
+use super::access::{Registry, while_served};
+use super::confirm::{self, Found};
+use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
+use super::failure::{chain, failure};
+use super::image::Publication;
+use super::prepare;
+use super::publish::{self, Target};
+use super::shutdown::Shutdown;
+use crate::embedded::Embedded;
+use crate::oci::{EncodedIndex, Selector};
+use crate::plan::{Image, Plan};
+use crate::registry::Visibility;
+
+/// What `polyarch join` is to do.
+pub struct JoinRun {
+    /// Which images, of which platforms.
+    pub plan: Plan,
+    /// Where they are.
+    pub registry: Registry,
+    /// The embedded registry, if this process holds it.
+    pub server: Option<Embedded>,
+}
+
+/// Joins every image of the plan from its arch tags, and publishes it.
+///
+/// # Errors
+/// None: what failed is in the events.
+pub async fn join(mut run: JoinRun, sink: &mut dyn EventSink, shutdown: Shutdown) {
+    let (events, mut heard) = mpsc::channel(64);
+    let started = Instant::now();
+    let listen = async {
+        while let Some(event) = heard.recv().await {
+            sink.event(started.elapsed(), &event);
+        }
+    };
+    let server = run.server.take();
+    let mut stop = shutdown.clone();
+    let work = async {
+        let stopped = events.clone();
+        tokio::select! {
+            () = join_images(&run, events, &shutdown) => {}
+            // A tag that was sent when the stop was asked for may have moved: the report lists it as unknown.
+            reason = stop.now() => drop(stopped.send(Event::Stopping { reason }).await),
+        }
+    };
+    tokio::join!(while_served(server, work), listen);
+}
+
+/// The indexes that [`join`] would publish.
+///
+/// # Errors
+/// What is wrong with each image.
+pub async fn preview(mut run: JoinRun) -> Vec<(String, Result<EncodedIndex, Failure>)> {
+    let server = run.server.take();
+    let work = async {
+        let targets = match prepare::targets(&run.plan, &run.registry) {
+            Ok(targets) => targets,
+            Err(failure) => return vec![(String::new(), Err(failure))],
+        };
+        let previews = run.plan.images.iter().zip(targets).map(async |(image, target)| {
+            let index = match find_all(&run.registry, image, &target).await {
+                Ok(found) => publish::join(&target, found),
+                Err(failure) => Err(failure),
+            };
+            (image.name.to_string(), index)
+        });
+        join_all(previews).await
+    };
+    while_served(server, work).await
+}
+
+async fn join_images(run: &JoinRun, events: mpsc::Sender<Event>, shutdown: &Shutdown) {
+    let targets = match prepare::targets(&run.plan, &run.registry) {
+        Ok(targets) => targets,
+        Err(failure) => return drop(events.send(Event::Failed(failure)).await),
+    };
+    let images = targets.iter().map(|target| PlannedImage {
+        image: target.image.clone(),
+        tags: target.tags.iter().map(|tag| target.repository.tag(tag.clone())).collect(),
+    });
+    drop(events.send(Event::Started { images: images.collect(), jobs: Vec::new() }).await);
+    let joining = run.plan.images.iter().zip(targets).map(async |(image, target)| {
+        let what = match join_image(run, image, target, &events, shutdown).await {
+            Ok(None) => return,
+            Ok(Some(reason)) => ImageEvent::NotJoined { reason },
+            Err(failure) => ImageEvent::Failed(failure),
+        };
+        drop(events.send(Event::Image { image: image.name.to_string(), what }).await);
+    });
+    join_all(joining).await;
+}
+
+/// Joins one image; says why not, where it was not asked for.
+async fn join_image(
+    run: &JoinRun,
+    image: &Image,
+    target: Target,
+    events: &mpsc::Sender<Event>,
+    shutdown: &Shutdown,
+) -> Result<Option<String>, Failure> {
+    if !image.is_complete() {
+        let left_out: Vec<_> = image.left_out.iter().map(ToString::to_string).collect();
+        return Ok(Some(format!("{} was left out", left_out.join(", "))));
+    }
+    let found = find_all(&run.registry, image, &target).await?;
+    Publication::of_registry(target, found, &run.registry).run(events, shutdown).await?;
+    Ok(None)
+}
+
+/// The child of every platform; all that is wrong is told.
+async fn find_all(registry: &Registry, image: &Image, target: &Target) -> Result<Vec<Found>, Failure> {
+    let finding = image.jobs.iter().map(async |job| {
+        let selector = Selector::Tag(job.arch_tag.clone());
+        let visibility = Visibility::Settled;
+        confirm::find(registry.client(), &target.repository, &selector, visibility, &job.platform, &job.entry).await
+    });
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    for (job, result) in image.jobs.iter().zip(join_all(finding).await) {
+        match result {
+            Ok(child) => found.push(child),
+            Err(error) => faults.push((target.repository.tag(job.arch_tag.clone()), error)),
+        }
+    }
+    let Some((_, first)) = faults.first() else { return Ok(found) };
+    // A refusal is graver than an absence, though of a later phase: it is what the exit code says.
+    let refused = faults.iter().any(|(_, error)| error.is_refusal());
+    let texts: Vec<_> = faults.iter().map(|(tag, error)| format!("{tag}: {}", chain(error))).collect();
+    let missing = first.is_missing().then(|| "build and push it: `polyarch build --no-join`".to_owned());
+    let phase = if refused { Phase::Verify } else { Phase::Publish };
+    Err(failure(phase, &texts.join("; "), missing.or_else(|| first.hint())))
+}

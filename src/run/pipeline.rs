@@ -1,0 +1,275 @@
+//! The straight line of `polyarch build`: schedule → jobs → join → publish → verify. One owner of all tasks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::access::{Registry, while_served};
+use super::assign::{Schedule, assign};
+use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedImage, PlannedJob};
+use super::failure::failure;
+use super::image::{ImageState, Step};
+use super::job::{Goal, JobEnd};
+use super::preflight::{Engines, unassigned};
+use super::prepare::{self, Shared};
+use super::shutdown::Shutdown;
+use crate::auth::CredentialSource;
+use crate::embedded::Embedded;
+use crate::plan::Plan;
+
+/// How long a tag that was sent to the registry may be answered after a stop was asked for.
+const GRACE: Duration = Duration::from_secs(2);
+/// Events on their way to the one who hears them.
+const EVENTS: usize = 1024;
+
+/// What `polyarch build` is to do.
+pub struct BuildRun {
+    /// What to build.
+    pub plan: Plan,
+    /// Where.
+    pub engines: Engines,
+    /// Where to push.
+    pub registry: Registry,
+    /// The embedded registry, if this process holds it: it is served while the run lasts.
+    pub server: Option<Embedded>,
+    /// Who we are.
+    pub credentials: Arc<dyn CredentialSource>,
+    /// How far to go.
+    pub goal: Goal,
+    /// What one failure ends.
+    pub on_failure: OnFailure,
+}
+
+/// What the first failure of an image ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Its other platforms; other images go on.
+    EndImage,
+    /// Everything (`--fail-fast`).
+    EndRun,
+}
+
+/// What a build would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// The images, in the plan's order.
+    pub images: Vec<PlannedImage>,
+    /// The jobs, in the plan's order.
+    pub jobs: Vec<PlannedJob>,
+}
+
+/// Says what `run` would do, and does nothing.
+///
+/// # Errors
+/// Jobs that no engine may build, or a name that is too long.
+pub fn outline(run: &BuildRun) -> Result<Outline, Vec<Failure>> {
+    let assigned = assign(&run.plan, &run.engines.candidates());
+    let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
+    let targets = prepare::targets(&run.plan, &run.registry).map_err(|failure| vec![failure])?;
+    Ok(prepare::outline(&targets, &schedule, &run.engines))
+}
+
+/// Runs a build to its end. What happened is in the events, all of it: the outcome is their fold.
+///
+/// Every task is owned here and has ended when this returns. A stop ends builds and pushes at once; a tag that
+/// was sent has 2 s to be answered.
+pub async fn build(mut run: BuildRun, sink: &mut dyn EventSink, shutdown: Shutdown) {
+    let (events, mut heard) = mpsc::channel(EVENTS);
+    let started = Instant::now();
+    let listen = async {
+        // The last sender goes with the work, and ends the listening.
+        while let Some(event) = heard.recv().await {
+            sink.event(started.elapsed(), &event);
+        }
+    };
+    let server = run.server.take();
+    tokio::join!(while_served(server, conduct(run, events, shutdown)), listen);
+}
+
+async fn conduct(run: BuildRun, events: mpsc::Sender<Event>, shutdown: Shutdown) {
+    let candidates = run.engines.candidates();
+    let prepared = match assign(&run.plan, &candidates) {
+        Ok(schedule) => Conductor::new(&run, schedule, events.clone()).map_err(|failure| vec![failure]),
+        Err(errors) => Err(errors.iter().map(unassigned).collect()),
+    };
+    match prepared {
+        Ok(mut conductor) => conductor.conduct(shutdown).await,
+        Err(failures) => {
+            for failure in failures {
+                drop(events.send(Event::Failed(failure)).await);
+            }
+        }
+    }
+}
+
+/// What a task of the run ended with.
+enum Done {
+    Job { place: usize, end: JobEnd },
+    Image { image: usize, result: Result<(), Failure> },
+}
+
+/// The run's owner: its tasks, and what is known of each image.
+struct Conductor<'a> {
+    run: &'a BuildRun,
+    schedule: Schedule,
+    images: Vec<ImageState>,
+    /// The jobs' tasks, in the schedule's order, until they ended.
+    running: Vec<Option<AbortHandle>>,
+    tasks: JoinSet<Done>,
+    /// Ends all builds.
+    builds: CancellationToken,
+    events: mpsc::Sender<Event>,
+}
+
+impl<'a> Conductor<'a> {
+    fn new(run: &'a BuildRun, schedule: Schedule, events: mpsc::Sender<Event>) -> Result<Self, Failure> {
+        let builds = CancellationToken::new();
+        let targets = prepare::targets(&run.plan, &run.registry)?;
+        let images = run.plan.images.iter().zip(targets);
+        let images = images.map(|(image, target)| ImageState::new(image, target, builds.child_token())).collect();
+        Ok(Self { run, schedule, images, running: Vec::new(), tasks: JoinSet::new(), builds, events })
+    }
+
+    async fn conduct(&mut self, mut shutdown: Shutdown) {
+        if let Err(failures) = self.preflight().await {
+            for failure in failures {
+                self.say(Event::Failed(failure)).await;
+            }
+            return;
+        }
+        self.start().await;
+        let mut heard = shutdown.clone();
+        loop {
+            tokio::select! {
+                biased;
+                reason = shutdown.stopping() => return self.stop(reason, heard).await,
+                done = self.tasks.join_next() => match done {
+                    Some(done) => self.take(done, &heard).await,
+                    None => return,
+                },
+            }
+            heard = shutdown.clone();
+        }
+    }
+
+    /// The engines that build reach the registry.
+    async fn preflight(&self) -> Result<(), Vec<Failure>> {
+        if self.run.goal == Goal::Build {
+            return Ok(());
+        }
+        let builds = |place: &usize| self.schedule.jobs.iter().any(|job| job.engine == *place);
+        let engines = self.run.engines.list().iter().enumerate().filter(|(place, _)| builds(place));
+        let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
+        self.run.registry.prove_reachable(&engines).await
+    }
+
+    async fn start(&mut self) {
+        let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
+        let Outline { images, jobs } = prepare::outline(&targets, &self.schedule, &self.run.engines);
+        self.say(Event::Started { images, jobs }).await;
+        for warning in prepare::emulation_warnings(&self.schedule, &self.run.engines) {
+            self.say(Event::Warning(warning)).await;
+        }
+        let builds: Vec<_> = self.images.iter().map(|image| image.builds().clone()).collect();
+        let shared = Shared {
+            engines: &self.run.engines,
+            registry: &self.run.registry,
+            credentials: &self.run.credentials,
+            goal: self.run.goal,
+            events: &self.events,
+        };
+        for (place, job) in prepare::jobs(&self.schedule, &targets, &builds, &shared).into_iter().enumerate() {
+            let task = self.tasks.spawn(async move { Done::Job { place, end: job.run().await } });
+            self.running.push(Some(task));
+        }
+    }
+
+    /// Takes what a task ended with, and starts what follows from it.
+    async fn take(&mut self, done: Result<Done, JoinError>, shutdown: &Shutdown) {
+        match done {
+            Ok(Done::Job { place, end }) => {
+                self.running[place] = None;
+                self.job_ended(place, end, shutdown).await;
+            }
+            Ok(Done::Image { image, result: Err(failure) }) => self.image_failed(image, failure).await,
+            Ok(Done::Image { .. }) => {}
+            Err(error) => self.task_broke(&error).await,
+        }
+    }
+
+    async fn job_ended(&mut self, place: usize, end: JobEnd, shutdown: &Shutdown) {
+        let scheduled = &self.schedule.jobs[place];
+        let image = scheduled.image;
+        if matches!(end, JobEnd::Failed(_)) {
+            self.end_builds(image);
+        }
+        let engine = self.run.engines.list()[scheduled.engine].engine.clone();
+        match self.images[image].job_ended(scheduled, engine, end, self.run) {
+            Step::Wait => {}
+            Step::NotJoined(reason) => {
+                let what = ImageEvent::NotJoined { reason };
+                self.say(Event::Image { image: self.images[image].target().image.clone(), what }).await;
+            }
+            Step::Publish(publication) => {
+                let (events, shutdown) = (self.events.clone(), shutdown.clone());
+                self.tasks
+                    .spawn(async move { Done::Image { image, result: publication.run(&events, &shutdown).await } });
+            }
+        }
+    }
+
+    async fn image_failed(&mut self, image: usize, failure: Failure) {
+        self.end_builds(image);
+        let what = ImageEvent::Failed(failure);
+        self.say(Event::Image { image: self.images[image].target().image.clone(), what }).await;
+    }
+
+    fn end_builds(&self, image: usize) {
+        match self.run.on_failure {
+            OnFailure::EndImage => self.images[image].builds().cancel(),
+            OnFailure::EndRun => self.builds.cancel(),
+        }
+    }
+
+    /// A task panicked: a fault of ours, which must not look like success, nor hang.
+    async fn task_broke(&mut self, error: &JoinError) {
+        if error.is_cancelled() {
+            return;
+        }
+        self.builds.cancel();
+        let hint = Some("this is a fault of polyarch: please report it with the lines above".to_owned());
+        self.say(Event::Failed(failure(Phase::Internal, &format!("internal error: {error}"), hint))).await;
+    }
+
+    /// Ends jobs at once, and gives tags that were sent a moment to be answered.
+    async fn stop(&mut self, reason: String, mut shutdown: Shutdown) {
+        self.say(Event::Stopping { reason }).await;
+        self.builds.cancel();
+        for (place, task) in std::mem::take(&mut self.running).into_iter().enumerate() {
+            let Some(task) = task else { continue };
+            task.abort();
+            let job: JobId = self.schedule.jobs[place].id.clone();
+            self.say(Event::Job { job, what: JobEvent::Cancelled }).await;
+        }
+        let answered = async {
+            while let Some(done) = self.tasks.join_next().await {
+                if let Ok(Done::Image { image, result: Err(failure) }) = done {
+                    self.image_failed(image, failure).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = answered => {}
+            () = tokio::time::sleep(GRACE) => {}
+            _ = shutdown.now() => {}
+        }
+        self.tasks.shutdown().await;
+    }
+
+    async fn say(&self, event: Event) {
+        drop(self.events.send(event).await);
+    }
+}

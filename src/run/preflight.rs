@@ -1,0 +1,89 @@
+//! Before anything is started: every engine reached, the registry there and willing.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+
+use super::assign::{Candidate, May};
+use super::event::{Failure, Phase};
+use super::failure::{failure, of_engine};
+use crate::engine::{Engine, EngineFacts};
+use crate::oci::Platform;
+use crate::plan::EngineSpec;
+
+/// The engines of a run, reached.
+#[derive(Debug, Clone)]
+pub struct Engines {
+    list: Vec<Reached>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Reached {
+    pub(super) spec: EngineSpec,
+    pub(super) engine: Arc<Engine>,
+    implied: Implied,
+}
+
+/// Whether the plan names an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Implied {
+    /// It does.
+    Named,
+    /// It names none: this is the one that the docker CLI would use, and it takes every platform.
+    ByDocker,
+}
+
+impl Engines {
+    /// Reaches all engines at once.
+    ///
+    /// # Errors
+    /// Every engine that cannot be used.
+    pub async fn connect(specs: &[EngineSpec], implied: Implied) -> Result<Self, Vec<Failure>> {
+        let reaching = specs.iter().map(async |spec| Engine::connect(spec.name.clone(), spec.host.clone()).await);
+        let mut list = Vec::new();
+        let mut failures = Vec::new();
+        for (spec, reached) in specs.iter().zip(join_all(reaching).await) {
+            match reached {
+                Ok(engine) => list.push(Reached { spec: spec.clone(), engine: Arc::new(engine), implied }),
+                Err(error) => failures.push(of_engine(Phase::Preflight, &error)),
+            }
+        }
+        if failures.is_empty() { Ok(Self { list }) } else { Err(failures) }
+    }
+
+    /// The platforms of their processors: what `--platform native` means.
+    #[must_use]
+    pub fn native(&self) -> Vec<Platform> {
+        let mut platforms: Vec<_> = self.list.iter().map(|reached| reached.facts().platform.clone()).collect();
+        platforms.dedup();
+        platforms
+    }
+
+    pub(super) fn candidates(&self) -> Vec<Candidate<'_>> {
+        self.list.iter().map(Reached::candidate).collect()
+    }
+
+    pub(super) fn list(&self) -> &[Reached] {
+        &self.list
+    }
+}
+
+impl Reached {
+    pub(super) fn facts(&self) -> &EngineFacts {
+        self.engine.facts()
+    }
+
+    fn candidate(&self) -> Candidate<'_> {
+        let may = match self.implied {
+            Implied::Named => May::of(&self.spec),
+            Implied::ByDocker => May::Everything,
+        };
+        Candidate { name: &self.spec.name, facts: self.facts(), may, slots: self.spec.slots.get() }
+    }
+}
+
+/// No engine may build a job: exit code 3.
+pub(super) fn unassigned(error: &super::assign::NoEngine) -> Failure {
+    let hint = "add an engine that does, or let one emulate it: list the platform under its `platforms:`";
+    failure(Phase::Preflight, &error.to_string(), Some(hint.into()))
+}

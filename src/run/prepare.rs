@@ -1,0 +1,169 @@
+//! From a schedule to jobs that can run: names, slots, sessions.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{OnceCell, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::access::Registry;
+use super::assign::{Schedule, ScheduledJob};
+use super::event::{Event, Execution, Failure, Phase, PlannedImage, PlannedJob, Warning};
+use super::failure::failure;
+use super::job::{Goal, JobRun, SessionGroup};
+use super::pipeline::Outline;
+use super::preflight::Engines;
+use super::publish::Target;
+use super::relay::JobVoice;
+use crate::auth::CredentialSource;
+use crate::oci::Repository;
+use crate::plan::{Image, Plan};
+
+/// What all jobs of a run share.
+pub(super) struct Shared<'a> {
+    pub(super) engines: &'a Engines,
+    pub(super) registry: &'a Registry,
+    pub(super) credentials: &'a Arc<dyn CredentialSource>,
+    pub(super) goal: Goal,
+    pub(super) events: &'a mpsc::Sender<Event>,
+}
+
+/// Where the images of the plan go.
+///
+/// # Errors
+/// A repository with its registry is longer than registries take.
+pub(super) fn targets(plan: &Plan, registry: &Registry) -> Result<Vec<Target>, Failure> {
+    let target = |image: &Image| {
+        let repository: Repository = registry.host().repository(&image.repository).map_err(|error| {
+            failure(Phase::Plan, &format!("{}: {error}", image.name), Some("shorten `repository:`".into()))
+        })?;
+        Ok(Target::of(image, repository))
+    };
+    plan.images.iter().map(target).collect()
+}
+
+/// The jobs of the schedule, in its order; `builds` ends the builds of an image.
+pub(super) fn jobs(
+    schedule: &Schedule,
+    targets: &[Target],
+    builds: &[CancellationToken],
+    shared: &Shared<'_>,
+) -> Vec<JobRun> {
+    let slots: Vec<_> =
+        shared.engines.list().iter().map(|e| Arc::new(Semaphore::new(e.spec.slots.get().into()))).collect();
+    let sessions = sessions(schedule, shared);
+    let job = |(scheduled, session): (&ScheduledJob, Arc<SessionGroup>)| JobRun {
+        voice: JobVoice { job: scheduled.id.clone(), events: shared.events.clone() },
+        engine: shared.engines.list()[scheduled.engine].engine.clone(),
+        slots: slots[scheduled.engine].clone(),
+        session,
+        arch_tag: targets[scheduled.image].repository.tag(scheduled.job.arch_tag.clone()),
+        client: shared.registry.client().clone(),
+        credentials: shared.credentials.clone(),
+        goal: shared.goal,
+        cancel: builds[scheduled.image].clone(),
+        scheduled: scheduled.clone(),
+    };
+    schedule.jobs.iter().zip(sessions).map(job).collect()
+}
+
+/// What makes two jobs share a session. Secrets will, too: the engine asks for them by name only.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct SessionKey {
+    engine: usize,
+    image: usize,
+    context: PathBuf,
+    dockerfiles: PathBuf,
+    /// The job's place, where its engine wants a session for itself.
+    alone: Option<usize>,
+}
+
+impl SessionKey {
+    fn of(place: usize, job: &ScheduledJob, engines: &Engines) -> Self {
+        let build = &job.job.build;
+        let shares = engines.list()[job.engine].engine.shares_sessions();
+        Self {
+            engine: job.engine,
+            image: job.image,
+            context: build.context.clone(),
+            dockerfiles: build.dockerfile.parent().unwrap_or(Path::new("")).to_owned(),
+            alone: (!shares).then_some(place),
+        }
+    }
+}
+
+/// The session of each job, in the schedule's order.
+fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> {
+    let keys: Vec<_> =
+        schedule.jobs.iter().enumerate().map(|(place, job)| SessionKey::of(place, job, shared.engines)).collect();
+    let mut members: BTreeMap<&SessionKey, Vec<&ScheduledJob>> = BTreeMap::new();
+    for (key, job) in keys.iter().zip(&schedule.jobs) {
+        members.entry(key).or_default().push(job);
+    }
+    let group = |(key, jobs): (_, Vec<&ScheduledJob>)| {
+        let mut dockerfiles: Vec<_> = jobs.iter().map(|job| job.job.build.dockerfile.clone()).collect();
+        dockerfiles.sort();
+        dockerfiles.dedup();
+        let group = SessionGroup {
+            context: jobs[0].job.build.context.clone(),
+            dockerfiles,
+            shared_key: shared_key(key, jobs[0]),
+            credentials: shared.credentials.clone(),
+            opened: OnceCell::new(),
+        };
+        (key, Arc::new(group))
+    };
+    let groups: BTreeMap<_, _> = members.into_iter().map(group).collect();
+    keys.iter().map(|key| groups[key].clone()).collect()
+}
+
+/// The same in every run of the same plan from the same place, so that an engine finds the copy of the context that
+/// it kept, and only what changed is sent.
+fn shared_key(key: &SessionKey, job: &ScheduledJob) -> String {
+    let absolute = std::path::absolute(&key.context).unwrap_or_else(|_| key.context.clone());
+    let platform = key.alone.map(|_| job.id.platform.to_string()).unwrap_or_default();
+    format!("{}\n{}\n{platform}", absolute.display(), job.id.image)
+}
+
+/// What will be done.
+pub(super) fn outline(targets: &[Target], schedule: &Schedule, engines: &Engines) -> Outline {
+    let images = targets.iter().map(|target| PlannedImage {
+        image: target.image.clone(),
+        tags: target.tags.iter().map(|tag| target.repository.tag(tag.clone())).collect(),
+    });
+    let jobs = schedule.jobs.iter().map(|scheduled| PlannedJob {
+        job: scheduled.id.clone(),
+        engine: engines.list()[scheduled.engine].spec.name.to_string(),
+        execution: scheduled.execution,
+        arch_tag: targets[scheduled.image].repository.tag(scheduled.job.arch_tag.clone()),
+    });
+    Outline { images: images.collect(), jobs: jobs.collect() }
+}
+
+/// Each foreign platform of an engine, warned of once.
+pub(super) fn emulation_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
+    let mut seen = Vec::new();
+    let mut warnings = Vec::new();
+    for scheduled in schedule.jobs.iter().filter(|job| job.execution == Execution::Emulated) {
+        let platform = &scheduled.job.platform;
+        if seen.contains(&(scheduled.engine, platform)) {
+            continue;
+        }
+        seen.push((scheduled.engine, platform));
+        let reached = &engines.list()[scheduled.engine];
+        let native = &reached.facts().platform;
+        let missing = reached.engine.missing_emulation(platform);
+        let message = match missing {
+            None => {
+                format!("{platform} is emulated on engine {} ({native}): its `RUN` steps are slow", reached.spec.name)
+            }
+            Some(_) => format!(
+                "engine {} ({native}) cannot run {platform} programs: a `RUN` step would fail with `exec format error`",
+                reached.spec.name
+            ),
+        };
+        warnings.push(Warning { image: None, platform: Some(platform.clone()), message, hint: missing });
+    }
+    warnings
+}

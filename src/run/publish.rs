@@ -1,0 +1,128 @@
+//! Per image: draft → encode → put → read back → verify. The only place that moves a final tag.
+
+use tokio::sync::mpsc;
+
+use super::confirm::Found;
+use super::event::{Event, Failure, ImageEvent, Phase, Warning};
+use super::failure::{failure, of_registry};
+use super::shutdown::Shutdown;
+use super::verify;
+use crate::oci::{Child, EncodedIndex, EntryOverride, IndexDraft, Platform, Repository, Selector, Tag};
+use crate::plan::Image;
+use crate::registry::{Client, Visibility};
+
+/// Where an image's index goes.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// The image's name in the plan.
+    pub(super) image: String,
+    /// The repository.
+    pub(super) repository: Repository,
+    /// The platforms that the index will say and what the plan overrides of their entries, in the plan's order.
+    pub(super) expected: Vec<(Platform, EntryOverride)>,
+    /// The arch tags, as the platforms.
+    pub(super) arch_tags: Vec<Tag>,
+    /// The final tags, in the plan's order.
+    pub(super) tags: Vec<Tag>,
+}
+
+impl Target {
+    pub(super) fn of(image: &Image, repository: Repository) -> Self {
+        Self {
+            image: image.name.to_string(),
+            repository,
+            expected: image
+                .jobs
+                .iter()
+                .map(|job| (job.entry.platform.clone().unwrap_or_else(|| job.platform.clone()), job.entry.clone()))
+                .collect(),
+            arch_tags: image.jobs.iter().map(|job| job.arch_tag.clone()).collect(),
+            tags: image.tags.clone(),
+        }
+    }
+}
+
+/// The index of exactly the planned platforms.
+pub(super) fn join(target: &Target, found: Vec<Found>) -> Result<EncodedIndex, Failure> {
+    let children: Vec<Child> = found.into_iter().map(|found| found.child).collect();
+    let planned: Vec<Platform> = target.expected.iter().map(|(platform, _)| platform.clone()).collect();
+    let draft = IndexDraft::new(&planned, children);
+    draft.map(IndexDraft::encode).map_err(|error| failure(Phase::Verify, &error.to_string(), None))
+}
+
+/// Puts the index under every final tag that does not have it yet, and proves it from outside.
+pub(super) async fn publish(
+    client: &Client,
+    target: &Target,
+    index: &EncodedIndex,
+    events: &mpsc::Sender<Event>,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let say = |what| Event::Image { image: target.image.clone(), what };
+    let manifest = index.manifest();
+    let joined = ImageEvent::Joined {
+        digest: manifest.digest().clone(),
+        media_type: manifest.media_type().to_string(),
+        entries: index.entries(),
+    };
+    drop(events.send(say(joined)).await);
+    let path = target.repository.path();
+    for tag in &target.tags {
+        let named = target.repository.tag(tag.clone());
+        let selector = Selector::Tag(tag.clone());
+        let head = client.head_manifest(path, &selector).await;
+        let head = head.map_err(|error| of_registry(Phase::Publish, &format!("ask for {named}"), &error))?;
+        let unchanged = head.and_then(|head| head.digest).as_ref() == Some(manifest.digest());
+        if !unchanged {
+            if let Some(reason) = shutdown.reason() {
+                return Err(failure(Phase::Publish, &format!("{named} was not published: {reason}"), None));
+            }
+            let put = client.put_manifest(path, &selector, manifest).await;
+            put.map_err(|error| of_registry(Phase::Publish, &format!("publish {named}"), &error))?;
+        }
+        drop(events.send(say(ImageEvent::Tagged { tag: named, unchanged })).await);
+    }
+    let verified = verify::published(client, target, index).await?;
+    drop(events.send(say(ImageEvent::Verified { index: verified })).await);
+    Ok(())
+}
+
+/// Says which arch tags no longer name what was built: the index has what was built, by digest.
+pub(super) async fn warn_of_moved_tags(
+    client: &Client,
+    target: &Target,
+    found: &[Found],
+    events: &mpsc::Sender<Event>,
+) {
+    for (tag, found) in target.arch_tags.iter().zip(found) {
+        let head = client.head_manifest(target.repository.path(), &Selector::Tag(tag.clone())).await;
+        // An error here decides nothing: the children are named by digest.
+        let Ok(head) = head else { continue };
+        if head.and_then(|head| head.digest).is_some_and(|digest| digest != found.top) {
+            let warning = Warning {
+                image: Some(target.image.clone()),
+                platform: Some(found.child.platform().clone()),
+                message: format!("{} was moved by somebody else meanwhile", target.repository.tag(tag.clone())),
+                hint: Some("the index has what this run built, by digest".into()),
+            };
+            drop(events.send(Event::Warning(warning)).await);
+        }
+    }
+}
+
+/// Says what of a child the index leaves out.
+pub(super) async fn warn_of_attestations(image: &str, found: &[Found], events: &mpsc::Sender<Event>) {
+    let dropped: usize = found.iter().map(|found| found.attestations).sum();
+    if dropped > 0 {
+        let warning = Warning {
+            image: Some(image.to_owned()),
+            platform: None,
+            message: format!("{dropped} attestations of the platforms' images are not in the index"),
+            hint: Some("they stay where they are, under the arch tags".into()),
+        };
+        drop(events.send(Event::Warning(warning)).await);
+    }
+}
+
+/// What a tag must show right after it was put.
+pub(super) const FRESH: Visibility = Visibility::JustWritten;

@@ -1,0 +1,118 @@
+//! Lifts what an engine tells of a build into events of its job: safe texts, whole lines, a sign of life.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::event::{Event, JobEvent, JobId, Warning};
+use super::sanitize::{self, LineAssembler};
+use crate::engine::BuildEvent;
+
+/// How long a job may be silent before it says that it still runs: CI systems end silent jobs.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Where the events of one job go.
+#[derive(Debug, Clone)]
+pub(super) struct JobVoice {
+    pub(super) job: JobId,
+    pub(super) events: mpsc::Sender<Event>,
+}
+
+impl JobVoice {
+    /// Tells what happened. Where nobody listens any more, the run is over.
+    pub(super) async fn say(&self, what: JobEvent) {
+        drop(self.events.send(Event::Job { job: self.job.clone(), what }).await);
+    }
+
+    /// Tells a warning about this job's image and platform.
+    pub(super) async fn warn(&self, message: String, hint: Option<String>) {
+        let warning = Warning {
+            image: Some(self.job.image.clone()),
+            platform: Some(self.job.platform.clone()),
+            message: sanitize::line(message.as_bytes()),
+            hint: hint.map(|hint| sanitize::line(hint.as_bytes())),
+        };
+        drop(self.events.send(Event::Warning(warning)).await);
+    }
+
+    /// Awaits `work`, and says every 30 s that it still runs.
+    pub(super) async fn while_silent<T>(&self, doing: &'static str, work: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(HEARTBEAT) => {
+                    self.say(JobEvent::StillRunning { doing, seconds: started.elapsed().as_secs_f64() }).await;
+                }
+            }
+        }
+    }
+}
+
+/// Relays the build's events until it ends.
+pub(super) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>) {
+    let started = Instant::now();
+    let mut logs: HashMap<String, LineAssembler> = HashMap::new();
+    let mut warned = HashSet::new();
+    loop {
+        let event = tokio::select! {
+            event = build.recv() => event,
+            () = tokio::time::sleep(HEARTBEAT) => {
+                voice.say(JobEvent::StillRunning { doing: "building", seconds: started.elapsed().as_secs_f64() }).await;
+                continue;
+            }
+        };
+        match event {
+            Some(BuildEvent::Log { step, bytes }) => {
+                for line in logs.entry(step).or_default().push(&bytes) {
+                    voice.say(JobEvent::Log { line }).await;
+                }
+            }
+            Some(BuildEvent::Warning { message, url }) => {
+                if warned.insert(message.clone()) {
+                    voice.warn(message, Some(url).filter(|url| !url.is_empty())).await;
+                }
+            }
+            Some(BuildEvent::StepStarted { step }) => voice.say(JobEvent::StepStarted { step: safe(&step) }).await,
+            Some(BuildEvent::StepEnded { step, cached, seconds, error }) => {
+                let error = error.as_deref().map(safe);
+                voice.say(JobEvent::StepEnded { step: safe(&step), cached, seconds, error }).await;
+            }
+            Some(BuildEvent::Context { bytes }) => {
+                voice.say(JobEvent::Progress { of: "context", bytes, total: None }).await;
+            }
+            None => break,
+        }
+    }
+    for line in logs.values_mut().filter_map(LineAssembler::finish) {
+        voice.say(JobEvent::Log { line }).await;
+    }
+}
+
+fn safe(text: &str) -> String {
+    sanitize::line(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_build_says_every_thirty_seconds_that_it_runs() {
+        let (events, mut heard) = mpsc::channel(16);
+        let voice = JobVoice { job: JobId { image: "hello".into(), platform: "linux/arm64".parse().unwrap() }, events };
+        let (build, receiver) = mpsc::channel(1);
+        let relaying = tokio::spawn(relay(voice, receiver));
+        for beat in 1..=3_u32 {
+            let Some(Event::Job { what: JobEvent::StillRunning { seconds, .. }, .. }) = heard.recv().await else {
+                panic!("no sign of life")
+            };
+            assert!((seconds - 30.0 * f64::from(beat)).abs() < 1.0, "{seconds}");
+        }
+        drop(build);
+        relaying.await.unwrap();
+    }
+}

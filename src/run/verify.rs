@@ -1,0 +1,176 @@
+//! Reads an index back as a stranger would: tag → index → children → configs, every byte hashed.
+
+use futures::future::join_all;
+use serde::Serialize;
+
+use super::confirm::{ConfirmError, config_of, is_attestation};
+use super::event::{Failure, Phase};
+use super::failure::{chain, failure, of_registry};
+use super::publish::{FRESH, Target};
+use crate::oci::{
+    Child, Content, Descriptor, DigestRef, EncodedIndex, Entry, EntryOverride, Platform, PlatformFields, RawManifest,
+    Repository, Selector,
+};
+use crate::registry::{Client, RegistryError, Visibility};
+
+/// An index, or an image alone, of which every image was fetched by digest, hashed, and is of the platform that its
+/// entry claims.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifiedIndex {
+    /// The index by digest.
+    pub index: DigestRef,
+    /// Its media type.
+    pub media_type: String,
+    /// Its entries, in order.
+    pub entries: Vec<Entry>,
+    /// Attestations among its entries.
+    pub attestations: usize,
+}
+
+/// What is not as it should be: everything, not the first.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The registry did not answer with the index.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// It answered, and this is wrong.
+    #[error("{}", .0.join("; "))]
+    Untrue(Vec<String>),
+}
+
+/// What is expected of an index beyond that it is true.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// Exactly these platforms, in this order. An entry whose platform the plan overrides is believed.
+    pub platforms: Option<Vec<(Platform, EntryOverride)>>,
+}
+
+/// Verifies what `selector` names.
+///
+/// # Errors
+/// The registry does not answer, or anything of the index is untrue or not as expected.
+pub async fn verify(
+    client: &Client,
+    repository: &Repository,
+    selector: &Selector,
+    expected: &Expected,
+) -> Result<VerifiedIndex, VerifyError> {
+    let top = client.get_manifest(repository.path(), selector, Visibility::Settled).await?;
+    read(client, repository, &top, expected).await
+}
+
+async fn read(
+    client: &Client,
+    repository: &Repository,
+    top: &RawManifest,
+    expected: &Expected,
+) -> Result<VerifiedIndex, VerifyError> {
+    let untrue = |text: String| VerifyError::Untrue(vec![text]);
+    let index = match top.content().map_err(|error| untrue(error.to_string()))? {
+        Content::Image(_) => return alone(client, repository, top, expected).await,
+        Content::Index(index) => index,
+    };
+    let (attestations, images): (Vec<_>, Vec<_>) = index.manifests.iter().partition(|entry| is_attestation(entry));
+    let mut faults = Vec::new();
+    if let Some(planned) = &expected.platforms {
+        faults.extend(order_fault(planned, &images));
+    }
+    let children = join_all(images.iter().map(|entry| child(client, repository, entry, expected))).await;
+    let mut entries = Vec::new();
+    for (entry, child) in images.iter().zip(children) {
+        match child {
+            Ok(child) => entries.push(entry_of(&child)),
+            Err(error) => faults.push(format!("{}: {}", claimed(entry), chain(&error))),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(VerifyError::Untrue(faults));
+    }
+    Ok(VerifiedIndex {
+        index: repository.digest(top.digest().clone()),
+        media_type: top.media_type().to_string(),
+        entries,
+        attestations: attestations.len(),
+    })
+}
+
+/// An image that is not in an index is its own only entry.
+async fn alone(
+    client: &Client,
+    repository: &Repository,
+    top: &RawManifest,
+    expected: &Expected,
+) -> Result<VerifiedIndex, VerifyError> {
+    if expected.platforms.is_some() {
+        return Err(VerifyError::Untrue(vec!["it is one image, not an image index".into()]));
+    }
+    let untrue = |error: &ConfirmError| VerifyError::Untrue(vec![chain(error)]);
+    let config = config_of(client, repository, top).await.map_err(|error| untrue(&error))?;
+    let fields: PlatformFields = serde_json::from_slice(&config).unwrap_or_default();
+    let platform = fields.platform().map_err(|_| VerifyError::Untrue(vec!["its config names no platform".into()]))?;
+    let child = Child::new(top.clone(), &config, &platform, &EntryOverride::default());
+    let child = child.map_err(|error| untrue(&error.into()))?;
+    Ok(VerifiedIndex {
+        index: repository.digest(top.digest().clone()),
+        media_type: top.media_type().to_string(),
+        entries: vec![entry_of(&child)],
+        attestations: 0,
+    })
+}
+
+/// Fetches the child of an entry and proves that it is what the entry claims.
+async fn child(
+    client: &Client,
+    repository: &Repository,
+    entry: &Descriptor,
+    expected: &Expected,
+) -> Result<Child, ConfirmError> {
+    let claimed = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
+    let Some(platform) = claimed else { return Err(ConfirmError::NoPlatform) };
+    let manifest = client.get_manifest(repository.path(), &Selector::Digest(entry.digest.clone()), FRESH).await?;
+    if manifest.size() != entry.size {
+        return Err(ConfirmError::Size { claimed: entry.size, actual: manifest.size() });
+    }
+    let config = config_of(client, repository, &manifest).await?;
+    let planned = expected.platforms.iter().flatten().find(|(planned, _)| *planned == platform);
+    let believed = planned.map(|(_, entry)| entry.clone()).unwrap_or_default();
+    Ok(Child::new(manifest, &config, &platform, &believed)?)
+}
+
+fn order_fault(planned: &[(Platform, EntryOverride)], entries: &[&Descriptor]) -> Option<String> {
+    let planned: Vec<_> = planned.iter().map(|(platform, _)| platform.to_string()).collect();
+    let found: Vec<_> = entries.iter().map(|entry| claimed(entry)).collect();
+    (planned != found).then(|| format!("it holds {}, planned is {}", found.join(", "), planned.join(", ")))
+}
+
+fn claimed(entry: &Descriptor) -> String {
+    let platform = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
+    platform.map_or_else(|| entry.digest.to_string(), |platform| platform.to_string())
+}
+
+fn entry_of(child: &Child) -> Entry {
+    Entry { platform: child.platform().clone(), digest: child.manifest().digest().clone(), bytes: child.image_bytes() }
+}
+
+/// Proves that every final tag names `index`, and that all of it can be fetched and is true.
+pub(super) async fn published(client: &Client, target: &Target, index: &EncodedIndex) -> Result<DigestRef, Failure> {
+    let digest = index.manifest().digest();
+    for tag in &target.tags {
+        let named = target.repository.tag(tag.clone());
+        let doing = format!("read {named} back");
+        let read = client.get_manifest(target.repository.path(), &Selector::Tag(tag.clone()), FRESH).await;
+        let read = read.map_err(|error| of_registry(Phase::Verify, &doing, &error))?;
+        if read.digest() != digest {
+            let message = format!("{named} shows {}, this run published {digest}", read.digest());
+            let hint = Some("another run published this tag meanwhile? run again".into());
+            return Err(failure(Phase::Verify, &message, hint));
+        }
+    }
+    let expected = Expected { platforms: Some(target.expected.clone()) };
+    let verified = read(client, &target.repository, index.manifest(), &expected).await;
+    let verified = verified.map_err(|error| match &error {
+        VerifyError::Registry(registry) => of_registry(Phase::Verify, "read the index back", registry),
+        VerifyError::Untrue(_) => failure(Phase::Verify, &format!("the published index: {error}"), None),
+    })?;
+    Ok(verified.index)
+}
