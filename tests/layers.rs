@@ -63,7 +63,13 @@ const DOINGS: &[Doing] = &[
 ];
 
 /// Files that may spawn a task or a thread, each with the reason why it cannot outlive its owner.
-const SPAWNERS: &[(&str, &str)] = &[];
+const SPAWNERS: &[(&str, &str)] = &[
+    ("src/cli/audience.rs", "the display blocks with its terminal: its thread is waited for, but not for ever"),
+    ("src/cli/signals.rs", "aborted by the guard that main holds while a command runs"),
+    ("src/engine/client.rs", "drives one REST connection, and ends with its response"),
+    ("src/engine/session/filesync.rs", "aborted with the response stream that it feeds"),
+    ("src/engine/session/serve.rs", "aborted by the session that it serves"),
+];
 const SPAWNS: &[&[&str]] =
     &[&["tokio", "spawn"], &["task", "spawn"], &["task", "spawn_local"], &["thread", "spawn"], &["thread", "Builder"]];
 

@@ -1,6 +1,17 @@
 //! The integration tests that need loopback and the disk, and nothing else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on says so by panicking, and what it measured by printing"
+)]
 
-#[cfg(test)]
+mod embedded_registry;
+mod fixtures;
+mod layers;
+mod overrides;
+mod plans;
+mod registry_conformance;
 mod registry_faults;
-#[cfg(test)]
 mod support;

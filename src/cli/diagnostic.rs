@@ -42,12 +42,21 @@ pub(crate) fn snippet(snippet: &Snippet<'_>, color: Color) -> String {
     renderer(color).term_width(WIDTH).render(&report)
 }
 
-/// The error with what caused it, and a hint: `error: …: …`. One or two lines.
-pub(crate) fn error(error: &dyn Error, hint: Option<&str>, color: Color) -> String {
+/// An error and a hint: `error: …`, `hint: …`. One or two lines.
+pub(crate) fn message(message: &str, hint: Option<&str>, color: Color) -> String {
+    render(&color.paint(Tone::Error, "error:"), message, hint)
+}
+
+/// As [`message`], of something that stops nothing.
+pub(crate) fn warning(message: &str, hint: Option<&str>, color: Color) -> String {
+    render(&color.paint(Tone::Warning, "warning:"), message, hint)
+}
+
+fn render(title: &str, message: &str, hint: Option<&str>) -> String {
     // Most texts of errors are safe already; those of other libraries need not be.
-    let message = sanitize::text(chain(error).as_bytes());
+    let message = sanitize::text(message.as_bytes());
     let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-    format!("{} {message}{hint}", color.paint(Tone::Error, "error:"))
+    format!("{title} {message}{hint}")
 }
 
 fn renderer(color: Color) -> Renderer {
@@ -124,20 +133,20 @@ mod tests {
     #[test]
     fn an_error_names_its_causes_once() {
         let cause = || std::io::Error::other("connection refused");
-        let shown = error(&Outer("ping engine x86", cause()), Some("is the engine running?"), Color::Off);
+        let shown = message(&chain(&Outer("ping engine x86", cause())), Some("is the engine running?"), Color::Off);
         assert_eq!(shown, "error: ping engine x86: connection refused\nhint: is the engine running?");
         let transparent = Outer("connection refused", cause());
-        assert_eq!(error(&transparent, None, Color::Off), "error: connection refused");
+        assert_eq!(message(&chain(&transparent), None, Color::Off), "error: connection refused");
     }
 
     #[test]
     fn an_error_of_somebody_else_cannot_drive_the_terminal() {
         let hostile = Outer("read", std::io::Error::other("\u{1b}[2Jgone\n::set-env name=x::y"));
-        assert_eq!(error(&hostile, None, Color::Off), "error: read: gone\n: :set-env name=x::y");
+        assert_eq!(message(&chain(&hostile), None, Color::Off), "error: read: gone\n: :set-env name=x::y");
     }
 
     #[test]
     fn colour_is_on_request() {
-        assert!(error(&Outer("x", std::io::Error::other("y")), None, Color::On).contains("\u{1b}["));
+        assert!(message(&chain(&Outer("x", std::io::Error::other("y"))), None, Color::On).contains("\u{1b}["));
     }
 }

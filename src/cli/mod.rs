@@ -1,5 +1,25 @@
 //! The command line: what a user types and what a user sees.
-#![expect(dead_code, unused_imports, reason = "the commands that show things are not here yet")]
 
+mod args;
+mod audience;
+mod build;
 mod diagnostic;
+mod dry_run;
+mod ending;
+mod exit;
+mod inspect;
+mod join;
+mod load;
+mod notices;
 mod output;
+mod plan;
+mod reach;
+mod serve;
+mod settings;
+mod signals;
+mod start;
+mod stderr;
+mod stdout;
+mod verify;
+
+pub(crate) use start::start;

@@ -1,6 +1,8 @@
-//! What the tests share: the program under test, and the real parts that it works with.
+//! What the tests share: the program under test, scripted peers behind sockets, and the real parts.
 #![allow(dead_code, reason = "the integration and the live target each use a part of it")]
 
+pub(crate) mod distribution;
 pub(crate) mod engines;
 pub(crate) mod parts;
 pub(crate) mod program;
+pub(crate) mod scripted_registry;

@@ -19,4 +19,4 @@ mod script;
 
 pub(crate) use progress::{Display, Progress, Terminal, display};
 pub(crate) use results::{Format, write_results};
-pub(crate) use style::{Color, Tone};
+pub(crate) use style::{Color, Tone, size};

@@ -1,0 +1,56 @@
+//! `polyarch build`
+
+use std::process::ExitCode;
+
+use polyarch::plan::{CachePolicy, PullPolicy};
+use polyarch::run::{self, BuildRun, Goal, OnFailure};
+
+use super::args::BuildArgs;
+use super::audience::Audience;
+use super::ending;
+use super::load::{self, Loaded, Refusal};
+use super::settings::Settings;
+use super::signals::Signals;
+
+pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let limit = load::limit(args.timeout.as_deref())?;
+    let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
+    let loaded = Loaded::read(&args.plan)?
+        .with_policies(args.no_cache.then_some(CachePolicy::Ignore), args.pull.then_some(PullPolicy::Always));
+    let preflight = async {
+        let (plan, engines) = loaded.resolve_with_engines(settings).await?;
+        let (registry, server) = load::registry(&plan, settings).await?;
+        Ok::<_, Refusal>(BuildRun {
+            plan,
+            engines,
+            registry,
+            server,
+            credentials: settings.credentials()?,
+            goal: goal(args),
+            on_failure: if args.fail_fast { OnFailure::EndRun } else { OnFailure::EndImage },
+        })
+    };
+    let mut stop = shutdown.clone();
+    let build = tokio::select! {
+        build = preflight => build?,
+        // Nothing was started: nothing is left.
+        reason = stop.stopping() => return Ok(ending::stopped(&reason, signals.code(), settings)),
+    };
+    for warning in &build.plan.warnings {
+        ending::plan_warning(warning, &loaded, settings);
+    }
+    if args.dry_run {
+        return super::dry_run::show(&build, settings);
+    }
+    let mut audience = Audience::new(args.output.progress, settings.terminal);
+    Box::pin(run::build(build, &mut audience, shutdown)).await;
+    Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
+}
+
+fn goal(args: &BuildArgs) -> Goal {
+    match (args.no_push, args.no_join) {
+        (true, _) => Goal::Build,
+        (false, true) => Goal::Push,
+        (false, false) => Goal::Publish,
+    }
+}

@@ -1,0 +1,30 @@
+//! `polyarch build --dry-run`
+
+use std::process::ExitCode;
+
+use polyarch::run::{BuildRun, Execution};
+
+use super::load::Refusal;
+use super::settings::Settings;
+use super::stdout;
+
+/// Shows what would be built, where, and under which names.
+pub(crate) fn show(build: &BuildRun, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let _ = settings;
+    let outline = polyarch::run::outline(build)?;
+    let mut lines = Vec::new();
+    for image in &outline.images {
+        lines.push(image.image.clone());
+        for job in outline.jobs.iter().filter(|job| job.job.image == image.image) {
+            let execution = match job.execution {
+                Execution::Native => "native",
+                Execution::Emulated => "emulated",
+            };
+            lines.push(format!("  build  {} on {} ({execution})", job.job.platform, job.engine));
+            lines.push(format!("  push   {}", job.arch_tag));
+        }
+        lines.extend(image.tags.iter().map(|tag| format!("  tag    {tag}")));
+    }
+    stdout::bytes(lines.join("\n").as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,46 @@
+//! `polyarch join`
+
+use std::process::ExitCode;
+
+use polyarch::run::{self, JoinRun};
+
+use super::args::JoinArgs;
+use super::audience::Audience;
+use super::ending;
+use super::load::{self, Loaded, Refusal};
+use super::settings::Settings;
+use super::signals::Signals;
+use super::stdout;
+
+pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let limit = load::limit(args.timeout.as_deref())?;
+    let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
+    let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
+    let mut stop = shutdown.clone();
+    let (registry, server) = tokio::select! {
+        reached = load::registry(&plan, settings) => reached?,
+        reason = stop.stopping() => return Ok(ending::stopped(&reason, signals.code(), settings)),
+    };
+    let run = JoinRun { plan, registry, server };
+    if args.dry_run {
+        return preview(run).await;
+    }
+    let mut audience = Audience::new(args.output.progress, settings.terminal);
+    run::join(run, &mut audience, shutdown).await;
+    Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
+}
+
+/// Prints each index as it would be put: its bytes are the result.
+async fn preview(run: JoinRun) -> Result<ExitCode, Refusal> {
+    let mut failures = Vec::new();
+    for (image, index) in run::preview(run).await {
+        match index {
+            Ok(index) => stdout::bytes(index.manifest().bytes())?,
+            Err(mut failure) => {
+                failure.message = format!("{image}: {}", failure.message);
+                failures.push(failure);
+            }
+        }
+    }
+    if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.into()) }
+}

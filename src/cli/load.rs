@@ -1,0 +1,212 @@
+//! From arguments to a plan, its engines and its registry.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use polyarch::embedded::Embedded;
+use polyarch::facts::git_facts;
+use polyarch::plan::{
+    self, CachePolicy, EngineName, EngineSpec, Overrides, Plan, PlanErrors, PullPolicy, RegistryChoice, Selection,
+    SourceText,
+};
+use polyarch::run::{Engines, Failure, Implied, Phase, Registry};
+
+use super::args::PlanArgs;
+use super::settings::{Settings, client_config};
+
+/// Names under which a plan is looked for.
+const NAMES: [&str; 2] = ["build.yaml", "polyarch.yaml"];
+/// The name of the engine that the docker CLI would use, where the plan names none.
+const DEFAULT_ENGINE: &str = "default";
+/// Largest plan that is read, in bytes.
+const MAX_PLAN: u64 = 4 << 20;
+
+/// Why a command cannot begin.
+pub(crate) enum Refusal {
+    /// The plan is wrong.
+    Plan(Box<PlanErrors>),
+    /// Something else is.
+    Failures(Vec<Failure>),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failures(vec![failure])
+    }
+}
+
+impl From<Vec<Failure>> for Refusal {
+    fn from(failures: Vec<Failure>) -> Self {
+        Self::Failures(failures)
+    }
+}
+
+impl From<PlanErrors> for Refusal {
+    fn from(errors: PlanErrors) -> Self {
+        Self::Plan(Box::new(errors))
+    }
+}
+
+/// A plan file, and what the command line says over it.
+pub(crate) struct Loaded {
+    source: SourceText,
+    overrides: Overrides,
+    native: bool,
+}
+
+impl Loaded {
+    /// Reads the file.
+    pub(crate) fn read(args: &PlanArgs) -> Result<Self, Refusal> {
+        let path = args.file.clone().map_or_else(find, Ok)?;
+        let source = SourceText { text: read(&path)?, path };
+        let native = args.platform.iter().any(|platform| platform == "native");
+        let others = args.platform.iter().filter(|platform| *platform != "native");
+        let platforms = others
+            .map(|text| text.parse().map_err(|error| usage(format!("--platform {text}: {error}"), "or `native`")));
+        let selection = Selection { images: args.images.clone(), platforms: platforms.collect::<Result<_, _>>()? };
+        let overrides = Overrides {
+            selection,
+            set: args.set.clone(),
+            tags: args.tag.clone(),
+            registry: args.registry.clone(),
+            engines: args.engine.clone(),
+            build_args: args.build_arg.clone(),
+            ..Overrides::default()
+        };
+        Ok(Self { source, overrides, native })
+    }
+
+    /// The file's name, as the user gave it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// `--no-cache` and `--pull`.
+    pub(crate) fn with_policies(mut self, no_cache: Option<CachePolicy>, pull: Option<PullPolicy>) -> Self {
+        self.overrides.no_cache = no_cache;
+        self.overrides.pull = pull;
+        self
+    }
+
+    /// Resolves the plan for a command that needs no engine.
+    pub(crate) async fn resolve(&self, settings: &Settings) -> Result<Plan, Refusal> {
+        if self.native {
+            return Err(usage("--platform native needs engines to ask", "name the platform").into());
+        }
+        Ok(self.resolve_for(settings, &self.overrides).await?)
+    }
+
+    /// Reaches the plan's engines and resolves the plan for them.
+    pub(crate) async fn resolve_with_engines(&self, settings: &Settings) -> Result<(Plan, Engines), Refusal> {
+        let plan = self.resolve_for(settings, &self.overrides).await?;
+        let (specs, implied) = engines(&plan, settings)?;
+        let engines = Engines::connect(&specs, implied).await?;
+        if !self.native {
+            return Ok((plan, engines));
+        }
+        let mut overrides = self.overrides.clone();
+        overrides.selection.platforms.extend(engines.native());
+        Ok((self.resolve_for(settings, &overrides).await?, engines))
+    }
+
+    async fn resolve_for(&self, settings: &Settings, overrides: &Overrides) -> Result<Plan, PlanErrors> {
+        let needed = plan::needed_facts(&self.source, overrides);
+        let directory = self.source.path.parent().unwrap_or(Path::new(""));
+        let facts = git_facts(directory, &settings.environment, &needed).await;
+        plan::resolve(&self.source, &settings.environment, &facts, overrides)
+    }
+}
+
+/// The engines that the plan's jobs may need; without any in the plan the one that docker would use.
+fn engines(plan: &Plan, settings: &Settings) -> Result<(Vec<EngineSpec>, Implied), Failure> {
+    if plan.engines.is_empty() {
+        let (host, _) = settings.default_engine()?;
+        let name = DEFAULT_ENGINE.parse::<EngineName>().map_err(|error| usage(error.to_string(), ""))?;
+        let spec = EngineSpec { name, host, platforms: None, slots: EngineSpec::DEFAULT_SLOTS };
+        return Ok((vec![spec], Implied::ByDocker));
+    }
+    // An engine that lists platforms of which none is wanted need not be up.
+    let jobs = || plan.images.iter().flat_map(|image| &image.jobs);
+    let wanted = |spec: &&EngineSpec| {
+        let listed = spec.platforms.as_ref();
+        jobs().any(|job| match &job.engine {
+            Some(name) => *name == spec.name,
+            None => listed.is_none_or(|platforms| platforms.contains(&job.platform)),
+        })
+    };
+    let specs: Vec<_> = plan.engines.iter().filter(wanted).cloned().collect();
+    // With none left the assignment says which job has no engine, and names them all.
+    Ok((if specs.is_empty() { plan.engines.clone() } else { specs }, Implied::Named))
+}
+
+/// The plan's registry, reached.
+pub(crate) async fn registry(plan: &Plan, settings: &Settings) -> Result<(Registry, Option<Embedded>), Failure> {
+    let config = client_config(super::notices::tell);
+    match &plan.registry {
+        RegistryChoice::Named(named) => {
+            let registry = Registry::named(named, config, settings.credentials()?)?;
+            registry.reach().await?;
+            Ok((registry, None))
+        }
+        RegistryChoice::Unnamed if settings.is_ci() => Err(Failure {
+            phase: Phase::Preflight,
+            message: "no registry is named, and this is CI: what is pushed to the embedded one would be lost".into(),
+            hint: Some("name one with `registry:` in the plan or --registry; `local` is the embedded one".into()),
+        }),
+        RegistryChoice::Unnamed | RegistryChoice::Embedded => {
+            let home = settings.home()?;
+            outside_of_contexts(&home, plan)?;
+            Registry::embedded(&home.join("registry"), config)
+        }
+    }
+}
+
+/// What the embedded registry stores must never become part of a context.
+fn outside_of_contexts(home: &Path, plan: &Plan) -> Result<(), Failure> {
+    let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
+    for job in plan.images.iter().flat_map(|image| &image.jobs) {
+        let context = &job.build.context;
+        let inside = std::fs::canonicalize(context).is_ok_and(|context| home.starts_with(context));
+        if inside {
+            let message = format!("the embedded registry would be inside of the context {}", context.display());
+            let hint = "set POLYARCH_HOME to a directory outside of it, or name another context";
+            return Err(Failure { phase: Phase::Plan, message, hint: Some(hint.into()) });
+        }
+    }
+    Ok(())
+}
+
+fn find() -> Result<PathBuf, Failure> {
+    let found = NAMES.iter().map(PathBuf::from).find(|path| path.exists());
+    found.ok_or_else(|| usage(format!("there is no {} here", NAMES.join(" and no ")), "name the plan with -f FILE"))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let cannot =
+        |why: String| usage(format!("cannot read the plan {}: {why}", path.display()), "name the plan with -f FILE");
+    let metadata = std::fs::metadata(path).map_err(|error| cannot(error.to_string()))?;
+    if metadata.len() > MAX_PLAN {
+        return Err(cannot(format!("it is larger than {MAX_PLAN} bytes")));
+    }
+    std::fs::read_to_string(path).map_err(|error| cannot(error.to_string()))
+}
+
+/// Bad usage: exit code 2.
+pub(crate) fn usage(message: impl Into<String>, hint: &str) -> Failure {
+    Failure { phase: Phase::Plan, message: message.into(), hint: Some(hint.into()) }
+}
+
+/// `--timeout`
+pub(crate) fn limit(text: Option<&str>) -> Result<Option<Duration>, Failure> {
+    let parse = |text: &str| {
+        plan::parse_duration(text)
+            .ok_or_else(|| usage(format!("--timeout {text} is no duration"), "as 90s, 10m or 1h30m"))
+    };
+    text.map(parse).transpose()
+}
+
+/// The system does not let us hear signals: a run that cannot be stopped is not begun.
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over an error")]
+pub(crate) fn no_signals(error: std::io::Error) -> Failure {
+    Failure { phase: Phase::Internal, message: format!("cannot listen for signals: {error}"), hint: None }
+}

@@ -1,0 +1,22 @@
+//! `polyarch plan`
+
+use std::process::ExitCode;
+
+use super::args::PlanCommandArgs;
+use super::load::{Loaded, Refusal};
+use super::settings::Settings;
+use super::{ending, stdout};
+
+pub(crate) async fn run(args: &PlanCommandArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    if args.schema {
+        stdout::bytes(polyarch::plan::SCHEMA.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let loaded = Loaded::read(&args.plan)?;
+    let plan = loaded.resolve(settings).await?;
+    for warning in &plan.warnings {
+        ending::plan_warning(warning, &loaded, settings);
+    }
+    stdout::json(&plan)?;
+    Ok(ExitCode::SUCCESS)
+}

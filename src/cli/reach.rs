@@ -1,0 +1,58 @@
+//! References on the command line, and the registry of one.
+
+use polyarch::embedded::Embedded;
+use polyarch::oci::{Reference, RegistryHost};
+use polyarch::plan::{NamedRegistry, Transport};
+use polyarch::run::{Failure, Registry};
+
+use super::load::usage;
+use super::settings::{Settings, client_config};
+
+/// Whether a registry that is not on loopback is spoken to in clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Insecure {
+    No,
+    /// `--insecure`
+    Yes,
+}
+
+impl Insecure {
+    pub(crate) fn from_flag(flag: bool) -> Self {
+        if flag { Self::Yes } else { Self::No }
+    }
+}
+
+/// A bare word is an image of the plan; a reference contains `/`, `:` or `@`.
+pub(crate) fn is_reference(word: &str) -> bool {
+    word.contains(['/', ':', '@'])
+}
+
+pub(crate) fn parse(text: &str) -> Result<Reference, Failure> {
+    text.parse().map_err(|error| usage(format!("`{text}` is no reference: {error}"), "as ghcr.io/org/web:1.0"))
+}
+
+/// The registry of `reference`: the embedded one, where its address is meant.
+pub(crate) fn registry(
+    reference: &Reference,
+    insecure: Insecure,
+    settings: &Settings,
+) -> Result<(Registry, Option<Embedded>), Failure> {
+    let host = reference.repository.host();
+    if let Some(embedded) = embedded(host, settings) {
+        return Ok(embedded);
+    }
+    let clear = host.is_loopback() || insecure == Insecure::Yes;
+    let transport = if clear { Transport::InsecureHttp } else { Transport::Https };
+    let named = NamedRegistry { host: host.clone(), transport, ca: None };
+    Ok((Registry::named(&named, client_config(super::notices::tell), settings.credentials()?)?, None))
+}
+
+/// The embedded registry, if there is one and it has this address.
+fn embedded(host: &RegistryHost, settings: &Settings) -> Option<(Registry, Option<Embedded>)> {
+    let directory = settings.home().ok()?.join("registry");
+    if !host.is_loopback() || !directory.is_dir() {
+        return None;
+    }
+    let opened = Registry::embedded(&directory, client_config(super::notices::tell)).ok()?;
+    (opened.0.host() == host).then_some(opened)
+}

@@ -1,0 +1,40 @@
+//! `polyarch serve`
+
+use std::process::ExitCode;
+
+use polyarch::embedded::{Embedded, Opened};
+use polyarch::run::{Failure, Phase};
+
+use super::load::{self, Refusal};
+use super::settings::Settings;
+use super::signals::Signals;
+use super::{diagnostic, stderr, stdout};
+
+pub(crate) async fn run(settings: &Settings) -> Result<ExitCode, Refusal> {
+    let (_signals, mut shutdown) = Signals::listen(None).map_err(load::no_signals)?;
+    let directory = settings.home()?.join("registry");
+    let failed = |error: &polyarch::embedded::EmbeddedError| Failure {
+        phase: Phase::Preflight,
+        message: diagnostic::chain(error),
+        hint: error.hint().map(Into::into),
+    };
+    let embedded = match Embedded::open(&directory).map_err(|error| failed(&error))? {
+        Opened::Held(embedded) => embedded,
+        Opened::Elsewhere { address, .. } => {
+            return Err(Failure {
+                phase: Phase::Preflight,
+                message: format!("the embedded registry is up already, at {address}, in another process"),
+                hint: Some("`docker pull` works while that process runs".into()),
+            }
+            .into());
+        }
+    };
+    if let Some(port) = embedded.port_changed_from() {
+        stderr::line(&format!("port {port} is taken by somebody else: references with it do not work any more"));
+    }
+    stdout::bytes(embedded.address().to_string().as_bytes())?;
+    stderr::line(&format!("the embedded registry serves {} until Ctrl-C", directory.display()));
+    let stop = async move { drop(shutdown.stopping().await) };
+    embedded.serve(stop).await.map_err(|error| failed(&error))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,99 @@
+//! What was typed, together with the environment: the only reader of the latter.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use polyarch::auth::{CredentialSource, DockerConfig};
+use polyarch::facts::{HostSource, default_engine};
+use polyarch::plan::{EngineHost, EngineHostError};
+use polyarch::registry::{Backoff, ClientConfig, Notice, Timeouts};
+use polyarch::run::{Failure, Phase};
+
+use super::output::Terminal;
+
+/// What the environment says.
+pub(crate) struct Settings {
+    /// All variables, for `${…}` in the plan.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// What stderr is.
+    pub(crate) terminal: Terminal,
+    path: OsString,
+}
+
+impl Settings {
+    /// Reads the environment, once.
+    pub(crate) fn read() -> Self {
+        // A variable that is not UTF-8 cannot stand in a plan.
+        let environment: BTreeMap<_, _> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let terminal = Terminal::of_stderr(|name| environment.get(name).cloned());
+        Self { environment, terminal, path: std::env::var_os("PATH").unwrap_or_default() }
+    }
+
+    /// Whether a CI system runs us: every one of them sets `CI`.
+    pub(crate) fn is_ci(&self) -> bool {
+        self.var("CI").is_some_and(|value| value != "false" && value != "0")
+    }
+
+    /// Where polyarch keeps what it keeps: `POLYARCH_HOME`, else the user's data directory (XDG base directories).
+    pub(crate) fn home(&self) -> Result<PathBuf, Failure> {
+        if let Some(home) = self.var("POLYARCH_HOME") {
+            return Ok(home.into());
+        }
+        let data = self.var("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let data = data.or_else(|| self.var("HOME").map(|home| Path::new(home).join(".local/share")));
+        data.map(|data| data.join("polyarch")).ok_or_else(|| Failure {
+            phase: Phase::Plan,
+            message: "there is no place for the embedded registry: neither POLYARCH_HOME nor HOME is set".into(),
+            hint: Some("set POLYARCH_HOME to a directory that you may write".into()),
+        })
+    }
+
+    /// docker's configuration directory: `DOCKER_CONFIG`, else `~/.docker`.
+    pub(crate) fn docker_config(&self) -> PathBuf {
+        let home = || Path::new(self.var("HOME").unwrap_or_default()).join(".docker");
+        self.var("DOCKER_CONFIG").map_or_else(home, PathBuf::from)
+    }
+
+    /// Who we are at registries, as docker knows it.
+    pub(crate) fn credentials(&self) -> Result<Arc<dyn CredentialSource>, Failure> {
+        let config = DockerConfig::load(&self.docker_config(), &self.path);
+        config.map(|config| Arc::new(config) as Arc<dyn CredentialSource>).map_err(|error| Failure {
+            phase: Phase::Preflight,
+            message: super::diagnostic::chain(&error),
+            hint: Some(error.hint()),
+        })
+    }
+
+    /// The engine that the docker CLI would use, and who says so.
+    pub(crate) fn default_engine(&self) -> Result<(EngineHost, HostSource), Failure> {
+        let refused = |message: String, hint: Option<&str>| Failure {
+            phase: Phase::Preflight,
+            message,
+            hint: hint.map(Into::into),
+        };
+        let found = default_engine(&self.environment, &self.docker_config());
+        let found = found.map_err(|error| refused(super::diagnostic::chain(&error), error.hint()))?;
+        let host = found.host.parse();
+        let host =
+            host.map_err(|error: EngineHostError| refused(format!("{}: {error}", found.source), error.hint()))?;
+        Ok((host, found.source))
+    }
+
+    fn var(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+/// How registries are spoken to.
+pub(crate) fn client_config(on_notice: impl Fn(Notice) + Send + Sync + 'static) -> ClientConfig {
+    ClientConfig {
+        user_agent: concat!("polyarch/", env!("CARGO_PKG_VERSION")).into(),
+        backoff: Backoff::STANDARD,
+        timeouts: Timeouts::STANDARD,
+        on_notice: Arc::new(on_notice),
+    }
+}

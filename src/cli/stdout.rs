@@ -1,0 +1,27 @@
+//! Results, and nothing else.
+
+use std::io::{self, ErrorKind, Write};
+
+use polyarch::run::{Failure, Phase};
+
+/// Writes `bytes` and an end of line, if they have none. A reader that has gone is no error.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let end: &[u8] = if bytes.ends_with(b"\n") { b"" } else { b"\n" };
+    let mut out = io::stdout().lock();
+    let written = out.write_all(bytes).and_then(|()| out.write_all(end)).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(cannot_write("stdout", &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a JSON document, for people and programs.
+pub(crate) fn json(document: &impl serde::Serialize) -> Result<(), Failure> {
+    let encoded = serde_json::to_vec_pretty(document).map_err(|error| cannot_write("stdout", &error.into()))?;
+    bytes(&encoded)
+}
+
+/// A result that could not be written.
+pub(crate) fn cannot_write(what: &str, error: &io::Error) -> Failure {
+    Failure { phase: Phase::Internal, message: format!("cannot write {what}: {error}"), hint: None }
+}

@@ -1,0 +1,108 @@
+//! `polyarch verify`
+
+use std::process::ExitCode;
+
+use polyarch::embedded::Embedded;
+use polyarch::oci::{Reference, Repository, Selector};
+use polyarch::plan::Image;
+use polyarch::run::{self, Expected, Failure, Phase, Registry, VerifiedIndex, VerifyError, while_served};
+
+use super::args::{PlanArgs, VerifyArgs};
+use super::load::{self, Loaded, Refusal};
+use super::output::Format;
+use super::reach::{self, Insecure};
+use super::settings::Settings;
+use super::{diagnostic, stdout};
+
+/// Something to verify.
+struct Subject {
+    /// As the user names it.
+    name: String,
+    repository: Repository,
+    selector: Selector,
+    expected: Expected,
+}
+
+pub(crate) async fn run(args: &VerifyArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let (references, images): (Vec<_>, Vec<_>) = args.what.iter().cloned().partition(|word| reach::is_reference(word));
+    let mut failures = Vec::new();
+    let mut verified = Vec::new();
+    let mut take = |result: Vec<Result<VerifiedIndex, Failure>>| {
+        for one in result {
+            one.map_or_else(|failure| failures.push(failure), |index| verified.push(index));
+        }
+    };
+    for text in &references {
+        let reference = reach::parse(text)?;
+        let (registry, server) = reach::registry(&reference, Insecure::from_flag(args.insecure), settings)?;
+        let subject = subject_of(text, reference);
+        take(while_served(server, verify_all(&registry, &[subject])).await);
+    }
+    if !images.is_empty() || references.is_empty() {
+        let (registry, server, subjects) = of_plan(args, images, settings).await?;
+        take(while_served(server, verify_all(&registry, &subjects)).await);
+    }
+    print(&verified, args.format)?;
+    if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.into()) }
+}
+
+async fn verify_all(registry: &Registry, subjects: &[Subject]) -> Vec<Result<VerifiedIndex, Failure>> {
+    let mut results = Vec::new();
+    for subject in subjects {
+        let Subject { name, repository, selector, expected } = subject;
+        let verified = run::verify(registry.client(), repository, selector, expected).await;
+        results.push(verified.map_err(|error| failure(name, &error)));
+    }
+    results
+}
+
+fn failure(name: &str, error: &VerifyError) -> Failure {
+    let hint = match error {
+        VerifyError::Registry(error) => error.hint(),
+        VerifyError::Untrue(_) => None,
+    };
+    Failure { phase: Phase::Verify, message: format!("{name}: {}", diagnostic::chain(error)), hint }
+}
+
+fn subject_of(text: &str, reference: Reference) -> Subject {
+    let Reference { repository, selector } = reference;
+    Subject { name: text.to_owned(), repository, selector, expected: Expected::default() }
+}
+
+/// Every final tag of the plan's images.
+async fn of_plan(
+    args: &VerifyArgs,
+    images: Vec<String>,
+    settings: &Settings,
+) -> Result<(Registry, Option<Embedded>, Vec<Subject>), Refusal> {
+    let plan = PlanArgs { images, file: args.file.clone(), registry: args.registry.clone(), ..PlanArgs::default() };
+    let plan = Loaded::read(&plan)?.resolve(settings).await?;
+    let (registry, server) = load::registry(&plan, settings).await?;
+    let mut subjects = Vec::new();
+    for image in &plan.images {
+        let repository = registry.host().repository(&image.repository);
+        let repository =
+            repository.map_err(|error| load::usage(format!("{}: {error}", image.name), "shorten `repository:`"))?;
+        subjects.extend(image.tags.iter().map(|tag| Subject {
+            name: repository.tag(tag.clone()).to_string(),
+            repository: repository.clone(),
+            selector: Selector::Tag(tag.clone()),
+            expected: expected(image),
+        }));
+    }
+    Ok((registry, server, subjects))
+}
+
+fn expected(image: &Image) -> Expected {
+    let platform = |job: &polyarch::plan::Job| {
+        (job.entry.platform.clone().unwrap_or_else(|| job.platform.clone()), job.entry.clone())
+    };
+    Expected { platforms: Some(image.jobs.iter().map(platform).collect()) }
+}
+
+fn print(verified: &[VerifiedIndex], format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Text => verified.iter().try_for_each(|index| stdout::bytes(index.index.to_string().as_bytes())),
+        Format::Json => stdout::json(&serde_json::json!({ "version": 1, "verified": verified })),
+    }
+}
