@@ -13,7 +13,7 @@ mod session;
 mod solve;
 mod status;
 
-pub use client::{Engine, EngineFacts, ImageStore};
+pub use client::{ApiVersion, Engine, EngineFacts, ImageStore};
 pub use error::{EngineError, EngineErrorKind};
 pub use push::{PushRequest, PushSummary};
 pub use session::{Session, SessionSpec};

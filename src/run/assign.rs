@@ -123,8 +123,9 @@ fn choose(job: &Job, engines: &[Candidate<'_>], load: &[u32]) -> Option<usize> {
     let able = engines.iter().enumerate().filter(|(_, e)| named(e) && e.builds(&job.platform));
     let rank = |(index, engine): &(usize, &Candidate<'_>)| {
         let foreign = engine.execution(&job.platform) == Execution::Emulated;
-        // Full rounds of its slots: an engine with free slots is as good as an idle one.
-        (foreign, load[*index] / u32::from(engine.slots.max(1)), load[*index], *index)
+        // Jobs for each of its slots, in 65536ths: exact enough to compare, and no floating point.
+        let share = (load[*index] << 16) / u32::from(engine.slots.max(1));
+        (foreign, share, *index)
     };
     able.min_by_key(rank).map(|(index, _)| index)
 }
@@ -137,4 +138,98 @@ fn describe(job: &Job, engines: &[Candidate<'_>]) -> String {
 
 pub(super) fn job_id(image: &Image, job: &Job) -> JobId {
     JobId { image: image.name.to_string(), platform: job.platform.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::engine::{ApiVersion, ImageStore};
+    use crate::plan::{self, Facts, Overrides, SourceText};
+
+    fn plan(text: &str) -> Plan {
+        let source = SourceText { path: "build.yaml".into(), text: text.into() };
+        plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap()
+    }
+
+    fn facts(platform: &str) -> EngineFacts {
+        let platform: Platform = platform.parse().unwrap();
+        let api = ApiVersion { major: 1, minor: 51 };
+        EngineFacts { version: "28".into(), api, runs: vec![platform.clone()], platform, store: ImageStore::Containerd }
+    }
+
+    /// Where each job goes, by the engines' names, `~` before an emulated one.
+    fn assigned(plan: &Plan, facts: &[EngineFacts]) -> Result<Vec<String>, String> {
+        let candidates: Vec<_> = plan
+            .engines
+            .iter()
+            .zip(facts)
+            .map(|(spec, facts)| Candidate { name: &spec.name, facts, may: May::of(spec), slots: spec.slots.get() })
+            .collect();
+        let word = |job: &ScheduledJob| {
+            let mark = if job.execution == Execution::Emulated { "~" } else { "" };
+            format!("{mark}{}", candidates[job.engine].name)
+        };
+        let schedule = assign(plan, &candidates);
+        schedule
+            .map(|schedule| schedule.jobs.iter().map(word).collect())
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    }
+
+    const TWO: &str = "
+version: 1
+engines:
+  x86: { host: unix:///x86.sock, platforms: [linux/amd64, linux/arm64], slots: 2 }
+  graviton: { host: unix:///graviton.sock }
+images:
+  web: { tags: [\"1\"], platforms: [linux/arm64, linux/amd64] }
+";
+
+    #[test]
+    fn a_native_engine_goes_before_one_that_emulates() {
+        let facts = [facts("linux/amd64"), facts("linux/arm64")];
+        assert_eq!(assigned(&plan(TWO), &facts).unwrap(), ["graviton", "x86"]);
+    }
+
+    #[test]
+    fn an_engine_that_lists_a_foreign_platform_emulates_it_where_no_native_one_is() {
+        let facts = [facts("linux/amd64"), facts("linux/riscv64")];
+        assert_eq!(assigned(&plan(TWO), &facts).unwrap(), ["~x86", "x86"]);
+    }
+
+    #[test]
+    fn a_platform_that_nobody_builds_lists_the_engines_and_what_they_build() {
+        let plan = plan(&TWO.replace("linux/arm64, linux/amd64]", "linux/s390x]"));
+        assert_eq!(
+            assigned(&plan, &[facts("linux/amd64"), facts("linux/arm64")]).unwrap_err(),
+            "no engine builds web linux/s390x: x86 builds linux/amd64, linux/arm64; graviton builds linux/arm64"
+        );
+    }
+
+    #[test]
+    fn the_one_engine_that_is_there_takes_every_platform() {
+        let plan = plan("{version: 1, images: {web: {tags: [\"1\"], platforms: [linux/s390x, linux/amd64]}}}");
+        let (name, facts) = ("default".parse().unwrap(), facts("linux/amd64"));
+        let candidate = Candidate { name: &name, facts: &facts, may: May::Everything, slots: 4 };
+        let schedule = assign(&plan, &[candidate]).unwrap();
+        let executions: Vec<_> = schedule.jobs.iter().map(|job| job.execution).collect();
+        assert_eq!(executions, [Execution::Emulated, Execution::Native]);
+    }
+
+    #[test]
+    fn equal_engines_share_the_jobs_by_their_slots() {
+        let plan = plan(
+            "
+version: 1
+engines:
+  big: { host: unix:///a.sock, slots: 2 }
+  small: { host: unix:///b.sock, slots: 1 }
+defaults: { platforms: [linux/amd64], tags: [\"1\"] }
+images: { a: {}, b: {}, c: {}, d: {}, e: {}, f: {} }
+",
+        );
+        let facts = [facts("linux/amd64"), facts("linux/amd64")];
+        assert_eq!(assigned(&plan, &facts).unwrap(), ["big", "small", "big", "big", "small", "big"]);
+    }
 }
