@@ -4,6 +4,7 @@
 //! [`Selection`] that the receiver sent, and [`Root::open_file`] the entries whose content it asks for. Nothing
 //! outside of the root is opened, whatever is swapped for a symbolic link meanwhile.
 
+mod dockerfile;
 mod entry;
 mod error;
 mod filter;
@@ -17,6 +18,7 @@ mod root;
 mod testing;
 mod walk;
 
+pub use dockerfile::copies_by_platform;
 pub use entry::{Entry, Kind};
 pub use error::ContextError;
 pub use filter::Selection;

@@ -17,6 +17,7 @@ use super::preflight::Engines;
 use super::publish::Target;
 use super::relay::JobVoice;
 use crate::auth::CredentialSource;
+use crate::context::copies_by_platform;
 use crate::oci::Repository;
 use crate::plan::{Image, Plan};
 
@@ -75,7 +76,8 @@ struct SessionKey {
     image: usize,
     context: PathBuf,
     dockerfiles: PathBuf,
-    /// The job's place, where its engine wants a session for itself.
+    /// The job's place, where it had better have a session for itself: its engine, or what it copies, is such that
+    /// platforms would evict each other's files from the copy of the context that the engine keeps.
     alone: Option<usize>,
 }
 
@@ -88,7 +90,7 @@ impl SessionKey {
             image: job.image,
             context: build.context.clone(),
             dockerfiles: build.dockerfile.parent().unwrap_or(Path::new("")).to_owned(),
-            alone: (!shares).then_some(place),
+            alone: (!shares || copies_by_platform(&build.dockerfile)).then_some(place),
         }
     }
 }

@@ -1,0 +1,53 @@
+//! What a Dockerfile tells before it is built.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::MAX_DOCKERFILE_BYTES;
+
+/// Whether what the Dockerfile copies depends on the platform: `COPY app-${TARGETARCH} /app`.
+///
+/// Platforms that need different files of one context had better keep a copy of it each on the engine: BuildKit
+/// keeps one a shared key, and each would evict what the other needs. It is a guess by the words of `COPY` and `ADD`
+/// (BuildKit, "Automatic platform ARGs"); a wrong one costs a transfer, and nothing else. A file that cannot be read
+/// is for the build to complain of.
+pub fn copies_by_platform(dockerfile: &Path) -> bool {
+    let mut text = Vec::new();
+    let read = File::open(dockerfile).and_then(|file| file.take(MAX_DOCKERFILE_BYTES).read_to_end(&mut text));
+    read.is_ok() && names_platform(&String::from_utf8_lossy(&text))
+}
+
+fn names_platform(text: &str) -> bool {
+    let mut copying = false;
+    text.lines().any(|line| {
+        let line = line.trim();
+        if !copying {
+            let word = line.split_whitespace().next().unwrap_or_default();
+            copying = word.eq_ignore_ascii_case("COPY") || word.eq_ignore_ascii_case("ADD");
+        }
+        let found = copying && ["$TARGET", "${TARGET"].iter().any(|name| line.contains(name));
+        // A line that ends in a backslash goes on.
+        copying = copying && line.ends_with('\\');
+        found
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_that_name_the_platform_are_found() {
+        for (text, names) in [
+            ("FROM scratch\nARG TARGETARCH\nCOPY app-${TARGETARCH} /app", true),
+            ("copy \\\n  --chmod=755 \\\n  app-$TARGETARCH /app", true),
+            ("ADD dist/$TARGETPLATFORM/app /", true),
+            ("COPY . .\nRUN make ARCH=$TARGETARCH", false),
+            ("COPY a \\\n b /\nRUN echo $TARGETARCH", false),
+            ("# COPY app-$TARGETARCH\nFROM scratch", false),
+        ] {
+            assert_eq!(names_platform(text), names, "{text:?}");
+        }
+    }
+}
