@@ -3,7 +3,7 @@
 use bollard::moby::buildkit::v1::control_client::ControlClient;
 use tonic::transport::{Channel, Endpoint};
 
-use super::dial::Dialer;
+use super::dial::{self, Dialer};
 
 /// Largest gRPC message that is read, in bytes: BuildKit splits logs well below, grpc-go's own limit is 4 MiB.
 const MAX_MESSAGE: usize = 16 << 20;
@@ -19,6 +19,10 @@ pub(super) async fn connect(dialer: &Dialer) -> Result<Control, tonic::transport
         async move { dialer.upgrade("/grpc", &[]).await }
     });
     // The name is never resolved: the connector dials.
-    let channel = Endpoint::from_static("http://docker").connect_with_connector(connector).await?;
+    let channel = Endpoint::from_static("http://docker")
+        .initial_stream_window_size(dial::STREAM_WINDOW)
+        .initial_connection_window_size(dial::CONNECTION_WINDOW)
+        .connect_with_connector(connector)
+        .await?;
     Ok(ControlClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
 }

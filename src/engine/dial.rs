@@ -16,6 +16,14 @@ use crate::plan::EngineHost;
 
 /// How long connecting may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// HTTP/2 flow control of gRPC with the engine, in bytes: what one stream and what all of them may have on the way.
+///
+/// BuildKit sends many small frames: a request of a few bytes for each file that it wants, a log line at a time. Since
+/// 0.4.16 h2 ends a connection on which too many small frames wait to be read (`too_many_data_frames`), and its
+/// measure is half of the connection's window, of which a frame takes up to 256 bytes. A stream's window, full of frames
+/// of ten bytes, takes 1.6 MiB of the 32.
+pub(super) const STREAM_WINDOW: u32 = 64 << 10;
+pub(super) const CONNECTION_WINDOW: u32 = 64 << 20;
 /// How much of an engine's refusal is read, in bytes.
 const MAX_REFUSAL: usize = 64 << 10;
 

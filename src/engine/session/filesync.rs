@@ -25,8 +25,6 @@ use crate::context::{ContextError, Entry, Root, Selection};
 const CHUNK: usize = 64 << 10;
 /// Packets that wait for the connection: with [`CHUNK`] what one transfer holds in memory.
 const WAITING: usize = 32;
-/// Requests of the engine that wait for the disk.
-const WANTED: usize = 1024;
 
 type Packets = mpsc::Sender<Result<Packet, Status>>;
 
@@ -104,6 +102,12 @@ struct Transfer {
     packets: Packets,
 }
 
+/// A file whose bytes the engine wants.
+struct Wanted {
+    number: u32,
+    entry: Entry,
+}
+
 /// Why a transfer ended early.
 enum Stop {
     /// The engine is gone or has enough: nobody to tell.
@@ -122,13 +126,15 @@ impl From<ContextError> for Stop {
 
 impl Transfer {
     async fn run(self, selection: Selection, asked: Streaming<Packet>) {
-        let (numbers, wanted) = mpsc::channel(WANTED);
+        // Without a bound of its own: each entry can be asked for once, and moves from one place to the other.
+        let (requests, wanted) = mpsc::unbounded_channel();
         // The file system is read on threads of their own: one lists, one reads what the engine asks for.
         let lister = self.clone();
         let listing = tokio::task::spawn_blocking(move || lister.list(&selection));
         let reader = self.clone();
         let reading = tokio::task::spawn_blocking(move || reader.read_wanted(wanted));
-        let ended = async { tokio::try_join!(joined(listing), joined(reading), forward(asked, numbers)).map(drop) };
+        let ended =
+            async { tokio::try_join!(joined(listing), joined(reading), self.forward(asked, requests)).map(drop) };
         match ended.await {
             Ok(()) => drop(self.packets.send(Ok(packet(PacketType::PacketFin))).await),
             Err(Stop::Unheard) => {}
@@ -155,14 +161,34 @@ impl Transfer {
         self.send(packet(PacketType::PacketStat))
     }
 
-    /// Sends the bytes of the files whose numbers come.
-    fn read_wanted(&self, mut wanted: mpsc::Receiver<u32>) -> Result<(), Stop> {
-        while let Some(number) = wanted.blocking_recv() {
-            let entry = {
-                let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-                entries.get_mut(number as usize).and_then(Option::take)
-            };
-            let entry = entry.ok_or(Stop::Protocol("this entry was not offered, is no file, or was sent"))?;
+    /// Takes the engine's requests as they come, until it has all that it wants.
+    async fn forward(&self, mut asked: Streaming<Packet>, requests: mpsc::UnboundedSender<Wanted>) -> Result<(), Stop> {
+        while let Some(Ok(packet)) = asked.next().await {
+            match packet.r#type() {
+                PacketType::PacketReq => {
+                    let number = packet.id;
+                    let entry = self.take_entry(number)?;
+                    requests.send(Wanted { number, entry }).map_err(|_| Stop::Unheard)?;
+                }
+                PacketType::PacketFin => return Ok(()),
+                PacketType::PacketErr => return Err(Stop::Unheard),
+                PacketType::PacketStat | PacketType::PacketData => {
+                    return Err(Stop::Protocol("a receiver sends no data"));
+                }
+            }
+        }
+        Err(Stop::Unheard)
+    }
+
+    fn take_entry(&self, number: u32) -> Result<Entry, Stop> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.get_mut(number as usize).and_then(Option::take);
+        entry.ok_or(Stop::Protocol("this entry was not offered, is no file, or was sent"))
+    }
+
+    /// Sends the bytes of the files that are wanted.
+    fn read_wanted(&self, mut wanted: mpsc::UnboundedReceiver<Wanted>) -> Result<(), Stop> {
+        while let Some(Wanted { number, entry }) = wanted.blocking_recv() {
             self.read(number, &entry)?;
         }
         Ok(())
@@ -188,19 +214,6 @@ impl Transfer {
     fn send(&self, packet: Packet) -> Result<(), Stop> {
         self.packets.blocking_send(Ok(packet)).map_err(|_| Stop::Unheard)
     }
-}
-
-/// Takes the engine's requests until it has all that it wants.
-async fn forward(mut asked: Streaming<Packet>, numbers: mpsc::Sender<u32>) -> Result<(), Stop> {
-    while let Some(Ok(packet)) = asked.next().await {
-        match packet.r#type() {
-            PacketType::PacketReq => numbers.send(packet.id).await.map_err(|_| Stop::Unheard)?,
-            PacketType::PacketFin => return Ok(()),
-            PacketType::PacketErr => return Err(Stop::Unheard),
-            PacketType::PacketStat | PacketType::PacketData => return Err(Stop::Protocol("a receiver sends no data")),
-        }
-    }
-    Err(Stop::Unheard)
 }
 
 async fn joined(task: tokio::task::JoinHandle<Result<(), Stop>>) -> Result<(), Stop> {

@@ -19,6 +19,7 @@ use super::health::Alive;
 use crate::auth::{AuthError, CredentialSource};
 use crate::context::ContextError;
 use crate::engine::client::Engine;
+use crate::engine::dial;
 use crate::engine::error::{EngineError, EngineErrorKind};
 use crate::oci::Digest;
 
@@ -79,6 +80,8 @@ impl Session {
             .add_service(AuthServer::new(credentials))
             .add_service(FileSyncServer::new(files));
         let serving = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(dial::STREAM_WINDOW)
+            .initial_connection_window_size(dial::CONNECTION_WINDOW)
             .serve_connection(connection, TowerToHyperService::new(services.prepare()));
         let server = AbortOnDropHandle::new(tokio::spawn(async move {
             // How it ends says nothing: a build that lost its session fails by itself.
