@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use polyarch::plan::{CachePolicy, PullPolicy};
-use polyarch::run::{self, BuildRun, Goal, OnFailure};
+use polyarch::run::{self, BuildRun, Goal, OnFailure, Surroundings};
 
 use super::args::BuildArgs;
 use super::audience::Audience;
 use super::ending;
 use super::load::{self, Loaded, Refusal};
+use super::notices;
 use super::settings::Settings;
 use super::signals::Signals;
 
@@ -17,21 +18,22 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
     let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
     let loaded = Loaded::read(&args.plan)?
         .with_policies(args.no_cache.then_some(CachePolicy::Ignore), args.pull.then_some(PullPolicy::Always));
+    let (on_notice, notices) = notices::for_run();
     let preflight = async {
         let (plan, engines) = loaded.resolve_with_engines(settings).await?;
-        let (registry, server) = load::registry(&plan, settings).await?;
-        Ok::<_, Refusal>(BuildRun {
+        let (registry, server) = load::registry(&plan, settings, on_notice).await?;
+        let build = BuildRun {
             plan,
             engines,
             registry,
-            server,
             credentials: settings.credentials()?,
             goal: goal(args),
             on_failure: if args.fail_fast { OnFailure::EndRun } else { OnFailure::EndImage },
-        })
+        };
+        Ok::<_, Refusal>((build, server))
     };
     let mut stop = shutdown.clone();
-    let build = tokio::select! {
+    let (build, server) = tokio::select! {
         build = preflight => build?,
         // Nothing was started: nothing is left.
         reason = stop.stopping() => return Ok(ending::stopped(&reason, signals.code(), settings)),
@@ -43,7 +45,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
         return super::dry_run::show(&build, settings);
     }
     let mut audience = Audience::new(args.output.progress, settings.terminal);
-    Box::pin(run::build(build, &mut audience, shutdown)).await;
+    Box::pin(run::build(build, Surroundings { server, notices, shutdown }, &mut audience)).await;
     Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
 }
 

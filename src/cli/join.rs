@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use polyarch::run::{self, JoinRun};
+use polyarch::embedded::Embedded;
+use polyarch::run::{self, JoinRun, Surroundings};
 
 use super::args::JoinArgs;
 use super::audience::Audience;
@@ -10,30 +11,31 @@ use super::ending;
 use super::load::{self, Loaded, Refusal};
 use super::settings::Settings;
 use super::signals::Signals;
-use super::stdout;
+use super::{notices, stdout};
 
 pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let limit = load::limit(args.timeout.as_deref())?;
     let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
     let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
+    let (on_notice, notices) = notices::for_run();
     let mut stop = shutdown.clone();
     let (registry, server) = tokio::select! {
-        reached = load::registry(&plan, settings) => reached?,
+        reached = load::registry(&plan, settings, on_notice) => reached?,
         reason = stop.stopping() => return Ok(ending::stopped(&reason, signals.code(), settings)),
     };
-    let run = JoinRun { plan, registry, server };
+    let run = JoinRun { plan, registry };
     if args.dry_run {
-        return preview(run).await;
+        return preview(run, server).await;
     }
     let mut audience = Audience::new(args.output.progress, settings.terminal);
-    run::join(run, &mut audience, shutdown).await;
+    run::join(run, Surroundings { server, notices, shutdown }, &mut audience).await;
     Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
 }
 
 /// Prints each index as it would be put: its bytes are the result.
-async fn preview(run: JoinRun) -> Result<ExitCode, Refusal> {
+async fn preview(run: JoinRun, server: Option<Embedded>) -> Result<ExitCode, Refusal> {
     let mut failures = Vec::new();
-    for (image, index) in run::preview(run).await {
+    for (image, index) in run::preview(run, server).await {
         match index {
             Ok(index) => stdout::bytes(index.manifest().bytes())?,
             Err(mut failure) => {

@@ -9,6 +9,7 @@ use polyarch::plan::{
     self, CachePolicy, EngineName, EngineSpec, Overrides, Plan, PlanErrors, PullPolicy, RegistryChoice, Selection,
     SourceText,
 };
+use polyarch::registry::Notice;
 use polyarch::run::{Engines, Failure, Implied, Phase, Registry};
 
 use super::args::PlanArgs;
@@ -140,8 +141,12 @@ fn engines(plan: &Plan, settings: &Settings) -> Result<(Vec<EngineSpec>, Implied
 }
 
 /// The plan's registry, reached.
-pub(crate) async fn registry(plan: &Plan, settings: &Settings) -> Result<(Registry, Option<Embedded>), Failure> {
-    let config = client_config(super::notices::tell);
+pub(crate) async fn registry(
+    plan: &Plan,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + 'static,
+) -> Result<(Registry, Option<Embedded>), Failure> {
+    let config = client_config(on_notice);
     match &plan.registry {
         RegistryChoice::Named(named) => {
             let registry = Registry::named(named, config, settings.credentials()?)?;

@@ -1,22 +1,27 @@
-//! What registries say beside their answers.
+//! What registries say beside their answers: retries, warnings.
 
 use polyarch::registry::Notice;
+use polyarch::run::Notices;
+use tokio::sync::mpsc;
 
-/// Logs it: a person sees retries as they happen, and a registry's warnings.
-pub(crate) fn tell(notice: Notice) {
+/// Takes notices for a run, which tells them among its events.
+pub(crate) fn for_run() -> (impl Fn(Notice) + Send + Sync + 'static, Notices) {
+    let (sender, notices) = mpsc::unbounded_channel();
+    // A run that has ended hears no more.
+    let take = move |notice| drop(sender.send(notice));
+    (take, notices)
+}
+
+/// Logs a notice, for commands that have no events.
+pub(crate) fn log(notice: Notice) {
     match notice {
         Notice::Retry(retry) => {
-            tracing::warn!(
-                "registry {}: {}; trying again in {:.1} s",
-                retry.host,
-                retry.reason,
-                retry.wait.as_secs_f64()
-            );
+            let wait = retry.wait.as_secs_f64();
+            tracing::warn!("registry {}: {}; trying again in {wait:.1} s", retry.host, retry.reason);
         }
         Notice::Warning { host, text } => tracing::warn!("registry {host} says: {text}"),
         Notice::WrongDigestHeader { host, claimed, actual } => {
             tracing::warn!("registry {host} says that the digest of {actual} is {claimed}; the bytes count");
         }
-        _ => {}
     }
 }

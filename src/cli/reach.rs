@@ -44,7 +44,7 @@ pub(crate) fn registry(
     let clear = host.is_loopback() || insecure == Insecure::Yes;
     let transport = if clear { Transport::InsecureHttp } else { Transport::Https };
     let named = NamedRegistry { host: host.clone(), transport, ca: None };
-    Ok((Registry::named(&named, client_config(super::notices::tell), settings.credentials()?)?, None))
+    Ok((Registry::named(&named, client_config(super::notices::log), settings.credentials()?)?, None))
 }
 
 /// The embedded registry, if there is one and it has this address.
@@ -53,6 +53,6 @@ fn embedded(host: &RegistryHost, settings: &Settings) -> Option<(Registry, Optio
     if !host.is_loopback() || !directory.is_dir() {
         return None;
     }
-    let opened = Registry::embedded(&directory, client_config(super::notices::tell)).ok()?;
+    let opened = Registry::embedded(&directory, client_config(super::notices::log)).ok()?;
     (opened.0.host() == host).then_some(opened)
 }

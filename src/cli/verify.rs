@@ -77,7 +77,7 @@ async fn of_plan(
 ) -> Result<(Registry, Option<Embedded>, Vec<Subject>), Refusal> {
     let plan = PlanArgs { images, file: args.file.clone(), registry: args.registry.clone(), ..PlanArgs::default() };
     let plan = Loaded::read(&plan)?.resolve(settings).await?;
-    let (registry, server) = load::registry(&plan, settings).await?;
+    let (registry, server) = load::registry(&plan, settings, super::notices::log).await?;
     let mut subjects = Vec::new();
     for image in &plan.images {
         let repository = registry.host().repository(&image.repository);

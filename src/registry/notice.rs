@@ -6,7 +6,6 @@ use crate::oci::{Digest, RegistryHost};
 
 /// Something that stops nothing and that the user may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Notice {
     /// A request failed and is sent again.
     Retry(Retry),

@@ -1,7 +1,5 @@
 //! `polyarch join`: the joiner alone, from what is under the plan's arch tags.
 
-use std::time::Instant;
-
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
@@ -10,6 +8,7 @@ use super::confirm::{self, Found};
 use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use super::failure::{chain, failure};
 use super::image::Publication;
+use super::listen::{Surroundings, listen};
 use super::prepare;
 use super::publish::{self, Target};
 use super::shutdown::Shutdown;
@@ -24,41 +23,31 @@ pub struct JoinRun {
     pub plan: Plan,
     /// Where they are.
     pub registry: Registry,
-    /// The embedded registry, if this process holds it.
-    pub server: Option<Embedded>,
 }
 
-/// Joins every image of the plan from its arch tags, and publishes it.
-///
-/// # Errors
-/// None: what failed is in the events.
-pub async fn join(mut run: JoinRun, sink: &mut dyn EventSink, shutdown: Shutdown) {
-    let (events, mut heard) = mpsc::channel(64);
-    let started = Instant::now();
-    let listen = async {
-        while let Some(event) = heard.recv().await {
-            sink.event(started.elapsed(), &event);
-        }
-    };
-    let server = run.server.take();
+/// Joins every image of the plan from its arch tags, and publishes it. What happened is in the events.
+pub async fn join(run: JoinRun, around: Surroundings, sink: &mut dyn EventSink) {
+    let (events, heard) = mpsc::channel(64);
+    let Surroundings { server, notices, shutdown } = around;
     let mut stop = shutdown.clone();
     let work = async {
         let stopped = events.clone();
+        let mut joining = std::pin::pin!(join_images(&run, events, &shutdown));
         tokio::select! {
-            () = join_images(&run, events, &shutdown) => {}
-            // A tag that was sent when the stop was asked for may have moved: the report lists it as unknown.
-            reason = stop.now() => drop(stopped.send(Event::Stopping { reason }).await),
+            () = &mut joining => return,
+            reason = stop.stopping() => drop(stopped.send(Event::Stopping { reason }).await),
+        }
+        // No tag is sent any more; one that was has a moment to be answered.
+        tokio::select! {
+            () = joining => {}
+            () = stop.grace() => {}
         }
     };
-    tokio::join!(while_served(server, work), listen);
+    tokio::join!(while_served(server, work), listen(sink, heard, notices));
 }
 
-/// The indexes that [`join`] would publish.
-///
-/// # Errors
-/// What is wrong with each image.
-pub async fn preview(mut run: JoinRun) -> Vec<(String, Result<EncodedIndex, Failure>)> {
-    let server = run.server.take();
+/// The indexes that [`join`] would publish, or what is wrong with each image.
+pub async fn preview(run: JoinRun, server: Option<Embedded>) -> Vec<(String, Result<EncodedIndex, Failure>)> {
     let work = async {
         let targets = match prepare::targets(&run.plan, &run.registry) {
             Ok(targets) => targets,

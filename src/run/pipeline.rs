@@ -1,7 +1,6 @@
 //! The straight line of `polyarch build`: schedule → jobs → join → publish → verify. One owner of all tasks.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
@@ -13,15 +12,13 @@ use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase
 use super::failure::failure;
 use super::image::{ImageState, Step};
 use super::job::{Goal, JobEnd};
+use super::listen::{Surroundings, listen};
 use super::preflight::{Engines, unassigned};
 use super::prepare::{self, Shared};
 use super::shutdown::Shutdown;
 use crate::auth::CredentialSource;
-use crate::embedded::Embedded;
 use crate::plan::Plan;
 
-/// How long a tag that was sent to the registry may be answered after a stop was asked for.
-const GRACE: Duration = Duration::from_secs(2);
 /// Events on their way to the one who hears them.
 const EVENTS: usize = 1024;
 
@@ -33,8 +30,6 @@ pub struct BuildRun {
     pub engines: Engines,
     /// Where to push.
     pub registry: Registry,
-    /// The embedded registry, if this process holds it: it is served while the run lasts.
-    pub server: Option<Embedded>,
     /// Who we are.
     pub credentials: Arc<dyn CredentialSource>,
     /// How far to go.
@@ -76,17 +71,11 @@ pub fn outline(run: &BuildRun) -> Result<Outline, Vec<Failure>> {
 ///
 /// Every task is owned here and has ended when this returns. A stop ends builds and pushes at once; a tag that
 /// was sent has 2 s to be answered.
-pub async fn build(mut run: BuildRun, sink: &mut dyn EventSink, shutdown: Shutdown) {
-    let (events, mut heard) = mpsc::channel(EVENTS);
-    let started = Instant::now();
-    let listen = async {
-        // The last sender goes with the work, and ends the listening.
-        while let Some(event) = heard.recv().await {
-            sink.event(started.elapsed(), &event);
-        }
-    };
-    let server = run.server.take();
-    tokio::join!(while_served(server, conduct(run, events, shutdown)), listen);
+pub async fn build(run: BuildRun, around: Surroundings, sink: &mut dyn EventSink) {
+    let (events, heard) = mpsc::channel(EVENTS);
+    let Surroundings { server, notices, shutdown } = around;
+    // The last sender of events goes with the work, and ends the listening.
+    tokio::join!(while_served(server, conduct(run, events, shutdown)), listen(sink, heard, notices));
 }
 
 async fn conduct(run: BuildRun, events: mpsc::Sender<Event>, shutdown: Shutdown) {
@@ -263,8 +252,7 @@ impl<'a> Conductor<'a> {
         };
         tokio::select! {
             () = answered => {}
-            () = tokio::time::sleep(GRACE) => {}
-            _ = shutdown.now() => {}
+            () = shutdown.grace() => {}
         }
         self.tasks.shutdown().await;
     }

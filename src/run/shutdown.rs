@@ -1,6 +1,11 @@
 //! Stopping before the end: an argument with levels, never a global.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
+
+/// How long what was sent may be answered after a stop was asked for.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// How fast a run is to end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -39,6 +44,15 @@ impl Shutdown {
     /// Waits until the run must end at once.
     pub async fn now(&mut self) -> String {
         self.reached(|level| matches!(level, Level::Now(_))).await
+    }
+
+    /// The moment that a request which was sent before the stop has to be answered: 2 s, or until the run must end
+    /// at once.
+    pub async fn grace(&mut self) {
+        tokio::select! {
+            () = tokio::time::sleep(GRACE) => {}
+            _ = self.now() => {}
+        }
     }
 
     /// Why a stop was asked for, if it was.

@@ -1,0 +1,57 @@
+//! The one who hears a run: events of its tasks, and what registries say meanwhile.
+
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::event::{Event, EventSink, Warning};
+use super::sanitize;
+use super::shutdown::Shutdown;
+use crate::embedded::Embedded;
+use crate::registry::Notice;
+
+/// What registries say beside their answers, on its way to the run's events. The other end is the
+/// [`on_notice`](crate::registry::ClientConfig::on_notice) of the clients.
+pub type Notices = mpsc::UnboundedReceiver<Notice>;
+
+/// What lives as long as a run.
+pub struct Surroundings {
+    /// The embedded registry, if this process holds it: it is served while the run lasts.
+    pub server: Option<Embedded>,
+    /// What registries say meanwhile.
+    pub notices: Notices,
+    /// What ends the run before its end.
+    pub shutdown: Shutdown,
+}
+
+/// Hands everything to `sink`, one after the other, until the last sender of events is gone.
+pub(super) async fn listen(sink: &mut dyn EventSink, mut events: mpsc::Receiver<Event>, mut notices: Notices) {
+    let started = Instant::now();
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = events.recv() => match event {
+                Some(event) => event,
+                None => break,
+            },
+            Some(notice) = notices.recv() => Event::Warning(warning(notice)),
+        };
+        sink.event(started.elapsed(), &event);
+    }
+    while let Ok(notice) = notices.try_recv() {
+        sink.event(started.elapsed(), &Event::Warning(warning(notice)));
+    }
+}
+
+fn warning(notice: Notice) -> Warning {
+    let message = match notice {
+        Notice::Retry(retry) => {
+            format!("registry {}: {}; trying again in {:.1} s", retry.host, retry.reason, retry.wait.as_secs_f64())
+        }
+        Notice::Warning { host, text } => format!("registry {host} says: {text}"),
+        Notice::WrongDigestHeader { host, claimed, actual } => {
+            format!("registry {host} says that the digest of {actual} is {claimed}; the bytes count")
+        }
+    };
+    Warning { image: None, platform: None, message: sanitize::line(message.as_bytes()), hint: None }
+}
