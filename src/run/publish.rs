@@ -94,7 +94,7 @@ pub(super) async fn warn_of_moved_tags(
     found: &[Found],
     events: &mpsc::Sender<Event>,
 ) {
-    for (tag, found) in target.arch_tags.iter().zip(found) {
+    for (tag, found) in by_arch_tag(target, found) {
         let head = client.head_manifest(target.repository.path(), &Selector::Tag(tag.clone())).await;
         // An error here decides nothing: the children are named by digest.
         let Ok(head) = head else { continue };
@@ -108,6 +108,15 @@ pub(super) async fn warn_of_moved_tags(
             drop(events.send(Event::Warning(warning)).await);
         }
     }
+}
+
+/// Each child with the tag that it was pushed under: children come in the order in which their builds ended.
+fn by_arch_tag<'a>(target: &'a Target, found: &'a [Found]) -> impl Iterator<Item = (&'a Tag, &'a Found)> {
+    let places = target.expected.iter().zip(&target.arch_tags);
+    places.filter_map(move |((platform, _), tag)| {
+        let child = found.iter().find(|found| found.child.platform() == platform)?;
+        Some((tag, child))
+    })
 }
 
 /// Says what of a child the index leaves out.
@@ -126,3 +135,43 @@ pub(super) async fn warn_of_attestations(image: &str, found: &[Found], events: &
 
 /// What a tag must show right after it was put.
 pub(super) const FRESH: Visibility = Visibility::JustWritten;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::{Digest, RawManifest};
+
+    fn found(arch: &str) -> Found {
+        let config = format!(r#"{{"architecture":"{arch}","os":"linux","rootfs":{{"type":"layers","diff_ids":[]}}}}"#);
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "digest": Digest::of(config.as_bytes()),
+                "size": config.len(),
+            },
+            "layers": [],
+        });
+        let manifest = RawManifest::new(manifest.to_string().into_bytes(), None).unwrap();
+        let top = manifest.digest().clone();
+        let platform = format!("linux/{arch}").parse().unwrap();
+        let child = Child::new(manifest, config.as_bytes(), &platform, &EntryOverride::default()).unwrap();
+        Found { child, top, attestations: 0 }
+    }
+
+    #[test]
+    fn a_child_is_compared_with_its_own_tag_whatever_build_ended_first() {
+        let platform = |text: &str| (text.parse::<Platform>().unwrap(), EntryOverride::default());
+        let target = Target {
+            image: "hello".into(),
+            repository: "127.0.0.1:5000/hello:1.0".parse::<crate::oci::Reference>().unwrap().repository,
+            expected: vec![platform("linux/amd64"), platform("linux/arm64")],
+            arch_tags: vec!["1.0-amd64".parse().unwrap(), "1.0-arm64".parse().unwrap()],
+            tags: vec!["1.0".parse().unwrap()],
+        };
+        let found = [found("arm64"), found("amd64")];
+        let pairs = by_arch_tag(&target, &found).map(|(tag, found)| format!("{tag} {}", found.child.platform()));
+        assert_eq!(pairs.collect::<Vec<_>>(), ["1.0-amd64 linux/amd64", "1.0-arm64 linux/arm64"]);
+    }
+}
