@@ -134,7 +134,8 @@ impl Steps {
         let shown = !is_internal(&vertex.name);
         if vertex.started.is_some() && seen.progress < StepProgress::Started {
             seen.progress = StepProgress::Started;
-            if shown {
+            // What the cache has begins and ends at once: its end says all.
+            if shown && !vertex.cached {
                 events.push(BuildEvent::StepStarted { step: vertex.name.clone() });
             }
         }
@@ -232,17 +233,20 @@ mod tests {
 
     #[test]
     fn a_step_starts_and_ends_once_however_often_it_is_repeated() {
-        let mut steps = Steps::default();
-        let status = || {
-            let times = Vertex {
-                started: Some(Default::default()),
-                completed: Some(Default::default()),
-                ..vertex("[1/1] COPY a b", true)
+        // A step that the cache has only ends.
+        for (cached, events) in [(false, 2), (true, 1)] {
+            let mut steps = Steps::default();
+            let status = || {
+                let times = Vertex {
+                    started: Some(Default::default()),
+                    completed: Some(Default::default()),
+                    ..vertex("[1/1] COPY a b", cached)
+                };
+                StatusResponse { vertexes: vec![times.clone(), times], ..StatusResponse::default() }
             };
-            StatusResponse { vertexes: vec![times.clone(), times], ..StatusResponse::default() }
-        };
-        assert_eq!(steps.take(status()).len(), 2);
-        assert!(steps.take(status()).is_empty());
-        assert_eq!(steps.summary(), BuildSummary { cached_steps: 1, steps: 1 });
+            assert_eq!(steps.take(status()).len(), events);
+            assert!(steps.take(status()).is_empty());
+            assert_eq!(steps.summary(), BuildSummary { cached_steps: cached.into(), steps: 1 });
+        }
     }
 }

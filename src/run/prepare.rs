@@ -165,7 +165,8 @@ pub(super) fn emulation_warnings(schedule: &Schedule, engines: &Engines) -> Vec<
                 reached.spec.name
             ),
         };
-        warnings.push(Warning { image: None, platform: Some(platform.clone()), message, hint: missing });
+        // The message names the platform.
+        warnings.push(Warning { image: None, platform: None, message, hint: missing });
     }
     warnings
 }
