@@ -15,16 +15,34 @@ Examples:
   polyarch inspect ghcr.io/org/web:1.0  show an image index
 
 Exit codes:
-  0 all verified, 2 usage, plan or context, 3 an engine, a registry or a
-  credential cannot be used, 4 a build failed, 5 a push failed, 6 join or
-  publish failed, 7 verification or security refusal, 70 internal error,
-  124 a timeout, 129, 130, 143 ended by a signal, 1 anything else";
+  0    all verified
+  1    anything that is not below
+  2    usage, plan or context
+  3    an engine, registry or credential cannot be used: nothing was started
+  4    a build failed
+  5    a push failed
+  6    join or publish failed
+  7    verification failed, or a security refusal
+  70   internal error
+  124  timed out
+  129, 130, 143  ended by a signal";
 
-/// Build multi-architecture container images from one plan: every platform at once, joined into one
-/// image index that is published only when it is complete and true.
+const ENVIRONMENT: &str = "\
+Environment:
+  POLYARCH_HOME   where the embedded registry is kept
+                  [default: XDG_DATA_HOME/polyarch, ~/.local/share/polyarch]
+  DOCKER_HOST, DOCKER_CONTEXT  which engine, where the plan names none
+  DOCKER_CONFIG   docker's configuration and logins [default: ~/.docker]
+  CI              no live view, and never an embedded registry by accident
+  NO_COLOR        no colour";
+
+/// Build container images for several platforms from one YAML plan
+///
+/// Build container images for several platforms from one YAML plan: every platform at once, joined into one image
+/// index that is published only when it is complete and true.
 #[derive(Debug, Parser)]
 #[command(name = "polyarch", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(after_help = EXAMPLES, max_term_width = 100)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}"), max_term_width = 79)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -36,14 +54,25 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Join what is under the plan's arch tags, and publish it
     Join(JoinArgs),
-    /// Show an image index
+    /// Show an image index, or one image
     Inspect(InspectArgs),
-    /// Read images back as a stranger would, and prove every byte
+    /// Read images back as a stranger would, every byte hashed
     Verify(VerifyArgs),
     /// Check the plan, and print it with everything resolved
     Plan(PlanCommandArgs),
     /// Keep the embedded registry up, so that `docker pull` works
     Serve,
+}
+
+impl Command {
+    /// How the command shows progress, if it has any.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        match self {
+            Self::Build(args) => Some(args.output.progress),
+            Self::Join(args) => Some(args.output.progress),
+            Self::Inspect(_) | Self::Verify(_) | Self::Plan(_) | Self::Serve => None,
+        }
+    }
 }
 
 /// Which plan, and what is to be different from it.
@@ -52,26 +81,38 @@ pub(crate) struct PlanArgs {
     /// Images of the plan; all of them if none is named
     #[arg(value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
-    /// The plan [default: build.yaml, else polyarch.yaml]
+    /// The plan, if not build.yaml or polyarch.yaml
     #[arg(short, long, value_name = "FILE", help_heading = "Plan")]
     pub(crate) file: Option<PathBuf>,
-    /// Only these platforms; `native` is what the engines' processors run. What is left out is said, and then
-    /// nothing is joined
+    /// Only these platforms; then nothing is joined
+    ///
+    /// Only these platforms, separated by commas; `native` stands for those that the engines' own processors run.
+    /// What is left out is printed, and then nothing is joined: `polyarch join` does that when all are pushed.
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',', help_heading = "Plan")]
     pub(crate) platform: Vec<String>,
     /// Final tags in place of the plan's
     #[arg(short, long, value_name = "TAG", help_heading = "Plan")]
     pub(crate) tag: Vec<String>,
-    /// Change a value of the plan: IMAGE.KEY=VALUE, `*` for any image
+    /// Change a value of the plan; `*`: every image
+    ///
+    /// Change a value of the plan; `*` is every image: web.target=debug, web.linux/arm64.args.JOBS=2,
+    /// '*.args.VERSION=1.0'
     #[arg(long, value_name = "IMAGE.KEY=VALUE", help_heading = "Plan")]
     pub(crate) set: Vec<String>,
+    /// A build argument for every image
+    ///
     /// A build argument for every image; without a value it is taken from the environment
     #[arg(long, value_name = "NAME[=VALUE]", help_heading = "Plan")]
     pub(crate) build_arg: Vec<String>,
-    /// The registry in place of the plan's: `local` or HOST[:PORT][/NAMESPACE]
+    /// The registry in place of the plan's
+    ///
+    /// The registry in place of the plan's: HOST[:PORT][/NAMESPACE], or `local`, the embedded one
     #[arg(long, value_name = "REGISTRY", help_heading = "Registry")]
     pub(crate) registry: Option<String>,
-    /// Where an engine of the plan listens, or one more engine
+    /// Where an engine listens (of the plan, or one more)
+    ///
+    /// Where an engine listens, one of the plan or one more: `unix:///path/to.sock` or
+    /// `tcp://host:port`
     #[arg(long, value_name = "NAME=HOST", help_heading = "Engines")]
     pub(crate) engine: Vec<String>,
 }
@@ -113,7 +154,7 @@ pub(crate) struct BuildArgs {
     /// End the run after this time: 90s, 10m, 1h30m
     #[arg(long, value_name = "DURATION", help_heading = "Build")]
     pub(crate) timeout: Option<String>,
-    /// Show what would be built, where, and under which names
+    /// Show what would be built and pushed, and where
     #[arg(long, help_heading = "Build")]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -125,10 +166,10 @@ pub(crate) struct JoinArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
     /// Print the index that would be published, byte for byte
-    #[arg(long)]
+    #[arg(long, help_heading = "Join")]
     pub(crate) dry_run: bool,
     /// End the run after this time: 90s, 10m, 1h30m
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", help_heading = "Join")]
     pub(crate) timeout: Option<String>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -139,10 +180,10 @@ pub(crate) struct InspectArgs {
     /// A reference: HOST/REPOSITORY[:TAG][@DIGEST]
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// The bytes that the registry has
+    /// Print the manifest as the registry has it, byte for byte
     #[arg(long, conflicts_with = "json")]
     pub(crate) raw: bool,
-    /// The table as JSON
+    /// Print the table as JSON
     #[arg(long)]
     pub(crate) json: bool,
     /// Speak plain HTTP to a registry that is not on loopback
@@ -152,10 +193,10 @@ pub(crate) struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// References, or images of the plan; all of its images if nothing is named
+    /// References, or images of the plan; all of its images if none is named
     #[arg(value_name = "REF|IMAGE")]
     pub(crate) what: Vec<String>,
-    /// The plan [default: build.yaml, else polyarch.yaml]
+    /// The plan, if not build.yaml or polyarch.yaml
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// The registry in place of the plan's

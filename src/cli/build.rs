@@ -1,9 +1,10 @@
 //! `polyarch build`
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use polyarch::plan::{CachePolicy, PullPolicy};
-use polyarch::run::{self, BuildRun, Goal, OnFailure, Surroundings};
+use polyarch::run::{self, BuildRun, Event, EventSink as _, Goal, OnFailure, Surroundings};
 
 use super::args::BuildArgs;
 use super::audience::Audience;
@@ -38,13 +39,15 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
         // Nothing was started: nothing is left.
         reason = stop.stopping() => return Ok(ending::stopped(&reason, signals.code(), settings)),
     };
-    for warning in &build.plan.warnings {
-        ending::plan_warning(warning, &loaded, settings);
-    }
+    let warnings: Vec<_> = build.plan.warnings.iter().map(|problem| ending::plan_warning(problem, &loaded)).collect();
     if args.dry_run {
-        return super::dry_run::show(&build, settings);
+        ending::warn(&warnings, settings);
+        return super::dry_run::show(&build);
     }
     let mut audience = Audience::new(args.output.progress, settings.terminal);
+    for warning in warnings {
+        audience.event(Duration::ZERO, &Event::Warning(warning));
+    }
     Box::pin(run::build(build, Surroundings { server, notices, shutdown }, &mut audience)).await;
     Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
 }

@@ -5,12 +5,10 @@ use std::process::ExitCode;
 use polyarch::run::{BuildRun, Execution};
 
 use super::load::Refusal;
-use super::settings::Settings;
 use super::stdout;
 
 /// Shows what would be built, where, and under which names.
-pub(crate) fn show(build: &BuildRun, settings: &Settings) -> Result<ExitCode, Refusal> {
-    let _ = settings;
+pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
     let outline = polyarch::run::outline(build)?;
     let mut lines = Vec::new();
     for image in &outline.images {

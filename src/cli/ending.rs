@@ -2,32 +2,37 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
 use polyarch::plan::{PlanErrors, Problem};
-use polyarch::run::{Failure, Report};
+use polyarch::run::sanitize;
+use polyarch::run::{Event, EventSink as _, Failure, Phase, Report, Warning};
 
 use super::args::OutputArgs;
 use super::diagnostic::{self, Snippet};
 use super::exit;
 use super::load::{Loaded, Refusal};
-use super::output::{Color, write_results};
+use super::output::{self, Color, Progress, write_results};
 use super::settings::Settings;
 use super::stderr;
 use super::stdout::cannot_write;
 
 /// Writes what a run leaves, and says its exit code.
 pub(crate) fn tell(report: &Report, output: &OutputArgs, settings: &Settings) -> ExitCode {
-    let mut code = report.run.exit_code;
-    let written = [
-        write_results(std::io::stdout().lock(), report, output.format).map_err(|error| cannot_write("stdout", &error)),
-        output.report.as_deref().map_or(Ok(()), |path| write_report(path, report)),
-    ];
-    for failure in written.into_iter().filter_map(Result::err) {
-        stderr::failure(&failure, settings.terminal.color);
-        // What was asked for is not there, though all else is.
-        code = if code == exit::OK { 1 } else { code };
-    }
-    exit::code(code)
+    let written = write_results(std::io::stdout().lock(), report, output.format);
+    let written = written.map_err(|error| stderr::failure(&cannot_write("stdout", &error), settings.terminal.color));
+    let code = tell_report(report, output, settings);
+    // What was asked for is not there, though all else may be.
+    if written.is_err() && report.run.exit_code == exit::OK { exit::code(1) } else { code }
+}
+
+/// Writes the report where it is asked for, and says the exit code.
+fn tell_report(report: &Report, output: &OutputArgs, settings: &Settings) -> ExitCode {
+    let written = output.report.as_deref().map_or(Ok(()), |path| write_report(path, report));
+    let code = report.run.exit_code;
+    let Err(failure) = written else { return exit::code(code) };
+    stderr::failure(&failure, settings.terminal.color);
+    exit::code(if code == exit::OK { 1 } else { code })
 }
 
 /// Whole or not at all: written beside the file, and renamed.
@@ -70,11 +75,47 @@ pub(crate) fn refuse(refusal: &Refusal, settings: &Settings) -> ExitCode {
     }
 }
 
+/// Says why a run did not begin, to whoever listens to runs: people, readers of events, the report.
+pub(crate) fn refuse_run(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> ExitCode {
+    let failures = match refusal {
+        Refusal::Plan(errors) => errors.problems.iter().map(|problem| plan_failure(errors, problem)).collect(),
+        Refusal::Failures(failures) => failures.clone(),
+    };
+    let events: Vec<_> = failures.into_iter().map(Event::Failed).collect();
+    let mut report = Report::new(SystemTime::now());
+    for event in &events {
+        report.event(Duration::ZERO, event);
+    }
+    report.finish(Duration::ZERO, report.exit_code());
+    if output.progress == Progress::Json {
+        let mut display = output::display(Progress::Json, settings.terminal);
+        for event in &events {
+            display.event(Duration::ZERO, event);
+        }
+        display.finish(&report);
+    } else {
+        refuse(refusal, settings);
+    }
+    tell_report(&report, output, settings)
+}
+
 /// A command that was stopped before it began.
 pub(crate) fn stopped(reason: &str, code: Option<u8>, settings: &Settings) -> ExitCode {
     let _ = settings;
     stderr::line(&format!("{reason}: nothing was started"));
     exit::code(code.unwrap_or(1))
+}
+
+/// A problem of the plan in one line.
+fn plan_failure(errors: &PlanErrors, problem: &Problem) -> Failure {
+    Failure { phase: Phase::Plan, message: placed(&errors.source.path, problem), hint: problem.hint.clone() }
+}
+
+/// `build.yaml:3:5: …`
+fn placed(path: &Path, problem: &Problem) -> String {
+    let place = problem.span.as_ref().map(|at| format!("{}:{}:{}: ", path.display(), at.line, at.column));
+    let text = format!("{}{}", place.unwrap_or_default(), problem.message);
+    sanitize::line(text.as_bytes())
 }
 
 fn plan_problem(errors: &PlanErrors, problem: &Problem, color: Color) -> String {
@@ -93,8 +134,13 @@ fn problem_text(path: &str, text: &str, problem: &Problem, color: Color) -> Stri
 }
 
 /// A warning about the plan, with its place.
-pub(crate) fn plan_warning(problem: &Problem, loaded: &Loaded, settings: &Settings) {
-    let place = problem.span.as_ref().map(|at| format!("{}:{}:{}: ", loaded.path().display(), at.line, at.column));
-    let text = format!("{}{}", place.unwrap_or_default(), problem.message);
-    stderr::line(&diagnostic::warning(&text, problem.hint.as_deref(), settings.terminal.color));
+pub(crate) fn plan_warning(problem: &Problem, loaded: &Loaded) -> Warning {
+    Warning { image: None, platform: None, message: placed(loaded.path(), problem), hint: problem.hint.clone() }
+}
+
+/// Says warnings about the plan where there is no run that would.
+pub(crate) fn warn(warnings: &[Warning], settings: &Settings) {
+    for Warning { message, hint, .. } in warnings {
+        stderr::line(&diagnostic::warning(message, hint.as_deref(), settings.terminal.color));
+    }
 }

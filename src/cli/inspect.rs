@@ -12,18 +12,15 @@ use super::load::Refusal;
 use super::output::size;
 use super::reach::{self, Insecure};
 use super::settings::Settings;
-use super::{diagnostic, stdout};
+use super::stdout;
 
 pub(crate) async fn run(args: &InspectArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let reference = reach::parse(&args.reference)?;
     let (registry, server) = reach::registry(&reference, Insecure::from_flag(args.insecure), settings)?;
     let path = reference.repository.path();
     let fetching = registry.client().get_manifest(path, &reference.selector, Visibility::Settled);
-    let manifest = while_served(server, fetching).await.map_err(|error| Failure {
-        phase: Phase::Publish,
-        message: format!("{reference}: {}", diagnostic::chain(&error)),
-        hint: error.hint(),
-    })?;
+    let manifest = while_served(server, fetching).await;
+    let manifest = manifest.map_err(|error| reach::unread(&reference.to_string(), &error))?;
     if args.raw {
         stdout::bytes(manifest.bytes())?;
         return Ok(ExitCode::SUCCESS);
@@ -70,7 +67,11 @@ fn table(reference: &str, manifest: &RawManifest, entries: &[Descriptor]) -> Str
         format!("mediaType  {}", manifest.media_type()),
         String::new(),
     ];
-    let rows: Vec<_> = entries.iter().map(|entry| (what(entry), size(entry.size), entry.digest.to_string())).collect();
+    // An index has the sizes of manifests, an image those of its blobs.
+    let (of, sized) = if manifest.media_type().is_index() { ("platform", "manifest") } else { ("part", "size") };
+    let row = |entry: &Descriptor| (what(entry), size(entry.size), entry.digest.to_string());
+    let heading = (of.to_owned(), sized.to_owned(), "digest".to_owned());
+    let rows: Vec<_> = std::iter::once(heading).chain(entries.iter().map(row)).collect();
     let widest =
         |column: fn(&(String, String, String)) -> &String| rows.iter().map(|row| column(row).len()).max().unwrap_or(0);
     let (name, bytes) = (widest(|row| &row.0), widest(|row| &row.1));

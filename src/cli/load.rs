@@ -62,8 +62,14 @@ impl Loaded {
         let source = SourceText { text: read(&path)?, path };
         let native = args.platform.iter().any(|platform| platform == "native");
         let others = args.platform.iter().filter(|platform| *platform != "native");
-        let platforms = others
-            .map(|text| text.parse().map_err(|error| usage(format!("--platform {text}: {error}"), "or `native`")));
+        let platforms = others.map(|text| {
+            text.parse().map_err(|error| {
+                usage(
+                    format!("--platform {text}: {error}"),
+                    "as linux/arm64, or `native` for what the engines' processors run",
+                )
+            })
+        });
         let selection = Selection { images: args.images.clone(), platforms: platforms.collect::<Result<_, _>>()? };
         let overrides = Overrides {
             selection,
@@ -92,7 +98,11 @@ impl Loaded {
     /// Resolves the plan for a command that needs no engine.
     pub(crate) async fn resolve(&self, settings: &Settings) -> Result<Plan, Refusal> {
         if self.native {
-            return Err(usage("--platform native needs engines to ask", "name the platform").into());
+            return Err(usage(
+                "--platform native: this command asks no engine what it is",
+                "name the platform, as linux/arm64",
+            )
+            .into());
         }
         Ok(self.resolve_for(settings, &self.overrides).await?)
     }

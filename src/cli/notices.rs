@@ -16,8 +16,7 @@ pub(crate) fn for_run() -> (impl Fn(Notice) + Send + Sync + 'static, Notices) {
 pub(crate) fn log(notice: Notice) {
     match notice {
         Notice::Retry(retry) => {
-            let wait = retry.wait.as_secs_f64();
-            tracing::warn!("registry {}: {}; trying again in {wait:.1} s", retry.host, retry.reason);
+            tracing::warn!("{}; trying again in {:.1} s", retry.reason, retry.wait.as_secs_f64());
         }
         Notice::Warning { host, text } => tracing::warn!("registry {host} says: {text}"),
         Notice::WrongDigestHeader { host, claimed, actual } => {

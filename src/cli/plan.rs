@@ -14,9 +14,8 @@ pub(crate) async fn run(args: &PlanCommandArgs, settings: &Settings) -> Result<E
     }
     let loaded = Loaded::read(&args.plan)?;
     let plan = loaded.resolve(settings).await?;
-    for warning in &plan.warnings {
-        ending::plan_warning(warning, &loaded, settings);
-    }
+    let warnings: Vec<_> = plan.warnings.iter().map(|problem| ending::plan_warning(problem, &loaded)).collect();
+    ending::warn(&warnings, settings);
     stdout::json(&plan)?;
     Ok(ExitCode::SUCCESS)
 }

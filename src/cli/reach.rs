@@ -3,8 +3,10 @@
 use polyarch::embedded::Embedded;
 use polyarch::oci::{Reference, RegistryHost};
 use polyarch::plan::{NamedRegistry, Transport};
-use polyarch::run::{Failure, Registry};
+use polyarch::registry::RegistryError;
+use polyarch::run::{Failure, Phase, Registry};
 
+use super::diagnostic;
 use super::load::usage;
 use super::settings::{Settings, client_config};
 
@@ -28,6 +30,10 @@ pub(crate) fn is_reference(word: &str) -> bool {
 }
 
 pub(crate) fn parse(text: &str) -> Result<Reference, Failure> {
+    if !is_reference(text) {
+        let message = format!("`{text}` is no reference: it has no `/`, `:` or `@`");
+        return Err(usage(message, "as ghcr.io/org/web:1.0; `polyarch verify IMAGE` reads an image of the plan"));
+    }
     text.parse().map_err(|error| usage(format!("`{text}` is no reference: {error}"), "as ghcr.io/org/web:1.0"))
 }
 
@@ -45,6 +51,13 @@ pub(crate) fn registry(
     let transport = if clear { Transport::InsecureHttp } else { Transport::Https };
     let named = NamedRegistry { host: host.clone(), transport, ca: None };
     Ok((Registry::named(&named, client_config(super::notices::log), settings.credentials()?)?, None))
+}
+
+/// Why what was named could not be read: the registry cannot be used, or what it has, or has not, is the matter.
+pub(crate) fn unread(name: &str, error: &RegistryError) -> Failure {
+    let answered = error.is_not_found() || error.is_refusal();
+    let phase = if answered { Phase::Verify } else { Phase::Preflight };
+    Failure { phase, message: format!("{name}: {}", diagnostic::chain(error)), hint: error.hint() }
 }
 
 /// The embedded registry, if there is one and it has this address.

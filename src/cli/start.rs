@@ -1,12 +1,18 @@
 //! From the command line to a command.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use super::args::{Cli, Command};
 use super::load::Refusal;
+use super::output::{Color, Progress, Tone};
 use super::settings::Settings;
 use super::{build, ending, inspect, join, plan, serve, stderr, verify};
 
@@ -14,7 +20,10 @@ use super::{build, ending, inspect, join, plan, serve, stderr, verify};
 pub(crate) fn start() -> ExitCode {
     let cli = Cli::parse();
     let settings = Settings::read();
-    log_to_stderr();
+    // Programs that read stderr, and people who want silence, get no lines beside the events.
+    if !matches!(cli.command.progress(), Some(Progress::Json | Progress::Quiet)) {
+        log_to_stderr(settings.terminal.color);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -30,8 +39,14 @@ pub(crate) fn start() -> ExitCode {
 
 async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal> {
     match command {
-        Command::Build(args) => Box::pin(build::run(args, settings)).await,
-        Command::Join(args) => join::run(args, settings).await,
+        Command::Build(args) => {
+            let ended = Box::pin(build::run(args, settings)).await;
+            Ok(ended.unwrap_or_else(|refusal| ending::refuse_run(&refusal, &args.output, settings)))
+        }
+        Command::Join(args) => {
+            let ended = join::run(args, settings).await;
+            Ok(ended.unwrap_or_else(|refusal| ending::refuse_run(&refusal, &args.output, settings)))
+        }
         Command::Inspect(args) => inspect::run(args, settings).await,
         Command::Verify(args) => verify::run(args, settings).await,
         Command::Plan(args) => plan::run(args, settings).await,
@@ -41,8 +56,27 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
 
 /// Our own warnings only. What bollard and hyper log holds whole URLs, build arguments among them, and no
 /// `RUST_LOG` may bring it out.
-fn log_to_stderr() {
+fn log_to_stderr(color: Color) {
     let ours = EnvFilter::new("polyarch=warn");
-    let log = tracing_subscriber::fmt().with_env_filter(ours).with_writer(std::io::stderr);
-    log.without_time().with_target(false).init();
+    let log = tracing_subscriber::fmt().with_env_filter(ours).with_writer(std::io::stderr).with_ansi(false);
+    log.event_format(Words(color)).init();
+}
+
+/// What is logged reads as everything else that we say: `warning: …`.
+struct Words(Color);
+
+impl<S, N> FormatEvent<S, N> for Words
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let (tone, label) = match *event.metadata().level() {
+            Level::ERROR => (Tone::Error, "error:"),
+            _ => (Tone::Warning, "warning:"),
+        };
+        write!(out, "{} ", self.0.paint(tone, label))?;
+        context.field_format().format_fields(out.by_ref(), event)?;
+        writeln!(out)
+    }
 }

@@ -1,5 +1,6 @@
 //! `polyarch verify`
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use polyarch::embedded::Embedded;
@@ -57,11 +58,12 @@ async fn verify_all(registry: &Registry, subjects: &[Subject]) -> Vec<Result<Ver
 }
 
 fn failure(name: &str, error: &VerifyError) -> Failure {
-    let hint = match error {
-        VerifyError::Registry(error) => error.hint(),
-        VerifyError::Untrue(_) => None,
-    };
-    Failure { phase: Phase::Verify, message: format!("{name}: {}", diagnostic::chain(error)), hint }
+    match error {
+        VerifyError::Registry(error) => reach::unread(name, error),
+        VerifyError::Untrue(_) => {
+            Failure { phase: Phase::Verify, message: format!("{name}: {}", diagnostic::chain(error)), hint: None }
+        }
+    }
 }
 
 fn subject_of(text: &str, reference: Reference) -> Subject {
@@ -102,7 +104,13 @@ fn expected(image: &Image) -> Expected {
 
 fn print(verified: &[VerifiedIndex], format: Format) -> Result<(), Failure> {
     match format {
-        Format::Text => verified.iter().try_for_each(|index| stdout::bytes(index.index.to_string().as_bytes())),
+        Format::Text => {
+            // Tags of one image name one index: it is said once.
+            let mut lines: Vec<_> = verified.iter().map(|index| index.index.to_string()).collect();
+            let mut seen = BTreeSet::new();
+            lines.retain(|line| seen.insert(line.clone()));
+            lines.iter().try_for_each(|line| stdout::bytes(line.as_bytes()))
+        }
         Format::Json => stdout::json(&serde_json::json!({ "version": 1, "verified": verified })),
     }
 }

@@ -60,9 +60,12 @@ impl Registry {
     /// # Errors
     /// It is not, or does not.
     pub async fn reach(&self) -> Result<(), Failure> {
-        let doing = format!("reach registry {}", self.host());
         match self {
-            Self::Named(client) => client.ping().await.map_err(|error| of_registry(Phase::Preflight, &doing, &error)),
+            Self::Named(client) => client.ping().await.map_err(|error| {
+                // The error names the registry, and what it is about.
+                let phase = if error.is_refusal() { Phase::Verify } else { Phase::Preflight };
+                failure(phase, &chain(&error), error.hint())
+            }),
             // It is served only while something is done with it, and then proves itself.
             Self::Embedded { .. } => Ok(()),
         }

@@ -46,7 +46,7 @@ pub(super) async fn listen(sink: &mut dyn EventSink, mut events: mpsc::Receiver<
 fn warning(notice: Notice) -> Warning {
     let message = match notice {
         Notice::Retry(retry) => {
-            format!("registry {}: {}; trying again in {:.1} s", retry.host, retry.reason, retry.wait.as_secs_f64())
+            format!("{}; trying again in {:.1} s", retry.reason, retry.wait.as_secs_f64())
         }
         Notice::Warning { host, text } => format!("registry {host} says: {text}"),
         Notice::WrongDigestHeader { host, claimed, actual } => {
