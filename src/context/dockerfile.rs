@@ -1,8 +1,11 @@
 //! What a Dockerfile tells before it is built.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use super::MAX_DOCKERFILE_BYTES;
 
@@ -14,8 +17,11 @@ use super::MAX_DOCKERFILE_BYTES;
 /// is for the build to complain of.
 pub fn copies_by_platform(dockerfile: &Path) -> bool {
     let mut text = Vec::new();
-    let read = File::open(dockerfile).and_then(|file| file.take(MAX_DOCKERFILE_BYTES).read_to_end(&mut text));
-    read.is_ok() && names_platform(&String::from_utf8_lossy(&text))
+    // Opening a FIFO would wait for a writer.
+    let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(dockerfile);
+    let regular = opened.ok().filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()));
+    let read = regular.map(|file| file.take(MAX_DOCKERFILE_BYTES).read_to_end(&mut text));
+    matches!(read, Some(Ok(_))) && names_platform(&String::from_utf8_lossy(&text))
 }
 
 fn names_platform(text: &str) -> bool {
@@ -35,7 +41,18 @@ fn names_platform(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
     use super::*;
+
+    #[test]
+    fn a_dockerfile_that_is_a_fifo_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("Dockerfile");
+        mkfifoat(CWD, &fifo, Mode::RUSR | Mode::WUSR).unwrap();
+        assert!(!copies_by_platform(&fifo));
+        assert!(!copies_by_platform(directory.path()));
+    }
 
     #[test]
     fn copies_that_name_the_platform_are_found() {
