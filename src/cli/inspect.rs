@@ -16,7 +16,7 @@ use super::stdout;
 
 pub(crate) async fn run(args: &InspectArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let reference = reach::parse(&args.reference)?;
-    let (registry, server) = reach::registry(&reference, Insecure::from_flag(args.insecure), settings)?;
+    let (registry, server) = reach::registry(&reference, Insecure::from_flag(args.insecure), settings).await?;
     let path = reference.repository.path();
     let fetching = registry.client().get_manifest(path, &reference.selector, Visibility::Settled);
     let manifest = while_served(server, fetching).await;

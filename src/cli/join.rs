@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use polyarch::embedded::Embedded;
-use polyarch::run::{self, JoinRun, Surroundings};
+use polyarch::run::{self, JoinRun, Server, Surroundings};
 
 use super::args::JoinArgs;
 use super::audience::Audience;
@@ -33,7 +32,7 @@ pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode
 }
 
 /// Prints each index as it would be put: its bytes are the result.
-async fn preview(run: JoinRun, server: Option<Embedded>) -> Result<ExitCode, Refusal> {
+async fn preview(run: JoinRun, server: Option<Server>) -> Result<ExitCode, Refusal> {
     let mut failures = Vec::new();
     for (image, index) in run::preview(run, server).await {
         match index {

@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use polyarch::embedded::Embedded;
 use polyarch::facts::git_facts;
 use polyarch::plan::{
     self, CachePolicy, EngineName, EngineSpec, Overrides, Plan, PlanErrors, PullPolicy, RegistryChoice, Selection,
     SourceText,
 };
 use polyarch::registry::Notice;
-use polyarch::run::{Engines, Failure, Implied, Phase, Registry};
+use polyarch::run::{Engines, Failure, Implied, Phase, Registry, Server};
 
 use super::args::PlanArgs;
 use super::settings::{Settings, client_config};
@@ -155,7 +154,7 @@ pub(crate) async fn registry(
     plan: &Plan,
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + 'static,
-) -> Result<(Registry, Option<Embedded>), Failure> {
+) -> Result<(Registry, Option<Server>), Failure> {
     let config = client_config(on_notice);
     match &plan.registry {
         RegistryChoice::Named(named) => {
@@ -171,7 +170,8 @@ pub(crate) async fn registry(
         RegistryChoice::Unnamed | RegistryChoice::Embedded => {
             let home = settings.home()?;
             outside_of_contexts(&home, plan)?;
-            Registry::embedded(&home.join("registry"), config)
+            let (registry, server) = Registry::embedded(&home.join("registry"), config).await?;
+            Ok((registry, Some(server)))
         }
     }
 }

@@ -1,10 +1,9 @@
 //! References on the command line, and the registry of one.
 
-use polyarch::embedded::Embedded;
 use polyarch::oci::{Reference, RegistryHost};
 use polyarch::plan::{NamedRegistry, Transport};
 use polyarch::registry::RegistryError;
-use polyarch::run::{Failure, Phase, Registry};
+use polyarch::run::{Failure, Phase, Registry, Server};
 
 use super::diagnostic;
 use super::load::usage;
@@ -38,13 +37,13 @@ pub(crate) fn parse(text: &str) -> Result<Reference, Failure> {
 }
 
 /// The registry of `reference`: the embedded one, where its address is meant.
-pub(crate) fn registry(
+pub(crate) async fn registry(
     reference: &Reference,
     insecure: Insecure,
     settings: &Settings,
-) -> Result<(Registry, Option<Embedded>), Failure> {
+) -> Result<(Registry, Option<Server>), Failure> {
     let host = reference.repository.host();
-    if let Some(embedded) = embedded(host, settings) {
+    if let Some(embedded) = embedded(host, settings).await {
         return Ok(embedded);
     }
     let clear = host.is_loopback() || insecure == Insecure::Yes;
@@ -61,11 +60,11 @@ pub(crate) fn unread(name: &str, error: &RegistryError) -> Failure {
 }
 
 /// The embedded registry, if there is one and it has this address.
-fn embedded(host: &RegistryHost, settings: &Settings) -> Option<(Registry, Option<Embedded>)> {
+async fn embedded(host: &RegistryHost, settings: &Settings) -> Option<(Registry, Option<Server>)> {
     let directory = settings.home().ok()?.join("registry");
     if !host.is_loopback() || !directory.is_dir() {
         return None;
     }
-    let opened = Registry::embedded(&directory, client_config(super::notices::log)).ok()?;
-    (opened.0.host() == host).then_some(opened)
+    let (registry, server) = Registry::embedded(&directory, client_config(super::notices::log)).await.ok()?;
+    (registry.host() == host).then_some((registry, Some(server)))
 }

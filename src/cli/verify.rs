@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use polyarch::embedded::Embedded;
 use polyarch::oci::{Reference, Repository, Selector};
 use polyarch::plan::Image;
-use polyarch::run::{self, Expected, Failure, Phase, Registry, VerifiedIndex, VerifyError, while_served};
+use polyarch::run::{self, Expected, Failure, Phase, Registry, Server, VerifiedIndex, VerifyError, while_served};
 
 use super::args::{PlanArgs, VerifyArgs};
 use super::load::{self, Loaded, Refusal};
@@ -35,7 +34,7 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &Settings) -> Result<ExitCo
     };
     for text in &references {
         let reference = reach::parse(text)?;
-        let (registry, server) = reach::registry(&reference, Insecure::from_flag(args.insecure), settings)?;
+        let (registry, server) = reach::registry(&reference, Insecure::from_flag(args.insecure), settings).await?;
         let subject = subject_of(text, reference);
         take(while_served(server, verify_all(&registry, &[subject])).await);
     }
@@ -76,7 +75,7 @@ async fn of_plan(
     args: &VerifyArgs,
     images: Vec<String>,
     settings: &Settings,
-) -> Result<(Registry, Option<Embedded>, Vec<Subject>), Refusal> {
+) -> Result<(Registry, Option<Server>, Vec<Subject>), Refusal> {
     let plan = PlanArgs { images, file: args.file.clone(), registry: args.registry.clone(), ..PlanArgs::default() };
     let plan = Loaded::read(&plan)?.resolve(settings).await?;
     let (registry, server) = load::registry(&plan, settings, super::notices::log).await?;

@@ -102,8 +102,8 @@ impl Embedded {
         self.registry.id()
     }
 
-    /// Answers until `shutdown`; then requests that run have five seconds to finish. Dropping the future ends
-    /// everything at once; what is on disk stays whole.
+    /// Answers until `shutdown`; then what runs, and what others still ask, has five seconds to finish. Dropping the
+    /// future ends everything at once; what is on disk stays whole.
     ///
     /// # Errors
     /// The listener cannot be used.
@@ -128,10 +128,22 @@ impl Embedded {
                 },
             }
         }
-        drop(listener);
         stop.cancel();
-        let finished = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, finished).await.is_err() {
+        // Nobody can take the registry over before its lock is free: until then others are answered, too.
+        let finished = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    ended = connections.join_next() => if ended.is_none() { break },
+                    Ok((stream, _)) = listener.accept(), if connections.len() < MAX_CONNECTIONS => {
+                        drop(connections.spawn(connection(stream, Arc::clone(&registry), stop.clone())));
+                    }
+                }
+            }
+        };
+        let finished = tokio::time::timeout(GRACE, finished).await;
+        drop(listener);
+        if finished.is_err() {
             tracing::warn!("the embedded registry ended requests that had not finished");
         }
         // Nobody should be sent to where nobody listens. The lock goes last: the file is ours until then.

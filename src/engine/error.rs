@@ -89,6 +89,17 @@ pub enum ExecFormat {
 }
 
 impl EngineError {
+    /// Whether nobody listened where the registry should be, by the engine's words: it may be changing hands.
+    #[must_use]
+    pub fn is_registry_away(&self) -> bool {
+        match &self.kind {
+            EngineErrorKind::Push(message) | EngineErrorKind::Refused { message, .. } => {
+                message.contains("connection refused")
+            }
+            _ => false,
+        }
+    }
+
     /// What to do next, in one line.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

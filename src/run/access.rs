@@ -1,8 +1,9 @@
 //! The registry of a run: a named one, or the embedded one, which is served while the run lasts.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
@@ -10,13 +11,61 @@ use tokio_util::sync::CancellationToken;
 use super::event::{Failure, Phase};
 use super::failure::{chain, failure, of_registry};
 use crate::auth::{Anonymous, CredentialSource};
-use crate::embedded::{Embedded, Opened};
+use crate::embedded::{Embedded, EmbeddedError, Opened};
 use crate::engine::{Engine, EngineError};
 use crate::oci::{Digest, MediaType, RawManifest, ReferenceError, RegistryHost, RepositoryPath, Selector, Tag, TagRef};
 use crate::plan::{NamedRegistry, Transport};
 use crate::registry::{self, Client, ClientConfig};
 
+/// What this process does so that the embedded registry is served.
+#[derive(Debug)]
+pub enum Server {
+    /// It holds it, and serves it while it works.
+    Holder(Embedded),
+    /// Another process holds it. If that one ends first, this one takes it over.
+    Successor {
+        /// Where the registry is kept.
+        directory: PathBuf,
+        /// Where it listens.
+        address: SocketAddr,
+    },
+}
+
+/// How often a successor looks whether the holder has ended: clients and engines that were refused meanwhile try
+/// again after longer.
+const SUCCESSION: Duration = Duration::from_millis(50);
+/// How often, and how many times, a holder is asked again that is just opening the registry.
+const OPENING: (Duration, u32) = (Duration::from_millis(50), 100);
+
+/// How often, and how many times, an engine asks again that found nobody where the embedded registry should be:
+/// between its holder's end and its successor's beginning nobody listens.
+const SUCCEEDED: (Duration, u32) = (Duration::from_millis(200), 20);
+
+impl Server {
+    /// Waits until this process holds the registry.
+    async fn held(self) -> Result<Embedded, EmbeddedError> {
+        let (directory, expected) = match self {
+            Self::Holder(embedded) => return Ok(embedded),
+            Self::Successor { directory, address } => (directory, address),
+        };
+        loop {
+            tokio::time::sleep(SUCCESSION).await;
+            match Embedded::open(&directory) {
+                Ok(Opened::Held(embedded)) if embedded.address() == expected => return Ok(embedded),
+                Ok(Opened::Held(embedded)) => {
+                    tracing::warn!("the embedded registry moved from {expected} to {}", embedded.address());
+                    return Ok(embedded);
+                }
+                Ok(Opened::Elsewhere { .. }) => {}
+                Err(error) if error.is_transient() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 /// The registry that a run works with.
+#[derive(Debug, Clone)]
 pub enum Registry {
     /// A registry by name.
     Named(Client),
@@ -71,13 +120,13 @@ impl Registry {
         }
     }
 
-    /// Opens the embedded registry in `directory`: this process holds it from now on, unless another one does.
-    /// Then nothing is served here.
+    /// Opens the embedded registry in `directory`: this process holds it from now on, unless another one does. One
+    /// that is just opening it is waited for, at most 5 s.
     ///
     /// # Errors
     /// The directory cannot be used, or no port is free.
-    pub fn embedded(directory: &Path, config: ClientConfig) -> Result<(Self, Option<Embedded>), Failure> {
-        let opened = Embedded::open(directory).map_err(|error| {
+    pub async fn embedded(directory: &Path, config: ClientConfig) -> Result<(Self, Server), Failure> {
+        let opened = opened(directory).await.map_err(|error| {
             failure(
                 Phase::Preflight,
                 &format!("open the embedded registry: {}", chain(&error)),
@@ -85,8 +134,10 @@ impl Registry {
             )
         })?;
         let (address, id, server) = match opened {
-            Opened::Held(embedded) => (embedded.address(), embedded.id().to_owned(), Some(embedded)),
-            Opened::Elsewhere { address, id } => (address, id, None),
+            Opened::Held(embedded) => (embedded.address(), embedded.id().to_owned(), Server::Holder(embedded)),
+            Opened::Elsewhere { address, id } => {
+                (address, id, Server::Successor { directory: directory.to_owned(), address })
+            }
         };
         let client = embedded_client(address, config)?;
         Ok((Self::Embedded { client, id }, server))
@@ -100,10 +151,38 @@ impl Registry {
         }
     }
 
+    /// Who an engine that pushes here is. The embedded registry knows nobody, so nobody is asked: a credential helper
+    /// that is not there must not fail what needs none.
+    pub(super) fn pushes_as(&self, user: &Arc<dyn CredentialSource>) -> Arc<dyn CredentialSource> {
+        match self {
+            Self::Named(_) => user.clone(),
+            Self::Embedded { .. } => Arc::new(Anonymous),
+        }
+    }
+
+    /// How long an engine waits before it asks again, whose attempt number `attempt`, from 1, ended with `error`; `None`
+    /// where it does not: only a registry that is changing hands comes back by itself.
+    pub(super) fn again_after(&self, attempt: u32, error: &EngineError) -> Option<Duration> {
+        let (wait, attempts) = SUCCEEDED;
+        let changes_hands = matches!(self, Self::Embedded { .. }) && error.is_registry_away();
+        (changes_hands && attempt < attempts).then_some(wait)
+    }
+
     /// Its host.
     #[must_use]
     pub fn host(&self) -> &RegistryHost {
         self.client().host()
+    }
+}
+
+async fn opened(directory: &Path) -> Result<Opened, EmbeddedError> {
+    let (wait, mut left) = OPENING;
+    loop {
+        match Embedded::open(directory) {
+            Err(error) if error.is_transient() && left > 0 => left -= 1,
+            opened => return opened,
+        }
+        tokio::time::sleep(wait).await;
     }
 }
 
@@ -113,17 +192,31 @@ fn embedded_client(address: SocketAddr, config: ClientConfig) -> Result<Client, 
     Client::new(config, host, registry::Transport::Http, None, Arc::new(Anonymous)).map_err(|error| internal(&error))
 }
 
-/// Does `work` while the embedded registry is served, where it is held by this process.
-pub async fn while_served<T>(server: Option<Embedded>, work: impl Future<Output = T>) -> T {
+/// Does `work` while the embedded registry is served: by this process if it holds it, or as soon as it does.
+pub async fn while_served<T>(server: Option<Server>, work: impl Future<Output = T>) -> T {
     let Some(server) = server else { return work.await };
     let done = CancellationToken::new();
-    let mut serving = std::pin::pin!(server.serve(done.cancelled()));
+    let serve = async {
+        let held = tokio::select! {
+            biased;
+            () = done.cancelled() => return Ok(()),
+            held = server.held() => held?,
+        };
+        held.serve(done.cancelled()).await
+    };
+    let mut serving = std::pin::pin!(serve);
     let mut work = std::pin::pin!(work);
     let result = tokio::select! {
         biased;
         result = &mut work => result,
-        // It ends by itself only if its listener cannot be used; then requests fail, each with its own message.
-        _ = &mut serving => return work.await,
+        // It ends by itself only if its directory or listener cannot be used; then requests fail, each with its own
+        // message.
+        ended = &mut serving => {
+            if let Err(error) = ended {
+                tracing::warn!("the embedded registry is not served: {}", chain(&error));
+            }
+            return work.await;
+        }
     };
     done.cancel();
     let _ = serving.await;
@@ -143,7 +236,7 @@ impl Registry {
     pub(super) async fn prove_reachable(&self, engines: &[Arc<Engine>]) -> Result<(), Vec<Failure>> {
         let Self::Embedded { client, id } = self else { return Ok(()) };
         let (probe, tag) = self.put_probe(client, id).await.map_err(|failure| vec![failure])?;
-        let asked = join_all(engines.iter().map(|engine| engine.digest_in_registry(&tag))).await;
+        let asked = join_all(engines.iter().map(|engine| self.digest_by(engine, &tag))).await;
         let unreachable = |(engine, answer): (&Arc<Engine>, Result<_, EngineError>)| {
             let why = match answer {
                 Ok(digest) if digest == probe => return None,
@@ -158,6 +251,17 @@ impl Registry {
         };
         let failures: Vec<_> = engines.iter().zip(asked).filter_map(unreachable).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures) }
+    }
+
+    async fn digest_by(&self, engine: &Engine, tag: &TagRef) -> Result<Digest, EngineError> {
+        let mut attempt = 1;
+        loop {
+            let answer = engine.digest_in_registry(tag).await;
+            let again = answer.as_ref().err().and_then(|error| self.again_after(attempt, error));
+            let Some(wait) = again else { return answer };
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
     }
 
     async fn put_probe(&self, client: &Client, id: &str) -> Result<(Digest, TagRef), Failure> {
@@ -180,5 +284,67 @@ impl Registry {
         }
         let repository = self.host().repository(&path).map_err(|error| internal(&error))?;
         Ok((probe.digest().clone(), repository.tag(tag)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{AuthError, Credential};
+    use crate::engine::EngineErrorKind;
+    use crate::registry::{Backoff, Timeouts};
+
+    fn config() -> ClientConfig {
+        ClientConfig {
+            user_agent: "test".into(),
+            backoff: Backoff::STANDARD,
+            timeouts: Timeouts::STANDARD,
+            on_notice: Arc::new(|_| {}),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_uses_the_embedded_registry_takes_it_over_when_its_holder_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, holder) = Registry::embedded(directory.path(), config()).await.unwrap();
+        let (registry, successor) = Registry::embedded(directory.path(), config()).await.unwrap();
+        assert!(matches!((&holder, &successor), (Server::Holder(_), Server::Successor { .. })));
+        let work = async {
+            while_served(Some(holder), async { registry.client().ping().await.unwrap() }).await;
+            registry.client().ping().await.unwrap();
+        };
+        while_served(Some(successor), Box::pin(work)).await;
+    }
+
+    #[derive(Debug)]
+    struct NoHelper;
+
+    impl CredentialSource for NoHelper {
+        fn credential<'a>(
+            &'a self,
+            _: &'a RegistryHost,
+        ) -> futures::future::BoxFuture<'a, Result<Credential, AuthError>> {
+            panic!("nobody should be asked")
+        }
+    }
+
+    #[tokio::test]
+    async fn the_embedded_registry_is_pushed_to_by_nobody_and_again_while_it_changes_hands() {
+        let directory = tempfile::tempdir().unwrap();
+        let (registry, _) = Registry::embedded(directory.path(), config()).await.unwrap();
+        let user: Arc<dyn CredentialSource> = Arc::new(NoHelper);
+        let credential = registry.pushes_as(&user).credential(registry.host()).await;
+        assert!(matches!(credential, Ok(Credential::Anonymous)));
+        let error = |message: &str| EngineError {
+            engine: "default".parse().unwrap(),
+            operation: "push".into(),
+            kind: EngineErrorKind::Push(message.into()),
+        };
+        let away = error("dial tcp 127.0.0.1:5000: connect: connection refused");
+        assert!(registry.again_after(1, &away).is_some());
+        assert!(registry.again_after(SUCCEEDED.1, &away).is_none());
+        assert!(registry.again_after(1, &error("denied")).is_none());
+        let named = Registry::Named(registry.client().clone());
+        assert!(named.again_after(1, &away).is_none());
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::access::Registry;
 use super::assign::ScheduledJob;
 use super::confirm::{self, ConfirmError, Found};
 use super::event::{Failure, JobEvent, Phase};
@@ -13,9 +14,8 @@ use super::failure::{chain, failure, of_engine};
 use super::publish::FRESH;
 use super::relay::{JobVoice, relay};
 use crate::auth::CredentialSource;
-use crate::engine::{BuildRequest, BuiltImage, Engine, EngineError, PushRequest, Session, SessionSpec};
+use crate::engine::{BuildRequest, BuiltImage, Engine, EngineError, PushRequest, PushSummary, Session, SessionSpec};
 use crate::oci::{Digest, DigestRef, Selector, TagRef};
-use crate::registry::Client;
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +37,8 @@ pub(super) struct JobRun {
     pub(super) slots: Arc<Semaphore>,
     pub(super) session: Arc<SessionGroup>,
     pub(super) arch_tag: TagRef,
-    pub(super) client: Client,
+    pub(super) registry: Registry,
+    /// Who pushes.
     pub(super) credentials: Arc<dyn CredentialSource>,
     pub(super) goal: Goal,
     /// Ends a build and the waiting for one; a push that runs is finished.
@@ -168,7 +169,8 @@ impl JobRun {
         self.voice.say(JobEvent::PushStarted { to: self.arch_tag.clone() }).await;
         let request =
             PushRequest { to: &self.arch_tag, platform: &self.scheduled.job.platform, credential: &credential };
-        let pushed = self.voice.while_silent("pushing", self.engine.push(&request)).await;
+        let pushing = self.push_until_heard(&request);
+        let pushed = self.voice.while_silent("pushing", pushing).await;
         let pushed = pushed.map_err(|error| of_engine(Phase::Push, &error))?;
         self.voice
             .say(JobEvent::Pushed { seconds: pushed.took.as_secs_f64(), layers_pushed: pushed.layers_pushed })
@@ -178,11 +180,28 @@ impl JobRun {
         Ok(pushed.digest.map_or_else(by_tag, Selector::Digest))
     }
 
+    /// Pushes again while the embedded registry changes hands.
+    async fn push_until_heard(&self, request: &PushRequest<'_>) -> Result<PushSummary, EngineError> {
+        let mut attempt = 1;
+        loop {
+            let error = match self.engine.push(request).await {
+                Ok(pushed) => return Ok(pushed),
+                Err(error) => error,
+            };
+            let Some(wait) = self.registry.again_after(attempt, &error) else { return Err(error) };
+            let (seconds, error) = (wait.as_secs_f64(), chain(&error));
+            self.voice.say(JobEvent::Retried { doing: "push", attempt, wait: seconds, error }).await;
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
     async fn confirm(&self, built: &BuiltImage, selector: &Selector) -> Result<Found, Failure> {
         let job = &self.scheduled.job;
         let repository = &self.arch_tag.repository;
         let confirming = async {
-            let found = confirm::find(&self.client, repository, selector, FRESH, &job.platform, &job.entry).await?;
+            let found =
+                confirm::find(self.registry.client(), repository, selector, FRESH, &job.platform, &job.entry).await?;
             confirm::prove(&found, built)?;
             Ok::<_, ConfirmError>(found)
         };

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
-use super::access::{Registry, while_served};
+use super::access::{Registry, Server, while_served};
 use super::confirm::{self, Found};
 use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use super::failure::{chain, failure};
@@ -12,7 +12,6 @@ use super::listen::{Surroundings, listen};
 use super::prepare;
 use super::publish::{self, Target};
 use super::shutdown::Shutdown;
-use crate::embedded::Embedded;
 use crate::oci::{EncodedIndex, Selector};
 use crate::plan::{Image, Plan};
 use crate::registry::Visibility;
@@ -47,7 +46,7 @@ pub async fn join(run: JoinRun, around: Surroundings, sink: &mut dyn EventSink) 
 }
 
 /// The indexes that [`join`] would publish, or what is wrong with each image.
-pub async fn preview(run: JoinRun, server: Option<Embedded>) -> Vec<(String, Result<EncodedIndex, Failure>)> {
+pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Result<EncodedIndex, Failure>)> {
     let work = async {
         let targets = match prepare::targets(&run.plan, &run.registry) {
             Ok(targets) => targets,

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::access::Server;
 use super::event::{Event, EventSink, Warning};
 use super::sanitize;
 use super::shutdown::Shutdown;
-use crate::embedded::Embedded;
 use crate::registry::Notice;
 
 /// What registries say beside their answers, on its way to the run's events. The other end is the
@@ -16,8 +16,8 @@ pub type Notices = mpsc::UnboundedReceiver<Notice>;
 
 /// What lives as long as a run.
 pub struct Surroundings {
-    /// The embedded registry, if this process holds it: it is served while the run lasts.
-    pub server: Option<Embedded>,
+    /// How the embedded registry, if it is that, is served while the run lasts.
+    pub server: Option<Server>,
     /// What registries say meanwhile.
     pub notices: Notices,
     /// What ends the run before its end.
