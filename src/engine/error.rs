@@ -37,7 +37,7 @@ pub enum EngineErrorKind {
     #[error("it has no BuildKit: {0}")]
     NoBuildKit(String),
     /// The engine refused a request.
-    #[error("{message}")]
+    #[error("{}", refusal(*status, message))]
     Refused {
         /// The HTTP status code.
         status: u16,
@@ -120,8 +120,20 @@ impl EngineError {
             EngineErrorKind::NoProof(_) => Some("nothing was pushed; the engine's log may say more".into()),
             EngineErrorKind::Push(message) => push_hint(message),
             EngineErrorKind::Stalled(_) => Some("is the registry reachable from the engine's host?".into()),
+            EngineErrorKind::Refused { message, .. } if message.trim().is_empty() => {
+                Some("is it a Docker Engine, and not a proxy, that listens there?".into())
+            }
             EngineErrorKind::Refused { .. } => None,
         }
+    }
+}
+
+/// The engine's words; where it has none, something else may have answered.
+fn refusal(status: u16, message: &str) -> String {
+    if message.trim().is_empty() {
+        format!("it answered with status {status} and said nothing")
+    } else {
+        message.into()
     }
 }
 
@@ -154,6 +166,13 @@ fn build_hint(message: &str) -> Option<String> {
                 .into(),
         );
     }
+    let unreachable = ["no such host", "i/o timeout", "connection refused", "no route to host", "server misbehaving"];
+    if message.contains("failed to do request") && unreachable.iter().any(|words| message.contains(words)) {
+        return Some(
+            "the engine cannot reach the registry of a base image from its host: is it online, does it need a proxy?"
+                .into(),
+        );
+    }
     if message.contains("failed to read dockerfile") {
         return Some("`dockerfile` in the plan names it, relative to the image's context".into());
     }
@@ -176,4 +195,28 @@ fn push_hint(message: &str) -> Option<String> {
         return Some("the registry's disk is full".into());
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(kind: EngineErrorKind) -> EngineError {
+        EngineError { engine: "default".parse().unwrap(), operation: "connect".into(), kind }
+    }
+
+    #[test]
+    fn a_refusal_without_words_says_its_status() {
+        let error = error(EngineErrorKind::Refused { status: 403, message: String::new() });
+        assert_eq!(error.kind.to_string(), "it answered with status 403 and said nothing");
+        assert!(error.hint().is_some());
+    }
+
+    #[test]
+    fn a_base_image_that_cannot_be_pulled_has_a_hint() {
+        let message = "failed to do request: Head \"https://registry-1.docker.io/v2/library/alpine/manifests/3\": \
+                       dial tcp: lookup registry-1.docker.io: no such host";
+        let kind = EngineErrorKind::Build { message: message.into(), exec_format: ExecFormat::Unseen };
+        assert!(error(kind).hint().is_some_and(|hint| hint.contains("base image")));
+    }
 }
