@@ -98,7 +98,10 @@ impl ContextError {
             Self::NotUtf8 { .. } => "rename it, or name it in .dockerignore",
             Self::Changed { .. } => "build again when nothing writes to the build context",
             Self::TooManyLinks { .. } => "look for symbolic links that lead back to themselves",
-            Self::NoDockerfile { .. } => "check `dockerfile` in the plan; it is relative to the context",
+            Self::NoDockerfile { .. } => {
+                "check `dockerfile` in the plan: it is relative to the context, and a link must not lead out of its \
+                 directory"
+            }
             Self::DockerfileKind { .. } | Self::DockerfileSize { .. } => "name a Dockerfile in `dockerfile`",
             Self::Pattern(error) => error.hint(),
         }

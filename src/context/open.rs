@@ -48,7 +48,7 @@ impl Root {
     ///
     /// It is missing, something else, or too large.
     pub fn check_dockerfile(&self, name: &str) -> Result<(), ContextError> {
-        let shown = || escape(name.as_bytes());
+        let shown = || escape(self.path().join(name).as_os_str().as_encoded_bytes());
         for path in follow(self, &[name.to_owned()])?.unwrap_or_default() {
             let Ok((stat, target)) = self.look_at(&path) else { continue };
             let stamp = Stamp::of(&stat);
@@ -244,6 +244,7 @@ mod tests {
         for missing in ["none", "dangling", "out", "."] {
             let error = root.check_dockerfile(missing).unwrap_err();
             assert!(matches!(error, ContextError::NoDockerfile { .. }), "{missing}: {error}");
+            assert!(error.to_string().contains(root.path().to_str().unwrap()), "{error}");
         }
     }
 }
