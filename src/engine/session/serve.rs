@@ -18,7 +18,7 @@ use super::filesync::Files;
 use super::health::Alive;
 use crate::auth::{AuthError, CredentialSource};
 use crate::context::ContextError;
-use crate::engine::client::Engine;
+use crate::engine::client::{ANSWER, Engine, within};
 use crate::engine::dial;
 use crate::engine::error::{EngineError, EngineErrorKind};
 use crate::oci::Digest;
@@ -74,8 +74,8 @@ impl Session {
             ("X-Docker-Expose-Session-Sharedkey", shared_key.hex()),
         ];
         headers.extend(METHODS.map(|method| ("X-Docker-Expose-Session-Grpc-Method", method)));
-        let upgraded = engine.dialer.upgrade("/session", &headers).await;
-        let connection = upgraded.map_err(|error| failed(EngineErrorKind::Connect(error)))?;
+        let upgrading = async { engine.dialer.upgrade("/session", &headers).await.map_err(EngineErrorKind::Connect) };
+        let connection = within(ANSWER, upgrading).await.map_err(failed)?;
         let services = Routes::new(HealthServer::new(Alive))
             .add_service(AuthServer::new(credentials))
             .add_service(FileSyncServer::new(files));
