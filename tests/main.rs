@@ -14,4 +14,5 @@ mod overrides;
 mod plans;
 mod registry_conformance;
 mod registry_faults;
+mod stopping;
 mod support;

@@ -24,7 +24,10 @@ pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode
     };
     let run = JoinRun { plan, registry };
     if args.dry_run {
-        return preview(run, server).await;
+        return tokio::select! {
+            shown = preview(run, server) => shown,
+            reason = stop.stopping() => Ok(ending::stopped(&reason, signals.code(), settings)),
+        };
     }
     let mut audience = Audience::new(args.output.progress, settings.terminal);
     run::join(run, Surroundings { server, notices, shutdown }, &mut audience).await;

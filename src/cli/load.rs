@@ -1,5 +1,6 @@
 //! From arguments to a plan, its engines and its registry.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -199,11 +200,14 @@ fn find() -> Result<PathBuf, Failure> {
 fn read(path: &Path) -> Result<String, Failure> {
     let cannot =
         |why: String| usage(format!("cannot read the plan {}: {why}", path.display()), "name the plan with -f FILE");
-    let metadata = std::fs::metadata(path).map_err(|error| cannot(error.to_string()))?;
-    if metadata.len() > MAX_PLAN {
+    let mut text = String::new();
+    // A pipe has no length, and may never end.
+    let file = std::fs::File::open(path).map_err(|error| cannot(error.to_string()))?;
+    file.take(MAX_PLAN + 1).read_to_string(&mut text).map_err(|error| cannot(error.to_string()))?;
+    if text.len() as u64 > MAX_PLAN {
         return Err(cannot(format!("it is larger than {MAX_PLAN} bytes")));
     }
-    std::fs::read_to_string(path).map_err(|error| cannot(error.to_string()))
+    Ok(text)
 }
 
 /// Bad usage: exit code 2.

@@ -123,7 +123,13 @@ impl<'a> Conductor<'a> {
     }
 
     async fn conduct(&mut self, mut shutdown: Shutdown) {
-        if let Err(failures) = self.preflight().await {
+        let ready = tokio::select! {
+            biased;
+            // Nothing was started: nothing is left.
+            reason = shutdown.stopping() => return self.say(Event::Stopping { reason }).await,
+            ready = self.preflight() => ready,
+        };
+        if let Err(failures) = ready {
             for failure in failures {
                 self.say(Event::Failed(failure)).await;
             }

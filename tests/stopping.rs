@@ -1,0 +1,59 @@
+//! A stop is heard wherever a run waits.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::support::program::{Home, Run};
+
+/// A registry that says it is there, and answers nothing else. Each request that it leaves waiting is told.
+async fn silent(listener: TcpListener, waiting: mpsc::UnboundedSender<()>) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let waiting = waiting.clone();
+        tokio::spawn(async move {
+            let mut request = [0; 4096];
+            while let Ok(1..) = stream.read(&mut request).await {
+                if request.starts_with(b"GET /v2/ ") {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+                } else {
+                    let _ = waiting.send(());
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn one_ctrl_c_ends_a_join_that_waits_for_its_registry() {
+    let home = Home::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plan = format!(
+        "version: 1\nregistry: {{ host: '{}', insecure: true }}\nimages:\n  web:\n    context: .\n    tags: ['1']\n    \
+         platforms: [linux/amd64, linux/arm64]\n",
+        listener.local_addr().unwrap()
+    );
+    fs::write(home.path().join("build.yaml"), plan).unwrap();
+    let (told, mut waiting) = mpsc::unbounded_channel();
+    let registry = tokio::spawn(silent(listener, told));
+    for args in [&["join"][..], &["join", "--dry-run"]] {
+        let running = Run::new(&home, args).start();
+        waiting.recv().await.unwrap();
+        let asked = Instant::now();
+        running.signal(Signal::INT);
+        running.finish().await.expect_code(130);
+        assert!(asked.elapsed() < Duration::from_secs(5), "{args:?} took {:?}", asked.elapsed());
+    }
+    registry.abort();
+}
+
+#[tokio::test]
+async fn a_plan_that_never_ends_is_refused() {
+    let home = Home::new();
+    let refused = Run::new(&home, ["plan", "-f", "/dev/zero"]).finish().await.expect_code(2);
+    assert!(refused.stderr.contains("it is larger than"), "{}", refused.stderr);
+}
