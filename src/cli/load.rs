@@ -184,7 +184,7 @@ fn outside_of_contexts(home: &Path, plan: &Plan) -> Result<(), Failure> {
         let context = &job.build.context;
         let inside = std::fs::canonicalize(context).is_ok_and(|context| home.starts_with(context));
         if inside {
-            let message = format!("the embedded registry would be inside of the context {}", context.display());
+            let message = format!("the embedded registry would lie inside the context `{}`", context.display());
             let hint = "set POLYARCH_HOME to a directory outside of it, or name another context";
             return Err(Failure { phase: Phase::Plan, message, hint: Some(hint.into()) });
         }

@@ -56,7 +56,11 @@ pub(crate) async fn registry(
 pub(crate) fn unread(name: &str, error: &RegistryError) -> Failure {
     let answered = error.is_not_found() || error.is_refusal();
     let phase = if answered { Phase::Verify } else { Phase::Preflight };
-    Failure { phase, message: format!("{name}: {}", diagnostic::chain(error)), hint: error.hint() }
+    let message = match error.is_not_found() {
+        true => format!("{name} is not there: {}", diagnostic::chain(error)),
+        false => format!("{name}: {}", diagnostic::chain(error)),
+    };
+    Failure { phase, message, hint: error.hint() }
 }
 
 /// The embedded registry, if there is one and it has this address.

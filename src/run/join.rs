@@ -4,7 +4,7 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use super::access::{Registry, Server, while_served};
-use super::confirm::{self, Found};
+use super::confirm::{self, ConfirmError, Found};
 use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use super::failure::{chain, failure};
 use super::image::Publication;
@@ -12,7 +12,7 @@ use super::listen::{Surroundings, listen};
 use super::prepare;
 use super::publish::{self, Target};
 use super::shutdown::Shutdown;
-use crate::oci::{EncodedIndex, Selector};
+use crate::oci::{EncodedIndex, Selector, TagRef};
 use crate::plan::{Image, Plan};
 use crate::registry::Visibility;
 
@@ -119,7 +119,11 @@ async fn find_all(registry: &Registry, image: &Image, target: &Target) -> Result
     let Some((_, first)) = faults.first() else { return Ok(found) };
     // A refusal is graver than an absence, though of a later phase: it is what the exit code says.
     let refused = faults.iter().any(|(_, error)| error.is_refusal());
-    let texts: Vec<_> = faults.iter().map(|(tag, error)| format!("{tag}: {}", chain(error))).collect();
+    let text = |(tag, error): &(TagRef, ConfirmError)| match error.is_missing() {
+        true => format!("{tag} is not there"),
+        false => format!("{tag}: {}", chain(error)),
+    };
+    let texts: Vec<_> = faults.iter().map(text).collect();
     let missing = first.is_missing().then(|| "build and push it: `polyarch build --no-join`".to_owned());
     let phase = if refused { Phase::Verify } else { Phase::Publish };
     Err(failure(phase, &texts.join("; "), missing.or_else(|| first.hint())))

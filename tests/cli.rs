@@ -1,0 +1,174 @@
+//! What the program prints and how it exits, whole: each transcript is a file in `tests/cli/`. `POLYARCH_BLESS=1` writes
+//! them; read the difference before you commit it.
+
+mod registries;
+mod scripts;
+mod transcript;
+
+use std::fs;
+use std::path::Path;
+
+use self::transcript::Transcript;
+use crate::support::program::{Home, Run};
+
+const COMMANDS: [&str; 6] = ["build", "join", "inspect", "verify", "plan", "serve"];
+
+const PLAN: &str = "\
+version: 1
+registry: local
+images:
+  hello:
+    context: context
+    tags: [\"1.0\", latest]
+    platforms: [linux/amd64, linux/arm64]
+";
+
+/// Lays the plan and its context into a home.
+fn plan(home: &Home, text: &str) {
+    fs::create_dir_all(home.path().join("context")).unwrap();
+    fs::write(home.path().join("build.yaml"), text).unwrap();
+}
+
+#[tokio::test]
+async fn help_of_every_command() {
+    let home = Home::new();
+    for flag in ["-h", "--help"] {
+        let mut transcript = Transcript::new(&home);
+        transcript.run([flag]).await;
+        for command in COMMANDS {
+            transcript.run([command, flag]).await;
+        }
+        transcript.is(if flag == "-h" { "help-short" } else { "help-long" });
+    }
+}
+
+#[tokio::test]
+async fn help_fits_a_terminal_of_79_columns_whatever_the_width() {
+    let home = Home::new();
+    for command in [None].into_iter().chain(COMMANDS.map(Some)) {
+        for flag in ["-h", "--help"] {
+            let ran = Run::new(&home, command.into_iter().chain([flag])).env("COLUMNS", "200").finish().await;
+            let widest = ran.expect_code(0).stdout.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(79), "{command:?} {flag}: {widest:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_version_is_the_packages() {
+    let home = Home::new();
+    let version = format!("polyarch {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(Run::new(&home, ["--version"]).finish().await.expect_code(0).stdout, version);
+    for command in COMMANDS {
+        let ran = Run::new(&home, [command, "--version"]).finish().await.expect_code(0);
+        assert_eq!(ran.stdout, version.replacen("polyarch", &format!("polyarch-{command}"), 1));
+    }
+}
+
+#[tokio::test]
+async fn usage_errors_exit_2() {
+    let home = Home::new();
+    plan(&home, PLAN);
+    let mut transcript = Transcript::new(&home);
+    for args in [
+        vec!["bild"],
+        vec!["build", "--nope"],
+        vec!["build", "--progress", "loud"],
+        vec!["build", "--timeout", "soon"],
+        vec!["build", "--platform", "amd64"],
+        vec!["build", "--engine", "unix:///var/run/docker.sock"],
+        vec!["build", "--registry", "https://ghcr.io/org"],
+        vec!["build", "--set", "hello"],
+        vec!["inspect"],
+        vec!["inspect", "hello"],
+        vec!["inspect", "GHCR.io/Org/web:1.0"],
+        vec!["inspect", "--raw", "--json", "ghcr.io/org/web:1.0"],
+        vec!["join", "--platform", "native"],
+        vec!["verify", "ghcr.io/org/web@sha256:12"],
+    ] {
+        transcript.run(args).await.expect_code(2);
+    }
+    transcript.is("usage");
+    let ran = Run::new(&home, Vec::<String>::new()).finish().await.expect_code(2);
+    assert!(ran.stdout.is_empty() && ran.stderr.contains("Usage: polyarch <COMMAND>"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn errors_of_a_plan_show_their_place_and_a_hint() {
+    let home = Home::new();
+    let mut transcript = Transcript::new(&home);
+    for text in [
+        "version: 1\nimages:\n  hello:\n    dokcerfile: x\n    tags: [a]\n    platforms: [linux/amd64]\n",
+        "version: 1\nimages:\n  hello:\n    tags: [1.10]\n    platforms: [linux/amd64, linux/sparc]\n    args: { V: \"${NOPE}\" }\n",
+        "version: 1\nimages: [hello\n",
+        "version: 1\nimages:\n  a: { tags: [x], tags: [y], platforms: [linux/amd64] }\n",
+        "version: 1\nsecrets: {}\nimages:\n  hello: { tags: [a], platforms: [linux/amd64], ssh: default }\n",
+        "",
+    ] {
+        plan(&home, text);
+        transcript.say(text);
+        transcript.run(["plan"]).await.expect_code(2);
+    }
+    transcript.is("plan-errors");
+}
+
+#[tokio::test]
+async fn a_plan_is_printed_with_everything_resolved() {
+    let home = Home::new();
+    plan(&home, PLAN);
+    let mut transcript = Transcript::new(&home);
+    transcript.run(["plan"]).await.expect_code(0);
+    transcript.run(["plan", "--set", "hello.linux/arm64.args.TUNE=n1", "--tag", "2.0"]).await.expect_code(0);
+    transcript.is("plan");
+    // What is printed is a plan itself, and says the same again.
+    let first = Run::new(&home, ["plan"]).finish().await.expect_code(0).stdout;
+    plan(&home, &first);
+    assert_eq!(Run::new(&home, ["plan"]).finish().await.expect_code(0).stdout, first);
+}
+
+#[tokio::test]
+async fn the_schema_is_printed_whole() {
+    let home = Home::new();
+    let ran = Run::new(&home, ["plan", "--schema"]).finish().await.expect_code(0);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plan/schema.json");
+    assert_eq!(ran.stdout, fs::read_to_string(file).unwrap());
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named() {
+    let home = Home::new();
+    let mut transcript = Transcript::new(&home);
+    for command in ["build", "join", "plan", "verify"] {
+        transcript.run([command]).await.expect_code(2);
+    }
+    transcript.run(["plan", "-f", "nope.yaml"]).await.expect_code(2);
+    plan(&home, PLAN);
+    transcript.run(["plan", "helo"]).await.expect_code(2);
+    transcript.run(["plan", "--platform", "linux/riscv64"]).await.expect_code(2);
+    transcript.run(["build", "--engine", "default=unix:///nope.sock"]).await.expect_code(3);
+    transcript.is("not-there");
+}
+
+#[tokio::test]
+async fn ci_never_gets_an_embedded_registry_by_accident() {
+    let home = Home::new();
+    plan(&home, &PLAN.replace("registry: local\n", ""));
+    let mut transcript = Transcript::new(&home);
+    transcript.run_in(["join"], &[("CI", "true")]).await.expect_code(3);
+    transcript.is("ci-without-registry");
+    // Said on purpose, it is one: nothing is in it.
+    let ran = Run::new(&home, ["join", "--registry", "local"]).env("CI", "true").finish().await;
+    ran.expect_code(6);
+}
+
+#[tokio::test]
+async fn the_embedded_registry_has_its_own_place() {
+    let home = Home::new();
+    plan(&home, PLAN);
+    let mut transcript = Transcript::new(&home);
+    transcript.run_in(["join"], &[("POLYARCH_HOME", "context/data")]).await.expect_code(2);
+    assert!(!home.path().join("context/data").exists());
+    transcript.run_in(["join"], &[("POLYARCH_HOME", ""), ("HOME", "")]).await.expect_code(2);
+    transcript.run_in(["serve"], &[("POLYARCH_HOME", "/dev/null/x")]).await.expect_code(3);
+    transcript.is("home");
+}

@@ -1,0 +1,100 @@
+//! The commands that read registries, on Debian's docker-registry and on the embedded one.
+
+use polyarch::oci::MediaType;
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::transcript::Transcript;
+use super::{PLAN, plan};
+use crate::registry_conformance::peer::{Peer, descriptor, image};
+use crate::support::distribution::{Distribution, Setup};
+use crate::support::program::{Home, Run};
+
+/// Pushes an image of a platform under a tag.
+async fn push(peer: &Peer, tag: &str, arch: &str) -> Vec<u8> {
+    let config = json!({ "os": "linux", "architecture": arch, "rootfs": { "type": "layers", "diff_ids": [] } });
+    let config = config.to_string().into_bytes();
+    peer.blob(&config).await.unwrap();
+    peer.blob(b"layer").await.unwrap();
+    let manifest = image(&MediaType::DockerManifest, &config, b"layer");
+    peer.manifest(tag, MediaType::DockerManifest.as_str(), &manifest).await.unwrap().is(201).unwrap();
+    manifest
+}
+
+#[tokio::test]
+async fn what_others_pushed_is_joined_inspected_and_verified() {
+    let registry = Distribution::start(Setup::Plain);
+    let peer = Peer::new(&registry.base(), "hello");
+    let home = Home::new();
+    let address = registry.address().to_string();
+    plan(&home, &PLAN.replace("local", &address));
+    let mut transcript = Transcript::new(&home);
+    transcript.call(&address, "REGISTRY");
+    push(&peer, "1.0-amd64", "amd64").await;
+    transcript.say("one platform is missing");
+    transcript.run(["join"]).await.expect_code(6);
+    push(&peer, "1.0-arm64", "arm64").await;
+    transcript.run(["join", "--dry-run"]).await.expect_code(0);
+    transcript.say("a dry run publishes nothing");
+    transcript.run(["verify", &format!("{address}/hello:1.0")]).await.expect_code(7);
+    transcript.run(["join", "--progress", "quiet"]).await.expect_code(0);
+    transcript.run(["join", "--progress", "quiet", "--format", "json"]).await.expect_code(0);
+    transcript.run(["inspect", &format!("{address}/hello:1.0")]).await.expect_code(0);
+    transcript.run(["inspect", "--json", &format!("{address}/hello:latest")]).await.expect_code(0);
+    transcript.run(["inspect", &format!("{address}/hello:1.0-arm64")]).await.expect_code(0);
+    transcript.run(["verify"]).await.expect_code(0);
+    transcript.run(["verify", "--format", "json", &format!("{address}/hello:1.0-arm64")]).await.expect_code(0);
+    transcript.run(["inspect", &format!("{address}/nobody:1.0")]).await.expect_code(7);
+    transcript.is("registries");
+    let bytes = Run::new(&home, ["join", "--dry-run"]).finish().await.stdout;
+    let raw = Run::new(&home, ["inspect", "--raw", &format!("{address}/hello:1.0")]).finish().await.stdout;
+    assert_eq!(raw, bytes, "what a dry run prints is what was published, byte for byte");
+}
+
+#[tokio::test]
+async fn an_image_of_another_platform_is_neither_joined_nor_verified() {
+    let registry = Distribution::start(Setup::Plain);
+    let peer = Peer::new(&registry.base(), "hello");
+    let home = Home::new();
+    let address = registry.address().to_string();
+    plan(&home, &PLAN.replace("local", &address));
+    let amd64 = push(&peer, "1.0-amd64", "amd64").await;
+    push(&peer, "1.0-arm64", "amd64").await;
+    let mut transcript = Transcript::new(&home);
+    transcript.call(&address, "REGISTRY");
+    transcript.run(["join", "--progress", "plain"]).await.expect_code(7);
+    transcript.say("an index that says arm64 of an image for amd64");
+    let mut entry = descriptor(MediaType::DockerManifest.as_str(), &amd64);
+    entry["platform"] = json!({ "os": "linux", "architecture": "arm64" });
+    let family = MediaType::DockerList;
+    let index = json!({ "schemaVersion": 2, "mediaType": family, "manifests": [entry] }).to_string();
+    peer.manifest("lie", family.as_str(), index.as_bytes()).await.unwrap().is(201).unwrap();
+    transcript.run(["verify", &format!("{address}/hello:lie")]).await.expect_code(7);
+    transcript.is("another-platform");
+}
+
+#[tokio::test]
+async fn the_embedded_registry_is_served_once_and_used_by_all() {
+    let home = Home::new();
+    plan(&home, PLAN);
+    let mut serving = Run::new(&home, ["serve"]).start();
+    let address = serving.stdout_line(":").await;
+    let peer = Peer::new(&format!("http://{address}"), "hello");
+    let mut transcript = Transcript::new(&home);
+    transcript.call(&address, "REGISTRY");
+    transcript.say("while another process serves it");
+    transcript.run(["serve"]).await.expect_code(3);
+    transcript.run(["join"]).await.expect_code(6);
+    for arch in ["amd64", "arm64"] {
+        push(&peer, &format!("1.0-{arch}"), arch).await;
+    }
+    transcript.run(["join", "--progress", "quiet"]).await.expect_code(0);
+    serving.signal(Signal::INT);
+    let served = serving.finish().await;
+    transcript.say("after that process was ended");
+    transcript.run(["verify"]).await.expect_code(0);
+    transcript.run(["inspect", &format!("{address}/hello:latest")]).await.expect_code(0);
+    transcript.is("serve");
+    assert_eq!(served.stdout, format!("{address}\n"));
+    assert_eq!(served.code(), 0, "to end it is what it is for: {}", served.stderr);
+}
