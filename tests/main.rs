@@ -13,6 +13,7 @@ mod fixtures;
 mod layers;
 mod overrides;
 mod plans;
+mod readme;
 mod registry_conformance;
 mod registry_faults;
 mod stopping;

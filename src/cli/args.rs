@@ -23,7 +23,7 @@ Exit codes:
   5    a push failed
   6    join or publish failed
   7    verification failed, or a security refusal
-  70   internal error
+  70   internal error, or a result that could not be written
   124  timed out
   129, 130, 143  ended by a signal";
 

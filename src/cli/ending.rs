@@ -23,7 +23,7 @@ pub(crate) fn tell(report: &Report, output: &OutputArgs, settings: &Settings) ->
     let written = written.map_err(|error| stderr::failure(&cannot_write("stdout", &error), settings.terminal.color));
     let code = tell_report(report, output, settings);
     // What was asked for is not there, though all else may be.
-    if written.is_err() && report.run.exit_code == exit::OK { exit::code(1) } else { code }
+    if written.is_err() && report.run.exit_code == exit::OK { exit::code(Phase::Internal.exit_code()) } else { code }
 }
 
 /// Writes the report where it is asked for, and says the exit code.
@@ -32,7 +32,7 @@ fn tell_report(report: &Report, output: &OutputArgs, settings: &Settings) -> Exi
     let code = report.run.exit_code;
     let Err(failure) = written else { return exit::code(code) };
     stderr::failure(&failure, settings.terminal.color);
-    exit::code(if code == exit::OK { 1 } else { code })
+    exit::code(if code == exit::OK { Phase::Internal.exit_code() } else { code })
 }
 
 /// Whole or not at all: written beside the file, and renamed.
