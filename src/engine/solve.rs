@@ -49,7 +49,8 @@ pub struct BuiltImage {
     pub summary: BuildSummary,
     /// How long the build took.
     pub took: Duration,
-    /// Bytes of files that the engine asked of the session for this build.
+    /// Bytes of the context's files that the engine asked of the session for this build, without Dockerfile and
+    /// `.dockerignore`, which are read anew in every build.
     pub context_bytes: u64,
 }
 

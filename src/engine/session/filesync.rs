@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bollard::fsutil::types::packet::PacketType;
@@ -67,6 +67,12 @@ impl Files {
             other => Err(Status::not_found(format!("no directory {other:?} is served"))),
         }
     }
+
+    /// Whether what is sent is the context's. The Dockerfile and the ignore file are the build's instructions: newer
+    /// engines read them anew in every build, whatever they have (BuildKit, `llb.Differ(llb.DiffNone, …)`).
+    fn counts(&self, root: &Arc<Root>, selection: &Selection) -> bool {
+        Arc::ptr_eq(root, &self.context) && selection.follow != [".dockerignore"]
+    }
 }
 
 #[tonic::async_trait]
@@ -78,7 +84,8 @@ impl FileSync for Files {
         let root = self.root(request.metadata())?;
         let selection = selection(request.metadata());
         let (packets, waiting) = mpsc::channel(WAITING);
-        let transfer = Transfer { root, entries: Arc::default(), outcome: self.outcome.clone(), packets };
+        let sent = if self.counts(&root, &selection) { self.outcome.sent.clone() } else { Arc::default() };
+        let transfer = Transfer { root, entries: Arc::default(), outcome: self.outcome.clone(), sent, packets };
         // The task is the response's: where the engine drops the stream, it ends.
         let task = AbortOnDropHandle::new(tokio::spawn(transfer.run(selection, request.into_inner())));
         let stream = futures::stream::unfold((waiting, task), |(mut waiting, task)| async move {
@@ -99,6 +106,8 @@ struct Transfer {
     /// Entries by the number of their packet; only files that can be asked for are kept.
     entries: Arc<Mutex<Vec<Option<Entry>>>>,
     outcome: Outcome,
+    /// Counts the bytes of files.
+    sent: Arc<AtomicU64>,
     packets: Packets,
 }
 
@@ -201,7 +210,7 @@ impl Transfer {
             let mut data = vec![0; chunk];
             let read = file.read_chunk(&mut data)?;
             data.truncate(read);
-            self.outcome.sent.fetch_add(read as u64, Ordering::Relaxed);
+            self.sent.fetch_add(read as u64, Ordering::Relaxed);
             // The packet without data is the file's end.
             self.send(Packet { id: number, data, ..packet(PacketType::PacketData) })?;
             if read == 0 {

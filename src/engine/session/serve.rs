@@ -47,7 +47,7 @@ pub struct Session {
 /// What a session saw, shared with what serves it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Outcome {
-    /// Bytes of files that were sent.
+    /// Bytes of the context's files that were sent.
     pub(super) sent: Arc<AtomicU64>,
     /// The first error of the context.
     pub(super) context_error: Arc<OnceLock<Arc<ContextError>>>,
@@ -94,7 +94,7 @@ impl Session {
         &self.id
     }
 
-    /// Bytes of files that were sent since this was last asked. Platforms that share a session share its context:
+    /// Bytes of the context's files that were sent since this was last asked. Platforms that share a session share its context:
     /// the sum over them is what went over the wire.
     pub(in crate::engine) fn take_sent_bytes(&self) -> u64 {
         self.outcome.sent.swap(0, Ordering::Relaxed)
