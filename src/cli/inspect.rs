@@ -22,7 +22,7 @@ pub(crate) async fn run(args: &InspectArgs, settings: &Settings) -> Result<ExitC
     let manifest = while_served(server, fetching).await;
     let manifest = manifest.map_err(|error| reach::unread(&reference.to_string(), &error))?;
     if args.raw {
-        stdout::bytes(manifest.bytes())?;
+        stdout::exact(manifest.bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
     let entries = entries(&manifest)?;

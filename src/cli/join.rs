@@ -34,11 +34,13 @@ pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode
     Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
 }
 
-/// Prints each index as it would be put: its bytes are the result.
+/// Prints each index as it would be put: its bytes are the result. Several are told apart by ends of line.
 async fn preview(run: JoinRun, server: Option<Server>) -> Result<ExitCode, Refusal> {
     let mut failures = Vec::new();
+    let alone = run.plan.images.len() == 1;
     for (image, index) in run::preview(run, server).await {
         match index {
+            Ok(index) if alone => stdout::exact(index.manifest().bytes())?,
             Ok(index) => stdout::bytes(index.manifest().bytes())?,
             Err(mut failure) => {
                 failure.message = format!("{image}: {}", failure.message);

@@ -6,7 +6,15 @@ use polyarch::run::{Failure, Phase};
 
 /// Writes `bytes` and an end of line, if they have none. A reader that has gone is no error.
 pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
-    let end: &[u8] = if bytes.ends_with(b"\n") { b"" } else { b"\n" };
+    write(bytes, if bytes.ends_with(b"\n") { b"" } else { b"\n" })
+}
+
+/// Writes `bytes` and nothing else, so that what they are piped to finds their digest.
+pub(crate) fn exact(bytes: &[u8]) -> Result<(), Failure> {
+    write(bytes, b"")
+}
+
+fn write(bytes: &[u8], end: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.write_all(end)).and_then(|()| out.flush());
     match written {
