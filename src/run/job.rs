@@ -16,6 +16,7 @@ use super::relay::{JobVoice, relay};
 use crate::auth::CredentialSource;
 use crate::engine::{BuildRequest, BuiltImage, Engine, EngineError, PushRequest, PushSummary, Session, SessionSpec};
 use crate::oci::{Digest, DigestRef, Selector, TagRef};
+use crate::registry::Visibility;
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,12 +109,23 @@ impl JobRun {
         if self.goal == Goal::Build {
             return JobEnd::Built;
         }
-        let pushed = self.push().await;
-        let confirmed = match pushed {
-            Ok(selector) => self.confirm(&built, &selector).await,
-            Err(failure) => Err(failure),
-        };
+        let confirmed = self.bring_to_registry(&built).await;
         confirmed.map_or_else(JobEnd::Failed, |found| JobEnd::Confirmed { found: Box::new(found), id: built.id })
+    }
+
+    /// Pushes what was built and proves it; where the arch tag names it already, nothing is put.
+    async fn bring_to_registry(&self, built: &BuiltImage) -> Result<Found, Failure> {
+        let tag = Selector::Tag(self.arch_tag.tag.clone());
+        // An answer that is no proof decides nothing: the push that follows has a clear error of its own.
+        let found = if let Ok(found) = self.find_built(built, &tag, Visibility::Settled).await {
+            found
+        } else {
+            let selector = self.push(tag).await?;
+            self.confirm(built, &selector).await?
+        };
+        let image: DigestRef = self.arch_tag.repository.digest(found.child.manifest().digest().clone());
+        self.voice.say(JobEvent::Confirmed { image, bytes: found.child.image_bytes() }).await;
+        Ok(found)
     }
 
     async fn build_in_slot(&self) -> Result<BuiltImage, Failure> {
@@ -160,7 +172,7 @@ impl JobRun {
     }
 
     /// Pushes, and says under what to look for it.
-    async fn push(&self) -> Result<Selector, Failure> {
+    async fn push(&self, by_tag: Selector) -> Result<Selector, Failure> {
         let host = self.arch_tag.repository.host();
         let credential = self.credentials.credential(host).await.map_err(|error| {
             let hint = Some(error.hint());
@@ -176,8 +188,7 @@ impl JobRun {
             .say(JobEvent::Pushed { seconds: pushed.took.as_secs_f64(), layers_pushed: pushed.layers_pushed })
             .await;
         // By digest, if the engine named one: somebody else may push to the tag meanwhile.
-        let by_tag = || Selector::Tag(self.arch_tag.tag.clone());
-        Ok(pushed.digest.map_or_else(by_tag, Selector::Digest))
+        Ok(pushed.digest.map_or(by_tag, Selector::Digest))
     }
 
     /// Pushes again while the embedded registry changes hands.
@@ -197,20 +208,23 @@ impl JobRun {
     }
 
     async fn confirm(&self, built: &BuiltImage, selector: &Selector) -> Result<Found, Failure> {
-        let job = &self.scheduled.job;
-        let repository = &self.arch_tag.repository;
-        let confirming = async {
-            let found =
-                confirm::find(self.registry.client(), repository, selector, FRESH, &job.platform, &job.entry).await?;
-            confirm::prove(&found, built)?;
-            Ok::<_, ConfirmError>(found)
-        };
-        let found = self.voice.while_silent("confirming", confirming).await.map_err(|error| {
+        let found = self.voice.while_silent("confirming", self.find_built(built, selector, FRESH)).await;
+        found.map_err(|error| {
             let phase = if error.is_refusal() { Phase::Verify } else { Phase::Push };
             failure(phase, &format!("confirm {}: {}", self.arch_tag, chain(&error)), error.hint())
-        })?;
-        let image: DigestRef = repository.digest(found.child.manifest().digest().clone());
-        self.voice.say(JobEvent::Confirmed { image, bytes: found.child.image_bytes() }).await;
+        })
+    }
+
+    async fn find_built(
+        &self,
+        built: &BuiltImage,
+        selector: &Selector,
+        visibility: Visibility,
+    ) -> Result<Found, ConfirmError> {
+        let (job, repository) = (&self.scheduled.job, &self.arch_tag.repository);
+        let found =
+            confirm::find(self.registry.client(), repository, selector, visibility, &job.platform, &job.entry).await?;
+        confirm::prove(&found, built)?;
         Ok(found)
     }
 }
