@@ -16,6 +16,8 @@ pub(crate) const USER: &str = "tester";
 pub(crate) const PASSWORD: &str = "correct horse";
 /// The line of `htpasswd -nbB` for them.
 const HTPASSWD: &str = "tester:$2y$05$qL0RIi3y6wNBs0fHGjT9eeweCQ6JEg9RXfr38XW0bEjOXPFd5Icpi";
+/// Where it writes its access log.
+const REQUESTS: &str = "requests.log";
 /// Longer than a busy machine needs to start it.
 const START: Duration = Duration::from_mins(1);
 
@@ -38,7 +40,7 @@ pub(crate) struct Distribution {
     child: Child,
     address: SocketAddr,
     certificate: Option<String>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Distribution {
@@ -48,7 +50,9 @@ impl Distribution {
         let (config, certificate) = configure(&dir, setup);
         let path = dir.path().join("config.yml");
         fs::write(&path, config).unwrap();
-        let started = Command::new("docker-registry").arg("serve").arg(&path).stderr(Stdio::piped()).spawn();
+        let requests = fs::File::create(dir.path().join(REQUESTS)).unwrap();
+        let mut command = Command::new("docker-registry");
+        let started = command.arg("serve").arg(&path).stdout(requests).stderr(Stdio::piped()).spawn();
         let mut child = started.expect("docker-registry does not start: apt-get install docker-registry");
         let (sender, port) = mpsc::channel();
         let log = BufReader::new(child.stderr.take().unwrap());
@@ -64,7 +68,7 @@ impl Distribution {
             let _ = child.kill();
             panic!("docker-registry did not say where it listens: {:?}", child.wait());
         });
-        Self { child, address, certificate, _dir: dir }
+        Self { child, address, certificate, dir }
     }
 
     /// Where it listens.
@@ -76,6 +80,14 @@ impl Distribution {
     pub(crate) fn base(&self) -> String {
         let scheme = if self.certificate.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
+    }
+
+    /// What it was asked so far, `METHOD /path`, each answered by now.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        // Apache's combined log: the request stands between the first quotes.
+        let log = fs::read_to_string(self.dir.path().join(REQUESTS)).unwrap();
+        let request = |line: &str| Some(line.split('"').nth(1)?.trim_end_matches(" HTTP/1.1").to_owned());
+        log.lines().filter_map(request).collect()
     }
 
     /// Its certificate as PEM, where it speaks TLS; it is of `localhost` and 127.0.0.1 and signed by itself.
@@ -95,7 +107,7 @@ impl Drop for Distribution {
 fn configure(dir: &TempDir, setup: Setup) -> (String, Option<String>) {
     let path = |name: &str| dir.path().join(name).display().to_string();
     let mut config = format!(
-        "version: 0.1\nlog: {{ level: info, accesslog: {{ disabled: true }} }}\n\
+        "version: 0.1\nlog: {{ level: info, accesslog: {{ disabled: false }} }}\n\
          storage: {{ filesystem: {{ rootdirectory: {} }} }}\n",
         path("data")
     );

@@ -74,9 +74,9 @@ pub(crate) struct Cleanup {
 impl Drop for Cleanup {
     fn drop(&mut self) {
         for (list, remove) in [
-            (["ps", "--all", "--format={{.Names}}"], ["rm", "--force"]),
-            (["images", "--no-trunc", "--format={{.Repository}}:{{.Tag}}"], ["rmi", "--force"]),
-            (["images", "--no-trunc", "--format={{.Repository}}@{{.Digest}}"], ["rmi", "--force"]),
+            (["ps", "--all", "--no-trunc", "--format={{.Names}}"], ["rm", "--force"]),
+            (["images", "--all", "--no-trunc", "--format={{.Repository}}:{{.Tag}}"], ["rmi", "--force"]),
+            (["images", "--digests", "--no-trunc", "--format={{.Repository}}@{{.Digest}}"], ["rmi", "--force"]),
         ] {
             let listed = self.engine.docker_now(&list);
             let ours = listed.lines().filter(|line| line.contains(&self.name) && !line.contains("<none>"));
@@ -106,10 +106,14 @@ impl PrivateEngine {
 
     /// Sends a signal to the engine's own process: `KILL` as the out-of-memory killer would, `STOP` to freeze it.
     pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_raw(self.pid()).unwrap(), signal).unwrap();
+    }
+
+    /// The id of the engine's own process.
+    pub(crate) fn pid(&self) -> i32 {
         let socket = Path::new(self.engine.host.trim_start_matches("unix://"));
         let pid = fs::read_to_string(socket.with_file_name("engine.pid")).unwrap();
-        let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
+        pid.trim().parse().unwrap()
     }
 }
 
