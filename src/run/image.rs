@@ -82,12 +82,16 @@ impl ImageState {
         if self.open > 0 || self.failed {
             return Step::Wait;
         }
-        match (run.goal, &self.left_out) {
-            (Goal::Build, _) => Step::NotJoined("--no-push".into()),
-            (Goal::Push, _) => Step::NotJoined("--no-join".into()),
-            (Goal::Publish, Some(left_out)) => Step::NotJoined(left_out.clone()),
-            (Goal::Publish, None) => Step::Publish(Box::new(self.publication(&run.registry))),
+        let asked = match run.goal {
+            Goal::Build => Some("--no-push"),
+            Goal::Push => Some("--no-join"),
+            Goal::Publish => None,
+        };
+        let reasons: Vec<_> = asked.into_iter().chain(self.left_out.as_deref()).collect();
+        if reasons.is_empty() {
+            return Step::Publish(Box::new(self.publication(&run.registry)));
         }
+        Step::NotJoined(reasons.join(", "))
     }
 
     fn publication(&mut self, registry: &Registry) -> Publication {
