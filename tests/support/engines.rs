@@ -98,10 +98,20 @@ pub(crate) struct PrivateEngine {
 impl PrivateEngine {
     pub(crate) async fn start(what: &str) -> Self {
         let name = parts::unique(what);
-        let mut command = Command::new(script());
-        command.args(["start", &name]);
-        let host = parts::printed(&parts::output(command).await);
+        let host = up(&["start", &name]).await;
         Self { engine: Engine { host, client: vec![system_client()] }, name }
+    }
+
+    /// With a disk of a size, as `mount` takes it: `64m`.
+    pub(crate) async fn start_on_a_disk_of(size: &str, what: &str) -> Self {
+        let name = parts::unique(what);
+        let host = up(&["start", &name, size]).await;
+        Self { engine: Engine { host, client: vec![system_client()] }, name }
+    }
+
+    /// Brings it up again after its death, with all that it had on disk.
+    pub(crate) async fn restart(&self) {
+        up(&["start", &self.name]).await;
     }
 
     /// Sends a signal to the engine's own process: `KILL` as the out-of-memory killer would, `STOP` to freeze it.
@@ -122,6 +132,12 @@ impl Drop for PrivateEngine {
         let stopped = std::process::Command::new(script()).args(["stop", &self.name]).status();
         assert!(stopped.is_ok_and(|status| status.success()), "scripts/engine-old stop {} failed", self.name);
     }
+}
+
+async fn up(args: &[&str]) -> String {
+    let mut command = Command::new(script());
+    command.args(args);
+    parts::printed(&parts::output(command).await)
 }
 
 fn script() -> PathBuf {
