@@ -6,6 +6,15 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+#[macro_use]
+mod project;
+
+mod contexts;
+mod embedded;
+mod faults;
+mod joining;
+mod platforms;
+mod repeated;
 #[path = "../support/mod.rs"]
 mod support;
 mod testbed;

@@ -1,0 +1,244 @@
+//! What of a context reaches the image: all of what is wanted, as it is, and nothing else.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use polyarch::oci::Digest;
+use rustix::fs::{CWD, Mode, mkfifoat};
+
+use crate::project::Project;
+use crate::support::distribution::{Distribution, Setup};
+use crate::support::engines::Engine;
+use crate::support::parts;
+
+on_both_engines!(
+    ten_thousand_files_arrive_as_they_are,
+    what_no_layer_can_hold_is_refused_by_name,
+    a_context_may_be_anywhere,
+    a_file_that_changes_while_it_is_read_ends_the_build,
+);
+
+/// Of the file that BuildKit reads first; the other one would leave nothing to copy.
+const IGNORE: &str = "\
+# everything that a machine wrote
+**/*.log
+!**/keep.log
+tree/cache
+!tree/cache/kept/**
+/tree/d1?/f-9*
+**/deep/**/secret*
+";
+
+/// Prints `mode size uid:gid links mtime name -> target` of everything, and the digest of every file.
+const LIST: &str = "cd /in && /bin/busybox find . -exec /bin/busybox stat -c '%f %s %u:%g %h %Y %N' {} + && \
+    /bin/busybox find . -type f -exec /bin/busybox sha256sum {} +";
+
+async fn ten_thousand_files_arrive_as_they_are(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "files");
+    project.busybox("COPY tree /in\n");
+    project.write("context/Dockerfile.dockerignore", IGNORE);
+    project.write("context/.dockerignore", "**\n");
+    let mut tree = Tree { root: project.context().join("tree"), wanted: BTreeMap::new() };
+    tree.plant();
+    assert!(tree.wanted.len() > 10_000);
+    project.plan(registry.address(), "platforms: [linux/amd64, linux/arm64]");
+    project.build(&[]).await;
+
+    let image = project.reference(registry.address(), "1.0-amd64");
+    let run = ["run", "--rm", "--network=none", "--pull=never", &image, "/bin/busybox", "sh", "-c", LIST];
+    let found = read(&parts::printed(&project.engine.docker(run).await));
+    let differences: Vec<_> = tree
+        .wanted
+        .iter()
+        .filter(|(path, wanted)| found.get(*path) != Some(wanted))
+        .map(|(path, wanted)| format!("{path}: {wanted}, found {:?}", found.get(path)))
+        .chain(found.keys().filter(|path| !tree.wanted.contains_key(*path)).map(|path| format!("{path}: not wanted")))
+        .take(20)
+        .collect();
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// The tree of the context, and what the image must hold of it: path → mode, size, what is in it.
+struct Tree {
+    root: PathBuf,
+    wanted: BTreeMap<String, String>,
+}
+
+impl Tree {
+    fn plant(&mut self) {
+        self.wanted.insert(".".into(), "41ed".into());
+        fs::create_dir_all(&self.root).unwrap();
+        for directory in 0..100 {
+            let name = format!("d{directory:02}");
+            self.directory(&name, 0o755);
+            for file in 0..101 {
+                let path = format!("{name}/f-{file:02}");
+                let ignored = (10..20).contains(&directory) && file / 10 == 9;
+                self.file(&path, path.as_bytes(), 0o644, !ignored);
+            }
+        }
+        self.ignored();
+        self.special();
+        self.links();
+    }
+
+    fn ignored(&mut self) {
+        self.file("noise.log", b"noise", 0o644, false);
+        self.file("d05/noise.log", b"noise", 0o644, false);
+        self.file("d05/keep.log", b"keep", 0o644, true);
+        self.directory("cache", 0o755);
+        self.file("cache/dropped", b"dropped", 0o644, false);
+        self.directory("cache/kept", 0o755);
+        self.directory("cache/kept/a", 0o755);
+        self.file("cache/kept/a/b", b"b", 0o644, true);
+        self.directory("deep", 0o755);
+        self.directory("deep/er", 0o755);
+        self.file("deep/er/secret.key", b"secret", 0o600, false);
+        self.file("deep/er/public.key", b"public", 0o644, true);
+    }
+
+    fn special(&mut self) {
+        self.file("empty", b"", 0o644, true);
+        self.directory("empty directory", 0o755);
+        self.directory("private", 0o700);
+        self.directory("sticky", 0o1777);
+        self.file("program", b"#!/bin/sh", 0o755, true);
+        self.file("set-uid", b"root", 0o4755, true);
+        self.file("read-only", b"read", 0o400, true);
+        for name in [".hidden", "with space", "ümlaut", "-dash", "[brackets]", "star*", "quo\"te", "back\\slash"] {
+            self.file(name, name.as_bytes(), 0o644, true);
+        }
+        let sparse = File::create(self.root.join("sparse")).unwrap();
+        sparse.set_len(16 << 20).unwrap();
+        sparse.write_all_at(b"the end", (16 << 20) - 7).unwrap();
+        let mut bytes = vec![0; 16 << 20];
+        bytes[(16 << 20) - 7..].copy_from_slice(b"the end");
+        self.finish("sparse", &bytes, 0o644, 1);
+    }
+
+    fn links(&mut self) {
+        for (name, target) in [("link", "d00/f-00"), ("broken", "nowhere"), ("up", "../../etc"), ("whole", "/in/d01")] {
+            symlink(target, self.root.join(name)).unwrap();
+            self.wanted.insert(format!("./{name}"), format!("a1ff {} -> {target}", target.len()));
+        }
+        self.file("hard-a", b"one file", 0o644, true);
+        fs::hard_link(self.root.join("hard-a"), self.root.join("hard-b")).unwrap();
+        for name in ["hard-a", "hard-b"] {
+            self.finish(name, b"one file", 0o644, 2);
+        }
+    }
+
+    fn directory(&mut self, name: &str, mode: u32) {
+        fs::create_dir(self.root.join(name)).unwrap();
+        fs::set_permissions(self.root.join(name), Permissions::from_mode(mode)).unwrap();
+        self.wanted.insert(format!("./{name}"), format!("{:x}", 0o040_000 | mode));
+    }
+
+    fn file(&mut self, name: &str, bytes: &[u8], mode: u32, wanted: bool) {
+        fs::write(self.root.join(name), bytes).unwrap();
+        self.finish(name, bytes, mode, 1);
+        if !wanted {
+            self.wanted.remove(&format!("./{name}"));
+        }
+    }
+
+    /// Mode, time and what is wanted of a file that was written.
+    fn finish(&mut self, name: &str, bytes: &[u8], mode: u32, links: u32) {
+        let path = self.root.join(name);
+        let file = File::options().read(true).open(&path).unwrap();
+        let seconds = 1_000_000_000 + bytes.len() as u64;
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let (digest, size, mode) = (Digest::of(bytes), bytes.len(), 0o100_000 | mode);
+        self.wanted.insert(format!("./{name}"), format!("{mode:x} {size} links {links} at {seconds} {}", digest.hex()));
+    }
+}
+
+/// What [`LIST`] printed, as [`Tree::wanted`] has it. The owner is always root.
+fn read(listed: &str) -> BTreeMap<String, String> {
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for line in listed.lines() {
+        if let Some((digest, path)) = line.split_once("  ").filter(|(digest, _)| digest.len() == 64) {
+            found.get_mut(path).unwrap().extend([" ", digest]);
+            continue;
+        }
+        let [mode, size, owner, links, mtime, name] = line.splitn(6, ' ').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        assert_eq!(owner, "0:0", "{line}");
+        // Of links alone the name is quoted: 'name' -> 'target'.
+        let link = name.trim_matches('\'').split_once("' -> '");
+        let what = match (&mode[..1], link) {
+            ("4", _) => mode.to_owned(),
+            (_, Some((_, target))) => format!("{mode} {size} -> {target}"),
+            (_, None) => format!("{mode} {size} links {links} at {mtime}"),
+        };
+        found.insert(link.map_or(name, |(name, _)| name).to_owned(), what);
+    }
+    found
+}
+
+async fn what_no_layer_can_hold_is_refused_by_name(engine: Engine) {
+    let project = Project::new(engine, "special");
+    project.busybox("COPY . /in\n");
+    project.plan("local", "platforms: [linux/amd64, linux/arm64]");
+    fs::create_dir(project.context().join("run")).unwrap();
+    mkfifoat(CWD, project.context().join("run/pipe"), Mode::RUSR).unwrap();
+    let refused = project.run(&["build", "--no-push"]).await.expect_code(2);
+    assert!(refused.stderr.contains("run/pipe is a FIFO"), "{}", refused.stderr);
+    fs::remove_file(project.context().join("run/pipe")).unwrap();
+    let _listening = std::os::unix::net::UnixListener::bind(project.context().join("run/socket")).unwrap();
+    let refused = project.run(&["build", "--no-push"]).await.expect_code(2);
+    assert!(refused.stderr.contains("run/socket is a socket"), "{}", refused.stderr);
+    // What is ignored, or not asked for, is no matter.
+    project.write("context/.dockerignore", "run/socket\n");
+    project.run(&["build", "--no-push"]).await.expect_code(0);
+    fs::remove_file(project.context().join(".dockerignore")).unwrap();
+    project.busybox("");
+    project.run(&["build", "--no-push"]).await.expect_code(0);
+}
+
+async fn a_context_may_be_anywhere(engine: Engine) {
+    let project = Project::new(engine, "anywhere");
+    project.busybox("COPY which /which\n");
+    project.write("context/which", "context");
+    project.write("context/Dockerfile", "this is not the one");
+    project.write("plans/which", "plans");
+    project.write("dockerfiles/One", format!("{}COPY which /which\n", crate::project::BUSYBOX));
+    project.plan("local", "platforms: [linux/amd64]\ndockerfile: ../dockerfiles/One");
+    let plan =
+        fs::read_to_string(project.path("build.yaml")).unwrap().replace("context: context", "context: ../context");
+    project.write("plans/build.yaml", plan);
+    let file = project.path("plans/build.yaml");
+    let build = project.command(&["build", "-f", file.to_str().unwrap()]).folder("/");
+    build.finish().await.expect_code(0);
+    let image = format!("{}:1.0", project.name);
+    let run = ["run", "--rm", "--network=none", "--pull=never", &image, "/bin/busybox", "cat", "/which"];
+    assert_eq!(parts::printed(&project.engine.docker(run).await), "context");
+}
+
+async fn a_file_that_changes_while_it_is_read_ends_the_build(engine: Engine) {
+    let project = Project::new(engine, "changes");
+    project.busybox("COPY large /large\n");
+    project.plan("local", "platforms: [linux/amd64]");
+    let large = File::create(project.context().join("large")).unwrap();
+    large.set_len(4 << 30).unwrap();
+    let building = project.start(&["build", "--no-push"]);
+    // It is open, and no disk is fast enough to have it all by then.
+    let files = format!("/proc/{}/fd", building.pid().as_raw_nonzero());
+    let path = project.context().join("large");
+    let is_open = || {
+        let mut files = fs::read_dir(&files).unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        files.any(|file| file == path)
+    };
+    while !is_open() {
+        tokio::task::yield_now().await;
+    }
+    large.set_len(1 << 20).unwrap();
+    let failed = building.finish().await.expect_code(2);
+    assert!(failed.stderr.contains("large changed while the build context was read"), "{}", failed.stderr);
+}

@@ -1,0 +1,110 @@
+//! An engine that dies, a disk that is full, a person who has enough: told clearly, and no final tag moves.
+
+use std::fs::{self, File};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::project::{Project, crane};
+use crate::support::distribution::{Distribution, Setup};
+use crate::support::engines::{Engine, PrivateEngine};
+use crate::support::program::Running;
+
+on_both_engines!(an_interrupt_ends_the_steps_on_the_engine);
+
+const TWO_PLATFORMS: &str = "platforms: [linux/amd64, linux/arm64]";
+
+/// A step that says that it runs, and runs until it is ended. Its name is in its command line.
+fn endless(project: &Project) -> String {
+    let name = &project.name;
+    let script = format!("echo up; while :; do /bin/busybox sleep 1000; done # {name}-endless");
+    format!("RUN [\"/bin/busybox\", \"sh\", \"-c\", \"{script}\"]\n")
+}
+
+/// Waits until both platforms run [`endless`].
+async fn both_run(project: &Project, building: &mut Running) {
+    for platform in ["linux/amd64", "linux/arm64"] {
+        building.stderr_line(&format!("{} {platform} │ up", project.name)).await;
+    }
+}
+
+async fn published(project: &Project, registry: &Distribution) -> String {
+    crane(&["digest", &project.reference(registry.address(), "1.0")]).await
+}
+
+async fn an_interrupt_ends_the_steps_on_the_engine(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "interrupt");
+    project.busybox("");
+    project.plan(registry.address(), TWO_PLATFORMS);
+    project.build(&[]).await;
+    let before = published(&project, &registry).await;
+
+    project.busybox(&endless(&project));
+    let mut building = project.start(&["build"]);
+    both_run(&project, &mut building).await;
+    assert!(processes(&project) >= 2, "the steps' processes are not seen from here");
+    let asked = Instant::now();
+    building.signal(Signal::INT);
+    let ended = building.finish().await.expect_code(130);
+    assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+    assert!(ended.stderr.contains("interrupted") && ended.stdout.is_empty(), "{}", ended.stderr);
+    while processes(&project) > 0 {
+        assert!(asked.elapsed() < Duration::from_secs(10), "a step still runs on the engine");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(published(&project, &registry).await, before);
+}
+
+/// Processes of this machine, in containers too, that run [`endless`].
+fn processes(project: &Project) -> usize {
+    let marker = format!("{}-endless", project.name);
+    let command = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).ok();
+    let commands = fs::read_dir("/proc").unwrap().filter_map(|entry| command(entry.ok()?));
+    commands.filter(|command| String::from_utf8_lossy(command).contains(&marker)).count()
+}
+
+#[tokio::test]
+async fn an_engine_that_is_killed_fails_the_build_and_the_next_run_converges() {
+    let private = PrivateEngine::start("killed").await;
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(private.engine.clone(), "killed");
+    project.busybox("");
+    project.plan(registry.address(), TWO_PLATFORMS);
+    project.build(&[]).await;
+    let before = published(&project, &registry).await;
+
+    project.busybox(&endless(&project));
+    let mut building = project.start(&["build"]);
+    both_run(&project, &mut building).await;
+    let killed = Instant::now();
+    private.signal(Signal::KILL);
+    let failed = building.finish().await.expect_code(4);
+    assert!(killed.elapsed() < Duration::from_secs(10), "it took {:?} to notice", killed.elapsed());
+    for text in ["the connection to the engine was lost", "its log says why", "not moved"] {
+        assert!(failed.stderr.contains(text), "no {text:?} in\n{}", failed.stderr);
+    }
+    assert!(failed.stdout.is_empty());
+    assert_eq!(published(&project, &registry).await, before);
+    // Without an engine nothing is started.
+    let refused = project.run(&["build"]).await.expect_code(3);
+    assert!(refused.stderr.contains("is Docker running?"), "{}", refused.stderr);
+
+    private.restart().await;
+    project.busybox("LABEL after=death\n");
+    project.build(&[]).await;
+    assert_ne!(published(&project, &registry).await, before);
+}
+
+#[tokio::test]
+async fn a_full_disk_of_the_engine_is_said() {
+    let private = PrivateEngine::start_on_a_disk_of("64m", "full").await;
+    let project = Project::new(private.engine.clone(), "full");
+    project.busybox("COPY large /large\n");
+    project.plan("local", TWO_PLATFORMS);
+    File::create(project.context().join("large")).unwrap().set_len(100 << 20).unwrap();
+    let failed = project.run(&["build"]).await.expect_code(4);
+    for text in ["no space left on device", "the engine's disk is full"] {
+        assert!(failed.stderr.contains(text), "no {text:?} in\n{}", failed.stderr);
+    }
+}

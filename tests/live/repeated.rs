@@ -1,0 +1,84 @@
+//! The same plan again: nothing to send, nothing to put, nothing left behind.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::project::Project;
+use crate::support::distribution::{Distribution, Setup};
+use crate::support::engines::{Engine, PrivateEngine};
+use crate::support::parts;
+
+on_both_engines!(a_second_run_sends_nothing_and_puts_nothing);
+
+async fn a_second_run_sends_nothing_and_puts_nothing(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "again");
+    project.busybox("COPY app-${TARGETARCH} /app\nCOPY data /data\n");
+    project.write("context/.dockerignore", "ignored\n");
+    for file in ["app-amd64", "app-arm64", "data/one", "data/two", "ignored"] {
+        project.write(&format!("context/{file}"), file);
+    }
+    project.plan(registry.address(), "platforms: [linux/amd64, linux/arm64]");
+
+    let first = project.build(&[]).await;
+    assert!(sent(&first) > 0);
+    let before = registry.requests().len();
+    let second = project.build(&[]).await;
+    assert_eq!(sent(&second), 0, "bytes of unchanged files");
+    let asked = registry.requests();
+    let changing: Vec<_> =
+        asked[before..].iter().filter(|r| !r.starts_with("GET ") && !r.starts_with("HEAD ")).collect();
+    assert!(changing.is_empty(), "{changing:?}");
+    assert!(asked.len() > before, "the registry tells no requests");
+    assert_eq!(second["images"][0]["index"], first["images"][0]["index"]);
+    for tag in second["images"][0]["tags"].as_array().unwrap() {
+        assert_eq!(tag["state"], "unchanged", "{tag}");
+    }
+
+    // What one platform needs was changed: it alone is built and put again.
+    project.write("context/app-arm64", "another");
+    let third = project.build(&[]).await;
+    assert_eq!(sent(&third), "another".len() as u64, "bytes of the file that changed");
+    let platforms = |report: &Value| report["images"][0]["platforms"].clone();
+    assert_eq!(platforms(&third)[0]["reference"], platforms(&first)[0]["reference"]);
+    assert_ne!(platforms(&third)[1]["reference"], platforms(&first)[1]["reference"]);
+    assert_ne!(third["images"][0]["index"], first["images"][0]["index"]);
+}
+
+/// Bytes of files that the engine took from us, over all platforms.
+fn sent(report: &Value) -> u64 {
+    let platforms = report["images"][0]["platforms"].as_array().unwrap();
+    platforms.iter().map(|platform| platform["context_bytes"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn twenty_runs_leave_no_connection_on_the_engine() {
+    let private = PrivateEngine::start("fds").await;
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(private.engine.clone(), "fds");
+    project.busybox("");
+    project.plan(registry.address(), "platforms: [linux/amd64, linux/arm64]");
+    project.build(&[]).await;
+    let before = settled(&private).await;
+    for _ in 0..20 {
+        project.build(&[]).await;
+    }
+    let after = settled(&private).await;
+    assert!(after <= before, "{before} open files of the engine became {after}");
+}
+
+/// The engine's open files once two counts in a row agree.
+async fn settled(private: &PrivateEngine) -> usize {
+    let count = || fs::read_dir(format!("/proc/{}/fd", private.pid())).unwrap().count();
+    let mut last = count();
+    loop {
+        // Each question is a connection that the engine opens and closes.
+        parts::printed(&private.engine.docker(["version"]).await);
+        let now = count();
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
+}
