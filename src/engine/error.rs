@@ -74,6 +74,14 @@ pub enum EngineErrorKind {
     /// No credentials could be had for the registry that is pushed to.
     #[error(transparent)]
     Credentials(Arc<AuthError>),
+    /// The engine stopped reading the context.
+    #[error("it took nothing of the context for {seconds} s, after {bytes} bytes of files")]
+    UploadStalled {
+        /// Bytes of files that it took before.
+        bytes: u64,
+        /// For how long, in seconds.
+        seconds: u64,
+    },
     /// Nothing was heard of a push for the limit, in seconds.
     #[error("no progress for {0} s")]
     Stalled(u64),
@@ -118,6 +126,9 @@ impl EngineError {
                 "a `FROM --platform=…` in the Dockerfile pins the base image's platform; nothing was pushed".into(),
             ),
             EngineErrorKind::NoProof(_) => Some("nothing was pushed; the engine's log may say more".into()),
+            EngineErrorKind::UploadStalled { .. } => {
+                Some("is the engine's disk full, or the way to it broken? its log may say more".into())
+            }
             EngineErrorKind::Push(message) => push_hint(message),
             EngineErrorKind::Stalled(_) => Some("is the registry reachable from the engine's host?".into()),
             EngineErrorKind::Refused { message, .. } if message.trim().is_empty() => {

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::client::{ANSWER, Engine, ImageStore, classify, innermost, within};
 use super::error::{EngineError, EngineErrorKind, ExecFormat};
-use super::session::{Session, random_id};
+use super::session::{Session, UPLOAD_IDLE, random_id};
 use super::status::{BuildEvent, BuildSummary, Steps};
 use crate::oci::{Digest, Platform, TagRef};
 use crate::plan::{CachePolicy, Network, PullPolicy};
@@ -58,7 +58,7 @@ impl Engine {
     /// Builds one platform. Events go to `events` as they happen. Dropping the future stops the build on the engine.
     ///
     /// # Errors
-    /// The build fails, the context cannot be read, the engine is lost; or Solve answers without an image, or with
+    /// The build fails, the context cannot be read, the engine is lost or takes nothing of the context for 60 s; or Solve answers without an image, or with
     /// one that inspecting shows to be of another platform.
     pub async fn build(
         &self,
@@ -69,10 +69,13 @@ impl Engine {
         let failed = |kind| self.error(format!("build {}", request.platform), kind);
         let started = Instant::now();
         let mut steps = Steps::default();
-        let response = match self.solve(request, session, &mut steps, &events).await {
-            Ok(response) => response,
-            Err(status) => return Err(failed(why(&status, session, &steps, request.platform))),
+        let solved = tokio::select! {
+            solved = self.solve(request, session, &mut steps, &events) => solved,
+            bytes = session.stalled() => {
+                return Err(failed(EngineErrorKind::UploadStalled { bytes, seconds: UPLOAD_IDLE.as_secs() }));
+            }
         };
+        let response = solved.map_err(|status| failed(why(&status, session, &steps, request.platform)))?;
         let id = image_id(&response).map_err(failed)?;
         self.inspect(&id, request.platform).await.map_err(failed)?;
         Ok(BuiltImage {

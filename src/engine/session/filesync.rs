@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bollard::fsutil::types::packet::PacketType;
@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::backlog::Backlog;
 use super::serve::Outcome;
 use crate::context::{ContextError, Entry, Root, Selection};
 
@@ -85,11 +86,21 @@ impl FileSync for Files {
         let selection = selection(request.metadata());
         let (packets, waiting) = mpsc::channel(WAITING);
         let sent = if self.counts(&root, &selection) { self.outcome.sent.clone() } else { Arc::default() };
-        let transfer = Transfer { root, entries: Arc::default(), outcome: self.outcome.clone(), sent, packets };
+        let backlog = Arc::<Backlog>::default();
+        let outcome = self.outcome.clone();
+        let transfer = Transfer { root, entries: Arc::default(), outcome, packets, backlog: backlog.clone() };
         // The task is the response's: where the engine drops the stream, it ends.
         let task = AbortOnDropHandle::new(tokio::spawn(transfer.run(selection, request.into_inner())));
-        let stream = futures::stream::unfold((waiting, task), |(mut waiting, task)| async move {
-            waiting.recv().await.map(|packet| (packet, (waiting, task)))
+        // It is asked for a packet when the connection has room for one: where the engine does not read, it is not.
+        let stream = futures::stream::unfold((waiting, task), move |(mut waiting, task)| {
+            let (backlog, sent) = (backlog.clone(), sent.clone());
+            async move {
+                let packet = waiting.recv().await?;
+                backlog.taken();
+                let bytes = packet.as_ref().map_or(0, |packet| packet.data.len());
+                sent.fetch_add(bytes as u64, Ordering::Relaxed);
+                Some((packet, (waiting, task)))
+            }
         });
         Ok(Response::new(Box::pin(stream)))
     }
@@ -106,9 +117,8 @@ struct Transfer {
     /// Entries by the number of their packet; only files that can be asked for are kept.
     entries: Arc<Mutex<Vec<Option<Entry>>>>,
     outcome: Outcome,
-    /// Counts the bytes of files.
-    sent: Arc<AtomicU64>,
     packets: Packets,
+    backlog: Arc<Backlog>,
 }
 
 /// A file whose bytes the engine wants.
@@ -125,6 +135,8 @@ enum Stop {
     Context(ContextError),
     /// The engine asked for something that was not offered.
     Protocol(&'static str),
+    /// The engine takes nothing any more.
+    Stalled,
 }
 
 impl From<ContextError> for Stop {
@@ -144,9 +156,15 @@ impl Transfer {
         let reading = tokio::task::spawn_blocking(move || reader.read_wanted(wanted));
         let ended =
             async { tokio::try_join!(joined(listing), joined(reading), self.forward(asked, requests)).map(drop) };
-        match ended.await {
+        let ended = tokio::select! {
+            ended = ended => ended,
+            () = self.backlog.stalled() => Err(Stop::Stalled),
+        };
+        match ended {
             Ok(()) => drop(self.packets.send(Ok(packet(PacketType::PacketFin))).await),
             Err(Stop::Unheard) => {}
+            // The engine would not read it: the build is told, and drops the session.
+            Err(Stop::Stalled) => self.outcome.stalled.cancel(),
             Err(Stop::Protocol(message)) => drop(self.packets.send(Err(Status::invalid_argument(message))).await),
             Err(Stop::Context(error)) => {
                 let error = Arc::new(error);
@@ -210,7 +228,6 @@ impl Transfer {
             let mut data = vec![0; chunk];
             let read = file.read_chunk(&mut data)?;
             data.truncate(read);
-            self.sent.fetch_add(read as u64, Ordering::Relaxed);
             // The packet without data is the file's end.
             self.send(Packet { id: number, data, ..packet(PacketType::PacketData) })?;
             if read == 0 {
@@ -221,7 +238,7 @@ impl Transfer {
 
     /// Waits where the connection is slower than the disk.
     fn send(&self, packet: Packet) -> Result<(), Stop> {
-        self.packets.blocking_send(Ok(packet)).map_err(|_| Stop::Unheard)
+        self.backlog.waiting(|| self.packets.blocking_send(Ok(packet)).map_err(|_| Stop::Unheard))
     }
 }
 

@@ -3,9 +3,11 @@
 //! `BuildKit`, `session/`: a gRPC server of ours on a connection that `POST /session` turned around.
 
 mod auth;
+mod backlog;
 mod filesync;
 mod health;
 mod serve;
 
+pub(super) use backlog::UPLOAD_IDLE;
 pub(super) use serve::random_id;
 pub use serve::{Session, SessionSpec};

@@ -10,6 +10,7 @@ use bollard::moby::filesync::v1::file_sync_server::FileSyncServer;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 
@@ -47,12 +48,14 @@ pub struct Session {
 /// What a session saw, shared with what serves it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Outcome {
-    /// Bytes of the context's files that were sent.
+    /// Bytes of the context's files that the connection took.
     pub(super) sent: Arc<AtomicU64>,
     /// The first error of the context.
     pub(super) context_error: Arc<OnceLock<Arc<ContextError>>>,
     /// The first error of the credentials.
     pub(super) auth_error: Arc<OnceLock<Arc<AuthError>>>,
+    /// The engine took nothing of the context for [`super::UPLOAD_IDLE`].
+    pub(super) stalled: CancellationToken,
 }
 
 impl Session {
@@ -98,6 +101,12 @@ impl Session {
     /// the sum over them is what went over the wire.
     pub(in crate::engine) fn take_sent_bytes(&self) -> u64 {
         self.outcome.sent.swap(0, Ordering::Relaxed)
+    }
+
+    /// Waits until the engine takes nothing of the context any more. The bytes of files that it took stay counted.
+    pub(in crate::engine) async fn stalled(&self) -> u64 {
+        self.outcome.stalled.cancelled().await;
+        self.outcome.sent.load(Ordering::Relaxed)
     }
 
     /// What the context's reader said, in our words: BuildKit passes on only a text.
