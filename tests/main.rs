@@ -9,6 +9,7 @@
 
 mod cli;
 mod embedded_registry;
+mod faults;
 mod fixtures;
 mod layers;
 mod overrides;

@@ -5,4 +5,6 @@ pub(crate) mod distribution;
 pub(crate) mod engines;
 pub(crate) mod parts;
 pub(crate) mod program;
+pub(crate) mod scripted_engine;
+pub(crate) mod scripted_images;
 pub(crate) mod scripted_registry;

@@ -56,7 +56,8 @@ impl Run {
         Self::of(env!("CARGO_BIN_EXE_polyarch"), home, args)
     }
 
-    fn of(program: &str, home: &Home, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+    /// Another program in the place of ours: a shell that starts it in some way.
+    pub(crate) fn of(program: &str, home: &Home, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         let mut command = Command::new(program);
         command
             .args(args)

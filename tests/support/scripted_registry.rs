@@ -164,6 +164,22 @@ impl ScriptedRegistry {
         self.requests().iter().filter(|request| request.line().starts_with(line)).count()
     }
 
+    /// Waits until as many requests that begin with this `METHOD target` have come.
+    pub(crate) async fn asked(&self, line: &str, count: usize) {
+        let asking = async {
+            while self.count(line) < count {
+                self.state.arrived.notified().await;
+            }
+        };
+        let asked = tokio::time::timeout(super::parts::LIMIT, asking).await;
+        assert!(asked.is_ok(), "{line} did not come {count} times; asked was {:?}", self.lines());
+    }
+
+    /// `METHOD target` of every request so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.requests().iter().map(Request::line).collect()
+    }
+
     /// Waits until `count` requests have come.
     pub(crate) async fn arrived(&self, count: usize) {
         while self.requests().len() < count {

@@ -1,0 +1,14 @@
+//! The whole program against engines and registries that fail. Names begin with the row of the fault matrix that
+//! they hold; every one of them asserts that no final tag moved, unless it is about those that did.
+
+mod builds;
+mod engines;
+mod images;
+mod logins;
+mod output;
+mod publishing;
+mod pushes;
+mod registries;
+mod stopping;
+mod timers;
+mod world;

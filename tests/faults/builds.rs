@@ -1,0 +1,170 @@
+//! Builds that fail or end without a result.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bollard::moby::buildkit::v1::SolveResponse;
+use tokio::sync::Notify;
+use tonic::Status;
+
+use super::world::{World, says};
+use crate::support::scripted_engine::{Receiver, Rest, Script};
+use crate::support::scripted_images::Image;
+
+#[tokio::test]
+async fn a_willing_engine_and_registry_give_an_index() {
+    let world = World::start(Script::default()).await;
+    let finished = world.build().await.expect_code(0);
+    assert_eq!(world.put(), ["1.0", "latest"]);
+    let index = world.store.get("hello", "1.0").unwrap();
+    assert_eq!(finished.stdout, format!("{}/hello@{}\n", world.registry.host(), index.digest()));
+}
+
+#[tokio::test]
+async fn the_engine_gets_the_files_that_it_asks_for() {
+    let script = Script::default().solve(async |call| {
+        let context = Receiver::begin(call.session().await, "context").await?.all().await?;
+        assert_eq!(context["Dockerfile"], b"FROM scratch\nCOPY Dockerfile /\n");
+        let dockerfile = Receiver::begin(call.session().await, "dockerfile").await?.all().await?;
+        assert_eq!(dockerfile, context);
+        call.built()
+    });
+    World::start(script).await.build().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn b3_an_engine_that_refuses_before_it_has_the_context_is_quoted() {
+    let script = Script::default().solve(async |call| {
+        // It began to read.
+        let mut receiver = Receiver::begin(call.session().await, "context").await?;
+        receiver.next().await?;
+        Err(Status::unknown("failed to solve: dockerfile parse error line 1: unknown instruction: FRMO"))
+    });
+    let world = World::start(script).await;
+    let finished = world.build().await.expect_code(4);
+    says(&finished, &["dockerfile parse error line 1: unknown instruction: FRMO", "build linux/a"]);
+    assert!(!finished.stderr.contains("pipe"), "{}", finished.stderr);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn b5_an_engine_killed_in_a_build_fails_it_and_keeps_what_is_done() {
+    let kill = Arc::new(Notify::new());
+    let killed = kill.clone();
+    let script = Script::default().solve(move |call| {
+        let killed = killed.clone();
+        async move {
+            if call.name().contains("/second:") {
+                killed.notified().await;
+                call.kill_engine();
+                std::future::pending::<()>().await;
+            }
+            call.built()
+        }
+    });
+    let world = World::start(script).await;
+    world.plan(TWO_IMAGES);
+    let running = world.run(&["build"]).start();
+    world.registry.asked("GET /v2/first/manifests/1.0", 1).await;
+    kill.notify_one();
+    let finished = running.finish().await.expect_code(4);
+    says(&finished, &["second linux/amd64", "the connection to the engine was lost"]);
+    assert_eq!(world.put(), ["1.0"]);
+    assert!(world.store.get("second", "1.0").is_none());
+    let report = world.report();
+    assert_eq!(report["images"][1]["verified"], serde_json::json!([]), "{report:#}");
+    let first = world.store.get("first", "1.0").unwrap().digest();
+    assert_eq!(finished.stdout, format!("{}/first@{first}\n", world.registry.host()));
+}
+
+/// Two images of one platform.
+const TWO_IMAGES: &str = r#"
+defaults: { context: context, tags: ["1.0"], platforms: [linux/amd64] }
+images: { first: {}, second: {} }
+"#;
+
+#[tokio::test]
+async fn b6_a_build_without_an_image_is_no_success() {
+    for answer in ["", "sha256:", "sha256:../../etc", "unknown"] {
+        let script = Script::default().solve(move |_| async move {
+            let digest = ("containerimage.digest".to_owned(), answer.to_owned());
+            let empty = answer.is_empty();
+            let exporter_response = if empty { HashMap::new() } else { HashMap::from([digest]) };
+            Ok(SolveResponse { exporter_response })
+        });
+        let world = World::start(script).await;
+        let finished = world.build().await.expect_code(4);
+        says(&finished, &["the build ended without proof of an image", &format!("{answer:?}")]);
+        assert_eq!(world.engine.counts().pushes.started, 0);
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn b8_garbage_where_the_image_is_inspected_is_no_success() {
+    for garbage in [Garbage::Html, Garbage::Cut, Garbage::Gone] {
+        let script = Script::default().rest(move |line| {
+            let inspects = line.starts_with("GET /images/");
+            inspects.then(|| match garbage {
+                Garbage::Html => Rest::Answer(200, "<html>\u{0}</html>".into()),
+                Garbage::Cut => Rest::Cut(r#"{"Os":"linux","Archi"#.into()),
+                Garbage::Gone => Rest::Answer(404, r#"{"message":"No such image"}"#.into()),
+            })
+        });
+        let world = World::start(script).await;
+        let finished = world.build().await.expect_code(4);
+        says(&finished, &["error"]);
+        assert_eq!(world.engine.counts().pushes.started, 0);
+        world.assert_untouched();
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Garbage {
+    Html,
+    Cut,
+    Gone,
+}
+
+#[tokio::test]
+async fn b12_exec_format_error_is_explained_with_the_command_that_helps() {
+    let script = Script::default().runs(&["linux/amd64"]).solve(async |call| {
+        if call.platform() == "linux/amd64" {
+            return call.built();
+        }
+        // Cut anywhere, as BuildKit does.
+        call.log("exec /bin/sh: exec form");
+        call.log("at error\n");
+        Err(Status::unknown("process \"/bin/sh -c make\" did not complete successfully: exit code: 1"))
+    });
+    let world = World::start(script).await;
+    let finished = world.build().await.expect_code(4);
+    says(&finished, &["exec /bin/sh: exec format error", "exit code: 1", "apt-get install qemu-user-static"]);
+    // Before the build it was only a warning: an image without RUN needs no emulation.
+    says(&finished, &["cannot run linux/arm64 programs"]);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn b13_an_image_of_another_platform_is_refused_before_it_is_pushed() {
+    let script = Script::default().solve(async |call| call.built_as(&Image::docker("linux/amd64", "pinned")));
+    let world = World::start(script).await;
+    let finished = world.build().await.expect_code(7);
+    says(&finished, &["the engine built linux/amd64, planned is linux/arm64", "FROM --platform"]);
+    assert!(!world.engine.requests().iter().any(|line| line.contains("POST") && line.contains("arm64/push")));
+    assert!(world.store.get("hello", "1.0-arm64").is_none());
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn b14_a_variant_of_another_kind_is_refused() {
+    let script = Script::default()
+        .runs(&["linux/amd64", "linux/arm/v7", "linux/arm/v6"])
+        .solve(async |call| call.built_as(&Image::docker("linux/arm/v6", "older")));
+    let world = World::start(script).await;
+    world.plan("images: { hello: { context: context, tags: ['1.0'], platforms: [linux/arm/v7] } }");
+    let finished = world.build().await.expect_code(7);
+    says(&finished, &["the engine built linux/arm/v6, planned is linux/arm/v7"]);
+    assert_eq!(world.engine.counts().pushes.started, 0);
+    world.assert_untouched();
+}

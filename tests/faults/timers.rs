@@ -1,0 +1,186 @@
+//! How long things may take, on a clock that the test moves.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use polyarch::auth::{Anonymous, Credential};
+use polyarch::engine::{
+    BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, PushRequest, Session, SessionSpec,
+};
+use polyarch::oci::{Reference, Selector, TagRef};
+use polyarch::plan::{CachePolicy, EngineHost, Network, PullPolicy};
+use tempfile::TempDir;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, advance};
+
+use crate::support::scripted_engine::{Receiver, Script, ScriptedEngine};
+use crate::support::scripted_images::Store;
+
+const FILE_BYTES: usize = 4 << 20;
+
+fn context() -> (TempDir, PathBuf) {
+    let folder = TempDir::with_prefix("polyarch-test-").unwrap();
+    fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY large /\n").unwrap();
+    fs::write(folder.path().join("large"), vec![7; FILE_BYTES]).unwrap();
+    let dockerfile = folder.path().join("Dockerfile");
+    (folder, dockerfile)
+}
+
+fn arch_tag() -> TagRef {
+    let reference: Reference = "127.0.0.1:5000/hello:1.0-amd64".parse().unwrap();
+    let Selector::Tag(tag) = reference.selector else { unreachable!("it is a tag") };
+    reference.repository.tag(tag)
+}
+
+async fn connect(engine: &ScriptedEngine) -> Engine {
+    Engine::connect("one".parse().unwrap(), EngineHost::Unix(engine.socket().to_owned())).await.unwrap()
+}
+
+async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<BuiltImage, EngineError> {
+    let spec = SessionSpec {
+        context: context.to_owned(),
+        dockerfiles: vec![dockerfile.to_owned()],
+        shared_key: "test".into(),
+        credentials: Arc::new(Anonymous),
+    };
+    let session = Session::open(engine, spec).await?;
+    let (name, platform, none) = (arch_tag(), "linux/amd64".parse().unwrap(), BTreeMap::new());
+    let request = BuildRequest {
+        name: &name,
+        platform: &platform,
+        dockerfile,
+        target: None,
+        args: &none,
+        labels: &none,
+        network: Network::Default,
+        cache: CachePolicy::Use,
+        pull: PullPolicy::IfMissing,
+    };
+    let (events, mut heard) = mpsc::channel(16);
+    let (built, ()) =
+        tokio::join!(engine.build(&request, &session, events), async { while heard.recv().await.is_some() {} });
+    built
+}
+
+#[tokio::test(start_paused = true)]
+async fn b1_an_upload_that_takes_longer_than_two_minutes_is_finished() {
+    let script = Script::default().solve(async |call| {
+        let mut receiver = Receiver::begin(call.session().await, "context").await?;
+        assert_eq!(receiver.list().await?, ["Dockerfile", "large"]);
+        receiver.ask(1).await;
+        let mut bytes = 0;
+        while let Some(packet) = receiver.next().await?.filter(|packet| !packet.data.is_empty()) {
+            bytes += packet.data.len();
+            advance(Duration::from_secs(10)).await;
+        }
+        assert_eq!(bytes, FILE_BYTES);
+        receiver.end().await?;
+        call.built()
+    });
+    let engine = ScriptedEngine::start(script, &Store::default());
+    let (folder, dockerfile) = context();
+    let started = Instant::now();
+    let built = build(&connect(&engine).await, folder.path(), &dockerfile).await.unwrap();
+    assert_eq!(built.context_bytes, FILE_BYTES as u64);
+    assert!(started.elapsed() > Duration::from_mins(10), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn b2_an_engine_that_stops_reading_ends_the_build_after_a_minute() {
+    let stuck = Arc::new(Notify::new());
+    let reached = stuck.clone();
+    let script = Script::default().solve(move |call| {
+        let reached = reached.clone();
+        async move {
+            let mut receiver = Receiver::begin(call.session().await, "context").await?;
+            receiver.list().await?;
+            receiver.ask(1).await;
+            receiver.next().await?;
+            reached.notify_one();
+            // It holds the transfer open and reads no more.
+            std::future::pending::<()>().await;
+            receiver.end().await?;
+            call.built()
+        }
+    });
+    let engine = ScriptedEngine::start(script, &Store::default());
+    let (folder, dockerfile) = context();
+    let client = connect(&engine).await;
+    let clock = async {
+        stuck.notified().await;
+        let started = Instant::now();
+        for _ in 0..6000 {
+            advance(Duration::from_millis(100)).await;
+            // The disk's threads live in real time.
+            std::thread::yield_now();
+        }
+        panic!("still waiting after {:?}", started.elapsed());
+    };
+    let started = Instant::now();
+    let error = tokio::select! {
+        built = build(&client, folder.path(), &dockerfile) => built.unwrap_err(),
+        () = clock => unreachable!("it panics"),
+    };
+    assert!(started.elapsed() >= Duration::from_mins(1), "{:?}", started.elapsed());
+    let EngineErrorKind::UploadStalled { bytes, seconds: 60 } = error.kind else { panic!("{error:?}") };
+    // What it took, and what the connection holds for it.
+    assert!((64 << 10..1 << 20).contains(&bytes), "{bytes}");
+    assert!(error.kind.to_string().starts_with("it took nothing of the context for 60 s, after "), "{}", error.kind);
+    engine.until(|counts| counts.solves.cancelled == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn b2_an_engine_that_asks_for_nothing_for_hours_is_waited_for() {
+    let script = Script::default().solve(async |call| {
+        let mut receiver = Receiver::begin(call.session().await, "context").await?;
+        receiver.list().await?;
+        for _ in 0..120 {
+            advance(Duration::from_mins(1)).await;
+        }
+        receiver.end().await?;
+        call.built()
+    });
+    let engine = ScriptedEngine::start(script, &Store::default());
+    let (folder, dockerfile) = context();
+    build(&connect(&engine).await, folder.path(), &dockerfile).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn b9_a_push_that_says_nothing_for_five_minutes_fails() {
+    let script = Script::default().push(async |push| {
+        // Slow and alive.
+        for _ in 0..10 {
+            push.line(r#"{"status":"Pushing","id":"layer"}"#);
+            tokio::time::sleep(Duration::from_mins(4)).await;
+        }
+        push.line(r#"{"status":"Pushing","id":"layer"}"#);
+        std::future::pending().await
+    });
+    let engine = ScriptedEngine::start(script, &Store::default());
+    let client = connect(&engine).await;
+    let (to, platform) = (arch_tag(), "linux/amd64".parse().unwrap());
+    let request = PushRequest { to: &to, platform: &platform, credential: &Credential::Anonymous };
+    let started = Instant::now();
+    let error = client.push(&request).await.unwrap_err();
+    assert!(matches!(error.kind, EngineErrorKind::Stalled(300)), "{error:?}");
+    let minutes = started.elapsed().as_secs() / 60;
+    assert!((45..=46).contains(&minutes), "{minutes} minutes");
+    engine.until(|counts| counts.pushes.cancelled == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a11_an_engine_that_never_answers_is_given_up_after_ten_seconds() {
+    for silent in ["GET /version", "GET /info"] {
+        let script = Script::default()
+            .rest(move |line| (line == silent).then_some(crate::support::scripted_engine::Rest::Silence));
+        let engine = ScriptedEngine::start(script, &Store::default());
+        let started = Instant::now();
+        let host = EngineHost::Unix(engine.socket().to_owned());
+        let error = Engine::connect("one".parse().unwrap(), host).await.unwrap_err();
+        assert!(matches!(error.kind, EngineErrorKind::Timeout(10)), "{error:?}");
+        assert_eq!(started.elapsed().as_secs(), 10);
+    }
+}
