@@ -56,9 +56,10 @@ pub(crate) async fn registry(
 pub(crate) fn unread(name: &str, error: &RegistryError) -> Failure {
     let answered = error.is_not_found() || error.is_refusal();
     let phase = if answered { Phase::Verify } else { Phase::Preflight };
-    let message = match error.is_not_found() {
-        true => format!("{name} is not there: {}", diagnostic::chain(error)),
-        false => format!("{name}: {}", diagnostic::chain(error)),
+    let message = if error.is_not_found() {
+        format!("{name} is not there: {}", diagnostic::chain(error))
+    } else {
+        format!("{name}: {}", diagnostic::chain(error))
     };
     Failure { phase, message, hint: error.hint() }
 }

@@ -119,9 +119,8 @@ async fn find_all(registry: &Registry, image: &Image, target: &Target) -> Result
     let Some((_, first)) = faults.first() else { return Ok(found) };
     // A refusal is graver than an absence, though of a later phase: it is what the exit code says.
     let refused = faults.iter().any(|(_, error)| error.is_refusal());
-    let text = |(tag, error): &(TagRef, ConfirmError)| match error.is_missing() {
-        true => format!("{tag} is not there"),
-        false => format!("{tag}: {}", chain(error)),
+    let text = |(tag, error): &(TagRef, ConfirmError)| {
+        if error.is_missing() { format!("{tag} is not there") } else { format!("{tag}: {}", chain(error)) }
     };
     let texts: Vec<_> = faults.iter().map(text).collect();
     let missing = first.is_missing().then(|| "build and push it: `polyarch build --no-join`".to_owned());

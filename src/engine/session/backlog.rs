@@ -24,9 +24,9 @@ impl Backlog {
     /// Runs `send`, which may wait for the engine.
     pub(super) fn waiting<T>(&self, send: impl FnOnce() -> T) -> T {
         self.0.send_modify(|counts| counts.waiting += 1);
-        let sent = send();
+        let result = send();
         self.0.send_modify(|counts| counts.waiting -= 1);
-        sent
+        result
     }
 
     /// The connection took a packet.
