@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bollard::BollardRequest;
 use bollard::auth::DockerCredentials;
+use bollard::models::{ErrorDetail, PushImageInfo};
 use bollard::query_parameters::PushImageOptionsBuilder;
 use futures::StreamExt;
 
@@ -58,6 +59,7 @@ impl Engine {
         loop {
             let message = tokio::time::timeout(IDLE, messages.next()).await;
             match message.map_err(|_| failed(EngineErrorKind::Stalled(IDLE.as_secs())))? {
+                Some(Ok(PushImageInfo { error_detail: Some(detail), .. })) => return Err(failed(unexplained(&detail))),
                 Some(Ok(message)) => {
                     let status = message.status.unwrap_or_default();
                     layers_pushed += usize::from(status == "Pushed");
@@ -83,6 +85,12 @@ fn push_error(error: bollard::errors::Error) -> EngineErrorKind {
         EngineErrorKind::Refused { message, .. } => EngineErrorKind::Push(message),
         other => other,
     }
+}
+
+/// bollard 0.21 takes an error without a message for progress.
+fn unexplained(detail: &ErrorDetail) -> EngineErrorKind {
+    let code = detail.code.map(|code| format!(" with code {code}")).unwrap_or_default();
+    EngineErrorKind::Push(format!("the engine gave up{code}, without a message"))
 }
 
 /// The digest of `1.0-amd64: digest: sha256:… size: 528`, an engine's last word on a push.

@@ -29,6 +29,9 @@ pub enum Goal {
     Publish,
 }
 
+/// What is added where a push is not confirmed that the engine did not claim.
+const SILENT: &str = "; the engine ended the push without saying what it pushed, its log may say why";
+
 /// What a job works with.
 pub(super) struct JobRun {
     pub(super) voice: JobVoice,
@@ -211,7 +214,9 @@ impl JobRun {
         let found = self.voice.while_silent("confirming", self.find_built(built, selector, FRESH)).await;
         found.map_err(|error| {
             let phase = if error.is_refusal() { Phase::Verify } else { Phase::Push };
-            failure(phase, &format!("confirm {}: {}", self.arch_tag, chain(&error)), error.hint())
+            // An engine that succeeded says under which digest: bollard 0.21 drops an error that has no detail.
+            let silent = if matches!(selector, Selector::Tag(_)) { SILENT } else { "" };
+            failure(phase, &format!("confirm {}: {}{silent}", self.arch_tag, chain(&error)), error.hint())
         })
     }
 
