@@ -204,6 +204,16 @@ pub enum ImageEvent {
         /// Its entries, in order.
         entries: Vec<Entry>,
     },
+    /// The index is sent under a final tag: until that is answered, nobody knows where the tag is.
+    Tagging {
+        /// The tag.
+        tag: TagRef,
+    },
+    /// The registry refused: the tag is where it was.
+    TagRefused {
+        /// The tag.
+        tag: TagRef,
+    },
     /// A final tag was put, or had this index already.
     Tagged {
         /// The tag.

@@ -77,8 +77,14 @@ pub(super) async fn publish(
             if let Some(reason) = shutdown.reason() {
                 return Err(failure(Phase::Publish, &format!("{named} was not published: {reason}"), None));
             }
-            let put = client.put_manifest(path, &selector, manifest).await;
-            put.map_err(|error| of_registry(Phase::Publish, &format!("publish {named}"), &error))?;
+            drop(events.send(say(ImageEvent::Tagging { tag: named.clone() })).await);
+            if let Err(error) = client.put_manifest(path, &selector, manifest).await {
+                // Anything but a refusal leaves open whether the registry took it.
+                if error.answer().is_some_and(|(status, _)| (400..500).contains(&status)) {
+                    drop(events.send(say(ImageEvent::TagRefused { tag: named.clone() })).await);
+                }
+                return Err(of_registry(Phase::Publish, &format!("publish {named}"), &error));
+            }
         }
         drop(events.send(say(ImageEvent::Tagged { tag: named, unchanged })).await);
     }

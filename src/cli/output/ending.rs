@@ -61,13 +61,22 @@ fn results(image: &ImageReport, color: Color) -> Vec<String> {
     });
     let mut lines: Vec<String> = verified.collect();
     if lines.is_empty() {
-        let moved = image.tags.iter().any(|tag| tag.state == TagState::Put);
-        let published = if moved { "partly published" } else { "not published" };
+        let any = |state| image.tags.iter().any(|tag| tag.state == state);
+        let published = match (any(TagState::Put), any(TagState::Unknown)) {
+            (true, _) => "partly published",
+            (false, true) => "perhaps published",
+            (false, false) => "not published",
+        };
         let why = image.not_joined.as_ref().map_or(published.to_owned(), |why| format!("not joined: {why}"));
         lines.push(format!("{} {why}", color.paint(Tone::Strong, &image.image)));
     }
     if image.not_joined.is_none() {
-        let states = [(TagState::Put, "put"), (TagState::Unchanged, "unchanged"), (TagState::NotMoved, "not moved")];
+        let states = [
+            (TagState::Put, "put"),
+            (TagState::Unchanged, "unchanged"),
+            (TagState::Unknown, "perhaps put"),
+            (TagState::NotMoved, "not moved"),
+        ];
         for (state, words) in states {
             let tags = image.tags.iter().filter(|tag| tag.state == state);
             lines.extend(tags.map(|tag| format!("  {words}: {}", tag.tag)));
@@ -109,6 +118,7 @@ fn errors(report: &Report, color: Color) -> Vec<String> {
 fn left(report: &Report) -> Vec<String> {
     let kinds = [
         (LeftoverKind::FinalTag, "moved before the failure"),
+        (LeftoverKind::PerhapsFinalTag, "perhaps moved before the failure"),
         (LeftoverKind::ArchTag, "left in the registry"),
         (LeftoverKind::PerhapsArchTag, "perhaps left in the registry"),
     ];

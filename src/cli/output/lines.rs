@@ -95,6 +95,8 @@ impl Words {
             ImageEvent::Joined { digest, entries, .. } => {
                 format!("joined {} as {digest}", count(entries.len(), "platform"))
             }
+            ImageEvent::Tagging { tag } => format!("putting {tag}"),
+            ImageEvent::TagRefused { tag } => format!("not put {tag}"),
             ImageEvent::Tagged { tag, unchanged: false } => format!("put {tag}"),
             ImageEvent::Tagged { tag, unchanged: true } => format!("unchanged {tag}"),
             ImageEvent::Verified { index } => format!("{} {index}", self.color.paint(Tone::Good, "verified")),

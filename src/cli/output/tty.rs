@@ -133,7 +133,14 @@ fn is_kept(event: &Event) -> bool {
     let what = match event {
         Event::Job { what, .. } => what,
         // The ending says these.
-        Event::Image { what: ImageEvent::Tagged { .. } | ImageEvent::TaggedOnEngine { .. }, .. } => return false,
+        Event::Image {
+            what:
+                ImageEvent::Tagging { .. }
+                | ImageEvent::TagRefused { .. }
+                | ImageEvent::Tagged { .. }
+                | ImageEvent::TaggedOnEngine { .. },
+            ..
+        } => return false,
         _ => return true,
     };
     !matches!(

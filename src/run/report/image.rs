@@ -44,6 +44,8 @@ pub struct TagReport {
 pub enum TagState {
     /// It is where it was before the run.
     NotMoved,
+    /// The index was sent under it, and nobody knows whether the registry took it.
+    Unknown,
     /// The index was put under it.
     Put,
     /// It had this index already; nothing was put.
@@ -82,6 +84,8 @@ pub enum LeftoverKind {
     PerhapsArchTag,
     /// A final tag that moved before something later failed.
     FinalTag,
+    /// A final tag whose put was not answered: it may have moved.
+    PerhapsFinalTag,
 }
 
 impl ImageReport {
@@ -103,7 +107,8 @@ impl ImageReport {
     #[must_use]
     pub fn is_done(&self) -> bool {
         let built = |platform: &PlatformReport| (Status::Built..=Status::Confirmed).contains(&platform.status);
-        let published = || !self.verified.is_empty() && self.tags.iter().all(|tag| tag.state != TagState::NotMoved);
+        let shows = |tag: &TagReport| matches!(tag.state, TagState::Put | TagState::Unchanged);
+        let published = || !self.verified.is_empty() && self.tags.iter().all(shows);
         self.failures().next().is_none()
             && if self.not_joined.is_some() { self.platforms.iter().all(built) } else { published() }
     }
@@ -125,17 +130,21 @@ impl ImageReport {
                 let (digest, media_type, entries) = (digest.clone(), media_type.clone(), entries.clone());
                 self.index = Some(IndexReport { digest, media_type, entries });
             }
-            ImageEvent::Tagged { tag, unchanged } => {
-                let state = if *unchanged { TagState::Unchanged } else { TagState::Put };
-                match self.tags.iter_mut().find(|known| known.tag == *tag) {
-                    Some(known) => known.state = state,
-                    None => self.tags.push(TagReport { tag: tag.clone(), state }),
-                }
-            }
+            ImageEvent::Tagging { tag } => self.tag(tag, TagState::Unknown),
+            ImageEvent::TagRefused { tag } => self.tag(tag, TagState::NotMoved),
+            ImageEvent::Tagged { tag, unchanged: false } => self.tag(tag, TagState::Put),
+            ImageEvent::Tagged { tag, unchanged: true } => self.tag(tag, TagState::Unchanged),
             ImageEvent::Verified { index } => self.verified.push(index.clone()),
             ImageEvent::TaggedOnEngine { name } => self.on_engine.push(name.clone()),
             ImageEvent::NotJoined { reason } => self.not_joined = Some(reason.clone()),
             ImageEvent::Failed(failure) => self.failures.push(failure.clone()),
+        }
+    }
+
+    fn tag(&mut self, tag: &TagRef, state: TagState) {
+        match self.tags.iter_mut().find(|known| known.tag == *tag) {
+            Some(known) => known.state = state,
+            None => self.tags.push(TagReport { tag: tag.clone(), state }),
         }
     }
 
@@ -146,7 +155,11 @@ impl ImageReport {
         }
         let left = |tag: &TagRef, kind| Leftover { image: self.image.clone(), tag: tag.clone(), kind };
         let arch_tags = self.platforms.iter().filter_map(|p| p.leftover().map(|kind| left(&p.arch_tag, kind)));
-        let moved = self.tags.iter().filter(|tag| tag.state == TagState::Put);
-        arch_tags.chain(moved.map(|tag| left(&tag.tag, LeftoverKind::FinalTag))).collect()
+        let moved = self.tags.iter().filter_map(|tag| match tag.state {
+            TagState::Put => Some(left(&tag.tag, LeftoverKind::FinalTag)),
+            TagState::Unknown => Some(left(&tag.tag, LeftoverKind::PerhapsFinalTag)),
+            TagState::NotMoved | TagState::Unchanged => None,
+        });
+        arch_tags.chain(moved).collect()
     }
 }
