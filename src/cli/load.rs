@@ -110,8 +110,13 @@ impl Loaded {
     /// Reaches the plan's engines and resolves the plan for them.
     pub(crate) async fn resolve_with_engines(&self, settings: &Settings) -> Result<(Plan, Engines), Refusal> {
         let plan = self.resolve_for(settings, &self.overrides).await?;
-        let (specs, implied) = engines(&plan, settings)?;
-        let engines = Engines::connect(&specs, implied).await?;
+        let Wanted { specs, implied, named_by } = engines(&plan, settings)?;
+        let engines = Engines::connect(&specs, implied).await.map_err(|mut failures| {
+            for failure in &mut failures {
+                failure.message = format!("{} (named by {named_by})", failure.message);
+            }
+            failures
+        })?;
         if !self.native {
             return Ok((plan, engines));
         }
@@ -128,13 +133,20 @@ impl Loaded {
     }
 }
 
+/// Engines, and who says so.
+struct Wanted {
+    specs: Vec<EngineSpec>,
+    implied: Implied,
+    named_by: String,
+}
+
 /// The engines that the plan's jobs may need; without any in the plan the one that docker would use.
-fn engines(plan: &Plan, settings: &Settings) -> Result<(Vec<EngineSpec>, Implied), Failure> {
+fn engines(plan: &Plan, settings: &Settings) -> Result<Wanted, Failure> {
     if plan.engines.is_empty() {
-        let (host, _) = settings.default_engine()?;
+        let (host, source) = settings.default_engine()?;
         let name = DEFAULT_ENGINE.parse::<EngineName>().map_err(|error| usage(error.to_string(), ""))?;
         let spec = EngineSpec { name, host, platforms: None, slots: EngineSpec::DEFAULT_SLOTS };
-        return Ok((vec![spec], Implied::ByDocker));
+        return Ok(Wanted { specs: vec![spec], implied: Implied::ByDocker, named_by: source.to_string() });
     }
     // An engine that lists platforms of which none is wanted need not be up.
     let jobs = || plan.images.iter().flat_map(|image| &image.jobs);
@@ -147,7 +159,8 @@ fn engines(plan: &Plan, settings: &Settings) -> Result<(Vec<EngineSpec>, Implied
     };
     let specs: Vec<_> = plan.engines.iter().filter(wanted).cloned().collect();
     // With none left the assignment says which job has no engine, and names them all.
-    Ok((if specs.is_empty() { plan.engines.clone() } else { specs }, Implied::Named))
+    let specs = if specs.is_empty() { plan.engines.clone() } else { specs };
+    Ok(Wanted { specs, implied: Implied::Named, named_by: "the plan".into() })
 }
 
 /// The plan's registry, reached.
