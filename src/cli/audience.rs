@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use polyarch::run::{Event, EventSink, JobEvent, Report};
 
 use super::output::{self, Display, Progress, Terminal};
+use super::stderr;
 
 /// Events that wait for a display that is slower than the run; more are dropped, and counted.
 const WAITING: usize = 10_000;
@@ -49,15 +50,15 @@ impl Audience {
     /// Tells the end, waits a moment for it to be shown, and hands out the report. A signal's `code` goes before
     /// what the events call for.
     pub(crate) fn end(mut self, code: Option<u8>) -> Report {
-        if self.dropped > 0 {
-            tracing::warn!("{} lines were not shown: the display was too slow", self.dropped);
-        }
         let code = code.unwrap_or_else(|| self.report.exit_code());
         self.report.finish(self.started.elapsed(), code);
         let end = Told::End(Box::new(self.report.clone()));
         // A display that is blocked has a full queue; then the ending is lost with it.
         if self.display.try_send(end).is_ok() {
             let _ = self.ended.recv_timeout(ENDING);
+        }
+        if self.dropped > 0 {
+            stderr::line(&format!("{} lines were not shown: the display was too slow", self.dropped));
         }
         self.report
     }

@@ -28,13 +28,16 @@ pub(crate) fn start() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             stderr::line(&format!("error: cannot start: {error}"));
+            stderr::flush();
             return ExitCode::FAILURE;
         }
     };
     let ended = runtime.block_on(run(&cli.command, &settings));
     // A thread that reads a file for a build that was stopped must not hold the process.
     runtime.shutdown_background();
-    ended.unwrap_or_else(|refusal| ending::refuse(&refusal, &settings))
+    let code = ended.unwrap_or_else(|refusal| ending::refuse(&refusal, &settings));
+    stderr::flush();
+    code
 }
 
 async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal> {
@@ -58,7 +61,7 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
 /// `RUST_LOG` may bring it out.
 fn log_to_stderr(color: Color) {
     let ours = EnvFilter::new("polyarch=warn");
-    let log = tracing_subscriber::fmt().with_env_filter(ours).with_writer(std::io::stderr).with_ansi(false);
+    let log = tracing_subscriber::fmt().with_env_filter(ours).with_writer(|| stderr::Log).with_ansi(false);
     log.event_format(Words(color)).init();
 }
 
