@@ -1,1 +1,102 @@
-//! todo
+//! Engines that are not there, not willing, or not for the platform.
+
+use std::time::{Duration, Instant};
+
+use super::world::{HELLO, World, says};
+use crate::support::program::Run;
+use crate::support::scripted_engine::{Rest, Script, ScriptedEngine};
+use crate::support::scripted_images::Store;
+
+#[tokio::test]
+async fn a1_a_missing_socket_is_named_with_who_named_it() {
+    let world = World::start(Script::default()).await;
+    let socket = world.home.path().join("nothing.sock");
+    let started = Instant::now();
+    let host = format!("unix://{}", socket.display());
+    let by_environment = Run::new(&world.home, ["build"]).env("DOCKER_HOST", &host).finish().await.expect_code(3);
+    assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
+    let socket = socket.display().to_string();
+    says(&by_environment, &[&socket, "DOCKER_HOST", "No such file", "is Docker running?"]);
+
+    world.plan(&format!("engines: {{ builder: {{ host: '{host}' }} }}\n{HELLO}"));
+    let by_plan = Run::new(&world.home, ["build"]).finish().await.expect_code(3);
+    says(&by_plan, &[&socket, "engine builder", "named by the plan"]);
+    // Nothing was asked of the registry: the engines come first.
+    assert_eq!(world.registry.lines(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a1_a_socket_that_nobody_listens_on_is_explained() {
+    let world = World::start(Script::default()).await;
+    let socket = world.home.path().join("left.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let host = format!("unix://{}", socket.display());
+    let finished = Run::new(&world.home, ["build"]).env("DOCKER_HOST", &host).finish().await.expect_code(3);
+    says(&finished, &["left.sock", "DOCKER_HOST", "refused", "is Docker running?"]);
+}
+
+#[tokio::test]
+async fn a5_one_engine_of_two_that_is_down_stops_before_anything_is_built() {
+    let world = World::start(Script::default()).await;
+    let down = world.home.path().join("down.sock");
+    world.plan(&format!(
+        "engines: {{ up: {{ host: '{}' }}, down: {{ host: 'unix://{}', platforms: [linux/arm64] }} }}\n{HELLO}",
+        world.engine.host(),
+        down.display()
+    ));
+    let finished = world.build().await.expect_code(3);
+    says(&finished, &["engine down", "down.sock"]);
+    assert_eq!(world.engine.counts().solves.started, 0);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn two_engines_build_each_their_own_platform() {
+    let store = Store::default();
+    let arm = ScriptedEngine::start(Script::default().on("arm64"), &store);
+    let world = World::around(ScriptedEngine::start(Script::default(), &store), store).await;
+    let (x86, graviton) = (world.engine.host(), arm.host());
+    world.plan(&format!("engines: {{ x86: {{ host: '{x86}' }}, graviton: {{ host: '{graviton}' }} }}\n{HELLO}"));
+    world.build().await.expect_code(0);
+    let solves = |engine: &ScriptedEngine| {
+        let requests = engine.requests().into_iter().filter(|line| line.starts_with("SOLVE"));
+        requests.map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((solves(&world.engine), solves(&arm)), (vec!["linux/amd64".to_owned()], vec!["linux/arm64".to_owned()]));
+}
+
+#[tokio::test]
+async fn no_engine_for_a_platform_lists_engines_and_platforms() {
+    let world = World::start(Script::default()).await;
+    world.plan(&format!("engines: {{ x86: {{ host: '{}' }} }}\n{HELLO}", world.engine.host()));
+    let finished = world.build().await.expect_code(3);
+    says(&finished, &["no engine builds hello linux/arm64", "x86 builds linux/amd64", "`platforms:`"]);
+    assert_eq!(world.engine.counts().solves.started, 0);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn a12_what_is_no_engine_with_buildkit_is_said() {
+    type Answer = fn(&str) -> Option<Rest>;
+    let garbage = |line: &str| (line == "GET /version").then(|| Rest::Answer(200, "<html>nginx</html>".into()));
+    let broken = |line: &str| (line == "GET /version").then(|| Rest::Answer(500, r#"{"message":"it broke"}"#.into()));
+    let cut = |line: &str| (line == "GET /info").then(|| Rest::Cut(r#"{"Driver"#.into()));
+    let podman = |line: &str| (line == "POST /grpc").then(|| Rest::Answer(404, "page not found".into()));
+    let old = |line: &str| {
+        (line == "GET /version")
+            .then(|| Rest::Answer(200, r#"{"ApiVersion":"1.24","Os":"linux","Arch":"amd64"}"#.into()))
+    };
+    let cases: [(Answer, &str); 5] = [
+        (garbage, "the connection to the engine was lost"),
+        (broken, "it broke"),
+        (cut, "the connection to the engine was lost"),
+        (podman, "it has no BuildKit"),
+        (old, "its API is 1.24"),
+    ];
+    for (answer, words) in cases {
+        let world = World::start(Script::default().rest(answer)).await;
+        let finished = world.build().await.expect_code(3);
+        says(&finished, &[words, "engine default", "DOCKER_HOST"]);
+        world.assert_untouched();
+    }
+}

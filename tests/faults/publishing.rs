@@ -1,1 +1,253 @@
-//! todo
+//! From confirmed platforms to final tags: what the index may hold, and when a tag moves.
+
+use serde_json::{Value, json};
+
+use super::world::{World, says};
+use crate::support::scripted_engine::Script;
+use crate::support::scripted_images::{DOCKER_LIST, Document, Image, OCI_INDEX, OCI_MANIFEST, Store, fields, missing};
+use crate::support::scripted_registry::status;
+
+const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
+
+fn arch_tag(platform: &str) -> String {
+    format!("1.0-{}", platform.rsplit('/').next().unwrap())
+}
+
+fn entry(image: &Image) -> Value {
+    let mut entry = image.manifest.descriptor();
+    entry["platform"] = fields(&image.platform);
+    entry
+}
+
+/// An index of `image` with an attestation, as the containerd store pushes it.
+fn attested(image: &Image) -> Document {
+    let mut attestation = Image::oci(&image.platform, "attestation").manifest.descriptor();
+    attestation["platform"] = fields("unknown/unknown");
+    Document::new(
+        OCI_INDEX,
+        &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry(image), attestation] }),
+    )
+}
+
+/// What is joined alone: the engine has no part in it.
+async fn joining(push: impl Fn(&Store, &str)) -> World {
+    let world = World::start(Script::default()).await;
+    PLATFORMS.iter().for_each(|platform| push(&world.store, platform));
+    world
+}
+
+fn children(index: &Document) -> Vec<(String, String)> {
+    let entries = index.json()["manifests"].as_array().unwrap().clone();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    entries.iter().map(|e| (text(&e["platform"]["architecture"]), text(&e["digest"]))).collect()
+}
+
+#[tokio::test]
+async fn e3_a_child_that_is_an_index_is_flattened_and_its_attestations_told() {
+    let world = joining(|store, platform| {
+        let image = Image::oci(platform, "attested");
+        store.push("hello", "ignored", &image);
+        store.put("hello", &arch_tag(platform), &attested(&image));
+    })
+    .await;
+    let finished = world.run(&["join"]).finish().await.expect_code(0);
+    says(&finished, &["2 attestations", "not in the index"]);
+    let expected = PLATFORMS.map(|p| (p[6..].to_owned(), Image::oci(p, "attested").manifest.digest()));
+    assert_eq!(children(&world.store.get("hello", "latest").unwrap()), expected);
+}
+
+#[tokio::test]
+async fn e3_a_containerd_engines_push_is_flattened_too() {
+    let script =
+        Script::default().containerd().solve(async |call| call.built_as(&Image::oci(call.platform(), "containerd")));
+    let world = World::start(script).await;
+    world.build().await.expect_code(0);
+    assert_eq!(world.store.get("hello", "1.0").unwrap().media_type, OCI_INDEX);
+    assert!(world.engine.requests().contains(&"GET /info".to_owned()));
+}
+
+#[tokio::test]
+async fn e4_an_index_without_the_planned_platform_or_with_it_twice_is_refused() {
+    let foreign = Image::oci("linux/s390x", "foreign");
+    let arm = [Image::oci("linux/arm64", "one"), Image::oci("linux/arm64", "two")];
+    for (entries, says_what) in [(vec![&foreign], "linux/s390x"), (vec![&arm[0], &arm[1]], "2 images for linux/arm64")]
+    {
+        let world =
+            joining(|store, platform| store.push("hello", &arch_tag(platform), &Image::oci(platform, "x"))).await;
+        let entries: Vec<_> = entries.into_iter().map(entry).collect();
+        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
+        world.store.put("hello", "1.0-arm64", &Document::new(OCI_INDEX, &index));
+        let finished = world.run(&["join"]).finish().await.expect_code(7);
+        says(&finished, &[says_what, "1.0-arm64"]);
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn e6_a_config_of_another_platform_is_refused() {
+    let world = joining(|store, platform| {
+        store.push("hello", &arch_tag(platform), &Image::oci("linux/amd64", platform));
+    })
+    .await;
+    let finished = world.run(&["join"]).finish().await.expect_code(7);
+    says(&finished, &["1.0-arm64", "linux/amd64", "linux/arm64", "entry:"]);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn e7_the_media_type_of_the_index_is_that_of_its_children() {
+    let world =
+        joining(|store, platform| store.push("hello", &arch_tag(platform), &Image::docker(platform, "x"))).await;
+    world.run(&["join"]).finish().await.expect_code(0);
+    let list = world.store.get("hello", "1.0").unwrap();
+    assert_eq!((list.media_type.as_str(), list.json()["mediaType"].as_str()), (DOCKER_LIST, Some(DOCKER_LIST)));
+
+    world.store.push("hello", "1.0-arm64", &Image::oci("linux/arm64", "x"));
+    world.run(&["join"]).finish().await.expect_code(0);
+    let index = world.store.get("hello", "1.0").unwrap();
+    assert_eq!((index.media_type.as_str(), index.json()["mediaType"].as_str()), (OCI_INDEX, Some(OCI_INDEX)));
+}
+
+#[tokio::test]
+async fn e9_sizes_are_those_of_the_bytes_whatever_the_childs_index_says() {
+    let world = joining(|store, platform| {
+        let image = Image::oci(platform, "x");
+        store.push("hello", "ignored", &image);
+        let mut lie = entry(&image);
+        lie["size"] = 1.into();
+        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [lie] });
+        store.put("hello", &arch_tag(platform), &Document::new(OCI_INDEX, &index));
+    })
+    .await;
+    world.run(&["join"]).finish().await.expect_code(0);
+    let index = world.store.get("hello", "1.0").unwrap().json();
+    for (entry, platform) in index["manifests"].as_array().unwrap().iter().zip(PLATFORMS) {
+        assert_eq!(entry["size"], Image::oci(platform, "x").manifest.bytes.len());
+        assert_eq!(entry["mediaType"], OCI_MANIFEST);
+    }
+}
+
+#[tokio::test]
+async fn e13_the_same_inputs_twice_put_nothing() {
+    let world = World::start(Script::default()).await;
+    world.build().await.expect_code(0);
+    let first = world.store.get("hello", "1.0").unwrap();
+    assert_eq!(world.put(), ["1.0", "latest"]);
+    let finished = world.build().await.expect_code(0);
+    assert_eq!(world.put(), ["1.0", "latest"]);
+    assert_eq!(world.store.get("hello", "1.0"), Some(first));
+    says(&finished, &["nothing changed", "unchanged: "]);
+    // One tag that somebody moved is put, the other is left alone.
+    world.store.push("hello", "latest", &Image::oci("linux/amd64", "somebody"));
+    world.build().await.expect_code(0);
+    assert_eq!(world.put(), ["1.0", "latest", "latest"]);
+}
+
+#[tokio::test]
+async fn e14_when_the_third_tag_is_refused_the_report_lists_what_moved() {
+    let world = World::start(Script::default()).await;
+    world.plan(
+        "images: { hello: { context: context, tags: ['1.0', '1', latest, edge], platforms: [linux/amd64, linux/arm64] } }",
+    );
+    let refuse = r#"{"errors":[{"code":"DENIED","message":"latest is immutable"}]}"#;
+    world.registry_answers(move |request| {
+        (request.line() == "PUT /v2/hello/manifests/latest").then(|| status(403).body(refuse))
+    });
+    let finished = world.build().await.expect_code(6);
+    assert_eq!(world.put(), ["1.0", "1", "latest"]);
+    says(&finished, &["publish", "hello:latest", "latest is immutable", "partly published"]);
+    assert_eq!(finished.stdout, "");
+    let report = world.report();
+    let states: Vec<_> =
+        report["images"][0]["tags"].as_array().unwrap().iter().map(|tag| tag["state"].clone()).collect();
+    assert_eq!(states, ["put", "put", "not_moved", "not_moved"], "{report:#}");
+    let left: Vec<_> = report["leftovers"].as_array().unwrap().iter().map(|left| left["kind"].clone()).collect();
+    assert_eq!(left, ["arch_tag", "arch_tag", "final_tag", "final_tag"], "{report:#}");
+
+    // Running it again converges.
+    world.registry_answers(|_| None);
+    world.build().await.expect_code(0);
+    assert_eq!(world.put()[3..], ["latest", "edge"]);
+}
+
+#[tokio::test]
+async fn e2_a_child_that_is_not_visible_yet_is_waited_for() {
+    let world = World::start(Script::default()).await;
+    let mut misses = 3;
+    world.registry_answers(move |request| {
+        let child = request.line().starts_with("GET /v2/hello/manifests/sha256:");
+        (child && misses > 0).then(|| {
+            misses -= 1;
+            missing()
+        })
+    });
+    world.build().await.expect_code(0);
+    assert_eq!(world.put(), ["1.0", "latest"]);
+}
+
+#[tokio::test]
+async fn e2_a_child_that_is_missing_is_named_with_what_to_do() {
+    let world = World::start(Script::default()).await;
+    world.store.push("hello", "1.0-amd64", &Image::oci("linux/amd64", "x"));
+    let finished = world.run(&["join"]).finish().await.expect_code(6);
+    says(&finished, &["hello:1.0-arm64", "polyarch build --no-join"]);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn e1_a_tag_moved_between_push_and_join_is_warned_of_and_the_build_is_joined() {
+    let script = Script::default().push(async |push| {
+        push.pushed();
+        if push.tag == "1.0-amd64" {
+            push.move_tag(&Image::docker("linux/amd64", "somebody"));
+        }
+    });
+    let world = World::start(script).await;
+    let finished = world.build().await.expect_code(0);
+    says(&finished, &["hello:1.0-amd64 was moved by somebody else"]);
+    let index = world.store.get("hello", "1.0").unwrap();
+    let built = Image::docker("linux/amd64", "hello:1.0-amd64").manifest.digest();
+    assert_eq!(children(&index)[0], ("amd64".to_owned(), built));
+}
+
+#[tokio::test]
+async fn d8_other_bytes_than_the_digest_names_are_refused() {
+    let world = World::start(Script::default()).await;
+    let other = Image::docker("linux/amd64", "other").manifest;
+    world.registry_answers(move |request| {
+        let child = request.line().starts_with("GET /v2/hello/manifests/sha256:");
+        child.then(|| status(200).header("Content-Type", &other.media_type).body(other.bytes.clone()))
+    });
+    let finished = world.build().await.expect_code(7);
+    says(&finished, &["confirm"]);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn d8_a_config_of_other_bytes_is_refused() {
+    let world = World::start(Script::default()).await;
+    world.registry_answers(|request| {
+        let config = request.line().starts_with("GET /v2/hello/blobs/");
+        // Of the same length.
+        config.then(|| {
+            let mut bytes = Image::docker("linux/amd64", "hello:1.0-amd64").config.bytes;
+            bytes[0] = b' ';
+            status(200).body(bytes)
+        })
+    });
+    world.build().await.expect_code(7);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn e11_a_tag_that_shows_something_else_afterwards_is_no_success() {
+    let world = World::start(Script::default()).await;
+    let other = Image::docker("linux/amd64", "another run").manifest;
+    world.registry_answers(move |request| {
+        let read_back = request.line() == "GET /v2/hello/manifests/latest";
+        read_back.then(|| status(200).header("Content-Type", &other.media_type).body(other.bytes.clone()))
+    });
+    let finished = world.build().await.expect_code(7);
+    says(&finished, &["hello:latest shows sha256:", "this run published sha256:"]);
+    assert_eq!(finished.stdout, "");
+}

@@ -1,1 +1,78 @@
-//! todo
+//! Pushes that fail, and engines that do not say so.
+
+use super::world::{World, says};
+use crate::support::scripted_engine::Script;
+use crate::support::scripted_images::Image;
+
+/// An engine whose pushes end with `lines`, and put nothing into the registry.
+fn ends_with(lines: &'static [&'static str]) -> Script {
+    Script::default().push(move |push| async move {
+        push.line(r#"{"status":"The push refers to repository [hello]"}"#);
+        lines.iter().for_each(|line| push.line(line));
+    })
+}
+
+#[tokio::test]
+async fn b7_the_engines_message_is_shown() {
+    let world = World::start(ends_with(&[
+        r#"{"errorDetail":{"message":"denied: no access to hello"},"error":"denied: no access to hello"}"#,
+    ]))
+    .await;
+    let finished = world.build().await.expect_code(5);
+    says(&finished, &["push ", "denied: no access to hello", "docker login"]);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn b7_an_error_in_any_form_is_no_success() {
+    let cases: [(&'static [&'static str], &str); 4] = [
+        (&[r#"{"error":"boom"}"#], "without saying what it pushed"),
+        (&[r#"{"errorDetail":{"code":13}}"#], "code 13"),
+        (&[r#"{"errorDetail":{}}"#], "without a message"),
+        (&[], "without saying what it pushed"),
+    ];
+    // Side by side: what is not there is looked for, for 10 s.
+    futures::future::join_all(cases.map(async |(lines, message)| {
+        let world = World::start(ends_with(lines)).await;
+        let finished = world.build().await.expect_code(5);
+        says(&finished, &[message]);
+        world.assert_untouched();
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn b7_what_an_earlier_run_pushed_is_not_taken_for_this_ones() {
+    let world = World::start(ends_with(&[r#"{"error":"boom"}"#])).await;
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let tag = format!("1.0-{}", &platform[6..]);
+        world.store.push("hello", &tag, &Image::docker(platform, "an earlier run"));
+    }
+    let finished = world.build().await.expect_code(7);
+    says(&finished, &["it is another image than the one that was built", "without saying what it pushed"]);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn d21_a_push_cut_in_the_middle_is_no_success() {
+    let script = Script::default().push(async |push| {
+        push.line(r#"{"status":"Pushing","id":"layer"}"#);
+        push.cut();
+    });
+    let world = World::start(script).await;
+    let finished = world.build().await.expect_code(5);
+    says(&finished, &["the connection to the engine was lost"]);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn d21_a_digest_that_the_registry_does_not_have_is_no_success() {
+    let script = Script::default().push(async |push| {
+        let digest = Image::docker("linux/amd64", "nowhere").manifest.digest();
+        push.line(&format!(r#"{{"status":"{}: digest: {digest} size: 1"}}"#, push.tag));
+    });
+    let world = World::start(script).await;
+    let finished = world.build().await.expect_code(5);
+    says(&finished, &["confirm", "has no such content"]);
+    world.assert_untouched();
+}

@@ -1,1 +1,205 @@
-//! todo
+//! F1: a signal in each phase. The run ends within 5 s with the signal's code, says what is left, and no final tag
+//! moves that had not moved before.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::world::{World, says};
+use crate::support::program::{Finished, Running};
+use crate::support::scripted_engine::{Rest, Script};
+use crate::support::scripted_registry::{Reply, Request};
+
+/// Within this the program must be gone; CI systems kill it a little later.
+const LIMIT: Duration = Duration::from_secs(5);
+const BOTH: [(Signal, i32); 2] = [(Signal::INT, 130), (Signal::TERM, 143)];
+
+/// Sends the signal and waits for the end.
+async fn stop(running: Running, (signal, code): (Signal, i32)) -> Finished {
+    let sent = Instant::now();
+    running.signal(signal);
+    let finished = running.finish().await.expect_code(code);
+    assert!(sent.elapsed() < LIMIT, "it took {:?}", sent.elapsed());
+    finished
+}
+
+/// A world whose registry leaves requests that begin with `line` without an answer.
+async fn silent_at(line: &'static str) -> World {
+    let world = World::start(Script::default()).await;
+    world.registry_answers(move |request: &Request| request.line().starts_with(line).then_some(Reply::Silence));
+    world
+}
+
+fn kinds(world: &World) -> Vec<String> {
+    let report = world.report();
+    let left = report["leftovers"].as_array().unwrap();
+    left.iter().map(|left| left["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn f1_while_engines_are_asked() {
+    for signal in BOTH {
+        let script = Script::default().rest(|line| (line == "GET /info").then_some(Rest::Silence));
+        let world = World::start(script).await;
+        let running = world.run(&["build"]).start();
+        world.engine.asked("GET /info").await;
+        says(&stop(running, signal).await, &["nothing was started"]);
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn f1_while_the_registry_is_asked() {
+    for signal in BOTH {
+        let world = silent_at("GET /v2/").await;
+        let running = world.run(&["build"]).start();
+        world.registry.asked("GET /v2/", 1).await;
+        says(&stop(running, signal).await, &["nothing was started"]);
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn f1_while_building_the_engine_sees_its_builds_cancelled() {
+    for signal in BOTH {
+        let world = World::start(Script::default().solve(|_| std::future::pending())).await;
+        let running = world.run(&["build"]).start();
+        world.engine.until(|counts| counts.solves.started == 2).await;
+        let finished = stop(running, signal).await;
+        says(&finished, &["cancelled", "not published"]);
+        world.engine.until(|counts| counts.solves.cancelled == 2).await;
+        assert_eq!(kinds(&world), Vec::<String>::new());
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn f1_while_pushing_the_engine_sees_its_pushes_cancelled() {
+    for signal in BOTH {
+        let script = Script::default().push(async |push| {
+            push.line(r#"{"status":"Pushing","id":"layer"}"#);
+            std::future::pending().await
+        });
+        let world = World::start(script).await;
+        let running = world.run(&["build"]).start();
+        world.engine.until(|counts| counts.pushes.started == 2).await;
+        let finished = stop(running, signal).await;
+        says(&finished, &["perhaps left in the registry:", "hello:1.0-amd64", "hello:1.0-arm64"]);
+        world.engine.until(|counts| counts.pushes.cancelled == 2).await;
+        assert_eq!(kinds(&world), ["perhaps_arch_tag", "perhaps_arch_tag"]);
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn f1_while_confirming_the_arch_tags_are_listed() {
+    for signal in BOTH {
+        let world = silent_at("GET /v2/hello/manifests/sha256:").await;
+        let running = world.run(&["build"]).start();
+        world.registry.asked("GET /v2/hello/manifests/sha256:", 2).await;
+        let finished = stop(running, signal).await;
+        says(&finished, &["left in the registry:", "hello:1.0-amd64", "hello:1.0-arm64"]);
+        assert_eq!(kinds(&world), ["arch_tag", "arch_tag"]);
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn f1_before_a_tag_is_put_it_is_not() {
+    for signal in BOTH {
+        let world = World::start(Script::default()).await;
+        let final_tag = |request: &Request| request.line() == "HEAD /v2/hello/manifests/1.0";
+        world.registry_answers(move |request| final_tag(request).then_some(Reply::Silence));
+        let running = world.run(&["build"]).start();
+        // Those of the arch tags are two: whether somebody moved them.
+        world.registry.asked("HEAD /v2/hello/manifests/1.0", 3).await;
+        let finished = stop(running, signal).await;
+        says(&finished, &["not moved:"]);
+        assert_eq!(kinds(&world), ["arch_tag", "arch_tag"]);
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn f1_inside_the_put_of_a_tag_it_may_have_moved_and_no_other_is_put() {
+    for signal in BOTH {
+        let world = silent_at("PUT /v2/hello/manifests/1.0").await;
+        let running = world.run(&["build"]).start();
+        world.registry.asked("PUT /v2/hello/manifests/1.0", 1).await;
+        let finished = stop(running, signal).await;
+        says(&finished, &["perhaps put: ", "perhaps moved before the failure: "]);
+        assert_eq!(kinds(&world), ["arch_tag", "arch_tag", "perhaps_final_tag"]);
+        assert_eq!(world.put(), ["1.0"]);
+    }
+}
+
+#[tokio::test]
+async fn f1_between_two_tags_the_first_is_listed_and_the_second_is_left() {
+    for signal in BOTH {
+        let world = silent_at("HEAD /v2/hello/manifests/latest").await;
+        let running = world.run(&["build"]).start();
+        world.registry.asked("HEAD /v2/hello/manifests/latest", 1).await;
+        let finished = stop(running, signal).await;
+        says(&finished, &["partly published", "moved before the failure: "]);
+        assert_eq!(kinds(&world), ["arch_tag", "arch_tag", "final_tag"]);
+        assert_eq!(world.put(), ["1.0"]);
+    }
+}
+
+#[tokio::test]
+async fn f1_while_verifying_the_tags_that_moved_are_listed_and_nothing_is_claimed() {
+    for signal in BOTH {
+        let world = silent_at("GET /v2/hello/manifests/1.0").await;
+        let running = world.run(&["build"]).start();
+        world.registry.asked("GET /v2/hello/manifests/1.0", 1).await;
+        let finished = stop(running, signal).await;
+        assert_eq!(finished.stdout, "");
+        assert_eq!(kinds(&world), ["arch_tag", "arch_tag", "final_tag", "final_tag"]);
+        assert_eq!(world.put(), ["1.0", "latest"]);
+    }
+}
+
+#[tokio::test]
+async fn f1_a_second_signal_does_not_wait_for_a_tags_answer() {
+    let world = silent_at("PUT /v2/hello/manifests/1.0").await;
+    let mut running = world.run(&["build"]).start();
+    world.registry.asked("PUT /v2/hello/manifests/1.0", 1).await;
+    running.signal(Signal::INT);
+    running.stderr_line("interrupted").await;
+    let sent = Instant::now();
+    running.signal(Signal::TERM);
+    let finished = running.finish().await.expect_code(130);
+    // The first alone waits 2 s.
+    assert!(sent.elapsed() < Duration::from_millis(1500), "it took {:?}", sent.elapsed());
+    says(&finished, &["perhaps put: "]);
+}
+
+#[tokio::test]
+async fn f1_a_third_signal_ends_what_hangs() {
+    let world = World::start(Script::default().solve(|_| std::future::pending())).await;
+    // Nobody reads it: writing the report hangs.
+    let pipe = world.home.path().join("report.json");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let mut running = world.run(&["build"]).start();
+    world.engine.until(|counts| counts.solves.started == 2).await;
+    running.signal(Signal::INT);
+    running.stderr_line("exit code 130").await;
+    let sent = Instant::now();
+    // Signals that come at once are one: they are sent until they were three.
+    while sent.elapsed() < LIMIT && !running.has_ended() {
+        running.signal(Signal::INT);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    running.finish().await.expect_code(130);
+    assert!(sent.elapsed() < LIMIT, "it took {:?}", sent.elapsed());
+}
+
+#[tokio::test]
+async fn f1_a_join_is_stopped_like_a_build() {
+    let world = silent_at("GET /v2/hello/manifests/1.0-").await;
+    let running = world.run(&["join"]).start();
+    world.registry.asked("GET /v2/hello/manifests/1.0-", 2).await;
+    stop(running, (Signal::INT, 130)).await;
+    world.assert_untouched();
+}

@@ -131,6 +131,10 @@ impl Running {
         rustix::process::kill_process(self.pid(), signal).unwrap();
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end, and for the end of what it printed.
     pub(crate) async fn finish(mut self) -> Finished {
         let Ok(status) = timeout(LIMIT, self.child.wait()).await else {

@@ -62,6 +62,11 @@ impl PushCall {
         self.state.store.push(&self.repository, &self.tag, image);
     }
 
+    /// Somebody else pushes to the same tag.
+    pub(crate) fn move_tag(&self, image: &Image) {
+        self.state.store.push(&self.repository, &self.tag, image);
+    }
+
     /// Success: the image is in the registry, and the engine says so.
     pub(crate) fn pushed(&self) {
         self.store();
