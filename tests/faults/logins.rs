@@ -10,6 +10,7 @@ use bollard::moby::filesync::v1::auth_client::AuthClient;
 use serde_json::{Value, json};
 
 use super::world::{World, says};
+use crate::support::program::Run;
 use crate::support::scripted_engine::Script;
 use crate::support::scripted_registry::status;
 
@@ -57,7 +58,7 @@ async fn a_helper_that_a_build_needs_is_named_in_our_words() {
 async fn credentials_go_to_the_asked_host_only_and_are_never_shown() {
     let answers = Arc::new(Mutex::new(Vec::new()));
     let pushes = Arc::new(Mutex::new(Vec::new()));
-    let (told, pushed) = (answers.clone(), pushes.clone());
+    let (told, auths) = (answers.clone(), pushes.clone());
     let script = Script::default()
         .solve(move |call| {
             let told = told.clone();
@@ -73,7 +74,7 @@ async fn credentials_go_to_the_asked_host_only_and_are_never_shown() {
             }
         })
         .push(move |push| {
-            pushed.lock().unwrap().push(push.auth.clone());
+            auths.lock().unwrap().push(push.auth.clone());
             async move { push.pushed() }
         });
     let world = World::start(script).await;
@@ -84,8 +85,6 @@ async fn credentials_go_to_the_asked_host_only_and_are_never_shown() {
     world.registry_answers(move |request| {
         (request.header("authorization") != Some(expected.as_str())).then(|| challenge.clone())
     });
-    let run = world.run(&["build", "--progress", "json"]);
-    drop(run);
     let finished =
         world.run(&["build"]).env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1").finish().await.expect_code(0);
 
@@ -94,11 +93,22 @@ async fn credentials_go_to_the_asked_host_only_and_are_never_shown() {
         assert_eq!((user.as_str(), secret.as_str()), expected, "{host}");
     }
     assert_eq!(answers.lock().unwrap().len(), 6);
+    assert_eq!(pushes.lock().unwrap().len(), 2);
     for auth in pushes.lock().unwrap().iter() {
         let decoded = String::from_utf8(URL_SAFE.decode(auth).unwrap()).unwrap();
         assert!(decoded.contains(CANARY) && decoded.contains(&host) && !decoded.contains(OTHER), "{decoded}");
     }
-    let shown = [finished.stdout, finished.stderr, world.report().to_string(), world.engine.requests().join("\n")];
+    let events = Run::new(&world.home, ["build", "--progress", "json", "--format", "json"]);
+    let events = events.env("DOCKER_HOST", world.engine.host()).finish().await.expect_code(0);
+
+    let shown = [
+        events.stdout,
+        events.stderr,
+        finished.stdout,
+        finished.stderr,
+        world.report().to_string(),
+        world.engine.requests().join("\n"),
+    ];
     for canary in [CANARY, OTHER] {
         for form in [canary.to_owned(), STANDARD.encode(format!("user:{canary}"))] {
             assert!(shown.iter().all(|text| !text.contains(&form)), "{form} is shown");

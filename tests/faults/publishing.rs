@@ -32,7 +32,9 @@ fn attested(image: &Image) -> Document {
 /// What is joined alone: the engine has no part in it.
 async fn joining(push: impl Fn(&Store, &str)) -> World {
     let world = World::start(Script::default()).await;
-    PLATFORMS.iter().for_each(|platform| push(&world.store, platform));
+    for platform in PLATFORMS {
+        push(&world.store, platform);
+    }
     world
 }
 

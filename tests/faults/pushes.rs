@@ -8,7 +8,9 @@ use crate::support::scripted_images::Image;
 fn ends_with(lines: &'static [&'static str]) -> Script {
     Script::default().push(move |push| async move {
         push.line(r#"{"status":"The push refers to repository [hello]"}"#);
-        lines.iter().for_each(|line| push.line(line));
+        for line in lines {
+            push.line(line);
+        }
     })
 }
 

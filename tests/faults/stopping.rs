@@ -78,7 +78,7 @@ async fn f1_while_pushing_the_engine_sees_its_pushes_cancelled() {
     for signal in BOTH {
         let script = Script::default().push(async |push| {
             push.line(r#"{"status":"Pushing","id":"layer"}"#);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         let world = World::start(script).await;
         let running = world.run(&["build"]).start();

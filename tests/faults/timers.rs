@@ -11,11 +11,18 @@ use polyarch::engine::{
     BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, PushRequest, Session, SessionSpec,
 };
 use polyarch::oci::{Reference, Selector, TagRef};
-use polyarch::plan::{CachePolicy, EngineHost, Network, PullPolicy};
+use polyarch::plan::{
+    self, CachePolicy, EngineHost, EngineSpec, Network, Overrides, PullPolicy, RegistryChoice, SourceText,
+};
+use polyarch::registry::{Backoff, ClientConfig, Timeouts};
+use polyarch::run::{
+    self, BuildRun, Engines, Event, EventSink, Goal, ImageEvent, Implied, JobEvent, OnFailure, Registry, Shutdown,
+};
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, advance};
 
+use super::world::World;
 use crate::support::scripted_engine::{Receiver, Script, ScriptedEngine};
 use crate::support::scripted_images::Store;
 
@@ -157,7 +164,7 @@ async fn b9_a_push_that_says_nothing_for_five_minutes_fails() {
             tokio::time::sleep(Duration::from_mins(4)).await;
         }
         push.line(r#"{"status":"Pushing","id":"layer"}"#);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     });
     let engine = ScriptedEngine::start(script, &Store::default());
     let client = connect(&engine).await;
@@ -183,4 +190,69 @@ async fn a11_an_engine_that_never_answers_is_given_up_after_ten_seconds() {
         assert!(matches!(error.kind, EngineErrorKind::Timeout(10)), "{error:?}");
         assert_eq!(started.elapsed().as_secs(), 10);
     }
+}
+
+/// Opens the gate at the fourth sign of life.
+struct Beats {
+    seconds: Vec<f64>,
+    verified: usize,
+    gate: Arc<Notify>,
+}
+
+impl EventSink for Beats {
+    fn event(&mut self, _: Duration, event: &Event) {
+        match event {
+            Event::Job { what: JobEvent::StillRunning { doing: "building", seconds }, .. } => {
+                self.seconds.push(seconds.round());
+                if self.seconds.len() == 4 {
+                    // What follows goes over TCP, which a clock that jumps would find slow.
+                    tokio::time::resume();
+                    self.gate.notify_one();
+                }
+            }
+            Event::Image { what: ImageEvent::Verified { .. }, .. } => self.verified += 1,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn b9_a_silent_build_is_waited_for_and_says_that_it_lives() {
+    let gate = Arc::new(Notify::new());
+    let opened = gate.clone();
+    let script = Script::default().solve(move |call| {
+        let opened = opened.clone();
+        async move {
+            opened.notified().await;
+            call.built()
+        }
+    });
+    let world = World::start(script).await;
+    world.plan("images: { hello: { context: context, tags: ['1.0'], platforms: [linux/amd64] } }");
+    let path = world.home.path().join("build.yaml");
+    let source = SourceText { text: fs::read_to_string(&path).unwrap(), path };
+    let plan = plan::resolve(&source, &BTreeMap::new(), &BTreeMap::new(), &Overrides::default()).unwrap();
+    let host = EngineHost::Unix(world.engine.socket().to_owned());
+    let slots = EngineSpec::DEFAULT_SLOTS;
+    let spec = EngineSpec { name: "one".parse().unwrap(), host, platforms: None, slots };
+    let RegistryChoice::Named(named) = &plan.registry else { panic!("it is named") };
+    let config = ClientConfig {
+        user_agent: "polyarch/test".into(),
+        backoff: Backoff::STANDARD,
+        timeouts: Timeouts::STANDARD,
+        on_notice: Arc::new(|_| {}),
+    };
+    let run = BuildRun {
+        engines: Engines::connect(&[spec], Implied::ByDocker).await.unwrap(),
+        registry: Registry::named(named, config, Arc::new(Anonymous)).unwrap(),
+        plan,
+        server: None,
+        credentials: Arc::new(Anonymous),
+        goal: Goal::Publish,
+        on_failure: OnFailure::EndImage,
+    };
+    let (_stopper, shutdown) = Shutdown::new();
+    let mut beats = Beats { seconds: Vec::new(), verified: 0, gate };
+    run::build(run, &mut beats, shutdown).await;
+    assert_eq!((beats.seconds, beats.verified), (vec![30.0, 60.0, 90.0, 120.0], 1));
 }

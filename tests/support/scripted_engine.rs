@@ -26,6 +26,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 pub(crate) use control::SolveCall;
+#[allow(unused_imports, reason = "the live target has no use for it")]
 pub(crate) use receiver::Receiver;
 pub(crate) use rest::{PushCall, Rest};
 

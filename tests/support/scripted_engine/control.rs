@@ -123,6 +123,7 @@ impl SolveCall {
     }
 
     /// Success with another image.
+    #[expect(clippy::unnecessary_wraps, reason = "it is what a script ends with, as a failure is")]
     pub(crate) fn built_as(&self, image: &Image) -> Result<SolveResponse, Status> {
         let id = self.state.id(image);
         let mut images = self.state.images.lock().unwrap();

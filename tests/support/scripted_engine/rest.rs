@@ -97,7 +97,7 @@ pub(super) async fn answer(request: Request<Incoming>, state: Arc<State>) -> io:
         "GET /info" => respond(200, info(&state)),
         "POST /grpc" => grpc(request, state),
         "POST /session" => session(request, &state),
-        _ => image(&line, request, &state).unwrap_or_else(|| {
+        _ => image(&line, &request, &state).unwrap_or_else(|| {
             state.unexpected(&line);
             respond(501, r#"{"message":"not in the script"}"#)
         }),
@@ -115,9 +115,9 @@ fn info(state: &State) -> String {
 }
 
 /// The requests about one image.
-fn image(line: &str, request: Request<Incoming>, state: &Arc<State>) -> Option<Response<Body>> {
+fn image(line: &str, request: &Request<Incoming>, state: &Arc<State>) -> Option<Response<Body>> {
     if let Some(name) = line.strip_prefix("POST /images/").and_then(|rest| rest.strip_suffix("/push")) {
-        return Some(push(name, &request, state));
+        return Some(push(name, request, state));
     }
     if line.starts_with("POST /images/") && line.ends_with("/tag") {
         return Some(respond(201, ""));
