@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use regex::Regex;
+
 use crate::support::program::{Finished, Home, Run};
 
 /// What was run so far.
@@ -67,6 +69,8 @@ impl<'a> Transcript<'a> {
         for (text, word) in &self.words {
             self.text = self.text.replace(text, word);
         }
+        let took = Regex::new(r"\b(after|in) \d+\.\ds\b").unwrap();
+        self.text = took.replace_all(&self.text, "$1 TIME").into_owned();
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cli/{name}.txt"));
         if std::env::var_os("POLYARCH_BLESS").is_some() {
             fs::write(&file, &self.text).unwrap();
