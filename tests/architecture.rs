@@ -37,14 +37,14 @@ fn every_test_that_it_names_is_there() {
     for folder in ["src", "tests"] {
         sources(&repository().join(folder), &mut code);
     }
-    let test = Regex::new(r"#\[(?:test|tokio::test[^\]]*)\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn ([a-z0-9_]+)\(");
-    let there: BTreeSet<_> = test.unwrap().captures_iter(&code).map(|found| found[1].to_owned()).collect();
+    let named = Regex::new(r"#\[(?:test|tokio::test[^\]]*)\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn ([a-z0-9_]+)\(");
+    let there: BTreeSet<_> = named.unwrap().captures_iter(&code).map(|found| found[1].to_owned()).collect();
     let text = architecture();
     let rows = section(&text, "What always holds").lines().filter(|line| line.starts_with("| ")).skip(1);
     for row in rows {
-        let tests = row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2);
-        let missing: Vec<_> = tests.clone().filter(|name| !there.contains(*name)).collect();
-        assert!(tests.count() > 0 && missing.is_empty(), "{row}\nnot there: {missing:?}");
+        let held = row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2);
+        let missing: Vec<_> = held.clone().filter(|name| !there.contains(*name)).collect();
+        assert!(held.count() > 0 && missing.is_empty(), "{row}\nnot there: {missing:?}");
     }
 }
 

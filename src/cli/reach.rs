@@ -56,12 +56,8 @@ pub(crate) async fn registry(
 pub(crate) fn unread(name: &str, error: &RegistryError) -> Failure {
     let answered = error.is_not_found() || error.is_refusal();
     let phase = if answered { Phase::Verify } else { Phase::Preflight };
-    let message = if error.is_not_found() {
-        format!("{name} is not there: {}", diagnostic::chain(error))
-    } else {
-        format!("{name}: {}", diagnostic::chain(error))
-    };
-    Failure { phase, message, hint: error.hint() }
+    let missing = if error.is_not_found() { " is not there" } else { "" };
+    Failure { phase, message: format!("{name}{missing}: {}", diagnostic::chain(error)), hint: error.hint() }
 }
 
 /// The embedded registry, if there is one and it has this address.

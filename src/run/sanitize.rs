@@ -182,7 +182,7 @@ pub struct LineAssembler {
 }
 
 impl LineAssembler {
-    /// Takes a chunk; returns the lines that it completed, sanitised as [`line`] does.
+    /// Takes a chunk; returns the lines that it completed, sanitised as [`line()`] does.
     pub fn push(&mut self, chunk: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {

@@ -14,6 +14,7 @@ mod embedded;
 mod faults;
 mod joining;
 mod platforms;
+mod readme;
 mod repeated;
 #[path = "../support/mod.rs"]
 mod support;
