@@ -170,6 +170,10 @@ pub(super) fn binfmt_hint(platform: &Platform) -> String {
     )
 }
 
+/// What an engine says of a registry that is out of its reach.
+const UNREACHABLE: &[&str] =
+    &["no such host", "i/o timeout", "connection refused", "no route to host", "server misbehaving"];
+
 fn build_hint(message: &str) -> Option<String> {
     if message.contains("no space left on device") {
         return Some(
@@ -177,17 +181,19 @@ fn build_hint(message: &str) -> Option<String> {
                 .into(),
         );
     }
-    let unreachable = ["no such host", "i/o timeout", "connection refused", "no route to host", "server misbehaving"];
-    if message.contains("failed to do request") && unreachable.iter().any(|words| message.contains(words)) {
-        return Some(
-            "the engine cannot reach the registry of a base image from its host: is it online, does it need a proxy?"
-                .into(),
-        );
-    }
-    if message.contains("failed to read dockerfile") {
-        return Some("`dockerfile` in the plan names it, relative to the image's context".into());
-    }
-    None
+    let any = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let hint = if any(&["failed to read dockerfile"]) {
+        "`dockerfile` in the plan names it, relative to the image's context"
+    } else if any(&["failed to compute cache key", "failed to calculate checksum"]) && any(&["not found"]) {
+        "it is not in the context, or `.dockerignore` leaves it out; `context` in the plan says where that is"
+    } else if any(&["pull access denied", "insufficient_scope", "401 Unauthorized", "403 Forbidden"]) {
+        "the base image's registry wants a login (`docker login`), or has no image of that name"
+    } else if any(&["failed to do request"]) && any(UNREACHABLE) {
+        "the engine cannot reach the registry of a base image from its host: is it online, does it need a proxy?"
+    } else {
+        return None;
+    };
+    Some(hint.into())
 }
 
 fn push_hint(message: &str) -> Option<String> {
@@ -229,5 +235,20 @@ mod tests {
                        dial tcp: lookup registry-1.docker.io: no such host";
         let kind = EngineErrorKind::Build { message: message.into(), exec_format: ExecFormat::Unseen };
         assert!(error(kind).hint().is_some_and(|hint| hint.contains("base image")));
+    }
+
+    #[test]
+    fn buildkits_words_lead_to_what_to_do() {
+        for (said, hint) in [
+            (r#"failed to compute cache key: "/app-arm64" not found: not found"#, ".dockerignore"),
+            (r#"failed to calculate checksum of ref x::y: "/app": not found"#, ".dockerignore"),
+            ("failed to do request: Head \"https://r.example/v2/\": dial tcp: lookup r.example: no such host", "reach"),
+            ("pull access denied, repository does not exist or may require authorization", "docker login"),
+            ("failed to read dockerfile: open Dockerfile.x: no such file or directory", "`dockerfile`"),
+            ("write /x: no space left on device", "docker system df"),
+        ] {
+            assert!(build_hint(said).is_some_and(|text| text.contains(hint)), "{said}");
+        }
+        assert_eq!(build_hint("dockerfile parse error line 1: unknown instruction: FRM"), None);
     }
 }

@@ -226,5 +226,6 @@ fn image_id(response: &HashMap<String, String>) -> Result<Digest, EngineErrorKin
 fn plain(message: &str) -> String {
     let message = message.strip_prefix("failed to solve: ").unwrap_or(message);
     let rpc = message.strip_prefix("rpc error: code = Unknown desc = ").unwrap_or(message);
-    rpc.strip_prefix("failed to solve with frontend dockerfile.v0: ").unwrap_or(rpc).to_owned()
+    let said = rpc.strip_prefix("failed to solve with frontend dockerfile.v0: ").unwrap_or(rpc);
+    said.strip_prefix("failed to create LLB definition: ").unwrap_or(said).to_owned()
 }

@@ -33,7 +33,12 @@ pub(super) fn of_engine(phase: Phase, error: &EngineError) -> Failure {
         EngineErrorKind::WrongPlatform { .. } => Phase::Verify,
         _ => phase,
     };
-    failure(phase, &chain(error), error.hint())
+    // A fault of the context is the user's: no engine has to do with it.
+    let message = match &error.kind {
+        EngineErrorKind::Context(context) => chain(context.as_ref()),
+        _ => chain(error),
+    };
+    failure(phase, &message, error.hint())
 }
 
 /// What `error` is in `phase`, unless the registry's answer was a refusal of ours.
