@@ -99,6 +99,8 @@ async fn every_command_in_it_is_taken_with_its_arguments() {
         };
         let expected = match command[0].as_str() {
             "build" => 3,
+            // Nothing listens on port 9.
+            "join" if command.iter().any(|word| word.contains(":9/")) => 3,
             "join" => 6,
             _ => 0,
         };

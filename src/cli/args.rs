@@ -53,6 +53,9 @@ pub(crate) enum Command {
     /// Build, push, join and publish the plan's images
     Build(BuildArgs),
     /// Join what is under the plan's arch tags, and publish it
+    ///
+    /// Join what is under the plan's arch tags, and publish it. References in place of images need no plan: `polyarch
+    /// join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64`; an index among them stands for its images.
     Join(JoinArgs),
     /// Show an image index, or one image
     Inspect(InspectArgs),
@@ -165,7 +168,10 @@ pub(crate) struct BuildArgs {
 pub(crate) struct JoinArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
-    /// Print the index that would be published, byte for byte
+    /// Speak plain HTTP to the references' registry
+    #[arg(long, help_heading = "Registry")]
+    pub(crate) insecure: bool,
+    /// Print the index that would be published
     #[arg(long, help_heading = "Join")]
     pub(crate) dry_run: bool,
     /// End the run after this time: 90s, 10m, 1h30m

@@ -12,11 +12,12 @@ use super::load::Refusal;
 use super::output::size;
 use super::reach::{self, Insecure};
 use super::settings::Settings;
-use super::stdout;
+use super::{notices, stdout};
 
 pub(crate) async fn run(args: &InspectArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let reference = reach::parse(&args.reference)?;
-    let (registry, server) = reach::registry(&reference, Insecure::from_flag(args.insecure), settings).await?;
+    let (registry, server) =
+        reach::registry(&reference, Insecure::from_flag(args.insecure), settings, notices::log).await?;
     let path = reference.repository.path();
     let fetching = registry.client().get_manifest(path, &reference.selector, Visibility::Settled);
     let manifest = while_served(server, fetching).await;

@@ -2,12 +2,15 @@
 
 use std::process::ExitCode;
 
-use polyarch::run::{self, JoinRun, Server, Surroundings};
+use polyarch::oci::{Reference, Selector};
+use polyarch::registry::Notice;
+use polyarch::run::{self, Failure, JoinRun, Joining, References, Server, Surroundings};
 
-use super::args::JoinArgs;
+use super::args::{JoinArgs, PlanArgs};
 use super::audience::Audience;
 use super::ending;
 use super::load::{self, Loaded, Refusal};
+use super::reach::{self, Insecure};
 use super::settings::Settings;
 use super::signals::Signals;
 use super::{notices, stdout};
@@ -15,14 +18,12 @@ use super::{notices, stdout};
 pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let limit = load::limit(args.timeout.as_deref())?;
     let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
-    let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
     let (on_notice, notices) = notices::for_run();
     let mut stop = shutdown.clone();
-    let (registry, server) = tokio::select! {
-        reached = load::registry(&plan, settings, on_notice) => reached?,
+    let (run, server) = tokio::select! {
+        prepared = prepare(args, settings, on_notice) => prepared?,
         reason = stop.stopping() => return Ok(ending::stopped(&reason, signals.code(), settings)),
     };
-    let run = JoinRun { plan, registry };
     if args.dry_run {
         return tokio::select! {
             shown = preview(run, server) => shown,
@@ -30,15 +31,63 @@ pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode
         };
     }
     let mut audience = Audience::new(args.output.progress, settings.terminal);
-    run::join(run, Surroundings { server, notices, shutdown }, &mut audience).await;
+    Box::pin(run::join(run, Surroundings { server, notices, shutdown }, &mut audience)).await;
     Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
+}
+
+async fn prepare(
+    args: &JoinArgs,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
+) -> Result<(JoinRun, Option<Server>), Refusal> {
+    if args.plan.images.iter().any(|word| reach::is_reference(word)) {
+        let references = references(&args.plan)?;
+        let target = Reference { repository: references.repository.clone(), selector: references.sources[0].clone() };
+        let insecure = Insecure::from_flag(args.insecure);
+        let (registry, server) = reach::registry(&target, insecure, settings, on_notice).await?;
+        registry.reach().await?;
+        return Ok((JoinRun { what: Joining::References(references), registry }, server));
+    }
+    if args.insecure {
+        return Err(load::usage("--insecure is about references", "say `insecure: true` in the plan").into());
+    }
+    let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
+    let (registry, server) = load::registry(&plan, settings, on_notice).await?;
+    Ok((JoinRun { what: Joining::Plan(plan), registry }, server))
+}
+
+/// `-t TARGET SOURCE…`
+fn references(args: &PlanArgs) -> Result<References, Failure> {
+    let PlanArgs { images, file, platform, tag, set, build_arg, registry, engine } = args;
+    let of_plans = [platform, set, build_arg, engine].iter().any(|values| !values.is_empty());
+    if of_plans || file.is_some() || registry.is_some() {
+        let message = "references are joined without a plan: of its options only -t is for them";
+        return Err(load::usage(message, "as polyarch join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64"));
+    }
+    let sources = images.iter().map(|text| reach::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let targets = tag.iter().map(|text| reach::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let Some(Reference { repository, .. }) = targets.first() else {
+        return Err(load::usage("no target is named for the references", "name it with -t HOST/REPO:TAG"));
+    };
+    if let Some(other) = targets.iter().chain(&sources).find(|reference| reference.repository != *repository) {
+        let message = format!("{} is another repository than {repository}", other.repository);
+        return Err(load::usage(message, "images are not yet copied: push them to the target's repository"));
+    }
+    let tag_of = |reference: &Reference| match &reference.selector {
+        Selector::Tag(tag) => Ok(tag.clone()),
+        Selector::Digest(_) => Err(load::usage(format!("{reference} is no tag"), "name a tag with -t HOST/REPO:TAG")),
+    };
+    let tags = targets.iter().map(tag_of).collect::<Result<_, _>>()?;
+    let sources = sources.into_iter().map(|reference| reference.selector).collect();
+    Ok(References { repository: repository.clone(), sources, tags })
 }
 
 /// Prints each index as it would be put: its bytes are the result. Several are told apart by ends of line.
 async fn preview(run: JoinRun, server: Option<Server>) -> Result<ExitCode, Refusal> {
     let mut failures = Vec::new();
-    let alone = run.plan.images.len() == 1;
-    for (image, index) in run::preview(run, server).await {
+    let previews = run::preview(run, server).await;
+    let alone = previews.len() == 1;
+    for (image, index) in previews {
         match index {
             Ok(index) if alone => stdout::exact(index.manifest().bytes())?,
             Ok(index) => stdout::bytes(index.manifest().bytes())?,

@@ -5,7 +5,7 @@ use polyarch::run::Notices;
 use tokio::sync::mpsc;
 
 /// Takes notices for a run, which tells them among its events.
-pub(crate) fn for_run() -> (impl Fn(Notice) + Send + Sync + 'static, Notices) {
+pub(crate) fn for_run() -> (impl Fn(Notice) + Send + Sync + Clone + 'static, Notices) {
     let (sender, notices) = mpsc::unbounded_channel();
     // A run that has ended hears no more.
     let take = move |notice| drop(sender.send(notice));

@@ -2,7 +2,7 @@
 
 use polyarch::oci::{Reference, RegistryHost};
 use polyarch::plan::{NamedRegistry, Transport};
-use polyarch::registry::RegistryError;
+use polyarch::registry::{Notice, RegistryError};
 use polyarch::run::{Failure, Phase, Registry, Server};
 
 use super::diagnostic;
@@ -41,15 +41,16 @@ pub(crate) async fn registry(
     reference: &Reference,
     insecure: Insecure,
     settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
 ) -> Result<(Registry, Option<Server>), Failure> {
     let host = reference.repository.host();
-    if let Some(embedded) = embedded(host, settings).await {
+    if let Some(embedded) = embedded(host, settings, on_notice.clone()).await {
         return Ok(embedded);
     }
     let clear = host.is_loopback() || insecure == Insecure::Yes;
     let transport = if clear { Transport::InsecureHttp } else { Transport::Https };
     let named = NamedRegistry { host: host.clone(), transport, ca: None };
-    Ok((Registry::named(&named, client_config(super::notices::log), settings.credentials()?)?, None))
+    Ok((Registry::named(&named, client_config(on_notice), settings.credentials()?)?, None))
 }
 
 /// Why what was named could not be read: the registry cannot be used, or what it has, or has not, is the matter.
@@ -61,11 +62,15 @@ pub(crate) fn unread(name: &str, error: &RegistryError) -> Failure {
 }
 
 /// The embedded registry, if there is one and it has this address.
-async fn embedded(host: &RegistryHost, settings: &Settings) -> Option<(Registry, Option<Server>)> {
+async fn embedded(
+    host: &RegistryHost,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + 'static,
+) -> Option<(Registry, Option<Server>)> {
     let directory = settings.home().ok()?.join("registry");
     if !host.is_loopback() || !directory.is_dir() {
         return None;
     }
-    let (registry, server) = Registry::embedded(&directory, client_config(super::notices::log)).await.ok()?;
+    let (registry, server) = Registry::embedded(&directory, client_config(on_notice)).await.ok()?;
     (registry.host() == host).then_some((registry, Some(server)))
 }

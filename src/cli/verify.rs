@@ -12,7 +12,7 @@ use super::load::{self, Loaded, Refusal};
 use super::output::Format;
 use super::reach::{self, Insecure};
 use super::settings::Settings;
-use super::{diagnostic, stdout};
+use super::{diagnostic, notices, stdout};
 
 /// Something to verify.
 struct Subject {
@@ -34,7 +34,8 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &Settings) -> Result<ExitCo
     };
     for text in &references {
         let reference = reach::parse(text)?;
-        let (registry, server) = reach::registry(&reference, Insecure::from_flag(args.insecure), settings).await?;
+        let (registry, server) =
+            reach::registry(&reference, Insecure::from_flag(args.insecure), settings, notices::log).await?;
         let subject = subject_of(text, reference);
         take(while_served(server, verify_all(&registry, &[subject])).await);
     }

@@ -36,8 +36,8 @@ pub(super) enum ConfirmError {
         /// What the index holds.
         held: String,
     },
-    /// An entry names no platform.
-    #[error("the entry names no platform")]
+    /// An entry, or the config of an image alone, names no platform.
+    #[error("it names no platform")]
     NoPlatform,
     /// An entry's size is not that of its manifest.
     #[error("the entry says {claimed} bytes, the manifest has {actual}")]

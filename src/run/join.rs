@@ -11,6 +11,7 @@ use super::image::Publication;
 use super::listen::{Surroundings, listen};
 use super::prepare;
 use super::publish::{self, Target};
+use super::references::References;
 use super::shutdown::Shutdown;
 use crate::oci::{EncodedIndex, Selector, TagRef};
 use crate::plan::{Image, Plan};
@@ -18,20 +19,34 @@ use crate::registry::Visibility;
 
 /// What `polyarch join` is to do.
 pub struct JoinRun {
-    /// Which images, of which platforms.
-    pub plan: Plan,
+    /// Which images.
+    pub what: Joining,
     /// Where they are.
     pub registry: Registry,
 }
 
-/// Joins every image of the plan from its arch tags, and publishes it. What happened is in the events.
+/// What is to be joined.
+pub enum Joining {
+    /// Images of a plan, from their arch tags.
+    Plan(Plan),
+    /// What was named.
+    References(References),
+}
+
+/// Joins every image and publishes it. What happened is in the events.
 pub async fn join(run: JoinRun, around: Surroundings, sink: &mut dyn EventSink) {
     let (events, heard) = mpsc::channel(64);
     let Surroundings { server, notices, shutdown } = around;
     let mut stop = shutdown.clone();
     let work = async {
         let stopped = events.clone();
-        let mut joining = std::pin::pin!(join_images(&run, events, &shutdown));
+        let joining = async {
+            match &run.what {
+                Joining::Plan(plan) => join_images(plan, &run.registry, events, &shutdown).await,
+                Joining::References(references) => join_references(references, &run.registry, events, &shutdown).await,
+            }
+        };
+        let mut joining = std::pin::pin!(joining);
         tokio::select! {
             () = &mut joining => return,
             reason = stop.stopping() => drop(stopped.send(Event::Stopping { reason }).await),
@@ -48,11 +63,19 @@ pub async fn join(run: JoinRun, around: Surroundings, sink: &mut dyn EventSink) 
 /// The indexes that [`join`] would publish, or what is wrong with each image.
 pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Result<EncodedIndex, Failure>)> {
     let work = async {
-        let targets = match prepare::targets(&run.plan, &run.registry) {
+        let plan = match &run.what {
+            Joining::Plan(plan) => plan,
+            Joining::References(references) => {
+                let found = references.find(run.registry.client()).await;
+                let index = found.and_then(|(target, found)| publish::join(&target, found));
+                return vec![(references.name(), index)];
+            }
+        };
+        let targets = match prepare::targets(plan, &run.registry) {
             Ok(targets) => targets,
             Err(failure) => return vec![(String::new(), Err(failure))],
         };
-        let previews = run.plan.images.iter().zip(targets).map(async |(image, target)| {
+        let previews = plan.images.iter().zip(targets).map(async |(image, target)| {
             let index = match find_all(&run.registry, image, &target).await {
                 Ok(found) => publish::join(&target, found),
                 Err(failure) => Err(failure),
@@ -64,8 +87,27 @@ pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Resul
     while_served(server, work).await
 }
 
-async fn join_images(run: &JoinRun, events: mpsc::Sender<Event>, shutdown: &Shutdown) {
-    let targets = match prepare::targets(&run.plan, &run.registry) {
+async fn join_references(
+    references: &References,
+    registry: &Registry,
+    events: mpsc::Sender<Event>,
+    shutdown: &Shutdown,
+) {
+    let tags = references.tags.iter().map(|tag| references.repository.tag(tag.clone())).collect();
+    let images = vec![PlannedImage { image: references.name(), tags }];
+    drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
+    let joined = async {
+        let (target, found) = references.find(registry.client()).await?;
+        Publication::of_registry(target, found, registry).run(&events, shutdown).await
+    };
+    if let Err(failure) = joined.await {
+        let what = ImageEvent::Failed(failure);
+        drop(events.send(Event::Image { image: references.name(), what }).await);
+    }
+}
+
+async fn join_images(plan: &Plan, registry: &Registry, events: mpsc::Sender<Event>, shutdown: &Shutdown) {
+    let targets = match prepare::targets(plan, registry) {
         Ok(targets) => targets,
         Err(failure) => return drop(events.send(Event::Failed(failure)).await),
     };
@@ -74,8 +116,8 @@ async fn join_images(run: &JoinRun, events: mpsc::Sender<Event>, shutdown: &Shut
         tags: target.tags.iter().map(|tag| target.repository.tag(tag.clone())).collect(),
     });
     drop(events.send(Event::Started { images: images.collect(), jobs: Vec::new() }).await);
-    let joining = run.plan.images.iter().zip(targets).map(async |(image, target)| {
-        let what = match join_image(run, image, target, &events, shutdown).await {
+    let joining = plan.images.iter().zip(targets).map(async |(image, target)| {
+        let what = match join_image(registry, image, target, &events, shutdown).await {
             Ok(None) => return,
             Ok(Some(reason)) => ImageEvent::NotJoined { reason },
             Err(failure) => ImageEvent::Failed(failure),
@@ -87,7 +129,7 @@ async fn join_images(run: &JoinRun, events: mpsc::Sender<Event>, shutdown: &Shut
 
 /// Joins one image; says why not, where it was not asked for.
 async fn join_image(
-    run: &JoinRun,
+    registry: &Registry,
     image: &Image,
     target: Target,
     events: &mpsc::Sender<Event>,
@@ -97,8 +139,8 @@ async fn join_image(
         let left_out: Vec<_> = image.left_out.iter().map(ToString::to_string).collect();
         return Ok(Some(format!("{} was left out", left_out.join(", "))));
     }
-    let found = find_all(&run.registry, image, &target).await?;
-    Publication::of_registry(target, found, &run.registry).run(events, shutdown).await?;
+    let found = find_all(registry, image, &target).await?;
+    Publication::of_registry(target, found, registry).run(events, shutdown).await?;
     Ok(None)
 }
 

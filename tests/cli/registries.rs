@@ -1,6 +1,6 @@
 //! The commands that read registries, on Debian's docker-registry and on the embedded one.
 
-use polyarch::oci::MediaType;
+use polyarch::oci::{Digest, MediaType};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -71,6 +71,38 @@ async fn an_image_of_another_platform_is_neither_joined_nor_verified() {
     peer.manifest("lie", family.as_str(), index.as_bytes()).await.unwrap().is(201).unwrap();
     transcript.run(["verify", &format!("{address}/hello:lie")]).await.expect_code(7);
     transcript.is("another-platform");
+}
+
+#[tokio::test]
+async fn references_are_joined_without_a_plan() {
+    let registry = Distribution::start(Setup::Plain);
+    let peer = Peer::new(&registry.base(), "hello");
+    let home = Home::new();
+    let address = registry.address().to_string();
+    let amd64 = push(&peer, "1-amd64", "amd64").await;
+    push(&peer, "1-arm64", "arm64").await;
+    push(&peer, "1-riscv64", "riscv64").await;
+    let mut transcript = Transcript::new(&home);
+    transcript.call(&address, "REGISTRY");
+    let name = |selector: &str| format!("{address}/hello{selector}");
+    let digest = format!("@{}", Digest::of(&amd64));
+    transcript.run(["join", "-t", &name(":1"), &name(":1-arm64"), &name(&digest)]).await.expect_code(0);
+    transcript.say("an index stands for its images; the order is that of the command line");
+    let all = ["join", "-t", &name(":2"), "-t", &name(":latest"), &name(":1-riscv64"), &name(":1")];
+    transcript.run(all.iter().chain(&["--progress", "quiet"])).await.expect_code(0);
+    transcript.run(["inspect", &name(":latest")]).await.expect_code(0);
+    transcript.say("what cannot be joined");
+    transcript.run(["join", "-t", &name(":3"), &name(":1-arm64"), &name(":1")]).await.expect_code(7);
+    transcript.run(["join", "-t", &name(":3"), &name(":nope"), "--progress", "quiet"]).await.expect_code(6);
+    transcript.run(["join", "-t", &name(":3"), "--dry-run", &name(":nope")]).await.expect_code(6);
+    transcript.run(["join", &name(":1-arm64")]).await.expect_code(2);
+    transcript.run(["join", "-t", "3", &name(":1-arm64")]).await.expect_code(2);
+    transcript.run(["join", "-t", &name(&digest), &name(":1-arm64")]).await.expect_code(2);
+    transcript.run(["join", "-t", "ghcr.io/org/web:1", &name(":1-arm64")]).await.expect_code(2);
+    transcript.run(["join", "-t", &name(":3"), "hello", &name(":1-arm64")]).await.expect_code(2);
+    transcript.run(["join", "-t", &name(":3"), &name(":1-arm64"), "--registry", "local"]).await.expect_code(2);
+    transcript.run(["inspect", &name(":3")]).await.expect_code(7);
+    transcript.is("references");
 }
 
 #[tokio::test]

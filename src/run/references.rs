@@ -1,0 +1,114 @@
+//! `polyarch join -t TARGET SOURCE…`: the joiner on what is in a repository, without a plan.
+
+use futures::future::join_all;
+
+use super::confirm::{ConfirmError, Found, config_of, is_attestation};
+use super::event::{Failure, Phase};
+use super::failure::{chain, failure};
+use super::publish::Target;
+use crate::oci::{
+    Child, ChildError, Content, EntryOverride, Platform, PlatformFields, RawManifest, Repository, Selector, Tag,
+};
+use crate::registry::{Client, Visibility};
+
+/// Images of one repository that are to be one index of it.
+#[derive(Debug, Clone)]
+pub struct References {
+    /// The repository.
+    pub repository: Repository,
+    /// The images, in the order of the index; an index stands for all of its images.
+    pub sources: Vec<Selector>,
+    /// The final tags, in the order in which they are put.
+    pub tags: Vec<Tag>,
+}
+
+impl References {
+    /// What the index is called in events: its repository.
+    pub(super) fn name(&self) -> String {
+        self.repository.to_string()
+    }
+
+    /// Fetches every image; each says its platform itself. All that is wrong is told.
+    pub(super) async fn find(&self, client: &Client) -> Result<(Target, Vec<Found>), Failure> {
+        let finding = self.sources.iter().map(|source| images(client, &self.repository, source));
+        let (mut found, mut faults) = (Vec::new(), Vec::new());
+        for (source, result) in self.sources.iter().zip(join_all(finding).await) {
+            match result {
+                Ok(images) => found.extend(images),
+                Err(error) => faults.push((self.named(source), error)),
+            }
+        }
+        if faults.is_empty() { Ok((self.target(&found), found)) } else { Err(told(&faults)) }
+    }
+
+    fn target(&self, found: &[Found]) -> Target {
+        let mut platforms: Vec<Platform> = Vec::new();
+        for child in found {
+            // A platform that is there twice is refused by the draft.
+            if !platforms.contains(child.child.platform()) {
+                platforms.push(child.child.platform().clone());
+            }
+        }
+        Target {
+            image: self.name(),
+            repository: self.repository.clone(),
+            expected: platforms.into_iter().map(|platform| (platform, EntryOverride::default())).collect(),
+            arch_tags: Vec::new(),
+            tags: self.tags.clone(),
+        }
+    }
+
+    fn named(&self, source: &Selector) -> String {
+        match source {
+            Selector::Tag(tag) => self.repository.tag(tag.clone()).to_string(),
+            Selector::Digest(digest) => self.repository.digest(digest.clone()).to_string(),
+        }
+    }
+}
+
+fn told(faults: &[(String, ConfirmError)]) -> Failure {
+    let refused = faults.iter().any(|(_, error)| error.is_refusal());
+    let text = |(name, error): &(String, ConfirmError)| {
+        if error.is_missing() { format!("{name} is not there") } else { format!("{name}: {}", chain(error)) }
+    };
+    let texts: Vec<_> = faults.iter().map(text).collect();
+    let phase = if refused { Phase::Verify } else { Phase::Publish };
+    let hint = faults.iter().find_map(|(_, error)| error.hint());
+    failure(phase, &texts.join("; "), hint)
+}
+
+/// The image that `source` names, or the images of the index that it names.
+async fn images(client: &Client, repository: &Repository, source: &Selector) -> Result<Vec<Found>, ConfirmError> {
+    let top = client.get_manifest(repository.path(), source, Visibility::Settled).await?;
+    let index = match top.content().map_err(ChildError::from)? {
+        Content::Image(_) => return Ok(vec![image(client, repository, &top, &top, None).await?]),
+        Content::Index(index) => index,
+    };
+    let (attestations, entries): (Vec<_>, Vec<_>) = index.manifests.iter().partition(|entry| is_attestation(entry));
+    let mut found = Vec::new();
+    for entry in entries {
+        let claimed = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
+        let selector = Selector::Digest(entry.digest.clone());
+        let manifest = client.get_manifest(repository.path(), &selector, Visibility::Settled).await?;
+        found.push(image(client, repository, &manifest, &top, claimed).await?);
+    }
+    if let Some(first) = found.first_mut() {
+        first.attestations = attestations.len();
+    }
+    Ok(found)
+}
+
+/// The image of `manifest`, of the platform that its entry claims, else of the one that its config says.
+async fn image(
+    client: &Client,
+    repository: &Repository,
+    manifest: &RawManifest,
+    top: &RawManifest,
+    claimed: Option<Platform>,
+) -> Result<Found, ConfirmError> {
+    let config = config_of(client, repository, manifest).await?;
+    let said = || serde_json::from_slice::<PlatformFields>(&config).ok()?.platform().ok();
+    let platform = claimed.or_else(said).ok_or(ConfirmError::NoPlatform)?;
+    let child = Child::new(manifest.clone(), &config, &platform, &EntryOverride::default())?;
+    Ok(Found { child, top: top.digest().clone(), attestations: 0 })
+}
