@@ -56,7 +56,7 @@ engine-new: parts
 	@scripts/engine-new start
 
 engines-stop: ## end the engines that these targets started
-	for state in $(POLYARCH_TEST_STATE)/polyarch-test-*/; do [ ! -d "$$state" ] || scripts/engine-old stop "$$(basename "$$state")"; done
+	for state in /tmp/polyarch-test-engines/polyarch-test-*/; do [ ! -d "$$state" ] || scripts/engine-private stop "$$(basename "$$state")"; done
 	scripts/engine-new stop
 	scripts/engine stop
 

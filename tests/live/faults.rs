@@ -10,7 +10,11 @@ use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::{Engine, PrivateEngine};
 use crate::support::program::Running;
 
-on_both_engines!(an_interrupt_ends_the_steps_on_the_engine);
+on_both_engines!(
+    an_interrupt_ends_the_steps_on_the_engine,
+    an_engine_that_is_killed_fails_the_build_and_the_next_run_converges,
+    a_full_disk_of_the_engine_is_said,
+);
 
 const TWO_PLATFORMS: &str = "platforms: [linux/amd64, linux/arm64]";
 
@@ -64,9 +68,8 @@ fn processes(project: &Project) -> usize {
     commands.filter(|command| String::from_utf8_lossy(command).contains(&marker)).count()
 }
 
-#[tokio::test]
-async fn an_engine_that_is_killed_fails_the_build_and_the_next_run_converges() {
-    let private = PrivateEngine::start("killed").await;
+async fn an_engine_that_is_killed_fails_the_build_and_the_next_run_converges(engine: Engine) {
+    let private = PrivateEngine::start(&engine, "killed").await;
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(private.engine.clone(), "killed");
     project.busybox("");
@@ -96,9 +99,8 @@ async fn an_engine_that_is_killed_fails_the_build_and_the_next_run_converges() {
     assert_ne!(published(&project, &registry).await, before);
 }
 
-#[tokio::test]
-async fn a_full_disk_of_the_engine_is_said() {
-    let private = PrivateEngine::start_on_a_disk_of("64m", "full").await;
+async fn a_full_disk_of_the_engine_is_said(engine: Engine) {
+    let private = PrivateEngine::start_on_a_disk_of("64m", &engine, "full").await;
     let project = Project::new(private.engine.clone(), "full");
     project.busybox("COPY large /large\n");
     project.plan("local", TWO_PLATFORMS);

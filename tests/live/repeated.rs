@@ -9,7 +9,7 @@ use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::{Engine, PrivateEngine};
 use crate::support::parts;
 
-on_both_engines!(a_second_run_sends_nothing_and_puts_nothing);
+on_both_engines!(a_second_run_sends_nothing_and_puts_nothing, twenty_runs_leave_no_connection_on_the_engine);
 
 async fn a_second_run_sends_nothing_and_puts_nothing(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
@@ -52,9 +52,8 @@ fn sent(report: &Value) -> u64 {
     platforms.iter().map(|platform| platform["context_bytes"].as_u64().unwrap()).sum()
 }
 
-#[tokio::test]
-async fn twenty_runs_leave_no_connection_on_the_engine() {
-    let private = PrivateEngine::start("fds").await;
+async fn twenty_runs_leave_no_connection_on_the_engine(engine: Engine) {
+    let private = PrivateEngine::start(&engine, "fds").await;
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(private.engine.clone(), "fds");
     project.busybox("");

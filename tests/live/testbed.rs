@@ -56,9 +56,11 @@ async fn what_a_test_made_is_removed_from_the_engine() {
 
 #[tokio::test]
 async fn a_private_engine_dies_alone() {
-    let private = PrivateEngine::start("dies").await;
-    parts::printed(&private.engine.docker(["version"]).await);
-    private.signal(Signal::KILL);
-    assert!(!private.engine.docker(["version"]).await.status.success());
-    parts::printed(&Engine::old().docker(["version"]).await);
+    for engine in Engine::both() {
+        let private = PrivateEngine::start(&engine, "dies").await;
+        parts::printed(&private.engine.docker(["version"]).await);
+        private.signal(Signal::KILL);
+        assert!(!private.engine.docker(["version"]).await.status.success());
+        parts::printed(&engine.docker(["version"]).await);
+    }
 }

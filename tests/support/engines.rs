@@ -17,19 +17,22 @@ pub(crate) struct Engine {
     /// As `-H` and `engines:` take it: `unix:///var/run/docker.sock`.
     pub(crate) host: String,
     client: Vec<String>,
+    /// As `scripts/engine-private` names its version.
+    version: &'static str,
 }
 
 impl Engine {
     /// The engine that is there: with a graph driver, as Debian's 20.10 has.
     pub(crate) fn old() -> Self {
         let host = parts::variable("POLYARCH_TEST_ENGINE_OLD", Some("unix:///var/run/docker.sock"));
-        Self { host, client: vec![system_client()] }
+        Self { host, client: vec![system_client()], version: "old" }
     }
 
     /// The newer engine, with the containerd image store.
     pub(crate) fn new() -> Self {
         let host = parts::variable("POLYARCH_TEST_ENGINE_NEW", None);
-        Self { host, client: vec![parts::variable("POLYARCH_TEST_TOOLS", None), "docker".to_owned()] }
+        let client = vec![parts::variable("POLYARCH_TEST_TOOLS", None), "docker".to_owned()];
+        Self { host, client, version: "new" }
     }
 
     pub(crate) fn both() -> [Self; 2] {
@@ -88,7 +91,7 @@ impl Drop for Cleanup {
     }
 }
 
-/// An engine of one test, to kill and to freeze, of the same version as [`Engine::old`]. It ends with the value.
+/// An engine of one test, to kill and to freeze. It ends with the value.
 #[derive(Debug)]
 pub(crate) struct PrivateEngine {
     pub(crate) engine: Engine,
@@ -96,22 +99,25 @@ pub(crate) struct PrivateEngine {
 }
 
 impl PrivateEngine {
-    pub(crate) async fn start(what: &str) -> Self {
-        let name = parts::unique(what);
-        let host = up(&["start", &name]).await;
-        Self { engine: Engine { host, client: vec![system_client()] }, name }
+    /// Of the same version as `like`.
+    pub(crate) async fn start(like: &Engine, what: &str) -> Self {
+        Self::up(like, what, &[]).await
     }
 
     /// With a disk of a size, as `mount` takes it: `64m`.
-    pub(crate) async fn start_on_a_disk_of(size: &str, what: &str) -> Self {
+    pub(crate) async fn start_on_a_disk_of(size: &str, like: &Engine, what: &str) -> Self {
+        Self::up(like, what, &[size]).await
+    }
+
+    async fn up(like: &Engine, what: &str, more: &[&str]) -> Self {
         let name = parts::unique(what);
-        let host = up(&["start", &name, size]).await;
-        Self { engine: Engine { host, client: vec![system_client()] }, name }
+        let host = script(&[&["start", &name, like.version], more].concat()).await;
+        Self { engine: Engine { host, ..like.clone() }, name }
     }
 
     /// Brings it up again after its death, with all that it had on disk.
     pub(crate) async fn restart(&self) {
-        up(&["start", &self.name]).await;
+        script(&["start", &self.name, self.engine.version]).await;
     }
 
     /// Sends a signal to the engine's own process: `KILL` as the out-of-memory killer would, `STOP` to freeze it.
@@ -129,19 +135,19 @@ impl PrivateEngine {
 
 impl Drop for PrivateEngine {
     fn drop(&mut self) {
-        let stopped = std::process::Command::new(script()).args(["stop", &self.name]).status();
-        assert!(stopped.is_ok_and(|status| status.success()), "scripts/engine-old stop {} failed", self.name);
+        let stopped = std::process::Command::new(script_path()).args(["stop", &self.name]).status();
+        assert!(stopped.is_ok_and(|status| status.success()), "scripts/engine-private stop {} failed", self.name);
     }
 }
 
-async fn up(args: &[&str]) -> String {
-    let mut command = Command::new(script());
+async fn script(args: &[&str]) -> String {
+    let mut command = Command::new(script_path());
     command.args(args);
     parts::printed(&parts::output(command).await)
 }
 
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/engine-old")
+fn script_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/engine-private")
 }
 
 /// The distribution's own client: another that comes first in PATH may be of another version.
