@@ -235,9 +235,7 @@ async fn a_file_that_changes_while_it_is_read_ends_the_build(engine: Engine) {
         let mut files = fs::read_dir(&files).unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
         files.any(|file| file == path)
     };
-    while !is_open() {
-        tokio::task::yield_now().await;
-    }
+    parts::eventually("the file is open", parts::LIMIT, is_open).await;
     large.set_len(1 << 20).unwrap();
     let failed = building.finish().await.expect_code(2);
     assert!(failed.stderr.contains("large changed while the build context was read"), "{}", failed.stderr);

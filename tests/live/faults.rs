@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use crate::project::{Project, crane};
 use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::{Engine, PrivateEngine};
+use crate::support::parts;
 use crate::support::program::Running;
 
 on_both_engines!(
@@ -53,10 +54,8 @@ async fn an_interrupt_ends_the_steps_on_the_engine(engine: Engine) {
     let ended = building.finish().await.expect_code(130);
     assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
     assert!(ended.stderr.contains("interrupted") && ended.stdout.is_empty(), "{}", ended.stderr);
-    while processes(&project) > 0 {
-        assert!(asked.elapsed() < Duration::from_secs(10), "a step still runs on the engine");
-        tokio::task::yield_now().await;
-    }
+    let left = Duration::from_secs(10).saturating_sub(asked.elapsed());
+    parts::eventually("no step runs on the engine", left, || processes(&project) == 0).await;
     assert_eq!(published(&project, &registry).await, before);
 }
 

@@ -125,8 +125,12 @@ impl PrivateEngine {
         rustix::process::kill_process(Pid::from_raw(self.pid()).unwrap(), signal).unwrap();
     }
 
-    /// The id of the engine's own process.
-    pub(crate) fn pid(&self) -> i32 {
+    /// Files, sockets among them, that the engine's own process has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    fn pid(&self) -> i32 {
         let socket = Path::new(self.engine.host.trim_start_matches("unix://"));
         let pid = fs::read_to_string(socket.with_file_name("engine.pid")).unwrap();
         pid.trim().parse().unwrap()

@@ -75,6 +75,19 @@ pub(crate) fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
 
+/// Waits for something that tells nobody when it happens: looks every 10 ms, for as long as `limit`.
+///
+/// # Panics
+/// If it does not happen.
+pub(crate) async fn eventually(what: &str, limit: Duration, happened: impl Fn() -> bool) {
+    let looking = async {
+        while !happened() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(limit, looking).await.is_ok(), "{what}: not within {limit:?}");
+}
+
 /// A name that no other test and no other run has: for repositories, tags and labels on shared engines.
 pub(crate) fn unique(what: &str) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
