@@ -17,6 +17,7 @@ use polyarch::plan::{
 use polyarch::registry::{Backoff, ClientConfig, Timeouts};
 use polyarch::run::{
     self, BuildRun, Engines, Event, EventSink, Goal, ImageEvent, Implied, JobEvent, OnFailure, Registry, Shutdown,
+    Surroundings,
 };
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
@@ -246,13 +247,13 @@ async fn b9_a_silent_build_is_waited_for_and_says_that_it_lives() {
         engines: Engines::connect(&[spec], Implied::ByDocker).await.unwrap(),
         registry: Registry::named(named, config, Arc::new(Anonymous)).unwrap(),
         plan,
-        server: None,
         credentials: Arc::new(Anonymous),
         goal: Goal::Publish,
         on_failure: OnFailure::EndImage,
     };
     let (_stopper, shutdown) = Shutdown::new();
+    let (_registry, notices) = tokio::sync::mpsc::unbounded_channel();
     let mut beats = Beats { seconds: Vec::new(), verified: 0, gate };
-    run::build(run, &mut beats, shutdown).await;
+    Box::pin(run::build(run, Surroundings { server: None, notices, shutdown }, &mut beats)).await;
     assert_eq!((beats.seconds, beats.verified), (vec![30.0, 60.0, 90.0, 120.0], 1));
 }
