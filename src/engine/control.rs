@@ -1,5 +1,7 @@
 //! BuildKit's control API inside the engine: gRPC over `POST /grpc`.
 
+use std::time::Duration;
+
 use bollard::moby::buildkit::v1::control_client::ControlClient;
 use tonic::transport::{Channel, Endpoint};
 
@@ -7,6 +9,11 @@ use super::dial::{self, Dialer};
 
 /// Largest gRPC message that is read, in bytes: BuildKit splits logs well below, grpc-go's own limit is 4 MiB.
 const MAX_MESSAGE: usize = 16 << 20;
+
+/// How long a build may hear nothing before the engine is asked whether it is there, and how long that may take to
+/// say so: a build may be silent for hours, an engine that was stopped or paused may not.
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_mins(1);
 
 /// A client of BuildKit's control API; clones share one connection.
 pub(super) type Control = ControlClient<Channel>;
@@ -22,7 +29,41 @@ pub(super) async fn connect(dialer: &Dialer) -> Result<Control, tonic::transport
     let channel = Endpoint::from_static("http://docker")
         .initial_stream_window_size(dial::STREAM_WINDOW)
         .initial_connection_window_size(dial::CONNECTION_WINDOW)
+        .http2_keep_alive_interval(PING)
+        .keep_alive_timeout(PONG)
         .connect_with_connector(connector)
         .await?;
     Ok(ControlClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::moby::buildkit::v1::ListWorkersRequest;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::plan::EngineHost;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_was_stopped_is_not_waited_for_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("engine.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let engine = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let upgraded = b"HTTP/1.1 101 UPGRADED\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\n";
+            stream.write_all(upgraded).await.unwrap();
+            // It takes all and answers nothing, not even a ping.
+            while !matches!(stream.read(&mut [0; 4096]).await, Ok(0) | Err(_)) {}
+            std::future::pending::<()>().await;
+        };
+        let dialer = Dialer::new(EngineHost::Unix(path));
+        let asking = async { connect(&dialer).await.unwrap().list_workers(ListWorkersRequest::default()).await };
+        let answer = tokio::select! {
+            () = engine => unreachable!(),
+            answer = tokio::time::timeout(Duration::from_mins(10), asking) => answer,
+        };
+        answer.expect("it ends by itself").unwrap_err();
+    }
 }
