@@ -208,7 +208,7 @@ fn push_hint(message: &str) -> Option<String> {
     if any(&["connection refused", "no such host", "i/o timeout", "no route to host"]) {
         return Some("the engine cannot reach the registry from its host; run again when it can".into());
     }
-    if any(&["no space left"]) {
+    if any(&["no space left", "507 insufficient storage"]) {
         return Some("the registry's disk is full".into());
     }
     None
