@@ -9,6 +9,7 @@
 
 mod architecture;
 mod cli;
+mod beginnings;
 mod embedded_registry;
 mod faults;
 mod fixtures;
@@ -18,5 +19,4 @@ mod plans;
 mod readme;
 mod registry_conformance;
 mod registry_faults;
-mod stopping;
 mod support;

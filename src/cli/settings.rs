@@ -78,8 +78,14 @@ impl Settings {
         let found = default_engine(&self.environment, &self.docker_config());
         let found = found.map_err(|error| refused(super::diagnostic::chain(&error), error.hint()))?;
         let host = found.host.parse();
-        let host =
+        let host: EngineHost =
             host.map_err(|error: EngineHostError| refused(format!("{}: {error}", found.source), error.hint()))?;
+        if !host.is_local() {
+            let message =
+                format!("{}: {host} is plain TCP to another machine: who is on the way owns it", found.source);
+            let hint = "if that is meant, name it in the plan: `engines: { NAME: { host: tcp://…, insecure: true } }`";
+            return Err(refused(message, Some(hint)));
+        }
         Ok((host, found.source))
     }
 

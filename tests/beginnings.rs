@@ -1,4 +1,4 @@
-//! A stop is heard wherever a run waits.
+//! What a command refuses before it begins, and a stop that is heard wherever a run waits.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -56,4 +56,13 @@ async fn a_plan_that_never_ends_is_refused() {
     let home = Home::new();
     let refused = Run::new(&home, ["plan", "-f", "/dev/zero"]).finish().await.expect_code(2);
     assert!(refused.stderr.contains("it is larger than"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn an_engine_in_clear_on_another_machine_is_not_taken_from_the_environment() {
+    let home = Home::new();
+    let plan = "version: 1\nregistry: local\nimages:\n  web: { context: ., tags: ['1'], platforms: [linux/amd64] }\n";
+    fs::write(home.path().join("build.yaml"), plan).unwrap();
+    let refused = Run::new(&home, ["build"]).env("DOCKER_HOST", "tcp://192.0.2.1:2375").finish().await.expect_code(3);
+    assert!(refused.stderr.contains("insecure: true"), "{}", refused.stderr);
 }
