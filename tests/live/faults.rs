@@ -12,7 +12,8 @@ use crate::support::parts;
 use crate::support::program::Running;
 
 on_both_engines!(
-    an_interrupt_ends_the_steps_on_the_engine,
+    a_run_that_is_ended_ends_its_steps_on_the_engine,
+    an_engine_that_froze_keeps_nobody,
     an_engine_that_is_killed_fails_the_build_and_the_next_run_converges,
     a_full_disk_of_the_engine_is_said,
 );
@@ -37,26 +38,49 @@ async fn published(project: &Project, registry: &Distribution) -> String {
     crane(&["digest", &project.reference(registry.address(), "1.0")]).await
 }
 
-async fn an_interrupt_ends_the_steps_on_the_engine(engine: Engine) {
+async fn a_run_that_is_ended_ends_its_steps_on_the_engine(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
-    let project = Project::new(engine, "interrupt");
+    let project = Project::new(engine, "ended");
     project.busybox("");
     project.plan(registry.address(), TWO_PLATFORMS);
     project.build(&[]).await;
     let before = published(&project, &registry).await;
 
     project.busybox(&endless(&project));
+    for (signal, code, said) in
+        [(Signal::INT, 130, "interrupted"), (Signal::TERM, 143, "terminated"), (Signal::KILL, 137, "")]
+    {
+        let mut building = project.start(&["build"]);
+        both_run(&project, &mut building).await;
+        assert!(processes(&project) >= 2, "the steps' processes are not seen from here");
+        let asked = Instant::now();
+        building.signal(signal);
+        let ended = building.finish().await.expect_code(code);
+        assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+        assert!(ended.stderr.contains(said) && ended.stdout.is_empty(), "{}", ended.stderr);
+        let left = Duration::from_secs(10).saturating_sub(asked.elapsed());
+        parts::eventually("no step runs on the engine", left, || processes(&project) == 0).await;
+        assert_eq!(published(&project, &registry).await, before);
+    }
+}
+
+async fn an_engine_that_froze_keeps_nobody(engine: Engine) {
+    let private = PrivateEngine::start(&engine, "frozen").await;
+    let project = Project::new(private.engine.clone(), "frozen");
+    project.busybox(&endless(&project));
+    project.plan("local", TWO_PLATFORMS);
     let mut building = project.start(&["build"]);
     both_run(&project, &mut building).await;
-    assert!(processes(&project) >= 2, "the steps' processes are not seen from here");
+    private.signal(Signal::STOP);
     let asked = Instant::now();
     building.signal(Signal::INT);
-    let ended = building.finish().await.expect_code(130);
+    building.finish().await.expect_code(130);
     assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
-    assert!(ended.stderr.contains("interrupted") && ended.stdout.is_empty(), "{}", ended.stderr);
-    let left = Duration::from_secs(10).saturating_sub(asked.elapsed());
-    parts::eventually("no step runs on the engine", left, || processes(&project) == 0).await;
-    assert_eq!(published(&project, &registry).await, before);
+    let refused = project.run(&["build"]).await.expect_code(3);
+    assert!(refused.stderr.contains("no answer within 10 s"), "{}", refused.stderr);
+    private.signal(Signal::CONT);
+    project.busybox("");
+    project.build(&[]).await;
 }
 
 /// Processes of this machine, in containers too, that run [`endless`].
