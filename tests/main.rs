@@ -8,8 +8,8 @@
 )]
 
 mod architecture;
-mod cli;
 mod beginnings;
+mod cli;
 mod embedded_registry;
 mod faults;
 mod fixtures;
