@@ -1,13 +1,16 @@
 //! F1: a signal in each phase. The run ends within 5 s with the signal's code, says what is left, and no final tag
 //! moves that had not moved before.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use tokio::sync::Notify;
 
 use super::world::{World, says};
 use crate::support::program::{Finished, Running};
 use crate::support::scripted_engine::{Rest, Script};
+use crate::support::scripted_images::missing;
 use crate::support::scripted_registry::{Reply, Request};
 
 /// Within this the program must be gone; CI systems kill it a little later.
@@ -131,6 +134,44 @@ async fn f1_inside_the_put_of_a_tag_it_may_have_moved_and_no_other_is_put() {
         assert_eq!(kinds(&world), ["arch_tag", "arch_tag", "perhaps_final_tag"]);
         assert_eq!(world.put(), ["1.0"]);
     }
+}
+
+#[tokio::test]
+async fn f1_a_tag_that_was_asked_for_when_the_stop_came_is_not_put() {
+    let world = World::start(Script::default()).await;
+    let gate = Arc::new(Notify::new());
+    let held = gate.clone();
+    world.registry_answers(move |request| {
+        let asked = request.line() == "HEAD /v2/hello/manifests/latest";
+        asked.then(|| Reply::After(held.clone(), Box::new(missing())))
+    });
+    let mut running = world.run(&["build"]).start();
+    world.registry.asked("HEAD /v2/hello/manifests/latest", 1).await;
+    running.signal(Signal::INT);
+    running.stderr_line("interrupted").await;
+    gate.notify_one();
+    let finished = running.finish().await.expect_code(130);
+    says(&finished, &["hello:latest was not published: interrupted"]);
+    assert_eq!(world.put(), ["1.0"]);
+}
+
+#[tokio::test]
+async fn f1_a_tag_that_was_sent_may_be_answered_and_then_is_known_to_have_moved() {
+    let world = World::start(Script::default()).await;
+    let gate = Arc::new(Notify::new());
+    let (held, store) = (gate.clone(), world.store.clone());
+    world.registry_answers(move |request| {
+        let put = request.line() == "PUT /v2/hello/manifests/1.0";
+        put.then(|| Reply::After(held.clone(), Box::new(store.answer(request).unwrap())))
+    });
+    let mut running = world.run(&["build"]).start();
+    world.registry.asked("PUT /v2/hello/manifests/1.0", 1).await;
+    running.signal(Signal::TERM);
+    running.stderr_line("terminated").await;
+    gate.notify_one();
+    running.finish().await.expect_code(143);
+    assert_eq!(kinds(&world), ["arch_tag", "arch_tag", "final_tag"]);
+    assert_eq!(world.put(), ["1.0"]);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// A request as it came.
@@ -46,6 +47,8 @@ pub(crate) enum Reply {
     CutHead,
     /// Says nothing, for ever.
     Silence,
+    /// Answers once the test says so.
+    After(Arc<Notify>, Box<Self>),
 }
 
 /// How a body is sent.
@@ -95,7 +98,7 @@ struct State {
     unexpected: Mutex<Vec<String>>,
     /// How many rows of an ordered script are still to come.
     left: Mutex<Option<usize>>,
-    arrived: tokio::sync::Notify,
+    arrived: Notify,
 }
 
 /// The registry. Dropping it ends it, and fails the test if it was asked what its script does not have.
@@ -143,7 +146,7 @@ impl ScriptedRegistry {
             requests: Mutex::default(),
             unexpected: Mutex::default(),
             left: Mutex::default(),
-            arrived: tokio::sync::Notify::new(),
+            arrived: Notify::new(),
         });
         let server = tokio::spawn(listen(listener, Arc::clone(&state), tls));
         Self { address, state, server }
@@ -228,8 +231,13 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer).await? {
-        let reply = state.reply(&request);
+        let mut reply = state.reply(&request);
+        while let Reply::After(gate, then) = reply {
+            gate.notified().await;
+            reply = *then;
+        }
         match reply {
+            Reply::After(..) => unreachable!("its gate was waited for"),
             Reply::Reset => return make_reset(&stream),
             Reply::CutHead => return stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Le").await,
             Reply::Silence => std::future::pending().await,
