@@ -81,6 +81,14 @@ pub enum AuthError {
         /// How long it was given.
         after: Duration,
     },
+    /// It would go over a channel on which everybody may listen.
+    #[error("the credentials for {server} are not sent to {channel} in clear")]
+    Withheld {
+        /// The server.
+        server: String,
+        /// The channel.
+        channel: String,
+    },
     /// A helper's answer is too long or not of the protocol.
     #[error("the credential helper {program} answered with something that is not a credential")]
     HelperAnswer {
@@ -101,6 +109,11 @@ impl AuthError {
             Self::ServerName(_) => "correct the registry's name".to_owned(),
             Self::HelperMissing { program, .. } => {
                 format!("install {program}, or remove it from credsStore or credHelpers in docker's configuration")
+            }
+            Self::Withheld { .. } => {
+                "reach the engine through a socket: ssh -N -L /tmp/engine.sock:/var/run/docker.sock \
+                HOST, then unix:///tmp/engine.sock"
+                    .to_owned()
             }
             Self::HelperRun { program, .. }
             | Self::HelperFailed { program, .. }

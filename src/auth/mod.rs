@@ -12,7 +12,7 @@ mod source;
 pub use docker_config::DockerConfig;
 pub use error::AuthError;
 pub use secret::Secret;
-pub use source::{Anonymous, Credential, CredentialSource};
+pub use source::{Anonymous, Credential, CredentialSource, Withheld};
 
 #[cfg(test)]
 mod testing {

@@ -1,5 +1,7 @@
 //! Where credentials come from.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 
 use super::{AuthError, Secret};
@@ -31,6 +33,28 @@ pub trait CredentialSource: Send + Sync {
     fn credential<'a>(&'a self, host: &'a RegistryHost) -> BoxFuture<'a, Result<Credential, AuthError>>;
 }
 
+/// The credentials of another source, kept from a channel on which everybody may listen: whoever has one for the
+/// registry that is asked about gets an error.
+pub struct Withheld {
+    /// The other source.
+    pub source: Arc<dyn CredentialSource>,
+    /// The channel, for the error: `engine lab at tcp://lab:2375`.
+    pub channel: String,
+}
+
+impl CredentialSource for Withheld {
+    fn credential<'a>(&'a self, host: &'a RegistryHost) -> BoxFuture<'a, Result<Credential, AuthError>> {
+        Box::pin(async move {
+            match self.source.credential(host).await? {
+                Credential::Anonymous => Ok(Credential::Anonymous),
+                Credential::Basic { .. } | Credential::IdentityToken(_) => {
+                    Err(AuthError::Withheld { server: host.to_string(), channel: self.channel.clone() })
+                }
+            }
+        })
+    }
+}
+
 /// Nobody, everywhere.
 #[derive(Debug, Clone, Copy)]
 pub struct Anonymous;
@@ -38,5 +62,32 @@ pub struct Anonymous;
 impl CredentialSource for Anonymous {
     fn credential<'a>(&'a self, _host: &'a RegistryHost) -> BoxFuture<'a, Result<Credential, AuthError>> {
         Box::pin(std::future::ready(Ok(Credential::Anonymous)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Known(Credential);
+
+    impl CredentialSource for Known {
+        fn credential<'a>(&'a self, _host: &'a RegistryHost) -> BoxFuture<'a, Result<Credential, AuthError>> {
+            Box::pin(std::future::ready(Ok(self.0.clone())))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_credential_is_withheld_from_a_channel_in_clear_and_anonymity_is_not() {
+        let host: RegistryHost = "ghcr.io".parse().unwrap();
+        let withheld = |credential| Withheld { source: Arc::new(Known(credential)), channel: "engine lab".into() };
+        assert!(matches!(withheld(Credential::Anonymous).credential(&host).await, Ok(Credential::Anonymous)));
+        let secret = || Secret::new("canary");
+        for credential in
+            [Credential::Basic { username: "u".into(), password: secret() }, Credential::IdentityToken(secret())]
+        {
+            let refused = withheld(credential).credential(&host).await.unwrap_err();
+            assert_eq!(refused.to_string(), "the credentials for ghcr.io are not sent to engine lab in clear");
+        }
     }
 }

@@ -6,6 +6,9 @@ use std::process::ExitCode;
 pub(crate) const OK: u8 = 0;
 /// Bad usage, plan or context.
 pub(crate) const USAGE: u8 = 2;
+/// A fault of ours.
+pub(crate) const INTERNAL: u8 = 70;
+/// A timeout of ours.
 pub(crate) const TIMEOUT: u8 = 124;
 
 /// A command's end that was already told to the user, or has nothing to tell.

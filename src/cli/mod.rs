@@ -22,4 +22,5 @@ mod stderr;
 mod stdout;
 mod verify;
 
+pub(crate) use exit::INTERNAL;
 pub(crate) use start::start;

@@ -44,6 +44,18 @@ impl Root {
         Ok(Self { path: resolved, directory, only: None })
     }
 
+    /// Opens the directory that holds `dockerfile`, after checking that there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Root::open`] and [`Root::check_dockerfile`].
+    pub fn of_dockerfile(dockerfile: &Path) -> Result<Self, ContextError> {
+        let directory = dockerfile.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let root = Self::open(directory.unwrap_or(Path::new(".")))?;
+        root.check_dockerfile(&dockerfile.file_name().unwrap_or_default().to_string_lossy())?;
+        Ok(root)
+    }
+
     /// Serves nothing but the files of these names, and what they link to: for the directory of a Dockerfile,
     /// of which the engine needs the Dockerfile and its ignore file alone.
     #[must_use]

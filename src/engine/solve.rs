@@ -166,10 +166,11 @@ impl Engine {
 /// What a status that Solve ended with means.
 fn why(status: &Status, session: &Session, steps: &Steps, platform: &Platform) -> EngineErrorKind {
     // BuildKit repeats what our file sync told it; our own words have the hint.
-    if let Some(error) = session.context_error() {
+    let is_why = |text: String| status.message().contains(&text);
+    if let Some(error) = session.context_error().filter(|error| is_why(error.to_string())) {
         return EngineErrorKind::Context(error);
     }
-    if let Some(error) = session.auth_error() {
+    if let Some(error) = session.auth_error().filter(|error| is_why(error.to_string())) {
         return EngineErrorKind::Credentials(error);
     }
     // A status that the engine sent has no source; one that tonic made of a broken connection has.

@@ -155,7 +155,7 @@ impl ConfirmError {
             Self::Child(ChildError::Platform { .. }) => {
                 Some("if the image is right and its config is not, say so with `entry:` in the plan".into())
             }
-            Self::Other { .. } => Some("somebody else pushed to this tag meanwhile? run again".into()),
+            Self::Other { .. } => Some("another run built or pushed this tag meanwhile? run again".into()),
             Self::Child(_) | Self::Index { .. } | Self::NoPlatform | Self::Size { .. } => None,
         }
     }

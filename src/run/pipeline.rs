@@ -150,8 +150,12 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// The engines that build reach the registry.
+    /// The contexts are there, and the engines that build reach the registry.
     async fn preflight(&self) -> Result<(), Vec<Failure>> {
+        let faults = prepare::context_faults(&self.schedule);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         if self.run.goal == Goal::Build {
             return Ok(());
         }

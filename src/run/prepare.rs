@@ -1,6 +1,6 @@
 //! From a schedule to jobs that can run: names, slots, sessions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::access::Registry;
 use super::assign::{Schedule, ScheduledJob};
 use super::event::{Event, Execution, Failure, Phase, PlannedImage, PlannedJob, Warning};
-use super::failure::failure;
+use super::failure::{chain, failure};
 use super::job::{Goal, JobRun, SessionGroup};
 use super::pipeline::Outline;
 use super::preflight::Engines;
 use super::publish::Target;
 use super::relay::JobVoice;
-use crate::auth::CredentialSource;
-use crate::context::copies_by_platform;
+use crate::auth::{CredentialSource, Withheld};
+use crate::context::{Root, copies_by_platform};
 use crate::oci::Repository;
-use crate::plan::{Image, Plan};
+use crate::plan::{EngineSpec, Image, Plan};
 
 /// What all jobs of a run share.
 pub(super) struct Shared<'a> {
@@ -28,6 +28,17 @@ pub(super) struct Shared<'a> {
     pub(super) credentials: &'a Arc<dyn CredentialSource>,
     pub(super) goal: Goal,
     pub(super) events: &'a mpsc::Sender<Event>,
+}
+
+impl Shared<'_> {
+    /// Who we are at registries, as far as an engine may know: over plain TCP to another machine everybody may listen.
+    fn credentials_on(&self, engine: usize) -> Arc<dyn CredentialSource> {
+        let EngineSpec { name, host, .. } = &self.engines.list()[engine].spec;
+        if host.is_local() {
+            return self.credentials.clone();
+        }
+        Arc::new(Withheld { source: self.credentials.clone(), channel: format!("engine {name} at {host}") })
+    }
 }
 
 /// Where the images of the plan go.
@@ -42,6 +53,22 @@ pub(super) fn targets(plan: &Plan, registry: &Registry) -> Result<Vec<Target>, F
         Ok(Target::of(image, repository))
     };
     plan.images.iter().map(target).collect()
+}
+
+/// Everything of the contexts and Dockerfiles that can be seen to be wrong before anything is built.
+pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
+    let mut seen = BTreeSet::new();
+    let mut faults = Vec::new();
+    for ScheduledJob { id, job, .. } in &schedule.jobs {
+        if !seen.insert((&id.image, &job.build.context, &job.build.dockerfile)) {
+            continue;
+        }
+        let checked = Root::open(&job.build.context).and_then(|_| Root::of_dockerfile(&job.build.dockerfile));
+        if let Err(error) = checked {
+            faults.push(failure(Phase::Plan, &format!("{}: {}", id.image, chain(&error)), Some(error.hint().into())));
+        }
+    }
+    faults
 }
 
 /// The jobs of the schedule, in its order; `builds` ends the builds of an image.
@@ -61,7 +88,7 @@ pub(super) fn jobs(
         session,
         arch_tag: targets[scheduled.image].repository.tag(scheduled.job.arch_tag.clone()),
         registry: shared.registry.clone(),
-        credentials: shared.registry.pushes_as(shared.credentials),
+        credentials: shared.registry.pushes_as(&shared.credentials_on(scheduled.engine)),
         goal: shared.goal,
         cancel: builds[scheduled.image].clone(),
         scheduled: scheduled.clone(),
@@ -111,7 +138,7 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
             context: jobs[0].job.build.context.clone(),
             dockerfiles,
             shared_key: shared_key(key, jobs[0]),
-            credentials: shared.credentials.clone(),
+            credentials: shared.credentials_on(key.engine),
             opened: OnceCell::new(),
         };
         (key, Arc::new(group))

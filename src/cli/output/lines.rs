@@ -71,7 +71,12 @@ impl Words {
             JobEvent::Built { seconds, cached_steps, steps, context_bytes, .. } => {
                 let sent = size(*context_bytes);
                 let built = format!("built in {}", duration(*seconds));
-                format!("{built}, {cached_steps} of {} cached, {sent} of context sent", count(*steps, "step"))
+                // BuildKit 0.8 tells a step that two platforms share to one of them only.
+                let cached = match steps {
+                    0 => String::new(),
+                    steps => format!(", {cached_steps} of {} cached", count(*steps, "step")),
+                };
+                format!("{built}{cached}, {sent} of context sent")
             }
             JobEvent::PushStarted { to } => format!("pushing {to}"),
             JobEvent::Pushed { seconds, layers_pushed } => {

@@ -69,7 +69,10 @@ fn digest(platform: &PlatformReport) -> String {
 }
 
 fn cached(platform: &PlatformReport) -> String {
-    platform.build_seconds.map(|_| format!("{}/{}", platform.cached_steps, platform.steps)).unwrap_or_default()
+    if platform.build_seconds.is_none() || platform.steps == 0 {
+        return String::new();
+    }
+    format!("{}/{}", platform.cached_steps, platform.steps)
 }
 
 /// The table's lines; none where no platform was planned. Fits `width` columns, if given, by leaving columns out.

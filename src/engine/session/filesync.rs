@@ -45,17 +45,15 @@ impl Files {
     /// # Errors
     /// A directory or a Dockerfile cannot be read.
     pub(super) fn open(context: &Path, dockerfiles: &[PathBuf], outcome: Outcome) -> Result<Self, ContextError> {
-        let directory = dockerfiles.first().and_then(|file| file.parent()).unwrap_or(context);
-        // The parent of a bare file name is empty.
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        let root = Root::open(directory)?;
         let mut names = Vec::new();
+        let mut root = None;
         for file in dockerfiles {
+            root = Some(Root::of_dockerfile(file)?);
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            root.check_dockerfile(&name)?;
             names.push(format!("{name}.dockerignore"));
             names.push(name.into_owned());
         }
+        let root = root.map_or_else(|| Root::open(context), Ok)?;
         let context = Arc::new(Root::open(context)?);
         Ok(Self { context, dockerfiles: Arc::new(root.only(names)), outcome })
     }
