@@ -65,7 +65,7 @@ async fn b5_an_engine_killed_in_a_build_fails_it_and_keeps_what_is_done() {
     let world = World::start(script).await;
     world.plan(TWO_IMAGES);
     let running = world.run(&["build"]).start();
-    world.registry.asked("GET /v2/first/manifests/1.0", 1).await;
+    world.registry.asked_exactly("GET /v2/first/manifests/1.0").await;
     kill.notify_one();
     let finished = running.finish().await.expect_code(4);
     says(&finished, &["second linux/amd64", "the connection to the engine was lost"]);

@@ -145,8 +145,12 @@ async fn b2_an_engine_that_asks_for_nothing_for_hours_is_waited_for() {
     let script = Script::default().solve(async |call| {
         let mut receiver = Receiver::begin(call.session().await, "context").await?;
         receiver.list().await?;
-        for _ in 0..120 {
-            advance(Duration::from_mins(1)).await;
+        for _ in 0..720 {
+            // In steps that leave the connections time to say that they live.
+            advance(Duration::from_secs(10)).await;
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
         }
         receiver.end().await?;
         call.built()

@@ -178,6 +178,17 @@ impl ScriptedRegistry {
         assert!(asked.is_ok(), "{line} did not come {count} times; asked was {:?}", self.lines());
     }
 
+    /// Waits until this `METHOD target` has come, and not one that only begins like it.
+    pub(crate) async fn asked_exactly(&self, line: &str) {
+        let asking = async {
+            while !self.lines().iter().any(|asked| asked == line) {
+                self.state.arrived.notified().await;
+            }
+        };
+        let asked = tokio::time::timeout(super::parts::LIMIT, asking).await;
+        assert!(asked.is_ok(), "{line} did not come; asked was {:?}", self.lines());
+    }
+
     /// `METHOD target` of every request so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.requests().iter().map(Request::line).collect()
