@@ -67,7 +67,7 @@ async fn f2_a_failure_with_a_stderr_that_is_never_read_still_ends() {
 #[tokio::test]
 async fn f2_results_that_cannot_be_written_are_no_success() {
     let world = World::start(Script::default()).await;
-    let finished = shell(&world, r#""$0" build >/dev/full"#).await.expect_code(1);
+    let finished = shell(&world, r#""$0" build >/dev/full"#).await.expect_code(70);
     says(&finished, &["cannot write stdout", "No space left"]);
 }
 
@@ -77,7 +77,7 @@ async fn f3_a_report_that_cannot_be_written_is_no_success() {
         [("/dev/full", "No space left"), ("nowhere/report.json", "No such file"), ("context", "directory")]
     {
         let world = World::start(Script::default()).await;
-        let finished = shell(&world, &format!(r#""$0" build --report {path}"#)).await.expect_code(1);
+        let finished = shell(&world, &format!(r#""$0" build --report {path}"#)).await.expect_code(70);
         says(&finished, &["cannot write the report", path, words]);
         // All else is done, and said.
         assert!(finished.stdout.contains("/hello@sha256:"), "{}", finished.stdout);
@@ -96,7 +96,7 @@ async fn f3_a_full_disk_leaves_no_half_report() {
     let mut args = vec!["--mount", "--", "/bin/bash", "-c", script];
     args.push(env!("CARGO_BIN_EXE_polyarch"));
     let run = Run::of("unshare", &world.home, args).env("DOCKER_HOST", world.engine.host());
-    let finished = run.finish().await.expect_code(1);
+    let finished = run.finish().await.expect_code(70);
     says(&finished, &["cannot write the report", "No space left"]);
     assert!(finished.stdout.ends_with("full\n") && !finished.stdout.contains(".tmp"), "{}", finished.stdout);
     assert!(Path::new(&disk).exists());
