@@ -160,7 +160,7 @@ fn engines(plan: &Plan, settings: &Settings) -> Result<Wanted, Failure> {
     let specs: Vec<_> = plan.engines.iter().filter(wanted).cloned().collect();
     // With none left the assignment says which job has no engine, and names them all.
     let specs = if specs.is_empty() { plan.engines.clone() } else { specs };
-    Ok(Wanted { specs, implied: Implied::Named, named_by: "the plan".into() })
+    Ok(Wanted { specs, implied: Implied::Named, named_by: "the plan or --engine".into() })
 }
 
 /// The plan's registry, reached.

@@ -138,6 +138,7 @@ fn is_kept(event: &Event) -> bool {
                 ImageEvent::Tagging { .. }
                 | ImageEvent::TagRefused { .. }
                 | ImageEvent::Tagged { .. }
+                | ImageEvent::Verified { .. }
                 | ImageEvent::TaggedOnEngine { .. },
             ..
         } => return false,
