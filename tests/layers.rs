@@ -67,7 +67,7 @@ const SPAWNERS: &[(&str, &str)] = &[
     ("src/cli/audience.rs", "the display blocks with its terminal: its thread is waited for, but not for ever"),
     ("src/cli/signals.rs", "aborted by the guard that main holds while a command runs"),
     ("src/cli/stderr.rs", "blocks with its terminal: what it writes is waited for, but not for ever"),
-    ("src/engine/client.rs", "drives one REST connection, and ends with its response"),
+    ("src/engine/rest.rs", "drives one REST connection, and ends with its response"),
     ("src/engine/session/filesync.rs", "aborted with the response stream that it feeds"),
     ("src/engine/session/serve.rs", "aborted by the session that it serves"),
 ];

@@ -1,25 +1,15 @@
 //! An engine that was reached and told who it is.
 
-use std::io;
-use std::time::Duration;
-
+use bollard::Docker;
 use bollard::moby::buildkit::v1::ListWorkersRequest;
-use bollard::{BollardRequest, Docker};
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Uri, header::HOST};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 
 use super::control::{self, Control};
 use super::dial::Dialer;
 use super::error::{EngineError, EngineErrorKind, binfmt_hint};
+use super::rest::{self, ANSWER, classify, innermost, within};
 use crate::oci::{Digest, Platform, TagRef};
 use crate::plan::{EngineHost, EngineName};
 
-/// How long the engine may take to say who it is, or to answer another short question.
-pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// bollard's own limit covers the time until response headers, which no limit of ours should depend on.
-const BOLLARD_TIMEOUT_SECONDS: u64 = 24 * 60 * 60;
 /// The first API whose engines have BuildKit.
 const FIRST_API: ApiVersion = ApiVersion { major: 1, minor: 39 };
 /// The first API whose push takes a platform: without it an engine with the containerd store may push another
@@ -79,7 +69,7 @@ impl Engine {
         let failed = |kind| EngineError { engine: name.clone(), operation: operation.clone(), kind };
         // Dialled by hand first: the REST client wraps the reason so deep that a hint could not be given.
         drop(dialer.connect().await.map_err(|error| failed(EngineErrorKind::Connect(error)))?);
-        let docker = rest_client(&dialer).map_err(|error| failed(classify(error)))?;
+        let docker = rest::client(&dialer).map_err(|error| failed(classify(error)))?;
         let asking = async {
             let version = docker.version().await.map_err(classify)?;
             let info = docker.info().await.map_err(classify)?;
@@ -165,41 +155,6 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// bollard over our dialer, one connection a request.
-fn rest_client(dialer: &Dialer) -> Result<Docker, bollard::errors::Error> {
-    let dialer = dialer.clone();
-    let transport = move |request: BollardRequest| {
-        let dialer = dialer.clone();
-        async move {
-            let connection = dialer.connect().await?;
-            let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await?;
-            // It drives the response's body, and ends with it or when the response is dropped.
-            tokio::spawn(connection);
-            Ok(sender.send_request(origin_form(request)).await?)
-        }
-    };
-    let version = bollard::API_DEFAULT_VERSION;
-    let docker =
-        Docker::connect_with_custom_transport(transport, Some("http://docker"), BOLLARD_TIMEOUT_SECONDS, version)?;
-    Ok(docker.with_request_modifier(super::push::url_safe_registry_auth))
-}
-
-/// The request as it goes over a connection of its own: the path alone in its first line (RFC 9112, 3.2.1).
-fn origin_form(mut request: BollardRequest) -> BollardRequest {
-    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    *request.uri_mut() = Uri::from(path);
-    request.headers_mut().insert(HOST, HeaderValue::from_static("docker"));
-    request
-}
-
-/// Runs `asking` for at most `limit`.
-pub(super) async fn within<T>(
-    limit: Duration,
-    asking: impl Future<Output = Result<T, EngineErrorKind>>,
-) -> Result<T, EngineErrorKind> {
-    tokio::time::timeout(limit, asking).await.unwrap_or(Err(EngineErrorKind::Timeout(limit.as_secs())))
-}
-
 fn facts_of(
     version: &bollard::models::SystemVersion,
     info: &bollard::models::SystemInfo,
@@ -238,26 +193,4 @@ async fn runs(mut control: Control, native: &Platform) -> Result<Vec<Platform>, 
 
 fn no_control(error: &tonic::transport::Error) -> EngineErrorKind {
     EngineErrorKind::NoBuildKit(innermost(error))
-}
-
-/// The message at the end of an error's chain: what happened, without who passed it on.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
-}
-
-/// What a bollard error means.
-pub(super) fn classify(error: bollard::errors::Error) -> EngineErrorKind {
-    use bollard::errors::Error;
-    match error {
-        Error::DockerResponseServerError { status_code, message } => {
-            EngineErrorKind::Refused { status: status_code, message }
-        }
-        Error::DockerStreamError { error } => EngineErrorKind::Push(error),
-        Error::IOError { err } if err.kind() == io::ErrorKind::ConnectionRefused => EngineErrorKind::Connect(err),
-        other => EngineErrorKind::Lost(innermost(&other)),
-    }
 }

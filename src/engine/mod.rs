@@ -9,6 +9,7 @@ mod control;
 mod dial;
 mod error;
 mod push;
+mod rest;
 mod session;
 mod solve;
 mod status;

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use bollard::BollardRequest;
 use bollard::auth::DockerCredentials;
 use bollard::models::{ErrorDetail, PushImageInfo};
 use bollard::query_parameters::PushImageOptionsBuilder;
 use futures::StreamExt;
 
-use super::client::{Engine, classify};
+use super::client::Engine;
 use super::error::{EngineError, EngineErrorKind};
+use super::rest::classify;
 use crate::auth::Credential;
 use crate::oci::{Digest, Platform, TagRef};
 
@@ -124,28 +124,6 @@ fn docker_credentials(credential: &Credential, host: &str) -> DockerCredentials 
             ..DockerCredentials::default()
         },
     }
-}
-
-/// Puts `X-Registry-Auth` into the alphabet that engines read: bollard 0.21 writes standard base64, engines
-/// decode the URL-safe one and take what does not decode for no credentials at all.
-pub(super) fn url_safe_registry_auth(mut request: BollardRequest) -> BollardRequest {
-    let headers = request.headers_mut();
-    if let Some(value) = headers.get("x-registry-auth") {
-        let safe: Vec<u8> = value
-            .as_bytes()
-            .iter()
-            .map(|byte| match byte {
-                b'+' => b'-',
-                b'/' => b'_',
-                other => *other,
-            })
-            .collect();
-        if let Ok(mut value) = http::HeaderValue::from_bytes(&safe) {
-            value.set_sensitive(true);
-            headers.insert("x-registry-auth", value);
-        }
-    }
-    request
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use bollard::moby::buildkit::v1::{SolveRequest, StatusRequest};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::client::{ANSWER, Engine, ImageStore, classify, innermost, within};
+use super::client::{Engine, ImageStore};
 use super::error::{EngineError, EngineErrorKind, ExecFormat};
+use super::rest::{ANSWER, classify, innermost, within};
 use super::session::{Session, UPLOAD_IDLE, random_id};
 use super::status::{BuildEvent, BuildSummary, Steps};
 use crate::oci::{Digest, Platform, TagRef};

@@ -1,60 +1,23 @@
 //! The straight line of `polyarch build`: schedule → jobs → join → publish → verify. One owner of all tasks.
 
-use std::sync::Arc;
-
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::access::{Registry, while_served};
+use super::access::while_served;
 use super::assign::{Schedule, assign};
-use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedImage, PlannedJob};
+use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
 use super::failure::failure;
 use super::image::{ImageState, Step};
 use super::job::{Goal, JobEnd};
 use super::listen::{Surroundings, listen};
-use super::preflight::{Engines, unassigned};
+use super::preflight::unassigned;
 use super::prepare::{self, Shared};
+use super::request::{BuildRun, OnFailure, Outline};
 use super::shutdown::Shutdown;
-use crate::auth::CredentialSource;
-use crate::plan::Plan;
 
 /// Events on their way to the one who hears them.
 const EVENTS: usize = 1024;
-
-/// What `polyarch build` is to do.
-pub struct BuildRun {
-    /// What to build.
-    pub plan: Plan,
-    /// Where.
-    pub engines: Engines,
-    /// Where to push.
-    pub registry: Registry,
-    /// Who we are.
-    pub credentials: Arc<dyn CredentialSource>,
-    /// How far to go.
-    pub goal: Goal,
-    /// What one failure ends.
-    pub on_failure: OnFailure,
-}
-
-/// What the first failure of an image ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// Its other platforms; other images go on.
-    EndImage,
-    /// Everything (`--fail-fast`).
-    EndRun,
-}
-
-/// What a build would do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outline {
-    /// The images, in the plan's order.
-    pub images: Vec<PlannedImage>,
-    /// The jobs, in the plan's order.
-    pub jobs: Vec<PlannedJob>,
-}
 
 /// Says what `run` would do, and does nothing.
 ///

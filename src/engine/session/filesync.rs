@@ -19,7 +19,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::backlog::Backlog;
-use super::serve::Outcome;
+use super::outcome::Outcome;
 use crate::context::{ContextError, Entry, Root, Selection};
 
 /// Bytes of a file in one packet.

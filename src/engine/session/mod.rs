@@ -6,6 +6,7 @@ mod auth;
 mod backlog;
 mod filesync;
 mod health;
+mod outcome;
 mod serve;
 
 pub(super) use backlog::UPLOAD_IDLE;

@@ -1,8 +1,8 @@
 //! A session: opened, served and ended.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bollard::health::health_server::HealthServer;
 use bollard::moby::filesync::v1::auth_server::AuthServer;
@@ -10,18 +10,19 @@ use bollard::moby::filesync::v1::file_sync_server::FileSyncServer;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 
 use super::auth::Credentials;
 use super::filesync::Files;
 use super::health::Alive;
+use super::outcome::Outcome;
 use crate::auth::{AuthError, CredentialSource};
 use crate::context::ContextError;
-use crate::engine::client::{ANSWER, Engine, within};
+use crate::engine::client::Engine;
 use crate::engine::dial;
 use crate::engine::error::{EngineError, EngineErrorKind};
+use crate::engine::rest::{ANSWER, within};
 use crate::oci::Digest;
 
 /// What a session serves.
@@ -43,19 +44,6 @@ pub struct Session {
     id: String,
     outcome: Outcome,
     _server: AbortOnDropHandle<()>,
-}
-
-/// What a session saw, shared with what serves it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Outcome {
-    /// Bytes of the context's files that the connection took.
-    pub(super) sent: Arc<AtomicU64>,
-    /// The first error of the context.
-    pub(super) context_error: Arc<OnceLock<Arc<ContextError>>>,
-    /// The first error of the credentials.
-    pub(super) auth_error: Arc<OnceLock<Arc<AuthError>>>,
-    /// The engine took nothing of the context for [`super::UPLOAD_IDLE`].
-    pub(super) stalled: CancellationToken,
 }
 
 impl Session {

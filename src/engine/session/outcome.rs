@@ -1,0 +1,22 @@
+//! What a session saw.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::AuthError;
+use crate::context::ContextError;
+
+/// What a session saw, shared with what serves it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outcome {
+    /// Bytes of the context's files that the connection took.
+    pub(super) sent: Arc<AtomicU64>,
+    /// The first error of the context.
+    pub(super) context_error: Arc<OnceLock<Arc<ContextError>>>,
+    /// The first error of the credentials.
+    pub(super) auth_error: Arc<OnceLock<Arc<AuthError>>>,
+    /// The engine took nothing of the context for [`super::UPLOAD_IDLE`].
+    pub(super) stalled: CancellationToken,
+}

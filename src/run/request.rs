@@ -1,0 +1,44 @@
+//! What a build is asked to do.
+
+use std::sync::Arc;
+
+use super::access::Registry;
+use super::event::{PlannedImage, PlannedJob};
+use super::job::Goal;
+use super::preflight::Engines;
+use crate::auth::CredentialSource;
+use crate::plan::Plan;
+
+/// What `polyarch build` is to do.
+pub struct BuildRun {
+    /// What to build.
+    pub plan: Plan,
+    /// Where.
+    pub engines: Engines,
+    /// Where to push.
+    pub registry: Registry,
+    /// Who we are.
+    pub credentials: Arc<dyn CredentialSource>,
+    /// How far to go.
+    pub goal: Goal,
+    /// What one failure ends.
+    pub on_failure: OnFailure,
+}
+
+/// What the first failure of an image ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Its other platforms; other images go on.
+    EndImage,
+    /// Everything (`--fail-fast`).
+    EndRun,
+}
+
+/// What a build would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// The images, in the plan's order.
+    pub images: Vec<PlannedImage>,
+    /// The jobs, in the plan's order.
+    pub jobs: Vec<PlannedJob>,
+}
