@@ -11,7 +11,7 @@ use polyarch::plan::{EngineHost, EngineHostError};
 use polyarch::registry::{Backoff, ClientConfig, Notice, Timeouts};
 use polyarch::run::{Failure, Phase};
 
-use super::output::Terminal;
+use super::output::{Terminal, is_ci};
 
 /// What the environment says.
 pub(crate) struct Settings {
@@ -35,7 +35,7 @@ impl Settings {
 
     /// Whether a CI system runs us: every one of them sets `CI`.
     pub(crate) fn is_ci(&self) -> bool {
-        self.var("CI").is_some_and(|value| value != "false" && value != "0")
+        is_ci(|name| self.environment.get(name).cloned())
     }
 
     /// Where polyarch keeps what it keeps: `POLYARCH_HOME`, else the user's data directory (XDG base directories).

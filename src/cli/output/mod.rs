@@ -17,6 +17,6 @@ mod tty;
 #[cfg(test)]
 mod script;
 
-pub(crate) use progress::{Display, Progress, Terminal, display};
+pub(crate) use progress::{Display, Progress, Terminal, display, is_ci};
 pub(crate) use results::{Format, write_results};
 pub(crate) use style::{Color, Tone, size};

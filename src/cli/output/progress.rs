@@ -67,12 +67,17 @@ impl Terminal {
         let dumb = var("TERM").is_some_and(|term| term == "dumb");
         let screen = match stderr.is_terminal() {
             false => Screen::None,
-            true if dumb || set("CI") => Screen::Lines,
+            true if dumb || is_ci(&var) => Screen::Lines,
             true => Screen::Live,
         };
         let plain = screen == Screen::None || dumb || set("NO_COLOR");
         Self { screen, color: if plain { Color::Off } else { Color::On } }
     }
+}
+
+/// Whether a CI system runs us: every one of them sets `CI`.
+pub(crate) fn is_ci(var: impl Fn(&str) -> Option<String>) -> bool {
+    var("CI").is_some_and(|value| !matches!(&*value, "" | "false" | "0"))
 }
 
 /// The display for `progress` on stderr. `tty` where there is no terminal is `plain`.
@@ -115,5 +120,6 @@ mod tests {
         assert_eq!(of(&terminal, &[("NO_COLOR", "1")]), (Screen::Live, Color::Off));
         assert_eq!(of(&terminal, &[("NO_COLOR", "")]), (Screen::Live, Color::On));
         assert_eq!(of(&terminal, &[("CI", "true")]), (Screen::Lines, Color::On));
+        assert_eq!(of(&terminal, &[("CI", "false")]), (Screen::Live, Color::On));
     }
 }
