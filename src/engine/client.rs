@@ -106,13 +106,6 @@ impl Engine {
         self.facts.api >= PUSH_PLATFORM_API
     }
 
-    /// Whether platforms may share one session: BuildKit 0.8 (Engine 20.10) keeps one copy of a context a shared
-    /// key, and platforms that need different files evict each other's.
-    #[must_use]
-    pub fn shares_sessions(&self) -> bool {
-        self.facts.api > ApiVersion { major: 1, minor: 41 }
-    }
-
     /// How to make this engine run programs of `platform`, if it cannot now.
     #[must_use]
     pub fn missing_emulation(&self, platform: &Platform) -> Option<String> {

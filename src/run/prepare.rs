@@ -1,7 +1,7 @@
 //! From a schedule to jobs that can run: names, slots, sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{OnceCell, Semaphore, mpsc};
@@ -96,36 +96,37 @@ pub(super) fn jobs(
     schedule.jobs.iter().zip(sessions).map(job).collect()
 }
 
-/// What makes two jobs share a session. Secrets will, too: the engine asks for them by name only.
+/// What makes two jobs share a session: they need the same files of the same context, which is then sent once, and of
+/// which the engine keeps one copy. BuildKit keeps a copy a shared key: platforms that need different files would evict
+/// each other's. Secrets will count, too: the engine asks for them by name only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct SessionKey {
     engine: usize,
     image: usize,
     context: PathBuf,
-    dockerfiles: PathBuf,
-    /// The job's place, where it had better have a session for itself: its engine, or what it copies, is such that
-    /// platforms would evict each other's files from the copy of the context that the engine keeps.
+    dockerfile: PathBuf,
+    target: Option<String>,
+    /// The job's place, where what is copied depends on the platform.
     alone: Option<usize>,
 }
 
 impl SessionKey {
-    fn of(place: usize, job: &ScheduledJob, engines: &Engines) -> Self {
+    fn of(place: usize, job: &ScheduledJob) -> Self {
         let build = &job.job.build;
-        let shares = engines.list()[job.engine].engine.shares_sessions();
         Self {
             engine: job.engine,
             image: job.image,
             context: build.context.clone(),
-            dockerfiles: build.dockerfile.parent().unwrap_or(Path::new("")).to_owned(),
-            alone: (!shares || copies_by_platform(&build.dockerfile)).then_some(place),
+            dockerfile: build.dockerfile.clone(),
+            target: build.target.clone(),
+            alone: copies_by_platform(&build.dockerfile).then_some(place),
         }
     }
 }
 
 /// The session of each job, in the schedule's order.
 fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> {
-    let keys: Vec<_> =
-        schedule.jobs.iter().enumerate().map(|(place, job)| SessionKey::of(place, job, shared.engines)).collect();
+    let keys: Vec<_> = schedule.jobs.iter().enumerate().map(|(place, job)| SessionKey::of(place, job)).collect();
     let mut members: BTreeMap<&SessionKey, Vec<&ScheduledJob>> = BTreeMap::new();
     for (key, job) in keys.iter().zip(&schedule.jobs) {
         members.entry(key).or_default().push(job);
@@ -152,7 +153,8 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
 fn shared_key(key: &SessionKey, job: &ScheduledJob) -> String {
     let absolute = std::path::absolute(&key.context).unwrap_or_else(|_| key.context.clone());
     let platform = key.alone.map(|_| job.id.platform.to_string()).unwrap_or_default();
-    format!("{}\n{}\n{platform}", absolute.display(), job.id.image)
+    let (dockerfile, target) = (key.dockerfile.display(), key.target.as_deref().unwrap_or_default());
+    format!("{}\n{}\n{dockerfile}\n{target}\n{platform}", absolute.display(), job.id.image)
 }
 
 /// What will be done.
