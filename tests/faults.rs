@@ -9,6 +9,7 @@ mod output;
 mod publishing;
 mod pushes;
 mod registries;
+mod secrets;
 mod stopping;
 mod timers;
 mod world;

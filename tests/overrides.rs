@@ -87,9 +87,9 @@ fn set_says_what_is_wrong_with_it() {
         ("hello.tagret=x", "--set hello.tagret=x: an image has no key `tagret`|did you mean `target`?"),
         (
             "hello.linux/arm64.tag=x",
-            "--set hello.linux/arm64.tag=x: a platform has no key `tag`|known here: context, dockerfile, target, args, labels, network, no_cache, pull, engine, timeout, arch_tag, entry",
+            "--set hello.linux/arm64.tag=x: a platform has no key `tag`|known here: context, dockerfile, target, args, labels, secrets, network, no_cache, pull, engine, timeout, arch_tag, entry",
         ),
-        ("hello.secrets=x", "--set hello.secrets=x: `secrets` is not yet supported|"),
+        ("hello.ssh=x", "--set hello.ssh=x: `ssh` is not yet supported|"),
         (
             "hello.linux/s390x.target=x",
             "--set hello.linux/s390x.target=x: the image `hello` has no platform linux/s390x|",

@@ -11,7 +11,7 @@ mod source;
 
 pub use docker_config::DockerConfig;
 pub use error::AuthError;
-pub use secret::Secret;
+pub use secret::{BuildSecrets, Secret, SecretBytes};
 pub use source::{Anonymous, Credential, CredentialSource, Withheld};
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Text that must not be seen.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -38,6 +40,33 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A secret of any bytes: what a build mounts. Clones share one copy.
+#[derive(Clone)]
+pub struct SecretBytes(Arc<Zeroizing<Vec<u8>>>);
+
+impl SecretBytes {
+    /// Takes `bytes` out of sight.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Zeroizing::new(bytes)))
+    }
+
+    /// The bytes themselves, for the one place that sends them and the one that hides them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretBytes(…)")
+    }
+}
+
+/// The secrets of a build, by id: all that its session gives out.
+pub type BuildSecrets = BTreeMap<String, SecretBytes>;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +76,8 @@ mod tests {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret:?} {secret:#?}"), "Secret(…) Secret(…)");
         assert_eq!(secret.expose(), "hunter2");
+        let bytes = SecretBytes::new(b"hunter2".to_vec());
+        assert_eq!(format!("{bytes:?} {bytes:#?}"), "SecretBytes(…) SecretBytes(…)");
+        assert_eq!(bytes.expose(), b"hunter2");
     }
 }

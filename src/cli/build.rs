@@ -28,6 +28,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
             engines,
             registry,
             credentials: settings.credentials()?,
+            environment: settings.environment.clone(),
             goal: goal(args),
             on_failure: if args.fail_fast { OnFailure::EndRun } else { OnFailure::EndImage },
         };

@@ -15,6 +15,7 @@ use super::overrides::Overrides;
 use super::pairs;
 use super::paths;
 use super::reader::{Late, Read, Reader};
+use super::secrets;
 use super::suggest::suggest;
 
 /// What a job is read with.
@@ -91,6 +92,7 @@ impl<'s> Settings<'_, '_, 's> {
         let target = self.text("target");
         let args = pairs::args(self.reader, self.node("args"), &around.overrides.build_args, self.late);
         let labels = pairs::labels(self.reader, self.node("labels"), self.late);
+        let secrets = secrets::read(self.reader, self.node("secrets"), self.late, around.directory);
         let network = self.network();
         let no_cache = self.boolean("no_cache");
         let pull = self.boolean("pull");
@@ -103,6 +105,7 @@ impl<'s> Settings<'_, '_, 's> {
             target: target?.map(|(target, _)| target).filter(|target| !target.is_empty()),
             args: args?,
             labels: labels?,
+            secrets: secrets?,
             network: network?,
             no_cache: around.overrides.no_cache.unwrap_or(no_cache),
             pull: around.overrides.pull.unwrap_or(pull),

@@ -14,7 +14,7 @@ pub(super) struct Keys {
 pub(super) const PLAN: Keys = Keys {
     of: "a plan",
     known: &["version", "registry", "engines", "defaults", "images"],
-    not_yet: &["secrets", "groups", "matrix"],
+    not_yet: &["groups", "matrix"],
 };
 
 /// `registry`, written as a map.
@@ -40,6 +40,7 @@ pub(super) const IMAGE: Keys = Keys {
         "target",
         "args",
         "labels",
+        "secrets",
         "network",
         "no_cache",
         "pull",
@@ -60,6 +61,7 @@ pub(super) const PLATFORM: Keys = Keys {
         "target",
         "args",
         "labels",
+        "secrets",
         "network",
         "no_cache",
         "pull",
@@ -78,8 +80,10 @@ pub(super) const ENTRY: Keys = Keys {
     not_yet: &["annotations"],
 };
 
+/// One of `secrets`.
+pub(super) const SECRET: Keys = Keys { of: "a secret", known: &["id", "env", "file"], not_yet: &[] };
+
 const NOT_YET: &[&str] = &[
-    "secrets",
     "ssh",
     "cache",
     "cache_from",

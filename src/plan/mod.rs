@@ -26,6 +26,7 @@ mod reader;
 mod registry;
 mod resolve;
 mod schema;
+mod secrets;
 mod select;
 mod set;
 mod suggest;
@@ -35,7 +36,8 @@ pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
-    BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Transport,
+    BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice,
+    SecretSource, SecretSpec, Transport,
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};

@@ -121,12 +121,32 @@ pub struct BuildSpec {
     pub args: BTreeMap<String, String>,
     /// Labels of the image, by key.
     pub labels: BTreeMap<String, String>,
+    /// What `RUN --mount=type=secret` may ask for. No id twice.
+    pub secrets: Vec<SecretSpec>,
     /// The network of `RUN` steps.
     pub network: Network,
     /// Whether the engine's build cache is used.
     pub no_cache: CachePolicy,
     /// Whether base images are looked up again.
     pub pull: PullPolicy,
+}
+
+/// A build secret: its id, and where its value is found just before the build. A plan never holds the value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretSpec {
+    /// The id by which the Dockerfile mounts it.
+    pub id: String,
+    /// Where its value is.
+    pub source: SecretSource,
+}
+
+/// Where the value of a secret is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SecretSource {
+    /// In the environment variable of this name.
+    Env(String),
+    /// In this file: its bytes as they are.
+    File(PathBuf),
 }
 
 /// The network of `RUN` steps: `docker build --network`.

@@ -66,7 +66,7 @@ fn lint(reader: &mut Reader<'_>, origin: &Origin, name: &str, value: Option<&str
     let upper = name.to_ascii_uppercase();
     if value.is_some_and(|value| !value.is_empty()) && SECRET_NAMES.iter().any(|part| upper.contains(part)) {
         let message = format!("the build argument `{name}` looks like a secret, and stays in the image's history");
-        let hint = "build secrets are not yet supported: fetch it outside of the build".to_owned();
+        let hint = "list it under `secrets`, and read it with RUN --mount=type=secret,id=…".to_owned();
         reader.warning(origin, message, Some(hint));
     }
 }

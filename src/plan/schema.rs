@@ -9,19 +9,20 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::keys::{ENGINE, ENTRY, IMAGE, Keys, PLAN, PLATFORM, REGISTRY};
+    use super::super::keys::{ENGINE, ENTRY, IMAGE, Keys, PLAN, PLATFORM, REGISTRY, SECRET};
     use super::*;
 
     #[test]
     fn the_schema_has_the_keys_that_are_read_and_no_other() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let tables: [(&str, &Keys); 6] = [
+        let tables: [(&str, &Keys); 7] = [
             ("", &PLAN),
             ("/$defs/registry", &REGISTRY),
             ("/$defs/engine", &ENGINE),
             ("/$defs/image", &IMAGE),
             ("/$defs/platform", &PLATFORM),
             ("/$defs/entry", &ENTRY),
+            ("/$defs/secret", &SECRET),
         ];
         for (place, keys) in tables {
             let object = schema.pointer(place).unwrap();

@@ -12,7 +12,8 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Transport,
+    BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice,
+    SecretSource, SecretSpec, Transport,
 };
 
 impl Serialize for Plan {
@@ -115,9 +116,24 @@ fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error
     };
     map.serialize_entry("args", &pairs(&build.args))?;
     map.serialize_entry("labels", &pairs(&build.labels))?;
+    if !build.secrets.is_empty() {
+        map.serialize_entry("secrets", &build.secrets)?;
+    }
     map.serialize_entry("network", network(build.network))?;
     map.serialize_entry("no_cache", &(build.no_cache == CachePolicy::Ignore))?;
     map.serialize_entry("pull", &(build.pull == PullPolicy::Always))
+}
+
+impl Serialize for SecretSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("id", &escape(&self.id))?;
+        match &self.source {
+            SecretSource::Env(name) => map.serialize_entry("env", name)?,
+            SecretSource::File(file) => map.serialize_entry("file", &path(file))?,
+        }
+        map.end()
+    }
 }
 
 /// An entry's overrides in the plan's words.

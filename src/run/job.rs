@@ -13,7 +13,7 @@ use super::event::{Failure, JobEvent, Phase};
 use super::failure::{chain, failure, of_engine};
 use super::publish::FRESH;
 use super::relay::{JobVoice, relay};
-use crate::auth::CredentialSource;
+use crate::auth::{BuildSecrets, CredentialSource};
 use crate::engine::{BuildRequest, BuiltImage, Engine, EngineError, PushRequest, PushSummary, Session, SessionSpec};
 use crate::oci::{Digest, DigestRef, Selector, TagRef};
 use crate::registry::Visibility;
@@ -69,6 +69,7 @@ pub(super) struct SessionGroup {
     pub(super) dockerfiles: Vec<PathBuf>,
     pub(super) shared_key: String,
     pub(super) credentials: Arc<dyn CredentialSource>,
+    pub(super) secrets: BuildSecrets,
     pub(super) opened: OnceCell<Session>,
 }
 
@@ -80,6 +81,7 @@ impl SessionGroup {
                 dockerfiles: self.dockerfiles.clone(),
                 shared_key: self.shared_key.clone(),
                 credentials: self.credentials.clone(),
+                secrets: self.secrets.clone(),
             };
             Session::open(engine, spec)
         };

@@ -14,6 +14,7 @@ use super::listen::{Surroundings, listen};
 use super::preflight::unassigned;
 use super::prepare::{self, Shared};
 use super::request::{BuildRun, OnFailure, Outline};
+use super::secrets::Secrets;
 use super::shutdown::Shutdown;
 
 /// Events on their way to the one who hears them.
@@ -92,13 +93,15 @@ impl<'a> Conductor<'a> {
             reason = shutdown.stopping() => return self.say(Event::Stopping { reason }).await,
             ready = self.preflight() => ready,
         };
-        if let Err(failures) = ready {
-            for failure in failures {
-                self.say(Event::Failed(failure)).await;
+        match ready {
+            Ok(secrets) => self.start(&secrets).await,
+            Err(failures) => {
+                for failure in failures {
+                    self.say(Event::Failed(failure)).await;
+                }
+                return;
             }
-            return;
         }
-        self.start().await;
         let mut heard = shutdown.clone();
         loop {
             tokio::select! {
@@ -113,26 +116,32 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// The contexts are there, and the engines that build reach the registry.
-    async fn preflight(&self) -> Result<(), Vec<Failure>> {
-        let faults = prepare::context_faults(&self.schedule);
+    /// The contexts and the secrets are there, and the engines that build reach the registry.
+    async fn preflight(&self) -> Result<Secrets, Vec<Failure>> {
+        let mut faults = prepare::context_faults(&self.schedule);
+        let secrets = Secrets::read(&self.schedule, &self.run.environment).unwrap_or_else(|missing| {
+            faults.extend(missing);
+            Secrets::default()
+        });
         if !faults.is_empty() {
             return Err(faults);
         }
         if self.run.goal == Goal::Build {
-            return Ok(());
+            return Ok(secrets);
         }
         let builds = |place: &usize| self.schedule.jobs.iter().any(|job| job.engine == *place);
         let engines = self.run.engines.list().iter().enumerate().filter(|(place, _)| builds(place));
         let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
-        self.run.registry.prove_reachable(&engines).await
+        self.run.registry.prove_reachable(&engines).await?;
+        Ok(secrets)
     }
 
-    async fn start(&mut self) {
+    async fn start(&mut self, secrets: &Secrets) {
         let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
         let Outline { images, jobs } = prepare::outline(&targets, &self.schedule, &self.run.engines);
         self.say(Event::Started { images, jobs }).await;
-        for warning in prepare::emulation_warnings(&self.schedule, &self.run.engines) {
+        let warnings = prepare::emulation_warnings(&self.schedule, &self.run.engines);
+        for warning in warnings.into_iter().chain(secrets.warnings()) {
             self.say(Event::Warning(warning)).await;
         }
         let builds: Vec<_> = self.images.iter().map(|image| image.builds().clone()).collect();
@@ -142,6 +151,7 @@ impl<'a> Conductor<'a> {
             credentials: &self.run.credentials,
             goal: self.run.goal,
             events: &self.events,
+            secrets,
         };
         for (place, job) in prepare::jobs(&self.schedule, &targets, &builds, &shared).into_iter().enumerate() {
             let task = self.tasks.spawn(async move { Done::Job { place, end: job.run().await } });

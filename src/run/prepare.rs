@@ -16,10 +16,11 @@ use super::preflight::Engines;
 use super::publish::Target;
 use super::relay::JobVoice;
 use super::request::Outline;
+use super::secrets::Secrets;
 use crate::auth::{CredentialSource, Withheld};
 use crate::context::{Root, copies_by_platform};
 use crate::oci::Repository;
-use crate::plan::{EngineSpec, Image, Plan};
+use crate::plan::{EngineSpec, Image, Plan, SecretSpec};
 
 /// What all jobs of a run share.
 pub(super) struct Shared<'a> {
@@ -28,6 +29,7 @@ pub(super) struct Shared<'a> {
     pub(super) credentials: &'a Arc<dyn CredentialSource>,
     pub(super) goal: Goal,
     pub(super) events: &'a mpsc::Sender<Event>,
+    pub(super) secrets: &'a Secrets,
 }
 
 impl Shared<'_> {
@@ -81,8 +83,9 @@ pub(super) fn jobs(
     let slots: Vec<_> =
         shared.engines.list().iter().map(|e| Arc::new(Semaphore::new(e.spec.slots.get().into()))).collect();
     let sessions = sessions(schedule, shared);
+    let redactor = Arc::new(shared.secrets.redactor());
     let job = |(scheduled, session): (&ScheduledJob, Arc<SessionGroup>)| JobRun {
-        voice: JobVoice { job: scheduled.id.clone(), events: shared.events.clone() },
+        voice: JobVoice { job: scheduled.id.clone(), events: shared.events.clone(), secrets: redactor.clone() },
         engine: shared.engines.list()[scheduled.engine].engine.clone(),
         slots: slots[scheduled.engine].clone(),
         session,
@@ -98,7 +101,7 @@ pub(super) fn jobs(
 
 /// What makes two jobs share a session: they need the same files of the same context, which is then sent once, and of
 /// which the engine keeps one copy. BuildKit keeps a copy a shared key: platforms that need different files would evict
-/// each other's. Secrets will count, too: the engine asks for them by name only.
+/// each other's. Secrets count, too: the engine asks for them by name only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct SessionKey {
     engine: usize,
@@ -106,6 +109,7 @@ struct SessionKey {
     context: PathBuf,
     dockerfile: PathBuf,
     target: Option<String>,
+    secrets: Vec<SecretSpec>,
     /// The job's place, where what is copied depends on the platform.
     alone: Option<usize>,
 }
@@ -119,6 +123,7 @@ impl SessionKey {
             context: build.context.clone(),
             dockerfile: build.dockerfile.clone(),
             target: build.target.clone(),
+            secrets: build.secrets.clone(),
             alone: copies_by_platform(&build.dockerfile).then_some(place),
         }
     }
@@ -140,6 +145,7 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
             dockerfiles,
             shared_key: shared_key(key, jobs[0]),
             credentials: shared.credentials_on(key.engine),
+            secrets: shared.secrets.of(&key.secrets),
             opened: OnceCell::new(),
         };
         (key, Arc::new(group))

@@ -1,12 +1,14 @@
 //! Lifts what an engine tells of a build into events of its job: safe texts, whole lines, a sign of life.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::event::{Event, JobEvent, JobId, Warning};
+use super::event::{Event, Failure, JobEvent, JobId, Warning};
+use super::redact::Redactor;
 use super::sanitize::{self, LineAssembler};
 use crate::engine::BuildEvent;
 
@@ -18,12 +20,33 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
 pub(super) struct JobVoice {
     pub(super) job: JobId,
     pub(super) events: mpsc::Sender<Event>,
+    /// What it never says.
+    pub(super) secrets: Arc<Redactor>,
 }
 
 impl JobVoice {
     /// Tells what happened. Where nobody listens any more, the run is over.
     pub(super) async fn say(&self, what: JobEvent) {
+        let what = self.hide(what);
         drop(self.events.send(Event::Job { job: self.job.clone(), what }).await);
+    }
+
+    /// The texts of others without secrets; of log lines they were taken already.
+    fn hide(&self, what: JobEvent) -> JobEvent {
+        let hide = |text| self.secrets.text(text);
+        match what {
+            JobEvent::StepStarted { step } => JobEvent::StepStarted { step: hide(step) },
+            JobEvent::StepEnded { step, cached, seconds, error } => {
+                JobEvent::StepEnded { step: hide(step), cached, seconds, error: error.map(hide) }
+            }
+            JobEvent::Retried { doing, attempt, wait, error } => {
+                JobEvent::Retried { doing, attempt, wait, error: hide(error) }
+            }
+            JobEvent::Failed(Failure { phase, message, hint }) => {
+                JobEvent::Failed(Failure { phase, message: hide(message), hint: hint.map(hide) })
+            }
+            other => other,
+        }
     }
 
     /// Tells a warning about this job's image and platform.
@@ -31,8 +54,8 @@ impl JobVoice {
         let warning = Warning {
             image: Some(self.job.image.clone()),
             platform: Some(self.job.platform.clone()),
-            message: sanitize::line(message.as_bytes()),
-            hint: hint.map(|hint| sanitize::line(hint.as_bytes())),
+            message: self.secrets.text(sanitize::line(message.as_bytes())),
+            hint: hint.map(|hint| self.secrets.text(sanitize::line(hint.as_bytes()))),
         };
         drop(self.events.send(Event::Warning(warning)).await);
     }
@@ -67,7 +90,8 @@ pub(super) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
         };
         match event {
             Some(BuildEvent::Log { step, bytes }) => {
-                for line in logs.entry(step).or_default().push(&bytes) {
+                let log = logs.entry(step).or_insert_with(|| LineAssembler::hiding(voice.secrets.clone()));
+                for line in log.push(&bytes) {
                     voice.say(JobEvent::Log { line }).await;
                 }
             }
@@ -103,7 +127,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_build_says_every_thirty_seconds_that_it_runs() {
         let (events, mut heard) = mpsc::channel(16);
-        let voice = JobVoice { job: JobId { image: "hello".into(), platform: "linux/arm64".parse().unwrap() }, events };
+        let voice = JobVoice {
+            job: JobId { image: "hello".into(), platform: "linux/arm64".parse().unwrap() },
+            events,
+            secrets: Arc::default(),
+        };
         let (build, receiver) = mpsc::channel(1);
         let relaying = tokio::spawn(relay(voice, receiver));
         for beat in 1..=3_u32 {

@@ -7,7 +7,7 @@ use super::event::{PlannedImage, PlannedJob};
 use super::job::Goal;
 use super::preflight::Engines;
 use crate::auth::CredentialSource;
-use crate::plan::Plan;
+use crate::plan::{Environment, Plan};
 
 /// What `polyarch build` is to do.
 pub struct BuildRun {
@@ -19,6 +19,8 @@ pub struct BuildRun {
     pub registry: Registry,
     /// Who we are.
     pub credentials: Arc<dyn CredentialSource>,
+    /// Where secrets of the plan that are variables are found.
+    pub environment: Environment,
     /// How far to go.
     pub goal: Goal,
     /// What one failure ends.

@@ -7,6 +7,9 @@
 
 use std::iter::Peekable;
 use std::str::Chars;
+use std::sync::Arc;
+
+use super::redact::Redactor;
 
 /// Bytes of one line that are looked at; the rest of the line is dropped and counted.
 pub const MAX_INPUT_LINE: usize = 8 << 20;
@@ -29,6 +32,11 @@ pub fn line(bytes: &[u8]) -> String {
 
 fn safe(bytes: &[u8], dropped: usize) -> String {
     cut(neutralise(plain(&decode(bytes))), dropped)
+}
+
+/// As [`safe`], without secrets: an escape sequence within a secret does not save it, nor do bytes that are no text.
+fn safe_without(secrets: &Redactor, bytes: &[u8], dropped: usize) -> String {
+    cut(neutralise(secrets.text(plain(&decode(&secrets.bytes(bytes))))), dropped)
 }
 
 /// Safe text of several lines, separated by `\n`, without ends of line after the last one that is not empty.
@@ -174,14 +182,20 @@ fn cut(mut line: String, dropped: usize) -> String {
     line
 }
 
-/// Turns the bytes of one log into safe lines, wherever its chunks are split. Holds at most [`MAX_INPUT_LINE`] bytes.
+/// Turns the bytes of one log into safe lines without secrets, wherever its chunks are split. Holds at most [`MAX_INPUT_LINE`] bytes.
 #[derive(Debug, Default)]
 pub struct LineAssembler {
     pending: Vec<u8>,
     dropped: usize,
+    secrets: Arc<Redactor>,
 }
 
 impl LineAssembler {
+    /// Hides what `secrets` finds.
+    pub fn hiding(secrets: Arc<Redactor>) -> Self {
+        Self { secrets, ..Self::default() }
+    }
+
     /// Takes a chunk; returns the lines that it completed, sanitised as [`line()`] does.
     pub fn push(&mut self, chunk: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
@@ -203,7 +217,7 @@ impl LineAssembler {
     }
 
     fn take(&mut self) -> String {
-        let line = safe(&self.pending, std::mem::take(&mut self.dropped));
+        let line = safe_without(&self.secrets, &self.pending, std::mem::take(&mut self.dropped));
         // A huge line must not keep its memory for the rest of the log.
         self.pending.clear();
         self.pending.shrink_to(MAX_SHOWN_LINE);

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use polyarch::auth::{Anonymous, Credential};
+use polyarch::auth::{Anonymous, BuildSecrets, Credential};
 use polyarch::engine::{
     BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, PushRequest, Session, SessionSpec,
 };
 use polyarch::oci::{Reference, Selector, TagRef};
 use polyarch::plan::{
-    self, CachePolicy, EngineHost, EngineSpec, Network, Overrides, PullPolicy, RegistryChoice, SourceText,
+    self, CachePolicy, EngineHost, EngineSpec, Environment, Network, Overrides, PullPolicy, RegistryChoice, SourceText,
 };
 use polyarch::registry::{Backoff, ClientConfig, Timeouts};
 use polyarch::run::{
@@ -53,6 +53,7 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
         dockerfiles: vec![dockerfile.to_owned()],
         shared_key: "test".into(),
         credentials: Arc::new(Anonymous),
+        secrets: BuildSecrets::new(),
     };
     let session = Session::open(engine, spec).await?;
     let (name, platform, none) = (arch_tag(), "linux/amd64".parse().unwrap(), BTreeMap::new());
@@ -252,6 +253,7 @@ async fn b9_a_silent_build_is_waited_for_and_says_that_it_lives() {
         registry: Registry::named(named, config, Arc::new(Anonymous)).unwrap(),
         plan,
         credentials: Arc::new(Anonymous),
+        environment: Environment::new(),
         goal: Goal::Publish,
         on_failure: OnFailure::EndImage,
     };

@@ -16,6 +16,7 @@ mod joining;
 mod platforms;
 mod readme;
 mod repeated;
+mod secrets;
 #[path = "../support/mod.rs"]
 mod support;
 mod testbed;

@@ -1,4 +1,4 @@
-//! What a build asks of its client: files, credentials, whether it is still there.
+//! What a build asks of its client: files, credentials, secrets, whether it is still there.
 //!
 //! `BuildKit`, `session/`: a gRPC server of ours on a connection that `POST /session` turned around.
 
@@ -7,6 +7,7 @@ mod backlog;
 mod filesync;
 mod health;
 mod outcome;
+mod secrets;
 mod serve;
 
 pub(super) use backlog::UPLOAD_IDLE;

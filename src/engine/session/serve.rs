@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bollard::health::health_server::HealthServer;
+use bollard::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
 use bollard::moby::filesync::v1::auth_server::AuthServer;
 use bollard::moby::filesync::v1::file_sync_server::FileSyncServer;
 use hyper::server::conn::http2;
@@ -17,7 +18,8 @@ use super::auth::Credentials;
 use super::filesync::Files;
 use super::health::Alive;
 use super::outcome::Outcome;
-use crate::auth::{AuthError, CredentialSource};
+use super::secrets::Given;
+use crate::auth::{AuthError, BuildSecrets, CredentialSource};
 use crate::context::ContextError;
 use crate::engine::client::Engine;
 use crate::engine::dial;
@@ -36,6 +38,8 @@ pub struct SessionSpec {
     pub shared_key: String,
     /// Who we are at registries.
     pub credentials: Arc<dyn CredentialSource>,
+    /// What its builds may mount. The engine asks by id only: builds whose secrets differ must not share a session.
+    pub secrets: BuildSecrets,
 }
 
 /// A session that an engine holds open. Dropping it ends it.
@@ -69,7 +73,8 @@ impl Session {
         let connection = within(ANSWER, upgrading).await.map_err(failed)?;
         let services = Routes::new(HealthServer::new(Alive))
             .add_service(AuthServer::new(credentials))
-            .add_service(FileSyncServer::new(files));
+            .add_service(FileSyncServer::new(files))
+            .add_service(SecretsServer::new(Given(spec.secrets)));
         let serving = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(dial::STREAM_WINDOW)
             .initial_connection_window_size(dial::CONNECTION_WINDOW)
@@ -117,8 +122,9 @@ pub(in crate::engine) fn random_id() -> String {
 }
 
 /// What the engine may call (BuildKit, `session.MethodURL`).
-const METHODS: [&str; 6] = [
+const METHODS: [&str; 7] = [
     "/grpc.health.v1.Health/Check",
+    "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.filesync.v1.Auth/Credentials",
     "/moby.filesync.v1.Auth/FetchToken",
     "/moby.filesync.v1.Auth/GetTokenAuthority",

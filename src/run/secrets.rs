@@ -1,0 +1,147 @@
+//! The values of build secrets: read once, just before anything is built, and held in memory only.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::assign::{Schedule, ScheduledJob};
+use super::event::{Failure, Phase, Warning};
+use super::failure::failure;
+use super::redact::{MIN_HIDDEN, Redactor};
+use crate::auth::{BuildSecrets, SecretBytes};
+use crate::plan::{Environment, SecretSource, SecretSpec};
+
+/// Largest secret, in bytes (`BuildKit`, `session/secrets/secretsprovider`).
+const MAX_SECRET: u64 = 500 << 10;
+
+/// The secrets of all jobs of a run, by where they came from.
+#[derive(Debug, Default)]
+pub(super) struct Secrets(BTreeMap<SecretSource, SecretBytes>);
+
+/// Why a secret has no value.
+#[derive(Debug, thiserror::Error)]
+enum Missing {
+    #[error("the environment variable {0} is not set")]
+    Variable(String),
+    #[error("cannot read {0}: {1}")]
+    File(String, io::Error),
+    #[error("{0} is not a regular file")]
+    Irregular(String),
+    #[error("{0} is larger than 500 KiB")]
+    TooLarge(String),
+}
+
+impl Missing {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Variable(_) => "set it, or name another one with `env:`",
+            Self::File(..) | Self::Irregular(_) => "`file:` names it, relative to the plan",
+            Self::TooLarge(_) => "a file of that size is mounted from the context: RUN --mount=type=bind",
+        }
+    }
+}
+
+impl Secrets {
+    /// Reads every secret of the schedule, each source once.
+    ///
+    /// # Errors
+    /// Every secret that cannot be had, by id and source, never by value.
+    pub(super) fn read(schedule: &Schedule, environment: &Environment) -> Result<Self, Vec<Failure>> {
+        let (mut values, mut failures) = (BTreeMap::new(), BTreeMap::new());
+        for ScheduledJob { id: job, job: planned, .. } in &schedule.jobs {
+            for SecretSpec { id, source } in &planned.build.secrets {
+                if values.contains_key(source) || failures.contains_key(source) {
+                    continue;
+                }
+                match read(source, environment) {
+                    Ok(value) => drop(values.insert(source.clone(), value)),
+                    Err(missing) => {
+                        let message = format!("{}: the secret {id}: {missing}", job.image);
+                        let failure = failure(Phase::Plan, &message, Some(missing.hint().into()));
+                        failures.insert(source.clone(), failure);
+                    }
+                }
+            }
+        }
+        if failures.is_empty() { Ok(Self(values)) } else { Err(failures.into_values().collect()) }
+    }
+
+    /// What a build with these secrets may ask for.
+    pub(super) fn of(&self, planned: &[SecretSpec]) -> BuildSecrets {
+        let value = |secret: &SecretSpec| Some((secret.id.clone(), self.0.get(&secret.source)?.clone()));
+        planned.iter().filter_map(value).collect()
+    }
+
+    /// Hides all of them: builds that share steps on an engine hear each other's logs.
+    pub(super) fn redactor(&self) -> Redactor {
+        Redactor::new(self.0.values())
+    }
+
+    /// Each secret that is too short to be hidden, warned of once.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let short = |value: &SecretBytes| value.expose().trim_ascii().len() < MIN_HIDDEN;
+        let warn = |(source, _): (&SecretSource, _)| {
+            let from = match source {
+                SecretSource::Env(name) => format!("the environment variable {name}"),
+                SecretSource::File(file) => super::sanitize::line(file.display().to_string().as_bytes()),
+            };
+            let message = format!("the secret in {from} is too short to be hidden in logs");
+            let hint = Some(format!("a value of fewer than {MIN_HIDDEN} bytes is part of too many other words"));
+            Warning { image: None, platform: None, message, hint }
+        };
+        self.0.iter().filter(|(_, value)| short(value)).map(warn).collect()
+    }
+}
+
+fn read(source: &SecretSource, environment: &Environment) -> Result<SecretBytes, Missing> {
+    let (value, from) = match source {
+        SecretSource::Env(name) => {
+            let value = environment.get(name).ok_or_else(|| Missing::Variable(name.clone()))?;
+            (SecretBytes::new(value.clone().into_bytes()), format!("the environment variable {name}"))
+        }
+        SecretSource::File(file) => {
+            let named = file.display().to_string();
+            let value = read_file(file).map_err(|error| Missing::File(named.clone(), error))?;
+            (value.ok_or_else(|| Missing::Irregular(named.clone()))?, named)
+        }
+    };
+    if value.expose().len() as u64 > MAX_SECRET { Err(Missing::TooLarge(from)) } else { Ok(value) }
+}
+
+/// The bytes of a regular file, one more than a secret may have at most: a pipe may never end.
+fn read_file(path: &Path) -> io::Result<Option<SecretBytes>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    let file = File::open(path)?;
+    // With room from the start: a buffer that grows leaves copies behind that nobody overwrites.
+    let room = file.metadata()?.len().min(MAX_SECRET) + 1;
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
+    file.take(MAX_SECRET + 1).read_to_end(&mut bytes)?;
+    Ok(Some(SecretBytes::new(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_at_most_500_kib_and_of_any_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        let source = SecretSource::File(path.clone());
+        let mut bytes = vec![0xff; 500 << 10];
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(read(&source, &Environment::new()).unwrap().expose(), bytes);
+        bytes.push(0);
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(matches!(read(&source, &Environment::new()), Err(Missing::TooLarge(_))));
+    }
+
+    #[test]
+    fn a_secret_that_may_never_end_is_not_opened() {
+        let source = SecretSource::File("/dev/zero".into());
+        assert!(matches!(read(&source, &Environment::new()), Err(Missing::Irregular(_))));
+    }
+}
