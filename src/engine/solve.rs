@@ -1,7 +1,6 @@
 //! One `Control.Solve`: one platform of one image, built as buildx builds it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bollard::moby::buildkit::v1::{SolveRequest, StatusRequest};
@@ -10,34 +9,12 @@ use tonic::Status;
 
 use super::client::{Engine, ImageStore};
 use super::error::{EngineError, EngineErrorKind, ExecFormat};
+use super::request::{BuildRequest, frontend_attrs};
 use super::rest::{ANSWER, classify, innermost, within};
 use super::session::{Session, UPLOAD_IDLE, random_id};
 use super::status::{BuildEvent, BuildSummary, Steps};
-use crate::oci::{Digest, Platform, TagRef};
-use crate::plan::{CachePolicy, Network, PullPolicy};
-
-/// What to build.
-#[derive(Debug)]
-pub struct BuildRequest<'a> {
-    /// The name that the image gets on the engine.
-    pub name: &'a TagRef,
-    /// The platform.
-    pub platform: &'a Platform,
-    /// The Dockerfile: one of those that the session serves.
-    pub dockerfile: &'a Path,
-    /// The stage to build, if not the last.
-    pub target: Option<&'a str>,
-    /// Build arguments.
-    pub args: &'a BTreeMap<String, String>,
-    /// Labels of the image.
-    pub labels: &'a BTreeMap<String, String>,
-    /// The network of its `RUN` steps.
-    pub network: Network,
-    /// Whether the cache may be used.
-    pub cache: CachePolicy,
-    /// Whether base images are asked for in their registry although the engine has them.
-    pub pull: PullPolicy,
-}
+use crate::oci::{Digest, Platform};
+use crate::plan::Network;
 
 /// An image on an engine: Solve answered with it, and inspecting it showed the planned platform.
 #[derive(Debug, Clone, PartialEq)]
@@ -185,38 +162,6 @@ fn why(status: &Status, session: &Session, steps: &Steps, platform: &Platform) -
 
 /// How long the status stream may go on after Solve answered.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// The Dockerfile frontend's options, as buildx names them (BuildKit, `frontend/dockerui`).
-fn frontend_attrs(request: &BuildRequest<'_>) -> HashMap<String, String> {
-    let mut attrs = HashMap::from([
-        ("filename".to_owned(), file_name(request.dockerfile)),
-        ("platform".to_owned(), request.platform.to_string()),
-    ]);
-    let mut set = |key: &str, value: &str| attrs.insert(key.to_owned(), value.to_owned());
-    if let Some(target) = request.target {
-        set("target", target);
-    }
-    match request.network {
-        Network::Default => {}
-        Network::None => drop(set("force-network-mode", "none")),
-        Network::Host => drop(set("force-network-mode", "host")),
-    }
-    if request.cache == CachePolicy::Ignore {
-        // Empty means every stage.
-        set("no-cache", "");
-    }
-    if request.pull == PullPolicy::Always {
-        set("image-resolve-mode", "pull");
-    }
-    attrs.extend(request.args.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone())));
-    attrs.extend(request.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone())));
-    attrs
-}
-
-/// The Dockerfile's name in the directory that the session serves as `dockerfile`.
-fn file_name(dockerfile: &Path) -> String {
-    dockerfile.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
 
 /// BuildKit's answer: `containerimage.digest` is the image's id in the engine's own store.
 fn image_id(response: &HashMap<String, String>) -> Result<Digest, EngineErrorKind> {

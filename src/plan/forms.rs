@@ -1,5 +1,6 @@
 //! The short forms of the plan become its long ones, so that everything after has one form to merge and to read.
 
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::node::{Entry, Key, Map, Node, Value};
@@ -7,17 +8,25 @@ use super::node::{Entry, Key, Map, Node, Value};
 /// Keys that Compose lets be written as a list of `NAME=VALUE`.
 const PAIRS: [&str; 2] = ["args", "labels"];
 
-/// Turns `args` and `labels` that are lists into maps, in an image's map and in those of its platforms. What is not
+/// The key whose list is of `HOST:IP`, and may have a host more than once.
+const HOSTS: &str = "extra_hosts";
+
+/// Turns `args`, `labels` and `extra_hosts` that are lists into maps, in an image's map and in those of its platforms. What is not
 /// a list of strings stays as it is: whoever reads it says what is wrong.
 pub(super) fn normalise(map: &mut Map) {
     let platforms = |entry: &Entry| &*entry.key.name == "platforms" && matches!(entry.value.value, Value::Map(_));
-    if !map.iter().any(|entry| PAIRS.contains(&&*entry.key.name) || platforms(entry)) {
+    let short = |entry: &Entry| PAIRS.contains(&&*entry.key.name) || &*entry.key.name == HOSTS;
+    if !map.iter().any(|entry| short(entry) || platforms(entry)) {
         return;
     }
     for entry in Rc::make_mut(map) {
         if PAIRS.contains(&&*entry.key.name) {
             if let Some(pairs) = pairs(&entry.value) {
                 entry.value.value = Value::Map(pairs);
+            }
+        } else if &*entry.key.name == HOSTS {
+            if let Some(hosts) = hosts(&entry.value) {
+                entry.value.value = Value::Map(hosts);
             }
         } else if &*entry.key.name == "platforms"
             && let Value::Map(platforms) = &mut entry.value.value
@@ -44,6 +53,27 @@ fn pairs(node: &Node) -> Option<Map> {
         let key = Key { origin: item.origin.clone(), name: name.into() };
         entries.push(Entry { key, value: Node { origin: item.origin.clone(), value } });
     }
-    let names: std::collections::HashSet<&str> = entries.iter().map(|entry| &*entry.key.name).collect();
+    let names: HashSet<&str> = entries.iter().map(|entry| &*entry.key.name).collect();
     (names.len() == entries.len()).then(|| Rc::new(entries))
+}
+
+/// `[a:10.0.0.1, "a:::1", b=10.0.0.2]` as `{a: [10.0.0.1, ::1], b: [10.0.0.2]}`.
+fn hosts(node: &Node) -> Option<Map> {
+    let Value::List(items) = &node.value else { return None };
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut hosts: Vec<(Key, Vec<Node>)> = Vec::with_capacity(items.len());
+    for item in items.iter() {
+        let Value::Text(text) = &item.value else { return None };
+        let (host, ip) = text.split_once([':', '='])?;
+        let place = *places.entry(host).or_insert(hosts.len());
+        if place == hosts.len() {
+            hosts.push((Key { origin: item.origin.clone(), name: host.into() }, Vec::new()));
+        }
+        hosts[place].1.push(Node { origin: item.origin.clone(), value: Value::Text(ip.to_owned()) });
+    }
+    let entry = |(key, ips): (Key, Vec<Node>)| {
+        let value = Node { origin: key.origin.clone(), value: Value::List(ips.into()) };
+        Entry { key, value }
+    };
+    Some(Rc::new(hosts.into_iter().map(entry).collect()))
 }

@@ -15,6 +15,7 @@ use super::overrides::Overrides;
 use super::pairs;
 use super::paths;
 use super::reader::{Late, Read, Reader};
+use super::sandbox;
 use super::secrets;
 use super::suggest::suggest;
 
@@ -94,7 +95,9 @@ impl<'s> Settings<'_, '_, 's> {
         let labels = pairs::labels(self.reader, self.node("labels"), self.late);
         let secrets = secrets::read(self.reader, self.node("secrets"), self.late, around.directory);
         let network = self.network();
+        let sandbox = sandbox::read(self.reader, self.map, self.late);
         let no_cache = self.boolean("no_cache");
+        let no_cache_filter = self.stages("no_cache_filter");
         let pull = self.boolean("pull");
         let context = paths::join(around.directory, &context?);
         let no_cache = if no_cache? == Some(true) { CachePolicy::Ignore } else { CachePolicy::Use };
@@ -107,9 +110,28 @@ impl<'s> Settings<'_, '_, 's> {
             labels: labels?,
             secrets: secrets?,
             network: network?,
+            sandbox: sandbox?,
             no_cache: around.overrides.no_cache.unwrap_or(no_cache),
+            no_cache_filter: no_cache_filter?,
             pull: around.overrides.pull.unwrap_or(pull),
         })
+    }
+
+    /// Names of stages. BuildKit gets them in one text, split at commas.
+    fn stages(&mut self, key: &str) -> Read<Vec<String>> {
+        let Some(node) = self.node(key) else { return Ok(Vec::new()) };
+        let items = self.reader.list(node, &format!("`{key}`"))?;
+        let read = |item: &Node| {
+            let stage = self.reader.text(item, "a stage", self.late)?;
+            if stage.is_empty() || stage.contains(|c: char| c == ',' || c.is_whitespace() || c.is_control()) {
+                let message = format!("`{}` is not the name of a stage", stage.escape_debug());
+                return Err(self.reader.problem(&item.origin, message, None));
+            }
+            Ok(stage)
+        };
+        // All of them are read before the first problem ends it.
+        let stages: Vec<_> = items.iter().map(read).collect();
+        stages.into_iter().collect()
     }
 
     /// A path of this machine.

@@ -42,7 +42,12 @@ pub(super) const IMAGE: Keys = Keys {
         "labels",
         "secrets",
         "network",
+        "extra_hosts",
+        "shm_size",
+        "ulimits",
+        "cgroup_parent",
         "no_cache",
+        "no_cache_filter",
         "pull",
         "engine",
         "timeout",
@@ -63,7 +68,12 @@ pub(super) const PLATFORM: Keys = Keys {
         "labels",
         "secrets",
         "network",
+        "extra_hosts",
+        "shm_size",
+        "ulimits",
+        "cgroup_parent",
         "no_cache",
+        "no_cache_filter",
         "pull",
         "engine",
         "timeout",
@@ -82,6 +92,8 @@ pub(super) const ENTRY: Keys = Keys {
 
 /// One of `secrets`.
 pub(super) const SECRET: Keys = Keys { of: "a secret", known: &["id", "env", "file"], not_yet: &[] };
+/// One of `ulimits`, written as a map.
+pub(super) const ULIMIT: Keys = Keys { of: "a ulimit", known: &["soft", "hard"], not_yet: &[] };
 
 const NOT_YET: &[&str] = &[
     "ssh",
@@ -96,10 +108,6 @@ const NOT_YET: &[&str] = &[
     "provenance",
     "sbom",
     "compression",
-    "no_cache_filter",
     "no_cache_from",
-    "extra_hosts",
-    "shm_size",
-    "ulimits",
     "registry",
 ];

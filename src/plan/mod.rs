@@ -25,6 +25,7 @@ mod raw;
 mod reader;
 mod registry;
 mod resolve;
+mod sandbox;
 mod schema;
 mod secrets;
 mod select;
@@ -36,8 +37,8 @@ pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
-    BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice,
-    SecretSource, SecretSpec, Transport,
+    BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox,
+    SecretSource, SecretSpec, Transport, Ulimit,
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};

@@ -1,7 +1,8 @@
 //! The resolved plan: what is built, on which engines, and under which names it is published.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU16;
+use std::net::IpAddr;
+use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -125,8 +126,12 @@ pub struct BuildSpec {
     pub secrets: Vec<SecretSpec>,
     /// The network of `RUN` steps.
     pub network: Network,
+    /// What else `RUN` steps find around them.
+    pub sandbox: Sandbox,
     /// Whether the engine's build cache is used.
     pub no_cache: CachePolicy,
+    /// Stages for which it is not used, in the plan's order. No name has a comma.
+    pub no_cache_filter: Vec<String>,
     /// Whether base images are looked up again.
     pub pull: PullPolicy,
 }
@@ -147,6 +152,28 @@ pub enum SecretSource {
     Env(String),
     /// In this file: its bytes as they are.
     File(PathBuf),
+}
+
+/// What `RUN` steps find around them. The empty value is what the engine does by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sandbox {
+    /// Hosts and their addresses, for `/etc/hosts`: `docker build --add-host`. No name has a comma, `=` or a quote.
+    pub extra_hosts: BTreeMap<String, Vec<IpAddr>>,
+    /// The size of `/dev/shm` in bytes, at most `i64::MAX`: `docker build --shm-size`.
+    pub shm_size: Option<NonZeroU64>,
+    /// Limits by name, as Linux names them in lower case: `docker build --ulimit`.
+    pub ulimits: BTreeMap<&'static str, Ulimit>,
+    /// The cgroup under which steps run: `docker build --cgroup-parent`. Not empty.
+    pub cgroup_parent: Option<String>,
+}
+
+/// A limit of the system's. -1 is unlimited; the soft limit is not above the hard one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ulimit {
+    /// What holds at first.
+    pub soft: i64,
+    /// Up to where a step may raise it.
+    pub hard: i64,
 }
 
 /// The network of `RUN` steps: `docker build --network`.

@@ -9,13 +9,13 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::keys::{ENGINE, ENTRY, IMAGE, Keys, PLAN, PLATFORM, REGISTRY, SECRET};
+    use super::super::keys::{ENGINE, ENTRY, IMAGE, Keys, PLAN, PLATFORM, REGISTRY, SECRET, ULIMIT};
     use super::*;
 
     #[test]
     fn the_schema_has_the_keys_that_are_read_and_no_other() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let tables: [(&str, &Keys); 7] = [
+        let tables: [(&str, &Keys); 8] = [
             ("", &PLAN),
             ("/$defs/registry", &REGISTRY),
             ("/$defs/engine", &ENGINE),
@@ -23,6 +23,7 @@ mod tests {
             ("/$defs/platform", &PLATFORM),
             ("/$defs/entry", &ENTRY),
             ("/$defs/secret", &SECRET),
+            ("/$defs/ulimit", &ULIMIT),
         ];
         for (place, keys) in tables {
             let object = schema.pointer(place).unwrap();

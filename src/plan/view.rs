@@ -12,8 +12,8 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice,
-    SecretSource, SecretSpec, Transport,
+    BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox,
+    SecretSource, SecretSpec, Transport, Ulimit,
 };
 
 impl Serialize for Plan {
@@ -120,7 +120,12 @@ fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error
         map.serialize_entry("secrets", &build.secrets)?;
     }
     map.serialize_entry("network", network(build.network))?;
+    sandbox(map, &build.sandbox)?;
     map.serialize_entry("no_cache", &(build.no_cache == CachePolicy::Ignore))?;
+    if !build.no_cache_filter.is_empty() {
+        let stages: Vec<_> = build.no_cache_filter.iter().map(|stage| escape(stage)).collect();
+        map.serialize_entry("no_cache_filter", &stages)?;
+    }
     map.serialize_entry("pull", &(build.pull == PullPolicy::Always))
 }
 
@@ -134,6 +139,23 @@ impl Serialize for SecretSpec {
         }
         map.end()
     }
+}
+
+fn sandbox<M: SerializeMap>(map: &mut M, sandbox: &Sandbox) -> Result<(), M::Error> {
+    let Sandbox { extra_hosts, shm_size, ulimits, cgroup_parent } = sandbox;
+    if !extra_hosts.is_empty() {
+        map.serialize_entry("extra_hosts", extra_hosts)?;
+    }
+    if let Some(bytes) = shm_size {
+        map.serialize_entry("shm_size", bytes)?;
+    }
+    if !ulimits.is_empty() {
+        let limits = |(name, limit): (&&'static str, &Ulimit)| {
+            (*name, BTreeMap::from([("soft", limit.soft), ("hard", limit.hard)]))
+        };
+        map.serialize_entry("ulimits", &ulimits.iter().map(limits).collect::<BTreeMap<_, _>>())?;
+    }
+    cgroup_parent.as_ref().map_or(Ok(()), |parent| map.serialize_entry("cgroup_parent", &escape(parent)))
 }
 
 /// An entry's overrides in the plan's words.

@@ -93,8 +93,8 @@ impl Candidate<'_> {
     }
 }
 
-/// Gives every job an engine: the one that it names, else a native one, else one that lists its platform; among
-/// equals the one with the fewest jobs for its slots, then the first of the plan.
+/// Gives every job an engine: the one that it names, else one that lacks nothing that the build asks for, else a
+/// native one, else one that lists its platform; among equals the one with the fewest jobs for its slots, then the first of the plan.
 ///
 /// # Errors
 /// Every job that no engine may build.
@@ -122,10 +122,11 @@ fn choose(job: &Job, engines: &[Candidate<'_>], load: &[u32]) -> Option<usize> {
     let named = |candidate: &Candidate<'_>| job.engine.as_ref().is_none_or(|name| name == candidate.name);
     let able = engines.iter().enumerate().filter(|(_, e)| named(e) && e.builds(&job.platform));
     let rank = |(index, engine): &(usize, &Candidate<'_>)| {
+        let lacks = !engine.facts.lacks(&job.build).is_empty();
         let foreign = engine.execution(&job.platform) == Execution::Emulated;
         // Jobs for each of its slots, in 65536ths: exact enough to compare, and no floating point.
         let share = (load[*index] << 16) / u32::from(engine.slots.max(1));
-        (foreign, share, *index)
+        (lacks, foreign, share, *index)
     };
     able.min_by_key(rank).map(|(index, _)| index)
 }
@@ -205,6 +206,19 @@ images:
             assigned(&plan, &[facts("linux/amd64"), facts("linux/arm64")]).unwrap_err(),
             "no engine builds web linux/s390x: x86 builds linux/amd64, linux/arm64; graviton builds linux/arm64"
         );
+    }
+
+    #[test]
+    fn an_engine_that_knows_what_a_build_asks_for_goes_before_one_that_does_not() {
+        let plan = plan(
+            "
+version: 1
+engines: { old: { host: unix:///old.sock, platforms: [linux/amd64, linux/arm64] }, new: { host: unix:///new.sock, platforms: [linux/amd64, linux/arm64] } }
+images: { web: { tags: [\"1\"], platforms: { linux/amd64: { shm_size: 1g }, linux/arm64: { extra_hosts: { db: 10.0.0.5 } } } } }
+",
+        );
+        let old = EngineFacts { api: ApiVersion { major: 1, minor: 41 }, ..facts("linux/amd64") };
+        assert_eq!(assigned(&plan, &[old, facts("linux/arm64")]).unwrap(), ["~new", "new"]);
     }
 
     #[test]

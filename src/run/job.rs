@@ -154,7 +154,9 @@ impl JobRun {
             args: &job.build.args,
             labels: &job.build.labels,
             network: job.build.network,
+            sandbox: &job.build.sandbox,
             cache: job.build.no_cache,
+            no_cache_filter: &job.build.no_cache_filter,
             pull: job.build.pull,
         };
         let (sender, events) = mpsc::channel(256);

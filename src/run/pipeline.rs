@@ -5,13 +5,13 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::access::while_served;
-use super::assign::{Schedule, assign};
+use super::assign::Schedule;
 use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
 use super::failure::failure;
 use super::image::{ImageState, Step};
 use super::job::{Goal, JobEnd};
 use super::listen::{Surroundings, listen};
-use super::preflight::unassigned;
+use super::preflight;
 use super::prepare::{self, Shared};
 use super::request::{BuildRun, OnFailure, Outline};
 use super::secrets::Secrets;
@@ -23,10 +23,9 @@ const EVENTS: usize = 1024;
 /// Says what `run` would do, and does nothing.
 ///
 /// # Errors
-/// Jobs that no engine may build, or a name that is too long.
+/// Jobs that no engine may build or can build as they are asked for, or a name that is too long.
 pub fn outline(run: &BuildRun) -> Result<Outline, Vec<Failure>> {
-    let assigned = assign(&run.plan, &run.engines.candidates());
-    let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
+    let schedule = preflight::schedule(&run.plan, &run.engines)?;
     let targets = prepare::targets(&run.plan, &run.registry).map_err(|failure| vec![failure])?;
     Ok(prepare::outline(&targets, &schedule, &run.engines))
 }
@@ -43,11 +42,9 @@ pub async fn build(run: BuildRun, around: Surroundings, sink: &mut dyn EventSink
 }
 
 async fn conduct(run: BuildRun, events: mpsc::Sender<Event>, shutdown: Shutdown) {
-    let candidates = run.engines.candidates();
-    let prepared = match assign(&run.plan, &candidates) {
-        Ok(schedule) => Conductor::new(&run, schedule, events.clone()).map_err(|failure| vec![failure]),
-        Err(errors) => Err(errors.iter().map(unassigned).collect()),
-    };
+    let schedule = preflight::schedule(&run.plan, &run.engines);
+    let prepared =
+        schedule.and_then(|schedule| Conductor::new(&run, schedule, events.clone()).map_err(|failure| vec![failure]));
     match prepared {
         Ok(mut conductor) => conductor.conduct(shutdown).await,
         Err(failures) => {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use super::assign::{Candidate, May};
+use super::assign::{Candidate, May, NoEngine, Schedule, ScheduledJob, assign};
 use super::event::{Failure, Phase};
 use super::failure::{failure, of_engine};
 use crate::engine::{Engine, EngineFacts};
 use crate::oci::Platform;
-use crate::plan::EngineSpec;
+use crate::plan::{EngineSpec, Plan};
 
 /// The engines of a run, reached.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl Engines {
         platforms
     }
 
-    pub(super) fn candidates(&self) -> Vec<Candidate<'_>> {
+    fn candidates(&self) -> Vec<Candidate<'_>> {
         self.list.iter().map(Reached::candidate).collect()
     }
 
@@ -82,8 +82,28 @@ impl Reached {
     }
 }
 
-/// No engine may build a job: exit code 3.
-pub(super) fn unassigned(error: &super::assign::NoEngine) -> Failure {
+/// Gives every job of `plan` an engine that can do all that the job asks for.
+///
+/// # Errors
+/// Jobs that no engine may build, or else those that ask for what their engine would pass over: exit code 3.
+pub(super) fn schedule(plan: &Plan, engines: &Engines) -> Result<Schedule, Vec<Failure>> {
+    let assigned = assign(plan, &engines.candidates());
+    let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
+    let lacking: Vec<_> = schedule.jobs.iter().filter_map(|job| lacking(job, &engines.list()[job.engine])).collect();
+    if lacking.is_empty() { Ok(schedule) } else { Err(lacking) }
+}
+
+/// What `job` asks for and its engine does not know.
+fn lacking(job: &ScheduledJob, Reached { spec, engine, .. }: &Reached) -> Option<Failure> {
+    let keys: Vec<_> = engine.facts().lacks(&job.job.build).iter().map(|key| format!("`{key}`")).collect();
+    let (keys, version) = (keys.join(", "), &engine.facts().version);
+    let message =
+        format!("engine {} ({version}) cannot build {} with {keys}: its BuildKit is too old", spec.name, job.id);
+    let hint = "use Engine 23.0 or newer for it, or leave the key out";
+    (!keys.is_empty()).then(|| failure(Phase::Preflight, &message, Some(hint.into())))
+}
+
+fn unassigned(error: &NoEngine) -> Failure {
     let hint = "add an engine that does, or let one emulate it: list the platform under its `platforms:`";
     failure(Phase::Preflight, &error.to_string(), Some(hint.into()))
 }

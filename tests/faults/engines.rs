@@ -100,3 +100,51 @@ async fn a12_what_is_no_engine_with_buildkit_is_said() {
         world.assert_untouched();
     }
 }
+
+/// What BuildKit knows since 0.10, and what it always knew.
+const SANDBOX: &str = r#"
+images:
+  hello:
+    context: context
+    tags: ["1.0"]
+    extra_hosts: { db: 10.0.0.5 }
+    no_cache_filter: [fetch]
+    platforms:
+      linux/amd64:
+      linux/arm64: { shm_size: 64m, ulimits: { nofile: 1024 }, cgroup_parent: builds, no_cache_filter: [test] }
+"#;
+
+#[tokio::test]
+async fn what_an_engine_would_pass_over_in_silence_is_refused_by_name() {
+    let world = World::start(Script::default()).await;
+    world.plan(SANDBOX);
+    let told = [
+        "engine default (20.10.24) cannot build hello linux/arm64 with `shm_size`, `ulimits`, `cgroup_parent`",
+        "Engine 23.0",
+    ];
+    for args in [&["build"][..], &["build", "--no-push"], &["build", "--dry-run"]] {
+        says(&world.run(args).finish().await.expect_code(3), &told);
+    }
+    assert_eq!(world.engine.counts().solves.started, 0);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn an_engine_is_told_what_each_platform_says_of_its_sandbox() {
+    let script = Script::default().containerd().solve(async |call| {
+        let attrs = &call.request.frontend_attrs;
+        let said = ["add-hosts", "shm-size", "ulimit", "cgroup-parent", "no-cache"].map(|key| attrs.get(key).cloned());
+        call.log(&format!("told {:?}\n", said.map(Option::unwrap_or_default)));
+        call.built()
+    });
+    let world = World::start(script).await;
+    world.plan(SANDBOX);
+    let finished = world.build().await.expect_code(0);
+    says(
+        &finished,
+        &[
+            r#"told ["db=10.0.0.5", "", "", "", "fetch"]"#,
+            r#"told ["db=10.0.0.5", "67108864", "nofile=1024:1024", "builds", "test"]"#,
+        ],
+    );
+}

@@ -12,7 +12,8 @@ use polyarch::engine::{
 };
 use polyarch::oci::{Reference, Selector, TagRef};
 use polyarch::plan::{
-    self, CachePolicy, EngineHost, EngineSpec, Environment, Network, Overrides, PullPolicy, RegistryChoice, SourceText,
+    self, CachePolicy, EngineHost, EngineSpec, Environment, Network, Overrides, PullPolicy, RegistryChoice, Sandbox,
+    SourceText,
 };
 use polyarch::registry::{Backoff, ClientConfig, Timeouts};
 use polyarch::run::{
@@ -65,7 +66,9 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
         args: &none,
         labels: &none,
         network: Network::Default,
+        sandbox: &Sandbox::default(),
         cache: CachePolicy::Use,
+        no_cache_filter: &[],
         pull: PullPolicy::IfMissing,
     };
     let (events, mut heard) = mpsc::channel(16);

@@ -1,0 +1,147 @@
+//! What a build is asked for, and how the Dockerfile frontend is told.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use crate::oci::{Platform, TagRef};
+use crate::plan::{CachePolicy, Network, PullPolicy, Sandbox};
+
+/// What to build.
+#[derive(Debug)]
+pub struct BuildRequest<'a> {
+    /// The name that the image gets on the engine.
+    pub name: &'a TagRef,
+    /// The platform.
+    pub platform: &'a Platform,
+    /// The Dockerfile: one of those that the session serves.
+    pub dockerfile: &'a Path,
+    /// The stage to build, if not the last.
+    pub target: Option<&'a str>,
+    /// Build arguments.
+    pub args: &'a BTreeMap<String, String>,
+    /// Labels of the image.
+    pub labels: &'a BTreeMap<String, String>,
+    /// The network of its `RUN` steps.
+    pub network: Network,
+    /// What else they find around them: only what [`EngineFacts::lacks`](super::EngineFacts::lacks) does not name.
+    pub sandbox: &'a Sandbox,
+    /// Whether the cache may be used.
+    pub cache: CachePolicy,
+    /// Stages that it may not be used for.
+    pub no_cache_filter: &'a [String],
+    /// Whether base images are asked for in their registry although the engine has them.
+    pub pull: PullPolicy,
+}
+
+/// The Dockerfile frontend's options, as buildx names them (BuildKit, `frontend/dockerui`).
+pub(super) fn frontend_attrs(request: &BuildRequest<'_>) -> HashMap<String, String> {
+    let mut attrs = HashMap::from([
+        ("filename".to_owned(), file_name(request.dockerfile)),
+        ("platform".to_owned(), request.platform.to_string()),
+    ]);
+    let mut set = |key: &str, value: &str| attrs.insert(key.to_owned(), value.to_owned());
+    if let Some(target) = request.target {
+        set("target", target);
+    }
+    match request.network {
+        Network::Default => {}
+        Network::None => drop(set("force-network-mode", "none")),
+        Network::Host => drop(set("force-network-mode", "host")),
+    }
+    // Empty means every stage.
+    match (request.cache, request.no_cache_filter) {
+        (CachePolicy::Ignore, _) => drop(set("no-cache", "")),
+        (CachePolicy::Use, []) => {}
+        (CachePolicy::Use, stages) => drop(set("no-cache", &stages.join(","))),
+    }
+    if request.pull == PullPolicy::Always {
+        set("image-resolve-mode", "pull");
+    }
+    attrs.extend(sandbox_attrs(request.sandbox));
+    attrs.extend(request.args.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone())));
+    attrs.extend(request.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone())));
+    attrs
+}
+
+/// The Dockerfile's name in the directory that the session serves as `dockerfile`.
+fn file_name(dockerfile: &Path) -> String {
+    dockerfile.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The sandbox, in the forms that `frontend/dockerui/attr.go` reads. What is not said is not sent.
+fn sandbox_attrs(sandbox: &Sandbox) -> HashMap<String, String> {
+    let Sandbox { extra_hosts, shm_size, ulimits, cgroup_parent } = sandbox;
+    let hosts = extra_hosts.iter().flat_map(|(host, ips)| ips.iter().map(move |ip| format!("{host}={ip}")));
+    let limits = ulimits.iter().map(|(name, limit)| format!("{name}={}:{}", limit.soft, limit.hard));
+    let said = [
+        ("add-hosts", hosts.collect::<Vec<_>>().join(",")),
+        ("shm-size", shm_size.map(|bytes| bytes.to_string()).unwrap_or_default()),
+        ("ulimit", limits.collect::<Vec<_>>().join(",")),
+        ("cgroup-parent", cgroup_parent.clone().unwrap_or_default()),
+    ];
+    let said = said.into_iter().filter(|(_, value)| !value.is_empty());
+    said.map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Reference;
+    use crate::plan::{self, Facts, Overrides, SourceText};
+
+    /// What is sent for the one job of an image that says `settings`, without what every build says.
+    fn sent(settings: &str) -> BTreeMap<String, String> {
+        let text = format!("{{version: 1, images: {{a: {{tags: [x], platforms: [linux/amd64], {settings}}}}}}}");
+        let source = SourceText { path: "build.yaml".into(), text };
+        let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
+        let job = &plan.images[0].jobs[0];
+        let reference: Reference = "127.0.0.1:5000/a".parse().unwrap();
+        let request = BuildRequest {
+            name: &reference.repository.tag(job.arch_tag.clone()),
+            platform: &job.platform,
+            dockerfile: &job.build.dockerfile,
+            target: None,
+            args: &job.build.args,
+            labels: &job.build.labels,
+            network: job.build.network,
+            sandbox: &job.build.sandbox,
+            cache: job.build.no_cache,
+            no_cache_filter: &job.build.no_cache_filter,
+            pull: job.build.pull,
+        };
+        let attrs = frontend_attrs(&request).into_iter();
+        attrs.filter(|(key, _)| !["filename", "platform"].contains(&key.as_str())).collect()
+    }
+
+    #[test]
+    fn what_is_not_said_is_not_sent() {
+        assert_eq!(sent("no_cache: false"), BTreeMap::new());
+    }
+
+    #[test]
+    fn the_sandbox_is_sent_in_the_forms_that_the_frontend_reads() {
+        for (said, key, value) in [
+            ("extra_hosts: {db: [10.0.0.5, '::1'], a: 10.0.0.6}", "add-hosts", "a=10.0.0.6,db=10.0.0.5,db=::1"),
+            ("extra_hosts: ['db:10.0.0.5', 'db:[::1]', 'a=10.0.0.6']", "add-hosts", "a=10.0.0.6,db=10.0.0.5,db=::1"),
+            ("shm_size: 64m", "shm-size", "67108864"),
+            ("shm_size: 1024", "shm-size", "1024"),
+            ("ulimits: {nofile: {soft: 1024, hard: 2048}, core: -1}", "ulimit", "core=-1:-1,nofile=1024:2048"),
+            ("ulimits: {nofile: '1024:-1'}", "ulimit", "nofile=1024:-1"),
+            ("cgroup_parent: builds", "cgroup-parent", "builds"),
+            ("network: none", "force-network-mode", "none"),
+        ] {
+            assert_eq!(sent(said), BTreeMap::from([(key.to_owned(), value.to_owned())]), "{said}");
+        }
+    }
+
+    #[test]
+    fn no_cache_is_every_stage_or_those_that_are_named() {
+        for (said, stages) in [
+            ("no_cache: true", ""),
+            ("no_cache_filter: [fetch, test]", "fetch,test"),
+            ("no_cache: true, no_cache_filter: [fetch]", ""),
+        ] {
+            assert_eq!(sent(said), BTreeMap::from([("no-cache".to_owned(), stages.to_owned())]), "{said}");
+        }
+    }
+}
