@@ -16,6 +16,7 @@ mod joining;
 mod platforms;
 mod readme;
 mod repeated;
+mod sandbox;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;
