@@ -46,7 +46,8 @@ fn with_key(world: &World, bytes: impl AsRef<[u8]>) {
 async fn a_platforms_list_replaces_the_images_and_no_session_has_anothers_secrets() {
     let answers = Arc::new(Mutex::new(Vec::new()));
     let told = answers.clone();
-    let script = Script::default().solve(move |call| {
+    // An engine whose platforms share sessions where they may.
+    let script = Script::default().containerd().solve(move |call| {
         let told = told.clone();
         async move {
             for id in ["npm", "key", "NPM_TOKEN"] {
