@@ -30,25 +30,27 @@ async fn silent(listener: TcpListener, waiting: mpsc::UnboundedSender<()>) {
 
 #[tokio::test]
 async fn one_ctrl_c_ends_a_join_that_waits_for_its_registry() {
-    let home = Home::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let plan = format!(
-        "version: 1\nregistry: {{ host: '{}', insecure: true }}\nimages:\n  web:\n    context: .\n    tags: ['1']\n    \
-         platforms: [linux/amd64, linux/arm64]\n",
-        listener.local_addr().unwrap()
-    );
-    fs::write(home.path().join("build.yaml"), plan).unwrap();
-    let (told, mut waiting) = mpsc::unbounded_channel();
-    let registry = tokio::spawn(silent(listener, told));
     for args in [&["join"][..], &["join", "--dry-run"]] {
+        // A registry each: what the first run still sent would be taken for the second one's question, and the signal
+        // would come before anybody listens for it.
+        let home = Home::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let plan = format!(
+            "version: 1\nregistry: {{ host: '{}', insecure: true }}\nimages:\n  web:\n    context: .\n    tags: ['1']\n    \
+             platforms: [linux/amd64, linux/arm64]\n",
+            listener.local_addr().unwrap()
+        );
+        fs::write(home.path().join("build.yaml"), plan).unwrap();
+        let (told, mut waiting) = mpsc::unbounded_channel();
+        let registry = tokio::spawn(silent(listener, told));
         let running = Run::new(&home, args).start();
         waiting.recv().await.unwrap();
         let asked = Instant::now();
         running.signal(Signal::INT);
         running.finish().await.expect_code(130);
         assert!(asked.elapsed() < Duration::from_secs(5), "{args:?} took {:?}", asked.elapsed());
+        registry.abort();
     }
-    registry.abort();
 }
 
 #[tokio::test]
