@@ -1,10 +1,10 @@
 //! What a build is asked for, and how the Dockerfile frontend is told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::oci::{Platform, TagRef};
-use crate::plan::{CachePolicy, Network, PullPolicy, Sandbox};
+use crate::plan::{BuildSpec, CachePolicy, Network, PullPolicy, Sandbox};
 
 /// What to build.
 #[derive(Debug)]
@@ -13,53 +13,39 @@ pub struct BuildRequest<'a> {
     pub name: &'a TagRef,
     /// The platform.
     pub platform: &'a Platform,
-    /// The Dockerfile: one of those that the session serves.
-    pub dockerfile: &'a Path,
-    /// The stage to build, if not the last.
-    pub target: Option<&'a str>,
-    /// Build arguments.
-    pub args: &'a BTreeMap<String, String>,
-    /// Labels of the image.
-    pub labels: &'a BTreeMap<String, String>,
-    /// The network of its `RUN` steps.
-    pub network: Network,
-    /// What else they find around them: only what [`EngineFacts::lacks`](super::EngineFacts::lacks) does not name.
-    pub sandbox: &'a Sandbox,
-    /// Whether the cache may be used.
-    pub cache: CachePolicy,
-    /// Stages that it may not be used for.
-    pub no_cache_filter: &'a [String],
-    /// Whether base images are asked for in their registry although the engine has them.
-    pub pull: PullPolicy,
+    /// What the plan says of it: only what [`EngineFacts::lacks`](super::EngineFacts::lacks) does not name. The
+    /// session serves its context, its Dockerfile and its secrets.
+    pub build: &'a BuildSpec,
 }
 
 /// The Dockerfile frontend's options, as buildx names them (BuildKit, `frontend/dockerui`).
 pub(super) fn frontend_attrs(request: &BuildRequest<'_>) -> HashMap<String, String> {
+    let build = request.build;
     let mut attrs = HashMap::from([
-        ("filename".to_owned(), file_name(request.dockerfile)),
+        ("filename".to_owned(), file_name(&build.dockerfile)),
         ("platform".to_owned(), request.platform.to_string()),
     ]);
     let mut set = |key: &str, value: &str| attrs.insert(key.to_owned(), value.to_owned());
-    if let Some(target) = request.target {
+    if let Some(target) = &build.target {
         set("target", target);
     }
-    match request.network {
+    match build.network {
         Network::Default => {}
         Network::None => drop(set("force-network-mode", "none")),
         Network::Host => drop(set("force-network-mode", "host")),
     }
     // Empty means every stage.
-    match (request.cache, request.no_cache_filter) {
+    match (build.no_cache, &build.no_cache_filter[..]) {
         (CachePolicy::Ignore, _) => drop(set("no-cache", "")),
         (CachePolicy::Use, []) => {}
         (CachePolicy::Use, stages) => drop(set("no-cache", &stages.join(","))),
     }
-    if request.pull == PullPolicy::Always {
+    if build.pull == PullPolicy::Always {
         set("image-resolve-mode", "pull");
     }
-    attrs.extend(sandbox_attrs(request.sandbox));
-    attrs.extend(request.args.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone())));
-    attrs.extend(request.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone())));
+    attrs.extend(sandbox_attrs(&build.sandbox));
+    attrs.extend(build.args.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone())));
+    attrs.extend(build.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone())));
     attrs
 }
 
@@ -85,6 +71,8 @@ fn sandbox_attrs(sandbox: &Sandbox) -> HashMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::oci::Reference;
     use crate::plan::{self, Facts, Overrides, SourceText};
@@ -99,15 +87,7 @@ mod tests {
         let request = BuildRequest {
             name: &reference.repository.tag(job.arch_tag.clone()),
             platform: &job.platform,
-            dockerfile: &job.build.dockerfile,
-            target: None,
-            args: &job.build.args,
-            labels: &job.build.labels,
-            network: job.build.network,
-            sandbox: &job.build.sandbox,
-            cache: job.build.no_cache,
-            no_cache_filter: &job.build.no_cache_filter,
-            pull: job.build.pull,
+            build: &job.build,
         };
         let attrs = frontend_attrs(&request).into_iter();
         attrs.filter(|(key, _)| !["filename", "platform"].contains(&key.as_str())).collect()

@@ -91,7 +91,7 @@ impl Engine {
 
     fn solve_request(&self, id: &str, request: &BuildRequest<'_>, session: &str) -> SolveRequest {
         let mut entitlements = Vec::new();
-        if request.network == Network::Host {
+        if request.build.network == Network::Host {
             entitlements.push("network.host".to_owned());
         }
         // `moby` puts the image into the graph driver's store, `image` into containerd's; each engine knows one.

@@ -1,6 +1,5 @@
 //! One job: build → push → confirm.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{OnceCell, Semaphore, mpsc};
@@ -13,7 +12,7 @@ use super::event::{Failure, JobEvent, Phase};
 use super::failure::{chain, failure, of_engine};
 use super::publish::FRESH;
 use super::relay::{JobVoice, relay};
-use crate::auth::{BuildSecrets, CredentialSource};
+use crate::auth::CredentialSource;
 use crate::engine::{BuildRequest, BuiltImage, Engine, EngineError, PushRequest, PushSummary, Session, SessionSpec};
 use crate::oci::{Digest, DigestRef, Selector, TagRef};
 use crate::registry::Visibility;
@@ -65,27 +64,13 @@ pub(super) enum JobEnd {
 
 /// The jobs that share a session, and the session once it is open.
 pub(super) struct SessionGroup {
-    pub(super) context: PathBuf,
-    pub(super) dockerfiles: Vec<PathBuf>,
-    pub(super) shared_key: String,
-    pub(super) credentials: Arc<dyn CredentialSource>,
-    pub(super) secrets: BuildSecrets,
+    pub(super) spec: SessionSpec,
     pub(super) opened: OnceCell<Session>,
 }
 
 impl SessionGroup {
     async fn session(&self, engine: &Engine) -> Result<&Session, EngineError> {
-        let open = || {
-            let spec = SessionSpec {
-                context: self.context.clone(),
-                dockerfiles: self.dockerfiles.clone(),
-                shared_key: self.shared_key.clone(),
-                credentials: self.credentials.clone(),
-                secrets: self.secrets.clone(),
-            };
-            Session::open(engine, spec)
-        };
-        self.opened.get_or_try_init(open).await
+        self.opened.get_or_try_init(|| Session::open(engine, self.spec.clone())).await
     }
 }
 
@@ -146,19 +131,7 @@ impl JobRun {
 
     async fn build(&self) -> Result<BuiltImage, Failure> {
         let job = &self.scheduled.job;
-        let request = BuildRequest {
-            name: &self.arch_tag,
-            platform: &job.platform,
-            dockerfile: &job.build.dockerfile,
-            target: job.build.target.as_deref(),
-            args: &job.build.args,
-            labels: &job.build.labels,
-            network: job.build.network,
-            sandbox: &job.build.sandbox,
-            cache: job.build.no_cache,
-            no_cache_filter: &job.build.no_cache_filter,
-            pull: job.build.pull,
-        };
+        let request = BuildRequest { name: &self.arch_tag, platform: &job.platform, build: &job.build };
         let (sender, events) = mpsc::channel(256);
         let building = async {
             let session = self.session.session(&self.engine).await?;

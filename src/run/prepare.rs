@@ -19,6 +19,7 @@ use super::request::Outline;
 use super::secrets::Secrets;
 use crate::auth::{CredentialSource, Withheld};
 use crate::context::{Root, copies_by_platform};
+use crate::engine::SessionSpec;
 use crate::oci::Repository;
 use crate::plan::{EngineSpec, Image, Plan, SecretSpec};
 
@@ -131,27 +132,20 @@ impl SessionKey {
 
 /// The session of each job, in the schedule's order.
 fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> {
-    let keys: Vec<_> = schedule.jobs.iter().enumerate().map(|(place, job)| SessionKey::of(place, job)).collect();
-    let mut members: BTreeMap<&SessionKey, Vec<&ScheduledJob>> = BTreeMap::new();
-    for (key, job) in keys.iter().zip(&schedule.jobs) {
-        members.entry(key).or_default().push(job);
-    }
-    let group = |(key, jobs): (_, Vec<&ScheduledJob>)| {
-        let mut dockerfiles: Vec<_> = jobs.iter().map(|job| job.job.build.dockerfile.clone()).collect();
-        dockerfiles.sort();
-        dockerfiles.dedup();
-        let group = SessionGroup {
-            context: jobs[0].job.build.context.clone(),
-            dockerfiles,
-            shared_key: shared_key(key, jobs[0]),
+    let mut groups = BTreeMap::new();
+    let session = |(place, job): (usize, &ScheduledJob)| {
+        let key = SessionKey::of(place, job);
+        let spec = SessionSpec {
+            context: key.context.clone(),
+            dockerfile: key.dockerfile.clone(),
+            shared_key: shared_key(&key, job),
             credentials: shared.credentials_on(key.engine),
             secrets: shared.secrets.of(&key.secrets),
-            opened: OnceCell::new(),
         };
-        (key, Arc::new(group))
+        let group = groups.entry(key).or_insert_with(|| Arc::new(SessionGroup { spec, opened: OnceCell::new() }));
+        group.clone()
     };
-    let groups: BTreeMap<_, _> = members.into_iter().map(group).collect();
-    keys.iter().map(|key| groups[key].clone()).collect()
+    schedule.jobs.iter().enumerate().map(session).collect()
 }
 
 /// The same in every run of the same plan from the same place, so that an engine finds the copy of the context that

@@ -11,10 +11,7 @@ use polyarch::engine::{
     BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, PushRequest, Session, SessionSpec,
 };
 use polyarch::oci::{Reference, Selector, TagRef};
-use polyarch::plan::{
-    self, CachePolicy, EngineHost, EngineSpec, Environment, Network, Overrides, PullPolicy, RegistryChoice, Sandbox,
-    SourceText,
-};
+use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
 use polyarch::registry::{Backoff, ClientConfig, Timeouts};
 use polyarch::run::{
     self, BuildRun, Engines, Event, EventSink, Goal, ImageEvent, Implied, JobEvent, OnFailure, Registry, Shutdown,
@@ -51,26 +48,20 @@ async fn connect(engine: &ScriptedEngine) -> Engine {
 async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<BuiltImage, EngineError> {
     let spec = SessionSpec {
         context: context.to_owned(),
-        dockerfiles: vec![dockerfile.to_owned()],
+        dockerfile: dockerfile.to_owned(),
         shared_key: "test".into(),
         credentials: Arc::new(Anonymous),
         secrets: BuildSecrets::new(),
     };
     let session = Session::open(engine, spec).await?;
-    let (name, platform, none) = (arch_tag(), "linux/amd64".parse().unwrap(), BTreeMap::new());
-    let request = BuildRequest {
-        name: &name,
-        platform: &platform,
-        dockerfile,
-        target: None,
-        args: &none,
-        labels: &none,
-        network: Network::Default,
-        sandbox: &Sandbox::default(),
-        cache: CachePolicy::Use,
-        no_cache_filter: &[],
-        pull: PullPolicy::IfMissing,
-    };
+    let (context, dockerfile) = (context.display(), dockerfile.display());
+    let text = format!(
+        "{{version: 1, images: {{hello: {{tags: ['1.0'], platforms: [linux/amd64], context: '{context}', dockerfile: '{dockerfile}'}}}}}}"
+    );
+    let source = SourceText { path: "build.yaml".into(), text };
+    let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
+    let job = &plan.images[0].jobs[0];
+    let request = BuildRequest { name: &arch_tag(), platform: &job.platform, build: &job.build };
     let (events, mut heard) = mpsc::channel(16);
     let (built, ()) =
         tokio::join!(engine.build(&request, &session, events), async { while heard.recv().await.is_some() {} });

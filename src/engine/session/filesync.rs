@@ -4,7 +4,7 @@
 //! one at the end; the engine sends `REQ` with the number of an entry whose bytes it wants, any time after its
 //! `STAT`; we send `DATA` packets and an empty one; the engine ends with `FIN`, and so do we.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,9 +33,9 @@ type Packets = mpsc::Sender<Result<Packet, Status>>;
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     context: Arc<Root>,
-    /// Of this directory nothing but the Dockerfiles and their ignore files is served: a frontend that asks for
+    /// Of this directory nothing but the Dockerfile and its ignore file is served: a frontend that asks for
     /// more of it, which may be anything, gets no more.
-    dockerfiles: Arc<Root>,
+    dockerfile: Arc<Root>,
     outcome: Outcome,
 }
 
@@ -43,26 +43,19 @@ impl Files {
     /// Opens the directories.
     ///
     /// # Errors
-    /// A directory or a Dockerfile cannot be read.
-    pub(super) fn open(context: &Path, dockerfiles: &[PathBuf], outcome: Outcome) -> Result<Self, ContextError> {
-        let mut names = Vec::new();
-        let mut root = None;
-        for file in dockerfiles {
-            root = Some(Root::of_dockerfile(file)?);
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            names.push(format!("{name}.dockerignore"));
-            names.push(name.into_owned());
-        }
-        let root = root.map_or_else(|| Root::open(context), Ok)?;
+    /// A directory or the Dockerfile cannot be read.
+    pub(super) fn open(context: &Path, dockerfile: &Path, outcome: Outcome) -> Result<Self, ContextError> {
+        let name = dockerfile.file_name().unwrap_or_default().to_string_lossy();
+        let root = Root::of_dockerfile(dockerfile)?.only(vec![format!("{name}.dockerignore"), name.into_owned()]);
         let context = Arc::new(Root::open(context)?);
-        Ok(Self { context, dockerfiles: Arc::new(root.only(names)), outcome })
+        Ok(Self { context, dockerfile: Arc::new(root), outcome })
     }
 
     /// The directory that the engine names.
     fn root(&self, metadata: &MetadataMap) -> Result<Arc<Root>, Status> {
         match values(metadata, "dir-name").first().map(String::as_str) {
             Some("context") => Ok(self.context.clone()),
-            Some("dockerfile") => Ok(self.dockerfiles.clone()),
+            Some("dockerfile") => Ok(self.dockerfile.clone()),
             other => Err(Status::not_found(format!("no directory {other:?} is served"))),
         }
     }

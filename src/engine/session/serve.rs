@@ -28,11 +28,12 @@ use crate::engine::rest::{ANSWER, within};
 use crate::oci::Digest;
 
 /// What a session serves.
+#[derive(Clone)]
 pub struct SessionSpec {
     /// The build context.
     pub context: PathBuf,
-    /// The Dockerfiles, all in one directory: of it nothing but they and their `.dockerignore` are served.
-    pub dockerfiles: Vec<PathBuf>,
+    /// The Dockerfile: of its directory nothing but it and its `.dockerignore` are served.
+    pub dockerfile: PathBuf,
     /// Told apart from other contexts on the engine by this: where it is the same as in an earlier run, the engine
     /// asks only for what changed.
     pub shared_key: String,
@@ -58,7 +59,7 @@ impl Session {
     pub async fn open(engine: &Engine, spec: SessionSpec) -> Result<Self, EngineError> {
         let failed = |kind| engine.error("open a build session".into(), kind);
         let outcome = Outcome::default();
-        let files = Files::open(&spec.context, &spec.dockerfiles, outcome.clone());
+        let files = Files::open(&spec.context, &spec.dockerfile, outcome.clone());
         let files = files.map_err(|error| failed(EngineErrorKind::Context(Arc::new(error))))?;
         let credentials = Credentials { source: spec.credentials, error: outcome.auth_error.clone() };
         let id = random_id();
