@@ -79,6 +79,7 @@ async fn usage_errors_exit_2() {
         vec!["build", "--engine", "unix:///var/run/docker.sock"],
         vec!["build", "--registry", "https://ghcr.io/org"],
         vec!["build", "--set", "hello"],
+        vec!["build", "--load", "--no-push"],
         vec!["inspect"],
         vec!["inspect", "hello"],
         vec!["inspect", "GHCR.io/Org/web:1.0"],

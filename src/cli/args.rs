@@ -151,6 +151,12 @@ pub(crate) struct BuildArgs {
     /// Build and push the arch tags; no final tag moves
     #[arg(long, help_heading = "Build")]
     pub(crate) no_join: bool,
+    /// Build, and leave NAME:TAG on the engines; nothing is pushed
+    ///
+    /// Build, and leave NAME:TAG on the engines, for `docker run`; nothing is pushed, and no registry is asked. An
+    /// engine with the containerd image store has all that it built under one name, others their own platform.
+    #[arg(long, conflicts_with_all = ["no_push", "no_join"], help_heading = "Build")]
+    pub(crate) load: bool,
     /// The first failure of any image ends everything
     #[arg(long, help_heading = "Build")]
     pub(crate) fail_fast: bool,

@@ -19,17 +19,21 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
     let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
     let loaded = Loaded::read(&args.plan)?
         .with_policies(args.no_cache.then_some(CachePolicy::Ignore), args.pull.then_some(PullPolicy::Always));
+    let goal = goal(args);
     let (on_notice, notices) = notices::for_run();
     let preflight = async {
         let (plan, engines) = loaded.resolve_with_engines(settings).await?;
-        let (registry, server) = load::registry(&plan, settings, on_notice).await?;
+        let (registry, server) = match goal {
+            Goal::Load => (load::registry_in_names(&plan, settings, on_notice)?, None),
+            Goal::Build | Goal::Push | Goal::Publish => load::registry(&plan, settings, on_notice).await?,
+        };
         let build = BuildRun {
             plan,
             engines,
             registry,
             credentials: settings.credentials()?,
             environment: settings.environment.clone(),
-            goal: goal(args),
+            goal,
             on_failure: if args.fail_fast { OnFailure::EndRun } else { OnFailure::EndImage },
         };
         Ok::<_, Refusal>((build, server))
@@ -54,9 +58,11 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
 }
 
 fn goal(args: &BuildArgs) -> Goal {
-    match (args.no_push, args.no_join) {
-        (true, _) => Goal::Build,
-        (false, true) => Goal::Push,
-        (false, false) => Goal::Publish,
+    // clap refuses two of them, but for the two of which one says more.
+    match args {
+        BuildArgs { load: true, .. } => Goal::Load,
+        BuildArgs { no_push: true, .. } => Goal::Build,
+        BuildArgs { no_join: true, .. } => Goal::Push,
+        _ => Goal::Publish,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use polyarch::run::{BuildRun, Execution};
+use polyarch::run::{BuildRun, Execution, Goal};
 
 use super::load::Refusal;
 use super::stdout;
@@ -19,9 +19,14 @@ pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
                 Execution::Emulated => "emulated",
             };
             lines.push(format!("  build  {} on {} ({execution})", job.job.platform, job.engine));
-            lines.push(format!("  push   {}", job.arch_tag));
+            if build.goal != Goal::Load {
+                lines.push(format!("  push   {}", job.arch_tag));
+            }
         }
-        lines.extend(image.tags.iter().map(|tag| format!("  tag    {tag}")));
+        lines.extend(image.tags.iter().map(|tag| match build.goal {
+            Goal::Load => format!("  load   {}:{}", tag.repository.path().short(), tag.tag),
+            Goal::Build | Goal::Push | Goal::Publish => format!("  tag    {tag}"),
+        }));
     }
     stdout::bytes(lines.join("\n").as_bytes())?;
     Ok(ExitCode::SUCCESS)

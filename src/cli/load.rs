@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use polyarch::facts::git_facts;
+use polyarch::oci::{ReferenceError, RegistryHost};
 use polyarch::plan::{
-    self, CachePolicy, EngineName, EngineSpec, Overrides, Plan, PlanErrors, PullPolicy, RegistryChoice, Selection,
-    SourceText,
+    self, CachePolicy, EngineName, EngineSpec, NamedRegistry, Overrides, Plan, PlanErrors, PullPolicy, RegistryChoice,
+    Selection, SourceText, Transport,
 };
 use polyarch::registry::Notice;
 use polyarch::run::{Engines, Failure, Implied, Phase, Registry, Server};
@@ -188,6 +189,23 @@ pub(crate) async fn registry(
             Ok((registry, Some(server)))
         }
     }
+}
+
+/// The plan's registry as a part of names, which nobody asks anything. Without one, names are as `docker build` has
+/// them: `hello:1.0`.
+pub(crate) fn registry_in_names(
+    plan: &Plan,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + 'static,
+) -> Result<Registry, Failure> {
+    let host = match &plan.registry {
+        RegistryChoice::Named(named) => named.host.clone(),
+        RegistryChoice::Unnamed | RegistryChoice::Embedded => {
+            RegistryHost::DOCKER_HUB.parse().map_err(|error: ReferenceError| usage(error.to_string(), ""))?
+        }
+    };
+    let named = NamedRegistry { host, transport: Transport::Https, ca: None };
+    Registry::named(&named, client_config(on_notice), settings.credentials()?)
 }
 
 /// What the embedded registry stores must never become part of a context.

@@ -49,6 +49,9 @@ pub enum ImageStore {
     Containerd,
 }
 
+/// The first API that lists the manifests of an image with their descriptors.
+const MANIFESTS_API: ApiVersion = ApiVersion { major: 1, minor: 48 };
+
 /// A version of the Engine API: `1.41`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApiVersion {
@@ -62,6 +65,13 @@ pub struct ApiVersion {
 const LAST_BUILDKIT_0_8: ApiVersion = ApiVersion { major: 1, minor: 41 };
 
 impl EngineFacts {
+    /// Whether one name of this engine can hold an image of several platforms. Engines with containerd's store and an
+    /// API before 1.48 can, and do not say enough of their images to be told.
+    #[must_use]
+    pub fn names_indexes(&self) -> bool {
+        self.store == ImageStore::Containerd && self.api >= MANIFESTS_API
+    }
+
     /// The keys of the plan that `build` uses and this engine's BuildKit does not know. It would pass over them in
     /// silence: `shm-size`, `ulimit` and `cgroup-parent` came with BuildKit 0.10.
     #[must_use]
@@ -130,16 +140,6 @@ impl Engine {
     pub fn missing_emulation(&self, platform: &Platform) -> Option<String> {
         let runs = self.facts.runs.iter().any(|host| host.runs(platform));
         (!runs).then(|| binfmt_hint(platform))
-    }
-
-    /// Names the image `id` as `name`, as `docker tag` does.
-    ///
-    /// # Errors
-    /// The engine refuses, or the image is gone.
-    pub async fn tag(&self, id: &Digest, repository: &str, tag: &str) -> Result<(), EngineError> {
-        let options = bollard::query_parameters::TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
-        let tagging = async { self.docker.tag_image(id.as_str(), Some(options)).await.map_err(classify) };
-        within(ANSWER, tagging).await.map_err(|kind| self.error(format!("tag {repository}:{tag}"), kind))
     }
 
     /// What this engine finds under `reference` when it asks the registry: it proves that the engine reaches the

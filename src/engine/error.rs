@@ -82,6 +82,9 @@ pub enum EngineErrorKind {
         /// For how long, in seconds.
         seconds: u64,
     },
+    /// A name on the engine does not show what it was given to.
+    #[error("{0}")]
+    NotNamed(String),
     /// Nothing was heard of a push for the limit, in seconds.
     #[error("no progress for {0} s")]
     Stalled(u64),
@@ -133,6 +136,9 @@ impl EngineError {
             EngineErrorKind::Stalled(_) => Some("is the registry reachable from the engine's host?".into()),
             EngineErrorKind::Refused { message, .. } if message.trim().is_empty() => {
                 Some("is it a Docker Engine, and not a proxy, that listens there?".into())
+            }
+            EngineErrorKind::NotNamed(_) => {
+                Some("does something else change images on the engine meanwhile? run again".into())
             }
             EngineErrorKind::Refused { .. } => None,
         }

@@ -4,10 +4,12 @@
 //! [`Session`] of ours serves what the build asks of its client, `Control.Solve` builds one platform,
 //! `Control.Status` tells what happens meanwhile. [`Engine::push`] lets the engine push what it built.
 
+mod archive;
 mod client;
 mod control;
 mod dial;
 mod error;
+mod load;
 mod push;
 mod request;
 mod rest;
@@ -17,6 +19,7 @@ mod status;
 
 pub use client::{ApiVersion, Engine, EngineFacts, ImageStore};
 pub use error::{EngineError, EngineErrorKind};
+pub use load::Part;
 pub use push::{PushRequest, PushSummary};
 pub use request::BuildRequest;
 pub use session::{Session, SessionSpec};

@@ -13,6 +13,8 @@ use super::{Digest, DigestError};
 const MAX_NAME: usize = 255;
 /// Longest tag (OCI distribution-spec).
 const MAX_TAG: usize = 128;
+/// The namespace of Docker Hub's repositories that have none.
+const LIBRARY: &str = "library/";
 
 /// A registry: `host` or `host:port`. Docker Hub is `docker.io` in every spelling.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,15 +127,17 @@ impl RegistryHost {
         &*self.0 == Self::DOCKER_HUB
     }
 
-    /// The repository `path` of this registry.
+    /// The repository `path` of this registry; of Docker Hub `library/PATH`, where it has no namespace.
     ///
     /// # Errors
     /// Host and path together are longer than registries take.
     pub fn repository(&self, path: &RepositoryPath) -> Result<Repository, ReferenceError> {
+        let library = self.is_docker_hub() && !path.0.contains('/');
+        let path = if library { RepositoryPath(format!("{LIBRARY}{path}").into()) } else { path.clone() };
         if self.0.len() + 1 + path.0.len() > MAX_NAME {
             return Err(ReferenceError::Long);
         }
-        Ok(Repository { host: self.clone(), path: path.clone() })
+        Ok(Repository { host: self.clone(), path })
     }
 }
 
@@ -142,6 +146,12 @@ impl RepositoryPath {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The path as engines list it and `docker run` takes it: `library/` goes without saying.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.strip_prefix(LIBRARY).filter(|rest| !rest.contains('/')).unwrap_or(&self.0)
     }
 }
 
@@ -271,7 +281,6 @@ impl FromStr for Reference {
             Some((host, path)) if names_a_host(host) => (host.parse()?, path.to_owned()),
             _ => (RegistryHost(RegistryHost::DOCKER_HUB.into()), name.to_owned()),
         };
-        let path = if host.is_docker_hub() && !path.contains('/') { format!("library/{path}") } else { path };
         let selector = match (digest, tag) {
             (Some(digest), _) => Selector::Digest(digest),
             (None, Some(tag)) => Selector::Tag(tag),

@@ -231,9 +231,20 @@ pub enum ImageEvent {
         /// The name that `docker run` takes.
         name: String,
     },
+    /// A name on an engine was set, and shows what was built there (`--load`).
+    Loaded {
+        /// The engine.
+        engine: String,
+        /// The name that `docker run` takes.
+        name: String,
+        /// The engine's id of what it shows.
+        id: Digest,
+        /// The platforms that are under it.
+        platforms: Vec<Platform>,
+    },
     /// Built and perhaps pushed, not joined, as was asked.
     NotJoined {
-        /// Why: `--no-join`, `linux/arm64 was left out`.
+        /// Why: `--no-join`, `--load`, `linux/arm64 was left out`.
         reason: String,
     },
     /// The image failed as a whole: at the join, when published, when verified.

@@ -11,11 +11,12 @@ use super::confirm::Found;
 use super::event::{Event, Execution, Failure, ImageEvent};
 use super::failure::of_engine;
 use super::job::{Goal, JobEnd};
+use super::load::{self, Loading};
 use super::publish::{self, Target};
 use super::request::BuildRun;
 use super::shutdown::Shutdown;
 use super::{Phase, Warning};
-use crate::engine::Engine;
+use crate::engine::{Engine, Part};
 use crate::oci::{Digest, Tag};
 use crate::plan::Image;
 use crate::registry::Client;
@@ -32,6 +33,8 @@ pub(super) struct ImageState {
     found: Vec<Found>,
     /// The images that are of their engine's own platform.
     native: Vec<(Arc<Engine>, Digest)>,
+    /// What is to get names on its engine.
+    built: Vec<(Arc<Engine>, Part)>,
 }
 
 /// What follows from a job's end.
@@ -42,6 +45,8 @@ pub(super) enum Step {
     NotJoined(String),
     /// Every platform is confirmed.
     Publish(Box<Publication>),
+    /// Every platform is built, to be named on its engine.
+    Load(Box<Loading>),
 }
 
 impl ImageState {
@@ -49,7 +54,7 @@ impl ImageState {
         let left_out: Vec<_> = image.left_out.iter().map(ToString::to_string).collect();
         let left_out = (!left_out.is_empty()).then(|| format!("{} was left out", left_out.join(", ")));
         let open = image.jobs.len();
-        Self { target, left_out, builds, open, failed: false, found: Vec::new(), native: Vec::new() }
+        Self { target, left_out, builds, open, failed: false, found: Vec::new(), native: Vec::new(), built: Vec::new() }
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -76,7 +81,7 @@ impl ImageState {
                     self.native.push((engine, id));
                 }
             }
-            JobEnd::Built => {}
+            JobEnd::Built { id } => self.built.push((engine, load::part(&self.target, scheduled, id))),
             JobEnd::Failed(_) | JobEnd::Cancelled => self.failed = true,
         }
         if self.open > 0 || self.failed {
@@ -84,6 +89,7 @@ impl ImageState {
         }
         let asked = match run.goal {
             Goal::Build => Some("--no-push"),
+            Goal::Load => return Step::Load(Box::new(self.loading())),
             Goal::Push => Some("--no-join"),
             Goal::Publish => None,
         };
@@ -92,6 +98,10 @@ impl ImageState {
             return Step::Publish(Box::new(self.publication(&run.registry)));
         }
         Step::NotJoined(reasons.join(", "))
+    }
+
+    fn loading(&mut self) -> Loading {
+        Loading::new(self.target.clone(), std::mem::take(&mut self.built))
     }
 
     fn publication(&mut self, registry: &Registry) -> Publication {
@@ -138,7 +148,7 @@ impl Publication {
 /// A convenience that fails nothing: the image is published.
 async fn name_on_engine(target: &Target, engine: &Engine, id: &Digest, tag: &Tag, events: &mpsc::Sender<Event>) {
     let name = target.repository.path().as_str();
-    let event = match engine.tag(id, name, tag.as_str()).await {
+    let event = match engine.name_image(id, name, tag.as_str()).await {
         Ok(()) => {
             let what = ImageEvent::TaggedOnEngine { name: format!("{name}:{tag}") };
             Event::Image { image: target.image.clone(), what }

@@ -22,10 +22,19 @@ use crate::registry::Visibility;
 pub enum Goal {
     /// Images on their engines (`--no-push`).
     Build,
+    /// The same, and the images' names on the engines show them (`--load`).
+    Load,
     /// Arch tags in the registry, confirmed (`--no-join`).
     Push,
     /// Final tags.
     Publish,
+}
+
+impl Goal {
+    /// Whether anything leaves the engines.
+    pub(super) fn pushes(self) -> bool {
+        self >= Self::Push
+    }
 }
 
 /// What is added where a push is not confirmed that the engine did not claim.
@@ -56,8 +65,10 @@ pub(super) enum JobEnd {
         found: Box<Found>,
         id: Digest,
     },
-    /// It is on the engine, and was to go no further.
-    Built,
+    /// It is on the engine, its image `id`, and was to go no further.
+    Built {
+        id: Digest,
+    },
     Failed(Failure),
     Cancelled,
 }
@@ -81,7 +92,7 @@ impl JobRun {
         match &end {
             JobEnd::Failed(failure) => self.voice.say(JobEvent::Failed(failure.clone())).await,
             JobEnd::Cancelled => self.voice.say(JobEvent::Cancelled).await,
-            JobEnd::Confirmed { .. } | JobEnd::Built => {}
+            JobEnd::Confirmed { .. } | JobEnd::Built { .. } => {}
         }
         end
     }
@@ -96,8 +107,8 @@ impl JobRun {
             Ok(built) => built,
             Err(failure) => return JobEnd::Failed(failure),
         };
-        if self.goal == Goal::Build {
-            return JobEnd::Built;
+        if !self.goal.pushes() {
+            return JobEnd::Built { id: built.id };
         }
         let confirmed = self.bring_to_registry(&built).await;
         confirmed.map_or_else(JobEnd::Failed, |found| JobEnd::Confirmed { found: Box::new(found), id: built.id })

@@ -9,6 +9,7 @@ mod image;
 mod job;
 mod join;
 mod listen;
+mod load;
 mod pipeline;
 mod preflight;
 mod prepare;

@@ -9,7 +9,7 @@ use super::assign::Schedule;
 use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
 use super::failure::failure;
 use super::image::{ImageState, Step};
-use super::job::{Goal, JobEnd};
+use super::job::JobEnd;
 use super::listen::{Surroundings, listen};
 use super::preflight;
 use super::prepare::{self, Shared};
@@ -25,7 +25,7 @@ const EVENTS: usize = 1024;
 /// # Errors
 /// Jobs that no engine may build or can build as they are asked for, or a name that is too long.
 pub fn outline(run: &BuildRun) -> Result<Outline, Vec<Failure>> {
-    let schedule = preflight::schedule(&run.plan, &run.engines)?;
+    let schedule = preflight::schedule(&run.plan, &run.engines, run.goal)?;
     let targets = prepare::targets(&run.plan, &run.registry).map_err(|failure| vec![failure])?;
     Ok(prepare::outline(&targets, &schedule, &run.engines))
 }
@@ -42,7 +42,7 @@ pub async fn build(run: BuildRun, around: Surroundings, sink: &mut dyn EventSink
 }
 
 async fn conduct(run: BuildRun, events: mpsc::Sender<Event>, shutdown: Shutdown) {
-    let schedule = preflight::schedule(&run.plan, &run.engines);
+    let schedule = preflight::schedule(&run.plan, &run.engines, run.goal);
     let prepared =
         schedule.and_then(|schedule| Conductor::new(&run, schedule, events.clone()).map_err(|failure| vec![failure]));
     match prepared {
@@ -123,7 +123,7 @@ impl<'a> Conductor<'a> {
         if !faults.is_empty() {
             return Err(faults);
         }
-        if self.run.goal == Goal::Build {
+        if !self.run.goal.pushes() {
             return Ok(secrets);
         }
         let builds = |place: &usize| self.schedule.jobs.iter().any(|job| job.engine == *place);
@@ -181,6 +181,10 @@ impl<'a> Conductor<'a> {
             Step::NotJoined(reason) => {
                 let what = ImageEvent::NotJoined { reason };
                 self.say(Event::Image { image: self.images[image].target().image.clone(), what }).await;
+            }
+            Step::Load(loading) => {
+                let events = self.events.clone();
+                self.tasks.spawn(async move { Done::Image { image, result: loading.run(&events).await } });
             }
             Step::Publish(publication) => {
                 let (events, shutdown) = (self.events.clone(), shutdown.clone());

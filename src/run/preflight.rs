@@ -7,6 +7,8 @@ use futures::future::join_all;
 use super::assign::{Candidate, May, NoEngine, Schedule, ScheduledJob, assign};
 use super::event::{Failure, Phase};
 use super::failure::{failure, of_engine};
+use super::job::Goal;
+use super::load;
 use crate::engine::{Engine, EngineFacts};
 use crate::oci::Platform;
 use crate::plan::{EngineSpec, Plan};
@@ -85,11 +87,16 @@ impl Reached {
 /// Gives every job of `plan` an engine that can do all that the job asks for.
 ///
 /// # Errors
-/// Jobs that no engine may build, or else those that ask for what their engine would pass over: exit code 3.
-pub(super) fn schedule(plan: &Plan, engines: &Engines) -> Result<Schedule, Vec<Failure>> {
+/// Jobs that no engine may build, or else those that ask for what their engine would pass over, or could not
+/// name: exit code 3.
+pub(super) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Schedule, Vec<Failure>> {
     let assigned = assign(plan, &engines.candidates());
     let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
-    let lacking: Vec<_> = schedule.jobs.iter().filter_map(|job| lacking(job, &engines.list()[job.engine])).collect();
+    let mut lacking: Vec<_> =
+        schedule.jobs.iter().filter_map(|job| lacking(job, &engines.list()[job.engine])).collect();
+    if goal == Goal::Load {
+        lacking.extend(load::refusals(&schedule, engines));
+    }
     if lacking.is_empty() { Ok(schedule) } else { Err(lacking) }
 }
 

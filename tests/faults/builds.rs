@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bollard::moby::buildkit::v1::SolveResponse;
+use polyarch::oci::Digest;
 use tokio::sync::Notify;
 use tonic::Status;
 
@@ -167,4 +168,20 @@ async fn b14_a_variant_of_another_kind_is_refused() {
     says(&finished, &["the engine built linux/arm/v6, planned is linux/arm/v7"]);
     assert_eq!(world.engine.counts().pushes.started, 0);
     world.assert_untouched();
+}
+
+#[tokio::test]
+async fn a_name_that_shows_something_else_is_no_success() {
+    // Somebody else is as quick: the name is another image's when it is looked at.
+    let other = Digest::of(b"other");
+    let shown = format!(r#"{{"Id":"{other}","Os":"linux","Architecture":"amd64"}}"#);
+    let script = Script::default()
+        .rest(move |line| (line == "GET /images/hello:1.0/json").then(|| Rest::Answer(200, shown.clone())));
+    let world = World::start(script).await;
+    let finished = world.run(&["build", "--load"]).finish().await.expect_code(6);
+    says(&finished, &["name hello:1.0", &format!("it shows {other} and not sha256:")]);
+    assert!(finished.stdout.is_empty(), "{}", finished.stdout);
+    assert_eq!(world.report()["images"][0].get("loaded"), None);
+    assert_eq!(world.engine.counts().pushes.started, 0);
+    assert!(world.registry.requests().is_empty(), "{:?}", world.registry.requests());
 }

@@ -13,6 +13,7 @@ mod contexts;
 mod embedded;
 mod faults;
 mod joining;
+mod loading;
 mod platforms;
 mod readme;
 mod repeated;

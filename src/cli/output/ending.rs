@@ -1,6 +1,6 @@
 //! What stands at the end of a run: logs of what failed, the table, results, warnings, failures, what was left.
 
-use polyarch::run::{Failure, ImageReport, LeftoverKind, Outcome, PlatformReport, Report, TagState};
+use polyarch::run::{Failure, ImageReport, LeftoverKind, LoadedReport, Outcome, PlatformReport, Report, TagState};
 
 use super::lines::warning;
 use super::style::{Color, Tone, count, duration};
@@ -59,7 +59,8 @@ fn results(image: &ImageReport, color: Color) -> Vec<String> {
             color.paint(Tone::Good, "verified")
         )
     });
-    let mut lines: Vec<String> = verified.collect();
+    let loaded = image.loaded.iter().map(|loaded| loaded_line(image, loaded, color));
+    let mut lines: Vec<String> = verified.chain(loaded).collect();
     if lines.is_empty() {
         let any = |state| image.tags.iter().any(|tag| tag.state == state);
         let published = match (any(TagState::Put), any(TagState::Unknown)) {
@@ -84,6 +85,13 @@ fn results(image: &ImageReport, color: Color) -> Vec<String> {
     }
     lines.extend(image.on_engine.iter().map(|name| format!("  on the engine: {name}")));
     lines
+}
+
+/// `hello loaded hello:1.0 on default: linux/amd64, linux/arm64`.
+fn loaded_line(image: &ImageReport, loaded: &LoadedReport, color: Color) -> String {
+    let platforms: Vec<_> = loaded.platforms.iter().map(ToString::to_string).collect();
+    let (name, word) = (color.paint(Tone::Strong, &image.image), color.paint(Tone::Good, "loaded"));
+    format!("{name} {word} {} on {}: {}", loaded.name, loaded.engine, platforms.join(", "))
 }
 
 fn warnings(report: &Report, color: Color) -> Vec<String> {

@@ -106,6 +106,9 @@ impl Words {
             ImageEvent::Tagged { tag, unchanged: true } => format!("unchanged {tag}"),
             ImageEvent::Verified { index } => format!("{} {index}", self.color.paint(Tone::Good, "verified")),
             ImageEvent::TaggedOnEngine { name } => format!("on the engine as {name}"),
+            ImageEvent::Loaded { engine, name, platforms, .. } => {
+                format!("loaded on {engine} as {name}, {}", count(platforms.len(), "platform"))
+            }
             ImageEvent::NotJoined { reason } => format!("not joined: {reason}"),
             ImageEvent::Failed(failure) => {
                 format!("{} {}", self.color.paint(Tone::Error, "failed:"), failure.message)

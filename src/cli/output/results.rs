@@ -3,13 +3,13 @@
 use std::io::{self, ErrorKind, Write};
 
 use polyarch::oci::{DigestRef, TagRef};
-use polyarch::run::Report;
+use polyarch::run::{ImageReport, LoadedReport, Report};
 use serde::Serialize;
 
 /// The form of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// `registry/repo@sha256:…`, a line an index.
+    /// `registry/repo@sha256:…`, a line an index; with `--load` `NAME:TAG`, a line an image.
     #[default]
     Text,
     /// One JSON document.
@@ -27,6 +27,8 @@ struct ImageResult<'a> {
     image: &'a str,
     references: &'a [DigestRef],
     tags: Vec<&'a TagRef>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    loaded: &'a [LoadedReport],
 }
 
 /// Writes the indexes that were read back. A reader that has gone is no error.
@@ -46,13 +48,21 @@ fn write(mut out: impl Write, report: &Report, format: Format) -> io::Result<()>
             for index in report.verified() {
                 writeln!(out, "{index}")?;
             }
+            // One name an image is enough to run it; the report has the rest.
+            for loaded in report.images.iter().filter(|image| image.is_done()).filter_map(|image| image.loaded.first())
+            {
+                writeln!(out, "{}", loaded.name)?;
+            }
         }
         Format::Json => {
-            let verified = report.images.iter().filter(|image| !image.verified.is_empty());
-            let images = verified.map(|image| ImageResult {
+            let has_result =
+                |image: &&ImageReport| !image.verified.is_empty() || !image.loaded.is_empty() && image.is_done();
+            let images = report.images.iter().filter(has_result).map(|image| ImageResult {
                 image: &image.image,
                 references: &image.verified,
-                tags: image.tags.iter().map(|tag| &tag.tag).collect(),
+                // Where it was loaded, no tag of a registry moved.
+                tags: image.tags.iter().filter(|_| image.loaded.is_empty()).map(|tag| &tag.tag).collect(),
+                loaded: &image.loaded,
             });
             let results = Results { version: report.version, images: images.collect() };
             serde_json::to_writer(&mut out, &results)?;
@@ -64,7 +74,10 @@ fn write(mut out: impl Write, report: &Report, format: Format) -> io::Result<()>
 
 #[cfg(test)]
 mod tests {
-    use super::super::script::{failed, report, success};
+    use polyarch::oci::Digest;
+    use polyarch::run::{Event, ImageEvent, JobEvent};
+
+    use super::super::script::{failed, on, report, started, success};
     use super::*;
 
     const INDEX: &str = "127.0.0.1:5000/hello@sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6";
@@ -95,6 +108,29 @@ mod tests {
     fn what_was_not_verified_is_no_result() {
         assert_eq!(results(&report(&failed(), None), Format::Text), "");
         assert_eq!(results(&report(&failed(), None), Format::Json), "{\"version\":1,\"images\":[]}\n");
+    }
+
+    #[test]
+    fn what_was_loaded_is_a_name_once_all_of_it_is_done() {
+        let loaded = |name: &str| ImageEvent::Loaded {
+            engine: "default".to_owned(),
+            name: name.to_owned(),
+            id: Digest::of(b"loaded"),
+            platforms: vec!["linux/amd64".parse().unwrap()],
+        };
+        let built = |arch: &str| {
+            let (id, seconds, cached_steps, steps, context_bytes) = (Digest::of(b"built"), 1.0, 0, 0, 0);
+            on("hello", arch, JobEvent::Built { id, seconds, cached_steps, steps, context_bytes })
+        };
+        let of = |what| Event::Image { image: "hello".to_owned(), what };
+        let mut script = vec![started(), built("linux/amd64"), built("linux/arm64"), of(loaded("hello:1.0"))];
+        let told = |script: &[Event]| report(&script.iter().cloned().map(|event| (0, event)).collect(), None);
+        assert_eq!(results(&told(&script), Format::Text), "");
+        script.extend([of(loaded("hello:latest")), of(ImageEvent::NotJoined { reason: "--load".to_owned() })]);
+        assert_eq!(results(&told(&script), Format::Text), "hello:1.0\n");
+        let json: serde_json::Value = serde_json::from_str(&results(&told(&script), Format::Json)).unwrap();
+        assert_eq!(json["images"][0]["loaded"][1]["name"], "hello:latest");
+        assert_eq!(json["images"][0]["tags"], serde_json::json!([]));
     }
 
     #[test]

@@ -139,7 +139,8 @@ fn is_kept(event: &Event) -> bool {
                 | ImageEvent::TagRefused { .. }
                 | ImageEvent::Tagged { .. }
                 | ImageEvent::Verified { .. }
-                | ImageEvent::TaggedOnEngine { .. },
+                | ImageEvent::TaggedOnEngine { .. }
+                | ImageEvent::Loaded { .. },
             ..
         } => return false,
         _ => return true,

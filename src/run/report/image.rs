@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{PlatformReport, Status};
-use crate::oci::{Digest, DigestRef, Entry, TagRef};
+use crate::oci::{Digest, DigestRef, Entry, Platform, TagRef};
 use crate::run::{Failure, ImageEvent, PlannedImage, PlannedJob};
 
 /// One image.
@@ -20,6 +20,9 @@ pub struct ImageReport {
     pub verified: Vec<DigestRef>,
     /// Names that were set on the engine: what `docker run` takes.
     pub on_engine: Vec<String>,
+    /// Names that were set on engines and read back (`--load`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub loaded: Vec<LoadedReport>,
     /// Why it was not joined, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_joined: Option<String>,
@@ -27,6 +30,19 @@ pub struct ImageReport {
     pub platforms: Vec<PlatformReport>,
     /// Failures of the image as a whole: join, publish, verify.
     pub failures: Vec<Failure>,
+}
+
+/// A name on an engine, and what it shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoadedReport {
+    /// The engine.
+    pub engine: String,
+    /// What `docker run` takes.
+    pub name: String,
+    /// The engine's id of what it shows: of an index, where there are several platforms.
+    pub id: Digest,
+    /// The platforms that are under it.
+    pub platforms: Vec<Platform>,
 }
 
 /// A final tag.
@@ -97,6 +113,7 @@ impl ImageReport {
             index: None,
             verified: Vec::new(),
             on_engine: Vec::new(),
+            loaded: Vec::new(),
             not_joined: None,
             platforms: own.map(PlatformReport::new).collect(),
             failures: Vec::new(),
@@ -136,6 +153,12 @@ impl ImageReport {
             ImageEvent::Tagged { tag, unchanged: true } => self.tag(tag, TagState::Unchanged),
             ImageEvent::Verified { index } => self.verified.push(index.clone()),
             ImageEvent::TaggedOnEngine { name } => self.on_engine.push(name.clone()),
+            ImageEvent::Loaded { engine, name, id, platforms } => self.loaded.push(LoadedReport {
+                engine: engine.clone(),
+                name: name.clone(),
+                id: id.clone(),
+                platforms: platforms.clone(),
+            }),
             ImageEvent::NotJoined { reason } => self.not_joined = Some(reason.clone()),
             ImageEvent::Failed(failure) => self.failures.push(failure.clone()),
         }

@@ -1,0 +1,254 @@
+//! Names on an engine: what `docker run NAME:TAG` finds there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use bollard::models::{ImageManifestSummary, ImageManifestSummaryKindEnum, ImageSummary, OciDescriptor};
+use bollard::query_parameters::{ImportImageOptionsBuilder, ListImagesOptionsBuilder, TagImageOptionsBuilder};
+use bytes::Bytes;
+use futures::StreamExt;
+use serde::Serialize;
+use serde_json::json;
+
+use super::archive::tar;
+use super::client::Engine;
+use super::error::{EngineError, EngineErrorKind};
+use super::rest::{ANSWER, classify, within};
+use crate::oci::{Digest, MediaType, Platform, PlatformFields, Reference, ReferenceError};
+
+/// How long naming an index may take: the engine unpacks what it will run.
+const LOADING: Duration = Duration::from_mins(5);
+
+/// An image of the engine that is to be one platform of a name.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// A name that it has, as the engine lists it: without `docker.io/`.
+    pub name: String,
+    /// Its id.
+    pub id: Digest,
+    /// The platform that it was built for.
+    pub platform: Platform,
+    /// What the index says of it.
+    pub fields: PlatformFields,
+}
+
+impl Engine {
+    /// Names the image `id` as `docker tag` does, and reads back that the name is its.
+    ///
+    /// # Errors
+    /// The engine refuses, the image is gone, or the name shows another one afterwards.
+    pub async fn name_image(&self, id: &Digest, repository: &str, tag: &str) -> Result<(), EngineError> {
+        let naming = async {
+            let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+            self.docker.tag_image(id.as_str(), Some(options)).await.map_err(classify)?;
+            let shown = self.docker.inspect_image(&format!("{repository}:{tag}")).await.map_err(classify)?.id;
+            proven(shown.as_deref(), id)
+        };
+        within(ANSWER, naming).await.map_err(|kind| self.error(format!("name {repository}:{tag}"), kind))
+    }
+
+    /// Names an index of `parts`, and reads back that the name shows it with every part there. Only the index is
+    /// sent: the engine has the rest, and keeps it for as long as it has the index.
+    ///
+    /// # Errors
+    /// A part is gone, the engine refuses, or the name shows something else afterwards.
+    pub async fn name_index(&self, parts: &[Part], repository: &str, tag: &str) -> Result<Digest, EngineError> {
+        let name = format!("{repository}:{tag}");
+        let naming = async {
+            let listed = self.listed(parts.iter().map(|part| part.name.clone()).collect()).await?;
+            let entries: Vec<_> = parts.iter().map(|part| entries(part, &listed)).collect::<Result<_, _>>()?;
+            let index = Index::of(entries.concat());
+            let (bytes, id) = index.encode();
+            self.load(&index, bytes, &id, &name).await?;
+            let shown = self.listed(vec![name.clone()]).await?;
+            let shown = shown.iter().find(|image| image.repo_tags.contains(&name));
+            proven(shown.map(|image| &*image.id), &id)?;
+            let there = |entry: &&Entry| manifests(shown).any(|m| m.available && m.id == entry.digest);
+            match index.manifests.iter().find(|entry| !there(entry)) {
+                Some(missing) => Err(EngineErrorKind::NotNamed(format!("{} is not there", missing.digest))),
+                None => Ok(id),
+            }
+        };
+        within(LOADING, naming).await.map_err(|kind| self.error(format!("name {name}"), kind))
+    }
+
+    /// The images with these names, and their manifests (Engine API 1.48, `manifests` of `/images/json`).
+    async fn listed(&self, names: Vec<String>) -> Result<Vec<ImageSummary>, EngineErrorKind> {
+        let filters = HashMap::from([("reference", names)]);
+        let options = ListImagesOptionsBuilder::default().all(true).manifests(true).filters(&filters).build();
+        self.docker.list_images(Some(options)).await.map_err(classify)
+    }
+
+    /// Loads an image layout (OCI image-spec, "Image Layout") that has the index alone.
+    async fn load(&self, index: &Index, bytes: Vec<u8>, id: &Digest, name: &str) -> Result<(), EngineErrorKind> {
+        let top = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::OciIndex,
+            "manifests": [{
+                "mediaType": index.media_type,
+                "digest": id,
+                "size": bytes.len(),
+                "annotations": { "io.containerd.image.name": full_name(name)? },
+            }],
+        });
+        let archive = tar(&[
+            ("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
+            (format!("blobs/sha256/{}", id.hex()), bytes),
+            ("index.json".to_owned(), top.to_string().into_bytes()),
+        ]);
+        let options = ImportImageOptionsBuilder::default().quiet(true).build();
+        let mut answers = self.docker.import_image(options, bollard::body_full(Bytes::from(archive)), None);
+        while let Some(answer) = answers.next().await {
+            let detail = answer.map_err(classify)?.error_detail;
+            if let Some(message) = detail.and_then(|detail| detail.message) {
+                return Err(EngineErrorKind::NotNamed(message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// containerd's name of what docker calls `name`: with `docker.io/library/` where nothing else is said.
+fn full_name(name: &str) -> Result<String, EngineErrorKind> {
+    let reference: Reference =
+        name.parse().map_err(|error: ReferenceError| EngineErrorKind::NotNamed(error.to_string()))?;
+    Ok(format!("{}:{}", reference.repository, reference.selector))
+}
+
+fn proven(shown: Option<&str>, id: &Digest) -> Result<(), EngineErrorKind> {
+    match shown {
+        Some(shown) if shown == id.as_str() => Ok(()),
+        Some(shown) => Err(EngineErrorKind::NotNamed(format!("it shows {shown} and not {id}"))),
+        None => Err(EngineErrorKind::NotNamed("nothing is there under it".to_owned())),
+    }
+}
+
+fn manifests(image: Option<&ImageSummary>) -> impl Iterator<Item = &ImageManifestSummary> {
+    image.into_iter().flat_map(|image| image.manifests.iter().flatten())
+}
+
+/// The image of `part`, and the attestations that are about it.
+fn entries(part: &Part, listed: &[ImageSummary]) -> Result<Vec<Entry>, EngineErrorKind> {
+    let gone = || EngineErrorKind::NotNamed(format!("{} is not {} any more", part.name, part.id));
+    let image = listed.iter().find(|image| image.repo_tags.contains(&part.name) && image.id == part.id.as_str());
+    let is_image = |manifest: &&ImageManifestSummary| {
+        let platform = manifest.image_data.as_ref().map(|data| &data.platform);
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let platform = platform.map(|p| Platform::new(&text(&p.os), &text(&p.architecture), p.variant.as_deref()));
+        manifest.kind == Some(ImageManifestSummaryKindEnum::IMAGE)
+            && platform.and_then(Result::ok).as_ref() == Some(&part.platform)
+    };
+    let found = manifests(image).find(is_image).ok_or_else(gone)?;
+    let about =
+        |manifest: &&ImageManifestSummary| manifest.attestation_data.as_ref().is_some_and(|data| data._for == found.id);
+    let unknown =
+        || PlatformFields { os: "unknown".into(), architecture: "unknown".into(), ..PlatformFields::default() };
+    let own = Entry::of(&found.descriptor, part.fields.clone());
+    let attestations = manifests(image).filter(about).map(|m| Entry::of(&m.descriptor, unknown()));
+    std::iter::once(own).chain(attestations).collect::<Option<_>>().ok_or_else(gone)
+}
+
+/// An index on the wire; the order of the fields is that of the specification's example.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Index {
+    schema_version: u8,
+    media_type: MediaType,
+    manifests: Vec<Entry>,
+}
+
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    media_type: MediaType,
+    digest: String,
+    size: i64,
+    platform: PlatformFields,
+    /// Of an attestation: what it is about.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+}
+
+impl Index {
+    /// A manifest list if every entry is Docker's, as where indexes are published.
+    fn of(manifests: Vec<Entry>) -> Self {
+        let docker = manifests.iter().all(|entry| entry.media_type == MediaType::DockerManifest);
+        let media_type = if docker { MediaType::DockerList } else { MediaType::OciIndex };
+        Self { schema_version: 2, media_type, manifests }
+    }
+
+    /// The bytes and their digest: the same entries give the same.
+    fn encode(&self) -> (Vec<u8>, Digest) {
+        #[expect(clippy::expect_used, reason = "strings, numbers and maps with string keys always encode")]
+        let bytes = serde_json::to_vec_pretty(self).expect("an index encodes");
+        let id = Digest::of(&bytes);
+        (bytes, id)
+    }
+}
+
+impl Entry {
+    fn of(descriptor: &OciDescriptor, platform: PlatformFields) -> Option<Self> {
+        // The engine adds annotations of its own to an image's.
+        let about = |(key, _): &(&String, &String)| key.starts_with("vnd.docker.reference.");
+        let annotations = descriptor.annotations.iter().flatten().filter(about);
+        Some(Self {
+            media_type: MediaType::parse(descriptor.media_type.as_deref()?),
+            digest: descriptor.digest.clone()?,
+            size: descriptor.size?,
+            platform,
+            annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an engine lists of an image of `linux/amd64` with an attestation.
+    fn listed() -> (Part, Vec<ImageSummary>) {
+        let id = |of: &str| Digest::of(of.as_bytes()).to_string();
+        let manifest = |of: &str, kind: &str| {
+            json!({
+                "ID": id(of), "Kind": kind, "Available": true, "Size": { "Content": 1, "Total": 2 },
+                "Descriptor": { "mediaType": MediaType::OciManifest, "digest": id(of), "size": 476,
+                    "annotations": { "vnd.docker.reference.digest": id("image"), "config.digest": "x" } },
+            })
+        };
+        let mut image = manifest("image", "image");
+        image["ImageData"] = json!({
+            "Platform": { "os": "linux", "architecture": "amd64" }, "Size": { "Unpacked": 1 }, "Containers": null,
+        });
+        let mut about = manifest("attestation", "attestation");
+        about["AttestationData"] = json!({ "For": id("image") });
+        let mut foreign = manifest("foreign", "attestation");
+        foreign["AttestationData"] = json!({ "For": id("other") });
+        let summary = json!({
+            "Id": id("top"), "ParentId": "", "RepoTags": ["a:1-amd64"], "RepoDigests": [], "Created": 0, "Size": 0,
+            "SharedSize": 0, "Labels": {}, "Containers": 0, "Manifests": [about, image, foreign],
+        });
+        let platform: Platform = "linux/amd64".parse().unwrap();
+        let fields = PlatformFields { os: "linux".into(), architecture: "amd64".into(), ..PlatformFields::default() };
+        let part = Part { name: "a:1-amd64".to_owned(), id: Digest::of(b"top"), platform, fields };
+        (part, vec![serde_json::from_value(summary).unwrap()])
+    }
+
+    #[test]
+    fn an_image_brings_its_attestations_and_no_other() {
+        let (part, listed) = listed();
+        let found: Vec<_> = entries(&part, &listed).unwrap().into_iter().map(|entry| entry.digest).collect();
+        assert_eq!(found, ["image", "attestation"].map(|of| Digest::of(of.as_bytes()).to_string()));
+    }
+
+    #[test]
+    fn a_name_that_moved_and_a_platform_that_is_not_there_are_refused() {
+        let (part, listed) = listed();
+        for part in [
+            Part { id: Digest::of(b"older"), ..part.clone() },
+            Part { platform: "linux/arm64".parse().unwrap(), ..part.clone() },
+            Part { name: "b:1-amd64".to_owned(), ..part },
+        ] {
+            assert!(entries(&part, &listed).is_err(), "{part:?}");
+        }
+    }
+}

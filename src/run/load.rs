@@ -1,0 +1,170 @@
+//! `--load`: names on the engines for what was built there, each read back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::assign::{Schedule, ScheduledJob};
+use super::event::{Event, Failure, ImageEvent, Phase, Warning};
+use super::failure::{failure, of_engine};
+use super::preflight::Engines;
+use super::publish::Target;
+use crate::engine::{Engine, EngineFacts, Part};
+use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Repository, Tag};
+
+/// Why nothing is joined.
+const LOADED: &str = "--load";
+
+/// An image whose every platform is built, on its way to its names on the engines.
+pub(super) struct Loading {
+    target: Target,
+    built: Vec<(Arc<Engine>, Part)>,
+}
+
+/// Refuses what could not be found under the image's name afterwards: several foreign platforms on an engine whose
+/// names hold one.
+pub(super) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
+    let mut shared: BTreeMap<(usize, usize), Vec<&ScheduledJob>> = BTreeMap::new();
+    for job in &schedule.jobs {
+        shared.entry((job.image, job.engine)).or_default().push(job);
+    }
+    let refusal = |((_, engine), jobs): ((usize, usize), Vec<&ScheduledJob>)| {
+        let reached = &engines.list()[engine];
+        let platforms: Vec<_> = jobs.iter().map(|job| &job.job.platform).collect();
+        if reached.facts().names_indexes() || one_of(&platforms, reached.facts()).is_some() {
+            return None;
+        }
+        let message = format!(
+            "engine {} ({}) keeps one platform under a name, and {} of {} are none of its own ({})",
+            reached.spec.name,
+            reached.facts().version,
+            listed(&platforms),
+            jobs[0].id.image,
+            reached.facts().platform
+        );
+        let hint = "choose one of them with --platform, or use Engine 28 or newer with the containerd image store";
+        Some(failure(Phase::Preflight, &message, Some(hint.into())))
+    };
+    shared.into_iter().filter_map(refusal).collect()
+}
+
+/// The place of the platform that a name shows which holds one: the engine's own, or the only one.
+fn one_of(platforms: &[&Platform], facts: &EngineFacts) -> Option<usize> {
+    let own = platforms.iter().position(|platform| **platform == facts.platform);
+    own.or((platforms.len() == 1).then_some(0))
+}
+
+fn listed(platforms: &[&Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The image that a job built.
+pub(super) fn part(target: &Target, scheduled: &ScheduledJob, id: Digest) -> Part {
+    let job = &scheduled.job;
+    let name = format!("{}:{}", familiar(&target.repository), job.arch_tag);
+    Part { name, id, platform: job.platform.clone(), fields: fields(&job.platform, &job.entry) }
+}
+
+/// A repository as engines list it: Docker Hub goes without saying.
+fn familiar(repository: &Repository) -> String {
+    if repository.host().is_docker_hub() { repository.path().short().to_owned() } else { repository.to_string() }
+}
+
+/// What the index says of a platform: what it would say where it is published.
+fn fields(platform: &Platform, entry: &EntryOverride) -> PlatformFields {
+    let platform = entry.platform.as_ref().unwrap_or(platform);
+    PlatformFields {
+        architecture: platform.architecture().to_owned(),
+        os: platform.os().to_owned(),
+        os_version: entry.os_version.clone(),
+        os_features: entry.os_features.clone().unwrap_or_default(),
+        variant: platform.variant().map(str::to_owned),
+    }
+}
+
+impl Loading {
+    /// Of the images that were built, in any order.
+    pub(super) fn new(target: Target, mut built: Vec<(Arc<Engine>, Part)>) -> Self {
+        let place = |part: &Part| target.arch_tags.iter().position(|tag| part.name.ends_with(&format!(":{tag}")));
+        built.sort_by_key(|(_, part)| place(part));
+        Self { target, built }
+    }
+
+    /// Gives the names, engine by engine. Each engine gets them for what it built.
+    pub(super) async fn run(self, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
+        let mut engines: Vec<(Arc<Engine>, Vec<Part>)> = Vec::new();
+        for (engine, part) in self.built {
+            match engines.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &engine)) {
+                Some((_, parts)) => parts.push(part),
+                None => engines.push((engine, vec![part])),
+            }
+        }
+        for (engine, parts) in &engines {
+            let naming = Naming { target: &self.target, engine, events };
+            naming.run(parts).await?;
+        }
+        let what = ImageEvent::NotJoined { reason: LOADED.to_owned() };
+        drop(events.send(Event::Image { image: self.target.image, what }).await);
+        Ok(())
+    }
+}
+
+/// The names of one image on one engine.
+struct Naming<'a> {
+    target: &'a Target,
+    engine: &'a Engine,
+    events: &'a mpsc::Sender<Event>,
+}
+
+impl Naming<'_> {
+    async fn run(&self, parts: &[Part]) -> Result<(), Failure> {
+        let platforms: Vec<_> = parts.iter().map(|part| &part.platform).collect();
+        if let [_, _, ..] = parts
+            && self.engine.facts().names_indexes()
+        {
+            for tag in &self.target.tags {
+                let id = self.engine.name_index(parts, self.name(), tag.as_str()).await;
+                let id = id.map_err(|error| of_engine(Phase::Publish, &error))?;
+                self.named(tag, id, parts).await;
+            }
+            return Ok(());
+        }
+        // Preflight let nothing pass of which there is none.
+        let Some(own) = one_of(&platforms, self.engine.facts()) else { return Ok(()) };
+        for tag in &self.target.tags {
+            let named = self.engine.name_image(&parts[own].id, self.name(), tag.as_str()).await;
+            named.map_err(|error| of_engine(Phase::Publish, &error))?;
+            self.named(tag, parts[own].id.clone(), &parts[own..=own]).await;
+        }
+        self.tell_others(own, parts).await;
+        Ok(())
+    }
+
+    fn name(&self) -> &str {
+        self.target.repository.path().short()
+    }
+
+    async fn named(&self, tag: &Tag, id: Digest, parts: &[Part]) {
+        let what = ImageEvent::Loaded {
+            engine: self.engine.name().to_string(),
+            name: format!("{}:{tag}", self.name()),
+            id,
+            platforms: parts.iter().map(|part| part.platform.clone()).collect(),
+        };
+        drop(self.events.send(Event::Image { image: self.target.image.clone(), what }).await);
+    }
+
+    /// Says where the platforms are that the name does not show.
+    async fn tell_others(&self, own: usize, parts: &[Part]) {
+        let others = parts.iter().enumerate().filter(|(place, _)| *place != own);
+        let others: Vec<_> = others.map(|(_, part)| format!("{} is {}", part.platform, part.name)).collect();
+        if others.is_empty() {
+            return;
+        }
+        let engine = self.engine.name();
+        let message = format!("engine {engine} keeps one platform under a name; there {}", others.join(", "));
+        let image = Some(self.target.image.clone());
+        drop(self.events.send(Event::Warning(Warning { image, platform: None, message, hint: None })).await);
+    }
+}
