@@ -10,6 +10,7 @@ mod publishing;
 mod pushes;
 mod registries;
 mod secrets;
+mod ssh;
 mod stopping;
 mod timers;
 mod world;

@@ -70,6 +70,7 @@ const SPAWNERS: &[(&str, &str)] = &[
     ("src/engine/rest.rs", "drives one REST connection, and ends with its response"),
     ("src/engine/session/filesync.rs", "aborted with the response stream that it feeds"),
     ("src/engine/session/serve.rs", "aborted by the session that it serves"),
+    ("src/engine/session/ssh.rs", "aborted with the response stream that it feeds"),
 ];
 const SPAWNS: &[&[&str]] =
     &[&["tokio", "spawn"], &["task", "spawn"], &["task", "spawn_local"], &["thread", "spawn"], &["thread", "Builder"]];

@@ -87,9 +87,9 @@ fn set_says_what_is_wrong_with_it() {
         ("hello.tagret=x", "--set hello.tagret=x: an image has no key `tagret`|did you mean `target`?"),
         (
             "hello.linux/arm64.tag=x",
-            "--set hello.linux/arm64.tag=x: a platform has no key `tag`|known here: context, dockerfile, target, args, labels, secrets, network, extra_hosts, shm_size, ulimits, cgroup_parent, no_cache, no_cache_filter, pull, engine, timeout, arch_tag, entry",
+            "--set hello.linux/arm64.tag=x: a platform has no key `tag`|known here: context, dockerfile, target, args, labels, secrets, ssh, network, extra_hosts, shm_size, ulimits, cgroup_parent, no_cache, no_cache_filter, pull, engine, timeout, arch_tag, entry",
         ),
-        ("hello.ssh=x", "--set hello.ssh=x: `ssh` is not yet supported|"),
+        ("hello.from=x", "--set hello.from=x: `from` is not yet supported|"),
         (
             "hello.linux/s390x.target=x",
             "--set hello.linux/s390x.target=x: the image `hello` has no platform linux/s390x|",

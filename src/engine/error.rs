@@ -194,6 +194,8 @@ fn build_hint(message: &str) -> Option<String> {
         "it is not in the context, or `.dockerignore` leaves it out; `context` in the plan says where that is"
     } else if any(&["secret "]) && any(&["not found"]) {
         "the plan lists it for this platform under `secrets`: { id: …, env: … } or { id: …, file: … }"
+    } else if any(&["no ssh agent"]) {
+        "the plan lists it for this platform under `ssh`: [default], or [ID=SOCKET]"
     } else if any(&["pull access denied", "insufficient_scope", "401 Unauthorized", "403 Forbidden"]) {
         "the base image's registry wants a login (`docker login`), or has no image of that name"
     } else if any(&["failed to do request"]) && any(UNREACHABLE) {
@@ -252,6 +254,7 @@ mod tests {
             (r#"failed to calculate checksum of ref x::y: "/app": not found"#, ".dockerignore"),
             ("failed to do request: Head \"https://r.example/v2/\": dial tcp: lookup r.example: no such host", "reach"),
             ("secret npm: not found", "`secrets`"),
+            (r#"no ssh agent "default" is planned"#, "`ssh`"),
             ("pull access denied, repository does not exist or may require authorization", "docker login"),
             ("failed to read dockerfile: open Dockerfile.x: no such file or directory", "`dockerfile`"),
             ("write /x: no space left on device", "docker system df"),

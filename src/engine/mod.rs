@@ -22,6 +22,6 @@ pub use error::{EngineError, EngineErrorKind};
 pub use load::Part;
 pub use push::{PushRequest, PushSummary};
 pub use request::BuildRequest;
-pub use session::{Session, SessionSpec};
+pub use session::{BuildAgents, Session, SessionSpec};
 pub use solve::BuiltImage;
 pub use status::{BuildEvent, BuildSummary};

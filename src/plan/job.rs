@@ -17,6 +17,7 @@ use super::paths;
 use super::reader::{Late, Read, Reader};
 use super::sandbox;
 use super::secrets;
+use super::ssh;
 use super::suggest::suggest;
 
 /// What a job is read with.
@@ -94,6 +95,7 @@ impl<'s> Settings<'_, '_, 's> {
         let args = pairs::args(self.reader, self.node("args"), &around.overrides.build_args, self.late);
         let labels = pairs::labels(self.reader, self.node("labels"), self.late);
         let secrets = secrets::read(self.reader, self.node("secrets"), self.late, around.directory);
+        let ssh = ssh::read(self.reader, self.node("ssh"), self.late, around.directory);
         let network = self.network();
         let sandbox = sandbox::read(self.reader, self.map, self.late);
         let no_cache = self.boolean("no_cache");
@@ -109,6 +111,7 @@ impl<'s> Settings<'_, '_, 's> {
             args: args?,
             labels: labels?,
             secrets: secrets?,
+            ssh: ssh?,
             network: network?,
             sandbox: sandbox?,
             no_cache: around.overrides.no_cache.unwrap_or(no_cache),

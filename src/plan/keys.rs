@@ -41,6 +41,7 @@ pub(super) const IMAGE: Keys = Keys {
         "args",
         "labels",
         "secrets",
+        "ssh",
         "network",
         "extra_hosts",
         "shm_size",
@@ -67,6 +68,7 @@ pub(super) const PLATFORM: Keys = Keys {
         "args",
         "labels",
         "secrets",
+        "ssh",
         "network",
         "extra_hosts",
         "shm_size",
@@ -96,7 +98,6 @@ pub(super) const SECRET: Keys = Keys { of: "a secret", known: &["id", "env", "fi
 pub(super) const ULIMIT: Keys = Keys { of: "a ulimit", known: &["soft", "hard"], not_yet: &[] };
 
 const NOT_YET: &[&str] = &[
-    "ssh",
     "cache",
     "cache_from",
     "cache_to",

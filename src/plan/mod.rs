@@ -30,6 +30,7 @@ mod schema;
 mod secrets;
 mod select;
 mod set;
+mod ssh;
 mod suggest;
 mod view;
 
@@ -37,8 +38,8 @@ pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
-    BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox,
-    SecretSource, SecretSpec, Transport, Ulimit,
+    AgentSource, BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy,
+    RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Transport, Ulimit,
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};

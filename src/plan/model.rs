@@ -124,6 +124,8 @@ pub struct BuildSpec {
     pub labels: BTreeMap<String, String>,
     /// What `RUN --mount=type=secret` may ask for. No id twice.
     pub secrets: Vec<SecretSpec>,
+    /// The agents that `RUN --mount=type=ssh` may ask for. No id twice.
+    pub ssh: Vec<SshSpec>,
     /// The network of `RUN` steps.
     pub network: Network,
     /// What else `RUN` steps find around them.
@@ -152,6 +154,24 @@ pub enum SecretSource {
     Env(String),
     /// In this file: its bytes as they are.
     File(PathBuf),
+}
+
+/// An ssh agent: its id, and where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SshSpec {
+    /// The id by which the Dockerfile mounts it; a mount without one means `default`.
+    pub id: String,
+    /// Where the agent is.
+    pub agent: AgentSource,
+}
+
+/// Where an ssh agent listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AgentSource {
+    /// At the socket that the environment variable `SSH_AUTH_SOCK` names.
+    Environment,
+    /// At this socket.
+    Socket(PathBuf),
 }
 
 /// What `RUN` steps find around them. The empty value is what the engine does by itself.

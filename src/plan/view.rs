@@ -12,8 +12,8 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox,
-    SecretSource, SecretSpec, Transport, Ulimit,
+    AgentSource, BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy,
+    RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Transport, Ulimit,
 };
 
 impl Serialize for Plan {
@@ -119,6 +119,9 @@ fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error
     if !build.secrets.is_empty() {
         map.serialize_entry("secrets", &build.secrets)?;
     }
+    if !build.ssh.is_empty() {
+        map.serialize_entry("ssh", &build.ssh.iter().map(ssh).collect::<Vec<_>>())?;
+    }
     map.serialize_entry("network", network(build.network))?;
     sandbox(map, &build.sandbox)?;
     map.serialize_entry("no_cache", &(build.no_cache == CachePolicy::Ignore))?;
@@ -138,6 +141,13 @@ impl Serialize for SecretSpec {
             SecretSource::File(file) => map.serialize_entry("file", &path(file))?,
         }
         map.end()
+    }
+}
+
+fn ssh(ssh: &SshSpec) -> String {
+    match &ssh.agent {
+        AgentSource::Environment => escape(&ssh.id),
+        AgentSource::Socket(socket) => format!("{}={}", escape(&ssh.id), path(socket)),
     }
 }
 

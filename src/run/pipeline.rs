@@ -5,6 +5,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::access::while_served;
+use super::agents::Agents;
 use super::assign::Schedule;
 use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
 use super::failure::failure;
@@ -91,7 +92,7 @@ impl<'a> Conductor<'a> {
             ready = self.preflight() => ready,
         };
         match ready {
-            Ok(secrets) => self.start(&secrets).await,
+            Ok((secrets, agents)) => self.start(&secrets, &agents).await,
             Err(failures) => {
                 for failure in failures {
                     self.say(Event::Failed(failure)).await;
@@ -113,27 +114,31 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// The contexts and the secrets are there, and the engines that build reach the registry.
-    async fn preflight(&self) -> Result<Secrets, Vec<Failure>> {
+    /// The contexts, the secrets and the ssh agents are there, and the engines that build reach the registry.
+    async fn preflight(&self) -> Result<(Secrets, Agents), Vec<Failure>> {
         let mut faults = prepare::context_faults(&self.schedule);
         let secrets = Secrets::read(&self.schedule, &self.run.environment).unwrap_or_else(|missing| {
             faults.extend(missing);
             Secrets::default()
         });
+        let agents = Agents::find(&self.schedule, &self.run.environment).await.unwrap_or_else(|missing| {
+            faults.extend(missing);
+            Agents::default()
+        });
         if !faults.is_empty() {
             return Err(faults);
         }
         if !self.run.goal.pushes() {
-            return Ok(secrets);
+            return Ok((secrets, agents));
         }
         let builds = |place: &usize| self.schedule.jobs.iter().any(|job| job.engine == *place);
         let engines = self.run.engines.list().iter().enumerate().filter(|(place, _)| builds(place));
         let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
         self.run.registry.prove_reachable(&engines).await?;
-        Ok(secrets)
+        Ok((secrets, agents))
     }
 
-    async fn start(&mut self, secrets: &Secrets) {
+    async fn start(&mut self, secrets: &Secrets, agents: &Agents) {
         let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
         let Outline { images, jobs } = prepare::outline(&targets, &self.schedule, &self.run.engines);
         self.say(Event::Started { images, jobs }).await;
@@ -149,6 +154,7 @@ impl<'a> Conductor<'a> {
             goal: self.run.goal,
             events: &self.events,
             secrets,
+            agents,
         };
         for (place, job) in prepare::jobs(&self.schedule, &targets, &builds, &shared).into_iter().enumerate() {
             let task = self.tasks.spawn(async move { Done::Job { place, end: job.run().await } });

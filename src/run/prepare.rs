@@ -8,6 +8,7 @@ use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::access::Registry;
+use super::agents::Agents;
 use super::assign::{Schedule, ScheduledJob};
 use super::event::{Event, Execution, Failure, Phase, PlannedImage, PlannedJob, Warning};
 use super::failure::{chain, failure};
@@ -21,7 +22,7 @@ use crate::auth::{CredentialSource, Withheld};
 use crate::context::{Root, copies_by_platform};
 use crate::engine::SessionSpec;
 use crate::oci::Repository;
-use crate::plan::{EngineSpec, Image, Plan, SecretSpec};
+use crate::plan::{EngineSpec, Image, Plan, SecretSpec, SshSpec};
 
 /// What all jobs of a run share.
 pub(super) struct Shared<'a> {
@@ -31,6 +32,7 @@ pub(super) struct Shared<'a> {
     pub(super) goal: Goal,
     pub(super) events: &'a mpsc::Sender<Event>,
     pub(super) secrets: &'a Secrets,
+    pub(super) agents: &'a Agents,
 }
 
 impl Shared<'_> {
@@ -102,7 +104,7 @@ pub(super) fn jobs(
 
 /// What makes two jobs share a session: they need the same files of the same context, which is then sent once, and of
 /// which the engine keeps one copy. BuildKit keeps a copy a shared key: platforms that need different files would evict
-/// each other's. Secrets count, too: the engine asks for them by name only.
+/// each other's. Secrets and ssh agents count, too: the engine asks for them by name only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct SessionKey {
     engine: usize,
@@ -111,6 +113,7 @@ struct SessionKey {
     dockerfile: PathBuf,
     target: Option<String>,
     secrets: Vec<SecretSpec>,
+    ssh: Vec<SshSpec>,
     /// The job's place, where what is copied depends on the platform.
     alone: Option<usize>,
 }
@@ -125,6 +128,7 @@ impl SessionKey {
             dockerfile: build.dockerfile.clone(),
             target: build.target.clone(),
             secrets: build.secrets.clone(),
+            ssh: build.ssh.clone(),
             alone: copies_by_platform(&build.dockerfile).then_some(place),
         }
     }
@@ -141,6 +145,7 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
             shared_key: shared_key(&key, job),
             credentials: shared.credentials_on(key.engine),
             secrets: shared.secrets.of(&key.secrets),
+            agents: shared.agents.of(&key.ssh),
         };
         let group = groups.entry(key).or_insert_with(|| Arc::new(SessionGroup { spec, opened: OnceCell::new() }));
         group.clone()

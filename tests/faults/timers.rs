@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use polyarch::auth::{Anonymous, BuildSecrets, Credential};
 use polyarch::engine::{
-    BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, PushRequest, Session, SessionSpec,
+    BuildAgents, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, PushRequest, Session, SessionSpec,
 };
 use polyarch::oci::{Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
@@ -52,6 +52,7 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
         shared_key: "test".into(),
         credentials: Arc::new(Anonymous),
         secrets: BuildSecrets::new(),
+        agents: BuildAgents::new(),
     };
     let session = Session::open(engine, spec).await?;
     let (context, dockerfile) = (context.display(), dockerfile.display());

@@ -19,6 +19,7 @@ mod readme;
 mod repeated;
 mod sandbox;
 mod secrets;
+mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
 mod testbed;

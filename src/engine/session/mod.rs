@@ -1,4 +1,4 @@
-//! What a build asks of its client: files, credentials, secrets, whether it is still there.
+//! What a build asks of its client: files, credentials, secrets, ssh agents, whether it is still there.
 //!
 //! `BuildKit`, `session/`: a gRPC server of ours on a connection that `POST /session` turned around.
 
@@ -9,7 +9,9 @@ mod health;
 mod outcome;
 mod secrets;
 mod serve;
+mod ssh;
 
 pub(super) use backlog::UPLOAD_IDLE;
 pub(super) use serve::random_id;
 pub use serve::{Session, SessionSpec};
+pub use ssh::BuildAgents;

@@ -8,6 +8,7 @@ use bollard::health::health_server::HealthServer;
 use bollard::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
 use bollard::moby::filesync::v1::auth_server::AuthServer;
 use bollard::moby::filesync::v1::file_sync_server::FileSyncServer;
+use bollard::moby::sshforward::v1::ssh_server::SshServer;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
@@ -19,6 +20,7 @@ use super::filesync::Files;
 use super::health::Alive;
 use super::outcome::Outcome;
 use super::secrets::Given;
+use super::ssh::{BuildAgents, Forwarded};
 use crate::auth::{AuthError, BuildSecrets, CredentialSource};
 use crate::context::ContextError;
 use crate::engine::client::Engine;
@@ -41,6 +43,8 @@ pub struct SessionSpec {
     pub credentials: Arc<dyn CredentialSource>,
     /// What its builds may mount. The engine asks by id only: builds whose secrets differ must not share a session.
     pub secrets: BuildSecrets,
+    /// The ssh agents that its builds may use. They are asked for by id only, too.
+    pub agents: BuildAgents,
 }
 
 /// A session that an engine holds open. Dropping it ends it.
@@ -75,7 +79,8 @@ impl Session {
         let services = Routes::new(HealthServer::new(Alive))
             .add_service(AuthServer::new(credentials))
             .add_service(FileSyncServer::new(files))
-            .add_service(SecretsServer::new(Given(spec.secrets)));
+            .add_service(SecretsServer::new(Given(spec.secrets)))
+            .add_service(SshServer::new(Forwarded::new(spec.agents)));
         let serving = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(dial::STREAM_WINDOW)
             .initial_connection_window_size(dial::CONNECTION_WINDOW)
@@ -123,7 +128,7 @@ pub(in crate::engine) fn random_id() -> String {
 }
 
 /// What the engine may call (BuildKit, `session.MethodURL`).
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 9] = [
     "/grpc.health.v1.Health/Check",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.filesync.v1.Auth/Credentials",
@@ -131,4 +136,6 @@ const METHODS: [&str; 7] = [
     "/moby.filesync.v1.Auth/GetTokenAuthority",
     "/moby.filesync.v1.Auth/VerifyTokenAuthority",
     "/moby.filesync.v1.FileSync/DiffCopy",
+    "/moby.sshforward.v1.SSH/CheckAgent",
+    "/moby.sshforward.v1.SSH/ForwardAgent",
 ];

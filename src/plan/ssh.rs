@@ -1,0 +1,45 @@
+//! Reads `ssh`: which ssh agents a build may use, in the words of `docker build --ssh`.
+
+use std::path::Path;
+
+use super::distinct::distinct;
+use super::model::{AgentSource, SshSpec};
+use super::node::Node;
+use super::paths;
+use super::reader::{Late, Read, Reader};
+
+/// Longest id, in bytes.
+const MAX_ID: usize = 256;
+
+/// Reads `ssh`, each of its ids once.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    node: Option<&Node>,
+    late: Late<'_>,
+    directory: &Path,
+) -> Read<Vec<SshSpec>> {
+    let Some(node) = node else { return Ok(Vec::new()) };
+    let items = reader.list(node, "`ssh`")?;
+    let agents = distinct(reader, &items, |reader, item| agent(reader, item, late, directory))?;
+    Ok(agents.into_iter().map(|(id, agent)| SshSpec { id, agent }).collect())
+}
+
+/// `default`, `ID` or `ID=SOCKET`.
+fn agent(reader: &mut Reader<'_>, item: &Node, late: Late<'_>, directory: &Path) -> Read<(String, AgentSource)> {
+    let text = reader.text(item, "an agent", late)?;
+    let (id, socket) = text.split_once('=').map_or((&*text, None), |(id, socket)| (id, Some(socket)));
+    // The Dockerfile names it among options that commas separate.
+    if id.is_empty() || id.len() > MAX_ID || id.contains(|c: char| c.is_control() || c.is_whitespace() || c == ',') {
+        let hint = "as `default`, or `ID=SOCKET`".to_owned();
+        let message = format!("the id of an agent must be 1 to {MAX_ID} bytes without spaces and commas");
+        return Err(reader.problem(&item.origin, message, Some(hint)));
+    }
+    match socket {
+        None => Ok((id.to_owned(), AgentSource::Environment)),
+        Some("") => {
+            let hint = format!("`{id}` alone is the agent of SSH_AUTH_SOCK");
+            Err(reader.problem(&item.origin, format!("the agent `{id}` has no socket"), Some(hint)))
+        }
+        Some(socket) => Ok((id.to_owned(), AgentSource::Socket(paths::join(directory, socket)))),
+    }
+}

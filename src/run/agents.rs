@@ -1,0 +1,99 @@
+//! The ssh agents of a run: each looked for before anything is built, and served by the sessions of those that ask.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use tokio::net::UnixStream;
+
+use super::assign::{Schedule, ScheduledJob};
+use super::event::{Failure, Phase};
+use super::failure::failure;
+use crate::engine::BuildAgents;
+use crate::plan::{AgentSource, Environment, SshSpec};
+
+/// The variable that names the socket of the user's agent.
+const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
+
+/// The agents of all jobs of a run, by where the plan says that they are.
+#[derive(Debug, Default)]
+pub(super) struct Agents(BTreeMap<AgentSource, PathBuf>);
+
+/// Why there is no agent.
+#[derive(Debug, thiserror::Error)]
+enum Missing {
+    #[error("{SSH_AUTH_SOCK} is not set")]
+    Variable,
+    #[error("nobody answers at {0}: {1}")]
+    Socket(String, io::Error),
+    #[error("{0} is not the socket of an agent")]
+    NoSocket(String),
+}
+
+impl Missing {
+    fn hint(&self) -> String {
+        match self {
+            Self::Variable => "start an agent and add your key: eval $(ssh-agent); ssh-add".into(),
+            Self::Socket(..) => "is the agent running? `ssh-add -l` shows the one of SSH_AUTH_SOCK".into(),
+            Self::NoSocket(path) => {
+                format!("a key is not read from its file: add it to an agent with `ssh-add {path}`")
+            }
+        }
+    }
+}
+
+impl Agents {
+    /// Finds every agent of the schedule, each once.
+    ///
+    /// # Errors
+    /// Every agent that is not there, by id and place.
+    pub(super) async fn find(schedule: &Schedule, environment: &Environment) -> Result<Self, Vec<Failure>> {
+        let (mut found, mut failures) = (BTreeMap::new(), BTreeMap::new());
+        for ScheduledJob { id: job, job: planned, .. } in &schedule.jobs {
+            for SshSpec { id, agent } in &planned.build.ssh {
+                if found.contains_key(agent) || failures.contains_key(agent) {
+                    continue;
+                }
+                match find(agent, environment).await {
+                    Ok(socket) => drop(found.insert(agent.clone(), socket)),
+                    Err(missing) => {
+                        let message = format!("{}: the ssh agent {id}: {missing}", job.image);
+                        failures.insert(agent.clone(), failure(Phase::Plan, &message, Some(missing.hint())));
+                    }
+                }
+            }
+        }
+        if failures.is_empty() { Ok(Self(found)) } else { Err(failures.into_values().collect()) }
+    }
+
+    /// What a build with these agents may use.
+    pub(super) fn of(&self, planned: &[SshSpec]) -> BuildAgents {
+        let socket = |ssh: &SshSpec| Some((ssh.id.clone(), self.0.get(&ssh.agent)?.clone()));
+        planned.iter().filter_map(socket).collect()
+    }
+}
+
+async fn find(agent: &AgentSource, environment: &Environment) -> Result<PathBuf, Missing> {
+    let socket = match agent {
+        AgentSource::Socket(path) => path.clone(),
+        AgentSource::Environment => {
+            let set = environment.get(SSH_AUTH_SOCK).filter(|path| !path.is_empty());
+            PathBuf::from(set.ok_or(Missing::Variable)?)
+        }
+    };
+    let named = || super::sanitize::line(socket.display().to_string().as_bytes());
+    match reach(&socket).await {
+        Ok(true) => Ok(socket),
+        Ok(false) => Err(Missing::NoSocket(named())),
+        Err(error) => Err(Missing::Socket(named(), error)),
+    }
+}
+
+/// Whether `path` is a socket, on which somebody listens: an agent that ended leaves its socket behind.
+async fn reach(path: &Path) -> io::Result<bool> {
+    if !tokio::fs::metadata(path).await?.file_type().is_socket() {
+        return Ok(false);
+    }
+    UnixStream::connect(path).await.map(|_| true)
+}
