@@ -19,6 +19,7 @@ pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
                 Execution::Emulated => "emulated",
             };
             lines.push(format!("  build  {} on {} ({execution})", job.job.platform, job.engine));
+            lines.extend(job.builds_on.iter().map(|base| format!("  after  {base}")));
             if build.goal != Goal::Load {
                 lines.push(format!("  push   {}", job.arch_tag));
             }

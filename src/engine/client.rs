@@ -73,7 +73,7 @@ impl EngineFacts {
     }
 
     /// The keys of the plan that `build` uses and this engine's BuildKit does not know. It would pass over them in
-    /// silence: `shm-size`, `ulimit` and `cgroup-parent` came with BuildKit 0.10.
+    /// silence: `shm-size`, `ulimit`, `cgroup-parent` and contexts came with BuildKit 0.10.
     #[must_use]
     pub fn lacks(&self, build: &BuildSpec) -> Vec<&'static str> {
         let Sandbox { extra_hosts: _, shm_size, ulimits, cgroup_parent } = &build.sandbox;
@@ -81,6 +81,7 @@ impl EngineFacts {
             ("shm_size", shm_size.is_some()),
             ("ulimits", !ulimits.is_empty()),
             ("cgroup_parent", cgroup_parent.is_some()),
+            ("contexts", !build.contexts.is_empty()),
         ];
         let lacking = since_0_10.into_iter().filter(|(_, said)| *said && self.api <= LAST_BUILDKIT_0_8);
         lacking.map(|(key, _)| key).collect()

@@ -6,6 +6,7 @@
 
 mod archive;
 mod client;
+mod contexts;
 mod control;
 mod dial;
 mod error;
@@ -18,6 +19,7 @@ mod solve;
 mod status;
 
 pub use client::{ApiVersion, Engine, EngineFacts, ImageStore};
+pub use contexts::{BaseImage, directories};
 pub use error::{EngineError, EngineErrorKind};
 pub use load::Part;
 pub use push::{PushRequest, PushSummary};

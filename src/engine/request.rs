@@ -1,10 +1,11 @@
 //! What a build is asked for, and how the Dockerfile frontend is told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use super::contexts::{self, BaseImage};
 use crate::oci::{Platform, TagRef};
-use crate::plan::{BuildSpec, CachePolicy, Network, PullPolicy, Sandbox};
+use crate::plan::{BuildSpec, CachePolicy, ImageName, Network, PullPolicy, Sandbox};
 
 /// What to build.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct BuildRequest<'a> {
     /// What the plan says of it: only what [`EngineFacts::lacks`](super::EngineFacts::lacks) does not name. The
     /// session serves its context, its Dockerfile and its secrets.
     pub build: &'a BuildSpec,
+    /// Where the images of the plan are that it builds on.
+    pub bases: &'a BTreeMap<ImageName, BaseImage>,
 }
 
 /// The Dockerfile frontend's options, as buildx names them (BuildKit, `frontend/dockerui`).
@@ -43,6 +46,7 @@ pub(super) fn frontend_attrs(request: &BuildRequest<'_>) -> HashMap<String, Stri
     if build.pull == PullPolicy::Always {
         set("image-resolve-mode", "pull");
     }
+    attrs.extend(contexts::attrs(build, request.bases));
     attrs.extend(sandbox_attrs(&build.sandbox));
     attrs.extend(build.args.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone())));
     attrs.extend(build.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone())));
@@ -71,8 +75,6 @@ fn sandbox_attrs(sandbox: &Sandbox) -> HashMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::oci::Reference;
     use crate::plan::{self, Facts, Overrides, SourceText};
@@ -80,7 +82,12 @@ mod tests {
     /// What is sent for the one job of an image that says `settings`, without what every build says.
     fn sent(settings: &str) -> BTreeMap<String, String> {
         let text = format!("{{version: 1, images: {{a: {{tags: [x], platforms: [linux/amd64], {settings}}}}}}}");
-        let source = SourceText { path: "build.yaml".into(), text };
+        sent_for(&text, &BTreeMap::new())
+    }
+
+    /// The same for the first job of a plan.
+    fn sent_for(text: &str, bases: &BTreeMap<ImageName, BaseImage>) -> BTreeMap<String, String> {
+        let source = SourceText { path: "build.yaml".into(), text: text.to_owned() };
         let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
         let job = &plan.images[0].jobs[0];
         let reference: Reference = "127.0.0.1:5000/a".parse().unwrap();
@@ -88,6 +95,7 @@ mod tests {
             name: &reference.repository.tag(job.arch_tag.clone()),
             platform: &job.platform,
             build: &job.build,
+            bases,
         };
         let attrs = frontend_attrs(&request).into_iter();
         attrs.filter(|(key, _)| !["filename", "platform"].contains(&key.as_str())).collect()
@@ -122,6 +130,42 @@ mod tests {
             ("no_cache: true, no_cache_filter: [fetch]", ""),
         ] {
             assert_eq!(sent(said), BTreeMap::from([("no-cache".to_owned(), stages.to_owned())]), "{said}");
+        }
+    }
+
+    const BUILT_ON: &str = "
+version: 1
+defaults: { tags: [x], platforms: [linux/amd64] }
+images:
+  a:
+    contexts:
+      parent: image:base
+      alpine:latest: docker-image://127.0.0.1:5000/alpine:3
+      src: ../other
+      context: ../third
+  base: {}
+";
+
+    #[test]
+    fn contexts_are_sent_as_buildx_sends_them() {
+        let repository = "127.0.0.1:5000/base".parse::<Reference>().unwrap().repository;
+        let digest = crate::oci::Digest::of(b"base");
+        let tag = repository.tag("x-amd64".parse().unwrap());
+        for (base, mode) in
+            [(BaseImage::Pushed(repository.digest(digest)), None), (BaseImage::OnEngine(tag), Some("local"))]
+        {
+            let sent = sent_for(BUILT_ON, &BTreeMap::from([("base".parse().unwrap(), base.clone())]));
+            let parent = format!("docker-image://{base}");
+            let mut expected = vec![
+                ("context:parent", parent.as_str()),
+                ("context:alpine", "docker-image://127.0.0.1:5000/alpine:3"),
+                ("context:src", "local:src"),
+                ("context:context", "local:_context"),
+                ("frontend.caps", "moby.buildkit.frontend.contexts+forward"),
+            ];
+            expected.extend(mode.map(|mode| ("image-resolve-mode", mode)));
+            let expected = expected.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+            assert_eq!(sent, expected.collect::<BTreeMap<_, _>>());
         }
     }
 }

@@ -6,9 +6,9 @@ use crate::oci::{Platform, RepositoryPath, Tag};
 
 use super::distinct::distinct;
 use super::forms;
-use super::job::{self, Surroundings};
+use super::job::{self, ReadJob, Surroundings};
 use super::keys::{IMAGE, PLATFORM};
-use super::model::{Image, Job};
+use super::model::Image;
 use super::names::ImageName;
 use super::node::{Entry, Map, Node, Origin, Value, get, merge_maps, put};
 use super::reader::{Late, Read, Reader};
@@ -20,6 +20,8 @@ pub(super) struct ReadImage {
     pub(super) name: Origin,
     pub(super) tags: Vec<Origin>,
     pub(super) arch_tags: Vec<Origin>,
+    /// What each job builds on, and where that is said.
+    pub(super) bases: Vec<Vec<(ImageName, Origin)>>,
 }
 
 /// What the images of a plan have in common.
@@ -60,12 +62,19 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     let planned = platforms.clone().unwrap_or_else(|_| stand_in().into_iter().collect());
     let jobs = jobs(reader, &subset(&map), planned, &sets, late, tag_origin, &common.around);
     platforms?;
-    let ((tags, tag_origins), (jobs, arch_tags)) = (tags?.into_iter().unzip(), jobs?.into_iter().unzip());
-    let image = Image { name: name?, repository: repository?, tags, jobs, left_out: Vec::new() };
-    Ok(ReadImage { image, name: entry.key.origin.clone(), tags: tag_origins, arch_tags })
+    let (tags, tag_origins) = tags?.into_iter().unzip();
+    let image = Image { name: name?, repository: repository?, tags, jobs: Vec::new(), left_out: Vec::new() };
+    let (arch_tags, bases) = (Vec::new(), Vec::new());
+    let mut read = ReadImage { image, name: entry.key.origin.clone(), tags: tag_origins, arch_tags, bases };
+    for ReadJob { job, arch_tag, bases } in jobs? {
+        read.image.jobs.push(job);
+        read.arch_tags.push(arch_tag);
+        read.bases.push(bases);
+    }
+    Ok(read)
 }
 
-/// The job of every platform, and where its arch tag is written.
+/// The job of every platform.
 fn jobs(
     reader: &mut Reader<'_>,
     settings: &Map,
@@ -74,7 +83,7 @@ fn jobs(
     late: Late<'_>,
     tag_origin: &Origin,
     around: &Surroundings<'_>,
-) -> Read<Vec<(Job, Origin)>> {
+) -> Read<Vec<ReadJob>> {
     let mut jobs = Ok(Vec::with_capacity(planned.len()));
     for (platform, mut said) in planned {
         reader.go_on()?;

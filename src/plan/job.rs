@@ -1,15 +1,16 @@
 //! Reads what is said of one platform of an image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use crate::oci::{EntryOverride, Platform, Tag};
 
+use super::contexts::{self, ReadContexts};
 use super::duration;
 use super::entry;
 use super::model::{BuildSpec, CachePolicy, Job, Network, PullPolicy};
-use super::names::EngineName;
+use super::names::{EngineName, ImageName};
 use super::node::{Map, Node, Origin, Value, get};
 use super::overrides::Overrides;
 use super::pairs;
@@ -37,6 +38,13 @@ struct Settings<'r, 'a, 's> {
     late: Late<'s>,
 }
 
+/// A job, and where its names were written.
+pub(super) struct ReadJob {
+    pub(super) job: Job,
+    pub(super) arch_tag: Origin,
+    pub(super) bases: Vec<(ImageName, Origin)>,
+}
+
 /// Reads the job of `platform` from `map`: the image's settings, with the platform's over them. `tag_origin` is
 /// blamed for an arch tag that nobody wrote.
 pub(super) fn read(
@@ -46,17 +54,19 @@ pub(super) fn read(
     late: Late<'_>,
     tag_origin: &Origin,
     around: &Surroundings<'_>,
-) -> Read<(Job, Origin)> {
+) -> Read<ReadJob> {
     reader.charge(1024);
     let mut settings = Settings { reader, map, late: Late { platform: Some(platform), ..late } };
     let arch_tag = settings.arch_tag(platform, tag_origin);
+    let contexts = contexts::read(settings.reader, settings.node("contexts"), settings.late, around.directory);
     let build = settings.build(around);
     let engine = settings.engine(&around.engines);
     let timeout = settings.timeout();
     let entry = settings.entry(platform);
-    let (arch_tag, origin) = arch_tag?;
-    let platform = platform.clone();
-    Ok((Job { platform, arch_tag, build: build?, engine: engine?, timeout: timeout?, entry: entry? }, origin))
+    let ((tag, arch_tag), ReadContexts { contexts, bases }) = (arch_tag?, contexts?);
+    let (platform, build) = (platform.clone(), BuildSpec { contexts, ..build? });
+    let job = Job { platform, arch_tag: tag, build, engine: engine?, timeout: timeout?, entry: entry? };
+    Ok(ReadJob { job, arch_tag, bases })
 }
 
 impl<'s> Settings<'_, '_, 's> {
@@ -88,6 +98,7 @@ impl<'s> Settings<'_, '_, 's> {
         Ok((parsed?, tag_origin.clone()))
     }
 
+    /// What is built, but for its `contexts`.
     fn build(&mut self, around: &Surroundings<'_>) -> Read<BuildSpec> {
         let context = self.path("context", ".");
         let dockerfile = self.path("dockerfile", "Dockerfile");
@@ -107,6 +118,7 @@ impl<'s> Settings<'_, '_, 's> {
         Ok(BuildSpec {
             dockerfile: paths::join(&context, &dockerfile?),
             context,
+            contexts: BTreeMap::new(),
             target: target?.map(|(target, _)| target).filter(|target| !target.is_empty()),
             args: args?,
             labels: labels?,

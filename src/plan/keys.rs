@@ -36,6 +36,7 @@ pub(super) const IMAGE: Keys = Keys {
         "tags",
         "platforms",
         "context",
+        "contexts",
         "dockerfile",
         "target",
         "args",
@@ -63,6 +64,7 @@ pub(super) const PLATFORM: Keys = Keys {
     of: "a platform",
     known: &[
         "context",
+        "contexts",
         "dockerfile",
         "target",
         "args",
@@ -97,12 +99,13 @@ pub(super) const SECRET: Keys = Keys { of: "a secret", known: &["id", "env", "fi
 /// One of `ulimits`, written as a map.
 pub(super) const ULIMIT: Keys = Keys { of: "a ulimit", known: &["soft", "hard"], not_yet: &[] };
 
+/// Words of Compose and what they are here.
+pub(super) const ELSEWHERE: &[(&str, &str)] = &[("additional_contexts", "contexts")];
+
 const NOT_YET: &[&str] = &[
     "cache",
     "cache_from",
     "cache_to",
-    "contexts",
-    "additional_contexts",
     "from",
     "annotations",
     "attest",

@@ -3,7 +3,9 @@
 //! text → tree with places (`raw`) → edits of the tree (defaults, `--set`) → typed values (`reader`, `image`, `job`)
 //! → checks across images → the selected [`Plan`].
 
+mod bases;
 mod checks;
+mod contexts;
 mod distinct;
 mod duration;
 mod engines;
@@ -34,12 +36,13 @@ mod ssh;
 mod suggest;
 mod view;
 
+pub use contexts::{ContextName, ContextNameError};
 pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
-    AgentSource, BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy,
-    RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Transport, Ulimit,
+    AgentSource, BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedContext, NamedRegistry, Network, Plan,
+    PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Transport, Ulimit,
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};

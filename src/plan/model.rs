@@ -6,8 +6,9 @@ use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::oci::{EntryOverride, Platform, RegistryHost, RepositoryPath, Tag};
+use crate::oci::{EntryOverride, Platform, Reference, RegistryHost, RepositoryPath, Tag};
 
+use super::contexts::ContextName;
 use super::error::Problem;
 use super::host::EngineHost;
 use super::names::{EngineName, ImageName};
@@ -114,6 +115,8 @@ pub struct Job {
 pub struct BuildSpec {
     /// The directory that is the build context.
     pub context: PathBuf,
+    /// What the Dockerfile finds under other names.
+    pub contexts: BTreeMap<ContextName, NamedContext>,
     /// The Dockerfile; it may lie outside the context.
     pub dockerfile: PathBuf,
     /// The stage that is built; without it the last one.
@@ -136,6 +139,17 @@ pub struct BuildSpec {
     pub no_cache_filter: Vec<String>,
     /// Whether base images are looked up again.
     pub pull: PullPolicy,
+}
+
+/// What a Dockerfile finds under a name: `docker buildx build --build-context`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedContext {
+    /// The same platform of another image of the plan, which [`Plan::images`] has.
+    Image(ImageName),
+    /// An image of a registry.
+    Reference(Reference),
+    /// A directory of this machine.
+    Directory(PathBuf),
 }
 
 /// A build secret: its id, and where its value is found just before the build. A plan never holds the value.

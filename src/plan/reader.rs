@@ -9,7 +9,7 @@ use crate::oci::Platform;
 
 use super::error::{Location, Problem, SourceText};
 use super::interpolate::{Lookup, interpolate};
-use super::keys::Keys;
+use super::keys::{ELSEWHERE, Keys};
 use super::model::Plan;
 use super::node::{Entry, Map, Node, Origin, Value};
 use super::suggest::suggest;
@@ -157,7 +157,9 @@ impl<'a> Reader<'a> {
         if keys.not_yet.contains(&name) {
             return Err(self.problem(origin, format!("`{name}` is not yet supported"), None));
         }
-        let hint = suggest(name, keys.known.iter().copied());
+        let ours = ELSEWHERE.iter().find(|(theirs, ours)| *theirs == name && keys.known.contains(ours));
+        let hint = ours.map(|(_, ours)| format!("it is `{ours}` here"));
+        let hint = hint.or_else(|| suggest(name, keys.known.iter().copied()));
         Err(self.problem(origin, format!("{} has no key `{name}`", keys.of), hint))
     }
 

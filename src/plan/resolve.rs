@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::oci::RegistryHost;
 
+use super::bases;
 use super::checks;
 use super::engines;
 use super::error::{PlanErrors, Problem, SourceText};
@@ -87,6 +88,7 @@ fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Read<Pla
     };
     let (images, all_images) = images(reader, node, &top, &common);
     checks::check(reader, &images);
+    bases::check(reader, &images, &names_of(&top));
     all_engines.and(all_images)?;
     let images = images.into_iter().map(|read| read.image).collect();
     Ok(Plan { registry: target?.choice, engines, images, left_out: Vec::new(), warnings: Vec::new() })
@@ -114,6 +116,14 @@ fn top_level(reader: &mut Reader<'_>, node: &Node) -> Read<Map> {
     let ours = all.iter().filter(|entry| !entry.key.name.starts_with("x-")).cloned().collect();
     let ours = Node { origin: node.origin.clone(), value: Value::Map(Rc::new(ours)) };
     reader.map(&ours, "a plan", &PLAN)
+}
+
+/// The names of all images, whether they can be read or not.
+fn names_of(top: &Map) -> BTreeSet<&str> {
+    match get(top, "images").map(|entry| &entry.value.value) {
+        Some(Value::Map(images)) => images.iter().map(|entry| &*entry.key.name).collect(),
+        _ => BTreeSet::new(),
+    }
 }
 
 fn is_docker_hub(target: &Target) -> bool {

@@ -1,13 +1,15 @@
 //! Narrows a plan to what the command line wants of it.
 
+use std::collections::{HashMap, HashSet};
+
 use super::error::Problem;
-use super::model::Plan;
+use super::model::{NamedContext, Plan};
 use super::names::ImageName;
 use super::overrides::Selection;
 use super::suggest::suggest;
 
-/// Narrows `plan` to the images and platforms of `selection`, and notes in it what is left out. An image that has
-/// none of the platforms is left out.
+/// Narrows `plan` to the images and platforms of `selection`, with the images that these build on, and notes in it
+/// what is left out. An image that has none of the platforms is left out.
 ///
 /// # Errors
 /// An image that the plan does not have, or a platform that none of the wanted images has.
@@ -16,11 +18,12 @@ pub fn select(mut plan: Plan, selection: &Selection) -> Result<Plan, Vec<Problem
     if !problems.is_empty() {
         return Err(problems);
     }
+    let wanted = with_bases(&plan, selection);
     let mut kept = Vec::with_capacity(plan.images.len());
     for mut image in plan.images {
         let (jobs, left_out): (Vec<_>, Vec<_>) =
             image.jobs.into_iter().partition(|job| selection.has_platform(&job.platform));
-        if jobs.is_empty() || !selection.has_image(image.name.as_str()) {
+        if jobs.is_empty() || !wanted.contains(&image.name) {
             plan.left_out.push(image.name);
             continue;
         }
@@ -30,6 +33,22 @@ pub fn select(mut plan: Plan, selection: &Selection) -> Result<Plan, Vec<Problem
     }
     plan.images = kept;
     Ok(plan)
+}
+
+/// The images that are wanted, and all that they build on for the platforms that are wanted.
+fn with_bases(plan: &Plan, selection: &Selection) -> HashSet<ImageName> {
+    let by_name: HashMap<&ImageName, _> = plan.images.iter().map(|image| (&image.name, image)).collect();
+    let mut wanted: HashSet<&ImageName> = HashSet::new();
+    let mut open: Vec<_> = by_name.keys().copied().filter(|name| selection.has_image(name.as_str())).collect();
+    while let Some(name) = open.pop() {
+        let Some(image) = by_name.get(name).filter(|_| wanted.insert(name)) else { continue };
+        let jobs = image.jobs.iter().filter(|job| selection.has_platform(&job.platform));
+        open.extend(jobs.flat_map(|job| job.build.contexts.values()).filter_map(|context| match context {
+            NamedContext::Image(base) => Some(base),
+            NamedContext::Reference(_) | NamedContext::Directory(_) => None,
+        }));
+    }
+    wanted.into_iter().cloned().collect()
 }
 
 fn check(plan: &Plan, selection: &Selection) -> Vec<Problem> {

@@ -12,8 +12,8 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    AgentSource, BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedRegistry, Network, Plan, PullPolicy,
-    RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Transport, Ulimit,
+    AgentSource, BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedContext, NamedRegistry, Network, Plan,
+    PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Transport, Ulimit,
 };
 
 impl Serialize for Plan {
@@ -105,6 +105,11 @@ impl Serialize for Job {
 
 fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error> {
     map.serialize_entry("context", &path(&build.context))?;
+    if !build.contexts.is_empty() {
+        let contexts: BTreeMap<&str, _> =
+            build.contexts.iter().map(|(name, context)| (name.as_str(), context)).collect();
+        map.serialize_entry("contexts", &contexts)?;
+    }
     // Relative to the context where it is in it: that is how it will be read.
     let dockerfile = build.dockerfile.strip_prefix(&build.context).unwrap_or(&build.dockerfile);
     map.serialize_entry("dockerfile", &path(dockerfile))?;
@@ -130,6 +135,20 @@ fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error
         map.serialize_entry("no_cache_filter", &stages)?;
     }
     map.serialize_entry("pull", &(build.pull == PullPolicy::Always))
+}
+
+impl Serialize for NamedContext {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&match self {
+            Self::Image(name) => format!("image:{name}"),
+            Self::Reference(reference) => format!("docker-image://{reference}"),
+            // A name that could be read as one of the others.
+            Self::Directory(directory) if directory.to_string_lossy().contains([':', '@']) => {
+                path(&std::path::Path::new(".").join(directory))
+            }
+            Self::Directory(directory) => path(directory),
+        })
+    }
 }
 
 impl Serialize for SecretSpec {

@@ -84,6 +84,9 @@ pub struct PlannedJob {
     pub execution: Execution,
     /// Where its image is pushed.
     pub arch_tag: TagRef,
+    /// The jobs that it builds on: it begins when they are confirmed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub builds_on: Vec<JobId>,
 }
 
 /// How an engine runs the programs of a platform.
@@ -187,6 +190,11 @@ pub enum JobEvent {
     },
     /// The job failed.
     Failed(Failure),
+    /// The job was never begun, because one that it builds on did not end well.
+    NotBuilt {
+        /// Why: `base linux/arm64 failed`.
+        reason: String,
+    },
     /// The job was stopped because of another one, or of the user.
     Cancelled,
 }

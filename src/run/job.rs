@@ -1,5 +1,6 @@
 //! One job: build → push → confirm.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{OnceCell, Semaphore, mpsc};
@@ -13,8 +14,11 @@ use super::failure::{chain, failure, of_engine};
 use super::publish::FRESH;
 use super::relay::{JobVoice, relay};
 use crate::auth::CredentialSource;
-use crate::engine::{BuildRequest, BuiltImage, Engine, EngineError, PushRequest, PushSummary, Session, SessionSpec};
+use crate::engine::{
+    BaseImage, BuildRequest, BuiltImage, Engine, EngineError, PushRequest, PushSummary, Session, SessionSpec,
+};
 use crate::oci::{Digest, DigestRef, Selector, TagRef};
+use crate::plan::ImageName;
 use crate::registry::Visibility;
 
 /// How far a run goes.
@@ -48,6 +52,8 @@ pub(super) struct JobRun {
     /// Builds that the engine runs at once.
     pub(super) slots: Arc<Semaphore>,
     pub(super) session: Arc<SessionGroup>,
+    /// The images of the plan that it builds on.
+    pub(super) bases: BTreeMap<ImageName, BaseImage>,
     pub(super) arch_tag: TagRef,
     pub(super) registry: Registry,
     /// Who pushes.
@@ -142,7 +148,8 @@ impl JobRun {
 
     async fn build(&self) -> Result<BuiltImage, Failure> {
         let job = &self.scheduled.job;
-        let request = BuildRequest { name: &self.arch_tag, platform: &job.platform, build: &job.build };
+        let request =
+            BuildRequest { name: &self.arch_tag, platform: &job.platform, build: &job.build, bases: &self.bases };
         let (sender, events) = mpsc::channel(256);
         let building = async {
             let session = self.session.session(&self.engine).await?;

@@ -11,6 +11,7 @@ mod job;
 mod join;
 mod listen;
 mod load;
+mod order;
 mod pipeline;
 mod preflight;
 mod prepare;

@@ -10,8 +10,9 @@ use super::assign::Schedule;
 use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
 use super::failure::failure;
 use super::image::{ImageState, Step};
-use super::job::JobEnd;
+use super::job::{JobEnd, JobRun};
 use super::listen::{Surroundings, listen};
+use super::order::{self, Order};
 use super::preflight;
 use super::prepare::{self, Shared};
 use super::request::{BuildRun, OnFailure, Outline};
@@ -28,7 +29,7 @@ const EVENTS: usize = 1024;
 pub fn outline(run: &BuildRun) -> Result<Outline, Vec<Failure>> {
     let schedule = preflight::schedule(&run.plan, &run.engines, run.goal)?;
     let targets = prepare::targets(&run.plan, &run.registry).map_err(|failure| vec![failure])?;
-    Ok(prepare::outline(&targets, &schedule, &run.engines))
+    Ok(prepare::outline(&targets, &schedule, &Order::of(&schedule), &run.engines))
 }
 
 /// Runs a build to its end. What happened is in the events, all of it: the outcome is their fold.
@@ -66,7 +67,10 @@ enum Done {
 struct Conductor<'a> {
     run: &'a BuildRun,
     schedule: Schedule,
+    order: Order,
     images: Vec<ImageState>,
+    /// The jobs that were not begun, in the schedule's order.
+    waiting: Vec<Option<JobRun>>,
     /// The jobs' tasks, in the schedule's order, until they ended.
     running: Vec<Option<AbortHandle>>,
     tasks: JoinSet<Done>,
@@ -81,7 +85,8 @@ impl<'a> Conductor<'a> {
         let targets = prepare::targets(&run.plan, &run.registry)?;
         let images = run.plan.images.iter().zip(targets);
         let images = images.map(|(image, target)| ImageState::new(image, target, builds.child_token())).collect();
-        Ok(Self { run, schedule, images, running: Vec::new(), tasks: JoinSet::new(), builds, events })
+        let (order, tasks) = (Order::of(&schedule), JoinSet::new());
+        Ok(Self { run, schedule, order, images, waiting: Vec::new(), running: Vec::new(), tasks, builds, events })
     }
 
     async fn conduct(&mut self, mut shutdown: Shutdown) {
@@ -140,7 +145,7 @@ impl<'a> Conductor<'a> {
 
     async fn start(&mut self, secrets: &Secrets, agents: &Agents) {
         let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
-        let Outline { images, jobs } = prepare::outline(&targets, &self.schedule, &self.run.engines);
+        let Outline { images, jobs } = prepare::outline(&targets, &self.schedule, &self.order, &self.run.engines);
         self.say(Event::Started { images, jobs }).await;
         let warnings = prepare::emulation_warnings(&self.schedule, &self.run.engines);
         for warning in warnings.into_iter().chain(secrets.warnings()) {
@@ -156,10 +161,17 @@ impl<'a> Conductor<'a> {
             secrets,
             agents,
         };
-        for (place, job) in prepare::jobs(&self.schedule, &targets, &builds, &shared).into_iter().enumerate() {
-            let task = self.tasks.spawn(async move { Done::Job { place, end: job.run().await } });
-            self.running.push(Some(task));
-        }
+        self.waiting = prepare::jobs(&self.schedule, &targets, &builds, &shared).into_iter().map(Some).collect();
+        self.running = self.waiting.iter().map(|_| None).collect();
+        (0..self.waiting.len()).for_each(|place| self.begin_if_ready(place));
+    }
+
+    /// Begins a job that waits, if all that it builds on is there. Until then it holds no slot.
+    fn begin_if_ready(&mut self, place: usize) {
+        let Some(bases) = self.order.ready(place) else { return };
+        let Some(job) = self.waiting[place].take() else { return };
+        let job = JobRun { bases, ..job };
+        self.running[place] = Some(self.tasks.spawn(async move { Done::Job { place, end: job.run().await } }));
     }
 
     /// Takes what a task ended with, and starts what follows from it.
@@ -175,10 +187,44 @@ impl<'a> Conductor<'a> {
         }
     }
 
+    /// Takes the end of a job, and of those that cannot be built because of it.
     async fn job_ended(&mut self, place: usize, end: JobEnd, shutdown: &Shutdown) {
+        let mut ended = vec![(place, end)];
+        while let Some((place, end)) = ended.pop() {
+            ended.extend(self.go_on_after(place, &end).await);
+            self.image_goes_on(place, end, shutdown).await;
+        }
+    }
+
+    /// Begins what builds on `place`, or else ends it: it was never begun.
+    async fn go_on_after(&mut self, place: usize, end: &JobEnd) -> Vec<(usize, JobEnd)> {
+        let scheduled = &self.schedule.jobs[place];
+        let dependants = self.order.dependants(place).to_vec();
+        let reason = match order::image_of(end, scheduled, self.images[scheduled.image].target()) {
+            Ok(image) => {
+                self.order.is_there(place, image);
+                for dependant in dependants {
+                    self.begin_if_ready(dependant);
+                }
+                return Vec::new();
+            }
+            Err(reason) => reason,
+        };
+        let mut lost = Vec::new();
+        for dependant in dependants {
+            if self.waiting[dependant].take().is_some() {
+                let job = self.schedule.jobs[dependant].id.clone();
+                self.say(Event::Job { job, what: JobEvent::NotBuilt { reason: reason.clone() } }).await;
+                lost.push((dependant, JobEnd::Cancelled));
+            }
+        }
+        lost
+    }
+
+    async fn image_goes_on(&mut self, place: usize, end: JobEnd, shutdown: &Shutdown) {
         let scheduled = &self.schedule.jobs[place];
         let image = scheduled.image;
-        if matches!(end, JobEnd::Failed(_)) {
+        if matches!(end, JobEnd::Failed(_) | JobEnd::Cancelled) {
             self.end_builds(image);
         }
         let engine = self.run.engines.list()[scheduled.engine].engine.clone();
@@ -227,9 +273,13 @@ impl<'a> Conductor<'a> {
     async fn stop(&mut self, reason: String, mut shutdown: Shutdown) {
         self.say(Event::Stopping { reason }).await;
         self.builds.cancel();
+        let waiting: Vec<bool> = self.waiting.drain(..).map(|job| job.is_some()).collect();
         for (place, task) in std::mem::take(&mut self.running).into_iter().enumerate() {
-            let Some(task) = task else { continue };
-            task.abort();
+            match task {
+                Some(task) => task.abort(),
+                None if waiting[place] => {}
+                None => continue,
+            }
             let job: JobId = self.schedule.jobs[place].id.clone();
             self.say(Event::Job { job, what: JobEvent::Cancelled }).await;
         }

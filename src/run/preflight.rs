@@ -9,6 +9,7 @@ use super::event::{Failure, Phase};
 use super::failure::{failure, of_engine};
 use super::job::Goal;
 use super::load;
+use super::order;
 use crate::engine::{Engine, EngineFacts};
 use crate::oci::Platform;
 use crate::plan::{EngineSpec, Plan};
@@ -96,6 +97,9 @@ pub(super) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Sch
         schedule.jobs.iter().filter_map(|job| lacking(job, &engines.list()[job.engine])).collect();
     if goal == Goal::Load {
         lacking.extend(load::refusals(&schedule, engines));
+    }
+    if !goal.pushes() {
+        lacking.extend(order::refusals(&schedule, engines));
     }
     if lacking.is_empty() { Ok(schedule) } else { Err(lacking) }
 }

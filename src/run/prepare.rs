@@ -13,6 +13,7 @@ use super::assign::{Schedule, ScheduledJob};
 use super::event::{Event, Execution, Failure, Phase, PlannedImage, PlannedJob, Warning};
 use super::failure::{chain, failure};
 use super::job::{Goal, JobRun, SessionGroup};
+use super::order::Order;
 use super::preflight::Engines;
 use super::publish::Target;
 use super::relay::JobVoice;
@@ -20,7 +21,7 @@ use super::request::Outline;
 use super::secrets::Secrets;
 use crate::auth::{CredentialSource, Withheld};
 use crate::context::{Root, copies_by_platform};
-use crate::engine::SessionSpec;
+use crate::engine::{SessionSpec, directories};
 use crate::oci::Repository;
 use crate::plan::{EngineSpec, Image, Plan, SecretSpec, SshSpec};
 
@@ -65,10 +66,11 @@ pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
     let mut seen = BTreeSet::new();
     let mut faults = Vec::new();
     for ScheduledJob { id, job, .. } in &schedule.jobs {
-        if !seen.insert((&id.image, &job.build.context, &job.build.dockerfile)) {
+        if !seen.insert((&id.image, &job.build.context, &job.build.dockerfile, directories(&job.build))) {
             continue;
         }
         let checked = Root::open(&job.build.context).and_then(|_| Root::of_dockerfile(&job.build.dockerfile));
+        let checked = directories(&job.build).values().fold(checked, |ok, path| ok.and_then(|_| Root::open(path)));
         if let Err(error) = checked {
             faults.push(failure(Phase::Plan, &format!("{}: {}", id.image, chain(&error)), Some(error.hint().into())));
         }
@@ -92,6 +94,7 @@ pub(super) fn jobs(
         engine: shared.engines.list()[scheduled.engine].engine.clone(),
         slots: slots[scheduled.engine].clone(),
         session,
+        bases: BTreeMap::new(),
         arch_tag: targets[scheduled.image].repository.tag(scheduled.job.arch_tag.clone()),
         registry: shared.registry.clone(),
         credentials: shared.registry.pushes_as(&shared.credentials_on(scheduled.engine)),
@@ -111,6 +114,7 @@ struct SessionKey {
     image: usize,
     context: PathBuf,
     dockerfile: PathBuf,
+    directories: BTreeMap<String, PathBuf>,
     target: Option<String>,
     secrets: Vec<SecretSpec>,
     ssh: Vec<SshSpec>,
@@ -126,6 +130,7 @@ impl SessionKey {
             image: job.image,
             context: build.context.clone(),
             dockerfile: build.dockerfile.clone(),
+            directories: directories(build),
             target: build.target.clone(),
             secrets: build.secrets.clone(),
             ssh: build.ssh.clone(),
@@ -142,6 +147,7 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
         let spec = SessionSpec {
             context: key.context.clone(),
             dockerfile: key.dockerfile.clone(),
+            directories: key.directories.clone(),
             shared_key: shared_key(&key, job),
             credentials: shared.credentials_on(key.engine),
             secrets: shared.secrets.of(&key.secrets),
@@ -159,20 +165,23 @@ fn shared_key(key: &SessionKey, job: &ScheduledJob) -> String {
     let absolute = std::path::absolute(&key.context).unwrap_or_else(|_| key.context.clone());
     let platform = key.alone.map(|_| job.id.platform.to_string()).unwrap_or_default();
     let (dockerfile, target) = (key.dockerfile.display(), key.target.as_deref().unwrap_or_default());
-    format!("{}\n{}\n{dockerfile}\n{target}\n{platform}", absolute.display(), job.id.image)
+    let directories = key.directories.iter().map(|(name, path)| format!("\n{name}={}", path.display()));
+    let directories: String = directories.collect();
+    format!("{}\n{}\n{dockerfile}\n{target}\n{platform}{directories}", absolute.display(), job.id.image)
 }
 
 /// What will be done.
-pub(super) fn outline(targets: &[Target], schedule: &Schedule, engines: &Engines) -> Outline {
+pub(super) fn outline(targets: &[Target], schedule: &Schedule, order: &Order, engines: &Engines) -> Outline {
     let images = targets.iter().map(|target| PlannedImage {
         image: target.image.clone(),
         tags: target.tags.iter().map(|tag| target.repository.tag(tag.clone())).collect(),
     });
-    let jobs = schedule.jobs.iter().map(|scheduled| PlannedJob {
+    let jobs = schedule.jobs.iter().enumerate().map(|(place, scheduled)| PlannedJob {
         job: scheduled.id.clone(),
         engine: engines.list()[scheduled.engine].spec.name.to_string(),
         execution: scheduled.execution,
         arch_tag: targets[scheduled.image].repository.tag(scheduled.job.arch_tag.clone()),
+        builds_on: order.bases(place).map(|base| schedule.jobs[base].id.clone()).collect(),
     });
     Outline { images: images.collect(), jobs: jobs.collect() }
 }

@@ -49,6 +49,7 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
     let spec = SessionSpec {
         context: context.to_owned(),
         dockerfile: dockerfile.to_owned(),
+        directories: BTreeMap::new(),
         shared_key: "test".into(),
         credentials: Arc::new(Anonymous),
         secrets: BuildSecrets::new(),
@@ -62,7 +63,8 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
     let source = SourceText { path: "build.yaml".into(), text };
     let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
     let job = &plan.images[0].jobs[0];
-    let request = BuildRequest { name: &arch_tag(), platform: &job.platform, build: &job.build };
+    let request =
+        BuildRequest { name: &arch_tag(), platform: &job.platform, build: &job.build, bases: &BTreeMap::new() };
     let (events, mut heard) = mpsc::channel(16);
     let (built, ()) =
         tokio::join!(engine.build(&request, &session, events), async { while heard.recv().await.is_some() {} });

@@ -9,6 +9,7 @@
 #[macro_use]
 mod project;
 
+mod bases;
 mod contexts;
 mod embedded;
 mod faults;

@@ -91,6 +91,7 @@ impl Words {
             }
             JobEvent::StillRunning { doing, seconds } => format!("still {doing} after {}", duration(*seconds)),
             JobEvent::Failed(failure) => format!("{} {}", color.paint(Tone::Error, "failed:"), failure.message),
+            JobEvent::NotBuilt { reason } => format!("not built: {reason}"),
             JobEvent::Cancelled => "cancelled".to_owned(),
         })
     }

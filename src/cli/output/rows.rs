@@ -114,7 +114,7 @@ impl Row {
             JobEvent::Retried { doing, attempt, .. } => self.doing = format!("{doing}, attempt {}", attempt + 1),
             JobEvent::Confirmed { .. } => self.state = State::Done,
             JobEvent::Failed(_) => self.state = State::Failed,
-            JobEvent::Cancelled => self.state = State::Cancelled,
+            JobEvent::NotBuilt { .. } | JobEvent::Cancelled => self.state = State::Cancelled,
             JobEvent::StepEnded { .. } | JobEvent::Log { .. } | JobEvent::StillRunning { .. } => {}
         }
     }

@@ -53,6 +53,7 @@ pub(super) fn started() -> Event {
         engine: "default".to_owned(),
         execution,
         arch_tag: tag(&format!("hello:1.0-{arch}")),
+        builds_on: Vec::new(),
     };
     Event::Started {
         images: vec![PlannedImage { image: "hello".to_owned(), tags: vec![tag("hello:1.0"), tag("hello:latest")] }],

@@ -270,6 +270,7 @@ mod tests {
             engine: "default".to_owned(),
             execution: Execution::Native,
             arch_tag: tag("x:1-amd64"),
+            builds_on: Vec::new(),
         };
         let images = ids.iter().map(|id| PlannedImage { image: id.image.clone(), tags: Vec::new() }).collect();
         let mut script = vec![(0, Event::Started { images, jobs: ids.iter().map(planned).collect() })];

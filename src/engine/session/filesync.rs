@@ -4,7 +4,8 @@
 //! one at the end; the engine sends `REQ` with the number of an entry whose bytes it wants, any time after its
 //! `STAT`; we send `DATA` packets and an empty one; the engine ends with `FIN`, and so do we.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +37,8 @@ pub(super) struct Files {
     /// Of this directory nothing but the Dockerfile and its ignore file is served: a frontend that asks for
     /// more of it, which may be anything, gets no more.
     dockerfile: Arc<Root>,
+    /// The directories that have names of their own.
+    named: BTreeMap<String, Arc<Root>>,
     outcome: Outcome,
 }
 
@@ -44,11 +47,18 @@ impl Files {
     ///
     /// # Errors
     /// A directory or the Dockerfile cannot be read.
-    pub(super) fn open(context: &Path, dockerfile: &Path, outcome: Outcome) -> Result<Self, ContextError> {
+    pub(super) fn open(
+        context: &Path,
+        dockerfile: &Path,
+        named: &BTreeMap<String, PathBuf>,
+        outcome: Outcome,
+    ) -> Result<Self, ContextError> {
         let name = dockerfile.file_name().unwrap_or_default().to_string_lossy();
         let root = Root::of_dockerfile(dockerfile)?.only(vec![format!("{name}.dockerignore"), name.into_owned()]);
         let context = Arc::new(Root::open(context)?);
-        Ok(Self { context, dockerfile: Arc::new(root), outcome })
+        let open = |(name, path): (&String, &PathBuf)| Ok((name.clone(), Arc::new(Root::open(path)?)));
+        let named = named.iter().map(open).collect::<Result<_, ContextError>>()?;
+        Ok(Self { context, dockerfile: Arc::new(root), named, outcome })
     }
 
     /// The directory that the engine names.
@@ -56,14 +66,16 @@ impl Files {
         match values(metadata, "dir-name").first().map(String::as_str) {
             Some("context") => Ok(self.context.clone()),
             Some("dockerfile") => Ok(self.dockerfile.clone()),
-            other => Err(Status::not_found(format!("no directory {other:?} is served"))),
+            other => other
+                .and_then(|name| self.named.get(name).cloned())
+                .ok_or_else(|| Status::not_found(format!("no directory {other:?} is served"))),
         }
     }
 
-    /// Whether what is sent is the context's. The Dockerfile and the ignore file are the build's instructions: newer
+    /// Whether what is sent is a context's. The Dockerfile and the ignore file are the build's instructions: newer
     /// engines read them anew in every build, whatever they have (BuildKit, `llb.Differ(llb.DiffNone, …)`).
     fn counts(&self, root: &Arc<Root>, selection: &Selection) -> bool {
-        Arc::ptr_eq(root, &self.context) && selection.follow != [".dockerignore"]
+        !Arc::ptr_eq(root, &self.dockerfile) && selection.follow != [".dockerignore"]
     }
 }
 

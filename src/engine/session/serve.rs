@@ -1,5 +1,6 @@
 //! A session: opened, served and ended.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,6 +37,8 @@ pub struct SessionSpec {
     pub context: PathBuf,
     /// The Dockerfile: of its directory nothing but it and its `.dockerignore` are served.
     pub dockerfile: PathBuf,
+    /// Other directories, by the names under which the engine asks for them: [`directories`](crate::engine::directories).
+    pub directories: BTreeMap<String, PathBuf>,
     /// Told apart from other contexts on the engine by this: where it is the same as in an earlier run, the engine
     /// asks only for what changed.
     pub shared_key: String,
@@ -63,7 +66,7 @@ impl Session {
     pub async fn open(engine: &Engine, spec: SessionSpec) -> Result<Self, EngineError> {
         let failed = |kind| engine.error("open a build session".into(), kind);
         let outcome = Outcome::default();
-        let files = Files::open(&spec.context, &spec.dockerfile, outcome.clone());
+        let files = Files::open(&spec.context, &spec.dockerfile, &spec.directories, outcome.clone());
         let files = files.map_err(|error| failed(EngineErrorKind::Context(Arc::new(error))))?;
         let credentials = Credentials { source: spec.credentials, error: outcome.auth_error.clone() };
         let id = random_id();

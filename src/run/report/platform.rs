@@ -54,6 +54,9 @@ pub struct PlatformReport {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Why it was never begun, where that is because of what it builds on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_built: Option<String>,
     /// The step of the build that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_step: Option<String>,
@@ -69,7 +72,7 @@ pub struct PlatformReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// No slot of its engine was free.
+    /// No slot of its engine was free, or what it builds on was not there yet.
     Waiting,
     /// Its build began.
     Building,
@@ -106,6 +109,7 @@ impl PlatformReport {
             layers_pushed: 0,
             retries: 0,
             failure: None,
+            not_built: None,
             failed_step: None,
             log_tail: VecDeque::new(),
             reached: Status::Waiting,
@@ -143,6 +147,10 @@ impl PlatformReport {
             JobEvent::Failed(failure) => {
                 self.status = Status::Failed;
                 self.failure = Some(failure.clone());
+            }
+            JobEvent::NotBuilt { reason } => {
+                self.status = Status::Cancelled;
+                self.not_built = Some(reason.clone());
             }
             JobEvent::Cancelled => self.status = Status::Cancelled,
         }

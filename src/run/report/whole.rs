@@ -209,6 +209,7 @@ mod tests {
         let jobs = ["a", "b"].into_iter().flat_map(|name| ["amd64", "arm64"].map(|arch| job(name, arch)));
         let jobs = jobs.map(|job| PlannedJob {
             arch_tag: tag(&format!("{}:1-{}", job.image, job.platform.architecture())),
+            builds_on: Vec::new(),
             job,
             engine: "default".to_owned(),
             execution: Execution::Native,

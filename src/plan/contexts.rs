@@ -1,0 +1,143 @@
+//! Reads `contexts`: what a Dockerfile finds under names of the plan's own.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use crate::oci::{Reference, RegistryHost, Selector};
+
+use super::distinct::distinct;
+use super::model::NamedContext;
+use super::names::ImageName;
+use super::node::{Entry, Node, Origin, Value};
+use super::paths;
+use super::reader::{Late, Read, Reader};
+
+/// The name of a context: what stands after `FROM` and `--from=`. It is written as an image is, and `alpine`,
+/// `alpine:latest` and `docker.io/library/alpine` are one name (buildx, `parseContextNames`; `BuildKit`,
+/// `frontend/dockerui`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContextName(Box<str>);
+
+impl ContextName {
+    /// The name in its shortest form, as the frontend looks it up.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a string is not the name of a context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is written as an image is, in lower case and without a digest")]
+pub struct ContextNameError;
+
+impl FromStr for ContextName {
+    type Err = ContextNameError;
+
+    fn from_str(text: &str) -> Result<Self, ContextNameError> {
+        let Reference { repository, selector } = text.parse().map_err(|_| ContextNameError)?;
+        let Selector::Tag(tag) = selector else { return Err(ContextNameError) };
+        let hub = repository.host().as_str() == RegistryHost::DOCKER_HUB;
+        let path = repository.path().as_str();
+        let name = if hub { path.strip_prefix("library/").unwrap_or(path).to_owned() } else { repository.to_string() };
+        Ok(Self(if tag.as_str() == "latest" { name.into() } else { format!("{name}:{tag}").into() }))
+    }
+}
+
+impl fmt::Display for ContextName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The contexts of a job.
+#[derive(Default)]
+pub(super) struct ReadContexts {
+    pub(super) contexts: BTreeMap<ContextName, NamedContext>,
+    /// Where each of them is written that is an image of the plan.
+    pub(super) bases: Vec<(ImageName, Origin)>,
+}
+
+/// Reads `contexts`. Directories are relative to that of the plan.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    node: Option<&Node>,
+    late: Late<'_>,
+    directory: &Path,
+) -> Read<ReadContexts> {
+    let Some(node) = node else { return Ok(ReadContexts::default()) };
+    // Lists were made maps of, but for those that cannot be.
+    if matches!(node.value, Value::List(_) | Value::Flag(_)) {
+        let hint = "each is a string NAME=WHERE, and no name is there twice".to_owned();
+        return Err(reader.problem(&node.origin, "`contexts` is not a list of names and places", Some(hint)));
+    }
+    let entries = reader.any_map(node, "`contexts`")?;
+    let read = |reader: &mut Reader<'_>, entry: &Entry| {
+        let text = &*entry.key.name;
+        let name = text.parse::<ContextName>().map_err(|error| {
+            let message = format!("`{}` is not the name of a context: {error}", text.escape_debug());
+            reader.problem(&entry.key.origin, message, None)
+        });
+        let context = context(reader, &entry.value, text, late, directory);
+        Ok((name?, (context?, entry.value.origin.clone())))
+    };
+    let mut all = ReadContexts::default();
+    for (name, (context, origin)) in distinct(reader, &entries, read)? {
+        if let NamedContext::Image(image) = &context {
+            all.bases.push((image.clone(), origin));
+        }
+        all.contexts.insert(name, context);
+    }
+    Ok(all)
+}
+
+fn context(reader: &mut Reader<'_>, node: &Node, name: &str, late: Late<'_>, directory: &Path) -> Read<NamedContext> {
+    let text = reader.text(node, &format!("the context `{}`", name.escape_debug()), late)?;
+    let mut refuse = |message: String, hint: &str| Err(reader.problem(&node.origin, message, Some(hint.to_owned())));
+    let (scheme, rest) = text.split_once(':').unwrap_or_default();
+    match scheme {
+        "image" => rest
+            .parse()
+            .map(NamedContext::Image)
+            .or_else(|error| refuse(format!("`{rest}` is not the name of an image of the plan: {error}"), FORMS)),
+        "docker-image" => rest
+            .trim_start_matches('/')
+            .parse()
+            .map(NamedContext::Reference)
+            .or_else(|error| refuse(format!("the reference in `{text}` is not valid: {error}"), FORMS)),
+        "target" => refuse(format!("`{text}`: targets are images here"), &format!("say image:{rest}")),
+        "oci-layout" => refuse("an OCI layout as a context is not yet supported".to_owned(), FORMS),
+        _ if rest.starts_with("//") || text.starts_with("git@") => {
+            refuse("a remote context is not yet supported".to_owned(), "fetch it first, and name its directory")
+        }
+        _ if text.is_empty() => refuse(format!("the context `{name}` is empty"), FORMS),
+        _ => Ok(NamedContext::Directory(paths::join(directory, &text))),
+    }
+}
+
+/// What a context may be.
+const FORMS: &str = "a context is image:NAME of this plan, docker-image://HOST/REPOSITORY@sha256:…, or a directory";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_images_in_their_shortest_form() {
+        for (written, name) in [
+            ("base", "base"),
+            ("base:latest", "base"),
+            ("docker.io/library/alpine:3", "alpine:3"),
+            ("index.docker.io/acme/app", "acme/app"),
+            ("ghcr.io/acme/app:latest", "ghcr.io/acme/app"),
+            ("localhost:5000/app", "localhost:5000/app"),
+        ] {
+            assert_eq!(written.parse::<ContextName>().unwrap().as_str(), name, "{written}");
+        }
+        for bad in ["", "Base", "a b", "-a", "a:", "a=b", "base@sha256:00", "ä"] {
+            assert_eq!(bad.parse::<ContextName>(), Err(ContextNameError), "{bad:?}");
+        }
+    }
+}

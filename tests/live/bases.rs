@@ -1,0 +1,254 @@
+//! Images that build on images of the plan, on those of a registry, and on other directories.
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+
+use crate::project::{BUSYBOX, Project, config, crane};
+use crate::support::distribution::{Distribution, PASSWORD, Setup, USER};
+use crate::support::engines::Engine;
+use crate::support::parts;
+
+mod on_the_new_engine {
+    use super::Engine;
+
+    #[tokio::test]
+    async fn three_images_build_on_each_other_platform_by_platform() {
+        super::three_images_build_on_each_other_platform_by_platform(Engine::new()).await;
+    }
+
+    #[tokio::test]
+    async fn what_builds_on_a_platform_that_fails_is_not_built() {
+        super::what_builds_on_a_platform_that_fails_is_not_built(Engine::new()).await;
+    }
+
+    #[tokio::test]
+    async fn a_base_need_not_be_pushed() {
+        super::a_base_need_not_be_pushed(Engine::new()).await;
+    }
+
+    #[tokio::test]
+    async fn a_reference_by_digest_is_pulled_with_our_login() {
+        super::a_reference_by_digest_is_pulled_with_our_login(Engine::new()).await;
+    }
+}
+
+const PLATFORMS: [(&str, &str); 2] = [("amd64", "x86_64"), ("arm64", "aarch64")];
+
+/// The images of a chain, each with its Dockerfile; `network: host` is for the gate.
+fn chain(project: &Project, registry: impl std::fmt::Display, of_base: &str, of_mid: &str) {
+    let name = &project.name;
+    parts::add_busybox(&project.context());
+    project.write("context/which", name);
+    project.write("context/Dockerfile", format!("{BUSYBOX}COPY which /base\n{of_base}"));
+    project.write("mid/Dockerfile", format!("FROM base\n{of_mid}"));
+    project.write(
+        "app/Dockerfile",
+        "FROM mid AS built\nCOPY --from=mid /base /copied\n\
+         RUN --mount=from=mid,target=/m [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox cat /m/mid > /app\"]\nFROM built\n",
+    );
+    project.write("other/Dockerfile", format!("FROM scratch\nCOPY Dockerfile /other\nLABEL name={name}\n"));
+    project.write(
+        "build.yaml",
+        format!(
+            "version: 1\nregistry: {registry}\n\
+             defaults: {{ tags: [\"1.0\"], platforms: [linux/amd64, linux/arm64], network: host }}\nimages:\n\
+             \x20 {name}-app: {{ context: app, contexts: {{ mid: \"image:{name}-mid\" }} }}\n\
+             \x20 {name}-mid: {{ context: mid, contexts: {{ base: \"image:{name}-base\" }} }}\n\
+             \x20 {name}-base: {{ context: context }}\n\
+             \x20 {name}-other: {{ context: other }}\n"
+        ),
+    );
+}
+
+/// A step that says its machine in `/mid`.
+const MACHINE: &str = r#"RUN ["/bin/busybox", "sh", "-c", "/bin/busybox echo mid $(/bin/busybox uname -m) > /mid"]
+"#;
+
+/// A step that stands at the gate where it runs on `machine`.
+fn gate(machine: &str, port: u16) -> String {
+    format!(
+        "RUN [\"/bin/busybox\", \"sh\", \"-c\", \"[ $(/bin/busybox uname -m) != {machine} ] || \
+         /bin/busybox echo {machine} | /bin/busybox nc 127.0.0.1 {port}\"]\n"
+    )
+}
+
+async fn three_images_build_on_each_other_platform_by_platform(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "chain");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    chain(&project, registry.address(), &gate("aarch64", port), &format!("{}{MACHINE}", gate("x86_64", port)));
+    let building = project.start(&["build", "--progress", "json"]);
+    // The base's slow platform and the fast one of what builds on it stand at the gate together.
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let (mut step, _) = tokio::time::timeout(parts::LIMIT, listener.accept()).await.unwrap().unwrap();
+        let mut machine = [0; 6];
+        step.read_exact(&mut machine).await.unwrap();
+        held.push((machine, step));
+    }
+    held.sort_by_key(|(machine, _)| *machine);
+    assert_eq!(held.iter().map(|(machine, _)| machine).collect::<Vec<_>>(), [b"aarch6", b"x86_64"]);
+    drop(held);
+    let built = building.finish().await.expect_code(0);
+    assert_eq!(built.stdout.lines().count(), 4, "{}", built.stdout);
+
+    let events: Vec<Value> = built.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let at = |image: &str, arch: &str, what: &str| {
+        let image = format!("{}-{image}", project.name);
+        let is = |event: &&Value| {
+            event["image"] == image.as_str() && event["platform"] == format!("linux/{arch}") && event["what"] == what
+        };
+        let at = events.iter().position(|event| is(&event));
+        at.unwrap_or_else(|| panic!("{image} {arch} {what}:\n{}", built.stderr))
+    };
+    for (arch, machine) in PLATFORMS {
+        let of_three =
+            ["base", "mid", "app"].map(|image| (at(image, arch, "build_started"), at(image, arch, "confirmed")));
+        assert!(of_three.is_sorted_by(|(_, confirmed), (begun, _)| confirmed < begun), "{of_three:?}");
+        assert!(at("other", arch, "build_started") < at("base", arch, "confirmed"), "independent images overlap");
+        let reference = |image: &str| format!("{}/{}-{image}:1.0", registry.address(), project.name);
+        assert_builds_on(&reference("base"), &reference("mid"), arch).await;
+        assert_builds_on(&reference("mid"), &reference("app"), arch).await;
+        let app = format!("{}-{arch}", reference("app"));
+        let run = ["run", "--rm", "--network=none", "--pull=never", &app, "/bin/busybox", "cat", "/app", "/copied"];
+        assert_eq!(parts::printed(&project.engine.docker(run).await), format!("mid {machine}\n{}", project.name));
+    }
+}
+
+/// The layers of `base` are the first of `top`: compressed, in the registry, and in the config.
+async fn assert_builds_on(base: &str, top: &str, arch: &str) {
+    let platform = format!("linux/{arch}");
+    let mut layers = Vec::new();
+    for reference in [base, top] {
+        let manifest = crane(&["manifest", "--platform", &platform, reference]).await;
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        let of = |value: &Value| value.as_array().unwrap().clone();
+        let digests: Vec<_> = of(&manifest["layers"]).into_iter().map(|layer| layer["digest"].clone()).collect();
+        layers.push((digests, of(&config(reference, &platform).await["rootfs"]["diff_ids"])));
+    }
+    let ((compressed, plain), (compressed_above, plain_above)) = (&layers[0], &layers[1]);
+    assert!(!plain.is_empty() && plain_above.len() > plain.len());
+    assert!(plain_above.starts_with(plain), "{base} {top} {platform}");
+    assert!(compressed_above.starts_with(compressed), "{base} {top} {platform}");
+}
+
+async fn what_builds_on_a_platform_that_fails_is_not_built(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "base-fails");
+    let fails = r#"RUN ["/bin/busybox", "sh", "-c", "[ $(/bin/busybox uname -m) = x86_64 ] # NAME"]
+"#;
+    chain(&project, registry.address(), &fails.replace("NAME", &project.name), MACHINE);
+    let failed = project.run(&["build", "--report", "report.json"]).await.expect_code(4);
+    let report = crate::project::read_json(&project.path("report.json"));
+    let name = &project.name;
+    let why = |image: usize| &report["images"][image]["platforms"][1]["not_built"];
+    assert_eq!(*why(1), format!("{name}-base linux/arm64 failed"), "{report:#}");
+    assert_eq!(*why(0), format!("{name}-mid linux/arm64 was not built"), "{report:#}");
+    for image in &report["images"].as_array().unwrap()[..3] {
+        assert_eq!(image["verified"], json!([]), "{report:#}");
+    }
+    assert!(failed.stderr.contains(&format!("not built: {name}-base linux/arm64 failed")), "{}", failed.stderr);
+    // What has nothing to do with it goes on.
+    let other = &report["images"][3]["verified"][0];
+    assert_eq!(failed.stdout.trim_end(), other.as_str().unwrap(), "{report:#}");
+}
+
+async fn a_base_need_not_be_pushed(engine: Engine) {
+    let project = Project::new(engine, "not-pushed");
+    chain(&project, "local", "", MACHINE);
+    let name = &project.name;
+    let built = project.run(&["build", "--no-push", &format!("{name}-app"), "--report", "report.json"]).await;
+    built.expect_code(0);
+    let loaded = project.run(&["build", "--load", &format!("{name}-app"), "--platform", "linux/amd64"]).await;
+    loaded.expect_code(0);
+    let report = crate::project::read_json(&project.path("report.json"));
+    for (nth, (arch, machine)) in PLATFORMS.into_iter().enumerate() {
+        let platform = &report["images"][0]["platforms"][nth];
+        assert_eq!(platform["status"], "built", "{arch}: {report:#}");
+        let id = platform["image_id"].as_str().unwrap();
+        let run = ["run", "--rm", "--network=none", "--pull=never", id, "/bin/busybox", "cat", "/app", "/copied"];
+        assert_eq!(parts::printed(&project.engine.docker(run).await), format!("mid {machine}\n{name}"));
+    }
+    let names: Vec<_> = report["images"].as_array().unwrap().iter().map(|image| image["image"].clone()).collect();
+    assert_eq!(names, ["app", "mid", "base"].map(|image| json!(format!("{name}-{image}"))), "other was not selected");
+}
+
+async fn a_reference_by_digest_is_pulled_with_our_login(engine: Engine) {
+    let registry = Distribution::start(Setup::Login);
+    // It comes from another engine: this one has nothing of it.
+    let [old, new] = Engine::both();
+    let elsewhere = if engine.host == old.host { new } else { old };
+    let (project, base) = (Project::new(engine, "reference"), Project::new(elsewhere, "referenced"));
+    let auth = STANDARD.encode(format!("{USER}:{PASSWORD}"));
+    let login = json!({ "auths": { registry.address().to_string(): { "auth": auth } } });
+    for project in [&project, &base] {
+        fs::write(project.home.docker_config().join("config.json"), login.to_string()).unwrap();
+    }
+    base.write("context/which", &base.name);
+    base.busybox(&format!("COPY which /base\n{MACHINE}"));
+    base.plan(registry.address(), "platforms: [linux/amd64, linux/arm64]");
+    let index = base.run(&["build"]).await.expect_code(0).stdout;
+    project.write("context/Dockerfile", "ARG ON=alpine\nFROM $ON\nCOPY --from=alpine /base /copied\n");
+    let contexts = format!("contexts: {{ alpine: \"docker-image://{}\" }}", index.trim_end());
+    project.plan(registry.address(), &format!("platforms: [linux/amd64, linux/arm64]\n{contexts}"));
+    project.run(&["build"]).await.expect_code(0);
+    let reference = project.reference(registry.address(), "1.0");
+    for (arch, machine) in PLATFORMS {
+        let name = format!("{reference}-{arch}");
+        let run = ["run", "--rm", "--network=none", "--pull=never", &name, "/bin/busybox", "cat", "/mid", "/copied"];
+        assert_eq!(parts::printed(&project.engine.docker(run).await), format!("mid {machine}\n{}", base.name));
+    }
+}
+
+const DIRECTORIES: &str = "\
+platforms: [linux/amd64, linux/arm64]
+contexts: { src: other, context: third }
+";
+
+fn with_directories(project: &Project) {
+    project.write("other/kept", &project.name);
+    project.write("other/dropped", "dropped");
+    project.write("other/.dockerignore", "dropped\n");
+    project.write("third/kept", "third");
+    project.busybox("COPY --from=src . /src/\nCOPY --from=context kept /third\n");
+    project.plan("local", DIRECTORIES);
+}
+
+#[tokio::test]
+async fn a_directory_is_a_context_with_its_own_ignore_file() {
+    let project = Project::new(Engine::new(), "directory");
+    with_directories(&project);
+    project.build(&[]).await;
+    let image = format!("{}:1.0", project.name);
+    let run = ["run", "--rm", "--network=none", "--pull=never", &image, "/bin/busybox", "sh", "-c"];
+    let list = ["cd /src && /bin/busybox find . -type f | /bin/busybox sort && /bin/busybox cat kept /third"];
+    let found = parts::printed(&project.engine.docker(run.iter().chain(&list)).await);
+    assert_eq!(found, format!("./.dockerignore\n./kept\n{}third", project.name));
+    // Nothing changed, nothing is sent; what changed is.
+    let sent = |report: &Value| -> u64 {
+        let platforms = report["images"][0]["platforms"].as_array().unwrap();
+        platforms.iter().map(|platform| platform["context_bytes"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(sent(&project.build(&[]).await), 0);
+    project.write("other/kept", "what is new");
+    // Its Dockerfile copies by platform: each has a copy of its own on the engine.
+    assert_eq!(sent(&project.build(&[]).await), 2 * "what is new".len() as u64);
+    fs::remove_dir_all(project.path("third")).unwrap();
+    let refused = project.run(&["build"]).await.expect_code(2);
+    assert!(refused.stderr.contains("cannot open the directory"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn an_engine_that_would_pass_over_a_directory_refuses_it() {
+    let project = Project::new(Engine::old(), "directory");
+    with_directories(&project);
+    let refused = project.run(&["build"]).await.expect_code(3);
+    let words = format!("cannot build {} linux/amd64 with `contexts`", project.name);
+    assert!(refused.stderr.contains(&words), "{}", refused.stderr);
+}
