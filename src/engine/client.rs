@@ -8,7 +8,7 @@ use super::dial::Dialer;
 use super::error::{EngineError, EngineErrorKind, binfmt_hint};
 use super::rest::{self, ANSWER, classify, innermost, within};
 use crate::oci::{Digest, Platform, TagRef};
-use crate::plan::{BuildSpec, EngineHost, EngineName, Sandbox};
+use crate::plan::{EngineHost, EngineName};
 
 /// The first API whose engines have BuildKit.
 const FIRST_API: ApiVersion = ApiVersion { major: 1, minor: 39 };
@@ -61,30 +61,12 @@ pub struct ApiVersion {
     pub minor: u16,
 }
 
-/// The API of Engine 20.10, the last one with BuildKit 0.8; Engine 23.0 (1.42) has 0.10.
-const LAST_BUILDKIT_0_8: ApiVersion = ApiVersion { major: 1, minor: 41 };
-
 impl EngineFacts {
     /// Whether one name of this engine can hold an image of several platforms. Engines with containerd's store and an
     /// API before 1.48 can, and do not say enough of their images to be told.
     #[must_use]
     pub fn names_indexes(&self) -> bool {
         self.store == ImageStore::Containerd && self.api >= MANIFESTS_API
-    }
-
-    /// The keys of the plan that `build` uses and this engine's BuildKit does not know. It would pass over them in
-    /// silence: `shm-size`, `ulimit`, `cgroup-parent` and contexts came with BuildKit 0.10.
-    #[must_use]
-    pub fn lacks(&self, build: &BuildSpec) -> Vec<&'static str> {
-        let Sandbox { extra_hosts: _, shm_size, ulimits, cgroup_parent } = &build.sandbox;
-        let since_0_10 = [
-            ("shm_size", shm_size.is_some()),
-            ("ulimits", !ulimits.is_empty()),
-            ("cgroup_parent", cgroup_parent.is_some()),
-            ("contexts", !build.contexts.is_empty()),
-        ];
-        let lacking = since_0_10.into_iter().filter(|(_, said)| *said && self.api <= LAST_BUILDKIT_0_8);
-        lacking.map(|(key, _)| key).collect()
     }
 }
 

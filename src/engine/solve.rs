@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::client::{Engine, ImageStore};
 use super::error::{EngineError, EngineErrorKind, ExecFormat};
+use super::exporter::{exporter, exporter_attrs};
 use super::request::{BuildRequest, frontend_attrs};
 use super::rest::{ANSWER, classify, innermost, within};
 use super::session::{Session, UPLOAD_IDLE, random_id};
@@ -94,19 +95,14 @@ impl Engine {
         if request.build.network == Network::Host {
             entitlements.push("network.host".to_owned());
         }
-        // `moby` puts the image into the graph driver's store, `image` into containerd's; each engine knows one.
-        let exporter = match self.facts().store {
-            ImageStore::GraphDriver => "moby",
-            ImageStore::Containerd => "image",
-        };
         SolveRequest {
             r#ref: id.to_owned(),
             session: session.to_owned(),
             frontend: "dockerfile.v0".into(),
             frontend_attrs: frontend_attrs(request),
             // The fields that replaced these are unknown to BuildKit 0.8; new ones still read the old.
-            exporter_deprecated: exporter.into(),
-            exporter_attrs_deprecated: HashMap::from([("name".to_owned(), request.name.to_string())]),
+            exporter_deprecated: exporter(self.facts().store).into(),
+            exporter_attrs_deprecated: exporter_attrs(request),
             entitlements,
             ..SolveRequest::default()
         }

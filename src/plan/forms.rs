@@ -6,12 +6,12 @@ use std::rc::Rc;
 use super::node::{Entry, Key, Map, Node, Value};
 
 /// Keys that Compose lets be written as a list of `NAME=VALUE`.
-const PAIRS: [&str; 3] = ["args", "labels", "contexts"];
+const PAIRS: [&str; 4] = ["args", "labels", "contexts", "annotations"];
 
 /// The key whose list is of `HOST:IP`, and may have a host more than once.
 const HOSTS: &str = "extra_hosts";
 
-/// Turns `args`, `labels`, `contexts` and `extra_hosts` that are lists into maps, in an image's map and in those of its platforms. What is not
+/// Turns `args`, `labels`, `contexts`, `annotations` and `extra_hosts` that are lists into maps, in an image's map and in those of its platforms. What is not
 /// a list of strings stays as it is: whoever reads it says what is wrong.
 pub(super) fn normalise(map: &mut Map) {
     let platforms = |entry: &Entry| &*entry.key.name == "platforms" && matches!(entry.value.value, Value::Map(_));

@@ -9,6 +9,7 @@ use crate::oci::{EntryOverride, Platform, Tag};
 use super::contexts::{self, ReadContexts};
 use super::duration;
 use super::entry;
+use super::export;
 use super::model::{BuildSpec, CachePolicy, Job, Network, PullPolicy};
 use super::names::{EngineName, ImageName};
 use super::node::{Map, Node, Origin, Value, get};
@@ -112,6 +113,7 @@ impl<'s> Settings<'_, '_, 's> {
         let no_cache = self.boolean("no_cache");
         let no_cache_filter = self.stages("no_cache_filter");
         let pull = self.boolean("pull");
+        let export = export::read(self.reader, self.map, self.late, &args);
         let context = paths::join(around.directory, &context?);
         let no_cache = if no_cache? == Some(true) { CachePolicy::Ignore } else { CachePolicy::Use };
         let pull = if pull? == Some(true) { PullPolicy::Always } else { PullPolicy::IfMissing };
@@ -129,6 +131,7 @@ impl<'s> Settings<'_, '_, 's> {
             no_cache: around.overrides.no_cache.unwrap_or(no_cache),
             no_cache_filter: no_cache_filter?,
             pull: around.overrides.pull.unwrap_or(pull),
+            export: export?,
         })
     }
 

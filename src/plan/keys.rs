@@ -51,6 +51,12 @@ pub(super) const IMAGE: Keys = Keys {
         "no_cache",
         "no_cache_filter",
         "pull",
+        "compression",
+        "compression_level",
+        "force_compression",
+        "rewrite_timestamp",
+        "oci_mediatypes",
+        "annotations",
         "engine",
         "timeout",
         "arch_tag",
@@ -79,6 +85,12 @@ pub(super) const PLATFORM: Keys = Keys {
         "no_cache",
         "no_cache_filter",
         "pull",
+        "compression",
+        "compression_level",
+        "force_compression",
+        "rewrite_timestamp",
+        "oci_mediatypes",
+        "annotations",
         "engine",
         "timeout",
         "arch_tag",
@@ -102,16 +114,5 @@ pub(super) const ULIMIT: Keys = Keys { of: "a ulimit", known: &["soft", "hard"],
 /// Words of Compose and what they are here.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[("additional_contexts", "contexts")];
 
-const NOT_YET: &[&str] = &[
-    "cache",
-    "cache_from",
-    "cache_to",
-    "from",
-    "annotations",
-    "attest",
-    "provenance",
-    "sbom",
-    "compression",
-    "no_cache_from",
-    "registry",
-];
+const NOT_YET: &[&str] =
+    &["cache", "cache_from", "cache_to", "from", "attest", "provenance", "sbom", "no_cache_from", "registry"];

@@ -11,6 +11,7 @@ mod duration;
 mod engines;
 mod entry;
 mod error;
+mod export;
 mod forms;
 mod host;
 mod image;
@@ -41,8 +42,9 @@ pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
-    AgentSource, BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedContext, NamedRegistry, Network, Plan,
-    PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Transport, Ulimit,
+    AgentSource, BuildSpec, CachePolicy, Compression, CompressionLevel, EngineSpec, Export, Image, Job, LayerPolicy,
+    MediaTypes, NamedContext, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox, SecretSource,
+    SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};

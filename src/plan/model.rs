@@ -139,6 +139,88 @@ pub struct BuildSpec {
     pub no_cache_filter: Vec<String>,
     /// Whether base images are looked up again.
     pub pull: PullPolicy,
+    /// How the image is written.
+    pub export: Export,
+}
+
+/// How an image is written. The empty value is what the engine does by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Export {
+    /// How its layers are compressed; without it with gzip.
+    pub compression: Option<Compression>,
+    /// How hard the compressor tries.
+    pub level: Option<CompressionLevel>,
+    /// What becomes of layers that are compressed otherwise, as those of base images may be.
+    pub layers: LayerPolicy,
+    /// What becomes of the times of files.
+    pub timestamps: Timestamps,
+    /// The media types of manifest, config and layers.
+    pub media_types: MediaTypes,
+    /// Annotations of the manifest, by key.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// What every engine and registry can read.
+    Gzip,
+    /// Faster and smaller. Docker Engine before 23.0 cannot pull it.
+    Zstd,
+    /// gzip whose files can be read one by one, which containerd's stargz snapshotter does.
+    Estargz,
+    /// None.
+    Uncompressed,
+}
+
+impl Compression {
+    /// The name that the plan, BuildKit and buildx have for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        super::export::name(self)
+    }
+}
+
+/// A level of a compression: 0 to 9 for gzip and estargz, 0 to 22 for zstd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompressionLevel(pub(super) u8);
+
+impl CompressionLevel {
+    /// Its number.
+    #[must_use]
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// What becomes of layers that are compressed otherwise than the plan says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LayerPolicy {
+    /// They stay as they are.
+    #[default]
+    Keep,
+    /// They are compressed anew.
+    Recompress,
+}
+
+/// What becomes of the times of files in layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Timestamps {
+    /// They stay as they are.
+    #[default]
+    Keep,
+    /// None is later than the build argument `SOURCE_DATE_EPOCH`, which is there.
+    Rewrite,
+}
+
+/// The media types of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MediaTypes {
+    /// The engine's own: Docker's, but where something else in the image needs OCI's.
+    #[default]
+    Default,
+    /// OCI's.
+    Oci,
 }
 
 /// What a Dockerfile finds under a name: `docker buildx build --build-context`.

@@ -1,7 +1,8 @@
-//! Reads `args` and `labels`.
+//! Reads `args`, `labels` and `annotations`.
 
 use std::collections::BTreeMap;
 
+use super::export::EPOCH;
 use super::node::{Map, Node, Origin, Value};
 use super::reader::{Late, Read, Reader};
 
@@ -35,7 +36,27 @@ pub(super) fn args(reader: &mut Reader<'_>, node: Option<&Node>, flags: &[String
         lint(reader, &origin, name, value.as_ref().ok().and_then(Option::as_deref));
         insert(&mut args, name, value);
     }
-    args
+    // As buildx does: what is said for every tool is said to the build, unless the plan says otherwise.
+    if let Ok(args) = &mut args
+        && let (false, Some(epoch)) =
+            (args.contains_key(EPOCH), reader.environment().get(EPOCH).filter(|epoch| !epoch.is_empty()))
+    {
+        args.insert(EPOCH.to_owned(), epoch.clone());
+    }
+    epoch_is_a_time(reader, node, args)
+}
+
+/// BuildKit fails late, and without a place, on what is no number.
+fn epoch_is_a_time(reader: &mut Reader<'_>, node: Option<&Node>, args: Read<Pairs>) -> Read<Pairs> {
+    let args = args?;
+    match args.get(EPOCH) {
+        Some(epoch) if epoch.parse::<u64>().is_err() => {
+            let origin = node.map_or_else(|| Origin::Flag(EPOCH.into()), |node| node.origin.clone());
+            let message = format!("{EPOCH} is `{}`, which is no number of seconds since 1970", epoch.escape_debug());
+            Err(reader.problem(&origin, message, Some("unset it, or set it as `date +%s` prints it".to_owned())))
+        }
+        _ => Ok(args),
+    }
 }
 
 /// Reads `labels`. docker takes a label without a value for an empty one.
@@ -51,6 +72,30 @@ pub(super) fn labels(reader: &mut Reader<'_>, node: Option<&Node>, late: Late<'_
         insert(&mut labels, name, value.map(Some));
     }
     labels
+}
+
+/// Reads `annotations`: those of each platform's manifest.
+pub(super) fn annotations(reader: &mut Reader<'_>, node: Option<&Node>, late: Late<'_>) -> Read<Pairs> {
+    let mut annotations = Ok(Pairs::new());
+    for entry in entries(reader, node, "annotations")?.iter() {
+        reader.go_on()?;
+        let (origin, name) = (&entry.key.origin, &*entry.key.name);
+        let value = check_name(reader, origin, "an annotation", name)
+            .and_then(|()| of_manifest(reader, origin, name))
+            .and_then(|()| reader.text(&entry.value, &format!("the annotation `{name}`"), late));
+        insert(&mut annotations, name, value.map(Some));
+    }
+    annotations
+}
+
+/// buildx writes before a colon of what an annotation is (`docker buildx build --annotation`).
+fn of_manifest(reader: &mut Reader<'_>, origin: &Origin, name: &str) -> Read<()> {
+    let Some((of @ ("index" | "manifest" | "manifest-descriptor" | "index-descriptor"), _)) = name.split_once(':')
+    else {
+        return Ok(());
+    };
+    let hint = "without it, it is one of each platform's manifest; those of the index are not yet supported".to_owned();
+    Err(reader.problem(origin, format!("the annotation `{name}` must not say `{of}:`"), Some(hint)))
 }
 
 /// Puts a pair, if it has a value; one that could not be read takes all of them away.

@@ -12,8 +12,9 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    AgentSource, BuildSpec, CachePolicy, EngineSpec, Image, Job, NamedContext, NamedRegistry, Network, Plan,
-    PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Transport, Ulimit,
+    AgentSource, BuildSpec, CachePolicy, EngineSpec, Export, Image, Job, LayerPolicy, MediaTypes, NamedContext,
+    NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps,
+    Transport, Ulimit,
 };
 
 impl Serialize for Plan {
@@ -134,7 +135,32 @@ fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error
         let stages: Vec<_> = build.no_cache_filter.iter().map(|stage| escape(stage)).collect();
         map.serialize_entry("no_cache_filter", &stages)?;
     }
-    map.serialize_entry("pull", &(build.pull == PullPolicy::Always))
+    map.serialize_entry("pull", &(build.pull == PullPolicy::Always))?;
+    export(map, &build.export)
+}
+
+fn export<M: SerializeMap>(map: &mut M, export: &Export) -> Result<(), M::Error> {
+    let Export { compression, level, layers, timestamps, media_types, annotations } = export;
+    if let Some(compression) = compression {
+        map.serialize_entry("compression", compression.as_str())?;
+    }
+    if let Some(level) = level {
+        map.serialize_entry("compression_level", &level.get())?;
+    }
+    for (key, said) in [
+        ("force_compression", *layers == LayerPolicy::Recompress),
+        ("rewrite_timestamp", *timestamps == Timestamps::Rewrite),
+        ("oci_mediatypes", *media_types == MediaTypes::Oci),
+    ] {
+        if said {
+            map.serialize_entry(key, &true)?;
+        }
+    }
+    if annotations.is_empty() {
+        return Ok(());
+    }
+    let escaped = |(name, value): (&String, &String)| (name.clone(), escape(value));
+    map.serialize_entry("annotations", &annotations.iter().map(escaped).collect::<BTreeMap<_, _>>())
 }
 
 impl Serialize for NamedContext {

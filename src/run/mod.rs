@@ -25,6 +25,7 @@ pub mod sanitize;
 mod secrets;
 mod shutdown;
 mod verify;
+mod warnings;
 
 pub use access::*;
 pub use assign::*;

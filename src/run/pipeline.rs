@@ -18,6 +18,7 @@ use super::prepare::{self, Shared};
 use super::request::{BuildRun, OnFailure, Outline};
 use super::secrets::Secrets;
 use super::shutdown::Shutdown;
+use super::warnings;
 
 /// Events on their way to the one who hears them.
 const EVENTS: usize = 1024;
@@ -147,7 +148,7 @@ impl<'a> Conductor<'a> {
         let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
         let Outline { images, jobs } = prepare::outline(&targets, &self.schedule, &self.order, &self.run.engines);
         self.say(Event::Started { images, jobs }).await;
-        let warnings = prepare::emulation_warnings(&self.schedule, &self.run.engines);
+        let warnings = warnings::warnings(&self.schedule, &self.run.engines);
         for warning in warnings.into_iter().chain(secrets.warnings()) {
             self.say(Event::Warning(warning)).await;
         }

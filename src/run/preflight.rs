@@ -1,5 +1,6 @@
 //! Before anything is started: every engine reached, the registry there and willing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -10,7 +11,7 @@ use super::failure::{failure, of_engine};
 use super::job::Goal;
 use super::load;
 use super::order;
-use crate::engine::{Engine, EngineFacts};
+use crate::engine::{Engine, EngineFacts, Needs};
 use crate::oci::Platform;
 use crate::plan::{EngineSpec, Plan};
 
@@ -93,8 +94,7 @@ impl Reached {
 pub(super) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Schedule, Vec<Failure>> {
     let assigned = assign(plan, &engines.candidates());
     let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
-    let mut lacking: Vec<_> =
-        schedule.jobs.iter().filter_map(|job| lacking(job, &engines.list()[job.engine])).collect();
+    let mut lacking: Vec<_> = schedule.jobs.iter().flat_map(|job| lacking(job, &engines.list()[job.engine])).collect();
     if goal == Goal::Load {
         lacking.extend(load::refusals(&schedule, engines));
     }
@@ -104,14 +104,25 @@ pub(super) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Sch
     if lacking.is_empty() { Ok(schedule) } else { Err(lacking) }
 }
 
-/// What `job` asks for and its engine does not know.
-fn lacking(job: &ScheduledJob, Reached { spec, engine, .. }: &Reached) -> Option<Failure> {
-    let keys: Vec<_> = engine.facts().lacks(&job.job.build).iter().map(|key| format!("`{key}`")).collect();
-    let (keys, version) = (keys.join(", "), &engine.facts().version);
-    let message =
-        format!("engine {} ({version}) cannot build {} with {keys}: its BuildKit is too old", spec.name, job.id);
-    let hint = "use Engine 23.0 or newer for it, or leave the key out";
-    (!keys.is_empty()).then(|| failure(Phase::Preflight, &message, Some(hint.into())))
+/// What `job` asks for and its engine cannot do: a failure for each thing that would help.
+fn lacking(job: &ScheduledJob, Reached { spec, engine, .. }: &Reached) -> Vec<Failure> {
+    let mut keys: BTreeMap<Needs, Vec<String>> = BTreeMap::new();
+    for (key, needs) in engine.facts().lacks(&job.job.build) {
+        keys.entry(needs).or_default().push(format!("`{key}`"));
+    }
+    let told = |(needs, keys): (Needs, Vec<String>)| {
+        let (why, hint) = match needs {
+            Needs::Version(version) => ("its BuildKit is too old", format!("use Engine {version} or newer for it")),
+            Needs::ContainerdStore(version) => (
+                "its image store cannot hold it",
+                format!("use an engine with the containerd image store, {version} or newer, for it"),
+            ),
+        };
+        let (name, version, keys) = (&spec.name, &engine.facts().version, keys.join(", "));
+        let message = format!("engine {name} ({version}) cannot build {} with {keys}: {why}", job.id);
+        failure(Phase::Preflight, &message, Some(format!("{hint}, or leave the key out")))
+    };
+    keys.into_iter().map(told).collect()
 }
 
 fn unassigned(error: &NoEngine) -> Failure {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::Registry;
 use super::agents::Agents;
 use super::assign::{Schedule, ScheduledJob};
-use super::event::{Event, Execution, Failure, Phase, PlannedImage, PlannedJob, Warning};
+use super::event::{Event, Failure, Phase, PlannedImage, PlannedJob};
 use super::failure::{chain, failure};
 use super::job::{Goal, JobRun, SessionGroup};
 use super::order::Order;
@@ -184,32 +184,4 @@ pub(super) fn outline(targets: &[Target], schedule: &Schedule, order: &Order, en
         builds_on: order.bases(place).map(|base| schedule.jobs[base].id.clone()).collect(),
     });
     Outline { images: images.collect(), jobs: jobs.collect() }
-}
-
-/// Each foreign platform of an engine, warned of once.
-pub(super) fn emulation_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
-    let mut seen = Vec::new();
-    let mut warnings = Vec::new();
-    for scheduled in schedule.jobs.iter().filter(|job| job.execution == Execution::Emulated) {
-        let platform = &scheduled.job.platform;
-        if seen.contains(&(scheduled.engine, platform)) {
-            continue;
-        }
-        seen.push((scheduled.engine, platform));
-        let reached = &engines.list()[scheduled.engine];
-        let native = &reached.facts().platform;
-        let missing = reached.engine.missing_emulation(platform);
-        let message = match missing {
-            None => {
-                format!("{platform} is emulated on engine {} ({native}): its `RUN` steps are slow", reached.spec.name)
-            }
-            Some(_) => format!(
-                "engine {} ({native}) cannot run {platform} programs: a `RUN` step would fail with `exec format error`",
-                reached.spec.name
-            ),
-        };
-        // The message names the platform.
-        warnings.push(Warning { image: None, platform: None, message, hint: missing });
-    }
-    warnings
 }

@@ -12,6 +12,7 @@ mod project;
 mod bases;
 mod contexts;
 mod embedded;
+mod exporting;
 mod faults;
 mod joining;
 mod loading;

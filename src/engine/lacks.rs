@@ -1,0 +1,54 @@
+//! What a plan asks for and an engine cannot do. BuildKit passes over options that it does not know, in silence.
+
+use super::client::{ApiVersion, EngineFacts, ImageStore};
+use crate::plan::{BuildSpec, Compression, Export, LayerPolicy, MediaTypes, Sandbox, Timestamps};
+
+/// What an engine would need to do what a key of the plan says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needs {
+    /// To be of this version or newer: `23.0`.
+    Version(&'static str),
+    /// containerd's image store, and to be of this version or newer.
+    ContainerdStore(&'static str),
+}
+
+/// The first API of an engine, its version, and that of its BuildKit in a comment.
+const ENGINE_23: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 42 }, "23.0"); // 0.10
+const ENGINE_24: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 43 }, "24.0"); // 0.11
+const ENGINE_26: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 45 }, "26.0"); // 0.13
+
+impl EngineFacts {
+    /// Whether the engine's BuildKit knows the build argument `SOURCE_DATE_EPOCH`: since 0.11.
+    #[must_use]
+    pub fn knows_the_epoch(&self) -> bool {
+        self.api >= ENGINE_24.0
+    }
+
+    /// The keys of the plan that `build` uses and this engine cannot do, each with what it would need.
+    #[must_use]
+    pub fn lacks(&self, build: &BuildSpec) -> Vec<(&'static str, Needs)> {
+        let Sandbox { extra_hosts: _, shm_size, ulimits, cgroup_parent } = &build.sandbox;
+        let frontend = [
+            ("shm_size", shm_size.is_some(), ENGINE_23),
+            ("ulimits", !ulimits.is_empty(), ENGINE_23),
+            ("cgroup_parent", cgroup_parent.is_some(), ENGINE_23),
+            ("contexts", !build.contexts.is_empty(), ENGINE_23),
+        ];
+        let Export { compression, level, layers, timestamps, media_types, annotations } = &build.export;
+        let compression = compression.is_some_and(|compression| compression != Compression::Gzip);
+        let image_exporter = [
+            ("compression", compression, ENGINE_23),
+            ("compression_level", level.is_some(), ENGINE_23),
+            ("force_compression", *layers == LayerPolicy::Recompress, ENGINE_23),
+            ("rewrite_timestamp", *timestamps == Timestamps::Rewrite, ENGINE_26),
+            ("oci_mediatypes", *media_types == MediaTypes::Oci, ENGINE_23),
+            ("annotations", !annotations.is_empty(), ENGINE_24),
+        ];
+        let containerd = self.store == ImageStore::Containerd;
+        let frontend = frontend.into_iter().filter(|(_, said, (since, _))| *said && self.api < *since);
+        let exporter =
+            image_exporter.into_iter().filter(|(_, said, (since, _))| *said && !(containerd && self.api >= *since));
+        let frontend = frontend.map(|(key, _, (_, version))| (key, Needs::Version(version)));
+        frontend.chain(exporter.map(|(key, _, (_, version))| (key, Needs::ContainerdStore(version)))).collect()
+    }
+}

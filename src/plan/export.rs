@@ -1,0 +1,82 @@
+//! Reads how an image is written: `compression` and its like, `rewrite_timestamp`, `oci_mediatypes`, `annotations`.
+
+use std::collections::BTreeMap;
+
+use super::model::{Compression, CompressionLevel, Export, LayerPolicy, MediaTypes, Timestamps};
+use super::node::{Map, Node, get};
+use super::pairs;
+use super::reader::{Late, Read, Reader};
+use super::suggest::suggest;
+
+const COMPRESSIONS: [(&str, Compression); 4] = [
+    ("gzip", Compression::Gzip),
+    ("zstd", Compression::Zstd),
+    ("estargz", Compression::Estargz),
+    ("uncompressed", Compression::Uncompressed),
+];
+
+/// By this build argument BuildKit is told the time of what it writes (<https://reproducible-builds.org/specs/source-date-epoch/>).
+pub(super) const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// Reads it from the settings of a job, whose build arguments are `args`.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    settings: &Map,
+    late: Late<'_>,
+    args: &Read<BTreeMap<String, String>>,
+) -> Read<Export> {
+    let node = |key| get(settings, key).map(|entry| &entry.value);
+    let compression = node("compression").map(|node| compression(reader, node, late)).transpose();
+    let level = node("compression_level").map(|node| level(reader, node, compression)).transpose();
+    let mut flag = |key: &'static str| node(key).map_or(Ok(false), |node| reader.boolean(node, &format!("`{key}`")));
+    let (force, rewrite, oci) = (flag("force_compression"), flag("rewrite_timestamp"), flag("oci_mediatypes"));
+    let annotations = pairs::annotations(reader, node("annotations"), late);
+    let rewrite = rewrite?;
+    if let (true, Ok(args), Some(node)) = (rewrite, args, node("rewrite_timestamp"))
+        && !args.contains_key(EPOCH)
+    {
+        let hint = format!("set {EPOCH} in the environment, or under `args`: seconds since 1970");
+        return Err(reader.problem(&node.origin, format!("`rewrite_timestamp` needs {EPOCH}"), Some(hint)));
+    }
+    Ok(Export {
+        compression: compression?,
+        level: level?,
+        layers: if force? { LayerPolicy::Recompress } else { LayerPolicy::Keep },
+        timestamps: if rewrite { Timestamps::Rewrite } else { Timestamps::Keep },
+        media_types: if oci? { MediaTypes::Oci } else { MediaTypes::Default },
+        annotations: annotations?,
+    })
+}
+
+fn compression(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Compression> {
+    let text = reader.text(node, "`compression`", late)?;
+    let found = COMPRESSIONS.iter().find(|(name, _)| *name == text);
+    found.map(|(_, compression)| *compression).ok_or_else(|| {
+        let names = COMPRESSIONS.map(|(name, _)| name);
+        let hint = suggest(&text, names).unwrap_or_else(|| format!("known are {}", names.join(", ")));
+        reader.problem(&node.origin, format!("`{text}` is not a compression of layers"), Some(hint))
+    })
+}
+
+/// How hard the compressor tries; each has levels of its own.
+fn level(reader: &mut Reader<'_>, node: &Node, compression: Read<Option<Compression>>) -> Read<CompressionLevel> {
+    let highest = match compression? {
+        None | Some(Compression::Gzip | Compression::Estargz) => 9,
+        Some(Compression::Zstd) => 22,
+        Some(Compression::Uncompressed) => {
+            let hint = Some("leave one of the two out".to_owned());
+            return Err(reader.problem(&node.origin, "what is not compressed has no `compression_level`", hint));
+        }
+    };
+    let wanted = format!("a number from 0 to {highest}");
+    let level = reader.number::<u8>(node, "`compression_level`", &wanted)?;
+    if level > highest {
+        return Err(reader.problem(&node.origin, format!("`compression_level` must be {wanted}"), None));
+    }
+    Ok(CompressionLevel(level))
+}
+
+/// What the plan calls it.
+pub(super) fn name(compression: Compression) -> &'static str {
+    COMPRESSIONS.iter().find(|(_, known)| *known == compression).map_or("gzip", |(name, _)| name)
+}
