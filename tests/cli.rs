@@ -80,6 +80,7 @@ async fn usage_errors_exit_2() {
         vec!["build", "--registry", "https://ghcr.io/org"],
         vec!["build", "--set", "hello"],
         vec!["build", "--load", "--no-push"],
+        vec!["join", "--attestations", "strip"],
         vec!["inspect"],
         vec!["inspect", "hello"],
         vec!["inspect", "GHCR.io/Org/web:1.0"],

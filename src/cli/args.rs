@@ -170,6 +170,13 @@ pub(crate) struct BuildArgs {
     pub(crate) output: OutputArgs,
 }
 
+/// What becomes of attestations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Attestations {
+    Keep,
+    Strip,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct JoinArgs {
     #[command(flatten)]
@@ -177,6 +184,11 @@ pub(crate) struct JoinArgs {
     /// Speak plain HTTP to the references' registry
     #[arg(long, help_heading = "Registry")]
     pub(crate) insecure: bool,
+    /// What becomes of the references' attestations
+    ///
+    /// What becomes of the references' attestations: `keep`, the default, or `strip`; a plan says it itself
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Join")]
+    pub(crate) attestations: Option<Attestations>,
     /// Print the index that would be published
     #[arg(long, help_heading = "Join")]
     pub(crate) dry_run: bool,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use polyarch::oci::{Content, Descriptor, RawManifest};
+use polyarch::oci::{Content, Descriptor, Platform, RawManifest};
 use polyarch::registry::Visibility;
 use polyarch::run::{Failure, Phase, while_served};
 use serde_json::json;
@@ -52,7 +52,7 @@ fn as_json(reference: &str, manifest: &RawManifest, entries: &[Descriptor]) -> s
     let entry = |entry: &Descriptor| {
         json!({
             "mediaType": entry.media_type, "digest": entry.digest, "size": entry.size,
-            "platform": entry.platform, "annotations": entry.annotations,
+            "platform": entry.platform, "annotations": entry.annotations, "attests": attested(entry, entries),
         })
     };
     json!({
@@ -70,7 +70,7 @@ fn table(reference: &str, manifest: &RawManifest, entries: &[Descriptor]) -> Str
     ];
     // An index has the sizes of manifests, an image those of its blobs.
     let (of, sized) = if manifest.media_type().is_index() { ("platform", "manifest") } else { ("part", "size") };
-    let row = |entry: &Descriptor| (what(entry), size(entry.size), entry.digest.to_string());
+    let row = |entry: &Descriptor| (what(entry, entries), size(entry.size), entry.digest.to_string());
     let heading = (of.to_owned(), sized.to_owned(), "digest".to_owned());
     let rows: Vec<_> = std::iter::once(heading).chain(entries.iter().map(row)).collect();
     let widest =
@@ -81,12 +81,20 @@ fn table(reference: &str, manifest: &RawManifest, entries: &[Descriptor]) -> Str
 }
 
 /// What an entry is: of an index its platform, of an image what its media type says.
-fn what(entry: &Descriptor) -> String {
+fn what(entry: &Descriptor, entries: &[Descriptor]) -> String {
     let Some(fields) = &entry.platform else {
         return polyarch::run::sanitize::line(entry.media_type.as_str().as_bytes());
     };
-    if fields.is_unknown() {
-        return "attestation".into();
+    if entry.is_attestation() {
+        let of = attested(entry, entries).map(|platform| format!(" of {platform}"));
+        return format!("attestation{}", of.unwrap_or_default());
     }
     fields.platform().map_or_else(|_| "no platform".into(), |platform| platform.to_string())
+}
+
+/// The platform of the image that an entry attests.
+fn attested(entry: &Descriptor, entries: &[Descriptor]) -> Option<Platform> {
+    let image = entry.attests()?;
+    let of = entries.iter().find(|entry| entry.digest == image && !entry.is_attestation())?;
+    of.platform.as_ref()?.platform().ok()
 }

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use polyarch::oci::{Reference, Selector};
+use polyarch::plan::AttestationPolicy;
 use polyarch::registry::Notice;
 use polyarch::run::{self, Failure, JoinRun, Joining, References, Server, Surroundings};
 
-use super::args::{JoinArgs, PlanArgs};
+use super::args::{Attestations, JoinArgs, PlanArgs};
 use super::audience::Audience;
 use super::ending;
 use super::load::{self, Loaded, Refusal};
@@ -41,7 +42,7 @@ async fn prepare(
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
 ) -> Result<(JoinRun, Option<Server>), Refusal> {
     if args.plan.images.iter().any(|word| reach::is_reference(word)) {
-        let references = references(&args.plan)?;
+        let references = references(args)?;
         let target = Reference { repository: references.repository.clone(), selector: references.sources[0].clone() };
         let insecure = Insecure::from_flag(args.insecure);
         let (registry, server) = reach::registry(&target, insecure, settings, on_notice).await?;
@@ -51,14 +52,18 @@ async fn prepare(
     if args.insecure {
         return Err(load::usage("--insecure is about references", "say `insecure: true` in the plan").into());
     }
+    if args.attestations.is_some() {
+        let hint = "say `attestations:` in the plan, or --set '*.attestations=strip'";
+        return Err(load::usage("--attestations is about references", hint).into());
+    }
     let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
     let (registry, server) = load::registry(&plan, settings, on_notice).await?;
     Ok((JoinRun { what: Joining::Plan(plan), registry }, server))
 }
 
 /// `-t TARGET SOURCE…`
-fn references(args: &PlanArgs) -> Result<References, Failure> {
-    let PlanArgs { images, file, platform, tag, set, build_arg, registry, engine } = args;
+fn references(args: &JoinArgs) -> Result<References, Failure> {
+    let PlanArgs { images, file, platform, tag, set, build_arg, registry, engine } = &args.plan;
     let of_plans = [platform, set, build_arg, engine].iter().any(|values| !values.is_empty());
     if of_plans || file.is_some() || registry.is_some() {
         let message = "references are joined without a plan: of its options only -t is for them";
@@ -79,7 +84,11 @@ fn references(args: &PlanArgs) -> Result<References, Failure> {
     };
     let tags = targets.iter().map(tag_of).collect::<Result<_, _>>()?;
     let sources = sources.into_iter().map(|reference| reference.selector).collect();
-    Ok(References { repository: repository.clone(), sources, tags })
+    let attestations = match args.attestations {
+        None | Some(Attestations::Keep) => AttestationPolicy::Keep,
+        Some(Attestations::Strip) => AttestationPolicy::Strip,
+    };
+    Ok(References { repository: repository.clone(), sources, tags, attestations })
 }
 
 /// Prints each index as it would be put: its bytes are the result. Several are told apart by ends of line.

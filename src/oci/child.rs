@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use super::descriptor::PlatformFields;
-use super::{Content, Digest, ManifestError, Platform, PlatformError, RawManifest};
+use super::{
+    Attestation, AttestationError, Content, Descriptor, Digest, ManifestError, Platform, PlatformError, RawManifest,
+};
 
 /// An image of one platform that may stand in an index: its manifest and its config were read, the config
 /// hashes to what the manifest says, and it is of the platform that was planned.
@@ -14,6 +16,7 @@ pub struct Child {
     platform: Platform,
     fields: PlatformFields,
     layers_bytes: u64,
+    attestations: Vec<Attestation>,
 }
 
 /// Why a manifest and a config are not the child that was planned.
@@ -118,7 +121,7 @@ impl Child {
         }
         // A sum that does not fit is a lie about sizes, and only ever shown.
         let layers_bytes = image.layers.iter().fold(image.config.size, |sum, layer| sum.saturating_add(layer.size));
-        Ok(Self { manifest, config: image.config.digest, platform, fields, layers_bytes })
+        Ok(Self { manifest, config: image.config.digest, platform, fields, layers_bytes, attestations: Vec::new() })
     }
 
     /// The manifest, as the registry returned it.
@@ -143,6 +146,21 @@ impl Child {
     #[must_use]
     pub fn image_bytes(&self) -> u64 {
         self.layers_bytes
+    }
+
+    /// Takes `manifest`, which an index lists as `entry`, as an attestation of this image.
+    ///
+    /// # Errors
+    /// It is not of this image, or no attestation.
+    pub fn attest(&mut self, manifest: RawManifest, entry: &Descriptor) -> Result<(), AttestationError> {
+        self.attestations.push(Attestation::new(manifest, entry, self.manifest.digest())?);
+        Ok(())
+    }
+
+    /// Its attestations, in the order in which they were taken.
+    #[must_use]
+    pub fn attestations(&self) -> &[Attestation] {
+        &self.attestations
     }
 
     /// What the index entry says.

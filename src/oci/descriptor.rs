@@ -57,6 +57,11 @@ impl PlatformFields {
         Platform::new(&self.os, &self.architecture, self.variant.as_deref())
     }
 
+    /// `unknown/unknown`, which nobody pulls by accident.
+    pub(super) fn unknown() -> Self {
+        Self { os: "unknown".into(), architecture: "unknown".into(), ..Self::default() }
+    }
+
     /// Whether this is `unknown/unknown`, under which BuildKit puts attestations into an index.
     #[must_use]
     pub fn is_unknown(&self) -> bool {

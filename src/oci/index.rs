@@ -1,9 +1,11 @@
 //! The image index: a draft that is complete, and its bytes.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::descriptor::PlatformFields;
-use super::{Child, Digest, MediaType, Platform, RawManifest};
+use super::{Attestation, Child, Digest, ManifestError, MediaType, Platform, RawManifest};
 
 /// The children of an index: exactly the planned platforms, once each, in the plan's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,22 @@ pub struct Entry {
     pub digest: Digest,
     /// The child's config and layers together, in bytes.
     pub bytes: u64,
+    /// The digests of its attestations' manifests, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<Digest>,
+}
+
+impl Entry {
+    /// The entry of `child`.
+    #[must_use]
+    pub fn of(child: &Child) -> Self {
+        Self {
+            platform: child.platform().clone(),
+            digest: child.manifest().digest().clone(),
+            bytes: child.image_bytes(),
+            attestations: child.attestations().iter().map(|one| one.manifest().digest().clone()).collect(),
+        }
+    }
 }
 
 impl IndexDraft {
@@ -73,28 +91,29 @@ impl IndexDraft {
         Ok(Self { children })
     }
 
-    /// The bytes of the index. The same children give the same bytes: the order is the plan's, keys are in a
-    /// fixed order, there is no timestamp.
+    /// The bytes of the index: the platforms, then their attestations. The same children give the same bytes: the
+    /// order is the plan's, keys are in a fixed order, there is no timestamp.
     ///
-    /// A manifest list if every child is Docker's, else an OCI index: what buildx does, and what every
-    /// registry takes.
-    #[must_use]
-    pub fn encode(self) -> EncodedIndex {
-        let all_docker = self.children.iter().all(|c| *c.manifest().media_type() == MediaType::DockerManifest);
-        let media_type = if all_docker { MediaType::DockerList } else { MediaType::OciIndex };
+    /// A manifest list if every child is Docker's and none is attested, else an OCI index, in which children of both
+    /// families may stand: what buildx does, and what every registry takes.
+    ///
+    /// # Errors
+    /// [`ManifestError::TooLarge`]: what configs and annotations say may be of any length.
+    pub fn encode(self) -> Result<EncodedIndex, ManifestError> {
+        let docker = |c: &Child| *c.manifest().media_type() == MediaType::DockerManifest && c.attestations().is_empty();
+        let media_type = if self.children.iter().all(docker) { MediaType::DockerList } else { MediaType::OciIndex };
+        let unknown = PlatformFields::unknown();
+        let attestations = self.children.iter().flat_map(Child::attestations);
+        let attestations = attestations.map(|one| DocumentEntry::of_attestation(one, &unknown));
         let document = Document {
             schema_version: 2,
             media_type: &media_type,
-            manifests: self.children.iter().map(DocumentEntry::of).collect(),
+            manifests: self.children.iter().map(DocumentEntry::of).chain(attestations).collect(),
         };
         #[expect(clippy::expect_used, reason = "strings, numbers and maps with string keys always encode")]
         let bytes = serde_json::to_vec_pretty(&document).expect("an index encodes");
-        #[expect(
-            clippy::expect_used,
-            reason = "what was just encoded is an index; a plan's platforms do not reach 4 MiB"
-        )]
-        let manifest = RawManifest::new(bytes, Some(&media_type)).expect("an encoded index is a manifest");
-        EncodedIndex { manifest, children: self.children }
+        let manifest = RawManifest::new(bytes, Some(&media_type))?;
+        Ok(EncodedIndex { manifest, children: self.children })
     }
 }
 
@@ -114,12 +133,7 @@ impl EncodedIndex {
     /// The entries, in the words of the report.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
-        let entry = |child: &Child| Entry {
-            platform: child.platform().clone(),
-            digest: child.manifest().digest().clone(),
-            bytes: child.image_bytes(),
-        };
-        self.children.iter().map(entry).collect()
+        self.children.iter().map(Entry::of).collect()
     }
 }
 
@@ -139,17 +153,32 @@ struct DocumentEntry<'a> {
     digest: &'a Digest,
     size: u64,
     platform: &'a PlatformFields,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<&'a BTreeMap<String, String>>,
 }
 
 impl<'a> DocumentEntry<'a> {
     /// Computed from the bytes that were fetched, never from what another index says of them.
     fn of(child: &'a Child) -> Self {
-        let manifest = child.manifest();
+        Self::new(child.manifest(), child.fields(), None)
+    }
+
+    /// As BuildKit has it: what refers to the image is the annotations.
+    fn of_attestation(attestation: &'a Attestation, unknown: &'a PlatformFields) -> Self {
+        Self::new(attestation.manifest(), unknown, Some(attestation.annotations()))
+    }
+
+    fn new(
+        manifest: &'a RawManifest,
+        platform: &'a PlatformFields,
+        annotations: Option<&'a BTreeMap<String, String>>,
+    ) -> Self {
         Self {
             media_type: manifest.media_type(),
             digest: manifest.digest(),
             size: manifest.size(),
-            platform: child.fields(),
+            platform,
+            annotations,
         }
     }
 }
@@ -159,6 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::oci::attestation::tests::attestation_of;
     use crate::oci::child::tests::{config, manifest_for};
     use crate::oci::{Content, EntryOverride};
 
@@ -186,11 +216,51 @@ mod tests {
     #[test]
     fn is_a_manifest_list_only_if_every_child_is_dockers() {
         let plan = planned(&["linux/amd64", "linux/arm64"]);
-        let media_type = |children| IndexDraft::new(&plan, children).unwrap().encode().manifest().media_type().clone();
+        let media_type =
+            |children| IndexDraft::new(&plan, children).unwrap().encode().unwrap().manifest().media_type().clone();
         let (docker, oci) = (&MediaType::DockerManifest, &MediaType::OciManifest);
         assert_eq!(media_type(vec![child("linux/amd64", docker), child("linux/arm64", docker)]), MediaType::DockerList);
         assert_eq!(media_type(vec![child("linux/amd64", docker), child("linux/arm64", oci)]), MediaType::OciIndex);
         assert_eq!(media_type(vec![child("linux/amd64", oci), child("linux/arm64", oci)]), MediaType::OciIndex);
+    }
+
+    #[test]
+    fn attestations_stand_after_all_platforms_in_their_order() {
+        let plan = planned(&["linux/amd64", "linux/arm64"]);
+        let attested = |platform: &str, media_type: &MediaType| {
+            let mut child = child(platform, media_type);
+            let (manifest, entry) = attestation_of(child.manifest().digest());
+            child.attest(manifest, &entry).unwrap();
+            child
+        };
+        let docker = &MediaType::DockerManifest;
+        let children = vec![attested("linux/arm64", docker), attested("linux/amd64", docker)];
+        let index = IndexDraft::new(&plan, children.clone()).unwrap().encode().unwrap();
+        assert_eq!(index.manifest().media_type(), &MediaType::OciIndex, "whatever the children are");
+        let Ok(Content::Index(read)) = index.manifest().content() else { panic!("not an index") };
+        let digest = |place: usize| &read.manifests[place].digest;
+        assert_eq!(
+            [digest(0), digest(1)],
+            [index.entries()[0].digest.clone(), index.entries()[1].digest.clone()].each_ref()
+        );
+        for (entry, of) in read.manifests[2..].iter().zip(0..) {
+            assert_eq!(entry.attests().as_ref(), Some(digest(of)));
+            assert_eq!(entry.annotations["other"], "kept");
+            assert_eq!(index.entries()[of].attestations, std::slice::from_ref(&entry.digest));
+        }
+        let again = IndexDraft::new(&plan, children.into_iter().rev().collect()).unwrap().encode().unwrap();
+        assert_eq!(again.manifest().bytes(), index.manifest().bytes());
+    }
+
+    #[test]
+    fn what_would_be_too_large_for_a_registry_is_no_index() {
+        let features = (0..200_000).map(|n| format!("feature{n}")).collect();
+        let entry = EntryOverride { os_features: Some(features), ..EntryOverride::default() };
+        let config = config("linux", "amd64", "");
+        let platform: Platform = "linux/amd64".parse().unwrap();
+        let child = Child::new(manifest_for(&config, &MediaType::OciManifest), &config, &platform, &entry).unwrap();
+        let draft = IndexDraft::new(&[platform], vec![child]).unwrap();
+        assert_eq!(draft.encode(), Err(ManifestError::TooLarge));
     }
 
     proptest! {
@@ -199,7 +269,7 @@ mod tests {
             let plan = planned(&["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"]);
             let encode = |platforms: &[&str]| {
                 let children = platforms.iter().map(|p| child(p, &MediaType::OciManifest)).collect();
-                IndexDraft::new(&plan, children).unwrap().encode()
+                IndexDraft::new(&plan, children).unwrap().encode().unwrap()
             };
             let (shuffled, straight) = (encode(&order), encode(&["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"]));
             prop_assert_eq!(shuffled.manifest(), straight.manifest());

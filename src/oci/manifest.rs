@@ -37,6 +37,9 @@ pub struct ImageManifest {
     pub config: Descriptor,
     /// The image's layers, the base first.
     pub layers: Vec<Descriptor>,
+    /// What it is about, where it is an artifact.
+    #[serde(default)]
+    pub subject: Option<Box<Descriptor>>,
 }
 
 /// The image index or manifest list (OCI image-spec, "Image Index").

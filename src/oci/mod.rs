@@ -3,6 +3,7 @@
 //! Nothing here does I/O, is async, or imports another room of this crate. Every type is parsed once,
 //! at the edge, and cannot be built from an unchecked string afterwards.
 
+mod attestation;
 mod child;
 mod descriptor;
 mod digest;
@@ -12,6 +13,7 @@ mod media_type;
 mod platform;
 mod reference;
 
+pub use attestation::{Attestation, AttestationError};
 pub use child::{Child, ChildError, EntryOverride};
 pub use descriptor::{Descriptor, PlatformFields};
 pub use digest::{Digest, DigestError, Hasher};

@@ -8,11 +8,12 @@ use super::distinct::distinct;
 use super::forms;
 use super::job::{self, ReadJob, Surroundings};
 use super::keys::{IMAGE, PLATFORM};
-use super::model::Image;
+use super::model::{AttestationPolicy, Image};
 use super::names::ImageName;
 use super::node::{Entry, Map, Node, Origin, Value, get, merge_maps, put};
 use super::reader::{Late, Read, Reader};
 use super::set::{Set, Sets};
+use super::suggest::suggest;
 
 /// An image, and where its names were written.
 pub(super) struct ReadImage {
@@ -53,6 +54,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     let late = Late { name: Some(text), ..Late::default() };
     let repository = repository(reader, &map, entry, &name, late, common);
     let tags = tags(reader, &map, entry, late, common);
+    let attestations = attestations(reader, &map, late);
     let platforms = platforms(reader, &map, entry, late);
     // Bad tags and platforms are no reason to keep silent about the rest: it is read with stand-ins.
     let first = tags.as_ref().ok().and_then(|tags| tags.first());
@@ -63,7 +65,8 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     let jobs = jobs(reader, &subset(&map), planned, &sets, late, tag_origin, &common.around);
     platforms?;
     let (tags, tag_origins) = tags?.into_iter().unzip();
-    let image = Image { name: name?, repository: repository?, tags, jobs: Vec::new(), left_out: Vec::new() };
+    let (name, repository, attestations) = (name?, repository?, attestations?);
+    let image = Image { name, repository, tags, attestations, jobs: Vec::new(), left_out: Vec::new() };
     let (arch_tags, bases) = (Vec::new(), Vec::new());
     let mut read = ReadImage { image, name: entry.key.origin.clone(), tags: tag_origins, arch_tags, bases };
     for ReadJob { job, arch_tag, bases } in jobs? {
@@ -161,6 +164,19 @@ fn tags(
         return Err(reader.problem(&entry.key.origin, message, Some(hint)));
     }
     distinct(reader, &items, |reader, item| Ok((reader.parsed(item, "the tag", late)?, item.origin.clone())))
+}
+
+fn attestations(reader: &mut Reader<'_>, map: &Map, late: Late<'_>) -> Read<AttestationPolicy> {
+    let Some(said) = get(map, "attestations") else { return Ok(AttestationPolicy::default()) };
+    let text = reader.text(&said.value, "`attestations`", late)?;
+    match &*text {
+        "keep" => Ok(AttestationPolicy::Keep),
+        "strip" => Ok(AttestationPolicy::Strip),
+        other => {
+            let message = format!("`{other}` is nothing that can be done with attestations");
+            Err(reader.problem(&said.value.origin, message, suggest(other, ["keep", "strip"])))
+        }
+    }
 }
 
 /// The platforms in their order, each with what is said of it. At least one.

@@ -61,6 +61,7 @@ pub(super) const IMAGE: Keys = Keys {
         "timeout",
         "arch_tag",
         "entry",
+        "attestations",
     ],
     not_yet: NOT_YET,
 };

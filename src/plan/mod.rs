@@ -42,9 +42,9 @@ pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
-    AgentSource, BuildSpec, CachePolicy, Compression, CompressionLevel, EngineSpec, Export, Image, Job, LayerPolicy,
-    MediaTypes, NamedContext, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox, SecretSource,
-    SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
+    AgentSource, AttestationPolicy, BuildSpec, CachePolicy, Compression, CompressionLevel, EngineSpec, Export, Image,
+    Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox,
+    SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};

@@ -86,6 +86,8 @@ pub struct Image {
     pub repository: RepositoryPath,
     /// The final tags, without duplicates. At least one; the first one names the per-arch tags.
     pub tags: Vec<Tag>,
+    /// What becomes of what the platforms' images are attested.
+    pub attestations: AttestationPolicy,
     /// What is built, in the plan's order of platforms. At least one, no platform twice.
     pub jobs: Vec<Job>,
     /// Platforms of the image that the selection left out, in the plan's order. Unless empty, the image cannot
@@ -322,6 +324,16 @@ pub enum PullPolicy {
     IfMissing,
     /// The registry is asked for a newer one.
     Always,
+}
+
+/// What becomes of the attestations that images have: statements of how they were made and what is in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AttestationPolicy {
+    /// They stand in the joined index, after the platforms.
+    #[default]
+    Keep,
+    /// The joined index has none.
+    Strip,
 }
 
 impl Image {

@@ -12,9 +12,9 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    AgentSource, BuildSpec, CachePolicy, EngineSpec, Export, Image, Job, LayerPolicy, MediaTypes, NamedContext,
-    NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps,
-    Transport, Ulimit,
+    AgentSource, AttestationPolicy, BuildSpec, CachePolicy, EngineSpec, Export, Image, Job, LayerPolicy, MediaTypes,
+    NamedContext, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec,
+    Timestamps, Transport, Ulimit,
 };
 
 impl Serialize for Plan {
@@ -78,9 +78,12 @@ impl Serialize for EngineSpec {
 
 impl Serialize for Image {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(3))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("repository", &self.repository)?;
         map.serialize_entry("tags", &self.tags)?;
+        if self.attestations != AttestationPolicy::default() {
+            map.serialize_entry("attestations", attestations(self.attestations))?;
+        }
         map.serialize_entry("platforms", &InOrder(&self.jobs, |job: &Job| job.platform.to_string()))?;
         map.end()
     }
@@ -229,6 +232,13 @@ impl Serialize for Entry<'_> {
             map.serialize_entry("os_features", &features.iter().map(|text| escape(text)).collect::<Vec<_>>())?;
         }
         map.end()
+    }
+}
+
+fn attestations(policy: AttestationPolicy) -> &'static str {
+    match policy {
+        AttestationPolicy::Keep => "keep",
+        AttestationPolicy::Strip => "strip",
     }
 }
 

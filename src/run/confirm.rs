@@ -1,20 +1,25 @@
 //! What the registry has is what was built: bytes fetched, hashed and compared.
 
+use futures::future::try_join;
+
+use super::attestations::{Beside, LeftOut};
 use crate::engine::{BuiltImage, ImageStore};
 use crate::oci::{
-    Child, ChildError, Content, Descriptor, Digest, EntryOverride, Platform, RawManifest, Repository, Selector,
+    AttestationError, Child, ChildError, Content, Descriptor, Digest, EntryOverride, Platform, RawManifest, Repository,
+    Selector,
 };
+use crate::plan::AttestationPolicy;
 use crate::registry::{Client, RegistryError, Visibility};
 
 /// A child, and how it stands in the registry.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
-    /// The child.
+    /// The child, with its attestations.
     pub(super) child: Child,
     /// What the selector named: the child's manifest, or an index that held it.
     pub(super) top: Digest,
-    /// Attestations of that index, which the joined one will not have.
-    pub(super) attestations: usize,
+    /// What of that index the joined one will not have.
+    pub(super) left_out: LeftOut,
 }
 
 /// Why there is no child.
@@ -26,6 +31,28 @@ pub(super) enum ConfirmError {
     /// The content is not an image of the planned platform.
     #[error(transparent)]
     Child(#[from] ChildError),
+    /// The content is no attestation of the image.
+    #[error(transparent)]
+    Untrue(#[from] AttestationError),
+    /// An attestation of no image of its index.
+    #[error("it names no image of the index")]
+    Astray,
+    /// An attestation of the image cannot be taken.
+    #[error("its attestation {digest}")]
+    Attestation {
+        /// The attestation's manifest.
+        digest: Digest,
+        /// Why.
+        source: Box<Self>,
+    },
+    /// More attestations than any image has.
+    #[error("it has {count} attestations, at most {most} are taken")]
+    Attestations {
+        /// How many its index lists.
+        count: usize,
+        /// How many are taken.
+        most: usize,
+    },
     /// An index that does not hold the planned platform exactly once.
     #[error("it is an index of {count} images for {platform}, which has {held}")]
     Index {
@@ -60,7 +87,7 @@ pub(super) enum ConfirmError {
 /// Fetches what `selector` names and makes the child of `platform` of it.
 ///
 /// An index is flattened to its one image of the platform (containerd's store pushes one where the image has
-/// attestations); attestations are counted.
+/// attestations), and the attestations of that image come with it.
 pub(super) async fn find(
     client: &Client,
     repository: &Repository,
@@ -68,20 +95,37 @@ pub(super) async fn find(
     visibility: Visibility,
     platform: &Platform,
     entry: &EntryOverride,
+    attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
     let top = client.get_manifest(repository.path(), selector, visibility).await?;
-    let mut attestations = 0;
-    let manifest = match top.content().map_err(ChildError::from)? {
-        Content::Image(_) => top.clone(),
-        Content::Index(index) => {
-            attestations = index.manifests.iter().filter(|entry| is_attestation(entry)).count();
-            let chosen = choose(&index.manifests, platform)?;
-            client.get_manifest(repository.path(), &Selector::Digest(chosen.digest.clone()), visibility).await?
+    let index = match top.content().map_err(ChildError::from)? {
+        Content::Image(_) => {
+            let child = image(client, repository, top.clone(), platform, entry).await?;
+            return Ok(Found { child, top: top.digest().clone(), left_out: LeftOut::default() });
         }
+        Content::Index(index) => index,
     };
+    let chosen = choose(&index.manifests, platform)?;
+    let beside = Beside::of(&chosen.digest, &index.manifests, attestations);
+    let found = async {
+        let selector = Selector::Digest(chosen.digest.clone());
+        let manifest = client.get_manifest(repository.path(), &selector, visibility).await?;
+        image(client, repository, manifest, platform, entry).await
+    };
+    let (mut child, manifests) = try_join(found, beside.fetch(client, repository, visibility)).await?;
+    let left_out = beside.attest(&mut child, manifests)?;
+    Ok(Found { child, top: top.digest().clone(), left_out })
+}
+
+async fn image(
+    client: &Client,
+    repository: &Repository,
+    manifest: RawManifest,
+    platform: &Platform,
+    entry: &EntryOverride,
+) -> Result<Child, ConfirmError> {
     let config = config_of(client, repository, &manifest).await?;
-    let child = Child::new(manifest, &config, platform, entry)?;
-    Ok(Found { child, top: top.digest().clone(), attestations })
+    Ok(Child::new(manifest, &config, platform, entry)?)
 }
 
 /// Proves that the registry's child is what the engine built.
@@ -125,21 +169,29 @@ fn held(entries: &[Descriptor]) -> String {
         let platform = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
         platform.map_or_else(|| "an entry without a platform".to_owned(), |platform| platform.to_string())
     };
-    let names: Vec<_> = entries.iter().filter(|entry| !is_attestation(entry)).map(name).collect();
+    let names: Vec<_> = entries.iter().filter(|entry| !entry.is_attestation()).map(name).collect();
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
 
-/// BuildKit puts attestations under the platform `unknown/unknown` (BuildKit, "Attestation storage").
-pub(super) fn is_attestation(entry: &Descriptor) -> bool {
-    entry.platform.as_ref().is_some_and(crate::oci::PlatformFields::is_unknown)
-}
-
 impl ConfirmError {
+    /// `source`, told of the attestation `digest`.
+    pub(super) fn attestation(digest: &Digest, source: Self) -> Self {
+        Self::Attestation { digest: digest.clone(), source: Box::new(source) }
+    }
+
     /// Whether the content was there and was refused: exit code 7.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::Registry(error) => error.is_refusal(),
-            Self::Child(_) | Self::Index { .. } | Self::NoPlatform | Self::Size { .. } | Self::Other { .. } => true,
+            Self::Attestation { source, .. } => source.is_refusal(),
+            Self::Child(_)
+            | Self::Untrue(_)
+            | Self::Astray
+            | Self::Attestations { .. }
+            | Self::Index { .. }
+            | Self::NoPlatform
+            | Self::Size { .. }
+            | Self::Other { .. } => true,
         }
     }
 
@@ -155,8 +207,16 @@ impl ConfirmError {
             Self::Child(ChildError::Platform { .. }) => {
                 Some("if the image is right and its config is not, say so with `entry:` in the plan".into())
             }
+            Self::Attestation { .. } | Self::Attestations { .. } => {
+                Some("an index without attestations is published with `attestations: strip`".into())
+            }
             Self::Other { .. } => Some("another run built or pushed this tag meanwhile? run again".into()),
-            Self::Child(_) | Self::Index { .. } | Self::NoPlatform | Self::Size { .. } => None,
+            Self::Child(_)
+            | Self::Untrue(_)
+            | Self::Astray
+            | Self::Index { .. }
+            | Self::NoPlatform
+            | Self::Size { .. } => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::Registry;
 use super::assign::ScheduledJob;
+use super::attestations;
 use super::confirm::Found;
 use super::event::{Event, Execution, Failure, ImageEvent};
 use super::failure::of_engine;
@@ -132,7 +133,7 @@ impl Publication {
 
     pub(super) async fn run(self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
         let Self { target, found, client, names } = self;
-        publish::warn_of_attestations(&target.image, &found, events).await;
+        attestations::warn(&target.image, &found, events).await;
         publish::warn_of_moved_tags(&client, &target, &found, events).await;
         let index = publish::join(&target, found)?;
         publish::publish(&client, &target, &index, events, shutdown).await?;

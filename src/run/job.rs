@@ -18,7 +18,7 @@ use crate::engine::{
     BaseImage, BuildRequest, BuiltImage, Engine, EngineError, PushRequest, PushSummary, Session, SessionSpec,
 };
 use crate::oci::{Digest, DigestRef, Selector, TagRef};
-use crate::plan::ImageName;
+use crate::plan::{AttestationPolicy, ImageName};
 use crate::registry::Visibility;
 
 /// How far a run goes.
@@ -55,6 +55,8 @@ pub(super) struct JobRun {
     /// The images of the plan that it builds on.
     pub(super) bases: BTreeMap<ImageName, BaseImage>,
     pub(super) arch_tag: TagRef,
+    /// What becomes of what the image is attested.
+    pub(super) attestations: AttestationPolicy,
     pub(super) registry: Registry,
     /// Who pushes.
     pub(super) credentials: Arc<dyn CredentialSource>,
@@ -221,9 +223,9 @@ impl JobRun {
         selector: &Selector,
         visibility: Visibility,
     ) -> Result<Found, ConfirmError> {
-        let (job, repository) = (&self.scheduled.job, &self.arch_tag.repository);
-        let found =
-            confirm::find(self.registry.client(), repository, selector, visibility, &job.platform, &job.entry).await?;
+        let (client, job, repository) = (self.registry.client(), &self.scheduled.job, &self.arch_tag.repository);
+        let (platform, entry) = (&job.platform, &job.entry);
+        let found = confirm::find(client, repository, selector, visibility, platform, entry, self.attestations).await?;
         confirm::prove(&found, built)?;
         Ok(found)
     }

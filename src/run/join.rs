@@ -149,7 +149,9 @@ async fn find_all(registry: &Registry, image: &Image, target: &Target) -> Result
     let finding = image.jobs.iter().map(async |job| {
         let selector = Selector::Tag(job.arch_tag.clone());
         let visibility = Visibility::Settled;
-        confirm::find(registry.client(), &target.repository, &selector, visibility, &job.platform, &job.entry).await
+        let (client, repository) = (registry.client(), &target.repository);
+        let policy = target.attestations;
+        confirm::find(client, repository, &selector, visibility, &job.platform, &job.entry, policy).await
     });
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for (job, result) in image.jobs.iter().zip(join_all(finding).await) {

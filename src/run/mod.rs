@@ -3,6 +3,7 @@
 mod access;
 mod agents;
 mod assign;
+mod attestations;
 mod confirm;
 mod event;
 mod failure;

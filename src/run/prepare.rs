@@ -96,6 +96,7 @@ pub(super) fn jobs(
         session,
         bases: BTreeMap::new(),
         arch_tag: targets[scheduled.image].repository.tag(scheduled.job.arch_tag.clone()),
+        attestations: targets[scheduled.image].attestations,
         registry: shared.registry.clone(),
         credentials: shared.registry.pushes_as(&shared.credentials_on(scheduled.engine)),
         goal: shared.goal,

@@ -8,7 +8,7 @@ use super::failure::{failure, of_registry};
 use super::shutdown::Shutdown;
 use super::verify;
 use crate::oci::{Child, EncodedIndex, EntryOverride, IndexDraft, Platform, Repository, Selector, Tag};
-use crate::plan::Image;
+use crate::plan::{AttestationPolicy, Image};
 use crate::registry::{Client, Visibility};
 
 /// Where an image's index goes.
@@ -24,6 +24,8 @@ pub(super) struct Target {
     pub(super) arch_tags: Vec<Tag>,
     /// The final tags, in the plan's order.
     pub(super) tags: Vec<Tag>,
+    /// What becomes of the images' attestations.
+    pub(super) attestations: AttestationPolicy,
 }
 
 impl Target {
@@ -38,6 +40,7 @@ impl Target {
                 .collect(),
             arch_tags: image.jobs.iter().map(|job| job.arch_tag.clone()).collect(),
             tags: image.tags.clone(),
+            attestations: image.attestations,
         }
     }
 }
@@ -47,7 +50,8 @@ pub(super) fn join(target: &Target, found: Vec<Found>) -> Result<EncodedIndex, F
     let children: Vec<Child> = found.into_iter().map(|found| found.child).collect();
     let planned: Vec<Platform> = target.expected.iter().map(|(platform, _)| platform.clone()).collect();
     let draft = IndexDraft::new(&planned, children);
-    draft.map(IndexDraft::encode).map_err(|error| failure(Phase::Verify, &error.to_string(), None))
+    let draft = draft.map_err(|error| failure(Phase::Verify, &error.to_string(), None))?;
+    draft.encode().map_err(|error| failure(Phase::Verify, &format!("encode the index: {error}"), None))
 }
 
 /// Puts the index under every final tag that does not have it yet, and proves it from outside.
@@ -125,20 +129,6 @@ fn by_arch_tag<'a>(target: &'a Target, found: &'a [Found]) -> impl Iterator<Item
     })
 }
 
-/// Says what of a child the index leaves out.
-pub(super) async fn warn_of_attestations(image: &str, found: &[Found], events: &mpsc::Sender<Event>) {
-    let dropped: usize = found.iter().map(|found| found.attestations).sum();
-    if dropped > 0 {
-        let warning = Warning {
-            image: Some(image.to_owned()),
-            platform: None,
-            message: format!("{dropped} attestations of the platforms' images are not in the index"),
-            hint: Some("they stay where they are, under the arch tags".into()),
-        };
-        drop(events.send(Event::Warning(warning)).await);
-    }
-}
-
 /// What a tag must show right after it was put.
 pub(super) const FRESH: Visibility = Visibility::JustWritten;
 
@@ -146,6 +136,7 @@ pub(super) const FRESH: Visibility = Visibility::JustWritten;
 mod tests {
     use super::*;
     use crate::oci::{Digest, RawManifest};
+    use crate::run::attestations::LeftOut;
 
     fn found(arch: &str) -> Found {
         let config = format!(r#"{{"architecture":"{arch}","os":"linux","rootfs":{{"type":"layers","diff_ids":[]}}}}"#);
@@ -163,7 +154,7 @@ mod tests {
         let top = manifest.digest().clone();
         let platform = format!("linux/{arch}").parse().unwrap();
         let child = Child::new(manifest, config.as_bytes(), &platform, &EntryOverride::default()).unwrap();
-        Found { child, top, attestations: 0 }
+        Found { child, top, left_out: LeftOut::default() }
     }
 
     #[test]
@@ -175,6 +166,7 @@ mod tests {
             expected: vec![platform("linux/amd64"), platform("linux/arm64")],
             arch_tags: vec!["1.0-amd64".parse().unwrap(), "1.0-arm64".parse().unwrap()],
             tags: vec!["1.0".parse().unwrap()],
+            attestations: AttestationPolicy::Keep,
         };
         let found = [found("arm64"), found("amd64")];
         let pairs = by_arch_tag(&target, &found).map(|(tag, found)| format!("{tag} {}", found.child.platform()));

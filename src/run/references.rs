@@ -2,13 +2,15 @@
 
 use futures::future::join_all;
 
-use super::confirm::{ConfirmError, Found, config_of, is_attestation};
+use super::attestations::{Beside, LeftOut};
+use super::confirm::{ConfirmError, Found, config_of};
 use super::event::{Failure, Phase};
 use super::failure::{chain, failure};
 use super::publish::Target;
 use crate::oci::{
     Child, ChildError, Content, EntryOverride, Platform, PlatformFields, RawManifest, Repository, Selector, Tag,
 };
+use crate::plan::AttestationPolicy;
 use crate::registry::{Client, Visibility};
 
 /// Images of one repository that are to be one index of it.
@@ -20,6 +22,8 @@ pub struct References {
     pub sources: Vec<Selector>,
     /// The final tags, in the order in which they are put.
     pub tags: Vec<Tag>,
+    /// What becomes of the images' attestations.
+    pub attestations: AttestationPolicy,
 }
 
 impl References {
@@ -30,7 +34,7 @@ impl References {
 
     /// Fetches every image; each says its platform itself. All that is wrong is told.
     pub(super) async fn find(&self, client: &Client) -> Result<(Target, Vec<Found>), Failure> {
-        let finding = self.sources.iter().map(|source| images(client, &self.repository, source));
+        let finding = self.sources.iter().map(|source| images(client, &self.repository, source, self.attestations));
         let (mut found, mut faults) = (Vec::new(), Vec::new());
         for (source, result) in self.sources.iter().zip(join_all(finding).await) {
             match result {
@@ -55,6 +59,7 @@ impl References {
             expected: platforms.into_iter().map(|platform| (platform, EntryOverride::default())).collect(),
             arch_tags: Vec::new(),
             tags: self.tags.clone(),
+            attestations: self.attestations,
         }
     }
 
@@ -78,22 +83,30 @@ fn told(faults: &[(String, ConfirmError)]) -> Failure {
 }
 
 /// The image that `source` names, or the images of the index that it names.
-async fn images(client: &Client, repository: &Repository, source: &Selector) -> Result<Vec<Found>, ConfirmError> {
+async fn images(
+    client: &Client,
+    repository: &Repository,
+    source: &Selector,
+    policy: AttestationPolicy,
+) -> Result<Vec<Found>, ConfirmError> {
     let top = client.get_manifest(repository.path(), source, Visibility::Settled).await?;
     let index = match top.content().map_err(ChildError::from)? {
-        Content::Image(_) => return Ok(vec![image(client, repository, &top, &top, None).await?]),
+        Content::Image(_) => {
+            let child = image(client, repository, top.clone(), None).await?;
+            return Ok(vec![Found { child, top: top.digest().clone(), left_out: LeftOut::default() }]);
+        }
         Content::Index(index) => index,
     };
-    let (attestations, entries): (Vec<_>, Vec<_>) = index.manifests.iter().partition(|entry| is_attestation(entry));
     let mut found = Vec::new();
-    for entry in entries {
+    for entry in index.manifests.iter().filter(|entry| !entry.is_attestation()) {
         let claimed = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
         let selector = Selector::Digest(entry.digest.clone());
         let manifest = client.get_manifest(repository.path(), &selector, Visibility::Settled).await?;
-        found.push(image(client, repository, &manifest, &top, claimed).await?);
-    }
-    if let Some(first) = found.first_mut() {
-        first.attestations = attestations.len();
+        let mut child = image(client, repository, manifest, claimed).await?;
+        let beside = Beside::of(&entry.digest, &index.manifests, policy);
+        let manifests = beside.fetch(client, repository, Visibility::Settled).await?;
+        let left_out = beside.attest(&mut child, manifests)?;
+        found.push(Found { child, top: top.digest().clone(), left_out });
     }
     Ok(found)
 }
@@ -102,13 +115,11 @@ async fn images(client: &Client, repository: &Repository, source: &Selector) -> 
 async fn image(
     client: &Client,
     repository: &Repository,
-    manifest: &RawManifest,
-    top: &RawManifest,
+    manifest: RawManifest,
     claimed: Option<Platform>,
-) -> Result<Found, ConfirmError> {
-    let config = config_of(client, repository, manifest).await?;
+) -> Result<Child, ConfirmError> {
+    let config = config_of(client, repository, &manifest).await?;
     let said = || serde_json::from_slice::<PlatformFields>(&config).ok()?.platform().ok();
     let platform = claimed.or_else(said).ok_or(ConfirmError::NoPlatform)?;
-    let child = Child::new(manifest.clone(), &config, &platform, &EntryOverride::default())?;
-    Ok(Found { child, top: top.digest().clone(), attestations: 0 })
+    Ok(Child::new(manifest, &config, &platform, &EntryOverride::default())?)
 }

@@ -1,9 +1,9 @@
 //! Reads an index back as a stranger would: tag → index → children → configs, every byte hashed.
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use serde::Serialize;
 
-use super::confirm::{ConfirmError, config_of, is_attestation};
+use super::confirm::{ConfirmError, config_of};
 use super::event::{Failure, Phase};
 use super::failure::{chain, failure, of_registry};
 use super::publish::{FRESH, Target};
@@ -14,7 +14,7 @@ use crate::oci::{
 use crate::registry::{Client, RegistryError, Visibility};
 
 /// An index, or an image alone, of which every image was fetched by digest, hashed, and is of the platform that its
-/// entry claims.
+/// entry claims; and every attestation was, and is of one of the images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifiedIndex {
     /// The index by digest.
@@ -70,18 +70,24 @@ async fn read(
         Content::Image(_) => return alone(client, repository, top, expected).await,
         Content::Index(index) => index,
     };
-    let (attestations, images): (Vec<_>, Vec<_>) = index.manifests.iter().partition(|entry| is_attestation(entry));
+    let (attestations, images): (Vec<_>, Vec<_>) = index.manifests.iter().partition(|entry| entry.is_attestation());
     let mut faults = Vec::new();
     if let Some(planned) = &expected.platforms {
         faults.extend(order_fault(planned, &images));
     }
-    let children = join_all(images.iter().map(|entry| child(client, repository, entry, expected))).await;
-    let mut entries = Vec::new();
-    for (entry, child) in images.iter().zip(children) {
+    let fetching = join_all(images.iter().map(|entry| child(client, repository, entry, expected)));
+    let attesting = join_all(attestations.iter().map(|entry| manifest(client, repository, entry)));
+    let (fetched, attesting) = join(fetching, attesting).await;
+    let mut children = Vec::new();
+    for (entry, child) in images.iter().zip(fetched) {
         match child {
-            Ok(child) => entries.push(entry_of(&child)),
+            Ok(child) => children.push(child),
             Err(error) => faults.push(format!("{}: {}", claimed(entry), chain(&error))),
         }
+    }
+    for (entry, manifest) in attestations.iter().zip(attesting) {
+        let attested = manifest.and_then(|manifest| attest(entry, manifest, &images, &mut children));
+        faults.extend(attested.err().map(|error| format!("the attestation {}: {}", entry.digest, chain(&error))));
     }
     if !faults.is_empty() {
         return Err(VerifyError::Untrue(faults));
@@ -89,7 +95,7 @@ async fn read(
     Ok(VerifiedIndex {
         index: repository.digest(top.digest().clone()),
         media_type: top.media_type().to_string(),
-        entries,
+        entries: children.iter().map(Entry::of).collect(),
         attestations: attestations.len(),
     })
 }
@@ -113,7 +119,7 @@ async fn alone(
     Ok(VerifiedIndex {
         index: repository.digest(top.digest().clone()),
         media_type: top.media_type().to_string(),
-        entries: vec![entry_of(&child)],
+        entries: vec![Entry::of(&child)],
         attestations: 0,
     })
 }
@@ -127,14 +133,33 @@ async fn child(
 ) -> Result<Child, ConfirmError> {
     let claimed = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
     let Some(platform) = claimed else { return Err(ConfirmError::NoPlatform) };
-    let manifest = client.get_manifest(repository.path(), &Selector::Digest(entry.digest.clone()), FRESH).await?;
-    if manifest.size() != entry.size {
-        return Err(ConfirmError::Size { claimed: entry.size, actual: manifest.size() });
-    }
+    let manifest = manifest(client, repository, entry).await?;
     let config = config_of(client, repository, &manifest).await?;
     let planned = expected.platforms.iter().flatten().find(|(planned, _)| *planned == platform);
     let believed = planned.map(|(_, entry)| entry.clone()).unwrap_or_default();
     Ok(Child::new(manifest, &config, &platform, &believed)?)
+}
+
+/// Fetches the manifest of an entry.
+async fn manifest(client: &Client, repository: &Repository, entry: &Descriptor) -> Result<RawManifest, ConfirmError> {
+    let manifest = client.get_manifest(repository.path(), &Selector::Digest(entry.digest.clone()), FRESH).await?;
+    if manifest.size() != entry.size {
+        return Err(ConfirmError::Size { claimed: entry.size, actual: manifest.size() });
+    }
+    Ok(manifest)
+}
+
+/// Proves that `manifest` is an attestation of an image of the index. What is wrong with that image is told of it.
+fn attest(
+    entry: &Descriptor,
+    manifest: RawManifest,
+    images: &[&Descriptor],
+    children: &mut [Child],
+) -> Result<(), ConfirmError> {
+    let image = entry.attests().filter(|image| images.iter().any(|entry| entry.digest == *image));
+    let image = image.ok_or(ConfirmError::Astray)?;
+    let child = children.iter_mut().find(|child| *child.manifest().digest() == image);
+    Ok(child.map_or(Ok(()), |child| child.attest(manifest, entry))?)
 }
 
 fn order_fault(planned: &[(Platform, EntryOverride)], entries: &[&Descriptor]) -> Option<String> {
@@ -146,10 +171,6 @@ fn order_fault(planned: &[(Platform, EntryOverride)], entries: &[&Descriptor]) -
 fn claimed(entry: &Descriptor) -> String {
     let platform = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
     platform.map_or_else(|| entry.digest.to_string(), |platform| platform.to_string())
-}
-
-fn entry_of(child: &Child) -> Entry {
-    Entry { platform: child.platform().clone(), digest: child.manifest().digest().clone(), bytes: child.image_bytes() }
 }
 
 /// Proves that every final tag names `index`, and that all of it can be fetched and is true.

@@ -3,8 +3,11 @@
 use serde_json::{Value, json};
 
 use super::world::{World, says};
+use crate::support::program::Run;
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::{DOCKER_LIST, Document, Image, OCI_INDEX, OCI_MANIFEST, Store, fields, missing};
+use crate::support::scripted_images::{
+    DOCKER_LIST, Document, Image, OCI_INDEX, OCI_MANIFEST, Store, attestation, fields, missing,
+};
 use crate::support::scripted_registry::status;
 
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
@@ -19,14 +22,33 @@ fn entry(image: &Image) -> Value {
     entry
 }
 
-/// An index of `image` with an attestation, as the containerd store pushes it.
-fn attested(image: &Image) -> Document {
-    let mut attestation = Image::oci(&image.platform, "attestation").manifest.descriptor();
-    attestation["platform"] = fields("unknown/unknown");
-    Document::new(
-        OCI_INDEX,
-        &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry(image), attestation] }),
-    )
+fn index_of(entries: &[Value]) -> Document {
+    Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }))
+}
+
+fn attested(platform: &str) -> Image {
+    Image::oci(platform, "attested")
+}
+
+/// Has under each arch tag an index of the platform's image and its attestation, as the containerd store pushes it;
+/// `more` is what the attestation says more. Gives the entries.
+async fn joining_attested(more: &Value) -> (World, Vec<Value>) {
+    let world = World::start(Script::default()).await;
+    let mut entries = Vec::new();
+    for platform in PLATFORMS {
+        let image = attested(platform);
+        let (manifest, attestation) = attestation(&image.manifest, more);
+        world.store.push("hello", "ignored", &image);
+        world.store.put("hello", "ignored", &manifest);
+        world.store.put("hello", &arch_tag(platform), &index_of(&[entry(&image), attestation.clone()]));
+        entries.extend([entry(&image), attestation]);
+    }
+    (world, entries)
+}
+
+/// The entries of the image's index.
+fn published(world: &World) -> Vec<Value> {
+    world.store.get("hello", "1.0").unwrap().json()["manifests"].as_array().unwrap().clone()
 }
 
 /// What is joined alone: the engine has no part in it.
@@ -45,17 +67,116 @@ fn children(index: &Document) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn e3_a_child_that_is_an_index_is_flattened_and_its_attestations_told() {
-    let world = joining(|store, platform| {
-        let image = Image::oci(platform, "attested");
-        store.push("hello", "ignored", &image);
-        store.put("hello", &arch_tag(platform), &attested(&image));
-    })
-    .await;
+async fn e3_attestations_of_the_platforms_are_kept_after_all_platforms() {
+    let (world, entries) = joining_attested(&json!({})).await;
+    let [amd64, attests_amd64, arm64, attests_arm64] = &entries[..] else { panic!("{entries:?}") };
     let finished = world.run(&["join"]).finish().await.expect_code(0);
-    says(&finished, &["2 attestations", "not in the index"]);
-    let expected = PLATFORMS.map(|p| (p[6..].to_owned(), Image::oci(p, "attested").manifest.digest()));
-    assert_eq!(children(&world.store.get("hello", "latest").unwrap()), expected);
+    assert!(!finished.stderr.contains("warning"), "{}", finished.stderr);
+    says(&finished, &["joined 2 platforms and 2 attestations"]);
+    let expected = [amd64, arm64, attests_amd64, attests_arm64].map(Clone::clone);
+    assert_eq!(published(&world), expected);
+    let reported = &world.report()["images"][0]["index"]["entries"][1]["attestations"];
+    assert_eq!(reported, &json!([attests_arm64["digest"]]));
+    // The same again is the same.
+    world.run(&["join"]).finish().await.expect_code(0);
+    assert_eq!(world.put(), ["1.0", "latest"]);
+}
+
+#[tokio::test]
+async fn e3_attestations_are_stripped_where_the_plan_says_so() {
+    let (world, entries) = joining_attested(&json!({})).await;
+    let finished = world.run(&["join", "--set", "hello.attestations=strip"]).finish().await.expect_code(0);
+    says(&finished, &["attestations left out of the index: 2 (`attestations: strip`)"]);
+    assert_eq!(finished.stderr.matches("attestations: strip").count(), 1, "{}", finished.stderr);
+    assert_eq!(published(&world), [entries[0].clone(), entries[2].clone()]);
+    let attestation = entries[1]["digest"].as_str().unwrap();
+    let asked = world.registry.requests();
+    assert!(!asked.iter().any(|request| request.target.contains(attestation)), "nothing is fetched to be dropped");
+}
+
+#[tokio::test]
+async fn e3_attestations_of_other_images_and_of_none_are_not_taken() {
+    let world = World::start(Script::default()).await;
+    let nobody = Image::oci("linux/arm64", "in no index").manifest;
+    let images = PLATFORMS.map(attested);
+    let mut entries: Vec<_> = images.iter().map(entry).collect();
+    for document in [&images[0].manifest, &images[1].manifest, &nobody] {
+        let (manifest, entry) = attestation(document, &json!({}));
+        world.store.put("hello", "ignored", &manifest);
+        entries.push(entry);
+    }
+    // Who says nothing of an image.
+    entries.push(entries[4].clone());
+    entries[5]["annotations"] = json!({});
+    for image in &images {
+        world.store.push("hello", "ignored", image);
+    }
+    world.store.put("hello", "1.0-amd64", &index_of(&entries));
+    world.store.push("hello", "1.0-arm64", &Image::oci("linux/arm64", "plain"));
+    let finished = world.run(&["join"]).finish().await.expect_code(0);
+    says(&finished, &["attestations left out of the index: 1 (they name no image beside them)"]);
+    assert_eq!(published(&world), [entries[0].clone(), entry(&Image::oci("linux/arm64", "plain")), entries[2].clone()]);
+}
+
+#[tokio::test]
+async fn e3_what_is_no_attestation_of_the_image_is_refused() {
+    let other = Image::oci("linux/amd64", "other").manifest.descriptor();
+    let layer = json!([Document::new("application/vnd.oci.image.layer.v1.tar", &json!({})).descriptor()]);
+    for (more, says_what) in [
+        (json!({ "subject": other }), "its subject is sha256:"),
+        (json!({ "layers": layer }), "it has no in-toto statement"),
+    ] {
+        let (world, _) = joining_attested(&more).await;
+        let finished = world.run(&["join"]).finish().await.expect_code(7);
+        says(&finished, &["1.0-arm64: its attestation sha256:", says_what, "`attestations: strip`"]);
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn e3_an_attestation_that_is_not_there_is_named() {
+    let (world, entries) = joining_attested(&json!({})).await;
+    let attestation = entries[1]["digest"].as_str().unwrap().to_owned();
+    let target = format!("/v2/hello/manifests/{attestation}");
+    world.registry_answers(move |request| (request.target == target).then(missing));
+    let finished = world.run(&["join"]).finish().await.expect_code(6);
+    says(&finished, &[&format!("1.0-amd64: its attestation {attestation}"), "`attestations: strip`"]);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn e3_more_attestations_than_any_image_has_are_not_fetched() {
+    let (world, mut entries) = joining_attested(&json!({})).await;
+    let many = std::iter::once(entries.remove(0)).chain((0..17).map(|_| entries[0].clone()));
+    world.store.put("hello", "1.0-amd64", &index_of(&many.collect::<Vec<_>>()));
+    let finished = world.run(&["join"]).finish().await.expect_code(7);
+    says(&finished, &["it has 17 attestations, at most 16 are taken"]);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn e3_an_index_with_attestations_of_nobody_or_of_another_is_not_verified() {
+    let (world, entries) = joining_attested(&json!({})).await;
+    let whole = [entries[0].clone(), entries[2].clone(), entries[1].clone(), entries[3].clone()];
+    let verify = async |entries: &[Value]| {
+        world.store.put("hello", "seen", &index_of(entries));
+        let reference = format!("{}/hello:seen", world.registry.host());
+        Run::new(&world.home, ["verify", "--format", "json", &reference]).finish().await
+    };
+    let verified = verify(&whole).await.expect_code(0);
+    let verified: Value = serde_json::from_str(&verified.stdout).unwrap();
+    assert_eq!(verified["verified"][0]["attestations"], 2);
+    assert_eq!(verified["verified"][0]["entries"][0]["attestations"], json!([entries[1]["digest"]]));
+
+    let gone = verify(&[whole[0].clone(), whole[3].clone()]).await.expect_code(7);
+    says(&gone, &["the attestation sha256:", "it names no image of the index"]);
+    let mut sized = whole.clone();
+    sized[2]["size"] = 1.into();
+    says(&verify(&sized).await.expect_code(7), &["the entry says 1 bytes"]);
+    let other = json!({ "subject": Image::oci("linux/amd64", "other").manifest.descriptor() });
+    let (manifest, entry) = attestation(&attested("linux/amd64").manifest, &other);
+    world.store.put("hello", "ignored", &manifest);
+    says(&verify(&[whole[0].clone(), entry]).await.expect_code(7), &["its subject is sha256:"]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::project::{Project, crane};
+use crate::project::{Project, config, crane};
 use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::Engine;
 use crate::support::parts;
@@ -50,42 +50,99 @@ async fn two_runners_push_and_a_third_joins(engine: Engine) {
     assert!(registry.requests()[before..].iter().all(|asked| !asked.starts_with("PUT ")));
 }
 
-async fn a_child_that_is_an_index_is_flattened(engine: Engine) {
-    let registry = Distribution::start(Setup::Plain);
-    let project = project(engine, "flattened", &registry);
-    project.run(&["build", "--no-join", "--platform", "linux/arm64"]).await.expect_code(0);
-    // buildx pushes an index of one image and its provenance.
-    let child = project.reference(registry.address(), "1.0-amd64");
-    let context = project.context();
-    let args = ["buildx", "build", "--provenance=mode=max", "--platform=linux/amd64", "--push", "--tag", &child];
-    let (builder, args) = (Engine::new(), [&args[..], &[context.to_str().unwrap()]].concat());
-    let _cleanup = builder.cleanup(&project.name);
-    parts::printed(&builder.docker(args).await);
-    let pushed: Value = serde_json::from_str(&crane(&["manifest", &child]).await).unwrap();
-    let entries = pushed["manifests"].as_array().unwrap();
-    assert_eq!(entries.len(), 2, "an image and its attestation: {pushed}");
+/// Pushes the platform's arch tag with buildx, which makes an index of the image and its provenance. Gives its entries.
+async fn push_with_provenance(project: &Project, registry: &Distribution, arch: &str) -> Vec<Value> {
+    let child = project.reference(registry.address(), &format!("1.0-{arch}"));
+    let (context, platform) = (project.context(), format!("--platform=linux/{arch}"));
+    let args = ["buildx", "build", "--provenance=mode=max", &platform, "--push", "--tag", &child];
+    let args = [&args[..], &[context.to_str().unwrap()]].concat();
+    parts::printed(&Engine::new().docker(args).await);
+    let pushed = entries(&child).await;
+    assert_eq!(pushed.len(), 2, "an image and its attestation: {pushed:?}");
+    pushed
+}
 
-    let joined = project.run(&["join"]).await.expect_code(0);
-    assert!(joined.stderr.contains("1 attestation"), "{}", joined.stderr);
-    let reference = project.reference(registry.address(), "1.0");
-    let index: Value = serde_json::from_str(&crane(&["manifest", &reference]).await).unwrap();
-    assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
-    assert_eq!(index["manifests"][0]["digest"], entries[0]["digest"]);
-    assert_eq!(index["manifests"][1]["platform"]["architecture"], "arm64");
-    project.run(&["verify", &project.name]).await.expect_code(0);
+async fn entries(reference: &str) -> Vec<Value> {
+    let index: Value = serde_json::from_str(&crane(&["manifest", reference]).await).unwrap();
+    index["manifests"].as_array().unwrap().clone()
+}
 
-    let raw = format!("docker://{reference}");
-    parts::printed(&parts::tool("skopeo", ["inspect", "--tls-verify=false", "--raw", &raw]).await);
-    let seen = parts::printed(&parts::tool("docker", ["buildx", "imagetools", "inspect", &reference]).await);
-    assert!(seen.contains("linux/arm64") && !seen.contains("unknown/unknown"), "{seen}");
+/// What buildx reads of an image: `.Provenance` of each platform.
+async fn imagetools(reference: &str, what: &str) -> Value {
+    let format = format!("--format={{{{json {what}}}}}");
+    let args = ["buildx", "imagetools", "inspect", &format, reference];
+    serde_json::from_str(&parts::printed(&parts::tool("docker", args).await)).unwrap()
+}
+
+async fn each_platform_is_pulled_and_runs(project: &Project, reference: &str) {
     for puller in Engine::both() {
         for (args, machine) in [(&[][..], "x86_64"), (&["--platform=linux/arm64"], "aarch64")] {
             let _cleanup = puller.cleanup(&project.name);
-            parts::printed(&puller.docker([&["pull", "--quiet"], args, &[&reference]].concat()).await);
-            let run = [&["run", "--rm", "--network=none"], args, &[&reference, "/bin/busybox", "uname", "-m"]].concat();
+            parts::printed(&puller.docker([&["pull", "--quiet"], args, &[reference]].concat()).await);
+            let run = [&["run", "--rm", "--network=none"], args, &[reference, "/bin/busybox", "uname", "-m"]].concat();
             assert_eq!(parts::printed(&puller.docker(run).await), machine, "{}", puller.host);
         }
     }
+}
+
+async fn a_child_that_is_an_index_is_flattened(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = project(engine, "flattened", &registry);
+    let _cleanup = Engine::new().cleanup(&project.name);
+    project.run(&["build", "--no-join", "--platform", "linux/arm64"]).await.expect_code(0);
+    let pushed = push_with_provenance(&project, &registry, "amd64").await;
+
+    let joined = project.run(&["join"]).await.expect_code(0);
+    assert!(joined.stderr.contains("joined 2 platforms and 1 attestation as"), "{}", joined.stderr);
+    let reference = project.reference(registry.address(), "1.0");
+    let index = entries(&reference).await;
+    assert_eq!(index.len(), 3, "{index:?}");
+    assert_eq!(index[0]["digest"], pushed[0]["digest"]);
+    assert_eq!(index[1]["platform"]["architecture"], "arm64");
+    assert_eq!(index[2], pushed[1], "an attestation's entry is what buildx wrote");
+    project.run(&["verify", &project.name]).await.expect_code(0);
+    each_platform_is_pulled_and_runs(&project, &reference).await;
+
+    let stripped = project.run(&["join", "--set", "*.attestations=strip"]).await.expect_code(0);
+    assert!(stripped.stderr.contains("left out of the index: 1"), "{}", stripped.stderr);
+    assert_eq!(entries(&reference).await, index[..2]);
+}
+
+#[tokio::test]
+async fn provenance_that_buildx_pushed_is_read_back_of_the_joined_index() {
+    let registry = Distribution::start(Setup::Plain);
+    let project = project(Engine::new(), "provenance", &registry);
+    for arch in ["amd64", "arm64"] {
+        push_with_provenance(&project, &registry, arch).await;
+    }
+    let digest = project.run(&["join"]).await.expect_code(0).stdout;
+    let reference = project.reference(registry.address(), "1.0");
+    let provenance = imagetools(&reference, ".Provenance").await;
+    for arch in ["amd64", "arm64"] {
+        let own = &provenance[format!("linux/{arch}")]["SLSA"];
+        assert!(own["buildConfig"].to_string().contains(&format!("busybox-{arch}")), "{arch}: {own:#}");
+        // Whoever reads images finds them as before.
+        let found = config(&reference, &format!("linux/{arch}")).await;
+        assert_eq!(found["architecture"], arch);
+    }
+
+    let raw = format!("docker://{reference}");
+    let inspected = parts::printed(&parts::tool("skopeo", ["inspect", "--tls-verify=false", &raw]).await);
+    assert!(inspected.contains("\"Architecture\": \"amd64\""), "{inspected}");
+    let listed = ["manifest", "fetch", "--plain-http", "--platform=linux/arm64", &reference];
+    parts::printed(&parts::tool("oras", listed).await);
+    let seen = project.run(&["inspect", &reference]).await.expect_code(0).stdout;
+    assert!(seen.contains("attestation of linux/amd64") && seen.contains("attestation of linux/arm64"), "{seen}");
+    assert_eq!(project.run(&["verify", &reference]).await.expect_code(0).stdout, digest);
+    each_platform_is_pulled_and_runs(&project, &reference).await;
+
+    // The index as it was joined is a source, too, with what is its own.
+    let target = project.reference(registry.address(), "2.0");
+    let again = project.run(&["join", "-t", &target, &reference]).await.expect_code(0);
+    assert_eq!(again.stdout, digest);
+    let bare = project.run(&["join", "-t", &target, &reference, "--attestations", "strip"]).await.expect_code(0);
+    assert!(bare.stderr.contains("left out of the index: 2"), "{}", bare.stderr);
+    assert_eq!(imagetools(&target, ".Provenance").await, serde_json::json!({}));
 }
 
 #[tokio::test]

@@ -74,6 +74,28 @@ impl Image {
     }
 }
 
+/// An attestation of `image` as BuildKit writes it, and its entry in an index.
+pub(crate) fn attestation(image: &Document, more: &Value) -> (Document, Value) {
+    let statement =
+        Document::new("application/vnd.in-toto+json", &json!({ "subject": [{ "digest": image.digest() }] }));
+    let config = Document::new("application/vnd.oci.image.config.v1+json", &fields("unknown/unknown"));
+    let mut manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": config.descriptor(),
+        "layers": [statement.descriptor()],
+    });
+    manifest.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let manifest = Document::new(OCI_MANIFEST, &manifest);
+    let mut entry = manifest.descriptor();
+    entry["annotations"] = json!({
+        "vnd.docker.reference.digest": image.digest(),
+        "vnd.docker.reference.type": "attestation-manifest",
+    });
+    entry["platform"] = fields("unknown/unknown");
+    (manifest, entry)
+}
+
 /// A platform as documents have it.
 pub(crate) fn fields(platform: &str) -> Value {
     let mut parts = platform.split('/');

@@ -99,7 +99,12 @@ impl Words {
     fn image(&self, what: &ImageEvent) -> String {
         match what {
             ImageEvent::Joined { digest, entries, .. } => {
-                format!("joined {} as {digest}", count(entries.len(), "platform"))
+                let attestations: usize = entries.iter().map(|entry| entry.attestations.len()).sum();
+                let attested = match attestations {
+                    0 => String::new(),
+                    some => format!(" and {}", count(some, "attestation")),
+                };
+                format!("joined {}{attested} as {digest}", count(entries.len(), "platform"))
             }
             ImageEvent::Tagging { tag } => format!("putting {tag}"),
             ImageEvent::TagRefused { tag } => format!("not put {tag}"),

@@ -85,6 +85,7 @@ fn pushed(at: u64, arch: &str, layers_pushed: usize) -> Script {
 
 fn joined(at: u64) -> (u64, Event) {
     let entry = |arch: &str| Entry {
+        attestations: Vec::new(),
         platform: format!("linux/{arch}").parse().unwrap(),
         digest: digest(arch),
         bytes: 12_345_678,

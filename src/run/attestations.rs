@@ -1,0 +1,100 @@
+//! The attestations of images: fetched with them, or left out.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join_all;
+use tokio::sync::mpsc;
+
+use super::confirm::{ConfirmError, Found};
+use super::event::{Event, Warning};
+use crate::oci::{Child, Descriptor, Digest, RawManifest, Repository, Selector};
+use crate::plan::AttestationPolicy;
+use crate::registry::{Client, Visibility};
+
+/// Most attestation manifests of one image that are taken; BuildKit writes one.
+const MAX_ATTESTATIONS: usize = 16;
+
+/// Attestations that stand beside an image and will not be in the joined index.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LeftOut {
+    /// They are the image's, and `strip` was said.
+    stripped: Vec<Digest>,
+    /// They name no image of their index.
+    astray: Vec<Digest>,
+}
+
+/// What an index has beside one of its images.
+#[derive(Debug, Default)]
+pub(super) struct Beside<'a> {
+    entries: Vec<&'a Descriptor>,
+    left_out: LeftOut,
+}
+
+impl<'a> Beside<'a> {
+    /// The attestations of `image` among `entries`, the entries of an index; those of its other images are theirs.
+    pub(super) fn of(image: &Digest, entries: &'a [Descriptor], policy: AttestationPolicy) -> Self {
+        let own = entries.iter().filter(|entry| entry.attests().as_ref() == Some(image));
+        match policy {
+            AttestationPolicy::Keep => {
+                let left_out = LeftOut { stripped: Vec::new(), astray: astray(entries) };
+                Self { entries: own.collect(), left_out }
+            }
+            AttestationPolicy::Strip => {
+                let stripped = own.map(|entry| entry.digest.clone()).collect();
+                Self { entries: Vec::new(), left_out: LeftOut { stripped, astray: Vec::new() } }
+            }
+        }
+    }
+
+    /// Fetches them by digest.
+    pub(super) async fn fetch(
+        &self,
+        client: &Client,
+        repository: &Repository,
+        visibility: Visibility,
+    ) -> Result<Vec<RawManifest>, ConfirmError> {
+        if self.entries.len() > MAX_ATTESTATIONS {
+            return Err(ConfirmError::Attestations { count: self.entries.len(), most: MAX_ATTESTATIONS });
+        }
+        let fetching = self.entries.iter().map(async |entry| {
+            let selector = Selector::Digest(entry.digest.clone());
+            let manifest = client.get_manifest(repository.path(), &selector, visibility).await;
+            manifest.map_err(|error| ConfirmError::attestation(&entry.digest, error.into()))
+        });
+        try_join_all(fetching).await
+    }
+
+    /// Proves that `manifests`, as they were fetched, are attestations of `child`, which takes them.
+    pub(super) fn attest(self, child: &mut Child, manifests: Vec<RawManifest>) -> Result<LeftOut, ConfirmError> {
+        for (entry, manifest) in self.entries.into_iter().zip(manifests) {
+            let attested = child.attest(manifest, entry);
+            attested.map_err(|error| ConfirmError::attestation(&entry.digest, error.into()))?;
+        }
+        Ok(self.left_out)
+    }
+}
+
+/// The attestations that name no image of their index.
+fn astray(entries: &[Descriptor]) -> Vec<Digest> {
+    let images: BTreeSet<_> = entries.iter().filter(|entry| !entry.is_attestation()).map(|e| &e.digest).collect();
+    let attestations = entries.iter().filter(|entry| entry.is_attestation());
+    let of_none = attestations.filter(|entry| !entry.attests().is_some_and(|image| images.contains(&image)));
+    of_none.map(|entry| entry.digest.clone()).collect()
+}
+
+/// Says what of the images the index leaves out, once, though several images may be of one index.
+pub(super) async fn warn(image: &str, found: &[Found], events: &mpsc::Sender<Event>) {
+    let count = |which: fn(&LeftOut) -> &Vec<Digest>| {
+        found.iter().flat_map(|found| which(&found.left_out)).collect::<BTreeSet<_>>().len()
+    };
+    for (count, why) in [
+        (count(|left| &left.stripped), "`attestations: strip`"),
+        (count(|left| &left.astray), "they name no image beside them"),
+    ] {
+        if count > 0 {
+            let message = format!("attestations left out of the index: {count} ({why})");
+            let warning = Warning { image: Some(image.to_owned()), platform: None, message, hint: None };
+            drop(events.send(Event::Warning(warning)).await);
+        }
+    }
+}
