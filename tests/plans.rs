@@ -113,6 +113,12 @@ fn only_the_facts_that_a_plan_names_are_asked_for() {
     assert_eq!(needed_facts(&text("version: 1"), &overrides), BTreeSet::from(["git.short".to_owned()]));
 }
 
+/// What this thread took of a processor: a machine that does something else meanwhile is no slower.
+fn processor_time() -> Duration {
+    let schedstat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
+}
+
 #[test]
 fn a_thousand_images_resolve_within_a_tenth_of_a_second() {
     let image = |nth: usize| {
@@ -126,9 +132,9 @@ fn a_thousand_images_resolve_within_a_tenth_of_a_second() {
     let plan = text(&format!("version: 1\ndefaults: {{ labels: {{ a: b }}, timeout: 10m }}\nimages:\n{plan}"));
     let best = (0..5)
         .map(|_| {
-            let started = Instant::now();
+            let started = processor_time();
             assert_eq!(read(&plan).unwrap().images.len(), 1000);
-            started.elapsed()
+            processor_time().saturating_sub(started)
         })
         .min()
         .unwrap();
