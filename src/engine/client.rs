@@ -1,7 +1,7 @@
 //! An engine that was reached and told who it is.
 
 use bollard::Docker;
-use bollard::moby::buildkit::v1::ListWorkersRequest;
+use bollard::moby::buildkit::v1::{ListWorkersRequest, ListWorkersResponse};
 
 use super::control::{self, Control};
 use super::dial::Dialer;
@@ -82,22 +82,18 @@ impl Engine {
         // Dialled by hand first: the REST client wraps the reason so deep that a hint could not be given.
         drop(dialer.connect().await.map_err(|error| failed(EngineErrorKind::Connect(error)))?);
         let docker = rest::client(&dialer).map_err(|error| failed(classify(error)))?;
-        let asking = async {
-            let version = docker.version().await.map_err(classify)?;
-            let info = docker.info().await.map_err(classify)?;
-            facts_of(&version, &info)
-        };
-        let mut facts = within(ANSWER, asking).await.map_err(&failed)?;
+        // At once: older engines start programs to answer each of the three.
+        let facts = within(ANSWER, facts(&docker));
+        let control = async { Ok::<_, EngineErrorKind>(within(ANSWER, workers(&dialer)).await) };
+        let (mut facts, control) = tokio::try_join!(facts, control).map_err(&failed)?;
         if facts.api < FIRST_API {
             return Err(failed(EngineErrorKind::NoBuildKit(format!(
                 "its API is {}.{}",
                 facts.api.major, facts.api.minor
             ))));
         }
-        let control = within(ANSWER, async { control::connect(&dialer).await.map_err(|e| no_control(&e)) })
-            .await
-            .map_err(&failed)?;
-        facts.runs = within(ANSWER, runs(control.clone(), &facts.platform)).await.map_err(&failed)?;
+        let (control, workers) = control.map_err(&failed)?;
+        facts.runs = runs(&workers, &facts.platform);
         Ok(Self { name, dialer, docker, control, facts })
     }
 
@@ -150,6 +146,11 @@ impl std::fmt::Debug for Engine {
     }
 }
 
+async fn facts(docker: &Docker) -> Result<EngineFacts, EngineErrorKind> {
+    let (version, info) = tokio::try_join!(docker.version(), docker.info()).map_err(classify)?;
+    facts_of(&version, &info)
+}
+
 fn facts_of(
     version: &bollard::models::SystemVersion,
     info: &bollard::models::SystemInfo,
@@ -174,16 +175,22 @@ fn parse_api(text: &str) -> Option<ApiVersion> {
     Some(ApiVersion { major: major.parse().ok()?, minor: minor.parse().ok()? })
 }
 
-/// The platforms of BuildKit's workers, `native` first whatever they say.
-async fn runs(mut control: Control, native: &Platform) -> Result<Vec<Platform>, EngineErrorKind> {
+/// BuildKit's control connection, and what its workers say.
+async fn workers(dialer: &Dialer) -> Result<(Control, ListWorkersResponse), EngineErrorKind> {
+    let mut control = control::connect(dialer).await.map_err(|error| no_control(&error))?;
     let workers = control.list_workers(ListWorkersRequest::default()).await;
-    let workers = workers.map_err(|status| EngineErrorKind::NoBuildKit(status.message().to_owned()))?.into_inner();
+    let workers = workers.map_err(|status| EngineErrorKind::NoBuildKit(status.message().to_owned()))?;
+    Ok((control, workers.into_inner()))
+}
+
+/// The platforms of BuildKit's workers, `native` first whatever they say.
+fn runs(workers: &ListWorkersResponse, native: &Platform) -> Vec<Platform> {
     let mut platforms = vec![native.clone()];
     for spec in workers.record.iter().flat_map(|worker| &worker.platforms) {
         let platform = Platform::new(&spec.os, &spec.architecture, Some(&spec.variant));
         platforms.extend(platform.ok().filter(|p| !platforms.contains(p)));
     }
-    Ok(platforms)
+    platforms
 }
 
 fn no_control(error: &tonic::transport::Error) -> EngineErrorKind {
