@@ -199,7 +199,7 @@ fn build_hint(message: &str) -> Option<String> {
     } else if any(&["pull access denied", "insufficient_scope", "401 Unauthorized", "403 Forbidden"]) {
         "the base image's registry wants a login (`docker login`), or has no image of that name"
     } else if any(&["failed to do request"]) && any(UNREACHABLE) {
-        "the engine cannot reach the registry of a base image from its host: is it online, does it need a proxy?"
+        "the engine's host cannot reach the registry of an image that the build needs: is it online, does it need a proxy?"
     } else {
         return None;
     };
@@ -244,7 +244,7 @@ mod tests {
         let message = "failed to do request: Head \"https://registry-1.docker.io/v2/library/alpine/manifests/3\": \
                        dial tcp: lookup registry-1.docker.io: no such host";
         let kind = EngineErrorKind::Build { message: message.into(), exec_format: ExecFormat::Unseen };
-        assert!(error(kind).hint().is_some_and(|hint| hint.contains("base image")));
+        assert!(error(kind).hint().is_some_and(|hint| hint.contains("an image that the build needs")));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a plan asks for and an engine cannot do. BuildKit passes over options that it does not know, in silence.
 
 use super::client::{ApiVersion, EngineFacts, ImageStore};
-use crate::plan::{BuildSpec, Compression, Export, LayerPolicy, MediaTypes, Sandbox, Timestamps};
+use crate::plan::{Attest, BuildSpec, Compression, Export, LayerPolicy, MediaTypes, Sandbox, Timestamps};
 
 /// What an engine would need to do what a key of the plan says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,7 @@ impl EngineFacts {
             ("contexts", !build.contexts.is_empty(), ENGINE_23),
         ];
         let Export { compression, level, layers, timestamps, media_types, annotations } = &build.export;
+        let Attest { provenance, sbom } = &build.attest;
         let compression = compression.is_some_and(|compression| compression != Compression::Gzip);
         let image_exporter = [
             ("compression", compression, ENGINE_23),
@@ -43,6 +44,8 @@ impl EngineFacts {
             ("rewrite_timestamp", *timestamps == Timestamps::Rewrite, ENGINE_26),
             ("oci_mediatypes", *media_types == MediaTypes::Oci, ENGINE_23),
             ("annotations", !annotations.is_empty(), ENGINE_24),
+            ("provenance", provenance.is_some(), ENGINE_24),
+            ("sbom", sbom.is_some(), ENGINE_24),
         ];
         let containerd = self.store == ImageStore::Containerd;
         let frontend = frontend.into_iter().filter(|(_, said, (since, _))| *said && self.api < *since);

@@ -21,8 +21,9 @@ const IDLE: Duration = Duration::from_mins(5);
 pub struct PushRequest<'a> {
     /// The name on the engine and in the registry.
     pub to: &'a TagRef,
-    /// The platform to push, where the engine's store can hold several under one name.
-    pub platform: &'a Platform,
+    /// The one platform to push, where the engine's store can hold several under one name; or else all that the name
+    /// has, which is the only way to push what is attested of an image.
+    pub platform: Option<&'a Platform>,
     /// Who we are at that registry: sent to the engine in this one request.
     pub credential: &'a Credential,
 }
@@ -48,8 +49,8 @@ impl Engine {
         let started = Instant::now();
         let mut options = PushImageOptionsBuilder::default().tag(request.to.tag.as_str());
         let platform;
-        if self.pushes_by_platform() {
-            platform = platform_json(request.platform);
+        if let Some(only) = request.platform.filter(|_| self.pushes_by_platform()) {
+            platform = platform_json(only);
             options = options.platform(&platform);
         }
         let credentials = docker_credentials(request.credential, request.to.repository.host().as_str());

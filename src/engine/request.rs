@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::contexts::{self, BaseImage};
 use crate::oci::{Platform, TagRef};
-use crate::plan::{BuildSpec, CachePolicy, ImageName, Network, PullPolicy, Sandbox};
+use crate::plan::{Attest, BuildSpec, CachePolicy, Generator, ImageName, Network, PullPolicy, Sandbox};
 
 /// What to build.
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pub(super) fn frontend_attrs(request: &BuildRequest<'_>) -> HashMap<String, Stri
     }
     attrs.extend(contexts::attrs(build, request.bases));
     attrs.extend(sandbox_attrs(&build.sandbox));
+    attrs.extend(attest_attrs(&build.attest));
     attrs.extend(build.args.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone())));
     attrs.extend(build.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone())));
     attrs
@@ -71,6 +72,21 @@ fn sandbox_attrs(sandbox: &Sandbox) -> HashMap<String, String> {
     ];
     let said = said.into_iter().filter(|(_, value)| !value.is_empty());
     said.map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Attestations, in the forms that `frontend/attestations/parse.go` reads. What is not said is not sent.
+fn attest_attrs(attest: &Attest) -> impl Iterator<Item = (String, String)> {
+    let Attest { provenance, sbom } = attest;
+    let generator = |generator: &Generator| match generator {
+        Generator::Standard => String::new(),
+        // No reference has a comma or a quote, which this text would need quotes for.
+        Generator::Image(image) => format!("generator={image}"),
+    };
+    let said = [
+        ("attest:provenance", provenance.map(|provenance| format!("mode={}", provenance.as_str()))),
+        ("attest:sbom", sbom.as_ref().map(generator)),
+    ];
+    said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)))
 }
 
 #[cfg(test)]
@@ -117,6 +133,18 @@ mod tests {
             ("ulimits: {nofile: '1024:-1'}", "ulimit", "nofile=1024:-1"),
             ("cgroup_parent: builds", "cgroup-parent", "builds"),
             ("network: none", "force-network-mode", "none"),
+        ] {
+            assert_eq!(sent(said), BTreeMap::from([(key.to_owned(), value.to_owned())]), "{said}");
+        }
+    }
+
+    #[test]
+    fn attestations_are_sent_in_the_forms_that_the_frontend_reads() {
+        for (said, key, value) in [
+            ("provenance: min", "attest:provenance", "mode=min"),
+            ("provenance: max, sbom: false", "attest:provenance", "mode=max"),
+            ("sbom: true, provenance: false", "attest:sbom", ""),
+            ("sbom: 'ghcr.io/acme/scan:1'", "attest:sbom", "generator=ghcr.io/acme/scan:1"),
         ] {
             assert_eq!(sent(said), BTreeMap::from([(key.to_owned(), value.to_owned())]), "{said}");
         }

@@ -20,7 +20,8 @@ use crate::plan::Network;
 /// An image on an engine: Solve answered with it, and inspecting it showed the planned platform.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuiltImage {
-    /// The engine's id: the digest of the config or of the manifest, by [`ImageStore`].
+    /// The engine's id: the digest of the config or of the manifest, by [`ImageStore`]. Of an image with attestations
+    /// that of the index that has both.
     pub id: Digest,
     /// The store that it is in, which says what the id is of.
     pub store: ImageStore,

@@ -65,11 +65,13 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     let jobs = jobs(reader, &subset(&map), planned, &sets, late, tag_origin, &common.around);
     platforms?;
     let (tags, tag_origins) = tags?.into_iter().unzip();
+    let jobs = jobs?;
+    dropped(reader, &map, &jobs, attestations)?;
     let (name, repository, attestations) = (name?, repository?, attestations?);
     let image = Image { name, repository, tags, attestations, jobs: Vec::new(), left_out: Vec::new() };
     let (arch_tags, bases) = (Vec::new(), Vec::new());
     let mut read = ReadImage { image, name: entry.key.origin.clone(), tags: tag_origins, arch_tags, bases };
-    for ReadJob { job, arch_tag, bases } in jobs? {
+    for ReadJob { job, arch_tag, bases } in jobs {
         read.image.jobs.push(job);
         read.arch_tags.push(arch_tag);
         read.bases.push(bases);
@@ -176,6 +178,19 @@ fn attestations(reader: &mut Reader<'_>, map: &Map, late: Late<'_>) -> Read<Atte
             let message = format!("`{other}` is nothing that can be done with attestations");
             Err(reader.problem(&said.value.origin, message, suggest(other, ["keep", "strip"])))
         }
+    }
+}
+
+/// Refuses to leave out of the index what a platform is to be built with.
+fn dropped(reader: &mut Reader<'_>, map: &Map, jobs: &[ReadJob], policy: Read<AttestationPolicy>) -> Read<()> {
+    let attested = jobs.iter().map(|read| &read.job).find(|job| !job.build.attest.is_nothing());
+    match (policy?, get(map, "attestations"), attested) {
+        (AttestationPolicy::Strip, Some(said), Some(job)) => {
+            let message = format!("`attestations: strip` leaves out what {} is built with", job.platform);
+            let hint = "say `attestations: keep`, or `provenance: false` and `sbom: false`".to_owned();
+            Err(reader.problem(&said.value.origin, message, Some(hint)))
+        }
+        _ => Ok(()),
     }
 }
 

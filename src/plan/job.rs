@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::oci::{EntryOverride, Platform, Tag};
 
+use super::attest;
 use super::contexts::{self, ReadContexts};
 use super::duration;
 use super::entry;
@@ -114,6 +115,7 @@ impl<'s> Settings<'_, '_, 's> {
         let no_cache_filter = self.stages("no_cache_filter");
         let pull = self.boolean("pull");
         let export = export::read(self.reader, self.map, self.late, &args);
+        let attest = attest::read(self.reader, self.map, self.late);
         let context = paths::join(around.directory, &context?);
         let no_cache = if no_cache? == Some(true) { CachePolicy::Ignore } else { CachePolicy::Use };
         let pull = if pull? == Some(true) { PullPolicy::Always } else { PullPolicy::IfMissing };
@@ -132,6 +134,7 @@ impl<'s> Settings<'_, '_, 's> {
             no_cache_filter: no_cache_filter?,
             pull: around.overrides.pull.unwrap_or(pull),
             export: export?,
+            attest: attest?,
         })
     }
 

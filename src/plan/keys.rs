@@ -57,6 +57,8 @@ pub(super) const IMAGE: Keys = Keys {
         "rewrite_timestamp",
         "oci_mediatypes",
         "annotations",
+        "provenance",
+        "sbom",
         "engine",
         "timeout",
         "arch_tag",
@@ -92,6 +94,8 @@ pub(super) const PLATFORM: Keys = Keys {
         "rewrite_timestamp",
         "oci_mediatypes",
         "annotations",
+        "provenance",
+        "sbom",
         "engine",
         "timeout",
         "arch_tag",
@@ -112,8 +116,7 @@ pub(super) const SECRET: Keys = Keys { of: "a secret", known: &["id", "env", "fi
 /// One of `ulimits`, written as a map.
 pub(super) const ULIMIT: Keys = Keys { of: "a ulimit", known: &["soft", "hard"], not_yet: &[] };
 
-/// Words of Compose and what they are here.
-pub(super) const ELSEWHERE: &[(&str, &str)] = &[("additional_contexts", "contexts")];
+/// Words of Compose and bake, and what they are here.
+pub(super) const ELSEWHERE: &[(&str, &str)] = &[("additional_contexts", "contexts"), ("attest", "provenance")];
 
-const NOT_YET: &[&str] =
-    &["cache", "cache_from", "cache_to", "from", "attest", "provenance", "sbom", "no_cache_from", "registry"];
+const NOT_YET: &[&str] = &["cache", "cache_from", "cache_to", "from", "no_cache_from", "registry"];

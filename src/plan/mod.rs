@@ -3,6 +3,7 @@
 //! text → tree with places (`raw`) → edits of the tree (defaults, `--set`) → typed values (`reader`, `image`, `job`)
 //! → checks across images → the selected [`Plan`].
 
+mod attest;
 mod bases;
 mod checks;
 mod contexts;
@@ -42,9 +43,9 @@ pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
-    AgentSource, AttestationPolicy, BuildSpec, CachePolicy, Compression, CompressionLevel, EngineSpec, Export, Image,
-    Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox,
-    SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
+    AgentSource, Attest, AttestationPolicy, BuildSpec, CachePolicy, Compression, CompressionLevel, EngineSpec, Export,
+    Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan, Provenance, PullPolicy,
+    RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};

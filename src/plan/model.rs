@@ -143,6 +143,51 @@ pub struct BuildSpec {
     pub pull: PullPolicy,
     /// How the image is written.
     pub export: Export,
+    /// What is attested of the image.
+    pub attest: Attest,
+}
+
+/// What BuildKit states of an image that it builds, in manifests that stand beside the image. The empty value is nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attest {
+    /// How it was made (SLSA provenance).
+    pub provenance: Option<Provenance>,
+    /// What is in it (SPDX), as this generator finds it.
+    pub sbom: Option<Generator>,
+}
+
+impl Attest {
+    /// Whether nothing is attested.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How much provenance says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provenance {
+    /// When it was built, on what, and with which kind of frontend.
+    Min,
+    /// Also the steps, the Dockerfile's text, and build arguments with their values.
+    Max,
+}
+
+impl Provenance {
+    /// The name that the plan, BuildKit and buildx have for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        super::attest::name(self)
+    }
+}
+
+/// Who lists what is in an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Generator {
+    /// The one that the engine's BuildKit chooses.
+    Standard,
+    /// An image that keeps to BuildKit's "SBOM Scanning Protocol".
+    Image(Reference),
 }
 
 /// How an image is written. The empty value is what the engine does by itself.

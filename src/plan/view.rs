@@ -12,9 +12,9 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    AgentSource, AttestationPolicy, BuildSpec, CachePolicy, EngineSpec, Export, Image, Job, LayerPolicy, MediaTypes,
-    NamedContext, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec,
-    Timestamps, Transport, Ulimit,
+    AgentSource, Attest, AttestationPolicy, BuildSpec, CachePolicy, EngineSpec, Export, Generator, Image, Job,
+    LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox,
+    SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
 };
 
 impl Serialize for Plan {
@@ -139,7 +139,20 @@ fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error
         map.serialize_entry("no_cache_filter", &stages)?;
     }
     map.serialize_entry("pull", &(build.pull == PullPolicy::Always))?;
-    export(map, &build.export)
+    export(map, &build.export)?;
+    attest(map, &build.attest)
+}
+
+fn attest<M: SerializeMap>(map: &mut M, attest: &Attest) -> Result<(), M::Error> {
+    let Attest { provenance, sbom } = attest;
+    if let Some(provenance) = provenance {
+        map.serialize_entry("provenance", provenance.as_str())?;
+    }
+    match sbom {
+        None => Ok(()),
+        Some(Generator::Standard) => map.serialize_entry("sbom", &true),
+        Some(Generator::Image(image)) => map.serialize_entry("sbom", &image.to_string()),
+    }
 }
 
 fn export<M: SerializeMap>(map: &mut M, export: &Export) -> Result<(), M::Error> {

@@ -22,6 +22,14 @@ pub(super) struct Found {
     pub(super) left_out: LeftOut,
 }
 
+impl Found {
+    /// Whether the selector named what was built and nothing beside it: the same image may stand in an index with
+    /// what another build attested.
+    pub(super) fn is_all_of(&self, built: &BuiltImage) -> bool {
+        self.top == built.id || self.top == *self.child.manifest().digest()
+    }
+}
+
 /// Why there is no child.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfirmError {

@@ -126,7 +126,9 @@ impl JobRun {
     async fn bring_to_registry(&self, built: &BuiltImage) -> Result<Found, Failure> {
         let tag = Selector::Tag(self.arch_tag.tag.clone());
         // An answer that is no proof decides nothing: the push that follows has a clear error of its own.
-        let found = if let Ok(found) = self.find_built(built, &tag, Visibility::Settled).await {
+        let found = if let Ok(found) = self.find_built(built, &tag, Visibility::Settled).await
+            && found.is_all_of(built)
+        {
             found
         } else {
             let selector = self.push(tag).await?;
@@ -179,8 +181,9 @@ impl JobRun {
             failure(Phase::Push, &format!("log in to {host}: {}", chain(&error)), hint)
         })?;
         self.voice.say(JobEvent::PushStarted { to: self.arch_tag.clone() }).await;
-        let request =
-            PushRequest { to: &self.arch_tag, platform: &self.scheduled.job.platform, credential: &credential };
+        let job = &self.scheduled.job;
+        let platform = job.build.attest.is_nothing().then_some(&job.platform);
+        let request = PushRequest { to: &self.arch_tag, platform, credential: &credential };
         let pushing = self.push_until_heard(&request);
         let pushed = self.voice.while_silent("pushing", pushing).await;
         let pushed = pushed.map_err(|error| of_engine(Phase::Push, &error))?;

@@ -172,7 +172,7 @@ async fn b9_a_push_that_says_nothing_for_five_minutes_fails() {
     let engine = ScriptedEngine::start(script, &Store::default());
     let client = connect(&engine).await;
     let (to, platform) = (arch_tag(), "linux/amd64".parse().unwrap());
-    let request = PushRequest { to: &to, platform: &platform, credential: &Credential::Anonymous };
+    let request = PushRequest { to: &to, platform: Some(&platform), credential: &Credential::Anonymous };
     let started = Instant::now();
     let error = client.push(&request).await.unwrap_err();
     assert!(matches!(error.kind, EngineErrorKind::Stalled(300)), "{error:?}");

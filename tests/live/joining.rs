@@ -62,19 +62,19 @@ async fn push_with_provenance(project: &Project, registry: &Distribution, arch: 
     pushed
 }
 
-async fn entries(reference: &str) -> Vec<Value> {
+pub(crate) async fn entries(reference: &str) -> Vec<Value> {
     let index: Value = serde_json::from_str(&crane(&["manifest", reference]).await).unwrap();
     index["manifests"].as_array().unwrap().clone()
 }
 
-/// What buildx reads of an image: `.Provenance` of each platform.
-async fn imagetools(reference: &str, what: &str) -> Value {
+/// What buildx reads of an image: `.Provenance` or `.SBOM` of each platform.
+pub(crate) async fn imagetools(reference: &str, what: &str) -> Value {
     let format = format!("--format={{{{json {what}}}}}");
     let args = ["buildx", "imagetools", "inspect", &format, reference];
     serde_json::from_str(&parts::printed(&parts::tool("docker", args).await)).unwrap()
 }
 
-async fn each_platform_is_pulled_and_runs(project: &Project, reference: &str) {
+pub(crate) async fn each_platform_is_pulled_and_runs(project: &Project, reference: &str) {
     for puller in Engine::both() {
         for (args, machine) in [(&[][..], "x86_64"), (&["--platform=linux/arm64"], "aarch64")] {
             let _cleanup = puller.cleanup(&project.name);

@@ -9,6 +9,7 @@
 #[macro_use]
 mod project;
 
+mod attesting;
 mod bases;
 mod contexts;
 mod embedded;

@@ -1,0 +1,58 @@
+//! Reads what images are attested where they are built: `provenance`, `sbom`.
+
+use super::model::{Attest, Generator, Provenance};
+use super::node::{Map, Node, Value, get};
+use super::reader::{Late, Read, Reader};
+use super::suggest::suggest;
+
+const PROVENANCES: [(&str, Provenance); 2] = [("min", Provenance::Min), ("max", Provenance::Max)];
+
+/// Reads it from the settings of a job.
+pub(super) fn read(reader: &mut Reader<'_>, settings: &Map, late: Late<'_>) -> Read<Attest> {
+    let node = |key| get(settings, key).map(|entry| &entry.value);
+    let provenance = node("provenance").map_or(Ok(None), |node| provenance(reader, node, late));
+    let sbom = node("sbom").map_or(Ok(None), |node| sbom(reader, node, late));
+    Ok(Attest { provenance: provenance?, sbom: sbom? })
+}
+
+fn provenance(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Option<Provenance>> {
+    let text = word(reader, node, "`provenance`", late)?;
+    if text == "false" {
+        return Ok(None);
+    }
+    if text == "true" {
+        // It depends on who is asked: buildx takes it for min, BuildKit for max.
+        let hint = Some("say min or max".to_owned());
+        return Err(reader.problem(&node.origin, "`provenance: true` does not say how much", hint));
+    }
+    let found = PROVENANCES.iter().find(|(name, _)| *name == text);
+    found.map(|(_, provenance)| Some(*provenance)).ok_or_else(|| {
+        let message = format!("`{}` is not a mode of provenance", text.escape_debug());
+        reader.problem(&node.origin, message, suggest(&text, ["min", "max", "false"]))
+    })
+}
+
+fn sbom(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Option<Generator>> {
+    let text = word(reader, node, "`sbom`", late)?;
+    match &*text {
+        "false" => Ok(None),
+        "true" => Ok(Some(Generator::Standard)),
+        image => image.parse().map(|image| Some(Generator::Image(image))).map_err(|error| {
+            let message = format!("the generator `{}` of `sbom` is no image: {error}", image.escape_debug());
+            reader.problem(&node.origin, message, Some("say true, false or HOST/REPOSITORY:TAG".to_owned()))
+        }),
+    }
+}
+
+/// A word that may be written as a boolean.
+fn word(reader: &mut Reader<'_>, node: &Node, what: &str, late: Late<'_>) -> Read<String> {
+    match &node.value {
+        Value::Bool(value) => Ok(value.to_string()),
+        _ => reader.text(node, what, late),
+    }
+}
+
+/// What the plan calls it.
+pub(super) fn name(provenance: Provenance) -> &'static str {
+    PROVENANCES.iter().find(|(_, known)| *known == provenance).map_or("max", |(name, _)| name)
+}
