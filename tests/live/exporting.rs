@@ -1,5 +1,7 @@
 //! How images are written, and who can read them.
 
+use std::fs;
+use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -7,14 +9,16 @@ use serde_json::Value;
 use crate::project::{Project, config, crane};
 use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::Engine;
-use crate::support::parts;
 
-/// An image with a file that is its own, so that nobody has its layer already.
+/// An image whose layers are all its own: a layer stays on an engine as it was first compressed, for other tests too.
 fn project(engine: Engine, what: &str) -> Project {
     let project = Project::new(engine, what);
-    parts::add_busybox(&project.context());
     project.write("context/mine", &project.name);
     project.busybox("COPY mine /mine\n");
+    for arch in ["amd64", "arm64", "armv7"] {
+        let shell = fs::File::options().append(true).open(project.context().join(format!("busybox-{arch}")));
+        shell.unwrap().write_all(project.name.as_bytes()).unwrap();
+    }
     project
 }
 
@@ -48,8 +52,7 @@ platforms:
         ("linux/arm/v7", "application/vnd.docker.image.rootfs.diff.tar".into()),
     ] {
         let manifest = manifest(&reference, platform).await;
-        // The layer below is that of other tests, and stays as it was first compressed.
-        assert_eq!(layer_types(&manifest).last(), Some(&layer), "{platform}");
+        assert!(layer_types(&manifest).iter().all(|found| *found == layer), "{platform}");
     }
     for engine in Engine::both() {
         let _cleanup = engine.cleanup(&project.name);
@@ -89,7 +92,7 @@ async fn the_same_inputs_give_the_same_digest_on_another_day() {
         let time = SystemTime::now() - Duration::from_secs(days * 86_400);
         let files = ["mine", "busybox-amd64", "busybox-arm64"].map(|file| project.context().join(file));
         for file in files {
-            std::fs::File::options().write(true).open(file).unwrap().set_modified(time).unwrap();
+            fs::File::options().write(true).open(file).unwrap().set_modified(time).unwrap();
         }
         let built = project.command(&["build", "--no-cache"]).env("SOURCE_DATE_EPOCH", "1600000000").finish().await;
         digests.push(built.expect_code(0).stdout);
