@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::MAX_DOCKERFILE_BYTES;
+use super::instructions::{Instruction, instructions};
 
 /// Whether what the Dockerfile copies depends on the platform: `COPY app-${TARGETARCH} /app`.
 ///
@@ -21,22 +22,13 @@ pub fn copies_by_platform(dockerfile: &Path) -> bool {
     let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(dockerfile);
     let regular = opened.ok().filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()));
     let read = regular.map(|file| file.take(MAX_DOCKERFILE_BYTES).read_to_end(&mut text));
-    matches!(read, Some(Ok(_))) && names_platform(&String::from_utf8_lossy(&text))
+    matches!(read, Some(Ok(_))) && names_platform(&text)
 }
 
-fn names_platform(text: &str) -> bool {
-    let mut copying = false;
-    text.lines().any(|line| {
-        let line = line.trim();
-        if !copying {
-            let word = line.split_whitespace().next().unwrap_or_default();
-            copying = word.eq_ignore_ascii_case("COPY") || word.eq_ignore_ascii_case("ADD");
-        }
-        let found = copying && ["$TARGET", "${TARGET"].iter().any(|name| line.contains(name));
-        // A line that ends in a backslash goes on.
-        copying = copying && line.ends_with('\\');
-        found
-    })
+fn names_platform(dockerfile: &[u8]) -> bool {
+    let copies = |instruction: &Instruction| matches!(instruction.keyword().as_str(), "COPY" | "ADD");
+    let names = |text: &str| ["$TARGET", "${TARGET"].iter().any(|name| text.contains(name));
+    instructions(dockerfile).iter().any(|instruction| copies(instruction) && names(&instruction.text))
 }
 
 #[cfg(test)]
@@ -64,7 +56,7 @@ mod tests {
             ("COPY a \\\n b /\nRUN echo $TARGETARCH", false),
             ("# COPY app-$TARGETARCH\nFROM scratch", false),
         ] {
-            assert_eq!(names_platform(text), names, "{text:?}");
+            assert_eq!(names_platform(text.as_bytes()), names, "{text:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::ignore::PatternError;
+use super::stages::StageError;
 
 /// A fault of the build context. Paths are relative to its root (or the root itself), and escaped.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,9 @@ pub enum ContextError {
         /// Its size in bytes.
         size: u64,
     },
+    /// Stages cannot be added to the Dockerfile.
+    #[error(transparent)]
+    Stage(#[from] StageError),
     /// A list of patterns is malformed.
     #[error(transparent)]
     Pattern(#[from] PatternError),
@@ -103,6 +107,7 @@ impl ContextError {
                  directory"
             }
             Self::DockerfileKind { .. } | Self::DockerfileSize { .. } => "name a Dockerfile in `dockerfile`",
+            Self::Stage(error) => error.hint(),
             Self::Pattern(error) => error.hint(),
         }
     }

@@ -11,9 +11,12 @@ mod filter;
 mod follow;
 mod glob;
 mod ignore;
+mod instructions;
+mod memory;
 mod open;
 mod regexp;
 mod root;
+mod stages;
 #[cfg(test)]
 mod testing;
 mod walk;
@@ -25,4 +28,5 @@ pub use filter::Selection;
 pub use ignore::{MatchInfo, Pattern, PatternError, Patterns, Verdict, parse_ignore_file};
 pub use open::{MAX_DOCKERFILE_BYTES, OpenFile};
 pub use root::Root;
+pub use stages::{AddedLines, AddedStages, StageError, StageName, StageNameError, Staged, add_stages, can_have_stages};
 pub use walk::Walk;

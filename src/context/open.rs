@@ -1,7 +1,8 @@
 //! Reading the files of a walk.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::{Cursor, ErrorKind, Read as _};
+use std::sync::Arc;
 
 use rustix::fs::{FileType, fstat};
 
@@ -17,10 +18,16 @@ pub const MAX_DOCKERFILE_BYTES: u64 = 1024 * 1024;
 /// A file of the build context, open for reading; see [`Root::open_file`].
 #[derive(Debug)]
 pub struct OpenFile {
-    file: File,
+    content: Content,
     path: String,
     stamp: Stamp,
     left: u64,
+}
+
+#[derive(Debug)]
+enum Content {
+    OnDisk(File),
+    InMemory(Cursor<Arc<[u8]>>),
 }
 
 impl Root {
@@ -32,8 +39,12 @@ impl Root {
     /// parents, or its size or time is another; [`ContextError::Read`] if it cannot be opened.
     pub fn open_file(&self, entry: &Entry) -> Result<OpenFile, ContextError> {
         let path = entry.path.clone();
+        if let Some(file) = self.in_memory(&path) {
+            let content = Content::InMemory(Cursor::new(file.bytes.clone()));
+            return Ok(OpenFile { content, path, stamp: entry.stamp, left: entry.stamp.size });
+        }
         let file = self.open_for_reading(&path).map_err(|error| open_error(&path, error))?;
-        let opened = OpenFile { file, path, stamp: entry.stamp, left: entry.stamp.size };
+        let opened = OpenFile { content: Content::OnDisk(file), path, stamp: entry.stamp, left: entry.stamp.size };
         if opened.stamp.kind != FileType::RegularFile {
             return Err(ContextError::changed(&opened.path));
         }
@@ -48,13 +59,31 @@ impl Root {
     ///
     /// It is missing, something else, or too large.
     pub fn check_dockerfile(&self, name: &str) -> Result<(), ContextError> {
+        self.find_dockerfile(name).map(drop)
+    }
+
+    /// Reads a Dockerfile beneath the root.
+    ///
+    /// # Errors
+    ///
+    /// As [`Root::check_dockerfile`], or it cannot be read.
+    pub fn read_dockerfile(&self, name: &str) -> Result<Vec<u8>, ContextError> {
+        let path = self.find_dockerfile(name)?;
+        let file = self.open_for_reading(&path).map_err(|error| open_error(&path, error))?;
+        let mut text = Vec::new();
+        let read = file.take(MAX_DOCKERFILE_BYTES).read_to_end(&mut text);
+        read.map(|_| text).map_err(|error| ContextError::read(path.as_bytes(), error))
+    }
+
+    /// Where a Dockerfile is that symbolic links may lead to.
+    fn find_dockerfile(&self, name: &str) -> Result<String, ContextError> {
         let shown = || escape(self.path().join(name).as_os_str().as_encoded_bytes());
         for path in follow(self, &[name.to_owned()])?.unwrap_or_default() {
             let Ok((stat, target)) = self.look_at(&path) else { continue };
             let stamp = Stamp::of(&stat);
             return match stamp.kind {
                 _ if target.is_some() => continue,
-                FileType::RegularFile if stamp.size <= MAX_DOCKERFILE_BYTES => Ok(()),
+                FileType::RegularFile if stamp.size <= MAX_DOCKERFILE_BYTES => Ok(path),
                 FileType::RegularFile => Err(ContextError::DockerfileSize { path: shown(), size: stamp.size }),
                 _ => Err(ContextError::DockerfileKind { path: shown() }),
             };
@@ -80,7 +109,11 @@ impl OpenFile {
             return Ok(0);
         }
         loop {
-            match self.file.read(&mut buffer[..most]) {
+            let read = match &mut self.content {
+                Content::OnDisk(file) => file.read(&mut buffer[..most]),
+                Content::InMemory(bytes) => bytes.read(&mut buffer[..most]),
+            };
+            match read {
                 Ok(0) => return Err(ContextError::changed(&self.path)),
                 Ok(read) => {
                     self.left -= read as u64;
@@ -94,7 +127,8 @@ impl OpenFile {
 
     /// Whether the open file is the one that was walked, and as it was then.
     fn check(&self) -> Result<(), ContextError> {
-        let stat = fstat(&self.file).map_err(|error| ContextError::read(self.path.as_bytes(), error))?;
+        let Content::OnDisk(file) = &self.content else { return Ok(()) };
+        let stat = fstat(file).map_err(|error| ContextError::read(self.path.as_bytes(), error))?;
         if Stamp::of(&stat) == self.stamp { Ok(()) } else { Err(ContextError::changed(&self.path)) }
     }
 }

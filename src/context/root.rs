@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, PROC_SUPER_MAGIC, Stat, fstatfs, open, o
 use rustix::io::Errno;
 
 use super::error::{ContextError, escape};
+use super::memory::MemoryFile;
 
 /// The directory that a build context is read from. Nothing outside of it is ever opened.
 ///
@@ -19,6 +20,7 @@ pub struct Root {
     directory: OwnedFd,
     /// Where not `None`, only these names and what they link to are served.
     pub(super) only: Option<Vec<String>>,
+    pub(super) memory: Option<MemoryFile>,
 }
 
 impl Root {
@@ -41,7 +43,7 @@ impl Root {
         if resolved == Path::new("/") || in_proc {
             return Err(ContextError::RefusedRoot { path: shown() });
         }
-        Ok(Self { path: resolved, directory, only: None })
+        Ok(Self { path: resolved, directory, only: None, memory: None })
     }
 
     /// Opens the directory that holds `dockerfile`, after checking that there is one.
@@ -61,6 +63,12 @@ impl Root {
     #[must_use]
     pub fn only(self, names: Vec<String>) -> Self {
         Self { only: Some(names), ..self }
+    }
+
+    /// Serves `bytes` under `name`, right beneath the root, whatever is there on the disk.
+    #[must_use]
+    pub fn with_file(self, name: String, bytes: Vec<u8>) -> Self {
+        Self { memory: Some(MemoryFile { name, bytes: bytes.into() }), ..self }
     }
 
     /// The directory, with no symbolic link in its path.

@@ -56,8 +56,11 @@ impl Root {
     pub fn walk(&self, selection: &Selection) -> Result<Walk<'_>, ContextError> {
         let filter = Filter::new(self, selection)?;
         let directory = self.open_directory(".").map_err(|error| ContextError::read(b".", error))?;
-        let children = list(directory.as_fd(), "", &filter, None)?.into_iter();
-        let levels = vec![Level { withheld: None, children }];
+        let mut children = list(directory.as_fd(), "", &filter, None)?;
+        if let Some(file) = &self.memory {
+            put(&mut children, file.entry(), &filter);
+        }
+        let levels = vec![Level { withheld: None, children: children.into_iter() }];
         Ok(Walk { root: self, filter, levels, ready: VecDeque::new(), links: HashMap::new() })
     }
 }
@@ -163,6 +166,16 @@ fn list(
         children.extend(look_at(directory, &name, &bytes, is_directory, filter, matches)?);
     }
     Ok(children)
+}
+
+/// Puts a file among the children of the root, if it is wanted, in the place of what has its name.
+fn put(children: &mut Vec<Child>, entry: Entry, filter: &Filter) {
+    children.retain(|child| child.entry.path != entry.path);
+    let judgement = filter.judge(&entry.path, false, None);
+    if matches!(judgement, Judgement::Keep(_)) {
+        let place = children.partition_point(|child| child.entry.path < entry.path);
+        children.insert(place, Child { entry, judgement, has_other_names: false });
+    }
 }
 
 /// One child, or `None` if nothing of it is wanted or it is gone again.

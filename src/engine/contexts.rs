@@ -1,10 +1,12 @@
 //! Named contexts, as the Dockerfile frontend is told of them (buildx, `build/opt.go`; `BuildKit`,
-//! `frontend/dockerui/namedcontext.go`).
+//! `frontend/dockerui/namedcontext.go`), or finds them as stages.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use crate::oci::{DigestRef, TagRef};
+use super::client::EngineFacts;
+use crate::context::{AddedStages, StageName};
+use crate::oci::{DigestRef, Reference, Selector, TagRef};
 use crate::plan::{BuildSpec, ContextName, ImageName, NamedContext};
 
 /// Where an image of the plan is that another one builds on.
@@ -25,11 +27,51 @@ impl std::fmt::Display for BaseImage {
     }
 }
 
+impl From<BaseImage> for Reference {
+    fn from(base: BaseImage) -> Self {
+        match base {
+            BaseImage::Pushed(DigestRef { repository, digest }) => {
+                Self { repository, selector: Selector::Digest(digest) }
+            }
+            BaseImage::OnEngine(TagRef { repository, tag }) => Self { repository, selector: Selector::Tag(tag) },
+        }
+    }
+}
+
+impl EngineFacts {
+    /// The stages that stand for the contexts of `build`, where the engine's BuildKit does not know any. What cannot be
+    /// a stage is named by [`Self::lacks`].
+    #[must_use]
+    pub fn stages(&self, build: &BuildSpec, bases: &BTreeMap<ImageName, BaseImage>) -> AddedStages {
+        let stage = |(name, context): (StageName, &NamedContext)| match context {
+            NamedContext::Image(image) => bases.get(image).map(|base| (name, base.clone().into())),
+            NamedContext::Reference(reference) => Some((name, reference.clone())),
+            NamedContext::Directory(_) => None,
+        };
+        self.staged(build).filter_map(stage).collect()
+    }
+
+    /// The names of these stages, before it is known where all images are.
+    #[must_use]
+    pub fn stage_names(&self, build: &BuildSpec) -> BTreeSet<StageName> {
+        self.staged(build).map(|(name, _)| name).collect()
+    }
+
+    fn staged<'a>(&self, build: &'a BuildSpec) -> impl Iterator<Item = (StageName, &'a NamedContext)> {
+        let staged = build.contexts.iter().filter(|_| !self.knows_contexts());
+        staged.filter_map(|(name, context)| Some((name.as_str().parse().ok()?, context)))
+    }
+}
+
 /// The frontend's options for the contexts of `build`. A frontend of a `# syntax=` line that does not know contexts
 /// refuses them.
-pub(super) fn attrs(build: &BuildSpec, bases: &BTreeMap<ImageName, BaseImage>) -> HashMap<String, String> {
+pub(super) fn attrs(
+    facts: &EngineFacts,
+    build: &BuildSpec,
+    bases: &BTreeMap<ImageName, BaseImage>,
+) -> HashMap<String, String> {
     let mut attrs = HashMap::new();
-    for (name, context) in &build.contexts {
+    for (name, context) in build.contexts.iter().filter(|_| facts.knows_contexts()) {
         let found = match context {
             // One that is not there leaves the name to the frontend, which then finds nothing under it.
             NamedContext::Image(image) => bases.get(image).map(|base| format!("docker-image://{base}")),

@@ -1,13 +1,18 @@
 //! What a plan asks for and an engine cannot do. BuildKit passes over options that it does not know, in silence.
 
 use super::client::{ApiVersion, EngineFacts, ImageStore};
-use crate::plan::{Attest, BuildSpec, Compression, Export, LayerPolicy, MediaTypes, Sandbox, Timestamps};
+use crate::context::StageName;
+use crate::plan::{
+    Attest, BuildSpec, Compression, ContextName, Export, LayerPolicy, MediaTypes, NamedContext, Sandbox, Timestamps,
+};
 
 /// What an engine would need to do what a key of the plan says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needs {
     /// To be of this version or newer: `23.0`.
     Version(&'static str),
+    /// To know contexts that no stage of the Dockerfile can stand for: to be of this version or newer.
+    Contexts(&'static str),
     /// containerd's image store, and to be of this version or newer.
     ContainerdStore(&'static str),
 }
@@ -24,15 +29,21 @@ impl EngineFacts {
         self.api >= ENGINE_24.0
     }
 
+    /// Whether the engine's BuildKit knows named contexts: since 0.10. Where it does not, stages of the Dockerfile stand
+    /// for those that are images.
+    #[must_use]
+    pub fn knows_contexts(&self) -> bool {
+        self.api >= ENGINE_23.0
+    }
+
     /// The keys of the plan that `build` uses and this engine cannot do, each with what it would need.
     #[must_use]
-    pub fn lacks(&self, build: &BuildSpec) -> Vec<(&'static str, Needs)> {
+    pub fn lacks(&self, build: &BuildSpec) -> Vec<(String, Needs)> {
         let Sandbox { extra_hosts: _, shm_size, ulimits, cgroup_parent } = &build.sandbox;
         let frontend = [
             ("shm_size", shm_size.is_some(), ENGINE_23),
             ("ulimits", !ulimits.is_empty(), ENGINE_23),
             ("cgroup_parent", cgroup_parent.is_some(), ENGINE_23),
-            ("contexts", !build.contexts.is_empty(), ENGINE_23),
         ];
         let Export { compression, level, layers, timestamps, media_types, annotations } = &build.export;
         let Attest { provenance, sbom } = &build.attest;
@@ -51,7 +62,16 @@ impl EngineFacts {
         let frontend = frontend.into_iter().filter(|(_, said, (since, _))| *said && self.api < *since);
         let exporter =
             image_exporter.into_iter().filter(|(_, said, (since, _))| *said && !(containerd && self.api >= *since));
-        let frontend = frontend.map(|(key, _, (_, version))| (key, Needs::Version(version)));
-        frontend.chain(exporter.map(|(key, _, (_, version))| (key, Needs::ContainerdStore(version)))).collect()
+        let contexts = build.contexts.iter().filter(|(name, context)| !self.has(name, context));
+        let frontend = frontend.map(|(key, _, (_, version))| (key.to_owned(), Needs::Version(version)));
+        let contexts = contexts.map(|(name, _)| (format!("contexts.{name}"), Needs::Contexts(ENGINE_23.1)));
+        let exporter = exporter.map(|(key, _, (_, version))| (key.to_owned(), Needs::ContainerdStore(version)));
+        frontend.chain(contexts).chain(exporter).collect()
+    }
+
+    /// Whether a Dockerfile finds `context` under `name`.
+    fn has(&self, name: &ContextName, context: &NamedContext) -> bool {
+        let image = matches!(context, NamedContext::Image(_) | NamedContext::Reference(_));
+        self.knows_contexts() || image && name.as_str().parse::<StageName>().is_ok()
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use super::client::EngineFacts;
 use super::contexts::{self, BaseImage};
 use crate::oci::{Platform, TagRef};
 use crate::plan::{Attest, BuildSpec, CachePolicy, Generator, ImageName, Network, PullPolicy, Sandbox};
@@ -22,7 +23,7 @@ pub struct BuildRequest<'a> {
 }
 
 /// The Dockerfile frontend's options, as buildx names them (BuildKit, `frontend/dockerui`).
-pub(super) fn frontend_attrs(request: &BuildRequest<'_>) -> HashMap<String, String> {
+pub(super) fn frontend_attrs(facts: &EngineFacts, request: &BuildRequest<'_>) -> HashMap<String, String> {
     let build = request.build;
     let mut attrs = HashMap::from([
         ("filename".to_owned(), file_name(&build.dockerfile)),
@@ -46,7 +47,7 @@ pub(super) fn frontend_attrs(request: &BuildRequest<'_>) -> HashMap<String, Stri
     if build.pull == PullPolicy::Always {
         set("image-resolve-mode", "pull");
     }
-    attrs.extend(contexts::attrs(build, request.bases));
+    attrs.extend(contexts::attrs(facts, build, request.bases));
     attrs.extend(sandbox_attrs(&build.sandbox));
     attrs.extend(attest_attrs(&build.attest));
     attrs.extend(build.args.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone())));
@@ -92,8 +93,14 @@ fn attest_attrs(attest: &Attest) -> impl Iterator<Item = (String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{ApiVersion, ImageStore};
     use crate::oci::Reference;
     use crate::plan::{self, Facts, Overrides, SourceText};
+
+    fn facts(minor: u16) -> EngineFacts {
+        let (platform, api) = ("linux/amd64".parse().unwrap(), ApiVersion { major: 1, minor });
+        EngineFacts { version: "x".into(), api, platform, runs: Vec::new(), store: ImageStore::GraphDriver }
+    }
 
     /// What is sent for the one job of an image that says `settings`, without what every build says.
     fn sent(settings: &str) -> BTreeMap<String, String> {
@@ -103,6 +110,11 @@ mod tests {
 
     /// The same for the first job of a plan.
     fn sent_for(text: &str, bases: &BTreeMap<ImageName, BaseImage>) -> BTreeMap<String, String> {
+        sent_to(51, text, bases)
+    }
+
+    /// The same, to an engine of the API 1.`minor`.
+    fn sent_to(minor: u16, text: &str, bases: &BTreeMap<ImageName, BaseImage>) -> BTreeMap<String, String> {
         let source = SourceText { path: "build.yaml".into(), text: text.to_owned() };
         let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
         let job = &plan.images[0].jobs[0];
@@ -113,7 +125,7 @@ mod tests {
             build: &job.build,
             bases,
         };
-        let attrs = frontend_attrs(&request).into_iter();
+        let attrs = frontend_attrs(&facts(minor), &request).into_iter();
         attrs.filter(|(key, _)| !["filename", "platform"].contains(&key.as_str())).collect()
     }
 
@@ -195,5 +207,24 @@ images:
             let expected = expected.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
             assert_eq!(sent, expected.collect::<BTreeMap<_, _>>());
         }
+    }
+
+    #[test]
+    fn an_engine_that_knows_no_contexts_gets_images_as_stages() {
+        let repository = "127.0.0.1:5000/base".parse::<Reference>().unwrap().repository;
+        let base = BaseImage::OnEngine(repository.tag("x-amd64".parse().unwrap()));
+        let bases = BTreeMap::from([("base".parse().unwrap(), base)]);
+        let mode = ("image-resolve-mode".to_owned(), "local".to_owned());
+        assert_eq!(sent_to(41, BUILT_ON, &bases), BTreeMap::from([mode]));
+        let source = SourceText { path: "build.yaml".into(), text: BUILT_ON.to_owned() };
+        let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
+        let build = &plan.images[0].jobs[0].build;
+        let stages = facts(41).stages(build, &bases).into_iter();
+        let stages: Vec<_> = stages.map(|(name, image)| format!("{name} {image}")).collect();
+        assert_eq!(stages, ["alpine 127.0.0.1:5000/alpine:3", "parent 127.0.0.1:5000/base:x-amd64"]);
+        assert_eq!(facts(42).stages(build, &bases).len(), 0);
+        let lacks: Vec<_> = facts(41).lacks(build).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(lacks, ["contexts.context", "contexts.src"]);
+        assert_eq!(facts(42).lacks(build), []);
     }
 }

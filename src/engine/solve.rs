@@ -100,7 +100,7 @@ impl Engine {
             r#ref: id.to_owned(),
             session: session.to_owned(),
             frontend: "dockerfile.v0".into(),
-            frontend_attrs: frontend_attrs(request),
+            frontend_attrs: frontend_attrs(self.facts(), request),
             // The fields that replaced these are unknown to BuildKit 0.8; new ones still read the old.
             exporter_deprecated: exporter(self.facts().store).into(),
             exporter_attrs_deprecated: exporter_attrs(request),
@@ -154,7 +154,7 @@ fn why(status: &Status, session: &Session, steps: &Steps, platform: &Platform) -
     }
     let seen = steps.saw_exec_format_error() || status.message().contains("exec format error");
     let exec_format = if seen { ExecFormat::Seen(platform.clone()) } else { ExecFormat::Unseen };
-    EngineErrorKind::Build { message: plain(status.message()), exec_format }
+    EngineErrorKind::Build { message: session.in_lines_of_the_file(plain(status.message())), exec_format }
 }
 
 /// How long the status stream may go on after Solve answered.

@@ -14,6 +14,7 @@ use super::failure::{chain, failure, of_engine};
 use super::publish::FRESH;
 use super::relay::{JobVoice, relay};
 use crate::auth::CredentialSource;
+use crate::context::AddedStages;
 use crate::engine::{
     BaseImage, BuildRequest, BuiltImage, Engine, EngineError, PushRequest, PushSummary, Session, SessionSpec,
 };
@@ -88,8 +89,9 @@ pub(super) struct SessionGroup {
 }
 
 impl SessionGroup {
-    async fn session(&self, engine: &Engine) -> Result<&Session, EngineError> {
-        self.opened.get_or_try_init(|| Session::open(engine, self.spec.clone())).await
+    async fn session(&self, engine: &Engine, stages: AddedStages) -> Result<&Session, EngineError> {
+        let open = || Session::open(engine, SessionSpec { stages, ..self.spec.clone() });
+        self.opened.get_or_try_init(open).await
     }
 }
 
@@ -156,7 +158,8 @@ impl JobRun {
             BuildRequest { name: &self.arch_tag, platform: &job.platform, build: &job.build, bases: &self.bases };
         let (sender, events) = mpsc::channel(256);
         let building = async {
-            let session = self.session.session(&self.engine).await?;
+            let stages = self.engine.facts().stages(&job.build, &self.bases);
+            let session = self.session.session(&self.engine, stages).await?;
             self.engine.build(&request, session, sender).await
         };
         let (built, ()) = tokio::join!(building, relay(self.voice.clone(), events));

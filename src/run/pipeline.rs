@@ -131,6 +131,9 @@ impl<'a> Conductor<'a> {
             faults.extend(missing);
             Agents::default()
         });
+        if faults.is_empty() {
+            faults = prepare::stage_faults(&self.schedule, &self.run.engines);
+        }
         if !faults.is_empty() {
             return Err(faults);
         }

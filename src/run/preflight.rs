@@ -113,6 +113,11 @@ fn lacking(job: &ScheduledJob, Reached { spec, engine, .. }: &Reached) -> Vec<Fa
     let told = |(needs, keys): (Needs, Vec<String>)| {
         let (why, hint) = match needs {
             Needs::Version(version) => ("its BuildKit is too old", format!("use Engine {version} or newer for it")),
+            Needs::Contexts(version) => (
+                "its BuildKit knows no contexts, and a stage of the Dockerfile can stand only for an image, under a \
+                 stage's name",
+                format!("use Engine {version} or newer for it"),
+            ),
             Needs::ContainerdStore(version) => (
                 "its image store cannot hold it",
                 format!("use an engine with the containerd image store, {version} or newer, for it"),

@@ -20,10 +20,10 @@ use super::relay::JobVoice;
 use super::request::Outline;
 use super::secrets::Secrets;
 use crate::auth::{CredentialSource, Withheld};
-use crate::context::{Root, copies_by_platform};
-use crate::engine::{SessionSpec, directories};
+use crate::context::{AddedStages, ContextError, Root, can_have_stages, copies_by_platform};
+use crate::engine::{EngineFacts, SessionSpec, directories};
 use crate::oci::Repository;
-use crate::plan::{EngineSpec, Image, Plan, SecretSpec, SshSpec};
+use crate::plan::{BuildSpec, EngineSpec, Image, Plan, SecretSpec, SshSpec};
 
 /// What all jobs of a run share.
 pub(super) struct Shared<'a> {
@@ -78,6 +78,28 @@ pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
     faults
 }
 
+/// Dockerfiles that cannot have the stages which stand for contexts on an engine that does not know any.
+pub(super) fn stage_faults(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
+    let fault = |job: &ScheduledJob| {
+        let (reached, build) = (&engines.list()[job.engine], &job.job.build);
+        let error = stages_fit(build, reached.facts()).err()?;
+        let (name, version) = (&reached.spec.name, &reached.facts().version);
+        let message = format!("engine {name} ({version}) cannot build {} with `contexts`: {}", job.id, chain(&error));
+        Some(failure(Phase::Preflight, &message, Some(error.hint().into())))
+    };
+    schedule.jobs.iter().filter_map(fault).collect()
+}
+
+fn stages_fit(build: &BuildSpec, facts: &EngineFacts) -> Result<(), ContextError> {
+    let names = facts.stage_names(build);
+    if names.is_empty() {
+        return Ok(());
+    }
+    let name = build.dockerfile.file_name().unwrap_or_default().to_string_lossy();
+    let text = Root::of_dockerfile(&build.dockerfile)?.read_dockerfile(&name)?;
+    Ok(can_have_stages(&text, &names, build.target.as_deref())?)
+}
+
 /// The jobs of the schedule, in its order; `builds` ends the builds of an image.
 pub(super) fn jobs(
     schedule: &Schedule,
@@ -119,13 +141,14 @@ struct SessionKey {
     target: Option<String>,
     secrets: Vec<SecretSpec>,
     ssh: Vec<SshSpec>,
-    /// The job's place, where what is copied depends on the platform.
+    /// The job's place, where what is copied or what the Dockerfile builds on depends on the platform.
     alone: Option<usize>,
 }
 
 impl SessionKey {
-    fn of(place: usize, job: &ScheduledJob) -> Self {
+    fn of(place: usize, job: &ScheduledJob, facts: &EngineFacts) -> Self {
         let build = &job.job.build;
+        let alone = copies_by_platform(&build.dockerfile) || !facts.stage_names(build).is_empty();
         Self {
             engine: job.engine,
             image: job.image,
@@ -135,7 +158,7 @@ impl SessionKey {
             target: build.target.clone(),
             secrets: build.secrets.clone(),
             ssh: build.ssh.clone(),
-            alone: copies_by_platform(&build.dockerfile).then_some(place),
+            alone: alone.then_some(place),
         }
     }
 }
@@ -144,10 +167,12 @@ impl SessionKey {
 fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> {
     let mut groups = BTreeMap::new();
     let session = |(place, job): (usize, &ScheduledJob)| {
-        let key = SessionKey::of(place, job);
+        let key = SessionKey::of(place, job, shared.engines.list()[job.engine].facts());
         let spec = SessionSpec {
             context: key.context.clone(),
             dockerfile: key.dockerfile.clone(),
+            // They are known when what it builds on is there.
+            stages: AddedStages::new(),
             directories: key.directories.clone(),
             shared_key: shared_key(&key, job),
             credentials: shared.credentials_on(key.engine),

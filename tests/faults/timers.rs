@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polyarch::auth::{Anonymous, BuildSecrets, Credential};
+use polyarch::context::AddedStages;
 use polyarch::engine::{
     BuildAgents, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, PushRequest, Session, SessionSpec,
 };
@@ -49,6 +50,7 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
     let spec = SessionSpec {
         context: context.to_owned(),
         dockerfile: dockerfile.to_owned(),
+        stages: AddedStages::new(),
         directories: BTreeMap::new(),
         shared_key: "test".into(),
         credentials: Arc::new(Anonymous),

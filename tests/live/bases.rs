@@ -13,29 +13,12 @@ use crate::support::distribution::{Distribution, PASSWORD, Setup, USER};
 use crate::support::engines::Engine;
 use crate::support::parts;
 
-mod on_the_new_engine {
-    use super::Engine;
-
-    #[tokio::test]
-    async fn three_images_build_on_each_other_platform_by_platform() {
-        super::three_images_build_on_each_other_platform_by_platform(Engine::new()).await;
-    }
-
-    #[tokio::test]
-    async fn what_builds_on_a_platform_that_fails_is_not_built() {
-        super::what_builds_on_a_platform_that_fails_is_not_built(Engine::new()).await;
-    }
-
-    #[tokio::test]
-    async fn a_base_need_not_be_pushed() {
-        super::a_base_need_not_be_pushed(Engine::new()).await;
-    }
-
-    #[tokio::test]
-    async fn a_reference_by_digest_is_pulled_with_our_login() {
-        super::a_reference_by_digest_is_pulled_with_our_login(Engine::new()).await;
-    }
-}
+on_both_engines!(
+    three_images_build_on_each_other_platform_by_platform,
+    what_builds_on_a_platform_that_fails_is_not_built,
+    a_base_need_not_be_pushed,
+    a_reference_by_digest_is_pulled_with_our_login,
+);
 
 const PLATFORMS: [(&str, &str); 2] = [("amd64", "x86_64"), ("arm64", "aarch64")];
 
@@ -247,10 +230,71 @@ async fn a_directory_is_a_context_with_its_own_ignore_file() {
 }
 
 #[tokio::test]
-async fn an_engine_that_would_pass_over_a_directory_refuses_it() {
+async fn an_engine_that_knows_no_contexts_takes_images_alone() {
     let project = Project::new(Engine::old(), "directory");
     with_directories(&project);
     let refused = project.run(&["build"]).await.expect_code(3);
-    let words = format!("cannot build {} linux/amd64 with `contexts`", project.name);
+    let words = format!("cannot build {} linux/amd64 with `contexts.context`, `contexts.src`", project.name);
     assert!(refused.stderr.contains(&words), "{}", refused.stderr);
+    project.plan("local", "platforms: [linux/amd64]\ncontexts: { 'alpine:3': docker-image://127.0.0.1:9/a:1 }");
+    let refused = project.run(&["build"]).await.expect_code(3);
+    let words = format!("cannot build {} linux/amd64 with `contexts.alpine:3`", project.name);
+    assert!(refused.stderr.contains(&words), "{}", refused.stderr);
+}
+
+/// Where `base` would be another thing than on an engine that knows contexts.
+#[tokio::test]
+async fn a_dockerfile_that_an_added_stage_would_change_is_refused() {
+    let project = Project::new(Engine::old(), "stages");
+    let settings = "platforms: [linux/amd64]\ncontexts: { base: docker-image://127.0.0.1:9/a:1 }";
+    for (dockerfile, target, says) in [
+        ("FROM scratch AS base\n", "base", "line 1 of the Dockerfile has a stage `base` of its own"),
+        ("FROM base\nCOPY --from=0 a b\n", "x", "line 2 of the Dockerfile names a stage by its number, 0"),
+        ("FROM base\n", "0", "the target is the number of a stage, 0"),
+        ("FROM base:latest\n", "x", "line 1 of the Dockerfile says `base:latest` for `base`"),
+        ("FROM --platform=$BUILDPLATFORM base\n", "x", "line 1 of the Dockerfile takes `base` with `--platform`"),
+    ] {
+        project.write("context/Dockerfile", dockerfile);
+        project.plan("local", &format!("{settings}\ntarget: \"{target}\""));
+        let refused = project.run(&["build"]).await.expect_code(3);
+        let words = format!("cannot build {} linux/amd64 with `contexts`: {says}", project.name);
+        assert!(refused.stderr.contains(&words), "{words}:\n{}", refused.stderr);
+        assert!(refused.stderr.contains("use Engine 23.0 or newer"), "{}", refused.stderr);
+    }
+}
+
+/// Directives, arguments and numbers of lines are as in the file.
+#[tokio::test]
+async fn a_dockerfile_with_added_stages_is_read_as_it_is_written() {
+    let project = Project::new(Engine::old(), "staged");
+    project.write("base/Dockerfile", format!("{BUSYBOX}COPY which /base\n"));
+    project.write("base/which", "one");
+    parts::add_busybox(&project.path("base"));
+    let name = &project.name;
+    project.write(
+        "build.yaml",
+        format!(
+            "version: 1\nregistry: local\ndefaults: {{ tags: [\"1.0\"], platforms: [linux/amd64] }}\nimages:\n\
+             \x20 {name}: {{ context: context, contexts: {{ base: \"image:{name}-base\" }} }}\n\
+             \x20 {name}-base: {{ context: base }}\n"
+        ),
+    );
+    let dockerfile = |last: &str| {
+        format!(
+            "# escape=`\n# A comment, with a global argument after it.\nARG ON=base\n\nFROM $ON AS built\n\
+             ARG WHO=\"{name}\"\nRUN [`\n\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox echo $WHO > /who\"]\n{last}\n"
+        )
+    };
+    project.write("context/Dockerfile", dockerfile("FRM scratch"));
+    let failed = project.run(&["build"]).await.expect_code(4);
+    assert!(failed.stderr.contains("dockerfile parse error line 9: unknown instruction: FRM"), "{}", failed.stderr);
+    project.write("context/Dockerfile", dockerfile("CMD [\"/bin/busybox\", \"cat\", \"/who\", \"/base\"]"));
+    for which in ["one", "two"] {
+        // With another base nothing of the Dockerfile that is served changes but the digest in it.
+        project.write("base/which", which);
+        project.run(&["build"]).await.expect_code(0);
+        let reference = format!("{name}:1.0");
+        let run = ["run", "--rm", "--network=none", "--pull=never", &reference];
+        assert_eq!(parts::printed(&project.engine.docker(run).await), format!("{name}\n{which}"));
+    }
 }

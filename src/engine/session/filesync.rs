@@ -46,19 +46,17 @@ impl Files {
     /// Opens the directories.
     ///
     /// # Errors
-    /// A directory or the Dockerfile cannot be read.
+    /// A directory cannot be read.
     pub(super) fn open(
         context: &Path,
-        dockerfile: &Path,
+        dockerfile: Root,
         named: &BTreeMap<String, PathBuf>,
         outcome: Outcome,
     ) -> Result<Self, ContextError> {
-        let name = dockerfile.file_name().unwrap_or_default().to_string_lossy();
-        let root = Root::of_dockerfile(dockerfile)?.only(vec![format!("{name}.dockerignore"), name.into_owned()]);
         let context = Arc::new(Root::open(context)?);
         let open = |(name, path): (&String, &PathBuf)| Ok((name.clone(), Arc::new(Root::open(path)?)));
         let named = named.iter().map(open).collect::<Result<_, ContextError>>()?;
-        Ok(Self { context, dockerfile: Arc::new(root), named, outcome })
+        Ok(Self { context, dockerfile: Arc::new(dockerfile), named, outcome })
     }
 
     /// The directory that the engine names.

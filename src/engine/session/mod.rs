@@ -4,6 +4,7 @@
 
 mod auth;
 mod backlog;
+mod dockerfile;
 mod filesync;
 mod health;
 mod outcome;

@@ -17,13 +17,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 
 use super::auth::Credentials;
+use super::dockerfile;
 use super::filesync::Files;
 use super::health::Alive;
 use super::outcome::Outcome;
 use super::secrets::Given;
 use super::ssh::{BuildAgents, Forwarded};
 use crate::auth::{AuthError, BuildSecrets, CredentialSource};
-use crate::context::ContextError;
+use crate::context::{AddedLines, AddedStages, ContextError};
 use crate::engine::client::Engine;
 use crate::engine::dial;
 use crate::engine::error::{EngineError, EngineErrorKind};
@@ -37,6 +38,8 @@ pub struct SessionSpec {
     pub context: PathBuf,
     /// The Dockerfile: of its directory nothing but it and its `.dockerignore` are served.
     pub dockerfile: PathBuf,
+    /// Stages that the Dockerfile gets before its own: [`EngineFacts::stages`](crate::engine::EngineFacts::stages).
+    pub stages: AddedStages,
     /// Other directories, by the names under which the engine asks for them: [`directories`](crate::engine::directories).
     pub directories: BTreeMap<String, PathBuf>,
     /// Told apart from other contexts on the engine by this: where it is the same as in an earlier run, the engine
@@ -55,6 +58,8 @@ pub struct SessionSpec {
 pub struct Session {
     id: String,
     outcome: Outcome,
+    /// Lines of the Dockerfile that are not the user's.
+    added: AddedLines,
     _server: AbortOnDropHandle<()>,
 }
 
@@ -66,8 +71,10 @@ impl Session {
     pub async fn open(engine: &Engine, spec: SessionSpec) -> Result<Self, EngineError> {
         let failed = |kind| engine.error("open a build session".into(), kind);
         let outcome = Outcome::default();
-        let files = Files::open(&spec.context, &spec.dockerfile, &spec.directories, outcome.clone());
-        let files = files.map_err(|error| failed(EngineErrorKind::Context(Arc::new(error))))?;
+        let opened = dockerfile::open(&spec.dockerfile, &spec.stages).and_then(|(dockerfile, added)| {
+            Files::open(&spec.context, dockerfile, &spec.directories, outcome.clone()).map(|files| (files, added))
+        });
+        let (files, added) = opened.map_err(|error| failed(EngineErrorKind::Context(Arc::new(error))))?;
         let credentials = Credentials { source: spec.credentials, error: outcome.auth_error.clone() };
         let id = random_id();
         let shared_key = Digest::of(spec.shared_key.as_bytes());
@@ -92,7 +99,7 @@ impl Session {
             // How it ends says nothing: a build that lost its session fails by itself.
             let _ = serving.await;
         }));
-        Ok(Self { id, outcome, _server: server })
+        Ok(Self { id, outcome, added, _server: server })
     }
 
     pub(in crate::engine) fn id(&self) -> &str {
@@ -109,6 +116,11 @@ impl Session {
     pub(in crate::engine) async fn stalled(&self) -> u64 {
         self.outcome.stalled.cancelled().await;
         self.outcome.sent.load(Ordering::Relaxed)
+    }
+
+    /// BuildKit's message, as if it had read the Dockerfile that is on the disk.
+    pub(in crate::engine) fn in_lines_of_the_file(&self, message: String) -> String {
+        dockerfile::in_lines_of_the_file(message, self.added)
     }
 
     /// What the context's reader said, in our words: BuildKit passes on only a text.

@@ -1,0 +1,107 @@
+//! The instructions of a Dockerfile, as far as they matter before it is built (`BuildKit`,
+//! `frontend/dockerfile/parser`). Not those of a here-document: its lines are taken for instructions.
+
+/// An instruction, its lines joined.
+#[derive(Debug)]
+pub(super) struct Instruction {
+    /// The line that it begins on, from 1.
+    pub(super) line: usize,
+    /// Where that line begins, in bytes.
+    pub(super) offset: usize,
+    pub(super) text: String,
+}
+
+impl Instruction {
+    /// Its first word, in upper case.
+    pub(super) fn keyword(&self) -> String {
+        self.text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase()
+    }
+
+    /// The flags that follow the keyword, without their dashes.
+    pub(super) fn flags(&self) -> impl Iterator<Item = &str> {
+        self.text.split_whitespace().skip(1).map_while(|word| word.strip_prefix("--"))
+    }
+
+    /// What follows the flags.
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+        self.text.split_whitespace().skip(1).skip_while(|word| word.starts_with("--"))
+    }
+}
+
+/// Reads the instructions. What `BuildKit` refuses is read somehow, and for it to refuse.
+pub(super) fn instructions(dockerfile: &[u8]) -> Vec<Instruction> {
+    let mut all: Vec<Instruction> = Vec::new();
+    let mut escape = '\\';
+    let (mut directives, mut goes_on) = (true, false);
+    let mut offset = 0;
+    for (nth, bytes) in dockerfile.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let begins = offset;
+        offset += bytes.len();
+        let lossy = String::from_utf8_lossy(bytes);
+        let line = lossy.trim_start_matches('\u{feff}').trim();
+        let comment = line.strip_prefix('#');
+        directives = directives && comment.and_then(|comment| directive(comment, &mut escape)).is_some();
+        // Inside an instruction, too, comments and empty lines are nothing.
+        if line.is_empty() || comment.is_some() {
+            continue;
+        }
+        if !goes_on {
+            all.push(Instruction { line: nth + 1, offset: begins, text: String::new() });
+        }
+        let continued = line.strip_suffix(escape);
+        goes_on = continued.is_some();
+        if let Some(last) = all.last_mut() {
+            last.text.push_str(continued.unwrap_or(line));
+        }
+    }
+    all
+}
+
+/// A parser directive: the comment `name=value`, before everything else.
+fn directive(comment: &str, escape: &mut char) -> Option<()> {
+    let (name, value) = comment.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return None;
+    }
+    if name.eq_ignore_ascii_case("escape") {
+        *escape = value.chars().next()?;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<(usize, String)> {
+        instructions(text.as_bytes()).into_iter().map(|found| (found.line, found.text)).collect()
+    }
+
+    #[test]
+    fn lines_that_end_in_the_escape_character_go_on() {
+        let text = "\u{feff}# syntax=x\n\nFROM a\nRUN one \\\n # comment\n\n  two \\ \n three\n#last\nCOPY a\\b c:\\";
+        let expected = [(3, "FROM a"), (4, "RUN one two three"), (10, "COPY a\\b c:")];
+        assert_eq!(read(text), expected.map(|(line, text)| (line, text.to_owned())));
+    }
+
+    #[test]
+    fn a_directive_names_another_escape_character_only_before_everything_else() {
+        for (text, count) in [
+            ("# syntax=docker/dockerfile:1\n# escape=`\nRUN a`\nb\nRUN c:\\\nRUN d", 3),
+            ("#Escape = `\nRUN a `\nb", 1),
+            ("# a comment\n# escape=`\nRUN a\\\nb", 1),
+            ("FROM a\n# escape=`\nRUN a\\\nb", 2),
+        ] {
+            assert_eq!(read(text).len(), count, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_instruction_has_a_keyword_flags_and_words() {
+        let found = instructions(b"from --platform=linux/amd64 \\\n  golang AS build");
+        assert_eq!((found[0].keyword().as_str(), found[0].offset), ("FROM", 0));
+        assert_eq!(found[0].flags().collect::<Vec<_>>(), ["platform=linux/amd64"]);
+        assert_eq!(found[0].words().collect::<Vec<_>>(), ["golang", "AS", "build"]);
+    }
+}

@@ -1,0 +1,271 @@
+//! A Dockerfile with stages that it does not have itself: how an image gets a name in it where `BuildKit` knows no
+//! named contexts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use super::instructions::{Instruction, instructions};
+use crate::oci::Reference;
+
+/// The name of a stage (`BuildKit`, `instructions.parseBuildStageName`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StageName(Box<str>);
+
+/// Why a string cannot be the name of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a stage's name has a letter, and then letters, digits, `-`, `_` and `.`")]
+pub struct StageNameError;
+
+impl FromStr for StageName {
+    type Err = StageNameError;
+
+    fn from_str(text: &str) -> Result<Self, StageNameError> {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+        let good = text.starts_with(|c: char| c.is_ascii_lowercase()) && text.bytes().all(inner);
+        if good { Ok(Self(text.into())) } else { Err(StageNameError) }
+    }
+}
+
+impl fmt::Display for StageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The images that stages are added for, by the stages' names.
+pub type AddedStages = BTreeMap<StageName, Reference>;
+
+/// Why stages cannot be added to a Dockerfile, with the line that is in the way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StageError {
+    /// It has a stage of that name itself.
+    #[error("line {line} of the Dockerfile has a stage `{name}` of its own")]
+    Taken {
+        /// Where.
+        line: usize,
+        /// The name.
+        name: StageName,
+    },
+    /// The stage that is built is named by its number.
+    #[error("the target is the number of a stage, {0}")]
+    NumberedTarget(u32),
+    /// It counts its stages, which an added one would shift.
+    #[error("line {line} of the Dockerfile names a stage by its number, {number}")]
+    Numbered {
+        /// Where.
+        line: usize,
+        /// The number.
+        number: u32,
+    },
+    /// It writes the name of a context in another way, which is that of an image.
+    #[error("line {line} of the Dockerfile says `{image}` for `{name}`")]
+    Spelled {
+        /// Where.
+        line: usize,
+        /// What it says.
+        image: String,
+        /// The context.
+        name: StageName,
+    },
+    /// It wants an image of another platform than the stage's.
+    #[error("line {line} of the Dockerfile takes `{name}` with `--platform`")]
+    Platform {
+        /// Where.
+        line: usize,
+        /// The stage.
+        name: StageName,
+    },
+}
+
+impl StageError {
+    /// What to do next, in one line.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Taken { .. } => "rename one of the two, or use Engine 23.0 or newer",
+            Self::Numbered { .. } | Self::NumberedTarget(_) => "give the stage a name, or use Engine 23.0 or newer",
+            Self::Spelled { .. } => {
+                "write the name as in `contexts`, without host and tag, or use Engine 23.0 or newer"
+            }
+            Self::Platform { .. } => "leave `--platform` out there, or use Engine 23.0 or newer",
+        }
+    }
+}
+
+/// Whether stages of these names can be added to `dockerfile`, of which `target` is built.
+///
+/// # Errors
+/// Something in it would mean something else then.
+pub fn can_have_stages(dockerfile: &[u8], names: &BTreeSet<StageName>, target: Option<&str>) -> Result<(), StageError> {
+    if let Some(number) = target.and_then(|target| target.parse().ok()) {
+        return Err(StageError::NumberedTarget(number));
+    }
+    instructions(dockerfile).iter().try_for_each(|instruction| fits(instruction, names))
+}
+
+fn fits(instruction: &Instruction, names: &BTreeSet<StageName>) -> Result<(), StageError> {
+    match instruction.keyword().as_str() {
+        "FROM" => from_fits(instruction, names),
+        "COPY" => instruction.flags().filter_map(from).try_for_each(|image| image_fits(instruction, image, names)),
+        "RUN" => {
+            let mounts = instruction.flags().filter_map(|flag| flag.strip_prefix("mount="));
+            let mut images = mounts.flat_map(|mount| mount.split(',')).filter_map(from);
+            images.try_for_each(|image| image_fits(instruction, image, names))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn from(flag: &str) -> Option<&str> {
+    flag.strip_prefix("from=")
+}
+
+fn from_fits(instruction: &Instruction, names: &BTreeSet<StageName>) -> Result<(), StageError> {
+    let line = instruction.line;
+    let mut words = instruction.words();
+    let image = words.next().unwrap_or_default();
+    if let (Some(word), Some(stage)) = (words.next(), words.next())
+        && word.eq_ignore_ascii_case("AS")
+        && let Some(name) = names.get(&StageName(stage.to_ascii_lowercase().into()))
+    {
+        return Err(StageError::Taken { line, name: name.clone() });
+    }
+    // The name may have a variable, whose value may be anything.
+    let means = |name: &&StageName| match image.split_once('$') {
+        Some((before, _)) => name.0.starts_with(before),
+        None => image.eq_ignore_ascii_case(&name.0),
+    };
+    match names.iter().find(means) {
+        Some(name) if instruction.flags().any(|flag| flag.starts_with("platform=")) => {
+            Err(StageError::Platform { line, name: name.clone() })
+        }
+        _ => image_fits(instruction, image, names),
+    }
+}
+
+/// An image that is named by its number, or as `alpine:latest` where the context `alpine` is meant.
+fn image_fits(instruction: &Instruction, image: &str, names: &BTreeSet<StageName>) -> Result<(), StageError> {
+    let line = instruction.line;
+    if let Ok(number) = image.parse() {
+        return Err(StageError::Numbered { line, number });
+    }
+    let Ok(written) = image.parse::<Reference>() else { return Ok(()) };
+    let means = |name: &&StageName| image != &*name.0 && name.0.parse().is_ok_and(|named: Reference| named == written);
+    match names.iter().find(means) {
+        Some(name) => Err(StageError::Spelled { line, image: image.to_owned(), name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// A Dockerfile with added stages.
+#[derive(Debug)]
+pub struct Staged {
+    /// Its bytes.
+    pub text: Vec<u8>,
+    /// The lines that were added.
+    pub added: AddedLines,
+}
+
+/// Lines that were put into a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AddedLines {
+    before: usize,
+    count: usize,
+}
+
+impl AddedLines {
+    /// The line of the text as it was, of a line of the text as it is.
+    #[must_use]
+    pub fn original(self, line: usize) -> usize {
+        if line < self.before + self.count { line.min(self.before) } else { line - self.count }
+    }
+}
+
+/// Puts `stages` before the first stage of `dockerfile`: after parser directives and global arguments, and before
+/// everything that may name them. A Dockerfile without a stage stays as it is.
+///
+/// # Errors
+/// As [`can_have_stages`].
+pub fn add_stages(dockerfile: &[u8], stages: &AddedStages) -> Result<Staged, StageError> {
+    can_have_stages(dockerfile, &stages.keys().cloned().collect(), None)?;
+    let Some(first) = instructions(dockerfile).into_iter().find(|instruction| instruction.keyword() == "FROM") else {
+        return Ok(Staged { text: dockerfile.to_vec(), added: AddedLines::default() });
+    };
+    let (before, after) = dockerfile.split_at(first.offset);
+    let lines = stages.iter().map(|(name, image)| format!("FROM {image} AS {name}\n").into_bytes());
+    let text = [before.to_vec()].into_iter().chain(lines).chain([after.to_vec()]).flatten().collect();
+    let added = AddedLines { before: first.line, count: stages.len() };
+    Ok(Staged { text, added })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stages(names: &[&str]) -> AddedStages {
+        let stage = |name: &&str| (name.parse().unwrap(), format!("localhost:5000/{name}:1").parse().unwrap());
+        names.iter().map(stage).collect()
+    }
+
+    #[test]
+    fn names_of_stages_are_buildkits() {
+        for good in ["base", "a", "my-base_1.x"] {
+            assert_eq!(good.parse::<StageName>().unwrap().to_string(), good);
+        }
+        for bad in ["", "Base", "1a", "-a", "alpine:3", "acme/base", "ä", "a b"] {
+            assert_eq!(bad.parse::<StageName>(), Err(StageNameError), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn stages_stand_after_directives_and_arguments_and_before_the_first_stage() {
+        let head = "# syntax=docker/dockerfile:1\n# escape=`\n\n# A comment.\nARG ON=base\n";
+        let tail = "FROM $ON\nCOPY --from=tools /a /b\nFROM scratch\n";
+        let staged = add_stages(format!("{head}{tail}").as_bytes(), &stages(&["tools", "base"])).unwrap();
+        let added = "FROM localhost:5000/base:1 AS base\nFROM localhost:5000/tools:1 AS tools\n";
+        assert_eq!(String::from_utf8(staged.text).unwrap(), format!("{head}{added}{tail}"));
+        let original = |line| staged.added.original(line);
+        assert_eq!([1, 5, 6, 7, 8, 9, 10].map(original), [1, 5, 6, 6, 6, 7, 8]);
+    }
+
+    #[test]
+    fn what_has_no_stage_stays_as_it_is() {
+        for text in ["", "# nothing\n", "RUN x"] {
+            let staged = add_stages(text.as_bytes(), &stages(&["base"])).unwrap();
+            assert_eq!((staged.text.as_slice(), staged.added.original(7)), (text.as_bytes(), 7));
+        }
+    }
+
+    #[test]
+    fn what_would_mean_something_else_is_refused_with_its_line() {
+        for (text, says) in [
+            ("FROM a\nFROM b as Base", "line 2 of the Dockerfile has a stage `base` of its own"),
+            ("FROM a\n\nCOPY --chown=0 --from=0 a b", "line 3 of the Dockerfile names a stage by its number, 0"),
+            (
+                "FROM a\nRUN --mount=type=bind,from=1,target=/x y",
+                "line 2 of the Dockerfile names a stage by its number, 1",
+            ),
+            ("FROM x\nFROM base:latest", "line 2 of the Dockerfile says `base:latest` for `base`"),
+            (
+                "FROM x\nADD a b\nCOPY --from=docker.io/tools a b",
+                "line 3 of the Dockerfile says `docker.io/tools` for `tools`",
+            ),
+            ("FROM --platform=$BUILDPLATFORM base", "line 1 of the Dockerfile takes `base` with `--platform`"),
+            ("FROM --platform=linux/amd64 ${ON} AS x", "line 1 of the Dockerfile takes `base` with `--platform`"),
+        ] {
+            let error = add_stages(text.as_bytes(), &stages(&["base", "tools"])).unwrap_err();
+            assert_eq!(error.to_string(), says, "{text}");
+        }
+        for good in [
+            "FROM --platform=$BUILDPLATFORM golang:$VERSION AS build\nFROM base\nCOPY --from=build 0 /from=0",
+            "FROM base AS base2\nRUN echo --mount=from=0\nCOPY --from=base --chown=0 a b\nCOPY a --from=0",
+            "FROM a\nRUN --mount=from=base,target=/0 x",
+            "FROM base:3\nFROM acme/base\nCOPY --from=localhost:5000/base a b",
+        ] {
+            can_have_stages(good.as_bytes(), &stages(&["base"]).into_keys().collect(), Some("0a")).unwrap();
+        }
+        let numbered = can_have_stages(b"FROM a", &BTreeSet::new(), Some("0"));
+        assert_eq!(numbered, Err(StageError::NumberedTarget(0)));
+    }
+}

@@ -1,0 +1,59 @@
+//! The Dockerfile that a session serves.
+
+use std::path::Path;
+
+use crate::context::{AddedLines, AddedStages, ContextError, Root, Staged, add_stages};
+
+/// Opens the directory of `dockerfile`, of which nothing but it and its ignore file is served; with `stages` it is
+/// served with these before its own.
+///
+/// # Errors
+/// It cannot be read, or have the stages.
+pub(super) fn open(dockerfile: &Path, stages: &AddedStages) -> Result<(Root, AddedLines), ContextError> {
+    let name = dockerfile.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let root = Root::of_dockerfile(dockerfile)?.only(vec![format!("{name}.dockerignore"), name.clone()]);
+    if stages.is_empty() {
+        return Ok((root, AddedLines::default()));
+    }
+    let Staged { text, added } = add_stages(&root.read_dockerfile(&name)?, stages)?;
+    Ok((root.with_file(name, text), added))
+}
+
+/// BuildKit's message with the lines of the file on the disk.
+pub(super) fn in_lines_of_the_file(message: String, added: AddedLines) -> String {
+    let Some(begins) = message.find(PARSE_ERROR) else { return message };
+    let Some(line) = message[begins..].find("line ").map(|at| begins + at + "line ".len()) else { return message };
+    let digits = message[line..].bytes().take_while(u8::is_ascii_digit).count();
+    let (before, after) = (&message[..line], &message[line + digits..]);
+    match message[line..line + digits].parse() {
+        Ok(number) => format!("{before}{}{after}", added.original(number)),
+        Err(_) => message,
+    }
+}
+
+/// What every message begins with that names a line (`BuildKit`, `frontend/dockerfile/parser`).
+const PARSE_ERROR: &str = "dockerfile parse error";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_those_of_the_file() {
+        let stages = [("base".parse().unwrap(), "localhost:5000/base:1".parse().unwrap())].into();
+        let added = add_stages(b"ARG A\nFROM base\nFRM x", &stages).unwrap().added;
+        for (said, shown) in [
+            (
+                "dockerfile parse error line 4: unknown instruction: FRM",
+                "dockerfile parse error line 3: unknown instruction: FRM",
+            ),
+            ("x: dockerfile parse error on line 1: y 4", "x: dockerfile parse error on line 1: y 4"),
+            ("executor failed on line 4", "executor failed on line 4"),
+            ("dockerfile parse error line x", "dockerfile parse error line x"),
+        ] {
+            assert_eq!(in_lines_of_the_file(said.into(), added), shown);
+        }
+        let said = "dockerfile parse error line 3: x";
+        assert_eq!(in_lines_of_the_file(said.into(), AddedLines::default()), said);
+    }
+}
