@@ -139,6 +139,57 @@ async fn attested_images_need_no_registry_of_others_and_run_under_their_names() 
     assert_eq!([runs("linux/amd64").await, runs("linux/arm64").await], ["x86_64", "aarch64"]);
 }
 
+#[tokio::test]
+async fn an_attested_image_is_built_on_and_named_by_what_builds_on_it() {
+    let registry = Distribution::start(Setup::Plain);
+    let project = project(Engine::new(), "below", registry.address(), "");
+    let name = &project.name;
+    project.write("app/Dockerfile", format!("FROM base\nRUN [\"/bin/busybox\", \"touch\", \"/above-{name}\"]\n"));
+    project.write(
+        "build.yaml",
+        format!(
+            "version: 1\nregistry: {}\n\
+             defaults: {{ tags: [\"1.0\"], platforms: [linux/amd64, linux/arm64], provenance: max }}\nimages:\n\
+             \x20 {name}-app: {{ context: app, contexts: {{ base: \"image:{name}\" }} }}\n\
+             \x20 {name}: {{ context: context }}\n",
+            registry.address()
+        ),
+    );
+    // On the engine alone, the base is an index under its arch tag.
+    project.build(&["--no-push"]).await;
+    project.build(&[]).await;
+    let reference = |image: &str| format!("{}/{image}:1.0", registry.address());
+    let (base, _) = halves(&reference(name)).await;
+    let provenance = imagetools(&reference(&format!("{name}-app")), ".Provenance").await;
+    for (arch, base) in ARCHITECTURES.into_iter().zip(base) {
+        let materials = &provenance[format!("linux/{arch}")]["SLSA"]["materials"];
+        let digest = base.as_str().unwrap().trim_start_matches("sha256:");
+        assert_eq!(materials[0]["digest"]["sha256"], digest, "{arch}: {materials:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_platform_without_attestations_stands_beside_one_that_has_them() {
+    let registry = Distribution::start(Setup::Plain);
+    let (old, new) = (Engine::old(), Engine::new());
+    let project = project(old.clone(), "beside", registry.address(), "");
+    let _cleanup = new.cleanup(&project.name);
+    let platforms = "platforms: { linux/amd64: { engine: old }, linux/arm64: { engine: new, provenance: min } }";
+    project.plan(registry.address(), platforms);
+    let plan = fs::read_to_string(project.path("build.yaml")).unwrap();
+    let engines = format!(
+        "engines:\n  old: {{ host: '{}' }}\n  new: {{ host: '{}', platforms: [linux/arm64] }}\n",
+        old.host, new.host
+    );
+    project.write("build.yaml", plan + &engines);
+    project.build(&[]).await;
+    let reference = project.reference(registry.address(), "1.0");
+    let entries = entries(&reference).await;
+    assert_eq!(entries.len(), 3, "{entries:#?}");
+    assert_eq!(entries[2]["annotations"]["vnd.docker.reference.digest"], entries[1]["digest"]);
+    each_platform_is_pulled_and_runs(&project, &reference).await;
+}
+
 /// Lists the files of what it is given, as BuildKit's "SBOM Scanning Protocol" wants it.
 const SCAN: &str = r#"
 [ -z "$BUILDKIT_SCAN_SOURCE_EXTRAS" ] || exit 9
