@@ -28,7 +28,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
             Goal::Build | Goal::Push | Goal::Publish => load::registry(&plan, settings, on_notice).await?,
         };
         let build = BuildRun {
-            plan,
+            plan: if goal == Goal::Load { plan.without_own_registry() } else { plan },
             engines,
             registry,
             credentials: settings.credentials()?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::AuthError;
 use crate::context::ContextError;
-use crate::oci::{Digest, Platform};
+use crate::oci::{Digest, Platform, Reference};
 use crate::plan::EngineName;
 
 /// An operation on an engine failed.
@@ -51,6 +51,14 @@ pub enum EngineErrorKind {
         message: String,
         /// Whether a program of a foreign platform could not be started.
         exec_format: ExecFormat,
+    },
+    /// The image was built, and its cache could not be exported: BuildKit's message.
+    #[error("the cache was not exported to {reference}: {message}")]
+    CacheExport {
+        /// Where it was to go.
+        reference: Reference,
+        /// BuildKit's message, without its prefixes.
+        message: String,
     },
     /// The build context could not be read.
     #[error(transparent)]
@@ -132,6 +140,9 @@ impl EngineError {
             EngineErrorKind::UploadStalled { .. } => {
                 Some("is the engine's disk full, or the way to it broken? its log may say more".into())
             }
+            EngineErrorKind::CacheExport { message, .. } => Some(push_hint(message).unwrap_or_else(|| {
+                "nothing was pushed; does the registry take caches there? `cache` in the plan says where it goes".into()
+            })),
             EngineErrorKind::Push(message) => push_hint(message),
             EngineErrorKind::Stalled(_) => Some("is the registry reachable from the engine's host?".into()),
             EngineErrorKind::Refused { message, .. } if message.trim().is_empty() => {

@@ -3,7 +3,8 @@
 use super::client::{ApiVersion, EngineFacts, ImageStore};
 use crate::context::StageName;
 use crate::plan::{
-    Attest, BuildSpec, Compression, ContextName, Export, LayerPolicy, MediaTypes, NamedContext, Sandbox, Timestamps,
+    Attest, BuildSpec, CacheExport, Compression, ContextName, Export, LayerPolicy, MediaTypes, NamedContext, Sandbox,
+    Timestamps,
 };
 
 /// What an engine would need to do what a key of the plan says.
@@ -15,11 +16,14 @@ pub enum Needs {
     Contexts(&'static str),
     /// containerd's image store, and to be of this version or newer.
     ContainerdStore(&'static str),
+    /// The same, for a cache that is exported apart from the image: others export it in the image.
+    CacheExporter(&'static str),
 }
 
 /// The first API of an engine, its version, and that of its BuildKit in a comment.
 const ENGINE_23: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 42 }, "23.0"); // 0.10
 const ENGINE_24: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 43 }, "24.0"); // 0.11
+const ENGINE_25: ApiVersion = ApiVersion { major: 1, minor: 44 }; // 25.0, 0.12
 const ENGINE_26: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 45 }, "26.0"); // 0.13
 
 impl EngineFacts {
@@ -34,6 +38,13 @@ impl EngineFacts {
     #[must_use]
     pub fn knows_contexts(&self) -> bool {
         self.api >= ENGINE_23.0
+    }
+
+    /// Whether the engine's BuildKit finds a cache that is an image manifest of its own, as polyarch has them exported: since
+    /// 0.12. Before, it finds those in images only, and passes over others.
+    #[must_use]
+    pub fn finds_caches_apart(&self) -> bool {
+        self.api >= ENGINE_25
     }
 
     /// The keys of the plan that `build` uses and this engine cannot do, each with what it would need.
@@ -66,7 +77,15 @@ impl EngineFacts {
         let frontend = frontend.map(|(key, _, (_, version))| (key.to_owned(), Needs::Version(version)));
         let contexts = contexts.map(|(name, _)| (format!("contexts.{name}"), Needs::Contexts(ENGINE_23.1)));
         let exporter = exporter.map(|(key, _, (_, version))| (key.to_owned(), Needs::ContainerdStore(version)));
-        frontend.chain(contexts).chain(exporter).collect()
+        frontend.chain(contexts).chain(exporter).chain(self.lacks_cache(build)).collect()
+    }
+
+    /// The exporter of a cache apart from an image.
+    fn lacks_cache(&self, build: &BuildSpec) -> Option<(String, Needs)> {
+        let (since, version) = ENGINE_24;
+        let exports = self.store == ImageStore::Containerd && self.api >= since;
+        let apart = matches!(build.cache.to, Some(CacheExport::Registry { .. }));
+        (apart && !exports).then(|| ("cache".to_owned(), Needs::CacheExporter(version)))
     }
 
     /// Whether a Dockerfile finds `context` under `name`.

@@ -5,6 +5,7 @@
 //! `Control.Status` tells what happens meanwhile. [`Engine::push`] lets the engine push what it built.
 
 mod archive;
+mod cache;
 mod client;
 mod contexts;
 mod control;

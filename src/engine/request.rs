@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use super::cache;
 use super::client::EngineFacts;
 use super::contexts::{self, BaseImage};
 use crate::oci::{Platform, TagRef};
@@ -47,6 +48,7 @@ pub(super) fn frontend_attrs(facts: &EngineFacts, request: &BuildRequest<'_>) ->
     if build.pull == PullPolicy::Always {
         set("image-resolve-mode", "pull");
     }
+    attrs.extend(cache::frontend_attr(request));
     attrs.extend(contexts::attrs(facts, build, request.bases));
     attrs.extend(sandbox_attrs(&build.sandbox));
     attrs.extend(attest_attrs(&build.attest));
@@ -171,6 +173,17 @@ mod tests {
         ] {
             assert_eq!(sent(said), BTreeMap::from([("no-cache".to_owned(), stages.to_owned())]), "{said}");
         }
+    }
+
+    #[test]
+    fn caches_that_are_imported_are_named_to_the_frontend() {
+        let entry = |place: &str| format!(r#"{{"Attrs":{{"ref":"{place}"}},"Type":"registry"}}"#);
+        let own = "127.0.0.1:5000/a:";
+        let said = "cache: {registry: true, from: [ghcr.io/acme/a:main, {type: inline}]}";
+        let places = [format!("{own}buildcache-amd64"), "ghcr.io/acme/a:main".into(), format!("{own}x-amd64")];
+        let imports = format!("[{}]", places.map(|place| entry(&place)).join(","));
+        assert_eq!(sent(said), BTreeMap::from([("cache-imports".to_owned(), imports)]));
+        assert_eq!(sent("cache: {to: {type: inline}}"), BTreeMap::new());
     }
 
     const BUILT_ON: &str = "

@@ -7,6 +7,7 @@ use bollard::moby::buildkit::v1::{SolveRequest, StatusRequest};
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use super::cache;
 use super::client::{Engine, ImageStore};
 use super::error::{EngineError, EngineErrorKind, ExecFormat};
 use super::exporter::{exporter, exporter_attrs};
@@ -55,7 +56,7 @@ impl Engine {
                 return Err(failed(EngineErrorKind::UploadStalled { bytes, seconds: UPLOAD_IDLE.as_secs() }));
             }
         };
-        let response = solved.map_err(|status| failed(why(&status, session, &steps, request.platform)))?;
+        let response = solved.map_err(|status| failed(why(&status, session, &steps, request)))?;
         let id = image_id(&response).map_err(failed)?;
         self.inspect(&id, request.platform).await.map_err(failed)?;
         Ok(BuiltImage {
@@ -104,6 +105,7 @@ impl Engine {
             // The fields that replaced these are unknown to BuildKit 0.8; new ones still read the old.
             exporter_deprecated: exporter(self.facts().store).into(),
             exporter_attrs_deprecated: exporter_attrs(request),
+            cache: Some(cache::options(request)),
             entitlements,
             ..SolveRequest::default()
         }
@@ -139,7 +141,7 @@ impl Engine {
 }
 
 /// What a status that Solve ended with means.
-fn why(status: &Status, session: &Session, steps: &Steps, platform: &Platform) -> EngineErrorKind {
+fn why(status: &Status, session: &Session, steps: &Steps, request: &BuildRequest<'_>) -> EngineErrorKind {
     // BuildKit repeats what our file sync told it; our own words have the hint.
     let is_why = |text: String| status.message().contains(&text);
     if let Some(error) = session.context_error().filter(|error| is_why(error.to_string())) {
@@ -152,8 +154,11 @@ fn why(status: &Status, session: &Session, steps: &Steps, platform: &Platform) -
     if let Some(source) = std::error::Error::source(status) {
         return EngineErrorKind::Lost(innermost(source));
     }
+    if let Some(reference) = cache::exported_to(request).filter(|_| steps.failed_to_export_cache()) {
+        return EngineErrorKind::CacheExport { reference, message: plain(status.message()) };
+    }
     let seen = steps.saw_exec_format_error() || status.message().contains("exec format error");
-    let exec_format = if seen { ExecFormat::Seen(platform.clone()) } else { ExecFormat::Unseen };
+    let exec_format = if seen { ExecFormat::Seen(request.platform.clone()) } else { ExecFormat::Unseen };
     EngineErrorKind::Build { message: session.in_lines_of_the_file(plain(status.message())), exec_format }
 }
 

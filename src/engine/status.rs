@@ -35,6 +35,18 @@ pub enum BuildEvent {
         /// The bytes.
         bytes: u64,
     },
+    /// A cache was to be imported, and nothing is there, as before the first export. The build goes on.
+    CacheMissing {
+        /// Where it was looked for.
+        at: String,
+    },
+    /// A cache was to be imported and could not be. The build goes on.
+    CacheUnusable {
+        /// Where it is.
+        at: String,
+        /// Why it could not be.
+        error: String,
+    },
     /// BuildKit's lint, or a deprecation.
     Warning {
         /// In one line.
@@ -59,7 +71,12 @@ pub(super) struct Steps {
     seen: HashMap<String, Seen>,
     context: HashMap<String, u64>,
     exec_format: ExecFormatSeen,
+    export_failed: bool,
 }
+
+/// `BuildKit`'s names of the steps that import a cache (before its reference) and export one.
+const IMPORT: &str = "importing cache manifest from ";
+const EXPORT: &str = "exporting cache";
 
 /// Whether a log showed `exec format error`, wherever its bytes were cut.
 #[derive(Debug, Default)]
@@ -127,6 +144,11 @@ impl Steps {
         self.exec_format.seen
     }
 
+    /// Whether it was the export of a cache that failed.
+    pub(super) fn failed_to_export_cache(&self) -> bool {
+        self.export_failed
+    }
+
     fn vertex(&mut self, vertex: Vertex, events: &mut Vec<BuildEvent>) {
         let seen = self.seen.entry(vertex.digest).or_default();
         seen.name.clone_from(&vertex.name);
@@ -148,7 +170,10 @@ impl Steps {
                 seconds_between((started.seconds, started.nanos), (completed.seconds, completed.nanos))
             });
             let error = Some(vertex.error).filter(|e| !e.is_empty());
-            if shown {
+            self.export_failed |= error.is_some() && vertex.name.starts_with(EXPORT);
+            if let (Some(at), Some(error)) = (vertex.name.strip_prefix(IMPORT), &error) {
+                events.push(not_imported(at, error));
+            } else if shown {
                 events.push(BuildEvent::StepEnded { step: vertex.name, cached: seen.cached, seconds, error });
             }
         }
@@ -165,6 +190,16 @@ impl Steps {
         *known = bytes;
         Some(BuildEvent::Context { bytes: self.context.values().sum() })
     }
+}
+
+/// `BuildKit` goes on without a cache that it cannot have.
+fn not_imported(at: &str, error: &str) -> BuildEvent {
+    let at = at.to_owned();
+    // containerd's word for what a registry answers with 404.
+    if error.ends_with("not found") {
+        return BuildEvent::CacheMissing { at };
+    }
+    BuildEvent::CacheUnusable { at, error: error.to_owned() }
 }
 
 /// What BuildKit does to get ready, as against what the Dockerfile says.
@@ -228,6 +263,24 @@ mod tests {
             ("exporting to image", false),
         ] {
             assert_eq!(is_step(name), counts, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_cache_that_is_not_there_fails_no_step() {
+        let missing = BuildEvent::CacheMissing { at: "r:5000/a:c".into() };
+        let unusable = BuildEvent::CacheUnusable { at: "r:5000/a:c".into(), error: "403 Forbidden".into() };
+        for (error, event) in [("r:5000/a:c: not found", missing), ("403 Forbidden", unusable)] {
+            let vertex = Vertex {
+                started: Some(Default::default()),
+                completed: Some(Default::default()),
+                error: error.into(),
+                ..vertex("importing cache manifest from r:5000/a:c", false)
+            };
+            let status = StatusResponse { vertexes: vec![vertex], ..StatusResponse::default() };
+            let mut steps = Steps::default();
+            assert_eq!(steps.take(status)[1..], [event]);
+            assert!(!steps.failed_to_export_cache());
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::oci::{Reference, RegistryHost, Selector};
+
 use super::image::ReadImage;
+use super::model::{CacheExport, CachePlace};
 use super::node::Origin;
 use super::reader::Reader;
 
@@ -13,7 +16,8 @@ enum Owner<'a> {
 }
 
 /// Refuses a tag of a repository that two things are published under, and an index with two equal entries.
-pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage]) {
+/// `host` is the registry, where it has a name.
+pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], host: Option<&RegistryHost>) {
     let mut owners: HashMap<(&str, &str), Owner<'_>> = HashMap::new();
     for read in images {
         check_entries(reader, read);
@@ -36,7 +40,52 @@ pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage]) {
             }
         }
     }
+    check_caches(reader, images, host, &owners);
 }
+
+/// Refuses a cache that is exported over an image, or over another cache.
+fn check_caches(
+    reader: &mut Reader<'_>,
+    images: &[ReadImage],
+    host: Option<&RegistryHost>,
+    owners: &HashMap<(&str, &str), Owner<'_>>,
+) {
+    let mut caches = HashMap::new();
+    for read in images {
+        for (job, origin) in read.image.jobs.iter().zip(&read.caches) {
+            let (Some(CacheExport::Registry { place, .. }), Some(origin)) = (&job.build.cache.to, origin) else {
+                continue;
+            };
+            let own = (host, read.image.repository.as_str());
+            let (registry, repository, tag) = match place {
+                CachePlace::Own(tag) => (own.0, own.1, tag),
+                CachePlace::Reference(Reference { repository, selector: Selector::Tag(tag) }) => {
+                    (Some(repository.host()), repository.path().as_str(), tag)
+                }
+                CachePlace::Reference(_) => continue,
+            };
+            let what = format!("{} {}", read.image.name, job.platform);
+            let owner = owners.get(&(repository, tag.as_str())).filter(|_| registry == host);
+            if let Some(owner) = owner {
+                let theirs = match owner {
+                    Owner::Final(theirs) => format!("a final tag of the image `{}`", theirs.image.name),
+                    Owner::Arch(theirs, at) => {
+                        format!("the arch tag of {} {}", theirs.image.name, theirs.image.jobs[*at].platform)
+                    }
+                };
+                let message = format!("the cache of {what} would be {repository}:{tag}, which is {theirs}");
+                reader.problem(origin, message, Some(OWN_TAG.to_owned()));
+            }
+            if let Some(other) = caches.insert((registry, repository, tag), what.clone()) {
+                let message = format!("the caches of {other} and {what} would both be {repository}:{tag}");
+                reader.problem(origin, message, Some(OWN_TAG.to_owned()));
+            }
+        }
+    }
+}
+
+/// What to do about a cache that is exported over something else.
+const OWN_TAG: &str = "give each a tag of its own: to: { type: registry, ref: \":buildcache-${name}-${arch}\" }";
 
 fn clash(reader: &mut Reader<'_>, origin: &Origin, read: &ReadImage, nth: usize, owner: &Owner<'_>) {
     let (job, name) = (&read.image.jobs[nth], &read.image.name);

@@ -23,6 +23,8 @@ pub(super) struct ReadImage {
     pub(super) arch_tags: Vec<Origin>,
     /// What each job builds on, and where that is said.
     pub(super) bases: Vec<Vec<(ImageName, Origin)>>,
+    /// Where the cache of each job is said that it exports.
+    pub(super) caches: Vec<Option<Origin>>,
 }
 
 /// What the images of a plan have in common.
@@ -69,9 +71,10 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     dropped(reader, &map, &jobs, attestations)?;
     let (name, repository, attestations) = (name?, repository?, attestations?);
     let image = Image { name, repository, tags, attestations, jobs: Vec::new(), left_out: Vec::new() };
-    let (arch_tags, bases) = (Vec::new(), Vec::new());
-    let mut read = ReadImage { image, name: entry.key.origin.clone(), tags: tag_origins, arch_tags, bases };
-    for ReadJob { job, arch_tag, bases } in jobs {
+    let (arch_tags, bases, caches) = (Vec::new(), Vec::new(), Vec::new());
+    let mut read = ReadImage { image, name: entry.key.origin.clone(), tags: tag_origins, arch_tags, bases, caches };
+    for ReadJob { job, arch_tag, bases, cache } in jobs {
+        read.caches.push(cache);
         read.image.jobs.push(job);
         read.arch_tags.push(arch_tag);
         read.bases.push(bases);

@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::oci::{EntryOverride, Platform, Tag};
 
 use super::attest;
+use super::cache::{self, Own, ReadCache};
 use super::contexts::{self, ReadContexts};
 use super::duration;
 use super::entry;
 use super::export;
-use super::model::{BuildSpec, CachePolicy, Job, Network, PullPolicy};
+use super::model::{BuildCache, BuildSpec, CachePolicy, Job, Network, PullPolicy};
 use super::names::{EngineName, ImageName};
 use super::node::{Map, Node, Origin, Value, get};
 use super::overrides::Overrides;
@@ -45,6 +46,8 @@ pub(super) struct ReadJob {
     pub(super) job: Job,
     pub(super) arch_tag: Origin,
     pub(super) bases: Vec<(ImageName, Origin)>,
+    /// Where the cache is said that it exports.
+    pub(super) cache: Option<Origin>,
 }
 
 /// Reads the job of `platform` from `map`: the image's settings, with the platform's over them. `tag_origin` is
@@ -61,14 +64,17 @@ pub(super) fn read(
     let mut settings = Settings { reader, map, late: Late { platform: Some(platform), ..late } };
     let arch_tag = settings.arch_tag(platform, tag_origin);
     let contexts = contexts::read(settings.reader, settings.node("contexts"), settings.late, around.directory);
+    let own = arch_tag.as_ref().map(|(arch_tag, _)| Own { platform, arch_tag }).map_err(|told| *told);
+    let cache = cache::read(settings.reader, settings.node("cache"), settings.late, own);
     let build = settings.build(around);
     let engine = settings.engine(&around.engines);
     let timeout = settings.timeout();
     let entry = settings.entry(platform);
+    let ReadCache { cache, to } = cache?;
     let ((tag, arch_tag), ReadContexts { contexts, bases }) = (arch_tag?, contexts?);
-    let (platform, build) = (platform.clone(), BuildSpec { contexts, ..build? });
+    let (platform, build) = (platform.clone(), BuildSpec { contexts, cache, ..build? });
     let job = Job { platform, arch_tag: tag, build, engine: engine?, timeout: timeout?, entry: entry? };
-    Ok(ReadJob { job, arch_tag, bases })
+    Ok(ReadJob { job, arch_tag, bases, cache: to })
 }
 
 impl<'s> Settings<'_, '_, 's> {
@@ -100,7 +106,7 @@ impl<'s> Settings<'_, '_, 's> {
         Ok((parsed?, tag_origin.clone()))
     }
 
-    /// What is built, but for its `contexts`.
+    /// What is built, but for its `contexts` and its `cache`.
     fn build(&mut self, around: &Surroundings<'_>) -> Read<BuildSpec> {
         let context = self.path("context", ".");
         let dockerfile = self.path("dockerfile", "Dockerfile");
@@ -132,6 +138,7 @@ impl<'s> Settings<'_, '_, 's> {
             sandbox: sandbox?,
             no_cache: around.overrides.no_cache.unwrap_or(no_cache),
             no_cache_filter: no_cache_filter?,
+            cache: BuildCache::default(),
             pull: around.overrides.pull.unwrap_or(pull),
             export: export?,
             attest: attest?,

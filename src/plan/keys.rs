@@ -50,6 +50,7 @@ pub(super) const IMAGE: Keys = Keys {
         "cgroup_parent",
         "no_cache",
         "no_cache_filter",
+        "cache",
         "pull",
         "compression",
         "compression_level",
@@ -87,6 +88,7 @@ pub(super) const PLATFORM: Keys = Keys {
         "cgroup_parent",
         "no_cache",
         "no_cache_filter",
+        "cache",
         "pull",
         "compression",
         "compression_level",
@@ -113,10 +115,18 @@ pub(super) const ENTRY: Keys = Keys {
 
 /// One of `secrets`.
 pub(super) const SECRET: Keys = Keys { of: "a secret", known: &["id", "env", "file"], not_yet: &[] };
+/// `cache`.
+pub(super) const CACHE: Keys = Keys { of: "a cache", known: &["registry", "mode", "from", "to"], not_yet: &[] };
+/// One of the caches under `from`, written as a map.
+pub(super) const CACHE_FROM: Keys = Keys { of: "a cache that is imported", known: &["type", "ref"], not_yet: &[] };
+/// The cache under `to`, written as a map.
+pub(super) const CACHE_TO: Keys =
+    Keys { of: "a cache that is exported", known: &["type", "ref", "mode"], not_yet: &[] };
 /// One of `ulimits`, written as a map.
 pub(super) const ULIMIT: Keys = Keys { of: "a ulimit", known: &["soft", "hard"], not_yet: &[] };
 
 /// Words of Compose and bake, and what they are here.
-pub(super) const ELSEWHERE: &[(&str, &str)] = &[("additional_contexts", "contexts"), ("attest", "provenance")];
+pub(super) const ELSEWHERE: &[(&str, &str)] =
+    &[("additional_contexts", "contexts"), ("attest", "provenance"), ("cache_from", "cache"), ("cache_to", "cache")];
 
-const NOT_YET: &[&str] = &["cache", "cache_from", "cache_to", "from", "no_cache_from", "registry"];
+const NOT_YET: &[&str] = &["from", "no_cache_from", "registry"];

@@ -5,6 +5,7 @@
 
 mod attest;
 mod bases;
+mod cache;
 mod checks;
 mod contexts;
 mod distinct;
@@ -43,9 +44,10 @@ pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
-    AgentSource, Attest, AttestationPolicy, BuildSpec, CachePolicy, Compression, CompressionLevel, EngineSpec, Export,
-    Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan, Provenance, PullPolicy,
-    RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
+    AgentSource, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CacheMode, CachePlace, CachePolicy,
+    Compression, CompressionLevel, EngineSpec, Export, Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext,
+    NamedRegistry, Network, Plan, Provenance, PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec,
+    Timestamps, Transport, Ulimit,
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};

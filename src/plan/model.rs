@@ -39,6 +39,16 @@ pub enum RegistryChoice {
     Named(NamedRegistry),
 }
 
+impl RegistryChoice {
+    /// Its host, where it has a name.
+    pub(super) fn host(&self) -> Option<&RegistryHost> {
+        match self {
+            Self::Named(named) => Some(&named.host),
+            Self::Unnamed | Self::Embedded => None,
+        }
+    }
+}
+
 /// A registry by name. A namespace that was written after its host is part of each image's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedRegistry {
@@ -139,6 +149,8 @@ pub struct BuildSpec {
     pub no_cache: CachePolicy,
     /// Stages for which it is not used, in the plan's order. No name has a comma.
     pub no_cache_filter: Vec<String>,
+    /// Which caches beside the engine's own are used.
+    pub cache: BuildCache,
     /// Whether base images are looked up again.
     pub pull: PullPolicy,
     /// How the image is written.
@@ -359,6 +371,49 @@ pub enum CachePolicy {
     Use,
     /// Every step is run.
     Ignore,
+}
+
+/// The caches that a build imports, and the one that it exports: `docker buildx build --cache-from`, `--cache-to`. The
+/// empty value is the engine's own cache alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BuildCache {
+    /// What is imported, in this order: caches alone, or images with a cache in their config. None twice.
+    pub from: Vec<CachePlace>,
+    /// What is exported.
+    pub to: Option<CacheExport>,
+}
+
+/// Where a cache is in a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum CachePlace {
+    /// Under this tag of the image's own repository.
+    Own(Tag),
+    /// Under this reference.
+    Reference(Reference),
+}
+
+/// A cache that a build exports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheExport {
+    /// In the image's config: which of its own layers are of which steps.
+    Inline,
+    /// Under a tag of its own.
+    Registry {
+        /// Where; no digest.
+        place: CachePlace,
+        /// How much.
+        mode: CacheMode,
+    },
+}
+
+/// How much of a build is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheMode {
+    /// The layers of the image.
+    #[default]
+    Min,
+    /// The layers of every stage.
+    Max,
 }
 
 /// Whether base images are looked up again: `docker build --pull`.

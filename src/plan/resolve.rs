@@ -14,7 +14,7 @@ use super::image::{self, Common, ReadImage};
 use super::interpolate;
 use super::job::Surroundings;
 use super::keys::PLAN;
-use super::model::{Plan, RegistryChoice};
+use super::model::Plan;
 use super::node::{Map, Node, Origin, Value, get};
 use super::overrides::Overrides;
 use super::raw;
@@ -87,7 +87,7 @@ fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Read<Pla
         namespace: target.as_ref().ok().and_then(|target| target.namespace.clone()),
     };
     let (images, all_images) = images(reader, node, &top, &common);
-    checks::check(reader, &images);
+    checks::check(reader, &images, target.as_ref().ok().and_then(|target| target.choice.host()));
     bases::check(reader, &images, &names_of(&top));
     all_engines.and(all_images)?;
     let images = images.into_iter().map(|read| read.image).collect();
@@ -127,8 +127,7 @@ fn names_of(top: &Map) -> BTreeSet<&str> {
 }
 
 fn is_docker_hub(target: &Target) -> bool {
-    let hub = |host: &RegistryHost| host.is_docker_hub();
-    matches!(&target.choice, RegistryChoice::Named(named) if hub(&named.host))
+    target.choice.host().is_some_and(RegistryHost::is_docker_hub)
 }
 
 /// The images that could be read, and whether these are all.

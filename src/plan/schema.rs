@@ -9,13 +9,15 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::keys::{ENGINE, ENTRY, IMAGE, Keys, PLAN, PLATFORM, REGISTRY, SECRET, ULIMIT};
+    use super::super::keys::{
+        CACHE, CACHE_FROM, CACHE_TO, ENGINE, ENTRY, IMAGE, Keys, PLAN, PLATFORM, REGISTRY, SECRET, ULIMIT,
+    };
     use super::*;
 
     #[test]
     fn the_schema_has_the_keys_that_are_read_and_no_other() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let tables: [(&str, &Keys); 8] = [
+        let tables: [(&str, &Keys); 11] = [
             ("", &PLAN),
             ("/$defs/registry", &REGISTRY),
             ("/$defs/engine", &ENGINE),
@@ -24,6 +26,9 @@ mod tests {
             ("/$defs/entry", &ENTRY),
             ("/$defs/secret", &SECRET),
             ("/$defs/ulimit", &ULIMIT),
+            ("/$defs/cache", &CACHE),
+            ("/$defs/cacheFrom", &CACHE_FROM),
+            ("/$defs/cacheTo", &CACHE_TO),
         ];
         for (place, keys) in tables {
             let object = schema.pointer(place).unwrap();

@@ -12,9 +12,9 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    AgentSource, Attest, AttestationPolicy, BuildSpec, CachePolicy, EngineSpec, Export, Generator, Image, Job,
-    LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox,
-    SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
+    AgentSource, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CachePolicy, EngineSpec, Export,
+    Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan, PullPolicy,
+    RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
 };
 
 impl Serialize for Plan {
@@ -138,6 +138,9 @@ fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error
         let stages: Vec<_> = build.no_cache_filter.iter().map(|stage| escape(stage)).collect();
         map.serialize_entry("no_cache_filter", &stages)?;
     }
+    if build.cache != BuildCache::default() {
+        map.serialize_entry("cache", &Cache(&build.cache))?;
+    }
     map.serialize_entry("pull", &(build.pull == PullPolicy::Always))?;
     export(map, &build.export)?;
     attest(map, &build.attest)
@@ -227,6 +230,27 @@ fn sandbox<M: SerializeMap>(map: &mut M, sandbox: &Sandbox) -> Result<(), M::Err
         map.serialize_entry("ulimits", &ulimits.iter().map(limits).collect::<BTreeMap<_, _>>())?;
     }
     cgroup_parent.as_ref().map_or(Ok(()), |parent| map.serialize_entry("cgroup_parent", &escape(parent)))
+}
+
+/// Caches in the plan's words. No reference has a `$`.
+struct Cache<'a>(&'a BuildCache);
+
+impl Serialize for Cache<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let BuildCache { from, to } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        if !from.is_empty() {
+            map.serialize_entry("from", &from.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        }
+        let to = to.as_ref().map(|to| match to {
+            CacheExport::Inline => serde_json::json!({ "type": "inline" }),
+            CacheExport::Registry { place, mode } => {
+                serde_json::json!({ "type": "registry", "ref": place.to_string(), "mode": mode.as_str() })
+            }
+        });
+        to.map_or(Ok(()), |to| map.serialize_entry("to", &to))?;
+        map.end()
+    }
 }
 
 /// An entry's overrides in the plan's words.

@@ -122,6 +122,12 @@ fn lacking(job: &ScheduledJob, Reached { spec, engine, .. }: &Reached) -> Vec<Fa
                 "its image store cannot hold it",
                 format!("use an engine with the containerd image store, {version} or newer, for it"),
             ),
+            Needs::CacheExporter(version) => (
+                "it exports a cache in the image only",
+                format!(
+                    "say to: {{ type: inline }}, or use an engine with the containerd image store, {version} or newer"
+                ),
+            ),
         };
         let (name, version, keys) = (&spec.name, &engine.facts().version, keys.join(", "));
         let message = format!("engine {name} ({version}) cannot build {} with {keys}: {why}", job.id);

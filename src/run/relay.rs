@@ -100,6 +100,17 @@ pub(super) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
                     voice.warn(message, Some(url).filter(|url| !url.is_empty())).await;
                 }
             }
+            Some(BuildEvent::CacheMissing { at }) => {
+                if warned.insert(at.clone()) {
+                    voice.say(JobEvent::Log { line: format!("no cache is at {} yet", safe(&at)) }).await;
+                }
+            }
+            Some(BuildEvent::CacheUnusable { at, error }) => {
+                if warned.insert(at.clone()) {
+                    let hint = "the build goes on without it; the engine must reach that registry, and may need a login: `docker login`";
+                    voice.warn(format!("the cache at {at} cannot be used: {error}"), Some(hint.into())).await;
+                }
+            }
             Some(BuildEvent::StepStarted { step }) => voice.say(JobEvent::StepStarted { step: safe(&step) }).await,
             Some(BuildEvent::StepEnded { step, cached, seconds, error }) => {
                 let error = error.as_deref().map(safe);

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use super::assign::{Schedule, ScheduledJob};
 use super::event::{Execution, Warning};
 use super::preflight::Engines;
-use crate::plan::Compression;
+use crate::plan::{BuildCache, CacheExport, Compression};
 
 /// All of them, each said once.
 pub(super) fn warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     let mut all = emulation_warnings(schedule, engines);
     all.extend(zstd_warnings(schedule));
     all.extend(epoch_warnings(schedule, engines));
+    all.extend(cache_warnings(schedule, engines));
     all
 }
 
@@ -72,4 +73,25 @@ fn epoch_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
         hint: Some("Engine 24.0 or newer knows it".to_owned()),
     };
     deaf.map(warn).collect()
+}
+
+/// Each engine that imports caches and finds those in images only.
+fn cache_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
+    let apart = |job: &&ScheduledJob| {
+        let BuildCache { from, to } = &job.job.build.cache;
+        !from.is_empty() && *to != Some(CacheExport::Inline)
+    };
+    let importing: BTreeSet<_> = schedule.jobs.iter().filter(apart).map(|job| job.engine).collect();
+    let blind = importing.into_iter().map(|place| &engines.list()[place]).filter(|e| !e.facts().finds_caches_apart());
+    let warn = |engine: &super::preflight::Reached| Warning {
+        image: None,
+        platform: None,
+        message: format!(
+            "engine {} ({}) finds caches in images only, and passes over others",
+            engine.spec.name,
+            engine.facts().version
+        ),
+        hint: Some("say `type: inline` where they are exported; Engine 25.0 or newer finds all".to_owned()),
+    };
+    blind.map(warn).collect()
 }

@@ -11,6 +11,7 @@ mod project;
 
 mod attesting;
 mod bases;
+mod caching;
 mod contexts;
 mod embedded;
 mod exporting;

@@ -1,0 +1,271 @@
+//! Reads `cache`: the caches that a build imports, and the one that it exports, in the words of buildx.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::oci::{Platform, Reference, ReferenceError, Selector, Tag};
+
+use super::distinct::distinct;
+use super::keys::{CACHE, CACHE_FROM, CACHE_TO, Keys};
+use super::model::{BuildCache, CacheExport, CacheMode, CachePlace, Plan};
+use super::node::{Entry, Key, Map, Node, Origin, Value, get};
+use super::reader::{Late, Read, Reader};
+use super::suggest::suggest;
+
+/// The cache of a job, and where what it exports is said.
+#[derive(Default)]
+pub(super) struct ReadCache {
+    pub(super) cache: BuildCache,
+    pub(super) to: Option<Origin>,
+}
+
+/// What a build is read with that its cache refers to.
+#[derive(Clone, Copy)]
+pub(super) struct Own<'a> {
+    pub(super) platform: &'a Platform,
+    /// Under this tag the image is pushed, with its inline cache.
+    pub(super) arch_tag: &'a Tag,
+}
+
+/// Kinds of caches, as buildx names them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Registry,
+    Inline,
+}
+
+/// Kinds that engines know and that are refused, each with why and what to do.
+const REFUSED: [(&str, &str, &str); 4] = [
+    (
+        "local",
+        "the engine would write into a directory of this machine, which it is not given",
+        "say `type: registry`; with `registry: local` in the plan that is the embedded registry, on this machine's disk",
+    ),
+    ("gha", "the engine would need the token of a workflow of GitHub's", FROM_REGISTRY),
+    ("s3", "the engine would need credentials of AWS's", FROM_REGISTRY),
+    ("azblob", "the engine would need credentials of Azure's", FROM_REGISTRY),
+];
+
+const FROM_REGISTRY: &str = "say `type: registry`: a cache is like an image there, with the registry's own login";
+
+/// What of buildx's options is so in any case: <https://docs.docker.com/build/cache/backends/registry/>.
+const ALWAYS: [&str; 2] = ["image-manifest=true", "oci-mediatypes=true"];
+
+/// Reads `cache`.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    node: Option<&Node>,
+    late: Late<'_>,
+    own: Read<Own<'_>>,
+) -> Read<ReadCache> {
+    let Some(node) = node else { return Ok(ReadCache::default()) };
+    if !matches!(node.value, Value::Map(_) | Value::Null) {
+        let hint = "write cache: { registry: true }, or cache: { from: […], to: {…} }".to_owned();
+        let message = format!("`cache` must be a map, and this is {}", node.kind());
+        return Err(reader.problem(&node.origin, message, Some(hint)));
+    }
+    let map = reader.map(node, "`cache`", &CACHE)?;
+    let short = short(reader, &map, late, own);
+    let from = from(reader, &map, late, own);
+    let to = get(&map, "to").map(|said| to(reader, &said.value, late)).transpose();
+    let (short, from, to) = (short?, from?, to?);
+    let Some((place, mode, origin)) = short else {
+        let origin = to.as_ref().and_then(|_| get(&map, "to")).map(|said| said.value.origin.clone());
+        return Ok(ReadCache { cache: BuildCache { from, to }, to: origin });
+    };
+    if let Some(said) = get(&map, "to") {
+        let hint = Some("leave one of them out; `registry: false` takes away what `defaults` say".to_owned());
+        return Err(reader.problem(&said.value.origin, "a cache goes where `registry: true` says, or `to`", hint));
+    }
+    let others = from.into_iter().filter(|other| *other != place);
+    let from = std::iter::once(place.clone()).chain(others).collect();
+    Ok(ReadCache { cache: BuildCache { from, to: Some(CacheExport::Registry { place, mode }) }, to: Some(origin) })
+}
+
+/// `registry: true` and `mode`: a tag of the image's own repository for each platform.
+fn short(
+    reader: &mut Reader<'_>,
+    map: &Map,
+    late: Late<'_>,
+    own: Read<Own<'_>>,
+) -> Read<Option<(CachePlace, CacheMode, Origin)>> {
+    let registry = get(map, "registry").map(|said| reader.boolean(&said.value, "`registry`")).transpose();
+    let mode = get(map, "mode").map(|said| mode(reader, &said.value, late)).transpose();
+    let (registry, mode) = (registry?, mode?);
+    match (registry, get(map, "registry"), get(map, "mode")) {
+        (Some(true), Some(said), _) => {
+            let platform = own?.platform;
+            let variant = platform.variant().map(|variant| format!("-{variant}")).unwrap_or_default();
+            let tag = format!("buildcache-{}{variant}", platform.architecture()).parse();
+            let tag =
+                tag.map_err(|error: ReferenceError| reader.problem(&said.value.origin, error.to_string(), None))?;
+            Ok(Some((CachePlace::Own(tag), mode.unwrap_or_default(), said.value.origin.clone())))
+        }
+        (None, _, Some(said)) => {
+            let hint = "of another cache it is said in `to`: { type: registry, ref: …, mode: max }".to_owned();
+            Err(reader.problem(&said.value.origin, "`mode` belongs to `registry: true`", Some(hint)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn from(reader: &mut Reader<'_>, map: &Map, late: Late<'_>, own: Read<Own<'_>>) -> Read<Vec<CachePlace>> {
+    let Some(said) = get(map, "from") else { return Ok(Vec::new()) };
+    let items = reader.list(&said.value, "`from`")?;
+    let read = |reader: &mut Reader<'_>, item: &Node| {
+        let fields = fields(reader, item, &CACHE_FROM, late)?;
+        let place = get(&fields, "ref").map(|said| place(reader, &said.value, late)).transpose();
+        let (kind, place) = (kind(reader, item, &fields, late)?, place?);
+        // BuildKit sees for itself whether a cache alone is there or an image that has one in its config.
+        match (place, kind) {
+            (Some(place), _) => Ok((place, ())),
+            (None, Kind::Inline) => Ok((CachePlace::Own(own?.arch_tag.clone()), ())),
+            (None, Kind::Registry) => Err(no_ref(reader, item)),
+        }
+    };
+    Ok(distinct(reader, &items, read)?.into_iter().map(|(place, ())| place).collect())
+}
+
+fn to(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<CacheExport> {
+    // Compose and bake have lists.
+    let item = match &node.value {
+        Value::List(items) => match &items[..] {
+            [item] => item,
+            _ => return Err(reader.problem(&node.origin, "one cache is exported", Some("name one".to_owned()))),
+        },
+        _ => node,
+    };
+    let fields = fields(reader, item, &CACHE_TO, late)?;
+    let kind = kind(reader, item, &fields, late);
+    let place = get(&fields, "ref").map(|said| place(reader, &said.value, late)).transpose();
+    let mode = get(&fields, "mode").map(|said| mode(reader, &said.value, late)).transpose();
+    let (kind, place, mode) = (kind?, place?, mode?.unwrap_or_default());
+    let mut refuse = |key: &str, message: &str, hint: &str| {
+        let origin = get(&fields, key).map_or(&item.origin, |said| &said.value.origin);
+        Err(reader.problem(origin, message, Some(hint.to_owned())))
+    };
+    match (kind, place) {
+        (Kind::Inline, Some(_)) => refuse(
+            "ref",
+            "an inline cache is part of the image, and has no `ref`",
+            "leave it out, or say type: registry",
+        ),
+        (Kind::Inline, None) if mode == CacheMode::Max => {
+            refuse("mode", "an inline cache has no `mode: max`", "say type: registry, or mode: min")
+        }
+        (Kind::Inline, None) => Ok(CacheExport::Inline),
+        (Kind::Registry, Some(CachePlace::Reference(Reference { selector: Selector::Digest(_), .. }))) => {
+            refuse("ref", "a cache is exported under a tag, and this is a digest", "end it with :TAG")
+        }
+        (Kind::Registry, Some(place)) => Ok(CacheExport::Registry { place, mode }),
+        (Kind::Registry, None) => Err(no_ref(reader, item)),
+    }
+}
+
+/// The keys of one cache. A string is what buildx takes: a reference, or `type=registry,ref=…`.
+fn fields(reader: &mut Reader<'_>, node: &Node, keys: &Keys, late: Late<'_>) -> Read<Map> {
+    if matches!(node.value, Value::Map(_)) {
+        return reader.map(node, "a cache", keys);
+    }
+    let text = reader.text(node, "a cache", late)?;
+    let field = |name: &str, value: &str| {
+        let value = Value::Text(value.replace('$', "$$"));
+        let key = Key { origin: node.origin.clone(), name: name.trim().into() };
+        Entry { key, value: Node { origin: node.origin.clone(), value } }
+    };
+    let entries: Vec<Entry> = if text.contains('=') {
+        let said = text.split(',').filter(|part| !ALWAYS.contains(&part.trim()));
+        said.map(|part| part.split_once('=').unwrap_or((part, ""))).map(|(name, value)| field(name, value)).collect()
+    } else {
+        vec![field("type", "registry"), field("ref", &text)]
+    };
+    let map = Node { origin: node.origin.clone(), value: Value::Map(Rc::new(entries)) };
+    reader.map(&map, "a cache", keys)
+}
+
+fn kind(reader: &mut Reader<'_>, node: &Node, fields: &Map, late: Late<'_>) -> Read<Kind> {
+    let Some(said) = get(fields, "type") else {
+        let hint = "add it: type: registry, or type: inline".to_owned();
+        return Err(reader.problem(&node.origin, "the cache has no `type`", Some(hint)));
+    };
+    let text = reader.text(&said.value, "`type`", late)?;
+    let refused = REFUSED.iter().find(|(name, ..)| *name == text);
+    let (message, hint) = match (&*text, refused) {
+        ("registry", _) => return Ok(Kind::Registry),
+        ("inline", _) => return Ok(Kind::Inline),
+        (_, Some((name, why, hint))) => {
+            (format!("a cache of `type: {name}` is not supported: {why}"), Some((*hint).to_owned()))
+        }
+        (other, None) => {
+            (format!("`{}` is not a type of cache", other.escape_debug()), suggest(other, ["registry", "inline"]))
+        }
+    };
+    Err(reader.problem(&said.value.origin, message, hint))
+}
+
+fn mode(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<CacheMode> {
+    let text = reader.text(node, "`mode`", late)?;
+    match &*text {
+        "min" => Ok(CacheMode::Min),
+        "max" => Ok(CacheMode::Max),
+        other => {
+            let message = format!("`{}` is not a mode of a cache", other.escape_debug());
+            Err(reader.problem(&node.origin, message, suggest(other, ["min", "max"])))
+        }
+    }
+}
+
+/// A reference, or `:TAG` for a tag of the image's own repository.
+fn place(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<CachePlace> {
+    let text = reader.text(node, "`ref`", late)?;
+    let parsed = match text.strip_prefix(':') {
+        Some(tag) => tag.parse().map(CachePlace::Own),
+        None => text.parse().map(CachePlace::Reference),
+    };
+    parsed.map_err(|error: ReferenceError| {
+        let message = format!("`ref` `{}` is not valid: {error}", text.escape_debug());
+        reader.problem(&node.origin, message, Some(FORMS.to_owned()))
+    })
+}
+
+fn no_ref(reader: &mut Reader<'_>, node: &Node) -> super::reader::Told {
+    reader.problem(&node.origin, "the cache has no `ref`", Some(FORMS.to_owned()))
+}
+
+/// What a `ref` may be.
+const FORMS: &str = "as ghcr.io/acme/web:buildcache-${arch}, or :buildcache-${arch} in the image's own repository";
+
+impl fmt::Display for CachePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(tag) => write!(f, ":{tag}"),
+            Self::Reference(reference) => reference.fmt(f),
+        }
+    }
+}
+
+impl Plan {
+    /// The same plan for builds that stay on their engines: nothing is exported to a registry, and nothing imported from one
+    /// that is not there.
+    #[must_use]
+    pub fn without_own_registry(mut self) -> Self {
+        let named = self.registry.host().is_some();
+        for job in self.images.iter_mut().flat_map(|image| &mut image.jobs) {
+            let BuildCache { from, to } = &mut job.build.cache;
+            from.retain(|place| named || matches!(place, CachePlace::Reference(_)));
+            *to = to.take().filter(|to| *to == CacheExport::Inline);
+        }
+        self
+    }
+}
+
+impl CacheMode {
+    /// The name that the plan, BuildKit and buildx have for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Min => "min",
+            Self::Max => "max",
+        }
+    }
+}
