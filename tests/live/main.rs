@@ -14,6 +14,7 @@ mod bases;
 mod caching;
 mod contexts;
 mod embedded;
+mod endurance;
 mod exporting;
 mod faults;
 mod joining;
