@@ -61,7 +61,7 @@ fn set_changes_an_image_a_platform_or_all_that_match() {
     let plan = read(&overrides).unwrap_or_else(|problems| panic!("{problems}"));
     let shown = jobs(&plan, |image, job| {
         let (build, tags) = (&job.build, image.tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
-        let (args, labels, context) = (&build.args, &build.labels, build.context.display());
+        let (args, labels, context) = (&build.args, &build.labels, build.context.directory().unwrap().display());
         let target = build.target.as_deref().unwrap_or("-");
         format!("{} {} {tags} {args:?} {labels:?} {context} {target} {:?}", image.name, job.platform, build.no_cache)
     });
@@ -74,6 +74,26 @@ fn set_changes_an_image_a_platform_or_all_that_match() {
     ];
     assert_eq!(shown, expected);
     assert_eq!(plan.images[1].jobs[0].entry.os_features, Some(words(&["f", "g"])));
+}
+
+#[test]
+fn a_credential_in_a_url_is_refused_and_not_shown() {
+    for (key, what) in [("context", "`context`"), ("contexts.src", "the context `src`")] {
+        let problem = read(&set(&[&format!("hello.{key}=https://user:word@h/a.git")])).unwrap_err();
+        assert!(
+            problem.starts_with(&format!("--set hello.{key}: {what}: the URL has a credential in it")),
+            "{problem}"
+        );
+        assert!(!problem.contains("word"), "{problem}");
+    }
+    let plan = PLAN.replace("target: base", "context: \"https://user:word@h/a.git\"");
+    let source = SourceText { path: "plans/build.yaml".into(), text: plan };
+    let errors = resolve(&source, &Environment::new(), &Facts::new(), &Overrides::default()).unwrap_err();
+    let [problem] = &errors.problems[..] else { panic!("{errors}") };
+    // Without a span no line of the plan is shown.
+    assert_eq!(problem.span, None);
+    assert!(problem.message.starts_with("plans/build.yaml:8:32: `context`: the URL has a credential"), "{errors}");
+    assert!(!errors.to_string().contains("word"), "{errors}");
 }
 
 #[test]

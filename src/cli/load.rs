@@ -212,12 +212,12 @@ pub(crate) fn registry_in_names(
 fn outside_of_contexts(home: &Path, plan: &Plan) -> Result<(), Failure> {
     let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
     for job in plan.images.iter().flat_map(|image| &image.jobs) {
-        let holds = |path: &&PathBuf| std::fs::canonicalize(path).is_ok_and(|context| home.starts_with(context));
+        let holds = |path: &&Path| std::fs::canonicalize(path).is_ok_and(|context| home.starts_with(context));
         let named = job.build.contexts.values().filter_map(|context| match context {
-            NamedContext::Directory(path) => Some(path),
-            NamedContext::Image(_) | NamedContext::Reference(_) => None,
+            NamedContext::Directory(path) => Some(path.as_path()),
+            NamedContext::Image(_) | NamedContext::Reference(_) | NamedContext::Remote(_) => None,
         });
-        if let Some(context) = std::iter::once(&job.build.context).chain(named).find(holds) {
+        if let Some(context) = job.build.context.directory().into_iter().chain(named).find(holds) {
             let message = format!("the embedded registry would lie inside the context `{}`", context.display());
             let hint = "set POLYARCH_HOME to a directory outside of it, or name another context";
             return Err(Failure { phase: Phase::Plan, message, hint: Some(hint.into()) });

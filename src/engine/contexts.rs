@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::client::EngineFacts;
 use crate::context::{AddedStages, StageName};
 use crate::oci::{DigestRef, Reference, Selector, TagRef};
-use crate::plan::{BuildSpec, ContextName, ImageName, NamedContext};
+use crate::plan::{BuildSpec, Context, ContextName, Dockerfile, ImageName, NamedContext};
 
 /// Where an image of the plan is that another one builds on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl EngineFacts {
         let stage = |(name, context): (StageName, &NamedContext)| match context {
             NamedContext::Image(image) => bases.get(image).map(|base| (name, base.clone().into())),
             NamedContext::Reference(reference) => Some((name, reference.clone())),
-            NamedContext::Directory(_) => None,
+            NamedContext::Directory(_) | NamedContext::Remote(_) => None,
         };
         self.staged(build).filter_map(stage).collect()
     }
@@ -63,7 +63,25 @@ impl EngineFacts {
     }
 }
 
-/// The frontend's options for the contexts of `build`. A frontend of a `# syntax=` line that does not know contexts
+/// The frontend's options for the build context and the Dockerfile of `build`.
+pub(super) fn input_attrs(build: &BuildSpec) -> HashMap<String, String> {
+    let name = match &build.dockerfile {
+        // Its name in the directory that the session serves.
+        Dockerfile::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        Dockerfile::InContext(path) => path.clone(),
+    };
+    let mut attrs = HashMap::from([("filename".to_owned(), name)]);
+    if let Context::Remote(remote) = &build.context {
+        attrs.insert("context".to_owned(), remote.to_string());
+        if build.dockerfile.file().is_some() {
+            // The Dockerfile is not the context's.
+            attrs.insert("dockerfilekey".to_owned(), "dockerfile".to_owned());
+        }
+    }
+    attrs
+}
+
+/// The frontend's options for the named contexts of `build`. A frontend of a `# syntax=` line that does not know contexts
 /// refuses them.
 pub(super) fn attrs(
     facts: &EngineFacts,
@@ -77,6 +95,7 @@ pub(super) fn attrs(
             NamedContext::Image(image) => bases.get(image).map(|base| format!("docker-image://{base}")),
             NamedContext::Reference(reference) => Some(format!("docker-image://{reference}")),
             NamedContext::Directory(_) => Some(format!("local:{}", directory_name(name))),
+            NamedContext::Remote(remote) => Some(remote.to_string()),
         };
         attrs.extend(found.map(|found| (format!("context:{name}"), found)));
     }
@@ -95,7 +114,7 @@ pub(super) fn attrs(
 pub fn directories(build: &BuildSpec) -> BTreeMap<String, PathBuf> {
     let directory = |(name, context): (&ContextName, &NamedContext)| match context {
         NamedContext::Directory(path) => Some((directory_name(name), path.clone())),
-        NamedContext::Image(_) | NamedContext::Reference(_) => None,
+        NamedContext::Image(_) | NamedContext::Reference(_) | NamedContext::Remote(_) => None,
     };
     build.contexts.iter().filter_map(directory).collect()
 }

@@ -199,7 +199,15 @@ fn build_hint(message: &str) -> Option<String> {
         );
     }
     let any = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    let hint = if any(&["failed to read dockerfile"]) {
+    let hint = if any(&["exec: \"git\""]) {
+        "the engine fetches repositories with a git of its own: install git on its host"
+    } else if any(&["could not read Username", "Authentication failed", "terminal prompts disabled"]) {
+        "the repository wants a login: secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]"
+    } else if any(&["couldn't find remote ref", "does not contain ref"]) {
+        "name what the repository has: URL#BRANCH, a tag or a commit; without it Engine before 23.0 takes `master`"
+    } else if any(&["failed to fetch remote"]) {
+        "its log says why; one that wants a login gets it from secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]"
+    } else if any(&["failed to read dockerfile"]) {
         "`dockerfile` in the plan names it, relative to the image's context"
     } else if any(&["failed to compute cache key", "failed to calculate checksum"]) && any(&["not found"]) {
         "it is not in the context, or `.dockerignore` leaves it out; `context` in the plan says where that is"
@@ -265,6 +273,10 @@ mod tests {
             (r#"failed to calculate checksum of ref x::y: "/app": not found"#, ".dockerignore"),
             ("failed to do request: Head \"https://r.example/v2/\": dial tcp: lookup r.example: no such host", "reach"),
             ("secret npm: not found", "`secrets`"),
+            (r#"failed to init repo: exec: "git": executable file not found in $PATH"#, "install git"),
+            ("fatal: could not read Username for 'https://h': terminal prompts disabled", "GIT_AUTH_TOKEN"),
+            ("failed to read dockerfile: failed to fetch remote https://h/a.git: exit status 128", "GIT_AUTH_TOKEN"),
+            ("fatal: couldn't find remote ref x", "URL#BRANCH"),
             (r#"no ssh agent "default" is planned"#, "`ssh`"),
             ("pull access denied, repository does not exist or may require authorization", "docker login"),
             ("failed to read dockerfile: open Dockerfile.x: no such file or directory", "`dockerfile`"),

@@ -3,8 +3,8 @@
 use super::client::{ApiVersion, EngineFacts, ImageStore};
 use crate::context::StageName;
 use crate::plan::{
-    Attest, BuildSpec, CacheExport, Compression, ContextName, Export, LayerPolicy, MediaTypes, NamedContext, Sandbox,
-    Timestamps,
+    Attest, BuildSpec, CacheExport, Compression, Context, ContextName, Export, LayerPolicy, MediaTypes, NamedContext,
+    RemoteContext, Sandbox, Timestamps,
 };
 
 /// What an engine would need to do what a key of the plan says.
@@ -25,6 +25,18 @@ const ENGINE_23: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 42 }, "23.0
 const ENGINE_24: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 43 }, "24.0"); // 0.11
 const ENGINE_25: ApiVersion = ApiVersion { major: 1, minor: 44 }; // 25.0, 0.12
 const ENGINE_26: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 45 }, "26.0"); // 0.13
+
+/// Whether a directory of a repository is the context: `subdir not supported yet`, BuildKit 0.8 says.
+fn in_a_directory(context: &Context) -> bool {
+    matches!(context, Context::Remote(RemoteContext::Git(git)) if git.directory().is_some())
+}
+
+/// Whether git is told of ssh in another way than `git@HOST:REPO`: BuildKit 0.8 takes that for a local context.
+fn over_ssh_by_url(context: &Context) -> bool {
+    let known = ["https://", "http://", "git://", "git@", "github.com/"];
+    let is_known = |remote: &str| known.iter().any(|known| remote.to_ascii_lowercase().starts_with(known));
+    matches!(context, Context::Remote(RemoteContext::Git(git)) if !is_known(git.remote()))
+}
 
 impl EngineFacts {
     /// Whether the engine's BuildKit knows the build argument `SOURCE_DATE_EPOCH`: since 0.11.
@@ -55,6 +67,8 @@ impl EngineFacts {
             ("shm_size", shm_size.is_some(), ENGINE_23),
             ("ulimits", !ulimits.is_empty(), ENGINE_23),
             ("cgroup_parent", cgroup_parent.is_some(), ENGINE_23),
+            ("context: URL#REF:DIRECTORY", in_a_directory(&build.context), ENGINE_23),
+            ("context: ssh://HOST/REPO", over_ssh_by_url(&build.context), ENGINE_23),
         ];
         let Export { compression, level, layers, timestamps, media_types, annotations } = &build.export;
         let Attest { provenance, sbom } = &build.attest;
@@ -73,7 +87,7 @@ impl EngineFacts {
         let frontend = frontend.into_iter().filter(|(_, said, (since, _))| *said && self.api < *since);
         let exporter =
             image_exporter.into_iter().filter(|(_, said, (since, _))| *said && !(containerd && self.api >= *since));
-        let contexts = build.contexts.iter().filter(|(name, context)| !self.has(name, context));
+        let contexts = build.contexts.iter().filter(|(name, context)| !self.has(build, name, context));
         let frontend = frontend.map(|(key, _, (_, version))| (key.to_owned(), Needs::Version(version)));
         let contexts = contexts.map(|(name, _)| (format!("contexts.{name}"), Needs::Contexts(ENGINE_23.1)));
         let exporter = exporter.map(|(key, _, (_, version))| (key.to_owned(), Needs::ContainerdStore(version)));
@@ -88,9 +102,10 @@ impl EngineFacts {
         (apart && !exports).then(|| ("cache".to_owned(), Needs::CacheExporter(version)))
     }
 
-    /// Whether a Dockerfile finds `context` under `name`.
-    fn has(&self, name: &ContextName, context: &NamedContext) -> bool {
+    /// Whether a Dockerfile finds `context` under `name`. One that the engine fetches gets no stages.
+    fn has(&self, build: &BuildSpec, name: &ContextName, context: &NamedContext) -> bool {
         let image = matches!(context, NamedContext::Image(_) | NamedContext::Reference(_));
+        let image = image && build.dockerfile.file().is_some();
         self.knows_contexts() || image && name.as_str().parse::<StageName>().is_ok()
     }
 }

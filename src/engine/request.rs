@@ -1,7 +1,6 @@
 //! What a build is asked for, and how the Dockerfile frontend is told.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use super::cache;
 use super::client::EngineFacts;
@@ -26,10 +25,8 @@ pub struct BuildRequest<'a> {
 /// The Dockerfile frontend's options, as buildx names them (BuildKit, `frontend/dockerui`).
 pub(super) fn frontend_attrs(facts: &EngineFacts, request: &BuildRequest<'_>) -> HashMap<String, String> {
     let build = request.build;
-    let mut attrs = HashMap::from([
-        ("filename".to_owned(), file_name(&build.dockerfile)),
-        ("platform".to_owned(), request.platform.to_string()),
-    ]);
+    let mut attrs = contexts::input_attrs(build);
+    attrs.insert("platform".to_owned(), request.platform.to_string());
     let mut set = |key: &str, value: &str| attrs.insert(key.to_owned(), value.to_owned());
     if let Some(target) = &build.target {
         set("target", target);
@@ -55,11 +52,6 @@ pub(super) fn frontend_attrs(facts: &EngineFacts, request: &BuildRequest<'_>) ->
     attrs.extend(build.args.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone())));
     attrs.extend(build.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone())));
     attrs
-}
-
-/// The Dockerfile's name in the directory that the session serves as `dockerfile`.
-fn file_name(dockerfile: &Path) -> String {
-    dockerfile.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The sandbox, in the forms that `frontend/dockerui/attr.go` reads. What is not said is not sent.
@@ -106,6 +98,15 @@ mod tests {
 
     /// What is sent for the one job of an image that says `settings`, without what every build says.
     fn sent(settings: &str) -> BTreeMap<String, String> {
+        own(all_sent(settings))
+    }
+
+    fn own(mut attrs: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        attrs.retain(|key, _| !["filename", "platform"].contains(&key.as_str()));
+        attrs
+    }
+
+    fn all_sent(settings: &str) -> BTreeMap<String, String> {
         let text = format!("{{version: 1, images: {{a: {{tags: [x], platforms: [linux/amd64], {settings}}}}}}}");
         sent_for(&text, &BTreeMap::new())
     }
@@ -127,8 +128,7 @@ mod tests {
             build: &job.build,
             bases,
         };
-        let attrs = frontend_attrs(&facts(minor), &request).into_iter();
-        attrs.filter(|(key, _)| !["filename", "platform"].contains(&key.as_str())).collect()
+        frontend_attrs(&facts(minor), &request).into_iter().collect()
     }
 
     #[test]
@@ -186,6 +186,28 @@ mod tests {
         assert_eq!(sent("cache: {to: {type: inline}}"), BTreeMap::new());
     }
 
+    #[test]
+    fn a_remote_context_is_sent_with_what_it_brings() {
+        for (said, expected) in [
+            ("context: web", &[("filename", "Dockerfile")][..]),
+            ("context: web, dockerfile: ../docker/One", &[("filename", "One")]),
+            (
+                "context: 'https://h/a.git#main:web', dockerfile: docker/One",
+                &[("context", "https://h/a.git#main:web"), ("filename", "docker/One")],
+            ),
+            (
+                "context: https://h/a.tar, dockerfile: /srv/One",
+                &[("context", "https://h/a.tar"), ("dockerfilekey", "dockerfile"), ("filename", "One")],
+            ),
+        ] {
+            let attrs = all_sent(said);
+            let sent: Vec<_> = attrs.iter().filter(|(key, _)| *key != "platform").collect();
+            let expected: Vec<_> =
+                expected.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            assert_eq!(sent, expected.iter().map(|(key, value)| (key, value)).collect::<Vec<_>>(), "{said}");
+        }
+    }
+
     const BUILT_ON: &str = "
 version: 1
 defaults: { tags: [x], platforms: [linux/amd64] }
@@ -207,7 +229,7 @@ images:
         for (base, mode) in
             [(BaseImage::Pushed(repository.digest(digest)), None), (BaseImage::OnEngine(tag), Some("local"))]
         {
-            let sent = sent_for(BUILT_ON, &BTreeMap::from([("base".parse().unwrap(), base.clone())]));
+            let sent = own(sent_for(BUILT_ON, &BTreeMap::from([("base".parse().unwrap(), base.clone())])));
             let parent = format!("docker-image://{base}");
             let mut expected = vec![
                 ("context:parent", parent.as_str()),
@@ -228,7 +250,7 @@ images:
         let base = BaseImage::OnEngine(repository.tag("x-amd64".parse().unwrap()));
         let bases = BTreeMap::from([("base".parse().unwrap(), base)]);
         let mode = ("image-resolve-mode".to_owned(), "local".to_owned());
-        assert_eq!(sent_to(41, BUILT_ON, &bases), BTreeMap::from([mode]));
+        assert_eq!(own(sent_to(41, BUILT_ON, &bases)), BTreeMap::from([mode]));
         let source = SourceText { path: "build.yaml".into(), text: BUILT_ON.to_owned() };
         let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
         let build = &plan.images[0].jobs[0].build;

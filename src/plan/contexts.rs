@@ -13,6 +13,7 @@ use super::names::ImageName;
 use super::node::{Entry, Node, Origin, Value};
 use super::paths;
 use super::reader::{Late, Read, Reader};
+use super::remote::{RemoteContext, RemoteContextError};
 
 /// The name of a context: what stands after `FROM` and `--from=`. It is written as an image is, and `alpine`,
 /// `alpine:latest` and `docker.io/library/alpine` are one name (buildx, `parseContextNames`; `BuildKit`,
@@ -109,16 +110,28 @@ fn context(reader: &mut Reader<'_>, node: &Node, name: &str, late: Late<'_>, dir
             .or_else(|error| refuse(format!("the reference in `{text}` is not valid: {error}"), FORMS)),
         "target" => refuse(format!("`{text}`: targets are images here"), &format!("say image:{rest}")),
         "oci-layout" => refuse("an OCI layout as a context is not yet supported".to_owned(), FORMS),
-        _ if rest.starts_with("//") || text.starts_with("git@") => {
-            refuse("a remote context is not yet supported".to_owned(), "fetch it first, and name its directory")
-        }
         _ if text.is_empty() => refuse(format!("the context `{name}` is empty"), FORMS),
-        _ => Ok(NamedContext::Directory(paths::join(directory, &text))),
+        _ => remote(reader, node, &format!("the context `{name}`"), &text).map(|remote| {
+            remote.map_or_else(|| NamedContext::Directory(paths::join(directory, &text)), NamedContext::Remote)
+        }),
     }
 }
 
+/// A context that the engine fetches itself; nothing where `text` is a directory.
+pub(super) fn remote(reader: &mut Reader<'_>, node: &Node, what: &str, text: &str) -> Read<Option<RemoteContext>> {
+    RemoteContext::parse(text).map_err(|error| {
+        let origin = match error {
+            // The text of the plan would show it.
+            RemoteContextError::Credential => reader.unseen(&node.origin),
+            _ => node.origin.clone(),
+        };
+        reader.problem(&origin, format!("{what}: {error}"), Some(error.hint().to_owned()))
+    })
+}
+
 /// What a context may be.
-const FORMS: &str = "a context is image:NAME of this plan, docker-image://HOST/REPOSITORY@sha256:…, or a directory";
+const FORMS: &str = "a context is image:NAME of this plan, docker-image://HOST/REPOSITORY@sha256:…, a directory, or \
+                     the URL of a git repository or of an archive";
 
 #[cfg(test)]
 mod tests {

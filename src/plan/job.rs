@@ -12,7 +12,7 @@ use super::contexts::{self, ReadContexts};
 use super::duration;
 use super::entry;
 use super::export;
-use super::model::{BuildCache, BuildSpec, CachePolicy, Job, Network, PullPolicy};
+use super::model::{BuildCache, BuildSpec, CachePolicy, Context, Dockerfile, Job, Network, PullPolicy};
 use super::names::{EngineName, ImageName};
 use super::node::{Map, Node, Origin, Value, get};
 use super::overrides::Overrides;
@@ -77,6 +77,15 @@ pub(super) fn read(
     Ok(ReadJob { job, arch_tag, bases, cache: to })
 }
 
+/// The Dockerfile at `path`, seen from `context`: a remote context has all but absolute paths, as with buildx.
+fn dockerfile_of(context: &Context, path: String) -> Dockerfile {
+    match context {
+        Context::Directory(directory) => Dockerfile::File(paths::join(directory, &path)),
+        Context::Remote(_) if path.starts_with('/') => Dockerfile::File(path.into()),
+        Context::Remote(_) => Dockerfile::InContext(path),
+    }
+}
+
 impl<'s> Settings<'_, '_, 's> {
     fn node(&self, key: &str) -> Option<&'s Node> {
         get(self.map, key).map(|entry| &entry.value)
@@ -108,8 +117,8 @@ impl<'s> Settings<'_, '_, 's> {
 
     /// What is built, but for its `contexts` and its `cache`.
     fn build(&mut self, around: &Surroundings<'_>) -> Read<BuildSpec> {
-        let context = self.path("context", ".");
-        let dockerfile = self.path("dockerfile", "Dockerfile");
+        let context = self.context(around.directory);
+        let dockerfile = self.dockerfile();
         let target = self.text("target");
         let args = pairs::args(self.reader, self.node("args"), &around.overrides.build_args, self.late);
         let labels = pairs::labels(self.reader, self.node("labels"), self.late);
@@ -122,11 +131,11 @@ impl<'s> Settings<'_, '_, 's> {
         let pull = self.boolean("pull");
         let export = export::read(self.reader, self.map, self.late, &args);
         let attest = attest::read(self.reader, self.map, self.late);
-        let context = paths::join(around.directory, &context?);
+        let context = context?;
         let no_cache = if no_cache? == Some(true) { CachePolicy::Ignore } else { CachePolicy::Use };
         let pull = if pull? == Some(true) { PullPolicy::Always } else { PullPolicy::IfMissing };
         Ok(BuildSpec {
-            dockerfile: paths::join(&context, &dockerfile?),
+            dockerfile: dockerfile_of(&context, dockerfile?),
             context,
             contexts: BTreeMap::new(),
             target: target?.map(|(target, _)| target).filter(|target| !target.is_empty()),
@@ -162,17 +171,31 @@ impl<'s> Settings<'_, '_, 's> {
         stages.into_iter().collect()
     }
 
-    /// A path of this machine.
+    /// A directory, relative to that of the plan, or what the engine fetches.
+    fn context(&mut self, directory: &Path) -> Read<Context> {
+        let text = self.path("context", ".")?;
+        let Some(node) = self.node("context") else { return Ok(Context::Directory(paths::join(directory, &text))) };
+        let remote = contexts::remote(self.reader, node, "`context`", &text)?;
+        Ok(remote.map_or_else(|| Context::Directory(paths::join(directory, &text)), Context::Remote))
+    }
+
+    fn dockerfile(&mut self) -> Read<String> {
+        let text = self.path("dockerfile", "Dockerfile")?;
+        match self.node("dockerfile") {
+            Some(node) if text.contains("://") => {
+                let hint = "a remote context brings its own: context: https://HOST/REPO.git".to_owned();
+                Err(self.reader.problem(&node.origin, "a remote `dockerfile` is not yet supported", Some(hint)))
+            }
+            _ => Ok(text),
+        }
+    }
+
+    /// A text that is not empty.
     fn path(&mut self, key: &str, default: &str) -> Read<String> {
         let Some((text, node)) = self.text(key)? else { return Ok(default.to_owned()) };
         if text.is_empty() {
             let hint = "`.` is the directory of the plan".to_owned();
             return Err(self.reader.problem(&node.origin, format!("`{key}` is empty"), Some(hint)));
-        }
-        if text.contains("://") || text.starts_with("git@") {
-            let hint = "fetch it first, and name its directory".to_owned();
-            let message = format!("a remote `{key}` is not yet supported");
-            return Err(self.reader.problem(&node.origin, message, Some(hint)));
         }
         Ok(text)
     }

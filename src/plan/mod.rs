@@ -29,6 +29,7 @@ mod paths;
 mod raw;
 mod reader;
 mod registry;
+mod remote;
 mod resolve;
 mod sandbox;
 mod schema;
@@ -45,13 +46,14 @@ pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
     AgentSource, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CacheMode, CachePlace, CachePolicy,
-    Compression, CompressionLevel, EngineSpec, Export, Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext,
-    NamedRegistry, Network, Plan, Provenance, PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec,
-    Timestamps, Transport, Ulimit,
+    Compression, CompressionLevel, Context, Dockerfile, EngineSpec, Export, Generator, Image, Job, LayerPolicy,
+    MediaTypes, NamedContext, NamedRegistry, Network, Plan, Provenance, PullPolicy, RegistryChoice, Sandbox,
+    SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};
 pub use reader::{Environment, Facts};
+pub use remote::{GitContext, HttpContext, RemoteContext, RemoteContextError};
 pub use resolve::{needed_facts, resolve};
 pub use schema::SCHEMA;
 pub use select::select;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::{NonZeroU16, NonZeroU64};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::oci::{EntryOverride, Platform, Reference, RegistryHost, RepositoryPath, Tag};
@@ -12,6 +12,7 @@ use super::contexts::ContextName;
 use super::error::Problem;
 use super::host::EngineHost;
 use super::names::{EngineName, ImageName};
+use super::remote::RemoteContext;
 
 /// A plan with every default, variable and override applied, and nothing left to look up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,12 +126,12 @@ pub struct Job {
 /// The inputs and settings of one build. Paths are absolute, or relative to the current directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildSpec {
-    /// The directory that is the build context.
-    pub context: PathBuf,
+    /// The build context.
+    pub context: Context,
     /// What the Dockerfile finds under other names.
     pub contexts: BTreeMap<ContextName, NamedContext>,
-    /// The Dockerfile; it may lie outside the context.
-    pub dockerfile: PathBuf,
+    /// The Dockerfile.
+    pub dockerfile: Dockerfile,
     /// The stage that is built; without it the last one.
     pub target: Option<String>,
     /// Build arguments, by name.
@@ -200,6 +201,46 @@ pub enum Generator {
     Standard,
     /// An image that keeps to BuildKit's "SBOM Scanning Protocol".
     Image(Reference),
+}
+
+/// What a build copies from where nothing else is said.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Context {
+    /// A directory of this machine.
+    Directory(PathBuf),
+    /// What the engine fetches itself.
+    Remote(RemoteContext),
+}
+
+impl Context {
+    /// The directory of this machine, if it is one.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(path) => Some(path),
+            Self::Remote(_) => None,
+        }
+    }
+}
+
+/// Where a Dockerfile is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dockerfile {
+    /// A file of this machine; it may lie outside of the context.
+    File(PathBuf),
+    /// In the remote context, at this path.
+    InContext(String),
+}
+
+impl Dockerfile {
+    /// The file of this machine, if it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::InContext(_) => None,
+        }
+    }
 }
 
 /// How an image is written. The empty value is what the engine does by itself.
@@ -291,6 +332,8 @@ pub enum NamedContext {
     Reference(Reference),
     /// A directory of this machine.
     Directory(PathBuf),
+    /// What the engine fetches itself.
+    Remote(RemoteContext),
 }
 
 /// A build secret: its id, and where its value is found just before the build. A plan never holds the value.

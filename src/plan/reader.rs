@@ -111,6 +111,18 @@ impl<'a> Reader<'a> {
         Told(())
     }
 
+    /// `origin` for a problem of which neither the text of the plan nor that of the flag may be shown.
+    pub(super) fn unseen(&self, origin: &Origin) -> Origin {
+        let place = match origin {
+            Origin::Text(range) => {
+                let at = Location::of(&self.source.text, range.clone());
+                format!("{}:{}:{}", self.source.path.display(), at.line, at.column)
+            }
+            Origin::Flag(flag) => flag.split('=').next().unwrap_or_default().to_owned(),
+        };
+        Origin::Flag(place.into())
+    }
+
     pub(super) fn warning(&mut self, origin: &Origin, message: impl AsRef<str>, hint: Option<String>) {
         if self.warnings.len() < MAX_PROBLEMS
             && let Some(warning) = self.place(origin, message.as_ref(), hint)

@@ -45,7 +45,7 @@ fn with_bases(plan: &Plan, selection: &Selection) -> HashSet<ImageName> {
         let jobs = image.jobs.iter().filter(|job| selection.has_platform(&job.platform));
         open.extend(jobs.flat_map(|job| job.build.contexts.values()).filter_map(|context| match context {
             NamedContext::Image(base) => Some(base),
-            NamedContext::Reference(_) | NamedContext::Directory(_) => None,
+            NamedContext::Reference(_) | NamedContext::Directory(_) | NamedContext::Remote(_) => None,
         }));
     }
     wanted.into_iter().cloned().collect()

@@ -12,9 +12,9 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    AgentSource, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CachePolicy, EngineSpec, Export,
-    Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan, PullPolicy,
-    RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
+    AgentSource, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CachePolicy, Context, Dockerfile,
+    EngineSpec, Export, Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan,
+    PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
 };
 
 impl Serialize for Plan {
@@ -108,15 +108,19 @@ impl Serialize for Job {
 }
 
 fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error> {
-    map.serialize_entry("context", &path(&build.context))?;
+    map.serialize_entry("context", &build.context)?;
     if !build.contexts.is_empty() {
         let contexts: BTreeMap<&str, _> =
             build.contexts.iter().map(|(name, context)| (name.as_str(), context)).collect();
         map.serialize_entry("contexts", &contexts)?;
     }
     // Relative to the context where it is in it: that is how it will be read.
-    let dockerfile = build.dockerfile.strip_prefix(&build.context).unwrap_or(&build.dockerfile);
-    map.serialize_entry("dockerfile", &path(dockerfile))?;
+    let dockerfile = match (&build.dockerfile, &build.context) {
+        (Dockerfile::File(file), Context::Directory(context)) => path(file.strip_prefix(context).unwrap_or(file)),
+        (Dockerfile::File(file), Context::Remote(_)) => path(file),
+        (Dockerfile::InContext(inside), _) => escape(inside),
+    };
+    map.serialize_entry("dockerfile", &dockerfile)?;
     if let Some(target) = &build.target {
         map.serialize_entry("target", &escape(target))?;
     }
@@ -187,13 +191,26 @@ impl Serialize for NamedContext {
         serializer.collect_str(&match self {
             Self::Image(name) => format!("image:{name}"),
             Self::Reference(reference) => format!("docker-image://{reference}"),
-            // A name that could be read as one of the others.
-            Self::Directory(directory) if directory.to_string_lossy().contains([':', '@']) => {
-                path(&std::path::Path::new(".").join(directory))
-            }
-            Self::Directory(directory) => path(directory),
+            Self::Directory(path) => directory(path),
+            Self::Remote(remote) => escape(&remote.to_string()),
         })
     }
+}
+
+impl Serialize for Context {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&match self {
+            Self::Directory(path) => directory(path),
+            Self::Remote(remote) => escape(&remote.to_string()),
+        })
+    }
+}
+
+/// A directory, written so that it is read as one and not as another kind of context.
+fn directory(directory: &Path) -> String {
+    let text = directory.to_string_lossy();
+    let other = text.contains([':', '@']) || text.starts_with("github.com/");
+    if other { path(&Path::new(".").join(directory)) } else { path(directory) }
 }
 
 impl Serialize for SecretSpec {

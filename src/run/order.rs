@@ -80,7 +80,7 @@ pub(super) fn image_of(end: &JobEnd, job: &ScheduledJob, target: &Target) -> Res
 fn images(job: &ScheduledJob) -> impl Iterator<Item = &ImageName> {
     job.job.build.contexts.values().filter_map(|context| match context {
         NamedContext::Image(image) => Some(image),
-        NamedContext::Reference(_) | NamedContext::Directory(_) => None,
+        NamedContext::Reference(_) | NamedContext::Directory(_) | NamedContext::Remote(_) => None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! From a schedule to jobs that can run: names, slots, sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{OnceCell, Semaphore, mpsc};
@@ -23,7 +23,7 @@ use crate::auth::{CredentialSource, Withheld};
 use crate::context::{AddedStages, ContextError, Root, can_have_stages, copies_by_platform};
 use crate::engine::{EngineFacts, SessionSpec, directories};
 use crate::oci::Repository;
-use crate::plan::{BuildSpec, EngineSpec, Image, Plan, SecretSpec, SshSpec};
+use crate::plan::{BuildSpec, Context, Dockerfile, EngineSpec, Image, Plan, SecretSpec, SshSpec};
 
 /// What all jobs of a run share.
 pub(super) struct Shared<'a> {
@@ -69,13 +69,21 @@ pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
         if !seen.insert((&id.image, &job.build.context, &job.build.dockerfile, directories(&job.build))) {
             continue;
         }
-        let checked = Root::open(&job.build.context).and_then(|_| Root::of_dockerfile(&job.build.dockerfile));
-        let checked = directories(&job.build).values().fold(checked, |ok, path| ok.and_then(|_| Root::open(path)));
-        if let Err(error) = checked {
+        if let Err(error) = check_inputs(&job.build) {
             faults.push(failure(Phase::Plan, &format!("{}: {}", id.image, chain(&error)), Some(error.hint().into())));
         }
     }
     faults
+}
+
+/// Opens what a build reads of this machine; what the engine fetches is its own affair.
+fn check_inputs(build: &BuildSpec) -> Result<(), ContextError> {
+    let directories = directories(build);
+    let directories = build.context.directory().into_iter().chain(directories.values().map(PathBuf::as_path));
+    for directory in directories {
+        Root::open(directory)?;
+    }
+    build.dockerfile.file().map_or(Ok(()), |file| Root::of_dockerfile(file).map(drop))
 }
 
 /// Dockerfiles that cannot have the stages which stand for contexts on an engine that does not know any.
@@ -92,11 +100,9 @@ pub(super) fn stage_faults(schedule: &Schedule, engines: &Engines) -> Vec<Failur
 
 fn stages_fit(build: &BuildSpec, facts: &EngineFacts) -> Result<(), ContextError> {
     let names = facts.stage_names(build);
-    if names.is_empty() {
-        return Ok(());
-    }
-    let name = build.dockerfile.file_name().unwrap_or_default().to_string_lossy();
-    let text = Root::of_dockerfile(&build.dockerfile)?.read_dockerfile(&name)?;
+    let Some(dockerfile) = build.dockerfile.file().filter(|_| !names.is_empty()) else { return Ok(()) };
+    let name = dockerfile.file_name().unwrap_or_default().to_string_lossy();
+    let text = Root::of_dockerfile(dockerfile)?.read_dockerfile(&name)?;
     Ok(can_have_stages(&text, &names, build.target.as_deref())?)
 }
 
@@ -135,8 +141,8 @@ pub(super) fn jobs(
 struct SessionKey {
     engine: usize,
     image: usize,
-    context: PathBuf,
-    dockerfile: PathBuf,
+    context: Context,
+    dockerfile: Dockerfile,
     directories: BTreeMap<String, PathBuf>,
     target: Option<String>,
     secrets: Vec<SecretSpec>,
@@ -148,7 +154,7 @@ struct SessionKey {
 impl SessionKey {
     fn of(place: usize, job: &ScheduledJob, facts: &EngineFacts) -> Self {
         let build = &job.job.build;
-        let alone = copies_by_platform(&build.dockerfile) || !facts.stage_names(build).is_empty();
+        let alone = build.dockerfile.file().is_some_and(copies_by_platform) || !facts.stage_names(build).is_empty();
         Self {
             engine: job.engine,
             image: job.image,
@@ -169,8 +175,8 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
     let session = |(place, job): (usize, &ScheduledJob)| {
         let key = SessionKey::of(place, job, shared.engines.list()[job.engine].facts());
         let spec = SessionSpec {
-            context: key.context.clone(),
-            dockerfile: key.dockerfile.clone(),
+            context: key.context.directory().map(Path::to_owned),
+            dockerfile: key.dockerfile.file().map(Path::to_owned),
             // They are known when what it builds on is there.
             stages: AddedStages::new(),
             directories: key.directories.clone(),
@@ -188,12 +194,17 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
 /// The same in every run of the same plan from the same place, so that an engine finds the copy of the context that
 /// it kept, and only what changed is sent.
 fn shared_key(key: &SessionKey, job: &ScheduledJob) -> String {
-    let absolute = std::path::absolute(&key.context).unwrap_or_else(|_| key.context.clone());
+    let context = match &key.context {
+        Context::Directory(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
+        Context::Remote(remote) => remote.to_string(),
+    };
     let platform = key.alone.map(|_| job.id.platform.to_string()).unwrap_or_default();
-    let (dockerfile, target) = (key.dockerfile.display(), key.target.as_deref().unwrap_or_default());
+    // What is in a remote context is no copy of anything here.
+    let dockerfile = key.dockerfile.file().unwrap_or(Path::new("")).display();
+    let target = key.target.as_deref().unwrap_or_default();
     let directories = key.directories.iter().map(|(name, path)| format!("\n{name}={}", path.display()));
     let directories: String = directories.collect();
-    format!("{}\n{}\n{dockerfile}\n{target}\n{platform}{directories}", absolute.display(), job.id.image)
+    format!("{context}\n{}\n{dockerfile}\n{target}\n{platform}{directories}", job.id.image)
 }
 
 /// What will be done.

@@ -48,8 +48,8 @@ async fn connect(engine: &ScriptedEngine) -> Engine {
 
 async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<BuiltImage, EngineError> {
     let spec = SessionSpec {
-        context: context.to_owned(),
-        dockerfile: dockerfile.to_owned(),
+        context: Some(context.to_owned()),
+        dockerfile: Some(dockerfile.to_owned()),
         stages: AddedStages::new(),
         directories: BTreeMap::new(),
         shared_key: "test".into(),

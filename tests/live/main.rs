@@ -17,6 +17,7 @@ mod embedded;
 mod endurance;
 mod exporting;
 mod faults;
+mod inputs;
 mod joining;
 mod loading;
 mod platforms;

@@ -3,6 +3,7 @@
 
 pub(crate) mod distribution;
 pub(crate) mod engines;
+pub(crate) mod fetched;
 pub(crate) mod parts;
 pub(crate) mod program;
 pub(crate) mod scripted_engine;

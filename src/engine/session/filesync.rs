@@ -28,17 +28,17 @@ const CHUNK: usize = 64 << 10;
 /// Packets that wait for the connection: with [`CHUNK`] what one transfer holds in memory.
 const WAITING: usize = 32;
 
+/// The names of the build context and of the Dockerfile's directory (`BuildKit`, `frontend/dockerui`).
+const CONTEXT: &str = "context";
+const DOCKERFILE: &str = "dockerfile";
+
 type Packets = mpsc::Sender<Result<Packet, Status>>;
 
 /// The directories that the session serves.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
-    context: Arc<Root>,
-    /// Of this directory nothing but the Dockerfile and its ignore file is served: a frontend that asks for
-    /// more of it, which may be anything, gets no more.
-    dockerfile: Arc<Root>,
-    /// The directories that have names of their own.
-    named: BTreeMap<String, Arc<Root>>,
+    /// By the names under which the engine asks for them.
+    roots: BTreeMap<String, Arc<Root>>,
     outcome: Outcome,
 }
 
@@ -48,32 +48,31 @@ impl Files {
     /// # Errors
     /// A directory cannot be read.
     pub(super) fn open(
-        context: &Path,
-        dockerfile: Root,
+        context: Option<&Path>,
+        dockerfile: Option<Root>,
         named: &BTreeMap<String, PathBuf>,
         outcome: Outcome,
     ) -> Result<Self, ContextError> {
-        let context = Arc::new(Root::open(context)?);
-        let open = |(name, path): (&String, &PathBuf)| Ok((name.clone(), Arc::new(Root::open(path)?)));
-        let named = named.iter().map(open).collect::<Result<_, ContextError>>()?;
-        Ok(Self { context, dockerfile: Arc::new(dockerfile), named, outcome })
+        let named = named.iter().map(|(name, path)| (name.as_str(), path.as_path()));
+        let opened = named.chain(context.map(|path| (CONTEXT, path))).map(|(name, path)| Ok((name, Root::open(path)?)));
+        let shared =
+            |opened: Result<(&str, Root), ContextError>| opened.map(|(name, root)| (name.to_owned(), Arc::new(root)));
+        let dockerfile = dockerfile.map(|root| Ok((DOCKERFILE, root)));
+        Ok(Self { roots: opened.chain(dockerfile).map(shared).collect::<Result<_, _>>()?, outcome })
     }
 
     /// The directory that the engine names.
     fn root(&self, metadata: &MetadataMap) -> Result<Arc<Root>, Status> {
-        match values(metadata, "dir-name").first().map(String::as_str) {
-            Some("context") => Ok(self.context.clone()),
-            Some("dockerfile") => Ok(self.dockerfile.clone()),
-            other => other
-                .and_then(|name| self.named.get(name).cloned())
-                .ok_or_else(|| Status::not_found(format!("no directory {other:?} is served"))),
-        }
+        let names = values(metadata, "dir-name");
+        let root = names.first().and_then(|name| self.roots.get(name));
+        root.cloned().ok_or_else(|| Status::not_found(format!("no directory {:?} is served", names.first())))
     }
 
     /// Whether what is sent is a context's. The Dockerfile and the ignore file are the build's instructions: newer
     /// engines read them anew in every build, whatever they have (BuildKit, `llb.Differ(llb.DiffNone, …)`).
     fn counts(&self, root: &Arc<Root>, selection: &Selection) -> bool {
-        !Arc::ptr_eq(root, &self.dockerfile) && selection.follow != [".dockerignore"]
+        let dockerfile = self.roots.get(DOCKERFILE).is_some_and(|dockerfile| Arc::ptr_eq(root, dockerfile));
+        !dockerfile && selection.follow != [".dockerignore"]
     }
 }
 

@@ -34,10 +34,11 @@ use crate::oci::Digest;
 /// What a session serves.
 #[derive(Clone)]
 pub struct SessionSpec {
-    /// The build context.
-    pub context: PathBuf,
-    /// The Dockerfile: of its directory nothing but it and its `.dockerignore` are served.
-    pub dockerfile: PathBuf,
+    /// The build context, where the engine does not fetch it itself.
+    pub context: Option<PathBuf>,
+    /// The Dockerfile, where it is not in a context that the engine fetches: of its directory nothing but it and its
+    /// `.dockerignore` are served.
+    pub dockerfile: Option<PathBuf>,
     /// Stages that the Dockerfile gets before its own: [`EngineFacts::stages`](crate::engine::EngineFacts::stages).
     pub stages: AddedStages,
     /// Other directories, by the names under which the engine asks for them: [`directories`](crate::engine::directories).
@@ -71,8 +72,11 @@ impl Session {
     pub async fn open(engine: &Engine, spec: SessionSpec) -> Result<Self, EngineError> {
         let failed = |kind| engine.error("open a build session".into(), kind);
         let outcome = Outcome::default();
-        let opened = dockerfile::open(&spec.dockerfile, &spec.stages).and_then(|(dockerfile, added)| {
-            Files::open(&spec.context, dockerfile, &spec.directories, outcome.clone()).map(|files| (files, added))
+        let dockerfile = spec.dockerfile.as_deref().map(|dockerfile| dockerfile::open(dockerfile, &spec.stages));
+        let opened = dockerfile.transpose().and_then(|opened| {
+            let (dockerfile, added) = opened.unzip();
+            let files = Files::open(spec.context.as_deref(), dockerfile, &spec.directories, outcome.clone())?;
+            Ok((files, added.unwrap_or_default()))
         });
         let (files, added) = opened.map_err(|error| failed(EngineErrorKind::Context(Arc::new(error))))?;
         let credentials = Credentials { source: spec.credentials, error: outcome.auth_error.clone() };

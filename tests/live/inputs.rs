@@ -1,0 +1,162 @@
+//! Contexts that the engine fetches itself.
+
+use std::fs;
+
+use tokio::process::Command;
+
+use crate::project::Project;
+use crate::support::engines::Engine;
+use crate::support::fetched::{Fetched, repository};
+use crate::support::parts;
+
+on_both_engines!(
+    a_repository_is_a_context,
+    a_repository_that_wants_a_token_gets_the_plans_secret,
+    an_archive_is_a_context,
+    a_dockerfile_may_come_from_elsewhere_than_its_context,
+    what_is_not_in_a_repository_is_said,
+);
+
+/// Writes the plan of one image for the engine's own platform.
+fn plan(project: &Project, settings: &str) {
+    let settings = settings.replace('\n', "\n    ");
+    let plan = format!(
+        "version: 1\nregistry: local\nimages:\n  {}:\n    tags: [\"1.0\"]\n    platforms: [linux/amd64]\n    {settings}\n",
+        project.name
+    );
+    project.write("build.yaml", plan);
+}
+
+/// A folder with a Dockerfile that keeps a file `which`, which says `which`.
+fn files(project: &Project, folder: &str, which: &str) {
+    project.write(&format!("{folder}/which"), which);
+    project.busybox("");
+    let busybox = project.path(&format!("{folder}/busybox-amd64"));
+    fs::create_dir_all(busybox.parent().unwrap()).unwrap();
+    if !busybox.exists() {
+        fs::copy(project.context().join("busybox-amd64"), busybox).unwrap();
+    }
+    project
+        .write(&format!("{folder}/Dockerfile"), "FROM scratch\nCOPY busybox-amd64 /bin/busybox\nCOPY which /which\n");
+}
+
+/// What the image has in `/which`.
+async fn which(project: &Project) -> String {
+    let image = format!("{}:1.0", project.name);
+    let run = ["run", "--rm", "--network=none", "--pull=never", &image, "/bin/busybox", "cat", "/which"];
+    parts::printed(&project.engine.docker(run).await)
+}
+
+async fn a_repository_is_a_context(engine: Engine) {
+    let project = Project::new(engine, "git");
+    files(&project, "tree", &project.name);
+    repository(&project.path("tree"), &project.path("repo.git")).await;
+    let server = Fetched::serve(&project.path(""), None).await;
+    let url = server.url("repo.git");
+    plan(&project, &format!("context: {url}#main"));
+    project.run(&["build", "--load"]).await.expect_code(0);
+    assert_eq!(which(&project).await, project.name);
+    // What the plan prints is what it read.
+    let printed = project.run(&["plan"]).await.expect_code(0);
+    assert!(printed.stdout.contains(&format!("{url}#main")), "{}", printed.stdout);
+}
+
+async fn a_repository_that_wants_a_token_gets_the_plans_secret(engine: Engine) {
+    let project = Project::new(engine, "token");
+    files(&project, "tree", &project.name);
+    repository(&project.path("tree"), &project.path("repo.git")).await;
+    let token = format!("canary-{}", project.name);
+    let server = Fetched::serve(&project.path(""), Some(&token)).await;
+    let context = format!("context: {}#main", server.url("repo.git"));
+    plan(&project, &context);
+    let refused = project.run(&["build", "--load"]).await.expect_code(4);
+    assert!(refused.stderr.contains("GIT_AUTH_TOKEN"), "{}", refused.stderr);
+    plan(&project, &format!("{context}\nsecrets: [{{ id: GIT_AUTH_TOKEN, env: TOKEN }}]"));
+    let command = project.command(&["build", "--load", "--progress", "json"]).env("TOKEN", &token);
+    let built = command.finish().await.expect_code(0);
+    assert!(!built.stderr.contains(&token), "{}", built.stderr);
+    assert_eq!(which(&project).await, project.name);
+}
+
+async fn an_archive_is_a_context(engine: Engine) {
+    let project = Project::new(engine, "archive");
+    files(&project, "tree", &project.name);
+    let mut tar = Command::new("tar");
+    tar.arg("-C").arg(project.path("tree")).arg("-czf").arg(project.path("tree.tar.gz")).arg(".");
+    parts::printed(&parts::output(tar).await);
+    let server = Fetched::serve(&project.path(""), None).await;
+    plan(&project, &format!("context: {}", server.url("tree.tar.gz")));
+    project.run(&["build", "--load"]).await.expect_code(0);
+    assert_eq!(which(&project).await, project.name);
+    // What is no archive is a Dockerfile with nothing to copy.
+    project.write("Lone", format!("FROM scratch\nLABEL which={}\n", project.name));
+    plan(&project, &format!("context: {}", server.url("Lone")));
+    project.run(&["build", "--load"]).await.expect_code(0);
+    let label = ["image", "inspect", "--format", "{{.Config.Labels.which}}", &format!("{}:1.0", project.name)];
+    assert_eq!(parts::printed(&project.engine.docker(label).await), project.name);
+}
+
+async fn a_dockerfile_may_come_from_elsewhere_than_its_context(engine: Engine) {
+    let project = Project::new(engine, "dockerfiles");
+    files(&project, "tree", "the context's");
+    project.write("tree/other/Dockerfile", fs::read(project.path("tree/Dockerfile")).unwrap());
+    project.write("tree/Dockerfile", "this is not the one");
+    repository(&project.path("tree"), &project.path("repo.git")).await;
+    let server = Fetched::serve(&project.path(""), None).await;
+    let context = format!("context: {}#main", server.url("repo.git"));
+    plan(&project, &format!("{context}\ndockerfile: other/Dockerfile"));
+    project.run(&["build", "--load"]).await.expect_code(0);
+    assert_eq!(which(&project).await, "the context's");
+    // An absolute path is one of this machine.
+    project.write("mine/Dockerfile", "FROM scratch\nCOPY busybox-amd64 /bin/busybox\nCOPY other/Dockerfile /which\n");
+    plan(&project, &format!("{context}\ndockerfile: {}", project.path("mine/Dockerfile").display()));
+    project.run(&["build", "--load"]).await.expect_code(0);
+    assert!(which(&project).await.contains("COPY which /which"));
+}
+
+async fn what_is_not_in_a_repository_is_said(engine: Engine) {
+    let project = Project::new(engine, "absent");
+    files(&project, "tree", "here");
+    repository(&project.path("tree"), &project.path("repo.git")).await;
+    let server = Fetched::serve(&project.path(""), None).await;
+    plan(&project, &format!("context: {}#elsewhere", server.url("repo.git")));
+    let refused = project.run(&["build", "--load"]).await.expect_code(4);
+    assert!(refused.stderr.contains("#BRANCH"), "{}", refused.stderr);
+    plan(&project, &format!("context: {}", server.url("absent.tar")));
+    let refused = project.run(&["build", "--load"]).await.expect_code(4);
+    assert!(refused.stderr.contains("404"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn a_directory_of_a_repository_is_a_context_and_a_repository_has_a_name() {
+    let project = Project::new(Engine::new(), "subdir");
+    files(&project, "tree/app", &project.name);
+    repository(&project.path("tree"), &project.path("repo.git")).await;
+    let server = Fetched::serve(&project.path(""), None).await;
+    let url = server.url("repo.git");
+    for context in [format!("{url}#main:app"), format!("{url}?branch=main&subdir=app")] {
+        plan(&project, &format!("context: \"{context}\""));
+        project.run(&["build", "--load", "--no-cache"]).await.expect_code(0);
+        assert_eq!(which(&project).await, project.name, "{context}");
+    }
+    files(&project, "here", "not this one");
+    project
+        .write("here/Dockerfile", "FROM scratch\nCOPY busybox-amd64 /bin/busybox\nCOPY --from=source which /which\n");
+    plan(&project, &format!("context: here\ncontexts: {{ source: \"{url}#main:app\" }}"));
+    project.run(&["build", "--load"]).await.expect_code(0);
+    assert_eq!(which(&project).await, project.name);
+}
+
+#[tokio::test]
+async fn an_engine_that_knows_no_directories_of_repositories_refuses_them() {
+    let project = Project::new(Engine::old(), "refused");
+    for (context, key) in [
+        ("https://127.0.0.1:1/repo.git#main:app", "context: URL#REF:DIRECTORY"),
+        ("ssh://git@127.0.0.1/repo", "context: ssh://HOST/REPO"),
+    ] {
+        plan(&project, &format!("context: {context}"));
+        let refused = project.run(&["build", "--load"]).await.expect_code(3);
+        let words = format!("cannot build {} linux/amd64 with `{key}`: its BuildKit is too old", project.name);
+        assert!(refused.stderr.contains(&words), "{}", refused.stderr);
+    }
+}
