@@ -21,7 +21,7 @@ pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
             lines.push(format!("  build  {} on {} ({execution})", job.job.platform, job.engine));
             lines.extend(job.builds_on.iter().map(|base| format!("  after  {base}")));
             if build.goal != Goal::Load {
-                lines.push(format!("  push   {}", job.arch_tag));
+                lines.push(format!("  push   {}", job.destination));
             }
         }
         lines.extend(image.tags.iter().map(|tag| match build.goal {

@@ -64,7 +64,7 @@ fn entry<const N: usize>(kind: &str, attrs: [(&str, String); N]) -> CacheOptions
 fn reference(request: &BuildRequest<'_>, place: &CachePlace) -> Reference {
     match place {
         CachePlace::Own(tag) => {
-            Reference { repository: request.name.repository.clone(), selector: Selector::Tag(tag.clone()) }
+            Reference { repository: request.to.repository().clone(), selector: Selector::Tag(tag.clone()) }
         }
         CachePlace::Reference(reference) => reference.clone(),
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::client::ImageStore;
-use super::request::BuildRequest;
+use super::request::{BuildRequest, Output};
 use crate::plan::{Compression, Export, LayerPolicy, MediaTypes, Timestamps};
 
 /// BuildKit's name of the exporter that writes into `store`: each engine knows one of them.
@@ -21,10 +21,20 @@ fn needs_oci(compression: Option<Compression>) -> bool {
 
 /// Its options, as buildx names them (BuildKit, `exporter/containerimage/exptypes`).
 pub(super) fn exporter_attrs(request: &BuildRequest<'_>) -> HashMap<String, String> {
-    let Export { compression, level, layers, timestamps, media_types, annotations } = &request.build.export;
+    let Export { compression, level, layers, timestamps, media_types, annotations, arch_tags: _ } =
+        &request.build.export;
     let yes = |said: bool| said.then(|| "true".to_owned());
+    // Named by its digest alone, and not kept: under one bare name on the engine two platforms would be in each
+    // other's way, and an image without a name would only be unpacked to be collected.
+    let (name, pushes) = match request.to {
+        Output::Engine(name) => (name.to_string(), false),
+        Output::Registry(repository) => (repository.to_string(), true),
+    };
     let options = [
-        ("name", Some(request.name.to_string())),
+        ("name", Some(name)),
+        ("push", yes(pushes)),
+        ("push-by-digest", yes(pushes)),
+        ("store", pushes.then(|| "false".to_owned())),
         ("compression", compression.map(|compression| compression.as_str().to_owned())),
         ("compression-level", level.map(|level| level.get().to_string())),
         ("force-compression", yes(*layers == LayerPolicy::Recompress)),

@@ -3,8 +3,8 @@
 use super::client::{ApiVersion, EngineFacts, ImageStore};
 use crate::context::StageName;
 use crate::plan::{
-    Attest, BuildSpec, CacheExport, Compression, Context, ContextName, Export, LayerPolicy, MediaTypes, NamedContext,
-    RemoteContext, Sandbox, Timestamps,
+    ArchTags, Attest, BuildSpec, CacheExport, Compression, Context, ContextName, Export, LayerPolicy, MediaTypes,
+    NamedContext, RemoteContext, Sandbox, Timestamps,
 };
 
 /// What an engine would need to do what a key of the plan says.
@@ -70,7 +70,7 @@ impl EngineFacts {
             ("context: URL#REF:DIRECTORY", in_a_directory(&build.context), ENGINE_23),
             ("context: ssh://HOST/REPO", over_ssh_by_url(&build.context), ENGINE_23),
         ];
-        let Export { compression, level, layers, timestamps, media_types, annotations } = &build.export;
+        let Export { compression, level, layers, timestamps, media_types, annotations, arch_tags } = &build.export;
         let Attest { provenance, sbom } = &build.attest;
         let compression = compression.is_some_and(|compression| compression != Compression::Gzip);
         let image_exporter = [
@@ -80,6 +80,7 @@ impl EngineFacts {
             ("rewrite_timestamp", *timestamps == Timestamps::Rewrite, ENGINE_26),
             ("oci_mediatypes", *media_types == MediaTypes::Oci, ENGINE_23),
             ("annotations", !annotations.is_empty(), ENGINE_24),
+            ("arch_tags", *arch_tags == ArchTags::None, ENGINE_26),
             ("provenance", provenance.is_some(), ENGINE_24),
             ("sbom", sbom.is_some(), ENGINE_24),
         ];

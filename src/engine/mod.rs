@@ -27,7 +27,7 @@ pub use error::{EngineError, EngineErrorKind};
 pub use lacks::Needs;
 pub use load::Part;
 pub use push::{PushRequest, PushSummary};
-pub use request::BuildRequest;
+pub use request::{BuildRequest, Output};
 pub use session::{BuildAgents, Session, SessionSpec};
 pub use solve::BuiltImage;
 pub use status::{BuildEvent, BuildSummary};

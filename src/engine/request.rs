@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use super::cache;
 use super::client::EngineFacts;
 use super::contexts::{self, BaseImage};
-use crate::oci::{Platform, TagRef};
+use crate::oci::{Platform, Repository, TagRef};
 use crate::plan::{Attest, BuildSpec, CachePolicy, Generator, ImageName, Network, PullPolicy, Sandbox};
 
 /// What to build.
 #[derive(Debug)]
 pub struct BuildRequest<'a> {
-    /// The name that the image gets on the engine.
-    pub name: &'a TagRef,
+    /// Where the image goes.
+    pub to: Output<'a>,
     /// The platform.
     pub platform: &'a Platform,
     /// What the plan says of it: only what [`EngineFacts::lacks`](super::EngineFacts::lacks) does not name. The
@@ -20,6 +20,26 @@ pub struct BuildRequest<'a> {
     pub build: &'a BuildSpec,
     /// Where the images of the plan are that it builds on.
     pub bases: &'a BTreeMap<ImageName, BaseImage>,
+}
+
+/// Where an image goes that is built.
+#[derive(Debug, Clone, Copy)]
+pub enum Output<'a> {
+    /// It stays on the engine, under this name.
+    Engine(&'a TagRef),
+    /// The engine pushes it to this repository, by digest, and keeps nothing of it but its build cache. The session
+    /// says who we are there.
+    Registry(&'a Repository),
+}
+
+impl<'a> Output<'a> {
+    /// The repository that is the image's own.
+    pub(super) fn repository(self) -> &'a Repository {
+        match self {
+            Self::Engine(name) => &name.repository,
+            Self::Registry(repository) => repository,
+        }
+    }
 }
 
 /// The Dockerfile frontend's options, as buildx names them (BuildKit, `frontend/dockerui`).
@@ -123,7 +143,7 @@ mod tests {
         let job = &plan.images[0].jobs[0];
         let reference: Reference = "127.0.0.1:5000/a".parse().unwrap();
         let request = BuildRequest {
-            name: &reference.repository.tag(job.arch_tag.clone()),
+            to: Output::Engine(&reference.repository.tag(job.arch_tag.clone())),
             platform: &job.platform,
             build: &job.build,
             bases,

@@ -11,14 +11,15 @@ use super::cache;
 use super::client::{Engine, ImageStore};
 use super::error::{EngineError, EngineErrorKind, ExecFormat};
 use super::exporter::{exporter, exporter_attrs};
-use super::request::{BuildRequest, frontend_attrs};
+use super::request::{BuildRequest, Output, frontend_attrs};
 use super::rest::{ANSWER, classify, innermost, within};
 use super::session::{Session, UPLOAD_IDLE, random_id};
 use super::status::{BuildEvent, BuildSummary, Steps};
 use crate::oci::{Digest, Platform};
 use crate::plan::Network;
 
-/// An image on an engine: Solve answered with it, and inspecting it showed the planned platform.
+/// An image that was built: Solve answered with it, and inspecting it showed the planned platform, where the engine
+/// keeps it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuiltImage {
     /// The engine's id: the digest of the config or of the manifest, by [`ImageStore`]. Of an image with attestations
@@ -58,7 +59,10 @@ impl Engine {
         };
         let response = solved.map_err(|status| failed(why(&status, session, &steps, request)))?;
         let id = image_id(&response).map_err(failed)?;
-        self.inspect(&id, request.platform).await.map_err(failed)?;
+        // What the engine does not keep is proved by what the registry returns.
+        if let Output::Engine(_) = request.to {
+            self.inspect(&id, request.platform).await.map_err(failed)?;
+        }
         Ok(BuiltImage {
             id,
             store: self.facts().store,
@@ -157,9 +161,19 @@ fn why(status: &Status, session: &Session, steps: &Steps, request: &BuildRequest
     if let Some(reference) = cache::exported_to(request).filter(|_| steps.failed_to_export_cache()) {
         return EngineErrorKind::CacheExport { reference, message: plain(status.message()) };
     }
+    if let Some(message) = unpushed(status.message()) {
+        return EngineErrorKind::Push(message);
+    }
     let seen = steps.saw_exec_format_error() || status.message().contains("exec format error");
     let exec_format = if seen { ExecFormat::Seen(request.platform.clone()) } else { ExecFormat::Unseen };
     EngineErrorKind::Build { message: session.in_lines_of_the_file(plain(status.message())), exec_format }
+}
+
+/// What BuildKit says of a push that failed (`exporter/containerimage`, `failed to push NAME`), the only failure of a
+/// build that is not the build's.
+fn unpushed(message: &str) -> Option<String> {
+    let message = plain(message);
+    message.starts_with("failed to push ").then_some(message)
 }
 
 /// How long the status stream may go on after Solve answered.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::oci::{Reference, RegistryHost, Selector};
 
 use super::image::ReadImage;
-use super::model::{CacheExport, CachePlace};
+use super::model::{ArchTags, CacheExport, CachePlace};
 use super::node::Origin;
 use super::reader::Reader;
 
@@ -32,6 +32,9 @@ pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], host: Option<
     }
     for read in images {
         for (nth, (job, origin)) in read.image.jobs.iter().zip(&read.arch_tags).enumerate() {
+            if job.build.export.arch_tags == ArchTags::None {
+                continue;
+            }
             let key = (read.image.repository.as_str(), job.arch_tag.as_str());
             if let Some(owner) = owners.get(&key) {
                 clash(reader, origin, read, nth, owner);

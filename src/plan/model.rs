@@ -111,7 +111,8 @@ pub struct Image {
 pub struct Job {
     /// The platform.
     pub platform: Platform,
-    /// The tag under which this platform alone is pushed, in the image's repository.
+    /// The tag under which this platform alone is pushed, in the image's repository, unless [`ArchTags::None`]; its
+    /// name on the engine, where it stays there.
     pub arch_tag: Tag,
     /// What is built.
     pub build: BuildSpec,
@@ -258,6 +259,8 @@ pub struct Export {
     pub media_types: MediaTypes,
     /// Annotations of the manifest, by key.
     pub annotations: BTreeMap<String, String>,
+    /// Whether the image has a name of its own in the registry.
+    pub arch_tags: ArchTags,
 }
 
 /// How layers are compressed.
@@ -321,6 +324,16 @@ pub enum MediaTypes {
     Default,
     /// OCI's.
     Oci,
+}
+
+/// Whether the image of a platform has a name of its own in the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ArchTags {
+    /// It is pushed under [`Job::arch_tag`], and is under that name on the engine, too.
+    #[default]
+    Keep,
+    /// It is pushed by digest alone, by the build itself, and is not kept on the engine.
+    None,
 }
 
 /// What a Dockerfile finds under a name: `docker buildx build --build-context`.

@@ -12,9 +12,10 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    AgentSource, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CachePolicy, Context, Dockerfile,
-    EngineSpec, Export, Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan,
-    PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
+    AgentSource, ArchTags, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CachePolicy, Context,
+    Dockerfile, EngineSpec, Export, Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry,
+    Network, Plan, PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Transport,
+    Ulimit,
 };
 
 impl Serialize for Plan {
@@ -163,7 +164,7 @@ fn attest<M: SerializeMap>(map: &mut M, attest: &Attest) -> Result<(), M::Error>
 }
 
 fn export<M: SerializeMap>(map: &mut M, export: &Export) -> Result<(), M::Error> {
-    let Export { compression, level, layers, timestamps, media_types, annotations } = export;
+    let Export { compression, level, layers, timestamps, media_types, annotations, arch_tags } = export;
     if let Some(compression) = compression {
         map.serialize_entry("compression", compression.as_str())?;
     }
@@ -178,6 +179,9 @@ fn export<M: SerializeMap>(map: &mut M, export: &Export) -> Result<(), M::Error>
         if said {
             map.serialize_entry(key, &true)?;
         }
+    }
+    if *arch_tags == ArchTags::None {
+        map.serialize_entry("arch_tags", "none")?;
     }
     if annotations.is_empty() {
         return Ok(());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::oci::{Digest, DigestRef, Entry, Platform, TagRef};
+use crate::oci::{Digest, DigestRef, Entry, Platform, Repository, TagRef};
 
 /// One platform of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -83,10 +83,30 @@ pub struct PlannedJob {
     /// Whether that engine's processor runs the platform, or emulates it.
     pub execution: Execution,
     /// Where its image is pushed.
-    pub arch_tag: TagRef,
+    #[serde(flatten)]
+    pub destination: Destination,
     /// The jobs that it builds on: it begins when they are confirmed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub builds_on: Vec<JobId>,
+}
+
+/// Where the image of a platform is pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Destination {
+    /// Under a tag of its own.
+    ArchTag(TagRef),
+    /// To this repository, by digest alone.
+    Repository(Repository),
+}
+
+impl std::fmt::Display for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ArchTag(tag) => write!(f, "{tag}"),
+            Self::Repository(repository) => write!(f, "{repository} by digest"),
+        }
+    }
 }
 
 /// How an engine runs the programs of a platform.

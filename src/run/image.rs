@@ -19,7 +19,7 @@ use super::shutdown::Shutdown;
 use super::{Phase, Warning};
 use crate::engine::{Engine, Part};
 use crate::oci::{Digest, Tag};
-use crate::plan::Image;
+use crate::plan::{ArchTags, Image};
 use crate::registry::Client;
 
 /// An image and how far its jobs are.
@@ -78,7 +78,9 @@ impl ImageState {
         match end {
             JobEnd::Confirmed { found, id } => {
                 self.found.push(*found);
-                if scheduled.execution == Execution::Native && engine.facts().platform == scheduled.job.platform {
+                let kept = scheduled.job.build.export.arch_tags == ArchTags::Keep;
+                let native = engine.facts().platform == scheduled.job.platform;
+                if kept && native && scheduled.execution == Execution::Native {
                     self.native.push((engine, id));
                 }
             }

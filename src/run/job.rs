@@ -16,10 +16,10 @@ use super::relay::{JobVoice, relay};
 use crate::auth::CredentialSource;
 use crate::context::AddedStages;
 use crate::engine::{
-    BaseImage, BuildRequest, BuiltImage, Engine, EngineError, PushRequest, PushSummary, Session, SessionSpec,
+    BaseImage, BuildRequest, BuiltImage, Engine, EngineError, Output, PushRequest, PushSummary, Session, SessionSpec,
 };
 use crate::oci::{Digest, DigestRef, Selector, TagRef};
-use crate::plan::{AttestationPolicy, ImageName};
+use crate::plan::{ArchTags, AttestationPolicy, ImageName};
 use crate::registry::Visibility;
 
 /// How far a run goes.
@@ -55,6 +55,7 @@ pub(super) struct JobRun {
     pub(super) session: Arc<SessionGroup>,
     /// The images of the plan that it builds on.
     pub(super) bases: BTreeMap<ImageName, BaseImage>,
+    /// Its name on the engine, and in the registry where it has one there.
     pub(super) arch_tag: TagRef,
     /// What becomes of what the image is attested.
     pub(super) attestations: AttestationPolicy,
@@ -120,25 +121,38 @@ impl JobRun {
         if !self.goal.pushes() {
             return JobEnd::Built { id: built.id };
         }
-        let confirmed = self.bring_to_registry(&built).await;
-        confirmed.map_or_else(JobEnd::Failed, |found| JobEnd::Confirmed { found: Box::new(found), id: built.id })
+        let confirmed = match self.to() {
+            Output::Engine(_) => self.bring_to_registry(&built).await,
+            Output::Registry(_) => self.confirm(&built, &Selector::Digest(built.id.clone())).await,
+        };
+        let found = match confirmed {
+            Ok(found) => found,
+            Err(failure) => return JobEnd::Failed(failure),
+        };
+        let image: DigestRef = self.arch_tag.repository.digest(found.child.manifest().digest().clone());
+        self.voice.say(JobEvent::Confirmed { image, bytes: found.child.image_bytes() }).await;
+        JobEnd::Confirmed { found: Box::new(found), id: built.id }
+    }
+
+    /// Where the engine puts what it builds.
+    fn to(&self) -> Output<'_> {
+        match self.scheduled.job.build.export.arch_tags {
+            ArchTags::None if self.goal.pushes() => Output::Registry(&self.arch_tag.repository),
+            ArchTags::None | ArchTags::Keep => Output::Engine(&self.arch_tag),
+        }
     }
 
     /// Pushes what was built and proves it; where the arch tag names it already, nothing is put.
     async fn bring_to_registry(&self, built: &BuiltImage) -> Result<Found, Failure> {
         let tag = Selector::Tag(self.arch_tag.tag.clone());
         // An answer that is no proof decides nothing: the push that follows has a clear error of its own.
-        let found = if let Ok(found) = self.find_built(built, &tag, Visibility::Settled).await
+        if let Ok(found) = self.find_built(built, &tag, Visibility::Settled).await
             && found.is_all_of(built)
         {
-            found
-        } else {
-            let selector = self.push(tag).await?;
-            self.confirm(built, &selector).await?
-        };
-        let image: DigestRef = self.arch_tag.repository.digest(found.child.manifest().digest().clone());
-        self.voice.say(JobEvent::Confirmed { image, bytes: found.child.image_bytes() }).await;
-        Ok(found)
+            return Ok(found);
+        }
+        let selector = self.push(tag).await?;
+        self.confirm(built, &selector).await
     }
 
     async fn build_in_slot(&self) -> Result<BuiltImage, Failure> {
@@ -154,8 +168,7 @@ impl JobRun {
 
     async fn build(&self) -> Result<BuiltImage, Failure> {
         let job = &self.scheduled.job;
-        let request =
-            BuildRequest { name: &self.arch_tag, platform: &job.platform, build: &job.build, bases: &self.bases };
+        let request = BuildRequest { to: self.to(), platform: &job.platform, build: &job.build, bases: &self.bases };
         let (sender, events) = mpsc::channel(256);
         let building = async {
             let stages = self.engine.facts().stages(&job.build, &self.bases);
@@ -217,9 +230,13 @@ impl JobRun {
         let found = self.voice.while_silent("confirming", self.find_built(built, selector, FRESH)).await;
         found.map_err(|error| {
             let phase = if error.is_refusal() { Phase::Verify } else { Phase::Push };
+            let name = match self.to() {
+                Output::Engine(tag) => tag.to_string(),
+                Output::Registry(repository) => repository.digest(built.id.clone()).to_string(),
+            };
             // An engine that succeeded says under which digest: bollard 0.21 drops an error that has no detail.
             let silent = if matches!(selector, Selector::Tag(_)) { SILENT } else { "" };
-            failure(phase, &format!("confirm {}: {}{silent}", self.arch_tag, chain(&error)), error.hint())
+            failure(phase, &format!("confirm {name}: {}{silent}", chain(&error)), error.hint())
         })
     }
 

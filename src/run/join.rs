@@ -14,7 +14,7 @@ use super::publish::{self, Target};
 use super::references::References;
 use super::shutdown::Shutdown;
 use crate::oci::{EncodedIndex, Selector, TagRef};
-use crate::plan::{Image, Plan};
+use crate::plan::{ArchTags, Image, Plan};
 use crate::registry::Visibility;
 
 /// What `polyarch join` is to do.
@@ -138,6 +138,11 @@ async fn join_image(
     if !image.is_complete() {
         let left_out: Vec<_> = image.left_out.iter().map(ToString::to_string).collect();
         return Ok(Some(format!("{} was left out", left_out.join(", "))));
+    }
+    if let Some(job) = image.jobs.iter().find(|job| job.build.export.arch_tags == ArchTags::None) {
+        let message = format!("{} {} has no arch tag that it could be joined from", image.name, job.platform);
+        let hint = "with `arch_tags: none` only `polyarch build` joins; `polyarch join -t TARGET REPOSITORY@DIGEST…` joins what was pushed by digest";
+        return Err(failure(Phase::Plan, &message, Some(hint.into())));
     }
     let found = find_all(registry, image, &target).await?;
     Publication::of_registry(target, found, registry).run(events, shutdown).await?;

@@ -86,7 +86,7 @@ fn fields(platform: &Platform, entry: &EntryOverride) -> PlatformFields {
 impl Loading {
     /// Of the images that were built, in any order.
     pub(super) fn new(target: Target, mut built: Vec<(Arc<Engine>, Part)>) -> Self {
-        let place = |part: &Part| target.arch_tags.iter().position(|tag| part.name.ends_with(&format!(":{tag}")));
+        let place = |part: &Part| target.arch_tags.iter().position(|(tag, _)| part.name.ends_with(&format!(":{tag}")));
         built.sort_by_key(|(_, part)| place(part));
         Self { target, built }
     }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::Registry;
 use super::agents::Agents;
 use super::assign::{Schedule, ScheduledJob};
-use super::event::{Event, Failure, Phase, PlannedImage, PlannedJob};
+use super::event::{Destination, Event, Failure, Phase, PlannedImage, PlannedJob};
 use super::failure::{chain, failure};
 use super::job::{Goal, JobRun, SessionGroup};
 use super::order::Order;
@@ -23,7 +23,7 @@ use crate::auth::{CredentialSource, Withheld};
 use crate::context::{AddedStages, ContextError, Root, can_have_stages, copies_by_platform};
 use crate::engine::{EngineFacts, SessionSpec, directories};
 use crate::oci::Repository;
-use crate::plan::{BuildSpec, Context, Dockerfile, EngineSpec, Image, Plan, SecretSpec, SshSpec};
+use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, EngineSpec, Image, Plan, SecretSpec, SshSpec};
 
 /// What all jobs of a run share.
 pub(super) struct Shared<'a> {
@@ -207,6 +207,14 @@ fn shared_key(key: &SessionKey, job: &ScheduledJob) -> String {
     format!("{context}\n{}\n{dockerfile}\n{target}\n{platform}{directories}", job.id.image)
 }
 
+/// Where a job's image is pushed.
+pub(super) fn destination(target: &Target, scheduled: &ScheduledJob) -> Destination {
+    match scheduled.job.build.export.arch_tags {
+        ArchTags::Keep => Destination::ArchTag(target.repository.tag(scheduled.job.arch_tag.clone())),
+        ArchTags::None => Destination::Repository(target.repository.clone()),
+    }
+}
+
 /// What will be done.
 pub(super) fn outline(targets: &[Target], schedule: &Schedule, order: &Order, engines: &Engines) -> Outline {
     let images = targets.iter().map(|target| PlannedImage {
@@ -217,7 +225,7 @@ pub(super) fn outline(targets: &[Target], schedule: &Schedule, order: &Order, en
         job: scheduled.id.clone(),
         engine: engines.list()[scheduled.engine].spec.name.to_string(),
         execution: scheduled.execution,
-        arch_tag: targets[scheduled.image].repository.tag(scheduled.job.arch_tag.clone()),
+        destination: destination(&targets[scheduled.image], scheduled),
         builds_on: order.bases(place).map(|base| schedule.jobs[base].id.clone()).collect(),
     });
     Outline { images: images.collect(), jobs: jobs.collect() }

@@ -8,7 +8,7 @@ use super::failure::{failure, of_registry};
 use super::shutdown::Shutdown;
 use super::verify;
 use crate::oci::{Child, EncodedIndex, EntryOverride, IndexDraft, Platform, Repository, Selector, Tag};
-use crate::plan::{AttestationPolicy, Image};
+use crate::plan::{ArchTags, AttestationPolicy, Image};
 use crate::registry::{Client, Visibility};
 
 /// Where an image's index goes.
@@ -20,8 +20,8 @@ pub(super) struct Target {
     pub(super) repository: Repository,
     /// The platforms that the index will say and what the plan overrides of their entries, in the plan's order.
     pub(super) expected: Vec<(Platform, EntryOverride)>,
-    /// The arch tags, as the platforms.
-    pub(super) arch_tags: Vec<Tag>,
+    /// The arch tags and whether the registry gets them, as the platforms.
+    pub(super) arch_tags: Vec<(Tag, ArchTags)>,
     /// The final tags, in the plan's order.
     pub(super) tags: Vec<Tag>,
     /// What becomes of the images' attestations.
@@ -38,7 +38,7 @@ impl Target {
                 .iter()
                 .map(|job| (job.entry.platform.clone().unwrap_or_else(|| job.platform.clone()), job.entry.clone()))
                 .collect(),
-            arch_tags: image.jobs.iter().map(|job| job.arch_tag.clone()).collect(),
+            arch_tags: image.jobs.iter().map(|job| (job.arch_tag.clone(), job.build.export.arch_tags)).collect(),
             tags: image.tags.clone(),
             attestations: image.attestations,
         }
@@ -123,7 +123,8 @@ pub(super) async fn warn_of_moved_tags(
 /// Each child with the tag that it was pushed under: children come in the order in which their builds ended.
 fn by_arch_tag<'a>(target: &'a Target, found: &'a [Found]) -> impl Iterator<Item = (&'a Tag, &'a Found)> {
     let places = target.expected.iter().zip(&target.arch_tags);
-    places.filter_map(move |((platform, _), tag)| {
+    let tagged = places.filter(|(_, (_, arch_tags))| *arch_tags == ArchTags::Keep);
+    tagged.filter_map(move |((platform, _), (tag, _))| {
         let child = found.iter().find(|found| found.child.platform() == platform)?;
         Some((tag, child))
     })
@@ -164,7 +165,7 @@ mod tests {
             image: "hello".into(),
             repository: "127.0.0.1:5000/hello:1.0".parse::<crate::oci::Reference>().unwrap().repository,
             expected: vec![platform("linux/amd64"), platform("linux/arm64")],
-            arch_tags: vec!["1.0-amd64".parse().unwrap(), "1.0-arm64".parse().unwrap()],
+            arch_tags: ["1.0-amd64", "1.0-arm64"].map(|tag| (tag.parse().unwrap(), ArchTags::Keep)).to_vec(),
             tags: vec!["1.0".parse().unwrap()],
             attestations: AttestationPolicy::Keep,
         };

@@ -9,7 +9,8 @@ use std::time::Duration;
 use polyarch::auth::{Anonymous, BuildSecrets, Credential};
 use polyarch::context::AddedStages;
 use polyarch::engine::{
-    BuildAgents, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, PushRequest, Session, SessionSpec,
+    BuildAgents, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, Output, PushRequest, Session,
+    SessionSpec,
 };
 use polyarch::oci::{Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
@@ -65,8 +66,12 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
     let source = SourceText { path: "build.yaml".into(), text };
     let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
     let job = &plan.images[0].jobs[0];
-    let request =
-        BuildRequest { name: &arch_tag(), platform: &job.platform, build: &job.build, bases: &BTreeMap::new() };
+    let request = BuildRequest {
+        to: Output::Engine(&arch_tag()),
+        platform: &job.platform,
+        build: &job.build,
+        bases: &BTreeMap::new(),
+    };
     let (events, mut heard) = mpsc::channel(16);
     let (built, ()) =
         tokio::join!(engine.build(&request, &session, events), async { while heard.recv().await.is_some() {} });

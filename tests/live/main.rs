@@ -29,3 +29,4 @@ mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
 mod testbed;
+mod untagged;

@@ -26,6 +26,8 @@ const START: Duration = Duration::from_mins(1);
 pub(crate) enum Setup {
     /// HTTP, open to everybody.
     Plain,
+    /// HTTP, open to everybody, and nothing can be pushed.
+    ReadOnly,
     /// HTTP with a login (Basic).
     Login,
     /// HTTPS with a certificate of its own, open to everybody.
@@ -108,8 +110,9 @@ fn configure(dir: &TempDir, setup: Setup) -> (String, Option<String>) {
     let path = |name: &str| dir.path().join(name).display().to_string();
     let mut config = format!(
         "version: 0.1\nlog: {{ level: info, accesslog: {{ disabled: false }} }}\n\
-         storage: {{ filesystem: {{ rootdirectory: {} }} }}\n",
-        path("data")
+         storage: {{ filesystem: {{ rootdirectory: {} }}, maintenance: {{ readonly: {{ enabled: {} }} }} }}\n",
+        path("data"),
+        setup == Setup::ReadOnly
     );
     if matches!(setup, Setup::Login | Setup::TlsLogin) {
         fs::write(dir.path().join("htpasswd"), HTPASSWD).unwrap();

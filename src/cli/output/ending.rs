@@ -129,11 +129,12 @@ fn left(report: &Report) -> Vec<String> {
         (LeftoverKind::PerhapsFinalTag, "perhaps moved before the failure"),
         (LeftoverKind::ArchTag, "left in the registry"),
         (LeftoverKind::PerhapsArchTag, "perhaps left in the registry"),
+        (LeftoverKind::Untagged, "left in the registry, without a tag"),
     ];
     let mut lines = Vec::new();
     for (kind, words) in kinds {
         let tags = report.leftovers.iter().filter(|leftover| leftover.kind == kind);
-        lines.extend(tags.map(|leftover| format!("{words}: {}", leftover.tag)));
+        lines.extend(tags.map(|leftover| format!("{words}: {}", leftover.name)));
     }
     lines
 }

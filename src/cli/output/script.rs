@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use polyarch::oci::{Digest, Entry, Reference, Selector, TagRef};
 use polyarch::run::{
-    Event, EventSink, Execution, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedImage, PlannedJob, Report, Warning,
+    Destination, Event, EventSink, Execution, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedImage, PlannedJob,
+    Report, Warning,
 };
 
 use super::progress::Display;
@@ -52,7 +53,7 @@ pub(super) fn started() -> Event {
         job: job("hello", &format!("linux/{arch}")),
         engine: "default".to_owned(),
         execution,
-        arch_tag: tag(&format!("hello:1.0-{arch}")),
+        destination: Destination::ArchTag(tag(&format!("hello:1.0-{arch}"))),
         builds_on: Vec::new(),
     };
     Event::Started {

@@ -193,7 +193,7 @@ mod tests {
     use std::io;
 
     use indicatif::{InMemoryTerm, TermLike};
-    use polyarch::run::{Execution, PlannedImage, PlannedJob};
+    use polyarch::run::{Destination, Execution, PlannedImage, PlannedJob};
 
     use super::super::script::{Script, failed, job, on, play, report, started, step, success, tag};
     use super::*;
@@ -269,7 +269,7 @@ mod tests {
             job: id.clone(),
             engine: "default".to_owned(),
             execution: Execution::Native,
-            arch_tag: tag("x:1-amd64"),
+            destination: Destination::ArchTag(tag("x:1-amd64")),
             builds_on: Vec::new(),
         };
         let images = ids.iter().map(|id| PlannedImage { image: id.image.clone(), tags: Vec::new() }).collect();

@@ -84,10 +84,30 @@ pub struct IndexReport {
 pub struct Leftover {
     /// The image.
     pub image: String,
-    /// The tag.
-    pub tag: TagRef,
+    /// Its name.
+    #[serde(flatten)]
+    pub name: LeftoverName,
     /// What it is.
     pub kind: LeftoverKind,
+}
+
+/// The name of a leftover.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftoverName {
+    /// A tag.
+    Tag(TagRef),
+    /// An image that has none.
+    Reference(DigestRef),
+}
+
+impl std::fmt::Display for LeftoverName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tag(tag) => write!(f, "{tag}"),
+            Self::Reference(reference) => write!(f, "{reference}"),
+        }
+    }
 }
 
 /// What a leftover is.
@@ -98,6 +118,8 @@ pub enum LeftoverKind {
     ArchTag,
     /// An arch tag whose push did not end: it may be there.
     PerhapsArchTag,
+    /// An image without a tag that was pushed although the whole was not finished.
+    Untagged,
     /// A final tag that moved before something later failed.
     FinalTag,
     /// A final tag whose put was not answered: it may have moved.
@@ -176,13 +198,15 @@ impl ImageReport {
         if self.is_done() {
             return Vec::new();
         }
-        let left = |tag: &TagRef, kind| Leftover { image: self.image.clone(), tag: tag.clone(), kind };
-        let arch_tags = self.platforms.iter().filter_map(|p| p.leftover().map(|kind| left(&p.arch_tag, kind)));
-        let moved = self.tags.iter().filter_map(|tag| match tag.state {
-            TagState::Put => Some(left(&tag.tag, LeftoverKind::FinalTag)),
-            TagState::Unknown => Some(left(&tag.tag, LeftoverKind::PerhapsFinalTag)),
+        let left = |name, kind| Leftover { image: self.image.clone(), name, kind };
+        let platforms = self.platforms.iter().filter_map(PlatformReport::leftover);
+        let platforms = platforms.map(|(name, kind)| left(name, kind));
+        let tag = |tag: &TagRef| LeftoverName::Tag(tag.clone());
+        let moved = self.tags.iter().filter_map(|moved| match moved.state {
+            TagState::Put => Some(left(tag(&moved.tag), LeftoverKind::FinalTag)),
+            TagState::Unknown => Some(left(tag(&moved.tag), LeftoverKind::PerhapsFinalTag)),
             TagState::NotMoved | TagState::Unchanged => None,
         });
-        arch_tags.chain(moved).collect()
+        platforms.chain(moved).collect()
     }
 }

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use super::LeftoverKind;
-use crate::oci::{Digest, DigestRef, Platform, TagRef};
-use crate::run::{Execution, Failure, JobEvent, PlannedJob};
+use super::{LeftoverKind, LeftoverName};
+use crate::oci::{Digest, DigestRef, Platform};
+use crate::run::{Destination, Execution, Failure, JobEvent, PlannedJob};
 
 /// Lines of a failed job's log that are kept.
 pub const LOG_TAIL_LINES: usize = 50;
@@ -23,7 +23,8 @@ pub struct PlatformReport {
     /// Native or emulated there.
     pub execution: Execution,
     /// Where it is pushed.
-    pub arch_tag: TagRef,
+    #[serde(flatten)]
+    pub destination: Destination,
     /// How far it came.
     pub status: Status,
     /// Seconds of the build.
@@ -96,7 +97,7 @@ impl PlatformReport {
             platform: job.job.platform.clone(),
             engine: job.engine.clone(),
             execution: job.execution,
-            arch_tag: job.arch_tag.clone(),
+            destination: job.destination.clone(),
             status: Status::Waiting,
             build_seconds: None,
             push_seconds: None,
@@ -130,10 +131,7 @@ impl PlatformReport {
                 (self.image_id, self.build_seconds) = (Some(id.clone()), Some(*seconds));
                 (self.cached_steps, self.steps, self.context_bytes) = (*cached_steps, *steps, *context_bytes);
             }
-            JobEvent::PushStarted { to } => {
-                self.reach(Status::Pushing);
-                self.arch_tag = to.clone();
-            }
+            JobEvent::PushStarted { .. } => self.reach(Status::Pushing),
             JobEvent::Pushed { seconds, layers_pushed } => {
                 self.reach(Status::Pushed);
                 (self.push_seconds, self.layers_pushed) = (Some(*seconds), *layers_pushed);
@@ -177,10 +175,18 @@ impl PlatformReport {
     }
 
     /// What an unfinished run leaves of this platform in the registry.
-    pub(super) fn leftover(&self) -> Option<LeftoverKind> {
-        match self.reached {
-            Status::Pushed | Status::Confirmed => Some(LeftoverKind::ArchTag),
-            Status::Pushing => Some(LeftoverKind::PerhapsArchTag),
+    pub(super) fn leftover(&self) -> Option<(LeftoverName, LeftoverKind)> {
+        match (&self.destination, self.reached) {
+            (Destination::ArchTag(tag), Status::Pushed | Status::Confirmed) => {
+                Some((LeftoverName::Tag(tag.clone()), LeftoverKind::ArchTag))
+            }
+            (Destination::ArchTag(tag), Status::Pushing) => {
+                Some((LeftoverName::Tag(tag.clone()), LeftoverKind::PerhapsArchTag))
+            }
+            (Destination::Repository(repository), Status::Built | Status::Confirmed) => {
+                let digest = self.image_id.clone()?;
+                Some((LeftoverName::Reference(repository.digest(digest)), LeftoverKind::Untagged))
+            }
             _ => None,
         }
     }

@@ -192,7 +192,8 @@ mod tests {
     use super::*;
     use crate::oci::{Digest, Reference, Selector, TagRef};
     use crate::run::{
-        Execution, ImageEvent, JobEvent, LOG_TAIL_BYTES, LOG_TAIL_LINES, LeftoverKind, PlannedImage, PlannedJob, Status,
+        Destination, Execution, ImageEvent, JobEvent, LOG_TAIL_BYTES, LOG_TAIL_LINES, LeftoverKind, PlannedImage,
+        PlannedJob, Status,
     };
 
     fn tag(name: &str) -> TagRef {
@@ -208,7 +209,7 @@ mod tests {
             ["a", "b"].map(|name| PlannedImage { image: name.to_owned(), tags: vec![tag(&format!("{name}:1"))] });
         let jobs = ["a", "b"].into_iter().flat_map(|name| ["amd64", "arm64"].map(|arch| job(name, arch)));
         let jobs = jobs.map(|job| PlannedJob {
-            arch_tag: tag(&format!("{}:1-{}", job.image, job.platform.architecture())),
+            destination: Destination::ArchTag(tag(&format!("{}:1-{}", job.image, job.platform.architecture()))),
             builds_on: Vec::new(),
             job,
             engine: "default".to_owned(),
@@ -292,7 +293,7 @@ mod tests {
         on(&mut report, "b", "amd64", JobEvent::PushStarted { to: tag("b:1-amd64") });
         publish(&mut report, "b");
         report.finish(Duration::from_secs(2), report.exit_code());
-        let left: Vec<_> = report.leftovers.iter().map(|left| (left.tag.to_string(), left.kind)).collect();
+        let left: Vec<_> = report.leftovers.iter().map(|left| (left.name.to_string(), left.kind)).collect();
         assert_eq!(
             left,
             [

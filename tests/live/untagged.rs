@@ -1,0 +1,98 @@
+//! Platforms that are pushed by digest alone, by their builds.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::project::{Project, crane};
+use crate::support::distribution::{Distribution, PASSWORD, Setup, USER};
+use crate::support::engines::Engine;
+use crate::support::parts;
+
+const SETTINGS: &str = "platforms: [linux/amd64, linux/arm64]\narch_tags: none";
+
+fn project(engine: Engine, what: &str) -> Project {
+    let project = Project::new(engine, what);
+    project.write("context/mine", &project.name);
+    project.busybox("COPY mine /mine\nCMD [\"/bin/busybox\", \"echo\", \"it runs\"]\n");
+    project
+}
+
+#[tokio::test]
+async fn a_repository_gets_the_final_tags_and_nothing_else() {
+    let registry = Distribution::start(Setup::Login);
+    let project = project(Engine::new(), "untagged");
+    let auth = STANDARD.encode(format!("{USER}:{PASSWORD}"));
+    let config = json!({ "auths": { registry.address().to_string(): { "auth": auth } } });
+    fs::write(project.home.docker_config().join("config.json"), config.to_string()).unwrap();
+    project.plan(registry.address(), SETTINGS);
+    let report = project.build(&[]).await;
+    let platforms = report["images"][0]["platforms"].as_array().unwrap();
+    for platform in platforms {
+        assert_eq!(platform["status"], "confirmed");
+        assert_eq!(platform["repository"], format!("{}/{}", registry.address(), project.name));
+        assert_eq!(platform["arch_tag"], Value::Null);
+    }
+    // What is named on an engine is listed by its name; what was kept without one is `<none>`.
+    let images = project.engine.docker(["image", "ls", "--all", "--digests", "--no-trunc"]).await;
+    let images = parts::printed(&images);
+    for platform in platforms {
+        let digest = platform["image_id"].as_str().unwrap();
+        assert!(!images.contains(digest) && !images.contains(&project.name), "{images}");
+    }
+    let again = project.build(&[]).await;
+    assert_eq!(again["images"][0]["index"], report["images"][0]["index"]);
+    assert_eq!(again["images"][0]["tags"][0]["state"], "unchanged");
+    let put = registry.requests().into_iter().filter(|request| request.starts_with("PUT")).collect::<Vec<_>>();
+    let tags = put.iter().filter(|request| request.contains("/manifests/") && !request.contains("sha256:"));
+    // More than once, where the registry asks for a login first.
+    let tags: BTreeSet<_> = tags.map(|request| request.rsplit('/').next().unwrap()).collect();
+    assert_eq!(Vec::from_iter(tags), ["1.0", "latest"], "{put:#?}");
+}
+
+#[tokio::test]
+async fn it_is_pulled_and_runs_with_its_attestations() {
+    let registry = Distribution::start(Setup::Plain);
+    let project = project(Engine::new(), "digests");
+    project.plan(registry.address(), &format!("{SETTINGS}\nprovenance: max"));
+    let report = project.build(&[]).await;
+    let entries = report["images"][0]["index"]["entries"].as_array().unwrap();
+    let attested = |entry: &Value| entry["attestations"].as_array().map(Vec::len);
+    assert_eq!(entries.iter().map(attested).collect::<Vec<_>>(), [Some(1), Some(1)], "{entries:#?}");
+    let reference = project.reference(registry.address(), "1.0");
+    let tags = crane(&["ls", reference.trim_end_matches(":1.0")]).await;
+    assert_eq!(Vec::from_iter(tags.split_whitespace().collect::<BTreeSet<_>>()), ["1.0", "latest"]);
+    for engine in Engine::both() {
+        let _cleanup = engine.cleanup(&project.name);
+        for platform in ["linux/amd64", "linux/arm64"] {
+            let run = engine.docker(["run", "--rm", "--pull", "always", "--platform", platform, &reference]).await;
+            assert_eq!(parts::printed(&run).trim(), "it runs", "{} {platform}", engine.host);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_fails_is_told_from_a_build_that_fails() {
+    let registry = Distribution::start(Setup::ReadOnly);
+    let project = project(Engine::new(), "readonly");
+    project.plan(registry.address(), SETTINGS);
+    let failed = project.run(&["build"]).await.expect_code(5);
+    let said = format!("failed to push {}/{}", registry.address(), project.name);
+    assert!(failed.stderr.contains(&said), "{}", failed.stderr);
+    assert!(!failed.stderr.contains("left in the registry"), "{}", failed.stderr);
+    project.busybox("RUN [\"/bin/busybox\", \"false\"]\n");
+    project.run(&["build"]).await.expect_code(4);
+}
+
+#[tokio::test]
+async fn an_engine_with_a_graph_driver_refuses_it_by_name() {
+    let registry = Distribution::start(Setup::Plain);
+    let project = project(Engine::old(), "untagged-refused");
+    project.plan(registry.address(), SETTINGS);
+    let refused = project.run(&["build"]).await.expect_code(3);
+    assert!(refused.stderr.contains("with `arch_tags`: its image store cannot hold it"), "{}", refused.stderr);
+    assert_eq!(registry.requests().iter().filter(|request| request.contains("/manifests/")).count(), 0);
+}
