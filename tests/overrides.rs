@@ -107,7 +107,7 @@ fn set_says_what_is_wrong_with_it() {
         ("hello.tagret=x", "--set hello.tagret=x: an image has no key `tagret`|did you mean `target`?"),
         (
             "hello.linux/arm64.tag=x",
-            "--set hello.linux/arm64.tag=x: a platform has no key `tag`|known here: context, contexts, dockerfile, target, args, labels, secrets, ssh, network, extra_hosts, shm_size, ulimits, cgroup_parent, no_cache, no_cache_filter, cache, pull, compression, compression_level, force_compression, rewrite_timestamp, oci_mediatypes, annotations, provenance, …",
+            "--set hello.linux/arm64.tag=x: a platform has no key `tag`|known here: context, contexts, dockerfile, dockerfile_inline, target, args, labels, secrets, ssh, network, extra_hosts, shm_size, ulimits, cgroup_parent, no_cache, no_cache_filter, cache, pull, compression, compression_level, force_compression, rewrite_timestamp, oci_mediatypes, annotations, …",
         ),
         ("hello.from=x", "--set hello.from=x: `from` is not yet supported|"),
         (

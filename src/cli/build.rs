@@ -23,6 +23,8 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
     let (on_notice, notices) = notices::for_run();
     let preflight = async {
         let (plan, engines) = loaded.resolve_with_engines(settings).await?;
+        let plan =
+            if plan.reads_standard_input() { plan.with_standard_input(&load::standard_input().await?) } else { plan };
         let (registry, server) = match goal {
             Goal::Load => (load::registry_in_names(&plan, settings, on_notice)?, None),
             Goal::Build | Goal::Push | Goal::Publish => load::registry(&plan, settings, on_notice).await?,

@@ -2,8 +2,10 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use polyarch::context::MAX_DOCKERFILE_BYTES;
 use polyarch::facts::git_facts;
 use polyarch::oci::{ReferenceError, RegistryHost};
 use polyarch::plan::{
@@ -225,6 +227,23 @@ fn outside_of_contexts(home: &Path, plan: &Plan) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// A Dockerfile on the standard input, `dockerfile: "-"`: read once, for all that say so.
+pub(crate) async fn standard_input() -> Result<Arc<str>, Failure> {
+    let cannot = |why: String| usage(format!("cannot read a Dockerfile from the standard input: {why}"), PIPE_IT);
+    let reading = tokio::task::spawn_blocking(|| {
+        let mut text = String::new();
+        std::io::stdin().lock().take(MAX_DOCKERFILE_BYTES + 1).read_to_string(&mut text).map(|_| text)
+    });
+    let text = reading.await.map_err(std::io::Error::other).flatten().map_err(|error| cannot(error.to_string()))?;
+    match text.len() as u64 {
+        0 => Err(cannot("there is nothing on it".into())),
+        size if size > MAX_DOCKERFILE_BYTES => Err(cannot(format!("it is larger than {MAX_DOCKERFILE_BYTES} bytes"))),
+        _ => Ok(text.into()),
+    }
+}
+
+const PIPE_IT: &str = "pipe it in: polyarch build <Dockerfile; a plan that comes the same way leaves nothing to read";
 
 fn find() -> Result<PathBuf, Failure> {
     let found = NAMES.iter().map(PathBuf::from).find(|path| path.exists());

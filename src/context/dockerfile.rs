@@ -3,20 +3,77 @@
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use super::MAX_DOCKERFILE_BYTES;
 use super::instructions::{Instruction, instructions};
+use super::{ContextError, MAX_DOCKERFILE_BYTES, Root};
 
-/// Whether what the Dockerfile copies depends on the platform: `COPY app-${TARGETARCH} /app`.
-///
-/// Platforms that need different files of one context had better keep a copy of it each on the engine: BuildKit
-/// keeps one a shared key, and each would evict what the other needs. It is a guess by the words of `COPY` and `ADD`
-/// (BuildKit, "Automatic platform ARGs"); a wrong one costs a transfer, and nothing else. A file that cannot be read
-/// is for the build to complain of.
-pub fn copies_by_platform(dockerfile: &Path) -> bool {
+/// The Dockerfile that a build is given, as against one that the engine fetches.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GivenDockerfile {
+    /// A file.
+    File(PathBuf),
+    /// Its text, which is no file.
+    Text(Arc<str>),
+}
+
+impl GivenDockerfile {
+    /// The name of one that is no file.
+    pub const NAME: &str = "Dockerfile";
+
+    /// Its name in the directory that is served for it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::Text(_) => Self::NAME.to_owned(),
+        }
+    }
+
+    /// A directory of which nothing but it and its ignore file is served.
+    ///
+    /// # Errors
+    /// There is none, or it is too large.
+    pub fn open(&self) -> Result<Root, ContextError> {
+        match self {
+            Self::File(path) => {
+                Ok(Root::of_dockerfile(path)?.only(vec![format!("{}.dockerignore", self.name()), self.name()]))
+            }
+            Self::Text(text) if text.len() as u64 > MAX_DOCKERFILE_BYTES => {
+                Err(ContextError::DockerfileSize { path: self.name(), size: text.len() as u64 })
+            }
+            Self::Text(text) => Root::of_memory(self.name(), text.as_bytes().to_vec()),
+        }
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self) -> Result<Vec<u8>, ContextError> {
+        match self {
+            Self::File(path) => Root::of_dockerfile(path)?.read_dockerfile(&self.name()),
+            Self::Text(text) => Ok(text.as_bytes().to_vec()),
+        }
+    }
+
+    /// Whether what it copies depends on the platform: `COPY app-${TARGETARCH} /app`.
+    ///
+    /// Platforms that need different files of one context had better keep a copy of it each on the engine: BuildKit
+    /// keeps one a shared key, and each would evict what the other needs. It is a guess by the words of `COPY` and `ADD`
+    /// (BuildKit, "Automatic platform ARGs"); a wrong one costs a transfer, and nothing else. A file that cannot be read
+    /// is for the build to complain of.
+    pub fn copies_by_platform(&self) -> bool {
+        match self {
+            Self::File(path) => copies_by_platform(path),
+            Self::Text(text) => names_platform(text.as_bytes()),
+        }
+    }
+}
+
+fn copies_by_platform(dockerfile: &Path) -> bool {
     let mut text = Vec::new();
     // Opening a FIFO would wait for a writer.
     let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(dockerfile);

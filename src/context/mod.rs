@@ -21,7 +21,7 @@ mod stages;
 mod testing;
 mod walk;
 
-pub use dockerfile::copies_by_platform;
+pub use dockerfile::GivenDockerfile;
 pub use entry::{Entry, Kind};
 pub use error::ContextError;
 pub use filter::Selection;

@@ -65,6 +65,19 @@ impl Root {
         Self { only: Some(names), ..self }
     }
 
+    /// Serves `bytes` under `name`, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// There is no file system.
+    pub(super) fn of_memory(name: String, bytes: Vec<u8>) -> Result<Self, ContextError> {
+        // A directory that is always there. Nothing of it is served: the one name is taken by what is in memory.
+        let path = PathBuf::from("/");
+        let directory = open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let directory = directory.map_err(|error| ContextError::Root { path: "/".into(), source: error.into() })?;
+        Ok(Self { path, directory, only: Some(vec![name.clone()]), memory: None }.with_file(name, bytes))
+    }
+
     /// Serves `bytes` under `name`, right beneath the root, whatever is there on the disk.
     #[must_use]
     pub fn with_file(self, name: String, bytes: Vec<u8>) -> Self {

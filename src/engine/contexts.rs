@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::client::EngineFacts;
-use crate::context::{AddedStages, StageName};
+use crate::context::{AddedStages, GivenDockerfile, StageName};
 use crate::oci::{DigestRef, Reference, Selector, TagRef};
 use crate::plan::{BuildSpec, Context, ContextName, Dockerfile, ImageName, NamedContext};
 
@@ -66,14 +66,14 @@ impl EngineFacts {
 /// The frontend's options for the build context and the Dockerfile of `build`.
 pub(super) fn input_attrs(build: &BuildSpec) -> HashMap<String, String> {
     let name = match &build.dockerfile {
-        // Its name in the directory that the session serves.
-        Dockerfile::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         Dockerfile::InContext(path) => path.clone(),
+        // Its name in the directory that the session serves.
+        given => given_dockerfile(given).map_or_else(|| GivenDockerfile::NAME.to_owned(), |given| given.name()),
     };
     let mut attrs = HashMap::from([("filename".to_owned(), name)]);
     if let Context::Remote(remote) = &build.context {
         attrs.insert("context".to_owned(), remote.to_string());
-        if build.dockerfile.file().is_some() {
+        if !build.dockerfile.is_fetched() {
             // The Dockerfile is not the context's.
             attrs.insert("dockerfilekey".to_owned(), "dockerfile".to_owned());
         }
@@ -107,6 +107,16 @@ pub(super) fn attrs(
         attrs.insert("image-resolve-mode".to_owned(), "local".to_owned());
     }
     attrs
+}
+
+/// The Dockerfile that a session serves; none where the engine fetches it, or nobody has read it yet.
+#[must_use]
+pub fn given_dockerfile(dockerfile: &Dockerfile) -> Option<GivenDockerfile> {
+    match dockerfile {
+        Dockerfile::File(path) => Some(GivenDockerfile::File(path.clone())),
+        Dockerfile::Inline(text) => Some(GivenDockerfile::Text(text.clone())),
+        Dockerfile::InContext(_) | Dockerfile::StandardInput => None,
+    }
 }
 
 /// The directories among the contexts of `build`, by the names under which a session serves them.

@@ -106,7 +106,7 @@ impl EngineFacts {
     /// Whether a Dockerfile finds `context` under `name`. One that the engine fetches gets no stages.
     fn has(&self, build: &BuildSpec, name: &ContextName, context: &NamedContext) -> bool {
         let image = matches!(context, NamedContext::Image(_) | NamedContext::Reference(_));
-        let image = image && build.dockerfile.file().is_some();
+        let image = image && !build.dockerfile.is_fetched();
         self.knows_contexts() || image && name.as_str().parse::<StageName>().is_ok()
     }
 }

@@ -22,7 +22,7 @@ mod solve;
 mod status;
 
 pub use client::{ApiVersion, Engine, EngineFacts, ImageStore};
-pub use contexts::{BaseImage, directories};
+pub use contexts::{BaseImage, directories, given_dockerfile};
 pub use error::{EngineError, EngineErrorKind};
 pub use lacks::Needs;
 pub use load::Part;

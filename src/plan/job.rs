@@ -77,13 +77,22 @@ pub(super) fn read(
     Ok(ReadJob { job, arch_tag, bases, cache: to })
 }
 
-/// The Dockerfile at `path`, seen from `context`: a remote context has all but absolute paths, as with buildx.
-fn dockerfile_of(context: &Context, path: String) -> Dockerfile {
-    match context {
-        Context::Directory(directory) => Dockerfile::File(paths::join(directory, &path)),
-        Context::Remote(_) if path.starts_with('/') => Dockerfile::File(path.into()),
-        Context::Remote(_) => Dockerfile::InContext(path),
+/// The Dockerfile as it is written, seen from `context`: a remote context has all but absolute paths, as with buildx.
+fn seen_from(context: &Context, written: Written) -> Dockerfile {
+    match (written, context) {
+        (Written::Inline(text), _) => Dockerfile::Inline(text.into()),
+        // As docker and buildx have it; a file of that name is `./-`.
+        (Written::Path(path), _) if path == "-" => Dockerfile::StandardInput,
+        (Written::Path(path), Context::Directory(directory)) => Dockerfile::File(paths::join(directory, &path)),
+        (Written::Path(path), Context::Remote(_)) if path.starts_with('/') => Dockerfile::File(path.into()),
+        (Written::Path(path), Context::Remote(_)) => Dockerfile::InContext(path),
     }
+}
+
+/// How a Dockerfile is written.
+enum Written {
+    Path(String),
+    Inline(String),
 }
 
 impl<'s> Settings<'_, '_, 's> {
@@ -135,7 +144,7 @@ impl<'s> Settings<'_, '_, 's> {
         let no_cache = if no_cache? == Some(true) { CachePolicy::Ignore } else { CachePolicy::Use };
         let pull = if pull? == Some(true) { PullPolicy::Always } else { PullPolicy::IfMissing };
         Ok(BuildSpec {
-            dockerfile: dockerfile_of(&context, dockerfile?),
+            dockerfile: seen_from(&context, dockerfile?),
             context,
             contexts: BTreeMap::new(),
             target: target?.map(|(target, _)| target).filter(|target| !target.is_empty()),
@@ -179,14 +188,24 @@ impl<'s> Settings<'_, '_, 's> {
         Ok(remote.map_or_else(|| Context::Directory(paths::join(directory, &text)), Context::Remote))
     }
 
-    fn dockerfile(&mut self) -> Read<String> {
+    fn dockerfile(&mut self) -> Read<Written> {
+        if let Some(inline) = self.node("dockerfile_inline") {
+            if let Some(path) = self.node("dockerfile") {
+                let hint = "leave one of them out";
+                for origin in [&path.origin, &inline.origin] {
+                    let message = "both `dockerfile` and `dockerfile_inline` say what is built";
+                    self.reader.problem(origin, message, Some(hint.to_owned()));
+                }
+            }
+            return self.path("dockerfile_inline", "").map(Written::Inline);
+        }
         let text = self.path("dockerfile", "Dockerfile")?;
         match self.node("dockerfile") {
             Some(node) if text.contains("://") => {
                 let hint = "a remote context brings its own: context: https://HOST/REPO.git".to_owned();
                 Err(self.reader.problem(&node.origin, "a remote `dockerfile` is not yet supported", Some(hint)))
             }
-            _ => Ok(text),
+            _ => Ok(Written::Path(text)),
         }
     }
 
@@ -194,8 +213,8 @@ impl<'s> Settings<'_, '_, 's> {
     fn path(&mut self, key: &str, default: &str) -> Read<String> {
         let Some((text, node)) = self.text(key)? else { return Ok(default.to_owned()) };
         if text.is_empty() {
-            let hint = "`.` is the directory of the plan".to_owned();
-            return Err(self.reader.problem(&node.origin, format!("`{key}` is empty"), Some(hint)));
+            let hint = (key == "context").then(|| "`.` is the directory of the plan".to_owned());
+            return Err(self.reader.problem(&node.origin, format!("`{key}` is empty"), hint));
         }
         Ok(text)
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::{NonZeroU16, NonZeroU64};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::oci::{EntryOverride, Platform, Reference, RegistryHost, RepositoryPath, Tag};
@@ -231,16 +232,37 @@ pub enum Dockerfile {
     File(PathBuf),
     /// In the remote context, at this path.
     InContext(String),
+    /// This text.
+    Inline(Arc<str>),
+    /// On the standard input, which [`Plan::with_standard_input`] puts in its place.
+    StandardInput,
 }
 
 impl Dockerfile {
-    /// The file of this machine, if it is one.
+    /// Whether the engine finds it in the context that it fetches.
     #[must_use]
-    pub fn file(&self) -> Option<&Path> {
-        match self {
-            Self::File(path) => Some(path),
-            Self::InContext(_) => None,
+    pub fn is_fetched(&self) -> bool {
+        matches!(self, Self::InContext(_))
+    }
+}
+
+impl Plan {
+    /// Whether a Dockerfile of it is on the standard input.
+    #[must_use]
+    pub fn reads_standard_input(&self) -> bool {
+        let mut jobs = self.images.iter().flat_map(|image| &image.jobs);
+        jobs.any(|job| job.build.dockerfile == Dockerfile::StandardInput)
+    }
+
+    /// The plan with `text` for every Dockerfile that is on the standard input.
+    #[must_use]
+    pub fn with_standard_input(mut self, text: &Arc<str>) -> Self {
+        for job in self.images.iter_mut().flat_map(|image| &mut image.jobs) {
+            if job.build.dockerfile == Dockerfile::StandardInput {
+                job.build.dockerfile = Dockerfile::Inline(text.clone());
+            }
         }
+        self
     }
 }
 

@@ -116,12 +116,18 @@ fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error
         map.serialize_entry("contexts", &contexts)?;
     }
     // Relative to the context where it is in it: that is how it will be read.
-    let dockerfile = match (&build.dockerfile, &build.context) {
-        (Dockerfile::File(file), Context::Directory(context)) => path(file.strip_prefix(context).unwrap_or(file)),
-        (Dockerfile::File(file), Context::Remote(_)) => path(file),
-        (Dockerfile::InContext(inside), _) => escape(inside),
+    let (key, dockerfile) = match (&build.dockerfile, &build.context) {
+        (Dockerfile::File(file), Context::Directory(context)) => {
+            // As it is read: `-` alone is the standard input.
+            let file = file.strip_prefix(context).unwrap_or(file);
+            ("dockerfile", if file == Path::new("-") { "./-".to_owned() } else { path(file) })
+        }
+        (Dockerfile::File(file), Context::Remote(_)) => ("dockerfile", path(file)),
+        (Dockerfile::InContext(inside), _) => ("dockerfile", escape(inside)),
+        (Dockerfile::Inline(text), _) => ("dockerfile_inline", escape(text)),
+        (Dockerfile::StandardInput, _) => ("dockerfile", "-".to_owned()),
     };
-    map.serialize_entry("dockerfile", &dockerfile)?;
+    map.serialize_entry(key, &dockerfile)?;
     if let Some(target) = &build.target {
         map.serialize_entry("target", &escape(target))?;
     }

@@ -20,8 +20,8 @@ use super::relay::JobVoice;
 use super::request::Outline;
 use super::secrets::Secrets;
 use crate::auth::{CredentialSource, Withheld};
-use crate::context::{AddedStages, ContextError, Root, can_have_stages, copies_by_platform};
-use crate::engine::{EngineFacts, SessionSpec, directories};
+use crate::context::{AddedStages, ContextError, Root, can_have_stages};
+use crate::engine::{EngineFacts, SessionSpec, directories, given_dockerfile};
 use crate::oci::Repository;
 use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, EngineSpec, Image, Plan, SecretSpec, SshSpec};
 
@@ -69,7 +69,10 @@ pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
         if !seen.insert((&id.image, &job.build.context, &job.build.dockerfile, directories(&job.build))) {
             continue;
         }
-        if let Err(error) = check_inputs(&job.build) {
+        if job.build.dockerfile == Dockerfile::StandardInput {
+            let message = format!("{}: its Dockerfile is on the standard input, which was not read", id.image);
+            faults.push(failure(Phase::Plan, &message, Some("give it with `dockerfile_inline`".into())));
+        } else if let Err(error) = check_inputs(&job.build) {
             faults.push(failure(Phase::Plan, &format!("{}: {}", id.image, chain(&error)), Some(error.hint().into())));
         }
     }
@@ -83,7 +86,7 @@ fn check_inputs(build: &BuildSpec) -> Result<(), ContextError> {
     for directory in directories {
         Root::open(directory)?;
     }
-    build.dockerfile.file().map_or(Ok(()), |file| Root::of_dockerfile(file).map(drop))
+    given_dockerfile(&build.dockerfile).map_or(Ok(()), |dockerfile| dockerfile.open().map(drop))
 }
 
 /// Dockerfiles that cannot have the stages which stand for contexts on an engine that does not know any.
@@ -100,10 +103,8 @@ pub(super) fn stage_faults(schedule: &Schedule, engines: &Engines) -> Vec<Failur
 
 fn stages_fit(build: &BuildSpec, facts: &EngineFacts) -> Result<(), ContextError> {
     let names = facts.stage_names(build);
-    let Some(dockerfile) = build.dockerfile.file().filter(|_| !names.is_empty()) else { return Ok(()) };
-    let name = dockerfile.file_name().unwrap_or_default().to_string_lossy();
-    let text = Root::of_dockerfile(dockerfile)?.read_dockerfile(&name)?;
-    Ok(can_have_stages(&text, &names, build.target.as_deref())?)
+    let Some(dockerfile) = given_dockerfile(&build.dockerfile).filter(|_| !names.is_empty()) else { return Ok(()) };
+    Ok(can_have_stages(&dockerfile.read()?, &names, build.target.as_deref())?)
 }
 
 /// The jobs of the schedule, in its order; `builds` ends the builds of an image.
@@ -154,7 +155,9 @@ struct SessionKey {
 impl SessionKey {
     fn of(place: usize, job: &ScheduledJob, facts: &EngineFacts) -> Self {
         let build = &job.job.build;
-        let alone = build.dockerfile.file().is_some_and(copies_by_platform) || !facts.stage_names(build).is_empty();
+        let dockerfile = given_dockerfile(&build.dockerfile);
+        let alone = dockerfile.is_some_and(|dockerfile| dockerfile.copies_by_platform())
+            || !facts.stage_names(build).is_empty();
         Self {
             engine: job.engine,
             image: job.image,
@@ -176,7 +179,7 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
         let key = SessionKey::of(place, job, shared.engines.list()[job.engine].facts());
         let spec = SessionSpec {
             context: key.context.directory().map(Path::to_owned),
-            dockerfile: key.dockerfile.file().map(Path::to_owned),
+            dockerfile: given_dockerfile(&key.dockerfile),
             // They are known when what it builds on is there.
             stages: AddedStages::new(),
             directories: key.directories.clone(),
@@ -199,8 +202,11 @@ fn shared_key(key: &SessionKey, job: &ScheduledJob) -> String {
         Context::Remote(remote) => remote.to_string(),
     };
     let platform = key.alone.map(|_| job.id.platform.to_string()).unwrap_or_default();
-    // What is in a remote context is no copy of anything here.
-    let dockerfile = key.dockerfile.file().unwrap_or(Path::new("")).display();
+    let dockerfile = match &key.dockerfile {
+        Dockerfile::File(path) => path.display().to_string(),
+        // What the engine fetches is no copy of anything here, and another text is sent whole.
+        Dockerfile::InContext(_) | Dockerfile::Inline(_) | Dockerfile::StandardInput => String::new(),
+    };
     let target = key.target.as_deref().unwrap_or_default();
     let directories = key.directories.iter().map(|(name, path)| format!("\n{name}={}", path.display()));
     let directories: String = directories.collect();

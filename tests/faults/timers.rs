@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polyarch::auth::{Anonymous, BuildSecrets, Credential};
-use polyarch::context::AddedStages;
+use polyarch::context::{AddedStages, GivenDockerfile};
 use polyarch::engine::{
     BuildAgents, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, Output, PushRequest, Session,
     SessionSpec,
@@ -50,7 +50,7 @@ async fn connect(engine: &ScriptedEngine) -> Engine {
 async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<BuiltImage, EngineError> {
     let spec = SessionSpec {
         context: Some(context.to_owned()),
-        dockerfile: Some(dockerfile.to_owned()),
+        dockerfile: Some(GivenDockerfile::File(dockerfile.to_owned())),
         stages: AddedStages::new(),
         directories: BTreeMap::new(),
         shared_key: "test".into(),

@@ -1,4 +1,4 @@
-//! Contexts that the engine fetches itself.
+//! Contexts that the engine fetches itself, and Dockerfiles that are no files.
 
 use std::fs;
 
@@ -8,6 +8,7 @@ use crate::project::Project;
 use crate::support::engines::Engine;
 use crate::support::fetched::{Fetched, repository};
 use crate::support::parts;
+use crate::support::program::Run;
 
 on_both_engines!(
     a_repository_is_a_context,
@@ -15,6 +16,8 @@ on_both_engines!(
     an_archive_is_a_context,
     a_dockerfile_may_come_from_elsewhere_than_its_context,
     what_is_not_in_a_repository_is_said,
+    a_dockerfile_may_be_inline,
+    a_dockerfile_may_come_from_the_standard_input,
 );
 
 /// Writes the plan of one image for the engine's own platform.
@@ -125,6 +128,56 @@ async fn what_is_not_in_a_repository_is_said(engine: Engine) {
     plan(&project, &format!("context: {}", server.url("absent.tar")));
     let refused = project.run(&["build", "--load"]).await.expect_code(4);
     assert!(refused.stderr.contains("404"), "{}", refused.stderr);
+}
+
+async fn a_dockerfile_may_be_inline(engine: Engine) {
+    let project = Project::new(engine, "inline");
+    files(&project, "tree", &project.name);
+    project.write("tree/Dockerfile", "this is not the one");
+    // An ignore file of a Dockerfile that is not built says nothing.
+    project.write("tree/Dockerfile.dockerignore", "which");
+    repository(&project.path("tree"), &project.path("repo.git")).await;
+    let server = Fetched::serve(&project.path(""), None).await;
+    let inline = "dockerfile_inline: |\n  FROM scratch\n  ARG TARGETARCH\n  \
+                  COPY busybox-$${TARGETARCH} /bin/busybox\n  COPY which /which\n";
+    for context in ["tree".to_owned(), format!("{}#main", server.url("repo.git"))] {
+        plan(&project, &format!("context: {context}\n{inline}"));
+        project.run(&["build", "--load"]).await.expect_code(0);
+        assert_eq!(which(&project).await, project.name, "{context}");
+    }
+    plan(&project, "context: tree\ndockerfile_inline: |\n  FROM scratch\n  COPI which /which\n");
+    let refused = project.run(&["build", "--load"]).await.expect_code(4);
+    assert!(refused.stderr.contains("line 2: unknown instruction: COPI"), "{}", refused.stderr);
+}
+
+async fn a_dockerfile_may_come_from_the_standard_input(engine: Engine) {
+    let project = Project::new(engine, "stdin");
+    files(&project, "tree", &project.name);
+    project.write("Piped", fs::read(project.path("tree/Dockerfile")).unwrap());
+    project.write("tree/Dockerfile", "this is not the one");
+    let (name, second) = (&project.name, format!("{}-second", project.name));
+    let plan = format!(
+        "version: 1\nregistry: local\ndefaults: {{ context: tree, dockerfile: \"-\", tags: [\"1.0\"], \
+         platforms: [linux/amd64] }}\nimages:\n  {name}: {{}}\n  {second}: {{}}\n"
+    );
+    project.write("build.yaml", &plan);
+    project.command(&["build", "--load"]).input(project.path("Piped")).finish().await.expect_code(0);
+    assert_eq!(which(&project).await, project.name);
+    let exists = project.engine.docker(["image", "inspect", &format!("{second}:1.0")]).await;
+    parts::printed(&exists);
+    // Nothing is there to be read, or the plan was all of it.
+    project.run(&["build", "--load"]).await.expect_code(2);
+    let both = ["-c", "cat build.yaml | $0 build --load -f /dev/stdin", env!("CARGO_BIN_EXE_polyarch")];
+    let both =
+        Run::of("/bin/sh", &project.home, both).folder(project.path("")).env("DOCKER_HOST", &project.engine.host);
+    let refused = both.finish().await.expect_code(2);
+    assert!(refused.stderr.contains("cannot read a Dockerfile from the standard input"), "{}", refused.stderr);
+    // Nor is it read where nothing is built.
+    assert!(project.run(&["plan"]).await.expect_code(0).stdout.contains("\"dockerfile\": \"-\""));
+    project.write("build.yaml", plan.replace("dockerfile: \"-\", ", ""));
+    let set = format!("{name}.dockerfile=-");
+    let set = project.command(&["build", name, "--load", "--set", &set]).input(project.path("Piped"));
+    set.finish().await.expect_code(0);
 }
 
 #[tokio::test]

@@ -89,6 +89,12 @@ impl Run {
         self
     }
 
+    /// What it finds on its standard input: nothing if this is not said.
+    pub(crate) fn input(mut self, file: impl AsRef<Path>) -> Self {
+        self.command.stdin(fs::File::open(file).unwrap());
+        self
+    }
+
     pub(crate) fn start(mut self) -> Running {
         let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
         let stdout = Stream::read(child.stdout.take().unwrap());

@@ -1,22 +1,18 @@
 //! The Dockerfile that a session serves.
 
-use std::path::Path;
+use crate::context::{AddedLines, AddedStages, ContextError, GivenDockerfile, Root, Staged, add_stages};
 
-use crate::context::{AddedLines, AddedStages, ContextError, Root, Staged, add_stages};
-
-/// Opens the directory of `dockerfile`, of which nothing but it and its ignore file is served; with `stages` it is
-/// served with these before its own.
+/// Opens the directory of `dockerfile`; with `stages` it is served with these before its own.
 ///
 /// # Errors
 /// It cannot be read, or have the stages.
-pub(super) fn open(dockerfile: &Path, stages: &AddedStages) -> Result<(Root, AddedLines), ContextError> {
-    let name = dockerfile.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let root = Root::of_dockerfile(dockerfile)?.only(vec![format!("{name}.dockerignore"), name.clone()]);
+pub(super) fn open(dockerfile: &GivenDockerfile, stages: &AddedStages) -> Result<(Root, AddedLines), ContextError> {
+    let root = dockerfile.open()?;
     if stages.is_empty() {
         return Ok((root, AddedLines::default()));
     }
-    let Staged { text, added } = add_stages(&root.read_dockerfile(&name)?, stages)?;
-    Ok((root.with_file(name, text), added))
+    let Staged { text, added } = add_stages(&dockerfile.read()?, stages)?;
+    Ok((root.with_file(dockerfile.name(), text), added))
 }
 
 /// BuildKit's message with the lines of the file on the disk.

@@ -24,7 +24,7 @@ use super::outcome::Outcome;
 use super::secrets::Given;
 use super::ssh::{BuildAgents, Forwarded};
 use crate::auth::{AuthError, BuildSecrets, CredentialSource};
-use crate::context::{AddedLines, AddedStages, ContextError};
+use crate::context::{AddedLines, AddedStages, ContextError, GivenDockerfile};
 use crate::engine::client::Engine;
 use crate::engine::dial;
 use crate::engine::error::{EngineError, EngineErrorKind};
@@ -38,7 +38,7 @@ pub struct SessionSpec {
     pub context: Option<PathBuf>,
     /// The Dockerfile, where it is not in a context that the engine fetches: of its directory nothing but it and its
     /// `.dockerignore` are served.
-    pub dockerfile: Option<PathBuf>,
+    pub dockerfile: Option<GivenDockerfile>,
     /// Stages that the Dockerfile gets before its own: [`EngineFacts::stages`](crate::engine::EngineFacts::stages).
     pub stages: AddedStages,
     /// Other directories, by the names under which the engine asks for them: [`directories`](crate::engine::directories).
@@ -72,7 +72,7 @@ impl Session {
     pub async fn open(engine: &Engine, spec: SessionSpec) -> Result<Self, EngineError> {
         let failed = |kind| engine.error("open a build session".into(), kind);
         let outcome = Outcome::default();
-        let dockerfile = spec.dockerfile.as_deref().map(|dockerfile| dockerfile::open(dockerfile, &spec.stages));
+        let dockerfile = spec.dockerfile.as_ref().map(|dockerfile| dockerfile::open(dockerfile, &spec.stages));
         let opened = dockerfile.transpose().and_then(|opened| {
             let (dockerfile, added) = opened.unzip();
             let files = Files::open(spec.context.as_deref(), dockerfile, &spec.directories, outcome.clone())?;
