@@ -4,6 +4,7 @@
 mod bases;
 mod builds;
 mod engines;
+mod gates;
 mod images;
 mod logins;
 mod output;

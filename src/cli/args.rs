@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use polyarch::run::{Gates, Shrinking};
 
 use super::output::{Format, Progress};
 
@@ -134,6 +135,23 @@ pub(crate) struct OutputArgs {
     pub(crate) report: Option<PathBuf>,
 }
 
+/// What an index must pass before a final tag moves to it.
+#[derive(Debug, Args)]
+pub(crate) struct GateArgs {
+    /// Let final tags lose platforms that they have now
+    ///
+    /// Let final tags lose platforms that they have now: without it, an index that lacks platforms of the one that it
+    /// would replace is not published.
+    #[arg(long, help_heading = "Gates")]
+    pub(crate) allow_shrink: bool,
+}
+
+impl GateArgs {
+    pub(crate) fn gates(&self) -> Gates {
+        Gates { shrinking: if self.allow_shrink { Shrinking::Allow } else { Shrinking::Refuse } }
+    }
+}
+
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that the user typed")]
 pub(crate) struct BuildArgs {
@@ -167,6 +185,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, help_heading = "Build")]
     pub(crate) dry_run: bool,
     #[command(flatten)]
+    pub(crate) gates: GateArgs,
+    #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
 
@@ -195,6 +215,8 @@ pub(crate) struct JoinArgs {
     /// End the run after this time: 90s, 10m, 1h30m
     #[arg(long, value_name = "DURATION", help_heading = "Join")]
     pub(crate) timeout: Option<String>,
+    #[command(flatten)]
+    pub(crate) gates: GateArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -36,6 +36,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
             credentials: settings.credentials()?,
             environment: settings.environment.clone(),
             goal,
+            gates: args.gates.gates(),
             on_failure: if args.fail_fast { OnFailure::EndRun } else { OnFailure::EndImage },
         };
         Ok::<_, Refusal>((build, server))

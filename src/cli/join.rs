@@ -41,13 +41,14 @@ async fn prepare(
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
 ) -> Result<(JoinRun, Option<Server>), Refusal> {
+    let gates = args.gates.gates();
     if args.plan.images.iter().any(|word| reach::is_reference(word)) {
         let references = references(args)?;
         let target = Reference { repository: references.repository.clone(), selector: references.sources[0].clone() };
         let insecure = Insecure::from_flag(args.insecure);
         let (registry, server) = reach::registry(&target, insecure, settings, on_notice).await?;
         registry.reach().await?;
-        return Ok((JoinRun { what: Joining::References(references), registry }, server));
+        return Ok((JoinRun { what: Joining::References(references), registry, gates }, server));
     }
     if args.insecure {
         return Err(load::usage("--insecure is about references", "say `insecure: true` in the plan").into());
@@ -58,7 +59,7 @@ async fn prepare(
     }
     let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
     let (registry, server) = load::registry(&plan, settings, on_notice).await?;
-    Ok((JoinRun { what: Joining::Plan(plan), registry }, server))
+    Ok((JoinRun { what: Joining::Plan(plan), registry, gates }, server))
 }
 
 /// `-t TARGET SOURCE…`

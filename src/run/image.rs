@@ -11,6 +11,7 @@ use super::attestations;
 use super::confirm::Found;
 use super::event::{Event, Execution, Failure, ImageEvent};
 use super::failure::of_engine;
+use super::gates::Gates;
 use super::job::{Goal, JobEnd};
 use super::load::{self, Loading};
 use super::publish::{self, Target};
@@ -98,7 +99,7 @@ impl ImageState {
         };
         let reasons: Vec<_> = asked.into_iter().chain(self.left_out.as_deref()).collect();
         if reasons.is_empty() {
-            return Step::Publish(Box::new(self.publication(&run.registry)));
+            return Step::Publish(Box::new(self.publication(run)));
         }
         Step::NotJoined(reasons.join(", "))
     }
@@ -107,12 +108,13 @@ impl ImageState {
         Loading::new(self.target.clone(), std::mem::take(&mut self.built))
     }
 
-    fn publication(&mut self, registry: &Registry) -> Publication {
-        let local = matches!(registry, Registry::Embedded { .. });
+    fn publication(&mut self, run: &BuildRun) -> Publication {
+        let local = matches!(run.registry, Registry::Embedded { .. });
         Publication {
             target: self.target.clone(),
             found: std::mem::take(&mut self.found),
-            client: registry.client().clone(),
+            client: run.registry.client().clone(),
+            gates: run.gates,
             names: if local { std::mem::take(&mut self.native) } else { Vec::new() },
         }
     }
@@ -123,22 +125,23 @@ pub(super) struct Publication {
     target: Target,
     found: Vec<Found>,
     client: Client,
+    gates: Gates,
     /// Images that get the final names on their engine, so that `docker run NAME:TAG` works.
     names: Vec<(Arc<Engine>, Digest)>,
 }
 
 impl Publication {
     /// Of children that were found in the registry: no engine has them for sure.
-    pub(super) fn of_registry(target: Target, found: Vec<Found>, registry: &Registry) -> Self {
-        Self { target, found, client: registry.client().clone(), names: Vec::new() }
+    pub(super) fn of_registry(target: Target, found: Vec<Found>, registry: &Registry, gates: Gates) -> Self {
+        Self { target, found, client: registry.client().clone(), gates, names: Vec::new() }
     }
 
     pub(super) async fn run(self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
-        let Self { target, found, client, names } = self;
+        let Self { target, found, client, gates, names } = self;
         attestations::warn(&target.image, &found, events).await;
         publish::warn_of_moved_tags(&client, &target, &found, events).await;
         let index = publish::join(&target, found)?;
-        publish::publish(&client, &target, &index, events, shutdown).await?;
+        publish::publish(&client, &target, &index, gates, events, shutdown).await?;
         for (engine, id) in &names {
             for tag in &target.tags {
                 name_on_engine(&target, engine, id, tag, events).await;

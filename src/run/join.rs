@@ -7,6 +7,7 @@ use super::access::{Registry, Server, while_served};
 use super::confirm::{self, ConfirmError, Found};
 use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use super::failure::{chain, failure};
+use super::gates::Gates;
 use super::image::Publication;
 use super::listen::{Surroundings, listen};
 use super::prepare;
@@ -23,6 +24,8 @@ pub struct JoinRun {
     pub what: Joining,
     /// Where they are.
     pub registry: Registry,
+    /// What an index must pass.
+    pub gates: Gates,
 }
 
 /// What is to be joined.
@@ -42,8 +45,8 @@ pub async fn join(run: JoinRun, around: Surroundings, sink: &mut dyn EventSink) 
         let stopped = events.clone();
         let joining = async {
             match &run.what {
-                Joining::Plan(plan) => join_images(plan, &run.registry, events, &shutdown).await,
-                Joining::References(references) => join_references(references, &run.registry, events, &shutdown).await,
+                Joining::Plan(plan) => join_images(plan, &run, events, &shutdown).await,
+                Joining::References(references) => join_references(references, &run, events, &shutdown).await,
             }
         };
         let mut joining = std::pin::pin!(joining);
@@ -87,18 +90,13 @@ pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Resul
     while_served(server, work).await
 }
 
-async fn join_references(
-    references: &References,
-    registry: &Registry,
-    events: mpsc::Sender<Event>,
-    shutdown: &Shutdown,
-) {
+async fn join_references(references: &References, run: &JoinRun, events: mpsc::Sender<Event>, shutdown: &Shutdown) {
     let tags = references.tags.iter().map(|tag| references.repository.tag(tag.clone())).collect();
     let images = vec![PlannedImage { image: references.name(), tags }];
     drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
     let joined = async {
-        let (target, found) = references.find(registry.client()).await?;
-        Publication::of_registry(target, found, registry).run(&events, shutdown).await
+        let (target, found) = references.find(run.registry.client()).await?;
+        Publication::of_registry(target, found, &run.registry, run.gates).run(&events, shutdown).await
     };
     if let Err(failure) = joined.await {
         let what = ImageEvent::Failed(failure);
@@ -106,8 +104,8 @@ async fn join_references(
     }
 }
 
-async fn join_images(plan: &Plan, registry: &Registry, events: mpsc::Sender<Event>, shutdown: &Shutdown) {
-    let targets = match prepare::targets(plan, registry) {
+async fn join_images(plan: &Plan, run: &JoinRun, events: mpsc::Sender<Event>, shutdown: &Shutdown) {
+    let targets = match prepare::targets(plan, &run.registry) {
         Ok(targets) => targets,
         Err(failure) => return drop(events.send(Event::Failed(failure)).await),
     };
@@ -117,7 +115,7 @@ async fn join_images(plan: &Plan, registry: &Registry, events: mpsc::Sender<Even
     });
     drop(events.send(Event::Started { images: images.collect(), jobs: Vec::new() }).await);
     let joining = plan.images.iter().zip(targets).map(async |(image, target)| {
-        let what = match join_image(registry, image, target, &events, shutdown).await {
+        let what = match join_image(run, image, target, &events, shutdown).await {
             Ok(None) => return,
             Ok(Some(reason)) => ImageEvent::NotJoined { reason },
             Err(failure) => ImageEvent::Failed(failure),
@@ -129,7 +127,7 @@ async fn join_images(plan: &Plan, registry: &Registry, events: mpsc::Sender<Even
 
 /// Joins one image; says why not, where it was not asked for.
 async fn join_image(
-    registry: &Registry,
+    run: &JoinRun,
     image: &Image,
     target: Target,
     events: &mpsc::Sender<Event>,
@@ -144,8 +142,8 @@ async fn join_image(
         let hint = "with `arch_tags: none` only `polyarch build` joins; `polyarch join -t TARGET REPOSITORY@DIGEST…` joins what was pushed by digest";
         return Err(failure(Phase::Plan, &message, Some(hint.into())));
     }
-    let found = find_all(registry, image, &target).await?;
-    Publication::of_registry(target, found, registry).run(events, shutdown).await?;
+    let found = find_all(&run.registry, image, &target).await?;
+    Publication::of_registry(target, found, &run.registry, run.gates).run(events, shutdown).await?;
     Ok(None)
 }
 

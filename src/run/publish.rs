@@ -5,8 +5,10 @@ use tokio::sync::mpsc;
 use super::confirm::Found;
 use super::event::{Event, Failure, ImageEvent, Phase, Warning};
 use super::failure::{failure, of_registry};
+use super::gates::Gates;
 use super::shutdown::Shutdown;
-use super::verify;
+use super::standing::{self, Standing};
+use super::{shrink, verify};
 use crate::oci::{Child, EncodedIndex, EntryOverride, IndexDraft, Platform, Repository, Selector, Tag};
 use crate::plan::{ArchTags, AttestationPolicy, Image};
 use crate::registry::{Client, Visibility};
@@ -54,11 +56,12 @@ pub(super) fn join(target: &Target, found: Vec<Found>) -> Result<EncodedIndex, F
     draft.encode().map_err(|error| failure(Phase::Verify, &format!("encode the index: {error}"), None))
 }
 
-/// Puts the index under every final tag that does not have it yet, and proves it from outside.
+/// Puts the index under every final tag that does not have it yet and may get it, and proves it from outside.
 pub(super) async fn publish(
     client: &Client,
     target: &Target,
     index: &EncodedIndex,
+    gates: Gates,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
@@ -70,13 +73,17 @@ pub(super) async fn publish(
         entries: index.entries(),
     };
     drop(events.send(say(joined)).await);
+    // All of them are asked for before the first one moves.
+    let standing = standing::ask(client, target, index).await?;
+    let before = standing::read(client, target, &standing, gates.shrinking).await?;
+    shrink::refuse(target, &before, index)?;
+    for warning in shrink::warnings(target, &before, index) {
+        drop(events.send(Event::Warning(warning)).await);
+    }
     let path = target.repository.path();
-    for tag in &target.tags {
+    for Standing { tag, unchanged, .. } in standing {
         let named = target.repository.tag(tag.clone());
         let selector = Selector::Tag(tag.clone());
-        let head = client.head_manifest(path, &selector).await;
-        let head = head.map_err(|error| of_registry(Phase::Publish, &format!("ask for {named}"), &error))?;
-        let unchanged = head.and_then(|head| head.digest).as_ref() == Some(manifest.digest());
         if !unchanged {
             if let Some(reason) = shutdown.reason() {
                 return Err(failure(Phase::Publish, &format!("{named} was not published: {reason}"), None));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::access::Registry;
 use super::event::{PlannedImage, PlannedJob};
+use super::gates::Gates;
 use super::job::Goal;
 use super::preflight::Engines;
 use crate::auth::CredentialSource;
@@ -23,6 +24,8 @@ pub struct BuildRun {
     pub environment: Environment,
     /// How far to go.
     pub goal: Goal,
+    /// What an index must pass.
+    pub gates: Gates,
     /// What one failure ends.
     pub on_failure: OnFailure,
 }

@@ -16,8 +16,8 @@ use polyarch::oci::{Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
 use polyarch::registry::{Backoff, ClientConfig, Timeouts};
 use polyarch::run::{
-    self, BuildRun, Engines, Event, EventSink, Goal, ImageEvent, Implied, JobEvent, OnFailure, Registry, Shutdown,
-    Surroundings,
+    self, BuildRun, Engines, Event, EventSink, Gates, Goal, ImageEvent, Implied, JobEvent, OnFailure, Registry,
+    Shutdown, Surroundings,
 };
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
@@ -259,6 +259,7 @@ async fn b9_a_silent_build_is_waited_for_and_says_that_it_lives() {
         credentials: Arc::new(Anonymous),
         environment: Environment::new(),
         goal: Goal::Publish,
+        gates: Gates::default(),
         on_failure: OnFailure::EndImage,
     };
     let (_stopper, shutdown) = Shutdown::new();

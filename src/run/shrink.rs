@@ -1,0 +1,140 @@
+//! A fuller index is not replaced by a poorer one.
+
+use super::event::{Failure, Phase, Warning};
+use super::failure::failure;
+use super::publish::Target;
+use super::standing::Before;
+use crate::oci::{Content, Descriptor, EncodedIndex, Platform};
+
+/// Refuses an index that lacks platforms which are under one of its tags; nothing is asked for what was not read.
+pub(super) fn refuse(target: &Target, before: &[Before<'_>], index: &EncodedIndex) -> Result<(), Failure> {
+    let new = entries(index);
+    let lost = before.iter().filter_map(|before| {
+        let lacks = lacks(&before.entries, &new);
+        let named = target.repository.tag(before.tag.clone());
+        (!lacks.is_empty()).then(|| format!("{named} has {}, which the new index lacks", lacks.join(", ")))
+    });
+    let lost: Vec<_> = lost.collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let hint = "add them to the new index, or let it lose them with `--allow-shrink`";
+    Err(failure(Phase::Verify, &format!("{}; not moved", lost.join("; ")), Some(hint.into())))
+}
+
+/// What is to be said of attestations that the new index does not have of platforms that it has.
+pub(super) fn warnings(target: &Target, before: &[Before<'_>], index: &EncodedIndex) -> Vec<Warning> {
+    let attested = |platform: &Platform| {
+        let mut children = index.children().iter();
+        children.any(|child| child.platform() == platform && !child.attestations().is_empty())
+    };
+    let of = |before: &Before<'_>| {
+        let lost = attested_platforms(&before.entries).into_iter().filter(|platform| !attested(platform));
+        let lost: Vec<_> = lost.map(|platform| platform.to_string()).collect();
+        let named = target.repository.tag(before.tag.clone());
+        let message = format!("{named} has attestations of {}, which the new index lacks", lost.join(", "));
+        (!lost.is_empty()).then(|| Warning { image: Some(target.image.clone()), platform: None, message, hint: None })
+    };
+    before.iter().filter_map(of).collect()
+}
+
+fn entries(index: &EncodedIndex) -> Vec<Descriptor> {
+    match index.manifest().content() {
+        Ok(Content::Index(index)) => index.manifests,
+        // It was encoded as an index.
+        Ok(Content::Image(_)) | Err(_) => Vec::new(),
+    }
+}
+
+/// The platforms of `before` that nothing of `new` is of.
+fn lacks(before: &[Descriptor], new: &[Descriptor]) -> Vec<String> {
+    let new: Vec<_> = new.iter().filter_map(Served::of).collect();
+    let mut lost = Vec::new();
+    for served in before.iter().filter_map(Served::of) {
+        let name = served.name();
+        if !new.contains(&served) && !lost.contains(&name) {
+            lost.push(name);
+        }
+    }
+    lost
+}
+
+/// Whom an entry serves.
+#[derive(PartialEq, Eq)]
+struct Served<'a> {
+    platform: Platform,
+    /// The build of Windows: what follows it in `os.version` is a patch, and another one with every base image.
+    build: Option<&'a str>,
+}
+
+impl<'a> Served<'a> {
+    fn of(entry: &'a Descriptor) -> Option<Self> {
+        let fields = entry.platform.as_ref().filter(|_| !entry.is_attestation())?;
+        let build = fields
+            .os_version
+            .as_deref()
+            .map(|version| version.match_indices('.').nth(2).map_or(version, |(patch, _)| &version[..patch]));
+        Some(Self { platform: fields.platform().ok()?, build })
+    }
+
+    fn name(&self) -> String {
+        self.build.map_or_else(|| self.platform.to_string(), |build| format!("{} {build}", self.platform))
+    }
+}
+
+/// The platforms of images of an index that its attestations name.
+fn attested_platforms(entries: &[Descriptor]) -> Vec<Platform> {
+    let attested: Vec<_> = entries.iter().filter_map(Descriptor::attests).collect();
+    let images = entries.iter().filter(|entry| attested.contains(&entry.digest));
+    images.filter_map(|entry| entry.platform.as_ref()?.platform().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(platform: &str, more: &serde_json::Value) -> Descriptor {
+        let parts: Vec<_> = platform.split('/').collect();
+        let mut fields = json!({ "os": parts[0], "architecture": parts[1] });
+        if let Some(variant) = parts.get(2) {
+            fields["variant"] = (*variant).into();
+        }
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let digest = crate::oci::Digest::of(fields.to_string().as_bytes());
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let entry = json!({ "mediaType": media_type, "digest": digest, "size": 2, "platform": fields });
+        serde_json::from_value(entry).unwrap()
+    }
+
+    fn plain(platforms: &[&str]) -> Vec<Descriptor> {
+        platforms.iter().map(|platform| entry(platform, &json!({}))).collect()
+    }
+
+    #[test]
+    fn a_platform_is_lost_if_nothing_of_the_new_index_is_of_it() {
+        for (before, new, lost) in [
+            (&["linux/amd64", "linux/arm64"][..], &["linux/arm64", "linux/amd64"][..], &[][..]),
+            (&["linux/amd64"], &["linux/amd64", "linux/arm64"], &[]),
+            (&["linux/amd64", "linux/arm/v7"], &["linux/amd64"], &["linux/arm/v7"]),
+            (&["linux/arm/v6", "linux/arm/v7"], &["linux/arm/v7"], &["linux/arm/v6"]),
+            // As containerd normalises them.
+            (&["linux/arm64/v8", "linux/arm"], &["linux/arm64", "linux/arm/v7"], &[]),
+            // Attestations are nobody's platform.
+            (&["linux/amd64", "unknown/unknown"], &["linux/amd64"], &[]),
+            (&["linux/s390x", "linux/s390x"], &["linux/amd64"], &["linux/s390x"]),
+        ] {
+            assert_eq!(lacks(&plain(before), &plain(new)), lost, "{before:?} by {new:?}");
+        }
+    }
+
+    #[test]
+    fn a_patch_of_windows_is_no_other_platform_and_a_build_is() {
+        let windows = |version: &str| entry("windows/amd64", &json!({ "os.version": version }));
+        let before = [windows("10.0.17763.5820"), windows("10.0.20348.2461")];
+        assert_eq!(lacks(&before, &[windows("10.0.20348.2582"), windows("10.0.17763")]), [""; 0]);
+        assert_eq!(lacks(&before, &[windows("10.0.20348.2461")]), ["windows/amd64 10.0.17763"]);
+        assert_eq!(lacks(&before[..1], &plain(&["windows/amd64"])), ["windows/amd64 10.0.17763"]);
+    }
+}
