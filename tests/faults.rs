@@ -15,4 +15,5 @@ mod secrets;
 mod ssh;
 mod stopping;
 mod timers;
+mod waiting;
 mod world;

@@ -209,6 +209,12 @@ pub(crate) struct JoinArgs {
     /// What becomes of the references' attestations: `keep`, the default, or `strip`; a plan says it itself
     #[arg(long, value_enum, value_name = "WHAT", help_heading = "Join")]
     pub(crate) attestations: Option<Attestations>,
+    /// Wait this long for what others still push: 30m
+    ///
+    /// Wait this long for what others still push: 90s, 30m, 1h. Who is missing is said at once and every 30 s; at the
+    /// end of the time the run fails (exit code 124).
+    #[arg(long, value_name = "DURATION", conflicts_with = "dry_run", help_heading = "Join")]
+    pub(crate) wait: Option<String>,
     /// Print the index that would be published
     #[arg(long, help_heading = "Join")]
     pub(crate) dry_run: bool,

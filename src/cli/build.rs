@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::signals::Signals;
 
 pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
-    let limit = load::limit(args.timeout.as_deref())?;
+    let limit = load::duration("--timeout", args.timeout.as_deref())?;
     let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
     let loaded = Loaded::read(&args.plan)?
         .with_policies(args.no_cache.then_some(CachePolicy::Ignore), args.pull.then_some(PullPolicy::Always));

@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::{notices, stdout};
 
 pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
-    let limit = load::limit(args.timeout.as_deref())?;
+    let limit = load::duration("--timeout", args.timeout.as_deref())?;
     let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
     let (on_notice, notices) = notices::for_run();
     let mut stop = shutdown.clone();
@@ -42,13 +42,14 @@ async fn prepare(
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
 ) -> Result<(JoinRun, Option<Server>), Refusal> {
     let gates = args.gates.gates();
+    let wait = load::duration("--wait", args.wait.as_deref())?;
     if args.plan.images.iter().any(|word| reach::is_reference(word)) {
         let references = references(args)?;
         let target = Reference { repository: references.repository.clone(), selector: references.sources[0].clone() };
         let insecure = Insecure::from_flag(args.insecure);
         let (registry, server) = reach::registry(&target, insecure, settings, on_notice).await?;
         registry.reach().await?;
-        return Ok((JoinRun { what: Joining::References(references), registry, gates }, server));
+        return Ok((JoinRun { what: Joining::References(references), registry, gates, wait }, server));
     }
     if args.insecure {
         return Err(load::usage("--insecure is about references", "say `insecure: true` in the plan").into());
@@ -59,7 +60,7 @@ async fn prepare(
     }
     let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
     let (registry, server) = load::registry(&plan, settings, on_notice).await?;
-    Ok((JoinRun { what: Joining::Plan(plan), registry, gates }, server))
+    Ok((JoinRun { what: Joining::Plan(plan), registry, gates, wait }, server))
 }
 
 /// `-t TARGET SOURCE…`

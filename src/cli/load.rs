@@ -268,11 +268,11 @@ pub(crate) fn usage(message: impl Into<String>, hint: &str) -> Failure {
     Failure { phase: Phase::Plan, message: message.into(), hint: Some(hint.into()) }
 }
 
-/// `--timeout`
-pub(crate) fn limit(text: Option<&str>) -> Result<Option<Duration>, Failure> {
+/// `--timeout`, `--wait`: the value of `option`.
+pub(crate) fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Failure> {
     let parse = |text: &str| {
         plan::parse_duration(text)
-            .ok_or_else(|| usage(format!("--timeout {text} is no duration"), "as 90s, 10m or 1h30m"))
+            .ok_or_else(|| usage(format!("{option} {text} is no duration"), "as 90s, 10m or 1h30m"))
     };
     text.map(parse).transpose()
 }

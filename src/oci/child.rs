@@ -16,6 +16,7 @@ pub struct Child {
     platform: Platform,
     fields: PlatformFields,
     layers_bytes: u64,
+    revision: Option<String>,
     attestations: Vec<Attestation>,
 }
 
@@ -66,6 +67,38 @@ pub struct EntryOverride {
     pub os_version: Option<String>,
     /// The entry's `os.features`.
     pub os_features: Option<Vec<String>>,
+}
+
+/// The label or annotation that says of which commit an image is (OCI image-spec, "Pre-Defined Annotation Keys").
+pub const REVISION: &str = "org.opencontainers.image.revision";
+/// Longest revision that is repeated, in characters.
+const MAX_REVISION: usize = 128;
+
+/// What may say of which commit an image is: a manifest, or a config. Anything else in them is no matter here.
+#[derive(Deserialize)]
+struct RevisionView {
+    config: Option<LabelsView>,
+    annotations: Option<SaysRevision>,
+}
+
+#[derive(Deserialize)]
+struct LabelsView {
+    #[serde(rename = "Labels")]
+    labels: Option<SaysRevision>,
+}
+
+#[derive(Deserialize)]
+struct SaysRevision {
+    #[serde(rename = "org.opencontainers.image.revision")]
+    revision: Option<String>,
+}
+
+/// What the config's label says, else the manifest's annotation.
+fn revision(manifest: &RawManifest, config: &[u8]) -> Option<String> {
+    let read = |bytes| serde_json::from_slice::<RevisionView>(bytes).ok();
+    let label = || read(config)?.config?.labels?.revision;
+    let said = label().or_else(|| read(manifest.bytes())?.annotations?.revision)?;
+    Some(said.chars().take(MAX_REVISION).collect::<String>()).filter(|revision| !revision.is_empty())
 }
 
 #[derive(Deserialize)]
@@ -121,7 +154,9 @@ impl Child {
         }
         // A sum that does not fit is a lie about sizes, and only ever shown.
         let layers_bytes = image.layers.iter().fold(image.config.size, |sum, layer| sum.saturating_add(layer.size));
-        Ok(Self { manifest, config: image.config.digest, platform, fields, layers_bytes, attestations: Vec::new() })
+        let revision = revision(&manifest, config);
+        let config = image.config.digest;
+        Ok(Self { manifest, config, platform, fields, layers_bytes, revision, attestations: Vec::new() })
     }
 
     /// The manifest, as the registry returned it.
@@ -140,6 +175,12 @@ impl Child {
     #[must_use]
     pub fn platform(&self) -> &Platform {
         &self.platform
+    }
+
+    /// Of which commit it is, where it says so.
+    #[must_use]
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
     }
 
     /// Config and layers together, in bytes as they are stored in the registry (compressed).
@@ -203,6 +244,28 @@ pub(super) mod tests {
             assert!(matches!(refused, Err(ChildError::Platform { .. })), "{architecture}/{variant} as {planned}");
         }
         assert!(matches!(child(b"{}", "linux/amd64", &none), Err(ChildError::NoPlatform { .. })));
+    }
+
+    #[test]
+    fn a_child_says_its_revision_in_a_label_or_an_annotation() {
+        let said = |rest: &str| {
+            let config = format!(r#"{{"os":"linux","architecture":"amd64"{rest}}}"#);
+            let child = child(config.as_bytes(), "linux/amd64", &EntryOverride::default()).unwrap();
+            child.revision().map(str::to_owned)
+        };
+        assert_eq!(
+            said(&format!(r#","config":{{"Labels":{{"a":"b","{REVISION}":"0a1b"}}}}"#)).as_deref(),
+            Some("0a1b")
+        );
+        for rest in ["", r#","config":null"#, r#","config":{"Labels":null}"#, r#","config":{"Labels":{"a":"b"}}"#] {
+            assert_eq!(said(rest), None, "{rest}");
+        }
+        let config = config("linux", "amd64", "");
+        let manifest = manifest_for(&config, &MediaType::OciManifest);
+        let mut json: serde_json::Value = serde_json::from_slice(manifest.bytes()).unwrap();
+        json["annotations"] = serde_json::json!({ REVISION: "2c3d" });
+        let manifest = RawManifest::new(json.to_string().into_bytes(), None).unwrap();
+        assert_eq!(revision(&manifest, &config).as_deref(), Some("2c3d"));
     }
 
     #[test]

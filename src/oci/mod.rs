@@ -14,7 +14,7 @@ mod platform;
 mod reference;
 
 pub use attestation::{Attestation, AttestationError};
-pub use child::{Child, ChildError, EntryOverride};
+pub use child::{Child, ChildError, EntryOverride, REVISION};
 pub use descriptor::{Descriptor, PlatformFields};
 pub use digest::{Digest, DigestError, Hasher};
 pub use index::{DraftError, EncodedIndex, Entry, IndexDraft};

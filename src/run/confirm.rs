@@ -82,6 +82,17 @@ pub(super) enum ConfirmError {
         /// What the registry returned, in bytes.
         actual: u64,
     },
+    /// It is of another commit than the plan says: an earlier pipeline pushed it.
+    #[error("it is of revision {found}, planned is {planned}")]
+    Revision {
+        /// What the image says.
+        found: String,
+        /// What the plan labels it with.
+        planned: String,
+    },
+    /// It was looked for until the end of the time.
+    #[error("the registry did not answer in time")]
+    NoAnswer,
     /// It is an image, but not the one that was built.
     #[error("it is another image than the one that was built: {found}, built was {built}")]
     Other {
@@ -192,6 +203,7 @@ impl ConfirmError {
         match self {
             Self::Registry(error) => error.is_refusal(),
             Self::Attestation { source, .. } => source.is_refusal(),
+            Self::NoAnswer => false,
             Self::Child(_)
             | Self::Untrue(_)
             | Self::Astray
@@ -199,6 +211,7 @@ impl ConfirmError {
             | Self::Index { .. }
             | Self::NoPlatform
             | Self::Size { .. }
+            | Self::Revision { .. }
             | Self::Other { .. } => true,
         }
     }
@@ -206,6 +219,11 @@ impl ConfirmError {
     /// Whether there is nothing under the name.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::Registry(error) if error.is_not_found())
+    }
+
+    /// Whether waiting for another push may help.
+    pub(super) fn may_come(&self) -> bool {
+        self.is_missing() || matches!(self, Self::Revision { .. } | Self::NoAnswer)
     }
 
     /// What to do next.
@@ -218,12 +236,17 @@ impl ConfirmError {
             Self::Attestation { .. } | Self::Attestations { .. } => {
                 Some("an index without attestations is published with `attestations: strip`".into())
             }
+            Self::Revision { .. } => Some(
+                "an earlier pipeline pushed it: build and push it again, or join where that commit is checked out"
+                    .into(),
+            ),
             Self::Other { .. } => Some("another run built or pushed this tag meanwhile? run again".into()),
             Self::Child(_)
             | Self::Untrue(_)
             | Self::Astray
             | Self::Index { .. }
             | Self::NoPlatform
+            | Self::NoAnswer
             | Self::Size { .. } => None,
         }
     }

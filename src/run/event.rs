@@ -223,6 +223,13 @@ pub enum JobEvent {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum ImageEvent {
+    /// Others have not pushed all that is to be joined (`join --wait`): said when it changes, and every 30 s.
+    Waiting {
+        /// What is missing.
+        missing: Vec<String>,
+        /// For how long it was waited, in seconds.
+        seconds: f64,
+    },
     /// Every planned platform is confirmed; this is the index.
     Joined {
         /// Its digest.

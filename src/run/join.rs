@@ -1,22 +1,29 @@
 //! `polyarch join`: the joiner alone, from what is under the plan's arch tags.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use super::access::{Registry, Server, while_served};
-use super::confirm::{self, ConfirmError, Found};
+use super::confirm::{self, Found};
 use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
-use super::failure::{chain, failure};
+use super::failure::failure;
 use super::gates::Gates;
 use super::image::Publication;
 use super::listen::{Surroundings, listen};
 use super::prepare;
 use super::publish::{self, Target};
-use super::references::References;
+use super::references::{self, References};
+use super::revisions;
 use super::shutdown::Shutdown;
-use crate::oci::{EncodedIndex, Selector, TagRef};
-use crate::plan::{ArchTags, Image, Plan};
+use super::wait::{Source, Wait, look_for};
+use crate::oci::{EncodedIndex, Selector};
+use crate::plan::{ArchTags, Image, Job, Plan};
 use crate::registry::Visibility;
+
+/// What to do where an arch tag is not there.
+const NOT_THERE: &str = "build and push it: `polyarch build --no-join`";
 
 /// What `polyarch join` is to do.
 pub struct JoinRun {
@@ -26,6 +33,8 @@ pub struct JoinRun {
     pub registry: Registry,
     /// What an index must pass.
     pub gates: Gates,
+    /// How long what is not there yet is waited for.
+    pub wait: Option<Duration>,
 }
 
 /// What is to be joined.
@@ -69,7 +78,7 @@ pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Resul
         let plan = match &run.what {
             Joining::Plan(plan) => plan,
             Joining::References(references) => {
-                let found = references.find(run.registry.client()).await;
+                let found = references.find(run.registry.client(), None).await;
                 let index = found.and_then(|(target, found)| publish::join(&target, found));
                 return vec![(references.name(), index)];
             }
@@ -79,7 +88,7 @@ pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Resul
             Err(failure) => return vec![(String::new(), Err(failure))],
         };
         let previews = plan.images.iter().zip(targets).map(async |(image, target)| {
-            let index = match find_all(&run.registry, image, &target).await {
+            let index = match find_all(&run.registry, image, &target, None).await {
                 Ok(found) => publish::join(&target, found),
                 Err(failure) => Err(failure),
             };
@@ -95,7 +104,12 @@ async fn join_references(references: &References, run: &JoinRun, events: mpsc::S
     let images = vec![PlannedImage { image: references.name(), tags }];
     drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
     let joined = async {
-        let (target, found) = references.find(run.registry.client()).await?;
+        let name = references.name();
+        let wait = run.wait.map(|limit| Wait { image: &name, limit, events: &events });
+        let (target, found) = references.find(run.registry.client(), wait.as_ref()).await?;
+        if let Some(warning) = revisions::warning(&name, &found) {
+            drop(events.send(Event::Warning(warning)).await);
+        }
         Publication::of_registry(target, found, &run.registry, run.gates).run(&events, shutdown).await
     };
     if let Err(failure) = joined.await {
@@ -142,35 +156,48 @@ async fn join_image(
         let hint = "with `arch_tags: none` only `polyarch build` joins; `polyarch join -t TARGET REPOSITORY@DIGEST…` joins what was pushed by digest";
         return Err(failure(Phase::Plan, &message, Some(hint.into())));
     }
-    let found = find_all(&run.registry, image, &target).await?;
+    let name = image.name.to_string();
+    let wait = run.wait.map(|limit| Wait { image: &name, limit, events });
+    if let Some(warning) = wait.as_ref().and_then(|_| revisions::stale(image)) {
+        drop(events.send(Event::Warning(warning)).await);
+    }
+    let found = find_all(&run.registry, image, &target, wait.as_ref()).await?;
     Publication::of_registry(target, found, &run.registry, run.gates).run(events, shutdown).await?;
     Ok(None)
 }
 
+fn arch_tag(target: &Target, job: &Job) -> String {
+    target.repository.tag(job.arch_tag.clone()).to_string()
+}
+
 /// The child of every platform; all that is wrong is told.
-async fn find_all(registry: &Registry, image: &Image, target: &Target) -> Result<Vec<Found>, Failure> {
-    let finding = image.jobs.iter().map(async |job| {
+async fn find_all(
+    registry: &Registry,
+    image: &Image,
+    target: &Target,
+    wait: Option<&Wait<'_>>,
+) -> Result<Vec<Found>, Failure> {
+    let finding = async |job: &&Job| {
         let selector = Selector::Tag(job.arch_tag.clone());
         let visibility = Visibility::Settled;
         let (client, repository) = (registry.client(), &target.repository);
         let policy = target.attestations;
-        confirm::find(client, repository, &selector, visibility, &job.platform, &job.entry, policy).await
-    });
+        let found = confirm::find(client, repository, &selector, visibility, &job.platform, &job.entry, policy).await?;
+        revisions::as_planned(&found, job)?;
+        Ok(found)
+    };
+    let source = |job| Source { name: arch_tag(target, job), what: job };
+    let sources: Vec<_> = image.jobs.iter().map(source).collect();
     let (mut found, mut faults) = (Vec::new(), Vec::new());
-    for (job, result) in image.jobs.iter().zip(join_all(finding).await) {
+    let looked = look_for(&sources, wait, finding).await;
+    for (source, result) in sources.into_iter().zip(looked) {
         match result {
             Ok(child) => found.push(child),
-            Err(error) => faults.push((target.repository.tag(job.arch_tag.clone()), error)),
+            Err(error) => faults.push((source.name, error)),
         }
     }
-    let Some((_, first)) = faults.first() else { return Ok(found) };
-    // A refusal is graver than an absence, though of a later phase: it is what the exit code says.
-    let refused = faults.iter().any(|(_, error)| error.is_refusal());
-    let text = |(tag, error): &(TagRef, ConfirmError)| {
-        if error.is_missing() { format!("{tag} is not there") } else { format!("{tag}: {}", chain(error)) }
-    };
-    let texts: Vec<_> = faults.iter().map(text).collect();
-    let missing = first.is_missing().then(|| "build and push it: `polyarch build --no-join`".to_owned());
-    let phase = if refused { Phase::Verify } else { Phase::Publish };
-    Err(failure(phase, &texts.join("; "), missing.or_else(|| first.hint())))
+    if faults.is_empty() {
+        revisions::of_one(&found)?;
+    }
+    if faults.is_empty() { Ok(found) } else { Err(references::told(&faults, wait, Some(NOT_THERE))) }
 }

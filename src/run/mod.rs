@@ -23,12 +23,14 @@ mod references;
 mod relay;
 mod report;
 mod request;
+mod revisions;
 pub mod sanitize;
 mod secrets;
 mod shrink;
 mod shutdown;
 mod standing;
 mod verify;
+mod wait;
 mod warnings;
 
 pub use access::*;

@@ -1,12 +1,11 @@
 //! `polyarch join -t TARGET SOURCE…`: the joiner on what is in a repository, without a plan.
 
-use futures::future::join_all;
-
 use super::attestations::{Beside, LeftOut};
 use super::confirm::{ConfirmError, Found, config_of};
 use super::event::{Failure, Phase};
 use super::failure::{chain, failure};
 use super::publish::Target;
+use super::wait::{Source, Wait, look_for};
 use crate::oci::{
     Child, ChildError, Content, EntryOverride, Platform, PlatformFields, RawManifest, Repository, Selector, Tag,
 };
@@ -33,16 +32,19 @@ impl References {
     }
 
     /// Fetches every image; each says its platform itself. All that is wrong is told.
-    pub(super) async fn find(&self, client: &Client) -> Result<(Target, Vec<Found>), Failure> {
-        let finding = self.sources.iter().map(|source| images(client, &self.repository, source, self.attestations));
+    pub(super) async fn find(&self, client: &Client, wait: Option<&Wait<'_>>) -> Result<(Target, Vec<Found>), Failure> {
+        let source = |selector| Source { name: self.named(selector), what: selector };
+        let sources: Vec<_> = self.sources.iter().map(source).collect();
+        let finding = async |selector: &&Selector| images(client, &self.repository, selector, self.attestations).await;
         let (mut found, mut faults) = (Vec::new(), Vec::new());
-        for (source, result) in self.sources.iter().zip(join_all(finding).await) {
+        let looked = look_for(&sources, wait, finding).await;
+        for (source, result) in sources.into_iter().zip(looked) {
             match result {
                 Ok(images) => found.extend(images),
-                Err(error) => faults.push((self.named(source), error)),
+                Err(error) => faults.push((source.name, error)),
             }
         }
-        if faults.is_empty() { Ok((self.target(&found), found)) } else { Err(told(&faults)) }
+        if faults.is_empty() { Ok((self.target(&found), found)) } else { Err(told(&faults, wait, None)) }
     }
 
     fn target(&self, found: &[Found]) -> Target {
@@ -71,15 +73,23 @@ impl References {
     }
 }
 
-fn told(faults: &[(String, ConfirmError)]) -> Failure {
+/// All faults in one failure; `missing` is what to do about what is not there.
+pub(super) fn told(faults: &[(String, ConfirmError)], wait: Option<&Wait<'_>>, missing: Option<&str>) -> Failure {
+    // A refusal is graver than an absence, though of a later phase: it is what the exit code says.
     let refused = faults.iter().any(|(_, error)| error.is_refusal());
     let text = |(name, error): &(String, ConfirmError)| {
         if error.is_missing() { format!("{name} is not there") } else { format!("{name}: {}", chain(error)) }
     };
-    let texts: Vec<_> = faults.iter().map(text).collect();
+    let texts = faults.iter().map(text).collect::<Vec<_>>().join("; ");
+    let waited = wait.filter(|_| faults.iter().all(|(_, error)| error.may_come()));
+    if let Some(Wait { limit, .. }) = waited {
+        let hint = "see what became of the jobs that push it; `polyarch join` may be run again".to_owned();
+        return failure(Phase::Timeout, &format!("waited {limit:?}: {texts}"), Some(hint));
+    }
     let phase = if refused { Phase::Verify } else { Phase::Publish };
-    let hint = faults.iter().find_map(|(_, error)| error.hint());
-    failure(phase, &texts.join("; "), hint)
+    let missing = missing.filter(|_| faults.first().is_some_and(|(_, error)| error.is_missing()));
+    let hint = missing.map(str::to_owned).or_else(|| faults.iter().find_map(|(_, error)| error.hint()));
+    failure(phase, &texts, hint)
 }
 
 /// The image that `source` names, or the images of the index that it names.

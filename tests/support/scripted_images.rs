@@ -59,6 +59,17 @@ impl Image {
         Self::of(platform, seed, OCI_MANIFEST, "application/vnd.oci.image.config.v1+json")
     }
 
+    /// An image that says of which commit it is.
+    pub(crate) fn of_revision(platform: &str, revision: &str) -> Self {
+        let image = Self::oci(platform, revision);
+        let mut config = image.config.json();
+        config["config"] = json!({ "Labels": { "org.opencontainers.image.revision": revision } });
+        let config = Document::new(&image.config.media_type, &config);
+        let mut manifest = image.manifest.json();
+        manifest["config"] = config.descriptor();
+        Self { config, manifest: Document::new(OCI_MANIFEST, &manifest), ..image }
+    }
+
     fn of(platform: &str, seed: &str, manifest_type: &str, config_type: &str) -> Self {
         let mut config = fields(platform);
         config["rootfs"] = json!({ "type": "layers", "diff_ids": [] });

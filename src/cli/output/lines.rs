@@ -106,6 +106,10 @@ impl Words {
                 };
                 format!("joined {}{attested} as {digest}", count(entries.len(), "platform"))
             }
+            ImageEvent::Waiting { missing, seconds } => match *seconds {
+                ..1.0 => format!("waiting for {}", missing.join(", ")),
+                seconds => format!("after {} still waiting for {}", duration(seconds), missing.join(", ")),
+            },
             ImageEvent::Tagging { tag } => format!("putting {tag}"),
             ImageEvent::TagRefused { tag } => format!("not put {tag}"),
             ImageEvent::Tagged { tag, unchanged: false } => format!("put {tag}"),

@@ -165,6 +165,8 @@ impl ImageReport {
 
     pub(super) fn event(&mut self, what: &ImageEvent) {
         match what {
+            // While it waits, nothing is there to report.
+            ImageEvent::Waiting { .. } => {}
             ImageEvent::Joined { digest, media_type, entries } => {
                 let (digest, media_type, entries) = (digest.clone(), media_type.clone(), entries.clone());
                 self.index = Some(IndexReport { digest, media_type, entries });

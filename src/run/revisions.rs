@@ -1,0 +1,95 @@
+//! Of which commit images are: what an index must not mix, and what an arch tag of yesterday gives away.
+
+use super::confirm::{ConfirmError, Found};
+use super::event::{Failure, Phase, Warning};
+use super::failure::failure;
+use super::sanitize;
+use crate::oci::{REVISION, Tag};
+use crate::plan::{Image, Job};
+
+/// Refuses an image of another revision than the plan labels it with. An image without one is taken.
+pub(super) fn as_planned(found: &Found, job: &Job) -> Result<(), ConfirmError> {
+    let planned = planned(job);
+    match (planned, found.child.revision()) {
+        (Some(planned), Some(found)) if planned != found => {
+            Err(ConfirmError::Revision { found: found.to_owned(), planned: planned.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn planned(job: &Job) -> Option<&str> {
+    let said = job.build.labels.get(REVISION).or_else(|| job.build.export.annotations.get(REVISION));
+    said.map(String::as_str).filter(|revision| !revision.is_empty())
+}
+
+/// The revisions of `found` where they differ: `linux/amd64 is of a, linux/arm64 of b`.
+fn mixed(found: &[Found]) -> Option<String> {
+    let of = |found: &Found| Some((found.child.platform().clone(), found.child.revision()?.to_owned()));
+    let known: Vec<_> = found.iter().filter_map(of).collect();
+    let (_, first) = known.first()?;
+    if known.iter().all(|(_, revision)| revision == first) {
+        return None;
+    }
+    let texts: Vec<_> = known.iter().map(|(platform, revision)| format!("{platform} is of {revision}")).collect();
+    Some(format!("the images are of several revisions: {}", texts.join(", ")))
+}
+
+/// Refuses to join images of one plan that say themselves that they are of several commits: one of them is of an
+/// earlier pipeline.
+pub(super) fn of_one(found: &[Found]) -> Result<(), Failure> {
+    let Some(message) = mixed(found) else { return Ok(()) };
+    let hint = format!(
+        "build and push the others again; where a base image says it, say it yourself: `labels: {{ {REVISION}: \"${{git.sha}}\" }}`"
+    );
+    Err(failure(Phase::Verify, &message, Some(hint)))
+}
+
+/// References were named one by one, so that is what is wanted; it is said all the same.
+pub(super) fn warning(image: &str, found: &[Found]) -> Option<Warning> {
+    let message = sanitize::line(mixed(found)?.as_bytes());
+    Some(Warning { image: Some(image.to_owned()), platform: None, message, hint: None })
+}
+
+/// Warns where what is waited for may be there from an earlier pipeline, and nothing would tell.
+pub(super) fn stale(image: &Image) -> Option<Warning> {
+    let first = image.tags.first()?;
+    // An arch tag that does not begin so has a form of its own.
+    let derived = |job: &&Job| job.arch_tag.as_str().starts_with(first.as_str());
+    let guarded = |job: &Job| planned(job).is_some();
+    if !moves(first) || !image.jobs.iter().filter(derived).any(|job| !guarded(job)) {
+        return None;
+    }
+    let message =
+        format!("the arch tags come from `{first}`, which moves: those of an earlier pipeline would be joined");
+    let hint = format!(
+        "put a tag of this commit first: `tags: [\"${{git.sha}}\", {first}]`; or label the images: `{REVISION}: \"${{git.sha}}\"`"
+    );
+    Some(Warning { image: Some(image.name.to_string()), platform: None, message, hint: Some(hint) })
+}
+
+/// Whether a tag looks as one that is put again and again: `latest`, `main`, `1`, `v1.0`.
+fn moves(tag: &Tag) -> bool {
+    let text = tag.as_str();
+    let is_commit = text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let version = text.strip_prefix('v').unwrap_or(text);
+    let numbers = version.split('.').collect::<Vec<_>>();
+    let short = |number: &&str| !number.is_empty() && number.len() < 5 && number.bytes().all(|b| b.is_ascii_digit());
+    !is_commit && (!text.bytes().any(|byte| byte.is_ascii_digit()) || numbers.len() < 3 && numbers.iter().all(short))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_that_are_put_again_and_again_are_known() {
+        let moves = |text: &str| moves(&text.parse().unwrap());
+        for text in ["latest", "main", "nightly", "feature-x", "1", "1.0", "v1", "v2.11"] {
+            assert!(moves(text), "{text}");
+        }
+        for text in ["1.0.3", "v1.2.3", "1.0-rc.1", "deadbeef", "0a1b2c3", "main-0a1b2c3", "20251101", "8765432100"] {
+            assert!(!moves(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `join --wait`: looks again and again until others have pushed what is to be joined.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::confirm::ConfirmError;
+use super::event::{Event, ImageEvent};
+use super::failure::chain;
+use super::relay::HEARTBEAT;
+
+/// The first pause between two looks, doubled each time, …
+const PAUSE: Duration = Duration::from_secs(1);
+/// … up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// How long one image's sources are waited for, and who hears of it.
+pub(super) struct Wait<'a> {
+    /// The image that waits.
+    pub(super) image: &'a str,
+    /// For how long.
+    pub(super) limit: Duration,
+    /// Where it says for whom.
+    pub(super) events: &'a mpsc::Sender<Event>,
+}
+
+/// A source that is looked for: what it is called, and how.
+pub(super) struct Source<S> {
+    /// In words: `ghcr.io/acme/hello:1.0-arm64`.
+    pub(super) name: String,
+    /// What is handed to the look.
+    pub(super) what: S,
+}
+
+/// Looks for every source. With a wait, those that may yet come are looked for until all are there, one is wrong, or
+/// the time is over: then their last errors are the answer.
+pub(super) async fn look_for<S, T>(
+    sources: &[Source<S>],
+    wait: Option<&Wait<'_>>,
+    look: impl AsyncFn(&S) -> Result<T, ConfirmError>,
+) -> Vec<Result<T, ConfirmError>> {
+    let Some(wait) = wait else {
+        return join_all(sources.iter().map(|source| look(&source.what))).await;
+    };
+    let started = Instant::now();
+    let (tell, missing) = watch::channel(Vec::new());
+    let mut looking = std::pin::pin!(rounds(sources, wait, look, tell));
+    let mut beat = started + HEARTBEAT;
+    loop {
+        tokio::select! {
+            found = &mut looking => return found,
+            () = sleep_until(beat) => {
+                beat += HEARTBEAT;
+                let missing = missing.borrow().clone();
+                wait.say(missing, started.elapsed()).await;
+            }
+        }
+    }
+}
+
+async fn rounds<S, T>(
+    sources: &[Source<S>],
+    wait: &Wait<'_>,
+    look: impl AsyncFn(&S) -> Result<T, ConfirmError>,
+    tell: watch::Sender<Vec<String>>,
+) -> Vec<Result<T, ConfirmError>> {
+    let started = Instant::now();
+    let deadline = started + wait.limit;
+    let mut found: Vec<Result<T, ConfirmError>> = sources.iter().map(|_| Err(ConfirmError::NoAnswer)).collect();
+    let mut pause = PAUSE;
+    loop {
+        let open = sources.iter().zip(&mut found).filter(|(_, found)| found.is_err());
+        let looks = open.map(async |(source, found)| {
+            // A look that the end of the time cuts leaves what the one before it found.
+            if let Ok(seen) = timeout_at(deadline, look(&source.what)).await {
+                *found = seen;
+            }
+        });
+        join_all(looks).await;
+        let errors = || found.iter().filter_map(|found| found.as_ref().err());
+        let all_may_come = errors().all(ConfirmError::may_come);
+        if errors().next().is_none() || !all_may_come || Instant::now() >= deadline {
+            return found;
+        }
+        let missing = missing(sources, &found);
+        if tell.send_if_modified(|told| std::mem::replace(told, missing.clone()) != missing) {
+            wait.say(missing, started.elapsed()).await;
+        }
+        sleep_until(deadline.min(Instant::now() + pause)).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+/// Who is missing, and why what is there is not it.
+fn missing<S, T>(sources: &[Source<S>], found: &[Result<T, ConfirmError>]) -> Vec<String> {
+    let told = sources.iter().zip(found).filter_map(|(source, found)| {
+        let error = found.as_ref().err()?;
+        Some(if error.is_missing() { source.name.clone() } else { format!("{} ({})", source.name, chain(error)) })
+    });
+    told.collect()
+}
+
+impl Wait<'_> {
+    async fn say(&self, missing: Vec<String>, waited: Duration) {
+        let what = ImageEvent::Waiting { missing, seconds: waited.as_secs_f64() };
+        drop(self.events.send(Event::Image { image: self.image.to_owned(), what }).await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Looks for an image that comes when `comes` says so. Gives what was found, and what was said: who was missing,
+    /// and after how many seconds.
+    async fn looked(
+        limit: u64,
+        look: impl AsyncFn(&u64) -> Result<u64, ConfirmError>,
+    ) -> (Vec<Result<u64, ConfirmError>>, Vec<(Vec<String>, u64)>) {
+        let (events, mut heard) = mpsc::channel(64);
+        let sources = [("amd64", 0), ("arm64", 100)].map(|(name, what)| Source { name: name.to_owned(), what });
+        let wait = Wait { image: "hello", limit: Duration::from_secs(limit), events: &events };
+        let found = look_for(&sources, Some(&wait), look).await;
+        drop(events);
+        let mut said = Vec::new();
+        while let Some(Event::Image { what: ImageEvent::Waiting { missing, seconds }, .. }) = heard.recv().await {
+            let seconds = Duration::from_secs_f64(seconds).as_secs();
+            said.push((missing, seconds));
+        }
+        (found, said)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_missing_is_waited_for_and_named_every_thirty_seconds() {
+        let (started, looks) = (Instant::now(), Cell::new(0));
+        let (found, said) = looked(1800, async |comes: &u64| {
+            looks.set(looks.get() + 1);
+            if started.elapsed().as_secs() >= *comes { Ok(*comes) } else { Err(ConfirmError::NoAnswer) }
+        })
+        .await;
+        assert!(matches!(found[..], [Ok(0), Ok(100)]), "{found:?}");
+        let why = "arm64 (the registry did not answer in time)".to_owned();
+        assert_eq!(said, [0, 30, 60, 90].map(|seconds| (vec![why.clone()], seconds)));
+        // At 0, 1, 3, 7, 15, 30, 45, 60, 75, 90 and 105 seconds, and once for the one that was there.
+        assert_eq!(looks.get(), 12);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_time_gives_what_was_seen_last() {
+        let started = Instant::now();
+        let (found, _) =
+            looked(20, async |comes: &u64| if *comes == 0 { Ok(0) } else { Err(ConfirmError::NoAnswer) }).await;
+        assert!(matches!(found[..], [Ok(0), Err(ConfirmError::NoAnswer)]), "{found:?}");
+        assert_eq!(started.elapsed().as_secs(), 20);
+        // A look that never ends does not hold it.
+        let (found, _) = looked(20, async |_: &u64| std::future::pending().await).await;
+        assert!(matches!(found[..], [Err(ConfirmError::NoAnswer), Err(ConfirmError::NoAnswer)]), "{found:?}");
+        assert_eq!(started.elapsed().as_secs(), 40);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_wrong_ends_the_wait_at_once() {
+        let started = Instant::now();
+        let (found, _) = looked(20, async |comes: &u64| {
+            Err(if *comes == 0 { ConfirmError::NoPlatform } else { ConfirmError::NoAnswer })
+        })
+        .await;
+        assert!(matches!(found[..], [Err(ConfirmError::NoPlatform), Err(ConfirmError::NoAnswer)]), "{found:?}");
+        assert_eq!(started.elapsed().as_secs(), 0);
+    }
+}

@@ -1,0 +1,108 @@
+//! `join --wait`: what is not there yet, what comes, and what is there from an earlier pipeline.
+
+use super::world::{World, says};
+use crate::support::scripted_engine::Script;
+use crate::support::scripted_images::Image;
+use crate::support::scripted_registry::status;
+
+const REVISION: &str = "labels: { org.opencontainers.image.revision: today }";
+
+/// A plan of two platforms, with more keys.
+async fn world(tags: &str, more: &str) -> World {
+    let world = World::start(Script::default()).await;
+    world.plan(&format!(
+        "images:\n  hello:\n    context: context\n    tags: {tags}\n    platforms: [linux/amd64, linux/arm64]\n    {more}\n"
+    ));
+    world
+}
+
+/// Pushes an image under its arch tag of `1.0`.
+fn push(world: &World, image: &Image) {
+    let arch = image.platform.rsplit('/').next().unwrap();
+    world.store.push("hello", &format!("1.0-{arch}"), image);
+}
+
+#[tokio::test]
+async fn who_is_missing_is_said_and_what_comes_is_joined() {
+    let world = world(r#"["1.0", latest]"#, "").await;
+    let mut joining = world.run(&["join", "--wait", "5m"]).start();
+    let said = joining.stderr_line("waiting for").await;
+    assert!(said.contains("hello:1.0-amd64, ") && said.ends_with("hello:1.0-arm64"), "{said}");
+    push(&world, &Image::oci("linux/arm64", "x"));
+    let said = joining.stderr_line("hello:1.0-amd64").await;
+    assert!(said.contains("waiting for"), "{said}");
+    world.assert_untouched();
+    push(&world, &Image::oci("linux/amd64", "x"));
+    let finished = joining.finish().await.expect_code(0);
+    says(&finished, &["joined 2 platforms", "`1.0`, which moves: those of an earlier pipeline would be joined"]);
+    assert_eq!(world.put(), ["1.0", "latest"]);
+}
+
+#[tokio::test]
+async fn the_end_of_the_wait_is_a_timeout_that_names_who_is_missing() {
+    let world = world(r#"["1.0"]"#, "").await;
+    push(&world, &Image::oci("linux/amd64", "x"));
+    let finished = world.run(&["join", "--wait", "1s"]).finish().await.expect_code(124);
+    let host = world.registry.host();
+    says(&finished, &[&format!("error: hello: waited 1s: {host}/hello:1.0-arm64 is not there\nhint: ")]);
+    assert!(!finished.stderr.contains("1.0-amd64 is not there"), "{}", finished.stderr);
+    world.assert_untouched();
+    // The same with references, and the run goes on from there.
+    let (target, sources) =
+        (format!("{host}/hello:2.0"), ["amd64", "arm64"].map(|arch| format!("{host}/hello:1.0-{arch}")));
+    let references = ["join", "--wait", "1s", "-t", &target, &sources[0], &sources[1]];
+    let finished = world.run(&references).finish().await.expect_code(124);
+    says(&finished, &[&format!("waited 1s: {host}/hello:1.0-arm64 is not there")]);
+    push(&world, &Image::oci("linux/arm64", "x"));
+    world.run(&references).finish().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_not_waited_for() {
+    let world = world(r#"["1.0"]"#, "").await;
+    world.store.push("hello", "1.0-arm64", &Image::oci("linux/amd64", "astray"));
+    let finished = world.run(&["join", "--wait", "30m"]).finish().await.expect_code(7);
+    says(&finished, &["the image is linux/amd64, planned is linux/arm64", "1.0-amd64 is not there"]);
+    world.registry_answers(|request| request.target.contains("1.0-a").then(|| status(403)));
+    world.run(&["join", "--wait", "30m"]).finish().await.expect_code(6);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn an_image_of_another_revision_than_planned_is_waited_out_and_never_joined() {
+    let world = world(r#"["1.0", latest]"#, REVISION).await;
+    push(&world, &Image::of_revision("linux/amd64", "today"));
+    push(&world, &Image::of_revision("linux/arm64", "yesterday"));
+    let finished = world.run(&["join"]).finish().await.expect_code(7);
+    says(
+        &finished,
+        &["hello:1.0-arm64: it is of revision yesterday, planned is today", "an earlier pipeline pushed it"],
+    );
+    world.run(&["join", "--wait", "1s"]).finish().await.expect_code(124);
+    world.assert_untouched();
+
+    let mut joining = world.run(&["join", "--wait", "5m"]).start();
+    let said = joining.stderr_line("waiting for").await;
+    assert!(said.ends_with("hello:1.0-arm64 (it is of revision yesterday, planned is today)"), "{said}");
+    push(&world, &Image::of_revision("linux/arm64", "today"));
+    let finished = joining.finish().await.expect_code(0);
+    assert!(!finished.stderr.contains("which moves"), "a label guards it: {}", finished.stderr);
+    assert_eq!(world.put(), ["1.0", "latest"]);
+}
+
+#[tokio::test]
+async fn images_of_several_revisions_are_no_image_of_one_plan() {
+    let world = world("[0a1b2c3d]", "").await;
+    world.store.push("hello", "0a1b2c3d-amd64", &Image::of_revision("linux/amd64", "today"));
+    world.store.push("hello", "0a1b2c3d-arm64", &Image::of_revision("linux/arm64", "yesterday"));
+    let finished = world.run(&["join", "--wait", "5m"]).finish().await.expect_code(7);
+    says(&finished, &["several revisions: linux/amd64 is of today, linux/arm64 is of yesterday"]);
+    assert!(!finished.stderr.contains("which moves"), "{}", finished.stderr);
+    world.assert_untouched();
+    // Who names them one by one is told.
+    let host = world.registry.host();
+    let references = ["amd64", "arm64"].map(|arch| format!("{host}/hello:0a1b2c3d-{arch}"));
+    let target = format!("{host}/hello:2.0");
+    let joined = world.run(&["join", "-t", &target, &references[0], &references[1]]).finish().await.expect_code(0);
+    says(&joined, &["several revisions: linux/amd64 is of today, linux/arm64 is of yesterday"]);
+}
