@@ -139,9 +139,9 @@ impl Publication {
     pub(super) async fn run(self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
         let Self { target, found, client, gates, names } = self;
         attestations::warn(&target.image, &found, events).await;
-        publish::warn_of_moved_tags(&client, &target, &found, events).await;
+        let pushed = publish::pushed(&target, &found);
         let index = publish::join(&target, found)?;
-        publish::publish(&client, &target, &index, gates, events, shutdown).await?;
+        publish::publish(&client, &target, &index, &pushed, gates, events, shutdown).await?;
         for (engine, id) in &names {
             for tag in &target.tags {
                 name_on_engine(&target, engine, id, tag, events).await;

@@ -9,7 +9,7 @@ use super::gates::Gates;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::{shrink, verify};
-use crate::oci::{Child, EncodedIndex, EntryOverride, IndexDraft, Platform, Repository, Selector, Tag};
+use crate::oci::{Child, Digest, EncodedIndex, EntryOverride, IndexDraft, Platform, Repository, Selector, Tag};
 use crate::plan::{ArchTags, AttestationPolicy, Image};
 use crate::registry::{Client, Visibility};
 
@@ -56,11 +56,13 @@ pub(super) fn join(target: &Target, found: Vec<Found>) -> Result<EncodedIndex, F
     draft.encode().map_err(|error| failure(Phase::Verify, &format!("encode the index: {error}"), None))
 }
 
-/// Puts the index under every final tag that does not have it yet and may get it, and proves it from outside.
+/// Puts the index under every final tag that does not have it yet and may get it, and proves it from outside: where
+/// all tags had it, that was read from them, as the children were before.
 pub(super) async fn publish(
     client: &Client,
     target: &Target,
     index: &EncodedIndex,
+    pushed: &[Pushed],
     gates: Gates,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
@@ -75,12 +77,16 @@ pub(super) async fn publish(
     drop(events.send(say(joined)).await);
     // All of them are asked for before the first one moves.
     let standing = standing::ask(client, target, index).await?;
-    let before = standing::read(client, target, &standing, gates.shrinking).await?;
+    let before = standing::before(client, target, &standing, gates.shrinking).await?;
     shrink::refuse(target, &before, index)?;
     for warning in shrink::warnings(target, &before, index) {
         drop(events.send(Event::Warning(warning)).await);
     }
+    if standing.iter().any(|tag| !tag.unchanged) {
+        warn_of_moved_tags(client, target, pushed, events).await;
+    }
     let path = target.repository.path();
+    let mut put = false;
     for Standing { tag, unchanged, .. } in standing {
         let named = target.repository.tag(tag.clone());
         let selector = Selector::Tag(tag.clone());
@@ -96,29 +102,29 @@ pub(super) async fn publish(
                 }
                 return Err(of_registry(Phase::Publish, &format!("publish {named}"), &error));
             }
+            put = true;
         }
         drop(events.send(say(ImageEvent::Tagged { tag: named, unchanged })).await);
     }
-    let verified = verify::published(client, target, index).await?;
+    let verified = if put {
+        verify::published(client, target, index).await?
+    } else {
+        target.repository.digest(manifest.digest().clone())
+    };
     drop(events.send(say(ImageEvent::Verified { index: verified })).await);
     Ok(())
 }
 
 /// Says which arch tags no longer name what was built: the index has what was built, by digest.
-pub(super) async fn warn_of_moved_tags(
-    client: &Client,
-    target: &Target,
-    found: &[Found],
-    events: &mpsc::Sender<Event>,
-) {
-    for (tag, found) in by_arch_tag(target, found) {
+async fn warn_of_moved_tags(client: &Client, target: &Target, pushed: &[Pushed], events: &mpsc::Sender<Event>) {
+    for Pushed { tag, platform, top } in pushed {
         let head = client.head_manifest(target.repository.path(), &Selector::Tag(tag.clone())).await;
         // An error here decides nothing: the children are named by digest.
         let Ok(head) = head else { continue };
-        if head.and_then(|head| head.digest).is_some_and(|digest| digest != found.top) {
+        if head.and_then(|head| head.digest).is_some_and(|digest| digest != *top) {
             let warning = Warning {
                 image: Some(target.image.clone()),
-                platform: Some(found.child.platform().clone()),
+                platform: Some(platform.clone()),
                 message: format!("{} was moved by somebody else meanwhile", target.repository.tag(tag.clone())),
                 hint: Some("the index has what this run built, by digest".into()),
             };
@@ -127,14 +133,22 @@ pub(super) async fn warn_of_moved_tags(
     }
 }
 
+/// A child that has a tag of its own, and what that names.
+pub(super) struct Pushed {
+    tag: Tag,
+    platform: Platform,
+    top: Digest,
+}
+
 /// Each child with the tag that it was pushed under: children come in the order in which their builds ended.
-fn by_arch_tag<'a>(target: &'a Target, found: &'a [Found]) -> impl Iterator<Item = (&'a Tag, &'a Found)> {
+pub(super) fn pushed(target: &Target, found: &[Found]) -> Vec<Pushed> {
     let places = target.expected.iter().zip(&target.arch_tags);
     let tagged = places.filter(|(_, (_, arch_tags))| *arch_tags == ArchTags::Keep);
-    tagged.filter_map(move |((platform, _), (tag, _))| {
-        let child = found.iter().find(|found| found.child.platform() == platform)?;
-        Some((tag, child))
-    })
+    let pushed = tagged.filter_map(|((platform, _), (tag, _))| {
+        let found = found.iter().find(|found| found.child.platform() == platform)?;
+        Some(Pushed { tag: tag.clone(), platform: platform.clone(), top: found.top.clone() })
+    });
+    pushed.collect()
 }
 
 /// What a tag must show right after it was put.
@@ -177,7 +191,7 @@ mod tests {
             attestations: AttestationPolicy::Keep,
         };
         let found = [found("arm64"), found("amd64")];
-        let pairs = by_arch_tag(&target, &found).map(|(tag, found)| format!("{tag} {}", found.child.platform()));
+        let pairs = pushed(&target, &found).into_iter().map(|pushed| format!("{} {}", pushed.tag, pushed.platform));
         assert_eq!(pairs.collect::<Vec<_>>(), ["1.0-amd64 linux/amd64", "1.0-arm64 linux/arm64"]);
     }
 }

@@ -8,20 +8,27 @@ use super::failure::{chain, failure, of_registry};
 use super::gates::Shrinking;
 use super::publish::Target;
 use crate::oci::{
-    Content, Descriptor, Digest, EncodedIndex, ManifestError, PlatformFields, RawManifest, Repository, Selector, Tag,
+    Content, Descriptor, EncodedIndex, ManifestError, PlatformFields, RawManifest, Repository, Selector, Tag,
 };
-use crate::registry::{Client, ErrorKind, Visibility};
+use crate::registry::{Client, ErrorKind, RegistryError, Visibility};
 
-/// A final tag, and whether the index is under it already.
+/// A final tag, and what it names.
 pub(super) struct Standing<'a> {
     /// The tag.
     pub(super) tag: &'a Tag,
-    /// What the registry says that it names.
-    digest: Option<Digest>,
-    /// Whether it names anything.
-    is_there: bool,
-    /// Whether that is the index.
+    there: There,
+    /// Whether the index is under it already: its bytes were read.
     pub(super) unchanged: bool,
+}
+
+/// What is under a tag.
+enum There {
+    Nothing,
+    /// Something of which no platform can be lost.
+    Artifact,
+    Manifest(RawManifest),
+    /// Something that cannot be read.
+    Unreadable(RegistryError),
 }
 
 /// What tags name before they move.
@@ -32,26 +39,33 @@ pub(super) struct Before<'a> {
     pub(super) entries: Vec<Descriptor>,
 }
 
-/// Asks for every final tag, without what it names.
+/// Reads every final tag.
 pub(super) async fn ask<'a>(
     client: &Client,
     target: &'a Target,
     index: &EncodedIndex,
 ) -> Result<Vec<Standing<'a>>, Failure> {
     let asking = target.tags.iter().map(async |tag| {
-        let head = client.head_manifest(target.repository.path(), &Selector::Tag(tag.clone())).await;
-        let doing = || format!("ask for {}", target.repository.tag(tag.clone()));
-        let head = head.map_err(|error| of_registry(Phase::Publish, &doing(), &error))?;
-        let is_there = head.is_some();
-        let digest = head.and_then(|head| head.digest);
-        let unchanged = digest.as_ref() == Some(index.manifest().digest());
-        Ok(Standing { tag, digest, is_there, unchanged })
+        let selector = Selector::Tag(tag.clone());
+        let there = match client.get_manifest(target.repository.path(), &selector, Visibility::Settled).await {
+            Ok(manifest) => There::Manifest(manifest),
+            Err(error) if error.is_not_found() => There::Nothing,
+            Err(error) if matches!(error.kind(), ErrorKind::Manifest(ManifestError::Foreign(_))) => There::Artifact,
+            Err(error) if error.is_refusal() => There::Unreadable(error),
+            Err(error) => {
+                let doing = format!("ask for {}", target.repository.tag(tag.clone()));
+                return Err(of_registry(Phase::Publish, &doing, &error));
+            }
+        };
+        let digest = index.manifest().digest();
+        let unchanged = matches!(&there, There::Manifest(manifest) if manifest.digest() == digest);
+        Ok(Standing { tag, there, unchanged })
     });
     try_join_all(asking).await
 }
 
-/// Reads what the tags that will move name now: each thing once, however many of them name it.
-pub(super) async fn read<'a>(
+/// What the tags that will move name now, each thing once, however many of them name it.
+pub(super) async fn before<'a>(
     client: &Client,
     target: &Target,
     standing: &[Standing<'a>],
@@ -60,37 +74,38 @@ pub(super) async fn read<'a>(
     if shrinking == Shrinking::Allow {
         return Ok(Vec::new());
     }
-    let mut moving: Vec<&Standing<'a>> = Vec::new();
-    for one in standing.iter().filter(|one| one.is_there && !one.unchanged) {
-        if one.digest.is_none() || moving.iter().all(|other| other.digest != one.digest) {
-            moving.push(one);
+    let mut moving: Vec<(&Tag, &RawManifest)> = Vec::new();
+    for one in standing.iter().filter(|one| !one.unchanged) {
+        match &one.there {
+            There::Nothing | There::Artifact => {}
+            There::Manifest(manifest) => {
+                if moving.iter().all(|(_, other)| other.digest() != manifest.digest()) {
+                    moving.push((one.tag, manifest));
+                }
+            }
+            There::Unreadable(error) => return Err(unreadable(target, one.tag, error, error.is_refusal())),
         }
     }
-    let reading = moving.into_iter().map(async |one| {
-        let entries = entries(client, &target.repository, one.tag).await.map_err(|error| {
-            let message = format!("read what {} has: {}", target.repository.tag(one.tag.clone()), chain(&error));
-            let phase = if error.is_refusal() { Phase::Verify } else { Phase::Publish };
-            failure(phase, &message, Some("what is there is not looked at with `--allow-shrink`".into()))
-        })?;
-        Ok::<_, Failure>(Before { tag: one.tag, entries })
+    let reading = moving.into_iter().map(async |(tag, manifest)| {
+        let entries = entries(client, &target.repository, manifest).await;
+        let entries = entries.map_err(|error| unreadable(target, tag, &error, error.is_refusal()))?;
+        Ok::<_, Failure>(Before { tag, entries })
     });
     try_join_all(reading).await
 }
 
-async fn entries(client: &Client, repository: &Repository, tag: &Tag) -> Result<Vec<Descriptor>, ConfirmError> {
-    let selector = Selector::Tag(tag.clone());
-    let top = match client.get_manifest(repository.path(), &selector, Visibility::Settled).await {
-        Ok(top) => top,
-        // Gone since it was asked for, or an artifact: no platform is lost.
-        Err(error) if error.is_not_found() => return Ok(Vec::new()),
-        Err(error) if matches!(error.kind(), ErrorKind::Manifest(ManifestError::Foreign(_))) => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
+fn unreadable(target: &Target, tag: &Tag, error: &dyn std::error::Error, refusal: bool) -> Failure {
+    let message = format!("read what {} has: {}", target.repository.tag(tag.clone()), chain(error));
+    let phase = if refusal { Phase::Verify } else { Phase::Publish };
+    failure(phase, &message, Some("what is there is not looked at with `--allow-shrink`".into()))
+}
+
+async fn entries(client: &Client, repository: &Repository, top: &RawManifest) -> Result<Vec<Descriptor>, ConfirmError> {
     match top.content().map_err(crate::oci::ChildError::from)? {
         Content::Index(index) => Ok(index.manifests),
         Content::Image(_) => {
-            let config = config_of(client, repository, &top).await?;
-            Ok(vec![alone(&top, &config)])
+            let config = config_of(client, repository, top).await?;
+            Ok(vec![alone(top, &config)])
         }
     }
 }

@@ -366,8 +366,11 @@ async fn d8_a_config_of_other_bytes_is_refused() {
 async fn e11_a_tag_that_shows_something_else_afterwards_is_no_success() {
     let world = World::start(Script::default()).await;
     let other = Image::docker("linux/amd64", "another run").manifest;
+    let mut asked = 0;
     world.registry_answers(move |request| {
-        let read_back = request.line() == "GET /v2/hello/manifests/latest";
+        // Once before it is put.
+        asked += u32::from(request.line() == "GET /v2/hello/manifests/latest");
+        let read_back = asked > 1 && request.line() == "GET /v2/hello/manifests/latest";
         read_back.then(|| status(200).header("Content-Type", &other.media_type).body(other.bytes.clone()))
     });
     let finished = world.build().await.expect_code(7);
