@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] =
 
 /// Which places may name a crate: what it does can then be replaced by changing one room.
 const CRATES: &[(&[&str], &[&str])] = &[
-    (&["bollard", "tonic", "prost"], &["src/engine/"]),
+    (&["bollard", "tonic", "tonic_prost", "prost"], &["src/engine/"]),
     (&["hyper", "hyper_util", "tower"], &["src/engine/", "src/embedded/"]),
     (&["reqwest", "rustls"], &["src/registry/"]),
     (&["axum"], &["src/embedded/"]),

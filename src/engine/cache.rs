@@ -1,58 +1,76 @@
 //! The caches that BuildKit imports and exports, as buildx names them (BuildKit, `client/solve.go`).
 
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
 use bollard::moby::buildkit::v1::{CacheOptions, CacheOptionsEntry};
 
+use super::error::{CacheTarget, EngineErrorKind};
+use super::layout::{Layout, LayoutError};
 use super::request::BuildRequest;
-use crate::oci::{Reference, Selector};
-use crate::plan::{CacheExport, CachePlace};
+use super::status::BuildEvent;
+use crate::oci::{Descriptor, Digest, Reference, Selector};
+use crate::plan::{BuildSpec, CacheExport, CacheImport, CacheMode, CachePlace};
 
-/// What Solve is told.
-pub(super) fn options(request: &BuildRequest<'_>) -> CacheOptions {
-    let cache = &request.build.cache;
-    CacheOptions {
-        imports: cache.from.iter().map(|place| import(request, place)).collect(),
-        exports: cache.to.iter().map(|to| export(request, to)).collect(),
-        ..CacheOptions::default()
+/// The manifests of the caches that are in directories.
+pub(super) type Manifests = BTreeMap<PathBuf, Digest>;
+
+/// The caches of one build.
+#[derive(Debug, Default)]
+pub(super) struct Caches {
+    imports: Vec<CacheOptionsEntry>,
+    exports: Vec<CacheOptionsEntry>,
+}
+
+impl Caches {
+    /// What the plan says of them; of directories only those that `have` a cache are imported.
+    pub(super) fn of(request: &BuildRequest<'_>, have: &Manifests) -> Self {
+        let cache = &request.build.cache;
+        let imports = cache.from.iter().filter_map(|from| match from {
+            // `BuildKit` finds the cache of an image by the same type.
+            CacheImport::Registry(place) => Some(entry("registry", [("ref", reference(request, place).to_string())])),
+            CacheImport::Directory(path) => {
+                let manifest = have.get(path)?.to_string();
+                Some(entry("local", [("src", Layout::at(path).id()), ("digest", manifest)]))
+            }
+        });
+        let exports = cache.to.iter().map(|to| export(request, to));
+        Self { imports: imports.collect(), exports: exports.collect() }
     }
-}
 
-/// The frontend imports by itself, and is told in JSON (`BuildKit`, `frontend/dockerui`, `cache-imports`).
-pub(super) fn frontend_attr(request: &BuildRequest<'_>) -> Option<(String, String)> {
-    let entry = |place| {
-        let CacheOptionsEntry { r#type, attrs } = import(request, place);
-        serde_json::json!({ "Type": r#type, "Attrs": attrs })
-    };
-    let imports: Vec<_> = request.build.cache.from.iter().map(entry).collect();
-    (!imports.is_empty()).then(|| ("cache-imports".to_owned(), serde_json::Value::from(imports).to_string()))
-}
-
-/// Where the build exports its cache to, if it is a place of its own.
-pub(super) fn exported_to(request: &BuildRequest<'_>) -> Option<Reference> {
-    match request.build.cache.to.as_ref()? {
-        CacheExport::Inline => None,
-        CacheExport::Registry { place, .. } => Some(reference(request, place)),
+    /// The frontend imports by itself, and is told in JSON (`BuildKit`, `frontend/dockerui`, `cache-imports`).
+    pub(super) fn frontend_attr(&self) -> Option<(String, String)> {
+        let entry = |CacheOptionsEntry { r#type, attrs }: &_| serde_json::json!({ "Type": r#type, "Attrs": attrs });
+        let imports: Vec<_> = self.imports.iter().map(entry).collect();
+        (!imports.is_empty()).then(|| ("cache-imports".to_owned(), serde_json::Value::from(imports).to_string()))
     }
-}
 
-/// `BuildKit` finds the cache of an image by the same type.
-fn import(request: &BuildRequest<'_>, place: &CachePlace) -> CacheOptionsEntry {
-    entry("registry", [("ref", reference(request, place).to_string())])
+    /// What Solve is told.
+    pub(super) fn into_options(self) -> CacheOptions {
+        CacheOptions { imports: self.imports, exports: self.exports, ..CacheOptions::default() }
+    }
 }
 
 fn export(request: &BuildRequest<'_>, to: &CacheExport) -> CacheOptionsEntry {
     match to {
         CacheExport::Inline => entry("inline", []),
-        CacheExport::Registry { place, mode } => entry(
-            "registry",
-            [
-                ("ref", reference(request, place).to_string()),
-                ("mode", mode.as_str().to_owned()),
-                // BuildKit before 0.21 would put an index whose entries are layers, which ECR and others refuse.
-                ("image-manifest", "true".to_owned()),
-                ("oci-mediatypes", "true".to_owned()),
-            ],
-        ),
+        CacheExport::Registry { place, mode } => {
+            apart("registry", ("ref", reference(request, place).to_string()), *mode)
+        }
+        CacheExport::Directory { path, mode } => apart("local", ("dest", Layout::at(path).id()), *mode),
     }
+}
+
+/// A cache that is an image manifest of its own.
+fn apart(kind: &str, place: (&str, String), mode: CacheMode) -> CacheOptionsEntry {
+    let attrs = [
+        place,
+        ("mode", mode.as_str().to_owned()),
+        // BuildKit before 0.21 would write an index whose entries are layers, which ECR and others refuse.
+        ("image-manifest", "true".to_owned()),
+        ("oci-mediatypes", "true".to_owned()),
+    ];
+    entry(kind, attrs)
 }
 
 fn entry<const N: usize>(kind: &str, attrs: [(&str, String); N]) -> CacheOptionsEntry {
@@ -67,5 +85,78 @@ fn reference(request: &BuildRequest<'_>, place: &CachePlace) -> Reference {
             Reference { repository: request.to.repository().clone(), selector: Selector::Tag(tag.clone()) }
         }
         CachePlace::Reference(reference) => reference.clone(),
+    }
+}
+
+/// Where the build exports its cache to, if it is a place of its own.
+pub(super) fn exported_to(request: &BuildRequest<'_>) -> Option<CacheTarget> {
+    match request.build.cache.to.as_ref()? {
+        CacheExport::Inline => None,
+        CacheExport::Registry { place, .. } => Some(CacheTarget::Registry(reference(request, place))),
+        CacheExport::Directory { path, .. } => Some(CacheTarget::Directory(path.clone())),
+    }
+}
+
+/// The directories that `build` imports caches from.
+fn sources(build: &BuildSpec) -> impl Iterator<Item = &Path> {
+    build.cache.from.iter().filter_map(|from| match from {
+        CacheImport::Directory(path) => Some(path.as_path()),
+        CacheImport::Registry(_) => None,
+    })
+}
+
+/// The directories that the engine asks for to read and to write the caches of `build`.
+pub fn cache_directories(build: &BuildSpec) -> impl Iterator<Item = PathBuf> {
+    let exported = match &build.cache.to {
+        Some(CacheExport::Directory { path, .. }) => Some(path.clone()),
+        Some(CacheExport::Inline | CacheExport::Registry { .. }) | None => None,
+    };
+    sources(build).map(Path::to_owned).chain(exported)
+}
+
+/// Looks for caches in the directories, and says where there is none. The build goes on without them.
+pub(super) async fn look(build: &BuildSpec) -> (Manifests, Vec<BuildEvent>) {
+    let (mut manifests, mut events) = (Manifests::new(), Vec::new());
+    for path in sources(build) {
+        let layout = Layout::at(path);
+        let at = path.display().to_string();
+        match blocking(move || layout.latest()).await {
+            Ok(Some(manifest)) => drop(manifests.insert(path.to_owned(), manifest)),
+            Ok(None) => events.push(BuildEvent::CacheMissing { at }),
+            Err(error) => events.push(BuildEvent::CacheUnusable { at, error }),
+        }
+    }
+    (manifests, events)
+}
+
+/// Names what was exported to a directory as the cache that is there. A build of nothing exports nothing.
+pub(super) async fn publish(build: &BuildSpec, response: &HashMap<String, String>) -> Result<(), EngineErrorKind> {
+    let Some(CacheExport::Directory { path, .. }) = &build.cache.to else { return Ok(()) };
+    let Some(answer) = response.get("cache.manifest").filter(|answer| !answer.is_empty()) else { return Ok(()) };
+    let failed = |message| EngineErrorKind::CacheExport { to: CacheTarget::Directory(path.clone()), message };
+    let manifest: Descriptor = serde_json::from_str(answer)
+        .map_err(|error| failed(format!("the engine did not say what it exported: {error}")))?;
+    let layout = Layout::at(path);
+    blocking(move || layout.publish(&manifest)).await.map_err(failed)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LayoutError> + Send + 'static,
+) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?;
+    done.map_err(|error| error.to_string())
+}
+
+/// BuildKit names a cache in a directory by a hash of its options (`solver/llbsolver`, `cmKey`): here it is the directory.
+pub(super) fn in_our_words(event: BuildEvent, build: &BuildSpec) -> BuildEvent {
+    let ours = |at: String| {
+        let hash = at.strip_prefix("local:").is_some_and(|hash| hash.bytes().all(|byte| byte.is_ascii_digit()));
+        let names = sources(build).map(|path| path.display().to_string()).collect::<Vec<_>>();
+        if hash && !names.is_empty() { names.join(" or ") } else { at }
+    };
+    match event {
+        BuildEvent::CacheMissing { at } => BuildEvent::CacheMissing { at: ours(at) },
+        BuildEvent::CacheUnusable { at, error } => BuildEvent::CacheUnusable { at: ours(at), error },
+        other => other,
     }
 }

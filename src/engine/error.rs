@@ -1,6 +1,8 @@
 //! What can go wrong with an engine: which engine, in which operation, why.
 
+use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth::AuthError;
@@ -53,10 +55,10 @@ pub enum EngineErrorKind {
         exec_format: ExecFormat,
     },
     /// The image was built, and its cache could not be exported: BuildKit's message.
-    #[error("the cache was not exported to {reference}: {message}")]
+    #[error("the cache was not exported to {to}: {message}")]
     CacheExport {
         /// Where it was to go.
-        reference: Reference,
+        to: CacheTarget,
         /// BuildKit's message, without its prefixes.
         message: String,
     },
@@ -96,6 +98,24 @@ pub enum EngineErrorKind {
     /// Nothing was heard of a push for the limit, in seconds.
     #[error("no progress for {0} s")]
     Stalled(u64),
+}
+
+/// Where a cache is exported to, apart from its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheTarget {
+    /// A registry.
+    Registry(Reference),
+    /// A directory of this machine.
+    Directory(PathBuf),
+}
+
+impl fmt::Display for CacheTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(reference) => reference.fmt(f),
+            Self::Directory(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// Whether a build's log shows `exec format error`.
@@ -140,6 +160,9 @@ impl EngineError {
             EngineErrorKind::UploadStalled { .. } => {
                 Some("is the engine's disk full, or the way to it broken? its log may say more".into())
             }
+            EngineErrorKind::CacheExport { to: CacheTarget::Directory(_), .. } => Some(
+                "nothing was pushed; is it a directory that you may write, with room on its disk? `cache` in the plan names it".into(),
+            ),
             EngineErrorKind::CacheExport { message, .. } => Some(push_hint(message).unwrap_or_else(|| {
                 "nothing was pushed; does the registry take caches there? `cache` in the plan says where it goes".into()
             })),

@@ -99,7 +99,7 @@ impl EngineFacts {
     fn lacks_cache(&self, build: &BuildSpec) -> Option<(String, Needs)> {
         let (since, version) = ENGINE_24;
         let exports = self.store == ImageStore::Containerd && self.api >= since;
-        let apart = matches!(build.cache.to, Some(CacheExport::Registry { .. }));
+        let apart = matches!(build.cache.to, Some(CacheExport::Registry { .. } | CacheExport::Directory { .. }));
         (apart && !exports).then(|| ("cache".to_owned(), Needs::CacheExporter(version)))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::cache;
+use super::cache::Caches;
 use super::client::EngineFacts;
 use super::contexts::{self, BaseImage};
 use crate::oci::{Platform, Repository, TagRef};
@@ -43,7 +43,11 @@ impl<'a> Output<'a> {
 }
 
 /// The Dockerfile frontend's options, as buildx names them (BuildKit, `frontend/dockerui`).
-pub(super) fn frontend_attrs(facts: &EngineFacts, request: &BuildRequest<'_>) -> HashMap<String, String> {
+pub(super) fn frontend_attrs(
+    facts: &EngineFacts,
+    request: &BuildRequest<'_>,
+    caches: &Caches,
+) -> HashMap<String, String> {
     let build = request.build;
     let mut attrs = contexts::input_attrs(build);
     attrs.insert("platform".to_owned(), request.platform.to_string());
@@ -65,7 +69,7 @@ pub(super) fn frontend_attrs(facts: &EngineFacts, request: &BuildRequest<'_>) ->
     if build.pull == PullPolicy::Always {
         set("image-resolve-mode", "pull");
     }
-    attrs.extend(cache::frontend_attr(request));
+    attrs.extend(caches.frontend_attr());
     attrs.extend(contexts::attrs(facts, build, request.bases));
     attrs.extend(sandbox_attrs(&build.sandbox));
     attrs.extend(attest_attrs(&build.attest));
@@ -148,7 +152,9 @@ mod tests {
             build: &job.build,
             bases,
         };
-        frontend_attrs(&facts(minor), &request).into_iter().collect()
+        let manifests = BTreeMap::from([("cache/amd64".into(), crate::oci::Digest::of(b"cache"))]);
+        let caches = Caches::of(&request, &manifests);
+        frontend_attrs(&facts(minor), &request, &caches).into_iter().collect()
     }
 
     #[test]
@@ -204,6 +210,16 @@ mod tests {
         let imports = format!("[{}]", places.map(|place| entry(&place)).join(","));
         assert_eq!(sent(said), BTreeMap::from([("cache-imports".to_owned(), imports)]));
         assert_eq!(sent("cache: {to: {type: inline}}"), BTreeMap::new());
+    }
+
+    #[test]
+    fn only_directories_with_a_cache_are_imported_and_no_path_is_told() {
+        let said = "cache: {from: [{type: local, src: cache/none}, {type: local, src: 'cache/${arch}'}]}";
+        let sent = sent(said).remove("cache-imports").unwrap();
+        let digest = crate::oci::Digest::of(b"cache");
+        assert!(sent.contains(&format!(r#"[{{"Attrs":{{"digest":"{digest}","src":""#)), "{sent}");
+        assert!(sent.ends_with(r#""},"Type":"local"}]"#) && !sent.contains("amd64"), "{sent}");
+        assert_eq!(sent.matches("Attrs").count(), 1, "{sent}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bollard::moby::buildkit::v1::{SolveRequest, StatusRequest};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::cache;
+use super::cache::{self, Caches};
 use super::client::{Engine, ImageStore};
 use super::error::{EngineError, EngineErrorKind, ExecFormat};
 use super::exporter::{exporter, exporter_attrs};
@@ -59,6 +59,7 @@ impl Engine {
         };
         let response = solved.map_err(|status| failed(why(&status, session, &steps, request)))?;
         let id = image_id(&response).map_err(failed)?;
+        cache::publish(request.build, &response).await.map_err(failed)?;
         // What the engine does not keep is proved by what the registry returns.
         if let Output::Engine(_) = request.to {
             self.inspect(&id, request.platform).await.map_err(failed)?;
@@ -80,10 +81,16 @@ impl Engine {
         steps: &mut Steps,
         events: &mpsc::Sender<BuildEvent>,
     ) -> Result<HashMap<String, String>, Status> {
+        let (manifests, said) = cache::look(request.build).await;
+        for event in said {
+            // Who does not listen is not told.
+            let _ = events.send(event).await;
+        }
         let id = random_id();
         let mut control = self.control.clone();
-        let mut solve = std::pin::pin!(control.solve(self.solve_request(&id, request, session.id())));
-        let mut status = std::pin::pin!(self.follow(&id, steps, events));
+        let caches = Caches::of(request, &manifests);
+        let mut solve = std::pin::pin!(control.solve(self.solve_request(&id, request, caches, session.id())));
+        let mut status = std::pin::pin!(self.follow(&id, request, steps, events));
         let answer = tokio::select! {
             answer = &mut solve => {
                 // The stream ends just before or just after the answer. What is left of the log is worth a moment,
@@ -96,7 +103,7 @@ impl Engine {
         answer.map(|response| response.into_inner().exporter_response)
     }
 
-    fn solve_request(&self, id: &str, request: &BuildRequest<'_>, session: &str) -> SolveRequest {
+    fn solve_request(&self, id: &str, request: &BuildRequest<'_>, caches: Caches, session: &str) -> SolveRequest {
         let mut entitlements = Vec::new();
         if request.build.network == Network::Host {
             entitlements.push("network.host".to_owned());
@@ -105,24 +112,24 @@ impl Engine {
             r#ref: id.to_owned(),
             session: session.to_owned(),
             frontend: "dockerfile.v0".into(),
-            frontend_attrs: frontend_attrs(self.facts(), request),
+            frontend_attrs: frontend_attrs(self.facts(), request, &caches),
             // The fields that replaced these are unknown to BuildKit 0.8; new ones still read the old.
             exporter_deprecated: exporter(self.facts().store).into(),
             exporter_attrs_deprecated: exporter_attrs(request),
-            cache: Some(cache::options(request)),
+            cache: Some(caches.into_options()),
             entitlements,
             ..SolveRequest::default()
         }
     }
 
     /// Forwards the build's status until the stream ends; how it ends decides nothing, Solve's answer does.
-    async fn follow(&self, id: &str, steps: &mut Steps, events: &mpsc::Sender<BuildEvent>) {
+    async fn follow(&self, id: &str, request: &BuildRequest<'_>, steps: &mut Steps, events: &mpsc::Sender<BuildEvent>) {
         let mut control = self.control.clone();
         let Ok(stream) = control.status(StatusRequest { r#ref: id.to_owned() }).await else { return };
         let mut stream = stream.into_inner();
         while let Ok(Some(message)) = stream.message().await {
             for event in steps.take(message) {
-                if events.send(event).await.is_err() {
+                if events.send(cache::in_our_words(event, request.build)).await.is_err() {
                     return;
                 }
             }
@@ -158,8 +165,8 @@ fn why(status: &Status, session: &Session, steps: &Steps, request: &BuildRequest
     if let Some(source) = std::error::Error::source(status) {
         return EngineErrorKind::Lost(innermost(source));
     }
-    if let Some(reference) = cache::exported_to(request).filter(|_| steps.failed_to_export_cache()) {
-        return EngineErrorKind::CacheExport { reference, message: plain(status.message()) };
+    if let Some(to) = cache::exported_to(request).filter(|_| steps.failed_to_export_cache()) {
+        return EngineErrorKind::CacheExport { to, message: plain(status.message()) };
     }
     if let Some(message) = unpushed(status.message()) {
         return EngineErrorKind::Push(message);

@@ -1,15 +1,17 @@
 //! Reads `cache`: the caches that a build imports, and the one that it exports, in the words of buildx.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::oci::{Platform, Reference, ReferenceError, Selector, Tag};
 
 use super::distinct::distinct;
 use super::keys::{CACHE, CACHE_FROM, CACHE_TO, Keys};
-use super::model::{BuildCache, CacheExport, CacheMode, CachePlace, Plan};
+use super::model::{BuildCache, CacheExport, CacheImport, CacheMode, CachePlace, Plan};
 use super::node::{Entry, Key, Map, Node, Origin, Value, get};
-use super::reader::{Late, Read, Reader};
+use super::paths;
+use super::reader::{Late, Read, Reader, Told};
 use super::suggest::suggest;
 
 /// The cache of a job, and where what it exports is said.
@@ -32,15 +34,11 @@ pub(super) struct Own<'a> {
 enum Kind {
     Registry,
     Inline,
+    Local,
 }
 
 /// Kinds that engines know and that are refused, each with why and what to do.
-const REFUSED: [(&str, &str, &str); 4] = [
-    (
-        "local",
-        "the engine would write into a directory of this machine, which it is not given",
-        "say `type: registry`; with `registry: local` in the plan that is the embedded registry, on this machine's disk",
-    ),
+const REFUSED: [(&str, &str, &str); 3] = [
     ("gha", "the engine would need the token of a workflow of GitHub's", FROM_REGISTRY),
     ("s3", "the engine would need credentials of AWS's", FROM_REGISTRY),
     ("azblob", "the engine would need credentials of Azure's", FROM_REGISTRY),
@@ -57,6 +55,7 @@ pub(super) fn read(
     node: Option<&Node>,
     late: Late<'_>,
     own: Read<Own<'_>>,
+    directory: &Path,
 ) -> Read<ReadCache> {
     let Some(node) = node else { return Ok(ReadCache::default()) };
     if !matches!(node.value, Value::Map(_) | Value::Null) {
@@ -66,8 +65,8 @@ pub(super) fn read(
     }
     let map = reader.map(node, "`cache`", &CACHE)?;
     let short = short(reader, &map, late, own);
-    let from = from(reader, &map, late, own);
-    let to = get(&map, "to").map(|said| to(reader, &said.value, late)).transpose();
+    let from = from(reader, &map, late, own, directory);
+    let to = get(&map, "to").map(|said| to(reader, &said.value, late, directory)).transpose();
     let (short, from, to) = (short?, from?, to?);
     let Some((place, mode, origin)) = short else {
         let origin = to.as_ref().and_then(|_| get(&map, "to")).map(|said| said.value.origin.clone());
@@ -77,8 +76,9 @@ pub(super) fn read(
         let hint = Some("leave one of them out; `registry: false` takes away what `defaults` say".to_owned());
         return Err(reader.problem(&said.value.origin, "a cache goes where `registry: true` says, or `to`", hint));
     }
-    let others = from.into_iter().filter(|other| *other != place);
-    let from = std::iter::once(place.clone()).chain(others).collect();
+    let import = CacheImport::Registry(place.clone());
+    let others = from.into_iter().filter(|other| *other != import);
+    let from = std::iter::once(import.clone()).chain(others).collect();
     Ok(ReadCache { cache: BuildCache { from, to: Some(CacheExport::Registry { place, mode }) }, to: Some(origin) })
 }
 
@@ -109,24 +109,35 @@ fn short(
     }
 }
 
-fn from(reader: &mut Reader<'_>, map: &Map, late: Late<'_>, own: Read<Own<'_>>) -> Read<Vec<CachePlace>> {
+fn from(
+    reader: &mut Reader<'_>,
+    map: &Map,
+    late: Late<'_>,
+    own: Read<Own<'_>>,
+    directory: &Path,
+) -> Read<Vec<CacheImport>> {
     let Some(said) = get(map, "from") else { return Ok(Vec::new()) };
     let items = reader.list(&said.value, "`from`")?;
     let read = |reader: &mut Reader<'_>, item: &Node| {
         let fields = fields(reader, item, &CACHE_FROM, late)?;
         let place = get(&fields, "ref").map(|said| place(reader, &said.value, late)).transpose();
-        let (kind, place) = (kind(reader, item, &fields, late)?, place?);
+        let path = get(&fields, "src").map(|said| path(reader, &said.value, late, directory)).transpose();
+        let (kind, place, path) = (kind(reader, item, &fields, late)?, place?, path?);
         // BuildKit sees for itself whether a cache alone is there or an image that has one in its config.
-        match (place, kind) {
-            (Some(place), _) => Ok((place, ())),
-            (None, Kind::Inline) => Ok((CachePlace::Own(own?.arch_tag.clone()), ())),
-            (None, Kind::Registry) => Err(no_ref(reader, item)),
+        match (kind, place, path) {
+            (Kind::Local, None, Some(path)) => Ok((CacheImport::Directory(path), ())),
+            (Kind::Local, None, None) => Err(no_directory(reader, item, "src")),
+            (Kind::Local, Some(_), _) => Err(foreign(reader, item, &fields, "ref", "src")),
+            (Kind::Registry | Kind::Inline, _, Some(_)) => Err(foreign(reader, item, &fields, "src", "ref")),
+            (Kind::Registry | Kind::Inline, Some(place), None) => Ok((CacheImport::Registry(place), ())),
+            (Kind::Inline, None, None) => Ok((CacheImport::Registry(CachePlace::Own(own?.arch_tag.clone())), ())),
+            (Kind::Registry, None, None) => Err(no_ref(reader, item)),
         }
     };
-    Ok(distinct(reader, &items, read)?.into_iter().map(|(place, ())| place).collect())
+    Ok(distinct(reader, &items, read)?.into_iter().map(|(from, ())| from).collect())
 }
 
-fn to(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<CacheExport> {
+fn to(reader: &mut Reader<'_>, node: &Node, late: Late<'_>, directory: &Path) -> Read<CacheExport> {
     // Compose and bake have lists.
     let item = match &node.value {
         Value::List(items) => match &items[..] {
@@ -138,27 +149,32 @@ fn to(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<CacheExport>
     let fields = fields(reader, item, &CACHE_TO, late)?;
     let kind = kind(reader, item, &fields, late);
     let place = get(&fields, "ref").map(|said| place(reader, &said.value, late)).transpose();
+    let path = get(&fields, "dest").map(|said| path(reader, &said.value, late, directory)).transpose();
     let mode = get(&fields, "mode").map(|said| mode(reader, &said.value, late)).transpose();
-    let (kind, place, mode) = (kind?, place?, mode?.unwrap_or_default());
+    let (kind, place, path, mode) = (kind?, place?, path?, mode?.unwrap_or_default());
     let mut refuse = |key: &str, message: &str, hint: &str| {
         let origin = get(&fields, key).map_or(&item.origin, |said| &said.value.origin);
         Err(reader.problem(origin, message, Some(hint.to_owned())))
     };
-    match (kind, place) {
-        (Kind::Inline, Some(_)) => refuse(
+    match (kind, place, path) {
+        (Kind::Local, None, Some(path)) => Ok(CacheExport::Directory { path, mode }),
+        (Kind::Local, None, None) => Err(no_directory(reader, item, "dest")),
+        (Kind::Local, Some(_), _) => Err(foreign(reader, item, &fields, "ref", "dest")),
+        (Kind::Registry | Kind::Inline, _, Some(_)) => Err(foreign(reader, item, &fields, "dest", "ref")),
+        (Kind::Inline, Some(_), None) => refuse(
             "ref",
             "an inline cache is part of the image, and has no `ref`",
             "leave it out, or say type: registry",
         ),
-        (Kind::Inline, None) if mode == CacheMode::Max => {
+        (Kind::Inline, None, None) if mode == CacheMode::Max => {
             refuse("mode", "an inline cache has no `mode: max`", "say type: registry, or mode: min")
         }
-        (Kind::Inline, None) => Ok(CacheExport::Inline),
-        (Kind::Registry, Some(CachePlace::Reference(Reference { selector: Selector::Digest(_), .. }))) => {
+        (Kind::Inline, None, None) => Ok(CacheExport::Inline),
+        (Kind::Registry, Some(CachePlace::Reference(Reference { selector: Selector::Digest(_), .. })), None) => {
             refuse("ref", "a cache is exported under a tag, and this is a digest", "end it with :TAG")
         }
-        (Kind::Registry, Some(place)) => Ok(CacheExport::Registry { place, mode }),
-        (Kind::Registry, None) => Err(no_ref(reader, item)),
+        (Kind::Registry, Some(place), None) => Ok(CacheExport::Registry { place, mode }),
+        (Kind::Registry, None, None) => Err(no_ref(reader, item)),
     }
 }
 
@@ -185,7 +201,7 @@ fn fields(reader: &mut Reader<'_>, node: &Node, keys: &Keys, late: Late<'_>) -> 
 
 fn kind(reader: &mut Reader<'_>, node: &Node, fields: &Map, late: Late<'_>) -> Read<Kind> {
     let Some(said) = get(fields, "type") else {
-        let hint = "add it: type: registry, or type: inline".to_owned();
+        let hint = "add it: type: registry, type: local or type: inline".to_owned();
         return Err(reader.problem(&node.origin, "the cache has no `type`", Some(hint)));
     };
     let text = reader.text(&said.value, "`type`", late)?;
@@ -193,12 +209,14 @@ fn kind(reader: &mut Reader<'_>, node: &Node, fields: &Map, late: Late<'_>) -> R
     let (message, hint) = match (&*text, refused) {
         ("registry", _) => return Ok(Kind::Registry),
         ("inline", _) => return Ok(Kind::Inline),
+        ("local", _) => return Ok(Kind::Local),
         (_, Some((name, why, hint))) => {
             (format!("a cache of `type: {name}` is not supported: {why}"), Some((*hint).to_owned()))
         }
-        (other, None) => {
-            (format!("`{}` is not a type of cache", other.escape_debug()), suggest(other, ["registry", "inline"]))
-        }
+        (other, None) => (
+            format!("`{}` is not a type of cache", other.escape_debug()),
+            suggest(other, ["registry", "inline", "local"]),
+        ),
     };
     Err(reader.problem(&said.value.origin, message, hint))
 }
@@ -228,9 +246,36 @@ fn place(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<CachePlac
     })
 }
 
-fn no_ref(reader: &mut Reader<'_>, node: &Node) -> super::reader::Told {
+fn no_ref(reader: &mut Reader<'_>, node: &Node) -> Told {
     reader.problem(&node.origin, "the cache has no `ref`", Some(FORMS.to_owned()))
 }
+
+/// A directory, relative to that of the plan.
+fn path(reader: &mut Reader<'_>, node: &Node, late: Late<'_>, directory: &Path) -> Read<PathBuf> {
+    let text = reader.text(node, "the directory of a cache", late)?;
+    if text.is_empty() {
+        return Err(reader.problem(&node.origin, "the directory of a cache is empty", Some(DIRECTORIES.to_owned())));
+    }
+    Ok(paths::join(directory, &text))
+}
+
+fn no_directory(reader: &mut Reader<'_>, node: &Node, key: &str) -> Told {
+    reader.problem(&node.origin, format!("the local cache has no `{key}`"), Some(DIRECTORIES.to_owned()))
+}
+
+/// `key` belongs to a cache of another type, which has no `other`.
+fn foreign(reader: &mut Reader<'_>, item: &Node, fields: &Map, key: &str, other: &str) -> Told {
+    let (message, hint) = if key == "ref" {
+        ("a local cache is a directory, and has no `ref`".to_owned(), format!("say `{other}: DIRECTORY`"))
+    } else {
+        (format!("only a cache of `type: local` has a `{key}`"), format!("say type: local, or `{other}`"))
+    };
+    let origin = get(fields, key).map_or(&item.origin, |said| &said.value.origin);
+    reader.problem(origin, message, Some(hint))
+}
+
+/// What a directory may be.
+const DIRECTORIES: &str = "a directory, as .cache/${name}-${arch}; each platform has one of its own";
 
 /// What a `ref` may be.
 const FORMS: &str = "as ghcr.io/acme/web:buildcache-${arch}, or :buildcache-${arch} in the image's own repository";
@@ -244,6 +289,15 @@ impl fmt::Display for CachePlace {
     }
 }
 
+impl fmt::Display for CacheImport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(place) => place.fmt(f),
+            Self::Directory(path) => path.display().fmt(f),
+        }
+    }
+}
+
 impl Plan {
     /// The same plan for builds that stay on their engines: nothing is exported to a registry, and nothing imported from one
     /// that is not there.
@@ -252,8 +306,8 @@ impl Plan {
         let named = self.registry.host().is_some();
         for job in self.images.iter_mut().flat_map(|image| &mut image.jobs) {
             let BuildCache { from, to } = &mut job.build.cache;
-            from.retain(|place| named || matches!(place, CachePlace::Reference(_)));
-            *to = to.take().filter(|to| *to == CacheExport::Inline);
+            from.retain(|from| named || !matches!(from, CacheImport::Registry(CachePlace::Own(_))));
+            *to = to.take().filter(|to| !matches!(to, CacheExport::Registry { .. }));
         }
         self
     }

@@ -44,6 +44,7 @@ pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], host: Option<
         }
     }
     check_caches(reader, images, host, &owners);
+    check_cache_directories(reader, images);
 }
 
 /// Refuses a cache that is exported over an image, or over another cache.
@@ -89,6 +90,25 @@ fn check_caches(
 
 /// What to do about a cache that is exported over something else.
 const OWN_TAG: &str = "give each a tag of its own: to: { type: registry, ref: \":buildcache-${name}-${arch}\" }";
+
+/// Refuses two caches that are exported to one directory.
+fn check_cache_directories(reader: &mut Reader<'_>, images: &[ReadImage]) {
+    let mut directories = HashMap::new();
+    for read in images {
+        for (job, origin) in read.image.jobs.iter().zip(&read.caches) {
+            let (Some(CacheExport::Directory { path, .. }), Some(origin)) = (&job.build.cache.to, origin) else {
+                continue;
+            };
+            let what = format!("{} {}", read.image.name, job.platform);
+            if let Some(other) = directories.insert(path, what.clone()) {
+                let message = format!("the caches of {other} and {what} would both be in {}", path.display());
+                reader.problem(origin, message, Some(OWN_DIRECTORY.to_owned()));
+            }
+        }
+    }
+}
+
+const OWN_DIRECTORY: &str = "give each a directory of its own: to: { type: local, dest: \".cache/${name}-${arch}\" }";
 
 fn clash(reader: &mut Reader<'_>, origin: &Origin, read: &ReadImage, nth: usize, owner: &Owner<'_>) {
     let (job, name) = (&read.image.jobs[nth], &read.image.name);

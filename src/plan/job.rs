@@ -65,7 +65,7 @@ pub(super) fn read(
     let arch_tag = settings.arch_tag(platform, tag_origin);
     let contexts = contexts::read(settings.reader, settings.node("contexts"), settings.late, around.directory);
     let own = arch_tag.as_ref().map(|(arch_tag, _)| Own { platform, arch_tag }).map_err(|told| *told);
-    let cache = cache::read(settings.reader, settings.node("cache"), settings.late, own);
+    let cache = cache::read(settings.reader, settings.node("cache"), settings.late, own, around.directory);
     let build = settings.build(around);
     let engine = settings.engine(&around.engines);
     let timeout = settings.timeout();

@@ -122,10 +122,11 @@ pub(super) const SECRET: Keys = Keys { of: "a secret", known: &["id", "env", "fi
 /// `cache`.
 pub(super) const CACHE: Keys = Keys { of: "a cache", known: &["registry", "mode", "from", "to"], not_yet: &[] };
 /// One of the caches under `from`, written as a map.
-pub(super) const CACHE_FROM: Keys = Keys { of: "a cache that is imported", known: &["type", "ref"], not_yet: &[] };
+pub(super) const CACHE_FROM: Keys =
+    Keys { of: "a cache that is imported", known: &["type", "ref", "src"], not_yet: &[] };
 /// The cache under `to`, written as a map.
 pub(super) const CACHE_TO: Keys =
-    Keys { of: "a cache that is exported", known: &["type", "ref", "mode"], not_yet: &[] };
+    Keys { of: "a cache that is exported", known: &["type", "ref", "dest", "mode"], not_yet: &[] };
 /// One of `ulimits`, written as a map.
 pub(super) const ULIMIT: Keys = Keys { of: "a ulimit", known: &["soft", "hard"], not_yet: &[] };
 

@@ -45,9 +45,9 @@ pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
-    AgentSource, ArchTags, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CacheMode, CachePlace,
-    CachePolicy, Compression, CompressionLevel, Context, Dockerfile, EngineSpec, Export, Generator, Image, Job,
-    LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan, Provenance, PullPolicy, RegistryChoice,
+    AgentSource, ArchTags, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CacheImport, CacheMode,
+    CachePlace, CachePolicy, Compression, CompressionLevel, Context, Dockerfile, EngineSpec, Export, Generator, Image,
+    Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan, Provenance, PullPolicy, RegistryChoice,
     Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
 };
 pub use names::{EngineName, ImageName, NameError};

@@ -456,9 +456,18 @@ pub enum CachePolicy {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BuildCache {
     /// What is imported, in this order: caches alone, or images with a cache in their config. None twice.
-    pub from: Vec<CachePlace>,
+    pub from: Vec<CacheImport>,
     /// What is exported.
     pub to: Option<CacheExport>,
+}
+
+/// A cache that a build imports.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum CacheImport {
+    /// From a registry.
+    Registry(CachePlace),
+    /// From a directory of this machine.
+    Directory(PathBuf),
 }
 
 /// Where a cache is in a registry.
@@ -479,6 +488,13 @@ pub enum CacheExport {
     Registry {
         /// Where; no digest.
         place: CachePlace,
+        /// How much.
+        mode: CacheMode,
+    },
+    /// In a directory of this machine.
+    Directory {
+        /// Which.
+        path: PathBuf,
         /// How much.
         mode: CacheMode,
     },

@@ -12,10 +12,10 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    AgentSource, ArchTags, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CachePolicy, Context,
-    Dockerfile, EngineSpec, Export, Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry,
-    Network, Plan, PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Transport,
-    Ulimit,
+    AgentSource, ArchTags, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CacheImport, CachePolicy,
+    Context, Dockerfile, EngineSpec, Export, Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext,
+    NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps,
+    Transport, Ulimit,
 };
 
 impl Serialize for Plan {
@@ -267,12 +267,19 @@ impl Serialize for Cache<'_> {
         let BuildCache { from, to } = self.0;
         let mut map = serializer.serialize_map(None)?;
         if !from.is_empty() {
-            map.serialize_entry("from", &from.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+            let from = from.iter().map(|from| match from {
+                CacheImport::Registry(place) => serde_json::json!(place.to_string()),
+                CacheImport::Directory(src) => serde_json::json!({ "type": "local", "src": path(src) }),
+            });
+            map.serialize_entry("from", &from.collect::<Vec<_>>())?;
         }
         let to = to.as_ref().map(|to| match to {
             CacheExport::Inline => serde_json::json!({ "type": "inline" }),
             CacheExport::Registry { place, mode } => {
                 serde_json::json!({ "type": "registry", "ref": place.to_string(), "mode": mode.as_str() })
+            }
+            CacheExport::Directory { path: dest, mode } => {
+                serde_json::json!({ "type": "local", "dest": path(dest), "mode": mode.as_str() })
             }
         });
         to.map_or(Ok(()), |to| map.serialize_entry("to", &to))?;

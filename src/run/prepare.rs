@@ -21,7 +21,7 @@ use super::request::Outline;
 use super::secrets::Secrets;
 use crate::auth::{CredentialSource, Withheld};
 use crate::context::{AddedStages, ContextError, Root, can_have_stages};
-use crate::engine::{EngineFacts, SessionSpec, directories, given_dockerfile};
+use crate::engine::{EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
 use crate::oci::Repository;
 use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, EngineSpec, Image, Plan, SecretSpec, SshSpec};
 
@@ -174,15 +174,23 @@ impl SessionKey {
 
 /// The session of each job, in the schedule's order.
 fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> {
+    let key =
+        |(place, job): (usize, &ScheduledJob)| SessionKey::of(place, job, shared.engines.list()[job.engine].facts());
+    let keys: Vec<_> = schedule.jobs.iter().enumerate().map(key).collect();
+    let mut caches: BTreeMap<SessionKey, BTreeSet<PathBuf>> = BTreeMap::new();
+    for (key, job) in keys.iter().zip(&schedule.jobs) {
+        caches.entry(key.clone()).or_default().extend(cache_directories(&job.job.build));
+    }
     let mut groups = BTreeMap::new();
-    let session = |(place, job): (usize, &ScheduledJob)| {
-        let key = SessionKey::of(place, job, shared.engines.list()[job.engine].facts());
+    let session = |(key, job): (SessionKey, &ScheduledJob)| {
         let spec = SessionSpec {
             context: key.context.directory().map(Path::to_owned),
             dockerfile: given_dockerfile(&key.dockerfile),
             // They are known when what it builds on is there.
             stages: AddedStages::new(),
             directories: key.directories.clone(),
+            // Each of its jobs asks for its own.
+            caches: caches.get(&key).cloned().unwrap_or_default(),
             shared_key: shared_key(&key, job),
             credentials: shared.credentials_on(key.engine),
             secrets: shared.secrets.of(&key.secrets),
@@ -191,7 +199,7 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
         let group = groups.entry(key).or_insert_with(|| Arc::new(SessionGroup { spec, opened: OnceCell::new() }));
         group.clone()
     };
-    schedule.jobs.iter().enumerate().map(session).collect()
+    keys.into_iter().zip(&schedule.jobs).map(session).collect()
 }
 
 /// The same in every run of the same plan from the same place, so that an engine finds the copy of the context that

@@ -107,7 +107,7 @@ pub(super) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
             }
             Some(BuildEvent::CacheUnusable { at, error }) => {
                 if warned.insert(at.clone()) {
-                    let hint = "the build goes on without it; the engine must reach that registry, and may need a login: `docker login`";
+                    let hint = "the build goes on without it; a registry must be in the engine's reach, and may want a login: `docker login`";
                     voice.warn(format!("the cache at {at} cannot be used: {error}"), Some(hint.into())).await;
                 }
             }

@@ -1,6 +1,6 @@
 //! How long things may take, on a clock that the test moves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +53,7 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
         dockerfile: Some(GivenDockerfile::File(dockerfile.to_owned())),
         stages: AddedStages::new(),
         directories: BTreeMap::new(),
+        caches: BTreeSet::new(),
         shared_key: "test".into(),
         credentials: Arc::new(Anonymous),
         secrets: BuildSecrets::new(),

@@ -1,4 +1,4 @@
-//! Caches in registries and in images: exported by one engine, hit by another that has none.
+//! Caches in registries, in images and in directories: exported by one engine, hit by another that has none.
 
 use std::fs;
 
@@ -194,4 +194,107 @@ async fn a_cache_is_exported_without_a_push_and_not_where_no_registry_is_asked()
     assert!(none.stderr.contains("no cache is at"), "{}", none.stderr);
     let some = project.run(&["build", "--no-push"]).await.expect_code(0);
     assert!(!some.stderr.contains("no cache is at"), "{}", some.stderr);
+}
+
+/// Runs buildx on the project's engine, on its context for linux/amd64.
+async fn buildx(project: &Project, caches: &[String]) -> String {
+    let context = project.context();
+    let args = ["buildx", "build", "--platform=linux/amd64", "--progress=plain", "--output=type=cacheonly"];
+    let args = args.iter().copied().chain(caches.iter().map(String::as_str)).chain(context.to_str());
+    let output = project.engine.docker(args).await;
+    parts::printed(&output);
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn a_cache_in_a_directory_is_hit_by_an_engine_without_one_and_shared_with_buildx() {
+    let registry = Distribution::start(Setup::Plain);
+    let private = PrivateEngine::start(&Engine::new(), "directory").await;
+    let project = Project::new(private.engine.clone(), "directory");
+    dockerfile(&project, "made");
+    let (from, to) = ("\"type=local,src=cache/${arch}\"", "{ type: local, dest: \"cache/${arch}\", mode: max }");
+    project.plan(registry.address(), &format!("{PLATFORMS}cache: {{ from: [{from}], to: {to} }}"));
+    let first = project.run(&["build", "--report", "report.json"]).await.expect_code(0);
+    for arch in ["amd64", "arm64"] {
+        let words = format!("{} linux/{arch} │ no cache is at cache/{arch} yet", project.name);
+        assert_eq!(first.stderr.matches(&words).count(), 1, "{words}:\n{}", first.stderr);
+        let cache = project.path(&format!("cache/{arch}"));
+        let blobs: Vec<_> =
+            fs::read_dir(cache.join("blobs/sha256")).unwrap().map(|blob| blob.unwrap().path()).collect();
+        // Two layers of the shell's and the step's, a config and a manifest, and nothing that is not what it says.
+        assert!(blobs.len() >= 4, "{blobs:?}");
+        for blob in blobs {
+            let digest = polyarch::oci::Digest::of(&fs::read(&blob).unwrap());
+            assert_eq!(blob.file_name().unwrap(), digest.hex());
+        }
+        assert_eq!(fs::read_dir(cache.join("ingest")).unwrap().count(), 0);
+    }
+    let before = read_json(&project.path("report.json"));
+    forget(&project.engine).await;
+    let after = project.run(&["build", "--report", "report.json"]).await.expect_code(0);
+    assert!(!after.stderr.contains("no cache") && !after.stderr.contains("cannot be used"), "{}", after.stderr);
+    let after = read_json(&project.path("report.json"));
+    assert_eq!(verified(&after), verified(&before), "the step was run again");
+    for (cached, all) in steps(&after) {
+        assert!(cached == all && all > 0, "{after:#}");
+    }
+    // buildx hits ours, and we hit what it exports.
+    forget(&project.engine).await;
+    let (ours, theirs) = (project.path("cache/amd64"), project.path("theirs"));
+    let caches = [
+        format!("--cache-from=type=local,src={}", ours.display()),
+        format!("--cache-to=type=local,dest={},mode=max", theirs.display()),
+    ];
+    let said = buildx(&project, &caches).await;
+    let run = said.lines().find_map(|line| line.split_once(" [make 1/1] RUN ")).unwrap_or_else(|| panic!("{said}")).0;
+    assert!(said.lines().any(|line| line == format!("{run} CACHED")), "{said}");
+    forget(&project.engine).await;
+    project.plan(registry.address(), "platforms: [linux/amd64]\ncache: { from: [{ type: local, src: theirs }] }");
+    for (cached, all) in steps(&project.build(&["--no-join"]).await) {
+        assert!(cached == all && all > 0, "{cached} of {all}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_written_fails_the_build_and_one_that_cannot_be_read_is_warned_of() {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(Engine::new(), "no-directory");
+    dockerfile(&project, "made");
+    project.write("file", "no directory");
+    project.plan(registry.address(), "platforms: [linux/amd64]\ncache: { to: \"type=local,dest=file\" }");
+    let failed = project.run(&["build"]).await.expect_code(4);
+    for words in ["the cache was not exported to file: ", "Not a directory", "is it a directory that you may write"] {
+        assert!(failed.stderr.contains(words), "{words}:\n{}", failed.stderr);
+    }
+    assert!(failed.stdout.is_empty() && registry.requests().iter().all(|asked| !asked.starts_with("PUT")));
+    // Without a registry it is exported, too, and what is no index is a cache that cannot be used.
+    project.write("broken/index.json", "{");
+    let cache = "cache: { from: [\"type=local,src=broken\"], to: [\"type=local,dest=cache\"] }";
+    project.plan(registry.address(), &format!("platforms: [linux/amd64]\n{cache}"));
+    let built = project.run(&["build", "--load"]).await.expect_code(0);
+    let words = "the cache at broken cannot be used: broken/index.json: ";
+    assert!(built.stderr.contains(words), "{}", built.stderr);
+    let index = read_json(&project.path("cache/index.json"));
+    let name = &index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"];
+    assert_eq!((index["manifests"].as_array().unwrap().len(), name), (1, &json!("latest")), "{index:#}");
+}
+
+#[tokio::test]
+async fn an_engine_with_a_graph_driver_exports_no_directory_and_passes_over_one() {
+    let registry = Distribution::start(Setup::Plain);
+    let [old, new] = Engine::both();
+    let (old, new) = (Project::new(old, "old-directory"), Project::new(new, "new-directory"));
+    dockerfile(&new, "made");
+    let to = format!("platforms: [linux/amd64]\ncache: {{ to: \"type=local,dest={}\" }}", old.path("cache").display());
+    new.plan(registry.address(), &to);
+    new.run(&["build", "--no-push"]).await.expect_code(0);
+    dockerfile(&old, "made");
+    old.plan(registry.address(), &to);
+    let refused = old.run(&["build", "--load"]).await.expect_code(3);
+    let words = format!("cannot build {} linux/amd64 with `cache`: it exports a cache in the image only", old.name);
+    assert!(refused.stderr.contains(&words), "{}", refused.stderr);
+    old.plan(registry.address(), "platforms: [linux/amd64]\ncache: { from: [\"type=local,src=cache\"] }");
+    let built = old.run(&["build"]).await.expect_code(0);
+    assert!(built.stderr.contains("finds caches in images only"), "{}", built.stderr);
+    assert!(!built.stderr.contains("cannot be used"), "{}", built.stderr);
 }

@@ -1,9 +1,11 @@
-//! What a build asks of its client: files, credentials, secrets, ssh agents, whether it is still there.
+//! What a build asks of its client: files, caches, credentials, secrets, ssh agents, whether it is still there.
 //!
 //! `BuildKit`, `session/`: a gRPC server of ours on a connection that `POST /session` turned around.
 
 mod auth;
 mod backlog;
+mod content;
+mod content_proto;
 mod dockerfile;
 mod filesync;
 mod health;

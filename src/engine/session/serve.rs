@@ -1,6 +1,6 @@
 //! A session: opened, served and ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 
 use super::auth::Credentials;
+use super::content::Content;
 use super::dockerfile;
 use super::filesync::Files;
 use super::health::Alive;
@@ -43,6 +44,8 @@ pub struct SessionSpec {
     pub stages: AddedStages,
     /// Other directories, by the names under which the engine asks for them: [`directories`](crate::engine::directories).
     pub directories: BTreeMap<String, PathBuf>,
+    /// The directories that its builds import caches from or export them to.
+    pub caches: BTreeSet<PathBuf>,
     /// Told apart from other contexts on the engine by this: where it is the same as in an earlier run, the engine
     /// asks only for what changed.
     pub shared_key: String,
@@ -93,6 +96,7 @@ impl Session {
         let services = Routes::new(HealthServer::new(Alive))
             .add_service(AuthServer::new(credentials))
             .add_service(FileSyncServer::new(files))
+            .add_service(Content::of(&spec.caches))
             .add_service(SecretsServer::new(Given(spec.secrets)))
             .add_service(SshServer::new(Forwarded::new(spec.agents)));
         let serving = http2::Builder::new(TokioExecutor::new())
@@ -147,7 +151,14 @@ pub(in crate::engine) fn random_id() -> String {
 }
 
 /// What the engine may call (BuildKit, `session.MethodURL`).
-const METHODS: [&str; 9] = [
+const METHODS: [&str; 16] = [
+    "/containerd.services.content.v1.Content/Abort",
+    "/containerd.services.content.v1.Content/Info",
+    "/containerd.services.content.v1.Content/ListStatuses",
+    "/containerd.services.content.v1.Content/Read",
+    "/containerd.services.content.v1.Content/Status",
+    "/containerd.services.content.v1.Content/Update",
+    "/containerd.services.content.v1.Content/Write",
     "/grpc.health.v1.Health/Check",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.filesync.v1.Auth/Credentials",
