@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-const MOST_LINES: usize = 150;
+/// Without its tables: one row is looked up, and there is one for each invariant.
+const MOST_LINES: usize = 100;
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -67,6 +68,6 @@ fn every_room_is_in_its_table() {
 
 #[test]
 fn it_is_short() {
-    let lines = architecture().lines().count();
+    let lines = architecture().lines().filter(|line| !line.starts_with('|')).count();
     assert!(lines <= MOST_LINES, "{lines} lines");
 }
