@@ -184,6 +184,12 @@ pub(crate) struct BuildArgs {
     /// Show what would be built and pushed, and where
     #[arg(long, help_heading = "Build")]
     pub(crate) dry_run: bool,
+    /// Check the Dockerfiles, and build nothing
+    ///
+    /// Check the Dockerfiles with BuildKit's lint, and build nothing: what it finds is an error, with its place. Engine 27
+    /// or newer.
+    #[arg(long, conflicts_with_all = ["load", "no_push", "no_join", "dry_run", "report"], help_heading = "Build")]
+    pub(crate) check: bool,
     #[command(flatten)]
     pub(crate) gates: GateArgs,
     #[command(flatten)]

@@ -8,11 +8,11 @@ use polyarch::run::{self, BuildRun, Event, EventSink as _, Goal, OnFailure, Surr
 
 use super::args::BuildArgs;
 use super::audience::Audience;
-use super::ending;
 use super::load::{self, Loaded, Refusal};
 use super::notices;
 use super::settings::Settings;
 use super::signals::Signals;
+use super::{check, ending};
 
 pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let limit = load::duration("--timeout", args.timeout.as_deref())?;
@@ -26,6 +26,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
         let plan =
             if plan.reads_standard_input() { plan.with_standard_input(&load::standard_input().await?) } else { plan };
         let (registry, server) = match goal {
+            _ if args.check => (load::registry_in_names(&plan, settings, on_notice)?, None),
             Goal::Load => (load::registry_in_names(&plan, settings, on_notice)?, None),
             Goal::Build | Goal::Push | Goal::Publish => load::registry(&plan, settings, on_notice).await?,
         };
@@ -48,9 +49,17 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
         reason = stop.stopping() => return Ok(ending::stopped(&reason, signals.code(), settings)),
     };
     let warnings: Vec<_> = build.plan.warnings.iter().map(|problem| ending::plan_warning(problem, &loaded)).collect();
-    if args.dry_run {
+    if args.dry_run || args.check {
         ending::warn(&warnings, settings);
+    }
+    if args.dry_run {
         return super::dry_run::show(&build);
+    }
+    if args.check {
+        return tokio::select! {
+            shown = check::show(&build, &args.output) => shown,
+            reason = stop.stopping() => Ok(ending::stopped(&reason, signals.code(), settings)),
+        };
     }
     let mut audience = Audience::new(args.output.progress, settings.terminal);
     for warning in warnings {

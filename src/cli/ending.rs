@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use polyarch::engine::Finding;
 use polyarch::plan::{PlanErrors, Problem};
 use polyarch::run::sanitize;
-use polyarch::run::{Event, EventSink as _, Failure, Phase, Report, Warning};
+use polyarch::run::{CheckedFile, Event, EventSink as _, Failure, Phase, Report, Warning};
 
 use super::args::OutputArgs;
 use super::diagnostic::{self, Snippet};
@@ -65,6 +66,12 @@ pub(crate) fn refuse(refusal: &Refusal, settings: &Settings) -> ExitCode {
             }
             exit::code(exit::USAGE)
         }
+        Refusal::Findings(files) => {
+            for (file, problem) in problems(files) {
+                stderr::line(&problem_text(&file.name, &file.text, &problem, color));
+            }
+            exit::code(exit::USAGE)
+        }
         Refusal::Failures(failures) => {
             for failure in failures {
                 stderr::failure(failure, color);
@@ -78,7 +85,12 @@ pub(crate) fn refuse(refusal: &Refusal, settings: &Settings) -> ExitCode {
 /// Says why a run did not begin, to whoever listens to runs: people, readers of events, the report.
 pub(crate) fn refuse_run(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> ExitCode {
     let failures = match refusal {
-        Refusal::Plan(errors) => errors.problems.iter().map(|problem| plan_failure(errors, problem)).collect(),
+        Refusal::Plan(errors) => {
+            errors.problems.iter().map(|problem| placed_failure(&errors.source.path, problem)).collect()
+        }
+        Refusal::Findings(files) => {
+            problems(files).map(|(file, problem)| placed_failure(Path::new(&file.name), &problem)).collect()
+        }
         Refusal::Failures(failures) => failures.clone(),
     };
     let events: Vec<_> = failures.into_iter().map(Event::Failed).collect();
@@ -106,9 +118,21 @@ pub(crate) fn stopped(reason: &str, code: Option<u8>, settings: &Settings) -> Ex
     exit::code(code.unwrap_or(1))
 }
 
-/// A problem of the plan in one line.
-fn plan_failure(errors: &PlanErrors, problem: &Problem) -> Failure {
-    Failure { phase: Phase::Plan, message: placed(&errors.source.path, problem), hint: problem.hint.clone() }
+/// What was found in Dockerfiles, each with the file that it is in.
+fn problems(files: &[CheckedFile]) -> impl Iterator<Item = (&CheckedFile, Problem)> {
+    files.iter().flat_map(|file| file.findings.iter().map(move |finding| (file, problem_of(file, finding))))
+}
+
+fn problem_of(file: &CheckedFile, Finding { at, rule, message, url }: &Finding) -> Problem {
+    // Without a place nothing else would name the file.
+    let file = at.is_none().then_some(&file.name);
+    let parts: Vec<_> = file.into_iter().chain(rule).chain([message]).map(String::as_str).collect();
+    Problem { span: *at, message: parts.join(": "), hint: url.clone() }
+}
+
+/// A problem of the file at `path` in one line.
+fn placed_failure(path: &Path, problem: &Problem) -> Failure {
+    Failure { phase: Phase::Plan, message: placed(path, problem), hint: problem.hint.clone() }
 }
 
 /// `build.yaml:3:5: …`

@@ -13,7 +13,7 @@ use polyarch::plan::{
     RegistryChoice, Selection, SourceText, Transport,
 };
 use polyarch::registry::Notice;
-use polyarch::run::{Engines, Failure, Implied, Phase, Registry, Server};
+use polyarch::run::{CheckedFile, Engines, Failure, Implied, Phase, Registry, Server};
 
 use super::args::PlanArgs;
 use super::settings::{Settings, client_config};
@@ -29,6 +29,8 @@ const MAX_PLAN: u64 = 4 << 20;
 pub(crate) enum Refusal {
     /// The plan is wrong.
     Plan(Box<PlanErrors>),
+    /// Dockerfiles are.
+    Findings(Vec<CheckedFile>),
     /// Something else is.
     Failures(Vec<Failure>),
 }

@@ -3,6 +3,7 @@
 mod args;
 mod audience;
 mod build;
+mod check;
 mod diagnostic;
 mod dry_run;
 mod ending;

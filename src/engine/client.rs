@@ -2,6 +2,7 @@
 
 use bollard::Docker;
 use bollard::moby::buildkit::v1::{ListWorkersRequest, ListWorkersResponse};
+use tonic::transport::Channel;
 
 use super::control::{self, Control};
 use super::dial::Dialer;
@@ -21,6 +22,8 @@ pub struct Engine {
     name: EngineName,
     pub(super) dialer: Dialer,
     pub(super) docker: Docker,
+    /// The connection to BuildKit, and its control API there.
+    pub(super) channel: Channel,
     pub(super) control: Control,
     facts: EngineFacts,
 }
@@ -92,9 +95,10 @@ impl Engine {
                 facts.api.major, facts.api.minor
             ))));
         }
-        let (control, workers) = control.map_err(&failed)?;
+        let (channel, workers) = control.map_err(&failed)?;
         facts.runs = runs(&workers, &facts.platform);
-        Ok(Self { name, dialer, docker, control, facts })
+        let control = control::control(&channel);
+        Ok(Self { name, dialer, docker, channel, control, facts })
     }
 
     /// Its name in the plan.
@@ -175,12 +179,12 @@ fn parse_api(text: &str) -> Option<ApiVersion> {
     Some(ApiVersion { major: major.parse().ok()?, minor: minor.parse().ok()? })
 }
 
-/// BuildKit's control connection, and what its workers say.
-async fn workers(dialer: &Dialer) -> Result<(Control, ListWorkersResponse), EngineErrorKind> {
-    let mut control = control::connect(dialer).await.map_err(|error| no_control(&error))?;
-    let workers = control.list_workers(ListWorkersRequest::default()).await;
+/// The connection to BuildKit, and what its workers say.
+async fn workers(dialer: &Dialer) -> Result<(Channel, ListWorkersResponse), EngineErrorKind> {
+    let channel = control::connect(dialer).await.map_err(|error| no_control(&error))?;
+    let workers = control::control(&channel).list_workers(ListWorkersRequest::default()).await;
     let workers = workers.map_err(|status| EngineErrorKind::NoBuildKit(status.message().to_owned()))?;
-    Ok((control, workers.into_inner()))
+    Ok((channel, workers.into_inner()))
 }
 
 /// The platforms of BuildKit's workers, `native` first whatever they say.

@@ -8,7 +8,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::dial::{self, Dialer};
 
 /// Largest gRPC message that is read, in bytes: BuildKit splits logs well below, grpc-go's own limit is 4 MiB.
-const MAX_MESSAGE: usize = 16 << 20;
+pub(super) const MAX_MESSAGE: usize = 16 << 20;
 
 /// How long a build may hear nothing before the engine is asked whether it is there, and how long that may take to
 /// say so: a build may be silent for hours, an engine that was stopped or paused may not.
@@ -18,22 +18,26 @@ const PONG: Duration = Duration::from_mins(1);
 /// A client of BuildKit's control API; clones share one connection.
 pub(super) type Control = ControlClient<Channel>;
 
-/// Opens the control connection. It fails where the engine has no BuildKit, and is opened again if it is lost.
-pub(super) async fn connect(dialer: &Dialer) -> Result<Control, tonic::transport::Error> {
+/// Opens the connection to BuildKit. It fails where the engine has none, and is opened again if it is lost.
+pub(super) async fn connect(dialer: &Dialer) -> Result<Channel, tonic::transport::Error> {
     let dialer = dialer.clone();
     let connector = tower::service_fn(move |_: http::Uri| {
         let dialer = dialer.clone();
         async move { dialer.upgrade("/grpc", &[]).await }
     });
     // The name is never resolved: the connector dials.
-    let channel = Endpoint::from_static("http://docker")
+    Endpoint::from_static("http://docker")
         .initial_stream_window_size(dial::STREAM_WINDOW)
         .initial_connection_window_size(dial::CONNECTION_WINDOW)
         .http2_keep_alive_interval(PING)
         .keep_alive_timeout(PONG)
         .connect_with_connector(connector)
-        .await?;
-    Ok(ControlClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
+        .await
+}
+
+/// The control API on `channel`.
+pub(super) fn control(channel: &Channel) -> Control {
+    ControlClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE)
 }
 
 #[cfg(test)]
@@ -59,7 +63,8 @@ mod tests {
             std::future::pending::<()>().await;
         };
         let dialer = Dialer::new(EngineHost::Unix(path));
-        let asking = async { connect(&dialer).await.unwrap().list_workers(ListWorkersRequest::default()).await };
+        let asking =
+            async { control(&connect(&dialer).await.unwrap()).list_workers(ListWorkersRequest::default()).await };
         let answer = tokio::select! {
             () = engine => unreachable!(),
             answer = tokio::time::timeout(Duration::from_mins(10), asking) => answer,

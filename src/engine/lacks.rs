@@ -25,6 +25,7 @@ const ENGINE_23: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 42 }, "23.0
 const ENGINE_24: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 43 }, "24.0"); // 0.11
 const ENGINE_25: ApiVersion = ApiVersion { major: 1, minor: 44 }; // 25.0, 0.12
 const ENGINE_26: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 45 }, "26.0"); // 0.13
+const ENGINE_27: ApiVersion = ApiVersion { major: 1, minor: 46 }; // 27.0, 0.14
 
 /// Whether a directory of a repository is the context: `subdir not supported yet`, BuildKit 0.8 says.
 fn in_a_directory(context: &Context) -> bool {
@@ -57,6 +58,12 @@ impl EngineFacts {
     #[must_use]
     pub fn finds_caches_apart(&self) -> bool {
         self.api >= ENGINE_25
+    }
+
+    /// Whether the engine's BuildKit checks a Dockerfile without building it: since 0.14.
+    #[must_use]
+    pub fn checks(&self) -> bool {
+        self.api >= ENGINE_27
     }
 
     /// The keys of the plan that `build` uses and this engine cannot do, each with what it would need.

@@ -2,16 +2,19 @@
 //!
 //! An [`Engine`] was reached and told who it is. [`Engine::build`] drives BuildKit as buildx does: a
 //! [`Session`] of ours serves what the build asks of its client, `Control.Solve` builds one platform,
-//! `Control.Status` tells what happens meanwhile. [`Engine::push`] lets the engine push what it built.
+//! `Control.Status` tells what happens meanwhile. [`Engine::push`] lets the engine push what it built,
+//! [`Engine::check`] asks BuildKit what is wrong with a Dockerfile.
 
 mod archive;
 mod cache;
+mod check;
 mod client;
 mod contexts;
 mod control;
 mod dial;
 mod error;
 mod exporter;
+mod gateway;
 mod lacks;
 mod layout;
 mod load;
@@ -23,6 +26,7 @@ mod solve;
 mod status;
 
 pub use cache::cache_directories;
+pub use check::{Finding, Lint};
 pub use client::{ApiVersion, Engine, EngineFacts, ImageStore};
 pub use contexts::{BaseImage, directories, given_dockerfile};
 pub use error::{CacheTarget, EngineError, EngineErrorKind};

@@ -152,7 +152,7 @@ impl Engine {
 }
 
 /// What a status that Solve ended with means.
-fn why(status: &Status, session: &Session, steps: &Steps, request: &BuildRequest<'_>) -> EngineErrorKind {
+pub(super) fn why(status: &Status, session: &Session, steps: &Steps, request: &BuildRequest<'_>) -> EngineErrorKind {
     // BuildKit repeats what our file sync told it; our own words have the hint.
     let is_why = |text: String| status.message().contains(&text);
     if let Some(error) = session.context_error().filter(|error| is_why(error.to_string())) {

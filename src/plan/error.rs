@@ -13,7 +13,7 @@ pub struct SourceText {
     pub text: String,
 }
 
-/// A place in a plan's text.
+/// A place in a text: in a plan's, or in a Dockerfile's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct Location {
     /// The line, from 1.
@@ -27,7 +27,16 @@ pub struct Location {
 }
 
 impl Location {
-    /// The bytes of the place in the plan's text.
+    /// A line, from 1, without the blanks around it; a line that is not there is the end of the text.
+    #[must_use]
+    pub fn line(text: &str, line: usize) -> Self {
+        let line_start = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
+        let line = text[line_start..].lines().next().unwrap_or_default();
+        let start = line_start + line.len() - line.trim_start().len();
+        Self::of(text, start..start + line.trim().len())
+    }
+
+    /// The bytes of the place in the text.
     #[must_use]
     pub fn range(&self) -> Range<usize> {
         self.offset..self.offset + self.length

@@ -16,7 +16,8 @@ use super::relay::{JobVoice, relay};
 use crate::auth::CredentialSource;
 use crate::context::AddedStages;
 use crate::engine::{
-    BaseImage, BuildRequest, BuiltImage, Engine, EngineError, Output, PushRequest, PushSummary, Session, SessionSpec,
+    BaseImage, BuildRequest, BuiltImage, Engine, EngineError, Lint, Output, PushRequest, PushSummary, Session,
+    SessionSpec,
 };
 use crate::oci::{Digest, DigestRef, Selector, TagRef};
 use crate::plan::{ArchTags, AttestationPolicy, ImageName};
@@ -166,9 +167,22 @@ impl JobRun {
         })
     }
 
-    async fn build(&self) -> Result<BuiltImage, Failure> {
+    /// Checks the Dockerfile, and builds nothing.
+    pub(super) async fn check(&self) -> Result<Lint, Failure> {
+        let checking = async {
+            let session = self.session.session(&self.engine, AddedStages::new()).await?;
+            self.engine.check(&self.request(), session).await
+        };
+        checking.await.map_err(|error| of_engine(Phase::Build, &error))
+    }
+
+    fn request(&self) -> BuildRequest<'_> {
         let job = &self.scheduled.job;
-        let request = BuildRequest { to: self.to(), platform: &job.platform, build: &job.build, bases: &self.bases };
+        BuildRequest { to: self.to(), platform: &job.platform, build: &job.build, bases: &self.bases }
+    }
+
+    async fn build(&self) -> Result<BuiltImage, Failure> {
+        let (job, request) = (&self.scheduled.job, self.request());
         let (sender, events) = mpsc::channel(256);
         let building = async {
             let stages = self.engine.facts().stages(&job.build, &self.bases);

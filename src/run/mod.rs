@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod assign;
 mod attestations;
+mod check;
 mod confirm;
 mod event;
 mod failure;
@@ -35,6 +36,7 @@ mod warnings;
 
 pub use access::*;
 pub use assign::*;
+pub use check::*;
 pub use event::*;
 pub use gates::*;
 pub use job::Goal;

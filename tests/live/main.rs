@@ -12,6 +12,7 @@ mod project;
 mod attesting;
 mod bases;
 mod caching;
+mod checking;
 mod contexts;
 mod embedded;
 mod endurance;

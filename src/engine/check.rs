@@ -1,0 +1,197 @@
+//! BuildKit's lint of a Dockerfile: `docker build --check`.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::cache::Caches;
+use super::client::{Engine, EngineFacts};
+use super::error::{EngineError, EngineErrorKind};
+use super::request::{BuildRequest, frontend_attrs};
+use super::session::{Session, UPLOAD_IDLE};
+use super::solve::why;
+use super::status::Steps;
+use crate::plan::{Location, NamedContext};
+
+/// A Dockerfile that was checked, and what is wrong with it. Texts are as BuildKit sent them: they are not safe for a
+/// terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lint {
+    /// The Dockerfile's text, as the engine read it.
+    pub text: String,
+    /// In the order of the text.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is wrong with a Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// Where; nothing where it is about all of it.
+    pub at: Option<Location>,
+    /// The rule that it breaks; without one, it cannot be built.
+    pub rule: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// Where to read more.
+    pub url: Option<String>,
+}
+
+impl Engine {
+    /// Checks the Dockerfile of a build that this engine [can check](EngineFacts::checks). Nothing is built; images of the
+    /// plan that it builds on count as empty ones.
+    ///
+    /// # Errors
+    /// The Dockerfile cannot be read, its frontend knows no checks, or the engine is lost.
+    pub async fn check(&self, request: &BuildRequest<'_>, session: &Session) -> Result<Lint, EngineError> {
+        let failed = |kind| self.error(format!("check the Dockerfile for {}", request.platform), kind);
+        let answered = tokio::select! {
+            answered = self.ask_frontend(session, attrs(self.facts(), request)) => answered,
+            bytes = session.stalled() => {
+                return Err(failed(EngineErrorKind::UploadStalled { bytes, seconds: UPLOAD_IDLE.as_secs() }));
+            }
+        };
+        let metadata = answered.map_err(|status| failed(why(&status, session, &Steps::default(), request)))?;
+        let result = metadata.get("result.json").map(Vec::as_slice).unwrap_or_default();
+        read(result).map_err(|why| failed(EngineErrorKind::NoProof(why)))
+    }
+}
+
+/// The options of the build, and what is asked in its place (buildx, `build/build.go`).
+fn attrs(facts: &EngineFacts, request: &BuildRequest<'_>) -> HashMap<String, String> {
+    // No step is looked for in a cache.
+    let mut attrs = frontend_attrs(facts, request, &Caches::default());
+    let images = request.build.contexts.iter().filter(|(_, context)| matches!(context, NamedContext::Image(_)));
+    attrs.extend(images.map(|(name, _)| (format!("context:{name}"), "docker-image://scratch".to_owned())));
+    let contexts = attrs.keys().any(|key| key.starts_with("context:"));
+    let contexts = if contexts { "moby.buildkit.frontend.contexts+forward," } else { "" };
+    attrs.insert("frontend.caps".to_owned(), format!("{contexts}moby.buildkit.frontend.subrequests+forward"));
+    attrs.insert("requestid".to_owned(), "frontend.lint".to_owned());
+    attrs
+}
+
+/// `LintResults` (BuildKit, `frontend/subrequests/lint`): fields that are zero are left out.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LintResults {
+    warnings: Option<Vec<Warning>>,
+    sources: Option<Vec<SourceInfo>>,
+    build_error: Option<BuildError>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Warning {
+    rule_name: String,
+    #[serde(default)]
+    description: String,
+    url: Option<String>,
+    #[serde(default)]
+    detail: String,
+    #[serde(default)]
+    location: Ranges,
+}
+
+#[derive(Deserialize)]
+struct BuildError {
+    message: String,
+    #[serde(default)]
+    location: Ranges,
+}
+
+#[derive(Deserialize)]
+struct SourceInfo {
+    /// In base64.
+    #[serde(default)]
+    data: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Ranges {
+    #[serde(default)]
+    ranges: Vec<Range>,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    start: Position,
+}
+
+#[derive(Deserialize)]
+struct Position {
+    /// From 1.
+    #[serde(default)]
+    line: usize,
+}
+
+/// Reads `result.json`. A lint has one source, the Dockerfile.
+fn read(result: &[u8]) -> Result<Lint, String> {
+    let results: LintResults = serde_json::from_slice(result).map_err(|error| format!("the lint: {error}"))?;
+    let source = results.sources.into_iter().flatten().next().map(|source| source.data).unwrap_or_default();
+    let text = STANDARD.decode(source).map_err(|error| format!("the Dockerfile in the lint: {error}"))?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let at = |location: Ranges| {
+        let line = location.ranges.iter().map(|range| range.start.line).min().filter(|line| *line > 0)?;
+        Some(Location::line(&text, line))
+    };
+    let warning = |Warning { rule_name, description, url, detail, location }: Warning| Finding {
+        at: at(location),
+        rule: Some(rule_name),
+        message: if detail.is_empty() { description } else { detail },
+        url: url.filter(|url| !url.is_empty()),
+    };
+    let broken = |BuildError { message, location }| Finding { at: at(location), rule: None, message, url: None };
+    let warnings = results.warnings.into_iter().flatten().map(warning);
+    let mut findings: Vec<_> = warnings.chain(results.build_error.map(broken)).collect();
+    findings.sort();
+    Ok(Lint { text, findings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lint_is_read_with_its_places() {
+        let text = "from scratch\nFROM scratch AS Second\n  RUN [\n";
+        let result = serde_json::json!({
+            "warnings": [
+                { "ruleName": "StageNameCasing", "description": "Stage names", "detail": "'Second' should be lowercase",
+                  "url": "https://h/casing", "location": { "ranges": [
+                    { "start": { "line": 2 }, "end": { "line": 2 } } ] } },
+                { "ruleName": "Whole", "description": "Of all", "location": { "sourceIndex": -1 } },
+            ],
+            "sources": [{ "filename": "Dockerfile", "language": "Dockerfile", "data": STANDARD.encode(text) }],
+            "buildError": { "message": "broken", "location": { "ranges": [{ "start": { "line": 3 }, "end": {} }] } },
+        });
+        let Lint { text: found, findings } = read(result.to_string().as_bytes()).unwrap();
+        assert_eq!(found, text);
+        let told: Vec<_> = findings
+            .iter()
+            .map(|finding| {
+                let at = finding.at.map(|at| (at.line, at.column, &text[at.range()]));
+                (at, finding.rule.as_deref(), &*finding.message, finding.url.as_deref())
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (None, Some("Whole"), "Of all", None),
+                (
+                    Some((2, 1, "FROM scratch AS Second")),
+                    Some("StageNameCasing"),
+                    "'Second' should be lowercase",
+                    Some("https://h/casing")
+                ),
+                (Some((3, 3, "RUN [")), None, "broken", None),
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_found_is_no_finding_and_no_answer_is_an_error() {
+        assert_eq!(read(br#"{"warnings": null, "sources": [{"filename": "x"}]}"#), Ok(Lint::default()));
+        assert!(read(b"").is_err());
+    }
+}

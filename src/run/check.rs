@@ -1,0 +1,129 @@
+//! `--check`: what BuildKit's lint says of the plan's Dockerfiles. Nothing is built, and no registry of the plan asked.
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::agents::Agents;
+use super::assign::{Schedule, ScheduledJob};
+use super::event::{Failure, Phase};
+use super::failure::failure;
+use super::preflight::{self, Engines};
+use super::prepare::{self, Shared};
+use super::request::BuildRun;
+use super::sanitize;
+use super::secrets::Secrets;
+use crate::engine::{Finding, Lint};
+use crate::plan::{Context, Dockerfile, NamedContext};
+
+/// Checks that run at once: an engine does little for one, and asks registries what base images are.
+const AT_ONCE: usize = 8;
+
+/// The rule of variables that nothing sets.
+const UNDEFINED: &str = "UndefinedVar";
+
+/// A Dockerfile that was checked, for all that is built from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedFile {
+    /// What it is called: its path where it has one. Safe for a terminal.
+    pub name: String,
+    /// Its text, as the engine read it.
+    pub text: String,
+    /// What is wrong with it, each once. Texts are safe for a terminal.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks the Dockerfile of every job: its platform, its target and its arguments decide what is found, and what is found
+/// for several is told once.
+///
+/// # Errors
+/// Engines that know no checks, what cannot be read, or the first check that cannot be done.
+pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
+    let schedule = preflight::schedule(&run.plan, &run.engines, run.goal)?;
+    let mut faults = refusals(&schedule, &run.engines);
+    faults.extend(prepare::context_faults(&schedule));
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let targets = prepare::targets(&run.plan, &run.registry).map_err(|failure| vec![failure])?;
+    // No step runs: only what an engine fetches a context with is needed.
+    let fetched = Schedule { jobs: schedule.jobs.iter().filter(|job| is_fetched(job)).cloned().collect() };
+    let secrets = Secrets::read(&fetched, &run.environment)?;
+    let agents = Agents::find(&fetched, &run.environment).await?;
+    // Nothing is told before the end.
+    let (events, _) = mpsc::channel(1);
+    let shared = Shared {
+        engines: &run.engines,
+        registry: &run.registry,
+        credentials: &run.credentials,
+        goal: run.goal,
+        events: &events,
+        secrets: &secrets,
+        agents: &agents,
+    };
+    let builds: Vec<_> = run.plan.images.iter().map(|_| CancellationToken::new()).collect();
+    let jobs = prepare::jobs(&schedule, &targets, &builds, &shared);
+    let checks = jobs.iter().zip(&schedule.jobs);
+    let checks = checks.map(async |(job, scheduled)| Ok((scheduled, job.check().await?)));
+    let checked: Result<Vec<_>, Failure> = stream::iter(checks).buffered(AT_ONCE).try_collect().await;
+    Ok(merged(checked.map_err(|failure| vec![failure])?))
+}
+
+/// Engines whose BuildKit knows no checks, each with the first job that it would check.
+fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
+    let refusal = |(place, reached): (usize, &preflight::Reached)| {
+        let job = schedule.jobs.iter().find(|job| job.engine == place && !reached.facts().checks())?;
+        let (name, version) = (&reached.spec.name, &reached.facts().version);
+        let message =
+            format!("engine {name} ({version}) cannot check {} with `--check`: its BuildKit is too old", job.id);
+        Some(failure(Phase::Preflight, &message, Some("use Engine 27.0 or newer for it".into())))
+    };
+    engines.list().iter().enumerate().filter_map(refusal).collect()
+}
+
+fn is_fetched(job: &ScheduledJob) -> bool {
+    let build = &job.job.build;
+    let named = build.contexts.values().any(|context| matches!(context, NamedContext::Remote(_)));
+    named || matches!(build.context, Context::Remote(_))
+}
+
+/// One file for all jobs that are built from it, in the plan's order.
+fn merged(checked: Vec<(&ScheduledJob, Lint)>) -> Vec<CheckedFile> {
+    let mut files: Vec<CheckedFile> = Vec::new();
+    for (job, Lint { text, findings }) in checked {
+        let (name, findings) = (name(job), findings.into_iter().filter(|finding| is_known(finding, job)).map(safe));
+        match files.iter_mut().find(|file| file.name == name && file.text == text) {
+            Some(file) => file.findings.extend(findings),
+            None => files.push(CheckedFile { name, text, findings: findings.collect() }),
+        }
+    }
+    for file in &mut files {
+        file.findings.sort();
+        file.findings.dedup();
+    }
+    files
+}
+
+/// What the Dockerfile of `job` is called.
+fn name(job: &ScheduledJob) -> String {
+    let build = &job.job.build;
+    let name = match (&build.dockerfile, &build.context) {
+        (Dockerfile::File(path), _) => path.display().to_string(),
+        (Dockerfile::InContext(path), Context::Remote(remote)) => format!("{remote} {path}"),
+        (Dockerfile::InContext(path), Context::Directory(_)) => path.clone(),
+        (Dockerfile::Inline(_) | Dockerfile::StandardInput, _) => format!("Dockerfile of {}", job.id.image),
+    };
+    sanitize::line(name.as_bytes())
+}
+
+/// Whether what is found is so: of an image of the plan nobody knows yet which variables it sets.
+fn is_known(finding: &Finding, job: &ScheduledJob) -> bool {
+    let builds_on_image = job.job.build.contexts.values().any(|context| matches!(context, NamedContext::Image(_)));
+    !(builds_on_image && finding.rule.as_deref() == Some(UNDEFINED))
+}
+
+fn safe(finding: Finding) -> Finding {
+    let line = |text: String| sanitize::line(text.as_bytes());
+    let Finding { at, rule, message, url } = finding;
+    Finding { at, rule: rule.map(line), message: line(message), url: url.map(line) }
+}
