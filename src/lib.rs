@@ -48,4 +48,5 @@ pub mod facts;
 pub mod oci;
 pub mod plan;
 pub mod registry;
+pub mod rootfs;
 pub mod run;

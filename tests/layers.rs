@@ -11,8 +11,13 @@ use std::path::{Path, PathBuf};
 use source::Source;
 
 /// The rooms, lowest layer first. A room imports from lower layers and from itself, never from its own layer or above.
-const LAYERS: &[&[&str]] =
-    &[&["oci"], &["plan", "context", "facts", "auth"], &["engine", "registry", "ecr", "embedded"], &["run"], &["cli"]];
+const LAYERS: &[&[&str]] = &[
+    &["oci"],
+    &["plan", "context", "facts", "auth", "rootfs"],
+    &["engine", "registry", "ecr", "embedded"],
+    &["run"],
+    &["cli"],
+];
 
 /// Which places may name a crate: what it does can then be replaced by changing one room.
 const CRATES: &[(&[&str], &[&str])] = &[
@@ -20,6 +25,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["hyper", "hyper_util", "tower"], &["src/engine/", "src/embedded/"]),
     (&["reqwest", "rustls"], &["src/registry/"]),
     (&["axum"], &["src/embedded/"]),
+    (&["flate2", "ruzstd"], &["src/rootfs/"]),
     (&["aws_config", "aws_sdk_ecr"], &["src/ecr/"]),
     (&["serde_yaml"], &["src/plan/raw.rs"]),
     (&["clap", "indicatif", "annotate_snippets", "tracing_subscriber"], &["src/cli/", "src/main.rs"]),

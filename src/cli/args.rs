@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use polyarch::run::{Gates, Shrinking};
+use polyarch::run::{Gates, Programs, Shrinking};
 
 use super::output::{Format, Progress};
 
@@ -144,11 +144,20 @@ pub(crate) struct GateArgs {
     /// would replace is not published.
     #[arg(long, help_heading = "Gates")]
     pub(crate) allow_shrink: bool,
+    /// Do not look into layers for which processor programs are
+    ///
+    /// Do not look into layers for which processor programs are: without it, an image that starts a program for
+    /// another processor than that of its platform is not published.
+    #[arg(long, help_heading = "Gates")]
+    pub(crate) no_elf: bool,
 }
 
 impl GateArgs {
     pub(crate) fn gates(&self) -> Gates {
-        Gates { shrinking: if self.allow_shrink { Shrinking::Allow } else { Shrinking::Refuse } }
+        Gates {
+            shrinking: if self.allow_shrink { Shrinking::Allow } else { Shrinking::Refuse },
+            programs: if self.no_elf { Programs::Believe } else { Programs::Check },
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::descriptor::PlatformFields;
 use super::{
     Attestation, AttestationError, Content, Descriptor, Digest, ManifestError, Platform, PlatformError, RawManifest,
+    Start,
 };
 
 /// An image of one platform that may stand in an index: its manifest and its config were read, the config
@@ -17,6 +18,7 @@ pub struct Child {
     fields: PlatformFields,
     layers_bytes: u64,
     revision: Option<String>,
+    start: Option<Start>,
     attestations: Vec<Attestation>,
 }
 
@@ -154,9 +156,9 @@ impl Child {
         }
         // A sum that does not fit is a lie about sizes, and only ever shown.
         let layers_bytes = image.layers.iter().fold(image.config.size, |sum, layer| sum.saturating_add(layer.size));
-        let revision = revision(&manifest, config);
-        let config = image.config.digest;
-        Ok(Self { manifest, config, platform, fields, layers_bytes, revision, attestations: Vec::new() })
+        let (revision, start) = (revision(&manifest, config), Start::of(config));
+        let (config, attestations) = (image.config.digest, Vec::new());
+        Ok(Self { manifest, config, platform, fields, layers_bytes, revision, start, attestations })
     }
 
     /// The manifest, as the registry returned it.
@@ -187,6 +189,12 @@ impl Child {
     #[must_use]
     pub fn image_bytes(&self) -> u64 {
         self.layers_bytes
+    }
+
+    /// What a container of it starts, where its config says that.
+    #[must_use]
+    pub fn start(&self) -> Option<&Start> {
+        self.start.as_ref()
     }
 
     /// Takes `manifest`, which an index lists as `entry`, as an attestation of this image.

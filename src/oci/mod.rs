@@ -7,16 +7,19 @@ mod attestation;
 mod child;
 mod descriptor;
 mod digest;
+pub(crate) mod elf;
 mod index;
 mod manifest;
 mod media_type;
 mod platform;
 mod reference;
+mod start;
 
 pub use attestation::{Attestation, AttestationError};
 pub use child::{Child, ChildError, EntryOverride, REVISION};
 pub use descriptor::{Descriptor, PlatformFields};
 pub use digest::{Digest, DigestError, Hasher};
+pub use elf::ElfMachine;
 pub use index::{DraftError, EncodedIndex, Entry, IndexDraft};
 pub use manifest::{
     Content, ImageIndex, ImageManifest, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, ManifestError, RawManifest,
@@ -26,3 +29,4 @@ pub use platform::{Platform, PlatformError};
 pub use reference::{
     DigestRef, Reference, ReferenceError, RegistryHost, Repository, RepositoryPath, Selector, Tag, TagRef,
 };
+pub use start::Start;

@@ -118,6 +118,7 @@ impl Client {
             path: String::new(),
             scope: None,
             accept: None,
+            range: None,
             content: None,
             limit: MAX_PING,
             patience: Patience::None,

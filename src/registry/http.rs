@@ -32,6 +32,8 @@ pub(super) struct Call {
     pub(super) path: String,
     pub(super) scope: Option<Scope>,
     pub(super) accept: Option<HeaderValue>,
+    /// Which bytes of the content are asked for (RFC 9110, 14.2); `None`: all.
+    pub(super) range: Option<HeaderValue>,
     pub(super) content: Option<(HeaderValue, Bytes)>,
     /// Longest answer that is read, in bytes.
     pub(super) limit: usize,
@@ -93,6 +95,7 @@ impl Http {
             url,
             authorization: ticket.authorization.as_ref(),
             accept: call.accept.clone(),
+            range: call.range.clone(),
             content: call.content.clone(),
             limit: call.limit,
             to: To::Registry,

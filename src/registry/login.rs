@@ -189,6 +189,7 @@ async fn exchange(
         url,
         authorization: basic.as_ref(),
         accept: None,
+        range: None,
         content,
         limit: MAX_TOKEN,
         to: To::TokenServer,

@@ -178,6 +178,7 @@ fn call(method: Method, repository: &RepositoryPath, selector: &Selector, patien
         path: format!("{repository}/manifests/{selector}"),
         scope: Some(Scope { repository: repository.clone(), access: Access::Pull }),
         accept: HeaderValue::from_str(&accept).ok(),
+        range: None,
         content: None,
         limit: MAX_MANIFEST_BYTES,
         patience,

@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE,
 };
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
@@ -42,6 +42,7 @@ pub(super) struct Request<'a> {
     /// Sent to the origin of `url` and nowhere else.
     pub(super) authorization: Option<&'a HeaderValue>,
     pub(super) accept: Option<HeaderValue>,
+    pub(super) range: Option<HeaderValue>,
     pub(super) content: Option<(HeaderValue, Bytes)>,
     /// Longest answer that is read, in bytes.
     pub(super) limit: usize,
@@ -115,6 +116,9 @@ impl Wire {
         }
         if let Some(value) = &request.accept {
             outgoing = outgoing.header(ACCEPT, value);
+        }
+        if let Some(value) = &request.range {
+            outgoing = outgoing.header(RANGE, value);
         }
         if let Some((media_type, bytes)) = &request.content {
             outgoing = outgoing.header(CONTENT_TYPE, media_type).body(bytes.clone());

@@ -249,6 +249,13 @@ pub enum ImageEvent {
         /// The tag.
         tag: TagRef,
     },
+    /// Nothing can be said of programs of these platforms' images.
+    NotChecked {
+        /// The platforms.
+        platforms: Vec<Platform>,
+        /// Why.
+        reason: String,
+    },
     /// A final tag was put, or had this index already.
     Tagged {
         /// The tag.

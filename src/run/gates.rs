@@ -1,10 +1,54 @@
 //! What a finished index must pass before a final tag moves to it.
 
+use std::collections::HashSet;
+
+use super::event::{Event, Failure};
+use super::publish::{Target, not_published};
+use super::shutdown::Shutdown;
+use super::standing::{self, Standing};
+use super::{executables, shrink};
+use crate::oci::EncodedIndex;
+use crate::registry::Client;
+
 /// What is asked of an index beyond that it is complete and true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gates {
     /// An index that has fewer platforms than the one that it replaces.
     pub shrinking: Shrinking,
+    /// Programs for another processor than that of their image's platform.
+    pub programs: Programs,
+}
+
+impl Gates {
+    /// Refuses what must not be published. Gives what is to be said of the rest; nothing is asked for where no tag
+    /// will move.
+    pub(super) async fn pass(
+        self,
+        client: &Client,
+        target: &Target,
+        index: &EncodedIndex,
+        standing: &[Standing<'_>],
+        shutdown: &Shutdown,
+    ) -> Result<Vec<Event>, Failure> {
+        let Some(moving) = standing.iter().find(|standing| !standing.unchanged) else { return Ok(Vec::new()) };
+        let before = standing::before(client, target, standing, self.shrinking).await?;
+        shrink::refuse(target, &before, index)?;
+        let mut told: Vec<_> = shrink::warnings(target, &before, index).into_iter().map(Event::Warning).collect();
+        if self.programs == Programs::Check {
+            // What is under a final tag was checked before, or let through.
+            let known: HashSet<_> = before.iter().flat_map(|before| &before.entries).map(|e| &e.digest).collect();
+            let mut new: Vec<_> = index.children().iter().collect();
+            new.retain(|child| !known.contains(child.manifest().digest()));
+            let mut stop = shutdown.clone();
+            let not_checked = tokio::select! {
+                checked = executables::refuse(client, target, new) => checked?,
+                reason = stop.stopping() => return Err(not_published(target, moving.tag, &reason)),
+            };
+            let image = || target.image.clone();
+            told.extend(not_checked.into_iter().map(|what| Event::Image { image: image(), what }));
+        }
+        Ok(told)
+    }
 }
 
 /// What becomes of a final tag whose index has platforms that the new one lacks.
@@ -15,4 +59,14 @@ pub enum Shrinking {
     Refuse,
     /// It moves (`--allow-shrink`).
     Allow,
+}
+
+/// What becomes of an image whose programs are for another processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Programs {
+    /// It is refused.
+    #[default]
+    Check,
+    /// No layer is opened (`--no-elf`).
+    Believe,
 }

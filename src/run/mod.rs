@@ -7,6 +7,7 @@ mod attestations;
 mod check;
 mod confirm;
 mod event;
+mod executables;
 mod failure;
 mod gates;
 mod image;

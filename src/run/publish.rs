@@ -8,7 +8,7 @@ use super::failure::{failure, of_registry};
 use super::gates::Gates;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
-use super::{shrink, verify};
+use super::verify;
 use crate::oci::{Child, Digest, EncodedIndex, EntryOverride, IndexDraft, Platform, Repository, Selector, Tag};
 use crate::plan::{ArchTags, AttestationPolicy, Image};
 use crate::registry::{Client, Visibility};
@@ -77,10 +77,8 @@ pub(super) async fn publish(
     drop(events.send(say(joined)).await);
     // All of them are asked for before the first one moves.
     let standing = standing::ask(client, target, index).await?;
-    let before = standing::before(client, target, &standing, gates.shrinking).await?;
-    shrink::refuse(target, &before, index)?;
-    for warning in shrink::warnings(target, &before, index) {
-        drop(events.send(Event::Warning(warning)).await);
+    for event in gates.pass(client, target, index, &standing, shutdown).await? {
+        drop(events.send(event).await);
     }
     if standing.iter().any(|tag| !tag.unchanged) {
         warn_of_moved_tags(client, target, pushed, events).await;
@@ -92,7 +90,7 @@ pub(super) async fn publish(
         let selector = Selector::Tag(tag.clone());
         if !unchanged {
             if let Some(reason) = shutdown.reason() {
-                return Err(failure(Phase::Publish, &format!("{named} was not published: {reason}"), None));
+                return Err(not_published(target, tag, &reason));
             }
             drop(events.send(say(ImageEvent::Tagging { tag: named.clone() })).await);
             if let Err(error) = client.put_manifest(path, &selector, manifest).await {
@@ -113,6 +111,11 @@ pub(super) async fn publish(
     };
     drop(events.send(say(ImageEvent::Verified { index: verified })).await);
     Ok(())
+}
+
+pub(super) fn not_published(target: &Target, tag: &Tag, reason: &str) -> Failure {
+    let named = target.repository.tag(tag.clone());
+    failure(Phase::Publish, &format!("{named} was not published: {reason}"), None)
 }
 
 /// Says which arch tags no longer name what was built: the index has what was built, by digest.

@@ -130,3 +130,120 @@ async fn e20_what_cannot_be_read_is_not_replaced() {
     says(&finished, &["read what", "hello:1.0 has: ", "`--allow-shrink`"]);
     world.assert_untouched();
 }
+
+/// A layer with a program for x86-64 at `/app`, after as many zeros.
+fn layer(zeros: usize) -> Vec<u8> {
+    let entry = |path: &str, content: &[u8]| {
+        let mut header = vec![0; 512];
+        header[..path.len()].copy_from_slice(path.as_bytes());
+        header[100..107].copy_from_slice(b"0000755");
+        header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        header[148..156].fill(b' ');
+        header[156] = b'0';
+        let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        header.extend(content);
+        header.resize(header.len().next_multiple_of(512), 0);
+        header
+    };
+    let mut program = b"\x7fELF\x02\x01".to_vec();
+    program.resize(64, 0);
+    program[18] = 62;
+    [entry("zeros", &vec![0; zeros]), entry("app", &program), vec![0; 1024]].concat()
+}
+
+/// Has images that start `/app`, and of which only that for amd64 holds it for its processor.
+async fn lying(layer: Vec<u8>) -> (World, Document) {
+    let world = World::start(Script::default()).await;
+    let layer = Document { media_type: "application/vnd.oci.image.layer.v1.tar".to_owned(), bytes: layer };
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let tag = format!("1.0-{}", platform.rsplit('/').next().unwrap());
+        let image = Image::oci(platform, "lying").holding(&json!({ "Entrypoint": ["/app"] }), &[&layer]);
+        world.store.push("hello", &tag, &image);
+    }
+    (world, layer)
+}
+
+fn fetched(world: &World, layer: &Document) -> Vec<Option<String>> {
+    let target = format!("/v2/hello/blobs/{}", layer.digest());
+    let requests = world.registry.requests().into_iter().filter(|request| request.target == target);
+    requests.map(|request| request.header("range").map(str::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn e21_an_image_of_another_processors_programs_is_refused() {
+    let (world, layer) = lying(layer(0)).await;
+    let finished = world.run(&["join"]).finish().await.expect_code(7);
+    says(&finished, &["linux/arm64 holds an x86-64 /app; ", "hello:1.0, ", "hello:latest not moved", "`--no-elf`"]);
+    assert!(!finished.stderr.contains("linux/amd64 holds"), "{}", finished.stderr);
+    world.assert_untouched();
+    let before = fetched(&world, &layer).len();
+    let finished = world.run(&["join", "--no-elf"]).finish().await.expect_code(0);
+    assert!(!finished.stderr.contains("not checked"), "{}", finished.stderr);
+    // It is not opened again: neither where nothing changes, nor where another image comes beside it.
+    world.run(&["join"]).finish().await.expect_code(0);
+    world.store.push("hello", "1.0-amd64", &Image::oci("linux/amd64", "other"));
+    world.run(&["join"]).finish().await.expect_code(0);
+    assert_eq!(fetched(&world, &layer).len(), before);
+}
+
+#[tokio::test]
+async fn e21_a_layer_is_fetched_in_parts_and_no_further_than_needed() {
+    let (world, mut layer) = lying(layer(1 << 20)).await;
+    layer.bytes.resize(20 << 20, 0);
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let tag = format!("1.0-{}", platform.rsplit('/').next().unwrap());
+        let image = Image::oci(platform, "long").holding(&json!({ "Entrypoint": ["/app"] }), &[&layer]);
+        world.store.push("hello", &tag, &image);
+    }
+    let finished = world.run(&["join"]).finish().await.expect_code(7);
+    says(&finished, &["linux/arm64 holds an x86-64 /app"]);
+    let parts = fetched(&world, &layer);
+    assert_eq!(parts[..2], [Some("bytes=0-262143".to_owned()), Some("bytes=0-262143".to_owned())], "{parts:?}");
+    assert!(parts.len() <= 8, "{parts:?}");
+}
+
+#[tokio::test]
+async fn e21_layers_that_cannot_be_read_stop_nothing_and_are_told() {
+    let (world, layer) = lying(layer(0)).await;
+    let blob = format!("GET /v2/hello/blobs/{}", layer.digest());
+    for (tag, (answer, why)) in ["a", "b", "c"].into_iter().zip([
+        (status(404), "has no such content"),
+        (status(200).body("short"), "bytes"),
+        (status(200).body(vec![1; layer.bytes.len()]), "sha256:"),
+    ]) {
+        let line = blob.clone();
+        world.registry_answers(move |request| (request.line() == line).then(|| answer.clone()));
+        let [target, amd64, arm64] =
+            [tag, "1.0-amd64", "1.0-arm64"].map(|tag| format!("{}/hello:{tag}", world.registry.host()));
+        let finished = world.run(&["join", "-t", &target, &amd64, &arm64]).finish().await.expect_code(0);
+        says(&finished, &["programs of linux/amd64, linux/arm64 not checked: its layer sha256:", why]);
+        let unchecked = &world.report()["images"][0]["not_checked"];
+        assert_eq!(unchecked[0]["platforms"], json!(["linux/amd64", "linux/arm64"]));
+    }
+}
+
+#[tokio::test]
+async fn e21_large_layers_and_data_are_not_fetched() {
+    let (world, layer) = lying(layer(0)).await;
+    let mut large = layer.clone();
+    large.bytes.resize(65 << 20, 0);
+    let data = Document { bytes: vec![0; 5 << 20], ..layer.clone() };
+    let start = json!({ "Entrypoint": ["/app"] });
+    world.store.push("hello", "1.0-amd64", &Image::oci("linux/amd64", "data").holding(&json!({}), &[&data]));
+    world.store.push("hello", "1.0-arm64", &Image::oci("linux/arm64", "large").holding(&start, &[&layer, &large]));
+    // What is below what is too large tells as well.
+    let finished = world.run(&["join"]).finish().await.expect_code(7);
+    says(&finished, &["linux/arm64 holds an x86-64 /app"]);
+    world.store.push("hello", "1.0-arm64", &Image::oci("linux/arm64", "large").holding(&start, &[&large]));
+    let finished = world.run(&["join"]).finish().await.expect_code(0);
+    let reason = "was not found in its small layers, large ones are not read";
+    says(
+        &finished,
+        &[
+            &format!("of linux/amd64 not checked: a program {reason}"),
+            &format!("of linux/arm64 not checked: /app {reason}"),
+        ],
+    );
+    assert_eq!((fetched(&world, &large).len(), fetched(&world, &data).len()), (0, 0));
+}

@@ -18,6 +18,7 @@ mod embedded;
 mod endurance;
 mod exporting;
 mod faults;
+mod gates;
 mod inputs;
 mod joining;
 mod loading;

@@ -46,6 +46,7 @@ pub(crate) struct Image {
     pub(crate) platform: String,
     pub(crate) config: Document,
     pub(crate) manifest: Document,
+    layers: Vec<Document>,
 }
 
 impl Image {
@@ -81,7 +82,25 @@ impl Image {
             "config": config.descriptor(),
             "layers": [],
         });
-        Self { platform: platform.to_owned(), config, manifest: Document::new(manifest_type, &manifest) }
+        Self {
+            platform: platform.to_owned(),
+            config,
+            manifest: Document::new(manifest_type, &manifest),
+            layers: Vec::new(),
+        }
+    }
+
+    /// The image with `config` in its config, and layers, the base first.
+    pub(crate) fn holding(mut self, config: &Value, layers: &[&Document]) -> Self {
+        let mut document = self.config.json();
+        document["config"] = config.clone();
+        self.config = Document::new(&self.config.media_type, &document);
+        let mut manifest = self.manifest.json();
+        manifest["config"] = self.config.descriptor();
+        manifest["layers"] = layers.iter().map(|layer| layer.descriptor()).collect();
+        self.manifest = Document::new(&self.manifest.media_type, &manifest);
+        self.layers = layers.iter().map(|layer| (*layer).clone()).collect();
+        self
     }
 }
 
@@ -132,7 +151,9 @@ struct Content {
 impl Store {
     /// Has `image` under its digest, and under `reference`.
     pub(crate) fn push(&self, repository: &str, reference: &str, image: &Image) {
-        self.0.lock().unwrap().blobs.insert(image.config.digest(), image.config.bytes.clone());
+        for blob in image.layers.iter().chain([&image.config]) {
+            self.0.lock().unwrap().blobs.insert(blob.digest(), blob.bytes.clone());
+        }
         self.put(repository, reference, &image.manifest);
     }
 
@@ -160,7 +181,7 @@ impl Store {
             "GET" if target.contains("/blobs/") => {
                 let blob =
                     target.rsplit('/').next().and_then(|digest| self.0.lock().unwrap().blobs.get(digest).cloned());
-                Some(blob.map_or_else(|| status(404), |bytes| status(200).body(bytes)))
+                Some(blob.map_or_else(|| status(404), |bytes| part(bytes, request.header("range"))))
             }
             _ => None,
         }
@@ -182,6 +203,17 @@ impl Store {
         self.put(repository, reference, &document);
         status(201).header("Docker-Content-Digest", document.digest())
     }
+}
+
+/// The bytes that `bytes=FIRST-LAST` asks for, or all.
+fn part(bytes: Vec<u8>, range: Option<&str>) -> Reply {
+    let Some((first, last)) = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-')) else {
+        return status(200).body(bytes);
+    };
+    let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+    let all = bytes.len();
+    let part = bytes[first..=last].to_vec();
+    status(206).header("Content-Range", format!("bytes {first}-{last}/{all}")).body(part)
 }
 
 /// What a registry says of a manifest that it does not have.

@@ -112,6 +112,10 @@ impl Words {
             },
             ImageEvent::Tagging { tag } => format!("putting {tag}"),
             ImageEvent::TagRefused { tag } => format!("not put {tag}"),
+            ImageEvent::NotChecked { platforms, reason } => {
+                let names: Vec<_> = platforms.iter().map(ToString::to_string).collect();
+                format!("programs of {} not checked: {reason}", names.join(", "))
+            }
             ImageEvent::Tagged { tag, unchanged: false } => format!("put {tag}"),
             ImageEvent::Tagged { tag, unchanged: true } => format!("unchanged {tag}"),
             ImageEvent::Verified { index } => format!("{} {index}", self.color.paint(Tone::Good, "verified")),

@@ -23,6 +23,9 @@ pub struct ImageReport {
     /// Names that were set on engines and read back (`--load`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub loaded: Vec<LoadedReport>,
+    /// Platforms whose programs could not be checked, by reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_checked: Vec<NotCheckedReport>,
     /// Why it was not joined, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_joined: Option<String>,
@@ -43,6 +46,15 @@ pub struct LoadedReport {
     pub id: Digest,
     /// The platforms that are under it.
     pub platforms: Vec<Platform>,
+}
+
+/// Platforms of which it is not known whether their programs are for their processor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotCheckedReport {
+    /// The platforms.
+    pub platforms: Vec<Platform>,
+    /// Why.
+    pub reason: String,
 }
 
 /// A final tag.
@@ -136,6 +148,7 @@ impl ImageReport {
             verified: Vec::new(),
             on_engine: Vec::new(),
             loaded: Vec::new(),
+            not_checked: Vec::new(),
             not_joined: None,
             platforms: own.map(PlatformReport::new).collect(),
             failures: Vec::new(),
@@ -173,6 +186,10 @@ impl ImageReport {
             }
             ImageEvent::Tagging { tag } => self.tag(tag, TagState::Unknown),
             ImageEvent::TagRefused { tag } => self.tag(tag, TagState::NotMoved),
+            ImageEvent::NotChecked { platforms, reason } => {
+                let (platforms, reason) = (platforms.clone(), reason.clone());
+                self.not_checked.push(NotCheckedReport { platforms, reason });
+            }
             ImageEvent::Tagged { tag, unchanged: false } => self.tag(tag, TagState::Put),
             ImageEvent::Tagged { tag, unchanged: true } => self.tag(tag, TagState::Unchanged),
             ImageEvent::Verified { index } => self.verified.push(index.clone()),

@@ -1,0 +1,94 @@
+//! A layer's bytes as the tar archive that they hold.
+
+use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read};
+
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+/// Largest window of a zstd frame that is taken, in bytes: that of level 22.
+const MAX_WINDOW: u64 = 128 << 20;
+
+type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
+
+/// A tar archive that may be compressed.
+pub(super) enum Unpacked<R: Read> {
+    Plain(Peeked<R>),
+    Gzip(MultiGzDecoder<BufReader<Peeked<R>>>),
+    Zstd(Box<Zstd<BufReader<Peeked<R>>>>),
+}
+
+impl<R: Read> Unpacked<R> {
+    /// What its first bytes say, as containerd reads layers: media types are not always right.
+    pub(super) fn of(mut layer: R) -> io::Result<Self> {
+        let mut magic = Vec::with_capacity(4);
+        layer.by_ref().take(4).read_to_end(&mut magic)?;
+        let all = |magic: Vec<u8>| Cursor::new(magic).chain(layer);
+        Ok(match magic[..] {
+            [0x1f, 0x8b, ..] => Self::Gzip(MultiGzDecoder::new(BufReader::new(all(magic)))),
+            // A frame, or one that is to be skipped (RFC 8878, 3.1.2).
+            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
+                let mut frames = FrameDecoder::new();
+                frames.set_max_window_size(MAX_WINDOW);
+                Self::Zstd(Box::new(Zstd { source: BufReader::new(all(magic)), frames, is_open: false }))
+            }
+            _ => Self::Plain(all(magic)),
+        })
+    }
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(plain) => plain.read(buffer),
+            Self::Gzip(gzip) => gzip.read(buffer),
+            Self::Zstd(zstd) => zstd.read(buffer),
+        }
+    }
+}
+
+/// Frames one after the other (RFC 8878, 3.1): layers that can be read in parts are made of many.
+pub(super) struct Zstd<R> {
+    source: R,
+    frames: FrameDecoder,
+    is_open: bool,
+}
+
+impl<R: Read> Zstd<R> {
+    /// Begins the next frame; `false` where there is none.
+    fn open(&mut self) -> io::Result<bool> {
+        loop {
+            match self.frames.reset(&mut self.source) {
+                Ok(()) => return Ok(true),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                    io::copy(&mut self.source.by_ref().take(length.into()), &mut io::sink())?;
+                }
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::MagicNumberReadError(error)))
+                    if error.kind() == ErrorKind::UnexpectedEof =>
+                {
+                    return Ok(false);
+                }
+                Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
+            }
+        }
+    }
+}
+
+impl<R: Read> Read for Zstd<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if !self.is_open && !self.open()? {
+                return Ok(0);
+            }
+            self.is_open = true;
+            while self.frames.can_collect() == 0 && !self.frames.is_finished() {
+                let block = self.frames.decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1));
+                block.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            }
+            if self.frames.can_collect() > 0 {
+                return self.frames.read(buffer);
+            }
+            self.is_open = false;
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The search for the program that tells what an image is for.
+
+use std::io::{self, ErrorKind, Read};
+
+use super::decode::Unpacked;
+use super::files::{End, Files};
+use crate::oci::{ElfMachine, Platform, Start};
+
+/// Most bytes that are unpacked of one image: what is in a few kilobytes may be without end.
+const MAX_UNPACKED: u64 = 1 << 30;
+
+/// A search in an image's layers, which are handed to it from the topmost down.
+#[derive(Debug)]
+pub struct Search {
+    platform: Platform,
+    /// What is looked for; `None`: any program.
+    start: Option<Start>,
+    files: Files,
+    /// Bytes that may be unpacked yet.
+    left: u64,
+    /// Where no program is named: what was found.
+    seen: Answer,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing yet.
+    Nothing,
+    /// A program of the platform.
+    Fits,
+    /// A program of another processor.
+    Foreign {
+        /// Where.
+        path: String,
+        /// For which processor it is.
+        machine: ElfMachine,
+    },
+    /// What the image starts is no ELF program.
+    NoProgram {
+        /// Where.
+        path: String,
+    },
+}
+
+impl Search {
+    /// For what a container of an image of `platform` starts. Of an image that starts nothing, any program of the
+    /// platform will do: such images may hold programs for others beside it.
+    #[must_use]
+    pub fn new(platform: Platform, start: Option<Start>) -> Self {
+        Self { platform, start, files: Files::default(), left: MAX_UNPACKED, seen: Answer::Nothing }
+    }
+
+    /// Reads the layer below those that were read, as far as is needed.
+    ///
+    /// # Errors
+    /// It cannot be read to where the search would end.
+    pub fn read(&mut self, layer: impl Read) -> io::Result<()> {
+        let mut unpacked = Unpacked::of(layer)?.take(self.left);
+        let Self { platform, start, files, seen, .. } = self;
+        let taken = files.take(&mut unpacked, |files, name| {
+            if let Some(start) = start {
+                return started(files, start) != End::Unknown;
+            }
+            let found = files.elf(name).and_then(|machine| judge(platform, name, machine));
+            if let Some(found) = found.filter(|found| *found == Answer::Fits || *seen == Answer::Nothing) {
+                *seen = found;
+            }
+            *seen == Answer::Fits
+        });
+        self.left = unpacked.limit();
+        match taken {
+            Err(error) if self.left == 0 => Err(io::Error::new(
+                ErrorKind::FileTooLarge,
+                format!("it unpacks to more than {MAX_UNPACKED} bytes: {error}"),
+            )),
+            taken => taken,
+        }
+    }
+
+    /// What was found so far.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let Some(start) = &self.start else { return self.seen.clone() };
+        match started(&self.files, start) {
+            End::Unknown => Answer::Nothing,
+            End::Other(path) => Answer::NoProgram { path: format!("/{path}") },
+            // Of a platform of which nothing is known there is nothing to say.
+            End::Elf(path, machine) => judge(&self.platform, &path, machine).unwrap_or(Answer::Nothing),
+        }
+    }
+
+    /// Whether another layer could not change the answer.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self.answer() {
+            Answer::Nothing => false,
+            Answer::Fits => true,
+            Answer::Foreign { .. } | Answer::NoProgram { .. } => self.start.is_some(),
+        }
+    }
+}
+
+fn judge(platform: &Platform, name: &str, machine: ElfMachine) -> Option<Answer> {
+    Some(if machine.is_of(platform)? { Answer::Fits } else { Answer::Foreign { path: format!("/{name}"), machine } })
+}
+
+/// The first of the places that leads somewhere.
+fn started(files: &Files, start: &Start) -> End {
+    let ends = start.places().iter().map(|place| files.follow(place));
+    ends.into_iter().find(|end| *end != End::Unknown).unwrap_or(End::Unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::oci::elf::tests::head;
+    use crate::rootfs::tar::tests::{archive, directory, file, hard_link, link, program};
+
+    fn start(settings: &str) -> Option<Start> {
+        Start::of(format!(r#"{{"config":{settings}}}"#).as_bytes())
+    }
+
+    /// What is found in layers, the topmost first, of an image for linux/arm64.
+    fn found(settings: &str, layers: &[Vec<u8>]) -> Answer {
+        let mut search = Search::new("linux/arm64".parse().unwrap(), start(settings));
+        for layer in layers {
+            search.read(&layer[..]).unwrap();
+            if search.is_over() {
+                break;
+            }
+        }
+        search.answer()
+    }
+
+    fn foreign(path: &str) -> Answer {
+        Answer::Foreign { path: path.to_owned(), machine: ElfMachine::read(&head("amd64")).unwrap() }
+    }
+
+    const SERVER: &str = r#"{"Entrypoint":["/app/server"]}"#;
+    const SHELL: &str = r#"{"Entrypoint":["/bin/sh","-c","server"]}"#;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    #[test]
+    fn a_program_is_read_of_layers_of_every_compression() {
+        for architecture in ["amd64", "arm64"] {
+            let layer = archive(&[directory("app"), file("app/notes", b"x"), program("app/server", architecture)]);
+            let (first, second) = layer.split_at(700);
+            let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3][..], &zstd(first), &zstd(second)].concat();
+            let members = [gzip(first), gzip(second)].concat();
+            for layer in [layer.clone(), gzip(&layer), zstd(&layer), skipped, members] {
+                let expected = if architecture == "arm64" { Answer::Fits } else { foreign("/app/server") };
+                assert_eq!(found(SERVER, &[layer]), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn upper_layers_replace_and_delete_what_is_below_them() {
+        let (arm, x86) = (archive(&[program("./app/server", "arm64")]), archive(&[program("app/server", "amd64")]));
+        assert_eq!(found(SERVER, &[arm.clone(), x86.clone()]), Answer::Fits);
+        assert_eq!(found(SERVER, &[x86.clone(), arm.clone()]), foreign("/app/server"));
+        for whiteout in ["app/.wh.server", ".wh.app", "app/.wh..wh..opq", ".wh..wh..opq"] {
+            let top = archive(&[file(whiteout, b"")]);
+            assert_eq!(found(SERVER, &[top, x86.clone()]), Answer::Nothing, "{whiteout}");
+        }
+        // A whiteout is of lower layers: what its own layer has stays.
+        let replaced = archive(&[file("app/.wh..wh..opq", b""), program("app/server", "arm64")]);
+        assert_eq!(found(SERVER, &[replaced, x86.clone()]), Answer::Fits);
+        let other = archive(&[file("app/.wh.serve", b"")]);
+        assert_eq!(found(SERVER, &[other, x86]), foreign("/app/server"));
+    }
+
+    #[test]
+    fn links_and_scripts_are_followed_through_all_layers() {
+        let base = archive(&[
+            link("bin", "usr/bin"),
+            link("usr/bin/sh", "dash"),
+            program("usr/bin/dash", "amd64"),
+            hard_link("usr/bin/env", "./usr/bin/dash"),
+        ]);
+        assert_eq!(found(SHELL, std::slice::from_ref(&base)), foreign("/usr/bin/dash"));
+        for (settings, line) in [(SERVER, "#!/bin/sh\n"), (SERVER, "#! /bin/sh -e"), (SERVER, "#!/usr/bin/env node\n")]
+        {
+            let script = archive(&[link("app", "/opt/../srv"), file("srv/server", line.as_bytes())]);
+            let Answer::Foreign { path, .. } = found(settings, &[script, base.clone()]) else { panic!("{line}") };
+            assert!(["/usr/bin/dash", "/usr/bin/env"].contains(&path.as_str()), "{path}");
+        }
+        let in_path = r#"{"Cmd":["tool"],"Env":["PATH=/opt/bin:/bin"]}"#;
+        let tool = archive(&[link("usr/bin/tool", "../../bin/dash")]);
+        assert_eq!(found(in_path, &[tool, base.clone()]), foreign("/usr/bin/dash"));
+        let folder = r#"{"Cmd":["./dash"],"WorkingDir":"/bin/"}"#;
+        assert_eq!(found(folder, &[base]), foreign("/usr/bin/dash"));
+    }
+
+    #[test]
+    fn what_leads_nowhere_ends() {
+        let circle = archive(&[link("app/server", "other"), link("app/other", "server")]);
+        assert_eq!(found(SERVER, &[circle]), Answer::NoProgram { path: "/app/server".into() });
+        let script = archive(&[file("app/server", b"#!/app/server\n")]);
+        assert_eq!(found(SERVER, &[script]), Answer::NoProgram { path: "/app/server".into() });
+        let jar = archive(&[file("app/server", b"PK\x03\x04")]);
+        assert_eq!(found(SERVER, &[jar]), Answer::NoProgram { path: "/app/server".into() });
+        assert_eq!(found(SERVER, &[archive(&[program("app/server/below", "amd64")])]), Answer::Nothing);
+        assert_eq!(found(SERVER, &[archive(&[program("app", "amd64")])]), Answer::Nothing);
+        assert_eq!(found(SERVER, &[Vec::new()]), Answer::Nothing);
+    }
+
+    #[test]
+    fn of_an_image_that_starts_nothing_one_program_of_the_platform_is_enough() {
+        let nothing = "null";
+        assert_eq!(found(nothing, &[archive(&[program("tools/x", "amd64")])]), foreign("/tools/x"));
+        let both = archive(&[program("tools/amd64", "amd64"), program("tools/arm64", "arm64")]);
+        assert_eq!(found(nothing, &[both]), Answer::Fits);
+        let layers = [archive(&[program("tools/amd64", "amd64")]), archive(&[program("tools/arm64", "arm64")])];
+        assert_eq!(found(nothing, &layers), Answer::Fits);
+        assert_eq!(found(nothing, &[archive(&[file("data", b"1")])]), Answer::Nothing);
+    }
+
+    #[test]
+    fn no_layer_is_unpacked_without_end() {
+        let mut search = Search::new("linux/arm64".parse().unwrap(), start(SERVER));
+        search.left = 1 << 20;
+        let bomb = gzip(&archive(&[file("zeros", &vec![0; 3 << 20]), program("app/server", "amd64")]));
+        let error = search.read(&bomb[..]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge, "{error}");
+        assert_eq!(search.answer(), Answer::Nothing);
+    }
+
+    #[test]
+    fn what_is_no_layer_is_refused() {
+        let layer = archive(&[program("app/server", "amd64")]);
+        let mut broken = layer.clone();
+        broken[3] ^= 1;
+        let mut long = archive(&[file("x", &[])]);
+        long[156] = b'x';
+        long[124..135].copy_from_slice(b"77777777777");
+        crate::rootfs::tar::tests::seal(&mut long);
+        for bad in [broken, long, layer[..600].to_vec(), gzip(&layer)[..60].to_vec(), zstd(&layer)[..60].to_vec()] {
+            let mut search = Search::new("linux/arm64".parse().unwrap(), start(r#"{"Cmd":["/other"]}"#));
+            search.read(&bad[..]).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! An image's programs are for the processor that its entry claims: BuildKit and joiners believe what they are told.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::event::{Failure, ImageEvent, Phase};
+use super::failure::{chain, failure};
+use super::publish::Target;
+use super::sanitize;
+use crate::oci::{Child, Content, Descriptor, Digest, ElfMachine, Platform, RepositoryPath};
+use crate::registry::Client;
+use crate::rootfs::{Answer, Search};
+
+/// Most bytes of layers that are fetched to find what an image starts, …
+const MAX_FETCHED: u64 = 64 << 20;
+/// … or, of an image that starts nothing, to find any program: it may be data alone.
+const MAX_FETCHED_OF_DATA: u64 = 4 << 20;
+/// Longest part of a layer that is fetched at once, in bytes; a layer of no more is fetched whole, and hashed.
+const LONGEST_PART: u64 = 4 << 20;
+/// The first part of a longer one: programs are often near the beginning. Each is twice as long as the one before.
+const FIRST_PART: u64 = 256 << 10;
+/// How long one image's check may take.
+const LONGEST: Duration = Duration::from_mins(1);
+/// Images that are checked at once.
+const AT_ONCE: usize = 4;
+
+/// What was found of an image.
+enum Finding {
+    Fits,
+    /// What is wrong, in words.
+    Foreign(String),
+    /// Why nothing can be said.
+    NotChecked(String),
+}
+
+/// Refuses images whose programs are for another processor than that of their platform. Gives what cannot be checked.
+pub(super) async fn refuse(
+    client: &Client,
+    target: &Target,
+    children: Vec<&Child>,
+) -> Result<Vec<ImageEvent>, Failure> {
+    let path = target.repository.path();
+    let slots = Semaphore::new(AT_ONCE);
+    let checking = children.iter().map(async |child| {
+        // It is never closed.
+        let _slot = slots.acquire().await;
+        check(client, path, child).await
+    });
+    let findings = join_all(checking).await;
+    let (mut foreign, mut not_checked) = (Vec::new(), Vec::<(String, Vec<Platform>)>::new());
+    for (child, finding) in children.into_iter().zip(findings) {
+        let platform = child.platform();
+        match finding {
+            Finding::Fits => {}
+            Finding::Foreign(what) => foreign.push(format!("{platform} holds {what}")),
+            Finding::NotChecked(reason) => match not_checked.iter_mut().find(|(other, _)| *other == reason) {
+                Some((_, platforms)) => platforms.push(platform.clone()),
+                None => not_checked.push((reason, vec![platform.clone()])),
+            },
+        }
+    }
+    if foreign.is_empty() {
+        let event = |(reason, platforms)| ImageEvent::NotChecked { platforms, reason };
+        return Ok(not_checked.into_iter().map(event).collect());
+    }
+    let tags: Vec<_> = target.tags.iter().map(|tag| target.repository.tag(tag.clone()).to_string()).collect();
+    let message = format!("{}; {} not moved", foreign.join("; "), tags.join(", "));
+    let hint = "build it for its platform; if it is meant to be so, `--no-elf` leaves programs unchecked";
+    Err(failure(Phase::Verify, &message, Some(hint.into())))
+}
+
+async fn check(client: &Client, repository: &RepositoryPath, child: &Child) -> Finding {
+    if child.platform().os() == "windows" {
+        return Finding::NotChecked("its programs are not ELF".into());
+    }
+    if !ElfMachine::knows(child.platform()) {
+        return Finding::NotChecked("nothing is known of its processor's programs".into());
+    }
+    match timeout(LONGEST, search(client, repository, child)).await {
+        Ok(Ok(finding)) => finding,
+        Ok(Err(reason)) => Finding::NotChecked(sanitize::line(reason.as_bytes())),
+        Err(_) => Finding::NotChecked(format!("its layers were not read within {} s", LONGEST.as_secs())),
+    }
+}
+
+/// Reads layers, the topmost first, until one of them tells.
+async fn search(client: &Client, repository: &RepositoryPath, child: &Child) -> Result<Finding, String> {
+    let layers = match child.manifest().content() {
+        Ok(Content::Image(image)) => image.layers,
+        Ok(Content::Index(_)) | Err(_) => Vec::new(),
+    };
+    let mut budget = if child.start().is_some() { MAX_FETCHED } else { MAX_FETCHED_OF_DATA };
+    let mut passed_over = 0;
+    let mut search = Search::new(child.platform().clone(), child.start().cloned());
+    for layer in layers.iter().rev().filter(|layer| is_files(layer)) {
+        if layer.size > budget {
+            passed_over += 1;
+            continue;
+        }
+        budget -= layer.size;
+        search = read(client, repository, layer, search).await?;
+        if search.is_over() {
+            break;
+        }
+    }
+    let program = child.start().map_or("a program", |start| start.program());
+    Ok(match search.answer() {
+        // What it starts is what it is; of any program, the right ones may be in the layers that were not read.
+        Answer::Foreign { .. } if child.start().is_none() && passed_over > 0 => {
+            Finding::NotChecked("it starts nothing, and large layers are not read".into())
+        }
+        Answer::Fits => Finding::Fits,
+        Answer::Foreign { path, machine } => Finding::Foreign(format!("{machine} {path}")),
+        Answer::NoProgram { path } => Finding::NotChecked(format!("{path} is no ELF program")),
+        Answer::Nothing if passed_over > 0 => {
+            Finding::NotChecked(format!("{program} was not found in its small layers, large ones are not read"))
+        }
+        Answer::Nothing => Finding::NotChecked(format!("{program} was not found in its layers")),
+    })
+}
+
+/// Whether a layer is an archive of files that the registry has (OCI image-spec, "Image Layer Filesystem Changeset").
+fn is_files(layer: &Descriptor) -> bool {
+    let media_type = layer.media_type.as_str();
+    let is_elsewhere = ["foreign", "nondistributable", "encrypted"].iter().any(|word| media_type.contains(word));
+    media_type.contains("tar") && !is_elsewhere
+}
+
+/// Fetches a layer in parts, as far as the search reads it.
+async fn read(
+    client: &Client,
+    repository: &RepositoryPath,
+    layer: &Descriptor,
+    mut search: Search,
+) -> Result<Search, String> {
+    let (sender, receiver) = mpsc::channel(1);
+    // It ends with the parts that it is sent, or with this future, which owns their sender.
+    let mut reading = spawn_blocking(move || {
+        let read = search.read(Parts { parts: receiver, part: Bytes::new() });
+        read.map(|()| search)
+    });
+    let unreadable = |digest: &Digest, error: &dyn std::error::Error| format!("its layer {digest}: {}", chain(error));
+    let fetched = tokio::select! {
+        read = &mut reading => return ended(read, layer),
+        fetched = fetch(client, repository, layer, sender) => fetched,
+    };
+    fetched.map_err(|error| unreadable(&layer.digest, &error))?;
+    ended(reading.await, layer)
+}
+
+fn ended(read: Result<io::Result<Search>, tokio::task::JoinError>, layer: &Descriptor) -> Result<Search, String> {
+    let unreadable = |error: &dyn std::error::Error| format!("its layer {}: {}", layer.digest, chain(error));
+    read.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))
+}
+
+async fn fetch(
+    client: &Client,
+    repository: &RepositoryPath,
+    layer: &Descriptor,
+    parts: mpsc::Sender<Bytes>,
+) -> Result<(), crate::registry::RegistryError> {
+    let (mut from, mut length) = (0, if layer.size <= LONGEST_PART { LONGEST_PART } else { FIRST_PART });
+    while from < layer.size {
+        let to = (from + length).min(layer.size);
+        let part = client.get_part(repository, layer, from..to).await?;
+        if parts.send(part).await.is_err() {
+            break;
+        }
+        (from, length) = (to, (length * 2).min(LONGEST_PART));
+    }
+    Ok(())
+}
+
+/// The parts of a layer, as one reader for a thread that may block.
+struct Parts {
+    parts: mpsc::Receiver<Bytes>,
+    part: Bytes,
+}
+
+impl Read for Parts {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.part.is_empty() {
+            let Some(part) = self.parts.blocking_recv() else { return Ok(0) };
+            self.part = part;
+        }
+        let length = self.part.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&self.part.split_to(length));
+        Ok(length)
+    }
+}
