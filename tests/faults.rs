@@ -3,6 +3,7 @@
 
 mod bases;
 mod builds;
+mod ci;
 mod engines;
 mod gates;
 mod images;

@@ -11,6 +11,7 @@ mod architecture;
 mod beginnings;
 mod cli;
 mod embedded_registry;
+mod examples;
 mod faults;
 mod fixtures;
 mod layers;

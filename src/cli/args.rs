@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use polyarch::run::{Gates, Programs, Shrinking};
 
+use super::matrix::Matrix;
 use super::output::{Format, Progress};
 
 const EXAMPLES: &str = "\
@@ -35,6 +36,8 @@ Environment:
   DOCKER_HOST, DOCKER_CONTEXT  which engine, where the plan names none
   DOCKER_CONFIG   docker's configuration and logins [default: ~/.docker]
   CI              no live view, and never an embedded registry by accident
+  GITHUB_OUTPUT, GITHUB_STEP_SUMMARY  what was published is appended to them
+  GITHUB_ACTIONS  plain lines are one group of the log
   NO_COLOR        no colour";
 
 /// Build container images for several platforms from one YAML plan
@@ -133,6 +136,12 @@ pub(crate) struct OutputArgs {
     /// Write everything that happened to FILE, as JSON
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) report: Option<PathBuf>,
+    /// Write what was published to FILE, as variables for CI
+    ///
+    /// Write what was published to FILE as NAME=VALUE lines, for dotenv reports of GitLab CI: `HELLO_DIGEST`,
+    /// `HELLO_REPOSITORY` and `HELLO_TAGS` of each image, without its name where there is one image.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) dotenv: Option<PathBuf>,
 }
 
 /// What an index must pass before a final tag moves to it.
@@ -284,4 +293,10 @@ pub(crate) struct PlanCommandArgs {
     /// Print the JSON Schema of plans, for editors
     #[arg(long)]
     pub(crate) schema: bool,
+    /// Print a job for every platform, as JSON for CI
+    ///
+    /// Print a job for every platform, as JSON for `strategy: matrix:` of GitHub Actions: its `platform`, a `runner`,
+    /// its `images`.
+    #[arg(long, value_enum, value_name = "CI", conflicts_with = "schema")]
+    pub(crate) matrix: Option<Matrix>,
 }

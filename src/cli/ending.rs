@@ -12,6 +12,7 @@ use polyarch::run::{CheckedFile, Event, EventSink as _, Failure, Phase, Report, 
 use super::args::OutputArgs;
 use super::diagnostic::{self, Snippet};
 use super::exit;
+use super::files::Files;
 use super::load::{Loaded, Refusal};
 use super::output::{self, Color, Progress, write_results};
 use super::settings::Settings;
@@ -22,38 +23,19 @@ use super::stdout::cannot_write;
 pub(crate) fn tell(report: &Report, output: &OutputArgs, settings: &Settings) -> ExitCode {
     let written = write_results(std::io::stdout().lock(), report, output.format);
     let written = written.map_err(|error| stderr::failure(&cannot_write("stdout", &error), settings.terminal.color));
-    let code = tell_report(report, output, settings);
+    let code = tell_files(report, output, settings);
     // What was asked for is not there, though all else may be.
     if written.is_err() && report.run.exit_code == exit::OK { exit::code(Phase::Internal.exit_code()) } else { code }
 }
 
-/// Writes the report where it is asked for, and says the exit code.
-fn tell_report(report: &Report, output: &OutputArgs, settings: &Settings) -> ExitCode {
-    let written = output.report.as_deref().map_or(Ok(()), |path| write_report(path, report));
+/// Writes the files that are asked for, and says the exit code.
+fn tell_files(report: &Report, output: &OutputArgs, settings: &Settings) -> ExitCode {
+    let failures = Files::of(output, settings).write(report);
     let code = report.run.exit_code;
-    let Err(failure) = written else { return exit::code(code) };
-    stderr::failure(&failure, settings.terminal.color);
-    exit::code(if code == exit::OK { Phase::Internal.exit_code() } else { code })
-}
-
-/// Whole or not at all: written beside the file, and renamed.
-fn write_report(path: &Path, report: &Report) -> Result<(), Failure> {
-    let what = format!("the report {}", path.display());
-    let failed = |error: &std::io::Error| cannot_write(&what, error);
-    let mut bytes = serde_json::to_vec_pretty(report).map_err(|error| failed(&error.into()))?;
-    bytes.push(b'\n');
-    // A pipe or a device is written as it is: nothing can be renamed onto it.
-    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return std::fs::write(path, bytes).map_err(|error| failed(&error));
+    for failure in &failures {
+        stderr::failure(failure, settings.terminal.color);
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.tmp", std::process::id()));
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|error| {
-        // It is our own half file.
-        let _ = std::fs::remove_file(&beside);
-        failed(&error)
-    })
+    exit::code(if code == exit::OK && !failures.is_empty() { Phase::Internal.exit_code() } else { code })
 }
 
 /// Says why a command did not begin.
@@ -84,6 +66,16 @@ pub(crate) fn refuse(refusal: &Refusal, settings: &Settings) -> ExitCode {
 
 /// Says why a run did not begin, to whoever listens to runs: people, readers of events, the report.
 pub(crate) fn refuse_run(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> ExitCode {
+    tell_files(&refused(refusal, output, settings), output, settings)
+}
+
+/// Says that a run does not begin because what it finds out could not be written.
+pub(crate) fn refuse_files(failures: Vec<Failure>, output: &OutputArgs, settings: &Settings) -> ExitCode {
+    exit::code(refused(&Refusal::Failures(failures), output, settings).run.exit_code)
+}
+
+/// Tells a refusal; gives its report.
+fn refused(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> Report {
     let failures = match refusal {
         Refusal::Plan(errors) => {
             errors.problems.iter().map(|problem| placed_failure(&errors.source.path, problem)).collect()
@@ -108,7 +100,7 @@ pub(crate) fn refuse_run(refusal: &Refusal, output: &OutputArgs, settings: &Sett
     } else {
         refuse(refusal, settings);
     }
-    tell_report(&report, output, settings)
+    report
 }
 
 /// A command that was stopped before it began.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::args::PlanCommandArgs;
 use super::load::{Loaded, Refusal};
+use super::matrix::{self, Matrix};
 use super::settings::Settings;
 use super::{ending, stdout};
 
@@ -16,6 +17,11 @@ pub(crate) async fn run(args: &PlanCommandArgs, settings: &Settings) -> Result<E
     let plan = loaded.resolve(settings).await?;
     let warnings: Vec<_> = plan.warnings.iter().map(|problem| ending::plan_warning(problem, &loaded)).collect();
     ending::warn(&warnings, settings);
-    stdout::json(&plan)?;
+    match args.matrix {
+        Some(Matrix::Github) => stdout::bytes(
+            matrix::github(&plan).map_err(|error| stdout::cannot_write("stdout", &error.into()))?.as_bytes(),
+        )?,
+        None => stdout::json(&plan)?,
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -89,7 +89,8 @@ impl Settings {
         Ok((host, found.source))
     }
 
-    fn var(&self, name: &str) -> Option<&str> {
+    /// A variable that is not empty.
+    pub(crate) fn var(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 }

@@ -10,7 +10,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::args::{Cli, Command};
+use super::args::{Cli, Command, OutputArgs};
+use super::files::Files;
 use super::load::Refusal;
 use super::output::{Color, Progress, Tone};
 use super::settings::Settings;
@@ -43,10 +44,16 @@ pub(crate) fn start() -> ExitCode {
 async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal> {
     match command {
         Command::Build(args) => {
+            if let Some(refused) = unwritable(&args.output, settings) {
+                return Ok(refused);
+            }
             let ended = Box::pin(build::run(args, settings)).await;
             Ok(ended.unwrap_or_else(|refusal| ending::refuse_run(&refusal, &args.output, settings)))
         }
         Command::Join(args) => {
+            if let Some(refused) = unwritable(&args.output, settings) {
+                return Ok(refused);
+            }
             let ended = join::run(args, settings).await;
             Ok(ended.unwrap_or_else(|refusal| ending::refuse_run(&refusal, &args.output, settings)))
         }
@@ -55,6 +62,12 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
         Command::Plan(args) => plan::run(args, settings).await,
         Command::Serve => serve::run(settings).await,
     }
+}
+
+/// Refuses a run whose end could not be written where that is asked for.
+fn unwritable(output: &OutputArgs, settings: &Settings) -> Option<ExitCode> {
+    let failures = Files::of(output, settings).check();
+    (!failures.is_empty()).then(|| ending::refuse_files(failures, output, settings))
 }
 
 /// Our own warnings only. What bollard and hyper log holds whole URLs, build arguments among them, and no

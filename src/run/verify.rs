@@ -183,7 +183,8 @@ pub(super) async fn published(client: &Client, target: &Target, index: &EncodedI
         let read = read.map_err(|error| of_registry(Phase::Verify, &doing, &error))?;
         if read.digest() != digest {
             let message = format!("{named} shows {}, this run published {digest}", read.digest());
-            let hint = Some("another run published this tag meanwhile? run again".into());
+            let hint =
+                Some("another run overtook this one, and its index stays; run again only if this one is newer".into());
             return Err(failure(Phase::Verify, &message, hint));
         }
     }

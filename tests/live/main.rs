@@ -27,6 +27,7 @@ mod readme;
 mod repeated;
 mod sandbox;
 mod secrets;
+mod split;
 mod ssh;
 #[path = "../support/mod.rs"]
 mod support;

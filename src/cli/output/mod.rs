@@ -15,8 +15,8 @@ mod table;
 mod tty;
 
 #[cfg(test)]
-mod script;
+pub(crate) mod script;
 
 pub(crate) use progress::{Display, Progress, Terminal, display, is_ci};
 pub(crate) use results::{Format, write_results};
-pub(crate) use style::{Color, Tone, size};
+pub(crate) use style::{Color, Tone, duration, size};

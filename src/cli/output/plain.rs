@@ -7,8 +7,8 @@ use polyarch::run::{Event, EventSink, Report};
 
 use super::ending::ending;
 use super::lines::Words;
-use super::progress::Display;
-use super::style::{Color, Lines};
+use super::progress::{Display, Groups};
+use super::style::{Color, Lines, count};
 
 /// Prints each event that has words as a line.
 #[derive(Debug)]
@@ -16,16 +16,29 @@ pub(crate) struct Plain<W> {
     out: Lines<W>,
     words: Words,
     color: Color,
+    groups: Groups,
+    /// Whether lines are being folded.
+    folding: bool,
 }
 
 impl<W: Write + Send> Plain<W> {
-    pub(crate) fn new(out: W, color: Color) -> Self {
-        Self { out: Lines::new(out), words: Words::new(color), color }
+    pub(crate) fn new(out: W, color: Color, groups: Groups) -> Self {
+        Self { out: Lines::new(out), words: Words::new(color), color, groups, folding: false }
+    }
+
+    /// Everything until the ending is one group, with a heading that is of our own words: the ending stays in view.
+    fn fold(&mut self, event: &Event) {
+        if let (Groups::GitHub, Event::Started { images, jobs }) = (self.groups, event) {
+            let platforms = if jobs.is_empty() { String::new() } else { format!(", {}", count(jobs.len(), "build")) };
+            self.out.line(&format!("::group::polyarch: {}{platforms}", count(images.len(), "image")));
+            self.folding = true;
+        }
     }
 }
 
 impl<W: Write + Send> EventSink for Plain<W> {
     fn event(&mut self, _at: Duration, event: &Event) {
+        self.fold(event);
         if let Some(line) = self.words.line(event) {
             self.out.line(&line);
         }
@@ -34,6 +47,9 @@ impl<W: Write + Send> EventSink for Plain<W> {
 
 impl<W: Write + Send> Display for Plain<W> {
     fn finish(&mut self, report: &Report) {
+        if self.folding {
+            self.out.line("::endgroup::");
+        }
         for line in ending(report, self.color, None) {
             self.out.line(&line);
         }
@@ -73,7 +89,7 @@ mod tests {
     use super::*;
 
     fn plain(script: &Script, exit_code: Option<u8>) -> String {
-        written(script, exit_code, |out| Plain::new(out, Color::Off))
+        written(script, exit_code, |out| Plain::new(out, Color::Off, Groups::None))
     }
 
     fn quiet(script: &Script, exit_code: Option<u8>) -> String {
@@ -124,8 +140,20 @@ mod tests {
     }
 
     #[test]
+    fn a_log_of_github_is_one_group_and_its_ending() {
+        let folded = written(&failed(), None, |out| Plain::new(out, Color::Off, Groups::GitHub));
+        let (group, ending) = folded.split_once("::endgroup::\n").unwrap();
+        let log = group.strip_prefix("::group::polyarch: 1 image, 2 builds\n").unwrap();
+        assert_eq!(format!("{log}{ending}"), plain(&failed(), None));
+        assert!(ending.contains("error: "), "what failed is in view");
+        // What never began has no log.
+        let refused_there = written(&refused(), None, |out| Plain::new(out, Color::Off, Groups::GitHub));
+        assert_eq!(refused_there, plain(&refused(), None));
+    }
+
+    #[test]
     fn colour_changes_nothing_but_colour() {
-        let colored = written(&failed(), None, |out| Plain::new(out, Color::On));
+        let colored = written(&failed(), None, |out| Plain::new(out, Color::On, Groups::None));
         assert!(colored.contains("\x1b[1;31merror:\x1b[0m"));
         let codes = regex::Regex::new("\x1b\\[[0-9;]*m").unwrap();
         // Padding within a coloured prefix is all that a code may follow.

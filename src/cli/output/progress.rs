@@ -48,11 +48,20 @@ pub(crate) enum Screen {
     Live,
 }
 
+/// Whether the lines of a log can be folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Groups {
+    None,
+    /// With `::group::` (GitHub, "Workflow commands", "Grouping log lines").
+    GitHub,
+}
+
 /// What stderr is, and what the environment says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Terminal {
     pub(crate) screen: Screen,
     pub(crate) color: Color,
+    pub(crate) groups: Groups,
 }
 
 impl Terminal {
@@ -71,7 +80,9 @@ impl Terminal {
             true => Screen::Live,
         };
         let plain = screen == Screen::None || dumb || set("NO_COLOR");
-        Self { screen, color: if plain { Color::Off } else { Color::On } }
+        let github = var("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+        let groups = if github { Groups::GitHub } else { Groups::None };
+        Self { screen, color: if plain { Color::Off } else { Color::On }, groups }
     }
 }
 
@@ -82,11 +93,11 @@ pub(crate) fn is_ci(var: impl Fn(&str) -> Option<String>) -> bool {
 
 /// The display for `progress` on stderr. `tty` where there is no terminal is `plain`.
 pub(crate) fn display(progress: Progress, terminal: Terminal) -> Box<dyn Display> {
-    let Terminal { screen, color } = terminal;
+    let Terminal { screen, color, groups } = terminal;
     let out = std::io::stderr();
     match (progress, screen) {
         (Progress::Auto, Screen::Live) | (Progress::Tty, Screen::Live | Screen::Lines) => Box::new(Tty::stderr(color)),
-        (Progress::Auto | Progress::Plain | Progress::Tty, _) => Box::new(Plain::new(out, color)),
+        (Progress::Auto | Progress::Plain | Progress::Tty, _) => Box::new(Plain::new(out, color, groups)),
         (Progress::Json, _) => Box::new(Json::new(out)),
         (Progress::Quiet, _) => Box::new(Quiet::new(out, color)),
     }

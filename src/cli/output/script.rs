@@ -11,7 +11,7 @@ use polyarch::run::{
 use super::progress::Display;
 
 /// Events and when they happen, in milliseconds.
-pub(super) type Script = Vec<(u64, Event)>;
+pub(crate) type Script = Vec<(u64, Event)>;
 
 pub(super) fn tag(name: &str) -> TagRef {
     let reference: Reference = format!("127.0.0.1:5000/{name}").parse().unwrap();
@@ -118,7 +118,7 @@ fn warning(platform: &str) -> (u64, Event) {
 }
 
 /// Both platforms are built, pushed, joined and verified; BuildKit warns of the same thing on both.
-pub(super) fn success() -> Script {
+pub(crate) fn success() -> Script {
     let mut script = vec![
         (0, started()),
         (
@@ -170,7 +170,7 @@ pub(super) fn unchanged() -> Script {
 }
 
 /// amd64 is pushed; then arm64 fails while it builds.
-pub(super) fn failed() -> Script {
+pub(crate) fn failed() -> Script {
     let mut script = vec![
         (0, started()),
         (10, hello("amd64", JobEvent::BuildStarted)),
@@ -244,7 +244,7 @@ pub(super) fn refused() -> Script {
 }
 
 /// The report of a script that ended with `exit_code`, or with its own.
-pub(super) fn report(script: &Script, exit_code: Option<u8>) -> Report {
+pub(crate) fn report(script: &Script, exit_code: Option<u8>) -> Report {
     let mut report = Report::new(SystemTime::UNIX_EPOCH);
     play(script, &mut report);
     let end = script.last().map_or(0, |(at, _)| *at);

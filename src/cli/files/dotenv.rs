@@ -1,0 +1,52 @@
+//! `--dotenv FILE`: variables for later jobs, as GitLab's dotenv reports take them (GitLab CI/CD, "artifacts:reports
+//! dotenv"): letters, digits and `_` in names, no spaces, no quotes and no ends of line in values.
+
+use std::collections::BTreeMap;
+
+use polyarch::run::Report;
+
+use super::published::values;
+
+/// The file. Two images whose names become the same have none of them: neither would be the other's.
+pub(super) fn variables(report: &Report) -> String {
+    let named: Vec<_> = values(report, ",").into_iter().map(|(name, value)| (variable(&name), value)).collect();
+    let mut count = BTreeMap::new();
+    for (name, _) in &named {
+        *count.entry(name.clone()).or_insert(0) += 1;
+    }
+    let own = named.iter().filter(|(name, _)| count[name] == 1);
+    own.map(|(name, value)| format!("{name}={value}\n")).collect::<Vec<_>>().concat()
+}
+
+fn variable(text: &str) -> String {
+    let legal = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let prefix = if text.starts_with(|c: char| c.is_ascii_digit()) { "_" } else { "" };
+    format!("{prefix}{}", text.chars().map(legal).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::output::script::{report, success};
+    use super::*;
+
+    #[test]
+    fn what_was_published_is_a_variable_a_line() {
+        let digest = "sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6";
+        let repository = "127.0.0.1:5000/hello";
+        let expected = format!(
+            "DIGEST={digest}\nHELLO_DIGEST={digest}\nREPOSITORY={repository}\nHELLO_REPOSITORY={repository}\n\
+             TAGS=1.0,latest\nHELLO_TAGS=1.0,latest\n"
+        );
+        let mut report = report(&success(), None);
+        assert_eq!(variables(&report), expected);
+        // With several images no name is without its image's, and two of one name have none.
+        let mut other = report.images[0].clone();
+        other.image = "HELLO".into();
+        report.images.push(other);
+        assert_eq!(variables(&report), "");
+        report.images[1].image = "1-b".into();
+        let names: Vec<_> = variables(&report).lines().map(|line| line.split('=').next().unwrap().to_owned()).collect();
+        assert_eq!(names[0], "HELLO_DIGEST");
+        assert_eq!(names[3..], ["_1_B_DIGEST", "_1_B_REPOSITORY", "_1_B_TAGS"]);
+    }
+}

@@ -1,0 +1,50 @@
+//! What a run published, as CI systems hand it on: in parts, because a reference in which a secret account number is
+//! masked reaches no other job.
+
+use polyarch::run::{ImageReport, Report};
+use serde::Serialize;
+
+/// An image whose index was read back.
+#[derive(Debug, Serialize)]
+pub(super) struct Published<'a> {
+    pub(super) image: &'a str,
+    /// `ghcr.io/acme/hello`.
+    pub(super) repository: String,
+    pub(super) digest: String,
+    /// The tags alone: `1.0`, `latest`.
+    pub(super) tags: Vec<&'a str>,
+}
+
+/// The images of a run that were published, in the plan's order.
+pub(super) fn published(report: &Report) -> Vec<Published<'_>> {
+    report.images.iter().filter_map(of_image).collect()
+}
+
+fn of_image(image: &ImageReport) -> Option<Published<'_>> {
+    let index = image.verified.first()?;
+    Some(Published {
+        image: &image.image,
+        repository: index.repository.to_string(),
+        digest: index.digest.to_string(),
+        tags: image.tags.iter().map(|tag| tag.tag.tag.as_str()).collect(),
+    })
+}
+
+/// Each value under its name: those of an image behind its own, and without it where the run has one image only.
+pub(super) fn values(report: &Report, separator: &str) -> Vec<(String, String)> {
+    let mut values = Vec::new();
+    for published in published(report) {
+        let own = [
+            ("digest", published.digest),
+            ("repository", published.repository),
+            ("tags", published.tags.join(separator)),
+        ];
+        for (key, value) in own {
+            if report.images.len() == 1 {
+                values.push((key.to_owned(), value.clone()));
+            }
+            values.push((format!("{}_{key}", published.image), value));
+        }
+    }
+    values
+}

@@ -1,0 +1,58 @@
+//! `polyarch plan --matrix`: a plan's platforms as the jobs of a CI system.
+
+use polyarch::oci::Platform;
+use polyarch::plan::Plan;
+use serde::Serialize;
+
+/// Whose jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Matrix {
+    /// `strategy: matrix:` of GitHub Actions.
+    Github,
+}
+
+#[derive(Serialize)]
+struct Jobs {
+    include: Vec<Job>,
+}
+
+/// One platform, with all images that are for it.
+#[derive(Serialize)]
+struct Job {
+    platform: String,
+    /// The platform as a part of names: `linux-arm-v7`.
+    slug: String,
+    runner: &'static str,
+    /// As arguments: names of images have no spaces.
+    images: String,
+}
+
+/// The matrix in one line, as `NAME=VALUE` in `$GITHUB_OUTPUT` needs it.
+pub(crate) fn github(plan: &Plan) -> serde_json::Result<String> {
+    let mut platforms: Vec<&Platform> = Vec::new();
+    for job in plan.images.iter().flat_map(|image| &image.jobs) {
+        if !platforms.contains(&&job.platform) {
+            platforms.push(&job.platform);
+        }
+    }
+    let job = |platform: &&Platform| {
+        let images = plan.images.iter().filter(|image| image.jobs.iter().any(|job| job.platform == **platform));
+        let runner = runner(platform.architecture());
+        let platform = platform.to_string();
+        Job {
+            slug: platform.replace('/', "-"),
+            platform,
+            runner,
+            images: images.map(|image| image.name.as_str()).collect::<Vec<_>>().join(" "),
+        }
+    };
+    serde_json::to_string(&Jobs { include: platforms.iter().map(job).collect() })
+}
+
+/// GitHub's runners whose processor runs the architecture; x86 where none does, which must emulate it.
+fn runner(architecture: &str) -> &'static str {
+    match architecture {
+        "arm64" | "arm" => "ubuntu-24.04-arm",
+        _ => "ubuntu-24.04",
+    }
+}
