@@ -10,6 +10,7 @@
 mod architecture;
 mod beginnings;
 mod cli;
+mod copying;
 mod embedded_registry;
 mod examples;
 mod faults;

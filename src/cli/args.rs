@@ -14,6 +14,7 @@ Examples:
   polyarch build web --platform native  one image, for this engine's platform
   polyarch build --dry-run              show what would be built, and where
   polyarch join                         publish what other runners pushed
+  polyarch copy a.io/web:1 b.io/web:1   take an image to another registry
   polyarch inspect ghcr.io/org/web:1.0  show an image index
 
 Exit codes:
@@ -59,8 +60,14 @@ pub(crate) enum Command {
     /// Join what is under the plan's arch tags, and publish it
     ///
     /// Join what is under the plan's arch tags, and publish it. References in place of images need no plan: `polyarch
-    /// join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64`; an index among them stands for its images.
+    /// join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64`; an index among them stands for its images, and
+    /// what is in another repository than a target is copied there.
     Join(JoinArgs),
+    /// Copy an image, or an index with all that it lists
+    ///
+    /// Copy an image, or an index with all that it lists, to another repository or registry, byte for byte: the digest
+    /// stays. A registry mounts what another of its repositories has.
+    Copy(CopyArgs),
     /// Show an image index, or one image
     Inspect(InspectArgs),
     /// Read images back as a stranger would, every byte hashed
@@ -77,6 +84,7 @@ impl Command {
         match self {
             Self::Build(args) => Some(args.output.progress),
             Self::Join(args) => Some(args.output.progress),
+            Self::Copy(args) => Some(args.output.progress),
             Self::Inspect(_) | Self::Verify(_) | Self::Plan(_) | Self::Serve => None,
         }
     }
@@ -221,13 +229,26 @@ pub(crate) enum Attestations {
     Strip,
 }
 
+/// How registries that no plan describes are spoken to.
+#[derive(Debug, Args)]
+pub(crate) struct RegistryArgs {
+    /// Speak plain HTTP to the references' registries
+    #[arg(long, help_heading = "Registry")]
+    pub(crate) insecure: bool,
+    /// Trust the authority in FILE (PEM) at this registry
+    ///
+    /// Trust the certificate authority in FILE (PEM) at this registry of the references, which then is spoken to with
+    /// TLS, on loopback too
+    #[arg(long, value_name = "HOST=FILE", help_heading = "Registry")]
+    pub(crate) ca: Vec<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct JoinArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
-    /// Speak plain HTTP to the references' registry
-    #[arg(long, help_heading = "Registry")]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
     /// What becomes of the references' attestations
     ///
     /// What becomes of the references' attestations: `keep`, the default, or `strip`; a plan says it itself
@@ -247,6 +268,26 @@ pub(crate) struct JoinArgs {
     pub(crate) timeout: Option<String>,
     #[command(flatten)]
     pub(crate) gates: GateArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// What is copied: HOST/REPOSITORY[:TAG][@DIGEST]
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    /// Where to: HOST/REPOSITORY[:TAG]
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: String,
+    /// Of an index only this platform's image, without the index
+    #[arg(long, value_name = "PLATFORM", help_heading = "Copy")]
+    pub(crate) platform: Option<String>,
+    /// End the run after this time: 90s, 10m, 1h30m
+    #[arg(long, value_name = "DURATION", help_heading = "Copy")]
+    pub(crate) timeout: Option<String>,
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -2,16 +2,16 @@
 
 use std::process::ExitCode;
 
-use polyarch::oci::{Reference, Selector};
+use polyarch::oci::{Reference, Repository, Selector, Tag};
 use polyarch::plan::AttestationPolicy;
 use polyarch::registry::Notice;
-use polyarch::run::{self, Failure, JoinRun, Joining, References, Server, Surroundings};
+use polyarch::run::{self, Failure, FinalTags, JoinRun, Joining, References, Server, Source, Surroundings};
 
 use super::args::{Attestations, JoinArgs, PlanArgs};
 use super::audience::Audience;
 use super::ending;
 use super::load::{self, Loaded, Refusal};
-use super::reach::{self, Insecure};
+use super::reach::{self, Registries};
 use super::settings::Settings;
 use super::signals::Signals;
 use super::{notices, stdout};
@@ -44,15 +44,15 @@ async fn prepare(
     let gates = args.gates.gates();
     let wait = load::duration("--wait", args.wait.as_deref())?;
     if args.plan.images.iter().any(|word| reach::is_reference(word)) {
-        let references = references(args)?;
-        let target = Reference { repository: references.repository.clone(), selector: references.sources[0].clone() };
-        let insecure = Insecure::from_flag(args.insecure);
-        let (registry, server) = reach::registry(&target, insecure, settings, on_notice).await?;
-        registry.reach().await?;
-        return Ok((JoinRun { what: Joining::References(references), registry, gates, wait }, server));
+        let mut registries = Registries::new(&args.registries, settings, on_notice)?;
+        let references = references(args, &mut registries).await?;
+        return Ok((JoinRun { what: Joining::References(references), gates, wait }, registries.server()));
     }
-    if args.insecure {
+    if args.registries.insecure {
         return Err(load::usage("--insecure is about references", "say `insecure: true` in the plan").into());
+    }
+    if !args.registries.ca.is_empty() {
+        return Err(load::usage("--ca is about references", "say `registry: { host: …, ca: FILE }` in the plan").into());
     }
     if args.attestations.is_some() {
         let hint = "say `attestations:` in the plan, or --set '*.attestations=strip'";
@@ -60,11 +60,14 @@ async fn prepare(
     }
     let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
     let (registry, server) = load::registry(&plan, settings, on_notice).await?;
-    Ok((JoinRun { what: Joining::Plan(plan), registry, gates, wait }, server))
+    Ok((JoinRun { what: Joining::Plan(Box::new(plan), registry), gates, wait }, server))
 }
 
 /// `-t TARGET SOURCE…`
-fn references(args: &JoinArgs) -> Result<References, Failure> {
+async fn references(
+    args: &JoinArgs,
+    registries: &mut Registries<'_, impl Fn(Notice) + Send + Sync + Clone + 'static>,
+) -> Result<References, Failure> {
     let PlanArgs { images, file, platform, tag, set, build_arg, registry, engine } = &args.plan;
     let of_plans = [platform, set, build_arg, engine].iter().any(|values| !values.is_empty());
     if of_plans || file.is_some() || registry.is_some() {
@@ -73,24 +76,39 @@ fn references(args: &JoinArgs) -> Result<References, Failure> {
     }
     let sources = images.iter().map(|text| reach::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let targets = tag.iter().map(|text| reach::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let Some(Reference { repository, .. }) = targets.first() else {
-        return Err(load::usage("no target is named for the references", "name it with -t HOST/REPO:TAG"));
-    };
-    if let Some(other) = targets.iter().chain(&sources).find(|reference| reference.repository != *repository) {
-        let message = format!("{} is another repository than {repository}", other.repository);
-        return Err(load::usage(message, "images are not yet copied: push them to the target's repository"));
+    let mut references = References { sources: Vec::new(), targets: Vec::new(), attestations: policy(args) };
+    for (repository, tags) in by_repository(targets)? {
+        references.targets.push(FinalTags { place: registries.place(repository).await?, tags });
     }
-    let tag_of = |reference: &Reference| match &reference.selector {
-        Selector::Tag(tag) => Ok(tag.clone()),
-        Selector::Digest(_) => Err(load::usage(format!("{reference} is no tag"), "name a tag with -t HOST/REPO:TAG")),
-    };
-    let tags = targets.iter().map(tag_of).collect::<Result<_, _>>()?;
-    let sources = sources.into_iter().map(|reference| reference.selector).collect();
-    let attestations = match args.attestations {
+    for Reference { repository, selector } in sources {
+        references.sources.push(Source { place: registries.place(repository).await?, selector });
+    }
+    Ok(references)
+}
+
+fn policy(args: &JoinArgs) -> AttestationPolicy {
+    match args.attestations {
         None | Some(Attestations::Keep) => AttestationPolicy::Keep,
         Some(Attestations::Strip) => AttestationPolicy::Strip,
-    };
-    Ok(References { repository: repository.clone(), sources, tags, attestations })
+    }
+}
+
+/// The tags of each repository, in the order of the command line.
+fn by_repository(targets: Vec<Reference>) -> Result<Vec<(Repository, Vec<Tag>)>, Failure> {
+    let mut sorted: Vec<(Repository, Vec<Tag>)> = Vec::new();
+    for target in targets {
+        let Selector::Tag(tag) = target.selector.clone() else {
+            return Err(load::usage(format!("{target} is no tag"), "name a tag with -t HOST/REPO:TAG"));
+        };
+        match sorted.iter_mut().find(|(repository, _)| *repository == target.repository) {
+            Some((_, tags)) => tags.push(tag),
+            None => sorted.push((target.repository, vec![tag])),
+        }
+    }
+    if sorted.is_empty() {
+        return Err(load::usage("no target is named for the references", "name it with -t HOST/REPO:TAG"));
+    }
+    Ok(sorted)
 }
 
 /// Prints each index as it would be put: its bytes are the result. Several are told apart by ends of line.

@@ -4,6 +4,7 @@ mod args;
 mod audience;
 mod build;
 mod check;
+mod copy;
 mod diagnostic;
 mod dry_run;
 mod ending;

@@ -1,10 +1,14 @@
-//! References on the command line, and the registry of one.
+//! References on the command line, and their registries.
 
-use polyarch::oci::{Reference, RegistryHost};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use polyarch::oci::{Reference, RegistryHost, Repository};
 use polyarch::plan::{NamedRegistry, Transport};
 use polyarch::registry::{Notice, RegistryError};
-use polyarch::run::{Failure, Phase, Registry, Server};
+use polyarch::run::{Failure, Phase, Place, Registry, Server};
 
+use super::args::RegistryArgs;
 use super::diagnostic;
 use super::load::usage;
 use super::settings::{Settings, client_config};
@@ -43,14 +47,73 @@ pub(crate) async fn registry(
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
 ) -> Result<(Registry, Option<Server>), Failure> {
-    let host = reference.repository.host();
-    if let Some(embedded) = embedded(host, settings, on_notice.clone()).await {
+    open(reference.repository.host(), None, insecure, settings, on_notice).await
+}
+
+async fn open(
+    host: &RegistryHost,
+    ca: Option<PathBuf>,
+    insecure: Insecure,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
+) -> Result<(Registry, Option<Server>), Failure> {
+    if ca.is_none()
+        && let Some(embedded) = embedded(host, settings, on_notice.clone()).await
+    {
         return Ok(embedded);
     }
-    let clear = host.is_loopback() || insecure == Insecure::Yes;
+    let clear = ca.is_none() && (host.is_loopback() || insecure == Insecure::Yes);
     let transport = if clear { Transport::InsecureHttp } else { Transport::Https };
-    let named = NamedRegistry { host: host.clone(), transport, ca: None };
+    let named = NamedRegistry { host: host.clone(), transport, ca };
     Ok((Registry::named(&named, client_config(on_notice), settings.credentials()?)?, None))
+}
+
+/// The registries of several references: each is made and asked once.
+pub(crate) struct Registries<'a, N> {
+    settings: &'a Settings,
+    on_notice: N,
+    insecure: Insecure,
+    authorities: BTreeMap<RegistryHost, PathBuf>,
+    known: BTreeMap<RegistryHost, Registry>,
+    server: Option<Server>,
+}
+
+impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
+    pub(crate) fn new(args: &RegistryArgs, settings: &'a Settings, on_notice: N) -> Result<Self, Failure> {
+        let authority = |text: &String| {
+            let (host, file) = text.split_once('=').unwrap_or_default();
+            let refused =
+                |_| usage(format!("--ca {text}: there is no registry in it"), "as --ca localhost:5000=ca.pem");
+            Ok((host.parse().map_err(refused)?, PathBuf::from(file)))
+        };
+        let authorities = args.ca.iter().map(authority).collect::<Result<_, Failure>>()?;
+        let insecure = Insecure::from_flag(args.insecure);
+        Ok(Self { settings, on_notice, insecure, authorities, known: BTreeMap::new(), server: None })
+    }
+
+    /// The registry of `repository`, which is there and takes our login.
+    pub(crate) async fn place(&mut self, repository: Repository) -> Result<Place, Failure> {
+        let host = repository.host();
+        let registry = match self.known.get(host) {
+            Some(registry) => registry.clone(),
+            None => self.open(host).await?,
+        };
+        Ok(Place { registry, repository })
+    }
+
+    async fn open(&mut self, host: &RegistryHost) -> Result<Registry, Failure> {
+        let ca = self.authorities.get(host).cloned();
+        let (registry, server) = open(host, ca, self.insecure, self.settings, self.on_notice.clone()).await?;
+        registry.reach().await?;
+        self.server = self.server.take().or(server);
+        self.known.insert(host.clone(), registry.clone());
+        Ok(registry)
+    }
+
+    /// How the embedded registry, if one of them is that, is served.
+    pub(crate) fn server(self) -> Option<Server> {
+        self.server
+    }
 }
 
 /// Why what was named could not be read: the registry cannot be used, or what it has, or has not, is the matter.

@@ -15,7 +15,7 @@ use super::files::Files;
 use super::load::Refusal;
 use super::output::{Color, Progress, Tone};
 use super::settings::Settings;
-use super::{build, ending, inspect, join, plan, serve, stderr, verify};
+use super::{build, copy, ending, inspect, join, plan, serve, stderr, verify};
 
 /// Runs what was typed, and says its exit code.
 pub(crate) fn start() -> ExitCode {
@@ -55,6 +55,10 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
                 return Ok(refused);
             }
             let ended = join::run(args, settings).await;
+            Ok(ended.unwrap_or_else(|refusal| ending::refuse_run(&refusal, &args.output, settings)))
+        }
+        Command::Copy(args) => {
+            let ended = Box::pin(copy::run(args, settings)).await;
             Ok(ended.unwrap_or_else(|refusal| ending::refuse_run(&refusal, &args.output, settings)))
         }
         Command::Inspect(args) => inspect::run(args, settings).await,

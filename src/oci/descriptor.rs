@@ -26,6 +26,17 @@ pub struct Descriptor {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl Descriptor {
+    /// Whether registries hand it on. Others of Docker's (`foreign`) and OCI's layers are fetched from where their
+    /// `urls` say (OCI image-spec, "Non-Distributable Layers").
+    #[must_use]
+    pub fn is_distributable(&self) -> bool {
+        let media_type = self.media_type.as_str();
+        !media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
+            && !media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
+    }
+}
+
 /// The `platform` object of an index entry (OCI image-spec, "Image Index"), or the same fields of an image
 /// config, as they are on the wire: not normalised. Docker's `features` is read by nobody and is never sent:
 /// Amazon ECR refuses a manifest list that has it.

@@ -9,8 +9,9 @@ use reqwest::header::{CONTENT_RANGE, HeaderValue};
 use super::client::Client;
 use super::error::{ErrorKind, RegistryError};
 use super::http::Call;
-use super::login::{Access, Scope};
+use super::login::Scope;
 use super::retry::Patience;
+use super::wire::Read;
 use crate::oci::{Descriptor, Digest, MAX_CONFIG_BYTES, RepositoryPath};
 
 impl Client {
@@ -49,11 +50,11 @@ impl Client {
         let call = Call {
             method: Method::GET,
             path: format!("{repository}/blobs/{}", descriptor.digest),
-            scope: Some(Scope { repository: repository.clone(), access: Access::Pull }),
+            scope: Some(Scope::pull(repository)),
             accept: None,
             range: HeaderValue::from_str(&asked).ok().filter(|_| !is_whole),
             content: None,
-            limit: usize::try_from(expected).unwrap_or(usize::MAX).max(MAX_CONFIG_BYTES),
+            read: Read::Whole(usize::try_from(expected).unwrap_or(usize::MAX).max(MAX_CONFIG_BYTES)),
             patience: Patience::None,
         };
         let reply = self.0.send(&call).await?;

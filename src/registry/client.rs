@@ -11,7 +11,7 @@ use super::http::{Call, Http};
 use super::login::Login;
 use super::notice::Notice;
 use super::retry::{Backoff, Patience, Throttle};
-use super::wire::Wire;
+use super::wire::{Read, Wire};
 use crate::auth::CredentialSource;
 use crate::oci::RegistryHost;
 
@@ -120,7 +120,7 @@ impl Client {
             accept: None,
             range: None,
             content: None,
-            limit: MAX_PING,
+            read: Read::Whole(MAX_PING),
             patience: Patience::None,
         };
         self.0.send_within(&call, PING.min(self.0.backoff.deadline)).await.map(drop)

@@ -155,6 +155,8 @@ pub enum Waiting {
     Headers,
     /// The next bytes of the body, or enough of them.
     Body,
+    /// That it takes content that we send.
+    Upload,
     /// The operation with all its retries.
     Operation,
 }
@@ -165,6 +167,7 @@ impl fmt::Display for Waiting {
             Self::Connection => "the connection",
             Self::Headers => "the answer",
             Self::Body => "the content of the answer",
+            Self::Upload => "taking the content",
             Self::Operation => "the request with its retries",
         })
     }

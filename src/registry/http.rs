@@ -16,7 +16,7 @@ use super::login::{Login, Scope, Ticket};
 use super::notice::{Notice, printable};
 use super::retry::{Backoff, Patience, Throttle};
 use super::target::{TargetError, redacted};
-use super::wire::{Reply, Request, To, Wire};
+use super::wire::{Read, Reply, Request, To, Wire};
 
 /// Most warnings of a registry that are passed on.
 const MAX_WARNINGS: usize = 16;
@@ -28,15 +28,14 @@ const EXPIRED: &str = "authorization token has expired";
 /// A call of the registry's API.
 pub(super) struct Call {
     pub(super) method: Method,
-    /// Below `/v2/`.
+    /// Below `/v2/`, or an address that the registry gave.
     pub(super) path: String,
     pub(super) scope: Option<Scope>,
     pub(super) accept: Option<HeaderValue>,
     /// Which bytes of the content are asked for (RFC 9110, 14.2); `None`: all.
     pub(super) range: Option<HeaderValue>,
     pub(super) content: Option<(HeaderValue, Bytes)>,
-    /// Longest answer that is read, in bytes.
-    pub(super) limit: usize,
+    pub(super) read: Read,
     /// What a 404 leads to.
     pub(super) patience: Patience,
 }
@@ -63,17 +62,17 @@ impl Http {
         let line = || self.url(&call.path).map_or_else(|_| call.path.clone(), |url| redacted(&call.method, &url));
         super::retry::run(
             &backoff,
-            &self.throttle,
+            &[&self.throttle],
             &*self.on_notice,
             call.patience,
-            || self.attempt(call),
+            || Box::pin(self.attempt(call)),
             |kind| RegistryError::new(&self.wire.host, line(), kind),
         )
         .await
     }
 
     /// One attempt: at most one renewal of the login.
-    async fn attempt(&self, call: &Call) -> Result<Reply, RegistryError> {
+    pub(super) async fn attempt(&self, call: &Call) -> Result<Reply, RegistryError> {
         let mut ticket = self.login.ticket(call.scope.as_ref()).await;
         let mut reply = self.exchange(call, &ticket).await?;
         if wants_login(&reply) {
@@ -97,7 +96,7 @@ impl Http {
             accept: call.accept.clone(),
             range: call.range.clone(),
             content: call.content.clone(),
-            limit: call.limit,
+            read: call.read,
             to: To::Registry,
         };
         let reply = self.wire.exchange(request).await?;

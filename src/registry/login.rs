@@ -1,7 +1,6 @@
 //! Logging in: what a challenge asks for is fetched once and kept, per repository and access.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 
 use base64::Engine as _;
@@ -17,7 +16,7 @@ use super::challenge::Challenge;
 use super::error::{ErrorKind, RegistryError};
 use super::http::refusal;
 use super::target;
-use super::wire::{Reply, Request, To, Wire};
+use super::wire::{Read, Reply, Request, To, Wire};
 use crate::auth::{Credential, CredentialSource, Secret};
 use crate::oci::RepositoryPath;
 
@@ -31,6 +30,8 @@ const CLIENT_ID: &str = "polyarch";
 pub(super) struct Scope {
     pub(super) repository: RepositoryPath,
     pub(super) access: Access,
+    /// Another repository, of which blobs are mounted into this one: they are pulled there.
+    pub(super) from: Option<RepositoryPath>,
 }
 
 /// What may be done in the repository.
@@ -40,13 +41,30 @@ pub(super) enum Access {
     Push,
 }
 
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Scope {
+    /// To read in a repository.
+    pub(super) fn pull(repository: &RepositoryPath) -> Self {
+        Self { repository: repository.clone(), access: Access::Pull, from: None }
+    }
+
+    /// To write in it, too.
+    pub(super) fn push(repository: &RepositoryPath) -> Self {
+        Self { repository: repository.clone(), access: Access::Push, from: None }
+    }
+
+    /// To write what is mounted from another one.
+    pub(super) fn mount(repository: &RepositoryPath, from: &RepositoryPath) -> Self {
+        Self { from: Some(from.clone()), ..Self::push(repository) }
+    }
+
+    /// As token servers take it, the access to write first: some read no more than that.
+    fn words(&self) -> Vec<String> {
         let actions = match self.access {
             Access::Pull => "pull",
             Access::Push => "pull,push",
         };
-        write!(f, "repository:{}:{actions}", self.repository)
+        let own = format!("repository:{}:{actions}", self.repository);
+        std::iter::once(own).chain(self.from.iter().map(|from| format!("repository:{from}:pull"))).collect()
     }
 }
 
@@ -171,8 +189,15 @@ async fn exchange(
     credential: &Credential,
 ) -> Result<Secret, RegistryError> {
     let mut params: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
-    let scope = scope.map(Scope::to_string);
-    params.extend(scope.as_deref().map(|scope| ("scope", scope)));
+    let scopes = scope.map(Scope::words).unwrap_or_default();
+    // Parameters in a query, one parameter in a form.
+    let together = scopes.join(" ");
+    let is_form = matches!(credential, Credential::IdentityToken(_));
+    if is_form && scope.is_some() {
+        params.push(("scope", &together));
+    } else {
+        params.extend(scopes.iter().map(|scope| ("scope", scope.as_str())));
+    }
     let basic = basic(credential);
     let mut url = realm;
     let mut method = Method::GET;
@@ -191,7 +216,7 @@ async fn exchange(
         accept: None,
         range: None,
         content,
-        limit: MAX_TOKEN,
+        read: Read::Whole(MAX_TOKEN),
         to: To::TokenServer,
     };
     let reply = wire.exchange(request).await?;

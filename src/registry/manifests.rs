@@ -7,10 +7,10 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, Heade
 use super::client::Client;
 use super::error::{ErrorKind, RegistryError};
 use super::http::Call;
-use super::login::{Access, Scope};
+use super::login::Scope;
 use super::notice::{Notice, printable};
 use super::retry::Patience;
-use super::wire::Reply;
+use super::wire::{Read, Reply};
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, MediaType, RawManifest, RepositoryPath, Selector};
 
 /// The registry's own opinion of what it sent or stored.
@@ -109,10 +109,10 @@ impl Client {
         let media_type = HeaderValue::from_str(manifest.media_type().as_str())
             .unwrap_or(HeaderValue::from_static("application/octet-stream"));
         let call = Call {
-            scope: Some(Scope { repository: repository.clone(), access: Access::Push }),
+            scope: Some(Scope::push(repository)),
             accept: None,
             content: Some((media_type, Bytes::copy_from_slice(manifest.bytes()))),
-            limit: MAX_PUT_ANSWER,
+            read: Read::Whole(MAX_PUT_ANSWER),
             ..call(Method::PUT, repository, selector, Patience::References)
         };
         if let Selector::Digest(digest) = selector
@@ -176,16 +176,16 @@ fn call(method: Method, repository: &RepositoryPath, selector: &Selector, patien
     Call {
         method,
         path: format!("{repository}/manifests/{selector}"),
-        scope: Some(Scope { repository: repository.clone(), access: Access::Pull }),
+        scope: Some(Scope::pull(repository)),
         accept: HeaderValue::from_str(&accept).ok(),
         range: None,
         content: None,
-        limit: MAX_MANIFEST_BYTES,
+        read: Read::Whole(MAX_MANIFEST_BYTES),
         patience,
     }
 }
 
-fn claim(headers: &HeaderMap) -> Option<String> {
+pub(super) fn claim(headers: &HeaderMap) -> Option<String> {
     headers.get(CONTENT_DIGEST).map(|value| printable(&String::from_utf8_lossy(value.as_bytes()), MAX_CLAIM))
 }
 

@@ -6,7 +6,7 @@
 //! - `target` says where a request may go, `wire` sends one and reads its answer within bounds;
 //! - `challenge` reads what a registry asks for, `login` gets it and keeps it;
 //! - `http` joins the two into the one `send`, `retry` decides what is tried again;
-//! - `manifests` and `blobs` are the operations.
+//! - `manifests`, `blobs` and `transfer` are the operations; `stream` is content on its way to another registry.
 
 mod answer;
 mod blobs;
@@ -18,7 +18,9 @@ mod login;
 mod manifests;
 mod notice;
 mod retry;
+mod stream;
 mod target;
+mod transfer;
 mod wire;
 
 pub use answer::{Answer, OciError};
@@ -28,3 +30,4 @@ pub use manifests::{Head, Visibility};
 pub use notice::{Notice, Retry};
 pub use retry::Backoff;
 pub use target::TargetError;
+pub use transfer::{Arrival, BlobSource};

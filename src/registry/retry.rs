@@ -114,12 +114,12 @@ enum Next {
     Wait(Duration),
 }
 
-/// Runs `attempt` until it succeeds or fails for good; `give_up` makes the error of an exceeded deadline.
+/// Runs `attempt`, of the registries of `throttles`, until it succeeds or fails for good; `give_up` makes the error of an exceeded deadline.
 ///
 /// Dropping the future cancels a wait as well as an attempt.
 pub(super) async fn run<T, F>(
     backoff: &Backoff,
-    throttle: &Throttle,
+    throttles: &[&Throttle],
     on_notice: &(dyn Fn(Notice) + Send + Sync),
     patience: Patience,
     mut attempt: impl FnMut() -> F + Send,
@@ -132,7 +132,9 @@ where
     let tries = async {
         let mut tally = Tally::default();
         loop {
-            throttle.pass().await;
+            for throttle in throttles {
+                throttle.pass().await;
+            }
             let error = match attempt().await {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
@@ -144,7 +146,9 @@ where
             };
             if let ErrorKind::Status { status: 429, .. } | ErrorKind::Status { retry_after: Some(_), .. } = error.kind()
             {
-                throttle.hold(Instant::now() + wait);
+                for throttle in throttles {
+                    throttle.hold(Instant::now() + wait);
+                }
             }
             let failures = tally.failures + tally.missing;
             let reason = error.to_string();
@@ -258,7 +262,7 @@ mod tests {
         let start = Instant::now();
         let requests = AtomicU32::new(0);
         let attempt = || std::future::ready(script(requests.fetch_add(1, Ordering::Relaxed) + 1));
-        let result = run(&Backoff::STANDARD, throttle, &|_| {}, patience, attempt, error).await;
+        let result = run(&Backoff::STANDARD, &[throttle], &|_| {}, patience, attempt, error).await;
         Ran { result, requests: requests.load(Ordering::Relaxed), took: start.elapsed() }
     }
 
@@ -352,7 +356,7 @@ mod tests {
     async fn a_call_ends_at_its_deadline() {
         let start = Instant::now();
         let hang = || std::future::pending::<Result<(), RegistryError>>();
-        let ended = run(&Backoff::STANDARD, &Throttle::default(), &|_| {}, Patience::None, hang, error).await;
+        let ended = run(&Backoff::STANDARD, &[&Throttle::default()], &|_| {}, Patience::None, hang, error).await;
         let waiting = match ended.unwrap_err().kind() {
             ErrorKind::Timeout { waiting, .. } => *waiting,
             kind => panic!("{kind}"),
@@ -365,7 +369,7 @@ mod tests {
         let backoff = Backoff { deadline: Duration::from_secs(15), ..Backoff::STANDARD };
         let attempt = || std::future::ready(Err::<(), _>(status(503, Some(10))));
         let start = Instant::now();
-        let ended = run(&backoff, &Throttle::default(), &|_| {}, Patience::None, attempt, error).await;
+        let ended = run(&backoff, &[&Throttle::default()], &|_| {}, Patience::None, attempt, error).await;
         assert_eq!(ended.unwrap_err().answer().unwrap().0, 503);
         assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
     }
@@ -380,7 +384,7 @@ mod tests {
             let first = n.fetch_add(1, Ordering::Relaxed) == 0;
             std::future::ready(if first { Err(status(503, Some(7))) } else { Ok(()) })
         };
-        run(&Backoff::STANDARD, &Throttle::default(), &tell, Patience::None, attempt, error).await.unwrap();
+        run(&Backoff::STANDARD, &[&Throttle::default()], &tell, Patience::None, attempt, error).await.unwrap();
         let told = told.into_inner().unwrap().into_inner();
         let [(at, Notice::Retry(retry))] = told.as_slice() else { panic!("{told:?}") };
         assert_eq!((*at, retry.failures, retry.wait), (start, 1, Duration::from_secs(7)));

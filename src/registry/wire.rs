@@ -19,9 +19,9 @@ use crate::oci::RegistryHost;
 /// Longest body of a refusal that is read, in bytes; what is beyond it is cut off.
 const MAX_REFUSAL: usize = 64 << 10;
 /// Slowest answer that is read to its end, in bytes per second, …
-const MIN_RATE: u64 = 1 << 10;
+pub(super) const MIN_RATE: u64 = 1 << 10;
 /// … after this much time (a peer that drips one byte at a time never is idle).
-const RATE_GRACE: Duration = Duration::from_mins(1);
+pub(super) const RATE_GRACE: Duration = Duration::from_mins(1);
 
 /// The connections to a registry and to where it sends us.
 pub(super) struct Wire {
@@ -44,9 +44,17 @@ pub(super) struct Request<'a> {
     pub(super) accept: Option<HeaderValue>,
     pub(super) range: Option<HeaderValue>,
     pub(super) content: Option<(HeaderValue, Bytes)>,
-    /// Longest answer that is read, in bytes.
-    pub(super) limit: usize,
+    pub(super) read: Read,
     pub(super) to: To,
+}
+
+/// How the answer's body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// To its end, at most so many bytes.
+    Whole(usize),
+    /// By who asked, if the status is one of success.
+    Later,
 }
 
 /// Which rules say where redirects may lead.
@@ -56,11 +64,13 @@ pub(super) enum To {
     TokenServer,
 }
 
-/// What came back, in full.
+/// What came back.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+    /// The body that is still to be read.
+    pub(super) rest: Option<Response>,
     /// `METHOD URL` of the last hop, redacted.
     pub(super) request: String,
     /// Whether it came from where the request was sent: no redirect led away from there.
@@ -71,16 +81,18 @@ impl Wire {
     /// Sends a request, follows its redirects, reads the answer, whatever its status.
     pub(super) async fn exchange(&self, request: Request<'_>) -> Result<Reply, RegistryError> {
         let mut url = request.url.clone();
-        let mut is_direct = true;
+        // A registry may name another place for uploads: nobody there is told who we are, or may ask.
+        let mut is_direct = request.to == To::TokenServer || url.origin() == self.home.origin();
         for _ in 0..=MAX_REDIRECTS {
             let line = redacted(&request.method, &url);
             let fail = |kind| RegistryError::new(&self.host, line.as_str(), kind);
             let authorization = request.authorization.filter(|_| is_direct);
             let response = self.send(&request, &url, authorization).await.map_err(fail)?;
             let Some(location) = location(&response) else {
-                let (status, headers) = (response.status(), response.headers().clone());
-                let body = self.body(response, &request).await.map_err(fail)?;
-                return Ok(Reply { status, headers, body, request: line, is_direct });
+                return self
+                    .reply(response, &request.method, request.read, line.clone(), is_direct)
+                    .await
+                    .map_err(fail);
             };
             let next = self.next(&request, &url, &location).map_err(|error| fail(error.into()))?;
             // Once away, credentials stay away, even if the way leads back.
@@ -130,8 +142,30 @@ impl Wire {
         }
     }
 
-    async fn body(&self, response: Response, request: &Request<'_>) -> Result<Vec<u8>, ErrorKind> {
-        if request.method == Method::HEAD {
+    pub(super) async fn reply(
+        &self,
+        response: Response,
+        method: &Method,
+        read: Read,
+        line: String,
+        is_direct: bool,
+    ) -> Result<Reply, ErrorKind> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let limit = match read {
+            Read::Later if status.is_success() => {
+                let rest = Some(uncompressed(response)?);
+                return Ok(Reply { status, headers, body: Vec::new(), rest, request: line, is_direct });
+            }
+            Read::Later => 0,
+            Read::Whole(limit) => limit,
+        };
+        let body = self.body(response, method, limit).await?;
+        Ok(Reply { status, headers, body, rest: None, request: line, is_direct })
+    }
+
+    /// The body of an answer, at most `limit` bytes of it; of a refusal, what is welcome of it.
+    async fn body(&self, response: Response, method: &Method, limit: usize) -> Result<Vec<u8>, ErrorKind> {
+        if *method == Method::HEAD {
             return Ok(Vec::new());
         }
         let mut body = Vec::new();
@@ -140,13 +174,11 @@ impl Wire {
             let _ = self.read(response, MAX_REFUSAL, &mut body).await;
             return Ok(body);
         }
-        if let Some(encoding) = response.headers().get(CONTENT_ENCODING).filter(|value| *value != "identity") {
-            return Err(ErrorKind::Encoding(printable(&String::from_utf8_lossy(encoding.as_bytes()), 40)));
+        let response = uncompressed(response)?;
+        if response.content_length().is_some_and(|length| length > limit as u64) {
+            return Err(ErrorKind::TooLarge { limit });
         }
-        if response.content_length().is_some_and(|length| length > request.limit as u64) {
-            return Err(ErrorKind::TooLarge { limit: request.limit });
-        }
-        self.read(response, request.limit, &mut body).await?;
+        self.read(response, limit, &mut body).await?;
         Ok(body)
     }
 
@@ -169,7 +201,7 @@ impl Wire {
         }
     }
 
-    fn failure(&self, error: reqwest::Error) -> ErrorKind {
+    pub(super) fn failure(&self, error: reqwest::Error) -> ErrorKind {
         // The address goes: its query may be signed. The caller says it redacted.
         let error = error.without_url();
         let cause = Cause::of(&error);
@@ -186,6 +218,14 @@ impl Wire {
         } else {
             ErrorKind::Interrupted(cause)
         }
+    }
+}
+
+/// The response, if its body is as it was asked for.
+fn uncompressed(response: Response) -> Result<Response, ErrorKind> {
+    match response.headers().get(CONTENT_ENCODING).filter(|value| *value != "identity") {
+        Some(encoding) => Err(ErrorKind::Encoding(printable(&String::from_utf8_lossy(encoding.as_bytes()), 40))),
+        None => Ok(response),
     }
 }
 

@@ -93,6 +93,9 @@ pub(super) enum ConfirmError {
     /// It was looked for until the end of the time.
     #[error("the registry did not answer in time")]
     NoAnswer,
+    /// Indexes in indexes in indexes.
+    #[error("it lists indexes that list indexes, too deep to be copied")]
+    Deep,
     /// It is an image, but not the one that was built.
     #[error("it is another image than the one that was built: {found}, built was {built}")]
     Other {
@@ -171,7 +174,7 @@ pub(super) async fn config_of(
 }
 
 /// The one entry of `platform`.
-fn choose<'a>(entries: &'a [Descriptor], platform: &Platform) -> Result<&'a Descriptor, ConfirmError> {
+pub(super) fn choose<'a>(entries: &'a [Descriptor], platform: &Platform) -> Result<&'a Descriptor, ConfirmError> {
     let of = |entry: &&Descriptor| {
         let fields = entry.platform.as_ref();
         fields.is_some_and(|fields| fields.platform().as_ref() == Ok(platform))
@@ -212,6 +215,7 @@ impl ConfirmError {
             | Self::NoPlatform
             | Self::Size { .. }
             | Self::Revision { .. }
+            | Self::Deep
             | Self::Other { .. } => true,
         }
     }
@@ -247,6 +251,7 @@ impl ConfirmError {
             | Self::Index { .. }
             | Self::NoPlatform
             | Self::NoAnswer
+            | Self::Deep
             | Self::Size { .. } => None,
         }
     }

@@ -239,6 +239,32 @@ pub enum ImageEvent {
         /// Its entries, in order.
         entries: Vec<Entry>,
     },
+    /// Images are on their way to another repository: bytes that were sent so far.
+    Copying {
+        /// The repository.
+        to: String,
+        /// Bytes so far.
+        bytes: u64,
+        /// Bytes in all; what turns out to be there, or is mounted, is not sent.
+        total: u64,
+    },
+    /// Images were brought into a repository that did not have all of them; no tag shows them yet.
+    Copied {
+        /// The repository.
+        to: String,
+        /// Manifests that were put.
+        manifests: usize,
+        /// Manifests that were there already, with all that they name.
+        manifests_present: usize,
+        /// Blobs that were sent.
+        blobs: usize,
+        /// Blobs that the registry took from another of its repositories.
+        blobs_mounted: usize,
+        /// Blobs that were there already.
+        blobs_present: usize,
+        /// Bytes that were sent.
+        bytes: u64,
+    },
     /// The index is sent under a final tag: until that is answered, nobody knows where the tag is.
     Tagging {
         /// The tag.

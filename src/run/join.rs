@@ -11,7 +11,7 @@ use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use super::failure::failure;
 use super::gates::Gates;
 use super::image::Publication;
-use super::listen::{Surroundings, listen};
+use super::listen::{Surroundings, attend};
 use super::prepare;
 use super::publish::{self, Target};
 use super::references::{self, References};
@@ -29,8 +29,6 @@ const NOT_THERE: &str = "build and push it: `polyarch build --no-join`";
 pub struct JoinRun {
     /// Which images.
     pub what: Joining,
-    /// Where they are.
-    pub registry: Registry,
     /// What an index must pass.
     pub gates: Gates,
     /// How long what is not there yet is waited for.
@@ -39,56 +37,34 @@ pub struct JoinRun {
 
 /// What is to be joined.
 pub enum Joining {
-    /// Images of a plan, from their arch tags.
-    Plan(Plan),
+    /// Images of a plan, from their arch tags in this registry.
+    Plan(Box<Plan>, Registry),
     /// What was named.
     References(References),
 }
 
 /// Joins every image and publishes it. What happened is in the events.
 pub async fn join(run: JoinRun, around: Surroundings, sink: &mut dyn EventSink) {
-    let (events, heard) = mpsc::channel(64);
-    let Surroundings { server, notices, shutdown } = around;
-    let mut stop = shutdown.clone();
-    let work = async {
-        let stopped = events.clone();
-        let joining = async {
-            match &run.what {
-                Joining::Plan(plan) => join_images(plan, &run, events, &shutdown).await,
-                Joining::References(references) => join_references(references, &run, events, &shutdown).await,
-            }
-        };
-        let mut joining = std::pin::pin!(joining);
-        tokio::select! {
-            () = &mut joining => return,
-            reason = stop.stopping() => drop(stopped.send(Event::Stopping { reason }).await),
-        }
-        // No tag is sent any more; one that was has a moment to be answered.
-        tokio::select! {
-            () = joining => {}
-            () = stop.grace() => {}
-        }
-    };
-    tokio::join!(while_served(server, work), listen(sink, heard, notices));
+    attend(around, sink, async |events, shutdown| match &run.what {
+        Joining::Plan(plan, registry) => join_images(plan, (registry, &run), events, &shutdown).await,
+        Joining::References(references) => join_references(references, &run, events, &shutdown).await,
+    })
+    .await;
 }
 
 /// The indexes that [`join`] would publish, or what is wrong with each image.
 pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Result<EncodedIndex, Failure>)> {
     let work = async {
-        let plan = match &run.what {
-            Joining::Plan(plan) => plan,
-            Joining::References(references) => {
-                let found = references.find(run.registry.client(), None).await;
-                let index = found.and_then(|(target, found)| publish::join(&target, found));
-                return vec![(references.name(), index)];
-            }
+        let (plan, registry) = match &run.what {
+            Joining::Plan(plan, registry) => (plan, registry),
+            Joining::References(references) => return vec![(references.name(), references.preview().await)],
         };
-        let targets = match prepare::targets(plan, &run.registry) {
+        let targets = match prepare::targets(plan, registry) {
             Ok(targets) => targets,
             Err(failure) => return vec![(String::new(), Err(failure))],
         };
         let previews = plan.images.iter().zip(targets).map(async |(image, target)| {
-            let index = match find_all(&run.registry, image, &target, None).await {
+            let index = match find_all(registry, image, &target, None).await {
                 Ok(found) => publish::join(&target, found),
                 Err(failure) => Err(failure),
             };
@@ -100,26 +76,21 @@ pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Resul
 }
 
 async fn join_references(references: &References, run: &JoinRun, events: mpsc::Sender<Event>, shutdown: &Shutdown) {
-    let tags = references.tags.iter().map(|tag| references.repository.tag(tag.clone())).collect();
-    let images = vec![PlannedImage { image: references.name(), tags }];
+    let images = vec![PlannedImage { image: references.name(), tags: references.tags() }];
     drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
-    let joined = async {
-        let name = references.name();
-        let wait = run.wait.map(|limit| Wait { image: &name, limit, events: &events });
-        let (target, found) = references.find(run.registry.client(), wait.as_ref()).await?;
-        if let Some(warning) = revisions::warning(&name, &found) {
-            drop(events.send(Event::Warning(warning)).await);
-        }
-        Publication::of_registry(target, found, &run.registry, run.gates).run(&events, shutdown).await
-    };
-    if let Err(failure) = joined.await {
+    if let Err(failure) = references.join(run, &events, shutdown).await {
         let what = ImageEvent::Failed(failure);
         drop(events.send(Event::Image { image: references.name(), what }).await);
     }
 }
 
-async fn join_images(plan: &Plan, run: &JoinRun, events: mpsc::Sender<Event>, shutdown: &Shutdown) {
-    let targets = match prepare::targets(plan, &run.registry) {
+async fn join_images(
+    plan: &Plan,
+    (registry, run): (&Registry, &JoinRun),
+    events: mpsc::Sender<Event>,
+    shutdown: &Shutdown,
+) {
+    let targets = match prepare::targets(plan, registry) {
         Ok(targets) => targets,
         Err(failure) => return drop(events.send(Event::Failed(failure)).await),
     };
@@ -129,7 +100,7 @@ async fn join_images(plan: &Plan, run: &JoinRun, events: mpsc::Sender<Event>, sh
     });
     drop(events.send(Event::Started { images: images.collect(), jobs: Vec::new() }).await);
     let joining = plan.images.iter().zip(targets).map(async |(image, target)| {
-        let what = match join_image(run, image, target, &events, shutdown).await {
+        let what = match join_image((registry, run), image, target, &events, shutdown).await {
             Ok(None) => return,
             Ok(Some(reason)) => ImageEvent::NotJoined { reason },
             Err(failure) => ImageEvent::Failed(failure),
@@ -141,7 +112,7 @@ async fn join_images(plan: &Plan, run: &JoinRun, events: mpsc::Sender<Event>, sh
 
 /// Joins one image; says why not, where it was not asked for.
 async fn join_image(
-    run: &JoinRun,
+    (registry, run): (&Registry, &JoinRun),
     image: &Image,
     target: Target,
     events: &mpsc::Sender<Event>,
@@ -161,8 +132,8 @@ async fn join_image(
     if let Some(warning) = wait.as_ref().and_then(|_| revisions::stale(image)) {
         drop(events.send(Event::Warning(warning)).await);
     }
-    let found = find_all(&run.registry, image, &target, wait.as_ref()).await?;
-    Publication::of_registry(target, found, &run.registry, run.gates).run(events, shutdown).await?;
+    let found = find_all(registry, image, &target, wait.as_ref()).await?;
+    Publication::of_registry(target, found, registry, run.gates).run(events, shutdown).await?;
     Ok(None)
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::access::Server;
+use super::access::{Server, while_served};
 use super::event::{Event, EventSink, Warning};
 use super::sanitize;
 use super::shutdown::Shutdown;
@@ -22,6 +22,31 @@ pub struct Surroundings {
     pub notices: Notices,
     /// What ends the run before its end.
     pub shutdown: Shutdown,
+}
+
+/// Does `work`, and hands what it tells to `sink`. When it is to stop, it has a moment for what was begun.
+pub(super) async fn attend(
+    around: Surroundings,
+    sink: &mut dyn EventSink,
+    work: impl AsyncFnOnce(mpsc::Sender<Event>, Shutdown),
+) {
+    let (events, heard) = mpsc::channel(64);
+    let Surroundings { server, notices, shutdown } = around;
+    let mut stop = shutdown.clone();
+    let attended = async {
+        let stopped = events.clone();
+        let mut working = Box::pin(work(events, shutdown));
+        tokio::select! {
+            () = &mut working => return,
+            reason = stop.stopping() => drop(stopped.send(Event::Stopping { reason }).await),
+        }
+        // No tag is sent any more; one that was has a moment to be answered.
+        tokio::select! {
+            () = working => {}
+            () = stop.grace() => {}
+        }
+    };
+    tokio::join!(while_served(server, attended), listen(sink, heard, notices));
 }
 
 /// Hands everything to `sink`, one after the other, until the last sender of events is gone.

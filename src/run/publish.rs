@@ -9,7 +9,9 @@ use super::gates::Gates;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::verify;
-use crate::oci::{Child, Digest, EncodedIndex, EntryOverride, IndexDraft, Platform, Repository, Selector, Tag};
+use crate::oci::{
+    Child, Digest, EncodedIndex, EntryOverride, IndexDraft, Platform, RawManifest, Repository, Selector, Tag,
+};
 use crate::plan::{ArchTags, AttestationPolicy, Image};
 use crate::registry::{Client, Visibility};
 
@@ -67,55 +69,109 @@ pub(super) async fn publish(
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    let say = |what| Event::Image { image: target.image.clone(), what };
+    tell(&target.image, index, events).await;
+    let standing = admit(client, target, index, pushed, gates, events, shutdown).await?;
+    put(client, target, index, standing, events, shutdown).await
+}
+
+/// Says what index was joined of `image`.
+pub(super) async fn tell(image: &str, index: &EncodedIndex, events: &mpsc::Sender<Event>) {
     let manifest = index.manifest();
-    let joined = ImageEvent::Joined {
+    let what = ImageEvent::Joined {
         digest: manifest.digest().clone(),
         media_type: manifest.media_type().to_string(),
         entries: index.entries(),
     };
-    drop(events.send(say(joined)).await);
-    // All of them are asked for before the first one moves.
-    let standing = standing::ask(client, target, index).await?;
+    drop(events.send(Event::Image { image: image.to_owned(), what }).await);
+}
+
+/// Asks for all final tags before the first one moves, and whether each may.
+pub(super) async fn admit<'a>(
+    client: &Client,
+    target: &'a Target,
+    index: &EncodedIndex,
+    pushed: &[Pushed],
+    gates: Gates,
+    events: &mpsc::Sender<Event>,
+    shutdown: &Shutdown,
+) -> Result<Vec<Standing<'a>>, Failure> {
+    let standing = standing::ask(client, &target.repository, &target.tags, index.manifest().digest()).await?;
     for event in gates.pass(client, target, index, &standing, shutdown).await? {
         drop(events.send(event).await);
     }
     if standing.iter().any(|tag| !tag.unchanged) {
         warn_of_moved_tags(client, target, pushed, events).await;
     }
-    let path = target.repository.path();
-    let mut put = false;
-    for Standing { tag, unchanged, .. } in standing {
-        let named = target.repository.tag(tag.clone());
-        let selector = Selector::Tag(tag.clone());
-        if !unchanged {
-            if let Some(reason) = shutdown.reason() {
-                return Err(not_published(target, tag, &reason));
-            }
-            drop(events.send(say(ImageEvent::Tagging { tag: named.clone() })).await);
-            if let Err(error) = client.put_manifest(path, &selector, manifest).await {
-                // Anything but a refusal leaves open whether the registry took it.
-                if error.answer().is_some_and(|(status, _)| (400..500).contains(&status)) {
-                    drop(events.send(say(ImageEvent::TagRefused { tag: named.clone() })).await);
-                }
-                return Err(of_registry(Phase::Publish, &format!("publish {named}"), &error));
-            }
-            put = true;
-        }
-        drop(events.send(say(ImageEvent::Tagged { tag: named, unchanged })).await);
-    }
-    let verified = if put {
+    Ok(standing)
+}
+
+/// Puts the index under the final tags that were asked for, and proves it from outside: where all tags had it, that was
+/// read from them, as the children were before.
+pub(super) async fn put(
+    client: &Client,
+    target: &Target,
+    index: &EncodedIndex,
+    standing: Vec<Standing<'_>>,
+    events: &mpsc::Sender<Event>,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let tagging = Tagging { client, repository: &target.repository, image: &target.image };
+    let moves = standing.iter().any(|tag| !tag.unchanged);
+    tagging.put(standing, index.manifest(), events, shutdown).await?;
+    let verified = if moves {
         verify::published(client, target, index).await?
     } else {
-        target.repository.digest(manifest.digest().clone())
+        target.repository.digest(index.manifest().digest().clone())
     };
-    drop(events.send(say(ImageEvent::Verified { index: verified })).await);
+    let what = ImageEvent::Verified { index: verified };
+    drop(events.send(Event::Image { image: target.image.clone(), what }).await);
     Ok(())
 }
 
 pub(super) fn not_published(target: &Target, tag: &Tag, reason: &str) -> Failure {
     let named = target.repository.tag(tag.clone());
     failure(Phase::Publish, &format!("{named} was not published: {reason}"), None)
+}
+
+/// Where tags are put.
+pub(super) struct Tagging<'a> {
+    pub(super) client: &'a Client,
+    pub(super) repository: &'a Repository,
+    /// Whose tags they are.
+    pub(super) image: &'a str,
+}
+
+impl Tagging<'_> {
+    /// Puts `manifest` under every tag that does not have it.
+    pub(super) async fn put(
+        &self,
+        standing: Vec<Standing<'_>>,
+        manifest: &RawManifest,
+        events: &mpsc::Sender<Event>,
+        shutdown: &Shutdown,
+    ) -> Result<(), Failure> {
+        let say = |what| Event::Image { image: self.image.to_owned(), what };
+        let (client, path) = (self.client, self.repository.path());
+        for Standing { tag, unchanged, .. } in standing {
+            let named = self.repository.tag(tag.clone());
+            let selector = Selector::Tag(tag.clone());
+            if !unchanged {
+                if let Some(reason) = shutdown.reason() {
+                    return Err(failure(Phase::Publish, &format!("{named} was not published: {reason}"), None));
+                }
+                drop(events.send(say(ImageEvent::Tagging { tag: named.clone() })).await);
+                if let Err(error) = client.put_manifest(path, &selector, manifest).await {
+                    // Anything but a refusal leaves open whether the registry took it.
+                    if error.answer().is_some_and(|(status, _)| (400..500).contains(&status)) {
+                        drop(events.send(say(ImageEvent::TagRefused { tag: named.clone() })).await);
+                    }
+                    return Err(of_registry(Phase::Publish, &format!("publish {named}"), &error));
+                }
+            }
+            drop(events.send(say(ImageEvent::Tagged { tag: named, unchanged })).await);
+        }
+        Ok(())
+    }
 }
 
 /// Says which arch tags no longer name what was built: the index has what was built, by digest.

@@ -1,53 +1,115 @@
-//! `polyarch join -t TARGET SOURCE…`: the joiner on what is in a repository, without a plan.
+//! `polyarch join -t TARGET SOURCE…`: the joiner on what is in registries, without a plan.
 
-use super::attestations::{Beside, LeftOut};
+use tokio::sync::mpsc;
+
+use super::attestations::{self, Beside, LeftOut};
+use super::carry::{self, Load};
 use super::confirm::{ConfirmError, Found, config_of};
-use super::event::{Failure, Phase};
+use super::event::{Event, Failure, Phase};
 use super::failure::{chain, failure};
-use super::publish::Target;
-use super::wait::{Source, Wait, look_for};
+use super::join::JoinRun;
+use super::place::{FinalTags, Place, Source};
+use super::publish::{self, Target};
+use super::revisions;
+use super::shutdown::Shutdown;
+use super::wait::{Source as Sought, Wait, look_for};
 use crate::oci::{
-    Child, ChildError, Content, EntryOverride, Platform, PlatformFields, RawManifest, Repository, Selector, Tag,
+    Attestation, Child, ChildError, Content, EncodedIndex, EntryOverride, Platform, PlatformFields, RawManifest,
+    Selector, TagRef,
 };
 use crate::plan::AttestationPolicy;
-use crate::registry::{Client, Visibility};
+use crate::registry::Visibility;
 
-/// Images of one repository that are to be one index of it.
+/// Images, wherever they are, that are to be one index.
 #[derive(Debug, Clone)]
 pub struct References {
-    /// The repository.
-    pub repository: Repository,
     /// The images, in the order of the index; an index stands for all of its images.
-    pub sources: Vec<Selector>,
-    /// The final tags, in the order in which they are put.
-    pub tags: Vec<Tag>,
+    pub sources: Vec<Source>,
+    /// Where the index goes, each repository once, at least one; images are copied where they are not.
+    pub targets: Vec<FinalTags>,
     /// What becomes of the images' attestations.
     pub attestations: AttestationPolicy,
 }
 
+/// The images of one source.
+type Gathered<'a> = (&'a Place, Vec<Found>);
+
 impl References {
-    /// What the index is called in events: its repository.
+    /// What the index is called in events: its first repository.
     pub(super) fn name(&self) -> String {
-        self.repository.to_string()
+        self.targets.first().map(|target| target.place.repository.to_string()).unwrap_or_default()
+    }
+
+    /// The final tags.
+    pub(super) fn tags(&self) -> Vec<TagRef> {
+        let each = self.targets.iter().flat_map(|target| target.tags.iter().map(move |tag| (target, tag)));
+        each.map(|(target, tag)| target.place.repository.tag(tag.clone())).collect()
+    }
+
+    /// The index, without anything being copied or put.
+    pub(super) async fn preview(&self) -> Result<EncodedIndex, Failure> {
+        let gathered = self.find(None).await?;
+        self.index(&gathered)
+    }
+
+    /// Everywhere the images, then everywhere the tags.
+    pub(super) async fn join(
+        &self,
+        run: &JoinRun,
+        events: &mpsc::Sender<Event>,
+        shutdown: &Shutdown,
+    ) -> Result<(), Failure> {
+        let image = self.name();
+        let wait = run.wait.map(|limit| Wait { image: &image, limit, events });
+        let gathered = self.find(wait.as_ref()).await?;
+        let index = self.index(&gathered)?;
+        let found: Vec<Found> = gathered.iter().flat_map(|(_, found)| found.clone()).collect();
+        if let Some(warning) = revisions::warning(&image, &found) {
+            drop(events.send(Event::Warning(warning)).await);
+        }
+        attestations::warn(&image, &found, events).await;
+        let loads: Vec<_> = gathered.iter().map(|(from, found)| Load { from, manifests: manifests(found) }).collect();
+        for target in &self.targets {
+            carry::carry(&loads, &target.place, &image, events).await?;
+        }
+        publish::tell(&image, &index, events).await;
+        let targets: Vec<_> = self.targets.iter().map(|one| (one.place.client(), self.target(one, &found))).collect();
+        let mut admitted = Vec::new();
+        for (client, target) in &targets {
+            admitted.push(publish::admit(client, target, &index, &[], run.gates, events, shutdown).await?);
+        }
+        for ((client, target), standing) in targets.iter().zip(admitted) {
+            publish::put(client, target, &index, standing, events, shutdown).await?;
+        }
+        Ok(())
     }
 
     /// Fetches every image; each says its platform itself. All that is wrong is told.
-    pub(super) async fn find(&self, client: &Client, wait: Option<&Wait<'_>>) -> Result<(Target, Vec<Found>), Failure> {
-        let source = |selector| Source { name: self.named(selector), what: selector };
-        let sources: Vec<_> = self.sources.iter().map(source).collect();
-        let finding = async |selector: &&Selector| images(client, &self.repository, selector, self.attestations).await;
-        let (mut found, mut faults) = (Vec::new(), Vec::new());
-        let looked = look_for(&sources, wait, finding).await;
-        for (source, result) in sources.into_iter().zip(looked) {
+    async fn find(&self, wait: Option<&Wait<'_>>) -> Result<Vec<Gathered<'_>>, Failure> {
+        let sought: Vec<_> =
+            self.sources.iter().map(|source| Sought { name: source.to_string(), what: source }).collect();
+        let finding = async |source: &&Source| images(source, self.attestations).await;
+        let (mut gathered, mut faults) = (Vec::new(), Vec::new());
+        let looked = look_for(&sought, wait, finding).await;
+        for (source, result) in sought.into_iter().zip(looked) {
             match result {
-                Ok(images) => found.extend(images),
+                Ok(images) => gathered.push((&source.what.place, images)),
                 Err(error) => faults.push((source.name, error)),
             }
         }
-        if faults.is_empty() { Ok((self.target(&found), found)) } else { Err(told(&faults, wait, None)) }
+        if faults.is_empty() { Ok(gathered) } else { Err(told(&faults, wait, None)) }
     }
 
-    fn target(&self, found: &[Found]) -> Target {
+    /// The index, which is the same in every repository.
+    fn index(&self, gathered: &[Gathered<'_>]) -> Result<EncodedIndex, Failure> {
+        let found: Vec<Found> = gathered.iter().flat_map(|(_, found)| found.clone()).collect();
+        let Some(destination) = self.targets.first() else {
+            return Err(failure(Phase::Plan, "no target is named", None));
+        };
+        publish::join(&self.target(destination, &found), found)
+    }
+
+    fn target(&self, destination: &FinalTags, found: &[Found]) -> Target {
         let mut platforms: Vec<Platform> = Vec::new();
         for child in found {
             // A platform that is there twice is refused by the draft.
@@ -57,20 +119,19 @@ impl References {
         }
         Target {
             image: self.name(),
-            repository: self.repository.clone(),
+            repository: destination.place.repository.clone(),
             expected: platforms.into_iter().map(|platform| (platform, EntryOverride::default())).collect(),
             arch_tags: Vec::new(),
-            tags: self.tags.clone(),
+            tags: destination.tags.clone(),
             attestations: self.attestations,
         }
     }
+}
 
-    fn named(&self, source: &Selector) -> String {
-        match source {
-            Selector::Tag(tag) => self.repository.tag(tag.clone()).to_string(),
-            Selector::Digest(digest) => self.repository.digest(digest.clone()).to_string(),
-        }
-    }
+/// The manifests of images and of what is attested of them.
+fn manifests(found: &[Found]) -> Vec<&RawManifest> {
+    let attestations = found.iter().flat_map(|found| found.child.attestations());
+    found.iter().map(|found| found.child.manifest()).chain(attestations.map(Attestation::manifest)).collect()
 }
 
 /// All faults in one failure; `missing` is what to do about what is not there.
@@ -93,16 +154,12 @@ pub(super) fn told(faults: &[(String, ConfirmError)], wait: Option<&Wait<'_>>, m
 }
 
 /// The image that `source` names, or the images of the index that it names.
-async fn images(
-    client: &Client,
-    repository: &Repository,
-    source: &Selector,
-    policy: AttestationPolicy,
-) -> Result<Vec<Found>, ConfirmError> {
-    let top = client.get_manifest(repository.path(), source, Visibility::Settled).await?;
+async fn images(source: &Source, policy: AttestationPolicy) -> Result<Vec<Found>, ConfirmError> {
+    let Source { place, selector } = source;
+    let top = fetch(place, selector).await?;
     let index = match top.content().map_err(ChildError::from)? {
         Content::Image(_) => {
-            let child = image(client, repository, top.clone(), None).await?;
+            let child = image(place, top.clone(), None).await?;
             return Ok(vec![Found { child, top: top.digest().clone(), left_out: LeftOut::default() }]);
         }
         Content::Index(index) => index,
@@ -110,25 +167,23 @@ async fn images(
     let mut found = Vec::new();
     for entry in index.manifests.iter().filter(|entry| !entry.is_attestation()) {
         let claimed = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
-        let selector = Selector::Digest(entry.digest.clone());
-        let manifest = client.get_manifest(repository.path(), &selector, Visibility::Settled).await?;
-        let mut child = image(client, repository, manifest, claimed).await?;
+        let manifest = fetch(place, &Selector::Digest(entry.digest.clone())).await?;
+        let mut child = image(place, manifest, claimed).await?;
         let beside = Beside::of(&entry.digest, &index.manifests, policy);
-        let manifests = beside.fetch(client, repository, Visibility::Settled).await?;
+        let manifests = beside.fetch(place.client(), &place.repository, Visibility::Settled).await?;
         let left_out = beside.attest(&mut child, manifests)?;
         found.push(Found { child, top: top.digest().clone(), left_out });
     }
     Ok(found)
 }
 
+async fn fetch(place: &Place, selector: &Selector) -> Result<RawManifest, ConfirmError> {
+    Ok(place.client().get_manifest(place.repository.path(), selector, Visibility::Settled).await?)
+}
+
 /// The image of `manifest`, of the platform that its entry claims, else of the one that its config says.
-async fn image(
-    client: &Client,
-    repository: &Repository,
-    manifest: RawManifest,
-    claimed: Option<Platform>,
-) -> Result<Child, ConfirmError> {
-    let config = config_of(client, repository, &manifest).await?;
+async fn image(place: &Place, manifest: RawManifest, claimed: Option<Platform>) -> Result<Child, ConfirmError> {
+    let config = config_of(place.client(), &place.repository, &manifest).await?;
     let said = || serde_json::from_slice::<PlatformFields>(&config).ok()?.platform().ok();
     let platform = claimed.or_else(said).ok_or(ConfirmError::NoPlatform)?;
     Ok(Child::new(manifest, &config, &platform, &EntryOverride::default())?)

@@ -7,9 +7,7 @@ use super::event::{Failure, Phase};
 use super::failure::{chain, failure, of_registry};
 use super::gates::Shrinking;
 use super::publish::Target;
-use crate::oci::{
-    Content, Descriptor, EncodedIndex, ManifestError, PlatformFields, RawManifest, Repository, Selector, Tag,
-};
+use crate::oci::{Content, Descriptor, Digest, ManifestError, PlatformFields, RawManifest, Repository, Selector, Tag};
 use crate::registry::{Client, ErrorKind, RegistryError, Visibility};
 
 /// A final tag, and what it names.
@@ -39,26 +37,26 @@ pub(super) struct Before<'a> {
     pub(super) entries: Vec<Descriptor>,
 }
 
-/// Reads every final tag.
+/// Reads tags, and says whether they name `new`.
 pub(super) async fn ask<'a>(
     client: &Client,
-    target: &'a Target,
-    index: &EncodedIndex,
+    repository: &Repository,
+    tags: &'a [Tag],
+    new: &Digest,
 ) -> Result<Vec<Standing<'a>>, Failure> {
-    let asking = target.tags.iter().map(async |tag| {
+    let asking = tags.iter().map(async |tag| {
         let selector = Selector::Tag(tag.clone());
-        let there = match client.get_manifest(target.repository.path(), &selector, Visibility::Settled).await {
+        let there = match client.get_manifest(repository.path(), &selector, Visibility::Settled).await {
             Ok(manifest) => There::Manifest(manifest),
             Err(error) if error.is_not_found() => There::Nothing,
             Err(error) if matches!(error.kind(), ErrorKind::Manifest(ManifestError::Foreign(_))) => There::Artifact,
             Err(error) if error.is_refusal() => There::Unreadable(error),
             Err(error) => {
-                let doing = format!("ask for {}", target.repository.tag(tag.clone()));
+                let doing = format!("ask for {}", repository.tag(tag.clone()));
                 return Err(of_registry(Phase::Publish, &doing, &error));
             }
         };
-        let digest = index.manifest().digest();
-        let unchanged = matches!(&there, There::Manifest(manifest) if manifest.digest() == digest);
+        let unchanged = matches!(&there, There::Manifest(manifest) if manifest.digest() == new);
         Ok(Standing { tag, there, unchanged })
     });
     try_join_all(asking).await

@@ -146,6 +146,30 @@ async fn provenance_that_buildx_pushed_is_read_back_of_the_joined_index() {
 }
 
 #[tokio::test]
+async fn what_goes_to_another_registry_is_read_there_by_the_tools_of_others() {
+    let (here, there) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Plain));
+    let project = project(Engine::new(), "across", &here);
+    let children = ["amd64", "arm64"].map(|arch| project.reference(here.address(), &format!("1.0-{arch}")));
+    for arch in ["amd64", "arm64"] {
+        push_with_provenance(&project, &here, arch).await;
+    }
+    let target = project.reference(there.address(), "1.0");
+    project.run(&["join", "-t", &target, &children[0], &children[1]]).await.expect_code(0);
+    let mirror = format!("{}/mirror/{}:1.0", here.address(), project.name);
+    let copied = project.run(&["copy", &target, &mirror]).await.expect_code(0);
+    for reference in [&target, &mirror] {
+        crane(&["validate", "--fast", "--remote", reference]).await;
+        assert!(copied.stdout.trim_end().ends_with(&crane(&["digest", reference]).await), "{}", copied.stdout);
+        let provenance = imagetools(reference, ".Provenance").await;
+        assert!(provenance["linux/arm64"]["SLSA"].is_object(), "{provenance:#}");
+        let raw = format!("docker://{reference}");
+        let inspected = parts::printed(&parts::tool("skopeo", ["inspect", "--tls-verify=false", &raw]).await);
+        assert!(inspected.contains("\"Architecture\": \"amd64\""), "{inspected}");
+        each_platform_is_pulled_and_runs(&project, reference).await;
+    }
+}
+
+#[tokio::test]
 async fn two_engines_of_one_plan_meet_in_the_registry() {
     let registry = Distribution::start(Setup::Plain);
     let (old, new) = (Engine::old(), Engine::new());

@@ -1,6 +1,7 @@
 //! Events in words: the lines that the plain display prints, and that the live one prints above its bars.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use polyarch::run::{Event, Execution, ImageEvent, JobEvent, JobId, PlannedJob, Warning};
 
@@ -110,6 +111,19 @@ impl Words {
                 ..1.0 => format!("waiting for {}", missing.join(", ")),
                 seconds => format!("after {} still waiting for {}", duration(seconds), missing.join(", ")),
             },
+            ImageEvent::Copying { to, bytes, total } => {
+                format!("copying to {to}: {} of at most {}", size(*bytes), size(*total))
+            }
+            ImageEvent::Copied { to, manifests: 0, .. } => format!("already there: all images in {to}"),
+            ImageEvent::Copied { to, manifests, blobs, blobs_mounted, blobs_present, bytes, .. } => {
+                let mut blobs = format!("{} sent ({})", count(*blobs, "blob"), size(*bytes));
+                for (number, what) in [(blobs_mounted, "mounted"), (blobs_present, "already there")] {
+                    if *number > 0 {
+                        write!(blobs, ", {number} {what}").unwrap_or_default();
+                    }
+                }
+                format!("copied {} to {to}, {blobs}", count(*manifests, "manifest"))
+            }
             ImageEvent::Tagging { tag } => format!("putting {tag}"),
             ImageEvent::TagRefused { tag } => format!("not put {tag}"),
             ImageEvent::NotChecked { platforms, reason } => {

@@ -178,12 +178,12 @@ impl ImageReport {
 
     pub(super) fn event(&mut self, what: &ImageEvent) {
         match what {
-            // While it waits, nothing is there to report.
-            ImageEvent::Waiting { .. } => {}
             ImageEvent::Joined { digest, media_type, entries } => {
                 let (digest, media_type, entries) = (digest.clone(), media_type.clone(), entries.clone());
                 self.index = Some(IndexReport { digest, media_type, entries });
             }
+            // The events have it; what counts is where the tags are.
+            ImageEvent::Waiting { .. } | ImageEvent::Copying { .. } | ImageEvent::Copied { .. } => {}
             ImageEvent::Tagging { tag } => self.tag(tag, TagState::Unknown),
             ImageEvent::TagRefused { tag } => self.tag(tag, TagState::NotMoved),
             ImageEvent::NotChecked { platforms, reason } => {

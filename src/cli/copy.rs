@@ -1,0 +1,46 @@
+//! `polyarch copy`
+
+use std::process::ExitCode;
+
+use polyarch::oci::Platform;
+use polyarch::registry::Notice;
+use polyarch::run::{self, Copying, Failure, Server, Source, Surroundings};
+
+use super::args::CopyArgs;
+use super::audience::Audience;
+use super::load::{self, Refusal};
+use super::reach::{self, Registries};
+use super::settings::Settings;
+use super::signals::Signals;
+use super::{ending, notices};
+
+pub(crate) async fn run(args: &CopyArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let limit = load::duration("--timeout", args.timeout.as_deref())?;
+    let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
+    let (on_notice, notices) = notices::for_run();
+    let mut stop = shutdown.clone();
+    let (copying, server) = tokio::select! {
+        prepared = prepare(args, settings, on_notice) => prepared?,
+        reason = stop.stopping() => return Ok(ending::stopped(&reason, signals.code(), settings)),
+    };
+    let mut audience = Audience::new(args.output.progress, settings.terminal);
+    Box::pin(run::copy(copying, Surroundings { server, notices, shutdown }, &mut audience)).await;
+    Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
+}
+
+async fn prepare(
+    args: &CopyArgs,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
+) -> Result<(Copying, Option<Server>), Failure> {
+    let (source, target) = (reach::parse(&args.source)?, reach::parse(&args.target)?);
+    let platform = args.platform.as_deref().map(|text| {
+        let refused = |error| load::usage(format!("--platform {text}: {error}"), "as --platform linux/arm64");
+        text.parse::<Platform>().map_err(refused)
+    });
+    let platform = platform.transpose()?;
+    let mut registries = Registries::new(&args.registries, settings, on_notice)?;
+    let source = Source { place: registries.place(source.repository).await?, selector: source.selector };
+    let target = Source { place: registries.place(target.repository).await?, selector: target.selector };
+    Ok((Copying { source, target, platform }, registries.server()))
+}

@@ -1,0 +1,171 @@
+//! `polyarch copy`: one image, or an index with all that it lists, from one repository to another, byte for byte.
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::mpsc;
+
+use super::carry::{self, Load};
+use super::confirm::{ConfirmError, choose, config_of};
+use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
+use super::failure::{chain, failure, of_registry};
+use super::listen::{Surroundings, attend};
+use super::place::{Place, Source};
+use super::publish::{self, FRESH};
+use super::shutdown::Shutdown;
+use super::standing;
+use crate::oci::{
+    Child, ChildError, Content, Digest, EntryOverride, ImageIndex, Platform, RawManifest, Selector, TagRef,
+};
+use crate::registry::Visibility;
+
+/// Indexes that list indexes: deeper ones are refused.
+const MOST_DEPTH: usize = 4;
+/// Manifests that are asked for at once.
+const AT_ONCE: usize = 8;
+
+/// What `polyarch copy` is to do.
+#[derive(Debug, Clone)]
+pub struct Copying {
+    /// What is copied.
+    pub source: Source,
+    /// Where to: under a tag, or by digest, which then must be that of what is copied.
+    pub target: Source,
+    /// Of an index only the image of this platform.
+    pub platform: Option<Platform>,
+}
+
+/// Copies, and proves that what is there has the same digest. What happened is in the events.
+pub async fn copy(what: Copying, around: Surroundings, sink: &mut dyn EventSink) {
+    attend(around, sink, async |events, shutdown| {
+        let images = vec![PlannedImage { image: what.name(), tags: what.tags() }];
+        drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
+        if let Err(failure) = what.run(&events, &shutdown).await {
+            let what = Event::Image { image: what.name(), what: ImageEvent::Failed(failure) };
+            drop(events.send(what).await);
+        }
+    })
+    .await;
+}
+
+impl Copying {
+    fn name(&self) -> String {
+        self.source.to_string()
+    }
+
+    fn tags(&self) -> Vec<TagRef> {
+        let Source { place, selector } = &self.target;
+        match selector {
+            Selector::Tag(tag) => vec![place.repository.tag(tag.clone())],
+            Selector::Digest(_) => Vec::new(),
+        }
+    }
+
+    async fn run(&self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
+        let (top, listed) = self.read().await.map_err(|error| self.unread(&error))?;
+        self.check(top.digest())?;
+        let Source { place: to, selector } = &self.target;
+        // An index is put by its tag, last: until then nobody sees it.
+        let own = (!top.media_type().is_index()).then_some(&top);
+        let load = Load { from: &self.source.place, manifests: own.into_iter().chain(&listed).collect() };
+        carry::carry(&[load], to, &self.name(), events).await?;
+        let tagging = publish::Tagging { client: to.client(), repository: &to.repository, image: &self.name() };
+        match selector {
+            Selector::Tag(tag) => {
+                let tags = std::slice::from_ref(tag);
+                let standing = standing::ask(to.client(), &to.repository, tags, top.digest()).await?;
+                tagging.put(standing, &top, events, shutdown).await?;
+            }
+            Selector::Digest(_) => carry::put(&top, to).await?,
+        }
+        self.verify(top.digest(), &listed).await?;
+        let index = to.repository.digest(top.digest().clone());
+        let verified = Event::Image { image: self.name(), what: ImageEvent::Verified { index } };
+        drop(events.send(verified).await);
+        Ok(())
+    }
+
+    /// A target by digest is that content, and no other.
+    fn check(&self, digest: &Digest) -> Result<(), Failure> {
+        match &self.target.selector {
+            Selector::Digest(named) if named != digest => {
+                Err(failure(Phase::Verify, &format!("{} is {digest}, not {named}", self.source), None))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is to be there in the end, and what it lists, children before their indexes.
+    async fn read(&self) -> Result<(RawManifest, Vec<RawManifest>), ConfirmError> {
+        let place = &self.source.place;
+        let mut top = fetch(place, &self.source.selector, Visibility::Settled).await?;
+        if let Some(platform) = &self.platform {
+            top = of_platform(place, top, platform).await?;
+        }
+        let mut listed = Vec::new();
+        let mut indexes = vec![top.clone()];
+        for _ in 0..MOST_DEPTH {
+            let mut entries = Vec::new();
+            for index in &indexes {
+                if let Content::Index(ImageIndex { manifests, .. }) = index.content().map_err(ChildError::from)? {
+                    entries.extend(manifests);
+                }
+            }
+            let fetching = stream::iter(entries)
+                .map(async |entry| fetch(place, &Selector::Digest(entry.digest), Visibility::Settled).await);
+            let found: Vec<RawManifest> = fetching.buffered(AT_ONCE).try_collect().await?;
+            indexes = found.iter().filter(|one| one.media_type().is_index()).cloned().collect();
+            listed.splice(0..0, found);
+            if indexes.is_empty() {
+                return Ok((top, listed));
+            }
+        }
+        Err(ConfirmError::Deep)
+    }
+
+    fn unread(&self, error: &ConfirmError) -> Failure {
+        let missing = if error.is_missing() { " is not there" } else { "" };
+        let refused = error.is_missing() || error.is_refusal();
+        let phase = if refused { Phase::Verify } else { Phase::Publish };
+        failure(phase, &format!("{}{missing}: {}", self.source, chain(error)), error.hint())
+    }
+
+    /// Reads the target back: the digest is that of the source, and all that an index lists is there.
+    async fn verify(&self, digest: &Digest, listed: &[RawManifest]) -> Result<(), Failure> {
+        let to = &self.target.place;
+        let doing = format!("read {} back", self.target);
+        let read = fetch(to, &self.target.selector, FRESH).await.map_err(|error| match error {
+            ConfirmError::Registry(error) => of_registry(Phase::Verify, &doing, &error),
+            error => failure(Phase::Verify, &format!("{doing}: {}", chain(&error)), None),
+        })?;
+        if read.digest() != digest {
+            let message = format!("{} shows {}, this run copied {digest}", self.target, read.digest());
+            let hint = Some("another run published this tag meanwhile? run again".into());
+            return Err(failure(Phase::Verify, &message, hint));
+        }
+        let reading = stream::iter(listed).map(async |manifest| {
+            let selector = Selector::Digest(manifest.digest().clone());
+            fetch(to, &selector, FRESH).await.map(drop).map_err(|error| {
+                let child = to.repository.digest(manifest.digest().clone());
+                failure(Phase::Verify, &format!("read {child} back: {}", chain(&error)), error.hint())
+            })
+        });
+        reading.buffer_unordered(AT_ONCE).try_collect().await
+    }
+}
+
+async fn fetch(place: &Place, selector: &Selector, visibility: Visibility) -> Result<RawManifest, ConfirmError> {
+    Ok(place.client().get_manifest(place.repository.path(), selector, visibility).await?)
+}
+
+/// The image of `platform`: the one that an index lists, or `top` itself if it is of it.
+async fn of_platform(place: &Place, top: RawManifest, platform: &Platform) -> Result<RawManifest, ConfirmError> {
+    let top = match top.content().map_err(ChildError::from)? {
+        Content::Index(index) => {
+            let chosen = Selector::Digest(choose(&index.manifests, platform)?.digest.clone());
+            fetch(place, &chosen, Visibility::Settled).await?
+        }
+        Content::Image(_) => top,
+    };
+    let config = config_of(place.client(), &place.repository, &top).await?;
+    Child::new(top.clone(), &config, platform, &EntryOverride::default())?;
+    Ok(top)
+}

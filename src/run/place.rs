@@ -1,0 +1,48 @@
+//! Repositories with the registries that they are in: a run may have several.
+
+use super::access::Registry;
+use crate::oci::{Repository, Selector, Tag};
+use crate::registry::Client;
+
+/// A repository, and its registry.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The registry.
+    pub registry: Registry,
+    /// The repository.
+    pub repository: Repository,
+}
+
+/// What is to be read, and where.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Where it is.
+    pub place: Place,
+    /// What of it.
+    pub selector: Selector,
+}
+
+/// The tags of one repository that are to be put.
+#[derive(Debug, Clone)]
+pub struct FinalTags {
+    /// Where they are.
+    pub place: Place,
+    /// The tags, in the order in which they are put.
+    pub tags: Vec<Tag>,
+}
+
+impl Place {
+    pub(super) fn client(&self) -> &Client {
+        self.registry.client()
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let repository = &self.place.repository;
+        match &self.selector {
+            Selector::Tag(tag) => repository.tag(tag.clone()).fmt(f),
+            Selector::Digest(digest) => repository.digest(digest.clone()).fmt(f),
+        }
+    }
+}
