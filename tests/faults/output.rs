@@ -73,15 +73,22 @@ async fn f2_results_that_cannot_be_written_are_no_success() {
 
 #[tokio::test]
 async fn f3_a_report_that_cannot_be_written_is_no_success() {
-    for (path, words) in
-        [("/dev/full", "No space left"), ("nowhere/report.json", "No such file"), ("context", "directory")]
-    {
+    let world = World::start(Script::default()).await;
+    let finished = shell(&world, r#""$0" build --report /dev/full"#).await.expect_code(70);
+    says(&finished, &["cannot write the report", "/dev/full", "No space left"]);
+    // All else is done, and said.
+    assert!(finished.stdout.contains("/hello@sha256:"), "{}", finished.stdout);
+    assert_eq!(world.put(), ["1.0", "latest"]);
+}
+
+#[tokio::test]
+async fn f3_a_report_that_could_not_be_written_is_known_before_anything_is_built() {
+    for (path, words) in [("nowhere/report.json", "No such file"), ("context", "directory")] {
         let world = World::start(Script::default()).await;
-        let finished = shell(&world, &format!(r#""$0" build --report {path}"#)).await.expect_code(70);
+        let finished = shell(&world, &format!(r#""$0" build --report {path}"#)).await.expect_code(2);
         says(&finished, &["cannot write the report", path, words]);
-        // All else is done, and said.
-        assert!(finished.stdout.contains("/hello@sha256:"), "{}", finished.stdout);
-        assert_eq!(world.put(), ["1.0", "latest"]);
+        assert_eq!(world.engine.counts().solves.started, 0);
+        world.assert_untouched();
     }
 }
 
