@@ -28,87 +28,56 @@ pub(super) const ENGINE: Keys = Keys {
     not_yet: &["ca", "cert", "key", "tls", "emulate"],
 };
 
+/// What an image may say of a build, and each of its platforms too; `before` and `after` are the image's alone.
+macro_rules! keys_of_a_build {
+    ([$($before:literal),*], [$($after:literal),*]) => {
+        &[
+            $($before,)*
+            "context",
+            "contexts",
+            "dockerfile",
+            "dockerfile_inline",
+            "target",
+            "args",
+            "labels",
+            "secrets",
+            "ssh",
+            "network",
+            "extra_hosts",
+            "shm_size",
+            "ulimits",
+            "cgroup_parent",
+            "no_cache",
+            "no_cache_filter",
+            "cache",
+            "pull",
+            "compression",
+            "compression_level",
+            "force_compression",
+            "rewrite_timestamp",
+            "oci_mediatypes",
+            "annotations",
+            "provenance",
+            "sbom",
+            "engine",
+            "timeout",
+            "arch_tag",
+            "arch_tags",
+            "entry",
+            $($after,)*
+        ]
+    };
+}
+
 /// One of `images`, or `defaults`.
 pub(super) const IMAGE: Keys = Keys {
     of: "an image",
-    known: &[
-        "repository",
-        "tags",
-        "platforms",
-        "context",
-        "contexts",
-        "dockerfile",
-        "dockerfile_inline",
-        "target",
-        "args",
-        "labels",
-        "secrets",
-        "ssh",
-        "network",
-        "extra_hosts",
-        "shm_size",
-        "ulimits",
-        "cgroup_parent",
-        "no_cache",
-        "no_cache_filter",
-        "cache",
-        "pull",
-        "compression",
-        "compression_level",
-        "force_compression",
-        "rewrite_timestamp",
-        "oci_mediatypes",
-        "annotations",
-        "provenance",
-        "sbom",
-        "engine",
-        "timeout",
-        "arch_tag",
-        "arch_tags",
-        "entry",
-        "attestations",
-    ],
+    known: keys_of_a_build!(["repository", "tags", "platforms"], ["attestations"]),
     not_yet: NOT_YET,
 };
 
 /// One of an image's `platforms`: what an image may say of a build, said of one platform.
-pub(super) const PLATFORM: Keys = Keys {
-    of: "a platform",
-    known: &[
-        "context",
-        "contexts",
-        "dockerfile",
-        "dockerfile_inline",
-        "target",
-        "args",
-        "labels",
-        "secrets",
-        "ssh",
-        "network",
-        "extra_hosts",
-        "shm_size",
-        "ulimits",
-        "cgroup_parent",
-        "no_cache",
-        "no_cache_filter",
-        "cache",
-        "pull",
-        "compression",
-        "compression_level",
-        "force_compression",
-        "rewrite_timestamp",
-        "oci_mediatypes",
-        "annotations",
-        "provenance",
-        "sbom",
-        "engine",
-        "timeout",
-        "arch_tag",
-        "arch_tags",
-        "entry",
-    ],
-    not_yet: NOT_YET,
-};
+pub(super) const PLATFORM: Keys = Keys { of: "a platform", known: keys_of_a_build!([], []), not_yet: NOT_YET };
 
 /// `entry`: the words of `docker manifest annotate`, and `platform` for three of them at once.
 pub(super) const ENTRY: Keys = Keys {

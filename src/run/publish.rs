@@ -71,7 +71,7 @@ pub(super) async fn publish(
 ) -> Result<(), Failure> {
     tell(&target.image, index, events).await;
     let standing = admit(client, target, index, pushed, gates, events, shutdown).await?;
-    put(client, target, index, standing, events, shutdown).await
+    put(client, target, index, standing, Children::Here, events, shutdown).await
 }
 
 /// Says what index was joined of `image`.
@@ -105,20 +105,30 @@ pub(super) async fn admit<'a>(
     Ok(standing)
 }
 
+/// Where the children of an index were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Children {
+    /// In the repository that the index is put to.
+    Here,
+    /// In another one, at least some of them.
+    Elsewhere,
+}
+
 /// Puts the index under the final tags that were asked for, and proves it from outside: where all tags had it, that was
-/// read from them, as the children were before.
+/// read from them, and where the children were read here, so were they.
 pub(super) async fn put(
     client: &Client,
     target: &Target,
     index: &EncodedIndex,
     standing: Vec<Standing<'_>>,
+    children: Children,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let tagging = Tagging { client, repository: &target.repository, image: &target.image };
     let moves = standing.iter().any(|tag| !tag.unchanged);
     tagging.put(standing, index.manifest(), events, shutdown).await?;
-    let verified = if moves {
+    let verified = if moves || children == Children::Elsewhere {
         verify::published(client, target, index).await?
     } else {
         target.repository.digest(index.manifest().digest().clone())

@@ -9,7 +9,7 @@ use super::event::{Event, Failure, Phase};
 use super::failure::{chain, failure};
 use super::join::JoinRun;
 use super::place::{FinalTags, Place, Source};
-use super::publish::{self, Target};
+use super::publish::{self, Children, Target};
 use super::revisions;
 use super::shutdown::Shutdown;
 use super::wait::{Source as Sought, Wait, look_for};
@@ -79,7 +79,9 @@ impl References {
             admitted.push(publish::admit(client, target, &index, &[], run.gates, events, shutdown).await?);
         }
         for ((client, target), standing) in targets.iter().zip(admitted) {
-            publish::put(client, target, &index, standing, events, shutdown).await?;
+            let here = gathered.iter().all(|(from, _)| from.repository == target.repository);
+            let children = if here { Children::Here } else { Children::Elsewhere };
+            publish::put(client, target, &index, standing, children, events, shutdown).await?;
         }
         Ok(())
     }

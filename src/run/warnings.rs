@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::assign::{Schedule, ScheduledJob};
 use super::event::{Execution, Warning};
-use super::preflight::Engines;
+use super::preflight::{Engines, Reached};
+use crate::engine::EngineFacts;
 use crate::plan::{BuildCache, CacheExport, Compression};
 
 /// All of them, each said once.
@@ -59,39 +60,36 @@ fn zstd_warnings(schedule: &Schedule) -> Vec<Warning> {
 
 /// Each engine that does not know the time that it is told.
 fn epoch_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
-    let told = |job: &&ScheduledJob| job.job.build.args.contains_key("SOURCE_DATE_EPOCH");
-    let deaf: BTreeSet<_> = schedule.jobs.iter().filter(told).map(|job| job.engine).collect();
-    let deaf = deaf.into_iter().map(|place| &engines.list()[place]).filter(|engine| !engine.facts().knows_the_epoch());
-    let warn = |engine: &super::preflight::Reached| Warning {
-        image: None,
-        platform: None,
-        message: format!(
-            "engine {} ({}) passes over SOURCE_DATE_EPOCH: images have the dates of their builds",
-            engine.spec.name,
-            engine.facts().version
-        ),
-        hint: Some("Engine 24.0 or newer knows it".to_owned()),
-    };
-    deaf.map(warn).collect()
+    let told = |job: &ScheduledJob| job.job.build.args.contains_key("SOURCE_DATE_EPOCH");
+    let deaf = asked_in_vain(schedule, engines, told, EngineFacts::knows_the_epoch);
+    let what = "passes over SOURCE_DATE_EPOCH: images have the dates of their builds";
+    deaf.map(|engine| of_engine(engine, what, "Engine 24.0 or newer knows it")).collect()
 }
 
 /// Each engine that imports caches and finds those in images only.
 fn cache_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
-    let apart = |job: &&ScheduledJob| {
+    let apart = |job: &ScheduledJob| {
         let BuildCache { from, to } = &job.job.build.cache;
         !from.is_empty() && *to != Some(CacheExport::Inline)
     };
-    let importing: BTreeSet<_> = schedule.jobs.iter().filter(apart).map(|job| job.engine).collect();
-    let blind = importing.into_iter().map(|place| &engines.list()[place]).filter(|e| !e.facts().finds_caches_apart());
-    let warn = |engine: &super::preflight::Reached| Warning {
-        image: None,
-        platform: None,
-        message: format!(
-            "engine {} ({}) finds caches in images only, and passes over others",
-            engine.spec.name,
-            engine.facts().version
-        ),
-        hint: Some("say `type: inline` where they are exported; Engine 25.0 or newer finds all".to_owned()),
-    };
-    blind.map(warn).collect()
+    let blind = asked_in_vain(schedule, engines, apart, EngineFacts::finds_caches_apart);
+    let what = "finds caches in images only, and passes over others";
+    let hint = "say `type: inline` where they are exported; Engine 25.0 or newer finds all";
+    blind.map(|engine| of_engine(engine, what, hint)).collect()
+}
+
+/// The engines with a job that asks for what they cannot.
+fn asked_in_vain<'a>(
+    schedule: &Schedule,
+    engines: &'a Engines,
+    asks: impl Fn(&ScheduledJob) -> bool,
+    can: impl Fn(&EngineFacts) -> bool,
+) -> impl Iterator<Item = &'a Reached> {
+    let asked: BTreeSet<_> = schedule.jobs.iter().filter(|job| asks(job)).map(|job| job.engine).collect();
+    asked.into_iter().map(|place| &engines.list()[place]).filter(move |engine| !can(engine.facts()))
+}
+
+fn of_engine(engine: &Reached, what: &str, hint: &str) -> Warning {
+    let message = format!("engine {} ({}) {what}", engine.spec.name, engine.facts().version);
+    Warning { image: None, platform: None, message, hint: Some(hint.to_owned()) }
 }

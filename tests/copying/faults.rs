@@ -276,6 +276,27 @@ async fn wrong_bytes_move_no_tag_and_exit_7() {
 }
 
 #[tokio::test]
+async fn a_child_that_a_target_only_says_to_have_is_no_success() {
+    let store = Store::default();
+    let image = Image::oci("linux/arm64", "promised");
+    store.push("from", "1", &image);
+    let promised = format!("/v2/to/manifests/{}", image.manifest.digest());
+    let registry = ScriptedRegistry::stateful(move |request| match request.method.as_str() {
+        "HEAD" if request.target == promised => {
+            Some(status(200).header("Docker-Content-Digest", image.manifest.digest()))
+        }
+        _ => store.answer(request),
+    })
+    .await;
+    let [from, to] = ["from:1", "to:1"].map(|name| format!("{}/{name}", registry.host()));
+    for run in ["the first puts the index", "the second finds it there"] {
+        let joined = Run::new(&Home::new(), ["join", "-t", &to, &from]).finish().await.expect_code(7);
+        assert!(joined.stderr.contains("the published index"), "{run}: {}", joined.stderr);
+        assert_eq!((registry.count("PUT /v2/to/manifests/1"), joined.stdout.as_str()), (1, ""), "{run}");
+    }
+}
+
+#[tokio::test]
 async fn layers_that_nobody_may_hand_on_stay_where_they_are() {
     let store = Store::default();
     let mut image = Image::oci("windows/amd64", "base");

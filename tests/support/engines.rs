@@ -41,8 +41,8 @@ impl Engine {
 
     /// Runs the engine's client: `docker(["run", "--rm", "hello:1.0"])`.
     ///
-    /// On a busy machine a client may lose all that a container said that ends at once, and still succeed: a run that
-    /// said nothing is made again, twice at most.
+    /// On a busy machine a client may lose all that a container said that ends at once, and still succeed (moby#45689):
+    /// a run that said nothing is made again, twice at most.
     pub(crate) async fn docker(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
         let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let said_nothing = |output: &Output| args[0] == "run" && output.status.success() && output.stdout.is_empty();
