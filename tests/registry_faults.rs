@@ -1,6 +1,8 @@
 //! The registry client against registries that fail, lie, and ask for logins. Names begin with the row of the
 //! fault matrix or of the list of vulnerabilities that they hold.
 
+mod requests;
+
 use std::collections::HashSet;
 use std::future::ready;
 use std::sync::{Arc, Mutex};

@@ -11,6 +11,7 @@ use super::http::{Call, Http};
 use super::login::Login;
 use super::notice::Notice;
 use super::retry::{Backoff, Patience, Throttle};
+use super::slots::Slots;
 use super::wire::{Read, Wire};
 use crate::auth::CredentialSource;
 use crate::oci::RegistryHost;
@@ -62,7 +63,8 @@ pub enum Transport {
 }
 
 /// A client of one registry (OCI distribution-spec 1.1). Make one per registry and clone it: clones share
-/// connections, login and backoff, so that a registry that asks one task to wait is left alone by all.
+/// connections, login and backoff, so that a registry that asks one task to wait is left alone by all; and no more than
+/// eight requests of theirs are under way at once: the others wait for their turn.
 ///
 /// Futures of its methods can be dropped at any time; nothing runs on behind them.
 #[derive(Clone)]
@@ -97,6 +99,7 @@ impl Client {
             login: Login::new(credentials),
             backoff: config.backoff,
             throttle: Throttle::default(),
+            slots: Slots::new(),
             on_notice: config.on_notice,
             warned: Mutex::default(),
         })))

@@ -15,6 +15,7 @@ use super::error::{ErrorKind, RegistryError};
 use super::login::{Login, Scope, Ticket};
 use super::notice::{Notice, printable};
 use super::retry::{Backoff, Patience, Throttle};
+use super::slots::Slots;
 use super::target::{TargetError, redacted};
 use super::wire::{Read, Reply, Request, To, Wire};
 
@@ -46,6 +47,7 @@ pub(super) struct Http {
     pub(super) login: Login,
     pub(super) backoff: Backoff,
     pub(super) throttle: Throttle,
+    pub(super) slots: Slots,
     pub(super) on_notice: Arc<dyn Fn(Notice) + Send + Sync>,
     pub(super) warned: Mutex<BTreeSet<String>>,
 }
@@ -60,12 +62,23 @@ impl Http {
     pub(super) async fn send_within(&self, call: &Call, deadline: Duration) -> Result<Reply, RegistryError> {
         let backoff = Backoff { deadline, ..self.backoff.clone() };
         let line = || self.url(&call.path).map_or_else(|_| call.path.clone(), |url| redacted(&call.method, &url));
+        // Its time begins when it is its turn; a wait between two attempts takes nobody's place.
+        let mut turn = Some(self.slots.one().await);
         super::retry::run(
             &backoff,
             &[&self.throttle],
             &*self.on_notice,
             call.patience,
-            || Box::pin(self.attempt(call)),
+            || {
+                let turn = turn.take();
+                Box::pin(async move {
+                    let _turn = match turn {
+                        Some(turn) => turn,
+                        None => self.slots.one().await,
+                    };
+                    self.attempt(call).await
+                })
+            },
             |kind| RegistryError::new(&self.wire.host, line(), kind),
         )
         .await

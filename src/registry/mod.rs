@@ -5,7 +5,8 @@
 //!
 //! - `target` says where a request may go, `wire` sends one and reads its answer within bounds;
 //! - `challenge` reads what a registry asks for, `login` gets it and keeps it;
-//! - `http` joins the two into the one `send`, `retry` decides what is tried again;
+//! - `http` joins the two into the one `send`, `retry` decides what is tried again, `slots`
+//!   how much is asked at once;
 //! - `manifests`, `blobs` and `transfer` are the operations; `stream` is content on its way to another registry.
 
 mod answer;
@@ -18,6 +19,7 @@ mod login;
 mod manifests;
 mod notice;
 mod retry;
+mod slots;
 mod stream;
 mod target;
 mod transfer;

@@ -86,6 +86,7 @@ enum Mount {
 
 impl Transfer<'_> {
     async fn attempt(&self) -> Result<Arrival, RegistryError> {
+        let _places = self.http.slots.both(&self.source.client.0.slots).await;
         let sent = Sent::new(self.moved);
         let arrival = self.bring(&sent).await;
         if arrival.is_err() {

@@ -137,7 +137,8 @@ impl Publication {
     }
 
     pub(super) async fn run(self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
-        let Self { target, found, client, gates, names } = self;
+        let Self { mut target, found, client, gates, names } = self;
+        target.read_here = found.iter().map(|found| found.child.manifest().digest().clone()).collect();
         attestations::warn(&target.image, &found, events).await;
         let pushed = publish::pushed(&target, &found);
         let index = publish::join(&target, found)?;

@@ -1,5 +1,8 @@
 //! Per image: draft → encode → put → read back → verify. The only place that moves a final tag.
 
+use std::collections::HashSet;
+
+use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use super::confirm::Found;
@@ -30,6 +33,8 @@ pub(super) struct Target {
     pub(super) tags: Vec<Tag>,
     /// What becomes of the images' attestations.
     pub(super) attestations: AttestationPolicy,
+    /// Children whose configs this run read in this repository.
+    pub(super) read_here: HashSet<Digest>,
 }
 
 impl Target {
@@ -45,7 +50,13 @@ impl Target {
             arch_tags: image.jobs.iter().map(|job| (job.arch_tag.clone(), job.build.export.arch_tags)).collect(),
             tags: image.tags.clone(),
             attestations: image.attestations,
+            read_here: HashSet::new(),
         }
+    }
+
+    /// Whether this run read all children of `index` in this repository.
+    fn has_read(&self, index: &EncodedIndex) -> bool {
+        index.children().iter().all(|child| self.read_here.contains(child.manifest().digest()))
     }
 }
 
@@ -71,7 +82,7 @@ pub(super) async fn publish(
 ) -> Result<(), Failure> {
     tell(&target.image, index, events).await;
     let standing = admit(client, target, index, pushed, gates, events, shutdown).await?;
-    put(client, target, index, standing, Children::Here, events, shutdown).await
+    put(client, target, index, standing, events, shutdown).await
 }
 
 /// Says what index was joined of `image`.
@@ -105,15 +116,6 @@ pub(super) async fn admit<'a>(
     Ok(standing)
 }
 
-/// Where the children of an index were read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Children {
-    /// In the repository that the index is put to.
-    Here,
-    /// In another one, at least some of them.
-    Elsewhere,
-}
-
 /// Puts the index under the final tags that were asked for, and proves it from outside: where all tags had it, that was
 /// read from them, and where the children were read here, so were they.
 pub(super) async fn put(
@@ -121,14 +123,13 @@ pub(super) async fn put(
     target: &Target,
     index: &EncodedIndex,
     standing: Vec<Standing<'_>>,
-    children: Children,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let tagging = Tagging { client, repository: &target.repository, image: &target.image };
     let moves = standing.iter().any(|tag| !tag.unchanged);
     tagging.put(standing, index.manifest(), events, shutdown).await?;
-    let verified = if moves || children == Children::Elsewhere {
+    let verified = if moves || !target.has_read(index) {
         verify::published(client, target, index).await?
     } else {
         target.repository.digest(index.manifest().digest().clone())
@@ -186,8 +187,12 @@ impl Tagging<'_> {
 
 /// Says which arch tags no longer name what was built: the index has what was built, by digest.
 async fn warn_of_moved_tags(client: &Client, target: &Target, pushed: &[Pushed], events: &mpsc::Sender<Event>) {
-    for Pushed { tag, platform, top } in pushed {
-        let head = client.head_manifest(target.repository.path(), &Selector::Tag(tag.clone())).await;
+    let path = target.repository.path();
+    let asking = pushed.iter().map(|pushed| async {
+        let selector = Selector::Tag(pushed.tag.clone());
+        client.head_manifest(path, &selector).await
+    });
+    for (Pushed { tag, platform, top }, head) in pushed.iter().zip(join_all(asking).await) {
         // An error here decides nothing: the children are named by digest.
         let Ok(head) = head else { continue };
         if head.and_then(|head| head.digest).is_some_and(|digest| digest != *top) {
@@ -258,6 +263,7 @@ mod tests {
             arch_tags: ["1.0-amd64", "1.0-arm64"].map(|tag| (tag.parse().unwrap(), ArchTags::Keep)).to_vec(),
             tags: vec!["1.0".parse().unwrap()],
             attestations: AttestationPolicy::Keep,
+            read_here: HashSet::new(),
         };
         let found = [found("arm64"), found("amd64")];
         let pairs = pushed(&target, &found).into_iter().map(|pushed| format!("{} {}", pushed.tag, pushed.platform));

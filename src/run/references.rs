@@ -1,5 +1,7 @@
 //! `polyarch join -t TARGET SOURCE…`: the joiner on what is in registries, without a plan.
 
+use futures::future::try_join;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
 use super::attestations::{self, Beside, LeftOut};
@@ -9,7 +11,7 @@ use super::event::{Event, Failure, Phase};
 use super::failure::{chain, failure};
 use super::join::JoinRun;
 use super::place::{FinalTags, Place, Source};
-use super::publish::{self, Children, Target};
+use super::publish::{self, Target};
 use super::revisions;
 use super::shutdown::Shutdown;
 use super::wait::{Source as Sought, Wait, look_for};
@@ -19,6 +21,9 @@ use crate::oci::{
 };
 use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
+
+/// Images of one index that are looked at at once: enough that the registry never waits for us.
+const AT_ONCE: usize = 16;
 
 /// Images, wherever they are, that are to be one index.
 #[derive(Debug, Clone)]
@@ -73,15 +78,14 @@ impl References {
             carry::carry(&loads, &target.place, &image, events).await?;
         }
         publish::tell(&image, &index, events).await;
-        let targets: Vec<_> = self.targets.iter().map(|one| (one.place.client(), self.target(one, &found))).collect();
+        let targets: Vec<_> =
+            self.targets.iter().map(|one| (one.place.client(), self.target(one, &gathered))).collect();
         let mut admitted = Vec::new();
         for (client, target) in &targets {
             admitted.push(publish::admit(client, target, &index, &[], run.gates, events, shutdown).await?);
         }
         for ((client, target), standing) in targets.iter().zip(admitted) {
-            let here = gathered.iter().all(|(from, _)| from.repository == target.repository);
-            let children = if here { Children::Here } else { Children::Elsewhere };
-            publish::put(client, target, &index, standing, children, events, shutdown).await?;
+            publish::put(client, target, &index, standing, events, shutdown).await?;
         }
         Ok(())
     }
@@ -108,20 +112,23 @@ impl References {
         let Some(destination) = self.targets.first() else {
             return Err(failure(Phase::Plan, "no target is named", None));
         };
-        publish::join(&self.target(destination, &found), found)
+        publish::join(&self.target(destination, gathered), found)
     }
 
-    fn target(&self, destination: &FinalTags, found: &[Found]) -> Target {
+    fn target(&self, destination: &FinalTags, gathered: &[Gathered<'_>]) -> Target {
         let mut platforms: Vec<Platform> = Vec::new();
-        for child in found {
+        for child in gathered.iter().flat_map(|(_, found)| found) {
             // A platform that is there twice is refused by the draft.
             if !platforms.contains(child.child.platform()) {
                 platforms.push(child.child.platform().clone());
             }
         }
+        let repository = destination.place.repository.clone();
+        let here = gathered.iter().filter(|(place, _)| place.repository == repository).flat_map(|(_, found)| found);
         Target {
             image: self.name(),
-            repository: destination.place.repository.clone(),
+            read_here: here.map(|found| found.child.manifest().digest().clone()).collect(),
+            repository,
             expected: platforms.into_iter().map(|platform| (platform, EntryOverride::default())).collect(),
             arch_tags: Vec::new(),
             tags: destination.tags.clone(),
@@ -166,17 +173,20 @@ async fn images(source: &Source, policy: AttestationPolicy) -> Result<Vec<Found>
         }
         Content::Index(index) => index,
     };
-    let mut found = Vec::new();
-    for entry in index.manifests.iter().filter(|entry| !entry.is_attestation()) {
+    let entries = index.manifests.iter().filter(|entry| !entry.is_attestation());
+    let finding = entries.map(async |entry| {
         let claimed = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
-        let manifest = fetch(place, &Selector::Digest(entry.digest.clone())).await?;
-        let mut child = image(place, manifest, claimed).await?;
+        let child = async {
+            let manifest = fetch(place, &Selector::Digest(entry.digest.clone())).await?;
+            image(place, manifest, claimed).await
+        };
         let beside = Beside::of(&entry.digest, &index.manifests, policy);
-        let manifests = beside.fetch(place.client(), &place.repository, Visibility::Settled).await?;
+        let attestations = beside.fetch(place.client(), &place.repository, Visibility::Settled);
+        let (mut child, manifests) = try_join(child, attestations).await?;
         let left_out = beside.attest(&mut child, manifests)?;
-        found.push(Found { child, top: top.digest().clone(), left_out });
-    }
-    Ok(found)
+        Ok(Found { child, top: top.digest().clone(), left_out })
+    });
+    stream::iter(finding).buffered(AT_ONCE).try_collect().await
 }
 
 async fn fetch(place: &Place, selector: &Selector) -> Result<RawManifest, ConfirmError> {

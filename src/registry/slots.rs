@@ -1,0 +1,61 @@
+//! How much is asked of one registry at once, whoever of us asks.
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Requests that a registry has of us at a time. A blob that is copied is one at each of its two registries for as
+/// long as it takes.
+const AT_ONCE: usize = 8;
+
+/// The places for requests to one registry, given out in the order in which they were asked for.
+pub(super) struct Slots(Semaphore);
+
+/// A place, or several; it is free again when this is dropped. The semaphore is never closed.
+pub(super) type Slot<'a> = Option<SemaphorePermit<'a>>;
+
+impl Slots {
+    pub(super) const fn new() -> Self {
+        Self(Semaphore::const_new(AT_ONCE))
+    }
+
+    /// A place for one request.
+    pub(super) async fn one(&self) -> Slot<'_> {
+        self.0.acquire().await.ok()
+    }
+
+    /// A place at each of two registries, which may be the same one. Everybody takes them in the same order, and
+    /// nobody who has some asks for more: transfers in both directions never wait for each other in a circle.
+    pub(super) async fn both<'a>(&'a self, other: &'a Self) -> [Slot<'a>; 2] {
+        if std::ptr::eq(self, other) {
+            return [self.0.acquire_many(2).await.ok(), None];
+        }
+        let (first, second) =
+            if std::ptr::from_ref(self) < std::ptr::from_ref(other) { (self, other) } else { (other, self) };
+        [first.one().await, second.one().await]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::future::join_all;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn transfers_in_both_directions_and_within_one_registry_all_end() {
+        let (here, there) = (Slots::new(), Slots::new());
+        let transfer = async |from: &Slots, to: &Slots| {
+            let _places = from.both(to).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        let all = join_all((0..30).map(|n| match n % 3 {
+            0 => Box::pin(transfer(&here, &there)) as std::pin::Pin<Box<dyn Future<Output = ()>>>,
+            1 => Box::pin(transfer(&there, &here)),
+            _ => Box::pin(transfer(&here, &here)),
+        }));
+        assert!(timeout(Duration::from_mins(1), all).await.is_ok(), "they wait for each other");
+        assert_eq!([here.0.available_permits(), there.0.available_permits()], [AT_ONCE; 2]);
+    }
+}
