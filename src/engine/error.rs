@@ -139,6 +139,13 @@ impl EngineError {
         }
     }
 
+    /// Whether a push failed because the tag is there and may not move, by the words of the registry that the engine
+    /// passes on.
+    #[must_use]
+    pub fn is_immutable(&self) -> bool {
+        matches!(&self.kind, EngineErrorKind::Push(message) if message.to_ascii_lowercase().contains("immutable"))
+    }
+
     /// What to do next, in one line.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

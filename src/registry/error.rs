@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::notice::printable;
-use super::{Answer, TargetError};
+use super::{Answer, OciError, TargetError};
 use crate::auth::AuthError;
 use crate::oci::{Digest, ManifestError, RegistryHost};
 
@@ -99,6 +99,9 @@ pub enum ErrorKind {
         /// What came, in bytes.
         actual: u64,
     },
+    /// A tag that was put still names what it named before.
+    #[error("still shows {0}, as before it was put")]
+    Stale(Digest),
     /// More than we read of such content.
     #[error("sent more than the {limit} bytes that are read of this")]
     TooLarge {
@@ -228,6 +231,16 @@ impl RegistryError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self.kind(), ErrorKind::NotFound(_))
+    }
+
+    /// Whether the registry says that the tag is there and may not move. No specification has a word for it: ECR, Harbor,
+    /// Artifact Registry and Docker Hub write "immutable" in one form or another.
+    #[must_use]
+    pub fn is_immutable(&self) -> bool {
+        let Some((400 | 403 | 409 | 412, answer)) = self.answer() else { return false };
+        let says =
+            |error: &OciError| error.code == "TAG_INVALID" || error.message.to_ascii_lowercase().contains("immutable");
+        answer.errors.iter().any(says)
     }
 
     /// Whether it is about who we are: not logged in, refused, or not allowed.

@@ -9,9 +9,9 @@ use super::error::{ErrorKind, RegistryError};
 use super::http::Call;
 use super::login::Scope;
 use super::notice::{Notice, printable};
-use super::retry::Patience;
+use super::retry::{self, Backoff, Patience};
 use super::wire::{Read, Reply};
-use crate::oci::{Digest, MAX_MANIFEST_BYTES, MediaType, RawManifest, RepositoryPath, Selector};
+use crate::oci::{Digest, MAX_MANIFEST_BYTES, MediaType, RawManifest, RepositoryPath, Selector, Tag};
 
 /// The registry's own opinion of what it sent or stored.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -64,6 +64,34 @@ impl Client {
         let call = call(Method::GET, repository, selector, visibility.into());
         let reply = self.0.send(&call).await?;
         self.read_manifest(selector, reply)
+    }
+
+    /// Gets what is under a tag that was put a moment ago, and named `before` until then. A registry, or a cache in front of
+    /// it, that still shows that, or nothing, is asked again, for at most 10 s.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stale`] where it shows nothing else in that time; whatever fails [`Self::get_manifest`].
+    pub async fn get_moved(
+        &self,
+        repository: &RepositoryPath,
+        tag: &Tag,
+        before: Option<&Digest>,
+    ) -> Result<RawManifest, RegistryError> {
+        let selector = Selector::Tag(tag.clone());
+        let request = || format!("GET {repository}/manifests/{tag}");
+        let error = |kind| RegistryError::new(self.host(), request(), kind);
+        let look = || {
+            Box::pin(async {
+                let manifest = self.get_manifest(repository, &selector, Visibility::Settled).await?;
+                match before.filter(|before| *before == manifest.digest()) {
+                    Some(before) => Err(error(ErrorKind::Stale(before.clone()))),
+                    None => Ok(manifest),
+                }
+            })
+        };
+        // Each look is tried as often as any request: what it failed with then is the end.
+        let looks = Backoff { attempts: 1, ..self.0.backoff.clone() };
+        retry::run(&looks, &[], &*self.0.on_notice, Patience::Content, look, error).await
     }
 
     /// Asks for a manifest without its bytes; `None` where there is none. A registry that does not know how

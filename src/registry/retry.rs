@@ -55,7 +55,7 @@ impl Backoff {
 pub(super) enum Patience {
     /// Nothing: its answer counts.
     None,
-    /// The content itself, which was written a moment ago.
+    /// The content itself, which was written a moment ago: there is nothing yet, or still what was there before.
     Content,
     /// What the content that is put refers to, which was written a moment ago.
     References,
@@ -63,6 +63,9 @@ pub(super) enum Patience {
 
 impl Patience {
     fn covers(self, error: &RegistryError) -> bool {
+        if let ErrorKind::Stale(_) = error.kind() {
+            return self == Self::Content;
+        }
         let Some((400 | 404, answer)) = error.answer() else { return false };
         match self {
             Self::None => false,
@@ -228,6 +231,7 @@ mod tests {
     use super::super::Answer;
     use super::super::error::Cause;
     use super::*;
+    use crate::oci::Digest;
 
     fn error(kind: ErrorKind) -> RegistryError {
         RegistryError::new(&"registry.example".parse().unwrap(), "GET https://registry.example/v2/", kind)
@@ -332,6 +336,17 @@ mod tests {
         assert!(never.took <= INVISIBLE && never.took + INVISIBLE_CAP >= INVISIBLE, "{:?}", never.took);
         let late = ran(Patience::Content, |n| if n < 4 { Err(not_found()) } else { Ok(()) }).await;
         assert!(late.result.is_ok() && late.requests == 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn e11_what_a_tag_named_before_is_looked_past_during_ten_seconds() {
+        let stale = || error(ErrorKind::Stale(Digest::of(b"before")));
+        let always = ran(Patience::Content, |_| Err(stale())).await;
+        assert!(matches!(always.result.unwrap_err().kind(), ErrorKind::Stale(_)));
+        assert!((5..=10).contains(&always.requests) && always.took <= INVISIBLE, "{:?}", always.took);
+        let late = ran(Patience::Content, |n| if n < 4 { Err(stale()) } else { Ok(()) }).await;
+        assert!(late.result.is_ok() && late.requests == 4);
+        assert_eq!(ran(Patience::None, |_| Err(stale())).await.requests, 1);
     }
 
     #[tokio::test(start_paused = true)]

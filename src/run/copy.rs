@@ -6,16 +6,18 @@ use tokio::sync::mpsc;
 use super::carry::{self, Load};
 use super::confirm::{ConfirmError, choose, config_of};
 use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
-use super::failure::{chain, failure, of_registry};
+use super::failure::{chain, failure};
 use super::listen::{Surroundings, attend};
 use super::place::{Place, Source};
-use super::publish::{self, FRESH};
+use super::publish::FRESH;
 use super::shutdown::Shutdown;
-use super::standing;
+use super::standing::{self, Standing};
+use super::tagging::Tagging;
+use super::verify::unread;
 use crate::oci::{
     Child, ChildError, Content, Digest, EntryOverride, ImageIndex, Platform, RawManifest, Selector, TagRef,
 };
-use crate::registry::Visibility;
+use crate::registry::{RegistryError, Visibility};
 
 /// Indexes that list indexes: deeper ones are refused.
 const MOST_DEPTH: usize = 4;
@@ -67,16 +69,21 @@ impl Copying {
         let own = (!top.media_type().is_index()).then_some(&top);
         let load = Load { from: &self.source.place, manifests: own.into_iter().chain(&listed).collect() };
         carry::carry(&[load], to, &self.name(), events).await?;
-        let tagging = publish::Tagging { client: to.client(), repository: &to.repository, image: &self.name() };
-        match selector {
+        let tagging = Tagging { client: to.client(), repository: &to.repository, image: &self.name() };
+        let read = match selector {
             Selector::Tag(tag) => {
                 let tags = std::slice::from_ref(tag);
                 let standing = standing::ask(to.client(), &to.repository, tags, top.digest()).await?;
-                tagging.put(standing, &top, events, shutdown).await?;
+                tagging.put(&standing, &top, events, shutdown).await?;
+                let before = standing.iter().filter(|tag| !tag.unchanged).find_map(Standing::digest);
+                to.client().get_moved(to.repository.path(), tag, before).await
             }
-            Selector::Digest(_) => carry::put(&top, to).await?,
-        }
-        self.verify(top.digest(), &listed).await?;
+            Selector::Digest(_) => {
+                carry::put(&top, to).await?;
+                to.client().get_manifest(to.repository.path(), selector, FRESH).await
+            }
+        };
+        self.verify(read, top.digest(), &listed).await?;
         let index = to.repository.digest(top.digest().clone());
         let verified = Event::Image { image: self.name(), what: ImageEvent::Verified { index } };
         drop(events.send(verified).await);
@@ -128,14 +135,15 @@ impl Copying {
         failure(phase, &format!("{}{missing}: {}", self.source, chain(error)), error.hint())
     }
 
-    /// Reads the target back: the digest is that of the source, and all that an index lists is there.
-    async fn verify(&self, digest: &Digest, listed: &[RawManifest]) -> Result<(), Failure> {
+    /// What was read back from the target has the digest of the source, and all that an index lists is there.
+    async fn verify(
+        &self,
+        read: Result<RawManifest, RegistryError>,
+        digest: &Digest,
+        listed: &[RawManifest],
+    ) -> Result<(), Failure> {
         let to = &self.target.place;
-        let doing = format!("read {} back", self.target);
-        let read = fetch(to, &self.target.selector, FRESH).await.map_err(|error| match error {
-            ConfirmError::Registry(error) => of_registry(Phase::Verify, &doing, &error),
-            error => failure(Phase::Verify, &format!("{doing}: {}", chain(&error)), None),
-        })?;
+        let read = read.map_err(|error| unread(&self.target, digest, &error))?;
         if read.digest() != digest {
             let message = format!("{} shows {}, this run copied {digest}", self.target, read.digest());
             let hint = Some("another run published this tag meanwhile? run again".into());

@@ -27,7 +27,7 @@ impl Gates {
         client: &Client,
         target: &Target,
         index: &EncodedIndex,
-        standing: &[Standing<'_>],
+        standing: &[Standing],
         shutdown: &Shutdown,
     ) -> Result<Vec<Event>, Failure> {
         let Some(moving) = standing.iter().find(|standing| !standing.unchanged) else { return Ok(Vec::new()) };
@@ -42,7 +42,7 @@ impl Gates {
             let mut stop = shutdown.clone();
             let not_checked = tokio::select! {
                 checked = executables::refuse(client, target, new) => checked?,
-                reason = stop.stopping() => return Err(not_published(target, moving.tag, &reason)),
+                reason = stop.stopping() => return Err(not_published(target, &moving.tag, &reason)),
             };
             let image = || target.image.clone();
             told.extend(not_checked.into_iter().map(|what| Event::Image { image: image(), what }));

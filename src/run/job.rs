@@ -13,6 +13,7 @@ use super::event::{Failure, JobEvent, Phase};
 use super::failure::{chain, failure, of_engine};
 use super::publish::FRESH;
 use super::relay::{JobVoice, relay};
+use super::tagging::immutable;
 use crate::auth::CredentialSource;
 use crate::context::AddedStages;
 use crate::engine::{
@@ -84,6 +85,13 @@ pub(super) enum JobEnd {
     Cancelled,
 }
 
+/// Why nothing was pushed.
+enum NotPushed {
+    /// The registry says that the tag is there and may not move.
+    Immutable(Failure),
+    Failed(Failure),
+}
+
 /// The jobs that share a session, and the session once it is open.
 pub(super) struct SessionGroup {
     pub(super) spec: SessionSpec,
@@ -152,8 +160,22 @@ impl JobRun {
         {
             return Ok(found);
         }
-        let selector = self.push(tag).await?;
-        self.confirm(built, &selector).await
+        match self.push(tag.clone()).await {
+            Ok(selector) => self.confirm(built, &selector).await,
+            Err(NotPushed::Immutable(refused)) => self.find_immutable(built, &tag, refused).await,
+            Err(NotPushed::Failed(failure)) => Err(failure),
+        }
+    }
+
+    /// What is under an arch tag that may not move: what was built, as another run may have pushed it meanwhile, or else
+    /// why it is refused.
+    async fn find_immutable(&self, built: &BuiltImage, tag: &Selector, refused: Failure) -> Result<Found, Failure> {
+        match self.find_built(built, tag, Visibility::Settled).await {
+            Ok(found) if found.is_all_of(built) => Ok(found),
+            Err(ConfirmError::Other { built, found }) => Err(immutable(Phase::Push, &self.arch_tag, &found, &built)),
+            // What cannot be compared says nothing: the refusal is told as it came.
+            Ok(_) | Err(_) => Err(refused),
+        }
     }
 
     async fn build_in_slot(&self) -> Result<BuiltImage, Failure> {
@@ -204,11 +226,11 @@ impl JobRun {
     }
 
     /// Pushes, and says under what to look for it.
-    async fn push(&self, by_tag: Selector) -> Result<Selector, Failure> {
+    async fn push(&self, by_tag: Selector) -> Result<Selector, NotPushed> {
         let host = self.arch_tag.repository.host();
         let credential = self.credentials.credential(host).await.map_err(|error| {
             let hint = Some(error.hint());
-            failure(Phase::Push, &format!("log in to {host}: {}", chain(&error)), hint)
+            NotPushed::Failed(failure(Phase::Push, &format!("log in to {host}: {}", chain(&error)), hint))
         })?;
         self.voice.say(JobEvent::PushStarted { to: self.arch_tag.clone() }).await;
         let job = &self.scheduled.job;
@@ -216,7 +238,10 @@ impl JobRun {
         let request = PushRequest { to: &self.arch_tag, platform, credential: &credential };
         let pushing = self.push_until_heard(&request);
         let pushed = self.voice.while_silent("pushing", pushing).await;
-        let pushed = pushed.map_err(|error| of_engine(Phase::Push, &error))?;
+        let pushed = pushed.map_err(|error| {
+            let failure = of_engine(Phase::Push, &error);
+            if error.is_immutable() { NotPushed::Immutable(failure) } else { NotPushed::Failed(failure) }
+        })?;
         self.voice
             .say(JobEvent::Pushed { seconds: pushed.took.as_secs_f64(), layers_pushed: pushed.layers_pushed })
             .await;

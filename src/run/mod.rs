@@ -34,6 +34,7 @@ mod secrets;
 mod shrink;
 mod shutdown;
 mod standing;
+mod tagging;
 mod verify;
 mod wait;
 mod warnings;

@@ -7,14 +7,13 @@ use tokio::sync::mpsc;
 
 use super::confirm::Found;
 use super::event::{Event, Failure, ImageEvent, Phase, Warning};
-use super::failure::{failure, of_registry};
+use super::failure::failure;
 use super::gates::Gates;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
+use super::tagging::Tagging;
 use super::verify;
-use crate::oci::{
-    Child, Digest, EncodedIndex, EntryOverride, IndexDraft, Platform, RawManifest, Repository, Selector, Tag,
-};
+use crate::oci::{Child, Digest, EncodedIndex, EntryOverride, IndexDraft, Platform, Repository, Selector, Tag};
 use crate::plan::{ArchTags, AttestationPolicy, Image};
 use crate::registry::{Client, Visibility};
 
@@ -97,15 +96,15 @@ pub(super) async fn tell(image: &str, index: &EncodedIndex, events: &mpsc::Sende
 }
 
 /// Asks for all final tags before the first one moves, and whether each may.
-pub(super) async fn admit<'a>(
+pub(super) async fn admit(
     client: &Client,
-    target: &'a Target,
+    target: &Target,
     index: &EncodedIndex,
     pushed: &[Pushed],
     gates: Gates,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
-) -> Result<Vec<Standing<'a>>, Failure> {
+) -> Result<Vec<Standing>, Failure> {
     let standing = standing::ask(client, &target.repository, &target.tags, index.manifest().digest()).await?;
     for event in gates.pass(client, target, index, &standing, shutdown).await? {
         drop(events.send(event).await);
@@ -122,15 +121,15 @@ pub(super) async fn put(
     client: &Client,
     target: &Target,
     index: &EncodedIndex,
-    standing: Vec<Standing<'_>>,
+    standing: Vec<Standing>,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let tagging = Tagging { client, repository: &target.repository, image: &target.image };
     let moves = standing.iter().any(|tag| !tag.unchanged);
-    tagging.put(standing, index.manifest(), events, shutdown).await?;
+    tagging.put(&standing, index.manifest(), events, shutdown).await?;
     let verified = if moves || !target.has_read(index) {
-        verify::published(client, target, index).await?
+        verify::published(client, target, index, &standing).await?
     } else {
         target.repository.digest(index.manifest().digest().clone())
     };
@@ -142,47 +141,6 @@ pub(super) async fn put(
 pub(super) fn not_published(target: &Target, tag: &Tag, reason: &str) -> Failure {
     let named = target.repository.tag(tag.clone());
     failure(Phase::Publish, &format!("{named} was not published: {reason}"), None)
-}
-
-/// Where tags are put.
-pub(super) struct Tagging<'a> {
-    pub(super) client: &'a Client,
-    pub(super) repository: &'a Repository,
-    /// Whose tags they are.
-    pub(super) image: &'a str,
-}
-
-impl Tagging<'_> {
-    /// Puts `manifest` under every tag that does not have it.
-    pub(super) async fn put(
-        &self,
-        standing: Vec<Standing<'_>>,
-        manifest: &RawManifest,
-        events: &mpsc::Sender<Event>,
-        shutdown: &Shutdown,
-    ) -> Result<(), Failure> {
-        let say = |what| Event::Image { image: self.image.to_owned(), what };
-        let (client, path) = (self.client, self.repository.path());
-        for Standing { tag, unchanged, .. } in standing {
-            let named = self.repository.tag(tag.clone());
-            let selector = Selector::Tag(tag.clone());
-            if !unchanged {
-                if let Some(reason) = shutdown.reason() {
-                    return Err(failure(Phase::Publish, &format!("{named} was not published: {reason}"), None));
-                }
-                drop(events.send(say(ImageEvent::Tagging { tag: named.clone() })).await);
-                if let Err(error) = client.put_manifest(path, &selector, manifest).await {
-                    // Anything but a refusal leaves open whether the registry took it.
-                    if error.answer().is_some_and(|(status, _)| (400..500).contains(&status)) {
-                        drop(events.send(say(ImageEvent::TagRefused { tag: named.clone() })).await);
-                    }
-                    return Err(of_registry(Phase::Publish, &format!("publish {named}"), &error));
-                }
-            }
-            drop(events.send(say(ImageEvent::Tagged { tag: named, unchanged })).await);
-        }
-        Ok(())
-    }
 }
 
 /// Says which arch tags no longer name what was built: the index has what was built, by digest.

@@ -11,12 +11,22 @@ use crate::oci::{Content, Descriptor, Digest, ManifestError, PlatformFields, Raw
 use crate::registry::{Client, ErrorKind, RegistryError, Visibility};
 
 /// A final tag, and what it names.
-pub(super) struct Standing<'a> {
+pub(super) struct Standing {
     /// The tag.
-    pub(super) tag: &'a Tag,
+    pub(super) tag: Tag,
     there: There,
     /// Whether the index is under it already: its bytes were read.
     pub(super) unchanged: bool,
+}
+
+impl Standing {
+    /// What it names, where that was read.
+    pub(super) fn digest(&self) -> Option<&Digest> {
+        match &self.there {
+            There::Manifest(manifest) => Some(manifest.digest()),
+            There::Nothing | There::Artifact | There::Unreadable(_) => None,
+        }
+    }
 }
 
 /// What is under a tag.
@@ -38,12 +48,12 @@ pub(super) struct Before<'a> {
 }
 
 /// Reads tags, and says whether they name `new`.
-pub(super) async fn ask<'a>(
+pub(super) async fn ask(
     client: &Client,
     repository: &Repository,
-    tags: &'a [Tag],
+    tags: &[Tag],
     new: &Digest,
-) -> Result<Vec<Standing<'a>>, Failure> {
+) -> Result<Vec<Standing>, Failure> {
     let asking = tags.iter().map(async |tag| {
         let selector = Selector::Tag(tag.clone());
         let there = match client.get_manifest(repository.path(), &selector, Visibility::Settled).await {
@@ -57,7 +67,7 @@ pub(super) async fn ask<'a>(
             }
         };
         let unchanged = matches!(&there, There::Manifest(manifest) if manifest.digest() == new);
-        Ok(Standing { tag, there, unchanged })
+        Ok(Standing { tag: tag.clone(), there, unchanged })
     });
     try_join_all(asking).await
 }
@@ -66,7 +76,7 @@ pub(super) async fn ask<'a>(
 pub(super) async fn before<'a>(
     client: &Client,
     target: &Target,
-    standing: &[Standing<'a>],
+    standing: &'a [Standing],
     shrinking: Shrinking,
 ) -> Result<Vec<Before<'a>>, Failure> {
     if shrinking == Shrinking::Allow {
@@ -78,10 +88,10 @@ pub(super) async fn before<'a>(
             There::Nothing | There::Artifact => {}
             There::Manifest(manifest) => {
                 if moving.iter().all(|(_, other)| other.digest() != manifest.digest()) {
-                    moving.push((one.tag, manifest));
+                    moving.push((&one.tag, manifest));
                 }
             }
-            There::Unreadable(error) => return Err(unreadable(target, one.tag, error, error.is_refusal())),
+            There::Unreadable(error) => return Err(unreadable(target, &one.tag, error, error.is_refusal())),
         }
     }
     let reading = moving.into_iter().map(async |(tag, manifest)| {

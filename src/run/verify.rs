@@ -7,11 +7,12 @@ use super::confirm::{ConfirmError, config_of};
 use super::event::{Failure, Phase};
 use super::failure::{chain, failure, of_registry};
 use super::publish::{FRESH, Target};
+use super::standing::Standing;
 use crate::oci::{
     Attestation, Child, Content, Descriptor, Digest, DigestRef, EncodedIndex, Entry, EntryOverride, Platform,
-    PlatformFields, RawManifest, Repository, Selector, Tag,
+    PlatformFields, RawManifest, Repository, Selector,
 };
-use crate::registry::{Client, RegistryError, Visibility};
+use crate::registry::{Client, ErrorKind, RegistryError, Visibility};
 
 /// An index, or an image alone, of which every image was fetched by digest, hashed, and is of the platform that its
 /// entry claims; and every attestation was, and is of one of the images.
@@ -176,9 +177,15 @@ fn claimed(entry: &Descriptor) -> String {
 /// Proves that every final tag names `index`, and that all of it can be fetched. Its children were proven to be true
 /// before they were joined: now each manifest is there by its digest, and so is each config that this run has not read
 /// in this repository before.
-pub(super) async fn published(client: &Client, target: &Target, index: &EncodedIndex) -> Result<DigestRef, Failure> {
+/// `before` is how the tags stood until they were put: for a moment a registry may still show that.
+pub(super) async fn published(
+    client: &Client,
+    target: &Target,
+    index: &EncodedIndex,
+    before: &[Standing],
+) -> Result<DigestRef, Failure> {
     let digest = index.manifest().digest();
-    let tags = join_all(target.tags.iter().map(|tag| shows(client, target, tag, digest)));
+    let tags = join_all(before.iter().map(|tag| shows(client, target, tag, digest)));
     let children = join_all(index.children().iter().map(|one| listed(client, target, one)));
     let attestations = index.children().iter().flat_map(Child::attestations);
     let attestations = join_all(attestations.map(|one| attested(client, target, one)));
@@ -191,11 +198,11 @@ pub(super) async fn published(client: &Client, target: &Target, index: &EncodedI
     Ok(target.repository.digest(digest.clone()))
 }
 
-async fn shows(client: &Client, target: &Target, tag: &Tag, digest: &Digest) -> Result<(), Failure> {
-    let named = target.repository.tag(tag.clone());
-    let doing = format!("read {named} back");
-    let read = client.get_manifest(target.repository.path(), &Selector::Tag(tag.clone()), FRESH).await;
-    let read = read.map_err(|error| of_registry(Phase::Verify, &doing, &error))?;
+async fn shows(client: &Client, target: &Target, before: &Standing, digest: &Digest) -> Result<(), Failure> {
+    let named = target.repository.tag(before.tag.clone());
+    let old = before.digest().filter(|_| !before.unchanged);
+    let read = client.get_moved(target.repository.path(), &before.tag, old).await;
+    let read = read.map_err(|error| unread(&named, digest, &error))?;
     if read.digest() == digest {
         return Ok(());
     }
@@ -220,4 +227,15 @@ async fn attested(client: &Client, target: &Target, attestation: &Attestation) -
     let digest = attestation.manifest().digest();
     let read = client.get_manifest(target.repository.path(), &Selector::Digest(digest.clone()), FRESH).await;
     read.map(drop).map_err(|error| format!("the attestation {digest}: {}", chain(&error)))
+}
+
+/// Why what was put could not be read back.
+pub(super) fn unread(named: &impl std::fmt::Display, ours: &Digest, error: &RegistryError) -> Failure {
+    let ErrorKind::Stale(old) = error.kind() else {
+        return of_registry(Phase::Verify, &format!("read {named} back"), error);
+    };
+    let message = format!("{named} still shows {old}, as before it was put; this run published {ours}");
+    let hint =
+        "the registry is slow to show it, or another run put the old one back: `polyarch verify` says what it shows";
+    failure(Phase::Verify, &message, Some(hint.into()))
 }

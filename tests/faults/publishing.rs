@@ -377,3 +377,106 @@ async fn e11_a_tag_that_shows_something_else_afterwards_is_no_success() {
     says(&finished, &["hello:latest shows sha256:", "this run published sha256:"]);
     assert_eq!(finished.stdout, "");
 }
+
+#[tokio::test]
+async fn e11_a_tag_that_shows_the_old_digest_for_a_moment_is_asked_again() {
+    let world = World::start(Script::default()).await;
+    let old = Image::oci("linux/amd64", "the index before");
+    world.store.push("hello", "latest", &old);
+    let (mut put, mut late) = (false, 2);
+    let shown = old.manifest.clone();
+    world.registry_answers(move |request| {
+        put |= request.line() == "PUT /v2/hello/manifests/latest";
+        let read_back = put && request.line() == "GET /v2/hello/manifests/latest" && late > 0;
+        read_back.then(|| {
+            late -= 1;
+            status(200).header("Content-Type", &shown.media_type).body(shown.bytes.clone())
+        })
+    });
+    let finished = world.build().await.expect_code(0);
+    says(&finished, &["still shows", "verified"]);
+    assert_eq!(world.registry.count("GET /v2/hello/manifests/latest"), 4, "before, twice the old, then the new");
+}
+
+#[tokio::test]
+async fn e11_another_runs_index_is_not_waited_out() {
+    let world = World::start(Script::default()).await;
+    world.store.push("hello", "latest", &Image::oci("linux/amd64", "the index before"));
+    let third = Image::oci("linux/amd64", "another run").manifest;
+    let mut put = false;
+    world.registry_answers(move |request| {
+        put |= request.line() == "PUT /v2/hello/manifests/latest";
+        let read_back = put && request.line() == "GET /v2/hello/manifests/latest";
+        read_back.then(|| status(200).header("Content-Type", &third.media_type).body(third.bytes.clone()))
+    });
+    let finished = world.build().await.expect_code(7);
+    says(&finished, &["hello:latest shows sha256:", "another run overtook this one"]);
+    assert_eq!(world.registry.count("GET /v2/hello/manifests/latest"), 2);
+}
+
+/// How registries refuse to move a tag.
+const IMMUTABLE: [(u16, &str, &str); 4] = [
+    (
+        400,
+        "TAG_INVALID",
+        "The image tag '1.0' already exists in the 'hello' repository and cannot be overwritten because the repository is immutable.",
+    ),
+    (412, "PRECONDITION", "Failed to process request due to '1.0' configured as immutable."),
+    (403, "DENIED", "tag 1.0 is Immutable"),
+    (409, "", "manifest is immutable"),
+];
+
+fn immutable(world: &World, (code, name, message): (u16, &'static str, &'static str)) {
+    let answer = json!({ "errors": [{ "code": name, "message": message }] }).to_string();
+    world.registry_answers(move |request| {
+        (request.line() == "PUT /v2/hello/manifests/1.0").then(|| status(code).body(answer.clone()))
+    });
+}
+
+#[tokio::test]
+async fn d15_an_immutable_tag_with_another_digest_is_refused_with_both() {
+    for how in IMMUTABLE {
+        let world = World::start(Script::default()).await;
+        let old = Image::oci("linux/amd64", "the index before");
+        world.store.push("hello", "1.0", &old);
+        immutable(&world, how);
+        let finished = world.build().await.expect_code(6);
+        let there = format!("hello:1.0 is immutable and has {}; this run has sha256:", old.manifest.digest());
+        says(&finished, &[&there, "not moved: ", "publish this under another tag"]);
+        assert_eq!(world.put(), ["1.0"], "tried once, and no tag after it: {how:?}");
+        assert_eq!(finished.stdout, "");
+    }
+}
+
+#[tokio::test]
+async fn d15_an_immutable_tag_that_has_this_digest_is_success() {
+    let world = World::start(Script::default()).await;
+    world.build().await.expect_code(0);
+    let index = world.store.get("hello", "1.0").unwrap();
+    let (store, mut late) = (World::start(Script::default()).await, true);
+    // Somebody else puts the same between our look and our put: ECR refuses what is there already.
+    let theirs = store.store.clone();
+    store.registry_answers(move |request| {
+        let put = request.line() == "PUT /v2/hello/manifests/1.0" && std::mem::take(&mut late);
+        put.then(|| {
+            theirs.put("hello", "1.0", &index);
+            status(400).body(r#"{"errors":[{"code":"TAG_INVALID","message":"the repository is immutable"}]}"#)
+        })
+    });
+    let finished = store.build().await.expect_code(0);
+    says(&finished, &["unchanged: ", "put: "]);
+    assert_eq!(store.put(), ["1.0", "latest"]);
+    // The same again asks for nothing that could be refused.
+    immutable(&store, IMMUTABLE[0]);
+    store.build().await.expect_code(0);
+    assert_eq!(store.put(), ["1.0", "latest"]);
+}
+
+#[tokio::test]
+async fn d15_what_an_immutable_registry_does_not_have_is_refused_in_its_own_words() {
+    let world = World::start(Script::default()).await;
+    immutable(&world, (400, "TAG_INVALID", "manifest tag did not match URI"));
+    let finished = world.build().await.expect_code(6);
+    says(&finished, &["publish ", "manifest tag did not match URI"]);
+    assert!(!finished.stderr.contains("is immutable"), "{}", finished.stderr);
+}

@@ -78,3 +78,18 @@ async fn d21_a_digest_that_the_registry_does_not_have_is_no_success() {
     says(&finished, &["confirm", "has no such content"]);
     world.assert_untouched();
 }
+
+#[tokio::test]
+async fn d15_an_immutable_arch_tag_with_another_image_is_refused_with_both_digests() {
+    let world = World::start(ends_with(&[
+        r#"{"errorDetail":{"message":"tag invalid: The image tag '1.0-amd64' already exists in the 'hello' repository and cannot be overwritten because the repository is immutable."}}"#,
+    ]))
+    .await;
+    let old = Image::docker("linux/amd64", "an earlier run");
+    world.store.push("hello", "1.0-amd64", &old);
+    let finished = world.build().await.expect_code(5);
+    let new = Image::docker("linux/amd64", "hello:1.0-amd64");
+    let [there, ours] = [&old, &new].map(|image| image.config.digest());
+    says(&finished, &[&format!("hello:1.0-amd64 is immutable and has {there}; this run has {ours}")]);
+    world.assert_untouched();
+}
