@@ -1,8 +1,8 @@
 //! Reads what images are attested where they are built: `provenance`, `sbom`.
 
-use super::model::{Attest, Generator, Provenance};
 use super::node::{Map, Node, Value, get};
 use super::reader::{Late, Read, Reader};
+use super::spec::{Attest, Generator, Provenance};
 use super::suggest::suggest;
 
 const PROVENANCES: [(&str, Provenance); 2] = [("min", Provenance::Min), ("max", Provenance::Max)];

@@ -8,10 +8,11 @@ use crate::oci::{Platform, Reference, ReferenceError, Selector, Tag};
 
 use super::distinct::distinct;
 use super::keys::{CACHE, CACHE_FROM, CACHE_TO, Keys};
-use super::model::{BuildCache, CacheExport, CacheImport, CacheMode, CachePlace, Plan};
+use super::model::Plan;
 use super::node::{Entry, Key, Map, Node, Origin, Value, get};
 use super::paths;
 use super::reader::{Late, Read, Reader, Told};
+use super::spec::{BuildCache, CacheExport, CacheImport, CacheMode, CachePlace};
 use super::suggest::suggest;
 
 /// The cache of a job, and where what it exports is said.

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use crate::oci::{Reference, RegistryHost, Selector};
 
 use super::image::ReadImage;
-use super::model::{ArchTags, CacheExport, CachePlace};
+use super::model::ArchTags;
 use super::node::Origin;
 use super::reader::Reader;
+use super::spec::{CacheExport, CachePlace};
 
 /// Who has a tag.
 enum Owner<'a> {

@@ -8,12 +8,12 @@ use std::str::FromStr;
 use crate::oci::{Reference, RegistryHost, Selector};
 
 use super::distinct::distinct;
-use super::model::NamedContext;
 use super::names::ImageName;
 use super::node::{Entry, Node, Origin, Value};
 use super::paths;
 use super::reader::{Late, Read, Reader};
 use super::remote::{RemoteContext, RemoteContextError};
+use super::spec::NamedContext;
 
 /// The name of a context: what stands after `FROM` and `--from=`. It is written as an image is, and `alpine`,
 /// `alpine:latest` and `docker.io/library/alpine` are one name (buildx, `parseContextNames`; `BuildKit`,

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{ArchTags, Compression, CompressionLevel, Export, LayerPolicy, MediaTypes, Timestamps};
+use super::model::ArchTags;
 use super::node::{Map, Node, get};
 use super::pairs;
 use super::reader::{Late, Read, Reader};
+use super::spec::{Compression, CompressionLevel, Export, LayerPolicy, MediaTypes, Timestamps};
 use super::suggest::suggest;
 
 const COMPRESSIONS: [(&str, Compression); 4] = [

@@ -12,7 +12,7 @@ use super::contexts::{self, ReadContexts};
 use super::duration;
 use super::entry;
 use super::export;
-use super::model::{BuildCache, BuildSpec, CachePolicy, Context, Dockerfile, Job, Network, PullPolicy};
+use super::model::Job;
 use super::names::{EngineName, ImageName};
 use super::node::{Map, Node, Origin, Value, get};
 use super::overrides::Overrides;
@@ -21,6 +21,7 @@ use super::paths;
 use super::reader::{Late, Read, Reader};
 use super::sandbox;
 use super::secrets;
+use super::spec::{BuildCache, BuildSpec, CachePolicy, Context, Dockerfile, Network, PullPolicy};
 use super::ssh;
 use super::suggest::suggest;
 

@@ -36,6 +36,7 @@ mod schema;
 mod secrets;
 mod select;
 mod set;
+mod spec;
 mod ssh;
 mod suggest;
 mod view;
@@ -44,12 +45,7 @@ pub use contexts::{ContextName, ContextNameError};
 pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
-pub use model::{
-    AgentSource, ArchTags, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CacheImport, CacheMode,
-    CachePlace, CachePolicy, Compression, CompressionLevel, Context, Dockerfile, EngineSpec, Export, Generator, Image,
-    Job, LayerPolicy, MediaTypes, NamedContext, NamedRegistry, Network, Plan, Provenance, PullPolicy, RegistryChoice,
-    Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Transport, Ulimit,
-};
+pub use model::{ArchTags, AttestationPolicy, EngineSpec, Image, Job, NamedRegistry, Plan, RegistryChoice, Transport};
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};
 pub use reader::{Environment, Facts};
@@ -57,3 +53,8 @@ pub use remote::{GitContext, HttpContext, RemoteContext, RemoteContextError};
 pub use resolve::{needed_facts, resolve};
 pub use schema::SCHEMA;
 pub use select::select;
+pub use spec::{
+    AgentSource, Attest, BuildCache, BuildSpec, CacheExport, CacheImport, CacheMode, CachePlace, CachePolicy,
+    Compression, CompressionLevel, Context, Dockerfile, Export, Generator, LayerPolicy, MediaTypes, NamedContext,
+    Network, Provenance, PullPolicy, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Ulimit,
+};

@@ -2,7 +2,7 @@
 
 use crate::oci::Platform;
 
-use super::model::{CachePolicy, PullPolicy};
+use super::spec::{CachePolicy, PullPolicy};
 
 /// What the command line says over the plan. The empty value changes nothing and selects everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

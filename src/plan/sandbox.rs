@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 
 use super::keys::ULIMIT;
-use super::model::{Sandbox, Ulimit};
 use super::node::{Map, Node, Value, get};
 use super::reader::{Late, Read, Reader};
+use super::spec::{Sandbox, Ulimit};
 use super::suggest::suggest;
 
 /// The limits that engines know (docker/go-units, `ulimit.go`).

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::distinct::distinct;
 use super::keys::SECRET;
-use super::model::{SecretSource, SecretSpec};
 use super::node::{Map, Node, Value, get};
 use super::paths;
 use super::reader::{Late, Read, Reader};
+use super::spec::{SecretSource, SecretSpec};
 
 /// Longest id, in bytes.
 const MAX_ID: usize = 256;

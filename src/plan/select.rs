@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::error::Problem;
-use super::model::{NamedContext, Plan};
+use super::model::Plan;
 use super::names::ImageName;
 use super::overrides::Selection;
+use super::spec::NamedContext;
 use super::suggest::suggest;
 
 /// Narrows `plan` to the images and platforms of `selection`, with the images that these build on, and notes in it

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::distinct::distinct;
-use super::model::{AgentSource, SshSpec};
 use super::node::Node;
 use super::paths;
 use super::reader::{Late, Read, Reader};
+use super::spec::{AgentSource, SshSpec};
 
 /// Longest id, in bytes.
 const MAX_ID: usize = 256;

@@ -12,10 +12,12 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    AgentSource, ArchTags, Attest, AttestationPolicy, BuildCache, BuildSpec, CacheExport, CacheImport, CachePolicy,
-    Context, Dockerfile, EngineSpec, Export, Generator, Image, Job, LayerPolicy, MediaTypes, NamedContext,
-    NamedRegistry, Network, Plan, PullPolicy, RegistryChoice, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps,
-    Transport, Ulimit,
+    ArchTags, AttestationPolicy, EngineSpec, Image, Job, NamedRegistry, Plan, RegistryChoice, Transport,
+};
+use super::spec::{
+    AgentSource, Attest, BuildCache, BuildSpec, CacheExport, CacheImport, CachePolicy, Context, Dockerfile, Export,
+    Generator, LayerPolicy, MediaTypes, NamedContext, Network, PullPolicy, Sandbox, SecretSource, SecretSpec, SshSpec,
+    Timestamps, Ulimit,
 };
 
 impl Serialize for Plan {
