@@ -104,7 +104,7 @@ async fn errors_of_a_plan_show_their_place_and_a_hint() {
         "version: 1\nimages:\n  hello:\n    tags: [1.10]\n    platforms: [linux/amd64, linux/sparc]\n    args: { V: \"${NOPE}\" }\n",
         "version: 1\nimages: [hello\n",
         "version: 1\nimages:\n  a: { tags: [x], tags: [y], platforms: [linux/amd64] }\n",
-        "version: 1\ngroups: {}\nimages:\n  hello: { tags: [a], platforms: [linux/amd64], from: base }\n",
+        "version: 1\ngroups: {}\nimages:\n  hello: { tags: [a], platforms: [linux/amd64], no_cache_from: base }\n",
         "",
     ] {
         plan(&home, text);

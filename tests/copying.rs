@@ -16,7 +16,7 @@ use crate::support::program::{Finished, Home, Run};
 
 /// An image of `arch` with one layer of its own, beside one that all have, and what is attested of it; under `tag` is an
 /// index of both. Gives the entries.
-async fn push(peer: &Peer, tag: &str, arch: &str) -> Vec<Value> {
+pub(crate) async fn push(peer: &Peer, tag: &str, arch: &str) -> Vec<Value> {
     let layer_type = "application/vnd.oci.image.layer.v1.tar+gzip";
     let layers = [b"shared".to_vec(), format!("of {arch}").repeat(1000).into_bytes()];
     let config = json!({ "os": "linux", "architecture": arch, "rootfs": { "type": "layers", "diff_ids": [] } });
@@ -56,7 +56,7 @@ async fn manifest(peer: &Peer, config: &Value, layers: &[(&str, &[u8])]) -> Vec<
 }
 
 /// A home with a login at `registry`, and its certificate in `ca.pem`.
-fn home(registry: &Distribution) -> Home {
+pub(crate) fn home(registry: &Distribution) -> Home {
     let home = Home::new();
     let auth = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
     let config = json!({ "auths": { registry.address().to_string(): { "auth": auth } } });
@@ -70,7 +70,7 @@ async fn run(home: &Home, args: &[&str]) -> Finished {
 }
 
 /// Requests that sent or put something.
-fn sent(requests: &[String]) -> Vec<&String> {
+pub(crate) fn sent(requests: &[String]) -> Vec<&String> {
     requests.iter().filter(|line| !line.starts_with("GET ") && !line.starts_with("HEAD ")).collect()
 }
 

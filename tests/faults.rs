@@ -1,6 +1,7 @@
 //! The whole program against engines and registries that fail. Names begin with the row of the fault matrix that
 //! they hold; every one of them asserts that no final tag moved, unless it is about those that did.
 
+mod adopting;
 mod bases;
 mod builds;
 mod ci;

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says so by panicking, and what it measured by printing"
 )]
 
+mod adopting;
 mod architecture;
 mod beginnings;
 mod cli;

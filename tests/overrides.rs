@@ -60,7 +60,8 @@ fn set_changes_an_image_a_platform_or_all_that_match() {
     ]);
     let plan = read(&overrides).unwrap_or_else(|problems| panic!("{problems}"));
     let shown = jobs(&plan, |image, job| {
-        let (build, tags) = (&job.build, image.tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+        let (build, tags) =
+            (&job.build().unwrap().spec, image.tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
         let (args, labels, context) = (&build.args, &build.labels, build.context.directory().unwrap().display());
         let target = build.target.as_deref().unwrap_or("-");
         format!("{} {} {tags} {args:?} {labels:?} {context} {target} {:?}", image.name, job.platform, build.no_cache)
@@ -107,9 +108,9 @@ fn set_says_what_is_wrong_with_it() {
         ("hello.tagret=x", "--set hello.tagret=x: an image has no key `tagret`|did you mean `target`?"),
         (
             "hello.linux/arm64.tag=x",
-            "--set hello.linux/arm64.tag=x: a platform has no key `tag`|known here: context, contexts, dockerfile, dockerfile_inline, target, args, labels, secrets, ssh, network, extra_hosts, shm_size, ulimits, cgroup_parent, no_cache, no_cache_filter, cache, pull, compression, compression_level, force_compression, rewrite_timestamp, oci_mediatypes, annotations, …",
+            "--set hello.linux/arm64.tag=x: a platform has no key `tag`|known here: from, context, contexts, dockerfile, dockerfile_inline, target, args, labels, secrets, ssh, network, extra_hosts, shm_size, ulimits, cgroup_parent, no_cache, no_cache_filter, cache, pull, compression, compression_level, force_compression, rewrite_timestamp, oci_mediatypes, …",
         ),
-        ("hello.from=x", "--set hello.from=x: `from` is not yet supported|"),
+        ("hello.no_cache_from=x", "--set hello.no_cache_from=x: `no_cache_from` is not yet supported|"),
         (
             "hello.linux/s390x.target=x",
             "--set hello.linux/s390x.target=x: the image `hello` has no platform linux/s390x|",
@@ -140,7 +141,7 @@ fn build_arguments_of_the_command_line_come_last_and_are_taken_as_they_are() {
     let build_args = words(&["A=${arch} $5", "FROM_ENV", "NOT_SET", "API_TOKEN=x"]);
     let plan = read(&Overrides { build_args, ..select(&["hello"], &["linux/arm64"]) });
     let plan = plan.unwrap_or_else(|problems| panic!("{problems}"));
-    let args = jobs(&plan, |_, job| format!("{:?}", job.build.args));
+    let args = jobs(&plan, |_, job| format!("{:?}", job.build().unwrap().spec.args));
     assert_eq!(args, [r#"{"A": "${arch} $5", "API_TOKEN": "x", "B": "plan", "FROM_ENV": "env"}"#]);
     let warnings: Vec<&str> = plan.warnings.iter().map(|warning| &*warning.message).collect();
     assert_eq!(
@@ -171,8 +172,9 @@ fn policies_engines_and_the_registry_are_replaced() {
     let expected = ["far unix:///tmp/tunnel.sock 2", "near tcp://127.0.0.1:2375 4"];
     assert_eq!(engines.collect::<Vec<_>>(), expected);
     let job = &plan.images[0].jobs[0];
-    assert_eq!((job.build.no_cache, job.build.pull), (CachePolicy::Ignore, PullPolicy::Always));
-    assert_eq!(job.engine.as_ref().map(ToString::to_string).as_deref(), Some("near"));
+    let build = job.build().unwrap();
+    assert_eq!((build.spec.no_cache, build.spec.pull), (CachePolicy::Ignore, PullPolicy::Always));
+    assert_eq!(build.engine.as_ref().map(ToString::to_string).as_deref(), Some("near"));
     for (engine, problem) in [
         ("x", "--engine x: this has the form NAME=HOST|as --engine x86=tcp://127.0.0.1:2375"),
         ("x=ssh://h", "--engine x=ssh://h: `ssh://h`: ssh:// engines are not yet supported|"),

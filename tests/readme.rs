@@ -47,7 +47,7 @@ async fn plan(text: &str) -> Finished {
 async fn every_plan_in_it_resolves() {
     let (plans, workflows): (Vec<_>, Vec<_>) =
         blocks("yaml").into_iter().partition(|block| block.contains("version: 1"));
-    assert_eq!((plans.len(), workflows.len()), (5, 1));
+    assert_eq!((plans.len(), workflows.len()), (6, 1));
     for text in plans {
         plan(&text).await.expect_code(0);
     }

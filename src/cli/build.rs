@@ -12,7 +12,7 @@ use super::load::{self, Loaded, Refusal};
 use super::notices;
 use super::settings::Settings;
 use super::signals::Signals;
-use super::{check, ending};
+use super::{check, ending, reach};
 
 pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let limit = load::duration("--timeout", args.timeout.as_deref())?;
@@ -21,6 +21,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
         .with_policies(args.no_cache.then_some(CachePolicy::Ignore), args.pull.then_some(PullPolicy::Always));
     let goal = goal(args);
     let (on_notice, notices) = notices::for_run();
+    let on_source = on_notice.clone();
     let preflight = async {
         let (plan, engines) = loaded.resolve_with_engines(settings).await?;
         let plan =
@@ -30,17 +31,20 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
             Goal::Load => (load::registry_in_names(&plan, settings, on_notice)?, None),
             Goal::Build | Goal::Push | Goal::Publish => load::registry(&plan, settings, on_notice).await?,
         };
+        let (sources, adopts_from) =
+            if args.check { (Vec::new(), None) } else { reach::sources(&plan, &registry, settings, on_source).await? };
         let build = BuildRun {
             plan: if goal == Goal::Load { plan.without_own_registry() } else { plan },
             engines,
             registry,
+            sources,
             credentials: settings.credentials()?,
             environment: settings.environment.clone(),
             goal,
             gates: args.gates.gates(),
             on_failure: if args.fail_fast { OnFailure::EndRun } else { OnFailure::EndImage },
         };
-        Ok::<_, Refusal>((build, server))
+        Ok::<_, Refusal>((build, server.or(adopts_from)))
     };
     let mut stop = shutdown.clone();
     let (build, server) = tokio::select! {

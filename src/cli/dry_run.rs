@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use polyarch::run::{BuildRun, Execution, Goal};
+use polyarch::run::{BuildRun, By, Execution, Goal};
 
 use super::load::Refusal;
 use super::stdout;
@@ -14,14 +14,20 @@ pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
     for image in &outline.images {
         lines.push(image.image.clone());
         for job in outline.jobs.iter().filter(|job| job.job.image == image.image) {
-            let execution = match job.execution {
-                Execution::Native => "native",
-                Execution::Emulated => "emulated",
+            let platform = &job.job.platform;
+            let (done, brings) = match &job.by {
+                By::Engine { engine, execution: Execution::Native } => {
+                    (format!("build  {platform} on {engine} (native)"), "push")
+                }
+                By::Engine { engine, execution: Execution::Emulated } => {
+                    (format!("build  {platform} on {engine} (emulated)"), "push")
+                }
+                By::Copy { from } => (format!("adopt  {platform} from {from}"), "copy"),
             };
-            lines.push(format!("  build  {} on {} ({execution})", job.job.platform, job.engine));
+            lines.push(format!("  {done}"));
             lines.extend(job.builds_on.iter().map(|base| format!("  after  {base}")));
             if build.goal != Goal::Load {
-                lines.push(format!("  push   {}", job.destination));
+                lines.push(format!("  {brings}   {}", job.destination));
             }
         }
         lines.extend(image.tags.iter().map(|tag| match build.goal {

@@ -9,8 +9,8 @@ use polyarch::context::MAX_DOCKERFILE_BYTES;
 use polyarch::facts::git_facts;
 use polyarch::oci::{ReferenceError, RegistryHost};
 use polyarch::plan::{
-    self, CachePolicy, EngineName, EngineSpec, NamedContext, NamedRegistry, Overrides, Plan, PlanErrors, PullPolicy,
-    RegistryChoice, Selection, SourceText, Transport,
+    self, Build, CachePolicy, EngineName, EngineSpec, NamedContext, NamedRegistry, Overrides, Plan, PlanErrors,
+    PullPolicy, RegistryChoice, Selection, SourceText, Transport,
 };
 use polyarch::registry::Notice;
 use polyarch::run::{CheckedFile, Engines, Failure, Implied, Phase, Registry, Server};
@@ -112,9 +112,12 @@ impl Loaded {
         Ok(self.resolve_for(settings, &self.overrides).await?)
     }
 
-    /// Reaches the plan's engines and resolves the plan for them.
+    /// Reaches the plan's engines and resolves the plan for them. Where nothing is built none is needed.
     pub(crate) async fn resolve_with_engines(&self, settings: &Settings) -> Result<(Plan, Engines), Refusal> {
         let plan = self.resolve_for(settings, &self.overrides).await?;
+        if !self.native && plan.builds().next().is_none() {
+            return Ok((plan, Engines::none()));
+        }
         let Wanted { specs, implied, named_by } = engines(&plan, settings)?;
         let engines = Engines::connect(&specs, implied).await.map_err(|mut failures| {
             for failure in &mut failures {
@@ -157,9 +160,10 @@ fn engines(plan: &Plan, settings: &Settings) -> Result<Wanted, Failure> {
     let jobs = || plan.images.iter().flat_map(|image| &image.jobs);
     let wanted = |spec: &&EngineSpec| {
         let listed = spec.platforms.as_ref();
-        jobs().any(|job| match &job.engine {
-            Some(name) => *name == spec.name,
-            None => listed.is_none_or(|platforms| platforms.contains(&job.platform)),
+        jobs().any(|job| match job.build().map(|build| &build.engine) {
+            Some(Some(name)) => *name == spec.name,
+            Some(None) => listed.is_none_or(|platforms| platforms.contains(&job.platform)),
+            None => false,
         })
     };
     let specs: Vec<_> = plan.engines.iter().filter(wanted).cloned().collect();
@@ -215,13 +219,13 @@ pub(crate) fn registry_in_names(
 /// What the embedded registry stores must never become part of a context.
 fn outside_of_contexts(home: &Path, plan: &Plan) -> Result<(), Failure> {
     let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
-    for job in plan.images.iter().flat_map(|image| &image.jobs) {
+    for Build { spec, .. } in plan.builds() {
         let holds = |path: &&Path| std::fs::canonicalize(path).is_ok_and(|context| home.starts_with(context));
-        let named = job.build.contexts.values().filter_map(|context| match context {
+        let named = spec.contexts.values().filter_map(|context| match context {
             NamedContext::Directory(path) => Some(path.as_path()),
             NamedContext::Image(_) | NamedContext::Reference(_) | NamedContext::Remote(_) => None,
         });
-        if let Some(context) = job.build.context.directory().into_iter().chain(named).find(holds) {
+        if let Some(context) = spec.context.directory().into_iter().chain(named).find(holds) {
             let message = format!("the embedded registry would lie inside the context `{}`", context.display());
             let hint = "set POLYARCH_HOME to a directory outside of it, or name another context";
             return Err(Failure { phase: Phase::Plan, message, hint: Some(hint.into()) });

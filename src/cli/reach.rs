@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use polyarch::oci::{Reference, RegistryHost, Repository};
-use polyarch::plan::{NamedRegistry, Transport};
+use polyarch::plan::{NamedRegistry, Plan, RegistryChoice, Transport};
 use polyarch::registry::{Notice, RegistryError};
 use polyarch::run::{Failure, Phase, Place, Registry, Server};
 
@@ -114,6 +114,36 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
     pub(crate) fn server(self) -> Option<Server> {
         self.server
     }
+}
+
+/// The registries of all that the plan adopts, reached. The plan's own is spoken to as the plan says.
+pub(crate) async fn sources(
+    plan: &Plan,
+    own: &Registry,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
+) -> Result<(Vec<Registry>, Option<Server>), Failure> {
+    let (mut registries, mut server): (Vec<Registry>, _) = (Vec::new(), None);
+    for source in plan.sources() {
+        let host = source.repository.host();
+        if registries.iter().any(|known| known.host() == host) {
+            continue;
+        }
+        let registry = match &plan.registry {
+            RegistryChoice::Named(named) if named.host == *host => {
+                Registry::named(named, client_config(on_notice.clone()), settings.credentials()?)?
+            }
+            _ if own.host() == host && matches!(own, Registry::Embedded { .. }) => own.clone(),
+            _ => {
+                let (registry, successor) = open(host, None, Insecure::No, settings, on_notice.clone()).await?;
+                server = server.or(successor);
+                registry
+            }
+        };
+        registry.reach().await?;
+        registries.push(registry);
+    }
+    Ok((registries, server))
 }
 
 /// Why what was named could not be read: the registry cannot be used, or what it has, or has not, is the matter.

@@ -21,8 +21,7 @@ fn needs_oci(compression: Option<Compression>) -> bool {
 
 /// Its options, as buildx names them (BuildKit, `exporter/containerimage/exptypes`).
 pub(super) fn exporter_attrs(request: &BuildRequest<'_>) -> HashMap<String, String> {
-    let Export { compression, level, layers, timestamps, media_types, annotations, arch_tags: _ } =
-        &request.build.export;
+    let Export { compression, level, layers, timestamps, media_types, annotations } = &request.build.export;
     let yes = |said: bool| said.then(|| "true".to_owned());
     // Named by its digest alone, and not kept: under one bare name on the engine two platforms would be in each
     // other's way, and an image without a name would only be unpacked to be collected.

@@ -68,7 +68,7 @@ impl EngineFacts {
 
     /// The keys of the plan that `build` uses and this engine cannot do, each with what it would need.
     #[must_use]
-    pub fn lacks(&self, build: &BuildSpec) -> Vec<(String, Needs)> {
+    pub fn lacks(&self, build: &BuildSpec, arch_tags: ArchTags) -> Vec<(String, Needs)> {
         let Sandbox { extra_hosts: _, shm_size, ulimits, cgroup_parent } = &build.sandbox;
         let frontend = [
             ("shm_size", shm_size.is_some(), ENGINE_23),
@@ -77,7 +77,7 @@ impl EngineFacts {
             ("context: URL#REF:DIRECTORY", in_a_directory(&build.context), ENGINE_23),
             ("context: ssh://HOST/REPO", over_ssh_by_url(&build.context), ENGINE_23),
         ];
-        let Export { compression, level, layers, timestamps, media_types, annotations, arch_tags } = &build.export;
+        let Export { compression, level, layers, timestamps, media_types, annotations } = &build.export;
         let Attest { provenance, sbom } = &build.attest;
         let compression = compression.is_some_and(|compression| compression != Compression::Gzip);
         let image_exporter = [
@@ -87,7 +87,7 @@ impl EngineFacts {
             ("rewrite_timestamp", *timestamps == Timestamps::Rewrite, ENGINE_26),
             ("oci_mediatypes", *media_types == MediaTypes::Oci, ENGINE_23),
             ("annotations", !annotations.is_empty(), ENGINE_24),
-            ("arch_tags", *arch_tags == ArchTags::None, ENGINE_26),
+            ("arch_tags", arch_tags == ArchTags::None, ENGINE_26),
             ("provenance", provenance.is_some(), ENGINE_24),
             ("sbom", sbom.is_some(), ENGINE_24),
         ];

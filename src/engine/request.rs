@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::engine::{ApiVersion, ImageStore};
     use crate::oci::Reference;
-    use crate::plan::{self, Facts, Overrides, SourceText};
+    use crate::plan::{self, ArchTags, Facts, Overrides, SourceText};
 
     fn facts(minor: u16) -> EngineFacts {
         let (platform, api) = ("linux/amd64".parse().unwrap(), ApiVersion { major: 1, minor });
@@ -149,7 +149,7 @@ mod tests {
         let request = BuildRequest {
             to: Output::Engine(&reference.repository.tag(job.arch_tag.clone())),
             platform: &job.platform,
-            build: &job.build,
+            build: &job.build().unwrap().spec,
             bases,
         };
         let manifests = BTreeMap::from([("cache/amd64".into(), crate::oci::Digest::of(b"cache"))]);
@@ -289,13 +289,13 @@ images:
         assert_eq!(own(sent_to(41, BUILT_ON, &bases)), BTreeMap::from([mode]));
         let source = SourceText { path: "build.yaml".into(), text: BUILT_ON.to_owned() };
         let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
-        let build = &plan.images[0].jobs[0].build;
+        let build = &plan.images[0].jobs[0].build().unwrap().spec;
         let stages = facts(41).stages(build, &bases).into_iter();
         let stages: Vec<_> = stages.map(|(name, image)| format!("{name} {image}")).collect();
         assert_eq!(stages, ["alpine 127.0.0.1:5000/alpine:3", "parent 127.0.0.1:5000/base:x-amd64"]);
         assert_eq!(facts(42).stages(build, &bases).len(), 0);
-        let lacks: Vec<_> = facts(41).lacks(build).into_iter().map(|(key, _)| key).collect();
+        let lacks: Vec<_> = facts(41).lacks(build, ArchTags::Keep).into_iter().map(|(key, _)| key).collect();
         assert_eq!(lacks, ["contexts.context", "contexts.src"]);
-        assert_eq!(facts(42).lacks(build), []);
+        assert_eq!(facts(42).lacks(build, ArchTags::Keep), []);
     }
 }

@@ -16,6 +16,8 @@ pub struct Child {
     config: Digest,
     platform: Platform,
     fields: PlatformFields,
+    /// The platform as the config has it.
+    written: PlatformFields,
     layers_bytes: u64,
     revision: Option<String>,
     start: Option<Start>,
@@ -132,7 +134,8 @@ impl Child {
             return Err(ChildError::ConfigDigest { named: image.config.digest, actual });
         }
         let view: ConfigView = serde_json::from_slice(config).map_err(|e| ChildError::Config(e.to_string()))?;
-        let mut fields = view.platform;
+        let written = view.platform;
+        let mut fields = written.clone();
         let platform = if let Some(platform) = &entry.platform {
             platform.clone()
         } else {
@@ -158,7 +161,7 @@ impl Child {
         let layers_bytes = image.layers.iter().fold(image.config.size, |sum, layer| sum.saturating_add(layer.size));
         let (revision, start) = (revision(&manifest, config), Start::of(config));
         let (config, attestations) = (image.config.digest, Vec::new());
-        Ok(Self { manifest, config, platform, fields, layers_bytes, revision, start, attestations })
+        Ok(Self { manifest, config, platform, fields, written, layers_bytes, revision, start, attestations })
     }
 
     /// The manifest, as the registry returned it.
@@ -204,6 +207,32 @@ impl Child {
     pub fn attest(&mut self, manifest: RawManifest, entry: &Descriptor) -> Result<(), AttestationError> {
         self.attestations.push(Attestation::new(manifest, entry, self.manifest.digest())?);
         Ok(())
+    }
+
+    /// Has the index say its platform in the words of `listed`, the entry of the index that it comes from, or without one
+    /// in its config's: `arm64` of variant `v8` stays that, though its normal form has no variant. An override of the platform
+    /// stays.
+    pub fn keep_words(&mut self, listed: Option<&PlatformFields>) {
+        let words = listed.unwrap_or(&self.written);
+        if words.platform().as_ref() != Ok(&self.platform) {
+            return;
+        }
+        self.fields.os.clone_from(&words.os);
+        self.fields.architecture.clone_from(&words.architecture);
+        self.fields.variant = words.variant.clone().filter(|variant| !variant.is_empty());
+        if self.fields.os_version.is_none() {
+            self.fields.os_version.clone_from(&words.os_version);
+        }
+        if self.fields.os_features.is_empty() {
+            self.fields.os_features.clone_from(&words.os_features);
+        }
+    }
+
+    /// Whether the index says nothing of its platform but what its config says in the same words.
+    #[must_use]
+    pub fn has_own_words(&self) -> bool {
+        let variant = self.written.variant.clone().filter(|variant| !variant.is_empty());
+        self.fields == PlatformFields { variant, ..self.written.clone() }
     }
 
     /// Its attestations, in the order in which they were taken.

@@ -54,7 +54,7 @@ pub struct DigestRef {
 }
 
 /// What is asked of a repository: OCI distribution-spec's `<reference>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Selector {
     /// By tag: what it names may change.
     Tag(Tag),
@@ -63,7 +63,7 @@ pub enum Selector {
 }
 
 /// A reference as a person writes it: `host/repository[:tag][@digest]`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
     /// The repository.
     pub repository: Repository,

@@ -8,7 +8,7 @@ use crate::oci::{Platform, Reference, ReferenceError, Selector, Tag};
 
 use super::distinct::distinct;
 use super::keys::{CACHE, CACHE_FROM, CACHE_TO, Keys};
-use super::model::Plan;
+use super::model::{Build, Plan};
 use super::node::{Entry, Key, Map, Node, Origin, Value, get};
 use super::paths;
 use super::reader::{Late, Read, Reader, Told};
@@ -306,7 +306,8 @@ impl Plan {
     pub fn without_own_registry(mut self) -> Self {
         let named = self.registry.host().is_some();
         for job in self.images.iter_mut().flat_map(|image| &mut image.jobs) {
-            let BuildCache { from, to } = &mut job.build.cache;
+            let Some(Build { spec, .. }) = job.build_mut() else { continue };
+            let BuildCache { from, to } = &mut spec.cache;
             from.retain(|from| named || !matches!(from, CacheImport::Registry(CachePlace::Own(_))));
             *to = to.take().filter(|to| !matches!(to, CacheExport::Registry { .. }));
         }

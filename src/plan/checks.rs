@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::oci::{Reference, RegistryHost, Selector};
 
 use super::image::ReadImage;
-use super::model::ArchTags;
+use super::model::{ArchTags, Job};
 use super::node::Origin;
 use super::reader::Reader;
 use super::spec::{CacheExport, CachePlace};
@@ -33,7 +33,7 @@ pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], host: Option<
     }
     for read in images {
         for (nth, (job, origin)) in read.image.jobs.iter().zip(&read.arch_tags).enumerate() {
-            if job.build.export.arch_tags == ArchTags::None {
+            if job.arch_tags == ArchTags::None {
                 continue;
             }
             let key = (read.image.repository.as_str(), job.arch_tag.as_str());
@@ -58,7 +58,7 @@ fn check_caches(
     let mut caches = HashMap::new();
     for read in images {
         for (job, origin) in read.image.jobs.iter().zip(&read.caches) {
-            let (Some(CacheExport::Registry { place, .. }), Some(origin)) = (&job.build.cache.to, origin) else {
+            let (Some(CacheExport::Registry { place, .. }), Some(origin)) = (exported(job), origin) else {
                 continue;
             };
             let own = (host, read.image.repository.as_str());
@@ -89,6 +89,10 @@ fn check_caches(
     }
 }
 
+fn exported(job: &Job) -> Option<&CacheExport> {
+    job.build()?.spec.cache.to.as_ref()
+}
+
 /// What to do about a cache that is exported over something else.
 const OWN_TAG: &str = "give each a tag of its own: to: { type: registry, ref: \":buildcache-${name}-${arch}\" }";
 
@@ -97,7 +101,7 @@ fn check_cache_directories(reader: &mut Reader<'_>, images: &[ReadImage]) {
     let mut directories = HashMap::new();
     for read in images {
         for (job, origin) in read.image.jobs.iter().zip(&read.caches) {
-            let (Some(CacheExport::Directory { path, .. }), Some(origin)) = (&job.build.cache.to, origin) else {
+            let (Some(CacheExport::Directory { path, .. }), Some(origin)) = (exported(job), origin) else {
                 continue;
             };
             let what = format!("{} {}", read.image.name, job.platform);

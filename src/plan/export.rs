@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::model::ArchTags;
 use super::node::{Map, Node, get};
 use super::pairs;
 use super::reader::{Late, Read, Reader};
@@ -32,7 +31,6 @@ pub(super) fn read(
     let mut flag = |key: &'static str| node(key).map_or(Ok(false), |node| reader.boolean(node, &format!("`{key}`")));
     let (force, rewrite, oci) = (flag("force_compression"), flag("rewrite_timestamp"), flag("oci_mediatypes"));
     let annotations = pairs::annotations(reader, node("annotations"), late);
-    let arch_tags = node("arch_tags").map_or(Ok(ArchTags::default()), |node| arch_tags(reader, node, late));
     let rewrite = rewrite?;
     if let (true, Ok(args), Some(node)) = (rewrite, args, node("rewrite_timestamp"))
         && !args.contains_key(EPOCH)
@@ -47,7 +45,6 @@ pub(super) fn read(
         timestamps: if rewrite { Timestamps::Rewrite } else { Timestamps::Keep },
         media_types: if oci? { MediaTypes::Oci } else { MediaTypes::Default },
         annotations: annotations?,
-        arch_tags: arch_tags?,
     })
 }
 
@@ -59,18 +56,6 @@ fn compression(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Com
         let hint = suggest(&text, names).unwrap_or_else(|| format!("known are {}", names.join(", ")));
         reader.problem(&node.origin, format!("`{text}` is not a compression of layers"), Some(hint))
     })
-}
-
-fn arch_tags(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<ArchTags> {
-    match &*reader.text(node, "`arch_tags`", late)? {
-        "keep" => Ok(ArchTags::Keep),
-        "none" => Ok(ArchTags::None),
-        other => {
-            let hint = suggest(other, ["keep", "none"]).unwrap_or_else(|| "known are keep, none".to_owned());
-            let message = format!("`{other}` is nothing that can be done with arch tags");
-            Err(reader.problem(&node.origin, message, Some(hint)))
-        }
-    }
 }
 
 /// How hard the compressor tries; each has levels of its own.

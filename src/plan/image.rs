@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use crate::oci::{Platform, RepositoryPath, Tag};
 
+use super::adopt;
 use super::distinct::distinct;
 use super::forms;
 use super::job::{self, ReadJob, Surroundings};
 use super::keys::{IMAGE, PLATFORM};
-use super::model::{AttestationPolicy, Image};
+use super::model::{AttestationPolicy, Image, Job};
 use super::names::ImageName;
 use super::node::{Entry, Map, Node, Origin, Value, get, merge_maps, put};
 use super::reader::{Late, Read, Reader};
@@ -51,7 +52,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
         reader.problem(&entry.key.origin, format!("`{text}` is not a name: {error}"), hint)
     });
     let own = settings(reader, &entry.value, &format!("the image `{text}`"))?;
-    let mut map = merge_maps(&common.defaults, &own);
+    let mut map = merge_maps(&adopt::below(&common.defaults, &own, PLATFORM.known), &own);
     let sets = sets.apply(reader, text, &mut map);
     let late = Late { name: Some(text), ..Late::default() };
     let repository = repository(reader, &map, entry, &name, late, common);
@@ -96,9 +97,11 @@ fn jobs(
     for (platform, mut said) in planned {
         reader.go_on()?;
         for (_, set) in sets.iter().filter(|(wanted, _)| *wanted == platform) {
-            put(&mut said, &set.path, &set.value);
+            if !set.passes_over(settings) && !set.passes_over(&said) {
+                put(&mut said, &set.path, &set.value);
+            }
         }
-        let settings = merge_maps(settings, &said);
+        let settings = merge_maps(&adopt::below(settings, &said, PLATFORM.known), &said);
         match (job::read(reader, &settings, &platform, late, tag_origin, around), &mut jobs) {
             (Ok(job), Ok(jobs)) => jobs.push(job),
             (Err(told), _) => jobs = Err(told),
@@ -186,7 +189,8 @@ fn attestations(reader: &mut Reader<'_>, map: &Map, late: Late<'_>) -> Read<Atte
 
 /// Refuses to leave out of the index what a platform is to be built with.
 fn dropped(reader: &mut Reader<'_>, map: &Map, jobs: &[ReadJob], policy: Read<AttestationPolicy>) -> Read<()> {
-    let attested = jobs.iter().map(|read| &read.job).find(|job| !job.build.attest.is_nothing());
+    let attests = |job: &&Job| job.build().is_some_and(|build| !build.spec.attest.is_nothing());
+    let attested = jobs.iter().map(|read| &read.job).find(attests);
     match (policy?, get(map, "attestations"), attested) {
         (AttestationPolicy::Strip, Some(said), Some(job)) => {
             let message = format!("`attestations: strip` leaves out what {} is built with", job.platform);

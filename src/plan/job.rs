@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use crate::oci::{EntryOverride, Platform, Tag};
 
+use super::adopt;
 use super::attest;
 use super::cache::{self, Own, ReadCache};
 use super::contexts::{self, ReadContexts};
 use super::duration;
 use super::entry;
 use super::export;
-use super::model::Job;
+use super::model::{ArchTags, Build, Job, Work};
 use super::names::{EngineName, ImageName};
 use super::node::{Map, Node, Origin, Value, get};
 use super::overrides::Overrides;
@@ -64,18 +65,31 @@ pub(super) fn read(
     reader.charge(1024);
     let mut settings = Settings { reader, map, late: Late { platform: Some(platform), ..late } };
     let arch_tag = settings.arch_tag(platform, tag_origin);
+    let (arch_tags, entry) = (settings.arch_tags(), settings.entry(platform));
+    let names = |(tag, _): &(Tag, Origin), entry: EntryOverride, arch_tags: ArchTags| Job {
+        platform: platform.clone(),
+        arch_tag: tag.clone(),
+        arch_tags,
+        entry,
+        work: (),
+    };
+    if let Some(adoption) = adopt::read(settings.reader, map, settings.late)? {
+        let arch_tag = arch_tag?;
+        let job = names(&arch_tag, entry?, arch_tags?).with_work(Work::Adopt(adoption));
+        return Ok(ReadJob { job, arch_tag: arch_tag.1, bases: Vec::new(), cache: None });
+    }
     let contexts = contexts::read(settings.reader, settings.node("contexts"), settings.late, around.directory);
     let own = arch_tag.as_ref().map(|(arch_tag, _)| Own { platform, arch_tag }).map_err(|told| *told);
     let cache = cache::read(settings.reader, settings.node("cache"), settings.late, own, around.directory);
     let build = settings.build(around);
     let engine = settings.engine(&around.engines);
     let timeout = settings.timeout();
-    let entry = settings.entry(platform);
     let ReadCache { cache, to } = cache?;
-    let ((tag, arch_tag), ReadContexts { contexts, bases }) = (arch_tag?, contexts?);
-    let (platform, build) = (platform.clone(), BuildSpec { contexts, cache, ..build? });
-    let job = Job { platform, arch_tag: tag, build, engine: engine?, timeout: timeout?, entry: entry? };
-    Ok(ReadJob { job, arch_tag, bases, cache: to })
+    let (arch_tag, ReadContexts { contexts, bases }) = (arch_tag?, contexts?);
+    let spec = BuildSpec { contexts, cache, ..build? };
+    let build = Build { spec, engine: engine?, timeout: timeout? };
+    let job = names(&arch_tag, entry?, arch_tags?).with_work(Work::Build(Box::new(build)));
+    Ok(ReadJob { job, arch_tag: arch_tag.1, bases, cache: to })
 }
 
 /// The Dockerfile as it is written, seen from `context`: a remote context has all but absolute paths, as with buildx.
@@ -123,6 +137,19 @@ impl<'s> Settings<'_, '_, 's> {
             self.reader.problem(tag_origin, format!("the arch tag `{text}` is not valid: {error}"), hint)
         });
         Ok((parsed?, tag_origin.clone()))
+    }
+
+    fn arch_tags(&mut self) -> Read<ArchTags> {
+        let Some((text, node)) = self.text("arch_tags")? else { return Ok(ArchTags::default()) };
+        match &*text {
+            "keep" => Ok(ArchTags::Keep),
+            "none" => Ok(ArchTags::None),
+            other => {
+                let hint = suggest(other, ["keep", "none"]).unwrap_or_else(|| "known are keep, none".to_owned());
+                let message = format!("`{other}` is nothing that can be done with arch tags");
+                Err(self.reader.problem(&node.origin, message, Some(hint)))
+            }
+        }
     }
 
     /// What is built, but for its `contexts` and its `cache`.

@@ -33,6 +33,7 @@ macro_rules! keys_of_a_build {
     ([$($before:literal),*], [$($after:literal),*]) => {
         &[
             $($before,)*
+            "from",
             "context",
             "contexts",
             "dockerfile",
@@ -103,4 +104,4 @@ pub(super) const ULIMIT: Keys = Keys { of: "a ulimit", known: &["soft", "hard"],
 pub(super) const ELSEWHERE: &[(&str, &str)] =
     &[("additional_contexts", "contexts"), ("attest", "provenance"), ("cache_from", "cache"), ("cache_to", "cache")];
 
-const NOT_YET: &[&str] = &["from", "no_cache_from", "registry"];
+const NOT_YET: &[&str] = &["no_cache_from", "registry"];

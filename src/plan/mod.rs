@@ -3,6 +3,7 @@
 //! text → tree with places (`raw`) → edits of the tree (defaults, `--set`) → typed values (`reader`, `image`, `job`)
 //! → checks across images → the selected [`Plan`].
 
+mod adopt;
 mod attest;
 mod bases;
 mod cache;
@@ -45,7 +46,10 @@ pub use contexts::{ContextName, ContextNameError};
 pub use duration::parse_duration;
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
-pub use model::{ArchTags, AttestationPolicy, EngineSpec, Image, Job, NamedRegistry, Plan, RegistryChoice, Transport};
+pub use model::{
+    Adoption, ArchTags, AttestationPolicy, Build, EngineSpec, Image, Job, NamedRegistry, Plan, RegistryChoice,
+    Transport, Work,
+};
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};
 pub use reader::{Environment, Facts};

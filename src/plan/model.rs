@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::oci::{EntryOverride, Platform, RegistryHost, RepositoryPath, Tag};
+use crate::oci::{EntryOverride, Platform, Reference, RegistryHost, RepositoryPath, Tag};
 
 use super::error::Problem;
 use super::host::EngineHost;
@@ -97,45 +97,118 @@ pub struct Image {
     pub tags: Vec<Tag>,
     /// What becomes of what the platforms' images are attested.
     pub attestations: AttestationPolicy,
-    /// What is built, in the plan's order of platforms. At least one, no platform twice.
+    /// What is built or adopted, in the plan's order of platforms. At least one, no platform twice.
     pub jobs: Vec<Job>,
     /// Platforms of the image that the selection left out, in the plan's order. Unless empty, the image cannot
     /// be joined from `jobs` alone.
     pub left_out: Vec<Platform>,
 }
 
-/// One platform of an image.
+/// One platform of an image, and what is done to have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
+pub struct Job<W = Work> {
     /// The platform.
     pub platform: Platform,
     /// The tag under which this platform alone is pushed, in the image's repository, unless [`ArchTags::None`]; its
     /// name on the engine, where it stays there.
     pub arch_tag: Tag,
-    /// What is built.
-    pub build: BuildSpec,
-    /// The engine that must build it, where the plan says so. It is one of [`Plan::engines`].
-    pub engine: Option<EngineName>,
-    /// How long the build may take.
-    pub timeout: Option<Duration>,
+    /// Whether the registry gets that tag.
+    pub arch_tags: ArchTags,
     /// What the index entry says instead of what the image config says.
     pub entry: EntryOverride,
+    /// What is done.
+    pub work: W,
+}
+
+/// How the image of a platform comes to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// An engine builds it.
+    Build(Box<Build>),
+    /// It is somebody else's, and is copied from there.
+    Adopt(Adoption),
+}
+
+/// A build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// What is built.
+    pub spec: BuildSpec,
+    /// The engine that must build it, where the plan says so. It is one of [`Plan::engines`].
+    pub engine: Option<EngineName>,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+}
+
+/// An image of others that is taken over: `from`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adoption {
+    /// An index that has the platform, or the image itself.
+    pub from: Reference,
+}
+
+impl<W> Job<W> {
+    /// The same names with other work.
+    pub fn with_work<V>(&self, work: V) -> Job<V> {
+        let (platform, arch_tag, entry) = (self.platform.clone(), self.arch_tag.clone(), self.entry.clone());
+        Job { platform, arch_tag, arch_tags: self.arch_tags, entry, work }
+    }
+}
+
+impl Job {
+    /// Its build, if it is built.
+    #[must_use]
+    pub fn build(&self) -> Option<&Build> {
+        match &self.work {
+            Work::Build(build) => Some(build),
+            Work::Adopt(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    #[must_use]
+    pub fn build_mut(&mut self) -> Option<&mut Build> {
+        match &mut self.work {
+            Work::Build(build) => Some(build),
+            Work::Adopt(_) => None,
+        }
+    }
 }
 
 impl Plan {
+    /// Everything that is built.
+    pub fn builds(&self) -> impl Iterator<Item = &Build> {
+        self.images.iter().flat_map(|image| &image.jobs).filter_map(Job::build)
+    }
+
+    /// The sources of all that is adopted, each once.
+    #[must_use]
+    pub fn sources(&self) -> Vec<&Reference> {
+        let mut sources = Vec::new();
+        for job in self.images.iter().flat_map(|image| &image.jobs) {
+            if let Work::Adopt(Adoption { from }) = &job.work
+                && !sources.contains(&from)
+            {
+                sources.push(from);
+            }
+        }
+        sources
+    }
+
     /// Whether a Dockerfile of it is on the standard input.
     #[must_use]
     pub fn reads_standard_input(&self) -> bool {
-        let mut jobs = self.images.iter().flat_map(|image| &image.jobs);
-        jobs.any(|job| job.build.dockerfile == Dockerfile::StandardInput)
+        self.builds().any(|build| build.spec.dockerfile == Dockerfile::StandardInput)
     }
 
     /// The plan with `text` for every Dockerfile that is on the standard input.
     #[must_use]
     pub fn with_standard_input(mut self, text: &Arc<str>) -> Self {
         for job in self.images.iter_mut().flat_map(|image| &mut image.jobs) {
-            if job.build.dockerfile == Dockerfile::StandardInput {
-                job.build.dockerfile = Dockerfile::Inline(text.clone());
+            if let Some(Build { spec, .. }) = job.build_mut()
+                && spec.dockerfile == Dockerfile::StandardInput
+            {
+                spec.dockerfile = Dockerfile::Inline(text.clone());
             }
         }
         self

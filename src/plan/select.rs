@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::error::Problem;
-use super::model::Plan;
+use super::model::{Job, Plan};
 use super::names::ImageName;
 use super::overrides::Selection;
 use super::spec::NamedContext;
@@ -44,9 +44,11 @@ fn with_bases(plan: &Plan, selection: &Selection) -> HashSet<ImageName> {
     while let Some(name) = open.pop() {
         let Some(image) = by_name.get(name).filter(|_| wanted.insert(name)) else { continue };
         let jobs = image.jobs.iter().filter(|job| selection.has_platform(&job.platform));
-        open.extend(jobs.flat_map(|job| job.build.contexts.values()).filter_map(|context| match context {
-            NamedContext::Image(base) => Some(base),
-            NamedContext::Reference(_) | NamedContext::Directory(_) | NamedContext::Remote(_) => None,
+        open.extend(jobs.filter_map(Job::build).flat_map(|build| build.spec.contexts.values()).filter_map(|context| {
+            match context {
+                NamedContext::Image(base) => Some(base),
+                NamedContext::Reference(_) | NamedContext::Directory(_) | NamedContext::Remote(_) => None,
+            }
         }));
     }
     wanted.into_iter().cloned().collect()

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::oci::Platform;
 
+use super::adopt;
 use super::keys::{IMAGE, PLATFORM};
 use super::node::{Map, Node, Origin, Value, put};
 use super::reader::{Read, Reader};
@@ -35,6 +36,7 @@ impl Sets {
         for set in self.0.iter_mut().filter(|set| matches(&set.pattern, name)) {
             set.used = true;
             match &set.platform {
+                None if set.passes_over(map) => {}
                 None => put(map, &set.path, &set.value),
                 Some(platform) if plans(map, platform) => of_platforms.push((platform.clone(), set.clone())),
                 // A pattern is for those images that have the platform.
@@ -79,6 +81,14 @@ fn parse(reader: &mut Reader<'_>, flag: &str) -> Read<Set> {
     reader.key(&origin, path.first().map_or("", |key| key), keys)?;
     let value = Node { origin, value: Value::Flag(value.to_owned()) };
     Ok(Set { pattern: pattern.to_owned(), platform, path, value, used: false })
+}
+
+impl Set {
+    /// Whether it is for many images, and of builds, and `settings` are of what is adopted.
+    pub(super) fn passes_over(&self, settings: &Map) -> bool {
+        let key = self.path.first().map_or("", |key| key);
+        self.pattern.contains('*') && adopt::passes_over(settings, key, PLATFORM.known)
+    }
 }
 
 /// Whether an image's map plans `platform`, in whichever form.

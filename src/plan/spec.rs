@@ -9,7 +9,6 @@ use std::sync::Arc;
 use crate::oci::{Reference, Tag};
 
 use super::contexts::ContextName;
-use super::model::ArchTags;
 use super::names::ImageName;
 use super::remote::RemoteContext;
 
@@ -149,8 +148,6 @@ pub struct Export {
     pub media_types: MediaTypes,
     /// Annotations of the manifest, by key.
     pub annotations: BTreeMap<String, String>,
-    /// Whether the image has a name of its own in the registry.
-    pub arch_tags: ArchTags,
 }
 
 /// How layers are compressed.

@@ -12,7 +12,8 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    ArchTags, AttestationPolicy, EngineSpec, Image, Job, NamedRegistry, Plan, RegistryChoice, Transport,
+    Adoption, ArchTags, AttestationPolicy, Build, EngineSpec, Image, Job, NamedRegistry, Plan, RegistryChoice,
+    Transport, Work,
 };
 use super::spec::{
     AgentSource, Attest, BuildCache, BuildSpec, CacheExport, CacheImport, CachePolicy, Context, Dockerfile, Export,
@@ -96,12 +97,13 @@ impl Serialize for Job {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("arch_tag", &self.arch_tag)?;
-        build(&mut map, &self.build)?;
-        if let Some(engine) = &self.engine {
-            map.serialize_entry("engine", engine)?;
+        if self.arch_tags == ArchTags::None {
+            map.serialize_entry("arch_tags", "none")?;
         }
-        if let Some(timeout) = self.timeout {
-            map.serialize_entry("timeout", &duration::display(timeout))?;
+        match &self.work {
+            Work::Build(work) => build(&mut map, work)?,
+            // No reference has a `$`.
+            Work::Adopt(Adoption { from }) => map.serialize_entry("from", &from.to_string())?,
         }
         if self.entry != EntryOverride::default() {
             map.serialize_entry("entry", &Entry(&self.entry))?;
@@ -110,7 +112,15 @@ impl Serialize for Job {
     }
 }
 
-fn build<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error> {
+fn build<M: SerializeMap>(map: &mut M, build: &Build) -> Result<(), M::Error> {
+    spec(map, &build.spec)?;
+    if let Some(engine) = &build.engine {
+        map.serialize_entry("engine", engine)?;
+    }
+    build.timeout.map_or(Ok(()), |timeout| map.serialize_entry("timeout", &duration::display(timeout)))
+}
+
+fn spec<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error> {
     map.serialize_entry("context", &build.context)?;
     if !build.contexts.is_empty() {
         let contexts: BTreeMap<&str, _> =
@@ -172,7 +182,7 @@ fn attest<M: SerializeMap>(map: &mut M, attest: &Attest) -> Result<(), M::Error>
 }
 
 fn export<M: SerializeMap>(map: &mut M, export: &Export) -> Result<(), M::Error> {
-    let Export { compression, level, layers, timestamps, media_types, annotations, arch_tags } = export;
+    let Export { compression, level, layers, timestamps, media_types, annotations } = export;
     if let Some(compression) = compression {
         map.serialize_entry("compression", compression.as_str())?;
     }
@@ -187,9 +197,6 @@ fn export<M: SerializeMap>(map: &mut M, export: &Export) -> Result<(), M::Error>
         if said {
             map.serialize_entry(key, &true)?;
         }
-    }
-    if *arch_tags == ArchTags::None {
-        map.serialize_entry("arch_tags", "none")?;
     }
     if annotations.is_empty() {
         return Ok(());

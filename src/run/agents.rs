@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixStream;
 
-use super::assign::{Schedule, ScheduledJob};
+use super::assign::{Schedule, ScheduledBuild};
 use super::event::{Failure, Phase};
 use super::failure::failure;
 use crate::engine::BuildAgents;
@@ -50,8 +50,8 @@ impl Agents {
     /// Every agent that is not there, by id and place.
     pub(super) async fn find(schedule: &Schedule, environment: &Environment) -> Result<Self, Vec<Failure>> {
         let (mut found, mut failures) = (BTreeMap::new(), BTreeMap::new());
-        for ScheduledJob { id: job, job: planned, .. } in &schedule.jobs {
-            for SshSpec { id, agent } in &planned.build.ssh {
+        for ScheduledBuild { id: job, job: planned, .. } in schedule.builds() {
+            for SshSpec { id, agent } in &planned.work.spec.ssh {
                 if found.contains_key(agent) || failures.contains_key(agent) {
                     continue;
                 }

@@ -2,30 +2,91 @@
 
 use crate::engine::EngineFacts;
 use crate::oci::Platform;
-use crate::plan::{EngineName, EngineSpec, Image, Job, Plan};
+use crate::oci::Tag;
+use crate::plan::{Adoption, ArchTags, Build, EngineName, EngineSpec, Image, Job, Plan, Work};
 
 use super::event::{Execution, JobId};
 
-/// Every job of the plan with the engine that builds it, in the plan's order.
+/// Every job of the plan, those that are built with their engine, in the plan's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     /// The jobs, image by image.
     pub jobs: Vec<ScheduledJob>,
 }
 
-/// A job and its engine.
+/// A job and who does it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduledJob {
+#[expect(clippy::large_enum_variant, reason = "a plan has one for each platform")]
+pub enum ScheduledJob {
+    /// An engine.
+    Build(ScheduledBuild),
+    /// This process: it copies what is there.
+    Adopt(ScheduledAdoption),
+}
+
+/// A build and its engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledBuild {
     /// Whose job it is.
     pub id: JobId,
     /// The image's place in [`Plan::images`].
     pub image: usize,
     /// The job, as the plan has it.
-    pub job: Job,
+    pub job: Job<Build>,
     /// The engine's place among the engines that were given.
     pub engine: usize,
     /// Whether the engine's processor runs the platform.
     pub execution: Execution,
+}
+
+/// An image of others that is taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledAdoption {
+    /// Whose job it is.
+    pub id: JobId,
+    /// The image's place in [`Plan::images`].
+    pub image: usize,
+    /// The job, as the plan has it.
+    pub job: Job<Adoption>,
+}
+
+impl Schedule {
+    /// The jobs that engines do.
+    pub fn builds(&self) -> impl Iterator<Item = &ScheduledBuild> {
+        self.jobs.iter().filter_map(|job| match job {
+            ScheduledJob::Build(build) => Some(build),
+            ScheduledJob::Adopt(_) => None,
+        })
+    }
+}
+
+impl ScheduledJob {
+    /// Whose job it is.
+    #[must_use]
+    pub fn id(&self) -> &JobId {
+        match self {
+            Self::Build(build) => &build.id,
+            Self::Adopt(adoption) => &adoption.id,
+        }
+    }
+
+    /// The image's place in [`Plan::images`].
+    #[must_use]
+    pub fn image(&self) -> usize {
+        match self {
+            Self::Build(build) => build.image,
+            Self::Adopt(adoption) => adoption.image,
+        }
+    }
+
+    /// Its tag, and whether the registry gets it.
+    #[must_use]
+    pub fn arch_tag(&self) -> (&Tag, ArchTags) {
+        match self {
+            Self::Build(build) => (&build.job.arch_tag, build.job.arch_tags),
+            Self::Adopt(adoption) => (&adoption.job.arch_tag, adoption.job.arch_tags),
+        }
+    }
 }
 
 /// No engine may build a job.
@@ -93,7 +154,7 @@ impl Candidate<'_> {
     }
 }
 
-/// Gives every job an engine: the one that it names, else one that lacks nothing that the build asks for, else a
+/// Gives every build an engine: the one that it names, else one that lacks nothing that the build asks for, else a
 /// native one, else one that lists its platform; among equals the one with the fewest jobs for its slots, then the first of the plan.
 ///
 /// # Errors
@@ -104,25 +165,33 @@ pub fn assign(plan: &Plan, engines: &[Candidate<'_>]) -> Result<Schedule, Vec<No
     let mut errors = Vec::new();
     for (index, image) in plan.images.iter().enumerate() {
         for job in &image.jobs {
-            let id = job_id(image, job);
-            match choose(job, engines, &load) {
+            let (id, image) = (job_id(image, job), index);
+            let job = match &job.work {
+                Work::Build(build) => job.with_work(Build::clone(build)),
+                Work::Adopt(adoption) => {
+                    let job = job.with_work(adoption.clone());
+                    jobs.push(ScheduledJob::Adopt(ScheduledAdoption { id, image, job }));
+                    continue;
+                }
+            };
+            match choose(&job, engines, &load) {
                 Some(engine) => {
                     load[engine] += 1;
                     let execution = engines[engine].execution(&job.platform);
-                    jobs.push(ScheduledJob { id, image: index, job: job.clone(), engine, execution });
+                    jobs.push(ScheduledJob::Build(ScheduledBuild { id, image, job, engine, execution }));
                 }
-                None => errors.push(NoEngine { job: id, engines: describe(job, engines) }),
+                None => errors.push(NoEngine { job: id, engines: describe(&job, engines) }),
             }
         }
     }
     if errors.is_empty() { Ok(Schedule { jobs }) } else { Err(errors) }
 }
 
-fn choose(job: &Job, engines: &[Candidate<'_>], load: &[u32]) -> Option<usize> {
-    let named = |candidate: &Candidate<'_>| job.engine.as_ref().is_none_or(|name| name == candidate.name);
+fn choose(job: &Job<Build>, engines: &[Candidate<'_>], load: &[u32]) -> Option<usize> {
+    let named = |candidate: &Candidate<'_>| job.work.engine.as_ref().is_none_or(|name| name == candidate.name);
     let able = engines.iter().enumerate().filter(|(_, e)| named(e) && e.builds(&job.platform));
     let rank = |(index, engine): &(usize, &Candidate<'_>)| {
-        let lacks = !engine.facts.lacks(&job.build).is_empty();
+        let lacks = !engine.facts.lacks(&job.work.spec, job.arch_tags).is_empty();
         let foreign = engine.execution(&job.platform) == Execution::Emulated;
         // Jobs for each of its slots, in 65536ths: exact enough to compare, and no floating point.
         let share = (load[*index] << 16) / u32::from(engine.slots.max(1));
@@ -131,10 +200,10 @@ fn choose(job: &Job, engines: &[Candidate<'_>], load: &[u32]) -> Option<usize> {
     able.min_by_key(rank).map(|(index, _)| index)
 }
 
-fn describe(job: &Job, engines: &[Candidate<'_>]) -> String {
+fn describe(job: &Job<Build>, engines: &[Candidate<'_>]) -> String {
     let lines: Vec<_> = engines.iter().map(Candidate::describe).collect();
     let all = lines.join("; ");
-    job.engine.as_ref().map_or_else(|| all.clone(), |name| format!("the plan asks for engine {name}; {all}"))
+    job.work.engine.as_ref().map_or_else(|| all.clone(), |name| format!("the plan asks for engine {name}; {all}"))
 }
 
 pub(super) fn job_id(image: &Image, job: &Job) -> JobId {
@@ -168,13 +237,13 @@ mod tests {
             .zip(facts)
             .map(|(spec, facts)| Candidate { name: &spec.name, facts, may: May::of(spec), slots: spec.slots.get() })
             .collect();
-        let word = |job: &ScheduledJob| {
+        let word = |job: &ScheduledBuild| {
             let mark = if job.execution == Execution::Emulated { "~" } else { "" };
             format!("{mark}{}", candidates[job.engine].name)
         };
         let schedule = assign(plan, &candidates);
         schedule
-            .map(|schedule| schedule.jobs.iter().map(word).collect())
+            .map(|schedule| schedule.builds().map(word).collect())
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     }
 
@@ -227,8 +296,19 @@ images: { web: { tags: [\"1\"], platforms: { linux/amd64: { shm_size: 1g }, linu
         let (name, facts) = ("default".parse().unwrap(), facts("linux/amd64"));
         let candidate = Candidate { name: &name, facts: &facts, may: May::Everything, slots: 4 };
         let schedule = assign(&plan, &[candidate]).unwrap();
-        let executions: Vec<_> = schedule.jobs.iter().map(|job| job.execution).collect();
+        let executions: Vec<_> = schedule.builds().map(|job| job.execution).collect();
         assert_eq!(executions, [Execution::Emulated, Execution::Native]);
+    }
+
+    #[test]
+    fn what_is_adopted_needs_no_engine() {
+        let plan = plan(
+            "{version: 1, images: {go: {from: \"golang:1\", tags: [\"1\"], platforms: [linux/s390x, linux/amd64]}}}",
+        );
+        let schedule = assign(&plan, &[]).unwrap();
+        let jobs: Vec<_> = schedule.jobs.iter().map(|job| job.id().to_string()).collect();
+        assert_eq!(jobs, ["go linux/s390x", "go linux/amd64"]);
+        assert_eq!(schedule.builds().count(), 0);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
-use super::event::{Event, Failure, ImageEvent, Phase, Warning};
+use super::event::{Copied, Event, Failure, ImageEvent, JobEvent, JobId, Phase, Warning};
 use super::failure::{failure, of_registry};
 use super::place::Place;
 use crate::oci::{Content, Descriptor, RawManifest, Selector};
@@ -40,32 +40,85 @@ struct Arrivals {
     copied: usize,
 }
 
-/// Brings all of `loads` to `to`, and says so of `image`. What is in that repository already stays as it is.
+/// Who is told of what is under way.
+pub(super) struct Told<'a> {
+    pub(super) of: Of<'a>,
+    pub(super) events: &'a mpsc::Sender<Event>,
+}
+
+/// What is brought.
+pub(super) enum Of<'a> {
+    /// All of an image.
+    Image(&'a str),
+    /// A platform of one.
+    Job(&'a JobId),
+}
+
+impl Told<'_> {
+    async fn so_far(&self, to: &Place, bytes: u64, total: u64) {
+        drop(
+            self.events
+                .send(match self.of {
+                    Of::Image(image) => {
+                        let what = ImageEvent::Copying { to: to.repository.to_string(), bytes, total };
+                        Event::Image { image: image.to_owned(), what }
+                    }
+                    Of::Job(job) => {
+                        let what = JobEvent::Progress { of: "copy", bytes, total: Some(total) };
+                        Event::Job { job: job.clone(), what }
+                    }
+                })
+                .await,
+        );
+    }
+
+    async fn not_copied(&self, layers: usize) {
+        let (image, platform) = match self.of {
+            Of::Image(image) => (image.to_owned(), None),
+            Of::Job(job) => (job.image.clone(), Some(job.platform.clone())),
+        };
+        let warning = Warning {
+            image: Some(image),
+            platform,
+            message: format!("layers that may not be handed on were not copied: {layers}"),
+            hint: Some("who pulls the image gets them from where its manifest says".into()),
+        };
+        drop(self.events.send(Event::Warning(warning)).await);
+    }
+}
+
+/// [`bring`] for all of an image, which is told what came of it, if anything of it was elsewhere.
 pub(super) async fn carry(
     loads: &[Load<'_>],
     to: &Place,
     image: &str,
     events: &mpsc::Sender<Event>,
 ) -> Result<(), Failure> {
+    let copied = bring(loads, to, &Told { of: Of::Image(image), events }).await?;
+    if copied.manifests + copied.manifests_present > 0 {
+        let what = ImageEvent::Copied(copied);
+        drop(events.send(Event::Image { image: image.to_owned(), what }).await);
+    }
+    Ok(())
+}
+
+/// Brings all of `loads` to `to`. What is in that repository already stays as it is.
+pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Result<Copied, Failure> {
     let loads: Vec<_> = loads.iter().filter(|load| load.from.repository != to.repository).collect();
     let all: Vec<_> = loads.iter().flat_map(|load| load.manifests.iter().map(|one| (load.from, *one))).collect();
-    if all.is_empty() {
-        return Ok(());
-    }
-    let absent = stream::iter(&all).map(async |(from, manifest)| {
-        let there = is_there(manifest, to).await?;
-        Ok::<_, Failure>((!there).then_some((*from, *manifest)))
-    });
-    let absent: Vec<_> = absent.buffered(AT_ONCE).try_collect().await?;
-    let absent: Vec<_> = absent.into_iter().flatten().collect();
+    // Futures before they are streamed: a closure in the stream would bind all of this to one lifetime, and no task could
+    // have it.
+    let asking: Vec<_> = all.iter().map(|(_, manifest)| is_there(manifest, to)).collect();
+    let there: Vec<bool> = stream::iter(asking).buffered(AT_ONCE).try_collect().await?;
+    let absent: Vec<_> = all.iter().zip(there).filter(|(_, there)| !there).map(|(one, _)| *one).collect();
     let (pieces, foreign) = pieces(&absent)?;
     if foreign > 0 {
-        drop(events.send(Event::Warning(not_copied(image, foreign))).await);
+        told.not_copied(foreign).await;
     }
     let moved = AtomicU64::new(0);
-    let arrivals = bring_all(&pieces, to, image, &moved, events).await?;
+    let arrivals = bring_all(&pieces, to, &moved, told).await?;
     put_all(&absent, to).await?;
-    let copied = ImageEvent::Copied {
+    Ok(Copied {
         to: to.repository.to_string(),
         manifests: absent.len(),
         manifests_present: all.len() - absent.len(),
@@ -73,9 +126,7 @@ pub(super) async fn carry(
         blobs_mounted: arrivals.mounted,
         blobs_present: arrivals.present,
         bytes: moved.load(Ordering::Relaxed),
-    };
-    drop(events.send(Event::Image { image: image.to_owned(), what: copied }).await);
-    Ok(())
+    })
 }
 
 async fn is_there(manifest: &RawManifest, to: &Place) -> Result<bool, Failure> {
@@ -103,24 +154,17 @@ fn pieces<'a>(manifests: &[(&'a Place, &RawManifest)]) -> Result<(Vec<Piece<'a>>
     Ok((pieces, foreign))
 }
 
-async fn bring_all(
-    pieces: &[Piece<'_>],
-    to: &Place,
-    image: &str,
-    moved: &AtomicU64,
-    events: &mpsc::Sender<Event>,
-) -> Result<Arrivals, Failure> {
+async fn bring_all(pieces: &[Piece<'_>], to: &Place, moved: &AtomicU64, told: &Told<'_>) -> Result<Arrivals, Failure> {
     let total = pieces.iter().map(|piece| piece.blob.size).sum();
-    let mut bringing = stream::iter(pieces).map(|piece| bring(piece, to, moved)).buffer_unordered(AT_ONCE);
+    let bringing: Vec<_> = pieces.iter().map(|piece| bring_one(piece, to, moved)).collect();
+    let mut bringing = stream::iter(bringing).buffer_unordered(AT_ONCE);
     let mut arrivals = Arrivals::default();
-    let mut told = tokio::time::interval_at(tokio::time::Instant::now() + TOLD, TOLD);
+    let mut next = tokio::time::interval_at(tokio::time::Instant::now() + TOLD, TOLD);
     loop {
         let arrival = tokio::select! {
             arrival = bringing.next() => arrival,
-            _ = told.tick() => {
-                let (to, bytes) = (to.repository.to_string(), moved.load(Ordering::Relaxed));
-                let what = ImageEvent::Copying { to, bytes, total };
-                drop(events.send(Event::Image { image: image.to_owned(), what }).await);
+            _ = next.tick() => {
+                told.so_far(to, moved.load(Ordering::Relaxed), total).await;
                 continue;
             }
         };
@@ -133,7 +177,7 @@ async fn bring_all(
     }
 }
 
-async fn bring(piece: &Piece<'_>, to: &Place, moved: &AtomicU64) -> Result<Arrival, Failure> {
+async fn bring_one(piece: &Piece<'_>, to: &Place, moved: &AtomicU64) -> Result<Arrival, Failure> {
     let source = BlobSource { client: piece.from.client(), repository: piece.from.repository.path() };
     let arrival = to.client().copy_blob(to.repository.path(), &piece.blob, source, moved).await;
     arrival.map_err(|error| {
@@ -146,8 +190,8 @@ async fn bring(piece: &Piece<'_>, to: &Place, moved: &AtomicU64) -> Result<Arriv
 async fn put_all(manifests: &[(&Place, &RawManifest)], to: &Place) -> Result<(), Failure> {
     let (indexes, images): (Vec<_>, Vec<_>) =
         manifests.iter().map(|(_, manifest)| *manifest).partition(|manifest| manifest.media_type().is_index());
-    let putting = stream::iter(images).map(|manifest| put(manifest, to));
-    putting.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    let putting: Vec<_> = images.into_iter().map(|manifest| put(manifest, to)).collect();
+    stream::iter(putting).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
     for index in indexes {
         put(index, to).await?;
     }
@@ -160,13 +204,4 @@ pub(super) async fn put(manifest: &RawManifest, to: &Place) -> Result<(), Failur
     let put = to.client().put_manifest(to.repository.path(), &selector, manifest).await;
     let doing = || format!("put {}", to.repository.digest(manifest.digest().clone()));
     put.map_err(|error| of_registry(Phase::Publish, &doing(), &error))
-}
-
-fn not_copied(image: &str, layers: usize) -> Warning {
-    Warning {
-        image: Some(image.to_owned()),
-        platform: None,
-        message: format!("layers that may not be handed on were not copied: {layers}"),
-        hint: Some("who pulls the image gets them from where its manifest says".into()),
-    }
 }

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;
-use super::assign::{Schedule, ScheduledJob};
+use super::assign::{Schedule, ScheduledBuild, ScheduledJob};
 use super::event::{Failure, Phase};
 use super::failure::failure;
 use super::preflight::{self, Engines};
@@ -47,7 +47,8 @@ pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
     }
     let targets = prepare::targets(&run.plan, &run.registry).map_err(|failure| vec![failure])?;
     // No step runs: only what an engine fetches a context with is needed.
-    let fetched = Schedule { jobs: schedule.jobs.iter().filter(|job| is_fetched(job)).cloned().collect() };
+    let fetched =
+        Schedule { jobs: schedule.builds().filter(|job| is_fetched(job)).cloned().map(ScheduledJob::Build).collect() };
     let secrets = Secrets::read(&fetched, &run.environment)?;
     let agents = Agents::find(&fetched, &run.environment).await?;
     // Nothing is told before the end.
@@ -62,8 +63,8 @@ pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
         agents: &agents,
     };
     let builds: Vec<_> = run.plan.images.iter().map(|_| CancellationToken::new()).collect();
-    let jobs = prepare::jobs(&schedule, &targets, &builds, &shared);
-    let checks = jobs.iter().zip(&schedule.jobs);
+    let jobs = prepare::builds(&schedule, &targets, &builds, &shared);
+    let checks = jobs.iter().zip(schedule.builds());
     let checks = checks.map(async |(job, scheduled)| Ok((scheduled, job.check().await?)));
     let checked: Result<Vec<_>, Failure> = stream::iter(checks).buffered(AT_ONCE).try_collect().await;
     Ok(merged(checked.map_err(|failure| vec![failure])?))
@@ -72,7 +73,7 @@ pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
 /// Engines whose BuildKit knows no checks, each with the first job that it would check.
 fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
     let refusal = |(place, reached): (usize, &preflight::Reached)| {
-        let job = schedule.jobs.iter().find(|job| job.engine == place && !reached.facts().checks())?;
+        let job = schedule.builds().find(|job| job.engine == place && !reached.facts().checks())?;
         let (name, version) = (&reached.spec.name, &reached.facts().version);
         let message =
             format!("engine {name} ({version}) cannot check {} with `--check`: its BuildKit is too old", job.id);
@@ -81,14 +82,14 @@ fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
     engines.list().iter().enumerate().filter_map(refusal).collect()
 }
 
-fn is_fetched(job: &ScheduledJob) -> bool {
-    let build = &job.job.build;
+fn is_fetched(job: &ScheduledBuild) -> bool {
+    let build = &job.job.work.spec;
     let named = build.contexts.values().any(|context| matches!(context, NamedContext::Remote(_)));
     named || matches!(build.context, Context::Remote(_))
 }
 
 /// One file for all jobs that are built from it, in the plan's order.
-fn merged(checked: Vec<(&ScheduledJob, Lint)>) -> Vec<CheckedFile> {
+fn merged(checked: Vec<(&ScheduledBuild, Lint)>) -> Vec<CheckedFile> {
     let mut files: Vec<CheckedFile> = Vec::new();
     for (job, Lint { text, findings }) in checked {
         let (name, findings) = (name(job), findings.into_iter().filter(|finding| is_known(finding, job)).map(safe));
@@ -105,8 +106,8 @@ fn merged(checked: Vec<(&ScheduledJob, Lint)>) -> Vec<CheckedFile> {
 }
 
 /// What the Dockerfile of `job` is called.
-fn name(job: &ScheduledJob) -> String {
-    let build = &job.job.build;
+fn name(job: &ScheduledBuild) -> String {
+    let build = &job.job.work.spec;
     let name = match (&build.dockerfile, &build.context) {
         (Dockerfile::File(path), _) => path.display().to_string(),
         (Dockerfile::InContext(path), Context::Remote(remote)) => format!("{remote} {path}"),
@@ -117,8 +118,8 @@ fn name(job: &ScheduledJob) -> String {
 }
 
 /// Whether what is found is so: of an image of the plan nobody knows yet which variables it sets.
-fn is_known(finding: &Finding, job: &ScheduledJob) -> bool {
-    let builds_on_image = job.job.build.contexts.values().any(|context| matches!(context, NamedContext::Image(_)));
+fn is_known(finding: &Finding, job: &ScheduledBuild) -> bool {
+    let builds_on_image = job.job.work.spec.contexts.values().any(|context| matches!(context, NamedContext::Image(_)));
     !(builds_on_image && finding.rule.as_deref() == Some(UNDEFINED))
 }
 

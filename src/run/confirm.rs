@@ -120,6 +120,19 @@ pub(super) async fn find(
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
     let top = client.get_manifest(repository.path(), selector, visibility).await?;
+    find_in(client, repository, &top, visibility, platform, entry, attestations).await
+}
+
+/// [`find`] in `top`, which was fetched.
+pub(super) async fn find_in(
+    client: &Client,
+    repository: &Repository,
+    top: &RawManifest,
+    visibility: Visibility,
+    platform: &Platform,
+    entry: &EntryOverride,
+    attestations: AttestationPolicy,
+) -> Result<Found, ConfirmError> {
     let index = match top.content().map_err(ChildError::from)? {
         Content::Image(_) => {
             let child = image(client, repository, top.clone(), platform, entry).await?;

@@ -78,16 +78,33 @@ pub struct PlannedJob {
     /// The job.
     #[serde(flatten)]
     pub job: JobId,
-    /// The engine that builds it.
-    pub engine: String,
-    /// Whether that engine's processor runs the platform, or emulates it.
-    pub execution: Execution,
+    /// Who does it.
+    #[serde(flatten)]
+    pub by: By,
     /// Where its image is pushed.
     #[serde(flatten)]
     pub destination: Destination,
     /// The jobs that it builds on: it begins when they are confirmed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub builds_on: Vec<JobId>,
+}
+
+/// Where the image of a platform comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum By {
+    /// An engine builds it.
+    Engine {
+        /// Which.
+        engine: String,
+        /// Whether that engine's processor runs the platform, or emulates it.
+        execution: Execution,
+    },
+    /// It is copied.
+    Copy {
+        /// What the plan says that it is adopted from.
+        from: String,
+    },
 }
 
 /// Where the image of a platform is pushed.
@@ -149,7 +166,7 @@ pub enum JobEvent {
     },
     /// Bytes that moved: context or layers, totals so far.
     Progress {
-        /// What moves: `context`, `push`.
+        /// What moves: `context`, `push`, `copy`.
         of: &'static str,
         /// Bytes so far.
         bytes: u64,
@@ -182,7 +199,28 @@ pub enum JobEvent {
         /// Layers that the registry did not have.
         layers_pushed: usize,
     },
-    /// The registry returned what was built: manifest and config were fetched, hashed and compared.
+    /// The source has an image of the platform: it was fetched and hashed.
+    Chosen {
+        /// The image by digest, where it comes from.
+        #[serde(rename = "reference")]
+        image: DigestRef,
+        /// Config and layers, in bytes.
+        bytes: u64,
+    },
+    /// The copy began.
+    CopyStarted {
+        /// Where to.
+        to: Repository,
+    },
+    /// The repository has all of the image, and its tag, if it has one.
+    Copied {
+        /// How long it took, in seconds.
+        seconds: f64,
+        /// What was brought, and what was there.
+        #[serde(flatten)]
+        copied: Copied,
+    },
+    /// The registry returned what was built or copied: manifest and config were fetched, hashed and compared.
     Confirmed {
         /// The image by digest.
         #[serde(rename = "reference")]
@@ -203,7 +241,7 @@ pub enum JobEvent {
     },
     /// Nothing was heard for a while, and it is still running.
     StillRunning {
-        /// What it is doing: `building`, `pushing`.
+        /// What it is doing: `building`, `pushing`, `copying`.
         doing: &'static str,
         /// For how long, in seconds.
         seconds: f64,
@@ -249,22 +287,7 @@ pub enum ImageEvent {
         total: u64,
     },
     /// Images were brought into a repository that did not have all of them; no tag shows them yet.
-    Copied {
-        /// The repository.
-        to: String,
-        /// Manifests that were put.
-        manifests: usize,
-        /// Manifests that were there already, with all that they name.
-        manifests_present: usize,
-        /// Blobs that were sent.
-        blobs: usize,
-        /// Blobs that the registry took from another of its repositories.
-        blobs_mounted: usize,
-        /// Blobs that were there already.
-        blobs_present: usize,
-        /// Bytes that were sent.
-        bytes: u64,
-    },
+    Copied(Copied),
     /// The index is sent under a final tag: until that is answered, nobody knows where the tag is.
     Tagging {
         /// The tag.
@@ -317,6 +340,25 @@ pub enum ImageEvent {
     },
     /// The image failed as a whole: at the join, when published, when verified.
     Failed(Failure),
+}
+
+/// What of images was brought into a repository, and what it had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Copied {
+    /// The repository.
+    pub to: String,
+    /// Manifests that were put.
+    pub manifests: usize,
+    /// Manifests that were there already, with all that they name.
+    pub manifests_present: usize,
+    /// Blobs that were sent.
+    pub blobs: usize,
+    /// Blobs that the registry took from another of its repositories.
+    pub blobs_mounted: usize,
+    /// Blobs that were there already.
+    pub blobs_present: usize,
+    /// Bytes that were sent.
+    pub bytes: u64,
 }
 
 /// Something that the user should know and that stops nothing.

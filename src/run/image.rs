@@ -68,31 +68,34 @@ impl ImageState {
     }
 
     /// Takes the end of one of its jobs.
-    pub(super) fn job_ended(
-        &mut self,
-        scheduled: &ScheduledJob,
-        engine: Arc<Engine>,
-        end: JobEnd,
-        run: &BuildRun,
-    ) -> Step {
+    pub(super) fn job_ended(&mut self, scheduled: &ScheduledJob, end: JobEnd, run: &BuildRun) -> Step {
         self.open -= 1;
-        match end {
-            JobEnd::Confirmed { found, id } => {
+        match (end, scheduled) {
+            (JobEnd::Confirmed { found, id }, ScheduledJob::Build(build)) => {
                 self.found.push(*found);
-                let kept = scheduled.job.build.export.arch_tags == ArchTags::Keep;
-                let native = engine.facts().platform == scheduled.job.platform;
-                if kept && native && scheduled.execution == Execution::Native {
-                    self.native.push((engine, id));
+                let engine = &run.engines.list()[build.engine].engine;
+                let kept = build.job.arch_tags == ArchTags::Keep;
+                let native = engine.facts().platform == build.job.platform;
+                if kept && native && build.execution == Execution::Native {
+                    self.native.push((engine.clone(), id));
                 }
             }
-            JobEnd::Built { id } => self.built.push((engine, load::part(&self.target, scheduled, id))),
-            JobEnd::Failed(_) | JobEnd::Cancelled => self.failed = true,
+            (JobEnd::Built { id }, ScheduledJob::Build(build)) => {
+                let engine = run.engines.list()[build.engine].engine.clone();
+                self.built.push((engine, load::part(&self.target, build, id)));
+            }
+            (JobEnd::Adopted { found }, _) => self.found.push(*found),
+            (JobEnd::Chosen { .. }, _) => {}
+            (JobEnd::Failed(_) | JobEnd::Cancelled | JobEnd::Confirmed { .. } | JobEnd::Built { .. }, _) => {
+                self.failed = true;
+            }
         }
         if self.open > 0 || self.failed {
             return Step::Wait;
         }
         let asked = match run.goal {
             Goal::Build => Some("--no-push"),
+            Goal::Load if self.built.is_empty() => Some("--load leaves what is adopted where it is"),
             Goal::Load => return Step::Load(Box::new(self.loading())),
             Goal::Push => Some("--no-join"),
             Goal::Publish => None,

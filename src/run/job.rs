@@ -7,7 +7,7 @@ use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::access::Registry;
-use super::assign::ScheduledJob;
+use super::assign::ScheduledBuild;
 use super::confirm::{self, ConfirmError, Found};
 use super::event::{Failure, JobEvent, Phase};
 use super::failure::{chain, failure, of_engine};
@@ -50,7 +50,7 @@ const SILENT: &str = "; the engine ended the push without saying what it pushed,
 /// What a job works with.
 pub(super) struct JobRun {
     pub(super) voice: JobVoice,
-    pub(super) scheduled: ScheduledJob,
+    pub(super) scheduled: ScheduledBuild,
     pub(super) engine: Arc<Engine>,
     /// Builds that the engine runs at once.
     pub(super) slots: Arc<Semaphore>,
@@ -80,6 +80,14 @@ pub(super) enum JobEnd {
     /// It is on the engine, its image `id`, and was to go no further.
     Built {
         id: Digest,
+    },
+    /// The registry has what its source has.
+    Adopted {
+        found: Box<Found>,
+    },
+    /// It is in its source, and was to go no further.
+    Chosen {
+        image: DigestRef,
     },
     Failed(Failure),
     Cancelled,
@@ -112,7 +120,7 @@ impl JobRun {
         match &end {
             JobEnd::Failed(failure) => self.voice.say(JobEvent::Failed(failure.clone())).await,
             JobEnd::Cancelled => self.voice.say(JobEvent::Cancelled).await,
-            JobEnd::Confirmed { .. } | JobEnd::Built { .. } => {}
+            JobEnd::Confirmed { .. } | JobEnd::Built { .. } | JobEnd::Adopted { .. } | JobEnd::Chosen { .. } => {}
         }
         end
     }
@@ -145,7 +153,7 @@ impl JobRun {
 
     /// Where the engine puts what it builds.
     fn to(&self) -> Output<'_> {
-        match self.scheduled.job.build.export.arch_tags {
+        match self.scheduled.job.arch_tags {
             ArchTags::None if self.goal.pushes() => Output::Registry(&self.arch_tag.repository),
             ArchTags::None | ArchTags::Keep => Output::Engine(&self.arch_tag),
         }
@@ -182,7 +190,7 @@ impl JobRun {
         // The semaphore is never closed: its owner outlives the jobs.
         let _slot = self.slots.acquire().await;
         self.voice.say(JobEvent::BuildStarted).await;
-        let Some(limit) = self.scheduled.job.timeout else { return self.build().await };
+        let Some(limit) = self.scheduled.job.work.timeout else { return self.build().await };
         tokio::time::timeout(limit, self.build()).await.unwrap_or_else(|_| {
             let message = format!("the build took longer than its timeout of {limit:?}");
             Err(failure(Phase::Timeout, &message, Some("`timeout:` in the plan sets it".into())))
@@ -200,14 +208,14 @@ impl JobRun {
 
     fn request(&self) -> BuildRequest<'_> {
         let job = &self.scheduled.job;
-        BuildRequest { to: self.to(), platform: &job.platform, build: &job.build, bases: &self.bases }
+        BuildRequest { to: self.to(), platform: &job.platform, build: &job.work.spec, bases: &self.bases }
     }
 
     async fn build(&self) -> Result<BuiltImage, Failure> {
         let (job, request) = (&self.scheduled.job, self.request());
         let (sender, events) = mpsc::channel(256);
         let building = async {
-            let stages = self.engine.facts().stages(&job.build, &self.bases);
+            let stages = self.engine.facts().stages(&job.work.spec, &self.bases);
             let session = self.session.session(&self.engine, stages).await?;
             self.engine.build(&request, session, sender).await
         };
@@ -234,7 +242,7 @@ impl JobRun {
         })?;
         self.voice.say(JobEvent::PushStarted { to: self.arch_tag.clone() }).await;
         let job = &self.scheduled.job;
-        let platform = job.build.attest.is_nothing().then_some(&job.platform);
+        let platform = job.work.spec.attest.is_nothing().then_some(&job.platform);
         let request = PushRequest { to: &self.arch_tag, platform, credential: &credential };
         let pushing = self.push_until_heard(&request);
         let pushed = self.voice.while_silent("pushing", pushing).await;

@@ -6,12 +6,14 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use super::access::{Registry, Server, while_served};
+use super::adopt;
 use super::confirm::{self, Found};
 use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use super::failure::failure;
 use super::gates::Gates;
 use super::image::Publication;
 use super::listen::{Surroundings, attend};
+use super::place::Place;
 use super::prepare;
 use super::publish::{self, Target};
 use super::references::{self, References};
@@ -19,7 +21,7 @@ use super::revisions;
 use super::shutdown::Shutdown;
 use super::wait::{Source, Wait, look_for};
 use crate::oci::{EncodedIndex, Selector};
-use crate::plan::{ArchTags, Image, Job, Plan};
+use crate::plan::{ArchTags, Image, Job, Plan, Work};
 use crate::registry::Visibility;
 
 /// What to do where an arch tag is not there.
@@ -122,7 +124,7 @@ async fn join_image(
         let left_out: Vec<_> = image.left_out.iter().map(ToString::to_string).collect();
         return Ok(Some(format!("{} was left out", left_out.join(", "))));
     }
-    if let Some(job) = image.jobs.iter().find(|job| job.build.export.arch_tags == ArchTags::None) {
+    if let Some(job) = image.jobs.iter().find(|job| job.arch_tags == ArchTags::None) {
         let message = format!("{} {} has no arch tag that it could be joined from", image.name, job.platform);
         let hint = "with `arch_tags: none` only `polyarch build` joins; `polyarch join -t TARGET REPOSITORY@DIGEST…` joins what was pushed by digest";
         return Err(failure(Phase::Plan, &message, Some(hint.into())));
@@ -152,8 +154,14 @@ async fn find_all(
         let selector = Selector::Tag(job.arch_tag.clone());
         let visibility = Visibility::Settled;
         let (client, repository) = (registry.client(), &target.repository);
-        let policy = target.attestations;
-        let found = confirm::find(client, repository, &selector, visibility, &job.platform, &job.entry, policy).await?;
+        let (platform, entry, policy) = (&job.platform, &job.entry, target.attestations);
+        let found = match &job.work {
+            Work::Build(_) => confirm::find(client, repository, &selector, visibility, platform, entry, policy).await?,
+            Work::Adopt(_) => {
+                let place = Place { registry: registry.clone(), repository: repository.clone() };
+                adopt::find(&place, &selector, platform, entry, policy).await?
+            }
+        };
         revisions::as_planned(&found, job)?;
         Ok(found)
     };
@@ -168,7 +176,9 @@ async fn find_all(
         }
     }
     if faults.is_empty() {
-        revisions::of_one(&found)?;
+        // Of which commits others make their images is their affair.
+        let built = found.iter().zip(&image.jobs).filter(|(_, job)| job.build().is_some());
+        revisions::of_one(built.map(|(found, _)| found))?;
     }
     if faults.is_empty() { Ok(found) } else { Err(references::told(&faults, wait, Some(NOT_THERE))) }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::assign::{Schedule, ScheduledJob};
+use super::assign::{Schedule, ScheduledBuild};
 use super::event::{Event, Failure, ImageEvent, Phase, Warning};
 use super::failure::{failure, of_engine};
 use super::preflight::Engines;
@@ -25,11 +25,11 @@ pub(super) struct Loading {
 /// Refuses what could not be found under the image's name afterwards: several foreign platforms on an engine whose
 /// names hold one.
 pub(super) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
-    let mut shared: BTreeMap<(usize, usize), Vec<&ScheduledJob>> = BTreeMap::new();
-    for job in &schedule.jobs {
+    let mut shared: BTreeMap<(usize, usize), Vec<&ScheduledBuild>> = BTreeMap::new();
+    for job in schedule.builds() {
         shared.entry((job.image, job.engine)).or_default().push(job);
     }
-    let refusal = |((_, engine), jobs): ((usize, usize), Vec<&ScheduledJob>)| {
+    let refusal = |((_, engine), jobs): ((usize, usize), Vec<&ScheduledBuild>)| {
         let reached = &engines.list()[engine];
         let platforms: Vec<_> = jobs.iter().map(|job| &job.job.platform).collect();
         if reached.facts().names_indexes() || one_of(&platforms, reached.facts()).is_some() {
@@ -60,7 +60,7 @@ fn listed(platforms: &[&Platform]) -> String {
 }
 
 /// The image that a job built.
-pub(super) fn part(target: &Target, scheduled: &ScheduledJob, id: Digest) -> Part {
+pub(super) fn part(target: &Target, scheduled: &ScheduledBuild, id: Digest) -> Part {
     let job = &scheduled.job;
     let name = format!("{}:{}", familiar(&target.repository), job.arch_tag);
     Part { name, id, platform: job.platform.clone(), fields: fields(&job.platform, &job.entry) }

@@ -1,6 +1,7 @@
 //! Orchestration: owns tasks, time and order; tells the outside in [`Event`]s.
 
 mod access;
+mod adopt;
 mod agents;
 mod assign;
 mod attestations;

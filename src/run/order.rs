@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::assign::{Schedule, ScheduledJob};
+use super::assign::{Schedule, ScheduledBuild, ScheduledJob};
 use super::event::{Failure, JobId, Phase};
 use super::failure::failure;
 use super::job::JobEnd;
@@ -24,10 +24,10 @@ pub(super) struct Order {
 impl Order {
     pub(super) fn of(schedule: &Schedule) -> Self {
         let jobs = &schedule.jobs;
-        let places: HashMap<&JobId, usize> = jobs.iter().enumerate().map(|(place, job)| (&job.id, place)).collect();
+        let places: HashMap<&JobId, usize> = jobs.iter().enumerate().map(|(place, job)| (job.id(), place)).collect();
         let bases_of = |job: &ScheduledJob| {
             let base = |image: &ImageName| {
-                let id = JobId { image: image.to_string(), platform: job.job.platform.clone() };
+                let id = JobId { image: image.to_string(), platform: job.id().platform.clone() };
                 places.get(&id).map(|place| (image.clone(), *place))
             };
             images(job).filter_map(base).collect()
@@ -67,18 +67,23 @@ impl Order {
 /// Where the image of a job is that ended, or else why there is none.
 pub(super) fn image_of(end: &JobEnd, job: &ScheduledJob, target: &Target) -> Result<BaseImage, String> {
     match end {
-        JobEnd::Confirmed { found, .. } => {
+        JobEnd::Confirmed { found, .. } | JobEnd::Adopted { found } => {
             Ok(BaseImage::Pushed(target.repository.digest(found.child.manifest().digest().clone())))
         }
-        JobEnd::Built { .. } => Ok(BaseImage::OnEngine(target.repository.tag(job.job.arch_tag.clone()))),
-        JobEnd::Failed(_) => Err(format!("{} failed", job.id)),
-        JobEnd::Cancelled => Err(format!("{} was not built", job.id)),
+        JobEnd::Built { .. } => Ok(BaseImage::OnEngine(target.repository.tag(job.arch_tag().0.clone()))),
+        JobEnd::Chosen { image } => Ok(BaseImage::Pushed(image.clone())),
+        JobEnd::Failed(_) => Err(format!("{} failed", job.id())),
+        JobEnd::Cancelled => Err(format!("{} was not built", job.id())),
     }
 }
 
 /// The images of the plan that a job builds on.
 fn images(job: &ScheduledJob) -> impl Iterator<Item = &ImageName> {
-    job.job.build.contexts.values().filter_map(|context| match context {
+    let build = match job {
+        ScheduledJob::Build(build) => Some(build),
+        ScheduledJob::Adopt(_) => None,
+    };
+    build.into_iter().flat_map(|build| build.job.work.spec.contexts.values()).filter_map(|context| match context {
         NamedContext::Image(image) => Some(image),
         NamedContext::Reference(_) | NamedContext::Directory(_) | NamedContext::Remote(_) => None,
     })
@@ -88,9 +93,15 @@ fn images(job: &ScheduledJob) -> impl Iterator<Item = &ImageName> {
 /// registry knows.
 pub(super) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
     let order = Order::of(schedule);
+    // What is adopted is in its registry, whatever is pushed.
+    let built = |base: usize| match &schedule.jobs[base] {
+        ScheduledJob::Build(build) => Some(build),
+        ScheduledJob::Adopt(_) => None,
+    };
     let refused = |(place, job): (usize, &ScheduledJob)| {
-        let name = |job: &ScheduledJob| &engines.list()[job.engine].spec.name;
-        let apart = order.bases(place).map(|base| &schedule.jobs[base]).find(|base| base.engine != job.engine);
+        let ScheduledJob::Build(job) = job else { return None };
+        let name = |job: &ScheduledBuild| &engines.list()[job.engine].spec.name;
+        let apart = order.bases(place).filter_map(built).find(|base| base.engine != job.engine);
         let (message, hint) = if let Some(base) = apart {
             let message = format!(
                 "{} builds on {}, which only engine {} would have: it is built on engine {}, and nothing is pushed",
@@ -100,7 +111,7 @@ pub(super) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
                 name(job)
             );
             (message, "give both the same `engine:`, or build without --no-push")
-        } else if order.bases(place).next().is_some() && job.job.build.pull == PullPolicy::Always {
+        } else if order.bases(place).any(|base| built(base).is_some()) && job.job.work.spec.pull == PullPolicy::Always {
             let message = format!("{} cannot be built with `pull`: what it builds on is not pushed", job.id);
             (message, "build without --pull, or without --no-push")
         } else {

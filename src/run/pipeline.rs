@@ -1,20 +1,23 @@
 //! The straight line of `polyarch build`: schedule → jobs → join → publish → verify. One owner of all tasks.
 
+use std::collections::BTreeMap;
+
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::access::while_served;
+use super::adopt::{self, Chosen};
 use super::agents::Agents;
 use super::assign::Schedule;
 use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
 use super::failure::failure;
 use super::image::{ImageState, Step};
-use super::job::{JobEnd, JobRun};
+use super::job::JobEnd;
 use super::listen::{Surroundings, listen};
 use super::order::{self, Order};
 use super::preflight;
-use super::prepare::{self, Shared};
+use super::prepare::{self, Prepared, Shared};
 use super::request::{BuildRun, OnFailure, Outline};
 use super::secrets::Secrets;
 use super::shutdown::Shutdown;
@@ -64,6 +67,13 @@ enum Done {
     Image { image: usize, result: Result<(), Failure> },
 }
 
+/// What was found before anything was started.
+struct Ready {
+    secrets: Secrets,
+    agents: Agents,
+    chosen: BTreeMap<usize, Chosen>,
+}
+
 /// The run's owner: its tasks, and what is known of each image.
 struct Conductor<'a> {
     run: &'a BuildRun,
@@ -71,7 +81,7 @@ struct Conductor<'a> {
     order: Order,
     images: Vec<ImageState>,
     /// The jobs that were not begun, in the schedule's order.
-    waiting: Vec<Option<JobRun>>,
+    waiting: Vec<Option<Prepared>>,
     /// The jobs' tasks, in the schedule's order, until they ended.
     running: Vec<Option<AbortHandle>>,
     tasks: JoinSet<Done>,
@@ -98,7 +108,7 @@ impl<'a> Conductor<'a> {
             ready = self.preflight() => ready,
         };
         match ready {
-            Ok((secrets, agents)) => self.start(&secrets, &agents).await,
+            Ok(ready) => self.start(ready).await,
             Err(failures) => {
                 for failure in failures {
                     self.say(Event::Failed(failure)).await;
@@ -120,8 +130,9 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// The contexts, the secrets and the ssh agents are there, and the engines that build reach the registry.
-    async fn preflight(&self) -> Result<(Secrets, Agents), Vec<Failure>> {
+    /// The contexts, the secrets, the ssh agents and what is adopted are there, and the engines that build reach the
+    /// registry.
+    async fn preflight(&self) -> Result<Ready, Vec<Failure>> {
         let mut faults = prepare::context_faults(&self.schedule);
         let secrets = Secrets::read(&self.schedule, &self.run.environment).unwrap_or_else(|missing| {
             faults.extend(missing);
@@ -137,17 +148,18 @@ impl<'a> Conductor<'a> {
         if !faults.is_empty() {
             return Err(faults);
         }
-        if !self.run.goal.pushes() {
-            return Ok((secrets, agents));
-        }
-        let builds = |place: &usize| self.schedule.jobs.iter().any(|job| job.engine == *place);
+        let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
+        let chosen = adopt::choose(&self.schedule, &self.run.sources, &targets).await?;
+        let builds = |place: &usize| self.schedule.builds().any(|job| job.engine == *place);
         let engines = self.run.engines.list().iter().enumerate().filter(|(place, _)| builds(place));
         let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
-        self.run.registry.prove_reachable(&engines).await?;
-        Ok((secrets, agents))
+        if self.run.goal.pushes() && !engines.is_empty() {
+            self.run.registry.prove_reachable(&engines).await?;
+        }
+        Ok(Ready { secrets, agents, chosen })
     }
 
-    async fn start(&mut self, secrets: &Secrets, agents: &Agents) {
+    async fn start(&mut self, Ready { secrets, agents, chosen }: Ready) {
         let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
         let Outline { images, jobs } = prepare::outline(&targets, &self.schedule, &self.order, &self.run.engines);
         self.say(Event::Started { images, jobs }).await;
@@ -162,10 +174,10 @@ impl<'a> Conductor<'a> {
             credentials: &self.run.credentials,
             goal: self.run.goal,
             events: &self.events,
-            secrets,
-            agents,
+            secrets: &secrets,
+            agents: &agents,
         };
-        self.waiting = prepare::jobs(&self.schedule, &targets, &builds, &shared).into_iter().map(Some).collect();
+        self.waiting = prepare::jobs(&self.schedule, &targets, &builds, chosen, &shared);
         self.running = self.waiting.iter().map(|_| None).collect();
         (0..self.waiting.len()).for_each(|place| self.begin_if_ready(place));
     }
@@ -174,8 +186,7 @@ impl<'a> Conductor<'a> {
     fn begin_if_ready(&mut self, place: usize) {
         let Some(bases) = self.order.ready(place) else { return };
         let Some(job) = self.waiting[place].take() else { return };
-        let job = JobRun { bases, ..job };
-        self.running[place] = Some(self.tasks.spawn(async move { Done::Job { place, end: job.run().await } }));
+        self.running[place] = Some(self.tasks.spawn(async move { Done::Job { place, end: job.run(bases).await } }));
     }
 
     /// Takes what a task ended with, and starts what follows from it.
@@ -204,7 +215,7 @@ impl<'a> Conductor<'a> {
     async fn go_on_after(&mut self, place: usize, end: &JobEnd) -> Vec<(usize, JobEnd)> {
         let scheduled = &self.schedule.jobs[place];
         let dependants = self.order.dependants(place).to_vec();
-        let reason = match order::image_of(end, scheduled, self.images[scheduled.image].target()) {
+        let reason = match order::image_of(end, scheduled, self.images[scheduled.image()].target()) {
             Ok(image) => {
                 self.order.is_there(place, image);
                 for dependant in dependants {
@@ -217,7 +228,7 @@ impl<'a> Conductor<'a> {
         let mut lost = Vec::new();
         for dependant in dependants {
             if self.waiting[dependant].take().is_some() {
-                let job = self.schedule.jobs[dependant].id.clone();
+                let job = self.schedule.jobs[dependant].id().clone();
                 self.say(Event::Job { job, what: JobEvent::NotBuilt { reason: reason.clone() } }).await;
                 lost.push((dependant, JobEnd::Cancelled));
             }
@@ -227,12 +238,11 @@ impl<'a> Conductor<'a> {
 
     async fn image_goes_on(&mut self, place: usize, end: JobEnd, shutdown: &Shutdown) {
         let scheduled = &self.schedule.jobs[place];
-        let image = scheduled.image;
+        let image = scheduled.image();
         if matches!(end, JobEnd::Failed(_) | JobEnd::Cancelled) {
             self.end_builds(image);
         }
-        let engine = self.run.engines.list()[scheduled.engine].engine.clone();
-        match self.images[image].job_ended(scheduled, engine, end, self.run) {
+        match self.images[image].job_ended(scheduled, end, self.run) {
             Step::Wait => {}
             Step::NotJoined(reason) => {
                 let what = ImageEvent::NotJoined { reason };
@@ -284,7 +294,7 @@ impl<'a> Conductor<'a> {
                 None if waiting[place] => {}
                 None => continue,
             }
-            let job: JobId = self.schedule.jobs[place].id.clone();
+            let job: JobId = self.schedule.jobs[place].id().clone();
             self.say(Event::Job { job, what: JobEvent::Cancelled }).await;
         }
         let answered = async {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use super::assign::{Candidate, May, NoEngine, Schedule, ScheduledJob, assign};
+use super::assign::{Candidate, May, NoEngine, Schedule, ScheduledBuild, assign};
 use super::event::{Failure, Phase};
 use super::failure::{failure, of_engine};
 use super::job::Goal;
@@ -55,6 +55,12 @@ impl Engines {
         if failures.is_empty() { Ok(Self { list }) } else { Err(failures) }
     }
 
+    /// No engine at all, for a plan that builds nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { list: Vec::new() }
+    }
+
     /// The platforms of their processors: what `--platform native` means.
     #[must_use]
     pub fn native(&self) -> Vec<Platform> {
@@ -86,7 +92,7 @@ impl Reached {
     }
 }
 
-/// Gives every job of `plan` an engine that can do all that the job asks for.
+/// Gives every build of `plan` an engine that can do all that the job asks for.
 ///
 /// # Errors
 /// Jobs that no engine may build, or else those that ask for what their engine would pass over, or could not
@@ -94,7 +100,7 @@ impl Reached {
 pub(super) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Schedule, Vec<Failure>> {
     let assigned = assign(plan, &engines.candidates());
     let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
-    let mut lacking: Vec<_> = schedule.jobs.iter().flat_map(|job| lacking(job, &engines.list()[job.engine])).collect();
+    let mut lacking: Vec<_> = schedule.builds().flat_map(|job| lacking(job, &engines.list()[job.engine])).collect();
     if goal == Goal::Load {
         lacking.extend(load::refusals(&schedule, engines));
     }
@@ -105,9 +111,9 @@ pub(super) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Sch
 }
 
 /// What `job` asks for and its engine cannot do: a failure for each thing that would help.
-fn lacking(job: &ScheduledJob, Reached { spec, engine, .. }: &Reached) -> Vec<Failure> {
+fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }: &Reached) -> Vec<Failure> {
     let mut keys: BTreeMap<Needs, Vec<String>> = BTreeMap::new();
-    for (key, needs) in engine.facts().lacks(&job.job.build) {
+    for (key, needs) in engine.facts().lacks(&job.job.work.spec, job.job.arch_tags) {
         keys.entry(needs).or_default().push(format!("`{key}`"));
     }
     let told = |(needs, keys): (Needs, Vec<String>)| {

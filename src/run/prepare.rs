@@ -8,12 +8,14 @@ use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::access::Registry;
+use super::adopt::{AdoptRun, Chosen};
 use super::agents::Agents;
-use super::assign::{Schedule, ScheduledJob};
-use super::event::{Destination, Event, Failure, Phase, PlannedImage, PlannedJob};
+use super::assign::{Schedule, ScheduledAdoption, ScheduledBuild, ScheduledJob};
+use super::event::{By, Destination, Event, Failure, Phase, PlannedImage, PlannedJob};
 use super::failure::{chain, failure};
-use super::job::{Goal, JobRun, SessionGroup};
+use super::job::{Goal, JobEnd, JobRun, SessionGroup};
 use super::order::Order;
+use super::place::Place;
 use super::preflight::Engines;
 use super::publish::Target;
 use super::relay::JobVoice;
@@ -21,9 +23,9 @@ use super::request::Outline;
 use super::secrets::Secrets;
 use crate::auth::{CredentialSource, Withheld};
 use crate::context::{AddedStages, ContextError, Root, can_have_stages};
-use crate::engine::{EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
+use crate::engine::{BaseImage, EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
 use crate::oci::Repository;
-use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, EngineSpec, Image, Plan, SecretSpec, SshSpec};
+use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, EngineSpec, Image, ImageName, Plan, SecretSpec, SshSpec};
 
 /// What all jobs of a run share.
 pub(super) struct Shared<'a> {
@@ -65,14 +67,14 @@ pub(super) fn targets(plan: &Plan, registry: &Registry) -> Result<Vec<Target>, F
 pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
     let mut seen = BTreeSet::new();
     let mut faults = Vec::new();
-    for ScheduledJob { id, job, .. } in &schedule.jobs {
-        if !seen.insert((&id.image, &job.build.context, &job.build.dockerfile, directories(&job.build))) {
+    for ScheduledBuild { id, job, .. } in schedule.builds() {
+        if !seen.insert((&id.image, &job.work.spec.context, &job.work.spec.dockerfile, directories(&job.work.spec))) {
             continue;
         }
-        if job.build.dockerfile == Dockerfile::StandardInput {
+        if job.work.spec.dockerfile == Dockerfile::StandardInput {
             let message = format!("{}: its Dockerfile is on the standard input, which was not read", id.image);
             faults.push(failure(Phase::Plan, &message, Some("give it with `dockerfile_inline`".into())));
-        } else if let Err(error) = check_inputs(&job.build) {
+        } else if let Err(error) = check_inputs(&job.work.spec) {
             faults.push(failure(Phase::Plan, &format!("{}: {}", id.image, chain(&error)), Some(error.hint().into())));
         }
     }
@@ -91,14 +93,14 @@ fn check_inputs(build: &BuildSpec) -> Result<(), ContextError> {
 
 /// Dockerfiles that cannot have the stages which stand for contexts on an engine that does not know any.
 pub(super) fn stage_faults(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
-    let fault = |job: &ScheduledJob| {
-        let (reached, build) = (&engines.list()[job.engine], &job.job.build);
+    let fault = |job: &ScheduledBuild| {
+        let (reached, build) = (&engines.list()[job.engine], &job.job.work.spec);
         let error = stages_fit(build, reached.facts()).err()?;
         let (name, version) = (&reached.spec.name, &reached.facts().version);
         let message = format!("engine {name} ({version}) cannot build {} with `contexts`: {}", job.id, chain(&error));
         Some(failure(Phase::Preflight, &message, Some(error.hint().into())))
     };
-    schedule.jobs.iter().filter_map(fault).collect()
+    schedule.builds().filter_map(fault).collect()
 }
 
 fn stages_fit(build: &BuildSpec, facts: &EngineFacts) -> Result<(), ContextError> {
@@ -107,8 +109,8 @@ fn stages_fit(build: &BuildSpec, facts: &EngineFacts) -> Result<(), ContextError
     Ok(can_have_stages(&dockerfile.read()?, &names, build.target.as_deref())?)
 }
 
-/// The jobs of the schedule, in its order; `builds` ends the builds of an image.
-pub(super) fn jobs(
+/// The builds of the schedule, in its order; `builds` ends those of an image.
+pub(super) fn builds(
     schedule: &Schedule,
     targets: &[Target],
     builds: &[CancellationToken],
@@ -118,7 +120,7 @@ pub(super) fn jobs(
         shared.engines.list().iter().map(|e| Arc::new(Semaphore::new(e.spec.slots.get().into()))).collect();
     let sessions = sessions(schedule, shared);
     let redactor = Arc::new(shared.secrets.redactor());
-    let job = |(scheduled, session): (&ScheduledJob, Arc<SessionGroup>)| JobRun {
+    let job = |(scheduled, session): (&ScheduledBuild, Arc<SessionGroup>)| JobRun {
         voice: JobVoice { job: scheduled.id.clone(), events: shared.events.clone(), secrets: redactor.clone() },
         engine: shared.engines.list()[scheduled.engine].engine.clone(),
         slots: slots[scheduled.engine].clone(),
@@ -132,7 +134,46 @@ pub(super) fn jobs(
         cancel: builds[scheduled.image].clone(),
         scheduled: scheduled.clone(),
     };
-    schedule.jobs.iter().zip(sessions).map(job).collect()
+    schedule.builds().zip(sessions).map(job).collect()
+}
+
+/// A job that can begin.
+pub(super) enum Prepared {
+    Build(Box<JobRun>),
+    Adopt(Box<AdoptRun>),
+}
+
+impl Prepared {
+    /// Runs it to its end, on what it builds on.
+    pub(super) async fn run(self, bases: BTreeMap<ImageName, BaseImage>) -> JobEnd {
+        match self {
+            Self::Build(job) => JobRun { bases, ..*job }.run().await,
+            Self::Adopt(job) => job.run().await,
+        }
+    }
+}
+
+/// The jobs of the schedule, in its order; `builds` ends those of an image, `chosen` has what is adopted.
+pub(super) fn jobs(
+    schedule: &Schedule,
+    targets: &[Target],
+    builds: &[CancellationToken],
+    mut chosen: BTreeMap<usize, Chosen>,
+    shared: &Shared<'_>,
+) -> Vec<Option<Prepared>> {
+    let mut built = self::builds(schedule, targets, builds, shared).into_iter();
+    let redactor = Arc::new(shared.secrets.redactor());
+    let mut job = |(place, scheduled): (usize, &ScheduledJob)| match scheduled {
+        ScheduledJob::Build(_) => built.next().map(|job| Prepared::Build(Box::new(job))),
+        ScheduledJob::Adopt(ScheduledAdoption { id, image, job }) => {
+            let voice = JobVoice { job: id.clone(), events: shared.events.clone(), secrets: redactor.clone() };
+            let to = Place { registry: shared.registry.clone(), repository: targets[*image].repository.clone() };
+            let (chosen, cancel) = (chosen.remove(&place)?, builds[*image].clone());
+            let job = AdoptRun { voice, job: job.clone(), chosen, to, goal: shared.goal, cancel };
+            Some(Prepared::Adopt(Box::new(job)))
+        }
+    };
+    schedule.jobs.iter().enumerate().map(&mut job).collect()
 }
 
 /// What makes two jobs share a session: they need the same files of the same context, which is then sent once, and of
@@ -153,8 +194,8 @@ struct SessionKey {
 }
 
 impl SessionKey {
-    fn of(place: usize, job: &ScheduledJob, facts: &EngineFacts) -> Self {
-        let build = &job.job.build;
+    fn of(place: usize, job: &ScheduledBuild, facts: &EngineFacts) -> Self {
+        let build = &job.job.work.spec;
         let dockerfile = given_dockerfile(&build.dockerfile);
         let alone = dockerfile.is_some_and(|dockerfile| dockerfile.copies_by_platform())
             || !facts.stage_names(build).is_empty();
@@ -175,14 +216,14 @@ impl SessionKey {
 /// The session of each job, in the schedule's order.
 fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> {
     let key =
-        |(place, job): (usize, &ScheduledJob)| SessionKey::of(place, job, shared.engines.list()[job.engine].facts());
-    let keys: Vec<_> = schedule.jobs.iter().enumerate().map(key).collect();
+        |(place, job): (usize, &ScheduledBuild)| SessionKey::of(place, job, shared.engines.list()[job.engine].facts());
+    let keys: Vec<_> = schedule.builds().enumerate().map(key).collect();
     let mut caches: BTreeMap<SessionKey, BTreeSet<PathBuf>> = BTreeMap::new();
-    for (key, job) in keys.iter().zip(&schedule.jobs) {
-        caches.entry(key.clone()).or_default().extend(cache_directories(&job.job.build));
+    for (key, job) in keys.iter().zip(schedule.builds()) {
+        caches.entry(key.clone()).or_default().extend(cache_directories(&job.job.work.spec));
     }
     let mut groups = BTreeMap::new();
-    let session = |(key, job): (SessionKey, &ScheduledJob)| {
+    let session = |(key, job): (SessionKey, &ScheduledBuild)| {
         let spec = SessionSpec {
             context: key.context.directory().map(Path::to_owned),
             dockerfile: given_dockerfile(&key.dockerfile),
@@ -199,12 +240,12 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
         let group = groups.entry(key).or_insert_with(|| Arc::new(SessionGroup { spec, opened: OnceCell::new() }));
         group.clone()
     };
-    keys.into_iter().zip(&schedule.jobs).map(session).collect()
+    keys.into_iter().zip(schedule.builds()).map(session).collect()
 }
 
 /// The same in every run of the same plan from the same place, so that an engine finds the copy of the context that
 /// it kept, and only what changed is sent.
-fn shared_key(key: &SessionKey, job: &ScheduledJob) -> String {
+fn shared_key(key: &SessionKey, job: &ScheduledBuild) -> String {
     let context = match &key.context {
         Context::Directory(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
         Context::Remote(remote) => remote.to_string(),
@@ -223,8 +264,9 @@ fn shared_key(key: &SessionKey, job: &ScheduledJob) -> String {
 
 /// Where a job's image is pushed.
 pub(super) fn destination(target: &Target, scheduled: &ScheduledJob) -> Destination {
-    match scheduled.job.build.export.arch_tags {
-        ArchTags::Keep => Destination::ArchTag(target.repository.tag(scheduled.job.arch_tag.clone())),
+    let (tag, arch_tags) = scheduled.arch_tag();
+    match arch_tags {
+        ArchTags::Keep => Destination::ArchTag(target.repository.tag(tag.clone())),
         ArchTags::None => Destination::Repository(target.repository.clone()),
     }
 }
@@ -235,12 +277,18 @@ pub(super) fn outline(targets: &[Target], schedule: &Schedule, order: &Order, en
         image: target.image.clone(),
         tags: target.tags.iter().map(|tag| target.repository.tag(tag.clone())).collect(),
     });
+    let by = |scheduled: &ScheduledJob| match scheduled {
+        ScheduledJob::Build(build) => {
+            let engine = engines.list()[build.engine].spec.name.to_string();
+            By::Engine { engine, execution: build.execution }
+        }
+        ScheduledJob::Adopt(adoption) => By::Copy { from: adoption.job.work.from.to_string() },
+    };
     let jobs = schedule.jobs.iter().enumerate().map(|(place, scheduled)| PlannedJob {
-        job: scheduled.id.clone(),
-        engine: engines.list()[scheduled.engine].spec.name.to_string(),
-        execution: scheduled.execution,
-        destination: destination(&targets[scheduled.image], scheduled),
-        builds_on: order.bases(place).map(|base| schedule.jobs[base].id.clone()).collect(),
+        job: scheduled.id().clone(),
+        by: by(scheduled),
+        destination: destination(&targets[scheduled.image()], scheduled),
+        builds_on: order.bases(place).map(|base| schedule.jobs[base].id().clone()).collect(),
     });
     Outline { images: images.collect(), jobs: jobs.collect() }
 }

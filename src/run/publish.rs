@@ -46,7 +46,7 @@ impl Target {
                 .iter()
                 .map(|job| (job.entry.platform.clone().unwrap_or_else(|| job.platform.clone()), job.entry.clone()))
                 .collect(),
-            arch_tags: image.jobs.iter().map(|job| (job.arch_tag.clone(), job.build.export.arch_tags)).collect(),
+            arch_tags: image.jobs.iter().map(|job| (job.arch_tag.clone(), job.arch_tags)).collect(),
             tags: image.tags.clone(),
             attestations: image.attestations,
             read_here: HashSet::new(),

@@ -18,6 +18,8 @@ pub struct BuildRun {
     pub engines: Engines,
     /// Where to push.
     pub registry: Registry,
+    /// The registries of what is adopted, each once: those of [`Plan::sources`].
+    pub sources: Vec<Registry>,
     /// Who we are.
     pub credentials: Arc<dyn CredentialSource>,
     /// Where secrets of the plan that are variables are found.

@@ -19,14 +19,15 @@ pub(super) fn as_planned(found: &Found, job: &Job) -> Result<(), ConfirmError> {
 }
 
 fn planned(job: &Job) -> Option<&str> {
-    let said = job.build.labels.get(REVISION).or_else(|| job.build.export.annotations.get(REVISION));
+    let spec = &job.build()?.spec;
+    let said = spec.labels.get(REVISION).or_else(|| spec.export.annotations.get(REVISION));
     said.map(String::as_str).filter(|revision| !revision.is_empty())
 }
 
 /// The revisions of `found` where they differ: `linux/amd64 is of a, linux/arm64 of b`.
-fn mixed(found: &[Found]) -> Option<String> {
+fn mixed<'a>(found: impl IntoIterator<Item = &'a Found>) -> Option<String> {
     let of = |found: &Found| Some((found.child.platform().clone(), found.child.revision()?.to_owned()));
-    let known: Vec<_> = found.iter().filter_map(of).collect();
+    let known: Vec<_> = found.into_iter().filter_map(of).collect();
     let (_, first) = known.first()?;
     if known.iter().all(|(_, revision)| revision == first) {
         return None;
@@ -37,7 +38,7 @@ fn mixed(found: &[Found]) -> Option<String> {
 
 /// Refuses to join images of one plan that say themselves that they are of several commits: one of them is of an
 /// earlier pipeline.
-pub(super) fn of_one(found: &[Found]) -> Result<(), Failure> {
+pub(super) fn of_one<'a>(found: impl IntoIterator<Item = &'a Found>) -> Result<(), Failure> {
     let Some(message) = mixed(found) else { return Ok(()) };
     let hint = format!(
         "build and push the others again; where a base image says it, say it yourself: `labels: {{ {REVISION}: \"${{git.sha}}\" }}`"
@@ -56,7 +57,8 @@ pub(super) fn stale(image: &Image) -> Option<Warning> {
     let first = image.tags.first()?;
     // An arch tag that does not begin so has a form of its own.
     let derived = |job: &&Job| job.arch_tag.as_str().starts_with(first.as_str());
-    let guarded = |job: &Job| planned(job).is_some();
+    // What is adopted is of no commit of ours.
+    let guarded = |job: &Job| planned(job).is_some() || job.build().is_none();
     if !moves(first) || !image.jobs.iter().filter(derived).any(|job| !guarded(job)) {
         return None;
     }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::assign::{Schedule, ScheduledJob};
+use super::assign::{Schedule, ScheduledBuild};
 use super::event::{Failure, Phase, Warning};
 use super::failure::failure;
 use super::redact::{MIN_HIDDEN, Redactor};
@@ -49,8 +49,8 @@ impl Secrets {
     /// Every secret that cannot be had, by id and source, never by value.
     pub(super) fn read(schedule: &Schedule, environment: &Environment) -> Result<Self, Vec<Failure>> {
         let (mut values, mut failures) = (BTreeMap::new(), BTreeMap::new());
-        for ScheduledJob { id: job, job: planned, .. } in &schedule.jobs {
-            for SecretSpec { id, source } in &planned.build.secrets {
+        for ScheduledBuild { id: job, job: planned, .. } in schedule.builds() {
+            for SecretSpec { id, source } in &planned.work.spec.secrets {
                 if values.contains_key(source) || failures.contains_key(source) {
                     continue;
                 }

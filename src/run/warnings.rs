@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::assign::{Schedule, ScheduledJob};
+use super::assign::{Schedule, ScheduledBuild};
 use super::event::{Execution, Warning};
 use super::preflight::{Engines, Reached};
 use crate::engine::EngineFacts;
@@ -21,7 +21,7 @@ pub(super) fn warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
 fn emulation_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     let mut seen = Vec::new();
     let mut warnings = Vec::new();
-    for scheduled in schedule.jobs.iter().filter(|job| job.execution == Execution::Emulated) {
+    for scheduled in schedule.builds().filter(|job| job.execution == Execution::Emulated) {
         let platform = &scheduled.job.platform;
         if seen.contains(&(scheduled.engine, platform)) {
             continue;
@@ -47,8 +47,8 @@ fn emulation_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
 
 /// Each image that older engines cannot pull.
 fn zstd_warnings(schedule: &Schedule) -> Vec<Warning> {
-    let zstd = |job: &&ScheduledJob| job.job.build.export.compression == Some(Compression::Zstd);
-    let images: BTreeSet<_> = schedule.jobs.iter().filter(zstd).map(|job| job.id.image.clone()).collect();
+    let zstd = |job: &&ScheduledBuild| job.job.work.spec.export.compression == Some(Compression::Zstd);
+    let images: BTreeSet<_> = schedule.builds().filter(zstd).map(|job| job.id.image.clone()).collect();
     let warn = |image| Warning {
         image: Some(image),
         platform: None,
@@ -60,7 +60,7 @@ fn zstd_warnings(schedule: &Schedule) -> Vec<Warning> {
 
 /// Each engine that does not know the time that it is told.
 fn epoch_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
-    let told = |job: &ScheduledJob| job.job.build.args.contains_key("SOURCE_DATE_EPOCH");
+    let told = |job: &ScheduledBuild| job.job.work.spec.args.contains_key("SOURCE_DATE_EPOCH");
     let deaf = asked_in_vain(schedule, engines, told, EngineFacts::knows_the_epoch);
     let what = "passes over SOURCE_DATE_EPOCH: images have the dates of their builds";
     deaf.map(|engine| of_engine(engine, what, "Engine 24.0 or newer knows it")).collect()
@@ -68,8 +68,8 @@ fn epoch_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
 
 /// Each engine that imports caches and finds those in images only.
 fn cache_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
-    let apart = |job: &ScheduledJob| {
-        let BuildCache { from, to } = &job.job.build.cache;
+    let apart = |job: &ScheduledBuild| {
+        let BuildCache { from, to } = &job.job.work.spec.cache;
         !from.is_empty() && *to != Some(CacheExport::Inline)
     };
     let blind = asked_in_vain(schedule, engines, apart, EngineFacts::finds_caches_apart);
@@ -82,10 +82,10 @@ fn cache_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
 fn asked_in_vain<'a>(
     schedule: &Schedule,
     engines: &'a Engines,
-    asks: impl Fn(&ScheduledJob) -> bool,
+    asks: impl Fn(&ScheduledBuild) -> bool,
     can: impl Fn(&EngineFacts) -> bool,
 ) -> impl Iterator<Item = &'a Reached> {
-    let asked: BTreeSet<_> = schedule.jobs.iter().filter(|job| asks(job)).map(|job| job.engine).collect();
+    let asked: BTreeSet<_> = schedule.builds().filter(|job| asks(job)).map(|job| job.engine).collect();
     asked.into_iter().map(|place| &engines.list()[place]).filter(move |engine| !can(engine.facts()))
 }
 

@@ -70,7 +70,7 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
     let request = BuildRequest {
         to: Output::Engine(&arch_tag()),
         platform: &job.platform,
-        build: &job.build,
+        build: &job.build().unwrap().spec,
         bases: &BTreeMap::new(),
     };
     let (events, mut heard) = mpsc::channel(16);
@@ -256,6 +256,7 @@ async fn b9_a_silent_build_is_waited_for_and_says_that_it_lives() {
     let run = BuildRun {
         engines: Engines::connect(&[spec], Implied::ByDocker).await.unwrap(),
         registry: Registry::named(named, config, Arc::new(Anonymous)).unwrap(),
+        sources: Vec::new(),
         plan,
         credentials: Arc::new(Anonymous),
         environment: Environment::new(),

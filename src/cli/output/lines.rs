@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use polyarch::run::{Event, Execution, ImageEvent, JobEvent, JobId, PlannedJob, Warning};
+use polyarch::run::{By, Copied, Event, Execution, ImageEvent, JobEvent, JobId, PlannedJob, Warning};
 
 use super::style::{Color, Tone, count, duration, shorten, size};
 
@@ -16,7 +16,7 @@ pub(crate) struct Words {
     color: Color,
     /// Width of the longest prefix.
     width: usize,
-    jobs: HashMap<JobId, (String, Execution)>,
+    jobs: HashMap<JobId, By>,
 }
 
 impl Words {
@@ -43,7 +43,7 @@ impl Words {
 
     fn plan(&mut self, jobs: &[PlannedJob]) {
         self.width = jobs.iter().map(|job| job.job.to_string().chars().count()).max().unwrap_or(0);
-        self.jobs = jobs.iter().map(|job| (job.job.clone(), (job.engine.clone(), job.execution))).collect();
+        self.jobs = jobs.iter().map(|job| (job.job.clone(), job.by.clone())).collect();
     }
 
     fn prefixed(&self, prefix: &str, text: &str) -> String {
@@ -55,9 +55,11 @@ impl Words {
         let color = self.color;
         Some(match what {
             JobEvent::BuildStarted => match self.jobs.get(job) {
-                Some((engine, Execution::Native)) => format!("building on {engine}"),
-                Some((engine, Execution::Emulated)) => format!("building on {engine}, emulated"),
-                None => "building".to_owned(),
+                Some(By::Engine { engine, execution: Execution::Native }) => format!("building on {engine}"),
+                Some(By::Engine { engine, execution: Execution::Emulated }) => {
+                    format!("building on {engine}, emulated")
+                }
+                Some(By::Copy { .. }) | None => "building".to_owned(),
             },
             JobEvent::StepStarted { step } => color.paint(Tone::Strong, step),
             JobEvent::StepEnded { step, error: Some(error), .. } => {
@@ -83,6 +85,9 @@ impl Words {
             JobEvent::Pushed { seconds, layers_pushed } => {
                 format!("pushed in {}, {}", duration(*seconds), count(*layers_pushed, "new layer"))
             }
+            JobEvent::Chosen { image, .. } => format!("adopting {image}"),
+            JobEvent::CopyStarted { to } => format!("copying to {to}"),
+            JobEvent::Copied { copied, .. } => self::copied(copied, "the image"),
             JobEvent::Confirmed { image, bytes } => {
                 let confirmed = color.paint(Tone::Good, "confirmed");
                 format!("{confirmed} {}, {}", image.digest, size(*bytes))
@@ -114,16 +119,7 @@ impl Words {
             ImageEvent::Copying { to, bytes, total } => {
                 format!("copying to {to}: {} of at most {}", size(*bytes), size(*total))
             }
-            ImageEvent::Copied { to, manifests: 0, .. } => format!("already there: all images in {to}"),
-            ImageEvent::Copied { to, manifests, blobs, blobs_mounted, blobs_present, bytes, .. } => {
-                let mut blobs = format!("{} sent ({})", count(*blobs, "blob"), size(*bytes));
-                for (number, what) in [(blobs_mounted, "mounted"), (blobs_present, "already there")] {
-                    if *number > 0 {
-                        write!(blobs, ", {number} {what}").unwrap_or_default();
-                    }
-                }
-                format!("copied {} to {to}, {blobs}", count(*manifests, "manifest"))
-            }
+            ImageEvent::Copied(copied) => self::copied(copied, "all images"),
             ImageEvent::Tagging { tag } => format!("putting {tag}"),
             ImageEvent::TagRefused { tag } => format!("not put {tag}"),
             ImageEvent::NotChecked { platforms, reason } => {
@@ -143,6 +139,20 @@ impl Words {
             }
         }
     }
+}
+
+/// `copied 1 manifest to HOST/REPOSITORY, 2 blobs sent (1.2 MB), 3 already there`; or that all of `what` was.
+fn copied(Copied { to, manifests, blobs, blobs_mounted, blobs_present, bytes, .. }: &Copied, what: &str) -> String {
+    if *manifests == 0 {
+        return format!("already there: {what} in {to}");
+    }
+    let mut blobs = format!("{} sent ({})", count(*blobs, "blob"), size(*bytes));
+    for (number, what) in [(blobs_mounted, "mounted"), (blobs_present, "already there")] {
+        if *number > 0 {
+            write!(blobs, ", {number} {what}").unwrap_or_default();
+        }
+    }
+    format!("copied {} to {to}, {blobs}", count(*manifests, "manifest"))
 }
 
 /// `warning: hello linux/arm64: …`, and its hint.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use polyarch::run::{Event, EventSink, Report};
+use polyarch::run::{By, Event, EventSink, Report};
 
 use super::ending::ending;
 use super::lines::Words;
@@ -29,8 +29,14 @@ impl<W: Write + Send> Plain<W> {
     /// Everything until the ending is one group, with a heading that is of our own words: the ending stays in view.
     fn fold(&mut self, event: &Event) {
         if let (Groups::GitHub, Event::Started { images, jobs }) = (self.groups, event) {
-            let platforms = if jobs.is_empty() { String::new() } else { format!(", {}", count(jobs.len(), "build")) };
-            self.out.line(&format!("::group::polyarch: {}{platforms}", count(images.len(), "image")));
+            let (builds, copies): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| matches!(job.by, By::Engine { .. }));
+            let mut heading = format!("::group::polyarch: {}", count(images.len(), "image"));
+            for (jobs, what) in [(builds, "build"), (copies, "adoption")] {
+                if !jobs.is_empty() {
+                    heading = format!("{heading}, {}", count(jobs.len(), what));
+                }
+            }
+            self.out.line(&heading);
             self.folding = true;
         }
     }

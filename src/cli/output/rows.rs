@@ -110,12 +110,19 @@ impl Row {
                 self.state = State::Active;
                 self.does("pushing");
             }
-            JobEvent::Pushed { .. } => self.does("confirming"),
+            JobEvent::CopyStarted { .. } => {
+                (self.state, self.since) = (State::Active, at);
+                self.does("copying");
+            }
+            JobEvent::Pushed { .. } | JobEvent::Copied { .. } => self.does("confirming"),
             JobEvent::Retried { doing, attempt, .. } => self.doing = format!("{doing}, attempt {}", attempt + 1),
             JobEvent::Confirmed { .. } => self.state = State::Done,
             JobEvent::Failed(_) => self.state = State::Failed,
             JobEvent::NotBuilt { .. } | JobEvent::Cancelled => self.state = State::Cancelled,
-            JobEvent::StepEnded { .. } | JobEvent::Log { .. } | JobEvent::StillRunning { .. } => {}
+            JobEvent::Chosen { .. }
+            | JobEvent::StepEnded { .. }
+            | JobEvent::Log { .. }
+            | JobEvent::StillRunning { .. } => {}
         }
     }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use polyarch::oci::{Digest, Entry, Reference, Selector, TagRef};
 use polyarch::run::{
-    Destination, Event, EventSink, Execution, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedImage, PlannedJob,
-    Report, Warning,
+    By, Destination, Event, EventSink, Execution, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedImage,
+    PlannedJob, Report, Warning,
 };
 
 use super::progress::Display;
@@ -51,8 +51,7 @@ fn failure(phase: Phase, message: &str, hint: Option<&str>) -> Failure {
 pub(super) fn started() -> Event {
     let planned = |arch: &str, execution| PlannedJob {
         job: job("hello", &format!("linux/{arch}")),
-        engine: "default".to_owned(),
-        execution,
+        by: By::Engine { engine: "default".to_owned(), execution },
         destination: Destination::ArchTag(tag(&format!("hello:1.0-{arch}"))),
         builds_on: Vec::new(),
     };

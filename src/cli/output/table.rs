@@ -1,6 +1,6 @@
 //! The final table: a row a platform, under its image's name.
 
-use polyarch::run::{Execution, PlatformReport, Report, Status};
+use polyarch::run::{By, Execution, PlatformReport, Report, Status};
 
 use super::style::{Color, Tone, duration, shorten, size};
 
@@ -25,8 +25,8 @@ const ENGINE_WIDTH: usize = 16;
 
 const COLUMNS: [Column; 8] = [
     Column { heading: "platform", align: Align::Left, rank: 0, cell: |p| p.platform.to_string() },
-    Column { heading: "engine", align: Align::Left, rank: 5, cell: |p| shorten(&p.engine, ENGINE_WIDTH) },
-    Column { heading: "runs", align: Align::Left, rank: 3, cell: |p| execution(p.execution).to_owned() },
+    Column { heading: "engine", align: Align::Left, rank: 5, cell: engine },
+    Column { heading: "runs", align: Align::Left, rank: 3, cell: runs },
     Column { heading: "built", align: Align::Right, rank: 1, cell: built },
     Column { heading: "pushed", align: Align::Right, rank: 2, cell: pushed },
     Column { heading: "size", align: Align::Right, rank: 4, cell: |p| p.bytes.map(size).unwrap_or_default() },
@@ -34,10 +34,18 @@ const COLUMNS: [Column; 8] = [
     Column { heading: "cached", align: Align::Right, rank: 6, cell: cached },
 ];
 
-fn execution(execution: Execution) -> &'static str {
-    match execution {
-        Execution::Native => "native",
-        Execution::Emulated => "emulated",
+fn engine(platform: &PlatformReport) -> String {
+    match &platform.by {
+        By::Engine { engine, .. } => shorten(engine, ENGINE_WIDTH),
+        By::Copy { .. } => "adopted".to_owned(),
+    }
+}
+
+fn runs(platform: &PlatformReport) -> String {
+    match platform.by {
+        By::Engine { execution: Execution::Native, .. } => "native".to_owned(),
+        By::Engine { execution: Execution::Emulated, .. } => "emulated".to_owned(),
+        By::Copy { .. } => String::new(),
     }
 }
 
@@ -52,11 +60,22 @@ fn end(status: Status) -> &'static str {
 }
 
 fn built(platform: &PlatformReport) -> String {
+    if matches!(platform.by, By::Copy { .. }) {
+        return String::new();
+    }
     platform.build_seconds.map_or_else(|| end(platform.status).to_owned(), duration)
 }
 
 fn pushed(platform: &PlatformReport) -> String {
+    let adopted = matches!(platform.by, By::Copy { .. });
     match (platform.push_seconds, platform.status) {
+        (Some(_), Status::Pushed | Status::Confirmed)
+            if platform.copied.as_ref().is_some_and(|one| one.manifests == 0) =>
+        {
+            "there".to_owned()
+        }
+        (_, Status::Chosen) => "no".to_owned(),
+        (_, status) if adopted && !matches!(status, Status::Pushed | Status::Confirmed) => end(status).to_owned(),
         (Some(seconds), Status::Pushed | Status::Confirmed) => duration(seconds),
         (_, Status::Built) => "no".to_owned(),
         (_, status) if platform.build_seconds.is_some() && status != Status::Confirmed => end(status).to_owned(),

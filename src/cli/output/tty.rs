@@ -151,6 +151,7 @@ fn is_kept(event: &Event) -> bool {
             | JobEvent::StepStarted { .. }
             | JobEvent::StepEnded { error: None, .. }
             | JobEvent::PushStarted { .. }
+            | JobEvent::CopyStarted { .. }
             | JobEvent::Pushed { .. }
             | JobEvent::StillRunning { .. }
     )
@@ -193,7 +194,7 @@ mod tests {
     use std::io;
 
     use indicatif::{InMemoryTerm, TermLike};
-    use polyarch::run::{Destination, Execution, PlannedImage, PlannedJob};
+    use polyarch::run::{By, Destination, Execution, PlannedImage, PlannedJob};
 
     use super::super::script::{Script, failed, job, on, play, report, started, step, success, tag};
     use super::*;
@@ -267,8 +268,7 @@ mod tests {
         let ids: Vec<_> = (0..30).map(|n| job(&format!("image{n:02}"), "linux/amd64")).collect();
         let planned = |id: &polyarch::run::JobId| PlannedJob {
             job: id.clone(),
-            engine: "default".to_owned(),
-            execution: Execution::Native,
+            by: By::Engine { engine: "default".to_owned(), execution: Execution::Native },
             destination: Destination::ArchTag(tag("x:1-amd64")),
             builds_on: Vec::new(),
         };

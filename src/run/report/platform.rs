@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{LeftoverKind, LeftoverName};
 use crate::oci::{Digest, DigestRef, Platform};
-use crate::run::{Destination, Execution, Failure, JobEvent, PlannedJob};
+use crate::run::{By, Copied, Destination, Failure, JobEvent, PlannedJob};
 
 /// Lines of a failed job's log that are kept.
 pub const LOG_TAIL_LINES: usize = 50;
@@ -18,10 +18,9 @@ pub const LOG_TAIL_BYTES: usize = 64 << 10;
 pub struct PlatformReport {
     /// The platform.
     pub platform: Platform,
-    /// The engine that builds it.
-    pub engine: String,
-    /// Native or emulated there.
-    pub execution: Execution,
+    /// Who builds or copies it.
+    #[serde(flatten)]
+    pub by: By,
     /// Where it is pushed.
     #[serde(flatten)]
     pub destination: Destination,
@@ -30,7 +29,7 @@ pub struct PlatformReport {
     /// Seconds of the build.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build_seconds: Option<f64>,
-    /// Seconds of the push.
+    /// Seconds of the push or of the copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push_seconds: Option<f64>,
     /// The engine's id of the image.
@@ -50,6 +49,9 @@ pub struct PlatformReport {
     pub context_bytes: u64,
     /// Layers that the registry did not have.
     pub layers_pushed: usize,
+    /// What was brought, and what was there, of an image that was copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
     /// Requests that were made again.
     pub retries: u32,
     /// Why it failed.
@@ -79,11 +81,13 @@ pub enum Status {
     Building,
     /// It is on the engine.
     Built,
-    /// Its push began.
+    /// Its source has it.
+    Chosen,
+    /// Its push or its copy began.
     Pushing,
-    /// The engine says that it pushed.
+    /// The engine says that it pushed, or all was copied.
     Pushed,
-    /// The registry returned what was built.
+    /// The registry returned what was built or copied.
     Confirmed,
     /// It was stopped because of another one, or of the user.
     Cancelled,
@@ -95,8 +99,7 @@ impl PlatformReport {
     pub(super) fn new(job: &PlannedJob) -> Self {
         Self {
             platform: job.job.platform.clone(),
-            engine: job.engine.clone(),
-            execution: job.execution,
+            by: job.by.clone(),
             destination: job.destination.clone(),
             status: Status::Waiting,
             build_seconds: None,
@@ -108,6 +111,7 @@ impl PlatformReport {
             steps: 0,
             context_bytes: 0,
             layers_pushed: 0,
+            copied: None,
             retries: 0,
             failure: None,
             not_built: None,
@@ -131,7 +135,15 @@ impl PlatformReport {
                 (self.image_id, self.build_seconds) = (Some(id.clone()), Some(*seconds));
                 (self.cached_steps, self.steps, self.context_bytes) = (*cached_steps, *steps, *context_bytes);
             }
-            JobEvent::PushStarted { .. } => self.reach(Status::Pushing),
+            JobEvent::Chosen { image, bytes } => {
+                self.reach(Status::Chosen);
+                (self.reference, self.bytes) = (Some(image.clone()), Some(*bytes));
+            }
+            JobEvent::PushStarted { .. } | JobEvent::CopyStarted { .. } => self.reach(Status::Pushing),
+            JobEvent::Copied { seconds, copied } => {
+                self.reach(Status::Pushed);
+                (self.push_seconds, self.copied) = (Some(*seconds), Some(copied.clone()));
+            }
             JobEvent::Pushed { seconds, layers_pushed } => {
                 self.reach(Status::Pushed);
                 (self.push_seconds, self.layers_pushed) = (Some(*seconds), *layers_pushed);
@@ -183,8 +195,9 @@ impl PlatformReport {
             (Destination::ArchTag(tag), Status::Pushing) => {
                 Some((LeftoverName::Tag(tag.clone()), LeftoverKind::PerhapsArchTag))
             }
-            (Destination::Repository(repository), Status::Built | Status::Confirmed) => {
-                let digest = self.image_id.clone()?;
+            (Destination::Repository(repository), Status::Built | Status::Pushed | Status::Confirmed) => {
+                let copied = || Some(self.reference.as_ref()?.digest.clone());
+                let digest = self.image_id.clone().or_else(copied)?;
                 Some((LeftoverName::Reference(repository.digest(digest)), LeftoverKind::Untagged))
             }
             _ => None,

@@ -192,7 +192,7 @@ mod tests {
     use super::*;
     use crate::oci::{Digest, Reference, Selector, TagRef};
     use crate::run::{
-        Destination, Execution, ImageEvent, JobEvent, LOG_TAIL_BYTES, LOG_TAIL_LINES, LeftoverKind, PlannedImage,
+        By, Destination, Execution, ImageEvent, JobEvent, LOG_TAIL_BYTES, LOG_TAIL_LINES, LeftoverKind, PlannedImage,
         PlannedJob, Status,
     };
 
@@ -212,8 +212,7 @@ mod tests {
             destination: Destination::ArchTag(tag(&format!("{}:1-{}", job.image, job.platform.architecture()))),
             builds_on: Vec::new(),
             job,
-            engine: "default".to_owned(),
-            execution: Execution::Native,
+            by: By::Engine { engine: "default".to_owned(), execution: Execution::Native },
         });
         report.event(Duration::ZERO, &Event::Started { images: images.to_vec(), jobs: jobs.collect() });
         report

@@ -1,0 +1,275 @@
+//! `from`: an image of others, chosen in its source and copied as it is. No engine has a part in it.
+
+use std::collections::BTreeMap;
+
+use futures::stream::{self, StreamExt as _};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::access::Registry;
+use super::assign::{Schedule, ScheduledAdoption, ScheduledJob};
+use super::carry::{self, Load, Of, Told};
+use super::confirm::{self, ConfirmError, Found, config_of};
+use super::event::{Copied, Failure, JobEvent, Phase};
+use super::failure::{chain, failure, of_registry};
+use super::job::{Goal, JobEnd};
+use super::place::Place;
+use super::publish::{FRESH, Target};
+use super::relay::JobVoice;
+use super::tagging::immutable;
+use crate::oci::{
+    Attestation, Child, ChildError, Content, Digest, EntryOverride, IndexDraft, Platform, RawManifest, Reference,
+    Selector, TagRef,
+};
+use crate::plan::{Adoption, ArchTags, AttestationPolicy, Job};
+use crate::registry::Visibility;
+
+/// Sources that are read at once.
+const AT_ONCE: usize = 8;
+
+/// The image of a platform in its source, read once: what moves there meanwhile is no matter.
+#[derive(Debug, Clone)]
+pub(super) struct Chosen {
+    from: Place,
+    found: Found,
+}
+
+/// What `selector` names and the image of `platform` in it, whose entry keeps the words that it has there.
+pub(super) async fn find(
+    place: &Place,
+    selector: &Selector,
+    platform: &Platform,
+    entry: &EntryOverride,
+    attestations: AttestationPolicy,
+) -> Result<Found, ConfirmError> {
+    let top = place.client().get_manifest(place.repository.path(), selector, Visibility::Settled).await?;
+    find_in(place, &top, platform, entry, attestations).await
+}
+
+async fn find_in(
+    place: &Place,
+    top: &RawManifest,
+    platform: &Platform,
+    entry: &EntryOverride,
+    attestations: AttestationPolicy,
+) -> Result<Found, ConfirmError> {
+    let (client, visibility) = (place.client(), Visibility::Settled);
+    let mut found = confirm::find_in(client, &place.repository, top, visibility, platform, entry, attestations).await?;
+    let listed = match top.content().map_err(ChildError::from)? {
+        Content::Index(index) => confirm::choose(&index.manifests, platform)?.platform.clone(),
+        Content::Image(_) => None,
+    };
+    found.child.keep_words(listed.as_ref());
+    Ok(found)
+}
+
+/// Reads every source of the schedule once, and chooses the image of each job that adopts one, by its place.
+///
+/// # Errors
+/// Every source that cannot be read (exit code 3), and every platform that a source does not have as it is planned (7).
+pub(super) async fn choose(
+    schedule: &Schedule,
+    registries: &[Registry],
+    targets: &[Target],
+) -> Result<BTreeMap<usize, Chosen>, Vec<Failure>> {
+    let adoptions = schedule.jobs.iter().enumerate().filter_map(|(place, job)| match job {
+        ScheduledJob::Adopt(adoption) => Some((place, adoption)),
+        ScheduledJob::Build(_) => None,
+    });
+    let adoptions: Vec<_> = adoptions.collect();
+    let tops = tops(&adoptions, registries).await?;
+    let choosing = stream::iter(&adoptions).map(async |(place, adoption)| {
+        let ScheduledAdoption { job, image, .. } = adoption;
+        let (from, top) = &tops[&job.work.from];
+        let found = find_in(from, top, &job.platform, &job.entry, targets[*image].attestations).await;
+        let chosen = found.map(|found| (*place, Chosen { from: from.clone(), found }));
+        chosen.map_err(|error| unchosen(adoption, &error))
+    });
+    let (mut chosen, mut failures) = (BTreeMap::new(), Vec::new());
+    for result in choosing.buffered(AT_ONCE).collect::<Vec<_>>().await {
+        match result {
+            Ok((place, one)) => drop(chosen.insert(place, one)),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() { Ok(chosen) } else { Err(failures) }
+}
+
+/// What each source names.
+async fn tops<'a>(
+    adoptions: &[(usize, &'a ScheduledAdoption)],
+    registries: &[Registry],
+) -> Result<BTreeMap<&'a Reference, (Place, RawManifest)>, Vec<Failure>> {
+    let mut first_of: BTreeMap<&Reference, &ScheduledAdoption> = BTreeMap::new();
+    for (_, adoption) in adoptions {
+        first_of.entry(&adoption.job.work.from).or_insert(adoption);
+    }
+    let reading = stream::iter(first_of).map(async |(from, adoption)| {
+        let image = &adoption.id.image;
+        let Some(registry) = registries.iter().find(|registry| registry.host() == from.repository.host()) else {
+            let message = format!("{image}: nobody opened the registry of {from}");
+            return Err(failure(Phase::Internal, &message, None));
+        };
+        let place = Place { registry: registry.clone(), repository: from.repository.clone() };
+        let top = place.client().get_manifest(place.repository.path(), &from.selector, Visibility::Settled).await;
+        let top = top.map_err(|error| {
+            let answered = error.is_not_found() || error.is_refusal();
+            let phase = if answered { Phase::Verify } else { Phase::Preflight };
+            let missing = if error.is_not_found() { " is not there" } else { "" };
+            failure(phase, &format!("{image}: its source {from}{missing}: {}", chain(&error)), error.hint())
+        })?;
+        Ok((from, (place, top)))
+    });
+    let (mut tops, mut failures) = (BTreeMap::new(), Vec::new());
+    for result in reading.buffered(AT_ONCE).collect::<Vec<_>>().await {
+        match result {
+            Ok((from, top)) => drop(tops.insert(from, top)),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() { Ok(tops) } else { Err(failures) }
+}
+
+/// Why a source has no image for a job.
+fn unchosen(ScheduledAdoption { id, job, .. }: &ScheduledAdoption, error: &ConfirmError) -> Failure {
+    let from = &job.work.from;
+    if let ConfirmError::Index { count: 0, platform, held } = error {
+        let message = format!("{}: its source {from} has no {platform}, but {held}", id.image);
+        return failure(
+            Phase::Verify,
+            &message,
+            Some("leave it out of `platforms`, or adopt it `from` another".into()),
+        );
+    }
+    let phase = if error.is_refusal() || error.is_missing() { Phase::Verify } else { Phase::Preflight };
+    failure(phase, &format!("{id}: its source {from}: {}", chain(error)), error.hint())
+}
+
+/// What copying one platform works with.
+pub(super) struct AdoptRun {
+    pub(super) voice: JobVoice,
+    pub(super) job: Job<Adoption>,
+    pub(super) chosen: Chosen,
+    pub(super) to: Place,
+    pub(super) goal: Goal,
+    /// Ends it.
+    pub(super) cancel: CancellationToken,
+}
+
+impl AdoptRun {
+    /// Copies to the end, and tells it.
+    pub(super) async fn run(self) -> JobEnd {
+        let end = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => JobEnd::Cancelled,
+            end = self.steps() => end.unwrap_or_else(JobEnd::Failed),
+        };
+        match &end {
+            JobEnd::Failed(failure) => self.voice.say(JobEvent::Failed(failure.clone())).await,
+            JobEnd::Cancelled => self.voice.say(JobEvent::Cancelled).await,
+            JobEnd::Confirmed { .. } | JobEnd::Built { .. } | JobEnd::Adopted { .. } | JobEnd::Chosen { .. } => {}
+        }
+        end
+    }
+
+    async fn steps(&self) -> Result<JobEnd, Failure> {
+        let child = self.child();
+        let (digest, bytes) = (child.manifest().digest(), child.image_bytes());
+        let image = self.chosen.from.repository.digest(digest.clone());
+        self.voice.say(JobEvent::Chosen { image: image.clone(), bytes }).await;
+        if !self.goal.pushes() {
+            return Ok(JobEnd::Chosen { image });
+        }
+        let top = self.top()?;
+        self.voice.say(JobEvent::CopyStarted { to: self.to.repository.clone() }).await;
+        let started = Instant::now();
+        let copied = self.voice.while_silent("copying", self.copy(&top)).await?;
+        self.voice.say(JobEvent::Copied { seconds: started.elapsed().as_secs_f64(), copied }).await;
+        self.voice.while_silent("confirming", self.confirm(&top)).await?;
+        let image = self.to.repository.digest(digest.clone());
+        self.voice.say(JobEvent::Confirmed { image, bytes }).await;
+        let found = Found { top: top.digest().clone(), ..self.chosen.found.clone() };
+        Ok(JobEnd::Adopted { found: Box::new(found) })
+    }
+
+    fn child(&self) -> &Child {
+        &self.chosen.found.child
+    }
+
+    /// All that is copied.
+    fn manifests(&self) -> impl Iterator<Item = &RawManifest> {
+        let child = self.child();
+        std::iter::once(child.manifest()).chain(child.attestations().iter().map(Attestation::manifest))
+    }
+
+    /// What the arch tag names: the image, or an index of it where that says more than the image does.
+    fn top(&self) -> Result<RawManifest, Failure> {
+        let child = self.child();
+        if child.attestations().is_empty() && child.has_own_words() {
+            return Ok(child.manifest().clone());
+        }
+        let refused = |error: &dyn std::error::Error| failure(Phase::Verify, &chain(error), None);
+        let draft = IndexDraft::new(std::slice::from_ref(child.platform()), vec![child.clone()]);
+        let index = draft.map_err(|error| refused(&error))?.encode().map_err(|error| refused(&error))?;
+        Ok(index.manifest().clone())
+    }
+
+    async fn copy(&self, top: &RawManifest) -> Result<Copied, Failure> {
+        let load = Load { from: &self.chosen.from, manifests: self.manifests().collect() };
+        let told = Told { of: Of::Job(&self.voice.job), events: &self.voice.events };
+        let copied = carry::bring(&[load], &self.to, &told).await;
+        // What others bring before they publish is pushed here.
+        let copied = copied.map_err(|failure| match failure.phase {
+            Phase::Publish => Failure { phase: Phase::Push, ..failure },
+            _ => failure,
+        })?;
+        if self.job.arch_tags == ArchTags::Keep {
+            self.tag(top).await?;
+        }
+        Ok(copied)
+    }
+
+    /// Puts the arch tag where it does not name it yet.
+    async fn tag(&self, top: &RawManifest) -> Result<(), Failure> {
+        let tag = self.to.repository.tag(self.job.arch_tag.clone());
+        if self.shown_by(&tag).await?.as_ref() == Some(top.digest()) {
+            return Ok(());
+        }
+        let selector = Selector::Tag(tag.tag.clone());
+        let put = self.to.client().put_manifest(self.to.repository.path(), &selector, top).await;
+        let Err(error) = put else { return Ok(()) };
+        if error.is_immutable() {
+            // Another run may have put the same meanwhile.
+            match self.shown_by(&tag).await? {
+                Some(there) if there == *top.digest() => return Ok(()),
+                Some(there) => return Err(immutable(Phase::Push, &tag, &there, top.digest())),
+                None => {}
+            }
+        }
+        Err(of_registry(Phase::Push, &format!("put {tag}"), &error))
+    }
+
+    async fn shown_by(&self, tag: &TagRef) -> Result<Option<Digest>, Failure> {
+        let head = self.to.client().head_manifest(self.to.repository.path(), &Selector::Tag(tag.tag.clone())).await;
+        let head = head.map_err(|error| of_registry(Phase::Push, &format!("ask for {tag}"), &error))?;
+        Ok(head.and_then(|head| head.digest))
+    }
+
+    /// Reads all of it back, every byte of manifests and config hashed.
+    async fn confirm(&self, top: &RawManifest) -> Result<(), Failure> {
+        let (client, repository) = (self.to.client(), &self.to.repository);
+        let tagged = (self.job.arch_tags == ArchTags::Keep).then_some(top);
+        let read = async {
+            for manifest in self.manifests().chain(tagged) {
+                let selector = Selector::Digest(manifest.digest().clone());
+                client.get_manifest(repository.path(), &selector, FRESH).await?;
+            }
+            config_of(client, repository, self.child().manifest()).await
+        };
+        read.await.map(drop).map_err(|error: ConfirmError| {
+            let phase = if error.is_refusal() { Phase::Verify } else { Phase::Push };
+            let image = repository.digest(self.child().manifest().digest().clone());
+            failure(phase, &format!("confirm {image}: {}", chain(&error)), error.hint())
+        })
+    }
+}
