@@ -2,9 +2,11 @@
 //! they hold; every one of them asserts that no final tag moved, unless it is about those that did.
 
 mod adopting;
+mod atomic;
 mod bases;
 mod builds;
 mod ci;
+mod copies;
 mod engines;
 mod gates;
 mod images;

@@ -159,7 +159,7 @@ fn policies_engines_and_the_registry_are_replaced() {
     let overrides = Overrides {
         no_cache: Some(CachePolicy::Ignore),
         pull: Some(PullPolicy::Always),
-        registry: Some("localhost:5000/team".into()),
+        registries: words(&["localhost:5000/team", "ghcr.io/acme"]),
         engines: words(&["far=unix:///tmp/tunnel.sock", "near=tcp://127.0.0.1:2375"]),
         set: words(&["hello.engine=near"]),
         ..Overrides::default()
@@ -167,7 +167,9 @@ fn policies_engines_and_the_registry_are_replaced() {
     let plan = read(&overrides).unwrap_or_else(|problems| panic!("{problems}"));
     let RegistryChoice::Named(registry) = &plan.registry else { panic!("{:?}", plan.registry) };
     assert_eq!((registry.host.to_string().as_str(), registry.transport), ("localhost:5000", Transport::InsecureHttp));
-    assert_eq!(plan.images[0].repository.to_string(), "team/hello");
+    assert_eq!(registry.to_string(), "localhost:5000/team");
+    assert_eq!(plan.copies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["ghcr.io/acme"]);
+    assert_eq!(plan.images[0].repository.to_string(), "hello");
     let engines = plan.engines.iter().map(|engine| format!("{} {} {}", engine.name, engine.host, engine.slots));
     let expected = ["far unix:///tmp/tunnel.sock 2", "near tcp://127.0.0.1:2375 4"];
     assert_eq!(engines.collect::<Vec<_>>(), expected);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use polyarch::run::{Gates, Programs, Shrinking};
+use polyarch::run::{Gates, Moving, Programs, Shrinking};
 
 use super::matrix::Matrix;
 use super::output::{Format, Progress};
@@ -119,11 +119,12 @@ pub(crate) struct PlanArgs {
     /// A build argument for every image; without a value it is taken from the environment
     #[arg(long, value_name = "NAME[=VALUE]", help_heading = "Plan")]
     pub(crate) build_arg: Vec<String>,
-    /// The registry in place of the plan's
+    /// The registry in place of the plan's; more of them get copies
     ///
-    /// The registry in place of the plan's: HOST[:PORT][/NAMESPACE], or `local`, the embedded one
+    /// The registry in place of all of the plan's: HOST[:PORT][/NAMESPACE], or `local`, the embedded one. Of several the
+    /// first is built to, and the others get copies.
     #[arg(long, value_name = "REGISTRY", help_heading = "Registry")]
-    pub(crate) registry: Option<String>,
+    pub(crate) registry: Vec<String>,
     /// Where an engine listens (of the plan, or one more)
     ///
     /// Where an engine listens, one of the plan or one more: `unix:///path/to.sock` or
@@ -169,6 +170,11 @@ pub(crate) struct GateArgs {
     pub(crate) no_elf: bool,
 }
 
+/// `--atomic`
+pub(crate) fn moving(atomic: bool) -> Moving {
+    if atomic { Moving::AllImages } else { Moving::EachImage }
+}
+
 impl GateArgs {
     pub(crate) fn gates(&self) -> Gates {
         Gates {
@@ -204,6 +210,11 @@ pub(crate) struct BuildArgs {
     /// The first failure of any image ends everything
     #[arg(long, help_heading = "Build")]
     pub(crate) fail_fast: bool,
+    /// Move final tags only when every image is ready
+    ///
+    /// Move final tags only when every image is ready: if one of them fails, those of all images stay where they are.
+    #[arg(long, conflicts_with_all = ["no_push", "no_join", "load"], help_heading = "Build")]
+    pub(crate) atomic: bool,
     /// End the run after this time: 90s, 10m, 1h30m
     #[arg(long, value_name = "DURATION", help_heading = "Build")]
     pub(crate) timeout: Option<String>,
@@ -214,7 +225,7 @@ pub(crate) struct BuildArgs {
     ///
     /// Check the Dockerfiles with BuildKit's lint, and build nothing: what it finds is an error, with its place. Engine 27
     /// or newer.
-    #[arg(long, conflicts_with_all = ["load", "no_push", "no_join", "dry_run", "report"], help_heading = "Build")]
+    #[arg(long, conflicts_with_all = ["load", "no_push", "no_join", "dry_run", "atomic", "report"], help_heading = "Build")]
     pub(crate) check: bool,
     #[command(flatten)]
     pub(crate) gates: GateArgs,
@@ -263,6 +274,11 @@ pub(crate) struct JoinArgs {
     /// Print the index that would be published
     #[arg(long, help_heading = "Join")]
     pub(crate) dry_run: bool,
+    /// Move final tags only when every image is ready
+    ///
+    /// Move final tags only when every image is ready: if one of them fails, those of all images stay where they are.
+    #[arg(long, help_heading = "Join")]
+    pub(crate) atomic: bool,
     /// End the run after this time: 90s, 10m, 1h30m
     #[arg(long, value_name = "DURATION", help_heading = "Join")]
     pub(crate) timeout: Option<String>,
@@ -316,9 +332,9 @@ pub(crate) struct VerifyArgs {
     /// The plan, if not build.yaml or polyarch.yaml
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// The registry in place of the plan's
+    /// The registry in place of all of the plan's; may be repeated
     #[arg(long, value_name = "REGISTRY")]
-    pub(crate) registry: Option<String>,
+    pub(crate) registry: Vec<String>,
     /// Speak plain HTTP to a registry that is not on loopback
     #[arg(long)]
     pub(crate) insecure: bool,

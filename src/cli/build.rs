@@ -6,7 +6,7 @@ use std::time::Duration;
 use polyarch::plan::{CachePolicy, PullPolicy};
 use polyarch::run::{self, BuildRun, Event, EventSink as _, Goal, OnFailure, Surroundings};
 
-use super::args::BuildArgs;
+use super::args::{BuildArgs, moving};
 use super::audience::Audience;
 use super::load::{self, Loaded, Refusal};
 use super::notices;
@@ -26,22 +26,26 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
         let (plan, engines) = loaded.resolve_with_engines(settings).await?;
         let plan =
             if plan.reads_standard_input() { plan.with_standard_input(&load::standard_input().await?) } else { plan };
-        let (registry, server) = match goal {
-            _ if args.check => (load::registry_in_names(&plan, settings, on_notice)?, None),
-            Goal::Load => (load::registry_in_names(&plan, settings, on_notice)?, None),
-            Goal::Build | Goal::Push | Goal::Publish => load::registry(&plan, settings, on_notice).await?,
+        let (registries, server) = match goal {
+            _ if args.check => (load::registry_in_names(&plan, settings, on_notice)?.into(), None),
+            Goal::Load => (load::registry_in_names(&plan, settings, on_notice)?.into(), None),
+            Goal::Build | Goal::Push | Goal::Publish => load::registries(&plan, settings, on_notice).await?,
         };
-        let (sources, adopts_from) =
-            if args.check { (Vec::new(), None) } else { reach::sources(&plan, &registry, settings, on_source).await? };
+        let (sources, adopts_from) = if args.check {
+            (Vec::new(), None)
+        } else {
+            reach::sources(&plan, &registries.first, settings, on_source).await?
+        };
         let build = BuildRun {
             plan: if goal == Goal::Load { plan.without_own_registry() } else { plan },
             engines,
-            registry,
+            registries,
             sources,
             credentials: settings.credentials()?,
             environment: settings.environment.clone(),
             goal,
             gates: args.gates.gates(),
+            moving: moving(args.atomic),
             on_failure: if args.fail_fast { OnFailure::EndRun } else { OnFailure::EndImage },
         };
         Ok::<_, Refusal>((build, server.or(adopts_from)))

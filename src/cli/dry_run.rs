@@ -30,6 +30,9 @@ pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
                 lines.push(format!("  {brings}   {}", job.destination));
             }
         }
+        lines.extend(
+            image.copies.iter().filter(|_| build.goal == Goal::Publish).map(|copy| format!("  copy   to {copy}")),
+        );
         lines.extend(image.tags.iter().map(|tag| match build.goal {
             Goal::Load => format!("  load   {}:{}", tag.repository.path().short(), tag.tag),
             Goal::Build | Goal::Push | Goal::Publish => format!("  tag    {tag}"),

@@ -7,7 +7,7 @@ use polyarch::plan::AttestationPolicy;
 use polyarch::registry::Notice;
 use polyarch::run::{self, Failure, FinalTags, JoinRun, Joining, References, Server, Source, Surroundings};
 
-use super::args::{Attestations, JoinArgs, PlanArgs};
+use super::args::{Attestations, JoinArgs, PlanArgs, moving};
 use super::audience::Audience;
 use super::ending;
 use super::load::{self, Loaded, Refusal};
@@ -42,11 +42,12 @@ async fn prepare(
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
 ) -> Result<(JoinRun, Option<Server>), Refusal> {
     let gates = args.gates.gates();
+    let moving = moving(args.atomic);
     let wait = load::duration("--wait", args.wait.as_deref())?;
     if args.plan.images.iter().any(|word| reach::is_reference(word)) {
         let mut registries = Registries::new(&args.registries, settings, on_notice)?;
         let references = references(args, &mut registries).await?;
-        return Ok((JoinRun { what: Joining::References(references), gates, wait }, registries.server()));
+        return Ok((JoinRun { what: Joining::References(references), gates, moving, wait }, registries.server()));
     }
     if args.registries.insecure {
         return Err(load::usage("--insecure is about references", "say `insecure: true` in the plan").into());
@@ -59,8 +60,8 @@ async fn prepare(
         return Err(load::usage("--attestations is about references", hint).into());
     }
     let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
-    let (registry, server) = load::registry(&plan, settings, on_notice).await?;
-    Ok((JoinRun { what: Joining::Plan(Box::new(plan), registry), gates, wait }, server))
+    let (registries, server) = load::registries(&plan, settings, on_notice).await?;
+    Ok((JoinRun { what: Joining::Plan(Box::new(plan), registries), gates, moving, wait }, server))
 }
 
 /// `-t TARGET SOURCE…`
@@ -70,7 +71,7 @@ async fn references(
 ) -> Result<References, Failure> {
     let PlanArgs { images, file, platform, tag, set, build_arg, registry, engine } = &args.plan;
     let of_plans = [platform, set, build_arg, engine].iter().any(|values| !values.is_empty());
-    if of_plans || file.is_some() || registry.is_some() {
+    if of_plans || file.is_some() || !registry.is_empty() {
         let message = "references are joined without a plan: of its options only -t is for them";
         return Err(load::usage(message, "as polyarch join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64"));
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use polyarch::context::MAX_DOCKERFILE_BYTES;
 use polyarch::facts::git_facts;
 use polyarch::oci::{ReferenceError, RegistryHost};
@@ -13,7 +14,7 @@ use polyarch::plan::{
     PullPolicy, RegistryChoice, Selection, SourceText, Transport,
 };
 use polyarch::registry::Notice;
-use polyarch::run::{CheckedFile, Engines, Failure, Implied, Phase, Registry, Server};
+use polyarch::run::{CheckedFile, Engines, Failure, Implied, Phase, Registries, Registry, Server};
 
 use super::args::PlanArgs;
 use super::settings::{Settings, client_config};
@@ -80,7 +81,7 @@ impl Loaded {
             selection,
             set: args.set.clone(),
             tags: args.tag.clone(),
-            registry: args.registry.clone(),
+            registries: args.registry.clone(),
             engines: args.engine.clone(),
             build_args: args.build_arg.clone(),
             ..Overrides::default()
@@ -172,19 +173,30 @@ fn engines(plan: &Plan, settings: &Settings) -> Result<Wanted, Failure> {
     Ok(Wanted { specs, implied: Implied::Named, named_by: "the plan or --engine".into() })
 }
 
-/// The plan's registry, reached.
-pub(crate) async fn registry(
+/// The plan's registries, reached, all that cannot be used told.
+pub(crate) async fn registries(
+    plan: &Plan,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
+) -> Result<(Registries, Option<Server>), Vec<Failure>> {
+    let (first, server) = first_registry(plan, settings, on_notice.clone()).await.map_err(|failure| vec![failure])?;
+    let named = |copy| Registry::named(copy, client_config(on_notice.clone()), settings.credentials()?);
+    let copies: Result<_, Failure> = plan.copies.iter().map(named).collect();
+    let registries = Registries { first, copies: copies.map_err(|failure| vec![failure])? };
+    let reached = join_all(registries.all().map(Registry::reach)).await;
+    let failures: Vec<_> = reached.into_iter().filter_map(Result::err).collect();
+    if failures.is_empty() { Ok((registries, server)) } else { Err(failures) }
+}
+
+/// The registry that the plan's images are built to.
+async fn first_registry(
     plan: &Plan,
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + 'static,
 ) -> Result<(Registry, Option<Server>), Failure> {
     let config = client_config(on_notice);
     match &plan.registry {
-        RegistryChoice::Named(named) => {
-            let registry = Registry::named(named, config, settings.credentials()?)?;
-            registry.reach().await?;
-            Ok((registry, None))
-        }
+        RegistryChoice::Named(named) => Ok((Registry::named(named, config, settings.credentials()?)?, None)),
         RegistryChoice::Unnamed if settings.is_ci() => Err(Failure {
             phase: Phase::Preflight,
             message: "no registry is named, and this is CI: what is pushed to the embedded one would be lost".into(),
@@ -206,13 +218,13 @@ pub(crate) fn registry_in_names(
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + 'static,
 ) -> Result<Registry, Failure> {
-    let host = match &plan.registry {
-        RegistryChoice::Named(named) => named.host.clone(),
+    let (host, namespace) = match &plan.registry {
+        RegistryChoice::Named(named) => (named.host.clone(), named.namespace.clone()),
         RegistryChoice::Unnamed | RegistryChoice::Embedded => {
-            RegistryHost::DOCKER_HUB.parse().map_err(|error: ReferenceError| usage(error.to_string(), ""))?
+            (RegistryHost::DOCKER_HUB.parse().map_err(|error: ReferenceError| usage(error.to_string(), ""))?, None)
         }
     };
-    let named = NamedRegistry { host, transport: Transport::Https, ca: None };
+    let named = NamedRegistry { host, namespace, transport: Transport::Https, ca: None };
     Registry::named(&named, client_config(on_notice), settings.credentials()?)
 }
 

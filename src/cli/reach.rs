@@ -64,7 +64,7 @@ async fn open(
     }
     let clear = ca.is_none() && (host.is_loopback() || insecure == Insecure::Yes);
     let transport = if clear { Transport::InsecureHttp } else { Transport::Https };
-    let named = NamedRegistry { host: host.clone(), transport, ca };
+    let named = NamedRegistry { host: host.clone(), namespace: None, transport, ca };
     Ok((Registry::named(&named, client_config(on_notice), settings.credentials()?)?, None))
 }
 
@@ -129,10 +129,9 @@ pub(crate) async fn sources(
         if registries.iter().any(|known| known.host() == host) {
             continue;
         }
-        let registry = match &plan.registry {
-            RegistryChoice::Named(named) if named.host == *host => {
-                Registry::named(named, client_config(on_notice.clone()), settings.credentials()?)?
-            }
+        let first = if let RegistryChoice::Named(named) = &plan.registry { Some(named) } else { None };
+        let registry = match first.into_iter().chain(&plan.copies).find(|named| named.host == *host) {
+            Some(named) => Registry::named(named, client_config(on_notice.clone()), settings.credentials()?)?,
             _ if own.host() == host && matches!(own, Registry::Embedded { .. }) => own.clone(),
             _ => {
                 let (registry, successor) = open(host, None, Insecure::No, settings, on_notice.clone()).await?;

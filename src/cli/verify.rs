@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use polyarch::oci::{Reference, Repository, Selector};
-use polyarch::plan::Image;
+use polyarch::plan::{Image, Plan};
 use polyarch::run::{self, Expected, Failure, Phase, Registry, Server, VerifiedIndex, VerifyError, while_served};
 
 use super::args::{PlanArgs, VerifyArgs};
@@ -40,8 +40,15 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &Settings) -> Result<ExitCo
         take(while_served(server, verify_all(&registry, &[subject])).await);
     }
     if !images.is_empty() || references.is_empty() {
-        let (registry, server, subjects) = of_plan(args, images, settings).await?;
-        take(while_served(server, verify_all(&registry, &subjects)).await);
+        let (subjects, server) = of_plan(args, images, settings).await?;
+        let verify = async {
+            let mut results = Vec::new();
+            for (registry, subjects) in &subjects {
+                results.extend(verify_all(registry, subjects).await);
+            }
+            results
+        };
+        take(while_served(server, verify).await);
     }
     print(&verified, args.format)?;
     if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.into()) }
@@ -71,18 +78,23 @@ fn subject_of(text: &str, reference: Reference) -> Subject {
     Subject { name: text.to_owned(), repository, selector, expected: Expected::default() }
 }
 
-/// Every final tag of the plan's images.
+/// Every final tag of the plan's images, in every registry that has them.
 async fn of_plan(
     args: &VerifyArgs,
     images: Vec<String>,
     settings: &Settings,
-) -> Result<(Registry, Option<Server>, Vec<Subject>), Refusal> {
+) -> Result<(Vec<(Registry, Vec<Subject>)>, Option<Server>), Refusal> {
     let plan = PlanArgs { images, file: args.file.clone(), registry: args.registry.clone(), ..PlanArgs::default() };
     let plan = Loaded::read(&plan)?.resolve(settings).await?;
-    let (registry, server) = load::registry(&plan, settings, super::notices::log).await?;
+    let (registries, server) = load::registries(&plan, settings, super::notices::log).await?;
+    let subjects = |registry: &Registry| Ok((registry.clone(), subjects_in(registry, &plan)?));
+    Ok((registries.all().map(subjects).collect::<Result<_, Failure>>()?, server))
+}
+
+fn subjects_in(registry: &Registry, plan: &Plan) -> Result<Vec<Subject>, Failure> {
     let mut subjects = Vec::new();
     for image in &plan.images {
-        let repository = registry.host().repository(&image.repository);
+        let repository = registry.repository(&image.repository);
         let repository =
             repository.map_err(|error| load::usage(format!("{}: {error}", image.name), "shorten `repository:`"))?;
         subjects.extend(image.tags.iter().map(|tag| Subject {
@@ -92,7 +104,7 @@ async fn of_plan(
             expected: expected(image),
         }));
     }
-    Ok((registry, server, subjects))
+    Ok(subjects)
 }
 
 fn expected(image: &Image) -> Expected {

@@ -153,6 +153,14 @@ impl RepositoryPath {
     pub fn short(&self) -> &str {
         self.0.strip_prefix(LIBRARY).filter(|rest| !rest.contains('/')).unwrap_or(&self.0)
     }
+
+    /// The path behind `namespace`, where there is one.
+    ///
+    /// # Errors
+    /// Both together are longer than registries take.
+    pub fn within(&self, namespace: Option<&Self>) -> Result<Self, ReferenceError> {
+        namespace.map_or_else(|| Ok(self.clone()), |namespace| format!("{namespace}/{self}").parse())
+    }
 }
 
 impl FromStr for RepositoryPath {

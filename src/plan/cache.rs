@@ -304,7 +304,7 @@ impl Plan {
     /// that is not there.
     #[must_use]
     pub fn without_own_registry(mut self) -> Self {
-        let named = self.registry.host().is_some();
+        let named = self.registry.named().is_some();
         for job in self.images.iter_mut().flat_map(|image| &mut image.jobs) {
             let Some(Build { spec, .. }) = job.build_mut() else { continue };
             let BuildCache { from, to } = &mut spec.cache;

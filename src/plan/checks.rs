@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::oci::{Reference, RegistryHost, Selector};
+use crate::oci::{Reference, Selector};
 
 use super::image::ReadImage;
-use super::model::{ArchTags, Job};
+use super::model::{ArchTags, Job, NamedRegistry};
 use super::node::Origin;
 use super::reader::Reader;
 use super::spec::{CacheExport, CachePlace};
@@ -17,8 +17,8 @@ enum Owner<'a> {
 }
 
 /// Refuses a tag of a repository that two things are published under, and an index with two equal entries.
-/// `host` is the registry, where it has a name.
-pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], host: Option<&RegistryHost>) {
+/// `registries` are those that have a name.
+pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], registries: &[NamedRegistry]) {
     let mut owners: HashMap<(&str, &str), Owner<'_>> = HashMap::new();
     for read in images {
         check_entries(reader, read);
@@ -44,7 +44,7 @@ pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], host: Option<
             }
         }
     }
-    check_caches(reader, images, host, &owners);
+    check_caches(reader, images, registries, &owners);
     check_cache_directories(reader, images);
 }
 
@@ -52,7 +52,7 @@ pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], host: Option<
 fn check_caches(
     reader: &mut Reader<'_>,
     images: &[ReadImage],
-    host: Option<&RegistryHost>,
+    registries: &[NamedRegistry],
     owners: &HashMap<(&str, &str), Owner<'_>>,
 ) {
     let mut caches = HashMap::new();
@@ -61,16 +61,21 @@ fn check_caches(
             let (Some(CacheExport::Registry { place, .. }), Some(origin)) = (exported(job), origin) else {
                 continue;
             };
-            let own = (host, read.image.repository.as_str());
-            let (registry, repository, tag) = match place {
-                CachePlace::Own(tag) => (own.0, own.1, tag),
+            // The name behind the namespace of a registry of the plan, and which one that is.
+            let of_plan =
+                |repository| registries.iter().enumerate().find_map(|(nth, known)| Some((nth, known.own(repository)?)));
+            let (registry, nth, repository, tag) = match place {
+                CachePlace::Own(tag) => (None, 0, read.image.repository.as_str(), tag),
                 CachePlace::Reference(Reference { repository, selector: Selector::Tag(tag) }) => {
-                    (Some(repository.host()), repository.path().as_str(), tag)
+                    match of_plan(repository) {
+                        Some((nth, own)) => (None, nth, own, tag),
+                        None => (Some(repository.host()), 0, repository.path().as_str(), tag),
+                    }
                 }
                 CachePlace::Reference(_) => continue,
             };
             let what = format!("{} {}", read.image.name, job.platform);
-            let owner = owners.get(&(repository, tag.as_str())).filter(|_| registry == host);
+            let owner = owners.get(&(repository, tag.as_str())).filter(|_| registry.is_none());
             if let Some(owner) = owner {
                 let theirs = match owner {
                     Owner::Final(theirs) => format!("a final tag of the image `{}`", theirs.image.name),
@@ -81,7 +86,7 @@ fn check_caches(
                 let message = format!("the cache of {what} would be {repository}:{tag}, which is {theirs}");
                 reader.problem(origin, message, Some(OWN_TAG.to_owned()));
             }
-            if let Some(other) = caches.insert((registry, repository, tag), what.clone()) {
+            if let Some(other) = caches.insert((registry, nth, repository, tag), what.clone()) {
                 let message = format!("the caches of {other} and {what} would both be {repository}:{tag}");
                 reader.problem(origin, message, Some(OWN_TAG.to_owned()));
             }

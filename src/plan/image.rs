@@ -9,7 +9,7 @@ use super::distinct::distinct;
 use super::forms;
 use super::job::{self, ReadJob, Surroundings};
 use super::keys::{IMAGE, PLATFORM};
-use super::model::{AttestationPolicy, Image, Job};
+use super::model::{AttestationPolicy, Image, Job, NamedRegistry};
 use super::names::ImageName;
 use super::node::{Entry, Map, Node, Origin, Value, get, merge_maps, put};
 use super::reader::{Late, Read, Reader};
@@ -32,9 +32,8 @@ pub(super) struct ReadImage {
 pub(super) struct Common<'a> {
     pub(super) around: Surroundings<'a>,
     pub(super) defaults: Map,
-    pub(super) namespace: Option<RepositoryPath>,
-    /// Whether the registry is Docker Hub, which has no repositories without a namespace.
-    pub(super) docker_hub: bool,
+    /// The registries that have a name.
+    pub(super) registries: Vec<NamedRegistry>,
 }
 
 /// Reads the keys of an image or of `defaults`, in their long forms.
@@ -134,16 +133,22 @@ fn repository(
         let message = format!("the repository `{text}` names a registry, which is not yet supported");
         return Err(reader.problem(origin, message, Some(hint)));
     }
-    let path = common.namespace.as_ref().map_or_else(|| text.clone(), |namespace| format!("{namespace}/{text}"));
-    if common.docker_hub && !path.contains('/') {
-        let hint = format!("say `registry: docker.io/USER`, or `repository: USER/{text}`");
-        let message = format!("`{text}` has no namespace, and Docker Hub wants one");
-        return Err(reader.problem(origin, message, Some(hint)));
-    }
-    path.parse().map_err(|error| {
+    let path: RepositoryPath = text.parse().map_err(|error| {
         let hint = (*text != text.to_lowercase()).then(|| format!("repository: {}", text.to_lowercase()));
-        reader.problem(origin, format!("the repository `{path}` is not valid: {error}"), hint)
-    })
+        reader.problem(origin, format!("the repository `{text}` is not valid: {error}"), hint)
+    })?;
+    for registry in &common.registries {
+        if registry.host.is_docker_hub() && registry.namespace.is_none() && !text.contains('/') {
+            let hint = format!("say `registry: docker.io/USER`, or `repository: USER/{text}`");
+            let message = format!("`{text}` has no namespace, and Docker Hub wants one");
+            return Err(reader.problem(origin, message, Some(hint)));
+        }
+        if let Err(error) = path.within(registry.namespace.as_ref()) {
+            let message = format!("the repository `{registry}/{text}` is not valid: {error}");
+            return Err(reader.problem(origin, message, None));
+        }
+    }
+    Ok(path)
 }
 
 /// The final tags, each with its place. At least one.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::oci::{EntryOverride, Platform, Reference, RegistryHost, RepositoryPath, Tag};
+use crate::oci::{EntryOverride, Platform, Reference, RegistryHost, Repository, RepositoryPath, Tag};
 
 use super::error::Problem;
 use super::host::EngineHost;
@@ -15,8 +15,10 @@ use super::spec::{BuildSpec, Dockerfile};
 /// A plan with every default, variable and override applied, and nothing left to look up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Where images are pushed.
+    /// Where images are built to.
     pub registry: RegistryChoice,
+    /// Where they are copied to, in the plan's order. None is there twice, or is [`Plan::registry`].
+    pub copies: Vec<NamedRegistry>,
     /// The engines that the plan names, in its order; none means the engine that the docker CLI would use.
     pub engines: Vec<EngineSpec>,
     /// The selected images, in the plan's order. At least one.
@@ -27,10 +29,11 @@ pub struct Plan {
     pub warnings: Vec<Problem>,
 }
 
-/// Where the plan, or the command line over it, says that images are pushed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where the plan, or the command line over it, says that images are built to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum RegistryChoice {
     /// Nothing was said: the embedded registry, and in CI an error.
+    #[default]
     Unnamed,
     /// `registry: local`: the embedded registry.
     Embedded,
@@ -39,24 +42,34 @@ pub enum RegistryChoice {
 }
 
 impl RegistryChoice {
-    /// Its host, where it has a name.
-    pub(super) fn host(&self) -> Option<&RegistryHost> {
+    /// The registry, where it has a name.
+    pub(super) fn named(&self) -> Option<&NamedRegistry> {
         match self {
-            Self::Named(named) => Some(&named.host),
+            Self::Named(named) => Some(named),
             Self::Unnamed | Self::Embedded => None,
         }
     }
 }
 
-/// A registry by name. A namespace that was written after its host is part of each image's repository.
+/// A registry by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedRegistry {
     /// Its host and port.
     pub host: RegistryHost,
+    /// What stands before the name of each of its repositories: `acme` of `ghcr.io/acme`.
+    pub namespace: Option<RepositoryPath>,
     /// How it is spoken to.
     pub transport: Transport,
     /// A PEM file of certificate authorities that are trusted for this registry, beside the system's.
     pub ca: Option<PathBuf>,
+}
+
+impl NamedRegistry {
+    /// Whether this is the registry and the namespace of `repository`; then its name there.
+    pub(super) fn own<'a>(&self, repository: &'a Repository) -> Option<&'a str> {
+        let path = Some(repository.path().as_str()).filter(|_| *repository.host() == self.host)?;
+        self.namespace.as_ref().map_or(Some(path), |namespace| path.strip_prefix(namespace.as_str())?.strip_prefix('/'))
+    }
 }
 
 /// How a registry is spoken to.
@@ -91,7 +104,7 @@ impl EngineSpec {
 pub struct Image {
     /// Its name in the plan.
     pub name: ImageName,
-    /// Its repository in the registry, the registry's namespace included.
+    /// The name of its repository, which stands behind the namespace of each registry.
     pub repository: RepositoryPath,
     /// The final tags, without duplicates. At least one; the first one names the per-arch tags.
     pub tags: Vec<Tag>,

@@ -13,8 +13,8 @@ pub struct Overrides {
     pub set: Vec<String>,
     /// `--tag`: replaces the tags of the selected images, unless empty.
     pub tags: Vec<String>,
-    /// `--registry`: replaces the plan's registry; `local` or `host[:port][/namespace]`.
-    pub registry: Option<String>,
+    /// `--registry`: replaces the plan's registries, unless empty; `local` or `host[:port][/namespace]`.
+    pub registries: Vec<String>,
     /// `--engine NAME=HOST`: changes where an engine of the plan listens, or adds one.
     pub engines: Vec<String>,
     /// `--build-arg NAME[=VALUE]`, for every job, over whatever the plan says. Without a value it is taken from

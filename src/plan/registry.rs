@@ -1,9 +1,11 @@
 //! Reads `registry`.
 
+use std::fmt;
 use std::path::Path;
 
 use crate::oci::{RegistryHost, RepositoryPath};
 
+use super::distinct::distinct;
 use super::keys::REGISTRY;
 use super::model::{NamedRegistry, RegistryChoice, Transport};
 use super::node::{Node, Origin, Value, get};
@@ -11,34 +13,73 @@ use super::paths;
 use super::reader::{Late, Read, Reader};
 use super::suggest::did_you_mean;
 
-/// A registry, and the namespace that was written after its host.
-pub(super) struct Target {
-    pub(super) choice: RegistryChoice,
-    pub(super) namespace: Option<RepositoryPath>,
+/// Most registries of a plan.
+const MOST: usize = 16;
+
+/// Where images are built to, and where they are copied to.
+#[derive(Default)]
+pub(super) struct Registries {
+    pub(super) first: RegistryChoice,
+    pub(super) copies: Vec<NamedRegistry>,
 }
 
-/// Reads `registry`: a string, or a map of `host`, `insecure` and `ca`.
-pub(super) fn read(reader: &mut Reader<'_>, node: Option<&Node>, directory: &Path) -> Read<Target> {
-    let Some(node) = node else { return Ok(Target { choice: RegistryChoice::Unnamed, namespace: None }) };
-    match &node.value {
-        Value::List(_) => {
-            let hint = "name one".to_owned();
-            Err(reader.problem(&node.origin, "several registries are not yet supported", Some(hint)))
-        }
-        Value::Map(_) => read_map(reader, node, directory),
-        _ => {
-            let text = reader.text(node, "`registry`", Late::default())?;
-            if text == "local" {
-                return Ok(Target { choice: RegistryChoice::Embedded, namespace: None });
-            }
-            let (host, namespace) = split(reader, &node.origin, &text)?;
-            let transport = if host.is_loopback() { Transport::InsecureHttp } else { Transport::Https };
-            Ok(Target { choice: RegistryChoice::Named(NamedRegistry { host, transport, ca: None }), namespace })
-        }
+impl Registries {
+    /// All that have a name.
+    pub(super) fn named(&self) -> impl Iterator<Item = &NamedRegistry> {
+        self.first.named().into_iter().chain(&self.copies)
     }
 }
 
-fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<Target> {
+/// Reads `registry`: one, or a list of them.
+pub(super) fn read(reader: &mut Reader<'_>, node: Option<&Node>, directory: &Path) -> Read<Registries> {
+    match node {
+        None => Ok(Registries::default()),
+        Some(Node { value: Value::List(items), origin }) => list(reader, origin, items, directory),
+        Some(node) => Ok(Registries { first: one(reader, node, directory)?, copies: Vec::new() }),
+    }
+}
+
+fn list(reader: &mut Reader<'_>, origin: &Origin, items: &[Node], directory: &Path) -> Read<Registries> {
+    if items.len() > MOST {
+        return Err(reader.problem(
+            origin,
+            format!("these are {} registries, at most {MOST} are taken", items.len()),
+            None,
+        ));
+    }
+    let read = distinct(reader, items, |reader, item| {
+        let choice = one(reader, item, directory)?;
+        let name = choice.named().map_or_else(|| "local".to_owned(), ToString::to_string);
+        if name == "local" && !std::ptr::eq(item, &raw const items[0]) {
+            let hint = "write it first, or leave it out".to_owned();
+            let message = "images are built to the embedded registry, and not copied there: only this machine reads it";
+            return Err(reader.problem(&item.origin, message, Some(hint)));
+        }
+        Ok((name, choice))
+    })?;
+    let mut choices = read.into_iter().map(|(_, choice)| choice);
+    let Some(first) = choices.next() else {
+        let hint = "name one, or leave the key out for the embedded registry".to_owned();
+        return Err(reader.problem(origin, "`registry` is an empty list", Some(hint)));
+    };
+    Ok(Registries { first, copies: choices.filter_map(|choice| choice.named().cloned()).collect() })
+}
+
+/// Reads one registry: a string, or a map of `host`, `insecure` and `ca`.
+fn one(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<RegistryChoice> {
+    if let Value::Map(_) = &node.value {
+        return read_map(reader, node, directory).map(RegistryChoice::Named);
+    }
+    let text = reader.text(node, "`registry`", Late::default())?;
+    if text == "local" {
+        return Ok(RegistryChoice::Embedded);
+    }
+    let (host, namespace) = split(reader, &node.origin, &text)?;
+    let transport = if host.is_loopback() { Transport::InsecureHttp } else { Transport::Https };
+    Ok(RegistryChoice::Named(NamedRegistry { host, namespace, transport, ca: None }))
+}
+
+fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<NamedRegistry> {
     let map = reader.map(node, "`registry`", &REGISTRY)?;
     let insecure = get(&map, "insecure").map(|entry| reader.boolean(&entry.value, "`insecure`")).transpose();
     let ca = get(&map, "ca").map(|entry| reader.text(&entry.value, "`ca`", Late::default())).transpose();
@@ -59,7 +100,7 @@ fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<Targ
     // Loopback speaks HTTP unless something was said that only TLS can mean.
     let plain = insecure.unwrap_or(host.is_loopback() && ca.is_none());
     let transport = if plain { Transport::InsecureHttp } else { Transport::Https };
-    Ok(Target { choice: RegistryChoice::Named(NamedRegistry { host, transport, ca }), namespace })
+    Ok(NamedRegistry { host, namespace, transport, ca })
 }
 
 /// `host[:port][/namespace]`
@@ -94,4 +135,13 @@ fn split(reader: &mut Reader<'_>, origin: &Origin, text: &str) -> Read<(Registry
             .map_err(|error| reader.problem(origin, format!("the namespace `{namespace}` is not valid: {error}"), None))
     };
     Ok((host, namespace.map(parse).transpose()?))
+}
+
+impl fmt::Display for NamedRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{}/{namespace}", self.host),
+            None => self.host.fmt(f),
+        }
+    }
 }

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::oci::RegistryHost;
-
 use super::bases;
 use super::checks;
 use super::engines;
@@ -19,7 +17,7 @@ use super::node::{Map, Node, Origin, Value, get};
 use super::overrides::Overrides;
 use super::raw;
 use super::reader::{Environment, FACTS, Facts, Read, Reader};
-use super::registry::{self, Target};
+use super::registry::{self, Registries};
 use super::select::select;
 use super::set::Sets;
 
@@ -72,26 +70,23 @@ fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Read<Pla
     let directory = reader.source().path.parent().unwrap_or(Path::new(""));
     let top = top_level(reader, node)?;
     let said = |key: &str| get(&top, key).map(|entry| &entry.value);
-    let flag = overrides.registry.as_ref().map(|flag| {
-        let origin = Origin::Flag(format!("--registry {flag}").into());
-        Node { origin, value: Value::Flag(flag.clone()) }
-    });
-    let target = registry::read(reader, flag.as_ref().or(said("registry")), directory);
+    let flags = registry_flags(&overrides.registries);
+    let registries = registry::read(reader, flags.as_ref().or(said("registry")), directory);
     let (engines, all_engines) = engines::read(reader, said("engines"), &overrides.engines);
     let names = engines.iter().map(|engine| engine.name.clone()).collect();
     let defaults = said("defaults").map(|node| image::settings(reader, node, "`defaults`")).transpose();
     let common = Common {
         around: Surroundings { directory, engines: names, overrides },
         defaults: defaults?.unwrap_or_default(),
-        docker_hub: target.as_ref().is_ok_and(is_docker_hub),
-        namespace: target.as_ref().ok().and_then(|target| target.namespace.clone()),
+        registries: registries.as_ref().map(|registries| registries.named().cloned().collect()).unwrap_or_default(),
     };
     let (images, all_images) = images(reader, node, &top, &common);
-    checks::check(reader, &images, target.as_ref().ok().and_then(|target| target.choice.host()));
+    checks::check(reader, &images, &common.registries);
     bases::check(reader, &images, &names_of(&top));
     all_engines.and(all_images)?;
     let images = images.into_iter().map(|read| read.image).collect();
-    Ok(Plan { registry: target?.choice, engines, images, left_out: Vec::new(), warnings: Vec::new() })
+    let Registries { first, copies } = registries?;
+    Ok(Plan { registry: first, copies, engines, images, left_out: Vec::new(), warnings: Vec::new() })
 }
 
 /// The keys of the plan but its extensions, with the version checked.
@@ -126,8 +121,14 @@ fn names_of(top: &Map) -> BTreeSet<&str> {
     }
 }
 
-fn is_docker_hub(target: &Target) -> bool {
-    target.choice.host().is_some_and(RegistryHost::is_docker_hub)
+/// What `--registry` says in place of the plan's list.
+fn registry_flags(flags: &[String]) -> Option<Node> {
+    let node = |flag: &String| {
+        let origin = Origin::Flag(format!("--registry {flag}").into());
+        Node { origin, value: Value::Flag(flag.clone()) }
+    };
+    let origin = node(flags.first()?).origin;
+    Some(Node { origin, value: Value::List(flags.iter().map(node).collect()) })
 }
 
 /// The images that could be read, and whether these are all.

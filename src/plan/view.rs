@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq as _, Serializer};
 
 use crate::oci::EntryOverride;
 
@@ -25,10 +25,10 @@ impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("version", &1)?;
-        match &self.registry {
-            RegistryChoice::Unnamed => {}
-            RegistryChoice::Embedded => map.serialize_entry("registry", "local")?,
-            RegistryChoice::Named(named) => map.serialize_entry("registry", named)?,
+        match (&self.registry, &self.copies[..]) {
+            (RegistryChoice::Unnamed, _) => {}
+            (first, []) => map.serialize_entry("registry", first)?,
+            (first, copies) => map.serialize_entry("registry", &Registries { first, copies })?,
         }
         if !self.engines.is_empty() {
             map.serialize_entry("engines", &InOrder(&self.engines, |engine: &EngineSpec| engine.name.to_string()))?;
@@ -53,10 +53,33 @@ impl<T: Serialize> Serialize for InOrder<'_, T> {
     }
 }
 
+struct Registries<'a> {
+    first: &'a RegistryChoice,
+    copies: &'a [NamedRegistry],
+}
+
+impl Serialize for Registries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(1 + self.copies.len()))?;
+        list.serialize_element(self.first)?;
+        self.copies.iter().try_for_each(|copy| list.serialize_element(copy))?;
+        list.end()
+    }
+}
+
+impl Serialize for RegistryChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Unnamed | Self::Embedded => serializer.serialize_str("local"),
+            Self::Named(named) => named.serialize(serializer),
+        }
+    }
+}
+
 impl Serialize for NamedRegistry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("host", &self.host)?;
+        map.serialize_entry("host", &self.to_string())?;
         match &self.ca {
             Some(ca) => map.serialize_entry("ca", &path(ca))?,
             None => map.serialize_entry("insecure", &(self.transport == Transport::InsecureHttp))?,

@@ -13,7 +13,9 @@ use super::failure::{chain, failure, of_registry};
 use crate::auth::{Anonymous, CredentialSource};
 use crate::embedded::{Embedded, EmbeddedError, Opened};
 use crate::engine::{Engine, EngineError};
-use crate::oci::{Digest, MediaType, RawManifest, ReferenceError, RegistryHost, RepositoryPath, Selector, Tag, TagRef};
+use crate::oci::{
+    Digest, MediaType, RawManifest, ReferenceError, RegistryHost, Repository, RepositoryPath, Selector, Tag, TagRef,
+};
 use crate::plan::{NamedRegistry, Transport};
 use crate::registry::{self, Client, ClientConfig};
 
@@ -68,7 +70,12 @@ impl Server {
 #[derive(Debug, Clone)]
 pub enum Registry {
     /// A registry by name.
-    Named(Client),
+    Named {
+        /// Its client.
+        client: Client,
+        /// What stands before the name of each of its repositories.
+        namespace: Option<RepositoryPath>,
+    },
     /// The embedded one, on loopback.
     Embedded {
         /// Its client.
@@ -101,7 +108,7 @@ impl Registry {
         let doing = format!("reach registry {}", registry.host);
         let client = Client::new(config, registry.host.clone(), transport, ca.as_deref(), credentials);
         let client = client.map_err(|error| of_registry(Phase::Preflight, &doing, &error))?;
-        Ok(Self::Named(client))
+        Ok(Self::Named { client, namespace: registry.namespace.clone() })
     }
 
     /// Asks whether the registry is there and takes our login.
@@ -110,7 +117,7 @@ impl Registry {
     /// It is not, or does not.
     pub async fn reach(&self) -> Result<(), Failure> {
         match self {
-            Self::Named(client) => client.ping().await.map_err(|error| {
+            Self::Named { client, .. } => client.ping().await.map_err(|error| {
                 // The error names the registry, and what it is about.
                 let phase = if error.is_refusal() { Phase::Verify } else { Phase::Preflight };
                 failure(phase, &chain(&error), error.hint())
@@ -147,7 +154,7 @@ impl Registry {
     #[must_use]
     pub fn client(&self) -> &Client {
         match self {
-            Self::Named(client) | Self::Embedded { client, .. } => client,
+            Self::Named { client, .. } | Self::Embedded { client, .. } => client,
         }
     }
 
@@ -155,7 +162,7 @@ impl Registry {
     /// that is not there must not fail what needs none.
     pub(super) fn pushes_as(&self, user: &Arc<dyn CredentialSource>) -> Arc<dyn CredentialSource> {
         match self {
-            Self::Named(_) => user.clone(),
+            Self::Named { .. } => user.clone(),
             Self::Embedded { .. } => Arc::new(Anonymous),
         }
     }
@@ -172,6 +179,17 @@ impl Registry {
     #[must_use]
     pub fn host(&self) -> &RegistryHost {
         self.client().host()
+    }
+
+    /// The repository of an image of a plan in it: behind its namespace, where it has one.
+    ///
+    /// # Errors
+    /// All together is longer than registries take.
+    pub fn repository(&self, path: &RepositoryPath) -> Result<Repository, ReferenceError> {
+        match self {
+            Self::Named { namespace, .. } => self.host().repository(&path.within(namespace.as_ref())?),
+            Self::Embedded { .. } => self.host().repository(path),
+        }
     }
 }
 
@@ -344,7 +362,7 @@ mod tests {
         assert!(registry.again_after(1, &away).is_some());
         assert!(registry.again_after(SUCCEEDED.1, &away).is_none());
         assert!(registry.again_after(1, &error("denied")).is_none());
-        let named = Registry::Named(registry.client().clone());
+        let named = Registry::Named { client: registry.client().clone(), namespace: None };
         assert!(named.again_after(1, &away).is_none());
     }
 }

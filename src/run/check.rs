@@ -45,7 +45,7 @@ pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    let targets = prepare::targets(&run.plan, &run.registry).map_err(|failure| vec![failure])?;
+    let targets = prepare::targets(&run.plan, &run.registries).map_err(|failure| vec![failure])?;
     // No step runs: only what an engine fetches a context with is needed.
     let fetched =
         Schedule { jobs: schedule.builds().filter(|job| is_fetched(job)).cloned().map(ScheduledJob::Build).collect() };
@@ -55,7 +55,7 @@ pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
     let (events, _) = mpsc::channel(1);
     let shared = Shared {
         engines: &run.engines,
-        registry: &run.registry,
+        registry: &run.registries.first,
         credentials: &run.credentials,
         goal: run.goal,
         events: &events,

@@ -38,7 +38,7 @@ pub struct Copying {
 /// Copies, and proves that what is there has the same digest. What happened is in the events.
 pub async fn copy(what: Copying, around: Surroundings, sink: &mut dyn EventSink) {
     attend(around, sink, async |events, shutdown| {
-        let images = vec![PlannedImage { image: what.name(), tags: what.tags() }];
+        let images = vec![PlannedImage { image: what.name(), tags: what.tags(), copies: Vec::new() }];
         drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
         if let Err(failure) = what.run(&events, &shutdown).await {
             let what = Event::Image { image: what.name(), what: ImageEvent::Failed(failure) };
@@ -107,25 +107,8 @@ impl Copying {
         if let Some(platform) = &self.platform {
             top = of_platform(place, top, platform).await?;
         }
-        let mut listed = Vec::new();
-        let mut indexes = vec![top.clone()];
-        for _ in 0..MOST_DEPTH {
-            let mut entries = Vec::new();
-            for index in &indexes {
-                if let Content::Index(ImageIndex { manifests, .. }) = index.content().map_err(ChildError::from)? {
-                    entries.extend(manifests);
-                }
-            }
-            let fetching = stream::iter(entries)
-                .map(async |entry| fetch(place, &Selector::Digest(entry.digest), Visibility::Settled).await);
-            let found: Vec<RawManifest> = fetching.buffered(AT_ONCE).try_collect().await?;
-            indexes = found.iter().filter(|one| one.media_type().is_index()).cloned().collect();
-            listed.splice(0..0, found);
-            if indexes.is_empty() {
-                return Ok((top, listed));
-            }
-        }
-        Err(ConfirmError::Deep)
+        let listed = listed(place, &top).await?;
+        Ok((top, listed))
     }
 
     fn unread(&self, error: &ConfirmError) -> Failure {
@@ -158,6 +141,32 @@ impl Copying {
         });
         reading.buffer_unordered(AT_ONCE).try_collect().await
     }
+}
+
+/// What `top` lists, and what the indexes among that list, children before their indexes.
+pub(super) async fn listed(place: &Place, top: &RawManifest) -> Result<Vec<RawManifest>, ConfirmError> {
+    let mut listed = Vec::new();
+    let mut indexes = vec![top.clone()];
+    for _ in 0..MOST_DEPTH {
+        let mut entries = Vec::new();
+        for index in &indexes {
+            if let Content::Index(ImageIndex { manifests, .. }) = index.content().map_err(ChildError::from)? {
+                entries.extend(manifests);
+            }
+        }
+        let fetching = stream::iter(entries).map(|entry| by_digest(place, entry.digest));
+        let found: Vec<RawManifest> = fetching.buffered(AT_ONCE).try_collect().await?;
+        indexes = found.iter().filter(|one| one.media_type().is_index()).cloned().collect();
+        listed.splice(0..0, found);
+        if indexes.is_empty() {
+            return Ok(listed);
+        }
+    }
+    Err(ConfirmError::Deep)
+}
+
+async fn by_digest(place: &Place, digest: Digest) -> Result<RawManifest, ConfirmError> {
+    fetch(place, &Selector::Digest(digest), Visibility::Settled).await
 }
 
 async fn fetch(place: &Place, selector: &Selector, visibility: Visibility) -> Result<RawManifest, ConfirmError> {

@@ -70,6 +70,9 @@ pub struct PlannedImage {
     pub image: String,
     /// Its final tags, in every registry that it is for.
     pub tags: Vec<TagRef>,
+    /// The repositories that get copies of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<Repository>,
 }
 
 /// A job as the schedule has it.
@@ -288,6 +291,13 @@ pub enum ImageEvent {
     },
     /// Images were brought into a repository that did not have all of them; no tag shows them yet.
     Copied(Copied),
+    /// The arch tag of a platform was put in a registry that gets copies, or had this image already.
+    ArchTagCopied {
+        /// The tag.
+        tag: TagRef,
+        /// Whether the registry had it there already, and nothing was put.
+        unchanged: bool,
+    },
     /// The index is sent under a final tag: until that is answered, nobody knows where the tag is.
     Tagging {
         /// The tag.
@@ -336,6 +346,11 @@ pub enum ImageEvent {
     /// Built and perhaps pushed, not joined, as was asked.
     NotJoined {
         /// Why: `--no-join`, `--load`, `linux/arm64 was left out`.
+        reason: String,
+    },
+    /// Its tags were not moved, because of another image (`--atomic`).
+    Withheld {
+        /// Why: `--atomic, and web failed`.
         reason: String,
     },
     /// The image failed as a whole: at the join, when published, when verified.

@@ -1,27 +1,21 @@
-//! What is known of an image while its jobs run, and its publication once all of them are confirmed.
+//! What is known of an image while its jobs run.
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Registry;
 use super::assign::ScheduledJob;
-use super::attestations;
 use super::confirm::Found;
-use super::event::{Event, Execution, Failure, ImageEvent};
-use super::failure::of_engine;
-use super::gates::Gates;
+use super::event::Execution;
 use super::job::{Goal, JobEnd};
 use super::load::{self, Loading};
-use super::publish::{self, Target};
+use super::publication::Publication;
+use super::publish::Target;
 use super::request::BuildRun;
-use super::shutdown::Shutdown;
-use super::{Phase, Warning};
 use crate::engine::{Engine, Part};
-use crate::oci::{Digest, Tag};
+use crate::oci::Digest;
 use crate::plan::{ArchTags, Image};
-use crate::registry::Client;
 
 /// An image and how far its jobs are.
 pub(super) struct ImageState {
@@ -112,61 +106,11 @@ impl ImageState {
     }
 
     fn publication(&mut self, run: &BuildRun) -> Publication {
-        let local = matches!(run.registry, Registry::Embedded { .. });
-        Publication {
-            target: self.target.clone(),
-            found: std::mem::take(&mut self.found),
-            client: run.registry.client().clone(),
-            gates: run.gates,
-            names: if local { std::mem::take(&mut self.native) } else { Vec::new() },
-        }
+        let registry = &run.registries.first;
+        let local = matches!(registry, Registry::Embedded { .. });
+        let names = if local { std::mem::take(&mut self.native) } else { Vec::new() };
+        let mut publication = Publication::new(self.target.clone(), std::mem::take(&mut self.found), registry);
+        publication.names = names;
+        publication
     }
-}
-
-/// An image whose every platform is confirmed, on its way to its final tags.
-pub(super) struct Publication {
-    target: Target,
-    found: Vec<Found>,
-    client: Client,
-    gates: Gates,
-    /// Images that get the final names on their engine, so that `docker run NAME:TAG` works.
-    names: Vec<(Arc<Engine>, Digest)>,
-}
-
-impl Publication {
-    /// Of children that were found in the registry: no engine has them for sure.
-    pub(super) fn of_registry(target: Target, found: Vec<Found>, registry: &Registry, gates: Gates) -> Self {
-        Self { target, found, client: registry.client().clone(), gates, names: Vec::new() }
-    }
-
-    pub(super) async fn run(self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
-        let Self { mut target, found, client, gates, names } = self;
-        target.read_here = found.iter().map(|found| found.child.manifest().digest().clone()).collect();
-        attestations::warn(&target.image, &found, events).await;
-        let pushed = publish::pushed(&target, &found);
-        let index = publish::join(&target, found)?;
-        publish::publish(&client, &target, &index, &pushed, gates, events, shutdown).await?;
-        for (engine, id) in &names {
-            for tag in &target.tags {
-                name_on_engine(&target, engine, id, tag, events).await;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A convenience that fails nothing: the image is published.
-async fn name_on_engine(target: &Target, engine: &Engine, id: &Digest, tag: &Tag, events: &mpsc::Sender<Event>) {
-    let name = target.repository.path().as_str();
-    let event = match engine.name_image(id, name, tag.as_str()).await {
-        Ok(()) => {
-            let what = ImageEvent::TaggedOnEngine { name: format!("{name}:{tag}") };
-            Event::Image { image: target.image.clone(), what }
-        }
-        Err(error) => {
-            let Failure { message, hint, .. } = of_engine(Phase::Publish, &error);
-            Event::Warning(Warning { image: Some(target.image.clone()), platform: None, message, hint })
-        }
-    };
-    drop(events.send(event).await);
 }

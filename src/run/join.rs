@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::access::{Registry, Server, while_served};
@@ -11,14 +12,15 @@ use super::confirm::{self, Found};
 use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use super::failure::failure;
 use super::gates::Gates;
-use super::image::Publication;
 use super::listen::{Surroundings, attend};
-use super::place::Place;
+use super::place::{Place, Registries};
 use super::prepare;
+use super::publication::{self, Placed, Publication};
 use super::publish::{self, Target};
 use super::references::{self, References};
 use super::revisions;
 use super::shutdown::Shutdown;
+use super::together::{Moving, Next, Together};
 use super::wait::{Source, Wait, look_for};
 use crate::oci::{EncodedIndex, Selector};
 use crate::plan::{ArchTags, Image, Job, Plan, Work};
@@ -33,14 +35,16 @@ pub struct JoinRun {
     pub what: Joining,
     /// What an index must pass.
     pub gates: Gates,
+    /// When final tags move.
+    pub moving: Moving,
     /// How long what is not there yet is waited for.
     pub wait: Option<Duration>,
 }
 
 /// What is to be joined.
 pub enum Joining {
-    /// Images of a plan, from their arch tags in this registry.
-    Plan(Box<Plan>, Registry),
+    /// Images of a plan, from their arch tags in the first of these registries.
+    Plan(Box<Plan>, Registries),
     /// What was named.
     References(References),
 }
@@ -48,7 +52,7 @@ pub enum Joining {
 /// Joins every image and publishes it. What happened is in the events.
 pub async fn join(run: JoinRun, around: Surroundings, sink: &mut dyn EventSink) {
     attend(around, sink, async |events, shutdown| match &run.what {
-        Joining::Plan(plan, registry) => join_images(plan, (registry, &run), events, &shutdown).await,
+        Joining::Plan(plan, registries) => join_images(plan, (registries, &run), events, &shutdown).await,
         Joining::References(references) => join_references(references, &run, events, &shutdown).await,
     })
     .await;
@@ -57,16 +61,16 @@ pub async fn join(run: JoinRun, around: Surroundings, sink: &mut dyn EventSink) 
 /// The indexes that [`join`] would publish, or what is wrong with each image.
 pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Result<EncodedIndex, Failure>)> {
     let work = async {
-        let (plan, registry) = match &run.what {
-            Joining::Plan(plan, registry) => (plan, registry),
+        let (plan, registries) = match &run.what {
+            Joining::Plan(plan, registries) => (plan, registries),
             Joining::References(references) => return vec![(references.name(), references.preview().await)],
         };
-        let targets = match prepare::targets(plan, registry) {
+        let targets = match prepare::targets(plan, registries) {
             Ok(targets) => targets,
             Err(failure) => return vec![(String::new(), Err(failure))],
         };
         let previews = plan.images.iter().zip(targets).map(async |(image, target)| {
-            let index = match find_all(registry, image, &target, None).await {
+            let index = match find_all(&registries.first, image, &target, None).await {
                 Ok(found) => publish::join(&target, found),
                 Err(failure) => Err(failure),
             };
@@ -78,7 +82,7 @@ pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Resul
 }
 
 async fn join_references(references: &References, run: &JoinRun, events: mpsc::Sender<Event>, shutdown: &Shutdown) {
-    let images = vec![PlannedImage { image: references.name(), tags: references.tags() }];
+    let images = vec![PlannedImage { image: references.name(), tags: references.tags(), copies: Vec::new() }];
     drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
     if let Err(failure) = references.join(run, &events, shutdown).await {
         let what = ImageEvent::Failed(failure);
@@ -88,41 +92,91 @@ async fn join_references(references: &References, run: &JoinRun, events: mpsc::S
 
 async fn join_images(
     plan: &Plan,
-    (registry, run): (&Registry, &JoinRun),
+    (registries, run): (&Registries, &JoinRun),
     events: mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) {
-    let targets = match prepare::targets(plan, registry) {
+    let targets = match prepare::targets(plan, registries) {
         Ok(targets) => targets,
         Err(failure) => return drop(events.send(Event::Failed(failure)).await),
     };
-    let images = targets.iter().map(|target| PlannedImage {
-        image: target.image.clone(),
-        tags: target.tags.iter().map(|tag| target.repository.tag(tag.clone())).collect(),
+    let images = targets.iter().map(Target::planned).collect();
+    drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
+    let places = plan.images.iter().zip(targets).enumerate();
+    let joining = places.map(async |(place, (image, target))| {
+        (place, join_image((&registries.first, run), image, target, &events).await)
     });
-    drop(events.send(Event::Started { images: images.collect(), jobs: Vec::new() }).await);
-    let joining = plan.images.iter().zip(targets).map(async |(image, target)| {
-        let what = match join_image((registry, run), image, target, &events, shutdown).await {
-            Ok(None) => return,
-            Ok(Some(reason)) => ImageEvent::NotJoined { reason },
-            Err(failure) => ImageEvent::Failed(failure),
+    let mut joining: FuturesUnordered<_> = joining.collect();
+    let mut publishing = FuturesUnordered::new();
+    let mut together = Together::new(run.moving, plan.images.len());
+    loop {
+        let told = tokio::select! {
+            Some((place, joined)) = joining.next() => match goes_on(place, &plan.images[place], joined, &mut together) {
+                Ok(ready) => {
+                    let (moving, ready): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
+                    let events = &events;
+                    publishing.push(async move {
+                        (moving, publication::publish(ready, run.gates, events, shutdown).await)
+                    });
+                    continue;
+                }
+                Err(told) => told,
+            },
+            Some((moved, ended)) = publishing.next() => {
+                let ended = moved.into_iter().zip(ended);
+                ended.filter_map(|(place, ended)| Some((place, ended.err()?.event()))).collect()
+            }
+            else => return,
         };
-        drop(events.send(Event::Image { image: image.name.to_string(), what }).await);
-    });
-    join_all(joining).await;
+        for (place, what) in told {
+            drop(events.send(Event::Image { image: plan.images[place].name.to_string(), what }).await);
+        }
+    }
 }
 
-/// Joins one image; says why not, where it was not asked for.
+/// What follows from an image that was joined, or was not: images whose tags now move, or else what is to be said of
+/// images.
+fn goes_on(
+    place: usize,
+    image: &Image,
+    joined: Result<Joined, Failure>,
+    together: &mut Together<Placed>,
+) -> Result<OfImages<Placed>, OfImages<ImageEvent>> {
+    let (how, what) = match joined {
+        Ok(Joined::Placed(placed)) => match together.ready(place, *placed) {
+            Next::Wait => return Err(Vec::new()),
+            Next::Publish(ready) => return Ok(ready),
+            Next::Withhold(reason) => return Err(vec![(place, ImageEvent::Withheld { reason })]),
+        },
+        Ok(Joined::Not(reason)) => ("was not joined", ImageEvent::NotJoined { reason }),
+        Err(failure) => ("failed", ImageEvent::Failed(failure)),
+    };
+    let withheld = together.lose(&format!("{} {how}", image.name));
+    let withheld = withheld.into_iter().map(|(place, reason)| (place, ImageEvent::Withheld { reason }));
+    Err(std::iter::once((place, what)).chain(withheld).collect())
+}
+
+/// Something of images, each with its place in the plan.
+type OfImages<T> = Vec<(usize, T)>;
+
+/// What became of an image.
+enum Joined {
+    /// Its index is made, and what it lists is everywhere.
+    Placed(Box<Placed>),
+    /// It was not asked for, for this reason.
+    Not(String),
+}
+
+/// Joins one image; no tag moves.
 async fn join_image(
     (registry, run): (&Registry, &JoinRun),
     image: &Image,
     target: Target,
     events: &mpsc::Sender<Event>,
-    shutdown: &Shutdown,
-) -> Result<Option<String>, Failure> {
+) -> Result<Joined, Failure> {
     if !image.is_complete() {
         let left_out: Vec<_> = image.left_out.iter().map(ToString::to_string).collect();
-        return Ok(Some(format!("{} was left out", left_out.join(", "))));
+        return Ok(Joined::Not(format!("{} was left out", left_out.join(", "))));
     }
     if let Some(job) = image.jobs.iter().find(|job| job.arch_tags == ArchTags::None) {
         let message = format!("{} {} has no arch tag that it could be joined from", image.name, job.platform);
@@ -135,8 +189,7 @@ async fn join_image(
         drop(events.send(Event::Warning(warning)).await);
     }
     let found = find_all(registry, image, &target, wait.as_ref()).await?;
-    Publication::of_registry(target, found, registry, run.gates).run(events, shutdown).await?;
-    Ok(None)
+    Ok(Joined::Placed(Box::new(Publication::new(target, found, registry).place(events).await?)))
 }
 
 fn arch_tag(target: &Target, job: &Job) -> String {

@@ -18,9 +18,11 @@ use super::listen::{Surroundings, listen};
 use super::order::{self, Order};
 use super::preflight;
 use super::prepare::{self, Prepared, Shared};
+use super::publication::{self, NotMoved, Placed};
 use super::request::{BuildRun, OnFailure, Outline};
 use super::secrets::Secrets;
 use super::shutdown::Shutdown;
+use super::together::{Next, Together};
 use super::warnings;
 
 /// Events on their way to the one who hears them.
@@ -32,7 +34,7 @@ const EVENTS: usize = 1024;
 /// Jobs that no engine may build or can build as they are asked for, or a name that is too long.
 pub fn outline(run: &BuildRun) -> Result<Outline, Vec<Failure>> {
     let schedule = preflight::schedule(&run.plan, &run.engines, run.goal)?;
-    let targets = prepare::targets(&run.plan, &run.registry).map_err(|failure| vec![failure])?;
+    let targets = prepare::targets(&run.plan, &run.registries).map_err(|failure| vec![failure])?;
     Ok(prepare::outline(&targets, &schedule, &Order::of(&schedule), &run.engines))
 }
 
@@ -63,8 +65,24 @@ async fn conduct(run: BuildRun, events: mpsc::Sender<Event>, shutdown: Shutdown)
 
 /// What a task of the run ended with.
 enum Done {
-    Job { place: usize, end: JobEnd },
-    Image { image: usize, result: Result<(), Failure> },
+    Job {
+        place: usize,
+        end: JobEnd,
+    },
+    /// It has names on engines.
+    Loaded {
+        image: usize,
+        result: Result<(), Failure>,
+    },
+    /// What its index lists is everywhere.
+    Placed {
+        image: usize,
+        placed: Result<Box<Placed>, Failure>,
+    },
+    /// Final tags were moved, or not.
+    Published {
+        images: Vec<(usize, Result<(), NotMoved>)>,
+    },
 }
 
 /// What was found before anything was started.
@@ -85,6 +103,7 @@ struct Conductor<'a> {
     /// The jobs' tasks, in the schedule's order, until they ended.
     running: Vec<Option<AbortHandle>>,
     tasks: JoinSet<Done>,
+    together: Together<Box<Placed>>,
     /// Ends all builds.
     builds: CancellationToken,
     events: mpsc::Sender<Event>,
@@ -93,11 +112,13 @@ struct Conductor<'a> {
 impl<'a> Conductor<'a> {
     fn new(run: &'a BuildRun, schedule: Schedule, events: mpsc::Sender<Event>) -> Result<Self, Failure> {
         let builds = CancellationToken::new();
-        let targets = prepare::targets(&run.plan, &run.registry)?;
+        let targets = prepare::targets(&run.plan, &run.registries)?;
         let images = run.plan.images.iter().zip(targets);
         let images = images.map(|(image, target)| ImageState::new(image, target, builds.child_token())).collect();
         let (order, tasks) = (Order::of(&schedule), JoinSet::new());
-        Ok(Self { run, schedule, order, images, waiting: Vec::new(), running: Vec::new(), tasks, builds, events })
+        let together = Together::new(run.moving, run.plan.images.len());
+        let (waiting, running) = (Vec::new(), Vec::new());
+        Ok(Self { run, schedule, order, images, waiting, running, tasks, together, builds, events })
     }
 
     async fn conduct(&mut self, mut shutdown: Shutdown) {
@@ -154,7 +175,7 @@ impl<'a> Conductor<'a> {
         let engines = self.run.engines.list().iter().enumerate().filter(|(place, _)| builds(place));
         let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
         if self.run.goal.pushes() && !engines.is_empty() {
-            self.run.registry.prove_reachable(&engines).await?;
+            self.run.registries.first.prove_reachable(&engines).await?;
         }
         Ok(Ready { secrets, agents, chosen })
     }
@@ -170,7 +191,7 @@ impl<'a> Conductor<'a> {
         let builds: Vec<_> = self.images.iter().map(|image| image.builds().clone()).collect();
         let shared = Shared {
             engines: &self.run.engines,
-            registry: &self.run.registry,
+            registry: &self.run.registries.first,
             credentials: &self.run.credentials,
             goal: self.run.goal,
             events: &self.events,
@@ -194,20 +215,24 @@ impl<'a> Conductor<'a> {
         match done {
             Ok(Done::Job { place, end }) => {
                 self.running[place] = None;
-                self.job_ended(place, end, shutdown).await;
+                self.job_ended(place, end).await;
             }
-            Ok(Done::Image { image, result: Err(failure) }) => self.image_failed(image, failure).await,
-            Ok(Done::Image { .. }) => {}
+            Ok(Done::Loaded { result: Ok(()), .. }) => {}
+            Ok(Done::Loaded { image, result: Err(failure) } | Done::Placed { image, placed: Err(failure) }) => {
+                self.image_failed(image, failure).await;
+            }
+            Ok(Done::Placed { image, placed: Ok(placed) }) => self.image_ready(image, placed, shutdown).await,
+            Ok(Done::Published { images }) => self.images_published(images).await,
             Err(error) => self.task_broke(&error).await,
         }
     }
 
     /// Takes the end of a job, and of those that cannot be built because of it.
-    async fn job_ended(&mut self, place: usize, end: JobEnd, shutdown: &Shutdown) {
+    async fn job_ended(&mut self, place: usize, end: JobEnd) {
         let mut ended = vec![(place, end)];
         while let Some((place, end)) = ended.pop() {
             ended.extend(self.go_on_after(place, &end).await);
-            self.image_goes_on(place, end, shutdown).await;
+            self.image_goes_on(place, end).await;
         }
     }
 
@@ -236,33 +261,71 @@ impl<'a> Conductor<'a> {
         lost
     }
 
-    async fn image_goes_on(&mut self, place: usize, end: JobEnd, shutdown: &Shutdown) {
-        let scheduled = &self.schedule.jobs[place];
-        let image = scheduled.image();
+    async fn image_goes_on(&mut self, place: usize, end: JobEnd) {
+        let image = self.schedule.jobs[place].image();
         if matches!(end, JobEnd::Failed(_) | JobEnd::Cancelled) {
             self.end_builds(image);
+            self.lose(image, "failed").await;
         }
-        match self.images[image].job_ended(scheduled, end, self.run) {
+        match self.images[image].job_ended(&self.schedule.jobs[place], end, self.run) {
             Step::Wait => {}
             Step::NotJoined(reason) => {
-                let what = ImageEvent::NotJoined { reason };
-                self.say(Event::Image { image: self.images[image].target().image.clone(), what }).await;
+                self.of_image(image, ImageEvent::NotJoined { reason }).await;
+                self.lose(image, "was not joined").await;
             }
             Step::Load(loading) => {
                 let events = self.events.clone();
-                self.tasks.spawn(async move { Done::Image { image, result: loading.run(&events).await } });
+                self.tasks.spawn(async move { Done::Loaded { image, result: loading.run(&events).await } });
             }
             Step::Publish(publication) => {
-                let (events, shutdown) = (self.events.clone(), shutdown.clone());
-                self.tasks
-                    .spawn(async move { Done::Image { image, result: publication.run(&events, &shutdown).await } });
+                let events = self.events.clone();
+                let place = async move { publication.place(&events).await.map(Box::new) };
+                self.tasks.spawn(async move { Done::Placed { image, placed: place.await } });
+            }
+        }
+    }
+
+    /// Moves the tags of an image that is ready, with others or alone; or waits for others.
+    async fn image_ready(&mut self, image: usize, placed: Box<Placed>, shutdown: &Shutdown) {
+        match self.together.ready(image, placed) {
+            Next::Wait => {}
+            Next::Withhold(reason) => self.of_image(image, ImageEvent::Withheld { reason }).await,
+            Next::Publish(ready) => {
+                let (gates, events, shutdown) = (self.run.gates, self.events.clone(), shutdown.clone());
+                let (images, placed): (Vec<_>, Vec<_>) =
+                    ready.into_iter().map(|(image, placed)| (image, *placed)).unzip();
+                self.tasks.spawn(async move {
+                    let ended = publication::publish(placed, gates, &events, &shutdown).await;
+                    Done::Published { images: images.into_iter().zip(ended).collect() }
+                });
+            }
+        }
+    }
+
+    async fn images_published(&mut self, images: Vec<(usize, Result<(), NotMoved>)>) {
+        for (image, ended) in images {
+            if let Err(not_moved) = ended {
+                self.end_builds(image);
+                self.of_image(image, not_moved.event()).await;
             }
         }
     }
 
     async fn image_failed(&mut self, image: usize, failure: Failure) {
         self.end_builds(image);
-        let what = ImageEvent::Failed(failure);
+        self.of_image(image, ImageEvent::Failed(failure)).await;
+        self.lose(image, "failed").await;
+    }
+
+    /// An image will not be ready: those that would move with it stay.
+    async fn lose(&mut self, image: usize, how: &str) {
+        let what = format!("{} {how}", self.images[image].target().image);
+        for (image, reason) in self.together.lose(&what) {
+            self.of_image(image, ImageEvent::Withheld { reason }).await;
+        }
+    }
+
+    async fn of_image(&self, image: usize, what: ImageEvent) {
         self.say(Event::Image { image: self.images[image].target().image.clone(), what }).await;
     }
 
@@ -299,8 +362,12 @@ impl<'a> Conductor<'a> {
         }
         let answered = async {
             while let Some(done) = self.tasks.join_next().await {
-                if let Ok(Done::Image { image, result: Err(failure) }) = done {
-                    self.image_failed(image, failure).await;
+                match done {
+                    Ok(Done::Loaded { image, result: Err(failure) } | Done::Placed { image, placed: Err(failure) }) => {
+                        self.image_failed(image, failure).await;
+                    }
+                    Ok(Done::Published { images }) => self.images_published(images).await,
+                    Ok(_) | Err(_) => {}
                 }
             }
         };

@@ -4,6 +4,15 @@ use super::access::Registry;
 use crate::oci::{Repository, Selector, Tag};
 use crate::registry::Client;
 
+/// The registries of a plan.
+#[derive(Debug, Clone)]
+pub struct Registries {
+    /// Where images are built to.
+    pub first: Registry,
+    /// Where they are copied to, in the plan's order.
+    pub copies: Vec<Registry>,
+}
+
 /// A repository, and its registry.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -29,6 +38,19 @@ pub struct FinalTags {
     pub place: Place,
     /// The tags, in the order in which they are put.
     pub tags: Vec<Tag>,
+}
+
+impl From<Registry> for Registries {
+    fn from(first: Registry) -> Self {
+        Self { first, copies: Vec::new() }
+    }
+}
+
+impl Registries {
+    /// All of them, the one that images are built to first.
+    pub fn all(&self) -> impl Iterator<Item = &Registry> {
+        std::iter::once(&self.first).chain(&self.copies)
+    }
 }
 
 impl Place {

@@ -11,11 +11,11 @@ use super::access::Registry;
 use super::adopt::{AdoptRun, Chosen};
 use super::agents::Agents;
 use super::assign::{Schedule, ScheduledAdoption, ScheduledBuild, ScheduledJob};
-use super::event::{By, Destination, Event, Failure, Phase, PlannedImage, PlannedJob};
+use super::event::{By, Destination, Event, Failure, Phase, PlannedJob};
 use super::failure::{chain, failure};
 use super::job::{Goal, JobEnd, JobRun, SessionGroup};
 use super::order::Order;
-use super::place::Place;
+use super::place::{Place, Registries};
 use super::preflight::Engines;
 use super::publish::Target;
 use super::relay::JobVoice;
@@ -24,7 +24,6 @@ use super::secrets::Secrets;
 use crate::auth::{CredentialSource, Withheld};
 use crate::context::{AddedStages, ContextError, Root, can_have_stages};
 use crate::engine::{BaseImage, EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
-use crate::oci::Repository;
 use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, EngineSpec, Image, ImageName, Plan, SecretSpec, SshSpec};
 
 /// What all jobs of a run share.
@@ -53,12 +52,16 @@ impl Shared<'_> {
 ///
 /// # Errors
 /// A repository with its registry is longer than registries take.
-pub(super) fn targets(plan: &Plan, registry: &Registry) -> Result<Vec<Target>, Failure> {
+pub(super) fn targets(plan: &Plan, registries: &Registries) -> Result<Vec<Target>, Failure> {
     let target = |image: &Image| {
-        let repository: Repository = registry.host().repository(&image.repository).map_err(|error| {
-            failure(Phase::Plan, &format!("{}: {error}", image.name), Some("shorten `repository:`".into()))
-        })?;
-        Ok(Target::of(image, repository))
+        let repository = |registry: &Registry| {
+            registry.repository(&image.repository).map_err(|error| {
+                failure(Phase::Plan, &format!("{}: {error}", image.name), Some("shorten `repository:`".into()))
+            })
+        };
+        let copy = |registry: &Registry| Ok(Place { registry: registry.clone(), repository: repository(registry)? });
+        let copies = registries.copies.iter().map(copy).collect::<Result<_, _>>()?;
+        Ok(Target::of(image, repository(&registries.first)?, copies))
     };
     plan.images.iter().map(target).collect()
 }
@@ -273,10 +276,7 @@ pub(super) fn destination(target: &Target, scheduled: &ScheduledJob) -> Destinat
 
 /// What will be done.
 pub(super) fn outline(targets: &[Target], schedule: &Schedule, order: &Order, engines: &Engines) -> Outline {
-    let images = targets.iter().map(|target| PlannedImage {
-        image: target.image.clone(),
-        tags: target.tags.iter().map(|tag| target.repository.tag(tag.clone())).collect(),
-    });
+    let images = targets.iter().map(Target::planned);
     let by = |scheduled: &ScheduledJob| match scheduled {
         ScheduledJob::Build(build) => {
             let engine = engines.list()[build.engine].spec.name.to_string();

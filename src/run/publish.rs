@@ -6,9 +6,10 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use super::confirm::Found;
-use super::event::{Event, Failure, ImageEvent, Phase, Warning};
+use super::event::{Event, Failure, ImageEvent, Phase, PlannedImage, Warning};
 use super::failure::failure;
 use super::gates::Gates;
+use super::place::Place;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::tagging::Tagging;
@@ -34,13 +35,16 @@ pub(super) struct Target {
     pub(super) attestations: AttestationPolicy,
     /// Children whose configs this run read in this repository.
     pub(super) read_here: HashSet<Digest>,
+    /// The repositories of other registries that get copies, and the same final tags.
+    pub(super) copies: Vec<Place>,
 }
 
 impl Target {
-    pub(super) fn of(image: &Image, repository: Repository) -> Self {
+    pub(super) fn of(image: &Image, repository: Repository, copies: Vec<Place>) -> Self {
         Self {
             image: image.name.to_string(),
             repository,
+            copies,
             expected: image
                 .jobs
                 .iter()
@@ -57,6 +61,20 @@ impl Target {
     fn has_read(&self, index: &EncodedIndex) -> bool {
         index.children().iter().all(|child| self.read_here.contains(child.manifest().digest()))
     }
+
+    /// The same in the repository of a copy.
+    pub(super) fn copied_to(&self, place: &Place) -> Self {
+        let repository = place.repository.clone();
+        Self { repository, read_here: HashSet::new(), copies: Vec::new(), ..self.clone() }
+    }
+
+    /// What is planned of it, as the outside hears it.
+    pub(super) fn planned(&self) -> PlannedImage {
+        let copies: Vec<_> = self.copies.iter().map(|place| place.repository.clone()).collect();
+        let repositories = std::iter::once(&self.repository).chain(&copies);
+        let tags = repositories.flat_map(|repository| self.tags.iter().map(|tag| repository.tag(tag.clone())));
+        PlannedImage { image: self.image.clone(), tags: tags.collect(), copies }
+    }
 }
 
 /// The index of exactly the planned platforms.
@@ -66,22 +84,6 @@ pub(super) fn join(target: &Target, found: Vec<Found>) -> Result<EncodedIndex, F
     let draft = IndexDraft::new(&planned, children);
     let draft = draft.map_err(|error| failure(Phase::Verify, &error.to_string(), None))?;
     draft.encode().map_err(|error| failure(Phase::Verify, &format!("encode the index: {error}"), None))
-}
-
-/// Puts the index under every final tag that does not have it yet and may get it, and proves it from outside: where
-/// all tags had it, that was read from them, as the children were before.
-pub(super) async fn publish(
-    client: &Client,
-    target: &Target,
-    index: &EncodedIndex,
-    pushed: &[Pushed],
-    gates: Gates,
-    events: &mpsc::Sender<Event>,
-    shutdown: &Shutdown,
-) -> Result<(), Failure> {
-    tell(&target.image, index, events).await;
-    let standing = admit(client, target, index, pushed, gates, events, shutdown).await?;
-    put(client, target, index, standing, events, shutdown).await
 }
 
 /// Says what index was joined of `image`.
@@ -167,9 +169,9 @@ async fn warn_of_moved_tags(client: &Client, target: &Target, pushed: &[Pushed],
 
 /// A child that has a tag of its own, and what that names.
 pub(super) struct Pushed {
-    tag: Tag,
-    platform: Platform,
-    top: Digest,
+    pub(super) tag: Tag,
+    pub(super) platform: Platform,
+    pub(super) top: Digest,
 }
 
 /// Each child with the tag that it was pushed under: children come in the order in which their builds ended.
@@ -222,6 +224,7 @@ mod tests {
             tags: vec!["1.0".parse().unwrap()],
             attestations: AttestationPolicy::Keep,
             read_here: HashSet::new(),
+            copies: Vec::new(),
         };
         let found = [found("arm64"), found("amd64")];
         let pairs = pushed(&target, &found).into_iter().map(|pushed| format!("{} {}", pushed.tag, pushed.platform));

@@ -11,6 +11,7 @@ use super::event::{Event, Failure, Phase};
 use super::failure::{chain, failure};
 use super::join::JoinRun;
 use super::place::{FinalTags, Place, Source};
+use super::publication::{Destination, Placed};
 use super::publish::{self, Target};
 use super::revisions;
 use super::shutdown::Shutdown;
@@ -78,16 +79,14 @@ impl References {
             carry::carry(&loads, &target.place, &image, events).await?;
         }
         publish::tell(&image, &index, events).await;
-        let targets: Vec<_> =
-            self.targets.iter().map(|one| (one.place.client(), self.target(one, &gathered))).collect();
-        let mut admitted = Vec::new();
-        for (client, target) in &targets {
-            admitted.push(publish::admit(client, target, &index, &[], run.gates, events, shutdown).await?);
-        }
-        for ((client, target), standing) in targets.iter().zip(admitted) {
-            publish::put(client, target, &index, standing, events, shutdown).await?;
-        }
-        Ok(())
+        let destination = |one: &FinalTags| Destination {
+            registry: one.place.registry.clone(),
+            target: self.target(one, &gathered),
+            pushed: Vec::new(),
+        };
+        let destinations = self.targets.iter().map(destination).collect();
+        let placed = Placed { index, destinations, names: Vec::new() };
+        placed.admit(run.gates, events, shutdown).await?.put(events, shutdown).await
     }
 
     /// Fetches every image; each says its platform itself. All that is wrong is told.
@@ -133,12 +132,13 @@ impl References {
             arch_tags: Vec::new(),
             tags: destination.tags.clone(),
             attestations: self.attestations,
+            copies: Vec::new(),
         }
     }
 }
 
 /// The manifests of images and of what is attested of them.
-fn manifests(found: &[Found]) -> Vec<&RawManifest> {
+pub(super) fn manifests(found: &[Found]) -> Vec<&RawManifest> {
     let attestations = found.iter().flat_map(|found| found.child.attestations());
     found.iter().map(|found| found.child.manifest()).chain(attestations.map(Attestation::manifest)).collect()
 }

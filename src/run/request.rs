@@ -6,7 +6,9 @@ use super::access::Registry;
 use super::event::{PlannedImage, PlannedJob};
 use super::gates::Gates;
 use super::job::Goal;
+use super::place::Registries;
 use super::preflight::Engines;
+use super::together::Moving;
 use crate::auth::CredentialSource;
 use crate::plan::{Environment, Plan};
 
@@ -17,7 +19,7 @@ pub struct BuildRun {
     /// Where.
     pub engines: Engines,
     /// Where to push.
-    pub registry: Registry,
+    pub registries: Registries,
     /// The registries of what is adopted, each once: those of [`Plan::sources`].
     pub sources: Vec<Registry>,
     /// Who we are.
@@ -28,6 +30,8 @@ pub struct BuildRun {
     pub goal: Goal,
     /// What an index must pass.
     pub gates: Gates,
+    /// When final tags move.
+    pub moving: Moving,
     /// What one failure ends.
     pub on_failure: OnFailure,
 }

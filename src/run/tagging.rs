@@ -5,8 +5,8 @@ use tokio::sync::mpsc;
 use super::event::{Event, Failure, ImageEvent, Phase};
 use super::failure::{failure, of_registry};
 use super::shutdown::Shutdown;
-use super::standing::Standing;
-use crate::oci::{Digest, RawManifest, Repository, Selector, TagRef};
+use super::standing::{self, Standing};
+use crate::oci::{Digest, RawManifest, Repository, Selector, Tag, TagRef};
 use crate::registry::{Client, RegistryError, Visibility};
 
 /// Where tags are put.
@@ -15,6 +15,20 @@ pub(super) struct Tagging<'a> {
     pub(super) repository: &'a Repository,
     /// Whose tags they are.
     pub(super) image: &'a str,
+}
+
+/// How content came to be under a tag.
+#[derive(PartialEq, Eq)]
+enum Put {
+    Now,
+    /// It was there all the same.
+    Known,
+}
+
+/// Why it is not, and what the registry answered.
+struct NotPut {
+    failure: Failure,
+    answer: Option<u16>,
 }
 
 impl Tagging<'_> {
@@ -26,7 +40,6 @@ impl Tagging<'_> {
         events: &mpsc::Sender<Event>,
         shutdown: &Shutdown,
     ) -> Result<(), Failure> {
-        let say = |what| Event::Image { image: self.image.to_owned(), what };
         for Standing { tag, unchanged, .. } in standing {
             let named = self.repository.tag(tag.clone());
             let mut unchanged = *unchanged;
@@ -34,28 +47,49 @@ impl Tagging<'_> {
                 if let Some(reason) = shutdown.reason() {
                     return Err(failure(Phase::Publish, &format!("{named} was not published: {reason}"), None));
                 }
-                drop(events.send(say(ImageEvent::Tagging { tag: named.clone() })).await);
-                if let Err(error) = self.put_one(&named, manifest).await {
-                    // Anything but a refusal leaves open whether the registry took it.
-                    let refused = error.answer().is_some_and(|(status, _)| (400..500).contains(&status));
-                    match self.settle(&named, manifest, &error).await {
-                        Ok(()) => unchanged = true,
-                        Err(failure) => {
-                            if refused {
-                                drop(events.send(say(ImageEvent::TagRefused { tag: named })).await);
-                            }
-                            return Err(failure);
-                        }
-                    }
+                self.say(ImageEvent::Tagging { tag: named.clone() }, events).await;
+                let put = self.put_one(&named, manifest).await;
+                // Anything but a refusal leaves open whether the registry took it.
+                if let Err(NotPut { answer: Some(400..500), .. }) = &put {
+                    self.say(ImageEvent::TagRefused { tag: named.clone() }, events).await;
                 }
+                unchanged = put.map_err(|not_put| not_put.failure)? == Put::Known;
             }
-            drop(events.send(say(ImageEvent::Tagged { tag: named, unchanged })).await);
+            self.say(ImageEvent::Tagged { tag: named, unchanged }, events).await;
         }
         Ok(())
     }
 
-    async fn put_one(&self, named: &TagRef, manifest: &RawManifest) -> Result<(), RegistryError> {
-        self.client.put_manifest(self.repository.path(), &Selector::Tag(named.tag.clone()), manifest).await
+    /// Puts `manifest` under an arch tag that does not have it.
+    pub(super) async fn put_arch_tag(
+        &self,
+        tag: &Tag,
+        manifest: &RawManifest,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<(), Failure> {
+        let named = self.repository.tag(tag.clone());
+        let standing =
+            standing::ask(self.client, self.repository, std::slice::from_ref(tag), manifest.digest()).await?;
+        let mut unchanged = standing.iter().all(|tag| tag.unchanged);
+        if !unchanged {
+            unchanged = self.put_one(&named, manifest).await.map_err(|not_put| not_put.failure)? == Put::Known;
+        }
+        self.say(ImageEvent::ArchTagCopied { tag: named, unchanged }, events).await;
+        Ok(())
+    }
+
+    async fn say(&self, what: ImageEvent, events: &mpsc::Sender<Event>) {
+        drop(events.send(Event::Image { image: self.image.to_owned(), what }).await);
+    }
+
+    async fn put_one(&self, named: &TagRef, manifest: &RawManifest) -> Result<Put, NotPut> {
+        let selector = Selector::Tag(named.tag.clone());
+        let Err(error) = self.client.put_manifest(self.repository.path(), &selector, manifest).await else {
+            return Ok(Put::Now);
+        };
+        let answer = error.answer().map(|(status, _)| status);
+        let settled = self.settle(named, manifest, &error).await;
+        settled.map(|()| Put::Known).map_err(|failure| NotPut { failure, answer })
     }
 
     /// Whether a tag that could not be put has the content all the same: registries whose tags are immutable refuse what

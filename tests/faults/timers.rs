@@ -16,7 +16,7 @@ use polyarch::oci::{Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
 use polyarch::registry::{Backoff, ClientConfig, Timeouts};
 use polyarch::run::{
-    self, BuildRun, Engines, Event, EventSink, Gates, Goal, ImageEvent, Implied, JobEvent, OnFailure, Registry,
+    self, BuildRun, Engines, Event, EventSink, Gates, Goal, ImageEvent, Implied, JobEvent, Moving, OnFailure, Registry,
     Shutdown, Surroundings,
 };
 use tempfile::TempDir;
@@ -255,8 +255,9 @@ async fn b9_a_silent_build_is_waited_for_and_says_that_it_lives() {
     };
     let run = BuildRun {
         engines: Engines::connect(&[spec], Implied::ByDocker).await.unwrap(),
-        registry: Registry::named(named, config, Arc::new(Anonymous)).unwrap(),
+        registries: Registry::named(named, config, Arc::new(Anonymous)).unwrap().into(),
         sources: Vec::new(),
+        moving: Moving::EachImage,
         plan,
         credentials: Arc::new(Anonymous),
         environment: Environment::new(),

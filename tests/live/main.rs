@@ -14,6 +14,7 @@ mod bases;
 mod caching;
 mod checking;
 mod contexts;
+mod copies;
 mod embedded;
 mod endurance;
 mod exporting;

@@ -157,6 +157,11 @@ impl Store {
         self.put(repository, reference, &image.manifest);
     }
 
+    /// Has a blob.
+    pub(crate) fn keep(&self, blob: &Document) {
+        self.0.lock().unwrap().blobs.insert(blob.digest(), blob.bytes.clone());
+    }
+
     /// Has a manifest or an index under its digest, and under `reference`.
     pub(crate) fn put(&self, repository: &str, reference: &str, document: &Document) {
         let manifests = &mut self.0.lock().unwrap().manifests;
@@ -178,6 +183,10 @@ impl Store {
             "GET" if target == "/v2/" => Some(status(200).body("{}")),
             "GET" | "HEAD" if has_manifests => Some(self.manifest(target, request.method == "HEAD")),
             "PUT" if has_manifests => Some(self.accept(request)),
+            "HEAD" if target.contains("/blobs/sha256:") => {
+                let blob = self.0.lock().unwrap().blobs.get(target.rsplit('/').next()?).map(Vec::len);
+                Some(blob.map_or_else(|| status(404), |size| status(200).header("Content-Length", size.to_string())))
+            }
             "GET" if target.contains("/blobs/") => {
                 let blob =
                     target.rsplit('/').next().and_then(|digest| self.0.lock().unwrap().blobs.get(digest).cloned());

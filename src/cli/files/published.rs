@@ -8,8 +8,11 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(super) struct Published<'a> {
     pub(super) image: &'a str,
-    /// `ghcr.io/acme/hello`.
+    /// `ghcr.io/acme/hello`; of several the first.
     pub(super) repository: String,
+    /// All of them.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) repositories: Vec<String>,
     pub(super) digest: String,
     /// The tags alone: `1.0`, `latest`.
     pub(super) tags: Vec<&'a str>,
@@ -22,11 +25,14 @@ pub(super) fn published(report: &Report) -> Vec<Published<'_>> {
 
 fn of_image(image: &ImageReport) -> Option<Published<'_>> {
     let index = image.verified.first()?;
+    let repositories: Vec<_> = image.verified.iter().map(|index| index.repository.to_string()).collect();
+    let tags = image.tags.iter().filter(|tag| tag.tag.repository == index.repository);
     Some(Published {
         image: &image.image,
         repository: index.repository.to_string(),
+        repositories: if repositories.len() > 1 { repositories } else { Vec::new() },
         digest: index.digest.to_string(),
-        tags: image.tags.iter().map(|tag| tag.tag.tag.as_str()).collect(),
+        tags: tags.map(|tag| tag.tag.tag.as_str()).collect(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! `GITHUB_STEP_SUMMARY`: what a run did, as Markdown (GitHub, "Adding a job summary").
 
+use polyarch::oci::DigestRef;
 use polyarch::run::{ImageReport, Outcome, Report};
 
 use super::super::output::{duration, size};
@@ -22,10 +23,15 @@ pub(super) fn markdown(report: &Report) -> String {
         lines.push(String::new());
     }
     for image in &report.images {
-        let tags: Vec<_> = image.tags.iter().map(|tag| format!("`{}`", tag.tag.tag)).collect();
-        let indexes = image.verified.iter();
-        lines.extend(indexes.map(|index| format!("- **{}** `{index}` as {}", escaped(&image.image), tags.join(", "))));
+        let line = |index: &DigestRef| {
+            let own = image.tags.iter().filter(|tag| tag.tag.repository == index.repository);
+            let tags: Vec<_> = own.map(|tag| format!("`{}`", tag.tag.tag)).collect();
+            format!("- **{}** `{index}` as {}", escaped(&image.image), tags.join(", "))
+        };
+        lines.extend(image.verified.iter().map(line));
     }
+    let withheld = report.images.iter().filter_map(|image| Some((&image.image, image.withheld.as_ref()?)));
+    lines.extend(withheld.map(|(image, why)| format!("- ❌ {} not moved: {}", escaped(image), escaped(why))));
     lines.extend(report.failures().map(|failure| format!("- ❌ {}", escaped(&failure.message))));
     lines.extend(report.run.stopped.iter().map(|why| format!("- ❌ {}", escaped(why))));
     lines.push(String::new());

@@ -68,7 +68,11 @@ fn results(image: &ImageReport, color: Color) -> Vec<String> {
             (false, true) => "perhaps published",
             (false, false) => "not published",
         };
-        let why = image.not_joined.as_ref().map_or(published.to_owned(), |why| format!("not joined: {why}"));
+        let why = match (&image.not_joined, &image.withheld) {
+            (Some(why), _) => format!("not joined: {why}"),
+            (None, Some(why)) => format!("{published}: {why}"),
+            (None, None) => published.to_owned(),
+        };
         lines.push(format!("{} {why}", color.paint(Tone::Strong, &image.image)));
     }
     if image.not_joined.is_none() {

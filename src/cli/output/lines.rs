@@ -126,14 +126,16 @@ impl Words {
                 let names: Vec<_> = platforms.iter().map(ToString::to_string).collect();
                 format!("programs of {} not checked: {reason}", names.join(", "))
             }
-            ImageEvent::Tagged { tag, unchanged: false } => format!("put {tag}"),
-            ImageEvent::Tagged { tag, unchanged: true } => format!("unchanged {tag}"),
+            ImageEvent::Tagged { tag, unchanged } | ImageEvent::ArchTagCopied { tag, unchanged } => {
+                format!("{} {tag}", if *unchanged { "unchanged" } else { "put" })
+            }
             ImageEvent::Verified { index } => format!("{} {index}", self.color.paint(Tone::Good, "verified")),
             ImageEvent::TaggedOnEngine { name } => format!("on the engine as {name}"),
             ImageEvent::Loaded { engine, name, platforms, .. } => {
                 format!("loaded on {engine} as {name}, {}", count(platforms.len(), "platform"))
             }
             ImageEvent::NotJoined { reason } => format!("not joined: {reason}"),
+            ImageEvent::Withheld { reason } => format!("not moved: {reason}"),
             ImageEvent::Failed(failure) => {
                 format!("{} {}", self.color.paint(Tone::Error, "failed:"), failure.message)
             }

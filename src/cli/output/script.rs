@@ -56,7 +56,11 @@ pub(super) fn started() -> Event {
         builds_on: Vec::new(),
     };
     Event::Started {
-        images: vec![PlannedImage { image: "hello".to_owned(), tags: vec![tag("hello:1.0"), tag("hello:latest")] }],
+        images: vec![PlannedImage {
+            image: "hello".to_owned(),
+            tags: vec![tag("hello:1.0"), tag("hello:latest")],
+            copies: Vec::new(),
+        }],
         jobs: vec![planned("amd64", Execution::Native), planned("arm64", Execution::Emulated)],
     }
 }

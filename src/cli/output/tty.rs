@@ -272,7 +272,10 @@ mod tests {
             destination: Destination::ArchTag(tag("x:1-amd64")),
             builds_on: Vec::new(),
         };
-        let images = ids.iter().map(|id| PlannedImage { image: id.image.clone(), tags: Vec::new() }).collect();
+        let images = ids
+            .iter()
+            .map(|id| PlannedImage { image: id.image.clone(), tags: Vec::new(), copies: Vec::new() })
+            .collect();
         let mut script = vec![(0, Event::Started { images, jobs: ids.iter().map(planned).collect() })];
         script.extend(ids[..20].iter().map(|id| (0, on(&id.image, "linux/amd64", JobEvent::BuildStarted))));
         let (mut tty, term) = tty(8, 60);

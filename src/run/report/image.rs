@@ -18,6 +18,9 @@ pub struct ImageReport {
     pub index: Option<IndexReport>,
     /// The indexes that were read back and found as planned: one a registry.
     pub verified: Vec<DigestRef>,
+    /// Arch tags that were put in registries that get copies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copied_arch_tags: Vec<TagRef>,
     /// Names that were set on the engine: what `docker run` takes.
     pub on_engine: Vec<String>,
     /// Names that were set on engines and read back (`--load`).
@@ -29,6 +32,9 @@ pub struct ImageReport {
     /// Why it was not joined, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_joined: Option<String>,
+    /// Why its tags were not moved, where that is because of another image (`--atomic`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<String>,
     /// The platforms, in the plan's order.
     pub platforms: Vec<PlatformReport>,
     /// Failures of the image as a whole: join, publish, verify.
@@ -146,10 +152,12 @@ impl ImageReport {
             tags: planned.tags.iter().map(|tag| TagReport { tag: tag.clone(), state: TagState::NotMoved }).collect(),
             index: None,
             verified: Vec::new(),
+            copied_arch_tags: Vec::new(),
             on_engine: Vec::new(),
             loaded: Vec::new(),
             not_checked: Vec::new(),
             not_joined: None,
+            withheld: None,
             platforms: own.map(PlatformReport::new).collect(),
             failures: Vec::new(),
         }
@@ -183,7 +191,11 @@ impl ImageReport {
                 self.index = Some(IndexReport { digest, media_type, entries });
             }
             // The events have it; what counts is where the tags are.
-            ImageEvent::Waiting { .. } | ImageEvent::Copying { .. } | ImageEvent::Copied { .. } => {}
+            ImageEvent::Waiting { .. }
+            | ImageEvent::Copying { .. }
+            | ImageEvent::Copied { .. }
+            | ImageEvent::ArchTagCopied { unchanged: true, .. } => {}
+            ImageEvent::ArchTagCopied { tag, unchanged: false } => self.copied_arch_tags.push(tag.clone()),
             ImageEvent::Tagging { tag } => self.tag(tag, TagState::Unknown),
             ImageEvent::TagRefused { tag } => self.tag(tag, TagState::NotMoved),
             ImageEvent::NotChecked { platforms, reason } => {
@@ -201,6 +213,7 @@ impl ImageReport {
                 platforms: platforms.clone(),
             }),
             ImageEvent::NotJoined { reason } => self.not_joined = Some(reason.clone()),
+            ImageEvent::Withheld { reason } => self.withheld = Some(reason.clone()),
             ImageEvent::Failed(failure) => self.failures.push(failure.clone()),
         }
     }
@@ -226,6 +239,7 @@ impl ImageReport {
             TagState::Unknown => Some(left(tag(&moved.tag), LeftoverKind::PerhapsFinalTag)),
             TagState::NotMoved | TagState::Unchanged => None,
         });
-        platforms.chain(moved).collect()
+        let copied = self.copied_arch_tags.iter().map(|copied| left(tag(copied), LeftoverKind::ArchTag));
+        platforms.chain(copied).chain(moved).collect()
     }
 }

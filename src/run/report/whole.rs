@@ -205,8 +205,11 @@ mod tests {
     /// A report of `a` and `b`, each for amd64 and arm64.
     fn started() -> Report {
         let mut report = Report::new(SystemTime::UNIX_EPOCH);
-        let images =
-            ["a", "b"].map(|name| PlannedImage { image: name.to_owned(), tags: vec![tag(&format!("{name}:1"))] });
+        let images = ["a", "b"].map(|name| PlannedImage {
+            image: name.to_owned(),
+            tags: vec![tag(&format!("{name}:1"))],
+            copies: Vec::new(),
+        });
         let jobs = ["a", "b"].into_iter().flat_map(|name| ["amd64", "arm64"].map(|arch| job(name, arch)));
         let jobs = jobs.map(|job| PlannedJob {
             destination: Destination::ArchTag(tag(&format!("{}:1-{}", job.image, job.platform.architecture()))),

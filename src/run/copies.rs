@@ -1,0 +1,66 @@
+//! Copies of an image in other registries: its platforms, what is attested of them, and the arch tags, as they are in
+//! the registry that it was built to. No final tag moves here.
+
+use std::collections::HashSet;
+
+use tokio::sync::mpsc;
+
+use super::carry::{self, Load};
+use super::confirm::{ConfirmError, Found};
+use super::copy::listed;
+use super::event::{Event, Failure, Phase};
+use super::failure::{chain, failure};
+use super::place::Place;
+use super::publish::{Pushed, Target};
+use super::references::manifests;
+use super::tagging::Tagging;
+use crate::oci::{Digest, RawManifest, Selector};
+use crate::registry::Visibility;
+
+/// Brings all that was found of an image, and what its arch tags name, to every copy of `target`.
+pub(super) async fn bring(
+    from: &Place,
+    target: &Target,
+    found: &[Found],
+    pushed: &[Pushed],
+    events: &mpsc::Sender<Event>,
+) -> Result<(), Failure> {
+    let children = manifests(found);
+    let known: HashSet<&Digest> = children.iter().map(|manifest| manifest.digest()).collect();
+    let mut tops = Vec::new();
+    for Pushed { top, .. } in pushed {
+        if !known.contains(top) {
+            tops.extend(whole(from, top).await.map_err(|error| unread(from, top, &error))?);
+        }
+    }
+    let mut seen = HashSet::new();
+    let all = children.iter().copied().chain(&tops).filter(|manifest| seen.insert(manifest.digest()));
+    let all: Vec<&RawManifest> = all.collect();
+    for to in &target.copies {
+        let load = Load { from, manifests: all.clone() };
+        carry::carry(&[load], to, &target.image, events).await?;
+        let tagging = Tagging { client: to.client(), repository: &to.repository, image: &target.image };
+        for Pushed { tag, top, .. } in pushed {
+            let named = all.iter().copied().find(|manifest| manifest.digest() == top);
+            if let Some(manifest) = named {
+                tagging.put_arch_tag(tag, manifest, events).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What an arch tag names, where that is an index of an image and what is attested of it, after all that it lists.
+async fn whole(from: &Place, top: &Digest) -> Result<Vec<RawManifest>, ConfirmError> {
+    let selector = Selector::Digest(top.clone());
+    let top = from.client().get_manifest(from.repository.path(), &selector, Visibility::Settled).await?;
+    let mut all = listed(from, &top).await?;
+    all.push(top);
+    Ok(all)
+}
+
+fn unread(from: &Place, top: &Digest, error: &ConfirmError) -> Failure {
+    let phase = if error.is_refusal() { Phase::Verify } else { Phase::Publish };
+    let message = format!("read {}: {}", from.repository.digest(top.clone()), chain(error));
+    failure(phase, &message, error.hint())
+}

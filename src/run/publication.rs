@@ -1,0 +1,185 @@
+//! An index on its way to every repository that is to show it: its images everywhere first, then the gates, then the
+//! tags.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use tokio::sync::mpsc;
+
+use super::access::Registry;
+use super::attestations;
+use super::confirm::Found;
+use super::copies;
+use super::event::{Event, Failure, ImageEvent, Phase, Warning};
+use super::failure::of_engine;
+use super::gates::{Gates, Programs};
+use super::place::Place;
+use super::publish::{self, Pushed, Target};
+use super::shutdown::Shutdown;
+use super::standing::Standing;
+use super::together::withheld;
+use crate::engine::Engine;
+use crate::oci::{Digest, EncodedIndex, Tag};
+
+/// An image whose every platform is confirmed in the registry that it was built to.
+pub(super) struct Publication {
+    target: Target,
+    registry: Registry,
+    found: Vec<Found>,
+    /// Images that get the final names on their engine, so that `docker run NAME:TAG` works.
+    pub(super) names: Vec<(Arc<Engine>, Digest)>,
+}
+
+/// An index whose images are in every repository that is to show it; no tag does yet.
+pub(super) struct Placed {
+    pub(super) index: EncodedIndex,
+    /// The repositories, in the order in which their tags are put.
+    pub(super) destinations: Vec<Destination>,
+    /// As of [`Publication`].
+    pub(super) names: Vec<(Arc<Engine>, Digest)>,
+}
+
+/// A repository that is to show an index.
+pub(super) struct Destination {
+    pub(super) registry: Registry,
+    pub(super) target: Target,
+    /// The children that this run pushed there under tags of their own.
+    pub(super) pushed: Vec<Pushed>,
+}
+
+/// An index that may be shown everywhere, and how the tags stand.
+pub(super) struct Admitted {
+    placed: Placed,
+    standing: Vec<Vec<Standing>>,
+}
+
+impl Publication {
+    /// Of children that were read in `registry`; no engine has them for sure.
+    pub(super) fn new(target: Target, found: Vec<Found>, registry: &Registry) -> Self {
+        let read_here = found.iter().map(|found| found.child.manifest().digest().clone()).collect();
+        Self { target: Target { read_here, ..target }, registry: registry.clone(), found, names: Vec::new() }
+    }
+
+    /// Joins the index, and brings what it lists to all registries.
+    pub(super) async fn place(self, events: &mpsc::Sender<Event>) -> Result<Placed, Failure> {
+        let Self { target, registry, found, names } = self;
+        attestations::warn(&target.image, &found, events).await;
+        let pushed = publish::pushed(&target, &found);
+        let index = publish::join(&target, found.clone())?;
+        publish::tell(&target.image, &index, events).await;
+        if !target.copies.is_empty() {
+            let from = Place { registry: registry.clone(), repository: target.repository.clone() };
+            copies::bring(&from, &target, &found, &pushed, events).await?;
+        }
+        let copy = |place: &Place| Destination {
+            registry: place.registry.clone(),
+            target: target.copied_to(place),
+            pushed: Vec::new(),
+        };
+        let copies: Vec<_> = target.copies.iter().map(copy).collect();
+        let first = Destination { registry, target, pushed };
+        Ok(Placed { index, destinations: std::iter::once(first).chain(copies).collect(), names })
+    }
+}
+
+/// Why the tags of an image did not move, or not all of them.
+pub(super) enum NotMoved {
+    Failed(Failure),
+    /// Because of another image.
+    Withheld(String),
+}
+
+impl NotMoved {
+    /// As the outside hears it.
+    pub(super) fn event(self) -> ImageEvent {
+        match self {
+            Self::Failed(failure) => ImageEvent::Failed(failure),
+            Self::Withheld(reason) => ImageEvent::Withheld { reason },
+        }
+    }
+}
+
+/// Moves the final tags of `images`, one image after the other: of none, unless the gates let all of them pass. Gives
+/// what became of each.
+pub(super) async fn publish(
+    images: Vec<Placed>,
+    gates: Gates,
+    events: &mpsc::Sender<Event>,
+    shutdown: &Shutdown,
+) -> Vec<Result<(), NotMoved>> {
+    let names: Vec<_> = images.iter().map(|placed| placed.name().to_owned()).collect();
+    let failed = |lost: usize| NotMoved::Withheld(withheld(&format!("{} failed", names[lost])));
+    let admitted = join_all(images.into_iter().map(|placed| placed.admit(gates, events, shutdown))).await;
+    if let Some(lost) = admitted.iter().position(Result::is_err) {
+        let each = |admitted: Result<_, Failure>| Err(admitted.map_or_else(NotMoved::Failed, |_| failed(lost)));
+        return admitted.into_iter().map(each).collect();
+    }
+    let (mut ended, mut lost) = (Vec::new(), None);
+    for (nth, admitted) in admitted.into_iter().flatten().enumerate() {
+        if let Some(lost) = lost {
+            ended.push(Err(failed(lost)));
+            continue;
+        }
+        let put = admitted.put(events, shutdown).await;
+        lost = put.is_err().then_some(nth);
+        ended.push(put.map_err(NotMoved::Failed));
+    }
+    ended
+}
+
+impl Placed {
+    /// Whose it is.
+    fn name(&self) -> &str {
+        self.destinations.first().map_or("", |destination| &destination.target.image)
+    }
+
+    /// Asks every gate of every repository; no tag moves.
+    pub(super) async fn admit(
+        self,
+        mut gates: Gates,
+        events: &mpsc::Sender<Event>,
+        shutdown: &Shutdown,
+    ) -> Result<Admitted, Failure> {
+        let mut standing = Vec::new();
+        for Destination { registry, target, pushed } in &self.destinations {
+            let client = registry.client();
+            standing.push(publish::admit(client, target, &self.index, pushed, gates, events, shutdown).await?);
+            // The images are the same everywhere, byte for byte.
+            gates.programs = Programs::Believe;
+        }
+        Ok(Admitted { placed: self, standing })
+    }
+}
+
+impl Admitted {
+    /// Puts the tags, one repository after the other, and reads each back.
+    pub(super) async fn put(self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
+        let Self { placed: Placed { index, destinations, names }, standing } = self;
+        for (Destination { registry, target, .. }, standing) in destinations.iter().zip(standing) {
+            publish::put(registry.client(), target, &index, standing, events, shutdown).await?;
+        }
+        let Some(Destination { target, .. }) = destinations.first() else { return Ok(()) };
+        for (engine, id) in &names {
+            for tag in &target.tags {
+                name_on_engine(target, engine, id, tag, events).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A convenience that fails nothing: the image is published.
+async fn name_on_engine(target: &Target, engine: &Engine, id: &Digest, tag: &Tag, events: &mpsc::Sender<Event>) {
+    let name = target.repository.path().as_str();
+    let event = match engine.name_image(id, name, tag.as_str()).await {
+        Ok(()) => {
+            let what = ImageEvent::TaggedOnEngine { name: format!("{name}:{tag}") };
+            Event::Image { image: target.image.clone(), what }
+        }
+        Err(error) => {
+            let Failure { message, hint, .. } = of_engine(Phase::Publish, &error);
+            Event::Warning(Warning { image: Some(target.image.clone()), platform: None, message, hint })
+        }
+    };
+    drop(events.send(event).await);
+}
