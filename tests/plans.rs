@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use polyarch::plan::{Environment, Facts, Overrides, Plan, PlanErrors, SourceText, needed_facts, resolve};
 use proptest::prelude::*;
@@ -180,9 +180,9 @@ fn what_is_made_to_exhaust_us_is_refused_soon() {
         ("nested variables", format!("version: 1\nregistry: \"{}\"\n", "${A:-".repeat(100_000))),
         ("an alias of itself", "version: 1\nimages: &a { b: *a }\n".to_owned()),
     ] {
-        let started = Instant::now();
+        let started = processor_time();
         let errors = read(&text(&plan)).expect_err(what);
-        let took = started.elapsed();
+        let took = processor_time().saturating_sub(started);
         println!("{what}: {took:?}: {}", errors.problems[0].message);
         assert!(errors.problems.len() <= 101, "{what}: {} problems", errors.problems.len());
         assert!(took < Duration::from_secs(10), "{what}: {took:?}");
