@@ -78,21 +78,30 @@ pub(super) async fn choose(
     });
     let adoptions: Vec<_> = adoptions.collect();
     let tops = tops(&adoptions, registries).await?;
-    let choosing = stream::iter(&adoptions).map(async |(place, adoption)| {
+    let choosing = adoptions.iter().map(async |(place, adoption)| {
         let ScheduledAdoption { job, image, .. } = adoption;
         let (from, top) = &tops[&job.work.from];
         let found = find_in(from, top, &job.platform, &job.entry, targets[*image].attestations).await;
         let chosen = found.map(|found| (*place, Chosen { from: from.clone(), found }));
         chosen.map_err(|error| unchosen(adoption, &error))
     });
-    let (mut chosen, mut failures) = (BTreeMap::new(), Vec::new());
-    for result in choosing.buffered(AT_ONCE).collect::<Vec<_>>().await {
+    all(choosing).await
+}
+
+/// What all of `reading` give, a few at once, or everything that failed. Futures and no closures are streamed: whoever
+/// awaits this may be a task.
+async fn all<K: Ord, V>(
+    reading: impl Iterator<Item = impl Future<Output = Result<(K, V), Failure>>>,
+) -> Result<BTreeMap<K, V>, Vec<Failure>> {
+    let (mut read, mut failures) = (BTreeMap::new(), Vec::new());
+    let reading: Vec<_> = reading.collect();
+    for result in stream::iter(reading).buffered(AT_ONCE).collect::<Vec<_>>().await {
         match result {
-            Ok((place, one)) => drop(chosen.insert(place, one)),
+            Ok((key, value)) => drop(read.insert(key, value)),
             Err(failure) => failures.push(failure),
         }
     }
-    if failures.is_empty() { Ok(chosen) } else { Err(failures) }
+    if failures.is_empty() { Ok(read) } else { Err(failures) }
 }
 
 /// What each source names.
@@ -104,7 +113,7 @@ async fn tops<'a>(
     for (_, adoption) in adoptions {
         first_of.entry(&adoption.job.work.from).or_insert(adoption);
     }
-    let reading = stream::iter(first_of).map(async |(from, adoption)| {
+    let reading = first_of.into_iter().map(async |(from, adoption)| {
         let image = &adoption.id.image;
         let Some(registry) = registries.iter().find(|registry| registry.host() == from.repository.host()) else {
             let message = format!("{image}: nobody opened the registry of {from}");
@@ -120,14 +129,7 @@ async fn tops<'a>(
         })?;
         Ok((from, (place, top)))
     });
-    let (mut tops, mut failures) = (BTreeMap::new(), Vec::new());
-    for result in reading.buffered(AT_ONCE).collect::<Vec<_>>().await {
-        match result {
-            Ok((from, top)) => drop(tops.insert(from, top)),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    if failures.is_empty() { Ok(tops) } else { Err(failures) }
+    all(reading).await
 }
 
 /// Why a source has no image for a job.

@@ -9,6 +9,7 @@
 #[macro_use]
 mod project;
 
+mod adopting;
 mod attesting;
 mod bases;
 mod caching;
