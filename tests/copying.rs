@@ -2,6 +2,7 @@
 //! past those that refuse, break or lie.
 
 mod faults;
+mod killing;
 mod memory;
 
 use std::fs;
@@ -17,9 +18,15 @@ use crate::support::program::{Finished, Home, Run};
 /// An image of `arch` with one layer of its own, beside one that all have, and what is attested of it; under `tag` is an
 /// index of both. Gives the entries.
 pub(crate) async fn push(peer: &Peer, tag: &str, arch: &str) -> Vec<Value> {
+    push_of(peer, tag, arch, "anybody").await
+}
+
+/// The same, of an author: the images of two are different.
+async fn push_of(peer: &Peer, tag: &str, arch: &str, author: &str) -> Vec<Value> {
     let layer_type = "application/vnd.oci.image.layer.v1.tar+gzip";
     let layers = [b"shared".to_vec(), format!("of {arch}").repeat(1000).into_bytes()];
-    let config = json!({ "os": "linux", "architecture": arch, "rootfs": { "type": "layers", "diff_ids": [] } });
+    let diffs = json!({ "type": "layers", "diff_ids": [] });
+    let config = json!({ "os": "linux", "architecture": arch, "author": author, "rootfs": diffs });
     let layers: Vec<_> = layers.iter().map(|layer| (layer_type, &layer[..])).collect();
     let image = manifest(peer, &config, &layers).await;
     let mut entry = descriptor(MediaType::OciManifest.as_str(), &image);

@@ -4,6 +4,7 @@
 pub(crate) mod distribution;
 pub(crate) mod engines;
 pub(crate) mod fetched;
+pub(crate) mod gate;
 pub(crate) mod parts;
 pub(crate) mod program;
 pub(crate) mod scripted_engine;
