@@ -23,6 +23,7 @@ mod faults;
 mod gates;
 mod inputs;
 mod joining;
+mod killing;
 mod loading;
 mod platforms;
 mod readme;

@@ -27,6 +27,8 @@ pub(crate) struct Gate {
 pub(crate) struct Waiting {
     /// `METHOD /path`.
     pub(crate) line: String,
+    /// Whether the program under test asks, and not an engine.
+    pub(crate) is_ours: bool,
     pass: oneshot::Sender<Passage>,
 }
 
@@ -104,15 +106,18 @@ async fn hold(State(behind): State<Behind>, request: Request) -> Response {
     let target = parts.uri.path_and_query().unwrap().as_str();
     let (pass, passage) = oneshot::channel();
     let line = format!("{} {target}", parts.method);
+    let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let is_ours = agent.is_some_and(|agent| agent.starts_with("polyarch/"));
     // Nobody waits any more when the test has ended.
-    let _ = behind.waiting.send(Waiting { line, pass });
+    let _ = behind.waiting.send(Waiting { line, is_ours, pass });
     let Ok(passage) = passage.await else { return std::future::pending().await };
     let mut forwarded = behind.client.request(parts.method, format!("{}{target}", behind.base));
     // With the gate as its host, so that the registry's own addresses lead back here.
     for (name, value) in parts.headers.iter().filter(|(name, _)| **name != header::CONTENT_LENGTH) {
         forwarded = forwarded.header(name, value);
     }
-    let answer = forwarded.body(body).send().await.unwrap();
+    // The registry ends with its test, and an engine may still ask.
+    let Ok(answer) = forwarded.body(body).send().await else { return std::future::pending().await };
     let mut response = Response::builder().status(answer.status());
     response.headers_mut().unwrap().extend(answer.headers().clone());
     let answer = answer.bytes().await.unwrap();
