@@ -92,6 +92,7 @@ impl World {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "how much was tried, for who asked for more")]
 async fn d17_a_build_that_is_killed_at_any_request_leaves_whole_indexes_and_converges(engine: Engine) {
     let mut world = World::new(engine).await;
     world.alter("first");
