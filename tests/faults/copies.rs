@@ -228,3 +228,30 @@ async fn flags_replace_the_list_and_a_dry_run_shows_all_of_it() {
     assert_eq!(built.stdout, format!("{host}/a/hello@{digest}\n{host}/b/hello@{digest}\n"));
     assert!(world.store.get("hello", "1.0").is_none() && world.store.get("mirror/hello", "1.0").is_none());
 }
+
+#[tokio::test]
+async fn what_is_adopted_is_in_every_registry_too() {
+    let world = World::start(Script::default()).await;
+    let host = world.registry.host();
+    let entries = ["linux/amd64", "linux/arm64"].map(|platform| {
+        let image = Image::oci(platform, "upstream");
+        world.store.push("upstream", "ignored", &image);
+        let mut entry = image.manifest.descriptor();
+        entry["platform"] = fields(platform);
+        entry
+    });
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
+    world.store.put("upstream", "1", &Document::new(OCI_INDEX, &index));
+    let plan = format!(
+        "version: 1\nregistry: [{host}/own, {host}/mirror]\nimages:\n  base:\n    from: \"{host}/upstream:1\"\n    \
+         tags: [\"1.0\"]\n    platforms: [linux/amd64, linux/arm64]\n"
+    );
+    fs::write(world.home.path().join("build.yaml"), plan).unwrap();
+    let built = world.run(&["build", "--atomic"]).finish().await.expect_code(0);
+    assert_eq!(built.stdout.lines().count(), 2, "{}", built.stdout);
+    for tag in ["1.0", "1.0-amd64", "1.0-arm64"] {
+        let own = world.store.get("own/base", tag).unwrap();
+        assert_eq!(world.store.get("mirror/base", tag), Some(own), "{tag}");
+    }
+    assert_eq!(world.engine.counts().solves.started, 0);
+}
