@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use polyarch::run::{Gates, Moving, Programs, Shrinking};
 
+use super::edit::EditArgs;
 use super::matrix::Matrix;
 use super::output::{Format, Progress};
 
@@ -60,8 +61,8 @@ pub(crate) enum Command {
     /// Join what is under the plan's arch tags, and publish it
     ///
     /// Join what is under the plan's arch tags, and publish it. References in place of images need no plan: `polyarch
-    /// join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64`; an index among them stands for its images, and
-    /// what is in another repository than a target is copied there.
+    /// join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64`; an index among them stands for its images (with
+    /// --platform for those of these platforms), and what is in another repository than a target is copied there.
     Join(JoinArgs),
     /// Copy an image, or an index with all that it lists
     ///
@@ -265,6 +266,8 @@ pub(crate) struct JoinArgs {
     /// What becomes of the references' attestations: `keep`, the default, or `strip`; a plan says it itself
     #[arg(long, value_enum, value_name = "WHAT", help_heading = "Join")]
     pub(crate) attestations: Option<Attestations>,
+    #[command(flatten)]
+    pub(crate) edit: EditArgs,
     /// Wait this long for what others still push: 30m
     ///
     /// Wait this long for what others still push: 90s, 30m, 1h. Who is missing is said at once and every 30 s; at the

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use polyarch::oci::{Reference, Repository, Selector, Tag};
 use polyarch::plan::AttestationPolicy;
 use polyarch::registry::Notice;
-use polyarch::run::{self, Failure, FinalTags, JoinRun, Joining, References, Server, Source, Surroundings};
+use polyarch::run::{
+    self, Base, Failure, FinalTags, JoinRun, JoinSource, Joining, References, Server, Source, Surroundings,
+};
 
 use super::args::{Attestations, JoinArgs, PlanArgs, moving};
 use super::audience::Audience;
@@ -44,10 +46,15 @@ async fn prepare(
     let gates = args.gates.gates();
     let moving = moving(args.atomic);
     let wait = load::duration("--wait", args.wait.as_deref())?;
-    if args.plan.images.iter().any(|word| reach::is_reference(word)) {
+    let named = args.plan.images.iter().any(|word| reach::is_reference(word));
+    if named || args.plan.images.is_empty() && args.edit.asked().is_some() {
         let mut registries = Registries::new(&args.registries, settings, on_notice)?;
         let references = references(args, &mut registries).await?;
         return Ok((JoinRun { what: Joining::References(references), gates, moving, wait }, registries.server()));
+    }
+    if let Some(option) = args.edit.asked() {
+        let hint = "as polyarch join -t HOST/REPO:1.0 --append HOST/REPO:1.0-arm64";
+        return Err(load::usage(format!("{option} is about references"), hint).into());
     }
     if args.registries.insecure {
         return Err(load::usage("--insecure is about references", "say `insecure: true` in the plan").into());
@@ -70,19 +77,28 @@ async fn references(
     registries: &mut Registries<'_, impl Fn(Notice) + Send + Sync + Clone + 'static>,
 ) -> Result<References, Failure> {
     let PlanArgs { images, file, platform, tag, set, build_arg, registry, engine } = &args.plan;
-    let of_plans = [platform, set, build_arg, engine].iter().any(|values| !values.is_empty());
+    let of_plans = [set, build_arg, engine].iter().any(|values| !values.is_empty());
     if of_plans || file.is_some() || !registry.is_empty() {
-        let message = "references are joined without a plan: of its options only -t is for them";
+        let message = "references are joined without a plan: of its options only -t and --platform are for them";
         return Err(load::usage(message, "as polyarch join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64"));
     }
     let sources = images.iter().map(|text| reach::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let targets = tag.iter().map(|text| reach::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let mut references = References { sources: Vec::new(), targets: Vec::new(), attestations: policy(args) };
+    let edit = args.edit.edit(platform)?;
+    if sources.is_empty() && edit.base == Base::Nothing {
+        return Err(load::usage(
+            "nothing is named that could be joined",
+            "name references, or change what -t has with --append",
+        ));
+    }
+    let entries = args.edit.entries(images)?;
+    let mut references = References { sources: Vec::new(), targets: Vec::new(), attestations: policy(args), edit };
     for (repository, tags) in by_repository(targets)? {
         references.targets.push(FinalTags { place: registries.place(repository).await?, tags });
     }
-    for Reference { repository, selector } in sources {
-        references.sources.push(Source { place: registries.place(repository).await?, selector });
+    for (Reference { repository, selector }, entry) in sources.into_iter().zip(entries) {
+        let source = Source { place: registries.place(repository).await?, selector };
+        references.sources.push(JoinSource { source, entry });
     }
     Ok(references)
 }

@@ -241,6 +241,12 @@ impl Child {
         &self.attestations
     }
 
+    /// Whether an index would list `other` as it lists this: the same manifest, of the same platform.
+    #[must_use]
+    pub fn is_listed_as(&self, other: &Self) -> bool {
+        self.manifest.digest() == other.manifest.digest() && self.fields == other.fields
+    }
+
     /// What the index entry says.
     pub(super) fn fields(&self) -> &PlatformFields {
         &self.fields

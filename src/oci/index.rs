@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::descriptor::PlatformFields;
-use super::{Attestation, Child, Digest, ManifestError, MediaType, Platform, RawManifest};
+use super::{
+    Annotation, AnnotationScope, Annotations, Attestation, Child, Digest, IndexFormat, ManifestError, MediaType,
+    NotDocker, Platform, RawManifest,
+};
 
 /// The children of an index: exactly the planned platforms, once each, in the plan's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexDraft {
     children: Vec<Child>,
+    annotations: Annotations,
 }
 
 /// Why children are not the planned index. All that is wrong is listed.
@@ -31,6 +35,26 @@ impl DraftError {
         let named = lists.into_iter().filter(|(_, platforms)| !platforms.is_empty());
         named.map(|(word, platforms)| format!("{word} {}", join(platforms))).collect()
     }
+}
+
+/// An annotation is of a platform of which the index has no entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the index has no {0}")]
+pub struct NoEntry(pub Platform);
+
+/// Why a draft has no bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// [`ManifestError::TooLarge`]: what configs and annotations say may be of any length.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A Docker manifest list was asked for, which cannot hold it. All reasons are listed.
+    #[error("a Docker manifest list cannot hold it: {}", reasons(.0))]
+    NotDocker(Vec<NotDocker>),
+}
+
+fn reasons(reasons: &[NotDocker]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn join(platforms: &[Platform]) -> String {
@@ -88,27 +112,76 @@ impl IndexDraft {
         }
         let mut children = children;
         children.sort_by_key(|child| planned.iter().position(|p| p == child.platform()));
-        Ok(Self { children })
+        Ok(Self { children, annotations: Annotations::default() })
+    }
+
+    /// The draft with `annotations` in place of those that it has; those of platforms that it lacks go.
+    #[must_use]
+    pub fn with_annotations(mut self, mut annotations: Annotations) -> Self {
+        annotations.entries.retain(|platform, _| self.children.iter().any(|child| child.platform() == platform));
+        self.annotations = annotations;
+        self
+    }
+
+    /// Adds an annotation; of one that is there already the value is replaced.
+    ///
+    /// # Errors
+    /// It is of a platform that is not in the index.
+    pub fn annotate(&mut self, annotation: &Annotation) -> Result<(), NoEntry> {
+        let platforms: Vec<_> = self.children.iter().map(Child::platform).collect();
+        let Annotations { index, entries } = &mut self.annotations;
+        let set = |at: &mut BTreeMap<_, _>| at.insert(annotation.key.clone(), annotation.value.clone());
+        for scope in &annotation.scopes {
+            match scope {
+                AnnotationScope::Index => drop(set(index)),
+                AnnotationScope::Entries => platforms.iter().for_each(|platform| {
+                    set(entries.entry((*platform).clone()).or_default());
+                }),
+                AnnotationScope::Entry(platform) if platforms.contains(&platform) => {
+                    set(entries.entry(platform.clone()).or_default());
+                }
+                AnnotationScope::Entry(platform) => return Err(NoEntry(platform.clone())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Why it is more than a Docker manifest list holds; empty where one holds it.
+    #[must_use]
+    pub fn not_docker(&self) -> Vec<NotDocker> {
+        let oci = self.children.iter().filter(|child| *child.manifest().media_type() != MediaType::DockerManifest);
+        let attested = self.children.iter().filter(|child| !child.attestations().is_empty());
+        let oci = oci.map(|child| NotDocker::OciImage(child.platform().clone()));
+        let attested = attested.map(|child| NotDocker::Attested(child.platform().clone()));
+        let annotated = (!self.annotations.is_empty()).then_some(NotDocker::Annotated);
+        oci.chain(attested).chain(annotated).collect()
     }
 
     /// The bytes of the index: the platforms, then their attestations. The same children give the same bytes: the
     /// order is the plan's, keys are in a fixed order, there is no timestamp.
     ///
-    /// A manifest list if every child is Docker's and none is attested, else an OCI index, in which children of both
-    /// families may stand: what buildx does, and what every registry takes.
+    /// Where the format is left open it is a manifest list if every child is Docker's, none is attested and nothing is
+    /// annotated, else an OCI index, in which children of both families may stand: what buildx does, and what every
+    /// registry takes.
     ///
     /// # Errors
-    /// [`ManifestError::TooLarge`]: what configs and annotations say may be of any length.
-    pub fn encode(self) -> Result<EncodedIndex, ManifestError> {
-        let docker = |c: &Child| *c.manifest().media_type() == MediaType::DockerManifest && c.attestations().is_empty();
-        let media_type = if self.children.iter().all(docker) { MediaType::DockerList } else { MediaType::OciIndex };
+    /// Too large, or no manifest list where one was asked for: see [`EncodeError`].
+    pub fn encode(self, format: IndexFormat) -> Result<EncodedIndex, EncodeError> {
+        let media_type = match (format, self.not_docker()) {
+            (IndexFormat::Auto | IndexFormat::Docker, reasons) if reasons.is_empty() => MediaType::DockerList,
+            (IndexFormat::Auto | IndexFormat::Oci, _) => MediaType::OciIndex,
+            (IndexFormat::Docker, reasons) => return Err(EncodeError::NotDocker(reasons)),
+        };
+        let Annotations { index, entries } = &self.annotations;
+        let entry = |child| DocumentEntry::of(child, entries.get(Child::platform(child)));
         let unknown = PlatformFields::unknown();
         let attestations = self.children.iter().flat_map(Child::attestations);
         let attestations = attestations.map(|one| DocumentEntry::of_attestation(one, &unknown));
         let document = Document {
             schema_version: 2,
             media_type: &media_type,
-            manifests: self.children.iter().map(DocumentEntry::of).chain(attestations).collect(),
+            manifests: self.children.iter().map(entry).chain(attestations).collect(),
+            annotations: Some(index).filter(|annotations| !annotations.is_empty()),
         };
         #[expect(clippy::expect_used, reason = "strings, numbers and maps with string keys always encode")]
         let bytes = serde_json::to_vec_pretty(&document).expect("an index encodes");
@@ -144,6 +217,8 @@ struct Document<'a> {
     schema_version: u8,
     media_type: &'a MediaType,
     manifests: Vec<DocumentEntry<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<&'a BTreeMap<String, String>>,
 }
 
 #[derive(Serialize)]
@@ -159,8 +234,8 @@ struct DocumentEntry<'a> {
 
 impl<'a> DocumentEntry<'a> {
     /// Computed from the bytes that were fetched, never from what another index says of them.
-    fn of(child: &'a Child) -> Self {
-        Self::new(child.manifest(), child.fields(), None)
+    fn of(child: &'a Child, annotations: Option<&'a BTreeMap<String, String>>) -> Self {
+        Self::new(child.manifest(), child.fields(), annotations.filter(|annotations| !annotations.is_empty()))
     }
 
     /// As BuildKit has it: what refers to the image is the annotations.
@@ -216,8 +291,9 @@ mod tests {
     #[test]
     fn is_a_manifest_list_only_if_every_child_is_dockers() {
         let plan = planned(&["linux/amd64", "linux/arm64"]);
-        let media_type =
-            |children| IndexDraft::new(&plan, children).unwrap().encode().unwrap().manifest().media_type().clone();
+        let media_type = |children| {
+            IndexDraft::new(&plan, children).unwrap().encode(IndexFormat::Auto).unwrap().manifest().media_type().clone()
+        };
         let (docker, oci) = (&MediaType::DockerManifest, &MediaType::OciManifest);
         assert_eq!(media_type(vec![child("linux/amd64", docker), child("linux/arm64", docker)]), MediaType::DockerList);
         assert_eq!(media_type(vec![child("linux/amd64", docker), child("linux/arm64", oci)]), MediaType::OciIndex);
@@ -235,7 +311,7 @@ mod tests {
         };
         let docker = &MediaType::DockerManifest;
         let children = vec![attested("linux/arm64", docker), attested("linux/amd64", docker)];
-        let index = IndexDraft::new(&plan, children.clone()).unwrap().encode().unwrap();
+        let index = IndexDraft::new(&plan, children.clone()).unwrap().encode(IndexFormat::Auto).unwrap();
         assert_eq!(index.manifest().media_type(), &MediaType::OciIndex, "whatever the children are");
         let Ok(Content::Index(read)) = index.manifest().content() else { panic!("not an index") };
         let digest = |place: usize| &read.manifests[place].digest;
@@ -248,7 +324,8 @@ mod tests {
             assert_eq!(entry.annotations["other"], "kept");
             assert_eq!(index.entries()[of].attestations, std::slice::from_ref(&entry.digest));
         }
-        let again = IndexDraft::new(&plan, children.into_iter().rev().collect()).unwrap().encode().unwrap();
+        let again =
+            IndexDraft::new(&plan, children.into_iter().rev().collect()).unwrap().encode(IndexFormat::Auto).unwrap();
         assert_eq!(again.manifest().bytes(), index.manifest().bytes());
     }
 
@@ -260,7 +337,58 @@ mod tests {
         let platform: Platform = "linux/amd64".parse().unwrap();
         let child = Child::new(manifest_for(&config, &MediaType::OciManifest), &config, &platform, &entry).unwrap();
         let draft = IndexDraft::new(&[platform], vec![child]).unwrap();
-        assert_eq!(draft.encode(), Err(ManifestError::TooLarge));
+        assert_eq!(draft.encode(IndexFormat::Auto), Err(EncodeError::Manifest(ManifestError::TooLarge)));
+    }
+
+    #[test]
+    fn annotations_stand_where_they_are_wanted_and_only_in_an_oci_index() {
+        let docker = || {
+            let children = ["linux/amd64", "linux/arm64"].map(|platform| child(platform, &MediaType::DockerManifest));
+            IndexDraft::new(&planned(&["linux/amd64", "linux/arm64"]), children.to_vec()).unwrap()
+        };
+        let mut draft = docker();
+        assert_eq!(draft.not_docker(), []);
+        for annotation in ["a=1", "a=2", "entry:b=3", "index,entry[linux/arm64]:c=4", "entry[linux/arm64]:b=5"] {
+            draft.annotate(&annotation.parse().unwrap()).unwrap();
+        }
+        let foreign = draft.annotate(&"entry[linux/s390x]:a=b".parse().unwrap()).unwrap_err();
+        assert_eq!(foreign.to_string(), "the index has no linux/s390x");
+        let refused = draft.clone().encode(IndexFormat::Docker);
+        assert_eq!(refused, Err(EncodeError::NotDocker(vec![NotDocker::Annotated])));
+        let index = draft.clone().encode(IndexFormat::Auto).unwrap();
+        assert_eq!(index.manifest().media_type(), &MediaType::OciIndex);
+        let Ok(Content::Index(read)) = index.manifest().content() else { panic!("not an index") };
+        let all = serde_json::json!([read.annotations, read.manifests[0].annotations, read.manifests[1].annotations]);
+        assert_eq!(all, serde_json::json!([{ "a": "2", "c": "4" }, { "b": "3" }, { "b": "5", "c": "4" }]));
+        // What an index has is kept as it is written again.
+        let kept = Annotations {
+            index: read.annotations.clone(),
+            entries: planned(&["linux/amd64", "linux/arm64", "linux/s390x"])
+                .into_iter()
+                .zip(read.manifests.iter().chain(&read.manifests).map(|entry| entry.annotations.clone()))
+                .collect(),
+        };
+        assert_eq!(docker().with_annotations(kept).encode(IndexFormat::Auto).unwrap().manifest(), index.manifest());
+    }
+
+    #[test]
+    fn a_manifest_list_is_made_only_of_what_it_can_hold() {
+        let plan = planned(&["linux/amd64", "linux/arm64"]);
+        let draft = |amd64: &MediaType| {
+            let arm64 = child("linux/arm64", &MediaType::DockerManifest);
+            IndexDraft::new(&plan, vec![child("linux/amd64", amd64), arm64]).unwrap()
+        };
+        let docker = || draft(&MediaType::DockerManifest);
+        let media_type = |format| docker().encode(format).unwrap().manifest().media_type().clone();
+        assert_eq!(media_type(IndexFormat::Docker), MediaType::DockerList);
+        assert_eq!(media_type(IndexFormat::Oci), MediaType::OciIndex);
+        let mut refused = draft(&MediaType::OciManifest);
+        let (manifest, entry) = attestation_of(refused.children[1].manifest().digest());
+        refused.children[1].attest(manifest, &entry).unwrap();
+        assert_eq!(
+            refused.encode(IndexFormat::Docker).unwrap_err().to_string(),
+            "a Docker manifest list cannot hold it: linux/amd64 is an OCI image; linux/arm64 has attestations"
+        );
     }
 
     proptest! {
@@ -269,7 +397,7 @@ mod tests {
             let plan = planned(&["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"]);
             let encode = |platforms: &[&str]| {
                 let children = platforms.iter().map(|p| child(p, &MediaType::OciManifest)).collect();
-                IndexDraft::new(&plan, children).unwrap().encode().unwrap()
+                IndexDraft::new(&plan, children).unwrap().encode(IndexFormat::Auto).unwrap()
             };
             let (shuffled, straight) = (encode(&order), encode(&["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"]));
             prop_assert_eq!(shuffled.manifest(), straight.manifest());

@@ -3,24 +3,29 @@
 //! Nothing here does I/O, is async, or imports another room of this crate. Every type is parsed once,
 //! at the edge, and cannot be built from an unchecked string afterwards.
 
+mod annotation;
 mod attestation;
 mod child;
 mod descriptor;
 mod digest;
 pub(crate) mod elf;
+mod format;
 mod index;
 mod manifest;
 mod media_type;
 mod platform;
 mod reference;
 mod start;
+mod suffix;
 
+pub use annotation::{Annotation, AnnotationError, AnnotationScope, Annotations};
 pub use attestation::{Attestation, AttestationError};
 pub use child::{Child, ChildError, EntryOverride, REVISION};
 pub use descriptor::{Descriptor, PlatformFields};
 pub use digest::{Digest, DigestError, Hasher};
 pub use elf::ElfMachine;
-pub use index::{DraftError, EncodedIndex, Entry, IndexDraft};
+pub use format::{IndexFormat, NotDocker};
+pub use index::{DraftError, EncodeError, EncodedIndex, Entry, IndexDraft, NoEntry};
 pub use manifest::{
     Content, ImageIndex, ImageManifest, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, ManifestError, RawManifest,
 };

@@ -18,8 +18,8 @@ use super::publish::{FRESH, Target};
 use super::relay::JobVoice;
 use super::tagging::immutable;
 use crate::oci::{
-    Attestation, Child, ChildError, Content, Digest, EntryOverride, IndexDraft, Platform, RawManifest, Reference,
-    Selector, TagRef,
+    Attestation, Child, ChildError, Content, Digest, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest,
+    Reference, Selector, TagRef,
 };
 use crate::plan::{Adoption, ArchTags, AttestationPolicy, Job};
 use crate::registry::Visibility;
@@ -212,7 +212,8 @@ impl AdoptRun {
         }
         let refused = |error: &dyn std::error::Error| failure(Phase::Verify, &chain(error), None);
         let draft = IndexDraft::new(std::slice::from_ref(child.platform()), vec![child.clone()]);
-        let index = draft.map_err(|error| refused(&error))?.encode().map_err(|error| refused(&error))?;
+        let index =
+            draft.map_err(|error| refused(&error))?.encode(IndexFormat::Auto).map_err(|error| refused(&error))?;
         Ok(index.manifest().clone())
     }
 

@@ -14,9 +14,11 @@ use crate::registry::{Client, Visibility};
 /// Most attestation manifests of one image that are taken; BuildKit writes one.
 const MAX_ATTESTATIONS: usize = 16;
 
-/// Attestations that stand beside an image and will not be in the joined index.
+/// What an index has of an image, or beside it, that will not be in the joined index.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LeftOut {
+    /// How many annotations its entry, or the index itself, has.
+    pub(super) annotations: usize,
     /// They are the image's, and `strip` was said.
     stripped: Vec<Digest>,
     /// They name no image of their index.
@@ -36,12 +38,12 @@ impl<'a> Beside<'a> {
         let own = entries.iter().filter(|entry| entry.attests().as_ref() == Some(image));
         match policy {
             AttestationPolicy::Keep => {
-                let left_out = LeftOut { stripped: Vec::new(), astray: astray(entries) };
+                let left_out = LeftOut { astray: astray(entries), ..LeftOut::default() };
                 Self { entries: own.collect(), left_out }
             }
             AttestationPolicy::Strip => {
                 let stripped = own.map(|entry| entry.digest.clone()).collect();
-                Self { entries: Vec::new(), left_out: LeftOut { stripped, astray: Vec::new() } }
+                Self { entries: Vec::new(), left_out: LeftOut { stripped, ..LeftOut::default() } }
             }
         }
     }
@@ -96,5 +98,13 @@ pub(super) async fn warn(image: &str, found: &[Found], events: &mpsc::Sender<Eve
             let warning = Warning { image: Some(image.to_owned()), platform: None, message, hint: None };
             drop(events.send(Event::Warning(warning)).await);
         }
+    }
+    let annotations: usize = found.iter().map(|found| found.left_out.annotations).sum();
+    if annotations > 0 {
+        let message = format!("annotations left out of the index: {annotations} (indexes among the sources have them)");
+        let hint = Some("what is to be in it is said with `--annotation`".into());
+        drop(
+            events.send(Event::Warning(Warning { image: Some(image.to_owned()), platform: None, message, hint })).await,
+        );
     }
 }

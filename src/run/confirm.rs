@@ -74,6 +74,20 @@ pub(super) enum ConfirmError {
     /// An entry, or the config of an image alone, names no platform.
     #[error("it names no platform")]
     NoPlatform,
+    /// Its tag ends in the name of another architecture.
+    #[error("is {0}; not joined")]
+    Suffix(Platform),
+    /// An index of several images, where one is to be listed as something else.
+    #[error("it is an index of {0} images, and only one can be annotated")]
+    Several(usize),
+    /// None of its images is of a platform that is wanted.
+    #[error("it has {held}, and nothing else is wanted than {wanted}")]
+    Unwanted {
+        /// What it has.
+        held: String,
+        /// What is wanted.
+        wanted: String,
+    },
     /// An entry's size is not that of its manifest.
     #[error("the entry says {claimed} bytes, the manifest has {actual}")]
     Size {
@@ -199,7 +213,8 @@ pub(super) fn choose<'a>(entries: &'a [Descriptor], platform: &Platform) -> Resu
     }
 }
 
-fn held(entries: &[Descriptor]) -> String {
+/// The platforms of an index, in words.
+pub(super) fn held(entries: &[Descriptor]) -> String {
     let name = |entry: &Descriptor| {
         let platform = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
         platform.map_or_else(|| "an entry without a platform".to_owned(), |platform| platform.to_string())
@@ -226,6 +241,9 @@ impl ConfirmError {
             | Self::Attestations { .. }
             | Self::Index { .. }
             | Self::NoPlatform
+            | Self::Suffix(_)
+            | Self::Several(_)
+            | Self::Unwanted { .. }
             | Self::Size { .. }
             | Self::Revision { .. }
             | Self::Deep
@@ -247,9 +265,14 @@ impl ConfirmError {
     pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Registry(error) => error.hint(),
-            Self::Child(ChildError::Platform { .. }) => {
-                Some("if the image is right and its config is not, say so with `entry:` in the plan".into())
-            }
+            Self::Child(ChildError::Platform { .. }) => Some(
+                "if the image is right and its config is not, say so: `entry:` in the plan, `--annotate` of references"
+                    .into(),
+            ),
+            Self::Suffix(platform) => Some(format!(
+                "push the image that the tag names, or say that it is right: --annotate SOURCE={platform}"
+            )),
+            Self::Several(_) => Some("name the image by its digest, or choose it with `--platform`".into()),
             Self::Attestation { .. } | Self::Attestations { .. } => {
                 Some("an index without attestations is published with `attestations: strip`".into())
             }
@@ -262,6 +285,7 @@ impl ConfirmError {
             | Self::Untrue(_)
             | Self::Astray
             | Self::Index { .. }
+            | Self::Unwanted { .. }
             | Self::NoPlatform
             | Self::NoAnswer
             | Self::Deep

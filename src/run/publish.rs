@@ -6,6 +6,7 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use super::confirm::Found;
+use super::edit::Base;
 use super::event::{Event, Failure, ImageEvent, Phase, PlannedImage, Warning};
 use super::failure::failure;
 use super::gates::Gates;
@@ -14,7 +15,10 @@ use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::tagging::Tagging;
 use super::verify;
-use crate::oci::{Child, Digest, EncodedIndex, EntryOverride, IndexDraft, Platform, Repository, Selector, Tag};
+use crate::oci::{
+    Child, Digest, EncodeError, EncodedIndex, EntryOverride, IndexDraft, IndexFormat, Platform, Repository, Selector,
+    Tag,
+};
 use crate::plan::{ArchTags, AttestationPolicy, Image};
 use crate::registry::{Client, Visibility};
 
@@ -37,6 +41,8 @@ pub(super) struct Target {
     pub(super) read_here: HashSet<Digest>,
     /// The repositories of other registries that get copies, and the same final tags.
     pub(super) copies: Vec<Place>,
+    /// What its index was made from.
+    pub(super) base: Base,
 }
 
 impl Target {
@@ -54,6 +60,7 @@ impl Target {
             tags: image.tags.clone(),
             attestations: image.attestations,
             read_here: HashSet::new(),
+            base: Base::Nothing,
         }
     }
 
@@ -79,11 +86,25 @@ impl Target {
 
 /// The index of exactly the planned platforms.
 pub(super) fn join(target: &Target, found: Vec<Found>) -> Result<EncodedIndex, Failure> {
+    encode(draft(target, found)?, IndexFormat::Auto)
+}
+
+/// The draft of exactly the planned platforms.
+pub(super) fn draft(target: &Target, found: Vec<Found>) -> Result<IndexDraft, Failure> {
     let children: Vec<Child> = found.into_iter().map(|found| found.child).collect();
     let planned: Vec<Platform> = target.expected.iter().map(|(platform, _)| platform.clone()).collect();
     let draft = IndexDraft::new(&planned, children);
-    let draft = draft.map_err(|error| failure(Phase::Verify, &error.to_string(), None))?;
-    draft.encode().map_err(|error| failure(Phase::Verify, &format!("encode the index: {error}"), None))
+    draft.map_err(|error| failure(Phase::Verify, &error.to_string(), None))
+}
+
+/// The draft's bytes.
+pub(super) fn encode(draft: IndexDraft, format: IndexFormat) -> Result<EncodedIndex, Failure> {
+    draft.encode(format).map_err(|error| match error {
+        EncodeError::NotDocker(_) => {
+            failure(Phase::Verify, &error.to_string(), Some("let it be an OCI index: `--index-format auto`".into()))
+        }
+        EncodeError::Manifest(_) => failure(Phase::Verify, &format!("encode the index: {error}"), None),
+    })
 }
 
 /// Says what index was joined of `image`.
@@ -225,6 +246,7 @@ mod tests {
             attestations: AttestationPolicy::Keep,
             read_here: HashSet::new(),
             copies: Vec::new(),
+            base: Base::Nothing,
         };
         let found = [found("arm64"), found("amd64")];
         let pairs = pushed(&target, &found).into_iter().map(|pushed| format!("{} {}", pushed.tag, pushed.platform));

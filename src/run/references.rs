@@ -5,9 +5,10 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
 use super::attestations::{self, Beside, LeftOut};
-use super::carry::{self, Load};
-use super::confirm::{ConfirmError, Found, config_of};
-use super::event::{Event, Failure, Phase};
+use super::carry;
+use super::confirm::{ConfirmError, Found, config_of, held};
+use super::edit::{Edit, Part, Parts};
+use super::event::{Event, Failure, Phase, Warning};
 use super::failure::{chain, failure};
 use super::join::JoinRun;
 use super::place::{FinalTags, Place, Source};
@@ -17,28 +18,36 @@ use super::revisions;
 use super::shutdown::Shutdown;
 use super::wait::{Source as Sought, Wait, look_for};
 use crate::oci::{
-    Attestation, Child, ChildError, Content, EncodedIndex, EntryOverride, Platform, PlatformFields, RawManifest,
-    Selector, TagRef,
+    Attestation, Child, ChildError, Content, Descriptor, EncodedIndex, EntryOverride, ImageIndex, Platform,
+    PlatformFields, RawManifest, Selector, TagRef,
 };
 use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
 
 /// Images of one index that are looked at at once: enough that the registry never waits for us.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// Images, wherever they are, that are to be one index.
 #[derive(Debug, Clone)]
 pub struct References {
     /// The images, in the order of the index; an index stands for all of its images.
-    pub sources: Vec<Source>,
+    pub sources: Vec<JoinSource>,
     /// Where the index goes, each repository once, at least one; images are copied where they are not.
     pub targets: Vec<FinalTags>,
     /// What becomes of the images' attestations.
     pub attestations: AttestationPolicy,
+    /// What the index is to be beyond that.
+    pub edit: Edit,
 }
 
-/// The images of one source.
-type Gathered<'a> = (&'a Place, Vec<Found>);
+/// What is joined, and as what.
+#[derive(Debug, Clone)]
+pub struct JoinSource {
+    /// What is read.
+    pub source: Source,
+    /// What its entry says, whatever its config does: of one image only.
+    pub entry: EntryOverride,
+}
 
 impl References {
     /// What the index is called in events: its first repository.
@@ -54,8 +63,8 @@ impl References {
 
     /// The index, without anything being copied or put.
     pub(super) async fn preview(&self) -> Result<EncodedIndex, Failure> {
-        let gathered = self.find(None).await?;
-        self.index(&gathered)
+        let parts = self.gather(None).await?;
+        Ok(self.index(&parts)?.0)
     }
 
     /// Everywhere the images, then everywhere the tags.
@@ -67,21 +76,17 @@ impl References {
     ) -> Result<(), Failure> {
         let image = self.name();
         let wait = run.wait.map(|limit| Wait { image: &image, limit, events });
-        let gathered = self.find(wait.as_ref()).await?;
-        let index = self.index(&gathered)?;
-        let found: Vec<Found> = gathered.iter().flat_map(|(_, found)| found.clone()).collect();
-        if let Some(warning) = revisions::warning(&image, &found) {
-            drop(events.send(Event::Warning(warning)).await);
-        }
-        attestations::warn(&image, &found, events).await;
-        let loads: Vec<_> = gathered.iter().map(|(from, found)| Load { from, manifests: manifests(found) }).collect();
+        let parts = self.gather(wait.as_ref()).await?;
+        let (index, said) = self.index(&parts)?;
+        self.warn(&parts, said, events).await;
+        let loads: Vec<_> = parts.images.iter().map(Part::load).collect();
         for target in &self.targets {
             carry::carry(&loads, &target.place, &image, events).await?;
         }
         publish::tell(&image, &index, events).await;
         let destination = |one: &FinalTags| Destination {
             registry: one.place.registry.clone(),
-            target: self.target(one, &gathered),
+            target: self.target(one, &parts.images),
             pushed: Vec::new(),
         };
         let destinations = self.targets.iter().map(destination).collect();
@@ -89,51 +94,109 @@ impl References {
         placed.admit(run.gates, events, shutdown).await?.put(events, shutdown).await
     }
 
-    /// Fetches every image; each says its platform itself. All that is wrong is told.
-    async fn find(&self, wait: Option<&Wait<'_>>) -> Result<Vec<Gathered<'_>>, Failure> {
-        let sought: Vec<_> =
-            self.sources.iter().map(|source| Sought { name: source.to_string(), what: source }).collect();
-        let finding = async |source: &&Source| images(source, self.attestations).await;
-        let (mut gathered, mut faults) = (Vec::new(), Vec::new());
-        let looked = look_for(&sought, wait, finding).await;
-        for (source, result) in sought.into_iter().zip(looked) {
-            match result {
-                Ok(images) => gathered.push((&source.what.place, images)),
-                Err(error) => faults.push((source.name, error)),
-            }
+    async fn warn(&self, parts: &Parts<'_>, said: Option<&str>, events: &mpsc::Sender<Event>) {
+        let image = self.name();
+        let found: Vec<_> = parts.images.iter().map(|part| part.found.clone()).collect();
+        let said = said.map(|said| Warning { image: None, platform: None, message: said.to_owned(), hint: None });
+        let revisions = revisions::warning(&image, &found);
+        for warning in revisions.into_iter().chain(parts.warnings.iter().cloned()).chain(said) {
+            let warning = Warning { image: Some(image.clone()), ..warning };
+            drop(events.send(Event::Warning(warning)).await);
         }
-        if faults.is_empty() { Ok(gathered) } else { Err(told(&faults, wait, None)) }
+        attestations::warn(&image, &found, events).await;
     }
 
-    /// The index, which is the same in every repository.
-    fn index(&self, gathered: &[Gathered<'_>]) -> Result<EncodedIndex, Failure> {
-        let found: Vec<Found> = gathered.iter().flat_map(|(_, found)| found.clone()).collect();
+    /// Fetches every image; each says its platform itself.
+    async fn gather(&self, wait: Option<&Wait<'_>>) -> Result<Parts<'_>, Failure> {
+        let sources = self.find(wait).await?;
+        let absent = self.edit.platforms.iter();
+        let absent = absent.filter(|platform| !sources.iter().any(|part| part.found.child.platform() == *platform));
+        let absent: Vec<_> = absent.map(ToString::to_string).collect();
+        if !absent.is_empty() {
+            let message = format!("none of the sources has {}", absent.join(", "));
+            return Err(failure(Phase::Verify, &message, Some("`--platform` names what is taken of them".into())));
+        }
+        let Some(target) = self.targets.first() else {
+            return Err(failure(Phase::Plan, "no target is named", None));
+        };
+        self.edit.assemble(sources, target, self.attestations).await
+    }
+
+    /// The images of all sources, in their order. All that is wrong is told.
+    async fn find(&self, wait: Option<&Wait<'_>>) -> Result<Vec<Part<'_>>, Failure> {
+        let sought = |source| Sought { name: JoinSource::name(source), what: source };
+        let sought: Vec<_> = self.sources.iter().map(sought).collect();
+        let finding = async |source: &&JoinSource| images(source, &self.edit.platforms, self.attestations).await;
+        let (mut parts, mut faults) = (Vec::new(), Vec::new());
+        let looked = look_for(&sought, wait, finding).await;
+        for (Sought { name, what }, result) in sought.into_iter().zip(looked) {
+            let part = |found| Part { from: &what.source.place, found, entry: what.entry.clone() };
+            match result {
+                Ok(images) => parts.extend(images.into_iter().map(part)),
+                Err(error) => faults.push((name, error)),
+            }
+        }
+        if faults.is_empty() { Ok(parts) } else { Err(told(&faults, wait, None)) }
+    }
+
+    /// The index, which is the same in every repository, and what is to be said of it.
+    fn index(&self, parts: &Parts<'_>) -> Result<(EncodedIndex, Option<&str>), Failure> {
         let Some(destination) = self.targets.first() else {
             return Err(failure(Phase::Plan, "no target is named", None));
         };
-        publish::join(&self.target(destination, gathered), found)
+        let found = parts.images.iter().map(|part| part.found.clone()).collect();
+        let draft = publish::draft(&self.target(destination, &parts.images), found);
+        let draft = draft.map_err(|failure| Failure { hint: self.hint(&parts.images).or(failure.hint), ..failure })?;
+        self.edit.encode(draft, parts)
     }
 
-    fn target(&self, destination: &FinalTags, gathered: &[Gathered<'_>]) -> Target {
-        let mut platforms: Vec<Platform> = Vec::new();
-        for child in gathered.iter().flat_map(|(_, found)| found) {
-            // A platform that is there twice is refused by the draft.
-            if !platforms.contains(child.child.platform()) {
-                platforms.push(child.child.platform().clone());
+    /// What is of one platform, or what was expected.
+    fn hint(&self, parts: &[Part<'_>]) -> Option<String> {
+        let platform = |part: &Part<'_>| part.found.child.platform().clone();
+        let name = |part: &Part<'_>| part.from.repository.digest(part.found.child.manifest().digest().clone());
+        let twice = parts.iter().find(|one| parts.iter().filter(|other| platform(other) == platform(one)).count() > 1);
+        if let Some(twice) = twice.map(platform) {
+            let of_it: Vec<_> = parts.iter().filter(|part| platform(part) == twice).collect();
+            let named: Vec<_> = of_it.iter().map(|part| name(part).to_string()).collect();
+            return Some(format!("{twice} is {}", named.join(" and ")));
+        }
+        let expect = self.edit.expect.as_ref()?;
+        let expect: Vec<_> = expect.iter().map(ToString::to_string).collect();
+        Some(format!("`--expect` says {}", expect.join(", ")))
+    }
+
+    /// Where the index goes, and what it is to be: what is expected, else what was found.
+    fn target(&self, destination: &FinalTags, parts: &[Part<'_>]) -> Target {
+        let of = |platform: &Platform| parts.iter().find(|part| part.found.child.platform() == platform);
+        let entry = |platform: &Platform| of(platform).map(|part| part.entry.clone()).unwrap_or_default();
+        let mut platforms = self.edit.expect.clone().unwrap_or_default();
+        if self.edit.expect.is_none() {
+            for part in parts {
+                // A platform that is there twice is refused by the draft.
+                if !platforms.contains(part.found.child.platform()) {
+                    platforms.push(part.found.child.platform().clone());
+                }
             }
         }
         let repository = destination.place.repository.clone();
-        let here = gathered.iter().filter(|(place, _)| place.repository == repository).flat_map(|(_, found)| found);
+        let here = parts.iter().filter(|part| part.from.repository == repository);
         Target {
             image: self.name(),
-            read_here: here.map(|found| found.child.manifest().digest().clone()).collect(),
+            read_here: here.map(|part| part.found.child.manifest().digest().clone()).collect(),
             repository,
-            expected: platforms.into_iter().map(|platform| (platform, EntryOverride::default())).collect(),
+            expected: platforms.into_iter().map(|platform| (platform.clone(), entry(&platform))).collect(),
             arch_tags: Vec::new(),
             tags: destination.tags.clone(),
             attestations: self.attestations,
             copies: Vec::new(),
+            base: self.edit.base.clone(),
         }
+    }
+}
+
+impl JoinSource {
+    fn name(&self) -> String {
+        self.source.to_string()
     }
 }
 
@@ -147,8 +210,10 @@ pub(super) fn manifests(found: &[Found]) -> Vec<&RawManifest> {
 pub(super) fn told(faults: &[(String, ConfirmError)], wait: Option<&Wait<'_>>, missing: Option<&str>) -> Failure {
     // A refusal is graver than an absence, though of a later phase: it is what the exit code says.
     let refused = faults.iter().any(|(_, error)| error.is_refusal());
-    let text = |(name, error): &(String, ConfirmError)| {
-        if error.is_missing() { format!("{name} is not there") } else { format!("{name}: {}", chain(error)) }
+    let text = |(name, error): &(String, ConfirmError)| match error {
+        _ if error.is_missing() => format!("{name} is not there"),
+        ConfirmError::Suffix(_) => format!("{name} {error}"),
+        _ => format!("{name}: {}", chain(error)),
     };
     let texts = faults.iter().map(text).collect::<Vec<_>>().join("; ");
     let waited = wait.filter(|_| faults.iter().all(|(_, error)| error.may_come()));
@@ -162,41 +227,97 @@ pub(super) fn told(faults: &[(String, ConfirmError)], wait: Option<&Wait<'_>>, m
     failure(phase, &texts, hint)
 }
 
-/// The image that `source` names, or the images of the index that it names.
-async fn images(source: &Source, policy: AttestationPolicy) -> Result<Vec<Found>, ConfirmError> {
-    let Source { place, selector } = source;
+/// The image that `source` names, or the images of the index that it names: of `wanted` only, unless that is empty.
+async fn images(
+    source: &JoinSource,
+    wanted: &[Platform],
+    policy: AttestationPolicy,
+) -> Result<Vec<Found>, ConfirmError> {
+    let JoinSource { source: Source { place, selector }, entry: said } = source;
+    let is_wanted = |platform: &Platform| wanted.is_empty() || wanted.contains(platform);
     let top = fetch(place, selector).await?;
-    let index = match top.content().map_err(ChildError::from)? {
+    let mut found = Vec::new();
+    let held = match top.content().map_err(ChildError::from)? {
         Content::Image(_) => {
-            let child = image(place, top.clone(), None).await?;
-            return Ok(vec![Found { child, top: top.digest().clone(), left_out: LeftOut::default() }]);
+            let child = image(place, top.clone(), None, said).await?;
+            found.push(Found { child, top: top.digest().clone(), left_out: LeftOut::default() });
+            found.iter().map(|found| found.child.platform().to_string()).collect()
         }
-        Content::Index(index) => index,
+        Content::Index(index) => {
+            let listed = |entry: &&Descriptor| {
+                let platform = said.platform.clone().or_else(|| platform_of(entry));
+                !entry.is_attestation() && platform.is_none_or(|platform| is_wanted(&platform))
+            };
+            let entries: Vec<_> = index.manifests.iter().filter(listed).collect();
+            if entries.len() > 1 && *said != EntryOverride::default() {
+                return Err(ConfirmError::Several(entries.len()));
+            }
+            let finding = entries.iter().map(async |entry| {
+                let mut image = entry_image(place, entry, &index, said, policy).await?;
+                image.left_out.annotations = entry.annotations.len();
+                Ok::<_, ConfirmError>(image)
+            });
+            found = stream::iter(finding).buffered(AT_ONCE).try_collect().await?;
+            if let Some(first) = found.first_mut() {
+                first.left_out.annotations += index.annotations.len();
+            }
+            held(&index.manifests)
+        }
     };
-    let entries = index.manifests.iter().filter(|entry| !entry.is_attestation());
-    let finding = entries.map(async |entry| {
-        let claimed = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
-        let child = async {
-            let manifest = fetch(place, &Selector::Digest(entry.digest.clone())).await?;
-            image(place, manifest, claimed).await
-        };
-        let beside = Beside::of(&entry.digest, &index.manifests, policy);
-        let attestations = beside.fetch(place.client(), &place.repository, Visibility::Settled);
-        let (mut child, manifests) = try_join(child, attestations).await?;
-        let left_out = beside.attest(&mut child, manifests)?;
-        Ok(Found { child, top: top.digest().clone(), left_out })
-    });
-    stream::iter(finding).buffered(AT_ONCE).try_collect().await
+    found.retain(|found| is_wanted(found.child.platform()));
+    if found.is_empty() && !wanted.is_empty() {
+        let wanted = wanted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return Err(ConfirmError::Unwanted { held, wanted });
+    }
+    as_tagged(selector, said, &found)?;
+    Ok(found)
 }
 
-async fn fetch(place: &Place, selector: &Selector) -> Result<RawManifest, ConfirmError> {
+/// Refuses images of another architecture than that in which their tag ends, unless it is said what they are.
+fn as_tagged(selector: &Selector, said: &EntryOverride, found: &[Found]) -> Result<(), ConfirmError> {
+    let Selector::Tag(tag) = selector else { return Ok(()) };
+    let mut platforms = found.iter().map(|found| found.child.platform());
+    let other = platforms.find(|platform| said.platform.is_none() && tag.contradicts(platform));
+    other.map_or(Ok(()), |platform| Err(ConfirmError::Suffix(platform.clone())))
+}
+
+/// The platform that an entry claims.
+pub(super) fn platform_of(entry: &Descriptor) -> Option<Platform> {
+    entry.platform.as_ref()?.platform().ok()
+}
+
+/// The image of an entry of `index`, with what is attested of it there.
+pub(super) async fn entry_image(
+    place: &Place,
+    entry: &Descriptor,
+    index: &ImageIndex,
+    said: &EntryOverride,
+    policy: AttestationPolicy,
+) -> Result<Found, ConfirmError> {
+    let child = async {
+        let manifest = fetch(place, &Selector::Digest(entry.digest.clone())).await?;
+        image(place, manifest, platform_of(entry), said).await
+    };
+    let beside = Beside::of(&entry.digest, &index.manifests, policy);
+    let attestations = beside.fetch(place.client(), &place.repository, Visibility::Settled);
+    let (mut child, manifests) = try_join(child, attestations).await?;
+    let left_out = beside.attest(&mut child, manifests)?;
+    Ok(Found { child, top: entry.digest.clone(), left_out })
+}
+
+pub(super) async fn fetch(place: &Place, selector: &Selector) -> Result<RawManifest, ConfirmError> {
     Ok(place.client().get_manifest(place.repository.path(), selector, Visibility::Settled).await?)
 }
 
-/// The image of `manifest`, of the platform that its entry claims, else of the one that its config says.
-async fn image(place: &Place, manifest: RawManifest, claimed: Option<Platform>) -> Result<Child, ConfirmError> {
+/// The image of `manifest`: of the platform that is said, else that its entry claims, else that its config says.
+async fn image(
+    place: &Place,
+    manifest: RawManifest,
+    claimed: Option<Platform>,
+    said: &EntryOverride,
+) -> Result<Child, ConfirmError> {
     let config = config_of(place.client(), &place.repository, &manifest).await?;
-    let said = || serde_json::from_slice::<PlatformFields>(&config).ok()?.platform().ok();
-    let platform = claimed.or_else(said).ok_or(ConfirmError::NoPlatform)?;
-    Ok(Child::new(manifest, &config, &platform, &EntryOverride::default())?)
+    let own = || serde_json::from_slice::<PlatformFields>(&config).ok()?.platform().ok();
+    let platform = said.platform.clone().or(claimed).or_else(own).ok_or(ConfirmError::NoPlatform)?;
+    Ok(Child::new(manifest, &config, &platform, said)?)
 }

@@ -1,5 +1,6 @@
 //! A fuller index is not replaced by a poorer one.
 
+use super::edit::Base;
 use super::event::{Failure, Phase, Warning};
 use super::failure::failure;
 use super::publish::Target;
@@ -10,7 +11,7 @@ use crate::oci::{Content, Descriptor, EncodedIndex, Platform};
 pub(super) fn refuse(target: &Target, before: &[Before<'_>], index: &EncodedIndex) -> Result<(), Failure> {
     let new = entries(index);
     let lost = before.iter().filter_map(|before| {
-        let lacks = lacks(&before.entries, &new);
+        let lacks = lacks(&before.entries, &new, target.base.removed());
         let named = target.repository.tag(before.tag.clone());
         (!lacks.is_empty()).then(|| format!("{named} has {}, which the new index lacks", lacks.join(", ")))
     });
@@ -18,7 +19,10 @@ pub(super) fn refuse(target: &Target, before: &[Before<'_>], index: &EncodedInde
     if lost.is_empty() {
         return Ok(());
     }
-    let hint = "add them to the new index, or let it lose them with `--allow-shrink`";
+    let hint = match target.base {
+        Base::Nothing => "add them to the new index, or let it lose them with `--allow-shrink`",
+        Base::Target { .. } => "if another run added them meanwhile, run again; or let them go with `--allow-shrink`",
+    };
     Err(failure(Phase::Verify, &format!("{}; not moved", lost.join("; ")), Some(hint.into())))
 }
 
@@ -29,7 +33,8 @@ pub(super) fn warnings(target: &Target, before: &[Before<'_>], index: &EncodedIn
         children.any(|child| child.platform() == platform && !child.attestations().is_empty())
     };
     let of = |before: &Before<'_>| {
-        let lost = attested_platforms(&before.entries).into_iter().filter(|platform| !attested(platform));
+        let lost = attested_platforms(&before.entries).into_iter();
+        let lost = lost.filter(|platform| !attested(platform) && !target.base.removed().contains(platform));
         let lost: Vec<_> = lost.map(|platform| platform.to_string()).collect();
         let named = target.repository.tag(before.tag.clone());
         let message = format!("{named} has attestations of {}, which the new index lacks", lost.join(", "));
@@ -46,11 +51,11 @@ fn entries(index: &EncodedIndex) -> Vec<Descriptor> {
     }
 }
 
-/// The platforms of `before` that nothing of `new` is of.
-fn lacks(before: &[Descriptor], new: &[Descriptor]) -> Vec<String> {
+/// The platforms of `before` that nothing of `new` is of, but those that are to go.
+fn lacks(before: &[Descriptor], new: &[Descriptor], removed: &[Platform]) -> Vec<String> {
     let new: Vec<_> = new.iter().filter_map(Served::of).collect();
     let mut lost = Vec::new();
-    for served in before.iter().filter_map(Served::of) {
+    for served in before.iter().filter_map(Served::of).filter(|served| !removed.contains(&served.platform)) {
         let name = served.name();
         if !new.contains(&served) && !lost.contains(&name) {
             lost.push(name);
@@ -125,16 +130,24 @@ mod tests {
             (&["linux/amd64", "unknown/unknown"], &["linux/amd64"], &[]),
             (&["linux/s390x", "linux/s390x"], &["linux/amd64"], &["linux/s390x"]),
         ] {
-            assert_eq!(lacks(&plain(before), &plain(new)), lost, "{before:?} by {new:?}");
+            assert_eq!(lacks(&plain(before), &plain(new), &[]), lost, "{before:?} by {new:?}");
         }
+    }
+
+    #[test]
+    fn what_is_removed_is_not_lost_and_nothing_else_goes_with_it() {
+        let before = plain(&["linux/amd64", "linux/arm/v6", "linux/arm/v7"]);
+        let removed = ["linux/arm/v7".parse().unwrap()];
+        assert_eq!(lacks(&before, &plain(&["linux/amd64"]), &removed), ["linux/arm/v6"]);
+        assert_eq!(lacks(&before, &plain(&["linux/amd64", "linux/arm/v6"]), &removed), [""; 0]);
     }
 
     #[test]
     fn a_patch_of_windows_is_no_other_platform_and_a_build_is() {
         let windows = |version: &str| entry("windows/amd64", &json!({ "os.version": version }));
         let before = [windows("10.0.17763.5820"), windows("10.0.20348.2461")];
-        assert_eq!(lacks(&before, &[windows("10.0.20348.2582"), windows("10.0.17763")]), [""; 0]);
-        assert_eq!(lacks(&before, &[windows("10.0.20348.2461")]), ["windows/amd64 10.0.17763"]);
-        assert_eq!(lacks(&before[..1], &plain(&["windows/amd64"])), ["windows/amd64 10.0.17763"]);
+        assert_eq!(lacks(&before, &[windows("10.0.20348.2582"), windows("10.0.17763")], &[]), [""; 0]);
+        assert_eq!(lacks(&before, &[windows("10.0.20348.2461")], &[]), ["windows/amd64 10.0.17763"]);
+        assert_eq!(lacks(&before[..1], &plain(&["windows/amd64"]), &[]), ["windows/amd64 10.0.17763"]);
     }
 }

@@ -1,5 +1,7 @@
 //! Where the final tags stand before any of them moves.
 
+use std::collections::BTreeMap;
+
 use futures::future::try_join_all;
 
 use super::confirm::{ConfirmError, config_of};
@@ -7,7 +9,9 @@ use super::event::{Failure, Phase};
 use super::failure::{chain, failure, of_registry};
 use super::gates::Shrinking;
 use super::publish::Target;
-use crate::oci::{Content, Descriptor, Digest, ManifestError, PlatformFields, RawManifest, Repository, Selector, Tag};
+use crate::oci::{
+    Content, Descriptor, Digest, ImageIndex, ManifestError, PlatformFields, RawManifest, Repository, Selector, Tag,
+};
 use crate::registry::{Client, ErrorKind, RegistryError, Visibility};
 
 /// A final tag, and what it names.
@@ -109,11 +113,20 @@ fn unreadable(target: &Target, tag: &Tag, error: &dyn std::error::Error, refusal
 }
 
 async fn entries(client: &Client, repository: &Repository, top: &RawManifest) -> Result<Vec<Descriptor>, ConfirmError> {
+    Ok(index(client, repository, top).await?.manifests)
+}
+
+/// The index that `top` is; of an image the one that would have nothing but it.
+pub(super) async fn index(
+    client: &Client,
+    repository: &Repository,
+    top: &RawManifest,
+) -> Result<ImageIndex, ConfirmError> {
     match top.content().map_err(crate::oci::ChildError::from)? {
-        Content::Index(index) => Ok(index.manifests),
+        Content::Index(index) => Ok(index),
         Content::Image(_) => {
             let config = config_of(client, repository, top).await?;
-            Ok(vec![alone(top, &config)])
+            Ok(ImageIndex { manifests: vec![alone(top, &config)], annotations: BTreeMap::new() })
         }
     }
 }
@@ -125,6 +138,6 @@ fn alone(image: &RawManifest, config: &[u8]) -> Descriptor {
         digest: image.digest().clone(),
         size: image.size(),
         platform: serde_json::from_slice::<PlatformFields>(config).ok(),
-        annotations: std::collections::BTreeMap::new(),
+        annotations: BTreeMap::new(),
     }
 }

@@ -6,7 +6,7 @@ use super::event::{Event, Failure, ImageEvent, Phase};
 use super::failure::{failure, of_registry};
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
-use crate::oci::{Digest, RawManifest, Repository, Selector, Tag, TagRef};
+use crate::oci::{Digest, MediaType, RawManifest, Repository, Selector, Tag, TagRef};
 use crate::registry::{Client, RegistryError, Visibility};
 
 /// Where tags are put.
@@ -105,8 +105,17 @@ impl Tagging<'_> {
                 Err(_) => {}
             }
         }
-        Err(of_registry(Phase::Publish, &format!("publish {named}"), error))
+        let failure = of_registry(Phase::Publish, &format!("publish {named}"), error);
+        Err(Failure { hint: failure.hint.or_else(|| not_taken(manifest, error)), ..failure })
     }
+}
+
+/// What to do where a registry does not take a manifest: some take no OCI index.
+fn not_taken(manifest: &RawManifest, error: &RegistryError) -> Option<String> {
+    let invalid = error.answer().is_some_and(|(status, _)| matches!(status, 400 | 405 | 415));
+    let hint = "a registry without OCI indexes takes a Docker manifest list, which holds Docker's images without \
+                attestations and annotations";
+    (invalid && *manifest.media_type() == MediaType::OciIndex).then(|| hint.to_owned())
 }
 
 /// A tag that has something else and may not move.

@@ -13,6 +13,11 @@ use crate::support::program::{Home, Run};
 /// Pushes an image of a platform under a tag.
 async fn push(peer: &Peer, tag: &str, arch: &str) -> Vec<u8> {
     let config = json!({ "os": "linux", "architecture": arch, "rootfs": { "type": "layers", "diff_ids": [] } });
+    push_image(peer, tag, &config).await
+}
+
+/// Pushes the image of a config under a tag.
+async fn push_image(peer: &Peer, tag: &str, config: &serde_json::Value) -> Vec<u8> {
     let config = config.to_string().into_bytes();
     peer.blob(&config).await.unwrap();
     peer.blob(b"layer").await.unwrap();
@@ -91,8 +96,31 @@ async fn references_are_joined_without_a_plan() {
     let all = ["join", "-t", &name(":2"), "-t", &name(":latest"), &name(":1-riscv64"), &name(":1")];
     transcript.run(all.iter().chain(&["--progress", "quiet"])).await.expect_code(0);
     transcript.run(["inspect", &name(":latest")]).await.expect_code(0);
+    transcript.say("the same image twice is listed once; the index is changed under its tag");
+    transcript.run(["join", "-t", &name(":2"), &name(":1-arm64"), &name(":2")]).await.expect_code(0);
+    let arm = format!("{}=linux/arm/v7", name(":board"));
+    push_image(&peer, "board", &json!({ "os": "linux", "architecture": "arm64", "author": "board" })).await;
+    let (target, board) = (name(":2"), name(":board"));
+    let edit = ["join", "-t", &target, "--append", "--remove=linux/amd64", "--annotation=org.example.vendor=Acme"];
+    let edit = [&edit[..], &["--annotate", &arm, "--expect=linux/arm/v7,linux/riscv64,linux/arm64", &board]].concat();
+    transcript.run(edit).await.expect_code(0);
     transcript.say("what cannot be joined");
-    transcript.run(["join", "-t", &name(":3"), &name(":1-arm64"), &name(":1")]).await.expect_code(7);
+    transcript.run(["join", "-t", &name(":3"), &name(":1-arm64"), &name(":board")]).await.expect_code(7);
+    transcript
+        .run(["join", "-t", &name(":3"), &name(":1"), "--expect", "linux/amd64,linux/s390x"])
+        .await
+        .expect_code(7);
+    push_image(&peer, "3-arm64", &json!({ "os": "linux", "architecture": "amd64" })).await;
+    transcript.run(["join", "-t", &name(":3"), "--progress", "quiet", &name(":3-arm64")]).await.expect_code(7);
+    let unknown = ["join", "-t", &name(":3"), &name(":1"), "--annotate"];
+    transcript.run(unknown.iter().chain(&["hello:1=linux/arm64"])).await.expect_code(2);
+    transcript.run(unknown.iter().chain(&["linux/arm64"])).await.expect_code(2);
+    transcript.run(["join", "-t", &name(":2"), "--remove", "linux/s390x", "--progress", "quiet"]).await.expect_code(7);
+    transcript.run(["join", "-t", &name(":3"), "--append", "--progress", "quiet"]).await.expect_code(6);
+    transcript.run(["join", "-t", &name(":3"), "--expect", "linux/amd64"]).await.expect_code(2);
+    transcript.run(["join", "-t", &name(":3"), &name(":1"), "--annotation", "manifest:a=b"]).await.expect_code(2);
+    transcript.run(["join", "-t", &name(":3"), &name(":1"), "--platform", "native"]).await.expect_code(2);
+    transcript.run(["join", "--append", "hello"]).await.expect_code(2);
     transcript.run(["join", "-t", &name(":3"), &name(":nope"), "--progress", "quiet"]).await.expect_code(6);
     transcript.run(["join", "-t", &name(":3"), "--dry-run", &name(":nope")]).await.expect_code(6);
     transcript.run(["join", &name(":1-arm64")]).await.expect_code(2);

@@ -1,0 +1,109 @@
+//! What a tag says of an image's platform: `1.0-arm64` is for arm64.
+
+use super::{Platform, Tag};
+
+/// How tags end, and what that says; where one ends as another does, the longer is first. A number alone says nothing:
+/// `1.0-386` may be a build.
+const ENDINGS: [(&str, &[&str]); 29] = [
+    ("amd64", &["amd64"]),
+    ("x86-64", &["amd64"]),
+    ("x64", &["amd64"]),
+    ("arm64-v8", &["arm64"]),
+    ("arm64v8", &["arm64"]),
+    ("arm64", &["arm64"]),
+    ("aarch64", &["arm64"]),
+    ("arm32v7", &["arm/v7"]),
+    ("arm-v7", &["arm/v7"]),
+    ("armv7", &["arm/v7"]),
+    ("armv7l", &["arm/v7"]),
+    ("armhf", &["arm/v7", "arm/v6"]),
+    ("arm32v6", &["arm/v6"]),
+    ("arm-v6", &["arm/v6"]),
+    ("armv6", &["arm/v6"]),
+    ("armv6l", &["arm/v6"]),
+    ("arm32v5", &["arm/v5"]),
+    ("arm-v5", &["arm/v5"]),
+    ("armv5", &["arm/v5"]),
+    ("armel", &["arm/v5", "arm/v6"]),
+    // People say it of arm64, too.
+    ("arm", &["arm", "arm64"]),
+    ("i386", &["386"]),
+    ("i686", &["386"]),
+    ("ppc64le", &["ppc64le"]),
+    ("s390x", &["s390x"]),
+    ("riscv64", &["riscv64"]),
+    ("loong64", &["loong64"]),
+    ("loongarch64", &["loong64"]),
+    ("mips64le", &["mips64le"]),
+];
+
+impl Tag {
+    /// Whether the tag ends in the name of another architecture than that of `platform`: `1.0-arm64`, `1.0_x86_64` and
+    /// `arm64` do so of `linux/s390x`. A variant is compared where the tag names one: `1.0-arm-v7`.
+    #[must_use]
+    pub fn contradicts(&self, platform: &Platform) -> bool {
+        let tag = self.as_str().to_ascii_lowercase().replace('_', "-");
+        let ending = ENDINGS.iter().find(|(name, _)| {
+            tag.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with(['-', '.']))
+        });
+        ending.is_some_and(|(_, meant)| !meant.iter().any(|meant| is_of(platform, meant)))
+    }
+}
+
+/// Whether `platform` is of an architecture, as it is written in [`ENDINGS`].
+fn is_of(platform: &Platform, meant: &str) -> bool {
+    let (architecture, variant) = meant.split_once('/').map_or((meant, None), |(name, variant)| (name, Some(variant)));
+    platform.architecture() == architecture && (variant.is_none() || platform.variant() == variant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_says_which_architecture_its_image_is_for() {
+        for (tag, platform, contradicts) in [
+            ("1.0-arm64", "linux/amd64", true),
+            ("1.0-arm64", "linux/arm64", false),
+            ("1.0-arm64", "linux/arm64/v9", false),
+            ("1.0-arm64v8", "linux/arm64", false),
+            ("1.0-arm64-v8", "linux/amd64", true),
+            ("1.0_arm64", "linux/amd64", true),
+            ("1.0-aarch64", "linux/amd64", true),
+            ("1.0-x86_64", "linux/amd64", false),
+            ("1.0-x86_64", "linux/arm64", true),
+            ("1.0-amd64", "linux/amd64/v3", false),
+            ("1.0-windows-AMD64", "windows/arm64", true),
+            ("amd64", "linux/arm64", true),
+            ("1.0-arm-v7", "linux/arm/v7", false),
+            ("1.0-arm-v7", "linux/arm/v6", true),
+            ("1.0-armhf", "linux/arm/v6", false),
+            ("1.0-arm", "linux/arm/v6", false),
+            ("1.0-arm", "linux/arm64", false),
+            ("1.0-arm", "linux/amd64", true),
+            ("1.0-s390x", "linux/ppc64le", true),
+            // No end of their own: nothing is said.
+            ("1.0", "linux/amd64", false),
+            ("alarm", "linux/amd64", false),
+            ("notarm64", "linux/amd64", false),
+            ("1.0-arm64-debug", "linux/amd64", false),
+            ("build-386", "linux/amd64", false),
+            ("latest", "linux/amd64", false),
+        ] {
+            let (parsed, platform): (Tag, Platform) = (tag.parse().unwrap(), platform.parse().unwrap());
+            assert_eq!(parsed.contradicts(&platform), contradicts, "{tag} of {platform}");
+        }
+    }
+
+    #[test]
+    fn the_names_are_platforms_in_their_normal_form_and_none_hides_another() {
+        for (place, (name, meant)) in ENDINGS.iter().enumerate() {
+            for one in *meant {
+                let normal = format!("linux/{one}").parse::<Platform>().unwrap().to_string();
+                assert!(normal.starts_with(&format!("linux/{one}")), "{name}: {one}");
+            }
+            let hides = |(other, _): &&(&str, &[&str])| other.ends_with(&format!("-{name}"));
+            assert!(ENDINGS[place + 1..].iter().find(hides).is_none(), "{name} hides what ends as it does");
+        }
+    }
+}
