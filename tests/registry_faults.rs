@@ -1,6 +1,7 @@
 //! The registry client against registries that fail, lie, and ask for logins. Names begin with the row of the
 //! fault matrix or of the list of vulnerabilities that they hold.
 
+mod credentials;
 mod requests;
 
 use std::collections::HashSet;
@@ -68,6 +69,7 @@ impl CredentialSource for Login {
     fn credential<'a>(
         &'a self,
         host: &'a RegistryHost,
+        _: Option<&'a RepositoryPath>,
     ) -> futures::future::BoxFuture<'a, Result<Credential, AuthError>> {
         self.asked.lock().unwrap().push(host.to_string());
         Box::pin(ready(Ok(self.credential.clone())))

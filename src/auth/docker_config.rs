@@ -1,4 +1,5 @@
-//! Docker's `config.json`, read as the docker CLI reads it (docker/cli, `cli/config`).
+//! Docker's `config.json`, read as the docker CLI reads it (docker/cli, `cli/config`), and podman's `auth.json`, which has
+//! the same form (containers-auth.json(5)).
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -12,17 +13,18 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 
 use super::{AuthError, Credential, CredentialSource, Secret, helper};
-use crate::oci::RegistryHost;
+use crate::oci::{RegistryHost, RepositoryPath};
 
 /// Largest configuration that is read, in bytes.
 const MAX_CONFIG: u64 = 1 << 20;
 /// Docker Hub's key in `config.json` and at helpers.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
-/// The credentials that `docker login` left.
+/// The credentials that `docker login` or `podman login` left.
 ///
 /// Which entry answers for a host is decided as the docker CLI decides it: its helper in `credHelpers`, else
-/// the store in `credsStore`, else `auths`. A helper that knows nothing of the host means anonymous, and
+/// the store in `credsStore`, else `auths`. An entry for a part of the host (`quay.io/org`, podman's) goes before the
+/// store, the longest first. A helper that knows nothing of the host means anonymous, and
 /// one that is missing is an error; neither falls through to another entry.
 #[derive(Debug, Clone)]
 pub struct DockerConfig {
@@ -67,32 +69,53 @@ impl DockerConfig {
     /// everybody is anonymous. Helpers are looked for in the directories of `path` (the `PATH` variable).
     ///
     /// # Errors
-    /// The file is there and cannot be read, is larger than 1 MiB, or is not of docker's shape.
+    /// As for [`Self::read`].
     pub fn load(dir: &Path, path: &OsStr) -> Result<Self, AuthError> {
         let file = dir.join("config.json");
-        let content = match read(&file) {
-            Ok(bytes) if bytes.len() as u64 > MAX_CONFIG => {
-                return Err(AuthError::Large { path: file, limit: MAX_CONFIG });
-            }
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| AuthError::Parse {
-                path: file.clone(),
-                line: error.line(),
-                column: error.column(),
-            })?,
-            Err(error) if error.kind() == ErrorKind::NotFound => Content::default(),
-            Err(source) => return Err(AuthError::Read { path: file, source }),
+        let absent = || Self { file: file.clone(), path: path.to_owned(), content: Content::default() };
+        Ok(Self::read(&file, path)?.unwrap_or_else(absent))
+    }
+
+    /// Reads `file`; `None` where there is none. Helpers are looked for in the directories of `path`.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read, is larger than 1 MiB, or is not of docker's shape.
+    pub fn read(file: &Path, path: &OsStr) -> Result<Option<Self>, AuthError> {
+        match read(file) {
+            Ok(bytes) => Self::parse(file.to_owned(), &bytes, path).map(Some),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(source) => Err(AuthError::Read { path: file.to_owned(), source }),
+        }
+    }
+
+    /// Takes `text`, which is the value of `variable` (docker's `DOCKER_AUTH_CONFIG`).
+    ///
+    /// # Errors
+    /// It is larger than 1 MiB, or not of docker's shape.
+    pub fn inline(variable: &str, text: &str, path: &OsStr) -> Result<Self, AuthError> {
+        Self::parse(variable.into(), text.as_bytes(), path)
+    }
+
+    fn parse(file: PathBuf, bytes: &[u8], path: &OsStr) -> Result<Self, AuthError> {
+        if bytes.len() as u64 > MAX_CONFIG {
+            return Err(AuthError::Large { path: file, limit: MAX_CONFIG });
+        }
+        let invalid = |error: serde_json::Error| AuthError::Parse {
+            path: file.clone(),
+            line: error.line(),
+            column: error.column(),
         };
+        let content = serde_json::from_slice(bytes).map_err(invalid)?;
         Ok(Self { file, path: path.to_owned(), content })
     }
 
-    /// The helper that answers for `host`, if one is configured.
-    fn helper(&self, host: &RegistryHost) -> Option<&str> {
-        let store = Some(self.content.creds_store.as_str()).filter(|store| !store.is_empty());
-        lookup(&self.content.cred_helpers, host).map(|(_, name)| name.as_str()).or(store)
+    /// The entry for the smallest part of `host` that holds `within`, if there is one, and what that part is.
+    fn part(&self, host: &RegistryHost, within: &RepositoryPath) -> Option<(RepositoryPath, &str, &Entry)> {
+        let parts = self.content.auths.iter().filter_map(|(key, entry)| Some((part(key, host)?, key.as_str(), entry)));
+        parts.filter(|(part, ..)| holds(part, within)).max_by_key(|(part, ..)| part.as_str().len())
     }
 
-    fn entry(&self, host: &RegistryHost) -> Result<Credential, AuthError> {
-        let Some((key, entry)) = lookup(&self.content.auths, host) else { return Ok(Credential::Anonymous) };
+    fn entry(&self, key: &str, entry: &Entry) -> Result<Credential, AuthError> {
         if !entry.identitytoken.is_empty() {
             return Ok(Credential::IdentityToken(entry.identitytoken.clone()));
         }
@@ -109,13 +132,30 @@ impl DockerConfig {
 }
 
 impl CredentialSource for DockerConfig {
-    fn credential<'a>(&'a self, host: &'a RegistryHost) -> BoxFuture<'a, Result<Credential, AuthError>> {
+    fn credential<'a>(
+        &'a self,
+        host: &'a RegistryHost,
+        within: Option<&'a RepositoryPath>,
+    ) -> BoxFuture<'a, Result<Credential, AuthError>> {
         Box::pin(async move {
-            match self.helper(host) {
-                Some(name) => helper::get(&self.path, name, server(host)).await,
-                None => self.entry(host),
+            if let Some((_, name)) = lookup(&self.content.cred_helpers, host) {
+                return helper::get(&self.path, name, server(host)).await;
             }
+            if let Some((_, key, entry)) = within.and_then(|within| self.part(host, within)) {
+                let credential = self.entry(key, entry)?;
+                if !matches!(credential, Credential::Anonymous) {
+                    return Ok(credential);
+                }
+            }
+            if !self.content.creds_store.is_empty() {
+                return helper::get(&self.path, &self.content.creds_store, server(host)).await;
+            }
+            lookup(&self.content.auths, host).map_or(Ok(Credential::Anonymous), |(key, entry)| self.entry(key, entry))
         })
+    }
+
+    fn namespace(&self, host: &RegistryHost, repository: &RepositoryPath) -> Option<RepositoryPath> {
+        self.part(host, repository).map(|(part, ..)| part)
     }
 }
 
@@ -139,12 +179,31 @@ fn lookup<'a, T>(entries: &'a BTreeMap<String, T>, host: &RegistryHost) -> Optio
 }
 
 /// Whether a key names the host: `host`, `https://host`, `https://host/v2/`. Docker keeps tokens of its own
-/// under paths of Docker Hub (`…/v1/access-token`): with a path, only Hub's own key names it.
+/// under paths of Docker Hub (`…/v1/access-token`): with a path, only Hub's own key names it. Without a scheme a path is
+/// a part of the host, unless it is that of the API.
 fn names(key: &str, host: &RegistryHost) -> bool {
-    let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
-    let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_plain = path.is_empty() || !host.is_docker_hub();
-    is_plain && name.parse::<RegistryHost>().is_ok_and(|named| named == *host)
+    let url = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
+    let (name, path) = url.unwrap_or(key).split_once('/').unwrap_or((url.unwrap_or(key), ""));
+    let is_whole = path.is_empty() || !host.is_docker_hub() && (url.is_some() || is_api(path));
+    is_whole && name.parse::<RegistryHost>().is_ok_and(|named| named == *host)
+}
+
+/// The part of `host` that a key names: a namespace or a repository, `org` or `org/web`.
+fn part(key: &str, host: &RegistryHost) -> Option<RepositoryPath> {
+    let (name, path) = key.split_once('/')?;
+    let is_of_host = name.parse::<RegistryHost>().is_ok_and(|named| named == *host);
+    if is_of_host && !is_api(path) { path.trim_end_matches('/').parse().ok() } else { None }
+}
+
+/// Whether a path is that of a version of the API, which old configurations have behind the host.
+fn is_api(path: &str) -> bool {
+    matches!(path.trim_end_matches('/'), "v1" | "v2")
+}
+
+/// Whether `part` is `repository`, or a namespace around it.
+fn holds(part: &RepositoryPath, repository: &RepositoryPath) -> bool {
+    let rest = repository.as_str().strip_prefix(part.as_str());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `base64(user:password)`; docker itself pads the password with NUL at times.
@@ -171,7 +230,7 @@ mod tests {
     /// `user:password`, `token …` or `anonymous`.
     async fn who(config: &DockerConfig, host: &str) -> Result<String, AuthError> {
         let host = host.parse().unwrap();
-        Ok(match config.credential(&host).await? {
+        Ok(match config.credential(&host, None).await? {
             Credential::Anonymous => "anonymous".to_owned(),
             Credential::Basic { username, password } => format!("{username}:{}", password.expose()),
             Credential::IdentityToken(token) => format!("token {}", token.expose()),

@@ -7,26 +7,34 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// The configuration file is there and cannot be read.
-    #[error("docker's configuration {} cannot be read", .path.display())]
+    /// A file that `REGISTRY_AUTH_FILE` names is not there.
+    #[error("the logins that {variable} names, {}, are not there", .path.display())]
+    Absent {
+        /// The variable.
+        variable: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is there and cannot be read.
+    #[error("the logins in {} cannot be read", .path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
-    /// The file is larger than any configuration.
-    #[error("docker's configuration {} is larger than {limit} bytes", .path.display())]
+    /// It is larger than any configuration.
+    #[error("the logins in {} are larger than {limit} bytes", .path.display())]
     Large {
-        /// The file.
+        /// The file, or the variable that has them.
         path: PathBuf,
         /// The limit in bytes.
         limit: u64,
     },
     /// Not JSON of docker's shape. The parser's own words are left out: they quote values.
-    #[error("docker's configuration {} is not valid at line {line}, column {column}", .path.display())]
+    #[error("the logins in {} are not valid at line {line}, column {column}", .path.display())]
     Parse {
-        /// The file.
+        /// The file, or the variable that has them.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
@@ -34,21 +42,21 @@ pub enum AuthError {
         column: usize,
     },
     /// An entry's `auth` is not `base64(user:password)`.
-    #[error("docker's configuration {} has an `auth` for {server} that is not base64 of user:password", .path.display())]
+    #[error("the logins in {} have an `auth` for {server} that is not base64 of user:password", .path.display())]
     Entry {
-        /// The file.
+        /// The file, or the variable that has them.
         path: PathBuf,
         /// The entry's key.
         server: String,
     },
     /// The name of a helper is not a plain file name.
-    #[error("docker's configuration names a credential helper that is not a plain name: {0:?}")]
+    #[error("the configuration names a credential helper that is not a plain name: {0:?}")]
     HelperName(String),
     /// The server's name could be read as more than a name by a helper.
     #[error("the server {0:?} has characters that a credential helper must not be given")]
     ServerName(String),
     /// A helper is configured and not installed (CVE-2021-41092: never a fall-through to other entries).
-    #[error("the credential helper {program} that docker's configuration names for {server} is not on the PATH")]
+    #[error("the credential helper {program} that the configuration names for {server} is not on the PATH")]
     HelperMissing {
         /// The program.
         program: String,
@@ -102,13 +110,14 @@ impl AuthError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Read { path, .. } => format!("make {} readable, or point DOCKER_CONFIG elsewhere", path.display()),
+            Self::Absent { variable, .. } => format!("unset {variable}, or name a file with logins"),
+            Self::Read { path, .. } => format!("make {} readable, or name another file", path.display()),
             Self::Large { path, .. } | Self::Parse { path, .. } => format!("repair or remove {}", path.display()),
             Self::Entry { server, .. } => format!("run `docker login {server}` again"),
-            Self::HelperName(_) => "correct credsStore and credHelpers in docker's configuration".to_owned(),
+            Self::HelperName(_) => "correct credsStore and credHelpers".to_owned(),
             Self::ServerName(_) => "correct the registry's name".to_owned(),
             Self::HelperMissing { program, .. } => {
-                format!("install {program}, or remove it from credsStore or credHelpers in docker's configuration")
+                format!("install {program}, or remove it from credsStore or credHelpers")
             }
             Self::Withheld { .. } => {
                 "reach the engine through a socket: ssh -N -L /tmp/engine.sock:/var/run/docker.sock \

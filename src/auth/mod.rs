@@ -1,4 +1,4 @@
-//! Who we are at a registry: docker's configuration, credential helpers, secrets.
+//! Who we are at a registry: the configurations of docker and podman, credential helpers, secrets.
 //!
 //! Nothing here talks to a registry. A [`CredentialSource`] answers for one host at a time, and what it
 //! answers is a [`Credential`] that cannot be printed.
@@ -6,11 +6,13 @@
 mod docker_config;
 mod error;
 mod helper;
+mod logins;
 mod secret;
 mod source;
 
 pub use docker_config::DockerConfig;
 pub use error::AuthError;
+pub use logins::Logins;
 pub use secret::{BuildSecrets, Secret, SecretBytes};
 pub use source::{Anonymous, Credential, CredentialSource, Withheld};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::{AuthError, Secret};
-use crate::oci::RegistryHost;
+use crate::oci::{RegistryHost, RepositoryPath};
 
 /// Who we are at one registry.
 #[derive(Debug, Clone)]
@@ -26,11 +26,21 @@ pub enum Credential {
 /// Answers for one registry at a time; asked again when a registry refuses what was answered before, so
 /// that credentials that expire can be renewed.
 pub trait CredentialSource: Send + Sync {
-    /// The credential of `host`, and of no other.
+    /// The credential of `host`, and of no other: that for `within`, a repository or a namespace, if it is named.
     ///
     /// # Errors
     /// What is configured for `host` cannot be used. An absent configuration is [`Credential::Anonymous`].
-    fn credential<'a>(&'a self, host: &'a RegistryHost) -> BoxFuture<'a, Result<Credential, AuthError>>;
+    fn credential<'a>(
+        &'a self,
+        host: &'a RegistryHost,
+        within: Option<&'a RepositoryPath>,
+    ) -> BoxFuture<'a, Result<Credential, AuthError>>;
+
+    /// The smallest part of `host` with a login of its own that holds `repository`; `None`: there is one for all of it,
+    /// and what was answered for one repository holds for the others.
+    fn namespace(&self, _host: &RegistryHost, _repository: &RepositoryPath) -> Option<RepositoryPath> {
+        None
+    }
 }
 
 /// The credentials of another source, kept from a channel on which everybody may listen: whoever has one for the
@@ -43,15 +53,23 @@ pub struct Withheld {
 }
 
 impl CredentialSource for Withheld {
-    fn credential<'a>(&'a self, host: &'a RegistryHost) -> BoxFuture<'a, Result<Credential, AuthError>> {
+    fn credential<'a>(
+        &'a self,
+        host: &'a RegistryHost,
+        within: Option<&'a RepositoryPath>,
+    ) -> BoxFuture<'a, Result<Credential, AuthError>> {
         Box::pin(async move {
-            match self.source.credential(host).await? {
+            match self.source.credential(host, within).await? {
                 Credential::Anonymous => Ok(Credential::Anonymous),
                 Credential::Basic { .. } | Credential::IdentityToken(_) => {
                     Err(AuthError::Withheld { server: host.to_string(), channel: self.channel.clone() })
                 }
             }
         })
+    }
+
+    fn namespace(&self, host: &RegistryHost, repository: &RepositoryPath) -> Option<RepositoryPath> {
+        self.source.namespace(host, repository)
     }
 }
 
@@ -60,7 +78,11 @@ impl CredentialSource for Withheld {
 pub struct Anonymous;
 
 impl CredentialSource for Anonymous {
-    fn credential<'a>(&'a self, _host: &'a RegistryHost) -> BoxFuture<'a, Result<Credential, AuthError>> {
+    fn credential<'a>(
+        &'a self,
+        _host: &'a RegistryHost,
+        _within: Option<&'a RepositoryPath>,
+    ) -> BoxFuture<'a, Result<Credential, AuthError>> {
         Box::pin(std::future::ready(Ok(Credential::Anonymous)))
     }
 }
@@ -72,7 +94,11 @@ mod tests {
     struct Known(Credential);
 
     impl CredentialSource for Known {
-        fn credential<'a>(&'a self, _host: &'a RegistryHost) -> BoxFuture<'a, Result<Credential, AuthError>> {
+        fn credential<'a>(
+            &'a self,
+            _host: &'a RegistryHost,
+            _within: Option<&'a RepositoryPath>,
+        ) -> BoxFuture<'a, Result<Credential, AuthError>> {
             Box::pin(std::future::ready(Ok(self.0.clone())))
         }
     }
@@ -81,12 +107,12 @@ mod tests {
     async fn a_credential_is_withheld_from_a_channel_in_clear_and_anonymity_is_not() {
         let host: RegistryHost = "ghcr.io".parse().unwrap();
         let withheld = |credential| Withheld { source: Arc::new(Known(credential)), channel: "engine lab".into() };
-        assert!(matches!(withheld(Credential::Anonymous).credential(&host).await, Ok(Credential::Anonymous)));
+        assert!(matches!(withheld(Credential::Anonymous).credential(&host, None).await, Ok(Credential::Anonymous)));
         let secret = || Secret::new("canary");
         for credential in
             [Credential::Basic { username: "u".into(), password: secret() }, Credential::IdentityToken(secret())]
         {
-            let refused = withheld(credential).credential(&host).await.unwrap_err();
+            let refused = withheld(credential).credential(&host, None).await.unwrap_err();
             assert_eq!(refused.to_string(), "the credentials for ghcr.io are not sent to engine lab in clear");
         }
     }

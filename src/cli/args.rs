@@ -37,6 +37,8 @@ Environment:
                   [default: XDG_DATA_HOME/polyarch, ~/.local/share/polyarch]
   DOCKER_HOST, DOCKER_CONTEXT  which engine, where the plan names none
   DOCKER_CONFIG   docker's configuration and logins [default: ~/.docker]
+  DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE  logins that go before docker's: their
+                  JSON, and a file of podman's form
   CI              no live view, and never an embedded registry by accident
   GITHUB_OUTPUT, GITHUB_STEP_SUMMARY  what was published is appended to them
   GITHUB_ACTIONS  plain lines are one group of the log

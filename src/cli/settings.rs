@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use polyarch::auth::{CredentialSource, DockerConfig};
+use polyarch::auth::{AuthError, CredentialSource, DockerConfig, Logins};
 use polyarch::facts::{HostSource, default_engine};
 use polyarch::plan::{EngineHost, EngineHostError};
 use polyarch::registry::{Backoff, ClientConfig, Notice, Timeouts};
@@ -58,10 +58,33 @@ impl Settings {
         self.var("DOCKER_CONFIG").map_or_else(home, PathBuf::from)
     }
 
-    /// Who we are at registries, as docker knows it.
+    /// Who we are at registries, as docker and podman know it: what a variable names goes before what is found, and
+    /// docker's logins, which engines are used with, before podman's.
+    fn logins(&self) -> Result<Logins, AuthError> {
+        const NAMED: &str = "REGISTRY_AUTH_FILE";
+        let mut configs = Vec::new();
+        if let Some(text) = self.var("DOCKER_AUTH_CONFIG") {
+            configs.push(DockerConfig::inline("DOCKER_AUTH_CONFIG", text, &self.path)?);
+        }
+        if let Some(file) = self.var(NAMED).map(PathBuf::from) {
+            let absent = || AuthError::Absent { variable: NAMED, path: file.clone() };
+            configs.push(DockerConfig::read(&file, &self.path)?.ok_or_else(absent)?);
+        }
+        let home = || self.var("HOME").map(|home| Path::new(home).join(".config"));
+        let directories = [
+            self.var("XDG_RUNTIME_DIR").map(PathBuf::from),
+            self.var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home),
+        ];
+        let podmans = directories.into_iter().flatten().map(|directory| directory.join("containers/auth.json"));
+        for file in std::iter::once(self.docker_config().join("config.json")).chain(podmans) {
+            configs.extend(DockerConfig::read(&file, &self.path)?);
+        }
+        Ok(Logins::of(configs))
+    }
+
+    /// Who we are at registries.
     pub(crate) fn credentials(&self) -> Result<Arc<dyn CredentialSource>, Failure> {
-        let config = DockerConfig::load(&self.docker_config(), &self.path);
-        config.map(|config| Arc::new(config) as Arc<dyn CredentialSource>).map_err(|error| Failure {
+        self.logins().map(|logins| Arc::new(logins) as Arc<dyn CredentialSource>).map_err(|error| Failure {
             phase: Phase::Preflight,
             message: super::diagnostic::chain(&error),
             hint: Some(error.hint()),

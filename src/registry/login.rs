@@ -72,8 +72,9 @@ impl Scope {
 pub(super) struct Login {
     source: Arc<dyn CredentialSource>,
     slots: SyncMutex<HashMap<Option<Scope>, Arc<Mutex<Slot>>>>,
-    /// The source's last answer: a helper is a process, and is not run for every repository.
-    credential: Mutex<Option<Credential>>,
+    /// The source's last answers, by the part of the registry that they are for: a helper is a process, and is not run
+    /// for every repository.
+    credentials: Mutex<HashMap<Option<RepositoryPath>, Credential>>,
 }
 
 /// The login of one scope. Its lock is held while it is renewed: who comes meanwhile waits and shares it.
@@ -104,7 +105,7 @@ struct TokenAnswer {
 
 impl Login {
     pub(super) fn new(source: Arc<dyn CredentialSource>) -> Self {
-        Self { source, slots: SyncMutex::default(), credential: Mutex::default() }
+        Self { source, slots: SyncMutex::default(), credentials: Mutex::default() }
     }
 
     /// What to send for `scope`, as far as it is known; waits for a renewal that is under way.
@@ -134,7 +135,7 @@ impl Login {
         let Some(challenge) = Challenge::choose(headers).or_else(|| slot.challenge.clone()) else {
             return Err(RegistryError::new(&wire.host, reply.request.as_str(), ErrorKind::Challenge));
         };
-        let credential = self.credential(wire, reply, slot.authorization.is_some()).await?;
+        let credential = self.credential(wire, scope, reply, slot.authorization.is_some()).await?;
         let authorization = match &challenge {
             Challenge::Basic => basic(&credential).ok_or_else(|| {
                 RegistryError::new(&wire.host, reply.request.as_str(), refused(&credential, Answer::read(&reply.body)))
@@ -155,16 +156,23 @@ impl Login {
     }
 
     /// The source's last answer, or a new one where what was made of the last was refused.
-    async fn credential(&self, wire: &Wire, reply: &Reply, is_stale: bool) -> Result<Credential, RegistryError> {
-        let mut kept = self.credential.lock().await;
-        if let Some(credential) = kept.as_ref().filter(|_| !is_stale) {
+    async fn credential(
+        &self,
+        wire: &Wire,
+        scope: Option<&Scope>,
+        reply: &Reply,
+        is_stale: bool,
+    ) -> Result<Credential, RegistryError> {
+        let within = scope.and_then(|scope| self.source.namespace(&wire.host, &scope.repository));
+        let mut kept = self.credentials.lock().await;
+        if let Some(credential) = kept.get(&within).filter(|_| !is_stale) {
             return Ok(credential.clone());
         }
         let credential =
-            self.source.credential(&wire.host).await.map_err(|error| {
+            self.source.credential(&wire.host, within.as_ref()).await.map_err(|error| {
                 RegistryError::new(&wire.host, reply.request.as_str(), ErrorKind::Credential(error))
             })?;
-        *kept = Some(credential.clone());
+        kept.insert(within, credential.clone());
         Ok(credential)
     }
 }

@@ -341,6 +341,7 @@ mod tests {
         fn credential<'a>(
             &'a self,
             _: &'a RegistryHost,
+            _: Option<&'a RepositoryPath>,
         ) -> futures::future::BoxFuture<'a, Result<Credential, AuthError>> {
             panic!("nobody should be asked")
         }
@@ -351,7 +352,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (registry, _) = Registry::embedded(directory.path(), config()).await.unwrap();
         let user: Arc<dyn CredentialSource> = Arc::new(NoHelper);
-        let credential = registry.pushes_as(&user).credential(registry.host()).await;
+        let credential = registry.pushes_as(&user).credential(registry.host(), None).await;
         assert!(matches!(credential, Ok(Credential::Anonymous)));
         let error = |message: &str| EngineError {
             engine: "default".parse().unwrap(),

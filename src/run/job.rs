@@ -235,8 +235,8 @@ impl JobRun {
 
     /// Pushes, and says under what to look for it.
     async fn push(&self, by_tag: Selector) -> Result<Selector, NotPushed> {
-        let host = self.arch_tag.repository.host();
-        let credential = self.credentials.credential(host).await.map_err(|error| {
+        let (host, path) = (self.arch_tag.repository.host(), self.arch_tag.repository.path());
+        let credential = self.credentials.credential(host, Some(path)).await.map_err(|error| {
             let hint = Some(error.hint());
             NotPushed::Failed(failure(Phase::Push, &format!("log in to {host}: {}", chain(&error)), hint))
         })?;

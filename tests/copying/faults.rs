@@ -33,6 +33,7 @@ impl polyarch::auth::CredentialSource for User {
     fn credential<'a>(
         &'a self,
         _: &'a polyarch::oci::RegistryHost,
+        _: Option<&'a polyarch::oci::RepositoryPath>,
     ) -> futures::future::BoxFuture<'a, Result<Credential, polyarch::auth::AuthError>> {
         let login = Credential::Basic { username: "user".to_owned(), password: Secret::new("canary") };
         Box::pin(std::future::ready(Ok(login)))

@@ -24,7 +24,7 @@ impl Auth for Credentials {
     async fn credentials(&self, request: Request<CredentialsRequest>) -> Result<Response<CredentialsResponse>, Status> {
         let asked = request.into_inner().host;
         let host: RegistryHost = asked.parse().map_err(|_| Status::invalid_argument("not a registry host"))?;
-        let credential = match self.source.credential(&host).await {
+        let credential = match self.source.credential(&host, None).await {
             Ok(credential) => credential,
             Err(error) => {
                 let status = Status::unknown(format!("no credentials for {host}: {error}"));

@@ -1,0 +1,131 @@
+//! Whose login goes where: of several configurations, and of parts of a registry.
+
+use std::ffi::OsStr;
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use polyarch::auth::{DockerConfig, Logins};
+use polyarch::registry::Visibility;
+use serde_json::{Value, json};
+
+use super::{CANARY, Peer, index, quick, tag};
+use crate::support::program::{Home, Run};
+use crate::support::scripted_images::{Image, Store};
+use crate::support::scripted_registry::{Request, ScriptedRegistry, status};
+
+/// The `auth` of a user.
+fn auth(user: &str) -> Value {
+    json!({ "auth": STANDARD.encode(format!("{user}:{CANARY}")) })
+}
+
+/// Who sent a request, where it was said.
+fn sender(request: &Request) -> Option<String> {
+    let basic = request.header("authorization")?.strip_prefix("Basic ")?;
+    let login = String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap();
+    login.strip_suffix(&format!(":{CANARY}")).map(str::to_owned)
+}
+
+#[tokio::test]
+async fn each_part_of_a_registry_gets_its_own_login_and_no_other() {
+    let registry = ScriptedRegistry::stateful(|request| {
+        let user = sender(request);
+        Some(if user.is_some() { index() } else { status(401).header("WWW-Authenticate", "Basic") })
+    })
+    .await;
+    let host = registry.host();
+    let entries = json!({ "auths": {
+        format!("{host}/org"): auth("org"), format!("{host}/org/web"): auth("web"), &host: auth("all"),
+    } });
+    let config = DockerConfig::inline("LOGINS", &entries.to_string(), OsStr::new("")).unwrap();
+    let peer = Peer::new(&host, quick(), Logins::of(vec![config]));
+    for (repository, user) in [("org/web", "web"), ("org/api", "org"), ("other/web", "all"), ("organ/web", "all")] {
+        let path = repository.parse().unwrap();
+        peer.client.get_manifest(&path, &tag(), Visibility::Settled).await.unwrap();
+        let requests = registry.requests();
+        let sent = requests.iter().filter(|request| request.target.contains(repository)).filter_map(sender);
+        assert_eq!(sent.collect::<Vec<_>>(), [user], "{repository}");
+    }
+}
+
+/// A registry with two images, which tells nobody anything who does not log in.
+async fn private() -> ScriptedRegistry {
+    let store = Store::default();
+    for arch in ["amd64", "arm64"] {
+        store.push("hello", &format!("1-{arch}"), &Image::oci(&format!("linux/{arch}"), "x"));
+    }
+    ScriptedRegistry::stateful(move |request| match sender(request) {
+        Some(_) => store.answer(request),
+        None => Some(status(401).header("WWW-Authenticate", "Basic")),
+    })
+    .await
+}
+
+fn senders(registry: &ScriptedRegistry) -> Vec<String> {
+    let mut users: Vec<_> = registry.requests().iter().filter_map(sender).collect();
+    users.dedup();
+    users
+}
+
+fn join(home: &Home, registry: &ScriptedRegistry) -> Run {
+    let name = |tag: &str| format!("{}/hello:{tag}", registry.host());
+    Run::new(home, ["join", "-t", &name("1"), &name("1-amd64"), &name("1-arm64")])
+}
+
+#[tokio::test]
+async fn what_a_variable_names_goes_before_what_is_found_and_dockers_logins_before_podmans() {
+    let home = Home::new();
+    let of = |registry: &ScriptedRegistry, user: &str| json!({ "auths": { registry.host(): auth(user) } }).to_string();
+    let (run, config) = (home.path().join("run"), home.path().join("config"));
+    for directory in [run.join("containers"), config.join("containers")] {
+        fs::create_dir_all(directory).unwrap();
+    }
+    // Each one knows the registry; the first is taken away until nothing is left.
+    let registry = private().await;
+    let named = home.path().join("named.json");
+    let files = [
+        (named.clone(), "named"),
+        (home.docker_config().join("config.json"), "docker"),
+        (run.join("containers/auth.json"), "podman"),
+        (config.join("containers/auth.json"), "kept"),
+    ];
+    for (file, user) in &files {
+        fs::write(file, of(&registry, user)).unwrap();
+    }
+    let with = |run_directory: &std::path::Path| {
+        join(&home, &registry).env("XDG_RUNTIME_DIR", run_directory).env("XDG_CONFIG_HOME", &config)
+    };
+    let inline = of(&registry, "inline");
+    let found = with(&run).env("DOCKER_AUTH_CONFIG", &inline).env("REGISTRY_AUTH_FILE", &named).finish().await;
+    assert!(!found.expect_code(0).stderr.contains(CANARY));
+    // One that knows another registry only is gone past.
+    let other = json!({ "auths": { "other.example": auth("other") } }).to_string();
+    with(&run).env("DOCKER_AUTH_CONFIG", other).env("REGISTRY_AUTH_FILE", &named).finish().await.expect_code(0);
+    for (file, _) in &files[1..] {
+        with(&run).finish().await.expect_code(0);
+        fs::remove_file(file).unwrap();
+    }
+    assert_eq!(senders(&registry), ["inline", "named", "docker", "podman", "kept"]);
+    let nobody = with(&run).finish().await.expect_code(3);
+    assert!(nobody.stderr.contains("docker login"), "{}", nobody.stderr);
+}
+
+#[tokio::test]
+async fn v38_logins_that_cannot_be_used_are_named_and_not_shown() {
+    let (home, registry) = (Home::new(), private().await);
+    let broken = format!(r#"{{"auths":{{"x":{{"auth":"{CANARY}"}}"#);
+    fs::create_dir_all(home.path().join("run/containers")).unwrap();
+    let file = home.path().join("run/containers/auth.json");
+    fs::write(&file, &broken).unwrap();
+    let absent = home.path().join("absent.json");
+    for (name, value, said) in [
+        ("DOCKER_AUTH_CONFIG", broken.clone().into(), "the logins in DOCKER_AUTH_CONFIG are not valid at line 1"),
+        ("XDG_RUNTIME_DIR", home.path().join("run").into_os_string(), "run/containers/auth.json are not valid"),
+        ("REGISTRY_AUTH_FILE", absent.into_os_string(), "the logins that REGISTRY_AUTH_FILE names"),
+    ] {
+        let finished = join(&home, &registry).env(name, value).finish().await.expect_code(3);
+        assert!(finished.stderr.contains(said), "{name}: {}", finished.stderr);
+        assert!(!finished.stderr.contains(CANARY), "{}", finished.stderr);
+    }
+    assert_eq!(registry.requests().len(), 0);
+}
