@@ -39,6 +39,7 @@ Environment:
   DOCKER_CONFIG   docker's configuration and logins [default: ~/.docker]
   DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE  logins that go before docker's: their
                   JSON, and a file of podman's form
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY  how registries are reached
   CI              no live view, and never an embedded registry by accident
   GITHUB_OUTPUT, GITHUB_STEP_SUMMARY  what was published is appended to them
   GITHUB_ACTIONS  plain lines are one group of the log

@@ -17,7 +17,7 @@ use polyarch::registry::Notice;
 use polyarch::run::{CheckedFile, Engines, Failure, Implied, Phase, Registries, Registry, Server};
 
 use super::args::PlanArgs;
-use super::settings::{Settings, client_config};
+use super::settings::Settings;
 
 /// Names under which a plan is looked for.
 const NAMES: [&str; 2] = ["build.yaml", "polyarch.yaml"];
@@ -180,7 +180,7 @@ pub(crate) async fn registries(
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
 ) -> Result<(Registries, Option<Server>), Vec<Failure>> {
     let (first, server) = first_registry(plan, settings, on_notice.clone()).await.map_err(|failure| vec![failure])?;
-    let named = |copy| Registry::named(copy, client_config(on_notice.clone()), settings.credentials()?);
+    let named = |copy| Registry::named(copy, settings.client_config(on_notice.clone())?, settings.credentials()?);
     let copies: Result<_, Failure> = plan.copies.iter().map(named).collect();
     let registries = Registries { first, copies: copies.map_err(|failure| vec![failure])? };
     let reached = join_all(registries.all().map(Registry::reach)).await;
@@ -194,7 +194,7 @@ async fn first_registry(
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + 'static,
 ) -> Result<(Registry, Option<Server>), Failure> {
-    let config = client_config(on_notice);
+    let config = settings.client_config(on_notice)?;
     match &plan.registry {
         RegistryChoice::Named(named) => Ok((Registry::named(named, config, settings.credentials()?)?, None)),
         RegistryChoice::Unnamed if settings.is_ci() => Err(Failure {
@@ -225,7 +225,7 @@ pub(crate) fn registry_in_names(
         }
     };
     let named = NamedRegistry { host, namespace, transport: Transport::Https, ca: None };
-    Registry::named(&named, client_config(on_notice), settings.credentials()?)
+    Registry::named(&named, settings.client_config(on_notice)?, settings.credentials()?)
 }
 
 /// What the embedded registry stores must never become part of a context.

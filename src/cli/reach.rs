@@ -11,7 +11,7 @@ use polyarch::run::{Failure, Phase, Place, Registry, Server};
 use super::args::RegistryArgs;
 use super::diagnostic;
 use super::load::usage;
-use super::settings::{Settings, client_config};
+use super::settings::Settings;
 
 /// Whether a registry that is not on loopback is spoken to in clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ async fn open(
     let clear = ca.is_none() && (host.is_loopback() || insecure == Insecure::Yes);
     let transport = if clear { Transport::InsecureHttp } else { Transport::Https };
     let named = NamedRegistry { host: host.clone(), namespace: None, transport, ca };
-    Ok((Registry::named(&named, client_config(on_notice), settings.credentials()?)?, None))
+    Ok((Registry::named(&named, settings.client_config(on_notice)?, settings.credentials()?)?, None))
 }
 
 /// The registries of several references: each is made and asked once.
@@ -131,7 +131,7 @@ pub(crate) async fn sources(
         }
         let first = if let RegistryChoice::Named(named) = &plan.registry { Some(named) } else { None };
         let registry = match first.into_iter().chain(&plan.copies).find(|named| named.host == *host) {
-            Some(named) => Registry::named(named, client_config(on_notice.clone()), settings.credentials()?)?,
+            Some(named) => Registry::named(named, settings.client_config(on_notice.clone())?, settings.credentials()?)?,
             _ if own.host() == host && matches!(own, Registry::Embedded { .. }) => own.clone(),
             _ => {
                 let (registry, successor) = open(host, None, Insecure::No, settings, on_notice.clone()).await?;
@@ -163,6 +163,6 @@ async fn embedded(
     if !host.is_loopback() || !directory.is_dir() {
         return None;
     }
-    let (registry, server) = Registry::embedded(&directory, client_config(on_notice)).await.ok()?;
+    let (registry, server) = Registry::embedded(&directory, settings.client_config(on_notice).ok()?).await.ok()?;
     (registry.host() == host).then_some((registry, Some(server)))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use polyarch::auth::{AuthError, CredentialSource, DockerConfig, Logins};
 use polyarch::facts::{HostSource, default_engine};
 use polyarch::plan::{EngineHost, EngineHostError};
-use polyarch::registry::{Backoff, ClientConfig, Notice, Timeouts};
+use polyarch::registry::{Backoff, ClientConfig, Notice, Proxies, Timeouts};
 use polyarch::run::{Failure, Phase};
 
 use super::output::{Terminal, is_ci};
@@ -112,18 +112,27 @@ impl Settings {
         Ok((host, found.source))
     }
 
+    /// How registries are spoken to.
+    pub(crate) fn client_config(
+        &self,
+        on_notice: impl Fn(Notice) + Send + Sync + 'static,
+    ) -> Result<ClientConfig, Failure> {
+        let proxies = Proxies::read(|name| self.var(name)).map_err(|error| Failure {
+            phase: Phase::Preflight,
+            message: error.to_string(),
+            hint: Some(format!("correct or unset {}", error.variable)),
+        })?;
+        Ok(ClientConfig {
+            user_agent: concat!("polyarch/", env!("CARGO_PKG_VERSION")).into(),
+            backoff: Backoff::STANDARD,
+            timeouts: Timeouts::STANDARD,
+            proxies,
+            on_notice: Arc::new(on_notice),
+        })
+    }
+
     /// A variable that is not empty.
     pub(crate) fn var(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-}
-
-/// How registries are spoken to.
-pub(crate) fn client_config(on_notice: impl Fn(Notice) + Send + Sync + 'static) -> ClientConfig {
-    ClientConfig {
-        user_agent: concat!("polyarch/", env!("CARGO_PKG_VERSION")).into(),
-        backoff: Backoff::STANDARD,
-        timeouts: Timeouts::STANDARD,
-        on_notice: Arc::new(on_notice),
     }
 }

@@ -10,6 +10,7 @@ use super::error::{Cause, ErrorKind, RegistryError};
 use super::http::{Call, Http};
 use super::login::Login;
 use super::notice::Notice;
+use super::proxy::Proxies;
 use super::retry::{Backoff, Patience, Throttle};
 use super::slots::Slots;
 use super::wire::{Read, Wire};
@@ -32,6 +33,8 @@ pub struct ClientConfig {
     pub backoff: Backoff,
     /// How long single steps may take.
     pub timeouts: Timeouts,
+    /// Through what requests go, to registries and to where they send us.
+    pub proxies: Proxies,
     /// Hears of retries and warnings, at once and from within the call; it must not block.
     pub on_notice: Arc<dyn Fn(Notice) + Send + Sync>,
 }
@@ -93,7 +96,7 @@ impl Client {
         let home = Url::parse(&format!("{scheme}://{api}/v2/")).map_err(|_| fail(ErrorKind::Host))?;
         let client =
             connections(&config, transport, ca_pem).map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))))?;
-        let wire = Wire { client, host, home, timeouts: config.timeouts };
+        let wire = Wire { client, host, home, timeouts: config.timeouts, proxies: config.proxies };
         Ok(Self(Arc::new(Http {
             wire,
             login: Login::new(credentials),
@@ -130,7 +133,7 @@ impl Client {
     }
 }
 
-/// Connections that do nothing of themselves: no redirects, no retries, no proxies from the environment.
+/// Connections that do nothing of themselves: no redirects, no retries, no proxies but those that they are told.
 fn connections(
     config: &ClientConfig,
     transport: Transport,
@@ -149,6 +152,7 @@ fn connections(
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
+            .proxy(config.proxies.rule())
     };
     match (builder().tls_certs_merge(authorities.clone()).build(), transport) {
         // A machine without certificate authorities can still speak to a registry in clear.
@@ -169,6 +173,7 @@ impl fmt::Debug for ClientConfig {
             .field("user_agent", &self.user_agent)
             .field("backoff", &self.backoff)
             .field("timeouts", &self.timeouts)
+            .field("proxies", &self.proxies)
             .finish_non_exhaustive()
     }
 }

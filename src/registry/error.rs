@@ -13,6 +13,8 @@ use crate::oci::{Digest, ManifestError, RegistryHost};
 const MAX_CAUSE: usize = 300;
 /// What rustls calls a server that shows a certificate authority's certificate as its own.
 const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+/// What the HTTP client calls a proxy that answers 407 to `CONNECT`.
+const PROXY_LOGIN: &str = "proxy authorization required";
 
 /// A request that failed: what was asked, of which registry, and why.
 ///
@@ -69,6 +71,20 @@ pub enum ErrorKind {
     /// No connection.
     #[error("cannot be reached")]
     Connect(#[source] Cause),
+    /// No connection to the proxy, or none through it.
+    #[error("cannot be reached through the proxy {proxy}")]
+    Proxy {
+        /// `host:port` of the proxy.
+        proxy: String,
+        /// Why.
+        source: Cause,
+    },
+    /// The proxy lets nobody through who does not log in, or not with our login (407).
+    #[error("cannot be reached: the proxy {proxy} wants a login")]
+    ProxyLogin {
+        /// `host:port` of the proxy.
+        proxy: String,
+    },
     /// The TLS handshake failed: certificates, or no TLS at the other end.
     #[error("cannot be trusted: the TLS handshake failed")]
     Tls(#[source] Cause),
@@ -132,6 +148,19 @@ pub enum ErrorKind {
     /// The registry's name is no host of a URL.
     #[error("has a name that is no host of a URL")]
     Host,
+}
+
+impl ErrorKind {
+    /// The same failure, of a request that was to go through `proxy`, if it was.
+    pub(super) fn through(self, proxy: Option<String>) -> Self {
+        match (self, proxy) {
+            (Self::Connect(cause) | Self::Dns(cause), Some(proxy)) if cause.0.contains(PROXY_LOGIN) => {
+                Self::ProxyLogin { proxy }
+            }
+            (Self::Connect(source) | Self::Dns(source), Some(proxy)) => Self::Proxy { proxy, source },
+            (kind, _) => kind,
+        }
+    }
 }
 
 /// What the network, TLS or the HTTP client says: the innermost of its reasons, without any address.
@@ -221,7 +250,7 @@ impl RegistryError {
             ErrorKind::Status { status, .. } => {
                 matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504 | 522)
             }
-            ErrorKind::Dns(_) | ErrorKind::Connect(_) | ErrorKind::Interrupted(_) => true,
+            ErrorKind::Dns(_) | ErrorKind::Connect(_) | ErrorKind::Proxy { .. } | ErrorKind::Interrupted(_) => true,
             ErrorKind::Timeout { waiting, .. } => *waiting != Waiting::Operation,
             _ => false,
         }
@@ -264,6 +293,8 @@ impl RegistryError {
             self.kind(),
             ErrorKind::Dns(_)
                 | ErrorKind::Connect(_)
+                | ErrorKind::Proxy { .. }
+                | ErrorKind::ProxyLogin { .. }
                 | ErrorKind::Tls(_)
                 | ErrorKind::Settings(_)
                 | ErrorKind::Host
@@ -303,6 +334,12 @@ impl RegistryError {
             ErrorKind::Credential(error) => error.hint(),
             ErrorKind::Dns(_) => format!("check the name {host} and this machine's DNS"),
             ErrorKind::Connect(_) => format!("check that {host} is up and can be reached from here"),
+            ErrorKind::Proxy { proxy, .. } => {
+                format!("check that {proxy} is up and may go there; hosts in NO_PROXY are reached without it")
+            }
+            ErrorKind::ProxyLogin { .. } => {
+                "say user and password in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@HOST:PORT".to_owned()
+            }
             ErrorKind::Tls(cause) if cause.0.contains(CA_AS_SERVER) => {
                 "the registry's certificate is marked as an authority's; make it one that is not (basicConstraints=CA:FALSE)"
                     .to_owned()

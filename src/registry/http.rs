@@ -86,7 +86,7 @@ impl Http {
 
     /// One attempt: at most one renewal of the login.
     pub(super) async fn attempt(&self, call: &Call) -> Result<Reply, RegistryError> {
-        let mut ticket = self.login.ticket(call.scope.as_ref()).await;
+        let mut ticket = self.login.ticket(&self.wire, call.scope.as_ref()).await;
         let mut reply = self.exchange(call, &ticket).await?;
         if wants_login(&reply) {
             ticket = self.login.renew(&self.wire, call.scope.as_ref(), &ticket, &reply).await?;

@@ -75,6 +75,8 @@ pub(super) struct Login {
     /// The source's last answers, by the part of the registry that they are for: a helper is a process, and is not run
     /// for every repository.
     credentials: Mutex<HashMap<Option<RepositoryPath>, Credential>>,
+    /// What the registry asked for last: it asks the same for other repositories.
+    challenge: SyncMutex<Option<Challenge>>,
 }
 
 /// The login of one scope. Its lock is held while it is renewed: who comes meanwhile waits and shares it.
@@ -85,6 +87,19 @@ struct Slot {
     generation: u64,
     authorization: Option<HeaderValue>,
     challenge: Option<Challenge>,
+    with_credentials: bool,
+}
+
+/// Whether what was made of the source's last answer was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    Fresh,
+    Refused,
+}
+
+/// What is sent from now on.
+struct Sent {
+    authorization: HeaderValue,
     with_credentials: bool,
 }
 
@@ -105,16 +120,25 @@ struct TokenAnswer {
 
 impl Login {
     pub(super) fn new(source: Arc<dyn CredentialSource>) -> Self {
-        Self { source, slots: SyncMutex::default(), credentials: Mutex::default() }
+        Self { source, slots: SyncMutex::default(), credentials: Mutex::default(), challenge: SyncMutex::default() }
     }
 
-    /// What to send for `scope`, as far as it is known; waits for a renewal that is under way.
-    pub(super) async fn ticket(&self, scope: Option<&Scope>) -> Ticket {
+    /// What to send for `scope`, as far as it is known; waits for a renewal that is under way. A registry that asked for
+    /// a login before is told it at once, not after it has refused every repository and access in turn.
+    pub(super) async fn ticket(&self, wire: &Wire, scope: Option<&Scope>) -> Ticket {
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(slots.entry(scope.cloned()).or_default())
         };
-        let locked = slot.lock().await;
+        let mut locked = slot.lock().await;
+        let known = self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(challenge) = known.filter(|_| locked.generation == 0) {
+            // An error here is none yet: the registry will say what it thinks of a request without a login.
+            let line = wire.home.as_str();
+            if let Ok(Some(sent)) = self.authorize(wire, scope, &challenge, line, Age::Fresh).await {
+                locked.renew(sent, challenge);
+            }
+        }
         locked.ticket(&slot)
     }
 
@@ -130,29 +154,43 @@ impl Login {
         if slot.generation != old.generation {
             return Ok(slot.ticket(&old.slot));
         }
+        let fail = |kind| RegistryError::new(&wire.host, reply.request.as_str(), kind);
         let headers = reply.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         // An expired ECR token is a 403 without a challenge: the one before holds.
-        let Some(challenge) = Challenge::choose(headers).or_else(|| slot.challenge.clone()) else {
-            return Err(RegistryError::new(&wire.host, reply.request.as_str(), ErrorKind::Challenge));
-        };
-        let credential = self.credential(wire, scope, reply, slot.authorization.is_some()).await?;
-        let authorization = match &challenge {
-            Challenge::Basic => basic(&credential).ok_or_else(|| {
-                RegistryError::new(&wire.host, reply.request.as_str(), refused(&credential, Answer::read(&reply.body)))
-            })?,
+        let challenge = Challenge::choose(headers).or_else(|| slot.challenge.clone());
+        let challenge = challenge.ok_or_else(|| fail(ErrorKind::Challenge))?;
+        let age = if slot.authorization.is_some() { Age::Refused } else { Age::Fresh };
+        let sent = self.authorize(wire, scope, &challenge, &reply.request, age).await?;
+        let sent = sent.ok_or_else(|| fail(ErrorKind::LoginRequired(Answer::read(&reply.body))))?;
+        *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge.clone());
+        slot.renew(sent, challenge);
+        Ok(slot.ticket(&old.slot))
+    }
+
+    /// What meets `challenge`; `None` where it wants a password and there is none.
+    async fn authorize(
+        &self,
+        wire: &Wire,
+        scope: Option<&Scope>,
+        challenge: &Challenge,
+        line: &str,
+        age: Age,
+    ) -> Result<Option<Sent>, RegistryError> {
+        let fail = |kind: ErrorKind| RegistryError::new(&wire.host, line, kind);
+        let credential = self.credential(wire, scope, line, age).await?;
+        let authorization = match challenge {
+            Challenge::Basic => match (&credential, basic(&credential)) {
+                (_, Some(authorization)) => authorization,
+                (Credential::Anonymous, None) => return Ok(None),
+                (_, None) => return Err(fail(ErrorKind::LoginRefused(Answer::default()))),
+            },
             Challenge::Bearer { realm, service } => {
-                let realm = target::realm(&wire.home, realm)
-                    .map_err(|error| RegistryError::new(&wire.host, reply.request.as_str(), error))?;
+                let realm = target::realm(&wire.home, realm).map_err(|error| fail(error.into()))?;
                 let token = exchange(wire, realm, service.as_deref(), scope, &credential).await?;
-                header("Bearer ", token.expose())
-                    .ok_or_else(|| RegistryError::new(&wire.host, reply.request.as_str(), ErrorKind::Token))?
+                header("Bearer ", token.expose()).ok_or_else(|| fail(ErrorKind::Token))?
             }
         };
-        slot.generation += 1;
-        slot.authorization = Some(authorization);
-        slot.challenge = Some(challenge);
-        slot.with_credentials = !matches!(credential, Credential::Anonymous);
-        Ok(slot.ticket(&old.slot))
+        Ok(Some(Sent { authorization, with_credentials: !matches!(credential, Credential::Anonymous) }))
     }
 
     /// The source's last answer, or a new one where what was made of the last was refused.
@@ -160,24 +198,32 @@ impl Login {
         &self,
         wire: &Wire,
         scope: Option<&Scope>,
-        reply: &Reply,
-        is_stale: bool,
+        line: &str,
+        age: Age,
     ) -> Result<Credential, RegistryError> {
         let within = scope.and_then(|scope| self.source.namespace(&wire.host, &scope.repository));
         let mut kept = self.credentials.lock().await;
-        if let Some(credential) = kept.get(&within).filter(|_| !is_stale) {
+        if let Some(credential) = kept.get(&within).filter(|_| age == Age::Fresh) {
             return Ok(credential.clone());
         }
-        let credential =
-            self.source.credential(&wire.host, within.as_ref()).await.map_err(|error| {
-                RegistryError::new(&wire.host, reply.request.as_str(), ErrorKind::Credential(error))
-            })?;
+        let credential = self
+            .source
+            .credential(&wire.host, within.as_ref())
+            .await
+            .map_err(|error| RegistryError::new(&wire.host, line, ErrorKind::Credential(error)))?;
         kept.insert(within, credential.clone());
         Ok(credential)
     }
 }
 
 impl Slot {
+    fn renew(&mut self, sent: Sent, challenge: Challenge) {
+        self.generation += 1;
+        self.authorization = Some(sent.authorization);
+        self.challenge = Some(challenge);
+        self.with_credentials = sent.with_credentials;
+    }
+
     fn ticket(&self, slot: &Arc<Mutex<Self>>) -> Ticket {
         Ticket {
             slot: Arc::clone(slot),

@@ -3,7 +3,7 @@
 //! A [`Client`] speaks OCI distribution to one registry: raw manifests in, raw manifests out, image configs by
 //! digest. Inside, from the wire up:
 //!
-//! - `target` says where a request may go, `wire` sends one and reads its answer within bounds;
+//! - `target` says where a request may go, `proxy` through what, `wire` sends one and reads its answer within bounds;
 //! - `challenge` reads what a registry asks for, `login` gets it and keeps it;
 //! - `http` joins the two into the one `send`, `retry` decides what is tried again, `slots`
 //!   how much is asked at once;
@@ -18,6 +18,7 @@ mod http;
 mod login;
 mod manifests;
 mod notice;
+mod proxy;
 mod retry;
 mod slots;
 mod stream;
@@ -30,6 +31,7 @@ pub use client::{Client, ClientConfig, Timeouts, Transport};
 pub use error::{Cause, ErrorKind, RegistryError, Waiting};
 pub use manifests::{Head, Visibility};
 pub use notice::{Notice, Retry};
+pub use proxy::{Proxies, ProxyError};
 pub use retry::Backoff;
 pub use target::TargetError;
 pub use transfer::{Arrival, BlobSource};

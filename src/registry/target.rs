@@ -99,6 +99,11 @@ pub(super) fn redacted(method: &reqwest::Method, url: &Url) -> String {
     format!("{method} {}://{}{}", url.scheme(), place(url), url.path())
 }
 
+/// Whether a request to `url` stays on this machine.
+pub(super) fn is_this_machine(url: &Url) -> bool {
+    reach(url) == Reach::Loopback
+}
+
 /// The URL parser has turned every spelling of an IPv4 address (`2130706433`, `0x7f.1`) into four numbers.
 fn reach(url: &Url) -> Reach {
     let host = url.host_str().unwrap_or_default();

@@ -176,7 +176,7 @@ impl Transfer<'_> {
     /// Sends the content; says where it is to be finished.
     async fn send(&self, upload: &Url, download: Download<'_>, sent: &Sent<'_>) -> Result<Url, RegistryError> {
         let wire = &self.http.wire;
-        let ticket = self.http.login.ticket(Some(&Scope::push(self.repository))).await;
+        let ticket = self.http.login.ticket(wire, Some(&Scope::push(self.repository))).await;
         let authorization = ticket.authorization.as_ref().filter(|_| upload.origin() == wire.home.origin());
         let reply = wire.upload(upload.clone(), authorization, self.blob, download, sent).await?;
         if !reply.status.is_success() {

@@ -13,6 +13,7 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 use super::client::Timeouts;
 use super::error::{Cause, ErrorKind, RegistryError, Waiting};
 use super::notice::printable;
+use super::proxy::Proxies;
 use super::target::{self, MAX_REDIRECTS, TargetError, redacted};
 use crate::oci::RegistryHost;
 
@@ -33,6 +34,8 @@ pub(super) struct Wire {
     pub(super) home: Url,
     /// How long we wait.
     pub(super) timeouts: Timeouts,
+    /// Through what requests go: the client knows, too.
+    pub(super) proxies: Proxies,
 }
 
 /// A request as it is sent.
@@ -137,7 +140,11 @@ impl Wire {
         }
         let after = self.timeouts.headers;
         match timeout(after, outgoing.send()).await {
-            Ok(sent) => sent.map_err(|error| self.failure(error)),
+            Ok(Ok(response)) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                let proxy = self.proxies.place(url);
+                proxy.map_or(Ok(response), |proxy| Err(ErrorKind::ProxyLogin { proxy }))
+            }
+            Ok(sent) => sent.map_err(|error| self.failure(error).through(self.proxies.place(url))),
             Err(_) => Err(ErrorKind::Timeout { waiting: Waiting::Headers, after }),
         }
     }

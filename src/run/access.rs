@@ -310,13 +310,14 @@ mod tests {
     use super::*;
     use crate::auth::{AuthError, Credential};
     use crate::engine::EngineErrorKind;
-    use crate::registry::{Backoff, Timeouts};
+    use crate::registry::{Backoff, Proxies, Timeouts};
 
     fn config() -> ClientConfig {
         ClientConfig {
             user_agent: "test".into(),
             backoff: Backoff::STANDARD,
             timeouts: Timeouts::STANDARD,
+            proxies: Proxies::default(),
             on_notice: Arc::new(|_| {}),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use polyarch::auth::{Anonymous, Credential, Secret};
 use polyarch::oci::{Descriptor, Digest, MediaType, RepositoryPath};
 use polyarch::registry::{
-    Arrival, Backoff, BlobSource, Client, ClientConfig, ErrorKind, RegistryError, Timeouts, Transport,
+    Arrival, Backoff, BlobSource, Client, ClientConfig, ErrorKind, Proxies, RegistryError, Timeouts, Transport,
 };
 
 use crate::support::program::{Home, Run};
@@ -45,6 +45,7 @@ fn client(registry: &ScriptedRegistry, credentials: Arc<dyn polyarch::auth::Cred
         user_agent: "polyarch/test".to_owned(),
         backoff: Backoff { base: Duration::from_millis(1), ..Backoff::STANDARD },
         timeouts: Timeouts::STANDARD,
+        proxies: Proxies::default(),
         on_notice: Arc::new(|_| {}),
     };
     Client::new(config, registry.host().parse().unwrap(), Transport::Http, None, credentials).unwrap()

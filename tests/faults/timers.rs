@@ -14,7 +14,7 @@ use polyarch::engine::{
 };
 use polyarch::oci::{Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
-use polyarch::registry::{Backoff, ClientConfig, Timeouts};
+use polyarch::registry::{Backoff, ClientConfig, Proxies, Timeouts};
 use polyarch::run::{
     self, BuildRun, Engines, Event, EventSink, Gates, Goal, ImageEvent, Implied, JobEvent, Moving, OnFailure, Registry,
     Shutdown, Surroundings,
@@ -251,6 +251,7 @@ async fn b9_a_silent_build_is_waited_for_and_says_that_it_lives() {
         user_agent: "polyarch/test".into(),
         backoff: Backoff::STANDARD,
         timeouts: Timeouts::STANDARD,
+        proxies: Proxies::default(),
         on_notice: Arc::new(|_| {}),
     };
     let run = BuildRun {

@@ -129,3 +129,29 @@ async fn v38_logins_that_cannot_be_used_are_named_and_not_shown() {
     }
     assert_eq!(registry.requests().len(), 0);
 }
+
+/// Who was not asked who they are, and who was: a registry that wants a login wants it in every repository.
+#[tokio::test]
+async fn a_registry_that_asked_for_a_login_once_gets_it_at_once_in_every_repository() {
+    for scheme in ["Basic", "Bearer"] {
+        let registry = ScriptedRegistry::stateful(move |request| {
+            if request.target.starts_with("/token?") {
+                return Some(status(200).body(format!(r#"{{"token":"{CANARY}"}}"#)));
+            }
+            let realm = format!(r#"{scheme} realm="http://{}/token""#, request.header("host").unwrap());
+            let known = request.header("authorization").is_some();
+            Some(if known { index() } else { status(401).header("WWW-Authenticate", realm) })
+        })
+        .await;
+        let entries = json!({ "auths": { registry.host(): auth("user") } }).to_string();
+        let config = DockerConfig::inline("LOGINS", &entries, OsStr::new("")).unwrap();
+        let peer = Peer::new(&registry.host(), quick(), config);
+        peer.client.ping().await.unwrap();
+        for repository in ["a", "b"] {
+            peer.client.get_manifest(&repository.parse().unwrap(), &tag(), Visibility::Settled).await.unwrap();
+        }
+        let unknown = |request: &&Request| request.header("authorization").is_none();
+        let asked: Vec<_> = registry.requests().iter().filter(unknown).map(Request::line).collect();
+        assert_eq!(asked, ["GET /v2/"], "{scheme}");
+    }
+}

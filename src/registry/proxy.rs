@@ -1,0 +1,247 @@
+//! Which proxy a request goes through, as the field's variables say it (Go, `golang.org/x/net/http/httpproxy`; curl).
+//!
+//! Where a request may go at all is decided before, on its address as it is written (`target`): a name is then looked up
+//! by the proxy instead of by us, and an address of this machine or of a private network that a registry names is
+//! refused as without a proxy.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use reqwest::Url;
+
+use super::target;
+use crate::auth::Secret;
+
+/// The schemes of proxies that are spoken to.
+const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+
+/// The proxies of a machine, and what goes past them. The default is none.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies {
+    http: Option<Proxy>,
+    https: Option<Proxy>,
+    past: Vec<Past>,
+}
+
+/// A proxy.
+#[derive(Clone)]
+struct Proxy {
+    /// Its address, with user and password where it wants them.
+    address: Secret,
+    /// `host:port`, for messages.
+    place: String,
+}
+
+/// What is asked for without a proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Past {
+    /// `*`
+    Everything,
+    /// `10.0.0.0/8`: the first bits of an address.
+    Block(IpAddr, u8),
+    /// An address, on one port or on all.
+    Address(IpAddr, Option<u16>),
+    /// `example.com` and all names under it, on one port or on all.
+    Name(String, Option<u16>),
+    /// `.example.com`, `*.example.com`: the names under it alone.
+    Below(String, Option<u16>),
+}
+
+/// A variable that names no proxy. Its value is not repeated: it may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} is not the address of a proxy, as http://proxy.example:3128")]
+pub struct ProxyError {
+    /// The variable.
+    pub variable: String,
+}
+
+impl Proxies {
+    /// Reads `HTTPS_PROXY` for what is encrypted and `HTTP_PROXY` for what is not, else `ALL_PROXY`; `NO_PROXY` is what
+    /// goes past them. Of a name in capitals and in small letters the former is taken first, as Go does.
+    ///
+    /// # Errors
+    /// The first variable that names no proxy.
+    pub fn read<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Result<Self, ProxyError> {
+        let either = |name: &str| {
+            let names = [name.to_owned(), name.to_ascii_lowercase()];
+            let set = names.into_iter().find_map(|name| Some((variable(&name)?, name)));
+            set.filter(|(value, _)| !value.trim().is_empty())
+        };
+        let proxy = |name: &str| {
+            let set = either(name).or_else(|| either("ALL_PROXY"));
+            set.map(|(value, variable)| Proxy::parse(value).ok_or(ProxyError { variable })).transpose()
+        };
+        let past = either("NO_PROXY").map(|(value, _)| value).unwrap_or_default();
+        let past = past.split([',', ' ']).filter_map(|entry| Past::parse(entry.trim())).collect();
+        Ok(Self { http: proxy("HTTP_PROXY")?, https: proxy("HTTPS_PROXY")?, past })
+    }
+
+    /// The proxy for `url`. What is on this machine is asked for directly, whatever the variables say.
+    fn of(&self, url: &Url) -> Option<&Proxy> {
+        let proxy = if url.scheme() == "https" { self.https.as_ref() } else { self.http.as_ref() }?;
+        let direct = target::is_this_machine(url) || self.past.iter().any(|past| past.covers(url));
+        (!direct).then_some(proxy)
+    }
+
+    /// `host:port` of the proxy for `url`, if it goes through one.
+    pub(super) fn place(&self, url: &Url) -> Option<String> {
+        Some(self.of(url)?.place.clone())
+    }
+
+    /// As the HTTP client takes it.
+    pub(super) fn rule(&self) -> reqwest::Proxy {
+        let proxies = self.clone();
+        reqwest::Proxy::custom(move |url| proxies.of(url).map(|proxy| proxy.address.expose().to_owned()))
+    }
+}
+
+impl Proxy {
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let address = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let url = Url::parse(&address).ok()?;
+        let known = SCHEMES.contains(&url.scheme()) && url.has_host() && url.host_str() != Some("");
+        known.then(|| Self { place: target::place(&url), address: Secret::new(address) })
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place)
+    }
+}
+
+impl Past {
+    fn parse(entry: &str) -> Option<Self> {
+        if entry == "*" {
+            return Some(Self::Everything);
+        }
+        if let Some((address, bits)) = entry.split_once('/') {
+            return Some(Self::Block(address.parse().ok()?, bits.parse().ok()?));
+        }
+        // An IPv6 address without brackets has colons of its own.
+        let (host, port) = match entry.rsplit_once(':') {
+            Some((host, port)) if entry.parse::<IpAddr>().is_err() && !entry.ends_with(']') => {
+                (host, Some(port.parse().ok()?))
+            }
+            _ => (entry, None),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        if let Ok(address) = host.parse() {
+            return Some(Self::Address(address, port));
+        }
+        let below = host.strip_prefix('*').unwrap_or(&host).strip_prefix('.');
+        match below {
+            Some(name) => Some(Self::Below(name.to_owned(), port)),
+            None => (!host.is_empty()).then_some(Self::Name(host, port)),
+        }
+    }
+
+    fn covers(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let address = host.parse::<IpAddr>().ok();
+        let on = |port: &Option<u16>| port.is_none() || *port == url.port_or_known_default();
+        let is_below = |name: &str| host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
+        match self {
+            Self::Everything => true,
+            Self::Block(block, bits) => address.is_some_and(|address| holds(*block, *bits, address)),
+            Self::Address(past, port) => address == Some(*past) && on(port),
+            Self::Name(name, port) => (host == name || is_below(name)) && on(port),
+            Self::Below(name, port) => is_below(name) && on(port),
+        }
+    }
+}
+
+/// Whether the first `bits` of two addresses are the same.
+fn holds(block: IpAddr, bits: u8, address: IpAddr) -> bool {
+    let (block, address, length) = match (block, address) {
+        (IpAddr::V4(block), IpAddr::V4(address)) => {
+            (u128::from(block.to_bits()), u128::from(address.to_bits()), 32_u32)
+        }
+        (IpAddr::V6(block), IpAddr::V6(address)) => (block.to_bits(), address.to_bits(), 128),
+        _ => return false,
+    };
+    let rest = u32::checked_sub(length, u32::from(bits));
+    rest.is_some_and(|rest| (block ^ address).checked_shr(rest).unwrap_or_default() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(variables: &[(&'static str, &'static str)]) -> Result<Proxies, ProxyError> {
+        Proxies::read(|name| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| *value))
+    }
+
+    fn place(proxies: &Proxies, url: &str) -> String {
+        proxies.place(&Url::parse(url).unwrap()).unwrap_or_else(|| "direct".to_owned())
+    }
+
+    #[test]
+    fn d24_the_variables_are_read_as_go_and_curl_read_them() {
+        for (variables, http, https) in [
+            (&[][..], "direct", "direct"),
+            (&[("HTTPS_PROXY", "http://a:1")], "direct", "a:1"),
+            (&[("http_proxy", "b:2")], "b:2", "direct"),
+            (&[("HTTPS_PROXY", "http://a:1"), ("https_proxy", "http://b:2")], "direct", "a:1"),
+            (&[("ALL_PROXY", "socks5h://c:3")], "c:3", "c:3"),
+            (&[("all_proxy", "http://c:3"), ("HTTPS_PROXY", "https://u:p@a:1/")], "c:3", "a:1"),
+            (&[("HTTP_PROXY", ""), ("HTTPS_PROXY", " ")], "direct", "direct"),
+        ] {
+            let proxies = proxies(variables).unwrap();
+            let found = ["http://r.example/v2/", "https://r.example/v2/"].map(|url| place(&proxies, url));
+            assert_eq!(found, [http, https], "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn d24_what_no_proxy_names_is_asked_for_directly() {
+        for (past, direct, proxied) in [
+            ("*", &["https://a.example", "https://10.0.0.1"][..], &[][..]),
+            (
+                "example.com",
+                &["https://example.com", "https://EXAMPLE.com:5000", "https://a.example.com"],
+                &["https://badexample.com", "https://example.com.evil"],
+            ),
+            (
+                ".example.com, *.b.example",
+                &["https://a.example.com", "https://a.b.example"],
+                &["https://example.com", "https://b.example"],
+            ),
+            ("a.example:5000", &["https://a.example:5000"], &["https://a.example", "https://a.example:5001"]),
+            ("a.example:443", &["https://a.example"], &["https://a.example:5000"]),
+            (
+                "10.0.0.0/8,192.168.1.1",
+                &["https://10.1.2.3", "https://192.168.1.1:5000"],
+                &["https://11.0.0.1", "https://192.168.1.2"],
+            ),
+            ("fd00::/8 [fe80::1]:5000", &["https://[fd12::1]", "https://[fe80::1]:5000"], &["https://[fe80::1]"]),
+            ("0.0.0.0/0", &["https://1.2.3.4"], &["https://a.example", "https://[fd12::1]"]),
+            ("10.0.0.0/99,nonsense:x,/,", &[], &["https://10.0.0.0"]),
+            // Never through a proxy, which would take it for its own machine.
+            (
+                "",
+                &["https://localhost:5000", "https://127.0.0.1", "https://[::1]:5000", "https://127.8.8.8"],
+                &["https://localhost.example"],
+            ),
+        ] {
+            let proxies = proxies(&[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", past)]).unwrap();
+            for (urls, expected) in [(direct, "direct"), (proxied, "proxy:3128")] {
+                for url in urls {
+                    assert_eq!(place(&proxies, url), expected, "{url} with NO_PROXY={past}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn v38_what_is_no_proxy_is_named_without_its_value() {
+        for value in ["ftp://u:canary@p:1", "http://", "http://u:canary@", "http://u:canary@p:x", "canary canary"] {
+            let error = proxies(&[("https_proxy", value)]).unwrap_err();
+            assert_eq!(error.variable, "https_proxy", "{value}");
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+        }
+        let proxies = proxies(&[("HTTP_PROXY", "http://u:canary@proxy:3128")]).unwrap();
+        assert!(!format!("{proxies:?} {proxies:#?}").contains("canary"), "{proxies:?}");
+    }
+}
