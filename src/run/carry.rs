@@ -155,7 +155,7 @@ fn pieces<'a>(manifests: &[(&'a Place, &RawManifest)]) -> Result<(Vec<Piece<'a>>
 }
 
 async fn bring_all(pieces: &[Piece<'_>], to: &Place, moved: &AtomicU64, told: &Told<'_>) -> Result<Arrivals, Failure> {
-    let total = pieces.iter().map(|piece| piece.blob.size).sum();
+    let total = pieces.iter().fold(0_u64, |sum, piece| sum.saturating_add(piece.blob.size));
     let bringing: Vec<_> = pieces.iter().map(|piece| bring_one(piece, to, moved)).collect();
     let mut bringing = stream::iter(bringing).buffer_unordered(AT_ONCE);
     let mut arrivals = Arrivals::default();

@@ -28,6 +28,8 @@ pub(crate) enum Setup {
     Plain,
     /// HTTP, open to everybody, and nothing can be pushed.
     ReadOnly,
+    /// HTTP, open to everybody, on a disk of one mebibyte.
+    Full,
     /// HTTP with a login (Basic).
     Login,
     /// HTTPS with a certificate of its own, open to everybody.
@@ -53,7 +55,7 @@ impl Distribution {
         let path = dir.path().join("config.yml");
         fs::write(&path, config).unwrap();
         let requests = fs::File::create(dir.path().join(REQUESTS)).unwrap();
-        let mut command = Command::new("docker-registry");
+        let mut command = program(&dir, setup);
         let started = command.arg("serve").arg(&path).stdout(requests).stderr(Stdio::piped()).spawn();
         let mut child = started.expect("docker-registry does not start: apt-get install docker-registry");
         let (sender, port) = mpsc::channel();
@@ -103,6 +105,19 @@ impl Drop for Distribution {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The program; where its disk is to be small, in a mount namespace of its own.
+fn program(dir: &TempDir, setup: Setup) -> Command {
+    if setup != Setup::Full {
+        return Command::new("docker-registry");
+    }
+    let data = dir.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let mut command = Command::new("unshare");
+    let script = r#"mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@""#;
+    command.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(data).arg("docker-registry");
+    command
 }
 
 /// The configuration and the certificate that it names.
