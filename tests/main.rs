@@ -23,3 +23,4 @@ mod readme;
 mod registry_conformance;
 mod registry_faults;
 mod support;
+mod verifying;

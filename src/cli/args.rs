@@ -72,10 +72,18 @@ pub(crate) enum Command {
     /// Copy an image, or an index with all that it lists, to another repository or registry, byte for byte: the digest
     /// stays. A registry mounts what another of its repositories has.
     Copy(CopyArgs),
-    /// Show an image index, or one image
+    /// Show an image index, or what differs between two
+    ///
+    /// Show an image index, or one image: platforms, sizes, annotations, what is attested of whom; with two references,
+    /// what differs between them.
     Inspect(InspectArgs),
-    /// Read images back as a stranger would, every byte hashed
+    /// Read images back as a stranger would
+    ///
+    /// Read images back as a stranger would: manifests and configs are fetched and hashed, those of listed indexes and
+    /// attestations, too; for every layer the registry is asked whether it has it, and how large it is.
     Verify(VerifyArgs),
+    /// Print the digest of a reference
+    Digest(DigestArgs),
     /// Check the plan, and print it with everything resolved
     Plan(PlanCommandArgs),
     /// Keep the embedded registry up, so that `docker pull` works
@@ -89,7 +97,7 @@ impl Command {
             Self::Build(args) => Some(args.output.progress),
             Self::Join(args) => Some(args.output.progress),
             Self::Copy(args) => Some(args.output.progress),
-            Self::Inspect(_) | Self::Verify(_) | Self::Plan(_) | Self::Serve => None,
+            Self::Inspect(_) | Self::Verify(_) | Self::Digest(_) | Self::Plan(_) | Self::Serve => None,
         }
     }
 }
@@ -319,15 +327,29 @@ pub(crate) struct InspectArgs {
     /// A reference: HOST/REPOSITORY[:TAG][@DIGEST]
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
+    /// Another one: what differs between the two is shown
+    #[arg(value_name = "REF")]
+    pub(crate) other: Option<String>,
     /// Print the manifest as the registry has it, byte for byte
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "other"])]
     pub(crate) raw: bool,
-    /// Print the table as JSON
+    /// Print what is shown as JSON, with all that was read
     #[arg(long)]
     pub(crate) json: bool,
-    /// Speak plain HTTP to a registry that is not on loopback
-    #[arg(long)]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DigestArgs {
+    /// A reference: HOST/REPOSITORY[:TAG][@DIGEST]
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// Of an index, the digest of this platform's image
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
 }
 
 #[derive(Debug, Args)]
@@ -336,17 +358,19 @@ pub(crate) struct VerifyArgs {
     #[arg(value_name = "REF|IMAGE")]
     pub(crate) what: Vec<String>,
     /// The plan, if not build.yaml or polyarch.yaml
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = "Plan")]
     pub(crate) file: Option<PathBuf>,
     /// The registry in place of all of the plan's; may be repeated
-    #[arg(long, value_name = "REGISTRY")]
+    #[arg(long, value_name = "REGISTRY", help_heading = "Registry")]
     pub(crate) registry: Vec<String>,
-    /// Speak plain HTTP to a registry that is not on loopback
-    #[arg(long)]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
     /// The form of the results on stdout
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
     pub(crate) format: Format,
+    /// The same as `--format json`: everything that was checked
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod copy;
 mod diagnostic;
+mod digest;
 mod dry_run;
 mod edit;
 mod ending;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use polyarch::oci::{Reference, RegistryHost, Repository};
 use polyarch::plan::{NamedRegistry, Plan, RegistryChoice, Transport};
 use polyarch::registry::{Notice, RegistryError};
-use polyarch::run::{Failure, Phase, Place, Registry, Server};
+use polyarch::run::{Failure, Phase, Place, Registry, Server, Source, VerifyError};
 
 use super::args::RegistryArgs;
 use super::diagnostic;
@@ -38,16 +38,6 @@ pub(crate) fn parse(text: &str) -> Result<Reference, Failure> {
         return Err(usage(message, "as ghcr.io/org/web:1.0; `polyarch verify IMAGE` reads an image of the plan"));
     }
     text.parse().map_err(|error| usage(format!("`{text}` is no reference: {error}"), "as ghcr.io/org/web:1.0"))
-}
-
-/// The registry of `reference`: the embedded one, where its address is meant.
-pub(crate) async fn registry(
-    reference: &Reference,
-    insecure: Insecure,
-    settings: &Settings,
-    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
-) -> Result<(Registry, Option<Server>), Failure> {
-    open(reference.repository.host(), None, insecure, settings, on_notice).await
 }
 
 async fn open(
@@ -93,6 +83,17 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
 
     /// The registry of `repository`, which is there and takes our login.
     pub(crate) async fn place(&mut self, repository: Repository) -> Result<Place, Failure> {
+        let known = self.known.contains_key(repository.host());
+        let place = self.place_unasked(repository).await?;
+        if !known {
+            place.registry.reach().await?;
+        }
+        Ok(place)
+    }
+
+    /// The registry of `repository`, which is asked nothing: for who reads one thing, and hears then whether it is
+    /// there.
+    pub(crate) async fn place_unasked(&mut self, repository: Repository) -> Result<Place, Failure> {
         let host = repository.host();
         let registry = match self.known.get(host) {
             Some(registry) => registry.clone(),
@@ -101,10 +102,15 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         Ok(Place { registry, repository })
     }
 
+    /// What `text` names, in its registry, which is asked nothing.
+    pub(crate) async fn source(&mut self, text: &str) -> Result<Source, Failure> {
+        let Reference { repository, selector } = parse(text)?;
+        Ok(Source { place: self.place_unasked(repository).await?, selector })
+    }
+
     async fn open(&mut self, host: &RegistryHost) -> Result<Registry, Failure> {
         let ca = self.authorities.get(host).cloned();
         let (registry, server) = open(host, ca, self.insecure, self.settings, self.on_notice.clone()).await?;
-        registry.reach().await?;
         self.server = self.server.take().or(server);
         self.known.insert(host.clone(), registry.clone());
         Ok(registry)
@@ -145,8 +151,18 @@ pub(crate) async fn sources(
     Ok((registries, server))
 }
 
+/// Why what was named could not be read, or what is wrong with it.
+pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
+    match error {
+        VerifyError::Registry(error) => unread(name, error),
+        VerifyError::Untrue(_) => {
+            Failure { phase: Phase::Verify, message: format!("{name}: {}", diagnostic::chain(error)), hint: None }
+        }
+    }
+}
+
 /// Why what was named could not be read: the registry cannot be used, or what it has, or has not, is the matter.
-pub(crate) fn unread(name: &str, error: &RegistryError) -> Failure {
+fn unread(name: &str, error: &RegistryError) -> Failure {
     let answered = error.is_not_found() || error.is_refusal();
     let phase = if answered { Phase::Verify } else { Phase::Preflight };
     let missing = if error.is_not_found() { " is not there" } else { "" };

@@ -3,79 +3,63 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use polyarch::oci::{Reference, Repository, Selector};
-use polyarch::plan::{Image, Plan};
-use polyarch::run::{self, Expected, Failure, Phase, Registry, Server, VerifiedIndex, VerifyError, while_served};
+use polyarch::plan::Image;
+use polyarch::run::{
+    self, Checked, CheckedBlob, Expected, Failure, Place, Registry, Server, Source, VerifiedIndex, while_served,
+};
 
 use super::args::{PlanArgs, VerifyArgs};
 use super::load::{self, Loaded, Refusal};
-use super::output::Format;
-use super::reach::{self, Insecure};
+use super::output::{Format, count, size};
+use super::reach::{self, Registries};
 use super::settings::Settings;
-use super::{diagnostic, notices, stdout};
+use super::{diagnostic, notices, stderr, stdout};
 
 /// Something to verify.
 struct Subject {
     /// As the user names it.
     name: String,
-    repository: Repository,
-    selector: Selector,
+    source: Source,
     expected: Expected,
+}
+
+/// What came of it.
+struct Verified {
+    name: String,
+    result: Result<VerifiedIndex, Failure>,
 }
 
 pub(crate) async fn run(args: &VerifyArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let (references, images): (Vec<_>, Vec<_>) = args.what.iter().cloned().partition(|word| reach::is_reference(word));
-    let mut failures = Vec::new();
     let mut verified = Vec::new();
-    let mut take = |result: Vec<Result<VerifiedIndex, Failure>>| {
-        for one in result {
-            one.map_or_else(|failure| failures.push(failure), |index| verified.push(index));
+    if !references.is_empty() {
+        let mut registries = Registries::new(&args.registries, settings, notices::log)?;
+        let mut subjects = Vec::new();
+        for name in &references {
+            let source = registries.source(name).await?;
+            subjects.push(Subject { name: name.clone(), source, expected: Expected::default() });
         }
-    };
-    for text in &references {
-        let reference = reach::parse(text)?;
-        let (registry, server) =
-            reach::registry(&reference, Insecure::from_flag(args.insecure), settings, notices::log).await?;
-        let subject = subject_of(text, reference);
-        take(while_served(server, verify_all(&registry, &[subject])).await);
+        verified.extend(while_served(registries.server(), verify_all(&subjects)).await);
     }
     if !images.is_empty() || references.is_empty() {
-        let (subjects, server) = of_plan(args, images, settings).await?;
-        let verify = async {
-            let mut results = Vec::new();
-            for (registry, subjects) in &subjects {
-                results.extend(verify_all(registry, subjects).await);
-            }
-            results
-        };
-        take(while_served(server, verify).await);
+        let (server, subjects) = of_plan(args, images, settings).await?;
+        verified.extend(while_served(server, verify_all(&subjects)).await);
     }
-    print(&verified, args.format)?;
+    let format = if args.json { Format::Json } else { args.format };
+    print(&verified, format, settings)?;
+    let failures: Vec<_> = verified.into_iter().filter_map(|one| one.result.err()).collect();
     if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.into()) }
 }
 
-async fn verify_all(registry: &Registry, subjects: &[Subject]) -> Vec<Result<VerifiedIndex, Failure>> {
+/// One after the other: each asks for as much at once as a registry should be asked.
+async fn verify_all(subjects: &[Subject]) -> Vec<Verified> {
     let mut results = Vec::new();
-    for subject in subjects {
-        let Subject { name, repository, selector, expected } = subject;
-        let verified = run::verify(registry.client(), repository, selector, expected).await;
-        results.push(verified.map_err(|error| failure(name, &error)));
+    for Subject { name, source: Source { place, selector }, expected } in subjects {
+        let verified = run::verify(place.registry.client(), &place.repository, selector, expected).await;
+        let result = verified.map_err(|error| reach::refused(name, &error));
+        results.push(Verified { name: name.clone(), result });
     }
     results
-}
-
-fn failure(name: &str, error: &VerifyError) -> Failure {
-    match error {
-        VerifyError::Registry(error) => reach::unread(name, error),
-        VerifyError::Untrue(_) => {
-            Failure { phase: Phase::Verify, message: format!("{name}: {}", diagnostic::chain(error)), hint: None }
-        }
-    }
-}
-
-fn subject_of(text: &str, reference: Reference) -> Subject {
-    let Reference { repository, selector } = reference;
-    Subject { name: text.to_owned(), repository, selector, expected: Expected::default() }
 }
 
 /// Every final tag of the plan's images, in every registry that has them.
@@ -83,28 +67,29 @@ async fn of_plan(
     args: &VerifyArgs,
     images: Vec<String>,
     settings: &Settings,
-) -> Result<(Vec<(Registry, Vec<Subject>)>, Option<Server>), Refusal> {
+) -> Result<(Option<Server>, Vec<Subject>), Refusal> {
     let plan = PlanArgs { images, file: args.file.clone(), registry: args.registry.clone(), ..PlanArgs::default() };
     let plan = Loaded::read(&plan)?.resolve(settings).await?;
-    let (registries, server) = load::registries(&plan, settings, super::notices::log).await?;
-    let subjects = |registry: &Registry| Ok((registry.clone(), subjects_in(registry, &plan)?));
-    Ok((registries.all().map(subjects).collect::<Result<_, Failure>>()?, server))
+    let (registries, server) = load::registries(&plan, settings, notices::log).await?;
+    let mut subjects = Vec::new();
+    for registry in registries.all() {
+        for image in &plan.images {
+            subjects.extend(of_image(image, registry)?);
+        }
+    }
+    Ok((server, subjects))
 }
 
-fn subjects_in(registry: &Registry, plan: &Plan) -> Result<Vec<Subject>, Failure> {
-    let mut subjects = Vec::new();
-    for image in &plan.images {
-        let repository = registry.repository(&image.repository);
-        let repository =
-            repository.map_err(|error| load::usage(format!("{}: {error}", image.name), "shorten `repository:`"))?;
-        subjects.extend(image.tags.iter().map(|tag| Subject {
-            name: repository.tag(tag.clone()).to_string(),
-            repository: repository.clone(),
-            selector: Selector::Tag(tag.clone()),
-            expected: expected(image),
-        }));
-    }
-    Ok(subjects)
+fn of_image(image: &Image, registry: &Registry) -> Result<Vec<Subject>, Failure> {
+    let repository = registry.repository(&image.repository);
+    let repository =
+        repository.map_err(|error| load::usage(format!("{}: {error}", image.name), "shorten `repository:`"))?;
+    let place = Place { registry: registry.clone(), repository };
+    let subject = |tag: &polyarch::oci::Tag| {
+        let source = Source { place: place.clone(), selector: polyarch::oci::Selector::Tag(tag.clone()) };
+        Subject { name: source.to_string(), source, expected: expected(image) }
+    };
+    Ok(image.tags.iter().map(subject).collect())
 }
 
 fn expected(image: &Image) -> Expected {
@@ -114,15 +99,63 @@ fn expected(image: &Image) -> Expected {
     Expected { platforms: Some(image.jobs.iter().map(platform).collect()) }
 }
 
-fn print(verified: &[VerifiedIndex], format: Format) -> Result<(), Failure> {
+fn print(verified: &[Verified], format: Format, settings: &Settings) -> Result<(), Failure> {
+    let of = |one: &Verified| one.result.as_ref().ok().map(|index| (one.name.clone(), index.clone()));
+    let indexes: Vec<(String, VerifiedIndex)> = verified.iter().filter_map(of).collect();
     match format {
         Format::Text => {
             // Tags of one image name one index: it is said once.
-            let mut lines: Vec<_> = verified.iter().map(|index| index.index.to_string()).collect();
             let mut seen = BTreeSet::new();
-            lines.retain(|line| seen.insert(line.clone()));
-            lines.iter().try_for_each(|line| stdout::bytes(line.as_bytes()))
+            for (name, index) in indexes {
+                let line = index.index.to_string();
+                if seen.insert(line.clone()) {
+                    tell(&name, &index, settings);
+                    stdout::bytes(line.as_bytes())?;
+                }
+            }
+            Ok(())
         }
-        Format::Json => stdout::json(&serde_json::json!({ "version": 1, "verified": verified })),
+        Format::Json => {
+            let document = |(name, index): &(String, VerifiedIndex)| {
+                let mut document = serde_json::json!({ "reference": name });
+                if let (Some(document), Ok(serde_json::Value::Object(index))) =
+                    (document.as_object_mut(), serde_json::to_value(index))
+                {
+                    document.extend(index);
+                }
+                document
+            };
+            let failed = verified.iter().filter_map(|one| {
+                let failure = one.result.as_ref().err()?;
+                Some(serde_json::json!({ "reference": one.name, "message": failure.message }))
+            });
+            let (failed, verified): (Vec<_>, Vec<_>) = (failed.collect(), indexes.iter().map(document).collect());
+            stdout::json(&serde_json::json!({ "version": 1, "verified": verified, "failed": failed }))
+        }
     }
+}
+
+/// How much was looked at, and what could not be.
+fn tell(name: &str, index: &VerifiedIndex, settings: &Settings) {
+    let VerifiedIndex { entries, attestations, blobs, .. } = index;
+    let mut parts = vec![count(entries.len(), "platform")];
+    parts.extend((*attestations > 0).then(|| count(*attestations, "attestation")));
+    let bytes = blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
+    parts.push(format!("{} ({})", count(blobs.len(), "blob"), size(bytes)));
+    stderr::line(&format!("{name}: {}", parts.join(", ")));
+    let of = |checked: Checked| blobs.iter().filter(move |blob| blob.checked == checked).collect::<Vec<_>>();
+    for (checked, what) in [
+        (Checked::Foreign, "not asked for, as registries do not hand them on"),
+        (Checked::Present, "there, of a size that the registry does not say"),
+        (Checked::Unanswered, "not checked: the registry answers for them only with all of them"),
+    ] {
+        if let [first, rest @ ..] = &of(checked)[..] {
+            stderr::line(&diagnostic::warning(&lacking(name, first, rest.len(), what), None, settings.terminal.color));
+        }
+    }
+}
+
+fn lacking(name: &str, first: &CheckedBlob, more: usize, what: &str) -> String {
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{name}: {}{more}: {what}", first.digest)
 }

@@ -11,6 +11,8 @@ const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const ATTESTATION_MANIFEST: &str = "attestation-manifest";
 /// Says of which image of the index the attestation is.
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+/// Says of a layer that is a statement what it states (in-toto Attestation Framework, "Statement").
+const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 /// How the media types of in-toto statements begin: `application/vnd.in-toto+json`, and what may come beside it.
 const STATEMENTS: &str = "application/vnd.in-toto";
 
@@ -59,6 +61,13 @@ impl Descriptor {
     pub fn attests(&self) -> Option<Digest> {
         let is_attestation = self.is_attestation() && self.annotations.get(REFERENCE_TYPE)? == ATTESTATION_MANIFEST;
         is_attestation.then(|| self.annotations.get(REFERENCE_DIGEST)?.parse().ok()).flatten()
+    }
+
+    /// What a layer of an attestation states, as its manifest says: `https://slsa.dev/provenance/v1`,
+    /// `https://spdx.dev/Document`.
+    #[must_use]
+    pub fn predicate_type(&self) -> Option<&str> {
+        self.annotations.get(PREDICATE_TYPE).map(String::as_str)
     }
 }
 

@@ -157,8 +157,7 @@ impl Child {
         if let Some(features) = &entry.os_features {
             fields.os_features.clone_from(features);
         }
-        // A sum that does not fit is a lie about sizes, and only ever shown.
-        let layers_bytes = image.layers.iter().fold(image.config.size, |sum, layer| sum.saturating_add(layer.size));
+        let layers_bytes = image.image_bytes();
         let (revision, start) = (revision(&manifest, config), Start::of(config));
         let (config, attestations) = (image.config.digest, Vec::new());
         Ok(Self { manifest, config, platform, fields, written, layers_bytes, revision, start, attestations })

@@ -40,6 +40,18 @@ pub struct ImageManifest {
     /// What it is about, where it is an artifact.
     #[serde(default)]
     pub subject: Option<Box<Descriptor>>,
+    /// Annotations of the manifest.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl ImageManifest {
+    /// Config and layers together, in bytes as they are stored in the registry (compressed). A sum that does not fit is
+    /// a lie about sizes, and only ever shown.
+    #[must_use]
+    pub fn image_bytes(&self) -> u64 {
+        self.layers.iter().fold(self.config.size, |sum, layer| sum.saturating_add(layer.size))
+    }
 }
 
 /// The image index or manifest list (OCI image-spec, "Image Index").

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{CONTENT_RANGE, HeaderValue};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, HeaderValue};
 
 use super::client::Client;
 use super::error::{ErrorKind, RegistryError};
@@ -14,7 +14,52 @@ use super::retry::Patience;
 use super::wire::Read;
 use crate::oci::{Descriptor, Digest, MAX_CONFIG_BYTES, RepositoryPath};
 
+/// What a registry says of a blob without sending it: claims, every one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlobHead {
+    /// It is there, of this size in bytes.
+    Sized(u64),
+    /// It is there, of a size that the registry does not say.
+    Present,
+    /// The registry cannot be asked for less than all of it.
+    Unanswered,
+}
+
 impl Client {
+    /// Asks for a blob without its bytes; `None` where there is none. A registry, or a store that it sends us to, that
+    /// does not know how (400, 403, 405, 501) is asked for the first byte, once.
+    ///
+    /// # Errors
+    /// Any other answer than that it is there or is not.
+    pub async fn head_blob(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<BlobHead>, RegistryError> {
+        let cannot = |error: &RegistryError| matches!(error.answer(), Some((400 | 403 | 405 | 501, _)));
+        let head = Call { method: Method::HEAD, ..call(repository, digest, None, Read::Whole(0)) };
+        match self.0.send(&head).await {
+            // Some answer with no length, and what is between us makes that a zero.
+            Ok(reply) => return Ok(Some(sized(number(&reply.headers, CONTENT_LENGTH).filter(|size| *size > 0)))),
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) if cannot(&error) => {}
+            Err(error) => return Err(error),
+        }
+        let first = call(repository, digest, Some(HeaderValue::from_static("bytes=0-0")), Read::Later);
+        match self.0.send(&first).await {
+            Ok(reply) if reply.status.as_u16() == 206 => {
+                let range = reply.headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+                let whole = range.and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+                Ok(Some(sized(whole)))
+            }
+            // It begins to send all of it: that is not read.
+            Ok(reply) => Ok(Some(sized(number(&reply.headers, CONTENT_LENGTH)))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if matches!(error.answer(), Some((400 | 405 | 416 | 501, _))) => Ok(Some(BlobHead::Unanswered)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Gets an image's configuration, proven by size and digest to be what the descriptor names.
     ///
     /// # Errors
@@ -47,17 +92,9 @@ impl Client {
         let expected = range.end.saturating_sub(range.start);
         let is_whole = expected == descriptor.size;
         let asked = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
-        let call = Call {
-            method: Method::GET,
-            path: format!("{repository}/blobs/{}", descriptor.digest),
-            scope: Some(Scope::pull(repository)),
-            accept: None,
-            range: HeaderValue::from_str(&asked).ok().filter(|_| !is_whole),
-            content: None,
-            read: Read::Whole(usize::try_from(expected).unwrap_or(usize::MAX).max(MAX_CONFIG_BYTES)),
-            patience: Patience::None,
-        };
-        let reply = self.0.send(&call).await?;
+        let part = HeaderValue::from_str(&asked).ok().filter(|_| !is_whole);
+        let read = Read::Whole(usize::try_from(expected).unwrap_or(usize::MAX).max(MAX_CONFIG_BYTES));
+        let reply = self.0.send(&call(repository, &descriptor.digest, part, read)).await?;
         let fail = |kind| RegistryError::new(self.host(), reply.request.as_str(), kind);
         let actual = reply.body.len() as u64;
         let begins = |value: &HeaderValue| value.as_bytes().starts_with(format!("bytes {}-", range.start).as_bytes());
@@ -76,4 +113,25 @@ impl Client {
         }
         Ok(reply.body.into())
     }
+}
+
+fn call(repository: &RepositoryPath, digest: &Digest, range: Option<HeaderValue>, read: Read) -> Call {
+    Call {
+        method: Method::GET,
+        path: format!("{repository}/blobs/{digest}"),
+        scope: Some(Scope::pull(repository)),
+        accept: None,
+        range,
+        content: None,
+        read,
+        patience: Patience::None,
+    }
+}
+
+fn number(headers: &HeaderMap, name: HeaderName) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
+fn sized(size: Option<u64>) -> BlobHead {
+    size.map_or(BlobHead::Present, BlobHead::Sized)
 }

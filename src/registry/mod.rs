@@ -27,6 +27,7 @@ mod transfer;
 mod wire;
 
 pub use answer::{Answer, OciError};
+pub use blobs::BlobHead;
 pub use client::{Client, ClientConfig, Timeouts, Transport};
 pub use error::{Cause, ErrorKind, RegistryError, Waiting};
 pub use manifests::{Head, Visibility};

@@ -5,8 +5,8 @@ use futures::future::try_join;
 use super::attestations::{Beside, LeftOut};
 use crate::engine::{BuiltImage, ImageStore};
 use crate::oci::{
-    AttestationError, Child, ChildError, Content, Descriptor, Digest, EntryOverride, Platform, RawManifest, Repository,
-    Selector,
+    AttestationError, Child, ChildError, Content, Descriptor, Digest, EntryOverride, MediaType, Platform, RawManifest,
+    Repository, Selector,
 };
 use crate::plan::AttestationPolicy;
 use crate::registry::{Client, RegistryError, Visibility};
@@ -96,6 +96,30 @@ pub(super) enum ConfirmError {
         /// What the registry returned, in bytes.
         actual: u64,
     },
+    /// An entry's media type is not that of its manifest.
+    #[error("the entry says {claimed}, the manifest is {actual}")]
+    MediaType {
+        /// What the entry says.
+        claimed: MediaType,
+        /// What the registry returned.
+        actual: MediaType,
+    },
+    /// An index of more than can be looked at.
+    #[error("it lists {count} manifests of {bytes} bytes: more than are read of one index")]
+    Large {
+        /// How many, at least.
+        count: usize,
+        /// Their sizes, as they are claimed.
+        bytes: u64,
+    },
+    /// The index's entry of the platform does not lead to its image.
+    #[error("{platform}: {why}")]
+    Entry {
+        /// The platform.
+        platform: Platform,
+        /// What is wrong.
+        why: String,
+    },
     /// It is of another commit than the plan says: an earlier pipeline pushed it.
     #[error("it is of revision {found}, planned is {planned}")]
     Revision {
@@ -108,7 +132,7 @@ pub(super) enum ConfirmError {
     #[error("the registry did not answer in time")]
     NoAnswer,
     /// Indexes in indexes in indexes.
-    #[error("it lists indexes that list indexes, too deep to be copied")]
+    #[error("it lists indexes that list indexes, too deep to be read")]
     Deep,
     /// It is an image, but not the one that was built.
     #[error("it is another image than the one that was built: {found}, built was {built}")]
@@ -245,6 +269,9 @@ impl ConfirmError {
             | Self::Several(_)
             | Self::Unwanted { .. }
             | Self::Size { .. }
+            | Self::MediaType { .. }
+            | Self::Large { .. }
+            | Self::Entry { .. }
             | Self::Revision { .. }
             | Self::Deep
             | Self::Other { .. } => true,
@@ -289,6 +316,9 @@ impl ConfirmError {
             | Self::NoPlatform
             | Self::NoAnswer
             | Self::Deep
+            | Self::Large { .. }
+            | Self::Entry { .. }
+            | Self::MediaType { .. }
             | Self::Size { .. } => None,
         }
     }

@@ -13,7 +13,7 @@ use super::publish::FRESH;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::tagging::Tagging;
-use super::verify::unread;
+use super::verify::published::unread;
 use crate::oci::{
     Child, ChildError, Content, Digest, EntryOverride, ImageIndex, Platform, RawManifest, Selector, TagRef,
 };

@@ -14,7 +14,7 @@ use super::place::Place;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::tagging::Tagging;
-use super::verify;
+use super::verify::published::published;
 use crate::oci::{
     Child, Digest, EncodeError, EncodedIndex, EntryOverride, IndexDraft, IndexFormat, Platform, Repository, Selector,
     Tag,
@@ -152,7 +152,7 @@ pub(super) async fn put(
     let moves = standing.iter().any(|tag| !tag.unchanged);
     tagging.put(&standing, index.manifest(), events, shutdown).await?;
     let verified = if moves || !target.has_read(index) {
-        verify::published(client, target, index, &standing).await?
+        published(client, target, index, &standing).await?
     } else {
         target.repository.digest(index.manifest().digest().clone())
     };

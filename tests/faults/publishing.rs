@@ -158,6 +158,9 @@ async fn e3_more_attestations_than_any_image_has_are_not_fetched() {
 async fn e3_an_index_with_attestations_of_nobody_or_of_another_is_not_verified() {
     let (world, entries) = joining_attested(&json!({})).await;
     let whole = [entries[0].clone(), entries[2].clone(), entries[1].clone(), entries[3].clone()];
+    for attestation in &whole[2..] {
+        world.store.fill(&world.store.get("hello", attestation["digest"].as_str().unwrap()).unwrap());
+    }
     let verify = async |entries: &[Value]| {
         world.store.put("hello", "seen", &index_of(entries));
         let reference = format!("{}/hello:seen", world.registry.host());

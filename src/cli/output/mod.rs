@@ -19,4 +19,4 @@ pub(crate) mod script;
 
 pub(crate) use progress::{Display, Progress, Terminal, display, is_ci};
 pub(crate) use results::{Format, write_results};
-pub(crate) use style::{Color, Tone, duration, size};
+pub(crate) use style::{Color, Tone, count, duration, size};

@@ -1,0 +1,28 @@
+//! `polyarch digest`
+
+use std::process::ExitCode;
+
+use polyarch::oci::Platform;
+use polyarch::run::{self, while_served};
+
+use super::args::DigestArgs;
+use super::load::{Refusal, usage};
+use super::reach::{self, Registries};
+use super::settings::Settings;
+use super::{notices, stdout};
+
+pub(crate) async fn run(args: &DigestArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let platform = args.platform.as_deref().map(|text| {
+        text.parse::<Platform>()
+            .map_err(|error| usage(format!("--platform {text}: {error}"), "as --platform linux/arm64"))
+    });
+    let platform = platform.transpose()?;
+    let mut registries = Registries::new(&args.registries, settings, notices::log)?;
+    let source = registries.source(&args.reference).await?;
+    let (client, repository) = (source.place.registry.client(), &source.place.repository);
+    let asking = run::digest(client, repository, &source.selector, platform.as_ref());
+    let digest = while_served(registries.server(), asking).await;
+    let digest = digest.map_err(|error| reach::refused(&source.to_string(), &error))?;
+    stdout::bytes(digest.as_str().as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,63 @@
+//! What is read, and how it is shown.
+
+use std::process::ExitCode;
+
+use polyarch::registry::Visibility;
+use polyarch::run::{self, Failure, Source, VerifyError, while_served};
+
+use super::super::args::InspectArgs;
+use super::super::load::Refusal;
+use super::super::reach::{self, Registries};
+use super::super::settings::Settings;
+use super::super::{notices, stdout};
+use super::{difference, document, text};
+
+pub(crate) async fn run(args: &InspectArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let mut registries = Registries::new(&args.registries, settings, notices::log)?;
+    let source = registries.source(&args.reference).await?;
+    let other = match &args.other {
+        Some(other) => Some(registries.source(other).await?),
+        None => None,
+    };
+    while_served(registries.server(), Box::pin(show(args, &source, other.as_ref()))).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(args: &InspectArgs, source: &Source, other: Option<&Source>) -> Result<(), Failure> {
+    if args.raw {
+        return raw(source).await;
+    }
+    if let Some(other) = other {
+        let compared = run::compare(source, other).await;
+        let compared = compared.map_err(|(source, error)| reach::refused(&source.to_string(), &error))?;
+        return if args.json {
+            stdout::json(&difference::as_json(&compared))
+        } else {
+            stdout::bytes(difference::lines(&compared).join("\n").as_bytes())
+        };
+    }
+    let (client, repository) = (source.place.registry.client(), &source.place.repository);
+    let name = source.to_string();
+    let inspected = run::inspect(client, repository, &source.selector).await;
+    let inspected = inspected.map_err(|error| {
+        let mut failure = reach::refused(&name, &error);
+        if matches!(error, VerifyError::Untrue(_)) {
+            failure.hint = Some("--raw shows its bytes".into());
+        }
+        failure
+    })?;
+    if args.json {
+        stdout::json(&document::as_json(&name, &inspected))
+    } else {
+        stdout::bytes(text::lines(&name, &inspected).join("\n").as_bytes())
+    }
+}
+
+/// The bytes as they are, also of what cannot be shown in another way.
+async fn raw(Source { place, selector }: &Source) -> Result<(), Failure> {
+    let client = place.registry.client();
+    let manifest = client.get_manifest(place.repository.path(), selector, Visibility::Settled).await;
+    let name = Source { place: place.clone(), selector: selector.clone() };
+    let manifest = manifest.map_err(|error| reach::refused(&name.to_string(), &VerifyError::Registry(error)))?;
+    stdout::exact(manifest.bytes())
+}

@@ -1,0 +1,8 @@
+//! `polyarch inspect`
+
+mod command;
+mod difference;
+mod document;
+mod text;
+
+pub(crate) use command::run;

@@ -1,0 +1,126 @@
+//! All manifests that are below one: indexes may list indexes. Each is fetched once, by digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::stream::{self, StreamExt as _};
+
+use super::confirm::ConfirmError;
+use super::failure::chain;
+use crate::oci::{ChildError, Content, Descriptor, Digest, ImageIndex, RawManifest, RepositoryPath, Selector};
+use crate::registry::{Client, Visibility};
+
+/// Indexes that list indexes: deeper ones are refused.
+const MOST_DEPTH: usize = 4;
+/// Most manifests, and most bytes of them, that one reference may stand for.
+const MOST_MANIFESTS: usize = 1000;
+const MOST_BYTES: u64 = 64 << 20;
+/// Manifests that are asked for at once.
+pub(super) const AT_ONCE: usize = 8;
+
+/// A manifest, and what it says.
+#[derive(Debug, Clone)]
+pub(super) struct Read {
+    pub(super) manifest: RawManifest,
+    pub(super) content: Content,
+}
+
+/// What a reference names, and all that is below it.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) top: Read,
+    below: BTreeMap<Digest, Result<Read, ConfirmError>>,
+}
+
+impl Listing {
+    /// Fetches what `selector` names, then what that lists, level by level. What is listed and cannot be had is no
+    /// error here: see [`Self::get`].
+    pub(super) async fn read(
+        client: &Client,
+        repository: &RepositoryPath,
+        selector: &Selector,
+    ) -> Result<Self, ConfirmError> {
+        let top = fetch(client, repository, selector).await?;
+        let mut below = BTreeMap::new();
+        let mut level = entries([&top]);
+        let (mut count, mut bytes) = (0_usize, 0_u64);
+        for _ in 0..MOST_DEPTH {
+            level.retain(|digest, _| !below.contains_key(digest));
+            if level.is_empty() {
+                return Ok(Self { top, below });
+            }
+            count += level.len();
+            bytes = level.values().fold(bytes, |sum, size| sum.saturating_add(*size));
+            if count > MOST_MANIFESTS || bytes > MOST_BYTES {
+                return Err(ConfirmError::Large { count, bytes });
+            }
+            let fetching = stream::iter(level.into_keys()).map(async |digest| {
+                let read = fetch(client, repository, &Selector::Digest(digest.clone())).await;
+                (digest, read)
+            });
+            let fetched: Vec<_> = fetching.buffered(AT_ONCE).collect().await;
+            level = entries(fetched.iter().filter_map(|(_, read)| read.as_ref().ok()));
+            below.extend(fetched);
+        }
+        level.retain(|digest, _| !below.contains_key(digest));
+        if level.is_empty() { Ok(Self { top, below }) } else { Err(ConfirmError::Deep) }
+    }
+
+    /// What an entry of one of its indexes names, if it is as the entry says; else what is wrong.
+    pub(super) fn get(&self, entry: &Descriptor) -> Result<&Read, String> {
+        let read = match self.below.get(&entry.digest) {
+            Some(Ok(read)) => read,
+            Some(Err(error)) => return Err(chain(error)),
+            None => return Err(chain(&ConfirmError::Deep)),
+        };
+        let (claimed, actual) = (entry.size, read.manifest.size());
+        if claimed != actual {
+            return Err(chain(&ConfirmError::Size { claimed, actual }));
+        }
+        let (claimed, actual) = (&entry.media_type, read.manifest.media_type());
+        if claimed != actual {
+            return Err(chain(&ConfirmError::MediaType { claimed: claimed.clone(), actual: actual.clone() }));
+        }
+        Ok(read)
+    }
+
+    /// Its indexes, each once, those that list others before them.
+    pub(super) fn indexes(&self) -> Vec<(&RawManifest, &ImageIndex)> {
+        let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+        let mut next = vec![&self.top];
+        while !next.is_empty() {
+            let mut listed = Vec::new();
+            for Read { manifest, content } in next {
+                let Content::Index(index) = content else { continue };
+                if seen.insert(manifest.digest()) {
+                    found.push((manifest, index));
+                    listed.extend(index.manifests.iter().filter_map(|entry| self.get(entry).ok()));
+                }
+            }
+            next = listed;
+        }
+        found
+    }
+
+    /// Every manifest once, those that list others before them.
+    pub(super) fn manifests(&self) -> Vec<&Read> {
+        let mut seen = BTreeSet::from([self.top.manifest.digest()]);
+        let listed = self.indexes().into_iter().flat_map(|(_, index)| &index.manifests);
+        let listed = listed.filter_map(|entry| self.get(entry).ok());
+        std::iter::once(&self.top).chain(listed.filter(|read| seen.insert(read.manifest.digest()))).collect()
+    }
+}
+
+/// What indexes list, each digest once, with the size that is claimed.
+fn entries<'a>(manifests: impl IntoIterator<Item = &'a Read>) -> BTreeMap<Digest, u64> {
+    let indexes = manifests.into_iter().filter_map(|read| match &read.content {
+        Content::Index(index) => Some(&index.manifests),
+        Content::Image(_) => None,
+    });
+    indexes.flatten().map(|entry| (entry.digest.clone(), entry.size)).collect()
+}
+
+async fn fetch(client: &Client, repository: &RepositoryPath, selector: &Selector) -> Result<Read, ConfirmError> {
+    let manifest = client.get_manifest(repository, selector, Visibility::Settled).await?;
+    let content = manifest.content().map_err(ChildError::from)?;
+    Ok(Read { manifest, content })
+}

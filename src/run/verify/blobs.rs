@@ -1,0 +1,115 @@
+//! Blobs, as who pulls would ask for them: is it there, and as large as its manifest says.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::stream::{self, StreamExt as _};
+use serde::Serialize;
+
+use crate::oci::{Descriptor, Digest, MediaType, RepositoryPath};
+use crate::registry::{BlobHead, Client};
+use crate::run::failure::chain;
+use crate::run::listing::AT_ONCE;
+
+/// A blob of a verified index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckedBlob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type, as its manifest says.
+    pub media_type: MediaType,
+    /// Its size in bytes, as its manifest says.
+    pub size: u64,
+    /// What is known of it.
+    pub checked: Checked,
+}
+
+/// How far a blob was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checked {
+    /// Fetched, and it has its digest: configs of images.
+    Hashed,
+    /// The registry has it, of the size that its manifest says.
+    Size,
+    /// The registry has it, and does not say how much of it.
+    Present,
+    /// Not asked for: registries do not hand it on.
+    Foreign,
+    /// Not known: the registry answers for blobs only with all of them.
+    Unanswered,
+}
+
+/// A blob, and whose it is.
+pub(super) struct Piece<'a> {
+    pub(super) blob: &'a Descriptor,
+    /// The manifest that names it, in words.
+    pub(super) of: String,
+}
+
+/// Asks for all of `pieces`, each blob once, but for those that were `hashed`. Gives what is known, in the order of
+/// `pieces`, and what is wrong.
+pub(super) async fn check(
+    client: &Client,
+    repository: &RepositoryPath,
+    pieces: &[Piece<'_>],
+    hashed: &BTreeSet<&Digest>,
+) -> (Vec<CheckedBlob>, Vec<String>) {
+    let (once, mut faults) = once(pieces);
+    let asking = stream::iter(once).map(|piece| ask(client, repository, piece, hashed));
+    let mut checked = Vec::new();
+    for known in asking.buffered(AT_ONCE).collect::<Vec<_>>().await {
+        match known {
+            Ok(blob) => checked.push(blob),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    (checked, faults)
+}
+
+/// Each blob once. Two manifests that disagree on the size of one cannot both be right.
+fn once<'a, 'b>(pieces: &'b [Piece<'a>]) -> (Vec<&'b Piece<'a>>, Vec<String>) {
+    let (mut seen, mut kept, mut faults) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for piece in pieces {
+        let Descriptor { digest, size, .. } = piece.blob;
+        match seen.entry(digest) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(size);
+                kept.push(piece);
+            }
+            Entry::Occupied(first) if *first.get() == size => {}
+            Entry::Occupied(first) => {
+                let of = &piece.of;
+                faults.push(format!("{of} says that {digest} has {size} bytes, another manifest {}", first.get()));
+            }
+        }
+    }
+    (kept, faults)
+}
+
+async fn ask(
+    client: &Client,
+    repository: &RepositoryPath,
+    Piece { blob, of }: &Piece<'_>,
+    hashed: &BTreeSet<&Digest>,
+) -> Result<CheckedBlob, String> {
+    let Descriptor { digest, size, media_type, .. } = *blob;
+    let known =
+        |checked| Ok(CheckedBlob { digest: digest.clone(), media_type: media_type.clone(), size: *size, checked });
+    if hashed.contains(digest) {
+        return known(Checked::Hashed);
+    }
+    if !blob.is_distributable() {
+        return known(Checked::Foreign);
+    }
+    match client.head_blob(repository, digest).await {
+        Ok(Some(BlobHead::Sized(actual))) if actual != *size => {
+            Err(format!("{of}: the registry has {actual} bytes as {digest}, the manifest says {size}"))
+        }
+        Ok(Some(BlobHead::Sized(_))) => known(Checked::Size),
+        Ok(Some(BlobHead::Present)) => known(Checked::Present),
+        Ok(Some(BlobHead::Unanswered)) => known(Checked::Unanswered),
+        Ok(None) => Err(format!("{of}: the registry has not got {digest} ({size} bytes), which the manifest lists")),
+        Err(error) => Err(format!("{of}: {}", chain(&error))),
+    }
+}

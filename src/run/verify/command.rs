@@ -1,0 +1,179 @@
+//! Reads what a reference names as a stranger would: tag → indexes → children → configs, every byte hashed, and asks
+//! for every layer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::stream::{self, StreamExt as _};
+
+use super::blobs::{self, Piece};
+use super::index::{Expected, VerifiedEntry, VerifiedIndex, VerifyError};
+use crate::oci::{
+    Child, Content, Descriptor, Digest, EntryOverride, ImageIndex, ImageManifest, Platform, PlatformFields,
+    RawManifest, Repository, RepositoryPath, Selector,
+};
+use crate::registry::Client;
+use crate::run::confirm::ConfirmError;
+use crate::run::failure::chain;
+use crate::run::listing::{AT_ONCE, Listing, Read};
+
+/// Verifies what `selector` names.
+///
+/// # Errors
+/// The registry does not answer, or anything of the index is untrue or not as expected.
+pub async fn verify(
+    client: &Client,
+    repository: &Repository,
+    selector: &Selector,
+    expected: &Expected,
+) -> Result<VerifiedIndex, VerifyError> {
+    let path = repository.path();
+    let listing = Listing::read(client, path, selector).await.map_err(VerifyError::of_top)?;
+    let mut faults: Vec<_> = plan_fault(&listing.top.content, expected).into_iter().collect();
+    let claims = claims(&listing, &mut faults);
+    let (mut children, hashed) = prove(client, path, &claims, expected, &mut faults).await;
+    let attestations = attest(&listing, &mut children, &mut faults);
+    let (blobs, missing) = blobs::check(client, path, &pieces(&listing, &claims), &hashed).await;
+    faults.extend(missing);
+    if !faults.is_empty() {
+        return Err(VerifyError::Untrue(faults));
+    }
+    let top = &listing.top.manifest;
+    let nested =
+        listing.indexes().into_iter().map(|(manifest, _)| manifest.digest()).filter(|one| *one != top.digest());
+    Ok(VerifiedIndex {
+        index: repository.digest(top.digest().clone()),
+        media_type: top.media_type().to_string(),
+        indexes: nested.cloned().collect(),
+        entries: children.iter().map(VerifiedEntry::of).collect(),
+        attestations,
+        blobs,
+    })
+}
+
+/// An image, and what is said of it.
+struct Claim<'a> {
+    /// As faults name it.
+    name: String,
+    /// The platform that its entry says; what is in no index says it itself.
+    platform: Option<Platform>,
+    manifest: &'a RawManifest,
+    image: &'a ImageManifest,
+}
+
+/// All images, in order.
+fn claims<'a>(listing: &'a Listing, faults: &mut Vec<String>) -> Vec<Claim<'a>> {
+    if let Read { manifest, content: Content::Image(image) } = &listing.top {
+        return vec![Claim { name: "the image".into(), platform: None, manifest, image }];
+    }
+    let mut claims = Vec::new();
+    for (_, index) in listing.indexes() {
+        for entry in index.manifests.iter().filter(|entry| !entry.is_attestation()) {
+            let name = claimed(entry);
+            match listing.get(entry) {
+                Err(fault) => faults.push(format!("{name}: {fault}")),
+                Ok(Read { content: Content::Index(_), .. }) => {}
+                Ok(Read { manifest, content: Content::Image(image) }) => match platform(entry) {
+                    None => faults.push(format!("{name}: {}", ConfirmError::NoPlatform)),
+                    platform => claims.push(Claim { name, platform, manifest, image }),
+                },
+            }
+        }
+    }
+    claims
+}
+
+/// Fetches the configs, each once, and proves that each image is what is said of it. Gives the configs that were
+/// asked for, too: what is wrong with them is told.
+async fn prove<'a>(
+    client: &Client,
+    repository: &RepositoryPath,
+    claims: &[Claim<'a>],
+    expected: &Expected,
+    faults: &mut Vec<String>,
+) -> (Vec<Child>, BTreeSet<&'a Digest>) {
+    let mut by_config: BTreeMap<&Digest, Vec<(usize, &Claim<'a>)>> = BTreeMap::new();
+    for (place, claim) in claims.iter().enumerate() {
+        by_config.entry(&claim.image.config.digest).or_default().push((place, claim));
+    }
+    let asked = by_config.keys().copied().collect();
+    let proving = stream::iter(by_config.into_values()).map(async |sharing| {
+        let Some((_, first)) = sharing.first() else { return Vec::new() };
+        let config = client.get_config(repository, &first.image.config).await;
+        let config = config.map_err(|error| chain(&error));
+        let child = |(place, claim): (usize, &Claim<'_>)| {
+            (place, config.as_deref().map_err(Clone::clone).and_then(|config| child(claim, config, expected)))
+        };
+        sharing.into_iter().map(child).collect::<Vec<_>>()
+    });
+    let mut proven: Vec<_> = proving.buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
+    proven.sort_by_key(|(place, _)| *place);
+    let mut children = Vec::new();
+    for (place, child) in proven {
+        match child {
+            Ok(child) => children.push(child),
+            Err(fault) => faults.push(format!("{}: {fault}", claims[place].name)),
+        }
+    }
+    (children, asked)
+}
+
+fn child(claim: &Claim<'_>, config: &[u8], expected: &Expected) -> Result<Child, String> {
+    let said = || serde_json::from_slice::<PlatformFields>(config).ok()?.platform().ok();
+    let platform = claim.platform.clone().or_else(said).ok_or("its config names no platform")?;
+    let planned = expected.platforms.iter().flatten().find(|(planned, _)| *planned == platform);
+    let believed = planned.map_or_else(EntryOverride::default, |(_, entry)| entry.clone());
+    Child::new(claim.manifest.clone(), config, &platform, &believed).map_err(|error| chain(&error))
+}
+
+/// Proves that every attestation is of an image of its index; gives how many there are.
+fn attest(listing: &Listing, children: &mut [Child], faults: &mut Vec<String>) -> usize {
+    let mut count = 0;
+    for (_, index) in listing.indexes() {
+        for entry in index.manifests.iter().filter(|entry| entry.is_attestation()) {
+            count += 1;
+            if let Err(fault) = attested(listing, index, entry, children) {
+                faults.push(format!("the attestation {}: {fault}", entry.digest));
+            }
+        }
+    }
+    count
+}
+
+fn attested(listing: &Listing, index: &ImageIndex, entry: &Descriptor, children: &mut [Child]) -> Result<(), String> {
+    let manifest = &listing.get(entry)?.manifest;
+    let is_listed = |image: &Digest| index.manifests.iter().any(|one| !one.is_attestation() && one.digest == *image);
+    let image = entry.attests().filter(is_listed).ok_or_else(|| chain(&ConfirmError::Astray))?;
+    // What is wrong with the image was told of it.
+    let child = children.iter_mut().find(|child| *child.manifest().digest() == image);
+    child.map_or(Ok(()), |child| child.attest(manifest.clone(), entry)).map_err(|error| chain(&error))
+}
+
+/// The blobs of all manifests.
+fn pieces<'a>(listing: &'a Listing, claims: &[Claim<'a>]) -> Vec<Piece<'a>> {
+    let names: BTreeMap<_, _> = claims.iter().map(|claim| (claim.manifest.digest(), &claim.name)).collect();
+    let mut pieces = Vec::new();
+    for Read { manifest, content } in listing.manifests() {
+        let Content::Image(image) = content else { continue };
+        let digest = manifest.digest();
+        let of = names.get(digest).map_or_else(|| format!("the attestation {digest}"), ToString::to_string);
+        let blobs = std::iter::once(&image.config).chain(&image.layers);
+        pieces.extend(blobs.map(|blob| Piece { blob, of: of.clone() }));
+    }
+    pieces
+}
+
+fn plan_fault(top: &Content, expected: &Expected) -> Option<String> {
+    let planned = expected.platforms.as_ref()?;
+    let Content::Index(index) = top else { return Some("it is one image, not an image index".into()) };
+    let planned: Vec<_> = planned.iter().map(|(platform, _)| platform.to_string()).collect();
+    let found: Vec<_> = index.manifests.iter().filter(|entry| !entry.is_attestation()).map(claimed).collect();
+    (planned != found).then(|| format!("it holds {}, planned is {}", found.join(", "), planned.join(", ")))
+}
+
+fn platform(entry: &Descriptor) -> Option<Platform> {
+    entry.platform.as_ref()?.platform().ok()
+}
+
+fn claimed(entry: &Descriptor) -> String {
+    platform(entry).map_or_else(|| entry.digest.to_string(), |platform| platform.to_string())
+}

@@ -1,0 +1,72 @@
+//! What is known of an index when it was verified, and what is told when it is not.
+
+use serde::Serialize;
+
+use super::blobs::CheckedBlob;
+use crate::oci::{Child, Digest, DigestRef, Entry, EntryOverride, Platform};
+use crate::registry::RegistryError;
+use crate::run::confirm::ConfirmError;
+use crate::run::failure::chain;
+
+/// An index, or an image alone, of which every image was fetched by digest, hashed, and is of the platform that its
+/// entry claims; every attestation was, and is of one of the images; and every blob is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifiedIndex {
+    /// The index by digest.
+    pub index: DigestRef,
+    /// Its media type.
+    pub media_type: String,
+    /// The indexes that it lists, and those that they list, each once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<Digest>,
+    /// Its images, in order, those of listed indexes after its own.
+    pub entries: Vec<VerifiedEntry>,
+    /// Attestations among its entries.
+    pub attestations: usize,
+    /// The configs and layers of all images and attestations, each once.
+    pub blobs: Vec<CheckedBlob>,
+}
+
+/// An image of a verified index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifiedEntry {
+    /// Its entry.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// The digest of its config.
+    pub config: Digest,
+}
+
+impl VerifiedEntry {
+    pub(super) fn of(child: &Child) -> Self {
+        Self { entry: Entry::of(child), config: child.config().clone() }
+    }
+}
+
+/// What is not as it should be: everything, not the first.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The registry did not answer with the index.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// It answered, and this is wrong.
+    #[error("{}", .0.join("; "))]
+    Untrue(Vec<String>),
+}
+
+impl VerifyError {
+    /// What is wrong with what was named itself.
+    pub(in crate::run) fn of_top(error: ConfirmError) -> Self {
+        match error {
+            ConfirmError::Registry(error) => Self::Registry(error),
+            error => Self::Untrue(vec![chain(&error)]),
+        }
+    }
+}
+
+/// What is expected of an index beyond that it is true.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// Exactly these platforms, in this order. An entry whose platform the plan overrides is believed.
+    pub platforms: Option<Vec<(Platform, EntryOverride)>>,
+}

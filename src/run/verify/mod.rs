@@ -1,0 +1,10 @@
+//! Reading back what registries have, as a stranger would.
+
+mod blobs;
+mod command;
+mod index;
+pub(super) mod published;
+
+pub use blobs::{Checked, CheckedBlob};
+pub use command::verify;
+pub use index::{Expected, VerifiedEntry, VerifiedIndex, VerifyError};

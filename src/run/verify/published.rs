@@ -1,0 +1,77 @@
+//! What was just published, read back.
+
+use futures::future::{join_all, join3};
+
+use crate::oci::{Attestation, Child, Digest, DigestRef, EncodedIndex, Selector};
+use crate::registry::{Client, ErrorKind, RegistryError};
+use crate::run::confirm::{ConfirmError, config_of};
+use crate::run::event::{Failure, Phase};
+use crate::run::failure::{chain, failure, of_registry};
+use crate::run::publish::{FRESH, Target};
+use crate::run::standing::Standing;
+
+/// Proves that every final tag names `index`, and that all of it can be fetched. Its children were proven to be true
+/// before they were joined: now each manifest is there by its digest, and so is each config that this run has not read
+/// in this repository before.
+/// `before` is how the tags stood until they were put: for a moment a registry may still show that.
+pub(in crate::run) async fn published(
+    client: &Client,
+    target: &Target,
+    index: &EncodedIndex,
+    before: &[Standing],
+) -> Result<DigestRef, Failure> {
+    let digest = index.manifest().digest();
+    let tags = join_all(before.iter().map(|tag| shows(client, target, tag, digest)));
+    let children = join_all(index.children().iter().map(|one| listed(client, target, one)));
+    let attestations = index.children().iter().flat_map(Child::attestations);
+    let attestations = join_all(attestations.map(|one| attested(client, target, one)));
+    let (tags, children, attestations) = join3(tags, children, attestations).await;
+    tags.into_iter().collect::<Result<(), _>>()?;
+    let faults: Vec<_> = children.into_iter().chain(attestations).filter_map(Result::err).collect();
+    if !faults.is_empty() {
+        return Err(failure(Phase::Verify, &format!("the published index: {}", faults.join("; ")), None));
+    }
+    Ok(target.repository.digest(digest.clone()))
+}
+
+async fn shows(client: &Client, target: &Target, before: &Standing, digest: &Digest) -> Result<(), Failure> {
+    let named = target.repository.tag(before.tag.clone());
+    let old = before.digest().filter(|_| !before.unchanged);
+    let read = client.get_moved(target.repository.path(), &before.tag, old).await;
+    let read = read.map_err(|error| unread(&named, digest, &error))?;
+    if read.digest() == digest {
+        return Ok(());
+    }
+    let message = format!("{named} shows {}, this run published {digest}", read.digest());
+    let hint = "another run overtook this one, and its index stays; run again only if this one is newer";
+    Err(failure(Phase::Verify, &message, Some(hint.into())))
+}
+
+async fn listed(client: &Client, target: &Target, child: &Child) -> Result<(), String> {
+    let read = async {
+        let selector = Selector::Digest(child.manifest().digest().clone());
+        let manifest = client.get_manifest(target.repository.path(), &selector, FRESH).await?;
+        if !target.read_here.contains(manifest.digest()) {
+            config_of(client, &target.repository, &manifest).await?;
+        }
+        Ok::<_, ConfirmError>(())
+    };
+    read.await.map_err(|error| format!("{}: {}", child.platform(), chain(&error)))
+}
+
+async fn attested(client: &Client, target: &Target, attestation: &Attestation) -> Result<(), String> {
+    let digest = attestation.manifest().digest();
+    let read = client.get_manifest(target.repository.path(), &Selector::Digest(digest.clone()), FRESH).await;
+    read.map(drop).map_err(|error| format!("the attestation {digest}: {}", chain(&error)))
+}
+
+/// Why what was put could not be read back.
+pub(in crate::run) fn unread(named: &impl std::fmt::Display, ours: &Digest, error: &RegistryError) -> Failure {
+    let ErrorKind::Stale(old) = error.kind() else {
+        return of_registry(Phase::Verify, &format!("read {named} back"), error);
+    };
+    let message = format!("{named} still shows {old}, as before it was put; this run published {ours}");
+    let hint =
+        "the registry is slow to show it, or another run put the old one back: `polyarch verify` says what it shows";
+    failure(Phase::Verify, &message, Some(hint.into()))
+}

@@ -1,0 +1,313 @@
+//! `verify`, `inspect` and `digest` against registries that have, lack and lie.
+
+use std::fs;
+
+use polyarch::oci::Digest;
+use serde_json::{Value, json};
+
+use crate::support::distribution::{Distribution, Setup};
+use crate::support::program::{Finished, Home, Run};
+use crate::support::scripted_images::{Document, Image, OCI_INDEX, Store, attestation, fields};
+use crate::support::scripted_registry::{Body, Reply, Request, ScriptedRegistry, status};
+
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// A layer: the registry hands out its bytes and asks nobody what they are.
+fn layer(text: &str) -> Document {
+    Document::new(LAYER, &json!(text))
+}
+
+fn entry(image: &Image) -> Value {
+    let mut entry = image.manifest.descriptor();
+    entry["platform"] = fields(&image.platform);
+    entry
+}
+
+fn index(entries: &[Value]) -> Document {
+    Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }))
+}
+
+/// Two images that share a layer, an attestation of the first, and the index of them, as `web:1`.
+struct World {
+    store: Store,
+    own: Document,
+    shared: Document,
+    statement: String,
+    index: Document,
+    images: [Image; 2],
+}
+
+impl World {
+    fn new() -> Self {
+        let (store, own, shared) = (Store::default(), layer("own"), layer("shared"));
+        let amd64 = Image::oci("linux/amd64", "a").holding(&json!({}), &[&shared, &own]);
+        let arm64 = Image::oci("linux/arm64", "b").holding(&json!({}), &[&shared]);
+        for image in [&amd64, &arm64] {
+            store.push("web", "", image);
+        }
+        let (attests, attesting) = attestation(&amd64.manifest, &json!({}));
+        store.put("web", "", &attests);
+        let index = index(&[entry(&amd64), entry(&arm64), attesting]);
+        store.put("web", "1", &index);
+        let statement = attests.json()["layers"][0]["digest"].as_str().unwrap().to_owned();
+        store.fill(&attests);
+        Self { store, own, shared, statement, index, images: [amd64, arm64] }
+    }
+
+    /// A registry that has it, but for what `faults` answers.
+    async fn registry(&self, mut faults: impl FnMut(&Request) -> Option<Reply> + Send + 'static) -> ScriptedRegistry {
+        let store = self.store.clone();
+        ScriptedRegistry::stateful(move |request| faults(request).or_else(|| store.answer(request))).await
+    }
+}
+
+async fn run(args: &[&str]) -> Finished {
+    Run::new(&Home::new(), args).finish().await
+}
+
+/// Answers every request for `digest` in the way of `reply`, which is told the method.
+fn for_blob(
+    digest: String,
+    reply: impl Fn(&str) -> Option<Reply> + Send + 'static,
+) -> impl FnMut(&Request) -> Option<Reply> + Send + 'static {
+    move |request| request.target.ends_with(&digest).then(|| reply(&request.method)).flatten()
+}
+
+#[tokio::test]
+async fn every_manifest_config_and_layer_is_asked_for_once() {
+    let world = World::new();
+    let registry = world.registry(|_| None).await;
+    let reference = format!("{}/web:1", registry.host());
+    let verified = run(&["verify", &reference, "--json"]).await.expect_code(0);
+    let document: Value = serde_json::from_str(&verified.stdout).unwrap();
+    let blobs = document["verified"][0]["blobs"].as_array().unwrap();
+    let state = |digest: &str| blobs.iter().find(|blob| blob["digest"] == digest).unwrap()["checked"].clone();
+    assert_eq!(blobs.len(), 2 + 2 + 2, "two configs, two layers, what the attestation has: {blobs:#?}");
+    assert_eq!(state(&world.images[0].config.digest()), "hashed");
+    for asked in [&world.own.digest(), &world.shared.digest(), &world.statement] {
+        assert_eq!(state(asked), "size");
+        assert_eq!(registry.count(&format!("HEAD /v2/web/blobs/{asked}")), 1);
+    }
+    let mut lines = registry.lines();
+    lines.sort();
+    let asked = lines.len();
+    lines.dedup();
+    assert_eq!((asked, lines.len()), (1 + 3 + 2 + 4, asked), "index, manifests, configs, other blobs: {lines:#?}");
+}
+
+#[tokio::test]
+async fn a_layer_that_is_missing_or_of_another_size_is_told_with_whose_it_is() {
+    let world = World::new();
+    let registry = world.registry(for_blob(world.own.digest(), |_| Some(status(404)))).await;
+    let missing = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(7);
+    let said = format!("linux/amd64: the registry has not got {}", world.own.digest());
+    assert!(missing.stderr.contains(&said) && missing.stdout.is_empty(), "{}", missing.stderr);
+
+    let registry = world.registry(for_blob(world.shared.digest(), |_| Some(status(200).body("x")))).await;
+    let other = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(7);
+    let said = format!("linux/amd64: the registry has 1 bytes as {}, the manifest says 8", world.shared.digest());
+    assert!(other.stderr.contains(&said), "{}", other.stderr);
+
+    let registry = world.registry(for_blob(world.statement.clone(), |_| Some(status(404)))).await;
+    let statement = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(7);
+    let said = format!("the registry has not got {}", world.statement);
+    assert!(statement.stderr.contains("the attestation sha256:") && statement.stderr.contains(&said));
+}
+
+#[tokio::test]
+async fn a_registry_that_answers_no_head_is_asked_for_one_byte_and_what_cannot_be_said_is_said() {
+    let world = World::new();
+    // One that gives parts says the size with the first byte.
+    let parts = |method: &str| (method == "HEAD").then(|| status(405));
+    let registry = world.registry(for_blob(world.own.digest(), parts)).await;
+    let verified = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(0);
+    assert!(!verified.stderr.contains("warning"), "{}", verified.stderr);
+    assert_eq!(registry.count(&format!("GET /v2/web/blobs/{}", world.own.digest())), 1);
+
+    // One that begins to send all of it, and never ends, is not read.
+    let endless = |method: &str| Some(if method == "HEAD" { status(405) } else { status(200).send(Body::Endless) });
+    let registry = world.registry(for_blob(world.own.digest(), endless)).await;
+    let verified = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(0);
+    let said = format!("{}: there, of a size that the registry does not say", world.own.digest());
+    assert!(verified.stderr.contains(&said), "{}", verified.stderr);
+
+    let registry = world.registry(for_blob(world.own.digest(), |_| Some(status(405)))).await;
+    let verified = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(0);
+    let said = format!("{}: not checked", world.own.digest());
+    assert!(verified.stderr.contains(&said), "{}", verified.stderr);
+}
+
+#[tokio::test]
+async fn layers_that_nobody_hands_on_are_passed_over_and_counted() {
+    let store = Store::default();
+    let foreign = Document::new("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", &json!("windows"));
+    let image = Image::oci("windows/amd64", "w").holding(&json!({}), &[&foreign]);
+    store.push("web", "1", &image);
+    let own = store.clone();
+    let registry = ScriptedRegistry::stateful(move |request| own.answer(request)).await;
+    let verified = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(0);
+    let said = format!("{}: not asked for, as registries do not hand them on", foreign.digest());
+    assert!(verified.stderr.contains(&said), "{}", verified.stderr);
+    assert_eq!(registry.count(&format!("HEAD /v2/web/blobs/{}", foreign.digest())), 0);
+}
+
+#[tokio::test]
+async fn one_reference_that_is_wrong_hides_no_other() {
+    let world = World::new();
+    let registry = world.registry(|_| None).await;
+    let (good, bad) = (format!("{}/web:1", registry.host()), format!("{}/web:nope", registry.host()));
+    let both = run(&["verify", &bad, &good]).await.expect_code(7);
+    assert_eq!(both.stdout, format!("{}/web@{}\n", registry.host(), world.index.digest()));
+    assert!(both.stderr.contains("web:nope is not there"), "{}", both.stderr);
+    let json = run(&["verify", &bad, &good, "--json"]).await.expect_code(7);
+    let document: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(
+        (&document["failed"][0]["reference"], &document["verified"][0]["reference"]),
+        (&bad.into(), &good.into())
+    );
+}
+
+/// Indexes, each of which lists the one before; the first lists an image.
+fn chain(store: &Store, length: usize) -> Document {
+    let image = Image::oci("linux/amd64", "deep");
+    store.push("web", "", &image);
+    let mut top = index(&[entry(&image)]);
+    for _ in 1..length {
+        store.put("web", "", &top);
+        top = index(&[top.descriptor()]);
+    }
+    store.put("web", "deep", &top);
+    top
+}
+
+#[tokio::test]
+async fn nested_indexes_are_read_to_a_depth_and_no_further() {
+    let store = Store::default();
+    let top = chain(&store, 4);
+    let own = store.clone();
+    let registry = ScriptedRegistry::stateful(move |request| own.answer(request)).await;
+    let reference = format!("{}/web:deep", registry.host());
+    let verified = run(&["verify", &reference, "--json"]).await.expect_code(0);
+    let document: Value = serde_json::from_str(&verified.stdout).unwrap();
+    let one = &document["verified"][0];
+    assert_eq!((one["indexes"].as_array().unwrap().len(), &one["entries"][0]["platform"]), (3, &json!("linux/amd64")));
+    let shown = run(&["inspect", &reference]).await.expect_code(0).stdout;
+    assert!(shown.contains("\n      linux/amd64  OCI image"), "{shown}");
+    let digest = run(&["digest", &reference, "--platform", "linux/amd64"]).await.expect_code(0).stdout;
+    assert_eq!(digest.trim_end(), Image::oci("linux/amd64", "deep").manifest.digest());
+    assert_eq!(run(&["digest", &reference]).await.expect_code(0).stdout.trim_end(), top.digest());
+
+    chain(&store, 6);
+    for command in ["verify", "inspect"] {
+        let refused = run(&[command, &reference]).await.expect_code(7);
+        assert!(refused.stderr.contains("too deep to be read"), "{}", refused.stderr);
+    }
+    // No more is asked for of an index that lists more than can be looked at.
+    let many: Vec<_> = (0..1001)
+        .map(|n| json!({ "mediaType": OCI_INDEX, "digest": Digest::of(format!("{n}").as_bytes()), "size": 1 }))
+        .collect();
+    store.put("web", "many", &index(&many));
+    let before = registry.requests().len();
+    let refused = run(&["verify", &format!("{}/web:many", registry.host())]).await.expect_code(7);
+    assert!(refused.stderr.contains("more than are read of one index"), "{}", refused.stderr);
+    assert_eq!(registry.requests().len() - before, 1);
+}
+
+#[tokio::test]
+async fn what_an_index_lists_and_is_not_there_is_shown_as_that() {
+    let world = World::new();
+    let gone = world.images[1].manifest.digest();
+    let registry = world.registry(for_blob(gone.clone(), |_| Some(status(404)))).await;
+    let reference = format!("{}/web:1", registry.host());
+    let shown = run(&["inspect", &reference]).await.expect_code(0).stdout;
+    assert!(shown.contains("linux/arm64                 OCI image     not read"), "{shown}");
+    assert!(shown.contains("attestation of linux/amd64  OCI image  1 statement"), "{shown}");
+    let document = run(&["inspect", "--json", &reference]).await.expect_code(0).stdout;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert!(document["entries"][1]["unread"].as_str().unwrap().contains("no such content"));
+    assert_eq!(document["entries"][2]["attests"], "linux/amd64");
+    run(&["verify", &reference]).await.expect_code(7);
+
+    let registry = world.registry(for_blob(gone, |_| Some(status(200).send(Body::Endless)))).await;
+    let shown = run(&["inspect", &format!("{}/web:1", registry.host())]).await.expect_code(0).stdout;
+    assert!(shown.contains("sent more than the 4194304 bytes"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_differs_between_two_indexes_is_shown_by_platform() {
+    let world = World::new();
+    let newer = layer("newer and longer");
+    let amd64 = Image::oci("linux/amd64", "a").holding(&json!({}), &[&world.shared, &newer]);
+    let riscv64 = Image::oci("linux/riscv64", "c");
+    for image in [&amd64, &riscv64] {
+        world.store.push("web", "", image);
+    }
+    let mut other = index(&[entry(&amd64), entry(&riscv64)]).json();
+    other["annotations"] = json!({ "release": "2" });
+    world.store.put("web", "2", &Document::new(OCI_INDEX, &other));
+    let registry = world.registry(|_| None).await;
+    let [one, two] = ["1", "2"].map(|tag| format!("{}/web:{tag}", registry.host()));
+    let shown = run(&["inspect", &one, &two]).await.expect_code(0).stdout;
+    for line in [
+        "attestations: 1 in A, 0 in B",
+        "+ release = 2",
+        "linux/amd64    changed, 1 of 2 layers shared",
+        "linux/arm64    only in A",
+        "linux/riscv64  only in B",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let document = run(&["inspect", &one, &two, "--json"]).await.expect_code(0).stdout;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let states: Vec<_> = document["platforms"].as_array().unwrap().iter().map(|one| &one["state"]).collect();
+    assert_eq!(states, ["changed", "only_a", "only_b"]);
+    let new = newer.bytes.len();
+    assert_eq!((&document["same"], &document["platforms"][0]["new_bytes"]), (&json!(false), &json!(new)));
+
+    let same = run(&["inspect", &one, &format!("{}/web@{}", registry.host(), world.index.digest())]).await;
+    assert!(same.expect_code(0).stdout.ends_with("\nsame\n"));
+    run(&["inspect", &one, &format!("{}/web:nope", registry.host())]).await.expect_code(7);
+}
+
+#[tokio::test]
+async fn a_digest_is_asked_for_with_one_head_and_hashed_where_the_registry_says_none() {
+    let world = World::new();
+    let registry = world.registry(|_| None).await;
+    let reference = format!("{}/web:1", registry.host());
+    let digest = run(&["digest", &reference]).await.expect_code(0);
+    assert_eq!((digest.stdout, digest.stderr), (format!("{}\n", world.index.digest()), String::new()));
+    assert_eq!(registry.lines(), ["HEAD /v2/web/manifests/1"]);
+    let arm64 = run(&["digest", &reference, "--platform", "linux/arm64"]).await.expect_code(0).stdout;
+    assert_eq!(arm64.trim_end(), world.images[1].manifest.digest());
+    let none = run(&["digest", &reference, "--platform", "linux/s390x"]).await.expect_code(7);
+    assert!(none.stderr.contains("linux/s390x, which has linux/amd64, linux/arm64"), "{}", none.stderr);
+    run(&["digest", &reference, "--platform", "nonsense"]).await.expect_code(2);
+    let missing = run(&["digest", &format!("{}/web:nope", registry.host())]).await.expect_code(7);
+    assert!(missing.stderr.contains("web:nope is not there"), "{}", missing.stderr);
+
+    // Without the header, or without HEAD at all, the bytes say it.
+    let bytes = world.index.bytes.clone();
+    for head in [status(200), status(405)] {
+        let bytes = bytes.clone();
+        let registry = ScriptedRegistry::stateful(move |request| {
+            let whole = || status(200).header("Content-Type", OCI_INDEX).body(bytes.clone());
+            Some(if request.method == "HEAD" { head.clone() } else { whole() })
+        })
+        .await;
+        let digest = run(&["digest", &format!("{}/web:1", registry.host())]).await.expect_code(0).stdout;
+        assert_eq!(digest.trim_end(), world.index.digest());
+    }
+}
+
+#[tokio::test]
+async fn a_registry_with_an_authority_of_its_own_is_read_with_it() {
+    let registry = Distribution::start(Setup::Tls);
+    let home = Home::new();
+    fs::write(home.path().join("ca.pem"), registry.certificate().unwrap()).unwrap();
+    let (reference, ca) = (format!("{}/web:1", registry.address()), format!("{}=ca.pem", registry.address()));
+    for command in ["verify", "inspect", "digest"] {
+        let found = Run::new(&home, [command, &reference, "--ca", &ca]).finish().await.expect_code(7);
+        assert!(found.stderr.contains("is not there"), "{}", found.stderr);
+        Run::new(&home, [command, &reference]).finish().await.expect_code(3);
+    }
+}
