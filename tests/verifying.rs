@@ -1,12 +1,16 @@
 //! `verify`, `inspect` and `digest` against registries that have, lack and lie.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use polyarch::oci::Digest;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::distribution::{Distribution, Setup};
+use crate::support::parts;
 use crate::support::program::{Finished, Home, Run};
+use crate::support::scripted_engine::{Rest, Script, ScriptedEngine};
 use crate::support::scripted_images::{Document, Image, OCI_INDEX, Store, attestation, fields};
 use crate::support::scripted_registry::{Body, Reply, Request, ScriptedRegistry, status};
 
@@ -310,4 +314,107 @@ async fn a_registry_with_an_authority_of_its_own_is_read_with_it() {
         assert!(found.stderr.contains("is not there"), "{}", found.stderr);
         Run::new(&home, [command, &reference]).finish().await.expect_code(3);
     }
+}
+
+/// An engine that pulls whatever it is told to, and then shows an image of linux/amd64 with this id.
+fn puller(id: &str) -> Script {
+    let (id, pulled) = (id.to_owned(), AtomicBool::new(false));
+    Script::default().rest(move |line| {
+        if line == "POST /images/create" {
+            pulled.store(true, Ordering::SeqCst);
+            return Some(Rest::Answer(200, "{\"status\":\"Status: Downloaded newer image\"}\r\n".into()));
+        }
+        if line.starts_with("DELETE /images/") {
+            return Some(Rest::Answer(200, "[]".into()));
+        }
+        let shows = pulled.load(Ordering::SeqCst) && line.starts_with("GET /images/") && line.contains('@');
+        shows.then(|| Rest::Answer(200, json!({ "Id": id, "Os": "linux", "Architecture": "amd64" }).to_string()))
+    })
+}
+
+fn pull(home: &Home, engine: &ScriptedEngine, reference: &str) -> Run {
+    Run::new(home, ["verify", "--pull", reference]).env("DOCKER_HOST", engine.host())
+}
+
+/// Names that were taken off the engine.
+fn removed(engine: &ScriptedEngine) -> Vec<String> {
+    let removed = engine.requests().into_iter().filter_map(|line| line.strip_prefix("DELETE ").map(str::to_owned));
+    removed.collect()
+}
+
+#[tokio::test]
+async fn an_engine_that_has_another_image_after_a_pull_is_told_and_it_goes_again() {
+    let world = World::new();
+    let registry = world.registry(|_| None).await;
+    let (home, reference) = (Home::new(), format!("{}/web:1", registry.host()));
+    let by_digest = format!("/images/{}/web@{}", registry.host(), world.index.digest());
+
+    let config = world.images[0].config.digest();
+    let engine = ScriptedEngine::start(puller(&config), &world.store);
+    let same = pull(&home, &engine, &reference).finish().await.expect_code(0);
+    assert!(same.stderr.contains("engine default pulled linux/amd64, as the registry has it; removed again"));
+    assert_eq!(removed(&engine), [by_digest.clone()]);
+
+    let other = world.images[1].config.digest();
+    let engine = ScriptedEngine::start(puller(&other), &world.store);
+    let differs = pull(&home, &engine, &reference).finish().await.expect_code(7);
+    let said = format!("and has {other}: the registry's is {config}");
+    assert!(differs.stderr.contains(&said), "{}", differs.stderr);
+    assert!(differs.stdout.contains(&world.index.digest()), "it was verified: {}", differs.stdout);
+    assert_eq!(removed(&engine), [by_digest]);
+}
+
+#[tokio::test]
+async fn a_pull_that_fails_is_no_success_and_an_engine_that_is_away_is_known_before() {
+    let world = World::new();
+    let registry = world.registry(|_| None).await;
+    let (home, reference) = (Home::new(), format!("{}/web:1", registry.host()));
+    let refusal =
+        "{\"errorDetail\":{\"message\":\"no basic auth credentials\"},\"error\":\"no basic auth credentials\"}\r\n";
+    for answer in [(200, refusal), (500, "{\"message\":\"no basic auth credentials\"}")] {
+        let engine = ScriptedEngine::start(
+            Script::default().rest(move |line| {
+                (line == "POST /images/create").then(|| Rest::Answer(answer.0, answer.1.to_owned())).or_else(|| {
+                    line.starts_with("DELETE /images/").then(|| Rest::Answer(404, "{\"message\":\"none\"}".into()))
+                })
+            }),
+            &world.store,
+        );
+        let refused = pull(&home, &engine, &reference).finish().await.expect_code(7);
+        assert!(refused.stderr.contains("pull linux/amd64 of") && refused.stderr.contains("hint: log in with"));
+    }
+    // What is not verified is not pulled.
+    let engine = ScriptedEngine::start(Script::default(), &world.store);
+    pull(&home, &engine, &format!("{}/web:nope", registry.host())).finish().await.expect_code(7);
+    assert!(engine.requests().iter().all(|line| line != "POST /images/create"));
+
+    let away = Run::new(&home, ["verify", "--pull", &reference]).env("DOCKER_HOST", "unix:///nowhere/engine.sock");
+    let away = away.finish().await.expect_code(3);
+    assert!(away.stderr.contains("engine default: connect to"), "{}", away.stderr);
+    let engine = ScriptedEngine::start(Script::default().on("s390x"), &world.store);
+    let foreign = pull(&home, &engine, &reference).finish().await.expect_code(7);
+    assert!(foreign.stderr.contains("no engine is of such a platform: default (linux/s390x)"), "{}", foreign.stderr);
+}
+
+#[tokio::test]
+async fn a_pull_that_is_interrupted_leaves_nothing_on_the_engine() {
+    let world = World::new();
+    let registry = world.registry(|_| None).await;
+    let home = Home::new();
+    let engine = ScriptedEngine::start(
+        Script::default().rest(|line| match line {
+            "POST /images/create" => Some(Rest::Silence),
+            _ => line.starts_with("DELETE /images/").then(|| Rest::Answer(200, "[]".into())),
+        }),
+        &world.store,
+    );
+    let running = pull(&home, &engine, &format!("{}/web:1", registry.host())).start();
+    parts::eventually("the engine is asked to pull", parts::LIMIT, || {
+        engine.requests().iter().any(|line| line == "POST /images/create")
+    })
+    .await;
+    running.signal(Signal::INT);
+    let stopped = running.finish().await.expect_code(130);
+    assert!(stopped.stderr.contains("interrupted: engine default did not pull linux/amd64"), "{}", stopped.stderr);
+    assert_eq!(removed(&engine).len(), 1);
 }

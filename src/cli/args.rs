@@ -365,6 +365,13 @@ pub(crate) struct VerifyArgs {
     pub(crate) registry: Vec<String>,
     #[command(flatten)]
     pub(crate) registries: RegistryArgs,
+    /// Let engines pull their platforms, and compare what they get
+    ///
+    /// Let engines pull what was verified, by digest, and compare what they have then: each engine of the plan, or the
+    /// one that docker would use for references, its own platform, or those that the plan lists for it. What it did
+    /// not have before is removed again.
+    #[arg(long, help_heading = "Engines")]
+    pub(crate) pull: bool,
     /// The form of the results on stdout
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
     pub(crate) format: Format,

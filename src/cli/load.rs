@@ -119,13 +119,7 @@ impl Loaded {
         if !self.native && plan.builds().next().is_none() {
             return Ok((plan, Engines::none()));
         }
-        let Wanted { specs, implied, named_by } = engines(&plan, settings)?;
-        let engines = Engines::connect(&specs, implied).await.map_err(|mut failures| {
-            for failure in &mut failures {
-                failure.message = format!("{} (named by {named_by})", failure.message);
-            }
-            failures
-        })?;
+        let engines = engines(&plan, settings)?.reach().await?;
         if !self.native {
             return Ok((plan, engines));
         }
@@ -149,13 +143,39 @@ struct Wanted {
     named_by: String,
 }
 
+impl Wanted {
+    async fn reach(self) -> Result<Engines, Vec<Failure>> {
+        let Self { specs, implied, named_by } = self;
+        Engines::connect(&specs, implied).await.map_err(|mut failures| {
+            for failure in &mut failures {
+                failure.message = format!("{} (named by {named_by})", failure.message);
+            }
+            failures
+        })
+    }
+}
+
+/// The plan's engines, reached, also where nothing is built.
+pub(crate) async fn engines_of(plan: &Plan, settings: &Settings) -> Result<Engines, Vec<Failure>> {
+    engines(plan, settings).map_err(|failure| vec![failure])?.reach().await
+}
+
+/// The engine that docker would use, reached: for who names no plan.
+pub(crate) async fn default_engines(settings: &Settings) -> Result<Engines, Vec<Failure>> {
+    by_docker(settings).map_err(|failure| vec![failure])?.reach().await
+}
+
+fn by_docker(settings: &Settings) -> Result<Wanted, Failure> {
+    let (host, source) = settings.default_engine()?;
+    let name = DEFAULT_ENGINE.parse::<EngineName>().map_err(|error| usage(error.to_string(), ""))?;
+    let spec = EngineSpec { name, host, platforms: None, slots: EngineSpec::DEFAULT_SLOTS };
+    Ok(Wanted { specs: vec![spec], implied: Implied::ByDocker, named_by: source.to_string() })
+}
+
 /// The engines that the plan's jobs may need; without any in the plan the one that docker would use.
 fn engines(plan: &Plan, settings: &Settings) -> Result<Wanted, Failure> {
     if plan.engines.is_empty() {
-        let (host, source) = settings.default_engine()?;
-        let name = DEFAULT_ENGINE.parse::<EngineName>().map_err(|error| usage(error.to_string(), ""))?;
-        let spec = EngineSpec { name, host, platforms: None, slots: EngineSpec::DEFAULT_SLOTS };
-        return Ok(Wanted { specs: vec![spec], implied: Implied::ByDocker, named_by: source.to_string() });
+        return by_docker(settings);
     }
     // An engine that lists platforms of which none is wanted need not be up.
     let jobs = || plan.images.iter().flat_map(|image| &image.jobs);

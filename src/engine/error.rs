@@ -81,6 +81,9 @@ pub enum EngineErrorKind {
     /// The push failed: the engine's message.
     #[error("{0}")]
     Push(String),
+    /// A pull failed: the engine's message.
+    #[error("{0}")]
+    Pull(String),
     /// No credentials could be had for the registry that is pushed to.
     #[error(transparent)]
     Credentials(Arc<AuthError>),
@@ -174,6 +177,7 @@ impl EngineError {
                 "nothing was pushed; does the registry take caches there? `cache` in the plan says where it goes".into()
             })),
             EngineErrorKind::Push(message) => push_hint(message),
+            EngineErrorKind::Pull(message) => pull_hint(message),
             EngineErrorKind::Stalled(_) => Some("is the registry reachable from the engine's host?".into()),
             EngineErrorKind::Refused { message, .. } if message.trim().is_empty() => {
                 Some("is it a Docker Engine, and not a proxy, that listens there?".into())
@@ -253,6 +257,11 @@ fn build_hint(message: &str) -> Option<String> {
         return None;
     };
     Some(hint.into())
+}
+
+/// What keeps an engine from pushing keeps it from pulling; and there is an account that may only push elsewhere.
+fn pull_hint(message: &str) -> Option<String> {
+    push_hint(message).map(|hint| hint.replace("may push to", "may pull from"))
 }
 
 fn push_hint(message: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 //! An [`Engine`] was reached and told who it is. [`Engine::build`] drives BuildKit as buildx does: a
 //! [`Session`] of ours serves what the build asks of its client, `Control.Solve` builds one platform,
 //! `Control.Status` tells what happens meanwhile. [`Engine::push`] lets the engine push what it built,
-//! [`Engine::check`] asks BuildKit what is wrong with a Dockerfile.
+//! [`Engine::pull`] lets it pull, [`Engine::check`] asks BuildKit what is wrong with a Dockerfile.
 
 mod archive;
 mod cache;
@@ -18,6 +18,7 @@ mod gateway;
 mod lacks;
 mod layout;
 mod load;
+mod pull;
 mod push;
 mod request;
 mod rest;
@@ -32,6 +33,7 @@ pub use contexts::{BaseImage, directories, given_dockerfile};
 pub use error::{CacheTarget, EngineError, EngineErrorKind};
 pub use lacks::Needs;
 pub use load::Part;
+pub use pull::{Before, HeldImage, PullRequest};
 pub use push::{PushRequest, PushSummary};
 pub use request::{BuildRequest, Output};
 pub use session::{BuildAgents, Session, SessionSpec};

@@ -66,18 +66,18 @@ impl Engine {
                     layers_pushed += usize::from(status == "Pushed");
                     digest = claimed_digest(&status).or(digest);
                 }
-                // bollard 0.21 says so when the last line's CRLF came in two reads (bollard#560): the push has ended.
-                Some(Err(bollard::errors::Error::IOError { err }))
-                    if err.to_string().contains("bytes remaining on stream") =>
-                {
-                    break;
-                }
+                Some(Err(error)) if ended(&error) => break,
                 Some(Err(error)) => return Err(failed(push_error(error))),
                 None => break,
             }
         }
         Ok(PushSummary { digest, took: started.elapsed(), layers_pushed })
     }
+}
+
+/// bollard 0.21 says so when the last line's CRLF came in two reads (bollard#560): the engine has said everything.
+pub(super) fn ended(error: &bollard::errors::Error) -> bool {
+    matches!(error, bollard::errors::Error::IOError { err } if err.to_string().contains("bytes remaining on stream"))
 }
 
 /// Everything that ends a push is a push that failed, but for the connection itself.
@@ -89,7 +89,7 @@ fn push_error(error: bollard::errors::Error) -> EngineErrorKind {
 }
 
 /// bollard 0.21 takes an error without a message for progress.
-fn unexplained(detail: &ErrorDetail) -> EngineErrorKind {
+pub(super) fn unexplained(detail: &ErrorDetail) -> EngineErrorKind {
     let code = detail.code.map(|code| format!(" with code {code}")).unwrap_or_default();
     EngineErrorKind::Push(format!("the engine gave up{code}, without a message"))
 }
@@ -109,7 +109,7 @@ fn platform_json(platform: &Platform) -> String {
     fields.to_string()
 }
 
-fn docker_credentials(credential: &Credential, host: &str) -> DockerCredentials {
+pub(super) fn docker_credentials(credential: &Credential, host: &str) -> DockerCredentials {
     let serveraddress = Some(host.to_owned());
     match credential {
         Credential::Anonymous => DockerCredentials::default(),

@@ -190,6 +190,12 @@ impl Repository {
         &self.path
     }
 
+    /// As docker lists it: Docker Hub, and its `library`, go without saying.
+    #[must_use]
+    pub fn familiar(&self) -> String {
+        if self.host.is_docker_hub() { self.path.short().to_owned() } else { self.to_string() }
+    }
+
     /// A tag of this repository.
     #[must_use]
     pub fn tag(&self, tag: Tag) -> TagRef {

@@ -11,7 +11,7 @@ use super::failure::{failure, of_engine};
 use super::preflight::Engines;
 use super::publish::Target;
 use crate::engine::{Engine, EngineFacts, Part};
-use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Repository, Tag};
+use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Tag};
 
 /// Why nothing is joined.
 const LOADED: &str = "--load";
@@ -62,13 +62,8 @@ fn listed(platforms: &[&Platform]) -> String {
 /// The image that a job built.
 pub(super) fn part(target: &Target, scheduled: &ScheduledBuild, id: Digest) -> Part {
     let job = &scheduled.job;
-    let name = format!("{}:{}", familiar(&target.repository), job.arch_tag);
+    let name = format!("{}:{}", target.repository.familiar(), job.arch_tag);
     Part { name, id, platform: job.platform.clone(), fields: fields(&job.platform, &job.entry) }
-}
-
-/// A repository as engines list it: Docker Hub goes without saying.
-fn familiar(repository: &Repository) -> String {
-    if repository.host().is_docker_hub() { repository.path().short().to_owned() } else { repository.to_string() }
 }
 
 /// What the index says of a platform: what it would say where it is published.

@@ -26,6 +26,7 @@ mod joining;
 mod killing;
 mod loading;
 mod platforms;
+mod reading;
 mod readme;
 mod repeated;
 mod sandbox;

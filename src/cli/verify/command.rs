@@ -1,0 +1,165 @@
+//! What is verified, and by whom.
+
+use std::process::ExitCode;
+
+use polyarch::oci::{Selector, Tag};
+use polyarch::plan::{Image, Job};
+use polyarch::run::{
+    self, Expected, Failure, Place, PulledImage, Registry, Server, Shutdown, Source, VerifiedIndex, while_served,
+};
+
+use super::super::args::{PlanArgs, VerifyArgs};
+use super::super::load::{self, Loaded, Refusal};
+use super::super::output::Format;
+use super::super::reach::{self, Registries};
+use super::super::settings::Settings;
+use super::super::signals::Signals;
+use super::super::{ending, exit, notices};
+use super::engines::Pullers;
+use super::told;
+
+/// Something to verify.
+pub(super) struct Subject {
+    /// As the user names it.
+    name: String,
+    pub(super) source: Source,
+    pub(super) expected: Expected,
+}
+
+/// What came of it.
+pub(super) struct Verified {
+    pub(super) name: String,
+    pub(super) result: Result<VerifiedIndex, Failure>,
+    /// What engines pulled of it, where they were asked.
+    pub(super) pulled: Option<Vec<PulledImage>>,
+    /// What they did not.
+    pub(super) not_pulled: Vec<Failure>,
+}
+
+/// Subjects that are verified together, and who pulls them.
+struct Group {
+    server: Option<Server>,
+    subjects: Vec<Subject>,
+    pullers: Option<Pullers>,
+}
+
+pub(crate) async fn run(args: &VerifyArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    if !args.pull {
+        // Nothing is left behind by who is ended at once.
+        let (_nobody, shutdown) = Shutdown::new();
+        return verify(args, settings, &shutdown).await;
+    }
+    let (signals, shutdown) = Signals::listen(None).map_err(load::no_signals)?;
+    let ended = verify(args, settings, &shutdown).await;
+    match signals.code() {
+        Some(code) => {
+            if let Err(refusal) = ended {
+                ending::refuse(&refusal, settings);
+            }
+            Ok(exit::code(code))
+        }
+        None => ended,
+    }
+}
+
+async fn verify(args: &VerifyArgs, settings: &Settings, shutdown: &Shutdown) -> Result<ExitCode, Refusal> {
+    let (references, images): (Vec<_>, Vec<_>) = args.what.iter().cloned().partition(|word| reach::is_reference(word));
+    let mut verified = Vec::new();
+    if !references.is_empty() {
+        verified.extend(of_references(args, &references, settings).await?.work(shutdown).await);
+    }
+    if !images.is_empty() || references.is_empty() {
+        verified.extend(of_plan(args, images, settings).await?.work(shutdown).await);
+    }
+    let format = if args.json { Format::Json } else { args.format };
+    told::print(&verified, format, settings)?;
+    let failures: Vec<_> = verified.into_iter().flat_map(Verified::failures).collect();
+    if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.into()) }
+}
+
+impl Group {
+    async fn work(self, shutdown: &Shutdown) -> Vec<Verified> {
+        let Self { server, subjects, pullers } = self;
+        let working = async {
+            let mut verified = verify_all(&subjects, shutdown).await;
+            if let Some(pullers) = &pullers {
+                pullers.pull(&subjects, &mut verified, shutdown).await;
+            }
+            verified
+        };
+        while_served(server, Box::pin(working)).await
+    }
+}
+
+impl Verified {
+    fn failures(self) -> Vec<Failure> {
+        self.result.err().into_iter().chain(self.not_pulled).collect()
+    }
+}
+
+/// One after the other: each asks for as much at once as a registry should be asked. A stop leaves out the rest.
+async fn verify_all(subjects: &[Subject], shutdown: &Shutdown) -> Vec<Verified> {
+    let mut results = Vec::new();
+    for Subject { name, source: Source { place, selector }, expected } in subjects {
+        let mut stop = shutdown.clone();
+        let verified = tokio::select! {
+            verified = run::verify(place.registry.client(), &place.repository, selector, expected) => verified,
+            _ = stop.stopping() => break,
+        };
+        let result = verified.map_err(|error| reach::refused(name, &error));
+        results.push(Verified { name: name.clone(), result, pulled: None, not_pulled: Vec::new() });
+    }
+    results
+}
+
+async fn of_references(args: &VerifyArgs, references: &[String], settings: &Settings) -> Result<Group, Refusal> {
+    let mut registries = Registries::new(&args.registries, settings, notices::log)?;
+    let mut subjects = Vec::new();
+    for name in references {
+        let source = registries.source(name).await?;
+        subjects.push(Subject { name: name.clone(), source, expected: Expected::default() });
+    }
+    let pullers = if args.pull {
+        let engines = load::default_engines(settings).await?;
+        Some(Pullers { engines, credentials: settings.credentials()? })
+    } else {
+        None
+    };
+    Ok(Group { server: registries.server(), subjects, pullers })
+}
+
+/// Every final tag of the plan's images, in every registry that has them.
+async fn of_plan(args: &VerifyArgs, images: Vec<String>, settings: &Settings) -> Result<Group, Refusal> {
+    let plan = PlanArgs { images, file: args.file.clone(), registry: args.registry.clone(), ..PlanArgs::default() };
+    let plan = Loaded::read(&plan)?.resolve(settings).await?;
+    let pullers = if args.pull {
+        Some(Pullers { engines: load::engines_of(&plan, settings).await?, credentials: settings.credentials()? })
+    } else {
+        None
+    };
+    let (registries, server) = load::registries(&plan, settings, notices::log).await?;
+    let mut subjects = Vec::new();
+    for registry in registries.all() {
+        for image in &plan.images {
+            subjects.extend(of_image(image, registry)?);
+        }
+    }
+    Ok(Group { server, subjects, pullers })
+}
+
+fn of_image(image: &Image, registry: &Registry) -> Result<Vec<Subject>, Failure> {
+    let repository = registry.repository(&image.repository);
+    let repository =
+        repository.map_err(|error| load::usage(format!("{}: {error}", image.name), "shorten `repository:`"))?;
+    let place = Place { registry: registry.clone(), repository };
+    let subject = |tag: &Tag| {
+        let source = Source { place: place.clone(), selector: Selector::Tag(tag.clone()) };
+        Subject { name: source.to_string(), source, expected: expected(image) }
+    };
+    Ok(image.tags.iter().map(subject).collect())
+}
+
+fn expected(image: &Image) -> Expected {
+    let platform = |job: &Job| (job.entry.platform.clone().unwrap_or_else(|| job.platform.clone()), job.entry.clone());
+    Expected { platforms: Some(image.jobs.iter().map(platform).collect()) }
+}

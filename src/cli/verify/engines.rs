@@ -1,0 +1,38 @@
+//! `--pull`: what engines get.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use polyarch::auth::CredentialSource;
+use polyarch::run::{Engines, Failure, Pulling, Shutdown};
+
+use super::command::{Subject, Verified};
+
+/// Engines that are to pull what is verified, and who we are at registries.
+pub(super) struct Pullers {
+    pub(super) engines: Engines,
+    pub(super) credentials: Arc<dyn CredentialSource>,
+}
+
+impl Pullers {
+    /// Lets the engines pull every index that was verified, each once, however many tags it has.
+    pub(super) async fn pull(&self, subjects: &[Subject], verified: &mut [Verified], shutdown: &Shutdown) {
+        let mut seen = BTreeSet::new();
+        for (subject, verified) in subjects.iter().zip(verified) {
+            let Ok(index) = &verified.result else { continue };
+            if !seen.insert(index.index.clone()) {
+                continue;
+            }
+            let pulling = Pulling {
+                engines: &self.engines,
+                registry: &subject.source.place.registry,
+                credentials: &self.credentials,
+                index,
+                expected: &subject.expected,
+            };
+            let (pulled, failures): (_, Vec<Failure>) = pulling.run(shutdown).await;
+            verified.pulled = Some(pulled);
+            verified.not_pulled = failures;
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! `polyarch verify`
+
+mod command;
+mod engines;
+mod told;
+
+pub(crate) use command::run;

@@ -1,0 +1,86 @@
+//! What is said of it: results on stdout, the rest on stderr.
+
+use std::collections::BTreeSet;
+
+use polyarch::run::{Checked, CheckedBlob, Failure, Kept, PulledImage, VerifiedIndex};
+use serde_json::{Value, json};
+
+use super::super::output::{Format, count, size};
+use super::super::settings::Settings;
+use super::super::{diagnostic, stderr, stdout};
+use super::command::Verified;
+
+pub(super) fn print(verified: &[Verified], format: Format, settings: &Settings) -> Result<(), Failure> {
+    match format {
+        Format::Text => lines(verified, settings),
+        Format::Json => stdout::json(&document(verified)),
+    }
+}
+
+/// Tags of one image name one index: it is said once.
+fn lines(verified: &[Verified], settings: &Settings) -> Result<(), Failure> {
+    let mut seen = BTreeSet::new();
+    for Verified { name, result, pulled, .. } in verified {
+        let Ok(index) = result else { continue };
+        if !seen.insert(&index.index) {
+            continue;
+        }
+        tell(name, index, settings);
+        for pulled in pulled.iter().flatten() {
+            stderr::line(&format!("{name}: {}", of_engine(pulled)));
+        }
+        stdout::bytes(index.index.to_string().as_bytes())?;
+    }
+    Ok(())
+}
+
+fn document(verified: &[Verified]) -> Value {
+    let found = verified.iter().filter_map(|Verified { name, result, pulled, .. }| {
+        let mut document = json!({ "reference": name });
+        let (own, Ok(Value::Object(index))) = (document.as_object_mut()?, serde_json::to_value(result.as_ref().ok()?))
+        else {
+            return None;
+        };
+        own.extend(index);
+        own.extend(pulled.as_ref().map(|pulled| ("pulled".to_owned(), json!(pulled))));
+        Some(document)
+    });
+    let failed = verified.iter().flat_map(|Verified { name, result, not_pulled, .. }| {
+        let failures = result.as_ref().err().into_iter().chain(not_pulled);
+        failures.map(move |failure| json!({ "reference": name, "message": failure.message }))
+    });
+    json!({ "version": 1, "verified": found.collect::<Vec<_>>(), "failed": failed.collect::<Vec<_>>() })
+}
+
+fn of_engine(PulledImage { engine, platform, kept, .. }: &PulledImage) -> String {
+    let kept = match kept {
+        Kept::WasThere => "it was there before and stays",
+        Kept::Removed => "removed again",
+    };
+    format!("engine {engine} pulled {platform}, as the registry has it; {kept}")
+}
+
+/// How much was looked at, and what could not be.
+fn tell(name: &str, index: &VerifiedIndex, settings: &Settings) {
+    let VerifiedIndex { entries, attestations, blobs, .. } = index;
+    let mut parts = vec![count(entries.len(), "platform")];
+    parts.extend((*attestations > 0).then(|| count(*attestations, "attestation")));
+    let bytes = blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
+    parts.push(format!("{} ({})", count(blobs.len(), "blob"), size(bytes)));
+    stderr::line(&format!("{name}: {}", parts.join(", ")));
+    let of = |checked: Checked| blobs.iter().filter(move |blob| blob.checked == checked).collect::<Vec<_>>();
+    for (checked, what) in [
+        (Checked::Foreign, "not asked for, as registries do not hand them on"),
+        (Checked::Present, "there, of a size that the registry does not say"),
+        (Checked::Unanswered, "not checked: the registry answers for them only with all of them"),
+    ] {
+        if let [first, rest @ ..] = &of(checked)[..] {
+            stderr::line(&diagnostic::warning(&lacking(name, first, rest.len(), what), None, settings.terminal.color));
+        }
+    }
+}
+
+fn lacking(name: &str, first: &CheckedBlob, more: usize, what: &str) -> String {
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{name}: {}{more}: {what}", first.digest)
+}

@@ -1,0 +1,175 @@
+//! Pulling an image as `docker pull --platform` does, and taking it away again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::models::{ImageInspect, ImageManifestSummary, ImageManifestSummaryKindEnum};
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptions};
+use futures::StreamExt;
+
+use super::client::{Engine, ImageStore};
+use super::error::{EngineError, EngineErrorKind};
+use super::push::{docker_credentials, ended, unexplained};
+use super::rest::{ANSWER, classify, within};
+use crate::auth::Credential;
+use crate::oci::{Digest, DigestRef, Platform};
+
+/// How long a pull may be silent.
+const IDLE: Duration = Duration::from_mins(5);
+/// How long an engine may take to remove an image.
+const REMOVING: Duration = Duration::from_mins(1);
+
+/// One platform of an image in a registry.
+#[derive(Debug)]
+pub struct PullRequest<'a> {
+    /// The index, or an image alone.
+    pub image: &'a DigestRef,
+    /// Which platform of it.
+    pub platform: &'a Platform,
+    /// Who we are at that registry: sent to the engine in this one request.
+    pub credential: &'a Credential,
+}
+
+/// What an engine had of an image before it was pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing that removing it would take away.
+    Absent,
+    /// The name, or the image without any name.
+    There,
+}
+
+/// What an engine shows under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldImage {
+    /// The digest of the image's config with a graph driver, of its manifest with containerd's store.
+    pub id: Digest,
+    /// The platform that it is of.
+    pub platform: Platform,
+}
+
+impl Engine {
+    /// Looks what is there of `image`, and of the image of it that has this `config`, before a pull.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub async fn had(&self, image: &DigestRef, config: &Digest) -> Result<Before, EngineError> {
+        let looking = async {
+            if self.inspected(&image.to_string()).await?.is_some() {
+                return Ok(Before::There);
+            }
+            // With a graph driver the name that the pull gives it may be the only one that an image has: without it,
+            // the image would go, too.
+            let own = self.inspected(config.as_str()).await?;
+            let unnamed = own.is_some_and(|own| {
+                own.repo_tags.is_none_or(|names| names.is_empty())
+                    && own.repo_digests.is_none_or(|names| names.is_empty())
+            });
+            Ok(if unnamed { Before::There } else { Before::Absent })
+        };
+        within(ANSWER, looking).await.map_err(|kind| self.error(format!("look for {image}"), kind))
+    }
+
+    /// Pulls. Dropping the future stops the pull on the engine.
+    ///
+    /// # Errors
+    /// The engine or the registry refuses, the connection is lost, or nothing is heard for 5 minutes.
+    pub async fn pull(&self, request: &PullRequest<'_>) -> Result<(), EngineError> {
+        let PullRequest { image, platform, credential } = request;
+        let failed = |kind| self.error(format!("pull {platform} of {image}"), kind);
+        let (name, platform) = (image.repository.to_string(), platform.to_string());
+        let options = CreateImageOptionsBuilder::default().from_image(&name).tag(image.digest.as_str());
+        let options = options.platform(&platform).build();
+        let credentials = docker_credentials(credential, image.repository.host().as_str());
+        let mut messages = self.docker.create_image(Some(options), None, Some(credentials));
+        loop {
+            let message = tokio::time::timeout(IDLE, messages.next()).await;
+            match message.map_err(|_| failed(EngineErrorKind::Stalled(IDLE.as_secs())))? {
+                Some(Ok(message)) => {
+                    if let Some(detail) = message.error_detail {
+                        return Err(failed(refused(unexplained(&detail))));
+                    }
+                }
+                Some(Err(error)) if ended(&error) => return Ok(()),
+                Some(Err(error)) => return Err(failed(refused(classify(error)))),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// What the engine shows as `platform` of `image` after a pull; `None` where that is nothing.
+    ///
+    /// # Errors
+    /// The engine does not answer, or cannot say which image of an index it has.
+    pub async fn held(&self, image: &DigestRef, platform: &Platform) -> Result<Option<HeldImage>, EngineError> {
+        let name = image.to_string();
+        let looking = async {
+            match self.facts().store {
+                ImageStore::GraphDriver => Ok(self.inspected(&name).await?.and_then(|found| of_graph_driver(&found))),
+                ImageStore::Containerd if self.facts().names_indexes() => self.of_containerd(image, platform).await,
+                ImageStore::Containerd => Err(EngineErrorKind::Pull(
+                    "it does not say which image of an index it has: Engine 28.0 or newer does".to_owned(),
+                )),
+            }
+        };
+        within(ANSWER, looking).await.map_err(|kind| self.error(format!("inspect {image}"), kind))
+    }
+
+    /// Takes the name away, and the image where nothing else needs it.
+    ///
+    /// # Errors
+    /// The engine refuses: a container may use it.
+    pub async fn remove(&self, image: &DigestRef) -> Result<(), EngineError> {
+        let name = image.to_string();
+        let removing = async {
+            let removed = self.docker.remove_image(&name, None::<RemoveImageOptions>, None).await;
+            removed.map(drop).map_err(classify)
+        };
+        within(REMOVING, removing).await.map_err(|kind| self.error(format!("remove {image}"), kind))
+    }
+
+    async fn inspected(&self, name: &str) -> Result<Option<ImageInspect>, EngineErrorKind> {
+        match self.docker.inspect_image(name).await.map_err(classify) {
+            Ok(found) => Ok(Some(found)),
+            Err(EngineErrorKind::Refused { status: 404, .. }) => Ok(None),
+            Err(kind) => Err(kind),
+        }
+    }
+
+    /// Engine API 1.48, `manifests` of `/images/json`.
+    async fn of_containerd(
+        &self,
+        image: &DigestRef,
+        platform: &Platform,
+    ) -> Result<Option<HeldImage>, EngineErrorKind> {
+        let name = format!("{}@{}", image.repository.familiar(), image.digest);
+        let filters = HashMap::from([("reference", vec![name])]);
+        let options = ListImagesOptionsBuilder::default().all(true).manifests(true).filters(&filters).build();
+        let listed = self.docker.list_images(Some(options)).await.map_err(classify)?;
+        let manifests = listed.iter().flat_map(|image| image.manifests.iter().flatten());
+        Ok(manifests.filter_map(of_manifest).find(|held| held.platform == *platform))
+    }
+}
+
+fn of_graph_driver(found: &ImageInspect) -> Option<HeldImage> {
+    let platform = Platform::new(found.os.as_deref()?, found.architecture.as_deref()?, found.variant.as_deref());
+    Some(HeldImage { id: found.id.as_deref()?.parse().ok()?, platform: platform.ok()? })
+}
+
+/// An image whose content is there.
+fn of_manifest(manifest: &ImageManifestSummary) -> Option<HeldImage> {
+    if manifest.kind != Some(ImageManifestSummaryKindEnum::IMAGE) || !manifest.available {
+        return None;
+    }
+    let said = &manifest.image_data.as_ref()?.platform;
+    let platform = Platform::new(said.os.as_deref()?, said.architecture.as_deref()?, said.variant.as_deref());
+    Some(HeldImage { id: manifest.id.parse().ok()?, platform: platform.ok()? })
+}
+
+/// Everything that ends a pull is a pull that failed, but for the connection itself.
+fn refused(kind: EngineErrorKind) -> EngineErrorKind {
+    match kind {
+        EngineErrorKind::Push(message) | EngineErrorKind::Refused { message, .. } => EngineErrorKind::Pull(message),
+        other => other,
+    }
+}
