@@ -353,7 +353,7 @@ async fn an_engine_that_has_another_image_after_a_pull_is_told_and_it_goes_again
     let engine = ScriptedEngine::start(puller(&config), &world.store);
     let same = pull(&home, &engine, &reference).finish().await.expect_code(0);
     assert!(same.stderr.contains("engine default pulled linux/amd64, as the registry has it; removed again"));
-    assert_eq!(removed(&engine), [by_digest.clone()]);
+    assert_eq!(removed(&engine), std::slice::from_ref(&by_digest));
 
     let other = world.images[1].config.digest();
     let engine = ScriptedEngine::start(puller(&other), &world.store);

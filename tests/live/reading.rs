@@ -57,8 +57,8 @@ async fn what_buildx_crane_oras_and_skopeo_made_is_read_as_they_read_it() {
     let context = project.context();
     let platforms = "--platform=linux/amd64,linux/arm64";
     let annotation = "--annotation=index:org.opencontainers.image.vendor=tests";
-    let build = ["buildx", "build", "--provenance=mode=max", annotation, platforms, "--push", "--tag", &built];
-    parts::printed(&Engine::new().docker([&build[..], &[context.to_str().unwrap()]].concat()).await);
+    let command = ["buildx", "build", "--provenance=mode=max", annotation, platforms, "--push", "--tag", &built];
+    parts::printed(&Engine::new().docker([&command[..], &[context.to_str().unwrap()]].concat()).await);
 
     let of_buildx = is_read_as_others_read_it(&project, &built).await;
     assert_eq!(of_buildx["attestations"], 2);
