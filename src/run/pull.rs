@@ -165,7 +165,8 @@ impl Task<'_> {
     async fn pull_and_compare(&self) -> Result<Digest, Failure> {
         let Self { reached, image, entry, .. } = self;
         let platform = &entry.entry.platform;
-        let credential = self.credentials.credential(image.repository.host()).await;
+        let repository = &image.repository;
+        let credential = self.credentials.credential(repository.host(), Some(repository.path())).await;
         let credential = credential.map_err(|error| failure(Phase::Preflight, &chain(&error), Some(error.hint())))?;
         let request = PullRequest { image, platform, credential: &credential };
         reached.engine.pull(&request).await.map_err(|error| failed(&error))?;

@@ -51,7 +51,7 @@ async fn two_runners_push_and_a_third_joins(engine: Engine) {
 }
 
 /// Pushes the platform's arch tag with buildx, which makes an index of the image and its provenance. Gives its entries.
-async fn push_with_provenance(project: &Project, registry: &Distribution, arch: &str) -> Vec<Value> {
+pub(crate) async fn push_with_provenance(project: &Project, registry: &Distribution, arch: &str) -> Vec<Value> {
     let child = project.reference(registry.address(), &format!("1.0-{arch}"));
     let (context, platform) = (project.context(), format!("--platform=linux/{arch}"));
     let args = ["buildx", "build", "--provenance=mode=max", &platform, "--push", "--tag", &child];

@@ -16,6 +16,7 @@ mod caching;
 mod checking;
 mod contexts;
 mod copies;
+mod editing;
 mod embedded;
 mod endurance;
 mod exporting;
