@@ -12,6 +12,7 @@ mod engines;
 mod gates;
 mod images;
 mod logins;
+mod nested;
 mod output;
 mod publishing;
 mod pushes;

@@ -18,8 +18,8 @@ use super::publish::{FRESH, Target};
 use super::relay::JobVoice;
 use super::tagging::immutable;
 use crate::oci::{
-    Attestation, Child, ChildError, Content, Digest, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest,
-    Reference, Selector, TagRef,
+    Attestation, Child, Content, Digest, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest, Reference,
+    Selector, TagRef,
 };
 use crate::plan::{Adoption, ArchTags, AttestationPolicy, Job};
 use crate::registry::Visibility;
@@ -43,19 +43,21 @@ pub(super) async fn find(
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
     let top = place.client().get_manifest(place.repository.path(), selector, Visibility::Settled).await?;
-    find_in(place, &top, platform, entry, attestations).await
+    find_in(place, top, platform, entry, attestations).await
 }
 
 async fn find_in(
     place: &Place,
-    top: &RawManifest,
+    top: RawManifest,
     platform: &Platform,
     entry: &EntryOverride,
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
     let (client, visibility) = (place.client(), Visibility::Settled);
-    let mut found = confirm::find_in(client, &place.repository, top, visibility, platform, entry, attestations).await?;
-    let listed = match top.content().map_err(ChildError::from)? {
+    let top = confirm::flat(client, &place.repository, top, visibility, platform).await?;
+    let mut found =
+        confirm::find_in(client, &place.repository, &top, visibility, platform, entry, attestations).await?;
+    let listed = match &top.content {
         Content::Index(index) => confirm::choose(&index.manifests, platform)?.platform.clone(),
         Content::Image(_) => None,
     };
@@ -81,7 +83,7 @@ pub(super) async fn choose(
     let choosing = adoptions.iter().map(async |(place, adoption)| {
         let ScheduledAdoption { job, image, .. } = adoption;
         let (from, top) = &tops[&job.work.from];
-        let found = find_in(from, top, &job.platform, &job.entry, targets[*image].attestations).await;
+        let found = find_in(from, top.clone(), &job.platform, &job.entry, targets[*image].attestations).await;
         let chosen = found.map(|found| (*place, Chosen { from: from.clone(), found }));
         chosen.map_err(|error| unchosen(adoption, &error))
     });

@@ -3,6 +3,8 @@
 use futures::future::try_join;
 
 use super::attestations::{Beside, LeftOut};
+use super::flat::Opening;
+use super::listing::Read;
 use crate::engine::{BuiltImage, ImageStore};
 use crate::oci::{
     AttestationError, Child, ChildError, Content, Descriptor, Digest, EntryOverride, MediaType, Platform, RawManifest,
@@ -42,6 +44,14 @@ pub(super) enum ConfirmError {
     /// The content is no attestation of the image.
     #[error(transparent)]
     Untrue(#[from] AttestationError),
+    /// An index that it lists cannot be read.
+    #[error("its index {digest}")]
+    Nested {
+        /// The index.
+        digest: Digest,
+        /// Why.
+        source: Box<Self>,
+    },
     /// An attestation of no image of its index.
     #[error("it names no image of the index")]
     Astray,
@@ -157,26 +167,43 @@ pub(super) async fn find(
     entry: &EntryOverride,
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
-    let top = client.get_manifest(repository.path(), selector, visibility).await?;
+    let manifest = client.get_manifest(repository.path(), selector, visibility).await?;
+    let top = flat(client, repository, manifest, visibility, platform).await?;
     find_in(client, repository, &top, visibility, platform, entry, attestations).await
 }
 
-/// [`find`] in `top`, which was fetched.
+/// What `manifest` says; of an index also what the indexes say that it lists, if they may have `platform`.
+pub(super) async fn flat(
+    client: &Client,
+    repository: &Repository,
+    manifest: RawManifest,
+    visibility: Visibility,
+    platform: &Platform,
+) -> Result<Read, ConfirmError> {
+    let content = match manifest.content().map_err(ChildError::from)? {
+        Content::Index(index) => {
+            let wanted = std::slice::from_ref(platform);
+            let opening = Opening { client, repository: repository.path(), visibility, wanted };
+            Content::Index(opening.flatten(index).await?.index)
+        }
+        image @ Content::Image(_) => image,
+    };
+    Ok(Read { manifest, content })
+}
+
+/// [`find`] in `top`, which was fetched and is [`flat`].
 pub(super) async fn find_in(
     client: &Client,
     repository: &Repository,
-    top: &RawManifest,
+    Read { manifest: top, content }: &Read,
     visibility: Visibility,
     platform: &Platform,
     entry: &EntryOverride,
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
-    let index = match top.content().map_err(ChildError::from)? {
-        Content::Image(_) => {
-            let child = image(client, repository, top.clone(), platform, entry).await?;
-            return Ok(Found { child, top: top.digest().clone(), left_out: LeftOut::default() });
-        }
-        Content::Index(index) => index,
+    let Content::Index(index) = content else {
+        let child = image(client, repository, top.clone(), platform, entry).await?;
+        return Ok(Found { child, top: top.digest().clone(), left_out: LeftOut::default() });
     };
     let chosen = choose(&index.manifests, platform)?;
     let beside = Beside::of(&chosen.digest, &index.manifests, attestations);
@@ -257,7 +284,7 @@ impl ConfirmError {
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::Registry(error) => error.is_refusal(),
-            Self::Attestation { source, .. } => source.is_refusal(),
+            Self::Attestation { source, .. } | Self::Nested { source, .. } => source.is_refusal(),
             Self::NoAnswer => false,
             Self::Child(_)
             | Self::Untrue(_)
@@ -292,6 +319,7 @@ impl ConfirmError {
     pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Registry(error) => error.hint(),
+            Self::Nested { source, .. } => source.hint(),
             Self::Child(ChildError::Platform { .. }) => Some(
                 "if the image is right and its config is not, say so: `entry:` in the plan, `--annotate` of references"
                     .into(),

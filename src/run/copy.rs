@@ -4,10 +4,11 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
 use super::carry::{self, Load};
-use super::confirm::{ConfirmError, choose, config_of};
+use super::confirm::{self, ConfirmError, choose, config_of};
 use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use super::failure::{chain, failure};
 use super::listen::{Surroundings, attend};
+use super::listing::{AT_ONCE, Budget, MOST_DEPTH};
 use super::place::{Place, Source};
 use super::publish::FRESH;
 use super::shutdown::Shutdown;
@@ -18,11 +19,6 @@ use crate::oci::{
     Child, ChildError, Content, Digest, EntryOverride, ImageIndex, Platform, RawManifest, Selector, TagRef,
 };
 use crate::registry::{RegistryError, Visibility};
-
-/// Indexes that list indexes: deeper ones are refused.
-const MOST_DEPTH: usize = 4;
-/// Manifests that are asked for at once.
-const AT_ONCE: usize = 8;
 
 /// What `polyarch copy` is to do.
 #[derive(Debug, Clone)]
@@ -147,6 +143,7 @@ impl Copying {
 pub(super) async fn listed(place: &Place, top: &RawManifest) -> Result<Vec<RawManifest>, ConfirmError> {
     let mut listed = Vec::new();
     let mut indexes = vec![top.clone()];
+    let mut budget = Budget::default();
     for _ in 0..MOST_DEPTH {
         let mut entries = Vec::new();
         for index in &indexes {
@@ -154,6 +151,7 @@ pub(super) async fn listed(place: &Place, top: &RawManifest) -> Result<Vec<RawMa
                 entries.extend(manifests);
             }
         }
+        budget.spend(entries.iter().map(|entry| entry.size))?;
         let fetching = stream::iter(entries).map(|entry| by_digest(place, entry.digest));
         let found: Vec<RawManifest> = fetching.buffered(AT_ONCE).try_collect().await?;
         indexes = found.iter().filter(|one| one.media_type().is_index()).cloned().collect();
@@ -175,12 +173,10 @@ async fn fetch(place: &Place, selector: &Selector, visibility: Visibility) -> Re
 
 /// The image of `platform`: the one that an index lists, or `top` itself if it is of it.
 async fn of_platform(place: &Place, top: RawManifest, platform: &Platform) -> Result<RawManifest, ConfirmError> {
-    let top = match top.content().map_err(ChildError::from)? {
-        Content::Index(index) => {
-            let chosen = Selector::Digest(choose(&index.manifests, platform)?.digest.clone());
-            fetch(place, &chosen, Visibility::Settled).await?
-        }
-        Content::Image(_) => top,
+    let top = confirm::flat(place.client(), &place.repository, top, Visibility::Settled, platform).await?;
+    let top = match &top.content {
+        Content::Index(index) => by_digest(place, choose(&index.manifests, platform)?.digest.clone()).await?,
+        Content::Image(_) => top.manifest,
     };
     let config = config_of(place.client(), &place.repository, &top).await?;
     Child::new(top.clone(), &config, platform, &EntryOverride::default())?;

@@ -6,6 +6,8 @@ use super::carry::Load;
 use super::confirm::{ConfirmError, Found, held};
 use super::event::{Failure, Phase, Warning};
 use super::failure::failure;
+use super::flat::Flat;
+use super::listing::Budget;
 use super::place::{FinalTags, Place};
 use super::references::{self, AT_ONCE, entry_image, platform_of};
 use super::{publish, sanitize, standing};
@@ -90,10 +92,16 @@ impl Edit {
         let mut parts = distinct(sources);
         if let (Base::Target { without }, Some(tag)) = (&self.base, target.tags.first()) {
             let named = target.place.repository.tag(tag.clone());
-            let index = read(&target.place, tag, &named).await?;
+            let Flat { index, annotations } = read(&target.place, tag, &named).await?;
             check(&named, &index, without)?;
             parts.join(standing_images(&target.place, &named, &index, (&parts.images, without), policy).await?);
             parts.keep_annotations(index);
+            if annotations > 0 {
+                let message = format!(
+                    "annotations left out of the index: {annotations} ({named} had them in indexes that it listed)"
+                );
+                parts.warnings.push(Warning { image: None, platform: None, message, hint: None });
+            }
         }
         if parts.images.is_empty() {
             let message = "nothing would be left in the index; not moved";
@@ -137,7 +145,7 @@ fn distinct(sources: Vec<Part<'_>>) -> Parts<'_> {
 }
 
 /// The index under `named`.
-async fn read(place: &Place, tag: &Tag, named: &TagRef) -> Result<ImageIndex, Failure> {
+async fn read(place: &Place, tag: &Tag, named: &TagRef) -> Result<Flat, Failure> {
     let reading = async {
         let top = references::fetch(place, &Selector::Tag(tag.clone())).await?;
         standing::index(place.client(), &place.repository, &top).await
@@ -181,6 +189,9 @@ async fn standing_images<'a>(
 ) -> Result<Vec<Slot<'a>>, Failure> {
     let stays = |entry: &&Descriptor| !entry.is_attestation() && !without.iter().any(|gone| is_of(entry, gone));
     let entries: Vec<_> = index.manifests.iter().filter(stays).collect();
+    Budget::default()
+        .spend(entries.iter().map(|entry| entry.size))
+        .map_err(|error| references::told(&[(named.to_string(), error)], None, None))?;
     let reading = stream::iter(&entries).map(async |entry| {
         let replaced =
             sources.iter().map(|source| source.found.child.platform()).find(|platform| is_of(entry, platform));

@@ -10,12 +10,31 @@ use crate::oci::{ChildError, Content, Descriptor, Digest, ImageIndex, RawManifes
 use crate::registry::{Client, Visibility};
 
 /// Indexes that list indexes: deeper ones are refused.
-const MOST_DEPTH: usize = 4;
+pub(super) const MOST_DEPTH: usize = 4;
 /// Most manifests, and most bytes of them, that one reference may stand for.
 const MOST_MANIFESTS: usize = 1000;
 const MOST_BYTES: u64 = 64 << 20;
 /// Manifests that are asked for at once.
 pub(super) const AT_ONCE: usize = 8;
+
+/// What was read of one reference, as it is claimed.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    count: usize,
+    bytes: u64,
+}
+
+impl Budget {
+    /// Counts manifests of these sizes that are to be read; more than one reference may stand for are refused.
+    pub(super) fn spend(&mut self, sizes: impl IntoIterator<Item = u64>) -> Result<(), ConfirmError> {
+        for size in sizes {
+            self.count += 1;
+            self.bytes = self.bytes.saturating_add(size);
+        }
+        let Self { count, bytes } = *self;
+        if count > MOST_MANIFESTS || bytes > MOST_BYTES { Err(ConfirmError::Large { count, bytes }) } else { Ok(()) }
+    }
+}
 
 /// A manifest, and what it says.
 #[derive(Debug, Clone)]
@@ -42,17 +61,13 @@ impl Listing {
         let top = fetch(client, repository, selector).await?;
         let mut below = BTreeMap::new();
         let mut level = entries([&top]);
-        let (mut count, mut bytes) = (0_usize, 0_u64);
+        let mut budget = Budget::default();
         for _ in 0..MOST_DEPTH {
             level.retain(|digest, _| !below.contains_key(digest));
             if level.is_empty() {
                 return Ok(Self { top, below });
             }
-            count += level.len();
-            bytes = level.values().fold(bytes, |sum, size| sum.saturating_add(*size));
-            if count > MOST_MANIFESTS || bytes > MOST_BYTES {
-                return Err(ConfirmError::Large { count, bytes });
-            }
+            budget.spend(level.values().copied())?;
             let fetching = stream::iter(level.into_keys()).map(async |digest| {
                 let read = fetch(client, repository, &Selector::Digest(digest.clone())).await;
                 (digest, read)

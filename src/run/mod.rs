@@ -16,6 +16,7 @@ mod edit;
 mod event;
 mod executables;
 mod failure;
+mod flat;
 mod gates;
 mod image;
 mod inspect;

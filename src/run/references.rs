@@ -10,7 +10,9 @@ use super::confirm::{ConfirmError, Found, config_of, held};
 use super::edit::{Edit, Part, Parts};
 use super::event::{Event, Failure, Phase, Warning};
 use super::failure::{chain, failure};
+use super::flat::{Flat, Opening};
 use super::join::JoinRun;
+use super::listing::Budget;
 use super::place::{FinalTags, Place, Source};
 use super::publication::{Destination, Placed};
 use super::publish::{self, Target};
@@ -244,6 +246,10 @@ async fn images(
             found.iter().map(|found| found.child.platform().to_string()).collect()
         }
         Content::Index(index) => {
+            let wanted = if said.platform.is_some() { &[] } else { wanted };
+            let (client, repository, visibility) = (place.client(), place.repository.path(), Visibility::Settled);
+            let opening = Opening { client, repository, visibility, wanted };
+            let Flat { index, annotations } = opening.flatten(index).await?;
             let listed = |entry: &&Descriptor| {
                 let platform = said.platform.clone().or_else(|| platform_of(entry));
                 !entry.is_attestation() && platform.is_none_or(|platform| is_wanted(&platform))
@@ -252,6 +258,7 @@ async fn images(
             if entries.len() > 1 && *said != EntryOverride::default() {
                 return Err(ConfirmError::Several(entries.len()));
             }
+            Budget::default().spend(entries.iter().map(|entry| entry.size))?;
             let finding = entries.iter().map(async |entry| {
                 let mut image = entry_image(place, entry, &index, said, policy).await?;
                 image.left_out.annotations = entry.annotations.len();
@@ -259,7 +266,7 @@ async fn images(
             });
             found = stream::iter(finding).buffered(AT_ONCE).try_collect().await?;
             if let Some(first) = found.first_mut() {
-                first.left_out.annotations += index.annotations.len();
+                first.left_out.annotations += index.annotations.len() + annotations;
             }
             held(&index.manifests)
         }

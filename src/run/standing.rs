@@ -7,6 +7,7 @@ use futures::future::try_join_all;
 use super::confirm::{ConfirmError, config_of};
 use super::event::{Failure, Phase};
 use super::failure::{chain, failure, of_registry};
+use super::flat::{Flat, Opening};
 use super::gates::Shrinking;
 use super::publish::Target;
 use crate::oci::{
@@ -113,20 +114,20 @@ fn unreadable(target: &Target, tag: &Tag, error: &dyn std::error::Error, refusal
 }
 
 async fn entries(client: &Client, repository: &Repository, top: &RawManifest) -> Result<Vec<Descriptor>, ConfirmError> {
-    Ok(index(client, repository, top).await?.manifests)
+    Ok(index(client, repository, top).await?.index.manifests)
 }
 
-/// The index that `top` is; of an image the one that would have nothing but it.
-pub(super) async fn index(
-    client: &Client,
-    repository: &Repository,
-    top: &RawManifest,
-) -> Result<ImageIndex, ConfirmError> {
+/// The index that `top` is, and those that it lists; of an image the one that would have nothing but it.
+pub(super) async fn index(client: &Client, repository: &Repository, top: &RawManifest) -> Result<Flat, ConfirmError> {
     match top.content().map_err(crate::oci::ChildError::from)? {
-        Content::Index(index) => Ok(index),
+        Content::Index(index) => {
+            let (repository, visibility) = (repository.path(), Visibility::Settled);
+            Opening { client, repository, visibility, wanted: &[] }.flatten(index).await
+        }
         Content::Image(_) => {
             let config = config_of(client, repository, top).await?;
-            Ok(ImageIndex { manifests: vec![alone(top, &config)], annotations: BTreeMap::new() })
+            let index = ImageIndex { manifests: vec![alone(top, &config)], annotations: BTreeMap::new() };
+            Ok(Flat { index, annotations: 0 })
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::support::scripted_images::{DOCKER_LIST, DOCKER_MANIFEST, Document, Im
 use crate::support::scripted_registry::status;
 
 /// A registry that has an image of each of these platforms under `ARCH` in `hello`, as docker has them.
-async fn world(platforms: &[&str]) -> World {
+pub(super) async fn world(platforms: &[&str]) -> World {
     let world = World::start(Script::default()).await;
     for platform in platforms {
         world.store.push("hello", &arch(platform), &Image::docker(platform, "new"));
@@ -21,37 +21,37 @@ fn arch(platform: &str) -> String {
     platform.split_once('/').unwrap().1.replace('/', "-")
 }
 
-fn reference(world: &World, tag: &str) -> String {
+pub(super) fn reference(world: &World, tag: &str) -> String {
     format!("{}/hello:{tag}", world.registry.host())
 }
 
 /// `join -t hello:1.0` with these options, of these tags.
-async fn join(world: &World, options: &[&str], tags: &[&str]) -> Finished {
+pub(super) async fn join(world: &World, options: &[&str], tags: &[&str]) -> Finished {
     let target = reference(world, "1.0");
     let sources: Vec<_> = tags.iter().map(|tag| reference(world, tag)).collect();
     let sources: Vec<_> = sources.iter().map(String::as_str).collect();
     world.run(&[&["join", "-t", &target], options, &sources].concat()).finish().await
 }
 
-fn entry(image: &Image) -> Value {
+pub(super) fn entry(image: &Image) -> Value {
     let mut entry = image.manifest.descriptor();
     entry["platform"] = fields(&image.platform);
     entry
 }
 
 /// Has an index of `entries`, with more in it, under a tag.
-fn has(world: &World, tag: &str, entries: &[Value], more: &Value) {
+pub(super) fn has(world: &World, tag: &str, entries: &[Value], more: &Value) {
     let mut index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
     index.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     world.store.put("hello", tag, &Document::new(OCI_INDEX, &index));
 }
 
-fn published(world: &World) -> Value {
+pub(super) fn published(world: &World) -> Value {
     world.store.get("hello", "1.0").expect("nothing was published").json()
 }
 
 /// The platforms of an index, in its order.
-fn platforms(index: &Value) -> Vec<String> {
+pub(super) fn platforms(index: &Value) -> Vec<String> {
     let fields = index["manifests"].as_array().unwrap().iter().map(|entry| &entry["platform"]);
     let text = |fields: &Value| {
         let parts = ["os", "architecture", "variant"].map(|part| fields[part].as_str());
