@@ -27,8 +27,8 @@ const LONGEST_PART: u64 = 4 << 20;
 const FIRST_PART: u64 = 256 << 10;
 /// How long one image's check may take.
 const LONGEST: Duration = Duration::from_mins(1);
-/// Images that are checked at once.
-const AT_ONCE: usize = 4;
+/// What the parts may take that are held at once, in MiB: of four images with long layers, of more with short ones.
+const HELD: usize = 4 * (LONGEST_PART >> 20) as usize;
 
 /// What was found of an image.
 enum Finding {
@@ -46,10 +46,10 @@ pub(super) async fn refuse(
     children: Vec<&Child>,
 ) -> Result<Vec<ImageEvent>, Failure> {
     let path = target.repository.path();
-    let slots = Semaphore::new(AT_ONCE);
+    let held = Semaphore::new(HELD);
     let checking = children.iter().map(async |child| {
         // It is never closed.
-        let _slot = slots.acquire().await;
+        let _held = held.acquire_many(longest_part(child)).await;
         check(client, path, child).await
     });
     let findings = join_all(checking).await;
@@ -75,6 +75,19 @@ pub(super) async fn refuse(
     Err(failure(Phase::Verify, &message, Some(hint.into())))
 }
 
+/// The longest part of a layer that is fetched of an image, in MiB, rounded up.
+fn longest_part(child: &Child) -> u32 {
+    let longest = layers(child).iter().filter(|layer| is_files(layer)).map(|layer| layer.size).max().unwrap_or(0);
+    u32::try_from(longest.clamp(1, LONGEST_PART).div_ceil(1 << 20)).unwrap_or(1)
+}
+
+fn layers(child: &Child) -> Vec<Descriptor> {
+    match child.manifest().content() {
+        Ok(Content::Image(image)) => image.layers,
+        Ok(Content::Index(_)) | Err(_) => Vec::new(),
+    }
+}
+
 async fn check(client: &Client, repository: &RepositoryPath, child: &Child) -> Finding {
     if child.platform().os() == "windows" {
         return Finding::NotChecked("its programs are not ELF".into());
@@ -91,10 +104,7 @@ async fn check(client: &Client, repository: &RepositoryPath, child: &Child) -> F
 
 /// Reads layers, the topmost first, until one of them tells.
 async fn search(client: &Client, repository: &RepositoryPath, child: &Child) -> Result<Finding, String> {
-    let layers = match child.manifest().content() {
-        Ok(Content::Image(image)) => image.layers,
-        Ok(Content::Index(_)) | Err(_) => Vec::new(),
-    };
+    let layers = layers(child);
     let mut budget = if child.start().is_some() { MAX_FETCHED } else { MAX_FETCHED_OF_DATA };
     let mut passed_over = 0;
     let mut search = Search::new(child.platform().clone(), child.start().cloned());
