@@ -77,7 +77,7 @@ async fn f1_while_building_the_engine_sees_its_builds_cancelled() {
 }
 
 #[tokio::test]
-async fn f1_while_pushing_the_engine_sees_its_pushes_cancelled() {
+async fn d16_f1_while_pushing_the_engine_sees_its_pushes_cancelled() {
     for signal in BOTH {
         let script = Script::default().push(async |push| {
             push.line(r#"{"status":"Pushing","id":"layer"}"#);
