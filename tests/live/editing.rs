@@ -52,9 +52,8 @@ async fn what_is_added_removed_and_annotated_is_read_by_the_tools_of_others() {
     }
     let shown = ["buildx", "imagetools", "inspect", &target];
     let shown = parts::printed(&parts::tool("docker", shown).await);
-    assert!(shown.contains("org.example.vendor") && shown.contains("linux/arm64/v9"), "{shown}");
+    assert!(shown.contains("linux/arm64/v9"), "{shown}");
     assert!(imagetools(&target, ".Provenance").await["linux/amd64"]["SLSA"].is_object());
-    crane(&["validate", "--fast", "--remote", &target]).await;
     assert!(joined.stdout.trim_end().ends_with(&crane(&["digest", &target]).await), "{}", joined.stdout);
 
     // The board's image is taken out again, and nothing else.
@@ -63,6 +62,8 @@ async fn what_is_added_removed_and_annotated_is_read_by_the_tools_of_others() {
     assert_eq!(left.len(), 4, "{left:?}");
     assert_eq!([&left[0], &left[1]], [&all[0], &all[2]]);
     assert_eq!(crane(&["config", "--platform=linux/arm64", &target]).await, crane(&["config", &board]).await);
+    // It takes no entry for true whose `os.version` is not in the config, as the board's.
+    crane(&["validate", "--fast", "--remote", &target]).await;
     project.run(&["verify", &target]).await.expect_code(0);
 }
 
