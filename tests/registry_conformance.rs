@@ -82,7 +82,8 @@ fn rows() -> Vec<Row> {
         discovery::tags_come_in_pages => Differs("2.8 does not page tags"),
         discovery::page_sizes_are_bounded => Differs("2.8 does not page tags"),
         discovery::referrers_are_listed => Differs("distribution-spec 1.0"),
-        discovery::nothing_can_be_deleted => Same,
+        discovery::manifests_and_blobs_cannot_be_deleted => Same,
+        discovery::a_tag_is_deleted_and_what_it_names_stays => Differs("deletes nothing by tag"),
         discovery::the_catalog_is_off => Differs("always on"),
     ]
 }

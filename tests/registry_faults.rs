@@ -855,3 +855,30 @@ async fn a_config_of_another_size_is_refused() {
     assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }), "{error}");
     assert_eq!(registry.requests().len(), 1);
 }
+
+#[tokio::test]
+async fn a_tag_is_deleted_with_a_login_for_that_and_one_that_is_gone_was_deleted() {
+    const DELETE: &str = "DELETE /v2/org/hello/manifests/1.0";
+    let (repository, tag) = (repository(), "1.0".parse().unwrap());
+    // The answer to the first request was lost.
+    let rows = [(DELETE, status(503)), (DELETE, status(404)), (DELETE, status(202)), (DELETE, status(405))];
+    let registry = ScriptedRegistry::ordered(rows).await;
+    let peer = Peer::new(&registry.host(), quick(), Anonymous);
+    peer.client.delete_tag(&repository, &tag).await.unwrap();
+    peer.client.delete_tag(&repository, &tag).await.unwrap();
+    let error = peer.client.delete_tag(&repository, &tag).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Status { status: 405, .. }), "{error}");
+
+    let registry = ScriptedRegistry::stateful(|request| match request.method.as_str() {
+        "DELETE" if request.header("authorization").is_none() => {
+            let realm = format!("Bearer realm=\"http://{}/token\",service=\"s\"", request.header("host").unwrap());
+            Some(status(401).header("WWW-Authenticate", realm))
+        }
+        "DELETE" => Some(status(202)),
+        _ => Some(status(200).body(r#"{"token":"t"}"#)),
+    })
+    .await;
+    Peer::new(&registry.host(), quick(), Login::basic()).client.delete_tag(&repository, &tag).await.unwrap();
+    let asked = registry.lines().into_iter().find(|line| line.contains("/token")).unwrap();
+    assert!(asked.contains("scope=repository%3Aorg%2Fhello%3Apull%2Cpush%2Cdelete"), "{asked}");
+}

@@ -39,6 +39,7 @@ pub(super) struct Scope {
 pub(super) enum Access {
     Pull,
     Push,
+    Delete,
 }
 
 impl Scope {
@@ -52,6 +53,11 @@ impl Scope {
         Self { repository: repository.clone(), access: Access::Push, from: None }
     }
 
+    /// To delete in it, too.
+    pub(super) fn delete(repository: &RepositoryPath) -> Self {
+        Self { access: Access::Delete, ..Self::push(repository) }
+    }
+
     /// To write what is mounted from another one.
     pub(super) fn mount(repository: &RepositoryPath, from: &RepositoryPath) -> Self {
         Self { from: Some(from.clone()), ..Self::push(repository) }
@@ -62,6 +68,7 @@ impl Scope {
         let actions = match self.access {
             Access::Pull => "pull",
             Access::Push => "pull,push",
+            Access::Delete => "pull,push,delete",
         };
         let own = format!("repository:{}:{actions}", self.repository);
         std::iter::once(own).chain(self.from.iter().map(|from| format!("repository:{from}:pull"))).collect()

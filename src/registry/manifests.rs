@@ -17,8 +17,8 @@ use crate::oci::{Digest, MAX_MANIFEST_BYTES, MediaType, RawManifest, RepositoryP
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// Longest claim that is repeated in an error, in characters.
 const MAX_CLAIM: usize = 100;
-/// Longest answer to a PUT that is read, in bytes; it has no meaning.
-const MAX_PUT_ANSWER: usize = 64 << 10;
+/// Longest answer to a PUT or a DELETE that is read, in bytes; it has no meaning.
+const MAX_ANSWER: usize = 64 << 10;
 
 /// What a 404 means to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Client {
             scope: Some(Scope::push(repository)),
             accept: None,
             content: Some((media_type, Bytes::copy_from_slice(manifest.bytes()))),
-            read: Read::Whole(MAX_PUT_ANSWER),
+            read: Read::Whole(MAX_ANSWER),
             ..call(Method::PUT, repository, selector, Patience::References)
         };
         if let Selector::Digest(digest) = selector
@@ -158,6 +158,27 @@ impl Client {
         match claim(&reply.headers).filter(|claimed| claimed != manifest.digest().as_str()) {
             Some(actual) => fail(ErrorKind::DigestMismatch { expected: manifest.digest().clone(), actual }),
             None => Ok(()),
+        }
+    }
+
+    /// Deletes a tag, and not what it names (OCI distribution-spec, "Deleting tags"). A tag that is not there is gone:
+    /// so an answer that was lost is asked for again.
+    ///
+    /// Some registries delete what a tag names with its last tag: who needs it reads it back.
+    ///
+    /// # Errors
+    /// The registry does not delete tags (405, or 400 where it takes digests alone), or does not let us.
+    pub async fn delete_tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<(), RegistryError> {
+        let call = Call {
+            scope: Some(Scope::delete(repository)),
+            accept: None,
+            read: Read::Whole(MAX_ANSWER),
+            ..call(Method::DELETE, repository, &Selector::Tag(tag.clone()), Patience::None)
+        };
+        match self.0.send(&call).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

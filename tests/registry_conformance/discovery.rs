@@ -1,4 +1,4 @@
-//! Distribution-spec, "Content Discovery" and "Content Management" (which is off).
+//! Distribution-spec, "Content Discovery" and "Content Management" (of tags alone).
 
 use http::Method;
 use polyarch::oci::{Digest, MediaType};
@@ -89,15 +89,36 @@ pub(super) async fn referrers_are_listed(peer: Peer) -> Outcome {
     same("all", all["manifests"].clone(), json!(expected))
 }
 
-pub(super) async fn nothing_can_be_deleted(peer: Peer) -> Outcome {
+pub(super) async fn a_tag_is_deleted_and_what_it_names_stays(peer: Peer) -> Outcome {
+    let delete = |tag: &'static str| Answer::of(peer.ask(Method::DELETE, tag));
+    delete("manifests/1").await?.refused(404, "NAME_UNKNOWN")?;
+    let image = peer.image(Some("1"), OCI, "layer").await?;
+    peer.image(Some("2"), OCI, "layer").await?;
+    delete("manifests/1").await?.is(202)?;
+    peer.head("manifests/1").await?.is(404)?;
+    delete("manifests/1").await?.refused(404, "MANIFEST_UNKNOWN")?;
+    // The last of its tags, too.
+    for tag in [Some("manifests/2"), None] {
+        let there = peer.get(&format!("manifests/{}", Digest::of(&image))).await?.is(200)?;
+        same("what it names", there.body.to_vec(), image.clone())?;
+        peer.head(&format!("blobs/{}", Digest::of(b"layer"))).await?.is(200)?;
+        let Some(tag) = tag else { break };
+        peer.head(tag).await?.is(200)?;
+        delete(tag).await?.is(202)?;
+    }
+    let tags = peer.get("tags/list").await?.is(200)?.json()?;
+    same("tags", tags["tags"].clone(), json!([]))?;
+    peer.image(Some("1"), OCI, "layer").await?;
+    peer.head("manifests/1").await?.is(200).map(drop)
+}
+
+pub(super) async fn manifests_and_blobs_cannot_be_deleted(peer: Peer) -> Outcome {
     let manifest = Digest::of(&peer.image(Some("1"), OCI, "layer").await?);
     let blob = Digest::of(b"layer");
     for path in [format!("manifests/{manifest}"), format!("blobs/{blob}")] {
         Answer::of(peer.ask(Method::DELETE, &path)).await?.refused(405, "UNSUPPORTED")?;
         peer.head(&path).await?.is(200)?;
     }
-    // distribution answers 404 or 405 for a tag, by its version.
-    Answer::of(peer.ask(Method::DELETE, "manifests/1")).await?;
     peer.head("manifests/1").await?.is(200)?;
     Ok(())
 }

@@ -16,6 +16,7 @@ use super::registry::{Registry, text};
 use crate::embedded::store::{Store, StoreError, StoredManifest};
 use crate::oci::{
     Content, Descriptor, Digest, MAX_MANIFEST_BYTES, ManifestError, MediaType, RawManifest, RepositoryPath, Selector,
+    Tag,
 };
 
 /// Says that a manifest's `subject` was understood.
@@ -91,6 +92,20 @@ pub(super) async fn put(
         response.headers_mut().insert(SUBJECT, value(subject.as_str()));
     }
     registry.ask(move |store| store.put_manifest(&name, &manifest, subject.as_ref(), tag.as_ref())).await?;
+    Ok(response)
+}
+
+/// `DELETE /v2/<name>/manifests/<tag>`: the tag goes, and what it names stays (distribution-spec, "Deleting tags").
+pub(super) async fn delete_tag(registry: &Arc<Registry>, name: RepositoryPath, tag: Tag) -> Result<Response, Refusal> {
+    let asked = name.clone();
+    if !registry.ask(move |store| Ok(store.has_repository(&asked))).await? {
+        return Err(Refusal::missing("NAME_UNKNOWN", "there is no such repository"));
+    }
+    if !registry.ask(move |store| store.remove_tag(&name, &tag)).await? {
+        return Err(unknown());
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)
 }
 

@@ -36,7 +36,7 @@ impl Refusal {
 
     /// 405, this registry does not do that.
     pub(super) fn unsupported(message: &'static str) -> Self {
-        let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH");
+        let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message).with(ALLOW, allow)
     }
 

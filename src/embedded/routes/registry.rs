@@ -17,7 +17,7 @@ use super::refusal::Refusal;
 use super::{blobs, listing, manifests, uploads};
 use crate::embedded::STORE_HEADER;
 use crate::embedded::store::{Store, StoreError, Uploads};
-use crate::oci::RegistryHost;
+use crate::oci::{RegistryHost, Selector};
 
 /// How long the rest of a refused request is read.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -138,11 +138,14 @@ async fn dispatch(registry: &Arc<Registry>, parts: Parts, body: &mut Body) -> Re
         (Endpoint::Manifest(name, reference), Method::PUT) => {
             manifests::put(registry, name, reference, &parts.headers, body).await
         }
+        (Endpoint::Manifest(name, Selector::Tag(tag)), Method::DELETE) => {
+            manifests::delete_tag(registry, name, tag).await
+        }
         (Endpoint::Tags(name), Method::GET | Method::HEAD) => listing::tags(registry, name, query).await,
         (Endpoint::Referrers(name, subject), Method::GET | Method::HEAD) => {
             listing::referrers(registry, name, subject, query).await
         }
-        (_, Method::DELETE) => Err(Refusal::unsupported("nothing can be deleted from this registry")),
+        (_, Method::DELETE) => Err(Refusal::unsupported("nothing but tags can be deleted from this registry")),
         _ => Err(Refusal::unsupported("this endpoint does not have that method")),
     }
 }
@@ -287,7 +290,13 @@ mod tests {
             ("GET", "/", 404, "UNSUPPORTED"),
             ("GET", "/v2/_catalog", 404, "UNSUPPORTED"),
             ("POST", "/v2/", 405, "UNSUPPORTED"),
-            ("DELETE", "/v2/a/manifests/latest", 405, "UNSUPPORTED"),
+            ("DELETE", "/v2/a/manifests/latest", 404, "NAME_UNKNOWN"),
+            (
+                "DELETE",
+                "/v2/a/blobs/sha256:0123456789012345678901234567890123456789012345678901234567890123",
+                405,
+                "UNSUPPORTED",
+            ),
             ("OPTIONS", "/v2/a/manifests/latest", 405, "UNSUPPORTED"),
             ("GET", "/v2/A/tags/list", 400, "NAME_INVALID"),
             ("GET", "/v2/a/tags/list?n=1&n=2", 400, "UNSUPPORTED"),

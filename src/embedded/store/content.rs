@@ -188,6 +188,11 @@ impl Store {
         self.link(&self.of(repository, "_tags").join(tag.as_str()), digest.as_str().as_bytes())
     }
 
+    /// Removes a tag, and nothing that it names; `false` where it is not there.
+    pub(in crate::embedded) fn remove_tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<bool, StoreError> {
+        disk::remove(&self.of(repository, "_tags").join(tag.as_str()))
+    }
+
     /// The digests of the manifests of `repository` whose subject is `subject`, sorted.
     pub(in crate::embedded) fn referrers(
         &self,

@@ -89,6 +89,15 @@ pub(super) fn read_small(path: &Path) -> Result<Option<String>, StoreError> {
     }
 }
 
+/// Removes a file, so that it is still gone after a power cut; `false` where there is none.
+pub(super) fn remove(path: &Path) -> Result<bool, StoreError> {
+    match fs::remove_file(path) {
+        Ok(()) => path.parent().map_or(Ok(()), sync_dir).map(|()| true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(StoreError::at("remove", path)(e)),
+    }
+}
+
 /// The names in a directory, sorted; none where it does not exist.
 pub(super) fn names(path: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(path) {
