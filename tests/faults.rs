@@ -21,5 +21,6 @@ mod secrets;
 mod ssh;
 mod stopping;
 mod timers;
+mod untagging;
 mod waiting;
 mod world;

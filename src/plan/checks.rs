@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::oci::{Reference, Selector};
 
 use super::image::ReadImage;
-use super::model::{ArchTags, Job, NamedRegistry};
+use super::model::{Job, NamedRegistry};
 use super::node::Origin;
 use super::reader::Reader;
 use super::spec::{CacheExport, CachePlace};
@@ -33,7 +33,7 @@ pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], registries: &
     }
     for read in images {
         for (nth, (job, origin)) in read.image.jobs.iter().zip(&read.arch_tags).enumerate() {
-            if job.arch_tags == ArchTags::None {
+            if !job.arch_tags.are_pushed() {
                 continue;
             }
             let key = (read.image.repository.as_str(), job.arch_tag.as_str());

@@ -143,9 +143,11 @@ impl<'s> Settings<'_, '_, 's> {
         let Some((text, node)) = self.text("arch_tags")? else { return Ok(ArchTags::default()) };
         match &*text {
             "keep" => Ok(ArchTags::Keep),
+            "remove" => Ok(ArchTags::Remove),
             "none" => Ok(ArchTags::None),
             other => {
-                let hint = suggest(other, ["keep", "none"]).unwrap_or_else(|| "known are keep, none".to_owned());
+                let known = ["keep", "remove", "none"];
+                let hint = suggest(other, known).unwrap_or_else(|| format!("known are {}", known.join(", ")));
                 let message = format!("`{other}` is nothing that can be done with arch tags");
                 Err(self.reader.problem(&node.origin, message, Some(hint)))
             }

@@ -234,6 +234,8 @@ pub enum ArchTags {
     /// It is pushed under [`Job::arch_tag`], and is under that name on the engine, too.
     #[default]
     Keep,
+    /// As [`Self::Keep`], until the index that lists it is published and was read back: then the registry's tag is deleted.
+    Remove,
     /// It is pushed by digest alone, by the build itself, and is not kept on the engine.
     None,
 }
@@ -246,6 +248,14 @@ pub enum AttestationPolicy {
     Keep,
     /// The joined index has none.
     Strip,
+}
+
+impl ArchTags {
+    /// Whether the image is pushed under its arch tag.
+    #[must_use]
+    pub fn are_pushed(self) -> bool {
+        self != Self::None
+    }
 }
 
 impl Image {

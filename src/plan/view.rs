@@ -120,8 +120,10 @@ impl Serialize for Job {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("arch_tag", &self.arch_tag)?;
-        if self.arch_tags == ArchTags::None {
-            map.serialize_entry("arch_tags", "none")?;
+        match self.arch_tags {
+            ArchTags::Keep => {}
+            ArchTags::Remove => map.serialize_entry("arch_tags", "remove")?,
+            ArchTags::None => map.serialize_entry("arch_tags", "none")?,
         }
         match &self.work {
             Work::Build(work) => build(&mut map, work)?,

@@ -21,7 +21,7 @@ use crate::oci::{
     Attestation, Child, Content, Digest, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest, Reference,
     Selector, TagRef,
 };
-use crate::plan::{Adoption, ArchTags, AttestationPolicy, Job};
+use crate::plan::{Adoption, AttestationPolicy, Job};
 use crate::registry::Visibility;
 
 /// Sources that are read at once.
@@ -228,7 +228,7 @@ impl AdoptRun {
             Phase::Publish => Failure { phase: Phase::Push, ..failure },
             _ => failure,
         })?;
-        if self.job.arch_tags == ArchTags::Keep {
+        if self.job.arch_tags.are_pushed() {
             self.tag(top).await?;
         }
         Ok(copied)
@@ -263,7 +263,7 @@ impl AdoptRun {
     /// Reads all of it back, every byte of manifests and config hashed.
     async fn confirm(&self, top: &RawManifest) -> Result<(), Failure> {
         let (client, repository) = (self.to.client(), &self.to.repository);
-        let tagged = (self.job.arch_tags == ArchTags::Keep).then_some(top);
+        let tagged = self.job.arch_tags.are_pushed().then_some(top);
         let read = async {
             for manifest in self.manifests().chain(tagged) {
                 let selector = Selector::Digest(manifest.digest().clone());

@@ -298,6 +298,11 @@ pub enum ImageEvent {
         /// Whether the registry had it there already, and nothing was put.
         unchanged: bool,
     },
+    /// An arch tag is gone, and what it named is there as before (`arch_tags: remove`).
+    ArchTagRemoved {
+        /// The tag.
+        tag: TagRef,
+    },
     /// The index is sent under a final tag: until that is answered, nobody knows where the tag is.
     Tagging {
         /// The tag.

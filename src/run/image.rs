@@ -15,7 +15,7 @@ use super::publish::Target;
 use super::request::BuildRun;
 use crate::engine::{Engine, Part};
 use crate::oci::Digest;
-use crate::plan::{ArchTags, Image};
+use crate::plan::Image;
 
 /// An image and how far its jobs are.
 pub(super) struct ImageState {
@@ -68,7 +68,7 @@ impl ImageState {
             (JobEnd::Confirmed { found, id }, ScheduledJob::Build(build)) => {
                 self.found.push(*found);
                 let engine = &run.engines.list()[build.engine].engine;
-                let kept = build.job.arch_tags == ArchTags::Keep;
+                let kept = build.job.arch_tags.are_pushed();
                 let native = engine.facts().platform == build.job.platform;
                 if kept && native && build.execution == Execution::Native {
                     self.native.push((engine.clone(), id));

@@ -155,7 +155,7 @@ impl JobRun {
     fn to(&self) -> Output<'_> {
         match self.scheduled.job.arch_tags {
             ArchTags::None if self.goal.pushes() => Output::Registry(&self.arch_tag.repository),
-            ArchTags::None | ArchTags::Keep => Output::Engine(&self.arch_tag),
+            ArchTags::None | ArchTags::Keep | ArchTags::Remove => Output::Engine(&self.arch_tag),
         }
     }
 

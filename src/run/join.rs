@@ -21,6 +21,7 @@ use super::references::{self, References};
 use super::revisions;
 use super::shutdown::Shutdown;
 use super::together::{Moving, Next, Together};
+use super::untag;
 use super::wait::{Source, Wait, look_for};
 use crate::oci::{EncodedIndex, Selector};
 use crate::plan::{ArchTags, Image, Job, Plan, Work};
@@ -28,6 +29,9 @@ use crate::registry::Visibility;
 
 /// What to do where an arch tag is not there.
 const NOT_THERE: &str = "build and push it: `polyarch build --no-join`";
+/// The same where arch tags go after a join.
+const REMOVED: &str = "build and push it: `polyarch build --no-join`; what was joined is under the final tags, and with \
+                       `arch_tags: remove` there is nothing to join it by again";
 
 /// What `polyarch join` is to do.
 pub struct JoinRun {
@@ -100,6 +104,13 @@ async fn join_images(
         Ok(targets) => targets,
         Err(failure) => return drop(events.send(Event::Failed(failure)).await),
     };
+    let refusals = untag::refusals(plan, &targets, &registries.first).await;
+    if !refusals.is_empty() {
+        for failure in refusals {
+            drop(events.send(Event::Failed(failure)).await);
+        }
+        return;
+    }
     let images = targets.iter().map(Target::planned).collect();
     drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
     let places = plan.images.iter().zip(targets).enumerate();
@@ -233,5 +244,7 @@ async fn find_all(
         let built = found.iter().zip(&image.jobs).filter(|(_, job)| job.build().is_some());
         revisions::of_one(built.map(|(found, _)| found))?;
     }
-    if faults.is_empty() { Ok(found) } else { Err(references::told(&faults, wait, Some(NOT_THERE))) }
+    let removed = image.jobs.iter().any(|job| job.arch_tags == ArchTags::Remove);
+    let hint = if removed { REMOVED } else { NOT_THERE };
+    if faults.is_empty() { Ok(found) } else { Err(references::told(&faults, wait, Some(hint))) }
 }

@@ -46,6 +46,7 @@ mod shutdown;
 mod standing;
 mod tagging;
 mod together;
+mod untag;
 mod verify;
 mod wait;
 mod warnings;

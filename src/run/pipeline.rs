@@ -13,7 +13,7 @@ use super::assign::Schedule;
 use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
 use super::failure::failure;
 use super::image::{ImageState, Step};
-use super::job::JobEnd;
+use super::job::{Goal, JobEnd};
 use super::listen::{Surroundings, listen};
 use super::order::{self, Order};
 use super::preflight;
@@ -23,6 +23,7 @@ use super::request::{BuildRun, OnFailure, Outline};
 use super::secrets::Secrets;
 use super::shutdown::Shutdown;
 use super::together::{Next, Together};
+use super::untag;
 use super::warnings;
 
 /// Events on their way to the one who hears them.
@@ -174,6 +175,12 @@ impl<'a> Conductor<'a> {
         let builds = |place: &usize| self.schedule.builds().any(|job| job.engine == *place);
         let engines = self.run.engines.list().iter().enumerate().filter(|(place, _)| builds(place));
         let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
+        if self.run.goal == Goal::Publish {
+            faults = untag::refusals(&self.run.plan, &targets, &self.run.registries.first).await;
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         if self.run.goal.pushes() && !engines.is_empty() {
             self.run.registries.first.prove_reachable(&engines).await?;
         }

@@ -269,7 +269,7 @@ fn shared_key(key: &SessionKey, job: &ScheduledBuild) -> String {
 pub(super) fn destination(target: &Target, scheduled: &ScheduledJob) -> Destination {
     let (tag, arch_tags) = scheduled.arch_tag();
     match arch_tags {
-        ArchTags::Keep => Destination::ArchTag(target.repository.tag(tag.clone())),
+        ArchTags::Keep | ArchTags::Remove => Destination::ArchTag(target.repository.tag(tag.clone())),
         ArchTags::None => Destination::Repository(target.repository.clone()),
     }
 }

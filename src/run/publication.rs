@@ -18,6 +18,7 @@ use super::publish::{self, Pushed, Target};
 use super::shutdown::Shutdown;
 use super::standing::Standing;
 use super::together::withheld;
+use super::untag;
 use crate::engine::Engine;
 use crate::oci::{Digest, EncodedIndex, Tag};
 
@@ -158,11 +159,15 @@ impl Admitted {
         for (Destination { registry, target, .. }, standing) in destinations.iter().zip(standing) {
             publish::put(registry.client(), target, &index, standing, events, shutdown).await?;
         }
-        let Some(Destination { target, .. }) = destinations.first() else { return Ok(()) };
+        let Some(Destination { target, pushed, .. }) = destinations.first() else { return Ok(()) };
         for (engine, id) in &names {
             for tag in &target.tags {
                 name_on_engine(target, engine, id, tag, events).await;
             }
+        }
+        // All registries show the index by now.
+        for Destination { registry, target, .. } in &destinations {
+            untag::remove(registry.client(), target, &index, pushed, events, shutdown).await?;
         }
         Ok(())
     }

@@ -173,7 +173,7 @@ async fn warn_of_moved_tags(client: &Client, target: &Target, pushed: &[Pushed],
         let selector = Selector::Tag(pushed.tag.clone());
         client.head_manifest(path, &selector).await
     });
-    for (Pushed { tag, platform, top }, head) in pushed.iter().zip(join_all(asking).await) {
+    for (Pushed { tag, platform, top, .. }, head) in pushed.iter().zip(join_all(asking).await) {
         // An error here decides nothing: the children are named by digest.
         let Ok(head) = head else { continue };
         if head.and_then(|head| head.digest).is_some_and(|digest| digest != *top) {
@@ -193,15 +193,18 @@ pub(super) struct Pushed {
     pub(super) tag: Tag,
     pub(super) platform: Platform,
     pub(super) top: Digest,
+    /// Whether the tag stays.
+    pub(super) arch_tags: ArchTags,
 }
 
 /// Each child with the tag that it was pushed under: children come in the order in which their builds ended.
 pub(super) fn pushed(target: &Target, found: &[Found]) -> Vec<Pushed> {
     let places = target.expected.iter().zip(&target.arch_tags);
-    let tagged = places.filter(|(_, (_, arch_tags))| *arch_tags == ArchTags::Keep);
-    let pushed = tagged.filter_map(|((platform, _), (tag, _))| {
+    let tagged = places.filter(|(_, (_, arch_tags))| arch_tags.are_pushed());
+    let pushed = tagged.filter_map(|((platform, _), (tag, arch_tags))| {
         let found = found.iter().find(|found| found.child.platform() == platform)?;
-        Some(Pushed { tag: tag.clone(), platform: platform.clone(), top: found.top.clone() })
+        let (tag, platform, top) = (tag.clone(), platform.clone(), found.top.clone());
+        Some(Pushed { tag, platform, top, arch_tags: *arch_tags })
     });
     pushed.collect()
 }

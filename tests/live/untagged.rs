@@ -5,6 +5,7 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::project::{Project, crane};
@@ -51,6 +52,41 @@ async fn a_repository_gets_the_final_tags_and_nothing_else() {
     // More than once, where the registry asks for a login first.
     let tags: BTreeSet<_> = tags.map(|request| request.rsplit('/').next().unwrap()).collect();
     assert_eq!(Vec::from_iter(tags), ["1.0", "latest"], "{put:#?}");
+}
+
+on_both_engines!(removed_arch_tags_take_nothing_along);
+
+async fn removed_arch_tags_take_nothing_along(engine: Engine) {
+    let attested = if engine.host == Engine::new().host { "\nprovenance: max" } else { "" };
+    let project = project(engine, "removed");
+    project.plan("local", &format!("platforms: [linux/amd64, linux/arm64]\narch_tags: remove{attested}"));
+    let mut serving = project.start(&["serve"]);
+    let reference = project.reference(serving.stdout_line("127.0.0.1:").await, "1.0");
+    let tags = async || crane(&["ls", reference.trim_end_matches(":1.0")]).await;
+    let report = project.build(&[]).await;
+    assert_eq!(report["images"][0]["removed_arch_tags"].as_array().map(Vec::len), Some(2), "{report:#}");
+    assert_eq!(tags().await.split_whitespace().collect::<Vec<_>>(), ["1.0", "latest"]);
+    crane(&["validate", "--fast", "--remote", &reference]).await;
+    project.run(&["verify"]).await.expect_code(0);
+    // What is built again is pushed again, and its tags go again.
+    if attested.is_empty() {
+        let again = project.build(&[]).await;
+        assert_eq!(again["images"][0]["index"], report["images"][0]["index"]);
+        assert_eq!(again["images"][0]["tags"][0]["state"], "unchanged");
+        assert_eq!(tags().await.split_whitespace().collect::<Vec<_>>(), ["1.0", "latest"]);
+    }
+    for puller in Engine::both() {
+        let _cleanup = puller.cleanup(&project.name);
+        for platform in ["linux/amd64", "linux/arm64"] {
+            let run = puller.docker(["run", "--rm", "--pull", "always", "--platform", platform, &reference]).await;
+            assert_eq!(parts::printed(&run).trim(), "it runs", "{} {platform}", puller.host);
+        }
+    }
+    let nothing = project.run(&["join"]).await;
+    assert_ne!(nothing.code(), 0);
+    assert!(nothing.stderr.contains("there is nothing to join it by again"), "{}", nothing.stderr);
+    serving.signal(Signal::TERM);
+    serving.finish().await.expect_code(0);
 }
 
 #[tokio::test]

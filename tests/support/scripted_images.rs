@@ -192,6 +192,7 @@ impl Store {
             "GET" if target == "/v2/" => Some(status(200).body("{}")),
             "GET" | "HEAD" if has_manifests => Some(self.manifest(target, request.method == "HEAD")),
             "PUT" if has_manifests => Some(self.accept(request)),
+            "DELETE" if has_manifests => Some(self.remove(target).map_or_else(missing, |_| status(202))),
             "HEAD" if target.contains("/blobs/sha256:") => {
                 let blob = self.0.lock().unwrap().blobs.get(target.rsplit('/').next()?).map(Vec::len);
                 Some(blob.map_or_else(|| status(404), |size| status(200).header("Content-Length", size.to_string())))
@@ -203,6 +204,11 @@ impl Store {
             }
             _ => None,
         }
+    }
+
+    /// Has it no more under `/v2/REPOSITORY/manifests/REFERENCE`; gives what was there.
+    pub(crate) fn remove(&self, target: &str) -> Option<Document> {
+        self.0.lock().unwrap().manifests.remove(target)
     }
 
     fn manifest(&self, target: &str, head: bool) -> Reply {

@@ -129,6 +129,7 @@ impl Words {
             ImageEvent::Tagged { tag, unchanged } | ImageEvent::ArchTagCopied { tag, unchanged } => {
                 format!("{} {tag}", if *unchanged { "unchanged" } else { "put" })
             }
+            ImageEvent::ArchTagRemoved { tag } => format!("removed {tag}"),
             ImageEvent::Verified { index } => format!("{} {index}", self.color.paint(Tone::Good, "verified")),
             ImageEvent::TaggedOnEngine { name } => format!("on the engine as {name}"),
             ImageEvent::Loaded { engine, name, platforms, .. } => {

@@ -21,6 +21,9 @@ pub struct ImageReport {
     /// Arch tags that were put in registries that get copies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub copied_arch_tags: Vec<TagRef>,
+    /// Arch tags that were deleted once the index was published (`arch_tags: remove`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removed_arch_tags: Vec<TagRef>,
     /// Names that were set on the engine: what `docker run` takes.
     pub on_engine: Vec<String>,
     /// Names that were set on engines and read back (`--load`).
@@ -153,6 +156,7 @@ impl ImageReport {
             index: None,
             verified: Vec::new(),
             copied_arch_tags: Vec::new(),
+            removed_arch_tags: Vec::new(),
             on_engine: Vec::new(),
             loaded: Vec::new(),
             not_checked: Vec::new(),
@@ -196,6 +200,7 @@ impl ImageReport {
             | ImageEvent::Copied { .. }
             | ImageEvent::ArchTagCopied { unchanged: true, .. } => {}
             ImageEvent::ArchTagCopied { tag, unchanged: false } => self.copied_arch_tags.push(tag.clone()),
+            ImageEvent::ArchTagRemoved { tag } => self.removed_arch_tags.push(tag.clone()),
             ImageEvent::Tagging { tag } => self.tag(tag, TagState::Unknown),
             ImageEvent::TagRefused { tag } => self.tag(tag, TagState::NotMoved),
             ImageEvent::NotChecked { platforms, reason } => {
@@ -240,6 +245,8 @@ impl ImageReport {
             TagState::NotMoved | TagState::Unchanged => None,
         });
         let copied = self.copied_arch_tags.iter().map(|copied| left(tag(copied), LeftoverKind::ArchTag));
-        platforms.chain(copied).chain(moved).collect()
+        let gone =
+            |left: &Leftover| matches!(&left.name, LeftoverName::Tag(tag) if self.removed_arch_tags.contains(tag));
+        platforms.chain(copied).chain(moved).filter(|left| !gone(left)).collect()
     }
 }

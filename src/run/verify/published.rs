@@ -3,7 +3,7 @@
 use futures::future::{join_all, join3};
 
 use crate::oci::{Attestation, Child, Digest, DigestRef, EncodedIndex, Selector};
-use crate::registry::{Client, ErrorKind, RegistryError};
+use crate::registry::{Client, ErrorKind, RegistryError, Visibility};
 use crate::run::confirm::{ConfirmError, config_of};
 use crate::run::event::{Failure, Phase};
 use crate::run::failure::{chain, failure, of_registry};
@@ -32,6 +32,26 @@ pub(in crate::run) async fn published(
         return Err(failure(Phase::Verify, &format!("the published index: {}", faults.join("; ")), None));
     }
     Ok(target.repository.digest(digest.clone()))
+}
+
+/// What `index` lists, and itself, as far as the repository does not give it out any more: what each is, and why. All of
+/// it was read there before.
+pub(in crate::run) async fn gone(
+    client: &Client,
+    target: &Target,
+    index: &EncodedIndex,
+) -> Vec<(String, RegistryError)> {
+    let children = index.children();
+    let top = std::iter::once(("the index".to_owned(), index.manifest().digest()));
+    let images = children.iter().map(|child| (child.platform().to_string(), child.manifest().digest()));
+    let attested = children.iter().flat_map(Child::attestations);
+    let attested = attested.map(|one| ("an attestation".to_owned(), one.manifest().digest()));
+    let reading = top.chain(images).chain(attested).map(async |(what, digest)| {
+        let selector = Selector::Digest(digest.clone());
+        let read = client.get_manifest(target.repository.path(), &selector, Visibility::Settled).await;
+        Some((what, read.err()?))
+    });
+    join_all(reading).await.into_iter().flatten().collect()
 }
 
 async fn shows(client: &Client, target: &Target, before: &Standing, digest: &Digest) -> Result<(), Failure> {
