@@ -23,6 +23,7 @@ mod exporting;
 mod faults;
 mod gates;
 mod inputs;
+mod interop;
 mod joining;
 mod killing;
 mod loading;
