@@ -45,6 +45,7 @@ pub mod context;
 pub mod embedded;
 pub mod engine;
 pub mod facts;
+pub mod layout;
 pub mod oci;
 pub mod plan;
 pub mod registry;

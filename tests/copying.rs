@@ -3,7 +3,9 @@
 
 mod faults;
 mod killing;
+mod layouts;
 mod memory;
+mod resuming;
 
 use std::fs;
 

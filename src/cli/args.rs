@@ -66,11 +66,13 @@ pub(crate) enum Command {
     /// Join what is under the plan's arch tags, and publish it. References in place of images need no plan: `polyarch
     /// join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64`; an index among them stands for its images (with
     /// --platform for those of these platforms), and what is in another repository than a target is copied there.
+    /// `oci:DIR:TAG` is a reference, too: an OCI image layout.
     Join(JoinArgs),
     /// Copy an image, or an index with all that it lists
     ///
-    /// Copy an image, or an index with all that it lists, to another repository or registry, byte for byte: the digest
-    /// stays. A registry mounts what another of its repositories has.
+    /// Copy an image, or an index with all that it lists, to another repository or registry, or into an OCI image layout
+    /// or out of it (oci:DIR:TAG), byte for byte: the digest stays. A registry mounts what another of its repositories
+    /// has.
     Copy(CopyArgs),
     /// Show an image index, or what differs between two
     ///
@@ -304,10 +306,13 @@ pub(crate) struct JoinArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
-    /// What is copied: HOST/REPOSITORY[:TAG][@DIGEST]
+    /// What is copied: HOST/REPOSITORY[:TAG][@DIGEST] or oci:DIR[:TAG][@DIGEST]
+    ///
+    /// What is copied: HOST/REPOSITORY[:TAG][@DIGEST], or oci:DIR[:TAG][@DIGEST], an OCI image layout; one image alone
+    /// in a layout needs no tag
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
-    /// Where to: HOST/REPOSITORY[:TAG]
+    /// Where to: HOST/REPOSITORY[:TAG] or oci:DIR:TAG
     #[arg(value_name = "TARGET")]
     pub(crate) target: String,
     /// Of an index only this platform's image, without the index
@@ -324,7 +329,7 @@ pub(crate) struct CopyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// A reference: HOST/REPOSITORY[:TAG][@DIGEST]
+    /// A reference: HOST/REPOSITORY[:TAG][@DIGEST] or oci:DIR[:TAG]
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// Another one: what differs between the two is shown
@@ -342,7 +347,7 @@ pub(crate) struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DigestArgs {
-    /// A reference: HOST/REPOSITORY[:TAG][@DIGEST]
+    /// A reference: HOST/REPOSITORY[:TAG][@DIGEST] or oci:DIR[:TAG]
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// Of an index, the digest of this platform's image

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use polyarch::oci::Platform;
+use polyarch::oci::{LocatedReference, Platform, Selector};
 use polyarch::registry::Notice;
-use polyarch::run::{self, Copying, Failure, Server, Source, Surroundings};
+use polyarch::run::{self, Copying, Failure, Place, Server, Source, Surroundings};
 
 use super::args::CopyArgs;
 use super::audience::Audience;
@@ -40,7 +40,22 @@ async fn prepare(
     });
     let platform = platform.transpose()?;
     let mut registries = Registries::new(&args.registries, settings, on_notice)?;
-    let source = Source { place: registries.place(source.repository).await?, selector: source.selector };
-    let target = Source { place: registries.place(target.repository).await?, selector: target.selector };
+    let source = registries.source(source).await?;
+    let target = target_of(target, &mut registries).await?;
     Ok((Copying { source, target, platform }, registries.server()))
+}
+
+/// Where the copy goes. What has no tag in a layout is found by nobody.
+async fn target_of(
+    reference: LocatedReference,
+    registries: &mut Registries<'_, impl Fn(Notice) + Send + Sync + Clone + 'static>,
+) -> Result<Source, Failure> {
+    let LocatedReference { location, selector } = reference;
+    let place = registries.place(location).await?;
+    match (selector, &place) {
+        (Some(selector @ Selector::Tag(_)), _) | (Some(selector), Place::Repository { .. }) => {
+            Ok(Source { place, selector })
+        }
+        (_, place) => Err(load::usage(format!("{} has no tag", place.location()), "as oci:DIR:1.0")),
+    }
 }

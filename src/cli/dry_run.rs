@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use polyarch::oci::Location;
 use polyarch::run::{BuildRun, By, Execution, Goal};
 
 use super::load::Refusal;
@@ -34,10 +35,18 @@ pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
             image.copies.iter().filter(|_| build.goal == Goal::Publish).map(|copy| format!("  copy   to {copy}")),
         );
         lines.extend(image.tags.iter().map(|tag| match build.goal {
-            Goal::Load => format!("  load   {}:{}", tag.repository.path().short(), tag.tag),
+            Goal::Load => format!("  load   {}:{}", short(&tag.repository), tag.tag),
             Goal::Build | Goal::Push | Goal::Publish => format!("  tag    {tag}"),
         }));
     }
     stdout::bytes(lines.join("\n").as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A name as engines list it.
+fn short(location: &Location) -> String {
+    match location {
+        Location::Repository(repository) => repository.path().short().to_owned(),
+        Location::Layout(path) => path.to_string(),
+    }
 }

@@ -2,12 +2,10 @@
 
 use std::process::ExitCode;
 
-use polyarch::oci::{Reference, Repository, Selector, Tag};
+use polyarch::oci::{LocatedReference, Location, Selector, Tag};
 use polyarch::plan::AttestationPolicy;
 use polyarch::registry::Notice;
-use polyarch::run::{
-    self, Base, Failure, FinalTags, JoinRun, JoinSource, Joining, References, Server, Source, Surroundings,
-};
+use polyarch::run::{self, Base, Failure, FinalTags, JoinRun, JoinSource, Joining, References, Server, Surroundings};
 
 use super::args::{Attestations, JoinArgs, PlanArgs, moving};
 use super::audience::Audience;
@@ -93,12 +91,11 @@ async fn references(
     }
     let entries = args.edit.entries(images)?;
     let mut references = References { sources: Vec::new(), targets: Vec::new(), attestations: policy(args), edit };
-    for (repository, tags) in by_repository(targets)? {
-        references.targets.push(FinalTags { place: registries.place(repository).await?, tags });
+    for (location, tags) in by_location(targets)? {
+        references.targets.push(FinalTags { place: registries.place(location).await?, tags });
     }
-    for (Reference { repository, selector }, entry) in sources.into_iter().zip(entries) {
-        let source = Source { place: registries.place(repository).await?, selector };
-        references.sources.push(JoinSource { source, entry });
+    for (source, entry) in sources.into_iter().zip(entries) {
+        references.sources.push(JoinSource { source: registries.source(source).await?, entry });
     }
     Ok(references)
 }
@@ -110,16 +107,21 @@ fn policy(args: &JoinArgs) -> AttestationPolicy {
     }
 }
 
-/// The tags of each repository, in the order of the command line.
-fn by_repository(targets: Vec<Reference>) -> Result<Vec<(Repository, Vec<Tag>)>, Failure> {
-    let mut sorted: Vec<(Repository, Vec<Tag>)> = Vec::new();
-    for target in targets {
-        let Selector::Tag(tag) = target.selector.clone() else {
-            return Err(load::usage(format!("{target} is no tag"), "name a tag with -t HOST/REPO:TAG"));
+/// The tags of each place, in the order of the command line.
+fn by_location(targets: Vec<LocatedReference>) -> Result<Vec<(Location, Vec<Tag>)>, Failure> {
+    let mut sorted: Vec<(Location, Vec<Tag>)> = Vec::new();
+    for LocatedReference { location, selector } in targets {
+        let tag = match selector {
+            Some(Selector::Tag(tag)) => tag,
+            Some(Selector::Digest(digest)) => {
+                let message = format!("{} is no tag", location.digest(digest));
+                return Err(load::usage(message, "name a tag with -t HOST/REPO:TAG"));
+            }
+            None => return Err(load::usage(format!("{location} has no tag"), "name a tag with -t oci:DIR:TAG")),
         };
-        match sorted.iter_mut().find(|(repository, _)| *repository == target.repository) {
+        match sorted.iter_mut().find(|(known, _)| *known == location) {
             Some((_, tags)) => tags.push(tag),
-            None => sorted.push((target.repository, vec![tag])),
+            None => sorted.push((location, vec![tag])),
         }
     }
     if sorted.is_empty() {

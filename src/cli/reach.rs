@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use polyarch::oci::{Reference, RegistryHost, Repository};
+use polyarch::layout::LayoutError;
+use polyarch::oci::{LocatedReference, Location, LocationError, RegistryHost, Selector};
 use polyarch::plan::{NamedRegistry, Plan, RegistryChoice, Transport};
-use polyarch::registry::{Notice, RegistryError};
-use polyarch::run::{Failure, Phase, Place, Registry, Server, Source, VerifyError};
+use polyarch::registry::Notice;
+use polyarch::run::{self, Failure, Phase, Place, PlaceError, Registry, Server, Source, VerifyError};
 
 use super::args::RegistryArgs;
 use super::diagnostic;
@@ -32,12 +33,33 @@ pub(crate) fn is_reference(word: &str) -> bool {
     word.contains(['/', ':', '@'])
 }
 
-pub(crate) fn parse(text: &str) -> Result<Reference, Failure> {
+pub(crate) fn parse(text: &str) -> Result<LocatedReference, Failure> {
     if !is_reference(text) {
         let message = format!("`{text}` is no reference: it has no `/`, `:` or `@`");
         return Err(usage(message, "as ghcr.io/org/web:1.0; `polyarch verify IMAGE` reads an image of the plan"));
     }
-    text.parse().map_err(|error| usage(format!("`{text}` is no reference: {error}"), "as ghcr.io/org/web:1.0"))
+    let refused = |error: LocationError| usage(format!("`{text}` is no reference: {error}"), error.example());
+    text.parse().map_err(refused)
+}
+
+/// What is meant of `place`: where that was not said, the only image of a layout.
+async fn selected(place: Place, selector: Option<Selector>) -> Result<Source, Failure> {
+    let selector = match (selector, &place) {
+        (Some(selector), _) => selector,
+        (None, Place::Layout(path)) => {
+            let only = run::only_image(path).await.map_err(|error| match &error {
+                PlaceError::Layout(LayoutError::Several { .. }) => {
+                    usage(format!("{path}: {error}"), &format!("as {path}:TAG or {path}@DIGEST"))
+                }
+                error => unread(&path.to_string(), error),
+            });
+            Selector::Digest(only?)
+        }
+        (None, Place::Repository { repository, .. }) => {
+            return Err(usage(format!("{repository} has no tag"), "as ghcr.io/org/web:1.0"));
+        }
+    };
+    Ok(Source { place, selector })
 }
 
 async fn open(
@@ -81,31 +103,43 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         Ok(Self { settings, on_notice, insecure, authorities, known: BTreeMap::new(), server: None })
     }
 
-    /// The registry of `repository`, which is there and takes our login.
-    pub(crate) async fn place(&mut self, repository: Repository) -> Result<Place, Failure> {
-        let known = self.known.contains_key(repository.host());
-        let place = self.place_unasked(repository).await?;
-        if !known {
-            place.registry.reach().await?;
+    /// The place that is `location`; its registry is there and takes our login.
+    pub(crate) async fn place(&mut self, location: Location) -> Result<Place, Failure> {
+        let known = matches!(&location, Location::Repository(one) if self.known.contains_key(one.host()));
+        let place = self.place_unasked(location).await?;
+        if let (false, Place::Repository { registry, .. }) = (known, &place) {
+            registry.reach().await?;
         }
         Ok(place)
     }
 
-    /// The registry of `repository`, which is asked nothing: for who reads one thing, and hears then whether it is
-    /// there.
-    pub(crate) async fn place_unasked(&mut self, repository: Repository) -> Result<Place, Failure> {
+    /// The place that is `location`; its registry is asked nothing: for who reads one thing, and hears then whether it
+    /// is there.
+    async fn place_unasked(&mut self, location: Location) -> Result<Place, Failure> {
+        let repository = match location {
+            Location::Repository(repository) => repository,
+            Location::Layout(path) => return Ok(Place::Layout(path)),
+        };
         let host = repository.host();
         let registry = match self.known.get(host) {
             Some(registry) => registry.clone(),
             None => self.open(host).await?,
         };
-        Ok(Place { registry, repository })
+        Ok(Place::Repository { registry, repository })
     }
 
-    /// What `text` names, in its registry, which is asked nothing.
-    pub(crate) async fn source(&mut self, text: &str) -> Result<Source, Failure> {
-        let Reference { repository, selector } = parse(text)?;
-        Ok(Source { place: self.place_unasked(repository).await?, selector })
+    /// What `reference` names; its registry is there and takes our login.
+    pub(crate) async fn source(
+        &mut self,
+        LocatedReference { location, selector }: LocatedReference,
+    ) -> Result<Source, Failure> {
+        selected(self.place(location).await?, selector).await
+    }
+
+    /// What `text` names; its registry is asked nothing.
+    pub(crate) async fn source_unasked(&mut self, text: &str) -> Result<Source, Failure> {
+        let LocatedReference { location, selector } = parse(text)?;
+        selected(self.place_unasked(location).await?, selector).await
     }
 
     async fn open(&mut self, host: &RegistryHost) -> Result<Registry, Failure> {
@@ -154,15 +188,16 @@ pub(crate) async fn sources(
 /// Why what was named could not be read, or what is wrong with it.
 pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
     match error {
-        VerifyError::Registry(error) => unread(name, error),
+        VerifyError::Place(error) => unread(name, error),
         VerifyError::Untrue(_) => {
             Failure { phase: Phase::Verify, message: format!("{name}: {}", diagnostic::chain(error)), hint: None }
         }
     }
 }
 
-/// Why what was named could not be read: the registry cannot be used, or what it has, or has not, is the matter.
-fn unread(name: &str, error: &RegistryError) -> Failure {
+/// Why what was named could not be read: the registry or the directory cannot be used, or what it has, or has not, is
+/// the matter.
+fn unread(name: &str, error: &PlaceError) -> Failure {
     let answered = error.is_not_found() || error.is_refusal();
     let phase = if answered { Phase::Verify } else { Phase::Preflight };
     let missing = if error.is_not_found() { " is not there" } else { "" };

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use bollard::moby::buildkit::v1::{CacheOptions, CacheOptionsEntry};
 
 use super::error::{CacheTarget, EngineErrorKind};
-use super::layout::{Layout, LayoutError};
 use super::request::BuildRequest;
 use super::status::BuildEvent;
+use crate::layout::{Layout, on_disk, when_free};
 use crate::oci::{Descriptor, Digest, Reference, Selector};
 use crate::plan::{BuildSpec, CacheExport, CacheImport, CacheMode, CachePlace};
 
@@ -120,10 +120,10 @@ pub(super) async fn look(build: &BuildSpec) -> (Manifests, Vec<BuildEvent>) {
     for path in sources(build) {
         let layout = Layout::at(path);
         let at = path.display().to_string();
-        match blocking(move || layout.latest()).await {
+        match on_disk(move || layout.latest()).await {
             Ok(Some(manifest)) => drop(manifests.insert(path.to_owned(), manifest)),
             Ok(None) => events.push(BuildEvent::CacheMissing { at }),
-            Err(error) => events.push(BuildEvent::CacheUnusable { at, error }),
+            Err(error) => events.push(BuildEvent::CacheUnusable { at, error: error.to_string() }),
         }
     }
     (manifests, events)
@@ -137,14 +137,11 @@ pub(super) async fn publish(build: &BuildSpec, response: &HashMap<String, String
     let manifest: Descriptor = serde_json::from_str(answer)
         .map_err(|error| failed(format!("the engine did not say what it exported: {error}")))?;
     let layout = Layout::at(path);
-    blocking(move || layout.publish(&manifest)).await.map_err(failed)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LayoutError> + Send + 'static,
-) -> Result<T, String> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?;
-    done.map_err(|error| error.to_string())
+    let publish = || {
+        let (layout, manifest) = (layout.clone(), manifest.clone());
+        on_disk(move || layout.publish_cache(&manifest))
+    };
+    when_free(publish).await.map_err(|error| failed(error.to_string()))
 }
 
 /// BuildKit names a cache in a directory by a hash of its options (`solver/llbsolver`, `cmKey`): here it is the directory.

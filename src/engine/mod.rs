@@ -16,7 +16,6 @@ mod error;
 mod exporter;
 mod gateway;
 mod lacks;
-mod layout;
 mod load;
 mod pull;
 mod push;

@@ -11,6 +11,7 @@ mod digest;
 pub(crate) mod elf;
 mod format;
 mod index;
+mod location;
 mod manifest;
 mod media_type;
 mod platform;
@@ -26,6 +27,7 @@ pub use digest::{Digest, DigestError, Hasher};
 pub use elf::ElfMachine;
 pub use format::{IndexFormat, NotDocker};
 pub use index::{DraftError, EncodeError, EncodedIndex, Entry, IndexDraft, NoEntry};
+pub use location::{LayoutPath, LocatedReference, Location, LocationError};
 pub use manifest::{
     Content, ImageIndex, ImageManifest, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, ManifestError, RawManifest,
 };

@@ -35,20 +35,20 @@ pub struct Repository {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(Box<str>);
 
-/// A tag in its repository.
+/// A tag in its repository, or in another place that has tags.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TagRef {
+pub struct TagRef<R = Repository> {
     /// The repository.
-    pub repository: Repository,
+    pub repository: R,
     /// The tag.
     pub tag: Tag,
 }
 
-/// Content in its repository, by digest.
+/// Content in its repository, or in another place that has content, by digest.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DigestRef {
+pub struct DigestRef<R = Repository> {
     /// The repository.
-    pub repository: Repository,
+    pub repository: R,
     /// The digest.
     pub digest: Digest,
 }
@@ -338,13 +338,13 @@ impl fmt::Display for Tag {
     }
 }
 
-impl fmt::Display for TagRef {
+impl<R: fmt::Display> fmt::Display for TagRef<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.repository, self.tag)
     }
 }
 
-impl fmt::Display for DigestRef {
+impl<R: fmt::Display> fmt::Display for DigestRef<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.repository, self.digest)
     }
@@ -368,27 +368,27 @@ impl fmt::Display for Reference {
 
 /// `Debug` is the name itself: these types appear in every error and event.
 macro_rules! debug_is_display {
-    ($($name:ty),*) => {$(
-        impl fmt::Debug for $name {
+    ($($name:ident $(<$of:ident>)?),*) => {$(
+        impl$(<$of: fmt::Display>)? fmt::Debug for $name$(<$of>)? {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self, f)
             }
         }
     )*};
 }
-debug_is_display!(RegistryHost, RepositoryPath, Repository, Tag, TagRef, DigestRef);
+debug_is_display!(RegistryHost, RepositoryPath, Repository, Tag, TagRef<R>, DigestRef<R>);
 
 /// Written as the name itself: reports carry references as strings.
 macro_rules! serialize_as_display {
-    ($($name:ty),*) => {$(
-        impl serde::Serialize for $name {
+    ($($name:ident $(<$of:ident>)?),*) => {$(
+        impl$(<$of: fmt::Display>)? serde::Serialize for $name$(<$of>)? {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
     )*};
 }
-serialize_as_display!(RegistryHost, RepositoryPath, Repository, Tag, TagRef, DigestRef, Reference);
+serialize_as_display!(RegistryHost, RepositoryPath, Repository, Tag, TagRef<R>, DigestRef<R>, Reference);
 
 #[cfg(test)]
 mod tests {

@@ -118,6 +118,18 @@ pub enum ErrorKind {
     /// A tag that was put still names what it named before.
     #[error("still shows {0}, as before it was put")]
     Stale(Digest),
+    /// A part of a blob was asked for, and another one was announced.
+    #[error("sent another part of the content than was asked for")]
+    Part,
+    /// An upload stands at another place than we do: it is asked for, and goes on from there.
+    #[error("has another part of the upload than was sent")]
+    OutOfStep,
+    /// A file that was to be sent cannot be read: the registry is not to blame.
+    #[error("was not sent the content, which cannot be read")]
+    Unread(#[source] Cause),
+    /// A file that was to be sent has other bytes than its name says: the registry is not to blame.
+    #[error("was not sent the content: the file has other bytes than its name says")]
+    Untrue,
     /// More than we read of such content.
     #[error("sent more than the {limit} bytes that are read of this")]
     TooLarge {
@@ -250,7 +262,11 @@ impl RegistryError {
             ErrorKind::Status { status, .. } => {
                 matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504 | 522)
             }
-            ErrorKind::Dns(_) | ErrorKind::Connect(_) | ErrorKind::Proxy { .. } | ErrorKind::Interrupted(_) => true,
+            ErrorKind::Dns(_)
+            | ErrorKind::Connect(_)
+            | ErrorKind::Proxy { .. }
+            | ErrorKind::Interrupted(_)
+            | ErrorKind::OutOfStep => true,
             ErrorKind::Timeout { waiting, .. } => *waiting != Waiting::Operation,
             _ => false,
         }
@@ -310,6 +326,8 @@ impl RegistryError {
             self.kind(),
             ErrorKind::DigestMismatch { .. }
                 | ErrorKind::Size { .. }
+                | ErrorKind::Part
+                | ErrorKind::Untrue
                 | ErrorKind::TooLarge { .. }
                 | ErrorKind::Encoding(_)
                 | ErrorKind::Manifest(_)

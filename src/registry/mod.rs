@@ -7,7 +7,8 @@
 //! - `challenge` reads what a registry asks for, `login` gets it and keeps it;
 //! - `http` joins the two into the one `send`, `retry` decides what is tried again, `slots`
 //!   how much is asked at once;
-//! - `manifests`, `blobs` and `transfer` are the operations; `stream` is content on its way to another registry.
+//! - `manifests`, `blobs` and `transfer` are the operations; `reading` is a blob on its way from a registry, `stream`
+//!   one on its way to another, and both go on where they broke.
 
 mod answer;
 mod blobs;
@@ -19,6 +20,7 @@ mod login;
 mod manifests;
 mod notice;
 mod proxy;
+mod reading;
 mod retry;
 mod slots;
 mod stream;
@@ -33,6 +35,7 @@ pub use error::{Cause, ErrorKind, RegistryError, Waiting};
 pub use manifests::{Head, Visibility};
 pub use notice::{Notice, Retry};
 pub use proxy::{Proxies, ProxyError};
+pub use reading::{BlobSource, Reading};
 pub use retry::Backoff;
 pub use target::TargetError;
-pub use transfer::{Arrival, BlobSource};
+pub use transfer::Arrival;

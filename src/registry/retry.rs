@@ -1,6 +1,7 @@
 //! What is tried again, when, and how often: the only place that does.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -104,6 +105,8 @@ struct Tally {
     missing: u32,
     /// When content that should be there was missed first.
     missed_at: Option<Instant>,
+    /// How far it was.
+    progress: u64,
 }
 
 /// What a failure leads to.
@@ -125,6 +128,21 @@ pub(super) async fn run<T, F>(
     throttles: &[&Throttle],
     on_notice: &(dyn Fn(Notice) + Send + Sync),
     patience: Patience,
+    attempt: impl FnMut() -> F + Send,
+    give_up: impl Fn(ErrorKind) -> RegistryError + Send,
+) -> Result<T, RegistryError>
+where
+    F: Future<Output = Result<T, RegistryError>> + Send,
+{
+    run_on((backoff, &AtomicU64::new(0)), throttles, on_notice, patience, attempt, give_up).await
+}
+
+/// As [`run`], of an operation that comes on by parts: attempts are counted anew whenever `progress` has grown.
+pub(super) async fn run_on<T, F>(
+    (backoff, progress): (&Backoff, &AtomicU64),
+    throttles: &[&Throttle],
+    on_notice: &(dyn Fn(Notice) + Send + Sync),
+    patience: Patience,
     mut attempt: impl FnMut() -> F + Send,
     give_up: impl Fn(ErrorKind) -> RegistryError + Send,
 ) -> Result<T, RegistryError>
@@ -142,6 +160,7 @@ where
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
+            tally.progress(progress.load(Ordering::Relaxed));
             let wait = match tally.next(backoff, patience, &error, start.elapsed()) {
                 Next::Stop => return Err(error),
                 Next::Later(after) => return Err(later(error, after)),
@@ -166,6 +185,12 @@ where
 }
 
 impl Tally {
+    fn progress(&mut self, progress: u64) {
+        if progress > self.progress {
+            (self.failures, self.progress) = (0, progress);
+        }
+    }
+
     fn next(&mut self, backoff: &Backoff, patience: Patience, error: &RegistryError, elapsed: Duration) -> Next {
         let next = if patience.covers(error) {
             self.next_look()

@@ -1,12 +1,14 @@
 //! Blobs from one repository to another (OCI distribution-spec, "Pushing Blobs").
 //!
 //! Asked for with a `HEAD`; mounted where both repositories are of one registry and it does that; else sent as they
-//! come. All of it is one operation: what fails in a way that may pass is begun again from its beginning.
+//! come. All of it is one operation. What fails in a way that may pass goes on where it broke if the registry says where
+//! that is, and is else begun again from its beginning.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use reqwest::header::LOCATION;
-use reqwest::{Method, Url};
+use reqwest::header::{LOCATION, RANGE};
+use reqwest::{Method, StatusCode, Url};
+use tokio::sync::Mutex;
 use tokio::time::Duration;
 
 use super::client::Client;
@@ -14,8 +16,9 @@ use super::error::{ErrorKind, RegistryError};
 use super::http::{Call, Http, refusal};
 use super::login::Scope;
 use super::manifests::claim;
+use super::reading::{BlobSource, Reading};
 use super::retry::{self, Backoff, Patience};
-use super::stream::{Download, MAX_UPLOAD_ANSWER, Sent};
+use super::stream::{Failed, MAX_UPLOAD_ANSWER, Sent, Upload};
 use super::target::{self, TargetError};
 use super::wire::{Read, Reply};
 use crate::oci::{Descriptor, RepositoryPath};
@@ -34,21 +37,13 @@ pub enum Arrival {
     Copied,
 }
 
-/// Where a blob is to come from.
-#[derive(Debug, Clone, Copy)]
-pub struct BlobSource<'a> {
-    /// The registry.
-    pub client: &'a Client,
-    /// The repository that has it.
-    pub repository: &'a RepositoryPath,
-}
-
 impl Client {
     /// Brings `blob` into `repository`, never more of it in memory than a few pieces. What arrives is hashed on its
-    /// way, and made final only if it is what `blob` names. `moved` grows by the bytes that were sent.
+    /// way, and made final only if it is what `blob` names. What breaks goes on where it broke, where the registry can
+    /// say where that is. `moved` grows by the bytes that were sent.
     ///
     /// # Errors
-    /// A registry refuses or does not answer; the source has other bytes than `blob` names
+    /// A registry refuses, or does not answer five times in a row; the source has other bytes than `blob` names
     /// ([`RegistryError::is_refusal`]), or nothing ([`RegistryError::is_not_found`]).
     pub async fn copy_blob(
         &self,
@@ -58,12 +53,26 @@ impl Client {
         moved: &AtomicU64,
     ) -> Result<Arrival, RegistryError> {
         let http = &*self.0;
+        let state = Mutex::new(State { reading: Reading::new(source, blob, self.host()), upload: None });
+        let transfer =
+            Transfer { http, repository, blob, source, sent: Sent::new(moved), received: AtomicU64::new(0), state };
         let backoff = Backoff { deadline: LONGEST, ..http.backoff.clone() };
-        let transfer = Transfer { http, repository, blob, source, moved };
-        let throttles = [&http.throttle, &source.client.0.throttle];
         let line = format!("PUT {repository}/blobs/{}", blob.digest);
         let give_up = |kind| RegistryError::new(self.host(), line.as_str(), kind);
-        retry::run(&backoff, &throttles, &*http.on_notice, Patience::None, || transfer.attempt(), give_up).await
+        let throttles = [&http.throttle];
+        let arrival = retry::run_on(
+            (&backoff, &transfer.received),
+            &throttles,
+            &*http.on_notice,
+            Patience::None,
+            || transfer.attempt(),
+            give_up,
+        );
+        let arrival = arrival.await.flatten();
+        if !matches!(arrival, Ok(Arrival::Copied)) {
+            transfer.sent.back_to(0);
+        }
+        arrival
     }
 }
 
@@ -73,7 +82,18 @@ struct Transfer<'a> {
     repository: &'a RepositoryPath,
     blob: &'a Descriptor,
     source: BlobSource<'a>,
-    moved: &'a AtomicU64,
+    sent: Sent<'a>,
+    /// Bytes that the registry said it has: as long as they grow, it is worth trying.
+    received: AtomicU64,
+    /// Of one attempt at a time.
+    state: Mutex<State<'a>>,
+}
+
+/// What one attempt leaves to the next.
+struct State<'a> {
+    reading: Reading<'a>,
+    /// The upload that may go on.
+    upload: Option<Url>,
 }
 
 /// What a registry says to a mount.
@@ -84,38 +104,74 @@ enum Mount {
     Refused,
 }
 
-impl Transfer<'_> {
-    async fn attempt(&self) -> Result<Arrival, RegistryError> {
-        let _places = self.http.slots.both(&self.source.client.0.slots).await;
-        let sent = Sent::new(self.moved);
-        let arrival = self.bring(&sent).await;
-        if arrival.is_err() {
-            sent.take_back();
+impl<'a> Transfer<'a> {
+    /// What the source did wrong is no reason to try again here: it was tried there.
+    async fn attempt(&self) -> Result<Result<Arrival, RegistryError>, RegistryError> {
+        let own = &self.http.slots;
+        let _places = match self.source {
+            BlobSource::Registry { client, .. } => own.both(&client.0.slots).await,
+            BlobSource::File(_) => [own.one().await, None],
+        };
+        let mut state = self.state.lock().await;
+        match self.bring(&mut state).await {
+            Ok(arrival) => Ok(Ok(arrival)),
+            Err(Failed::Source(error)) => Ok(Err(error)),
+            Err(Failed::Target(error)) => Err(error),
         }
-        arrival
     }
 
-    async fn bring(&self, sent: &Sent<'_>) -> Result<Arrival, RegistryError> {
+    async fn bring(&self, state: &mut State<'a>) -> Result<Arrival, Failed> {
         if self.is_there().await? {
             return Ok(Arrival::Present);
         }
-        let upload = match self.mount().await? {
-            Mount::Done => return Ok(Arrival::Mounted),
-            Mount::Upload(upload) => Some(upload),
-            Mount::Refused => None,
-        };
-        let download = self.open().await?;
-        let upload = match upload {
+        let upload = match self.broken(state).await? {
             Some(upload) => upload,
-            None => self.begin().await?,
+            None => match self.mount().await? {
+                Mount::Done => return Ok(Arrival::Mounted),
+                Mount::Upload(url) => self.anew(state, Some(url)).await?,
+                Mount::Refused => self.anew(state, None).await?,
+            },
         };
-        let next = self.send(&upload, download, sent).await;
-        if next.as_ref().is_err_and(RegistryError::is_refusal) {
-            // What came is wrong: the registry need not keep it. If it does, nobody sees it.
-            drop(self.http.attempt(&self.call(Method::DELETE, upload.as_str())).await);
+        // From now on it can go on, should it break.
+        state.upload = Some(upload.url.clone());
+        let next = self.send(&upload, state).await;
+        if let Err(Failed::Source(_)) = &next {
+            // What came is wrong, or did not come: the registry need not keep it. If it does, nobody sees it.
+            drop(self.http.attempt(&self.call(Method::DELETE, upload.url.as_str())).await);
         }
         self.finish(next?).await?;
         Ok(Arrival::Copied)
+    }
+
+    /// The upload that broke, if the registry can say how far it came (OCI distribution-spec, "Pushing a blob in chunks").
+    async fn broken(&self, state: &mut State<'a>) -> Result<Option<Upload>, RegistryError> {
+        let Some(url) = state.upload.take() else { return Ok(None) };
+        let reply = match self.http.attempt(&self.call(Method::GET, url.as_str())).await {
+            Ok(reply) => reply,
+            Err(error) if error.is_transient() => {
+                state.upload = Some(url);
+                return Err(error);
+            }
+            Err(_) => return Ok(None),
+        };
+        let Some(received) = received(&reply).filter(|received| state.reading.go_back(*received)) else {
+            return Ok(None);
+        };
+        self.received.fetch_max(received, Ordering::Relaxed);
+        Ok(Some(Upload { url: self.place(&reply, Some(&url))?, received }))
+    }
+
+    /// A new upload, of all of the blob; the source is asked first.
+    async fn anew(&self, state: &mut State<'a>, begun: Option<Url>) -> Result<Upload, Failed> {
+        if state.reading.at() > 0 {
+            state.reading = Reading::new(self.source, self.blob, &self.http.wire.host);
+        }
+        state.reading.begin().await.map_err(Failed::Source)?;
+        let url = match begun {
+            Some(url) => url,
+            None => self.begin().await?,
+        };
+        Ok(Upload { url, received: 0 })
     }
 
     async fn is_there(&self) -> Result<bool, RegistryError> {
@@ -130,8 +186,8 @@ impl Transfer<'_> {
 
     /// `POST ?mount=…&from=…`, within one registry. It is free to refuse, in whatever way.
     async fn mount(&self) -> Result<Mount, RegistryError> {
-        let from = self.source.repository;
-        if *self.source.client.host() != self.http.wire.host || from == self.repository {
+        let BlobSource::Registry { client, repository: from } = self.source else { return Ok(Mount::Refused) };
+        if *client.host() != self.http.wire.host || from == self.repository {
             return Ok(Mount::Refused);
         }
         let path = format!("{}/blobs/uploads/?mount={}&from={from}", self.repository, self.blob.digest);
@@ -147,43 +203,36 @@ impl Transfer<'_> {
         }
     }
 
-    /// The blob, as the source begins to send it.
-    async fn open(&self) -> Result<Download<'_>, RegistryError> {
-        let http = &*self.source.client.0;
-        let path = format!("{}/blobs/{}", self.source.repository, self.blob.digest);
-        let scope = Some(Scope::pull(self.source.repository));
-        let call = Call { scope, read: Read::Later, ..self.call(Method::GET, &path) };
-        let reply = http.attempt(&call).await?;
-        let fail = |kind| RegistryError::new(&http.wire.host, reply.request.as_str(), kind);
-        let expected = self.blob.size;
-        match reply.rest {
-            Some(response) if response.content_length().is_none_or(|length| length == expected) => {
-                Ok(Download { wire: &http.wire, response, request: reply.request })
-            }
-            other => {
-                let actual = other.and_then(|response| response.content_length()).unwrap_or_default();
-                Err(fail(ErrorKind::Size { expected, actual }))
-            }
-        }
-    }
-
     async fn begin(&self) -> Result<Url, RegistryError> {
         let path = format!("{}/blobs/uploads/", self.repository);
         let reply = self.http.attempt(&self.call(Method::POST, &path)).await?;
         self.place(&reply, None)
     }
 
-    /// Sends the content; says where it is to be finished.
-    async fn send(&self, upload: &Url, download: Download<'_>, sent: &Sent<'_>) -> Result<Url, RegistryError> {
+    /// Sends what is missing; says where it is to be finished.
+    async fn send(&self, upload: &Upload, state: &mut State<'a>) -> Result<Url, Failed> {
+        if upload.received > 0 && upload.received == self.blob.size {
+            while state.reading.next().await.map_err(Failed::Source)?.is_some() {}
+            return Ok(upload.url.clone());
+        }
         let wire = &self.http.wire;
         let ticket = self.http.login.ticket(wire, Some(&Scope::push(self.repository))).await;
-        let authorization = ticket.authorization.as_ref().filter(|_| upload.origin() == wire.home.origin());
-        let reply = wire.upload(upload.clone(), authorization, self.blob, download, sent).await?;
-        if !reply.status.is_success() {
-            let kind = refusal(&reply, authorization.is_some() && ticket.with_credentials);
-            return Err(RegistryError::new(&wire.host, reply.request, kind));
+        let authorization = ticket.authorization.as_ref().filter(|_| upload.url.origin() == wire.home.origin());
+        let reply = wire.upload(upload, authorization, self.blob, &mut state.reading, &self.sent).await?;
+        let fail = |kind| RegistryError::new(&wire.host, reply.request.as_str(), kind);
+        if reply.status == StatusCode::RANGE_NOT_SATISFIABLE {
+            state.upload = Some(self.place(&reply, Some(&upload.url))?);
+            return Err(fail(ErrorKind::OutOfStep).into());
         }
-        self.place(&reply, Some(upload))
+        if !reply.status.is_success() {
+            return Err(fail(refusal(&reply, authorization.is_some() && ticket.with_credentials)).into());
+        }
+        let next = self.place(&reply, Some(&upload.url))?;
+        state.upload = Some(next.clone());
+        if received(&reply).is_some_and(|received| received < self.blob.size) {
+            return Err(fail(ErrorKind::OutOfStep).into());
+        }
+        Ok(next)
     }
 
     /// `PUT ?digest=…`: from now on it is there.
@@ -226,4 +275,11 @@ impl Transfer<'_> {
             patience: Patience::None,
         }
     }
+}
+
+/// How many bytes an upload has: `Range: 0-LAST`. Of `0-0` nobody knows whether it is one byte or none.
+fn received(reply: &Reply) -> Option<u64> {
+    let text = reply.headers.get(RANGE)?.to_str().ok()?;
+    let last = text.strip_prefix("bytes=").unwrap_or(text).strip_prefix("0-")?.parse::<u64>().ok()?;
+    last.checked_add(1).filter(|received| *received > 1)
 }

@@ -11,7 +11,7 @@ use super::assign::{Schedule, ScheduledAdoption, ScheduledJob};
 use super::carry::{self, Load, Of, Told};
 use super::confirm::{self, ConfirmError, Found, config_of};
 use super::event::{Copied, Failure, JobEvent, Phase};
-use super::failure::{chain, failure, of_registry};
+use super::failure::{chain, failure, of_place};
 use super::job::{Goal, JobEnd};
 use super::place::Place;
 use super::publish::{FRESH, Target};
@@ -19,7 +19,7 @@ use super::relay::JobVoice;
 use super::tagging::immutable;
 use crate::oci::{
     Attestation, Child, Content, Digest, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest, Reference,
-    Selector, TagRef,
+    Repository, Selector, TagRef,
 };
 use crate::plan::{Adoption, AttestationPolicy, Job};
 use crate::registry::Visibility;
@@ -31,6 +31,8 @@ const AT_ONCE: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct Chosen {
     from: Place,
+    /// Which repository that is.
+    repository: Repository,
     found: Found,
 }
 
@@ -42,7 +44,7 @@ pub(super) async fn find(
     entry: &EntryOverride,
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
-    let top = place.client().get_manifest(place.repository.path(), selector, Visibility::Settled).await?;
+    let top = place.manifest(selector, Visibility::Settled).await?;
     find_in(place, top, platform, entry, attestations).await
 }
 
@@ -53,10 +55,8 @@ async fn find_in(
     entry: &EntryOverride,
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
-    let (client, visibility) = (place.client(), Visibility::Settled);
-    let top = confirm::flat(client, &place.repository, top, visibility, platform).await?;
-    let mut found =
-        confirm::find_in(client, &place.repository, &top, visibility, platform, entry, attestations).await?;
+    let top = confirm::flat(place, top, Visibility::Settled, platform).await?;
+    let mut found = confirm::find_in(place, &top, Visibility::Settled, platform, entry, attestations).await?;
     let listed = match &top.content {
         Content::Index(index) => confirm::choose(&index.manifests, platform)?.platform.clone(),
         Content::Image(_) => None,
@@ -84,7 +84,8 @@ pub(super) async fn choose(
         let ScheduledAdoption { job, image, .. } = adoption;
         let (from, top) = &tops[&job.work.from];
         let found = find_in(from, top.clone(), &job.platform, &job.entry, targets[*image].attestations).await;
-        let chosen = found.map(|found| (*place, Chosen { from: from.clone(), found }));
+        let repository = job.work.from.repository.clone();
+        let chosen = found.map(|found| (*place, Chosen { from: from.clone(), repository, found }));
         chosen.map_err(|error| unchosen(adoption, &error))
     });
     all(choosing).await
@@ -121,8 +122,8 @@ async fn tops<'a>(
             let message = format!("{image}: nobody opened the registry of {from}");
             return Err(failure(Phase::Internal, &message, None));
         };
-        let place = Place { registry: registry.clone(), repository: from.repository.clone() };
-        let top = place.client().get_manifest(place.repository.path(), &from.selector, Visibility::Settled).await;
+        let place = Place::Repository { registry: registry.clone(), repository: from.repository.clone() };
+        let top = place.manifest(&from.selector, Visibility::Settled).await;
         let top = top.map_err(|error| {
             let answered = error.is_not_found() || error.is_refusal();
             let phase = if answered { Phase::Verify } else { Phase::Preflight };
@@ -155,6 +156,8 @@ pub(super) struct AdoptRun {
     pub(super) job: Job<Adoption>,
     pub(super) chosen: Chosen,
     pub(super) to: Place,
+    /// Which repository that is.
+    pub(super) repository: Repository,
     pub(super) goal: Goal,
     /// Ends it.
     pub(super) cancel: CancellationToken,
@@ -179,18 +182,18 @@ impl AdoptRun {
     async fn steps(&self) -> Result<JobEnd, Failure> {
         let child = self.child();
         let (digest, bytes) = (child.manifest().digest(), child.image_bytes());
-        let image = self.chosen.from.repository.digest(digest.clone());
+        let image = self.chosen.repository.digest(digest.clone());
         self.voice.say(JobEvent::Chosen { image: image.clone(), bytes }).await;
         if !self.goal.pushes() {
             return Ok(JobEnd::Chosen { image });
         }
         let top = self.top()?;
-        self.voice.say(JobEvent::CopyStarted { to: self.to.repository.clone() }).await;
+        self.voice.say(JobEvent::CopyStarted { to: self.repository.clone() }).await;
         let started = Instant::now();
         let copied = self.voice.while_silent("copying", self.copy(&top)).await?;
         self.voice.say(JobEvent::Copied { seconds: started.elapsed().as_secs_f64(), copied }).await;
         self.voice.while_silent("confirming", self.confirm(&top)).await?;
-        let image = self.to.repository.digest(digest.clone());
+        let image = self.repository.digest(digest.clone());
         self.voice.say(JobEvent::Confirmed { image, bytes }).await;
         let found = Found { top: top.digest().clone(), ..self.chosen.found.clone() };
         Ok(JobEnd::Adopted { found: Box::new(found) })
@@ -236,12 +239,12 @@ impl AdoptRun {
 
     /// Puts the arch tag where it does not name it yet.
     async fn tag(&self, top: &RawManifest) -> Result<(), Failure> {
-        let tag = self.to.repository.tag(self.job.arch_tag.clone());
+        let tag = self.repository.tag(self.job.arch_tag.clone());
         if self.shown_by(&tag).await?.as_ref() == Some(top.digest()) {
             return Ok(());
         }
         let selector = Selector::Tag(tag.tag.clone());
-        let put = self.to.client().put_manifest(self.to.repository.path(), &selector, top).await;
+        let put = self.to.put_manifest(&selector, top).await;
         let Err(error) = put else { return Ok(()) };
         if error.is_immutable() {
             // Another run may have put the same meanwhile.
@@ -251,29 +254,28 @@ impl AdoptRun {
                 None => {}
             }
         }
-        Err(of_registry(Phase::Push, &format!("put {tag}"), &error))
+        Err(of_place(Phase::Push, &format!("put {tag}"), &error))
     }
 
     async fn shown_by(&self, tag: &TagRef) -> Result<Option<Digest>, Failure> {
-        let head = self.to.client().head_manifest(self.to.repository.path(), &Selector::Tag(tag.tag.clone())).await;
-        let head = head.map_err(|error| of_registry(Phase::Push, &format!("ask for {tag}"), &error))?;
-        Ok(head.and_then(|head| head.digest))
+        let head = self.to.head(&Selector::Tag(tag.tag.clone())).await;
+        let head = head.map_err(|error| of_place(Phase::Push, &format!("ask for {tag}"), &error))?;
+        Ok(head.flatten())
     }
 
     /// Reads all of it back, every byte of manifests and config hashed.
     async fn confirm(&self, top: &RawManifest) -> Result<(), Failure> {
-        let (client, repository) = (self.to.client(), &self.to.repository);
         let tagged = self.job.arch_tags.are_pushed().then_some(top);
         let read = async {
             for manifest in self.manifests().chain(tagged) {
                 let selector = Selector::Digest(manifest.digest().clone());
-                client.get_manifest(repository.path(), &selector, FRESH).await?;
+                self.to.manifest(&selector, FRESH).await?;
             }
-            config_of(client, repository, self.child().manifest()).await
+            config_of(&self.to, self.child().manifest()).await
         };
         read.await.map(drop).map_err(|error: ConfirmError| {
             let phase = if error.is_refusal() { Phase::Verify } else { Phase::Push };
-            let image = repository.digest(self.child().manifest().digest().clone());
+            let image = self.repository.digest(self.child().manifest().digest().clone());
             failure(phase, &format!("confirm {image}: {}", chain(&error)), error.hint())
         })
     }

@@ -7,9 +7,10 @@ use tokio::sync::mpsc;
 
 use super::confirm::{ConfirmError, Found};
 use super::event::{Event, Warning};
-use crate::oci::{Child, Descriptor, Digest, RawManifest, Repository, Selector};
+use super::place::Place;
+use crate::oci::{Child, Descriptor, Digest, RawManifest, Selector};
 use crate::plan::AttestationPolicy;
-use crate::registry::{Client, Visibility};
+use crate::registry::Visibility;
 
 /// Most attestation manifests of one image that are taken; BuildKit writes one.
 const MAX_ATTESTATIONS: usize = 16;
@@ -49,18 +50,13 @@ impl<'a> Beside<'a> {
     }
 
     /// Fetches them by digest.
-    pub(super) async fn fetch(
-        &self,
-        client: &Client,
-        repository: &Repository,
-        visibility: Visibility,
-    ) -> Result<Vec<RawManifest>, ConfirmError> {
+    pub(super) async fn fetch(&self, place: &Place, visibility: Visibility) -> Result<Vec<RawManifest>, ConfirmError> {
         if self.entries.len() > MAX_ATTESTATIONS {
             return Err(ConfirmError::Attestations { count: self.entries.len(), most: MAX_ATTESTATIONS });
         }
         let fetching = self.entries.iter().map(async |entry| {
             let selector = Selector::Digest(entry.digest.clone());
-            let manifest = client.get_manifest(repository.path(), &selector, visibility).await;
+            let manifest = place.manifest(&selector, visibility).await;
             manifest.map_err(|error| ConfirmError::attestation(&entry.digest, error.into()))
         });
         try_join_all(fetching).await

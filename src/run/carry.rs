@@ -9,10 +9,10 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
 use super::event::{Copied, Event, Failure, ImageEvent, JobEvent, JobId, Phase, Warning};
-use super::failure::{failure, of_registry};
+use super::failure::{failure, of_place};
 use super::place::Place;
 use crate::oci::{Content, Descriptor, RawManifest, Selector};
-use crate::registry::{Arrival, BlobSource};
+use crate::registry::Arrival;
 
 /// Blobs, and manifests, that are under way at once. A blob is two requests, and both may be to one registry: no
 /// registry has more than eight at a time.
@@ -60,7 +60,7 @@ impl Told<'_> {
             self.events
                 .send(match self.of {
                     Of::Image(image) => {
-                        let what = ImageEvent::Copying { to: to.repository.to_string(), bytes, total };
+                        let what = ImageEvent::Copying { to: to.location().to_string(), bytes, total };
                         Event::Image { image: image.to_owned(), what }
                     }
                     Of::Job(job) => {
@@ -104,7 +104,7 @@ pub(super) async fn carry(
 
 /// Brings all of `loads` to `to`. What is in that repository already stays as it is.
 pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Result<Copied, Failure> {
-    let loads: Vec<_> = loads.iter().filter(|load| load.from.repository != to.repository).collect();
+    let loads: Vec<_> = loads.iter().filter(|load| load.from != to).collect();
     let all: Vec<_> = loads.iter().flat_map(|load| load.manifests.iter().map(|one| (load.from, *one))).collect();
     // Futures before they are streamed: a closure in the stream would bind all of this to one lifetime, and no task could
     // have it.
@@ -119,7 +119,7 @@ pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Re
     let arrivals = bring_all(&pieces, to, &moved, told).await?;
     put_all(&absent, to).await?;
     Ok(Copied {
-        to: to.repository.to_string(),
+        to: to.location().to_string(),
         manifests: absent.len(),
         manifests_present: all.len() - absent.len(),
         blobs: arrivals.copied,
@@ -131,9 +131,9 @@ pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Re
 
 async fn is_there(manifest: &RawManifest, to: &Place) -> Result<bool, Failure> {
     let selector = Selector::Digest(manifest.digest().clone());
-    let head = to.client().head_manifest(to.repository.path(), &selector).await;
-    let doing = || format!("ask for {}", to.repository.digest(manifest.digest().clone()));
-    Ok(head.map_err(|error| of_registry(Phase::Publish, &doing(), &error))?.is_some())
+    let head = to.head(&selector).await;
+    let doing = || format!("ask for {}", to.named(&selector));
+    Ok(head.map_err(|error| of_place(Phase::Publish, &doing(), &error))?.is_some())
 }
 
 /// The blobs of the manifests, each once, and how many of them nobody may hand on.
@@ -141,7 +141,7 @@ fn pieces<'a>(manifests: &[(&'a Place, &RawManifest)]) -> Result<(Vec<Piece<'a>>
     let (mut pieces, mut seen, mut foreign) = (Vec::new(), BTreeSet::new(), 0);
     for (from, manifest) in manifests {
         let content = manifest.content().map_err(|error| {
-            failure(Phase::Verify, &format!("{}: {error}", from.repository.digest(manifest.digest().clone())), None)
+            failure(Phase::Verify, &format!("{}: {error}", from.digest(manifest.digest().clone())), None)
         })?;
         let Content::Image(content) = content else { continue };
         for blob in std::iter::once(content.config).chain(content.layers) {
@@ -178,11 +178,9 @@ async fn bring_all(pieces: &[Piece<'_>], to: &Place, moved: &AtomicU64, told: &T
 }
 
 async fn bring_one(piece: &Piece<'_>, to: &Place, moved: &AtomicU64) -> Result<Arrival, Failure> {
-    let source = BlobSource { client: piece.from.client(), repository: piece.from.repository.path() };
-    let arrival = to.client().copy_blob(to.repository.path(), &piece.blob, source, moved).await;
-    arrival.map_err(|error| {
-        let blob = piece.from.repository.digest(piece.blob.digest.clone());
-        of_registry(Phase::Publish, &format!("copy {blob} to {}", to.repository), &error)
+    to.bring(&piece.blob, piece.from, moved).await.map_err(|error| {
+        let blob = piece.from.digest(piece.blob.digest.clone());
+        of_place(Phase::Publish, &format!("copy {blob} to {}", to.location()), &error)
     })
 }
 
@@ -201,7 +199,7 @@ async fn put_all(manifests: &[(&Place, &RawManifest)], to: &Place) -> Result<(),
 /// Puts a manifest by its digest.
 pub(super) async fn put(manifest: &RawManifest, to: &Place) -> Result<(), Failure> {
     let selector = Selector::Digest(manifest.digest().clone());
-    let put = to.client().put_manifest(to.repository.path(), &selector, manifest).await;
-    let doing = || format!("put {}", to.repository.digest(manifest.digest().clone()));
-    put.map_err(|error| of_registry(Phase::Publish, &doing(), &error))
+    let put = to.put_manifest(&selector, manifest).await;
+    let doing = || format!("put {}", to.named(&selector));
+    put.map_err(|error| of_place(Phase::Publish, &doing(), &error))
 }

@@ -144,7 +144,7 @@ pub async fn compare(a: &Source, b: &Source) -> Result<Difference, (Source, Veri
 
 async fn read(source: &Source) -> Result<Listing, (Source, VerifyError)> {
     let Source { place, selector } = source;
-    let listing = Listing::read(place.client(), place.repository.path(), selector).await;
+    let listing = Listing::read(place, selector).await;
     listing.map_err(|error| (source.clone(), VerifyError::of_top(error)))
 }
 
@@ -162,7 +162,7 @@ fn side(source: &Source, listing: &Listing) -> Side {
 /// All images, also those of listed indexes. A platform that is there twice is compared in its order.
 async fn images<'a>(source: &Source, listing: &'a Listing) -> Vec<Image<'a>> {
     if let Read { manifest, content: Content::Image(image) } = &listing.top {
-        let says = ConfigSays::fetch(source.place.client(), &source.place.repository, image).await;
+        let says = ConfigSays::fetch(&source.place, image).await;
         let platform = says.platform.map_or_else(|| "no platform".to_owned(), |platform| platform.to_string());
         let image =
             Image { platform, digest: manifest.digest(), annotations: &image.annotations, manifest: Some(image) };
@@ -219,7 +219,7 @@ fn facts(image: &Image<'_>, created: Option<String>) -> ImageFacts {
 }
 
 async fn created(source: &Source, image: &Image<'_>) -> Option<String> {
-    ConfigSays::fetch(source.place.client(), &source.place.repository, image.manifest?).await.created
+    ConfigSays::fetch(&source.place, image.manifest?).await.created
 }
 
 /// Layers of `other` that `image` has, too, and the bytes of what it has not.

@@ -5,13 +5,14 @@ use futures::future::try_join;
 use super::attestations::{Beside, LeftOut};
 use super::flat::Opening;
 use super::listing::Read;
+use super::place::{Place, PlaceError};
 use crate::engine::{BuiltImage, ImageStore};
 use crate::oci::{
     AttestationError, Child, ChildError, Content, Descriptor, Digest, EntryOverride, MediaType, Platform, RawManifest,
-    Repository, Selector,
+    Selector,
 };
 use crate::plan::AttestationPolicy;
-use crate::registry::{Client, RegistryError, Visibility};
+use crate::registry::Visibility;
 
 /// A child, and how it stands in the registry.
 #[derive(Debug, Clone)]
@@ -35,9 +36,9 @@ impl Found {
 /// Why there is no child.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfirmError {
-    /// The registry did not answer with content.
+    /// The registry did not answer with content, or the layout has none.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Place(#[from] PlaceError),
     /// The content is not an image of the planned platform.
     #[error(transparent)]
     Child(#[from] ChildError),
@@ -159,23 +160,21 @@ pub(super) enum ConfirmError {
 /// An index is flattened to its one image of the platform (containerd's store pushes one where the image has
 /// attestations), and the attestations of that image come with it.
 pub(super) async fn find(
-    client: &Client,
-    repository: &Repository,
+    place: &Place,
     selector: &Selector,
     visibility: Visibility,
     platform: &Platform,
     entry: &EntryOverride,
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
-    let manifest = client.get_manifest(repository.path(), selector, visibility).await?;
-    let top = flat(client, repository, manifest, visibility, platform).await?;
-    find_in(client, repository, &top, visibility, platform, entry, attestations).await
+    let manifest = place.manifest(selector, visibility).await?;
+    let top = flat(place, manifest, visibility, platform).await?;
+    find_in(place, &top, visibility, platform, entry, attestations).await
 }
 
 /// What `manifest` says; of an index also what the indexes say that it lists, if they may have `platform`.
 pub(super) async fn flat(
-    client: &Client,
-    repository: &Repository,
+    place: &Place,
     manifest: RawManifest,
     visibility: Visibility,
     platform: &Platform,
@@ -183,7 +182,7 @@ pub(super) async fn flat(
     let content = match manifest.content().map_err(ChildError::from)? {
         Content::Index(index) => {
             let wanted = std::slice::from_ref(platform);
-            let opening = Opening { client, repository: repository.path(), visibility, wanted };
+            let opening = Opening { place, visibility, wanted };
             Content::Index(opening.flatten(index).await?.index)
         }
         image @ Content::Image(_) => image,
@@ -193,8 +192,7 @@ pub(super) async fn flat(
 
 /// [`find`] in `top`, which was fetched and is [`flat`].
 pub(super) async fn find_in(
-    client: &Client,
-    repository: &Repository,
+    place: &Place,
     Read { manifest: top, content }: &Read,
     visibility: Visibility,
     platform: &Platform,
@@ -202,29 +200,28 @@ pub(super) async fn find_in(
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
     let Content::Index(index) = content else {
-        let child = image(client, repository, top.clone(), platform, entry).await?;
+        let child = image(place, top.clone(), platform, entry).await?;
         return Ok(Found { child, top: top.digest().clone(), left_out: LeftOut::default() });
     };
     let chosen = choose(&index.manifests, platform)?;
     let beside = Beside::of(&chosen.digest, &index.manifests, attestations);
     let found = async {
         let selector = Selector::Digest(chosen.digest.clone());
-        let manifest = client.get_manifest(repository.path(), &selector, visibility).await?;
-        image(client, repository, manifest, platform, entry).await
+        let manifest = place.manifest(&selector, visibility).await?;
+        image(place, manifest, platform, entry).await
     };
-    let (mut child, manifests) = try_join(found, beside.fetch(client, repository, visibility)).await?;
+    let (mut child, manifests) = try_join(found, beside.fetch(place, visibility)).await?;
     let left_out = beside.attest(&mut child, manifests)?;
     Ok(Found { child, top: top.digest().clone(), left_out })
 }
 
 async fn image(
-    client: &Client,
-    repository: &Repository,
+    place: &Place,
     manifest: RawManifest,
     platform: &Platform,
     entry: &EntryOverride,
 ) -> Result<Child, ConfirmError> {
-    let config = config_of(client, repository, &manifest).await?;
+    let config = config_of(place, &manifest).await?;
     Ok(Child::new(manifest, &config, platform, entry)?)
 }
 
@@ -240,13 +237,9 @@ pub(super) fn prove(found: &Found, built: &BuiltImage) -> Result<(), ConfirmErro
 }
 
 /// The bytes of an image's config. A manifest that is an index has none: [`Child::new`] refuses it.
-pub(super) async fn config_of(
-    client: &Client,
-    repository: &Repository,
-    manifest: &RawManifest,
-) -> Result<Vec<u8>, ConfirmError> {
+pub(super) async fn config_of(place: &Place, manifest: &RawManifest) -> Result<Vec<u8>, ConfirmError> {
     match manifest.content().map_err(ChildError::from)? {
-        Content::Image(image) => Ok(client.get_config(repository.path(), &image.config).await?.into()),
+        Content::Image(image) => Ok(place.config(&image.config).await?.into()),
         Content::Index(_) => Ok(Vec::new()),
     }
 }
@@ -283,7 +276,7 @@ impl ConfirmError {
     /// Whether the content was there and was refused: exit code 7.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
-            Self::Registry(error) => error.is_refusal(),
+            Self::Place(error) => error.is_refusal(),
             Self::Attestation { source, .. } | Self::Nested { source, .. } => source.is_refusal(),
             Self::NoAnswer => false,
             Self::Child(_)
@@ -307,7 +300,7 @@ impl ConfirmError {
 
     /// Whether there is nothing under the name.
     pub(super) fn is_missing(&self) -> bool {
-        matches!(self, Self::Registry(error) if error.is_not_found())
+        matches!(self, Self::Place(error) if error.is_not_found())
     }
 
     /// Whether waiting for another push may help.
@@ -318,7 +311,7 @@ impl ConfirmError {
     /// What to do next.
     pub(super) fn hint(&self) -> Option<String> {
         match self {
-            Self::Registry(error) => error.hint(),
+            Self::Place(error) => error.hint(),
             Self::Nested { source, .. } => source.hint(),
             Self::Child(ChildError::Platform { .. }) => Some(
                 "if the image is right and its config is not, say so: `entry:` in the plan, `--annotate` of references"

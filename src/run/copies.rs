@@ -19,13 +19,12 @@ use crate::registry::Visibility;
 
 /// Brings all that was found of an image, and what its arch tags name, to every copy of `target`.
 pub(super) async fn bring(
-    from: &Place,
-    target: &Target,
+    target: &Target<Place>,
     found: &[Found],
     pushed: &[Pushed],
     events: &mpsc::Sender<Event>,
 ) -> Result<(), Failure> {
-    let children = manifests(found);
+    let (from, children) = (&target.place, manifests(found));
     let known: HashSet<&Digest> = children.iter().map(|manifest| manifest.digest()).collect();
     let mut tops = Vec::new();
     for Pushed { top, .. } in pushed {
@@ -39,7 +38,7 @@ pub(super) async fn bring(
     for to in &target.copies {
         let load = Load { from, manifests: all.clone() };
         carry::carry(&[load], to, &target.image, events).await?;
-        let tagging = Tagging { client: to.client(), repository: &to.repository, image: &target.image };
+        let tagging = Tagging { place: to, image: &target.image };
         for Pushed { tag, top, .. } in pushed {
             let named = all.iter().copied().find(|manifest| manifest.digest() == top);
             if let Some(manifest) = named {
@@ -53,7 +52,7 @@ pub(super) async fn bring(
 /// What an arch tag names, where that is an index of an image and what is attested of it, after all that it lists.
 async fn whole(from: &Place, top: &Digest) -> Result<Vec<RawManifest>, ConfirmError> {
     let selector = Selector::Digest(top.clone());
-    let top = from.client().get_manifest(from.repository.path(), &selector, Visibility::Settled).await?;
+    let top = from.manifest(&selector, Visibility::Settled).await?;
     let mut all = listed(from, &top).await?;
     all.push(top);
     Ok(all)
@@ -61,6 +60,6 @@ async fn whole(from: &Place, top: &Digest) -> Result<Vec<RawManifest>, ConfirmEr
 
 fn unread(from: &Place, top: &Digest, error: &ConfirmError) -> Failure {
     let phase = if error.is_refusal() { Phase::Verify } else { Phase::Publish };
-    let message = format!("read {}: {}", from.repository.digest(top.clone()), chain(error));
+    let message = format!("read {}: {}", from.digest(top.clone()), chain(error));
     failure(phase, &message, error.hint())
 }

@@ -1,4 +1,4 @@
-//! `polyarch copy`: one image, or an index with all that it lists, from one repository to another, byte for byte.
+//! `polyarch copy`: one image, or an index with all that it lists, from one place to another, byte for byte.
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
@@ -9,16 +9,16 @@ use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use super::failure::{chain, failure};
 use super::listen::{Surroundings, attend};
 use super::listing::{AT_ONCE, Budget, MOST_DEPTH};
-use super::place::{Place, Source};
+use super::place::{Place, PlaceError, Source};
 use super::publish::FRESH;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::tagging::Tagging;
 use super::verify::published::unread;
 use crate::oci::{
-    Child, ChildError, Content, Digest, EntryOverride, ImageIndex, Platform, RawManifest, Selector, TagRef,
+    Child, ChildError, Content, Digest, EntryOverride, ImageIndex, Location, Platform, RawManifest, Selector, TagRef,
 };
-use crate::registry::{RegistryError, Visibility};
+use crate::registry::Visibility;
 
 /// What `polyarch copy` is to do.
 #[derive(Debug, Clone)]
@@ -49,10 +49,10 @@ impl Copying {
         self.source.to_string()
     }
 
-    fn tags(&self) -> Vec<TagRef> {
+    fn tags(&self) -> Vec<TagRef<Location>> {
         let Source { place, selector } = &self.target;
         match selector {
-            Selector::Tag(tag) => vec![place.repository.tag(tag.clone())],
+            Selector::Tag(tag) => vec![place.tag(tag.clone())],
             Selector::Digest(_) => Vec::new(),
         }
     }
@@ -65,22 +65,22 @@ impl Copying {
         let own = (!top.media_type().is_index()).then_some(&top);
         let load = Load { from: &self.source.place, manifests: own.into_iter().chain(&listed).collect() };
         carry::carry(&[load], to, &self.name(), events).await?;
-        let tagging = Tagging { client: to.client(), repository: &to.repository, image: &self.name() };
+        let tagging = Tagging { place: to, image: &self.name() };
         let read = match selector {
             Selector::Tag(tag) => {
                 let tags = std::slice::from_ref(tag);
-                let standing = standing::ask(to.client(), &to.repository, tags, top.digest()).await?;
+                let standing = standing::ask(to, tags, top.digest()).await?;
                 tagging.put(&standing, &top, events, shutdown).await?;
                 let before = standing.iter().filter(|tag| !tag.unchanged).find_map(Standing::digest);
-                to.client().get_moved(to.repository.path(), tag, before).await
+                to.moved(tag, before).await
             }
             Selector::Digest(_) => {
                 carry::put(&top, to).await?;
-                to.client().get_manifest(to.repository.path(), selector, FRESH).await
+                to.manifest(selector, FRESH).await
             }
         };
         self.verify(read, top.digest(), &listed).await?;
-        let index = to.repository.digest(top.digest().clone());
+        let index = to.digest(top.digest().clone());
         let verified = Event::Image { image: self.name(), what: ImageEvent::Verified { index } };
         drop(events.send(verified).await);
         Ok(())
@@ -117,7 +117,7 @@ impl Copying {
     /// What was read back from the target has the digest of the source, and all that an index lists is there.
     async fn verify(
         &self,
-        read: Result<RawManifest, RegistryError>,
+        read: Result<RawManifest, PlaceError>,
         digest: &Digest,
         listed: &[RawManifest],
     ) -> Result<(), Failure> {
@@ -131,7 +131,7 @@ impl Copying {
         let reading = stream::iter(listed).map(async |manifest| {
             let selector = Selector::Digest(manifest.digest().clone());
             fetch(to, &selector, FRESH).await.map(drop).map_err(|error| {
-                let child = to.repository.digest(manifest.digest().clone());
+                let child = to.digest(manifest.digest().clone());
                 failure(Phase::Verify, &format!("read {child} back: {}", chain(&error)), error.hint())
             })
         });
@@ -168,17 +168,17 @@ async fn by_digest(place: &Place, digest: Digest) -> Result<RawManifest, Confirm
 }
 
 async fn fetch(place: &Place, selector: &Selector, visibility: Visibility) -> Result<RawManifest, ConfirmError> {
-    Ok(place.client().get_manifest(place.repository.path(), selector, visibility).await?)
+    Ok(place.manifest(selector, visibility).await?)
 }
 
 /// The image of `platform`: the one that an index lists, or `top` itself if it is of it.
 async fn of_platform(place: &Place, top: RawManifest, platform: &Platform) -> Result<RawManifest, ConfirmError> {
-    let top = confirm::flat(place.client(), &place.repository, top, Visibility::Settled, platform).await?;
+    let top = confirm::flat(place, top, Visibility::Settled, platform).await?;
     let top = match &top.content {
         Content::Index(index) => by_digest(place, choose(&index.manifests, platform)?.digest.clone()).await?,
         Content::Image(_) => top.manifest,
     };
-    let config = config_of(place.client(), &place.repository, &top).await?;
+    let config = config_of(place, &top).await?;
     Child::new(top.clone(), &config, platform, &EntryOverride::default())?;
     Ok(top)
 }

@@ -2,44 +2,34 @@
 
 use super::confirm::{ConfirmError, choose};
 use super::listing::Listing;
+use super::place::Place;
 use super::verify::VerifyError;
-use crate::oci::{Child, ChildError, Content, Descriptor, Digest, EntryOverride, Platform, Repository, Selector};
-use crate::registry::{Client, Visibility};
+use crate::oci::{Child, ChildError, Content, Descriptor, Digest, EntryOverride, Platform, Selector};
+use crate::registry::Visibility;
 
 /// The digest of what `selector` names; with a platform, of that one's image. The registry's word is taken for a tag,
 /// as by everybody who pulls it; where it says nothing, the bytes are fetched and hashed.
 ///
 /// # Errors
 /// The registry does not answer with it, or it has no image of the platform, or more than one.
-pub async fn digest(
-    client: &Client,
-    repository: &Repository,
-    selector: &Selector,
-    platform: Option<&Platform>,
-) -> Result<Digest, VerifyError> {
+pub async fn digest(place: &Place, selector: &Selector, platform: Option<&Platform>) -> Result<Digest, VerifyError> {
     if let Some(platform) = platform {
-        return of_platform(client, repository, selector, platform).await.map_err(VerifyError::of_top);
+        return of_platform(place, selector, platform).await.map_err(VerifyError::of_top);
     }
-    let head = client.head_manifest(repository.path(), selector).await?;
-    let said = head.and_then(|head| head.digest);
+    let said = place.head(selector).await?.flatten();
     let believed = said.filter(|said| !matches!(selector, Selector::Digest(asked) if asked != said));
     if let Some(digest) = believed {
         return Ok(digest);
     }
-    let manifest = client.get_manifest(repository.path(), selector, Visibility::Settled).await?;
+    let manifest = place.manifest(selector, Visibility::Settled).await?;
     Ok(manifest.digest().clone())
 }
 
 /// The one image of `platform`, also where an index lists indexes; what is in no index says itself what it is.
-async fn of_platform(
-    client: &Client,
-    repository: &Repository,
-    selector: &Selector,
-    platform: &Platform,
-) -> Result<Digest, ConfirmError> {
-    let listing = Listing::read(client, repository.path(), selector).await?;
+async fn of_platform(place: &Place, selector: &Selector, platform: &Platform) -> Result<Digest, ConfirmError> {
+    let listing = Listing::read(place, selector).await?;
     if let Content::Image(image) = &listing.top.content {
-        let config = client.get_config(repository.path(), &image.config).await?;
+        let config = place.config(&image.config).await?;
         Child::new(listing.top.manifest.clone(), &config, platform, &EntryOverride::default())?;
         return Ok(listing.top.manifest.digest().clone());
     }

@@ -12,8 +12,8 @@ use super::place::{FinalTags, Place};
 use super::references::{self, AT_ONCE, entry_image, platform_of};
 use super::{publish, sanitize, standing};
 use crate::oci::{
-    Annotation, Annotations, Descriptor, EncodedIndex, EntryOverride, ImageIndex, IndexDraft, IndexFormat, NotDocker,
-    Platform, Selector, Tag, TagRef,
+    Annotation, Annotations, Descriptor, EncodedIndex, EntryOverride, ImageIndex, IndexDraft, IndexFormat, Location,
+    NotDocker, Platform, Selector, Tag, TagRef,
 };
 use crate::plan::AttestationPolicy;
 
@@ -91,7 +91,7 @@ impl Edit {
     ) -> Result<Parts<'a>, Failure> {
         let mut parts = distinct(sources);
         if let (Base::Target { without }, Some(tag)) = (&self.base, target.tags.first()) {
-            let named = target.place.repository.tag(tag.clone());
+            let named = target.place.tag(tag.clone());
             let Flat { index, annotations } = read(&target.place, tag, &named).await?;
             check(&named, &index, without)?;
             parts.join(standing_images(&target.place, &named, &index, (&parts.images, without), policy).await?);
@@ -145,10 +145,10 @@ fn distinct(sources: Vec<Part<'_>>) -> Parts<'_> {
 }
 
 /// The index under `named`.
-async fn read(place: &Place, tag: &Tag, named: &TagRef) -> Result<Flat, Failure> {
+async fn read(place: &Place, tag: &Tag, named: &TagRef<Location>) -> Result<Flat, Failure> {
     let reading = async {
         let top = references::fetch(place, &Selector::Tag(tag.clone())).await?;
-        standing::index(place.client(), &place.repository, &top).await
+        standing::index(place, &top).await
     };
     reading.await.map_err(|error| {
         let hint = "there is nothing to add to or to remove from; without `--append` the index is new";
@@ -157,7 +157,7 @@ async fn read(place: &Place, tag: &Tag, named: &TagRef) -> Result<Flat, Failure>
 }
 
 /// What is to be removed is there.
-fn check(named: &TagRef, index: &ImageIndex, without: &[Platform]) -> Result<(), Failure> {
+fn check(named: &TagRef<Location>, index: &ImageIndex, without: &[Platform]) -> Result<(), Failure> {
     let absent = without.iter().filter(|platform| !index.manifests.iter().any(|entry| is_of(entry, platform)));
     let absent: Vec<_> = absent.map(ToString::to_string).collect();
     if absent.is_empty() {
@@ -182,7 +182,7 @@ enum Slot<'a> {
 /// The entries of `index` that stay or are replaced, in order.
 async fn standing_images<'a>(
     place: &'a Place,
-    named: &TagRef,
+    named: &TagRef<Location>,
     index: &ImageIndex,
     (sources, without): (&[Part<'_>], &[Platform]),
     policy: AttestationPolicy,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::oci::{Digest, DigestRef, Entry, Platform, Repository, TagRef};
+use crate::oci::{Digest, DigestRef, Entry, Location, Platform, Repository, TagRef};
 
 /// One platform of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -69,10 +69,10 @@ pub struct PlannedImage {
     /// The image's name in the plan.
     pub image: String,
     /// Its final tags, in every registry that it is for.
-    pub tags: Vec<TagRef>,
+    pub tags: Vec<TagRef<Location>>,
     /// The repositories that get copies of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub copies: Vec<Repository>,
+    pub copies: Vec<Location>,
 }
 
 /// A job as the schedule has it.
@@ -294,24 +294,24 @@ pub enum ImageEvent {
     /// The arch tag of a platform was put in a registry that gets copies, or had this image already.
     ArchTagCopied {
         /// The tag.
-        tag: TagRef,
+        tag: TagRef<Location>,
         /// Whether the registry had it there already, and nothing was put.
         unchanged: bool,
     },
     /// An arch tag is gone, and what it named is there as before (`arch_tags: remove`).
     ArchTagRemoved {
         /// The tag.
-        tag: TagRef,
+        tag: TagRef<Location>,
     },
     /// The index is sent under a final tag: until that is answered, nobody knows where the tag is.
     Tagging {
         /// The tag.
-        tag: TagRef,
+        tag: TagRef<Location>,
     },
     /// The registry refused: the tag is where it was.
     TagRefused {
         /// The tag.
-        tag: TagRef,
+        tag: TagRef<Location>,
     },
     /// Nothing can be said of programs of these platforms' images.
     NotChecked {
@@ -323,14 +323,14 @@ pub enum ImageEvent {
     /// A final tag was put, or had this index already.
     Tagged {
         /// The tag.
-        tag: TagRef,
+        tag: TagRef<Location>,
         /// Whether the registry had it there already, and nothing was put.
         unchanged: bool,
     },
     /// The index was read back by tag, each child by digest, and all is as planned.
     Verified {
         /// The index by digest.
-        index: DigestRef,
+        index: DigestRef<Location>,
     },
     /// The image's own tags were set on the engine (`registry: local`).
     TaggedOnEngine {

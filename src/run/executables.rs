@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use super::event::{Failure, ImageEvent, Phase};
 use super::failure::{chain, failure};
+use super::place::{Place, PlaceError};
 use super::publish::Target;
 use super::sanitize;
-use crate::oci::{Child, Content, Descriptor, Digest, ElfMachine, Platform, RepositoryPath};
-use crate::registry::Client;
+use crate::oci::{Child, Content, Descriptor, Digest, ElfMachine, Platform};
 use crate::rootfs::{Answer, Search};
 
 /// Most bytes of layers that are fetched to find what an image starts, …
@@ -40,17 +40,12 @@ enum Finding {
 }
 
 /// Refuses images whose programs are for another processor than that of their platform. Gives what cannot be checked.
-pub(super) async fn refuse(
-    client: &Client,
-    target: &Target,
-    children: Vec<&Child>,
-) -> Result<Vec<ImageEvent>, Failure> {
-    let path = target.repository.path();
+pub(super) async fn refuse(target: &Target<Place>, children: Vec<&Child>) -> Result<Vec<ImageEvent>, Failure> {
     let held = Semaphore::new(HELD);
     let checking = children.iter().map(async |child| {
         // It is never closed.
         let _held = held.acquire_many(longest_part(child)).await;
-        check(client, path, child).await
+        check(&target.place, child).await
     });
     let findings = join_all(checking).await;
     let (mut foreign, mut not_checked) = (Vec::new(), Vec::<(String, Vec<Platform>)>::new());
@@ -69,7 +64,7 @@ pub(super) async fn refuse(
         let event = |(reason, platforms)| ImageEvent::NotChecked { platforms, reason };
         return Ok(not_checked.into_iter().map(event).collect());
     }
-    let tags: Vec<_> = target.tags.iter().map(|tag| target.repository.tag(tag.clone()).to_string()).collect();
+    let tags: Vec<_> = target.tags.iter().map(|tag| target.place.tag(tag.clone()).to_string()).collect();
     let message = format!("{}; {} not moved", foreign.join("; "), tags.join(", "));
     let hint = "build it for its platform; if it is meant to be so, `--no-elf` leaves programs unchecked";
     Err(failure(Phase::Verify, &message, Some(hint.into())))
@@ -88,14 +83,14 @@ fn layers(child: &Child) -> Vec<Descriptor> {
     }
 }
 
-async fn check(client: &Client, repository: &RepositoryPath, child: &Child) -> Finding {
+async fn check(place: &Place, child: &Child) -> Finding {
     if child.platform().os() == "windows" {
         return Finding::NotChecked("its programs are not ELF".into());
     }
     if !ElfMachine::knows(child.platform()) {
         return Finding::NotChecked("nothing is known of its processor's programs".into());
     }
-    match timeout(LONGEST, search(client, repository, child)).await {
+    match timeout(LONGEST, search(place, child)).await {
         Ok(Ok(finding)) => finding,
         Ok(Err(reason)) => Finding::NotChecked(sanitize::line(reason.as_bytes())),
         Err(_) => Finding::NotChecked(format!("its layers were not read within {} s", LONGEST.as_secs())),
@@ -103,7 +98,7 @@ async fn check(client: &Client, repository: &RepositoryPath, child: &Child) -> F
 }
 
 /// Reads layers, the topmost first, until one of them tells.
-async fn search(client: &Client, repository: &RepositoryPath, child: &Child) -> Result<Finding, String> {
+async fn search(place: &Place, child: &Child) -> Result<Finding, String> {
     let layers = layers(child);
     let mut budget = if child.start().is_some() { MAX_FETCHED } else { MAX_FETCHED_OF_DATA };
     let mut passed_over = 0;
@@ -114,7 +109,7 @@ async fn search(client: &Client, repository: &RepositoryPath, child: &Child) -> 
             continue;
         }
         budget -= layer.size;
-        search = read(client, repository, layer, search).await?;
+        search = read(place, layer, search).await?;
         if search.is_over() {
             break;
         }
@@ -143,12 +138,7 @@ fn is_files(layer: &Descriptor) -> bool {
 }
 
 /// Fetches a layer in parts, as far as the search reads it.
-async fn read(
-    client: &Client,
-    repository: &RepositoryPath,
-    layer: &Descriptor,
-    mut search: Search,
-) -> Result<Search, String> {
+async fn read(place: &Place, layer: &Descriptor, mut search: Search) -> Result<Search, String> {
     let (sender, receiver) = mpsc::channel(1);
     // It ends with the parts that it is sent, or with this future, which owns their sender.
     let mut reading = spawn_blocking(move || {
@@ -158,7 +148,7 @@ async fn read(
     let unreadable = |digest: &Digest, error: &dyn std::error::Error| format!("its layer {digest}: {}", chain(error));
     let fetched = tokio::select! {
         read = &mut reading => return ended(read, layer),
-        fetched = fetch(client, repository, layer, sender) => fetched,
+        fetched = fetch(place, layer, sender) => fetched,
     };
     fetched.map_err(|error| unreadable(&layer.digest, &error))?;
     ended(reading.await, layer)
@@ -169,16 +159,11 @@ fn ended(read: Result<io::Result<Search>, tokio::task::JoinError>, layer: &Descr
     read.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))
 }
 
-async fn fetch(
-    client: &Client,
-    repository: &RepositoryPath,
-    layer: &Descriptor,
-    parts: mpsc::Sender<Bytes>,
-) -> Result<(), crate::registry::RegistryError> {
+async fn fetch(place: &Place, layer: &Descriptor, parts: mpsc::Sender<Bytes>) -> Result<(), PlaceError> {
     let (mut from, mut length) = (0, if layer.size <= LONGEST_PART { LONGEST_PART } else { FIRST_PART });
     while from < layer.size {
         let to = (from + length).min(layer.size);
-        let part = client.get_part(repository, layer, from..to).await?;
+        let part = place.part(layer, from..to).await?;
         if parts.send(part).await.is_err() {
             break;
         }

@@ -1,6 +1,7 @@
 //! Errors of the rooms below, as failures of a phase.
 
 use super::event::{Failure, Phase};
+use super::place::PlaceError;
 use super::sanitize;
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::registry::RegistryError;
@@ -44,6 +45,12 @@ pub(super) fn of_engine(phase: Phase, error: &EngineError) -> Failure {
 
 /// What `error` is in `phase`, unless the registry's answer was a refusal of ours.
 pub(super) fn of_registry(phase: Phase, doing: &str, error: &RegistryError) -> Failure {
+    let phase = if error.is_refusal() { Phase::Verify } else { phase };
+    failure(phase, &format!("{doing}: {}", chain(error)), error.hint())
+}
+
+/// What `error` is in `phase`, unless it is a refusal of ours.
+pub(super) fn of_place(phase: Phase, doing: &str, error: &PlaceError) -> Failure {
     let phase = if error.is_refusal() { Phase::Verify } else { phase };
     failure(phase, &format!("{doing}: {}", chain(error)), error.hint())
 }

@@ -7,9 +7,10 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::confirm::ConfirmError;
 use super::listing::{AT_ONCE, Budget, MOST_DEPTH};
+use super::place::Place;
 use super::references::platform_of;
-use crate::oci::{ChildError, Content, Descriptor, ImageIndex, Platform, RepositoryPath, Selector};
-use crate::registry::{Client, Visibility};
+use crate::oci::{ChildError, Content, Descriptor, ImageIndex, Platform, Selector};
+use crate::registry::Visibility;
 
 /// An index in which images stand for the indexes that list them.
 #[derive(Debug)]
@@ -22,8 +23,7 @@ pub(super) struct Flat {
 /// Where indexes are read, and which of them.
 #[derive(Clone, Copy)]
 pub(super) struct Opening<'a> {
-    pub(super) client: &'a Client,
-    pub(super) repository: &'a RepositoryPath,
+    pub(super) place: &'a Place,
     pub(super) visibility: Visibility,
     /// An index that claims to be of another platform is not read, and stays an entry; where none is said, all are read.
     pub(super) wanted: &'a [Platform],
@@ -85,7 +85,7 @@ impl Opening<'_> {
 
     async fn read(&self, entry: &Descriptor) -> Result<ImageIndex, ConfirmError> {
         let selector = Selector::Digest(entry.digest.clone());
-        let manifest = self.client.get_manifest(self.repository, &selector, self.visibility).await?;
+        let manifest = self.place.manifest(&selector, self.visibility).await?;
         let (claimed, actual) = (entry.size, manifest.size());
         if claimed != actual {
             return Err(ConfirmError::Size { claimed, actual });

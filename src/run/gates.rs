@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use super::event::{Event, Failure};
+use super::place::Place;
 use super::publish::{Target, not_published};
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::{executables, shrink};
 use crate::oci::EncodedIndex;
-use crate::registry::Client;
 
 /// What is asked of an index beyond that it is complete and true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,14 +24,13 @@ impl Gates {
     /// will move.
     pub(super) async fn pass(
         self,
-        client: &Client,
-        target: &Target,
+        target: &Target<Place>,
         index: &EncodedIndex,
         standing: &[Standing],
         shutdown: &Shutdown,
     ) -> Result<Vec<Event>, Failure> {
         let Some(moving) = standing.iter().find(|standing| !standing.unchanged) else { return Ok(Vec::new()) };
-        let before = standing::before(client, target, standing, self.shrinking).await?;
+        let before = standing::before(target, standing, self.shrinking).await?;
         shrink::refuse(target, &before, index)?;
         let mut told: Vec<_> = shrink::warnings(target, &before, index).into_iter().map(Event::Warning).collect();
         if self.programs == Programs::Check {
@@ -41,7 +40,7 @@ impl Gates {
             new.retain(|child| !known.contains(child.manifest().digest()));
             let mut stop = shutdown.clone();
             let not_checked = tokio::select! {
-                checked = executables::refuse(client, target, new) => checked?,
+                checked = executables::refuse(target, new) => checked?,
                 reason = stop.stopping() => return Err(not_published(target, &moving.tag, &reason)),
             };
             let image = || target.image.clone();

@@ -1,15 +1,15 @@
-//! What a registry has under a name, with all that it lists: shown, not judged.
+//! What a registry or a layout has under a name, with all that it lists: shown, not judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 use super::listing::{Listing, Read};
+use super::place::Place;
 use super::verify::VerifyError;
 use crate::oci::{
-    Content, Descriptor, Digest, ImageIndex, ImageManifest, Platform, PlatformFields, RawManifest, Repository, Selector,
+    Content, Descriptor, Digest, ImageIndex, ImageManifest, Platform, PlatformFields, RawManifest, Selector,
 };
-use crate::registry::Client;
 
 /// What was found under a name.
 #[derive(Debug, Clone)]
@@ -85,8 +85,8 @@ impl ConfigSays {
     }
 
     /// Fetches the config of `image`. Artifacts have configs that say nothing of this.
-    pub(super) async fn fetch(client: &Client, repository: &Repository, image: &ImageManifest) -> Self {
-        let config = client.get_config(repository.path(), &image.config).await;
+    pub(super) async fn fetch(place: &Place, image: &ImageManifest) -> Self {
+        let config = place.config(&image.config).await;
         config.map(|config| Self::read(&config)).unwrap_or_default()
     }
 }
@@ -96,11 +96,11 @@ impl ConfigSays {
 /// # Errors
 /// The registry does not answer with it, or lists more in it than is read. What is wrong below it is a part of what is
 /// shown.
-pub async fn inspect(client: &Client, repository: &Repository, selector: &Selector) -> Result<Inspected, VerifyError> {
-    let listing = Listing::read(client, repository.path(), selector).await.map_err(VerifyError::of_top)?;
+pub async fn inspect(place: &Place, selector: &Selector) -> Result<Inspected, VerifyError> {
+    let listing = Listing::read(place, selector).await.map_err(VerifyError::of_top)?;
     let inside = match &listing.top.content {
         Content::Image(image) => {
-            let says = ConfigSays::fetch(client, repository, image).await;
+            let says = ConfigSays::fetch(place, image).await;
             Inside::Image(Box::new(image.clone()), says)
         }
         Content::Index(index) => Inside::Index(open(&listing, index, &mut BTreeSet::new())),

@@ -11,6 +11,7 @@ use super::assign::ScheduledBuild;
 use super::confirm::{self, ConfirmError, Found};
 use super::event::{Failure, JobEvent, Phase};
 use super::failure::{chain, failure, of_engine};
+use super::place::Place;
 use super::publish::FRESH;
 use super::relay::{JobVoice, relay};
 use super::tagging::immutable;
@@ -293,9 +294,10 @@ impl JobRun {
         selector: &Selector,
         visibility: Visibility,
     ) -> Result<Found, ConfirmError> {
-        let (client, job, repository) = (self.registry.client(), &self.scheduled.job, &self.arch_tag.repository);
-        let (platform, entry) = (&job.platform, &job.entry);
-        let found = confirm::find(client, repository, selector, visibility, platform, entry, self.attestations).await?;
+        let (registry, repository) = (self.registry.clone(), self.arch_tag.repository.clone());
+        let place = Place::Repository { registry, repository };
+        let (platform, entry) = (&self.scheduled.job.platform, &self.scheduled.job.entry);
+        let found = confirm::find(&place, selector, visibility, platform, entry, self.attestations).await?;
         confirm::prove(&found, built)?;
         Ok(found)
     }

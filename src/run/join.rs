@@ -204,7 +204,7 @@ async fn join_image(
 }
 
 fn arch_tag(target: &Target, job: &Job) -> String {
-    target.repository.tag(job.arch_tag.clone()).to_string()
+    target.place.tag(job.arch_tag.clone()).to_string()
 }
 
 /// The child of every platform; all that is wrong is told.
@@ -214,17 +214,14 @@ async fn find_all(
     target: &Target,
     wait: Option<&Wait<'_>>,
 ) -> Result<Vec<Found>, Failure> {
+    let place = Place::Repository { registry: registry.clone(), repository: target.place.clone() };
     let finding = async |job: &&Job| {
         let selector = Selector::Tag(job.arch_tag.clone());
         let visibility = Visibility::Settled;
-        let (client, repository) = (registry.client(), &target.repository);
         let (platform, entry, policy) = (&job.platform, &job.entry, target.attestations);
         let found = match &job.work {
-            Work::Build(_) => confirm::find(client, repository, &selector, visibility, platform, entry, policy).await?,
-            Work::Adopt(_) => {
-                let place = Place { registry: registry.clone(), repository: repository.clone() };
-                adopt::find(&place, &selector, platform, entry, policy).await?
-            }
+            Work::Build(_) => confirm::find(&place, &selector, visibility, platform, entry, policy).await?,
+            Work::Adopt(_) => adopt::find(&place, &selector, platform, entry, policy).await?,
         };
         revisions::as_planned(&found, job)?;
         Ok(found)

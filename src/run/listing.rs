@@ -6,8 +6,9 @@ use futures::stream::{self, StreamExt as _};
 
 use super::confirm::ConfirmError;
 use super::failure::chain;
-use crate::oci::{ChildError, Content, Descriptor, Digest, ImageIndex, RawManifest, RepositoryPath, Selector};
-use crate::registry::{Client, Visibility};
+use super::place::Place;
+use crate::oci::{ChildError, Content, Descriptor, Digest, ImageIndex, RawManifest, Selector};
+use crate::registry::Visibility;
 
 /// Indexes that list indexes: deeper ones are refused.
 pub(super) const MOST_DEPTH: usize = 4;
@@ -53,12 +54,8 @@ pub(super) struct Listing {
 impl Listing {
     /// Fetches what `selector` names, then what that lists, level by level. What is listed and cannot be had is no
     /// error here: see [`Self::get`].
-    pub(super) async fn read(
-        client: &Client,
-        repository: &RepositoryPath,
-        selector: &Selector,
-    ) -> Result<Self, ConfirmError> {
-        let top = fetch(client, repository, selector).await?;
+    pub(super) async fn read(place: &Place, selector: &Selector) -> Result<Self, ConfirmError> {
+        let top = fetch(place, selector).await?;
         let mut below = BTreeMap::new();
         let mut level = entries([&top]);
         let mut budget = Budget::default();
@@ -69,7 +66,7 @@ impl Listing {
             }
             budget.spend(level.values().copied())?;
             let fetching = stream::iter(level.into_keys()).map(async |digest| {
-                let read = fetch(client, repository, &Selector::Digest(digest.clone())).await;
+                let read = fetch(place, &Selector::Digest(digest.clone())).await;
                 (digest, read)
             });
             let fetched: Vec<_> = fetching.buffered(AT_ONCE).collect().await;
@@ -134,8 +131,8 @@ fn entries<'a>(manifests: impl IntoIterator<Item = &'a Read>) -> BTreeMap<Digest
     indexes.flatten().map(|entry| (entry.digest.clone(), entry.size)).collect()
 }
 
-async fn fetch(client: &Client, repository: &RepositoryPath, selector: &Selector) -> Result<Read, ConfirmError> {
-    let manifest = client.get_manifest(repository, selector, Visibility::Settled).await?;
+async fn fetch(place: &Place, selector: &Selector) -> Result<Read, ConfirmError> {
+    let manifest = place.manifest(selector, Visibility::Settled).await?;
     let content = manifest.content().map_err(ChildError::from)?;
     Ok(Read { manifest, content })
 }

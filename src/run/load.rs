@@ -62,7 +62,7 @@ fn listed(platforms: &[&Platform]) -> String {
 /// The image that a job built.
 pub(super) fn part(target: &Target, scheduled: &ScheduledBuild, id: Digest) -> Part {
     let job = &scheduled.job;
-    let name = format!("{}:{}", target.repository.familiar(), job.arch_tag);
+    let name = format!("{}:{}", target.place.familiar(), job.arch_tag);
     Part { name, id, platform: job.platform.clone(), fields: fields(&job.platform, &job.entry) }
 }
 
@@ -137,7 +137,7 @@ impl Naming<'_> {
     }
 
     fn name(&self) -> &str {
-        self.target.repository.path().short()
+        self.target.place.path().short()
     }
 
     async fn named(&self, tag: &Tag, id: Digest, parts: &[Part]) {

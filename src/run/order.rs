@@ -68,9 +68,9 @@ impl Order {
 pub(super) fn image_of(end: &JobEnd, job: &ScheduledJob, target: &Target) -> Result<BaseImage, String> {
     match end {
         JobEnd::Confirmed { found, .. } | JobEnd::Adopted { found } => {
-            Ok(BaseImage::Pushed(target.repository.digest(found.child.manifest().digest().clone())))
+            Ok(BaseImage::Pushed(target.place.digest(found.child.manifest().digest().clone())))
         }
-        JobEnd::Built { .. } => Ok(BaseImage::OnEngine(target.repository.tag(job.arch_tag().0.clone()))),
+        JobEnd::Built { .. } => Ok(BaseImage::OnEngine(target.place.tag(job.arch_tag().0.clone()))),
         JobEnd::Chosen { image } => Ok(BaseImage::Pushed(image.clone())),
         JobEnd::Failed(_) => Err(format!("{} failed", job.id())),
         JobEnd::Cancelled => Err(format!("{} was not built", job.id())),

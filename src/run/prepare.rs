@@ -59,7 +59,9 @@ pub(super) fn targets(plan: &Plan, registries: &Registries) -> Result<Vec<Target
                 failure(Phase::Plan, &format!("{}: {error}", image.name), Some("shorten `repository:`".into()))
             })
         };
-        let copy = |registry: &Registry| Ok(Place { registry: registry.clone(), repository: repository(registry)? });
+        let copy = |registry: &Registry| {
+            Ok::<_, Failure>(Place::Repository { registry: registry.clone(), repository: repository(registry)? })
+        };
         let copies = registries.copies.iter().map(copy).collect::<Result<_, _>>()?;
         Ok(Target::of(image, repository(&registries.first)?, copies))
     };
@@ -129,7 +131,7 @@ pub(super) fn builds(
         slots: slots[scheduled.engine].clone(),
         session,
         bases: BTreeMap::new(),
-        arch_tag: targets[scheduled.image].repository.tag(scheduled.job.arch_tag.clone()),
+        arch_tag: targets[scheduled.image].place.tag(scheduled.job.arch_tag.clone()),
         attestations: targets[scheduled.image].attestations,
         registry: shared.registry.clone(),
         credentials: shared.registry.pushes_as(&shared.credentials_on(scheduled.engine)),
@@ -170,9 +172,10 @@ pub(super) fn jobs(
         ScheduledJob::Build(_) => built.next().map(|job| Prepared::Build(Box::new(job))),
         ScheduledJob::Adopt(ScheduledAdoption { id, image, job }) => {
             let voice = JobVoice { job: id.clone(), events: shared.events.clone(), secrets: redactor.clone() };
-            let to = Place { registry: shared.registry.clone(), repository: targets[*image].repository.clone() };
+            let (registry, repository) = (shared.registry.clone(), targets[*image].place.clone());
+            let to = Place::Repository { registry, repository: repository.clone() };
             let (chosen, cancel) = (chosen.remove(&place)?, builds[*image].clone());
-            let job = AdoptRun { voice, job: job.clone(), chosen, to, goal: shared.goal, cancel };
+            let job = AdoptRun { voice, job: job.clone(), chosen, to, repository, goal: shared.goal, cancel };
             Some(Prepared::Adopt(Box::new(job)))
         }
     };
@@ -269,8 +272,8 @@ fn shared_key(key: &SessionKey, job: &ScheduledBuild) -> String {
 pub(super) fn destination(target: &Target, scheduled: &ScheduledJob) -> Destination {
     let (tag, arch_tags) = scheduled.arch_tag();
     match arch_tags {
-        ArchTags::Keep | ArchTags::Remove => Destination::ArchTag(target.repository.tag(tag.clone())),
-        ArchTags::None => Destination::Repository(target.repository.clone()),
+        ArchTags::Keep | ArchTags::Remove => Destination::ArchTag(target.place.tag(tag.clone())),
+        ArchTags::None => Destination::Repository(target.place.clone()),
     }
 }
 

@@ -42,8 +42,7 @@ pub(super) struct Placed {
 
 /// A repository that is to show an index.
 pub(super) struct Destination {
-    pub(super) registry: Registry,
-    pub(super) target: Target,
+    pub(super) target: Target<Place>,
     /// The children that this run pushed there under tags of their own.
     pub(super) pushed: Vec<Pushed>,
 }
@@ -68,17 +67,13 @@ impl Publication {
         let pushed = publish::pushed(&target, &found);
         let index = publish::join(&target, found.clone())?;
         publish::tell(&target.image, &index, events).await;
+        let target = target.of_registry(&registry);
         if !target.copies.is_empty() {
-            let from = Place { registry: registry.clone(), repository: target.repository.clone() };
-            copies::bring(&from, &target, &found, &pushed, events).await?;
+            copies::bring(&target, &found, &pushed, events).await?;
         }
-        let copy = |place: &Place| Destination {
-            registry: place.registry.clone(),
-            target: target.copied_to(place),
-            pushed: Vec::new(),
-        };
+        let copy = |place: &Place| Destination { target: target.copied_to(place), pushed: Vec::new() };
         let copies: Vec<_> = target.copies.iter().map(copy).collect();
-        let first = Destination { registry, target, pushed };
+        let first = Destination { target, pushed };
         Ok(Placed { index, destinations: std::iter::once(first).chain(copies).collect(), names })
     }
 }
@@ -142,9 +137,8 @@ impl Placed {
         shutdown: &Shutdown,
     ) -> Result<Admitted, Failure> {
         let mut standing = Vec::new();
-        for Destination { registry, target, pushed } in &self.destinations {
-            let client = registry.client();
-            standing.push(publish::admit(client, target, &self.index, pushed, gates, events, shutdown).await?);
+        for Destination { target, pushed } in &self.destinations {
+            standing.push(publish::admit(target, &self.index, pushed, gates, events, shutdown).await?);
             // The images are the same everywhere, byte for byte.
             gates.programs = Programs::Believe;
         }
@@ -156,8 +150,8 @@ impl Admitted {
     /// Puts the tags, one repository after the other, and reads each back.
     pub(super) async fn put(self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
         let Self { placed: Placed { index, destinations, names }, standing } = self;
-        for (Destination { registry, target, .. }, standing) in destinations.iter().zip(standing) {
-            publish::put(registry.client(), target, &index, standing, events, shutdown).await?;
+        for (Destination { target, .. }, standing) in destinations.iter().zip(standing) {
+            publish::put(target, &index, standing, events, shutdown).await?;
         }
         let Some(Destination { target, pushed, .. }) = destinations.first() else { return Ok(()) };
         for (engine, id) in &names {
@@ -166,16 +160,17 @@ impl Admitted {
             }
         }
         // All registries show the index by now.
-        for Destination { registry, target, .. } in &destinations {
-            untag::remove(registry.client(), target, &index, pushed, events, shutdown).await?;
+        for Destination { target, .. } in &destinations {
+            untag::remove(target, &index, pushed, events, shutdown).await?;
         }
         Ok(())
     }
 }
 
 /// A convenience that fails nothing: the image is published.
-async fn name_on_engine(target: &Target, engine: &Engine, id: &Digest, tag: &Tag, events: &mpsc::Sender<Event>) {
-    let name = target.repository.path().as_str();
+async fn name_on_engine(target: &Target<Place>, engine: &Engine, id: &Digest, tag: &Tag, events: &mpsc::Sender<Event>) {
+    let Place::Repository { repository, .. } = &target.place else { return };
+    let name = repository.path().as_str();
     let event = match engine.name_image(id, name, tag.as_str()).await {
         Ok(()) => {
             let what = ImageEvent::TaggedOnEngine { name: format!("{name}:{tag}") };

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
+use super::access::Registry;
 use super::confirm::Found;
 use super::edit::Base;
 use super::event::{Event, Failure, ImageEvent, Phase, PlannedImage, Warning};
@@ -16,19 +17,19 @@ use super::standing::{self, Standing};
 use super::tagging::Tagging;
 use super::verify::published::published;
 use crate::oci::{
-    Child, Digest, EncodeError, EncodedIndex, EntryOverride, IndexDraft, IndexFormat, Platform, Repository, Selector,
-    Tag,
+    Child, Digest, EncodeError, EncodedIndex, EntryOverride, IndexDraft, IndexFormat, Location, Platform, Repository,
+    Selector, Tag,
 };
 use crate::plan::{ArchTags, AttestationPolicy, Image};
-use crate::registry::{Client, Visibility};
+use crate::registry::Visibility;
 
-/// Where an image's index goes.
+/// Where an image's index goes: to a repository while nothing but its name is of interest, to a [`Place`] when it is put.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(super) struct Target<P = Repository> {
     /// The image's name in the plan.
     pub(super) image: String,
-    /// The repository.
-    pub(super) repository: Repository,
+    /// The repository, or the place.
+    pub(super) place: P,
     /// The platforms that the index will say and what the plan overrides of their entries, in the plan's order.
     pub(super) expected: Vec<(Platform, EntryOverride)>,
     /// The arch tags and whether the registry gets them, as the platforms.
@@ -46,10 +47,10 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn of(image: &Image, repository: Repository, copies: Vec<Place>) -> Self {
+    pub(super) fn of(image: &Image, place: Repository, copies: Vec<Place>) -> Self {
         Self {
             image: image.name.to_string(),
-            repository,
+            place,
             copies,
             expected: image
                 .jobs
@@ -64,33 +65,42 @@ impl Target {
         }
     }
 
-    /// Whether this run read all children of `index` in this repository.
+    /// The same, in its registry.
+    pub(super) fn of_registry(self, registry: &Registry) -> Target<Place> {
+        let Self { image, place, expected, arch_tags, tags, attestations, read_here, copies, base } = self;
+        let place = Place::Repository { registry: registry.clone(), repository: place };
+        Target { image, place, expected, arch_tags, tags, attestations, read_here, copies, base }
+    }
+
+    /// What is planned of it, as the outside hears it.
+    pub(super) fn planned(&self) -> PlannedImage {
+        let copies: Vec<_> = self.copies.iter().map(Place::location).collect();
+        let own = Location::from(self.place.clone());
+        let locations = std::iter::once(&own).chain(&copies);
+        let tags = locations.flat_map(|location| self.tags.iter().map(|tag| location.tag(tag.clone())));
+        PlannedImage { image: self.image.clone(), tags: tags.collect(), copies }
+    }
+}
+
+impl Target<Place> {
+    /// Whether this run read all children of `index` in this place.
     fn has_read(&self, index: &EncodedIndex) -> bool {
         index.children().iter().all(|child| self.read_here.contains(child.manifest().digest()))
     }
 
     /// The same in the repository of a copy.
     pub(super) fn copied_to(&self, place: &Place) -> Self {
-        let repository = place.repository.clone();
-        Self { repository, read_here: HashSet::new(), copies: Vec::new(), ..self.clone() }
-    }
-
-    /// What is planned of it, as the outside hears it.
-    pub(super) fn planned(&self) -> PlannedImage {
-        let copies: Vec<_> = self.copies.iter().map(|place| place.repository.clone()).collect();
-        let repositories = std::iter::once(&self.repository).chain(&copies);
-        let tags = repositories.flat_map(|repository| self.tags.iter().map(|tag| repository.tag(tag.clone())));
-        PlannedImage { image: self.image.clone(), tags: tags.collect(), copies }
+        Self { place: place.clone(), read_here: HashSet::new(), copies: Vec::new(), ..self.clone() }
     }
 }
 
 /// The index of exactly the planned platforms.
-pub(super) fn join(target: &Target, found: Vec<Found>) -> Result<EncodedIndex, Failure> {
+pub(super) fn join<P>(target: &Target<P>, found: Vec<Found>) -> Result<EncodedIndex, Failure> {
     encode(draft(target, found)?, IndexFormat::Auto)
 }
 
 /// The draft of exactly the planned platforms.
-pub(super) fn draft(target: &Target, found: Vec<Found>) -> Result<IndexDraft, Failure> {
+pub(super) fn draft<P>(target: &Target<P>, found: Vec<Found>) -> Result<IndexDraft, Failure> {
     let children: Vec<Child> = found.into_iter().map(|found| found.child).collect();
     let planned: Vec<Platform> = target.expected.iter().map(|(platform, _)| platform.clone()).collect();
     let draft = IndexDraft::new(&planned, children);
@@ -120,20 +130,19 @@ pub(super) async fn tell(image: &str, index: &EncodedIndex, events: &mpsc::Sende
 
 /// Asks for all final tags before the first one moves, and whether each may.
 pub(super) async fn admit(
-    client: &Client,
-    target: &Target,
+    target: &Target<Place>,
     index: &EncodedIndex,
     pushed: &[Pushed],
     gates: Gates,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Result<Vec<Standing>, Failure> {
-    let standing = standing::ask(client, &target.repository, &target.tags, index.manifest().digest()).await?;
-    for event in gates.pass(client, target, index, &standing, shutdown).await? {
+    let standing = standing::ask(&target.place, &target.tags, index.manifest().digest()).await?;
+    for event in gates.pass(target, index, &standing, shutdown).await? {
         drop(events.send(event).await);
     }
     if standing.iter().any(|tag| !tag.unchanged) {
-        warn_of_moved_tags(client, target, pushed, events).await;
+        warn_of_moved_tags(target, pushed, events).await;
     }
     Ok(standing)
 }
@@ -141,46 +150,44 @@ pub(super) async fn admit(
 /// Puts the index under the final tags that were asked for, and proves it from outside: where all tags had it, that was
 /// read from them, and where the children were read here, so were they.
 pub(super) async fn put(
-    client: &Client,
-    target: &Target,
+    target: &Target<Place>,
     index: &EncodedIndex,
     standing: Vec<Standing>,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    let tagging = Tagging { client, repository: &target.repository, image: &target.image };
+    let tagging = Tagging { place: &target.place, image: &target.image };
     let moves = standing.iter().any(|tag| !tag.unchanged);
     tagging.put(&standing, index.manifest(), events, shutdown).await?;
     let verified = if moves || !target.has_read(index) {
-        published(client, target, index, &standing).await?
+        published(target, index, &standing).await?
     } else {
-        target.repository.digest(index.manifest().digest().clone())
+        target.place.digest(index.manifest().digest().clone())
     };
     let what = ImageEvent::Verified { index: verified };
     drop(events.send(Event::Image { image: target.image.clone(), what }).await);
     Ok(())
 }
 
-pub(super) fn not_published(target: &Target, tag: &Tag, reason: &str) -> Failure {
-    let named = target.repository.tag(tag.clone());
+pub(super) fn not_published(target: &Target<Place>, tag: &Tag, reason: &str) -> Failure {
+    let named = target.place.tag(tag.clone());
     failure(Phase::Publish, &format!("{named} was not published: {reason}"), None)
 }
 
 /// Says which arch tags no longer name what was built: the index has what was built, by digest.
-async fn warn_of_moved_tags(client: &Client, target: &Target, pushed: &[Pushed], events: &mpsc::Sender<Event>) {
-    let path = target.repository.path();
+async fn warn_of_moved_tags(target: &Target<Place>, pushed: &[Pushed], events: &mpsc::Sender<Event>) {
     let asking = pushed.iter().map(|pushed| async {
         let selector = Selector::Tag(pushed.tag.clone());
-        client.head_manifest(path, &selector).await
+        target.place.head(&selector).await
     });
     for (Pushed { tag, platform, top, .. }, head) in pushed.iter().zip(join_all(asking).await) {
         // An error here decides nothing: the children are named by digest.
         let Ok(head) = head else { continue };
-        if head.and_then(|head| head.digest).is_some_and(|digest| digest != *top) {
+        if head.flatten().is_some_and(|digest| digest != *top) {
             let warning = Warning {
                 image: Some(target.image.clone()),
                 platform: Some(platform.clone()),
-                message: format!("{} was moved by somebody else meanwhile", target.repository.tag(tag.clone())),
+                message: format!("{} was moved by somebody else meanwhile", target.place.tag(tag.clone())),
                 hint: Some("the index has what this run built, by digest".into()),
             };
             drop(events.send(Event::Warning(warning)).await);
@@ -198,7 +205,7 @@ pub(super) struct Pushed {
 }
 
 /// Each child with the tag that it was pushed under: children come in the order in which their builds ended.
-pub(super) fn pushed(target: &Target, found: &[Found]) -> Vec<Pushed> {
+pub(super) fn pushed<P>(target: &Target<P>, found: &[Found]) -> Vec<Pushed> {
     let places = target.expected.iter().zip(&target.arch_tags);
     let tagged = places.filter(|(_, (_, arch_tags))| arch_tags.are_pushed());
     let pushed = tagged.filter_map(|((platform, _), (tag, arch_tags))| {
@@ -242,7 +249,7 @@ mod tests {
         let platform = |text: &str| (text.parse::<Platform>().unwrap(), EntryOverride::default());
         let target = Target {
             image: "hello".into(),
-            repository: "127.0.0.1:5000/hello:1.0".parse::<crate::oci::Reference>().unwrap().repository,
+            place: "127.0.0.1:5000/hello:1.0".parse::<crate::oci::Reference>().unwrap().repository,
             expected: vec![platform("linux/amd64"), platform("linux/arm64")],
             arch_tags: ["1.0-amd64", "1.0-arm64"].map(|tag| (tag.parse().unwrap(), ArchTags::Keep)).to_vec(),
             tags: vec!["1.0".parse().unwrap()],

@@ -23,7 +23,9 @@ pub struct Pulling<'a> {
     pub registry: &'a Registry,
     /// Who we are there.
     pub credentials: &'a Arc<dyn CredentialSource>,
-    /// What is pulled.
+    /// The index there.
+    pub image: DigestRef,
+    /// What is known of it.
     pub index: &'a VerifiedIndex,
     /// What the plan says of it.
     pub expected: &'a Expected,
@@ -94,7 +96,7 @@ impl Pulling<'_> {
         let task = |entry: &'a VerifiedEntry| Task {
             reached,
             credentials: credentials.clone(),
-            image: &self.index.index,
+            image: &self.image,
             entry,
             is_believed: self.believes(&entry.entry.platform),
         };
@@ -112,7 +114,7 @@ impl Pulling<'_> {
         let engines: Vec<_> = engines.map(|one| format!("{} ({})", one.spec.name, one.facts().platform)).collect();
         let message = format!(
             "{}: it holds {}, and no engine is of such a platform: {}",
-            self.index.index,
+            self.image,
             held.join(", "),
             engines.join(", ")
         );

@@ -1,4 +1,4 @@
-//! `polyarch join -t TARGET SOURCE…`: the joiner on what is in registries, without a plan.
+//! `polyarch join -t TARGET SOURCE…`: the joiner on what is in registries and layouts, without a plan.
 
 use futures::future::try_join;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -20,7 +20,7 @@ use super::revisions;
 use super::shutdown::Shutdown;
 use super::wait::{Source as Sought, Wait, look_for};
 use crate::oci::{
-    Attestation, Child, ChildError, Content, Descriptor, EncodedIndex, EntryOverride, ImageIndex, Platform,
+    Attestation, Child, ChildError, Content, Descriptor, EncodedIndex, EntryOverride, ImageIndex, Location, Platform,
     PlatformFields, RawManifest, Selector, TagRef,
 };
 use crate::plan::AttestationPolicy;
@@ -34,7 +34,7 @@ pub(super) const AT_ONCE: usize = 16;
 pub struct References {
     /// The images, in the order of the index; an index stands for all of its images.
     pub sources: Vec<JoinSource>,
-    /// Where the index goes, each repository once, at least one; images are copied where they are not.
+    /// Where the index goes, each place once, at least one; images are copied where they are not.
     pub targets: Vec<FinalTags>,
     /// What becomes of the images' attestations.
     pub attestations: AttestationPolicy,
@@ -54,13 +54,13 @@ pub struct JoinSource {
 impl References {
     /// What the index is called in events: its first repository.
     pub(super) fn name(&self) -> String {
-        self.targets.first().map(|target| target.place.repository.to_string()).unwrap_or_default()
+        self.targets.first().map(|target| target.place.location().to_string()).unwrap_or_default()
     }
 
     /// The final tags.
-    pub(super) fn tags(&self) -> Vec<TagRef> {
+    pub(super) fn tags(&self) -> Vec<TagRef<Location>> {
         let each = self.targets.iter().flat_map(|target| target.tags.iter().map(move |tag| (target, tag)));
-        each.map(|(target, tag)| target.place.repository.tag(tag.clone())).collect()
+        each.map(|(target, tag)| target.place.tag(tag.clone())).collect()
     }
 
     /// The index, without anything being copied or put.
@@ -86,11 +86,7 @@ impl References {
             carry::carry(&loads, &target.place, &image, events).await?;
         }
         publish::tell(&image, &index, events).await;
-        let destination = |one: &FinalTags| Destination {
-            registry: one.place.registry.clone(),
-            target: self.target(one, &parts.images),
-            pushed: Vec::new(),
-        };
+        let destination = |one: &FinalTags| Destination { target: self.target(one, &parts.images), pushed: Vec::new() };
         let destinations = self.targets.iter().map(destination).collect();
         let placed = Placed { index, destinations, names: Vec::new() };
         placed.admit(run.gates, events, shutdown).await?.put(events, shutdown).await
@@ -155,7 +151,7 @@ impl References {
     /// What is of one platform, or what was expected.
     fn hint(&self, parts: &[Part<'_>]) -> Option<String> {
         let platform = |part: &Part<'_>| part.found.child.platform().clone();
-        let name = |part: &Part<'_>| part.from.repository.digest(part.found.child.manifest().digest().clone());
+        let name = |part: &Part<'_>| part.from.digest(part.found.child.manifest().digest().clone());
         let twice = parts.iter().find(|one| parts.iter().filter(|other| platform(other) == platform(one)).count() > 1);
         if let Some(twice) = twice.map(platform) {
             let of_it: Vec<_> = parts.iter().filter(|part| platform(part) == twice).collect();
@@ -168,7 +164,7 @@ impl References {
     }
 
     /// Where the index goes, and what it is to be: what is expected, else what was found.
-    fn target(&self, destination: &FinalTags, parts: &[Part<'_>]) -> Target {
+    fn target(&self, destination: &FinalTags, parts: &[Part<'_>]) -> Target<Place> {
         let of = |platform: &Platform| parts.iter().find(|part| part.found.child.platform() == platform);
         let entry = |platform: &Platform| of(platform).map(|part| part.entry.clone()).unwrap_or_default();
         let mut platforms = self.edit.expect.clone().unwrap_or_default();
@@ -180,12 +176,11 @@ impl References {
                 }
             }
         }
-        let repository = destination.place.repository.clone();
-        let here = parts.iter().filter(|part| part.from.repository == repository);
+        let here = parts.iter().filter(|part| *part.from == destination.place);
         Target {
             image: self.name(),
             read_here: here.map(|part| part.found.child.manifest().digest().clone()).collect(),
-            repository,
+            place: destination.place.clone(),
             expected: platforms.into_iter().map(|platform| (platform.clone(), entry(&platform))).collect(),
             arch_tags: Vec::new(),
             tags: destination.tags.clone(),
@@ -247,8 +242,7 @@ async fn images(
         }
         Content::Index(index) => {
             let wanted = if said.platform.is_some() { &[] } else { wanted };
-            let (client, repository, visibility) = (place.client(), place.repository.path(), Visibility::Settled);
-            let opening = Opening { client, repository, visibility, wanted };
+            let opening = Opening { place, visibility: Visibility::Settled, wanted };
             let Flat { index, annotations } = opening.flatten(index).await?;
             let listed = |entry: &&Descriptor| {
                 let platform = said.platform.clone().or_else(|| platform_of(entry));
@@ -306,14 +300,14 @@ pub(super) async fn entry_image(
         image(place, manifest, platform_of(entry), said).await
     };
     let beside = Beside::of(&entry.digest, &index.manifests, policy);
-    let attestations = beside.fetch(place.client(), &place.repository, Visibility::Settled);
+    let attestations = beside.fetch(place, Visibility::Settled);
     let (mut child, manifests) = try_join(child, attestations).await?;
     let left_out = beside.attest(&mut child, manifests)?;
     Ok(Found { child, top: entry.digest.clone(), left_out })
 }
 
 pub(super) async fn fetch(place: &Place, selector: &Selector) -> Result<RawManifest, ConfirmError> {
-    Ok(place.client().get_manifest(place.repository.path(), selector, Visibility::Settled).await?)
+    Ok(place.manifest(selector, Visibility::Settled).await?)
 }
 
 /// The image of `manifest`: of the platform that is said, else that its entry claims, else that its config says.
@@ -323,7 +317,7 @@ async fn image(
     claimed: Option<Platform>,
     said: &EntryOverride,
 ) -> Result<Child, ConfirmError> {
-    let config = config_of(place.client(), &place.repository, &manifest).await?;
+    let config = config_of(place, &manifest).await?;
     let own = || serde_json::from_slice::<PlatformFields>(&config).ok()?.platform().ok();
     let platform = said.platform.clone().or(claimed).or_else(own).ok_or(ConfirmError::NoPlatform)?;
     Ok(Child::new(manifest, &config, &platform, said)?)

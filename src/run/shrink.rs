@@ -3,16 +3,17 @@
 use super::edit::Base;
 use super::event::{Failure, Phase, Warning};
 use super::failure::failure;
+use super::place::Place;
 use super::publish::Target;
 use super::standing::Before;
 use crate::oci::{Content, Descriptor, EncodedIndex, Platform};
 
 /// Refuses an index that lacks platforms which are under one of its tags; nothing is asked for what was not read.
-pub(super) fn refuse(target: &Target, before: &[Before<'_>], index: &EncodedIndex) -> Result<(), Failure> {
+pub(super) fn refuse(target: &Target<Place>, before: &[Before<'_>], index: &EncodedIndex) -> Result<(), Failure> {
     let new = entries(index);
     let lost = before.iter().filter_map(|before| {
         let lacks = lacks(&before.entries, &new, target.base.removed());
-        let named = target.repository.tag(before.tag.clone());
+        let named = target.place.tag(before.tag.clone());
         (!lacks.is_empty()).then(|| format!("{named} has {}, which the new index lacks", lacks.join(", ")))
     });
     let lost: Vec<_> = lost.collect();
@@ -27,7 +28,7 @@ pub(super) fn refuse(target: &Target, before: &[Before<'_>], index: &EncodedInde
 }
 
 /// What is to be said of attestations that the new index does not have of platforms that it has.
-pub(super) fn warnings(target: &Target, before: &[Before<'_>], index: &EncodedIndex) -> Vec<Warning> {
+pub(super) fn warnings(target: &Target<Place>, before: &[Before<'_>], index: &EncodedIndex) -> Vec<Warning> {
     let attested = |platform: &Platform| {
         let mut children = index.children().iter();
         children.any(|child| child.platform() == platform && !child.attestations().is_empty())
@@ -36,7 +37,7 @@ pub(super) fn warnings(target: &Target, before: &[Before<'_>], index: &EncodedIn
         let lost = attested_platforms(&before.entries).into_iter();
         let lost = lost.filter(|platform| !attested(platform) && !target.base.removed().contains(platform));
         let lost: Vec<_> = lost.map(|platform| platform.to_string()).collect();
-        let named = target.repository.tag(before.tag.clone());
+        let named = target.place.tag(before.tag.clone());
         let message = format!("{named} has attestations of {}, which the new index lacks", lost.join(", "));
         (!lost.is_empty()).then(|| Warning { image: Some(target.image.clone()), platform: None, message, hint: None })
     };

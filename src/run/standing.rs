@@ -6,14 +6,13 @@ use futures::future::try_join_all;
 
 use super::confirm::{ConfirmError, config_of};
 use super::event::{Failure, Phase};
-use super::failure::{chain, failure, of_registry};
+use super::failure::{chain, failure, of_place};
 use super::flat::{Flat, Opening};
 use super::gates::Shrinking;
+use super::place::{Place, PlaceError};
 use super::publish::Target;
-use crate::oci::{
-    Content, Descriptor, Digest, ImageIndex, ManifestError, PlatformFields, RawManifest, Repository, Selector, Tag,
-};
-use crate::registry::{Client, ErrorKind, RegistryError, Visibility};
+use crate::oci::{Content, Descriptor, Digest, ImageIndex, PlatformFields, RawManifest, Selector, Tag};
+use crate::registry::Visibility;
 
 /// A final tag, and what it names.
 pub(super) struct Standing {
@@ -41,7 +40,7 @@ enum There {
     Artifact,
     Manifest(RawManifest),
     /// Something that cannot be read.
-    Unreadable(RegistryError),
+    Unreadable(PlaceError),
 }
 
 /// What tags name before they move.
@@ -53,22 +52,17 @@ pub(super) struct Before<'a> {
 }
 
 /// Reads tags, and says whether they name `new`.
-pub(super) async fn ask(
-    client: &Client,
-    repository: &Repository,
-    tags: &[Tag],
-    new: &Digest,
-) -> Result<Vec<Standing>, Failure> {
+pub(super) async fn ask(place: &Place, tags: &[Tag], new: &Digest) -> Result<Vec<Standing>, Failure> {
     let asking = tags.iter().map(async |tag| {
         let selector = Selector::Tag(tag.clone());
-        let there = match client.get_manifest(repository.path(), &selector, Visibility::Settled).await {
+        let there = match place.manifest(&selector, Visibility::Settled).await {
             Ok(manifest) => There::Manifest(manifest),
             Err(error) if error.is_not_found() => There::Nothing,
-            Err(error) if matches!(error.kind(), ErrorKind::Manifest(ManifestError::Foreign(_))) => There::Artifact,
+            Err(error) if error.is_artifact() => There::Artifact,
             Err(error) if error.is_refusal() => There::Unreadable(error),
             Err(error) => {
-                let doing = format!("ask for {}", repository.tag(tag.clone()));
-                return Err(of_registry(Phase::Publish, &doing, &error));
+                let doing = format!("ask for {}", place.tag(tag.clone()));
+                return Err(of_place(Phase::Publish, &doing, &error));
             }
         };
         let unchanged = matches!(&there, There::Manifest(manifest) if manifest.digest() == new);
@@ -79,8 +73,7 @@ pub(super) async fn ask(
 
 /// What the tags that will move name now, each thing once, however many of them name it.
 pub(super) async fn before<'a>(
-    client: &Client,
-    target: &Target,
+    target: &Target<Place>,
     standing: &'a [Standing],
     shrinking: Shrinking,
 ) -> Result<Vec<Before<'a>>, Failure> {
@@ -100,32 +93,29 @@ pub(super) async fn before<'a>(
         }
     }
     let reading = moving.into_iter().map(async |(tag, manifest)| {
-        let entries = entries(client, &target.repository, manifest).await;
+        let entries = entries(&target.place, manifest).await;
         let entries = entries.map_err(|error| unreadable(target, tag, &error, error.is_refusal()))?;
         Ok::<_, Failure>(Before { tag, entries })
     });
     try_join_all(reading).await
 }
 
-fn unreadable(target: &Target, tag: &Tag, error: &dyn std::error::Error, refusal: bool) -> Failure {
-    let message = format!("read what {} has: {}", target.repository.tag(tag.clone()), chain(error));
+fn unreadable(target: &Target<Place>, tag: &Tag, error: &dyn std::error::Error, refusal: bool) -> Failure {
+    let message = format!("read what {} has: {}", target.place.tag(tag.clone()), chain(error));
     let phase = if refusal { Phase::Verify } else { Phase::Publish };
     failure(phase, &message, Some("what is there is not looked at with `--allow-shrink`".into()))
 }
 
-async fn entries(client: &Client, repository: &Repository, top: &RawManifest) -> Result<Vec<Descriptor>, ConfirmError> {
-    Ok(index(client, repository, top).await?.index.manifests)
+async fn entries(place: &Place, top: &RawManifest) -> Result<Vec<Descriptor>, ConfirmError> {
+    Ok(index(place, top).await?.index.manifests)
 }
 
 /// The index that `top` is, and those that it lists; of an image the one that would have nothing but it.
-pub(super) async fn index(client: &Client, repository: &Repository, top: &RawManifest) -> Result<Flat, ConfirmError> {
+pub(super) async fn index(place: &Place, top: &RawManifest) -> Result<Flat, ConfirmError> {
     match top.content().map_err(crate::oci::ChildError::from)? {
-        Content::Index(index) => {
-            let (repository, visibility) = (repository.path(), Visibility::Settled);
-            Opening { client, repository, visibility, wanted: &[] }.flatten(index).await
-        }
+        Content::Index(index) => Opening { place, visibility: Visibility::Settled, wanted: &[] }.flatten(index).await,
         Content::Image(_) => {
-            let config = config_of(client, repository, top).await?;
+            let config = config_of(place, top).await?;
             let index = ImageIndex { manifests: vec![alone(top, &config)], annotations: BTreeMap::new() };
             Ok(Flat { index, annotations: 0 })
         }

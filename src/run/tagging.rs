@@ -3,16 +3,16 @@
 use tokio::sync::mpsc;
 
 use super::event::{Event, Failure, ImageEvent, Phase};
-use super::failure::{failure, of_registry};
+use super::failure::{failure, of_place};
+use super::place::{Place, PlaceError};
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
-use crate::oci::{Digest, MediaType, RawManifest, Repository, Selector, Tag, TagRef};
-use crate::registry::{Client, RegistryError, Visibility};
+use crate::oci::{Digest, Location, MediaType, RawManifest, Selector, Tag, TagRef};
+use crate::registry::Visibility;
 
 /// Where tags are put.
 pub(super) struct Tagging<'a> {
-    pub(super) client: &'a Client,
-    pub(super) repository: &'a Repository,
+    pub(super) place: &'a Place,
     /// Whose tags they are.
     pub(super) image: &'a str,
 }
@@ -25,10 +25,20 @@ enum Put {
     Known,
 }
 
-/// Why it is not, and what the registry answered.
-struct NotPut {
-    failure: Failure,
-    answer: Option<u16>,
+/// Why it is not.
+enum NotPut {
+    /// It was refused: nothing moved.
+    Refused(Failure),
+    /// Nobody knows whether it was taken.
+    Unknown(Failure),
+}
+
+impl From<NotPut> for Failure {
+    fn from(not_put: NotPut) -> Self {
+        match not_put {
+            NotPut::Refused(failure) | NotPut::Unknown(failure) => failure,
+        }
+    }
 }
 
 impl Tagging<'_> {
@@ -41,7 +51,7 @@ impl Tagging<'_> {
         shutdown: &Shutdown,
     ) -> Result<(), Failure> {
         for Standing { tag, unchanged, .. } in standing {
-            let named = self.repository.tag(tag.clone());
+            let named = self.place.tag(tag.clone());
             let mut unchanged = *unchanged;
             if !unchanged {
                 if let Some(reason) = shutdown.reason() {
@@ -49,11 +59,10 @@ impl Tagging<'_> {
                 }
                 self.say(ImageEvent::Tagging { tag: named.clone() }, events).await;
                 let put = self.put_one(&named, manifest).await;
-                // Anything but a refusal leaves open whether the registry took it.
-                if let Err(NotPut { answer: Some(400..500), .. }) = &put {
+                if let Err(NotPut::Refused(_)) = &put {
                     self.say(ImageEvent::TagRefused { tag: named.clone() }, events).await;
                 }
-                unchanged = put.map_err(|not_put| not_put.failure)? == Put::Known;
+                unchanged = put? == Put::Known;
             }
             self.say(ImageEvent::Tagged { tag: named, unchanged }, events).await;
         }
@@ -67,12 +76,11 @@ impl Tagging<'_> {
         manifest: &RawManifest,
         events: &mpsc::Sender<Event>,
     ) -> Result<(), Failure> {
-        let named = self.repository.tag(tag.clone());
-        let standing =
-            standing::ask(self.client, self.repository, std::slice::from_ref(tag), manifest.digest()).await?;
+        let named = self.place.tag(tag.clone());
+        let standing = standing::ask(self.place, std::slice::from_ref(tag), manifest.digest()).await?;
         let mut unchanged = standing.iter().all(|tag| tag.unchanged);
         if !unchanged {
-            unchanged = self.put_one(&named, manifest).await.map_err(|not_put| not_put.failure)? == Put::Known;
+            unchanged = self.put_one(&named, manifest).await? == Put::Known;
         }
         self.say(ImageEvent::ArchTagCopied { tag: named, unchanged }, events).await;
         Ok(())
@@ -82,22 +90,26 @@ impl Tagging<'_> {
         drop(events.send(Event::Image { image: self.image.to_owned(), what }).await);
     }
 
-    async fn put_one(&self, named: &TagRef, manifest: &RawManifest) -> Result<Put, NotPut> {
+    async fn put_one(&self, named: &TagRef<Location>, manifest: &RawManifest) -> Result<Put, NotPut> {
         let selector = Selector::Tag(named.tag.clone());
-        let Err(error) = self.client.put_manifest(self.repository.path(), &selector, manifest).await else {
+        let Err(error) = self.place.put_manifest(&selector, manifest).await else {
             return Ok(Put::Now);
         };
-        let answer = error.answer().map(|(status, _)| status);
-        let settled = self.settle(named, manifest, &error).await;
-        settled.map(|()| Put::Known).map_err(|failure| NotPut { failure, answer })
+        let not_put = if error.is_settled() { NotPut::Refused } else { NotPut::Unknown };
+        self.settle(named, manifest, &error).await.map(|()| Put::Known).map_err(not_put)
     }
 
     /// Whether a tag that could not be put has the content all the same: registries whose tags are immutable refuse what
     /// is there already, too.
-    async fn settle(&self, named: &TagRef, manifest: &RawManifest, error: &RegistryError) -> Result<(), Failure> {
+    async fn settle(
+        &self,
+        named: &TagRef<Location>,
+        manifest: &RawManifest,
+        error: &PlaceError,
+    ) -> Result<(), Failure> {
         if error.is_immutable() {
             let selector = Selector::Tag(named.tag.clone());
-            let there = self.client.get_manifest(self.repository.path(), &selector, Visibility::Settled).await;
+            let there = self.place.manifest(&selector, Visibility::Settled).await;
             // What cannot be read says nothing: the refusal is told as it came.
             match there.map(|there| there.digest().clone()) {
                 Ok(there) if there == *manifest.digest() => return Ok(()),
@@ -105,21 +117,21 @@ impl Tagging<'_> {
                 Err(_) => {}
             }
         }
-        let failure = of_registry(Phase::Publish, &format!("publish {named}"), error);
+        let failure = of_place(Phase::Publish, &format!("publish {named}"), error);
         Err(Failure { hint: failure.hint.or_else(|| not_taken(manifest, error)), ..failure })
     }
 }
 
 /// What to do where a registry does not take a manifest: some take no OCI index.
-fn not_taken(manifest: &RawManifest, error: &RegistryError) -> Option<String> {
-    let invalid = error.answer().is_some_and(|(status, _)| matches!(status, 400 | 405 | 415));
+fn not_taken(manifest: &RawManifest, error: &PlaceError) -> Option<String> {
+    let invalid = matches!(error.status(), Some(400 | 405 | 415));
     let hint = "a registry without OCI indexes takes a Docker manifest list, which holds Docker's images without \
                 attestations and annotations";
     (invalid && *manifest.media_type() == MediaType::OciIndex).then(|| hint.to_owned())
 }
 
 /// A tag that has something else and may not move.
-pub(super) fn immutable(phase: Phase, named: &TagRef, there: &Digest, ours: &Digest) -> Failure {
+pub(super) fn immutable(phase: Phase, named: &impl std::fmt::Display, there: &Digest, ours: &Digest) -> Failure {
     let message = format!("{named} is immutable and has {there}; this run has {ours}");
     let hint = "the registry keeps it as it is: publish this under another tag, or see why its inputs changed";
     failure(phase, &message, Some(hint.into()))

@@ -13,7 +13,7 @@ use super::place::Place;
 use super::publish::{Pushed, Target};
 use super::shutdown::Shutdown;
 use super::verify::published::gone;
-use crate::oci::{EncodedIndex, ReferenceError, Selector, Tag};
+use crate::oci::{EncodedIndex, ReferenceError, Repository, Selector, Tag};
 use crate::plan::{ArchTags, Image, Plan};
 use crate::registry::{Client, RegistryError, Visibility};
 
@@ -27,15 +27,15 @@ pub(super) async fn refusals(plan: &Plan, targets: &[Target], first: &Registry) 
     // What is not joined keeps its tags.
     let removes = |image: &Image| image.is_complete() && image.jobs.iter().any(|job| job.arch_tags == ArchTags::Remove);
     for (_, target) in plan.images.iter().zip(targets).filter(|(image, _)| removes(image)) {
-        let own = Place { registry: first.clone(), repository: target.repository.clone() };
+        let own = Place::Repository { registry: first.clone(), repository: target.place.clone() };
         let own = std::iter::once(own).chain(target.copies.iter().cloned());
-        places.extend(own.map(|place| (place.repository.to_string(), place)));
+        places.extend(own.map(|place| (place.location(), place)));
     }
     join_all(places.values().map(refusal)).await.into_iter().flatten().collect()
 }
 
 async fn refusal(place: &Place) -> Option<Failure> {
-    let repository = &place.repository;
+    let Place::Repository { registry, repository } = place else { return None };
     let refused = |why: &str, hint: &str| {
         Some(failure(Phase::Preflight, &format!("`arch_tags: remove` in {repository}: {why}"), Some(hint.to_owned())))
     };
@@ -50,7 +50,7 @@ async fn refusal(place: &Place) -> Option<Failure> {
         Ok(tag) => tag,
         Err(error) => return Some(failure(Phase::Internal, &chain(&error), None)),
     };
-    let error = place.client().delete_tag(repository.path(), &tag).await.err()?;
+    let error = registry.client().delete_tag(repository.path(), &tag).await.err()?;
     if is_unsupported(&error) {
         return refused(&format!("the registry does not delete tags alone: {}", chain(&error)), INSTEAD);
     }
@@ -81,14 +81,15 @@ fn nothing() -> Result<Tag, ReferenceError> {
 /// # Errors
 /// The registry lost more than the tags.
 pub(super) async fn remove(
-    client: &Client,
-    target: &Target,
+    target: &Target<Place>,
     index: &EncodedIndex,
     pushed: &[Pushed],
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    let untagging = Untagging { client, target, events, shutdown };
+    // Engines push to registries alone.
+    let Place::Repository { registry, repository } = &target.place else { return Ok(()) };
+    let untagging = Untagging { client: registry.client(), repository, target, events, shutdown };
     let going: Vec<_> = pushed.iter().filter(|pushed| pushed.arch_tags == ArchTags::Remove).collect();
     // One first: a registry that takes more than the tag is not given another one.
     let (one, others) = going.split_at(going.len().min(1));
@@ -110,7 +111,8 @@ enum Asked {
 
 struct Untagging<'a> {
     client: &'a Client,
-    target: &'a Target,
+    repository: &'a Repository,
+    target: &'a Target<Place>,
     events: &'a mpsc::Sender<Event>,
     shutdown: &'a Shutdown,
 }
@@ -121,7 +123,7 @@ impl Untagging<'_> {
             self.stays(pushed, &reason, None).await;
             return Asked::No;
         }
-        let path = self.target.repository.path();
+        let path = self.repository.path();
         let there = self.client.get_manifest(path, &Selector::Tag(pushed.tag.clone()), Visibility::Settled).await;
         match there {
             Ok(there) if *there.digest() == pushed.top => {}
@@ -138,7 +140,7 @@ impl Untagging<'_> {
         }
         match self.client.delete_tag(path, &pushed.tag).await {
             Ok(()) => {
-                let tag = self.target.repository.tag(pushed.tag.clone());
+                let tag = self.target.place.tag(pushed.tag.clone());
                 let (image, what) = (self.target.image.clone(), ImageEvent::ArchTagRemoved { tag });
                 drop(self.events.send(Event::Image { image, what }).await);
             }
@@ -154,7 +156,7 @@ impl Untagging<'_> {
         let warning = Warning {
             image: Some(self.target.image.clone()),
             platform: Some(pushed.platform.clone()),
-            message: format!("{} stays: {why}", self.target.repository.tag(pushed.tag.clone())),
+            message: format!("{} stays: {why}", self.repository.tag(pushed.tag.clone())),
             hint,
         };
         drop(self.events.send(Event::Warning(warning)).await);
@@ -162,11 +164,11 @@ impl Untagging<'_> {
 
     /// Reads the index and all that it lists by digest.
     async fn prove(&self, index: &EncodedIndex) -> Result<(), Failure> {
-        let lost = gone(self.client, self.target, index).await;
+        let lost = gone(self.target, index).await;
         if lost.is_empty() {
             return Ok(());
         }
-        let named = self.target.repository.digest(index.manifest().digest().clone());
+        let named = self.repository.digest(index.manifest().digest().clone());
         let told: Vec<_> = lost.iter().map(|(what, error)| format!("{what}: {}", chain(error))).collect();
         let message = format!("{named} cannot be read back now that an arch tag is deleted: {}", told.join("; "));
         let taken = lost.iter().any(|(_, error)| error.is_not_found());
@@ -198,7 +200,7 @@ mod tests {
             NamedRegistry { host: host.parse().unwrap(), namespace: None, transport: Transport::Https, ca: None };
         let registry = Registry::named(&named, config, Arc::new(Anonymous)).unwrap();
         let repository = registry.repository(&"hello".parse().unwrap()).unwrap();
-        let refused = refusal(&Place { registry, repository }).await.unwrap();
+        let refused = refusal(&Place::Repository { registry, repository }).await.unwrap();
         assert_eq!(refused.phase, Phase::Preflight);
         assert!(refused.message.starts_with(&format!("`arch_tags: remove` in {host}/hello: ECR ")), "{refused:?}");
         assert!(refused.hint.unwrap().contains("`arch_tags: none`"));

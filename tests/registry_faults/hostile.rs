@@ -42,7 +42,7 @@ async fn uploading(location: Option<&'static str>) -> (ScriptedRegistry, Result<
     .await;
     let peer = Peer::new(&registry.host(), quick(), Login::basic());
     let (from, blob) = ("from".parse().unwrap(), super::descriptor(BLOB));
-    let source = BlobSource { client: &peer.client, repository: &from };
+    let source = BlobSource::Registry { client: &peer.client, repository: &from };
     let arrival = peer.client.copy_blob(&"to".parse().unwrap(), &blob, source, &AtomicU64::new(0)).await;
     (registry, arrival)
 }

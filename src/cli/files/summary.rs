@@ -1,6 +1,6 @@
 //! `GITHUB_STEP_SUMMARY`: what a run did, as Markdown (GitHub, "Adding a job summary").
 
-use polyarch::oci::DigestRef;
+use polyarch::oci::{DigestRef, Location};
 use polyarch::run::{ImageReport, Outcome, Report};
 
 use super::super::output::{duration, size};
@@ -23,7 +23,7 @@ pub(super) fn markdown(report: &Report) -> String {
         lines.push(String::new());
     }
     for image in &report.images {
-        let line = |index: &DigestRef| {
+        let line = |index: &DigestRef<Location>| {
             let own = image.tags.iter().filter(|tag| tag.tag.repository == index.repository);
             let tags: Vec<_> = own.map(|tag| format!("`{}`", tag.tag.tag)).collect();
             format!("- **{}** `{index}` as {}", escaped(&image.image), tags.join(", "))

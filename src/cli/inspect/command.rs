@@ -14,9 +14,9 @@ use super::{difference, document, text};
 
 pub(crate) async fn run(args: &InspectArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let mut registries = Registries::new(&args.registries, settings, notices::log)?;
-    let source = registries.source(&args.reference).await?;
+    let source = registries.source_unasked(&args.reference).await?;
     let other = match &args.other {
-        Some(other) => Some(registries.source(other).await?),
+        Some(other) => Some(registries.source_unasked(other).await?),
         None => None,
     };
     while_served(registries.server(), Box::pin(show(args, &source, other.as_ref()))).await?;
@@ -36,9 +36,8 @@ async fn show(args: &InspectArgs, source: &Source, other: Option<&Source>) -> Re
             stdout::bytes(difference::lines(&compared).join("\n").as_bytes())
         };
     }
-    let (client, repository) = (source.place.registry.client(), &source.place.repository);
     let name = source.to_string();
-    let inspected = run::inspect(client, repository, &source.selector).await;
+    let inspected = run::inspect(&source.place, &source.selector).await;
     let inspected = inspected.map_err(|error| {
         let mut failure = reach::refused(&name, &error);
         if matches!(error, VerifyError::Untrue(_)) {
@@ -54,10 +53,8 @@ async fn show(args: &InspectArgs, source: &Source, other: Option<&Source>) -> Re
 }
 
 /// The bytes as they are, also of what cannot be shown in another way.
-async fn raw(Source { place, selector }: &Source) -> Result<(), Failure> {
-    let client = place.registry.client();
-    let manifest = client.get_manifest(place.repository.path(), selector, Visibility::Settled).await;
-    let name = Source { place: place.clone(), selector: selector.clone() };
-    let manifest = manifest.map_err(|error| reach::refused(&name.to_string(), &VerifyError::Registry(error)))?;
+async fn raw(source: &Source) -> Result<(), Failure> {
+    let manifest = source.place.manifest(&source.selector, Visibility::Settled).await;
+    let manifest = manifest.map_err(|error| reach::refused(&source.to_string(), &VerifyError::Place(error)))?;
     stdout::exact(manifest.bytes())
 }

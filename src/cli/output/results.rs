@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use polyarch::oci::{DigestRef, TagRef};
+use polyarch::oci::{DigestRef, Location, TagRef};
 use polyarch::run::{ImageReport, LoadedReport, Report};
 use serde::Serialize;
 
@@ -25,8 +25,8 @@ struct Results<'a> {
 #[derive(Serialize)]
 struct ImageResult<'a> {
     image: &'a str,
-    references: &'a [DigestRef],
-    tags: Vec<&'a TagRef>,
+    references: &'a [DigestRef<Location>],
+    tags: Vec<&'a TagRef<Location>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     loaded: &'a [LoadedReport],
 }

@@ -58,7 +58,7 @@ pub(super) fn started() -> Event {
     Event::Started {
         images: vec![PlannedImage {
             image: "hello".to_owned(),
-            tags: vec![tag("hello:1.0"), tag("hello:latest")],
+            tags: vec![tag("hello:1.0").into(), tag("hello:latest").into()],
             copies: Vec::new(),
         }],
         jobs: vec![planned("amd64", Execution::Native), planned("arm64", Execution::Emulated)],
@@ -100,11 +100,11 @@ fn joined(at: u64) -> (u64, Event) {
 }
 
 fn tagged(at: u64, name: &str, unchanged: bool) -> (u64, Event) {
-    (at, image(ImageEvent::Tagged { tag: tag(name), unchanged }))
+    (at, image(ImageEvent::Tagged { tag: tag(name).into(), unchanged }))
 }
 
 fn verified(at: u64) -> (u64, Event) {
-    let index = tag("hello:1.0").repository.digest(digest("index"));
+    let index = tag("hello:1.0").repository.digest(digest("index")).into();
     (at, image(ImageEvent::Verified { index }))
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use polyarch::oci::{Selector, Tag};
+use polyarch::oci::{LayoutPath, Selector, Tag};
 use polyarch::plan::{Image, Job};
 use polyarch::run::{
     self, Expected, Failure, Place, PulledImage, Registry, Server, Shutdown, Source, VerifiedIndex, while_served,
@@ -103,7 +103,7 @@ async fn verify_all(subjects: &[Subject], shutdown: &Shutdown) -> Vec<Verified> 
     for Subject { name, source: Source { place, selector }, expected } in subjects {
         let mut stop = shutdown.clone();
         let verified = tokio::select! {
-            verified = run::verify(place.registry.client(), &place.repository, selector, expected) => verified,
+            verified = run::verify(place, selector, expected) => verified,
             _ = stop.stopping() => break,
         };
         let result = verified.map_err(|error| reach::refused(name, &error));
@@ -116,7 +116,10 @@ async fn of_references(args: &VerifyArgs, references: &[String], settings: &Sett
     let mut registries = Registries::new(&args.registries, settings, notices::log)?;
     let mut subjects = Vec::new();
     for name in references {
-        let source = registries.source(name).await?;
+        let source = registries.source_unasked(name).await?;
+        if let (true, Place::Layout(path)) = (args.pull, &source.place) {
+            return Err(not_pullable(path).into());
+        }
         subjects.push(Subject { name: name.clone(), source, expected: Expected::default() });
     }
     let pullers = if args.pull {
@@ -126,6 +129,11 @@ async fn of_references(args: &VerifyArgs, references: &[String], settings: &Sett
         None
     };
     Ok(Group { server: registries.server(), subjects, pullers })
+}
+
+fn not_pullable(layout: &LayoutPath) -> Failure {
+    let message = format!("--pull: an engine cannot pull from a directory, and {layout} is one");
+    load::usage(message, "bring it to a registry first: polyarch copy oci:DIR:TAG HOST/REPO:TAG")
 }
 
 /// Every final tag of the plan's images, in every registry that has them.
@@ -151,7 +159,7 @@ fn of_image(image: &Image, registry: &Registry) -> Result<Vec<Subject>, Failure>
     let repository = registry.repository(&image.repository);
     let repository =
         repository.map_err(|error| load::usage(format!("{}: {error}", image.name), "shorten `repository:`"))?;
-    let place = Place { registry: registry.clone(), repository };
+    let place = Place::Repository { registry: registry.clone(), repository };
     let subject = |tag: &Tag| {
         let source = Source { place: place.clone(), selector: Selector::Tag(tag.clone()) };
         Subject { name: source.to_string(), source, expected: expected(image) }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use polyarch::auth::CredentialSource;
-use polyarch::run::{Engines, Failure, Pulling, Shutdown};
+use polyarch::run::{Engines, Failure, Place, Pulling, Shutdown};
 
 use super::command::{Subject, Verified};
 
@@ -19,13 +19,18 @@ impl Pullers {
     pub(super) async fn pull(&self, subjects: &[Subject], verified: &mut [Verified], shutdown: &Shutdown) {
         let mut seen = BTreeSet::new();
         for (subject, verified) in subjects.iter().zip(verified) {
-            let Ok(index) = &verified.result else { continue };
+            // Layouts were refused before anything was read.
+            let (Ok(index), Place::Repository { registry, repository }) = (&verified.result, &subject.source.place)
+            else {
+                continue;
+            };
             if !seen.insert(index.index.clone()) {
                 continue;
             }
             let pulling = Pulling {
                 engines: &self.engines,
-                registry: &subject.source.place.registry,
+                registry,
+                image: repository.digest(index.index.digest.clone()),
                 credentials: &self.credentials,
                 index,
                 expected: &subject.expected,

@@ -27,7 +27,7 @@ use super::content_proto::{
     Info, InfoRequest, InfoResponse, Nothing, ReadContentRequest, ReadContentResponse, RefRequest, UpdateRequest,
     WriteAction, WriteContentRequest, WriteContentResponse,
 };
-use crate::engine::layout::{Ingest, Layout, LayoutError};
+use crate::layout::{Ingest, Layout, LayoutError};
 use crate::oci::Digest;
 
 /// Bytes of a blob in one message.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{PlatformReport, Status};
-use crate::oci::{Digest, DigestRef, Entry, Platform, TagRef};
+use crate::oci::{Digest, DigestRef, Entry, Location, Platform, TagRef};
 use crate::run::{Failure, ImageEvent, PlannedImage, PlannedJob};
 
 /// One image.
@@ -17,13 +17,13 @@ pub struct ImageReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<IndexReport>,
     /// The indexes that were read back and found as planned: one a registry.
-    pub verified: Vec<DigestRef>,
+    pub verified: Vec<DigestRef<Location>>,
     /// Arch tags that were put in registries that get copies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub copied_arch_tags: Vec<TagRef>,
+    pub copied_arch_tags: Vec<TagRef<Location>>,
     /// Arch tags that were deleted once the index was published (`arch_tags: remove`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub removed_arch_tags: Vec<TagRef>,
+    pub removed_arch_tags: Vec<TagRef<Location>>,
     /// Names that were set on the engine: what `docker run` takes.
     pub on_engine: Vec<String>,
     /// Names that were set on engines and read back (`--load`).
@@ -70,7 +70,7 @@ pub struct NotCheckedReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TagReport {
     /// The tag.
-    pub tag: TagRef,
+    pub tag: TagRef<Location>,
     /// What became of it.
     pub state: TagState,
 }
@@ -117,7 +117,7 @@ pub struct Leftover {
 #[serde(rename_all = "snake_case")]
 pub enum LeftoverName {
     /// A tag.
-    Tag(TagRef),
+    Tag(TagRef<Location>),
     /// An image that has none.
     Reference(DigestRef),
 }
@@ -223,7 +223,7 @@ impl ImageReport {
         }
     }
 
-    fn tag(&mut self, tag: &TagRef, state: TagState) {
+    fn tag(&mut self, tag: &TagRef<Location>, state: TagState) {
         match self.tags.iter_mut().find(|known| known.tag == *tag) {
             Some(known) => known.state = state,
             None => self.tags.push(TagReport { tag: tag.clone(), state }),
@@ -238,7 +238,7 @@ impl ImageReport {
         let left = |name, kind| Leftover { image: self.image.clone(), name, kind };
         let platforms = self.platforms.iter().filter_map(PlatformReport::leftover);
         let platforms = platforms.map(|(name, kind)| left(name, kind));
-        let tag = |tag: &TagRef| LeftoverName::Tag(tag.clone());
+        let tag = |tag: &TagRef<Location>| LeftoverName::Tag(tag.clone());
         let moved = self.tags.iter().filter_map(|moved| match moved.state {
             TagState::Put => Some(left(tag(&moved.tag), LeftoverKind::FinalTag)),
             TagState::Unknown => Some(left(tag(&moved.tag), LeftoverKind::PerhapsFinalTag)),

@@ -190,10 +190,10 @@ impl PlatformReport {
     pub(super) fn leftover(&self) -> Option<(LeftoverName, LeftoverKind)> {
         match (&self.destination, self.reached) {
             (Destination::ArchTag(tag), Status::Pushed | Status::Confirmed) => {
-                Some((LeftoverName::Tag(tag.clone()), LeftoverKind::ArchTag))
+                Some((LeftoverName::Tag(tag.clone().into()), LeftoverKind::ArchTag))
             }
             (Destination::ArchTag(tag), Status::Pushing) => {
-                Some((LeftoverName::Tag(tag.clone()), LeftoverKind::PerhapsArchTag))
+                Some((LeftoverName::Tag(tag.clone().into()), LeftoverKind::PerhapsArchTag))
             }
             (Destination::Repository(repository), Status::Built | Status::Pushed | Status::Confirmed) => {
                 let copied = || Some(self.reference.as_ref()?.digest.clone());

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::{ImageReport, Leftover, PlatformReport};
-use crate::oci::DigestRef;
+use crate::oci::{DigestRef, Location};
 use crate::run::{Event, EventSink, Failure, JobId, Phase, Warning};
 
 /// The version of the report's JSON. Fields may be added in one version; what is there keeps its meaning.
@@ -132,7 +132,7 @@ impl Report {
     }
 
     /// The indexes that were read back, image by image: the result of the run.
-    pub fn verified(&self) -> impl Iterator<Item = &DigestRef> {
+    pub fn verified(&self) -> impl Iterator<Item = &DigestRef<Location>> {
         self.images.iter().flat_map(|image| &image.verified)
     }
 
@@ -190,13 +190,17 @@ fn seconds(at: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::{Digest, Reference, Selector, TagRef};
+    use crate::oci::{Digest, Location, Reference, Selector, TagRef};
     use crate::run::{
         By, Destination, Execution, ImageEvent, JobEvent, LOG_TAIL_BYTES, LOG_TAIL_LINES, LeftoverKind, PlannedImage,
         PlannedJob, Status,
     };
 
-    fn tag(name: &str) -> TagRef {
+    fn tag(name: &str) -> TagRef<Location> {
+        arch_tag(name).into()
+    }
+
+    fn arch_tag(name: &str) -> TagRef {
         let reference: Reference = format!("127.0.0.1:5000/{name}").parse().unwrap();
         let Selector::Tag(tag) = reference.selector else { panic!("{name} is no tag") };
         reference.repository.tag(tag)
@@ -212,7 +216,7 @@ mod tests {
         });
         let jobs = ["a", "b"].into_iter().flat_map(|name| ["amd64", "arm64"].map(|arch| job(name, arch)));
         let jobs = jobs.map(|job| PlannedJob {
-            destination: Destination::ArchTag(tag(&format!("{}:1-{}", job.image, job.platform.architecture()))),
+            destination: Destination::ArchTag(arch_tag(&format!("{}:1-{}", job.image, job.platform.architecture()))),
             builds_on: Vec::new(),
             job,
             by: By::Engine { engine: "default".to_owned(), execution: Execution::Native },
@@ -287,12 +291,12 @@ mod tests {
     #[test]
     fn leftovers_are_what_was_pushed_for_an_image_that_was_not_finished() {
         let mut report = started();
-        on(&mut report, "a", "amd64", JobEvent::PushStarted { to: tag("a:1-amd64") });
+        on(&mut report, "a", "amd64", JobEvent::PushStarted { to: arch_tag("a:1-amd64") });
         on(&mut report, "a", "amd64", JobEvent::Pushed { seconds: 1.0, layers_pushed: 1 });
         on(&mut report, "a", "amd64", JobEvent::Cancelled);
-        on(&mut report, "a", "arm64", JobEvent::PushStarted { to: tag("a:1-arm64") });
+        on(&mut report, "a", "arm64", JobEvent::PushStarted { to: arch_tag("a:1-arm64") });
         on(&mut report, "a", "arm64", JobEvent::Failed(failure(Phase::Push)));
-        on(&mut report, "b", "amd64", JobEvent::PushStarted { to: tag("b:1-amd64") });
+        on(&mut report, "b", "amd64", JobEvent::PushStarted { to: arch_tag("b:1-amd64") });
         publish(&mut report, "b");
         report.finish(Duration::from_secs(2), report.exit_code());
         let left: Vec<_> = report.leftovers.iter().map(|left| (left.name.to_string(), left.kind)).collect();

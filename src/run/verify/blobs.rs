@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 
-use crate::oci::{Descriptor, Digest, MediaType, RepositoryPath};
-use crate::registry::{BlobHead, Client};
+use crate::oci::{Descriptor, Digest, MediaType};
+use crate::registry::BlobHead;
 use crate::run::failure::chain;
 use crate::run::listing::AT_ONCE;
+use crate::run::place::{Place, Seen};
 
 /// A blob of a verified index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,7 +29,7 @@ pub struct CheckedBlob {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Checked {
-    /// Fetched, and it has its digest: configs of images.
+    /// Read, and it has its digest: configs of images, and all that is in a layout.
     Hashed,
     /// The registry has it, of the size that its manifest says.
     Size,
@@ -50,13 +51,12 @@ pub(super) struct Piece<'a> {
 /// Asks for all of `pieces`, each blob once, but for those that were `hashed`. Gives what is known, in the order of
 /// `pieces`, and what is wrong.
 pub(super) async fn check(
-    client: &Client,
-    repository: &RepositoryPath,
+    place: &Place,
     pieces: &[Piece<'_>],
     hashed: &BTreeSet<&Digest>,
 ) -> (Vec<CheckedBlob>, Vec<String>) {
     let (once, mut faults) = once(pieces);
-    let asking = stream::iter(once).map(|piece| ask(client, repository, piece, hashed));
+    let asking = stream::iter(once).map(|piece| ask(place, piece, hashed));
     let mut checked = Vec::new();
     for known in asking.buffered(AT_ONCE).collect::<Vec<_>>().await {
         match known {
@@ -87,12 +87,7 @@ fn once<'a, 'b>(pieces: &'b [Piece<'a>]) -> (Vec<&'b Piece<'a>>, Vec<String>) {
     (kept, faults)
 }
 
-async fn ask(
-    client: &Client,
-    repository: &RepositoryPath,
-    Piece { blob, of }: &Piece<'_>,
-    hashed: &BTreeSet<&Digest>,
-) -> Result<CheckedBlob, String> {
+async fn ask(place: &Place, Piece { blob, of }: &Piece<'_>, hashed: &BTreeSet<&Digest>) -> Result<CheckedBlob, String> {
     let Descriptor { digest, size, media_type, .. } = *blob;
     let known =
         |checked| Ok(CheckedBlob { digest: digest.clone(), media_type: media_type.clone(), size: *size, checked });
@@ -102,13 +97,14 @@ async fn ask(
     if !blob.is_distributable() {
         return known(Checked::Foreign);
     }
-    match client.head_blob(repository, digest).await {
-        Ok(Some(BlobHead::Sized(actual))) if actual != *size => {
+    match place.look_at(blob).await {
+        Ok(Some(Seen::Whole)) => known(Checked::Hashed),
+        Ok(Some(Seen::Said(BlobHead::Sized(actual)))) if actual != *size => {
             Err(format!("{of}: the registry has {actual} bytes as {digest}, the manifest says {size}"))
         }
-        Ok(Some(BlobHead::Sized(_))) => known(Checked::Size),
-        Ok(Some(BlobHead::Present)) => known(Checked::Present),
-        Ok(Some(BlobHead::Unanswered)) => known(Checked::Unanswered),
+        Ok(Some(Seen::Said(BlobHead::Sized(_)))) => known(Checked::Size),
+        Ok(Some(Seen::Said(BlobHead::Present))) => known(Checked::Present),
+        Ok(Some(Seen::Said(BlobHead::Unanswered))) => known(Checked::Unanswered),
         Ok(None) => Err(format!("{of}: the registry has not got {digest} ({size} bytes), which the manifest lists")),
         Err(error) => Err(format!("{of}: {}", chain(&error))),
     }

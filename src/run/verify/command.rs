@@ -9,30 +9,24 @@ use super::blobs::{self, Piece};
 use super::index::{Expected, VerifiedEntry, VerifiedIndex, VerifyError};
 use crate::oci::{
     Child, Content, Descriptor, Digest, EntryOverride, ImageIndex, ImageManifest, Platform, PlatformFields,
-    RawManifest, Repository, RepositoryPath, Selector,
+    RawManifest, Selector,
 };
-use crate::registry::Client;
 use crate::run::confirm::ConfirmError;
 use crate::run::failure::chain;
 use crate::run::listing::{AT_ONCE, Listing, Read};
+use crate::run::place::Place;
 
 /// Verifies what `selector` names.
 ///
 /// # Errors
-/// The registry does not answer, or anything of the index is untrue or not as expected.
-pub async fn verify(
-    client: &Client,
-    repository: &Repository,
-    selector: &Selector,
-    expected: &Expected,
-) -> Result<VerifiedIndex, VerifyError> {
-    let path = repository.path();
-    let listing = Listing::read(client, path, selector).await.map_err(VerifyError::of_top)?;
+/// The registry does not answer, the layout has it not, or anything of the index is untrue or not as expected.
+pub async fn verify(place: &Place, selector: &Selector, expected: &Expected) -> Result<VerifiedIndex, VerifyError> {
+    let listing = Listing::read(place, selector).await.map_err(VerifyError::of_top)?;
     let mut faults: Vec<_> = plan_fault(&listing.top.content, expected).into_iter().collect();
     let claims = claims(&listing, &mut faults);
-    let (mut children, hashed) = prove(client, path, &claims, expected, &mut faults).await;
+    let (mut children, hashed) = prove(place, &claims, expected, &mut faults).await;
     let attestations = attest(&listing, &mut children, &mut faults);
-    let (blobs, missing) = blobs::check(client, path, &pieces(&listing, &claims), &hashed).await;
+    let (blobs, missing) = blobs::check(place, &pieces(&listing, &claims), &hashed).await;
     faults.extend(missing);
     if !faults.is_empty() {
         return Err(VerifyError::Untrue(faults));
@@ -41,7 +35,7 @@ pub async fn verify(
     let nested =
         listing.indexes().into_iter().map(|(manifest, _)| manifest.digest()).filter(|one| *one != top.digest());
     Ok(VerifiedIndex {
-        index: repository.digest(top.digest().clone()),
+        index: place.digest(top.digest().clone()),
         media_type: top.media_type().to_string(),
         indexes: nested.cloned().collect(),
         entries: children.iter().map(VerifiedEntry::of).collect(),
@@ -85,33 +79,32 @@ fn claims<'a>(listing: &'a Listing, faults: &mut Vec<String>) -> Vec<Claim<'a>> 
 /// Fetches the configs, each once, and proves that each image is what is said of it. Gives the configs that were
 /// asked for, too: what is wrong with them is told.
 async fn prove<'a>(
-    client: &Client,
-    repository: &RepositoryPath,
+    place: &Place,
     claims: &[Claim<'a>],
     expected: &Expected,
     faults: &mut Vec<String>,
 ) -> (Vec<Child>, BTreeSet<&'a Digest>) {
     let mut by_config: BTreeMap<&Digest, Vec<(usize, &Claim<'a>)>> = BTreeMap::new();
-    for (place, claim) in claims.iter().enumerate() {
-        by_config.entry(&claim.image.config.digest).or_default().push((place, claim));
+    for (at, claim) in claims.iter().enumerate() {
+        by_config.entry(&claim.image.config.digest).or_default().push((at, claim));
     }
     let asked = by_config.keys().copied().collect();
     let proving = stream::iter(by_config.into_values()).map(async |sharing| {
         let Some((_, first)) = sharing.first() else { return Vec::new() };
-        let config = client.get_config(repository, &first.image.config).await;
+        let config = place.config(&first.image.config).await;
         let config = config.map_err(|error| chain(&error));
-        let child = |(place, claim): (usize, &Claim<'_>)| {
-            (place, config.as_deref().map_err(Clone::clone).and_then(|config| child(claim, config, expected)))
+        let child = |(at, claim): (usize, &Claim<'_>)| {
+            (at, config.as_deref().map_err(Clone::clone).and_then(|config| child(claim, config, expected)))
         };
         sharing.into_iter().map(child).collect::<Vec<_>>()
     });
     let mut proven: Vec<_> = proving.buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
-    proven.sort_by_key(|(place, _)| *place);
+    proven.sort_by_key(|(at, _)| *at);
     let mut children = Vec::new();
-    for (place, child) in proven {
+    for (at, child) in proven {
         match child {
             Ok(child) => children.push(child),
-            Err(fault) => faults.push(format!("{}: {fault}", claims[place].name)),
+            Err(fault) => faults.push(format!("{}: {fault}", claims[at].name)),
         }
     }
     (children, asked)

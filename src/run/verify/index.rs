@@ -3,17 +3,17 @@
 use serde::Serialize;
 
 use super::blobs::CheckedBlob;
-use crate::oci::{Child, Digest, DigestRef, Entry, EntryOverride, Platform};
-use crate::registry::RegistryError;
+use crate::oci::{Child, Digest, DigestRef, Entry, EntryOverride, Location, Platform};
 use crate::run::confirm::ConfirmError;
 use crate::run::failure::chain;
+use crate::run::place::PlaceError;
 
 /// An index, or an image alone, of which every image was fetched by digest, hashed, and is of the platform that its
 /// entry claims; every attestation was, and is of one of the images; and every blob is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifiedIndex {
     /// The index by digest.
-    pub index: DigestRef,
+    pub index: DigestRef<Location>,
     /// Its media type.
     pub media_type: String,
     /// The indexes that it lists, and those that they list, each once.
@@ -46,9 +46,9 @@ impl VerifiedEntry {
 /// What is not as it should be: everything, not the first.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The registry did not answer with the index.
+    /// The registry did not answer with the index, or the layout has none.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Place(#[from] PlaceError),
     /// It answered, and this is wrong.
     #[error("{}", .0.join("; "))]
     Untrue(Vec<String>),
@@ -58,7 +58,7 @@ impl VerifyError {
     /// What is wrong with what was named itself.
     pub(in crate::run) fn of_top(error: ConfirmError) -> Self {
         match error {
-            ConfirmError::Registry(error) => Self::Registry(error),
+            ConfirmError::Place(error) => Self::Place(error),
             error => Self::Untrue(vec![chain(&error)]),
         }
     }

@@ -1,0 +1,69 @@
+//! `index.json`: which images a layout has, and under which names.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::oci::Descriptor;
+
+/// The tag of an entry (OCI image-spec, "Annotations").
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// containerd's annotation. An entry that has it is an image of that name.
+pub(super) const IMAGE_NAME: &str = "io.containerd.image.name";
+/// The name under which a directory's cache stands in its index (BuildKit, `client/solve.go`).
+pub(super) const LATEST: &str = "latest";
+/// Most names that an error lists.
+const MOST_NAMES: usize = 10;
+
+/// The index, as far as it is read.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Index {
+    #[serde(default)]
+    manifests: Option<Vec<Descriptor>>,
+}
+
+impl Index {
+    pub(super) fn read(text: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(text).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn entries(&self) -> &[Descriptor] {
+        self.manifests.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn named(&self, annotation: &str, name: &str) -> impl Iterator<Item = &Descriptor> {
+        let is = move |entry: &&Descriptor| entry.annotations.get(annotation).is_some_and(|own| own == name);
+        self.entries().iter().filter(is)
+    }
+
+    /// What is there, in words.
+    pub(super) fn has(&self) -> String {
+        let names: Vec<_> = self.entries().iter().filter_map(|entry| entry.annotations.get(REF_NAME)).collect();
+        match (self.entries().len(), &names[..]) {
+            (0, _) => "no image".to_owned(),
+            (count, []) => format!("{count} images without a tag"),
+            (count, names) => {
+                let said: Vec<_> = names.iter().take(MOST_NAMES).map(|name| name.as_str()).collect();
+                let more = count - said.len();
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("{}{more}", said.join(", "))
+            }
+        }
+    }
+}
+
+/// The index with `entry` in place of those that `replaces`. Everything else in it stays, also what we do not know.
+pub(super) fn with(text: Option<&[u8]>, entry: Value, replaces: impl Fn(&Value) -> bool) -> Result<String, String> {
+    let fields: Option<Map<String, Value>> =
+        text.map(serde_json::from_slice).transpose().map_err(|error| error.to_string())?;
+    let mut fields = fields.unwrap_or_default();
+    fields.insert("schemaVersion".to_owned(), json!(2));
+    fields.entry("mediaType").or_insert_with(|| json!("application/vnd.oci.image.index.v1+json"));
+    let manifests = fields.entry("manifests").or_insert_with(|| json!([]));
+    if manifests.is_null() {
+        *manifests = json!([]);
+    }
+    let Some(manifests) = manifests.as_array_mut() else { return Err("its `manifests` are no list".to_owned()) };
+    manifests.retain(|one| !replaces(one));
+    manifests.push(entry);
+    Ok(Value::Object(fields).to_string())
+}

@@ -1,0 +1,207 @@
+//! Where images are: repositories of registries, and image layouts.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use super::{Digest, DigestRef, Reference, ReferenceError, Repository, Selector, Tag, TagRef};
+
+/// What a layout's name begins with, as skopeo, buildah and podman write it.
+const OCI: &str = "oci:";
+
+/// A directory that is an OCI image layout (OCI image-spec, "Image Layout"), as it was written. Shown as `oci:DIR`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LayoutPath(Box<str>);
+
+/// Where images are found by tag and by digest.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Location {
+    /// A repository of a registry.
+    Repository(Repository),
+    /// An image layout of this machine.
+    Layout(LayoutPath),
+}
+
+/// A reference to an image wherever it is: `HOST/REPOSITORY[:TAG][@DIGEST]` or `oci:DIR[:TAG][@DIGEST]`.
+///
+/// The last colon before which no `/` follows begins the tag of a layout; a digest goes before a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocatedReference {
+    /// Where it is.
+    pub location: Location,
+    /// What of it. `None`: of a layout neither tag nor digest was written, and it is to hold one image only.
+    pub selector: Option<Selector>,
+}
+
+/// Why a string names no image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LocationError {
+    /// It names no image of a repository.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// `oci://` is how other programs name repositories.
+    #[error("`oci:` stands before a directory; a repository is named without it")]
+    Url,
+    /// There is no directory in it.
+    #[error("an image layout has the form oci:DIR[:TAG]")]
+    Directory,
+}
+
+impl LocationError {
+    /// How it is written right.
+    #[must_use]
+    pub fn example(&self) -> &'static str {
+        match self {
+            Self::Reference(_) | Self::Url => "as ghcr.io/org/web:1.0",
+            Self::Directory => "as oci:build/web:1.0",
+        }
+    }
+}
+
+impl LayoutPath {
+    /// The directory.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        Path::new(&*self.0)
+    }
+}
+
+impl Location {
+    /// A tag of it.
+    #[must_use]
+    pub fn tag(&self, tag: Tag) -> TagRef<Self> {
+        TagRef { repository: self.clone(), tag }
+    }
+
+    /// Content of it.
+    #[must_use]
+    pub fn digest(&self, digest: Digest) -> DigestRef<Self> {
+        DigestRef { repository: self.clone(), digest }
+    }
+}
+
+impl FromStr for LocatedReference {
+    type Err = LocationError;
+
+    fn from_str(text: &str) -> Result<Self, LocationError> {
+        let Some(layout) = text.strip_prefix(OCI) else {
+            let Reference { repository, selector } = text.parse()?;
+            return Ok(Self { location: Location::Repository(repository), selector: Some(selector) });
+        };
+        if layout.starts_with("//") {
+            return Err(LocationError::Url);
+        }
+        let digest = |text: &str| text.parse::<Digest>().map_err(ReferenceError::from);
+        let (name, digest) = match layout.rsplit_once('@') {
+            Some((name, text)) if text.starts_with("sha256:") => (name, Some(digest(text)?)),
+            _ => (layout, None),
+        };
+        let (directory, tag) = match name.rsplit_once(':') {
+            Some((directory, tag)) if !tag.contains('/') => (directory, Some(tag.parse::<Tag>()?)),
+            _ => (name, None),
+        };
+        if directory.is_empty() || directory.chars().any(char::is_control) {
+            return Err(LocationError::Directory);
+        }
+        let selector = digest.map(Selector::Digest).or(tag.map(Selector::Tag));
+        Ok(Self { location: Location::Layout(LayoutPath(directory.into())), selector })
+    }
+}
+
+impl From<Repository> for Location {
+    fn from(repository: Repository) -> Self {
+        Self::Repository(repository)
+    }
+}
+
+impl From<TagRef> for TagRef<Location> {
+    fn from(TagRef { repository, tag }: TagRef) -> Self {
+        Self { repository: repository.into(), tag }
+    }
+}
+
+impl From<DigestRef> for DigestRef<Location> {
+    fn from(DigestRef { repository, digest }: DigestRef) -> Self {
+        Self { repository: repository.into(), digest }
+    }
+}
+
+impl fmt::Display for LayoutPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{OCI}{}", self.0)
+    }
+}
+
+impl fmt::Debug for LayoutPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repository(repository) => repository.fmt(f),
+            Self::Layout(path) => path.fmt(f),
+        }
+    }
+}
+
+impl serde::Serialize for Location {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The directory of a layout, and what of it.
+    fn read(text: &str) -> Result<(String, Option<String>), LocationError> {
+        let LocatedReference { location, selector } = text.parse()?;
+        Ok((location.to_string(), selector.map(|selector| selector.to_string())))
+    }
+
+    #[test]
+    fn layouts_are_named_as_skopeo_names_them_and_repositories_as_docker_does() {
+        let digest = Digest::of(b"x").to_string();
+        for (written, location, selector) in [
+            ("oci:dir", "oci:dir", None),
+            ("oci:dir:1.0", "oci:dir", Some("1.0")),
+            ("oci:/a/b:latest", "oci:/a/b", Some("latest")),
+            ("oci:../x", "oci:../x", None),
+            // A colon before a slash is of the directory.
+            ("oci:/a:b/c", "oci:/a:b/c", None),
+            ("oci:/a:b/c:1", "oci:/a:b/c", Some("1")),
+            ("oci:/a@b", "oci:/a@b", None),
+            (&format!("oci:dir@{digest}"), "oci:dir", Some(&digest)),
+            (&format!("oci:dir:1@{digest}"), "oci:dir", Some(&digest)),
+            ("ghcr.io/org/web:1.0", "ghcr.io/org/web", Some("1.0")),
+            ("oci/web:1.0", "docker.io/oci/web", Some("1.0")),
+        ] {
+            assert_eq!(read(written), Ok((location.to_owned(), selector.map(str::to_owned))), "{written}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_directory_is_refused() {
+        for (text, error) in [
+            ("oci:", LocationError::Directory),
+            ("oci::1.0", LocationError::Directory),
+            ("oci:a\u{7}b", LocationError::Directory),
+            ("oci://ghcr.io/org/web:1.0", LocationError::Url),
+            ("oci:dir:", LocationError::Reference(ReferenceError::Tag)),
+            ("oci:dir:-1", LocationError::Reference(ReferenceError::Tag)),
+        ] {
+            assert_eq!(read(text), Err(error), "{text}");
+        }
+        assert!(read("oci:dir@sha256:../../x").is_err());
+    }
+}

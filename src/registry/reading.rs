@@ -1,0 +1,311 @@
+//! A blob, read from its beginning to its end: a connection that breaks is made again, and goes on where the other
+//! stopped.
+
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_RANGE, HeaderValue};
+use reqwest::{Method, Response};
+use tokio::time::{Duration, Instant, timeout};
+use tokio_stream::StreamExt as _;
+use tokio_util::io::ReaderStream;
+
+use super::client::Client;
+use super::error::{Cause, ErrorKind, RegistryError, Waiting};
+use super::http::Call;
+use super::login::Scope;
+use super::notice::{Notice, Retry};
+use super::retry::{self, Patience};
+use super::slots::Slot;
+use super::wire::{MIN_RATE, RATE_GRACE, Read};
+use crate::oci::{Descriptor, Digest, Hasher, RegistryHost, RepositoryPath};
+
+/// Most bytes that are read twice where an upload goes on.
+const MARK: u64 = 4 << 20;
+/// Bytes of a file that are read at once.
+const PIECE: usize = 256 << 10;
+
+/// Where a blob is to come from.
+#[derive(Debug, Clone, Copy)]
+pub enum BlobSource<'a> {
+    /// A repository of a registry.
+    Registry {
+        /// The registry.
+        client: &'a Client,
+        /// The repository that has it.
+        repository: &'a RepositoryPath,
+    },
+    /// A file of this machine, which is read from its beginning.
+    File(&'a File),
+}
+
+/// A blob that is read, hashed as it comes.
+pub struct Reading<'a> {
+    origin: Origin<'a>,
+    open: Option<Open>,
+    /// What came before it was asked for; empty: the end.
+    ready: Option<Bytes>,
+    /// Bytes that were given out.
+    at: u64,
+    hasher: Hasher,
+    /// The hasher as it was here and there on the way: an upload may have to go on from before where it broke.
+    marks: Vec<(u64, Hasher)>,
+    /// How far it was read before it went back, and the digest of that: it has to come as it came.
+    seen: Option<(u64, Digest)>,
+    /// Time that went by with waiting for the source.
+    waited: Duration,
+    /// The place of its request, unless who reads it has one.
+    _slot: Slot<'a>,
+}
+
+/// What is read, and from where.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    source: BlobSource<'a>,
+    blob: &'a Descriptor,
+    /// Whom errors are about: the registry that it comes from; of a file, the one that it is for.
+    host: &'a RegistryHost,
+}
+
+/// What gives bytes.
+enum Open {
+    Response(Box<Coming>),
+    File(ReaderStream<tokio::fs::File>),
+}
+
+/// A response whose body comes.
+struct Coming {
+    response: Response,
+    /// `METHOD URL`, redacted.
+    request: String,
+    /// Bytes that were had before: a registry that gives no parts sends them again.
+    skip: u64,
+}
+
+impl Client {
+    /// Reads `blob` of `repository`, as soon as not too much is asked of the registry. Nothing is asked for yet.
+    pub async fn read_blob<'a>(&'a self, repository: &'a RepositoryPath, blob: &'a Descriptor) -> Reading<'a> {
+        let slot = self.0.slots.one().await;
+        let source = BlobSource::Registry { client: self, repository };
+        Reading { _slot: slot, ..Reading::new(source, blob, self.host()) }
+    }
+}
+
+impl<'a> Reading<'a> {
+    /// `host` is the registry that it is for.
+    pub(super) fn new(source: BlobSource<'a>, blob: &'a Descriptor, host: &'a RegistryHost) -> Self {
+        let host = match source {
+            BlobSource::Registry { client, .. } => client.host(),
+            BlobSource::File(_) => host,
+        };
+        let origin = Origin { source, blob, host };
+        let (hasher, marks) = (Hasher::new(), vec![(0, Hasher::new())]);
+        Self { origin, open: None, ready: None, at: 0, hasher, marks, seen: None, waited: Duration::ZERO, _slot: None }
+    }
+
+    /// The next bytes. `None` is the end, and says that all of them are what the descriptor names.
+    ///
+    /// # Errors
+    /// Five attempts in a row that brought nothing; a source that has other bytes, too few or too many
+    /// ([`RegistryError::is_refusal`]), or nothing ([`RegistryError::is_not_found`]).
+    pub async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        self.begin().await?;
+        let mut piece = self.ready.take().unwrap_or_default();
+        if piece.is_empty() {
+            return self.prove().map(|()| None);
+        }
+        let stop = self.seen.as_ref().and_then(|(until, _)| usize::try_from(until - self.at).ok());
+        if let Some(stop) = stop.filter(|stop| *stop < piece.len()) {
+            self.ready = Some(piece.split_off(stop));
+        }
+        self.at += piece.len() as u64;
+        let expected = self.origin.blob.size;
+        if self.at > expected {
+            return Err(self.wrong(ErrorKind::Size { expected, actual: self.at }));
+        }
+        self.hasher.update(&piece);
+        if let Some((_, digest)) = self.seen.take_if(|(until, _)| *until == self.at) {
+            let actual = self.hasher.clone().finish();
+            if actual != digest {
+                return Err(self.wrong(ErrorKind::DigestMismatch { expected: digest, actual: actual.to_string() }));
+            }
+        }
+        if self.marks.last().is_none_or(|(mark, _)| self.at >= mark + MARK) {
+            self.marks.push((self.at, self.hasher.clone()));
+        }
+        Ok(Some(piece))
+    }
+
+    /// How many bytes were given out.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Goes back, so that what follows the first `to` bytes is given out again, and a little before that. Nothing that
+    /// was not read yet is passed over: `false` where it would have to be.
+    pub(super) fn go_back(&mut self, to: u64) -> bool {
+        if to >= self.at {
+            return to == self.at;
+        }
+        if self.seen.is_none() {
+            self.seen = Some((self.at, self.hasher.clone().finish()));
+        }
+        self.marks.retain(|(mark, _)| *mark <= to);
+        let (at, hasher) = self.marks.last().cloned().unwrap_or_default();
+        (self.at, self.hasher, self.open, self.ready) = (at, hasher, None, None);
+        true
+    }
+
+    /// Reads on before it is asked for: what is not there is known before anything is done with it.
+    pub(super) async fn begin(&mut self) -> Result<(), RegistryError> {
+        if self.ready.is_none() {
+            let asked = Instant::now();
+            let piece = Box::pin(self.piece()).await;
+            self.waited += asked.elapsed();
+            self.ready = Some(piece?.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        // However often it breaks, all in all it has to come at some rate.
+        let due = (RATE_GRACE + Duration::from_secs(self.at / MIN_RATE)).saturating_sub(self.waited);
+        if let Some(open) = &mut self.open {
+            match open.next(&self.origin, due).await {
+                Err(_) if self.at == self.origin.blob.size => return Ok(None),
+                Err(error) if error.is_transient() => self.origin.tell(&error),
+                piece => return piece,
+            }
+        }
+        self.open = None;
+        let (open, piece) = self.origin.connect(self.at, due).await?;
+        self.open = Some(open);
+        Ok(piece)
+    }
+
+    /// That all came, and that it is what was named.
+    fn prove(&self) -> Result<(), RegistryError> {
+        let blob = self.origin.blob;
+        if self.at != blob.size {
+            return Err(self.wrong(ErrorKind::Size { expected: blob.size, actual: self.at }));
+        }
+        let actual = self.hasher.clone().finish();
+        if actual != blob.digest {
+            let (expected, actual) = (blob.digest.clone(), actual.to_string());
+            return Err(self.wrong(ErrorKind::DigestMismatch { expected, actual }));
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, kind: ErrorKind) -> RegistryError {
+        let Origin { source, blob, host } = self.origin;
+        let request = match &self.open {
+            Some(Open::Response(coming)) => coming.request.clone(),
+            _ => blob.digest.to_string(),
+        };
+        let kind = match source {
+            BlobSource::Registry { .. } => kind,
+            BlobSource::File(_) => ErrorKind::Untrue,
+        };
+        RegistryError::new(host, request, kind)
+    }
+}
+
+impl Origin<'_> {
+    /// Opens it behind its first `at` bytes, and waits for what follows: an attempt that brings nothing has failed.
+    async fn connect(&self, at: u64, due: Duration) -> Result<(Open, Option<Bytes>), RegistryError> {
+        let BlobSource::Registry { client, .. } = self.source else { return self.attempt(at, due).await };
+        let http = &*client.0;
+        let give_up = |kind| RegistryError::new(self.host, format!("GET blob {}", self.blob.digest), kind);
+        let attempt = || Box::pin(self.attempt(at, due));
+        retry::run(&http.backoff, &[&http.throttle], &*http.on_notice, Patience::None, attempt, give_up).await
+    }
+
+    async fn attempt(&self, at: u64, due: Duration) -> Result<(Open, Option<Bytes>), RegistryError> {
+        let mut open = match self.source {
+            BlobSource::Registry { client, repository } => self.ask(client, repository, at).await?,
+            BlobSource::File(file) => rewound(file, at).map_err(|error| self.unread(&error))?,
+        };
+        let piece = open.next(self, due).await?;
+        Ok((open, piece))
+    }
+
+    /// `GET`, of what is missing (RFC 9110, 14.2). A registry that gives no parts sends all of it.
+    async fn ask(&self, client: &Client, repository: &RepositoryPath, at: u64) -> Result<Open, RegistryError> {
+        let call = Call {
+            method: Method::GET,
+            path: format!("{repository}/blobs/{}", self.blob.digest),
+            scope: Some(Scope::pull(repository)),
+            accept: None,
+            range: HeaderValue::from_str(&format!("bytes={at}-")).ok().filter(|_| at > 0),
+            content: None,
+            read: Read::Later,
+            patience: Patience::None,
+        };
+        let reply = client.0.attempt(&call).await?;
+        let fail = |kind| RegistryError::new(self.host, reply.request.as_str(), kind);
+        let size = self.blob.size;
+        let part = at > 0 && reply.status.as_u16() == 206;
+        let begins = |value: &HeaderValue| value.as_bytes().starts_with(format!("bytes {at}-").as_bytes());
+        if part && !reply.headers.get(CONTENT_RANGE).is_some_and(begins) {
+            return Err(fail(ErrorKind::Part));
+        }
+        let (skip, length) = if part { (0, size - at) } else { (at, size) };
+        match reply.rest {
+            Some(response) if response.content_length().is_none_or(|actual| actual == length) => {
+                Ok(Open::Response(Box::new(Coming { response, request: reply.request, skip })))
+            }
+            other => {
+                let actual = other.and_then(|response| response.content_length()).unwrap_or_default();
+                Err(fail(ErrorKind::Size { expected: length, actual }))
+            }
+        }
+    }
+
+    fn unread(&self, error: &std::io::Error) -> RegistryError {
+        RegistryError::new(self.host, self.blob.digest.to_string(), ErrorKind::Unread(Cause::of(error)))
+    }
+
+    /// Says that a connection broke, and that it is made again.
+    fn tell(&self, error: &RegistryError) {
+        if let BlobSource::Registry { client, .. } = self.source {
+            let (host, wait, reason) = (error.host().clone(), Duration::ZERO, error.to_string());
+            (client.0.on_notice)(Notice::Retry(Retry { host, failures: 1, wait, reason }));
+        }
+    }
+}
+
+impl Open {
+    /// The next bytes that were not had, at most `due` later.
+    async fn next(&mut self, origin: &Origin<'_>, due: Duration) -> Result<Option<Bytes>, RegistryError> {
+        let (coming, client) = match (self, origin.source) {
+            (Self::Response(coming), BlobSource::Registry { client, .. }) => (coming, client),
+            (Self::File(file), _) => return file.next().await.transpose().map_err(|error| origin.unread(&error)),
+            (Self::Response(_), BlobSource::File(_)) => return Ok(None),
+        };
+        let wire = &client.0.wire;
+        let after = wire.timeouts.idle.min(due);
+        loop {
+            let piece = match timeout(after, coming.response.chunk()).await {
+                Ok(piece) => piece.map_err(|error| wire.failure(error)),
+                Err(_) => Err(ErrorKind::Timeout { waiting: Waiting::Body, after }),
+            };
+            let piece = piece.map_err(|kind| RegistryError::new(origin.host, coming.request.as_str(), kind))?;
+            let Some(mut piece) = piece else { return Ok(None) };
+            let skipped = coming.skip.min(piece.len() as u64);
+            coming.skip -= skipped;
+            let new = piece.split_off(usize::try_from(skipped).unwrap_or(piece.len()));
+            // HTTP/2 ends with an empty one.
+            if !new.is_empty() {
+                return Ok(Some(new));
+            }
+        }
+    }
+}
+
+fn rewound(mut file: &File, at: u64) -> std::io::Result<Open> {
+    file.seek(SeekFrom::Start(at))?;
+    let file = tokio::fs::File::from_std(file.try_clone()?);
+    Ok(Open::File(ReaderStream::with_capacity(file, PIECE)))
+}

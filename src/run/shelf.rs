@@ -1,0 +1,161 @@
+//! An image layout as a place of a run: what blocks on the disk is done on threads of its own, in pieces.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio_stream::StreamExt as _;
+use tokio_util::io::ReaderStream;
+
+use super::place::PlaceError;
+use crate::layout::{self, Ingest, Layout, LayoutError, when_free};
+use crate::oci::{Descriptor, Digest, Hasher, LayoutPath, MAX_CONFIG_BYTES, RawManifest, Selector};
+use crate::registry::{Arrival, BlobSource};
+
+/// Bytes of a file that are read at once.
+const PIECE: usize = 256 << 10;
+
+/// The one image of a layout whose tag was not said.
+///
+/// # Errors
+/// There is none, or several.
+pub async fn only_image(path: &LayoutPath) -> Result<Digest, PlaceError> {
+    on_disk(path, Layout::only).await
+}
+
+pub(super) async fn manifest(path: &LayoutPath, selector: &Selector) -> Result<RawManifest, PlaceError> {
+    let selector = selector.clone();
+    on_disk(path, move |layout| layout.manifest(&selector)).await
+}
+
+pub(super) async fn config(path: &LayoutPath, config: &Descriptor) -> Result<Box<[u8]>, PlaceError> {
+    let digest = config.digest.clone();
+    on_disk(path, move |layout| layout.read(&digest, MAX_CONFIG_BYTES)).await.map(Vec::into_boxed_slice)
+}
+
+pub(super) async fn put(path: &LayoutPath, selector: &Selector, manifest: &RawManifest) -> Result<(), PlaceError> {
+    let put = || {
+        let (layout, selector, manifest) = (Layout::at(path.as_path()), selector.clone(), manifest.clone());
+        layout::on_disk(move || match &selector {
+            Selector::Tag(tag) => layout.publish(&manifest, tag),
+            Selector::Digest(_) => layout.put(&manifest),
+        })
+    };
+    Ok(when_free(put).await?)
+}
+
+/// A blob of the size that was named.
+pub(super) async fn open(path: &LayoutPath, blob: &Descriptor) -> Result<File, PlaceError> {
+    let (digest, size) = (blob.digest.clone(), blob.size);
+    let opened = on_disk(path, move |layout| match layout.open(&digest)? {
+        Some((file, actual)) if actual == size => Ok(file),
+        Some((_, actual)) => Err(LayoutError::Size { digest, size, actual }),
+        None => Err(LayoutError::Missing(digest)),
+    });
+    opened.await
+}
+
+pub(super) async fn part(path: &LayoutPath, blob: &Descriptor, range: Range<u64>) -> Result<Bytes, PlaceError> {
+    let mut file = open(path, blob).await?;
+    let digest = blob.digest.clone();
+    let part = on_disk(path, move |_| {
+        let mut part = Vec::new();
+        let read = file.seek(SeekFrom::Start(range.start));
+        let read = read.and_then(|_| file.take(range.end - range.start).read_to_end(&mut part));
+        read.map_err(|error| LayoutError::Unread { digest, error })?;
+        Ok(part)
+    });
+    part.await.map(Bytes::from)
+}
+
+/// Brings a blob in, unless it is there whole.
+pub(super) async fn bring(
+    path: &LayoutPath,
+    blob: &Descriptor,
+    source: BlobSource<'_>,
+    moved: &AtomicU64,
+) -> Result<Arrival, PlaceError> {
+    if is_there(path, blob).await? {
+        return Ok(Arrival::Present);
+    }
+    let (digest, size) = (blob.digest.clone(), blob.size);
+    let mut ingest = on_disk(path, move |layout| layout.ingest(digest, size)).await?;
+    match source {
+        BlobSource::Registry { client, repository } => {
+            let mut reading = client.read_blob(repository, blob).await;
+            while let Some(piece) = reading.next().await? {
+                ingest = write(path, ingest, piece, moved).await?;
+            }
+        }
+        BlobSource::File(file) => {
+            let unread = |error| LayoutError::Unread { digest: blob.digest.clone(), error };
+            let mut reading = pieces(file).map_err(unread)?;
+            while let Some(piece) = reading.next().await {
+                ingest = write(path, ingest, piece.map_err(unread)?, moved).await?;
+            }
+        }
+    }
+    on_disk(path, move |_| ingest.commit()).await?;
+    Ok(Arrival::Copied)
+}
+
+async fn write(path: &LayoutPath, mut ingest: Ingest, piece: Bytes, moved: &AtomicU64) -> Result<Ingest, PlaceError> {
+    let length = piece.len() as u64;
+    let write = move |_: &Layout| {
+        ingest.write(&piece)?;
+        Ok(ingest)
+    };
+    let ingest = on_disk(path, write).await?;
+    moved.fetch_add(length, Ordering::Relaxed);
+    Ok(ingest)
+}
+
+/// Whether a blob is there, whole: others write layouts too, and not all of them as carefully.
+async fn is_there(path: &LayoutPath, blob: &Descriptor) -> Result<bool, PlaceError> {
+    let digest = blob.digest.clone();
+    let there = match on_disk(path, move |layout| layout.open(&digest)).await {
+        // A link in its place is replaced by the blob.
+        Err(PlaceError::Layout(LayoutError::Special(_))) => return Ok(false),
+        there => there?,
+    };
+    let Some((file, _)) = there.filter(|(_, size)| *size == blob.size) else { return Ok(false) };
+    Ok(hash(&file, blob).await?.0 == blob.digest)
+}
+
+/// Proves that a blob is there, of its size and with its digest.
+pub(super) async fn check(path: &LayoutPath, blob: &Descriptor) -> Result<(), PlaceError> {
+    let (actual, written) = hash(&open(path, blob).await?, blob).await?;
+    if actual == blob.digest {
+        return Ok(());
+    }
+    let Descriptor { digest, size, .. } = blob.clone();
+    Err(LayoutError::Content { digest, size, written, actual }.into())
+}
+
+/// The digest of a blob's file, and how many bytes were read.
+async fn hash(file: &File, blob: &Descriptor) -> Result<(Digest, u64), PlaceError> {
+    let unread = |error| LayoutError::Unread { digest: blob.digest.clone(), error };
+    let (mut reading, mut hasher, mut read) = (pieces(file).map_err(unread)?, Hasher::new(), 0);
+    while let Some(piece) = reading.next().await {
+        let piece = piece.map_err(unread)?;
+        read += piece.len() as u64;
+        hasher.update(&piece);
+    }
+    Ok((hasher.finish(), read))
+}
+
+fn pieces(mut file: &File) -> std::io::Result<ReaderStream<tokio::fs::File>> {
+    file.rewind()?;
+    Ok(ReaderStream::with_capacity(tokio::fs::File::from_std(file.try_clone()?), PIECE))
+}
+
+/// Does `work` where it may block.
+async fn on_disk<T: Send + 'static>(
+    path: &LayoutPath,
+    work: impl FnOnce(&Layout) -> Result<T, LayoutError> + Send + 'static,
+) -> Result<T, PlaceError> {
+    let layout = Layout::at(path.as_path());
+    Ok(layout::on_disk(move || work(&layout)).await?)
+}
