@@ -1,5 +1,6 @@
 //! A directory that is a layout, or where one will be.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
@@ -95,18 +96,21 @@ impl Layout {
         RawManifest::new(bytes, media_type.as_ref()).map_err(LayoutError::Manifest)
     }
 
-    /// The only image that is there.
+    /// The only image that is there, or the only one that has a tag: oras lists what an index lists beside it.
     ///
     /// # Errors
     /// There is none, or several.
     pub fn only(&self) -> Result<Digest, LayoutError> {
         let index = self.images()?;
-        let mut digests: Vec<_> = index.entries().iter().map(|entry| &entry.digest).collect();
-        digests.dedup();
-        match digests[..] {
-            [] => Err(LayoutError::NoTag { has: index.has() }),
-            [digest] => Ok(digest.clone()),
-            _ => Err(LayoutError::Several { has: index.has() }),
+        let tagged = index.entries().iter().filter(|entry| entry.annotations.contains_key(REF_NAME));
+        let mut digests: BTreeSet<_> = tagged.map(|entry| &entry.digest).collect();
+        if digests.is_empty() {
+            digests = index.entries().iter().map(|entry| &entry.digest).collect();
+        }
+        match (digests.pop_first(), digests.is_empty()) {
+            (None, _) => Err(LayoutError::NoTag { has: index.has() }),
+            (Some(digest), true) => Ok(digest.clone()),
+            (Some(_), false) => Err(LayoutError::Several { has: index.has() }),
         }
     }
 

@@ -127,6 +127,34 @@ async fn layouts_and_registries_are_joined_into_both() {
     assert_ne!(fs::read(layout.join("index.json")).unwrap(), before);
 }
 
+#[tokio::test]
+async fn a_layout_is_edited_compared_and_read_to_the_last_byte_as_a_repository_is() {
+    let (registry, home) = (Distribution::start(Setup::Plain), Home::new());
+    let peer = Peer::new(&registry.base(), "web");
+    push(&peer, "amd", "amd64").await;
+    let arm64 = push(&peer, "arm", "arm64").await;
+    let (amd, arm) = (format!("{}/web:amd", registry.address()), format!("{}/web:arm", registry.address()));
+    run(&home, &["join", "-t", "oci:web:1", &amd]).await.expect_code(0);
+    run(&home, &["copy", "oci:web:1", "oci:web:old"]).await.expect_code(0);
+    let appended = run(&home, &["join", "-t", "oci:web:1", "--append", &arm]).await.expect_code(0);
+    let digest = appended.stdout.trim_end().strip_prefix("oci:web@").unwrap().to_owned();
+    assert_eq!(run(&home, &["digest", "oci:web:1"]).await.expect_code(0).stdout, format!("{digest}\n"));
+    let of_arm = run(&home, &["digest", "oci:web:1", "--platform=linux/arm64"]).await.expect_code(0);
+    assert_eq!(of_arm.stdout.trim_end(), arm64[0]["digest"]);
+    let verified = run(&home, &["verify", "oci:web:1", "--json"]).await.expect_code(0);
+    let verified: Value = serde_json::from_str(&verified.stdout).unwrap();
+    let blobs = verified["verified"][0]["blobs"].as_array().unwrap();
+    assert!(blobs.len() > 4 && blobs.iter().all(|blob| blob["checked"] == "hashed"), "{blobs:?}");
+    let compared = run(&home, &["inspect", "oci:web:old", "oci:web:1"]).await.expect_code(0);
+    assert!(compared.stdout.contains("linux/arm64  only in B"), "{}", compared.stdout);
+    run(&home, &["join", "-t", "oci:web:1", "--remove=linux/amd64"]).await.expect_code(0);
+    let compared = run(&home, &["inspect", "oci:web:1", &arm, "--json"]).await.expect_code(0);
+    let compared: Value = serde_json::from_str(&compared.stdout).unwrap();
+    assert_eq!(compared["platforms"][0]["state"], "same", "{compared}");
+    let pulled = run(&home, &["verify", "--pull", "oci:web:1"]).await.expect_code(2);
+    assert!(pulled.stderr.contains("an engine cannot pull from a directory, and oci:web is one"), "{}", pulled.stderr);
+}
+
 /// A layout with an image in it. Gives it, the image's manifest, and the digest of its first layer.
 async fn written(home: &Home) -> (PathBuf, String, String) {
     let registry = Distribution::start(Setup::Plain);
@@ -178,6 +206,9 @@ async fn a_layout_that_lies_or_leads_away_is_refused_and_moves_no_tag() {
         let refused = run(&home, &["copy", "oci:web:1", &target]).await;
         assert!(refused.stderr.contains(said), "{said}: {}", refused.stderr);
         assert!(matches!(refused.code(), 6 | 7) && refused.stdout.is_empty(), "{said}: {}", refused.code());
+        // Who verifies reads the layers of a layout, too.
+        let verified = run(&home, &["verify", "oci:web:1"]).await.expect_code(7);
+        assert!(verified.stdout.is_empty(), "{said}: {}", verified.stdout);
         for (path, bytes) in [(&layer_path, &bytes), (&index_path, &text.clone().into_bytes())] {
             drop(fs::remove_file(path));
             fs::write(path, bytes).unwrap();

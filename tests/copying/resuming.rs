@@ -5,9 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use polyarch::auth::Anonymous;
 use polyarch::oci::{Descriptor, Digest};
-use polyarch::registry::{Arrival, BlobSource, RegistryError};
+use polyarch::registry::{
+    Arrival, Backoff, BlobSource, Client, ClientConfig, Proxies, RegistryError, Timeouts, Transport,
+};
+use tokio::sync::Notify;
 
 use super::faults::{client, path};
+use crate::registry_conformance::peer::Peer;
+use crate::support::distribution::{Distribution, Setup};
 use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
 
 /// Longer than what the sockets of both ends hold.
@@ -262,4 +267,46 @@ async fn d19_an_upload_of_which_nobody_knows_is_begun_again() {
     let (arrival, moved) = copied(&from, &to).await;
     assert_eq!((arrival.unwrap(), moved), (Arrival::Copied, SIZE as u64));
     assert_eq!((*stored.lock().unwrap() == content(), to.count("POST "), to.count("PUT ")), (true, 2, 1));
+}
+
+#[tokio::test]
+async fn d19_a_registry_that_is_killed_in_the_middle_of_an_upload_gets_all_of_it() {
+    let mut to = Distribution::start(Setup::Plain);
+    let (half, whole) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (came, go) = (half.clone(), whole.clone());
+    let from = giving(move |request, count| match count {
+        1 => Some(cut(served(request), SIZE, SIZE / 2)),
+        2 => {
+            came.notify_one();
+            Some(Reply::After(go.clone(), Box::new(served(request))))
+        }
+        _ => None,
+    })
+    .await;
+    let config = ClientConfig {
+        user_agent: "polyarch/test".to_owned(),
+        backoff: Backoff::STANDARD,
+        timeouts: Timeouts::STANDARD,
+        proxies: Proxies::default(),
+        on_notice: Arc::new(|_| {}),
+    };
+    let host = to.address().to_string().parse().unwrap();
+    let target = Client::new(config, host, Transport::Http, None, Arc::new(Anonymous)).unwrap();
+    let (source, repository, moved) = (client(&from, Arc::new(Anonymous)), path("from"), AtomicU64::new(0));
+    let source = BlobSource::Registry { client: &source, repository: &repository };
+    let (into, blob) = (path("to"), blob(&content()));
+    let killing = async {
+        half.notified().await;
+        to.restart();
+        whole.notify_one();
+    };
+    let (arrival, ()) = tokio::join!(target.copy_blob(&into, &blob, source, &moved), killing);
+    assert_eq!((arrival.unwrap(), moved.into_inner()), (Arrival::Copied, SIZE as u64));
+    let stored = Peer::new(&to.base(), "to").get(&format!("blobs/{}", blob.digest)).await.unwrap().is(200).unwrap();
+    assert!(stored.body == content());
+    // The upload of before was asked for; distribution 2.8 does not know how far one came that broke, and begins again.
+    let asked = to.requests();
+    let count =
+        |method: &str| asked.iter().filter(|line| line.starts_with(&format!("{method} /v2/to/blobs/uploads/"))).count();
+    assert_eq!((count("GET"), count("POST"), count("PUT")), (1, 2, 1), "{asked:?}");
 }

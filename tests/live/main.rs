@@ -26,6 +26,7 @@ mod inputs;
 mod interop;
 mod joining;
 mod killing;
+mod layouts;
 mod loading;
 mod platforms;
 mod reading;

@@ -16,6 +16,7 @@ pub(crate) const USER: &str = "tester";
 pub(crate) const PASSWORD: &str = "correct horse";
 /// The line of `htpasswd -nbB` for them.
 const HTPASSWD: &str = "tester:$2y$05$qL0RIi3y6wNBs0fHGjT9eeweCQ6JEg9RXfr38XW0bEjOXPFd5Icpi";
+const CONFIG: &str = "config.yml";
 /// Where it writes its access log.
 const REQUESTS: &str = "requests.log";
 /// Longer than a busy machine needs to start it.
@@ -52,10 +53,24 @@ impl Distribution {
     pub(crate) fn start(setup: Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (config, certificate) = configure(&dir, setup);
-        let path = dir.path().join("config.yml");
-        fs::write(&path, config).unwrap();
-        let requests = fs::File::create(dir.path().join(REQUESTS)).unwrap();
-        let mut command = program(&dir, setup);
+        fs::write(dir.path().join(CONFIG), config).unwrap();
+        let (child, address) = Self::spawn(&dir, program(&dir, setup));
+        Self { child, address, certificate, dir }
+    }
+
+    /// Kills it, and starts it again at the same address with the same storage; a small disk is gone then.
+    pub(crate) fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let path = self.dir.path().join(CONFIG);
+        let config = fs::read_to_string(&path).unwrap();
+        fs::write(&path, config.replace("addr: 127.0.0.1:0", &format!("addr: {}", self.address))).unwrap();
+        (self.child, self.address) = Self::spawn(&self.dir, Command::new("docker-registry"));
+    }
+
+    fn spawn(dir: &TempDir, mut command: Command) -> (Child, SocketAddr) {
+        let path = dir.path().join(CONFIG);
+        let requests = fs::OpenOptions::new().append(true).create(true).open(dir.path().join(REQUESTS)).unwrap();
         let started = command.arg("serve").arg(&path).stdout(requests).stderr(Stdio::piped()).spawn();
         let mut child = started.expect("docker-registry does not start: apt-get install docker-registry");
         let (sender, port) = mpsc::channel();
@@ -72,7 +87,7 @@ impl Distribution {
             let _ = child.kill();
             panic!("docker-registry did not say where it listens: {:?}", child.wait());
         });
-        Self { child, address, certificate, dir }
+        (child, address)
     }
 
     /// Where it listens.
