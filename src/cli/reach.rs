@@ -80,7 +80,7 @@ async fn open(
     Ok((Registry::named(&named, settings.client_config(on_notice)?, settings.credentials()?)?, None))
 }
 
-/// The registries of several references: each is made and asked once.
+/// The registries of several references: each is made once.
 pub(crate) struct Registries<'a, N> {
     settings: &'a Settings,
     on_notice: N,
@@ -103,19 +103,8 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         Ok(Self { settings, on_notice, insecure, authorities, known: BTreeMap::new(), server: None })
     }
 
-    /// The place that is `location`; its registry is there and takes our login.
+    /// The place that is `location`; its registry is asked nothing yet.
     pub(crate) async fn place(&mut self, location: Location) -> Result<Place, Failure> {
-        let known = matches!(&location, Location::Repository(one) if self.known.contains_key(one.host()));
-        let place = self.place_unasked(location).await?;
-        if let (false, Place::Repository { registry, .. }) = (known, &place) {
-            registry.reach().await?;
-        }
-        Ok(place)
-    }
-
-    /// The place that is `location`; its registry is asked nothing: for who reads one thing, and hears then whether it
-    /// is there.
-    async fn place_unasked(&mut self, location: Location) -> Result<Place, Failure> {
         let repository = match location {
             Location::Repository(repository) => repository,
             Location::Layout(path) => return Ok(Place::Layout(path)),
@@ -128,18 +117,12 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         Ok(Place::Repository { registry, repository })
     }
 
-    /// What `reference` names; its registry is there and takes our login.
+    /// What `reference` names; its registry is asked nothing yet.
     pub(crate) async fn source(
         &mut self,
         LocatedReference { location, selector }: LocatedReference,
     ) -> Result<Source, Failure> {
         selected(self.place(location).await?, selector).await
-    }
-
-    /// What `text` names; its registry is asked nothing.
-    pub(crate) async fn source_unasked(&mut self, text: &str) -> Result<Source, Failure> {
-        let LocatedReference { location, selector } = parse(text)?;
-        selected(self.place_unasked(location).await?, selector).await
     }
 
     async fn open(&mut self, host: &RegistryHost) -> Result<Registry, Failure> {

@@ -11,6 +11,7 @@ use super::listen::{Surroundings, attend};
 use super::listing::{AT_ONCE, Budget, MOST_DEPTH};
 use super::place::{Place, PlaceError, Source};
 use super::publish::FRESH;
+use super::reach::reached;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::tagging::Tagging;
@@ -58,7 +59,8 @@ impl Copying {
     }
 
     async fn run(&self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
-        let (top, listed) = self.read().await.map_err(|error| self.unread(&error))?;
+        let reading = async { self.read().await.map_err(|error| self.unread(&error)) };
+        let (top, listed) = reached([&self.source.place, &self.target.place].into_iter(), reading).await?;
         self.check(top.digest())?;
         let Source { place: to, selector } = &self.target;
         // An index is put by its tag, last: until then nobody sees it.

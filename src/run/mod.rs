@@ -33,6 +33,7 @@ mod prepare;
 mod publication;
 mod publish;
 mod pull;
+mod reach;
 mod redact;
 mod references;
 mod relay;

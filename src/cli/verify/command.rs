@@ -116,7 +116,7 @@ async fn of_references(args: &VerifyArgs, references: &[String], settings: &Sett
     let mut registries = Registries::new(&args.registries, settings, notices::log)?;
     let mut subjects = Vec::new();
     for name in references {
-        let source = registries.source_unasked(name).await?;
+        let source = registries.source(reach::parse(name)?).await?;
         if let (true, Place::Layout(path)) = (args.pull, &source.place) {
             return Err(not_pullable(path).into());
         }
