@@ -124,6 +124,10 @@ pub enum ErrorKind {
     /// An upload stands at another place than we do: it is asked for, and goes on from there.
     #[error("has another part of the upload than was sent")]
     OutOfStep,
+    /// An upload that was begun is not known any more: it is begun again. One that was restarted says so, or whose disk is
+    /// full.
+    #[error("does not know the upload any more{0}")]
+    UploadLost(Answer),
     /// A file that was to be sent cannot be read: the registry is not to blame.
     #[error("was not sent the content, which cannot be read")]
     Unread(#[source] Cause),
@@ -247,7 +251,7 @@ impl RegistryError {
         match self.kind() {
             ErrorKind::LoginRequired(answer) | ErrorKind::LoginRefused(answer) => Some((401, answer)),
             ErrorKind::Denied(answer) => Some((403, answer)),
-            ErrorKind::NotFound(answer) => Some((404, answer)),
+            ErrorKind::NotFound(answer) | ErrorKind::UploadLost(answer) => Some((404, answer)),
             ErrorKind::Status { status, answer, .. } | ErrorKind::RetryLater { status, answer, .. } => {
                 Some((*status, answer))
             }
@@ -266,7 +270,8 @@ impl RegistryError {
             | ErrorKind::Connect(_)
             | ErrorKind::Proxy { .. }
             | ErrorKind::Interrupted(_)
-            | ErrorKind::OutOfStep => true,
+            | ErrorKind::OutOfStep
+            | ErrorKind::UploadLost(_) => true,
             ErrorKind::Timeout { waiting, .. } => *waiting != Waiting::Operation,
             _ => false,
         }
@@ -370,7 +375,7 @@ impl RegistryError {
             ErrorKind::Timeout { .. } | ErrorKind::Interrupted(_) => {
                 "run this again; if it stays so, look at the registry and the network in between".to_owned()
             }
-            ErrorKind::Status { status: 500.., .. } => "look at the registry's log, then run this again".to_owned(),
+            ErrorKind::Status { status: 500.., .. } | ErrorKind::UploadLost(_) => "look at the registry's log, then run this again".to_owned(),
             _ => return None,
         })
     }

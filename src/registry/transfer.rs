@@ -225,7 +225,7 @@ impl<'a> Transfer<'a> {
             return Err(fail(ErrorKind::OutOfStep).into());
         }
         if !reply.status.is_success() {
-            return Err(fail(refusal(&reply, authorization.is_some() && ticket.with_credentials)).into());
+            return Err(fail(lost(refusal(&reply, authorization.is_some() && ticket.with_credentials))).into());
         }
         let next = self.place(&reply, Some(&upload.url))?;
         state.upload = Some(next.clone());
@@ -238,7 +238,8 @@ impl<'a> Transfer<'a> {
     /// `PUT ?digest=…`: from now on it is there.
     async fn finish(&self, mut upload: Url) -> Result<(), RegistryError> {
         upload.query_pairs_mut().append_pair("digest", self.blob.digest.as_str());
-        let reply = self.http.attempt(&self.call(Method::PUT, upload.as_str())).await?;
+        let reply = self.http.attempt(&self.call(Method::PUT, upload.as_str())).await;
+        let reply = reply.map_err(|error| error.map_kind(lost))?;
         let fail = |kind| Err(RegistryError::new(&self.http.wire.host, reply.request.as_str(), kind));
         if reply.status.as_u16() != 201 {
             let status = reply.status.as_u16();
@@ -274,6 +275,14 @@ impl<'a> Transfer<'a> {
             read: Read::Whole(MAX_UPLOAD_ANSWER),
             patience: Patience::None,
         }
+    }
+}
+
+/// Where an upload that was begun is not there, it was lost: other content is not asked for.
+fn lost(kind: ErrorKind) -> ErrorKind {
+    match kind {
+        ErrorKind::NotFound(answer) if !answer.has("NAME_UNKNOWN") => ErrorKind::UploadLost(answer),
+        kind => kind,
     }
 }
 

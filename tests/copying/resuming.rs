@@ -310,3 +310,29 @@ async fn d19_a_registry_that_is_killed_in_the_middle_of_an_upload_gets_all_of_it
         |method: &str| asked.iter().filter(|line| line.starts_with(&format!("{method} /v2/to/blobs/uploads/"))).count();
     assert_eq!((count("GET"), count("POST"), count("PUT")), (1, 2, 1), "{asked:?}");
 }
+
+#[tokio::test]
+async fn d19_an_upload_that_a_registry_forgot_is_begun_again_and_no_more_than_five_times() {
+    const INVALID: &str = r#"{"errors":[{"code":"BLOB_UPLOAD_INVALID","message":"blob upload invalid"}]}"#;
+    for (method, forgotten, code) in [("PUT", 1, 201), ("PATCH", 1, 201), ("PUT", usize::MAX, 404)] {
+        let from = giving(|_, _| None).await;
+        let (stored, mut count) = (Arc::new(Mutex::new(Vec::new())), 0);
+        let to = taking(stored.clone(), move |request, _| {
+            count += usize::from(request.method == method);
+            // Its status is not known either.
+            let forgot = request.method == method || request.method == "GET";
+            (forgot && (1..=forgotten).contains(&count)).then(|| status(404).body(INVALID))
+        })
+        .await;
+        let (arrival, _) = copied(&from, &to).await;
+        if code == 201 {
+            assert!(matches!(arrival, Ok(Arrival::Copied)), "{method}: {arrival:?}");
+            assert_eq!((to.count("POST "), stored.lock().unwrap().len()), (2, SIZE), "{method}");
+            continue;
+        }
+        let error = arrival.unwrap_err();
+        assert!(error.to_string().contains("does not know the upload any more"), "{error}");
+        assert!(error.hint().unwrap().contains("look at the registry"), "{error}");
+        assert_eq!(to.count("PUT "), 5);
+    }
+}
