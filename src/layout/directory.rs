@@ -288,7 +288,8 @@ impl Layout {
 /// The layout's directory. The user named it: a link that leads there is meant.
 fn open_directory(path: &Path) -> Result<OwnedFd, LayoutError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    open(path, flags, Mode::empty()).map_err(|error| LayoutError::at(path, error))
+    // Links to it are followed: what is no directory is none.
+    open(path, flags, Mode::empty()).map_err(|error| LayoutError::File { path: path.to_owned(), error: error.into() })
 }
 
 fn step(from: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
