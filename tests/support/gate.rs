@@ -102,7 +102,8 @@ impl Waiting {
 
 async fn hold(State(behind): State<Behind>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, LONGEST).await.unwrap();
+    // Who is killed sends no more of it.
+    let Ok(body) = to_bytes(body, LONGEST).await else { return std::future::pending().await };
     let target = parts.uri.path_and_query().unwrap().as_str();
     let (pass, passage) = oneshot::channel();
     let line = format!("{} {target}", parts.method);
