@@ -29,8 +29,13 @@ impl World {
 
     /// Makes the next build one with layers of its own.
     fn alter(&self, round: &str) {
-        self.project.write("context/content", format!("{} {round}", self.project.name).repeat(1000));
-        self.project.write("context/Dockerfile", "FROM scratch\nCOPY content /content\n");
+        // Of each platform, too: docker-registry 2.8 may refuse two pushes of one layer at once.
+        for arch in ["amd64", "arm64"] {
+            let content = format!("{} {arch} {round}", self.project.name).repeat(1000);
+            self.project.write(&format!("context/content-{arch}"), content);
+        }
+        let dockerfile = "FROM scratch\nARG TARGETARCH\nCOPY content-${TARGETARCH} /content\n";
+        self.project.write("context/Dockerfile", dockerfile);
     }
 
     async fn build(&mut self) {
