@@ -14,8 +14,8 @@ use super::place::Place;
 use crate::oci::{Content, Descriptor, RawManifest, Selector};
 use crate::registry::Arrival;
 
-/// Blobs, and manifests, that are under way at once. A blob is two requests, and both may be to one registry: no
-/// registry has more than eight at a time.
+/// Blobs, and manifests, that are under way at once. More would only wait for the registry's client, which has eight
+/// places: a blob takes two of them where both repositories are of one registry.
 const AT_ONCE: usize = 4;
 /// How often it is said how far it is.
 const TOLD: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use polyarch::oci::Digest;
 use serde_json::{Value, json};
 
-use super::world::{World, says};
+use super::world::{HELLO, World, says};
 use crate::registry_conformance::peer::Peer;
 use crate::support::distribution::{Distribution, PASSWORD, Setup, USER};
 use crate::support::program::Run;
@@ -14,17 +14,9 @@ use crate::support::scripted_engine::Script;
 use crate::support::scripted_images::{Document, Image, OCI_INDEX, attestation, fields};
 use crate::support::scripted_registry::status;
 
-const REST: &str = r#"
-images:
-  hello:
-    context: context
-    tags: ["1.0", latest]
-    platforms: [linux/amd64, linux/arm64]
-"#;
-
 /// A plan of these registries, the world's own first.
 fn plan(world: &World, others: &str) {
-    let plan = format!("version: 1\nregistry: [{}, {others}]\n{REST}", world.registry.host());
+    let plan = format!("version: 1\nregistry: [{}, {others}]\n{HELLO}", world.registry.host());
     fs::write(world.home.path().join("build.yaml"), plan).unwrap();
 }
 
