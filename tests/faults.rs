@@ -9,6 +9,7 @@ mod ci;
 mod copies;
 mod editing;
 mod engines;
+mod expiring;
 mod gates;
 mod images;
 mod logins;

@@ -2,6 +2,7 @@
 //! fault matrix or of the list of vulnerabilities that they hold.
 
 mod credentials;
+mod expiring;
 mod hostile;
 mod proxies;
 mod requests;

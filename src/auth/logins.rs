@@ -1,6 +1,7 @@
 //! Several configurations with logins, one after the other.
 
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::{AuthError, Credential, CredentialSource, DockerConfig};
 use crate::oci::{RegistryHost, RepositoryPath};
@@ -38,6 +39,16 @@ impl CredentialSource for Logins {
     fn namespace(&self, host: &RegistryHost, repository: &RepositoryPath) -> Option<RepositoryPath> {
         let namespaces = self.0.iter().filter_map(|config| config.namespace(host, repository));
         namespaces.max_by_key(|namespace| namespace.as_str().len())
+    }
+
+    fn spent_at(&self, host: &RegistryHost) -> Option<Instant> {
+        self.0.iter().filter_map(|config| config.spent_at(host)).min()
+    }
+
+    fn refused(&self, host: &RegistryHost, credential: &Credential) {
+        for config in &self.0 {
+            config.refused(host, credential);
+        }
     }
 }
 

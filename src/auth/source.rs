@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::{AuthError, Secret};
 use crate::oci::{RegistryHost, RepositoryPath};
@@ -41,6 +42,16 @@ pub trait CredentialSource: Send + Sync {
     fn namespace(&self, _host: &RegistryHost, _repository: &RepositoryPath) -> Option<RepositoryPath> {
         None
     }
+
+    /// When what was answered last for `host` is to be asked for anew, before the registry refuses it; `None`: it does
+    /// not expire, or nobody knows when.
+    fn spent_at(&self, _host: &RegistryHost) -> Option<Instant> {
+        None
+    }
+
+    /// Says that `host` refused `credential`. A source that keeps its answers forgets this one, if it is still the last:
+    /// the next answer is new. Where another took its place meanwhile, that one stays.
+    fn refused(&self, _host: &RegistryHost, _credential: &Credential) {}
 }
 
 /// The credentials of another source, kept from a channel on which everybody may listen: whoever has one for the
@@ -70,6 +81,14 @@ impl CredentialSource for Withheld {
 
     fn namespace(&self, host: &RegistryHost, repository: &RepositoryPath) -> Option<RepositoryPath> {
         self.source.namespace(host, repository)
+    }
+
+    fn spent_at(&self, host: &RegistryHost) -> Option<Instant> {
+        self.source.spent_at(host)
+    }
+
+    fn refused(&self, host: &RegistryHost, credential: &Credential) {
+        self.source.refused(host, credential);
     }
 }
 

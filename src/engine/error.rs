@@ -149,6 +149,14 @@ impl EngineError {
         matches!(&self.kind, EngineErrorKind::Push(message) if message.to_ascii_lowercase().contains("immutable"))
     }
 
+    /// Whether a push failed because the registry did not take the login, which may have expired meanwhile: by the words of
+    /// ECR, and by those of an engine that was challenged anew (amazon-ecr-credential-helper, containers-roadmap).
+    #[must_use]
+    pub fn is_login_expired(&self) -> bool {
+        let says = |words| matches!(&self.kind, EngineErrorKind::Push(message) if message.contains(words));
+        says("authorization token has expired") || says("no basic auth credentials")
+    }
+
     /// What to do next, in one line.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -10,6 +10,7 @@ use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tokio::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::challenge::Challenge;
@@ -24,6 +25,8 @@ use crate::oci::RepositoryPath;
 const MAX_TOKEN: usize = 64 << 10;
 /// What we call ourselves at token servers.
 const CLIENT_ID: &str = "polyarch";
+/// How soon what is spent is asked for again, at the earliest: the source may fail, and its clock may be wrong.
+const SPENT_AGAIN: Duration = Duration::from_mins(1);
 
 /// What a token is for (distribution, "Token scope").
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -81,9 +84,18 @@ pub(super) struct Login {
     slots: SyncMutex<HashMap<Option<Scope>, Arc<Mutex<Slot>>>>,
     /// The source's last answers, by the part of the registry that they are for: a helper is a process, and is not run
     /// for every repository.
-    credentials: Mutex<HashMap<Option<RepositoryPath>, Credential>>,
+    credentials: Mutex<HashMap<Option<RepositoryPath>, Kept>>,
     /// What the registry asked for last: it asks the same for other repositories.
     challenge: SyncMutex<Option<Challenge>>,
+}
+
+/// What the source answered last.
+#[derive(Clone)]
+struct Kept {
+    credential: Credential,
+    /// Which of its answers it is, from 1.
+    answer: u64,
+    spent_at: Option<Instant>,
 }
 
 /// The login of one scope. Its lock is held while it is renewed: who comes meanwhile waits and shares it.
@@ -92,22 +104,17 @@ pub(super) struct Login {
 struct Slot {
     /// How often it was renewed.
     generation: u64,
-    authorization: Option<HeaderValue>,
+    sent: Option<Sent>,
     challenge: Option<Challenge>,
-    with_credentials: bool,
-}
-
-/// Whether what was made of the source's last answer was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Age {
-    Fresh,
-    Refused,
 }
 
 /// What is sent from now on.
 struct Sent {
     authorization: HeaderValue,
     with_credentials: bool,
+    /// Of which of the source's answers it was made.
+    answer: u64,
+    spent_at: Option<Instant>,
 }
 
 /// What one request sends.
@@ -131,19 +138,24 @@ impl Login {
     }
 
     /// What to send for `scope`, as far as it is known; waits for a renewal that is under way. A registry that asked for
-    /// a login before is told it at once, not after it has refused every repository and access in turn.
+    /// a login before is told it at once, not after it has refused every repository and access in turn; what is spent is
+    /// renewed before the registry refuses it.
     pub(super) async fn ticket(&self, wire: &Wire, scope: Option<&Scope>) -> Ticket {
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(slots.entry(scope.cloned()).or_default())
         };
         let mut locked = slot.lock().await;
-        let known = self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(challenge) = known.filter(|_| locked.generation == 0) {
-            // An error here is none yet: the registry will say what it thinks of a request without a login.
-            let line = wire.home.as_str();
-            if let Ok(Some(sent)) = self.authorize(wire, scope, &challenge, line, Age::Fresh).await {
-                locked.renew(sent, challenge);
+        let known = match &locked.sent {
+            None => self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Some(sent) => locked.challenge.clone().filter(|_| is_past(sent.spent_at)),
+        };
+        if let Some(challenge) = known {
+            // An error here is none yet: the registry will say what it thinks of a request without a login, and of one
+            // with a login that has not expired.
+            match self.authorize(wire, scope, &challenge, wire.home.as_str(), None).await {
+                Ok(Some(sent)) => locked.renew(sent, challenge),
+                Ok(None) | Err(_) => locked.postpone(),
             }
         }
         locked.ticket(&slot)
@@ -166,25 +178,26 @@ impl Login {
         // An expired ECR token is a 403 without a challenge: the one before holds.
         let challenge = Challenge::choose(headers).or_else(|| slot.challenge.clone());
         let challenge = challenge.ok_or_else(|| fail(ErrorKind::Challenge))?;
-        let age = if slot.authorization.is_some() { Age::Refused } else { Age::Fresh };
-        let sent = self.authorize(wire, scope, &challenge, &reply.request, age).await?;
+        let refused = slot.sent.as_ref().map(|sent| sent.answer);
+        let sent = self.authorize(wire, scope, &challenge, &reply.request, refused).await?;
         let sent = sent.ok_or_else(|| fail(ErrorKind::LoginRequired(Answer::read(&reply.body))))?;
         *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge.clone());
         slot.renew(sent, challenge);
         Ok(slot.ticket(&old.slot))
     }
 
-    /// What meets `challenge`; `None` where it wants a password and there is none.
+    /// What meets `challenge`; `None` where it wants a password and there is none. What was made of the source's answer
+    /// `refused` was refused.
     async fn authorize(
         &self,
         wire: &Wire,
         scope: Option<&Scope>,
         challenge: &Challenge,
         line: &str,
-        age: Age,
+        refused: Option<u64>,
     ) -> Result<Option<Sent>, RegistryError> {
         let fail = |kind: ErrorKind| RegistryError::new(&wire.host, line, kind);
-        let credential = self.credential(wire, scope, line, age).await?;
+        let Kept { credential, answer, spent_at } = self.credential(wire, scope, line, refused).await?;
         let authorization = match challenge {
             Challenge::Basic => match (&credential, basic(&credential)) {
                 (_, Some(authorization)) => authorization,
@@ -197,46 +210,68 @@ impl Login {
                 header("Bearer ", token.expose()).ok_or_else(|| fail(ErrorKind::Token))?
             }
         };
-        Ok(Some(Sent { authorization, with_credentials: !matches!(credential, Credential::Anonymous) }))
+        let with_credentials = !matches!(credential, Credential::Anonymous);
+        Ok(Some(Sent { authorization, with_credentials, answer, spent_at }))
     }
 
-    /// The source's last answer, or a new one where what was made of the last was refused.
+    /// The source's last answer, or a new one where that is spent, or is the one that was refused.
     async fn credential(
         &self,
         wire: &Wire,
         scope: Option<&Scope>,
         line: &str,
-        age: Age,
-    ) -> Result<Credential, RegistryError> {
+        refused: Option<u64>,
+    ) -> Result<Kept, RegistryError> {
         let within = scope.and_then(|scope| self.source.namespace(&wire.host, &scope.repository));
-        let mut kept = self.credentials.lock().await;
-        if let Some(credential) = kept.get(&within).filter(|_| age == Age::Fresh) {
-            return Ok(credential.clone());
+        let mut answers = self.credentials.lock().await;
+        let known = answers.get(&within);
+        let is_refused = known.is_some_and(|known| refused == Some(known.answer));
+        match known {
+            Some(known) if is_refused => self.source.refused(&wire.host, &known.credential),
+            Some(known) if !is_past(known.spent_at) => return Ok(known.clone()),
+            _ => {}
         }
-        let credential = self
-            .source
-            .credential(&wire.host, within.as_ref())
-            .await
-            .map_err(|error| RegistryError::new(&wire.host, line, ErrorKind::Credential(error)))?;
-        kept.insert(within, credential.clone());
-        Ok(credential)
+        let answer = known.map_or(1, |known| known.answer + 1);
+        let kept = match (self.source.credential(&wire.host, within.as_ref()).await, known) {
+            (Ok(credential), _) => {
+                let spent_at = self.source.spent_at(&wire.host).map(|at| at.max(Instant::now() + SPENT_AGAIN));
+                Kept { credential, answer, spent_at }
+            }
+            // What is spent has not expired yet.
+            (Err(_), Some(known)) if !is_refused => {
+                Kept { spent_at: Some(Instant::now() + SPENT_AGAIN), ..known.clone() }
+            }
+            (Err(error), _) => return Err(RegistryError::new(&wire.host, line, ErrorKind::Credential(error))),
+        };
+        answers.insert(within, kept.clone());
+        Ok(kept)
     }
+}
+
+fn is_past(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| at <= Instant::now())
 }
 
 impl Slot {
     fn renew(&mut self, sent: Sent, challenge: Challenge) {
         self.generation += 1;
-        self.authorization = Some(sent.authorization);
+        self.sent = Some(sent);
         self.challenge = Some(challenge);
-        self.with_credentials = sent.with_credentials;
+    }
+
+    /// What is sent stays for a while.
+    fn postpone(&mut self) {
+        if let Some(sent) = &mut self.sent {
+            sent.spent_at = Some(Instant::now() + SPENT_AGAIN);
+        }
     }
 
     fn ticket(&self, slot: &Arc<Mutex<Self>>) -> Ticket {
         Ticket {
             slot: Arc::clone(slot),
             generation: self.generation,
-            authorization: self.authorization.clone(),
-            with_credentials: self.with_credentials,
+            authorization: self.sent.as_ref().map(|sent| sent.authorization.clone()),
+            with_credentials: self.sent.as_ref().is_some_and(|sent| sent.with_credentials),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::place::Place;
 use super::publish::FRESH;
 use super::relay::{JobVoice, relay};
 use super::tagging::immutable;
-use crate::auth::CredentialSource;
+use crate::auth::{Credential, CredentialSource};
 use crate::context::AddedStages;
 use crate::engine::{
     BaseImage, BuildRequest, BuiltImage, Engine, EngineError, Lint, Output, PushRequest, PushSummary, Session,
@@ -99,6 +99,13 @@ enum NotPushed {
     /// The registry says that the tag is there and may not move.
     Immutable(Failure),
     Failed(Failure),
+}
+
+impl From<EngineError> for NotPushed {
+    fn from(error: EngineError) -> Self {
+        let failure = of_engine(Phase::Push, &error);
+        if error.is_immutable() { Self::Immutable(failure) } else { Self::Failed(failure) }
+    }
 }
 
 /// The jobs that share a session, and the session once it is open.
@@ -236,21 +243,9 @@ impl JobRun {
 
     /// Pushes, and says under what to look for it.
     async fn push(&self, by_tag: Selector) -> Result<Selector, NotPushed> {
-        let (host, path) = (self.arch_tag.repository.host(), self.arch_tag.repository.path());
-        let credential = self.credentials.credential(host, Some(path)).await.map_err(|error| {
-            let hint = Some(error.hint());
-            NotPushed::Failed(failure(Phase::Push, &format!("log in to {host}: {}", chain(&error)), hint))
-        })?;
+        let credential = self.credential().await?;
         self.voice.say(JobEvent::PushStarted { to: self.arch_tag.clone() }).await;
-        let job = &self.scheduled.job;
-        let platform = job.work.spec.attest.is_nothing().then_some(&job.platform);
-        let request = PushRequest { to: &self.arch_tag, platform, credential: &credential };
-        let pushing = self.push_until_heard(&request);
-        let pushed = self.voice.while_silent("pushing", pushing).await;
-        let pushed = pushed.map_err(|error| {
-            let failure = of_engine(Phase::Push, &error);
-            if error.is_immutable() { NotPushed::Immutable(failure) } else { NotPushed::Failed(failure) }
-        })?;
+        let pushed = self.voice.while_silent("pushing", self.push_logged_in(credential)).await?;
         self.voice
             .say(JobEvent::Pushed { seconds: pushed.took.as_secs_f64(), layers_pushed: pushed.layers_pushed })
             .await;
@@ -258,11 +253,39 @@ impl JobRun {
         Ok(pushed.digest.map_or(by_tag, Selector::Digest))
     }
 
+    /// Who pushes, as of now.
+    async fn credential(&self) -> Result<Credential, NotPushed> {
+        let (host, path) = (self.arch_tag.repository.host(), self.arch_tag.repository.path());
+        self.credentials.credential(host, Some(path)).await.map_err(|error| {
+            let hint = Some(error.hint());
+            NotPushed::Failed(failure(Phase::Push, &format!("log in to {host}: {}", chain(&error)), hint))
+        })
+    }
+
+    /// Pushes, and once more with a new login where `credential` has expired: the registry keeps the layers that it got.
+    async fn push_logged_in(&self, credential: Credential) -> Result<PushSummary, NotPushed> {
+        let error = match self.push_until_heard(&credential).await {
+            Ok(pushed) => return Ok(pushed),
+            Err(error) => error,
+        };
+        if !error.is_login_expired() || matches!(credential, Credential::Anonymous) {
+            return Err(error.into());
+        }
+        self.credentials.refused(self.arch_tag.repository.host(), &credential);
+        let error = chain(&error);
+        self.voice.say(JobEvent::Retried { doing: "push", attempt: 1, wait: 0.0, error }).await;
+        let credential = self.credential().await?;
+        Ok(self.push_until_heard(&credential).await?)
+    }
+
     /// Pushes again while the embedded registry changes hands.
-    async fn push_until_heard(&self, request: &PushRequest<'_>) -> Result<PushSummary, EngineError> {
+    async fn push_until_heard(&self, credential: &Credential) -> Result<PushSummary, EngineError> {
+        let job = &self.scheduled.job;
+        let platform = job.work.spec.attest.is_nothing().then_some(&job.platform);
+        let request = PushRequest { to: &self.arch_tag, platform, credential };
         let mut attempt = 1;
         loop {
-            let error = match self.engine.push(request).await {
+            let error = match self.engine.push(&request).await {
                 Ok(pushed) => return Ok(pushed),
                 Err(error) => error,
             };

@@ -1,0 +1,215 @@
+//! Logins that expire: renewed before the registry refuses them, once after it did, and never in a loop.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::future::{BoxFuture, join_all};
+use polyarch::auth::{AuthError, Credential, CredentialSource, Secret, Withheld};
+use polyarch::oci::{RegistryHost, RepositoryPath};
+use polyarch::registry::{RegistryError, Visibility};
+use tokio::time::Instant;
+
+use super::{Peer, index, quick, tag};
+use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
+
+/// What ECR answers to a token that has expired.
+const EXPIRED: &str =
+    r#"{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}"#;
+
+/// What a source was asked and told.
+#[derive(Default)]
+struct Told {
+    asked: usize,
+    refused: Vec<String>,
+    spent_at: Option<Instant>,
+    fails: bool,
+}
+
+/// Answers with another token each time: `token-1`, `token-2` and so on.
+#[derive(Clone)]
+struct Tokens {
+    /// When a token is spent, made anew.
+    spent: fn() -> Option<Instant>,
+    told: Arc<Mutex<Told>>,
+}
+
+impl Tokens {
+    fn new(spent: fn() -> Option<Instant>) -> Self {
+        Self { spent, told: Arc::default() }
+    }
+
+    fn asked(&self) -> usize {
+        self.told.lock().unwrap().asked
+    }
+
+    fn refused(&self) -> Vec<String> {
+        self.told.lock().unwrap().refused.clone()
+    }
+}
+
+impl CredentialSource for Tokens {
+    fn credential<'a>(
+        &'a self,
+        _: &'a RegistryHost,
+        _: Option<&'a RepositoryPath>,
+    ) -> BoxFuture<'a, Result<Credential, AuthError>> {
+        Box::pin(async move {
+            // Others may come meanwhile.
+            tokio::task::yield_now().await;
+            let mut told = self.told.lock().unwrap();
+            told.asked += 1;
+            if told.fails {
+                return Err(AuthError::HelperName("away".to_owned()));
+            }
+            told.spent_at = (self.spent)();
+            let password = Secret::new(format!("token-{}", told.asked));
+            Ok(Credential::Basic { username: "AWS".to_owned(), password })
+        })
+    }
+
+    fn spent_at(&self, _: &RegistryHost) -> Option<Instant> {
+        self.told.lock().unwrap().spent_at
+    }
+
+    fn refused(&self, _: &RegistryHost, credential: &Credential) {
+        let Credential::Basic { password, .. } = credential else { panic!("it answered with a password") };
+        self.told.lock().unwrap().refused.push(password.expose().to_owned());
+    }
+}
+
+/// The token that a request came with.
+fn token(request: &Request) -> Option<String> {
+    let basic = request.header("authorization")?.strip_prefix("Basic ")?;
+    let login = String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap();
+    login.strip_prefix("AWS:").map(str::to_owned)
+}
+
+/// A registry that takes the tokens from the `oldest`th on.
+async fn taking(oldest: Arc<Mutex<usize>>) -> ScriptedRegistry {
+    ScriptedRegistry::stateful(move |request| {
+        let Some(token) = token(request) else { return Some(challenge()) };
+        let number: usize = token["token-".len()..].parse().unwrap();
+        Some(if number >= *oldest.lock().unwrap() { index() } else { status(403).body(EXPIRED) })
+    })
+    .await
+}
+
+fn challenge() -> Reply {
+    status(401).header("WWW-Authenticate", r#"Basic realm="https://123456789012.dkr.ecr.us-east-1.amazonaws.com/""#)
+}
+
+async fn get(peer: &Peer, repository: &str) -> Result<(), RegistryError> {
+    peer.client.get_manifest(&repository.parse().unwrap(), &tag(), Visibility::Settled).await.map(drop)
+}
+
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn d11_a_login_that_is_spent_is_renewed_once_before_the_registry_refuses_it() {
+    let registry = taking(Arc::new(Mutex::new(1))).await;
+    let tokens = Tokens::new(|| Some(Instant::now() + Duration::from_hours(9)));
+    let peer = Peer::new(&registry.host(), quick(), tokens.clone());
+    for repository in ["a", "b"] {
+        get(&peer, repository).await.unwrap();
+    }
+    pass(Duration::from_hours(8)).await;
+    get(&peer, "a").await.unwrap();
+    assert_eq!(tokens.asked(), 1);
+    pass(Duration::from_hours(1)).await;
+    let before = registry.requests().len();
+    let all = join_all((0..12).map(|n| get(&peer, ["a", "b", "c"][n % 3]))).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    assert_eq!(tokens.asked(), 2);
+    let sent: Vec<_> = registry.requests()[before..].iter().map(token).collect();
+    assert_eq!(sent, vec![Some("token-2".to_owned()); 12]);
+    assert_eq!(tokens.refused(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn d11_a_login_that_was_refused_is_told_to_its_source_and_asked_for_once() {
+    let oldest = Arc::new(Mutex::new(1));
+    let registry = taking(oldest.clone()).await;
+    let tokens = Tokens::new(|| None);
+    let peer = Peer::new(&registry.host(), quick(), tokens.clone());
+    for repository in ["a", "b"] {
+        get(&peer, repository).await.unwrap();
+    }
+    *oldest.lock().unwrap() = 2;
+    let before = registry.requests().len();
+    let all = join_all((0..6).map(|n| get(&peer, ["a", "b"][n % 2]))).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    assert_eq!((tokens.asked(), tokens.refused()), (2, vec!["token-1".to_owned()]));
+    // What was refused, and the same again.
+    assert_eq!(registry.requests().len() - before, 12);
+}
+
+#[tokio::test]
+async fn d11_a_login_that_stays_refused_is_asked_for_once_a_request() {
+    let registry = taking(Arc::new(Mutex::new(usize::MAX))).await;
+    let tokens = Tokens::new(|| None);
+    let peer = Peer::new(&registry.host(), quick(), tokens.clone());
+    for (asked, requests) in [(1, 2), (2, 4), (3, 6)] {
+        let error = get(&peer, "a").await.unwrap_err();
+        assert!(error.is_denied() && error.to_string().contains("token has expired"), "{error}");
+        assert_eq!((tokens.asked(), registry.requests().len()), (asked, requests));
+    }
+    assert_eq!(tokens.refused(), ["token-1", "token-2"]);
+}
+
+#[tokio::test]
+async fn d12_an_expiry_that_is_past_leads_to_no_loop() {
+    for spent in [
+        || Some(Instant::now()),
+        || Instant::now().checked_sub(Duration::from_hours(1)),
+        || Some(Instant::now() + Duration::from_millis(1)),
+    ] {
+        let registry = taking(Arc::new(Mutex::new(1))).await;
+        let tokens = Tokens::new(spent);
+        let peer = Peer::new(&registry.host(), quick(), tokens.clone());
+        for _ in 0..20 {
+            get(&peer, "a").await.unwrap();
+            get(&peer, "b").await.unwrap();
+        }
+        assert_eq!((tokens.asked(), registry.requests().len()), (1, 41));
+        pass(Duration::from_mins(1)).await;
+        get(&peer, "a").await.unwrap();
+        get(&peer, "b").await.unwrap();
+        assert_eq!(tokens.asked(), 2);
+    }
+}
+
+#[tokio::test]
+async fn d11_what_is_spent_is_still_sent_while_its_source_fails() {
+    let registry = taking(Arc::new(Mutex::new(1))).await;
+    let tokens = Tokens::new(|| Some(Instant::now() + Duration::from_hours(1)));
+    let peer = Peer::new(&registry.host(), quick(), tokens.clone());
+    get(&peer, "a").await.unwrap();
+    tokens.told.lock().unwrap().fails = true;
+    pass(Duration::from_hours(1)).await;
+    for _ in 0..5 {
+        get(&peer, "a").await.unwrap();
+    }
+    assert_eq!(tokens.asked(), 2);
+    tokens.told.lock().unwrap().fails = false;
+    pass(Duration::from_mins(1)).await;
+    get(&peer, "a").await.unwrap();
+    assert_eq!(tokens.asked(), 3);
+    assert_eq!(registry.requests().iter().filter_map(token).next_back().as_deref(), Some("token-3"));
+}
+
+#[tokio::test]
+async fn a_source_that_is_withheld_hears_what_was_refused_and_says_when_it_is_spent() {
+    let host: RegistryHost = "registry.example".parse().unwrap();
+    let tokens = Tokens::new(|| Some(Instant::now()));
+    let credential = tokens.credential(&host, None).await.unwrap();
+    let withheld = Withheld { source: Arc::new(tokens.clone()), channel: "engine lab".to_owned() };
+    assert_eq!(withheld.spent_at(&host), tokens.spent_at(&host));
+    withheld.refused(&host, &credential);
+    assert_eq!(tokens.refused(), ["token-1"]);
+}
