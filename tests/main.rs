@@ -22,5 +22,6 @@ mod plans;
 mod readme;
 mod registry_conformance;
 mod registry_faults;
+mod scripted_ecr;
 mod support;
 mod verifying;

@@ -7,6 +7,7 @@ pub(crate) mod fetched;
 pub(crate) mod gate;
 pub(crate) mod parts;
 pub(crate) mod program;
+pub(crate) mod scripted_ecr;
 pub(crate) mod scripted_engine;
 pub(crate) mod scripted_images;
 pub(crate) mod scripted_registry;

@@ -71,6 +71,11 @@ impl Image {
         Self { config, manifest: Document::new(OCI_MANIFEST, &manifest), ..image }
     }
 
+    /// Its layers and its config.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Document> {
+        self.layers.iter().chain([&self.config])
+    }
+
     fn of(platform: &str, seed: &str, manifest_type: &str, config_type: &str) -> Self {
         let mut config = fields(platform);
         config["rootfs"] = json!({ "type": "layers", "diff_ids": [] });
@@ -151,7 +156,7 @@ struct Content {
 impl Store {
     /// Has `image` under its digest, and under `reference`.
     pub(crate) fn push(&self, repository: &str, reference: &str, image: &Image) {
-        for blob in image.layers.iter().chain([&image.config]) {
+        for blob in image.blobs() {
             self.0.lock().unwrap().blobs.insert(blob.digest(), blob.bytes.clone());
         }
         self.put(repository, reference, &image.manifest);
@@ -200,7 +205,7 @@ impl Store {
             "GET" if target.contains("/blobs/") => {
                 let blob =
                     target.rsplit('/').next().and_then(|digest| self.0.lock().unwrap().blobs.get(digest).cloned());
-                Some(blob.map_or_else(|| status(404), |bytes| part(bytes, request.header("range"))))
+                Some(blob.map_or_else(|| status(404), |bytes| part(&bytes, request.header("range"))))
             }
             _ => None,
         }
@@ -230,7 +235,7 @@ impl Store {
 }
 
 /// The bytes that `bytes=FIRST-LAST` asks for, or all.
-fn part(bytes: Vec<u8>, range: Option<&str>) -> Reply {
+pub(crate) fn part(bytes: &[u8], range: Option<&str>) -> Reply {
     let Some((first, last)) = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-')) else {
         return status(200).body(bytes);
     };

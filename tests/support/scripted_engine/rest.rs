@@ -46,6 +46,11 @@ pub(crate) struct PushCall {
 }
 
 impl PushCall {
+    /// What is pushed.
+    pub(crate) fn image(&self) -> &Image {
+        self.image.as_ref().expect("it was built")
+    }
+
     /// A line of the engine's answer, whatever it is.
     pub(crate) fn line(&self, line: &str) {
         drop(self.lines.send(Ok(Bytes::from(format!("{line}\r\n")))));
@@ -58,8 +63,7 @@ impl PushCall {
 
     /// The image goes to the registry; nothing is said of it.
     pub(crate) fn store(&self) {
-        let image = self.image.as_ref().expect("it was built");
-        self.state.store.push(&self.repository, &self.tag, image);
+        self.state.store.push(&self.repository, &self.tag, self.image());
     }
 
     /// Somebody else pushes to the same tag.
@@ -70,7 +74,7 @@ impl PushCall {
     /// Success: the image is in the registry, and the engine says so.
     pub(crate) fn pushed(&self) {
         self.store();
-        let digest = self.image.as_ref().unwrap().manifest.digest();
+        let digest = self.image().manifest.digest();
         self.line(r#"{"status":"Pushed","progressDetail":{},"id":"layer"}"#);
         self.line(&json!({ "status": format!("{}: digest: {digest} size: 528", self.tag) }).to_string());
     }
