@@ -5,6 +5,7 @@ mod faults;
 mod killing;
 mod layouts;
 mod memory;
+mod parts;
 mod resuming;
 
 use std::fs;

@@ -4,6 +4,7 @@
 mod credentials;
 mod expiring;
 mod hostile;
+mod limits;
 mod proxies;
 mod requests;
 

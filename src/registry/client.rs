@@ -10,6 +10,8 @@ use super::error::{Cause, ErrorKind, RegistryError};
 use super::http::{Call, Http};
 use super::login::Login;
 use super::notice::Notice;
+use super::pace::Pace;
+use super::provider::Provider;
 use super::proxy::Proxies;
 use super::retry::{Backoff, Patience, Throttle};
 use super::slots::Slots;
@@ -21,6 +23,8 @@ use crate::oci::RegistryHost;
 const HUB_API: &str = "registry-1.docker.io";
 /// How long a registry may take to say that it is there, retries included.
 const PING: Duration = Duration::from_secs(10);
+/// Manifests that ECR takes a second (Amazon ECR service quotas, "Rate of `PutImage` requests").
+const ECR_PUTS: u32 = 10;
 /// Longest answer to a ping that is read, in bytes.
 const MAX_PING: usize = 64 << 10;
 
@@ -74,13 +78,28 @@ pub enum Transport {
 pub struct Client(pub(super) Arc<Http>);
 
 impl Client {
-    /// A client of `host`. `ca_pem` are certificates (PEM) of authorities to trust besides the system's.
-    /// Nothing is sent yet.
+    /// A client of `host`, whose name says who runs it. `ca_pem` are certificates (PEM) of authorities to trust besides
+    /// the system's. Nothing is sent yet.
     ///
     /// # Errors
     /// The name is no host of a URL, the user agent or the certificates are malformed, or the system has no
     /// certificate authorities at all.
     pub fn new(
+        config: ClientConfig,
+        host: RegistryHost,
+        transport: Transport,
+        ca_pem: Option<&[u8]>,
+        credentials: Arc<dyn CredentialSource>,
+    ) -> Result<Self, RegistryError> {
+        Self::of(Provider::of(&host), config, host, transport, ca_pem, credentials)
+    }
+
+    /// As [`Self::new`], of a host that `provider` runs, whatever its name.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn of(
+        provider: Provider,
         config: ClientConfig,
         host: RegistryHost,
         transport: Transport,
@@ -99,10 +118,12 @@ impl Client {
         let wire = Wire { client, host, home, timeouts: config.timeouts, proxies: config.proxies };
         Ok(Self(Arc::new(Http {
             wire,
+            provider,
             login: Login::new(credentials),
             backoff: config.backoff,
             throttle: Throttle::default(),
             slots: Slots::new(),
+            puts: (provider == Provider::Ecr).then(|| Pace::a_second(ECR_PUTS)),
             on_notice: config.on_notice,
             warned: Mutex::default(),
         })))

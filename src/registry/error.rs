@@ -27,6 +27,8 @@ struct Inner {
     host: RegistryHost,
     request: String,
     kind: ErrorKind,
+    /// How often it was tried in all, and for how long, where that was too often for the registry.
+    tried: Option<(u32, Duration)>,
 }
 
 /// Why a request failed.
@@ -224,12 +226,19 @@ impl fmt::Display for Waiting {
 impl RegistryError {
     /// `request` is `METHOD URL`, redacted.
     pub(super) fn new(host: &RegistryHost, request: impl Into<String>, kind: impl Into<ErrorKind>) -> Self {
-        Self(Box::new(Inner { host: host.clone(), request: request.into(), kind: kind.into() }))
+        Self(Box::new(Inner { host: host.clone(), request: request.into(), kind: kind.into(), tried: None }))
     }
 
     /// The same failure, told in another way.
     pub(super) fn map_kind(mut self, map: impl FnOnce(ErrorKind) -> ErrorKind) -> Self {
         self.0.kind = map(std::mem::replace(&mut self.0.kind, ErrorKind::Host));
+        self
+    }
+
+    /// The same failure, after so many attempts in so much time: said of what was asked for too often.
+    pub(super) fn after(mut self, attempts: u32, within: Duration) -> Self {
+        let is_throttled = matches!(self.kind(), ErrorKind::Status { status: 429, .. });
+        self.0.tried = (is_throttled && attempts > 1).then_some((attempts, within));
         self
     }
 
@@ -383,7 +392,11 @@ impl RegistryError {
 
 impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "registry {} {} ({})", self.0.host, self.0.kind, self.0.request)
+        write!(f, "registry {} {}", self.0.host, self.0.kind)?;
+        if let Some((attempts, within)) = self.0.tried {
+            write!(f, " after {attempts} attempts in {:.1} s", within.as_secs_f64())?;
+        }
+        write!(f, " ({})", self.0.request)
     }
 }
 

@@ -14,6 +14,8 @@ use super::answer::Answer;
 use super::error::{ErrorKind, RegistryError};
 use super::login::{Login, Scope, Ticket};
 use super::notice::{Notice, printable};
+use super::pace::Pace;
+use super::provider::Provider;
 use super::retry::{Backoff, Patience, Throttle};
 use super::slots::Slots;
 use super::target::{TargetError, redacted};
@@ -41,13 +43,23 @@ pub(super) struct Call {
     pub(super) patience: Patience,
 }
 
+impl Call {
+    /// Blobs are put with a `PUT` that has no content.
+    fn puts_manifest(&self) -> bool {
+        self.method == Method::PUT && self.content.is_some()
+    }
+}
+
 /// A registry's API with our login.
 pub(super) struct Http {
     pub(super) wire: Wire,
+    pub(super) provider: Provider,
     pub(super) login: Login,
     pub(super) backoff: Backoff,
     pub(super) throttle: Throttle,
     pub(super) slots: Slots,
+    /// How often manifests are put, where that is limited.
+    pub(super) puts: Option<Pace>,
     pub(super) on_notice: Arc<dyn Fn(Notice) + Send + Sync>,
     pub(super) warned: Mutex<BTreeSet<String>>,
 }
@@ -100,6 +112,9 @@ impl Http {
     }
 
     async fn exchange(&self, call: &Call, ticket: &Ticket) -> Result<Reply, RegistryError> {
+        if let Some(pace) = self.puts.as_ref().filter(|_| call.puts_manifest()) {
+            pace.pass().await;
+        }
         let url =
             self.url(&call.path).map_err(|error| RegistryError::new(&self.wire.host, call.path.as_str(), error))?;
         let request = Request {
@@ -133,7 +148,7 @@ impl Http {
 }
 
 /// Whether the registry itself asks who we are. Where a redirect led, nobody may ask.
-fn wants_login(reply: &Reply) -> bool {
+pub(super) fn wants_login(reply: &Reply) -> bool {
     let expired = || String::from_utf8_lossy(&reply.body).contains(EXPIRED);
     reply.is_direct && (reply.status.as_u16() == 401 || (reply.status.as_u16() == 403 && expired()))
 }

@@ -110,13 +110,21 @@ impl<'a> Reading<'a> {
     /// Five attempts in a row that brought nothing; a source that has other bytes, too few or too many
     /// ([`RegistryError::is_refusal`]), or nothing ([`RegistryError::is_not_found`]).
     pub async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        self.next_before(u64::MAX).await
+    }
+
+    /// As [`Self::next`], but nothing from the byte `end` on: there it is `None`, which says nothing of what came.
+    pub(super) async fn next_before(&mut self, end: u64) -> Result<Option<Bytes>, RegistryError> {
+        if self.at >= end {
+            return Ok(None);
+        }
         self.begin().await?;
         let mut piece = self.ready.take().unwrap_or_default();
         if piece.is_empty() {
             return self.prove().map(|()| None);
         }
-        let stop = self.seen.as_ref().and_then(|(until, _)| usize::try_from(until - self.at).ok());
-        if let Some(stop) = stop.filter(|stop| *stop < piece.len()) {
+        let until = self.seen.as_ref().map_or(end, |(until, _)| end.min(*until));
+        if let Some(stop) = usize::try_from(until - self.at).ok().filter(|stop| *stop < piece.len()) {
             self.ready = Some(piece.split_off(stop));
         }
         self.at += piece.len() as u64;

@@ -162,7 +162,7 @@ where
             };
             tally.progress(progress.load(Ordering::Relaxed));
             let wait = match tally.next(backoff, patience, &error, start.elapsed()) {
-                Next::Stop => return Err(error),
+                Next::Stop => return Err(error.after(tally.failures, start.elapsed())),
                 Next::Later(after) => return Err(later(error, after)),
                 Next::Wait(wait) => wait,
             };

@@ -1,6 +1,7 @@
 //! Content on its way to a registry: never more of it in memory than a few pieces.
 
 use std::io;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -76,12 +77,21 @@ pub(super) struct Upload {
     pub(super) url: Url,
     /// Bytes that the registry has of it.
     pub(super) received: u64,
+    /// How many bytes it takes at once; `None`: all.
+    pub(super) part: Option<u64>,
+}
+
+impl Upload {
+    /// Where the next part of a blob of `size` bytes ends.
+    pub(super) fn end(&self, size: u64) -> u64 {
+        self.part.map_or(size, |part| self.received.saturating_add(part).min(size))
+    }
 }
 
 impl Wire {
-    /// Sends what is missing of a blob as it comes, as one `PATCH` (OCI distribution-spec, "Pushing a blob in chunks": the
-    /// last chunk, mostly the only one). All of it has been hashed when this returns: other bytes than `blob` names are
-    /// an error, and nothing is final yet. `sent` grows as it goes.
+    /// Sends the next part of a blob as it comes, as one `PATCH` (OCI distribution-spec, "Pushing a blob in chunks"; mostly
+    /// it is all that is missing). With the last one all of the blob has been hashed when this returns: other bytes than
+    /// `blob` names are an error, and nothing is final yet. `sent` grows as it goes.
     pub(super) async fn upload(
         &self,
         to: &Upload,
@@ -90,7 +100,8 @@ impl Wire {
         from: &mut Reading<'_>,
         sent: &Sent<'_>,
     ) -> Result<Reply, Failed> {
-        let Upload { url, received } = to;
+        let Upload { url, received, .. } = to;
+        let (size, end) = (blob.size, to.end(blob.size));
         let line = redacted(&Method::PATCH, url);
         let fail = |kind| RegistryError::new(&self.host, line.as_str(), kind);
         let (into, content) = mpsc::channel(1);
@@ -98,12 +109,14 @@ impl Wire {
         if let Some(value) = authorization {
             outgoing = outgoing.header(AUTHORIZATION, value);
         }
-        if *received > 0 {
-            outgoing = outgoing.header(CONTENT_RANGE, format!("{received}-{}", blob.size - 1));
+        if *received > 0 || end < size {
+            outgoing = outgoing.header(CONTENT_RANGE, format!("{received}-{}", end - 1));
         }
         let body = Body::wrap_stream(ReceiverStream::new(content));
-        let mut sending = pin!(outgoing.header(CONTENT_LENGTH, blob.size - received).body(body).send());
-        let mut pumping = pin!(pump(from, *received, into, sent));
+        let mut sending = pin!(outgoing.header(CONTENT_LENGTH, end - received).body(body).send());
+        // The last part is read to the end of the source: more would be wrong.
+        let until = if end < size { end } else { u64::MAX };
+        let mut pumping = pin!(pump(from, *received..until, into, sent));
         let answered = async {
             let stop = tokio::select! {
                 biased;
@@ -145,17 +158,17 @@ fn ended(stop: Option<Stop>, fail: impl Fn(ErrorKind) -> RegistryError) -> Resul
     }
 }
 
-/// Hands the content on, behind what was received.
+/// Hands a part of the content on.
 async fn pump(
     from: &mut Reading<'_>,
-    received: u64,
+    part: Range<u64>,
     into: Sender<io::Result<Bytes>>,
     sent: &Sent<'_>,
 ) -> Result<(), Stop> {
-    sent.back_to(received);
-    while let Some(mut piece) = from.next().await.map_err(Stop::Source)? {
+    sent.back_to(part.start);
+    while let Some(mut piece) = from.next_before(part.end).await.map_err(Stop::Source)? {
         let before = from.at() - piece.len() as u64;
-        let known = usize::try_from(received.saturating_sub(before)).unwrap_or(piece.len()).min(piece.len());
+        let known = usize::try_from(part.start.saturating_sub(before)).unwrap_or(piece.len()).min(piece.len());
         let new = piece.split_off(known);
         if new.is_empty() {
             continue;

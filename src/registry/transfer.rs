@@ -6,16 +6,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use reqwest::header::{LOCATION, RANGE};
+use reqwest::header::{HeaderName, LOCATION, RANGE};
 use reqwest::{Method, StatusCode, Url};
 use tokio::sync::Mutex;
 use tokio::time::Duration;
 
 use super::client::Client;
 use super::error::{ErrorKind, RegistryError};
-use super::http::{Call, Http, refusal};
-use super::login::Scope;
+use super::http::{Call, Http, refusal, wants_login};
+use super::login::{Scope, Ticket};
 use super::manifests::claim;
+use super::provider::Provider;
 use super::reading::{BlobSource, Reading};
 use super::retry::{self, Backoff, Patience};
 use super::stream::{Failed, MAX_UPLOAD_ANSWER, Sent, Upload};
@@ -23,6 +24,13 @@ use super::target::{self, TargetError};
 use super::wire::{Read, Reply};
 use crate::oci::{Descriptor, RepositoryPath};
 
+/// Bytes that are sent at once where a registry wants parts: the most that ECR takes (Amazon ECR service quotas, "Maximum
+/// layer part size"), and more than the least that any is known to want.
+const PART: u64 = 10 << 20;
+/// Most parts of a layer of ECR ("Layer parts"): those of larger ones are longer, below the 20 MB that it takes at all.
+const MOST_PARTS: u64 = 4200;
+/// What the shortest part is that a registry takes, but for the last (OCI distribution-spec, "Pushing a blob in chunks").
+const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 /// Longest that one blob may take, with all attempts: what does not move is given up long before.
 const LONGEST: Duration = Duration::from_hours(24);
 
@@ -93,14 +101,14 @@ struct Transfer<'a> {
 struct State<'a> {
     reading: Reading<'a>,
     /// The upload that may go on.
-    upload: Option<Url>,
+    upload: Option<Upload>,
 }
 
 /// What a registry says to a mount.
 enum Mount {
     Done,
     /// It began an upload in its place.
-    Upload(Url),
+    Upload(Upload),
     Refused,
 }
 
@@ -128,28 +136,41 @@ impl<'a> Transfer<'a> {
             Some(upload) => upload,
             None => match self.mount().await? {
                 Mount::Done => return Ok(Arrival::Mounted),
-                Mount::Upload(url) => self.anew(state, Some(url)).await?,
+                Mount::Upload(upload) => self.anew(state, Some(upload)).await?,
                 Mount::Refused => self.anew(state, None).await?,
             },
         };
-        // From now on it can go on, should it break.
-        state.upload = Some(upload.url.clone());
-        let next = self.send(&upload, state).await;
-        if let Err(Failed::Source(_)) = &next {
+        let done = match self.send(upload, state).await {
+            Ok(next) => self.finish(next).await.map_err(Failed::Target),
+            Err(failed) => Err(failed),
+        };
+        match (&done, &state.upload) {
             // What came is wrong, or did not come: the registry need not keep it. If it does, nobody sees it.
-            drop(self.http.attempt(&self.call(Method::DELETE, upload.url.as_str())).await);
+            (Err(Failed::Source(_)), Some(upload)) => {
+                drop(self.http.attempt(&self.call(Method::DELETE, upload.url.as_str())).await);
+            }
+            (Err(Failed::Target(error)), _) if self.is_over(error) => state.upload = None,
+            _ => {}
         }
-        self.finish(next?).await?;
-        Ok(Arrival::Copied)
+        done.map(|()| Arrival::Copied)
+    }
+
+    /// Whether an upload cannot go on after `error`: where it is can be asked of anybody but ECR.
+    fn is_over(&self, error: &RegistryError) -> bool {
+        self.http.provider == Provider::Ecr && matches!(error.kind(), ErrorKind::OutOfStep | ErrorKind::UploadLost(_))
     }
 
     /// The upload that broke, if the registry can say how far it came (OCI distribution-spec, "Pushing a blob in chunks").
     async fn broken(&self, state: &mut State<'a>) -> Result<Option<Upload>, RegistryError> {
-        let Some(url) = state.upload.take() else { return Ok(None) };
-        let reply = match self.http.attempt(&self.call(Method::GET, url.as_str())).await {
+        let Some(upload) = state.upload.take() else { return Ok(None) };
+        if self.http.provider == Provider::Ecr {
+            // It does not say how far it is: the part that broke is sent again.
+            return Ok(Some(upload).filter(|upload| state.reading.go_back(upload.received)));
+        }
+        let reply = match self.http.attempt(&self.call(Method::GET, upload.url.as_str())).await {
             Ok(reply) => reply,
             Err(error) if error.is_transient() => {
-                state.upload = Some(url);
+                state.upload = Some(upload);
                 return Err(error);
             }
             Err(_) => return Ok(None),
@@ -158,20 +179,19 @@ impl<'a> Transfer<'a> {
             return Ok(None);
         };
         self.received.fetch_max(received, Ordering::Relaxed);
-        Ok(Some(Upload { url: self.place(&reply, Some(&url))?, received }))
+        Ok(Some(Upload { url: self.place(&reply, Some(&upload.url))?, received, part: upload.part }))
     }
 
     /// A new upload, of all of the blob; the source is asked first.
-    async fn anew(&self, state: &mut State<'a>, begun: Option<Url>) -> Result<Upload, Failed> {
+    async fn anew(&self, state: &mut State<'a>, begun: Option<Upload>) -> Result<Upload, Failed> {
         if state.reading.at() > 0 {
             state.reading = Reading::new(self.source, self.blob, &self.http.wire.host);
         }
         state.reading.begin().await.map_err(Failed::Source)?;
-        let url = match begun {
-            Some(url) => url,
-            None => self.begin().await?,
-        };
-        Ok(Upload { url, received: 0 })
+        match begun {
+            Some(upload) => Ok(upload),
+            None => Ok(self.begin().await?),
+        }
     }
 
     async fn is_there(&self) -> Result<bool, RegistryError> {
@@ -194,7 +214,7 @@ impl<'a> Transfer<'a> {
         let scope = Some(Scope::mount(self.repository, from));
         match self.http.attempt(&Call { scope, ..self.call(Method::POST, &path) }).await {
             Ok(reply) if reply.status.as_u16() == 201 => Ok(Mount::Done),
-            Ok(reply) => self.place(&reply, None).map(Mount::Upload),
+            Ok(reply) => self.begun(&reply).map(Mount::Upload),
             Err(error) => {
                 let status = error.answer().map(|(status, _)| status);
                 let refused = error.is_denied() || matches!(status, Some(400..500));
@@ -203,36 +223,74 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    async fn begin(&self) -> Result<Url, RegistryError> {
+    async fn begin(&self) -> Result<Upload, RegistryError> {
         let path = format!("{}/blobs/uploads/", self.repository);
         let reply = self.http.attempt(&self.call(Method::POST, &path)).await?;
-        self.place(&reply, None)
+        self.begun(&reply)
+    }
+
+    /// The upload that a `POST` began: in parts, where the registry wants them.
+    fn begun(&self, reply: &Reply) -> Result<Upload, RegistryError> {
+        let least = reply.headers.get(CHUNK_MIN_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let wants_parts = least.is_some() || self.http.provider == Provider::Ecr;
+        let part = PART.max(least.unwrap_or_default()).max(self.blob.size.div_ceil(MOST_PARTS));
+        Ok(Upload { url: self.place(reply, None)?, received: 0, part: wants_parts.then_some(part) })
     }
 
     /// Sends what is missing; says where it is to be finished.
-    async fn send(&self, upload: &Upload, state: &mut State<'a>) -> Result<Url, Failed> {
-        if upload.received > 0 && upload.received == self.blob.size {
+    async fn send(&self, mut upload: Upload, state: &mut State<'a>) -> Result<Url, Failed> {
+        let size = self.blob.size;
+        // From now on it can go on, should it break.
+        state.upload = Some(upload.clone());
+        if upload.received > 0 && upload.received == size {
             while state.reading.next().await.map_err(Failed::Source)?.is_some() {}
-            return Ok(upload.url.clone());
+            return Ok(upload.url);
         }
-        let wire = &self.http.wire;
-        let ticket = self.http.login.ticket(wire, Some(&Scope::push(self.repository))).await;
-        let authorization = ticket.authorization.as_ref().filter(|_| upload.url.origin() == wire.home.origin());
-        let reply = wire.upload(upload, authorization, self.blob, &mut state.reading, &self.sent).await?;
+        loop {
+            let end = upload.end(size);
+            upload = Upload { url: self.send_part(&upload, state).await?, received: end, part: upload.part };
+            self.received.fetch_max(end, Ordering::Relaxed);
+            state.upload = Some(upload.clone());
+            if end == size {
+                return Ok(upload.url);
+            }
+        }
+    }
+
+    /// Sends one part; says where the next one goes. A login that expired since the part before is renewed once.
+    async fn send_part(&self, upload: &Upload, state: &mut State<'a>) -> Result<Url, Failed> {
+        let (wire, scope) = (&self.http.wire, Scope::push(self.repository));
+        let mut ticket = self.http.login.ticket(wire, Some(&scope)).await;
+        let mut reply = self.patch(upload, &ticket, state).await?;
+        if wants_login(&reply) && state.reading.go_back(upload.received) {
+            ticket = self.http.login.renew(wire, Some(&scope), &ticket, &reply).await?;
+            reply = self.patch(upload, &ticket, state).await?;
+        }
         let fail = |kind| RegistryError::new(&wire.host, reply.request.as_str(), kind);
         if reply.status == StatusCode::RANGE_NOT_SATISFIABLE {
-            state.upload = Some(self.place(&reply, Some(&upload.url))?);
+            let url = self.place(&reply, Some(&upload.url))?;
+            state.upload = Some(Upload { url, ..upload.clone() });
             return Err(fail(ErrorKind::OutOfStep).into());
         }
         if !reply.status.is_success() {
-            return Err(fail(lost(refusal(&reply, authorization.is_some() && ticket.with_credentials))).into());
+            return Err(fail(lost(refusal(&reply, ticket.with_credentials))).into());
         }
         let next = self.place(&reply, Some(&upload.url))?;
-        state.upload = Some(next.clone());
-        if received(&reply).is_some_and(|received| received < self.blob.size) {
+        let end = upload.end(self.blob.size);
+        // ECR says of all parts that it has the first one (containers-roadmap#2831): the digest proves them in the end.
+        let has_less = received(&reply).is_some_and(|received| received < end);
+        if has_less && self.http.provider != Provider::Ecr {
+            state.upload = Some(Upload { url: next, ..upload.clone() });
             return Err(fail(ErrorKind::OutOfStep).into());
         }
         Ok(next)
+    }
+
+    /// `PATCH`, with our login where the upload is the registry's own.
+    async fn patch(&self, upload: &Upload, ticket: &Ticket, state: &mut State<'a>) -> Result<Reply, Failed> {
+        let wire = &self.http.wire;
+        let authorization = ticket.authorization.as_ref().filter(|_| upload.url.origin() == wire.home.origin());
+        wire.upload(upload, authorization, self.blob, &mut state.reading, &self.sent).await
     }
 
     /// `PUT ?digest=…`: from now on it is there.
