@@ -9,6 +9,7 @@ use polyarch::oci::Digest;
 use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::{Value, json};
 
+use crate::support::aws;
 use crate::support::program::{Home, Run};
 use crate::support::scripted_ecr::{Action, Mutability, ScriptedEcr};
 use crate::support::scripted_engine::{Script, ScriptedEngine};
@@ -79,17 +80,7 @@ impl<'a> Peer<'a> {
     }
 
     async fn api_in(&self, region: &str, action: Action, input: &Value) -> Result<Value, (String, String)> {
-        let scope = format!("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20260101/{region}/ecr/aws4_request, Signature=0");
-        let request = self.client.post(self.ecr.endpoint()).header("Authorization", scope);
-        let target = format!("AmazonEC2ContainerRegistry_V20150921.{action:?}");
-        let answer = Answer::of(request.header("X-Amz-Target", target).body(input.to_string())).await;
-        let json = answer.json();
-        if answer.status == 200 {
-            return Ok(json);
-        }
-        let text = |key: &str| json[key].as_str().unwrap().to_owned();
-        assert_eq!((answer.status, answer.header("x-amzn-errortype")), (400, text("__type").as_str()));
-        Err((text("__type"), text("message")))
+        aws::call(&self.ecr.endpoint(), region, &format!("{action:?}"), input).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

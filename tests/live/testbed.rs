@@ -1,9 +1,14 @@
 //! The testbed is what the other tests take it for. Look here first when all of them fail.
 
+use std::path::Path;
+
 use rustix::process::Signal;
 
+use crate::project::Project;
+use crate::support::ecr::Ecr;
 use crate::support::engines::{Engine, PrivateEngine};
 use crate::support::parts;
+use crate::support::program::Home;
 
 #[tokio::test]
 async fn the_engines_are_of_the_two_kinds_of_image_store() {
@@ -63,4 +68,68 @@ async fn a_private_engine_dies_alone() {
         assert!(!private.engine.docker(["version"]).await.status.success());
         parts::printed(&engine.docker(["version"]).await);
     }
+}
+
+/// As the seeds do it: `aws ecr get-login-password | docker login`, `docker push`, `docker pull`.
+async fn the_docker_client_pushes_to_ecr_and_pulls_from_it(engine: Engine) {
+    let (ecr, project) = (Ecr::start_in(&["us-east-1", "eu-west-1"]).await, Project::new(engine.clone(), "ecr"));
+    let docker = |args: &[&str]| {
+        let mut command = engine.docker_command(args);
+        command.env("DOCKER_CONFIG", project.home.docker_config()).env("DOCKER_BUILDKIT", "1");
+        parts::output(command)
+    };
+    project.busybox("CMD [\"/bin/busybox\", \"uname\", \"-m\"]\n");
+    let image = format!("{}/{}:1.0", ecr.host(), project.name);
+    let context = project.context();
+    parts::printed(&docker(&["build", "--tag", &image, context.to_str().unwrap()]).await);
+
+    ecr.known_to(&engine).await;
+    let refused = docker(&["push", &image]).await;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no basic auth credentials"), "{refused:?}");
+    let wrong = docker(&["login", "--username", "AWS", "--password", "wrong", ecr.host()]).await;
+    assert!(!wrong.status.success(), "{wrong:?}");
+    ecr.create(&project.name).await;
+    ecr.log_in(&engine, &project.home.docker_config()).await;
+    parts::printed(&docker(&["push", &image]).await);
+    assert_eq!(ecr.tags(&project.name).await, ["1.0"]);
+
+    parts::printed(&docker(&["rmi", &image]).await);
+    parts::printed(&docker(&["pull", &image]).await);
+    assert_eq!(parts::printed(&engine.docker(["run", "--rm", "--network=none", &image]).await), "x86_64");
+    // A region is a registry of its own.
+    let elsewhere = format!("{}/{}:1.0", ecr.host_in("eu-west-1"), project.name);
+    assert!(!docker(&["pull", &elsewhere]).await.status.success());
+}
+
+on_both_engines!(the_docker_client_pushes_to_ecr_and_pulls_from_it);
+
+#[tokio::test]
+async fn an_account_of_ecr_leaves_nothing_behind() {
+    let ecr = Ecr::start().await;
+    let host = ecr.host().to_owned();
+    let trusted = Path::new("/etc/docker/certs.d").join(&host);
+    let known = || async {
+        let mut machine = tokio::process::Command::new("cat");
+        machine.arg("/etc/hosts");
+        let engine = parts::printed(&parts::tool("cat", ["/etc/hosts"]).await).contains(&host);
+        (parts::printed(&parts::output(machine).await).contains(&host), engine, trusted.exists())
+    };
+    assert_eq!(known().await, (true, true, true));
+    drop(ecr);
+    assert_eq!(known().await, (false, false, false));
+}
+
+#[tokio::test]
+#[should_panic(expected = "pushed, and the account does not take it")]
+async fn what_is_pushed_to_a_repository_that_the_account_does_not_have_fails_the_test() {
+    let (ecr, name) = (Ecr::start().await, parts::unique("absent"));
+    let reference = format!("{}/{name}:1.0", ecr.host());
+    let mut push = parts::tool_command("crane");
+    push.env("SSL_CERT_FILE", ecr.environment().into_iter().find(|(name, _)| *name == "SSL_CERT_FILE").unwrap().1);
+    let home = Home::new();
+    push.env("DOCKER_CONFIG", home.docker_config());
+    ecr.log_in(&Engine::new(), &home.docker_config()).await;
+    push.args(["append", "--new_tag", &reference, "--new_layer", "/dev/null"]);
+    parts::printed(&parts::output(push).await);
+    ecr.settled().await;
 }

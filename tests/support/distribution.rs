@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
 
 use tempfile::TempDir;
+
+use super::parts;
 
 /// The user that [`Setup::Login`] lets in, with [`PASSWORD`].
 pub(crate) const USER: &str = "tester";
@@ -19,8 +18,6 @@ const HTPASSWD: &str = "tester:$2y$05$qL0RIi3y6wNBs0fHGjT9eeweCQ6JEg9RXfr38XW0bE
 const CONFIG: &str = "config.yml";
 /// Where it writes its access log.
 const REQUESTS: &str = "requests.log";
-/// Longer than a busy machine needs to start it.
-const START: Duration = Duration::from_mins(1);
 
 /// How a registry is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +36,20 @@ pub(crate) enum Setup {
     TlsLogin,
 }
 
-/// A running docker-registry on 127.0.0.1, with storage of its own; killed and removed when it is dropped.
+/// A registry with a name of its own: HTTPS, and a login.
+#[derive(Debug)]
+pub(crate) struct Named<'a> {
+    pub(crate) address: SocketAddr,
+    /// PEM, of the name.
+    pub(crate) certificate: &'a str,
+    pub(crate) key: &'a str,
+    /// A line of htpasswd.
+    pub(crate) login: &'a str,
+    /// Where it tells what was pushed.
+    pub(crate) events: &'a str,
+}
+
+/// A running docker-registry on loopback, with storage of its own; killed and removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Distribution {
     child: Child,
@@ -58,6 +68,29 @@ impl Distribution {
         Self { child, address, certificate, dir }
     }
 
+    /// Starts one with a name.
+    pub(crate) fn start_named(named: &Named<'_>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        for (file, text) in [("htpasswd", named.login), ("cert.pem", named.certificate), ("key.pem", named.key)] {
+            fs::write(dir.path().join(file), text).unwrap();
+        }
+        let config = format!(
+            "{}auth: {{ htpasswd: {{ realm: ecr, path: {} }} }}\n\
+             notifications: {{ endpoints: [{{ name: test, url: '{}', timeout: 10s, threshold: 3, backoff: 1s }}] }}\n\
+             http:\n  addr: {}\n  secret: not-a-secret\n  tls: {{ certificate: {}, key: {} }}\n",
+            kept_in(&dir, "false"),
+            path("htpasswd"),
+            named.events,
+            named.address,
+            path("cert.pem"),
+            path("key.pem")
+        );
+        fs::write(dir.path().join(CONFIG), config).unwrap();
+        let (child, address) = Self::spawn(&dir, Command::new("docker-registry"));
+        Self { child, address, certificate: Some(named.certificate.to_owned()), dir }
+    }
+
     /// Kills it, and starts it again at the same address with the same storage; a small disk is gone then.
     pub(crate) fn restart(&mut self) {
         self.child.kill().unwrap();
@@ -73,20 +106,11 @@ impl Distribution {
         let requests = fs::OpenOptions::new().append(true).create(true).open(dir.path().join(REQUESTS)).unwrap();
         let started = command.arg("serve").arg(&path).stdout(requests).stderr(Stdio::piped()).spawn();
         let mut child = started.expect("docker-registry does not start: apt-get install docker-registry");
-        let (sender, port) = mpsc::channel();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        // Reads to the end, so that the registry never waits for us; ends with the registry.
-        std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                let address = line.split("listening on ").nth(1).and_then(|rest| rest.split(['"', ',']).next());
-                // After the first address nobody listens any more.
-                let _ = address.and_then(|text| text.parse().ok()).map(|address: SocketAddr| sender.send(address));
-            }
-        });
-        let address = port.recv_timeout(START).unwrap_or_else(|_| {
+        let said = |line: &str| line.split("listening on ").nth(1)?.split(['"', ',']).next()?.parse().ok();
+        let Some(address) = parts::listening(child.stderr.take().unwrap(), said) else {
             let _ = child.kill();
             panic!("docker-registry did not say where it listens: {:?}", child.wait());
-        });
+        };
         (child, address)
     }
 
@@ -103,10 +127,27 @@ impl Distribution {
 
     /// What it was asked so far, `METHOD /path`, each answered by now.
     pub(crate) fn requests(&self) -> Vec<String> {
-        // Apache's combined log: the request stands between the first quotes.
+        self.answered().into_iter().map(|(request, _)| request).collect()
+    }
+
+    /// How many manifests were put so far, with success.
+    pub(crate) fn count_of_put_manifests(&self) -> usize {
+        let put = |(request, status): &(String, String)| {
+            request.starts_with("PUT ") && request.contains("/manifests/") && status == "201"
+        };
+        self.answered().iter().filter(|answered| put(answered)).count()
+    }
+
+    /// Requests, each with the status of its answer.
+    fn answered(&self) -> Vec<(String, String)> {
+        // Apache's combined log: the request stands between the first quotes, and the status after them.
         let log = fs::read_to_string(self.dir.path().join(REQUESTS)).unwrap();
-        let request = |line: &str| Some(line.split('"').nth(1)?.trim_end_matches(" HTTP/1.1").to_owned());
-        log.lines().filter_map(request).collect()
+        let answered = |line: &str| {
+            let mut quoted = line.split('"').skip(1);
+            let request = quoted.next()?.trim_end_matches(" HTTP/1.1").trim_end_matches(" HTTP/2.0").to_owned();
+            Some((request, quoted.next()?.split_whitespace().next()?.to_owned()))
+        };
+        log.lines().filter_map(answered).collect()
     }
 
     /// Its certificate as PEM, where it speaks TLS; it is of `localhost` and 127.0.0.1 and signed by itself.
@@ -135,15 +176,19 @@ fn program(dir: &TempDir, setup: Setup) -> Command {
     command
 }
 
+/// The part of the configuration that says where content and log are.
+fn kept_in(dir: &TempDir, read_only: &str) -> String {
+    format!(
+        "version: 0.1\nlog: {{ level: info, accesslog: {{ disabled: false }} }}\n\
+         storage: {{ filesystem: {{ rootdirectory: {} }}, maintenance: {{ readonly: {{ enabled: {read_only} }} }} }}\n",
+        dir.path().join("data").display()
+    )
+}
+
 /// The configuration and the certificate that it names.
 fn configure(dir: &TempDir, setup: Setup) -> (String, Option<String>) {
     let path = |name: &str| dir.path().join(name).display().to_string();
-    let mut config = format!(
-        "version: 0.1\nlog: {{ level: info, accesslog: {{ disabled: false }} }}\n\
-         storage: {{ filesystem: {{ rootdirectory: {} }}, maintenance: {{ readonly: {{ enabled: {} }} }} }}\n",
-        path("data"),
-        setup == Setup::ReadOnly
-    );
+    let mut config = kept_in(dir, if setup == Setup::ReadOnly { "true" } else { "false" });
     if matches!(setup, Setup::Login | Setup::TlsLogin) {
         fs::write(dir.path().join("htpasswd"), HTPASSWD).unwrap();
         writeln!(config, "auth: {{ htpasswd: {{ realm: test, path: {} }} }}", path("htpasswd")).unwrap();

@@ -1,7 +1,9 @@
 //! What the tests share: the program under test, scripted peers behind sockets, and the real parts.
 #![allow(dead_code, reason = "the integration and the live target each use a part of it")]
 
+pub(crate) mod aws;
 pub(crate) mod distribution;
+pub(crate) mod ecr;
 pub(crate) mod engines;
 pub(crate) mod fetched;
 pub(crate) mod gate;

@@ -5,9 +5,11 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -73,6 +75,23 @@ pub(crate) fn printed(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {stderr}", output.status);
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// Waits until what a server logs says where it listens. The log is read to its end, so that the server never waits for us.
+pub(crate) fn listening<T: Send + 'static>(
+    log: impl Read + Send + 'static,
+    said: impl Fn(&str) -> Option<T> + Send + 'static,
+) -> Option<T> {
+    let (sender, found) = mpsc::channel();
+    // Ends with the server.
+    std::thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            // After the first address nobody listens any more.
+            let _ = said(&line).map(|address| sender.send(address));
+        }
+    });
+    // Longer than a busy machine needs to start it.
+    found.recv_timeout(Duration::from_mins(1)).ok()
 }
 
 /// Waits for something that tells nobody when it happens: looks every 10 ms, for as long as `limit`.
