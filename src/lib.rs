@@ -42,6 +42,7 @@
 
 pub mod auth;
 pub mod context;
+pub mod ecr;
 pub mod embedded;
 pub mod engine;
 pub mod facts;

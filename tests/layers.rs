@@ -26,7 +26,18 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["reqwest", "rustls"], &["src/registry/"]),
     (&["axum"], &["src/embedded/"]),
     (&["flate2", "ruzstd"], &["src/rootfs/"]),
-    (&["aws_config", "aws_sdk_ecr"], &["src/ecr/"]),
+    (
+        &[
+            "aws_config",
+            "aws_credential_types",
+            "aws_sdk_ecr",
+            "aws_sdk_ecrpublic",
+            "aws_sdk_sts",
+            "aws_smithy_http_client",
+            "aws_smithy_runtime_api",
+        ],
+        &["src/ecr/"],
+    ),
     (&["serde_yaml"], &["src/plan/raw.rs"]),
     (&["clap", "indicatif", "annotate_snippets", "tracing_subscriber"], &["src/cli/", "src/main.rs"]),
 ];

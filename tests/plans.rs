@@ -37,6 +37,9 @@ fn facts() -> Facts {
         ("git.sha".to_owned(), Ok(sha.to_owned())),
         ("git.short".to_owned(), Ok(sha[..7].to_owned())),
         ("git.tag".to_owned(), Err("no tag points at HEAD".to_owned())),
+        ("aws.registry".to_owned(), Ok("123456789012.dkr.ecr.eu-central-1.amazonaws.com".to_owned())),
+        ("aws.region".to_owned(), Ok("eu-central-1".to_owned())),
+        ("aws.account".to_owned(), Err("no AWS credentials were found".to_owned())),
     ])
 }
 
@@ -105,8 +108,11 @@ fn a_resolved_plan_read_again_is_the_same_plan() {
 fn only_the_facts_that_a_plan_names_are_asked_for() {
     for path in plans("good") {
         let named: BTreeSet<String> = needed_facts(&source(&path), &Overrides::default());
-        let asks = path.ends_with("defaults-and-anchors.yaml");
-        let expected = if asks { vec!["git.sha", "git.short", "git.tag"] } else { Vec::new() };
+        let expected = match path.file_stem().unwrap().to_str().unwrap() {
+            "defaults-and-anchors" => vec!["git.sha", "git.short", "git.tag"],
+            "ecr" => vec!["aws.account", "aws.region", "aws.registry"],
+            _ => Vec::new(),
+        };
         assert_eq!(named.iter().collect::<Vec<_>>(), expected, "{}", path.display());
     }
     let overrides = Overrides { set: vec!["*.tags=${git.short}".into()], ..Overrides::default() };
@@ -232,6 +238,10 @@ fn conforms(schema: &Value, root: &Value, value: &Value) -> Result<(), String> {
             "minItems" | "minProperties" => {
                 let count = value.as_array().map(Vec::len).or(value.as_object().map(serde_json::Map::len));
                 count.is_none_or(|count| count as u64 >= said.as_u64().unwrap())
+            }
+            "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= said.as_u64().unwrap()),
+            "pattern" => {
+                value.as_str().is_none_or(|text| regex::Regex::new(said.as_str().unwrap()).unwrap().is_match(text))
             }
             "minimum" => value.as_u64().is_none_or(|number| number >= said.as_u64().unwrap()),
             "maximum" => value.as_u64().is_none_or(|number| number <= said.as_u64().unwrap()),

@@ -109,6 +109,11 @@ impl DockerConfig {
         Ok(Self { file, path: path.to_owned(), content })
     }
 
+    /// Whether `credHelpers` names one for `host`.
+    pub(super) fn names_helper(&self, host: &RegistryHost) -> bool {
+        lookup(&self.content.cred_helpers, host).is_some()
+    }
+
     /// The entry for the smallest part of `host` that holds `within`, if there is one, and what that part is.
     fn part(&self, host: &RegistryHost, within: &RepositoryPath) -> Option<(RepositoryPath, &str, &Entry)> {
         let parts = self.content.auths.iter().filter_map(|(key, entry)| Some((part(key, host)?, key.as_str(), entry)));

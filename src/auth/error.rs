@@ -89,6 +89,16 @@ pub enum AuthError {
         /// How long it was given.
         after: Duration,
     },
+    /// Who gives out the logins of this server does not give one.
+    #[error("there is no login for {server}: {message}")]
+    Elsewhere {
+        /// The server.
+        server: String,
+        /// Why.
+        message: String,
+        /// What to do next.
+        hint: String,
+    },
     /// It would go over a channel on which everybody may listen.
     #[error("the credentials for {server} are not sent to {channel} in clear")]
     Withheld {
@@ -119,6 +129,7 @@ impl AuthError {
             Self::HelperMissing { program, .. } => {
                 format!("install {program}, or remove it from credsStore or credHelpers")
             }
+            Self::Elsewhere { hint, .. } => hint.clone(),
             Self::Withheld { .. } => {
                 "reach the engine through a socket: ssh -N -L /tmp/engine.sock:/var/run/docker.sock \
                 HOST, then unix:///tmp/engine.sock"

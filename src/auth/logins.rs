@@ -17,6 +17,12 @@ impl Logins {
     pub fn of(configs: Vec<DockerConfig>) -> Self {
         Self(configs)
     }
+
+    /// Whether the user named a helper for `host` itself, and not for all hosts.
+    #[must_use]
+    pub fn names_helper(&self, host: &RegistryHost) -> bool {
+        self.0.iter().any(|config| config.names_helper(host))
+    }
 }
 
 impl CredentialSource for Logins {

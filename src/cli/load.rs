@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use polyarch::context::MAX_DOCKERFILE_BYTES;
+use polyarch::ecr::{EcrError, aws_facts};
 use polyarch::facts::git_facts;
 use polyarch::oci::{ReferenceError, RegistryHost};
 use polyarch::plan::{
@@ -17,6 +18,7 @@ use polyarch::registry::Notice;
 use polyarch::run::{CheckedFile, Engines, Failure, Implied, Phase, Registries, Registry, Server};
 
 use super::args::PlanArgs;
+use super::diagnostic;
 use super::settings::Settings;
 
 /// Names under which a plan is looked for.
@@ -110,7 +112,7 @@ impl Loaded {
             )
             .into());
         }
-        Ok(self.resolve_for(settings, &self.overrides).await?)
+        self.resolve_for(settings, &self.overrides).await
     }
 
     /// Reaches the plan's engines and resolves the plan for them. Where nothing is built none is needed.
@@ -128,11 +130,12 @@ impl Loaded {
         Ok((self.resolve_for(settings, &overrides).await?, engines))
     }
 
-    async fn resolve_for(&self, settings: &Settings, overrides: &Overrides) -> Result<Plan, PlanErrors> {
+    async fn resolve_for(&self, settings: &Settings, overrides: &Overrides) -> Result<Plan, Refusal> {
         let needed = plan::needed_facts(&self.source, overrides);
         let directory = self.source.path.parent().unwrap_or(Path::new(""));
-        let facts = git_facts(directory, &settings.environment, &needed).await;
-        plan::resolve(&self.source, &settings.environment, &facts, overrides)
+        let mut facts = git_facts(directory, &settings.environment, &needed).await;
+        facts.extend(aws_facts(&settings.ecr, &needed).await.map_err(|error| of_ecr(&error))?);
+        Ok(plan::resolve(&self.source, &settings.environment, &facts, overrides)?)
     }
 }
 
@@ -199,9 +202,12 @@ pub(crate) async fn registries(
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
 ) -> Result<(Registries, Option<Server>), Vec<Failure>> {
+    for named in plan.named_registries() {
+        settings.ecr.declare(named).await.map_err(|error| vec![of_ecr(&error)])?;
+    }
     let (first, server) = first_registry(plan, settings, on_notice.clone()).await.map_err(|failure| vec![failure])?;
-    let named = |copy| Registry::named(copy, settings.client_config(on_notice.clone())?, settings.credentials()?);
-    let copies: Result<_, Failure> = plan.copies.iter().map(named).collect();
+    let copies: Result<_, Failure> =
+        plan.copies.iter().map(|copy| settings.registry(copy, on_notice.clone())).collect();
     let registries = Registries { first, copies: copies.map_err(|failure| vec![failure])? };
     let reached = join_all(registries.all().map(Registry::reach)).await;
     let failures: Vec<_> = reached.into_iter().filter_map(Result::err).collect();
@@ -214,9 +220,8 @@ async fn first_registry(
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + 'static,
 ) -> Result<(Registry, Option<Server>), Failure> {
-    let config = settings.client_config(on_notice)?;
     match &plan.registry {
-        RegistryChoice::Named(named) => Ok((Registry::named(named, config, settings.credentials()?)?, None)),
+        RegistryChoice::Named(named) => Ok((settings.registry(named, on_notice)?, None)),
         RegistryChoice::Unnamed if settings.is_ci() => Err(Failure {
             phase: Phase::Preflight,
             message: "no registry is named, and this is CI: what is pushed to the embedded one would be lost".into(),
@@ -225,7 +230,8 @@ async fn first_registry(
         RegistryChoice::Unnamed | RegistryChoice::Embedded => {
             let home = settings.home()?;
             outside_of_contexts(&home, plan)?;
-            let (registry, server) = Registry::embedded(&home.join("registry"), config).await?;
+            let (registry, server) =
+                Registry::embedded(&home.join("registry"), settings.client_config(on_notice)?).await?;
             Ok((registry, Some(server)))
         }
     }
@@ -244,8 +250,13 @@ pub(crate) fn registry_in_names(
             (RegistryHost::DOCKER_HUB.parse().map_err(|error: ReferenceError| usage(error.to_string(), ""))?, None)
         }
     };
-    let named = NamedRegistry { host, namespace, transport: Transport::Https, ca: None };
-    Registry::named(&named, settings.client_config(on_notice)?, settings.credentials()?)
+    let named = NamedRegistry { host, namespace, transport: Transport::Https, ca: None, ecr: None };
+    settings.registry(&named, on_notice)
+}
+
+/// AWS does not do what a run needs before it begins.
+fn of_ecr(error: &EcrError) -> Failure {
+    Failure { phase: Phase::Preflight, message: diagnostic::chain(error), hint: error.hint() }
 }
 
 /// What the embedded registry stores must never become part of a context.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use polyarch::layout::LayoutError;
 use polyarch::oci::{LocatedReference, Location, LocationError, RegistryHost, Selector};
-use polyarch::plan::{NamedRegistry, Plan, RegistryChoice, Transport};
+use polyarch::plan::{EcrControl, NamedRegistry, Plan, RegistryChoice, Transport};
 use polyarch::registry::Notice;
 use polyarch::run::{self, Failure, Phase, Place, PlaceError, Registry, Server, Source, VerifyError};
 
@@ -76,8 +76,9 @@ async fn open(
     }
     let clear = ca.is_none() && (host.is_loopback() || insecure == Insecure::Yes);
     let transport = if clear { Transport::InsecureHttp } else { Transport::Https };
-    let named = NamedRegistry { host: host.clone(), namespace: None, transport, ca };
-    Ok((Registry::named(&named, settings.client_config(on_notice)?, settings.credentials()?)?, None))
+    let ecr = host.is_ecr().then(EcrControl::default);
+    let named = NamedRegistry { host: host.clone(), namespace: None, transport, ca, ecr };
+    Ok((settings.registry(&named, on_notice)?, None))
 }
 
 /// The registries of several references: each is made once.
@@ -154,7 +155,7 @@ pub(crate) async fn sources(
         }
         let first = if let RegistryChoice::Named(named) = &plan.registry { Some(named) } else { None };
         let registry = match first.into_iter().chain(&plan.copies).find(|named| named.host == *host) {
-            Some(named) => Registry::named(named, settings.client_config(on_notice.clone())?, settings.credentials()?)?,
+            Some(named) => settings.registry(named, on_notice.clone())?,
             _ if own.host() == host && matches!(own, Registry::Embedded { .. }) => own.clone(),
             _ => {
                 let (registry, successor) = open(host, None, Insecure::No, settings, on_notice.clone()).await?;

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polyarch::auth::{AuthError, CredentialSource, DockerConfig, Logins};
+use polyarch::ecr::{Ecr, EcrLogins};
 use polyarch::facts::{HostSource, default_engine};
-use polyarch::plan::{EngineHost, EngineHostError};
+use polyarch::plan::{EngineHost, EngineHostError, NamedRegistry};
 use polyarch::registry::{Backoff, ClientConfig, Notice, Proxies, Timeouts};
-use polyarch::run::{Failure, Phase};
+use polyarch::run::{Failure, Phase, Registry};
 
 use super::output::{Terminal, is_ci};
 
@@ -19,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) environment: BTreeMap<String, String>,
     /// What stderr is.
     pub(crate) terminal: Terminal,
+    /// Who we are at AWS, asked for the first time when something of ECR is named.
+    pub(crate) ecr: Arc<Ecr>,
     path: OsString,
 }
 
@@ -30,7 +33,7 @@ impl Settings {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let terminal = Terminal::of_stderr(|name| environment.get(name).cloned());
-        Self { environment, terminal, path: std::env::var_os("PATH").unwrap_or_default() }
+        Self { environment, terminal, ecr: Arc::default(), path: std::env::var_os("PATH").unwrap_or_default() }
     }
 
     /// Whether a CI system runs us: every one of them sets `CI`.
@@ -84,11 +87,22 @@ impl Settings {
 
     /// Who we are at registries.
     pub(crate) fn credentials(&self) -> Result<Arc<dyn CredentialSource>, Failure> {
-        self.logins().map(|logins| Arc::new(logins) as Arc<dyn CredentialSource>).map_err(|error| Failure {
+        let logins = self.logins().map_err(|error| Failure {
             phase: Phase::Preflight,
             message: super::diagnostic::chain(&error),
             hint: Some(error.hint()),
-        })
+        })?;
+        Ok(Arc::new(EcrLogins::new(self.ecr.clone(), logins)))
+    }
+
+    /// A registry by name, spoken to as us. Nothing is sent yet.
+    pub(crate) fn registry(
+        &self,
+        named: &NamedRegistry,
+        on_notice: impl Fn(Notice) + Send + Sync + 'static,
+    ) -> Result<Registry, Failure> {
+        let (config, credentials) = (self.client_config(on_notice)?, self.credentials()?);
+        Registry::named(named, config, credentials, self.ecr.registry(&named.host))
     }
 
     /// The engine that the docker CLI would use, and who says so.

@@ -127,16 +127,6 @@ impl RegistryHost {
         &*self.0 == Self::DOCKER_HUB
     }
 
-    /// Whether this is Amazon's registry, private (`*.dkr.ecr.*.amazonaws.com`, `*.dkr-ecr.*.on.aws`) or public.
-    #[must_use]
-    pub fn is_ecr(&self) -> bool {
-        let name = self.name().to_ascii_lowercase();
-        let private = (name.contains(".dkr.ecr")
-            && (name.ends_with(".amazonaws.com") || name.ends_with(".amazonaws.com.cn")))
-            || (name.contains(".dkr-ecr") && name.ends_with(".on.aws"));
-        private || name == "public.ecr.aws"
-    }
-
     /// The repository `path` of this registry; of Docker Hub `library/PATH`, where it has no namespace.
     ///
     /// # Errors
@@ -395,25 +385,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn ecr_is_known_by_its_names_and_nobody_else_is() {
-        let is_ecr = |host: &str| host.parse::<RegistryHost>().unwrap().is_ecr();
-        for host in [
-            "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
-            "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com",
-            "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
-            "123456789012.dkr-ecr.eu-west-1.on.aws",
-            "public.ecr.aws",
-        ] {
-            assert!(is_ecr(host), "{host}");
-        }
-        for host in
-            ["docker.io", "a.dkr.ecr.eu-west-1.amazonaws.com.example.org", "s3.eu-west-1.amazonaws.com", "ecr.aws"]
-        {
-            assert!(!is_ecr(host), "{host}");
-        }
-    }
 
     #[test]
     fn references_read_as_the_docker_cli_reads_them() {

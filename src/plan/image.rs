@@ -6,6 +6,7 @@ use crate::oci::{Platform, RepositoryPath, Tag};
 
 use super::adopt;
 use super::distinct::distinct;
+use super::ecr;
 use super::forms;
 use super::job::{self, ReadJob, Surroundings};
 use super::keys::{IMAGE, PLATFORM};
@@ -57,6 +58,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     let repository = repository(reader, &map, entry, &name, late, common);
     let tags = tags(reader, &map, entry, late, common);
     let attestations = attestations(reader, &map, late);
+    let ecr = ecr::creation(reader, &map, late, common.around.directory);
     let platforms = platforms(reader, &map, entry, late);
     // Bad tags and platforms are no reason to keep silent about the rest: it is read with stand-ins.
     let first = tags.as_ref().ok().and_then(|tags| tags.first());
@@ -69,8 +71,8 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     let (tags, tag_origins) = tags?.into_iter().unzip();
     let jobs = jobs?;
     dropped(reader, &map, &jobs, attestations)?;
-    let (name, repository, attestations) = (name?, repository?, attestations?);
-    let image = Image { name, repository, tags, attestations, jobs: Vec::new(), left_out: Vec::new() };
+    let (name, repository, attestations, ecr) = (name?, repository?, attestations?, ecr?);
+    let image = Image { name, repository, tags, attestations, ecr, jobs: Vec::new(), left_out: Vec::new() };
     let (arch_tags, bases, caches) = (Vec::new(), Vec::new(), Vec::new());
     let mut read = ReadImage { image, name: entry.key.origin.clone(), tags: tag_origins, arch_tags, bases, caches };
     for ReadJob { job, arch_tag, bases, cache } in jobs {

@@ -18,8 +18,11 @@ pub(super) const PLAN: Keys = Keys {
 };
 
 /// `registry`, written as a map.
-pub(super) const REGISTRY: Keys =
-    Keys { of: "a registry", known: &["host", "insecure", "ca"], not_yet: &["region", "create", "cert", "key"] };
+pub(super) const REGISTRY: Keys = Keys {
+    of: "a registry",
+    known: &["type", "host", "region", "endpoint", "insecure", "ca"],
+    not_yet: &["cert", "key"],
+};
 
 /// One of `engines`.
 pub(super) const ENGINE: Keys = Keys {
@@ -73,7 +76,7 @@ macro_rules! keys_of_a_build {
 /// One of `images`, or `defaults`.
 pub(super) const IMAGE: Keys = Keys {
     of: "an image",
-    known: keys_of_a_build!(["repository", "tags", "platforms"], ["attestations"]),
+    known: keys_of_a_build!(["repository", "tags", "platforms"], ["attestations", "ecr"]),
     not_yet: NOT_YET,
 };
 
@@ -87,6 +90,17 @@ pub(super) const ENTRY: Keys = Keys {
     not_yet: &["annotations"],
 };
 
+/// `ecr`: how a repository is created.
+pub(super) const ECR: Keys = Keys {
+    of: "a repository of ECR",
+    known: &["create", "immutable", "scan_on_push", "encryption", "tags", "lifecycle"],
+    not_yet: &[],
+};
+/// `immutable` of it, written as a map.
+pub(super) const ECR_IMMUTABLE: Keys = Keys { of: "what tags are immutable", known: &["except"], not_yet: &[] };
+/// `encryption` of it, written as a map.
+pub(super) const ECR_ENCRYPTION: Keys =
+    Keys { of: "the encryption of a repository", known: &["type", "key"], not_yet: &[] };
 /// One of `secrets`.
 pub(super) const SECRET: Keys = Keys { of: "a secret", known: &["id", "env", "file"], not_yet: &[] };
 /// `cache`.

@@ -11,6 +11,7 @@ mod checks;
 mod contexts;
 mod distinct;
 mod duration;
+mod ecr;
 mod engines;
 mod entry;
 mod error;
@@ -44,6 +45,7 @@ mod view;
 
 pub use contexts::{ContextName, ContextNameError};
 pub use duration::parse_duration;
+pub use ecr::{EcrControl, EcrCreation, Encryption};
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{

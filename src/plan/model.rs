@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::oci::{EntryOverride, Platform, Reference, RegistryHost, Repository, RepositoryPath, Tag};
 
+use super::ecr::{EcrControl, EcrCreation};
 use super::error::Problem;
 use super::host::EngineHost;
 use super::names::{EngineName, ImageName};
@@ -62,6 +63,8 @@ pub struct NamedRegistry {
     pub transport: Transport,
     /// A PEM file of certificate authorities that are trusted for this registry, beside the system's.
     pub ca: Option<PathBuf>,
+    /// Where its API is, if it is one of Amazon ECR.
+    pub ecr: Option<EcrControl>,
 }
 
 impl NamedRegistry {
@@ -110,6 +113,8 @@ pub struct Image {
     pub tags: Vec<Tag>,
     /// What becomes of what the platforms' images are attested.
     pub attestations: AttestationPolicy,
+    /// How its repository is created in registries of Amazon ECR that do not have it; `None`: it is not.
+    pub ecr: Option<EcrCreation>,
     /// What is built or adopted, in the plan's order of platforms. At least one, no platform twice.
     pub jobs: Vec<Job>,
     /// Platforms of the image that the selection left out, in the plan's order. Unless empty, the image cannot
@@ -189,6 +194,11 @@ impl Job {
 }
 
 impl Plan {
+    /// The registries that have a name, the one that is built to first.
+    pub fn named_registries(&self) -> impl Iterator<Item = &NamedRegistry> {
+        self.registry.named().into_iter().chain(&self.copies)
+    }
+
     /// Everything that is built.
     pub fn builds(&self) -> impl Iterator<Item = &Build> {
         self.images.iter().flat_map(|image| &image.jobs).filter_map(Job::build)

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use crate::oci::Platform;
 
+use super::ecr::OWN_REGISTRY;
 use super::error::{Location, Problem, SourceText};
 use super::interpolate::{Lookup, interpolate};
 use super::keys::{ELSEWHERE, Keys};
@@ -22,7 +23,7 @@ pub type Environment = BTreeMap<String, String>;
 pub type Facts = BTreeMap<String, Result<String, String>>;
 
 /// Names of the facts that exist.
-pub(super) const FACTS: [&str; 3] = ["git.sha", "git.short", "git.tag"];
+pub(super) const FACTS: [&str; 6] = ["git.sha", "git.short", "git.tag", "aws.account", "aws.region", OWN_REGISTRY];
 /// Names that get their value where they are used.
 const LATE: [&str; 5] = ["name", "tag", "os", "arch", "variant"];
 
@@ -265,6 +266,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A fact that a key is read with, or why it is not known.
+    pub(super) fn fact(&self, name: &str) -> Result<String, String> {
+        self.facts.get(name).cloned().unwrap_or_else(|| Err(not_asked(name)))
+    }
+
     fn look_up(&self, name: &str, late: Late<'_>) -> Lookup {
         if LATE.contains(&name) {
             return look_up_late(name, late);
@@ -275,17 +281,18 @@ impl<'a> Reader<'a> {
                 Err(reason) => Lookup::Unset(Some(reason.clone())),
             };
         }
-        if name.starts_with("aws.") {
-            return Lookup::Refused(format!("`${{{name}}}` is not yet supported"), None);
-        }
         if FACTS.contains(&name) {
-            return Lookup::Unset(Some("git was not asked".to_owned()));
+            return Lookup::Unset(Some(not_asked(name)));
         }
         if name.contains('.') {
             return Lookup::Refused(format!("there is no fact `{name}`"), suggest(name, FACTS));
         }
         self.environment.get(name).map_or(Lookup::Unset(None), |value| Lookup::Value(value.clone()))
     }
+}
+
+fn not_asked(fact: &str) -> String {
+    if fact.starts_with("aws.") { "AWS was not asked".to_owned() } else { "git was not asked".to_owned() }
 }
 
 fn look_up_late(name: &str, late: Late<'_>) -> Lookup {

@@ -6,9 +6,10 @@ use std::path::Path;
 use crate::oci::{RegistryHost, RepositoryPath};
 
 use super::distinct::distinct;
+use super::ecr::{self, EcrControl};
 use super::keys::REGISTRY;
 use super::model::{NamedRegistry, RegistryChoice, Transport};
-use super::node::{Node, Origin, Value, get};
+use super::node::{Map, Node, Origin, Value, get};
 use super::paths;
 use super::reader::{Late, Read, Reader};
 use super::suggest::did_you_mean;
@@ -65,7 +66,7 @@ fn list(reader: &mut Reader<'_>, origin: &Origin, items: &[Node], directory: &Pa
     Ok(Registries { first, copies: choices.filter_map(|choice| choice.named().cloned()).collect() })
 }
 
-/// Reads one registry: a string, or a map of `host`, `insecure` and `ca`.
+/// Reads one registry: a string, or a map.
 fn one(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<RegistryChoice> {
     if let Value::Map(_) = &node.value {
         return read_map(reader, node, directory).map(RegistryChoice::Named);
@@ -76,23 +77,30 @@ fn one(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<RegistryC
     }
     let (host, namespace) = split(reader, &node.origin, &text)?;
     let transport = if host.is_loopback() { Transport::InsecureHttp } else { Transport::Https };
-    Ok(RegistryChoice::Named(NamedRegistry { host, namespace, transport, ca: None }))
+    let ecr = host.is_ecr().then(EcrControl::default);
+    Ok(RegistryChoice::Named(NamedRegistry { host, namespace, transport, ca: None, ecr }))
 }
 
 fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<NamedRegistry> {
     let map = reader.map(node, "`registry`", &REGISTRY)?;
     let insecure = get(&map, "insecure").map(|entry| reader.boolean(&entry.value, "`insecure`")).transpose();
     let ca = get(&map, "ca").map(|entry| reader.text(&entry.value, "`ca`", Late::default())).transpose();
-    let Some(host) = get(&map, "host") else {
-        let hint = "add it: { host: ghcr.io/NAMESPACE }".to_owned();
-        return Err(reader.problem(&node.origin, "`registry` has no `host`", Some(hint)));
+    let kind = kind(reader, &map);
+    let control = ecr::control(reader, &map);
+    let (kind, control) = (kind?, control?);
+    let (host, namespace) = match get(&map, "host") {
+        Some(host) => read_host(reader, &host.value)?,
+        None if kind == Some(Kind::Ecr) => (ecr::own_host(reader, &node.origin, control.region.as_ref())?, None),
+        None => {
+            let hint = "add it: { host: ghcr.io/NAMESPACE }".to_owned();
+            return Err(reader.problem(&node.origin, "`registry` has no `host`", Some(hint)));
+        }
     };
-    let text = reader.text(&host.value, "`host`", Late::default())?;
-    if text == "local" {
-        let hint = "write registry: local".to_owned();
-        return Err(reader.problem(&host.value.origin, "the embedded registry has no settings", Some(hint)));
+    let is_ecr = kind == Some(Kind::Ecr) || host.is_ecr();
+    if let (false, Some(entry)) = (is_ecr, get(&map, "region").or(get(&map, "endpoint"))) {
+        let message = format!("`{}` is for registries of Amazon ECR, and {host} is none by its name", entry.key.name);
+        return Err(reader.problem(&entry.key.origin, message, Some("say type: ecr if it is one".to_owned())));
     }
-    let (host, namespace) = split(reader, &host.value.origin, &text)?;
     let (insecure, ca) = (insecure?, ca?.map(|ca| paths::join(directory, &ca)));
     if insecure == Some(true) && ca.is_some() {
         return Err(reader.problem(&node.origin, "a registry is either `insecure` or has a `ca`", None));
@@ -100,15 +108,38 @@ fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<Name
     // Loopback speaks HTTP unless something was said that only TLS can mean.
     let plain = insecure.unwrap_or(host.is_loopback() && ca.is_none());
     let transport = if plain { Transport::InsecureHttp } else { Transport::Https };
-    Ok(NamedRegistry { host, namespace, transport, ca })
+    Ok(NamedRegistry { host, namespace, transport, ca, ecr: is_ecr.then_some(control) })
+}
+
+/// What kind of registry it is, where that is more than any.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ecr,
+}
+
+fn kind(reader: &mut Reader<'_>, map: &Map) -> Read<Option<Kind>> {
+    let Some(said) = get(map, "type") else { return Ok(None) };
+    match &*reader.text(&said.value, "`type`", Late::default())? {
+        "ecr" => Ok(Some(Kind::Ecr)),
+        other => {
+            let message = format!("`{}` is no type of registry", other.escape_debug());
+            let hint = "leave it out; `ecr` is for Amazon ECR".to_owned();
+            Err(reader.problem(&said.value.origin, message, Some(hint)))
+        }
+    }
+}
+
+fn read_host(reader: &mut Reader<'_>, node: &Node) -> Read<(RegistryHost, Option<RepositoryPath>)> {
+    let text = reader.text(node, "`host`", Late::default())?;
+    if text == "local" {
+        let hint = "write registry: local".to_owned();
+        return Err(reader.problem(&node.origin, "the embedded registry has no settings", Some(hint)));
+    }
+    split(reader, &node.origin, &text)
 }
 
 /// `host[:port][/namespace]`
 fn split(reader: &mut Reader<'_>, origin: &Origin, text: &str) -> Read<(RegistryHost, Option<RepositoryPath>)> {
-    if text == "ecr" {
-        let hint = "name its host".to_owned();
-        return Err(reader.problem(origin, "`registry: ecr` is not yet supported", Some(hint)));
-    }
     if let Some((_, rest)) = text.split_once("://") {
         let hint = format!("write {rest}; plain HTTP is {{ host: {rest}, insecure: true }}");
         return Err(reader.problem(origin, "a registry is named without a scheme", Some(hint)));
@@ -117,6 +148,15 @@ fn split(reader: &mut Reader<'_>, origin: &Origin, text: &str) -> Read<(Registry
         Some((host, namespace)) => (host, Some(namespace)),
         None => (text, None),
     };
+    let parse = |reader: &mut Reader<'_>, namespace: &str| {
+        namespace
+            .parse()
+            .map_err(|error| reader.problem(origin, format!("the namespace `{namespace}` is not valid: {error}"), None))
+    };
+    if host == "ecr" {
+        let host = ecr::own_host(reader, origin, None)?;
+        return Ok((host, namespace.map(|namespace| parse(reader, namespace)).transpose()?));
+    }
     if host != "localhost" && !host.contains(['.', ':']) {
         let hint = did_you_mean(text, ["local"])
             .unwrap_or_else(|| format!("Docker Hub is docker.io/{text}; the embedded registry is `local`"));
@@ -129,12 +169,7 @@ fn split(reader: &mut Reader<'_>, origin: &Origin, text: &str) -> Read<(Registry
     let host = host
         .parse()
         .map_err(|error| reader.problem(origin, format!("the registry `{host}` is not valid: {error}"), None))?;
-    let parse = |namespace: &str| {
-        namespace
-            .parse()
-            .map_err(|error| reader.problem(origin, format!("the namespace `{namespace}` is not valid: {error}"), None))
-    };
-    Ok((host, namespace.map(parse).transpose()?))
+    Ok((host, namespace.map(|namespace| parse(reader, namespace)).transpose()?))
 }
 
 impl fmt::Display for NamedRegistry {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::bases;
 use super::checks;
+use super::ecr;
 use super::engines;
 use super::error::{PlanErrors, Problem, SourceText};
 use super::image::{self, Common, ReadImage};
@@ -24,16 +25,26 @@ use super::set::Sets;
 /// The version of the plan's language that is read.
 const VERSION: u32 = 1;
 
-/// The facts that a plan names (`git.sha`, `git.short`, `git.tag`), so that only these are asked for. A text that
+/// The facts that a plan names (`git.sha`, `aws.account` and others), so that only these are asked for. A text that
 /// does not parse names none: [`resolve`] says what is wrong with it.
 pub fn needed_facts(source: &SourceText, overrides: &Overrides) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     if let Ok(node) = raw::parse(source) {
         collect(&node, &mut found);
     }
+    let flags = registry_flags(&overrides.registries);
+    let said = raw::parse(source).ok().and_then(|node| said_registry(&node));
+    if flags.or(said).as_ref().is_some_and(ecr::is_own) {
+        found.insert(ecr::OWN_REGISTRY.to_owned());
+    }
     overrides.set.iter().for_each(|set| found.extend(interpolate::names(set)));
     found.retain(|name| FACTS.contains(&name.as_str()));
     found
+}
+
+fn said_registry(node: &Node) -> Option<Node> {
+    let Value::Map(map) = &node.value else { return None };
+    get(map, "registry").map(|entry| entry.value.clone())
 }
 
 fn collect(node: &Node, found: &mut BTreeSet<String>) {

@@ -10,14 +10,15 @@ mod tests {
     use serde_json::Value;
 
     use super::super::keys::{
-        CACHE, CACHE_FROM, CACHE_TO, ENGINE, ENTRY, IMAGE, Keys, PLAN, PLATFORM, REGISTRY, SECRET, ULIMIT,
+        CACHE, CACHE_FROM, CACHE_TO, ECR, ECR_ENCRYPTION, ECR_IMMUTABLE, ENGINE, ENTRY, IMAGE, Keys, PLAN, PLATFORM,
+        REGISTRY, SECRET, ULIMIT,
     };
     use super::*;
 
     #[test]
     fn the_schema_has_the_keys_that_are_read_and_no_other() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let tables: [(&str, &Keys); 11] = [
+        let tables: [(&str, &Keys); 14] = [
             ("", &PLAN),
             ("/$defs/registry", &REGISTRY),
             ("/$defs/engine", &ENGINE),
@@ -29,6 +30,9 @@ mod tests {
             ("/$defs/cache", &CACHE),
             ("/$defs/cacheFrom", &CACHE_FROM),
             ("/$defs/cacheTo", &CACHE_TO),
+            ("/$defs/ecr", &ECR),
+            ("/$defs/ecrImmutable", &ECR_IMMUTABLE),
+            ("/$defs/ecrEncryption", &ECR_ENCRYPTION),
         ];
         for (place, keys) in tables {
             let object = schema.pointer(place).unwrap();

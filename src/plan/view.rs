@@ -79,7 +79,17 @@ impl Serialize for RegistryChoice {
 impl Serialize for NamedRegistry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
+        let control = self.ecr.as_ref();
+        if control.is_some() && !self.host.is_ecr() {
+            map.serialize_entry("type", "ecr")?;
+        }
         map.serialize_entry("host", &self.to_string())?;
+        if let Some(region) = control.and_then(|control| control.region.as_ref()) {
+            map.serialize_entry("region", region.as_str())?;
+        }
+        if let Some(endpoint) = control.and_then(|control| control.endpoint.as_ref()) {
+            map.serialize_entry("endpoint", &escape(endpoint))?;
+        }
         match &self.ca {
             Some(ca) => map.serialize_entry("ca", &path(ca))?,
             None => map.serialize_entry("insecure", &(self.transport == Transport::InsecureHttp))?,
@@ -110,6 +120,9 @@ impl Serialize for Image {
         map.serialize_entry("tags", &self.tags)?;
         if self.attestations != AttestationPolicy::default() {
             map.serialize_entry("attestations", attestations(self.attestations))?;
+        }
+        if let Some(ecr) = &self.ecr {
+            map.serialize_entry("ecr", ecr)?;
         }
         map.serialize_entry("platforms", &InOrder(&self.jobs, |job: &Job| job.platform.to_string()))?;
         map.end()
@@ -360,6 +373,6 @@ fn path(path: &Path) -> String {
     escape(if text.is_empty() { "." } else { &text })
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('$', "$$")
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::event::{Failure, Phase};
 use super::failure::{chain, failure, of_registry};
 use crate::auth::{Anonymous, CredentialSource};
+use crate::ecr::EcrRegistry;
 use crate::embedded::{Embedded, EmbeddedError, Opened};
 use crate::engine::{Engine, EngineError};
 use crate::oci::{
@@ -75,6 +76,8 @@ pub enum Registry {
         client: Client,
         /// What stands before the name of each of its repositories.
         namespace: Option<RepositoryPath>,
+        /// ECR's own API, if it is one of Amazon's.
+        ecr: Option<Arc<EcrRegistry>>,
     },
     /// The embedded one, on loopback.
     Embedded {
@@ -94,6 +97,7 @@ impl Registry {
         registry: &NamedRegistry,
         config: ClientConfig,
         credentials: Arc<dyn CredentialSource>,
+        ecr: Option<Arc<EcrRegistry>>,
     ) -> Result<Self, Failure> {
         let ca = registry.ca.as_ref().map(|path| {
             std::fs::read(path).map_err(|error| {
@@ -108,7 +112,7 @@ impl Registry {
         let doing = format!("reach registry {}", registry.host);
         let client = Client::new(config, registry.host.clone(), transport, ca.as_deref(), credentials);
         let client = client.map_err(|error| of_registry(Phase::Preflight, &doing, &error))?;
-        Ok(Self::Named { client, namespace: registry.namespace.clone() })
+        Ok(Self::Named { client, namespace: registry.namespace.clone(), ecr })
     }
 
     /// Asks whether the registry is there and takes our login.
@@ -148,6 +152,15 @@ impl Registry {
         };
         let client = embedded_client(address, config)?;
         Ok((Self::Embedded { client, id }, server))
+    }
+
+    /// ECR's own API, if it is one of Amazon's.
+    #[must_use]
+    pub fn ecr(&self) -> Option<&EcrRegistry> {
+        match self {
+            Self::Named { ecr, .. } => ecr.as_deref(),
+            Self::Embedded { .. } => None,
+        }
     }
 
     /// Its client.
@@ -364,7 +377,7 @@ mod tests {
         assert!(registry.again_after(1, &away).is_some());
         assert!(registry.again_after(SUCCEEDED.1, &away).is_none());
         assert!(registry.again_after(1, &error("denied")).is_none());
-        let named = Registry::Named { client: registry.client().clone(), namespace: None };
+        let named = Registry::Named { client: registry.client().clone(), namespace: None, ecr: None };
         assert!(named.again_after(1, &away).is_none());
     }
 }

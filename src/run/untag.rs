@@ -196,9 +196,14 @@ mod tests {
             proxies: Proxies::default(),
             on_notice: Arc::new(|_| {}),
         };
-        let named =
-            NamedRegistry { host: host.parse().unwrap(), namespace: None, transport: Transport::Https, ca: None };
-        let registry = Registry::named(&named, config, Arc::new(Anonymous)).unwrap();
+        let named = NamedRegistry {
+            host: host.parse().unwrap(),
+            namespace: None,
+            transport: Transport::Https,
+            ca: None,
+            ecr: None,
+        };
+        let registry = Registry::named(&named, config, Arc::new(Anonymous), None).unwrap();
         let repository = registry.repository(&"hello".parse().unwrap()).unwrap();
         let refused = refusal(&Place::Repository { registry, repository }).await.unwrap();
         assert_eq!(refused.phase, Phase::Preflight);

@@ -1,0 +1,103 @@
+//! The registries of ECR that this process knows.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::control::Endpoint;
+use super::error::{EcrError, EcrErrorKind};
+use super::registry::EcrRegistry;
+use super::sdk::Sdk;
+use crate::oci::{AwsRegion, EcrEndpoint, EcrHost, RegistryHost};
+use crate::plan::{EcrControl, NamedRegistry};
+
+/// Who we are at AWS, and the registries of ECR that were named. It is one for a process: all who name a registry share
+/// its login.
+#[derive(Debug, Default)]
+pub struct Ecr {
+    sdk: Arc<Sdk>,
+    known: Mutex<HashMap<RegistryHost, Arc<EcrRegistry>>>,
+}
+
+impl Ecr {
+    /// Takes over what a plan says of a registry of ECR, before anybody asks for it. Others are passed over.
+    ///
+    /// # Errors
+    /// Nothing says in which region it is.
+    pub async fn declare(&self, registry: &NamedRegistry) -> Result<(), EcrError> {
+        let Some(control) = &registry.ecr else { return Ok(()) };
+        let host = EcrHost::of(&registry.host);
+        let account = match &host {
+            Some(EcrHost::Private(private)) => Some(private.account.clone()),
+            Some(EcrHost::Public) | None => None,
+        };
+        let endpoint = match (&control.endpoint, &host) {
+            (Some(url), _) => Endpoint::Url(region(control, host.as_ref(), &registry.host).await?, url.clone()),
+            (None, Some(host)) => Self::endpoint(host),
+            (None, None) => Endpoint::Region(region(control, None, &registry.host).await?, EcrEndpoint::Standard),
+        };
+        let declared = EcrRegistry::new(registry.host.clone(), account, endpoint, self.sdk.clone());
+        self.known().insert(registry.host.clone(), Arc::new(declared));
+        Ok(())
+    }
+
+    /// The registry at `host`; `None`: it is none of ECR's.
+    #[must_use]
+    pub fn registry(&self, host: &RegistryHost) -> Option<Arc<EcrRegistry>> {
+        let mut known = self.known();
+        if let Some(registry) = known.get(host) {
+            return Some(registry.clone());
+        }
+        let named = EcrHost::of(host)?;
+        let account = match &named {
+            EcrHost::Private(private) => Some(private.account.clone()),
+            EcrHost::Public => None,
+        };
+        let registry = EcrRegistry::new(host.clone(), account, Self::endpoint(&named), self.sdk.clone());
+        Some(known.entry(host.clone()).or_insert(Arc::new(registry)).clone())
+    }
+
+    /// The region that the user works in; nobody is asked.
+    ///
+    /// # Errors
+    /// Neither the environment nor the profile names one.
+    pub async fn region(&self) -> Result<AwsRegion, EcrError> {
+        let failed = |kind| EcrError { doing: "find the AWS region".into(), kind };
+        Sdk::default_region().await.ok_or_else(|| failed(EcrErrorKind::NoRegion))
+    }
+
+    /// The registry of our own account in the region that the user works in.
+    ///
+    /// # Errors
+    /// No region is known, there are no AWS credentials, or AWS refuses them or cannot be reached.
+    pub async fn own(&self) -> Result<RegistryHost, EcrError> {
+        let failed = |kind| EcrError { doing: "find the registry of this account (Amazon ECR)".into(), kind };
+        let region = Sdk::default_region().await.ok_or_else(|| failed(EcrErrorKind::NoRegion))?;
+        // Which host it has is what it answers.
+        let nameless: RegistryHost = "localhost".parse().map_err(|_| failed(EcrErrorKind::NoRegion))?;
+        let endpoint = Endpoint::Region(region, EcrEndpoint::Standard);
+        EcrRegistry::new(nameless, None, endpoint, self.sdk.clone()).named_by_aws().await
+    }
+
+    fn endpoint(host: &EcrHost) -> Endpoint {
+        match host {
+            EcrHost::Private(private) => Endpoint::Region(private.region.clone(), private.endpoint),
+            EcrHost::Public => Endpoint::Gallery,
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<RegistryHost, Arc<EcrRegistry>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn region(control: &EcrControl, host: Option<&EcrHost>, name: &RegistryHost) -> Result<AwsRegion, EcrError> {
+    let of_host = match host {
+        Some(EcrHost::Private(private)) => Some(private.region.clone()),
+        Some(EcrHost::Public) | None => None,
+    };
+    let found = match control.region.clone().or(of_host) {
+        Some(region) => Some(region),
+        None => Sdk::default_region().await,
+    };
+    found.ok_or_else(|| EcrError { doing: format!("find the region of {name}"), kind: EcrErrorKind::NoRegion })
+}

@@ -1,0 +1,74 @@
+//! The API of the public gallery (Amazon ECR Public).
+
+use std::time::SystemTime;
+
+use aws_config::SdkConfig;
+use aws_sdk_ecrpublic::Client;
+use aws_sdk_ecrpublic::operation::create_repository::CreateRepositoryError;
+use aws_sdk_ecrpublic::operation::describe_repositories::DescribeRepositoriesError;
+
+use super::fault::kind;
+use crate::auth::Secret;
+use crate::ecr::error::EcrErrorKind;
+use crate::ecr::registry::{Created, RepositoryFacts};
+use crate::ecr::token::Given;
+use crate::oci::{Mutability, RepositoryPath};
+
+#[derive(Debug)]
+pub(super) struct Gallery(Client);
+
+impl Gallery {
+    pub(super) fn new(config: &SdkConfig) -> Self {
+        Self(Client::new(config))
+    }
+
+    /// What the gallery's own API has, and is not asked for: its registry answers the same.
+    pub(super) fn has_no(action: &str) -> EcrErrorKind {
+        let message = "the public gallery is asked through its registry".to_owned();
+        EcrErrorKind::Denied { action: action.to_owned(), message }
+    }
+
+    pub(super) async fn token(&self) -> Result<Given, EcrErrorKind> {
+        let answer = self.0.get_authorization_token().send().await;
+        let answer = answer.map_err(|error| kind("ecr-public:GetAuthorizationToken", &error))?;
+        let data = answer.authorization_data.ok_or(EcrErrorKind::Answer("no token"))?;
+        let authorization = data.authorization_token.ok_or(EcrErrorKind::Answer("no token"))?;
+        let expires = data.expires_at.and_then(|time| SystemTime::try_from(time).ok());
+        Ok(Given { authorization: Secret::new(authorization), expires, registry: None })
+    }
+
+    /// Its repositories are known by the part of their path behind the alias of the account.
+    fn name(path: &RepositoryPath) -> &str {
+        path.as_str().split_once('/').map_or(path.as_str(), |(_, name)| name)
+    }
+
+    pub(super) async fn repository(&self, path: &RepositoryPath) -> Result<Option<RepositoryFacts>, EcrErrorKind> {
+        let asked = self.0.describe_repositories().repository_names(Self::name(path)).send().await;
+        match asked {
+            Ok(_) => Ok(Some(RepositoryFacts { mutability: Mutability::Mutable(Vec::new()) })),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DescribeRepositoriesError::is_repository_not_found_exception) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(kind("ecr-public:DescribeRepositories", &error)),
+        }
+    }
+
+    /// Settings that only private repositories have are refused when the plan is read.
+    pub(super) async fn create(&self, path: &RepositoryPath) -> Result<Created, EcrErrorKind> {
+        match self.0.create_repository().repository_name(Self::name(path)).send().await {
+            Ok(_) => Ok(Created::Now),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(CreateRepositoryError::is_repository_already_exists_exception) =>
+            {
+                Ok(Created::ByAnother)
+            }
+            Err(error) => Err(kind("ecr-public:CreateRepository", &error)),
+        }
+    }
+}

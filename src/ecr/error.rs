@@ -1,0 +1,113 @@
+//! Why AWS does not do what it is asked.
+
+use std::time::Duration;
+
+/// Why AWS does not do what it is asked. It carries no part of a credential.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {kind}")]
+pub struct EcrError {
+    /// What was being done, to which registry.
+    pub doing: String,
+    /// Why it was not.
+    pub kind: EcrErrorKind,
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EcrErrorKind {
+    /// Nothing says who we are.
+    #[error(
+        "no AWS credentials were found: not in the environment (AWS_ACCESS_KEY_ID), a profile (AWS_PROFILE), a web \
+         identity (AWS_WEB_IDENTITY_TOKEN_FILE), the container (AWS_CONTAINER_CREDENTIALS_…) or the instance (IMDS)"
+    )]
+    NoCredentials,
+    /// Something says who we are, and fails.
+    #[error("the AWS credentials cannot be had: {0}")]
+    Credentials(String),
+    /// AWS does not accept who we are.
+    #[error("AWS does not accept the credentials: {0}")]
+    CredentialsRefused(String),
+    /// Nothing says where.
+    #[error("no AWS region is known: not in AWS_REGION, AWS_DEFAULT_REGION or the profile")]
+    NoRegion,
+    /// The account may not do it.
+    #[error("the role may not do {action}: {message}")]
+    Denied {
+        /// The IAM action.
+        action: String,
+        /// What AWS says.
+        message: String,
+    },
+    /// There is no such repository.
+    #[error("there is no such repository")]
+    NoRepository,
+    /// Too much was asked of it, after all retries.
+    #[error("AWS was asked too often: {0}")]
+    Throttled(String),
+    /// It is not there.
+    #[error("AWS cannot be reached: {0}")]
+    Unreachable(String),
+    /// It did not answer.
+    #[error("AWS did not answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// It refuses for another reason.
+    #[error("{code}: {message}")]
+    Refused {
+        /// AWS's name for the error.
+        code: String,
+        /// What it says.
+        message: String,
+    },
+    /// What it answered is not of its API.
+    #[error("AWS answered with {0}")]
+    Answer(&'static str),
+    /// This program has no AWS SDK in it.
+    #[error("this polyarch was built without the feature `ecr`")]
+    NotBuiltIn,
+}
+
+impl EcrError {
+    /// Whether nobody said who we are: others may know it.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.kind, EcrErrorKind::NoCredentials | EcrErrorKind::NotBuiltIn)
+    }
+
+    /// Whether the role may not do it: what was asked for can be found out in another way, or not at all.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self.kind, EcrErrorKind::Denied { .. })
+    }
+
+    /// What to do next, in one line, where there is something to do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match &self.kind {
+            EcrErrorKind::NoCredentials => {
+                "set AWS_PROFILE, run `aws sso login`, or give this job a role; `polyarch doctor ecr` says what is found"
+                    .into()
+            }
+            EcrErrorKind::Credentials(_) => {
+                "try them by hand: aws sts get-caller-identity; a session of SSO is renewed with `aws sso login`".into()
+            }
+            EcrErrorKind::CredentialsRefused(_) => {
+                "they may have expired, be of another partition, or this machine's clock be wrong: aws sts \
+                 get-caller-identity"
+                    .into()
+            }
+            EcrErrorKind::NoRegion => "set AWS_REGION, or name the registry's host, which has its region".into(),
+            EcrErrorKind::Denied { action, .. } => format!("allow {action} in the role's policy"),
+            EcrErrorKind::Throttled(_) => "run this again in a minute".into(),
+            EcrErrorKind::Unreachable(_) | EcrErrorKind::Timeout(_) => {
+                "check the region, and that its endpoint can be reached from here; private ones are named with \
+                 `endpoint:`"
+                    .into()
+            }
+            EcrErrorKind::NotBuiltIn => {
+                "log in with docker, or install polyarch with its default features".into()
+            }
+            EcrErrorKind::NoRepository | EcrErrorKind::Refused { .. } | EcrErrorKind::Answer(_) => return None,
+        })
+    }
+}

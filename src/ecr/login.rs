@@ -1,0 +1,83 @@
+//! Logins of registries of ECR, in the place of `docker login`.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::access::Ecr;
+use super::error::EcrError;
+use crate::auth::{AuthError, Credential, CredentialSource, Logins};
+use crate::oci::{EcrHost, RegistryHost, RepositoryPath};
+
+/// Logins of registries of ECR as AWS gives them out, and of all others as docker and podman know them.
+///
+/// A helper that the user named for the very host goes before. Where nobody says who we are at AWS, what `docker login`
+/// left is taken. The public gallery is read by everybody: who AWS does not know there is nobody, which is no error.
+pub struct EcrLogins {
+    ecr: Arc<Ecr>,
+    logins: Logins,
+}
+
+impl EcrLogins {
+    /// Those of `ecr`, and `logins` for all other hosts.
+    #[must_use]
+    pub fn new(ecr: Arc<Ecr>, logins: Logins) -> Self {
+        Self { ecr, logins }
+    }
+
+    async fn of_aws(&self, host: &RegistryHost, within: Option<&RepositoryPath>) -> Result<Credential, AuthError> {
+        let Some(registry) = self.ecr.registry(host) else { return self.logins.credential(host, within).await };
+        if self.logins.names_helper(host) {
+            return self.logins.credential(host, within).await;
+        }
+        let error = match registry.login().await {
+            Ok(credential) => return Ok(credential),
+            Err(error) => error,
+        };
+        let is_public = EcrHost::of(host) == Some(EcrHost::Public);
+        if error.is_anonymous() || is_public {
+            let left = self.logins.credential(host, within).await?;
+            if is_public || !matches!(left, Credential::Anonymous) {
+                return Ok(left);
+            }
+        }
+        Err(refused(host, &error))
+    }
+}
+
+fn refused(host: &RegistryHost, error: &EcrError) -> AuthError {
+    AuthError::Elsewhere {
+        server: host.to_string(),
+        message: error.kind.to_string(),
+        hint: error.hint().unwrap_or_else(|| "run `polyarch doctor ecr`".into()),
+    }
+}
+
+impl CredentialSource for EcrLogins {
+    fn credential<'a>(
+        &'a self,
+        host: &'a RegistryHost,
+        within: Option<&'a RepositoryPath>,
+    ) -> BoxFuture<'a, Result<Credential, AuthError>> {
+        Box::pin(self.of_aws(host, within))
+    }
+
+    fn namespace(&self, host: &RegistryHost, repository: &RepositoryPath) -> Option<RepositoryPath> {
+        self.logins.namespace(host, repository)
+    }
+
+    fn spent_at(&self, host: &RegistryHost) -> Option<Instant> {
+        match self.ecr.registry(host) {
+            Some(registry) => registry.spent_at(),
+            None => self.logins.spent_at(host),
+        }
+    }
+
+    fn refused(&self, host: &RegistryHost, credential: &Credential) {
+        match self.ecr.registry(host) {
+            Some(registry) => registry.forget(credential),
+            None => self.logins.refused(host, credential),
+        }
+    }
+}

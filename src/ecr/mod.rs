@@ -1,0 +1,33 @@
+//! Amazon ECR's own API: logins, repositories, images; the only place that names the AWS SDK.
+//!
+//! Registries of ECR are spoken to by `registry` as all others are. What that protocol does not have comes from here:
+//! a login that needs no `docker login`, whether a repository is there and which of its tags may move.
+//! Nothing is loaded and nobody is asked before the first call.
+
+mod access;
+#[cfg(feature = "ecr")]
+mod control;
+#[cfg(not(feature = "ecr"))]
+#[path = "without.rs"]
+mod control;
+mod error;
+mod facts;
+mod identity;
+mod image;
+mod login;
+
+mod registry;
+#[cfg(feature = "ecr")]
+mod sdk;
+#[cfg(not(feature = "ecr"))]
+#[path = "without_sdk.rs"]
+mod sdk;
+mod token;
+
+pub use access::Ecr;
+pub use error::{EcrError, EcrErrorKind};
+pub use facts::aws_facts;
+pub use identity::Identity;
+pub use image::{ImageDetail, NotDeleted};
+pub use login::EcrLogins;
+pub use registry::{Created, EcrRegistry, RepositoryFacts};

@@ -1,0 +1,217 @@
+//! One registry of ECR.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
+
+use super::control::{Control, Endpoint};
+use super::error::{EcrError, EcrErrorKind};
+use super::identity::Identity;
+use super::image::{ImageDetail, NotDeleted};
+use super::sdk::Sdk;
+use super::token::Token;
+use crate::auth::Credential;
+use crate::oci::{AwsAccount, Digest, Mutability, RegistryHost, RepositoryPath};
+use crate::plan::EcrCreation;
+
+/// What is known of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryFacts {
+    /// Which of its tags may move.
+    pub mutability: Mutability,
+}
+
+/// Who created a repository that was not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// We did.
+    Now,
+    /// Somebody else did meanwhile.
+    ByAnother,
+}
+
+/// A registry of ECR: an account's in a region, or the public gallery. Clones of its [`Arc`] share its login.
+///
+/// Calls are tried three times by the SDK, and take 15 s at most.
+pub struct EcrRegistry {
+    host: RegistryHost,
+    /// Whose it is, where its host says it.
+    account: Option<AwsAccount>,
+    endpoint: Endpoint,
+    sdk: Arc<Sdk>,
+    control: OnceCell<Control>,
+    /// Held while another one is asked for: who comes meanwhile waits, and gets that.
+    token: Mutex<Option<Token>>,
+    /// When the last one is spent; for who cannot wait.
+    spent_at: std::sync::Mutex<Option<Instant>>,
+}
+
+impl EcrRegistry {
+    pub(super) fn new(host: RegistryHost, account: Option<AwsAccount>, endpoint: Endpoint, sdk: Arc<Sdk>) -> Self {
+        let (control, token, spent_at) = (OnceCell::new(), Mutex::default(), std::sync::Mutex::default());
+        Self { host, account, endpoint, sdk, control, token, spent_at }
+    }
+
+    /// Its host.
+    #[must_use]
+    pub fn host(&self) -> &RegistryHost {
+        &self.host
+    }
+
+    /// Where it is, for people: `account 123456789012, region eu-central-1`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let account = self.account.as_ref().map(|account| format!("account {account}, ")).unwrap_or_default();
+        match &self.endpoint {
+            Endpoint::Region(region, _) | Endpoint::Url(region, _) => format!("{account}region {region}"),
+            Endpoint::Gallery => "the public gallery".into(),
+        }
+    }
+
+    /// The command of the AWS CLI that creates `path` here.
+    #[must_use]
+    pub fn create_command(&self, path: &RepositoryPath) -> String {
+        match &self.endpoint {
+            Endpoint::Region(region, _) | Endpoint::Url(region, _) => {
+                format!("aws ecr create-repository --repository-name {path} --region {region}")
+            }
+            Endpoint::Gallery => {
+                let name = path.as_str().split_once('/').map_or(path.as_str(), |(_, name)| name);
+                format!("aws ecr-public create-repository --repository-name {name} --region us-east-1")
+            }
+        }
+    }
+
+    /// Our login, which lasts up to twelve hours: the one that was given out last, unless it has lived four fifths of its
+    /// life. Those who ask at once share one request.
+    ///
+    /// # Errors
+    /// There are no AWS credentials, or AWS refuses them or cannot be reached.
+    pub async fn login(&self) -> Result<Credential, EcrError> {
+        self.token().await.map(|token| token.credential)
+    }
+
+    /// The host of the registry that AWS says the login is for.
+    ///
+    /// # Errors
+    /// As for [`Self::login`]; or AWS names none.
+    pub async fn named_by_aws(&self) -> Result<RegistryHost, EcrError> {
+        let registry = self.token().await?.registry;
+        registry.ok_or_else(|| self.failed("find its registry", EcrErrorKind::Answer("no registry")))
+    }
+
+    async fn token(&self) -> Result<Token, EcrError> {
+        let mut kept = self.token.lock().await;
+        if let Some(token) = kept.as_ref().filter(|token| token.spent_at > Instant::now()) {
+            return Ok(token.clone());
+        }
+        let failed = |kind| self.failed("log in", kind);
+        let given = self.control().await.map_err(failed)?.token().await.map_err(failed)?;
+        let token = Token::read(&given, SystemTime::now()).map_err(failed)?;
+        self.note(Some(token.spent_at));
+        *kept = Some(token.clone());
+        Ok(token)
+    }
+
+    /// Forgets the login if it is `credential`, which the registry refused.
+    pub fn forget(&self, credential: &Credential) {
+        // Who holds it is just asking for another one.
+        let Ok(mut kept) = self.token.try_lock() else { return };
+        if kept.as_ref().is_some_and(|token| token.is(credential)) {
+            *kept = None;
+            self.note(None);
+        }
+    }
+
+    /// From when on the login that was given out last should be asked for anew.
+    #[must_use]
+    pub fn spent_at(&self) -> Option<Instant> {
+        *self.spent_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn note(&self, spent_at: Option<Instant>) {
+        *self.spent_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = spent_at;
+    }
+
+    /// What is known of `path`; `None`: it is not there.
+    ///
+    /// # Errors
+    /// AWS cannot be asked, or the role may not ask ([`EcrError::is_denied`]).
+    pub async fn repository(&self, path: &RepositoryPath) -> Result<Option<RepositoryFacts>, EcrError> {
+        let failed = |kind| self.failed(&format!("look for repository {path}"), kind);
+        let control = self.control().await.map_err(failed)?;
+        control.repository(self.account.as_ref(), path).await.map_err(failed)
+    }
+
+    /// The prefix of the creation template by which ECR creates `path` itself when it is first pushed to; `None`: it
+    /// does not.
+    ///
+    /// # Errors
+    /// As for [`Self::repository`].
+    pub async fn template(&self, path: &RepositoryPath) -> Result<Option<String>, EcrError> {
+        let failed = |kind| self.failed("read the repository creation templates", kind);
+        self.control().await.map_err(failed)?.template(path).await.map_err(failed)
+    }
+
+    /// Creates `path`, with the lifecycle policy (JSON) `lifecycle`. Somebody else who does so at the same time is no
+    /// error.
+    ///
+    /// # Errors
+    /// AWS refuses; if it was the policy that it refused, the repository is there.
+    pub async fn create(
+        &self,
+        path: &RepositoryPath,
+        creation: &EcrCreation,
+        lifecycle: Option<&str>,
+    ) -> Result<Created, EcrError> {
+        let failed = |kind| self.failed(&format!("create repository {path}"), kind);
+        self.control().await.map_err(failed)?.create(path, creation, lifecycle).await.map_err(failed)
+    }
+
+    /// All images, indexes and artifacts of `path`, at most 100,000, in AWS's order.
+    ///
+    /// # Errors
+    /// There is no such repository, or as for [`Self::repository`]. The public gallery is not asked so.
+    pub async fn images(&self, path: &RepositoryPath) -> Result<Vec<ImageDetail>, EcrError> {
+        let failed = |kind| self.failed(&format!("list the images of {path}"), kind);
+        self.control().await.map_err(failed)?.images(self.account.as_ref(), path).await.map_err(failed)
+    }
+
+    /// Deletes what `digests` name, with all its tags; what ECR did not delete is returned.
+    ///
+    /// # Errors
+    /// AWS refuses the call; what calls before it deleted (a hundred each) is gone.
+    pub async fn delete(&self, path: &RepositoryPath, digests: &[Digest]) -> Result<Vec<NotDeleted>, EcrError> {
+        let failed = |kind| self.failed(&format!("delete images of {path}"), kind);
+        self.control().await.map_err(failed)?.delete(self.account.as_ref(), path, digests).await.map_err(failed)
+    }
+
+    /// Who AWS takes us for.
+    ///
+    /// # Errors
+    /// There are no AWS credentials, or AWS refuses them or cannot be reached.
+    pub async fn identity(&self) -> Result<Identity, EcrError> {
+        let failed = |kind| self.failed("ask who we are", kind);
+        self.control().await.map_err(failed)?.identity().await.map_err(failed)
+    }
+
+    async fn control(&self) -> Result<&Control, EcrErrorKind> {
+        self.control.get_or_try_init(|| Control::open(&self.sdk, &self.endpoint)).await
+    }
+
+    fn failed(&self, doing: &str, kind: EcrErrorKind) -> EcrError {
+        EcrError { doing: format!("{doing} (Amazon ECR, {})", self.place()), kind }
+    }
+}
+
+impl fmt::Debug for EcrRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EcrRegistry")
+            .field("host", &self.host)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! In the place of ECR's API where this program was built without it.
+#![expect(clippy::unused_async, reason = "it is awaited where there is an API")]
+
+use super::error::EcrErrorKind;
+use super::identity::Identity;
+use super::image::{ImageDetail, NotDeleted};
+use super::registry::{Created, RepositoryFacts};
+use super::sdk::Sdk;
+use super::token::Given;
+use crate::oci::{AwsAccount, AwsRegion, Digest, EcrEndpoint, RepositoryPath};
+use crate::plan::EcrCreation;
+
+/// Where calls would go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    Region(AwsRegion, EcrEndpoint),
+    Url(AwsRegion, String),
+    Gallery,
+}
+
+/// Nothing: every call ends before it.
+#[derive(Debug)]
+pub(super) enum Control {}
+
+impl Control {
+    pub(super) async fn open(_: &Sdk, _: &Endpoint) -> Result<Self, EcrErrorKind> {
+        Err(EcrErrorKind::NotBuiltIn)
+    }
+
+    pub(super) async fn token(&self) -> Result<Given, EcrErrorKind> {
+        match *self {}
+    }
+
+    pub(super) async fn repository(
+        &self,
+        _: Option<&AwsAccount>,
+        _: &RepositoryPath,
+    ) -> Result<Option<RepositoryFacts>, EcrErrorKind> {
+        match *self {}
+    }
+
+    pub(super) async fn template(&self, _: &RepositoryPath) -> Result<Option<String>, EcrErrorKind> {
+        match *self {}
+    }
+
+    pub(super) async fn create(
+        &self,
+        _: &RepositoryPath,
+        _: &EcrCreation,
+        _: Option<&str>,
+    ) -> Result<Created, EcrErrorKind> {
+        match *self {}
+    }
+
+    pub(super) async fn images(
+        &self,
+        _: Option<&AwsAccount>,
+        _: &RepositoryPath,
+    ) -> Result<Vec<ImageDetail>, EcrErrorKind> {
+        match *self {}
+    }
+
+    pub(super) async fn delete(
+        &self,
+        _: Option<&AwsAccount>,
+        _: &RepositoryPath,
+        _: &[Digest],
+    ) -> Result<Vec<NotDeleted>, EcrErrorKind> {
+        match *self {}
+    }
+
+    pub(super) async fn identity(&self) -> Result<Identity, EcrErrorKind> {
+        match *self {}
+    }
+}

@@ -1,0 +1,262 @@
+//! Reads what is said of Amazon ECR: `ecr` of an image, and a registry of `type: ecr`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+
+use crate::oci::{AwsRegion, EcrHost, Mutability, PrivateEcr, RegistryHost, TagPattern};
+
+use super::keys::{ECR, ECR_ENCRYPTION, ECR_IMMUTABLE};
+use super::node::{Map, Node, Origin, Value, get};
+use super::paths;
+use super::reader::{Late, Read, Reader};
+use super::suggest::suggest;
+use super::view::escape;
+
+/// The fact that is the host of our own registry.
+pub(super) const OWN_REGISTRY: &str = "aws.registry";
+/// Most patterns that ECR takes for one repository (Amazon ECR, "Image tag mutability").
+const MOST_PATTERNS: usize = 5;
+/// Longest pattern, in bytes.
+const LONGEST_PATTERN: usize = 128;
+
+/// Where the API of a registry of ECR is, as far as the plan says it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EcrControl {
+    /// Its region, where the host does not say it.
+    pub region: Option<AwsRegion>,
+    /// The URL of a private endpoint, or of a stand-in. In clear on loopback only: logins come from there.
+    pub endpoint: Option<String>,
+}
+
+/// How a repository of ECR is created if it is not there (Amazon ECR API, `CreateRepository`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EcrCreation {
+    /// Which of its tags may move.
+    pub mutability: Mutability,
+    /// Whether what is pushed is scanned.
+    pub scan_on_push: bool,
+    /// How it is encrypted; by default as the account says.
+    pub encryption: Option<Encryption>,
+    /// Its tags as a resource of AWS.
+    pub tags: BTreeMap<String, String>,
+    /// A file with its lifecycle policy, which is JSON.
+    pub lifecycle: Option<PathBuf>,
+}
+
+/// How a repository is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Encryption {
+    /// With a key of ECR's.
+    Aes256,
+    /// With a key of KMS: that one, or AWS's own.
+    Kms(Option<String>),
+    /// The same twice.
+    KmsDsse(Option<String>),
+}
+
+const ENCRYPTIONS: [&str; 3] = ["AES256", "KMS", "KMS_DSSE"];
+
+/// Whether a registry is meant to be found: `ecr`, `ecr/NAMESPACE`, or a map of `type: ecr` without a host.
+pub(super) fn is_own(node: &Node) -> bool {
+    let own = |text: &str| text == "ecr" || text.starts_with("ecr/");
+    match &node.value {
+        Value::Text(text) | Value::Flag(text) => own(text),
+        Value::List(items) => items.iter().any(is_own),
+        Value::Map(map) => get(map, "type").is_some() && get(map, "host").is_none(),
+        _ => false,
+    }
+}
+
+/// The host of our own registry, in `region` if that is said.
+pub(super) fn own_host(reader: &mut Reader<'_>, origin: &Origin, region: Option<&AwsRegion>) -> Read<RegistryHost> {
+    let hint = || Some("name its host: ACCOUNT.dkr.ecr.REGION.amazonaws.com".to_owned());
+    let found = match reader.fact(OWN_REGISTRY) {
+        Ok(host) => host,
+        Err(reason) => {
+            return Err(reader.problem(origin, format!("our registry of ECR is not known: {reason}"), hint()));
+        }
+    };
+    let host = found.parse::<RegistryHost>();
+    let Some(region) = region else {
+        let bad = |_| reader.problem(origin, format!("AWS calls our registry `{}`", found.escape_debug()), hint());
+        return host.map_err(bad);
+    };
+    let elsewhere = host.ok().and_then(|host| match EcrHost::of(&host) {
+        Some(EcrHost::Private(PrivateEcr { account, .. })) => PrivateEcr::new(account, region.clone()).host().ok(),
+        Some(EcrHost::Public) | None => None,
+    });
+    elsewhere.ok_or_else(|| {
+        let message = format!("AWS calls our registry `{}`, which does not say the account", found.escape_debug());
+        reader.problem(origin, message, hint())
+    })
+}
+
+/// Reads `region` and `endpoint` of a registry.
+pub(super) fn control(reader: &mut Reader<'_>, map: &Map) -> Read<EcrControl> {
+    let region = get(map, "region").map(|entry| reader.parsed(&entry.value, "the region", Late::default()));
+    let endpoint = get(map, "endpoint").map(|entry| endpoint(reader, &entry.value));
+    Ok(EcrControl { region: region.transpose()?, endpoint: endpoint.transpose()? })
+}
+
+/// `https://HOST[:PORT]`, or `http://` on loopback.
+fn endpoint(reader: &mut Reader<'_>, node: &Node) -> Read<String> {
+    let text = reader.text(node, "`endpoint`", Late::default())?;
+    let hint = || Some("as https://vpce-0123-abcd.api.ecr.eu-central-1.vpce.amazonaws.com".to_owned());
+    let host = |url: &str| url.trim_end_matches('/').parse::<RegistryHost>().ok();
+    let message = match (text.strip_prefix("https://").map(host), text.strip_prefix("http://").map(host)) {
+        (Some(Some(_)), _) => return Ok(text),
+        (_, Some(Some(host))) if host.is_loopback() => return Ok(text),
+        (_, Some(Some(_))) => "`endpoint` is in clear: the logins that come from there would be read on the way",
+        _ => "`endpoint` is no URL of a host",
+    };
+    Err(reader.problem(&node.origin, message, hint()))
+}
+
+/// Reads `ecr` of an image; `None`: its repository is not created.
+pub(super) fn creation(
+    reader: &mut Reader<'_>,
+    settings: &Map,
+    late: Late<'_>,
+    directory: &Path,
+) -> Read<Option<EcrCreation>> {
+    let Some(said) = get(settings, "ecr") else { return Ok(None) };
+    let map = reader.map(&said.value, "`ecr`", &ECR)?;
+    let flag = |reader: &mut Reader<'_>, key: &str| {
+        get(&map, key).map_or(Ok(false), |entry| reader.boolean(&entry.value, &format!("`{key}`")))
+    };
+    let (create, scan_on_push) = (flag(reader, "create"), flag(reader, "scan_on_push"));
+    let mutability = get(&map, "immutable").map(|entry| mutability(reader, &entry.value, late));
+    let encryption = get(&map, "encryption").map(|entry| encryption(reader, &entry.value, late));
+    let tags = get(&map, "tags").map(|entry| tags(reader, &entry.value, late));
+    let lifecycle = get(&map, "lifecycle").map(|entry| file(reader, &entry.value, late));
+    let mutability = mutability.unwrap_or(Ok(Mutability::Mutable(Vec::new())))?;
+    let (encryption, tags) = (encryption.transpose()?, tags.transpose()?.unwrap_or_default());
+    let lifecycle = lifecycle.transpose()?.map(|path| paths::join(directory, &path));
+    let creation = EcrCreation { mutability, scan_on_push: scan_on_push?, encryption, tags, lifecycle };
+    Ok(create?.then_some(creation))
+}
+
+/// `true`, `false`, `[PATTERN…]`: only those, or `{ except: [PATTERN…] }`.
+fn mutability(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Mutability> {
+    match &node.value {
+        Value::List(_) => patterns(reader, node, late).map(Mutability::Mutable),
+        Value::Map(_) => {
+            let map = reader.map(node, "`immutable`", &ECR_IMMUTABLE)?;
+            let Some(except) = get(&map, "except") else {
+                let hint = "as { except: [latest, \"dev-*\"] }; true is all tags".to_owned();
+                return Err(reader.problem(&node.origin, "`immutable` does not say what is excepted", Some(hint)));
+            };
+            patterns(reader, &except.value, late).map(Mutability::Immutable)
+        }
+        _ if reader.boolean(node, "`immutable`")? => Ok(Mutability::Immutable(Vec::new())),
+        _ => Ok(Mutability::Mutable(Vec::new())),
+    }
+}
+
+fn file(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<String> {
+    let path = reader.text(node, "`lifecycle`", late)?;
+    if path.is_empty() { Err(reader.problem(&node.origin, "`lifecycle` is empty", None)) } else { Ok(path) }
+}
+
+fn patterns(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Vec<TagPattern>> {
+    let items = reader.list(node, "the patterns")?;
+    if items.is_empty() || items.len() > MOST_PATTERNS {
+        let message = format!("these are {} patterns, and ECR takes 1 to {MOST_PATTERNS}", items.len());
+        return Err(reader.problem(&node.origin, message, None));
+    }
+    let mut patterns = Vec::with_capacity(items.len());
+    for item in items.iter() {
+        let text = reader.text(item, "a pattern", late)?;
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._*-".contains(&byte);
+        if text.is_empty() || text.len() > LONGEST_PATTERN || !text.bytes().all(allowed) {
+            let message = format!("`{}` is no pattern of tags", text.escape_debug());
+            return Err(reader.problem(&item.origin, message, Some("`*` stands for any characters: dev-*".into())));
+        }
+        patterns.push(TagPattern::new(text));
+    }
+    Ok(patterns)
+}
+
+/// `AES256`, `KMS`, `KMS_DSSE`, or `{ type: KMS, key: ARN }`.
+fn encryption(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Encryption> {
+    let (kind, key) = match &node.value {
+        Value::Map(_) => {
+            let map = reader.map(node, "`encryption`", &ECR_ENCRYPTION)?;
+            let key = get(&map, "key").map(|entry| reader.text(&entry.value, "`key`", late)).transpose();
+            let Some(kind) = get(&map, "type") else {
+                let hint = "as { type: KMS, key: alias/ecr }".to_owned();
+                return Err(reader.problem(&node.origin, "`encryption` has no `type`", Some(hint)));
+            };
+            (kind.value.clone(), key?)
+        }
+        _ => (node.clone(), None),
+    };
+    let text = reader.text(&kind, "`encryption`", late)?;
+    match (&*text, key) {
+        ("AES256", None) => Ok(Encryption::Aes256),
+        ("AES256", Some(_)) => Err(reader.problem(&node.origin, "`AES256` has no key: it is ECR's own", None)),
+        ("KMS", key) => Ok(Encryption::Kms(key)),
+        ("KMS_DSSE", key) => Ok(Encryption::KmsDsse(key)),
+        (other, _) => {
+            let message = format!("`{}` is no encryption of ECR", other.escape_debug());
+            Err(reader.problem(&kind.origin, message, suggest(other, ENCRYPTIONS)))
+        }
+    }
+}
+
+fn tags(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<BTreeMap<String, String>> {
+    let map = reader.any_map(node, "`tags` of a repository")?;
+    let mut tags = BTreeMap::new();
+    for entry in map.iter() {
+        let value = reader.text(&entry.value, "a tag of the repository", late)?;
+        tags.insert(entry.key.name.to_string(), value);
+    }
+    Ok(tags)
+}
+
+impl Serialize for EcrCreation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("create", &true)?;
+        let said = |but: &[TagPattern]| but.iter().map(|pattern| pattern.as_str().to_owned()).collect::<Vec<_>>();
+        match &self.mutability {
+            Mutability::Mutable(but) if but.is_empty() => {}
+            Mutability::Immutable(but) if but.is_empty() => map.serialize_entry("immutable", &true)?,
+            Mutability::Mutable(but) => map.serialize_entry("immutable", &said(but))?,
+            Mutability::Immutable(but) => map.serialize_entry("immutable", &BTreeMap::from([("except", said(but))]))?,
+        }
+        if self.scan_on_push {
+            map.serialize_entry("scan_on_push", &true)?;
+        }
+        if let Some(encryption) = &self.encryption {
+            let (name, key) = encryption.parts();
+            match key {
+                Some(key) => map.serialize_entry("encryption", &BTreeMap::from([("type", name), ("key", key)]))?,
+                None => map.serialize_entry("encryption", name)?,
+            }
+        }
+        if !self.tags.is_empty() {
+            let tags = self.tags.iter().map(|(key, value)| (key, escape(value)));
+            map.serialize_entry("tags", &tags.collect::<BTreeMap<_, _>>())?;
+        }
+        if let Some(lifecycle) = &self.lifecycle {
+            map.serialize_entry("lifecycle", &escape(&lifecycle.to_string_lossy()))?;
+        }
+        map.end()
+    }
+}
+
+impl Encryption {
+    /// What AWS calls it, and its key.
+    fn parts(&self) -> (&'static str, Option<&str>) {
+        let [aes, kms, dsse] = ENCRYPTIONS;
+        match self {
+            Self::Aes256 => (aes, None),
+            Self::Kms(key) => (kms, key.as_deref()),
+            Self::KmsDsse(key) => (dsse, key.as_deref()),
+        }
+    }
+}
