@@ -34,6 +34,7 @@ mod readme;
 mod repeated;
 mod sandbox;
 mod secrets;
+mod seeds;
 mod split;
 mod ssh;
 #[path = "../support/mod.rs"]

@@ -1,0 +1,198 @@
+//! What people do today to get an image of several architectures into Amazon ECR, with polyarch in place of the commands:
+//! from an empty repository to the image that runs.
+
+use serde_json::Value;
+
+use crate::project::Project;
+use crate::support::ecr::Ecr;
+use crate::support::engines::Engine;
+use crate::support::parts;
+use crate::support::program::{Finished, Run};
+
+/// What says on which architecture it runs.
+const APP: &str = "CMD [\"/bin/busybox\", \"uname\", \"-m\"]\n";
+const BOTH: [&str; 2] = ["linux/amd64", "linux/arm64"];
+
+/// A workplace with the account's keys, and an engine that finds its registry.
+struct Workplace<'a> {
+    project: Project,
+    ecr: &'a Ecr,
+}
+
+impl<'a> Workplace<'a> {
+    /// `settings` are lines of the plan's image, beside its context, its platforms and its repository.
+    async fn of(ecr: &'a Ecr, engine: Engine, what: &str, settings: &str) -> Self {
+        ecr.known_to(&engine).await;
+        let project = Project::new(engine, what);
+        project.busybox(APP);
+        let plan = format!(
+            "version: 1\nregistry: ecr\nimages:\n  {what}:\n    repository: {}\n    context: context\n    platforms: \
+             [linux/amd64, linux/arm64]\n    {}\n",
+            project.name,
+            settings.replace('\n', "\n    ")
+        );
+        project.write("build.yaml", plan);
+        ecr.create(&project.name).await;
+        Self { project, ecr }
+    }
+
+    fn command(&self, args: &[&str]) -> Run {
+        self.ecr.aws(self.project.command(args))
+    }
+
+    async fn polyarch(&self, args: &[&str]) -> Finished {
+        self.command(args).finish().await.expect_code(0)
+    }
+
+    fn reference(&self, tag: &str) -> String {
+        self.project.reference(self.ecr.host(), tag)
+    }
+
+    /// The tags of the repository, as AWS says them.
+    async fn tags(&self) -> Vec<String> {
+        self.ecr.tags(&self.project.name).await
+    }
+
+    /// What `polyarch inspect` shows of a tag: each platform, and its digest.
+    async fn inspected(&self, tag: &str) -> Vec<(String, String)> {
+        let shown = self.polyarch(&["inspect", "--raw", &self.reference(tag)]).await;
+        let index: Value = serde_json::from_str(&shown.stdout).unwrap();
+        let entry = |entry: &Value| {
+            let platform = &entry["platform"];
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (format!("{}/{}", text(&platform["os"]), text(&platform["architecture"])), text(&entry["digest"]))
+        };
+        index["manifests"].as_array().unwrap().iter().map(entry).collect()
+    }
+
+    /// The digest of a tag, as a tool of others reads it with docker's login.
+    async fn digest(&self, tag: &str) -> String {
+        let mut digest = parts::tool_command("crane");
+        digest.args(["digest", &self.reference(tag)]).env("DOCKER_CONFIG", self.project.home.docker_config());
+        digest.envs(self.ecr.environment());
+        parts::printed(&parts::output(digest).await)
+    }
+
+    /// An image is taken off an engine, pulled by one name for each architecture, and run.
+    async fn is_pulled_and_runs(&self, engine: &Engine, tag: &str) {
+        let client = self.project.home.docker_config();
+        self.ecr.log_in(engine, &client).await;
+        drop(engine.cleanup(&self.project.name));
+        let _cleanup = engine.cleanup(&self.project.name);
+        let reference = self.reference(tag);
+        for (platform, machine) in [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64")] {
+            let mut pull = engine.docker_command(["pull", "--quiet", "--platform", platform, &reference]);
+            pull.env("DOCKER_CONFIG", &client);
+            parts::printed(&parts::output(pull).await);
+            let run = ["run", "--rm", "--network=none", "--platform", platform, &reference];
+            assert_eq!(parts::printed(&engine.docker(run).await), machine, "{}", engine.host);
+        }
+    }
+}
+
+/// Introducing multi-architecture images for Amazon ECR: two images by the names of their architectures, then `latest`.
+async fn seed_000_two_images_become_one_under_latest(engine: Engine) {
+    let ecr = Ecr::start().await;
+    let place = Workplace::of(&ecr, engine, "hello", "tags: [latest]\narch_tag: \"${arch}\"").await;
+    place.polyarch(&["build", "--no-join"]).await;
+    assert_eq!(place.tags().await, ["amd64", "arm64"]);
+    let joined = place.polyarch(&["join"]).await;
+    let inspected = place.inspected("latest").await;
+    assert_eq!(inspected.iter().map(|(platform, _)| platform.as_str()).collect::<Vec<_>>(), BOTH);
+    assert!(joined.stdout.starts_with(&format!("{}/{}@sha256:", ecr.host(), place.project.name)), "{}", joined.stdout);
+    assert_eq!(place.tags().await, ["amd64", "arm64", "latest"]);
+    for engine in Engine::both() {
+        place.is_pulled_and_runs(&engine, "latest").await;
+    }
+}
+
+/// Multi-architecture images without buildx: petclinic in two stages, `3.3.0-SNAPSHOT` of `-amd64` and `-arm64`.
+async fn seed_001_what_twelve_commands_did_is_one(engine: Engine) {
+    let ecr = Ecr::start().await;
+    let place = Workplace::of(&ecr, engine, "petclinic", "tags: [\"3.3.0-SNAPSHOT\"]").await;
+    place.project.write(
+        "context/Dockerfile",
+        "FROM scratch AS build\nARG TARGETARCH\nCOPY busybox-${TARGETARCH} /bin/busybox\nWORKDIR /app\n\
+         RUN [\"/bin/busybox\", \"sh\", \"-c\", \"busybox uname -m >spring-petclinic.jar\"]\n\
+         FROM scratch\nARG TARGETARCH\nCOPY busybox-${TARGETARCH} /bin/busybox\nWORKDIR /app\n\
+         COPY --from=build /app/spring-petclinic.jar .\nEXPOSE 8080\n\
+         CMD [\"/bin/busybox\", \"cat\", \"spring-petclinic.jar\"]\n",
+    );
+    let built = place.polyarch(&["build"]).await;
+    assert_eq!(place.tags().await, ["3.3.0-SNAPSHOT", "3.3.0-SNAPSHOT-amd64", "3.3.0-SNAPSHOT-arm64"]);
+    let inspected = place.inspected("3.3.0-SNAPSHOT").await;
+    assert_eq!(inspected.iter().map(|(platform, _)| platform.as_str()).collect::<Vec<_>>(), BOTH);
+    for engine in Engine::both() {
+        place.is_pulled_and_runs(&engine, "3.3.0-SNAPSHOT").await;
+    }
+    for (platform, digest) in inspected {
+        let child = format!("3.3.0-SNAPSHOT-{}", platform.trim_start_matches("linux/"));
+        assert_eq!(place.digest(&child).await, digest);
+    }
+    // Doing it again does nothing.
+    assert_eq!(place.polyarch(&["build"]).await.stdout, built.stdout);
+}
+
+/// Pushing a multi-architecture image, of AWS's documentation: images that are there are joined, without a plan.
+async fn seed_002_images_that_are_there_are_joined_by_their_names(engine: Engine) {
+    let ecr = Ecr::start().await;
+    let place = Workplace::of(&ecr, engine, "my-repository", "tags: [others]").await;
+    // What must be there: images that docker built and pushed.
+    let client = place.project.home.docker_config();
+    ecr.log_in(&place.project.engine, &client).await;
+    for (tag, platform) in [("image_one_tag", "linux/amd64"), ("image_two", "linux/arm64")] {
+        let (reference, context) = (place.reference(tag), place.project.context());
+        let build = ["build", "--platform", platform, "--tag", &reference, context.to_str().unwrap()];
+        for args in [&build[..], &["push", &reference]] {
+            let mut docker = place.project.engine.docker_command(args);
+            docker.env("DOCKER_CONFIG", &client).env("DOCKER_BUILDKIT", "1").env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1");
+            parts::printed(&parts::output(docker).await);
+        }
+    }
+    // What docker left is not what polyarch logs in with.
+    std::fs::remove_file(client.join("config.json")).unwrap();
+
+    let repository = format!("{}/{}", ecr.host(), place.project.name);
+    assert_eq!(place.tags().await, ["image_one_tag", "image_two"]);
+    let sources = ["image_one_tag", "image_two"].map(|tag| place.reference(tag));
+    let join = ["join", "-t", &repository, &sources[0], &sources[1]];
+    let draft = place.polyarch(&[&join[..], &["--dry-run"]].concat()).await.stdout;
+    assert_eq!(ecr.tags(&place.project.name).await, ["image_one_tag", "image_two"]);
+    let pushed = place.polyarch(&join).await.stdout;
+    assert_eq!(pushed.trim_end(), format!("{repository}@{}", polyarch::oci::Digest::of(draft.as_bytes())));
+    assert_eq!(place.polyarch(&["inspect", "--raw", &repository]).await.stdout, draft);
+    assert_eq!(ecr.tags(&place.project.name).await, ["image_one_tag", "image_two", "latest"]);
+    for engine in Engine::both() {
+        place.is_pulled_and_runs(&engine, "latest").await;
+    }
+}
+
+on_both_engines!(
+    seed_000_two_images_become_one_under_latest,
+    seed_001_what_twelve_commands_did_is_one,
+    seed_002_images_that_are_there_are_joined_by_their_names,
+);
+
+/// `CodeCatalyst`: two actions that run in parallel, each on its own machine, and a third that joins what they pushed.
+#[tokio::test]
+async fn seed_003_two_runners_build_in_parallel_and_the_last_job_joins() {
+    let ecr = Ecr::start().await;
+    let place = Workplace::of(&ecr, Engine::old(), "hello-world", "tags: [latest]").await;
+    let arm = Engine::new();
+    ecr.known_to(&arm).await;
+    let _cleanup = arm.cleanup(&place.project.name);
+    let runner = |args: &[&str]| place.command(args);
+    let amd64 = runner(&["build", "--no-join", "--platform", "native"]);
+    let arm64 = runner(&["build", "--no-join", "--platform", "linux/arm64"]).env("DOCKER_HOST", &arm.host);
+    let manifest = runner(&["join", "--wait", "5m"]);
+    let (amd64, arm64, manifest) = tokio::join!(amd64.finish(), arm64.finish(), manifest.finish());
+    amd64.expect_code(0);
+    arm64.expect_code(0);
+    manifest.expect_code(0);
+    assert_eq!(place.tags().await, ["latest", "latest-amd64", "latest-arm64"]);
+    let inspected = place.inspected("latest").await;
+    assert_eq!(inspected.iter().map(|(platform, _)| platform.as_str()).collect::<Vec<_>>(), BOTH);
+    for engine in Engine::both() {
+        place.is_pulled_and_runs(&engine, "latest").await;
+    }
+}
