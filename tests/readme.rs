@@ -87,7 +87,8 @@ async fn every_command_in_it_is_taken_with_its_arguments() {
     let commands = commands();
     assert!(commands.len() > 10, "{commands:?}");
     let home = Home::new();
-    for command in commands {
+    // All at once: those that nobody answers wait for their retries together.
+    let taken = commands.iter().map(async |command| {
         // No engine is there: a build is refused when its arguments and its plan are found right (3), and before
         // anything is built. In an empty registry nothing can be joined (6).
         // Nobody pushes what it waits for (124).
@@ -102,16 +103,17 @@ async fn every_command_in_it_is_taken_with_its_arguments() {
         };
         let expected = match command[0].as_str() {
             "build" => 3,
-            // Nothing listens on port 9.
             // No engine is there to pull.
             "verify" if typed.contains(&"--pull") => 3,
+            // Nothing listens on port 9.
             "join" | "copy" | "inspect" | "verify" | "digest" if command.iter().any(|word| word.contains(":9/")) => 3,
             "join" if typed.contains(&"--wait") => 124,
             "join" => 6,
             _ => 0,
         };
         assert_eq!(ran.finish().await.code(), expected, "{command:?}");
-    }
+    });
+    futures::future::join_all(taken).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! One registry of ECR.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::{Mutex, OnceCell};
@@ -14,7 +15,7 @@ use super::image::{ImageDetail, NotDeleted};
 use super::sdk::Sdk;
 use super::token::Token;
 use crate::auth::Credential;
-use crate::oci::{AwsAccount, Digest, Mutability, RegistryHost, RepositoryPath};
+use crate::oci::{AwsAccount, Digest, Mutability, RegistryHost, RepositoryPath, Tag};
 use crate::plan::EcrCreation;
 
 /// What is known of a repository.
@@ -46,13 +47,16 @@ pub struct EcrRegistry {
     /// Held while another one is asked for: who comes meanwhile waits, and gets that.
     token: Mutex<Option<Token>>,
     /// When the last one is spent; for who cannot wait.
-    spent_at: std::sync::Mutex<Option<Instant>>,
+    spent_at: SyncMutex<Option<Instant>>,
+    /// What was found out about repositories.
+    known: SyncMutex<HashMap<RepositoryPath, RepositoryFacts>>,
 }
 
 impl EcrRegistry {
     pub(super) fn new(host: RegistryHost, account: Option<AwsAccount>, endpoint: Endpoint, sdk: Arc<Sdk>) -> Self {
-        let (control, token, spent_at) = (OnceCell::new(), Mutex::default(), std::sync::Mutex::default());
-        Self { host, account, endpoint, sdk, control, token, spent_at }
+        let (control, token) = (OnceCell::new(), Mutex::default());
+        let (spent_at, known) = (SyncMutex::default(), SyncMutex::default());
+        Self { host, account, endpoint, sdk, control, token, spent_at, known }
     }
 
     /// Its host.
@@ -129,11 +133,11 @@ impl EcrRegistry {
     /// From when on the login that was given out last should be asked for anew.
     #[must_use]
     pub fn spent_at(&self) -> Option<Instant> {
-        *self.spent_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.spent_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, spent_at: Option<Instant>) {
-        *self.spent_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = spent_at;
+        *self.spent_at.lock().unwrap_or_else(PoisonError::into_inner) = spent_at;
     }
 
     /// What is known of `path`; `None`: it is not there.
@@ -143,7 +147,18 @@ impl EcrRegistry {
     pub async fn repository(&self, path: &RepositoryPath) -> Result<Option<RepositoryFacts>, EcrError> {
         let failed = |kind| self.failed(&format!("look for repository {path}"), kind);
         let control = self.control().await.map_err(failed)?;
-        control.repository(self.account.as_ref(), path).await.map_err(failed)
+        let found = control.repository(self.account.as_ref(), path).await.map_err(failed)?;
+        if let Some(facts) = &found {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), facts.clone());
+        }
+        Ok(found)
+    }
+
+    /// Whether `tag` of `path`, once it names an image, names it for ever, as far as [`Self::repository`] found out.
+    #[must_use]
+    pub fn fixes(&self, path: &RepositoryPath, tag: &Tag) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(path).is_some_and(|facts| facts.mutability.fixes(tag))
     }
 
     /// The prefix of the creation template by which ECR creates `path` itself when it is first pushed to; `None`: it

@@ -1,5 +1,7 @@
 //! The AWS SDK's settings: the credential chain, regions, timeouts. Loaded once, when it is first needed.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -54,12 +56,22 @@ async fn load(fallback: Region) -> SdkConfig {
         .await
 }
 
+/// How long a connection and an answer may take: a caller's own, as the instance's second each.
+type Limits = (Option<Duration>, Option<Duration>);
+
 /// rustls on ring, the system's authorities, and the proxies that the environment names.
 fn http_client() -> SharedHttpClient {
-    let connector = Connector::builder()
-        .proxy_config(ProxyConfig::from_env())
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build();
-    let connector = SharedHttpConnector::new(connector);
-    http_client_fn(move |_, _| connector.clone())
+    // One for callers of the same patience: they share its connections, and authorities are read once.
+    let made: Mutex<HashMap<Limits, SharedHttpConnector>> = Mutex::default();
+    http_client_fn(move |settings, components| {
+        let limits = (settings.connect_timeout(), settings.read_timeout());
+        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        let connector = || {
+            let mut builder =
+                Connector::builder().connector_settings(settings.clone()).proxy_config(ProxyConfig::from_env());
+            builder.set_sleep_impl(components.sleep_impl());
+            SharedHttpConnector::new(builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build())
+        };
+        made.entry(limits).or_insert_with(connector).clone()
+    })
 }

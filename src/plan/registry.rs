@@ -77,7 +77,8 @@ fn one(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<RegistryC
     }
     let (host, namespace) = split(reader, &node.origin, &text)?;
     let transport = if host.is_loopback() { Transport::InsecureHttp } else { Transport::Https };
-    let ecr = host.is_ecr().then(EcrControl::default);
+    // Our own is one of ECR whatever AWS calls it: a stand-in has another name.
+    let ecr = (host.is_ecr() || ecr::is_own(node)).then(EcrControl::default);
     Ok(RegistryChoice::Named(NamedRegistry { host, namespace, transport, ca: None, ecr }))
 }
 

@@ -163,6 +163,11 @@ impl Registry {
         }
     }
 
+    /// Whether it is known that `tag`, once it names an image, names it for ever.
+    pub(super) fn fixes(&self, tag: &TagRef) -> bool {
+        self.ecr().is_some_and(|ecr| ecr.fixes(tag.repository.path(), &tag.tag))
+    }
+
     /// Its client.
     #[must_use]
     pub fn client(&self) -> &Client {

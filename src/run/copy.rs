@@ -1,5 +1,6 @@
 //! `polyarch copy`: one image, or an index with all that it lists, from one place to another, byte for byte.
 
+use futures::future::try_join;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
@@ -12,6 +13,7 @@ use super::listing::{AT_ONCE, Budget, MOST_DEPTH};
 use super::place::{Place, PlaceError, Source};
 use super::publish::FRESH;
 use super::reach::reached;
+use super::repositories;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::tagging::Tagging;
@@ -60,7 +62,9 @@ impl Copying {
 
     async fn run(&self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
         let reading = async { self.read().await.map_err(|error| self.unread(&error)) };
-        let (top, listed) = reached([&self.source.place, &self.target.place].into_iter(), reading).await?;
+        let to = repositories::are_there(std::iter::once(&self.target.place));
+        let both = [&self.source.place, &self.target.place].into_iter();
+        let ((top, listed), ()) = reached(both, try_join(reading, to)).await?;
         self.check(top.digest())?;
         let Source { place: to, selector } = &self.target;
         // An index is put by its tag, last: until then nobody sees it.

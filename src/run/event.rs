@@ -271,6 +271,13 @@ pub enum ImageEvent {
         /// For how long it was waited, in seconds.
         seconds: f64,
     },
+    /// A repository that was not there is (`ecr: { create: true }`); nothing was built yet.
+    RepositoryCreated {
+        /// The repository.
+        repository: Repository,
+        /// Whether this run created it; else another one did meanwhile.
+        by_us: bool,
+    },
     /// Every planned platform is confirmed; this is the index.
     Joined {
         /// Its digest.

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::event::{Event, Failure};
+use super::event::{Event, Failure, Phase};
 use super::place::Place;
 use super::publish::{Target, not_published};
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
+use super::tagging::immutable;
 use super::{executables, shrink};
 use crate::oci::EncodedIndex;
 
@@ -30,6 +31,7 @@ impl Gates {
         shutdown: &Shutdown,
     ) -> Result<Vec<Event>, Failure> {
         let Some(moving) = standing.iter().find(|standing| !standing.unchanged) else { return Ok(Vec::new()) };
+        fixed(target, index, standing)?;
         let before = standing::before(target, standing, self.shrinking).await?;
         shrink::refuse(target, &before, index)?;
         let mut told: Vec<_> = shrink::warnings(target, &before, index).into_iter().map(Event::Warning).collect();
@@ -47,6 +49,18 @@ impl Gates {
             told.extend(not_checked.into_iter().map(|what| Event::Image { image: image(), what }));
         }
         Ok(told)
+    }
+}
+
+/// Where one tag may not move, none does: an image would be published under some of its tags only.
+fn fixed(target: &Target<Place>, index: &EncodedIndex, standing: &[Standing]) -> Result<(), Failure> {
+    let mut refused = standing.iter().filter(|standing| !standing.unchanged && target.place.fixes(&standing.tag));
+    match refused.find_map(|standing| Some((&standing.tag, standing.digest()?))) {
+        Some((tag, there)) => {
+            let named = target.place.tag(tag.clone());
+            Err(immutable(Phase::Publish, &named, there, index.manifest().digest()))
+        }
+        None => Ok(()),
     }
 }
 

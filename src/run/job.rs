@@ -171,10 +171,13 @@ impl JobRun {
     async fn bring_to_registry(&self, built: &BuiltImage) -> Result<Found, Failure> {
         let tag = Selector::Tag(self.arch_tag.tag.clone());
         // An answer that is no proof decides nothing: the push that follows has a clear error of its own.
-        if let Ok(found) = self.find_built(built, &tag, Visibility::Settled).await
-            && found.is_all_of(built)
-        {
-            return Ok(found);
+        match self.find_built(built, &tag, Visibility::Settled).await {
+            Ok(found) if found.is_all_of(built) => return Ok(found),
+            // Where it is known that the tag may not move, nothing is sent that would be refused.
+            Err(ConfirmError::Other { built, found }) if self.registry.fixes(&self.arch_tag) => {
+                return Err(immutable(Phase::Push, &self.arch_tag, &found, &built));
+            }
+            Ok(_) | Err(_) => {}
         }
         match self.push(tag.clone()).await {
             Ok(selector) => self.confirm(built, &selector).await,

@@ -18,6 +18,7 @@ use super::prepare;
 use super::publication::{self, Placed, Publication};
 use super::publish::{self, Target};
 use super::references::{self, References};
+use super::repositories;
 use super::revisions;
 use super::shutdown::Shutdown;
 use super::together::{Moving, Next, Together};
@@ -104,15 +105,20 @@ async fn join_images(
         Ok(targets) => targets,
         Err(failure) => return drop(events.send(Event::Failed(failure)).await),
     };
-    let refusals = untag::refusals(plan, &targets, &registries.first).await;
-    if !refusals.is_empty() {
-        for failure in refusals {
-            drop(events.send(Event::Failed(failure)).await);
+    let told = match preflight(plan, &targets, &registries.first).await {
+        Ok(told) => told,
+        Err(failures) => {
+            for failure in failures {
+                drop(events.send(Event::Failed(failure)).await);
+            }
+            return;
         }
-        return;
-    }
+    };
     let images = targets.iter().map(Target::planned).collect();
     drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
+    for event in told {
+        drop(events.send(event).await);
+    }
     let places = plan.images.iter().zip(targets).enumerate();
     let joining = places.map(async |(place, (image, target))| {
         (place, join_image((&registries.first, run), image, target, &events).await)
@@ -143,6 +149,15 @@ async fn join_images(
             drop(events.send(Event::Image { image: plan.images[place].name.to_string(), what }).await);
         }
     }
+}
+
+/// What could not be written is known before anything is asked for; repositories that may be created are.
+async fn preflight(plan: &Plan, targets: &[Target], first: &Registry) -> Result<Vec<Event>, Vec<Failure>> {
+    let refusals = untag::refusals(plan, targets, first).await;
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    repositories::check(plan, targets, first).await?.create().await
 }
 
 /// What follows from an image that was joined, or was not: images whose tags now move, or else what is to be said of

@@ -38,6 +38,7 @@ mod redact;
 mod references;
 mod relay;
 mod report;
+mod repositories;
 mod request;
 mod revisions;
 pub mod sanitize;

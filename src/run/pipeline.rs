@@ -19,6 +19,7 @@ use super::order::{self, Order};
 use super::preflight;
 use super::prepare::{self, Prepared, Shared};
 use super::publication::{self, NotMoved, Placed};
+use super::repositories;
 use super::request::{BuildRun, OnFailure, Outline};
 use super::secrets::Secrets;
 use super::shutdown::Shutdown;
@@ -91,6 +92,8 @@ struct Ready {
     secrets: Secrets,
     agents: Agents,
     chosen: BTreeMap<usize, Chosen>,
+    /// What is to be said of what was found and done.
+    told: Vec<Event>,
 }
 
 /// The run's owner: its tasks, and what is known of each image.
@@ -184,16 +187,25 @@ impl<'a> Conductor<'a> {
         if self.run.goal.pushes() && !engines.is_empty() {
             self.run.registries.first.prove_reachable(&engines).await?;
         }
-        Ok(Ready { secrets, agents, chosen })
+        let told = if self.run.goal.pushes() {
+            // Created last: whatever else is wrong leaves nothing behind.
+            repositories::check(&self.run.plan, &targets, &self.run.registries.first).await?.create().await?
+        } else {
+            Vec::new()
+        };
+        Ok(Ready { secrets, agents, chosen, told })
     }
 
-    async fn start(&mut self, Ready { secrets, agents, chosen }: Ready) {
+    async fn start(&mut self, Ready { secrets, agents, chosen, told }: Ready) {
         let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
         let Outline { images, jobs } = prepare::outline(&targets, &self.schedule, &self.order, &self.run.engines);
         self.say(Event::Started { images, jobs }).await;
         let warnings = warnings::warnings(&self.schedule, &self.run.engines);
         for warning in warnings.into_iter().chain(secrets.warnings()) {
             self.say(Event::Warning(warning)).await;
+        }
+        for event in told {
+            self.say(event).await;
         }
         let builds: Vec<_> = self.images.iter().map(|image| image.builds().clone()).collect();
         let shared = Shared {

@@ -98,6 +98,14 @@ impl Place {
         }
     }
 
+    /// Whether it is known that `tag`, once it names an image, names it for ever.
+    pub(super) fn fixes(&self, tag: &Tag) -> bool {
+        match self {
+            Self::Repository { registry, repository } => registry.fixes(&repository.tag(tag.clone())),
+            Self::Layout(_) => false,
+        }
+    }
+
     pub(super) fn tag(&self, tag: Tag) -> TagRef<Location> {
         self.location().tag(tag)
     }

@@ -17,6 +17,7 @@ use super::place::{FinalTags, Place, Source};
 use super::publication::{Destination, Placed};
 use super::publish::{self, Target};
 use super::reach::reached;
+use super::repositories;
 use super::revisions;
 use super::shutdown::Shutdown;
 use super::wait::{Source as Sought, Wait, look_for};
@@ -107,9 +108,9 @@ impl References {
 
     /// Fetches every image; each says its platform itself.
     async fn gather(&self, wait: Option<&Wait<'_>>) -> Result<Parts<'_>, Failure> {
-        let targets = self.targets.iter().map(|target| &target.place);
-        let places = self.sources.iter().map(|source| &source.source.place).chain(targets);
-        let sources = reached(places, self.find(wait)).await?;
+        let targets = || self.targets.iter().map(|target| &target.place);
+        let places = self.sources.iter().map(|source| &source.source.place).chain(targets());
+        let (sources, ()) = reached(places, try_join(self.find(wait), repositories::are_there(targets()))).await?;
         let absent = self.edit.platforms.iter();
         let absent = absent.filter(|platform| !sources.iter().any(|part| part.found.child.platform() == *platform));
         let absent: Vec<_> = absent.map(ToString::to_string).collect();

@@ -112,6 +112,10 @@ impl Words {
                 };
                 format!("joined {}{attested} as {digest}", count(entries.len(), "platform"))
             }
+            ImageEvent::RepositoryCreated { repository, by_us: true } => format!("created repository {repository}"),
+            ImageEvent::RepositoryCreated { repository, by_us: false } => {
+                format!("another run created repository {repository}")
+            }
             ImageEvent::Waiting { missing, seconds } => match *seconds {
                 ..1.0 => format!("waiting for {}", missing.join(", ")),
                 seconds => format!("after {} still waiting for {}", duration(seconds), missing.join(", ")),

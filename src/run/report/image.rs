@@ -196,6 +196,7 @@ impl ImageReport {
             }
             // The events have it; what counts is where the tags are.
             ImageEvent::Waiting { .. }
+            | ImageEvent::RepositoryCreated { .. }
             | ImageEvent::Copying { .. }
             | ImageEvent::Copied { .. }
             | ImageEvent::ArchTagCopied { unchanged: true, .. } => {}

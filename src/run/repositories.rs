@@ -1,0 +1,257 @@
+//! Repositories of Amazon ECR, which has none that nobody created: looked for before anything is started, and created
+//! where the plan says so.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use futures::future::join_all;
+
+use super::access::Registry;
+use super::event::{Event, Failure, ImageEvent, Phase, Warning};
+use super::failure::{chain, failure, of_registry};
+use super::place::Place;
+use super::publish::Target;
+use crate::ecr::{Created, EcrError, EcrRegistry};
+use crate::oci::{Repository, Selector, Tag};
+use crate::plan::{EcrCreation, Plan};
+use crate::registry::Visibility;
+
+/// Longest lifecycle policy that ECR takes, in bytes (Amazon ECR API, `PutLifecyclePolicy`).
+const LONGEST_POLICY: u64 = 30_720;
+
+/// A repository of ECR that is written to.
+struct Wanted<'a> {
+    registry: &'a Registry,
+    ecr: &'a EcrRegistry,
+    repository: Repository,
+    /// Whose it is, and how it may be created, if a plan says that.
+    image: Option<(String, Option<&'a EcrCreation>)>,
+    /// Which tags it gets.
+    tags: &'a [Tag],
+}
+
+/// What was found out about one.
+enum Standing {
+    There(Vec<Warning>),
+    Missing,
+    /// ECR creates it, by the template with this prefix.
+    ByTemplate(String),
+}
+
+/// Repositories that are to be created.
+#[derive(Default)]
+pub(super) struct Missing<'a> {
+    create: Vec<(Wanted<'a>, &'a EcrCreation, Option<String>)>,
+    told: Vec<Event>,
+}
+
+/// Looks for the repository of every image in every registry of ECR.
+///
+/// # Errors
+/// Those that are missing and may not be created, and what cannot be asked for.
+pub(super) async fn check<'a>(
+    plan: &'a Plan,
+    targets: &'a [Target],
+    first: &'a Registry,
+) -> Result<Missing<'a>, Vec<Failure>> {
+    let mut wanted: BTreeMap<Repository, Wanted<'a>> = BTreeMap::new();
+    for (image, target) in plan.images.iter().zip(targets) {
+        let own = std::iter::once((first, &target.place));
+        for (registry, repository) in own.chain(target.copies.iter().filter_map(repository_of)) {
+            let Some(ecr) = registry.ecr() else { continue };
+            let found = wanted.entry(repository.clone()).or_insert_with(|| Wanted {
+                registry,
+                ecr,
+                repository: repository.clone(),
+                image: Some((target.image.clone(), None)),
+                tags: &target.tags,
+            });
+            // Two images in one repository: whichever says how.
+            if let Some((_, creation)) = &mut found.image {
+                *creation = creation.or(image.ecr.as_ref());
+            }
+        }
+    }
+    look(wanted.into_values().collect()).await
+}
+
+/// Looks for the repositories of `places`, which no plan may create.
+///
+/// # Errors
+/// The first of those that are missing, or that cannot be asked for.
+pub(super) async fn are_there(places: impl Iterator<Item = &Place>) -> Result<(), Failure> {
+    let wanted = places.filter_map(repository_of).filter_map(|(registry, repository)| {
+        let (ecr, repository) = (registry.ecr()?, repository.clone());
+        Some(Wanted { registry, ecr, repository, image: None, tags: &[] })
+    });
+    let looked = look(wanted.collect()).await;
+    looked.map(drop).map_err(|failures| failures.into_iter().next().unwrap_or_else(none))
+}
+
+/// Never: who fails says why.
+fn none() -> Failure {
+    failure(Phase::Internal, "a repository is missing, and nobody says which", None)
+}
+
+fn repository_of(place: &Place) -> Option<(&Registry, &Repository)> {
+    match place {
+        Place::Repository { registry, repository } => Some((registry, repository)),
+        Place::Layout(_) => None,
+    }
+}
+
+async fn look(wanted: Vec<Wanted<'_>>) -> Result<Missing<'_>, Vec<Failure>> {
+    let looked = join_all(wanted.iter().map(Wanted::look)).await;
+    let (mut missing, mut failures) = (Missing::default(), Vec::new());
+    for (wanted, looked) in wanted.into_iter().zip(looked) {
+        match (looked, wanted.creation()) {
+            (Err(failure), _) => failures.push(failure),
+            (Ok(Standing::There(warnings)), _) => missing.told.extend(warnings.into_iter().map(Event::Warning)),
+            (Ok(Standing::ByTemplate(prefix)), _) => missing.told.extend(wanted.by_template(&prefix)),
+            (Ok(Standing::Missing), None) => failures.push(wanted.missing()),
+            (Ok(Standing::Missing), Some(creation)) => match policy(creation) {
+                Ok(policy) => missing.create.push((wanted, creation, policy)),
+                Err(failure) => failures.push(failure),
+            },
+        }
+    }
+    if failures.is_empty() { Ok(missing) } else { Err(failures) }
+}
+
+impl Missing<'_> {
+    /// Creates them, and says what is to be told.
+    ///
+    /// # Errors
+    /// Those that cannot be created; others are, and are said to be.
+    pub(super) async fn create(self) -> Result<Vec<Event>, Vec<Failure>> {
+        let Self { create, mut told } = self;
+        let creating = create.iter().map(async |(wanted, creation, policy)| {
+            let created = wanted.ecr.create(wanted.repository.path(), creation, policy.as_deref()).await;
+            created.map_err(|error| of_ecr(&error))
+        });
+        let mut failures = Vec::new();
+        for (created, (wanted, ..)) in join_all(creating).await.into_iter().zip(&create) {
+            match (created, &wanted.image) {
+                (Ok(by), Some((image, _))) => {
+                    let what = ImageEvent::RepositoryCreated {
+                        repository: wanted.repository.clone(),
+                        by_us: by == Created::Now,
+                    };
+                    told.push(Event::Image { image: image.clone(), what });
+                }
+                (Ok(_), None) => {}
+                (Err(failure), _) => failures.push(failure),
+            }
+        }
+        if failures.is_empty() { Ok(told) } else { Err(failures) }
+    }
+}
+
+impl<'a> Wanted<'a> {
+    fn creation(&self) -> Option<&'a EcrCreation> {
+        self.image.as_ref().and_then(|(_, creation)| *creation)
+    }
+
+    async fn look(&self) -> Result<Standing, Failure> {
+        let path = self.repository.path();
+        match self.ecr.repository(path).await {
+            Ok(Some(_)) => return Ok(Standing::There(self.immutable().await)),
+            Ok(None) => {}
+            // Roles that push need not be allowed to describe, and a login of docker knows no role: the registry itself
+            // says whether it has the repository.
+            Err(error) if error.is_denied() || error.is_anonymous() => {
+                if self.is_in_registry().await? {
+                    return Ok(Standing::There(Vec::new()));
+                }
+            }
+            Err(error) => return Err(of_ecr(&error)),
+        }
+        match self.ecr.template(path).await {
+            Ok(Some(prefix)) => Ok(Standing::ByTemplate(prefix)),
+            Ok(None) => Ok(Standing::Missing),
+            // Whoever may not see templates is told what helps without one.
+            Err(error) if error.is_denied() || error.is_anonymous() => Ok(Standing::Missing),
+            Err(error) => Err(of_ecr(&error)),
+        }
+    }
+
+    async fn is_in_registry(&self) -> Result<bool, Failure> {
+        let tag = match self.tags.first() {
+            Some(tag) => tag.clone(),
+            None => "latest".parse().map_err(|error| failure(Phase::Internal, &chain(&error), None))?,
+        };
+        let (client, tag) = (self.registry.client(), Selector::Tag(tag));
+        match client.get_manifest(self.repository.path(), &tag, Visibility::Settled).await {
+            Err(error) if error.answer().is_some_and(|(_, answer)| answer.has("NAME_UNKNOWN")) => Ok(false),
+            // The tag may be anything: only the repository is asked about.
+            Err(error) if !error.is_not_found() && !error.is_refusal() => {
+                Err(of_registry(Phase::Preflight, &format!("look for {}", self.repository), &error))
+            }
+            Ok(_) | Err(_) => Ok(true),
+        }
+    }
+
+    /// Final tags that have something and may not move: only the same image will be success.
+    async fn immutable(&self) -> Vec<Warning> {
+        let path = self.repository.path();
+        let fixed = self.tags.iter().filter(|tag| self.ecr.fixes(path, tag));
+        let asked = join_all(fixed.map(async |tag| {
+            let head = self.registry.client().head_manifest(path, &Selector::Tag(tag.clone())).await;
+            (tag, head.ok().flatten().and_then(|head| head.digest))
+        }));
+        let warning = |(tag, digest): (&Tag, Option<_>)| {
+            let message = format!(
+                "{} is immutable and has {}: only a run that makes the same succeeds",
+                self.repository.tag(tag.clone()),
+                digest?
+            );
+            let hint = Some("publish under another tag, if anything changed".to_owned());
+            Some(Warning { image: self.image.as_ref().map(|(image, _)| image.clone()), platform: None, message, hint })
+        };
+        asked.await.into_iter().filter_map(warning).collect()
+    }
+
+    fn by_template(&self, prefix: &str) -> Option<Event> {
+        let (image, creation) = self.image.as_ref()?;
+        let message = format!("ECR creates {} with the first push, by the template for {prefix}", self.repository);
+        let hint = creation.is_some().then(|| "what `ecr:` says of it is not used: the template holds".to_owned());
+        Some(Event::Warning(Warning { image: Some(image.clone()), platform: None, message, hint }))
+    }
+
+    fn missing(&self) -> Failure {
+        let path = self.repository.path();
+        let message = format!("repository {path} is not in {} ({})", self.ecr.host(), self.ecr.place());
+        let create = self.ecr.create_command(path);
+        let hint = match self.image {
+            Some(_) => format!("{create}; or say `ecr: {{ create: true }}` in the plan"),
+            None => create,
+        };
+        failure(Phase::Preflight, &message, Some(hint))
+    }
+}
+
+/// The lifecycle policy that a repository gets.
+fn policy(creation: &EcrCreation) -> Result<Option<String>, Failure> {
+    creation.lifecycle.as_deref().map(read_policy).transpose()
+}
+
+fn read_policy(path: &Path) -> Result<String, Failure> {
+    let cannot = |why: &str| {
+        let message = format!("cannot read the lifecycle policy {}: {why}", path.display());
+        failure(Phase::Plan, &message, Some("`lifecycle:` names a file of JSON, relative to the plan".into()))
+    };
+    let size = std::fs::metadata(path).map_err(|error| cannot(&error.to_string()))?.len();
+    if size > LONGEST_POLICY {
+        return Err(cannot(&format!("it has {size} bytes, and ECR takes {LONGEST_POLICY}")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| cannot(&error.to_string()))?;
+    match serde_json::from_str::<serde_json::Value>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(cannot(&error.to_string())),
+    }
+}
+
+/// AWS does not do what a run needs before it begins.
+fn of_ecr(error: &EcrError) -> Failure {
+    failure(Phase::Preflight, &chain(error), error.hint())
+}

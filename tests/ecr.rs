@@ -1,0 +1,6 @@
+//! The whole program on Amazon ECR, as far as its rules can be had in memory. Row names are those of the fault matrix.
+
+mod immutable;
+mod logins;
+mod repositories;
+mod world;

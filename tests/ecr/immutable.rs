@@ -1,0 +1,63 @@
+//! Tags that may not move: known before anything is put.
+
+use super::world::{Aws, says};
+use crate::support::scripted_ecr::{Action, Mutability};
+use crate::support::scripted_images::Image;
+
+/// One platform, pushed under a tag of its own.
+const ONE: &str = "
+images:
+  hello: { context: context, tags: [latest, \"1.0\"], platforms: [linux/amd64], arch_tag: \"${tag}-build\" }
+";
+
+fn immutable_but_latest() -> Mutability {
+    Mutability::ImmutableExcept(vec!["latest*".to_owned()])
+}
+
+#[tokio::test]
+async fn d15_a_final_tag_that_may_not_move_keeps_all_others_where_they_are() {
+    let aws = Aws::start().await;
+    aws.plan(ONE);
+    aws.ecr.has("hello", immutable_but_latest());
+    let other = Image::docker("linux/amd64", "of another time");
+    aws.ecr.keep("hello", Some("1.0"), &other);
+    aws.ecr.keep("hello", Some("latest"), &other);
+    let refused = aws.build().await.expect_code(6);
+    let (host, digest) = (aws.ecr.host(), other.manifest.digest());
+    says(
+        &refused,
+        &[
+            &format!("warning: hello: {host}/hello:1.0 is immutable and has {digest}: only a run that makes the same"),
+            &format!("{host}/hello:1.0 is immutable and has {digest}; this run has sha256:"),
+        ],
+    );
+    for tag in ["latest", "1.0"] {
+        assert_eq!(aws.ecr.get("hello", tag).unwrap().digest(), digest, "{tag}");
+    }
+    // The engine's push, and nothing of ours.
+    assert_eq!(aws.ecr.count(Action::PutImage), 1);
+}
+
+#[tokio::test]
+async fn d15_what_an_immutable_tag_has_already_is_success() {
+    let aws = Aws::start().await;
+    aws.plan(ONE);
+    aws.ecr.has("hello", Mutability::Immutable);
+    aws.build().await.expect_code(0);
+    let put = aws.ecr.count(Action::PutImage);
+    let again = aws.build().await.expect_code(0);
+    says(&again, &["unchanged"]);
+    assert_eq!((put, aws.ecr.count(Action::PutImage)), (3, 3), "one arch tag, two final tags, once");
+}
+
+#[tokio::test]
+async fn d15_an_arch_tag_that_may_not_move_is_refused_before_anything_is_pushed() {
+    let aws = Aws::start().await;
+    aws.plan(ONE);
+    aws.ecr.has("hello", Mutability::MutableExcept(vec!["*-build".to_owned()]));
+    let other = Image::docker("linux/amd64", "of another time");
+    aws.ecr.keep("hello", Some("latest-build"), &other);
+    let refused = aws.build().await.expect_code(5);
+    says(&refused, &[&format!("{}/hello:latest-build is immutable and has {}", aws.ecr.host(), other.config.digest())]);
+    assert_eq!((aws.ecr.count(Action::PutImage), aws.ecr.count(Action::InitiateLayerUpload)), (0, 0));
+}

@@ -1,0 +1,234 @@
+//! Who we are at AWS, and at its registries.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use super::world::{Aws, HELLO, KEYS, says, with_keys};
+use crate::support::program::Run;
+use crate::support::scripted_ecr::{Action, Mutability};
+use crate::support::scripted_images::Image;
+
+/// Everything that AWS's chain looks at.
+const CHAIN: [&str; 5] =
+    ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_", "IMDS"];
+
+/// An account with the two images that a join takes.
+async fn with_images() -> Aws {
+    let aws = Aws::start().await;
+    aws.ecr.has("hello", Mutability::Mutable);
+    for platform in ["linux/amd64", "linux/arm64"] {
+        aws.ecr.keep("hello", Some(&platform.replace("linux/", "1.0-")), &Image::docker(platform, platform));
+    }
+    aws
+}
+
+#[tokio::test]
+async fn a_run_asks_for_one_token_and_gives_it_to_the_engine_and_to_the_registry() {
+    let aws = Aws::start().await;
+    aws.ecr.has("hello", Mutability::Mutable);
+    aws.build().await.expect_code(0);
+    assert_eq!(aws.ecr.count(Action::GetAuthorizationToken), 1);
+    assert_eq!(aws.engine.counts().pushes.started, 2);
+}
+
+#[tokio::test]
+async fn d12_tokens_that_have_ended_by_our_clock_are_not_asked_for_without_end() {
+    for seconds in [-3600, -400_000_000, 1] {
+        let aws = with_images().await;
+        aws.ecr.token_life(seconds);
+        aws.run(&["join"]).finish().await.expect_code(0);
+        assert_eq!(aws.ecr.count(Action::GetAuthorizationToken), 1, "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn d11_a_token_that_expires_in_the_middle_is_renewed_once() {
+    for action in [Action::BatchGetImage, Action::PutImage] {
+        let aws = with_images().await;
+        aws.ecr.expire_tokens_at(action);
+        aws.run(&["join"]).finish().await.expect_code(0);
+        assert_eq!(aws.ecr.count(Action::GetAuthorizationToken), 2, "{action:?}");
+    }
+}
+
+#[tokio::test]
+async fn d13_nobody_is_an_answer_that_names_the_chain() {
+    let aws = with_images().await;
+    let refused = aws.run_as_nobody(&["join"]).finish().await.expect_code(3);
+    says(&refused, &CHAIN);
+    says(&refused, &["hint: set AWS_PROFILE"]);
+}
+
+#[tokio::test]
+async fn d13_an_instance_that_never_answers_is_waited_for_a_second() {
+    let aws = with_images().await;
+    // It takes the connection, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let started = Instant::now();
+    let run = aws.run_as_nobody(&["join"]).env("AWS_EC2_METADATA_DISABLED", "false");
+    let refused = run.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint).finish().await.expect_code(3);
+    says(&refused, &CHAIN);
+    // One second is the instance's, the rest for a machine that does something else meanwhile.
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn d13_a_region_that_nothing_names_is_told() {
+    let aws = with_images().await;
+    let refused = with_keys(aws.run_nowhere(&["join"])).finish().await.expect_code(3);
+    says(&refused, &["no AWS region is known", "AWS_REGION, AWS_DEFAULT_REGION or the profile"]);
+    let run = with_keys(aws.run_nowhere(&["join"])).env("AWS_DEFAULT_REGION", "us-east-1");
+    run.finish().await.expect_code(0);
+    let config = aws.home.path().join("aws-config");
+    fs::write(&config, "[default]\n[profile deploy]\nregion = us-east-1\n").unwrap();
+    let run = with_keys(aws.run_nowhere(&["join"])).env("AWS_CONFIG_FILE", config.as_os_str());
+    run.env("AWS_PROFILE", "deploy").finish().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn d13_what_aws_does_not_accept_is_told_with_its_words() {
+    let aws = with_images().await;
+    aws.ecr.fail(Action::DescribeRepositories, "ExpiredTokenException", "The security token is expired");
+    aws.ecr.fail(Action::GetAuthorizationToken, "ExpiredTokenException", "The security token is expired");
+    let refused = aws.run(&["join"]).finish().await.expect_code(3);
+    says(&refused, &["AWS does not accept the credentials", "The security token is expired", "get-caller-identity"]);
+    // Retries are the SDK's, and only for what may pass.
+    let aws = with_images().await;
+    aws.ecr.throttle(Action::GetAuthorizationToken, 2);
+    aws.run(&["join"]).finish().await.expect_code(0);
+    assert_eq!(aws.ecr.count(Action::GetAuthorizationToken), 3);
+}
+
+#[tokio::test]
+async fn profiles_and_processes_say_who_we_are_too() {
+    let aws = with_images().await;
+    let config = aws.home.path().join("aws-config");
+    let answer = json!({ "Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "s" });
+    fs::write(aws.home.path().join("answer.json"), answer.to_string()).unwrap();
+    let process = aws.home.path().join("answer.json");
+    let profiles = format!(
+        "[profile keys]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = s\n\
+         [profile process]\ncredential_process = cat {}\n",
+        process.display(),
+    );
+    fs::write(&config, profiles).unwrap();
+    for profile in ["keys", "process"] {
+        let run = aws.run_as_nobody(&["join"]).env("AWS_CONFIG_FILE", config.as_os_str()).env("AWS_PROFILE", profile);
+        run.finish().await.expect_code(0);
+    }
+}
+
+#[tokio::test]
+async fn a_helper_for_the_host_goes_before_and_a_login_of_docker_is_taken_where_aws_knows_nobody() {
+    let aws = with_images().await;
+    let login = |password: &str| STANDARD.encode(format!("AWS:{password}"));
+    // A token as `aws ecr get-login-password` would give it.
+    let asked = aws.run(&["join"]).finish().await.expect_code(0);
+    assert!(asked.stderr.contains("verified"), "{}", asked.stderr);
+    let password = aws.ecr.password();
+    let tokens = || aws.ecr.count(Action::GetAuthorizationToken);
+    let config = aws.home.docker_config().join("config.json");
+    // An old login is passed over where AWS knows us.
+    fs::write(&config, json!({ "auths": { aws.ecr.host(): { "auth": login("old") } } }).to_string()).unwrap();
+    aws.run(&["digest", &format!("{}/hello:1.0", aws.ecr.host())]).finish().await.expect_code(3);
+    aws.run(&["join"]).finish().await.expect_code(0);
+    assert_eq!(tokens(), 2);
+    // The registry takes what the other one was given, too.
+    let helper = aws.home.path().join("docker-credential-own");
+    let body = format!("#!/bin/sh\nread -r host\necho '{{\"Username\":\"AWS\",\"Secret\":\"{password}\"}}'\n");
+    let write = r#"printf '%s' "$1" > "$0" && chmod 755 "$0""#;
+    assert!(Command::new("sh").arg("-c").arg(write).arg(&helper).arg(body).status().unwrap().success());
+    fs::write(&config, json!({ "credHelpers": { aws.ecr.host(): "own" } }).to_string()).unwrap();
+    let path = format!("{}:/usr/bin:/bin", aws.home.path().display());
+    aws.run(&["join"]).env("PATH", path).finish().await.expect_code(0);
+    assert_eq!(tokens(), 2);
+    // Nobody at AWS, and logged in with docker: the repository is then not looked for.
+    fs::write(&config, json!({ "auths": { aws.ecr.host(): { "auth": login(&password) } } }).to_string()).unwrap();
+    aws.run_as_nobody(&["join"]).finish().await.expect_code(0);
+    assert_eq!(tokens(), 2);
+}
+
+#[tokio::test]
+async fn our_own_registry_is_found_and_aws_is_asked_only_where_it_is_named() {
+    let aws = Aws::start().await;
+    aws.ecr.has("team/hello", Mutability::Mutable);
+    aws.ecr.proxy_endpoint(&format!("http://{}", aws.ecr.host()));
+    aws.plan_at("ecr/team", &HELLO.replace("latest", "\"${aws.region}\""));
+    aws.build().await.expect_code(0);
+    assert_eq!(aws.ecr.tags("team/hello"), ["1.0", "1.0-amd64", "1.0-arm64", "us-east-1"]);
+    let refused = aws.run_as_nobody(&["plan"]).finish().await.expect_code(3);
+    says(&refused, &CHAIN);
+    let asked = aws.ecr.control.requests().len();
+    aws.plan_at("local", HELLO);
+    aws.run(&["build", "--no-push"]).finish().await.expect_code(0);
+    aws.run(&["plan"]).finish().await.expect_code(0);
+    assert_eq!(aws.ecr.control.requests().len(), asked, "nobody asks AWS about other registries");
+}
+
+#[tokio::test]
+async fn the_account_is_what_aws_calls_our_registry() {
+    let aws = Aws::start().await;
+    aws.plan_at("ecr", &HELLO.replace("latest", "\"${aws.account}\""));
+    let plan = aws.run(&["plan"]).finish().await.expect_code(0);
+    assert!(plan.stdout.contains("\"host\": \"123456789012.dkr.ecr.us-east-1.amazonaws.com\""), "{}", plan.stdout);
+    assert!(plan.stdout.contains("\"123456789012\""), "{}", plan.stdout);
+    aws.plan_at("local", &HELLO.replace("latest", "\"${aws.account:-nobody}\""));
+    let plan = aws.run_as_nobody(&["plan"]).finish().await.expect_code(0);
+    assert!(plan.stdout.contains("\"nobody\""), "{}", plan.stdout);
+}
+
+/// Runs the program under a shell that writes down the arguments and the environment of all that it starts.
+fn seen(aws: &Aws, run: Run) -> Run {
+    let helper = aws.home.path().join("docker-credential-own");
+    let seen = aws.home.path().join("seen");
+    let body = format!(
+        "#!/bin/sh\nread -r host\nenv >> {0}\ncat /proc/$PPID/cmdline >> {0}\necho '{{\"Username\":\"\",\"Secret\":\"\"}}'\n",
+        seen.display(),
+    );
+    let write = r#"printf '%s' "$1" > "$0" && chmod 755 "$0""#;
+    assert!(Command::new("sh").arg("-c").arg(write).arg(&helper).arg(body).status().unwrap().success());
+    run.env("PATH", format!("{}:/usr/bin:/bin", aws.home.path().display()))
+}
+
+#[tokio::test]
+async fn v37_no_key_token_or_password_is_seen_anywhere_at_any_level() {
+    let aws = Aws::start().await;
+    aws.plan(&HELLO.replace("context: context", "context: context\n    ecr: { create: true }"));
+    aws.ecr.expire_tokens_at(Action::PutImage);
+    for args in [
+        &["build", "--progress", "plain", "--report", "report.json"][..],
+        &["build", "--progress", "json"][..],
+        &["join", "--progress", "plain"][..],
+        &["verify"][..],
+        &["plan"][..],
+    ] {
+        let config = json!({ "credHelpers": { "elsewhere.example": "own" } });
+        fs::write(aws.home.docker_config().join("config.json"), config.to_string()).unwrap();
+        let run = seen(&aws, aws.run(args)).env("RUST_LOG", "trace").env("AWS_LOG", "trace").env("RUST_BACKTRACE", "1");
+        let ran = run.finish().await.expect_code(0);
+        let report = fs::read_to_string(aws.home.path().join("report.json")).unwrap();
+        hunt(&aws, &[&ran.stdout, &ran.stderr, &report]);
+    }
+    // What refuses them does not repeat them either.
+    aws.ecr.fail(Action::GetAuthorizationToken, "UnrecognizedClientException", "The security token is invalid.");
+    let refused = aws.run(&["join"]).env("RUST_LOG", "trace").finish().await.expect_code(3);
+    hunt(&aws, &[&refused.stdout, &refused.stderr]);
+}
+
+fn hunt(aws: &Aws, texts: &[&str]) {
+    let password = aws.ecr.password();
+    let canaries = KEYS.iter().map(|(_, value)| *value).chain([password.as_str()]);
+    for canary in canaries {
+        let encoded = STANDARD.encode(format!("AWS:{canary}"));
+        for text in texts {
+            assert!(!text.contains(canary) && !text.contains(&encoded), "{canary} is in:\n{text}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Repositories, of which ECR has none that nobody created.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::world::{Aws, HELLO, says};
+use crate::support::scripted_ecr::{Action, Mutability, ScriptedEcr};
+use crate::support::scripted_images::Image;
+
+const CREATED: &str = r#"
+images:
+  hello:
+    context: context
+    tags: ["1.0", latest]
+    platforms: [linux/amd64, linux/arm64]
+    ecr:
+      create: true
+      immutable: { except: [latest, "*-dev"] }
+      scan_on_push: true
+      encryption: { type: KMS, key: alias/images }
+      tags: { team: web }
+      lifecycle: lifecycle.json
+"#;
+
+#[tokio::test]
+async fn d14_a_repository_that_is_missing_is_known_before_anything_is_built() {
+    let aws = Aws::start().await;
+    let refused = aws.build().await.expect_code(3);
+    let host = aws.ecr.host();
+    says(
+        &refused,
+        &[
+            &format!("repository hello is not in {host} (region us-east-1)"),
+            "aws ecr create-repository --repository-name hello --region us-east-1",
+            "or say `ecr: { create: true }` in the plan",
+        ],
+    );
+    assert_eq!((aws.engine.counts().solves.started, aws.ecr.count(Action::CreateRepository)), (0, 0));
+}
+
+#[tokio::test]
+async fn d14_a_repository_is_created_as_the_plan_says() {
+    let aws = Aws::start().await;
+    aws.plan(CREATED);
+    let policy = json!({ "rules": [] }).to_string();
+    fs::write(aws.home.path().join("lifecycle.json"), &policy).unwrap();
+    let built = aws.build().await.expect_code(0);
+    says(&built, &[&format!("created repository {}/hello", aws.ecr.host())]);
+    let settings = aws.ecr.settings("hello").unwrap();
+    assert_eq!(settings["imageTagMutability"], "IMMUTABLE_WITH_EXCLUSION");
+    let filter = |text: &str| json!({ "filterType": "WILDCARD", "filter": text });
+    assert_eq!(settings["imageTagMutabilityExclusionFilters"], json!([filter("latest"), filter("*-dev")]));
+    assert_eq!(settings["imageScanningConfiguration"], json!({ "scanOnPush": true }));
+    assert_eq!(settings["encryptionConfiguration"], json!({ "encryptionType": "KMS", "kmsKey": "alias/images" }));
+    assert_eq!(settings["tags"], json!([{ "Key": "team", "Value": "web" }]));
+    assert_eq!(settings["lifecyclePolicyText"], policy);
+    assert_eq!(aws.ecr.tags("hello"), ["1.0", "1.0-amd64", "1.0-arm64", "latest"]);
+    // Once it is there, nothing is asked to be created, and nothing is put.
+    aws.build().await.expect_code(0);
+    assert_eq!(aws.ecr.count(Action::CreateRepository), 1);
+}
+
+#[tokio::test]
+async fn d14_a_repository_that_another_run_creates_at_that_moment_is_no_error() {
+    let aws = Aws::start().await;
+    aws.plan(&HELLO.replace("context: context", "context: context\n    ecr: { create: true }"));
+    aws.ecr.lose_the_race("hello", Mutability::Mutable);
+    let built = aws.build().await.expect_code(0);
+    says(&built, &[&format!("another run created repository {}/hello", aws.ecr.host())]);
+}
+
+#[tokio::test]
+async fn a_lifecycle_policy_that_is_none_creates_nothing() {
+    let aws = Aws::start().await;
+    aws.plan(CREATED);
+    says(&aws.build().await.expect_code(2), &["cannot read the lifecycle policy lifecycle.json: No such file"]);
+    fs::write(aws.home.path().join("lifecycle.json"), "{").unwrap();
+    says(&aws.build().await.expect_code(2), &["cannot read the lifecycle policy lifecycle.json: EOF"]);
+    assert_eq!(aws.ecr.count(Action::CreateRepository), 0);
+}
+
+#[tokio::test]
+async fn what_ecr_creates_by_a_template_is_left_to_it() {
+    for plan in [HELLO, &HELLO.replace("context: context", "context: context\n    ecr: { create: true }")] {
+        let aws = Aws::start().await;
+        aws.plan(plan);
+        aws.ecr.has_template(json!({ "prefix": "ROOT", "appliedFor": ["CREATE_ON_PUSH"] }));
+        says(&aws.build().await.expect_code(0), &["with the first push, by the template for ROOT"]);
+        assert_eq!(aws.ecr.count(Action::CreateRepository), 0);
+        assert_eq!(aws.ecr.repositories(), ["hello"]);
+    }
+    let aws = Aws::start().await;
+    aws.ecr.has_template(json!({ "prefix": "ROOT", "appliedFor": ["PULL_THROUGH_CACHE"] }));
+    aws.ecr.has_template(json!({ "prefix": "other", "appliedFor": ["CREATE_ON_PUSH"] }));
+    aws.build().await.expect_code(3);
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_push_asks_the_registry_itself() {
+    let aws = Aws::start().await;
+    aws.ecr.deny(Action::DescribeRepositories);
+    aws.ecr.deny(Action::DescribeRepositoryCreationTemplates);
+    says(&aws.build().await.expect_code(3), &["repository hello is not in"]);
+    aws.ecr.has("hello", Mutability::Mutable);
+    aws.build().await.expect_code(0);
+    assert_eq!(aws.ecr.tags("hello"), ["1.0", "1.0-amd64", "1.0-arm64", "latest"]);
+}
+
+#[tokio::test]
+async fn what_may_not_be_created_is_told_with_the_action() {
+    let aws = Aws::start().await;
+    aws.plan(&HELLO.replace("context: context", "context: context\n    ecr: { create: true }"));
+    aws.ecr.deny(Action::CreateRepository);
+    let refused = aws.build().await.expect_code(3);
+    says(
+        &refused,
+        &["create repository hello", "ecr:CreateRepository", "allow ecr:CreateRepository in the role's policy"],
+    );
+    assert_eq!(aws.engine.counts().solves.started, 0);
+}
+
+#[tokio::test]
+async fn where_references_are_joined_or_copied_to_must_be_there() {
+    let aws = Aws::start().await;
+    aws.ecr.has("hello", Mutability::Mutable);
+    for platform in ["linux/amd64", "linux/arm64"] {
+        aws.ecr.keep("hello", Some(&platform.replace("linux/", "1.0-")), &Image::docker(platform, platform));
+    }
+    // Its name is that of ECR's host here.
+    aws.plan("images: { hello: { tags: [\"1.0\"], platforms: [linux/amd64, linux/arm64] }, other: { tags: [\"1.0\"], platforms: [linux/amd64] } }");
+    let joined = aws.run(&["join"]).finish().await.expect_code(3);
+    says(&joined, &["repository other is not in", "create-repository --repository-name other"]);
+    aws.run(&["join", "hello"]).finish().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn the_account_of_every_registry_creates_its_own() {
+    let (first, second) = (ScriptedEcr::start().await, ScriptedEcr::start_of("210987654321", "eu-west-1").await);
+    let registries = format!(
+        "[{{ type: ecr, host: \"{}/team\" }}, {{ type: ecr, host: \"{}\", region: eu-west-1, endpoint: \"{}\" }}]",
+        first.host(),
+        second.host(),
+        second.endpoint(),
+    );
+    let aws = Aws::around(first);
+    aws.plan_at(&registries, &HELLO.replace("context: context", "context: context\n    ecr: { create: true }"));
+    let built = aws.build().await.expect_code(0);
+    assert_eq!(
+        (aws.ecr.repositories(), second.repositories()),
+        (vec!["team/hello".to_owned()], vec!["hello".to_owned()])
+    );
+    let digest = aws.ecr.get("team/hello", "1.0").unwrap().digest();
+    assert_eq!(second.get("hello", "latest").unwrap().digest(), digest);
+    assert_eq!(built.stdout.matches(&digest).count(), 2, "{}", built.stdout);
+    // Each got its own token, and no other: both fail what they did not give out.
+    assert_eq!(aws.ecr.count(Action::GetAuthorizationToken), 1);
+    assert_eq!(second.count(Action::GetAuthorizationToken), 1);
+}
