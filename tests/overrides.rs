@@ -1,5 +1,7 @@
 //! What the command line says over a plan, and what it selects of it.
 
+use std::collections::BTreeMap;
+
 use polyarch::oci::Platform;
 use polyarch::plan::{
     CachePolicy, Environment, Facts, Overrides, Plan, PullPolicy, RegistryChoice, Selection, SourceText, Transport,
@@ -64,6 +66,8 @@ fn set_changes_an_image_a_platform_or_all_that_match() {
             (&job.build().unwrap().spec, image.tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
         let (args, labels, context) = (&build.args, &build.labels, build.context.directory().unwrap().display());
         let target = build.target.as_deref().unwrap_or("-");
+        let own = (String::from("dev.polyarch.image"), image.name.to_string());
+        let labels: BTreeMap<_, _> = labels.iter().filter(|(key, value)| (*key, *value) != (&own.0, &own.1)).collect();
         format!("{} {} {tags} {args:?} {labels:?} {context} {target} {:?}", image.name, job.platform, build.no_cache)
     });
     let expected = [

@@ -125,8 +125,10 @@ mod tests {
         own(all_sent(settings))
     }
 
+    const OF_ALL: [&str; 3] = ["filename", "platform", "label:dev.polyarch.image"];
+
     fn own(mut attrs: BTreeMap<String, String>) -> BTreeMap<String, String> {
-        attrs.retain(|key, _| !["filename", "platform"].contains(&key.as_str()));
+        attrs.retain(|key, _| !OF_ALL.contains(&key.as_str()));
         attrs
     }
 
@@ -160,6 +162,18 @@ mod tests {
     #[test]
     fn what_is_not_said_is_not_sent() {
         assert_eq!(sent("no_cache: false"), BTreeMap::new());
+    }
+
+    #[test]
+    fn an_image_is_labelled_with_its_name_unless_the_plan_labels_it_so_itself() {
+        for (said, label) in [
+            ("labels: {who: me}", "a"),
+            ("labels: {dev.polyarch.image: b}", "b"),
+            ("labels: ['dev.polyarch.image=${name}-${arch}']", "a-amd64"),
+            ("labels: {dev.polyarch.image: }", ""),
+        ] {
+            assert_eq!(all_sent(said).get("label:dev.polyarch.image").map(String::as_str), Some(label), "{said}");
+        }
     }
 
     #[test]
@@ -237,7 +251,7 @@ mod tests {
             ),
         ] {
             let attrs = all_sent(said);
-            let sent: Vec<_> = attrs.iter().filter(|(key, _)| *key != "platform").collect();
+            let sent: Vec<_> = attrs.iter().filter(|(key, _)| !OF_ALL[1..].contains(&key.as_str())).collect();
             let expected: Vec<_> =
                 expected.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
             assert_eq!(sent, expected.iter().map(|(key, value)| (key, value)).collect::<Vec<_>>(), "{said}");

@@ -12,6 +12,7 @@ mod ecr;
 pub(crate) mod elf;
 mod format;
 mod index;
+mod label;
 mod location;
 mod manifest;
 mod media_type;
@@ -29,6 +30,7 @@ pub use ecr::{AwsAccount, AwsRegion, EcrEndpoint, EcrHost, EcrNameError, Mutabil
 pub use elf::ElfMachine;
 pub use format::{IndexFormat, NotDocker};
 pub use index::{DraftError, EncodeError, EncodedIndex, Entry, IndexDraft, NoEntry};
+pub use label::IMAGE_LABEL;
 pub use location::{LayoutPath, LocatedReference, Location, LocationError};
 pub use manifest::{
     Content, ImageIndex, ImageManifest, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, ManifestError, RawManifest,

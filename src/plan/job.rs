@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::oci::{EntryOverride, Platform, Tag};
+use crate::oci::{EntryOverride, IMAGE_LABEL, Platform, Tag};
 
 use super::adopt;
 use super::attest;
@@ -160,7 +160,7 @@ impl<'s> Settings<'_, '_, 's> {
         let dockerfile = self.dockerfile();
         let target = self.text("target");
         let args = pairs::args(self.reader, self.node("args"), &around.overrides.build_args, self.late);
-        let labels = pairs::labels(self.reader, self.node("labels"), self.late);
+        let labels = self.labels();
         let secrets = secrets::read(self.reader, self.node("secrets"), self.late, around.directory);
         let ssh = ssh::read(self.reader, self.node("ssh"), self.late, around.directory);
         let network = self.network();
@@ -191,6 +191,14 @@ impl<'s> Settings<'_, '_, 's> {
             export: export?,
             attest: attest?,
         })
+    }
+
+    /// The labels that are said, and the one that says whose image it is; that may be said, too.
+    fn labels(&mut self) -> Read<BTreeMap<String, String>> {
+        let mut labels = pairs::labels(self.reader, self.node("labels"), self.late)?;
+        let name = self.late.name.unwrap_or_default();
+        labels.entry(IMAGE_LABEL.to_owned()).or_insert_with(|| name.to_owned());
+        Ok(labels)
     }
 
     /// Names of stages. BuildKit gets them in one text, split at commas.

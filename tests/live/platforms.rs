@@ -66,6 +66,7 @@ async fn every_platform_has_its_own_settings_and_others_read_the_index(engine: E
         assert!(env.contains(&json!(who)), "{platform}: {env:?}");
         let labels = &config["config"]["Labels"];
         assert_eq!(labels["who"], label, "{platform}");
+        assert_eq!(labels["dev.polyarch.image"], project.name.as_str(), "{platform}");
         assert_eq!(labels["stage"], if platform == "linux/arm/v7" { "first" } else { "last" });
         assert_eq!(labels["dockerfile"] == "arm64", platform == "linux/arm64");
     }
