@@ -7,6 +7,7 @@ mod bases;
 mod builds;
 mod ci;
 mod copies;
+mod ecr;
 mod editing;
 mod engines;
 mod expiring;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::auth::AuthError;
 use crate::context::ContextError;
-use crate::oci::{Digest, Platform, Reference};
+use crate::oci::{Digest, EcrRefusal, Platform, Provider, Reference, Repository};
 use crate::plan::EngineName;
 
 /// An operation on an engine failed.
@@ -78,9 +78,14 @@ pub enum EngineErrorKind {
         /// The image.
         id: Digest,
     },
-    /// The push failed: the engine's message.
-    #[error("{0}")]
-    Push(String),
+    /// The push failed.
+    #[error("{message}")]
+    Push {
+        /// The engine's message.
+        message: String,
+        /// Where it was to go, if that is Amazon ECR.
+        ecr: Option<Repository>,
+    },
     /// A pull failed: the engine's message.
     #[error("{0}")]
     Pull(String),
@@ -101,6 +106,16 @@ pub enum EngineErrorKind {
     /// Nothing was heard of a push for the limit, in seconds.
     #[error("no progress for {0} s")]
     Stalled(u64),
+}
+
+impl EngineErrorKind {
+    /// The same failure, of a push to `repository`, which is in a registry of `provider`.
+    pub(super) fn pushing_to(self, repository: &Repository, provider: Provider) -> Self {
+        match (self, provider) {
+            (Self::Push { message, .. }, Provider::Ecr) => Self::Push { message, ecr: Some(repository.clone()) },
+            (kind, _) => kind,
+        }
+    }
 }
 
 /// Where a cache is exported to, apart from its image.
@@ -135,7 +150,7 @@ impl EngineError {
     #[must_use]
     pub fn is_registry_away(&self) -> bool {
         match &self.kind {
-            EngineErrorKind::Push(message) | EngineErrorKind::Refused { message, .. } => {
+            EngineErrorKind::Push { message, .. } | EngineErrorKind::Refused { message, .. } => {
                 message.contains("connection refused")
             }
             _ => false,
@@ -146,15 +161,17 @@ impl EngineError {
     /// passes on.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
-        matches!(&self.kind, EngineErrorKind::Push(message) if message.to_ascii_lowercase().contains("immutable"))
+        matches!(&self.kind, EngineErrorKind::Push { message, .. } if message.to_ascii_lowercase().contains("immutable"))
     }
 
     /// Whether a push failed because the registry did not take the login, which may have expired meanwhile: by the words of
-    /// ECR, and by those of an engine that was challenged anew (amazon-ecr-credential-helper, containers-roadmap).
+    /// ECR, and by those of an engine that was challenged anew. Of ECR also where engines keep those words to themselves.
     #[must_use]
-    pub fn is_login_expired(&self) -> bool {
-        let says = |words| matches!(&self.kind, EngineErrorKind::Push(message) if message.contains(words));
-        says("authorization token has expired") || says("no basic auth credentials")
+    pub fn may_be_expired_login(&self) -> bool {
+        let EngineErrorKind::Push { message, ecr } = &self.kind else { return false };
+        let says = |words| message.contains(words);
+        let of_ecr = || EcrRefusal::read_pushed(message).is_some_and(|refusal| refusal.may_be_login());
+        says("authorization token has expired") || says("no basic auth credentials") || ecr.is_some() && of_ecr()
     }
 
     /// What to do next, in one line.
@@ -184,7 +201,12 @@ impl EngineError {
             EngineErrorKind::CacheExport { message, .. } => Some(push_hint(message).unwrap_or_else(|| {
                 "nothing was pushed; does the registry take caches there? `cache` in the plan says where it goes".into()
             })),
-            EngineErrorKind::Push(message) => push_hint(message),
+            EngineErrorKind::Push { message, ecr } => {
+                let refused = ecr.as_ref().and_then(|to| {
+                    Some(EcrRefusal::read_pushed(message)?.hint(to.host(), Some(to.path())))
+                });
+                refused.or_else(|| push_hint(message))
+            }
             EngineErrorKind::Pull(message) => pull_hint(message),
             EngineErrorKind::Stalled(_) => Some("is the registry reachable from the engine's host?".into()),
             EngineErrorKind::Refused { message, .. } if message.trim().is_empty() => {

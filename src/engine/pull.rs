@@ -169,7 +169,9 @@ fn of_manifest(manifest: &ImageManifestSummary) -> Option<HeldImage> {
 /// Everything that ends a pull is a pull that failed, but for the connection itself.
 fn refused(kind: EngineErrorKind) -> EngineErrorKind {
     match kind {
-        EngineErrorKind::Push(message) | EngineErrorKind::Refused { message, .. } => EngineErrorKind::Pull(message),
+        EngineErrorKind::Push { message, .. } | EngineErrorKind::Refused { message, .. } => {
+            EngineErrorKind::Pull(message)
+        }
         other => other,
     }
 }

@@ -11,7 +11,7 @@ use super::client::Engine;
 use super::error::{EngineError, EngineErrorKind};
 use super::rest::classify;
 use crate::auth::Credential;
-use crate::oci::{Digest, Platform, TagRef};
+use crate::oci::{Digest, Platform, Provider, TagRef};
 
 /// How long a push may be silent.
 const IDLE: Duration = Duration::from_mins(5);
@@ -24,7 +24,9 @@ pub struct PushRequest<'a> {
     /// The one platform to push, where the engine's store can hold several under one name; or else all that the name
     /// has, which is the only way to push what is attested of an image.
     pub platform: Option<&'a Platform>,
-    /// Who we are at that registry: sent to the engine in this one request.
+    /// Who runs that registry.
+    pub provider: Provider,
+    /// Who we are there: sent to the engine in this one request.
     pub credential: &'a Credential,
 }
 
@@ -45,7 +47,10 @@ impl Engine {
     /// # Errors
     /// The engine or the registry refuses, the connection is lost, or nothing is heard for 5 minutes.
     pub async fn push(&self, request: &PushRequest<'_>) -> Result<PushSummary, EngineError> {
-        let failed = |kind| self.error(format!("push {}", request.to), kind);
+        let failed = |kind: EngineErrorKind| {
+            let kind = kind.pushing_to(&request.to.repository, request.provider);
+            self.error(format!("push {}", request.to), kind)
+        };
         let started = Instant::now();
         let mut options = PushImageOptionsBuilder::default().tag(request.to.tag.as_str());
         let platform;
@@ -83,7 +88,7 @@ pub(super) fn ended(error: &bollard::errors::Error) -> bool {
 /// Everything that ends a push is a push that failed, but for the connection itself.
 fn push_error(error: bollard::errors::Error) -> EngineErrorKind {
     match classify(error) {
-        EngineErrorKind::Refused { message, .. } => EngineErrorKind::Push(message),
+        EngineErrorKind::Refused { message, .. } => EngineErrorKind::Push { message, ecr: None },
         other => other,
     }
 }
@@ -91,7 +96,7 @@ fn push_error(error: bollard::errors::Error) -> EngineErrorKind {
 /// bollard 0.21 takes an error without a message for progress.
 pub(super) fn unexplained(detail: &ErrorDetail) -> EngineErrorKind {
     let code = detail.code.map(|code| format!(" with code {code}")).unwrap_or_default();
-    EngineErrorKind::Push(format!("the engine gave up{code}, without a message"))
+    EngineErrorKind::Push { message: format!("the engine gave up{code}, without a message"), ecr: None }
 }
 
 /// The digest of `1.0-amd64: digest: sha256:… size: 528`, an engine's last word on a push.

@@ -90,7 +90,7 @@ pub(super) fn classify(error: bollard::errors::Error) -> EngineErrorKind {
         Error::DockerResponseServerError { status_code, message } => {
             EngineErrorKind::Refused { status: status_code, message }
         }
-        Error::DockerStreamError { error } => EngineErrorKind::Push(error),
+        Error::DockerStreamError { error } => EngineErrorKind::Push { message: error, ecr: None },
         Error::IOError { err } if err.kind() == io::ErrorKind::ConnectionRefused => EngineErrorKind::Connect(err),
         other => EngineErrorKind::Lost(innermost(&other)),
     }

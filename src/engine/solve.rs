@@ -15,7 +15,7 @@ use super::request::{BuildRequest, Output, frontend_attrs};
 use super::rest::{ANSWER, classify, innermost, within};
 use super::session::{Session, UPLOAD_IDLE, random_id};
 use super::status::{BuildEvent, BuildSummary, Steps};
-use crate::oci::{Digest, Platform};
+use crate::oci::{Digest, Platform, Provider};
 use crate::plan::Network;
 
 /// An image that was built: Solve answered with it, and inspecting it showed the planned platform, where the engine
@@ -169,7 +169,8 @@ pub(super) fn why(status: &Status, session: &Session, steps: &Steps, request: &B
         return EngineErrorKind::CacheExport { to, message: plain(status.message()) };
     }
     if let Some(message) = unpushed(status.message()) {
-        return EngineErrorKind::Push(message);
+        let to = request.to.repository();
+        return EngineErrorKind::Push { message, ecr: None }.pushing_to(to, Provider::of(to.host()));
     }
     let seen = steps.saw_exec_format_error() || status.message().contains("exec format error");
     let exec_format = if seen { ExecFormat::Seen(request.platform.clone()) } else { ExecFormat::Unseen };

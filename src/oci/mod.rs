@@ -26,7 +26,10 @@ pub use attestation::{Attestation, AttestationError};
 pub use child::{Child, ChildError, EntryOverride, REVISION};
 pub use descriptor::{Descriptor, PlatformFields};
 pub use digest::{Digest, DigestError, Hasher};
-pub use ecr::{AwsAccount, AwsRegion, EcrEndpoint, EcrHost, EcrNameError, Mutability, PrivateEcr, TagPattern};
+pub use ecr::{
+    AwsAccount, AwsRegion, EcrAction, EcrAnswer, EcrEndpoint, EcrHost, EcrNameError, EcrRefusal, Mutability, Policy,
+    PrivateEcr, Provider, TagPattern,
+};
 pub use elf::ElfMachine;
 pub use format::{IndexFormat, NotDocker};
 pub use index::{DraftError, EncodeError, EncodedIndex, Entry, IndexDraft, NoEntry};

@@ -11,13 +11,12 @@ use super::http::{Call, Http};
 use super::login::Login;
 use super::notice::Notice;
 use super::pace::Pace;
-use super::provider::Provider;
 use super::proxy::Proxies;
 use super::retry::{Backoff, Patience, Throttle};
 use super::slots::Slots;
 use super::wire::{Read, Wire};
 use crate::auth::CredentialSource;
-use crate::oci::RegistryHost;
+use crate::oci::{Provider, RegistryHost};
 
 /// Docker Hub's API is not at the host that references name.
 const HUB_API: &str = "registry-1.docker.io";
@@ -133,6 +132,12 @@ impl Client {
     #[must_use]
     pub fn host(&self) -> &RegistryHost {
         &self.0.wire.host
+    }
+
+    /// Who runs it.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.0.provider
     }
 
     /// Asks whether a registry is there and takes our login (`GET /v2/`); at most 10 s with all retries.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::notice::printable;
 use super::{Answer, OciError, TargetError};
 use crate::auth::AuthError;
-use crate::oci::{Digest, ManifestError, RegistryHost};
+use crate::oci::{Digest, EcrAction, EcrAnswer, EcrRefusal, ManifestError, RegistryHost, RepositoryPath};
 
 /// Longest cause that is kept, in characters.
 const MAX_CAUSE: usize = 300;
@@ -29,6 +29,14 @@ struct Inner {
     kind: ErrorKind,
     /// How often it was tried in all, and for how long, where that was too often for the registry.
     tried: Option<(u32, Duration)>,
+    ecr: Option<AskedOfEcr>,
+}
+
+/// What a registry of Amazon ECR was asked for.
+#[derive(Debug)]
+pub(super) struct AskedOfEcr {
+    pub(super) repository: Option<RepositoryPath>,
+    pub(super) action: Option<EcrAction>,
 }
 
 /// Why a request failed.
@@ -226,7 +234,8 @@ impl fmt::Display for Waiting {
 impl RegistryError {
     /// `request` is `METHOD URL`, redacted.
     pub(super) fn new(host: &RegistryHost, request: impl Into<String>, kind: impl Into<ErrorKind>) -> Self {
-        Self(Box::new(Inner { host: host.clone(), request: request.into(), kind: kind.into(), tried: None }))
+        let (host, request, kind) = (host.clone(), request.into(), kind.into());
+        Self(Box::new(Inner { host, request, kind, tried: None, ecr: None }))
     }
 
     /// The same failure, told in another way.
@@ -239,6 +248,12 @@ impl RegistryError {
     pub(super) fn after(mut self, attempts: u32, within: Duration) -> Self {
         let is_throttled = matches!(self.kind(), ErrorKind::Status { status: 429, .. });
         self.0.tried = (is_throttled && attempts > 1).then_some((attempts, within));
+        self
+    }
+
+    /// The same failure, of a registry of Amazon ECR.
+    pub(super) fn of_ecr(mut self, asked: AskedOfEcr) -> Self {
+        self.0.ecr = Some(asked);
         self
     }
 
@@ -349,10 +364,26 @@ impl RegistryError {
         )
     }
 
+    /// What Amazon ECR refused, if it was asked and did: by its words, or else by what it was asked for.
+    #[must_use]
+    pub fn ecr_refusal(&self) -> Option<EcrRefusal> {
+        let asked = self.0.ecr.as_ref()?.action;
+        if let (ErrorKind::Interrupted(_), Some(EcrAction::InitiateLayerUpload)) = (self.kind(), asked) {
+            return Some(EcrRefusal::HungUp);
+        }
+        let (status, answer) = self.answer()?;
+        let of = |code, message| EcrAnswer { status: Some(status), code, message, asked };
+        let words = answer.errors.iter().map(|error| of(&error.code, &error.message));
+        words.chain([of("", "")]).find_map(EcrRefusal::read)
+    }
+
     /// What to do next, in one line, where there is something to do.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let host = self.host();
+        if let Some(refusal) = self.ecr_refusal() {
+            return Some(refusal.hint(host, self.0.ecr.as_ref().and_then(|asked| asked.repository.as_ref())));
+        }
         let login = if host.is_docker_hub() { "docker login".to_owned() } else { format!("docker login {host}") };
         Some(match self.kind() {
             ErrorKind::LoginRequired(_) => format!("log in with `{login}`"),

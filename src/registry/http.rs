@@ -11,15 +11,15 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use super::answer::Answer;
-use super::error::{ErrorKind, RegistryError};
+use super::error::{AskedOfEcr, ErrorKind, RegistryError};
 use super::login::{Login, Scope, Ticket};
 use super::notice::{Notice, printable};
 use super::pace::Pace;
-use super::provider::Provider;
 use super::retry::{Backoff, Patience, Throttle};
 use super::slots::Slots;
 use super::target::{TargetError, redacted};
 use super::wire::{Read, Reply, Request, To, Wire};
+use crate::oci::{EcrAction, Provider};
 
 /// Most warnings of a registry that are passed on.
 const MAX_WARNINGS: usize = 16;
@@ -98,6 +98,19 @@ impl Http {
 
     /// One attempt: at most one renewal of the login.
     pub(super) async fn attempt(&self, call: &Call) -> Result<Reply, RegistryError> {
+        self.attempted(call).await.map_err(|error| self.asked(error, call))
+    }
+
+    /// The failure of `call`, with what ECR calls it.
+    pub(super) fn asked(&self, error: RegistryError, call: &Call) -> RegistryError {
+        if self.provider != Provider::Ecr {
+            return error;
+        }
+        let repository = call.scope.as_ref().map(|scope| scope.repository.clone());
+        error.of_ecr(AskedOfEcr { repository, action: EcrAction::of(call.method.as_str(), &call.path) })
+    }
+
+    async fn attempted(&self, call: &Call) -> Result<Reply, RegistryError> {
         let mut ticket = self.login.ticket(&self.wire, call.scope.as_ref()).await;
         let mut reply = self.exchange(call, &ticket).await?;
         if wants_login(&reply) {

@@ -6,7 +6,7 @@
 //! - `target` says where a request may go, `proxy` through what, `wire` sends one and reads its answer within bounds;
 //! - `challenge` reads what a registry asks for, `login` gets it and keeps it;
 //! - `http` joins the two into the one `send`, `retry` decides what is tried again, `slots`
-//!   how much is asked at once, `pace` how often; `provider` says whose rules hold besides the specification's;
+//!   how much is asked at once, `pace` how often;
 //! - `manifests`, `blobs` and `transfer` are the operations; `reading` is a blob on its way from a registry, `stream`
 //!   one on its way to another, and both go on where they broke.
 
@@ -20,7 +20,6 @@ mod login;
 mod manifests;
 mod notice;
 mod pace;
-mod provider;
 mod proxy;
 mod reading;
 mod retry;
@@ -36,7 +35,6 @@ pub use client::{Client, ClientConfig, Timeouts, Transport};
 pub use error::{Cause, ErrorKind, RegistryError, Waiting};
 pub use manifests::{Head, Visibility};
 pub use notice::{Notice, Retry};
-pub use provider::Provider;
 pub use proxy::{Proxies, ProxyError};
 pub use reading::{BlobSource, Reading};
 pub use retry::Backoff;

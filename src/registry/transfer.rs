@@ -16,13 +16,12 @@ use super::error::{ErrorKind, RegistryError};
 use super::http::{Call, Http, refusal, wants_login};
 use super::login::{Scope, Ticket};
 use super::manifests::claim;
-use super::provider::Provider;
 use super::reading::{BlobSource, Reading};
 use super::retry::{self, Backoff, Patience};
 use super::stream::{Failed, MAX_UPLOAD_ANSWER, Sent, Upload};
 use super::target::{self, TargetError};
 use super::wire::{Read, Reply};
-use crate::oci::{Descriptor, RepositoryPath};
+use crate::oci::{Descriptor, Provider, RepositoryPath};
 
 /// Bytes that are sent at once where a registry wants parts: the most that ECR takes (Amazon ECR service quotas, "Maximum
 /// layer part size"), and more than the least that any is known to want.
@@ -248,7 +247,12 @@ impl<'a> Transfer<'a> {
         }
         loop {
             let end = upload.end(size);
-            upload = Upload { url: self.send_part(&upload, state).await?, received: end, part: upload.part };
+            let call = self.call(Method::PATCH, upload.url.as_str());
+            let sent = self.send_part(&upload, state).await.map_err(|failed| match failed {
+                Failed::Target(error) => Failed::Target(self.http.asked(error, &call)),
+                Failed::Source(error) => Failed::Source(error),
+            });
+            upload = Upload { url: sent?, received: end, part: upload.part };
             self.received.fetch_max(end, Ordering::Relaxed);
             state.upload = Some(upload.clone());
             if end == size {

@@ -15,7 +15,8 @@ use crate::ecr::EcrRegistry;
 use crate::embedded::{Embedded, EmbeddedError, Opened};
 use crate::engine::{Engine, EngineError};
 use crate::oci::{
-    Digest, MediaType, RawManifest, ReferenceError, RegistryHost, Repository, RepositoryPath, Selector, Tag, TagRef,
+    Digest, MediaType, Provider, RawManifest, ReferenceError, RegistryHost, Repository, RepositoryPath, Selector, Tag,
+    TagRef,
 };
 use crate::plan::{NamedRegistry, Transport};
 use crate::registry::{self, Client, ClientConfig};
@@ -110,7 +111,9 @@ impl Registry {
             Transport::InsecureHttp => registry::Transport::Http,
         };
         let doing = format!("reach registry {}", registry.host);
-        let client = Client::new(config, registry.host.clone(), transport, ca.as_deref(), credentials);
+        // The plan may call a host of any name one of ECR.
+        let provider = if registry.ecr.is_some() { Provider::Ecr } else { Provider::of(&registry.host) };
+        let client = Client::of(provider, config, registry.host.clone(), transport, ca.as_deref(), credentials);
         let client = client.map_err(|error| of_registry(Phase::Preflight, &doing, &error))?;
         Ok(Self::Named { client, namespace: registry.namespace.clone(), ecr })
     }
@@ -376,7 +379,7 @@ mod tests {
         let error = |message: &str| EngineError {
             engine: "default".parse().unwrap(),
             operation: "push".into(),
-            kind: EngineErrorKind::Push(message.into()),
+            kind: EngineErrorKind::Push { message: message.into(), ecr: None },
         };
         let away = error("dial tcp 127.0.0.1:5000: connect: connection refused");
         assert!(registry.again_after(1, &away).is_some());

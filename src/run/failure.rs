@@ -32,7 +32,7 @@ pub(super) fn of_engine(phase: Phase, error: &EngineError) -> Failure {
     let phase = match &error.kind {
         EngineErrorKind::Context(_) => Phase::Plan,
         EngineErrorKind::WrongPlatform { .. } => Phase::Verify,
-        EngineErrorKind::Push(_) => Phase::Push,
+        EngineErrorKind::Push { .. } => Phase::Push,
         _ => phase,
     };
     // A fault of the context is the user's: no engine has to do with it.

@@ -271,7 +271,7 @@ impl JobRun {
             Ok(pushed) => return Ok(pushed),
             Err(error) => error,
         };
-        if !error.is_login_expired() || matches!(credential, Credential::Anonymous) {
+        if !error.may_be_expired_login() || matches!(credential, Credential::Anonymous) {
             return Err(error.into());
         }
         self.credentials.refused(self.arch_tag.repository.host(), &credential);
@@ -285,7 +285,8 @@ impl JobRun {
     async fn push_until_heard(&self, credential: &Credential) -> Result<PushSummary, EngineError> {
         let job = &self.scheduled.job;
         let platform = job.work.spec.attest.is_nothing().then_some(&job.platform);
-        let request = PushRequest { to: &self.arch_tag, platform, credential };
+        let request =
+            PushRequest { to: &self.arch_tag, platform, provider: self.registry.client().provider(), credential };
         let mut attempt = 1;
         loop {
             let error = match self.engine.push(&request).await {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use polyarch::auth::{Anonymous, AuthError, Credential, CredentialSource, Secret};
-use polyarch::oci::{Descriptor, Digest, RegistryHost, RepositoryPath};
+use polyarch::oci::{Descriptor, Digest, Provider, RegistryHost, RepositoryPath};
 use polyarch::registry::{
-    Arrival, Backoff, BlobSource, Client, ClientConfig, Provider, Proxies, RegistryError, Timeouts, Transport,
+    Arrival, Backoff, BlobSource, Client, ClientConfig, Proxies, RegistryError, Timeouts, Transport,
 };
 
 use super::faults::path;
@@ -265,4 +265,29 @@ async fn a_registry_that_we_did_not_write_takes_parts() {
     assert!(stored.body == content(SIZE));
     let asked = registry.requests();
     assert_eq!(asked.iter().filter(|line| line.starts_with("PATCH ")).count(), 3, "{asked:?}");
+}
+
+#[tokio::test]
+async fn what_ecr_forbids_without_a_word_names_the_action_of_the_request() {
+    for (method, action) in [
+        ("HEAD", "ecr:BatchCheckLayerAvailability"),
+        ("POST", "ecr:InitiateLayerUpload"),
+        ("PATCH", "ecr:UploadLayerPart"),
+        ("PUT", "ecr:CompleteLayerUpload"),
+    ] {
+        let registry = ecr(Stored::default(), move |request, _| (request.method == method).then(|| status(403))).await;
+        let (arrival, _) = send(&client(&registry.host(), Provider::Ecr, Anonymous), SIZE).await;
+        let hint = arrival.unwrap_err().hint().unwrap();
+        assert!(hint.contains(&format!("allow {action} in the role's policy")), "{method}: {hint}");
+        assert_eq!(registry.count(method), 1);
+    }
+}
+
+#[tokio::test]
+async fn d14_an_upload_that_ecr_hangs_up_on_has_the_command_that_creates_the_repository() {
+    let registry = ecr(Stored::default(), |request, _| (request.method == "POST").then_some(Reply::Reset)).await;
+    let (arrival, _) = send(&client(&registry.host(), Provider::Ecr, Anonymous), 3).await;
+    let hint = arrival.unwrap_err().hint().unwrap();
+    assert!(hint.contains("aws ecr create-repository --repository-name to"), "{hint}");
+    assert!(hint.contains("if it is there, the role lacks ecr:InitiateLayerUpload"), "{hint}");
 }

@@ -12,7 +12,7 @@ use polyarch::engine::{
     BuildAgents, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, Output, PushRequest, Session,
     SessionSpec,
 };
-use polyarch::oci::{Reference, Selector, TagRef};
+use polyarch::oci::{Provider, Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
 use polyarch::registry::{Backoff, ClientConfig, Proxies, Timeouts};
 use polyarch::run::{
@@ -180,7 +180,12 @@ async fn b9_a_push_that_says_nothing_for_five_minutes_fails() {
     let engine = ScriptedEngine::start(script, &Store::default());
     let client = connect(&engine).await;
     let (to, platform) = (arch_tag(), "linux/amd64".parse().unwrap());
-    let request = PushRequest { to: &to, platform: Some(&platform), credential: &Credential::Anonymous };
+    let request = PushRequest {
+        to: &to,
+        platform: Some(&platform),
+        provider: Provider::Other,
+        credential: &Credential::Anonymous,
+    };
     let started = Instant::now();
     let error = client.push(&request).await.unwrap_err();
     assert!(matches!(error.kind, EngineErrorKind::Stalled(300)), "{error:?}");

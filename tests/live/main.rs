@@ -31,6 +31,7 @@ mod loading;
 mod platforms;
 mod reading;
 mod readme;
+mod refused;
 mod repeated;
 mod sandbox;
 mod secrets;

@@ -302,16 +302,54 @@ async fn read_request(
         .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
         .collect();
     let mut request = Request { method, target, headers, body: Vec::new() };
+    buffer.drain(..head + 4);
+    if request.header("transfer-encoding") == Some("chunked") {
+        let Some(body) = read_chunks(stream, buffer).await? else { return Ok(None) };
+        request.body = body;
+        return Ok(Some(request));
+    }
     let length: usize = request.header("content-length").map_or(0, |value| value.parse().unwrap());
-    let end = head + 4 + length;
-    while buffer.len() < end {
-        if stream.read_buf(buffer).await? == 0 {
+    if !fill(stream, buffer, length).await? {
+        return Ok(None);
+    }
+    request.body = buffer.drain(..length).collect();
+    Ok(Some(request))
+}
+
+/// A body in chunks (RFC 9112, 7.1), without trailers: as engines send layers.
+async fn read_chunks(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    loop {
+        let line = loop {
+            if let Some(at) = buffer.windows(2).position(|window| window == b"\r\n") {
+                break at;
+            }
+            if stream.read_buf(buffer).await? == 0 {
+                return Ok(None);
+            }
+        };
+        let size = std::str::from_utf8(&buffer[..line]).map_err(io::Error::other)?;
+        let size = usize::from_str_radix(size, 16).map_err(io::Error::other)?;
+        // With the ends of both lines.
+        if !fill(stream, buffer, line + 2 + size + 2).await? {
             return Ok(None);
         }
+        body.extend_from_slice(&buffer[line + 2..line + 2 + size]);
+        buffer.drain(..line + 2 + size + 2);
+        if size == 0 {
+            return Ok(Some(body));
+        }
     }
-    request.body = buffer[head + 4..end].to_vec();
-    buffer.drain(..end);
-    Ok(Some(request))
+}
+
+/// Reads until there are as many bytes; `false` if it ends before.
+async fn fill(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>, length: usize) -> io::Result<bool> {
+    while buffer.len() < length {
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 async fn write_answer(

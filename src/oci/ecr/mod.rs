@@ -1,7 +1,13 @@
-//! Amazon ECR in values: which hosts are its registries, which tags may move.
+//! Amazon ECR in values: which hosts are its registries, which tags may move, what it says when it refuses.
 
+mod action;
 mod host;
 mod mutability;
+mod provider;
+mod refusal;
 
+pub use action::EcrAction;
 pub use host::{AwsAccount, AwsRegion, EcrEndpoint, EcrHost, EcrNameError, PrivateEcr};
 pub use mutability::{Mutability, TagPattern};
+pub use provider::Provider;
+pub use refusal::{EcrAnswer, EcrRefusal, Policy};

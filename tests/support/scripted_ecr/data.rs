@@ -22,6 +22,8 @@ const MOST_TAGS: usize = 1000;
 pub(super) struct Upload {
     repository: String,
     bytes: Vec<u8>,
+    /// How much it had after the first part.
+    first: Option<usize>,
     /// How large the last part was, where parts come with a `Content-Range`.
     last_part: Option<usize>,
 }
@@ -216,7 +218,9 @@ fn upload(
         return is_not_next.map_or_else(|| Ok(under_way(416, name, id, received, at)), Err);
     }
     if method == "PATCH" {
-        return Ok(under_way(patch_status, name, id, upload.bytes.len(), at));
+        // It says of every part that it has the first one (containers-roadmap#2831).
+        let said = *upload.first.get_or_insert(upload.bytes.len());
+        return Ok(under_way(patch_status, name, id, said, at));
     }
     let digest = target.query("digest").unwrap_or_default();
     if Digest::of(&upload.bytes).to_string() != digest {
