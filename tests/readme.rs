@@ -139,7 +139,7 @@ async fn its_tables_are_those_of_the_help() {
         assert!(section("### Environment").contains(&variable), "{variable}");
     }
     let commands = all(r"(?m)^  ([a-z]+)  ", help.split("Options:").next().unwrap());
-    assert_eq!(commands.len(), 8);
+    assert_eq!(commands.len(), 9);
     let text = readme();
     for command in commands {
         assert!(section("## Commands").contains(&format!("| `polyarch {command}")), "{command}");

@@ -39,6 +39,8 @@ Environment:
   DOCKER_CONFIG   docker's configuration and logins [default: ~/.docker]
   DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE  logins that go before docker's: their
                   JSON, and a file of podman's form
+  AWS_PROFILE, AWS_REGION, AWS_ACCESS_KEY_ID and all others of the AWS CLI
+                  who we are at Amazon ECR, and where
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY  how registries are reached
   CI              no live view, and never an embedded registry by accident
   GITHUB_OUTPUT, GITHUB_STEP_SUMMARY  what was published is appended to them
@@ -86,6 +88,9 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Print the digest of a reference
     Digest(DigestArgs),
+    /// Say what works of Amazon ECR, step by step
+    #[command(subcommand)]
+    Doctor(Doctor),
     /// Check the plan, and print it with everything resolved
     Plan(PlanCommandArgs),
     /// Keep the embedded registry up, so that `docker pull` works
@@ -99,7 +104,9 @@ impl Command {
             Self::Build(args) => Some(args.output.progress),
             Self::Join(args) => Some(args.output.progress),
             Self::Copy(args) => Some(args.output.progress),
-            Self::Inspect(_) | Self::Verify(_) | Self::Digest(_) | Self::Plan(_) | Self::Serve => None,
+            Self::Inspect(_) | Self::Verify(_) | Self::Digest(_) | Self::Doctor(_) | Self::Plan(_) | Self::Serve => {
+                None
+            }
         }
     }
 }
@@ -383,6 +390,45 @@ pub(crate) struct VerifyArgs {
     /// The same as `--format json`: everything that was checked
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub(crate) json: bool,
+}
+
+/// What is looked at.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Doctor {
+    /// Say who AWS takes us for, and what may be done in its registries
+    ///
+    /// Say who AWS takes us for, and what may be done in its registries: region, identity, token, login, the repositories,
+    /// which of their tags may move, and whether layers may be pushed there. Nothing is created; an upload is begun,
+    /// and nobody goes on with it. Exit code 3 if anything fails.
+    Ecr(DoctorEcrArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorEcrArgs {
+    /// Repositories, or images of the plan; all of its images if nothing is named
+    #[arg(value_name = "IMAGE|HOST/REPOSITORY")]
+    pub(crate) what: Vec<String>,
+    /// The plan, if not build.yaml or polyarch.yaml
+    #[arg(short, long, value_name = "FILE", help_heading = "Plan")]
+    pub(crate) file: Option<PathBuf>,
+    /// The registry in place of all of the plan's; may be repeated
+    #[arg(long, value_name = "REGISTRY", help_heading = "Registry")]
+    pub(crate) registry: Vec<String>,
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
+    /// The form of the results on stdout
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
+    pub(crate) format: Format,
+    /// The same as `--format json`
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+impl DoctorEcrArgs {
+    /// The plan, for these of its images.
+    pub(crate) fn plan(&self, images: Vec<String>) -> PlanArgs {
+        PlanArgs { images, file: self.file.clone(), registry: self.registry.clone(), ..PlanArgs::default() }
+    }
 }
 
 #[derive(Debug, Args)]

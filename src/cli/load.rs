@@ -202,9 +202,7 @@ pub(crate) async fn registries(
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
 ) -> Result<(Registries, Option<Server>), Vec<Failure>> {
-    for named in plan.named_registries() {
-        settings.ecr.declare(named).await.map_err(|error| vec![of_ecr(&error)])?;
-    }
+    declare(plan, settings).await.map_err(|failure| vec![failure])?;
     let (first, server) = first_registry(plan, settings, on_notice.clone()).await.map_err(|failure| vec![failure])?;
     let copies: Result<_, Failure> =
         plan.copies.iter().map(|copy| settings.registry(copy, on_notice.clone())).collect();
@@ -212,6 +210,24 @@ pub(crate) async fn registries(
     let reached = join_all(registries.all().map(Registry::reach)).await;
     let failures: Vec<_> = reached.into_iter().filter_map(Result::err).collect();
     if failures.is_empty() { Ok((registries, server)) } else { Err(failures) }
+}
+
+/// Those of the plan's registries that have a name; nobody is asked yet.
+pub(crate) async fn named_registries(
+    plan: &Plan,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
+) -> Result<Vec<Registry>, Failure> {
+    declare(plan, settings).await?;
+    plan.named_registries().map(|named| settings.registry(named, on_notice.clone())).collect()
+}
+
+/// What the plan says of registries of ECR holds for all who name them.
+async fn declare(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
+    for named in plan.named_registries() {
+        settings.ecr.declare(named).await.map_err(|error| of_ecr(&error))?;
+    }
+    Ok(())
 }
 
 /// The registry that the plan's images are built to.

@@ -7,6 +7,7 @@ mod check;
 mod copy;
 mod diagnostic;
 mod digest;
+mod doctor;
 mod dry_run;
 mod edit;
 mod ending;

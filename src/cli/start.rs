@@ -10,12 +10,12 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::args::{Cli, Command, OutputArgs};
+use super::args::{Cli, Command, Doctor, OutputArgs};
 use super::files::Files;
 use super::load::Refusal;
 use super::output::{Color, Progress, Tone};
 use super::settings::Settings;
-use super::{build, copy, digest, ending, inspect, join, plan, serve, stderr, verify};
+use super::{build, copy, digest, doctor, ending, inspect, join, plan, serve, stderr, verify};
 
 /// Runs what was typed, and says its exit code.
 pub(crate) fn start() -> ExitCode {
@@ -64,6 +64,7 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
         Command::Inspect(args) => inspect::run(args, settings).await,
         Command::Verify(args) => verify::run(args, settings).await,
         Command::Digest(args) => digest::run(args, settings).await,
+        Command::Doctor(Doctor::Ecr(args)) => doctor::ecr(args, settings).await,
         Command::Plan(args) => plan::run(args, settings).await,
         Command::Serve => serve::run(settings).await,
     }

@@ -20,6 +20,7 @@ mod login;
 mod manifests;
 mod notice;
 mod pace;
+mod permission;
 mod proxy;
 mod reading;
 mod retry;

@@ -139,7 +139,9 @@ fn create_repository(account: &mut Account, input: &Value) -> Result<Value, Refu
             repository.settings[key] = input[key].clone();
         }
     }
-    if let Some(tags) = input["tags"].as_array() {
+    if let Some(tags) = input["tags"].as_array().filter(|tags| !tags.is_empty()) {
+        // Who creates with tags needs both actions (Amazon ECR, "Using tag-based access control").
+        account.begin(Action::TagResource, name)?;
         repository.resource_tags = tags.clone().into();
     }
     let described = account.describe(name, &repository);

@@ -1,0 +1,109 @@
+//! `polyarch doctor ecr`
+
+use std::process::ExitCode;
+
+use polyarch::oci::{Location, Repository};
+use polyarch::run::{self, Failure, Finding, Phase, Registry, Step, What};
+use serde_json::json;
+
+use super::args::DoctorEcrArgs;
+use super::load::{self, Loaded, Refusal, usage};
+use super::output::Format;
+use super::reach::{self, Registries};
+use super::settings::Settings;
+use super::{exit, notices, stdout};
+
+/// A registry of ECR, and the repositories of it that are asked about.
+type Subject = (Registry, Vec<Repository>);
+
+pub(crate) async fn ecr(args: &DoctorEcrArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let subjects = subjects(args, settings).await?;
+    if subjects.is_empty() {
+        let failure = usage("none of these registries is Amazon ECR", "name one: polyarch doctor ecr HOST/REPOSITORY");
+        return Err(failure.into());
+    }
+    let mut findings = Vec::new();
+    for (registry, repositories) in &subjects {
+        findings.extend(run::examine(registry, repositories).await);
+    }
+    match if args.json { Format::Json } else { args.format } {
+        Format::Json => stdout::json(&json!({ "version": 1, "findings": findings }))?,
+        Format::Text => stdout::bytes(lines(&findings).join("\n").as_bytes())?,
+    }
+    let fails = findings.iter().any(|finding| matches!(finding.what, What::Fails(_)));
+    Ok(if fails { exit::code(Phase::Preflight.exit_code()) } else { ExitCode::SUCCESS })
+}
+
+/// The references, or else what the plan's images are published to.
+async fn subjects(args: &DoctorEcrArgs, settings: &Settings) -> Result<Vec<Subject>, Refusal> {
+    let mut subjects: Vec<Subject> = Vec::new();
+    let (references, images): (Vec<_>, Vec<_>) = args.what.iter().cloned().partition(|word| reach::is_reference(word));
+    let mut registries = Registries::new(&args.registries, settings, notices::log)?;
+    for text in &references {
+        let place = registries.place(location(text)?).await?;
+        if let run::Place::Repository { registry, repository } = place {
+            add(&mut subjects, &registry, Some(repository));
+        }
+    }
+    if !references.is_empty() && images.is_empty() {
+        return Ok(subjects);
+    }
+    let plan = Loaded::read(&args.plan(images))?.resolve(settings).await?;
+    for registry in load::named_registries(&plan, settings, notices::log).await? {
+        add(&mut subjects, &registry, None);
+        for image in &plan.images {
+            let repository = registry.repository(&image.repository);
+            let repository = repository.map_err(|error| usage(error.to_string(), "shorten `repository:`"))?;
+            add(&mut subjects, &registry, Some(repository));
+        }
+    }
+    Ok(subjects)
+}
+
+fn location(text: &str) -> Result<Location, Failure> {
+    reach::parse(text).map(|reference| reference.location)
+}
+
+fn add(subjects: &mut Vec<Subject>, registry: &Registry, repository: Option<Repository>) {
+    if registry.ecr().is_none() {
+        return;
+    }
+    let known = subjects.iter().position(|(known, _)| known.host() == registry.host());
+    let place = known.unwrap_or_else(|| {
+        subjects.push((registry.clone(), Vec::new()));
+        subjects.len() - 1
+    });
+    let repositories = &mut subjects[place].1;
+    repositories.extend(repository.filter(|repository| !repositories.contains(repository)));
+}
+
+fn lines(findings: &[Finding]) -> Vec<String> {
+    let (mut lines, mut about) = (Vec::new(), String::new());
+    for Finding { registry, repository, step, what } in findings {
+        let name = repository.as_ref().map_or_else(|| registry.to_string(), ToString::to_string);
+        if name != about {
+            lines.push(name.clone());
+            about = name;
+        }
+        let (word, text, hint) = match what {
+            What::Works(text) => ("ok", text, None),
+            What::Unknown(text) => ("?", text, None),
+            What::Fails(Failure { message, hint, .. }) => ("fails", message, hint.as_deref()),
+        };
+        lines.push(format!("  {word:<5}  {:<10}  {text}", name_of(*step)));
+        lines.extend(hint.map(|hint| format!("         hint: {hint}")));
+    }
+    lines
+}
+
+fn name_of(step: Step) -> &'static str {
+    match step {
+        Step::Place => "place",
+        Step::Identity => "identity",
+        Step::Token => "token",
+        Step::Registry => "registry",
+        Step::Repository => "repository",
+        Step::Mutability => "mutability",
+        Step::Push => "push",
+    }
+}

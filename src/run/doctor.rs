@@ -1,0 +1,143 @@
+//! What of Amazon ECR works, step by step: each step needs the ones before it.
+
+use serde::Serialize;
+
+use super::access::Registry;
+use super::event::{Failure, Phase};
+use super::failure::{chain, failure, of_registry};
+use crate::ecr::{EcrError, EcrRegistry};
+use crate::oci::{Mutability, RegistryHost, Repository, TagPattern};
+
+/// What is looked at, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Where it is.
+    Place,
+    /// Who AWS takes us for.
+    Identity,
+    /// Whether AWS gives us a login for it.
+    Token,
+    /// Whether the registry takes it.
+    Registry,
+    /// Whether the repository is there.
+    Repository,
+    /// Which of its tags may move.
+    Mutability,
+    /// Whether layers may be pushed to it.
+    Push,
+}
+
+/// What came of one step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// The registry.
+    pub registry: RegistryHost,
+    /// The repository, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
+    /// Which step.
+    pub step: Step,
+    /// What was found, or what does not work.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// It works.
+    Works(String),
+    /// It cannot be asked for, which stops nothing: another way is found.
+    Unknown(String),
+    /// It does not.
+    Fails(Failure),
+}
+
+/// Looks at the registry `host` of ECR, and at `repositories` of it. What follows from a step that fails is left out.
+pub async fn examine(registry: &Registry, repositories: &[Repository]) -> Vec<Finding> {
+    let Some(ecr) = registry.ecr() else { return Vec::new() };
+    let finding = |step, what| Finding { registry: ecr.host().clone(), repository: None, step, what };
+    let mut findings = vec![finding(Step::Place, What::Works(ecr.place()))];
+    let identity = ecr.identity().await;
+    let is_nobody = identity.as_ref().is_err_and(EcrError::is_anonymous);
+    let identity = identity.map(|who| format!("{} (account {})", who.arn, who.account));
+    findings.push(finding(Step::Identity, of_ecr(identity)));
+    if is_nobody {
+        return findings;
+    }
+    let token = ecr.login().await.map(|_| "AWS gives one out".to_owned());
+    let has_token = token.is_ok();
+    findings.push(finding(Step::Token, of_ecr(token)));
+    if !has_token {
+        return findings;
+    }
+    let answer = registry.client().ping().await;
+    let lets_us_in = answer.is_ok();
+    let answer = match answer {
+        Ok(()) => What::Works("takes the login".into()),
+        Err(error) => What::Fails(of_registry(Phase::Preflight, "log in", &error)),
+    };
+    findings.push(finding(Step::Registry, answer));
+    if lets_us_in {
+        for repository in repositories {
+            findings.extend(of_repository(registry, ecr, repository).await);
+        }
+    }
+    findings
+}
+
+async fn of_repository(registry: &Registry, ecr: &EcrRegistry, repository: &Repository) -> Vec<Finding> {
+    let path = repository.path();
+    let finding =
+        |step, what| Finding { registry: ecr.host().clone(), repository: Some(repository.clone()), step, what };
+    let mut findings = Vec::new();
+    match ecr.repository(path).await {
+        Ok(Some(facts)) => {
+            findings.push(finding(Step::Repository, What::Works("is there".into())));
+            findings.push(finding(Step::Mutability, What::Works(words(&facts.mutability))));
+        }
+        Ok(None) => {
+            findings.push(finding(Step::Repository, missing(ecr, repository).await));
+            return findings;
+        }
+        // Who may only push is not told what is there: the push says it.
+        Err(error) if error.is_denied() => findings.push(finding(Step::Repository, What::Unknown(chain(&error)))),
+        Err(error) => {
+            findings.push(finding(Step::Repository, of_ecr(Err(error))));
+            return findings;
+        }
+    }
+    let push = match registry.client().may_push(path).await {
+        Ok(()) => What::Works("layers may be pushed".into()),
+        Err(error) => What::Fails(of_registry(Phase::Preflight, "begin an upload", &error)),
+    };
+    findings.push(finding(Step::Push, push));
+    findings
+}
+
+async fn missing(ecr: &EcrRegistry, repository: &Repository) -> What {
+    if let Ok(Some(prefix)) = ecr.template(repository.path()).await {
+        return What::Works(format!("is not there; ECR creates it with the first push, by the template for {prefix}"));
+    }
+    let hint = format!("{}; or `ecr: {{ create: true }}` in the plan", ecr.create_command(repository.path()));
+    What::Fails(failure(Phase::Preflight, "is not there", Some(hint)))
+}
+
+fn of_ecr(found: Result<String, EcrError>) -> What {
+    match found {
+        Ok(found) => What::Works(found),
+        Err(error) => What::Fails(failure(Phase::Preflight, &chain(&error.kind), error.hint())),
+    }
+}
+
+fn words(mutability: &Mutability) -> String {
+    let list = |but: &[TagPattern]| but.iter().map(TagPattern::as_str).collect::<Vec<_>>().join(", ");
+    match mutability {
+        Mutability::Mutable(but) if but.is_empty() => "tags may move".into(),
+        Mutability::Mutable(but) => format!("tags may move, but for {}", list(but)),
+        Mutability::Immutable(but) if but.is_empty() => "no tag may move".into(),
+        Mutability::Immutable(but) => format!("no tag may move, but for {}", list(but)),
+    }
+}
