@@ -174,6 +174,13 @@ impl EngineError {
         says("authorization token has expired") || says("no basic auth credentials") || ecr.is_some() && of_ecr()
     }
 
+    /// Whether a push failed because Amazon ECR is asked too often: a moment later it may pass.
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        let EngineErrorKind::Push { message, ecr: Some(_) } = &self.kind else { return false };
+        EcrRefusal::read_pushed(message) == Some(EcrRefusal::TooOften)
+    }
+
     /// What to do next, in one line.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

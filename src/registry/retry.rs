@@ -44,6 +44,13 @@ impl Backoff {
         deadline: Duration::from_mins(5),
     };
 
+    /// How long to wait after the `failures`th failure, from 1: drawn, so that tasks that failed together do not come back
+    /// together. `None`: it is not tried again.
+    #[must_use]
+    pub fn wait(&self, failures: u32) -> Option<Duration> {
+        (failures < self.attempts).then(|| self.ceiling(failures).mul_f64(random()))
+    }
+
     /// The upper end of the wait after the `failures`th failure.
     fn ceiling(&self, failures: u32) -> Duration {
         let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -226,12 +233,10 @@ impl Tally {
             ErrorKind::Dns(_) => backoff.attempts.min(MAX_DNS),
             _ => backoff.attempts,
         };
-        if self.failures >= attempts {
-            return Next::Stop;
+        match (Backoff { attempts, ..backoff.clone() }).wait(self.failures) {
+            Some(drawn) => Next::Wait(asked.unwrap_or_default().max(drawn)),
+            None => Next::Stop,
         }
-        // Full jitter: tasks that failed together do not come back together.
-        let drawn = backoff.ceiling(self.failures).mul_f64(random());
-        Next::Wait(asked.unwrap_or_default().max(drawn))
     }
 }
 

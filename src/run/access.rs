@@ -19,7 +19,7 @@ use crate::oci::{
     TagRef,
 };
 use crate::plan::{NamedRegistry, Transport};
-use crate::registry::{self, Client, ClientConfig};
+use crate::registry::{self, Backoff, Client, ClientConfig};
 
 /// What this process does so that the embedded registry is served.
 #[derive(Debug)]
@@ -189,8 +189,11 @@ impl Registry {
     }
 
     /// How long an engine waits before it asks again, whose attempt number `attempt`, from 1, ended with `error`; `None`
-    /// where it does not: only a registry that is changing hands comes back by itself.
+    /// where it does not: only a registry that is changing hands comes back by itself, and one that was asked too often.
     pub(super) fn again_after(&self, attempt: u32, error: &EngineError) -> Option<Duration> {
+        if error.is_throttled() {
+            return Backoff::STANDARD.wait(attempt);
+        }
         let (wait, attempts) = SUCCEEDED;
         let changes_hands = matches!(self, Self::Embedded { .. }) && error.is_registry_away();
         (changes_hands && attempt < attempts).then_some(wait)
@@ -331,7 +334,7 @@ mod tests {
     use super::*;
     use crate::auth::{AuthError, Credential};
     use crate::engine::EngineErrorKind;
-    use crate::registry::{Backoff, Proxies, Timeouts};
+    use crate::registry::{Proxies, Timeouts};
 
     fn config() -> ClientConfig {
         ClientConfig {

@@ -281,7 +281,7 @@ impl JobRun {
         Ok(self.push_until_heard(&credential).await?)
     }
 
-    /// Pushes again while the embedded registry changes hands.
+    /// Pushes again while the embedded registry changes hands, or ECR is asked too often.
     async fn push_until_heard(&self, credential: &Credential) -> Result<PushSummary, EngineError> {
         let job = &self.scheduled.job;
         let platform = job.work.spec.attest.is_nothing().then_some(&job.platform);

@@ -143,6 +143,18 @@ async fn d1_what_is_put_too_often_is_tried_again_and_told() {
 }
 
 #[tokio::test]
+async fn d1_a_push_of_an_engine_that_is_one_too_many_is_made_again_five_times_at_most() {
+    let site = Site::with(Mutability::Mutable).await;
+    site.ecr.throttle(Action::PutImage, 2);
+    says(&site.run(&["build", "--no-join"]).await.expect_code(0), &["push: attempt 2 failed", "Rate exceeded"]);
+    assert_eq!((site.engine.counts().pushes.started, site.ecr.count(Action::GetAuthorizationToken)), (3, 1));
+    site.ecr.throttle(Action::PutImage, usize::MAX);
+    let finished = site.run(&["build", "--tag", "2.0"]).await.expect_code(5);
+    says(&finished, &["Rate exceeded", "ECR takes 10 manifests a second"]);
+    assert_eq!(site.engine.counts().pushes.started, 3 + 5);
+}
+
+#[tokio::test]
 async fn what_ecr_calls_invalid_json_has_its_causes_named() {
     let site = Site::with(Mutability::Mutable).await;
     site.run(&["build", "--no-join"]).await.expect_code(0);
