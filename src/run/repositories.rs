@@ -169,8 +169,8 @@ impl<'a> Wanted<'a> {
         match self.ecr.template(path).await {
             Ok(Some(prefix)) => Ok(Standing::ByTemplate(prefix)),
             Ok(None) => Ok(Standing::Missing),
-            // Whoever may not see templates is told what helps without one.
-            Err(error) if error.is_denied() || error.is_anonymous() => Ok(Standing::Missing),
+            // Whoever may not see templates is told what helps without one; a stand-in for AWS may have none.
+            Err(error) if error.is_denied() || error.is_anonymous() || error.is_unknown_call() => Ok(Standing::Missing),
             Err(error) => Err(of_ecr(&error)),
         }
     }
