@@ -215,7 +215,7 @@ impl<'a> Wanted<'a> {
     fn missing(&self) -> Failure {
         let path = self.repository.path();
         let message = format!("repository {path} is not in {} ({})", self.ecr.host(), self.ecr.place());
-        let create = self.ecr.create_command(path);
+        let create = self.ecr.place().creating(Some(path));
         let hint = match self.image {
             Some(_) => format!("{create}; or say `ecr: {{ create: true }}` in the plan"),
             None => create,
