@@ -30,6 +30,7 @@ lint: cargo parts ## format, clippy, documentation, dependencies
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --no-default-features -- -D warnings
+	cargo clippy --locked --no-default-features --features cli -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps
 	cargo deny --locked check bans licenses sources
 

@@ -17,7 +17,7 @@ const SHORT: usize = 7;
 
 /// Answers those of `wanted` that are git's, each with the fact or with the reason why it is not known.
 ///
-/// git runs in `directory` with `environment` and nothing else of this process's, and only if something is wanted.
+/// git runs in `directory` with what it needs of `environment` and nothing else of this process's, and only if something is wanted.
 /// Where it cannot answer (no repository, no git), the variables of CI systems in `environment` do. It is killed when
 /// the future is dropped, or after ten seconds.
 ///
@@ -56,10 +56,16 @@ pub async fn git_facts(
     facts
 }
 
+/// What git needs to find itself, its configuration and the repository. Keys and tokens are nothing to it.
+fn for_git(environment: &BTreeMap<String, String>) -> impl Iterator<Item = (&String, &String)> {
+    const OWN: [&str; 7] = ["PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "LD_LIBRARY_PATH", "SUDO_UID", "SUDO_GID"];
+    environment.iter().filter(|(name, _)| name.starts_with("GIT_") || OWN.contains(&name.as_str()))
+}
+
 /// What git prints on one line, or the first line of what it says is wrong.
 async fn git(directory: &Path, environment: &BTreeMap<String, String>, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new("git");
-    command.arg("-C").arg(directory).args(arguments).env_clear().envs(environment).env("LC_ALL", "C");
+    command.arg("-C").arg(directory).args(arguments).env_clear().envs(for_git(environment)).env("LC_ALL", "C");
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(TIMEOUT, command.output()).await {
         Ok(Ok(output)) => output,

@@ -10,7 +10,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::world::{Aws, HELLO, KEYS, says, with_keys};
-use crate::support::program::Run;
 use crate::support::scripted_ecr::{Action, Mutability};
 use crate::support::scripted_images::Image;
 
@@ -184,37 +183,38 @@ async fn the_account_is_what_aws_calls_our_registry() {
     assert!(plan.stdout.contains("\"nobody\""), "{}", plan.stdout);
 }
 
-/// Runs the program under a shell that writes down the arguments and the environment of all that it starts.
-fn seen(aws: &Aws, run: Run) -> Run {
-    let helper = aws.home.path().join("docker-credential-own");
-    let seen = aws.home.path().join("seen");
+/// A git that writes down what it was started with, and what the program was.
+fn watching_git(aws: &Aws) -> String {
+    let (home, git) = (aws.home.path(), aws.home.path().join("git"));
     let body = format!(
-        "#!/bin/sh\nread -r host\nenv >> {0}\ncat /proc/$PPID/cmdline >> {0}\necho '{{\"Username\":\"\",\"Secret\":\"\"}}'\n",
-        seen.display(),
+        "#!/bin/sh\n(env; echo \"$@\"; tr '\\0' ' ' </proc/$PPID/cmdline) >> {}\nexec /usr/bin/git \"$@\"\n",
+        home.join("seen").display(),
     );
     let write = r#"printf '%s' "$1" > "$0" && chmod 755 "$0""#;
-    assert!(Command::new("sh").arg("-c").arg(write).arg(&helper).arg(body).status().unwrap().success());
-    run.env("PATH", format!("{}:/usr/bin:/bin", aws.home.path().display()))
+    assert!(Command::new("sh").arg("-c").arg(write).arg(&git).arg(body).status().unwrap().success());
+    format!("{}:/usr/bin:/bin", home.display())
 }
 
 #[tokio::test]
 async fn v37_no_key_token_or_password_is_seen_anywhere_at_any_level() {
     let aws = Aws::start().await;
-    aws.plan(&HELLO.replace("context: context", "context: context\n    ecr: { create: true }"));
+    let plan = HELLO.replace("context: context", "context: context\n    ecr: { create: true }");
+    aws.plan(&plan.replace("latest", "\"${git.short:-none}\""));
+    let path = watching_git(&aws);
     aws.ecr.expire_tokens_at(Action::PutImage);
     for args in [
         &["build", "--progress", "plain", "--report", "report.json"][..],
         &["build", "--progress", "json"][..],
         &["join", "--progress", "plain"][..],
         &["verify"][..],
+        &["doctor", "ecr"][..],
         &["plan"][..],
     ] {
-        let config = json!({ "credHelpers": { "elsewhere.example": "own" } });
-        fs::write(aws.home.docker_config().join("config.json"), config.to_string()).unwrap();
-        let run = seen(&aws, aws.run(args)).env("RUST_LOG", "trace").env("AWS_LOG", "trace").env("RUST_BACKTRACE", "1");
+        let run = aws.run(args).env("PATH", &path).env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1");
         let ran = run.finish().await.expect_code(0);
-        let report = fs::read_to_string(aws.home.path().join("report.json")).unwrap();
-        hunt(&aws, &[&ran.stdout, &ran.stderr, &report]);
+        let written = ["report.json", "seen"].map(|file| fs::read_to_string(aws.home.path().join(file)).unwrap());
+        assert!(written[1].contains(args[0]) && written[1].contains("rev-parse"), "{}", written[1]);
+        hunt(&aws, &[&ran.stdout, &ran.stderr, &written[0], &written[1]]);
     }
     // What refuses them does not repeat them either.
     aws.ecr.fail(Action::GetAuthorizationToken, "UnrecognizedClientException", "The security token is invalid.");
