@@ -11,7 +11,7 @@ use std::path::Path;
 use self::transcript::Transcript;
 use crate::support::program::{Home, Run};
 
-const COMMANDS: [&str; 8] = ["build", "join", "copy", "inspect", "verify", "digest", "plan", "serve"];
+const COMMANDS: [&str; 9] = ["build", "join", "copy", "inspect", "verify", "digest", "images", "plan", "serve"];
 
 const PLAN: &str = "\
 version: 1

@@ -1,6 +1,7 @@
 //! The whole program on Amazon ECR, as far as its rules can be had in memory. Row names are those of the fault matrix.
 
 mod doctor;
+mod images;
 mod immutable;
 mod logins;
 mod policies;

@@ -6,8 +6,10 @@ use clap::{Args, Parser, Subcommand};
 use polyarch::run::{Gates, Moving, Programs, Shrinking};
 
 use super::edit::EditArgs;
+use super::images::ImagesArgs;
 use super::matrix::Matrix;
 use super::output::{Format, Progress};
+use super::repositories::RepositoryArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,6 +19,7 @@ Examples:
   polyarch join                         publish what other runners pushed
   polyarch copy a.io/web:1 b.io/web:1   take an image to another registry
   polyarch inspect ghcr.io/org/web:1.0  show an image index
+  polyarch images web                   what the image's repository has
 
 Exit codes:
   0    all verified
@@ -88,6 +91,11 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Print the digest of a reference
     Digest(DigestArgs),
+    /// List the images of repositories, and which index has which
+    ///
+    /// List the images of repositories, and which index has which. Amazon ECR says what it has; of other registries, and
+    /// where the role may not ask (ecr:DescribeImages), it is what tags lead to.
+    Images(ImagesArgs),
     /// Say what works of Amazon ECR, step by step
     #[command(subcommand)]
     Doctor(Doctor),
@@ -104,9 +112,13 @@ impl Command {
             Self::Build(args) => Some(args.output.progress),
             Self::Join(args) => Some(args.output.progress),
             Self::Copy(args) => Some(args.output.progress),
-            Self::Inspect(_) | Self::Verify(_) | Self::Digest(_) | Self::Doctor(_) | Self::Plan(_) | Self::Serve => {
-                None
-            }
+            Self::Inspect(_)
+            | Self::Verify(_)
+            | Self::Digest(_)
+            | Self::Images(_)
+            | Self::Doctor(_)
+            | Self::Plan(_)
+            | Self::Serve => None,
         }
     }
 }
@@ -408,27 +420,14 @@ pub(crate) struct DoctorEcrArgs {
     /// Repositories, or images of the plan; all of its images if nothing is named
     #[arg(value_name = "IMAGE|HOST/REPOSITORY")]
     pub(crate) what: Vec<String>,
-    /// The plan, if not build.yaml or polyarch.yaml
-    #[arg(short, long, value_name = "FILE", help_heading = "Plan")]
-    pub(crate) file: Option<PathBuf>,
-    /// The registry in place of all of the plan's; may be repeated
-    #[arg(long, value_name = "REGISTRY", help_heading = "Registry")]
-    pub(crate) registry: Vec<String>,
     #[command(flatten)]
-    pub(crate) registries: RegistryArgs,
+    pub(crate) repositories: RepositoryArgs,
     /// The form of the results on stdout
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
     pub(crate) format: Format,
     /// The same as `--format json`
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub(crate) json: bool,
-}
-
-impl DoctorEcrArgs {
-    /// The plan, for these of its images.
-    pub(crate) fn plan(&self, images: Vec<String>) -> PlanArgs {
-        PlanArgs { images, file: self.file.clone(), registry: self.registry.clone(), ..PlanArgs::default() }
-    }
 }
 
 #[derive(Debug, Args)]

@@ -38,7 +38,7 @@ pub(crate) async fn ecr(args: &DoctorEcrArgs, settings: &Settings) -> Result<Exi
 async fn subjects(args: &DoctorEcrArgs, settings: &Settings) -> Result<Vec<Subject>, Refusal> {
     let mut subjects: Vec<Subject> = Vec::new();
     let (references, images): (Vec<_>, Vec<_>) = args.what.iter().cloned().partition(|word| reach::is_reference(word));
-    let mut registries = Registries::new(&args.registries, settings, notices::log)?;
+    let mut registries = Registries::new(&args.repositories.registries, settings, notices::log)?;
     for text in &references {
         let place = registries.place(location(text)?).await?;
         if let run::Place::Repository { registry, repository } = place {
@@ -48,13 +48,11 @@ async fn subjects(args: &DoctorEcrArgs, settings: &Settings) -> Result<Vec<Subje
     if !references.is_empty() && images.is_empty() {
         return Ok(subjects);
     }
-    let plan = Loaded::read(&args.plan(images))?.resolve(settings).await?;
+    let plan = Loaded::read(&args.repositories.plan(images))?.resolve(settings).await?;
     for registry in load::named_registries(&plan, settings, notices::log).await? {
         add(&mut subjects, &registry, None);
         for image in &plan.images {
-            let repository = registry.repository(&image.repository);
-            let repository = repository.map_err(|error| usage(error.to_string(), "shorten `repository:`"))?;
-            add(&mut subjects, &registry, Some(repository));
+            add(&mut subjects, &registry, Some(load::repository(image, &registry)?));
         }
     }
     Ok(subjects)

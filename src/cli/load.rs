@@ -9,9 +9,9 @@ use futures::future::join_all;
 use polyarch::context::MAX_DOCKERFILE_BYTES;
 use polyarch::ecr::{EcrError, aws_facts};
 use polyarch::facts::git_facts;
-use polyarch::oci::{ReferenceError, RegistryHost};
+use polyarch::oci::{ReferenceError, RegistryHost, Repository};
 use polyarch::plan::{
-    self, Build, CachePolicy, EngineName, EngineSpec, NamedContext, NamedRegistry, Overrides, Plan, PlanErrors,
+    self, Build, CachePolicy, EngineName, EngineSpec, Image, NamedContext, NamedRegistry, Overrides, Plan, PlanErrors,
     PullPolicy, RegistryChoice, Selection, SourceText, Transport,
 };
 use polyarch::registry::Notice;
@@ -228,6 +228,12 @@ async fn declare(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
         settings.ecr.declare(named).await.map_err(|error| of_ecr(&error))?;
     }
     Ok(())
+}
+
+/// The repository of an image of the plan in one of its registries.
+pub(crate) fn repository(image: &Image, registry: &Registry) -> Result<Repository, Failure> {
+    let repository = registry.repository(&image.repository);
+    repository.map_err(|error| usage(format!("{}: {error}", image.name), "shorten `repository:`"))
 }
 
 /// The registry that the plan's images are built to.

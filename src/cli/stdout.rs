@@ -4,6 +4,12 @@ use std::io::{self, ErrorKind, Write};
 
 use polyarch::run::{Failure, Phase};
 
+/// How wide the terminal is, in characters; `None`: it is none, or does not say.
+pub(crate) fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Writes `bytes` and an end of line, if they have none. A reader that has gone is no error.
 pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     write(bytes, if bytes.ends_with(b"\n") { b"" } else { b"\n" })

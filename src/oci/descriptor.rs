@@ -35,6 +35,13 @@ impl Descriptor {
         !media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
             && !media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
     }
+
+    /// Whether it names the config of an image, not that of some other artifact.
+    #[must_use]
+    pub fn is_image_config(&self) -> bool {
+        let image = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+        image.contains(&self.media_type.as_str())
+    }
 }
 
 /// The `platform` object of an index entry (OCI image-spec, "Image Index"), or the same fields of an image

@@ -278,6 +278,18 @@ impl FromStr for Tag {
     }
 }
 
+impl FromStr for Repository {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let (host, path) = match text.split_once('/') {
+            Some((host, path)) if names_a_host(host) => (host.parse()?, path),
+            _ => (RegistryHost(RegistryHost::DOCKER_HUB.into()), text),
+        };
+        host.repository(&path.parse()?)
+    }
+}
+
 impl FromStr for Reference {
     type Err = ReferenceError;
 
@@ -291,16 +303,13 @@ impl FromStr for Reference {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag.parse::<Tag>()?)),
             _ => (name, None),
         };
-        let (host, path) = match name.split_once('/') {
-            Some((host, path)) if names_a_host(host) => (host.parse()?, path.to_owned()),
-            _ => (RegistryHost(RegistryHost::DOCKER_HUB.into()), name.to_owned()),
-        };
+        let repository = name.parse()?;
         let selector = match (digest, tag) {
             (Some(digest), _) => Selector::Digest(digest),
             (None, Some(tag)) => Selector::Tag(tag),
             (None, None) => Selector::Tag(Tag("latest".into())),
         };
-        Ok(Self { repository: host.repository(&path.parse()?)?, selector })
+        Ok(Self { repository, selector })
     }
 }
 

@@ -153,6 +153,15 @@ pub enum ErrorKind {
     /// Compressed, although we asked for none.
     #[error("compressed its answer although it was asked not to ({0})")]
     Encoding(String),
+    /// What should be the tags of a repository is no such list.
+    #[error("sent a list of tags that cannot be read")]
+    Tags,
+    /// A repository has more tags than are listed.
+    #[error("has more than {limit} tags in this repository: that many are not listed")]
+    TooManyTags {
+        /// The limit.
+        limit: usize,
+    },
     /// The bytes are no manifest, or one that we refuse.
     #[error("sent a manifest that cannot be used")]
     Manifest(#[source] ManifestError),

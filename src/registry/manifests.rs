@@ -169,11 +169,24 @@ impl Client {
     /// # Errors
     /// The registry does not delete tags (405, or 400 where it takes digests alone), or does not let us.
     pub async fn delete_tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<(), RegistryError> {
+        self.delete(repository, &Selector::Tag(tag.clone())).await
+    }
+
+    /// Deletes a manifest, and with it every tag that names it (OCI distribution-spec, "Deleting Manifests"). One that is
+    /// not there is gone: so an answer that was lost is asked for again.
+    ///
+    /// # Errors
+    /// The registry deletes nothing (405), not what an index lists, or not for us.
+    pub async fn delete_manifest(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), RegistryError> {
+        self.delete(repository, &Selector::Digest(digest.clone())).await
+    }
+
+    async fn delete(&self, repository: &RepositoryPath, selector: &Selector) -> Result<(), RegistryError> {
         let call = Call {
             scope: Some(Scope::delete(repository)),
             accept: None,
             read: Read::Whole(MAX_ANSWER),
-            ..call(Method::DELETE, repository, &Selector::Tag(tag.clone()), Patience::None)
+            ..call(Method::DELETE, repository, selector, Patience::None)
         };
         match self.0.send(&call).await {
             Ok(_) => Ok(()),

@@ -7,7 +7,7 @@
 //! - `challenge` reads what a registry asks for, `login` gets it and keeps it;
 //! - `http` joins the two into the one `send`, `retry` decides what is tried again, `slots`
 //!   how much is asked at once, `pace` how often;
-//! - `manifests`, `blobs` and `transfer` are the operations; `reading` is a blob on its way from a registry, `stream`
+//! - `manifests`, `tags`, `blobs` and `transfer` are the operations; `reading` is a blob on its way from a registry, `stream`
 //!   one on its way to another, and both go on where they broke.
 
 mod answer;
@@ -26,6 +26,7 @@ mod reading;
 mod retry;
 mod slots;
 mod stream;
+mod tags;
 mod target;
 mod transfer;
 mod wire;

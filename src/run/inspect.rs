@@ -8,7 +8,8 @@ use super::listing::{Listing, Read};
 use super::place::Place;
 use super::verify::VerifyError;
 use crate::oci::{
-    Content, Descriptor, Digest, ImageIndex, ImageManifest, Platform, PlatformFields, RawManifest, Selector,
+    Content, Descriptor, Digest, IMAGE_LABEL, ImageIndex, ImageManifest, Platform, PlatformFields, RawManifest,
+    Selector,
 };
 
 /// What was found under a name.
@@ -36,6 +37,8 @@ pub struct ConfigSays {
     pub platform: Option<Platform>,
     /// When it was made (RFC 3339), in the config's own words.
     pub created: Option<String>,
+    /// By which name the plan has it that polyarch built it from ([`IMAGE_LABEL`](crate::oci::IMAGE_LABEL)).
+    pub built_as: Option<String>,
 }
 
 /// An index, and what its entries are.
@@ -78,10 +81,24 @@ struct ConfigView {
     created: Option<String>,
 }
 
+/// What a config is labelled with. It is read apart: what is odd about labels is no matter to the rest.
+#[derive(Deserialize)]
+struct LabelsView {
+    config: Labelled,
+}
+
+#[derive(Deserialize)]
+struct Labelled {
+    #[serde(rename = "Labels")]
+    labels: BTreeMap<String, String>,
+}
+
 impl ConfigSays {
-    fn read(config: &[u8]) -> Self {
+    pub(super) fn read(config: &[u8]) -> Self {
         let Ok(view) = serde_json::from_slice::<ConfigView>(config) else { return Self::default() };
-        Self { platform: view.platform.platform().ok(), created: view.created }
+        let labels = serde_json::from_slice::<LabelsView>(config).map(|view| view.config.labels);
+        let built_as = labels.ok().and_then(|mut labels| labels.remove(IMAGE_LABEL));
+        Self { platform: view.platform.platform().ok(), created: view.created, built_as }
     }
 
     /// Fetches the config of `image`. Artifacts have configs that say nothing of this.

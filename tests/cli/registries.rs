@@ -133,6 +133,28 @@ async fn references_are_joined_without_a_plan() {
 }
 
 #[tokio::test]
+async fn the_images_of_repositories_are_listed_by_plan_and_by_name() {
+    let registry = Distribution::start(Setup::Plain);
+    let peer = Peer::new(&registry.base(), "hello");
+    let home = Home::new();
+    let address = registry.address().to_string();
+    plan(&home, &PLAN.replace("local", &address));
+    let mut transcript = Transcript::new(&home);
+    transcript.call(&address, "REGISTRY");
+    transcript.run(["images"]).await.expect_code(7);
+    for arch in ["amd64", "arm64"] {
+        push(&peer, &format!("1.0-{arch}"), arch).await;
+    }
+    transcript.run(["join", "--progress", "quiet"]).await.expect_code(0);
+    push(&peer, "1.1-riscv64", "riscv64").await;
+    transcript.run(["images"]).await.expect_code(0);
+    transcript.run(["images", "hello", "--json"]).await.expect_code(0);
+    transcript.run(["images", &format!("{address}/hello:1.0")]).await.expect_code(2);
+    transcript.run(["images", "helo"]).await.expect_code(2);
+    transcript.is("images");
+}
+
+#[tokio::test]
 async fn the_embedded_registry_is_served_once_and_used_by_all() {
     let home = Home::new();
     plan(&home, PLAN);
@@ -153,6 +175,7 @@ async fn the_embedded_registry_is_served_once_and_used_by_all() {
     transcript.say("after that process was ended");
     transcript.run(["verify"]).await.expect_code(0);
     transcript.run(["inspect", &format!("{address}/hello:latest")]).await.expect_code(0);
+    transcript.run(["images"]).await.expect_code(0);
     transcript.is("serve");
     assert_eq!(served.stdout, format!("{address}\n"));
     assert_eq!(served.code(), 0, "to end it is what it is for: {}", served.stderr);

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::world::{Aws, HELLO};
 use crate::support::scripted_ecr::{Action, Mutability};
-use crate::support::scripted_images::Image;
+use crate::support::scripted_images::{Document, Image, OCI_INDEX};
 
 const PAGE: &str = include_str!("../../docs/ecr.md");
 
@@ -102,6 +102,30 @@ async fn the_policy_to_create_is_enough_and_the_smallest() {
     assert_eq!(creates(&both).await, 0);
     for action in &create {
         assert_ne!(creates(&without(&both, action)).await, 0, "{action} is not needed");
+    }
+}
+
+/// An index of two images, and one beside it.
+async fn lists(actions: &BTreeSet<String>) -> i32 {
+    let aws = role(actions).await;
+    aws.ecr.has("hello", Mutability::Mutable);
+    let images = ["linux/amd64", "linux/arm64"].map(|platform| Image::oci(platform, "1.0"));
+    for image in &images {
+        aws.ecr.keep("hello", None, image);
+    }
+    let entries: Vec<_> = images.iter().map(|image| image.manifest.descriptor()).collect();
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
+    aws.ecr.keep_manifest("hello", Some("1.0"), &Document::new(OCI_INDEX, &index));
+    aws.ecr.keep("hello", Some("left"), &Image::oci("linux/amd64", "left"));
+    aws.run(&["images"]).finish().await.code()
+}
+
+#[tokio::test]
+async fn the_policy_to_list_images_is_enough_and_the_smallest() {
+    let actions = allowed("Images");
+    assert_eq!(lists(&actions).await, 0);
+    for action in &actions {
+        assert_ne!(lists(&without(&actions, action)).await, 0, "{action} is not needed");
     }
 }
 

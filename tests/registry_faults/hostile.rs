@@ -76,9 +76,9 @@ async fn v22_an_upload_goes_on_where_the_registry_says_and_nowhere_that_is_not_i
     }
 }
 
-/// Pages of tags may lead to other hosts, and have no end: nothing of ours turns them.
+/// Pages of tags may lead to other hosts, and have no end: there is one place that turns them, and it is bounded.
 #[test]
-fn v24_no_client_of_ours_lists_tags() {
+fn v24_pages_of_tags_are_turned_in_one_place_alone() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![source];
     while let Some(folder) = folders.pop() {
@@ -87,6 +87,9 @@ fn v24_no_client_of_ours_lists_tags() {
             if path.is_dir() {
                 // It serves such lists.
                 folders.extend((!path.ends_with("src/embedded")).then_some(path));
+                continue;
+            }
+            if path.ends_with("src/registry/tags.rs") {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();

@@ -4,6 +4,7 @@
 //! goes away (a broken pipe) never stops a run.
 
 mod ending;
+mod grid;
 mod json;
 mod lines;
 mod plain;
@@ -17,6 +18,7 @@ mod tty;
 #[cfg(test)]
 pub(crate) mod script;
 
+pub(crate) use grid::{Align, Column, Grid};
 pub(crate) use progress::{Display, Progress, Terminal, display, is_ci};
 pub(crate) use results::{Format, write_results};
-pub(crate) use style::{Color, Tone, count, duration, size};
+pub(crate) use style::{Color, Tone, ago, count, duration, shorten, size};

@@ -47,6 +47,21 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
+/// `just now`, `5 minutes ago`, `3 weeks ago`, as docker says it: in the largest unit of which there are two.
+pub(crate) fn ago(seconds: u64) -> String {
+    let units = [
+        ("years", 31_536_000),
+        ("months", 2_592_000),
+        ("weeks", 604_800),
+        ("days", 86_400),
+        ("hours", 3600),
+        ("minutes", 60),
+        ("seconds", 1),
+    ];
+    let unit = units.into_iter().find(|(_, unit)| seconds >= 2 * unit);
+    unit.map_or_else(|| "just now".to_owned(), |(name, unit)| format!("{} {name} ago", seconds / unit))
+}
+
 /// `812 B`, `12.3 MB`: decimal, as registries and docker write them.
 pub(crate) fn size(bytes: u64) -> String {
     let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)];
@@ -112,6 +127,24 @@ mod tests {
             (f64::NAN, "0.0s"),
         ] {
             assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn ages_are_rounded_down() {
+        for (seconds, text) in [
+            (1, "just now"),
+            (2, "2 seconds ago"),
+            (119, "119 seconds ago"),
+            (120, "2 minutes ago"),
+            (7199, "119 minutes ago"),
+            (86_400, "24 hours ago"),
+            (5 * 86_400, "5 days ago"),
+            (14 * 86_400, "2 weeks ago"),
+            (60 * 86_400, "2 months ago"),
+            (u64::MAX, "584942417355 years ago"),
+        ] {
+            assert_eq!(ago(seconds), text, "{seconds}");
         }
     }
 

@@ -2,37 +2,36 @@
 
 use polyarch::run::{By, Execution, PlatformReport, Report, Status};
 
+use super::grid::{Align, Column, Grid};
 use super::style::{Color, Tone, duration, shorten, size};
 
-/// A column: its heading, which side its cells stand on, and its rank (those of the highest go first when the
-/// terminal is too narrow).
-struct Column {
-    heading: &'static str,
-    align: Align,
-    rank: u8,
-    cell: fn(&PlatformReport) -> String,
-}
-
-#[derive(Clone, Copy)]
-enum Align {
-    Left,
-    Right,
-}
-
-const GAP: &str = "  ";
 /// Names of engines are cut here.
 const ENGINE_WIDTH: usize = 16;
 
 const COLUMNS: [Column; 8] = [
-    Column { heading: "platform", align: Align::Left, rank: 0, cell: |p| p.platform.to_string() },
-    Column { heading: "engine", align: Align::Left, rank: 5, cell: engine },
-    Column { heading: "runs", align: Align::Left, rank: 3, cell: runs },
-    Column { heading: "built", align: Align::Right, rank: 1, cell: built },
-    Column { heading: "pushed", align: Align::Right, rank: 2, cell: pushed },
-    Column { heading: "size", align: Align::Right, rank: 4, cell: |p| p.bytes.map(size).unwrap_or_default() },
-    Column { heading: "digest", align: Align::Left, rank: 7, cell: digest },
-    Column { heading: "cached", align: Align::Right, rank: 6, cell: cached },
+    Column { heading: "platform", align: Align::Left, rank: 0 },
+    Column { heading: "engine", align: Align::Left, rank: 5 },
+    Column { heading: "runs", align: Align::Left, rank: 3 },
+    Column { heading: "built", align: Align::Right, rank: 1 },
+    Column { heading: "pushed", align: Align::Right, rank: 2 },
+    Column { heading: "size", align: Align::Right, rank: 4 },
+    Column { heading: "digest", align: Align::Left, rank: 7 },
+    Column { heading: "cached", align: Align::Right, rank: 6 },
 ];
+
+/// The cells of a platform's row, one for each of the columns.
+fn cells(platform: &PlatformReport) -> Vec<String> {
+    vec![
+        platform.platform.to_string(),
+        engine(platform),
+        runs(platform),
+        built(platform),
+        pushed(platform),
+        platform.bytes.map(size).unwrap_or_default(),
+        digest(platform),
+        cached(platform),
+    ]
+}
 
 fn engine(platform: &PlatformReport) -> String {
     match &platform.by {
@@ -96,52 +95,22 @@ fn cached(platform: &PlatformReport) -> String {
 
 /// The table's lines; none where no platform was planned. Fits `width` columns, if given, by leaving columns out.
 pub(crate) fn table(report: &Report, color: Color, width: Option<usize>) -> Vec<String> {
-    let platforms: Vec<&PlatformReport> = report.images.iter().flat_map(|image| &image.platforms).collect();
-    if platforms.is_empty() {
+    let rows: Vec<_> = report.images.iter().flat_map(|image| &image.platforms).map(cells).collect();
+    if rows.is_empty() {
         return Vec::new();
     }
-    let columns = fitting(&platforms, width);
-    let heading: Vec<String> = columns.iter().map(|(column, _)| column.heading.to_owned()).collect();
-    let mut lines = vec![color.paint(Tone::Faint, &row(&columns, &heading))];
+    let grid = Grid::fitting(&COLUMNS, &rows, width);
+    let mut lines = vec![color.paint(Tone::Faint, &grid.heading())];
+    let mut rows = rows.iter();
     for image in report.images.iter().filter(|image| !image.platforms.is_empty()) {
         lines.push(color.paint(Tone::Strong, &shorten(&image.image, width.unwrap_or(usize::MAX))));
-        for platform in &image.platforms {
-            let cells: Vec<String> = columns.iter().map(|(column, _)| (column.cell)(platform)).collect();
-            let line = row(&columns, &cells);
+        for (platform, cells) in image.platforms.iter().zip(&mut rows) {
+            let line = grid.row(cells);
             let failed = platform.status == Status::Failed;
             lines.push(if failed { color.paint(Tone::Error, &line) } else { line });
         }
     }
     lines
-}
-
-/// The columns that fit, each with its width.
-fn fitting(platforms: &[&PlatformReport], width: Option<usize>) -> Vec<(&'static Column, usize)> {
-    let measure = |column: &'static Column| {
-        let cells = platforms.iter().map(|platform| (column.cell)(platform).chars().count());
-        (column, cells.max().unwrap_or(0).max(column.heading.len()))
-    };
-    let mut columns: Vec<_> = COLUMNS.iter().map(measure).collect();
-    let total = |columns: &[(&Column, usize)]| columns.iter().map(|(_, width)| GAP.len() + width).sum::<usize>();
-    while columns.len() > 1 && width.is_some_and(|width| total(&columns) > width) {
-        let worst = columns.iter().map(|(column, _)| column.rank).max();
-        columns.retain(|(column, _)| Some(column.rank) != worst);
-    }
-    columns
-}
-
-fn row(columns: &[(&Column, usize)], cells: &[String]) -> String {
-    let mut line = String::new();
-    for ((column, width), cell) in columns.iter().zip(cells) {
-        line.push_str(GAP);
-        let cell = match column.align {
-            Align::Left => format!("{cell:<width$}"),
-            Align::Right => format!("{cell:>width$}"),
-        };
-        line.push_str(&cell);
-    }
-    line.truncate(line.trim_end().len());
-    line
 }
 
 #[cfg(test)]

@@ -156,9 +156,7 @@ async fn of_plan(args: &VerifyArgs, images: Vec<String>, settings: &Settings) ->
 }
 
 fn of_image(image: &Image, registry: &Registry) -> Result<Vec<Subject>, Failure> {
-    let repository = registry.repository(&image.repository);
-    let repository =
-        repository.map_err(|error| load::usage(format!("{}: {error}", image.name), "shorten `repository:`"))?;
+    let repository = load::repository(image, registry)?;
     let place = Place::Repository { registry: registry.clone(), repository };
     let subject = |tag: &Tag| {
         let source = Source { place: place.clone(), selector: Selector::Tag(tag.clone()) };

@@ -1,0 +1,79 @@
+//! What is listed, and how it is shown.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use polyarch::run::{self, Failure, ImageKind, ImagesError, ListedBy, Phase, RepositoryImages, while_served};
+
+use super::super::load::Refusal;
+use super::super::repositories::{self, Group, Named};
+use super::super::settings::Settings;
+use super::super::{diagnostic, stderr, stdout};
+use super::args::{Form, ImagesArgs};
+use super::{document, text};
+
+/// What came of a repository.
+pub(super) struct Asked {
+    pub(super) repository: String,
+    pub(super) images: Result<RepositoryImages, Failure>,
+}
+
+pub(crate) async fn run(args: &ImagesArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let mut asked = Vec::new();
+    for group in repositories::named(&args.what, &args.repositories, settings).await? {
+        asked.extend(list(group).await);
+    }
+    for images in asked.iter().filter_map(|one| one.images.as_ref().ok()) {
+        warn(images, settings);
+    }
+    match if args.json { Form::Json } else { args.format } {
+        Form::Json => stdout::json(&document::as_json(&asked))?,
+        Form::Table => {
+            let lines = text::lines(&asked, SystemTime::now(), stdout::width());
+            if !lines.is_empty() {
+                stdout::bytes(lines.join("\n").as_bytes())?;
+            }
+        }
+    }
+    let failures: Vec<_> = asked.into_iter().filter_map(|one| one.images.err()).collect();
+    if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.into()) }
+}
+
+/// One repository after the other, each once.
+async fn list(Group { server, named }: Group) -> Vec<Asked> {
+    let listing = async {
+        let (mut asked, mut seen) = (Vec::new(), BTreeSet::new());
+        for Named { registry, repository, .. } in named {
+            if seen.insert(repository.clone()) {
+                let name = repository.to_string();
+                let images = run::images(&registry, &repository).await;
+                asked.push(Asked { images: images.map_err(|error| refused(&name, &error)), repository: name });
+            }
+        }
+        asked
+    };
+    while_served(server, Box::pin(listing)).await
+}
+
+/// Why the images of a repository are not known.
+pub(crate) fn refused(name: &str, error: &ImagesError) -> Failure {
+    let phase = if error.is_unusable() { Phase::Preflight } else { Phase::Verify };
+    let missing = if error.is_not_found() { " is not there" } else { "" };
+    Failure { phase, message: format!("{name}{missing}: {}", diagnostic::chain(error)), hint: error.hint() }
+}
+
+fn warn(RepositoryImages { repository, listed_by, images }: &RepositoryImages, settings: &Settings) {
+    let say = |message: String, hint: Option<&str>| {
+        stderr::line(&diagnostic::warning(&message, hint, settings.terminal.color));
+    };
+    if let ListedBy::Instead(why) = listed_by {
+        let hint = "allow ecr:DescribeImages in the role's policy";
+        say(format!("{repository}: only what tags lead to is listed, without when it was pushed: {why}"), Some(hint));
+    }
+    for image in images {
+        if let ImageKind::Unread(why) = &image.kind {
+            say(format!("{repository}@{} cannot be read: {why}", image.digest), None);
+        }
+    }
+}

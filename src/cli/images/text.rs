@@ -1,0 +1,171 @@
+//! For people: a table for each repository.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use polyarch::oci::{Digest, Tag};
+use polyarch::run::{ImageKind, RepositoryImage, RepositoryImages};
+
+use super::super::output::{Align, Column, Grid, ago, count, shorten, size};
+use super::command::Asked;
+
+/// Lists of tags and of indexes are cut here.
+const NAMES_WIDTH: usize = 32;
+/// What an index lists is this far to the right of it.
+const INDENT: &str = "  ";
+/// Deepest that is shown as such.
+const MOST_DEPTH: usize = 4;
+
+const PUSHED: [Column; 6] = columns("pushed");
+const CREATED: [Column; 6] = columns("created");
+
+const fn columns(when: &'static str) -> [Column; 6] {
+    [
+        Column { heading: "tags", align: Align::Left, rank: 0 },
+        Column { heading: "digest", align: Align::Left, rank: 2 },
+        Column { heading: "platform", align: Align::Left, rank: 1 },
+        Column { heading: "size", align: Align::Right, rank: 5 },
+        Column { heading: when, align: Align::Left, rank: 4 },
+        Column { heading: "in", align: Align::Left, rank: 3 },
+    ]
+}
+
+pub(super) fn lines(asked: &[Asked], now: SystemTime, width: Option<usize>) -> Vec<String> {
+    let tables = asked.iter().filter_map(|one| one.images.as_ref().ok()).map(|images| table(images, now, width));
+    tables.collect::<Vec<_>>().join(&String::new())
+}
+
+fn table(listed: &RepositoryImages, now: SystemTime, width: Option<usize>) -> Vec<String> {
+    let mut lines = vec![listed.repository.to_string()];
+    if listed.images.is_empty() {
+        lines.push(format!("{INDENT}no images"));
+        return lines;
+    }
+    let names: BTreeMap<_, _> = listed.images.iter().map(|image| (&image.digest, name(image))).collect();
+    let rows: Vec<_> = listed.images.iter().map(|image| cells(image, &names, now)).collect();
+    let is_pushed = listed.images.iter().any(|image| image.pushed_at.is_some());
+    let grid = Grid::fitting(if is_pushed { &PUSHED } else { &CREATED }, &rows, width);
+    lines.push(grid.heading());
+    lines.extend(rows.iter().map(|cells| grid.row(cells)));
+    lines
+}
+
+/// What an index is called by those that it lists.
+fn name(image: &RepositoryImage) -> String {
+    image.tags.first().map_or_else(|| image.digest.short().to_owned(), ToString::to_string)
+}
+
+fn cells(image: &RepositoryImage, names: &BTreeMap<&Digest, String>, now: SystemTime) -> Vec<String> {
+    let indent = INDENT.repeat(image.depth.min(MOST_DEPTH));
+    let tags: Vec<_> = image.tags.iter().map(Tag::as_str).collect();
+    let tags = if tags.is_empty() { "<none>".to_owned() } else { several(&tags) };
+    let age = |time| now.duration_since(time).unwrap_or_default().as_secs();
+    let when = image.pushed_at.or(image.created).map(|time| ago(age(time)));
+    vec![
+        indent + &tags,
+        image.digest.short().to_owned(),
+        what(&image.kind),
+        image.size.map(size).unwrap_or_default(),
+        when.unwrap_or_default(),
+        within(image, names),
+    ]
+}
+
+fn what(kind: &ImageKind) -> String {
+    match kind {
+        ImageKind::Index(images) => count(*images, "image"),
+        ImageKind::Image(platform) => platform.to_string(),
+        ImageKind::Attestation(_) => "attestation".to_owned(),
+        ImageKind::Other => "other".to_owned(),
+        ImageKind::Unread(_) => "not read".to_owned(),
+    }
+}
+
+/// The indexes that list it.
+fn within(image: &RepositoryImage, names: &BTreeMap<&Digest, String>) -> String {
+    let indexes: Vec<_> = image.indexes.iter().filter_map(|index| names.get(index)).map(String::as_str).collect();
+    match (&image.kind, indexes.as_slice()) {
+        (ImageKind::Index(_), []) => String::new(),
+        (_, []) => "no index".to_owned(),
+        (_, indexes) => several(indexes),
+    }
+}
+
+/// As many names as there is room for, and how many more there are.
+fn several(names: &[&str]) -> String {
+    let mut shown = shorten(names.first().copied().unwrap_or_default(), NAMES_WIDTH);
+    for (at, name) in names.iter().enumerate().skip(1) {
+        let longer = format!("{shown}, {name}");
+        let more = names.len() - at;
+        if longer.chars().count() > NAMES_WIDTH {
+            return format!("{shown}, +{more}");
+        }
+        shown = longer;
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use polyarch::run::ListedBy;
+
+    use super::*;
+
+    fn image(kind: ImageKind, tags: &[&str], indexes: &[&[u8]]) -> RepositoryImage {
+        RepositoryImage {
+            digest: Digest::of(tags.concat().as_bytes()),
+            tags: tags.iter().map(|tag| tag.parse::<Tag>().unwrap()).collect(),
+            media_type: None,
+            artifact_type: None,
+            kind,
+            size: Some(12_345_678),
+            pushed_at: Some(SystemTime::UNIX_EPOCH),
+            created: None,
+            account: None,
+            indexes: indexes.iter().map(|name| Digest::of(name)).collect(),
+            depth: indexes.len().min(1),
+        }
+    }
+
+    fn shown(width: Option<usize>) -> Vec<String> {
+        let platform = |name: &str| ImageKind::Image(name.parse().unwrap());
+        let many = ["2.0.0-with-a-name", "2.0.0-of-some-length", "2.0", "2"];
+        let images = vec![
+            image(ImageKind::Index(2), &many, &[]),
+            image(platform("linux/amd64"), &["2.0-amd64"], &[many.concat().as_bytes(), b"1.0"]),
+            image(ImageKind::Attestation(None), &[], &[many.concat().as_bytes()]),
+            image(ImageKind::Index(1), &["1.0"], &[]),
+            RepositoryImage { size: None, pushed_at: None, ..image(platform("linux/arm/v7"), &["left"], &[]) },
+        ];
+        let images = RepositoryImages { repository: "a.io/web".parse().unwrap(), listed_by: ListedBy::Ecr, images };
+        let asked = [Asked { repository: "a.io/web".into(), images: Ok(images) }];
+        lines(&asked, SystemTime::UNIX_EPOCH + Duration::from_hours(50), width)
+    }
+
+    #[test]
+    fn an_image_stands_below_its_index_and_names_all_that_list_it() {
+        assert_eq!(
+            shown(None),
+            [
+                "a.io/web",
+                "  tags                   digest        platform         size  pushed      in",
+                "  2.0.0-with-a-name, +3  5aaeaa70d0ff  2 images      12.3 MB  2 days ago",
+                "    2.0-amd64            f6ddaebb7eb8  linux/amd64   12.3 MB  2 days ago  2.0.0-with-a-name, 1.0",
+                "    <none>               e3b0c44298fc  attestation   12.3 MB  2 days ago  2.0.0-with-a-name",
+                "  1.0                    d0ff5974b6aa  1 image       12.3 MB  2 days ago",
+                "  left                   360f84035942  linux/arm/v7                       no index",
+            ]
+        );
+    }
+
+    #[test]
+    fn columns_are_left_out_where_it_is_narrow() {
+        assert_eq!(shown(Some(120)), shown(None));
+        for width in 0..120 {
+            let widest = shown(Some(width)).iter().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= width.max(25), "{width}: {:#?}", shown(Some(width)));
+        }
+    }
+}

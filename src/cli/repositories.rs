@@ -1,0 +1,89 @@
+//! Repositories on the command line: by images of the plan, or by name.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use polyarch::oci::{Location, Repository};
+use polyarch::run::{Failure, Place, Registry, Server};
+
+use super::args::{PlanArgs, RegistryArgs};
+use super::load::{self, Loaded, Refusal, usage};
+use super::notices;
+use super::reach::{self, Registries};
+use super::settings::Settings;
+
+/// Which plan, if it is one, and how registries are spoken to.
+#[derive(Debug, Args)]
+pub(crate) struct RepositoryArgs {
+    /// The plan, if not build.yaml or polyarch.yaml
+    #[arg(short, long, value_name = "FILE", help_heading = "Plan")]
+    pub(crate) file: Option<PathBuf>,
+    /// The registry in place of all of the plan's; may be repeated
+    #[arg(long, value_name = "REGISTRY", help_heading = "Registry")]
+    pub(crate) registry: Vec<String>,
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
+}
+
+impl RepositoryArgs {
+    /// The plan, for these of its images.
+    pub(crate) fn plan(&self, images: Vec<String>) -> PlanArgs {
+        PlanArgs { images, file: self.file.clone(), registry: self.registry.clone(), ..PlanArgs::default() }
+    }
+}
+
+/// A repository that is meant.
+pub(crate) struct Named {
+    pub(crate) registry: Registry,
+    pub(crate) repository: Repository,
+}
+
+/// Repositories whose registries are served together.
+pub(crate) struct Group {
+    pub(crate) server: Option<Server>,
+    pub(crate) named: Vec<Named>,
+}
+
+/// The repositories of `words`; of none, those of all images of the plan.
+pub(crate) async fn named(words: &[String], args: &RepositoryArgs, settings: &Settings) -> Result<Vec<Group>, Refusal> {
+    let (references, images): (Vec<_>, Vec<_>) = words.iter().cloned().partition(|word| reach::is_reference(word));
+    let mut groups = Vec::new();
+    if !references.is_empty() {
+        groups.push(by_name(&references, args, settings).await?);
+    }
+    if !images.is_empty() || references.is_empty() {
+        groups.push(of_plan(images, args, settings).await?);
+    }
+    Ok(groups)
+}
+
+async fn by_name(references: &[String], args: &RepositoryArgs, settings: &Settings) -> Result<Group, Refusal> {
+    let mut registries = Registries::new(&args.registries, settings, notices::log)?;
+    let mut named = Vec::new();
+    for name in references {
+        let repository = parse(name)?;
+        if let Place::Repository { registry, repository } = registries.place(Location::Repository(repository)).await? {
+            named.push(Named { registry, repository });
+        }
+    }
+    Ok(Group { server: registries.server(), named })
+}
+
+fn parse(name: &str) -> Result<Repository, Failure> {
+    name.parse().map_err(|error| {
+        usage(format!("`{name}` is no repository: {error}"), "without tag and digest, as ghcr.io/org/web")
+    })
+}
+
+/// The repositories of the plan's images, in every registry that has them.
+async fn of_plan(images: Vec<String>, args: &RepositoryArgs, settings: &Settings) -> Result<Group, Refusal> {
+    let plan = Loaded::read(&args.plan(images))?.resolve(settings).await?;
+    let (registries, server) = load::registries(&plan, settings, notices::log).await?;
+    let mut named = Vec::new();
+    for registry in registries.all() {
+        for image in &plan.images {
+            named.push(Named { registry: registry.clone(), repository: load::repository(image, registry)? });
+        }
+    }
+    Ok(Group { server, named })
+}

@@ -1,0 +1,103 @@
+//! The tags of a repository (OCI distribution-spec, "Listing Tags").
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use reqwest::header::{HeaderMap, LINK};
+use serde::Deserialize;
+
+use super::client::Client;
+use super::error::{ErrorKind, RegistryError};
+use super::http::Call;
+use super::login::Scope;
+use super::retry::Patience;
+use super::wire::Read;
+use crate::oci::{RepositoryPath, Tag};
+
+/// Tags on a page, as they are asked for. ECR takes no larger number.
+const PAGE: usize = 1000;
+/// Most pages.
+const MOST_PAGES: usize = 1000;
+/// Longest page that is read, in bytes: registries that know no pages give all tags at once.
+const MAX_PAGE: usize = 4 << 20;
+
+#[derive(Deserialize)]
+struct Page {
+    /// Some have `null` where there are none.
+    tags: Option<Vec<String>>,
+}
+
+impl Client {
+    /// The tags of a repository, sorted, page after page. What is no tag could not be asked for, and is left out.
+    ///
+    /// # Errors
+    /// There are more than `most`, or than fit on 1,000 pages ([`ErrorKind::TooManyTags`]); there is no such repository
+    /// ([`RegistryError::is_not_found`]); the registry does not list tags, or not for us.
+    pub async fn list_tags(&self, repository: &RepositoryPath, most: usize) -> Result<BTreeSet<Tag>, RegistryError> {
+        let (mut tags, mut pages) = (BTreeSet::new(), 0);
+        let mut query = Some(format!("n={PAGE}"));
+        while let Some(asked) = query {
+            pages += 1;
+            let reply = self.0.send(&call(repository, &asked)).await?;
+            let fail = |kind| RegistryError::new(self.host(), reply.request.as_str(), kind);
+            let page: Page = serde_json::from_slice(&reply.body).map_err(|_| fail(ErrorKind::Tags))?;
+            let before = tags.len();
+            tags.extend(page.tags.into_iter().flatten().filter_map(|tag| tag.parse::<Tag>().ok()));
+            // A page that brings nothing new would be followed by others like it.
+            query = next(&reply.headers).filter(|_| tags.len() > before);
+            if tags.len() > most || (query.is_some() && pages == MOST_PAGES) {
+                return Err(fail(ErrorKind::TooManyTags { limit: most.min(tags.len()) }));
+            }
+        }
+        Ok(tags)
+    }
+}
+
+fn call(repository: &RepositoryPath, query: &str) -> Call {
+    Call {
+        method: Method::GET,
+        path: format!("{repository}/tags/list?{query}"),
+        scope: Some(Scope::pull(repository)),
+        accept: None,
+        range: None,
+        content: None,
+        read: Read::Whole(MAX_PAGE),
+        patience: Patience::None,
+    }
+}
+
+/// What the next page is asked with: the query of `<…?QUERY>; rel="next"` (RFC 8288). The address before it is ours:
+/// nobody sends us elsewhere.
+fn next(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(", "));
+    let target = |link: &str| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let is_next = parameters.split(';').any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"));
+        let (_, query) = target.split_once('?').filter(|_| is_next)?;
+        Some(query.split('#').next().unwrap_or_default().to_owned())
+    };
+    links.into_iter().find_map(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_asked_for_at_our_own_address() {
+        for (link, query) in [
+            ("</v2/a/tags/list?n=1000&last=x>; rel=\"next\"", Some("n=1000&last=x")),
+            ("<https://elsewhere.example/v2/b/tags/list?last=x&n=2#y>; rel=next", Some("last=x&n=2")),
+            ("</p?a=1>; rel=\"prev\", </n?b=2>; title=x; rel=\"next\"", Some("b=2")),
+            ("</v2/a/tags/list?last=x>; rel=\"prev\"", None),
+            ("</v2/a/tags/list>; rel=\"next\"", None),
+            ("/v2/a/tags/list?last=x; rel=\"next\"", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(LINK, HeaderValue::from_static(link))]);
+            assert_eq!(next(&headers).as_deref(), query, "{link:?}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `polyarch images`: what ECR's API says, and which index has which.
+
+use serde_json::{Value, json};
+
+use super::world::{Aws, HELLO, says};
+use crate::support::scripted_ecr::{Action, Mutability};
+use crate::support::scripted_images::{Document, Image, OCI_INDEX, attestation, fields};
+
+/// Two images and an attestation in an index under 1.0, and an arch tag that no index lists; all in `hello`.
+struct World {
+    aws: Aws,
+    images: [Image; 2],
+    attestation: Document,
+    index: Document,
+    left: Image,
+}
+
+fn entry(image: &Image) -> Value {
+    let mut entry = image.manifest.descriptor();
+    entry["platform"] = fields(&image.platform);
+    entry
+}
+
+impl World {
+    async fn start() -> Self {
+        let aws = Aws::start().await;
+        aws.ecr.has("hello", Mutability::Mutable);
+        let images = ["linux/amd64", "linux/arm64"].map(|platform| Image::oci(platform, "1.0"));
+        let (attestation, attesting) = attestation(&images[0].manifest, &json!({}));
+        let entries = json!([entry(&images[0]), entry(&images[1]), attesting]);
+        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
+        let index = Document::new(OCI_INDEX, &index);
+        let left = Image::oci("linux/riscv64", "1.1");
+        aws.ecr.keep("hello", Some("1.0-amd64"), &images[0]);
+        aws.ecr.keep("hello", None, &images[1]);
+        aws.ecr.keep_manifest("hello", None, &attestation);
+        for tag in ["1.0", "latest"] {
+            aws.ecr.keep_manifest("hello", Some(tag), &index);
+        }
+        aws.ecr.keep("hello", Some("1.1-riscv64"), &left);
+        Self { aws, images, attestation, index, left }
+    }
+
+    async fn listed(&self) -> Vec<Value> {
+        let listed = self.aws.run(&["images", "--json"]).finish().await.expect_code(0);
+        let document: Value = serde_json::from_str(&listed.stdout).unwrap();
+        document["imageDetails"].as_array().unwrap().clone()
+    }
+}
+
+fn of<'a>(details: &'a [Value], digest: &str) -> &'a Value {
+    details.iter().find(|detail| detail["imageDigest"] == digest).unwrap_or_else(|| panic!("{digest} in {details:#?}"))
+}
+
+#[tokio::test]
+async fn what_ecr_describes_is_listed_with_its_keys_and_the_indexes_that_have_it() {
+    let world = World::start().await;
+    let World { aws, images, attestation, index, left } = &world;
+    aws.ecr.page(2);
+    let listed = world.listed().await;
+    assert_eq!(aws.ecr.count(Action::DescribeImages), 3, "five images in pages of two");
+    let order: Vec<_> = listed.iter().map(|detail| detail["imageDigest"].as_str().unwrap()).collect();
+    let [amd64, arm64] = images.each_ref().map(|image| image.manifest.digest());
+    // The newest first, and behind an index what it lists.
+    assert_eq!(order, [&left.manifest.digest(), &index.digest(), &amd64, &arm64, &attestation.digest()]);
+
+    aws.ecr.page(1000);
+    let input = json!({ "repositoryName": "hello" });
+    let described =
+        crate::support::aws::call(&aws.ecr.endpoint(), "us-east-1", "DescribeImages", &input).await.unwrap();
+    for expected in described["imageDetails"].as_array().unwrap() {
+        let digest = expected["imageDigest"].as_str().unwrap();
+        let detail = of(&listed, digest);
+        for key in ["registryId", "repositoryName", "imageTags", "imageSizeInBytes", "imageManifestMediaType"] {
+            assert_eq!(detail[key], expected[key], "{digest}: {key}");
+        }
+        assert_eq!(detail["artifactMediaType"], expected["artifactMediaType"], "{digest}");
+        assert_eq!(detail.get("imageTags").is_some(), expected.get("imageTags").is_some(), "{digest}");
+        assert!(detail["imagePushedAt"].as_str().unwrap().starts_with("2023-11-14T22:13:2"), "{detail}");
+    }
+    let index = json!([index.digest()]);
+    assert_eq!((&of(&listed, &amd64)["platform"], &of(&listed, &amd64)["indexes"]), (&json!("linux/amd64"), &index));
+    assert_eq!((&of(&listed, &arm64)["platform"], &of(&listed, &arm64)["indexes"]), (&json!("linux/arm64"), &index));
+    assert_eq!(of(&listed, &attestation.digest())["attests"], amd64);
+    let left = of(&listed, &left.manifest.digest());
+    assert_eq!((&left["platform"], &left["indexes"]), (&json!("linux/riscv64"), &json!([])));
+    // The index is read, and of the images the one that no index speaks of.
+    assert_eq!((aws.ecr.count(Action::BatchGetImage), aws.ecr.count(Action::GetDownloadUrlForLayer)), (2, 1));
+}
+
+#[tokio::test]
+async fn people_see_what_no_index_lists() {
+    let world = World::start().await;
+    let listed = world.aws.run(&["images", "hello"]).finish().await.expect_code(0);
+    let rows: Vec<Vec<_>> = listed
+        .stdout
+        .lines()
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    let short = |document: &Document| document.digest()["sha256:".len()..][..12].to_owned();
+    let [amd64, arm64] = world.images.each_ref().map(|image| short(&image.manifest));
+    assert_eq!(rows[0], [format!("{}/hello", world.aws.ecr.host())]);
+    assert_eq!(rows[1], ["tags", "digest", "platform", "size", "pushed", "in"]);
+    let cells = |row: usize| [rows[row][0], rows[row][1], rows[row][2], rows[row].last().unwrap()].map(str::trim);
+    assert_eq!(cells(2), ["1.1-riscv64", &short(&world.left.manifest), "linux/riscv64", "no index"]);
+    assert_eq!(cells(3)[..3], ["1.0, latest", &short(&world.index), "2 images"]);
+    assert_eq!(cells(4), ["1.0-amd64", &amd64, "linux/amd64", "1.0"]);
+    assert_eq!(cells(5), ["<none>", &arm64, "linux/arm64", "1.0"]);
+    assert_eq!(cells(6), ["<none>", &short(&world.attestation), "attestation", "1.0"]);
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_describe_images_follows_tags_and_says_what_that_leaves_out() {
+    let world = World::start().await;
+    world.aws.ecr.deny(Action::DescribeImages);
+    world.aws.ecr.keep("hello", None, &Image::oci("linux/s390x", "untagged"));
+    world.aws.ecr.page(2);
+    let listed = world.aws.run(&["images", "--json"]).finish().await.expect_code(0);
+    says(
+        &listed,
+        &["warning", "only what tags lead to is listed", "ecr:DescribeImages", "hint: allow ecr:DescribeImages"],
+    );
+    let document: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let details = document["imageDetails"].as_array().unwrap();
+    assert_eq!(details.len(), 5, "all but the one that nothing leads to: {details:#?}");
+    assert_eq!(of(details, &world.index.digest())["imageTags"], json!(["1.0", "latest"]));
+    assert_eq!(of(details, &world.images[1].manifest.digest())["indexes"], json!([world.index.digest()]));
+    assert!(details.iter().all(|detail| detail.get("imagePushedAt").is_none() && detail.get("registryId").is_none()));
+    // Four tags.
+    assert_eq!(world.aws.ecr.count(Action::ListImages), 2);
+
+    world.aws.ecr.deny(Action::ListImages);
+    let refused = world.aws.run(&["images"]).finish().await.expect_code(3);
+    says(&refused, &["ecr:ListImages"]);
+}
+
+#[tokio::test]
+async fn a_repository_that_ecr_has_not_got_is_told_beside_what_is_there() {
+    let world = World::start().await;
+    let other = HELLO.replace("images:", "images:\n  other: { tags: [x], platforms: [linux/amd64] }");
+    world.aws.plan(&other);
+    let listed = world.aws.run(&["images", "--format", "json"]).finish().await.expect_code(7);
+    says(&listed, &[&format!("{}/other is not there", world.aws.ecr.host())]);
+    let document: Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(document["imageDetails"].as_array().unwrap().len(), 5);
+    assert_eq!(document["failed"][0]["repository"], format!("{}/other", world.aws.ecr.host()));
+    let nobody = world.aws.run_as_nobody(&["images"]).finish().await.expect_code(3);
+    says(&nobody, &["no AWS credentials were found"]);
+}
