@@ -35,6 +35,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
             "aws_sdk_sts",
             "aws_smithy_http_client",
             "aws_smithy_runtime_api",
+            "aws_smithy_types",
         ],
         &["src/ecr/"],
     ),

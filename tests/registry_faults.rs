@@ -5,7 +5,7 @@ mod credentials;
 mod expiring;
 mod hostile;
 mod limits;
-mod proxies;
+pub(crate) mod proxies;
 mod requests;
 
 use std::collections::HashSet;
@@ -629,7 +629,7 @@ async fn v23_redirects_end_after_ten() {
 }
 
 /// A TLS server's key and certificate for `name`, and the certificate for those who shall trust it.
-fn certificate(name: &str) -> (tokio_rustls::TlsAcceptor, String) {
+pub(crate) fn certificate(name: &str) -> (tokio_rustls::TlsAcceptor, String) {
     use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::rustls::pki_types::PrivateKeyDer;
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();

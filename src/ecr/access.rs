@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::OnceCell;
+
 use super::control::Endpoint;
 use super::error::{EcrError, EcrErrorKind};
 use super::registry::EcrRegistry;
@@ -16,6 +18,7 @@ use crate::plan::{EcrControl, NamedRegistry};
 pub struct Ecr {
     sdk: Arc<Sdk>,
     known: Mutex<HashMap<RegistryHost, Arc<EcrRegistry>>>,
+    own: OnceCell<RegistryHost>,
 }
 
 impl Ecr {
@@ -35,8 +38,12 @@ impl Ecr {
             (None, Some(host)) => Self::endpoint(host),
             (None, None) => Endpoint::Region(region(control, None, &registry.host).await?, EcrEndpoint::Standard),
         };
-        let declared = EcrRegistry::new(registry.host.clone(), account, endpoint, self.sdk.clone());
-        self.known().insert(registry.host.clone(), Arc::new(declared));
+        let mut known = self.known();
+        // What is known of it, as its login, is not asked for again.
+        if known.get(&registry.host).is_none_or(|known| !known.is_at(&endpoint)) {
+            let declared = EcrRegistry::new(registry.host.clone(), account, endpoint, self.sdk.clone());
+            known.insert(registry.host.clone(), Arc::new(declared));
+        }
         Ok(())
     }
 
@@ -62,20 +69,32 @@ impl Ecr {
     /// Neither the environment nor the profile names one.
     pub async fn region(&self) -> Result<AwsRegion, EcrError> {
         let failed = |kind| EcrError { doing: "find the AWS region".into(), kind };
-        Sdk::default_region().await.ok_or_else(|| failed(EcrErrorKind::NoRegion))
+        Sdk::default_region().await.map_err(failed)
     }
 
-    /// The registry of our own account in the region that the user works in.
+    /// The registry of our own account in the region that the user works in; AWS is asked once.
     ///
     /// # Errors
     /// No region is known, there are no AWS credentials, or AWS refuses them or cannot be reached.
     pub async fn own(&self) -> Result<RegistryHost, EcrError> {
+        self.own.get_or_try_init(|| self.find_own()).await.cloned()
+    }
+
+    async fn find_own(&self) -> Result<RegistryHost, EcrError> {
         let failed = |kind| EcrError { doing: "find the registry of this account (Amazon ECR)".into(), kind };
-        let region = Sdk::default_region().await.ok_or_else(|| failed(EcrErrorKind::NoRegion))?;
+        let region = Sdk::default_region().await.map_err(failed)?;
         // Which host it has is what it answers.
         let nameless: RegistryHost = "localhost".parse().map_err(|_| failed(EcrErrorKind::NoRegion))?;
         let endpoint = Endpoint::Region(region, EcrEndpoint::Standard);
-        EcrRegistry::new(nameless, None, endpoint, self.sdk.clone()).named_by_aws().await
+        let found = EcrRegistry::new(nameless, None, endpoint.clone(), self.sdk.clone());
+        let host = found.named_by_aws().await?;
+        let account = match EcrHost::of(&host) {
+            Some(EcrHost::Private(private)) => Some(private.account),
+            Some(EcrHost::Public) | None => None,
+        };
+        let own = EcrRegistry::new(host.clone(), account, endpoint, self.sdk.clone()).with_login_of(&found);
+        self.known().insert(host.clone(), Arc::new(own));
+        Ok(host)
     }
 
     fn endpoint(host: &EcrHost) -> Endpoint {
@@ -95,9 +114,9 @@ async fn region(control: &EcrControl, host: Option<&EcrHost>, name: &RegistryHos
         Some(EcrHost::Private(private)) => Some(private.region.clone()),
         Some(EcrHost::Public) | None => None,
     };
-    let found = match control.region.clone().or(of_host) {
-        Some(region) => Some(region),
-        None => Sdk::default_region().await,
-    };
-    found.ok_or_else(|| EcrError { doing: format!("find the region of {name}"), kind: EcrErrorKind::NoRegion })
+    let failed = |kind| EcrError { doing: format!("find the region of {name}"), kind };
+    match control.region.clone().or(of_host) {
+        Some(region) => Ok(region),
+        None => Sdk::default_region().await.map_err(failed),
+    }
 }

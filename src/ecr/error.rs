@@ -13,7 +13,7 @@ pub struct EcrError {
 }
 
 /// Why it was not done.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum EcrErrorKind {
     /// Nothing says who we are.
@@ -25,12 +25,18 @@ pub enum EcrErrorKind {
     /// Something says who we are, and fails.
     #[error("the AWS credentials cannot be had: {0}")]
     Credentials(String),
+    /// What is said of us in AWS's own files cannot be used.
+    #[error("the AWS configuration cannot be used: {0}")]
+    Profile(String),
     /// AWS does not accept who we are.
     #[error("AWS does not accept the credentials: {0}")]
     CredentialsRefused(String),
     /// Nothing says where.
     #[error("no AWS region is known: not in AWS_REGION, AWS_DEFAULT_REGION or the profile")]
     NoRegion,
+    /// What says where does not.
+    #[error("`{}` is no AWS region: it is named by AWS_REGION, AWS_DEFAULT_REGION or the profile", .0.escape_debug())]
+    NotARegion(String),
     /// The account may not do it.
     #[error("the role may not do {action}: {message}")]
     Denied {
@@ -74,6 +80,12 @@ impl EcrError {
         matches!(self.kind, EcrErrorKind::NoCredentials | EcrErrorKind::NotBuiltIn)
     }
 
+    /// Whether it is about who we are, before anybody at AWS was asked: nothing else works then.
+    #[must_use]
+    pub fn is_of_credentials(&self) -> bool {
+        self.is_anonymous() || matches!(self.kind, EcrErrorKind::Credentials(_) | EcrErrorKind::Profile(_))
+    }
+
     /// Whether the role may not do it: what was asked for can be found out in another way, or not at all.
     #[must_use]
     pub fn is_denied(&self) -> bool {
@@ -84,29 +96,28 @@ impl EcrError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match &self.kind {
-            EcrErrorKind::NoCredentials => {
-                "set AWS_PROFILE, run `aws sso login`, or give this job a role; `polyarch doctor ecr` says what is found"
-                    .into()
-            }
+            EcrErrorKind::NoCredentials => "set AWS_PROFILE, run `aws sso login`, or give this job a role".into(),
             EcrErrorKind::Credentials(_) => {
                 "try them by hand: aws sts get-caller-identity; a session of SSO is renewed with `aws sso login`".into()
+            }
+            EcrErrorKind::Profile(_) => {
+                "correct ~/.aws/config or AWS_PROFILE: `aws configure list-profiles` says which there are".into()
             }
             EcrErrorKind::CredentialsRefused(_) => {
                 "they may have expired, be of another partition, or this machine's clock be wrong: aws sts \
                  get-caller-identity"
                     .into()
             }
+            EcrErrorKind::NotARegion(_) => "regions have names as eu-central-1".into(),
             EcrErrorKind::NoRegion => "set AWS_REGION, or name the registry's host, which has its region".into(),
             EcrErrorKind::Denied { action, .. } => format!("allow {action} in the role's policy"),
             EcrErrorKind::Throttled(_) => "run this again in a minute".into(),
             EcrErrorKind::Unreachable(_) | EcrErrorKind::Timeout(_) => {
-                "check the region, and that its endpoint can be reached from here; private ones are named with \
-                 `endpoint:`"
+                "check the region, and that its endpoint can be reached from here, through HTTPS_PROXY if that is set; \
+                 private ones are named with `endpoint:`"
                     .into()
             }
-            EcrErrorKind::NotBuiltIn => {
-                "log in with docker, or install polyarch with its default features".into()
-            }
+            EcrErrorKind::NotBuiltIn => "log in with docker, or install polyarch with its default features".into(),
             EcrErrorKind::NoRepository | EcrErrorKind::Refused { .. } | EcrErrorKind::Answer(_) => return None,
         })
     }

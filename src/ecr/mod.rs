@@ -6,16 +6,19 @@
 
 mod access;
 #[cfg(feature = "ecr")]
+mod chain;
+#[cfg(feature = "ecr")]
 mod control;
 #[cfg(not(feature = "ecr"))]
 #[path = "without.rs"]
 mod control;
 mod error;
 mod facts;
+#[cfg(feature = "ecr")]
+mod http;
 mod identity;
 mod image;
 mod login;
-
 mod registry;
 #[cfg(feature = "ecr")]
 mod sdk;

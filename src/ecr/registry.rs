@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::{Mutex, OnceCell};
@@ -44,19 +44,29 @@ pub struct EcrRegistry {
     endpoint: Endpoint,
     sdk: Arc<Sdk>,
     control: OnceCell<Control>,
+    token: SyncMutex<Option<Token>>,
     /// Held while another one is asked for: who comes meanwhile waits, and gets that.
-    token: Mutex<Option<Token>>,
-    /// When the last one is spent; for who cannot wait.
-    spent_at: SyncMutex<Option<Instant>>,
+    asking: Mutex<()>,
     /// What was found out about repositories.
     known: SyncMutex<HashMap<RepositoryPath, RepositoryFacts>>,
 }
 
 impl EcrRegistry {
     pub(super) fn new(host: RegistryHost, account: Option<AwsAccount>, endpoint: Endpoint, sdk: Arc<Sdk>) -> Self {
-        let (control, token) = (OnceCell::new(), Mutex::default());
-        let (spent_at, known) = (SyncMutex::default(), SyncMutex::default());
-        Self { host, account, endpoint, sdk, control, token, spent_at, known }
+        let (control, asking) = (OnceCell::new(), Mutex::default());
+        let (token, known) = (SyncMutex::default(), SyncMutex::default());
+        Self { host, account, endpoint, sdk, control, token, asking, known }
+    }
+
+    /// Whether its calls go there.
+    pub(super) fn is_at(&self, endpoint: &Endpoint) -> bool {
+        self.endpoint == *endpoint
+    }
+
+    /// Takes over the login of `other`, which is this registry too.
+    pub(super) fn with_login_of(self, other: &Self) -> Self {
+        self.kept().clone_from(&other.kept());
+        self
     }
 
     /// Its host.
@@ -108,36 +118,30 @@ impl EcrRegistry {
     }
 
     async fn token(&self) -> Result<Token, EcrError> {
-        let mut kept = self.token.lock().await;
-        if let Some(token) = kept.as_ref().filter(|token| token.spent_at > Instant::now()) {
+        let _asking = self.asking.lock().await;
+        if let Some(token) = self.kept().as_ref().filter(|token| token.spent_at > Instant::now()) {
             return Ok(token.clone());
         }
         let failed = |kind| self.failed("log in", kind);
         let given = self.control().await.map_err(failed)?.token().await.map_err(failed)?;
         let token = Token::read(&given, SystemTime::now()).map_err(failed)?;
-        self.note(Some(token.spent_at));
-        *kept = Some(token.clone());
+        *self.kept() = Some(token.clone());
         Ok(token)
     }
 
     /// Forgets the login if it is `credential`, which the registry refused.
     pub fn forget(&self, credential: &Credential) {
-        // Who holds it is just asking for another one.
-        let Ok(mut kept) = self.token.try_lock() else { return };
-        if kept.as_ref().is_some_and(|token| token.is(credential)) {
-            *kept = None;
-            self.note(None);
-        }
+        self.kept().take_if(|token| token.is(credential));
     }
 
     /// From when on the login that was given out last should be asked for anew.
     #[must_use]
     pub fn spent_at(&self) -> Option<Instant> {
-        *self.spent_at.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept().as_ref().map(|token| token.spent_at)
     }
 
-    fn note(&self, spent_at: Option<Instant>) {
-        *self.spent_at.lock().unwrap_or_else(PoisonError::into_inner) = spent_at;
+    fn kept(&self) -> MutexGuard<'_, Option<Token>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of `path`; `None`: it is not there.
@@ -168,7 +172,7 @@ impl EcrRegistry {
     /// As for [`Self::repository`].
     pub async fn template(&self, path: &RepositoryPath) -> Result<Option<String>, EcrError> {
         let failed = |kind| self.failed("read the repository creation templates", kind);
-        self.control().await.map_err(failed)?.template(path).await.map_err(failed)
+        self.control().await.map_err(failed)?.template(self.account.as_ref(), path).await.map_err(failed)
     }
 
     /// Creates `path`, with the lifecycle policy (JSON) `lifecycle`. Somebody else who does so at the same time is no
@@ -182,8 +186,16 @@ impl EcrRegistry {
         creation: &EcrCreation,
         lifecycle: Option<&str>,
     ) -> Result<Created, EcrError> {
-        let failed = |kind| self.failed(&format!("create repository {path}"), kind);
-        self.control().await.map_err(failed)?.create(path, creation, lifecycle).await.map_err(failed)
+        let (failed, account) = (|kind| self.failed(&format!("create repository {path}"), kind), self.account.as_ref());
+        let control = self.control().await.map_err(failed)?;
+        let created = control.create(account, path, creation).await.map_err(failed)?;
+        // Whoever created it also says how it is.
+        if let (Created::Now, Some(policy)) = (created, lifecycle) {
+            let failed =
+                |kind| self.failed(&format!("give repository {path}, which is created, its lifecycle policy"), kind);
+            control.put_lifecycle(account, path, policy).await.map_err(failed)?;
+        }
+        Ok(created)
     }
 
     /// All images, indexes and artifacts of `path`, at most 100,000, in AWS's order.

@@ -39,16 +39,29 @@ impl Control {
         match *self {}
     }
 
-    pub(super) async fn template(&self, _: &RepositoryPath) -> Result<Option<String>, EcrErrorKind> {
+    pub(super) async fn template(
+        &self,
+        _: Option<&AwsAccount>,
+        _: &RepositoryPath,
+    ) -> Result<Option<String>, EcrErrorKind> {
         match *self {}
     }
 
     pub(super) async fn create(
         &self,
+        _: Option<&AwsAccount>,
         _: &RepositoryPath,
         _: &EcrCreation,
-        _: Option<&str>,
     ) -> Result<Created, EcrErrorKind> {
+        match *self {}
+    }
+
+    pub(super) async fn put_lifecycle(
+        &self,
+        _: Option<&AwsAccount>,
+        _: &RepositoryPath,
+        _: &str,
+    ) -> Result<(), EcrErrorKind> {
         match *self {}
     }
 

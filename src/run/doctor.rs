@@ -61,7 +61,7 @@ pub async fn examine(registry: &Registry, repositories: &[Repository]) -> Vec<Fi
     let finding = |step, what| Finding { registry: ecr.host().clone(), repository: None, step, what };
     let mut findings = vec![finding(Step::Place, What::Works(ecr.place()))];
     let identity = ecr.identity().await;
-    let is_nobody = identity.as_ref().is_err_and(EcrError::is_anonymous);
+    let is_nobody = identity.as_ref().is_err_and(EcrError::is_of_credentials);
     let identity = identity.map(|who| format!("{} (account {})", who.arn, who.account));
     findings.push(finding(Step::Identity, of_ecr(identity)));
     if is_nobody {

@@ -162,6 +162,7 @@ async fn our_own_registry_is_found_and_aws_is_asked_only_where_it_is_named() {
     aws.plan_at("ecr/team", &HELLO.replace("latest", "\"${aws.region}\""));
     aws.build().await.expect_code(0);
     assert_eq!(aws.ecr.tags("team/hello"), ["1.0", "1.0-amd64", "1.0-arm64", "us-east-1"]);
+    assert_eq!(aws.ecr.count(Action::GetAuthorizationToken), 1, "what says where it is is its login, too");
     let refused = aws.run_as_nobody(&["plan"]).finish().await.expect_code(3);
     says(&refused, &CHAIN);
     let asked = aws.ecr.control.requests().len();

@@ -5,6 +5,8 @@ use std::fs;
 use serde_json::json;
 
 use super::world::{Aws, HELLO, says};
+use crate::registry_faults::certificate;
+use crate::registry_faults::proxies::Tunnel;
 use crate::support::scripted_ecr::{Action, Mutability, ScriptedEcr};
 use crate::support::scripted_images::Image;
 
@@ -156,4 +158,36 @@ async fn the_account_of_every_registry_creates_its_own() {
     // Each got its own token, and no other: both fail what they did not give out.
     assert_eq!(aws.ecr.count(Action::GetAuthorizationToken), 1);
     assert_eq!(second.count(Action::GetAuthorizationToken), 1);
+}
+
+#[tokio::test]
+async fn a_lifecycle_policy_that_aws_does_not_take_is_told_of_a_repository_that_is_created() {
+    let aws = Aws::start().await;
+    aws.plan(CREATED);
+    fs::write(aws.home.path().join("lifecycle.json"), "{}").unwrap();
+    aws.ecr.fail(Action::PutLifecyclePolicy, "InvalidParameterException", "no rules");
+    says(
+        &aws.build().await.expect_code(3),
+        &["give repository hello, which is created, its lifecycle policy", "no rules"],
+    );
+    assert_eq!(aws.ecr.repositories(), ["hello"]);
+}
+
+#[tokio::test]
+async fn a_repository_of_another_account_is_created_there_and_our_templates_are_none_of_its() {
+    let host = "210987654321.dkr.ecr.us-east-1.amazonaws.com";
+    let (acceptor, pem) = certificate(host);
+    let aws = Aws::around(ScriptedEcr::start_tls(acceptor).await);
+    let tunnel = Tunnel::to(aws.ecr.registry.address, None).await;
+    fs::write(aws.home.path().join("ca.pem"), pem).unwrap();
+    aws.ecr.has_template(json!({ "prefix": "ROOT", "appliedFor": ["CREATE_ON_PUSH"] }));
+    let registry = format!("{{ type: ecr, host: {host}, ca: ca.pem, endpoint: \"{}\" }}", aws.ecr.endpoint());
+    aws.plan_at(&registry, &HELLO.replace("context: context", "context: context\n    ecr: { create: true }"));
+    // The engine here knows no tunnel, and its push ends the run.
+    let run = aws.run(&["build"]).env("HTTPS_PROXY", format!("http://{}", tunnel.address));
+    run.finish().await.expect_code(5);
+    let requests = aws.ecr.control.requests();
+    let created = requests.iter().find(|request| String::from_utf8_lossy(&request.body).contains("imageTagMutability"));
+    let created: serde_json::Value = serde_json::from_slice(&created.unwrap().body).unwrap();
+    assert_eq!(created["registryId"], "210987654321", "{created}");
 }

@@ -22,15 +22,15 @@ const NOWHERE: &str = "registry.invalid:5000";
 const LOGIN: &str = "Basic dXNlcjpjYW5hcnktM2Y5Yw==";
 
 /// A proxy that knows `CONNECT`, and one place to go to.
-struct Tunnel {
-    address: SocketAddr,
+pub(crate) struct Tunnel {
+    pub(crate) address: SocketAddr,
     /// What was asked of it.
     heads: Arc<Mutex<Vec<String>>>,
     server: JoinHandle<()>,
 }
 
 impl Tunnel {
-    async fn to(target: SocketAddr, login: Option<&'static str>) -> Self {
+    pub(crate) async fn to(target: SocketAddr, login: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let heads = Arc::<Mutex<Vec<String>>>::default();

@@ -2,10 +2,9 @@
 
 use std::error::Error;
 
-use aws_config::imds::client::error::{ImdsError, TokenError};
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 
+use crate::ecr::chain::causes;
 use crate::ecr::error::EcrErrorKind;
 use crate::ecr::sdk::CALL;
 
@@ -49,20 +48,8 @@ fn said(action: &str, code: Option<&str>, message: Option<&str>) -> EcrErrorKind
 
 /// Nothing was sent: there is nobody to sign for, or no way there. The last of the causes says it best.
 fn not_sent(error: &(dyn Error + 'static)) -> EcrErrorKind {
-    fn cause<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-        Error::source(*error)
-    }
-    let causes = || std::iter::successors(Some(error), cause);
-    let last = || causes().last().map(ToString::to_string).unwrap_or_default();
-    // The instance is asked last: one that is none, or that gives nothing out, leaves nobody to ask.
-    let is_instance = causes().any(|cause| cause.is::<ImdsError>() || cause.is::<TokenError>());
-    match causes().find_map(|cause| cause.downcast_ref::<CredentialsError>()) {
-        Some(_) if is_instance => EcrErrorKind::NoCredentials,
-        Some(CredentialsError::CredentialsNotLoaded(_)) => EcrErrorKind::NoCredentials,
-        Some(CredentialsError::ProviderTimedOut(_)) => {
-            EcrErrorKind::Credentials("what gives them out did not answer within 5 s".into())
-        }
-        Some(_) => EcrErrorKind::Credentials(last()),
-        None => EcrErrorKind::Unreachable(last()),
-    }
+    let last = || causes(error).last().map(ToString::to_string).unwrap_or_default();
+    // The chain says itself what it did not find.
+    let chain = causes(error).find_map(|cause| cause.downcast_ref::<EcrErrorKind>());
+    chain.cloned().unwrap_or_else(|| EcrErrorKind::Unreachable(last()))
 }

@@ -75,7 +75,12 @@ impl Private {
         }
     }
 
-    pub(super) async fn template(&self, path: &RepositoryPath) -> Result<Option<String>, EcrErrorKind> {
+    /// AWS names those of our own registry alone: what another one has is not known.
+    pub(super) async fn template(
+        &self,
+        account: Option<&AwsAccount>,
+        path: &RepositoryPath,
+    ) -> Result<Option<String>, EcrErrorKind> {
         let mut found: Option<String> = None;
         let mut pages = self.0.describe_repository_creation_templates().into_paginator().send();
         while let Some(page) = pages.next().await {
@@ -85,6 +90,10 @@ impl Private {
                 Err(error) if error.code() == Some("TemplateNotFoundException") => return Ok(None),
                 Err(error) => return Err(kind("ecr:DescribeRepositoryCreationTemplates", &error)),
             };
+            let is_other = |own: &str| account.is_some_and(|account| account.as_str() != own);
+            if page.registry_id().is_some_and(is_other) {
+                return Ok(None);
+            }
             for template in page.repository_creation_templates.into_iter().flatten() {
                 let creates = template.applied_for().contains(&RctAppliedFor::CreateOnPush);
                 let prefix = template.prefix.unwrap_or_default();
@@ -102,9 +111,9 @@ impl Private {
 
     pub(super) async fn create(
         &self,
+        account: Option<&AwsAccount>,
         path: &RepositoryPath,
         creation: &EcrCreation,
-        lifecycle: Option<&str>,
     ) -> Result<Created, EcrErrorKind> {
         let (mutability, filters) = mutability(&creation.mutability)?;
         let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
@@ -113,27 +122,33 @@ impl Private {
         let encryption = creation.encryption.as_ref().map(encryption).transpose()?;
         let call = self.0.create_repository().repository_name(path.as_str()).image_tag_mutability(mutability);
         let call = call
+            .set_registry_id(account.map(ToString::to_string))
             .set_image_tag_mutability_exclusion_filters(Some(filters).filter(|filters| !filters.is_empty()))
             .set_tags(Some(tags).filter(|tags| !tags.is_empty()))
             .set_image_scanning_configuration(creation.scan_on_push.then_some(scanning))
             .set_encryption_configuration(encryption);
         match call.send().await {
-            Ok(_) => {}
-            // Whoever created it also says how it is.
+            Ok(_) => Ok(Created::Now),
             Err(error)
                 if error
                     .as_service_error()
                     .is_some_and(CreateRepositoryError::is_repository_already_exists_exception) =>
             {
-                return Ok(Created::ByAnother);
+                Ok(Created::ByAnother)
             }
-            Err(error) => return Err(kind("ecr:CreateRepository", &error)),
+            Err(error) => Err(kind("ecr:CreateRepository", &error)),
         }
-        if let Some(policy) = lifecycle {
-            let call = self.0.put_lifecycle_policy().repository_name(path.as_str()).lifecycle_policy_text(policy);
-            call.send().await.map_err(|error| kind("ecr:PutLifecyclePolicy", &error))?;
-        }
-        Ok(Created::Now)
+    }
+
+    pub(super) async fn put_lifecycle(
+        &self,
+        account: Option<&AwsAccount>,
+        path: &RepositoryPath,
+        policy: &str,
+    ) -> Result<(), EcrErrorKind> {
+        let call = self.0.put_lifecycle_policy().repository_name(path.as_str()).lifecycle_policy_text(policy);
+        let put = call.set_registry_id(account.map(ToString::to_string)).send().await;
+        put.map(drop).map_err(|error| kind("ecr:PutLifecyclePolicy", &error))
     }
 
     pub(super) async fn images(

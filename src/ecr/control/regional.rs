@@ -1,7 +1,6 @@
 //! The API of one region, or of the public gallery.
 
 use aws_config::SdkConfig;
-use aws_sdk_ecr::config::Region;
 use aws_sdk_sts as sts;
 
 use super::fault::kind;
@@ -30,6 +29,7 @@ pub(in crate::ecr) enum Endpoint {
 /// The API at an endpoint.
 #[derive(Debug)]
 pub(in crate::ecr) struct Control {
+    /// Without the endpoint's form, which is ECR's: who we are is known everywhere.
     config: SdkConfig,
     api: Api,
 }
@@ -43,24 +43,28 @@ enum Api {
 impl Control {
     /// The API at `endpoint`; nobody is asked yet.
     pub(in crate::ecr) async fn open(sdk: &Sdk, endpoint: &Endpoint) -> Result<Self, EcrErrorKind> {
-        let open = async |region: &AwsRegion| sdk.in_region(region).await;
-        let (config, api): (_, fn(&SdkConfig) -> Api) = match endpoint {
+        let (config, api) = match endpoint {
             Endpoint::Region(region, form) => {
-                let config = open(region).await.into_builder();
-                let config = config.use_fips(form.is_fips()).use_dual_stack(form.is_dual_stack()).build();
-                (config, |config| Api::Private(Private::new(config)))
+                let config = sdk.in_region(region).await;
+                // The user may say both of all calls (AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT), too.
+                let fips = form.is_fips() || config.use_fips() == Some(true);
+                let dual_stack = form.is_dual_stack() || config.use_dual_stack() == Some(true);
+                let own = config.to_builder().use_fips(fips).use_dual_stack(dual_stack).build();
+                (config, Api::Private(Private::new(&own)))
             }
             Endpoint::Url(region, url) => {
-                let private = Private::at(&open(region).await, url);
-                return Ok(Self { config: open(region).await, api: Api::Private(private) });
+                let config = sdk.in_region(region).await;
+                let private = Private::at(&config, url);
+                (config, Api::Private(private))
             }
             Endpoint::Gallery => {
-                // The gallery has its API in one region, whatever the user's own is.
+                // The gallery has its API in one region, whatever the user's own is, and at one endpoint.
                 let region = AwsRegion::OF_PUBLIC_LOGINS.parse().map_err(|_| EcrErrorKind::NoRegion)?;
-                (open(&region).await, |config| Api::Gallery(Gallery::new(config)))
+                let config = sdk.in_region(&region).await;
+                let own = config.to_builder().use_fips(false).use_dual_stack(false).build();
+                (config, Api::Gallery(Gallery::new(&own)))
             }
         };
-        let api = api(&config);
         Ok(Self { config, api })
     }
 
@@ -84,22 +88,38 @@ impl Control {
     }
 
     /// The prefix of the template by which ECR itself creates `path` with the first push to it, if there is one.
-    pub(in crate::ecr) async fn template(&self, path: &RepositoryPath) -> Result<Option<String>, EcrErrorKind> {
+    pub(in crate::ecr) async fn template(
+        &self,
+        account: Option<&AwsAccount>,
+        path: &RepositoryPath,
+    ) -> Result<Option<String>, EcrErrorKind> {
         match &self.api {
-            Api::Private(api) => api.template(path).await,
+            Api::Private(api) => api.template(account, path).await,
             Api::Gallery(_) => Ok(None),
         }
     }
 
     pub(in crate::ecr) async fn create(
         &self,
+        account: Option<&AwsAccount>,
         path: &RepositoryPath,
         creation: &EcrCreation,
-        lifecycle: Option<&str>,
     ) -> Result<Created, EcrErrorKind> {
         match &self.api {
-            Api::Private(api) => api.create(path, creation, lifecycle).await,
+            Api::Private(api) => api.create(account, path, creation).await,
             Api::Gallery(api) => api.create(path).await,
+        }
+    }
+
+    pub(in crate::ecr) async fn put_lifecycle(
+        &self,
+        account: Option<&AwsAccount>,
+        path: &RepositoryPath,
+        policy: &str,
+    ) -> Result<(), EcrErrorKind> {
+        match &self.api {
+            Api::Private(api) => api.put_lifecycle(account, path, policy).await,
+            Api::Gallery(_) => Err(Gallery::has_no("ecr:PutLifecyclePolicy")),
         }
     }
 
@@ -127,10 +147,7 @@ impl Control {
     }
 
     pub(in crate::ecr) async fn identity(&self) -> Result<Identity, EcrErrorKind> {
-        // A private endpoint, FIPS and dual stack are ECR's; who we are is known everywhere.
-        let region = self.config.region().cloned().unwrap_or_else(|| Region::new(AwsRegion::OF_PUBLIC_LOGINS));
-        let config = sts::config::Builder::from(&self.config).region(region).use_fips(false).use_dual_stack(false);
-        let answer = sts::Client::from_conf(config.build()).get_caller_identity().send().await;
+        let answer = sts::Client::new(&self.config).get_caller_identity().send().await;
         let answer = answer.map_err(|error| kind("sts:GetCallerIdentity", &error))?;
         match (answer.account, answer.arn) {
             (Some(account), Some(arn)) => Ok(Identity { account, arn }),
