@@ -12,6 +12,7 @@ mod architecture;
 mod beginnings;
 mod cli;
 mod copying;
+mod docs;
 mod ecr;
 mod embedded_registry;
 mod examples;

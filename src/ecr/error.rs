@@ -92,6 +92,18 @@ impl EcrError {
         matches!(self.kind, EcrErrorKind::Denied { .. })
     }
 
+    /// Whether what was asked does not know the call: a stand-in for AWS has not all of its API.
+    #[must_use]
+    pub fn is_unknown_call(&self) -> bool {
+        match &self.kind {
+            EcrErrorKind::Answer(_) => true,
+            EcrErrorKind::Refused { code, .. } => {
+                matches!(code.as_str(), "UnknownOperationException" | "InternalFailure")
+            }
+            _ => false,
+        }
+    }
+
     /// What to do next, in one line, where there is something to do.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

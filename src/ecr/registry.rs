@@ -15,7 +15,7 @@ use super::image::{ImageDetail, NotDeleted};
 use super::sdk::Sdk;
 use super::token::Token;
 use crate::auth::Credential;
-use crate::oci::{AwsAccount, Digest, Mutability, RegistryHost, RepositoryPath, Tag};
+use crate::oci::{AwsAccount, Digest, EcrPlace, Mutability, RegistryHost, RepositoryPath, Tag};
 use crate::plan::EcrCreation;
 
 /// What is known of a repository.
@@ -75,27 +75,14 @@ impl EcrRegistry {
         &self.host
     }
 
-    /// Where it is, for people: `account 123456789012, region eu-central-1`.
+    /// Where it is, as people and the AWS CLI are told.
     #[must_use]
-    pub fn place(&self) -> String {
-        let account = self.account.as_ref().map(|account| format!("account {account}, ")).unwrap_or_default();
-        match &self.endpoint {
-            Endpoint::Region(region, _) | Endpoint::Url(region, _) => format!("{account}region {region}"),
-            Endpoint::Gallery => "the public gallery".into(),
-        }
-    }
-
-    /// The command of the AWS CLI that creates `path` here.
-    #[must_use]
-    pub fn create_command(&self, path: &RepositoryPath) -> String {
+    pub fn place(&self) -> EcrPlace {
         match &self.endpoint {
             Endpoint::Region(region, _) | Endpoint::Url(region, _) => {
-                format!("aws ecr create-repository --repository-name {path} --region {region}")
+                EcrPlace::Private { account: self.account.clone(), region: Some(region.clone()) }
             }
-            Endpoint::Gallery => {
-                let name = path.as_str().split_once('/').map_or(path.as_str(), |(_, name)| name);
-                format!("aws ecr-public create-repository --repository-name {name} --region us-east-1")
-            }
+            Endpoint::Gallery => EcrPlace::Gallery,
         }
     }
 

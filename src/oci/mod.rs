@@ -27,8 +27,8 @@ pub use child::{Child, ChildError, EntryOverride, REVISION};
 pub use descriptor::{Descriptor, PlatformFields};
 pub use digest::{Digest, DigestError, Hasher};
 pub use ecr::{
-    AwsAccount, AwsRegion, EcrAction, EcrAnswer, EcrEndpoint, EcrHost, EcrNameError, EcrRefusal, Mutability, Policy,
-    PrivateEcr, Provider, TagPattern,
+    AwsAccount, AwsRegion, EcrAction, EcrAnswer, EcrEndpoint, EcrHost, EcrNameError, EcrPlace, EcrRefusal, Mutability,
+    Policy, PrivateEcr, Provider, TagPattern,
 };
 pub use elf::ElfMachine;
 pub use format::{IndexFormat, NotDocker};

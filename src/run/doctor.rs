@@ -59,7 +59,7 @@ pub enum What {
 pub async fn examine(registry: &Registry, repositories: &[Repository]) -> Vec<Finding> {
     let Some(ecr) = registry.ecr() else { return Vec::new() };
     let finding = |step, what| Finding { registry: ecr.host().clone(), repository: None, step, what };
-    let mut findings = vec![finding(Step::Place, What::Works(ecr.place()))];
+    let mut findings = vec![finding(Step::Place, What::Works(ecr.place().to_string()))];
     let identity = ecr.identity().await;
     let is_nobody = identity.as_ref().is_err_and(EcrError::is_of_credentials);
     let identity = identity.map(|who| format!("{} (account {})", who.arn, who.account));
@@ -121,7 +121,7 @@ async fn missing(ecr: &EcrRegistry, repository: &Repository) -> What {
     if let Ok(Some(prefix)) = ecr.template(repository.path()).await {
         return What::Works(format!("is not there; ECR creates it with the first push, by the template for {prefix}"));
     }
-    let hint = format!("{}; or `ecr: {{ create: true }}` in the plan", ecr.create_command(repository.path()));
+    let hint = format!("{}; or `ecr: {{ create: true }}` in the plan", ecr.place().creating(Some(repository.path())));
     What::Fails(failure(Phase::Preflight, "is not there", Some(hint)))
 }
 

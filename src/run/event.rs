@@ -278,6 +278,13 @@ pub enum ImageEvent {
         /// Whether this run created it; else another one did meanwhile.
         by_us: bool,
     },
+    /// A final tag has something, and may not move: only a run that makes the same can succeed.
+    Fixed {
+        /// The tag.
+        tag: TagRef,
+        /// What it has.
+        digest: Digest,
+    },
     /// Every planned platform is confirmed; this is the index.
     Joined {
         /// Its digest.

@@ -32,7 +32,7 @@ struct Wanted<'a> {
 
 /// What was found out about one.
 enum Standing {
-    There(Vec<Warning>),
+    There(Vec<Event>),
     Missing,
     /// ECR creates it, by the template with this prefix.
     ByTemplate(String),
@@ -106,7 +106,7 @@ async fn look(wanted: Vec<Wanted<'_>>) -> Result<Missing<'_>, Vec<Failure>> {
     for (wanted, looked) in wanted.into_iter().zip(looked) {
         match (looked, wanted.creation()) {
             (Err(failure), _) => failures.push(failure),
-            (Ok(Standing::There(warnings)), _) => missing.told.extend(warnings.into_iter().map(Event::Warning)),
+            (Ok(Standing::There(told)), _) => missing.told.extend(told),
             (Ok(Standing::ByTemplate(prefix)), _) => missing.told.extend(wanted.by_template(&prefix)),
             (Ok(Standing::Missing), None) => failures.push(wanted.missing()),
             (Ok(Standing::Missing), Some(creation)) => match policy(creation) {
@@ -155,7 +155,7 @@ impl<'a> Wanted<'a> {
     async fn look(&self) -> Result<Standing, Failure> {
         let path = self.repository.path();
         match self.ecr.repository(path).await {
-            Ok(Some(_)) => return Ok(Standing::There(self.immutable().await)),
+            Ok(Some(_)) => return Ok(Standing::There(self.fixed().await)),
             Ok(None) => {}
             // Roles that push need not be allowed to describe, and a login of docker knows no role: the registry itself
             // says whether it has the repository.
@@ -169,8 +169,8 @@ impl<'a> Wanted<'a> {
         match self.ecr.template(path).await {
             Ok(Some(prefix)) => Ok(Standing::ByTemplate(prefix)),
             Ok(None) => Ok(Standing::Missing),
-            // Whoever may not see templates is told what helps without one.
-            Err(error) if error.is_denied() || error.is_anonymous() => Ok(Standing::Missing),
+            // Whoever may not see templates is told what helps without one; a stand-in for AWS may have none.
+            Err(error) if error.is_denied() || error.is_anonymous() || error.is_unknown_call() => Ok(Standing::Missing),
             Err(error) => Err(of_ecr(&error)),
         }
     }
@@ -191,24 +191,18 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// Final tags that have something and may not move: only the same image will be success.
-    async fn immutable(&self) -> Vec<Warning> {
+    /// Final tags that have something and may not move: who waits for a build may want to know.
+    async fn fixed(&self) -> Vec<Event> {
+        let Some((image, _)) = &self.image else { return Vec::new() };
         let path = self.repository.path();
         let fixed = self.tags.iter().filter(|tag| self.ecr.fixes(path, tag));
         let asked = join_all(fixed.map(async |tag| {
             let head = self.registry.client().head_manifest(path, &Selector::Tag(tag.clone())).await;
-            (tag, head.ok().flatten().and_then(|head| head.digest))
+            let digest = head.ok().flatten()?.digest?;
+            let what = ImageEvent::Fixed { tag: self.repository.tag(tag.clone()), digest };
+            Some(Event::Image { image: image.clone(), what })
         }));
-        let warning = |(tag, digest): (&Tag, Option<_>)| {
-            let message = format!(
-                "{} is immutable and has {}: only a run that makes the same succeeds",
-                self.repository.tag(tag.clone()),
-                digest?
-            );
-            let hint = Some("publish under another tag, if anything changed".to_owned());
-            Some(Warning { image: self.image.as_ref().map(|(image, _)| image.clone()), platform: None, message, hint })
-        };
-        asked.await.into_iter().filter_map(warning).collect()
+        asked.await.into_iter().flatten().collect()
     }
 
     fn by_template(&self, prefix: &str) -> Option<Event> {
@@ -221,7 +215,7 @@ impl<'a> Wanted<'a> {
     fn missing(&self) -> Failure {
         let path = self.repository.path();
         let message = format!("repository {path} is not in {} ({})", self.ecr.host(), self.ecr.place());
-        let create = self.ecr.create_command(path);
+        let create = self.ecr.place().creating(Some(path));
         let hint = match self.image {
             Some(_) => format!("{create}; or say `ecr: {{ create: true }}` in the plan"),
             None => create,

@@ -27,7 +27,7 @@ async fn d15_a_final_tag_that_may_not_move_keeps_all_others_where_they_are() {
     says(
         &refused,
         &[
-            &format!("warning: hello: {host}/hello:1.0 is immutable and has {digest}: only a run that makes the same"),
+            &format!("hello             │ {host}/hello:1.0 is immutable and has {digest}"),
             &format!("{host}/hello:1.0 is immutable and has {digest}; this run has sha256:"),
         ],
     );

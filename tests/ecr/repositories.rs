@@ -9,6 +9,7 @@ use crate::registry_faults::certificate;
 use crate::registry_faults::proxies::Tunnel;
 use crate::support::scripted_ecr::{Action, Mutability, ScriptedEcr};
 use crate::support::scripted_images::Image;
+use crate::support::scripted_registry::{Request, status};
 
 const CREATED: &str = r#"
 images:
@@ -96,6 +97,23 @@ async fn what_ecr_creates_by_a_template_is_left_to_it() {
     aws.ecr.has_template(json!({ "prefix": "ROOT", "appliedFor": ["PULL_THROUGH_CACHE"] }));
     aws.ecr.has_template(json!({ "prefix": "other", "appliedFor": ["CREATE_ON_PUSH"] }));
     aws.build().await.expect_code(3);
+}
+
+#[tokio::test]
+async fn a_stand_in_for_aws_that_knows_no_templates_has_none() {
+    let plan = HELLO.replace("context: context", "context: context\n    ecr: { create: true }");
+    for unknown in [
+        status(500).header("Content-Type", "text/html").body("<title>500 Internal Server Error</title>"),
+        status(400).body(r#"{ "__type": "UnknownOperationException" }"#),
+    ] {
+        let aws = Aws::start().await;
+        aws.plan(&plan);
+        let asked =
+            move |action, _: &Request| (action == Action::DescribeRepositoryCreationTemplates).then(|| unknown.clone());
+        aws.ecr.answers(asked);
+        aws.build().await.expect_code(0);
+        assert_eq!((aws.ecr.count(Action::CreateRepository), aws.ecr.repositories()), (1, vec!["hello".to_owned()]));
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! What people do today to get an image of several architectures into Amazon ECR, with polyarch in place of the commands:
-//! from an empty repository to the image that runs.
+//! from an account without a repository to the image that runs. `docs/seeds.md` says what each command became.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::project::Project;
-use crate::support::ecr::Ecr;
+use crate::support::ecr::{Ecr, SECRET_KEY, SESSION_TOKEN};
 use crate::support::engines::Engine;
 use crate::support::parts;
 use crate::support::program::{Finished, Run};
@@ -27,12 +27,11 @@ impl<'a> Workplace<'a> {
         project.busybox(APP);
         let plan = format!(
             "version: 1\nregistry: ecr\nimages:\n  {what}:\n    repository: {}\n    context: context\n    platforms: \
-             [linux/amd64, linux/arm64]\n    {}\n",
+             [linux/amd64, linux/arm64]\n    ecr: {{ create: true }}\n    {}\n",
             project.name,
             settings.replace('\n', "\n    ")
         );
         project.write("build.yaml", plan);
-        ecr.create(&project.name).await;
         Self { project, ecr }
     }
 
@@ -40,17 +39,26 @@ impl<'a> Workplace<'a> {
         self.ecr.aws(self.project.command(args))
     }
 
+    /// A run to its good end, in which no secret of AWS is seen, whatever is asked to be logged.
     async fn polyarch(&self, args: &[&str]) -> Finished {
-        self.command(args).finish().await.expect_code(0)
+        let ran = self.command(args).env("RUST_LOG", "trace").finish().await.expect_code(0);
+        for secret in [SECRET_KEY, SESSION_TOKEN, &self.ecr.password().await] {
+            for said in [&ran.stdout, &ran.stderr] {
+                assert!(!said.contains(secret), "{secret} is in what `polyarch {}` says:\n{said}", args.join(" "));
+            }
+        }
+        ran
     }
 
     fn reference(&self, tag: &str) -> String {
         self.project.reference(self.ecr.host(), tag)
     }
 
-    /// The tags of the repository, as AWS says them.
-    async fn tags(&self) -> Vec<String> {
-        self.ecr.tags(&self.project.name).await
+    /// The names of the account's repositories.
+    async fn repositories(&self) -> Vec<String> {
+        let described = self.ecr.call("DescribeRepositories", &json!({})).await.unwrap();
+        let repositories = described["repositories"].as_array().unwrap().iter();
+        repositories.map(|repository| repository["repositoryName"].as_str().unwrap().to_owned()).collect()
     }
 
     /// What `polyarch inspect` shows of a tag: each platform, and its digest.
@@ -90,17 +98,23 @@ impl<'a> Workplace<'a> {
     }
 }
 
+async fn listed(place: &Workplace<'_>, _args: &[&str]) -> Vec<String> {
+    place.ecr.tags(&place.project.name).await
+}
+
 /// Introducing multi-architecture images for Amazon ECR: two images by the names of their architectures, then `latest`.
 async fn seed_000_two_images_become_one_under_latest(engine: Engine) {
     let ecr = Ecr::start().await;
     let place = Workplace::of(&ecr, engine, "hello", "tags: [latest]\narch_tag: \"${arch}\"").await;
+    assert!(place.repositories().await.is_empty());
     place.polyarch(&["build", "--no-join"]).await;
-    assert_eq!(place.tags().await, ["amd64", "arm64"]);
+    assert_eq!(place.repositories().await, [place.project.name.as_str()]);
+    assert_eq!(listed(&place, &["hello"]).await, ["amd64", "arm64"]);
     let joined = place.polyarch(&["join"]).await;
     let inspected = place.inspected("latest").await;
     assert_eq!(inspected.iter().map(|(platform, _)| platform.as_str()).collect::<Vec<_>>(), BOTH);
     assert!(joined.stdout.starts_with(&format!("{}/{}@sha256:", ecr.host(), place.project.name)), "{}", joined.stdout);
-    assert_eq!(place.tags().await, ["amd64", "arm64", "latest"]);
+    assert_eq!(listed(&place, &["hello"]).await, ["amd64", "arm64", "latest"]);
     for engine in Engine::both() {
         place.is_pulled_and_runs(&engine, "latest").await;
     }
@@ -119,7 +133,10 @@ async fn seed_001_what_twelve_commands_did_is_one(engine: Engine) {
          CMD [\"/bin/busybox\", \"cat\", \"spring-petclinic.jar\"]\n",
     );
     let built = place.polyarch(&["build"]).await;
-    assert_eq!(place.tags().await, ["3.3.0-SNAPSHOT", "3.3.0-SNAPSHOT-amd64", "3.3.0-SNAPSHOT-arm64"]);
+    assert_eq!(
+        listed(&place, &["petclinic"]).await,
+        ["3.3.0-SNAPSHOT", "3.3.0-SNAPSHOT-amd64", "3.3.0-SNAPSHOT-arm64"]
+    );
     let inspected = place.inspected("3.3.0-SNAPSHOT").await;
     assert_eq!(inspected.iter().map(|(platform, _)| platform.as_str()).collect::<Vec<_>>(), BOTH);
     for engine in Engine::both() {
@@ -137,7 +154,8 @@ async fn seed_001_what_twelve_commands_did_is_one(engine: Engine) {
 async fn seed_002_images_that_are_there_are_joined_by_their_names(engine: Engine) {
     let ecr = Ecr::start().await;
     let place = Workplace::of(&ecr, engine, "my-repository", "tags: [others]").await;
-    // What must be there: images that docker built and pushed.
+    // What must be there: the repository, and images that docker built and pushed.
+    ecr.create(&place.project.name).await;
     let client = place.project.home.docker_config();
     ecr.log_in(&place.project.engine, &client).await;
     for (tag, platform) in [("image_one_tag", "linux/amd64"), ("image_two", "linux/arm64")] {
@@ -153,7 +171,7 @@ async fn seed_002_images_that_are_there_are_joined_by_their_names(engine: Engine
     std::fs::remove_file(client.join("config.json")).unwrap();
 
     let repository = format!("{}/{}", ecr.host(), place.project.name);
-    assert_eq!(place.tags().await, ["image_one_tag", "image_two"]);
+    assert_eq!(listed(&place, &[&repository]).await, ["image_one_tag", "image_two"]);
     let sources = ["image_one_tag", "image_two"].map(|tag| place.reference(tag));
     let join = ["join", "-t", &repository, &sources[0], &sources[1]];
     let draft = place.polyarch(&[&join[..], &["--dry-run"]].concat()).await.stdout;
@@ -189,7 +207,8 @@ async fn seed_003_two_runners_build_in_parallel_and_the_last_job_joins() {
     amd64.expect_code(0);
     arm64.expect_code(0);
     manifest.expect_code(0);
-    assert_eq!(place.tags().await, ["latest", "latest-amd64", "latest-arm64"]);
+    assert_eq!(place.repositories().await, [place.project.name.as_str()]);
+    assert_eq!(listed(&place, &["hello-world"]).await, ["latest", "latest-amd64", "latest-arm64"]);
     let inspected = place.inspected("latest").await;
     assert_eq!(inspected.iter().map(|(platform, _)| platform.as_str()).collect::<Vec<_>>(), BOTH);
     for engine in Engine::both() {

@@ -116,6 +116,7 @@ impl Words {
             ImageEvent::RepositoryCreated { repository, by_us: false } => {
                 format!("another run created repository {repository}")
             }
+            ImageEvent::Fixed { tag, digest } => format!("{tag} is immutable and has {digest}"),
             ImageEvent::Waiting { missing, seconds } => match *seconds {
                 ..1.0 => format!("waiting for {}", missing.join(", ")),
                 seconds => format!("after {} still waiting for {}", duration(seconds), missing.join(", ")),

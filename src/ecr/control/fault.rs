@@ -28,15 +28,18 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     match error {
-        SdkError::ServiceError(answer) => said(action, answer.err().code(), answer.err().message()),
+        SdkError::ServiceError(answer) => match answer.err().code() {
+            Some(code) => said(action, code, answer.err().message()),
+            None => EcrErrorKind::Answer("something that is not of its API"),
+        },
         SdkError::TimeoutError(_) => EcrErrorKind::Timeout(CALL),
         SdkError::ResponseError(_) => EcrErrorKind::Answer("something that is not of its API"),
         error => not_sent(error),
     }
 }
 
-fn said(action: &str, code: Option<&str>, message: Option<&str>) -> EcrErrorKind {
-    let (code, message) = (code.unwrap_or("error"), message.unwrap_or("without a message").to_owned());
+fn said(action: &str, code: &str, message: Option<&str>) -> EcrErrorKind {
+    let message = message.unwrap_or("without a message").to_owned();
     match code {
         "AccessDenied" | "AccessDeniedException" => EcrErrorKind::Denied { action: action.to_owned(), message },
         "RepositoryNotFoundException" => EcrErrorKind::NoRepository,

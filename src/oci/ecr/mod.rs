@@ -3,11 +3,13 @@
 mod action;
 mod host;
 mod mutability;
+mod place;
 mod provider;
 mod refusal;
 
 pub use action::EcrAction;
 pub use host::{AwsAccount, AwsRegion, EcrEndpoint, EcrHost, EcrNameError, PrivateEcr};
 pub use mutability::{Mutability, TagPattern};
+pub use place::EcrPlace;
 pub use provider::Provider;
 pub use refusal::{EcrAnswer, EcrRefusal, Policy};

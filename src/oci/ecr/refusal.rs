@@ -6,6 +6,7 @@
 
 use super::action::EcrAction;
 use super::host::EcrHost;
+use super::place::EcrPlace;
 use crate::oci::{Digest, RegistryHost, RepositoryPath};
 
 /// Most digests that a hint repeats.
@@ -235,31 +236,14 @@ impl Policy {
 
 /// How a repository that is missing comes to be.
 fn missing(at: Option<&EcrHost>, repository: Option<&RepositoryPath>) -> String {
-    let name = repository.map_or("NAME", RepositoryPath::as_str);
-    let (place, command) = match at {
-        Some(EcrHost::Private(private)) => (
-            format!("account {}, region {}", private.account, private.region),
-            format!("aws ecr create-repository --repository-name {name} --region {}", private.region),
-        ),
-        Some(EcrHost::Public) => {
-            let name = name.split_once('/').map_or(name, |(_, name)| name);
-            let command = format!("aws ecr-public create-repository --repository-name {name} --region us-east-1");
-            ("the public gallery".to_owned(), command)
-        }
-        None => ("the registry".to_owned(), format!("aws ecr create-repository --repository-name {name}")),
-    };
+    let (place, name) = (EcrPlace::of(at), repository.map_or("NAME", RepositoryPath::as_str));
+    let command = place.creating(repository);
     format!("create {name} in {place}: `{command}`, or say `ecr: {{ create: true }}` in the plan")
 }
 
 fn log_in(host: &RegistryHost, at: Option<&EcrHost>) -> String {
-    let (service, region) = match at {
-        Some(EcrHost::Private(private)) => ("ecr", format!(" --region {}", private.region)),
-        Some(EcrHost::Public) => ("ecr-public", " --region us-east-1".to_owned()),
-        None => ("ecr", String::new()),
-    };
-    format!(
-        "log in with `aws {service} get-login-password{region} | docker login --username AWS --password-stdin {host}`"
-    )
+    let password = EcrPlace::of(at).password();
+    format!("log in with `{password} | docker login --username AWS --password-stdin {host}`")
 }
 
 /// `sha256:… is`, `sha256:…, sha256:… are`.

@@ -197,6 +197,7 @@ impl ImageReport {
             // The events have it; what counts is where the tags are.
             ImageEvent::Waiting { .. }
             | ImageEvent::RepositoryCreated { .. }
+            | ImageEvent::Fixed { .. }
             | ImageEvent::Copying { .. }
             | ImageEvent::Copied { .. }
             | ImageEvent::ArchTagCopied { unchanged: true, .. } => {}

@@ -1,0 +1,79 @@
+//! The pages in `docs` say what is true: their plans resolve, their commands are taken, their links lead somewhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+use crate::support::program::{Home, Run};
+use crate::support::scripted_ecr::ScriptedEcr;
+
+/// The pages, and what is in them.
+fn pages() -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The plans of a page, each with the commands that follow it up to the next one; first those before any plan.
+fn plans(text: &str) -> Vec<(Option<&str>, Vec<&str>)> {
+    let plan = Regex::new(r"(?ms)^```yaml\n(version: 1\n.*?)^```$").unwrap();
+    let command = Regex::new(r"(?m)`polyarch ([a-z][^`]*)`|^\$ polyarch (.*)$").unwrap();
+    let mut found = vec![(None, 0)];
+    found.extend(
+        plan.captures_iter(text).map(|block| (block.get(1).map(|plan| plan.as_str()), block.get(0).unwrap().end())),
+    );
+    let ends = found.iter().skip(1).map(|(_, at)| *at).chain([text.len()]);
+    let commands = |from: usize, to: usize| {
+        let all = command.captures_iter(&text[from..to]);
+        all.map(|one| one.get(1).or_else(|| one.get(2)).unwrap().as_str()).collect()
+    };
+    found.iter().zip(ends).map(|((plan, at), end)| (*plan, commands(*at, end))).collect()
+}
+
+/// A run with the keys of an account of AWS. Nothing beyond this machine is reached: nobody listens on port 9.
+fn aws(run: Run, ecr: &ScriptedEcr) -> Run {
+    run.env("AWS_ENDPOINT_URL", ecr.endpoint())
+        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "key")
+        .env("AWS_REGION", "us-east-1")
+        .env("HTTPS_PROXY", "http://127.0.0.1:9")
+        .env("DOCKER_HOST", "unix:///nowhere/engine.sock")
+}
+
+#[tokio::test]
+async fn every_plan_of_a_page_resolves_and_every_command_is_taken() {
+    let ecr = ScriptedEcr::start().await;
+    let mut counts = (0, 0);
+    for (path, text) in pages() {
+        for (plan, commands) in plans(&text) {
+            let home = Home::new();
+            if let Some(plan) = plan {
+                fs::write(home.path().join("build.yaml"), plan).unwrap();
+                aws(Run::new(&home, ["plan"]), &ecr).finish().await.expect_code(0);
+                counts.0 += 1;
+            }
+            for command in commands {
+                let words: Vec<_> = command.split(' ').collect();
+                let ran = aws(Run::new(&home, &words), &ecr).finish().await;
+                // Neither an engine nor a registry is there: what is taken is refused after that.
+                let expected = if words[0] == "plan" { 0 } else { 3 };
+                assert_eq!(ran.code(), expected, "{}: {command}\n{}", path.display(), ran.stderr);
+                counts.1 += 1;
+            }
+        }
+    }
+    assert!(counts.0 >= 3 && counts.1 >= 15, "{counts:?}");
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    let link = Regex::new(r"\]\(([^)#]+)\)").unwrap();
+    for (path, text) in pages() {
+        for target in
+            link.captures_iter(&text).map(|found| found[1].to_owned()).filter(|target| !target.contains("://"))
+        {
+            assert!(path.with_file_name(&target).exists(), "{}: {target}", path.display());
+        }
+    }
+}
