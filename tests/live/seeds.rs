@@ -61,6 +61,18 @@ impl<'a> Workplace<'a> {
         repositories.map(|repository| repository["repositoryName"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// The tags that `polyarch images` lists of an image of the plan, or of a repository, sorted.
+    async fn listed(&self, what: &str) -> Vec<String> {
+        self.ecr.settled().await;
+        let listed = self.polyarch(&["images", "--json", what]).await;
+        let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+        let images = listed["imageDetails"].as_array().unwrap().iter();
+        let tags = images.flat_map(|image| image["imageTags"].as_array().into_iter().flatten());
+        let mut tags: Vec<_> = tags.map(|tag| tag.as_str().unwrap().to_owned()).collect();
+        tags.sort_unstable();
+        tags
+    }
+
     /// What `polyarch inspect` shows of a tag: each platform, and its digest.
     async fn inspected(&self, tag: &str) -> Vec<(String, String)> {
         let shown = self.polyarch(&["inspect", "--raw", &self.reference(tag)]).await;
@@ -98,10 +110,6 @@ impl<'a> Workplace<'a> {
     }
 }
 
-async fn listed(place: &Workplace<'_>, _args: &[&str]) -> Vec<String> {
-    place.ecr.tags(&place.project.name).await
-}
-
 /// Introducing multi-architecture images for Amazon ECR: two images by the names of their architectures, then `latest`.
 async fn seed_000_two_images_become_one_under_latest(engine: Engine) {
     let ecr = Ecr::start().await;
@@ -109,12 +117,12 @@ async fn seed_000_two_images_become_one_under_latest(engine: Engine) {
     assert!(place.repositories().await.is_empty());
     place.polyarch(&["build", "--no-join"]).await;
     assert_eq!(place.repositories().await, [place.project.name.as_str()]);
-    assert_eq!(listed(&place, &["hello"]).await, ["amd64", "arm64"]);
+    assert_eq!(place.listed("hello").await, ["amd64", "arm64"]);
     let joined = place.polyarch(&["join"]).await;
     let inspected = place.inspected("latest").await;
     assert_eq!(inspected.iter().map(|(platform, _)| platform.as_str()).collect::<Vec<_>>(), BOTH);
     assert!(joined.stdout.starts_with(&format!("{}/{}@sha256:", ecr.host(), place.project.name)), "{}", joined.stdout);
-    assert_eq!(listed(&place, &["hello"]).await, ["amd64", "arm64", "latest"]);
+    assert_eq!(place.listed("hello").await, ["amd64", "arm64", "latest"]);
     for engine in Engine::both() {
         place.is_pulled_and_runs(&engine, "latest").await;
     }
@@ -133,10 +141,7 @@ async fn seed_001_what_twelve_commands_did_is_one(engine: Engine) {
          CMD [\"/bin/busybox\", \"cat\", \"spring-petclinic.jar\"]\n",
     );
     let built = place.polyarch(&["build"]).await;
-    assert_eq!(
-        listed(&place, &["petclinic"]).await,
-        ["3.3.0-SNAPSHOT", "3.3.0-SNAPSHOT-amd64", "3.3.0-SNAPSHOT-arm64"]
-    );
+    assert_eq!(place.listed("petclinic").await, ["3.3.0-SNAPSHOT", "3.3.0-SNAPSHOT-amd64", "3.3.0-SNAPSHOT-arm64"]);
     let inspected = place.inspected("3.3.0-SNAPSHOT").await;
     assert_eq!(inspected.iter().map(|(platform, _)| platform.as_str()).collect::<Vec<_>>(), BOTH);
     for engine in Engine::both() {
@@ -171,7 +176,7 @@ async fn seed_002_images_that_are_there_are_joined_by_their_names(engine: Engine
     std::fs::remove_file(client.join("config.json")).unwrap();
 
     let repository = format!("{}/{}", ecr.host(), place.project.name);
-    assert_eq!(listed(&place, &[&repository]).await, ["image_one_tag", "image_two"]);
+    assert_eq!(place.listed(&repository).await, ["image_one_tag", "image_two"]);
     let sources = ["image_one_tag", "image_two"].map(|tag| place.reference(tag));
     let join = ["join", "-t", &repository, &sources[0], &sources[1]];
     let draft = place.polyarch(&[&join[..], &["--dry-run"]].concat()).await.stdout;
@@ -208,7 +213,7 @@ async fn seed_003_two_runners_build_in_parallel_and_the_last_job_joins() {
     arm64.expect_code(0);
     manifest.expect_code(0);
     assert_eq!(place.repositories().await, [place.project.name.as_str()]);
-    assert_eq!(listed(&place, &["hello-world"]).await, ["latest", "latest-amd64", "latest-arm64"]);
+    assert_eq!(place.listed("hello-world").await, ["latest", "latest-amd64", "latest-arm64"]);
     let inspected = place.inspected("latest").await;
     assert_eq!(inspected.iter().map(|(platform, _)| platform.as_str()).collect::<Vec<_>>(), BOTH);
     for engine in Engine::both() {
