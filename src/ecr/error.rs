@@ -45,6 +45,9 @@ pub enum EcrErrorKind {
         /// What AWS says.
         message: String,
     },
+    /// Only private repositories have it.
+    #[error("repositories of the public gallery have no such settings")]
+    PrivateOnly,
     /// There is no such repository.
     #[error("there is no such repository")]
     NoRepository,
@@ -123,6 +126,7 @@ impl EcrError {
             EcrErrorKind::NotARegion(_) => "regions have names as eu-central-1".into(),
             EcrErrorKind::NoRegion => "set AWS_REGION, or name the registry's host, which has its region".into(),
             EcrErrorKind::Denied { action, .. } => format!("allow {action} in the role's policy"),
+            EcrErrorKind::PrivateOnly => "say no more than `ecr: { create: true }` of it".into(),
             EcrErrorKind::Throttled(_) => "run this again in a minute".into(),
             EcrErrorKind::Unreachable(_) | EcrErrorKind::Timeout(_) => {
                 "check the region, and that its endpoint can be reached from here, through HTTPS_PROXY if that is set; \

@@ -17,7 +17,7 @@ use http::Uri;
 use http_body_util::Limited;
 
 /// Most bytes of an answer: a page of a thousand images, each with many tags.
-const MOST: usize = 64 << 20;
+const MOST: usize = 16 << 20;
 
 /// How long a connection and an answer may take: a caller's own, as the instance's second each.
 type Limits = (Option<Duration>, Option<Duration>);

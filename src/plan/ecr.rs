@@ -217,6 +217,14 @@ fn tags(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<BTreeMap<S
     Ok(tags)
 }
 
+impl Default for EcrCreation {
+    /// As ECR creates one of which nothing is said.
+    fn default() -> Self {
+        let mutability = Mutability::Mutable(Vec::new());
+        Self { mutability, scan_on_push: false, encryption: None, tags: BTreeMap::new(), lifecycle: None }
+    }
+}
+
 impl Serialize for EcrCreation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

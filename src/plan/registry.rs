@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::oci::{RegistryHost, RepositoryPath};
+use crate::oci::{EcrHost, RegistryHost, RepositoryPath};
 
 use super::distinct::distinct;
 use super::ecr::{self, EcrControl};
@@ -101,6 +101,12 @@ fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<Name
     if let (false, Some(entry)) = (is_ecr, get(&map, "region").or(get(&map, "endpoint"))) {
         let message = format!("`{}` is for registries of Amazon ECR, and {host} is none by its name", entry.key.name);
         return Err(reader.problem(&entry.key.origin, message, Some("say type: ecr if it is one".to_owned())));
+    }
+    if let (Some(EcrHost::Private(named)), Some(said)) = (EcrHost::of(&host), get(&map, "region"))
+        && control.region.as_ref().is_some_and(|region| *region != named.region)
+    {
+        let message = format!("{host} is in {}: its name says so", named.region);
+        return Err(reader.problem(&said.value.origin, message, Some("leave `region` out".to_owned())));
     }
     let (insecure, ca) = (insecure?, ca?.map(|ca| paths::join(directory, &ca)));
     if insecure == Some(true) && ca.is_some() {

@@ -4,6 +4,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::world::{Aws, HELLO, says};
@@ -70,6 +72,24 @@ async fn an_instance_says_who_we_are_in_its_second_version() {
     let run = doctor(&aws).env("AWS_EC2_METADATA_DISABLED", "false");
     run.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", url(&instance, "/")).finish().await.expect_code(0);
     assert_eq!(signers(&aws), ["AKIAINSTANCE"]);
+}
+
+#[tokio::test]
+async fn an_instance_that_gives_nothing_out_leaves_nobody() {
+    let aws = aws().await;
+    // The hop limit of a container in an instance, and an instance without a role.
+    for line in ["PUT /latest/api/token", "GET /latest/meta-data/iam/security-credentials/"] {
+        let instance = ScriptedRegistry::stateful(move |request| match request.method.as_str() {
+            _ if request.line() == line => Some(status(if request.method == "PUT" { 403 } else { 404 })),
+            "PUT" => Some(status(200).header("x-aws-ec2-metadata-token-ttl-seconds", "21600").body("session")),
+            _ => Some(status(404)),
+        })
+        .await;
+        let run = doctor(&aws).env("AWS_EC2_METADATA_DISABLED", "false");
+        let run = run.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", url(&instance, "/"));
+        let told = run.finish().await.expect_code(3);
+        assert!(told.stdout.contains("no AWS credentials were found"), "{line}: {}", told.stdout);
+    }
 }
 
 #[tokio::test]
@@ -184,10 +204,16 @@ async fn d13_an_instance_that_never_answers_is_waited_for_once_by_all_who_ask() 
     let images =
         (0..8).map(|number| format!("  web{number}: {{ context: context, tags: [a], platforms: [linux/amd64] }}\n"));
     aws.plan(&format!("images:\n{}", images.collect::<String>()));
+    // Who is logged in with docker is let in, and AWS is asked about each repository.
+    aws.run(&["doctor", "ecr"]).finish().await.expect_code(3);
+    let login = STANDARD.encode(format!("AWS:{}", aws.ecr.password()));
+    let auths = json!({ "auths": { aws.ecr.host(): { "auth": login } } });
+    fs::write(aws.home.docker_config().join("config.json"), auths.to_string()).unwrap();
     let silent = ScriptedRegistry::stateful(|_| Some(Reply::Silence)).await;
     let begun = Instant::now();
     let run = aws.run_as_nobody(&["build"]).env("AWS_EC2_METADATA_DISABLED", "false");
-    run.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", url(&silent, "/")).finish().await.expect_code(3);
+    let told = run.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", url(&silent, "/")).finish().await.expect_code(3);
+    says(&told, &["repository web0 is not in", "repository web7 is not in"]);
     assert_eq!(silent.requests().len(), 1);
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }

@@ -7,11 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::world::with_keys;
+use super::world::{says, with_keys};
 use crate::registry_faults::certificate;
 use crate::registry_faults::proxies::Tunnel;
 use crate::support::program::{Home, Run};
-use crate::support::scripted_images::Image;
+use crate::support::scripted_engine::{Script, ScriptedEngine};
+use crate::support::scripted_images::{Image, Store};
 use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
 
 /// The gallery under its own name, and its API.
@@ -30,21 +31,17 @@ impl Gallery {
         fs::write(home.path().join("ca.pem"), pem).unwrap();
         let image = Image::docker("linux/amd64", "public");
         let registry = ScriptedRegistry::stateful_tls(acceptor, move |request| Some(answered(&image, request))).await;
-        let control = ScriptedRegistry::stateful(|request| {
-            let is_token = request.header("x-amz-target") == Some("SpencerFrontendService.GetAuthorizationToken");
-            let token = json!({ "authorizationData": {
-                "authorizationToken": STANDARD.encode("AWS:gallery"), "expiresAt": 4_070_908_800_i64,
-            } });
-            is_token.then(|| status(200).header("Content-Type", "application/x-amz-json-1.1").body(token.to_string()))
-        })
-        .await;
+        let control = ScriptedRegistry::stateful(api).await;
         let tunnel = Tunnel::to(registry.address, None).await;
         Self { home, registry, control, tunnel }
     }
 
     fn digest(&self) -> Run {
-        let run = Run::new(&self.home, ["digest", "--ca", "public.ecr.aws=ca.pem", "public.ecr.aws/alias/web:1.0"]);
-        let run = run.env("HTTPS_PROXY", format!("http://{}", self.tunnel.address));
+        self.run(&["digest", "--ca", "public.ecr.aws=ca.pem", "public.ecr.aws/alias/web:1.0"])
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        let run = Run::new(&self.home, args).env("HTTPS_PROXY", format!("http://{}", self.tunnel.address));
         let control = format!("http://{}", self.control.host());
         run.env("AWS_ENDPOINT_URL_ECR_PUBLIC", control).env("AWS_REGION", "eu-west-1")
     }
@@ -54,6 +51,21 @@ impl Gallery {
         let requests = self.registry.requests().into_iter().filter(|request| request.target.starts_with("/token"));
         requests.map(|request| request.header("authorization").map(str::to_owned)).collect()
     }
+}
+
+/// The API: a login, and no repository.
+fn api(request: &Request) -> Option<Reply> {
+    let (code, answer) = match request.header("x-amz-target")?.strip_prefix("SpencerFrontendService.")? {
+        "GetAuthorizationToken" => {
+            let token = STANDARD.encode("AWS:gallery");
+            let data = json!({ "authorizationToken": token, "expiresAt": 4_070_908_800_i64 });
+            (200, json!({ "authorizationData": data }))
+        }
+        "DescribeRepositories" => (400, json!({ "__type": "RepositoryNotFoundException", "message": "none" })),
+        "CreateRepository" => (200, json!({ "repository": {} })),
+        _ => return None,
+    };
+    Some(status(code).header("Content-Type", "application/x-amz-json-1.1").body(answer.to_string()))
 }
 
 fn answered(image: &Image, request: &Request) -> Reply {
@@ -97,4 +109,20 @@ async fn everybody_else_reads_without_one_and_waits_a_second_at_most_for_an_inst
     let doctor = ["doctor", "ecr", "public.ecr.aws/alias/web"];
     let told = Run::new(&gallery.home, doctor).env("AWS_EC2_METADATA_DISABLED", "true").finish().await.expect_code(3);
     assert!(told.stdout.contains("place       the public gallery"), "{}", told.stdout);
+}
+
+#[tokio::test]
+async fn what_only_private_repositories_have_is_refused_and_nothing_is_created() {
+    let gallery = Gallery::start().await;
+    let engine = ScriptedEngine::start(Script::default(), &Store::default());
+    fs::create_dir(gallery.home.path().join("context")).unwrap();
+    fs::write(gallery.home.path().join("context/Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
+    let plan = "version: 1\nregistry: { host: public.ecr.aws/alias, ca: ca.pem }\nimages:\n  web: { context: context, \
+                tags: [a], platforms: [linux/amd64], ecr: { create: true, scan_on_push: true } }\n";
+    fs::write(gallery.home.path().join("build.yaml"), plan).unwrap();
+    let run = with_keys(gallery.run(&["build"])).env("DOCKER_HOST", engine.host());
+    says(&run.finish().await.expect_code(3), &["repositories of the public gallery have no such settings"]);
+    let asked =
+        gallery.control.requests().into_iter().filter_map(|request| Some(request.header("x-amz-target")?.to_owned()));
+    assert!(!asked.collect::<Vec<_>>().iter().any(|target| target.contains("CreateRepository")));
 }

@@ -46,7 +46,7 @@ async fn d15_what_an_immutable_tag_has_already_is_success() {
     aws.build().await.expect_code(0);
     let put = aws.ecr.count(Action::PutImage);
     let again = aws.build().await.expect_code(0);
-    says(&again, &["unchanged"]);
+    says(&again, &["unchanged", "hello:1.0 is immutable and has sha256:"]);
     assert_eq!((put, aws.ecr.count(Action::PutImage)), (3, 3), "one arch tag, two final tags, once");
 }
 

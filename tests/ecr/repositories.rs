@@ -138,20 +138,44 @@ async fn what_may_not_be_created_is_told_with_the_action() {
         &["create repository hello", "ecr:CreateRepository", "allow ecr:CreateRepository in the role's policy"],
     );
     assert_eq!(aws.engine.counts().solves.started, 0);
+    // With tags it needs an action more, which is not its own.
+    let aws = Aws::start().await;
+    aws.plan(CREATED);
+    fs::write(aws.home.path().join("lifecycle.json"), "{}").unwrap();
+    aws.ecr.deny(Action::TagResource);
+    says(&aws.build().await.expect_code(3), &["allow ecr:TagResource in the role's policy"]);
 }
 
 #[tokio::test]
-async fn where_references_are_joined_or_copied_to_must_be_there() {
+async fn where_a_plan_joins_must_be_there() {
     let aws = Aws::start().await;
     aws.ecr.has("hello", Mutability::Mutable);
     for platform in ["linux/amd64", "linux/arm64"] {
         aws.ecr.keep("hello", Some(&platform.replace("linux/", "1.0-")), &Image::docker(platform, platform));
     }
-    // Its name is that of ECR's host here.
     aws.plan("images: { hello: { tags: [\"1.0\"], platforms: [linux/amd64, linux/arm64] }, other: { tags: [\"1.0\"], platforms: [linux/amd64] } }");
     let joined = aws.run(&["join"]).finish().await.expect_code(3);
     says(&joined, &["repository other is not in", "create-repository --repository-name other"]);
     aws.run(&["join", "hello"]).finish().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn where_references_are_joined_or_copied_to_must_be_there() {
+    // Without a plan it is the host's name that says what it is.
+    let host = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+    let (acceptor, pem) = certificate(host);
+    let aws = Aws::around(ScriptedEcr::start_tls(acceptor).await);
+    let tunnel = Tunnel::to(aws.ecr.registry.address, None).await;
+    fs::write(aws.home.path().join("ca.pem"), pem).unwrap();
+    aws.ecr.has("hello", Mutability::Mutable);
+    aws.ecr.keep("hello", Some("1.0-amd64"), &Image::docker("linux/amd64", "amd64"));
+    let (source, target, ca) =
+        (format!("{host}/hello:1.0-amd64"), format!("{host}/other:1.0"), format!("{host}=ca.pem"));
+    for args in [&["join", "--ca", &ca, "-t", &target, &source][..], &["copy", "--ca", &ca, &source, &target][..]] {
+        let run = aws.run(args).env("HTTPS_PROXY", format!("http://{}", tunnel.address));
+        says(&run.finish().await.expect_code(3), &["repository other is not in", "--repository-name other"]);
+    }
+    assert_eq!(aws.ecr.count(Action::InitiateLayerUpload), 0);
 }
 
 #[tokio::test]

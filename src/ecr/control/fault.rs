@@ -7,6 +7,7 @@ use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use crate::ecr::chain::causes;
 use crate::ecr::error::EcrErrorKind;
 use crate::ecr::sdk::CALL;
+use crate::oci::{EcrAnswer, EcrRefusal};
 
 /// What AWS says of credentials that it does not take, in ECR and in STS.
 const NOT_ACCEPTED: [&str; 7] = [
@@ -41,7 +42,14 @@ where
 fn said(action: &str, code: &str, message: Option<&str>) -> EcrErrorKind {
     let message = message.unwrap_or("without a message").to_owned();
     match code {
-        "AccessDenied" | "AccessDeniedException" => EcrErrorKind::Denied { action: action.to_owned(), message },
+        "AccessDenied" | "AccessDeniedException" => {
+            // A call may need an action besides its own: tags, a bearer token.
+            let action = match EcrRefusal::read(EcrAnswer { message: &message, ..EcrAnswer::default() }) {
+                Some(EcrRefusal::NotAllowed { action, .. }) => action,
+                _ => action.to_owned(),
+            };
+            EcrErrorKind::Denied { action, message }
+        }
         "RepositoryNotFoundException" => EcrErrorKind::NoRepository,
         code if NOT_ACCEPTED.contains(&code) => EcrErrorKind::CredentialsRefused(format!("{code}: {message}")),
         code if TOO_OFTEN.contains(&code) => EcrErrorKind::Throttled(message),

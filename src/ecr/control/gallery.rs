@@ -13,6 +13,7 @@ use crate::ecr::error::EcrErrorKind;
 use crate::ecr::registry::{Created, RepositoryFacts};
 use crate::ecr::token::Given;
 use crate::oci::{Mutability, RepositoryPath};
+use crate::plan::EcrCreation;
 
 #[derive(Debug)]
 pub(super) struct Gallery(Client);
@@ -57,8 +58,11 @@ impl Gallery {
         }
     }
 
-    /// Settings that only private repositories have are refused when the plan is read.
-    pub(super) async fn create(&self, path: &RepositoryPath) -> Result<Created, EcrErrorKind> {
+    /// What only private repositories have is refused, and nothing created without it.
+    pub(super) async fn create(&self, path: &RepositoryPath, creation: &EcrCreation) -> Result<Created, EcrErrorKind> {
+        if *creation != EcrCreation::default() {
+            return Err(EcrErrorKind::PrivateOnly);
+        }
         match self.0.create_repository().repository_name(Self::name(path)).send().await {
             Ok(_) => Ok(Created::Now),
             Err(error)

@@ -107,7 +107,7 @@ impl Control {
     ) -> Result<Created, EcrErrorKind> {
         match &self.api {
             Api::Private(api) => api.create(account, path, creation).await,
-            Api::Gallery(api) => api.create(path).await,
+            Api::Gallery(api) => api.create(path, creation).await,
         }
     }
 

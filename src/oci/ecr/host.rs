@@ -200,6 +200,8 @@ impl fmt::Display for AwsRegion {
 mod tests {
     use super::*;
 
+    const STANDARD: &str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com";
+
     fn ecr(host: &str) -> Option<EcrHost> {
         EcrHost::of(&host.parse().unwrap())
     }
@@ -208,7 +210,7 @@ mod tests {
     fn every_partition_and_endpoint_is_known() {
         use EcrEndpoint::{DualStack, Fips, FipsDualStack, Standard};
         for (host, region, endpoint) in [
-            ("123456789012.dkr.ecr.eu-central-1.amazonaws.com", "eu-central-1", Standard),
+            (STANDARD, "eu-central-1", Standard),
             ("123456789012.dkr.ecr.eu-central-1.amazonaws.com:443", "eu-central-1", Standard),
             ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", "us-east-1", Fips),
             ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1", Fips),
@@ -226,7 +228,10 @@ mod tests {
             assert_eq!((found.account.as_str(), found.region.as_str()), ("123456789012", region), "{host}");
             assert_eq!(found.endpoint, endpoint, "{host}");
         }
-        assert_eq!(ecr("public.ecr.aws"), Some(EcrHost::Public));
+        for host in ["public.ecr.aws", "ecr-public.aws.com", "Public.ECR.aws"] {
+            assert_eq!(ecr(host), Some(EcrHost::Public), "{host}");
+        }
+        assert_eq!(ecr(&STANDARD.to_ascii_uppercase()), ecr(STANDARD));
     }
 
     #[test]
