@@ -10,6 +10,7 @@
 mod adopting;
 mod architecture;
 mod beginnings;
+mod cleaning;
 mod cli;
 mod copying;
 mod docs;

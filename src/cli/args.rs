@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use polyarch::run::{Gates, Moving, Programs, Shrinking};
 
+use super::clean::CleanArgs;
 use super::edit::EditArgs;
 use super::images::ImagesArgs;
 use super::matrix::Matrix;
@@ -96,6 +97,12 @@ pub(crate) enum Command {
     /// List the images of repositories, and which index has which. Amazon ECR says what it has; of other registries, and
     /// where the role may not ask (ecr:DescribeImages), it is what tags lead to.
     Images(ImagesArgs),
+    /// Delete old images that polyarch built; shows which, unless told to
+    ///
+    /// Delete old images that polyarch built, and what they alone consist of: of the publications in a repository the N
+    /// newest stay. Without --apply it is only shown what would go, what would stay, and why. What polyarch did not
+    /// build stays, and what any other index lists.
+    Clean(CleanArgs),
     /// Say what works of Amazon ECR, step by step
     #[command(subcommand)]
     Doctor(Doctor),
@@ -116,6 +123,7 @@ impl Command {
             | Self::Verify(_)
             | Self::Digest(_)
             | Self::Images(_)
+            | Self::Clean(_)
             | Self::Doctor(_)
             | Self::Plan(_)
             | Self::Serve => None,

@@ -4,6 +4,7 @@ mod args;
 mod audience;
 mod build;
 mod check;
+mod clean;
 mod copy;
 mod diagnostic;
 mod digest;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use polyarch::oci::{Location, Repository};
+use polyarch::plan::Image;
 use polyarch::run::{Failure, Place, Registry, Server};
 
 use super::args::{PlanArgs, RegistryArgs};
@@ -36,6 +37,8 @@ impl RepositoryArgs {
 pub(crate) struct Named {
     pub(crate) registry: Registry,
     pub(crate) repository: Repository,
+    /// The image of the plan that it was named by.
+    pub(crate) image: Option<Image>,
 }
 
 /// Repositories whose registries are served together.
@@ -63,7 +66,7 @@ async fn by_name(references: &[String], args: &RepositoryArgs, settings: &Settin
     for name in references {
         let repository = parse(name)?;
         if let Place::Repository { registry, repository } = registries.place(Location::Repository(repository)).await? {
-            named.push(Named { registry, repository });
+            named.push(Named { registry, repository, image: None });
         }
     }
     Ok(Group { server: registries.server(), named })
@@ -82,7 +85,8 @@ async fn of_plan(images: Vec<String>, args: &RepositoryArgs, settings: &Settings
     let mut named = Vec::new();
     for registry in registries.all() {
         for image in &plan.images {
-            named.push(Named { registry: registry.clone(), repository: load::repository(image, registry)? });
+            let repository = load::repository(image, registry)?;
+            named.push(Named { registry: registry.clone(), repository, image: Some(image.clone()) });
         }
     }
     Ok(Group { server, named })

@@ -48,6 +48,16 @@ impl Tag {
         });
         ending.is_some_and(|(_, meant)| !meant.iter().any(|meant| is_of(platform, meant)))
     }
+
+    /// Whether a part of the tag is the name of an architecture, that of `platform` in any case: `1.0-arm64` and `arm64-1.0`
+    /// are tags of one platform's image, as a rule.
+    #[must_use]
+    pub fn names_an_architecture(&self, platform: Option<&Platform>) -> bool {
+        let tag = format!("-{}-", self.as_str().to_ascii_lowercase().replace(['_', '.'], "-"));
+        let own = platform.map(Platform::architecture);
+        let names = ENDINGS.iter().map(|(name, _)| *name).chain(own);
+        names.into_iter().any(|name| tag.contains(&format!("-{name}-")))
+    }
 }
 
 /// Whether `platform` is of an architecture, as it is written in [`ENDINGS`].
@@ -92,6 +102,26 @@ mod tests {
         ] {
             let (parsed, platform): (Tag, Platform) = (tag.parse().unwrap(), platform.parse().unwrap());
             assert_eq!(parsed.contradicts(&platform), contradicts, "{tag} of {platform}");
+        }
+    }
+
+    #[test]
+    fn a_tag_of_one_platform_has_its_name_in_some_place() {
+        for (tag, platform, names) in [
+            ("1.0-arm64", None, true),
+            ("1.0-arm-v7", None, true),
+            ("arm64_1.0", None, true),
+            ("1.0.x86_64", None, true),
+            ("1.0-amd64-debug", None, true),
+            ("AMD64", None, true),
+            ("1.0-386", Some("linux/386"), true),
+            ("1.0-386", Some("linux/amd64"), false),
+            ("1.0", Some("linux/amd64"), false),
+            ("alarm", Some("linux/arm/v7"), false),
+            ("notarm64", Some("linux/arm64"), false),
+        ] {
+            let platform: Option<Platform> = platform.map(|platform| platform.parse().unwrap());
+            assert_eq!(tag.parse::<Tag>().unwrap().names_an_architecture(platform.as_ref()), names, "{tag}");
         }
     }
 

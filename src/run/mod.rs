@@ -7,6 +7,7 @@ mod assign;
 mod attestations;
 mod carry;
 mod check;
+pub mod clean;
 mod compare;
 mod confirm;
 mod copies;

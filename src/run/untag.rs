@@ -64,7 +64,7 @@ async fn refusal(place: &Place) -> Option<Failure> {
 }
 
 /// Registries that delete by digest alone say so, or take the tag for a digest.
-fn is_unsupported(error: &RegistryError) -> bool {
+pub(super) fn is_unsupported(error: &RegistryError) -> bool {
     error.answer().is_some_and(|(status, answer)| matches!(status, 400 | 405 | 501) || answer.has("UNSUPPORTED"))
 }
 

@@ -154,6 +154,80 @@ async fn the_images_of_repositories_are_listed_by_plan_and_by_name() {
     transcript.is("images");
 }
 
+/// Pushes what polyarch built of the plan on a day, for two platforms, and joins it.
+async fn publish(transcript: &mut Transcript<'_>, peer: &Peer, version: &str, day: &str) {
+    for arch in ["amd64", "arm64"] {
+        push_image(peer, &format!("{version}-{arch}"), &built(arch, day)).await;
+    }
+    transcript.run(["join", "--tag", version, "--tag", "latest", "--progress", "quiet"]).await.expect_code(0);
+}
+
+/// The config of an image that polyarch built. A day to come is no time ago in every year.
+fn built(arch: &str, day: &str) -> serde_json::Value {
+    let config = json!({ "Labels": { "dev.polyarch.image": "hello" } });
+    let rootfs = json!({ "type": "layers", "diff_ids": [] });
+    json!({ "os": "linux", "architecture": arch, "created": format!("{day}T00:00:00Z"), "config": config, "rootfs": rootfs })
+}
+
+#[tokio::test]
+async fn old_publications_go_with_what_they_alone_list_and_nothing_else() {
+    let registry = Distribution::start(Setup::Deleting);
+    let peer = Peer::new(&registry.base(), "hello");
+    let home = Home::new();
+    let address = registry.address().to_string();
+    plan(&home, &PLAN.replace("local", &address));
+    let mut transcript = Transcript::new(&home);
+    transcript.call(&address, "REGISTRY");
+    for (version, day) in [("1.0", "2999-01-01"), ("1.1", "2999-01-02"), ("1.2", "2999-01-03")] {
+        publish(&mut transcript, &peer, version, day).await;
+    }
+    push_image(&peer, "0.9-riscv64", &built("riscv64", "2998-01-01")).await;
+    push_image(&peer, "1.3-riscv64", &built("riscv64", "2999-01-04")).await;
+    push(&peer, "other", "amd64").await;
+    let signature = format!(
+        "sha256-{}.sig",
+        &peer.head("manifests/1.0").await.unwrap().header("docker-content-digest").unwrap()[7..]
+    );
+    push(&peer, &signature, "s390x").await;
+    let name = format!("{address}/hello");
+    transcript.say("of an image of the plan the tags of now stay");
+    transcript.run(["clean", "hello", "--keep", "1"]).await.expect_code(0);
+    transcript.run(["clean", &name, "--keep", "1", "--keep-tag", "*.1"]).await.expect_code(0);
+    transcript.run(["clean", &name, "--keep", "0", "--json"]).await.expect_code(0);
+    assert!(registry.requests().iter().all(|request| !request.starts_with("DELETE ")), "it was only shown");
+    transcript.run(["clean", &name, "--keep", "2", "--apply"]).await.expect_code(0);
+    transcript.run(["images"]).await.expect_code(0);
+    transcript.run(["verify", &format!("{name}:1.1"), &format!("{name}:latest")]).await.expect_code(0);
+    transcript.run(["clean", &name, "--keep", "2", "--apply"]).await.expect_code(0);
+    transcript.run(["clean", &name]).await.expect_code(2);
+    transcript.run(["clean", "--keep", "1"]).await.expect_code(2);
+    transcript.run(["clean", &format!("{name}:1.1"), "--keep", "1"]).await.expect_code(2);
+    transcript.is("clean");
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_deleted_that_is_said_with_what_to_do() {
+    let registry = Distribution::start(Setup::Plain);
+    let peer = Peer::new(&registry.base(), "hello");
+    let home = Home::new();
+    let address = registry.address().to_string();
+    plan(&home, &PLAN.replace("local", &address));
+    let mut transcript = Transcript::new(&home);
+    transcript.call(&address, "REGISTRY");
+    publish(&mut transcript, &peer, "1.0", "2999-01-01").await;
+    let name = format!("{address}/hello");
+    transcript.run(["clean", &name, "--keep", "0", "--apply"]).await.expect_code(3);
+    assert_eq!(registry.requests().iter().filter(|request| request.starts_with("DELETE ")).count(), 1);
+    plan(&home, PLAN);
+    let mut serving = Run::new(&home, ["serve"]).start();
+    let embedded = serving.stdout_line(":").await;
+    transcript.call(&embedded, "EMBEDDED");
+    publish(&mut transcript, &Peer::new(&format!("http://{embedded}"), "hello"), "1.0", "2999-01-01").await;
+    transcript.run(["clean", &format!("{embedded}/hello"), "--keep", "0"]).await.expect_code(0);
+    transcript.run(["clean", &format!("{embedded}/hello"), "--keep", "0", "--apply"]).await.expect_code(3);
+    transcript.is("clean-refused");
+}
+
 #[tokio::test]
 async fn the_embedded_registry_is_served_once_and_used_by_all() {
     let home = Home::new();

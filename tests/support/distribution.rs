@@ -26,6 +26,8 @@ pub(crate) enum Setup {
     Plain,
     /// HTTP, open to everybody, and nothing can be pushed.
     ReadOnly,
+    /// HTTP, open to everybody, who can delete by digest, too.
+    Deleting,
     /// HTTP, open to everybody, on a disk of one mebibyte.
     Full,
     /// HTTP with a login (Basic).
@@ -79,7 +81,7 @@ impl Distribution {
             "{}auth: {{ htpasswd: {{ realm: ecr, path: {} }} }}\n\
              notifications: {{ endpoints: [{{ name: test, url: '{}', timeout: 10s, threshold: 3, backoff: 1s }}] }}\n\
              http:\n  addr: {}\n  secret: not-a-secret\n  tls: {{ certificate: {}, key: {} }}\n",
-            kept_in(&dir, "false"),
+            kept_in(&dir, Setup::TlsLogin),
             path("htpasswd"),
             named.events,
             named.address,
@@ -177,10 +179,12 @@ fn program(dir: &TempDir, setup: Setup) -> Command {
 }
 
 /// The part of the configuration that says where content and log are.
-fn kept_in(dir: &TempDir, read_only: &str) -> String {
+fn kept_in(dir: &TempDir, setup: Setup) -> String {
+    let (read_only, deletes) = (setup == Setup::ReadOnly, setup == Setup::Deleting);
     format!(
         "version: 0.1\nlog: {{ level: info, accesslog: {{ disabled: false }} }}\n\
-         storage: {{ filesystem: {{ rootdirectory: {} }}, maintenance: {{ readonly: {{ enabled: {read_only} }} }} }}\n",
+         storage: {{ filesystem: {{ rootdirectory: {} }}, maintenance: {{ readonly: {{ enabled: {read_only} }} }}, \
+         delete: {{ enabled: {deletes} }} }}\n",
         dir.path().join("data").display()
     )
 }
@@ -188,7 +192,7 @@ fn kept_in(dir: &TempDir, read_only: &str) -> String {
 /// The configuration and the certificate that it names.
 fn configure(dir: &TempDir, setup: Setup) -> (String, Option<String>) {
     let path = |name: &str| dir.path().join(name).display().to_string();
-    let mut config = kept_in(dir, if setup == Setup::ReadOnly { "true" } else { "false" });
+    let mut config = kept_in(dir, setup);
     if matches!(setup, Setup::Login | Setup::TlsLogin) {
         fs::write(dir.path().join("htpasswd"), HTPASSWD).unwrap();
         writeln!(config, "auth: {{ htpasswd: {{ realm: test, path: {} }} }}", path("htpasswd")).unwrap();

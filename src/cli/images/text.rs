@@ -3,18 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use polyarch::oci::{Digest, Tag};
+use polyarch::oci::Digest;
 use polyarch::run::{ImageKind, RepositoryImage, RepositoryImages};
 
-use super::super::output::{Align, Column, Grid, ago, count, shorten, size};
+use super::super::output::{Align, Column, Grid, size};
+use super::cells;
 use super::command::Asked;
-
-/// Lists of tags and of indexes are cut here.
-const NAMES_WIDTH: usize = 32;
-/// What an index lists is this far to the right of it.
-const INDENT: &str = "  ";
-/// Deepest that is shown as such.
-const MOST_DEPTH: usize = 4;
 
 const PUSHED: [Column; 6] = columns("pushed");
 const CREATED: [Column; 6] = columns("created");
@@ -38,10 +32,10 @@ pub(super) fn lines(asked: &[Asked], now: SystemTime, width: Option<usize>) -> V
 fn table(listed: &RepositoryImages, now: SystemTime, width: Option<usize>) -> Vec<String> {
     let mut lines = vec![listed.repository.to_string()];
     if listed.images.is_empty() {
-        lines.push(format!("{INDENT}no images"));
+        lines.push("  no images".to_owned());
         return lines;
     }
-    let names: BTreeMap<_, _> = listed.images.iter().map(|image| (&image.digest, name(image))).collect();
+    let names: BTreeMap<_, _> = listed.images.iter().map(|image| (&image.digest, cells::name(image))).collect();
     let rows: Vec<_> = listed.images.iter().map(|image| cells(image, &names, now)).collect();
     let is_pushed = listed.images.iter().any(|image| image.pushed_at.is_some());
     let grid = Grid::fitting(if is_pushed { &PUSHED } else { &CREATED }, &rows, width);
@@ -50,35 +44,15 @@ fn table(listed: &RepositoryImages, now: SystemTime, width: Option<usize>) -> Ve
     lines
 }
 
-/// What an index is called by those that it lists.
-fn name(image: &RepositoryImage) -> String {
-    image.tags.first().map_or_else(|| image.digest.short().to_owned(), ToString::to_string)
-}
-
 fn cells(image: &RepositoryImage, names: &BTreeMap<&Digest, String>, now: SystemTime) -> Vec<String> {
-    let indent = INDENT.repeat(image.depth.min(MOST_DEPTH));
-    let tags: Vec<_> = image.tags.iter().map(Tag::as_str).collect();
-    let tags = if tags.is_empty() { "<none>".to_owned() } else { several(&tags) };
-    let age = |time| now.duration_since(time).unwrap_or_default().as_secs();
-    let when = image.pushed_at.or(image.created).map(|time| ago(age(time)));
     vec![
-        indent + &tags,
+        cells::tags(image),
         image.digest.short().to_owned(),
-        what(&image.kind),
+        cells::platform(&image.kind),
         image.size.map(size).unwrap_or_default(),
-        when.unwrap_or_default(),
+        cells::age(image, now),
         within(image, names),
     ]
-}
-
-fn what(kind: &ImageKind) -> String {
-    match kind {
-        ImageKind::Index(images) => count(*images, "image"),
-        ImageKind::Image(platform) => platform.to_string(),
-        ImageKind::Attestation(_) => "attestation".to_owned(),
-        ImageKind::Other => "other".to_owned(),
-        ImageKind::Unread(_) => "not read".to_owned(),
-    }
 }
 
 /// The indexes that list it.
@@ -87,28 +61,15 @@ fn within(image: &RepositoryImage, names: &BTreeMap<&Digest, String>) -> String 
     match (&image.kind, indexes.as_slice()) {
         (ImageKind::Index(_), []) => String::new(),
         (_, []) => "no index".to_owned(),
-        (_, indexes) => several(indexes),
+        (_, indexes) => cells::several(indexes),
     }
-}
-
-/// As many names as there is room for, and how many more there are.
-fn several(names: &[&str]) -> String {
-    let mut shown = shorten(names.first().copied().unwrap_or_default(), NAMES_WIDTH);
-    for (at, name) in names.iter().enumerate().skip(1) {
-        let longer = format!("{shown}, {name}");
-        let more = names.len() - at;
-        if longer.chars().count() > NAMES_WIDTH {
-            return format!("{shown}, +{more}");
-        }
-        shown = longer;
-    }
-    shown
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use polyarch::oci::Tag;
     use polyarch::run::ListedBy;
 
     use super::*;

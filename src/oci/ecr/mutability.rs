@@ -19,7 +19,7 @@ impl Mutability {
     /// Whether `tag`, once it names an image, names it for ever.
     #[must_use]
     pub fn fixes(&self, tag: &Tag) -> bool {
-        let fits = |patterns: &[TagPattern]| patterns.iter().any(|pattern| pattern.fits(tag.as_str()));
+        let fits = |patterns: &[TagPattern]| patterns.iter().any(|pattern| pattern.fits(tag));
         match self {
             Self::Mutable(but) => fits(but),
             Self::Immutable(but) => !fits(but),
@@ -40,8 +40,11 @@ impl TagPattern {
         &self.0
     }
 
-    /// The text between two stars is looked for from the left, the last at the end: linear in the tag for each part.
-    fn fits(&self, tag: &str) -> bool {
+    /// Whether `tag` is one of them.
+    #[must_use]
+    pub fn fits(&self, tag: &Tag) -> bool {
+        // The text between two stars is looked for from the left, the last at the end: linear in the tag for each part.
+        let tag = tag.as_str();
         let Some((first, rest)) = self.0.split_once('*') else { return self.0 == tag };
         let Some(mut tag) = tag.strip_prefix(first) else { return false };
         let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
@@ -73,7 +76,7 @@ mod tests {
             ("a*a", "a", false),
             ("a*b*b", "ab", false),
         ] {
-            assert_eq!(TagPattern::new(pattern.into()).fits(tag), fits, "{pattern} {tag}");
+            assert_eq!(TagPattern::new(pattern.into()).fits(&tag.parse().unwrap()), fits, "{pattern} {tag}");
         }
     }
 

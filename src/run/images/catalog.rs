@@ -8,10 +8,10 @@ use super::super::access::Registry;
 use super::super::failure::chain;
 use super::super::listing::AT_ONCE;
 use super::error::{ImagesError, MOST_LISTED};
-use super::item::{Fetched, Inside, Item, ListedEntry, Says};
+use super::item::{Fetched, Item, ItemContent, Says};
 use super::listed::ListedBy;
-use crate::oci::{Descriptor, Digest, EcrHost, MediaType, Repository, Selector, Tag};
-use crate::registry::{Client, Visibility};
+use crate::oci::{Descriptor, Digest, EcrHost, ManifestError, MediaType, Repository, Selector, Tag};
+use crate::registry::{Client, ErrorKind, Visibility};
 
 /// Most tags of a repository that are listed, each of which is asked for then.
 const MOST_TAGS: usize = 10_000;
@@ -19,7 +19,7 @@ const MOST_TAGS: usize = 10_000;
 /// What is in a repository.
 #[derive(Debug)]
 pub(in crate::run) struct Catalog<'a> {
-    client: &'a Client,
+    registry: &'a Registry,
     repository: &'a Repository,
     pub(in crate::run) listed_by: ListedBy,
     pub(in crate::run) items: BTreeMap<Digest, Item>,
@@ -27,37 +27,59 @@ pub(in crate::run) struct Catalog<'a> {
     absent: BTreeSet<Digest>,
     /// How much the indexes list that were opened.
     listed: usize,
+    /// What was opened before the last list: what a digest names cannot change.
+    opened: BTreeMap<Digest, Item>,
 }
 
 impl<'a> Catalog<'a> {
     /// Lists a repository, and opens all its indexes. ECR itself knows everything that is there; a registry is asked for
     /// its tags and what they lead to. Of ECR images are not opened yet.
     pub(in crate::run) async fn read(registry: &'a Registry, repository: &'a Repository) -> Result<Self, ImagesError> {
-        let (client, items, absent) = (registry.client(), BTreeMap::new(), BTreeSet::new());
-        let mut catalog = Self { client, repository, listed_by: ListedBy::Registry, items, absent, listed: 0 };
+        let mut catalog = Self {
+            registry,
+            repository,
+            listed_by: ListedBy::Registry,
+            items: BTreeMap::new(),
+            absent: BTreeSet::new(),
+            listed: 0,
+            opened: BTreeMap::new(),
+        };
+        catalog.list().await?;
+        Ok(catalog)
+    }
+
+    /// Lists it once more.
+    pub(in crate::run) async fn read_again(&mut self) -> Result<(), ImagesError> {
+        let is_opened = |item: &Item| matches!(item.inside, ItemContent::Index(_) | ItemContent::Image(_));
+        self.opened = std::mem::take(&mut self.items).into_iter().filter(|(_, item)| is_opened(item)).collect();
+        self.absent.clear();
+        self.listed = 0;
+        self.list().await
+    }
+
+    async fn list(&mut self) -> Result<(), ImagesError> {
         // The gallery's own API is not asked: its registry answers the same.
-        let is_public = EcrHost::of(repository.host()) == Some(EcrHost::Public);
-        match registry.ecr().filter(|_| !is_public) {
-            None => catalog.follow_tags().await?,
-            Some(ecr) => match ecr.images(repository.path()).await {
+        let is_public = EcrHost::of(self.repository.host()) == Some(EcrHost::Public);
+        match self.registry.ecr().filter(|_| !is_public) {
+            None => self.follow_tags().await?,
+            Some(ecr) => match ecr.images(self.repository.path()).await {
                 Ok(details) => {
-                    catalog.listed_by = ListedBy::Ecr;
-                    catalog.items = details.into_iter().map(Item::of_ecr).collect();
+                    self.listed_by = ListedBy::Ecr;
+                    self.items = details.into_iter().map(Item::of_ecr).collect();
                 }
                 Err(error) if error.is_denied() || error.is_anonymous() => {
-                    catalog.listed_by = ListedBy::Instead(chain(&error));
-                    catalog.follow_tags().await?;
+                    self.listed_by = ListedBy::Instead(chain(&error));
+                    self.follow_tags().await?;
                 }
                 Err(error) => return Err(error.into()),
             },
         }
-        catalog.open_indexes().await?;
-        Ok(catalog)
+        self.open_indexes().await
     }
 
     /// Opens what the tags of the repository name.
     async fn follow_tags(&mut self) -> Result<(), ImagesError> {
-        let (client, repository) = (self.client, self.repository);
+        let (client, repository) = (self.registry.client(), self.repository);
         let tags = client.list_tags(repository.path(), MOST_TAGS).await?;
         let fetch = async |tag: Tag| {
             let found = tagged(client, repository, &tag).await?;
@@ -76,8 +98,11 @@ impl<'a> Catalog<'a> {
     /// Takes what was fetched of an item.
     fn take(&mut self, digest: Digest, fetched: Option<Fetched>) -> Result<(), ImagesError> {
         match (fetched, self.items.get_mut(&digest)) {
-            (Some(fetched), Some(item)) if matches!(item.inside, Inside::Closed) => {
-                item.open(&fetched);
+            (Some(fetched), Some(item)) if matches!(item.inside, ItemContent::Closed) => {
+                match self.opened.remove(&digest) {
+                    Some(opened) => item.open_as(opened),
+                    None => item.open(&fetched),
+                }
                 self.listed += item.entries().len();
             }
             (Some(_), _) => {}
@@ -116,12 +141,19 @@ impl<'a> Catalog<'a> {
     }
 
     fn closed(&self) -> impl Iterator<Item = (&Digest, &Item)> {
-        self.items.iter().filter(|(_, item)| matches!(item.inside, Inside::Closed))
+        self.items.iter().filter(|(_, item)| matches!(item.inside, ItemContent::Closed))
     }
 
     /// Opens items by their digests. What is not there is none.
-    async fn open(&mut self, closed: Vec<Digest>) -> Result<(), ImagesError> {
-        let (client, repository) = (self.client, self.repository);
+    async fn open(&mut self, mut closed: Vec<Digest>) -> Result<(), ImagesError> {
+        let Self { items, opened, listed, .. } = self;
+        closed.retain(|digest| {
+            let Some(item) = items.get_mut(digest).filter(|_| opened.contains_key(digest)) else { return true };
+            item.open_as(opened.remove(digest).unwrap_or_default());
+            *listed += item.entries().len();
+            false
+        });
+        let (client, repository) = (self.registry.client(), self.repository);
         let fetch = async |digest: Digest| {
             let fetched = manifest(client, repository, &Selector::Digest(digest.clone())).await;
             fetched.map(|fetched| (digest, fetched))
@@ -138,34 +170,23 @@ impl<'a> Catalog<'a> {
         let closed = self.closed().map(|(digest, _)| digest).filter(|digest| wanted(digest)).cloned().collect();
         self.open(closed).await?;
         let unread = self.items.iter().filter_map(|(digest, item)| match &item.inside {
-            Inside::Image(image) if image.says.is_none() && wanted(digest) => {
+            ItemContent::Image(image) if image.says.is_none() && wanted(digest) => {
                 Some((digest.clone(), image.config.clone()))
             }
             _ => None,
         });
         let unread: Vec<_> = unread.collect();
-        let (client, repository) = (self.client, self.repository);
+        let (client, repository) = (self.registry.client(), self.repository);
         let read = async |(digest, config): (Digest, Descriptor)| {
             says(client, repository, &config).await.map(|says| (digest, says))
         };
         let mut reading = stream::iter(unread).map(read).buffer_unordered(AT_ONCE);
         while let Some((digest, says)) = reading.try_next().await? {
-            if let Some(Item { inside: Inside::Image(image), .. }) = self.items.get_mut(&digest) {
+            if let Some(Item { inside: ItemContent::Image(image), .. }) = self.items.get_mut(&digest) {
                 image.says = Some(says);
             }
         }
         Ok(())
-    }
-
-    /// The indexes that list each manifest, with what they say of it.
-    pub(in crate::run) fn listing(&self) -> BTreeMap<&Digest, BTreeMap<&Digest, &ListedEntry>> {
-        let mut listing: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-        for (index, item) in &self.items {
-            for entry in item.entries() {
-                listing.entry(&entry.digest).or_default().entry(index).or_insert(entry);
-            }
-        }
-        listing
     }
 }
 
@@ -175,7 +196,7 @@ async fn tagged(client: &Client, repository: &Repository, tag: &Tag) -> Result<O
     let Some(fetched) = manifest(client, repository, &selector).await? else { return Ok(None) };
     let digest = match &fetched {
         Fetched::Read(manifest) => Some(manifest.digest().clone()),
-        Fetched::Unread(_) => client.head_manifest(repository.path(), &selector).await?.and_then(|head| head.digest),
+        Fetched::Unread(..) => client.head_manifest(repository.path(), &selector).await?.and_then(|head| head.digest),
     };
     Ok(digest.zip(Some(fetched)))
 }
@@ -189,7 +210,13 @@ async fn manifest(
     match client.get_manifest(repository.path(), selector, Visibility::Settled).await {
         Ok(manifest) => Ok(Some(Fetched::Read(manifest))),
         Err(error) if error.is_not_found() => Ok(None),
-        Err(error) if error.is_refusal() => Ok(Some(Fetched::Unread(chain(&error)))),
+        Err(error) if error.is_refusal() => {
+            let foreign = match error.kind() {
+                ErrorKind::Manifest(ManifestError::Foreign(media_type)) => Some(media_type.clone()),
+                _ => None,
+            };
+            Ok(Some(Fetched::Unread(chain(&error), foreign)))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -26,19 +26,19 @@ pub(in crate::run) struct Item {
     /// Whose registry it is in.
     pub(in crate::run) account: Option<String>,
     /// What it says itself.
-    pub(in crate::run) inside: Inside,
+    pub(in crate::run) inside: ItemContent,
 }
 
 /// What came when a manifest was asked for.
 pub(super) enum Fetched {
     Read(RawManifest),
-    /// It is there, and is nothing that is read: why.
-    Unread(String),
+    /// It is there, and is nothing that is read: why, and what it says to be where it is something else.
+    Unread(String, Option<MediaType>),
 }
 
 /// What a manifest says itself.
 #[derive(Debug, Default)]
-pub(in crate::run) enum Inside {
+pub(in crate::run) enum ItemContent {
     /// Nobody has looked.
     #[default]
     Closed,
@@ -63,6 +63,8 @@ pub(in crate::run) struct ListedEntry {
 #[derive(Debug)]
 pub(in crate::run) struct ReadImage {
     pub(in crate::run) config: Descriptor,
+    /// What it is about, where it is an artifact.
+    pub(in crate::run) subject: Option<Digest>,
     /// Nothing was read of its config yet, or what it says.
     pub(in crate::run) says: Option<Says>,
 }
@@ -96,7 +98,7 @@ impl Item {
             size: detail.size,
             pushed_at: detail.pushed_at,
             account: Some(detail.registry_id).filter(|id| !id.is_empty()),
-            inside: Inside::Closed,
+            inside: ItemContent::Closed,
         };
         (detail.digest, item)
     }
@@ -105,33 +107,51 @@ impl Item {
     pub(super) fn open(&mut self, fetched: &Fetched) {
         let manifest = match fetched {
             Fetched::Read(manifest) => manifest,
-            Fetched::Unread(why) => return self.inside = Inside::Unread(why.clone()),
+            Fetched::Unread(why, media_type) => {
+                self.media_type = self.media_type.take().or_else(|| media_type.clone());
+                self.inside = ItemContent::Unread(why.clone());
+                return;
+            }
         };
         self.media_type = Some(manifest.media_type().clone());
         self.inside = match manifest.content() {
-            Err(error) => Inside::Unread(chain(&error)),
-            Ok(Content::Index(index)) => Inside::Index(index.manifests.into_iter().map(ListedEntry::of).collect()),
+            Err(error) => ItemContent::Unread(chain(&error)),
+            Ok(Content::Index(index)) => ItemContent::Index(index.manifests.into_iter().map(ListedEntry::of).collect()),
             Ok(Content::Image(image)) => {
                 self.size.get_or_insert(image.image_bytes());
                 self.artifact_type.get_or_insert_with(|| image.config.media_type.as_str().to_owned());
-                Inside::Image(Box::new(ReadImage { config: image.config, says: None }))
+                let subject = image.subject.map(|subject| subject.digest);
+                ItemContent::Image(Box::new(ReadImage { config: image.config, subject, says: None }))
             }
         };
+    }
+
+    /// Takes what was opened of the same digest.
+    pub(super) fn open_as(&mut self, opened: Self) {
+        self.media_type = opened.media_type;
+        self.artifact_type = self.artifact_type.take().or(opened.artifact_type);
+        self.size = self.size.or(opened.size);
+        self.inside = opened.inside;
     }
 
     /// What it lists; nothing of what is no index.
     pub(in crate::run) fn entries(&self) -> &[ListedEntry] {
         match &self.inside {
-            Inside::Index(entries) => entries,
-            Inside::Closed | Inside::Image(_) | Inside::Unread(_) => &[],
+            ItemContent::Index(entries) => entries,
+            ItemContent::Closed | ItemContent::Image(_) | ItemContent::Unread(_) => &[],
         }
+    }
+
+    /// Whether it may list others, which nobody knows.
+    pub(in crate::run) fn may_list_others(&self) -> bool {
+        matches!(self.inside, ItemContent::Unread(_)) && self.media_type.as_ref().is_none_or(MediaType::is_index)
     }
 
     /// What its config says, where it was read.
     pub(in crate::run) fn says(&self) -> Option<&Says> {
         match &self.inside {
-            Inside::Image(image) => image.says.as_ref(),
-            Inside::Closed | Inside::Index(_) | Inside::Unread(_) => None,
+            ItemContent::Image(image) => image.says.as_ref(),
+            ItemContent::Closed | ItemContent::Index(_) | ItemContent::Unread(_) => None,
         }
     }
 }

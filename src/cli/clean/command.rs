@@ -1,0 +1,149 @@
+//! What is looked at, what is deleted of it, and how that is shown.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use polyarch::oci::{Digest, TagPattern};
+use polyarch::run::clean::{CleanError, Cleaning, Judged, Keep, OfPlan, Outcome};
+use polyarch::run::{Failure, ListedBy, Phase, Shutdown, while_served};
+
+use super::super::load::{self, Refusal};
+use super::super::output::count;
+use super::super::repositories::{self, Group, Named};
+use super::super::settings::Settings;
+use super::super::signals::Signals;
+use super::super::{diagnostic, ending, exit, images, stderr, stdout};
+use super::args::CleanArgs;
+use super::{document, text};
+
+/// A repository that was cleaned, or looked at.
+pub(super) struct Cleaned {
+    pub(super) repository: String,
+    pub(super) keep: Keep,
+    pub(super) judged: Judged,
+    /// What came of what was to go, where it was to be deleted.
+    pub(super) outcomes: Option<BTreeMap<Digest, Outcome>>,
+}
+
+/// What came of a repository.
+pub(super) struct Asked {
+    pub(super) repository: String,
+    pub(super) cleaned: Result<Cleaned, Failure>,
+}
+
+pub(crate) async fn run(args: &CleanArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let groups = repositories::named(&args.what, &args.repositories, settings).await?;
+    if !args.apply {
+        // Nothing is left behind by who is ended at once.
+        let (_nobody, shutdown) = Shutdown::new();
+        return clean(args, groups, settings, &shutdown).await;
+    }
+    let (signals, shutdown) = Signals::listen(None).map_err(load::no_signals)?;
+    let ended = clean(args, groups, settings, &shutdown).await;
+    match signals.code() {
+        Some(code) => {
+            if let Err(refusal) = ended {
+                ending::refuse(&refusal, settings);
+            }
+            Ok(exit::code(code))
+        }
+        None => ended,
+    }
+}
+
+async fn clean(
+    args: &CleanArgs,
+    groups: Vec<Group>,
+    settings: &Settings,
+    shutdown: &Shutdown,
+) -> Result<ExitCode, Refusal> {
+    let mut asked = Vec::new();
+    for Group { server, named } in groups {
+        let cleaning = async {
+            for named in named {
+                asked.push(one(args, named, shutdown).await);
+            }
+        };
+        while_served(server, Box::pin(cleaning)).await;
+    }
+    if args.json {
+        stdout::json(&document::as_json(&asked))?;
+    } else {
+        let lines = text::lines(&asked, SystemTime::now(), stdout::width());
+        if !lines.is_empty() {
+            stdout::bytes(lines.join("\n").as_bytes())?;
+        }
+    }
+    for cleaned in asked.iter().filter_map(|one| one.cleaned.as_ref().ok()) {
+        tell(cleaned, settings);
+    }
+    let failures: Vec<_> =
+        asked.into_iter().filter_map(|one| one.cleaned.map_or_else(Some, |one| failed(&one))).collect();
+    if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.into()) }
+}
+
+async fn one(args: &CleanArgs, Named { registry, repository, image }: Named, shutdown: &Shutdown) -> Asked {
+    let tags = args.keep_tag.iter().cloned().map(TagPattern::new).collect();
+    let keep = Keep { newest: args.keep, tags, image: image.as_ref().map(OfPlan::of) };
+    let name = repository.to_string();
+    let cleaning = async {
+        let cleaning = Cleaning::read(&registry, &repository, &keep).await?;
+        let judged = cleaning.judged();
+        let outcomes = if args.apply { Some(cleaning.apply(shutdown).await?) } else { None };
+        Ok((judged, outcomes))
+    };
+    let cleaned = cleaning.await.map_err(|error| refused(&name, &error));
+    let cleaned =
+        cleaned.map(|(judged, outcomes)| Cleaned { repository: name.clone(), keep: keep.clone(), judged, outcomes });
+    Asked { repository: name, cleaned }
+}
+
+fn refused(name: &str, error: &CleanError) -> Failure {
+    let phase = match error {
+        CleanError::Images(error) => return images::refused(name, error),
+        CleanError::Unread { .. } => Phase::Verify,
+        CleanError::Embedded | CleanError::Registry(_) | CleanError::Ecr(_) => Phase::Preflight,
+    };
+    Failure { phase, message: format!("{name}: {}", diagnostic::chain(error)), hint: error.hint() }
+}
+
+/// What could not be deleted.
+fn failed(Cleaned { repository, outcomes, .. }: &Cleaned) -> Option<Failure> {
+    let failed: Vec<_> = outcomes
+        .iter()
+        .flatten()
+        .filter_map(|(digest, outcome)| match outcome {
+            Outcome::Failed(why) => Some((digest, why)),
+            Outcome::Deleted | Outcome::Stays(_) => None,
+        })
+        .collect();
+    let (digest, why) = failed.first()?;
+    let more = if failed.len() > 1 { format!(" (and {} more)", failed.len() - 1) } else { String::new() };
+    let message = format!("{repository}@{digest}{more} could not be deleted: {why}");
+    Some(Failure { phase: Phase::Publish, message, hint: Some("run it again: what is gone is not asked for".into()) })
+}
+
+/// How much it was, and what should be known of it.
+fn tell(cleaned: &Cleaned, settings: &Settings) {
+    let Cleaned { repository, judged, outcomes, .. } = cleaned;
+    let warn = |message: String| stderr::line(&diagnostic::warning(&message, None, settings.terminal.color));
+    let going = judged.images.iter().filter(|(_, verdict)| verdict.goes()).count();
+    if going > 0 && judged.listed_by != ListedBy::Ecr {
+        warn(format!("{repository}: it is not known when images were pushed, but when they were made"));
+    }
+    for referrer in &judged.referrers {
+        let name = referrer.tag.as_ref().map_or_else(|| referrer.digest.to_string(), ToString::to_string);
+        warn(format!("{repository}: {name} stays, and refers to {}, which goes", referrer.image));
+    }
+    let all = judged.images.len();
+    let says = match outcomes {
+        None if going == 0 => format!("nothing goes of {}", count(all, "image")),
+        None => format!("{going} of {} would go; --apply deletes them", count(all, "image")),
+        Some(outcomes) => {
+            let deleted = outcomes.values().filter(|outcome| **outcome == Outcome::Deleted).count();
+            format!("{deleted} of {} deleted", count(all, "image"))
+        }
+    };
+    stderr::line(&format!("{repository}: {says}"));
+}

@@ -1,0 +1,100 @@
+//! For people: a table for each repository, a verdict in each row.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use polyarch::oci::Digest;
+use polyarch::run::RepositoryImage;
+use polyarch::run::clean::{Goes, Keep, Outcome, Stays, Verdict};
+
+use super::super::images::cells;
+use super::super::output::{Align, Column, Grid};
+use super::command::{Asked, Cleaned};
+
+const COLUMNS: [Column; 6] = [
+    Column { heading: "", align: Align::Left, rank: 0 },
+    Column { heading: "tags", align: Align::Left, rank: 1 },
+    Column { heading: "digest", align: Align::Left, rank: 4 },
+    Column { heading: "platform", align: Align::Left, rank: 3 },
+    Column { heading: "age", align: Align::Left, rank: 5 },
+    Column { heading: "why", align: Align::Left, rank: 2 },
+];
+
+pub(super) fn lines(asked: &[Asked], now: SystemTime, width: Option<usize>) -> Vec<String> {
+    let tables = asked.iter().filter_map(|one| one.cleaned.as_ref().ok()).map(|cleaned| table(cleaned, now, width));
+    tables.collect::<Vec<_>>().join(&String::new())
+}
+
+fn table(cleaned: &Cleaned, now: SystemTime, width: Option<usize>) -> Vec<String> {
+    let mut lines = vec![cleaned.repository.clone()];
+    if cleaned.judged.images.is_empty() {
+        lines.push("  no images".to_owned());
+        return lines;
+    }
+    let rows: Vec<_> = told(cleaned).map(|(image, word, why)| cells(image, word, why, now)).collect();
+    let grid = Grid::fitting(&COLUMNS, &rows, width);
+    lines.push(grid.heading());
+    lines.extend(rows.iter().map(|cells| grid.row(cells)));
+    lines
+}
+
+fn cells(image: &RepositoryImage, word: &str, why: String, now: SystemTime) -> Vec<String> {
+    vec![
+        word.to_owned(),
+        cells::tags(image),
+        image.digest.short().to_owned(),
+        cells::platform(&image.kind),
+        cells::age(image, now),
+        why,
+    ]
+}
+
+/// Each image, what becomes of it in a word, and why.
+pub(super) fn told(cleaned: &Cleaned) -> impl Iterator<Item = (&RepositoryImage, &'static str, String)> {
+    let names: BTreeMap<_, _> =
+        cleaned.judged.images.iter().map(|(image, _)| (&image.digest, cells::name(image))).collect();
+    cleaned.judged.images.iter().map(move |(image, verdict)| {
+        let outcome = cleaned.outcomes.as_ref().and_then(|outcomes| outcomes.get(&image.digest));
+        let (word, why) = match (outcome, verdict) {
+            (Some(Outcome::Stays(why)), _) => ("stays", why.clone()),
+            (Some(Outcome::Failed(why)), _) => ("failed", why.clone()),
+            (Some(Outcome::Deleted), Verdict::Goes(why)) => ("deleted", goes(why, &cleaned.keep, &names)),
+            (_, Verdict::Goes(why)) => ("goes", goes(why, &cleaned.keep, &names)),
+            (_, Verdict::Stays(why)) => ("stays", stays(why, &cleaned.keep, &names)),
+        };
+        (image, word, why)
+    })
+}
+
+fn goes(why: &Goes, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String {
+    match why {
+        Goes::Old if keep.newest == 0 => "none is kept".to_owned(),
+        Goes::Old => format!("not {}", newest(keep)),
+        Goes::Listed(index) => format!("only in {}", named(index, names)),
+        Goes::Attests(index) => format!("attests an image of {}", named(index, names)),
+        Goes::Unlisted => "in no index, and old".to_owned(),
+    }
+}
+
+fn stays(why: &Stays, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String {
+    match why {
+        Stays::NotOurs if keep.image.is_some() => "not built as this image".to_owned(),
+        Stays::NotOurs => "not built by polyarch".to_owned(),
+        Stays::Newest => newest(keep),
+        Stays::AsNew => "as new as the last that is kept".to_owned(),
+        Stays::Kept(tag) => format!("{tag} is kept"),
+        Stays::Listed(index) => format!("in {}, which stays", named(index, names)),
+        Stays::PartOf(index) => format!("of the images of {}, which stays", named(index, names)),
+        Stays::OwnTag(tag) => format!("{tag} is a tag of its own"),
+        Stays::Recent => "perhaps on its way: none that is kept is newer".to_owned(),
+        Stays::Undated => "of unknown age".to_owned(),
+    }
+}
+
+fn newest(keep: &Keep) -> String {
+    if keep.newest == 1 { "the newest".to_owned() } else { format!("one of the {} newest", keep.newest) }
+}
+
+fn named(digest: &Digest, names: &BTreeMap<&Digest, String>) -> String {
+    names.get(digest).cloned().unwrap_or_else(|| digest.short().to_owned())
+}

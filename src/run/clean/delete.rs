@@ -1,0 +1,144 @@
+//! Deleting by digest: at Amazon ECR by its own API, elsewhere as the specification has it.
+
+use std::collections::BTreeMap;
+
+use futures::stream::{self, StreamExt as _};
+
+use super::super::access::Registry;
+use super::super::failure::chain;
+use super::super::images::ListedBy;
+use super::super::listing::AT_ONCE;
+use super::super::sanitize;
+use super::super::shutdown::Shutdown;
+use super::super::untag::is_unsupported;
+use super::error::CleanError;
+use crate::ecr::{EcrRegistry, NotDeleted};
+use crate::oci::{Digest, EcrRefusal, Repository};
+use crate::registry::RegistryError;
+
+/// Most images that Amazon ECR is told of at once.
+const MOST_AT_ONCE: usize = 100;
+
+/// What came of an image that was to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is gone, with all its tags.
+    Deleted,
+    /// It stays, and should: why, in one line.
+    Stays(String),
+    /// It could not be deleted: why, in one line.
+    Failed(String),
+}
+
+/// A repository of which something is deleted.
+pub(super) struct Deleting<'a> {
+    registry: &'a Registry,
+    repository: &'a Repository,
+    /// Its own API, where that listed the repository.
+    ecr: Option<&'a EcrRegistry>,
+    shutdown: &'a Shutdown,
+    pub(super) outcomes: BTreeMap<Digest, Outcome>,
+}
+
+impl<'a> Deleting<'a> {
+    pub(super) fn new(
+        registry: &'a Registry,
+        repository: &'a Repository,
+        listed_by: &ListedBy,
+        shutdown: &'a Shutdown,
+    ) -> Self {
+        let ecr = registry.ecr().filter(|_| *listed_by == ListedBy::Ecr);
+        Self { registry, repository, ecr, shutdown, outcomes: BTreeMap::new() }
+    }
+
+    pub(super) fn end(&mut self, digest: Digest, outcome: Outcome) {
+        self.outcomes.insert(digest, outcome);
+    }
+
+    /// Deletes all of them. What is not there any more is gone.
+    ///
+    /// # Errors
+    /// Nothing can be deleted there, and nothing was so far.
+    pub(super) async fn delete(&mut self, digests: Vec<Digest>) -> Result<(), CleanError> {
+        match self.ecr {
+            Some(ecr) => self.at_ecr(ecr, &digests).await,
+            None => self.one_by_one(digests).await,
+        }
+    }
+
+    async fn at_ecr(&mut self, ecr: &EcrRegistry, digests: &[Digest]) -> Result<(), CleanError> {
+        let mut broken: Option<String> = None;
+        for some in digests.chunks(MOST_AT_ONCE) {
+            let why = broken.clone().map(Outcome::Failed).or(self.shutdown.reason().map(Outcome::Stays));
+            let failures = match why {
+                Some(why) => Err(why),
+                None => match ecr.delete(self.repository.path(), some).await {
+                    Ok(failures) => Ok(failures),
+                    Err(error) if error.is_denied() && self.nothing_is_deleted() => return Err(CleanError::Ecr(error)),
+                    Err(error) => Err(Outcome::Failed(broken.insert(chain(&error)).clone())),
+                },
+            };
+            for digest in some {
+                let outcome = match &failures {
+                    Ok(failures) => failures.iter().find(|one| one.digest == *digest).map_or(Outcome::Deleted, left),
+                    Err(why) => why.clone(),
+                };
+                self.end(digest.clone(), outcome);
+            }
+        }
+        Ok(())
+    }
+
+    async fn one_by_one(&mut self, digests: Vec<Digest>) -> Result<(), CleanError> {
+        // One first: a registry that deletes nothing is not asked again.
+        let mut digests = digests.into_iter();
+        if let Some(first) = digests.next() {
+            let outcome = match self.one(&first).await {
+                Err(error) if (is_unsupported(&error) || error.is_denied()) && self.nothing_is_deleted() => {
+                    match error.ecr_refusal() {
+                        Some(EcrRefusal::Referenced(_)) => refused(&error),
+                        _ => return Err(CleanError::Registry(error)),
+                    }
+                }
+                Err(error) => refused(&error),
+                Ok(outcome) => outcome,
+            };
+            self.end(first, outcome);
+        }
+        let this = &*self;
+        let delete = async |digest: Digest| {
+            let outcome = this.one(&digest).await.unwrap_or_else(|error| refused(&error));
+            (digest, outcome)
+        };
+        let ended: Vec<_> = stream::iter(digests).map(delete).buffered(AT_ONCE).collect().await;
+        self.outcomes.extend(ended);
+        Ok(())
+    }
+
+    async fn one(&self, digest: &Digest) -> Result<Outcome, RegistryError> {
+        if let Some(reason) = self.shutdown.reason() {
+            return Ok(Outcome::Stays(reason));
+        }
+        self.registry.client().delete_manifest(self.repository.path(), digest).await.map(|()| Outcome::Deleted)
+    }
+
+    fn nothing_is_deleted(&self) -> bool {
+        !self.outcomes.values().any(|outcome| *outcome == Outcome::Deleted)
+    }
+}
+
+/// What ECR did not delete: what an index lists by now stays, and what is not there is gone.
+fn left(NotDeleted { code, reason, .. }: &NotDeleted) -> Outcome {
+    match code.as_str() {
+        "ImageNotFound" => Outcome::Deleted,
+        "ImageReferencedByManifestList" => Outcome::Stays("an index lists it".to_owned()),
+        _ => Outcome::Failed(sanitize::line(format!("{code}: {reason}").as_bytes())),
+    }
+}
+
+fn refused(error: &RegistryError) -> Outcome {
+    match error.ecr_refusal() {
+        Some(EcrRefusal::Referenced(_)) => Outcome::Stays("an index lists it".to_owned()),
+        _ => Outcome::Failed(chain(error)),
+    }
+}

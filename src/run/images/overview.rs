@@ -1,0 +1,117 @@
+//! Which index lists which, and in which order they are shown.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use super::item::{Item, ItemContent, ListedEntry};
+use super::listed::{ImageKind, RepositoryImage};
+use crate::oci::Digest;
+
+/// The manifests of a repository, and the indexes that list them.
+pub(in crate::run) struct Overview<'a> {
+    pub(in crate::run) items: &'a BTreeMap<Digest, Item>,
+    /// The indexes that list each manifest, the newest first, with what they say of it.
+    indexes: BTreeMap<&'a Digest, Vec<(&'a Digest, &'a ListedEntry)>>,
+}
+
+impl<'a> Overview<'a> {
+    pub(in crate::run) fn of(items: &'a BTreeMap<Digest, Item>) -> Self {
+        let mut overview = Self { items, indexes: BTreeMap::new() };
+        let sorted = |indexes: BTreeMap<&'a Digest, &'a ListedEntry>| {
+            let mut indexes: Vec<_> = indexes.into_iter().collect();
+            indexes.sort_by_cached_key(|(index, _)| Reverse(overview.time(index)));
+            indexes
+        };
+        let indexes = listing(items).into_iter().map(|(digest, indexes)| (digest, sorted(indexes))).collect();
+        overview.indexes = indexes;
+        overview
+    }
+
+    /// When it was pushed; else when it, or the newest image that it lists, was made.
+    pub(in crate::run) fn time(&self, digest: &Digest) -> Option<SystemTime> {
+        let item = self.items.get(digest)?;
+        item.pushed_at.or_else(|| self.created(item))
+    }
+
+    fn created(&self, item: &Item) -> Option<SystemTime> {
+        let listed = item.entries().iter().filter_map(|entry| self.items.get(&entry.digest));
+        listed.chain([item]).filter_map(|item| item.says()?.created).max()
+    }
+
+    pub(in crate::run) fn images(&self) -> Vec<RepositoryImage> {
+        let mut tops: Vec<_> = self.items.keys().filter(|digest| !self.indexes.contains_key(*digest)).collect();
+        // What has no time comes last, and of what is of one time what has no tag.
+        let tag = |digest| self.items.get(digest).and_then(|item: &Item| item.tags.first());
+        tops.sort_by_cached_key(|digest| (Reverse(self.time(digest)), tag(digest).is_none(), tag(digest)));
+        let (mut images, mut seen) = (Vec::new(), BTreeSet::new());
+        // Those that are not shown yet, the next one last. Indexes may be nested deeply.
+        let mut next: Vec<_> = tops.into_iter().rev().map(|digest| (digest, 0)).collect();
+        while let Some((digest, depth)) = next.pop() {
+            let Some(item) = self.items.get(digest).filter(|_| seen.insert(digest)) else { continue };
+            images.push(self.image(digest, item, depth));
+            next.extend(item.entries().iter().rev().map(|entry| (&entry.digest, depth + 1)));
+        }
+        images
+    }
+
+    fn image(&self, digest: &Digest, item: &Item, depth: usize) -> RepositoryImage {
+        RepositoryImage {
+            digest: digest.clone(),
+            tags: item.tags.clone(),
+            media_type: item.media_type.clone(),
+            artifact_type: item.artifact_type.clone(),
+            kind: self.kind(digest, item),
+            size: item.size.or_else(|| self.largest(item)),
+            pushed_at: item.pushed_at,
+            created: if item.pushed_at.is_some() { None } else { self.created(item) },
+            account: item.account.clone(),
+            indexes: self.listed(digest).map(|(index, _)| index.clone()).collect(),
+            depth,
+        }
+    }
+
+    /// As ECR counts an index: its largest image.
+    fn largest(&self, item: &Item) -> Option<u64> {
+        item.entries().iter().filter_map(|entry| self.items.get(&entry.digest)?.size).max()
+    }
+
+    fn kind(&self, digest: &Digest, item: &Item) -> ImageKind {
+        match &item.inside {
+            ItemContent::Index(entries) => {
+                ImageKind::Index(entries.iter().filter(|entry| !entry.is_attestation).count())
+            }
+            ItemContent::Unread(why) => ImageKind::Unread(why.clone()),
+            ItemContent::Closed | ItemContent::Image(_) => self.image_kind(digest, item),
+        }
+    }
+
+    /// What an index says of it, else what its config says.
+    fn image_kind(&self, digest: &Digest, item: &Item) -> ImageKind {
+        let mut entries = self.listed(digest).map(|(_, entry)| entry);
+        if let Some(attestation) = entries.clone().find(|entry| entry.is_attestation) {
+            return ImageKind::Attestation(attestation.attests.clone());
+        }
+        let says = || item.says().and_then(|says| says.platform.clone());
+        entries.find_map(|entry| entry.platform.clone()).or_else(says).map_or(ImageKind::Other, ImageKind::Image)
+    }
+
+    /// The indexes that list a manifest, the newest first, with what they say of it.
+    pub(in crate::run) fn listed(
+        &self,
+        digest: &Digest,
+    ) -> impl Iterator<Item = (&'a Digest, &'a ListedEntry)> + Clone {
+        self.indexes.get(digest).into_iter().flatten().copied()
+    }
+}
+
+/// The indexes that list each manifest, with what they say of it.
+pub(super) fn listing(items: &BTreeMap<Digest, Item>) -> BTreeMap<&Digest, BTreeMap<&Digest, &ListedEntry>> {
+    let mut listing: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for (index, item) in items {
+        for entry in item.entries() {
+            listing.entry(&entry.digest).or_default().entry(index).or_insert(entry);
+        }
+    }
+    listing
+}

@@ -1,0 +1,186 @@
+//! `clean` while others push: what changed since it was looked at stays.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use crate::support::program::{Finished, Home, Run};
+use crate::support::scripted_images::{Document, Image, OCI_INDEX, Store, fields, missing};
+use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
+
+/// A repository `web` that can be deleted from, and changed by others meanwhile.
+#[derive(Clone, Default)]
+struct Repository {
+    store: Store,
+    tags: Arc<Mutex<BTreeMap<String, Document>>>,
+}
+
+/// An image that polyarch built in a year.
+fn built(platform: &str, year: u16) -> Image {
+    let mut image = Image::oci(platform, "").holding(&json!({ "Labels": { "dev.polyarch.image": "web" } }), &[]);
+    let mut config = image.config.json();
+    config["created"] = format!("{year}-01-01T00:00:00Z").into();
+    image.config = Document::new(&image.config.media_type, &config);
+    let mut manifest = image.manifest.json();
+    manifest["config"] = image.config.descriptor();
+    image.manifest = Document::new(&image.manifest.media_type, &manifest);
+    image
+}
+
+impl Repository {
+    fn tag(&self, tag: &str, document: &Document) {
+        self.store.put("web", "", document);
+        self.tags.lock().unwrap().insert(tag.to_owned(), document.clone());
+    }
+
+    /// Puts an index under a tag.
+    fn index(&self, tag: &str, images: &[&Image]) -> Document {
+        let entry = |image: &&Image| {
+            let mut entry = image.manifest.descriptor();
+            entry["platform"] = fields(&image.platform);
+            entry
+        };
+        let entries: Vec<_> = images.iter().map(entry).collect();
+        let index =
+            Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }));
+        self.tag(tag, &index);
+        index
+    }
+
+    /// Two images of a year in an index.
+    fn publish(&self, tag: &str, year: u16) -> ([Image; 2], Document) {
+        let images = ["linux/amd64", "linux/arm64"].map(|platform| built(platform, year));
+        for image in &images {
+            self.store.push("web", "", image);
+        }
+        let index = self.index(tag, &[&images[0], &images[1]]);
+        (images, index)
+    }
+
+    fn has(&self, document: &Document) -> bool {
+        self.store.get("web", &document.digest()).is_some()
+    }
+
+    fn answer(&self, request: &Request) -> Option<Reply> {
+        if request.target.starts_with("/v2/web/tags/list") {
+            let tags: Vec<_> = self.tags.lock().unwrap().keys().cloned().collect();
+            return Some(status(200).body(json!({ "tags": tags }).to_string()));
+        }
+        let Some(reference) = request.target.strip_prefix("/v2/web/manifests/") else {
+            return self.store.answer(request);
+        };
+        if request.method == "DELETE" {
+            self.tags.lock().unwrap().retain(|_, document| document.digest() != reference);
+        }
+        if reference.contains(':') {
+            return self.store.answer(request);
+        }
+        let Some(document) = self.tags.lock().unwrap().get(reference).cloned() else { return Some(missing()) };
+        let mut by_digest = request.clone();
+        by_digest.target = format!("/v2/web/manifests/{}", document.digest());
+        self.store.answer(&by_digest)
+    }
+
+    /// Serves it; what `meanwhile` does when the tags are listed for the how many-th time, others did.
+    async fn serve(&self, mut meanwhile: impl FnMut(usize) + Send + 'static) -> ScriptedRegistry {
+        let (own, mut lists) = (self.clone(), 0);
+        ScriptedRegistry::stateful(move |request| {
+            if request.target.starts_with("/v2/web/tags/list") {
+                lists += 1;
+                meanwhile(lists);
+            }
+            own.answer(request)
+        })
+        .await
+    }
+}
+
+async fn clean(registry: &ScriptedRegistry) -> Finished {
+    let repository = format!("{}/web", registry.host());
+    Run::new(&Home::new(), ["clean", &repository, "--keep", "1", "--apply"]).finish().await
+}
+
+fn row<'a>(cleaned: &'a Finished, of: &Document) -> &'a str {
+    let digest = &of.digest()["sha256:".len()..][..12];
+    cleaned
+        .stdout
+        .lines()
+        .find(|line| line.contains(digest))
+        .unwrap_or_else(|| panic!("{digest}:\n{}", cleaned.stdout))
+        .trim()
+}
+
+const CHANGED: &str = "somebody changed that since it was looked at";
+
+#[tokio::test]
+async fn an_image_that_somebody_puts_into_an_index_just_before_stays() {
+    // Before anything is deleted, and when the old index is gone already.
+    for when in [2, 3] {
+        let repository = Repository::default();
+        let ([amd64, arm64], old) = repository.publish("1.0", 2020);
+        repository.publish("1.1", 2021);
+        let (others, child) = (repository.clone(), amd64.clone());
+        let meanwhile = move |lists| {
+            if lists == when {
+                others.index("theirs", &[&child]);
+            }
+        };
+        let cleaned = clean(&repository.serve(meanwhile).await).await.expect_code(0);
+        assert!(row(&cleaned, &old).starts_with("deleted"), "{}", cleaned.stdout);
+        assert!(row(&cleaned, &arm64.manifest).starts_with("deleted"), "{}", cleaned.stdout);
+        let stays = row(&cleaned, &amd64.manifest);
+        assert!(stays.starts_with("stays") && stays.ends_with(CHANGED), "{stays}");
+        assert_eq!([&old, &arm64.manifest, &amd64.manifest].map(|one| repository.has(one)), [false, false, true]);
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_somebody_gives_a_tag_just_before_stays_with_its_images() {
+    let repository = Repository::default();
+    let (images, old) = repository.publish("1.0", 2020);
+    repository.publish("1.1", 2021);
+    let (others, back) = (repository.clone(), old.clone());
+    let meanwhile = move |lists| {
+        if lists == 2 {
+            others.tag("production", &back);
+        }
+    };
+    let cleaned = clean(&repository.serve(meanwhile).await).await.expect_code(0);
+    for document in [&old, &images[0].manifest, &images[1].manifest] {
+        assert!(row(&cleaned, document).ends_with(CHANGED) && repository.has(document), "{}", cleaned.stdout);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_deleted_keeps_what_it_lists_and_is_told() {
+    let repository = Repository::default();
+    let (images, old) = repository.publish("1.0", 2020);
+    let (_, older) = repository.publish("0.9", 2019);
+    repository.publish("1.1", 2021);
+    let (own, digest) = (repository.clone(), old.digest());
+    let registry = ScriptedRegistry::stateful(move |request| {
+        let is_refused = request.method == "DELETE" && request.target.ends_with(&digest);
+        if is_refused { Some(status(409)) } else { own.answer(request) }
+    })
+    .await;
+    let cleaned = clean(&registry).await.expect_code(6);
+    assert!(cleaned.stderr.contains(&format!("web@{} could not be deleted: ", old.digest())), "{}", cleaned.stderr);
+    assert!(row(&cleaned, &old).starts_with("failed") && row(&cleaned, &older).starts_with("deleted"));
+    assert!(images.iter().all(|image| repository.has(&image.manifest)) && !repository.has(&older));
+}
+
+#[tokio::test]
+async fn a_repository_whose_indexes_cannot_all_be_read_is_left_alone() {
+    let repository = Repository::default();
+    repository.publish("1.0", 2020);
+    repository.publish("1.1", 2021);
+    repository.tag("broken", &Document::new(OCI_INDEX, &json!({ "mediaType": OCI_INDEX, "manifests": "none" })));
+    let registry = repository.serve(|_| {}).await;
+    let refused = clean(&registry).await.expect_code(7);
+    assert!(refused.stderr.contains("cannot be read, and may list what would be deleted"), "{}", refused.stderr);
+    assert!(registry.lines().iter().all(|line| !line.starts_with("DELETE ")));
+    // What is no index at all lists nothing.
+    repository.tag("broken", &Document::new("application/vnd.odd", &json!({ "mediaType": "application/vnd.odd" })));
+    assert!(clean(&registry).await.expect_code(0).stderr.contains("3 of 7 images deleted"));
+}

@@ -1,0 +1,169 @@
+//! `polyarch clean` under the rules of ECR: by digest, a hundred at once, no child of a list before the list.
+
+use serde_json::{Value, json};
+
+use super::world::{Aws, says};
+use crate::support::scripted_ecr::{Action, Mutability};
+use crate::support::scripted_images::{Document, Image, OCI_INDEX, fields};
+use crate::support::scripted_registry::{Request, status};
+
+/// An image that polyarch built of `hello`, unless it says another label.
+fn built(platform: &str, seed: &str) -> Image {
+    Image::oci(platform, seed).holding(&json!({ "Labels": { "dev.polyarch.image": "hello" } }), &[])
+}
+
+fn index(images: &[&Image]) -> Document {
+    let entry = |image: &&Image| {
+        let mut entry = image.manifest.descriptor();
+        entry["platform"] = fields(&image.platform);
+        entry
+    };
+    let entries: Vec<_> = images.iter().map(entry).collect();
+    Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }))
+}
+
+/// What a run publishes as `version`: two arch tags, and then the index.
+fn publish(aws: &Aws, version: &str) -> ([Image; 2], Document) {
+    let images = ["linux/amd64", "linux/arm64"].map(|platform| built(platform, version));
+    for image in &images {
+        aws.ecr.keep("hello", Some(&image.platform.replace("linux/", &format!("{version}-"))), image);
+    }
+    let index = index(&[&images[0], &images[1]]);
+    aws.ecr.keep_manifest("hello", Some(version), &index);
+    (images, index)
+}
+
+/// An account where `hello` was published so often: 1.0, 1.1, … The plan has the tags 1.0 and latest.
+async fn account(publications: usize) -> Aws {
+    let aws = Aws::start().await;
+    aws.ecr.has("hello", Mutability::Mutable);
+    for minor in 0..publications {
+        publish(&aws, &format!("1.{minor}"));
+    }
+    aws
+}
+
+/// The plan with other tags than those that are there.
+fn plan(aws: &Aws) {
+    aws.plan(&super::world::HELLO.replace("1.0\", latest", "9.0\""));
+}
+
+/// The ids of each `BatchDeleteImage`, in their order.
+fn deleted(aws: &Aws) -> Vec<Vec<Value>> {
+    let asked = aws.ecr.control.requests().into_iter().filter(|request: &Request| {
+        request.header("x-amz-target").is_some_and(|target| target.ends_with(".BatchDeleteImage"))
+    });
+    let ids = asked.map(|request| serde_json::from_slice::<Value>(&request.body).unwrap()["imageIds"].clone());
+    ids.map(|ids| ids.as_array().unwrap().clone()).collect()
+}
+
+#[tokio::test]
+async fn indexes_go_first_and_then_their_images_a_hundred_at_once_by_digest() {
+    let aws = account(60).await;
+    plan(&aws);
+    let shown = aws.run(&["clean", "hello", "--keep", "2"]).finish().await.expect_code(0);
+    says(&shown, &["174 of 180 images would go; --apply deletes them"]);
+    assert_eq!(aws.ecr.count(Action::BatchDeleteImage), 0);
+    let cleaned = aws.run(&["clean", "hello", "--keep", "2", "--apply"]).finish().await.expect_code(0);
+    says(&cleaned, &["174 of 180 images deleted"]);
+    assert!(!cleaned.stderr.contains("warning"), "when images were pushed is known: {}", cleaned.stderr);
+    let deleted = deleted(&aws);
+    assert_eq!(deleted.iter().map(Vec::len).collect::<Vec<_>>(), [58, 100, 16]);
+    assert!(deleted.iter().flatten().all(|id| id["imageTag"].is_null() && id["imageDigest"].is_string()));
+    let left = ["1.58", "1.58-amd64", "1.58-arm64", "1.59", "1.59-amd64", "1.59-arm64"];
+    assert_eq!(aws.ecr.tags("hello"), left);
+    aws.run(&["clean", "hello", "--keep", "2", "--apply"]).finish().await.expect_code(0);
+    assert_eq!(aws.ecr.count(Action::BatchDeleteImage), 3, "nothing is left to delete");
+}
+
+#[tokio::test]
+async fn what_polyarch_did_not_build_and_what_another_index_lists_stays() {
+    let aws = account(0).await;
+    plan(&aws);
+    let (images, _) = publish(&aws, "1.0");
+    let foreign = Image::oci("linux/s390x", "foreign");
+    aws.ecr.keep("hello", None, &foreign);
+    aws.ecr.keep_manifest("hello", Some("mixed"), &index(&[&images[0], &foreign]));
+    aws.ecr.keep("hello", Some("other"), &Image::oci("linux/amd64", "other"));
+    let other = Image::oci("linux/amd64", "b").holding(&json!({ "Labels": { "dev.polyarch.image": "b" } }), &[]);
+    aws.ecr.keep("hello", Some("b"), &other);
+    publish(&aws, "1.1");
+    aws.run(&["clean", "hello", "--keep", "1", "--apply"]).finish().await.expect_code(0);
+    let left = ["1.0-amd64", "1.1", "1.1-amd64", "1.1-arm64", "b", "mixed", "other"];
+    assert_eq!(aws.ecr.tags("hello"), left);
+    assert!(aws.ecr.get("hello", &foreign.manifest.digest()).is_some());
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_delete_is_told_which_action_it_lacks() {
+    let aws = account(3).await;
+    plan(&aws);
+    aws.ecr.deny(Action::BatchDeleteImage);
+    let refused = aws.run(&["clean", "hello", "--keep", "1", "--apply"]).finish().await.expect_code(3);
+    says(&refused, &["hello: nothing can be deleted there", "ecr:BatchDeleteImage"]);
+    assert_eq!((aws.ecr.count(Action::BatchDeleteImage), aws.ecr.tags("hello").len()), (1, 9));
+}
+
+/// Answers the second deletion, that of images, as if each had failed so.
+fn fails(aws: &Aws, code: &'static str) {
+    let mut asked = 0;
+    aws.ecr.answers(move |action, request| {
+        asked += usize::from(action == Action::BatchDeleteImage);
+        if action != Action::BatchDeleteImage || asked != 2 {
+            return None;
+        }
+        let ids = serde_json::from_slice::<Value>(&request.body).unwrap()["imageIds"].clone();
+        let failure = |id: &Value| json!({ "imageId": id, "failureCode": code, "failureReason": "so it is" });
+        let failures: Vec<_> = ids.as_array().unwrap().iter().map(failure).collect();
+        let body = json!({ "imageIds": [], "failures": failures }).to_string();
+        Some(status(200).header("Content-Type", "application/x-amz-json-1.1").body(body))
+    });
+}
+
+#[tokio::test]
+async fn what_ecr_does_not_delete_is_told_and_is_an_error_unless_an_index_lists_it_by_now() {
+    for (code, exit, word, why) in [
+        ("ImageReferencedByManifestList", 0, "stays", "an index lists it"),
+        ("ImageNotFound", 0, "deleted", "only in 1.0"),
+        ("KmsError", 6, "failed", "KmsError: so it is"),
+    ] {
+        let aws = account(2).await;
+        plan(&aws);
+        fails(&aws, code);
+        let cleaned = aws.run(&["clean", "hello", "--keep", "1", "--apply"]).finish().await.expect_code(exit);
+        let row = cleaned.stdout.lines().find(|line| line.contains("1.0-amd64")).unwrap();
+        assert!(row.trim_start().starts_with(word) && row.ends_with(why), "{row}");
+        if exit != 0 {
+            says(&cleaned, &["(and 1 more) could not be deleted: KmsError: so it is"]);
+        }
+        assert!(aws.ecr.get("hello", "1.0").is_none(), "the index is gone");
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_describe_images_cleans_what_tags_lead_to() {
+    let aws = account(0).await;
+    plan(&aws);
+    // Older and newer by what their configs say.
+    for (version, year) in [("1.0", 2020), ("1.1", 2021)] {
+        let images = ["linux/amd64", "linux/arm64"].map(|platform| {
+            let mut image = built(platform, version);
+            let mut config = image.config.json();
+            config["created"] = format!("{year}-01-01T00:00:00Z").into();
+            image.config = Document::new(&image.config.media_type, &config);
+            let mut manifest = image.manifest.json();
+            manifest["config"] = image.config.descriptor();
+            image.manifest = Document::new(&image.manifest.media_type, &manifest);
+            image
+        });
+        for image in &images {
+            aws.ecr.keep("hello", None, image);
+        }
+        aws.ecr.keep_manifest("hello", Some(version), &index(&[&images[0], &images[1]]));
+    }
+    aws.ecr.deny(Action::DescribeImages);
+    let cleaned = aws.run(&["clean", "hello", "--keep", "1", "--apply"]).finish().await.expect_code(0);
+    says(&cleaned, &["it is not known when images were pushed", "3 of 6 images deleted"]);
+    assert_eq!(aws.ecr.tags("hello"), ["1.1"]);
+    assert_eq!((aws.ecr.count(Action::BatchDeleteImage), deleted(&aws).len()), (3, 0), "over the registry's API");
+}
