@@ -136,7 +136,7 @@ async fn seed_001_what_twelve_commands_did_is_one(engine: Engine) {
         "context/Dockerfile",
         "FROM scratch AS build\nARG TARGETARCH\nCOPY busybox-${TARGETARCH} /bin/busybox\nWORKDIR /app\n\
          RUN [\"/bin/busybox\", \"sh\", \"-c\", \"busybox uname -m >spring-petclinic.jar\"]\n\
-         FROM scratch\nARG TARGETARCH\nCOPY busybox-${TARGETARCH} /bin/busybox\nWORKDIR /app\n\
+         FROM scratch\nARG TARGETARCH\nCOPY busybox-${TARGETARCH} /bin/busybox\nWORKDIR /app/${TARGETARCH}\n\
          COPY --from=build /app/spring-petclinic.jar .\nEXPOSE 8080\n\
          CMD [\"/bin/busybox\", \"cat\", \"spring-petclinic.jar\"]\n",
     );
