@@ -6,6 +6,7 @@ mod expiring;
 mod hostile;
 mod limits;
 pub(crate) mod proxies;
+mod readings;
 mod requests;
 
 use std::collections::HashSet;

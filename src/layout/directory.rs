@@ -15,6 +15,7 @@ use super::error::{LayoutError, present};
 use super::index::{IMAGE_NAME, Index, LATEST, REF_NAME, with};
 use super::ingest::{Ingest, Temporary};
 use super::lock::Lock;
+use crate::oci::document::{self, Shape};
 use crate::oci::{Descriptor, Digest, Hasher, MAX_MANIFEST_BYTES, MediaType, RawManifest, Selector, Tag};
 
 /// Longest `index.json` that is read.
@@ -210,7 +211,7 @@ impl Layout {
         let index = self.index()?.ok_or_else(|| LayoutError::NoLayout(self.directory.clone()))?;
         if let Some(text) = self.small(LAYOUT, MOST_LAYOUT_BYTES)? {
             let version: Version =
-                serde_json::from_slice(&text).map_err(|error| self.bad(LAYOUT, error.to_string()))?;
+                document::read(&text, Shape::Layout).map_err(|error| self.bad(LAYOUT, error.to_string()))?;
             if !version.image_layout_version.starts_with("1.") {
                 return Err(self.bad(LAYOUT, "its version is not known, 1.0.0 is".to_owned()));
             }

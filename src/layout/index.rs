@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::oci::Descriptor;
+use crate::oci::document::{self, Shape};
 
 /// The tag of an entry (OCI image-spec, "Annotations").
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -23,7 +24,7 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn read(text: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(text).map_err(|error| error.to_string())
+        document::read(text, Shape::Manifest).map_err(|error| error.to_string())
     }
 
     pub(super) fn entries(&self) -> &[Descriptor] {
@@ -54,7 +55,7 @@ impl Index {
 /// The index with `entry` in place of those that `replaces`. Everything else in it stays, also what we do not know.
 pub(super) fn with(text: Option<&[u8]>, entry: Value, replaces: impl Fn(&Value) -> bool) -> Result<String, String> {
     let fields: Option<Map<String, Value>> =
-        text.map(serde_json::from_slice).transpose().map_err(|error| error.to_string())?;
+        text.map(|text| document::read(text, Shape::Manifest)).transpose().map_err(|error| error.to_string())?;
     let mut fields = fields.unwrap_or_default();
     fields.insert("schemaVersion".to_owned(), json!(2));
     fields.entry("mediaType").or_insert_with(|| json!("application/vnd.oci.image.index.v1+json"));

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::descriptor::PlatformFields;
+use super::document::{self, DocumentError, Shape};
 use super::{
     Attestation, AttestationError, Content, Descriptor, Digest, ManifestError, Platform, PlatformError, RawManifest,
     Start,
@@ -105,10 +106,17 @@ fn revision(manifest: &RawManifest, config: &[u8]) -> Option<String> {
     Some(said.chars().take(MAX_REVISION).collect::<String>()).filter(|revision| !revision.is_empty())
 }
 
-#[derive(Deserialize)]
-struct ConfigView {
-    #[serde(flatten)]
-    platform: PlatformFields,
+impl PlatformFields {
+    /// The platform in the words of an image's config; `None` of what is no such config.
+    ///
+    /// # Errors
+    /// The config can be read in two ways.
+    pub fn of_config(config: &[u8]) -> Result<Option<Self>, ChildError> {
+        match document::read(config, Shape::Config) {
+            Err(error @ DocumentError::Ambiguous(_)) => Err(ChildError::Config(error.to_string())),
+            read => Ok(read.ok()),
+        }
+    }
 }
 
 impl Child {
@@ -133,8 +141,8 @@ impl Child {
         if actual != image.config.digest {
             return Err(ChildError::ConfigDigest { named: image.config.digest, actual });
         }
-        let view: ConfigView = serde_json::from_slice(config).map_err(|e| ChildError::Config(e.to_string()))?;
-        let written = view.platform;
+        let written: PlatformFields =
+            document::read(config, Shape::Config).map_err(|error| ChildError::Config(error.to_string()))?;
         let mut fields = written.clone();
         let platform = if let Some(platform) = &entry.platform {
             platform.clone()
@@ -286,6 +294,33 @@ pub(super) mod tests {
             assert!(matches!(refused, Err(ChildError::Platform { .. })), "{architecture}/{variant} as {planned}");
         }
         assert!(matches!(child(b"{}", "linux/amd64", &none), Err(ChildError::NoPlatform { .. })));
+    }
+
+    #[test]
+    fn a_config_that_two_readers_read_in_two_ways_is_no_child() {
+        for more in [
+            r#","Architecture":"arm64""#,
+            r#","ARCHITECTURE":"amd64""#,
+            r#","architecture":"amd64""#,
+            r#","OS":"windows""#,
+            ",\"o\u{17f}\":\"windows\"",
+            r#","\u006fs":"windows""#,
+            r#","Variant":"v3""#,
+            r#","config":{"Entrypoint":["/a"],"entrypoint":["/b"]}"#,
+            r#","config":{"cmd":["/b"]}"#,
+            r#","rootfs":{"diff_ids":[],"Diff_ids":[]}"#,
+        ] {
+            let config = format!(r#"{{"os":"linux","architecture":"amd64"{more}}}"#);
+            for entry in ["linux/amd64", "linux/arm64"] {
+                let entry = EntryOverride { platform: entry.parse().ok(), ..EntryOverride::default() };
+                let refused = child(config.as_bytes(), "linux/amd64", &entry).unwrap_err().to_string();
+                assert!(refused.contains("it can be read in two ways"), "{config}: {refused}");
+            }
+            assert!(matches!(PlatformFields::of_config(config.as_bytes()), Err(ChildError::Config(_))), "{config}");
+        }
+        let both = br#"{"os":"linux","architecture":"amd64","config":{"Labels":{"a":"1","A":"2"}}}"#;
+        assert!(child(both, "linux/amd64", &EntryOverride::default()).is_ok());
+        assert_eq!(PlatformFields::of_config(b"no JSON"), Ok(None));
     }
 
     #[test]

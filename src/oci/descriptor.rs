@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Digest, MediaType, Platform, PlatformError};
 
@@ -17,6 +18,7 @@ pub struct Descriptor {
     /// The digest of the content.
     pub digest: Digest,
     /// The size of the content in bytes.
+    #[serde(deserialize_with = "size")]
     pub size: u64,
     /// In an index: the platform of the manifest.
     #[serde(default)]
@@ -24,6 +26,13 @@ pub struct Descriptor {
     /// Annotations.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
+}
+
+/// A size that every reader takes: Go's have a sign.
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let size = u64::deserialize(deserializer)?;
+    i64::try_from(size).map_err(|_| D::Error::custom(format!("{size} is no size")))?;
+    Ok(size)
 }
 
 impl Descriptor {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::document::{self, DocumentError, Shape};
 use super::{Descriptor, Digest, MediaType};
 
 /// Largest manifest or index, in bytes, that is read or written: what distribution and containers/image take.
@@ -84,6 +85,9 @@ pub enum ManifestError {
     /// It can be read as an image and as an index (CVE-2021-41190).
     #[error("the manifest has both manifests and layers or config: which of them is meant cannot be told")]
     Ambiguous,
+    /// Readers differ in which of its fields they read: how.
+    #[error("the manifest can be read in two ways: {0}")]
+    TwoReadings(String),
     /// Neither an image nor an index.
     #[error("the manifest is neither an image nor an image index: {0}")]
     Foreign(MediaType),
@@ -97,6 +101,16 @@ struct Probe {
     manifests: Option<serde::de::IgnoredAny>,
     config: Option<serde::de::IgnoredAny>,
     layers: Option<serde::de::IgnoredAny>,
+    fs_layers: Option<serde::de::IgnoredAny>,
+}
+
+impl From<DocumentError> for ManifestError {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Ambiguous(how) => Self::TwoReadings(how),
+            DocumentError::Json(error) => Self::Shape(error.to_string()),
+        }
+    }
 }
 
 impl RawManifest {
@@ -110,9 +124,13 @@ impl RawManifest {
         if bytes.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLarge);
         }
-        let probe: Probe = serde_json::from_slice(&bytes).map_err(|e| ManifestError::Shape(e.to_string()))?;
-        if probe.manifests.is_some() && (probe.config.is_some() || probe.layers.is_some()) {
+        let probe: Probe = document::read(&bytes, Shape::Manifest)?;
+        let (is_index, is_image) = (probe.manifests.is_some(), probe.config.is_some() || probe.layers.is_some());
+        if is_index && is_image {
             return Err(ManifestError::Ambiguous);
+        }
+        if probe.fs_layers.is_some() && (is_index || is_image) {
+            return Err(ManifestError::TwoReadings("it has layers of Docker's schema 1, too".to_owned()));
         }
         let header = content_type.filter(|t| t.is_image() || t.is_index());
         let media_type = match (probe.media_type, header) {
@@ -199,7 +217,9 @@ mod tests {
             assert_eq!(raw(both, None), Err(ManifestError::Ambiguous), "{both}");
         }
         let twice = r#"{"manifests":[],"manifests":[]}"#;
-        assert!(matches!(raw(twice, None), Err(ManifestError::Shape(_))), "a field twice");
+        for two in [twice, r#"{"manifests":[],"Layers":[]}"#, r#"{"layers":[],"fsLayers":[]}"#] {
+            assert!(matches!(raw(two, None), Err(ManifestError::TwoReadings(_))), "{two}");
+        }
     }
 
     #[test]
@@ -229,7 +249,10 @@ mod tests {
         let good = Digest::of(b"x");
         assert!(index(good.as_str(), "1").is_ok());
         assert!(index(good.as_str(), "-1").is_err());
-        assert!(index(good.as_str(), "1e30").is_err());
+        for impossible in ["1e30", "1.0", "\"1\"", "null", "9223372036854775808", "18446744073709551616"] {
+            assert!(index(good.as_str(), impossible).is_err(), "{impossible}");
+        }
+        assert!(index(good.as_str(), "9223372036854775807").is_ok());
         assert!(index("sha256:../../x", "1").is_err());
     }
 }

@@ -8,6 +8,7 @@ mod attestation;
 mod child;
 mod descriptor;
 mod digest;
+pub(crate) mod document;
 mod ecr;
 pub(crate) mod elf;
 mod format;

@@ -76,8 +76,6 @@ pub enum Listed {
 
 #[derive(Deserialize)]
 struct ConfigView {
-    #[serde(flatten)]
-    platform: PlatformFields,
     created: Option<String>,
 }
 
@@ -95,10 +93,11 @@ struct Labelled {
 
 impl ConfigSays {
     pub(super) fn read(config: &[u8]) -> Self {
+        let Ok(Some(fields)) = PlatformFields::of_config(config) else { return Self::default() };
         let Ok(view) = serde_json::from_slice::<ConfigView>(config) else { return Self::default() };
         let labels = serde_json::from_slice::<LabelsView>(config).map(|view| view.config.labels);
         let built_as = labels.ok().and_then(|mut labels| labels.remove(IMAGE_LABEL));
-        Self { platform: view.platform.platform().ok(), created: view.created, built_as }
+        Self { platform: fields.platform().ok(), created: view.created, built_as }
     }
 
     /// Fetches the config of `image`. Artifacts have configs that say nothing of this.

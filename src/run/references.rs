@@ -322,7 +322,8 @@ async fn image(
     said: &EntryOverride,
 ) -> Result<Child, ConfirmError> {
     let config = config_of(place, &manifest).await?;
-    let own = || serde_json::from_slice::<PlatformFields>(&config).ok()?.platform().ok();
-    let platform = said.platform.clone().or(claimed).or_else(own).ok_or(ConfirmError::NoPlatform)?;
+    let own = || Ok::<_, ConfirmError>(PlatformFields::of_config(&config)?.and_then(|own| own.platform().ok()));
+    let said_platform = said.platform.clone().or(claimed);
+    let platform = said_platform.map_or_else(own, |said| Ok(Some(said)))?.ok_or(ConfirmError::NoPlatform)?;
     Ok(Child::new(manifest, &config, &platform, said)?)
 }

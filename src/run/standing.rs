@@ -116,19 +116,19 @@ pub(super) async fn index(place: &Place, top: &RawManifest) -> Result<Flat, Conf
         Content::Index(index) => Opening { place, visibility: Visibility::Settled, wanted: &[] }.flatten(index).await,
         Content::Image(_) => {
             let config = config_of(place, top).await?;
-            let index = ImageIndex { manifests: vec![alone(top, &config)], annotations: BTreeMap::new() };
+            let index = ImageIndex { manifests: vec![alone(top, &config)?], annotations: BTreeMap::new() };
             Ok(Flat { index, annotations: 0 })
         }
     }
 }
 
 /// The entry that an image would have. An artifact's config names no platform.
-fn alone(image: &RawManifest, config: &[u8]) -> Descriptor {
-    Descriptor {
+fn alone(image: &RawManifest, config: &[u8]) -> Result<Descriptor, ConfirmError> {
+    Ok(Descriptor {
         media_type: image.media_type().clone(),
         digest: image.digest().clone(),
         size: image.size(),
-        platform: serde_json::from_slice::<PlatformFields>(config).ok(),
+        platform: PlatformFields::of_config(config)?,
         annotations: BTreeMap::new(),
-    }
+    })
 }

@@ -111,8 +111,9 @@ async fn prove<'a>(
 }
 
 fn child(claim: &Claim<'_>, config: &[u8], expected: &Expected) -> Result<Child, String> {
-    let said = || serde_json::from_slice::<PlatformFields>(config).ok()?.platform().ok();
-    let platform = claim.platform.clone().or_else(said).ok_or("its config names no platform")?;
+    let said = PlatformFields::of_config(config).map_err(|error| chain(&error))?;
+    let said = said.and_then(|said| said.platform().ok());
+    let platform = claim.platform.clone().or(said).ok_or("its config names no platform")?;
     let planned = expected.platforms.iter().flatten().find(|(planned, _)| *planned == platform);
     let believed = planned.map_or_else(EntryOverride::default, |(_, entry)| entry.clone());
     Child::new(claim.manifest.clone(), config, &platform, &believed).map_err(|error| chain(&error))
