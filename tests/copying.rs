@@ -4,6 +4,7 @@
 mod faults;
 mod killing;
 mod layouts;
+mod lost;
 mod memory;
 mod parts;
 mod resuming;

@@ -11,6 +11,7 @@ use super::images::ImagesArgs;
 use super::matrix::Matrix;
 use super::output::{Format, Progress};
 use super::repositories::RepositoryArgs;
+use super::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -382,34 +383,6 @@ pub(crate) struct DigestArgs {
     pub(crate) platform: Option<String>,
     #[command(flatten)]
     pub(crate) registries: RegistryArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct VerifyArgs {
-    /// References, or images of the plan; all of its images if none is named
-    #[arg(value_name = "REF|IMAGE")]
-    pub(crate) what: Vec<String>,
-    /// The plan, if not build.yaml or polyarch.yaml
-    #[arg(short, long, value_name = "FILE", help_heading = "Plan")]
-    pub(crate) file: Option<PathBuf>,
-    /// The registry in place of all of the plan's; may be repeated
-    #[arg(long, value_name = "REGISTRY", help_heading = "Registry")]
-    pub(crate) registry: Vec<String>,
-    #[command(flatten)]
-    pub(crate) registries: RegistryArgs,
-    /// Let engines pull their platforms, and compare what they get
-    ///
-    /// Let engines pull what was verified, by digest, and compare what they have then: each engine of the plan, or the
-    /// one that docker would use for references, its own platform, or those that the plan lists for it. What it did
-    /// not have before is removed again.
-    #[arg(long, help_heading = "Engines")]
-    pub(crate) pull: bool,
-    /// The form of the results on stdout
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
-    pub(crate) format: Format,
-    /// The same as `--format json`: everything that was checked
-    #[arg(long, conflicts_with = "format", help_heading = "Output")]
-    pub(crate) json: bool,
 }
 
 /// What is looked at.

@@ -27,11 +27,20 @@ pub enum BlobHead {
 
 impl Client {
     /// Asks for a blob without its bytes; `None` where there is none. A registry, or a store that it sends us to, that
-    /// does not know how (400, 403, 405, 501) is asked for the first byte, once.
+    /// does not know how (400, 403, 405, 501) is asked for the first byte, once. A blob that is there is not asked for
+    /// again by this client and its clones.
     ///
     /// # Errors
     /// Any other answer than that it is there or is not.
     pub async fn head_blob(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<BlobHead>, RegistryError> {
+        self.1.once(repository, digest, self.ask_for_blob(repository, digest)).await
+    }
+
+    async fn ask_for_blob(
         &self,
         repository: &RepositoryPath,
         digest: &Digest,

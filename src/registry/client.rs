@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::{Certificate, Method, Url, redirect};
 
 use super::error::{Cause, ErrorKind, RegistryError};
+use super::heads::Heads;
 use super::http::{Call, Http};
 use super::login::Login;
 use super::notice::Notice;
@@ -70,11 +71,12 @@ pub enum Transport {
 
 /// A client of one registry (OCI distribution-spec 1.1). Make one per registry and clone it: clones share
 /// connections, login and backoff, so that a registry that asks one task to wait is left alone by all; and no more than
-/// eight requests of theirs are under way at once: the others wait for their turn.
+/// eight requests of theirs are under way at once: the others wait for their turn. Clones also share which blobs the
+/// registry said to have ([`Self::head_blob`]), so that a client is of one run.
 ///
 /// Futures of its methods can be dropped at any time; nothing runs on behind them.
 #[derive(Clone)]
-pub struct Client(pub(super) Arc<Http>);
+pub struct Client(pub(super) Arc<Http>, pub(super) Arc<Heads>);
 
 impl Client {
     /// A client of `host`, whose name says who runs it. `ca_pem` are certificates (PEM) of authorities to trust besides
@@ -115,7 +117,7 @@ impl Client {
         let client =
             connections(&config, transport, ca_pem).map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))))?;
         let wire = Wire { client, host, home, timeouts: config.timeouts, proxies: config.proxies };
-        Ok(Self(Arc::new(Http {
+        let http = Arc::new(Http {
             wire,
             provider,
             login: Login::new(credentials),
@@ -125,7 +127,8 @@ impl Client {
             puts: (provider == Provider::Ecr).then(|| Pace::a_second(ECR_PUTS)),
             on_notice: config.on_notice,
             warned: Mutex::default(),
-        })))
+        });
+        Ok(Self(http, Arc::default()))
     }
 
     /// The registry that this client speaks to.

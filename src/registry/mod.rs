@@ -15,6 +15,7 @@ mod blobs;
 mod challenge;
 mod client;
 mod error;
+mod heads;
 mod http;
 mod login;
 mod manifests;

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::Registry;
 use super::assign::{Schedule, ScheduledAdoption, ScheduledJob};
-use super::carry::{self, Load, Of, Told};
+use super::carry::{self, Brought, Load, Of, Told};
 use super::confirm::{self, ConfirmError, Found, config_of};
-use super::event::{Copied, Failure, JobEvent, Phase};
+use super::event::{Failure, JobEvent, Phase};
 use super::failure::{chain, failure, of_place};
 use super::job::{Goal, JobEnd};
 use super::place::Place;
@@ -190,12 +190,13 @@ impl AdoptRun {
         let top = self.top()?;
         self.voice.say(JobEvent::CopyStarted { to: self.repository.clone() }).await;
         let started = Instant::now();
-        let copied = self.voice.while_silent("copying", self.copy(&top)).await?;
+        let Brought { copied, mut there } = self.voice.while_silent("copying", self.copy(&top)).await?;
         self.voice.say(JobEvent::Copied { seconds: started.elapsed().as_secs_f64(), copied }).await;
         self.voice.while_silent("confirming", self.confirm(&top)).await?;
+        there.insert(child.config().clone());
         let image = self.repository.digest(digest.clone());
         self.voice.say(JobEvent::Confirmed { image, bytes }).await;
-        let found = Found { top: top.digest().clone(), ..self.chosen.found.clone() };
+        let found = Found { top: top.digest().clone(), there, ..self.chosen.found.clone() };
         Ok(JobEnd::Adopted { found: Box::new(found) })
     }
 
@@ -222,19 +223,19 @@ impl AdoptRun {
         Ok(index.manifest().clone())
     }
 
-    async fn copy(&self, top: &RawManifest) -> Result<Copied, Failure> {
+    async fn copy(&self, top: &RawManifest) -> Result<Brought, Failure> {
         let load = Load { from: &self.chosen.from, manifests: self.manifests().collect() };
         let told = Told { of: Of::Job(&self.voice.job), events: &self.voice.events };
-        let copied = carry::bring(&[load], &self.to, &told).await;
+        let brought = carry::bring(&[load], &self.to, &told).await;
         // What others bring before they publish is pushed here.
-        let copied = copied.map_err(|failure| match failure.phase {
+        let brought = brought.map_err(|failure| match failure.phase {
             Phase::Publish => Failure { phase: Phase::Push, ..failure },
             _ => failure,
         })?;
         if self.job.arch_tags.are_pushed() {
             self.tag(top).await?;
         }
-        Ok(copied)
+        Ok(brought)
     }
 
     /// Puts the arch tag where it does not name it yet.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::event::{Copied, Event, Failure, ImageEvent, JobEvent, JobId, Phase, Warning};
 use super::failure::{failure, of_place};
 use super::place::Place;
-use crate::oci::{Content, Descriptor, RawManifest, Selector};
+use crate::oci::{Content, Descriptor, Digest, RawManifest, Selector};
 use crate::registry::Arrival;
 
 /// Blobs, and manifests, that are under way at once. More would only wait for the registry's client, which has eight
@@ -87,23 +87,33 @@ impl Told<'_> {
     }
 }
 
-/// [`bring`] for all of an image, which is told what came of it, if anything of it was elsewhere.
+/// What was brought.
+pub(super) struct Brought {
+    /// In figures.
+    pub(super) copied: Copied,
+    /// The blobs, each of which was there or was put.
+    pub(super) there: BTreeSet<Digest>,
+}
+
+/// [`bring`] for all of an image, which is told what came of it, if anything of it was elsewhere. Gives the blobs that
+/// are there.
 pub(super) async fn carry(
     loads: &[Load<'_>],
     to: &Place,
     image: &str,
     events: &mpsc::Sender<Event>,
-) -> Result<(), Failure> {
-    let copied = bring(loads, to, &Told { of: Of::Image(image), events }).await?;
+) -> Result<BTreeSet<Digest>, Failure> {
+    let Brought { copied, there } = bring(loads, to, &Told { of: Of::Image(image), events }).await?;
     if copied.manifests + copied.manifests_present > 0 {
         let what = ImageEvent::Copied(copied);
         drop(events.send(Event::Image { image: image.to_owned(), what }).await);
     }
-    Ok(())
+    Ok(there)
 }
 
-/// Brings all of `loads` to `to`. What is in that repository already stays as it is.
-pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Result<Copied, Failure> {
+/// Brings all of `loads` to `to`. What is in that repository already stays as it is. A manifest that is there proves
+/// nothing of its blobs: each of them is asked for, and sent again where the registry lost it.
+pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Result<Brought, Failure> {
     let loads: Vec<_> = loads.iter().filter(|load| load.from != to).collect();
     let all: Vec<_> = loads.iter().flat_map(|load| load.manifests.iter().map(|one| (load.from, *one))).collect();
     // Futures before they are streamed: a closure in the stream would bind all of this to one lifetime, and no task could
@@ -111,14 +121,15 @@ pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Re
     let asking: Vec<_> = all.iter().map(|(_, manifest)| is_there(manifest, to)).collect();
     let there: Vec<bool> = stream::iter(asking).buffered(AT_ONCE).try_collect().await?;
     let absent: Vec<_> = all.iter().zip(there).filter(|(_, there)| !there).map(|(one, _)| *one).collect();
-    let (pieces, foreign) = pieces(&absent)?;
+    let (pieces, foreign) = pieces(&all)?;
     if foreign > 0 {
         told.not_copied(foreign).await;
     }
     let moved = AtomicU64::new(0);
     let arrivals = bring_all(&pieces, to, &moved, told).await?;
     put_all(&absent, to).await?;
-    Ok(Copied {
+    let there = pieces.iter().map(|piece| piece.blob.digest.clone()).collect();
+    let copied = Copied {
         to: to.location().to_string(),
         manifests: absent.len(),
         manifests_present: all.len() - absent.len(),
@@ -126,7 +137,8 @@ pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Re
         blobs_mounted: arrivals.mounted,
         blobs_present: arrivals.present,
         bytes: moved.load(Ordering::Relaxed),
-    })
+    };
+    Ok(Brought { copied, there })
 }
 
 async fn is_there(manifest: &RawManifest, to: &Place) -> Result<bool, Failure> {
@@ -180,7 +192,9 @@ async fn bring_all(pieces: &[Piece<'_>], to: &Place, moved: &AtomicU64, told: &T
 async fn bring_one(piece: &Piece<'_>, to: &Place, moved: &AtomicU64) -> Result<Arrival, Failure> {
     to.bring(&piece.blob, piece.from, moved).await.map_err(|error| {
         let blob = piece.from.digest(piece.blob.digest.clone());
-        of_place(Phase::Publish, &format!("copy {blob} to {}", to.location()), &error)
+        // Neither of both places has it.
+        let phase = if error.is_not_found() { Phase::Verify } else { Phase::Publish };
+        of_place(phase, &format!("copy {blob} to {}", to.location()), &error)
     })
 }
 

@@ -1,5 +1,7 @@
 //! What the registry has is what was built: bytes fetched, hashed and compared.
 
+use std::collections::BTreeSet;
+
 use futures::future::try_join;
 
 use super::attestations::{Beside, LeftOut};
@@ -23,9 +25,17 @@ pub(super) struct Found {
     pub(super) top: Digest,
     /// What of that index the joined one will not have.
     pub(super) left_out: LeftOut,
+    /// Blobs that this run read, put or asked for in the place where the child was found.
+    pub(super) there: BTreeSet<Digest>,
 }
 
 impl Found {
+    /// A child whose config was just read.
+    pub(super) fn read(child: Child, top: Digest, left_out: LeftOut) -> Self {
+        let there = BTreeSet::from([child.config().clone()]);
+        Self { child, top, left_out, there }
+    }
+
     /// Whether the selector named what was built and nothing beside it: the same image may stand in an index with
     /// what another build attested.
     pub(super) fn is_all_of(&self, built: &BuiltImage) -> bool {
@@ -201,7 +211,7 @@ pub(super) async fn find_in(
 ) -> Result<Found, ConfirmError> {
     let Content::Index(index) = content else {
         let child = image(place, top.clone(), platform, entry).await?;
-        return Ok(Found { child, top: top.digest().clone(), left_out: LeftOut::default() });
+        return Ok(Found::read(child, top.digest().clone(), LeftOut::default()));
     };
     let chosen = choose(&index.manifests, platform)?;
     let beside = Beside::of(&chosen.digest, &index.manifests, attestations);
@@ -212,7 +222,7 @@ pub(super) async fn find_in(
     };
     let (mut child, manifests) = try_join(found, beside.fetch(place, visibility)).await?;
     let left_out = beside.attest(&mut child, manifests)?;
-    Ok(Found { child, top: top.digest().clone(), left_out })
+    Ok(Found::read(child, top.digest().clone(), left_out))
 }
 
 async fn image(

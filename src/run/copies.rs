@@ -1,7 +1,7 @@
 //! Copies of an image in other registries: its platforms, what is attested of them, and the arch tags, as they are in
 //! the registry that it was built to. No final tag moves here.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use tokio::sync::mpsc;
 
@@ -17,13 +17,17 @@ use super::tagging::Tagging;
 use crate::oci::{Digest, RawManifest, Selector};
 use crate::registry::Visibility;
 
-/// Brings all that was found of an image, and what its arch tags name, to every copy of `target`.
+/// Brings all that was found of an image, and what its arch tags name, to every copy of `target`. Gives the blobs that
+/// are there, copy by copy.
 pub(super) async fn bring(
     target: &Target<Place>,
     found: &[Found],
     pushed: &[Pushed],
     events: &mpsc::Sender<Event>,
-) -> Result<(), Failure> {
+) -> Result<Vec<BTreeSet<Digest>>, Failure> {
+    if target.copies.is_empty() {
+        return Ok(Vec::new());
+    }
     let (from, children) = (&target.place, manifests(found));
     let known: HashSet<&Digest> = children.iter().map(|manifest| manifest.digest()).collect();
     let mut tops = Vec::new();
@@ -35,9 +39,10 @@ pub(super) async fn bring(
     let mut seen = HashSet::new();
     let all = children.iter().copied().chain(&tops).filter(|manifest| seen.insert(manifest.digest()));
     let all: Vec<&RawManifest> = all.collect();
+    let mut brought = Vec::new();
     for to in &target.copies {
         let load = Load { from, manifests: all.clone() };
-        carry::carry(&[load], to, &target.image, events).await?;
+        brought.push(carry::carry(&[load], to, &target.image, events).await?);
         let tagging = Tagging { place: to, image: &target.image };
         for Pushed { tag, top, .. } in pushed {
             let named = all.iter().copied().find(|manifest| manifest.digest() == top);
@@ -46,7 +51,7 @@ pub(super) async fn bring(
             }
         }
     }
-    Ok(())
+    Ok(brought)
 }
 
 /// What an arch tag names, where that is an index of an image and what is attested of it, after all that it lists.

@@ -1,12 +1,14 @@
 //! `polyarch copy`: one image, or an index with all that it lists, from one place to another, byte for byte.
 
+use std::collections::BTreeSet;
+
 use futures::future::try_join;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
 use super::carry::{self, Load};
 use super::confirm::{self, ConfirmError, choose, config_of};
-use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
+use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage, Warning};
 use super::failure::{chain, failure};
 use super::listen::{Surroundings, attend};
 use super::listing::{AT_ONCE, Budget, MOST_DEPTH};
@@ -17,6 +19,7 @@ use super::repositories;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::tagging::Tagging;
+use super::verify::complete::{Complete, Named, complete, not_answered};
 use super::verify::published::unread;
 use crate::oci::{
     Child, ChildError, Content, Digest, EntryOverride, ImageIndex, Location, Platform, RawManifest, Selector, TagRef,
@@ -70,7 +73,8 @@ impl Copying {
         // An index is put by its tag, last: until then nobody sees it.
         let own = (!top.media_type().is_index()).then_some(&top);
         let load = Load { from: &self.source.place, manifests: own.into_iter().chain(&listed).collect() };
-        carry::carry(&[load], to, &self.name(), events).await?;
+        let known = carry::carry(&[load], to, &self.name(), events).await?;
+        self.complete(own.into_iter().chain(&listed), &known, events).await?;
         let tagging = Tagging { place: to, image: &self.name() };
         let read = match selector {
             Selector::Tag(tag) => {
@@ -89,6 +93,26 @@ impl Copying {
         let index = to.digest(top.digest().clone());
         let verified = Event::Image { image: self.name(), what: ImageEvent::Verified { index } };
         drop(events.send(verified).await);
+        Ok(())
+    }
+
+    /// All blobs are in the target, before a tag moves: also where the source is the same repository, and nothing was
+    /// brought.
+    async fn complete(
+        &self,
+        manifests: impl Iterator<Item = &RawManifest>,
+        known: &BTreeSet<Digest>,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<(), Failure> {
+        let to = &self.target.place;
+        let named = manifests.map(|manifest| Named { of: manifest.digest().to_string(), manifest });
+        let complete = complete(to, &named.collect::<Vec<_>>(), known).await;
+        let end = format!("{} not copied", self.target);
+        let Complete { unanswered, .. } = complete.map_err(|incomplete| incomplete.failure(to, &end))?;
+        if unanswered > 0 {
+            let warning = Warning { image: Some(self.name()), ..not_answered(to, unanswered) };
+            drop(events.send(Event::Warning(warning)).await);
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! An image's programs are for the processor that its entry claims: BuildKit and joiners believe what they are told.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::event::{Failure, ImageEvent, Phase};
+use super::event::{Failure, Phase};
 use super::failure::{chain, failure};
 use super::place::{Place, PlaceError};
 use super::publish::Target;
 use super::sanitize;
+use super::verify::complete::LOST;
 use crate::oci::{Child, Content, Descriptor, Digest, ElfMachine, Platform};
 use crate::rootfs::{Answer, Search};
 
@@ -37,37 +39,70 @@ enum Finding {
     Foreign(String),
     /// Why nothing can be said.
     NotChecked(String),
+    /// A layer that nobody can pull.
+    Damaged(String),
 }
 
-/// Refuses images whose programs are for another processor than that of their platform. Gives what cannot be checked.
-pub(super) async fn refuse(target: &Target<Place>, children: Vec<&Child>) -> Result<Vec<ImageEvent>, Failure> {
+/// Why a search ended without an answer.
+enum NoAnswer {
+    /// The layer is not there, or has other bytes than its digest names.
+    Damaged(String),
+    Unreadable(String),
+}
+
+/// The result of a look into images, without those whose programs fit.
+#[derive(Default)]
+pub(super) struct Look {
+    /// The platforms whose image holds a program for another processor, each with that program.
+    pub(super) foreign: Vec<String>,
+    /// Layers that are not there or are not what their digest names, each with its platform.
+    pub(super) damaged: Vec<String>,
+    /// Reasons why nothing can be said, each with its platforms.
+    pub(super) not_checked: Vec<(String, Vec<Platform>)>,
+    /// The layers that were read whole, and have their digest.
+    pub(super) hashed: BTreeSet<Digest>,
+}
+
+/// Refuses images whose programs are for another processor than that of their platform.
+pub(super) async fn refuse(target: &Target<Place>, children: Vec<&Child>) -> Result<Look, Failure> {
+    let look = look(&target.place, &children).await;
+    if look.foreign.is_empty() && look.damaged.is_empty() {
+        return Ok(look);
+    }
+    let tags: Vec<_> = target.tags.iter().map(|tag| target.place.tag(tag.clone()).to_string()).collect();
+    let faults: Vec<_> = look.foreign.iter().chain(&look.damaged).map(String::as_str).collect();
+    let message = format!("{}; {} not moved", faults.join("; "), tags.join(", "));
+    let hint = if look.foreign.is_empty() { LOST } else { FOREIGN };
+    Err(failure(Phase::Verify, &message, Some(hint.into())))
+}
+
+/// The next step where an image holds a program for another processor.
+const FOREIGN: &str = "build it for its platform; if it is meant to be so, `--no-elf` leaves programs unchecked";
+
+/// Looks into the layers of images for the programs that they start.
+pub(super) async fn look(place: &Place, children: &[&Child]) -> Look {
     let held = Semaphore::new(HELD);
     let checking = children.iter().map(async |child| {
         // It is never closed.
         let _held = held.acquire_many(longest_part(child)).await;
-        check(&target.place, child).await
+        let mut hashed = BTreeSet::new();
+        (check(place, child, &mut hashed).await, hashed)
     });
-    let findings = join_all(checking).await;
-    let (mut foreign, mut not_checked) = (Vec::new(), Vec::<(String, Vec<Platform>)>::new());
-    for (child, finding) in children.into_iter().zip(findings) {
+    let mut look = Look::default();
+    for (child, (finding, hashed)) in children.iter().zip(join_all(checking).await) {
+        look.hashed.extend(hashed);
         let platform = child.platform();
         match finding {
             Finding::Fits => {}
-            Finding::Foreign(what) => foreign.push(format!("{platform} holds {what}")),
-            Finding::NotChecked(reason) => match not_checked.iter_mut().find(|(other, _)| *other == reason) {
+            Finding::Damaged(what) => look.damaged.push(format!("{platform}: {what}")),
+            Finding::Foreign(what) => look.foreign.push(format!("{platform} holds {what}")),
+            Finding::NotChecked(reason) => match look.not_checked.iter_mut().find(|(other, _)| *other == reason) {
                 Some((_, platforms)) => platforms.push(platform.clone()),
-                None => not_checked.push((reason, vec![platform.clone()])),
+                None => look.not_checked.push((reason, vec![platform.clone()])),
             },
         }
     }
-    if foreign.is_empty() {
-        let event = |(reason, platforms)| ImageEvent::NotChecked { platforms, reason };
-        return Ok(not_checked.into_iter().map(event).collect());
-    }
-    let tags: Vec<_> = target.tags.iter().map(|tag| target.place.tag(tag.clone()).to_string()).collect();
-    let message = format!("{}; {} not moved", foreign.join("; "), tags.join(", "));
-    let hint = "build it for its platform; if it is meant to be so, `--no-elf` leaves programs unchecked";
-    Err(failure(Phase::Verify, &message, Some(hint.into())))
+    look
 }
 
 /// The longest part of a layer that is fetched of an image, in MiB, rounded up.
@@ -83,22 +118,23 @@ fn layers(child: &Child) -> Vec<Descriptor> {
     }
 }
 
-async fn check(place: &Place, child: &Child) -> Finding {
+async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> Finding {
     if child.platform().os() == "windows" {
         return Finding::NotChecked("its programs are not ELF".into());
     }
     if !ElfMachine::knows(child.platform()) {
         return Finding::NotChecked("nothing is known of its processor's programs".into());
     }
-    match timeout(LONGEST, search(place, child)).await {
+    match timeout(LONGEST, search(place, child, hashed)).await {
         Ok(Ok(finding)) => finding,
-        Ok(Err(reason)) => Finding::NotChecked(sanitize::line(reason.as_bytes())),
+        Ok(Err(NoAnswer::Unreadable(reason))) => Finding::NotChecked(sanitize::line(reason.as_bytes())),
+        Ok(Err(NoAnswer::Damaged(what))) => Finding::Damaged(sanitize::line(what.as_bytes())),
         Err(_) => Finding::NotChecked(format!("its layers were not read within {} s", LONGEST.as_secs())),
     }
 }
 
 /// Reads layers, the topmost first, until one of them tells.
-async fn search(place: &Place, child: &Child) -> Result<Finding, String> {
+async fn search(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> Result<Finding, NoAnswer> {
     let layers = layers(child);
     let mut budget = if child.start().is_some() { MAX_FETCHED } else { MAX_FETCHED_OF_DATA };
     let mut passed_over = 0;
@@ -109,7 +145,7 @@ async fn search(place: &Place, child: &Child) -> Result<Finding, String> {
             continue;
         }
         budget -= layer.size;
-        search = read(place, layer, search).await?;
+        search = read(place, layer, search, hashed).await?;
         if search.is_over() {
             break;
         }
@@ -138,32 +174,48 @@ fn is_files(layer: &Descriptor) -> bool {
 }
 
 /// Fetches a layer in parts, as far as the search reads it.
-async fn read(place: &Place, layer: &Descriptor, mut search: Search) -> Result<Search, String> {
+async fn read(
+    place: &Place,
+    layer: &Descriptor,
+    mut search: Search,
+    hashed: &mut BTreeSet<Digest>,
+) -> Result<Search, NoAnswer> {
     let (sender, receiver) = mpsc::channel(1);
     // It ends with the parts that it is sent, or with this future, which owns their sender.
     let mut reading = spawn_blocking(move || {
         let read = search.read(Parts { parts: receiver, part: Bytes::new() });
         read.map(|()| search)
     });
-    let unreadable = |digest: &Digest, error: &dyn std::error::Error| format!("its layer {digest}: {}", chain(error));
     let fetched = tokio::select! {
         read = &mut reading => return ended(read, layer),
-        fetched = fetch(place, layer, sender) => fetched,
+        fetched = fetch(place, layer, sender, hashed) => fetched,
     };
-    fetched.map_err(|error| unreadable(&layer.digest, &error))?;
+    fetched.map_err(|error| {
+        let reason = format!("its layer {}: {}", layer.digest, chain(&error));
+        if error.is_damage() { NoAnswer::Damaged(reason) } else { NoAnswer::Unreadable(reason) }
+    })?;
     ended(reading.await, layer)
 }
 
-fn ended(read: Result<io::Result<Search>, tokio::task::JoinError>, layer: &Descriptor) -> Result<Search, String> {
-    let unreadable = |error: &dyn std::error::Error| format!("its layer {}: {}", layer.digest, chain(error));
+fn ended(read: Result<io::Result<Search>, tokio::task::JoinError>, layer: &Descriptor) -> Result<Search, NoAnswer> {
+    let unreadable =
+        |error: &dyn std::error::Error| NoAnswer::Unreadable(format!("its layer {}: {}", layer.digest, chain(error)));
     read.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))
 }
 
-async fn fetch(place: &Place, layer: &Descriptor, parts: mpsc::Sender<Bytes>) -> Result<(), PlaceError> {
+async fn fetch(
+    place: &Place,
+    layer: &Descriptor,
+    parts: mpsc::Sender<Bytes>,
+    hashed: &mut BTreeSet<Digest>,
+) -> Result<(), PlaceError> {
     let (mut from, mut length) = (0, if layer.size <= LONGEST_PART { LONGEST_PART } else { FIRST_PART });
     while from < layer.size {
         let to = (from + length).min(layer.size);
         let part = place.part(layer, from..to).await?;
+        if to - from == layer.size {
+            hashed.insert(layer.digest.clone());
+        }
         if parts.send(part).await.is_err() {
             break;
         }

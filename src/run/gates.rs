@@ -1,15 +1,16 @@
 //! What a finished index must pass before a final tag moves to it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use super::event::{Event, Failure, Phase};
+use super::event::{Event, Failure, ImageEvent, Phase};
+use super::executables::Look;
 use super::place::Place;
 use super::publish::{Target, not_published};
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::tagging::immutable;
 use super::{executables, shrink};
-use crate::oci::EncodedIndex;
+use crate::oci::{Digest, EncodedIndex};
 
 /// What is asked of an index beyond that it is complete and true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,35 +21,48 @@ pub struct Gates {
     pub programs: Programs,
 }
 
+/// An index that every gate let pass.
+#[derive(Default)]
+pub(super) struct Passed {
+    /// What is to be said of it.
+    pub(super) told: Vec<Event>,
+    /// Blobs that a gate read whole.
+    pub(super) hashed: BTreeSet<Digest>,
+}
+
 impl Gates {
-    /// Refuses what must not be published. Gives what is to be said of the rest; nothing is asked for where no tag
-    /// will move.
+    /// Refuses what must not be published; nothing is asked for where no tag will move.
     pub(super) async fn pass(
         self,
         target: &Target<Place>,
         index: &EncodedIndex,
         standing: &[Standing],
         shutdown: &Shutdown,
-    ) -> Result<Vec<Event>, Failure> {
-        let Some(moving) = standing.iter().find(|standing| !standing.unchanged) else { return Ok(Vec::new()) };
+    ) -> Result<Passed, Failure> {
+        let Some(moving) = standing.iter().find(|standing| !standing.unchanged) else { return Ok(Passed::default()) };
         fixed(target, index, standing)?;
         let before = standing::before(target, standing, self.shrinking).await?;
         shrink::refuse(target, &before, index)?;
-        let mut told: Vec<_> = shrink::warnings(target, &before, index).into_iter().map(Event::Warning).collect();
+        let told = shrink::warnings(target, &before, index).into_iter().map(Event::Warning).collect();
+        let mut passed = Passed { told, hashed: BTreeSet::new() };
         if self.programs == Programs::Check {
             // What is under a final tag was checked before, or let through.
             let known: HashSet<_> = before.iter().flat_map(|before| &before.entries).map(|e| &e.digest).collect();
             let mut new: Vec<_> = index.children().iter().collect();
             new.retain(|child| !known.contains(child.manifest().digest()));
             let mut stop = shutdown.clone();
-            let not_checked = tokio::select! {
+            let Look { not_checked, hashed, .. } = tokio::select! {
                 checked = executables::refuse(target, new) => checked?,
                 reason = stop.stopping() => return Err(not_published(target, &moving.tag, &reason)),
             };
-            let image = || target.image.clone();
-            told.extend(not_checked.into_iter().map(|what| Event::Image { image: image(), what }));
+            let event = |(reason, platforms)| Event::Image {
+                image: target.image.clone(),
+                what: ImageEvent::NotChecked { platforms, reason },
+            };
+            passed.told.extend(not_checked.into_iter().map(event));
+            passed.hashed = hashed;
         }
-        Ok(told)
+        Ok(passed)
     }
 }
 

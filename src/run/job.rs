@@ -15,6 +15,7 @@ use super::place::Place;
 use super::publish::FRESH;
 use super::relay::{JobVoice, relay};
 use super::tagging::immutable;
+use super::verify::complete::{Complete, Incomplete, complete, named};
 use crate::auth::{Credential, CredentialSource};
 use crate::context::AddedStages;
 use crate::engine::{
@@ -172,7 +173,13 @@ impl JobRun {
         let tag = Selector::Tag(self.arch_tag.tag.clone());
         // An answer that is no proof decides nothing: the push that follows has a clear error of its own.
         match self.find_built(built, &tag, Visibility::Settled).await {
-            Ok(found) if found.is_all_of(built) => return Ok(found),
+            Ok(found) if found.is_all_of(built) => match self.complete(found).await {
+                Ok(found) => return Ok(found),
+                Err(Incomplete { faults, .. }) => {
+                    let message = format!("{}: {faults}; the engine pushes the image again", self.arch_tag);
+                    self.voice.warn(message, None).await;
+                }
+            },
             // Where it is known that the tag may not move, nothing is sent that would be refused.
             Err(ConfirmError::Other { built, found }) if self.registry.fixes(&self.arch_tag) => {
                 return Err(immutable(Phase::Push, &self.arch_tag, &found, &built));
@@ -184,6 +191,14 @@ impl JobRun {
             Err(NotPushed::Immutable(refused)) => self.find_immutable(built, &tag, refused).await,
             Err(NotPushed::Failed(failure)) => Err(failure),
         }
+    }
+
+    /// A child all of whose blobs the registry has, each of which is asked for here and not again.
+    async fn complete(&self, mut found: Found) -> Result<Found, Incomplete> {
+        let manifests = named(std::slice::from_ref(&found.child));
+        let Complete { there, .. } = complete(&self.place(), &manifests, &found.there).await?;
+        found.there.extend(there);
+        Ok(found)
     }
 
     /// What is under an arch tag that may not move: what was built, as another run may have pushed it meanwhile, or else
@@ -315,14 +330,18 @@ impl JobRun {
         })
     }
 
+    fn place(&self) -> Place {
+        let (registry, repository) = (self.registry.clone(), self.arch_tag.repository.clone());
+        Place::Repository { registry, repository }
+    }
+
     async fn find_built(
         &self,
         built: &BuiltImage,
         selector: &Selector,
         visibility: Visibility,
     ) -> Result<Found, ConfirmError> {
-        let (registry, repository) = (self.registry.clone(), self.arch_tag.repository.clone());
-        let place = Place::Repository { registry, repository };
+        let place = self.place();
         let (platform, entry) = (&self.scheduled.job.platform, &self.scheduled.job.entry);
         let found = confirm::find(&place, selector, visibility, platform, entry, self.attestations).await?;
         confirm::prove(&found, built)?;

@@ -244,6 +244,18 @@ impl PlaceError {
         }
     }
 
+    /// Whether content is not there, or is not what its digest names: nobody can pull it.
+    pub(super) fn is_damage(&self) -> bool {
+        let is_other =
+            |error: &RegistryError| matches!(error.kind(), ErrorKind::DigestMismatch { .. } | ErrorKind::Size { .. });
+        match self {
+            Self::Registry(error) => error.is_not_found() || is_other(error),
+            Self::Layout(error) => {
+                error.is_not_found() || matches!(error, LayoutError::Content { .. } | LayoutError::Size { .. })
+            }
+        }
+    }
+
     /// What to do next, in one line, where there is something to do.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

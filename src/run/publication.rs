@@ -57,7 +57,8 @@ impl Publication {
     /// Of children that were read in `registry`; no engine has them for sure.
     pub(super) fn new(target: Target, found: Vec<Found>, registry: &Registry) -> Self {
         let read_here = found.iter().map(|found| found.child.manifest().digest().clone()).collect();
-        Self { target: Target { read_here, ..target }, registry: registry.clone(), found, names: Vec::new() }
+        let there = found.iter().flat_map(|found| found.there.clone()).collect();
+        Self { target: Target { read_here, there, ..target }, registry: registry.clone(), found, names: Vec::new() }
     }
 
     /// Joins the index, and brings what it lists to all registries.
@@ -68,11 +69,9 @@ impl Publication {
         let index = publish::join(&target, found.clone())?;
         publish::tell(&target.image, &index, events).await;
         let target = target.of_registry(&registry);
-        if !target.copies.is_empty() {
-            copies::bring(&target, &found, &pushed, events).await?;
-        }
-        let copy = |place: &Place| Destination { target: target.copied_to(place), pushed: Vec::new() };
-        let copies: Vec<_> = target.copies.iter().map(copy).collect();
+        let brought = copies::bring(&target, &found, &pushed, events).await?;
+        let copy = |(place, there)| Destination { target: target.copied_to(place, there), pushed: Vec::new() };
+        let copies: Vec<_> = target.copies.iter().zip(brought).map(copy).collect();
         let first = Destination { target, pushed };
         Ok(Placed { index, destinations: std::iter::once(first).chain(copies).collect(), names })
     }

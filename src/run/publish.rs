@@ -1,6 +1,6 @@
 //! Per image: draft → encode → put → read back → verify. The only place that moves a final tag.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use futures::future::join_all;
 use tokio::sync::mpsc;
@@ -10,11 +10,12 @@ use super::confirm::Found;
 use super::edit::Base;
 use super::event::{Event, Failure, ImageEvent, Phase, PlannedImage, Warning};
 use super::failure::failure;
-use super::gates::Gates;
+use super::gates::{Gates, Passed};
 use super::place::Place;
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::tagging::Tagging;
+use super::verify::complete::{Complete, Incomplete, complete, named, not_answered};
 use super::verify::published::published;
 use crate::oci::{
     Child, Digest, EncodeError, EncodedIndex, EntryOverride, IndexDraft, IndexFormat, Location, Platform, Repository,
@@ -40,6 +41,8 @@ pub(super) struct Target<P = Repository> {
     pub(super) attestations: AttestationPolicy,
     /// Children whose configs this run read in this repository.
     pub(super) read_here: HashSet<Digest>,
+    /// Blobs that this run read, put or asked for in this repository.
+    pub(super) there: BTreeSet<Digest>,
     /// The repositories of other registries that get copies, and the same final tags.
     pub(super) copies: Vec<Place>,
     /// What its index was made from.
@@ -61,15 +64,16 @@ impl Target {
             tags: image.tags.clone(),
             attestations: image.attestations,
             read_here: HashSet::new(),
+            there: BTreeSet::new(),
             base: Base::Nothing,
         }
     }
 
     /// The same, in its registry.
     pub(super) fn of_registry(self, registry: &Registry) -> Target<Place> {
-        let Self { image, place, expected, arch_tags, tags, attestations, read_here, copies, base } = self;
+        let Self { image, place, expected, arch_tags, tags, attestations, read_here, there, copies, base } = self;
         let place = Place::Repository { registry: registry.clone(), repository: place };
-        Target { image, place, expected, arch_tags, tags, attestations, read_here, copies, base }
+        Target { image, place, expected, arch_tags, tags, attestations, read_here, there, copies, base }
     }
 
     /// What is planned of it, as the outside hears it.
@@ -88,9 +92,9 @@ impl Target<Place> {
         index.children().iter().all(|child| self.read_here.contains(child.manifest().digest()))
     }
 
-    /// The same in the repository of a copy.
-    pub(super) fn copied_to(&self, place: &Place) -> Self {
-        Self { place: place.clone(), read_here: HashSet::new(), copies: Vec::new(), ..self.clone() }
+    /// The same in the repository of a copy, where `there` is known to be.
+    pub(super) fn copied_to(&self, place: &Place, there: BTreeSet<Digest>) -> Self {
+        Self { place: place.clone(), read_here: HashSet::new(), there, copies: Vec::new(), ..self.clone() }
     }
 }
 
@@ -128,7 +132,7 @@ pub(super) async fn tell(image: &str, index: &EncodedIndex, events: &mpsc::Sende
     drop(events.send(Event::Image { image: image.to_owned(), what }).await);
 }
 
-/// Asks for all final tags before the first one moves, and whether each may.
+/// Asks for all final tags before the first one moves, whether each may, and for every blob that they will lead to.
 pub(super) async fn admit(
     target: &Target<Place>,
     index: &EncodedIndex,
@@ -138,8 +142,16 @@ pub(super) async fn admit(
     shutdown: &Shutdown,
 ) -> Result<Vec<Standing>, Failure> {
     let standing = standing::ask(&target.place, &target.tags, index.manifest().digest()).await?;
-    for event in gates.pass(target, index, &standing, shutdown).await? {
+    let Passed { told, hashed } = gates.pass(target, index, &standing, shutdown).await?;
+    for event in told {
         drop(events.send(event).await);
+    }
+    let known = hashed.union(&target.there).cloned().collect();
+    let complete = complete(&target.place, &named(index.children()), &known).await;
+    let Complete { unanswered, .. } = complete.map_err(|incomplete| not_complete(target, &standing, &incomplete))?;
+    if unanswered > 0 {
+        let warning = Warning { image: Some(target.image.clone()), ..not_answered(&target.place, unanswered) };
+        drop(events.send(Event::Warning(warning)).await);
     }
     if standing.iter().any(|tag| !tag.unchanged) {
         warn_of_moved_tags(target, pushed, events).await;
@@ -167,6 +179,15 @@ pub(super) async fn put(
     let what = ImageEvent::Verified { index: verified };
     drop(events.send(Event::Image { image: target.image.clone(), what }).await);
     Ok(())
+}
+
+/// An index of which its repository lacks something.
+fn not_complete(target: &Target<Place>, standing: &[Standing], incomplete: &Incomplete) -> Failure {
+    let tags = standing.iter().map(|standing| target.place.tag(standing.tag.clone()).to_string());
+    let tags = tags.collect::<Vec<_>>().join(", ");
+    let moves = standing.iter().any(|standing| !standing.unchanged);
+    let end = if moves { format!("{tags} not moved") } else { format!("{tags} cannot be pulled") };
+    incomplete.failure(&target.place, &end)
 }
 
 pub(super) fn not_published(target: &Target<Place>, tag: &Tag, reason: &str) -> Failure {
@@ -241,7 +262,7 @@ mod tests {
         let top = manifest.digest().clone();
         let platform = format!("linux/{arch}").parse().unwrap();
         let child = Child::new(manifest, config.as_bytes(), &platform, &EntryOverride::default()).unwrap();
-        Found { child, top, left_out: LeftOut::default() }
+        Found { child, top, left_out: LeftOut::default(), there: BTreeSet::new() }
     }
 
     #[test]
@@ -255,6 +276,7 @@ mod tests {
             tags: vec!["1.0".parse().unwrap()],
             attestations: AttestationPolicy::Keep,
             read_here: HashSet::new(),
+            there: BTreeSet::new(),
             copies: Vec::new(),
             base: Base::Nothing,
         };

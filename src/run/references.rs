@@ -84,12 +84,14 @@ impl References {
         let (index, said) = self.index(&parts)?;
         self.warn(&parts, said, events).await;
         let loads: Vec<_> = parts.images.iter().map(Part::load).collect();
-        for target in &self.targets {
-            carry::carry(&loads, &target.place, &image, events).await?;
+        let mut destinations = Vec::new();
+        for one in &self.targets {
+            let brought = carry::carry(&loads, &one.place, &image, events).await?;
+            let mut target = self.target(one, &parts.images);
+            target.there.extend(brought);
+            destinations.push(Destination { target, pushed: Vec::new() });
         }
         publish::tell(&image, &index, events).await;
-        let destination = |one: &FinalTags| Destination { target: self.target(one, &parts.images), pushed: Vec::new() };
-        let destinations = self.targets.iter().map(destination).collect();
         let placed = Placed { index, destinations, names: Vec::new() };
         placed.admit(run.gates, events, shutdown).await?.put(events, shutdown).await
     }
@@ -180,10 +182,11 @@ impl References {
                 }
             }
         }
-        let here = parts.iter().filter(|part| *part.from == destination.place);
+        let here: Vec<_> = parts.iter().filter(|part| *part.from == destination.place).collect();
         Target {
             image: self.name(),
-            read_here: here.map(|part| part.found.child.manifest().digest().clone()).collect(),
+            read_here: here.iter().map(|part| part.found.child.manifest().digest().clone()).collect(),
+            there: here.iter().flat_map(|part| part.found.there.clone()).collect(),
             place: destination.place.clone(),
             expected: platforms.into_iter().map(|platform| (platform.clone(), entry(&platform))).collect(),
             arch_tags: Vec::new(),
@@ -241,7 +244,7 @@ async fn images(
     let held = match top.content().map_err(ChildError::from)? {
         Content::Image(_) => {
             let child = image(place, top.clone(), None, said).await?;
-            found.push(Found { child, top: top.digest().clone(), left_out: LeftOut::default() });
+            found.push(Found::read(child, top.digest().clone(), LeftOut::default()));
             found.iter().map(|found| found.child.platform().to_string()).collect()
         }
         Content::Index(index) => {
@@ -307,7 +310,7 @@ pub(super) async fn entry_image(
     let attestations = beside.fetch(place, Visibility::Settled);
     let (mut child, manifests) = try_join(child, attestations).await?;
     let left_out = beside.attest(&mut child, manifests)?;
-    Ok(Found { child, top: entry.digest.clone(), left_out })
+    Ok(Found::read(child, entry.digest.clone(), left_out))
 }
 
 pub(super) async fn fetch(place: &Place, selector: &Selector) -> Result<RawManifest, ConfirmError> {

@@ -57,14 +57,19 @@ pub(super) async fn open(path: &LayoutPath, blob: &Descriptor) -> Result<File, P
     opened.await
 }
 
+/// A part of a blob. The whole is proven by its digest, as a registry's is.
 pub(super) async fn part(path: &LayoutPath, blob: &Descriptor, range: Range<u64>) -> Result<Bytes, PlaceError> {
     let mut file = open(path, blob).await?;
-    let digest = blob.digest.clone();
+    let (digest, size) = (blob.digest.clone(), blob.size);
     let part = on_disk(path, move |_| {
         let mut part = Vec::new();
         let read = file.seek(SeekFrom::Start(range.start));
         let read = read.and_then(|_| file.take(range.end - range.start).read_to_end(&mut part));
-        read.map_err(|error| LayoutError::Unread { digest, error })?;
+        read.map_err(|error| LayoutError::Unread { digest: digest.clone(), error })?;
+        if range == (0..size) && Digest::of(&part) != digest {
+            let (written, actual) = (part.len() as u64, Digest::of(&part));
+            return Err(LayoutError::Content { digest, size, written, actual });
+        }
         Ok(part)
     });
     part.await.map(Bytes::from)

@@ -66,6 +66,7 @@ async fn e5_the_same_image_twice_is_listed_once_and_that_is_said() {
     let amd64 = Image::docker("linux/amd64", "new");
     let (attests, attestation) = attestation(&amd64.manifest, &json!({}));
     world.store.put("hello", "ignored", &attests);
+    world.store.fill(&attests);
     has(&world, "attested", &[entry(&amd64), attestation.clone()], &json!({}));
     let finished = join(&world, &[], &["amd64", "arm64", "attested"]).await.expect_code(0);
     says(&finished, &[&format!("linux/amd64 is named twice, and listed once: {}", amd64.manifest.digest())]);
@@ -187,6 +188,7 @@ fn standing(world: &World) -> ([Image; 3], Value) {
     }
     let (attests, attestation) = attestation(&images[0].manifest, &json!({}));
     world.store.put("hello", "ignored", &attests);
+    world.store.fill(&attests);
     let mut entries = images.each_ref().map(entry).to_vec();
     entries[0]["annotations"] = json!({ "tier": "1" });
     entries[1]["annotations"] = json!({ "tier": "2" });

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{World, says};
+use crate::support::program::Run;
 use crate::support::scripted_engine::Script;
 use crate::support::scripted_images::{Document, Image, OCI_INDEX, attestation, fields};
 use crate::support::scripted_registry::status;
@@ -166,7 +167,8 @@ async fn lying(layer: Vec<u8>) -> (World, Document) {
 
 fn fetched(world: &World, layer: &Document) -> Vec<Option<String>> {
     let target = format!("/v2/hello/blobs/{}", layer.digest());
-    let requests = world.registry.requests().into_iter().filter(|request| request.target == target);
+    let requests = world.registry.requests().into_iter();
+    let requests = requests.filter(|request| request.method == "GET" && request.target == target);
     requests.map(|request| request.header("range").map(str::to_owned)).collect()
 }
 
@@ -207,11 +209,7 @@ async fn e21_a_layer_is_fetched_in_parts_and_no_further_than_needed() {
 async fn e21_layers_that_cannot_be_read_stop_nothing_and_are_told() {
     let (world, layer) = lying(layer(0)).await;
     let blob = format!("GET /v2/hello/blobs/{}", layer.digest());
-    for (tag, (answer, why)) in ["a", "b", "c"].into_iter().zip([
-        (status(404), "has no such content"),
-        (status(200).body("short"), "bytes"),
-        (status(200).body(vec![1; layer.bytes.len()]), "sha256:"),
-    ]) {
+    for (tag, (answer, why)) in ["a", "b"].into_iter().zip([(status(416), "416"), (status(403), "denied access")]) {
         let line = blob.clone();
         world.registry_answers(move |request| (request.line() == line).then(|| answer.clone()));
         let [target, amd64, arm64] =
@@ -220,6 +218,23 @@ async fn e21_layers_that_cannot_be_read_stop_nothing_and_are_told() {
         says(&finished, &["programs of linux/amd64, linux/arm64 not checked: its layer sha256:", why]);
         let unchecked = &world.report()["images"][0]["not_checked"];
         assert_eq!(unchecked[0]["platforms"], json!(["linux/amd64", "linux/arm64"]));
+    }
+}
+
+#[tokio::test]
+async fn e21_a_layer_that_is_not_there_or_has_other_bytes_moves_no_tag() {
+    let (world, layer) = lying(layer(0)).await;
+    let blob = format!("GET /v2/hello/blobs/{}", layer.digest());
+    for (answer, why) in [
+        (status(404), "has no such content"),
+        (status(200).body("short"), "bytes"),
+        (status(200).body(vec![1; layer.bytes.len()]), "sha256:"),
+    ] {
+        let line = blob.clone();
+        world.registry_answers(move |request| (request.line() == line).then(|| answer.clone()));
+        let finished = world.run(&["join"]).finish().await.expect_code(7);
+        says(&finished, &["linux/amd64: its layer sha256:", why, "hello:latest not moved", "build and push"]);
+        world.assert_untouched();
     }
 }
 
@@ -246,4 +261,15 @@ async fn e21_large_layers_and_data_are_not_fetched() {
         ],
     );
     assert_eq!((fetched(&world, &large).len(), fetched(&world, &data).len()), (0, 0));
+}
+
+#[tokio::test]
+async fn e21_verify_reports_another_processors_programs_unless_they_are_believed() {
+    let (world, _) = lying(layer(0)).await;
+    world.run(&["join", "--no-elf"]).finish().await.expect_code(0);
+    let verify = async |args: &[&str]| Run::new(&world.home, args).finish().await;
+    let refused = verify(&["verify"]).await.expect_code(7);
+    says(&refused, &["linux/arm64 holds an x86-64 /app"]);
+    assert!(!refused.stderr.contains("linux/amd64 holds") && refused.stdout.is_empty(), "{}", refused.stderr);
+    verify(&["verify", "--no-elf"]).await.expect_code(0);
 }

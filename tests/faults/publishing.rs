@@ -40,6 +40,7 @@ async fn joining_attested(more: &Value) -> (World, Vec<Value>) {
         let (manifest, attestation) = attestation(&image.manifest, more);
         world.store.push("hello", "ignored", &image);
         world.store.put("hello", "ignored", &manifest);
+        world.store.fill(&manifest);
         world.store.put("hello", &arch_tag(platform), &index_of(&[entry(&image), attestation.clone()]));
         entries.extend([entry(&image), attestation]);
     }
@@ -103,6 +104,7 @@ async fn e3_attestations_of_other_images_and_of_none_are_not_taken() {
     for document in [&images[0].manifest, &images[1].manifest, &nobody] {
         let (manifest, entry) = attestation(document, &json!({}));
         world.store.put("hello", "ignored", &manifest);
+        world.store.fill(&manifest);
         entries.push(entry);
     }
     // Who says nothing of an image.

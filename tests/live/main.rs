@@ -28,6 +28,7 @@ mod joining;
 mod killing;
 mod layouts;
 mod loading;
+mod lost;
 mod platforms;
 mod reading;
 mod readme;

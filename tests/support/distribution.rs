@@ -140,6 +140,13 @@ impl Distribution {
         self.answered().iter().filter(|answered| put(answered)).count()
     }
 
+    /// Loses a blob, as a garbage collection does that runs while somebody pushes: every manifest that names it stays.
+    pub(crate) fn lose(&self, blob: &polyarch::oci::Digest) {
+        let hex = blob.as_str().trim_start_matches("sha256:");
+        let blobs = self.dir.path().join("data/docker/registry/v2/blobs/sha256").join(&hex[..2]);
+        fs::remove_dir_all(blobs.join(hex)).unwrap();
+    }
+
     /// Requests, each with the status of its answer.
     fn answered(&self) -> Vec<(String, String)> {
         // Apache's combined log: the request stands between the first quotes, and the status after them.

@@ -5,16 +5,18 @@ use std::process::ExitCode;
 use polyarch::oci::{LayoutPath, Selector, Tag};
 use polyarch::plan::{Image, Job};
 use polyarch::run::{
-    self, Expected, Failure, Place, PulledImage, Registry, Server, Shutdown, Source, VerifiedIndex, while_served,
+    self, Expected, Failure, Place, Programs, PulledImage, Registry, Server, Shutdown, Source, VerifiedIndex,
+    while_served,
 };
 
-use super::super::args::{PlanArgs, VerifyArgs};
+use super::super::args::PlanArgs;
 use super::super::load::{self, Loaded, Refusal};
 use super::super::output::Format;
 use super::super::reach::{self, Registries};
 use super::super::settings::Settings;
 use super::super::signals::Signals;
 use super::super::{ending, exit, notices};
+use super::args::VerifyArgs;
 use super::engines::Pullers;
 use super::told;
 
@@ -120,7 +122,11 @@ async fn of_references(args: &VerifyArgs, references: &[String], settings: &Sett
         if let (true, Place::Layout(path)) = (args.pull, &source.place) {
             return Err(not_pullable(path).into());
         }
-        subjects.push(Subject { name: name.clone(), source, expected: Expected::default() });
+        subjects.push(Subject {
+            name: name.clone(),
+            source,
+            expected: Expected { programs: args.programs(), ..Expected::default() },
+        });
     }
     let pullers = if args.pull {
         let engines = load::default_engines(settings).await?;
@@ -149,23 +155,23 @@ async fn of_plan(args: &VerifyArgs, images: Vec<String>, settings: &Settings) ->
     let mut subjects = Vec::new();
     for registry in registries.all() {
         for image in &plan.images {
-            subjects.extend(of_image(image, registry)?);
+            subjects.extend(of_image(image, registry, args.programs())?);
         }
     }
     Ok(Group { server, subjects, pullers })
 }
 
-fn of_image(image: &Image, registry: &Registry) -> Result<Vec<Subject>, Failure> {
+fn of_image(image: &Image, registry: &Registry, programs: Programs) -> Result<Vec<Subject>, Failure> {
     let repository = load::repository(image, registry)?;
     let place = Place::Repository { registry: registry.clone(), repository };
     let subject = |tag: &Tag| {
         let source = Source { place: place.clone(), selector: Selector::Tag(tag.clone()) };
-        Subject { name: source.to_string(), source, expected: expected(image) }
+        Subject { name: source.to_string(), source, expected: expected(image, programs) }
     };
     Ok(image.tags.iter().map(subject).collect())
 }
 
-fn expected(image: &Image) -> Expected {
+fn expected(image: &Image, programs: Programs) -> Expected {
     let platform = |job: &Job| (job.entry.platform.clone().unwrap_or_else(|| job.platform.clone()), job.entry.clone());
-    Expected { platforms: Some(image.jobs.iter().map(platform).collect()) }
+    Expected { platforms: Some(image.jobs.iter().map(platform).collect()), programs }
 }

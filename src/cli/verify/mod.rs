@@ -1,7 +1,9 @@
 //! `polyarch verify`
 
+mod args;
 mod command;
 mod engines;
 mod told;
 
+pub(crate) use args::VerifyArgs;
 pub(crate) use command::run;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use polyarch::run::{Checked, CheckedBlob, Failure, Kept, PulledImage, VerifiedIndex};
+use polyarch::run::{Checked, CheckedBlob, Failure, Kept, NotCheckedReport, PulledImage, VerifiedIndex};
 use serde_json::{Value, json};
 
 use super::super::output::{Format, count, size};
@@ -62,7 +62,7 @@ fn of_engine(PulledImage { engine, platform, kept, .. }: &PulledImage) -> String
 
 /// How much was looked at, and what could not be.
 fn tell(name: &str, index: &VerifiedIndex, settings: &Settings) {
-    let VerifiedIndex { entries, attestations, blobs, .. } = index;
+    let VerifiedIndex { entries, attestations, blobs, not_checked, .. } = index;
     let mut parts = vec![count(entries.len(), "platform")];
     parts.extend((*attestations > 0).then(|| count(*attestations, "attestation")));
     let bytes = blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
@@ -77,6 +77,10 @@ fn tell(name: &str, index: &VerifiedIndex, settings: &Settings) {
         if let [first, rest @ ..] = &of(checked)[..] {
             stderr::line(&diagnostic::warning(&lacking(name, first, rest.len(), what), None, settings.terminal.color));
         }
+    }
+    for NotCheckedReport { platforms, reason } in not_checked {
+        let platforms = platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        stderr::line(&format!("{name}: programs of {platforms} not checked: {reason}"));
     }
 }
 

@@ -66,6 +66,12 @@ pub struct NotCheckedReport {
     pub reason: String,
 }
 
+impl From<(String, Vec<Platform>)> for NotCheckedReport {
+    fn from((reason, platforms): (String, Vec<Platform>)) -> Self {
+        Self { platforms, reason }
+    }
+}
+
 /// A final tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TagReport {

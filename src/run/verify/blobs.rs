@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
@@ -48,15 +49,39 @@ pub(super) struct Piece<'a> {
     pub(super) of: String,
 }
 
+/// Why nobody can rely on a blob, in words.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The place answered: the blob is not there, or not as its manifest says.
+    Untrue(String),
+    /// The place did not answer.
+    Unasked(String),
+}
+
+impl Fault {
+    pub(super) fn is_untrue(&self) -> bool {
+        matches!(self, Self::Untrue(_))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Untrue(text) | Self::Unasked(text)) = self;
+        f.write_str(text)
+    }
+}
+
 /// Asks for all of `pieces`, each blob once, but for those that were `hashed`. Gives what is known, in the order of
 /// `pieces`, and what is wrong.
 pub(super) async fn check(
     place: &Place,
     pieces: &[Piece<'_>],
     hashed: &BTreeSet<&Digest>,
-) -> (Vec<CheckedBlob>, Vec<String>) {
+) -> (Vec<CheckedBlob>, Vec<Fault>) {
     let (once, mut faults) = once(pieces);
-    let asking = stream::iter(once).map(|piece| ask(place, piece, hashed));
+    // Futures before they are streamed: a task may await this.
+    let asking: Vec<_> = once.into_iter().map(|piece| ask(place, piece, hashed)).collect();
+    let asking = stream::iter(asking);
     let mut checked = Vec::new();
     for known in asking.buffered(AT_ONCE).collect::<Vec<_>>().await {
         match known {
@@ -68,7 +93,7 @@ pub(super) async fn check(
 }
 
 /// Each blob once. Two manifests that disagree on the size of one cannot both be right.
-fn once<'a, 'b>(pieces: &'b [Piece<'a>]) -> (Vec<&'b Piece<'a>>, Vec<String>) {
+fn once<'a, 'b>(pieces: &'b [Piece<'a>]) -> (Vec<&'b Piece<'a>>, Vec<Fault>) {
     let (mut seen, mut kept, mut faults) = (BTreeMap::new(), Vec::new(), Vec::new());
     for piece in pieces {
         let Descriptor { digest, size, .. } = piece.blob;
@@ -80,14 +105,15 @@ fn once<'a, 'b>(pieces: &'b [Piece<'a>]) -> (Vec<&'b Piece<'a>>, Vec<String>) {
             Entry::Occupied(first) if *first.get() == size => {}
             Entry::Occupied(first) => {
                 let of = &piece.of;
-                faults.push(format!("{of} says that {digest} has {size} bytes, another manifest {}", first.get()));
+                let text = format!("{of} says that {digest} has {size} bytes, another manifest {}", first.get());
+                faults.push(Fault::Untrue(text));
             }
         }
     }
     (kept, faults)
 }
 
-async fn ask(place: &Place, Piece { blob, of }: &Piece<'_>, hashed: &BTreeSet<&Digest>) -> Result<CheckedBlob, String> {
+async fn ask(place: &Place, Piece { blob, of }: &Piece<'_>, hashed: &BTreeSet<&Digest>) -> Result<CheckedBlob, Fault> {
     let Descriptor { digest, size, media_type, .. } = *blob;
     let known =
         |checked| Ok(CheckedBlob { digest: digest.clone(), media_type: media_type.clone(), size: *size, checked });
@@ -97,15 +123,17 @@ async fn ask(place: &Place, Piece { blob, of }: &Piece<'_>, hashed: &BTreeSet<&D
     if !blob.is_distributable() {
         return known(Checked::Foreign);
     }
+    let untrue = |text: String| Err(Fault::Untrue(format!("{of}: {text}")));
     match place.look_at(blob).await {
         Ok(Some(Seen::Whole)) => known(Checked::Hashed),
         Ok(Some(Seen::Said(BlobHead::Sized(actual)))) if actual != *size => {
-            Err(format!("{of}: the registry has {actual} bytes as {digest}, the manifest says {size}"))
+            untrue(format!("the registry has {actual} bytes as {digest}, the manifest says {size}"))
         }
         Ok(Some(Seen::Said(BlobHead::Sized(_)))) => known(Checked::Size),
         Ok(Some(Seen::Said(BlobHead::Present))) => known(Checked::Present),
         Ok(Some(Seen::Said(BlobHead::Unanswered))) => known(Checked::Unanswered),
-        Ok(None) => Err(format!("{of}: the registry has not got {digest} ({size} bytes), which the manifest lists")),
-        Err(error) => Err(format!("{of}: {}", chain(&error))),
+        Ok(None) => untrue(format!("the registry has not got {digest} ({size} bytes), which the manifest lists")),
+        Err(error) if error.is_not_found() || error.is_refusal() => untrue(chain(&error)),
+        Err(error) => Err(Fault::Unasked(format!("{of}: {}", chain(&error)))),
     }
 }

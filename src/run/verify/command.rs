@@ -12,9 +12,12 @@ use crate::oci::{
     RawManifest, Selector,
 };
 use crate::run::confirm::ConfirmError;
+use crate::run::executables::{self, Look};
 use crate::run::failure::chain;
+use crate::run::gates::Programs;
 use crate::run::listing::{AT_ONCE, Listing, Read};
 use crate::run::place::Place;
+use crate::run::report::NotCheckedReport;
 
 /// Verifies what `selector` names.
 ///
@@ -24,10 +27,16 @@ pub async fn verify(place: &Place, selector: &Selector, expected: &Expected) -> 
     let listing = Listing::read(place, selector).await.map_err(VerifyError::of_top)?;
     let mut faults: Vec<_> = plan_fault(&listing.top.content, expected).into_iter().collect();
     let claims = claims(&listing, &mut faults);
-    let (mut children, hashed) = prove(place, &claims, expected, &mut faults).await;
+    let (mut children, mut hashed) = prove(place, &claims, expected, &mut faults).await;
+    let look = match expected.programs {
+        Programs::Check => executables::look(place, &children.iter().collect::<Vec<_>>()).await,
+        Programs::Believe => Look::default(),
+    };
+    hashed.extend(&look.hashed);
+    faults.extend(look.foreign.into_iter().chain(look.damaged));
     let attestations = attest(&listing, &mut children, &mut faults);
     let (blobs, missing) = blobs::check(place, &pieces(&listing, &claims), &hashed).await;
-    faults.extend(missing);
+    faults.extend(missing.iter().map(ToString::to_string));
     if !faults.is_empty() {
         return Err(VerifyError::Untrue(faults));
     }
@@ -41,6 +50,7 @@ pub async fn verify(place: &Place, selector: &Selector, expected: &Expected) -> 
         entries: children.iter().map(VerifiedEntry::of).collect(),
         attestations,
         blobs,
+        not_checked: look.not_checked.into_iter().map(NotCheckedReport::from).collect(),
     })
 }
 

@@ -6,7 +6,9 @@ use super::blobs::CheckedBlob;
 use crate::oci::{Child, Digest, DigestRef, Entry, EntryOverride, Location, Platform};
 use crate::run::confirm::ConfirmError;
 use crate::run::failure::chain;
+use crate::run::gates::Programs;
 use crate::run::place::PlaceError;
+use crate::run::report::NotCheckedReport;
 
 /// An index, or an image alone, of which every image was fetched by digest, hashed, and is of the platform that its
 /// entry claims; every attestation was, and is of one of the images; and every blob is there.
@@ -25,6 +27,9 @@ pub struct VerifiedIndex {
     pub attestations: usize,
     /// The configs and layers of all images and attestations, each once.
     pub blobs: Vec<CheckedBlob>,
+    /// Platforms whose programs could not be checked, by reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_checked: Vec<NotCheckedReport>,
 }
 
 /// An image of a verified index.
@@ -69,4 +74,6 @@ impl VerifyError {
 pub struct Expected {
     /// Exactly these platforms, in this order. An entry whose platform the plan overrides is believed.
     pub platforms: Option<Vec<(Platform, EntryOverride)>>,
+    /// Whether each image's programs are looked at: they must be for the processor of its platform.
+    pub programs: Programs,
 }

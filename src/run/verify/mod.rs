@@ -2,6 +2,7 @@
 
 mod blobs;
 mod command;
+pub(super) mod complete;
 mod index;
 pub(super) mod published;
 

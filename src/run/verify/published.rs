@@ -4,7 +4,7 @@ use futures::future::{join_all, join3};
 
 use crate::oci::{Attestation, Child, Digest, DigestRef, EncodedIndex, Location, Selector};
 use crate::registry::Visibility;
-use crate::run::confirm::{ConfirmError, config_of};
+use crate::run::confirm::ConfirmError;
 use crate::run::event::{Failure, Phase};
 use crate::run::failure::{chain, failure, of_place};
 use crate::run::place::{Place, PlaceError};
@@ -12,8 +12,8 @@ use crate::run::publish::{FRESH, Target};
 use crate::run::standing::Standing;
 
 /// Proves that every final tag names `index`, and that all of it can be fetched. Its children were proven to be true
-/// before they were joined: now each manifest is there by its digest, and so is each config that this run has not read
-/// in this repository before.
+/// before they were joined, and their blobs were asked for before the tags moved: now each manifest is there by its
+/// digest.
 /// `before` is how the tags stood until they were put: for a moment a registry may still show that.
 pub(in crate::run) async fn published(
     target: &Target<Place>,
@@ -66,10 +66,7 @@ async fn shows(target: &Target<Place>, before: &Standing, digest: &Digest) -> Re
 async fn listed(target: &Target<Place>, child: &Child) -> Result<(), String> {
     let read = async {
         let selector = Selector::Digest(child.manifest().digest().clone());
-        let manifest = target.place.manifest(&selector, FRESH).await?;
-        if !target.read_here.contains(manifest.digest()) {
-            config_of(&target.place, &manifest).await?;
-        }
+        target.place.manifest(&selector, FRESH).await?;
         Ok::<_, ConfirmError>(())
     };
     read.await.map_err(|error| format!("{}: {}", child.platform(), chain(&error)))

@@ -1,0 +1,70 @@
+//! Blobs that a registry said to have: each is asked for once a run, however many platforms, images and tags reach it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use super::blobs::BlobHead;
+use super::error::RegistryError;
+use crate::oci::{Digest, RepositoryPath};
+
+/// The answers that said that a blob is there. An absence and an error are not kept: who has the blob sends it, and asks
+/// again.
+#[derive(Default)]
+pub(super) struct Heads(Mutex<HashMap<(RepositoryPath, Digest), Answer>>);
+
+/// The answer for one blob, once somebody has it.
+type Answer = Arc<OnceCell<BlobHead>>;
+
+/// An answer that is not kept.
+enum Not {
+    There,
+    Answered(RegistryError),
+}
+
+impl Heads {
+    /// The answer of `ask`, or of somebody who asked before; who asks at the same time waits for that answer.
+    pub(super) async fn once(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+        ask: impl Future<Output = Result<Option<BlobHead>, RegistryError>>,
+    ) -> Result<Option<BlobHead>, RegistryError> {
+        let key = (repository.clone(), digest.clone());
+        let cell = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
+        let asking = async { ask.await.map_err(Not::Answered)?.ok_or(Not::There) };
+        match cell.get_or_try_init(|| asking).await {
+            Ok(head) => Ok(Some(*head)),
+            Err(Not::There) => Ok(None),
+            Err(Not::Answered(error)) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_blob_that_is_there_is_asked_for_once_and_one_that_is_not_each_time() {
+        let (heads, asked) = (Heads::default(), AtomicUsize::new(0));
+        let (repository, digest) = ("web".parse().unwrap(), Digest::of(b"layer"));
+        let ask = async |head| {
+            let answer = async {
+                asked.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                Ok(head)
+            };
+            heads.once(&repository, &digest, answer).await.unwrap()
+        };
+        assert_eq!(futures::join!(ask(None), ask(None)), (None, None));
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        let there = Some(BlobHead::Sized(5));
+        assert_eq!(futures::join!(ask(there), ask(there)), (there, there));
+        assert_eq!(ask(None).await, there);
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+    }
+}

@@ -1,0 +1,103 @@
+//! Every blob that manifests name is asked for in one place, before a tag moves to them: a registry keeps a manifest
+//! whose layers a garbage collection or a retention rule removed (OCI distribution-spec, "Pulling blobs").
+
+use std::collections::BTreeSet;
+
+use super::blobs::{self, Checked, CheckedBlob, Fault, Piece};
+use crate::oci::{Attestation, Child, Content, Digest, ImageManifest, RawManifest};
+use crate::run::event::{Failure, Phase, Warning};
+use crate::run::failure::failure;
+use crate::run::place::Place;
+
+/// Most faults that one message names.
+const NAMED: usize = 3;
+
+/// A manifest, and whose it is, in words.
+pub(in crate::run) struct Named<'a> {
+    pub(in crate::run) of: String,
+    pub(in crate::run) manifest: &'a RawManifest,
+}
+
+/// Blobs that a place lacks, or that it could not be asked for.
+#[derive(Debug)]
+pub(in crate::run) struct Incomplete {
+    /// The faults in words.
+    pub(in crate::run) faults: String,
+    /// [`Phase::Verify`] where a blob is lost or untrue, [`Phase::Publish`] where the registry gave no answer.
+    pub(in crate::run) phase: Phase,
+}
+
+impl Incomplete {
+    /// As the outside hears it: `end` is what that means for the tags.
+    pub(in crate::run) fn failure(&self, place: &Place, end: &str) -> Failure {
+        let hint = (self.phase == Phase::Verify).then(|| LOST.to_owned());
+        failure(self.phase, &format!("{}: {}; {end}", place.location(), self.faults), hint)
+    }
+}
+
+/// The next step where a registry lost a blob.
+pub(in crate::run) const LOST: &str =
+    "build and push that image again: the registry lost a part of it, as garbage collection and retention rules do";
+
+/// A registry that does not say whether it has some blobs.
+pub(in crate::run) fn not_answered(place: &Place, blobs: usize) -> Warning {
+    let message = format!("{} does not say whether it has {blobs} of the blobs", place.location());
+    let hint = Some("pull the image once: the registry answers for blobs only with all of their bytes".into());
+    Warning { image: None, platform: None, message, hint }
+}
+
+/// The manifests of images and of their attestations.
+pub(in crate::run) fn named(children: &[Child]) -> Vec<Named<'_>> {
+    let of = |child: &Child| child.platform().to_string();
+    let images = children.iter().map(|child| Named { of: of(child), manifest: child.manifest() });
+    let attested = children.iter().flat_map(|child| child.attestations().iter().map(move |one| (child, one)));
+    let attested = attested.map(|(child, one): (&Child, &Attestation)| Named {
+        of: format!("the attestation of {}", of(child)),
+        manifest: one.manifest(),
+    });
+    images.chain(attested).collect()
+}
+
+/// The blobs that a place was asked for.
+#[derive(Debug)]
+pub(in crate::run) struct Complete {
+    /// Those that the place has.
+    pub(in crate::run) there: BTreeSet<Digest>,
+    /// How many of them the registry answers for only with all of their bytes.
+    pub(in crate::run) unanswered: usize,
+}
+
+/// Asks `place` for each blob of `manifests` once, but for those that are `known` to be there from this run.
+///
+/// # Errors
+/// Blobs that are not there, have another size than their manifest says, or could not be asked for.
+pub(in crate::run) async fn complete(
+    place: &Place,
+    manifests: &[Named<'_>],
+    known: &BTreeSet<Digest>,
+) -> Result<Complete, Incomplete> {
+    let images = manifests.iter().filter_map(|Named { of, manifest }| match manifest.content() {
+        Ok(Content::Image(image)) => Some((of, image)),
+        Ok(Content::Index(_)) | Err(_) => None,
+    });
+    let images: Vec<(&String, ImageManifest)> = images.collect();
+    let blobs = images.iter().flat_map(|(of, image)| {
+        let blobs = std::iter::once(&image.config).chain(&image.layers);
+        blobs.map(|blob| Piece { blob, of: (*of).clone() })
+    });
+    let unknown: Vec<_> = blobs.filter(|piece| !known.contains(&piece.blob.digest)).collect();
+    let (checked, faults) = blobs::check(place, &unknown, &BTreeSet::new()).await;
+    if faults.is_empty() {
+        let is_there = |blob: &CheckedBlob| blob.checked != Checked::Unanswered;
+        let there: BTreeSet<_> = checked.iter().filter(|blob| is_there(blob)).map(|blob| blob.digest.clone()).collect();
+        return Ok(Complete { unanswered: checked.len() - there.len(), there });
+    }
+    let phase = if faults.iter().any(Fault::is_untrue) { Phase::Verify } else { Phase::Publish };
+    // Those that decide the exit code come first.
+    let (untrue, unasked): (Vec<_>, Vec<_>) = faults.iter().partition(|fault| fault.is_untrue());
+    let mut texts: Vec<_> = untrue.into_iter().chain(unasked).take(NAMED).map(ToString::to_string).collect();
+    if faults.len() > NAMED {
+        texts.push(format!("and {} more", faults.len() - NAMED));
+    }
+    Err(Incomplete { faults: texts.join("; "), phase })
+}

@@ -1,0 +1,147 @@
+//! Registries that lost a part of an image, as garbage collections and retention rules make them: the manifest is there,
+//! and a blob that it names is not. No tag moves to it, and nobody calls it verified.
+
+use polyarch::oci::Digest;
+
+use super::{push, run};
+use crate::registry_conformance::peer::Peer;
+use crate::support::distribution::{Distribution, Setup};
+use crate::support::program::{Finished, Home};
+
+/// What [`push`] gives every image.
+const SHARED: &[u8] = b"shared";
+
+/// The layer of an image alone.
+fn own(arch: &str) -> Digest {
+    Digest::of(format!("of {arch}").repeat(1000).as_bytes())
+}
+
+/// The statement of an image's attestation.
+fn statement(arch: &str) -> Digest {
+    Digest::of(arch.as_bytes())
+}
+
+/// A registry with two images under arch tags.
+async fn registry() -> Distribution {
+    let registry = Distribution::start(Setup::Plain);
+    let peer = Peer::new(&registry.base(), "web");
+    for arch in ["amd64", "arm64"] {
+        push(&peer, &format!("1-{arch}"), arch).await;
+    }
+    registry
+}
+
+async fn join(registry: &Distribution) -> Finished {
+    let name = |tag: &str| format!("{}/web:{tag}", registry.address());
+    run(&Home::new(), &["join", "-t", &name("1"), &name("1-amd64"), &name("1-arm64")]).await
+}
+
+/// The digest that `tag` shows.
+async fn shown(registry: &Distribution, name: &str, tag: &str) -> Option<Digest> {
+    let answer = Peer::new(&registry.base(), name).get(&format!("manifests/{tag}")).await.unwrap();
+    answer.is(200).ok().map(|answer| Digest::of(&answer.body))
+}
+
+fn names(finished: &Finished, texts: &[&str]) {
+    for text in texts {
+        assert!(finished.stderr.contains(text), "stderr does not say {text:?}:\n{}", finished.stderr);
+    }
+    assert!(finished.stdout.is_empty() && !finished.stderr.contains("verified"), "{}", finished.stderr);
+}
+
+#[tokio::test]
+async fn a_join_moves_no_tag_when_the_registry_lost_a_blob_of_an_image() {
+    for lost in [own("arm64"), Digest::of(SHARED), statement("amd64")] {
+        let registry = registry().await;
+        registry.lose(&lost);
+        let refused = join(&registry).await.expect_code(7);
+        names(&refused, &[lost.as_str(), "web:1 not moved", "build and push that image again"]);
+        assert_eq!(shown(&registry, "web", "1").await, None, "{lost}");
+    }
+}
+
+#[tokio::test]
+async fn a_join_that_changes_nothing_reports_a_blob_that_the_registry_lost() {
+    let registry = registry().await;
+    join(&registry).await.expect_code(0);
+    let before = shown(&registry, "web", "1").await;
+    registry.lose(&own("arm64"));
+    let refused = join(&registry).await.expect_code(7);
+    names(&refused, &["linux/arm64", own("arm64").as_str(), "web:1 cannot be pulled"]);
+    assert_eq!(shown(&registry, "web", "1").await, before);
+}
+
+#[tokio::test]
+async fn a_copy_within_a_repository_moves_no_tag_when_the_registry_lost_a_blob() {
+    for lost in [own("arm64"), statement("arm64")] {
+        let registry = registry().await;
+        join(&registry).await.expect_code(0);
+        registry.lose(&lost);
+        let name = |tag: &str| format!("{}/web:{tag}", registry.address());
+        let refused = run(&Home::new(), &["copy", &name("1"), &name("stable")]).await.expect_code(7);
+        names(&refused, &[lost.as_str(), "web:stable not copied"]);
+        assert_eq!(shown(&registry, "web", "stable").await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_sends_again_what_the_target_lost_and_names_what_both_lost() {
+    let (from, to) = (registry().await, Distribution::start(Setup::Plain));
+    join(&from).await.expect_code(0);
+    let (source, target) = (format!("{}/web:1", from.address()), format!("{}/web:1", to.address()));
+    run(&Home::new(), &["copy", &source, &target]).await.expect_code(0);
+    let before = shown(&to, "web", "1").await;
+    for lost in [own("arm64"), Digest::of(SHARED), statement("amd64")] {
+        to.lose(&lost);
+        run(&Home::new(), &["copy", &source, &target]).await.expect_code(0);
+        run(&Home::new(), &["verify", &target]).await.expect_code(0);
+    }
+    from.lose(&own("arm64"));
+    // The target has it all the same.
+    run(&Home::new(), &["copy", &source, &target]).await.expect_code(0);
+    to.lose(&own("arm64"));
+    let refused = run(&Home::new(), &["copy", &source, &target]).await.expect_code(7);
+    names(&refused, &[own("arm64").as_str()]);
+    assert_eq!(shown(&to, "web", "1").await, before);
+}
+
+#[tokio::test]
+async fn a_join_into_a_second_registry_sends_again_what_that_registry_lost() {
+    let (from, to) = (registry().await, Distribution::start(Setup::Plain));
+    let name = |tag: &str| format!("{}/web:{tag}", from.address());
+    let target = format!("{}/web:1", to.address());
+    let args = ["join", "-t", &name("1"), "-t", &target, &name("1-amd64"), &name("1-arm64")].map(str::to_owned);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    run(&Home::new(), &args).await.expect_code(0);
+    to.lose(&own("amd64"));
+    let again = run(&Home::new(), &args).await.expect_code(0);
+    assert!(again.stderr.contains("unchanged"), "{}", again.stderr);
+    run(&Home::new(), &["verify", &target]).await.expect_code(0);
+    // The first one cannot be filled from anywhere: its tags stay, and so do those of the second.
+    from.lose(&own("amd64"));
+    let refused = run(&Home::new(), &args).await.expect_code(7);
+    names(&refused, &[own("amd64").as_str()]);
+}
+
+#[tokio::test]
+async fn an_adopted_image_is_sent_again_where_the_registry_of_the_plan_lost_it() {
+    let (from, to) = (registry().await, Distribution::start(Setup::Plain));
+    join(&from).await.expect_code(0);
+    let home = Home::new();
+    let plan = format!(
+        "version: 1\nregistry: {}\nimages: {{ web: {{ from: \"{}/web:1\", tags: [\"1\"], platforms: [linux/amd64, linux/arm64] }} }}\n",
+        to.address(),
+        from.address()
+    );
+    std::fs::write(home.path().join("build.yaml"), plan).unwrap();
+    run(&home, &["build"]).await.expect_code(0);
+    for lost in [own("arm64"), Digest::of(SHARED), statement("amd64")] {
+        to.lose(&lost);
+        run(&home, &["build"]).await.expect_code(0);
+        run(&home, &["verify"]).await.expect_code(0);
+    }
+    from.lose(&own("arm64"));
+    to.lose(&own("arm64"));
+    let refused = run(&home, &["build"]).await.expect_code(7);
+    names(&refused, &[own("arm64").as_str()]);
+}
