@@ -23,6 +23,7 @@ mod secrets;
 mod ssh;
 mod stopping;
 mod timers;
+mod together;
 mod untagging;
 mod waiting;
 mod world;

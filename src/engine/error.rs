@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::auth::AuthError;
 use crate::context::ContextError;
-use crate::oci::{Digest, EcrRefusal, Platform, Provider, Reference, Repository};
+use crate::oci::{Digest, EcrRefusal, Platform, Provider, Reference, Repository, TagRef};
 use crate::plan::EngineName;
 
 /// An operation on an engine failed.
@@ -100,6 +100,9 @@ pub enum EngineErrorKind {
         /// For how long, in seconds.
         seconds: u64,
     },
+    /// Another build gave an image this name at the same moment, and this one could not.
+    #[error("another build names {0} at the same moment")]
+    NameTaken(TagRef),
     /// A name on the engine does not show what it was given to.
     #[error("{0}")]
     NotNamed(String),
@@ -146,12 +149,39 @@ pub enum ExecFormat {
 }
 
 impl EngineError {
-    /// Whether nobody listened where the registry should be, by the engine's words: it may be changing hands.
+    /// Whether nobody listened where the registry should be, or who listened went away in the middle, by the engine's
+    /// words: a registry that is held by one process after the other is changing hands.
     #[must_use]
     pub fn is_registry_away(&self) -> bool {
         match &self.kind {
             EngineErrorKind::Push { message, .. } | EngineErrorKind::Refused { message, .. } => {
-                message.contains("connection refused")
+                AWAY.iter().any(|words| message.contains(words))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a push failed because the registry did not find what another push was just giving it, by the registry's words
+    /// that the engine passes on: docker-registry 2.8 says so where two pushes mount or upload one layer at once.
+    #[must_use]
+    pub fn is_of_another_push(&self) -> bool {
+        let EngineErrorKind::Push { message, .. } = &self.kind else { return false };
+        ["blob unknown to registry", "digest invalid", "digest did not match"]
+            .iter()
+            .any(|words| message.contains(words))
+    }
+
+    /// Whether an image could not be named, or could not be found by its name, in a way that shows while somebody else
+    /// names images: engines take a name away before they give it anew.
+    #[must_use]
+    pub fn is_of_another_naming(&self) -> bool {
+        match &self.kind {
+            EngineErrorKind::NameTaken(_) | EngineErrorKind::NotNamed(_) => true,
+            EngineErrorKind::Refused { status, message } => *status == 404 || message.contains("already exists"),
+            // moby, `daemon/containerd/image_push.go` and `distribution/push.go`.
+            EngineErrorKind::Push { message, .. } => {
+                let says = |words| message.contains(words);
+                says("No such image") || says("tag does not exist") || says("does not exist locally")
             }
             _ => false,
         }
@@ -219,7 +249,7 @@ impl EngineError {
             EngineErrorKind::Refused { message, .. } if message.trim().is_empty() => {
                 Some("is it a Docker Engine, and not a proxy, that listens there?".into())
             }
-            EngineErrorKind::NotNamed(_) => {
+            EngineErrorKind::NotNamed(_) | EngineErrorKind::NameTaken(_) => {
                 Some("does something else change images on the engine meanwhile? run again".into())
             }
             EngineErrorKind::Refused { .. } => None,
@@ -257,6 +287,21 @@ pub(super) fn binfmt_hint(platform: &Platform) -> String {
         platform.architecture()
     )
 }
+
+/// What an engine says, in the words of Go's net/http, of connections to a registry that ended; and, as a registry that
+/// is not the one where it began, of an upload that was begun (distribution-spec, `BLOB_UPLOAD_UNKNOWN`).
+const AWAY: &[&str] = &[
+    "connection refused",
+    "EOF",
+    "connection reset by peer",
+    "broken pipe",
+    "server closed idle connection",
+    "use of closed network connection",
+    "transport connection broken",
+    "blob upload unknown",
+    "there is no such upload",
+    "404 Not Found",
+];
 
 /// What an engine says of a registry that is out of its reach.
 const UNREACHABLE: &[&str] =

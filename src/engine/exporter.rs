@@ -26,7 +26,8 @@ pub(super) fn exporter_attrs(request: &BuildRequest<'_>) -> HashMap<String, Stri
     // Named by its digest alone, and not kept: under one bare name on the engine two platforms would be in each
     // other's way, and an image without a name would only be unpacked to be collected.
     let (name, pushes) = match request.to {
-        Output::Engine(name) => (name.to_string(), false),
+        // In this order: nobody takes the own name, and where the other cannot be had the image is still there.
+        Output::Engine(names) => (format!("{},{}", names.own, names.shared), false),
         Output::Registry(repository) => (repository.to_string(), true),
     };
     let options = [

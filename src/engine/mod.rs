@@ -34,7 +34,7 @@ pub use lacks::Needs;
 pub use load::Part;
 pub use pull::{Before, HeldImage, PullRequest};
 pub use push::{PushRequest, PushSummary};
-pub use request::{BuildRequest, Output};
+pub use request::{BuildRequest, EngineNames, Output};
 pub use session::{BuildAgents, Session, SessionSpec};
 pub use solve::BuiltImage;
 pub use status::{BuildEvent, BuildSummary};

@@ -120,12 +120,45 @@ impl Engine {
     /// # Errors
     /// The engine refuses: a container may use it.
     pub async fn remove(&self, image: &DigestRef) -> Result<(), EngineError> {
-        let name = image.to_string();
+        self.remove_name(&image.to_string()).await
+    }
+
+    /// The same by any name.
+    ///
+    /// # Errors
+    /// As of [`Self::remove`].
+    pub async fn remove_name(&self, name: &str) -> Result<(), EngineError> {
         let removing = async {
-            let removed = self.docker.remove_image(&name, None::<RemoveImageOptions>, None).await;
+            let removed = self.docker.remove_image(name, None::<RemoveImageOptions>, None).await;
             removed.map(drop).map_err(classify)
         };
-        within(REMOVING, removing).await.map_err(|kind| self.error(format!("remove {image}"), kind))
+        within(REMOVING, removing).await.map_err(|kind| self.error(format!("remove {name}"), kind))
+    }
+
+    /// The names that match `pattern`, as `docker images --filter reference=` takes it.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub async fn names(&self, pattern: &str) -> Result<Vec<String>, EngineError> {
+        let looking = async {
+            let filters = HashMap::from([("reference", vec![pattern.to_owned()])]);
+            let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+            let listed = self.docker.list_images(Some(options)).await.map_err(classify)?;
+            Ok(listed.into_iter().flat_map(|image| image.repo_tags).collect())
+        };
+        within(ANSWER, looking).await.map_err(|kind| self.error(format!("list {pattern}"), kind))
+    }
+
+    /// The image that has this name now.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub async fn named(&self, name: &str) -> Result<Option<Digest>, EngineError> {
+        let looking = async {
+            let found = self.inspected(name).await?.and_then(|found| found.id);
+            Ok(found.and_then(|id| id.parse().ok()))
+        };
+        within(ANSWER, looking).await.map_err(|kind| self.error(format!("inspect {name}"), kind))
     }
 
     async fn inspected(&self, name: &str) -> Result<Option<ImageInspect>, EngineErrorKind> {

@@ -22,11 +22,20 @@ pub struct BuildRequest<'a> {
     pub bases: &'a BTreeMap<ImageName, BaseImage>,
 }
 
+/// The names of an image on the engine that builds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineNames {
+    /// A name that nobody else has: it shows what was built until it is removed.
+    pub own: TagRef,
+    /// The name that stays, and under which the image is pushed. Any other build may move it at any time.
+    pub shared: TagRef,
+}
+
 /// Where an image goes that is built.
 #[derive(Debug, Clone, Copy)]
 pub enum Output<'a> {
-    /// It stays on the engine, under this name.
-    Engine(&'a TagRef),
+    /// It stays on the engine, under these names.
+    Engine(&'a EngineNames),
     /// The engine pushes it to this repository, by digest, and keeps nothing of it but its build cache. The session
     /// says who we are there.
     Registry(&'a Repository),
@@ -36,7 +45,7 @@ impl<'a> Output<'a> {
     /// The repository that is the image's own.
     pub(super) fn repository(self) -> &'a Repository {
         match self {
-            Self::Engine(name) => &name.repository,
+            Self::Engine(names) => &names.shared.repository,
             Self::Registry(repository) => repository,
         }
     }
@@ -149,7 +158,10 @@ mod tests {
         let job = &plan.images[0].jobs[0];
         let reference: Reference = "127.0.0.1:5000/a".parse().unwrap();
         let request = BuildRequest {
-            to: Output::Engine(&reference.repository.tag(job.arch_tag.clone())),
+            to: Output::Engine(&EngineNames {
+                own: reference.repository.tag("polyarch-1".parse().unwrap()),
+                shared: reference.repository.tag(job.arch_tag.clone()),
+            }),
             platform: &job.platform,
             build: &job.build().unwrap().spec,
             bases,

@@ -15,7 +15,7 @@ use super::request::{BuildRequest, Output, frontend_attrs};
 use super::rest::{ANSWER, classify, innermost, within};
 use super::session::{Session, UPLOAD_IDLE, random_id};
 use super::status::{BuildEvent, BuildSummary, Steps};
-use crate::oci::{Digest, Platform, Provider};
+use crate::oci::{Digest, Platform, Provider, TagRef};
 use crate::plan::Network;
 
 /// An image that was built: Solve answered with it, and inspecting it showed the planned platform, where the engine
@@ -168,6 +168,11 @@ pub(super) fn why(status: &Status, session: &Session, steps: &Steps, request: &B
     if let Some(to) = cache::exported_to(request).filter(|_| steps.failed_to_export_cache()) {
         return EngineErrorKind::CacheExport { to, message: plain(status.message()) };
     }
+    if let Output::Engine(names) = request.to
+        && is_of_another_naming(status.message(), &names.shared)
+    {
+        return EngineErrorKind::NameTaken(names.shared.clone());
+    }
     if let Some(message) = unpushed(status.message()) {
         let to = request.to.repository();
         return EngineErrorKind::Push { message, ecr: None }.pushing_to(to, Provider::of(to.host()));
@@ -175,6 +180,12 @@ pub(super) fn why(status: &Status, session: &Session, steps: &Steps, request: &B
     let seen = steps.saw_exec_format_error() || status.message().contains("exec format error");
     let exec_format = if seen { ExecFormat::Seen(request.platform.clone()) } else { ExecFormat::Unseen };
     EngineErrorKind::Build { message: session.in_lines_of_the_file(plain(status.message())), exec_format }
+}
+
+/// What containerd says where another build created the same name between BuildKit's two steps of naming an image, to
+/// update the name and, where there is none, to create it (`exporter/containerimage`).
+fn is_of_another_naming(message: &str, name: &TagRef) -> bool {
+    plain(message) == format!("image {:?}: already exists", name.to_string())
 }
 
 /// What BuildKit says of a push that failed (`exporter/containerimage`, `failed to push NAME`), the only failure of a
@@ -199,4 +210,24 @@ fn plain(message: &str) -> String {
     let rpc = message.strip_prefix("rpc error: code = Unknown desc = ").unwrap_or(message);
     let said = rpc.strip_prefix("failed to solve with frontend dockerfile.v0: ").unwrap_or(rpc);
     said.strip_prefix("failed to create LLB definition: ").unwrap_or(said).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_images_own_name_is_one_that_another_build_took() {
+        let name = "127.0.0.1:5000/hello:1.0-amd64";
+        let reference: crate::oci::Reference = name.parse().unwrap();
+        let name = TagRef { repository: reference.repository, tag: "1.0-amd64".parse().unwrap() };
+        for (message, is) in [
+            (r#"image "127.0.0.1:5000/hello:1.0-amd64": already exists"#, true),
+            (r#"failed to solve: image "127.0.0.1:5000/hello:1.0-amd64": already exists"#, true),
+            (r#"image "127.0.0.1:5000/hello:1.0-arm64": already exists"#, false),
+            ("process \"/bin/sh -c mkdir /x\" did not complete: mkdir: /x: already exists", false),
+        ] {
+            assert_eq!(is_of_another_naming(message, &name), is, "{message}");
+        }
+    }
 }

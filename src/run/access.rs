@@ -42,8 +42,8 @@ const SUCCESSION: Duration = Duration::from_millis(50);
 const OPENING: (Duration, u32) = (Duration::from_millis(50), 100);
 
 /// How often, and how many times, an engine asks again that found nobody where the embedded registry should be:
-/// between its holder's end and its successor's beginning nobody listens.
-const SUCCEEDED: (Duration, u32) = (Duration::from_millis(200), 20);
+/// between its holder's end and its successor's beginning nobody listens, and what was under way is to be sent again.
+const SUCCEEDED: (Duration, u32) = (Duration::from_millis(200), 50);
 
 impl Server {
     /// Waits until this process holds the registry.
@@ -189,9 +189,10 @@ impl Registry {
     }
 
     /// How long an engine waits before it asks again, whose attempt number `attempt`, from 1, ended with `error`; `None`
-    /// where it does not: only a registry that is changing hands comes back by itself, and one that was asked too often.
+    /// where it does not: only a registry that is changing hands comes back by itself, one that was asked too often, and one
+    /// that was given the same layers by another push.
     pub(super) fn again_after(&self, attempt: u32, error: &EngineError) -> Option<Duration> {
-        if error.is_throttled() {
+        if error.is_throttled() || error.is_of_another_push() {
             return Backoff::STANDARD.wait(attempt);
         }
         let (wait, attempts) = SUCCEEDED;
@@ -387,8 +388,18 @@ mod tests {
         let away = error("dial tcp 127.0.0.1:5000: connect: connection refused");
         assert!(registry.again_after(1, &away).is_some());
         assert!(registry.again_after(SUCCEEDED.1, &away).is_none());
+        for words in [
+            "Put \"http://127.0.0.1:5000/v2/a/manifests/1\": EOF",
+            "Patch \"http://127.0.0.1:5000/v2/a\": write: broken pipe",
+            "read tcp 127.0.0.1:1->127.0.0.1:5000: read: connection reset by peer",
+            "failed commit on ref \"x\": unexpected status from PUT request to http://127.0.0.1:5000/v2/a: 404 Not Found",
+        ] {
+            assert!(registry.again_after(1, &error(words)).is_some(), "{words}");
+        }
         assert!(registry.again_after(1, &error("denied")).is_none());
         let named = Registry::Named { client: registry.client().clone(), namespace: None, ecr: None };
         assert!(named.again_after(1, &away).is_none());
+        let met = error("errors: digest invalid manifest blob unknown: blob unknown to registry");
+        assert!(named.again_after(1, &met).is_some() && named.again_after(5, &met).is_none());
     }
 }

@@ -9,11 +9,11 @@ use super::assign::ScheduledJob;
 use super::confirm::Found;
 use super::event::Execution;
 use super::job::{Goal, JobEnd};
-use super::load::{self, Loading};
+use super::load::{self, Loaded, Loading};
 use super::publication::Publication;
 use super::publish::Target;
 use super::request::BuildRun;
-use crate::engine::{Engine, Part};
+use crate::engine::Engine;
 use crate::oci::Digest;
 use crate::plan::Image;
 
@@ -30,7 +30,7 @@ pub(super) struct ImageState {
     /// The images that are of their engine's own platform.
     native: Vec<(Arc<Engine>, Digest)>,
     /// What is to get names on its engine.
-    built: Vec<(Arc<Engine>, Part)>,
+    built: Vec<Loaded>,
 }
 
 /// What follows from a job's end.
@@ -74,9 +74,13 @@ impl ImageState {
                     self.native.push((engine.clone(), id));
                 }
             }
-            (JobEnd::Built { id }, ScheduledJob::Build(build)) => {
+            (JobEnd::Built { id, own }, ScheduledJob::Build(build)) => {
                 let engine = run.engines.list()[build.engine].engine.clone();
-                self.built.push((engine, load::part(&self.target, build, id)));
+                self.built.push(Loaded {
+                    engine,
+                    arch_tag: build.job.arch_tag.clone(),
+                    part: load::part(&own, build, id),
+                });
             }
             (JobEnd::Adopted { found }, _) => self.found.push(*found),
             (JobEnd::Chosen { .. }, _) => {}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,7 @@ use super::assign::ScheduledBuild;
 use super::confirm::{self, ConfirmError, Found};
 use super::event::{Failure, JobEvent, Phase};
 use super::failure::{chain, failure, of_engine};
+use super::names::{self, CONTENDED};
 use super::place::Place;
 use super::publish::FRESH;
 use super::relay::{JobVoice, relay};
@@ -19,8 +21,8 @@ use super::verify::complete::{Complete, Incomplete, complete, named};
 use crate::auth::{Credential, CredentialSource};
 use crate::context::AddedStages;
 use crate::engine::{
-    BaseImage, BuildRequest, BuiltImage, Engine, EngineError, Lint, Output, PushRequest, PushSummary, Session,
-    SessionSpec,
+    BaseImage, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, EngineNames, Lint, Output, PushRequest,
+    PushSummary, Session, SessionSpec,
 };
 use crate::oci::{Digest, DigestRef, Selector, TagRef};
 use crate::plan::{ArchTags, AttestationPolicy, ImageName};
@@ -46,6 +48,9 @@ impl Goal {
     }
 }
 
+/// How often another image than the one that was built is pushed under a name that shows the right one afterwards.
+const GIVEN_BACK: u32 = 3;
+
 /// What is added where a push is not confirmed that the engine did not claim.
 const SILENT: &str = "; the engine ended the push without saying what it pushed, its log may say why";
 
@@ -59,8 +64,8 @@ pub(super) struct JobRun {
     pub(super) session: Arc<SessionGroup>,
     /// The images of the plan that it builds on.
     pub(super) bases: BTreeMap<ImageName, BaseImage>,
-    /// Its name on the engine, and in the registry where it has one there.
-    pub(super) arch_tag: TagRef,
+    /// Its names on the engine; the shared one is its arch tag in the registry, where it has one there.
+    pub(super) names: EngineNames,
     /// What becomes of what the image is attested.
     pub(super) attestations: AttestationPolicy,
     pub(super) registry: Registry,
@@ -79,9 +84,10 @@ pub(super) enum JobEnd {
         found: Box<Found>,
         id: Digest,
     },
-    /// It is on the engine, its image `id`, and was to go no further.
+    /// It is on the engine, its image `id`, under a name that is the run's own, and was to go no further.
     Built {
         id: Digest,
+        own: TagRef,
     },
     /// The registry has what its source has.
     Adopted {
@@ -99,13 +105,34 @@ pub(super) enum JobEnd {
 enum NotPushed {
     /// The registry says that the tag is there and may not move.
     Immutable(Failure),
+    /// Nothing was found under the name: somebody else gave it anew at that moment.
+    NotThere(Failure),
     Failed(Failure),
+}
+
+/// Why it is not proven that the registry has what was built.
+enum Unproven {
+    /// Something else was pushed, or found, under the name, or nothing was found there.
+    Other(Failure),
+    Failed(Failure),
+}
+
+impl Unproven {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Other(failure) | Self::Failed(failure) => failure,
+        }
+    }
 }
 
 impl From<EngineError> for NotPushed {
     fn from(error: EngineError) -> Self {
         let failure = of_engine(Phase::Push, &error);
-        if error.is_immutable() { Self::Immutable(failure) } else { Self::Failed(failure) }
+        match error {
+            error if error.is_immutable() => Self::Immutable(failure),
+            error if error.is_of_another_naming() => Self::NotThere(failure),
+            _ => Self::Failed(failure),
+        }
     }
 }
 
@@ -145,17 +172,20 @@ impl JobRun {
             Err(failure) => return JobEnd::Failed(failure),
         };
         if !self.goal.pushes() {
-            return JobEnd::Built { id: built.id };
+            return JobEnd::Built { id: built.id, own: self.names.own.clone() };
         }
         let confirmed = match self.to() {
             Output::Engine(_) => self.bring_to_registry(&built).await,
-            Output::Registry(_) => self.confirm(&built, &Selector::Digest(built.id.clone())).await,
+            Output::Registry(_) => {
+                let confirmed = self.confirm(&built, &Selector::Digest(built.id.clone())).await;
+                confirmed.map_err(Unproven::into_failure)
+            }
         };
         let found = match confirmed {
             Ok(found) => found,
             Err(failure) => return JobEnd::Failed(failure),
         };
-        let image: DigestRef = self.arch_tag.repository.digest(found.child.manifest().digest().clone());
+        let image: DigestRef = self.names.shared.repository.digest(found.child.manifest().digest().clone());
         self.voice.say(JobEvent::Confirmed { image, bytes: found.child.image_bytes() }).await;
         JobEnd::Confirmed { found: Box::new(found), id: built.id }
     }
@@ -163,33 +193,63 @@ impl JobRun {
     /// Where the engine puts what it builds.
     fn to(&self) -> Output<'_> {
         match self.scheduled.job.arch_tags {
-            ArchTags::None if self.goal.pushes() => Output::Registry(&self.arch_tag.repository),
-            ArchTags::None | ArchTags::Keep | ArchTags::Remove => Output::Engine(&self.arch_tag),
+            ArchTags::None if self.goal.pushes() => Output::Registry(&self.names.shared.repository),
+            ArchTags::None | ArchTags::Keep | ArchTags::Remove => Output::Engine(&self.names),
+        }
+    }
+
+    /// The name on the engine that is the run's own, where the build gives one.
+    pub(super) fn own_name(&self) -> Option<&TagRef> {
+        match self.to() {
+            Output::Engine(names) => Some(&names.own),
+            Output::Registry(_) => None,
         }
     }
 
     /// Pushes what was built and proves it; where the arch tag names it already, nothing is put.
     async fn bring_to_registry(&self, built: &BuiltImage) -> Result<Found, Failure> {
-        let tag = Selector::Tag(self.arch_tag.tag.clone());
+        let tag = Selector::Tag(self.names.shared.tag.clone());
         // An answer that is no proof decides nothing: the push that follows has a clear error of its own.
         match self.find_built(built, &tag, Visibility::Settled).await {
             Ok(found) if found.is_all_of(built) => match self.complete(found).await {
                 Ok(found) => return Ok(found),
                 Err(Incomplete { faults, .. }) => {
-                    let message = format!("{}: {faults}; the engine pushes the image again", self.arch_tag);
+                    let message = format!("{}: {faults}; the engine pushes the image again", self.names.shared);
                     self.voice.warn(message, None).await;
                 }
             },
             // Where it is known that the tag may not move, nothing is sent that would be refused.
-            Err(ConfirmError::Other { built, found }) if self.registry.fixes(&self.arch_tag) => {
-                return Err(immutable(Phase::Push, &self.arch_tag, &found, &built));
+            Err(ConfirmError::Other { built, found }) if self.registry.fixes(&self.names.shared) => {
+                return Err(immutable(Phase::Push, &self.names.shared, &found, &built));
             }
             Ok(_) | Err(_) => {}
         }
+        let mut attempt = 1;
+        loop {
+            let failure = match self.push_and_confirm(built, &tag).await {
+                Ok(found) => return Ok(found),
+                Err(Unproven::Failed(failure)) => return Err(failure),
+                Err(Unproven::Other(failure)) => failure,
+            };
+            let Some(wait) = self.named_again_after(attempt, built).await else { return Err(failure) };
+            let (seconds, error) = (wait.as_secs_f64(), failure.message.clone());
+            self.voice.say(JobEvent::Retried { doing: "push", attempt, wait: seconds, error }).await;
+            tokio::time::sleep(wait).await;
+            let TagRef { repository, tag } = &self.names.shared;
+            let named = names::name_image(&self.engine, &built.id, &repository.familiar(), tag).await;
+            named.map_err(|error| of_engine(Phase::Push, &error))?;
+            attempt += 1;
+        }
+    }
+
+    async fn push_and_confirm(&self, built: &BuiltImage, tag: &Selector) -> Result<Found, Unproven> {
         match self.push(tag.clone()).await {
             Ok(selector) => self.confirm(built, &selector).await,
-            Err(NotPushed::Immutable(refused)) => self.find_immutable(built, &tag, refused).await,
-            Err(NotPushed::Failed(failure)) => Err(failure),
+            Err(NotPushed::Immutable(refused)) => {
+                self.find_immutable(built, tag, refused).await.map_err(Unproven::Failed)
+            }
+            Err(NotPushed::NotThere(failure)) => Err(Unproven::Other(failure)),
+            Err(NotPushed::Failed(failure)) => Err(Unproven::Failed(failure)),
         }
     }
 
@@ -201,12 +261,23 @@ impl JobRun {
         Ok(found)
     }
 
+    /// How long to wait until the image is named and pushed again, whose push number `attempt`, from 1, was of something
+    /// else: another run on the engine gave the name to what it built. Where the name shows the right image by now, it
+    /// may have been given back, or the engine pushes what it should not.
+    async fn named_again_after(&self, attempt: u32, built: &BuiltImage) -> Option<Duration> {
+        let shown = self.engine.named(&self.names.shared.to_string()).await;
+        let moved = shown.is_ok_and(|shown| shown.as_ref() != Some(&built.id));
+        CONTENDED.wait(attempt).filter(|_| moved || attempt < GIVEN_BACK)
+    }
+
     /// What is under an arch tag that may not move: what was built, as another run may have pushed it meanwhile, or else
     /// why it is refused.
     async fn find_immutable(&self, built: &BuiltImage, tag: &Selector, refused: Failure) -> Result<Found, Failure> {
         match self.find_built(built, tag, Visibility::Settled).await {
             Ok(found) if found.is_all_of(built) => Ok(found),
-            Err(ConfirmError::Other { built, found }) => Err(immutable(Phase::Push, &self.arch_tag, &found, &built)),
+            Err(ConfirmError::Other { built, found }) => {
+                Err(immutable(Phase::Push, &self.names.shared, &found, &built))
+            }
             // What cannot be compared says nothing: the refusal is told as it came.
             Ok(_) | Err(_) => Err(refused),
         }
@@ -237,16 +308,21 @@ impl JobRun {
         BuildRequest { to: self.to(), platform: &job.platform, build: &job.work.spec, bases: &self.bases }
     }
 
+    /// Builds, again while other runs create the same name on the engine: then nothing is to be done but to name it.
     async fn build(&self) -> Result<BuiltImage, Failure> {
-        let (job, request) = (&self.scheduled.job, self.request());
-        let (sender, events) = mpsc::channel(256);
-        let building = async {
-            let stages = self.engine.facts().stages(&job.work.spec, &self.bases);
-            let session = self.session.session(&self.engine, stages).await?;
-            self.engine.build(&request, session, sender).await
+        let mut attempt = 1;
+        let built = loop {
+            let error = match self.build_once().await {
+                Ok(built) => break built,
+                Err(error) => error,
+            };
+            let wait = CONTENDED.wait(attempt).filter(|_| matches!(error.kind, EngineErrorKind::NameTaken(_)));
+            let Some(wait) = wait else { return Err(of_engine(Phase::Build, &error)) };
+            let (seconds, error) = (wait.as_secs_f64(), chain(&error));
+            self.voice.say(JobEvent::Retried { doing: "build", attempt, wait: seconds, error }).await;
+            tokio::time::sleep(wait).await;
+            attempt += 1;
         };
-        let (built, ()) = tokio::join!(building, relay(self.voice.clone(), events));
-        let built = built.map_err(|error| of_engine(Phase::Build, &error))?;
         self.voice
             .say(JobEvent::Built {
                 id: built.id.clone(),
@@ -259,10 +335,22 @@ impl JobRun {
         Ok(built)
     }
 
+    async fn build_once(&self) -> Result<BuiltImage, EngineError> {
+        let (job, request) = (&self.scheduled.job, self.request());
+        let (sender, events) = mpsc::channel(256);
+        let building = async {
+            let stages = self.engine.facts().stages(&job.work.spec, &self.bases);
+            let session = self.session.session(&self.engine, stages).await?;
+            self.engine.build(&request, session, sender).await
+        };
+        let (built, ()) = tokio::join!(building, relay(self.voice.clone(), events));
+        built
+    }
+
     /// Pushes, and says under what to look for it.
     async fn push(&self, by_tag: Selector) -> Result<Selector, NotPushed> {
         let credential = self.credential().await?;
-        self.voice.say(JobEvent::PushStarted { to: self.arch_tag.clone() }).await;
+        self.voice.say(JobEvent::PushStarted { to: self.names.shared.clone() }).await;
         let pushed = self.voice.while_silent("pushing", self.push_logged_in(credential)).await?;
         self.voice
             .say(JobEvent::Pushed { seconds: pushed.took.as_secs_f64(), layers_pushed: pushed.layers_pushed })
@@ -273,7 +361,7 @@ impl JobRun {
 
     /// Who pushes, as of now.
     async fn credential(&self) -> Result<Credential, NotPushed> {
-        let (host, path) = (self.arch_tag.repository.host(), self.arch_tag.repository.path());
+        let (host, path) = (self.names.shared.repository.host(), self.names.shared.repository.path());
         self.credentials.credential(host, Some(path)).await.map_err(|error| {
             let hint = Some(error.hint());
             NotPushed::Failed(failure(Phase::Push, &format!("log in to {host}: {}", chain(&error)), hint))
@@ -289,7 +377,7 @@ impl JobRun {
         if !error.may_be_expired_login() || matches!(credential, Credential::Anonymous) {
             return Err(error.into());
         }
-        self.credentials.refused(self.arch_tag.repository.host(), &credential);
+        self.credentials.refused(self.names.shared.repository.host(), &credential);
         let error = chain(&error);
         self.voice.say(JobEvent::Retried { doing: "push", attempt: 1, wait: 0.0, error }).await;
         let credential = self.credential().await?;
@@ -301,7 +389,7 @@ impl JobRun {
         let job = &self.scheduled.job;
         let platform = job.work.spec.attest.is_nothing().then_some(&job.platform);
         let request =
-            PushRequest { to: &self.arch_tag, platform, provider: self.registry.client().provider(), credential };
+            PushRequest { to: &self.names.shared, platform, provider: self.registry.client().provider(), credential };
         let mut attempt = 1;
         loop {
             let error = match self.engine.push(&request).await {
@@ -316,22 +404,26 @@ impl JobRun {
         }
     }
 
-    async fn confirm(&self, built: &BuiltImage, selector: &Selector) -> Result<Found, Failure> {
+    async fn confirm(&self, built: &BuiltImage, selector: &Selector) -> Result<Found, Unproven> {
         let found = self.voice.while_silent("confirming", self.find_built(built, selector, FRESH)).await;
         found.map_err(|error| {
             let phase = if error.is_refusal() { Phase::Verify } else { Phase::Push };
             let name = match self.to() {
-                Output::Engine(tag) => tag.to_string(),
+                Output::Engine(names) => names.shared.to_string(),
                 Output::Registry(repository) => repository.digest(built.id.clone()).to_string(),
             };
             // An engine that succeeded says under which digest: bollard 0.21 drops an error that has no detail.
             let silent = if matches!(selector, Selector::Tag(_)) { SILENT } else { "" };
-            failure(phase, &format!("confirm {name}: {}{silent}", chain(&error)), error.hint())
+            let failure = failure(phase, &format!("confirm {name}: {}{silent}", chain(&error)), error.hint());
+            match (error, self.to()) {
+                (ConfirmError::Other { .. }, Output::Engine(_)) => Unproven::Other(failure),
+                _ => Unproven::Failed(failure),
+            }
         })
     }
 
     fn place(&self) -> Place {
-        let (registry, repository) = (self.registry.clone(), self.arch_tag.repository.clone());
+        let (registry, repository) = (self.registry.clone(), self.names.shared.repository.clone());
         Place::Repository { registry, repository }
     }
 

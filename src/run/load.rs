@@ -8,18 +8,27 @@ use tokio::sync::mpsc;
 use super::assign::{Schedule, ScheduledBuild};
 use super::event::{Event, Failure, ImageEvent, Phase, Warning};
 use super::failure::{failure, of_engine};
+use super::names;
 use super::preflight::Engines;
 use super::publish::Target;
 use crate::engine::{Engine, EngineFacts, Part};
-use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Tag};
+use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Tag, TagRef};
 
 /// Why nothing is joined.
 const LOADED: &str = "--load";
 
+/// A platform that was built, on its engine.
+pub(super) struct Loaded {
+    pub(super) engine: Arc<Engine>,
+    /// The name that it has for others.
+    pub(super) arch_tag: Tag,
+    pub(super) part: Part,
+}
+
 /// An image whose every platform is built, on its way to its names on the engines.
 pub(super) struct Loading {
     target: Target,
-    built: Vec<(Arc<Engine>, Part)>,
+    built: Vec<Loaded>,
 }
 
 /// Refuses what could not be found under the image's name afterwards: several foreign platforms on an engine whose
@@ -59,10 +68,10 @@ fn listed(platforms: &[&Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The image that a job built.
-pub(super) fn part(target: &Target, scheduled: &ScheduledBuild, id: Digest) -> Part {
+/// The image that a job built, by the name that is the run's own.
+pub(super) fn part(own: &TagRef, scheduled: &ScheduledBuild, id: Digest) -> Part {
     let job = &scheduled.job;
-    let name = format!("{}:{}", target.place.familiar(), job.arch_tag);
+    let name = format!("{}:{}", own.repository.familiar(), own.tag);
     Part { name, id, platform: job.platform.clone(), fields: fields(&job.platform, &job.entry) }
 }
 
@@ -80,23 +89,25 @@ fn fields(platform: &Platform, entry: &EntryOverride) -> PlatformFields {
 
 impl Loading {
     /// Of the images that were built, in any order.
-    pub(super) fn new(target: Target, mut built: Vec<(Arc<Engine>, Part)>) -> Self {
-        let place = |part: &Part| target.arch_tags.iter().position(|(tag, _)| part.name.ends_with(&format!(":{tag}")));
-        built.sort_by_key(|(_, part)| place(part));
+    pub(super) fn new(target: Target, mut built: Vec<Loaded>) -> Self {
+        built.sort_by_key(|one| target.arch_tags.iter().position(|(tag, _)| *tag == one.arch_tag));
         Self { target, built }
     }
 
     /// Gives the names, engine by engine. Each engine gets them for what it built.
     pub(super) async fn run(self, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
-        let mut engines: Vec<(Arc<Engine>, Vec<Part>)> = Vec::new();
-        for (engine, part) in self.built {
-            match engines.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &engine)) {
-                Some((_, parts)) => parts.push(part),
-                None => engines.push((engine, vec![part])),
+        let mut engines: Vec<(Arc<Engine>, Vec<Tag>, Vec<Part>)> = Vec::new();
+        for Loaded { engine, arch_tag, part } in self.built {
+            match engines.iter_mut().find(|(known, ..)| Arc::ptr_eq(known, &engine)) {
+                Some((_, arch_tags, parts)) => {
+                    arch_tags.push(arch_tag);
+                    parts.push(part);
+                }
+                None => engines.push((engine, vec![arch_tag], vec![part])),
             }
         }
-        for (engine, parts) in &engines {
-            let naming = Naming { target: &self.target, engine, events };
+        for (engine, arch_tags, parts) in &engines {
+            let naming = Naming { target: &self.target, engine, arch_tags, events };
             naming.run(parts).await?;
         }
         let what = ImageEvent::NotJoined { reason: LOADED.to_owned() };
@@ -109,6 +120,8 @@ impl Loading {
 struct Naming<'a> {
     target: &'a Target,
     engine: &'a Engine,
+    /// The names of the parts for others.
+    arch_tags: &'a [Tag],
     events: &'a mpsc::Sender<Event>,
 }
 
@@ -119,7 +132,7 @@ impl Naming<'_> {
             && self.engine.facts().names_indexes()
         {
             for tag in &self.target.tags {
-                let id = self.engine.name_index(parts, self.name(), tag.as_str()).await;
+                let id = names::name_index(self.engine, parts, self.name(), tag).await;
                 let id = id.map_err(|error| of_engine(Phase::Publish, &error))?;
                 self.named(tag, id, parts).await;
             }
@@ -128,7 +141,7 @@ impl Naming<'_> {
         // Preflight let nothing pass of which there is none.
         let Some(own) = one_of(&platforms, self.engine.facts()) else { return Ok(()) };
         for tag in &self.target.tags {
-            let named = self.engine.name_image(&parts[own].id, self.name(), tag.as_str()).await;
+            let named = names::name_image(self.engine, &parts[own].id, self.name(), tag).await;
             named.map_err(|error| of_engine(Phase::Publish, &error))?;
             self.named(tag, parts[own].id.clone(), &parts[own..=own]).await;
         }
@@ -152,8 +165,10 @@ impl Naming<'_> {
 
     /// Says where the platforms are that the name does not show.
     async fn tell_others(&self, own: usize, parts: &[Part]) {
-        let others = parts.iter().enumerate().filter(|(place, _)| *place != own);
-        let others: Vec<_> = others.map(|(_, part)| format!("{} is {}", part.platform, part.name)).collect();
+        let others = parts.iter().zip(self.arch_tags).enumerate().filter(|(place, _)| *place != own);
+        let repository = self.target.place.familiar();
+        let other = |(_, (part, tag)): (usize, (&Part, &Tag))| format!("{} is {repository}:{tag}", part.platform);
+        let others: Vec<_> = others.map(other).collect();
         if others.is_empty() {
             return;
         }

@@ -28,6 +28,7 @@ mod join;
 mod listen;
 mod listing;
 mod load;
+mod names;
 mod order;
 mod pipeline;
 mod place;

@@ -70,7 +70,8 @@ pub(super) fn image_of(end: &JobEnd, job: &ScheduledJob, target: &Target) -> Res
         JobEnd::Confirmed { found, .. } | JobEnd::Adopted { found } => {
             Ok(BaseImage::Pushed(target.place.digest(found.child.manifest().digest().clone())))
         }
-        JobEnd::Built { .. } => Ok(BaseImage::OnEngine(target.place.tag(job.arch_tag().0.clone()))),
+        // Under the run's own name: another run may give the arch tag to what it built.
+        JobEnd::Built { own, .. } => Ok(BaseImage::OnEngine(own.clone())),
         JobEnd::Chosen { image } => Ok(BaseImage::Pushed(image.clone())),
         JobEnd::Failed(_) => Err(format!("{} failed", job.id())),
         JobEnd::Cancelled => Err(format!("{} was not built", job.id())),

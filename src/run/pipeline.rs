@@ -15,6 +15,7 @@ use super::failure::failure;
 use super::image::{ImageState, Step};
 use super::job::{Goal, JobEnd};
 use super::listen::{Surroundings, listen};
+use super::names::OwnNames;
 use super::order::{self, Order};
 use super::preflight;
 use super::prepare::{self, Prepared, Shared};
@@ -110,6 +111,8 @@ struct Conductor<'a> {
     together: Together<Box<Placed>>,
     /// Ends all builds.
     builds: CancellationToken,
+    /// What is named on engines for this run alone.
+    own_names: OwnNames,
     events: mpsc::Sender<Event>,
 }
 
@@ -122,10 +125,21 @@ impl<'a> Conductor<'a> {
         let (order, tasks) = (Order::of(&schedule), JoinSet::new());
         let together = Together::new(run.moving, run.plan.images.len());
         let (waiting, running) = (Vec::new(), Vec::new());
-        Ok(Self { run, schedule, order, images, waiting, running, tasks, together, builds, events })
+        let own_names = OwnNames::default();
+        Ok(Self { run, schedule, order, images, waiting, running, tasks, together, builds, own_names, events })
     }
 
+    /// Runs to the end, and leaves no name on an engine that is the run's own.
     async fn conduct(&mut self, mut shutdown: Shutdown) {
+        self.work(shutdown.clone()).await;
+        tokio::select! {
+            biased;
+            _ = shutdown.now() => {}
+            () = self.own_names.remove() => {}
+        }
+    }
+
+    async fn work(&mut self, mut shutdown: Shutdown) {
         let ready = tokio::select! {
             biased;
             // Nothing was started: nothing is left.
@@ -226,6 +240,9 @@ impl<'a> Conductor<'a> {
     fn begin_if_ready(&mut self, place: usize) {
         let Some(bases) = self.order.ready(place) else { return };
         let Some(job) = self.waiting[place].take() else { return };
+        if let Prepared::Build(job) = &job {
+            self.own_names.begun(job);
+        }
         self.running[place] = Some(self.tasks.spawn(async move { Done::Job { place, end: job.run(bases).await } }));
     }
 

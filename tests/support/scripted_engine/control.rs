@@ -94,7 +94,12 @@ impl SolveCall {
 
     /// The name that the image is to have: `127.0.0.1:5000/hello:1.0-arm64`.
     pub(crate) fn name(&self) -> &str {
-        &self.request.exporter_attrs_deprecated["name"]
+        self.names().last().unwrap()
+    }
+
+    /// All of them: the first is the run's own.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.request.exporter_attrs_deprecated["name"].split(',')
     }
 
     /// Bytes that a step wrote.
@@ -128,7 +133,7 @@ impl SolveCall {
         let id = self.state.id(image);
         let mut images = self.state.images.lock().unwrap();
         images.insert(id.clone(), image.clone());
-        images.insert(self.name().to_owned(), image.clone());
+        images.extend(self.names().map(|name| (name.to_owned(), image.clone())));
         let exporter_response = HashMap::from([("containerimage.digest".to_owned(), id)]);
         Ok(SolveResponse { exporter_response })
     }

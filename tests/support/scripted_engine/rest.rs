@@ -126,6 +126,17 @@ fn image(line: &str, request: &Request<Incoming>, state: &Arc<State>) -> Option<
     if line.starts_with("POST /images/") && line.ends_with("/tag") {
         return Some(respond(201, ""));
     }
+    if let Some(name) = line.strip_prefix("DELETE /images/") {
+        let removed = state.images.lock().unwrap().remove(name);
+        return Some(if removed.is_some() {
+            respond(200, "[]")
+        } else {
+            respond(404, r#"{"message":"No such image"}"#)
+        });
+    }
+    if line == "GET /images/json" {
+        return Some(respond(200, "[]"));
+    }
     let name = line.strip_prefix("GET /images/")?.strip_suffix("/json")?;
     let found = state.images.lock().unwrap().get(name).cloned();
     let Some(image) = found else { return Some(respond(404, r#"{"message":"no such image"}"#)) };
