@@ -16,6 +16,10 @@ export POLYARCH_TEST_ENGINE_NEW := unix://$(POLYARCH_TEST_STATE)/new/run/engine.
 export POLYARCH_TEST_TOOLS ?= $(CURDIR)/scripts/engine-tools
 engines: engine-new
 endif
+ifeq ($(origin POLYARCH_TEST_ENGINE_GRAPH), undefined)
+export POLYARCH_TEST_ENGINE_GRAPH := unix:///tmp/polyarch-test-engines/graph/engine.sock
+engines: engine-graph
+endif
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +45,7 @@ unit: cargo ## the tests beside the code: they need nothing
 integration: cargo parts ## the tests that need loopback and the test parts
 	cargo test --locked --test integration
 
-live: cargo parts engines ## the tests on both Docker Engines
+live: cargo parts engines ## the tests on the three Docker Engines
 	cargo test --locked --test live
 
 parts: ## install what the tests need and this machine lacks
@@ -49,15 +53,19 @@ parts: ## install what the tests need and this machine lacks
 
 engines: ## bring up the engines that the tests build on
 
-.PHONY: engine engine-new
+.PHONY: engine engine-new engine-graph
 engine:
 	@scripts/engine start
 
 engine-new: parts
 	@scripts/engine-new start
 
+engine-graph: engine-new
+	@scripts/engine-graph start
+
 engines-stop: ## end the engines that these targets started
 	for state in /tmp/polyarch-test-engines/polyarch-test-*/; do [ ! -d "$$state" ] || scripts/engine-private stop "$$(basename "$$state")"; done
+	scripts/engine-graph stop
 	scripts/engine-new stop
 	scripts/engine stop
 

@@ -1,5 +1,7 @@
 //! What a plan asks for and an engine cannot do. BuildKit passes over options that it does not know, in silence.
 
+use std::fmt;
+
 use super::client::{ApiVersion, EngineFacts, ImageStore};
 use crate::context::StageName;
 use crate::plan::{
@@ -14,10 +16,31 @@ pub enum Needs {
     Version(&'static str),
     /// To know contexts that no stage of the Dockerfile can stand for: to be of this version or newer.
     Contexts(&'static str),
-    /// containerd's image store, and to be of this version or newer.
-    ContainerdStore(&'static str),
+    /// containerd's image store.
+    ContainerdStore(WayToStore),
     /// The same, for a cache that is exported apart from the image: others export it in the image.
-    CacheExporter(&'static str),
+    CacheExporter(WayToStore),
+}
+
+/// How to come to an engine with containerd's image store. Displayed as what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WayToStore {
+    /// The engine is new enough and has a graph driver: the store is a setting of it.
+    TurnOn,
+    /// Another engine, of this version or newer.
+    Engine(&'static str),
+}
+
+impl fmt::Display for WayToStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TurnOn => f.write_str(
+                "turn on the engine's containerd image store: \"features\": {\"containerd-snapshotter\": true} in \
+                 /etc/docker/daemon.json, and restart it (on GitHub Actions with docker/setup-docker-action)",
+            ),
+            Self::Engine(version) => write!(f, "use an engine with the containerd image store, {version} or newer"),
+        }
+    }
 }
 
 /// The first API of an engine, its version, and that of its BuildKit in a comment.
@@ -26,6 +49,7 @@ const ENGINE_24: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 43 }, "24.0
 const ENGINE_25: ApiVersion = ApiVersion { major: 1, minor: 44 }; // 25.0, 0.12
 const ENGINE_26: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 45 }, "26.0"); // 0.13
 const ENGINE_27: ApiVersion = ApiVersion { major: 1, minor: 46 }; // 27.0, 0.14
+const ENGINE_28: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 48 }, "28.0");
 
 /// Whether a directory of a repository is the context: `subdir not supported yet`, BuildKit 0.8 says.
 fn in_a_directory(context: &Context) -> bool {
@@ -98,16 +122,29 @@ impl EngineFacts {
         let contexts = build.contexts.iter().filter(|(name, context)| !self.has(build, name, context));
         let frontend = frontend.map(|(key, _, (_, version))| (key.to_owned(), Needs::Version(version)));
         let contexts = contexts.map(|(name, _)| (format!("contexts.{name}"), Needs::Contexts(ENGINE_23.1)));
-        let exporter = exporter.map(|(key, _, (_, version))| (key.to_owned(), Needs::ContainerdStore(version)));
+        let exporter =
+            exporter.map(|(key, _, since)| (key.to_owned(), Needs::ContainerdStore(self.way_to_store(since))));
         frontend.chain(contexts).chain(exporter).chain(self.lacks_cache(build)).collect()
     }
 
     /// The exporter of a cache apart from an image.
     fn lacks_cache(&self, build: &BuildSpec) -> Option<(String, Needs)> {
-        let (since, version) = ENGINE_24;
-        let exports = self.store == ImageStore::Containerd && self.api >= since;
+        let exports = self.store == ImageStore::Containerd && self.api >= ENGINE_24.0;
         let apart = matches!(build.cache.to, Some(CacheExport::Registry { .. } | CacheExport::Directory { .. }));
-        (apart && !exports).then(|| ("cache".to_owned(), Needs::CacheExporter(version)))
+        (apart && !exports).then(|| ("cache".to_owned(), Needs::CacheExporter(self.way_to_store(ENGINE_24))))
+    }
+
+    /// How to come to names that hold several platforms, where this engine's [hold one](EngineFacts::names_indexes).
+    #[must_use]
+    pub fn way_to_indexes(&self) -> WayToStore {
+        self.way_to_store(ENGINE_28)
+    }
+
+    /// Before 24.0 the store was no setting that its BuildKit followed.
+    fn way_to_store(&self, since: (ApiVersion, &'static str)) -> WayToStore {
+        let new_enough = self.api >= since.0.max(ENGINE_24.0);
+        let graph_driver = self.store == ImageStore::GraphDriver;
+        if graph_driver && new_enough { WayToStore::TurnOn } else { WayToStore::Engine(since.1) }
     }
 
     /// Whether a Dockerfile finds `context` under `name`. One that the engine fetches gets no stages.

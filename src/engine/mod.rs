@@ -30,7 +30,7 @@ pub use check::{Finding, Lint};
 pub use client::{ApiVersion, Engine, EngineFacts, ImageStore};
 pub use contexts::{BaseImage, directories, given_dockerfile};
 pub use error::{CacheTarget, EngineError, EngineErrorKind};
-pub use lacks::Needs;
+pub use lacks::{Needs, WayToStore};
 pub use load::Part;
 pub use pull::{Before, HeldImage, PullRequest};
 pub use push::{PushRequest, PushSummary};

@@ -52,8 +52,8 @@ pub(super) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
             jobs[0].id.image,
             reached.facts().platform
         );
-        let hint = "choose one of them with --platform, or use Engine 28 or newer with the containerd image store";
-        Some(failure(Phase::Preflight, &message, Some(hint.into())))
+        let hint = format!("choose one of them with --platform, or {}", reached.facts().way_to_indexes());
+        Some(failure(Phase::Preflight, &message, Some(hint)))
     };
     shared.into_iter().filter_map(refusal).collect()
 }

@@ -124,16 +124,10 @@ fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }: &Reached) -> Vec<
                  stage's name",
                 format!("use Engine {version} or newer for it"),
             ),
-            Needs::ContainerdStore(version) => (
-                "its image store cannot hold it",
-                format!("use an engine with the containerd image store, {version} or newer, for it"),
-            ),
-            Needs::CacheExporter(version) => (
-                "it exports a cache in the image only",
-                format!(
-                    "say to: {{ type: inline }}, or use an engine with the containerd image store, {version} or newer"
-                ),
-            ),
+            Needs::ContainerdStore(way) => ("its image store cannot hold it", way.to_string()),
+            Needs::CacheExporter(way) => {
+                ("it exports a cache in the image only", format!("say to: {{ type: inline }}, or {way}"))
+            }
         };
         let (name, version, keys) = (&spec.name, &engine.facts().version, keys.join(", "));
         let message = format!("engine {name} ({version}) cannot build {} with {keys}: {why}", job.id);

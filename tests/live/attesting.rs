@@ -264,6 +264,6 @@ async fn an_engine_with_a_graph_driver_refuses_what_it_cannot_attest() {
     let words =
         format!("cannot build {} linux/amd64 with `provenance`, `sbom`: its image store cannot hold it", project.name);
     assert!(refused.stderr.contains(&words), "{}", refused.stderr);
-    let hint = "use an engine with the containerd image store, 24.0 or newer, for it";
+    let hint = "use an engine with the containerd image store, 24.0 or newer";
     assert!(refused.stderr.contains(hint), "{}", refused.stderr);
 }

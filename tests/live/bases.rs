@@ -19,6 +19,7 @@ on_both_engines!(
     a_base_need_not_be_pushed,
     a_reference_by_digest_is_pulled_with_our_login,
 );
+on_the_graph_engine!(three_images_build_on_each_other_platform_by_platform);
 
 const PLATFORMS: [(&str, &str); 2] = [("amd64", "x86_64"), ("arm64", "aarch64")];
 
@@ -207,7 +208,13 @@ fn with_directories(project: &Project) {
 
 #[tokio::test]
 async fn a_directory_is_a_context_with_its_own_ignore_file() {
-    let project = Project::new(Engine::new(), "directory");
+    for engine in [Engine::new(), Engine::graph()] {
+        a_directory_is_a_context(engine).await;
+    }
+}
+
+async fn a_directory_is_a_context(engine: Engine) {
+    let project = Project::new(engine, "directory");
     with_directories(&project);
     project.build(&[]).await;
     let image = format!("{}:1.0", project.name);

@@ -12,6 +12,7 @@ use crate::support::engines::{Engine, PrivateEngine};
 use crate::support::parts;
 
 on_both_engines!(an_inline_cache_is_part_of_the_image_and_is_hit);
+on_the_graph_engine!(an_inline_cache_is_part_of_the_image_and_is_hit);
 
 const PLATFORMS: &str = "platforms: [linux/amd64, linux/arm64]\n";
 

@@ -20,6 +20,7 @@ on_both_engines!(
     a_context_may_be_anywhere,
     a_file_that_changes_while_it_is_read_ends_the_build,
 );
+on_the_graph_engine!(ten_thousand_files_arrive_as_they_are);
 
 /// Of the file that BuildKit reads first; the other one would leave nothing to copy.
 const IGNORE: &str = "\

@@ -19,6 +19,7 @@ on_both_engines!(
     a_dockerfile_may_be_inline,
     a_dockerfile_may_come_from_the_standard_input,
 );
+on_the_graph_engine!(a_repository_is_a_context, a_dockerfile_may_be_inline);
 
 /// Writes the plan of one image for the engine's own platform.
 fn plan(project: &Project, settings: &str) {
@@ -182,7 +183,13 @@ async fn a_dockerfile_may_come_from_the_standard_input(engine: Engine) {
 
 #[tokio::test]
 async fn a_directory_of_a_repository_is_a_context_and_a_repository_has_a_name() {
-    let project = Project::new(Engine::new(), "subdir");
+    for engine in [Engine::new(), Engine::graph()] {
+        a_repository_has_a_directory_and_a_name(engine).await;
+    }
+}
+
+async fn a_repository_has_a_directory_and_a_name(engine: Engine) {
+    let project = Project::new(engine, "subdir");
     files(&project, "tree/app", &project.name);
     repository(&project.path("tree"), &project.path("repo.git")).await;
     let server = Fetched::serve(&project.path(""), None).await;

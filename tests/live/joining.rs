@@ -8,6 +8,7 @@ use crate::support::engines::Engine;
 use crate::support::parts;
 
 on_both_engines!(two_runners_push_and_a_third_joins, a_child_that_is_an_index_is_flattened);
+on_the_graph_engine!(two_runners_push_and_a_third_joins);
 
 /// An image of two platforms that no other test and no other run has.
 fn project(engine: Engine, what: &str, registry: &Distribution) -> Project {

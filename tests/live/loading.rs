@@ -9,6 +9,7 @@ use crate::support::engines::Engine;
 use crate::support::parts;
 
 on_both_engines!(an_image_is_loaded_and_runs, one_foreign_platform_is_loaded_as_it_is);
+on_the_graph_engine!(an_image_is_loaded_and_runs, one_foreign_platform_is_loaded_as_it_is);
 
 const PLATFORMS: [(&str, &str); 3] =
     [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64"), ("linux/arm/v7", "armv7l")];

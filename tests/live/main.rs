@@ -22,6 +22,7 @@ mod endurance;
 mod exporting;
 mod faults;
 mod gates;
+mod graph;
 mod inputs;
 mod interop;
 mod joining;

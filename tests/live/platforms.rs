@@ -15,6 +15,7 @@ on_both_engines!(
     every_platform_has_its_own_settings_and_others_read_the_index,
     a_login_is_taken_from_dockers_configuration
 );
+on_the_graph_engine!(every_platform_has_its_own_settings_and_others_read_the_index);
 
 /// Each platform of the plan, what runs there says `uname -m`, and what its args and labels become.
 const PLATFORMS: [(&str, &str, &str, &str); 3] = [

@@ -28,6 +28,18 @@ macro_rules! on_both_engines {
     };
 }
 
+/// Makes one test more of a body of [`on_both_engines`]: on the newer engine with a graph driver.
+macro_rules! on_the_graph_engine {
+    ($($body:ident),+ $(,)?) => {
+        mod on_the_graph_engine {
+            $(#[tokio::test]
+            async fn $body() {
+                super::$body(crate::support::engines::Engine::graph()).await;
+            })+
+        }
+    };
+}
+
 /// A Dockerfile that gives every platform a shell, and goes on with what a test adds.
 pub(crate) const BUSYBOX: &str = "\
 FROM scratch

@@ -10,6 +10,7 @@ use crate::support::engines::{Engine, PrivateEngine};
 use crate::support::parts;
 
 on_both_engines!(a_second_run_sends_nothing_and_puts_nothing, twenty_runs_leave_no_connection_on_the_engine);
+on_the_graph_engine!(a_second_run_sends_nothing_and_puts_nothing);
 
 async fn a_second_run_sends_nothing_and_puts_nothing(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);

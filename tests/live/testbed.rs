@@ -11,11 +11,18 @@ use crate::support::parts;
 use crate::support::program::Home;
 
 #[tokio::test]
-async fn the_engines_are_of_the_two_kinds_of_image_store() {
-    for (engine, containerd) in [(Engine::old(), false), (Engine::new(), true)] {
-        let store = parts::printed(&engine.docker(["info", "--format={{.DriverStatus}}"]).await);
+async fn the_engines_are_old_and_new_with_both_kinds_of_image_store() {
+    for (engine, modern, containerd) in
+        [(Engine::old(), false, false), (Engine::new(), true, true), (Engine::graph(), true, false)]
+    {
+        let store = parts::printed(&engine.docker(["info", "--format={{.Driver}} {{.DriverStatus}}"]).await);
         assert_eq!(store.contains("io.containerd.snapshotter"), containerd, "{}: {store}", engine.host);
+        let version = parts::printed(&engine.docker(["version", "--format={{.Server.Version}}"]).await);
+        let major: u16 = version.split('.').next().unwrap().parse().unwrap();
+        assert_eq!(major >= 28, modern, "{}: {version}", engine.host);
     }
+    let driver = parts::printed(&Engine::graph().docker(["info", "--format={{.Driver}}"]).await);
+    assert_eq!(driver, "overlay2", "as hosted CI runners have it");
 }
 
 #[tokio::test]
@@ -61,7 +68,7 @@ async fn what_a_test_made_is_removed_from_the_engine() {
 
 #[tokio::test]
 async fn a_private_engine_dies_alone() {
-    for engine in Engine::both() {
+    for engine in Engine::both().into_iter().chain([Engine::graph()]) {
         let private = PrivateEngine::start(&engine, "dies").await;
         parts::printed(&private.engine.docker(["version"]).await);
         private.signal(Signal::KILL);

@@ -35,6 +35,14 @@ impl Engine {
         Self { host, client, version: "new" }
     }
 
+    /// The newer engine with a graph driver, as hosted CI runners have it.
+    pub(crate) fn graph() -> Self {
+        let shared = "unix:///tmp/polyarch-test-engines/graph/engine.sock";
+        let host = parts::variable("POLYARCH_TEST_ENGINE_GRAPH", Some(shared));
+        Self { host, version: "graph", ..Self::new() }
+    }
+
+    /// The oldest and the newest, which differ most.
     pub(crate) fn both() -> [Self; 2] {
         [Self::old(), Self::new()]
     }
@@ -124,6 +132,11 @@ impl PrivateEngine {
         let name = parts::unique(what);
         let host = script(&[&["start", &name, like.version], more].concat()).await;
         Self { engine: Engine { host, ..like.clone() }, name }
+    }
+
+    /// Its `daemon.json`, which a restart reads.
+    pub(crate) fn configuration(&self) -> PathBuf {
+        Path::new(self.engine.host.trim_start_matches("unix://")).with_file_name("daemon.json")
     }
 
     /// Brings it up again after its death, with all that it had on disk.
