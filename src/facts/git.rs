@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use super::ci::ci_runs;
+
 /// How long git may take. It reads two small files; a network file system that hangs is given up.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Variables of CI systems that hold the commit: GitHub Actions, GitLab CI, AWS `CodeBuild`.
-const CI_SHA: [&str; 3] = ["GITHUB_SHA", "CI_COMMIT_SHA", "CODEBUILD_RESOLVED_SOURCE_VERSION"];
 /// Digits of `git.short`. `git rev-parse --short` prints more of them in a large repository, and then a checkout
 /// without its history would name the same commit otherwise.
 const SHORT: usize = 7;
@@ -21,7 +21,8 @@ const SHORT: usize = 7;
 /// Where it cannot answer (no repository, no git), the variables of CI systems in `environment` do. It is killed when
 /// the future is dropped, or after ten seconds.
 ///
-/// `git.tag` is the tag that points at the commit; of several the one that `git describe` prefers.
+/// `git.tag` is the tag that points at the commit: the one that CI was started for, else of several the one that `git describe`
+/// prefers, which is the newest annotated one.
 pub async fn git_facts(
     directory: &Path,
     environment: &BTreeMap<String, String>,
@@ -32,8 +33,9 @@ pub async fn git_facts(
         return facts;
     }
     let asked = git(directory, environment, &["rev-parse", "--verify", "HEAD^{commit}"]).await;
-    let in_repository = asked.is_ok();
-    let sha = asked.or_else(|reason| ci_sha(environment).ok_or(reason)).and_then(checked);
+    let head = asked.clone().ok();
+    let ci = ci_runs(environment).next();
+    let sha = asked.or_else(|reason| ci.map(|run| run.sha.to_owned()).ok_or(reason)).and_then(checked);
     for name in wanted {
         let fact = match name.as_str() {
             "git.sha" => sha.clone(),
@@ -41,11 +43,8 @@ pub async fn git_facts(
                 sha.truncate(SHORT);
                 sha
             }),
-            "git.tag" if in_repository => {
-                let described = git(directory, environment, &["describe", "--tags", "--exact-match", "HEAD"]).await;
-                described.map_err(|_| "no tag points at HEAD".to_owned())
-            }
-            "git.tag" => ci_tag(environment).ok_or_else(|| match &sha {
+            "git.tag" if let Some(head) = &head => tag_of(directory, environment, head).await,
+            "git.tag" => ci.and_then(|run| run.tag).map(str::to_owned).ok_or_else(|| match &sha {
                 Ok(_) => "the CI run is not for a tag".to_owned(),
                 Err(reason) => reason.clone(),
             }),
@@ -54,6 +53,24 @@ pub async fn git_facts(
         facts.insert(name.clone(), fact);
     }
     facts
+}
+
+/// The tag of the commit that is checked out, `head`.
+async fn tag_of(directory: &Path, environment: &BTreeMap<String, String>, head: &str) -> Result<String, String> {
+    for run in ci_runs(environment) {
+        let Some(tag) = run.tag else { continue };
+        let (reference, commit) = (format!("refs/tags/{tag}"), format!("refs/tags/{tag}^{{commit}}"));
+        let points_here = match git(directory, environment, &["show-ref", "--verify", &reference]).await {
+            Ok(_) => git(directory, environment, &["rev-parse", "--verify", &commit]).await.is_ok_and(|at| at == head),
+            // A clone without its tags: then CI's word is good for the commit that CI names itself.
+            Err(_) => run.sha == head,
+        };
+        if points_here {
+            return Ok(tag.to_owned());
+        }
+    }
+    let described = git(directory, environment, &["describe", "--tags", "--exact-match", "HEAD"]).await;
+    described.map_err(|_| "no tag points at HEAD".to_owned())
 }
 
 /// What git needs to find itself, its configuration and the repository. Keys and tokens are nothing to it.
@@ -82,16 +99,6 @@ fn first_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]);
     let line = text.lines().next().unwrap_or_default().trim();
     line.trim_start_matches("fatal: ").chars().filter(|c| !c.is_control()).take(300).collect()
-}
-
-fn ci_sha(environment: &BTreeMap<String, String>) -> Option<String> {
-    CI_SHA.iter().find_map(|name| environment.get(*name)).filter(|value| !value.is_empty()).cloned()
-}
-
-fn ci_tag(environment: &BTreeMap<String, String>) -> Option<String> {
-    let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
-    let github = variable("GITHUB_REF_TYPE").is_some_and(|kind| kind == "tag");
-    variable("GITHUB_REF_NAME").filter(|_| github).or_else(|| variable("CI_COMMIT_TAG")).cloned()
 }
 
 /// A commit is 40 hex digits, or 64 where the repository hashes with SHA-256.
@@ -157,6 +164,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_several_tags_of_a_commit_it_is_the_one_that_ci_was_started_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        run(path, &["init", "--quiet"]);
+        run(path, &["commit", "--quiet", "--allow-empty", "-m", "one"]);
+        run(path, &["tag", "v1.0.0"]);
+        run(path, &["commit", "--quiet", "--allow-empty", "-m", "two"]);
+        let sha = run(path, &["rev-parse", "HEAD"]);
+        // `git describe` prefers what is annotated.
+        for arguments in [&["tag", "v2.0.0"][..], &["tag", "team/v2"], &["tag", "-a", "stable", "-m", "x"]] {
+            run(path, arguments);
+        }
+        let tag = async |variables: &[(&str, &str)]| {
+            git_facts(path, &environment(variables), &wanted()).await.remove("git.tag").unwrap()
+        };
+        let is = |tag: &str| Ok::<_, String>(tag.to_owned());
+        assert_eq!(tag(&[]).await, is("stable"));
+        for started_for in ["v2.0.0", "team/v2", "stable"] {
+            let github = [("GITHUB_SHA", &*sha), ("GITHUB_REF_TYPE", "tag"), ("GITHUB_REF_NAME", started_for)];
+            assert_eq!(tag(&github).await, is(started_for));
+            assert_eq!(tag(&[("CIRCLE_SHA1", SHA), ("CIRCLE_TAG", started_for)]).await, is(started_for));
+            let azure = format!("refs/tags/{started_for}");
+            assert_eq!(tag(&[("BUILD_SOURCEVERSION", SHA), ("BUILD_SOURCEBRANCH", &azure)]).await, is(started_for));
+        }
+        // A tag that the clone has not is CI's word for CI's own commit; one of another commit is none of this one.
+        assert_eq!(tag(&[("CI_COMMIT_SHA", &sha), ("CI_COMMIT_TAG", "v3.0.0")]).await, is("v3.0.0"));
+        for (commit, other) in [(SHA, "v3.0.0"), (&*sha, "v1.0.0"), (SHA, "v2.0.0~1"), (SHA, "x^{/one}"), (SHA, "../x")]
+        {
+            assert_eq!(tag(&[("CI_COMMIT_SHA", commit), ("CI_COMMIT_TAG", other)]).await, is("stable"), "{other}");
+        }
+    }
+
+    #[tokio::test]
     async fn ci_answers_where_there_is_no_repository() {
         let directory = tempfile::tempdir().unwrap();
         for (variables, tag) in [
@@ -164,6 +204,9 @@ mod tests {
             (&[("GITHUB_SHA", SHA), ("GITHUB_REF_TYPE", "branch"), ("GITHUB_REF_NAME", "main")], None),
             (&[("CI_COMMIT_SHA", SHA), ("CI_COMMIT_TAG", "v2")], Some("v2")),
             (&[("CODEBUILD_RESOLVED_SOURCE_VERSION", SHA)], None),
+            (&[("CODEBUILD_RESOLVED_SOURCE_VERSION", SHA), ("CODEBUILD_WEBHOOK_TRIGGER", "tag/v3")], Some("v3")),
+            (&[("BITBUCKET_COMMIT", SHA), ("BITBUCKET_TAG", "v4")], Some("v4")),
+            (&[("GITHUB_SHA", SHA), ("GITHUB_REF_TYPE", "branch"), ("CI_COMMIT_TAG", "v5")], None),
         ] {
             let facts = git_facts(directory.path(), &environment(variables), &wanted()).await;
             assert_eq!(facts["git.sha"].as_deref(), Ok(SHA));

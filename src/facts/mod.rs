@@ -1,5 +1,6 @@
 //! What must be asked of the machine before a plan can be resolved: git, CI variables, docker contexts.
 
+mod ci;
 mod docker_context;
 mod git;
 
