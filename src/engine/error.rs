@@ -329,6 +329,8 @@ fn build_hint(message: &str) -> Option<String> {
         "it is not in the context, or `.dockerignore` leaves it out; `context` in the plan says where that is"
     } else if any(&["secret "]) && any(&["not found"]) {
         "the plan lists it for this platform under `secrets`: { id: …, env: … } or { id: …, file: … }"
+    } else if any(&["header list size to send violates"]) {
+        "the lines of `.dockerignore` and the paths that the Dockerfile copies are more than 16 MiB: write patterns, and copy directories"
     } else if any(&["no ssh agent"]) {
         "the plan lists it for this platform under `ssh`: [default], or [ID=SOCKET]"
     } else if any(&["pull access denied", "insufficient_scope", "401 Unauthorized", "403 Forbidden"]) {
@@ -398,6 +400,7 @@ mod tests {
             ("fatal: could not read Username for 'https://h': terminal prompts disabled", "GIT_AUTH_TOKEN"),
             ("failed to read dockerfile: failed to fetch remote https://h/a.git: exit status 128", "GIT_AUTH_TOKEN"),
             ("fatal: couldn't find remote ref x", "URL#BRANCH"),
+            ("header list size to send violates the maximum size (16777216 bytes) set by server", ".dockerignore"),
             (r#"no ssh agent "default" is planned"#, "`ssh`"),
             ("pull access denied, repository does not exist or may require authorization", "docker login"),
             ("failed to read dockerfile: open Dockerfile.x: no such file or directory", "`dockerfile`"),

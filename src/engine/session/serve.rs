@@ -57,6 +57,10 @@ pub struct SessionSpec {
     pub agents: BuildAgents,
 }
 
+/// Largest list of headers that an engine may send, in bytes: grpc-go's own limit. BuildKit sends the lines of ignore files and
+/// the paths that a Dockerfile copies as headers, one each, and does not call at all where they would be more.
+const MAX_HEADERS: u32 = 16 << 20;
+
 /// A session that an engine holds open. Dropping it ends it.
 #[derive(Debug)]
 pub struct Session {
@@ -102,6 +106,7 @@ impl Session {
         let serving = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(dial::STREAM_WINDOW)
             .initial_connection_window_size(dial::CONNECTION_WINDOW)
+            .max_header_list_size(MAX_HEADERS)
             .serve_connection(connection, TowerToHyperService::new(services.prepare()));
         let server = AbortOnDropHandle::new(tokio::spawn(async move {
             // How it ends says nothing: a build that lost its session fails by itself.
