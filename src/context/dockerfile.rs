@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 
 use super::instructions::{Instruction, instructions};
-use super::{ContextError, MAX_DOCKERFILE_BYTES, Root};
+use super::{ContextError, IgnoreFile, MAX_DOCKERFILE_BYTES, Root};
 
 /// The Dockerfile that a build is given, as against one that the engine fetches.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +56,17 @@ impl GivenDockerfile {
         match self {
             Self::File(path) => Root::of_dockerfile(path)?.read_dockerfile(&self.name()),
             Self::Text(text) => Ok(text.as_bytes().to_vec()),
+        }
+    }
+
+    /// Checks its own ignore file, `<Dockerfile>.dockerignore`, which goes before that of the build context.
+    ///
+    /// # Errors
+    /// There is no Dockerfile, or as [`Root::check_ignore_file`].
+    pub fn check_ignore_file(&self) -> Result<IgnoreFile, ContextError> {
+        match self {
+            Self::File(path) => Root::of_dockerfile(path)?.check_ignore_file(&format!("{}.dockerignore", self.name())),
+            Self::Text(_) => Ok(IgnoreFile::Absent),
         }
     }
 

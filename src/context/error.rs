@@ -82,12 +82,55 @@ pub enum ContextError {
         /// Its size in bytes.
         size: u64,
     },
+    /// There is an ignore file, and it does not say what to leave out.
+    #[error("{path} {why}")]
+    IgnoreFile {
+        /// The ignore file.
+        path: String,
+        /// Why.
+        why: IgnoreFileFault,
+    },
     /// Stages cannot be added to the Dockerfile.
     #[error(transparent)]
     Stage(#[from] StageError),
     /// A list of patterns is malformed.
     #[error(transparent)]
     Pattern(#[from] PatternError),
+}
+
+/// Why an ignore file does not say what to leave out.
+#[derive(Debug, thiserror::Error)]
+pub enum IgnoreFileFault {
+    /// It cannot be opened or read.
+    #[error("cannot be read: {0}")]
+    Read(io::Error),
+    /// It is a directory or a special file.
+    #[error("is not a regular file")]
+    Kind,
+    /// It is a symbolic link, and what it leads to is outside of its directory.
+    #[error("is a link that leads out of its directory")]
+    Outside,
+    /// It is a symbolic link to nothing.
+    #[error("is a link that leads to no file")]
+    Dangling,
+    /// It has bytes that are not UTF-8, as a file in UTF-16 has.
+    #[error("is not UTF-8")]
+    NotUtf8,
+    /// It has more than [`MAX_IGNORE_FILE_BYTES`](super::MAX_IGNORE_FILE_BYTES).
+    #[error("has {0} bytes, more than an ignore file may have")]
+    Size(u64),
+}
+
+impl IgnoreFileFault {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Read(_) => "make it readable, or remove it: without it all files of the build context are sent",
+            Self::Kind => "write a file of that name, or rename what is there: without it all files are sent",
+            Self::Outside | Self::Dangling => "copy the file to where the link is: an engine follows no link out of it",
+            Self::NotUtf8 => "save it as UTF-8: nothing would match its lines",
+            Self::Size(_) => "write patterns instead of paths",
+        }
+    }
 }
 
 impl ContextError {
@@ -107,6 +150,7 @@ impl ContextError {
                  directory"
             }
             Self::DockerfileKind { .. } | Self::DockerfileSize { .. } => "name a Dockerfile in `dockerfile`",
+            Self::IgnoreFile { why, .. } => why.hint(),
             Self::Stage(error) => error.hint(),
             Self::Pattern(error) => error.hint(),
         }

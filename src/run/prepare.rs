@@ -23,7 +23,7 @@ use super::relay::JobVoice;
 use super::request::Outline;
 use super::secrets::Secrets;
 use crate::auth::{CredentialSource, Withheld};
-use crate::context::{AddedStages, ContextError, Root, can_have_stages};
+use crate::context::{AddedStages, ContextError, IgnoreFile, Root, can_have_stages};
 use crate::engine::{BaseImage, EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
 use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, EngineSpec, Image, ImageName, Plan, SecretSpec, SshSpec};
 
@@ -89,13 +89,24 @@ pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
 
 /// Opens what a build reads of this machine; what the engine fetches is its own affair.
 fn check_inputs(build: &BuildSpec) -> Result<(), ContextError> {
-    let directories = directories(build);
-    let directories = build.context.directory().into_iter().chain(directories.values().map(PathBuf::as_path));
-    for directory in directories {
-        Root::open(directory)?;
+    for directory in directories(build).values() {
+        Root::open(directory)?.check_ignore_file(IGNORE_FILE)?;
     }
-    given_dockerfile(&build.dockerfile).map_or(Ok(()), |dockerfile| dockerfile.open().map(drop))
+    let context = build.context.directory().map(Root::open).transpose()?;
+    let mut own = IgnoreFile::Absent;
+    if let Some(dockerfile) = given_dockerfile(&build.dockerfile) {
+        dockerfile.open()?;
+        own = dockerfile.check_ignore_file()?;
+    }
+    // The engine does not read that of the context where the Dockerfile has one of its own.
+    if let Some(context) = context.filter(|_| own == IgnoreFile::Absent) {
+        context.check_ignore_file(IGNORE_FILE)?;
+    }
+    Ok(())
 }
+
+/// The ignore file of a directory.
+const IGNORE_FILE: &str = ".dockerignore";
 
 /// Dockerfiles that cannot have the stages which stand for contexts on an engine that does not know any.
 pub(super) fn stage_faults(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {

@@ -1,9 +1,10 @@
 //! What of a context reaches the image: all of what is wanted, as it is, and nothing else.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use polyarch::oci::Digest;
@@ -13,14 +14,18 @@ use crate::project::Project;
 use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::Engine;
 use crate::support::parts;
+use crate::support::program::Run;
 
 on_both_engines!(
     ten_thousand_files_arrive_as_they_are,
     what_no_layer_can_hold_is_refused_by_name,
     a_context_may_be_anywhere,
     a_file_that_changes_while_it_is_read_ends_the_build,
+    thousands_of_ignore_lines_and_copied_paths_are_taken,
+    a_build_with_thousands_of_settings_is_taken,
+    an_ignore_file_that_cannot_be_read_ends_the_run_before_the_build,
 );
-on_the_graph_engine!(ten_thousand_files_arrive_as_they_are);
+on_the_graph_engine!(ten_thousand_files_arrive_as_they_are, thousands_of_ignore_lines_and_copied_paths_are_taken);
 
 /// Of the file that BuildKit reads first; the other one would leave nothing to copy.
 const IGNORE: &str = "\
@@ -240,4 +245,135 @@ async fn a_file_that_changes_while_it_is_read_ends_the_build(engine: Engine) {
     large.set_len(1 << 20).unwrap();
     let failed = building.finish().await.expect_code(2);
     assert!(failed.stderr.contains("large changed while the build context was read"), "{}", failed.stderr);
+}
+
+/// Lines of an ignore file. BuildKit sends each as a header, and so it does the paths of a Dockerfile.
+const LINES: usize = 5_000;
+
+async fn thousands_of_ignore_lines_and_copied_paths_are_taken(engine: Engine) {
+    // On others so many paths take minutes, or BuildKit 0.8 gives up (`flightcontrol: exceeded retry timeout`).
+    let paths = if engine.host == Engine::new().host { 5_000 } else { 500 };
+    let project = Project::new(engine, "many");
+    // Each is 150 bytes and more, so that all of them fill hundreds of frames.
+    let deep = format!("{}/\u{fc}ber", "a-long-name-of-a-folder-".repeat(5));
+    let mut lines = String::from("secret\n*.key\n");
+    let mut copies = String::new();
+    for nth in 0..LINES {
+        writeln!(lines, "{deep}/ignored-{nth:05}").unwrap();
+    }
+    // An image has 127 layers at most.
+    for step in 0..50 {
+        copies.push_str("COPY");
+        for nth in 0..paths / 50 {
+            project.write(&format!("context/{deep}/kept-{step:02}-{nth:03}"), "");
+            write!(copies, " \\\n  {deep}/kept-{step:02}-{nth:03}").unwrap();
+        }
+        copies.push_str(" /in/\n");
+    }
+    lines.push_str("last\n");
+    project.busybox(&format!("{copies}COPY . /all/\n"));
+    for name in ["secret", "a.key", "last", &format!("{deep}/ignored-{:05}", LINES - 1)] {
+        project.write(&format!("context/{name}"), "must not be sent");
+    }
+    project.write("context/.dockerignore", &lines);
+    project.plan("local", "platforms: [linux/amd64]");
+    project.run(&["build", "--load"]).await.expect_code(0);
+    let image = format!("{}:1.0", project.name);
+    let script = "cd /in && /bin/busybox ls | /bin/busybox wc -l; cd /all && /bin/busybox find . -type f | \
+                  /bin/busybox grep -c kept-; /bin/busybox find . -name 'secret' -o -name '*.key' -o -name last -o -name 'ignored*'";
+    let run = ["run", "--rm", "--network=none", "--pull=never", &image, "/bin/busybox", "sh", "-c", script];
+    let found = parts::printed(&project.engine.docker(run).await);
+    assert_eq!(found.split_whitespace().collect::<Vec<_>>(), [paths.to_string(), paths.to_string()], "{found}");
+}
+
+async fn a_build_with_thousands_of_settings_is_taken(engine: Engine) {
+    let project = Project::new(engine, "settings");
+    let map = |key: &str| {
+        let value = "v".repeat(200);
+        (0..2_000).map(|nth| format!("{key}{nth}: \"{value}{nth}\"")).collect::<Vec<_>>().join(", ")
+    };
+    let secrets: Vec<_> = (0..500).map(|nth| format!("{{ id: s{nth}, env: SECRET }}")).collect();
+    project.busybox(
+        "ARG a1999\nRUN --mount=type=secret,id=s499 [\"/bin/busybox\", \"sh\", \"-c\", \
+         \"echo ${#a1999} $(/bin/busybox cat /run/secrets/s499 | /bin/busybox wc -c) > /sizes\"]\n",
+    );
+    let settings = format!(
+        "platforms: [linux/amd64]\nargs: {{ {} }}\nlabels: {{ {} }}\nsecrets: [{}]",
+        map("a"),
+        map("l"),
+        secrets.join(", ")
+    );
+    project.plan("local", &settings);
+    let built = project.command(&["build", "--load"]).env("SECRET", "canary-of-settings");
+    built.finish().await.expect_code(0);
+    let image = format!("{}:1.0", project.name);
+    let run = ["run", "--rm", "--network=none", "--pull=never", &image, "/bin/busybox", "cat", "/sizes"];
+    assert_eq!(parts::printed(&project.engine.docker(run).await), "204 18");
+    let label = ["image", "inspect", "--format", "{{len (index .Config.Labels \"l1999\")}}", &image];
+    assert_eq!(parts::printed(&project.engine.docker(label).await), "204");
+}
+
+/// Makes an ignore file at a path.
+type Make<'a> = &'a dyn Fn(&Path);
+
+async fn an_ignore_file_that_cannot_be_read_ends_the_run_before_the_build(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "unreadable");
+    project.busybox("COPY . /all/\n");
+    project.write("context/secret", "canary");
+    project.write("outside", "secret\n");
+    project.write("named/secret", "canary");
+    project.plan(registry.address(), "platforms: [linux/amd64]");
+    let plan = fs::read_to_string(project.path("build.yaml")).unwrap();
+    let utf16: Vec<u8> = "\u{feff}secret\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let cases: [(&str, &str, Make<'_>); 6] = [
+        ("context/.dockerignore", "is not a regular file", &|path| fs::create_dir(path).unwrap()),
+        ("context/.dockerignore", "is a link that leads to no file", &|path| symlink("none", path).unwrap()),
+        ("context/.dockerignore", "is a link that leads out of its directory", &|path| {
+            symlink("../outside", path).unwrap();
+        }),
+        ("context/Dockerfile.dockerignore", "is a link that leads out of its directory", &|path| {
+            symlink("../outside", path).unwrap();
+        }),
+        ("context/.dockerignore", "is not UTF-8", &|path| fs::write(path, &utf16).unwrap()),
+        ("named/.dockerignore", "is a link that leads out of its directory", &|path| {
+            symlink("../outside", path).unwrap();
+        }),
+    ];
+    let knows_contexts = parts::printed(&project.engine.docker(["version", "--format={{.Server.APIVersion}}"]).await);
+    for (path, why, make) in cases {
+        let named = path.starts_with("named/");
+        if named && knows_contexts == "1.41" {
+            continue;
+        }
+        project.write(
+            "build.yaml",
+            if named { format!("{plan}    contexts: {{ other: named }}\n") } else { plan.clone() },
+        );
+        let file = project.path(path);
+        make(&file);
+        let refused = project.run(&["build"]).await.expect_code(2);
+        let words = format!("{}: {} {why}", project.name, file.display());
+        assert!(refused.stderr.contains(&words), "no {words:?} in\n{}", refused.stderr);
+        assert!(refused.stderr.contains("hint: "), "{}", refused.stderr);
+        if file.is_dir() && !file.is_symlink() { fs::remove_dir(file).unwrap() } else { fs::remove_file(file).unwrap() }
+    }
+    assert!(registry.requests().iter().all(|asked| !asked.starts_with("PUT") && !asked.starts_with("POST")));
+
+    // As somebody who may not read it: root may, unless that capability is taken away.
+    project.write("build.yaml", plan);
+    project.write("context/.dockerignore", "secret\n");
+    fs::set_permissions(project.path("context/.dockerignore"), Permissions::from_mode(0o000)).unwrap();
+    let unprivileged = ["--bounding-set=-dac_override,-dac_read_search", "--", env!("CARGO_BIN_EXE_polyarch"), "build"];
+    let run = Run::of("setpriv", &project.home, unprivileged);
+    let run = run.folder(project.path("")).env("DOCKER_HOST", &project.engine.host);
+    let refused = run.finish().await.expect_code(2);
+    assert!(refused.stderr.contains(".dockerignore cannot be read: Permission denied"), "{}", refused.stderr);
+    // One that can be read counts.
+    fs::set_permissions(project.path("context/.dockerignore"), Permissions::from_mode(0o644)).unwrap();
+    project.build(&[]).await;
+    let image = project.reference(registry.address(), "1.0-amd64");
+    let run = ["run", "--rm", "--network=none", "--pull=never", &image, "/bin/busybox", "ls", "-A", "/all"];
+    let listed = parts::printed(&project.engine.docker(run).await);
+    assert!(!listed.contains("secret") && listed.contains("Dockerfile"), "{listed}");
 }

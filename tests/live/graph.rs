@@ -70,5 +70,6 @@ async fn the_plan_that_was_refused_is_built_once_the_containerd_store_is_turned_
     private.restart().await;
     project.run(&["build"]).await.expect_code(0);
     let tags = crane(&["ls", &format!("{}/{}", registry.address(), project.name)]).await;
-    assert_eq!(BTreeSet::from_iter(tags.lines()), BTreeSet::from(["1.0", "buildcache-amd64", "latest"]));
+    let tags: BTreeSet<_> = tags.lines().collect();
+    assert_eq!(tags, BTreeSet::from(["1.0", "buildcache-amd64", "latest"]));
 }
