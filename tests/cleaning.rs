@@ -97,8 +97,16 @@ impl Repository {
 }
 
 async fn clean(registry: &ScriptedRegistry) -> Finished {
+    cleaning(registry, &["--keep", "1", "--order", "version", "--apply"]).await
+}
+
+async fn cleaning(registry: &ScriptedRegistry, how: &[&str]) -> Finished {
     let repository = format!("{}/web", registry.host());
-    Run::new(&Home::new(), ["clean", &repository, "--keep", "1", "--apply"]).finish().await
+    Run::new(&Home::new(), ["clean", &repository].iter().chain(how)).finish().await
+}
+
+fn deleted(registry: &ScriptedRegistry) -> usize {
+    registry.lines().iter().filter(|line| line.starts_with("DELETE ")).count()
 }
 
 fn row<'a>(cleaned: &'a Finished, of: &Document) -> &'a str {
@@ -179,8 +187,114 @@ async fn a_repository_whose_indexes_cannot_all_be_read_is_left_alone() {
     let registry = repository.serve(|_| {}).await;
     let refused = clean(&registry).await.expect_code(7);
     assert!(refused.stderr.contains("cannot be read, and may list what would be deleted"), "{}", refused.stderr);
-    assert!(registry.lines().iter().all(|line| !line.starts_with("DELETE ")));
+    assert_eq!(deleted(&registry), 0);
     // What is no index at all lists nothing.
     repository.tag("broken", &Document::new("application/vnd.odd", &json!({ "mediaType": "application/vnd.odd" })));
     assert!(clean(&registry).await.expect_code(0).stderr.contains("3 of 7 images deleted"));
+}
+
+/// The tags that are there, and what cannot be read of the one that is `broken`.
+fn broken() -> Vec<(&'static str, &'static str, serde_json::Value)> {
+    let image = "application/vnd.oci.image.manifest.v1+json";
+    let entry = json!({ "mediaType": image, "digest": format!("sha256:{}", "0".repeat(64)), "size": 1 });
+    vec![
+        ("no list", OCI_INDEX, json!({ "mediaType": OCI_INDEX, "manifests": "none" })),
+        ("no JSON", OCI_INDEX, json!("cut")),
+        ("two kinds", OCI_INDEX, json!({ "mediaType": OCI_INDEX, "manifests": [entry], "layers": [] })),
+        ("two types", OCI_INDEX, json!({ "mediaType": image, "manifests": [entry] })),
+        ("an image with a list", image, json!({ "mediaType": image, "manifests": [entry] })),
+        ("a type of its own with a list", "text/odd", json!({ "mediaType": "text/odd", "manifests": [entry] })),
+        ("too large", OCI_INDEX, json!({ "mediaType": OCI_INDEX, "manifests": [], "x": "x".repeat(4 << 20) })),
+    ]
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_lists_everything_also_where_no_digest_is_known() {
+    for (what, media_type, document) in broken() {
+        for (has_digest, answers_head) in [(true, true), (false, true), (false, false)] {
+            let repository = Repository::default();
+            repository.publish("1.0", 2020);
+            repository.publish("1.1", 2021);
+            let unread = Document::new(media_type, &document);
+            repository.tag("broken", &unread);
+            let own = repository.clone();
+            let registry = ScriptedRegistry::stateful(move |request| {
+                let reply = own.answer(request)?;
+                if !request.target.ends_with("/manifests/broken") || has_digest {
+                    return Some(reply);
+                }
+                let Reply::Answer { status: code, mut headers, body } = reply else { return Some(reply) };
+                headers.retain(|(name, _)| name != "Docker-Content-Digest");
+                let refused = request.method == "HEAD" && !answers_head;
+                Some(if refused { status(405) } else { Reply::Answer { status: code, headers, body } })
+            })
+            .await;
+            let refused = clean(&registry).await.expect_code(7);
+            // As far as it is read, its digest is that of its bytes.
+            let has_digest = has_digest || what == "no list";
+            let name = if has_digest { unread.digest() } else { "broken".to_owned() };
+            let expected = format!("{name} cannot be read, and may list what would be deleted");
+            assert!(refused.stderr.contains(&expected), "{what}: {}", refused.stderr);
+            assert_eq!(deleted(&registry), 0, "{what}");
+            if !has_digest {
+                let listed = Run::new(&Home::new(), ["images", &format!("{}/web", registry.host())]).finish().await;
+                let warning = "web:broken cannot be read, and is not listed";
+                assert!(listed.expect_code(0).stderr.contains(warning), "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_pushes_meanwhile_that_cannot_be_read_keeps_the_images_that_it_may_list() {
+    let repository = Repository::default();
+    let (images, old) = repository.publish("1.0", 2020);
+    repository.publish("1.1", 2021);
+    let others = repository.clone();
+    let meanwhile = move |lists| {
+        if lists == 3 {
+            others.tag("broken", &Document::new(OCI_INDEX, &json!({ "mediaType": OCI_INDEX, "manifests": "none" })));
+        }
+    };
+    let cleaned = clean(&repository.serve(meanwhile).await).await.expect_code(6);
+    assert!(row(&cleaned, &old).starts_with("deleted"), "{}", cleaned.stdout);
+    assert!(cleaned.stderr.contains("may list what would be deleted"), "{}", cleaned.stderr);
+    assert!(images.iter().all(|image| repository.has(&image.manifest)));
+}
+
+#[tokio::test]
+async fn where_nothing_says_when_images_were_pushed_nothing_goes_until_somebody_says_the_order() {
+    let repository = Repository::default();
+    repository.publish("1.9.0", 2021);
+    // A cached build: what its config says is older.
+    let (images, newest) = repository.publish("1.10.0", 2020);
+    repository.tag("latest", &newest);
+    let registry = repository.serve(|_| {}).await;
+    let refused = cleaning(&registry, &["--keep", "1", "--apply"]).await.expect_code(7);
+    let why = "which publications are the newest is not known: the registry does not say when they were pushed";
+    assert!(refused.stderr.contains(why) && refused.stderr.contains("--order version"), "{}", refused.stderr);
+    let shown = cleaning(&registry, &["--keep", "1"]).await.expect_code(0);
+    assert!(shown.stderr.contains("--apply would be refused: which"), "{}", shown.stderr);
+    cleaning(&registry, &["--keep", "2", "--apply"]).await.expect_code(0);
+    assert_eq!(deleted(&registry), 0);
+    let cleaned = clean(&registry).await.expect_code(0);
+    assert!(row(&cleaned, &newest).starts_with("stays"), "{}", cleaned.stdout);
+    assert_eq!(deleted(&registry), 3);
+    assert!(images.iter().all(|image| repository.has(&image.manifest)) && repository.has(&newest));
+}
+
+#[tokio::test]
+async fn what_nobody_versions_is_kept_or_dropped_by_its_name() {
+    let repository = Repository::default();
+    for commit in ["abc1111", "abc2222", "abc3333"] {
+        repository.publish(commit, commit[3..].parse().unwrap());
+    }
+    let registry = repository.serve(|_| {}).await;
+    let refused = clean(&registry).await.expect_code(7);
+    assert!(refused.stderr.contains("none has a tag that is a version"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--keep 0 --keep-tag PATTERN"), "{}", refused.stderr);
+    let named = ["--keep", "0", "--keep-tag", "abc3*", "--apply"];
+    let cleaned = cleaning(&registry, &named).await.expect_code(0);
+    assert!(cleaned.stderr.contains("6 of 9 images deleted"), "{}", cleaned.stderr);
+    assert_eq!(repository.tags.lock().unwrap().keys().collect::<Vec<_>>(), ["abc3333"]);
 }

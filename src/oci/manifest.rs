@@ -143,6 +143,10 @@ impl RawManifest {
             (None, None) if probe.manifests.is_some() => MediaType::OciIndex,
             (None, None) => MediaType::OciManifest,
         };
+        // Readers that go by the shape take it for an index: whoever asks what lists an image must not pass over it.
+        if probe.manifests.is_some() && !media_type.is_index() {
+            return Err(ManifestError::TwoReadings(format!("it has manifests, and is of type {media_type}")));
+        }
         if !(media_type.is_image() || media_type.is_index()) {
             return Err(ManifestError::Foreign(media_type));
         }

@@ -60,6 +60,28 @@ impl Tag {
     }
 }
 
+/// The systems of platforms, as they stand in tags.
+const SYSTEMS: [&str; 6] = ["linux", "windows", "darwin", "freebsd", "netbsd", "openbsd"];
+
+impl Tag {
+    /// Whether the tag is `name` with the name of a platform before or behind it, and nothing else: `1.0-arm64` and
+    /// `linux-arm64-1.0` are arch tags of `1.0`; `1.0.1-arm64` and `1.0-rc1-arm64` are those of other tags.
+    #[must_use]
+    pub fn is_arch_tag_of(&self, name: &Self, platform: Option<&Platform>) -> bool {
+        let separators = ['-', '_', '.'];
+        let behind = || self.as_str().strip_prefix(name.as_str())?.strip_prefix(separators);
+        let before = || self.as_str().strip_suffix(name.as_str())?.strip_suffix(separators);
+        let Some(rest) = behind().or_else(before) else { return false };
+        let rest = rest.to_ascii_lowercase();
+        let of_names = |word: &str| ENDINGS.iter().any(|(name, _)| name.split('-').any(|part| part == word));
+        let of_platform = |word: &str| platform.is_some_and(|platform| platform.architecture() == word);
+        let is_variant = |word: &str| word.strip_prefix('v').is_some_and(|digits| digits.parse::<u8>().is_ok());
+        let is_word = |word: &str| SYSTEMS.contains(&word) || of_names(word) || of_platform(word) || is_variant(word);
+        rest.split(separators).all(is_word)
+            && rest.parse::<Self>().is_ok_and(|rest| rest.names_an_architecture(platform))
+    }
+}
+
 /// Whether `platform` is of an architecture, as it is written in [`ENDINGS`].
 fn is_of(platform: &Platform, meant: &str) -> bool {
     let (architecture, variant) = meant.split_once('/').map_or((meant, None), |(name, variant)| (name, Some(variant)));
@@ -122,6 +144,30 @@ mod tests {
         ] {
             let platform: Option<Platform> = platform.map(|platform| platform.parse().unwrap());
             assert_eq!(tag.parse::<Tag>().unwrap().names_an_architecture(platform.as_ref()), names, "{tag}");
+        }
+    }
+
+    #[test]
+    fn an_arch_tag_of_a_tag_has_a_platform_beside_it_and_nothing_else() {
+        for (tag, name, is_arch_tag) in [
+            ("1.0-arm64", "1.0", true),
+            ("1.0-arm-v7", "1.0", true),
+            ("1.0_x86_64", "1.0", true),
+            ("1.0-linux-amd64", "1.0", true),
+            ("linux-arm64-1.0", "1.0", true),
+            ("1.0-amd64-v3", "1.0", true),
+            ("1.0-mips", "1.0", true),
+            ("1.0", "1.0", false),
+            ("1.0.1-arm64", "1.0", false),
+            ("11.0-arm64", "1.0", false),
+            ("1.0-rc1-arm64", "1.0", false),
+            ("1.0arm64", "1.0", false),
+            ("1.0-v3", "1.0", false),
+            ("1.1-arm64", "1.0", false),
+        ] {
+            let (parsed, name): (Tag, Tag) = (tag.parse().unwrap(), name.parse().unwrap());
+            let platform = "linux/mips".parse().unwrap();
+            assert_eq!(parsed.is_arch_tag_of(&name, Some(&platform)), is_arch_tag, "{tag} of {name}");
         }
     }
 

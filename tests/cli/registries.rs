@@ -178,30 +178,43 @@ async fn old_publications_go_with_what_they_alone_list_and_nothing_else() {
     plan(&home, &PLAN.replace("local", &address));
     let mut transcript = Transcript::new(&home);
     transcript.call(&address, "REGISTRY");
-    for (version, day) in [("1.0", "2999-01-01"), ("1.1", "2999-01-02"), ("1.2", "2999-01-03")] {
+    // Two cached builds: the newer, the older their configs.
+    for (version, day) in [("1.0.0", "2999-01-03"), ("1.1.0", "2999-01-02"), ("1.2.0", "2999-01-01")] {
         publish(&mut transcript, &peer, version, day).await;
     }
-    push_image(&peer, "0.9-riscv64", &built("riscv64", "2998-01-01")).await;
-    push_image(&peer, "1.3-riscv64", &built("riscv64", "2999-01-04")).await;
+    push_image(&peer, "0.9.0-riscv64", &built("riscv64", "2998-01-01")).await;
+    push_image(&peer, "1.3.0-riscv64", &built("riscv64", "2998-01-04")).await;
     push(&peer, "other", "amd64").await;
     let signature = format!(
         "sha256-{}.sig",
-        &peer.head("manifests/1.0").await.unwrap().header("docker-content-digest").unwrap()[7..]
+        &peer.head("manifests/1.0.0").await.unwrap().header("docker-content-digest").unwrap()[7..]
     );
     push(&peer, &signature, "s390x").await;
     let name = format!("{address}/hello");
-    transcript.say("of an image of the plan the tags of now stay");
+    transcript.say("the registry does not say when anything was pushed, and a config not when it was published");
     transcript.run(["clean", "hello", "--keep", "1"]).await.expect_code(0);
-    transcript.run(["clean", &name, "--keep", "1", "--keep-tag", "*.1"]).await.expect_code(0);
+    transcript.run(["clean", "hello", "--keep", "1", "--apply"]).await.expect_code(7);
+    transcript.run(["clean", "hello", "--keep", "9", "--apply"]).await.expect_code(0);
+    let by_version = |keep: &'static str| ["clean", name.as_str(), "--order", "version", "--keep", keep];
+    transcript.say("of an image of the plan the tags of now stay");
+    transcript.run(["clean", "hello", "--order", "version", "--keep", "1"]).await.expect_code(0);
+    transcript.run(by_version("1").iter().chain(&["--keep-tag", "*.1.0"])).await.expect_code(0);
+    transcript
+        .run(by_version("1").iter().chain(&["--all", "--drop-tag", "0.9*", "--drop-tag", "other"]))
+        .await
+        .expect_code(0);
     transcript.run(["clean", &name, "--keep", "0", "--json"]).await.expect_code(0);
     assert!(registry.requests().iter().all(|request| !request.starts_with("DELETE ")), "it was only shown");
-    transcript.run(["clean", &name, "--keep", "2", "--apply"]).await.expect_code(0);
+    transcript.run(by_version("2").iter().chain(&["--apply"])).await.expect_code(0);
     transcript.run(["images"]).await.expect_code(0);
-    transcript.run(["verify", &format!("{name}:1.1"), &format!("{name}:latest")]).await.expect_code(0);
-    transcript.run(["clean", &name, "--keep", "2", "--apply"]).await.expect_code(0);
+    transcript.run(["verify", &format!("{name}:1.1.0"), &format!("{name}:latest")]).await.expect_code(0);
+    transcript.run(by_version("2").iter().chain(&["--apply"])).await.expect_code(0);
+    transcript.say("it is named what goes");
+    let dropped = ["--drop-tag", "latest", "--drop-tag", "1.3.0-*", "--apply"];
+    transcript.run(["clean", &name, "--keep", "0"].iter().chain(&dropped)).await.expect_code(0);
     transcript.run(["clean", &name]).await.expect_code(2);
     transcript.run(["clean", "--keep", "1"]).await.expect_code(2);
-    transcript.run(["clean", &format!("{name}:1.1"), "--keep", "1"]).await.expect_code(2);
+    transcript.run(["clean", &format!("{name}:1.1.0"), "--keep", "1"]).await.expect_code(2);
     transcript.is("clean");
 }
 
@@ -216,7 +229,7 @@ async fn where_nothing_can_be_deleted_that_is_said_with_what_to_do() {
     transcript.call(&address, "REGISTRY");
     publish(&mut transcript, &peer, "1.0", "2999-01-01").await;
     let name = format!("{address}/hello");
-    transcript.run(["clean", &name, "--keep", "0", "--apply"]).await.expect_code(3);
+    transcript.run(["clean", &name, "--keep", "0", "--drop-tag", "latest", "--apply"]).await.expect_code(3);
     assert_eq!(registry.requests().iter().filter(|request| request.starts_with("DELETE ")).count(), 1);
     plan(&home, PLAN);
     let mut serving = Run::new(&home, ["serve"]).start();
@@ -224,6 +237,7 @@ async fn where_nothing_can_be_deleted_that_is_said_with_what_to_do() {
     transcript.call(&embedded, "EMBEDDED");
     publish(&mut transcript, &Peer::new(&format!("http://{embedded}"), "hello"), "1.0", "2999-01-01").await;
     transcript.run(["clean", &format!("{embedded}/hello"), "--keep", "0"]).await.expect_code(0);
+    transcript.run(["clean", &format!("{embedded}/hello"), "--keep", "0", "--drop-tag", "*"]).await.expect_code(0);
     transcript.run(["clean", &format!("{embedded}/hello"), "--keep", "0", "--apply"]).await.expect_code(3);
     transcript.is("clean-refused");
 }

@@ -83,13 +83,13 @@ async fn what_polyarch_did_not_build_and_what_another_index_lists_stays() {
     let (images, _) = publish(&aws, "1.0");
     let foreign = Image::oci("linux/s390x", "foreign");
     aws.ecr.keep("hello", None, &foreign);
-    aws.ecr.keep_manifest("hello", Some("mixed"), &index(&[&images[0], &foreign]));
-    aws.ecr.keep("hello", Some("other"), &Image::oci("linux/amd64", "other"));
+    aws.ecr.keep_manifest("hello", Some("0.1"), &index(&[&images[0], &foreign]));
+    aws.ecr.keep("hello", Some("0.2"), &Image::oci("linux/amd64", "other"));
     let other = Image::oci("linux/amd64", "b").holding(&json!({ "Labels": { "dev.polyarch.image": "b" } }), &[]);
-    aws.ecr.keep("hello", Some("b"), &other);
+    aws.ecr.keep("hello", Some("0.3"), &other);
     publish(&aws, "1.1");
     aws.run(&["clean", "hello", "--keep", "1", "--apply"]).finish().await.expect_code(0);
-    let left = ["1.0-amd64", "1.1", "1.1-amd64", "1.1-arm64", "b", "mixed", "other"];
+    let left = ["0.1", "0.2", "0.3", "1.0-amd64", "1.1", "1.1-amd64", "1.1-arm64"];
     assert_eq!(aws.ecr.tags("hello"), left);
     assert!(aws.ecr.get("hello", &foreign.manifest.digest()).is_some());
 }
@@ -141,29 +141,89 @@ async fn what_ecr_does_not_delete_is_told_and_is_an_error_unless_an_index_lists_
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_describe_images_cleans_what_tags_lead_to() {
+async fn a_role_that_may_not_describe_images_cleans_what_tags_lead_to_by_their_versions() {
+    let aws = account(2).await;
+    plan(&aws);
+    aws.ecr.deny(Action::DescribeImages);
+    let refused = aws.run(&["clean", "hello", "--keep", "1", "--apply"]).finish().await.expect_code(7);
+    says(&refused, &["the registry does not say when they were pushed", "ecr:DescribeImages", "--order version"]);
+    assert_eq!(aws.ecr.tags("hello").len(), 6);
+    let by_version = ["clean", "hello", "--keep", "1", "--order", "version", "--apply"];
+    let cleaned = aws.run(&by_version).finish().await.expect_code(0);
+    says(&cleaned, &["indexes without a tag are not listed there", "3 of 6 images deleted"]);
+    assert_eq!(aws.ecr.tags("hello"), ["1.1", "1.1-amd64", "1.1-arm64"]);
+    assert_eq!((aws.ecr.count(Action::BatchDeleteImage), deleted(&aws).len()), (3, 0), "over the registry's API");
+}
+
+#[tokio::test]
+async fn a_publication_that_is_newer_stays_however_old_its_config_is_and_latest_stays_where_it_was_put_back() {
     let aws = account(0).await;
     plan(&aws);
-    // Older and newer by what their configs say.
-    for (version, year) in [("1.0", 2020), ("1.1", 2021)] {
-        let images = ["linux/amd64", "linux/arm64"].map(|platform| {
-            let mut image = built(platform, version);
-            let mut config = image.config.json();
-            config["created"] = format!("{year}-01-01T00:00:00Z").into();
-            image.config = Document::new(&image.config.media_type, &config);
-            let mut manifest = image.manifest.json();
-            manifest["config"] = image.config.descriptor();
-            image.manifest = Document::new(&image.manifest.media_type, &manifest);
-            image
-        });
-        for image in &images {
-            aws.ecr.keep("hello", None, image);
-        }
-        aws.ecr.keep_manifest("hello", Some(version), &index(&[&images[0], &images[1]]));
+    let created = |mut image: Image, year: u16| {
+        let mut config = image.config.json();
+        config["created"] = format!("{year}-01-01T00:00:00Z").into();
+        image.config = Document::new(&image.config.media_type, &config);
+        let mut manifest = image.manifest.json();
+        manifest["config"] = image.config.descriptor();
+        image.manifest = Document::new(&image.manifest.media_type, &manifest);
+        image
+    };
+    let mut indexes = Vec::new();
+    for (minor, year) in [(0, 2021), (1, 2023), (2, 2022), (3, 2020)] {
+        let image = created(built("linux/amd64", &minor.to_string()), year);
+        aws.ecr.keep("hello", Some(&format!("1.{minor}.0-amd64")), &image);
+        let index = index(&[&image]);
+        aws.ecr.keep_manifest("hello", Some(&format!("1.{minor}.0")), &index);
+        aws.ecr.keep_manifest("hello", Some("latest"), &index);
+        indexes.push(index);
     }
-    aws.ecr.deny(Action::DescribeImages);
+    // Back to what was there before.
+    aws.ecr.keep_manifest("hello", Some("latest"), &indexes[0]);
+    let by = |arguments: &[&str]| aws.run(&[&["clean", "hello"], arguments].concat());
+    let shown = by(&["--keep", "9", "--apply"]).finish().await.expect_code(0);
+    says(&shown, &["0 of 8 images deleted"]);
+    let cleaned = by(&["--keep", "1", "--apply"]).finish().await.expect_code(0);
+    says(&cleaned, &["4 of 8 images deleted"]);
+    assert_eq!(aws.ecr.tags("hello"), ["1.0.0", "1.0.0-amd64", "1.3.0", "1.3.0-amd64", "latest"]);
+    let nothing = by(&["--keep", "0"]).finish().await.expect_code(0);
+    says(&nothing, &["2 of 4 images would go"]);
+    let all = by(&["--keep", "0", "--drop-tag", "latest", "--apply"]).finish().await.expect_code(0);
+    says(&all, &["4 of 4 images deleted"]);
+    assert!(aws.ecr.tags("hello").is_empty());
+}
+
+#[tokio::test]
+async fn adopted_and_copied_images_go_where_all_are_judged() {
+    let aws = account(0).await;
+    plan(&aws);
+    for minor in 0..3 {
+        let image = Image::oci("linux/amd64", &format!("adopted {minor}"));
+        aws.ecr.keep("hello", Some(&format!("1.{minor}.0-amd64")), &image);
+        let ours = built("linux/arm64", &minor.to_string());
+        aws.ecr.keep("hello", Some(&format!("1.{minor}.0-arm64")), &ours);
+        aws.ecr.keep_manifest("hello", Some(&format!("1.{minor}.0")), &index(&[&image, &ours]));
+    }
+    let other = Image::oci("linux/amd64", "b").holding(&json!({ "Labels": { "dev.polyarch.image": "b" } }), &[]);
+    aws.ecr.keep("hello", Some("0.1.0"), &other);
     let cleaned = aws.run(&["clean", "hello", "--keep", "1", "--apply"]).finish().await.expect_code(0);
-    says(&cleaned, &["it is not known when images were pushed", "3 of 6 images deleted"]);
-    assert_eq!(aws.ecr.tags("hello"), ["1.1"]);
-    assert_eq!((aws.ecr.count(Action::BatchDeleteImage), deleted(&aws).len()), (3, 0), "over the registry's API");
+    says(&cleaned, &["0 of 10 images deleted"]);
+    let all = ["clean", "hello", "--keep", "1", "--all", "--apply"];
+    says(&aws.run(&all).finish().await.expect_code(0), &["6 of 10 images deleted"]);
+    assert_eq!(
+        aws.ecr.tags("hello"),
+        ["0.1.0", "1.2.0", "1.2.0-amd64", "1.2.0-arm64"],
+        "b is another image of the plan"
+    );
+}
+
+#[tokio::test]
+async fn an_index_that_ecr_lists_and_does_not_give_out_lists_everything() {
+    let aws = account(2).await;
+    plan(&aws);
+    let (_, archived) = publish(&aws, "0.9");
+    let path = format!("/manifests/{}", archived.digest());
+    aws.ecr.answers(move |_, request| request.target.ends_with(&path).then(|| status(404)));
+    let refused = aws.run(&["clean", "hello", "--keep", "1", "--apply"]).finish().await.expect_code(7);
+    says(&refused, &[&archived.digest(), "ECR lists it", "may list what would be deleted"]);
+    assert_eq!(aws.ecr.count(Action::BatchDeleteImage), 0);
 }

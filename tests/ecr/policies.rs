@@ -129,6 +129,28 @@ async fn the_policy_to_list_images_is_enough_and_the_smallest() {
     }
 }
 
+/// Two publications, of which the older one goes.
+async fn cleans(actions: &BTreeSet<String>) -> i32 {
+    let aws = role(actions).await;
+    aws.ecr.has("hello", Mutability::Mutable);
+    for version in ["0.1", "0.2"] {
+        let image = Image::oci("linux/amd64", version);
+        aws.ecr.keep("hello", None, &image);
+        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [image.manifest.descriptor()] });
+        aws.ecr.keep_manifest("hello", Some(version), &Document::new(OCI_INDEX, &index));
+    }
+    aws.run(&["clean", "hello", "--keep", "1", "--all", "--apply"]).finish().await.code()
+}
+
+#[tokio::test]
+async fn the_policy_to_clean_is_enough_and_the_smallest() {
+    let actions = allowed("Clean");
+    assert_eq!(cleans(&actions).await, 0);
+    for action in &actions {
+        assert_ne!(cleans(&without(&actions, action)).await, 0, "{action} is not needed");
+    }
+}
+
 #[test]
 fn every_policy_of_the_page_is_json() {
     let blocks: Vec<_> = PAGE.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();

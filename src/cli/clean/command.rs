@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use polyarch::oci::{Digest, TagPattern};
-use polyarch::run::clean::{CleanError, Cleaning, Judged, Keep, OfPlan, Outcome};
+use polyarch::run::clean::{CleanError, Cleaning, Judged, Keep, OfPlan, Outcome, Scope};
 use polyarch::run::{Failure, ListedBy, Phase, Shutdown, while_served};
 
 use super::super::load::{self, Refusal};
@@ -84,8 +84,15 @@ async fn clean(
 }
 
 async fn one(args: &CleanArgs, Named { registry, repository, image }: Named, shutdown: &Shutdown) -> Asked {
-    let tags = args.keep_tag.iter().cloned().map(TagPattern::new).collect();
-    let keep = Keep { newest: args.keep, tags, image: image.as_ref().map(OfPlan::of) };
+    let patterns = |texts: &[String]| texts.iter().cloned().map(TagPattern::new).collect();
+    let keep = Keep {
+        newest: args.keep,
+        order: args.order.into(),
+        tags: patterns(&args.keep_tag),
+        dropped: patterns(&args.drop_tag),
+        scope: if args.all { Scope::All } else { Scope::Built },
+        image: image.as_ref().map(OfPlan::of),
+    };
     let name = repository.to_string();
     let cleaning = async {
         let cleaning = Cleaning::read(&registry, &repository, &keep).await?;
@@ -102,7 +109,7 @@ async fn one(args: &CleanArgs, Named { registry, repository, image }: Named, shu
 fn refused(name: &str, error: &CleanError) -> Failure {
     let phase = match error {
         CleanError::Images(error) => return images::refused(name, error),
-        CleanError::Unread { .. } => Phase::Verify,
+        CleanError::Unread { .. } | CleanError::Unordered { .. } => Phase::Verify,
         CleanError::Embedded | CleanError::Registry(_) | CleanError::Ecr(_) => Phase::Preflight,
     };
     Failure { phase, message: format!("{name}: {}", diagnostic::chain(error)), hint: error.hint() }
@@ -126,15 +133,20 @@ fn failed(Cleaned { repository, outcomes, .. }: &Cleaned) -> Option<Failure> {
 
 /// How much it was, and what should be known of it.
 fn tell(cleaned: &Cleaned, settings: &Settings) {
-    let Cleaned { repository, judged, outcomes, .. } = cleaned;
-    let warn = |message: String| stderr::line(&diagnostic::warning(&message, None, settings.terminal.color));
+    let Cleaned { repository, keep, judged, outcomes } = cleaned;
+    let warn = |message: String, hint: Option<String>| {
+        stderr::line(&diagnostic::warning(&message, hint.as_deref(), settings.terminal.color));
+    };
     let going = judged.images.iter().filter(|(_, verdict)| verdict.goes()).count();
-    if going > 0 && judged.listed_by != ListedBy::Ecr {
-        warn(format!("{repository}: it is not known when images were pushed, but when they were made"));
+    if judged.is_unordered {
+        let refusal = CleanError::Unordered { order: keep.order, listed_by: judged.listed_by.clone() };
+        warn(format!("{repository}: --apply would be refused: {refusal}"), refusal.hint());
+    } else if going > 0 && judged.listed_by != ListedBy::Ecr {
+        warn(format!("{repository}: indexes without a tag are not listed there: what they list is not known"), None);
     }
     for referrer in &judged.referrers {
         let name = referrer.tag.as_ref().map_or_else(|| referrer.digest.to_string(), ToString::to_string);
-        warn(format!("{repository}: {name} stays, and refers to {}, which goes", referrer.image));
+        warn(format!("{repository}: {name} stays, and refers to {}, which goes", referrer.image), None);
     }
     let all = judged.images.len();
     let says = match outcomes {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use polyarch::oci::Digest;
 use polyarch::run::RepositoryImage;
-use polyarch::run::clean::{Goes, Keep, Outcome, Stays, Verdict};
+use polyarch::run::clean::{Goes, Keep, Order, Outcome, Scope, Stays, Verdict};
 
 use super::super::images::cells;
 use super::super::output::{Align, Column, Grid};
@@ -72,22 +72,26 @@ fn goes(why: &Goes, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String {
         Goes::Old => format!("not {}", newest(keep)),
         Goes::Listed(index) => format!("only in {}", named(index, names)),
         Goes::Attests(index) => format!("attests an image of {}", named(index, names)),
-        Goes::Unlisted => "in no index, and old".to_owned(),
+        Goes::PartOf(index) => format!("of the images of {}", named(index, names)),
+        Goes::Unlisted => "in no index".to_owned(),
     }
 }
 
 fn stays(why: &Stays, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String {
     match why {
+        Stays::NotOurs if keep.scope == Scope::All => "no image, or not whole".to_owned(),
         Stays::NotOurs if keep.image.is_some() => "not built as this image".to_owned(),
         Stays::NotOurs => "not built by polyarch".to_owned(),
         Stays::Newest => newest(keep),
-        Stays::AsNew => "as new as the last that is kept".to_owned(),
+        Stays::Unordered if keep.order == Order::Version => "has no version".to_owned(),
+        Stays::Unordered => "when it was pushed is not known".to_owned(),
+        Stays::Again => "published again, when is not known".to_owned(),
         Stays::Kept(tag) => format!("{tag} is kept"),
+        Stays::Moves(tag) => format!("{tag} may move"),
         Stays::Listed(index) => format!("in {}, which stays", named(index, names)),
         Stays::PartOf(index) => format!("of the images of {}, which stays", named(index, names)),
         Stays::OwnTag(tag) => format!("{tag} is a tag of its own"),
-        Stays::Recent => "perhaps on its way: none that is kept is newer".to_owned(),
-        Stays::Undated => "of unknown age".to_owned(),
+        Stays::Recent => "perhaps on its way".to_owned(),
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn refused(name: &str, error: &ImagesError) -> Failure {
     Failure { phase, message: format!("{name}{missing}: {}", diagnostic::chain(error)), hint: error.hint() }
 }
 
-fn warn(RepositoryImages { repository, listed_by, images }: &RepositoryImages, settings: &Settings) {
+fn warn(RepositoryImages { repository, listed_by, images, unread }: &RepositoryImages, settings: &Settings) {
     let say = |message: String, hint: Option<&str>| {
         stderr::line(&diagnostic::warning(&message, hint, settings.terminal.color));
     };
@@ -75,5 +75,8 @@ fn warn(RepositoryImages { repository, listed_by, images }: &RepositoryImages, s
         if let ImageKind::Unread(why) = &image.kind {
             say(format!("{repository}@{} cannot be read: {why}", image.digest), None);
         }
+    }
+    for (tag, why) in unread {
+        say(format!("{repository}:{tag} cannot be read, and is not listed: {why}"), None);
     }
 }

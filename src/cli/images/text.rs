@@ -100,7 +100,8 @@ mod tests {
             image(ImageKind::Index(1), &["1.0"], &[]),
             RepositoryImage { size: None, pushed_at: None, ..image(platform("linux/arm/v7"), &["left"], &[]) },
         ];
-        let images = RepositoryImages { repository: "a.io/web".parse().unwrap(), listed_by: ListedBy::Ecr, images };
+        let (repository, unread) = ("a.io/web".parse().unwrap(), BTreeMap::new());
+        let images = RepositoryImages { repository, listed_by: ListedBy::Ecr, images, unread };
         let asked = [Asked { repository: "a.io/web".into(), images: Ok(images) }];
         lines(&asked, SystemTime::UNIX_EPOCH + Duration::from_hours(50), width)
     }

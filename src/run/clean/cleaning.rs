@@ -8,7 +8,7 @@ use super::super::images::{Catalog, Item, ItemContent, ListedBy, Overview, Repos
 use super::super::shutdown::Shutdown;
 use super::delete::{Deleting, Outcome};
 use super::error::CleanError;
-use super::judge::judge;
+use super::judge::{Judgement, all_is_read, judge};
 use super::keep::{Keep, Verdict};
 use crate::oci::{Digest, Repository, Tag};
 
@@ -25,6 +25,7 @@ pub struct Cleaning<'a> {
     keep: &'a Keep,
     catalog: Catalog<'a>,
     verdicts: BTreeMap<Digest, Verdict>,
+    is_unordered: bool,
 }
 
 /// What is to become of a repository's images.
@@ -36,6 +37,8 @@ pub struct Judged {
     pub images: Vec<(RepositoryImage, Verdict)>,
     /// What refers to an image that goes, and stays.
     pub referrers: Vec<Referrer>,
+    /// Whether publications would have to be ordered, and nothing orders them: [`Cleaning::apply`] refuses.
+    pub is_unordered: bool,
 }
 
 /// Something that refers to an image that goes: a signature, as a rule.
@@ -56,18 +59,18 @@ impl<'a> Cleaning<'a> {
     /// What it has is not known, or not all that its indexes list.
     pub async fn read(registry: &'a Registry, repository: &'a Repository, keep: &'a Keep) -> Result<Self, CleanError> {
         let catalog = Catalog::read(registry, repository).await?;
-        let mut cleaning = Self { registry, repository, keep, catalog, verdicts: BTreeMap::new() };
+        let verdicts = BTreeMap::new();
+        let mut cleaning = Self { registry, repository, keep, catalog, verdicts, is_unordered: false };
         cleaning.judge().await?;
         Ok(cleaning)
     }
 
     async fn judge(&mut self) -> Result<(), CleanError> {
-        if let Some((digest, item)) = self.catalog.items.iter().find(|(_, item)| item.may_list_others()) {
-            let why = if let ItemContent::Unread(why) = &item.inside { why.clone() } else { String::new() };
-            return Err(CleanError::Unread { digest: digest.clone(), why });
-        }
+        let Catalog { items, unread, .. } = &self.catalog;
+        all_is_read(items, unread)?;
         self.catalog.read_configs(|_| true).await?;
-        self.verdicts = judge(&self.catalog.items, self.keep);
+        let Judgement { verdicts, is_unordered } = judge(&self.catalog.items, &self.catalog.unread, self.keep)?;
+        (self.verdicts, self.is_unordered) = (verdicts, is_unordered);
         Ok(())
     }
 
@@ -78,7 +81,12 @@ impl<'a> Cleaning<'a> {
             let verdict = self.verdicts.get(&image.digest)?.clone();
             Some((image, verdict))
         });
-        Judged { listed_by: self.catalog.listed_by.clone(), images: images.collect(), referrers: self.referrers() }
+        Judged {
+            listed_by: self.catalog.listed_by.clone(),
+            images: images.collect(),
+            referrers: self.referrers(),
+            is_unordered: self.is_unordered,
+        }
     }
 
     fn going(&self) -> BTreeSet<Digest> {
@@ -107,6 +115,9 @@ impl<'a> Cleaning<'a> {
         if let Registry::Embedded { .. } = self.registry {
             return Err(CleanError::Embedded);
         }
+        if self.is_unordered {
+            return Err(CleanError::Unordered { order: self.keep.order, listed_by: self.catalog.listed_by.clone() });
+        }
         let (decided, seen) = (self.going(), self.tags());
         self.catalog.read_again().await?;
         self.judge().await?;
@@ -126,7 +137,8 @@ impl<'a> Cleaning<'a> {
         if images.is_empty() {
             return Ok(deleting.outcomes);
         }
-        if let Err(error) = self.catalog.read_again().await {
+        let read = self.catalog.read_again().await.map_err(CleanError::from);
+        if let Err(error) = read.and_then(|()| all_is_read(&self.catalog.items, &self.catalog.unread)) {
             let failed = Outcome::Failed(format!("it is not known which index lists it now: {}", chain(&error)));
             deleting.outcomes.extend(images.into_iter().map(|digest| (digest, failed.clone())));
             return Ok(deleting.outcomes);
@@ -161,7 +173,7 @@ fn changed() -> Outcome {
 
 /// The image that a tag of the form `sha256-….sig` refers to (cosign, "Signature Spec"; OCI distribution-spec, "Referrers
 /// Tag Schema").
-fn referred(tag: &Tag) -> Option<Digest> {
+pub(super) fn referred(tag: &Tag) -> Option<Digest> {
     let hex = tag.as_str().strip_prefix("sha256-")?.get(..SHA256_HEX)?;
     format!("sha256:{hex}").parse().ok()
 }

@@ -1,9 +1,22 @@
 //! Why a repository cannot be cleaned.
 
-use super::super::images::ImagesError;
+use super::super::images::{ImagesError, ListedBy};
+use super::keep::Order;
 use crate::ecr::EcrError;
-use crate::oci::Digest;
 use crate::registry::RegistryError;
+
+/// What to do where nobody says when images were pushed.
+const BY_VERSION: &str =
+    "say `--order version` if the tags are versions; or name what stays: `--keep 0 --keep-tag PATTERN`";
+/// What to do where no tag is a version.
+const BY_NAME: &str = "name what stays: `--keep 0 --keep-tag PATTERN`";
+
+fn unordered(order: Order) -> &'static str {
+    match order {
+        Order::Push => "the registry does not say when they were pushed",
+        Order::Version => "none has a tag that is a version",
+    }
+}
 
 /// Why a repository cannot be cleaned. Nothing was deleted.
 #[derive(Debug, thiserror::Error)]
@@ -11,13 +24,21 @@ pub enum CleanError {
     /// What it has is not known.
     #[error(transparent)]
     Images(#[from] ImagesError),
-    /// An index of it cannot be read.
-    #[error("{digest} cannot be read, and may list what would be deleted: {why}")]
+    /// Something in it cannot be read: an index, as far as anybody knows.
+    #[error("{what} cannot be read, and may list what would be deleted: {why}")]
     Unread {
-        /// Which one.
-        digest: Digest,
+        /// The tag, or the digest.
+        what: String,
         /// Why, in one line.
         why: String,
+    },
+    /// Nothing orders its publications.
+    #[error("which publications are the newest is not known: {}", unordered(*order))]
+    Unordered {
+        /// How they were to be ordered.
+        order: Order,
+        /// Who said what is there.
+        listed_by: ListedBy,
     },
     /// It is in the embedded registry.
     #[error("the embedded registry deletes nothing but tags")]
@@ -36,7 +57,12 @@ impl CleanError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Images(error) => error.hint(),
-            Self::Unread { digest, .. } => Some(format!("delete it by hand, or repair it: {digest}")),
+            Self::Unread { what, .. } => Some(format!("delete it by hand, or repair it: {what}")),
+            Self::Unordered { order: Order::Push, listed_by: ListedBy::Instead(_) } => {
+                Some(format!("allow ecr:DescribeImages in the role's policy; or {BY_VERSION}"))
+            }
+            Self::Unordered { order: Order::Push, .. } => Some(BY_VERSION.into()),
+            Self::Unordered { order: Order::Version, .. } => Some(BY_NAME.into()),
             Self::Embedded => Some("what it has is in POLYARCH_HOME: remove that to begin anew".into()),
             Self::Registry(error) if super::super::untag::is_unsupported(error) => Some(
                 "let the registry delete by digest (docker-registry: `storage: { delete: { enabled: true } }`)".into(),

@@ -5,15 +5,41 @@ use std::collections::BTreeSet;
 use crate::oci::{Digest, IMAGE_LABEL, Tag, TagPattern};
 use crate::plan::{Image, Job};
 
-/// What stays of what polyarch built.
+/// What stays of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keep {
-    /// So many publications, the newest ones; those under tags go before those without.
+    /// So many publications, the newest ones: what goes is proven to be older than so many that are named as well.
     pub newest: usize,
+    /// How publications are ordered.
+    pub order: Order,
     /// What has a tag that one of these fits, however old it is.
     pub tags: Vec<TagPattern>,
-    /// The image of a plan that it is about; `None`: whatever polyarch built.
+    /// Tags that keep nothing, although they may move.
+    pub dropped: Vec<TagPattern>,
+    /// Whose images are judged.
+    pub scope: Scope,
+    /// The image of a plan that it is about; `None`: the whole repository.
     pub image: Option<OfPlan>,
+}
+
+/// How publications are ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// By when the registry first got them. Most registries do not say when that was.
+    #[default]
+    Push,
+    /// By the version that their tags name, the higher one being the newer one.
+    Version,
+}
+
+/// Whose images are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// Those that polyarch built, as their label says.
+    #[default]
+    Built,
+    /// Those without a label of polyarch, too: adopted, copied and third-party images.
+    All,
 }
 
 /// An image of a plan, as its repository knows it.
@@ -39,15 +65,23 @@ impl OfPlan {
 }
 
 impl Keep {
-    /// Whether what is labelled so is what this is about. An empty label is nobody's.
-    pub(super) fn is_about(&self, label: &str) -> bool {
-        !label.is_empty() && self.image.as_ref().is_none_or(|image| image.built_as.contains(label))
+    /// Whether what has this label is what this is about. An empty label is nobody's.
+    pub(super) fn is_about(&self, label: Option<&str>) -> bool {
+        match label.filter(|label| !label.is_empty()) {
+            None => self.scope == Scope::All,
+            Some(label) => self.image.as_ref().is_none_or(|image| image.built_as.contains(label)),
+        }
     }
 
     /// The tag, of these, that is kept by its name.
     pub(super) fn names<'a>(&self, tags: &'a [Tag]) -> Option<&'a Tag> {
         let is_current = |tag: &Tag| self.image.as_ref().is_some_and(|image| image.tags.contains(tag));
         tags.iter().find(|tag| is_current(tag) || self.tags.iter().any(|pattern| pattern.fits(tag)))
+    }
+
+    /// Whether the tag keeps nothing.
+    pub(super) fn drops(&self, tag: &Tag) -> bool {
+        self.dropped.iter().any(|pattern| pattern.fits(tag))
     }
 }
 
@@ -63,36 +97,41 @@ pub enum Verdict {
 /// Why something stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stays {
-    /// polyarch did not build it, or something that it lists; or it built it as another image than this is about.
+    /// polyarch did not build it, or something that it lists; or it built it as another image than this is about; or it is
+    /// no image.
     NotOurs,
-    /// It is one of the newest publications.
+    /// Fewer publications than wanted are proven to be newer.
     Newest,
-    /// It is as old as the last of them: which of the two is newer is not known.
-    AsNew,
+    /// Nothing says when it was published: the registry does not say when it was pushed, or no tag names its version.
+    Unordered,
+    /// It was published more than once, and nothing says when it was the last time.
+    Again,
     /// It has a tag that is kept.
     Kept(Tag),
+    /// It has a tag that moves from one publication to the next.
+    Moves(Tag),
     /// This index lists it, and stays.
     Listed(Digest),
     /// This publication, which stays, is of the same images, or of more.
     PartOf(Digest),
     /// It has a tag that has nothing to do with the index that goes.
     OwnTag(Tag),
-    /// No publication that stays is newer: it may be one that is on its way.
+    /// Fewer publications than wanted were pushed after it: it may be one that is on its way.
     Recent,
-    /// How old it is is not known.
-    Undated,
 }
 
 /// Why something goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goes {
-    /// It is a publication, and as many as wanted are newer, or have tags where it has none.
+    /// It is a publication, and as many as wanted are newer.
     Old,
     /// This index lists it, which goes, and none that stays.
     Listed(Digest),
     /// It attests an image of this index, which goes; none that stays lists it.
     Attests(Digest),
-    /// No index lists it, and a publication that stays is newer.
+    /// This publication, which goes, is of the same images, or of more.
+    PartOf(Digest),
+    /// No index lists it, and as many publications as wanted were pushed after it, or its tags are to go.
     Unlisted,
 }
 

@@ -10,7 +10,7 @@ use super::super::listing::AT_ONCE;
 use super::error::{ImagesError, MOST_LISTED};
 use super::item::{Fetched, Item, ItemContent, Says};
 use super::listed::ListedBy;
-use crate::oci::{Descriptor, Digest, EcrHost, ManifestError, MediaType, Repository, Selector, Tag};
+use crate::oci::{Descriptor, Digest, EcrHost, ManifestError, Repository, Selector, Tag};
 use crate::registry::{Client, ErrorKind, Visibility};
 
 /// Most tags of a repository that are listed, each of which is asked for then.
@@ -23,6 +23,8 @@ pub(in crate::run) struct Catalog<'a> {
     repository: &'a Repository,
     pub(in crate::run) listed_by: ListedBy,
     pub(in crate::run) items: BTreeMap<Digest, Item>,
+    /// Tags that name something that cannot be read, and of which the registry says no digest either: why.
+    pub(in crate::run) unread: BTreeMap<Tag, String>,
     /// What indexes list and the repository does not have.
     absent: BTreeSet<Digest>,
     /// How much the indexes list that were opened.
@@ -40,6 +42,7 @@ impl<'a> Catalog<'a> {
             repository,
             listed_by: ListedBy::Registry,
             items: BTreeMap::new(),
+            unread: BTreeMap::new(),
             absent: BTreeSet::new(),
             listed: 0,
             opened: BTreeMap::new(),
@@ -53,6 +56,7 @@ impl<'a> Catalog<'a> {
         let is_opened = |item: &Item| matches!(item.inside, ItemContent::Index(_) | ItemContent::Image(_));
         self.opened = std::mem::take(&mut self.items).into_iter().filter(|(_, item)| is_opened(item)).collect();
         self.absent.clear();
+        self.unread.clear();
         self.listed = 0;
         self.list().await
     }
@@ -87,10 +91,17 @@ impl<'a> Catalog<'a> {
         };
         let mut fetching = stream::iter(tags).map(fetch).buffered(AT_ONCE);
         while let Some((tag, found)) = fetching.try_next().await? {
-            // A tag that went meanwhile names nothing.
-            let Some((digest, fetched)) = found else { continue };
-            self.items.entry(digest.clone()).or_default().tags.push(tag);
-            self.take(digest, Some(fetched))?;
+            match found {
+                // A tag that went meanwhile names nothing.
+                None => {}
+                Some((Some(digest), fetched)) => {
+                    self.items.entry(digest.clone()).or_default().tags.push(tag);
+                    self.take(digest, Some(fetched))?;
+                }
+                Some((None, fetched)) => {
+                    self.unread.insert(tag, fetched.why());
+                }
+            }
         }
         Ok(())
     }
@@ -106,6 +117,10 @@ impl<'a> Catalog<'a> {
                 self.listed += item.entries().len();
             }
             (Some(_), _) => {}
+            // ECR lists it, and does not give it out: one that is archived, or that goes just now.
+            (None, Some(item)) if self.listed_by == ListedBy::Ecr && !item.is_image() => {
+                item.inside = ItemContent::Unread("ECR lists it, and its registry does not have it".to_owned());
+            }
             (None, _) => {
                 self.items.remove(&digest);
                 self.absent.insert(digest);
@@ -117,7 +132,7 @@ impl<'a> Catalog<'a> {
     /// Opens the indexes, and those that they list. Where only tags were listed, what an index lists is there, too.
     async fn open_indexes(&mut self) -> Result<(), ImagesError> {
         let is_whole = self.listed_by == ListedBy::Ecr;
-        let is_wanted = |item: &Item| !(is_whole && item.media_type.as_ref().is_some_and(MediaType::is_image));
+        let is_wanted = |item: &Item| !(is_whole && item.is_image());
         loop {
             if !is_whole {
                 self.take_listed();
@@ -191,14 +206,23 @@ impl<'a> Catalog<'a> {
 }
 
 /// What a tag names. What cannot be read has a digest all the same, as far as the registry says it.
-async fn tagged(client: &Client, repository: &Repository, tag: &Tag) -> Result<Option<(Digest, Fetched)>, ImagesError> {
+async fn tagged(
+    client: &Client,
+    repository: &Repository,
+    tag: &Tag,
+) -> Result<Option<(Option<Digest>, Fetched)>, ImagesError> {
     let selector = Selector::Tag(tag.clone());
     let Some(fetched) = manifest(client, repository, &selector).await? else { return Ok(None) };
     let digest = match &fetched {
         Fetched::Read(manifest) => Some(manifest.digest().clone()),
-        Fetched::Unread(..) => client.head_manifest(repository.path(), &selector).await?.and_then(|head| head.digest),
+        Fetched::Unread(..) => match client.head_manifest(repository.path(), &selector).await {
+            Ok(head) => head.and_then(|head| head.digest),
+            // A registry that answers no HEAD is asked for the bytes again, which still cannot be read.
+            Err(error) if error.is_refusal() => None,
+            Err(error) => return Err(error.into()),
+        },
     };
-    Ok(digest.zip(Some(fetched)))
+    Ok(Some((digest, fetched)))
 }
 
 /// A manifest; `None` where there is none.

@@ -36,6 +36,13 @@ pub(super) enum Fetched {
     Unread(String, Option<MediaType>),
 }
 
+impl Fetched {
+    /// Why it is not read; nothing where it is.
+    pub(super) fn why(self) -> String {
+        if let Self::Unread(why, _) = self { why } else { String::new() }
+    }
+}
+
 /// What a manifest says itself.
 #[derive(Debug, Default)]
 pub(in crate::run) enum ItemContent {
@@ -44,7 +51,9 @@ pub(in crate::run) enum ItemContent {
     Closed,
     Index(Vec<ListedEntry>),
     Image(Box<ReadImage>),
-    /// It cannot be read: why.
+    /// It was read, is neither an image nor an index, and lists nothing: why.
+    Foreign(String),
+    /// It cannot be read, and may list anything: why.
     Unread(String),
 }
 
@@ -108,13 +117,16 @@ impl Item {
         let manifest = match fetched {
             Fetched::Read(manifest) => manifest,
             Fetched::Unread(why, media_type) => {
+                let content = if media_type.is_some() { ItemContent::Foreign } else { ItemContent::Unread };
                 self.media_type = self.media_type.take().or_else(|| media_type.clone());
-                self.inside = ItemContent::Unread(why.clone());
+                self.inside = content(why.clone());
                 return;
             }
         };
         self.media_type = Some(manifest.media_type().clone());
         self.inside = match manifest.content() {
+            // A document that has `manifests` is an index, or was refused before.
+            Err(error) if manifest.media_type().is_image() => ItemContent::Foreign(chain(&error)),
             Err(error) => ItemContent::Unread(chain(&error)),
             Ok(Content::Index(index)) => ItemContent::Index(index.manifests.into_iter().map(ListedEntry::of).collect()),
             Ok(Content::Image(image)) => {
@@ -138,20 +150,25 @@ impl Item {
     pub(in crate::run) fn entries(&self) -> &[ListedEntry] {
         match &self.inside {
             ItemContent::Index(entries) => entries,
-            ItemContent::Closed | ItemContent::Image(_) | ItemContent::Unread(_) => &[],
+            ItemContent::Closed | ItemContent::Image(_) | ItemContent::Foreign(_) | ItemContent::Unread(_) => &[],
         }
     }
 
-    /// Whether it may list others, which nobody knows.
-    pub(in crate::run) fn may_list_others(&self) -> bool {
-        matches!(self.inside, ItemContent::Unread(_)) && self.media_type.as_ref().is_none_or(MediaType::is_index)
+    /// Whether it is known to be an image, or another manifest that lists nothing.
+    pub(super) fn is_image(&self) -> bool {
+        self.media_type.as_ref().is_some_and(MediaType::is_image)
+    }
+
+    /// Why it cannot be read, where it may list others.
+    pub(in crate::run) fn unread(&self) -> Option<&str> {
+        if let ItemContent::Unread(why) = &self.inside { Some(why) } else { None }
     }
 
     /// What its config says, where it was read.
     pub(in crate::run) fn says(&self) -> Option<&Says> {
         match &self.inside {
             ItemContent::Image(image) => image.says.as_ref(),
-            ItemContent::Closed | ItemContent::Index(_) | ItemContent::Unread(_) => None,
+            ItemContent::Closed | ItemContent::Index(_) | ItemContent::Foreign(_) | ItemContent::Unread(_) => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is shown of a repository's images.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use super::super::access::Registry;
@@ -19,6 +19,8 @@ pub struct RepositoryImages {
     pub listed_by: ListedBy,
     /// The images, each once, the newest first; behind an index what it lists, as far as no newer one does.
     pub images: Vec<RepositoryImage>,
+    /// Tags that name something that cannot be read, and whose digest the registry does not say: why, in one line.
+    pub unread: BTreeMap<Tag, String>,
 }
 
 /// Who said what is in a repository.
@@ -88,6 +90,7 @@ pub async fn images(registry: &Registry, repository: &Repository) -> Result<Repo
     let listing = listing(&catalog.items).into_iter().filter(|(_, indexes)| is_whole && indexes.values().any(says));
     let known: BTreeSet<_> = listing.map(|(digest, _)| digest.clone()).collect();
     catalog.read_configs(|digest| !known.contains(digest)).await?;
-    let listed_by = catalog.listed_by.clone();
-    Ok(RepositoryImages { repository: repository.clone(), listed_by, images: Overview::of(&catalog.items).images() })
+    let images = Overview::of(&catalog.items).images();
+    let Catalog { listed_by, unread, .. } = catalog;
+    Ok(RepositoryImages { repository: repository.clone(), listed_by, images, unread })
 }

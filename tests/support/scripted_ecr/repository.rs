@@ -70,7 +70,7 @@ fn matches(filter: &str, tag: &str) -> bool {
 #[derive(Debug)]
 struct Kept {
     document: Document,
-    /// Of all that were put, the how many-th.
+    /// Of all that were put, the how many-th it was first.
     order: usize,
 }
 
@@ -161,7 +161,8 @@ impl Repository {
     pub(super) fn keep(&mut self, tag: Option<&str>, document: Document) {
         let digest = document.digest();
         self.count += 1;
-        self.images.insert(digest.clone(), Kept { document, order: self.count });
+        // What is there already keeps the time of its first push, whatever tag it gets (containers-roadmap issue 2746).
+        self.images.entry(digest.clone()).or_insert(Kept { document, order: self.count });
         if let Some(tag) = tag {
             self.tags.insert(tag.to_owned(), digest);
         }
@@ -250,7 +251,7 @@ impl Repository {
         self.tags.iter().filter(|(_, named)| *named == digest).map(|(tag, _)| tag.clone()).collect()
     }
 
-    /// All digests, in the order in which they were put last.
+    /// All digests, in the order in which they were first put.
     pub(super) fn digests(&self) -> Vec<String> {
         let mut all: Vec<_> = self.images.iter().collect();
         all.sort_by_key(|(_, image)| image.order);

@@ -1,0 +1,233 @@
+//! What tags say of the publication that they name: which version it is, or that they move from one to the next.
+//!
+//! A tag is held for one publication's own where its form says so: a version of as many numbers as any version of the
+//! repository has, a revision, or a date. Every other tag may move: `latest`, `stable`, `1` and `1.2` beside `1.2.3`, and
+//! beside a revision or a date.
+
+use std::collections::BTreeSet;
+
+use crate::oci::Tag;
+
+/// Fewest characters of a revision: git abbreviates to so many. A lone number of so many digits is no version.
+const REVISION: usize = 7;
+/// Most characters of a revision: those of SHA-256.
+const LONGEST_REVISION: usize = 64;
+
+/// A version of so many numbers is one publication's own also beside another tag that is.
+const WHOLE_VERSION: usize = 3;
+
+/// How tags of a repository are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Naming {
+    /// As many numbers has the version of the repository that has most.
+    most_numbers: usize,
+}
+
+/// What the tags of one manifest say together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Names<'a> {
+    /// How well it is named.
+    pub(super) level: Level,
+    /// The first tag that may move.
+    pub(super) moving: Option<&'a Tag>,
+    /// The numbers of its versions.
+    versions: BTreeSet<Vec<u64>>,
+    revisions: BTreeSet<&'a str>,
+    dates: BTreeSet<&'a str>,
+}
+
+/// How well a publication is named. One is outdated by those that are named as well, or better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// It has no tag.
+    Untagged,
+    /// It has a tag that is no version.
+    Tagged,
+    /// It is a version with an ending: `1.2.3-rc.1`, `1.2.3-alpine`.
+    Ended,
+    /// It is a version.
+    Version,
+}
+
+impl Level {
+    pub(super) const ALL: [Self; 4] = [Self::Untagged, Self::Tagged, Self::Ended, Self::Version];
+}
+
+/// What one tag says.
+struct Said<'a> {
+    version: Option<(Vec<u64>, Level)>,
+    revision: Option<&'a str>,
+    date: Option<&'a str>,
+}
+
+impl Naming {
+    /// Looks at all tags of a repository.
+    pub(super) fn of<'a>(tags: impl Iterator<Item = &'a Tag>) -> Self {
+        let numbers = tags.filter_map(|tag| Said::read(tag).version).map(|(numbers, _)| numbers.len());
+        Self { most_numbers: numbers.max().unwrap_or_default() }
+    }
+
+    /// What these tags of one manifest say.
+    pub(super) fn read<'a>(self, tags: impl Iterator<Item = &'a Tag>) -> Names<'a> {
+        let said: Vec<_> = tags.map(|tag| (tag, Said::read(tag))).collect();
+        let has_another = said.iter().any(|(_, said)| said.revision.is_some() || said.date.is_some());
+        let is_whole =
+            |numbers: &[u64]| numbers.len() == self.most_numbers && (numbers.len() >= WHOLE_VERSION || !has_another);
+        let (versions, revisions, dates) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut names = Names { level: Level::Untagged, moving: None, versions, revisions, dates };
+        for (tag, Said { version, revision, date }) in said {
+            let version = version.filter(|(numbers, _)| is_whole(numbers));
+            if version.is_none() && revision.is_none() && date.is_none() {
+                names.moving.get_or_insert(tag);
+            }
+            names.revisions.extend(revision);
+            names.dates.extend(date);
+            let level = version.as_ref().map_or(Level::Tagged, |(_, level)| *level);
+            names.versions.extend(version.map(|(numbers, _)| numbers));
+            names.level = names.level.max(level);
+        }
+        names
+    }
+}
+
+impl Names<'_> {
+    /// The numbers of the highest version that it is.
+    pub(super) fn version(&self) -> Option<&[u64]> {
+        self.versions.last().map(Vec::as_slice)
+    }
+
+    /// Whether it was published more than once: two of its tags are of one kind, and each of one publication.
+    pub(super) fn are_of_several(&self) -> bool {
+        // The short form of a revision is that of a longer one.
+        let differ = |words: &BTreeSet<&str>| {
+            let longest = words.iter().max_by_key(|word| word.len());
+            words.iter().any(|word| longest.is_some_and(|longest| !longest.starts_with(word)))
+        };
+        self.versions.len() > 1 || differ(&self.revisions) || differ(&self.dates)
+    }
+}
+
+impl<'a> Said<'a> {
+    fn read(tag: &'a Tag) -> Self {
+        let words = || tag.as_str().split(['-', '_']);
+        let version = words().enumerate().find_map(|(place, word)| {
+            let numbers = numbers(word).filter(|numbers| numbers.len() > 1 || place == 0)?;
+            let level = if word.len() == tag.as_str().len() { Level::Version } else { Level::Ended };
+            Some((numbers, level))
+        });
+        let words = || tag.as_str().split(['-', '_', '.']);
+        let revision = words().map(|word| word.strip_prefix('g').unwrap_or(word)).find(|word| is_revision(word));
+        Self { version, revision, date: words().find(|word| is_date(word)) }
+    }
+}
+
+/// The numbers of `1.2.3` or `v1.2.3`.
+fn numbers(word: &str) -> Option<Vec<u64>> {
+    let digits = word.strip_prefix('v').unwrap_or(word);
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits.split('.').all(is_number) || (!digits.contains('.') && digits.len() >= REVISION) {
+        return None;
+    }
+    digits.split('.').map(|part| part.parse().ok()).collect()
+}
+
+/// A commit, a digest or the number of a run, in hexadecimal or decimal digits. A word of letters alone is none.
+fn is_revision(word: &str) -> bool {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (REVISION..=LONGEST_REVISION).contains(&word.len())
+        && word.bytes().all(is_hex)
+        && word.bytes().any(|byte| byte.is_ascii_digit())
+        && !is_date(word)
+}
+
+/// `20260131`, with the time of day or without, or the seconds of the epoch.
+fn is_date(word: &str) -> bool {
+    let is_date = match word.len() {
+        8 | 12 | 14 => word.starts_with("20"),
+        10 => word.starts_with('1'),
+        _ => false,
+    };
+    is_date && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(text: &str) -> Vec<Tag> {
+        text.split_whitespace().map(|tag| tag.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_tag_moves_unless_its_form_is_that_of_one_publication() {
+        for (repository, moving) in [
+            (
+                "latest stable main edge dev prod nightly bookworm-slim",
+                "latest stable main edge dev prod nightly bookworm-slim",
+            ),
+            ("1.2.3 1.2 1 v1 v1.2 v1.2.4 1.2-alpine 1.2.3-alpine", "1.2 1 v1 v1.2 1.2-alpine"),
+            ("1.0 1.1 2 latest", "2 latest"),
+            ("17 18 18-alpine", ""),
+            ("abc1234 sha-abc1234 main-0123abc 20260131 1760000000 20260131093000 build-6912345678", ""),
+            ("v1.2.3-5-gabc1234 web-1.2.3 1.2.3-rc.1", ""),
+            (
+                "pr-45 build-12 node20 python3 facaded deadbee latest-amd64",
+                "pr-45 build-12 node20 python3 facaded deadbee latest-amd64",
+            ),
+            ("1..2 v", "1..2 v"),
+        ] {
+            let all = tags(repository);
+            let naming = Naming::of(all.iter());
+            let moves: Vec<_> =
+                all.iter().filter_map(|tag| naming.read([tag].into_iter()).moving).map(Tag::as_str).collect();
+            assert_eq!(moves.join(" "), moving, "{repository}");
+        }
+    }
+
+    #[test]
+    fn a_short_version_moves_beside_a_revision_or_a_date() {
+        for (one, moving) in [
+            ("1.0 latest", "latest"),
+            ("1.0 abc1234", "1.0"),
+            ("abc1234 1", "1"),
+            ("20260131 1.0", "1.0"),
+            ("1.0.0 abc1234", ""),
+        ] {
+            let all = tags(one);
+            let names = Naming::of(all.iter()).read(all.iter());
+            assert_eq!(names.moving.map_or("", Tag::as_str), moving, "{one}");
+        }
+    }
+
+    #[test]
+    fn tags_of_one_kind_are_of_several_publications() {
+        for (one, are_of_several) in [
+            ("1.2.3 v1.2.3 1.2.3-alpine latest 1.2 1", false),
+            ("1.2.3 abc1234 20260131", false),
+            ("abc1234 sha-abc1234def0 main-abc1234", false),
+            ("1.2.3 1.2.4", true),
+            ("abc1234 def5678", true),
+            ("20260131 20260201 abc1234", true),
+            ("20260131 20260131093000", false),
+            ("latest stable", false),
+        ] {
+            let all = tags(&format!("{one} 0.0.1"));
+            let names = Naming::of(all.iter()).read(all[..all.len() - 1].iter());
+            assert_eq!(names.are_of_several(), are_of_several, "{one}");
+        }
+    }
+
+    #[test]
+    fn a_version_says_more_than_one_with_an_ending_and_that_more_than_any_other_tag() {
+        let all = tags("1.10.0 1.9.0 1.9.0-rc.1 latest abc1234");
+        let naming = Naming::of(all.iter());
+        let read = |tags: &[Tag]| {
+            let names = naming.read(tags.iter());
+            (names.level, names.version().map(<[u64]>::to_vec))
+        };
+        assert_eq!(read(&all), (Level::Version, Some(vec![1, 10, 0])));
+        assert_eq!(read(&all[2..]), (Level::Ended, Some(vec![1, 9, 0])));
+        assert_eq!(read(&all[3..]), (Level::Tagged, None));
+        assert_eq!(read(&[]), (Level::Untagged, None));
+    }
+}

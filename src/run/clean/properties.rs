@@ -1,0 +1,351 @@
+//! Random histories of a repository, and what must never go of it, whatever its registry says of them.
+//!
+//! The oracle knows what happened. The judge sees what a registry shows of that: Amazon ECR all manifests, and when each was
+//! first pushed, by a clock that is coarser than the events; other registries, and the embedded one, what their tags lead to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::keep::{Keep, Order, Scope, Verdict};
+use super::world::{World, digest, keep};
+use crate::oci::TagPattern;
+
+/// Tags that move from one publication to the next.
+const MOVING: [&str; 5] = ["latest", "stable", "edge", "1", "1.0"];
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+enum Event {
+    /// An index of two images was pushed and got a tag of its own, and the moving ones of `moving`. The images may be those of an
+    /// earlier one, all of them too: a cached build, or one of an older commit.
+    Publish { images: [u8; 2], own: Own, moving: Vec<usize> },
+    /// A moving tag was given to an earlier publication, or to one of its images.
+    Move { tag: usize, to: usize, is_to_image: bool },
+    /// A run that is on its way pushed an image, an earlier one maybe, under the arch tag of what it will publish.
+    Begin { image: u8 },
+    /// Somebody put an index of what is there under a tag, or under none.
+    Foreign { of: Vec<usize>, is_tagged: bool },
+}
+
+/// The tag that a publication has alone.
+#[derive(Debug, Clone, Copy)]
+enum Own {
+    /// The next version.
+    Version,
+    /// A version below all others, of a branch that is still cared for.
+    Patch,
+    /// A commit.
+    Commit,
+    /// None: the moving tags are all that it gets.
+    None,
+}
+
+/// An index that was published.
+#[derive(Debug, Default)]
+struct Published {
+    images: [String; 2],
+    first_pushed: usize,
+    /// When it got the last tag of its own.
+    latest_own: usize,
+    own: BTreeSet<String>,
+    versions: BTreeSet<[u64; 3]>,
+}
+
+/// What happened to a repository.
+#[derive(Debug, Default)]
+struct History {
+    now: usize,
+    pushed: BTreeMap<String, usize>,
+    published: BTreeMap<String, Published>,
+    foreign: BTreeMap<String, Vec<String>>,
+    /// What each tag names.
+    tags: BTreeMap<String, String>,
+    /// Images that somebody is about to publish.
+    begun: BTreeSet<String>,
+    versions: u64,
+    patches: u64,
+}
+
+/// Every third image is adopted, and has no label.
+fn image(number: u8, arch: &str) -> String {
+    format!("{}{number}-{arch}", if number % 3 == 2 { "adopted" } else { "built" })
+}
+
+impl History {
+    fn of(events: &[Event]) -> Self {
+        let mut history = Self::default();
+        for event in events {
+            history.now += 1;
+            history.take(event);
+        }
+        history
+    }
+
+    fn push(&mut self, name: &str) {
+        self.pushed.entry(name.to_owned()).or_insert(self.now);
+    }
+
+    fn tag(&mut self, tag: &str, name: &str) {
+        self.tags.insert(tag.to_owned(), name.to_owned());
+    }
+
+    fn nth(&self, nth: usize) -> Option<String> {
+        self.published.keys().nth(nth % self.published.len().max(1)).cloned()
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Publish { images, own, moving } => self.publish(*images, *own, moving),
+            Event::Move { tag, to, is_to_image } => {
+                let Some(name) = self.nth(*to) else { return };
+                let to = if *is_to_image { self.published[&name].images[0].clone() } else { name };
+                self.tag(MOVING[tag % MOVING.len()], &to);
+            }
+            Event::Begin { image: number } => {
+                let name = image(*number, "amd64");
+                self.push(&name);
+                self.tag(&format!("7.7.{}-amd64", self.now), &name);
+                self.begun.insert(name);
+            }
+            Event::Foreign { of, is_tagged } => {
+                let all: Vec<_> = self.pushed.keys().cloned().collect();
+                let of: BTreeSet<_> = of.iter().filter_map(|nth| all.get(nth % all.len().max(1))).cloned().collect();
+                let name = format!("foreign{}", self.now);
+                self.push(&name);
+                if *is_tagged {
+                    self.tag(&format!("foreign-{:07}", self.now), &name);
+                }
+                self.foreign.insert(name, of.into_iter().collect());
+            }
+        }
+    }
+
+    fn publish(&mut self, [amd64, arm64]: [u8; 2], own: Own, moving: &[usize]) {
+        let images = [image(amd64, "amd64"), image(arm64, "arm64")];
+        let name = format!("published {amd64} {arm64}");
+        let tag = self.own_tag(&name, own);
+        let moving: Vec<_> = moving.iter().map(|nth| MOVING[nth % MOVING.len()]).collect();
+        let tags: Vec<_> = tag.as_deref().into_iter().chain(moving).collect();
+        for (image, arch) in images.iter().zip(["amd64", "arm64"]) {
+            self.push(image);
+            if let Some(first) = tags.first() {
+                self.tag(&format!("{first}-{arch}"), image);
+            }
+        }
+        self.push(&name);
+        for tag in tags {
+            self.tag(tag, &name);
+        }
+        let now = self.now;
+        let new = || Published { first_pushed: now, latest_own: now, ..Published::default() };
+        let published = self.published.entry(name).or_insert_with(new);
+        published.images = images;
+        if let Some(tag) = tag {
+            published.latest_own = now;
+            let version: Vec<_> = tag.split('.').filter_map(|number| number.parse().ok()).collect();
+            published.versions.extend(<[u64; 3]>::try_from(version));
+            published.own.insert(tag);
+        }
+    }
+
+    /// What was pushed earlier gets a tag of the same kind, or the highest version. Some tags that are put later leave no
+    /// trace anywhere: a lower version, the first commit, one that moved on since.
+    fn own_tag(&mut self, name: &str, own: Own) -> Option<String> {
+        let earlier = self.published.get(name).map(|one| one.own.len() > one.versions.len());
+        let [major, minor, patch] = match (own, earlier) {
+            (Own::None, _) => return None,
+            (Own::Commit, None | Some(true)) if self.has_commits_alone(name) => {
+                return Some(format!("c0ffee{:02}", self.now));
+            }
+            (Own::Patch, None) => {
+                self.patches += 1;
+                [0, 0, self.patches]
+            }
+            _ => self.next_version(),
+        };
+        Some(format!("{major}.{minor}.{patch}"))
+    }
+
+    fn has_commits_alone(&self, name: &str) -> bool {
+        self.published.get(name).is_none_or(|one| one.versions.is_empty())
+    }
+
+    fn next_version(&mut self) -> [u64; 3] {
+        self.versions += 1;
+        // Ten is above nine.
+        [1, 0, self.versions]
+    }
+
+    fn lists(&self, name: &str) -> Vec<String> {
+        let published = self.published.get(name).map(|published| published.images.to_vec());
+        published.or_else(|| self.foreign.get(name).cloned()).unwrap_or_default()
+    }
+
+    /// All that tags lead to.
+    fn reached(&self) -> BTreeSet<String> {
+        let (mut reached, mut next) = (BTreeSet::new(), self.tags.values().cloned().collect::<Vec<_>>());
+        while let Some(name) = next.pop() {
+            next.extend(self.lists(&name));
+            reached.insert(name);
+        }
+        reached
+    }
+
+    /// What a registry shows.
+    fn shown(&self, kind: Kind) -> World {
+        let seen = match kind {
+            Kind::Ecr => self.pushed.keys().cloned().collect(),
+            Kind::Registry => self.reached(),
+        };
+        seen.iter().fold(World::default(), |world, name| {
+            let tags = self.tags.iter().filter(|(_, named)| *named == name).map(|(tag, _)| tag.as_str());
+            let tags = tags.collect::<Vec<_>>().join(" ");
+            let time = match kind {
+                Kind::Ecr => 1 + self.pushed[name] as u64 / 2,
+                Kind::Registry => 0,
+            };
+            let lists = self.lists(name);
+            if self.published.contains_key(name) || self.foreign.contains_key(name) {
+                world.index(name, &lists.iter().map(String::as_str).collect::<Vec<_>>(), time, &tags)
+            } else {
+                world.image(name, name.starts_with("built").then_some("hello"), time, &tags)
+            }
+        })
+    }
+
+    /// The newest `count` of what is published, by what `key` says.
+    fn newest<K: Ord>(&self, count: usize, key: impl Fn(&Published) -> Option<K>) -> Vec<&String> {
+        let mut keyed: Vec<_> = self.published.iter().filter_map(|(name, one)| Some((key(one)?, name))).collect();
+        keyed.sort_by(|one, other| other.0.cmp(&one.0));
+        keyed.into_iter().take(count).map(|(_, name)| name).collect()
+    }
+}
+
+/// What a registry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// All that is there, and when it was first pushed.
+    Ecr,
+    /// Its tags. The embedded registry is such a one.
+    Registry,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let images = || prop::array::uniform2(0_u8..4);
+    let own = prop::sample::select(vec![Own::Version, Own::Version, Own::Patch, Own::Commit, Own::None]);
+    let moving = prop::collection::vec(0..MOVING.len(), 0..3);
+    let publish = (images(), own, moving).prop_map(|(images, own, moving)| Event::Publish { images, own, moving });
+    let moved = (0..MOVING.len(), 0_usize..20, prop::bool::weighted(0.2));
+    let moved = moved.prop_map(|(tag, to, is_to_image)| Event::Move { tag, to, is_to_image });
+    let begin = (0_u8..4).prop_map(|image| Event::Begin { image });
+    let foreign = (prop::collection::vec(0_usize..40, 0..3), any::<bool>());
+    let foreign = foreign.prop_map(|(of, is_tagged)| Event::Foreign { of, is_tagged });
+    let event = prop_oneof![8 => publish, 2 => moved, 1 => begin, 1 => foreign];
+    prop::collection::vec(event, 0..24)
+}
+
+fn keeps() -> impl Strategy<Value = Keep> {
+    let scope = prop::sample::select(vec![Scope::Built, Scope::All]);
+    let order = prop::sample::select(vec![Order::Push, Order::Version]);
+    let kept = prop::sample::select(vec![None, Some("1.0.*"), Some("c0ffee*")]);
+    (0_usize..5, scope, order, kept).prop_map(|(newest, scope, order, kept)| {
+        let tags = kept.map(|pattern| TagPattern::new(pattern.to_owned())).into_iter().collect();
+        Keep { order, tags, scope, ..keep(newest) }
+    })
+}
+
+/// What goes, by name.
+fn going(history: &History, world: &World, keep: &Keep) -> BTreeSet<String> {
+    let judged = world.judged(keep).unwrap();
+    let names = history.pushed.keys().filter(|name| judged.verdicts.get(&digest(name)).is_some_and(Verdict::goes));
+    let going: BTreeSet<_> = names.cloned().collect();
+    if judged.is_unordered { BTreeSet::new() } else { going }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn what_is_newest_what_moving_tags_show_and_what_an_index_lists_never_goes(
+        events in events(), keep in keeps(), kind in prop::sample::select(vec![Kind::Ecr, Kind::Registry]),
+    ) {
+        let history = History::of(&events);
+        let world = history.shown(kind);
+        let going = going(&history, &world, &keep);
+        let stays = |name: &String| !going.contains(name);
+        for tag in MOVING.iter().flat_map(|tag| ["", "-amd64", "-arm64"].map(|arch| format!("{tag}{arch}"))) {
+            let shown = history.tags.get(&tag);
+            let all = shown.into_iter().flat_map(|name| history.lists(name).into_iter().chain([name.clone()]));
+            for name in all {
+                prop_assert!(stays(&name), "{tag} shows {name}");
+            }
+        }
+        let seen = history.shown(kind).items;
+        for name in history.pushed.keys().filter(|name| stays(name) && seen.contains_key(&digest(name))) {
+            for listed in history.lists(name) {
+                prop_assert!(stays(&listed), "{name} stays, and lists {listed}");
+            }
+        }
+        if keep.newest > 0 {
+            for begun in &history.begun {
+                let later = history.published.values().filter(|one| one.first_pushed > history.pushed[begun]).count();
+                prop_assert!(stays(begun) || kind == Kind::Ecr && later >= keep.newest, "{begun} is on its way");
+            }
+        }
+        let newest = keep.newest;
+        match keep.order {
+            Order::Push => {
+                let by_push = history.newest(newest, |one| Some(one.first_pushed));
+                let by_publication = history.newest(newest, |one| Some(one.latest_own));
+                let releases = history.newest(newest, |one| (!one.versions.is_empty()).then_some(one.first_pushed));
+                for name in by_push.into_iter().chain(by_publication).chain(releases) {
+                    prop_assert!(stays(name), "{name} is among the {newest} newest");
+                }
+                prop_assert!(kind == Kind::Ecr || newest == 0 || going.is_empty(), "nothing says when anything was pushed");
+            }
+            Order::Version => {
+                for name in history.newest(newest, |one| one.versions.last().copied()) {
+                    prop_assert!(stays(name), "{name} is among the {newest} highest");
+                }
+            }
+        }
+        for (name, published) in &history.published {
+            let is_kept = |tag: &String| keep.tags.iter().any(|pattern| pattern.fits(&tag.parse().unwrap()));
+            prop_assert!(!published.own.iter().any(is_kept) || stays(name), "{name} is kept by its tag");
+        }
+        let is_adopted = |name: &String| name.starts_with("adopted");
+        let is_ours = |name: &String| keep.scope == Scope::All || !is_adopted(name);
+        for name in &going {
+            prop_assert!(is_ours(name) && history.lists(name).iter().all(is_ours), "{name} is not ours");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_lists_everything(
+        events in events(), keep in keeps(), kind in prop::sample::select(vec![Kind::Ecr, Kind::Registry]), has_digest: bool,
+    ) {
+        let mut world = History::of(&events).shown(kind);
+        if has_digest {
+            world = world.unreadable("unreadable", 1, "odd");
+        } else {
+            world.unread.insert("odd".parse().unwrap(), "odd".into());
+        }
+        let refused = world.judged(&keep).unwrap_err();
+        prop_assert!(refused.to_string().contains("may list what would be deleted"), "{refused}");
+    }
+
+    #[test]
+    fn of_versions_that_follow_each_other_exactly_so_many_stay(publications in 0_u8..15, newest in 1_usize..15) {
+        // Something else between two of them, so that their times differ.
+        let between = || Event::Foreign { of: vec![], is_tagged: false };
+        let publish = |number: u8| Event::Publish { images: [3 * number, 3 * number], own: Own::Version, moving: vec![] };
+        let events: Vec<_> = (0..publications).flat_map(|number| [publish(number), between()]).collect();
+        let history = History::of(&events);
+        for (kind, order) in [(Kind::Ecr, Order::Push), (Kind::Ecr, Order::Version), (Kind::Registry, Order::Version)] {
+            let going = going(&history, &history.shown(kind), &Keep { order, ..keep(newest) });
+            let old = usize::from(publications).saturating_sub(newest);
+            prop_assert_eq!(going.len(), 3 * old, "{:?} {:?}", kind, order);
+        }
+    }
+}

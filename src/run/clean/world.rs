@@ -1,0 +1,111 @@
+//! A repository that is written down, for the tests of judging.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+
+use super::super::images::{Item, ItemContent, ListedEntry, ReadImage, Says};
+use super::error::CleanError;
+use super::judge::{Judgement, judge};
+use super::keep::{Keep, Order, Scope, Verdict};
+use crate::oci::{Digest, MediaType, Tag};
+
+/// A repository: each manifest has a name, whose digest it has.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub(super) items: BTreeMap<Digest, Item>,
+    pub(super) unread: BTreeMap<Tag, String>,
+}
+
+pub(super) fn digest(name: &str) -> Digest {
+    Digest::of(name.as_bytes())
+}
+
+pub(super) fn keep(newest: usize) -> Keep {
+    let (tags, dropped) = (Vec::new(), Vec::new());
+    Keep { newest, order: Order::Push, tags, dropped, scope: Scope::Built, image: None }
+}
+
+fn at(time: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(time)
+}
+
+/// The time 0 is none.
+fn item(time: u64, tags: &str, inside: ItemContent) -> Item {
+    let tags = tags.split_whitespace().map(|tag| tag.parse().unwrap()).collect();
+    Item { tags, pushed_at: (time > 0).then(|| at(time)), inside, ..Item::default() }
+}
+
+fn image(config: &str, says: Says) -> ItemContent {
+    let config = json!({ "mediaType": config, "digest": digest(config), "size": 1 });
+    let config = serde_json::from_value(config).unwrap();
+    ItemContent::Image(Box::new(ReadImage { config, subject: None, says: Some(says) }))
+}
+
+impl World {
+    /// An image of the architecture that its name ends in. Its config says an odd time, for none should be taken of it.
+    pub(super) fn image(mut self, name: &str, label: Option<&str>, time: u64, tags: &str) -> Self {
+        let platform = name.rsplit_once('-').and_then(|(_, arch)| format!("linux/{arch}").parse().ok());
+        let created = Some(at(u64::from(name.bytes().fold(0_u8, u8::wrapping_add))));
+        let says = Says { platform, created, built_as: label.map(str::to_owned) };
+        let inside = image("application/vnd.oci.image.config.v1+json", says);
+        self.items.insert(digest(name), item(time, tags, inside));
+        self
+    }
+
+    /// Something that is no image.
+    pub(super) fn artifact(mut self, name: &str, time: u64, tags: &str) -> Self {
+        let inside = image("application/vnd.cncf.helm.config.v1+json", Says::default());
+        self.items.insert(digest(name), item(time, tags, inside));
+        self
+    }
+
+    /// Two images that polyarch built, with arch tags, in an index under tags; pushed one after the other.
+    pub(super) fn publication(self, version: &str, time: u64, tags: &str) -> Self {
+        let [amd64, arm64] = ["amd64", "arm64"].map(|arch| format!("{version}-{arch}"));
+        let arch_tag = |arch| tags.split_whitespace().next().map_or_else(String::new, |tag| format!("{tag}-{arch}"));
+        let world = self.image(&amd64, Some("hello"), time, &arch_tag("amd64"));
+        let world = world.image(&arm64, Some("hello"), time, &arch_tag("arm64"));
+        world.index(version, &[&amd64, &arm64], if time == 0 { 0 } else { time + 1 }, tags)
+    }
+
+    /// An index of what is named; `att:IMAGE` is an attestation of it.
+    pub(super) fn index(mut self, name: &str, entries: &[&str], time: u64, tags: &str) -> Self {
+        let entry = |name: &&str| {
+            let attests = name.strip_prefix("att:").map(digest);
+            let media_type = if name.starts_with("index") { MediaType::OciIndex } else { MediaType::OciManifest };
+            let is_attestation = attests.is_some();
+            ListedEntry { digest: digest(name), media_type, platform: None, attests, is_attestation }
+        };
+        let entries = entries.iter().map(entry).collect();
+        self.items.insert(digest(name), item(time, tags, ItemContent::Index(entries)));
+        self
+    }
+
+    /// Something that cannot be read.
+    pub(super) fn unreadable(mut self, name: &str, time: u64, tags: &str) -> Self {
+        self.items.insert(digest(name), item(time, tags, ItemContent::Unread("odd".into())));
+        self
+    }
+
+    pub(super) fn judged(&self, keep: &Keep) -> Result<Judgement, CleanError> {
+        judge(&self.items, &self.unread, keep)
+    }
+
+    /// What becomes of each of `names`.
+    pub(super) fn verdicts(&self, keep: &Keep, names: &[&str]) -> Vec<Verdict> {
+        let verdicts = self.judged(keep).unwrap().verdicts;
+        assert_eq!(verdicts.len(), self.items.len(), "a verdict on each");
+        names.iter().map(|name| verdicts[&digest(name)].clone()).collect()
+    }
+
+    pub(super) fn verdict(&self, newest: usize, name: &str) -> Verdict {
+        self.verdicts(&keep(newest), &[name]).remove(0)
+    }
+
+    pub(super) fn going(&self, newest: usize, names: &[&'static str]) -> Vec<&'static str> {
+        let verdicts = self.verdicts(&keep(newest), names);
+        names.iter().zip(verdicts).filter(|(_, verdict)| verdict.goes()).map(|(name, _)| *name).collect()
+    }
+}
