@@ -26,4 +26,5 @@ mod timers;
 mod together;
 mod untagging;
 mod waiting;
+mod words;
 mod world;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Content, Descriptor, Digest, ManifestError, RawManifest};
+use super::{Content, Descriptor, Digest, ManifestError, RawManifest, Unread};
 
 /// Says of an index entry what it is.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
@@ -24,6 +24,7 @@ const STATEMENTS: &str = "application/vnd.in-toto";
 pub struct Attestation {
     manifest: RawManifest,
     annotations: BTreeMap<String, String>,
+    unread: Unread,
 }
 
 /// Why a manifest is no attestation of an image.
@@ -35,6 +36,9 @@ pub enum AttestationError {
     /// The index's entry is of another manifest, or does not say that it attests the image.
     #[error("the index does not list it as an attestation of {0}")]
     Entry(Digest),
+    /// The index's entry has other bytes of it in its `data`.
+    #[error("its entry's `data` is not the manifest {0}")]
+    Data(Digest),
     /// It is an index, or it has no in-toto statement.
     #[error("it has no in-toto statement")]
     NoStatement,
@@ -80,15 +84,20 @@ impl Attestation {
         if entry.digest != *manifest.digest() || entry.attests().as_ref() != Some(image) {
             return Err(AttestationError::Entry(image.clone()));
         }
+        if !entry.unread.has_data_of(&manifest) {
+            return Err(AttestationError::Data(manifest.digest().clone()));
+        }
         let Content::Image(content) = manifest.content()? else { return Err(AttestationError::NoStatement) };
         // Statements of a form that is not known yet may be beside one that is.
         if !content.layers.iter().any(|layer| layer.media_type.as_str().starts_with(STATEMENTS)) {
             return Err(AttestationError::NoStatement);
         }
-        match content.subject.map(|subject| subject.digest).filter(|subject| subject != image) {
-            Some(subject) => Err(AttestationError::Subject { subject, image: image.clone() }),
-            None => Ok(Self { manifest, annotations: entry.annotations.clone() }),
+        let subject = content.subject.map(|subject| subject.digest).filter(|subject| subject != image);
+        if let Some(subject) = subject {
+            return Err(AttestationError::Subject { subject, image: image.clone() });
         }
+        let Descriptor { annotations, unread, .. } = entry.clone();
+        Ok(Self { manifest, annotations, unread })
     }
 
     /// The manifest, as the registry returned it.
@@ -100,6 +109,11 @@ impl Attestation {
     /// What an index says of it.
     pub(super) fn annotations(&self) -> &BTreeMap<String, String> {
         &self.annotations
+    }
+
+    /// The fields of its entry that nobody here reads.
+    pub(super) fn unread(&self) -> &Unread {
+        &self.unread
     }
 }
 

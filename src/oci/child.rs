@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::descriptor::PlatformFields;
 use super::document::{self, DocumentError, Shape};
 use super::{
-    Attestation, AttestationError, Content, Descriptor, Digest, ManifestError, Platform, PlatformError, RawManifest,
-    Start,
+    Attestation, AttestationError, Content, Descriptor, Digest, Listed, ManifestError, Platform, PlatformError,
+    PlatformWords, RawManifest, Start, words,
 };
 
 /// An image of one platform that may stand in an index: its manifest and its config were read, the config
@@ -16,9 +16,12 @@ pub struct Child {
     manifest: RawManifest,
     config: Digest,
     platform: Platform,
-    fields: PlatformFields,
     /// The platform as the config has it.
-    written: PlatformFields,
+    own: PlatformFields,
+    /// What the index that it comes from says of it.
+    listed: Listed,
+    /// What was said of it, whatever its config and that index say.
+    said: EntryOverride,
     layers_bytes: u64,
     revision: Option<String>,
     start: Option<Start>,
@@ -61,17 +64,28 @@ pub enum ChildError {
         /// What the config says.
         actual: Platform,
     },
+    /// The index that lists it has other bytes of it in the entry's `data` (OCI image-spec, "Descriptors").
+    #[error("its entry's `data` is not the manifest {0}")]
+    Data(Digest),
 }
 
 /// Overrides of an index entry: the plan's `entry`, what `docker manifest annotate` sets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EntryOverride {
-    /// The platform that the entry claims, whatever the config says.
-    pub platform: Option<Platform>,
+    /// The platform that the entry claims, whatever the config says, in these words.
+    pub platform: Option<PlatformWords>,
     /// The entry's `os.version`.
     pub os_version: Option<String>,
     /// The entry's `os.features`.
     pub os_features: Option<Vec<String>>,
+}
+
+impl EntryOverride {
+    /// The platform that the entry claims, in its normal form.
+    #[must_use]
+    pub fn platform(&self) -> Option<&Platform> {
+        self.platform.as_ref().map(PlatformWords::platform)
+    }
 }
 
 /// The label or annotation that says of which commit an image is (OCI image-spec, "Pre-Defined Annotation Keys").
@@ -141,34 +155,25 @@ impl Child {
         if actual != image.config.digest {
             return Err(ChildError::ConfigDigest { named: image.config.digest, actual });
         }
-        let written: PlatformFields =
+        let own: PlatformFields =
             document::read(config, Shape::Config).map_err(|error| ChildError::Config(error.to_string()))?;
-        let mut fields = written.clone();
-        let platform = if let Some(platform) = &entry.platform {
+        let platform = if let Some(platform) = entry.platform() {
             platform.clone()
         } else {
-            let actual = fields.platform().map_err(|PlatformError| ChildError::NoPlatform {
-                os: fields.os.clone(),
-                architecture: fields.architecture.clone(),
+            let actual = own.platform().map_err(|PlatformError| ChildError::NoPlatform {
+                os: own.os.clone(),
+                architecture: own.architecture.clone(),
             })?;
             if actual != *planned {
                 return Err(ChildError::Platform { planned: planned.clone(), actual });
             }
             actual
         };
-        platform.os().clone_into(&mut fields.os);
-        platform.architecture().clone_into(&mut fields.architecture);
-        fields.variant = platform.variant().map(str::to_owned);
-        if entry.os_version.is_some() {
-            fields.os_version.clone_from(&entry.os_version);
-        }
-        if let Some(features) = &entry.os_features {
-            fields.os_features.clone_from(features);
-        }
         let layers_bytes = image.image_bytes();
         let (revision, start) = (revision(&manifest, config), Start::of(config));
         let (config, attestations) = (image.config.digest, Vec::new());
-        Ok(Self { manifest, config, platform, fields, written, layers_bytes, revision, start, attestations })
+        let (listed, said) = (Listed::default(), entry.clone());
+        Ok(Self { manifest, config, platform, own, listed, said, layers_bytes, revision, start, attestations })
     }
 
     /// The manifest, as the registry returned it.
@@ -216,30 +221,56 @@ impl Child {
         Ok(())
     }
 
-    /// Has the index say its platform in the words of `listed`, the entry of the index that it comes from, or without one
-    /// in its config's: `arm64` of variant `v8` stays that, though its normal form has no variant. An override of the platform
-    /// stays.
-    pub fn keep_words(&mut self, listed: Option<&PlatformFields>) {
-        let words = listed.unwrap_or(&self.written);
-        if words.platform().as_ref() != Ok(&self.platform) {
-            return;
+    /// Has the index say of it what the index says that it comes from, in the same words: `arm64` of variant `v8` stays
+    /// that, though its normal form has no variant, and annotations and fields that nobody here reads stay. What was said of
+    /// it otherwise goes before that.
+    ///
+    /// # Errors
+    /// `entry` has other bytes in it than the manifest's.
+    pub fn listed_as(&mut self, entry: &Descriptor) -> Result<(), ChildError> {
+        self.listed = Listed::of(entry, &self.manifest)?;
+        Ok(())
+    }
+
+    /// The same of another index that lists it: what the first one said stays.
+    ///
+    /// # Errors
+    /// As of [`Self::listed_as`].
+    pub fn listed_also_as(&mut self, entry: &Descriptor) -> Result<(), ChildError> {
+        let first = std::mem::replace(&mut self.listed, Listed::of(entry, &self.manifest)?);
+        if first != Listed::default() {
+            let annotations = std::mem::take(&mut self.listed.annotations);
+            self.listed = first;
+            for (key, value) in annotations {
+                self.listed.annotations.entry(key).or_insert(value);
+            }
         }
-        self.fields.os.clone_from(&words.os);
-        self.fields.architecture.clone_from(&words.architecture);
-        self.fields.variant = words.variant.clone().filter(|variant| !variant.is_empty());
-        if self.fields.os_version.is_none() {
-            self.fields.os_version.clone_from(&words.os_version);
-        }
-        if self.fields.os_features.is_empty() {
-            self.fields.os_features.clone_from(&words.os_features);
+        Ok(())
+    }
+
+    /// Says `entry` of it, unless something was said already.
+    pub(crate) fn say(&mut self, entry: &EntryOverride) {
+        if self.said == EntryOverride::default() && entry.platform().is_none_or(|platform| *platform == self.platform) {
+            self.said = entry.clone();
         }
     }
 
-    /// Whether the index says nothing of its platform but what its config says in the same words.
+    /// What the index that it comes from says of it.
     #[must_use]
-    pub fn has_own_words(&self) -> bool {
-        let variant = self.written.variant.clone().filter(|variant| !variant.is_empty());
-        self.fields == PlatformFields { variant, ..self.written.clone() }
+    pub fn listed(&self) -> &Listed {
+        &self.listed
+    }
+
+    /// Leaves out what Docker's lists say of processors, `features`; gives whether something was said.
+    pub(crate) fn leave_out_features(&mut self) -> bool {
+        self.listed.unread.platform.remove("features")
+    }
+
+    /// Whether an index of it alone would say no more than its config does, in the same words.
+    #[must_use]
+    pub fn says_all_itself(&self) -> bool {
+        let alone = Self { listed: Listed::default(), said: EntryOverride::default(), ..self.clone() };
+        self.listed.adds_nothing() && self.fields() == alone.fields()
     }
 
     /// Its attestations, in the order in which they were taken.
@@ -248,15 +279,20 @@ impl Child {
         &self.attestations
     }
 
-    /// Whether an index would list `other` as it lists this: the same manifest, of the same platform.
+    /// Whether an index that lists both would list one image twice: the same manifest, of the same platform, of which no
+    /// two things were said.
     #[must_use]
     pub fn is_listed_as(&self, other: &Self) -> bool {
-        self.manifest.digest() == other.manifest.digest() && self.fields == other.fields
+        let silent = |child: &Self| child.said == EntryOverride::default();
+        self.manifest.digest() == other.manifest.digest()
+            && self.platform == other.platform
+            && (silent(self) || silent(other) || self.said == other.said)
     }
 
-    /// What the index entry says.
-    pub(super) fn fields(&self) -> &PlatformFields {
-        &self.fields
+    /// What the index entry says of the platform: what was said of it, else what the index that it comes from says, else what
+    /// its config does.
+    pub(super) fn fields(&self) -> PlatformFields {
+        words::fields(&self.platform, &self.own, self.listed.platform.as_ref(), &self.said)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Digest, MediaType, Platform, PlatformError};
+use super::{Digest, MediaType, Platform, PlatformError, Unread};
 
 /// What a manifest says of a piece of content (OCI image-spec, "Descriptors").
 ///
@@ -26,6 +26,9 @@ pub struct Descriptor {
     /// Annotations.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
+    /// In an index: what it says beside that.
+    #[serde(skip)]
+    pub unread: Unread,
 }
 
 /// A size that every reader takes: Go's have a sign.
@@ -54,8 +57,7 @@ impl Descriptor {
 }
 
 /// The `platform` object of an index entry (OCI image-spec, "Image Index"), or the same fields of an image
-/// config, as they are on the wire: not normalised. Docker's `features` is read by nobody and is never sent:
-/// Amazon ECR refuses a manifest list that has it.
+/// config, as they are on the wire: not normalised.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PlatformFields {
     /// `amd64`, `arm64`, …

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::descriptor::PlatformFields;
 use super::{
-    Annotation, AnnotationScope, Annotations, Attestation, Child, Digest, IndexFormat, ManifestError, MediaType,
-    NotDocker, Platform, RawManifest,
+    Annotation, AnnotationScope, Annotations, Attestation, Child, Digest, Fields, IndexFormat, ManifestError,
+    MediaType, NotDocker, Platform, RawManifest, Unread,
 };
 
 /// The children of an index: exactly the planned platforms, once each, in the plan's order.
@@ -112,14 +112,15 @@ impl IndexDraft {
         }
         let mut children = children;
         children.sort_by_key(|child| planned.iter().position(|p| p == child.platform()));
-        Ok(Self { children, annotations: Annotations::default() })
+        let said = children.iter().map(|child| (child.platform().clone(), child.listed().annotations.clone()));
+        let annotations = Annotations { index: BTreeMap::new(), entries: said.collect() };
+        Ok(Self { children, annotations })
     }
 
-    /// The draft with `annotations` in place of those that it has; those of platforms that it lacks go.
+    /// The draft with `annotations` of the index itself in place of those that it has.
     #[must_use]
-    pub fn with_annotations(mut self, mut annotations: Annotations) -> Self {
-        annotations.entries.retain(|platform, _| self.children.iter().any(|child| child.platform() == platform));
-        self.annotations = annotations;
+    pub fn with_annotations(mut self, annotations: BTreeMap<String, String>) -> Self {
+        self.annotations.index = annotations;
         self
     }
 
@@ -174,9 +175,7 @@ impl IndexDraft {
         };
         let Annotations { index, entries } = &self.annotations;
         let entry = |child| DocumentEntry::of(child, entries.get(Child::platform(child)));
-        let unknown = PlatformFields::unknown();
-        let attestations = self.children.iter().flat_map(Child::attestations);
-        let attestations = attestations.map(|one| DocumentEntry::of_attestation(one, &unknown));
+        let attestations = self.children.iter().flat_map(Child::attestations).map(DocumentEntry::of_attestation);
         let document = Document {
             schema_version: 2,
             media_type: &media_type,
@@ -227,33 +226,47 @@ struct DocumentEntry<'a> {
     media_type: &'a MediaType,
     digest: &'a Digest,
     size: u64,
-    platform: &'a PlatformFields,
+    platform: DocumentPlatform<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<&'a BTreeMap<String, String>>,
+    #[serde(flatten)]
+    unread: &'a Fields,
+}
+
+#[derive(Serialize)]
+struct DocumentPlatform<'a> {
+    #[serde(flatten)]
+    read: PlatformFields,
+    #[serde(flatten)]
+    unread: &'a Fields,
 }
 
 impl<'a> DocumentEntry<'a> {
-    /// Computed from the bytes that were fetched, never from what another index says of them.
     fn of(child: &'a Child, annotations: Option<&'a BTreeMap<String, String>>) -> Self {
-        Self::new(child.manifest(), child.fields(), annotations.filter(|annotations| !annotations.is_empty()))
+        let annotations = annotations.filter(|annotations| !annotations.is_empty());
+        Self::new(child.manifest(), child.fields(), annotations, &child.listed().unread)
     }
 
     /// As BuildKit has it: what refers to the image is the annotations.
-    fn of_attestation(attestation: &'a Attestation, unknown: &'a PlatformFields) -> Self {
-        Self::new(attestation.manifest(), unknown, Some(attestation.annotations()))
+    fn of_attestation(attestation: &'a Attestation) -> Self {
+        let annotations = Some(attestation.annotations());
+        Self::new(attestation.manifest(), PlatformFields::unknown(), annotations, attestation.unread())
     }
 
+    /// Type, digest and size are computed from the bytes that were fetched, never from what another index says of them.
     fn new(
         manifest: &'a RawManifest,
-        platform: &'a PlatformFields,
+        platform: PlatformFields,
         annotations: Option<&'a BTreeMap<String, String>>,
+        unread: &'a Unread,
     ) -> Self {
         Self {
             media_type: manifest.media_type(),
             digest: manifest.digest(),
             size: manifest.size(),
-            platform,
+            platform: DocumentPlatform { read: platform, unread: &unread.platform },
             annotations,
+            unread: &unread.entry,
         }
     }
 }
@@ -361,14 +374,13 @@ mod tests {
         let all = serde_json::json!([read.annotations, read.manifests[0].annotations, read.manifests[1].annotations]);
         assert_eq!(all, serde_json::json!([{ "a": "2", "c": "4" }, { "b": "3" }, { "b": "5", "c": "4" }]));
         // What an index has is kept as it is written again.
-        let kept = Annotations {
-            index: read.annotations.clone(),
-            entries: planned(&["linux/amd64", "linux/arm64", "linux/s390x"])
-                .into_iter()
-                .zip(read.manifests.iter().chain(&read.manifests).map(|entry| entry.annotations.clone()))
-                .collect(),
-        };
-        assert_eq!(docker().with_annotations(kept).encode(IndexFormat::Auto).unwrap().manifest(), index.manifest());
+        let mut kept = ["linux/amd64", "linux/arm64"].map(|platform| child(platform, &MediaType::DockerManifest));
+        for (child, entry) in kept.iter_mut().zip(&read.manifests) {
+            child.listed_as(entry).unwrap();
+        }
+        let kept = IndexDraft::new(&planned(&["linux/amd64", "linux/arm64"]), kept.to_vec()).unwrap();
+        let kept = kept.with_annotations(read.annotations.clone());
+        assert_eq!(kept.encode(IndexFormat::Auto).unwrap().manifest(), index.manifest());
     }
 
     #[test]

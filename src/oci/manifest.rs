@@ -24,6 +24,7 @@ pub struct RawManifest {
 
 /// What a manifest says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one a document, and never a list of them")]
 pub enum Content {
     /// One image.
     Image(ImageManifest),
@@ -59,6 +60,7 @@ impl ImageManifest {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ImageIndex {
     /// The entries, in the index's order.
+    #[serde(deserialize_with = "super::fields::entries")]
     pub manifests: Vec<Descriptor>,
     /// Annotations of the index.
     #[serde(default)]

@@ -11,6 +11,7 @@ mod digest;
 pub(crate) mod document;
 mod ecr;
 pub(crate) mod elf;
+mod fields;
 mod format;
 mod index;
 mod label;
@@ -21,6 +22,7 @@ mod platform;
 mod reference;
 mod start;
 mod suffix;
+mod words;
 
 pub use annotation::{Annotation, AnnotationError, AnnotationScope, Annotations};
 pub use attestation::{Attestation, AttestationError};
@@ -32,6 +34,7 @@ pub use ecr::{
     Policy, PrivateEcr, Provider, TagPattern,
 };
 pub use elf::ElfMachine;
+pub use fields::{Fields, Unread};
 pub use format::{IndexFormat, NotDocker};
 pub use index::{DraftError, EncodeError, EncodedIndex, Entry, IndexDraft, NoEntry};
 pub use label::IMAGE_LABEL;
@@ -40,8 +43,9 @@ pub use manifest::{
     Content, ImageIndex, ImageManifest, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, ManifestError, RawManifest,
 };
 pub use media_type::MediaType;
-pub use platform::{Platform, PlatformError};
+pub use platform::{Platform, PlatformError, PlatformWords};
 pub use reference::{
     DigestRef, Reference, ReferenceError, RegistryHost, Repository, RepositoryPath, Selector, Tag, TagRef,
 };
 pub use start::Start;
+pub use words::Listed;

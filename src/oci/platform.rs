@@ -105,12 +105,7 @@ impl FromStr for Platform {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let parts: Vec<&str> = text.split('/').collect();
-        match parts[..] {
-            [os, architecture] => Self::new(os, architecture, None),
-            [os, architecture, variant] if !variant.is_empty() => Self::new(os, architecture, Some(variant)),
-            _ => Err(PlatformError),
-        }
+        Ok(text.parse::<PlatformWords>()?.platform)
     }
 }
 
@@ -118,6 +113,67 @@ impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
         self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
+    }
+}
+
+/// A platform in the words of whoever typed it. It is compared in its normal form, and an index says it in these words:
+/// `linux/arm64/v8` stays that.
+///
+/// Operating system and architecture are Go's words all the same, as the specification of the index wants them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformWords {
+    platform: Platform,
+    variant: Option<Box<str>>,
+}
+
+impl PlatformWords {
+    /// A platform of its parts. An empty variant is said, too: that there is none.
+    ///
+    /// # Errors
+    /// See [`Platform::new`].
+    pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Result<Self, PlatformError> {
+        let platform = Platform::new(os, architecture, variant)?;
+        // Names such as `armhf` say the variant themselves.
+        let is_alias = platform.architecture() != architecture.to_ascii_lowercase();
+        let variant = if is_alias { platform.variant() } else { variant };
+        Ok(Self { variant: variant.map(Into::into), platform })
+    }
+
+    /// The normal form.
+    #[must_use]
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// The variant as it was typed; empty where it was said that there is none.
+    #[must_use]
+    pub fn variant(&self) -> Option<&str> {
+        self.variant.as_deref()
+    }
+}
+
+impl FromStr for PlatformWords {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        match text.split('/').collect::<Vec<_>>()[..] {
+            [os, architecture] => Self::new(os, architecture, None),
+            [os, architecture, variant] if !variant.is_empty() => Self::new(os, architecture, Some(variant)),
+            _ => Err(PlatformError),
+        }
+    }
+}
+
+impl From<Platform> for PlatformWords {
+    fn from(platform: Platform) -> Self {
+        Self { variant: platform.variant.clone(), platform }
+    }
+}
+
+impl fmt::Display for PlatformWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.platform.os, self.platform.architecture)?;
+        self.variant().filter(|variant| !variant.is_empty()).map_or(Ok(()), |variant| write!(f, "/{variant}"))
     }
 }
 
@@ -170,6 +226,28 @@ mod tests {
         ] {
             assert_eq!(platform(written).to_string(), normal, "{written}");
         }
+    }
+
+    #[test]
+    fn words_are_those_that_were_typed() {
+        for (typed, normal, variant) in [
+            ("linux/arm64", "linux/arm64", None),
+            ("linux/arm64/v8", "linux/arm64", Some("v8")),
+            ("linux/arm64/8", "linux/arm64", Some("8")),
+            ("linux/arm64/v8.0", "linux/arm64", Some("v8.0")),
+            ("linux/amd64/v1", "linux/amd64", Some("v1")),
+            ("linux/amd64/V2", "linux/amd64/v2", Some("V2")),
+            ("linux/arm", "linux/arm/v7", None),
+            ("linux/armhf", "linux/arm/v7", Some("v7")),
+            ("linux/aarch64/v8", "linux/arm64", None),
+            ("Linux/ARM64/v8", "linux/arm64", Some("v8")),
+        ] {
+            let words: PlatformWords = typed.parse().unwrap();
+            assert_eq!((words.platform(), words.variant()), (&platform(normal), variant), "{typed}");
+        }
+        let none = PlatformWords::new("linux", "arm64", Some("")).unwrap();
+        assert_eq!((none.variant(), none.to_string().as_str()), (Some(""), "linux/arm64"));
+        assert_eq!("linux/arm64/v8".parse::<PlatformWords>().unwrap().to_string(), "linux/arm64/v8");
     }
 
     #[test]

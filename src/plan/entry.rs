@@ -1,6 +1,6 @@
 //! Reads `entry`: the words of `docker manifest annotate`.
 
-use crate::oci::{EntryOverride, Platform};
+use crate::oci::{EntryOverride, Platform, PlatformWords};
 
 use super::keys::ENTRY;
 use super::node::{Map, Node, get};
@@ -26,7 +26,7 @@ fn text(reader: &mut Reader<'_>, entry: &Map, key: &str, late: Late<'_>) -> Read
 }
 
 /// The platform, by `platform` or by its parts.
-fn platform(reader: &mut Reader<'_>, entry: &Map, late: Late<'_>, planned: &Platform) -> Read<Option<Platform>> {
+fn platform(reader: &mut Reader<'_>, entry: &Map, late: Late<'_>, planned: &Platform) -> Read<Option<PlatformWords>> {
     let part = ["os", "arch", "variant"].into_iter().find_map(|key| get(entry, key));
     let (node, part) = match (get(entry, "platform"), part) {
         (Some(whole), Some(part)) => {
@@ -41,7 +41,7 @@ fn platform(reader: &mut Reader<'_>, entry: &Map, late: Late<'_>, planned: &Plat
     let (os, arch, variant) = (os?, arch?, variant?);
     // Another architecture has other variants.
     let planned_variant = if arch.is_none() { planned.variant() } else { None };
-    let platform = Platform::new(
+    let platform = PlatformWords::new(
         os.as_deref().unwrap_or(planned.os()),
         arch.as_deref().unwrap_or(planned.architecture()),
         variant.as_deref().or(planned_variant),

@@ -340,8 +340,14 @@ struct Entry<'a>(&'a EntryOverride);
 impl Serialize for Entry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        if let Some(platform) = &self.0.platform {
-            map.serialize_entry("platform", platform)?;
+        if let Some(words) = &self.0.platform {
+            if words.variant() == Some("") {
+                map.serialize_entry("os", words.platform().os())?;
+                map.serialize_entry("arch", words.platform().architecture())?;
+                map.serialize_entry("variant", "")?;
+            } else {
+                map.serialize_entry("platform", &words.to_string())?;
+            }
         }
         if let Some(version) = &self.0.os_version {
             map.serialize_entry("os_version", &escape(version))?;

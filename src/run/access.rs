@@ -166,6 +166,12 @@ impl Registry {
         }
     }
 
+    /// Whether it takes an index whose entries say `features` of their processors: Amazon's does not
+    /// (aws/containers-roadmap#2439).
+    pub(super) fn takes_features(&self) -> bool {
+        self.ecr().is_none() && !self.host().is_ecr()
+    }
+
     /// Whether it is known that `tag`, once it names an image, names it for ever.
     pub(super) fn fixes(&self, tag: &TagRef) -> bool {
         self.ecr().is_some_and(|ecr| ecr.fixes(tag.repository.path(), &tag.tag))

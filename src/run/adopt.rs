@@ -18,8 +18,8 @@ use super::publish::{FRESH, Target};
 use super::relay::JobVoice;
 use super::tagging::immutable;
 use crate::oci::{
-    Attestation, Child, Content, Digest, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest, Reference,
-    Repository, Selector, TagRef,
+    Attestation, Child, Digest, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest, Reference, Repository,
+    Selector, TagRef,
 };
 use crate::plan::{Adoption, AttestationPolicy, Job};
 use crate::registry::Visibility;
@@ -36,18 +36,7 @@ pub(super) struct Chosen {
     found: Found,
 }
 
-/// What `selector` names and the image of `platform` in it, whose entry keeps the words that it has there.
-pub(super) async fn find(
-    place: &Place,
-    selector: &Selector,
-    platform: &Platform,
-    entry: &EntryOverride,
-    attestations: AttestationPolicy,
-) -> Result<Found, ConfirmError> {
-    let top = place.manifest(selector, Visibility::Settled).await?;
-    find_in(place, top, platform, entry, attestations).await
-}
-
+/// The image of `platform` in `top`.
 async fn find_in(
     place: &Place,
     top: RawManifest,
@@ -56,23 +45,18 @@ async fn find_in(
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
     let top = confirm::flat(place, top, Visibility::Settled, platform).await?;
-    let mut found = confirm::find_in(place, &top, Visibility::Settled, platform, entry, attestations).await?;
-    let listed = match &top.content {
-        Content::Index(index) => confirm::choose(&index.manifests, platform)?.platform.clone(),
-        Content::Image(_) => None,
-    };
-    found.child.keep_words(listed.as_ref());
-    Ok(found)
+    confirm::find_in(place, &top, Visibility::Settled, platform, entry, attestations).await
 }
 
-/// Reads every source of the schedule once, and chooses the image of each job that adopts one, by its place.
+/// Reads every source of the schedule once, and chooses the image of each job that adopts one, by its place. `first` is
+/// the registry of the targets.
 ///
 /// # Errors
 /// Every source that cannot be read (exit code 3), and every platform that a source does not have as it is planned (7).
 pub(super) async fn choose(
     schedule: &Schedule,
     registries: &[Registry],
-    targets: &[Target],
+    (first, targets): (&Registry, &[Target]),
 ) -> Result<BTreeMap<usize, Chosen>, Vec<Failure>> {
     let adoptions = schedule.jobs.iter().enumerate().filter_map(|(place, job)| match job {
         ScheduledJob::Adopt(adoption) => Some((place, adoption)),
@@ -83,7 +67,12 @@ pub(super) async fn choose(
     let choosing = adoptions.iter().map(async |(place, adoption)| {
         let ScheduledAdoption { job, image, .. } = adoption;
         let (from, top) = &tops[&job.work.from];
-        let found = find_in(from, top.clone(), &job.platform, &job.entry, targets[*image].attestations).await;
+        let target = &targets[*image];
+        let mut found = find_in(from, top.clone(), &job.platform, &job.entry, target.attestations).await;
+        if let Ok(found) = &mut found {
+            let own = Place::Repository { registry: first.clone(), repository: target.place.clone() };
+            found.leave_out_what_is_refused(std::iter::once(&own).chain(&target.copies));
+        }
         let repository = job.work.from.repository.clone();
         let chosen = found.map(|found| (*place, Chosen { from: from.clone(), repository, found }));
         chosen.map_err(|error| unchosen(adoption, &error))
@@ -213,7 +202,7 @@ impl AdoptRun {
     /// What the arch tag names: the image, or an index of it where that says more than the image does.
     fn top(&self) -> Result<RawManifest, Failure> {
         let child = self.child();
-        if child.attestations().is_empty() && child.has_own_words() {
+        if child.attestations().is_empty() && child.says_all_itself() {
             return Ok(child.manifest().clone());
         }
         let refused = |error: &dyn std::error::Error| failure(Phase::Verify, &chain(error), None);

@@ -20,6 +20,8 @@ const MAX_ATTESTATIONS: usize = 16;
 pub(super) struct LeftOut {
     /// How many annotations its entry, or the index itself, has.
     pub(super) annotations: usize,
+    /// `features` that its entry says, which one of the registries does not take.
+    features: bool,
     /// They are the image's, and `strip` was said.
     stripped: Vec<Digest>,
     /// They name no image of their index.
@@ -72,6 +74,15 @@ impl<'a> Beside<'a> {
     }
 }
 
+impl Found {
+    /// Leaves out what a registry among `places` would refuse the whole index for. The index is the same in all of them.
+    pub(super) fn leave_out_what_is_refused<'a>(&mut self, places: impl IntoIterator<Item = &'a Place>) {
+        if !places.into_iter().all(Place::takes_features) {
+            self.left_out.features |= self.child.leave_out_features();
+        }
+    }
+}
+
 /// The attestations that name no image of their index.
 fn astray(entries: &[Descriptor]) -> Vec<Digest> {
     let images: BTreeSet<_> = entries.iter().filter(|entry| !entry.is_attestation()).map(|e| &e.digest).collect();
@@ -94,6 +105,11 @@ pub(super) async fn warn(image: &str, found: &[Found], events: &mpsc::Sender<Eve
             let warning = Warning { image: Some(image.to_owned()), platform: None, message, hint: None };
             drop(events.send(Event::Warning(warning)).await);
         }
+    }
+    for found in found.iter().filter(|found| found.left_out.features) {
+        let message = "`features` left out of its entry: Amazon ECR refuses an index that has them".to_owned();
+        let (image, platform) = (Some(image.to_owned()), Some(found.child.platform().clone()));
+        drop(events.send(Event::Warning(Warning { image, platform, message, hint: None })).await);
     }
     let annotations: usize = found.iter().map(|found| found.left_out.annotations).sum();
     if annotations > 0 {

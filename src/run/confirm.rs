@@ -218,7 +218,9 @@ pub(super) async fn find_in(
     let found = async {
         let selector = Selector::Digest(chosen.digest.clone());
         let manifest = place.manifest(&selector, visibility).await?;
-        image(place, manifest, platform, entry).await
+        let mut child = image(place, manifest, platform, entry).await?;
+        child.listed_as(chosen)?;
+        Ok(child)
     };
     let (mut child, manifests) = try_join(found, beside.fetch(place, visibility)).await?;
     let left_out = beside.attest(&mut child, manifests)?;

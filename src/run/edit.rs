@@ -1,5 +1,7 @@
 //! What `polyarch join -t` makes of its sources: what they are added to, what goes, what is annotated.
 
+use std::collections::BTreeMap;
+
 use futures::stream::{self, StreamExt as _};
 
 use super::carry::Load;
@@ -12,7 +14,7 @@ use super::place::{FinalTags, Place};
 use super::references::{self, AT_ONCE, entry_image, platform_of};
 use super::{publish, sanitize, standing};
 use crate::oci::{
-    Annotation, Annotations, Descriptor, EncodedIndex, EntryOverride, ImageIndex, IndexDraft, IndexFormat, Location,
+    Annotation, Descriptor, EncodedIndex, EntryOverride, ImageIndex, IndexDraft, IndexFormat, Listed, Location,
     NotDocker, Platform, Selector, Tag, TagRef,
 };
 use crate::plan::AttestationPolicy;
@@ -57,6 +59,14 @@ pub(super) struct Part<'a> {
 }
 
 impl Part<'_> {
+    /// Says `entry` of it, unless something was said already.
+    fn say(&mut self, entry: &EntryOverride) {
+        if self.entry == EntryOverride::default() {
+            self.entry = entry.clone();
+            self.found.child.say(entry);
+        }
+    }
+
     /// The manifests of the image and of what is attested of it, and where they are.
     pub(super) fn load(&self) -> Load<'_> {
         Load { from: self.from, manifests: references::manifests(std::slice::from_ref(&self.found)) }
@@ -66,8 +76,8 @@ impl Part<'_> {
 /// What an index is made of, in its order.
 pub(super) struct Parts<'a> {
     pub(super) images: Vec<Part<'a>>,
-    /// What the index had before.
-    annotations: Annotations,
+    /// What the index itself was annotated with before.
+    annotations: BTreeMap<String, String>,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -95,7 +105,8 @@ impl Edit {
             let Flat { index, annotations } = read(&target.place, tag, &named).await?;
             check(&named, &index, without)?;
             parts.join(standing_images(&target.place, &named, &index, (&parts.images, without), policy).await?);
-            parts.keep_annotations(index);
+            let kept = parts.keep_annotations(index);
+            kept.map_err(|error| references::told(&[(named.to_string(), error)], None, None))?;
             if annotations > 0 {
                 let message = format!(
                     "annotations left out of the index: {annotations} ({named} had them in indexes that it listed)"
@@ -124,10 +135,10 @@ impl Edit {
     }
 }
 
-/// Every image once: the same one of the same platform may have come from several sources. Of two that differ in what
-/// is attested the one with more stays.
+/// Every image once: the same one of the same platform may have come from several sources. Of two the one with more
+/// attestations stays, else the one that an index says more of.
 fn distinct(sources: Vec<Part<'_>>) -> Parts<'_> {
-    let mut parts = Parts { images: Vec::new(), annotations: Annotations::default(), warnings: Vec::new() };
+    let mut parts = Parts { images: Vec::new(), annotations: BTreeMap::new(), warnings: Vec::new() };
     for part in sources {
         let same = parts.images.iter_mut().find(|kept| kept.found.child.is_listed_as(&part.found.child));
         let Some(kept) = same else {
@@ -137,9 +148,10 @@ fn distinct(sources: Vec<Part<'_>>) -> Parts<'_> {
         let child = &part.found.child;
         let message = format!("{} is named twice, and listed once: {}", child.platform(), child.manifest().digest());
         parts.warnings.push(Warning { image: None, platform: None, message, hint: None });
-        if child.attestations().len() > kept.found.child.attestations().len() {
-            *kept = part;
-        }
+        let more =
+            |part: &Part<'_>| (part.found.child.attestations().len(), part.found.child.listed() != &Listed::default());
+        let (gone, place) = if more(&part) > more(kept) { (std::mem::replace(kept, part), kept) } else { (part, kept) };
+        place.say(&gone.entry);
     }
     parts
 }
@@ -198,12 +210,8 @@ async fn standing_images<'a>(
         if let Some(platform) = replaced {
             return Ok(Slot::Taken(platform.clone()));
         }
-        // Its config may say nothing of these.
-        let fields = entry.platform.clone().unwrap_or_default();
-        let features = Some(fields.os_features).filter(|features| !features.is_empty());
-        let kept = EntryOverride { platform: None, os_version: fields.os_version, os_features: features };
-        let found = entry_image(place, entry, index, &kept, policy).await;
-        found.map(|found| Slot::Kept(Box::new(Part { from: place, found, entry: kept })))
+        let found = entry_image(place, entry, index, &EntryOverride::default(), policy).await;
+        found.map(|found| Slot::Kept(Box::new(Part { from: place, found, entry: EntryOverride::default() })))
     });
     let read: Vec<Result<Slot<'_>, ConfirmError>> = reading.buffered(AT_ONCE).collect().await;
     let (mut slots, mut faults) = (Vec::new(), Vec::new());
@@ -236,26 +244,25 @@ impl<'a> Parts<'a> {
     }
 
     /// Keeps what `index` has annotated. What was said of an image that is replaced is not said of the new one.
-    fn keep_annotations(&mut self, index: ImageIndex) {
-        self.annotations.index = index.annotations;
+    fn keep_annotations(&mut self, index: ImageIndex) -> Result<(), ConfirmError> {
+        self.annotations = index.annotations;
         for entry in index.manifests.into_iter().filter(|entry| !entry.is_attestation()) {
-            let Some(platform) = platform_of(&entry).filter(|_| !entry.annotations.is_empty()) else { continue };
-            let same = |part: &Part<'_>| *part.found.child.platform() == platform;
-            match self.images.iter().find(|part| same(part)) {
-                Some(part) if *part.found.child.manifest().digest() == entry.digest => {
-                    self.annotations.entries.insert(platform, entry.annotations);
-                }
-                Some(_) => {
-                    let keys: Vec<_> = entry.annotations.into_keys().collect();
-                    let message = format!("annotations go with the image that is replaced: {}", keys.join(", "));
-                    let message = sanitize::line(message.as_bytes());
-                    let hint = format!(
-                        "what holds of the new one, too, is said with --annotation 'entry[{platform}]:KEY=VALUE'"
-                    );
-                    self.warnings.push(Warning { image: None, platform: Some(platform), message, hint: Some(hint) });
-                }
-                None => {}
+            let Some(platform) = platform_of(&entry) else { continue };
+            let Some(part) = self.images.iter_mut().find(|part| *part.found.child.platform() == platform) else {
+                continue;
+            };
+            let child = &mut part.found.child;
+            if *child.manifest().digest() == entry.digest {
+                child.listed_also_as(&entry)?;
+            } else if !entry.annotations.is_empty() {
+                let keys: Vec<_> = entry.annotations.into_keys().collect();
+                let message = format!("annotations go with the image that is replaced: {}", keys.join(", "));
+                let message = sanitize::line(message.as_bytes());
+                let hint =
+                    format!("what holds of the new one, too, is said with --annotation 'entry[{platform}]:KEY=VALUE'");
+                self.warnings.push(Warning { image: None, platform: Some(platform), message, hint: Some(hint) });
             }
         }
+        Ok(())
     }
 }

@@ -111,6 +111,7 @@ fn claim(above: &Descriptor, listed: &mut Descriptor) -> Result<(), ConfirmError
         Some(_) => Ok(()),
         None => {
             listed.platform.clone_from(&above.platform);
+            listed.unread.platform.clone_from(&above.unread.platform);
             Ok(())
         }
     }

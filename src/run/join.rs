@@ -7,7 +7,6 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::access::{Registry, Server, while_served};
-use super::adopt;
 use super::confirm::{self, Found};
 use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use super::failure::failure;
@@ -25,7 +24,7 @@ use super::together::{Moving, Next, Together};
 use super::untag;
 use super::wait::{Source, Wait, look_for};
 use crate::oci::{EncodedIndex, Selector};
-use crate::plan::{ArchTags, Image, Job, Plan, Work};
+use crate::plan::{ArchTags, Image, Job, Plan};
 use crate::registry::Visibility;
 
 /// What to do where an arch tag is not there.
@@ -234,10 +233,7 @@ async fn find_all(
         let selector = Selector::Tag(job.arch_tag.clone());
         let visibility = Visibility::Settled;
         let (platform, entry, policy) = (&job.platform, &job.entry, target.attestations);
-        let found = match &job.work {
-            Work::Build(_) => confirm::find(&place, &selector, visibility, platform, entry, policy).await?,
-            Work::Adopt(_) => adopt::find(&place, &selector, platform, entry, policy).await?,
-        };
+        let found = confirm::find(&place, &selector, visibility, platform, entry, policy).await?;
         revisions::as_planned(&found, job)?;
         Ok(found)
     };
@@ -247,7 +243,10 @@ async fn find_all(
     let looked = look_for(&sources, wait, finding).await;
     for (source, result) in sources.into_iter().zip(looked) {
         match result {
-            Ok(child) => found.push(child),
+            Ok(mut child) => {
+                child.leave_out_what_is_refused(std::iter::once(&place).chain(&target.copies));
+                found.push(child);
+            }
             Err(error) => faults.push((source.name, error)),
         }
     }

@@ -77,13 +77,13 @@ pub(super) fn part(own: &TagRef, scheduled: &ScheduledBuild, id: Digest) -> Part
 
 /// What the index says of a platform: what it would say where it is published.
 fn fields(platform: &Platform, entry: &EntryOverride) -> PlatformFields {
-    let platform = entry.platform.as_ref().unwrap_or(platform);
+    let words = entry.platform.clone().unwrap_or_else(|| platform.clone().into());
     PlatformFields {
-        architecture: platform.architecture().to_owned(),
-        os: platform.os().to_owned(),
+        architecture: words.platform().architecture().to_owned(),
+        os: words.platform().os().to_owned(),
         os_version: entry.os_version.clone(),
         os_features: entry.os_features.clone().unwrap_or_default(),
-        variant: platform.variant().map(str::to_owned),
+        variant: words.variant().filter(|variant| !variant.is_empty()).map(str::to_owned),
     }
 }
 

@@ -188,7 +188,7 @@ impl<'a> Conductor<'a> {
             return Err(faults);
         }
         let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
-        let chosen = adopt::choose(&self.schedule, &self.run.sources, &targets).await?;
+        let chosen = adopt::choose(&self.schedule, &self.run.sources, (&self.run.registries.first, &targets)).await?;
         let builds = |place: &usize| self.schedule.builds().any(|job| job.engine == *place);
         let engines = self.run.engines.list().iter().enumerate().filter(|(place, _)| builds(place));
         let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();

@@ -98,6 +98,14 @@ impl Place {
         }
     }
 
+    /// Whether it takes an index whose entries say `features` of their processors.
+    pub(super) fn takes_features(&self) -> bool {
+        match self {
+            Self::Repository { registry, .. } => registry.takes_features(),
+            Self::Layout(_) => true,
+        }
+    }
+
     /// Whether it is known that `tag`, once it names an image, names it for ever.
     pub(super) fn fixes(&self, tag: &Tag) -> bool {
         match self {

@@ -58,7 +58,7 @@ impl Target {
             expected: image
                 .jobs
                 .iter()
-                .map(|job| (job.entry.platform.clone().unwrap_or_else(|| job.platform.clone()), job.entry.clone()))
+                .map(|job| (job.entry.platform().unwrap_or(&job.platform).clone(), job.entry.clone()))
                 .collect(),
             arch_tags: image.jobs.iter().map(|job| (job.arch_tag.clone(), job.arch_tags)).collect(),
             tags: image.tags.clone(),

@@ -123,7 +123,9 @@ impl References {
         let Some(target) = self.targets.first() else {
             return Err(failure(Phase::Plan, "no target is named", None));
         };
-        self.edit.assemble(sources, target, self.attestations).await
+        let mut parts = self.edit.assemble(sources, target, self.attestations).await?;
+        parts.images.iter_mut().for_each(|part| part.found.leave_out_what_is_refused(targets()));
+        Ok(parts)
     }
 
     /// The images of all sources, in their order. All that is wrong is told.
@@ -252,7 +254,7 @@ async fn images(
             let opening = Opening { place, visibility: Visibility::Settled, wanted };
             let Flat { index, annotations } = opening.flatten(index).await?;
             let listed = |entry: &&Descriptor| {
-                let platform = said.platform.clone().or_else(|| platform_of(entry));
+                let platform = said.platform().cloned().or_else(|| platform_of(entry));
                 !entry.is_attestation() && platform.is_none_or(|platform| is_wanted(&platform))
             };
             let entries: Vec<_> = index.manifests.iter().filter(listed).collect();
@@ -260,14 +262,10 @@ async fn images(
                 return Err(ConfirmError::Several(entries.len()));
             }
             Budget::default().spend(entries.iter().map(|entry| entry.size))?;
-            let finding = entries.iter().map(async |entry| {
-                let mut image = entry_image(place, entry, &index, said, policy).await?;
-                image.left_out.annotations = entry.annotations.len();
-                Ok::<_, ConfirmError>(image)
-            });
+            let finding = entries.iter().map(async |entry| entry_image(place, entry, &index, said, policy).await);
             found = stream::iter(finding).buffered(AT_ONCE).try_collect().await?;
             if let Some(first) = found.first_mut() {
-                first.left_out.annotations += index.annotations.len() + annotations;
+                first.left_out.annotations = index.annotations.len() + annotations;
             }
             held(&index.manifests)
         }
@@ -304,7 +302,9 @@ pub(super) async fn entry_image(
 ) -> Result<Found, ConfirmError> {
     let child = async {
         let manifest = fetch(place, &Selector::Digest(entry.digest.clone())).await?;
-        image(place, manifest, platform_of(entry), said).await
+        let mut child = image(place, manifest, platform_of(entry), said).await?;
+        child.listed_as(entry)?;
+        Ok(child)
     };
     let beside = Beside::of(&entry.digest, &index.manifests, policy);
     let attestations = beside.fetch(place, Visibility::Settled);
@@ -326,7 +326,7 @@ async fn image(
 ) -> Result<Child, ConfirmError> {
     let config = config_of(place, &manifest).await?;
     let own = || Ok::<_, ConfirmError>(PlatformFields::of_config(&config)?.and_then(|own| own.platform().ok()));
-    let said_platform = said.platform.clone().or(claimed);
+    let said_platform = said.platform().cloned().or(claimed);
     let platform = said_platform.map_or_else(own, |said| Ok(Some(said)))?.ok_or(ConfirmError::NoPlatform)?;
     Ok(Child::new(manifest, &config, &platform, said)?)
 }

@@ -11,7 +11,7 @@ use super::flat::{Flat, Opening};
 use super::gates::Shrinking;
 use super::place::{Place, PlaceError};
 use super::publish::Target;
-use crate::oci::{Content, Descriptor, Digest, ImageIndex, PlatformFields, RawManifest, Selector, Tag};
+use crate::oci::{Content, Descriptor, Digest, ImageIndex, PlatformFields, RawManifest, Selector, Tag, Unread};
 use crate::registry::Visibility;
 
 /// A final tag, and what it names.
@@ -130,5 +130,6 @@ fn alone(image: &RawManifest, config: &[u8]) -> Result<Descriptor, ConfirmError>
         size: image.size(),
         platform: PlatformFields::of_config(config)?,
         annotations: BTreeMap::new(),
+        unread: Unread::default(),
     })
 }

@@ -8,8 +8,8 @@ use super::world::says;
 use crate::support::program::{Finished, Home, Run};
 use crate::support::scripted_ecr::{Action, Mutability, ScriptedEcr};
 use crate::support::scripted_engine::{Script, ScriptedEngine};
-use crate::support::scripted_images::{Image, Store};
-use crate::support::scripted_registry::{Reply, Request, status};
+use crate::support::scripted_images::{DOCKER_LIST, Document, Image, Store};
+use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
 
 /// An account, an engine that pushes there, and a plan of one image for one platform.
 struct Site {
@@ -163,6 +163,30 @@ async fn what_ecr_calls_invalid_json_has_its_causes_named() {
     site.ecr.answers(move |action, _| (action == Action::PutImage).then(|| status(405).body(body.clone())));
     let finished = site.run(&["join"]).await.expect_code(6);
     says(&finished, &[message, "no `mediaType` at the top", "`platform.features`", "`artifactType` or `subject`"]);
+}
+
+#[tokio::test]
+async fn what_ecr_refuses_of_an_entry_is_left_out_and_told() {
+    let site = Site::with(Mutability::Mutable).await;
+    let upstream = Store::default();
+    let image = Image::docker("linux/amd64", "upstream");
+    upstream.push("upstream", "ignored", &image);
+    let mut entry = image.manifest.descriptor();
+    entry["platform"] = json!({ "os": "linux", "architecture": "amd64", "features": ["sse4"], "os.version": "1" });
+    let list = json!({ "schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [entry] });
+    upstream.put("upstream", "1", &Document::new(DOCKER_LIST, &list));
+    let source = ScriptedRegistry::stateful(move |request| upstream.answer(request)).await;
+    let plan = fs::read_to_string(site.home.path().join("build.yaml")).unwrap();
+    let from = format!("from: {}/upstream:1", source.host());
+    fs::write(site.home.path().join("build.yaml"), plan.replace("dockerfile_inline: FROM scratch", &from)).unwrap();
+    let finished = site.run(&["build"]).await.expect_code(0);
+    says(&finished, &["`features` left out of its entry: Amazon ECR refuses an index that has them"]);
+    entry["platform"].as_object_mut().unwrap().remove("features");
+    let index = site.ecr.get("hello", "1.0").unwrap();
+    assert_eq!(index.json()["manifests"], json!([entry]), "all else is kept");
+    assert_eq!(site.ecr.get("hello", "1.0-amd64").unwrap().json()["manifests"], json!([entry]));
+    let again = site.run(&["join"]).await.expect_code(0);
+    assert!(again.stdout.trim_end().ends_with(&index.digest()), "{}", again.stdout);
 }
 
 /// Denies that a tag is there until it is put: another run put it a moment before.

@@ -1,0 +1,67 @@
+//! In which words an index says what an image is: comparing platforms normalises, writing them does not.
+
+use std::collections::BTreeMap;
+
+use super::{ChildError, Descriptor, EntryOverride, Platform, PlatformFields, PlatformWords, RawManifest, Unread};
+
+/// What an index says of an image that it lists, in its words. Of what is computed from bytes that were fetched (type,
+/// digest and size) there is nothing here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listed {
+    /// The platform.
+    pub platform: Option<PlatformFields>,
+    /// The annotations of the entry.
+    pub annotations: BTreeMap<String, String>,
+    /// All else.
+    pub unread: Unread,
+}
+
+impl Listed {
+    /// What `entry` says of `manifest`.
+    ///
+    /// # Errors
+    /// It has other bytes in it than the manifest's.
+    pub(super) fn of(entry: &Descriptor, manifest: &RawManifest) -> Result<Self, ChildError> {
+        if !entry.unread.has_data_of(manifest) {
+            return Err(ChildError::Data(manifest.digest().clone()));
+        }
+        let Descriptor { platform, annotations, unread, .. } = entry.clone();
+        Ok(Self { platform, annotations, unread })
+    }
+
+    /// Whether it says nothing but a platform.
+    pub(super) fn adds_nothing(&self) -> bool {
+        self.annotations.is_empty() && self.unread.is_empty()
+    }
+}
+
+/// The fields of `platform` in an index: as they were `said`, else as they are `listed` where the image comes from, else as
+/// the config has them as its `own`.
+pub(super) fn fields(
+    platform: &Platform,
+    own: &PlatformFields,
+    listed: Option<&PlatformFields>,
+    said: &EntryOverride,
+) -> PlatformFields {
+    let is_meant = |fields: &PlatformFields| fields.platform().as_ref() == Ok(platform);
+    let listed = listed.filter(|listed| listed.platform().is_ok());
+    let mut fields = listed.unwrap_or(own).clone();
+    // A config may say it in the words of another world than Go's, and an index must not.
+    let is_go = || fields.os == platform.os() && fields.architecture == platform.architecture();
+    let has_words = is_meant(&fields) && (listed.is_some() || is_go());
+    let said_variant = said.platform.as_ref().and_then(PlatformWords::variant);
+    if said_variant.is_some() || !has_words {
+        platform.os().clone_into(&mut fields.os);
+        platform.architecture().clone_into(&mut fields.architecture);
+        let said = said.platform.as_ref().map(PlatformWords::variant);
+        fields.variant = said.unwrap_or(platform.variant()).map(str::to_owned);
+    }
+    fields.variant = fields.variant.filter(|variant| !variant.is_empty());
+    if said.os_version.is_some() {
+        fields.os_version.clone_from(&said.os_version);
+    }
+    if let Some(features) = &said.os_features {
+        fields.os_features.clone_from(features);
+    }
+    fields
+}

@@ -1,0 +1,228 @@
+//! In which words an index says what an image is. Comparing platforms normalises; writing them does not, and what an entry
+//! of another index says is carried on.
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::editing::{entry, has, join, platforms, published, reference, world};
+use super::world::{World, says};
+use crate::support::program::Run;
+use crate::support::scripted_engine::Script;
+use crate::support::scripted_images::{DOCKER_LIST, Document, Image, OCI_INDEX, attestation};
+
+/// An entry of `image` with everything that an entry may have, and what no specification knows yet.
+fn full(image: &Image) -> Value {
+    let mut full = entry(image);
+    full["platform"]["os.version"] = "6.1".into();
+    full["platform"]["os.features"] = json!(["seccomp"]);
+    full["platform"]["features"] = json!(["sse4"]);
+    full["platform"]["org.example.new"] = json!({ "deep": [1, null] });
+    full["annotations"] = json!({ "org.example.tier": "1" });
+    full["urls"] = json!(["https://mirror.example/x"]);
+    full["artifactType"] = "application/vnd.example".into();
+    full["data"] = STANDARD.encode(&image.manifest.bytes).into();
+    full["org.example.unknown"] = json!({ "a": 1.50, "b": [] });
+    full
+}
+
+/// Images as golang's are: of arm64 the config says the variant.
+fn golang(world: &World) -> [Image; 2] {
+    let images = ["linux/amd64", "linux/arm64/v8"].map(|platform| Image::docker(platform, "golang"));
+    for (image, tag) in images.iter().zip(["1.19-amd64", "1.19-arm64"]) {
+        world.store.push("hello", tag, image);
+    }
+    images
+}
+
+#[tokio::test]
+async fn a_variant_that_a_config_says_is_in_the_entry_as_docker_manifest_puts_it() {
+    let world = world(&["linux/arm/v7", "linux/amd64/v1"]).await;
+    let images = golang(&world);
+    join(&world, &[], &["1.19-arm64", "1.19-amd64"]).await.expect_code(0);
+    assert_eq!(published(&world)["manifests"], json!([entry(&images[1]), entry(&images[0])]));
+    // Other variants whose normal form is another one.
+    let odd = ["linux/arm64/8", "linux/arm64/v8.0", "linux/arm"].map(|platform| Image::oci(platform, "odd"));
+    for (image, tag) in odd.iter().zip(["eight", "dotted", "bare"]) {
+        world.store.push("hello", tag, image);
+        join(&world, &["--allow-shrink"], &[tag]).await.expect_code(0);
+        assert_eq!(published(&world)["manifests"], json!([entry(image)]));
+    }
+    join(&world, &["--allow-shrink"], &["arm-v7", "amd64-v1"]).await.expect_code(0);
+    assert_eq!(platforms(&published(&world)), ["linux/arm/v7", "linux/amd64/v1"]);
+}
+
+#[tokio::test]
+async fn a_variant_that_is_annotated_is_in_the_entry_as_it_is_typed() {
+    let world = world(&["linux/amd64", "linux/arm64"]).await;
+    golang(&world);
+    for (tag, typed, says_it) in [
+        ("arm64", "linux/arm64/v8", "linux/arm64/v8"),
+        ("arm64", "linux/arm64/8", "linux/arm64/8"),
+        ("amd64", "linux/amd64/v1", "linux/amd64/v1"),
+        ("arm64", "linux/aarch64", "linux/arm64"),
+        ("arm64", "linux/armhf", "linux/arm/v7"),
+        // It says nothing of a variant, and the config does.
+        ("1.19-arm64", "linux/arm64", "linux/arm64/v8"),
+        ("1.19-arm64", "linux/arm64/v8.0", "linux/arm64/v8.0"),
+    ] {
+        let annotate = format!("{}={typed}", reference(&world, tag));
+        join(&world, &["--annotate", &annotate, "--allow-shrink"], &[tag]).await.expect_code(0);
+        assert_eq!(platforms(&published(&world)), [says_it], "{tag} as {typed}");
+    }
+    // One image, said twice and not in two ways: what is said of it stays.
+    let annotate = format!("{}=linux/arm64/v8", reference(&world, "again"));
+    world.store.push("hello", "again", &Image::docker("linux/arm64", "new"));
+    join(&world, &["--annotate", &annotate, "--allow-shrink"], &["arm64", "again"]).await.expect_code(0);
+    assert_eq!(platforms(&published(&world)), ["linux/arm64/v8"]);
+}
+
+#[tokio::test]
+async fn all_that_an_entry_of_an_index_says_is_carried_on() {
+    let world = world(&["linux/s390x"]).await;
+    let images = golang(&world);
+    let (attests, mut attested) = attestation(&images[0].manifest, &json!({}));
+    world.store.put("hello", "ignored", &attests);
+    world.store.fill(&attests);
+    attested["artifactType"] = "application/vnd.docker.attestation.manifest.v1+json".into();
+    let entries = [full(&images[0]), full(&images[1]), attested];
+    has(&world, "source", &entries, &json!({}));
+    join(&world, &[], &["source"]).await.expect_code(0);
+    assert_eq!(published(&world)["manifests"], json!(entries));
+    // Added to, it stays, and whoever runs it again puts nothing.
+    join(&world, &["--append"], &["s390x"]).await.expect_code(0);
+    let index = published(&world)["manifests"].clone();
+    let s390x = entry(&Image::docker("linux/s390x", "new"));
+    assert_eq!(index, json!([entries[0], entries[1], s390x, entries[2]]));
+    let puts = world.put().len();
+    for sources in [&["s390x"][..], &["source"], &["1.19-arm64"]] {
+        join(&world, &["--append"], sources).await.expect_code(0);
+        assert_eq!(published(&world)["manifests"], index, "{sources:?}");
+    }
+    assert_eq!(world.put().len(), puts);
+    // The image alone and its entry are one image: the entry says more.
+    join(&world, &["--allow-shrink"], &["1.19-amd64", "source"]).await.expect_code(0);
+    assert_eq!(published(&world)["manifests"], json!(entries));
+    // What is said goes before what was there, and the rest of it stays.
+    let annotate = format!("{}=linux/arm64,os.version=7", reference(&world, "source"));
+    let only = ["--platform", "linux/arm64", "--annotate", &annotate, "--allow-shrink"];
+    has(&world, "source", &entries[1..2], &json!({}));
+    join(&world, &only, &["source"]).await.expect_code(0);
+    let mut said = entries[1].clone();
+    said["platform"]["os.version"] = "7".into();
+    assert_eq!(published(&world)["manifests"], json!([said]));
+}
+
+#[tokio::test]
+async fn what_an_entry_of_dockers_list_or_of_a_listed_index_says_is_carried_on() {
+    let world = world(&[]).await;
+    let images = golang(&world);
+    let mut entries = images.each_ref().map(entry);
+    entries[0]["platform"]["features"] = json!(["sse4"]);
+    let list = json!({ "schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": entries });
+    world.store.put("hello", "list", &Document::new(DOCKER_LIST, &list));
+    join(&world, &[], &["list"]).await.expect_code(0);
+    assert_eq!(published(&world), list);
+    // The entry above says the platform of what an index lists without one.
+    let platform = entries[0].as_object_mut().unwrap().remove("platform").unwrap();
+    let inner =
+        Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entries[0]] }));
+    world.store.put("hello", "ignored", &inner);
+    let mut above = inner.descriptor();
+    above["platform"] = platform;
+    has(&world, "nested", &[above], &json!({}));
+    join(&world, &["--index-format", "docker"], &["nested", "1.19-arm64"]).await.expect_code(0);
+    assert_eq!(published(&world), list);
+}
+
+#[tokio::test]
+async fn an_entry_that_is_read_in_two_ways_or_has_other_bytes_in_it_is_refused() {
+    let world = world(&[]).await;
+    let images = golang(&world);
+    let (mut twin, mut lie, mut none) = (entry(&images[0]), entry(&images[0]), entry(&images[0]));
+    twin["Digest"] = images[1].manifest.digest().into();
+    lie["data"] = STANDARD.encode(&images[1].manifest.bytes).into();
+    none["data"] = "?".into();
+    for (entry, why) in [(twin, "Digest"), (lie, "its entry's `data` is not the manifest"), (none, "`data`")] {
+        has(&world, "source", &[entry], &json!({}));
+        says(&join(&world, &[], &["source"]).await.expect_code(7), &["hello:source", why]);
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn a_plan_that_joins_keeps_what_configs_and_its_entries_say() {
+    let world = World::start(Script::default()).await;
+    let images = golang(&world);
+    let plan = |entry: &str| {
+        world.plan(&format!(
+            "images:\n  hello:\n    tags: [\"1.19\"]\n    platforms:\n      linux/amd64: {{}}\n      linux/arm64: {{ {entry} }}\n"
+        ));
+    };
+    let joined = async || {
+        world.run(&["join", "--allow-shrink"]).finish().await.expect_code(0);
+        world.store.get("hello", "1.19").unwrap().json()
+    };
+    for (said, is) in [
+        ("", "linux/arm64/v8"),
+        ("entry: { os: linux }", "linux/arm64/v8"),
+        ("entry: { arch: arm64 }", "linux/arm64/v8"),
+        ("entry: { variant: \"\" }", "linux/arm64"),
+        ("entry: { variant: \"8\" }", "linux/arm64/8"),
+        ("entry: { platform: linux/arm64/v8.0 }", "linux/arm64/v8.0"),
+        ("entry: { platform: linux/arm/v6, os_version: \"1\" }", "linux/arm/v6"),
+    ] {
+        plan(said);
+        assert_eq!(platforms(&joined().await), ["linux/amd64", is], "{said}");
+    }
+    // As it is typed also where the config says nothing of it.
+    world.store.push("hello", "1.19-arm64", &Image::docker("linux/arm64", "bare"));
+    plan("entry: { variant: v8 }");
+    assert_eq!(platforms(&joined().await), ["linux/amd64", "linux/arm64/v8"]);
+    // What `polyarch plan` prints is a plan of the same.
+    for (said, is) in [("entry: { variant: \"8\" }", "linux/arm64/8"), ("entry: { variant: \"\" }", "linux/arm64")] {
+        plan(said);
+        let shown = Run::new(&world.home, ["plan"]).finish().await.expect_code(0).stdout;
+        fs::write(world.home.path().join("build.yaml"), shown).unwrap();
+        assert_eq!(platforms(&joined().await), ["linux/amd64", is], "{said}");
+    }
+    // An arch tag that is an index, as buildx pushes one, is believed in its words.
+    has(&world, "1.19-arm64", &[full(&images[1])], &json!({}));
+    plan("");
+    assert_eq!(joined().await["manifests"][1], full(&images[1]));
+    let digest = world.store.get("hello", "1.19").unwrap().digest();
+    let puts = world.put().len();
+    world.run(&["join"]).finish().await.expect_code(0);
+    assert_eq!((world.store.get("hello", "1.19").unwrap().digest(), world.put().len()), (digest, puts));
+    Run::new(&world.home, ["verify", "hello"]).finish().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn what_a_source_says_of_what_is_adopted_is_in_the_index_and_under_the_arch_tag() {
+    let world = World::start(Script::default()).await;
+    let entries = ["linux/amd64", "linux/arm64/v8"].map(|platform| {
+        let image = Image::oci(platform, "upstream");
+        world.store.push("upstream", "ignored", &image);
+        full(&image)
+    });
+    let list = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
+    world.store.put("upstream", "1", &Document::new(OCI_INDEX, &list));
+    let host = world.registry.host().clone();
+    world.plan(&format!(
+        "images:\n  golang:\n    from: {host}/upstream:1\n    tags: [\"1\"]\n    platforms: [linux/amd64, linux/arm64]\n"
+    ));
+    world.registry_answers(|request| {
+        let asked = request.method == "HEAD" && request.target.contains("/blobs/");
+        asked.then(|| crate::support::scripted_registry::status(200))
+    });
+    world.build().await.expect_code(0);
+    let index = world.store.get("golang", "1").unwrap();
+    assert_eq!(index.json()["manifests"], json!(entries));
+    assert_eq!(world.store.get("golang", "1-arm64").unwrap().json()["manifests"], json!([entries[1]]));
+    // The joiner alone makes the same of the arch tags.
+    let puts = world.put().len();
+    world.run(&["join"]).finish().await.expect_code(0);
+    assert_eq!((world.store.get("golang", "1").unwrap(), world.put().len()), (index, puts));
+}
