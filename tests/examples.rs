@@ -66,6 +66,33 @@ async fn every_command_of_a_workflow_is_taken_with_its_arguments() {
     }
 }
 
+/// What needs the containerd image store, which the engines of hosted runners do not have: it is turned on first.
+#[test]
+fn the_plan_needs_nothing_that_the_engines_of_hosted_runners_lack() {
+    let plan: Value = serde_yaml::from_str(&fs::read_to_string(folder().join("build.yaml")).unwrap()).unwrap();
+    for (name, image) in plan["images"].as_object().unwrap() {
+        for key in ["provenance", "sbom", "compression", "oci_mediatypes", "annotations", "rewrite_timestamp"] {
+            assert!(image.get(key).is_none(), "{name}: {key}");
+        }
+        assert_ne!(image["arch_tags"], "none", "{name}");
+        let cache = &image["cache"];
+        assert!(cache.get("registry").is_none() && cache["to"]["type"] == "inline", "{name}: {cache}");
+    }
+}
+
+#[test]
+fn what_turns_the_containerd_store_on_is_what_the_error_and_the_readme_say() {
+    let setting = r#"{"features": {"containerd-snapshotter": true}}"#;
+    let github = fs::read_to_string(folder().join("github.yaml")).unwrap();
+    let commented: Vec<_> = github.lines().filter_map(|line| line.trim().strip_prefix("# ")).collect();
+    let step = commented.iter().position(|line| line.starts_with("- uses: docker/setup-docker-action@")).unwrap();
+    let step: Value = serde_yaml::from_str(&commented[step..step + 2].join("\n")).unwrap();
+    assert_eq!(step[0]["with"]["daemon-config"], setting);
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let dense = |text: &str| text.replace(' ', "");
+    assert!(readme.lines().any(|line| dense(line) == dense(setting)), "{setting}");
+}
+
 #[tokio::test]
 async fn a_plan_is_a_matrix_of_its_platforms() {
     let home = home();

@@ -5,6 +5,7 @@ mod adopting;
 mod atomic;
 mod bases;
 mod builds;
+mod cautions;
 mod ci;
 mod copies;
 mod ecr;

@@ -41,6 +41,8 @@ pub struct EngineFacts {
     pub runs: Vec<Platform>,
     /// Where it keeps images.
     pub store: ImageStore,
+    /// The version of its runc, which runs the steps of builds, if it says that: `1.3.3`.
+    pub runc: Option<String>,
 }
 
 /// Where an engine keeps images. It decides what an image's id is.
@@ -171,7 +173,8 @@ fn facts_of(
         .flatten()
         .any(|pair| matches!(&pair[..], [key, value] if key == "driver-type" && value.starts_with("io.containerd.snapshotter")));
     let store = if containerd { ImageStore::Containerd } else { ImageStore::GraphDriver };
-    Ok(EngineFacts { version: text(&version.version), api, runs: vec![platform.clone()], platform, store })
+    let runc = version.components.iter().flatten().find(|part| part.name == "runc").map(|part| part.version.clone());
+    Ok(EngineFacts { version: text(&version.version), api, runs: vec![platform.clone()], platform, store, runc })
 }
 
 fn parse_api(text: &str) -> Option<ApiVersion> {

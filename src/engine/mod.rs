@@ -13,6 +13,7 @@ mod contexts;
 mod control;
 mod dial;
 mod error;
+mod escapes;
 mod exporter;
 mod gateway;
 mod lacks;

@@ -126,7 +126,7 @@ mod tests {
 
     fn facts(minor: u16) -> EngineFacts {
         let (platform, api) = ("linux/amd64".parse().unwrap(), ApiVersion { major: 1, minor });
-        EngineFacts { version: "x".into(), api, platform, runs: Vec::new(), store: ImageStore::GraphDriver }
+        EngineFacts { version: "x".into(), api, platform, runs: Vec::new(), store: ImageStore::GraphDriver, runc: None }
     }
 
     /// What is sent for the one job of an image that says `settings`, without what every build says.

@@ -13,7 +13,7 @@ pub(super) struct Keys {
 /// The plan itself.
 pub(super) const PLAN: Keys = Keys {
     of: "a plan",
-    known: &["version", "registry", "engines", "defaults", "images"],
+    known: &["version", "registry", "engines", "defaults", "images", "silence"],
     not_yet: &["groups", "matrix"],
 };
 

@@ -38,6 +38,7 @@ mod schema;
 mod secrets;
 mod select;
 mod set;
+mod silence;
 mod spec;
 mod ssh;
 mod suggest;
@@ -59,6 +60,7 @@ pub use remote::{GitContext, HttpContext, RemoteContext, RemoteContextError};
 pub use resolve::{needed_facts, resolve};
 pub use schema::SCHEMA;
 pub use select::select;
+pub use silence::Caution;
 pub use spec::{
     AgentSource, Attest, BuildCache, BuildSpec, CacheExport, CacheImport, CacheMode, CachePlace, CachePolicy,
     Compression, CompressionLevel, Context, Dockerfile, Export, Generator, LayerPolicy, MediaTypes, NamedContext,

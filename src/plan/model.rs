@@ -1,5 +1,6 @@
 //! The resolved plan: what is built, on which engines, and under which names it is published.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::ecr::{EcrControl, EcrCreation};
 use super::error::Problem;
 use super::host::EngineHost;
 use super::names::{EngineName, ImageName};
+use super::silence::Caution;
 use super::spec::{BuildSpec, Dockerfile};
 
 /// A plan with every default, variable and override applied, and nothing left to look up.
@@ -26,6 +28,8 @@ pub struct Plan {
     pub images: Vec<Image>,
     /// Images of the plan that the selection left out, in the plan's order.
     pub left_out: Vec<ImageName>,
+    /// The cautions that no run of this plan says.
+    pub silence: BTreeSet<Caution>,
     /// What the user should know and that stops nothing.
     pub warnings: Vec<Problem>,
 }

@@ -21,6 +21,7 @@ use super::reader::{Environment, FACTS, Facts, Read, Reader};
 use super::registry::{self, Registries};
 use super::select::select;
 use super::set::Sets;
+use super::silence;
 
 /// The version of the plan's language that is read.
 const VERSION: u32 = 1;
@@ -91,13 +92,15 @@ fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Read<Pla
         defaults: defaults?.unwrap_or_default(),
         registries: registries.as_ref().map(|registries| registries.named().cloned().collect()).unwrap_or_default(),
     };
+    let silence = silence::read(reader, said("silence"));
     let (images, all_images) = images(reader, node, &top, &common);
     checks::check(reader, &images, &common.registries);
     bases::check(reader, &images, &names_of(&top));
     all_engines.and(all_images)?;
     let images = images.into_iter().map(|read| read.image).collect();
     let Registries { first, copies } = registries?;
-    Ok(Plan { registry: first, copies, engines, images, left_out: Vec::new(), warnings: Vec::new() })
+    let silence = silence?;
+    Ok(Plan { registry: first, copies, engines, images, left_out: Vec::new(), silence, warnings: Vec::new() })
 }
 
 /// The keys of the plan but its extensions, with the version checked.

@@ -33,6 +33,10 @@ impl Serialize for Plan {
         if !self.engines.is_empty() {
             map.serialize_entry("engines", &InOrder(&self.engines, |engine: &EngineSpec| engine.name.to_string()))?;
         }
+        if !self.silence.is_empty() {
+            let names: Vec<_> = self.silence.iter().map(|caution| caution.as_str()).collect();
+            map.serialize_entry("silence", &names)?;
+        }
         map.serialize_entry("images", &InOrder(&self.images, |image: &Image| image.name.to_string()))?;
         let incomplete: BTreeMap<_, _> =
             self.images.iter().filter(|image| !image.is_complete()).map(|i| (i.name.as_str(), &i.left_out)).collect();

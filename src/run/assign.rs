@@ -226,7 +226,14 @@ mod tests {
     fn facts(platform: &str) -> EngineFacts {
         let platform: Platform = platform.parse().unwrap();
         let api = ApiVersion { major: 1, minor: 51 };
-        EngineFacts { version: "28".into(), api, runs: vec![platform.clone()], platform, store: ImageStore::Containerd }
+        EngineFacts {
+            version: "28".into(),
+            api,
+            runs: vec![platform.clone()],
+            platform,
+            store: ImageStore::Containerd,
+            runc: None,
+        }
     }
 
     /// Where each job goes, by the engines' names, `~` before an emulated one.

@@ -6,6 +6,7 @@ mod agents;
 mod assign;
 mod attestations;
 mod carry;
+mod cautions;
 mod check;
 pub mod clean;
 mod compare;

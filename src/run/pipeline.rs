@@ -10,6 +10,7 @@ use super::access::while_served;
 use super::adopt::{self, Chosen};
 use super::agents::Agents;
 use super::assign::Schedule;
+use super::cautions;
 use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
 use super::failure::failure;
 use super::image::{ImageState, Step};
@@ -215,7 +216,8 @@ impl<'a> Conductor<'a> {
         let Outline { images, jobs } = prepare::outline(&targets, &self.schedule, &self.order, &self.run.engines);
         self.say(Event::Started { images, jobs }).await;
         let warnings = warnings::warnings(&self.schedule, &self.run.engines);
-        for warning in warnings.into_iter().chain(secrets.warnings()) {
+        let cautions = cautions::cautions(&self.schedule, &self.run.engines, &self.run.plan.silence);
+        for warning in warnings.into_iter().chain(secrets.warnings()).chain(cautions) {
             self.say(Event::Warning(warning)).await;
         }
         for event in told {

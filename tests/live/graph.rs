@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use rustix::process::Signal;
 
 use crate::project::{Project, crane};
 use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::{Engine, PrivateEngine};
+use crate::support::parts;
 
 /// Each setting of a plan that such an engine cannot do, and the keys that the error names.
 const REFUSED: [(&str, &str); 13] = [
@@ -72,4 +74,67 @@ async fn the_plan_that_was_refused_is_built_once_the_containerd_store_is_turned_
     let tags = crane(&["ls", &format!("{}/{}", registry.address(), project.name)]).await;
     let tags: BTreeSet<_> = tags.lines().collect();
     assert_eq!(tags, BTreeSet::from(["1.0", "buildcache-amd64", "latest"]));
+}
+
+#[tokio::test]
+async fn the_plan_of_the_examples_is_built_as_its_workflow_says_and_its_cache_is_hit() {
+    let registry = Distribution::start(Setup::Plain);
+    let private = PrivateEngine::start(&Engine::graph(), "hosted").await;
+    let project = Project::new(private.engine.clone(), "hosted");
+    // A result that nobody can guess: who has the same ran the step once.
+    project.busybox(
+        "RUN [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox cat /proc/sys/kernel/random/uuid > /made\"]\nCOPY version /\n",
+    );
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ci/build.yaml");
+    let plan = fs::read_to_string(examples).unwrap();
+    assert!(plan.contains("\n  hello:\n    context: .\n"), "{plan}");
+    let plan = plan.replace("  hello:\n    context: .\n", &format!("  {}:\n    context: context\n", project.name));
+    project.write("build.yaml", plan);
+    let mut made = Vec::new();
+    for (sha, version) in [("1".repeat(40), "one"), ("2".repeat(40), "two")] {
+        project.write("context/version", version);
+        let host = registry.address().to_string();
+        // github.yaml: a job for each platform, then the join.
+        for args in [
+            &["build", &project.name, "--platform", "linux/amd64", "--no-join"][..],
+            &["build", &project.name, "--platform", "linux/arm64", "--no-join"],
+            &["join"],
+        ] {
+            let args = [args, &["--registry", &host]].concat();
+            project.command(&args).env("GITHUB_SHA", &sha).finish().await.expect_code(0);
+            // Each runner has an engine of its own.
+            parts::printed(&project.engine.docker(["builder", "prune", "--all", "--force"]).await);
+        }
+        for (platform, arch) in [("linux/amd64", "amd64"), ("linux/arm64", "arm64")] {
+            let image = project.reference(&host, &format!("{sha}-{arch}"));
+            let platform = format!("--platform={platform}");
+            let run = ["run", "--rm", "--network=none", &platform, &image, "/bin/busybox", "cat", "/made", "/version"];
+            made.push(parts::printed(&project.engine.docker(run).await));
+        }
+        // What is loaded of the images is forgotten, too.
+        let images = parts::printed(&project.engine.docker(["images", "--all", "--quiet"]).await);
+        let images: Vec<_> = images.split_whitespace().collect();
+        project.engine.docker(["rmi", "--force"].iter().chain(&images)).await;
+        parts::printed(&project.engine.docker(["builder", "prune", "--all", "--force"]).await);
+    }
+    let without_version = |text: &String| text.trim_end_matches("one").trim_end_matches("two").to_owned();
+    let [amd64, arm64, amd64_again, arm64_again] = &made[..] else { panic!("{made:?}") };
+    assert!(amd64.ends_with("one") && amd64_again.ends_with("two"), "{made:?}");
+    assert_eq!(without_version(amd64), without_version(amd64_again), "the cache of `latest` was not hit");
+    assert_eq!(without_version(arm64), without_version(arm64_again), "the cache of `latest` was not hit");
+    assert_ne!(without_version(amd64), without_version(arm64));
+}
+
+#[tokio::test]
+async fn an_engine_is_warned_of_by_what_it_says_of_its_versions() {
+    for (engine, warned) in [(Engine::old(), true), (Engine::new(), false), (Engine::graph(), false)] {
+        let project = Project::new(engine, "versions");
+        project.busybox("");
+        project.plan("local", "platforms: [linux/amd64]");
+        let built = project.run(&["build", "--load"]).await.expect_code(0);
+        let said = built.stderr.matches("known ways out of a build").count();
+        assert_eq!(said > 0, warned, "{}: {}", project.engine.host, built.stderr);
+        let buildkit = built.stderr.contains("its BuildKit (CVE-2024-23651");
+        assert_eq!(buildkit, warned, "{}", built.stderr);
+    }
 }

@@ -1,0 +1,91 @@
+//! The frontend that a Dockerfile asks for: `# syntax=` (BuildKit, `frontend/dockerfile/parser`, `DetectSyntax`).
+
+use super::{ContextError, GivenDockerfile};
+
+/// Where Docker's own frontends are.
+const OWN: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
+
+impl GivenDockerfile {
+    /// The image of the frontend that it asks for, as it is written.
+    ///
+    /// # Errors
+    /// As [`GivenDockerfile::read`].
+    pub fn frontend(&self) -> Result<Option<String>, ContextError> {
+        Ok(syntax(&self.read()?))
+    }
+}
+
+/// Whether an image is one of Docker's own frontends, of any version. A copy of it elsewhere is not.
+pub fn is_dockers_frontend(image: &str) -> bool {
+    let path = ["docker.io/", "index.docker.io/"].iter().find_map(|host| image.strip_prefix(host)).unwrap_or(image);
+    let name = path.split(['@', ':']).next().unwrap_or_default();
+    OWN.contains(&name)
+}
+
+/// The directive `syntax`, which stands before everything but other directives, in comments of either kind.
+fn syntax(dockerfile: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(dockerfile);
+    let text = text.trim_start_matches('\u{feff}');
+    let text = if text.starts_with("#!") { text.split_once('\n')?.1 } else { text };
+    ["#", "//"].iter().find_map(|mark| {
+        let mut directives = text.lines().map_while(|line| directive(line, mark));
+        let (_, value) = directives.find(|(name, _)| name.eq_ignore_ascii_case("syntax"))?;
+        value.split_whitespace().next().map(str::to_owned)
+    })
+}
+
+/// `name=value` of a comment.
+fn directive<'a>(line: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
+    let (name, value) = line.trim().strip_prefix(mark)?.split_once('=')?;
+    let name = name.trim();
+    let is_name =
+        name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_name.then_some((name, value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frontend_is_that_of_the_directive_before_everything_else() {
+        for (text, expected) in [
+            ("# syntax=docker/dockerfile:1\nFROM a", Some("docker/dockerfile:1")),
+            ("#syntax = ghcr.io/x/y@sha256:00\nFROM a", Some("ghcr.io/x/y@sha256:00")),
+            ("# escape=`\n# Syntax=x/y\nFROM a", Some("x/y")),
+            ("\u{feff}#!/usr/bin/env frontend\n# syntax=x/y z\r\n", Some("x/y")),
+            ("// syntax=x/y\n{}", Some("x/y")),
+            ("# A comment.\n# syntax=x/y\nFROM a", None),
+            ("\n# syntax=x/y\nFROM a", None),
+            ("FROM a\n# syntax=x/y", None),
+            ("# syntax=\nFROM a", None),
+            ("# check=skip=all\nFROM a", None),
+            ("#!alone", None),
+            ("", None),
+        ] {
+            assert_eq!(syntax(text.as_bytes()).as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn dockers_own_frontends_are_known_in_every_spelling() {
+        for own in [
+            "docker/dockerfile",
+            "docker/dockerfile:1.7-labs",
+            "docker.io/docker/dockerfile:1@sha256:00",
+            "docker/dockerfile-upstream:master",
+        ] {
+            assert!(is_dockers_frontend(own), "{own}");
+        }
+        for foreign in [
+            "ghcr.io/docker/dockerfile:1",
+            "localhost:5000/docker/dockerfile:1",
+            "docker/dockerfiles:1",
+            "docker.io.example/docker/dockerfile",
+            "r2d4/llb:latest",
+            "",
+        ] {
+            assert!(!is_dockers_frontend(foreign), "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Versions of an engine's parts from whose builds there are known ways out to the engine's machine.
+
+use super::client::EngineFacts;
+
+/// Numbers of a version, of which what follows them says nothing: `20.10.24+dfsg1`.
+type Version = (u32, u32, u32);
+
+/// The first Engine whose BuildKit is mended: 25.0.2 has BuildKit 0.12.5. No release of 24.0 has it (moby/moby,
+/// release notes of 24.0.9 and 25.0.2).
+const BUILDKIT: (Version, &str) = ((25, 0, 2), "CVE-2024-23651, CVE-2024-23652, CVE-2024-23653");
+/// The first runc that opens no file of the machine's to a step's working directory.
+const WORKING_DIRECTORY: (Version, &str) = ((1, 1, 12), "CVE-2024-21626");
+/// What is mended in runc 1.2.8 and 1.3.3.
+const PROC: &str = "CVE-2025-31133, CVE-2025-52565, CVE-2025-52881";
+
+impl EngineFacts {
+    /// The known ways out of a build on an engine of this version, each with the part that has it: `BuildKit of Engine
+    /// 24.0.9 (CVE-…)`. A distribution may have mended what it did not give a new number.
+    #[must_use]
+    pub fn escapes(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if version(&self.version).is_some_and(|version| version < BUILDKIT.0) {
+            found.push(format!("its BuildKit ({})", BUILDKIT.1));
+        }
+        if let Some(runc) = &self.runc
+            && let Some(known) = version(runc).and_then(of_runc)
+        {
+            found.push(format!("runc {runc} ({known})"));
+        }
+        found
+    }
+}
+
+fn of_runc(version: Version) -> Option<String> {
+    let proc = version < (1, 2, 8) || ((1, 3, 0)..(1, 3, 3)).contains(&version);
+    match (version < WORKING_DIRECTORY.0, proc) {
+        (true, _) => Some(format!("{}, {PROC}", WORKING_DIRECTORY.1)),
+        (false, true) => Some(PROC.to_owned()),
+        (false, false) => None,
+    }
+}
+
+/// The numbers that a version begins with; two are enough.
+fn version(text: &str) -> Option<Version> {
+    let mut numbers = text.trim_start_matches('v').splitn(3, '.').map(|part| {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        part[..digits].parse().ok()
+    });
+    Some((numbers.next()??, numbers.next()??, numbers.next().flatten().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::{ApiVersion, ImageStore};
+    use super::*;
+
+    fn escapes(engine: &str, runc: Option<&str>) -> String {
+        let facts = EngineFacts {
+            version: engine.into(),
+            api: ApiVersion { major: 1, minor: 41 },
+            platform: "linux/amd64".parse().unwrap(),
+            runs: Vec::new(),
+            store: ImageStore::GraphDriver,
+            runc: runc.map(str::to_owned),
+        };
+        facts.escapes().join("; ")
+    }
+
+    #[test]
+    fn versions_with_known_ways_out_are_told_with_their_cves() {
+        let buildkit = "its BuildKit (CVE-2024-23651, CVE-2024-23652, CVE-2024-23653)";
+        for engine in ["18.09.1", "20.10.24+dfsg1", "23.0.15", "24.0.9", "25.0.1", "25.0.1-rc.1"] {
+            assert_eq!(escapes(engine, None), buildkit, "{engine}");
+        }
+        for engine in ["25.0.2", "25.0.5", "26.1.5+dfsg1", "28.5.2", "29.0.0", "v28.0", "dev", "", "x.y.z", "28"] {
+            assert_eq!(escapes(engine, None), "", "{engine}");
+        }
+        let proc = "CVE-2025-31133, CVE-2025-52565, CVE-2025-52881";
+        for (runc, known) in [
+            ("1.0.0-rc10", Some(format!("CVE-2024-21626, {proc}"))),
+            ("1.1.11", Some(format!("CVE-2024-21626, {proc}"))),
+            ("1.1.5+ds1", Some(format!("CVE-2024-21626, {proc}"))),
+            ("1.1.12", Some(proc.to_owned())),
+            ("1.2.7", Some(proc.to_owned())),
+            ("1.3.0", Some(proc.to_owned())),
+            ("1.3.2", Some(proc.to_owned())),
+            ("1.2.8", None),
+            ("1.3.3", None),
+            ("1.3.6+ds1", None),
+            ("1.4.0", None),
+            ("unknown", None),
+        ] {
+            let expected = known.map(|known| format!("runc {runc} ({known})")).unwrap_or_default();
+            assert_eq!(escapes("28.5.2", Some(runc)), expected, "{runc}");
+        }
+        assert_eq!(escapes("24.0.9", Some("1.2.7")), format!("{buildkit}; runc 1.2.7 ({proc})"));
+    }
+}

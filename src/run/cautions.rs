@@ -1,0 +1,122 @@
+//! What works and may be a danger: each is said once a run, unless the plan silences it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::assign::{Schedule, ScheduledBuild};
+use super::event::Warning;
+use super::preflight::Engines;
+use super::sanitize;
+use crate::context::is_dockers_frontend;
+use crate::engine::given_dockerfile;
+use crate::plan::{BuildSpec, Caution};
+
+/// All of them but those that are `silenced`.
+pub(super) fn cautions(schedule: &Schedule, engines: &Engines, silenced: &BTreeSet<Caution>) -> Vec<Warning> {
+    let all = [
+        (Caution::VulnerableEngine, vulnerable_engines(schedule, engines)),
+        (Caution::ForeignFrontend, foreign_frontends(schedule)),
+        (Caution::SecretNames, secret_names(schedule)),
+    ];
+    let wanted = all.into_iter().filter(|(caution, _)| !silenced.contains(caution));
+    let said = wanted.flat_map(|(caution, said)| said.into_iter().map(move |(message, hint)| (caution, message, hint)));
+    said.map(|(caution, message, hint)| Warning {
+        image: None,
+        platform: None,
+        message: sanitize::line(message.as_bytes()),
+        hint: Some(format!("{hint}; `silence: [{}]` in the plan ends this warning", caution.as_str())),
+    })
+    .collect()
+}
+
+/// What is said, and what to do.
+type Said = Vec<(String, &'static str)>;
+
+/// Each engine that builds and from whose builds there are known ways out.
+fn vulnerable_engines(schedule: &Schedule, engines: &Engines) -> Said {
+    let building: BTreeSet<_> = schedule.builds().map(|job| job.engine).collect();
+    let told = building.into_iter().filter_map(|place| {
+        let reached = &engines.list()[place];
+        let (name, version, escapes) = (&reached.spec.name, &reached.facts().version, reached.facts().escapes());
+        let message = format!(
+            "engine {name} ({version}) has known ways out of a build, by its versions: {}",
+            escapes.join(" and ")
+        );
+        (!escapes.is_empty()).then_some((message, "update it, or build there only what you trust"))
+    });
+    told.collect()
+}
+
+/// Each frontend that is not Docker's own, with the images that it builds.
+fn foreign_frontends(schedule: &Schedule) -> Said {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for ScheduledBuild { id, job, .. } in schedule.builds() {
+        if let Some(frontend) = frontend(&job.work.spec).filter(|frontend| !is_dockers_frontend(frontend)) {
+            found.entry(frontend).or_default().insert(id.image.clone());
+        }
+    }
+    let told = found.into_iter().map(|(frontend, images)| {
+        let images = Vec::from_iter(images).join(", ");
+        let message = format!(
+            "{images}: the frontend {frontend} builds it, which is not docker/dockerfile, and decides what is built"
+        );
+        (message, "name it by its digest (`# syntax=IMAGE@sha256:…`) if you trust it")
+    });
+    told.collect()
+}
+
+/// The frontend that a build argument or the Dockerfile names. One that the engine fetches is not read, and one that
+/// cannot be read fails its build.
+fn frontend(build: &BuildSpec) -> Option<String> {
+    let said = build.args.get("BUILDKIT_SYNTAX").cloned();
+    said.or_else(|| given_dockerfile(&build.dockerfile)?.frontend().ok()?)
+}
+
+/// The build arguments and labels that have names of secrets.
+fn secret_names(schedule: &Schedule) -> Said {
+    let mut found = BTreeSet::new();
+    for ScheduledBuild { job, .. } in schedule.builds() {
+        let BuildSpec { args, labels, .. } = &job.work.spec;
+        let args = args.keys().filter(|name| has_word(name, &[&SECRET, &SECRET_IN_ARGS]));
+        let labels = labels.keys().filter(|name| has_word(name, &[&SECRET]));
+        found.extend(args.map(|name| format!("args.{name}")).chain(labels.map(|name| format!("labels.{name}"))));
+    }
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let names = Vec::from_iter(found).join(", ");
+    let message = format!("{names}: by the name a secret, and whoever has the image or its provenance can read it");
+    vec![(message, "mount it: `secrets: [{ id: ID, env: NAME }]` and `RUN --mount=type=secret,id=ID`")]
+}
+
+/// Words of names that hold secrets (BuildKit, lint rule `SecretsUsedInArgOrEnv`). Two of them are words of labels that
+/// configure something, too: `traefik.http.middlewares.auth.basicauth.users`.
+const SECRET: [&str; 8] = ["apikey", "credential", "credentials", "password", "pword", "passwd", "secret", "token"];
+const SECRET_IN_ARGS: [&str; 2] = ["auth", "key"];
+/// The word of names that hold none.
+const PUBLIC: &str = "public";
+
+fn has_word(name: &str, secret: &[&[&str]]) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words: Vec<_> = name.split(['_', '-', '.', '/']).collect();
+    words.iter().any(|word| secret.concat().contains(word)) && !words.contains(&PUBLIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_of_secrets_by_their_words() {
+        let (arg, label) = (|name| has_word(name, &[&SECRET, &SECRET_IN_ARGS]), |name| has_word(name, &[&SECRET]));
+        for name in ["NPM_TOKEN", "password", "APIKEY", "aws_secret_access_key", "com.example.db.passwd"] {
+            assert!(arg(name) && label(name), "{name}");
+        }
+        for name in ["API_KEY", "x-auth", "traefik.http.middlewares.auth.basicauth.users"] {
+            assert!(arg(name) && !label(name), "{name}");
+        }
+        for name in ["VERSION", "KEYBOARD", "TOKENIZER", "PUBLIC_KEY", "AUTHOR", "org.opencontainers.image.authors", ""]
+        {
+            assert!(!arg(name) && !label(name), "{name}");
+        }
+    }
+}
