@@ -14,6 +14,7 @@ mod attesting;
 mod bases;
 mod caching;
 mod checking;
+mod cleaning;
 mod contexts;
 mod copies;
 mod editing;

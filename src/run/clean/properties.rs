@@ -214,6 +214,15 @@ impl History {
         })
     }
 
+    /// What is published of the newest `count` indexes, by what `key` says. One that somebody else put is an index, too.
+    fn newest_indexes(&self, count: usize, key: impl Fn(&Published) -> usize) -> Vec<&String> {
+        let foreign = self.foreign.iter().filter(|(_, lists)| !lists.is_empty());
+        let foreign = foreign.map(|(name, _)| (self.pushed[name], name));
+        let mut keyed: Vec<_> = self.published.iter().map(|(name, one)| (key(one), name)).chain(foreign).collect();
+        keyed.sort_by(|one, other| other.cmp(one));
+        keyed.into_iter().take(count).map(|(_, name)| name).filter(|name| self.published.contains_key(*name)).collect()
+    }
+
     /// The newest `count` of what is published, by what `key` says.
     fn newest<K: Ord>(&self, count: usize, key: impl Fn(&Published) -> Option<K>) -> Vec<&String> {
         let mut keyed: Vec<_> = self.published.iter().filter_map(|(name, one)| Some((key(one)?, name))).collect();
@@ -289,15 +298,17 @@ proptest! {
         }
         if keep.newest > 0 {
             for begun in &history.begun {
-                let later = history.published.values().filter(|one| one.first_pushed > history.pushed[begun]).count();
+                // An index that somebody else put is a publication, too.
+                let indexes = history.published.keys().chain(history.foreign.keys()).map(|name| history.pushed[name]);
+                let later = indexes.filter(|pushed| *pushed > history.pushed[begun]).count();
                 prop_assert!(stays(begun) || kind == Kind::Ecr && later >= keep.newest, "{begun} is on its way");
             }
         }
         let newest = keep.newest;
         match keep.order {
             Order::Push => {
-                let by_push = history.newest(newest, |one| Some(one.first_pushed));
-                let by_publication = history.newest(newest, |one| Some(one.latest_own));
+                let by_push = history.newest_indexes(newest, |one| one.first_pushed);
+                let by_publication = history.newest_indexes(newest, |one| one.latest_own);
                 let releases = history.newest(newest, |one| (!one.versions.is_empty()).then_some(one.first_pushed));
                 for name in by_push.into_iter().chain(by_publication).chain(releases) {
                     prop_assert!(stays(name), "{name} is among the {newest} newest");
