@@ -11,7 +11,8 @@ use std::path::Path;
 use self::transcript::Transcript;
 use crate::support::program::{Home, Run};
 
-const COMMANDS: [&str; 9] = ["build", "join", "copy", "inspect", "verify", "digest", "images", "plan", "serve"];
+const COMMANDS: [&str; 10] =
+    ["build", "join", "copy", "inspect", "verify", "digest", "images", "plan", "prune", "serve"];
 
 const PLAN: &str = "\
 version: 1
@@ -173,4 +174,55 @@ async fn the_embedded_registry_has_its_own_place() {
     transcript.run_in(["join"], &[("POLYARCH_HOME", ""), ("HOME", "")]).await.expect_code(2);
     transcript.run_in(["serve"], &[("POLYARCH_HOME", "/dev/null/x")]).await.expect_code(3);
     transcript.is("home");
+}
+
+#[tokio::test]
+async fn the_embedded_registry_is_in_no_context_wherever_links_lead() {
+    let home = Home::new();
+    plan(&home, PLAN);
+    let at = |path: &str| home.path().join(path);
+    fs::create_dir_all(at("context/data")).unwrap();
+    fs::create_dir_all(at("elsewhere")).unwrap();
+    let link = |to: &str, from: &str| std::os::unix::fs::symlink(at(to), at(from)).unwrap();
+    link("context", "linked");
+    link("elsewhere", "context/out");
+    fs::create_dir_all(at("half")).unwrap();
+    link("context/data", "half/registry");
+    for (place, inside) in [
+        ("linked/data", true),
+        ("linked/not/there/yet", true),
+        ("elsewhere/../linked", true),
+        ("context/data/../x", true),
+        ("half", true),
+        ("../../../../../../../..HOME/linked", true),
+        ("context/out", false),
+        ("context/../beside", false),
+        ("linked/../beside", false),
+        ("context/out/../beside", false),
+    ] {
+        let place = place.replace("..HOME", &format!("..{}", home.path().display()));
+        // Nothing is there to be joined: that is found out once the registry is opened.
+        let ran = Run::new(&home, ["join"]).env("POLYARCH_HOME", &*place).finish().await;
+        let code = if inside { 2 } else { 6 };
+        assert_eq!(ran.code(), code, "{place}: {}", ran.stderr);
+        assert_eq!(ran.stderr.contains("would lie inside the context"), inside, "{place}: {}", ran.stderr);
+    }
+    // As a home that is a link has it.
+    let at_home = Run::new(&home, ["join"]).env("POLYARCH_HOME", "").env("HOME", at("linked"));
+    at_home.finish().await.expect_code(2);
+}
+
+#[tokio::test]
+async fn the_embedded_registry_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    plan(&home, PLAN);
+    let registry = home.polyarch().join("registry");
+    let mode = || fs::metadata(&registry).unwrap().permissions().mode() & 0o777;
+    Run::new(&home, ["join"]).finish().await.expect_code(6);
+    assert_eq!(mode(), 0o700);
+    // As versions before had it.
+    fs::set_permissions(&registry, fs::Permissions::from_mode(0o755)).unwrap();
+    Run::new(&home, ["join"]).finish().await.expect_code(6);
+    assert_eq!(mode(), 0o700);
 }

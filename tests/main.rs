@@ -23,6 +23,7 @@ mod images;
 mod layers;
 mod overrides;
 mod plans;
+mod pruning;
 mod readme;
 mod registry_conformance;
 mod registry_faults;

@@ -143,7 +143,7 @@ async fn its_tables_are_those_of_the_help() {
         assert!(section("### Environment").contains(&variable), "{variable}");
     }
     let commands = all(r"(?m)^  ([a-z]+)  ", help.split("Options:").next().unwrap());
-    assert_eq!(commands.len(), 11);
+    assert_eq!(commands.len(), 12);
     let text = readme();
     for command in commands {
         assert!(section("## Commands").contains(&format!("| `polyarch {command}")), "{command}");

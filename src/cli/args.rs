@@ -10,6 +10,7 @@ use super::edit::EditArgs;
 use super::images::ImagesArgs;
 use super::matrix::Matrix;
 use super::output::{Format, Progress};
+use super::prune::PruneArgs;
 use super::repositories::RepositoryArgs;
 use super::verify::VerifyArgs;
 
@@ -109,6 +110,11 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Check the plan, and print it with everything resolved
     Plan(PlanCommandArgs),
+    /// Make the embedded registry smaller; shows by how much, unless told to
+    ///
+    /// Delete what the embedded registry has and no tag of it leads to: images that later builds replaced. Without
+    /// --apply it is only shown how much that is. Nothing is deleted while another process serves the registry.
+    Prune(PruneArgs),
     /// Keep the embedded registry up, so that `docker pull` works
     Serve,
 }
@@ -127,6 +133,7 @@ impl Command {
             | Self::Clean(_)
             | Self::Doctor(_)
             | Self::Plan(_)
+            | Self::Prune(_)
             | Self::Serve => None,
         }
     }

@@ -1,7 +1,7 @@
 //! From arguments to a plan, its engines and its registry.
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use polyarch::run::{CheckedFile, Engines, Failure, Implied, Phase, Registries, R
 
 use super::args::PlanArgs;
 use super::diagnostic;
+use super::prune;
 use super::settings::Settings;
 
 /// Names under which a plan is looked for.
@@ -250,10 +251,10 @@ async fn first_registry(
             hint: Some("name one with `registry:` in the plan or --registry; `local` is the embedded one".into()),
         }),
         RegistryChoice::Unnamed | RegistryChoice::Embedded => {
-            let home = settings.home()?;
-            outside_of_contexts(&home, plan)?;
-            let (registry, server) =
-                Registry::embedded(&home.join("registry"), settings.client_config(on_notice)?).await?;
+            let directory = settings.home()?.join("registry");
+            outside_of_contexts(&directory, plan)?;
+            let (registry, server) = Registry::embedded(&directory, settings.client_config(on_notice)?).await?;
+            prune::tell_if_large(&directory);
             Ok((registry, Some(server)))
         }
     }
@@ -282,10 +283,10 @@ fn of_ecr(error: &EcrError) -> Failure {
 }
 
 /// What the embedded registry stores must never become part of a context.
-fn outside_of_contexts(home: &Path, plan: &Plan) -> Result<(), Failure> {
-    let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
+fn outside_of_contexts(registry: &Path, plan: &Plan) -> Result<(), Failure> {
+    let registry = resolved(registry);
     for Build { spec, .. } in plan.builds() {
-        let holds = |path: &&Path| std::fs::canonicalize(path).is_ok_and(|context| home.starts_with(context));
+        let holds = |path: &&Path| std::fs::canonicalize(path).is_ok_and(|context| registry.starts_with(context));
         let named = spec.contexts.values().filter_map(|context| match context {
             NamedContext::Directory(path) => Some(path.as_path()),
             NamedContext::Image(_) | NamedContext::Reference(_) | NamedContext::Remote(_) => None,
@@ -297,6 +298,20 @@ fn outside_of_contexts(home: &Path, plan: &Plan) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// `path` without links and `..`, as far as it is there; what is not there yet is made as it is written.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = path.ancestors().find_map(|above| Some((above, std::fs::canonicalize(above).ok()?)));
+    let Some((above, mut resolved)) = there else { return path };
+    for part in path.strip_prefix(above).unwrap_or(Path::new("")).components() {
+        match part {
+            Component::ParentDir => drop(resolved.pop()),
+            part => resolved.push(part),
+        }
+    }
+    resolved
 }
 
 /// A Dockerfile on the standard input, `dockerfile: "-"`: read once, for all that say so.

@@ -22,6 +22,7 @@ mod matrix;
 mod notices;
 mod output;
 mod plan;
+mod prune;
 mod reach;
 mod repositories;
 mod serve;

@@ -15,7 +15,7 @@ use super::files::Files;
 use super::load::Refusal;
 use super::output::{Color, Progress, Tone};
 use super::settings::Settings;
-use super::{build, clean, copy, digest, doctor, ending, images, inspect, join, plan, serve, stderr, verify};
+use super::{build, clean, copy, digest, doctor, ending, images, inspect, join, plan, prune, serve, stderr, verify};
 
 /// Runs what was typed, and says its exit code.
 pub(crate) fn start() -> ExitCode {
@@ -68,6 +68,7 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
         Command::Clean(args) => clean::run(args, settings).await,
         Command::Doctor(Doctor::Ecr(args)) => doctor::ecr(args, settings).await,
         Command::Plan(args) => plan::run(args, settings).await,
+        Command::Prune(args) => prune::run(args, settings).await,
         Command::Serve => serve::run(settings).await,
     }
 }

@@ -1,6 +1,7 @@
 //! Why the embedded registry cannot be used.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::store::StoreError;
@@ -25,9 +26,21 @@ pub enum EmbeddedError {
         /// The registry's directory.
         root: PathBuf,
     },
+    /// Another process serves it.
+    #[error("another process serves the embedded registry in {}{}", root.display(), at(*address))]
+    Served {
+        /// The registry's directory.
+        root: PathBuf,
+        /// Where that process listens, if it has said that.
+        address: Option<SocketAddr>,
+    },
     /// No port of 127.0.0.1 can be listened on.
     #[error("the embedded registry cannot listen on 127.0.0.1")]
     Listen(#[source] io::Error),
+}
+
+fn at(address: Option<SocketAddr>) -> String {
+    address.map(|address| format!(" at {address}")).unwrap_or_default()
 }
 
 impl EmbeddedError {
@@ -37,6 +50,7 @@ impl EmbeddedError {
             Self::Storage(error) if error.is_full() => Some("free some space, or set POLYARCH_HOME to a larger disk"),
             Self::Storage(_) | Self::Lock { .. } => Some("set POLYARCH_HOME to a directory that you may write"),
             Self::Opening { .. } => Some("try again in a moment"),
+            Self::Served { .. } => Some("nothing was deleted; run this again when that process has ended"),
             Self::Listen(_) => None,
         }
     }

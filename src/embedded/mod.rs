@@ -5,11 +5,13 @@
 //! not grow with the size of a layer.
 
 mod error;
+mod prune;
 mod routes;
 mod serve;
 mod stall;
 mod store;
 
 pub use error::EmbeddedError;
+pub use prune::{Pruning, stored_bytes};
 pub use serve::{Embedded, Opened, STORE_HEADER};
-pub use store::StoreError;
+pub use store::{Pruned, StoreError, Unreferenced};

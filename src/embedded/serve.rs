@@ -1,9 +1,10 @@
 //! The process that holds the registry, and its listener.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::EmbeddedError;
 use super::routes::{self, Registry};
 use super::stall::Unstalled;
-use super::store::{Store, StoreError, random_hex, write_whole};
+use super::store::{DIRECTORY_MODE, FILE_MODE, Store, StoreError, random_hex, write_whole};
 
 /// A header of every answer of an embedded registry, with its [id](Embedded::id): who reaches this address from
 /// elsewhere can tell whether it is the same registry.
@@ -69,9 +70,9 @@ impl Embedded {
     /// # Errors
     /// The directory cannot be used; no port is free; or another process is just opening it (transient).
     pub fn open(dir: &Path) -> Result<Opened, EmbeddedError> {
-        fs::create_dir_all(dir).map_err(StoreError::at("create", dir))?;
+        make_private(dir)?;
         let address_file = dir.join("address");
-        let Some(lock) = lock(&dir.join("lock"))? else { return elsewhere(dir, &address_file) };
+        let Some(lock) = lock(&dir.join("lock"))? else { return elsewhere(dir) };
         // Until the new address is written there is none: that of a killed process may be a stranger's now.
         match fs::remove_file(&address_file) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
@@ -144,8 +145,11 @@ impl Embedded {
         let finished = tokio::time::timeout(GRACE, finished).await;
         drop(listener);
         if finished.is_err() {
-            tracing::warn!("the embedded registry ended requests that had not finished");
+            tracing::debug!("the embedded registry ended requests that had not finished: others send them again");
         }
+        connections.shutdown().await;
+        // What is being moved to its place is there before the next process opens the store.
+        registry.finished().await;
         // Nobody should be sent to where nobody listens. The lock goes last: the file is ours until then.
         let _ = fs::remove_file(&address_file);
         drop(lock);
@@ -177,7 +181,7 @@ async fn connection(stream: TcpStream, registry: Arc<Registry>, stop: Cancellati
 
 /// The right to the directory. The system takes it back when the process ends, however it ends.
 #[derive(Debug)]
-struct Lock(File);
+pub(super) struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -186,10 +190,23 @@ impl Drop for Lock {
     }
 }
 
+/// Makes the directory, and lets nobody else read it: what is built may be nobody else's business.
+fn make_private(dir: &Path) -> Result<(), StoreError> {
+    let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(dir);
+    made.map_err(StoreError::at("create", dir))?;
+    let open = fs::metadata(dir).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
+    if open && let Err(error) = fs::set_permissions(dir, Permissions::from_mode(DIRECTORY_MODE)) {
+        // It is somebody else's, who lets us in.
+        tracing::debug!("{} stays open to others: {error}", dir.display());
+    }
+    Ok(())
+}
+
 /// The lock, or `None` if another process has it.
-fn lock(path: &Path) -> Result<Option<Lock>, EmbeddedError> {
+pub(super) fn lock(path: &Path) -> Result<Option<Lock>, EmbeddedError> {
     let failed = |source| EmbeddedError::Lock { path: path.to_owned(), source };
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).mode(FILE_MODE).open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(Lock(file))),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -197,11 +214,14 @@ fn lock(path: &Path) -> Result<Option<Lock>, EmbeddedError> {
     }
 }
 
+/// Where the process listens that holds the lock, if it has said that.
+pub(super) fn address_in(dir: &Path) -> Option<SocketAddr> {
+    fs::read_to_string(dir.join("address")).ok()?.parse().ok()
+}
+
 /// Where the process listens that holds the lock.
-fn elsewhere(dir: &Path, address_file: &Path) -> Result<Opened, EmbeddedError> {
-    let read = |path: &Path| fs::read_to_string(path).ok();
-    let address = read(address_file).and_then(|text| text.parse().ok());
-    match (address, read(&dir.join("id"))) {
+fn elsewhere(dir: &Path) -> Result<Opened, EmbeddedError> {
+    match (address_in(dir), fs::read_to_string(dir.join("id")).ok()) {
         (Some(address), Some(id)) => Ok(Opened::Elsewhere { address, id }),
         _ => Err(EmbeddedError::Opening { root: dir.to_owned() }),
     }

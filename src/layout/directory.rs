@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::error::{LayoutError, present};
 use super::index::{IMAGE_NAME, Index, LATEST, REF_NAME, with};
-use super::ingest::{Ingest, Temporary};
+use super::ingest::{Ingest, Temporary, sweep};
 use super::lock::Lock;
 use crate::oci::document::{self, Shape};
 use crate::oci::{Descriptor, Digest, Hasher, MAX_MANIFEST_BYTES, MediaType, RawManifest, Selector, Tag};
@@ -193,6 +193,7 @@ impl Layout {
     ) -> Result<(), LayoutError> {
         let (_, size) = self.open(digest)?.ok_or_else(|| LayoutError::Missing(digest.clone()))?;
         let _lock = Lock::take(&self.directory)?;
+        sweep(&self.made(&["ingest"])?);
         let entry =
             json!({ "mediaType": media_type, "digest": digest, "size": size, "annotations": { REF_NAME: name } });
         let text = self.small(INDEX, MOST_INDEX_BYTES)?;
@@ -352,6 +353,35 @@ mod tests {
             (files(&folder.path().join("cache/ingest")), files(&folder.path().join("cache/blobs/sha256"))),
             (0, 1)
         );
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_swept_and_nothing_that_is_written_or_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::at(folder.path());
+        let digest = put(&layout, b"layer");
+        let ingest = folder.path().join("ingest");
+        // Of a process that was killed: in a blob, in an index, and before a byte was there.
+        for (name, bytes) in [("0", "half a blob"), ("1", "{\"manifests\":["), ("f", "")] {
+            fs::write(ingest.join(name.repeat(32)), bytes).unwrap();
+        }
+        // What oras and containerd have there, and what leads away.
+        fs::write(ingest.join("oras_1234"), "").unwrap();
+        fs::create_dir(ingest.join("a".repeat(32))).unwrap();
+        std::os::unix::fs::symlink(folder.path().join(INDEX), ingest.join("b".repeat(32))).unwrap();
+        let mut under_way = layout.ingest(Digest::of(b"another"), 7).unwrap();
+        under_way.write(b"ano").unwrap();
+        layout.publish_cache(&manifest(&digest)).unwrap();
+        let mut names: Vec<_> =
+            fs::read_dir(&ingest).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        let own = under_way.temporary.name().to_owned();
+        let mut expected = ["oras_1234".to_owned(), "a".repeat(32), "b".repeat(32), own];
+        expected.sort();
+        assert_eq!(names, expected);
+        under_way.write(b"ther").unwrap();
+        under_way.commit().unwrap();
+        assert!(layout.open(&Digest::of(b"another")).unwrap().is_some());
     }
 
     #[test]

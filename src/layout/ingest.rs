@@ -1,12 +1,13 @@
 //! Content on its way into a layout.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{Seek as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, renameat, unlinkat};
 
 use super::error::LayoutError;
 use crate::oci::{Digest, Hasher};
@@ -82,6 +83,9 @@ impl Ingest {
     }
 }
 
+/// Digits of a temporary file's name.
+const NAME_DIGITS: usize = 32;
+
 /// A file that goes when it is dropped.
 #[derive(Debug)]
 pub(super) struct Temporary {
@@ -96,12 +100,23 @@ impl Temporary {
     pub(super) fn new(directory: OwnedFd, path: &Path) -> Result<Self, LayoutError> {
         // Two processes must not meet; it is no secret.
         let half = || RandomState::new().build_hasher().finish();
-        let name = format!("{:016x}{:016x}", half(), half());
-        let path = path.join(&name);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = openat(&directory, &name, flags, Mode::from_bits_truncate(0o666));
-        let file = File::from(file.map_err(|error| LayoutError::at(&path, error))?);
-        Ok(Self { directory, name, file, path })
+        loop {
+            let name = format!("{:016x}{:016x}", half(), half());
+            let path = path.join(&name);
+            let file = openat(&directory, &name, flags, Mode::from_bits_truncate(0o666));
+            let file = File::from(file.map_err(|error| LayoutError::at(&path, error))?);
+            // Locked until it is closed, however this process ends. Where a file system knows no locks nothing is swept.
+            let swept = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+            if !swept && file.metadata().is_ok_and(|metadata| metadata.nlink() > 0) {
+                return Ok(Self { directory, name, file, path });
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), LayoutError> {
@@ -113,6 +128,25 @@ impl Temporary {
         self.file.sync_data().map_err(|error| LayoutError::at(&self.path, error))?;
         renameat(&self.directory, &self.name, directory, name).map_err(|error| LayoutError::at(path, error))
     }
+}
+
+/// Removes from `directory` what processes left there that were killed: nobody has it locked.
+pub(super) fn sweep(directory: &OwnedFd) {
+    let Ok(entries) = Dir::read_from(directory) else { return };
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let ours = name.len() == NAME_DIGITS && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if ours && is_left(directory, name) {
+            // It is looked for again the next time.
+            let _ = unlinkat(directory, name, AtFlags::empty());
+        }
+    }
+}
+
+fn is_left(directory: &OwnedFd, name: &str) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(directory, name, flags, Mode::empty()).map(File::from);
+    file.is_ok_and(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()) && file.try_lock().is_ok())
 }
 
 impl Drop for Temporary {

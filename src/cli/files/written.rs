@@ -2,9 +2,11 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use polyarch::run::{Failure, Phase, Report};
+use tempfile::NamedTempFile;
 
 use super::super::args::OutputArgs;
 use super::super::settings::Settings;
@@ -82,11 +84,7 @@ impl File {
             _ if self.is_special() => Ok(()),
             _ if self.path.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             How::Appended => OpenOptions::new().append(true).create(true).open(&self.path).map(drop),
-            How::Whole => {
-                let beside = beside(&self.path);
-                OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
-                fs::remove_file(&beside)
-            }
+            How::Whole => self.beside()?.close(),
         }
     }
 
@@ -95,14 +93,19 @@ impl File {
             How::Appended => OpenOptions::new().append(true).create(true).open(&self.path)?.write_all(text.as_bytes()),
             How::Whole if self.is_special() => fs::write(&self.path, text),
             How::Whole => {
-                let beside = beside(&self.path);
-                let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &self.path));
-                written.inspect_err(|_| {
-                    // It is our own half file.
-                    let _ = fs::remove_file(&beside);
-                })
+                let mut beside = self.beside()?;
+                beside.write_all(text.as_bytes())?;
+                beside.persist(&self.path).map(drop).map_err(|error| error.error)
             }
         }
+    }
+
+    /// A new file beside it that nobody can foresee, and that goes where it is not kept.
+    fn beside(&self) -> io::Result<NamedTempFile> {
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        // As any file that is made: what the umask leaves of it.
+        let mode = fs::Permissions::from_mode(0o666);
+        tempfile::Builder::new().prefix(".polyarch-").permissions(mode).tempfile_in(directory.unwrap_or(Path::new(".")))
     }
 }
 
@@ -110,8 +113,45 @@ fn json(report: &Report) -> io::Result<String> {
     Ok(serde_json::to_string_pretty(report)? + "\n")
 }
 
-fn beside(path: &Path) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.tmp", std::process::id()));
-    beside.into()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &Path) -> File {
+        File { named: "the report", path: path.to_owned(), how: How::Whole, text: |_| Ok(String::new()) }
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_beside_itself_and_no_link_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, path) = (folder.path().join("precious"), folder.path().join("report.json"));
+        fs::write(&target, "precious").unwrap();
+        let names = || fs::read_dir(folder.path()).unwrap().count();
+        // What was the temporary's name once, and the file itself, lead away.
+        let foreseen = folder.path().join(format!("report.json.{}.tmp", std::process::id()));
+        for link in [&foreseen, &path] {
+            std::os::unix::fs::symlink(&target, link).unwrap();
+        }
+        let report = file(&path);
+        report.check().unwrap();
+        report.write("{}").unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(names(), 3, "no temporary is left");
+        // As other files that we make.
+        let plain = folder.path().join("plain");
+        fs::write(&plain, "").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&plain));
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_that_is_known_before_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(file(&folder.path().join("none/report.json")).check().is_err());
+        assert!(file(folder.path()).check().is_err());
+        assert!(file(&folder.path().join("none/report.json")).write("{}").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

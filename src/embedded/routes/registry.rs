@@ -11,6 +11,7 @@ use http::header::{CONTENT_TYPE, EXPECT, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
+use tokio_util::task::TaskTracker;
 
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
@@ -27,6 +28,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub(in crate::embedded) struct Registry {
     pub(super) store: Store,
     pub(super) uploads: Uploads,
+    /// What was begun on the disk, and is finished whoever goes away.
+    tasks: TaskTracker,
     id: String,
 }
 
@@ -34,7 +37,13 @@ impl Registry {
     /// A registry over `store`, which is known by `id`.
     pub(in crate::embedded) fn new(store: Store, id: String) -> Self {
         let uploads = Uploads::new(store.uploads());
-        Self { store, uploads, id }
+        Self { store, uploads, tasks: TaskTracker::new(), id }
+    }
+
+    /// Waits for all that was begun on the disk. Nothing is begun any more: no request is answered.
+    pub(in crate::embedded) async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// The id of the store.
@@ -48,8 +57,16 @@ impl Registry {
         self: &Arc<Self>,
         question: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
+        self.finish(move |registry| question(&registry.store)).await
+    }
+
+    /// Does `work` off the runtime's threads, and to its end: also if the request is dropped meanwhile.
+    pub(super) async fn finish<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let registry = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || question(&registry.store)).await {
+        match self.tasks.spawn_blocking(move || work(&registry)).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "the registry is shutting down")),
         }

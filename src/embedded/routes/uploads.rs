@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
 use http::{HeaderMap, StatusCode};
-use tokio::sync::MutexGuard;
+use tokio::sync::OwnedMutexGuard;
 
 use super::blobs::{CONTENT_DIGEST, value};
 use super::endpoint::digest;
@@ -153,22 +153,26 @@ async fn append(
     Ok(appended?)
 }
 
-/// Checks the digest and makes the blob visible. Whatever comes out, the session is over.
+/// Checks the digest and makes the blob visible. Whatever comes out, the session is over. The client may go away
+/// meanwhile: the session is nobody's then but of who moves its content, and over when that is done.
 async fn finish(
     registry: &Arc<Registry>,
     name: RepositoryPath,
     id: &UploadId,
-    mut progress: MutexGuard<'_, Progress>,
+    mut progress: OwnedMutexGuard<Progress>,
     expected: Digest,
 ) -> Result<Response, Refusal> {
     if progress.digest() != expected {
         registry.uploads.end(id, &mut progress);
         return Err(Refusal::bad("DIGEST_INVALID", "the content does not have that digest"));
     }
-    let (path, to, digest) = (progress.path().to_owned(), name.clone(), expected.clone());
-    let taken = registry.ask(move |store| store.take_blob(&path, &to, &digest)).await;
-    registry.uploads.end(id, &mut progress);
-    taken.map(|()| created(&name, &expected))
+    let (to, id, digest) = (name.clone(), id.clone(), expected.clone());
+    let moving = move |registry: &Registry| {
+        let taken = registry.store.take_blob(progress.path(), &to, &digest);
+        registry.uploads.end(&id, &mut progress);
+        taken
+    };
+    registry.finish(moving).await.map(|()| created(&name, &expected))
 }
 
 fn created(name: &RepositoryPath, digest: &Digest) -> Response {
@@ -193,4 +197,36 @@ fn accepted(name: &RepositoryPath, id: &UploadId, offset: u64) -> Response {
 /// What has arrived, as a range. An inclusive range cannot say "nothing"; `0-0` is what distribution answers.
 fn received(offset: u64) -> String {
     format!("0-{}", offset.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::embedded::store::Store;
+
+    /// The client goes away at the moment when its upload is moved to its place.
+    #[tokio::test]
+    async fn an_upload_that_is_moved_is_nobodys_until_it_is_there_whoever_goes_away() {
+        for round in 0..50 {
+            let dir = tempfile::tempdir().unwrap();
+            let registry = Arc::new(Registry::new(Store::open(dir.path()).unwrap(), "id".into()));
+            let name: RepositoryPath = "a".parse().unwrap();
+            let (id, session) = registry.uploads.begin(&name).unwrap();
+            let mut progress = session.progress().await.unwrap();
+            let bytes = format!("layer {round}").repeat(1 << 16);
+            progress.append(&mut bytes.clone().into(), None).await.unwrap();
+            let digest = progress.digest();
+            // Dropped after its first step.
+            drop(finish(&registry, name.clone(), &id, progress, digest.clone()).now_or_never());
+            // Who asks for the session now is told when all is done that it is over.
+            assert!(session.progress().await.is_none(), "somebody could write into what is moved");
+            assert!(registry.uploads.get(&name, &id).is_none());
+            registry.finished().await;
+            let (store, asked) = (&registry.store, digest.clone());
+            assert_eq!(store.blob_size(&name, &asked).unwrap(), Some(bytes.len() as u64));
+            assert_eq!(std::fs::read(dir.path().join("blobs/sha256").join(digest.hex())).unwrap(), bytes.as_bytes());
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::disk::{self, StoreError};
+use super::sound;
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, MediaType, RawManifest, RepositoryPath, Tag};
 
 /// Content-addressed storage under one directory. Its functions block on the disk.
@@ -52,12 +53,17 @@ impl Store {
         self.root.join("uploads")
     }
 
-    fn content(&self, digest: &Digest) -> PathBuf {
+    /// The directory of all that is stored.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn content(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs/sha256").join(digest.hex())
     }
 
     /// A directory of a repository: `_blobs`, `_manifests`, `_referrers` or `_tags`.
-    fn of(&self, repository: &RepositoryPath, kind: &str) -> PathBuf {
+    pub(super) fn of(&self, repository: &RepositoryPath, kind: &str) -> PathBuf {
         self.root.join("repositories").join(repository.as_str()).join(kind)
     }
 
@@ -75,8 +81,7 @@ impl Store {
         if !self.of(repository, "_blobs").join(digest.hex()).is_file() {
             return Ok(None);
         }
-        let path = self.content(digest);
-        fs::metadata(&path).map(|meta| Some(meta.len())).map_err(StoreError::at("read", &path))
+        sound::size(&self.content(digest), digest)
     }
 
     /// A blob of `repository`.
@@ -91,7 +96,8 @@ impl Store {
         Ok(Some(Blob { file, size }))
     }
 
-    /// Takes the file at `upload`, whose digest was checked, as a blob of `repository`.
+    /// Takes the file at `upload`, whose digest was checked, as a blob of `repository`, also in the place of content that
+    /// is not what its name says.
     pub(in crate::embedded) fn take_blob(
         &self,
         upload: &Path,
@@ -99,9 +105,10 @@ impl Store {
         digest: &Digest,
     ) -> Result<(), StoreError> {
         let content = self.content(digest);
-        if content.is_file() {
+        if sound::size(&content, digest)?.is_some() {
             fs::remove_file(upload).map_err(StoreError::at("remove", upload))?;
         } else {
+            sound::mark(upload, digest)?;
             disk::place(upload, &content)?;
         }
         self.link(&self.of(repository, "_blobs").join(digest.hex()), b"")
@@ -145,8 +152,24 @@ impl Store {
         if !self.of(repository, "_manifests").join(digest.hex()).is_file() {
             return Ok(None);
         }
+        Ok(self.manifest_bytes(digest)?.map(|bytes| bytes.len() as u64))
+    }
+
+    /// The bytes of a manifest; `None` where there is none, or other bytes.
+    pub(super) fn manifest_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.content(digest);
-        fs::metadata(&path).map(|meta| Some(meta.len())).map_err(StoreError::at("read", &path))
+        let mut bytes = Vec::new();
+        // A byte more than any manifest has: what is longer is none.
+        let read = File::open(&path).and_then(|file| file.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes));
+        match read {
+            Ok(_) if Digest::of(&bytes) == *digest => Ok(Some(bytes)),
+            Ok(_) => {
+                sound::told(digest);
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::at("read", &path)(error)),
+        }
     }
 
     /// A manifest of `repository`.
@@ -157,12 +180,8 @@ impl Store {
     ) -> Result<Option<StoredManifest>, StoreError> {
         let link = self.of(repository, "_manifests").join(digest.hex());
         let Some(media_type) = disk::read_small(&link)? else { return Ok(None) };
-        let path = self.content(digest);
-        let mut bytes = Vec::new();
-        File::open(&path)
-            .and_then(|file| file.take(MAX_MANIFEST_BYTES as u64).read_to_end(&mut bytes))
-            .map_err(StoreError::at("read", &path))?;
-        Ok(Some(StoredManifest { media_type: MediaType::parse(&media_type), bytes }))
+        let bytes = self.manifest_bytes(digest)?;
+        Ok(bytes.map(|bytes| StoredManifest { media_type: MediaType::parse(&media_type), bytes }))
     }
 
     /// Keeps a manifest, whose references were checked, and then moves `tag` to it.
@@ -175,7 +194,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let digest = manifest.digest();
         let content = self.content(digest);
-        if !content.is_file() {
+        if self.manifest_bytes(digest)?.is_none() {
             disk::write_whole(&self.uploads(), &content, manifest.bytes())?;
         }
         if let Some(subject) = subject {
@@ -283,6 +302,91 @@ mod tests {
                 assert!([first.digest(), second.digest()].contains(&&named));
             }
         });
+    }
+
+    fn taken(store: &Store, bytes: &[u8]) -> Digest {
+        let (upload, digest) = (store.uploads().join("upload"), Digest::of(bytes));
+        fs::write(&upload, bytes).unwrap();
+        store.take_blob(&upload, &repository(), &digest).unwrap();
+        digest
+    }
+
+    #[test]
+    fn a_blob_of_other_bytes_than_its_name_says_is_missing_until_it_is_pushed_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let digest = taken(&store, b"layer");
+        let other: RepositoryPath = "b".parse().unwrap();
+        for wrong in [&b"later"[..], b"lay", b"", b"layers and more"] {
+            fs::write(store.content(&digest), wrong).unwrap();
+            assert_eq!(store.blob_size(&repository(), &digest).unwrap(), None);
+            assert!(store.blob(&repository(), &digest).unwrap().is_none());
+            assert!(!store.mount(&repository(), &other, &digest).unwrap(), "nobody else gets it");
+            assert_eq!(taken(&store, b"layer"), digest);
+            assert_eq!(store.blob_size(&repository(), &digest).unwrap(), Some(5));
+            assert_eq!(fs::read(store.content(&digest)).unwrap(), b"layer");
+        }
+        fs::remove_file(store.content(&digest)).unwrap();
+        assert_eq!(store.blob_size(&repository(), &digest).unwrap(), None, "gone is missing, and no failure");
+        // What is right is hashed once, whoever touched it, and not written again.
+        taken(&store, b"layer");
+        File::open(store.content(&digest)).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(store.blob_size(&repository(), &digest).unwrap(), Some(5));
+        }
+        assert!(store.mount(&repository(), &other, &digest).unwrap());
+    }
+
+    #[test]
+    fn a_manifest_a_tag_and_a_referrer_that_are_damaged_are_missing_until_they_are_put_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (subject, referrer) = (index("subject"), index("referrer"));
+        let tag: Tag = "latest".parse().unwrap();
+        let put = || {
+            store.put_manifest(&repository(), &subject, None, Some(&tag)).unwrap();
+            store.put_manifest(&repository(), &referrer, Some(subject.digest()), None).unwrap();
+        };
+        put();
+        for manifest in [&subject, &referrer] {
+            let mut wrong = manifest.bytes().to_vec();
+            wrong[0] = b'[';
+            for wrong in [&wrong[..], &wrong[..9], b""] {
+                fs::write(store.content(manifest.digest()), wrong).unwrap();
+                assert!(store.manifest(&repository(), manifest.digest()).unwrap().is_none());
+                assert_eq!(store.manifest_size(&repository(), manifest.digest()).unwrap(), None);
+                put();
+                let stored = store.manifest(&repository(), manifest.digest()).unwrap().unwrap();
+                assert_eq!(stored.bytes, manifest.bytes());
+            }
+        }
+        let file = store.of(&repository(), "_tags").join("latest");
+        for wrong in [&b"sha256:"[..], b"", b"\xff\xfe", b"sha256:../../x"] {
+            fs::write(&file, wrong).unwrap();
+            assert_eq!(store.tag(&repository(), &tag).unwrap(), None);
+            put();
+            assert_eq!(store.tag(&repository(), &tag).unwrap().as_ref(), Some(subject.digest()));
+        }
+        assert_eq!(store.referrers(&repository(), subject.digest()).unwrap(), [referrer.digest().clone()]);
+    }
+
+    #[test]
+    fn nobody_but_the_owner_may_read_what_is_stored() {
+        use std::os::unix::fs::PermissionsExt as _;
+        fn look(path: &Path) {
+            let metadata = fs::metadata(path).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o077, 0, "{}", path.display());
+            if metadata.is_dir() {
+                for entry in fs::read_dir(path).unwrap() {
+                    look(&entry.unwrap().path());
+                }
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("registry");
+        let store = Store::open(&root).unwrap();
+        store.put_manifest(&"a/b".parse().unwrap(), &index("x"), None, Some(&"1".parse().unwrap())).unwrap();
+        look(&root);
     }
 
     #[test]

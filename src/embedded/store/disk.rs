@@ -1,8 +1,9 @@
 //! Durable writes.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The storage of the embedded registry failed.
@@ -36,6 +37,11 @@ pub(in crate::embedded) fn random_hex() -> String {
     format!("{:016x}{:016x}", half(), half())
 }
 
+/// Who may read what is stored: its owner. What is built may be nobody else's business.
+pub(in crate::embedded) const FILE_MODE: u32 = 0o600;
+/// The same of directories.
+pub(in crate::embedded) const DIRECTORY_MODE: u32 = 0o700;
+
 /// Creates `path` and its missing parents, so that they are still there after a power cut.
 pub(super) fn make_dir(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
@@ -43,7 +49,7 @@ pub(super) fn make_dir(path: &Path) -> Result<(), StoreError> {
     }
     let Some(parent) = path.parent() else { return Ok(()) };
     make_dir(parent)?;
-    match fs::create_dir(path) {
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
         Ok(()) => sync_dir(parent),
         // Somebody else made it meanwhile.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -69,7 +75,11 @@ pub(super) fn place(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// which is on the same file system.
 pub(in crate::embedded) fn write_whole(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let temporary = scratch.join(random_hex());
-    let written = File::create_new(&temporary)
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(&temporary)
         .and_then(|mut file| file.write_all(bytes))
         .map_err(StoreError::at("write", &temporary))
         .and_then(|()| place(&temporary, path));
@@ -80,11 +90,11 @@ pub(in crate::embedded) fn write_whole(scratch: &Path, path: &Path, bytes: &[u8]
     written
 }
 
-/// The content of a small file of ours, or `None` where there is none.
+/// The content of a small file of ours, or `None` where there is none, or what we did not write.
 pub(super) fn read_small(path: &Path) -> Result<Option<String>, StoreError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(None),
         Err(e) => Err(StoreError::at("read", path)(e)),
     }
 }

@@ -10,14 +10,18 @@
 //! ```
 //!
 //! No component of a repository's name begins with `_`, so nested repositories cannot collide with these.
+//! Only its owner may read it. The time of a file's last change under `blobs` says that its bytes were hashed (`sound`).
 //! Every file is written elsewhere, synced and renamed to its place: what is visible is whole, whenever the
 //! process is killed.
 
 mod content;
 mod disk;
+mod prune;
+mod sound;
 mod upload;
 
 pub(super) use content::{Store, StoredManifest};
 pub use disk::StoreError;
-pub(super) use disk::{random_hex, write_whole};
+pub(super) use disk::{DIRECTORY_MODE, FILE_MODE, random_hex, write_whole};
+pub use prune::{Pruned, Unreferenced};
 pub(super) use upload::{Progress, Session, UploadError, UploadId, Uploads};

@@ -10,9 +10,10 @@ use axum::body::Body;
 use http_body_util::BodyExt as _;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout};
 
-use super::disk::{StoreError, random_hex};
+use super::disk::{FILE_MODE, StoreError, random_hex};
 use crate::oci::{Hasher, RepositoryPath};
 
 /// Most sessions at a time.
@@ -43,7 +44,7 @@ impl UploadId {
 #[derive(Debug)]
 pub(in crate::embedded) struct Session {
     repository: RepositoryPath,
-    progress: tokio::sync::Mutex<Progress>,
+    progress: Arc<tokio::sync::Mutex<Progress>>,
 }
 
 /// What of a blob has arrived.
@@ -114,7 +115,7 @@ impl Uploads {
             touched: Instant::now(),
             over: false,
         };
-        let session = Arc::new(Session { repository: repository.clone(), progress: progress.into() });
+        let session = Arc::new(Session { repository: repository.clone(), progress: Arc::new(progress.into()) });
         sessions.insert(id.clone(), Arc::clone(&session));
         Some((id, session))
     }
@@ -133,8 +134,10 @@ impl Uploads {
 
 impl Session {
     /// What has arrived, as soon as nobody else writes; `None` if the session ended meanwhile.
-    pub(in crate::embedded) async fn progress(&self) -> Option<tokio::sync::MutexGuard<'_, Progress>> {
-        let progress = self.progress.lock().await;
+    ///
+    /// It may be taken along by who goes on when the request is gone: until it is dropped nobody else writes.
+    pub(in crate::embedded) async fn progress(&self) -> Option<OwnedMutexGuard<Progress>> {
+        let progress = Arc::clone(&self.progress).lock_owned().await;
         (!progress.over).then_some(progress)
     }
 }
@@ -199,7 +202,8 @@ impl Progress {
 
     /// The file, cut to what was kept.
     async fn open(&self) -> io::Result<File> {
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.path).await?;
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).truncate(false).write(true).mode(FILE_MODE).open(&self.path).await?;
         file.set_len(self.offset).await?;
         file.seek(SeekFrom::Start(self.offset)).await?;
         Ok(file)

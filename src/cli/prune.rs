@@ -1,0 +1,88 @@
+//! `polyarch prune`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use polyarch::embedded::{EmbeddedError, Pruning, stored_bytes};
+use polyarch::run::{Failure, Phase};
+
+use super::load::Refusal;
+use super::output::{count, size};
+use super::settings::Settings;
+use super::{diagnostic, stderr, stdout};
+
+/// Bytes from which the embedded registry is called large.
+const LARGE: u64 = 20_000_000_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Delete what no tag leads to
+    #[arg(long)]
+    apply: bool,
+}
+
+pub(crate) async fn run(args: &PruneArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let directory = settings.home()?.join("registry");
+    if !directory.is_dir() {
+        stdout::bytes(format!("there is no embedded registry in {}", directory.display()).as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let how = if args.apply { How::Deleting } else { How::Looking };
+    let pruned = tokio::task::spawn_blocking(move || prune(&directory, how)).await;
+    let Told { line, unread } = pruned.map_err(|error| failed(diagnostic::chain(&error), None))??;
+    for repository in unread {
+        let message = format!("all of {repository} stays: not every manifest that its tags lead to can be read");
+        let hint = Some("push its images again, then run this again");
+        stderr::line(&diagnostic::warning(&message, hint, settings.terminal.color));
+    }
+    stdout::bytes(line.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    Looking,
+    Deleting,
+}
+
+/// What is said.
+struct Told {
+    line: String,
+    unread: Vec<String>,
+}
+
+fn prune(directory: &Path, how: How) -> Result<Told, Failure> {
+    let refused = |error: EmbeddedError| failed(diagnostic::chain(&error), error.hint());
+    let pruning = Pruning::open(directory).map_err(refused)?;
+    let found = pruning.found().clone();
+    let (place, stored) =
+        (directory.display(), format!("{}, {}", count(found.stored, "blob"), size(found.stored_bytes)));
+    let line = match how {
+        _ if found.count() == 0 => format!("{place}: a tag leads to all of {stored}"),
+        How::Looking => {
+            let goes =
+                format!("{} of {}, {} of {}", found.count(), found.stored, size(found.bytes), size(found.stored_bytes));
+            format!("{place}: no tag leads to {goes}; --apply deletes them")
+        }
+        How::Deleting => {
+            let pruned = pruning.delete().map_err(refused)?;
+            format!("{place}: deleted {}, {}, of {stored}", count(pruned.count, "blob"), size(pruned.bytes))
+        }
+    };
+    Ok(Told { line, unread: found.unread })
+}
+
+fn failed(message: String, hint: Option<&str>) -> Failure {
+    Failure { phase: Phase::Preflight, message, hint: hint.map(Into::into) }
+}
+
+/// Says how to make the registry in `directory` smaller, once it is large.
+pub(crate) fn tell_if_large(directory: &Path) {
+    let bytes = stored_bytes(directory);
+    if bytes < LARGE {
+        return;
+    }
+    let (place, size) = (directory.display(), size(bytes));
+    tracing::warn!("the embedded registry in {place} has {size}: `polyarch prune` shows what of it no tag leads to");
+}
