@@ -210,10 +210,14 @@ async fn join_image(
     }
     let name = image.name.to_string();
     let wait = run.wait.map(|limit| Wait { image: &name, limit, events });
-    if let Some(warning) = wait.as_ref().and_then(|_| revisions::stale(image)) {
+    // Who waits hears it before: what is there already is not waited for.
+    if let Some(warning) = wait.as_ref().and_then(|_| revisions::stale(image, None)) {
         drop(events.send(Event::Warning(warning)).await);
     }
     let found = find_all(registry, image, &target, wait.as_ref()).await?;
+    if let Some(warning) = revisions::stale(image, Some(&found)).filter(|_| wait.is_none()) {
+        drop(events.send(Event::Warning(warning)).await);
+    }
     Ok(Joined::Placed(Box::new(Publication::new(target, found, registry).place(events).await?)))
 }
 

@@ -52,27 +52,57 @@ pub(super) fn warning(image: &str, found: &[Found]) -> Option<Warning> {
     Some(Warning { image: Some(image.to_owned()), platform: None, message, hint: None })
 }
 
-/// Warns where what is waited for may be there from an earlier pipeline, and nothing would tell.
-pub(super) fn stale(image: &Image) -> Option<Warning> {
-    let first = image.tags.first()?;
-    // An arch tag that does not begin so has a form of its own.
-    let derived = |job: &&Job| job.arch_tag.as_str().starts_with(first.as_str());
+/// Warns where what is joined may be there from an earlier pipeline, and nothing tells. `found` is what is joined; before it
+/// was looked for, only the plan can tell.
+pub(super) fn stale(image: &Image, found: Option<&[Found]>) -> Option<Warning> {
     // What is adopted is of no commit of ours.
-    let guarded = |job: &Job| planned(job).is_some() || job.build().is_none();
-    if !moves(first) || !image.jobs.iter().filter(derived).any(|job| !guarded(job)) {
+    let shared: Vec<_> = image.jobs.iter().filter(|job| job.build().is_some() && planned(job).is_none()).collect();
+    let shared: Vec<_> = shared.into_iter().filter(|job| is_shared(job, image.tags.first())).collect();
+    let built =
+        |found: &[Found]| found.iter().zip(&image.jobs).all(|(found, job)| job.build().is_none() || says(found));
+    if shared.is_empty() || found.is_some_and(built) {
         return None;
     }
-    let message =
-        format!("the arch tags come from `{first}`, which moves: those of an earlier pipeline would be joined");
-    let hint = format!(
-        "put a tag of this commit first: `tags: [\"${{git.sha}}\", {first}]`; or label the images: `{REVISION}: \"${{git.sha}}\"`"
-    );
+    let derived = image.tags.first().filter(|first| shared.iter().all(|job| derives(job, first)));
+    let (message, hint) = if let Some(first) = derived {
+        (
+            format!("the arch tags come from `{first}`, which moves: those of an earlier pipeline would be joined"),
+            format!("put a tag of this commit first: `tags: [\"${{git.sha}}\", {first}]`"),
+        )
+    } else {
+        let tags: Vec<_> = shared.iter().map(|job| format!("`{}`", job.arch_tag)).collect();
+        (
+            format!("arch tags move ({}): those of an earlier pipeline would be joined", tags.join(", ")),
+            "put this commit into them: `arch_tag: \"${git.sha}-${arch}\"`".to_owned(),
+        )
+    };
+    let hint = format!("{hint}; or label the images: `{REVISION}: \"${{git.sha}}\"`");
     Some(Warning { image: Some(image.name.to_string()), platform: None, message, hint: Some(hint) })
 }
 
+/// Whether an image says of which commit it is. Those of several commits are refused, so it is that of the others.
+fn says(found: &Found) -> bool {
+    found.child.revision().is_some()
+}
+
+fn derives(job: &Job, first: &Tag) -> bool {
+    job.arch_tag.as_str().starts_with(first.as_str())
+}
+
+/// Whether several runs push their image under the arch tag of `job`.
+fn is_shared(job: &Job, first: Option<&Tag>) -> bool {
+    if let Some(first) = first.filter(|first| derives(job, first)) {
+        return moves(first.as_str());
+    }
+    // A form of its own, as `${arch}` or `main-${arch}`.
+    let words = [Some(job.platform.architecture()), job.platform.variant()];
+    let own = words.into_iter().flatten().fold(job.arch_tag.to_string(), |tag, word| tag.replacen(word, "", 1));
+    let own = own.trim_matches(['-', '_', '.']);
+    own.is_empty() || moves(own)
+}
+
 /// Whether a tag looks as one that is put again and again: `latest`, `main`, `1`, `v1.0`.
-fn moves(tag: &Tag) -> bool {
-    let text = tag.as_str();
+fn moves(text: &str) -> bool {
     let is_commit = text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let version = text.strip_prefix('v').unwrap_or(text);
     let numbers = version.split('.').collect::<Vec<_>>();
@@ -86,7 +116,6 @@ mod tests {
 
     #[test]
     fn tags_that_are_put_again_and_again_are_known() {
-        let moves = |text: &str| moves(&text.parse().unwrap());
         for text in ["latest", "main", "nightly", "feature-x", "1", "1.0", "v1", "v2.11"] {
             assert!(moves(text), "{text}");
         }

@@ -106,3 +106,56 @@ async fn images_of_several_revisions_are_no_image_of_one_plan() {
     let joined = world.run(&["join", "-t", &target, &references[0], &references[1]]).finish().await.expect_code(0);
     says(&joined, &["several revisions: linux/amd64 is of today, linux/arm64 is of yesterday"]);
 }
+
+#[tokio::test]
+async fn a_plain_join_says_that_what_it_joins_may_be_of_an_earlier_pipeline() {
+    let moves = "those of an earlier pipeline would be joined";
+    let world = world("[latest]", "").await;
+    let push = |tag: &str, image: &Image| world.store.push("hello", tag, image);
+    let plan = |tags: &str, more: &str| {
+        world.plan(&format!(
+            "images:\n  hello:\n    context: context\n    tags: {tags}\n    platforms: [linux/amd64, linux/arm64]\n    {more}\n"
+        ));
+    };
+    for tag in ["latest", "main", "0a1b2c3d", "1.0.3"] {
+        push(&format!("{tag}-amd64"), &Image::oci("linux/amd64", "today"));
+        push(&format!("{tag}-arm64"), &Image::oci("linux/arm64", "last week"));
+    }
+    for arch in ["amd64", "arm64"] {
+        push(arch, &Image::oci(&format!("linux/{arch}"), "x"));
+    }
+    // Also after `build --no-join`, of jobs of a matrix, and with --wait.
+    for (tags, more, join, says_it) in [
+        ("[latest]", "", &["join"][..], Some("come from `latest`, which moves")),
+        ("[latest]", "", &["join", "--wait", "1m"], Some("come from `latest`, which moves")),
+        ("[main, \"1.0.3\"]", "", &["join"], Some("come from `main`, which moves")),
+        ("[\"0a1b2c3d\"]", "arch_tag: \"${arch}\"", &["join"], Some("arch tags move (`amd64`, `arm64`)")),
+        (
+            "[\"0a1b2c3d\"]",
+            "arch_tag: \"main-${arch}\"",
+            &["join"],
+            Some("arch tags move (`main-amd64`, `main-arm64`)"),
+        ),
+        // Nobody else pushes these.
+        ("[\"0a1b2c3d\", latest]", "", &["join"], None),
+        ("[\"1.0.3\", latest]", "", &["join"], None),
+        ("[latest]", "arch_tag: \"0a1b2c3d-${arch}\"", &["join"], None),
+    ] {
+        plan(tags, more);
+        let finished = world.run(join).finish().await.expect_code(0);
+        match says_it {
+            Some(says_it) => says(&finished, &[says_it, moves, "hint: put "]),
+            None => assert!(!finished.stderr.contains(moves), "{tags} {more}: {}", finished.stderr),
+        }
+    }
+    // They say themselves that they belong together.
+    plan("[latest]", "");
+    for arch in ["amd64", "arm64"] {
+        push(&format!("latest-{arch}"), &Image::of_revision(&format!("linux/{arch}"), "today"));
+    }
+    let finished = world.run(&["join"]).finish().await.expect_code(0);
+    assert!(!finished.stderr.contains(moves), "{}", finished.stderr);
+    // One of them says nothing.
+    push("latest-arm64", &Image::oci("linux/arm64", "last week"));
+    says(&world.run(&["join"]).finish().await.expect_code(0), &[moves]);
+}

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::project::Project;
+use crate::project::{Project, crane};
+use crate::support::distribution::{Distribution, Setup};
 use crate::support::ecr::{Ecr, SECRET_KEY, SESSION_TOKEN};
 use crate::support::engines::Engine;
 use crate::support::parts;
@@ -190,10 +191,115 @@ async fn seed_002_images_that_are_there_are_joined_by_their_names(engine: Engine
     }
 }
 
+/// What stands in for `golang:1.19.2-alpine`: Docker's list of Docker's images, of arm64 with its variant, as it was then.
+async fn golang(place: &Workplace<'_>, source: &Distribution) -> String {
+    let upstream = Project::new(Engine::old(), "upstream");
+    upstream.busybox(&format!("ENV GOLANG_VERSION=1.19.2\nLABEL of={}\n{APP}", place.project.name));
+    let context = upstream.context();
+    let tag = |tag: &str| upstream.reference(source.address(), tag);
+    for (platform, arch) in BOTH.into_iter().zip(["amd64", "arm64"]) {
+        let (image, context) = (tag(arch), context.to_str().unwrap());
+        for args in [&["build", "--platform", platform, "--tag", &image, context][..], &["push", &image]] {
+            let mut docker = upstream.engine.docker_command(args);
+            docker.env("DOCKER_BUILDKIT", "1");
+            parts::printed(&parts::output(docker).await);
+        }
+    }
+    let [amd64, arm64, v8, list] = ["amd64", "arm64", "v8", "1.19.2-alpine"].map(tag);
+    crane(&["mutate", "--set-platform=linux/arm64/v8", "--tag", &v8, &arm64]).await;
+    crane(&["index", "append", "--docker-empty-base", "--tag", &list, "--manifest", &amd64, "--manifest", &v8]).await;
+    list
+}
+
+impl Workplace<'_> {
+    /// A tag shows what the page prints of it, and each engine gets the image of the architecture that it asks for.
+    async fn shows_golang(&self, tag: &str) {
+        let shown = self.polyarch(&["inspect", "--raw", &self.reference(tag)]).await;
+        let index: Value = serde_json::from_str(&shown.stdout).unwrap();
+        assert_eq!(index["mediaType"], "application/vnd.docker.distribution.manifest.list.v2+json");
+        let platforms: Vec<_> = index["manifests"].as_array().unwrap().iter().map(|entry| &entry["platform"]).collect();
+        let printed = json!([
+            { "architecture": "amd64", "os": "linux" },
+            { "architecture": "arm64", "os": "linux", "variant": "v8" },
+        ]);
+        assert_eq!(json!(platforms), printed, "{tag}");
+        let (client, reference) = (self.project.home.docker_config(), self.reference(tag));
+        for engine in Engine::both() {
+            self.ecr.log_in(&engine, &client).await;
+            for (platform, architecture) in BOTH.into_iter().zip(["amd64", "arm64"]) {
+                drop(engine.cleanup(&self.project.name));
+                let _cleanup = engine.cleanup(&self.project.name);
+                let mut pull = engine.docker_command(["pull", "--quiet", "--platform", platform, &reference]);
+                pull.env("DOCKER_CONFIG", &client);
+                parts::printed(&parts::output(pull).await);
+                let inspected = engine.docker(["inspect", "--format={{.Architecture}}", &reference]).await;
+                assert_eq!(parts::printed(&inspected), architecture, "{}", engine.host);
+            }
+        }
+    }
+}
+
+/// multi-architecture ECR: golang's images of two architectures under one tag, adopted from where they are.
+async fn seed_004_golangs_images_are_adopted_and_bundled(engine: Engine) {
+    let (ecr, source) = (Ecr::start().await, Distribution::start(Setup::Plain));
+    let place = Workplace::of(&ecr, engine, "golang", "tags: [others]").await;
+    let list = golang(&place, &source).await;
+    let plan = format!(
+        "version: 1\nregistry: ecr\nimages:\n  golang:\n    from: \"{list}\"\n    repository: {}\n    tags: [\"1.19.2\", \
+         latest]\n    arch_tag: \"1.19.2-alpine-${{arch}}\"\n    platforms: [linux/amd64, linux/arm64]\n    ecr: {{ create: \
+         true }}\n",
+        place.project.name
+    );
+    place.project.write("build.yaml", plan);
+    let built = place.polyarch(&["build"]).await;
+    let all = ["1.19.2", "1.19.2-alpine-amd64", "1.19.2-alpine-arm64", "latest"];
+    assert_eq!(place.listed("golang").await, all);
+    for tag in ["1.19.2", "latest"] {
+        place.shows_golang(tag).await;
+    }
+    for again in ["build", "join"] {
+        assert_eq!(place.polyarch(&[again]).await.stdout, built.stdout);
+    }
+}
+
+/// The same from images that docker pulled, tagged and pushed, as the page does it.
+async fn seed_004_golangs_images_that_docker_pulled_and_pushed_are_bundled(engine: Engine) {
+    let (ecr, source) = (Ecr::start().await, Distribution::start(Setup::Plain));
+    let place = Workplace::of(&ecr, engine, "golang", "tags: [others]").await;
+    let list = golang(&place, &source).await;
+    ecr.create(&place.project.name).await;
+    let (client, engine) = (place.project.home.docker_config(), &place.project.engine);
+    ecr.log_in(engine, &client).await;
+    // containerd's store has one name for both platforms, and pushes the one that is said.
+    let is_new = engine.host == Engine::new().host;
+    for (platform, tag) in BOTH.into_iter().zip(["1.19.2-alpine-amd64", "1.19.2-alpine-arm64"]) {
+        let reference = place.reference(tag);
+        let push = if is_new { vec!["push", "--platform", platform, &reference] } else { vec!["push", &reference] };
+        for args in [&["pull", "--platform", platform, &list][..], &["tag", &list, &reference], &push[..]] {
+            let mut docker = engine.docker_command(args);
+            docker.env("DOCKER_CONFIG", &client);
+            parts::printed(&parts::output(docker).await);
+        }
+    }
+    parts::printed(&engine.docker(["rmi", &list]).await);
+    std::fs::remove_file(client.join("config.json")).unwrap();
+    // `golang` without a tag is `latest`, as for docker.
+    let repository = format!("{}/{}", ecr.host(), place.project.name);
+    let [arm64, amd64, version] =
+        ["1.19.2-alpine-arm64", "1.19.2-alpine-amd64", "1.19.2"].map(|tag| place.reference(tag));
+    let expect = "linux/amd64,linux/arm64/v8";
+    place.polyarch(&["join", "-t", &version, "-t", &repository, "--expect", expect, &arm64, &amd64]).await;
+    for tag in ["1.19.2", "latest"] {
+        place.shows_golang(tag).await;
+    }
+}
+
 on_both_engines!(
     seed_000_two_images_become_one_under_latest,
     seed_001_what_twelve_commands_did_is_one,
     seed_002_images_that_are_there_are_joined_by_their_names,
+    seed_004_golangs_images_are_adopted_and_bundled,
+    seed_004_golangs_images_that_docker_pulled_and_pushed_are_bundled,
 );
 
 /// `CodeCatalyst`: two actions that run in parallel, each on its own machine, and a third that joins what they pushed.
