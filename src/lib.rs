@@ -52,3 +52,4 @@ pub mod plan;
 pub mod registry;
 pub mod rootfs;
 pub mod run;
+pub mod text;

@@ -21,6 +21,7 @@ mod publishing;
 mod pushes;
 mod registries;
 mod secrets;
+mod shown;
 mod ssh;
 mod stopping;
 mod timers;

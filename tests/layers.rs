@@ -12,7 +12,7 @@ use source::Source;
 
 /// The rooms, lowest layer first. A room imports from lower layers and from itself, never from its own layer or above.
 const LAYERS: &[&[&str]] = &[
-    &["oci"],
+    &["oci", "text"],
     &["plan", "context", "facts", "auth", "rootfs", "layout"],
     &["engine", "registry", "ecr", "embedded"],
     &["run"],

@@ -43,7 +43,7 @@ pub(crate) async fn show(build: &BuildRun, output: &OutputArgs) -> Result<ExitCo
     }
     if !matches!(output.progress, Progress::Json | Progress::Quiet) {
         let files = if files.len() == 1 { "1 Dockerfile".to_owned() } else { format!("{} Dockerfiles", files.len()) };
-        stderr::line(&format!("checked {files}: nothing found"));
+        stderr::line(format!("checked {files}: nothing found"));
     }
     Ok(exit::code(exit::OK))
 }

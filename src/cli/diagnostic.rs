@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet as Source};
 
-use polyarch::run::sanitize;
+use polyarch::text::Text;
 
-use crate::cli::output::{Color, Tone};
+use crate::cli::output::{Color, Line, Tone};
 
 /// An error and where in a file it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snippet<'a> {
-    /// The file's name, as the user gave it; sanitised.
+    /// The file's name, as the user gave it.
     pub(crate) path: &'a str,
     /// The file's text.
     pub(crate) text: &'a str,
@@ -27,8 +27,8 @@ pub(crate) struct Snippet<'a> {
 /// Columns that a snippet may take where the terminal does not say.
 const WIDTH: usize = 140;
 
-/// The error with its file, line, column, the source line and a caret; several lines, without the last end of line.
-pub(crate) fn snippet(snippet: &Snippet<'_>, color: Color) -> String {
+/// The error with its file, line, column, the source line and a caret, for where the lines are shown in `color`.
+pub(crate) fn snippet(snippet: &Snippet<'_>, color: Color) -> Vec<Line> {
     // Text of the file is shown, and so may hold no escape: one visible character for each that is not.
     let text: String = snippet.text.chars().map(visible).collect();
     let shift = |at: usize| {
@@ -36,27 +36,34 @@ pub(crate) fn snippet(snippet: &Snippet<'_>, color: Color) -> String {
         snippet.text[..at].chars().map(|c| visible(c).len_utf8()).sum::<usize>()
     };
     let (start, end) = (shift(snippet.range.start), shift(snippet.range.end.max(snippet.range.start)));
-    let source = Source::source(text).path(snippet.path).annotation(AnnotationKind::Primary.span(start..end));
-    let mut report = vec![Level::ERROR.primary_title(snippet.message).element(source)];
-    report.extend(snippet.hint.map(|hint| Group::with_title(Level::HELP.with_name("hint").secondary_title(hint))));
-    renderer(color).term_width(WIDTH).render(&report)
+    let (path, message) = (Text::line(snippet.path), Text::line(snippet.message));
+    let hint = snippet.hint.map(Text::line);
+    let source = Source::source(text).path(&*path).annotation(AnnotationKind::Primary.span(start..end));
+    let mut report = vec![Level::ERROR.primary_title(&*message).element(source)];
+    report.extend(hint.as_deref().map(|hint| Group::with_title(Level::HELP.with_name("hint").secondary_title(hint))));
+    let drawn = renderer(color).term_width(WIDTH).render(&report);
+    match color {
+        Color::On => drawn.lines().map(Line::drawn).collect(),
+        Color::Off => drawn.lines().map(Line::from).collect(),
+    }
 }
 
 /// An error and a hint: `error: …`, `hint: …`. One or two lines.
-pub(crate) fn message(message: &str, hint: Option<&str>, color: Color) -> String {
-    render(&color.paint(Tone::Error, "error:"), message, hint)
+pub(crate) fn message(message: &str, hint: Option<&str>) -> Vec<Line> {
+    render(Line::new().toned(Tone::Error, "error:"), message, hint)
 }
 
 /// As [`message`], of something that stops nothing.
-pub(crate) fn warning(message: &str, hint: Option<&str>, color: Color) -> String {
-    render(&color.paint(Tone::Warning, "warning:"), message, hint)
+pub(crate) fn warning(message: &str, hint: Option<&str>) -> Vec<Line> {
+    render(Line::new().toned(Tone::Warning, "warning:"), message, hint)
 }
 
-fn render(title: &str, message: &str, hint: Option<&str>) -> String {
-    // Most texts of errors are safe already; those of other libraries need not be.
-    let message = sanitize::text(message.as_bytes());
-    let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-    format!("{title} {message}{hint}")
+fn render(title: Line, message: &str, hint: Option<&str>) -> Vec<Line> {
+    let message = Text::lines(message);
+    let mut rest = message.lines();
+    let first = title.then(format!(" {}", rest.next().unwrap_or_default()));
+    let hint = hint.map(|hint| Line::from(format!("hint: {hint}")));
+    [first].into_iter().chain(rest.map(Line::from)).chain(hint).collect()
 }
 
 fn renderer(color: Color) -> Renderer {
@@ -92,8 +99,13 @@ fn visible(c: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output::script::plain;
 
     const PLAN: &str = "version: 1\nimages:\n  hello:\n    tags: [1.10]\n";
+
+    fn shown(lines: &[Line]) -> String {
+        plain(lines).join("\n")
+    }
 
     fn at(text: &str, range: Range<usize>) -> Snippet<'_> {
         Snippet { path: "build.yaml", text, range, message: "a tag must be a string", hint: Some("quote it: \"1.10\"") }
@@ -103,7 +115,7 @@ mod tests {
     fn an_error_of_a_plan_shows_its_line() {
         let start = PLAN.find("1.10").unwrap();
         assert_eq!(
-            snippet(&at(PLAN, start..start + 4), Color::Off),
+            shown(&snippet(&at(PLAN, start..start + 4), Color::Off)),
             include_str!("output/expected/snippet.txt").trim_end()
         );
     }
@@ -113,7 +125,7 @@ mod tests {
         for text in ["", "é", "a\u{7}é\n", PLAN] {
             for start in 0..text.len() + 3 {
                 for end in 0..text.len() + 3 {
-                    assert!(snippet(&at(text, start..end), Color::Off).contains("a tag must be a string"));
+                    assert!(shown(&snippet(&at(text, start..end), Color::Off)).contains("a tag must be a string"));
                 }
             }
         }
@@ -122,8 +134,13 @@ mod tests {
     #[test]
     fn the_plan_cannot_drive_the_terminal() {
         let text = "name: \u{1b}]0;owned\u{7}\u{9b}2J\u{202e}x\r\n";
-        let shown = snippet(&at(text, 6..8), Color::Off);
-        assert!(shown.chars().all(|c| c == '\n' || !c.is_control()) && !shown.contains('\u{202e}'), "{shown:?}");
+        for color in [Color::Off, Color::On] {
+            let lines = snippet(&at(text, 6..8), color);
+            let shown: String = lines.iter().map(|line| line.render(color) + "\n").collect();
+            // The renderer's own colours are all that is left.
+            let shown = shown.replace("\u{1b}[", "").replace('\n', "");
+            assert!(!shown.chars().any(char::is_control) && !shown.contains('\u{202e}'), "{shown:?}");
+        }
     }
 
     #[derive(Debug, thiserror::Error)]
@@ -133,20 +150,21 @@ mod tests {
     #[test]
     fn an_error_names_its_causes_once() {
         let cause = || std::io::Error::other("connection refused");
-        let shown = message(&chain(&Outer("ping engine x86", cause())), Some("is the engine running?"), Color::Off);
-        assert_eq!(shown, "error: ping engine x86: connection refused\nhint: is the engine running?");
+        let told = shown(&message(&chain(&Outer("ping engine x86", cause())), Some("is the engine running?")));
+        assert_eq!(told, "error: ping engine x86: connection refused\nhint: is the engine running?");
         let transparent = Outer("connection refused", cause());
-        assert_eq!(message(&chain(&transparent), None, Color::Off), "error: connection refused");
+        assert_eq!(shown(&message(&chain(&transparent), None)), "error: connection refused");
     }
 
     #[test]
     fn an_error_of_somebody_else_cannot_drive_the_terminal() {
         let hostile = Outer("read", std::io::Error::other("\u{1b}[2Jgone\n::set-env name=x::y"));
-        assert_eq!(message(&chain(&hostile), None, Color::Off), "error: read: gone\n: :set-env name=x::y");
+        assert_eq!(shown(&message(&chain(&hostile), None)), "error: read: gone\n: :set-env name=x::y");
     }
 
     #[test]
     fn colour_is_on_request() {
-        assert!(message(&chain(&Outer("x", std::io::Error::other("y"))), None, Color::On).contains("\u{1b}["));
+        let lines = message(&chain(&Outer("x", std::io::Error::other("y"))), None);
+        assert_eq!(lines[0].render(Color::On), "\u{1b}[1;31merror:\u{1b}[0m x: y");
     }
 }

@@ -22,6 +22,6 @@ pub(crate) async fn run(args: &DigestArgs, settings: &Settings) -> Result<ExitCo
     let asking = run::digest(&source.place, &source.selector, platform.as_ref());
     let digest = while_served(registries.server(), asking).await;
     let digest = digest.map_err(|error| reach::refused(&source.to_string(), &error))?;
-    stdout::bytes(digest.as_str().as_bytes())?;
+    stdout::lines([digest.as_str()])?;
     Ok(ExitCode::SUCCESS)
 }

@@ -28,7 +28,7 @@ pub(crate) async fn ecr(args: &DoctorEcrArgs, settings: &Settings) -> Result<Exi
     }
     match if args.json { Format::Json } else { args.format } {
         Format::Json => stdout::json(&json!({ "version": 1, "findings": findings }))?,
-        Format::Text => stdout::bytes(lines(&findings).join("\n").as_bytes())?,
+        Format::Text => stdout::lines(lines(&findings))?,
     }
     let fails = findings.iter().any(|finding| matches!(finding.what, What::Fails(_)));
     Ok(if fails { exit::code(Phase::Preflight.exit_code()) } else { ExitCode::SUCCESS })

@@ -39,7 +39,7 @@ pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
             Goal::Build | Goal::Push | Goal::Publish => format!("  tag    {tag}"),
         }));
     }
-    stdout::bytes(lines.join("\n").as_bytes())?;
+    stdout::lines(lines)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,15 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use polyarch::engine::Finding;
 use polyarch::plan::{PlanErrors, Problem};
-use polyarch::run::sanitize;
 use polyarch::run::{CheckedFile, Event, EventSink as _, Failure, Phase, Report, Warning};
+use polyarch::text::Text;
 
 use super::args::OutputArgs;
 use super::diagnostic::{self, Snippet};
 use super::exit;
 use super::files::Files;
 use super::load::{Loaded, Refusal};
-use super::output::{self, Color, Progress, write_results};
+use super::output::{self, Color, Line, Pace, Progress, write_results};
 use super::settings::Settings;
 use super::stderr;
 use super::stdout::cannot_write;
@@ -44,13 +44,13 @@ pub(crate) fn refuse(refusal: &Refusal, settings: &Settings) -> ExitCode {
     match refusal {
         Refusal::Plan(errors) => {
             for problem in &errors.problems {
-                stderr::line(&plan_problem(errors, problem, color));
+                stderr::lines(plan_problem(errors, problem, color), color);
             }
             exit::code(exit::USAGE)
         }
         Refusal::Findings(files) => {
             for (file, problem) in problems(files) {
-                stderr::line(&problem_text(&file.name, &file.text, &problem, color));
+                stderr::lines(problem_text(&file.name, &file.text, &problem, color), color);
             }
             exit::code(exit::USAGE)
         }
@@ -81,7 +81,7 @@ fn refused(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> Repor
             errors.problems.iter().map(|problem| placed_failure(&errors.source.path, problem)).collect()
         }
         Refusal::Findings(files) => {
-            problems(files).map(|(file, problem)| placed_failure(Path::new(&file.name), &problem)).collect()
+            problems(files).map(|(file, problem)| placed_failure(Path::new(&*file.name), &problem)).collect()
         }
         Refusal::Failures(failures) => failures.clone(),
     };
@@ -92,7 +92,7 @@ fn refused(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> Repor
     }
     report.finish(Duration::ZERO, report.exit_code());
     if output.progress == Progress::Json {
-        let mut display = output::display(Progress::Json, settings.terminal);
+        let mut display = output::display(Progress::Json, settings.terminal, Pace::default());
         for event in &events {
             display.event(Duration::ZERO, event);
         }
@@ -106,7 +106,7 @@ fn refused(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> Repor
 /// A command that was stopped before it began.
 pub(crate) fn stopped(reason: &str, code: Option<u8>, settings: &Settings) -> ExitCode {
     let _ = settings;
-    stderr::line(&format!("{reason}: nothing was started"));
+    stderr::line(format!("{reason}: nothing was started"));
     exit::code(code.unwrap_or(1))
 }
 
@@ -118,45 +118,49 @@ fn problems(files: &[CheckedFile]) -> impl Iterator<Item = (&CheckedFile, Proble
 fn problem_of(file: &CheckedFile, Finding { at, rule, message, url }: &Finding) -> Problem {
     // Without a place nothing else would name the file.
     let file = at.is_none().then_some(&file.name);
-    let parts: Vec<_> = file.into_iter().chain(rule).chain([message]).map(String::as_str).collect();
-    Problem { span: *at, message: parts.join(": "), hint: url.clone() }
+    let parts: Vec<_> = file.into_iter().chain(rule).chain([message]).map(Text::as_str).collect();
+    Problem { span: *at, message: parts.join(": "), hint: url.as_ref().map(ToString::to_string) }
 }
 
 /// A problem of the file at `path` in one line.
 fn placed_failure(path: &Path, problem: &Problem) -> Failure {
-    Failure { phase: Phase::Plan, message: placed(path, problem), hint: problem.hint.clone() }
+    Failure { phase: Phase::Plan, message: placed(path, problem), hint: problem.hint.as_ref().map(Text::from) }
 }
 
 /// `build.yaml:3:5: …`
-fn placed(path: &Path, problem: &Problem) -> String {
+fn placed(path: &Path, problem: &Problem) -> Text {
     let place = problem.span.as_ref().map(|at| format!("{}:{}:{}: ", path.display(), at.line, at.column));
-    let text = format!("{}{}", place.unwrap_or_default(), problem.message);
-    sanitize::line(text.as_bytes())
+    format!("{}{}", place.unwrap_or_default(), problem.message).into()
 }
 
-fn plan_problem(errors: &PlanErrors, problem: &Problem, color: Color) -> String {
+fn plan_problem(errors: &PlanErrors, problem: &Problem, color: Color) -> Vec<Line> {
     let path = errors.source.path.display().to_string();
     problem_text(&path, &errors.source.text, problem, color)
 }
 
-fn problem_text(path: &str, text: &str, problem: &Problem, color: Color) -> String {
+fn problem_text(path: &str, text: &str, problem: &Problem, color: Color) -> Vec<Line> {
     let hint = problem.hint.as_deref();
     match &problem.span {
         Some(at) => {
             diagnostic::snippet(&Snippet { path, text, range: at.range(), message: &problem.message, hint }, color)
         }
-        None => diagnostic::message(&problem.message, hint, color),
+        None => diagnostic::message(&problem.message, hint),
     }
 }
 
 /// A warning about the plan, with its place.
 pub(crate) fn plan_warning(problem: &Problem, loaded: &Loaded) -> Warning {
-    Warning { image: None, platform: None, message: placed(loaded.path(), problem), hint: problem.hint.clone() }
+    Warning {
+        image: None,
+        platform: None,
+        message: placed(loaded.path(), problem),
+        hint: problem.hint.as_ref().map(Text::from),
+    }
 }
 
 /// Says warnings about the plan where there is no run that would.
 pub(crate) fn warn(warnings: &[Warning], settings: &Settings) {
     for Warning { message, hint, .. } in warnings {
-        stderr::line(&diagnostic::warning(message, hint.as_deref(), settings.terminal.color));
+        stderr::lines(diagnostic::warning(message, hint.as_deref()), settings.terminal.color);
     }
 }

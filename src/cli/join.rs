@@ -138,9 +138,9 @@ async fn preview(run: JoinRun, server: Option<Server>) -> Result<ExitCode, Refus
     for (image, index) in previews {
         match index {
             Ok(index) if alone => stdout::exact(index.manifest().bytes())?,
-            Ok(index) => stdout::bytes(index.manifest().bytes())?,
+            Ok(index) => stdout::one_of_several(index.manifest().bytes())?,
             Err(mut failure) => {
-                failure.message = format!("{image}: {}", failure.message);
+                failure.message = format!("{image}: {}", failure.message).into();
                 failures.push(failure);
             }
         }

@@ -152,7 +152,7 @@ impl Wanted {
         let Self { specs, implied, named_by } = self;
         Engines::connect(&specs, implied).await.map_err(|mut failures| {
             for failure in &mut failures {
-                failure.message = format!("{} (named by {named_by})", failure.message);
+                failure.message = format!("{} (named by {named_by})", failure.message).into();
             }
             failures
         })
@@ -279,7 +279,7 @@ pub(crate) fn registry_in_names(
 
 /// AWS does not do what a run needs before it begins.
 fn of_ecr(error: &EcrError) -> Failure {
-    Failure { phase: Phase::Preflight, message: diagnostic::chain(error), hint: error.hint() }
+    Failure { phase: Phase::Preflight, message: diagnostic::chain(error).into(), hint: error.hint().map(Into::into) }
 }
 
 /// What the embedded registry stores must never become part of a context.
@@ -294,7 +294,7 @@ fn outside_of_contexts(registry: &Path, plan: &Plan) -> Result<(), Failure> {
         if let Some(context) = spec.context.directory().into_iter().chain(named).find(holds) {
             let message = format!("the embedded registry would lie inside the context `{}`", context.display());
             let hint = "set POLYARCH_HOME to a directory outside of it, or name another context";
-            return Err(Failure { phase: Phase::Plan, message, hint: Some(hint.into()) });
+            return Err(Failure { phase: Phase::Plan, message: message.into(), hint: Some(hint.into()) });
         }
     }
     Ok(())
@@ -351,7 +351,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 /// Bad usage: exit code 2.
 pub(crate) fn usage(message: impl Into<String>, hint: &str) -> Failure {
-    Failure { phase: Phase::Plan, message: message.into(), hint: Some(hint.into()) }
+    Failure { phase: Phase::Plan, message: message.into().into(), hint: Some(hint.into()) }
 }
 
 /// `--timeout`, `--wait`: the value of `option`.
@@ -366,5 +366,5 @@ pub(crate) fn duration(option: &str, text: Option<&str>) -> Result<Option<Durati
 /// The system does not let us hear signals: a run that cannot be stopped is not begun.
 #[expect(clippy::needless_pass_by_value, reason = "it is mapped over an error")]
 pub(crate) fn no_signals(error: std::io::Error) -> Failure {
-    Failure { phase: Phase::Internal, message: format!("cannot listen for signals: {error}"), hint: None }
+    Failure { phase: Phase::Internal, message: format!("cannot listen for signals: {error}").into(), hint: None }
 }

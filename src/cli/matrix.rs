@@ -2,6 +2,7 @@
 
 use polyarch::oci::Platform;
 use polyarch::plan::Plan;
+use polyarch::text::Json;
 use serde::Serialize;
 
 /// Whose jobs.
@@ -28,7 +29,7 @@ struct Job {
 }
 
 /// The matrix in one line, as `NAME=VALUE` in `$GITHUB_OUTPUT` needs it.
-pub(crate) fn github(plan: &Plan) -> serde_json::Result<String> {
+pub(crate) fn github(plan: &Plan) -> serde_json::Result<Json> {
     let mut platforms: Vec<&Platform> = Vec::new();
     for job in plan.images.iter().flat_map(|image| &image.jobs) {
         if !platforms.contains(&&job.platform) {
@@ -46,7 +47,7 @@ pub(crate) fn github(plan: &Plan) -> serde_json::Result<String> {
             images: images.map(|image| image.name.as_str()).collect::<Vec<_>>().join(" "),
         }
     };
-    serde_json::to_string(&Jobs { include: platforms.iter().map(job).collect() })
+    Json::line(&Jobs { include: platforms.iter().map(job).collect() })
 }
 
 /// GitHub's runners whose processor runs the architecture; x86 where none does, which must emulate it.

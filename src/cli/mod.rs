@@ -2,6 +2,7 @@
 
 mod args;
 mod audience;
+mod backlog;
 mod build;
 mod check;
 mod clean;

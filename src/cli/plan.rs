@@ -10,7 +10,7 @@ use super::{ending, stdout};
 
 pub(crate) async fn run(args: &PlanCommandArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     if args.schema {
-        stdout::bytes(polyarch::plan::SCHEMA.as_bytes())?;
+        stdout::lines(polyarch::plan::SCHEMA.lines())?;
         return Ok(ExitCode::SUCCESS);
     }
     let loaded = Loaded::read(&args.plan)?;
@@ -18,8 +18,8 @@ pub(crate) async fn run(args: &PlanCommandArgs, settings: &Settings) -> Result<E
     let warnings: Vec<_> = plan.warnings.iter().map(|problem| ending::plan_warning(problem, &loaded)).collect();
     ending::warn(&warnings, settings);
     match args.matrix {
-        Some(Matrix::Github) => stdout::bytes(
-            matrix::github(&plan).map_err(|error| stdout::cannot_write("stdout", &error.into()))?.as_bytes(),
+        Some(Matrix::Github) => stdout::document_line(
+            &matrix::github(&plan).map_err(|error| stdout::cannot_write("stdout", &error.into()))?,
         )?,
         None => stdout::json(&plan)?,
     }

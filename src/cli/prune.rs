@@ -25,7 +25,7 @@ pub(crate) struct PruneArgs {
 pub(crate) async fn run(args: &PruneArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let directory = settings.home()?.join("registry");
     if !directory.is_dir() {
-        stdout::bytes(format!("there is no embedded registry in {}", directory.display()).as_bytes())?;
+        stdout::lines([format!("there is no embedded registry in {}", directory.display())])?;
         return Ok(ExitCode::SUCCESS);
     }
     let how = if args.apply { How::Deleting } else { How::Looking };
@@ -34,9 +34,9 @@ pub(crate) async fn run(args: &PruneArgs, settings: &Settings) -> Result<ExitCod
     for repository in unread {
         let message = format!("all of {repository} stays: not every manifest that its tags lead to can be read");
         let hint = Some("push its images again, then run this again");
-        stderr::line(&diagnostic::warning(&message, hint, settings.terminal.color));
+        stderr::lines(diagnostic::warning(&message, hint), settings.terminal.color);
     }
-    stdout::bytes(line.as_bytes())?;
+    stdout::lines([line])?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,7 +74,7 @@ fn prune(directory: &Path, how: How) -> Result<Told, Failure> {
 }
 
 fn failed(message: String, hint: Option<&str>) -> Failure {
-    Failure { phase: Phase::Preflight, message, hint: hint.map(Into::into) }
+    Failure { phase: Phase::Preflight, message: message.into(), hint: hint.map(Into::into) }
 }
 
 /// Says how to make the registry in `directory` smaller, once it is large.

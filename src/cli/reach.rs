@@ -173,9 +173,11 @@ pub(crate) async fn sources(
 pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
     match error {
         VerifyError::Place(error) => unread(name, error),
-        VerifyError::Untrue(_) => {
-            Failure { phase: Phase::Verify, message: format!("{name}: {}", diagnostic::chain(error)), hint: None }
-        }
+        VerifyError::Untrue(_) => Failure {
+            phase: Phase::Verify,
+            message: format!("{name}: {}", diagnostic::chain(error)).into(),
+            hint: None,
+        },
     }
 }
 
@@ -185,7 +187,11 @@ fn unread(name: &str, error: &PlaceError) -> Failure {
     let answered = error.is_not_found() || error.is_refusal();
     let phase = if answered { Phase::Verify } else { Phase::Preflight };
     let missing = if error.is_not_found() { " is not there" } else { "" };
-    Failure { phase, message: format!("{name}{missing}: {}", diagnostic::chain(error)), hint: error.hint() }
+    Failure {
+        phase,
+        message: format!("{name}{missing}: {}", diagnostic::chain(error)).into(),
+        hint: error.hint().map(Into::into),
+    }
 }
 
 /// The embedded registry, if there is one and it has this address.

@@ -15,7 +15,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<ExitCode, Refusal> {
     let directory = settings.home()?.join("registry");
     let failed = |error: &polyarch::embedded::EmbeddedError| Failure {
         phase: Phase::Preflight,
-        message: diagnostic::chain(error),
+        message: diagnostic::chain(error).into(),
         hint: error.hint().map(Into::into),
     };
     let embedded = match Embedded::open(&directory).map_err(|error| failed(&error))? {
@@ -23,17 +23,17 @@ pub(crate) async fn run(settings: &Settings) -> Result<ExitCode, Refusal> {
         Opened::Elsewhere { address, .. } => {
             return Err(Failure {
                 phase: Phase::Preflight,
-                message: format!("the embedded registry is up already, at {address}, in another process"),
+                message: format!("the embedded registry is up already, at {address}, in another process").into(),
                 hint: Some("`docker pull` works while that process runs".into()),
             }
             .into());
         }
     };
     if let Some(port) = embedded.port_changed_from() {
-        stderr::line(&format!("port {port} is taken by somebody else: references with it do not work any more"));
+        stderr::line(format!("port {port} is taken by somebody else: references with it do not work any more"));
     }
-    stdout::bytes(embedded.address().to_string().as_bytes())?;
-    stderr::line(&format!("the embedded registry serves {} until Ctrl-C", directory.display()));
+    stdout::lines([embedded.address().to_string()])?;
+    stderr::line(format!("the embedded registry serves {} until Ctrl-C", directory.display()));
     let stop = async move { drop(shutdown.stopping().await) };
     embedded.serve(stop).await.map_err(|error| failed(&error))?;
     Ok(ExitCode::SUCCESS)

@@ -89,8 +89,8 @@ impl Settings {
     pub(crate) fn credentials(&self) -> Result<Arc<dyn CredentialSource>, Failure> {
         let logins = self.logins().map_err(|error| Failure {
             phase: Phase::Preflight,
-            message: super::diagnostic::chain(&error),
-            hint: Some(error.hint()),
+            message: super::diagnostic::chain(&error).into(),
+            hint: Some(error.hint().into()),
         })?;
         Ok(Arc::new(EcrLogins::new(self.ecr.clone(), logins)))
     }
@@ -109,7 +109,7 @@ impl Settings {
     pub(crate) fn default_engine(&self) -> Result<(EngineHost, HostSource), Failure> {
         let refused = |message: String, hint: Option<&str>| Failure {
             phase: Phase::Preflight,
-            message,
+            message: message.into(),
             hint: hint.map(Into::into),
         };
         let found = default_engine(&self.environment, &self.docker_config());
@@ -133,8 +133,8 @@ impl Settings {
     ) -> Result<ClientConfig, Failure> {
         let proxies = Proxies::read(|name| self.var(name)).map_err(|error| Failure {
             phase: Phase::Preflight,
-            message: error.to_string(),
-            hint: Some(format!("correct or unset {}", error.variable)),
+            message: error.to_string().into(),
+            hint: Some(format!("correct or unset {}", error.variable).into()),
         })?;
         Ok(ClientConfig {
             user_agent: concat!("polyarch/", env!("CARGO_PKG_VERSION")).into(),

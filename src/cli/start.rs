@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::args::{Cli, Command, Doctor, OutputArgs};
 use super::files::Files;
 use super::load::Refusal;
-use super::output::{Color, Progress, Tone};
+use super::output::{Color, Line, Progress, Tone};
 use super::settings::Settings;
 use super::{build, clean, copy, digest, doctor, ending, images, inspect, join, plan, prune, serve, stderr, verify};
 
@@ -28,7 +28,7 @@ pub(crate) fn start() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            stderr::line(&format!("error: cannot start: {error}"));
+            stderr::line(format!("error: cannot start: {error}"));
             stderr::flush();
             return ExitCode::FAILURE;
         }
@@ -83,7 +83,7 @@ fn unwritable(output: &OutputArgs, settings: &Settings) -> Option<ExitCode> {
 /// `RUST_LOG` may bring it out.
 fn log_to_stderr(color: Color) {
     let ours = EnvFilter::new("polyarch=warn");
-    let log = tracing_subscriber::fmt().with_env_filter(ours).with_writer(|| stderr::Log).with_ansi(false);
+    let log = tracing_subscriber::fmt().with_env_filter(ours).with_writer(std::io::sink).with_ansi(false);
     log.event_format(Words(color)).init();
 }
 
@@ -95,13 +95,14 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(&self, context: &FmtContext<'_, S, N>, _out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let (tone, label) = match *event.metadata().level() {
             Level::ERROR => (Tone::Error, "error:"),
             _ => (Tone::Warning, "warning:"),
         };
-        write!(out, "{} ", self.0.paint(tone, label))?;
-        context.field_format().format_fields(out.by_ref(), event)?;
-        writeln!(out)
+        let mut text = String::new();
+        context.field_format().format_fields(Writer::new(&mut text), event)?;
+        stderr::log(Line::new().toned(tone, label).then(format!(" {text}")), self.0);
+        Ok(())
     }
 }

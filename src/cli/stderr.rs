@@ -1,76 +1,100 @@
 //! Everything but results.
 //!
 //! A stderr that nobody reads (Ctrl-S, a pager) blocks who writes to it. That is a thread of its own: neither a run,
-//! nor its signals, nor its end wait for it.
+//! nor its signals, nor its end wait for it. What is logged goes first where the reader is too slow, and is counted.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::LazyLock;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use polyarch::run::Failure;
 
 use super::diagnostic;
-use super::output::Color;
+use super::output::{Color, Line, Lines, Pace, Paced};
 
-/// Pieces of text that wait; more are dropped.
+/// Logged lines that wait; more are dropped.
 const WAITING: usize = 1000;
-/// How long the last ones may take.
-const LAST: Duration = Duration::from_secs(1);
+/// How long a reader may take nothing while the last lines wait for it, …
+const STALLED: Duration = Duration::from_secs(1);
+/// … and how long it may take for all of them.
+const LAST: Duration = Duration::from_secs(30);
 
 enum Told {
-    Text(Vec<u8>),
+    Lines(Vec<Line>, Color),
+    /// A line that is dropped where too many wait.
+    Logged(Line, Color),
     /// All before it was written.
-    Flush(SyncSender<()>),
+    Flush(Sender<()>),
 }
 
-static WRITER: LazyLock<SyncSender<Told>> = LazyLock::new(|| {
-    let (sender, told) = sync_channel(WAITING);
+struct Writer {
+    told: Sender<Told>,
+    pace: Pace,
+    logged: AtomicUsize,
+    dropped: AtomicUsize,
+}
+
+static WRITER: LazyLock<Writer> = LazyLock::new(|| {
+    let (sender, told) = channel();
+    let pace = Pace::default();
+    let taken = pace.clone();
     // Without a thread nothing is shown; the exit code still says how it ended.
-    let _ = thread::Builder::new().name("stderr".into()).spawn(move || write(&told));
-    sender
+    let _ = thread::Builder::new().name("stderr".into()).spawn(move || write(&told, taken));
+    Writer { told: sender, pace, logged: AtomicUsize::new(0), dropped: AtomicUsize::new(0) }
 });
 
-fn write(told: &Receiver<Told>) {
+fn write(told: &Receiver<Told>, pace: Pace) {
+    let mut out = Lines::new(Paced::new(io::stderr(), pace));
     while let Ok(told) = told.recv() {
-        // Nobody who could be told is left where stderr is closed, or who flushes is gone.
-        let _ = match told {
-            Told::Text(text) => io::stderr().lock().write_all(&text).is_ok(),
-            Told::Flush(written) => written.send(()).is_ok(),
-        };
+        match told {
+            Told::Lines(lines, color) => lines.iter().for_each(|line| out.line(line, color)),
+            Told::Logged(line, color) => {
+                WRITER.logged.fetch_sub(1, Ordering::Relaxed);
+                out.line(&line, color);
+            }
+            // Who flushes may be gone.
+            Told::Flush(written) => drop(written.send(())),
+        }
     }
 }
 
-/// One piece of text.
-pub(crate) fn line(text: &str) {
-    let _ = WRITER.try_send(Told::Text(format!("{text}\n").into_bytes()));
+/// One line.
+pub(crate) fn line(line: impl Into<Line>) {
+    lines(vec![line.into()], Color::Off);
+}
+
+/// Some lines.
+pub(crate) fn lines(lines: Vec<Line>, color: Color) {
+    let _ = WRITER.told.send(Told::Lines(lines, color));
 }
 
 /// `error: …`, `hint: …`.
 pub(crate) fn failure(failure: &Failure, color: Color) {
-    line(&diagnostic::message(&failure.message, failure.hint.as_deref(), color));
+    lines(diagnostic::message(&failure.message, failure.hint.as_deref()), color);
 }
 
-/// Waits a moment until everything was written.
+/// A line of the log.
+pub(crate) fn log(line: Line, color: Color) {
+    if WRITER.logged.fetch_add(1, Ordering::Relaxed) < WAITING {
+        let _ = WRITER.told.send(Told::Logged(line, color));
+    } else {
+        WRITER.logged.fetch_sub(1, Ordering::Relaxed);
+        WRITER.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until everything was written, as long as somebody reads.
 pub(crate) fn flush() {
-    let (done, written) = sync_channel(1);
-    if WRITER.try_send(Told::Flush(done)).is_ok() {
-        let _ = written.recv_timeout(LAST);
+    let dropped = WRITER.dropped.swap(0, Ordering::Relaxed);
+    if dropped > 0 {
+        line(format!("{dropped} warnings were not shown: the reader is too slow"));
     }
-}
-
-/// Where the log goes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Log;
-
-impl Write for Log {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let _ = WRITER.try_send(Told::Text(text.to_owned()));
-        Ok(text.len())
+    let (done, written) = channel();
+    if WRITER.told.send(Told::Flush(done)).is_err() {
+        return;
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    WRITER.pace.wait(&written, STALLED, LAST);
 }

@@ -1,8 +1,12 @@
 //! Results, and nothing else.
 
-use std::io::{self, ErrorKind, Write};
+use std::borrow::Cow;
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
 use polyarch::run::{Failure, Phase};
+use polyarch::text::{Json, Text};
+
+use super::output::{Color, Line};
 
 /// How wide the terminal is, in characters; `None`: it is none, or does not say.
 pub(crate) fn width() -> Option<usize> {
@@ -10,19 +14,35 @@ pub(crate) fn width() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// Writes `bytes` and an end of line, if they have none. A reader that has gone is no error.
-pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
-    write(bytes, if bytes.ends_with(b"\n") { b"" } else { b"\n" })
+/// Writes lines. A reader that has gone is no error.
+pub(crate) fn lines(lines: impl IntoIterator<Item = impl Into<Line>>) -> Result<(), Failure> {
+    let text: String = lines.into_iter().map(|line| line.into().render(Color::Off) + "\n").collect();
+    write(text.as_bytes())
 }
 
-/// Writes `bytes` and nothing else, so that what they are piped to finds their digest.
+/// Writes `bytes` of a manifest and nothing else, so that what they are piped to finds their digest. A terminal gets
+/// the same values in visible characters.
 pub(crate) fn exact(bytes: &[u8]) -> Result<(), Failure> {
-    write(bytes, b"")
+    write(&as_shown(bytes))
 }
 
-fn write(bytes: &[u8], end: &[u8]) -> Result<(), Failure> {
+/// As [`exact`], with an end of line if there is none.
+pub(crate) fn one_of_several(bytes: &[u8]) -> Result<(), Failure> {
+    exact(bytes)?;
+    if bytes.ends_with(b"\n") { Ok(()) } else { write(b"\n") }
+}
+
+fn as_shown(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if !io::stdout().is_terminal() {
+        return bytes.into();
+    }
+    let shown = Json::of(bytes).map_or_else(|| Text::lines(bytes).to_string(), |json| json.to_string());
+    shown.into_bytes().into()
+}
+
+fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let written = out.write_all(bytes).and_then(|()| out.write_all(end)).and_then(|()| out.flush());
+    let written = out.write_all(bytes).and_then(|()| out.flush());
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(cannot_write("stdout", &error)),
         _ => Ok(()),
@@ -31,11 +51,16 @@ fn write(bytes: &[u8], end: &[u8]) -> Result<(), Failure> {
 
 /// Writes a JSON document, for people and programs.
 pub(crate) fn json(document: &impl serde::Serialize) -> Result<(), Failure> {
-    let encoded = serde_json::to_vec_pretty(document).map_err(|error| cannot_write("stdout", &error.into()))?;
-    bytes(&encoded)
+    let document = Json::pretty(document).map_err(|error| cannot_write("stdout", &error.into()))?;
+    document_line(&document)
+}
+
+/// Writes a JSON document and an end of line.
+pub(crate) fn document_line(document: &Json) -> Result<(), Failure> {
+    write(format!("{}\n", &**document).as_bytes())
 }
 
 /// A result that could not be written.
 pub(crate) fn cannot_write(what: &str, error: &io::Error) -> Failure {
-    Failure { phase: Phase::Internal, message: format!("cannot write {what}: {error}"), hint: None }
+    Failure { phase: Phase::Internal, message: format!("cannot write {what}: {error}").into(), hint: None }
 }

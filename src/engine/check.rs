@@ -14,9 +14,9 @@ use super::session::{Session, UPLOAD_IDLE};
 use super::solve::why;
 use super::status::Steps;
 use crate::plan::{Location, NamedContext};
+use crate::text::Text;
 
-/// A Dockerfile that was checked, and what is wrong with it. Texts are as BuildKit sent them: they are not safe for a
-/// terminal.
+/// A Dockerfile that was checked, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lint {
     /// The Dockerfile's text, as the engine read it.
@@ -31,11 +31,11 @@ pub struct Finding {
     /// Where; nothing where it is about all of it.
     pub at: Option<Location>,
     /// The rule that it breaks; without one, it cannot be built.
-    pub rule: Option<String>,
+    pub rule: Option<Text>,
     /// What is wrong.
-    pub message: String,
+    pub message: Text,
     /// Where to read more.
-    pub url: Option<String>,
+    pub url: Option<Text>,
 }
 
 impl Engine {
@@ -137,11 +137,12 @@ fn read(result: &[u8]) -> Result<Lint, String> {
     };
     let warning = |Warning { rule_name, description, url, detail, location }: Warning| Finding {
         at: at(location),
-        rule: Some(rule_name),
-        message: if detail.is_empty() { description } else { detail },
-        url: url.filter(|url| !url.is_empty()),
+        rule: Some(rule_name.into()),
+        message: if detail.is_empty() { description } else { detail }.into(),
+        url: url.filter(|url| !url.is_empty()).map(Text::from),
     };
-    let broken = |BuildError { message, location }| Finding { at: at(location), rule: None, message, url: None };
+    let broken =
+        |BuildError { message, location }| Finding { at: at(location), rule: None, message: message.into(), url: None };
     let warnings = results.warnings.into_iter().flatten().map(warning);
     let mut findings: Vec<_> = warnings.chain(results.build_error.map(broken)).collect();
     findings.sort();

@@ -82,7 +82,7 @@ async fn find(agent: &AgentSource, environment: &Environment) -> Result<PathBuf,
             PathBuf::from(set.ok_or(Missing::Variable)?)
         }
     };
-    let named = || super::sanitize::line(socket.display().to_string().as_bytes());
+    let named = || socket.display().to_string();
     match reach(&socket).await {
         Ok(true) => Ok(socket),
         Ok(false) => Err(Missing::NoSocket(named())),

@@ -102,21 +102,29 @@ pub(super) async fn warn(image: &str, found: &[Found], events: &mpsc::Sender<Eve
     ] {
         if count > 0 {
             let message = format!("attestations left out of the index: {count} ({why})");
-            let warning = Warning { image: Some(image.to_owned()), platform: None, message, hint: None };
+            let warning =
+                Warning { image: Some(image.to_owned()), platform: None, message: message.into(), hint: None };
             drop(events.send(Event::Warning(warning)).await);
         }
     }
     for found in found.iter().filter(|found| found.left_out.features) {
         let message = "`features` left out of its entry: Amazon ECR refuses an index that has them".to_owned();
         let (image, platform) = (Some(image.to_owned()), Some(found.child.platform().clone()));
-        drop(events.send(Event::Warning(Warning { image, platform, message, hint: None })).await);
+        drop(events.send(Event::Warning(Warning { image, platform, message: message.into(), hint: None })).await);
     }
     let annotations: usize = found.iter().map(|found| found.left_out.annotations).sum();
     if annotations > 0 {
         let message = format!("annotations left out of the index: {annotations} (indexes among the sources have them)");
         let hint = Some("what is to be in it is said with `--annotation`".into());
         drop(
-            events.send(Event::Warning(Warning { image: Some(image.to_owned()), platform: None, message, hint })).await,
+            events
+                .send(Event::Warning(Warning {
+                    image: Some(image.to_owned()),
+                    platform: None,
+                    message: message.into(),
+                    hint,
+                }))
+                .await,
         );
     }
 }

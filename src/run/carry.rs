@@ -60,7 +60,7 @@ impl Told<'_> {
             self.events
                 .send(match self.of {
                     Of::Image(image) => {
-                        let what = ImageEvent::Copying { to: to.location().to_string(), bytes, total };
+                        let what = ImageEvent::Copying { to: to.location().to_string().into(), bytes, total };
                         Event::Image { image: image.to_owned(), what }
                     }
                     Of::Job(job) => {
@@ -80,7 +80,7 @@ impl Told<'_> {
         let warning = Warning {
             image: Some(image),
             platform,
-            message: format!("layers that may not be handed on were not copied: {layers}"),
+            message: format!("layers that may not be handed on were not copied: {layers}").into(),
             hint: Some("who pulls the image gets them from where its manifest says".into()),
         };
         drop(self.events.send(Event::Warning(warning)).await);
@@ -130,7 +130,7 @@ pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Re
     put_all(&absent, to).await?;
     let there = pieces.iter().map(|piece| piece.blob.digest.clone()).collect();
     let copied = Copied {
-        to: to.location().to_string(),
+        to: to.location().to_string().into(),
         manifests: absent.len(),
         manifests_present: all.len() - absent.len(),
         blobs: arrivals.copied,

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::assign::{Schedule, ScheduledBuild};
 use super::event::Warning;
 use super::preflight::Engines;
-use super::sanitize;
 use crate::context::is_dockers_frontend;
 use crate::engine::given_dockerfile;
 use crate::plan::{BuildSpec, Caution};
@@ -22,8 +21,8 @@ pub(super) fn cautions(schedule: &Schedule, engines: &Engines, silenced: &BTreeS
     said.map(|(caution, message, hint)| Warning {
         image: None,
         platform: None,
-        message: sanitize::line(message.as_bytes()),
-        hint: Some(format!("{hint}; `silence: [{}]` in the plan ends this warning", caution.as_str())),
+        message: message.into(),
+        hint: Some(format!("{hint}; `silence: [{}]` in the plan ends this warning", caution.as_str()).into()),
     })
     .collect()
 }

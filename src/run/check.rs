@@ -11,10 +11,10 @@ use super::failure::failure;
 use super::preflight::{self, Engines};
 use super::prepare::{self, Shared};
 use super::request::BuildRun;
-use super::sanitize;
 use super::secrets::Secrets;
 use crate::engine::{Finding, Lint};
 use crate::plan::{Context, Dockerfile, NamedContext};
+use crate::text::Text;
 
 /// Checks that run at once: an engine does little for one, and asks registries what base images are.
 const AT_ONCE: usize = 8;
@@ -25,11 +25,11 @@ const UNDEFINED: &str = "UndefinedVar";
 /// A Dockerfile that was checked, for all that is built from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedFile {
-    /// What it is called: its path where it has one. Safe for a terminal.
-    pub name: String,
+    /// What it is called: its path where it has one.
+    pub name: Text,
     /// Its text, as the engine read it.
     pub text: String,
-    /// What is wrong with it, each once. Texts are safe for a terminal.
+    /// What is wrong with it, each once.
     pub findings: Vec<Finding>,
 }
 
@@ -92,7 +92,7 @@ fn is_fetched(job: &ScheduledBuild) -> bool {
 fn merged(checked: Vec<(&ScheduledBuild, Lint)>) -> Vec<CheckedFile> {
     let mut files: Vec<CheckedFile> = Vec::new();
     for (job, Lint { text, findings }) in checked {
-        let (name, findings) = (name(job), findings.into_iter().filter(|finding| is_known(finding, job)).map(safe));
+        let (name, findings) = (name(job), findings.into_iter().filter(|finding| is_known(finding, job)));
         match files.iter_mut().find(|file| file.name == name && file.text == text) {
             Some(file) => file.findings.extend(findings),
             None => files.push(CheckedFile { name, text, findings: findings.collect() }),
@@ -106,7 +106,7 @@ fn merged(checked: Vec<(&ScheduledBuild, Lint)>) -> Vec<CheckedFile> {
 }
 
 /// What the Dockerfile of `job` is called.
-fn name(job: &ScheduledBuild) -> String {
+fn name(job: &ScheduledBuild) -> Text {
     let build = &job.job.work.spec;
     let name = match (&build.dockerfile, &build.context) {
         (Dockerfile::File(path), _) => path.display().to_string(),
@@ -114,17 +114,11 @@ fn name(job: &ScheduledBuild) -> String {
         (Dockerfile::InContext(path), Context::Directory(_)) => path.clone(),
         (Dockerfile::Inline(_) | Dockerfile::StandardInput, _) => format!("Dockerfile of {}", job.id.image),
     };
-    sanitize::line(name.as_bytes())
+    name.into()
 }
 
 /// Whether what is found is so: of an image of the plan nobody knows yet which variables it sets.
 fn is_known(finding: &Finding, job: &ScheduledBuild) -> bool {
     let builds_on_image = job.job.work.spec.contexts.values().any(|context| matches!(context, NamedContext::Image(_)));
     !(builds_on_image && finding.rule.as_deref() == Some(UNDEFINED))
-}
-
-fn safe(finding: Finding) -> Finding {
-    let line = |text: String| sanitize::line(text.as_bytes());
-    let Finding { at, rule, message, url } = finding;
-    Finding { at, rule: rule.map(line), message: line(message), url: url.map(line) }
 }

@@ -7,6 +7,7 @@ use super::event::{Failure, Phase};
 use super::failure::{chain, failure, of_registry};
 use crate::ecr::{EcrError, EcrRegistry};
 use crate::oci::{Mutability, RegistryHost, Repository, TagPattern};
+use crate::text::Text;
 
 /// What is looked at, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -48,9 +49,9 @@ pub struct Finding {
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// It works.
-    Works(String),
+    Works(Text),
     /// It cannot be asked for, which stops nothing: another way is found.
-    Unknown(String),
+    Unknown(Text),
     /// It does not.
     Fails(Failure),
 }
@@ -59,7 +60,7 @@ pub enum What {
 pub async fn examine(registry: &Registry, repositories: &[Repository]) -> Vec<Finding> {
     let Some(ecr) = registry.ecr() else { return Vec::new() };
     let finding = |step, what| Finding { registry: ecr.host().clone(), repository: None, step, what };
-    let mut findings = vec![finding(Step::Place, What::Works(ecr.place().to_string()))];
+    let mut findings = vec![finding(Step::Place, What::Works(ecr.place().to_string().into()))];
     let identity = ecr.identity().await;
     let is_nobody = identity.as_ref().is_err_and(EcrError::is_of_credentials);
     let identity = identity.map(|who| format!("{} (account {})", who.arn, who.account));
@@ -96,14 +97,16 @@ async fn of_repository(registry: &Registry, ecr: &EcrRegistry, repository: &Repo
     match ecr.repository(path).await {
         Ok(Some(facts)) => {
             findings.push(finding(Step::Repository, What::Works("is there".into())));
-            findings.push(finding(Step::Mutability, What::Works(words(&facts.mutability))));
+            findings.push(finding(Step::Mutability, What::Works(words(&facts.mutability).into())));
         }
         Ok(None) => {
             findings.push(finding(Step::Repository, missing(ecr, repository).await));
             return findings;
         }
         // Who may only push is not told what is there: the push says it.
-        Err(error) if error.is_denied() => findings.push(finding(Step::Repository, What::Unknown(chain(&error)))),
+        Err(error) if error.is_denied() => {
+            findings.push(finding(Step::Repository, What::Unknown(chain(&error).into())));
+        }
         Err(error) => {
             findings.push(finding(Step::Repository, of_ecr(Err(error))));
             return findings;
@@ -119,7 +122,9 @@ async fn of_repository(registry: &Registry, ecr: &EcrRegistry, repository: &Repo
 
 async fn missing(ecr: &EcrRegistry, repository: &Repository) -> What {
     if let Ok(Some(prefix)) = ecr.template(repository.path()).await {
-        return What::Works(format!("is not there; ECR creates it with the first push, by the template for {prefix}"));
+        return What::Works(
+            format!("is not there; ECR creates it with the first push, by the template for {prefix}").into(),
+        );
     }
     let hint = format!("{}; or `ecr: {{ create: true }}` in the plan", ecr.place().creating(Some(repository.path())));
     What::Fails(failure(Phase::Preflight, "is not there", Some(hint)))
@@ -127,7 +132,7 @@ async fn missing(ecr: &EcrRegistry, repository: &Repository) -> What {
 
 fn of_ecr(found: Result<String, EcrError>) -> What {
     match found {
-        Ok(found) => What::Works(found),
+        Ok(found) => What::Works(found.into()),
         Err(error) => What::Fails(failure(Phase::Preflight, &chain(&error.kind), error.hint())),
     }
 }

@@ -12,7 +12,7 @@ use super::flat::Flat;
 use super::listing::Budget;
 use super::place::{FinalTags, Place};
 use super::references::{self, AT_ONCE, entry_image, platform_of};
-use super::{publish, sanitize, standing};
+use super::{publish, standing};
 use crate::oci::{
     Annotation, Descriptor, EncodedIndex, EntryOverride, ImageIndex, IndexDraft, IndexFormat, Listed, Location,
     NotDocker, Platform, Selector, Tag, TagRef,
@@ -111,7 +111,7 @@ impl Edit {
                 let message = format!(
                     "annotations left out of the index: {annotations} ({named} had them in indexes that it listed)"
                 );
-                parts.warnings.push(Warning { image: None, platform: None, message, hint: None });
+                parts.warnings.push(Warning { image: None, platform: None, message: message.into(), hint: None });
             }
         }
         if parts.images.is_empty() {
@@ -147,7 +147,7 @@ fn distinct(sources: Vec<Part<'_>>) -> Parts<'_> {
         };
         let child = &part.found.child;
         let message = format!("{} is named twice, and listed once: {}", child.platform(), child.manifest().digest());
-        parts.warnings.push(Warning { image: None, platform: None, message, hint: None });
+        parts.warnings.push(Warning { image: None, platform: None, message: message.into(), hint: None });
         let more =
             |part: &Part<'_>| (part.found.child.attestations().len(), part.found.child.listed() != &Listed::default());
         let (gone, place) = if more(&part) > more(kept) { (std::mem::replace(kept, part), kept) } else { (part, kept) };
@@ -257,10 +257,14 @@ impl<'a> Parts<'a> {
             } else if !entry.annotations.is_empty() {
                 let keys: Vec<_> = entry.annotations.into_keys().collect();
                 let message = format!("annotations go with the image that is replaced: {}", keys.join(", "));
-                let message = sanitize::line(message.as_bytes());
                 let hint =
                     format!("what holds of the new one, too, is said with --annotation 'entry[{platform}]:KEY=VALUE'");
-                self.warnings.push(Warning { image: None, platform: Some(platform), message, hint: Some(hint) });
+                self.warnings.push(Warning {
+                    image: None,
+                    platform: Some(platform),
+                    message: message.into(),
+                    hint: Some(hint.into()),
+                });
             }
         }
         Ok(())

@@ -1,13 +1,14 @@
 //! What the outside hears of a run: the only vocabulary of the displays and of the report.
 //!
-//! Every text in an event that came from outside (an engine, a registry, a file name) has passed
-//! the sanitiser once, when the event was made; displays print it as it is.
+//! Every text in an event that came from outside (an engine, a registry, a file name) is a [`Text`], which only the
+//! sanitiser makes. Names of images and engines are the plan's, and hold letters, digits, `-` and `_` only.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::oci::{Digest, DigestRef, Entry, Location, Platform, Repository, TagRef};
+use crate::text::Text;
 
 /// One platform of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -59,7 +60,7 @@ pub enum Event {
     /// The run is stopping before its end.
     Stopping {
         /// Why, in words: `interrupted`, `timed out after 10m`.
-        reason: String,
+        reason: Text,
     },
 }
 
@@ -99,14 +100,14 @@ pub enum By {
     /// An engine builds it.
     Engine {
         /// Which.
-        engine: String,
+        engine: Text,
         /// Whether that engine's processor runs the platform, or emulates it.
         execution: Execution,
     },
     /// It is copied.
     Copy {
         /// What the plan says that it is adopted from.
-        from: String,
+        from: Text,
     },
 }
 
@@ -148,24 +149,24 @@ pub enum JobEvent {
     /// A step of the build began.
     StepStarted {
         /// BuildKit's name of the step: `[2/5] RUN make`.
-        step: String,
+        step: Text,
     },
     /// A step of the build ended.
     StepEnded {
         /// BuildKit's name of the step.
-        step: String,
+        step: Text,
         /// Whether the cache had it.
         cached: bool,
         /// How long it took, in seconds.
         seconds: f64,
         /// BuildKit's error, where it failed.
         #[serde(skip_serializing_if = "Option::is_none")]
-        error: Option<String>,
+        error: Option<Text>,
     },
     /// A line that a step wrote.
     Log {
         /// The line, without its end.
-        line: String,
+        line: Text,
     },
     /// Bytes that moved: context or layers, totals so far.
     Progress {
@@ -240,7 +241,7 @@ pub enum JobEvent {
         /// Until the next one, in seconds.
         wait: f64,
         /// What went wrong: one line.
-        error: String,
+        error: Text,
     },
     /// Nothing was heard for a while, and it is still running.
     StillRunning {
@@ -254,7 +255,7 @@ pub enum JobEvent {
     /// The job was never begun, because one that it builds on did not end well.
     NotBuilt {
         /// Why: `base linux/arm64 failed`.
-        reason: String,
+        reason: Text,
     },
     /// The job was stopped because of another one, or of the user.
     Cancelled,
@@ -267,7 +268,7 @@ pub enum ImageEvent {
     /// Others have not pushed all that is to be joined (`join --wait`): said when it changes, and every 30 s.
     Waiting {
         /// What is missing.
-        missing: Vec<String>,
+        missing: Vec<Text>,
         /// For how long it was waited, in seconds.
         seconds: f64,
     },
@@ -290,14 +291,14 @@ pub enum ImageEvent {
         /// Its digest.
         digest: Digest,
         /// Its media type.
-        media_type: String,
+        media_type: Text,
         /// Its entries, in order.
         entries: Vec<Entry>,
     },
     /// Images are on their way to another repository: bytes that were sent so far.
     Copying {
         /// The repository.
-        to: String,
+        to: Text,
         /// Bytes so far.
         bytes: u64,
         /// Bytes in all; what turns out to be there, or is mounted, is not sent.
@@ -332,7 +333,7 @@ pub enum ImageEvent {
         /// The platforms.
         platforms: Vec<Platform>,
         /// Why.
-        reason: String,
+        reason: Text,
     },
     /// A final tag was put, or had this index already.
     Tagged {
@@ -349,14 +350,14 @@ pub enum ImageEvent {
     /// The image's own tags were set on the engine (`registry: local`).
     TaggedOnEngine {
         /// The name that `docker run` takes.
-        name: String,
+        name: Text,
     },
     /// A name on an engine was set, and shows what was built there (`--load`).
     Loaded {
         /// The engine.
-        engine: String,
+        engine: Text,
         /// The name that `docker run` takes.
-        name: String,
+        name: Text,
         /// The engine's id of what it shows.
         id: Digest,
         /// The platforms that are under it.
@@ -365,12 +366,12 @@ pub enum ImageEvent {
     /// Built and perhaps pushed, not joined, as was asked.
     NotJoined {
         /// Why: `--no-join`, `--load`, `linux/arm64 was left out`.
-        reason: String,
+        reason: Text,
     },
     /// Its tags were not moved, because of another image (`--atomic`).
     Withheld {
         /// Why: `--atomic, and web failed`.
-        reason: String,
+        reason: Text,
     },
     /// The image failed as a whole: at the join, when published, when verified.
     Failed(Failure),
@@ -380,7 +381,7 @@ pub enum ImageEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Copied {
     /// The repository.
-    pub to: String,
+    pub to: Text,
     /// Manifests that were put.
     pub manifests: usize,
     /// Manifests that were there already, with all that they name.
@@ -405,10 +406,10 @@ pub struct Warning {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// What.
-    pub message: String,
+    pub message: Text,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Text>,
 }
 
 /// Why a job, an image or a run failed.
@@ -417,10 +418,10 @@ pub struct Failure {
     /// In which phase; it decides the exit code.
     pub phase: Phase,
     /// What happened, to what, where: one line.
-    pub message: String,
+    pub message: Text,
     /// What to do next: one line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Text>,
 }
 
 /// The phases of a run. The earliest phase among several failures decides the exit code.

@@ -14,7 +14,6 @@ use super::event::{Failure, Phase};
 use super::failure::{chain, failure};
 use super::place::{Place, PlaceError};
 use super::publish::Target;
-use super::sanitize;
 use super::verify::complete::LOST;
 use crate::oci::{Child, Content, Descriptor, Digest, ElfMachine, Platform};
 use crate::rootfs::{Answer, Search};
@@ -127,8 +126,8 @@ async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> F
     }
     match timeout(LONGEST, search(place, child, hashed)).await {
         Ok(Ok(finding)) => finding,
-        Ok(Err(NoAnswer::Unreadable(reason))) => Finding::NotChecked(sanitize::line(reason.as_bytes())),
-        Ok(Err(NoAnswer::Damaged(what))) => Finding::Damaged(sanitize::line(what.as_bytes())),
+        Ok(Err(NoAnswer::Unreadable(reason))) => Finding::NotChecked(reason),
+        Ok(Err(NoAnswer::Damaged(what))) => Finding::Damaged(what),
         Err(_) => Finding::NotChecked(format!("its layers were not read within {} s", LONGEST.as_secs())),
     }
 }

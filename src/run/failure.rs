@@ -2,7 +2,6 @@
 
 use super::event::{Failure, Phase};
 use super::place::PlaceError;
-use super::sanitize;
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::registry::RegistryError;
 
@@ -18,13 +17,12 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    sanitize::line(text.as_bytes())
+    text
 }
 
 /// A failure of `phase`, with safe texts.
 pub(super) fn failure(phase: Phase, message: &str, hint: Option<String>) -> Failure {
-    let hint = hint.map(|hint| sanitize::line(hint.as_bytes()));
-    Failure { phase, message: sanitize::line(message.as_bytes()), hint }
+    Failure { phase, message: message.into(), hint: hint.map(Into::into) }
 }
 
 /// What `error` is in `phase`, unless it belongs to another one by its nature.

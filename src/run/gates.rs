@@ -55,9 +55,9 @@ impl Gates {
                 checked = executables::refuse(target, new) => checked?,
                 reason = stop.stopping() => return Err(not_published(target, &moving.tag, &reason)),
             };
-            let event = |(reason, platforms)| Event::Image {
+            let event = |(reason, platforms): (String, _)| Event::Image {
                 image: target.image.clone(),
-                what: ImageEvent::NotChecked { platforms, reason },
+                what: ImageEvent::NotChecked { platforms, reason: reason.into() },
             };
             passed.told.extend(not_checked.into_iter().map(event));
             passed.hashed = hashed;

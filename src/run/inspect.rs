@@ -11,6 +11,7 @@ use crate::oci::{
     Content, Descriptor, Digest, IMAGE_LABEL, ImageIndex, ImageManifest, Platform, PlatformFields, RawManifest,
     Selector,
 };
+use crate::text::Text;
 
 /// What was found under a name.
 #[derive(Debug, Clone)]
@@ -71,7 +72,7 @@ pub enum Listed {
     /// An index that was shown already.
     Again,
     /// It is not there, or not what the entry says: why, in one line.
-    Unread(String),
+    Unread(Text),
 }
 
 #[derive(Deserialize)]
@@ -129,7 +130,7 @@ fn open<'a>(listing: &'a Listing, index: &'a ImageIndex, opened: &mut BTreeSet<&
     let mut entries = Vec::new();
     for entry in &index.manifests {
         let inside = match listing.get(entry) {
-            Err(why) => Listed::Unread(why),
+            Err(why) => Listed::Unread(why.into()),
             Ok(Read { content: Content::Image(image), .. }) => Listed::Image(Box::new(image.clone())),
             Ok(Read { manifest, .. }) if !opened.insert(manifest.digest()) => Listed::Again,
             Ok(Read { content: Content::Index(index), .. }) => Listed::Index(open(listing, index, opened)),

@@ -319,7 +319,7 @@ impl JobRun {
             let wait = CONTENDED.wait(attempt).filter(|_| matches!(error.kind, EngineErrorKind::NameTaken(_)));
             let Some(wait) = wait else { return Err(of_engine(Phase::Build, &error)) };
             let (seconds, error) = (wait.as_secs_f64(), chain(&error));
-            self.voice.say(JobEvent::Retried { doing: "build", attempt, wait: seconds, error }).await;
+            self.voice.say(JobEvent::Retried { doing: "build", attempt, wait: seconds, error: error.into() }).await;
             tokio::time::sleep(wait).await;
             attempt += 1;
         };
@@ -379,7 +379,7 @@ impl JobRun {
         }
         self.credentials.refused(self.names.shared.repository.host(), &credential);
         let error = chain(&error);
-        self.voice.say(JobEvent::Retried { doing: "push", attempt: 1, wait: 0.0, error }).await;
+        self.voice.say(JobEvent::Retried { doing: "push", attempt: 1, wait: 0.0, error: error.into() }).await;
         let credential = self.credential().await?;
         Ok(self.push_until_heard(&credential).await?)
     }
@@ -398,7 +398,7 @@ impl JobRun {
             };
             let Some(wait) = self.registry.again_after(attempt, &error) else { return Err(error) };
             let (seconds, error) = (wait.as_secs_f64(), chain(&error));
-            self.voice.say(JobEvent::Retried { doing: "push", attempt, wait: seconds, error }).await;
+            self.voice.say(JobEvent::Retried { doing: "push", attempt, wait: seconds, error: error.into() }).await;
             tokio::time::sleep(wait).await;
             attempt += 1;
         }

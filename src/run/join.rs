@@ -171,13 +171,13 @@ fn goes_on(
         Ok(Joined::Placed(placed)) => match together.ready(place, *placed) {
             Next::Wait => return Err(Vec::new()),
             Next::Publish(ready) => return Ok(ready),
-            Next::Withhold(reason) => return Err(vec![(place, ImageEvent::Withheld { reason })]),
+            Next::Withhold(reason) => return Err(vec![(place, ImageEvent::Withheld { reason: reason.into() })]),
         },
-        Ok(Joined::Not(reason)) => ("was not joined", ImageEvent::NotJoined { reason }),
+        Ok(Joined::Not(reason)) => ("was not joined", ImageEvent::NotJoined { reason: reason.into() }),
         Err(failure) => ("failed", ImageEvent::Failed(failure)),
     };
     let withheld = together.lose(&format!("{} {how}", image.name));
-    let withheld = withheld.into_iter().map(|(place, reason)| (place, ImageEvent::Withheld { reason }));
+    let withheld = withheld.into_iter().map(|(place, reason)| (place, ImageEvent::Withheld { reason: reason.into() }));
     Err(std::iter::once((place, what)).chain(withheld).collect())
 }
 

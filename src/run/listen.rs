@@ -6,7 +6,6 @@ use tokio::sync::mpsc;
 
 use super::access::{Server, while_served};
 use super::event::{Event, EventSink, Warning};
-use super::sanitize;
 use super::shutdown::Shutdown;
 use crate::registry::Notice;
 
@@ -38,7 +37,7 @@ pub(super) async fn attend(
         let mut working = Box::pin(work(events, shutdown));
         tokio::select! {
             () = &mut working => return,
-            reason = stop.stopping() => drop(stopped.send(Event::Stopping { reason }).await),
+            reason = stop.stopping() => drop(stopped.send(Event::Stopping { reason: reason.into() }).await),
         }
         // No tag is sent any more; one that was has a moment to be answered.
         tokio::select! {
@@ -78,5 +77,5 @@ fn warning(notice: Notice) -> Warning {
             format!("registry {host} says that the digest of {actual} is {claimed}; the bytes count")
         }
     };
-    Warning { image: None, platform: None, message: sanitize::line(message.as_bytes()), hint: None }
+    Warning { image: None, platform: None, message: message.into(), hint: None }
 }

@@ -110,7 +110,7 @@ impl Loading {
             let naming = Naming { target: &self.target, engine, arch_tags, events };
             naming.run(parts).await?;
         }
-        let what = ImageEvent::NotJoined { reason: LOADED.to_owned() };
+        let what = ImageEvent::NotJoined { reason: LOADED.into() };
         drop(events.send(Event::Image { image: self.target.image, what }).await);
         Ok(())
     }
@@ -155,8 +155,8 @@ impl Naming<'_> {
 
     async fn named(&self, tag: &Tag, id: Digest, parts: &[Part]) {
         let what = ImageEvent::Loaded {
-            engine: self.engine.name().to_string(),
-            name: format!("{}:{tag}", self.name()),
+            engine: self.engine.name().to_string().into(),
+            name: format!("{}:{tag}", self.name()).into(),
             id,
             platforms: parts.iter().map(|part| part.platform.clone()).collect(),
         };
@@ -175,6 +175,10 @@ impl Naming<'_> {
         let engine = self.engine.name();
         let message = format!("engine {engine} keeps one platform under a name; there {}", others.join(", "));
         let image = Some(self.target.image.clone());
-        drop(self.events.send(Event::Warning(Warning { image, platform: None, message, hint: None })).await);
+        drop(
+            self.events
+                .send(Event::Warning(Warning { image, platform: None, message: message.into(), hint: None }))
+                .await,
+        );
     }
 }

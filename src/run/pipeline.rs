@@ -144,7 +144,7 @@ impl<'a> Conductor<'a> {
         let ready = tokio::select! {
             biased;
             // Nothing was started: nothing is left.
-            reason = shutdown.stopping() => return self.say(Event::Stopping { reason }).await,
+            reason = shutdown.stopping() => return self.say(Event::Stopping { reason: reason.into() }).await,
             ready = self.preflight() => ready,
         };
         match ready {
@@ -292,7 +292,7 @@ impl<'a> Conductor<'a> {
         for dependant in dependants {
             if self.waiting[dependant].take().is_some() {
                 let job = self.schedule.jobs[dependant].id().clone();
-                self.say(Event::Job { job, what: JobEvent::NotBuilt { reason: reason.clone() } }).await;
+                self.say(Event::Job { job, what: JobEvent::NotBuilt { reason: reason.clone().into() } }).await;
                 lost.push((dependant, JobEnd::Cancelled));
             }
         }
@@ -308,7 +308,7 @@ impl<'a> Conductor<'a> {
         match self.images[image].job_ended(&self.schedule.jobs[place], end, self.run) {
             Step::Wait => {}
             Step::NotJoined(reason) => {
-                self.of_image(image, ImageEvent::NotJoined { reason }).await;
+                self.of_image(image, ImageEvent::NotJoined { reason: reason.into() }).await;
                 self.lose(image, "was not joined").await;
             }
             Step::Load(loading) => {
@@ -327,7 +327,7 @@ impl<'a> Conductor<'a> {
     async fn image_ready(&mut self, image: usize, placed: Box<Placed>, shutdown: &Shutdown) {
         match self.together.ready(image, placed) {
             Next::Wait => {}
-            Next::Withhold(reason) => self.of_image(image, ImageEvent::Withheld { reason }).await,
+            Next::Withhold(reason) => self.of_image(image, ImageEvent::Withheld { reason: reason.into() }).await,
             Next::Publish(ready) => {
                 let (gates, events, shutdown) = (self.run.gates, self.events.clone(), shutdown.clone());
                 let (images, placed): (Vec<_>, Vec<_>) =
@@ -359,7 +359,7 @@ impl<'a> Conductor<'a> {
     async fn lose(&mut self, image: usize, how: &str) {
         let what = format!("{} {how}", self.images[image].target().image);
         for (image, reason) in self.together.lose(&what) {
-            self.of_image(image, ImageEvent::Withheld { reason }).await;
+            self.of_image(image, ImageEvent::Withheld { reason: reason.into() }).await;
         }
     }
 
@@ -386,7 +386,7 @@ impl<'a> Conductor<'a> {
 
     /// Ends jobs at once, and gives tags that were sent a moment to be answered.
     async fn stop(&mut self, reason: String, mut shutdown: Shutdown) {
-        self.say(Event::Stopping { reason }).await;
+        self.say(Event::Stopping { reason: reason.into() }).await;
         self.builds.cancel();
         let waiting: Vec<bool> = self.waiting.drain(..).map(|job| job.is_some()).collect();
         for (place, task) in std::mem::take(&mut self.running).into_iter().enumerate() {

@@ -295,9 +295,9 @@ pub(super) fn outline(targets: &[Target], schedule: &Schedule, order: &Order, en
     let by = |scheduled: &ScheduledJob| match scheduled {
         ScheduledJob::Build(build) => {
             let engine = engines.list()[build.engine].spec.name.to_string();
-            By::Engine { engine, execution: build.execution }
+            By::Engine { engine: engine.into(), execution: build.execution }
         }
-        ScheduledJob::Adopt(adoption) => By::Copy { from: adoption.job.work.from.to_string() },
+        ScheduledJob::Adopt(adoption) => By::Copy { from: adoption.job.work.from.to_string().into() },
     };
     let jobs = schedule.jobs.iter().enumerate().map(|(place, scheduled)| PlannedJob {
         job: scheduled.id().clone(),

@@ -90,7 +90,7 @@ impl NotMoved {
     pub(super) fn event(self) -> ImageEvent {
         match self {
             Self::Failed(failure) => ImageEvent::Failed(failure),
-            Self::Withheld(reason) => ImageEvent::Withheld { reason },
+            Self::Withheld(reason) => ImageEvent::Withheld { reason: reason.into() },
         }
     }
 }
@@ -173,7 +173,7 @@ async fn name_on_engine(target: &Target<Place>, engine: &Engine, id: &Digest, ta
     let name = repository.path().as_str();
     let event = match names::name_image(engine, id, name, tag).await {
         Ok(()) => {
-            let what = ImageEvent::TaggedOnEngine { name: format!("{name}:{tag}") };
+            let what = ImageEvent::TaggedOnEngine { name: format!("{name}:{tag}").into() };
             Event::Image { image: target.image.clone(), what }
         }
         Err(error) => {

@@ -126,7 +126,7 @@ pub(super) async fn tell(image: &str, index: &EncodedIndex, events: &mpsc::Sende
     let manifest = index.manifest();
     let what = ImageEvent::Joined {
         digest: manifest.digest().clone(),
-        media_type: manifest.media_type().to_string(),
+        media_type: manifest.media_type().to_string().into(),
         entries: index.entries(),
     };
     drop(events.send(Event::Image { image: image.to_owned(), what }).await);
@@ -208,7 +208,7 @@ async fn warn_of_moved_tags(target: &Target<Place>, pushed: &[Pushed], events: &
             let warning = Warning {
                 image: Some(target.image.clone()),
                 platform: Some(platform.clone()),
-                message: format!("{} was moved by somebody else meanwhile", target.place.tag(tag.clone())),
+                message: format!("{} was moved by somebody else meanwhile", target.place.tag(tag.clone())).into(),
                 hint: Some("the index has what this run built, by digest".into()),
             };
             drop(events.send(Event::Warning(warning)).await);

@@ -1,63 +1,151 @@
 //! Hides secrets in what a build says.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use crate::auth::SecretBytes;
+use crate::text::Text;
 
 /// What stands in the place of a secret.
 const MARK: &str = "***";
 /// Shortest text that is hidden, in bytes: a shorter one is part of too many words.
 pub(super) const MIN_HIDDEN: usize = 6;
+/// Longest text that is looked for as a whole. A longer one is hidden in pieces: also where a line shows a part of it.
+const PIECE: usize = 64;
 /// Where programs break lines of base64: GNU and busybox, PEM.
 const COLUMNS: [usize; 2] = [76, 64];
 
-type Prefix = [u8; MIN_HIDDEN];
-type Text = Zeroizing<Vec<u8>>;
+type Piece = Zeroizing<Vec<u8>>;
 
 /// Finds secrets in one line, in the forms in which programs print them: as they are, escaped as in JSON or a URL,
 /// and in base64. Of a secret of several lines each line is one. It cannot be printed.
+///
+/// All are looked for at once (Aho and Corasick), so time grows with the line, however many secrets there are and
+/// however much alike they begin.
 #[derive(Default)]
 pub struct Redactor {
-    /// By how they begin, the longest first.
-    hidden: HashMap<Prefix, Vec<Text>>,
+    finder: Finder,
 }
+
+#[derive(Default)]
+enum Finder {
+    /// There is nothing to hide.
+    #[default]
+    Nothing,
+    Pieces(AhoCorasick),
+    /// There is more to hide than can be looked for: no line is shown.
+    Everything,
+}
+
+/// What is hidden.
+#[derive(Default)]
+struct Forms(Vec<Piece>);
 
 impl Redactor {
     /// Hides `secrets`.
     pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a SecretBytes>) -> Self {
-        let mut all = Self::default();
+        let mut forms = Forms::default();
         for secret in secrets {
             let value = secret.expose();
-            all.encoded(value);
+            forms.encoded(value);
             for line in value.split(|byte| b"\r\n".contains(byte)) {
-                all.escaped(line);
+                forms.escaped(line);
                 if line.len() < value.len() {
-                    all.encoded(line);
+                    forms.encoded(line);
                 }
                 let bare = line.trim_ascii();
                 if bare.len() < line.len() {
-                    all.escaped(bare);
-                    all.encoded(bare);
+                    forms.escaped(bare);
+                    forms.encoded(bare);
                 }
             }
         }
-        for texts in all.hidden.values_mut() {
-            texts.sort_by(|a, b| (b.len(), &**b).cmp(&(a.len(), &**a)));
-            texts.dedup();
+        forms.0.sort_by(|a, b| a.as_slice().cmp(b));
+        forms.0.dedup();
+        if forms.0.is_empty() {
+            return Self::default();
         }
-        all
+        let found = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .build(forms.0.iter().map(|piece| piece.as_slice()));
+        Self { finder: found.map_or(Finder::Everything, Finder::Pieces) }
     }
 
-    fn hide(&mut self, text: &[u8]) {
-        if let Some(prefix) = text.first_chunk() {
-            self.hidden.entry(*prefix).or_default().push(Text::new(text.to_vec()));
+    /// `line` without secrets. Those that overlap or touch are one.
+    pub(super) fn bytes<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
+        Self::without(line, &self.secrets_of(line))
+    }
+
+    /// The safe line that `line` and `dropped` more bytes are, without secrets: also not the half of one that goes on in
+    /// what was dropped.
+    pub(super) fn line(&self, line: &[u8], dropped: usize) -> Text {
+        let mut shown = line.len();
+        if dropped > 0 && !matches!(self.finder, Finder::Nothing) {
+            shown -= shown.min(PIECE + MIN_HIDDEN);
+            let across = self.secrets_of(line).into_iter().find(|secret| secret.contains(&shown));
+            shown = across.map_or(shown, |secret| secret.end);
         }
+        Text::line_without(|bytes| self.bytes(bytes), &line[..shown], dropped + line.len() - shown)
+    }
+
+    /// `text` without secrets.
+    pub(super) fn text(&self, text: Text) -> Text {
+        match self.bytes(text.as_bytes()) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(shown) => Text::lines(shown),
+        }
+    }
+
+    /// Where secrets are, in order.
+    fn secrets_of(&self, line: &[u8]) -> Vec<Range<usize>> {
+        let finder = match &self.finder {
+            Finder::Nothing => return Vec::new(),
+            Finder::Everything => return std::iter::once(0..line.len()).collect(),
+            Finder::Pieces(finder) => finder,
+        };
+        let mut secrets: Vec<Range<usize>> = Vec::new();
+        // They come in the order of their ends, and at one byte no more of them end than there are lengths.
+        for found in finder.find_overlapping_iter(line) {
+            let mut secret = found.range();
+            while let Some(last) = secrets.pop_if(|last| last.end >= secret.start) {
+                secret.start = secret.start.min(last.start);
+            }
+            secrets.push(secret);
+        }
+        secrets
+    }
+
+    fn without<'a>(line: &'a [u8], secrets: &[Range<usize>]) -> Cow<'a, [u8]> {
+        let Some(last) = secrets.last() else { return Cow::Borrowed(line) };
+        let (mut shown, mut from) = (Vec::with_capacity(line.len()), 0);
+        for secret in secrets {
+            shown.extend_from_slice(&line[from..secret.start]);
+            shown.extend_from_slice(MARK.as_bytes());
+            from = secret.end;
+        }
+        shown.extend_from_slice(&line[last.end..]);
+        Cow::Owned(shown)
+    }
+}
+
+impl Forms {
+    fn hide(&mut self, mut text: &[u8]) {
+        if text.len() < MIN_HIDDEN {
+            return;
+        }
+        while text.len() > PIECE {
+            // The last two are of one length: no piece is as short as a word.
+            let (piece, rest) = text.split_at(if text.len() < 2 * PIECE { text.len() / 2 } else { PIECE });
+            self.0.push(Piece::new(piece.to_vec()));
+            text = rest;
+        }
+        self.0.push(Piece::new(text.to_vec()));
     }
 
     /// As it is, as in a JSON string, and as in a URL or a form.
@@ -101,42 +189,6 @@ impl Redactor {
             }
         }
     }
-
-    /// `line` without secrets.
-    pub(super) fn bytes<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
-        let (mut shown, mut from, mut at) = (Vec::new(), 0, 0);
-        while !self.hidden.is_empty() && at + MIN_HIDDEN <= line.len() {
-            match self.found(&line[at..]) {
-                Some(length) => {
-                    shown.extend_from_slice(&line[from..at]);
-                    shown.extend_from_slice(MARK.as_bytes());
-                    at += length;
-                    from = at;
-                }
-                None => at += 1,
-            }
-        }
-        if from == 0 {
-            return Cow::Borrowed(line);
-        }
-        shown.extend_from_slice(&line[from..]);
-        Cow::Owned(shown)
-    }
-
-    /// `text` without secrets.
-    pub(super) fn text(&self, text: String) -> String {
-        match self.bytes(text.as_bytes()) {
-            Cow::Borrowed(_) => text,
-            // A secret that begins or ends within a character leaves a part of it.
-            Cow::Owned(shown) => String::from_utf8_lossy(&shown).into_owned(),
-        }
-    }
-
-    /// The length of the longest secret that `rest` begins with.
-    fn found(&self, rest: &[u8]) -> Option<usize> {
-        let texts = self.hidden.get(rest.first_chunk::<MIN_HIDDEN>()?)?;
-        texts.iter().find(|text| rest.starts_with(text)).map(|text| text.len())
-    }
 }
 
 impl fmt::Debug for Redactor {
@@ -146,8 +198,8 @@ impl fmt::Debug for Redactor {
 }
 
 /// Percent-encoded, but for what RFC 3986 calls unreserved.
-fn percent(value: &[u8], encode: impl Fn(u8) -> String) -> Text {
-    let mut text = Text::new(Vec::with_capacity(value.len() * 3));
+fn percent(value: &[u8], encode: impl Fn(u8) -> String) -> Piece {
+    let mut text = Piece::new(Vec::with_capacity(value.len() * 3));
     for byte in value {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
             text.push(*byte);
@@ -161,11 +213,12 @@ fn percent(value: &[u8], encode: impl Fn(u8) -> String) -> Text {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
 
-    use super::super::sanitize::LineAssembler;
+    use super::super::log::Logs;
     use super::*;
 
     fn hiding(values: &[&[u8]]) -> Redactor {
@@ -188,11 +241,11 @@ mod tests {
             URL_SAFE_NO_PAD.encode(secret),
         ];
         for form in forms {
-            assert_eq!(redactor.text(format!("a {form} b")), "a *** b", "{form}");
+            assert_eq!(redactor.text(format!("a {form} b").into()), "a *** b", "{form}");
         }
         for user in ["u", "us", "use", "user"] {
             let login = STANDARD.encode(format!("{user}:{secret}"));
-            let shown = redactor.text(login.clone());
+            let shown = redactor.text(login.as_str().into());
             assert!(shown.contains(MARK) && shown.len() < login.len() - 8, "{shown}");
         }
     }
@@ -202,7 +255,7 @@ mod tests {
         let key = format!("-----BEGIN KEY-----\r\n{}\n  {}\nabc\n", "QUJD".repeat(16), "second line");
         let redactor = hiding(&[key.as_bytes()]);
         for line in ["-----BEGIN KEY-----", "second line", &"QUJD".repeat(16)] {
-            assert_eq!(redactor.text(format!("x{line}y")), "x***y");
+            assert_eq!(redactor.text(format!("x{line}y").into()), "x***y");
         }
         assert_eq!(redactor.text("abc".into()), "abc");
         let encoded = STANDARD.encode(&key);
@@ -219,8 +272,69 @@ mod tests {
 
     #[test]
     fn an_escape_sequence_within_a_secret_does_not_save_it() {
-        let mut log = LineAssembler::hiding(Arc::new(hiding(&[b"hunter2!", b"\x1b[0mraw"])));
-        assert_eq!(log.push(b"a hun\x1b[31mter2! b \x1b[0mraw\n"), ["a *** b ***"]);
+        let mut log = Logs::hiding(Arc::new(hiding(&[b"hunter2!", b"\x1b[0mraw"])));
+        assert_eq!(log.push("a", b"a hun\x1b[31mter2! b \x1b[0mraw\n").unwrap(), "a *** b ***");
+    }
+
+    #[test]
+    fn secrets_that_overlap_or_touch_are_hidden_whole() {
+        let redactor = hiding(&[b"abcdefgh", b"efghijkl", b"mnopqr"]);
+        assert_eq!(redactor.text("1 abcdefghijkl 2 abcdefghmnopqr 3 xefghijkl".into()), "1 *** 2 *** 3 x***");
+        // One within another, and one that begins as another goes on.
+        assert_eq!(hiding(&[b"outer-inner-outer", b"inner-outer-more"]).text("outer-inner-outer-more".into()), "***");
+    }
+
+    #[test]
+    fn a_part_of_a_long_secret_is_hidden_too() {
+        let secret: String = (0..2000).map(|n| char::from(b'a' + u8::try_from(n * n % 26).unwrap())).collect();
+        let redactor = hiding(&[secret.as_bytes()]);
+        assert_eq!(redactor.text(format!("a {secret} b").into()), "a *** b");
+        let shown = redactor.text(secret[..500].into());
+        assert!(shown.len() < PIECE + 5, "{shown}");
+        // Nor does a line that is cut show how a secret begins.
+        for cut in 1..20 {
+            let line = format!("{}{}", "x".repeat(200), &secret[..cut]);
+            let shown = redactor.line(line.as_bytes(), 100_000);
+            assert!(shown.starts_with("xxx") && shown.find('…').unwrap() <= 200, "{cut}: {shown}");
+        }
+        let shown = redactor.line(format!("{}{}", "x".repeat(200), &secret[..PIECE]).as_bytes(), 100_000);
+        assert!(shown.starts_with("xxx") && !shown.contains(&secret[..6]), "{shown}");
+    }
+
+    /// The processor time of the fastest of three.
+    fn seconds(work: impl Fn()) -> f64 {
+        let now = || {
+            let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+            Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap()).as_secs_f64()
+        };
+        (0..3).map(|_| (now(), work(), now())).map(|(from, (), to)| to - from).fold(f64::MAX, f64::min)
+    }
+
+    #[test]
+    fn time_grows_with_the_log_and_not_with_how_many_secrets_are_alike() {
+        // All begin as the line does, and none is in it.
+        let secrets = |number: usize| -> Vec<Vec<u8>> {
+            (0..number).map(|n| format!("{}b{n:08}", "a".repeat(50)).into_bytes()).collect()
+        };
+        let alike = |number: usize| hiding(&secrets(number).iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let (few, many) = (alike(10), alike(500));
+        let line = "a".repeat(40_000);
+        let (short, long) = (&line.as_bytes()[..20_000], line.as_bytes());
+        let time = |redactor: &Redactor, line: &[u8]| seconds(|| assert_eq!(redactor.bytes(line).len(), line.len()));
+        let (one, two) = (time(&many, short), time(&many, long));
+        assert!(two < 3.0 * one + 0.01, "twice the log takes {two} s instead of {one} s");
+        let least = time(&few, short);
+        assert!(one < 20.0 * least + 0.01, "50 times the secrets take {one} s instead of {least} s");
+    }
+
+    #[test]
+    fn a_log_full_of_secrets_within_secrets_is_read_in_linear_time() {
+        let secrets: Vec<_> = (MIN_HIDDEN..=PIECE).map(|length| vec![b'a'; length]).collect();
+        let redactor = hiding(&secrets.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let line = vec![b'a'; 20_000];
+        let time = |line: &[u8]| seconds(|| assert_eq!(&*redactor.bytes(line), b"***"));
+        let (one, two) = (time(&line[..10_000]), time(&line));
+        assert!(two < 3.0 * one + 0.01, "twice the log takes {two} s instead of {one} s");
     }
 
     #[test]
@@ -237,14 +351,14 @@ mod tests {
             cut in prop::collection::vec(1_usize..8, 0..40),
         ) {
             let log = format!("{before}{secret}{after}\n");
-            let mut assembler = LineAssembler::hiding(Arc::new(hiding(&[secret.as_bytes()])));
+            let mut logs = Logs::hiding(Arc::new(hiding(&[secret.as_bytes()])));
             let (mut rest, mut lines) = (log.as_bytes(), Vec::new());
             for length in cut {
                 let (chunk, tail) = rest.split_at(length.min(rest.len()));
-                lines.extend(assembler.push(chunk));
+                lines.extend(logs.push("a", chunk));
                 rest = tail;
             }
-            lines.extend(assembler.push(rest));
+            lines.extend(logs.push("a", rest));
             prop_assert!(lines.len() == 1 && !lines[0].contains(&secret) && lines[0].contains(MARK), "{lines:?}");
         }
 

@@ -99,7 +99,7 @@ impl References {
     async fn warn(&self, parts: &Parts<'_>, said: Option<&str>, events: &mpsc::Sender<Event>) {
         let image = self.name();
         let found: Vec<_> = parts.images.iter().map(|part| part.found.clone()).collect();
-        let said = said.map(|said| Warning { image: None, platform: None, message: said.to_owned(), hint: None });
+        let said = said.map(|said| Warning { image: None, platform: None, message: said.into(), hint: None });
         let revisions = revisions::warning(&image, &found);
         for warning in revisions.into_iter().chain(parts.warnings.iter().cloned()).chain(said) {
             let warning = Warning { image: Some(image.clone()), ..warning };
@@ -152,7 +152,10 @@ impl References {
         };
         let found = parts.images.iter().map(|part| part.found.clone()).collect();
         let draft = publish::draft(&self.target(destination, &parts.images), found);
-        let draft = draft.map_err(|failure| Failure { hint: self.hint(&parts.images).or(failure.hint), ..failure })?;
+        let draft = draft.map_err(|failure| Failure {
+            hint: self.hint(&parts.images).map(Into::into).or(failure.hint),
+            ..failure
+        })?;
         self.edit.encode(draft, parts)
     }
 

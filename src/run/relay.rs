@@ -1,6 +1,6 @@
 //! Lifts what an engine tells of a build into events of its job: safe texts, whole lines, a sign of life.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::event::{Event, Failure, JobEvent, JobId, Warning};
+use super::log::Logs;
 use super::redact::Redactor;
-use super::sanitize::{self, LineAssembler};
 use crate::engine::BuildEvent;
+use crate::text::Text;
 
 /// How long a job may be silent before it says that it still runs: CI systems end silent jobs.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -54,8 +55,8 @@ impl JobVoice {
         let warning = Warning {
             image: Some(self.job.image.clone()),
             platform: Some(self.job.platform.clone()),
-            message: self.secrets.text(sanitize::line(message.as_bytes())),
-            hint: hint.map(|hint| self.secrets.text(sanitize::line(hint.as_bytes()))),
+            message: self.secrets.text(message.into()),
+            hint: hint.map(|hint| self.secrets.text(hint.into())),
         };
         drop(self.events.send(Event::Warning(warning)).await);
     }
@@ -78,7 +79,7 @@ impl JobVoice {
 /// Relays the build's events until it ends.
 pub(super) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>) {
     let started = Instant::now();
-    let mut logs: HashMap<String, LineAssembler> = HashMap::new();
+    let mut logs = Logs::hiding(voice.secrets.clone());
     let mut warned = HashSet::new();
     loop {
         let event = tokio::select! {
@@ -90,9 +91,10 @@ pub(super) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
         };
         match event {
             Some(BuildEvent::Log { step, bytes }) => {
-                let log = logs.entry(step).or_insert_with(|| LineAssembler::hiding(voice.secrets.clone()));
-                for line in log.push(&bytes) {
-                    voice.say(JobEvent::Log { line }).await;
+                for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+                    if let Some(line) = logs.push(&step, piece) {
+                        voice.say(JobEvent::Log { line }).await;
+                    }
                 }
             }
             Some(BuildEvent::Warning { message, url }) => {
@@ -102,7 +104,7 @@ pub(super) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
             }
             Some(BuildEvent::CacheMissing { at }) => {
                 if warned.insert(at.clone()) {
-                    voice.say(JobEvent::Log { line: format!("no cache is at {} yet", safe(&at)) }).await;
+                    voice.say(JobEvent::Log { line: format!("no cache is at {at} yet").into() }).await;
                 }
             }
             Some(BuildEvent::CacheUnusable { at, error }) => {
@@ -111,10 +113,10 @@ pub(super) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
                     voice.warn(format!("the cache at {at} cannot be used: {error}"), Some(hint.into())).await;
                 }
             }
-            Some(BuildEvent::StepStarted { step }) => voice.say(JobEvent::StepStarted { step: safe(&step) }).await,
+            Some(BuildEvent::StepStarted { step }) => voice.say(JobEvent::StepStarted { step: step.into() }).await,
             Some(BuildEvent::StepEnded { step, cached, seconds, error }) => {
-                let error = error.as_deref().map(safe);
-                voice.say(JobEvent::StepEnded { step: safe(&step), cached, seconds, error }).await;
+                let error = error.map(Text::from);
+                voice.say(JobEvent::StepEnded { step: step.into(), cached, seconds, error }).await;
             }
             Some(BuildEvent::Context { bytes }) => {
                 voice.say(JobEvent::Progress { of: "context", bytes, total: None }).await;
@@ -122,13 +124,9 @@ pub(super) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
             None => break,
         }
     }
-    for line in logs.values_mut().filter_map(LineAssembler::finish) {
+    for line in logs.finish() {
         voice.say(JobEvent::Log { line }).await;
     }
-}
-
-fn safe(text: &str) -> String {
-    sanitize::line(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -209,7 +209,12 @@ impl<'a> Wanted<'a> {
         let (image, creation) = self.image.as_ref()?;
         let message = format!("ECR creates {} with the first push, by the template for {prefix}", self.repository);
         let hint = creation.is_some().then(|| "what `ecr:` says of it is not used: the template holds".to_owned());
-        Some(Event::Warning(Warning { image: Some(image.clone()), platform: None, message, hint }))
+        Some(Event::Warning(Warning {
+            image: Some(image.clone()),
+            platform: None,
+            message: message.into(),
+            hint: hint.map(Into::into),
+        }))
     }
 
     fn missing(&self) -> Failure {

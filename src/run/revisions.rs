@@ -3,7 +3,6 @@
 use super::confirm::{ConfirmError, Found};
 use super::event::{Failure, Phase, Warning};
 use super::failure::failure;
-use super::sanitize;
 use crate::oci::{REVISION, Tag};
 use crate::plan::{Image, Job};
 
@@ -48,7 +47,7 @@ pub(super) fn of_one<'a>(found: impl IntoIterator<Item = &'a Found>) -> Result<(
 
 /// References were named one by one, so that is what is wanted; it is said all the same.
 pub(super) fn warning(image: &str, found: &[Found]) -> Option<Warning> {
-    let message = sanitize::line(mixed(found)?.as_bytes());
+    let message = mixed(found)?.into();
     Some(Warning { image: Some(image.to_owned()), platform: None, message, hint: None })
 }
 
@@ -77,7 +76,12 @@ pub(super) fn stale(image: &Image, found: Option<&[Found]>) -> Option<Warning> {
         )
     };
     let hint = format!("{hint}; or label the images: `{REVISION}: \"${{git.sha}}\"`");
-    Some(Warning { image: Some(image.name.to_string()), platform: None, message, hint: Some(hint) })
+    Some(Warning {
+        image: Some(image.name.to_string()),
+        platform: None,
+        message: message.into(),
+        hint: Some(hint.into()),
+    })
 }
 
 /// Whether an image says of which commit it is. Those of several commits are refused, so it is that of the others.

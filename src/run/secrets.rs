@@ -84,11 +84,11 @@ impl Secrets {
         let warn = |(source, _): (&SecretSource, _)| {
             let from = match source {
                 SecretSource::Env(name) => format!("the environment variable {name}"),
-                SecretSource::File(file) => super::sanitize::line(file.display().to_string().as_bytes()),
+                SecretSource::File(file) => file.display().to_string(),
             };
             let message = format!("the secret in {from} is too short to be hidden in logs");
-            let hint = Some(format!("a value of fewer than {MIN_HIDDEN} bytes is part of too many other words"));
-            Warning { image: None, platform: None, message, hint }
+            let hint = format!("a value of fewer than {MIN_HIDDEN} bytes is part of too many other words");
+            Warning { image: None, platform: None, message: message.into(), hint: Some(hint.into()) }
         };
         self.0.iter().filter(|(_, value)| short(value)).map(warn).collect()
     }

@@ -39,7 +39,12 @@ pub(super) fn warnings(target: &Target<Place>, before: &[Before<'_>], index: &En
         let lost: Vec<_> = lost.map(|platform| platform.to_string()).collect();
         let named = target.place.tag(before.tag.clone());
         let message = format!("{named} has attestations of {}, which the new index lacks", lost.join(", "));
-        (!lost.is_empty()).then(|| Warning { image: Some(target.image.clone()), platform: None, message, hint: None })
+        (!lost.is_empty()).then(|| Warning {
+            image: Some(target.image.clone()),
+            platform: None,
+            message: message.into(),
+            hint: None,
+        })
     };
     before.iter().filter_map(of).collect()
 }

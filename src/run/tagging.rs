@@ -118,7 +118,7 @@ impl Tagging<'_> {
             }
         }
         let failure = of_place(Phase::Publish, &format!("publish {named}"), error);
-        Err(Failure { hint: failure.hint.or_else(|| not_taken(manifest, error)), ..failure })
+        Err(Failure { hint: failure.hint.or_else(|| not_taken(manifest, error).map(Into::into)), ..failure })
     }
 }
 

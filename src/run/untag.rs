@@ -156,8 +156,8 @@ impl Untagging<'_> {
         let warning = Warning {
             image: Some(self.target.image.clone()),
             platform: Some(pushed.platform.clone()),
-            message: format!("{} stays: {why}", self.repository.tag(pushed.tag.clone())),
-            hint,
+            message: format!("{} stays: {why}", self.repository.tag(pushed.tag.clone())).into(),
+            hint: hint.map(Into::into),
         };
         drop(self.events.send(Event::Warning(warning)).await);
     }

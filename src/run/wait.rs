@@ -104,7 +104,10 @@ fn missing<S, T>(sources: &[Source<S>], found: &[Result<T, ConfirmError>]) -> Ve
 
 impl Wait<'_> {
     async fn say(&self, missing: Vec<String>, waited: Duration) {
-        let what = ImageEvent::Waiting { missing, seconds: waited.as_secs_f64() };
+        let what = ImageEvent::Waiting {
+            missing: missing.into_iter().map(Into::into).collect(),
+            seconds: waited.as_secs_f64(),
+        };
         drop(self.events.send(Event::Image { image: self.image.to_owned(), what }).await);
     }
 }
@@ -129,7 +132,7 @@ mod tests {
         let mut said = Vec::new();
         while let Some(Event::Image { what: ImageEvent::Waiting { missing, seconds }, .. }) = heard.recv().await {
             let seconds = Duration::from_secs_f64(seconds).as_secs();
-            said.push((missing, seconds));
+            said.push((missing.iter().map(ToString::to_string).collect(), seconds));
         }
         (found, said)
     }

@@ -40,7 +40,7 @@ fn emulation_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
             ),
         };
         // The message names the platform.
-        warnings.push(Warning { image: None, platform: None, message, hint: missing });
+        warnings.push(Warning { image: None, platform: None, message: message.into(), hint: missing.map(Into::into) });
     }
     warnings
 }
@@ -52,7 +52,7 @@ fn zstd_warnings(schedule: &Schedule) -> Vec<Warning> {
     let warn = |image| Warning {
         image: Some(image),
         platform: None,
-        message: "its layers are zstd: Docker Engine before 23.0 cannot pull them".to_owned(),
+        message: "its layers are zstd: Docker Engine before 23.0 cannot pull them".into(),
         hint: None,
     };
     images.into_iter().map(warn).collect()
@@ -91,5 +91,5 @@ fn asked_in_vain<'a>(
 
 fn of_engine(engine: &Reached, what: &str, hint: &str) -> Warning {
     let message = format!("engine {} ({}) {what}", engine.spec.name, engine.facts().version);
-    Warning { image: None, platform: None, message, hint: Some(hint.to_owned()) }
+    Warning { image: None, platform: None, message: message.into(), hint: Some(hint.into()) }
 }

@@ -72,7 +72,7 @@ async fn clean(
     } else {
         let lines = text::lines(&asked, SystemTime::now(), stdout::width());
         if !lines.is_empty() {
-            stdout::bytes(lines.join("\n").as_bytes())?;
+            stdout::lines(lines)?;
         }
     }
     for cleaned in asked.iter().filter_map(|one| one.cleaned.as_ref().ok()) {
@@ -112,7 +112,11 @@ fn refused(name: &str, error: &CleanError) -> Failure {
         CleanError::Unread { .. } | CleanError::Unordered { .. } => Phase::Verify,
         CleanError::Embedded | CleanError::Registry(_) | CleanError::Ecr(_) => Phase::Preflight,
     };
-    Failure { phase, message: format!("{name}: {}", diagnostic::chain(error)), hint: error.hint() }
+    Failure {
+        phase,
+        message: format!("{name}: {}", diagnostic::chain(error)).into(),
+        hint: error.hint().map(Into::into),
+    }
 }
 
 /// What could not be deleted.
@@ -128,14 +132,18 @@ fn failed(Cleaned { repository, outcomes, .. }: &Cleaned) -> Option<Failure> {
     let (digest, why) = failed.first()?;
     let more = if failed.len() > 1 { format!(" (and {} more)", failed.len() - 1) } else { String::new() };
     let message = format!("{repository}@{digest}{more} could not be deleted: {why}");
-    Some(Failure { phase: Phase::Publish, message, hint: Some("run it again: what is gone is not asked for".into()) })
+    Some(Failure {
+        phase: Phase::Publish,
+        message: message.into(),
+        hint: Some("run it again: what is gone is not asked for".into()),
+    })
 }
 
 /// How much it was, and what should be known of it.
 fn tell(cleaned: &Cleaned, settings: &Settings) {
     let Cleaned { repository, keep, judged, outcomes } = cleaned;
     let warn = |message: String, hint: Option<String>| {
-        stderr::line(&diagnostic::warning(&message, hint.as_deref(), settings.terminal.color));
+        stderr::lines(diagnostic::warning(&message, hint.as_deref()), settings.terminal.color);
     };
     let going = judged.images.iter().filter(|(_, verdict)| verdict.goes()).count();
     if judged.is_unordered {
@@ -157,5 +165,5 @@ fn tell(cleaned: &Cleaned, settings: &Settings) {
             format!("{deleted} of {} deleted", count(all, "image"))
         }
     };
-    stderr::line(&format!("{repository}: {says}"));
+    stderr::line(format!("{repository}: {says}"));
 }

@@ -56,8 +56,8 @@ pub(super) fn told(cleaned: &Cleaned) -> impl Iterator<Item = (&RepositoryImage,
     cleaned.judged.images.iter().map(move |(image, verdict)| {
         let outcome = cleaned.outcomes.as_ref().and_then(|outcomes| outcomes.get(&image.digest));
         let (word, why) = match (outcome, verdict) {
-            (Some(Outcome::Stays(why)), _) => ("stays", why.clone()),
-            (Some(Outcome::Failed(why)), _) => ("failed", why.clone()),
+            (Some(Outcome::Stays(why)), _) => ("stays", why.to_string()),
+            (Some(Outcome::Failed(why)), _) => ("failed", why.to_string()),
             (Some(Outcome::Deleted), Verdict::Goes(why)) => ("deleted", goes(why, &cleaned.keep, &names)),
             (_, Verdict::Goes(why)) => ("goes", goes(why, &cleaned.keep, &names)),
             (_, Verdict::Stays(why)) => ("stays", stays(why, &cleaned.keep, &names)),

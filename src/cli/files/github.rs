@@ -3,6 +3,7 @@
 
 use polyarch::oci::Digest;
 use polyarch::run::Report;
+use polyarch::text::Json;
 
 use super::published::{published, values};
 
@@ -10,7 +11,7 @@ use super::published::{published, values};
 pub(super) fn outputs(report: &Report) -> String {
     let mut all = values(report, "\n");
     // Of published images every value has a JSON form.
-    all.push(("images".to_owned(), serde_json::to_string(&published(report)).unwrap_or_default()));
+    all.push(("images".to_owned(), Json::line(&published(report)).map(|json| json.to_string()).unwrap_or_default()));
     all.iter().map(|(name, value)| output(&output_name(name), value)).collect::<Vec<_>>().concat()
 }
 

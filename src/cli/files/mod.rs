@@ -7,3 +7,5 @@ mod summary;
 mod written;
 
 pub(crate) use written::Files;
+#[cfg(test)]
+pub(crate) use written::texts;

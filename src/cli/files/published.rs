@@ -1,7 +1,9 @@
 //! What a run published, as CI systems hand it on: in parts, because a reference in which a secret account number is
 //! masked reaches no other job.
 
+use polyarch::oci::{DigestRef, Location};
 use polyarch::run::{ImageReport, Report};
+use polyarch::text::Text;
 use serde::Serialize;
 
 /// An image whose index was read back.
@@ -9,10 +11,10 @@ use serde::Serialize;
 pub(super) struct Published<'a> {
     pub(super) image: &'a str,
     /// `ghcr.io/acme/hello`; of several the first.
-    pub(super) repository: String,
+    pub(super) repository: Text,
     /// All of them.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub(super) repositories: Vec<String>,
+    pub(super) repositories: Vec<Text>,
     pub(super) digest: String,
     /// The tags alone: `1.0`, `latest`.
     pub(super) tags: Vec<&'a str>,
@@ -25,11 +27,12 @@ pub(super) fn published(report: &Report) -> Vec<Published<'_>> {
 
 fn of_image(image: &ImageReport) -> Option<Published<'_>> {
     let index = image.verified.first()?;
-    let repositories: Vec<_> = image.verified.iter().map(|index| index.repository.to_string()).collect();
+    let named = |index: &DigestRef<Location>| Text::line(index.repository.to_string());
+    let repositories: Vec<_> = image.verified.iter().map(named).collect();
     let tags = image.tags.iter().filter(|tag| tag.tag.repository == index.repository);
     Some(Published {
         image: &image.image,
-        repository: index.repository.to_string(),
+        repository: named(index),
         repositories: if repositories.len() > 1 { repositories } else { Vec::new() },
         digest: index.digest.to_string(),
         tags: tags.map(|tag| tag.tag.tag.as_str()).collect(),
@@ -42,7 +45,7 @@ pub(super) fn values(report: &Report, separator: &str) -> Vec<(String, String)> 
     for published in published(report) {
         let own = [
             ("digest", published.digest),
-            ("repository", published.repository),
+            ("repository", published.repository.to_string()),
             ("tags", published.tags.join(separator)),
         ];
         for (key, value) in own {

@@ -2,6 +2,7 @@
 
 use polyarch::oci::{DigestRef, Location};
 use polyarch::run::{ImageReport, Outcome, Report};
+use polyarch::text::Text;
 
 use super::super::output::{duration, size};
 
@@ -26,7 +27,7 @@ pub(super) fn markdown(report: &Report) -> String {
         let line = |index: &DigestRef<Location>| {
             let own = image.tags.iter().filter(|tag| tag.tag.repository == index.repository);
             let tags: Vec<_> = own.map(|tag| format!("`{}`", tag.tag.tag)).collect();
-            format!("- **{}** `{index}` as {}", escaped(&image.image), tags.join(", "))
+            format!("- **{}** {} as {}", escaped(&image.image), code(index), tags.join(", "))
         };
         lines.extend(image.verified.iter().map(line));
     }
@@ -61,7 +62,12 @@ fn rows(image: &ImageReport) -> Vec<String> {
 /// Text of others as Markdown shows it: no table, no link and no HTML comes of it.
 fn escaped(text: &str) -> String {
     let special = |c: char| c.is_ascii_punctuation() && !"-.,:/".contains(c);
-    text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+    Text::line(text).chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+/// A name between backquotes: it ends at none of its own.
+fn code(name: &impl ToString) -> String {
+    format!("`{}`", Text::line(name.to_string()).replace('`', "'"))
 }
 
 /// Whole lines, as many as there is room for.

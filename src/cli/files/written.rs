@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use polyarch::run::{Failure, Phase, Report};
+use polyarch::text::Json;
 use tempfile::NamedTempFile;
 
 use super::super::args::OutputArgs;
@@ -110,7 +111,18 @@ impl File {
 }
 
 fn json(report: &Report) -> io::Result<String> {
-    Ok(serde_json::to_string_pretty(report)? + "\n")
+    Ok(format!("{}\n", &*Json::pretty(report)?))
+}
+
+/// The text of every file, with what it is.
+#[cfg(test)]
+pub(crate) fn texts(report: &Report) -> [(&'static str, String); 4] {
+    [
+        ("the report", json(report).unwrap()),
+        ("the variables", dotenv::variables(report)),
+        ("GITHUB_OUTPUT", github::outputs(report)),
+        ("GITHUB_STEP_SUMMARY", summary::markdown(report)),
+    ]
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &ImagesArgs, settings: &Settings) -> Result<ExitCo
         Form::Table => {
             let lines = text::lines(&asked, SystemTime::now(), stdout::width());
             if !lines.is_empty() {
-                stdout::bytes(lines.join("\n").as_bytes())?;
+                stdout::lines(lines)?;
             }
         }
     }
@@ -60,12 +60,16 @@ async fn list(Group { server, named }: Group) -> Vec<Asked> {
 pub(crate) fn refused(name: &str, error: &ImagesError) -> Failure {
     let phase = if error.is_unusable() { Phase::Preflight } else { Phase::Verify };
     let missing = if error.is_not_found() { " is not there" } else { "" };
-    Failure { phase, message: format!("{name}{missing}: {}", diagnostic::chain(error)), hint: error.hint() }
+    Failure {
+        phase,
+        message: format!("{name}{missing}: {}", diagnostic::chain(error)).into(),
+        hint: error.hint().map(Into::into),
+    }
 }
 
 fn warn(RepositoryImages { repository, listed_by, images, unread }: &RepositoryImages, settings: &Settings) {
     let say = |message: String, hint: Option<&str>| {
-        stderr::line(&diagnostic::warning(&message, hint, settings.terminal.color));
+        stderr::lines(diagnostic::warning(&message, hint), settings.terminal.color);
     };
     if let ListedBy::Instead(why) = listed_by {
         let hint = "allow ecr:DescribeImages in the role's policy";

@@ -33,7 +33,7 @@ async fn show(args: &InspectArgs, source: &Source, other: Option<&Source>) -> Re
         return if args.json {
             stdout::json(&difference::as_json(&compared))
         } else {
-            stdout::bytes(difference::lines(&compared).join("\n").as_bytes())
+            stdout::lines(difference::lines(&compared))
         };
     }
     let name = source.to_string();
@@ -48,7 +48,7 @@ async fn show(args: &InspectArgs, source: &Source, other: Option<&Source>) -> Re
     if args.json {
         stdout::json(&document::as_json(&name, &inspected))
     } else {
-        stdout::bytes(text::lines(&name, &inspected).join("\n").as_bytes())
+        stdout::lines(text::lines(&name, &inspected))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use polyarch::oci::{Descriptor, ImageManifest, MediaType, RawManifest};
-use polyarch::run::sanitize;
 use polyarch::run::{ConfigSays, Inside, Inspected, InspectedEntry, InspectedIndex, Listed};
+use polyarch::text::Text;
 
 use super::super::output::{count, size};
 
@@ -150,5 +150,5 @@ fn annotations(indent: &str, annotations: &BTreeMap<String, String>) -> Vec<Stri
 
 /// What comes from a registry may say anything.
 pub(super) fn safe(text: &str) -> String {
-    sanitize::line(text.as_bytes())
+    Text::line(text).to_string()
 }

@@ -2,42 +2,43 @@
 
 use polyarch::run::{Failure, ImageReport, LeftoverKind, LoadedReport, Outcome, PlatformReport, Report, TagState};
 
+use super::line::Line;
 use super::lines::warning;
-use super::style::{Color, Tone, count, duration};
+use super::style::{Tone, count, duration};
 use super::table::table;
 
 /// The whole ending, for a terminal of `width` columns, if it is one.
-pub(crate) fn ending(report: &Report, color: Color, width: Option<usize>) -> Vec<String> {
+pub(crate) fn ending(report: &Report, width: Option<usize>) -> Vec<Line> {
     let sections = [
-        tails(report, color),
-        table(report, color, width),
-        report.images.iter().flat_map(|image| results(image, color)).collect(),
-        warnings(report, color),
-        errors(report, color),
+        tails(report),
+        table(report, width),
+        report.images.iter().flat_map(results).collect(),
+        warnings(report),
+        errors(report),
         left(report),
-        vec![last_line(report, color)],
+        vec![last_line(report)],
     ];
     // An empty line between two sections, and before the first one if lines of the run stand above it.
-    let mut shown: Vec<Vec<String>> = sections.into_iter().filter(|section| !section.is_empty()).collect();
+    let mut shown: Vec<Vec<Line>> = sections.into_iter().filter(|section| !section.is_empty()).collect();
     if !report.images.is_empty() {
         shown.insert(0, Vec::new());
     }
-    shown.join(&String::new())
+    shown.join(&Line::new())
 }
 
 /// What a quiet run says: nothing, if nothing failed.
-pub(crate) fn failures(report: &Report, color: Color) -> Vec<String> {
-    [tails(report, color), errors(report, color), left(report)].concat()
+pub(crate) fn failures(report: &Report) -> Vec<Line> {
+    [tails(report), errors(report), left(report)].concat()
 }
 
 /// The end of each failed platform's log.
-fn tails(report: &Report, color: Color) -> Vec<String> {
+fn tails(report: &Report) -> Vec<Line> {
     let mut lines = Vec::new();
     for image in &report.images {
         for platform in image.platforms.iter().filter(|platform| !platform.log_tail.is_empty()) {
-            lines.push(color.paint(Tone::Strong, &tail_heading(image, platform)));
+            lines.push(Line::new().toned(Tone::Strong, tail_heading(image, platform)));
             let said = platform.log_tail.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
-            lines.extend(platform.log_tail.iter().take(said).map(|line| format!("  {line}").trim_end().to_owned()));
+            lines.extend(platform.log_tail.iter().take(said).map(|line| Line::from(format!("  {line}"))));
         }
     }
     lines
@@ -50,17 +51,14 @@ fn tail_heading(image: &ImageReport, platform: &PlatformReport) -> String {
 }
 
 /// What became of an image: its index, and its tags by what became of them.
-fn results(image: &ImageReport, color: Color) -> Vec<String> {
+fn results(image: &ImageReport) -> Vec<Line> {
     let unchanged = if image.is_unchanged() { ", nothing changed" } else { "" };
     let verified = image.verified.iter().map(|index| {
-        format!(
-            "{} {} {index}{unchanged}",
-            color.paint(Tone::Strong, &image.image),
-            color.paint(Tone::Good, "verified")
-        )
+        let line = Line::new().toned(Tone::Strong, &image.image).then(" ").toned(Tone::Good, "verified");
+        line.then(format!(" {index}{unchanged}"))
     });
-    let loaded = image.loaded.iter().map(|loaded| loaded_line(image, loaded, color));
-    let mut lines: Vec<String> = verified.chain(loaded).collect();
+    let loaded = image.loaded.iter().map(|loaded| loaded_line(image, loaded));
+    let mut lines: Vec<Line> = verified.chain(loaded).collect();
     if lines.is_empty() {
         let any = |state| image.tags.iter().any(|tag| tag.state == state);
         let published = match (any(TagState::Put), any(TagState::Unknown)) {
@@ -73,7 +71,7 @@ fn results(image: &ImageReport, color: Color) -> Vec<String> {
             (None, Some(why)) => format!("{published}: {why}"),
             (None, None) => published.to_owned(),
         };
-        lines.push(format!("{} {why}", color.paint(Tone::Strong, &image.image)));
+        lines.push(Line::new().toned(Tone::Strong, &image.image).then(format!(" {why}")));
     }
     if image.not_joined.is_none() {
         let states = [
@@ -84,36 +82,35 @@ fn results(image: &ImageReport, color: Color) -> Vec<String> {
         ];
         for (state, words) in states {
             let tags = image.tags.iter().filter(|tag| tag.state == state);
-            lines.extend(tags.map(|tag| format!("  {words}: {}", tag.tag)));
+            lines.extend(tags.map(|tag| Line::from(format!("  {words}: {}", tag.tag))));
         }
     }
-    lines.extend(image.on_engine.iter().map(|name| format!("  on the engine: {name}")));
+    lines.extend(image.on_engine.iter().map(|name| Line::from(format!("  on the engine: {name}"))));
     lines
 }
 
 /// `hello loaded hello:1.0 on default: linux/amd64, linux/arm64`.
-fn loaded_line(image: &ImageReport, loaded: &LoadedReport, color: Color) -> String {
+fn loaded_line(image: &ImageReport, loaded: &LoadedReport) -> Line {
     let platforms: Vec<_> = loaded.platforms.iter().map(ToString::to_string).collect();
-    let (name, word) = (color.paint(Tone::Strong, &image.image), color.paint(Tone::Good, "loaded"));
-    format!("{name} {word} {} on {}: {}", loaded.name, loaded.engine, platforms.join(", "))
+    let line = Line::new().toned(Tone::Strong, &image.image).then(" ").toned(Tone::Good, "loaded");
+    line.then(format!(" {} on {}: {}", loaded.name, loaded.engine, platforms.join(", ")))
 }
 
-fn warnings(report: &Report, color: Color) -> Vec<String> {
+fn warnings(report: &Report) -> Vec<Line> {
     let of_images = report.warnings.iter().filter(|warning| warning.image.is_some());
-    let mut lines: Vec<String> = of_images.map(|told| warning(told, color)).collect();
+    let mut lines: Vec<Line> = of_images.flat_map(warning).collect();
     if report.warnings_dropped > 0 {
-        lines.push(format!("{} {} more", color.paint(Tone::Warning, "warning:"), report.warnings_dropped));
+        lines.push(Line::new().toned(Tone::Warning, "warning:").then(format!(" {} more", report.warnings_dropped)));
     }
     lines
 }
 
 /// `error: …` and `hint: …` of each failure, with whose it is.
-fn errors(report: &Report, color: Color) -> Vec<String> {
+fn errors(report: &Report) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut tell = |whose: &str, failure: &Failure| {
-        let label = color.paint(Tone::Error, "error:");
-        lines.push(format!("{label} {whose}{}", failure.message));
-        lines.extend(failure.hint.as_ref().map(|hint| format!("hint: {hint}")));
+        lines.push(Line::new().toned(Tone::Error, "error:").then(format!(" {whose}{}", failure.message)));
+        lines.extend(failure.hint.as_ref().map(|hint| Line::from(format!("hint: {hint}"))));
     };
     report.run.failures.iter().for_each(|failure| tell("", failure));
     for image in &report.images {
@@ -127,7 +124,7 @@ fn errors(report: &Report, color: Color) -> Vec<String> {
 }
 
 /// What was left in registries.
-fn left(report: &Report) -> Vec<String> {
+fn left(report: &Report) -> Vec<Line> {
     let kinds = [
         (LeftoverKind::FinalTag, "moved before the failure"),
         (LeftoverKind::PerhapsFinalTag, "perhaps moved before the failure"),
@@ -138,18 +135,20 @@ fn left(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     for (kind, words) in kinds {
         let tags = report.leftovers.iter().filter(|leftover| leftover.kind == kind);
-        lines.extend(tags.map(|leftover| format!("{words}: {}", leftover.name)));
+        lines.extend(tags.map(|leftover| Line::from(format!("{words}: {}", leftover.name))));
     }
     lines
 }
 
-fn last_line(report: &Report, color: Color) -> String {
+fn last_line(report: &Report) -> Line {
     let seconds = duration(report.run.seconds);
     match (report.run.outcome, &report.run.stopped) {
-        (Outcome::Succeeded | Outcome::Running, _) => format!("done in {seconds}"),
+        (Outcome::Succeeded | Outcome::Running, _) => format!("done in {seconds}").into(),
         (_, Some(why)) => {
-            color.paint(Tone::Error, &format!("{why} after {seconds} (exit code {})", report.run.exit_code))
+            Line::new().toned(Tone::Error, format!("{why} after {seconds} (exit code {})", report.run.exit_code))
         }
-        (_, None) => color.paint(Tone::Error, &format!("failed after {seconds} (exit code {})", report.run.exit_code)),
+        (_, None) => {
+            Line::new().toned(Tone::Error, format!("failed after {seconds} (exit code {})", report.run.exit_code))
+        }
     }
 }

@@ -1,16 +1,18 @@
 //! The display for programs: one JSON object a line.
 //!
 //! The first line says the version: `{"at":0.0,"event":"polyarch","version":1}`. Then every event, with `at` in
-//! seconds since the run began; the last line is the whole report: `{"at":…,"event":"finished","report":{…}}`.
+//! seconds since the run began, and `{"at":…,"event":"not_shown","lines":…}` where so many lines of logs are not shown,
+//! because the reader is too slow; the last line is the whole report: `{"at":…,"event":"finished","report":{…}}`.
 
 use std::io::Write;
 use std::time::Duration;
 
 use polyarch::run::{Event, EventSink, REPORT_VERSION, Report};
+use polyarch::text;
 use serde::Serialize;
 
 use super::progress::Display;
-use super::style::Lines;
+use super::writer::Lines;
 
 /// Prints each event as a line of JSON.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ struct Line<'a, T> {
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Own<'a> {
     Polyarch { version: u32 },
+    NotShown { lines: usize },
     Finished { report: &'a Report },
 }
 
@@ -41,19 +44,27 @@ impl<W: Write + Send> Json<W> {
 
     fn print<T: Serialize>(&mut self, at: f64, event: &T) {
         // Values of these types always have a JSON form.
-        if let Ok(line) = serde_json::to_string(&Line { at, event }) {
-            self.out.line(&line);
+        if let Ok(line) = text::Json::line(&Line { at, event }) {
+            self.out.json(&line);
         }
     }
 }
 
+fn seconds(at: Duration) -> f64 {
+    (at.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
 impl<W: Write + Send> EventSink for Json<W> {
     fn event(&mut self, at: Duration, event: &Event) {
-        self.print((at.as_secs_f64() * 1000.0).round() / 1000.0, event);
+        self.print(seconds(at), event);
     }
 }
 
 impl<W: Write + Send> Display for Json<W> {
+    fn lost(&mut self, at: Duration, lines: usize) {
+        self.print(seconds(at), &Own::NotShown { lines });
+    }
+
     fn finish(&mut self, report: &Report) {
         self.print(report.run.seconds, &Own::Finished { report });
     }

@@ -6,16 +6,18 @@ use std::time::Duration;
 use polyarch::run::{By, Event, EventSink, Report};
 
 use super::ending::ending;
-use super::lines::Words;
+use super::line::Line;
+use super::lines::{Words, lost};
 use super::progress::{Display, Groups};
-use super::style::{Color, Lines, count};
+use super::style::{Color, count};
+use super::writer::Lines;
 
 /// Prints each event that has words as a line.
 #[derive(Debug)]
 pub(crate) struct Plain<W> {
     out: Lines<W>,
-    words: Words,
     color: Color,
+    words: Words,
     groups: Groups,
     /// Whether lines are being folded.
     folding: bool,
@@ -23,20 +25,20 @@ pub(crate) struct Plain<W> {
 
 impl<W: Write + Send> Plain<W> {
     pub(crate) fn new(out: W, color: Color, groups: Groups) -> Self {
-        Self { out: Lines::new(out), words: Words::new(color), color, groups, folding: false }
+        Self { out: Lines::new(out), color, words: Words::default(), groups, folding: false }
     }
 
     /// Everything until the ending is one group, with a heading that is of our own words: the ending stays in view.
     fn fold(&mut self, event: &Event) {
         if let (Groups::GitHub, Event::Started { images, jobs }) = (self.groups, event) {
             let (builds, copies): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| matches!(job.by, By::Engine { .. }));
-            let mut heading = format!("::group::polyarch: {}", count(images.len(), "image"));
+            let mut heading = format!("polyarch: {}", count(images.len(), "image"));
             for (jobs, what) in [(builds, "build"), (copies, "adoption")] {
                 if !jobs.is_empty() {
                     heading = format!("{heading}, {}", count(jobs.len(), what));
                 }
             }
-            self.out.line(&heading);
+            self.out.group(&Line::from(heading));
             self.folding = true;
         }
     }
@@ -45,19 +47,23 @@ impl<W: Write + Send> Plain<W> {
 impl<W: Write + Send> EventSink for Plain<W> {
     fn event(&mut self, _at: Duration, event: &Event) {
         self.fold(event);
-        if let Some(line) = self.words.line(event) {
-            self.out.line(&line);
+        for line in self.words.lines(event) {
+            self.out.line(&line, self.color);
         }
     }
 }
 
 impl<W: Write + Send> Display for Plain<W> {
+    fn lost(&mut self, _at: Duration, lines: usize) {
+        self.out.line(&lost(lines), self.color);
+    }
+
     fn finish(&mut self, report: &Report) {
         if self.folding {
-            self.out.line("::endgroup::");
+            self.out.end_group();
         }
-        for line in ending(report, self.color, None) {
-            self.out.line(&line);
+        for line in ending(report, None) {
+            self.out.line(&line, self.color);
         }
     }
 }
@@ -80,9 +86,12 @@ impl<W: Write + Send> EventSink for Quiet<W> {
 }
 
 impl<W: Write + Send> Display for Quiet<W> {
+    /// It shows no logs.
+    fn lost(&mut self, _at: Duration, _lines: usize) {}
+
     fn finish(&mut self, report: &Report) {
-        for line in super::ending::failures(report, self.color) {
-            self.out.line(&line);
+        for line in super::ending::failures(report) {
+            self.out.line(&line, self.color);
         }
     }
 }

@@ -9,6 +9,7 @@ use super::json::Json;
 use super::plain::{Plain, Quiet};
 use super::style::Color;
 use super::tty::Tty;
+use super::writer::{Pace, Paced};
 
 /// What `--progress` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -32,6 +33,9 @@ pub(crate) trait Display: EventSink {
     fn tick(&mut self, at: Duration) {
         let _ = at;
     }
+
+    /// Shows that so many lines of logs are not shown here: the reader is slower than the run.
+    fn lost(&mut self, at: Duration, lines: usize);
 
     /// Shows the ending. The display takes its hands off the terminal first.
     fn finish(&mut self, report: &Report);
@@ -91,15 +95,17 @@ pub(crate) fn is_ci(var: impl Fn(&str) -> Option<String>) -> bool {
     var("CI").is_some_and(|value| !matches!(&*value, "" | "false" | "0"))
 }
 
-/// The display for `progress` on stderr. `tty` where there is no terminal is `plain`.
-pub(crate) fn display(progress: Progress, terminal: Terminal) -> Box<dyn Display> {
+/// The display for `progress` on stderr, whose reader's `pace` it keeps. `tty` where there is no terminal is `plain`.
+pub(crate) fn display(progress: Progress, terminal: Terminal, pace: Pace) -> Box<dyn Display> {
     let Terminal { screen, color, groups } = terminal;
-    let out = std::io::stderr();
-    match (progress, screen) {
-        (Progress::Auto, Screen::Live) | (Progress::Tty, Screen::Live | Screen::Lines) => Box::new(Tty::stderr(color)),
-        (Progress::Auto | Progress::Plain | Progress::Tty, _) => Box::new(Plain::new(out, color, groups)),
-        (Progress::Json, _) => Box::new(Json::new(out)),
-        (Progress::Quiet, _) => Box::new(Quiet::new(out, color)),
+    if let (Progress::Auto, Screen::Live) | (Progress::Tty, Screen::Live | Screen::Lines) = (progress, screen) {
+        return Box::new(Tty::stderr(color, pace));
+    }
+    let out = Paced::new(std::io::stderr(), pace);
+    match progress {
+        Progress::Auto | Progress::Plain | Progress::Tty => Box::new(Plain::new(out, color, groups)),
+        Progress::Json => Box::new(Json::new(out)),
+        Progress::Quiet => Box::new(Quiet::new(out, color)),
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 
 use polyarch::oci::{DigestRef, Location, TagRef};
 use polyarch::run::{ImageReport, LoadedReport, Report};
+use polyarch::text::{Json, Text};
 use serde::Serialize;
 
 /// The form of the results.
@@ -46,12 +47,12 @@ fn write(mut out: impl Write, report: &Report, format: Format) -> io::Result<()>
     match format {
         Format::Text => {
             for index in report.verified() {
-                writeln!(out, "{index}")?;
+                writeln!(out, "{}", line(index))?;
             }
             // One name an image is enough to run it; the report has the rest.
             for loaded in report.images.iter().filter(|image| image.is_done()).filter_map(|image| image.loaded.first())
             {
-                writeln!(out, "{}", loaded.name)?;
+                writeln!(out, "{}", line(&loaded.name))?;
             }
         }
         Format::Json => {
@@ -65,11 +66,14 @@ fn write(mut out: impl Write, report: &Report, format: Format) -> io::Result<()>
                 loaded: &image.loaded,
             });
             let results = Results { version: report.version, images: images.collect() };
-            serde_json::to_writer(&mut out, &results)?;
-            writeln!(out)?;
+            writeln!(out, "{}", &*Json::line(&results)?)?;
         }
     }
     out.flush()
+}
+
+fn line(result: &impl ToString) -> Text {
+    Text::line(result.to_string())
 }
 
 #[cfg(test)]
@@ -113,8 +117,8 @@ mod tests {
     #[test]
     fn what_was_loaded_is_a_name_once_all_of_it_is_done() {
         let loaded = |name: &str| ImageEvent::Loaded {
-            engine: "default".to_owned(),
-            name: name.to_owned(),
+            engine: "default".into(),
+            name: name.into(),
             id: Digest::of(b"loaded"),
             platforms: vec!["linux/amd64".parse().unwrap()],
         };
@@ -126,7 +130,7 @@ mod tests {
         let mut script = vec![started(), built("linux/amd64"), built("linux/arm64"), of(loaded("hello:1.0"))];
         let told = |script: &[Event]| report(&script.iter().cloned().map(|event| (0, event)).collect(), None);
         assert_eq!(results(&told(&script), Format::Text), "");
-        script.extend([of(loaded("hello:latest")), of(ImageEvent::NotJoined { reason: "--load".to_owned() })]);
+        script.extend([of(loaded("hello:latest")), of(ImageEvent::NotJoined { reason: "--load".into() })]);
         assert_eq!(results(&told(&script), Format::Text), "hello:1.0\n");
         let json: serde_json::Value = serde_json::from_str(&results(&told(&script), Format::Json)).unwrap();
         assert_eq!(json["images"][0]["loaded"][1]["name"], "hello:latest");

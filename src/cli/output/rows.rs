@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use polyarch::run::{Event, JobEvent, JobId};
 
+use super::line::Line;
 use super::style::{duration, shorten, size};
 
 const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
@@ -60,16 +61,16 @@ impl Rows {
     }
 
     /// At most `room` lines of at most `columns` characters: jobs at work in the plan's order, then a count of all.
-    pub(crate) fn lines(&self, at: Duration, room: usize, columns: usize) -> Vec<String> {
+    pub(crate) fn lines(&self, at: Duration, room: usize, columns: usize) -> Vec<Line> {
         let active: Vec<&Row> = self.rows.iter().filter(|row| row.state == State::Active).collect();
         if active.is_empty() {
             return Vec::new();
         }
         let shown = active.len().min(room.saturating_sub(1).max(1));
         let name = active.iter().map(|row| row.job.to_string().chars().count()).max().unwrap_or(0).min(columns / 2);
-        let mut lines: Vec<String> = active[..shown].iter().map(|row| row.line(at, name, columns)).collect();
+        let mut lines: Vec<Line> = active[..shown].iter().map(|row| row.line(at, name, columns).into()).collect();
         if room > 1 && self.rows.len() > 1 {
-            lines.push(shorten(&self.counts(at, active.len() - shown), columns));
+            lines.push(shorten(&self.counts(at, active.len() - shown), columns).into());
         }
         lines
     }

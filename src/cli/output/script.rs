@@ -8,7 +8,9 @@ use polyarch::run::{
     PlannedJob, Report, Warning,
 };
 
+use super::line::Line;
 use super::progress::Display;
+use super::style::Color;
 
 /// Events and when they happen, in milliseconds.
 pub(crate) type Script = Vec<(u64, Event)>;
@@ -40,18 +42,18 @@ fn image(what: ImageEvent) -> Event {
 }
 
 fn line(text: &str) -> JobEvent {
-    JobEvent::Log { line: text.to_owned() }
+    JobEvent::Log { line: text.into() }
 }
 
 fn failure(phase: Phase, message: &str, hint: Option<&str>) -> Failure {
-    Failure { phase, message: message.to_owned(), hint: hint.map(ToOwned::to_owned) }
+    Failure { phase, message: message.into(), hint: hint.map(Into::into) }
 }
 
 /// The start of a run of `hello` for amd64 and, emulated, arm64.
 pub(super) fn started() -> Event {
     let planned = |arch: &str, execution| PlannedJob {
         job: job("hello", &format!("linux/{arch}")),
-        by: By::Engine { engine: "default".to_owned(), execution },
+        by: By::Engine { engine: "default".into(), execution },
         destination: Destination::ArchTag(tag(&format!("hello:1.0-{arch}"))),
         builds_on: Vec::new(),
     };
@@ -66,11 +68,11 @@ pub(super) fn started() -> Event {
 }
 
 pub(super) fn step(name: &str) -> JobEvent {
-    JobEvent::StepStarted { step: name.to_owned() }
+    JobEvent::StepStarted { step: name.into() }
 }
 
 fn step_ended(name: &str, cached: bool, seconds: f64, error: Option<&str>) -> JobEvent {
-    JobEvent::StepEnded { step: name.to_owned(), cached, seconds, error: error.map(ToOwned::to_owned) }
+    JobEvent::StepEnded { step: name.into(), cached, seconds, error: error.map(Into::into) }
 }
 
 fn built(arch: &str, seconds: f64, cached_steps: usize, context_bytes: u64) -> Event {
@@ -94,7 +96,7 @@ fn joined(at: u64) -> (u64, Event) {
         digest: digest(arch),
         bytes: 12_345_678,
     };
-    let media_type = "application/vnd.oci.image.index.v1+json".to_owned();
+    let media_type = "application/vnd.oci.image.index.v1+json".into();
     let entries = vec![entry("amd64"), entry("arm64")];
     (at, image(ImageEvent::Joined { digest: digest("index"), media_type, entries }))
 }
@@ -114,7 +116,7 @@ fn warning(platform: &str) -> (u64, Event) {
         Event::Warning(Warning {
             image: Some("hello".to_owned()),
             platform: Some(platform.parse().unwrap()),
-            message: "FromAsCasing: 'as' and 'FROM' keywords' casing do not match (Dockerfile:1)".to_owned(),
+            message: "FromAsCasing: 'as' and 'FROM' keywords' casing do not match (Dockerfile:1)".into(),
             hint: None,
         }),
     )
@@ -129,8 +131,8 @@ pub(crate) fn success() -> Script {
             Event::Warning(Warning {
                 image: None,
                 platform: None,
-                message: "linux/arm64 is emulated on default".to_owned(),
-                hint: Some("name an engine of that platform under `engines:`".to_owned()),
+                message: "linux/arm64 is emulated on default".into(),
+                hint: Some("name an engine of that platform under `engines:`".into()),
             }),
         ),
         (10, hello("amd64", JobEvent::BuildStarted)),
@@ -153,7 +155,7 @@ pub(crate) fn success() -> Script {
     script.push(tagged(62_500, "hello:1.0", false));
     script.push(tagged(62_600, "hello:latest", false));
     script.push(verified(62_700));
-    script.push((62_800, image(ImageEvent::TaggedOnEngine { name: "hello:1.0".to_owned() })));
+    script.push((62_800, image(ImageEvent::TaggedOnEngine { name: "hello:1.0".into() })));
     script
 }
 
@@ -205,10 +207,10 @@ pub(super) fn interrupted() -> Script {
             2500,
             hello(
                 "amd64",
-                JobEvent::Retried { doing: "push", attempt: 1, wait: 1.0, error: "503 Service Unavailable".to_owned() },
+                JobEvent::Retried { doing: "push", attempt: 1, wait: 1.0, error: "503 Service Unavailable".into() },
             ),
         ),
-        (2600, Event::Stopping { reason: "interrupted".to_owned() }),
+        (2600, Event::Stopping { reason: "interrupted".into() }),
         (2700, hello("amd64", JobEvent::Cancelled)),
         (2700, hello("arm64", JobEvent::Cancelled)),
     ]
@@ -236,7 +238,7 @@ pub(super) fn not_joined() -> Script {
         script.push((1010, built(arch, 1.0, 0, 0)));
         script.extend(pushed(1020, arch, 1));
     }
-    script.push((1500, image(ImageEvent::NotJoined { reason: "--no-join".to_owned() })));
+    script.push((1500, image(ImageEvent::NotJoined { reason: "--no-join".into() })));
     script
 }
 
@@ -274,6 +276,11 @@ pub(super) fn written<D: Display>(script: &Script, exit_code: Option<u8>, displa
     let memory = Memory::default();
     show(script, exit_code, display(memory.clone()));
     memory.text()
+}
+
+/// Lines as they are written without colour.
+pub(crate) fn plain(lines: &[Line]) -> Vec<String> {
+    lines.iter().map(|line| line.render(Color::Off)).collect()
 }
 
 /// A writer whose text can be looked at.

@@ -1,7 +1,5 @@
 //! How durations, sizes and digests are written, and colour.
 
-use std::io::Write;
-
 /// Whether output is coloured. Only a terminal is, and only without `NO_COLOR`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Color {
@@ -10,7 +8,7 @@ pub(crate) enum Color {
 }
 
 /// What a piece of text is, for its colour.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     Error,
     Warning,
@@ -20,18 +18,16 @@ pub(crate) enum Tone {
 }
 
 impl Color {
-    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
-        let code = match tone {
-            Tone::Error => "1;31",
-            Tone::Warning => "1;33",
-            Tone::Good => "32",
-            Tone::Strong => "1",
-            Tone::Faint => "2",
+    pub(super) fn paint(self, tone: Option<Tone>, text: &str) -> String {
+        let code = match (self, tone) {
+            (Self::Off, _) | (Self::On, None) => return text.to_owned(),
+            (Self::On, Some(Tone::Error)) => "1;31",
+            (Self::On, Some(Tone::Warning)) => "1;33",
+            (Self::On, Some(Tone::Good)) => "32",
+            (Self::On, Some(Tone::Strong)) => "1",
+            (Self::On, Some(Tone::Faint)) => "2",
         };
-        match self {
-            Self::On => format!("\x1b[{code}m{text}\x1b[0m"),
-            Self::Off => text.to_owned(),
-        }
+        format!("\x1b[{code}m{text}\x1b[0m")
     }
 }
 
@@ -88,31 +84,8 @@ pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A writer whose reader may go away: after the first error it is silent.
-#[derive(Debug)]
-pub(crate) struct Lines<W> {
-    out: Option<W>,
-}
-
-impl<W: Write> Lines<W> {
-    pub(crate) fn new(out: W) -> Self {
-        Self { out: Some(out) }
-    }
-
-    /// Writes one line in one call, so that lines of several processes do not mix.
-    pub(crate) fn line(&mut self, line: &str) {
-        let written =
-            self.out.as_mut().map(|out| out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()));
-        if matches!(written, Some(Err(_))) {
-            self.out = None;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]
@@ -168,23 +141,5 @@ mod tests {
     fn long_names_are_shortened() {
         assert_eq!(shorten("héllo", 5), "héllo");
         assert_eq!(shorten("héllo!", 5), "héll…");
-    }
-
-    #[test]
-    fn a_reader_who_goes_away_is_no_error() {
-        struct Broken(usize);
-        impl Write for Broken {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                assert_eq!(self.0, 0, "written to a broken pipe again");
-                self.0 += 1;
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let mut lines = Lines::new(Broken(0));
-        lines.line("one");
-        lines.line("two");
     }
 }

@@ -3,7 +3,8 @@
 use polyarch::run::{By, Execution, PlatformReport, Report, Status};
 
 use super::grid::{Align, Column, Grid};
-use super::style::{Color, Tone, duration, shorten, size};
+use super::line::Line;
+use super::style::{Tone, duration, shorten, size};
 
 /// Names of engines are cut here.
 const ENGINE_WIDTH: usize = 16;
@@ -94,20 +95,20 @@ fn cached(platform: &PlatformReport) -> String {
 }
 
 /// The table's lines; none where no platform was planned. Fits `width` columns, if given, by leaving columns out.
-pub(crate) fn table(report: &Report, color: Color, width: Option<usize>) -> Vec<String> {
+pub(crate) fn table(report: &Report, width: Option<usize>) -> Vec<Line> {
     let rows: Vec<_> = report.images.iter().flat_map(|image| &image.platforms).map(cells).collect();
     if rows.is_empty() {
         return Vec::new();
     }
     let grid = Grid::fitting(&COLUMNS, &rows, width);
-    let mut lines = vec![color.paint(Tone::Faint, &grid.heading())];
+    let mut lines = vec![Line::new().toned(Tone::Faint, grid.heading())];
     let mut rows = rows.iter();
     for image in report.images.iter().filter(|image| !image.platforms.is_empty()) {
-        lines.push(color.paint(Tone::Strong, &shorten(&image.image, width.unwrap_or(usize::MAX))));
+        lines.push(Line::new().toned(Tone::Strong, shorten(&image.image, width.unwrap_or(usize::MAX))));
         for (platform, cells) in image.platforms.iter().zip(&mut rows) {
             let line = grid.row(cells);
             let failed = platform.status == Status::Failed;
-            lines.push(if failed { color.paint(Tone::Error, &line) } else { line });
+            lines.push(if failed { Line::new().toned(Tone::Error, line) } else { line.into() });
         }
     }
     lines
@@ -115,13 +116,17 @@ pub(crate) fn table(report: &Report, color: Color, width: Option<usize>) -> Vec<
 
 #[cfg(test)]
 mod tests {
-    use super::super::script::{failed, report, success};
+    use super::super::script::{Script, failed, plain, report, success};
     use super::*;
+
+    fn shown(script: &Script, width: Option<usize>) -> Vec<String> {
+        plain(&table(&report(script, None), width))
+    }
 
     #[test]
     fn fits_an_ordinary_terminal_whole() {
-        let lines = table(&report(&success(), None), Color::Off, Some(80));
-        assert_eq!(lines, table(&report(&success(), None), Color::Off, None));
+        let lines = shown(&success(), Some(80));
+        assert_eq!(lines, shown(&success(), None));
         assert_eq!(
             lines,
             [
@@ -136,7 +141,7 @@ mod tests {
     #[test]
     fn leaves_columns_out_where_it_is_narrow() {
         assert_eq!(
-            table(&report(&failed(), None), Color::Off, Some(40)),
+            shown(&failed(), Some(40)),
             [
                 "  platform     runs       built  pushed",
                 "hello",
@@ -145,7 +150,7 @@ mod tests {
             ]
         );
         for width in 0..100 {
-            let lines = table(&report(&failed(), None), Color::Off, Some(width));
+            let lines = shown(&failed(), Some(width));
             let widest = lines.iter().map(|line| line.chars().count()).max().unwrap();
             assert!(widest <= width.max(13), "{width}: {lines:#?}");
         }

@@ -8,10 +8,12 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use polyarch::run::{Event, EventSink, ImageEvent, JobEvent, Report};
 
 use super::ending::ending;
-use super::lines::Words;
+use super::line::Line;
+use super::lines::{Words, lost};
 use super::progress::Display;
 use super::rows::Rows;
-use super::style::{Color, Lines};
+use super::style::Color;
+use super::writer::{Lines, Pace, Paced};
 
 /// A draw follows another one this much later at the soonest, with the lines of that time above it.
 const FRAME: Duration = Duration::from_millis(50);
@@ -53,7 +55,7 @@ pub(crate) struct Tty<W> {
     rows: Rows,
     words: Words,
     color: Color,
-    pending: Vec<String>,
+    pending: Vec<Line>,
     flushed: Duration,
 }
 
@@ -63,22 +65,23 @@ impl<W> fmt::Debug for Tty<W> {
     }
 }
 
-impl Tty<std::io::Stderr> {
-    pub(crate) fn stderr(color: Color) -> Self {
-        Self::new(ProgressDrawTarget::stderr(), std::io::stderr(), Box::new(Size::of_stderr), color)
+impl Tty<Paced<std::io::Stderr>> {
+    pub(crate) fn stderr(color: Color, pace: Pace) -> Self {
+        let out = Paced::new(std::io::stderr(), pace);
+        Self::new(ProgressDrawTarget::stderr(), out, Box::new(Size::of_stderr), color)
     }
 }
 
 impl<W: Write + Send> Tty<W> {
     /// Draws bars on `target` and writes lines to `out`, which are one terminal.
-    fn new(target: ProgressDrawTarget, out: W, size: Box<dyn Fn() -> Size + Send>, color: Color) -> Self {
+    pub(super) fn new(target: ProgressDrawTarget, out: W, size: Box<dyn Fn() -> Size + Send>, color: Color) -> Self {
         Self {
             out: Lines::new(out),
             size,
             bars: MultiProgress::with_draw_target(target),
             drawn: None,
             rows: Rows::default(),
-            words: Words::new(color),
+            words: Words::default(),
             color,
             pending: Vec::new(),
             flushed: Duration::ZERO,
@@ -98,7 +101,7 @@ impl<W: Write + Send> Tty<W> {
             self.close();
         } else {
             let bar = self.drawn.get_or_insert_with(|| self.bars.add(bar()));
-            bar.set_message(lines.join("\n"));
+            bar.set_message(lines.iter().map(|line| line.render(Color::Off)).collect::<Vec<_>>().join("\n"));
             // indicatif drops draws that come too fast for it, and the bars were just taken away; the pace is ours.
             bar.force_draw();
         }
@@ -108,7 +111,7 @@ impl<W: Write + Send> Tty<W> {
         // A terminal that is gone shows nothing; the run goes on.
         let _ = self.bars.clear();
         for line in self.pending.drain(..) {
-            self.out.line(&line);
+            self.out.line(&line, self.color);
         }
     }
 
@@ -160,8 +163,8 @@ fn is_kept(event: &Event) -> bool {
 impl<W: Write + Send> EventSink for Tty<W> {
     fn event(&mut self, at: Duration, event: &Event) {
         self.rows.event(at, event);
-        let line = self.words.line(event);
-        self.pending.extend(line.filter(|_| is_kept(event)));
+        let lines = self.words.lines(event);
+        self.pending.extend(lines.into_iter().filter(|_| is_kept(event)));
         if at >= self.flushed + FRAME || self.pending.len() >= MAX_PENDING {
             self.draw(at);
         }
@@ -169,6 +172,10 @@ impl<W: Write + Send> EventSink for Tty<W> {
 }
 
 impl<W: Write + Send> Display for Tty<W> {
+    fn lost(&mut self, _at: Duration, lines: usize) {
+        self.pending.push(lost(lines));
+    }
+
     fn tick(&mut self, at: Duration) {
         self.draw(at);
     }
@@ -176,8 +183,8 @@ impl<W: Write + Send> Display for Tty<W> {
     fn finish(&mut self, report: &Report) {
         self.close();
         let width = (self.size)().columns;
-        for line in ending(report, self.color, Some(width)) {
-            self.out.line(&line);
+        for line in ending(report, Some(width)) {
+            self.out.line(&line, self.color);
         }
     }
 }
@@ -223,7 +230,7 @@ mod tests {
 
     fn at_work() -> Script {
         let progress = JobEvent::Progress { of: "context", bytes: 1_200_000, total: Some(3_400_000) };
-        let log = |line: &str| JobEvent::Log { line: line.to_owned() };
+        let log = |line: &str| JobEvent::Log { line: line.into() };
         vec![
             (0, started()),
             (0, on("hello", "linux/amd64", JobEvent::BuildStarted)),
@@ -268,7 +275,7 @@ mod tests {
         let ids: Vec<_> = (0..30).map(|n| job(&format!("image{n:02}"), "linux/amd64")).collect();
         let planned = |id: &polyarch::run::JobId| PlannedJob {
             job: id.clone(),
-            by: By::Engine { engine: "default".to_owned(), execution: Execution::Native },
+            by: By::Engine { engine: "default".into(), execution: Execution::Native },
             destination: Destination::ArchTag(tag("x:1-amd64")),
             builds_on: Vec::new(),
         };

@@ -27,9 +27,9 @@ fn lines(verified: &[Verified], settings: &Settings) -> Result<(), Failure> {
         }
         tell(name, index, settings);
         for pulled in pulled.iter().flatten() {
-            stderr::line(&format!("{name}: {}", of_engine(pulled)));
+            stderr::line(format!("{name}: {}", of_engine(pulled)));
         }
-        stdout::bytes(index.index.to_string().as_bytes())?;
+        stdout::lines([index.index.to_string()])?;
     }
     Ok(())
 }
@@ -67,7 +67,7 @@ fn tell(name: &str, index: &VerifiedIndex, settings: &Settings) {
     parts.extend((*attestations > 0).then(|| count(*attestations, "attestation")));
     let bytes = blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
     parts.push(format!("{} ({})", count(blobs.len(), "blob"), size(bytes)));
-    stderr::line(&format!("{name}: {}", parts.join(", ")));
+    stderr::line(format!("{name}: {}", parts.join(", ")));
     let of = |checked: Checked| blobs.iter().filter(move |blob| blob.checked == checked).collect::<Vec<_>>();
     for (checked, what) in [
         (Checked::Foreign, "not asked for, as registries do not hand them on"),
@@ -75,12 +75,12 @@ fn tell(name: &str, index: &VerifiedIndex, settings: &Settings) {
         (Checked::Unanswered, "not checked: the registry answers for them only with all of them"),
     ] {
         if let [first, rest @ ..] = &of(checked)[..] {
-            stderr::line(&diagnostic::warning(&lacking(name, first, rest.len(), what), None, settings.terminal.color));
+            stderr::lines(diagnostic::warning(&lacking(name, first, rest.len(), what), None), settings.terminal.color);
         }
     }
     for NotCheckedReport { platforms, reason } in not_checked {
         let platforms = platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        stderr::line(&format!("{name}: programs of {platforms} not checked: {reason}"));
+        stderr::line(format!("{name}: programs of {platforms} not checked: {reason}"));
     }
 }
 

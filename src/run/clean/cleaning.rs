@@ -139,7 +139,7 @@ impl<'a> Cleaning<'a> {
         }
         let read = self.catalog.read_again().await.map_err(CleanError::from);
         if let Err(error) = read.and_then(|()| all_is_read(&self.catalog.items, &self.catalog.unread)) {
-            let failed = Outcome::Failed(format!("it is not known which index lists it now: {}", chain(&error)));
+            let failed = Outcome::Failed(format!("it is not known which index lists it now: {}", chain(&error)).into());
             deleting.outcomes.extend(images.into_iter().map(|digest| (digest, failed.clone())));
             return Ok(deleting.outcomes);
         }
@@ -168,7 +168,7 @@ fn is_tagged_anew(digest: &Digest, seen: &Tags, now: &Tags) -> bool {
 }
 
 fn changed() -> Outcome {
-    Outcome::Stays("somebody changed that since it was looked at".to_owned())
+    Outcome::Stays("somebody changed that since it was looked at".into())
 }
 
 /// The image that a tag of the form `sha256-….sig` refers to (cosign, "Signature Spec"; OCI distribution-spec, "Referrers

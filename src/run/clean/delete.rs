@@ -8,13 +8,13 @@ use super::super::access::Registry;
 use super::super::failure::chain;
 use super::super::images::ListedBy;
 use super::super::listing::AT_ONCE;
-use super::super::sanitize;
 use super::super::shutdown::Shutdown;
 use super::super::untag::is_unsupported;
 use super::error::CleanError;
 use crate::ecr::{EcrRegistry, NotDeleted};
 use crate::oci::{Digest, EcrRefusal, Repository};
 use crate::registry::RegistryError;
+use crate::text::Text;
 
 /// Most images that Amazon ECR is told of at once.
 const MOST_AT_ONCE: usize = 100;
@@ -25,9 +25,9 @@ pub enum Outcome {
     /// It is gone, with all its tags.
     Deleted,
     /// It stays, and should: why, in one line.
-    Stays(String),
+    Stays(Text),
     /// It could not be deleted: why, in one line.
-    Failed(String),
+    Failed(Text),
 }
 
 /// A repository of which something is deleted.
@@ -67,15 +67,16 @@ impl<'a> Deleting<'a> {
     }
 
     async fn at_ecr(&mut self, ecr: &EcrRegistry, digests: &[Digest]) -> Result<(), CleanError> {
-        let mut broken: Option<String> = None;
+        let mut broken: Option<Text> = None;
         for some in digests.chunks(MOST_AT_ONCE) {
-            let why = broken.clone().map(Outcome::Failed).or(self.shutdown.reason().map(Outcome::Stays));
+            let why =
+                broken.clone().map(Outcome::Failed).or(self.shutdown.reason().map(|why| Outcome::Stays(why.into())));
             let failures = match why {
                 Some(why) => Err(why),
                 None => match ecr.delete(self.repository.path(), some).await {
                     Ok(failures) => Ok(failures),
                     Err(error) if error.is_denied() && self.nothing_is_deleted() => return Err(CleanError::Ecr(error)),
-                    Err(error) => Err(Outcome::Failed(broken.insert(chain(&error)).clone())),
+                    Err(error) => Err(Outcome::Failed(broken.insert(chain(&error).into()).clone())),
                 },
             };
             for digest in some {
@@ -117,7 +118,7 @@ impl<'a> Deleting<'a> {
 
     async fn one(&self, digest: &Digest) -> Result<Outcome, RegistryError> {
         if let Some(reason) = self.shutdown.reason() {
-            return Ok(Outcome::Stays(reason));
+            return Ok(Outcome::Stays(reason.into()));
         }
         self.registry.client().delete_manifest(self.repository.path(), digest).await.map(|()| Outcome::Deleted)
     }
@@ -131,14 +132,14 @@ impl<'a> Deleting<'a> {
 fn left(NotDeleted { code, reason, .. }: &NotDeleted) -> Outcome {
     match code.as_str() {
         "ImageNotFound" => Outcome::Deleted,
-        "ImageReferencedByManifestList" => Outcome::Stays("an index lists it".to_owned()),
-        _ => Outcome::Failed(sanitize::line(format!("{code}: {reason}").as_bytes())),
+        "ImageReferencedByManifestList" => Outcome::Stays("an index lists it".into()),
+        _ => Outcome::Failed(format!("{code}: {reason}").into()),
     }
 }
 
 fn refused(error: &RegistryError) -> Outcome {
     match error.ecr_refusal() {
-        Some(EcrRefusal::Referenced(_)) => Outcome::Stays("an index lists it".to_owned()),
-        _ => Outcome::Failed(chain(error)),
+        Some(EcrRefusal::Referenced(_)) => Outcome::Stays("an index lists it".into()),
+        _ => Outcome::Failed(chain(error).into()),
     }
 }

@@ -72,7 +72,7 @@ impl<'a> Catalog<'a> {
                     self.items = details.into_iter().map(Item::of_ecr).collect();
                 }
                 Err(error) if error.is_denied() || error.is_anonymous() => {
-                    self.listed_by = ListedBy::Instead(chain(&error));
+                    self.listed_by = ListedBy::Instead(chain(&error).into());
                     self.follow_tags().await?;
                 }
                 Err(error) => return Err(error.into()),

@@ -9,6 +9,7 @@ use super::error::ImagesError;
 use super::item::ListedEntry;
 use super::overview::{Overview, listing};
 use crate::oci::{Digest, MediaType, Platform, Repository, Tag};
+use crate::text::Text;
 
 /// The images of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum ListedBy {
     /// The registry, by its tags: what no tag leads to is not known, nor when anything was pushed.
     Registry,
     /// The same, because Amazon ECR's own API did not answer: why, in one line.
-    Instead(String),
+    Instead(Text),
 }
 
 /// An image, an index or an artifact of a repository.
@@ -74,7 +75,7 @@ pub enum ImageKind {
     /// Something else, or an image that does not say of which platform it is.
     Other,
     /// It cannot be read: why, in one line.
-    Unread(String),
+    Unread(Text),
 }
 
 /// The images of `repository`, and which index lists which. Amazon ECR is asked by its own API, and by the registry's

@@ -81,7 +81,7 @@ impl<'a> Overview<'a> {
             ItemContent::Index(entries) => {
                 ImageKind::Index(entries.iter().filter(|entry| !entry.is_attestation).count())
             }
-            ItemContent::Foreign(why) | ItemContent::Unread(why) => ImageKind::Unread(why.clone()),
+            ItemContent::Foreign(why) | ItemContent::Unread(why) => ImageKind::Unread(why.into()),
             ItemContent::Closed | ItemContent::Image(_) => self.image_kind(digest, item),
         }
     }

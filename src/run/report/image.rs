@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{PlatformReport, Status};
 use crate::oci::{Digest, DigestRef, Entry, Location, Platform, TagRef};
 use crate::run::{Failure, ImageEvent, PlannedImage, PlannedJob};
+use crate::text::Text;
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,7 +26,7 @@ pub struct ImageReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub removed_arch_tags: Vec<TagRef<Location>>,
     /// Names that were set on the engine: what `docker run` takes.
-    pub on_engine: Vec<String>,
+    pub on_engine: Vec<Text>,
     /// Names that were set on engines and read back (`--load`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub loaded: Vec<LoadedReport>,
@@ -34,10 +35,10 @@ pub struct ImageReport {
     pub not_checked: Vec<NotCheckedReport>,
     /// Why it was not joined, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_joined: Option<String>,
+    pub not_joined: Option<Text>,
     /// Why its tags were not moved, where that is because of another image (`--atomic`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub withheld: Option<String>,
+    pub withheld: Option<Text>,
     /// The platforms, in the plan's order.
     pub platforms: Vec<PlatformReport>,
     /// Failures of the image as a whole: join, publish, verify.
@@ -48,9 +49,9 @@ pub struct ImageReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoadedReport {
     /// The engine.
-    pub engine: String,
+    pub engine: Text,
     /// What `docker run` takes.
-    pub name: String,
+    pub name: Text,
     /// The engine's id of what it shows: of an index, where there are several platforms.
     pub id: Digest,
     /// The platforms that are under it.
@@ -63,12 +64,12 @@ pub struct NotCheckedReport {
     /// The platforms.
     pub platforms: Vec<Platform>,
     /// Why.
-    pub reason: String,
+    pub reason: Text,
 }
 
 impl From<(String, Vec<Platform>)> for NotCheckedReport {
     fn from((reason, platforms): (String, Vec<Platform>)) -> Self {
-        Self { platforms, reason }
+        Self { platforms, reason: reason.into() }
     }
 }
 
@@ -101,7 +102,7 @@ pub struct IndexReport {
     /// Its digest.
     pub digest: Digest,
     /// Its media type.
-    pub media_type: String,
+    pub media_type: Text,
     /// Its entries, in order.
     pub entries: Vec<Entry>,
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{LeftoverKind, LeftoverName};
 use crate::oci::{Digest, DigestRef, Platform};
 use crate::run::{By, Copied, Destination, Failure, JobEvent, PlannedJob};
+use crate::text::Text;
 
 /// Lines of a failed job's log that are kept.
 pub const LOG_TAIL_LINES: usize = 50;
@@ -59,13 +60,13 @@ pub struct PlatformReport {
     pub failure: Option<Failure>,
     /// Why it was never begun, where that is because of what it builds on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_built: Option<String>,
+    pub not_built: Option<Text>,
     /// The step of the build that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub failed_step: Option<String>,
+    pub failed_step: Option<Text>,
     /// The end of its log, if it failed.
     #[serde(skip_serializing_if = "VecDeque::is_empty")]
-    pub log_tail: VecDeque<String>,
+    pub log_tail: VecDeque<Text>,
     /// How far it came before it failed or was stopped.
     #[serde(skip)]
     reached: Status,
@@ -179,8 +180,8 @@ impl PlatformReport {
 
     /// Keeps the last lines, bounded in number and in bytes.
     fn log(&mut self, line: &str) {
-        let bytes = |tail: &VecDeque<String>| tail.iter().map(String::len).sum::<usize>();
-        self.log_tail.push_back(line.to_owned());
+        let bytes = |tail: &VecDeque<Text>| tail.iter().map(|line| line.len()).sum::<usize>();
+        self.log_tail.push_back(line.into());
         while self.log_tail.len() > LOG_TAIL_LINES || bytes(&self.log_tail) > LOG_TAIL_BYTES {
             self.log_tail.pop_front();
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{ImageReport, Leftover, PlatformReport};
 use crate::oci::{DigestRef, Location};
 use crate::run::{Event, EventSink, Failure, JobId, Phase, Warning};
+use crate::text::Text;
 
 /// The version of the report's JSON. Fields may be added in one version; what is there keeps its meaning.
 pub const REPORT_VERSION: u32 = 1;
@@ -45,7 +46,7 @@ pub struct Run {
     pub exit_code: u8,
     /// Why it stopped before its end, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stopped: Option<String>,
+    pub stopped: Option<Text>,
     /// Failures that belong to no image.
     pub failures: Vec<Failure>,
 }
@@ -219,7 +220,7 @@ mod tests {
             destination: Destination::ArchTag(arch_tag(&format!("{}:1-{}", job.image, job.platform.architecture()))),
             builds_on: Vec::new(),
             job,
-            by: By::Engine { engine: "default".to_owned(), execution: Execution::Native },
+            by: By::Engine { engine: "default".into(), execution: Execution::Native },
         });
         report.event(Duration::ZERO, &Event::Started { images: images.to_vec(), jobs: jobs.collect() });
         report
@@ -244,7 +245,7 @@ mod tests {
     }
 
     fn failure(phase: Phase) -> Failure {
-        Failure { phase, message: format!("{phase:?}"), hint: None }
+        Failure { phase, message: format!("{phase:?}").into(), hint: None }
     }
 
     #[test]
@@ -255,7 +256,7 @@ mod tests {
         assert_eq!(report.exit_code(), 1, "b is missing");
         publish(&mut report, "b");
         assert_eq!(report.exit_code(), 0);
-        report.event(Duration::ZERO, &Event::Stopping { reason: "interrupted".to_owned() });
+        report.event(Duration::ZERO, &Event::Stopping { reason: "interrupted".into() });
         assert_eq!(report.exit_code(), 1, "it was stopped");
     }
 
@@ -324,13 +325,13 @@ mod tests {
         let mut report = started();
         for arch in ["amd64", "arm64"] {
             for n in 0..1000 {
-                on(&mut report, "a", arch, JobEvent::Log { line: n.to_string() });
+                on(&mut report, "a", arch, JobEvent::Log { line: n.to_string().into() });
             }
         }
         on(&mut report, "a", "amd64", JobEvent::Failed(failure(Phase::Build)));
         on(&mut report, "a", "arm64", JobEvent::Cancelled);
         for _ in 0..10 {
-            on(&mut report, "b", "amd64", JobEvent::Log { line: "x".repeat(LOG_TAIL_BYTES / 4) });
+            on(&mut report, "b", "amd64", JobEvent::Log { line: "x".repeat(LOG_TAIL_BYTES / 4).into() });
         }
         on(&mut report, "b", "amd64", JobEvent::Failed(failure(Phase::Build)));
         report.finish(Duration::ZERO, 4);
@@ -346,7 +347,7 @@ mod tests {
         let mut report = started();
         let warn = |report: &mut Report, image: &str, arch: &str, message: String| {
             let JobId { image, platform } = job(image, arch);
-            let warning = Warning { image: Some(image), platform: Some(platform), message, hint: None };
+            let warning = Warning { image: Some(image), platform: Some(platform), message: message.into(), hint: None };
             report.event(Duration::ZERO, &Event::Warning(warning));
         };
         for (image, arch) in [("a", "amd64"), ("a", "arm64"), ("b", "amd64")] {
@@ -361,7 +362,7 @@ mod tests {
     fn events_of_unknown_jobs_change_nothing() {
         let (mut report, before) = (started(), started());
         on(&mut report, "c", "amd64", JobEvent::BuildStarted);
-        of(&mut report, "c", ImageEvent::NotJoined { reason: String::new() });
+        of(&mut report, "c", ImageEvent::NotJoined { reason: String::new().into() });
         assert_eq!(report.images, before.images);
     }
 

@@ -43,7 +43,7 @@ pub(in crate::run) const LOST: &str =
 pub(in crate::run) fn not_answered(place: &Place, blobs: usize) -> Warning {
     let message = format!("{} does not say whether it has {blobs} of the blobs", place.location());
     let hint = Some("pull the image once: the registry answers for blobs only with all of their bytes".into());
-    Warning { image: None, platform: None, message, hint }
+    Warning { image: None, platform: None, message: message.into(), hint }
 }
 
 /// The manifests of images and of their attestations.

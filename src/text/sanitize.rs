@@ -1,20 +1,20 @@
 //! Makes text from outside safe to show: logs, error texts, labels, file names.
 //!
-//! What comes out holds printable characters and tabs only: no terminal escape, no control or bidirectional
-//! override, no line that a CI system reads as a command. Both functions are pure, and applying one twice changes
-//! nothing. Background: CVE-2021-25743 and CVE-2024-52005 (remote text drives the terminal), CVE-2020-15228 (a log
-//! line is a CI command).
+//! The result holds printable characters and tabs only: no terminal escape, no control or bidirectional override, no
+//! line that a CI system reads as a command. All functions are pure, and applying one twice changes nothing.
+//! Background: CVE-2021-25743 and CVE-2024-52005 (remote text drives the terminal), CVE-2020-15228 (a log line is a CI
+//! command).
 
+use std::borrow::Cow;
 use std::iter::Peekable;
 use std::str::Chars;
-use std::sync::Arc;
-
-use super::redact::Redactor;
 
 /// Bytes of one line that are looked at; the rest of the line is dropped and counted.
 pub const MAX_INPUT_LINE: usize = 8 << 20;
 /// Bytes of one line that are shown, its mark included.
 pub const MAX_SHOWN_LINE: usize = 16 << 10;
+/// Bytes of one line that is made of texts and of words about them, its mark included.
+pub const MAX_COMPOSED_LINE: usize = 4 * MAX_SHOWN_LINE;
 /// Lines of one [`text`] that are shown, the mark included.
 pub const MAX_TEXT_LINES: usize = 200;
 
@@ -25,22 +25,30 @@ const MARK: usize = 40;
 
 /// One safe line. Line feeds become spaces; of the versions that carriage returns separate the last one that is not
 /// blank stays, as a terminal would have left it.
-pub fn line(bytes: &[u8]) -> String {
+pub(super) fn line(bytes: &[u8]) -> String {
+    line_within(bytes, MAX_SHOWN_LINE)
+}
+
+/// As [`line`], of at most `most` bytes.
+pub(super) fn line_within(bytes: &[u8], most: usize) -> String {
     let dropped = bytes.len().saturating_sub(MAX_INPUT_LINE);
-    safe(&bytes[..bytes.len() - dropped], dropped)
+    cut(neutralise(plain(&decode(&bytes[..bytes.len() - dropped]))), dropped, most)
 }
 
-fn safe(bytes: &[u8], dropped: usize) -> String {
-    cut(neutralise(plain(&decode(bytes))), dropped)
-}
-
-/// As [`safe`], without secrets: an escape sequence within a secret does not save it, nor do bytes that are no text.
-fn safe_without(secrets: &Redactor, bytes: &[u8], dropped: usize) -> String {
-    cut(neutralise(secrets.text(plain(&decode(&secrets.bytes(bytes))))), dropped)
+/// As [`line`] of bytes that `dropped` more followed, without what `hide` takes out. An escape sequence within a
+/// secret does not save it, nor do bytes that are no text: `hide` sees the line before and after.
+pub(super) fn line_without(hide: impl Fn(&[u8]) -> Cow<'_, [u8]>, bytes: &[u8], dropped: usize) -> String {
+    let shown = plain(&decode(&hide(bytes)));
+    let shown = match hide(shown.as_bytes()) {
+        Cow::Borrowed(_) => shown,
+        // A secret that begins or ends within a character leaves a part of it.
+        Cow::Owned(bytes) => plain(&decode(&bytes)),
+    };
+    cut(neutralise(shown), dropped, MAX_SHOWN_LINE)
 }
 
 /// Safe text of several lines, separated by `\n`, without ends of line after the last one that is not empty.
-pub fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1);
     let bytes = &bytes[..end];
     let count = bytes.split(|byte| *byte == b'\n').count();
@@ -87,7 +95,7 @@ fn plain(raw: &str) -> String {
 }
 
 /// Whether a character may appear. The joiners U+200C and U+200D may: emoji and several scripts need them.
-fn is_shown(c: char) -> bool {
+pub(super) fn is_shown(c: char) -> bool {
     let invisible = matches!(c,
         '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
@@ -136,7 +144,8 @@ fn skip_string(rest: &mut Peekable<Chars<'_>>) {
 }
 
 /// What makes a line a command wherever it stands: GitHub and Azure, TeamCity, GitLab, Travis.
-const COMMANDS: [&str; 6] = ["##[", "##vso[", "##teamcity[", "section_start:", "section_end:", "travis_fold:"];
+pub(super) const COMMANDS: [&str; 6] =
+    ["##[", "##vso[", "##teamcity[", "section_start:", "section_end:", "travis_fold:"];
 
 /// Puts a space after the first character of everything that a CI system takes for a command.
 ///
@@ -170,59 +179,16 @@ fn neutralise(mut line: String) -> String {
     safe
 }
 
-/// At most [`MAX_SHOWN_LINE`] bytes, the mark included; `dropped` bytes were never looked at.
-fn cut(mut line: String, dropped: usize) -> String {
-    if line.len() > MAX_SHOWN_LINE || dropped > 0 {
-        let keep = line.floor_char_boundary(MAX_SHOWN_LINE - MARK);
+/// At most `most` bytes, the mark included; `dropped` bytes were never looked at.
+fn cut(mut line: String, dropped: usize, most: usize) -> String {
+    if line.len() > most || dropped > 0 {
+        let keep = line.floor_char_boundary(most - MARK);
         let missing = line.len() - keep + dropped;
         line.truncate(keep);
         let mark = format!("… [{missing} bytes cut]");
         line.push_str(&mark);
     }
     line
-}
-
-/// Turns the bytes of one log into safe lines without secrets, wherever its chunks are split. Holds at most [`MAX_INPUT_LINE`] bytes.
-#[derive(Debug, Default)]
-pub struct LineAssembler {
-    pending: Vec<u8>,
-    dropped: usize,
-    secrets: Arc<Redactor>,
-}
-
-impl LineAssembler {
-    /// Hides what `secrets` finds.
-    pub fn hiding(secrets: Arc<Redactor>) -> Self {
-        Self { secrets, ..Self::default() }
-    }
-
-    /// Takes a chunk; returns the lines that it completed, sanitised as [`line()`] does.
-    pub fn push(&mut self, chunk: &[u8]) -> Vec<String> {
-        let mut lines = Vec::new();
-        for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
-            let (piece, complete) = piece.strip_suffix(b"\n").map_or((piece, false), |piece| (piece, true));
-            let room = (MAX_INPUT_LINE - self.pending.len()).min(piece.len());
-            self.pending.extend_from_slice(&piece[..room]);
-            self.dropped += piece.len() - room;
-            if complete {
-                lines.push(self.take());
-            }
-        }
-        lines
-    }
-
-    /// What stands after the last end of line, if anything does: the log has ended.
-    pub fn finish(&mut self) -> Option<String> {
-        (!self.pending.is_empty()).then(|| self.take())
-    }
-
-    fn take(&mut self) -> String {
-        let line = safe_without(&self.secrets, &self.pending, std::mem::take(&mut self.dropped));
-        // A huge line must not keep its memory for the rest of the log.
-        self.pending.clear();
-        self.pending.shrink_to(MAX_SHOWN_LINE);
-        line
-    }
 }
 
 #[cfg(test)]
@@ -346,22 +312,6 @@ mod tests {
         assert!(shown.ends_with("… [801 lines cut]"));
     }
 
-    #[test]
-    fn the_assembler_bounds_a_line_that_never_ends() {
-        let mut lines = LineAssembler::default();
-        for _ in 0..9 {
-            assert_eq!(lines.push(&vec![b'x'; 1 << 20]), Vec::<String>::new());
-            assert!(lines.pending.len() <= MAX_INPUT_LINE);
-        }
-        let shown = lines.push(b"\nnext\nrest");
-        assert!(shown[0].len() <= MAX_SHOWN_LINE, "{}", shown[0].len());
-        assert!(shown[0].ends_with(&format!("… [{} bytes cut]", (9 << 20) - (MAX_SHOWN_LINE - MARK))));
-        assert_eq!(shown[1], "next");
-        assert!(lines.pending.capacity() <= MAX_SHOWN_LINE);
-        assert_eq!(lines.finish().as_deref(), Some("rest"));
-        assert_eq!(lines.finish(), None);
-    }
-
     /// Bytes that look like what the sanitiser is for.
     fn hostile() -> impl Strategy<Value = Vec<u8>> {
         let part = prop_oneof![
@@ -391,24 +341,6 @@ mod tests {
             prop_assert!(is_safe(&shown), "{shown:?}");
             prop_assert!(!shown.trim_start().starts_with("::"));
             prop_assert!(COMMANDS.iter().all(|command| !shown.to_ascii_lowercase().contains(command)));
-        }
-
-        #[test]
-        fn lines_do_not_depend_on_how_the_log_is_split(raw in hostile(), cuts in proptest::collection::vec(0usize..200, 0..6)) {
-            let mut whole = LineAssembler::default();
-            let mut expected = whole.push(&raw);
-            expected.extend(whole.finish());
-            let mut split = LineAssembler::default();
-            let (mut shown, mut from) = (Vec::new(), 0);
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|at| at.min(raw.len())).collect();
-            cuts.push(raw.len());
-            cuts.sort_unstable();
-            for at in cuts {
-                shown.extend(split.push(&raw[from..at]));
-                from = at;
-            }
-            shown.extend(split.finish());
-            prop_assert_eq!(shown, expected);
         }
     }
 }

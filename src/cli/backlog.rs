@@ -1,0 +1,239 @@
+//! What waits for a display that is slower than the run. Log lines go first, and are counted; the end has a place of its
+//! own.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use polyarch::run::{Event, JobEvent, Report};
+
+/// Bytes of log lines that wait at most.
+const LOGS: usize = 4 << 20;
+/// Bytes of all other events that wait at most.
+const OTHERS: usize = 4 << 20;
+/// What an event takes besides the texts of others.
+const EVENT: usize = 512;
+/// How long log lines wait after the run's end. Other events wait twice as long.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a display is told next.
+#[derive(Debug)]
+pub(super) enum Told {
+    Event(Duration, Box<Event>),
+    /// So many lines are not shown.
+    Lost(Duration, usize),
+    End(Box<Report>),
+    /// Nothing happened.
+    Nothing,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    events: VecDeque<(Duration, One)>,
+    logs: usize,
+    others: usize,
+    ended: Option<(Instant, Box<Report>)>,
+    /// Nobody tells any more.
+    left: bool,
+}
+
+#[derive(Debug)]
+enum One {
+    Event(Box<Event>),
+    Lost(usize),
+}
+
+impl Backlog {
+    /// Takes an event, or counts it.
+    pub(super) fn tell(&self, at: Duration, event: &Event) {
+        self.lock().tell(at, event);
+        self.changed.notify_one();
+    }
+
+    /// Takes the end.
+    pub(super) fn end(&self, report: Report) {
+        self.lock().ended = Some((Instant::now(), Box::new(report)));
+        self.changed.notify_one();
+    }
+
+    /// Nothing is told any more, not even an end.
+    pub(super) fn leave(&self) {
+        self.lock().left = true;
+        self.changed.notify_one();
+    }
+
+    /// What is told next, if that comes within `tick`. `None`: nothing is told any more.
+    pub(super) fn next(&self, tick: Duration) -> Option<Told> {
+        let mut waiting = self.lock();
+        if waiting.is_idle() {
+            let woken = self.changed.wait_timeout(waiting, tick);
+            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        waiting.next(Instant::now())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Who panicked left a list of events; each of them is whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn tell(&mut self, at: Duration, event: &Event) {
+        let weight = weight(event);
+        let (held, most) = if is_log(event) { (&mut self.logs, LOGS) } else { (&mut self.others, OTHERS) };
+        if *held + weight <= most {
+            *held += weight;
+            return self.events.push_back((at, One::Event(Box::new(event.clone()))));
+        }
+        match self.events.back_mut() {
+            Some((_, One::Lost(lines))) => *lines += 1,
+            _ => self.events.push_back((at, One::Lost(1))),
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.events.is_empty() && self.ended.is_none() && !self.left
+    }
+
+    fn next(&mut self, now: Instant) -> Option<Told> {
+        if let Some((ended, _)) = self.ended {
+            let waited = now.saturating_duration_since(ended);
+            if waited >= PATIENCE * 2 {
+                self.lose(|_| true);
+            } else if waited >= PATIENCE {
+                self.lose(is_log);
+            }
+        }
+        match self.events.pop_front() {
+            Some((at, One::Event(event))) => {
+                let held = if is_log(&event) { &mut self.logs } else { &mut self.others };
+                *held -= weight(&event);
+                Some(Told::Event(at, event))
+            }
+            Some((at, One::Lost(lines))) => Some(Told::Lost(at, lines)),
+            None => match self.ended.take() {
+                Some((_, report)) => Some(Told::End(report)),
+                None if self.left => None,
+                None => Some(Told::Nothing),
+            },
+        }
+    }
+
+    /// Takes out what `goes`. One word says how much that is, with all that was lost before.
+    fn lose(&mut self, goes: impl Fn(&Event) -> bool) {
+        let mut lost = 0;
+        let mut first = None;
+        self.events.retain(|(at, one)| {
+            let lines = match one {
+                One::Event(event) if !goes(event) => return true,
+                One::Event(_) => 1,
+                One::Lost(lines) => *lines,
+            };
+            first = first.or(Some(*at));
+            lost += lines;
+            false
+        });
+        self.events.extend(first.map(|at| (at, One::Lost(lost))));
+    }
+}
+
+fn is_log(event: &Event) -> bool {
+    matches!(event, Event::Job { what: JobEvent::Log { .. }, .. })
+}
+
+/// About how many bytes an event takes.
+fn weight(event: &Event) -> usize {
+    let texts = match event {
+        Event::Job { what: JobEvent::Log { line } | JobEvent::Retried { error: line, .. }, .. } => line.len(),
+        Event::Job { what: JobEvent::StepStarted { step }, .. } => step.len(),
+        Event::Job { what: JobEvent::StepEnded { step, error, .. }, .. } => {
+            step.len() + error.as_ref().map_or(0, |error| error.len())
+        }
+        Event::Warning(warning) => warning.message.len() + warning.hint.as_ref().map_or(0, |hint| hint.len()),
+        _ => 0,
+    };
+    EVENT + texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::script::{failed, report};
+    use super::*;
+
+    fn log(n: usize) -> Event {
+        let job = polyarch::run::JobId { image: "hello".into(), platform: "linux/amd64".parse().unwrap() };
+        Event::Job { job, what: JobEvent::Log { line: format!("{n} {}", "x".repeat(1000)).into() } }
+    }
+
+    fn stopping() -> Event {
+        Event::Stopping { reason: "interrupted".into() }
+    }
+
+    /// What is told at `now`, until the end: lines of logs, lines that were lost, other events.
+    fn told(waiting: &mut Waiting, now: Instant) -> (usize, usize, usize) {
+        let (mut logs, mut lost, mut others) = (0, 0, 0);
+        loop {
+            match waiting.next(now) {
+                Some(Told::Event(_, event)) if is_log(&event) => logs += 1,
+                Some(Told::Event(..)) => others += 1,
+                Some(Told::Lost(_, lines)) => lost += lines,
+                Some(Told::End(_)) => return (logs, lost, others),
+                Some(Told::Nothing) | None => panic!("there was no end"),
+            }
+        }
+    }
+
+    fn waiting(ended: Instant) -> Waiting {
+        let mut waiting = Waiting::default();
+        (0..10_000).for_each(|n| waiting.tell(Duration::ZERO, &log(n)));
+        (0..100).for_each(|_| waiting.tell(Duration::ZERO, &stopping()));
+        waiting.ended = Some((ended, Box::new(report(&failed(), None))));
+        waiting
+    }
+
+    #[test]
+    fn log_lines_go_first_and_each_that_went_is_counted() {
+        let now = Instant::now();
+        let (logs, lost, others) = told(&mut waiting(now), now);
+        assert!(logs > 1000 && lost > 1000, "{logs} {lost}");
+        assert_eq!((logs + lost, others), (10_000, 100));
+    }
+
+    #[test]
+    fn a_run_that_ended_waits_for_log_lines_a_moment_and_for_the_rest_another_one() {
+        let now = Instant::now();
+        assert_eq!(told(&mut waiting(now), now + PATIENCE), (0, 10_000, 100));
+        assert_eq!(told(&mut waiting(now), now + 2 * PATIENCE), (0, 10_100, 0));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_whatever_it_is() {
+        let mut waiting = Waiting::default();
+        for n in 0..100_000 {
+            waiting.tell(Duration::ZERO, &log(n));
+            waiting.tell(Duration::ZERO, &stopping());
+        }
+        assert!(waiting.logs <= LOGS && waiting.others <= OTHERS);
+        // A loss stands between events that are told.
+        assert!(waiting.events.len() <= 3 * OTHERS / EVENT, "{}", waiting.events.len());
+        // What was told makes room.
+        while !matches!(waiting.next(Instant::now()), Some(Told::Nothing)) {}
+        assert_eq!((waiting.logs, waiting.others), (0, 0));
+    }
+
+    #[test]
+    fn who_leaves_without_an_end_ends_the_display() {
+        let backlog = Backlog::default();
+        backlog.tell(Duration::ZERO, &stopping());
+        backlog.leave();
+        assert!(matches!(backlog.next(Duration::ZERO), Some(Told::Event(..))));
+        assert!(backlog.next(Duration::ZERO).is_none());
+    }
+}

@@ -1,0 +1,96 @@
+//! A line of output: nothing else is written to a terminal or a log.
+
+use std::fmt::{Display, Write as _};
+
+use polyarch::text::Text;
+
+use super::style::{Color, Tone};
+
+/// One line, and which parts of it are coloured. Whatever it is made of, [`Line::render`] sanitises all of it together:
+/// two parts that are harmless alone may be a command of a CI system side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line(Content);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Parts(Vec<(Option<Tone>, String)>),
+    Drawn(String),
+}
+
+impl Line {
+    pub(crate) fn new() -> Self {
+        Self(Content::Parts(Vec::new()))
+    }
+
+    /// A line with colours that a renderer drew of safe text alone.
+    pub(crate) fn drawn(line: &str) -> Self {
+        Self(Content::Drawn(line.to_owned()))
+    }
+
+    /// Goes on with `text`.
+    pub(crate) fn then(self, text: impl Display) -> Self {
+        self.part(None, text)
+    }
+
+    /// Goes on with `text` in a colour.
+    pub(crate) fn toned(self, tone: Tone, text: impl Display) -> Self {
+        self.part(Some(tone), text)
+    }
+
+    /// Goes on with another line.
+    pub(crate) fn and(self, more: Self) -> Self {
+        let mut parts = self.parts();
+        parts.extend(more.parts());
+        Self(Content::Parts(parts))
+    }
+
+    fn part(self, tone: Option<Tone>, text: impl Display) -> Self {
+        let mut parts = self.parts();
+        match parts.last_mut() {
+            // A string takes everything.
+            Some((last, line)) if *last == tone => write!(line, "{text}").unwrap_or_default(),
+            _ => parts.push((tone, text.to_string())),
+        }
+        Self(Content::Parts(parts))
+    }
+
+    fn parts(self) -> Vec<(Option<Tone>, String)> {
+        match self.0 {
+            Content::Parts(parts) => parts,
+            // What is drawn is whole; with more it is text as any other.
+            Content::Drawn(line) => vec![(None, line)],
+        }
+    }
+
+    /// The line as it is written, without its end.
+    pub(crate) fn render(&self, color: Color) -> String {
+        let parts = match &self.0 {
+            Content::Drawn(line) => return line.clone(),
+            Content::Parts(parts) => parts,
+        };
+        let mut line = match color {
+            Color::Off => Text::composed(parts.iter().map(|(_, text)| text.as_str()).collect::<String>()).to_string(),
+            Color::On => parts.iter().map(|(tone, text)| color.paint(*tone, &Text::composed(text))).collect(),
+        };
+        line.truncate(line.trim_end().len());
+        line
+    }
+}
+
+impl From<&str> for Line {
+    fn from(text: &str) -> Self {
+        Self::new().then(text)
+    }
+}
+
+impl From<String> for Line {
+    fn from(text: String) -> Self {
+        Self(Content::Parts(vec![(None, text)]))
+    }
+}
+
+impl From<&Text> for Line {
+    fn from(text: &Text) -> Self {
+        Self::new().then(text)
+    }
+}

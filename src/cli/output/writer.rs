@@ -1,0 +1,127 @@
+//! Who writes lines: to a reader that may be slow, or gone.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use polyarch::text::Json;
+
+use super::line::Line;
+use super::style::Color;
+
+/// A writer whose reader may go away: after the first error it is silent.
+#[derive(Debug)]
+pub(crate) struct Lines<W> {
+    out: Option<W>,
+}
+
+impl<W: Write> Lines<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self { out: Some(out) }
+    }
+
+    pub(crate) fn line(&mut self, line: &Line, color: Color) {
+        self.write(&line.render(color));
+    }
+
+    /// One document on one line.
+    pub(crate) fn json(&mut self, document: &Json) {
+        self.write(document);
+    }
+
+    /// Opens a group of GitHub Actions: a command of ours, about a line that is none.
+    pub(crate) fn group(&mut self, heading: &Line) {
+        self.write(&format!("::group::{}", heading.render(Color::Off)));
+    }
+
+    /// Closes it.
+    pub(crate) fn end_group(&mut self) {
+        self.write("::endgroup::");
+    }
+
+    /// Writes one line in one call, so that lines of several processes do not mix.
+    fn write(&mut self, line: &str) {
+        let written =
+            self.out.as_mut().map(|out| out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()));
+        if matches!(written, Some(Err(_))) {
+            self.out = None;
+        }
+    }
+}
+
+/// How much a reader took so far: who waits for it sees whether it is slow or does not read at all.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pace(Arc<AtomicU64>);
+
+impl Pace {
+    /// Waits for the end of what is written, as long as the reader takes some of it: `stalled` without that is too long,
+    /// and so is `most` for all.
+    pub(crate) fn wait(&self, ended: &Receiver<()>, stalled: Duration, most: Duration) {
+        let began = Instant::now();
+        let mut taken = self.bytes();
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(stalled) {
+            let now = self.bytes();
+            if now == taken || began.elapsed() >= most {
+                break;
+            }
+            taken = now;
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts what is taken, in pieces that a pipe takes whole.
+#[derive(Debug)]
+pub(crate) struct Paced<W> {
+    out: W,
+    pace: Pace,
+}
+
+/// `PIPE_BUF` of Linux.
+const PIECE: usize = 4096;
+
+impl<W> Paced<W> {
+    pub(crate) fn new(out: W, pace: Pace) -> Self {
+        Self { out, pace }
+    }
+}
+
+impl<W: Write> Write for Paced<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(&bytes[..bytes.len().min(PIECE)])?;
+        self.pace.0.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_who_goes_away_is_no_error() {
+        struct Broken(usize);
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                assert_eq!(self.0, 0, "written to a broken pipe again");
+                self.0 += 1;
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut lines = Lines::new(Broken(0));
+        lines.line(&"one".into(), Color::Off);
+        lines.line(&"two".into(), Color::Off);
+    }
+}

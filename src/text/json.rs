@@ -1,0 +1,125 @@
+//! JSON that may be shown: the same values, with every character that a terminal or a CI system would act on as `\uXXXX`.
+//!
+//! RFC 8259 wants that of U+0000–U+001F only, and that is all that `serde_json` does. No line of a document begins with
+//! a string's text, so `::` at the beginning of a line needs nothing.
+
+use std::fmt::Write as _;
+use std::ops::Deref;
+
+use serde::Serialize;
+
+use super::sanitize::{COMMANDS, is_shown};
+
+/// A JSON document that may be shown, without a last end of line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Json(String);
+
+impl Json {
+    /// In one line.
+    ///
+    /// # Errors
+    /// `value` has no JSON form.
+    pub fn line(value: &impl Serialize) -> serde_json::Result<Self> {
+        serde_json::to_string(value).map(|json| Self(visible(&json)))
+    }
+
+    /// For people and programs: a value a line.
+    ///
+    /// # Errors
+    /// `value` has no JSON form.
+    pub fn pretty(value: &impl Serialize) -> serde_json::Result<Self> {
+        serde_json::to_string_pretty(value).map(|json| Self(visible(&json)))
+    }
+
+    /// The document that others wrote, with the same values, if it is one.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let json = std::str::from_utf8(bytes).ok()?;
+        serde_json::from_str::<serde::de::IgnoredAny>(json).ok()?;
+        Some(Self(visible(json)))
+    }
+}
+
+impl Deref for Json {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+fn visible(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    let mut command_at = None;
+    for (at, c) in json.char_indices() {
+        // Outside of strings a document is ASCII, and has no command. Of a command in a string the second character is
+        // written otherwise: the first one may stand behind a backslash.
+        match c {
+            // White space between values, which serde_json does not write.
+            '\r' => {}
+            c if is_plain(c) && command_at != Some(at) => shown.push(c),
+            // A string takes everything.
+            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| write!(shown, "\\u{unit:04x}").unwrap_or_default()),
+        }
+        if is_command(&json.as_bytes()[at..]) {
+            command_at = Some(at + 1);
+        }
+    }
+    shown
+}
+
+fn is_plain(c: char) -> bool {
+    c == '\n' || is_shown(c) && !matches!(c, '\u{202a}'..='\u{202e}')
+}
+
+fn is_command(rest: &[u8]) -> bool {
+    let begins = |command: &str| rest.get(..command.len()).is_some_and(|r| r.eq_ignore_ascii_case(command.as_bytes()));
+    COMMANDS.iter().any(|command| begins(command))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn no_character_of_a_document_drives_a_terminal() {
+        let value = json!({ "k\u{9b}2J": "a\u{1b}[2J\u{7f}\u{9d}52;c;x\u{9c}\u{202e}\u{2066}\u{2028}\u{2029}\u{200b}\u{e0041}é👩\u{200d}💻" });
+        let expected = "{\"k\\u009b2J\":\"a\\u001b[2J\\u007f\\u009d52;c;x\\u009c\\u202e\\u2066\\u2028\\u2029\\u200b\\udb40\\udc41é👩\u{200d}💻\"}";
+        assert_eq!(&*Json::line(&value).unwrap(), expected);
+    }
+
+    #[test]
+    fn no_line_of_a_document_is_a_command_of_a_ci_system() {
+        let value = json!([
+            "x##[add-path]/evil",
+            "##VSO[task]",
+            "####[",
+            "\travis_fold:",
+            "\n::set-output name=a::b",
+            "section_start:1"
+        ]);
+        for text in [
+            Json::line(&value).unwrap(),
+            Json::pretty(&value).unwrap(),
+            Json::of(value.to_string().as_bytes()).unwrap(),
+        ] {
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value, "{text:?}");
+            let lower = text.to_ascii_lowercase();
+            assert!(COMMANDS.iter().all(|command| !lower.contains(command)), "{text:?}");
+            assert!(text.lines().all(|line| !line.trim_start().starts_with("::")), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_document_keeps_its_values(texts in prop::collection::vec(any::<String>(), 0..8)) {
+            let shown = Json::pretty(&texts).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Vec<String>>(&shown).unwrap(), texts);
+            let is_visible = |c| is_plain(c) && !matches!(c, '\u{7f}'..='\u{9f}');
+            prop_assert!(shown.chars().all(is_visible), "{:?}", shown);
+        }
+    }
+}
