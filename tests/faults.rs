@@ -4,6 +4,7 @@
 mod adopting;
 mod atomic;
 mod bases;
+mod bounds;
 mod builds;
 mod cautions;
 mod ci;

@@ -6,6 +6,7 @@
 //! [`Engine::pull`] lets it pull, [`Engine::check`] asks BuildKit what is wrong with a Dockerfile.
 
 mod archive;
+mod bounds;
 mod cache;
 mod check;
 mod client;

@@ -9,6 +9,7 @@ use http::{HeaderValue, Uri, header::HOST};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
+use super::bounds::{Answer, Bounded};
 use super::dial::Dialer;
 use super::error::EngineErrorKind;
 
@@ -23,7 +24,7 @@ pub(super) fn client(dialer: &Dialer) -> Result<Docker, bollard::errors::Error> 
     let transport = move |request: BollardRequest| {
         let dialer = dialer.clone();
         async move {
-            let connection = dialer.connect().await?;
+            let connection = Bounded::new(dialer.connect().await?, Answer::of(request.uri().path()));
             let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await?;
             // It drives the response's body, and ends with it or when the response is dropped.
             tokio::spawn(connection);

@@ -1,16 +1,20 @@
 //! The facts of the commit that is checked out: `git.sha`, `git.short`, `git.tag`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
 use super::ci::ci_runs;
 
 /// How long git may take. It reads two small files; a network file system that hangs is given up.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes that are read of what git prints: all of it is one line.
+const MOST_PRINTED: u64 = 4096;
 /// Digits of `git.short`. `git rev-parse --short` prints more of them in a large repository, and then a checkout
 /// without its history would name the same commit otherwise.
 const SHORT: usize = 7;
@@ -84,14 +88,30 @@ async fn git(directory: &Path, environment: &BTreeMap<String, String>, arguments
     let mut command = Command::new("git");
     command.arg("-C").arg(directory).args(arguments).env_clear().envs(for_git(environment)).env("LC_ALL", "C");
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = match tokio::time::timeout(TIMEOUT, command.output()).await {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = match tokio::time::timeout(TIMEOUT, output(command)).await {
         Ok(Ok(output)) => output,
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return Err("git is not installed".to_owned()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => return Err("git is not installed".to_owned()),
         Ok(Err(error)) => return Err(format!("git does not run: {error}")),
         Err(_) => return Err(format!("git did not answer within {} seconds", TIMEOUT.as_secs())),
     };
     let Output { status, stdout, stderr } = output;
     if status.success() { Ok(first_line(&stdout)) } else { Err(first_line(&stderr)) }
+}
+
+/// What a program prints, as far as it is read; what is beyond that it cannot write.
+async fn output(mut command: Command) -> io::Result<Output> {
+    let mut child = command.spawn()?;
+    let (stdout, stderr) = tokio::try_join!(beginning(child.stdout.take()), beginning(child.stderr.take()))?;
+    Ok(Output { status: child.wait().await?, stdout, stderr })
+}
+
+async fn beginning(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(MOST_PRINTED).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
 }
 
 /// The first line, without what a terminal would act on.
@@ -194,6 +214,19 @@ mod tests {
         {
             assert_eq!(tag(&[("CI_COMMIT_SHA", commit), ("CI_COMMIT_TAG", other)]).await, is("stable"), "{other}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_git_that_prints_without_end_is_read_to_its_first_line() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("git");
+        std::fs::write(&program, "#!/bin/sh\nexec yes fatal: endless >&2\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = directory.path().to_str().unwrap();
+        let path = format!("{path}:{}", std::env::var("PATH").unwrap());
+        let facts = git_facts(directory.path(), &environment(&[("PATH", &path)]), &wanted()).await;
+        assert_eq!(facts["git.sha"], Err("endless".to_owned()));
     }
 
     #[tokio::test]

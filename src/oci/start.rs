@@ -5,6 +5,11 @@ use serde::Deserialize;
 /// Where programs are looked for if a config has no `PATH`: docker's default.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Longest path that is looked for, in bytes: Linux' longest.
+const MAX_PATH: usize = 4096;
+/// Most directories of a `PATH` in which a program is looked for.
+const MAX_PLACES: usize = 256;
+
 /// The program that a container starts, as its image's config says (OCI image-spec, "Image Configuration":
 /// `Entrypoint`, `Cmd`, `Env`, `WorkingDir`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,14 +40,20 @@ impl Start {
     pub fn of(config: &[u8]) -> Option<Self> {
         let settings = serde_json::from_slice::<Document>(config).ok()?.config?;
         let words = settings.entrypoint.filter(|words| !words.is_empty()).or(settings.cmd)?;
-        let program = words.into_iter().next().filter(|program| !program.is_empty())?;
+        let mut program = words.into_iter().next().filter(|program| !program.is_empty())?;
+        if program.len() > MAX_PATH {
+            program.truncate(program.floor_char_boundary(MAX_PATH));
+            return Some(Self { program, places: Vec::new() });
+        }
         let folder = settings.working_dir.unwrap_or_default();
         let places = if program.contains('/') {
             vec![below(&folder, &program)]
         } else {
             let env = settings.env.unwrap_or_default();
-            let path = env.iter().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(PATH);
-            path.split(':').filter(|place| !place.is_empty()).map(|place| below(place, &program)).collect()
+            // Of several the last one counts: who starts the container sets one after the other.
+            let path = env.iter().rev().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(PATH);
+            let places = path.split(':').filter(|place| !place.is_empty() && place.len() <= MAX_PATH);
+            places.take(MAX_PLACES).map(|place| below(place, &program)).collect()
         };
         Some(Self { program, places })
     }
@@ -85,6 +96,7 @@ mod tests {
             (r#"{"Cmd":["server"],"Env":["A=b","PATH=/a::/b"]}"#, listed(&["/a/server", "/b/server"])),
             (r#"{"Cmd":["./server"],"WorkingDir":"/app"}"#, listed(&["/app/./server"])),
             (r#"{"Cmd":["bin/server"]}"#, listed(&["//bin/server"])),
+            (r#"{"Cmd":["server"],"Env":["PATH=/a","PATH=/b"]}"#, listed(&["/b/server"])),
             (r#"{"Cmd":[]}"#, None),
             (r#"{"Cmd":[""]}"#, None),
             (r#"{"Cmd":"server"}"#, None),
@@ -93,5 +105,11 @@ mod tests {
             assert_eq!(places(settings), expected, "{settings}");
         }
         assert_eq!(Start::of(b"{}"), None);
+        let path = "/a:".repeat(100_000);
+        let many = places(&format!(r#"{{"Cmd":["server"],"Env":["PATH={path}"]}}"#)).unwrap();
+        assert_eq!(many.len(), MAX_PLACES);
+        for long in [format!("/{}", "x".repeat(MAX_PATH)), "x".repeat(1 << 20)] {
+            assert_eq!(places(&format!(r#"{{"Cmd":["{long}"]}}"#)), Some(Vec::new()));
+        }
     }
 }

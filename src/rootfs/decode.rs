@@ -6,8 +6,9 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// Largest window of a zstd frame that is taken, in bytes: that of level 22.
-const MAX_WINDOW: u64 = 128 << 20;
+/// Largest window of a zstd frame that is taken, in bytes. Every reader has 8 MiB (RFC 8878, 3.1.1.1.2), which levels up
+/// to 19 need.
+pub const MAX_WINDOW: u64 = 16 << 20;
 
 type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
 
@@ -18,6 +19,12 @@ pub(super) enum Unpacked<R: Read> {
     Zstd(Box<Zstd<BufReader<Peeked<R>>>>),
 }
 
+/// Whether a layer that begins so is compressed with zstd: with a frame, or one that is to be skipped (RFC 8878, 3.1.2).
+#[must_use]
+pub fn is_zstd(layer: &[u8]) -> bool {
+    matches!(layer, [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+}
+
 impl<R: Read> Unpacked<R> {
     /// What its first bytes say, as containerd reads layers: media types are not always right.
     pub(super) fn of(mut layer: R) -> io::Result<Self> {
@@ -26,8 +33,7 @@ impl<R: Read> Unpacked<R> {
         let all = |magic: Vec<u8>| Cursor::new(magic).chain(layer);
         Ok(match magic[..] {
             [0x1f, 0x8b, ..] => Self::Gzip(MultiGzDecoder::new(BufReader::new(all(magic)))),
-            // A frame, or one that is to be skipped (RFC 8878, 3.1.2).
-            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
+            _ if is_zstd(&magic) => {
                 let mut frames = FrameDecoder::new();
                 frames.set_max_window_size(MAX_WINDOW);
                 Self::Zstd(Box::new(Zstd { source: BufReader::new(all(magic)), frames, is_open: false }))

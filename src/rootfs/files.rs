@@ -1,44 +1,59 @@
 //! The files of an image in one tree: layers laid over each other, the topmost first.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read};
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::{self, ErrorKind, Read};
 
 use super::tar::{Archive, Entry, Kind};
 use crate::oci::ElfMachine;
 
-/// Most names that are kept of an image.
-const MAX_NAMES: usize = 200_000;
-/// Longest name that is kept, in bytes: Linux' longest path.
+/// Most bytes that are kept of an image's files.
+pub(super) const MOST_KEPT: usize = 3 << 20;
+/// What one name takes in a hash map, in bytes, while the map grows.
+const NAME: usize = 64;
+/// Longest name that is looked at, in bytes: Linux' longest path.
 const MAX_NAME: usize = 4096;
 /// Longest head of a program, in bytes: that of which Linux reads `#!`.
 const HEAD: u64 = 256;
 /// Most links and scripts on the way to a program: as many links as Linux follows.
 const MAX_LINKS: usize = 40;
+/// Most parts of paths on the way to a program, links included.
+const MAX_PARTS: usize = 1024;
 
-/// What is known of an image's files. Names have no slash before them.
+/// What is known of an image's files. Of names their hashes are kept: of a layer there may be as many as fit into a
+/// gibibyte, and nobody can choose names that collide.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    names: HashMap<String, Node>,
+    hashes: RandomState,
+    names: HashMap<u64, Node>,
     /// What upper layers deleted: with what is below it.
-    deleted: HashSet<String>,
+    deleted: HashSet<u64>,
     /// Directories whose content of lower layers was deleted.
-    emptied: HashSet<String>,
+    emptied: HashSet<u64>,
+    /// Bytes that are kept.
+    pub(super) kept: usize,
 }
 
 #[derive(Debug)]
 enum Node {
     Directory,
     /// To a path from the link's directory, or from the root.
-    Link(String),
-    Program(Program),
+    Link(Box<str>),
+    Elf(ElfMachine),
+    /// A program's interpreter.
+    Script(Box<str>),
+    Other,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Program {
-    Elf(ElfMachine),
-    /// Its interpreter.
-    Script(String),
-    Other,
+impl Node {
+    /// What it takes beside its place in the map, in bytes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Link(target) | Self::Script(target) => target.len() + size_of::<usize>() * 2,
+            Self::Directory | Self::Elf(_) | Self::Other => 0,
+        }
+    }
 }
 
 /// What is at the end of a path.
@@ -52,31 +67,48 @@ pub(super) enum End {
     Other(String),
 }
 
+/// Where paths led.
+pub(super) struct Followed {
+    pub(super) end: End,
+    /// Names on the way that were not there.
+    missed: HashSet<u64>,
+}
+
+/// Hashes of a name and of all directories that it is in, the root among them.
+struct Name {
+    hash: u64,
+    above: Vec<u64>,
+}
+
 impl Files {
     /// Lays what is there over `layer`, a tar archive. Stops where `is_enough` of the files and of the program or link
     /// that was found last.
     pub(super) fn take(&mut self, layer: impl Read, mut is_enough: impl FnMut(&Self, &str) -> bool) -> io::Result<()> {
         let mut archive = Archive::new(layer);
+        // A whiteout is of lower layers: what its own layer has stays.
         let (mut deleted, mut emptied) = (Vec::new(), Vec::new());
         while let Some(Entry { path, kind }) = archive.next()? {
-            let Some(name) = clean(&path) else { continue };
-            let (folder, file) = name.rsplit_once('/').unwrap_or(("", &name));
+            let Some(path) = clean(&path) else { continue };
+            let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
             // OCI image-spec, "Image Layer Filesystem Changeset: Whiteouts".
-            match file.strip_prefix(".wh.") {
-                Some(".wh..opq") => emptied.push(folder.to_owned()),
-                Some(gone) => deleted.push(join(folder, gone)),
-                None if self.names.contains_key(&name) || self.is_hidden(&name) => {}
-                None => {
-                    let Some(node) = node(kind, &mut archive)? else { continue };
-                    if self.names.len() + deleted.len() >= MAX_NAMES {
-                        return Err(io::Error::other("it has too many files"));
-                    }
-                    let is_directory = matches!(node, Node::Directory);
-                    self.names.insert(name.clone(), node);
-                    if !is_directory && is_enough(self, &name) {
-                        return Ok(());
-                    }
+            if let Some(gone) = file.strip_prefix(".wh.") {
+                self.keep(NAME)?;
+                match gone {
+                    ".wh..opq" => emptied.push(self.hash(folder)),
+                    gone => deleted.push(self.hash(&join(folder, gone))),
                 }
+                continue;
+            }
+            let name = self.name(&path);
+            if self.names.contains_key(&name.hash) || self.is_hidden(&name) {
+                continue;
+            }
+            let Some(node) = node(kind, &mut archive)? else { continue };
+            self.keep(NAME + node.size())?;
+            let is_directory = matches!(node, Node::Directory);
+            self.names.insert(name.hash, node);
+            if !is_directory && is_enough(self, &path) {
+                return Ok(());
             }
         }
         self.deleted.extend(deleted);
@@ -86,32 +118,54 @@ impl Files {
 
     /// The ELF program under a name, links not followed.
     pub(super) fn elf(&self, name: &str) -> Option<ElfMachine> {
-        match self.names.get(name)? {
-            Node::Program(Program::Elf(machine)) => Some(*machine),
+        match self.names.get(&self.hash(name))? {
+            Node::Elf(machine) => Some(*machine),
             _ => None,
         }
     }
 
+    /// The first of the paths that leads somewhere, and where.
+    pub(super) fn first(&self, paths: &[String]) -> Followed {
+        let (mut end, mut missed) = (End::Unknown, HashSet::new());
+        for path in paths {
+            end = self.follow(path, &mut missed);
+            if end != End::Unknown {
+                break;
+            }
+        }
+        Followed { end, missed }
+    }
+
+    /// Whether `followed` was looking for `name`, which was not there: nothing else leads further.
+    pub(super) fn is_missed(&self, followed: &Followed, name: &str) -> bool {
+        followed.missed.contains(&self.hash(name))
+    }
+
     /// What `path` leads to, through links and from scripts to their interpreters.
-    pub(super) fn follow(&self, path: &str) -> End {
+    fn follow(&self, path: &str, missed: &mut HashSet<u64>) -> End {
         let mut rest: Vec<String> = parts(path);
         let mut here = String::new();
         let mut left = MAX_LINKS;
-        while let Some(part) = rest.pop() {
+        for _ in 0..MAX_PARTS {
+            let Some(part) = rest.pop() else { return End::Unknown };
             if part == ".." {
                 here = here.rsplit_once('/').map_or_else(String::new, |(parent, _)| parent.to_owned());
                 continue;
             }
             let next = join(&here, &part);
-            let target = match self.names.get(&next) {
-                None | Some(Node::Directory) => {
+            let hash = self.hash(&next);
+            let target = match self.names.get(&hash) {
+                found @ (None | Some(Node::Directory)) => {
+                    if found.is_none() {
+                        missed.insert(hash);
+                    }
                     here = next;
                     continue;
                 }
-                Some(Node::Program(_)) if !rest.is_empty() => return End::Unknown,
-                Some(Node::Program(Program::Elf(machine))) => return End::Elf(next, *machine),
-                Some(Node::Program(Program::Other)) => return End::Other(next),
-                Some(Node::Program(Program::Script(target)) | Node::Link(target)) => target,
+                Some(Node::Elf(_) | Node::Script(_) | Node::Other) if !rest.is_empty() => return End::Unknown,
+                Some(Node::Elf(machine)) => return End::Elf(next, *machine),
+                Some(Node::Other) => return End::Other(next),
+                Some(Node::Script(target) | Node::Link(target)) => target,
             };
             if left == 0 {
                 return End::Other(next);
@@ -122,16 +176,40 @@ impl Files {
             }
             rest.extend(parts(target));
         }
-        End::Unknown
+        End::Other(here)
     }
 
-    fn is_hidden(&self, name: &str) -> bool {
-        if self.deleted.is_empty() && self.emptied.is_empty() {
-            return false;
+    fn is_hidden(&self, name: &Name) -> bool {
+        let above = |hash: &u64| self.deleted.contains(hash) || self.emptied.contains(hash);
+        self.deleted.contains(&name.hash) || name.above.iter().any(above)
+    }
+
+    fn keep(&mut self, bytes: usize) -> io::Result<()> {
+        self.kept += bytes;
+        if self.kept <= MOST_KEPT {
+            return Ok(());
         }
-        let above = name.match_indices('/').map(|(end, _)| &name[..end]);
-        let mut above = above.chain((!name.is_empty()).then_some(""));
-        self.deleted.contains(name) || above.any(|above| self.deleted.contains(above) || self.emptied.contains(above))
+        Err(io::Error::new(ErrorKind::FileTooLarge, "its layers have too many names"))
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        let mut hasher = self.hashes.build_hasher();
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
+
+    /// Hashes a name once, however many directories it is in.
+    fn name(&self, name: &str) -> Name {
+        let mut hasher = self.hashes.build_hasher();
+        let mut above = vec![hasher.finish()];
+        for (at, part) in name.split('/').enumerate() {
+            if at > 0 {
+                above.push(hasher.finish());
+                hasher.write(b"/");
+            }
+            hasher.write(part.as_bytes());
+        }
+        Name { hash: hasher.finish(), above }
     }
 }
 
@@ -140,22 +218,22 @@ fn node(kind: Kind, archive: &mut Archive<impl Read>) -> io::Result<Option<Node>
     Ok(match kind {
         Kind::Directory => Some(Node::Directory),
         // The name of an entry is from the root.
-        Kind::HardLink(target) => clean(&target).map(|target| Node::Link(format!("/{target}"))),
-        Kind::Link(target) => (target.len() <= MAX_NAME).then_some(Node::Link(target)),
-        Kind::File { is_executable: true } => Some(Node::Program(program(&archive.head(HEAD)?))),
+        Kind::HardLink(target) => clean(&target).map(|target| Node::Link(format!("/{target}").into())),
+        Kind::Link(target) => (target.len() <= MAX_NAME).then(|| Node::Link(target.into())),
+        Kind::File { is_executable: true } => Some(program(&archive.head(HEAD)?)),
         Kind::File { is_executable: false } | Kind::Other => None,
     })
 }
 
-fn program(head: &[u8]) -> Program {
+fn program(head: &[u8]) -> Node {
     if let Some(machine) = ElfMachine::read(head) {
-        return Program::Elf(machine);
+        return Node::Elf(machine);
     }
     let line = head.strip_prefix(b"#!").and_then(|line| line.split(|byte| *byte == b'\n').next());
     let words = line.and_then(|line| std::str::from_utf8(line).ok());
     match words.and_then(|words| words.split_ascii_whitespace().next()) {
-        Some(interpreter) if interpreter.starts_with('/') => Program::Script(interpreter.to_owned()),
-        _ => Program::Other,
+        Some(interpreter) if interpreter.starts_with('/') => Node::Script(interpreter.into()),
+        _ => Node::Other,
     }
 }
 

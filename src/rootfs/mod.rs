@@ -8,4 +8,5 @@ mod files;
 mod search;
 mod tar;
 
+pub use decode::{MAX_WINDOW, is_zstd};
 pub use search::{Answer, Search};

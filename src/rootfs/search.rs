@@ -58,9 +58,13 @@ impl Search {
     pub fn read(&mut self, layer: impl Read) -> io::Result<()> {
         let mut unpacked = Unpacked::of(layer)?.take(self.left);
         let Self { platform, start, files, seen, .. } = self;
+        let mut followed = start.as_ref().map(|start| files.first(start.places()));
         let taken = files.take(&mut unpacked, |files, name| {
-            if let Some(start) = start {
-                return started(files, start) != End::Unknown;
+            if let (Some(start), Some(followed)) = (&*start, &mut followed) {
+                if files.is_missed(followed, name) {
+                    *followed = files.first(start.places());
+                }
+                return followed.end != End::Unknown;
             }
             let found = files.elf(name).and_then(|machine| judge(platform, name, machine));
             if let Some(found) = found.filter(|found| *found == Answer::Fits || *seen == Answer::Nothing) {
@@ -82,7 +86,7 @@ impl Search {
     #[must_use]
     pub fn answer(&self) -> Answer {
         let Some(start) = &self.start else { return self.seen.clone() };
-        match started(&self.files, start) {
+        match self.files.first(start.places()).end {
             End::Unknown => Answer::Nothing,
             End::Other(path) => Answer::NoProgram { path: format!("/{path}") },
             // Of a platform of which nothing is known there is nothing to say.
@@ -105,19 +109,14 @@ fn judge(platform: &Platform, name: &str, machine: ElfMachine) -> Option<Answer>
     Some(if machine.is_of(platform)? { Answer::Fits } else { Answer::Foreign { path: format!("/{name}"), machine } })
 }
 
-/// The first of the places that leads somewhere.
-fn started(files: &Files, start: &Start) -> End {
-    let ends = start.places().iter().map(|place| files.follow(place));
-    ends.into_iter().find(|end| *end != End::Unknown).unwrap_or(End::Unknown)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
 
     use super::*;
     use crate::oci::elf::tests::head;
-    use crate::rootfs::tar::tests::{archive, directory, file, hard_link, link, program};
+    use crate::rootfs::files::MOST_KEPT;
+    use crate::rootfs::tar::tests::{archive, directory, extended, file, hard_link, link, program};
 
     fn start(settings: &str) -> Option<Start> {
         Start::of(format!(r#"{{"config":{settings}}}"#).as_bytes())
@@ -236,6 +235,48 @@ mod tests {
         let error = search.read(&bomb[..]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FileTooLarge, "{error}");
         assert_eq!(search.answer(), Answer::Nothing);
+    }
+
+    /// Entry after entry, by number.
+    type Entries<'a> = &'a dyn Fn(usize) -> Vec<u8>;
+
+    #[test]
+    fn what_is_kept_of_a_layer_is_bounded_however_it_is_written() {
+        let long = "x".repeat(4000);
+        let pax = |key: &str, value: &str| {
+            let record = format!("{key}={value}\n");
+            // The length counts itself: of these there are always four digits.
+            extended(b'x', format!("{} {record}", record.len() + 5).as_bytes())
+        };
+        let named = |at: usize| format!("{at:06}");
+        let kinds: [(&str, Entries); 6] = [
+            ("links", &|at| [pax("linkpath", &long), link(&named(at), "x")].concat()),
+            ("hard links", &|at| [extended(b'K', long.as_bytes()), hard_link(&named(at), "x")].concat()),
+            ("whiteouts", &|at| [pax("path", &format!("{long}/.wh.{at}")), file("x", b"")].concat()),
+            ("opaque directories", &|at| file(&format!("{at}/.wh..wh..opq"), b"")),
+            ("directories", &|at| [extended(b'L', format!("{long}{at}").as_bytes()), directory("x")].concat()),
+            ("scripts", &|at| file(&named(at), format!("#!/{}", "i".repeat(250)).as_bytes())),
+        ];
+        for (what, entry) in kinds {
+            let layer: Vec<u8> = (0..100).flat_map(entry).collect();
+            let mut search = Search::new("linux/arm64".parse().unwrap(), start(SERVER));
+            search.files.kept = MOST_KEPT - 99 * 64;
+            let error = search.read(&layer[..]).unwrap_err();
+            assert!(error.to_string().contains("too many names"), "{what}: {error}");
+            assert_eq!(search.answer(), Answer::Nothing, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_long_path_variable_is_no_long_search() {
+        let places = (0..100_000).map(|at| format!("/opt/{at}")).collect::<Vec<_>>().join(":");
+        let start = Start::of(format!(r#"{{"config":{{"Cmd":["app"],"Env":["PATH={places}:/bin"]}}}}"#).as_bytes());
+        let layer = archive(&(0..20_000).map(|at| program(&format!("opt/x/{at}"), "amd64")).collect::<Vec<_>>());
+        let mut search = Search::new("linux/arm64".parse().unwrap(), start);
+        let began = std::time::Instant::now();
+        search.read(&layer[..]).unwrap();
+        assert_eq!(search.answer(), Answer::Nothing);
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
     }
 
     #[test]

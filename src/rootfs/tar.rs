@@ -232,6 +232,11 @@ pub(super) mod tests {
         raw(b'1', path, to, b"")
     }
 
+    /// A header that says more of the next entry.
+    pub(crate) fn extended(kind: u8, content: &[u8]) -> Raw {
+        raw(kind, "extended", "", content)
+    }
+
     fn raw(kind: u8, path: &str, link: &str, content: &[u8]) -> Raw {
         let mut header = vec![0; BLOCK];
         header[..path.len()].copy_from_slice(path.as_bytes());

@@ -1,5 +1,6 @@
 //! The registry of a run: a named one, or the embedded one, which is served while the run lasts.
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub enum Server {
     },
 }
 
+/// Most bytes that are read of a registry's CA.
+const MOST_CA: u64 = 1 << 20;
 /// How often a successor looks whether the holder has ended: clients and engines that were refused meanwhile try
 /// again after longer.
 const SUCCESSION: Duration = Duration::from_millis(50);
@@ -101,7 +104,9 @@ impl Registry {
         ecr: Option<Arc<EcrRegistry>>,
     ) -> Result<Self, Failure> {
         let ca = registry.ca.as_ref().map(|path| {
-            std::fs::read(path).map_err(|error| {
+            let mut pem = Vec::new();
+            let read = std::fs::File::open(path).and_then(|file| file.take(MOST_CA).read_to_end(&mut pem));
+            read.map(|_| pem).map_err(|error| {
                 failure(Phase::Plan, &format!("cannot read the registry's ca {}: {error}", path.display()), None)
             })
         });

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -16,20 +17,30 @@ use super::place::{Place, PlaceError};
 use super::publish::Target;
 use super::verify::complete::LOST;
 use crate::oci::{Child, Content, Descriptor, Digest, ElfMachine, Platform};
-use crate::rootfs::{Answer, Search};
+use crate::rootfs::{Answer, MAX_WINDOW, Search, is_zstd};
 
 /// Most bytes of layers that are fetched to find what an image starts, …
 const MAX_FETCHED: u64 = 64 << 20;
 /// … or, of an image that starts nothing, to find any program: it may be data alone.
 const MAX_FETCHED_OF_DATA: u64 = 4 << 20;
 /// Longest part of a layer that is fetched at once, in bytes; a layer of no more is fetched whole, and hashed.
-const LONGEST_PART: u64 = 4 << 20;
+const LONGEST_PART: u64 = 2 << 20;
 /// The first part of a longer one: programs are often near the beginning. Each is twice as long as the one before.
 const FIRST_PART: u64 = 256 << 10;
 /// How long one image's check may take.
 const LONGEST: Duration = Duration::from_mins(1);
-/// What the parts may take that are held at once, in MiB: of four images with long layers, of more with short ones.
-const HELD: usize = 4 * (LONGEST_PART >> 20) as usize;
+/// How many parts of a layer are there at once: one is read, one waits, one arrives.
+const PARTS: u32 = 3;
+/// What the names of an image's files take at most, in MiB.
+const NAMES: u32 = 3;
+/// What unpacking zstd takes beside them, in MiB: a window, and a block or two.
+const WINDOW: u32 = 17;
+const _: () = assert!(MAX_WINDOW < (WINDOW as u64) << 20);
+/// Memory for layers, in MiB. It is the process's: however many images and runs there are, it is this much.
+static MEMORY: Semaphore = Semaphore::const_new(26);
+
+/// What one image's check may take of [`MEMORY`], until the last thread that reads for it is done.
+type Memory = Arc<SemaphorePermit<'static>>;
 
 /// What was found of an image.
 enum Finding {
@@ -80,10 +91,7 @@ const FOREIGN: &str = "build it for its platform; if it is meant to be so, `--no
 
 /// Looks into the layers of images for the programs that they start.
 pub(super) async fn look(place: &Place, children: &[&Child]) -> Look {
-    let held = Semaphore::new(HELD);
     let checking = children.iter().map(async |child| {
-        // It is never closed.
-        let _held = held.acquire_many(longest_part(child)).await;
         let mut hashed = BTreeSet::new();
         (check(place, child, &mut hashed).await, hashed)
     });
@@ -104,15 +112,17 @@ pub(super) async fn look(place: &Place, children: &[&Child]) -> Look {
     look
 }
 
-/// The longest part of a layer that is fetched of an image, in MiB, rounded up.
-fn longest_part(child: &Child) -> u32 {
-    let longest = layers(child).iter().filter(|layer| is_files(layer)).map(|layer| layer.size).max().unwrap_or(0);
-    u32::try_from(longest.clamp(1, LONGEST_PART).div_ceil(1 << 20)).unwrap_or(1)
+/// What the check of an image with `layers` takes at most, in MiB.
+fn memory(layers: &[Descriptor]) -> u32 {
+    let longest = layers.iter().map(|layer| layer.size).max().unwrap_or(0);
+    let part = u32::try_from(longest.clamp(1, LONGEST_PART).div_ceil(1 << 20)).unwrap_or(1);
+    NAMES + PARTS * part + if layers.iter().any(says_zstd) { WINDOW } else { 0 }
 }
 
+/// The layers that are archives of files, the base first.
 fn layers(child: &Child) -> Vec<Descriptor> {
     match child.manifest().content() {
-        Ok(Content::Image(image)) => image.layers,
+        Ok(Content::Image(image)) => image.layers.into_iter().filter(is_files).collect(),
         Ok(Content::Index(_)) | Err(_) => Vec::new(),
     }
 }
@@ -124,7 +134,11 @@ async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> F
     if !ElfMachine::knows(child.platform()) {
         return Finding::NotChecked("nothing is known of its processor's programs".into());
     }
-    match timeout(LONGEST, search(place, child, hashed)).await {
+    let layers = layers(child);
+    let Ok(memory) = MEMORY.acquire_many(memory(&layers)).await else {
+        return Finding::NotChecked("there is no memory for its layers".into());
+    };
+    match timeout(LONGEST, search(place, child, layers, memory.into(), hashed)).await {
         Ok(Ok(finding)) => finding,
         Ok(Err(NoAnswer::Unreadable(reason))) => Finding::NotChecked(reason),
         Ok(Err(NoAnswer::Damaged(what))) => Finding::Damaged(what),
@@ -133,18 +147,23 @@ async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> F
 }
 
 /// Reads layers, the topmost first, until one of them tells.
-async fn search(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> Result<Finding, NoAnswer> {
-    let layers = layers(child);
+async fn search(
+    place: &Place,
+    child: &Child,
+    layers: Vec<Descriptor>,
+    memory: Memory,
+    hashed: &mut BTreeSet<Digest>,
+) -> Result<Finding, NoAnswer> {
     let mut budget = if child.start().is_some() { MAX_FETCHED } else { MAX_FETCHED_OF_DATA };
     let mut passed_over = 0;
     let mut search = Search::new(child.platform().clone(), child.start().cloned());
-    for layer in layers.iter().rev().filter(|layer| is_files(layer)) {
+    for layer in layers.iter().rev() {
         if layer.size > budget {
             passed_over += 1;
             continue;
         }
         budget -= layer.size;
-        search = read(place, layer, search, hashed).await?;
+        search = read(place, layer, search, memory.clone(), hashed).await?;
         if search.is_over() {
             break;
         }
@@ -172,17 +191,33 @@ fn is_files(layer: &Descriptor) -> bool {
     media_type.contains("tar") && !is_elsewhere
 }
 
+/// Whether a layer's media type says that it is compressed with zstd, which takes memory.
+fn says_zstd(layer: &Descriptor) -> bool {
+    layer.media_type.as_str().contains("zstd")
+}
+
+/// Why a layer is not fetched.
+#[derive(Debug, thiserror::Error)]
+enum Unfetched {
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// No memory is kept for it.
+    #[error("it is zstd, and its media type is not")]
+    Undeclared,
+}
+
 /// Fetches a layer in parts, as far as the search reads it.
 async fn read(
     place: &Place,
     layer: &Descriptor,
     mut search: Search,
+    memory: Memory,
     hashed: &mut BTreeSet<Digest>,
 ) -> Result<Search, NoAnswer> {
     let (sender, receiver) = mpsc::channel(1);
     // It ends with the parts that it is sent, or with this future, which owns their sender.
     let mut reading = spawn_blocking(move || {
-        let read = search.read(Parts { parts: receiver, part: Bytes::new() });
+        let read = search.read(Parts { coming: receiver, part: Bytes::new(), _memory: memory });
         read.map(|()| search)
     });
     let fetched = tokio::select! {
@@ -191,7 +226,11 @@ async fn read(
     };
     fetched.map_err(|error| {
         let reason = format!("its layer {}: {}", layer.digest, chain(&error));
-        if error.is_damage() { NoAnswer::Damaged(reason) } else { NoAnswer::Unreadable(reason) }
+        if matches!(&error, Unfetched::Place(error) if error.is_damage()) {
+            NoAnswer::Damaged(reason)
+        } else {
+            NoAnswer::Unreadable(reason)
+        }
     })?;
     ended(reading.await, layer)
 }
@@ -207,11 +246,14 @@ async fn fetch(
     layer: &Descriptor,
     parts: mpsc::Sender<Bytes>,
     hashed: &mut BTreeSet<Digest>,
-) -> Result<(), PlaceError> {
+) -> Result<(), Unfetched> {
     let (mut from, mut length) = (0, if layer.size <= LONGEST_PART { LONGEST_PART } else { FIRST_PART });
     while from < layer.size {
         let to = (from + length).min(layer.size);
         let part = place.part(layer, from..to).await?;
+        if from == 0 && is_zstd(&part) && !says_zstd(layer) {
+            return Err(Unfetched::Undeclared);
+        }
         if to - from == layer.size {
             hashed.insert(layer.digest.clone());
         }
@@ -225,14 +267,15 @@ async fn fetch(
 
 /// The parts of a layer, as one reader for a thread that may block.
 struct Parts {
-    parts: mpsc::Receiver<Bytes>,
+    coming: mpsc::Receiver<Bytes>,
     part: Bytes,
+    _memory: Memory,
 }
 
 impl Read for Parts {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.part.is_empty() {
-            let Some(part) = self.parts.blocking_recv() else { return Ok(0) };
+            let Some(part) = self.coming.blocking_recv() else { return Ok(0) };
             self.part = part;
         }
         let length = self.part.len().min(buffer.len());

@@ -2,6 +2,7 @@
 //! where the plan says so.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 
 use futures::future::join_all;
@@ -239,11 +240,12 @@ fn read_policy(path: &Path) -> Result<String, Failure> {
         let message = format!("cannot read the lifecycle policy {}: {why}", path.display());
         failure(Phase::Plan, &message, Some("`lifecycle:` names a file of JSON, relative to the plan".into()))
     };
-    let size = std::fs::metadata(path).map_err(|error| cannot(&error.to_string()))?.len();
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(LONGEST_POLICY + 1).read_to_string(&mut text));
+    let size = read.map_err(|error| cannot(&error.to_string()))? as u64;
     if size > LONGEST_POLICY {
-        return Err(cannot(&format!("it has {size} bytes, and ECR takes {LONGEST_POLICY}")));
+        return Err(cannot(&format!("it has more than the {LONGEST_POLICY} bytes that ECR takes")));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| cannot(&error.to_string()))?;
     match serde_json::from_str::<serde_json::Value>(&text) {
         Ok(_) => Ok(text),
         Err(error) => Err(cannot(&error.to_string())),

@@ -1,6 +1,5 @@
 //! A large layer passes without being kept.
 
-use std::fs;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use serde_json::json;
 
 use crate::registry_conformance::peer::{Peer, descriptor};
 use crate::support::distribution::{Distribution, Setup};
+use crate::support::memory::peak;
 use crate::support::program::{Home, Run};
 
 /// The layer, in pieces of [`PIECE`].
@@ -53,16 +53,7 @@ async fn a_layer_of_a_gibibyte_is_copied_in_constant_memory() {
     let [source, target] = [&from, &to].map(|registry| format!("{}/large:1", registry.address()));
     let began = Instant::now();
     let running = Run::new(&home, ["copy", &source, &target]).start();
-    let status = format!("/proc/{}/status", running.pid().as_raw_nonzero());
-    let watch = std::thread::spawn(move || {
-        let mut peak = 0;
-        while let Ok(text) = fs::read_to_string(&status) {
-            let Some(line) = text.lines().find(|line| line.starts_with("VmHWM:")) else { break };
-            peak = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-            std::thread::yield_now();
-        }
-        peak
-    });
+    let watch = peak(&running);
     running.finish().await.expect_code(0);
     let (took, peak): (Duration, u64) = (began.elapsed(), watch.join().unwrap());
     std::io::stderr().write_all(format!("1 GiB in {took:?}, {peak} KiB\n").as_bytes()).unwrap();

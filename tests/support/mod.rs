@@ -7,6 +7,7 @@ pub(crate) mod ecr;
 pub(crate) mod engines;
 pub(crate) mod fetched;
 pub(crate) mod gate;
+pub(crate) mod memory;
 pub(crate) mod parts;
 pub(crate) mod program;
 pub(crate) mod scripted_ecr;

@@ -31,6 +31,8 @@ pub(crate) enum Rest {
     Cut(String),
     /// Nothing, for ever.
     Silence,
+    /// A status, a beginning, and then this again and again, for ever.
+    Endless(u16, &'static str, &'static str),
 }
 
 /// One push.
@@ -94,6 +96,14 @@ pub(super) async fn answer(request: Request<Incoming>, state: Arc<State>) -> io:
             return Ok(streamed(stream::iter(pieces)));
         }
         Some(Rest::Silence) => std::future::pending().await,
+        Some(Rest::Endless(status, first, then)) => {
+            let piece = Bytes::from(then.repeat((16 << 10) / then.len()));
+            let pieces = stream::once(async move { Ok(Bytes::from(first)) })
+                .chain(stream::repeat_with(move || Ok(piece.clone())));
+            let mut response = streamed(pieces);
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            return Ok(response);
+        }
         None => {}
     }
     Ok(match line.as_str() {

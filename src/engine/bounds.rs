@@ -1,0 +1,276 @@
+//! Bounds of what an engine answers over HTTP/1.1: bollard keeps an answer whole, and a stream's line until it ends.
+//!
+//! They are at the connection, for bollard takes nobody else's bodies. One connection carries one request.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Longest head of an answer, in bytes.
+const MOST_HEAD: usize = 64 << 10;
+/// Longest document that an engine answers with, in bytes: the longest has an image's whole config in it.
+const MOST_DOCUMENT: u64 = 4 << 20;
+/// Longest line of a stream, in bytes. bollard looks through all of it each time that a part arrives.
+const MOST_LINE: u64 = 256 << 10;
+
+/// What an engine answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// A document.
+    Document,
+    /// Lines, as long as something goes on. A refusal is a document.
+    Lines,
+}
+
+impl Answer {
+    /// What `path` is answered with.
+    pub(super) fn of(path: &str) -> Self {
+        let streams = ["/push", "/images/create", "/images/load"];
+        if streams.iter().any(|stream| path.ends_with(stream)) { Self::Lines } else { Self::Document }
+    }
+}
+
+/// A connection whose answer is cut off where it is too long.
+pub(super) struct Bounded<C> {
+    connection: C,
+    meter: Meter,
+}
+
+impl<C> Bounded<C> {
+    pub(super) fn new(connection: C, answer: Answer) -> Self {
+        Self { connection, meter: Meter { answer, place: Place::Head(Vec::new()), document: 0, line: 0 } }
+    }
+}
+
+impl<C: AsyncRead + Unpin> AsyncRead for Bounded<C> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.connection).poll_read(cx, buffer))?;
+        Poll::Ready(self.meter.count(&buffer.filled()[before..]))
+    }
+}
+
+impl<C: AsyncWrite + Unpin> AsyncWrite for Bounded<C> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.connection).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_shutdown(cx)
+    }
+}
+
+/// Where an answer is (RFC 9112, 6 and 7).
+#[derive(Debug)]
+enum Place {
+    /// In its head, of which this was read.
+    Head(Vec<u8>),
+    /// In the line with a chunk's size.
+    Size(u64),
+    /// After the digits of that line.
+    Extension(u64),
+    /// In a chunk, of which so much is to come.
+    Chunk(u64),
+    /// In the line end after a chunk.
+    ChunkEnd,
+    /// In a body that is no chunks, or after the last one.
+    Body,
+}
+
+#[derive(Debug)]
+struct Meter {
+    answer: Answer,
+    place: Place,
+    /// Bytes that are no content of lines.
+    document: u64,
+    /// Bytes since a line began.
+    line: u64,
+}
+
+impl Meter {
+    fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while let Some((first, rest)) = bytes.split_first() {
+            match &mut self.place {
+                Place::Head(head) => {
+                    head.push(*first);
+                    if head.ends_with(b"\r\n\r\n") || head.ends_with(b"\n\n") {
+                        let head = std::mem::take(head);
+                        self.begin(&head);
+                    } else if head.len() > MOST_HEAD {
+                        return Err(too_long("the head of its answer", MOST_HEAD as u64));
+                    }
+                    bytes = rest;
+                }
+                Place::Size(size) | Place::Extension(size) if *first == b'\n' => {
+                    self.place = if *size == 0 { Place::Body } else { Place::Chunk(*size) };
+                    self.framing()?;
+                    bytes = rest;
+                }
+                Place::Size(size) => {
+                    let size = *size;
+                    self.place = match char::from(*first).to_digit(16) {
+                        Some(digit) => Place::Size(size.saturating_mul(16).saturating_add(digit.into())),
+                        None => Place::Extension(size),
+                    };
+                    self.framing()?;
+                    bytes = rest;
+                }
+                Place::Extension(_) => {
+                    self.framing()?;
+                    bytes = rest;
+                }
+                Place::ChunkEnd => {
+                    if *first == b'\n' {
+                        self.place = Place::Size(0);
+                    }
+                    self.framing()?;
+                    bytes = rest;
+                }
+                Place::Chunk(left) => {
+                    let length = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    *left -= length as u64;
+                    if *left == 0 {
+                        self.place = Place::ChunkEnd;
+                    }
+                    let (content, rest) = bytes.split_at(length);
+                    self.content(content)?;
+                    bytes = rest;
+                }
+                Place::Body => return self.content(bytes),
+            }
+        }
+        Ok(())
+    }
+
+    /// A head was read.
+    fn begin(&mut self, head: &[u8]) {
+        let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+        let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
+        if status.starts_with('1') {
+            // Another one follows.
+            return;
+        }
+        if !status.starts_with('2') {
+            self.answer = Answer::Document;
+        }
+        let is_chunked = head.lines().any(|line| line.starts_with("transfer-encoding:") && line.contains("chunked"));
+        self.place = if is_chunked { Place::Size(0) } else { Place::Body };
+    }
+
+    fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.answer {
+            Answer::Document => self.add(bytes.len() as u64),
+            Answer::Lines => {
+                for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                    self.line += line.len() as u64;
+                    if self.line > MOST_LINE {
+                        return Err(too_long("a line of its answer", MOST_LINE));
+                    }
+                    if line.ends_with(b"\n") {
+                        self.line = 0;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// One byte around chunks. A stream has many chunks.
+    fn framing(&mut self) -> io::Result<()> {
+        match self.answer {
+            Answer::Document => self.add(1),
+            Answer::Lines => Ok(()),
+        }
+    }
+
+    fn add(&mut self, bytes: u64) -> io::Result<()> {
+        self.document += bytes;
+        if self.document > MOST_DOCUMENT { Err(too_long("its answer", MOST_DOCUMENT)) } else { Ok(()) }
+    }
+}
+
+fn too_long(what: &str, most: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("{what} is longer than {most} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn meter(answer: Answer) -> Meter {
+        Bounded::new((), answer).meter
+    }
+
+    /// What is said of an answer that arrives in parts of so many bytes.
+    fn told(answer: Answer, bytes: &[u8], parts: usize) -> Result<(), String> {
+        let mut meter = meter(answer);
+        bytes.chunks(parts).try_for_each(|part| meter.count(part)).map_err(|error| error.to_string())
+    }
+
+    fn chunked(chunks: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+        let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n".to_vec();
+        for chunk in chunks {
+            answer.extend(format!("{:X};x=y\r\n", chunk.len()).into_bytes());
+            answer.extend([&chunk[..], b"\r\n"].concat());
+        }
+        answer.extend(b"0\r\n\r\n");
+        answer
+    }
+
+    #[test]
+    fn an_answer_is_as_long_as_it_may_be_and_no_longer() {
+        let most = usize::try_from(MOST_DOCUMENT).unwrap();
+        for parts in [7, 64 << 10] {
+            let plain = |length: usize| [&b"HTTP/1.1 200 OK\r\n\r\n"[..], &vec![b'x'; length]].concat();
+            assert_eq!(told(Answer::Document, &plain(most), parts), Ok(()));
+            assert!(told(Answer::Document, &plain(most + 1), parts).unwrap_err().contains("its answer is longer"));
+            assert!(told(Answer::Document, &chunked(vec![vec![b'\n'; most / 2]; 3]), parts).is_err());
+            let line = usize::try_from(MOST_LINE).unwrap();
+            let lines = vec![[vec![b'x'; line - 1], b"\n".to_vec()].concat(); 40];
+            assert_eq!(told(Answer::Lines, &chunked(lines), parts), Ok(()));
+            // The ends of chunks are no ends of lines.
+            let endless = chunked(vec![vec![b'x'; 1000]; line / 1000 + 1]);
+            assert!(told(Answer::Lines, &endless, parts).unwrap_err().contains("a line of its answer is longer"));
+            let refusal = [&b"HTTP/1.1 500 X\r\n\r\n"[..], &vec![b'\n'; most + 1]].concat();
+            assert!(told(Answer::Lines, &refusal, parts).unwrap_err().contains("its answer is longer"));
+            let head = [&b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: "[..], &vec![b'x'; MOST_HEAD]].concat();
+            assert!(told(Answer::Lines, &head, parts).unwrap_err().contains("the head of its answer"));
+        }
+    }
+
+    #[test]
+    fn streams_are_told_from_documents() {
+        for (path, answer) in [
+            ("/v1.41/images/a/b/push", Answer::Lines),
+            ("/images/create", Answer::Lines),
+            ("/v1.48/images/load", Answer::Lines),
+            ("/version", Answer::Document),
+            ("/images/push/json", Answer::Document),
+        ] {
+            assert_eq!(Answer::of(path), answer, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_counted_the_same_however_they_are_cut(
+            bytes in "(HTTP/1.1 [125]00 |transfer-encoding: chunked|\r\n|[0-9a-f]|;|x|\n){0,60}",
+            parts in 1_usize..9,
+        ) {
+            for answer in [Answer::Document, Answer::Lines] {
+                let (mut whole, mut cut) = (meter(answer), meter(answer));
+                whole.count(bytes.as_bytes()).unwrap();
+                bytes.as_bytes().chunks(parts).for_each(|part| cut.count(part).unwrap());
+                prop_assert_eq!(format!("{whole:?}"), format!("{cut:?}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What engines and layers may send without end: it takes neither memory nor time.
+
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use serde_json::json;
+use std::io::Write as _;
+
+use super::world::{World, says};
+use crate::support::memory::peak;
+use crate::support::program::Finished;
+use crate::support::scripted_engine::{Rest, Script};
+use crate::support::scripted_images::{Document, Image};
+
+/// What the program may have of memory at most, in KiB.
+const MEMORY: u64 = 64 << 10;
+/// How long it may take to find out that an answer has no end.
+const LONG: Duration = Duration::from_secs(30);
+const PLATFORMS: [&str; 8] = [
+    "linux/amd64",
+    "linux/arm64",
+    "linux/arm/v7",
+    "linux/arm/v6",
+    "linux/386",
+    "linux/ppc64le",
+    "linux/s390x",
+    "linux/riscv64",
+];
+
+async fn bounded(world: &World, args: &[&str], what: &str) -> Finished {
+    let (began, running) = (Instant::now(), world.run(args).start());
+    let watch = peak(&running);
+    let finished = running.finish().await;
+    let (took, peak) = (began.elapsed(), watch.join().unwrap());
+    std::io::stderr().write_all(format!("{what}: {took:?}, {peak} KiB\n").as_bytes()).unwrap();
+    assert!(peak > 0 && peak < MEMORY, "{what}: {peak} KiB\n{}", finished.stderr);
+    finished
+}
+
+#[tokio::test]
+async fn an_engine_that_answers_without_end_is_cut_off_and_named() {
+    for (line, code) in [("GET /version", 3), ("GET /info", 3), ("GET /images/", 4)] {
+        for status in [200, 500] {
+            let script =
+                Script::default().rest(move |asked| asked.starts_with(line).then_some(Rest::Endless(status, "", "x")));
+            let world = World::start(script).await;
+            let what = format!("{status} {line}");
+            let began = Instant::now();
+            let finished = bounded(&world, &["build"], &what).await.expect_code(code);
+            assert!(began.elapsed() < LONG, "{what}: {:?}", began.elapsed());
+            says(&finished, &["its answer is longer than 4194304 bytes"]);
+            world.assert_untouched();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_push_of_one_line_without_end_is_cut_off_and_named() {
+    for (status, first, then, said) in [
+        (200, "{\"status\":\"", "x", "the connection to the engine was lost"),
+        (200, "{\"errorDetail\":{\"message\":\"", "\\n", "the connection to the engine was lost"),
+        (200, "", " ", "the connection to the engine was lost"),
+        (500, "", "x\n", "its answer is longer than 4194304 bytes"),
+    ] {
+        let script =
+            Script::default().rest(move |line| line.ends_with("/push").then_some(Rest::Endless(status, first, then)));
+        let world = World::start(script).await;
+        let began = Instant::now();
+        let finished = bounded(&world, &["build"], first).await.expect_code(5);
+        assert!(began.elapsed() < LONG, "{first}: {:?}", began.elapsed());
+        says(&finished, &[said]);
+        world.assert_untouched();
+    }
+}
+
+/// An archive of so many entries of this kind, with long names.
+fn archive(entries: usize, entry: impl Fn(usize) -> (u8, String, String)) -> Vec<u8> {
+    let mut archive = Vec::new();
+    let mut add = |kind: u8, name: &str, link: &str, content: &[u8]| {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[100..107].copy_from_slice(b"0000755");
+        header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        header[148..156].fill(b' ');
+        header[156] = kind;
+        header[157..157 + link.len()].copy_from_slice(link.as_bytes());
+        let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        archive.extend(header);
+        archive.extend(content);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    };
+    for at in 0..entries {
+        let (kind, name, link) = entry(at);
+        add(b'L', "long", "", name.as_bytes());
+        if kind == b'2' {
+            add(b'K', "long", "", link.as_bytes());
+        }
+        add(kind, "entry", "", b"");
+    }
+    archive
+}
+
+/// Of each platform an image with such a layer, in both compressions; the program is in none of them.
+#[tokio::test]
+async fn layers_of_names_alone_take_no_memory_however_many_platforms_have_them() {
+    let long = "x".repeat(500);
+    let links = archive(20_000, |at| (b'2', format!("{at}"), long.clone()));
+    let whiteouts = archive(50_000, |at| (b'0', format!("{long}/.wh.{at}"), String::new()));
+    let deep = archive(50_000, |at| (b'5', format!("{at}{}", "/d".repeat(200)), String::new()));
+    // Of whiteouts and directories the hashes are kept: only many of them are too many.
+    for (what, layer) in [("links", links), ("whiteouts", whiteouts), ("deep directories", deep)] {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(&layer).unwrap();
+        for (suffix, bytes) in
+            [("gzip", gzip.finish().unwrap()), ("zstd", compress_to_vec(&layer[..], CompressionLevel::Fastest))]
+        {
+            let world = World::start(Script::default()).await;
+            let layer = Document { media_type: format!("application/vnd.oci.image.layer.v1.tar+{suffix}"), bytes };
+            let sources: Vec<_> = PLATFORMS
+                .iter()
+                .enumerate()
+                .map(|(at, platform)| {
+                    let tag = format!("source-{at}");
+                    let start = json!({ "Entrypoint": ["/app"] });
+                    world.store.push("hello", &tag, &Image::oci(platform, what).holding(&start, &[&layer]));
+                    format!("{}/hello:{tag}", world.registry.host())
+                })
+                .collect();
+            let target = format!("{}/hello:1.0", world.registry.host());
+            let mut args = vec!["join", "-t", &target];
+            args.extend(sources.iter().map(String::as_str));
+            let what = format!("{what}, {suffix}, {} bytes", layer.bytes.len());
+            let finished = bounded(&world, &args, &what).await.expect_code(0);
+            says(&finished, &["not checked: its layer sha256:", "its layers have too many names"]);
+        }
+    }
+}
+
+/// Nothing but what is declared is reserved for it.
+#[tokio::test]
+async fn a_window_that_no_level_needs_and_a_compression_that_is_not_declared_are_not_read() {
+    // A frame's head with a window of 128 MiB (RFC 8878, 3.1.1.1), and an empty last block.
+    let wide = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0x01, 0x00, 0x00];
+    for (suffix, said) in [("+zstd", "window"), ("+gzip", "is zstd, and its media type is not"), ("", "is zstd")] {
+        let world = World::start(Script::default()).await;
+        let layer =
+            Document { media_type: format!("application/vnd.oci.image.layer.v1.tar{suffix}"), bytes: wide.clone() };
+        let image = Image::oci("linux/amd64", "wide").holding(&json!({ "Entrypoint": ["/app"] }), &[&layer]);
+        world.store.push("hello", "source", &image);
+        let [source, target] = ["source", "1.0"].map(|tag| format!("{}/hello:{tag}", world.registry.host()));
+        let finished = bounded(&world, &["join", "-t", &target, &source], suffix).await.expect_code(0);
+        says(&finished, &["programs of linux/amd64 not checked: its layer sha256:", said]);
+    }
+}
+
+/// Every directory is looked at, in each of which nothing is.
+#[tokio::test]
+async fn a_path_of_a_hundred_thousand_directories_takes_no_time() {
+    let world = World::start(Script::default()).await;
+    let layer = Document {
+        media_type: "application/vnd.oci.image.layer.v1.tar".to_owned(),
+        bytes: archive(20_000, |at| (b'0', format!("bin/{at}"), String::new())),
+    };
+    let path = (0..100_000).map(|at| format!("/opt/{at}")).collect::<Vec<_>>().join(":");
+    let start = json!({ "Cmd": ["server"], "Env": [format!("PATH={path}")] });
+    world.store.push("hello", "source", &Image::oci("linux/amd64", "path").holding(&start, &[&layer]));
+    let [source, target] = ["source", "1.0"].map(|tag| format!("{}/hello:{tag}", world.registry.host()));
+    let began = Instant::now();
+    let finished = bounded(&world, &["join", "-t", &target, &source], "PATH").await.expect_code(0);
+    says(&finished, &["programs of linux/amd64 not checked: server was not found in its layers"]);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
