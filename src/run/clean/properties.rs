@@ -251,7 +251,9 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let foreign = (prop::collection::vec(0_usize..40, 0..3), any::<bool>());
     let foreign = foreign.prop_map(|(of, is_tagged)| Event::Foreign { of, is_tagged });
     let event = prop_oneof![8 => publish, 2 => moved, 1 => begin, 1 => foreign];
-    prop::collection::vec(event, 0..24)
+    // A version of three numbers is there, and so `1` and `1.0` move.
+    let first = Event::Publish { images: [9, 9], own: Own::Version, moving: vec![] };
+    prop::collection::vec(event, 0..24).prop_map(move |events| [vec![first.clone()], events].concat())
 }
 
 fn keeps() -> impl Strategy<Value = Keep> {
