@@ -14,7 +14,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqA
 
 /// Most values and names in one document: what is kept of them takes some 100 bytes each. An index of a thousand images
 /// has 12,000.
-const MOST_VALUES: usize = 100_000;
+const MOST_VALUES: usize = 200_000;
 /// Longest name that a message repeats, in characters.
 const MOST_NAME: usize = 64;
 

@@ -13,6 +13,7 @@ use super::login::Login;
 use super::notice::Notice;
 use super::pace::Pace;
 use super::proxy::Proxies;
+use super::resolve::Names;
 use super::retry::{Backoff, Patience, Throttle};
 use super::slots::Slots;
 use super::wire::{Read, Wire};
@@ -114,9 +115,10 @@ impl Client {
         };
         let api = if host.is_docker_hub() { HUB_API } else { host.as_str() };
         let home = Url::parse(&format!("{scheme}://{api}/v2/")).map_err(|_| fail(ErrorKind::Host))?;
-        let client =
-            connections(&config, transport, ca_pem).map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))))?;
-        let wire = Wire { client, host, home, timeouts: config.timeouts, proxies: config.proxies };
+        let names = Arc::new(Names::of(&home, &config.proxies));
+        let client = connections(&config, transport, ca_pem, &names)
+            .map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))))?;
+        let wire = Wire { client, host, home, names, timeouts: config.timeouts, proxies: config.proxies };
         let http = Arc::new(Http {
             wire,
             provider,
@@ -167,6 +169,7 @@ fn connections(
     config: &ClientConfig,
     transport: Transport,
     ca_pem: Option<&[u8]>,
+    names: &Arc<Names>,
 ) -> Result<reqwest::Client, reqwest::Error> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Losing this race means that somebody else set a provider: one is there.
@@ -182,6 +185,7 @@ fn connections(
             .referer(false)
             .no_proxy()
             .proxy(config.proxies.rule())
+            .dns_resolver(names.clone())
     };
     match (builder().tls_certs_merge(authorities.clone()).build(), transport) {
         // A machine without certificate authorities can still speak to a registry in clear.

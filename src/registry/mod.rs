@@ -24,6 +24,7 @@ mod pace;
 mod permission;
 mod proxy;
 mod reading;
+mod resolve;
 mod retry;
 mod slots;
 mod stream;

@@ -1,8 +1,8 @@
 //! Which proxy a request goes through, as the field's variables say it (Go, `golang.org/x/net/http/httpproxy`; curl).
 //!
-//! Where a request may go at all is decided before, on its address as it is written (`target`): a name is then looked up
-//! by the proxy instead of by us, and an address of this machine or of a private network that a registry names is
-//! refused as without a proxy.
+//! Where a request may go at all is decided before, on its address as it is written (`target`), and on what a name resolves
+//! to when it is connected to (`resolve`). A name that goes through a proxy is looked up by the proxy instead of by us; an
+//! address of this machine or of a private network that a registry names is refused as without a proxy.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -86,6 +86,12 @@ impl Proxies {
     /// `host:port` of the proxy for `url`, if it goes through one.
     pub(super) fn place(&self, url: &Url) -> Option<String> {
         Some(self.of(url)?.place.clone())
+    }
+
+    /// The hosts of all proxies, as they are written.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let host = |proxy: &Proxy| Some(Url::parse(proxy.address.expose()).ok()?.host_str()?.to_owned());
+        self.http.iter().chain(&self.https).filter_map(host).collect()
     }
 
     /// As the HTTP client takes it.

@@ -37,7 +37,7 @@ pub enum TargetError {
 
 /// From where an address can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reach {
+pub(super) enum Reach {
     Public,
     Private,
     Loopback,
@@ -45,7 +45,15 @@ enum Reach {
     Special,
 }
 
-/// The address of a token server, as the registry at `home` names it in a challenge.
+impl Reach {
+    /// Whether a registry that can be reached from `home` may send us here although it is not public.
+    pub(super) fn is_neighbour_of(self, home: Self) -> bool {
+        matches!(self, Self::Private | Self::Loopback) && self == home
+    }
+}
+
+/// The address of a token server, as the registry at `home` names it in a challenge. A name is judged by the addresses
+/// that it resolves to, when it is connected to.
 ///
 /// # Errors
 /// Not encrypted although `home` is; with a user name; or an address that is not public, unless it is `home`.
@@ -62,13 +70,12 @@ pub(super) fn realm(home: &Url, text: &str) -> Result<Url, TargetError> {
 ///
 /// # Errors
 /// As for [`realm`]; but a registry that is itself on this machine or in a private network may send us to its
-/// neighbours there: its storage often is one.
-pub(super) fn redirect(home: &Url, from: &Url, location: &str) -> Result<Url, TargetError> {
+/// neighbours there: its storage often is one. `home_reach` says from where it can be reached, by its address.
+pub(super) fn redirect(home: &Url, home_reach: Reach, from: &Url, location: &str) -> Result<Url, TargetError> {
     let url = from.join(location).map_err(|_| TargetError::Malformed)?;
     let url = check(from, url)?;
     let reach = reach(&url);
-    let neighbour = matches!(reach, Reach::Private | Reach::Loopback) && reach == self::reach(home);
-    if reach == Reach::Public || neighbour || url.origin() == home.origin() {
+    if reach == Reach::Public || reach.is_neighbour_of(home_reach) || url.origin() == home.origin() {
         return Ok(url);
     }
     Err(TargetError::Private(place(&url)))
@@ -105,16 +112,23 @@ pub(super) fn is_this_machine(url: &Url) -> bool {
 }
 
 /// The URL parser has turned every spelling of an IPv4 address (`2130706433`, `0x7f.1`) into four numbers.
-fn reach(url: &Url) -> Reach {
+pub(super) fn reach(url: &Url) -> Reach {
     let host = url.host_str().unwrap_or_default();
     let name = host.trim_end_matches('.');
     if name == "localhost" || name.ends_with(".localhost") {
         return Reach::Loopback;
     }
     match host.trim_start_matches('[').trim_end_matches(']').parse() {
-        Ok(IpAddr::V4(address)) => reach_v4(address),
-        Ok(IpAddr::V6(address)) => reach_v6(address),
+        Ok(address) => reach_of(address),
         Err(_) => Reach::Public,
+    }
+}
+
+/// From where an address can be reached.
+pub(super) fn reach_of(address: IpAddr) -> Reach {
+    match address {
+        IpAddr::V4(address) => reach_v4(address),
+        IpAddr::V6(address) => reach_v6(address),
     }
 }
 
@@ -224,26 +238,36 @@ mod tests {
     #[test]
     fn v23_redirects_never_lose_encryption_nor_enter_private_networks() {
         let home = url("https://registry.example/v2/x");
-        assert!(matches!(redirect(&home, &home, "http://cdn.example/x"), Err(TargetError::Downgrade(_))));
+        assert!(matches!(
+            redirect(&home, Reach::Public, &home, "http://cdn.example/x"),
+            Err(TargetError::Downgrade(_))
+        ));
         for private in ["https://127.0.0.1/x", "https://169.254.169.254/x", "https://10.0.0.1/x", "https://localhost/x"]
         {
-            assert!(matches!(redirect(&home, &home, private), Err(TargetError::Private(_))), "{private}");
+            assert!(
+                matches!(redirect(&home, Reach::Public, &home, private), Err(TargetError::Private(_))),
+                "{private}"
+            );
         }
         assert_eq!(
-            redirect(&home, &home, "https://cdn.example/x?sig=1").unwrap().as_str(),
+            redirect(&home, Reach::Public, &home, "https://cdn.example/x?sig=1").unwrap().as_str(),
             "https://cdn.example/x?sig=1"
         );
-        assert_eq!(redirect(&home, &home, "/y").unwrap().as_str(), "https://registry.example/y");
+        assert_eq!(redirect(&home, Reach::Public, &home, "/y").unwrap().as_str(), "https://registry.example/y");
     }
 
     #[test]
     fn a_private_registry_may_send_us_to_its_neighbours_but_not_to_metadata_services() {
         let local = url("http://127.0.0.1:5000/v2/x");
-        assert!(redirect(&local, &local, "http://127.0.0.1:9000/x").is_ok());
-        assert!(redirect(&local, &local, "http://169.254.169.254/x").is_err());
+        assert!(redirect(&local, Reach::Loopback, &local, "http://127.0.0.1:9000/x").is_ok());
+        assert!(redirect(&local, Reach::Loopback, &local, "http://169.254.169.254/x").is_err());
         let private = url("https://10.0.0.1/v2/x");
-        assert!(redirect(&private, &private, "https://10.0.0.2/x").is_ok());
-        assert!(redirect(&private, &private, "https://127.0.0.1/x").is_err());
+        assert!(redirect(&private, Reach::Private, &private, "https://10.0.0.2/x").is_ok());
+        assert!(redirect(&private, Reach::Private, &private, "https://127.0.0.1/x").is_err());
+        // A registry with a name is where its address is.
+        let named = url("https://registry.lan/v2/x");
+        assert!(redirect(&named, Reach::Private, &named, "https://10.0.0.2/x").is_ok());
+        assert!(redirect(&named, Reach::Public, &named, "https://10.0.0.2/x").is_err());
     }
 
     #[test]

@@ -323,7 +323,8 @@ impl<'a> Transfer<'a> {
         // What was asked stands in the reply without its query, which the next address does not take over.
         let from = before.cloned().or_else(|| reply.request.split_once(' ')?.1.parse().ok());
         let location = String::from_utf8_lossy(location.as_bytes());
-        target::redirect(&wire.home, from.as_ref().unwrap_or(&wire.home), &location).map_err(|error| fail(error.into()))
+        target::redirect(&wire.home, wire.names.home_reach(), from.as_ref().unwrap_or(&wire.home), &location)
+            .map_err(|error| fail(error.into()))
     }
 
     fn call(&self, method: Method, path: &str) -> Call {

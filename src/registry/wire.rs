@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::header::{
@@ -14,6 +15,7 @@ use super::client::Timeouts;
 use super::error::{Cause, ErrorKind, RegistryError, Waiting};
 use super::notice::printable;
 use super::proxy::Proxies;
+use super::resolve::Names;
 use super::target::{self, MAX_REDIRECTS, TargetError, redacted};
 use crate::oci::RegistryHost;
 
@@ -32,6 +34,8 @@ pub(super) struct Wire {
     pub(super) host: RegistryHost,
     /// `https://host/v2/`.
     pub(super) home: Url,
+    /// The addresses of names: the client asks it, too.
+    pub(super) names: Arc<Names>,
     /// How long we wait.
     pub(super) timeouts: Timeouts,
     /// Through what requests go: the client knows, too.
@@ -107,7 +111,7 @@ impl Wire {
 
     fn next(&self, request: &Request<'_>, from: &Url, location: &str) -> Result<Url, TargetError> {
         let next = match request.to {
-            To::Registry => target::redirect(&self.home, from, location)?,
+            To::Registry => target::redirect(&self.home, self.names.home_reach(), from, location)?,
             To::TokenServer => {
                 let joined = from.join(location).map_err(|_| TargetError::Malformed)?;
                 target::realm(&self.home, joined.as_str())?
@@ -212,7 +216,9 @@ impl Wire {
         // The address goes: its query may be signed. The caller says it redacted.
         let error = error.without_url();
         let cause = Cause::of(&error);
-        if error.is_builder() {
+        if let Some(target) = refused_target(&error) {
+            ErrorKind::Target(target)
+        } else if error.is_builder() {
             ErrorKind::Settings(cause)
         } else if error.is_timeout() {
             ErrorKind::Timeout { waiting: Waiting::Connection, after: self.timeouts.connect }
@@ -234,6 +240,18 @@ fn uncompressed(response: Response) -> Result<Response, ErrorKind> {
         Some(encoding) => Err(ErrorKind::Encoding(printable(&String::from_utf8_lossy(encoding.as_bytes()), 40))),
         None => Ok(response),
     }
+}
+
+/// Why a name was not connected to, where its addresses are the reason.
+pub(super) fn refused_target(error: &reqwest::Error) -> Option<TargetError> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(target) = error.downcast_ref::<TargetError>() {
+            return Some(target.clone());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Whether the handshake failed for a reason that stays. An alert of the other end does not count: it may be

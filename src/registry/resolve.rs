@@ -1,0 +1,137 @@
+//! Names that a registry says, as the addresses that they stand for. Where a request may go is decided on what is
+//! connected to: a name is an address of a private network as soon as it resolves to one, and who answers for a name may
+//! say another address each time (DNS rebinding).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reqwest::Url;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::proxy::Proxies;
+use super::target::{Reach, TargetError, reach, reach_of};
+
+/// Resolves names for one client: what it gives is what is connected to, and nothing asks again in between.
+pub(super) struct Names {
+    /// The host of the registry's own URL.
+    home: String,
+    /// From where the registry can be reached, once its name was resolved.
+    home_reach: Arc<Mutex<Reach>>,
+    /// The user named these: they may be anywhere.
+    proxies: Vec<String>,
+}
+
+impl Names {
+    pub(super) fn of(home: &Url, proxies: &Proxies) -> Self {
+        let host = home.host_str().unwrap_or_default().to_owned();
+        Self { home: host, home_reach: Arc::new(Mutex::new(reach(home))), proxies: proxies.hosts() }
+    }
+
+    /// From where the registry can be reached, as far as that is known: of a name not before it was resolved.
+    pub(super) fn home_reach(&self) -> Reach {
+        *self.home_reach.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let name = name.as_str().to_owned();
+        let (is_home, is_proxy) = (name == self.home, self.proxies.contains(&name));
+        let home_reach = self.home_reach.clone();
+        Box::pin(async move {
+            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let known = || home_reach.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_home {
+                *known() = common(&found);
+            } else if !is_proxy {
+                let home = *known();
+                let allowed = allowed(&found, home);
+                if allowed.is_empty() && !found.is_empty() {
+                    return Err(TargetError::Private(name).into());
+                }
+                return Ok(Box::new(allowed.into_iter()) as Addrs);
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// From where all of these can be reached. Where they differ, it is the way of a public registry.
+fn common(addresses: &[SocketAddr]) -> Reach {
+    let mut reaches = addresses.iter().map(|address| reach_of(address.ip()));
+    let first = reaches.next().unwrap_or(Reach::Public);
+    if reaches.all(|other| other == first) { first } else { Reach::Public }
+}
+
+/// Those that a registry may send us to: public ones, and the neighbours of a registry that is not public itself.
+fn allowed(addresses: &[SocketAddr], home: Reach) -> Vec<SocketAddr> {
+    let is_allowed = |address: IpAddr| reach_of(address) == Reach::Public || reach_of(address).is_neighbour_of(home);
+    addresses.iter().copied().filter(|address| is_allowed(address.ip())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 0)).collect()
+    }
+
+    #[test]
+    fn v21_a_name_is_what_it_resolves_to() {
+        let private = ["10.0.0.1", "192.168.1.1", "fd12::1", "100.64.0.1"];
+        for address in private.into_iter().chain(["127.0.0.1", "::1", "169.254.169.254", "fd00:ec2::254"]) {
+            assert!(allowed(&addresses(&[address]), Reach::Public).is_empty(), "{address}");
+        }
+        for address in private {
+            assert_eq!(allowed(&addresses(&[address]), Reach::Private).len(), 1, "{address}");
+            assert!(allowed(&addresses(&[address]), Reach::Loopback).is_empty(), "{address}");
+        }
+        for home in [Reach::Public, Reach::Private, Reach::Loopback, Reach::Special] {
+            assert!(allowed(&addresses(&["169.254.169.254"]), home).is_empty());
+            assert_eq!(allowed(&addresses(&["1.1.1.1", "2606:4700::1111"]), home).len(), 2);
+        }
+        // Of a name with several addresses those are left that may be connected to.
+        let mixed = addresses(&["10.0.0.1", "1.1.1.1", "169.254.169.254"]);
+        assert_eq!(allowed(&mixed, Reach::Public), addresses(&["1.1.1.1"]));
+        assert_eq!(allowed(&mixed, Reach::Private), addresses(&["10.0.0.1", "1.1.1.1"]));
+    }
+
+    #[test]
+    fn a_registry_is_private_only_where_all_its_addresses_are() {
+        assert_eq!(common(&addresses(&["10.0.0.1", "192.168.0.1"])), Reach::Private);
+        assert_eq!(common(&addresses(&["127.0.0.1", "::1"])), Reach::Loopback);
+        assert_eq!(common(&addresses(&["10.0.0.1", "1.1.1.1"])), Reach::Public);
+        assert_eq!(common(&[]), Reach::Public);
+    }
+
+    /// A client of a registry at `home`, from which it is known to be reached.
+    fn client(home: &str, home_reach: Reach) -> (reqwest::Client, Arc<Names>) {
+        let names = Arc::new(Names::of(&Url::parse(home).unwrap(), &Proxies::default()));
+        *names.home_reach.lock().unwrap() = home_reach;
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().dns_resolver(names.clone()).build().unwrap();
+        (client, names)
+    }
+
+    #[tokio::test]
+    async fn v21_a_name_of_this_machine_is_not_connected_to_for_a_public_registry() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://localhost:{}/token", listener.local_addr().unwrap().port());
+        let (stranger, _) = client("https://registry.example/v2/", Reach::Public);
+        let error = stranger.get(&url).send().await.unwrap_err();
+        assert_eq!(super::super::wire::refused_target(&error), Some(TargetError::Private("localhost".into())));
+        assert!(futures::poll!(std::pin::pin!(listener.accept())).is_pending(), "nobody connected");
+        // The neighbour of a registry on this machine is connected to, and so is the registry itself.
+        for (home, reach) in [("http://registry.example/v2/", Reach::Loopback), ("http://localhost/v2/", Reach::Public)]
+        {
+            let (client, names) = client(home, reach);
+            let asking = client.get(&url).send();
+            tokio::select! {
+                accepted = listener.accept() => drop(accepted.unwrap()),
+                answered = asking => panic!("{home}: {answered:?}"),
+            }
+            assert_eq!(names.home_reach(), Reach::Loopback, "{home}");
+        }
+    }
+}
