@@ -161,14 +161,13 @@ impl EngineError {
         }
     }
 
-    /// Whether a push failed because the registry did not find what another push was just giving it, by the registry's words
-    /// that the engine passes on: docker-registry 2.8 says so where two pushes mount or upload one layer at once.
+    /// Whether a push failed because the registry did not find what another push was just giving it, or could not answer for
+    /// a moment, by the registry's words that the engine passes on: docker-registry 2.8 does the one where two pushes mount or
+    /// upload one layer at once, and the other where they move one tag.
     #[must_use]
     pub fn is_of_another_push(&self) -> bool {
         let EngineErrorKind::Push { message, .. } = &self.kind else { return false };
-        ["blob unknown to registry", "digest invalid", "digest did not match"]
-            .iter()
-            .any(|words| message.contains(words))
+        OTHER_PUSH.iter().any(|words| message.contains(words))
     }
 
     /// Whether an image could not be named, or could not be found by its name, in a way that shows while somebody else
@@ -287,6 +286,17 @@ pub(super) fn binfmt_hint(platform: &Platform) -> String {
         platform.architecture()
     )
 }
+
+/// What a registry says of a push that met another one.
+const OTHER_PUSH: &[&str] = &[
+    "blob unknown to registry",
+    "digest invalid",
+    "digest did not match",
+    "500 Internal Server Error",
+    "502 Bad Gateway",
+    "503 Service Unavailable",
+    "504 Gateway Timeout",
+];
 
 /// What an engine says, in the words of Go's net/http, of connections to a registry that ended; and, as a registry that
 /// is not the one where it began, of an upload that was begun (distribution-spec, `BLOB_UPLOAD_UNKNOWN`).

@@ -410,7 +410,13 @@ mod tests {
         assert!(registry.again_after(1, &error("denied")).is_none());
         let named = Registry::Named { client: registry.client().clone(), namespace: None, ecr: None };
         assert!(named.again_after(1, &away).is_none());
-        let met = error("errors: digest invalid manifest blob unknown: blob unknown to registry");
-        assert!(named.again_after(1, &met).is_some() && named.again_after(5, &met).is_none());
+        for words in [
+            "errors: digest invalid manifest blob unknown: blob unknown to registry",
+            "received unexpected HTTP status: 500 Internal Server Error",
+            "unknown: unexpected status from HEAD request to http://127.0.0.1/v2/a/manifests/1: 503 Service Unavailable",
+        ] {
+            let met = error(words);
+            assert!(named.again_after(1, &met).is_some() && named.again_after(5, &met).is_none(), "{words}");
+        }
     }
 }
