@@ -343,6 +343,7 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(check(deep.as_bytes(), Shape::Data).is_err());
         let many = format!("[{}0]", "0,".repeat(MOST_VALUES));
-        assert!(check(many.as_bytes(), Shape::Data).unwrap_err().to_string().contains("more than 100000 values"));
+        let refused = check(many.as_bytes(), Shape::Data).unwrap_err().to_string();
+        assert!(refused.contains(&format!("more than {MOST_VALUES} values")), "{refused}");
     }
 }
