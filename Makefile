@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration live parts engines engines-stop cargo
+.PHONY: help demo test fuzz lint unit integration live parts engines engines-stop cargo
 
 # Where the tests find the real parts. Set one to use a part of your own; what is not set is brought up here.
 export POLYARCH_TEST_STATE ?= $(HOME)/.cache/polyarch-test
@@ -36,6 +36,7 @@ lint: cargo parts ## format, clippy, documentation, dependencies
 	cargo clippy --locked --lib --no-default-features -- -D warnings
 	cargo clippy --locked --no-default-features --features cli -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps
+	cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 	cargo deny --locked check bans licenses sources
 
 unit: cargo ## the tests beside the code: they need nothing
@@ -47,6 +48,10 @@ integration: cargo parts ## the tests that need loopback and the test parts
 
 live: cargo parts engines ## the tests on the three Docker Engines
 	cargo test --locked --test live
+
+MINUTES ?= 5
+fuzz: cargo ## fuzz each target of fuzz/ for MINUTES=5
+	@scripts/fuzz $(MINUTES)
 
 parts: ## install what the tests need and this machine lacks
 	@scripts/test-parts

@@ -46,6 +46,9 @@ pub mod ecr;
 pub mod embedded;
 pub mod engine;
 pub mod facts;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod layout;
 pub mod oci;
 pub mod plan;

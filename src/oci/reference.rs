@@ -254,7 +254,9 @@ impl FromStr for RegistryHost {
         if !valid || text.len() > MAX_NAME {
             return Err(ReferenceError::Host);
         }
-        let lower = text.to_ascii_lowercase();
+        // A name that only its capitals tell from a namespace of Docker Hub keeps them, as in docker's references.
+        let lower = Some(text.to_ascii_lowercase()).filter(|lower| names_a_host(lower) || !names_a_host(text));
+        let lower = lower.unwrap_or_else(|| text.to_owned());
         let hub = matches!(&*lower, "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com");
         Ok(Self(if hub { Self::DOCKER_HUB.into() } else { lower.into() }))
     }
@@ -456,6 +458,21 @@ mod tests {
             ("0.0.0.0:5000", false),
         ] {
             assert_eq!(host.parse::<RegistryHost>().unwrap().is_loopback(), loopback, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_only_its_capitals_tell_from_a_namespace_keeps_them() {
+        for text in ["zR1/a", "MyHost/org/hello", "X/a"] {
+            let reference: Reference = text.parse().unwrap();
+            let written = reference.to_string();
+            assert_eq!(written, format!("{text}:latest"));
+            assert_eq!(written.parse::<Reference>(), Ok(reference), "not one of Docker Hub");
+        }
+        for (text, host) in
+            [("Registry.Example", "registry.example"), ("HOST:5000", "host:5000"), ("LOCALHOST", "localhost")]
+        {
+            assert_eq!(text.parse::<RegistryHost>().unwrap().as_str(), host);
         }
     }
 

@@ -5,7 +5,7 @@ const MAX_HEADER: usize = 8 << 10;
 
 /// A challenge that we can meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub(crate) enum Challenge {
     /// User and password with every request.
     Basic,
     /// A token of the server at `realm`.
@@ -19,7 +19,7 @@ pub(super) enum Challenge {
 
 impl Challenge {
     /// The challenge to meet among those of the headers: a token where one is offered, else a password.
-    pub(super) fn choose<'a>(headers: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+    pub(crate) fn choose<'a>(headers: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut basic = None;
         for (scheme, params) in headers.into_iter().flat_map(parse) {
             let param = |name: &str| {

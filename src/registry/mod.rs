@@ -12,7 +12,7 @@
 
 mod answer;
 mod blobs;
-mod challenge;
+pub(crate) mod challenge;
 mod client;
 mod error;
 mod heads;

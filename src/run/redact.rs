@@ -49,7 +49,7 @@ struct Forms(Vec<Piece>);
 
 impl Redactor {
     /// Hides `secrets`.
-    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a SecretBytes>) -> Self {
+    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a SecretBytes>) -> Self {
         let mut forms = Forms::default();
         for secret in secrets {
             let value = secret.expose();

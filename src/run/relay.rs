@@ -18,11 +18,11 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Where the events of one job go.
 #[derive(Debug, Clone)]
-pub(super) struct JobVoice {
-    pub(super) job: JobId,
-    pub(super) events: mpsc::Sender<Event>,
+pub(crate) struct JobVoice {
+    pub(crate) job: JobId,
+    pub(crate) events: mpsc::Sender<Event>,
     /// What it never says.
-    pub(super) secrets: Arc<Redactor>,
+    pub(crate) secrets: Arc<Redactor>,
 }
 
 impl JobVoice {
@@ -77,7 +77,7 @@ impl JobVoice {
 }
 
 /// Relays the build's events until it ends.
-pub(super) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>) {
+pub(crate) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>) {
     let started = Instant::now();
     let mut logs = Logs::hiding(voice.secrets.clone());
     let mut warned = HashSet::new();
@@ -104,7 +104,8 @@ pub(super) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
             }
             Some(BuildEvent::CacheMissing { at }) => {
                 if warned.insert(at.clone()) {
-                    voice.say(JobEvent::Log { line: format!("no cache is at {at} yet").into() }).await;
+                    let line = voice.secrets.text(format!("no cache is at {at} yet").into());
+                    voice.say(JobEvent::Log { line }).await;
                 }
             }
             Some(BuildEvent::CacheUnusable { at, error }) => {
@@ -151,5 +152,20 @@ mod tests {
         }
         drop(build);
         relaying.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_secret_in_the_place_of_a_cache_is_hidden() {
+        let (events, mut heard) = mpsc::channel(16);
+        let secrets = Redactor::new(&[crate::auth::SecretBytes::new(b"hunter22".to_vec())]).into();
+        let job = JobId { image: "hello".into(), platform: "linux/arm64".parse().unwrap() };
+        let (build, receiver) = mpsc::channel(1);
+        build.send(BuildEvent::CacheMissing { at: "registry.example/hunter22".to_owned() }).await.unwrap();
+        drop(build);
+        relay(JobVoice { job, events, secrets }, receiver).await;
+        let Some(Event::Job { what: JobEvent::Log { line }, .. }) = heard.recv().await else {
+            panic!("nothing is said")
+        };
+        assert_eq!(line.to_string(), "no cache is at registry.example/*** yet");
     }
 }

@@ -1,0 +1,39 @@
+//! What the fuzz targets (`fuzz/`) reach beside the public interface. It is for nobody else, and changes without notice.
+
+use tokio::sync::mpsc;
+
+use crate::auth::SecretBytes;
+use crate::engine::BuildEvent;
+use crate::registry::challenge::Challenge;
+use crate::run::redact::Redactor;
+use crate::run::relay::{JobVoice, relay as relay_events};
+use crate::run::{Event, JobId};
+
+/// Reads what registries ask for, a `WWW-Authenticate` header each.
+pub fn challenge<'a>(headers: impl IntoIterator<Item = &'a str>) {
+    drop(Challenge::choose(headers));
+}
+
+/// What is told of a build of which the engine tells `told`, and which has `secrets`.
+pub async fn relay(secrets: &[SecretBytes], told: Vec<BuildEvent>) -> Vec<Event> {
+    let (events, mut heard) = mpsc::channel(1);
+    let (build, receiver) = mpsc::channel(1);
+    let Ok(platform) = "linux/arm64".parse() else { return Vec::new() };
+    let job = JobId { image: "hello".into(), platform };
+    let voice = JobVoice { job, events, secrets: Redactor::new(secrets).into() };
+    let telling = async move {
+        for event in told {
+            if build.send(event).await.is_err() {
+                break;
+            }
+        }
+    };
+    let hearing = async {
+        let mut all = Vec::new();
+        while let Some(event) = heard.recv().await {
+            all.push(event);
+        }
+        all
+    };
+    tokio::join!(telling, relay_events(voice, receiver), hearing).2
+}
