@@ -27,7 +27,12 @@ pub(super) fn exporter_attrs(request: &BuildRequest<'_>) -> HashMap<String, Stri
     // other's way, and an image without a name would only be unpacked to be collected.
     let (name, pushes) = match request.to {
         // In this order: nobody takes the own name, and where the other cannot be had the image is still there.
-        Output::Engine(names) => (format!("{},{}", names.own, names.shared), false),
+        Output::Engine(names) if request.build.attest.is_nothing() => {
+            (format!("{},{}", names.own, names.shared), false)
+        }
+        // What is attested says all names of its image (BuildKit, `exporter/containerimage`, "in-toto subjects"): with the
+        // run's own one each run would attest something else.
+        Output::Engine(names) => (names.shared.to_string(), false),
         Output::Registry(repository) => (repository.to_string(), true),
     };
     let options = [

@@ -11,7 +11,7 @@ use super::cache::{self, Caches};
 use super::client::{Engine, ImageStore};
 use super::error::{EngineError, EngineErrorKind, ExecFormat};
 use super::exporter::{exporter, exporter_attrs};
-use super::request::{BuildRequest, Output, frontend_attrs};
+use super::request::{BuildRequest, EngineNames, Output, frontend_attrs};
 use super::rest::{ANSWER, classify, innermost, within};
 use super::session::{Session, UPLOAD_IDLE, random_id};
 use super::status::{BuildEvent, BuildSummary, Steps};
@@ -61,7 +61,10 @@ impl Engine {
         let id = image_id(&response).map_err(failed)?;
         cache::publish(request.build, &response).await.map_err(failed)?;
         // What the engine does not keep is proved by what the registry returns.
-        if let Output::Engine(_) = request.to {
+        if let Output::Engine(names) = request.to {
+            if !request.build.attest.is_nothing() {
+                self.give_own_name(&id, names).await?;
+            }
             self.inspect(&id, request.platform).await.map_err(failed)?;
         }
         Ok(BuiltImage {
@@ -70,6 +73,16 @@ impl Engine {
             summary: steps.summary(),
             took: started.elapsed(),
             context_bytes: session.take_sent_bytes(),
+        })
+    }
+
+    /// Gives an image its own name, where BuildKit was not to: somebody else may have taken its other one already.
+    async fn give_own_name(&self, id: &Digest, names: &EngineNames) -> Result<(), EngineError> {
+        let TagRef { repository, tag } = &names.own;
+        self.name_image(id, &repository.familiar(), tag.as_str()).await.map_err(|error| {
+            let taken = || EngineErrorKind::NameTaken(names.shared.clone());
+            let kind = if error.is_of_another_naming() { taken() } else { error.kind };
+            EngineError { kind, ..error }
         })
     }
 
