@@ -1,6 +1,7 @@
 //! The straight line of `polyarch build`: schedule → jobs → join → publish → verify. One owner of all tasks.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
@@ -31,6 +32,10 @@ use super::warnings;
 
 /// Events on their way to the one who hears them.
 const EVENTS: usize = 1024;
+/// How long engines may take to remove the names that are the run's own, …
+const PATIENCE: Duration = Duration::from_secs(10);
+/// … and where the user ended the run.
+const PATIENCE_OF_STOPPED: Duration = Duration::from_secs(2);
 
 /// Says what `run` would do, and does nothing.
 ///
@@ -133,10 +138,12 @@ impl<'a> Conductor<'a> {
     /// Runs to the end, and leaves no name on an engine that is the run's own.
     async fn conduct(&mut self, mut shutdown: Shutdown) {
         self.work(shutdown.clone()).await;
+        // An engine that froze keeps nobody: a name that stays is removed by a later run.
+        let patience = if shutdown.reason().is_some() { PATIENCE_OF_STOPPED } else { PATIENCE };
         tokio::select! {
             biased;
             _ = shutdown.now() => {}
-            () = self.own_names.remove() => {}
+            _ = tokio::time::timeout(patience, self.own_names.remove()) => {}
         }
     }
 
