@@ -15,7 +15,7 @@ pub const MAX_INPUT_LINE: usize = 8 << 20;
 pub const MAX_SHOWN_LINE: usize = 16 << 10;
 /// Bytes of one line that is made of texts and of words about them, its mark included.
 pub const MAX_COMPOSED_LINE: usize = 4 * MAX_SHOWN_LINE;
-/// Lines of one [`text`] that are shown, the mark included.
+/// Lines of one text that are shown, the mark included.
 pub const MAX_TEXT_LINES: usize = 200;
 
 /// Characters in which an escape sequence must end; one that does not is shown as text, so that it hides nothing.
