@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use polyarch::embedded::{Embedded, Opened};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Most of an answer that is read: a list of tags is the longest.
 const MOST: u64 = 1 << 20;
@@ -19,7 +20,11 @@ static REGISTRY: LazyLock<SocketAddr> = LazyLock::new(|| {
     let address = registry.address();
     std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(registry.serve(std::future::pending()))
+        runtime.block_on(async {
+            // The fuzzer's main is not Rust's, which ignores it: a client that goes away would end the process.
+            let _ignored = signal(SignalKind::pipe()).unwrap();
+            registry.serve(std::future::pending()).await
+        })
     });
     address
 });
