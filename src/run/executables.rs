@@ -31,13 +31,13 @@ const FIRST_PART: u64 = 256 << 10;
 const LONGEST: Duration = Duration::from_mins(1);
 /// How many parts of a layer are there at once: one is read, one waits, one arrives.
 const PARTS: u32 = 3;
-/// What the names of an image's files take at most, in MiB.
-const NAMES: u32 = 3;
+/// What the names of an image's files take at most, in MiB: 3, and the table that the last one grew from.
+const NAMES: u32 = 5;
 /// What unpacking zstd takes beside them, in MiB: a window, and a block or two.
 const WINDOW: u32 = 17;
 const _: () = assert!(MAX_WINDOW < (WINDOW as u64) << 20);
 /// Memory for layers, in MiB. It is the process's: however many images and runs there are, it is this much.
-static MEMORY: Semaphore = Semaphore::const_new(26);
+static MEMORY: Semaphore = Semaphore::const_new(28);
 
 /// What one image's check may take of [`MEMORY`], until the last thread that reads for it is done.
 type Memory = Arc<SemaphorePermit<'static>>;
