@@ -38,6 +38,8 @@ struct Waiting {
     events: VecDeque<(Duration, One)>,
     logs: usize,
     others: usize,
+    /// A reader that fell behind loses many lines at once, not every other one.
+    is_behind: bool,
     ended: Option<(Instant, Box<Report>)>,
     /// Nobody tells any more.
     left: bool,
@@ -87,11 +89,14 @@ impl Backlog {
 impl Waiting {
     fn tell(&mut self, at: Duration, event: &Event) {
         let weight = weight(event);
-        let (held, most) = if is_log(event) { (&mut self.logs, LOGS) } else { (&mut self.others, OTHERS) };
-        if *held + weight <= most {
+        self.is_behind &= self.logs > LOGS / 2;
+        let is_log = is_log(event);
+        let (held, most) = if is_log { (&mut self.logs, LOGS) } else { (&mut self.others, OTHERS) };
+        if *held + weight <= most && !(is_log && self.is_behind) {
             *held += weight;
             return self.events.push_back((at, One::Event(Box::new(event.clone()))));
         }
+        self.is_behind |= is_log;
         match self.events.back_mut() {
             Some((_, One::Lost(lines))) => *lines += 1,
             _ => self.events.push_back((at, One::Lost(1))),
@@ -207,6 +212,22 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_that_falls_behind_loses_lines_at_once() {
+        let mut waiting = Waiting::default();
+        (0..50_000).for_each(|n| {
+            waiting.tell(Duration::ZERO, &log(n));
+            if n % 1000 == 0 {
+                waiting.tell(Duration::ZERO, &stopping());
+            }
+            if n % 2 == 0 {
+                waiting.next(Instant::now());
+            }
+        });
+        let losses = waiting.events.iter().filter(|(_, one)| matches!(one, One::Lost(_))).count();
+        assert!((1..60).contains(&losses), "{losses}");
+    }
+
+    #[test]
     fn a_run_that_ended_waits_for_log_lines_a_moment_and_for_the_rest_another_one() {
         let now = Instant::now();
         assert_eq!(told(&mut waiting(now), now + PATIENCE), (0, 10_000, 100));
@@ -216,7 +237,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_whatever_it_is() {
         let mut waiting = Waiting::default();
-        for n in 0..100_000 {
+        for n in 0..20_000 {
             waiting.tell(Duration::ZERO, &log(n));
             waiting.tell(Duration::ZERO, &stopping());
         }

@@ -64,6 +64,40 @@ async fn f2_a_failure_with_a_stderr_that_is_never_read_still_ends() {
     world.assert_untouched();
 }
 
+/// The reader takes nothing until the build has failed: by then more waits than polyarch keeps.
+#[tokio::test]
+async fn a_slow_reader_loses_log_lines_and_nothing_else() {
+    for (progress, lost, last) in
+        [("plain", "lines of logs were not shown", "exit code 4"), ("json", "not_shown", r#""exit_code":4"#)]
+    {
+        let (failed, mut has_failed) = tokio::sync::mpsc::unbounded_channel();
+        let script = Script::default().solve(move |call| {
+            for line in 0..50_000 {
+                call.log(&format!("{line}: one more line of a talkative build, as long as such lines are\n"));
+            }
+            failed.send(()).unwrap();
+            std::future::ready(Err(tonic::Status::unknown("process \"/bin/make\" did not complete: exit code: 2")))
+        });
+        let world = World::start(script).await;
+        let script = format!(
+            r#"mkfifo pipe gate; exec 4<>pipe; "$0" build --progress {progress} 2>pipe & read <gate; cat pipe >&2 4>&- &
+            reader=$!; exec 4>&-; wait -n %1; code=$?; wait $reader; exit $code"#
+        );
+        let gate = world.home.path().join("gate");
+        let opened = async {
+            has_failed.recv().await.unwrap();
+            tokio::task::spawn_blocking(move || fs::write(gate, "go\n")).await.unwrap().unwrap();
+        };
+        let (finished, ()) = tokio::join!(shell(&world, &script), opened);
+        let finished = finished.expect_code(4);
+        says(&finished, &[lost, "exit code: 2", last]);
+        let losses = finished.stderr.matches(lost).count();
+        assert!(losses < 20, "{progress}: loss is said {losses} times");
+        let ending = finished.stderr.lines().last().unwrap();
+        assert!(ending.contains(last), "{progress}: {ending}");
+    }
+}
+
 #[tokio::test]
 async fn f2_results_that_cannot_be_written_are_no_success() {
     let world = World::start(Script::default()).await;

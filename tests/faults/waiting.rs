@@ -124,7 +124,6 @@ async fn a_plain_join_says_that_what_it_joins_may_be_of_an_earlier_pipeline() {
     for arch in ["amd64", "arm64"] {
         push(arch, &Image::oci(&format!("linux/{arch}"), "x"));
     }
-    // Also after `build --no-join`, of jobs of a matrix, and with --wait.
     for (tags, more, join, says_it) in [
         ("[latest]", "", &["join"][..], Some("come from `latest`, which moves")),
         ("[latest]", "", &["join", "--wait", "1m"], Some("come from `latest`, which moves")),
@@ -158,4 +157,45 @@ async fn a_plain_join_says_that_what_it_joins_may_be_of_an_earlier_pipeline() {
     // One of them says nothing.
     push("latest-arm64", &Image::oci("linux/arm64", "last week"));
     says(&world.run(&["join"]).finish().await.expect_code(0), &[moves]);
+}
+
+#[tokio::test]
+async fn a_join_after_jobs_of_a_matrix_warns_and_one_run_alone_does_not() {
+    let moves = "those of an earlier pipeline would be joined";
+    for jobs in [
+        &[&["build", "--no-join"][..]][..],
+        &[&["build", "--platform", "linux/amd64"], &["build", "--platform", "linux/arm64"]],
+    ] {
+        let world = world("[latest]", "").await;
+        for job in jobs {
+            let built = world.run(job).finish().await.expect_code(0);
+            assert!(!built.stderr.contains(moves), "{job:?} joins nothing: {}", built.stderr);
+            world.assert_untouched();
+        }
+        says(&world.run(&["join"]).finish().await.expect_code(0), &[moves]);
+    }
+    // One run knows that it built both.
+    let world = world("[latest]", "").await;
+    let built = world.build().await.expect_code(0);
+    assert!(!built.stderr.contains(moves), "{}", built.stderr);
+}
+
+#[tokio::test]
+async fn a_join_of_what_was_adopted_or_named_does_not_warn() {
+    let moves = "those of an earlier pipeline would be joined";
+    let world = world("[latest]", "").await;
+    for arch in ["amd64", "arm64"] {
+        world.store.push("hello", &format!("latest-{arch}"), &Image::oci(&format!("linux/{arch}"), "x"));
+    }
+    let host = world.registry.host();
+    let [amd64, arm64] = ["amd64", "arm64"].map(|arch| format!("{host}/hello:latest-{arch}"));
+    let named = ["join", "-t", &format!("{host}/hello:2.0"), &amd64, &arm64];
+    let named = world.run(&named).finish().await.expect_code(0);
+    assert!(!named.stderr.contains(moves), "{}", named.stderr);
+    world.plan(&format!(
+        "images:\n  hello:\n    from: \"{host}/hello:2.0\"\n    tags: [latest]\n    platforms: [linux/amd64, linux/arm64]\n"
+    ));
+    world.run(&["build"]).finish().await.expect_code(0);
+    let adopted = world.run(&["join"]).finish().await.expect_code(0);
+    assert!(!adopted.stderr.contains(moves), "{}", adopted.stderr);
 }

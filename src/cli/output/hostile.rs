@@ -249,7 +249,9 @@ fn no_event_with_hostile_texts_drives_any_output() {
             for (what, text) in files::texts(&report) {
                 assert_harmless(&text, &[], what);
                 let is_markdown = what == "GITHUB_STEP_SUMMARY";
-                assert!(!is_markdown || !text.contains("<img") && !text.contains("\n| a |"), "{what}: {text}");
+                // Markdown shows a character after a backslash as it is (CommonMark, section 2.4).
+                let has_tag = text.replace("\\<", "").contains("<img");
+                assert!(!is_markdown || !has_tag && !text.contains("\n| a |"), "{what}: {text}");
             }
         }
     }

@@ -104,7 +104,12 @@ impl SolveCall {
 
     /// Bytes that a step wrote.
     pub(crate) fn log(&self, text: &str) {
-        let log = VertexLog { vertex: "sha256:1".into(), msg: text.as_bytes().to_vec(), ..VertexLog::default() };
+        self.log_of("sha256:1", text);
+    }
+
+    /// Output of the step with this digest.
+    pub(crate) fn log_of(&self, step: &str, text: &str) {
+        let log = VertexLog { vertex: step.into(), msg: text.as_bytes().to_vec(), ..VertexLog::default() };
         drop(self.progress.send(StatusResponse { logs: vec![log], ..StatusResponse::default() }));
     }
 
