@@ -1,4 +1,5 @@
-//! What the fuzz targets (`fuzz/`) reach beside the public interface. It is for nobody else, and changes without notice.
+//! Functions that the fuzz targets (`fuzz/`) need beside the public interface. They are for nobody else, and change
+//! without notice.
 
 use tokio::sync::mpsc;
 
@@ -9,12 +10,12 @@ use crate::run::redact::Redactor;
 use crate::run::relay::{JobVoice, relay as relay_events};
 use crate::run::{Event, JobId};
 
-/// Reads what registries ask for, a `WWW-Authenticate` header each.
+/// Reads the challenges of registries, one for each `WWW-Authenticate` header.
 pub fn challenge<'a>(headers: impl IntoIterator<Item = &'a str>) {
     drop(Challenge::choose(headers));
 }
 
-/// What is told of a build of which the engine tells `told`, and which has `secrets`.
+/// The events of a build that has `secrets`. The engine reports `told` about that build.
 pub async fn relay(secrets: &[SecretBytes], told: Vec<BuildEvent>) -> Vec<Event> {
     let (events, mut heard) = mpsc::channel(1);
     let (build, receiver) = mpsc::channel(1);

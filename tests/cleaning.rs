@@ -193,7 +193,7 @@ async fn a_repository_whose_indexes_cannot_all_be_read_is_left_alone() {
     assert!(clean(&registry).await.expect_code(0).stderr.contains("3 of 7 images deleted"));
 }
 
-/// The tags that are there, and what cannot be read of the one that is `broken`.
+/// The documents under the tag `broken` that cannot be read, each with a name and a type.
 fn broken() -> Vec<(&'static str, &'static str, serde_json::Value)> {
     let image = "application/vnd.oci.image.manifest.v1+json";
     let entry = json!({ "mediaType": image, "digest": format!("sha256:{}", "0".repeat(64)), "size": 1 });
@@ -230,7 +230,7 @@ async fn what_cannot_be_read_lists_everything_also_where_no_digest_is_known() {
             })
             .await;
             let refused = clean(&registry).await.expect_code(7);
-            // As far as it is read, its digest is that of its bytes.
+            // polyarch reads this document far enough to compute the digest of its bytes.
             let has_digest = has_digest || what == "no list";
             let name = if has_digest { unread.digest() } else { "broken".to_owned() };
             let expected = format!("{name} cannot be read, and may list what would be deleted");
@@ -266,7 +266,7 @@ async fn what_somebody_pushes_meanwhile_that_cannot_be_read_keeps_the_images_tha
 async fn where_nothing_says_when_images_were_pushed_nothing_goes_until_somebody_says_the_order() {
     let repository = Repository::default();
     repository.publish("1.9.0", 2021);
-    // A cached build: what its config says is older.
+    // A cached build: the date in its config is older.
     let (images, newest) = repository.publish("1.10.0", 2020);
     repository.tag("latest", &newest);
     let registry = repository.serve(|_| {}).await;

@@ -201,13 +201,13 @@ async fn the_embedded_registry_is_in_no_context_wherever_links_lead() {
         ("context/out/../beside", false),
     ] {
         let place = place.replace("..HOME", &format!("..{}", home.path().display()));
-        // Nothing is there to be joined: that is found out once the registry is opened.
+        // There is nothing to join. The run finds that out once it has opened the registry.
         let ran = Run::new(&home, ["join"]).env("POLYARCH_HOME", &*place).finish().await;
         let code = if inside { 2 } else { 6 };
         assert_eq!(ran.code(), code, "{place}: {}", ran.stderr);
         assert_eq!(ran.stderr.contains("would lie inside the context"), inside, "{place}: {}", ran.stderr);
     }
-    // As a home that is a link has it.
+    // The home directory may be such a link, too.
     let at_home = Run::new(&home, ["join"]).env("POLYARCH_HOME", "").env("HOME", at("linked"));
     at_home.finish().await.expect_code(2);
 }
@@ -221,7 +221,7 @@ async fn the_embedded_registry_is_its_owners_alone() {
     let mode = || fs::metadata(&registry).unwrap().permissions().mode() & 0o777;
     Run::new(&home, ["join"]).finish().await.expect_code(6);
     assert_eq!(mode(), 0o700);
-    // As versions before had it.
+    // Earlier versions made the directory with this mode.
     fs::set_permissions(&registry, fs::Permissions::from_mode(0o755)).unwrap();
     Run::new(&home, ["join"]).finish().await.expect_code(6);
     assert_eq!(mode(), 0o700);

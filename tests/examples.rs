@@ -66,7 +66,7 @@ async fn every_command_of_a_workflow_is_taken_with_its_arguments() {
     }
 }
 
-/// What needs the containerd image store, which the engines of hosted runners do not have: it is turned on first.
+/// Some settings need the containerd image store. The engines of hosted runners do not have it until it is turned on.
 #[test]
 fn the_plan_needs_nothing_that_the_engines_of_hosted_runners_lack() {
     let plan: Value = serde_yaml::from_str(&fs::read_to_string(folder().join("build.yaml")).unwrap()).unwrap();

@@ -31,7 +31,7 @@ async fn what_no_tag_leads_to_is_deleted_but_not_while_somebody_serves_the_regis
 
     let blobs = || std::fs::read_dir(home.polyarch().join("registry/blobs/sha256")).unwrap().count();
     assert_eq!(blobs(), 5);
-    // The first manifest and its layer; the config is both images'.
+    // The first manifest and its layer can go. Both images have the config.
     let shown = prune(&[]).await.expect_code(0).stdout;
     assert!(shown.contains("no tag leads to 2 of 5") && shown.contains("--apply"), "{shown}");
     assert_eq!(blobs(), 5);

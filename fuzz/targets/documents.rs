@@ -1,5 +1,5 @@
-//! Manifests, indexes and image configs: what polyarch reads in one is what a reader reads that ignores case and takes
-//! the last of several fields, as Go's does. Bytes after the first NUL are the config.
+//! Manifests, indexes and image configs. A reader that ignores case and takes the last of several fields, as Go's does,
+//! reads the same as polyarch. Bytes after the first NUL are the config.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! `.dockerignore`: the first line is a path, the others are the file.
+//! `.dockerignore`: the first line is a path, the other lines are the file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Layers, gzip, zstd or plain, as the search for an image's program reads them. `//` parts them.
+//! Layers, gzip, zstd or plain, as the search for an image's program reads them. `//` stands between two layers.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

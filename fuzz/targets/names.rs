@@ -1,4 +1,4 @@
-//! References, platforms, digests, hosts: a text that is one is written as one that is the same.
+//! References, platforms, digests, hosts: a value that is read, written and read again is the same.
 #![no_main]
 
 use std::fmt::{Debug, Display};

@@ -1,4 +1,4 @@
-//! What a build says: the first line is a secret, the first byte of each of the others says what it is.
+//! The events of a build. The first line is a secret. The first byte of each other line says which event it is.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

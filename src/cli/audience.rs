@@ -45,8 +45,8 @@ impl Audience {
         Self { report: Report::new(SystemTime::now()), started, display, ended, pace }
     }
 
-    /// Tells the end, waits for it to be shown as long as somebody reads, and hands out the report. A signal's `code`
-    /// goes before what the events call for.
+    /// Hands the end to the display, and waits until the display has shown it, as long as somebody reads. Then gives
+    /// the report. The `code` of a signal goes before what the events call for.
     pub(crate) fn end(mut self, code: Option<u8>) -> Report {
         let code = code.unwrap_or_else(|| self.report.exit_code());
         self.report.finish(self.started.elapsed(), code);

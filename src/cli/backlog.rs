@@ -1,5 +1,5 @@
-//! What waits for a display that is slower than the run. Log lines go first, and are counted; the end has a place of its
-//! own.
+//! Events that wait for a display that is slower than the run. The backlog drops log lines first, and counts them. The
+//! end of the run has a place of its own.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,16 +11,16 @@ use polyarch::run::{Event, JobEvent, Report};
 const LOGS: usize = 4 << 20;
 /// Bytes of all other events that wait at most.
 const OTHERS: usize = 4 << 20;
-/// What an event takes besides the texts of others.
+/// Bytes that an event takes besides its texts.
 const EVENT: usize = 512;
 /// How long log lines wait after the run's end. Other events wait twice as long.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a display is told next.
+/// The next message to a display.
 #[derive(Debug)]
 pub(super) enum Told {
     Event(Duration, Box<Event>),
-    /// So many lines are not shown.
+    /// This many lines are not shown.
     Lost(Duration, usize),
     End(Box<Report>),
     /// Nothing happened.
@@ -41,7 +41,7 @@ struct Waiting {
     /// A reader that fell behind loses many lines at once, not every other one.
     is_behind: bool,
     ended: Option<(Instant, Box<Report>)>,
-    /// Nobody tells any more.
+    /// The run has left: no message follows.
     left: bool,
 }
 
@@ -52,25 +52,25 @@ enum One {
 }
 
 impl Backlog {
-    /// Takes an event, or counts it.
+    /// Keeps an event, or counts it where there is no room.
     pub(super) fn tell(&self, at: Duration, event: &Event) {
         self.lock().tell(at, event);
         self.changed.notify_one();
     }
 
-    /// Takes the end.
+    /// Keeps the end of the run.
     pub(super) fn end(&self, report: Report) {
         self.lock().ended = Some((Instant::now(), Box::new(report)));
         self.changed.notify_one();
     }
 
-    /// Nothing is told any more, not even an end.
+    /// Says that no message follows, not even an end.
     pub(super) fn leave(&self) {
         self.lock().left = true;
         self.changed.notify_one();
     }
 
-    /// What is told next, if that comes within `tick`. `None`: nothing is told any more.
+    /// The next message, if one comes within `tick`, else `Told::Nothing`. `None`: no message follows.
     pub(super) fn next(&self, tick: Duration) -> Option<Told> {
         let mut waiting = self.lock();
         if waiting.is_idle() {
@@ -81,7 +81,7 @@ impl Backlog {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Who panicked left a list of events; each of them is whole.
+        // A thread that panicked left a list of events, and each of them is whole.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -131,7 +131,7 @@ impl Waiting {
         }
     }
 
-    /// Takes out what `goes`. One word says how much that is, with all that was lost before.
+    /// Takes out the events for which `goes` is true. One entry then counts them, with all that was lost before.
     fn lose(&mut self, goes: impl Fn(&Event) -> bool) {
         let mut lost = 0;
         let mut first = None;
@@ -181,7 +181,7 @@ mod tests {
         Event::Stopping { reason: "interrupted".into() }
     }
 
-    /// What is told at `now`, until the end: lines of logs, lines that were lost, other events.
+    /// Takes all messages at `now`, until the end. Counts lines of logs, lost lines and other events.
     fn told(waiting: &mut Waiting, now: Instant) -> (usize, usize, usize) {
         let (mut logs, mut lost, mut others) = (0, 0, 0);
         loop {
@@ -242,9 +242,9 @@ mod tests {
             waiting.tell(Duration::ZERO, &stopping());
         }
         assert!(waiting.logs <= LOGS && waiting.others <= OTHERS);
-        // A loss stands between events that are told.
+        // Between two shown events there may be one entry for lost lines.
         assert!(waiting.events.len() <= 3 * OTHERS / EVENT, "{}", waiting.events.len());
-        // What was told makes room.
+        // Messages that the display took make room.
         while !matches!(waiting.next(Instant::now()), Some(Told::Nothing)) {}
         assert_eq!((waiting.logs, waiting.others), (0, 0));
     }

@@ -27,7 +27,7 @@ pub(crate) struct Snippet<'a> {
 /// Columns that a snippet may take where the terminal does not say.
 const WIDTH: usize = 140;
 
-/// The error with its file, line, column, the source line and a caret, for where the lines are shown in `color`.
+/// The error with its file, line, column, the source line and a caret. `color` is how the lines will be shown.
 pub(crate) fn snippet(snippet: &Snippet<'_>, color: Color) -> Vec<Line> {
     // Text of the file is shown, and so may hold no escape: one visible character for each that is not.
     let text: String = snippet.text.chars().map(visible).collect();

@@ -300,7 +300,8 @@ fn outside_of_contexts(registry: &Path, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `path` without links and `..`, as far as it is there; what is not there yet is made as it is written.
+/// `path` without links and `..`. The disk resolves the part that exists; in the rest, `..` takes away the name before
+/// it.
 fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let there = path.ancestors().find_map(|above| Some((above, std::fs::canonicalize(above).ok()?)));

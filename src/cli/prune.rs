@@ -46,7 +46,7 @@ enum How {
     Deleting,
 }
 
-/// What is said.
+/// The line to print, and the repositories in which a manifest cannot be read.
 struct Told {
     line: String,
     unread: Vec<String>,

@@ -1,7 +1,8 @@
 //! Everything but results.
 //!
-//! A stderr that nobody reads (Ctrl-S, a pager) blocks who writes to it. That is a thread of its own: neither a run,
-//! nor its signals, nor its end wait for it. What is logged goes first where the reader is too slow, and is counted.
+//! A stderr that nobody reads (Ctrl-S, a pager) blocks its writer. So the writer is a thread of its own. Neither a run,
+//! nor its signals, nor its end wait for that thread. If the reader is too slow, logged lines go first, and are
+//! counted.
 
 use std::io;
 use std::sync::LazyLock;
@@ -55,18 +56,18 @@ fn write(told: &Receiver<Told>, pace: Pace) {
                 WRITER.logged.fetch_sub(1, Ordering::Relaxed);
                 out.line(&line, color);
             }
-            // Who flushes may be gone.
+            // The thread that flushes may be gone.
             Told::Flush(written) => drop(written.send(())),
         }
     }
 }
 
-/// One line.
+/// Writes one line.
 pub(crate) fn line(line: impl Into<Line>) {
     lines(vec![line.into()], Color::Off);
 }
 
-/// Some lines.
+/// Writes some lines.
 pub(crate) fn lines(lines: Vec<Line>, color: Color) {
     let _ = WRITER.told.send(Told::Lines(lines, color));
 }
@@ -76,7 +77,7 @@ pub(crate) fn failure(failure: &Failure, color: Color) {
     lines(diagnostic::message(&failure.message, failure.hint.as_deref()), color);
 }
 
-/// A line of the log.
+/// Writes a line of the log.
 pub(crate) fn log(line: Line, color: Color) {
     if WRITER.logged.fetch_add(1, Ordering::Relaxed) < WAITING {
         let _ = WRITER.told.send(Told::Logged(line, color));

@@ -14,14 +14,14 @@ pub(crate) fn width() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// Writes lines. A reader that has gone is no error.
+/// Writes lines. A reader that has gone is not an error.
 pub(crate) fn lines(lines: impl IntoIterator<Item = impl Into<Line>>) -> Result<(), Failure> {
     let text: String = lines.into_iter().map(|line| line.into().render(Color::Off) + "\n").collect();
     write(text.as_bytes())
 }
 
-/// Writes `bytes` of a manifest and nothing else, so that what they are piped to finds their digest. A terminal gets
-/// the same values in visible characters.
+/// Writes `bytes` of a manifest and nothing else, so that a program behind a pipe finds the manifest's digest. A
+/// terminal gets the same values in visible characters.
 pub(crate) fn exact(bytes: &[u8]) -> Result<(), Failure> {
     write(&as_shown(bytes))
 }

@@ -59,10 +59,11 @@ impl GivenDockerfile {
         }
     }
 
-    /// Checks its own ignore file, `<Dockerfile>.dockerignore`, which goes before that of the build context.
+    /// Checks the Dockerfile's own ignore file, `<Dockerfile>.dockerignore`, which goes before that of the build
+    /// context.
     ///
     /// # Errors
-    /// There is no Dockerfile, or as [`Root::check_ignore_file`].
+    /// There is no Dockerfile; else as for [`Root::check_ignore_file`].
     pub fn check_ignore_file(&self) -> Result<IgnoreFile, ContextError> {
         match self {
             Self::File(path) => Root::of_dockerfile(path)?.check_ignore_file(&format!("{}.dockerignore", self.name())),

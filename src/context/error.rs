@@ -101,22 +101,22 @@ pub enum ContextError {
 /// Why an ignore file does not say what to leave out.
 #[derive(Debug, thiserror::Error)]
 pub enum IgnoreFileFault {
-    /// It cannot be opened or read.
+    /// The ignore file cannot be opened or read.
     #[error("cannot be read: {0}")]
     Read(io::Error),
-    /// It is a directory or a special file.
+    /// The ignore file is a directory or a special file.
     #[error("is not a regular file")]
     Kind,
-    /// It is a symbolic link, and what it leads to is outside of its directory.
+    /// The ignore file is a symbolic link that leads out of its directory.
     #[error("is a link that leads out of its directory")]
     Outside,
-    /// It is a symbolic link to nothing.
+    /// The ignore file is a symbolic link to nothing.
     #[error("is a link that leads to no file")]
     Dangling,
-    /// It has bytes that are not UTF-8, as a file in UTF-16 has.
+    /// The ignore file has bytes that are not UTF-8, as a file in UTF-16 has.
     #[error("is not UTF-8")]
     NotUtf8,
-    /// It has more than [`MAX_IGNORE_FILE_BYTES`](super::MAX_IGNORE_FILE_BYTES).
+    /// The ignore file has more than [`MAX_IGNORE_FILE_BYTES`](super::MAX_IGNORE_FILE_BYTES).
     #[error("has {0} bytes, more than an ignore file may have")]
     Size(u64),
 }

@@ -6,7 +6,7 @@ use super::{ContextError, GivenDockerfile};
 const OWN: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
 
 impl GivenDockerfile {
-    /// The image of the frontend that it asks for, as it is written.
+    /// The image of the frontend that the Dockerfile asks for, as it is written.
     ///
     /// # Errors
     /// As [`GivenDockerfile::read`].

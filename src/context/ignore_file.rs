@@ -1,5 +1,5 @@
-//! Whether an ignore file can be read. BuildKit takes one that it cannot read for one that is not there, and says nothing
-//! (BuildKit, `frontend/dockerui`): all that it leaves out would be in the image.
+//! Whether an ignore file can be read. If BuildKit cannot read it, BuildKit acts as if there were none, and says
+//! nothing (BuildKit, `frontend/dockerui`). All files that the ignore file leaves out would then be in the image.
 
 use std::io::Read as _;
 
@@ -11,7 +11,8 @@ use super::error::{ContextError, IgnoreFileFault, escape};
 use super::follow::follow;
 use super::root::Root;
 
-/// The largest ignore file, in bytes: its lines go over the wire as headers, of which an engine takes as much.
+/// The largest ignore file, in bytes. BuildKit sends its lines as headers, and an engine takes this many bytes of
+/// headers.
 pub const MAX_IGNORE_FILE_BYTES: u64 = 16 << 20;
 
 /// Whether there is an ignore file.
@@ -24,12 +25,12 @@ pub enum IgnoreFile {
 }
 
 impl Root {
-    /// Checks that an ignore file right beneath the root, if there is one, is a regular file in UTF-8, which symbolic links
-    /// beneath the root may lead to.
+    /// Checks that an ignore file right beneath the root, if there is one, is a regular file in UTF-8. Symbolic links
+    /// beneath the root may lead to the file.
     ///
     /// # Errors
     ///
-    /// [`ContextError::IgnoreFile`] where something has its name, and an engine could not read it.
+    /// [`ContextError::IgnoreFile`] where something has the ignore file's name, and an engine could not read it.
     pub fn check_ignore_file(&self, name: &str) -> Result<IgnoreFile, ContextError> {
         let failed =
             |why| ContextError::IgnoreFile { path: escape(self.path().join(name).as_os_str().as_encoded_bytes()), why };
@@ -57,13 +58,13 @@ impl Root {
         Ok(IgnoreFile::Readable)
     }
 
-    /// What a name leads to beneath the root, through all links.
+    /// The path beneath the root to which a name leads, through all links.
     fn leads_to(&self, name: &str) -> Result<Option<String>, ContextError> {
         let paths = follow(self, &[name.to_owned()])?.unwrap_or_default();
         Ok(paths.into_iter().find(|path| matches!(self.look_at(path), Ok((_, None)))))
     }
 
-    /// What is wrong with a link that leads to nothing beneath the root.
+    /// The fault of a link that leads to nothing beneath the root.
     fn leads_nowhere(&self, name: &str) -> IgnoreFileFault {
         if self.path().join(name).exists() { IgnoreFileFault::Outside } else { IgnoreFileFault::Dangling }
     }

@@ -26,12 +26,12 @@ pub enum EmbeddedError {
         /// The registry's directory.
         root: PathBuf,
     },
-    /// Another process serves it.
+    /// Another process serves the registry.
     #[error("another process serves the embedded registry in {}{}", root.display(), at(*address))]
     Served {
         /// The registry's directory.
         root: PathBuf,
-        /// Where that process listens, if it has said that.
+        /// The address on which that process listens, if it has said that.
         address: Option<SocketAddr>,
     },
     /// No port of 127.0.0.1 can be listened on.

@@ -6,7 +6,8 @@ use super::EmbeddedError;
 use super::serve::{Lock, address_in, lock};
 use super::store::{Pruned, Store, Unreferenced};
 
-/// A registry that this process holds to look for what no tag leads to. Nobody else serves it until this is dropped.
+/// A registry that this process holds to look for what no tag leads to. Nobody else serves the registry until this is
+/// dropped.
 #[derive(Debug)]
 pub struct Pruning {
     found: Unreferenced,
@@ -26,22 +27,22 @@ impl Pruning {
         Ok(Self { found, _lock: lock })
     }
 
-    /// What can be deleted.
+    /// The parts of the registry that can be deleted.
     #[must_use]
     pub fn found(&self) -> &Unreferenced {
         &self.found
     }
 
-    /// Deletes it.
+    /// Deletes those parts.
     ///
     /// # Errors
-    /// The directory cannot be written; what was deleted by then is gone, and nothing that a tag leads to.
+    /// The directory cannot be written. Some of those parts are gone by then, and nothing that a tag leads to.
     pub fn delete(self) -> Result<Pruned, EmbeddedError> {
         Ok(self.found.delete()?)
     }
 }
 
-/// Bytes that the registry in `dir` stores; none where it cannot be read.
+/// Bytes that the registry in `dir` stores; 0 where the directory cannot be read.
 #[must_use]
 pub fn stored_bytes(dir: &Path) -> u64 {
     Store::stored_bytes(dir)

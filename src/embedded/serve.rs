@@ -148,7 +148,7 @@ impl Embedded {
             tracing::debug!("the embedded registry ended requests that had not finished: others send them again");
         }
         connections.shutdown().await;
-        // What is being moved to its place is there before the next process opens the store.
+        // Content that is being moved to its place is there before the next process opens the store.
         registry.finished().await;
         // Nobody should be sent to where nobody listens. The lock goes last: the file is ours until then.
         let _ = fs::remove_file(&address_file);
@@ -190,13 +190,13 @@ impl Drop for Lock {
     }
 }
 
-/// Makes the directory, and lets nobody else read it: what is built may be nobody else's business.
+/// Makes the directory, and lets nobody but its owner read it: the images in it may be private.
 fn make_private(dir: &Path) -> Result<(), StoreError> {
     let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(dir);
     made.map_err(StoreError::at("create", dir))?;
     let open = fs::metadata(dir).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
     if open && let Err(error) = fs::set_permissions(dir, Permissions::from_mode(DIRECTORY_MODE)) {
-        // It is somebody else's, who lets us in.
+        // The directory belongs to somebody else, who lets this process in.
         tracing::debug!("{} stays open to others: {error}", dir.display());
     }
     Ok(())
@@ -214,7 +214,7 @@ pub(super) fn lock(path: &Path) -> Result<Option<Lock>, EmbeddedError> {
     }
 }
 
-/// Where the process listens that holds the lock, if it has said that.
+/// The address on which the process that holds the lock listens, if it has said that.
 pub(super) fn address_in(dir: &Path) -> Option<SocketAddr> {
     fs::read_to_string(dir.join("address")).ok()?.parse().ok()
 }

@@ -1,6 +1,8 @@
-//! Bounds of what an engine answers over HTTP/1.1: bollard keeps an answer whole, and a stream's line until it ends.
+//! Bounds of an engine's answers over HTTP/1.1. bollard keeps a whole answer, and each line of a stream until the line
+//! ends.
 //!
-//! They are at the connection, for bollard takes nobody else's bodies. One connection carries one request.
+//! The bounds are at the connection, because bollard takes no other bodies than its own. One connection carries one
+//! request.
 
 use std::io;
 use std::pin::Pin;
@@ -10,12 +12,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Longest head of an answer, in bytes.
 const MOST_HEAD: usize = 64 << 10;
-/// Longest document that an engine answers with, in bytes: the longest has an image's whole config in it.
+/// Longest document that an engine answers with, in bytes. The longest one has an image's whole config in it.
 const MOST_DOCUMENT: u64 = 4 << 20;
-/// Longest line of a stream, in bytes. bollard looks through all of it each time that a part arrives.
+/// Longest line of a stream, in bytes. bollard looks through the whole line each time that a part of it arrives.
 const MOST_LINE: u64 = 256 << 10;
 
-/// What an engine answers with.
+/// The kind of an engine's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     /// A document.
@@ -25,7 +27,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// What `path` is answered with.
+    /// The kind of the answer of the engine to `path`.
     pub(super) fn of(path: &str) -> Self {
         let streams = ["/push", "/images/create", "/images/load"];
         if streams.iter().any(|stream| path.ends_with(stream)) { Self::Lines } else { Self::Document }
@@ -66,20 +68,20 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Bounded<C> {
     }
 }
 
-/// Where an answer is (RFC 9112, 6 and 7).
+/// A place in an answer (RFC 9112, 6 and 7).
 #[derive(Debug)]
 enum Place {
-    /// In its head, of which this was read.
+    /// In the head, of which these bytes were read.
     Head(Vec<u8>),
     /// In the line with a chunk's size.
     Size(u64),
-    /// After the digits of that line.
+    /// After the digits of the line with a chunk's size.
     Extension(u64),
-    /// In a chunk, of which so much is to come.
+    /// In a chunk, of which this many bytes are to come.
     Chunk(u64),
     /// In the line end after a chunk.
     ChunkEnd,
-    /// In a body that is no chunks, or after the last one.
+    /// In a body without chunks, or after the last chunk.
     Body,
 }
 
@@ -87,7 +89,7 @@ enum Place {
 struct Meter {
     answer: Answer,
     place: Place,
-    /// Bytes that are no content of lines.
+    /// Bytes so far that are not the content of lines.
     document: u64,
     /// Bytes since a line began.
     line: u64,
@@ -148,12 +150,12 @@ impl Meter {
         Ok(())
     }
 
-    /// A head was read.
+    /// Takes the head of an answer.
     fn begin(&mut self, head: &[u8]) {
         let head = String::from_utf8_lossy(head).to_ascii_lowercase();
         let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
         if status.starts_with('1') {
-            // Another one follows.
+            // Another head follows.
             return;
         }
         if !status.starts_with('2') {
@@ -181,7 +183,7 @@ impl Meter {
         }
     }
 
-    /// One byte around chunks. A stream has many chunks.
+    /// Counts one byte around chunks, except in a stream, which has many chunks.
     fn framing(&mut self) -> io::Result<()> {
         match self.answer {
             Answer::Document => self.add(1),
@@ -209,7 +211,7 @@ mod tests {
         Bounded::new((), answer).meter
     }
 
-    /// What is said of an answer that arrives in parts of so many bytes.
+    /// The verdict on an answer that arrives in parts of this many bytes.
     fn told(answer: Answer, bytes: &[u8], parts: usize) -> Result<(), String> {
         let mut meter = meter(answer);
         bytes.chunks(parts).try_for_each(|part| meter.count(part)).map_err(|error| error.to_string())
@@ -236,7 +238,7 @@ mod tests {
             let line = usize::try_from(MOST_LINE).unwrap();
             let lines = vec![[vec![b'x'; line - 1], b"\n".to_vec()].concat(); 40];
             assert_eq!(told(Answer::Lines, &chunked(lines), parts), Ok(()));
-            // The ends of chunks are no ends of lines.
+            // The end of a chunk is not the end of a line.
             let endless = chunked(vec![vec![b'x'; 1000]; line / 1000 + 1]);
             assert!(told(Answer::Lines, &endless, parts).unwrap_err().contains("a line of its answer is longer"));
             let refusal = [&b"HTTP/1.1 500 X\r\n\r\n"[..], &vec![b'\n'; most + 1]].concat();

@@ -16,7 +16,7 @@ use super::status::Steps;
 use crate::plan::{Location, NamedContext};
 use crate::text::Text;
 
-/// A Dockerfile that was checked, and what is wrong with it.
+/// A Dockerfile that was checked, and its faults.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lint {
     /// The Dockerfile's text, as the engine read it.

@@ -41,7 +41,7 @@ pub struct EngineFacts {
     pub runs: Vec<Platform>,
     /// Where it keeps images.
     pub store: ImageStore,
-    /// The version of its runc, which runs the steps of builds, if it says that: `1.3.3`.
+    /// The version of the engine's runc, which runs the steps of builds, if the engine says it: `1.3.3`.
     pub runc: Option<String>,
 }
 

@@ -149,8 +149,8 @@ pub enum ExecFormat {
 }
 
 impl EngineError {
-    /// Whether nobody listened where the registry should be, or who listened went away in the middle, by the engine's
-    /// words: a registry that is held by one process after the other is changing hands.
+    /// Whether nobody listened where the registry should be, or the listener went away in the middle, by the engine's
+    /// words. A registry that one process holds after the other is then changing hands.
     #[must_use]
     pub fn is_registry_away(&self) -> bool {
         match &self.kind {
@@ -161,17 +161,18 @@ impl EngineError {
         }
     }
 
-    /// Whether a push failed because the registry did not find what another push was just giving it, or could not answer for
-    /// a moment, by the registry's words that the engine passes on: docker-registry 2.8 does the one where two pushes mount or
-    /// upload one layer at once, and the other where they move one tag.
+    /// Whether a push failed because of another push, by the registry's words that the engine passes on. Either the
+    /// registry did not find what the other push was just giving it. Or it could not answer for a moment.
+    /// docker-registry 2.8 does the first where two pushes mount or upload one layer at once. It does the second where
+    /// two pushes move one tag.
     #[must_use]
     pub fn is_of_another_push(&self) -> bool {
         let EngineErrorKind::Push { message, .. } = &self.kind else { return false };
         OTHER_PUSH.iter().any(|words| message.contains(words))
     }
 
-    /// Whether an image could not be named, or could not be found by its name, in a way that shows while somebody else
-    /// names images: engines take a name away before they give it anew.
+    /// Whether an image could not be named or found by its name. The engine's words are those that show while somebody
+    /// else names images. Engines take a name away before they give it anew.
     #[must_use]
     pub fn is_of_another_naming(&self) -> bool {
         match &self.kind {
@@ -287,7 +288,7 @@ pub(super) fn binfmt_hint(platform: &Platform) -> String {
     )
 }
 
-/// What a registry says of a push that met another one.
+/// The words of a registry about a push that met another push.
 const OTHER_PUSH: &[&str] = &[
     "blob unknown to registry",
     "digest invalid",
@@ -298,8 +299,8 @@ const OTHER_PUSH: &[&str] = &[
     "504 Gateway Timeout",
 ];
 
-/// What an engine says, in the words of Go's net/http, of connections to a registry that ended; and, as a registry that
-/// is not the one where it began, of an upload that was begun (distribution-spec, `BLOB_UPLOAD_UNKNOWN`).
+/// The words of an engine about a registry whose connections ended; most are those of Go's net/http. The last ones are
+/// about an upload that began at another registry than the one that answers (distribution-spec, `BLOB_UPLOAD_UNKNOWN`).
 const AWAY: &[&str] = &[
     "connection refused",
     "EOF",

@@ -1,21 +1,21 @@
-//! Versions of an engine's parts from whose builds there are known ways out to the engine's machine.
+//! Versions of an engine's parts with known ways out of a build, to the engine's machine.
 
 use super::client::EngineFacts;
 
-/// Numbers of a version, of which what follows them says nothing: `20.10.24+dfsg1`.
+/// The numbers of a version. The text after them says nothing: `20.10.24+dfsg1`.
 type Version = (u32, u32, u32);
 
-/// The first Engine whose BuildKit is mended: 25.0.2 has BuildKit 0.12.5. No release of 24.0 has it (moby/moby,
-/// release notes of 24.0.9 and 25.0.2).
+/// The first Engine whose BuildKit is fixed: 25.0.2 has BuildKit 0.12.5. No release of 24.0 has that BuildKit
+/// (moby/moby, release notes of 24.0.9 and 25.0.2).
 const BUILDKIT: (Version, &str) = ((25, 0, 2), "CVE-2024-23651, CVE-2024-23652, CVE-2024-23653");
-/// The first runc that opens no file of the machine's to a step's working directory.
+/// The first runc in which the working directory of a step opens no file of the machine.
 const WORKING_DIRECTORY: (Version, &str) = ((1, 1, 12), "CVE-2024-21626");
-/// What is mended in runc 1.2.8 and 1.3.3.
+/// The CVEs that runc 1.2.8 and 1.3.3 fix.
 const PROC: &str = "CVE-2025-31133, CVE-2025-52565, CVE-2025-52881";
 
 impl EngineFacts {
-    /// The known ways out of a build on an engine of this version, each with the part that has it: `BuildKit of Engine
-    /// 24.0.9 (CVE-…)`. A distribution may have mended what it did not give a new number.
+    /// The known ways out of a build on an engine of this version. Each names the part that has it: `its BuildKit
+    /// (CVE-…)`. A distribution may have fixed a part without a new version number.
     #[must_use]
     pub fn escapes(&self) -> Vec<String> {
         let mut found = Vec::new();

@@ -26,12 +26,13 @@ pub(super) fn exporter_attrs(request: &BuildRequest<'_>) -> HashMap<String, Stri
     // Named by its digest alone, and not kept: under one bare name on the engine two platforms would be in each
     // other's way, and an image without a name would only be unpacked to be collected.
     let (name, pushes) = match request.to {
-        // In this order: nobody takes the own name, and where the other cannot be had the image is still there.
+        // The own name goes first, because nobody else takes it. If BuildKit cannot give the other name, the image is
+        // still there.
         Output::Engine(names) if request.build.attest.is_nothing() => {
             (format!("{},{}", names.own, names.shared), false)
         }
-        // What is attested says all names of its image (BuildKit, `exporter/containerimage`, "in-toto subjects"): with the
-        // run's own one each run would attest something else.
+        // An attestation says all names of its image (BuildKit, `exporter/containerimage`, "in-toto subjects"). With
+        // the run's own name in it, each run would attest something else.
         Output::Engine(names) => (names.shared.to_string(), false),
         Output::Registry(repository) => (repository.to_string(), true),
     };

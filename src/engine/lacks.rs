@@ -22,10 +22,10 @@ pub enum Needs {
     CacheExporter(WayToStore),
 }
 
-/// How to come to an engine with containerd's image store. Displayed as what to do.
+/// How to get an engine with containerd's image store. Its text says what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WayToStore {
-    /// The engine is new enough and has a graph driver: the store is a setting of it.
+    /// The engine is new enough and has a graph driver: the store is one of its settings.
     TurnOn,
     /// Another engine, of this version or newer.
     Engine(&'static str),
@@ -134,13 +134,13 @@ impl EngineFacts {
         (apart && !exports).then(|| ("cache".to_owned(), Needs::CacheExporter(self.way_to_store(ENGINE_24))))
     }
 
-    /// How to come to names that hold several platforms, where this engine's [hold one](EngineFacts::names_indexes).
+    /// How to get names that hold several platforms, where this engine's names [hold one](EngineFacts::names_indexes).
     #[must_use]
     pub fn way_to_indexes(&self) -> WayToStore {
         self.way_to_store(ENGINE_28)
     }
 
-    /// Before 24.0 the store was no setting that its BuildKit followed.
+    /// Before 24.0 the store was not a setting that the engine's BuildKit followed.
     fn way_to_store(&self, since: (ApiVersion, &'static str)) -> WayToStore {
         let new_enough = self.api >= since.0.max(ENGINE_24.0);
         let graph_driver = self.store == ImageStore::GraphDriver;

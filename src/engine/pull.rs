@@ -123,7 +123,7 @@ impl Engine {
         self.remove_name(&image.to_string()).await
     }
 
-    /// The same by any name.
+    /// Takes any name away, and the image where nothing else needs it.
     ///
     /// # Errors
     /// As of [`Self::remove`].

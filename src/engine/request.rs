@@ -25,7 +25,7 @@ pub struct BuildRequest<'a> {
 /// The names of an image on the engine that builds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineNames {
-    /// A name that nobody else has: it shows what was built until it is removed.
+    /// A name that nobody else has. It shows the built image until it is removed.
     pub own: TagRef,
     /// The name that stays, and under which the image is pushed. Any other build may move it at any time.
     pub shared: TagRef,
@@ -34,7 +34,7 @@ pub struct EngineNames {
 /// Where an image goes that is built.
 #[derive(Debug, Clone, Copy)]
 pub enum Output<'a> {
-    /// It stays on the engine, under these names.
+    /// The image stays on the engine, under these names.
     Engine(&'a EngineNames),
     /// The engine pushes it to this repository, by digest, and keeps nothing of it but its build cache. The session
     /// says who we are there.

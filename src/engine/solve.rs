@@ -76,7 +76,8 @@ impl Engine {
         })
     }
 
-    /// Gives an image its own name, where BuildKit was not to: somebody else may have taken its other one already.
+    /// Gives an image its own name, where BuildKit was not to. Somebody else may have taken the image's other name
+    /// already.
     async fn give_own_name(&self, id: &Digest, names: &EngineNames) -> Result<(), EngineError> {
         let TagRef { repository, tag } = &names.own;
         self.name_image(id, &repository.familiar(), tag.as_str()).await.map_err(|error| {
@@ -195,8 +196,8 @@ pub(super) fn why(status: &Status, session: &Session, steps: &Steps, request: &B
     EngineErrorKind::Build { message: session.in_lines_of_the_file(plain(status.message())), exec_format }
 }
 
-/// What containerd says where another build created the same name between BuildKit's two steps of naming an image, to
-/// update the name and, where there is none, to create it (`exporter/containerimage`).
+/// Whether containerd says that another build created the name between BuildKit's two steps of naming an image.
+/// BuildKit first updates the name, and creates it where there is none (`exporter/containerimage`).
 fn is_of_another_naming(message: &str, name: &TagRef) -> bool {
     plain(message) == format!("image {:?}: already exists", name.to_string())
 }

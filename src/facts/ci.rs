@@ -1,8 +1,8 @@
-//! What CI systems say of the commit and the tag that they were started for.
+//! The commit and the tag that a CI system was started for, by its variables.
 
 use std::collections::BTreeMap;
 
-/// A variable that names a tag, after a prefix, and what another one must say for that.
+/// A variable that names a tag, after a prefix, and the value that another variable must have for that.
 struct Tag {
     variable: &'static str,
     prefix: &'static str,
@@ -13,12 +13,12 @@ struct Tag {
 struct System {
     /// The variable that holds the commit.
     sha: &'static str,
-    /// What says that it is this system, where other programs have such variables too.
+    /// A variable that only this system sets, where other programs have such variables too.
     only_with: Option<&'static str>,
     tags: &'static [Tag],
 }
 
-/// What one system says.
+/// The commit and the tag, as one system says them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CiRun<'a> {
     /// The commit. It may be anything: nobody checked it.
@@ -45,8 +45,8 @@ const fn system(sha: &'static str, tags: &'static [Tag]) -> System {
 
 const REF: &str = "refs/tags/";
 
-/// The systems, in the order in which they are asked. GitHub's variables are Gitea's and Forgejo's too, GitLab's also
-/// Woodpecker's.
+/// The systems, in the order in which polyarch asks them. Gitea and Forgejo set GitHub's variables too, and Woodpecker
+/// sets GitLab's.
 const SYSTEMS: [System; 14] = [
     system("GITHUB_SHA", &[if_it_is("GITHUB_REF_NAME", ("GITHUB_REF_TYPE", "tag")), after("GITHUB_REF", REF)]),
     system("CI_COMMIT_SHA", &[plain("CI_COMMIT_TAG")]),
@@ -71,7 +71,7 @@ const SYSTEMS: [System; 14] = [
     system("BITRISE_GIT_COMMIT", &[plain("BITRISE_GIT_TAG")]),
 ];
 
-/// What the systems say whose variables are in `environment`. One is usual.
+/// The runs of the systems whose variables are in `environment`. Usually there is one.
 pub(super) fn ci_runs(environment: &BTreeMap<String, String>) -> impl Iterator<Item = CiRun<'_>> {
     let variable = |name: &str| environment.get(name).map(String::as_str).filter(|value| !value.is_empty());
     let tag = move |Tag { variable: name, prefix, only_if }: &Tag| {

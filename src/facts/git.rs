@@ -25,8 +25,8 @@ const SHORT: usize = 7;
 /// Where it cannot answer (no repository, no git), the variables of CI systems in `environment` do. It is killed when
 /// the future is dropped, or after ten seconds.
 ///
-/// `git.tag` is the tag that points at the commit: the one that CI was started for, else of several the one that `git describe`
-/// prefers, which is the newest annotated one.
+/// `git.tag` is the tag that points at the commit. If several do, it is the one that CI was started for. Else it is the
+/// one that `git describe` prefers: the newest annotated one.
 pub async fn git_facts(
     directory: &Path,
     environment: &BTreeMap<String, String>,
@@ -66,7 +66,7 @@ async fn tag_of(directory: &Path, environment: &BTreeMap<String, String>, head: 
         let (reference, commit) = (format!("refs/tags/{tag}"), format!("refs/tags/{tag}^{{commit}}"));
         let points_here = match git(directory, environment, &["show-ref", "--verify", &reference]).await {
             Ok(_) => git(directory, environment, &["rev-parse", "--verify", &commit]).await.is_ok_and(|at| at == head),
-            // A clone without its tags: then CI's word is good for the commit that CI names itself.
+            // The clone lacks the tag. CI's word is then good for the commit that CI names itself.
             Err(_) => run.sha == head,
         };
         if points_here {
@@ -99,7 +99,7 @@ async fn git(directory: &Path, environment: &BTreeMap<String, String>, arguments
     if status.success() { Ok(first_line(&stdout)) } else { Err(first_line(&stderr)) }
 }
 
-/// What a program prints, as far as it is read; what is beyond that it cannot write.
+/// The output of a program, as far as polyarch reads it. The program cannot write more than that.
 async fn output(mut command: Command) -> io::Result<Output> {
     let mut child = command.spawn()?;
     let (stdout, stderr) = tokio::try_join!(beginning(child.stdout.take()), beginning(child.stderr.take()))?;
@@ -192,7 +192,7 @@ mod tests {
         run(path, &["tag", "v1.0.0"]);
         run(path, &["commit", "--quiet", "--allow-empty", "-m", "two"]);
         let sha = run(path, &["rev-parse", "HEAD"]);
-        // `git describe` prefers what is annotated.
+        // `git describe` prefers annotated tags.
         for arguments in [&["tag", "v2.0.0"][..], &["tag", "team/v2"], &["tag", "-a", "stable", "-m", "x"]] {
             run(path, arguments);
         }
@@ -208,7 +208,8 @@ mod tests {
             let azure = format!("refs/tags/{started_for}");
             assert_eq!(tag(&[("BUILD_SOURCEVERSION", SHA), ("BUILD_SOURCEBRANCH", &azure)]).await, is(started_for));
         }
-        // A tag that the clone has not is CI's word for CI's own commit; one of another commit is none of this one.
+        // A tag that the clone lacks is CI's word for CI's own commit. A tag of another commit is not a tag of this
+        // one.
         assert_eq!(tag(&[("CI_COMMIT_SHA", &sha), ("CI_COMMIT_TAG", "v3.0.0")]).await, is("v3.0.0"));
         for (commit, other) in [(SHA, "v3.0.0"), (&*sha, "v1.0.0"), (SHA, "v2.0.0~1"), (SHA, "x^{/one}"), (SHA, "../x")]
         {

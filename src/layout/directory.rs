@@ -361,11 +361,11 @@ mod tests {
         let layout = Layout::at(folder.path());
         let digest = put(&layout, b"layer");
         let ingest = folder.path().join("ingest");
-        // Of a process that was killed: in a blob, in an index, and before a byte was there.
+        // Files of processes that were killed: in a blob, in an index, and before the first byte was there.
         for (name, bytes) in [("0", "half a blob"), ("1", "{\"manifests\":["), ("f", "")] {
             fs::write(ingest.join(name.repeat(32)), bytes).unwrap();
         }
-        // What oras and containerd have there, and what leads away.
+        // The names that oras and containerd have there, and a link that leads away.
         fs::write(ingest.join("oras_1234"), "").unwrap();
         fs::create_dir(ingest.join("a".repeat(32))).unwrap();
         std::os::unix::fs::symlink(folder.path().join(INDEX), ingest.join("b".repeat(32))).unwrap();

@@ -106,7 +106,8 @@ impl Temporary {
             let path = path.join(&name);
             let file = openat(&directory, &name, flags, Mode::from_bits_truncate(0o666));
             let file = File::from(file.map_err(|error| LayoutError::at(&path, error))?);
-            // Locked until it is closed, however this process ends. Where a file system knows no locks nothing is swept.
+            // The file is locked until it is closed, however this process ends. On a file system without locks nothing
+            // is swept.
             let swept = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
             if !swept && file.metadata().is_ok_and(|metadata| metadata.nlink() > 0) {
                 return Ok(Self { directory, name, file, path });
@@ -130,14 +131,14 @@ impl Temporary {
     }
 }
 
-/// Removes from `directory` what processes left there that were killed: nobody has it locked.
+/// Removes from `directory` the files that killed processes left there: nobody has those locked.
 pub(super) fn sweep(directory: &OwnedFd) {
     let Ok(entries) = Dir::read_from(directory) else { return };
     for entry in entries.flatten() {
         let Ok(name) = entry.file_name().to_str() else { continue };
         let ours = name.len() == NAME_DIGITS && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         if ours && is_left(directory, name) {
-            // It is looked for again the next time.
+            // The next sweep looks for the file again.
             let _ = unlinkat(directory, name, AtFlags::empty());
         }
     }

@@ -36,7 +36,7 @@ pub enum AttestationError {
     /// The index's entry is of another manifest, or does not say that it attests the image.
     #[error("the index does not list it as an attestation of {0}")]
     Entry(Digest),
-    /// The index's entry has other bytes of it in its `data`.
+    /// The `data` of the index's entry has other bytes than the attestation's.
     #[error("its entry's `data` is not the manifest {0}")]
     Data(Digest),
     /// It is an index, or it has no in-toto statement.

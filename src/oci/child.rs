@@ -18,9 +18,9 @@ pub struct Child {
     platform: Platform,
     /// The platform as the config has it.
     own: PlatformFields,
-    /// What the index that it comes from says of it.
+    /// The words about the image in the index that it comes from.
     listed: Listed,
-    /// What was said of it, whatever its config and that index say.
+    /// The override of the entry, whatever the config and that index say.
     said: EntryOverride,
     layers_bytes: u64,
     revision: Option<String>,
@@ -64,7 +64,8 @@ pub enum ChildError {
         /// What the config says.
         actual: Platform,
     },
-    /// The index that lists it has other bytes of it in the entry's `data` (OCI image-spec, "Descriptors").
+    /// The index that lists the image has other bytes in the entry's `data` than the manifest's (OCI image-spec,
+    /// "Descriptors").
     #[error("its entry's `data` is not the manifest {0}")]
     Data(Digest),
 }
@@ -121,7 +122,7 @@ fn revision(manifest: &RawManifest, config: &[u8]) -> Option<String> {
 }
 
 impl PlatformFields {
-    /// The platform in the words of an image's config; `None` of what is no such config.
+    /// The platform in the words of an image's config; `None` where `config` is not an image's config.
     ///
     /// # Errors
     /// The config can be read in two ways.
@@ -221,9 +222,9 @@ impl Child {
         Ok(())
     }
 
-    /// Has the index say of it what the index says that it comes from, in the same words: `arm64` of variant `v8` stays
-    /// that, though its normal form has no variant, and annotations and fields that nobody here reads stay. What was said of
-    /// it otherwise goes before that.
+    /// Makes the new index repeat the words of `entry`, which is of the index that the image comes from. `arm64` of
+    /// variant `v8` stays that, though its normal form has no variant. Annotations and fields that polyarch does not
+    /// read stay, too. An override of the entry goes before all that.
     ///
     /// # Errors
     /// `entry` has other bytes in it than the manifest's.
@@ -232,7 +233,7 @@ impl Child {
         Ok(())
     }
 
-    /// The same of another index that lists it: what the first one said stays.
+    /// Takes `entry` of another index that lists the image. The words of the first index stay.
     ///
     /// # Errors
     /// As of [`Self::listed_as`].
@@ -248,25 +249,25 @@ impl Child {
         Ok(())
     }
 
-    /// Says `entry` of it, unless something was said already.
+    /// Overrides the entry by `entry`, unless it is overridden already, or `entry` is of another platform.
     pub(crate) fn say(&mut self, entry: &EntryOverride) {
         if self.said == EntryOverride::default() && entry.platform().is_none_or(|platform| *platform == self.platform) {
             self.said = entry.clone();
         }
     }
 
-    /// What the index that it comes from says of it.
+    /// The words about the image in the index that it comes from.
     #[must_use]
     pub fn listed(&self) -> &Listed {
         &self.listed
     }
 
-    /// Leaves out what Docker's lists say of processors, `features`; gives whether something was said.
+    /// Leaves out `features`, the words of Docker's lists about processors. Gives whether there were any.
     pub(crate) fn leave_out_features(&mut self) -> bool {
         self.listed.unread.platform.remove("features")
     }
 
-    /// Whether an index of it alone would say no more than its config does, in the same words.
+    /// Whether an index of this image alone would say no more than the image's config does, in the same words.
     #[must_use]
     pub fn says_all_itself(&self) -> bool {
         let alone = Self { listed: Listed::default(), said: EntryOverride::default(), ..self.clone() };
@@ -279,8 +280,8 @@ impl Child {
         &self.attestations
     }
 
-    /// Whether an index that lists both would list one image twice: the same manifest, of the same platform, of which no
-    /// two things were said.
+    /// Whether an index that lists both would list one image twice. Both have the same manifest and the same platform,
+    /// and are not overridden in two ways.
     #[must_use]
     pub fn is_listed_as(&self, other: &Self) -> bool {
         let silent = |child: &Self| child.said == EntryOverride::default();
@@ -289,8 +290,8 @@ impl Child {
             && (silent(self) || silent(other) || self.said == other.said)
     }
 
-    /// What the index entry says of the platform: what was said of it, else what the index that it comes from says, else what
-    /// its config does.
+    /// The platform's fields in the index entry. An override goes first, then the index that the image comes from, then
+    /// the image's config.
     pub(super) fn fields(&self) -> PlatformFields {
         words::fields(&self.platform, &self.own, self.listed.platform.as_ref(), &self.said)
     }

@@ -26,12 +26,12 @@ pub struct Descriptor {
     /// Annotations.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
-    /// In an index: what it says beside that.
+    /// The other fields of an index entry.
     #[serde(skip)]
     pub unread: Unread,
 }
 
-/// A size that every reader takes: Go's have a sign.
+/// A size that every reader takes. Sizes of Go's readers have a sign.
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let size = u64::deserialize(deserializer)?;
     i64::try_from(size).map_err(|_| D::Error::custom(format!("{size} is no size")))?;

@@ -1,8 +1,8 @@
-//! Documents that others wrote, taken only where every reader reads the same in them.
+//! Third-party documents, taken only where every reader reads the same in them.
 //!
-//! Go's `encoding/json`, which engines and most tools have, finds a field under its name in any case, and takes the last
-//! of several. serde takes the exact name. A document that uses the difference shows one image to polyarch and another
-//! one to who runs it (the class of CVE-2021-41190), so it is refused.
+//! Engines and most tools have Go's `encoding/json`. It finds a field under its name in any case, and takes the last of
+//! several. serde takes the exact name. A document that uses the difference shows one image to polyarch and another one
+//! to the engine that runs it. This is the class of CVE-2021-41190. So polyarch refuses the document.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -12,13 +12,13 @@ use std::hash::BuildHasher as _;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Most values and names in one document: what is kept of them takes some 100 bytes each. An index of a thousand images
-/// has 12,000.
+/// Most values and names in one document. polyarch keeps some 100 bytes of each. An index of a thousand images has
+/// 12,000.
 const MOST_VALUES: usize = 200_000;
 /// Longest name that a message repeats, in characters.
 const MOST_NAME: usize = 64;
 
-/// What an object of a document is: it decides which names are fields.
+/// The kind of an object in a document. It decides which names are fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// A manifest or an index.
@@ -27,17 +27,17 @@ pub(crate) enum Shape {
     Platform,
     /// An image's configuration.
     Config,
-    /// What a container of the image starts with.
+    /// The settings with which a container of the image starts.
     Settings,
     RootFs,
     /// `oci-layout`.
     Layout,
-    /// A map whose names are data (annotations, labels), or something that nobody here reads.
+    /// A map whose names are data (annotations, labels), or something that polyarch does not read.
     Data,
 }
 
 impl Shape {
-    /// The fields that are read by polyarch, or decide how others read the object.
+    /// The fields that polyarch reads, or that decide how other readers read the object.
     fn fields(self) -> &'static [(&'static str, Self)] {
         match self {
             Self::Manifest => &[
@@ -99,10 +99,10 @@ impl Shape {
 /// Why a document is not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DocumentError {
-    /// Two readers can read it in two ways: how.
+    /// Two readers can read the document in two ways; the text says how.
     #[error("it can be read in two ways: {0}")]
     Ambiguous(String),
-    /// Not JSON, or not of the shape that was asked for.
+    /// The document is not JSON, or has another shape than was asked for.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
@@ -113,7 +113,7 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8], shape: Shape) -> Result<T,
     Ok(serde_json::from_slice(bytes)?)
 }
 
-/// Refuses `bytes` that two readers can read in two ways, and what is no JSON at all.
+/// Refuses `bytes` that two readers can read in two ways, or that are not JSON at all.
 pub(crate) fn check(bytes: &[u8], shape: Shape) -> Result<(), DocumentError> {
     let state = State { hashes: RandomState::new(), left: Cell::new(MOST_VALUES), ambiguous: RefCell::default() };
     let mut document = serde_json::Deserializer::from_slice(bytes);
@@ -126,7 +126,7 @@ pub(crate) fn check(bytes: &[u8], shape: Shape) -> Result<(), DocumentError> {
 
 struct State {
     hashes: RandomState,
-    /// Values and names that may come yet.
+    /// The number of values and names that may still come.
     left: Cell<usize>,
     ambiguous: RefCell<Option<String>>,
 }
@@ -156,7 +156,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         self.state.count()?;
-        // Strings are decoded: one that is no text (half a surrogate pair) is another one to each reader.
+        // Strings are decoded: readers differ in a string that is not text (half a surrogate pair).
         deserializer.deserialize_any(self)
     }
 }
@@ -206,7 +206,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
-/// A name in an object. Gives what its value is.
+/// A name in an object. It gives the shape of the name's value.
 struct Name<'a, 'b> {
     object: Walk<'a>,
     /// Hashes of the names so far: the names themselves could be as long as the document.
@@ -252,8 +252,8 @@ impl Visitor<'_> for Name<'_, '_> {
     }
 }
 
-/// A name as Go's reader compares it (`encoding/json`, `foldName`): the two letters outside of ASCII that are one of
-/// ASCII in another case are that.
+/// A name as Go's reader compares it (`encoding/json`, `foldName`). Two letters outside of ASCII become the ASCII
+/// letters of which they are another case.
 fn folded(name: &str) -> String {
     let fold = |letter| match letter {
         'ſ' => 's',

@@ -1,4 +1,4 @@
-//! Fields of documents that nobody here reads: kept as they are written, for whoever does.
+//! Fields of documents that polyarch does not read. It keeps them as they are written, for whoever reads them.
 
 use std::collections::BTreeMap;
 
@@ -15,18 +15,18 @@ use super::{Descriptor, RawManifest};
 #[serde(transparent)]
 pub struct Fields(BTreeMap<String, Box<RawValue>>);
 
-/// The fields of an index entry that are not read: `urls`, `data` and `artifactType` of OCI, `features` of a platform of
-/// Docker's, and those that are not known yet.
+/// The fields of an index entry that polyarch does not read. These are OCI's `urls`, `data` and `artifactType`, the
+/// `features` of Docker's platforms, and fields that are not known yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unread {
-    /// Of the entry itself.
+    /// The fields of the entry itself.
     pub entry: Fields,
-    /// Of its platform.
+    /// The fields of the entry's platform.
     pub platform: Fields,
 }
 
 impl Unread {
-    /// Whether there is none.
+    /// Whether there is no such field.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entry.0.is_empty() && self.platform.0.is_empty()
@@ -49,12 +49,12 @@ impl Fields {
         self.0.get(name).map(|value| value.get())
     }
 
-    /// Takes `name` away; gives whether it was there.
+    /// Takes `name` away. Gives whether it was there.
     pub fn remove(&mut self, name: &str) -> bool {
         self.0.remove(name).is_some()
     }
 
-    /// The fields of `object` but those of `known`. It is of a document that every reader reads the same in.
+    /// The fields of `object` except those of `known`. Every reader reads the same in the document of `object`.
     fn beside(known: &[&str], object: &RawValue) -> Result<Self, serde_json::Error> {
         let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(object.get())?;
         fields.retain(|name, _| !known.contains(&name.as_str()));
@@ -73,9 +73,9 @@ impl PartialEq for Fields {
 
 impl Eq for Fields {}
 
-/// The fields of an entry that are read.
+/// The fields of an entry that polyarch reads.
 const ENTRY: [&str; 5] = ["mediaType", "digest", "size", "platform", "annotations"];
-/// The fields of its platform that are read.
+/// The fields of an entry's platform that polyarch reads.
 const PLATFORM: [&str; 5] = ["architecture", "os", "os.version", "os.features", "variant"];
 
 /// Reads the entries of an index, with all that they say.
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
     use crate::oci::{Content, Digest, RawManifest};
 
-    /// The only entry of an index in which it has `more`, and its platform `of_platform`.
+    /// The only entry of an index. The entry also has `more`, and its platform also has `of_platform`.
     fn read(more: &str, of_platform: &str) -> Result<Descriptor, String> {
         let digest = Digest::of(b"x");
         let index = format!(

@@ -117,7 +117,7 @@ impl IndexDraft {
         Ok(Self { children, annotations })
     }
 
-    /// The draft with `annotations` of the index itself in place of those that it has.
+    /// The draft in which the index itself has `annotations` in place of its own.
     #[must_use]
     pub fn with_annotations(mut self, annotations: BTreeMap<String, String>) -> Self {
         self.annotations.index = annotations;

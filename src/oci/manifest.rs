@@ -87,7 +87,7 @@ pub enum ManifestError {
     /// It can be read as an image and as an index (CVE-2021-41190).
     #[error("the manifest has both manifests and layers or config: which of them is meant cannot be told")]
     Ambiguous,
-    /// Readers differ in which of its fields they read: how.
+    /// Readers differ in which fields of the manifest they read; the text says how.
     #[error("the manifest can be read in two ways: {0}")]
     TwoReadings(String),
     /// Neither an image nor an index.
@@ -145,7 +145,8 @@ impl RawManifest {
             (None, None) if probe.manifests.is_some() => MediaType::OciIndex,
             (None, None) => MediaType::OciManifest,
         };
-        // Readers that go by the shape take it for an index: whoever asks what lists an image must not pass over it.
+        // Readers that go by the shape take the manifest for an index. A search for the indexes that list an image must
+        // not skip it.
         if probe.manifests.is_some() && !media_type.is_index() {
             return Err(ManifestError::TwoReadings(format!("it has manifests, and is of type {media_type}")));
         }

@@ -116,7 +116,7 @@ impl fmt::Display for Platform {
     }
 }
 
-/// A platform in the words of whoever typed it. It is compared in its normal form, and an index says it in these words:
+/// A platform in the words of whoever typed it. polyarch compares its normal form, and an index says these words:
 /// `linux/arm64/v8` stays that.
 ///
 /// Operating system and architecture are Go's words all the same, as the specification of the index wants them.
@@ -127,7 +127,7 @@ pub struct PlatformWords {
 }
 
 impl PlatformWords {
-    /// A platform of its parts. An empty variant is said, too: that there is none.
+    /// A platform of its parts. An empty variant says that there is none.
     ///
     /// # Errors
     /// See [`Platform::new`].

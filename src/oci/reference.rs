@@ -254,7 +254,8 @@ impl FromStr for RegistryHost {
         if !valid || text.len() > MAX_NAME {
             return Err(ReferenceError::Host);
         }
-        // A name that only its capitals tell from a namespace of Docker Hub keeps them, as in docker's references.
+        // Only capitals tell some names from a namespace of Docker Hub. Such a name keeps them, as in docker's
+        // references.
         let lower = Some(text.to_ascii_lowercase()).filter(|lower| names_a_host(lower) || !names_a_host(text));
         let lower = lower.unwrap_or_else(|| text.to_owned());
         let hub = matches!(&*lower, "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com");

@@ -50,7 +50,7 @@ impl Start {
             vec![below(&folder, &program)]
         } else {
             let env = settings.env.unwrap_or_default();
-            // Of several the last one counts: who starts the container sets one after the other.
+            // The last of several counts: an engine that starts the container sets one after the other.
             let path = env.iter().rev().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(PATH);
             let places = path.split(':').filter(|place| !place.is_empty() && place.len() <= MAX_PATH);
             places.take(MAX_PLACES).map(|place| below(place, &program)).collect()

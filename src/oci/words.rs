@@ -1,26 +1,27 @@
-//! In which words an index says what an image is: comparing platforms normalises, writing them does not.
+//! The words in which an index describes an image. polyarch normalises platforms to compare them, and not to write
+//! them.
 
 use std::collections::BTreeMap;
 
 use super::{ChildError, Descriptor, EntryOverride, Platform, PlatformFields, PlatformWords, RawManifest, Unread};
 
-/// What an index says of an image that it lists, in its words. Of what is computed from bytes that were fetched (type,
-/// digest and size) there is nothing here.
+/// The description of an image in an index that lists it, in that index's words. Type, digest and size are not here:
+/// polyarch computes those from the bytes that it fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listed {
     /// The platform.
     pub platform: Option<PlatformFields>,
     /// The annotations of the entry.
     pub annotations: BTreeMap<String, String>,
-    /// All else.
+    /// All other fields.
     pub unread: Unread,
 }
 
 impl Listed {
-    /// What `entry` says of `manifest`.
+    /// The words of `entry` about `manifest`.
     ///
     /// # Errors
-    /// It has other bytes in it than the manifest's.
+    /// `entry` has other bytes in it than the manifest's.
     pub(super) fn of(entry: &Descriptor, manifest: &RawManifest) -> Result<Self, ChildError> {
         if !entry.unread.has_data_of(manifest) {
             return Err(ChildError::Data(manifest.digest().clone()));
@@ -29,14 +30,14 @@ impl Listed {
         Ok(Self { platform, annotations, unread })
     }
 
-    /// Whether it says nothing but a platform.
+    /// Whether the index says nothing but a platform.
     pub(super) fn adds_nothing(&self) -> bool {
         self.annotations.is_empty() && self.unread.is_empty()
     }
 }
 
-/// The fields of `platform` in an index: as they were `said`, else as they are `listed` where the image comes from, else as
-/// the config has them as its `own`.
+/// The fields of `platform` in an index. Those that were `said` go first. Then come those `listed` where the image
+/// comes from, and then the config's `own`.
 pub(super) fn fields(
     platform: &Platform,
     own: &PlatformFields,
@@ -46,7 +47,7 @@ pub(super) fn fields(
     let is_meant = |fields: &PlatformFields| fields.platform().as_ref() == Ok(platform);
     let listed = listed.filter(|listed| listed.platform().is_ok());
     let mut fields = listed.unwrap_or(own).clone();
-    // A config may say it in the words of another world than Go's, and an index must not.
+    // A config may say the platform in other words than Go's. An index must not.
     let is_go = || fields.os == platform.os() && fields.architecture == platform.architecture();
     let has_words = is_meant(&fields) && (listed.is_some() || is_go());
     let said_variant = said.platform.as_ref().and_then(PlatformWords::variant);

@@ -9,7 +9,7 @@ use super::suggest::suggest;
 /// Something that works and may be a danger. A run warns of each once, unless the plan silences it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Caution {
-    /// An engine is of a version from whose builds there are known ways out.
+    /// An engine has a version with known ways out of a build.
     VulnerableEngine,
     /// A Dockerfile is built by a frontend that is not Docker's own.
     ForeignFrontend,

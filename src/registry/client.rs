@@ -72,8 +72,8 @@ pub enum Transport {
 
 /// A client of one registry (OCI distribution-spec 1.1). Make one per registry and clone it: clones share
 /// connections, login and backoff, so that a registry that asks one task to wait is left alone by all; and no more than
-/// eight requests of theirs are under way at once: the others wait for their turn. Clones also share which blobs the
-/// registry said to have ([`Self::head_blob`]), so that a client is of one run.
+/// eight requests of theirs are under way at once: the others wait for their turn. Clones also share the answers about
+/// blobs that the registry has ([`Self::head_blob`]), so that a client is of one run.
 ///
 /// Futures of its methods can be dropped at any time; nothing runs on behind them.
 #[derive(Clone)]

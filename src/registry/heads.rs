@@ -1,4 +1,5 @@
-//! Blobs that a registry said to have: each is asked for once a run, however many platforms, images and tags reach it.
+//! Blobs that a registry has, by its answers. A run asks for each once, however many platforms, images and tags reach
+//! it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,12 +10,12 @@ use super::blobs::BlobHead;
 use super::error::RegistryError;
 use crate::oci::{Digest, RepositoryPath};
 
-/// The answers that said that a blob is there. An absence and an error are not kept: who has the blob sends it, and asks
+/// The answers that a blob is there. An absence or an error is not kept: a client that has the blob sends it, and asks
 /// again.
 #[derive(Default)]
 pub(super) struct Heads(Mutex<HashMap<(RepositoryPath, Digest), Answer>>);
 
-/// The answer for one blob, once somebody has it.
+/// The answer for one blob, once a caller has it.
 type Answer = Arc<OnceCell<BlobHead>>;
 
 /// An answer that is not kept.
@@ -24,7 +25,7 @@ enum Not {
 }
 
 impl Heads {
-    /// The answer of `ask`, or of somebody who asked before; who asks at the same time waits for that answer.
+    /// The answer of `ask`, or of an earlier caller. A caller that asks at the same time waits for that answer.
     pub(super) async fn once(
         &self,
         repository: &RepositoryPath,

@@ -1,8 +1,8 @@
 //! Which proxy a request goes through, as the field's variables say it (Go, `golang.org/x/net/http/httpproxy`; curl).
 //!
-//! Where a request may go at all is decided before, on its address as it is written (`target`), and on what a name resolves
-//! to when it is connected to (`resolve`). A name that goes through a proxy is looked up by the proxy instead of by us; an
-//! address of this machine or of a private network that a registry names is refused as without a proxy.
+//! polyarch decides before whether a request may go somewhere at all. It decides on the address as it is written
+//! (`target`), and on what a name resolves to on connecting (`resolve`). A proxy looks up the names that go through it.
+//! polyarch refuses an address of this machine or of a private network that a registry names, as without a proxy.
 
 use std::fmt;
 use std::net::IpAddr;

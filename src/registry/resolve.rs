@@ -1,6 +1,6 @@
-//! Names that a registry says, as the addresses that they stand for. Where a request may go is decided on what is
-//! connected to: a name is an address of a private network as soon as it resolves to one, and who answers for a name may
-//! say another address each time (DNS rebinding).
+//! The addresses of the names that a registry says. polyarch decides on the address that it connects to whether a
+//! request may go there. A name counts as an address of a private network as soon as it resolves to one. The server
+//! that answers for a name may say another address each time (DNS rebinding).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,13 +11,13 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use super::proxy::Proxies;
 use super::target::{Reach, TargetError, reach, reach_of};
 
-/// Resolves names for one client: what it gives is what is connected to, and nothing asks again in between.
+/// Resolves names for one client. The client connects to these addresses, and nothing asks again in between.
 pub(super) struct Names {
     /// The host of the registry's own URL.
     home: String,
     /// From where the registry can be reached, once its name was resolved.
     home_reach: Arc<Mutex<Reach>>,
-    /// The user named these: they may be anywhere.
+    /// The hosts of the proxies. The user named them, so they may be anywhere.
     proxies: Vec<String>,
 }
 
@@ -27,7 +27,7 @@ impl Names {
         Self { home: host, home_reach: Arc::new(Mutex::new(reach(home))), proxies: proxies.hosts() }
     }
 
-    /// From where the registry can be reached, as far as that is known: of a name not before it was resolved.
+    /// From where the registry can be reached. For a name this is not known before the name was resolved.
     pub(super) fn home_reach(&self) -> Reach {
         *self.home_reach.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -56,14 +56,14 @@ impl Resolve for Names {
     }
 }
 
-/// From where all of these can be reached. Where they differ, it is the way of a public registry.
+/// From where all of these addresses can be reached. Where they differ, the registry counts as public.
 fn common(addresses: &[SocketAddr]) -> Reach {
     let mut reaches = addresses.iter().map(|address| reach_of(address.ip()));
     let first = reaches.next().unwrap_or(Reach::Public);
     if reaches.all(|other| other == first) { first } else { Reach::Public }
 }
 
-/// Those that a registry may send us to: public ones, and the neighbours of a registry that is not public itself.
+/// The addresses to which a registry may send polyarch: public ones, and neighbours of a registry that is not public.
 fn allowed(addresses: &[SocketAddr], home: Reach) -> Vec<SocketAddr> {
     let is_allowed = |address: IpAddr| reach_of(address) == Reach::Public || reach_of(address).is_neighbour_of(home);
     addresses.iter().copied().filter(|address| is_allowed(address.ip())).collect()
@@ -91,7 +91,7 @@ mod tests {
             assert!(allowed(&addresses(&["169.254.169.254"]), home).is_empty());
             assert_eq!(allowed(&addresses(&["1.1.1.1", "2606:4700::1111"]), home).len(), 2);
         }
-        // Of a name with several addresses those are left that may be connected to.
+        // If a name has several addresses, those stay to which polyarch may connect.
         let mixed = addresses(&["10.0.0.1", "1.1.1.1", "169.254.169.254"]);
         assert_eq!(allowed(&mixed, Reach::Public), addresses(&["1.1.1.1"]));
         assert_eq!(allowed(&mixed, Reach::Private), addresses(&["10.0.0.1", "1.1.1.1"]));
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(common(&[]), Reach::Public);
     }
 
-    /// A client of a registry at `home`, from which it is known to be reached.
+    /// A client of a registry at `home`, which can be reached from `home_reach`.
     fn client(home: &str, home_reach: Reach) -> (reqwest::Client, Arc<Names>) {
         let names = Arc::new(Names::of(&Url::parse(home).unwrap(), &Proxies::default()));
         *names.home_reach.lock().unwrap() = home_reach;
@@ -122,7 +122,7 @@ mod tests {
         let error = stranger.get(&url).send().await.unwrap_err();
         assert_eq!(super::super::wire::refused_target(&error), Some(TargetError::Private("localhost".into())));
         assert!(futures::poll!(std::pin::pin!(listener.accept())).is_pending(), "nobody connected");
-        // The neighbour of a registry on this machine is connected to, and so is the registry itself.
+        // The client connects to the neighbour of a registry on this machine, and to the registry itself.
         for (home, reach) in [("http://registry.example/v2/", Reach::Loopback), ("http://localhost/v2/", Reach::Public)]
         {
             let (client, names) = client(home, reach);

@@ -52,8 +52,8 @@ impl Reach {
     }
 }
 
-/// The address of a token server, as the registry at `home` names it in a challenge. A name is judged by the addresses
-/// that it resolves to, when it is connected to.
+/// The address of a token server, as the registry at `home` names it in a challenge. On connecting, polyarch judges a
+/// name by the addresses that it resolves to.
 ///
 /// # Errors
 /// Not encrypted although `home` is; with a user name; or an address that is not public, unless it is `home`.
@@ -69,8 +69,8 @@ pub(super) fn realm(home: &Url, text: &str) -> Result<Url, TargetError> {
 /// The target of a redirect to `location` from `from`, on the way that began at `home`.
 ///
 /// # Errors
-/// As for [`realm`]; but a registry that is itself on this machine or in a private network may send us to its
-/// neighbours there: its storage often is one. `home_reach` says from where it can be reached, by its address.
+/// As for [`realm`]. But a registry that is on this machine or in a private network may send us to its neighbours
+/// there. Its storage often is one. `home_reach` says from where the registry's address can be reached.
 pub(super) fn redirect(home: &Url, home_reach: Reach, from: &Url, location: &str) -> Result<Url, TargetError> {
     let url = from.join(location).map_err(|_| TargetError::Malformed)?;
     let url = check(from, url)?;

@@ -34,7 +34,7 @@ pub(super) struct Wire {
     pub(super) host: RegistryHost,
     /// `https://host/v2/`.
     pub(super) home: Url,
-    /// The addresses of names: the client asks it, too.
+    /// The addresses of names. The HTTP client asks for them, too.
     pub(super) names: Arc<Names>,
     /// How long we wait.
     pub(super) timeouts: Timeouts,
@@ -242,7 +242,7 @@ fn uncompressed(response: Response) -> Result<Response, ErrorKind> {
     }
 }
 
-/// Why a name was not connected to, where its addresses are the reason.
+/// Why polyarch did not connect to a name, where the name's addresses are the reason.
 pub(super) fn refused_target(error: &reqwest::Error) -> Option<TargetError> {
     let mut cause = error.source();
     while let Some(error) = cause {

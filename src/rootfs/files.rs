@@ -10,7 +10,7 @@ use crate::oci::ElfMachine;
 
 /// Most bytes that are kept of an image's files.
 pub(super) const MOST_KEPT: usize = 3 << 20;
-/// What one name takes in a hash map, in bytes, while the map grows.
+/// Bytes that one name takes in a hash map while the map grows.
 const NAME: usize = 64;
 /// Longest name that is looked at, in bytes: Linux' longest path.
 const MAX_NAME: usize = 4096;
@@ -21,8 +21,8 @@ const MAX_LINKS: usize = 40;
 /// Most parts of paths on the way to a program, links included.
 const MAX_PARTS: usize = 1024;
 
-/// What is known of an image's files. Of names their hashes are kept: of a layer there may be as many as fit into a
-/// gibibyte, and nobody can choose names that collide.
+/// The files of an image, as far as they are known. Only hashes of names are kept: one layer may have as many names as
+/// fit into a gibibyte. Nobody can choose names that collide.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     hashes: RandomState,
@@ -47,7 +47,7 @@ enum Node {
 }
 
 impl Node {
-    /// What it takes beside its place in the map, in bytes.
+    /// Bytes that the node takes beside its place in the map.
     fn size(&self) -> usize {
         match self {
             Self::Link(target) | Self::Script(target) => target.len() + size_of::<usize>() * 2,
@@ -67,7 +67,7 @@ pub(super) enum End {
     Other(String),
 }
 
-/// Where paths led.
+/// The end to which several paths led, and the names that were missing on the way.
 pub(super) struct Followed {
     pub(super) end: End,
     /// Names on the way that were not there.
@@ -85,7 +85,7 @@ impl Files {
     /// that was found last.
     pub(super) fn take(&mut self, layer: impl Read, mut is_enough: impl FnMut(&Self, &str) -> bool) -> io::Result<()> {
         let mut archive = Archive::new(layer);
-        // A whiteout is of lower layers: what its own layer has stays.
+        // A whiteout deletes files of lower layers. Files of its own layer stay.
         let (mut deleted, mut emptied) = (Vec::new(), Vec::new());
         while let Some(Entry { path, kind }) = archive.next()? {
             let Some(path) = clean(&path) else { continue };
@@ -124,7 +124,7 @@ impl Files {
         }
     }
 
-    /// The first of the paths that leads somewhere, and where.
+    /// The end of the first path that leads somewhere.
     pub(super) fn first(&self, paths: &[String]) -> Followed {
         let (mut end, mut missed) = (End::Unknown, HashSet::new());
         for path in paths {
@@ -136,7 +136,7 @@ impl Files {
         Followed { end, missed }
     }
 
-    /// Whether `followed` was looking for `name`, which was not there: nothing else leads further.
+    /// Whether `name` was missing on the way of `followed`. No other name leads further.
     pub(super) fn is_missed(&self, followed: &Followed, name: &str) -> bool {
         followed.missed.contains(&self.hash(name))
     }

@@ -245,7 +245,7 @@ mod tests {
         let long = "x".repeat(4000);
         let pax = |key: &str, value: &str| {
             let record = format!("{key}={value}\n");
-            // The length counts itself: of these there are always four digits.
+            // The length counts its own digits, and here there are always four.
             extended(b'x', format!("{} {record}", record.len() + 5).as_bytes())
         };
         let named = |at: usize| format!("{at:06}");

@@ -44,8 +44,9 @@ const SUCCESSION: Duration = Duration::from_millis(50);
 /// How often, and how many times, a holder is asked again that is just opening the registry.
 const OPENING: (Duration, u32) = (Duration::from_millis(50), 100);
 
-/// How often, and how many times, an engine asks again that found nobody where the embedded registry should be:
-/// between its holder's end and its successor's beginning nobody listens, and what was under way is to be sent again.
+/// How often, and how many times, an engine asks again that found nobody where the embedded registry should be. Between
+/// the end of a holder and the beginning of its successor nobody listens. The engine then sends again what was under
+/// way.
 const SUCCEEDED: (Duration, u32) = (Duration::from_millis(200), 50);
 
 impl Server {
@@ -171,7 +172,7 @@ impl Registry {
         }
     }
 
-    /// Whether it takes an index whose entries say `features` of their processors: Amazon's does not
+    /// Whether the registry takes an index whose entries say `features` of their processors. Amazon ECR does not
     /// (aws/containers-roadmap#2439).
     pub(super) fn takes_features(&self) -> bool {
         self.ecr().is_none() && !self.host().is_ecr()
@@ -199,9 +200,9 @@ impl Registry {
         }
     }
 
-    /// How long an engine waits before it asks again, whose attempt number `attempt`, from 1, ended with `error`; `None`
-    /// where it does not: only a registry that is changing hands comes back by itself, one that was asked too often, and one
-    /// that was given the same layers by another push.
+    /// How long an engine waits before it asks again, after its attempt number `attempt`, from 1, ended with `error`.
+    /// `None` where it does not ask again. Only three kinds of registry come back by themselves. One is changing hands,
+    /// one was asked too often, and one was given the same layers by another push.
     pub(super) fn again_after(&self, attempt: u32, error: &EngineError) -> Option<Duration> {
         if error.is_throttled() || error.is_of_another_push() {
             return Backoff::STANDARD.wait(attempt);

@@ -20,7 +20,7 @@ const MAX_ATTESTATIONS: usize = 16;
 pub(super) struct LeftOut {
     /// How many annotations its entry, or the index itself, has.
     pub(super) annotations: usize,
-    /// `features` that its entry says, which one of the registries does not take.
+    /// The image's entry has `features`, which one of the registries does not take.
     features: bool,
     /// They are the image's, and `strip` was said.
     stripped: Vec<Digest>,
@@ -75,7 +75,8 @@ impl<'a> Beside<'a> {
 }
 
 impl Found {
-    /// Leaves out what a registry among `places` would refuse the whole index for. The index is the same in all of them.
+    /// Leaves out the fields for which a registry among `places` would refuse the whole index. All of them get the same
+    /// index.
     pub(super) fn leave_out_what_is_refused<'a>(&mut self, places: impl IntoIterator<Item = &'a Place>) {
         if !places.into_iter().all(Place::takes_features) {
             self.left_out.features |= self.child.leave_out_features();

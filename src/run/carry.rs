@@ -87,16 +87,16 @@ impl Told<'_> {
     }
 }
 
-/// What was brought.
+/// The result of bringing manifests to a place.
 pub(super) struct Brought {
-    /// In figures.
+    /// The figures.
     pub(super) copied: Copied,
     /// The blobs, each of which was there or was put.
     pub(super) there: BTreeSet<Digest>,
 }
 
-/// [`bring`] for all of an image, which is told what came of it, if anything of it was elsewhere. Gives the blobs that
-/// are there.
+/// Brings all of an image by [`bring`], and reports the figures if any part was elsewhere. Gives the blobs that are
+/// there.
 pub(super) async fn carry(
     loads: &[Load<'_>],
     to: &Place,
@@ -111,8 +111,8 @@ pub(super) async fn carry(
     Ok(there)
 }
 
-/// Brings all of `loads` to `to`. What is in that repository already stays as it is. A manifest that is there proves
-/// nothing of its blobs: each of them is asked for, and sent again where the registry lost it.
+/// Brings all of `loads` to `to`. Content that the repository has already stays as it is. A manifest that is there
+/// proves nothing of its blobs. polyarch asks for each blob, and sends it again where the registry lost it.
 pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Result<Brought, Failure> {
     let loads: Vec<_> = loads.iter().filter(|load| load.from != to).collect();
     let all: Vec<_> = loads.iter().flat_map(|load| load.manifests.iter().map(|one| (load.from, *one))).collect();
@@ -192,7 +192,7 @@ async fn bring_all(pieces: &[Piece<'_>], to: &Place, moved: &AtomicU64, told: &T
 async fn bring_one(piece: &Piece<'_>, to: &Place, moved: &AtomicU64) -> Result<Arrival, Failure> {
     to.bring(&piece.blob, piece.from, moved).await.map_err(|error| {
         let blob = piece.from.digest(piece.blob.digest.clone());
-        // Neither of both places has it.
+        // Neither of the two places has the blob.
         let phase = if error.is_not_found() { Phase::Verify } else { Phase::Publish };
         of_place(phase, &format!("copy {blob} to {}", to.location()), &error)
     })

@@ -1,4 +1,4 @@
-//! What works and may be a danger: each is said once a run, unless the plan silences it.
+//! Cautions about things that work and may be a danger. A run gives each once, unless the plan silences it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::context::is_dockers_frontend;
 use crate::engine::given_dockerfile;
 use crate::plan::{BuildSpec, Caution};
 
-/// All of them but those that are `silenced`.
+/// All cautions except those that are `silenced`.
 pub(super) fn cautions(schedule: &Schedule, engines: &Engines, silenced: &BTreeSet<Caution>) -> Vec<Warning> {
     let all = [
         (Caution::VulnerableEngine, vulnerable_engines(schedule, engines)),
@@ -27,10 +27,10 @@ pub(super) fn cautions(schedule: &Schedule, engines: &Engines, silenced: &BTreeS
     .collect()
 }
 
-/// What is said, and what to do.
+/// The texts of a caution, each with its remedy.
 type Said = Vec<(String, &'static str)>;
 
-/// Each engine that builds and from whose builds there are known ways out.
+/// Each engine that builds and has known ways out of a build.
 fn vulnerable_engines(schedule: &Schedule, engines: &Engines) -> Said {
     let building: BTreeSet<_> = schedule.builds().map(|job| job.engine).collect();
     let told = building.into_iter().filter_map(|place| {
@@ -63,8 +63,8 @@ fn foreign_frontends(schedule: &Schedule) -> Said {
     told.collect()
 }
 
-/// The frontend that a build argument or the Dockerfile names. One that the engine fetches is not read, and one that
-/// cannot be read fails its build.
+/// The frontend that a build argument or the Dockerfile names. polyarch does not read a Dockerfile that the engine
+/// fetches. One that cannot be read fails its build.
 fn frontend(build: &BuildSpec) -> Option<String> {
     let said = build.args.get("BUILDKIT_SYNTAX").cloned();
     said.or_else(|| given_dockerfile(&build.dockerfile)?.frontend().ok()?)
@@ -87,11 +87,11 @@ fn secret_names(schedule: &Schedule) -> Said {
     vec![(message, "mount it: `secrets: [{ id: ID, env: NAME }]` and `RUN --mount=type=secret,id=ID`")]
 }
 
-/// Words of names that hold secrets (BuildKit, lint rule `SecretsUsedInArgOrEnv`). Two of them are words of labels that
-/// configure something, too: `traefik.http.middlewares.auth.basicauth.users`.
+/// Words in the names of secrets (BuildKit, lint rule `SecretsUsedInArgOrEnv`). The two of `SECRET_IN_ARGS` are also
+/// words of labels that configure something: `traefik.http.middlewares.auth.basicauth.users`.
 const SECRET: [&str; 8] = ["apikey", "credential", "credentials", "password", "pword", "passwd", "secret", "token"];
 const SECRET_IN_ARGS: [&str; 2] = ["auth", "key"];
-/// The word of names that hold none.
+/// The word in names that hold no secret.
 const PUBLIC: &str = "public";
 
 fn has_word(name: &str, secret: &[&[&str]]) -> bool {

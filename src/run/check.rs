@@ -25,11 +25,11 @@ const UNDEFINED: &str = "UndefinedVar";
 /// A Dockerfile that was checked, for all that is built from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedFile {
-    /// What it is called: its path where it has one.
+    /// The name of the Dockerfile: its path where it has one.
     pub name: Text,
     /// Its text, as the engine read it.
     pub text: String,
-    /// What is wrong with it, each once.
+    /// The faults of the Dockerfile, each once.
     pub findings: Vec<Finding>,
 }
 

@@ -17,8 +17,8 @@ use super::tagging::Tagging;
 use crate::oci::{Digest, RawManifest, Selector};
 use crate::registry::Visibility;
 
-/// Brings all that was found of an image, and what its arch tags name, to every copy of `target`. Gives the blobs that
-/// are there, copy by copy.
+/// Brings all found parts of an image, and the manifests of its arch tags, to every copy of `target`. Gives the blobs
+/// that are there, copy by copy.
 pub(super) async fn bring(
     target: &Target<Place>,
     found: &[Found],

@@ -96,8 +96,8 @@ impl Copying {
         Ok(())
     }
 
-    /// All blobs are in the target, before a tag moves: also where the source is the same repository, and nothing was
-    /// brought.
+    /// Checks that the target has all blobs before a tag moves. It does so too where the source is the same repository,
+    /// and nothing was brought.
     async fn complete(
         &self,
         manifests: impl Iterator<Item = &RawManifest>,

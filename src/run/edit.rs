@@ -59,7 +59,7 @@ pub(super) struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Says `entry` of it, unless something was said already.
+    /// Overrides the entry by `entry`, unless it is overridden already.
     fn say(&mut self, entry: &EntryOverride) {
         if self.entry == EntryOverride::default() {
             self.entry = entry.clone();
@@ -76,7 +76,7 @@ impl Part<'_> {
 /// What an index is made of, in its order.
 pub(super) struct Parts<'a> {
     pub(super) images: Vec<Part<'a>>,
-    /// What the index itself was annotated with before.
+    /// The annotations that the index itself had before.
     annotations: BTreeMap<String, String>,
     pub(super) warnings: Vec<Warning>,
 }
@@ -135,8 +135,8 @@ impl Edit {
     }
 }
 
-/// Every image once: the same one of the same platform may have come from several sources. Of two the one with more
-/// attestations stays, else the one that an index says more of.
+/// Takes every image once: the same image of the same platform may come from several sources. The one with more
+/// attestations stays, else the one that an index describes.
 fn distinct(sources: Vec<Part<'_>>) -> Parts<'_> {
     let mut parts = Parts { images: Vec::new(), annotations: BTreeMap::new(), warnings: Vec::new() };
     for part in sources {

@@ -29,17 +29,17 @@ const LONGEST_PART: u64 = 2 << 20;
 const FIRST_PART: u64 = 256 << 10;
 /// How long one image's check may take.
 const LONGEST: Duration = Duration::from_mins(1);
-/// How many parts of a layer are there at once: one is read, one waits, one arrives.
+/// How many parts of a layer there are at once: one is read, one waits, one arrives.
 const PARTS: u32 = 3;
-/// What the names of an image's files take at most, in MiB: 3, and the table that the last one grew from.
+/// The most that names of an image's files take, in MiB: 3, and the table that the last grew from.
 const NAMES: u32 = 5;
-/// What unpacking zstd takes beside them, in MiB: a window, and a block or two.
+/// The most that unpacking zstd takes beside the names, in MiB: a window, and a block or two.
 const WINDOW: u32 = 17;
 const _: () = assert!(MAX_WINDOW < (WINDOW as u64) << 20);
-/// Memory for layers, in MiB. It is the process's: however many images and runs there are, it is this much.
+/// Memory for layers, in MiB. The process has this much, however many images and runs there are.
 static MEMORY: Semaphore = Semaphore::const_new(28);
 
-/// What one image's check may take of [`MEMORY`], until the last thread that reads for it is done.
+/// The part of [`MEMORY`] that one image's check holds, until the last thread that reads for it is done.
 type Memory = Arc<SemaphorePermit<'static>>;
 
 /// What was found of an image.
@@ -112,7 +112,7 @@ pub(super) async fn look(place: &Place, children: &[&Child]) -> Look {
     look
 }
 
-/// What the check of an image with `layers` takes at most, in MiB.
+/// The most that the check of an image with `layers` takes, in MiB.
 fn memory(layers: &[Descriptor]) -> u32 {
     let longest = layers.iter().map(|layer| layer.size).max().unwrap_or(0);
     let part = u32::try_from(longest.clamp(1, LONGEST_PART).div_ceil(1 << 20)).unwrap_or(1);
@@ -201,7 +201,7 @@ fn says_zstd(layer: &Descriptor) -> bool {
 enum Unfetched {
     #[error(transparent)]
     Place(#[from] PlaceError),
-    /// No memory is kept for it.
+    /// No memory was set aside to unpack it.
     #[error("it is zstd, and its media type is not")]
     Undeclared,
 }

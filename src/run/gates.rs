@@ -24,14 +24,14 @@ pub struct Gates {
 /// An index that every gate let pass.
 #[derive(Default)]
 pub(super) struct Passed {
-    /// What is to be said of it.
+    /// The events to report about the index.
     pub(super) told: Vec<Event>,
     /// Blobs that a gate read whole.
     pub(super) hashed: BTreeSet<Digest>,
 }
 
 impl Gates {
-    /// Refuses what must not be published; nothing is asked for where no tag will move.
+    /// Refuses an index that must not be published. The gates ask for nothing where no tag will move.
     pub(super) async fn pass(
         self,
         target: &Target<Place>,

@@ -48,7 +48,7 @@ impl Goal {
     }
 }
 
-/// How often another image than the one that was built is pushed under a name that shows the right one afterwards.
+/// How many pushes may be of another image than the built one, if the name shows the built one afterwards.
 const GIVEN_BACK: u32 = 3;
 
 /// What is added where a push is not confirmed that the engine did not claim.
@@ -84,7 +84,7 @@ pub(super) enum JobEnd {
         found: Box<Found>,
         id: Digest,
     },
-    /// It is on the engine, its image `id`, under a name that is the run's own, and was to go no further.
+    /// The image `id` is on the engine, under the run's own name, and was to go no further.
     Built {
         id: Digest,
         own: TagRef,
@@ -105,14 +105,14 @@ pub(super) enum JobEnd {
 enum NotPushed {
     /// The registry says that the tag is there and may not move.
     Immutable(Failure),
-    /// Nothing was found under the name: somebody else gave it anew at that moment.
+    /// Nothing was found under the name, because somebody else gave it anew at that moment.
     NotThere(Failure),
     Failed(Failure),
 }
 
 /// Why it is not proven that the registry has what was built.
 enum Unproven {
-    /// Something else was pushed, or found, under the name, or nothing was found there.
+    /// The push was of something else, or something else or nothing was found under the name.
     Other(Failure),
     Failed(Failure),
 }
@@ -253,7 +253,7 @@ impl JobRun {
         }
     }
 
-    /// A child all of whose blobs the registry has, each of which is asked for here and not again.
+    /// `found`, if the registry has all of its blobs. Each blob is asked for here, and not again.
     async fn complete(&self, mut found: Found) -> Result<Found, Incomplete> {
         let manifests = named(std::slice::from_ref(&found.child));
         let Complete { there, .. } = complete(&self.place(), &manifests, &found.there).await?;
@@ -261,9 +261,9 @@ impl JobRun {
         Ok(found)
     }
 
-    /// How long to wait until the image is named and pushed again, whose push number `attempt`, from 1, was of something
-    /// else: another run on the engine gave the name to what it built. Where the name shows the right image by now, it
-    /// may have been given back, or the engine pushes what it should not.
+    /// How long to wait before the image is named and pushed again, if it is. Push number `attempt`, from 1, was of
+    /// another image. Another run on the engine gave the name to its own image. The name may show the right image by
+    /// now. Then the other run gave it back, or the engine pushes what it should not.
     async fn named_again_after(&self, attempt: u32, built: &BuiltImage) -> Option<Duration> {
         let shown = self.engine.named(&self.names.shared.to_string()).await;
         let moved = shown.is_ok_and(|shown| shown.as_ref() != Some(&built.id));
@@ -308,7 +308,8 @@ impl JobRun {
         BuildRequest { to: self.to(), platform: &job.platform, build: &job.work.spec, bases: &self.bases }
     }
 
-    /// Builds, again while other runs create the same name on the engine: then nothing is to be done but to name it.
+    /// Builds the image, and again while other runs create the same name on the engine. Then only the naming is left to
+    /// do.
     async fn build(&self) -> Result<BuiltImage, Failure> {
         let mut attempt = 1;
         let built = loop {

@@ -210,7 +210,7 @@ async fn join_image(
     }
     let name = image.name.to_string();
     let wait = run.wait.map(|limit| Wait { image: &name, limit, events });
-    // Who waits hears it before: what is there already is not waited for.
+    // A run that waits says it before: it does not wait for images that are there already.
     if let Some(warning) = wait.as_ref().and_then(|_| revisions::stale(image, None)) {
         drop(events.send(Event::Warning(warning)).await);
     }

@@ -20,7 +20,7 @@ const LOADED: &str = "--load";
 /// A platform that was built, on its engine.
 pub(super) struct Loaded {
     pub(super) engine: Arc<Engine>,
-    /// The name that it has for others.
+    /// The tag under which everybody finds the platform's image.
     pub(super) arch_tag: Tag,
     pub(super) part: Part,
 }
@@ -68,7 +68,7 @@ fn listed(platforms: &[&Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The image that a job built, by the name that is the run's own.
+/// The image that a job built, under the run's own name.
 pub(super) fn part(own: &TagRef, scheduled: &ScheduledBuild, id: Digest) -> Part {
     let job = &scheduled.job;
     let name = format!("{}:{}", own.repository.familiar(), own.tag);
@@ -120,7 +120,7 @@ impl Loading {
 struct Naming<'a> {
     target: &'a Target,
     engine: &'a Engine,
-    /// The names of the parts for others.
+    /// The tags under which everybody finds the parts.
     arch_tags: &'a [Tag],
     events: &'a mpsc::Sender<Event>,
 }

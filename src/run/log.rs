@@ -1,4 +1,4 @@
-//! Lines of what the steps of a build write, in bounded memory.
+//! Lines that the steps of a build write, in bounded memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::sync::Arc;
 use super::redact::Redactor;
 use crate::text::Text;
 
-/// Bytes of an unfinished line that are kept; those until its end are counted.
+/// Bytes of an unfinished line that are kept. The bytes after them, until the end of the line, are counted.
 const MAX_LINE: usize = 64 << 10;
-/// Bytes that the unfinished lines of all steps may take; those that find no room are counted.
+/// Bytes that the unfinished lines of all steps may take. Bytes that find no room are counted.
 const MAX_UNFINISHED: usize = 4 << 20;
-/// What a step takes besides its name and its text.
+/// Bytes that a step takes besides its name and its text.
 const ENTRY: usize = 256;
 
 /// Turns the bytes that steps write into safe lines without secrets, wherever their pieces are split.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     unfinished: BTreeMap<String, Line>,
-    /// What they take, in bytes.
+    /// Bytes that the unfinished lines take.
     held: usize,
     secrets: Arc<Redactor>,
 }
@@ -35,12 +35,13 @@ impl Logs {
         Self { secrets, ..Self::default() }
     }
 
-    /// Takes a piece of what `step` writes, with no end of line but a last one; returns the line that it completed.
+    /// Takes a piece of the output of `step`. The piece has no end of line, except at its own end. Gives the line that
+    /// it completes.
     pub(super) fn push(&mut self, step: &str, piece: &[u8]) -> Option<Text> {
         let mut line = self.unfinished.remove(step).unwrap_or_default();
         self.held = self.held.saturating_sub(taken(step, &line));
         let (piece, is_complete) = piece.strip_suffix(b"\n").map_or((piece, false), |piece| (piece, true));
-        // What is complete is not kept.
+        // A complete line is not kept.
         let taken_by_others = if is_complete { 0 } else { self.held + taken(step, &Line::default()) };
         let room = MAX_UNFINISHED.saturating_sub(taken_by_others);
         for version in piece.split_inclusive(|byte| *byte == b'\r') {
@@ -59,7 +60,7 @@ impl Logs {
             return None;
         }
         if room == 0 {
-            // Not even its name has a place.
+            // There is no room even for the name of the step.
             return Some(line.shown(&self.secrets));
         }
         self.held += taken(step, &line);
@@ -73,7 +74,7 @@ impl Logs {
     }
 }
 
-/// What an unfinished line takes.
+/// Bytes that an unfinished line takes.
 fn taken(step: &str, line: &Line) -> usize {
     step.len() + ENTRY + line.text.len()
 }
@@ -89,8 +90,8 @@ impl Line {
         self.dropped += dropped.len();
     }
 
-    /// A carriage return: what follows is written over what stands there. Of a long line only what would still be shown
-    /// stays, so a progress bar may go on for ever.
+    /// A carriage return: the bytes that follow are written over the line. A long line keeps only what would still be
+    /// shown, so a progress bar may go on for ever.
     fn turn_back(&mut self, secrets: &Redactor) {
         if self.dropped > 0 || self.text.len() >= MAX_LINE / 2 {
             self.text = self.shown(secrets).as_bytes().to_vec();
@@ -144,7 +145,7 @@ mod tests {
             push(&mut logs, &format!("sha256:{step:064}"), &vec![b'x'; 4 << 20]);
             assert!(logs.held <= MAX_UNFINISHED, "{}", logs.held);
         }
-        // What is complete needs no room.
+        // A complete line needs no room.
         assert_eq!(push(&mut logs, "new", b"line\n"), ["line"]);
         let steps = logs.unfinished.len();
         assert_eq!(logs.finish().count(), steps);
@@ -159,7 +160,7 @@ mod tests {
         }
         push(&mut logs, "a", b"\r   \r");
         assert_eq!(push(&mut logs, "a", b"\n"), [format!("4999 of 100000 {}", "#".repeat(40)).as_str()]);
-        // Also where what is written over was longer than what is kept.
+        // The same holds where the overwritten text was longer than what is kept.
         push(&mut logs, "a", &vec![b'x'; 1 << 20]);
         assert_eq!(push(&mut logs, "a", b"\rdone\n"), ["done"]);
     }

@@ -1,7 +1,7 @@
 //! Names on engines, where other runs may name images at the same moment.
 //!
-//! What a run builds has a name of the run's own until the run ends: whoever moves the image's other name, nothing takes
-//! the image away. The other name is given again where it shows something else.
+//! An image that a run builds has a name of the run's own until the run ends. Whoever moves the image's other name,
+//! nothing takes the image away. If the other name shows another image, polyarch gives that name again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use crate::engine::{Engine, EngineError, EngineNames, Part};
 use crate::oci::{Digest, Repository, Tag, TagRef};
 use crate::registry::Backoff;
 
-/// How often a name is given that other runs move, and what depends on it is done: eight runs of one plan at once.
+/// How often polyarch gives a name that other runs move, and repeats what depends on it. This is enough for eight runs
+/// of one plan at once.
 pub(super) const CONTENDED: Backoff = Backoff {
     attempts: 20,
     base: Duration::from_millis(50),
@@ -24,12 +25,12 @@ pub(super) const CONTENDED: Backoff = Backoff {
     deadline: Duration::MAX,
 };
 
-/// What the tags begin with that are a run's own.
+/// The beginning of tags that are a run's own.
 const OWN: &str = "polyarch-run-";
 /// The age, in seconds, from which a run's own name is one that a killed run left: no build takes a week.
 const LEFT: u64 = 7 * 24 * 60 * 60;
 
-/// The names of what a job builds: `shared` is its arch tag.
+/// The names of the image that a job builds: `shared` is its arch tag.
 pub(super) fn of_job(repository: &Repository, shared: &Tag) -> EngineNames {
     #[expect(clippy::expect_used, reason = "letters, digits and dashes, and fewer than 128 of them")]
     let own = format!("{OWN}{:x}-{:016x}", now(), random()).parse().expect("it is a tag");
@@ -40,7 +41,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Not to be met by another run; it is no secret.
+/// A number that another run does not meet; it is not a secret.
 fn random() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish()
@@ -94,13 +95,13 @@ async fn wait_after(attempt: &mut u32, error: EngineError) -> Result<(), EngineE
 pub(super) struct OwnNames(Vec<(Arc<Engine>, TagRef)>);
 
 impl OwnNames {
-    /// A job begins: from now on its name may be there.
+    /// Notes the name of a job that begins: from now on the engine may have it.
     pub(super) fn begun(&mut self, job: &JobRun) {
         self.0.extend(job.own_name().map(|name| (job.engine.clone(), name.clone())));
     }
 
-    /// Removes them, and those that killed runs left beside them. A name that stays harms nobody: the next run, a week
-    /// later, removes it.
+    /// Removes the names, and those that killed runs left beside them. A name that stays harms nobody: the next run, a
+    /// week later, removes it.
     pub(super) async fn remove(&mut self) {
         let own = std::mem::take(&mut self.0);
         let mut repositories: BTreeMap<(usize, String), &Arc<Engine>> = BTreeMap::new();

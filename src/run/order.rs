@@ -70,7 +70,7 @@ pub(super) fn image_of(end: &JobEnd, job: &ScheduledJob, target: &Target) -> Res
         JobEnd::Confirmed { found, .. } | JobEnd::Adopted { found } => {
             Ok(BaseImage::Pushed(target.place.digest(found.child.manifest().digest().clone())))
         }
-        // Under the run's own name: another run may give the arch tag to what it built.
+        // The base is found under the run's own name: another run may give the arch tag to its own image.
         JobEnd::Built { own, .. } => Ok(BaseImage::OnEngine(own.clone())),
         JobEnd::Chosen { image } => Ok(BaseImage::Pushed(image.clone())),
         JobEnd::Failed(_) => Err(format!("{} failed", job.id())),

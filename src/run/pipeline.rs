@@ -117,7 +117,7 @@ struct Conductor<'a> {
     together: Together<Box<Placed>>,
     /// Ends all builds.
     builds: CancellationToken,
-    /// What is named on engines for this run alone.
+    /// The names on engines that are for this run alone.
     own_names: OwnNames,
     events: mpsc::Sender<Event>,
 }
@@ -138,7 +138,7 @@ impl<'a> Conductor<'a> {
     /// Runs to the end, and leaves no name on an engine that is the run's own.
     async fn conduct(&mut self, mut shutdown: Shutdown) {
         self.work(shutdown.clone()).await;
-        // An engine that froze keeps nobody: a name that stays is removed by a later run.
+        // The run does not wait for an engine that froze. A later run removes a name that stays.
         let patience = if shutdown.reason().is_some() { PATIENCE_OF_STOPPED } else { PATIENCE };
         tokio::select! {
             biased;

@@ -98,7 +98,7 @@ impl Place {
         }
     }
 
-    /// Whether it takes an index whose entries say `features` of their processors.
+    /// Whether the place takes an index whose entries say `features` of their processors.
     pub(super) fn takes_features(&self) -> bool {
         match self {
             Self::Repository { registry, .. } => registry.takes_features(),

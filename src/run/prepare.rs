@@ -98,7 +98,7 @@ fn check_inputs(build: &BuildSpec) -> Result<(), ContextError> {
         dockerfile.open()?;
         own = dockerfile.check_ignore_file()?;
     }
-    // The engine does not read that of the context where the Dockerfile has one of its own.
+    // The engine does not read the ignore file of the context where the Dockerfile has one of its own.
     if let Some(context) = context.filter(|_| own == IgnoreFile::Absent) {
         context.check_ignore_file(IGNORE_FILE)?;
     }

@@ -92,7 +92,7 @@ impl Target<Place> {
         index.children().iter().all(|child| self.read_here.contains(child.manifest().digest()))
     }
 
-    /// The same in the repository of a copy, where `there` is known to be.
+    /// The same target in the repository of a copy, which is known to have `there`.
     pub(super) fn copied_to(&self, place: &Place, there: BTreeSet<Digest>) -> Self {
         Self { place: place.clone(), read_here: HashSet::new(), there, copies: Vec::new(), ..self.clone() }
     }
@@ -132,7 +132,7 @@ pub(super) async fn tell(image: &str, index: &EncodedIndex, events: &mpsc::Sende
     drop(events.send(Event::Image { image: image.to_owned(), what }).await);
 }
 
-/// Asks for all final tags before the first one moves, whether each may, and for every blob that they will lead to.
+/// Before the first final tag moves: asks whether each may, and for every blob that they will lead to.
 pub(super) async fn admit(
     target: &Target<Place>,
     index: &EncodedIndex,
@@ -181,7 +181,7 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// An index of which its repository lacks something.
+/// The failure where a repository lacks a part of the index.
 fn not_complete(target: &Target<Place>, standing: &[Standing], incomplete: &Incomplete) -> Failure {
     let tags = standing.iter().map(|standing| target.place.tag(standing.tag.clone()).to_string());
     let tags = tags.collect::<Vec<_>>().join(", ");

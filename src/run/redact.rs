@@ -16,7 +16,8 @@ use crate::text::Text;
 const MARK: &str = "***";
 /// Shortest text that is hidden, in bytes: a shorter one is part of too many words.
 pub(super) const MIN_HIDDEN: usize = 6;
-/// Longest text that is looked for as a whole. A longer one is hidden in pieces: also where a line shows a part of it.
+/// Longest text that is looked for as a whole. A longer one is hidden in pieces, so also where a line shows only a part
+/// of it.
 const PIECE: usize = 64;
 /// Where programs break lines of base64: GNU and busybox, PEM.
 const COLUMNS: [usize; 2] = [76, 64];
@@ -26,8 +27,8 @@ type Piece = Zeroizing<Vec<u8>>;
 /// Finds secrets in one line, in the forms in which programs print them: as they are, escaped as in JSON or a URL,
 /// and in base64. Of a secret of several lines each line is one. It cannot be printed.
 ///
-/// All are looked for at once (Aho and Corasick), so time grows with the line, however many secrets there are and
-/// however much alike they begin.
+/// All secrets are looked for at once (Aho and Corasick). So time grows with the line alone, however many secrets there
+/// are and however much alike they begin.
 #[derive(Default)]
 pub struct Redactor {
     finder: Finder,
@@ -43,7 +44,7 @@ enum Finder {
     Everything,
 }
 
-/// What is hidden.
+/// The texts to hide.
 #[derive(Default)]
 struct Forms(Vec<Piece>);
 
@@ -77,13 +78,13 @@ impl Redactor {
         Self { finder: found.map_or(Finder::Everything, Finder::Pieces) }
     }
 
-    /// `line` without secrets. Those that overlap or touch are one.
+    /// `line` without secrets. Secrets that overlap or touch are hidden as one.
     pub(super) fn bytes<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
         Self::without(line, &self.secrets_of(line))
     }
 
-    /// The safe line that `line` and `dropped` more bytes are, without secrets: also not the half of one that goes on in
-    /// what was dropped.
+    /// The safe line of `line` and `dropped` more bytes, without secrets. A secret that goes on in the dropped bytes is
+    /// hidden, too.
     pub(super) fn line(&self, line: &[u8], dropped: usize) -> Text {
         let mut shown = line.len();
         if dropped > 0 && !matches!(self.finder, Finder::Nothing) {
@@ -110,7 +111,7 @@ impl Redactor {
             Finder::Pieces(finder) => finder,
         };
         let mut secrets: Vec<Range<usize>> = Vec::new();
-        // They come in the order of their ends, and at one byte no more of them end than there are lengths.
+        // The finder gives them in the order of their ends. No more of them end at one byte than there are lengths.
         for found in finder.find_overlapping_iter(line) {
             let mut secret = found.range();
             while let Some(last) = secrets.pop_if(|last| last.end >= secret.start) {
@@ -140,7 +141,7 @@ impl Forms {
             return;
         }
         while text.len() > PIECE {
-            // The last two are of one length: no piece is as short as a word.
+            // The last two pieces have the same length, so that no piece is as short as a word.
             let (piece, rest) = text.split_at(if text.len() < 2 * PIECE { text.len() / 2 } else { PIECE });
             self.0.push(Piece::new(piece.to_vec()));
             text = rest;
@@ -280,7 +281,7 @@ mod tests {
     fn secrets_that_overlap_or_touch_are_hidden_whole() {
         let redactor = hiding(&[b"abcdefgh", b"efghijkl", b"mnopqr"]);
         assert_eq!(redactor.text("1 abcdefghijkl 2 abcdefghmnopqr 3 xefghijkl".into()), "1 *** 2 *** 3 x***");
-        // One within another, and one that begins as another goes on.
+        // The second secret begins within the first, and goes on where the first ends.
         assert_eq!(hiding(&[b"outer-inner-outer", b"inner-outer-more"]).text("outer-inner-outer-more".into()), "***");
     }
 
@@ -301,7 +302,7 @@ mod tests {
         assert!(shown.starts_with("xxx") && !shown.contains(&secret[..6]), "{shown}");
     }
 
-    /// The processor time of the fastest of three.
+    /// The processor time of the fastest of three runs.
     fn seconds(work: impl Fn()) -> f64 {
         let now = || {
             let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
@@ -312,7 +313,7 @@ mod tests {
 
     #[test]
     fn time_grows_with_the_log_and_not_with_how_many_secrets_are_alike() {
-        // All begin as the line does, and none is in it.
+        // All secrets begin as the line does, and none of them is in the line.
         let secrets = |number: usize| -> Vec<Vec<u8>> {
             (0..number).map(|n| format!("{}b{n:08}", "a".repeat(50)).into_bytes()).collect()
         };

@@ -51,8 +51,8 @@ pub(super) fn warning(image: &str, found: &[Found]) -> Option<Warning> {
     Some(Warning { image: Some(image.to_owned()), platform: None, message, hint: None })
 }
 
-/// Warns where what is joined may be there from an earlier pipeline, and nothing tells. `found` is what is joined; before it
-/// was looked for, only the plan can tell.
+/// Warns where the images to join may be from an earlier pipeline, and nothing says their commit. `found` are these
+/// images. Before they were looked for, only the plan can say the commit.
 pub(super) fn stale(image: &Image, found: Option<&[Found]>) -> Option<Warning> {
     // What is adopted is of no commit of ours.
     let shared: Vec<_> = image.jobs.iter().filter(|job| job.build().is_some() && planned(job).is_none()).collect();
@@ -84,7 +84,7 @@ pub(super) fn stale(image: &Image, found: Option<&[Found]>) -> Option<Warning> {
     })
 }
 
-/// Whether an image says of which commit it is. Those of several commits are refused, so it is that of the others.
+/// Whether an image names its commit. Images of several commits are refused, so the other images have the same commit.
 fn says(found: &Found) -> bool {
     found.child.revision().is_some()
 }
@@ -98,7 +98,7 @@ fn is_shared(job: &Job, first: Option<&Tag>) -> bool {
     if let Some(first) = first.filter(|first| derives(job, first)) {
         return moves(first.as_str());
     }
-    // A form of its own, as `${arch}` or `main-${arch}`.
+    // The arch tag has a form of its own, as `${arch}` or `main-${arch}`.
     let words = [Some(job.platform.architecture()), job.platform.variant()];
     let own = words.into_iter().flatten().fold(job.arch_tag.to_string(), |tag, word| tag.replacen(word, "", 1));
     let own = own.trim_matches(['-', '_', '.']);

@@ -57,7 +57,7 @@ pub(super) async fn open(path: &LayoutPath, blob: &Descriptor) -> Result<File, P
     opened.await
 }
 
-/// A part of a blob. The whole is proven by its digest, as a registry's is.
+/// A part of a blob. The digest proves the whole blob, as for a registry.
 pub(super) async fn part(path: &LayoutPath, blob: &Descriptor, range: Range<u64>) -> Result<Bytes, PlaceError> {
     let mut file = open(path, blob).await?;
     let (digest, size) = (blob.digest.clone(), blob.size);

@@ -1,7 +1,7 @@
 //! JSON that may be shown: the same values, with every character that a terminal or a CI system would act on as `\uXXXX`.
 //!
-//! RFC 8259 wants that of U+0000–U+001F only, and that is all that `serde_json` does. No line of a document begins with
-//! a string's text, so `::` at the beginning of a line needs nothing.
+//! RFC 8259 wants that of U+0000–U+001F only, and `serde_json` does no more. No line of a document begins with a
+//! string's text, so `::` at the beginning of a line needs nothing.
 
 use std::fmt::Write as _;
 use std::ops::Deref;
@@ -15,7 +15,7 @@ use super::sanitize::{COMMANDS, is_shown};
 pub struct Json(String);
 
 impl Json {
-    /// In one line.
+    /// The document on one line.
     ///
     /// # Errors
     /// `value` has no JSON form.
@@ -23,7 +23,7 @@ impl Json {
         serde_json::to_string(value).map(|json| Self(visible(&json)))
     }
 
-    /// For people and programs: a value a line.
+    /// The document for people and programs: a value a line.
     ///
     /// # Errors
     /// `value` has no JSON form.
@@ -31,7 +31,7 @@ impl Json {
         serde_json::to_string_pretty(value).map(|json| Self(visible(&json)))
     }
 
-    /// The document that others wrote, with the same values, if it is one.
+    /// The third-party document, with the same values, if the bytes are one.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let json = std::str::from_utf8(bytes).ok()?;
@@ -52,13 +52,13 @@ fn visible(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     let mut command_at = None;
     for (at, c) in json.char_indices() {
-        // Outside of strings a document is ASCII, and has no command. Of a command in a string the second character is
+        // Outside of strings a document is ASCII, and has no command. In a string, the second character of a command is
         // written otherwise: the first one may stand behind a backslash.
         match c {
             // White space between values, which serde_json does not write.
             '\r' => {}
             c if is_plain(c) && command_at != Some(at) => shown.push(c),
-            // A string takes everything.
+            // Writing to a string never fails.
             c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| write!(shown, "\\u{unit:04x}").unwrap_or_default()),
         }
         if is_command(&json.as_bytes()[at..]) {

@@ -29,19 +29,19 @@ pub(super) fn line(bytes: &[u8]) -> String {
     line_within(bytes, MAX_SHOWN_LINE)
 }
 
-/// As [`line`], of at most `most` bytes.
+/// As [`line`], with at most `most` bytes.
 pub(super) fn line_within(bytes: &[u8], most: usize) -> String {
     let dropped = bytes.len().saturating_sub(MAX_INPUT_LINE);
     cut(neutralise(plain(&decode(&bytes[..bytes.len() - dropped]))), dropped, most)
 }
 
-/// As [`line`] of bytes that `dropped` more followed, without what `hide` takes out. An escape sequence within a
-/// secret does not save it, nor do bytes that are no text: `hide` sees the line before and after.
+/// As [`line`] of bytes that `dropped` more followed, without what `hide` takes out. `hide` sees the line before and
+/// after it is made safe. So it finds a secret with an escape sequence in it, or with bytes that are not text.
 pub(super) fn line_without(hide: impl Fn(&[u8]) -> Cow<'_, [u8]>, bytes: &[u8], dropped: usize) -> String {
     let shown = plain(&decode(&hide(bytes)));
     let shown = match hide(shown.as_bytes()) {
         Cow::Borrowed(_) => shown,
-        // A secret that begins or ends within a character leaves a part of it.
+        // A secret that begins or ends within a character leaves a part of that character.
         Cow::Owned(bytes) => plain(&decode(&bytes)),
     };
     cut(neutralise(shown), dropped, MAX_SHOWN_LINE)

@@ -10,9 +10,9 @@ use super::sanitize;
 
 /// Text that may be shown, on one line or on several: only the sanitiser makes it.
 ///
-/// It holds printable characters, tabs and ends of line, and no line of it is a command of a CI system. A line has at
-/// most [`MAX_SHOWN_LINE`](super::MAX_SHOWN_LINE) bytes. Every conversion sanitises, so any text of others may become
-/// one: `format!("…").into()`.
+/// It holds printable characters, tabs and ends of line. No line of it is a command of a CI system. A line has at most
+/// [`MAX_SHOWN_LINE`](super::MAX_SHOWN_LINE) bytes. Every conversion sanitises, so any third-party text may become one:
+/// `format!("…").into()`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text(Box<str>);
 
@@ -36,7 +36,7 @@ impl Text {
         Self(sanitize::text(text.as_ref()).into())
     }
 
-    /// The line that `bytes` and `dropped` more bytes are, without what `hide` takes out.
+    /// The line of `bytes` and `dropped` more bytes, without what `hide` takes out.
     #[must_use]
     pub fn line_without(hide: impl Fn(&[u8]) -> Cow<'_, [u8]>, bytes: &[u8], dropped: usize) -> Self {
         Self(sanitize::line_without(hide, bytes, dropped).into())

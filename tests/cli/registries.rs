@@ -178,7 +178,7 @@ async fn old_publications_go_with_what_they_alone_list_and_nothing_else() {
     plan(&home, &PLAN.replace("local", &address));
     let mut transcript = Transcript::new(&home);
     transcript.call(&address, "REGISTRY");
-    // Two cached builds: the newer, the older their configs.
+    // Cached builds: the newer a version, the older the date in its config.
     for (version, day) in [("1.0.0", "2999-01-03"), ("1.1.0", "2999-01-02"), ("1.2.0", "2999-01-01")] {
         publish(&mut transcript, &peer, version, day).await;
     }

@@ -1,5 +1,5 @@
-//! Registries that lost a part of an image, as garbage collections and retention rules make them: the manifest is there,
-//! and a blob that it names is not. No tag moves to it, and nobody calls it verified.
+//! Registries that lost a part of an image, as garbage collections and retention rules make them. The manifest is
+//! there, and a blob that it names is not. No tag moves to that manifest, and nothing calls it verified.
 
 use polyarch::oci::Digest;
 
@@ -8,10 +8,10 @@ use crate::registry_conformance::peer::Peer;
 use crate::support::distribution::{Distribution, Setup};
 use crate::support::program::{Finished, Home};
 
-/// What [`push`] gives every image.
+/// The layer that every image of [`push`] has.
 const SHARED: &[u8] = b"shared";
 
-/// The layer of an image alone.
+/// The layer that only one image has.
 fn own(arch: &str) -> Digest {
     Digest::of(format!("of {arch}").repeat(1000).as_bytes())
 }
@@ -97,7 +97,7 @@ async fn a_copy_sends_again_what_the_target_lost_and_names_what_both_lost() {
         run(&Home::new(), &["verify", &target]).await.expect_code(0);
     }
     from.lose(&own("arm64"));
-    // The target has it all the same.
+    // The target still has the layer that its source lost.
     run(&Home::new(), &["copy", &source, &target]).await.expect_code(0);
     to.lose(&own("arm64"));
     let refused = run(&Home::new(), &["copy", &source, &target]).await.expect_code(7);
@@ -117,7 +117,7 @@ async fn a_join_into_a_second_registry_sends_again_what_that_registry_lost() {
     let again = run(&Home::new(), &args).await.expect_code(0);
     assert!(again.stderr.contains("unchanged"), "{}", again.stderr);
     run(&Home::new(), &["verify", &target]).await.expect_code(0);
-    // The first one cannot be filled from anywhere: its tags stay, and so do those of the second.
+    // Nothing can fill the first registry again: its tags stay, and so do those of the second.
     from.lose(&own("amd64"));
     let refused = run(&Home::new(), &args).await.expect_code(7);
     names(&refused, &[own("amd64").as_str()]);

@@ -177,7 +177,7 @@ async fn a_publication_that_is_newer_stays_however_old_its_config_is_and_latest_
         aws.ecr.keep_manifest("hello", Some("latest"), &index);
         indexes.push(index);
     }
-    // Back to what was there before.
+    // `latest` goes back to the first index.
     aws.ecr.keep_manifest("hello", Some("latest"), &indexes[0]);
     let by = |arguments: &[&str]| aws.run(&[&["clean", "hello"], arguments].concat());
     let shown = by(&["--keep", "9", "--apply"]).finish().await.expect_code(0);

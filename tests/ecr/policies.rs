@@ -129,7 +129,7 @@ async fn the_policy_to_list_images_is_enough_and_the_smallest() {
     }
 }
 
-/// Two publications, of which the older one goes.
+/// Two publications; the older one goes.
 async fn cleans(actions: &BTreeSet<String>) -> i32 {
     let aws = role(actions).await;
     aws.ecr.has("hello", Mutability::Mutable);

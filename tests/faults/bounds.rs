@@ -1,4 +1,4 @@
-//! What engines and layers may send without end: it takes neither memory nor time.
+//! Engines and layers may send without end. That takes neither memory nor time.
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ use crate::support::program::Finished;
 use crate::support::scripted_engine::{Rest, Script};
 use crate::support::scripted_images::{Document, Image};
 
-/// The most memory that the program may take, in KiB. Up to the promised 64 MiB is room for the pages of its file, which
-/// are not counted.
+/// The most memory that the program may take, in KiB. The rest of the promised 64 MiB is room for the pages of the
+/// program file, which are not counted.
 const MEMORY: u64 = 40 << 10;
 /// How long it may take to find out that an answer has no end.
 const LONG: Duration = Duration::from_secs(30);
@@ -93,7 +93,7 @@ async fn a_hundred_steps_whose_lines_never_end_take_no_memory() {
     assert_eq!(world.put(), ["1.0", "latest"]);
 }
 
-/// An archive of so many entries of this kind, with long names.
+/// An archive of this many entries of one kind, with long names.
 fn archive(entries: usize, entry: impl Fn(usize) -> (u8, String, String)) -> Vec<u8> {
     let mut archive = Vec::new();
     let mut add = |kind: u8, name: &str, link: &str, content: &[u8]| {
@@ -121,14 +121,14 @@ fn archive(entries: usize, entry: impl Fn(usize) -> (u8, String, String)) -> Vec
     archive
 }
 
-/// Of each platform an image with such a layer, in both compressions; the program is in none of them.
+/// Each platform has an image with such a layer, in both compressions. None of the layers has the program.
 #[tokio::test]
 async fn layers_of_names_alone_take_no_memory_however_many_platforms_have_them() {
     let long = "x".repeat(500);
     let links = archive(20_000, |at| (b'2', format!("{at}"), long.clone()));
     let whiteouts = archive(50_000, |at| (b'0', format!("{long}/.wh.{at}"), String::new()));
     let deep = archive(50_000, |at| (b'5', format!("{at}{}", "/d".repeat(200)), String::new()));
-    // Of whiteouts and directories the hashes are kept: only many of them are too many.
+    // polyarch keeps only hashes of whiteouts and directories: only many of them are too many.
     for (what, layer) in [("links", links), ("whiteouts", whiteouts), ("deep directories", deep)] {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(&layer).unwrap();
@@ -157,7 +157,7 @@ async fn layers_of_names_alone_take_no_memory_however_many_platforms_have_them()
     }
 }
 
-/// Nothing but what is declared is reserved for it.
+/// polyarch reserves memory only for the compression that is declared.
 #[tokio::test]
 async fn a_window_that_no_level_needs_and_a_compression_that_is_not_declared_are_not_read() {
     // A frame's head with a window of 128 MiB (RFC 8878, 3.1.1.1), and an empty last block.
@@ -174,7 +174,7 @@ async fn a_window_that_no_level_needs_and_a_compression_that_is_not_declared_are
     }
 }
 
-/// Every directory is looked at, in each of which nothing is.
+/// The program is in none of the directories, so the search would look into each of them.
 #[tokio::test]
 async fn a_path_of_a_hundred_thousand_directories_takes_no_time() {
     let world = World::start(Script::default()).await;

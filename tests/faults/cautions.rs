@@ -1,4 +1,4 @@
-//! What works and may be a danger is said once a run, and not where the plan silences it.
+//! A run warns once of what works and may be a danger, and not where the plan silences it.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn warned(world: &World, words: &str) -> Vec<String> {
     messages.filter(|message| message.contains(words)).collect()
 }
 
-/// An engine of a version, whose runc is of another.
+/// An engine of `version`, whose runc has the version `runc`.
 fn engine(version: &'static str, runc: &'static str) -> Script {
     Script::default().rest(move |line| {
         let components = json!([{ "Name": "Engine", "Version": version }, { "Name": "runc", "Version": runc }]);

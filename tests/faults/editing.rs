@@ -371,7 +371,8 @@ async fn of_an_index_only_the_wanted_platforms_are_taken() {
     let other = reference(&world, "s390x");
     let finished = run(&["--platform", "linux/amd64", &other]).await.expect_code(7);
     says(&finished, &["hello:s390x: it has linux/s390x, and nothing else is wanted than linux/amd64"]);
-    // What it says of its image is taken over. What it says of itself is not, and that is said.
+    // polyarch takes over what the index says of its image. It leaves out what the index says of itself, and reports
+    // that.
     let annotated = run(&["--platform", "linux/amd64", "--allow-shrink"]).await.expect_code(0);
     says(&annotated, &["annotations left out of the index: 1"]);
     let mine = world.store.get("hello", "mine").unwrap().json();

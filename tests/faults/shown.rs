@@ -1,5 +1,4 @@
-//! Text of others that drives nothing: what a registry, an engine, an image and a plan say, in every command that shows
-//! it.
+//! Third-party text drives nothing: text of registries, engines, images and plans, in every command that shows it.
 
 use serde_json::json;
 
@@ -12,7 +11,7 @@ use crate::support::scripted_registry::status;
 /// Sets the clipboard, clears the screen, commands GitHub, Azure and TeamCity, and turns what follows around.
 const HOSTILE: &str = "/a\u{1b}]52;c;eA==\u{7}\u{1b}[2J\r\n::add-mask::o\n##vso[task.setvariable variable=x]y##[add-path]z\n\
                        ##teamcity[x]\u{9b}2J\u{202e}\u{2028}::error::o";
-/// As much of it as a header may hold.
+/// As much of that text as a header may hold.
 const HEADER: &str = "##vso[task.setvariable variable=x]y \u{9b}2J \u{202e}##[add-path]z";
 
 /// Nothing that was printed drives a terminal or a CI system.
@@ -146,7 +145,7 @@ async fn an_engines_version_steps_logs_and_errors_drive_nothing() {
 #[tokio::test]
 async fn a_plan_drives_nothing_where_it_is_refused_warned_of_or_printed() {
     let world = World::start(Script::default()).await;
-    // YAML has no such character but as an escape.
+    // YAML has such a character only as an escape.
     let escaped = |c: char| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) };
     let quoted: String = serde_json::to_string(HOSTILE).unwrap().chars().map(escaped).collect();
     for plan in [

@@ -10,13 +10,13 @@ use super::world::{World, says};
 use crate::support::scripted_engine::{Rest, Script};
 use crate::support::scripted_images::Image;
 
-/// Counts up; `first()` is true once.
+/// A counter that is true once, for the first call.
 fn first() -> impl Fn() -> bool + Clone + Send + Sync {
     let asked = Arc::new(AtomicUsize::new(0));
     move || asked.fetch_add(1, Ordering::SeqCst) == 0
 }
 
-/// The names that were the run's own, and that it took away again.
+/// The number of the run's own names that it took away again.
 fn removed(world: &World) -> usize {
     let removals = world.engine.requests().into_iter().filter(|line| line.starts_with("DELETE /images/"));
     removals.filter(|line| line.contains("/hello:polyarch-run-")).count()
@@ -45,7 +45,7 @@ async fn a_step_that_says_already_exists_is_built_once() {
     world.assert_untouched();
 }
 
-/// One platform, whose arch tag another run gives to what it built, until this one gives it back.
+/// A plan of one platform. Another run gives its arch tag to that run's own image, until this run gives the tag back.
 async fn moved(shows: Shows) -> World {
     let given = Arc::new(AtomicUsize::new(0));
     let (counted, moved) = (given.clone(), move || given.load(Ordering::SeqCst) == 0);

@@ -135,7 +135,7 @@ async fn a_plain_join_says_that_what_it_joins_may_be_of_an_earlier_pipeline() {
             &["join"],
             Some("arch tags move (`main-amd64`, `main-arm64`)"),
         ),
-        // Nobody else pushes these.
+        // No other pipeline pushes these arch tags.
         ("[\"0a1b2c3d\", latest]", "", &["join"], None),
         ("[\"1.0.3\", latest]", "", &["join"], None),
         ("[latest]", "arch_tag: \"0a1b2c3d-${arch}\"", &["join"], None),
@@ -147,14 +147,14 @@ async fn a_plain_join_says_that_what_it_joins_may_be_of_an_earlier_pipeline() {
             None => assert!(!finished.stderr.contains(moves), "{tags} {more}: {}", finished.stderr),
         }
     }
-    // They say themselves that they belong together.
+    // The images say themselves that they belong together.
     plan("[latest]", "");
     for arch in ["amd64", "arm64"] {
         push(&format!("latest-{arch}"), &Image::of_revision(&format!("linux/{arch}"), "today"));
     }
     let finished = world.run(&["join"]).finish().await.expect_code(0);
     assert!(!finished.stderr.contains(moves), "{}", finished.stderr);
-    // One of them says nothing.
+    // One of the images does not name its commit.
     push("latest-arm64", &Image::oci("linux/arm64", "last week"));
     says(&world.run(&["join"]).finish().await.expect_code(0), &[moves]);
 }

@@ -1,5 +1,5 @@
-//! In which words an index says what an image is. Comparing platforms normalises; writing them does not, and what an entry
-//! of another index says is carried on.
+//! The words in which an index describes an image. polyarch normalises platforms to compare them, and not to write
+//! them. It carries on all that an entry of another index says.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::support::program::Run;
 use crate::support::scripted_engine::Script;
 use crate::support::scripted_images::{DOCKER_LIST, Document, Image, OCI_INDEX, attestation};
 
-/// An entry of `image` with everything that an entry may have, and what no specification knows yet.
+/// An entry of `image` with everything that an entry may have, and with fields that no specification knows yet.
 fn full(image: &Image) -> Value {
     let mut full = entry(image);
     full["platform"]["os.version"] = "6.1".into();
@@ -28,7 +28,7 @@ fn full(image: &Image) -> Value {
     full
 }
 
-/// Images as golang's are: of arm64 the config says the variant.
+/// Images as golang's are: the config of arm64 says the variant.
 fn golang(world: &World) -> [Image; 2] {
     let images = ["linux/amd64", "linux/arm64/v8"].map(|platform| Image::docker(platform, "golang"));
     for (image, tag) in images.iter().zip(["1.19-amd64", "1.19-arm64"]) {
@@ -43,7 +43,7 @@ async fn a_variant_that_a_config_says_is_in_the_entry_as_docker_manifest_puts_it
     let images = golang(&world);
     join(&world, &[], &["1.19-arm64", "1.19-amd64"]).await.expect_code(0);
     assert_eq!(published(&world)["manifests"], json!([entry(&images[1]), entry(&images[0])]));
-    // Other variants whose normal form is another one.
+    // Other variants whose normal form differs from their words.
     let odd = ["linux/arm64/8", "linux/arm64/v8.0", "linux/arm"].map(|platform| Image::oci(platform, "odd"));
     for (image, tag) in odd.iter().zip(["eight", "dotted", "bare"]) {
         world.store.push("hello", tag, image);
@@ -64,7 +64,7 @@ async fn a_variant_that_is_annotated_is_in_the_entry_as_it_is_typed() {
         ("amd64", "linux/amd64/v1", "linux/amd64/v1"),
         ("arm64", "linux/aarch64", "linux/arm64"),
         ("arm64", "linux/armhf", "linux/arm/v7"),
-        // It says nothing of a variant, and the config does.
+        // The typed platform has no variant, and the config has one.
         ("1.19-arm64", "linux/arm64", "linux/arm64/v8"),
         ("1.19-arm64", "linux/arm64/v8.0", "linux/arm64/v8.0"),
     ] {
@@ -72,7 +72,7 @@ async fn a_variant_that_is_annotated_is_in_the_entry_as_it_is_typed() {
         join(&world, &["--annotate", &annotate, "--allow-shrink"], &[tag]).await.expect_code(0);
         assert_eq!(platforms(&published(&world)), [says_it], "{tag} as {typed}");
     }
-    // One image, said twice and not in two ways: what is said of it stays.
+    // Two references name one image, and only one of them is annotated: the annotation stays.
     let annotate = format!("{}=linux/arm64/v8", reference(&world, "again"));
     world.store.push("hello", "again", &Image::docker("linux/arm64", "new"));
     join(&world, &["--annotate", &annotate, "--allow-shrink"], &["arm64", "again"]).await.expect_code(0);
@@ -91,7 +91,7 @@ async fn all_that_an_entry_of_an_index_says_is_carried_on() {
     has(&world, "source", &entries, &json!({}));
     join(&world, &[], &["source"]).await.expect_code(0);
     assert_eq!(published(&world)["manifests"], json!(entries));
-    // Added to, it stays, and whoever runs it again puts nothing.
+    // The entries stay when an image is added, and the same run again puts nothing.
     join(&world, &["--append"], &["s390x"]).await.expect_code(0);
     let index = published(&world)["manifests"].clone();
     let s390x = entry(&Image::docker("linux/s390x", "new"));
@@ -102,10 +102,10 @@ async fn all_that_an_entry_of_an_index_says_is_carried_on() {
         assert_eq!(published(&world)["manifests"], index, "{sources:?}");
     }
     assert_eq!(world.put().len(), puts);
-    // The image alone and its entry are one image: the entry says more.
+    // The image and its entry in an index are one image. The entry stays, because it says more.
     join(&world, &["--allow-shrink"], &["1.19-amd64", "source"]).await.expect_code(0);
     assert_eq!(published(&world)["manifests"], json!(entries));
-    // What is said goes before what was there, and the rest of it stays.
+    // An annotation goes before the words of the entry, and the rest of the entry stays.
     let annotate = format!("{}=linux/arm64,os.version=7", reference(&world, "source"));
     let only = ["--platform", "linux/arm64", "--annotate", &annotate, "--allow-shrink"];
     has(&world, "source", &entries[1..2], &json!({}));
@@ -125,7 +125,7 @@ async fn what_an_entry_of_dockers_list_or_of_a_listed_index_says_is_carried_on()
     world.store.put("hello", "list", &Document::new(DOCKER_LIST, &list));
     join(&world, &[], &["list"]).await.expect_code(0);
     assert_eq!(published(&world), list);
-    // The entry above says the platform of what an index lists without one.
+    // An index may list an image without a platform. The entry above that index says it.
     let platform = entries[0].as_object_mut().unwrap().remove("platform").unwrap();
     let inner =
         Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entries[0]] }));
@@ -177,18 +177,18 @@ async fn a_plan_that_joins_keeps_what_configs_and_its_entries_say() {
         plan(said);
         assert_eq!(platforms(&joined().await), ["linux/amd64", is], "{said}");
     }
-    // As it is typed also where the config says nothing of it.
+    // The variant is as typed, also where the config has none.
     world.store.push("hello", "1.19-arm64", &Image::docker("linux/arm64", "bare"));
     plan("entry: { variant: v8 }");
     assert_eq!(platforms(&joined().await), ["linux/amd64", "linux/arm64/v8"]);
-    // What `polyarch plan` prints is a plan of the same.
+    // The output of `polyarch plan` is a plan of the same.
     for (said, is) in [("entry: { variant: \"8\" }", "linux/arm64/8"), ("entry: { variant: \"\" }", "linux/arm64")] {
         plan(said);
         let shown = Run::new(&world.home, ["plan"]).finish().await.expect_code(0).stdout;
         fs::write(world.home.path().join("build.yaml"), shown).unwrap();
         assert_eq!(platforms(&joined().await), ["linux/amd64", is], "{said}");
     }
-    // An arch tag that is an index, as buildx pushes one, is believed in its words.
+    // An arch tag may be an index, as buildx pushes one. polyarch takes its words.
     has(&world, "1.19-arm64", &[full(&images[1])], &json!({}));
     plan("");
     assert_eq!(joined().await["manifests"][1], full(&images[1]));
@@ -221,7 +221,7 @@ async fn what_a_source_says_of_what_is_adopted_is_in_the_index_and_under_the_arc
     let index = world.store.get("golang", "1").unwrap();
     assert_eq!(index.json()["manifests"], json!(entries));
     assert_eq!(world.store.get("golang", "1-arm64").unwrap().json()["manifests"], json!([entries[1]]));
-    // The joiner alone makes the same of the arch tags.
+    // `polyarch join` alone makes the same of the arch tags.
     let puts = world.put().len();
     world.run(&["join"]).finish().await.expect_code(0);
     assert_eq!((world.store.get("golang", "1").unwrap(), world.put().len()), (index, puts));

@@ -62,10 +62,10 @@ async fn what_was_built_from_a_cache_or_put_back_stays_and_what_is_older_goes(en
     let reference = |tag: &str| place.project.reference(place.ecr.host(), tag);
     place.build("LABEL step=one\n", &["1.0.0", "latest"]).await;
     place.build("LABEL step=two\n", &["1.1.0", "latest"]).await;
-    // The same image as the first one, of the same digest; and another one in a label alone.
+    // The first of these images has the digest of the very first one. The second differs in a label alone.
     place.build("LABEL step=one\n", &["1.2.0", "latest"]).await;
     place.build("LABEL step=three\n", &["1.3.0", "latest"]).await;
-    // What people pull is put back.
+    // Somebody puts `latest`, which people pull, back to an earlier image.
     place.run(&["copy", &reference("1.1.0"), &reference("latest")]).await;
     let all = place.tags().await;
     let repository = format!("{}/{}", place.ecr.host(), place.project.name);

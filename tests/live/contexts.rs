@@ -247,11 +247,11 @@ async fn a_file_that_changes_while_it_is_read_ends_the_build(engine: Engine) {
     assert!(failed.stderr.contains("large changed while the build context was read"), "{}", failed.stderr);
 }
 
-/// Lines of an ignore file. BuildKit sends each as a header, and so it does the paths of a Dockerfile.
+/// Lines of an ignore file. BuildKit sends each as a header, and so it does with the paths of a Dockerfile.
 const LINES: usize = 5_000;
 
 async fn thousands_of_ignore_lines_and_copied_paths_are_taken(engine: Engine) {
-    // On others so many paths take minutes, or BuildKit 0.8 gives up (`flightcontrol: exceeded retry timeout`).
+    // On other engines so many paths take minutes, or BuildKit 0.8 gives up (`flightcontrol: exceeded retry timeout`).
     let paths = if engine.host == Engine::new().host { 5_000 } else { 500 };
     let project = Project::new(engine, "many");
     // Each is 150 bytes and more, so that all of them fill hundreds of frames.
@@ -360,7 +360,7 @@ async fn an_ignore_file_that_cannot_be_read_ends_the_run_before_the_build(engine
     }
     assert!(registry.requests().iter().all(|asked| !asked.starts_with("PUT") && !asked.starts_with("POST")));
 
-    // As somebody who may not read it: root may, unless that capability is taken away.
+    // The program runs as a user who may not read the file. Root may read it, unless that capability is taken away.
     project.write("build.yaml", plan);
     project.write("context/.dockerignore", "secret\n");
     fs::set_permissions(project.path("context/.dockerignore"), Permissions::from_mode(0o000)).unwrap();
@@ -369,7 +369,7 @@ async fn an_ignore_file_that_cannot_be_read_ends_the_run_before_the_build(engine
     let run = run.folder(project.path("")).env("DOCKER_HOST", &project.engine.host);
     let refused = run.finish().await.expect_code(2);
     assert!(refused.stderr.contains(".dockerignore cannot be read: Permission denied"), "{}", refused.stderr);
-    // One that can be read counts.
+    // An ignore file that can be read counts.
     fs::set_permissions(project.path("context/.dockerignore"), Permissions::from_mode(0o644)).unwrap();
     project.build(&[]).await;
     let image = project.reference(registry.address(), "1.0-amd64");

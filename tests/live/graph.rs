@@ -1,5 +1,5 @@
-//! The engine that hosted CI runners have: new, with a graph driver. What its image store cannot hold is refused before
-//! anything is built, and the error says how to turn containerd's store on.
+//! The engine that hosted CI runners have: new, with a graph driver. Before it builds anything, polyarch refuses what
+//! the engine's image store cannot hold. The error says how to turn containerd's store on.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -66,7 +66,7 @@ async fn the_plan_that_was_refused_is_built_once_the_containerd_store_is_turned_
     project.plan(registry.address(), settings);
     let refused = project.run(&["build"]).await.expect_code(3);
     assert!(refused.stderr.contains(TURN_ON), "{}", refused.stderr);
-    // As the error says.
+    // The engine gets the setting that the error names.
     fs::write(private.configuration(), r#"{"features": {"containerd-snapshotter": true}}"#).unwrap();
     private.signal(Signal::KILL);
     private.restart().await;
@@ -81,7 +81,7 @@ async fn the_plan_of_the_examples_is_built_as_its_workflow_says_and_its_cache_is
     let registry = Distribution::start(Setup::Plain);
     let private = PrivateEngine::start(&Engine::graph(), "hosted").await;
     let project = Project::new(private.engine.clone(), "hosted");
-    // A result that nobody can guess: who has the same ran the step once.
+    // Nobody can guess this result: two images that have the same one share one run of the step.
     project.busybox(
         "RUN [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox cat /proc/sys/kernel/random/uuid > /made\"]\nCOPY version /\n",
     );
@@ -111,7 +111,7 @@ async fn the_plan_of_the_examples_is_built_as_its_workflow_says_and_its_cache_is
             let run = ["run", "--rm", "--network=none", &platform, &image, "/bin/busybox", "cat", "/made", "/version"];
             made.push(parts::printed(&project.engine.docker(run).await));
         }
-        // What is loaded of the images is forgotten, too.
+        // The engine also forgets the images that it loaded.
         let images = parts::printed(&project.engine.docker(["images", "--all", "--quiet"]).await);
         let images: Vec<_> = images.split_whitespace().collect();
         project.engine.docker(["rmi", "--force"].iter().chain(&images)).await;

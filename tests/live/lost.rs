@@ -9,7 +9,7 @@ use crate::support::engines::Engine;
 
 on_both_engines!(an_engine_pushes_again_what_the_registry_lost, a_second_registry_gets_again_what_it_lost,);
 
-/// The layers of what `reference` of `platform` names.
+/// The layers of the project's image of `platform` in `registry`.
 async fn layers(project: &Project, registry: &Distribution, platform: &str) -> Vec<Digest> {
     let printed = crane(&["manifest", "--platform", platform, &project.reference(registry.address(), "1.0")]).await;
     let manifest: Value = serde_json::from_str(&printed).unwrap();

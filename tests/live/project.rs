@@ -28,7 +28,7 @@ macro_rules! on_both_engines {
     };
 }
 
-/// Makes one test more of a body of [`on_both_engines`]: on the newer engine with a graph driver.
+/// Makes one more test of a body of [`on_both_engines`]: on the newer engine with a graph driver.
 macro_rules! on_the_graph_engine {
     ($($body:ident),+ $(,)?) => {
         mod on_the_graph_engine {

@@ -34,7 +34,7 @@ async fn a_second_run_sends_nothing_and_puts_nothing(engine: Engine) {
     // Is it there; manifest and config of each platform, which are proved; each final tag.
     let (heads, others): (Vec<_>, Vec<_>) = asked[before..].iter().partition(|request| request.starts_with("HEAD "));
     assert_eq!(others.len(), 1 + 2 * 2 + 2, "{others:#?}");
-    // Each layer once, also the one that both platforms have.
+    // polyarch asks for each layer once, also for the layer that both platforms have.
     assert_eq!(heads.len(), 5, "{heads:#?}");
     assert!(heads.iter().all(|request| request.contains("/blobs/sha256:")), "{heads:#?}");
     assert_eq!(second["images"][0]["index"], first["images"][0]["index"]);

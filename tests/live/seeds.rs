@@ -191,7 +191,7 @@ async fn seed_002_images_that_are_there_are_joined_by_their_names(engine: Engine
     }
 }
 
-/// What stands in for `golang:1.19.2-alpine`: Docker's list of Docker's images, of arm64 with its variant, as it was then.
+/// A stand-in for `golang:1.19.2-alpine`: Docker's list of Docker's images, with the variant of arm64, as it was then.
 async fn golang(place: &Workplace<'_>, source: &Distribution) -> String {
     let upstream = Project::new(Engine::old(), "upstream");
     upstream.busybox(&format!("ENV GOLANG_VERSION=1.19.2\nLABEL of={}\n{APP}", place.project.name));
@@ -270,7 +270,7 @@ async fn seed_004_golangs_images_that_docker_pulled_and_pushed_are_bundled(engin
     ecr.create(&place.project.name).await;
     let (client, engine) = (place.project.home.docker_config(), &place.project.engine);
     ecr.log_in(engine, &client).await;
-    // containerd's store has one name for both platforms, and pushes the one that is said.
+    // containerd's store has one name for both platforms, and pushes the platform that the command names.
     let is_new = engine.host == Engine::new().host;
     for (platform, tag) in BOTH.into_iter().zip(["1.19.2-alpine-amd64", "1.19.2-alpine-arm64"]) {
         let reference = place.reference(tag);

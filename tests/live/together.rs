@@ -97,7 +97,7 @@ async fn runs_at_once_that_load_build_or_differ_leave_no_name_of_their_own(engin
         other.busybox(&format!("LABEL of={} commit={commit}\n", project.name));
         other.plan(registry.address(), "platforms: [linux/amd64, linux/arm64]");
         let text = std::fs::read_to_string(other.path("build.yaml")).unwrap();
-        // Only the arch tags are everybody's.
+        // Only the arch tags are shared.
         let own = format!("[\"{commit}\"]\n    arch_tag: \"every-${{arch}}\"");
         other.write("build.yaml", text.replace("[\"1.0\", latest]", &own));
         other.run(&["build"]).await.expect_code(0);
@@ -124,7 +124,7 @@ fn write_noise(path: &Path, bytes: u64) {
     std::io::copy(&mut noise, &mut std::fs::File::create(path).unwrap()).unwrap();
 }
 
-/// A run pushes a large layer to the registry that another process holds, which ends by `signal` meanwhile.
+/// A run pushes a large layer to the registry that another process holds. Meanwhile `signal` ends that process.
 async fn holder_ends(engine: Engine, signal: Signal) {
     let project = Project::new(engine, "holder");
     write_noise(&project.path("context/noise"), 192 << 20);

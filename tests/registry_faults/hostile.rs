@@ -208,7 +208,7 @@ async fn v29_sizes_that_no_content_has_are_refused_and_overflow_nothing() {
     // They have it all, they say: nothing is sent, but what it would be is counted.
     let store = Store::default();
     store.put("from", "huge", &of(json!(i64::MAX)));
-    // Readers whose sizes have a sign do not take it.
+    // Readers whose sizes have a sign do not take this size.
     store.put("from", "unsigned", &of(json!(u64::MAX)));
     store.put("from", "negative", &of(json!(-1)));
     store.put("from", "fraction", &of(json!(1.5)));

@@ -31,7 +31,7 @@ fn entry(image: &Document) -> serde_json::Value {
     entry
 }
 
-/// What a registry has under `hello:1`, and the blobs beside it.
+/// The documents that a registry may have under `hello:1`, each with the blobs beside it.
 fn documents() -> Vec<(&'static str, Document, Store)> {
     let mut all = Vec::new();
     let plain = Image::oci("linux/amd64", "plain");

@@ -1,12 +1,12 @@
-//! What a run takes of memory.
+//! The memory that a run takes.
 
 use std::fs;
 use std::thread::JoinHandle;
 
 use super::program::Running;
 
-/// Watches a run until it ends; gives the most memory that it had, in KiB. Pages of its program file are not counted: the
-/// system has them once, and takes them back at any time, and those of a debug build are tens of megabytes.
+/// Watches a run until it ends; gives the most memory that it had, in KiB. Pages of the run's program file do not
+/// count. The system has them once, and takes them back at any time. Those of a debug build are tens of megabytes.
 pub(crate) fn peak(running: &Running) -> JoinHandle<u64> {
     let status = format!("/proc/{}/status", running.pid().as_raw_nonzero());
     std::thread::spawn(move || {

@@ -65,7 +65,7 @@ fn escaped(text: &str) -> String {
     Text::line(text).chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
-/// A name between backquotes: it ends at none of its own.
+/// A name between backquotes. A backquote in the name would end it, so each becomes an apostrophe.
 fn code(name: &impl ToString) -> String {
     format!("`{}`", Text::line(name.to_string()).replace('`', "'"))
 }

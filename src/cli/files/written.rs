@@ -101,10 +101,10 @@ impl File {
         }
     }
 
-    /// A new file beside it that nobody can foresee, and that goes where it is not kept.
+    /// A new file beside the file at `path`, under a name that nobody can foresee. It is removed unless it is kept.
     fn beside(&self) -> io::Result<NamedTempFile> {
         let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        // As any file that is made: what the umask leaves of it.
+        // The mode of any new file: the umask takes bits away from it.
         let mode = fs::Permissions::from_mode(0o666);
         tempfile::Builder::new().prefix(".polyarch-").permissions(mode).tempfile_in(directory.unwrap_or(Path::new(".")))
     }
@@ -114,7 +114,7 @@ fn json(report: &Report) -> io::Result<String> {
     Ok(format!("{}\n", &*Json::pretty(report)?))
 }
 
-/// The text of every file, with what it is.
+/// The text of every file, each with the file's name in messages.
 #[cfg(test)]
 pub(crate) fn texts(report: &Report) -> [(&'static str, String); 4] {
     [
@@ -139,7 +139,7 @@ mod tests {
         let (target, path) = (folder.path().join("precious"), folder.path().join("report.json"));
         fs::write(&target, "precious").unwrap();
         let names = || fs::read_dir(folder.path()).unwrap().count();
-        // What was the temporary's name once, and the file itself, lead away.
+        // The file and the name that its temporary file once had are links to another file.
         let foreseen = folder.path().join(format!("report.json.{}.tmp", std::process::id()));
         for link in [&foreseen, &path] {
             std::os::unix::fs::symlink(&target, link).unwrap();
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
         assert_eq!(names(), 3, "no temporary is left");
-        // As other files that we make.
+        // The mode is that of any other new file.
         let plain = folder.path().join("plain");
         fs::write(&plain, "").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();

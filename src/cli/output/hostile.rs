@@ -1,4 +1,4 @@
-//! Every event, with hostile text wherever it has text of others, through everything that shows it.
+//! Every event, with hostile text wherever an event has text from outside, through everything that shows events.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::style::Color;
 use super::tty::{Size, Tty};
 use crate::cli::files;
 
-/// Each drives a terminal or a CI system where it is printed as it is.
+/// Texts that drive a terminal or a CI system where they are printed unchanged.
 const HOSTILE: [&str; 11] = [
     "\x1b]52;c;cm0gLXJm\x07\x1b[2J\x1b[31m",
     "\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\",
@@ -35,7 +35,7 @@ const HOSTILE: [&str; 11] = [
 ];
 const COMMANDS: [&str; 6] = ["##[", "##vso[", "##teamcity[", "section_start:", "section_end:", "travis_fold:"];
 
-/// Every event there is. A new one must be added: `is_told` has no other arm.
+/// One event of every kind. A new kind must be added here: `is_told` has no arm for the rest.
 fn events(hostile: &str) -> Vec<Event> {
     let text = || hostile.into();
     let image = || hostile.to_owned();
@@ -123,7 +123,7 @@ fn events(hostile: &str) -> Vec<Event> {
     all
 }
 
-/// Does not compile where an event is missing.
+/// Names every kind of event. It does not compile where one is missing.
 fn is_told(event: &Event) -> bool {
     match event {
         Event::Started { .. } | Event::Warning(_) | Event::Failed(_) | Event::Stopping { .. } => true,
@@ -205,7 +205,7 @@ fn shown(script: &Script, display: impl FnOnce(Memory) -> Box<dyn Display>) -> S
 fn no_event_with_hostile_texts_drives_any_output() {
     for hostile in HOSTILE {
         let all: Script = (0..).step_by(100).zip(events(hostile)).collect();
-        // What failed hides what was published: that is shown, too.
+        // Failures hide what was published. A second script without failures shows that, too.
         let failing = |event: &Event| {
             matches!(
                 event,

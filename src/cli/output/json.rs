@@ -1,8 +1,8 @@
 //! The display for programs: one JSON object a line.
 //!
-//! The first line says the version: `{"at":0.0,"event":"polyarch","version":1}`. Then every event, with `at` in
-//! seconds since the run began, and `{"at":…,"event":"not_shown","lines":…}` where so many lines of logs are not shown,
-//! because the reader is too slow; the last line is the whole report: `{"at":…,"event":"finished","report":{…}}`.
+//! The first line says the version: `{"at":0.0,"event":"polyarch","version":1}`. Then comes every event, with `at` in
+//! seconds since the run began. `{"at":…,"event":"not_shown","lines":…}` counts lines of logs that are not shown,
+//! because the reader is too slow. The last line is the whole report: `{"at":…,"event":"finished","report":{…}}`.
 
 use std::io::Write;
 use std::time::Duration;

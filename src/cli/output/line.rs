@@ -6,8 +6,8 @@ use polyarch::text::Text;
 
 use super::style::{Color, Tone};
 
-/// One line, and which parts of it are coloured. Whatever it is made of, [`Line::render`] sanitises all of it together:
-/// two parts that are harmless alone may be a command of a CI system side by side.
+/// One line, and which parts of it are coloured. [`Line::render`] sanitises all parts together, whatever they are made
+/// of. Two parts that are harmless alone may be a command of a CI system side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line(Content);
 
@@ -22,7 +22,7 @@ impl Line {
         Self(Content::Parts(Vec::new()))
     }
 
-    /// A line with colours that a renderer drew of safe text alone.
+    /// A line that a renderer drew with colours, from safe text alone.
     pub(crate) fn drawn(line: &str) -> Self {
         Self(Content::Drawn(line.to_owned()))
     }
@@ -47,7 +47,7 @@ impl Line {
     fn part(self, tone: Option<Tone>, text: impl Display) -> Self {
         let mut parts = self.parts();
         match parts.last_mut() {
-            // A string takes everything.
+            // Writing to a string never fails.
             Some((last, line)) if *last == tone => write!(line, "{text}").unwrap_or_default(),
             _ => parts.push((tone, text.to_string())),
         }
@@ -57,7 +57,7 @@ impl Line {
     fn parts(self) -> Vec<(Option<Tone>, String)> {
         match self.0 {
             Content::Parts(parts) => parts,
-            // What is drawn is whole; with more it is text as any other.
+            // A drawn line keeps its colours only while it is whole. With more behind it, it is text like any other.
             Content::Drawn(line) => vec![(None, line)],
         }
     }

@@ -157,7 +157,7 @@ fn failed(failure: &Failure) -> Line {
     Line::new().toned(Tone::Error, "failed:").then(format!(" {}", failure.message))
 }
 
-/// Log lines that were not shown: their reader is too slow.
+/// The line about log lines that were not shown, because their reader is too slow.
 pub(crate) fn lost(lines: usize) -> Line {
     let were = if lines == 1 { "was" } else { "were" };
     let text = format!("{} of logs {were} not shown: the reader is too slow", count(lines, "line"));

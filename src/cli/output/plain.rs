@@ -86,7 +86,7 @@ impl<W: Write + Send> EventSink for Quiet<W> {
 }
 
 impl<W: Write + Send> Display for Quiet<W> {
-    /// It shows no logs.
+    /// This display shows no logs.
     fn lost(&mut self, _at: Duration, _lines: usize) {}
 
     fn finish(&mut self, report: &Report) {

@@ -34,7 +34,7 @@ pub(crate) trait Display: EventSink {
         let _ = at;
     }
 
-    /// Shows that so many lines of logs are not shown here: the reader is slower than the run.
+    /// Shows that this many lines of logs are not shown here, because the reader is slower than the run.
     fn lost(&mut self, at: Duration, lines: usize);
 
     /// Shows the ending. The display takes its hands off the terminal first.
@@ -95,7 +95,8 @@ pub(crate) fn is_ci(var: impl Fn(&str) -> Option<String>) -> bool {
     var("CI").is_some_and(|value| !matches!(&*value, "" | "false" | "0"))
 }
 
-/// The display for `progress` on stderr, whose reader's `pace` it keeps. `tty` where there is no terminal is `plain`.
+/// The display for `progress` on stderr. It counts in `pace` what the reader takes. Without a terminal `tty` is
+/// `plain`.
 pub(crate) fn display(progress: Progress, terminal: Terminal, pace: Pace) -> Box<dyn Display> {
     let Terminal { screen, color, groups } = terminal;
     if let (Progress::Auto, Screen::Live) | (Progress::Tty, Screen::Live | Screen::Lines) = (progress, screen) {

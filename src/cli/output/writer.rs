@@ -1,4 +1,4 @@
-//! Who writes lines: to a reader that may be slow, or gone.
+//! Writers of lines, for a reader that may be slow or gone.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use polyarch::text::Json;
 use super::line::Line;
 use super::style::Color;
 
-/// A writer whose reader may go away: after the first error it is silent.
+/// A writer whose reader may go away: after the first error it writes nothing more.
 #[derive(Debug)]
 pub(crate) struct Lines<W> {
     out: Option<W>,
@@ -31,12 +31,12 @@ impl<W: Write> Lines<W> {
         self.write(document);
     }
 
-    /// Opens a group of GitHub Actions: a command of ours, about a line that is none.
+    /// Opens a group of GitHub Actions. The command is polyarch's own; the `heading` is never a command.
     pub(crate) fn group(&mut self, heading: &Line) {
         self.write(&format!("::group::{}", heading.render(Color::Off)));
     }
 
-    /// Closes it.
+    /// Closes the group.
     pub(crate) fn end_group(&mut self) {
         self.write("::endgroup::");
     }
@@ -51,13 +51,13 @@ impl<W: Write> Lines<W> {
     }
 }
 
-/// How much a reader took so far: who waits for it sees whether it is slow or does not read at all.
+/// How much a reader took so far. Whoever waits for the reader sees whether it is slow or does not read at all.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pace(Arc<AtomicU64>);
 
 impl Pace {
-    /// Waits for the end of what is written, as long as the reader takes some of it: `stalled` without that is too long,
-    /// and so is `most` for all.
+    /// Waits until all is written, as long as the reader takes some of it. The wait ends where the reader takes nothing
+    /// for `stalled`, and after about `most` in all.
     pub(crate) fn wait(&self, ended: &Receiver<()>, stalled: Duration, most: Duration) {
         let began = Instant::now();
         let mut taken = self.bytes();
@@ -75,7 +75,7 @@ impl Pace {
     }
 }
 
-/// Counts what is taken, in pieces that a pipe takes whole.
+/// A writer that counts what its reader takes. It writes in pieces that a pipe takes whole.
 #[derive(Debug)]
 pub(crate) struct Paced<W> {
     out: W,

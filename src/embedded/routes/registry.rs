@@ -28,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub(in crate::embedded) struct Registry {
     pub(super) store: Store,
     pub(super) uploads: Uploads,
-    /// What was begun on the disk, and is finished whoever goes away.
+    /// The work that was begun on the disk. It is finished even if the client goes away.
     tasks: TaskTracker,
     id: String,
 }
@@ -40,7 +40,7 @@ impl Registry {
         Self { store, uploads, tasks: TaskTracker::new(), id }
     }
 
-    /// Waits for all that was begun on the disk. Nothing is begun any more: no request is answered.
+    /// Waits for all work that was begun on the disk. No work begins any more, because no request is answered.
     pub(in crate::embedded) async fn finished(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -60,7 +60,7 @@ impl Registry {
         self.finish(move |registry| question(&registry.store)).await
     }
 
-    /// Does `work` off the runtime's threads, and to its end: also if the request is dropped meanwhile.
+    /// Does `work` off the runtime's threads, and to its end, even if the request is dropped meanwhile.
     pub(super) async fn finish<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,

@@ -153,8 +153,8 @@ async fn append(
     Ok(appended?)
 }
 
-/// Checks the digest and makes the blob visible. Whatever comes out, the session is over. The client may go away
-/// meanwhile: the session is nobody's then but of who moves its content, and over when that is done.
+/// Checks the digest and makes the blob visible. The session is over in any case. If the client goes away meanwhile,
+/// the session belongs to the task that moves the content. It is over when that task is done.
 async fn finish(
     registry: &Arc<Registry>,
     name: RepositoryPath,
@@ -218,9 +218,9 @@ mod tests {
             let bytes = format!("layer {round}").repeat(1 << 16);
             progress.append(&mut bytes.clone().into(), None).await.unwrap();
             let digest = progress.digest();
-            // Dropped after its first step.
+            // The request is dropped after its first step.
             drop(finish(&registry, name.clone(), &id, progress, digest.clone()).now_or_never());
-            // Who asks for the session now is told when all is done that it is over.
+            // A client that asks for the session now gets its answer after the move: the session is over.
             assert!(session.progress().await.is_none(), "somebody could write into what is moved");
             assert!(registry.uploads.get(&name, &id).is_none());
             registry.finished().await;

@@ -96,8 +96,8 @@ impl Store {
         Ok(Some(Blob { file, size }))
     }
 
-    /// Takes the file at `upload`, whose digest was checked, as a blob of `repository`, also in the place of content that
-    /// is not what its name says.
+    /// Takes the file at `upload`, whose digest was checked, as a blob of `repository`. It replaces content that is not
+    /// what its name says.
     pub(in crate::embedded) fn take_blob(
         &self,
         upload: &Path,
@@ -155,11 +155,11 @@ impl Store {
         Ok(self.manifest_bytes(digest)?.map(|bytes| bytes.len() as u64))
     }
 
-    /// The bytes of a manifest; `None` where there is none, or other bytes.
+    /// The bytes of a manifest; `None` where there are none, or other bytes.
     pub(super) fn manifest_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.content(digest);
         let mut bytes = Vec::new();
-        // A byte more than any manifest has: what is longer is none.
+        // One byte more than any manifest has: a longer file is not a manifest.
         let read = File::open(&path).and_then(|file| file.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes));
         match read {
             Ok(_) if Digest::of(&bytes) == *digest => Ok(Some(bytes)),
@@ -328,7 +328,7 @@ mod tests {
         }
         fs::remove_file(store.content(&digest)).unwrap();
         assert_eq!(store.blob_size(&repository(), &digest).unwrap(), None, "gone is missing, and no failure");
-        // What is right is hashed once, whoever touched it, and not written again.
+        // Right bytes whose file somebody touched are hashed once, and not written again.
         taken(&store, b"layer");
         File::open(store.content(&digest)).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
         for _ in 0..2 {

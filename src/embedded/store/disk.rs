@@ -37,9 +37,9 @@ pub(in crate::embedded) fn random_hex() -> String {
     format!("{:016x}{:016x}", half(), half())
 }
 
-/// Who may read what is stored: its owner. What is built may be nobody else's business.
+/// The mode of a stored file: only its owner may read it, because the images may be private.
 pub(in crate::embedded) const FILE_MODE: u32 = 0o600;
-/// The same of directories.
+/// The mode of a directory, for the same reason.
 pub(in crate::embedded) const DIRECTORY_MODE: u32 = 0o700;
 
 /// Creates `path` and its missing parents, so that they are still there after a power cut.
@@ -90,7 +90,7 @@ pub(in crate::embedded) fn write_whole(scratch: &Path, path: &Path, bytes: &[u8]
     written
 }
 
-/// The content of a small file of ours, or `None` where there is none, or what we did not write.
+/// The content of a small file of ours. `None` where there is none, or where it has content that we did not write.
 pub(super) fn read_small(path: &Path) -> Result<Option<String>, StoreError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! No component of a repository's name begins with `_`, so nested repositories cannot collide with these.
-//! Only its owner may read it. The time of a file's last change under `blobs` says that its bytes were hashed (`sound`).
+//! Only the owner may read the store. The time of a file's last change under `blobs` says that its bytes were hashed
+//! (`sound`).
 //! Every file is written elsewhere, synced and renamed to its place: what is visible is whole, whenever the
 //! process is killed.
 

@@ -1,4 +1,4 @@
-//! What no tag leads to.
+//! Manifests and blobs that no tag leads to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,40 +8,40 @@ use super::content::Store;
 use super::disk::{self, StoreError};
 use crate::oci::{Content, Digest, RawManifest, RepositoryPath};
 
-/// What of a store can be deleted.
+/// The parts of a store that can be deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unreferenced {
-    /// What repositories have and no tag of theirs leads to.
+    /// Links in repositories to manifests and blobs that no tag of the repository leads to.
     links: Vec<PathBuf>,
-    /// Content that no repository has then.
+    /// Content that no repository has without those links.
     content: Vec<PathBuf>,
     /// Bytes of that content.
     pub bytes: u64,
-    /// Blobs and manifests of all repositories.
+    /// The number of blobs and manifests of all repositories.
     pub stored: usize,
-    /// Their bytes.
+    /// The bytes of the blobs and manifests of all repositories.
     pub stored_bytes: u64,
-    /// Repositories of which all stays: not every manifest that a tag leads to could be read.
+    /// Repositories that keep everything, because a manifest that a tag leads to could not be read.
     pub unread: Vec<String>,
 }
 
-/// What was deleted.
+/// The amount that was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pruned {
-    /// Blobs and manifests.
+    /// The number of blobs and manifests.
     pub count: usize,
-    /// Their bytes.
+    /// The bytes of those blobs and manifests.
     pub bytes: u64,
 }
 
 impl Unreferenced {
-    /// How many blobs and manifests.
+    /// The number of blobs and manifests.
     #[must_use]
     pub fn count(&self) -> usize {
         self.content.len()
     }
 
-    /// Deletes it: links first, so that nothing names what is gone, whenever this is killed.
+    /// Deletes the links first, then the content. So no link names missing content, whenever the process is killed.
     pub(in crate::embedded) fn delete(&self) -> Result<Pruned, StoreError> {
         for path in self.links.iter().chain(&self.content) {
             disk::remove(path)?;
@@ -50,7 +50,7 @@ impl Unreferenced {
     }
 }
 
-/// What the tags of a repository lead to.
+/// The manifests and blobs that the tags of a repository lead to.
 #[derive(Default)]
 struct Reached {
     manifests: BTreeSet<Digest>,
@@ -58,8 +58,9 @@ struct Reached {
 }
 
 impl Store {
-    /// Finds what no tag leads to: manifests of which no tag, no index under a tag and no such manifest's subject is one,
-    /// and blobs that none of those names. The caller holds the store's lock.
+    /// Finds the manifests and blobs that no tag leads to. A tag leads to its manifest, and to all that an index lists.
+    /// It also leads to the referrers of these manifests, and to the blobs that all of them name. The caller holds the
+    /// store's lock.
     pub(in crate::embedded) fn unreferenced(&self) -> Result<Unreferenced, StoreError> {
         let mut found = Unreferenced::default();
         let mut kept = BTreeSet::new();
@@ -115,7 +116,8 @@ impl Store {
         Ok(found)
     }
 
-    /// What the tags lead to; `None` where a manifest on the way cannot be read: it may name anything.
+    /// The manifests and blobs that the tags lead to. `None` where a manifest on the way cannot be read: it may name
+    /// anything.
     fn reached(&self, repository: &RepositoryPath) -> Result<Option<Reached>, StoreError> {
         let mut reached = Reached::default();
         let mut open = Vec::new();
@@ -138,7 +140,7 @@ impl Store {
                 }
                 Err(_) => return Ok(None),
             }
-            // What is attested of an image goes with the image.
+            // A manifest that attests an image stays with the image.
             open.extend(self.referrers(repository, &digest)?);
         }
         Ok(Some(reached))
@@ -216,7 +218,7 @@ mod tests {
         };
         let attestation = attests(&subject, &top);
         let lost = attests(&serde_json::json!({ "mediaType": "x", "digest": old, "size": 1 }), &old);
-        // Another repository has what goes here, under a tag.
+        // Another repository has, under a tag, the image that goes here.
         let elsewhere = image(&store, "a/b/c", "old", "kept");
         assert_eq!(elsewhere, old);
 

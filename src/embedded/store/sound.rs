@@ -1,7 +1,7 @@
 //! Content whose bytes are known to be what its name says.
 //!
 //! The time of a file's last change is a number made of its digest, set when its bytes were hashed. Whoever changes the
-//! file later changes that time, too: then its bytes are hashed anew before anybody is told that they are there.
+//! file later changes that time, too. The store then hashes the bytes anew before it says that they are there.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -26,7 +26,7 @@ fn mark_of(digest: &Digest) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds.into())
 }
 
-/// The size in bytes of the content of `digest` at `path`; `None` where there is none, or other bytes.
+/// The size in bytes of the content of `digest` at `path`. `None` where the file is missing or has other bytes.
 pub(super) fn size(path: &Path, digest: &Digest) -> Result<Option<u64>, StoreError> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -44,7 +44,7 @@ pub(super) fn size(path: &Path, digest: &Digest) -> Result<Option<u64>, StoreErr
         return Ok(None);
     }
     if let Err(error) = mark(path, digest) {
-        // It is hashed again the next time.
+        // The file is hashed again the next time.
         tracing::debug!("{}", &error as &dyn std::error::Error);
     }
     Ok(Some(metadata.len()))
@@ -60,7 +60,7 @@ fn hashed(path: &Path) -> io::Result<Digest> {
     }
 }
 
-/// Says that content is not what its name says.
+/// Warns that content is not what its name says.
 pub(super) fn told(digest: &Digest) {
     tracing::warn!("the embedded registry has other bytes as {digest}: it is missing until it is pushed again");
 }

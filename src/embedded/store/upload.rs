@@ -135,7 +135,7 @@ impl Uploads {
 impl Session {
     /// What has arrived, as soon as nobody else writes; `None` if the session ended meanwhile.
     ///
-    /// It may be taken along by who goes on when the request is gone: until it is dropped nobody else writes.
+    /// A task that goes on when the request is gone may keep the guard. Until the guard is dropped, nobody else writes.
     pub(in crate::embedded) async fn progress(&self) -> Option<OwnedMutexGuard<Progress>> {
         let progress = Arc::clone(&self.progress).lock_owned().await;
         (!progress.over).then_some(progress)

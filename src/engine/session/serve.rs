@@ -57,8 +57,9 @@ pub struct SessionSpec {
     pub agents: BuildAgents,
 }
 
-/// Largest list of headers that an engine may send, in bytes: grpc-go's own limit. BuildKit sends the lines of ignore files and
-/// the paths that a Dockerfile copies as headers, one each, and does not call at all where they would be more.
+/// Largest list of headers that an engine may send, in bytes: grpc-go's own limit. BuildKit sends each line of an
+/// ignore file, and each path that a Dockerfile copies, as a header. BuildKit does not call at all where the headers
+/// would be more.
 const MAX_HEADERS: u32 = 16 << 20;
 
 /// A session that an engine holds open. Dropping it ends it.

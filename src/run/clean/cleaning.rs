@@ -37,7 +37,7 @@ pub struct Judged {
     pub images: Vec<(RepositoryImage, Verdict)>,
     /// What refers to an image that goes, and stays.
     pub referrers: Vec<Referrer>,
-    /// Whether publications would have to be ordered, and nothing orders them: [`Cleaning::apply`] refuses.
+    /// Whether publications would have to be ordered, and nothing orders them. [`Cleaning::apply`] refuses then.
     pub is_unordered: bool,
 }
 

@@ -5,10 +5,10 @@ use super::keep::Order;
 use crate::ecr::EcrError;
 use crate::registry::RegistryError;
 
-/// What to do where nobody says when images were pushed.
+/// The next step where nobody says when images were pushed.
 const BY_VERSION: &str =
     "say `--order version` if the tags are versions; or name what stays: `--keep 0 --keep-tag PATTERN`";
-/// What to do where no tag is a version.
+/// The next step where no tag is a version.
 const BY_NAME: &str = "name what stays: `--keep 0 --keep-tag PATTERN`";
 
 fn unordered(order: Order) -> &'static str {
@@ -24,7 +24,7 @@ pub enum CleanError {
     /// What it has is not known.
     #[error(transparent)]
     Images(#[from] ImagesError),
-    /// Something in it cannot be read: an index, as far as anybody knows.
+    /// Something in the repository cannot be read, and may be an index.
     #[error("{what} cannot be read, and may list what would be deleted: {why}")]
     Unread {
         /// The tag, or the digest.
@@ -32,12 +32,12 @@ pub enum CleanError {
         /// Why, in one line.
         why: String,
     },
-    /// Nothing orders its publications.
+    /// Nothing orders the publications of the repository.
     #[error("which publications are the newest is not known: {}", unordered(*order))]
     Unordered {
-        /// How they were to be ordered.
+        /// The order that was asked for.
         order: Order,
-        /// Who said what is there.
+        /// The API that listed the repository.
         listed_by: ListedBy,
     },
     /// It is in the embedded registry.

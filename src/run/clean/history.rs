@@ -13,18 +13,18 @@ use crate::oci::Digest;
 pub(super) struct Publication<'a> {
     pub(super) digest: &'a Digest,
     pub(super) images: BTreeSet<&'a Digest>,
-    /// When the registry first got it. Tags that it got later leave no trace.
+    /// When the registry first got it. Tags that the publication got later leave no trace.
     pub(super) pushed_at: Option<SystemTime>,
-    /// What its own tags say.
+    /// The meaning of its own tags.
     pub(super) names: Names<'a>,
 }
 
-/// What is proven of one publication beside the others.
+/// The proven place of one publication among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// As many as wanted are proven to be newer.
+    /// As many publications as wanted are proven to be newer.
     Outdated,
-    /// Fewer than wanted can be newer, or are.
+    /// Fewer publications than wanted are newer, or can be.
     Among,
     /// Nothing says when it was published.
     Unordered,
@@ -36,7 +36,7 @@ pub(super) enum Place {
 pub(super) struct History<'p, 'a> {
     order: Order,
     newest: usize,
-    /// Those that are named so well, or better.
+    /// For each level the publications that are named so well, or better.
     levels: BTreeMap<Level, Vec<&'p Publication<'a>>>,
 }
 

@@ -1,7 +1,7 @@
 //! Which images go. Pure: what a repository has goes in, a verdict on each of its manifests comes out.
 //!
-//! A publication is an index of whole images, or an image that no index lists and that has a tag of its own. What arch tags
-//! alone name, or nothing, is a part of one, or was left by a run that failed.
+//! A publication is an index of whole images. An image with a tag of its own that no index lists is one, too. A
+//! manifest with arch tags alone, or with none, is a part of one, or a failed run left it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -25,7 +25,7 @@ pub(super) struct Judgement {
 /// Judges what a repository has; `unread` are tags of which nothing is known.
 ///
 /// # Errors
-/// Something in it cannot be read.
+/// Something in the repository cannot be read.
 pub(super) fn judge(
     items: &BTreeMap<Digest, Item>,
     unread: &BTreeMap<Tag, String>,
@@ -42,7 +42,7 @@ pub(super) fn judge(
     Ok(Judgement { verdicts, is_unordered: judge.is_unordered })
 }
 
-/// What cannot be read may list everything that would be deleted.
+/// Refuses a repository in which something cannot be read: it may list everything that would be deleted.
 pub(super) fn all_is_read(items: &BTreeMap<Digest, Item>, unread: &BTreeMap<Tag, String>) -> Result<(), CleanError> {
     if let Some((tag, why)) = unread.first_key_value() {
         return Err(CleanError::Unread { what: tag.to_string(), why: why.clone() });
@@ -102,7 +102,8 @@ impl<'a> Judge<'_, 'a> {
         self.is_unordered = self.is_unordered(&publications);
     }
 
-    /// The images that are judged: of an index all that it lists, or none.
+    /// The images of an index or image that is judged. `None` where one of them is not judged: an index is judged
+    /// whole.
     fn images(&self, digest: &'a Digest, item: &'a Item) -> Option<BTreeSet<&'a Digest>> {
         if item.tags.iter().any(|tag| referred(tag).is_some()) {
             return None;
@@ -119,14 +120,14 @@ impl<'a> Judge<'_, 'a> {
         is_ours.then_some(images)
     }
 
-    /// Whether it is an image, and one that this is about.
+    /// Whether `item` is an image, and one that this cleaning is about.
     fn is_judged(&self, item: &Item) -> bool {
         let ItemContent::Image(image) = &item.inside else { return false };
         let label = item.says().and_then(|says| says.built_as.as_deref());
         image.config.is_image_config() && image.subject.is_none() && self.keep.is_about(label)
     }
 
-    /// The tags that are no arch tags. An index of several platforms has no others.
+    /// The tags that are not arch tags. All tags of an index of several platforms are such tags.
     fn own_tags(&self, item: &'a Item) -> impl Iterator<Item = &'a Tag> {
         let images = item.entries().iter().filter(|entry| !entry.is_attestation).collect::<Vec<_>>();
         let platform = match images.as_slice() {
@@ -138,7 +139,7 @@ impl<'a> Judge<'_, 'a> {
         item.tags.iter().filter(move |tag| is_of_several || !tag.names_an_architecture(platform))
     }
 
-    /// Why its tags keep it, whatever its age: one is kept by its name, or moves.
+    /// Why a tag keeps the manifest, whatever its age: the tag is kept by its name, or moves.
     fn kept(&self, digest: &Digest) -> Option<Verdict> {
         let tags = &self.overview.items.get(digest)?.tags;
         if let Some(tag) = self.keep.names(tags) {
@@ -157,8 +158,8 @@ impl<'a> Judge<'_, 'a> {
         })
     }
 
-    /// Judges an index without a tag of its own whose images are those of other publications, or some of them: it goes with
-    /// them. One whose arch tags are of none of them may be of one that is on its way.
+    /// Judges an index without a tag of its own, whose images are among those of other publications. It goes with those
+    /// publications. An arch tag that is of none of them may be of a publication that is on its way.
     fn part(&self, part: &Publication<'a>, publications: &[Publication<'a>], history: &History<'_, 'a>) -> Verdict {
         let covers: Vec<_> = publications.iter().filter(|cover| part.images.is_subset(&cover.images)).collect();
         let stays = |cover: &&&Publication<'_>| self.verdicts.get(cover.digest).is_none_or(|verdict| !verdict.goes());
@@ -179,7 +180,7 @@ impl<'a> Judge<'_, 'a> {
         }
     }
 
-    /// Judges an image that is in no index and has arch tags alone, or none.
+    /// Judges an image that is in no index, and has arch tags alone, or no tag.
     fn left(&self, image: &Publication<'a>, history: &History<'_, 'a>) -> Verdict {
         let tags = self.overview.items.get(image.digest).map_or(&[][..], |item| &item.tags);
         let is_dropped = !tags.is_empty() && tags.iter().all(|tag| self.keep.drops(tag));
@@ -219,7 +220,7 @@ impl<'a> Judge<'_, 'a> {
         }
     }
 
-    /// A tag that is no arch tag of any of `indexes`: it may be for one that is on its way.
+    /// A tag that is not an arch tag of any of `indexes`. It may be for an index that is on its way.
     fn stray_tag<'i>(&self, item: &'a Item, indexes: impl Iterator<Item = &'i Digest>) -> Option<&'a Tag> {
         let indexes = indexes.filter_map(|index| self.overview.items.get(index));
         let names: Vec<_> = indexes.flat_map(|index| &index.tags).collect();
@@ -241,8 +242,8 @@ impl<'a> Judge<'_, 'a> {
     }
 }
 
-/// Those of `untagged` that are publications themselves, and the others, which are parts: another publication is of the same
-/// images, or of more. An engine pushes an image with what attests it as an index of its own.
+/// The publications among `untagged`, and the rest, which are parts: another publication has the same images, or more.
+/// An engine pushes an image with its attestations as an index of its own.
 fn main<'a>(
     tagged: &[Publication<'a>],
     untagged: Vec<Publication<'a>>,
@@ -261,7 +262,7 @@ fn main<'a>(
     (without(main), without(parts))
 }
 
-/// The platform that an image says to be of.
+/// The platform that an image says to have.
 fn platform(item: &Item) -> Option<&Platform> {
     item.says()?.platform.as_ref()
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use crate::oci::{Digest, IMAGE_LABEL, Tag, TagPattern};
 use crate::plan::{Image, Job};
 
-/// What stays of a repository.
+/// The rules for what stays of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keep {
-    /// So many publications, the newest ones: what goes is proven to be older than so many that are named as well.
+    /// The number of newest publications that stay. A publication goes only if this many that are named as well are
+    /// proven to be newer.
     pub newest: usize,
     /// How publications are ordered.
     pub order: Order,
@@ -18,7 +19,7 @@ pub struct Keep {
     pub dropped: Vec<TagPattern>,
     /// Whose images are judged.
     pub scope: Scope,
-    /// The image of a plan that it is about; `None`: the whole repository.
+    /// The image of a plan that the cleaning is about; `None`: the whole repository.
     pub image: Option<OfPlan>,
 }
 
@@ -65,7 +66,7 @@ impl OfPlan {
 }
 
 impl Keep {
-    /// Whether what has this label is what this is about. An empty label is nobody's.
+    /// Whether the cleaning is about an image with this label. An empty label counts as none.
     pub(super) fn is_about(&self, label: Option<&str>) -> bool {
         match label.filter(|label| !label.is_empty()) {
             None => self.scope == Scope::All,
@@ -97,8 +98,8 @@ pub enum Verdict {
 /// Why something stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stays {
-    /// polyarch did not build it, or something that it lists; or it built it as another image than this is about; or it is
-    /// no image.
+    /// polyarch did not build it, or something that it lists. Or polyarch built it as another image than the cleaning
+    /// is about. Or it is not an image.
     NotOurs,
     /// Fewer publications than wanted are proven to be newer.
     Newest,

@@ -1,29 +1,29 @@
-//! What tags say of the publication that they name: which version it is, or that they move from one to the next.
+//! The meaning of tags for their publication: its version, or that a tag moves from one publication to the next.
 //!
-//! A tag is held for one publication's own where its form says so: a version of as many numbers as any version of the
-//! repository has, a revision, or a date. Every other tag may move: `latest`, `stable`, `1` and `1.2` beside `1.2.3`, and
-//! beside a revision or a date.
+//! The form of some tags says that they belong to one publication alone. These are revisions, dates, and versions with
+//! as many numbers as any version of the repository. Every other tag may move: `latest`, `stable`, `1` and `1.2` beside
+//! `1.2.3`, and beside a revision or a date.
 
 use std::collections::BTreeSet;
 
 use crate::oci::Tag;
 
-/// Fewest characters of a revision: git abbreviates to so many. A lone number of so many digits is no version.
+/// Fewest characters of a revision: git abbreviates to this many. A lone number of this many digits is not a version.
 const REVISION: usize = 7;
 /// Most characters of a revision: those of SHA-256.
 const LONGEST_REVISION: usize = 64;
 
-/// A version of so many numbers is one publication's own also beside another tag that is.
+/// A version of this many numbers belongs to one publication alone, even beside a revision or a date.
 const WHOLE_VERSION: usize = 3;
 
 /// How tags of a repository are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Naming {
-    /// As many numbers has the version of the repository that has most.
+    /// How many numbers the version with the most numbers in the repository has.
     most_numbers: usize,
 }
 
-/// What the tags of one manifest say together.
+/// The meaning of all tags of one manifest together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names<'a> {
     /// How well it is named.
@@ -41,7 +41,7 @@ pub(super) struct Names<'a> {
 pub(super) enum Level {
     /// It has no tag.
     Untagged,
-    /// It has a tag that is no version.
+    /// It has a tag that is not a version.
     Tagged,
     /// It is a version with an ending: `1.2.3-rc.1`, `1.2.3-alpine`.
     Ended,
@@ -53,7 +53,7 @@ impl Level {
     pub(super) const ALL: [Self; 4] = [Self::Untagged, Self::Tagged, Self::Ended, Self::Version];
 }
 
-/// What one tag says.
+/// The meaning of one tag.
 struct Said<'a> {
     version: Option<(Vec<u64>, Level)>,
     revision: Option<&'a str>,
@@ -67,7 +67,7 @@ impl Naming {
         Self { most_numbers: numbers.max().unwrap_or_default() }
     }
 
-    /// What these tags of one manifest say.
+    /// Reads these tags of one manifest.
     pub(super) fn read<'a>(self, tags: impl Iterator<Item = &'a Tag>) -> Names<'a> {
         let said: Vec<_> = tags.map(|tag| (tag, Said::read(tag))).collect();
         let has_another = said.iter().any(|(_, said)| said.revision.is_some() || said.date.is_some());
@@ -96,7 +96,7 @@ impl Names<'_> {
         self.versions.last().map(Vec::as_slice)
     }
 
-    /// Whether it was published more than once: two of its tags are of one kind, and each of one publication.
+    /// Whether the manifest was published more than once: it has two versions, two revisions or two dates as tags.
     pub(super) fn are_of_several(&self) -> bool {
         // The short form of a revision is that of a longer one.
         let differ = |words: &BTreeSet<&str>| {
@@ -131,7 +131,8 @@ fn numbers(word: &str) -> Option<Vec<u64>> {
     digits.split('.').map(|part| part.parse().ok()).collect()
 }
 
-/// A commit, a digest or the number of a run, in hexadecimal or decimal digits. A word of letters alone is none.
+/// A commit, a digest or the number of a run, in hexadecimal or decimal digits. A word of letters alone is not a
+/// revision.
 fn is_revision(word: &str) -> bool {
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     (REVISION..=LONGEST_REVISION).contains(&word.len())

@@ -1,7 +1,8 @@
-//! Random histories of a repository, and what must never go of it, whatever its registry says of them.
+//! Random histories of a repository, and the manifests that must never go, whatever the registry says of them.
 //!
-//! The oracle knows what happened. The judge sees what a registry shows of that: Amazon ECR all manifests, and when each was
-//! first pushed, by a clock that is coarser than the events; other registries, and the embedded one, what their tags lead to.
+//! The oracle knows what happened. The judge sees what a registry shows of that. Amazon ECR shows all manifests, and
+//! when each was first pushed, by a clock that is coarser than the events. Other registries, and the embedded one, show
+//! what their tags lead to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,14 +18,15 @@ const MOVING: [&str; 5] = ["latest", "stable", "edge", "1", "1.0"];
 /// Something that happened.
 #[derive(Debug, Clone)]
 enum Event {
-    /// An index of two images was pushed and got a tag of its own, and the moving ones of `moving`. The images may be those of an
-    /// earlier one, all of them too: a cached build, or one of an older commit.
+    /// An index of two images was pushed. It got a tag of its own, and the moving tags of `moving`. Some or all of its
+    /// images may be an earlier index's: a cached build, or one of an older commit.
     Publish { images: [u8; 2], own: Own, moving: Vec<usize> },
     /// A moving tag was given to an earlier publication, or to one of its images.
     Move { tag: usize, to: usize, is_to_image: bool },
-    /// A run that is on its way pushed an image, an earlier one maybe, under the arch tag of what it will publish.
+    /// A run that is on its way pushed an image under the arch tag of its future index. The image may be an earlier
+    /// one.
     Begin { image: u8 },
-    /// Somebody put an index of what is there under a tag, or under none.
+    /// Somebody put an index of images that are there, under a tag or under none.
     Foreign { of: Vec<usize>, is_tagged: bool },
 }
 
@@ -33,11 +35,11 @@ enum Event {
 enum Own {
     /// The next version.
     Version,
-    /// A version below all others, of a branch that is still cared for.
+    /// A version below all other versions, of a branch that still gets fixes.
     Patch,
     /// A commit.
     Commit,
-    /// None: the moving tags are all that it gets.
+    /// No tag: the moving tags are all that the publication gets.
     None,
 }
 
@@ -46,20 +48,20 @@ enum Own {
 struct Published {
     images: [String; 2],
     first_pushed: usize,
-    /// When it got the last tag of its own.
+    /// When the index got the last tag of its own.
     latest_own: usize,
     own: BTreeSet<String>,
     versions: BTreeSet<[u64; 3]>,
 }
 
-/// What happened to a repository.
+/// A repository after several events.
 #[derive(Debug, Default)]
 struct History {
     now: usize,
     pushed: BTreeMap<String, usize>,
     published: BTreeMap<String, Published>,
     foreign: BTreeMap<String, Vec<String>>,
-    /// What each tag names.
+    /// The manifest that each tag names.
     tags: BTreeMap<String, String>,
     /// Images that somebody is about to publish.
     begun: BTreeSet<String>,
@@ -149,8 +151,8 @@ impl History {
         }
     }
 
-    /// What was pushed earlier gets a tag of the same kind, or the highest version. Some tags that are put later leave no
-    /// trace anywhere: a lower version, the first commit, one that moved on since.
+    /// The tag for an index. One that was pushed earlier gets a tag of the same kind, or the highest version. Some
+    /// later tags leave no trace anywhere: a lower version, the first commit, or a tag that moved on since.
     fn own_tag(&mut self, name: &str, own: Own) -> Option<String> {
         let earlier = self.published.get(name).map(|one| one.own.len() > one.versions.len());
         let [major, minor, patch] = match (own, earlier) {
@@ -192,7 +194,7 @@ impl History {
         reached
     }
 
-    /// What a registry shows.
+    /// The manifests that a registry shows.
     fn shown(&self, kind: Kind) -> World {
         let seen = match kind {
             Kind::Ecr => self.pushed.keys().cloned().collect(),
@@ -214,7 +216,8 @@ impl History {
         })
     }
 
-    /// What is published of the newest `count` indexes, by what `key` says. One that somebody else put is an index, too.
+    /// The published indexes among the newest `count`, in the order of `key`. An index that somebody else put counts,
+    /// too.
     fn newest_indexes(&self, count: usize, key: impl Fn(&Published) -> usize) -> Vec<&String> {
         let foreign = self.foreign.iter().filter(|(_, lists)| !lists.is_empty());
         let foreign = foreign.map(|(name, _)| (self.pushed[name], name));
@@ -223,7 +226,7 @@ impl History {
         keyed.into_iter().take(count).map(|(_, name)| name).filter(|name| self.published.contains_key(*name)).collect()
     }
 
-    /// The newest `count` of what is published, by what `key` says.
+    /// The newest `count` of the published indexes, in the order of `key`.
     fn newest<K: Ord>(&self, count: usize, key: impl Fn(&Published) -> Option<K>) -> Vec<&String> {
         let mut keyed: Vec<_> = self.published.iter().filter_map(|(name, one)| Some((key(one)?, name))).collect();
         keyed.sort_by(|one, other| other.0.cmp(&one.0));
@@ -231,12 +234,12 @@ impl History {
     }
 }
 
-/// What a registry says.
+/// The kinds of registries, by what they show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// All that is there, and when it was first pushed.
     Ecr,
-    /// Its tags. The embedded registry is such a one.
+    /// The manifests that tags lead to. The embedded registry shows these.
     Registry,
 }
 
@@ -251,7 +254,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let foreign = (prop::collection::vec(0_usize..40, 0..3), any::<bool>());
     let foreign = foreign.prop_map(|(of, is_tagged)| Event::Foreign { of, is_tagged });
     let event = prop_oneof![8 => publish, 2 => moved, 1 => begin, 1 => foreign];
-    // A version of three numbers is there, and so `1` and `1.0` move.
+    // There is a version with three numbers, so `1` and `1.0` move.
     let first = Event::Publish { images: [9, 9], own: Own::Version, moving: vec![] };
     prop::collection::vec(event, 0..24).prop_map(move |events| [vec![first.clone()], events].concat())
 }
@@ -266,7 +269,7 @@ fn keeps() -> impl Strategy<Value = Keep> {
     })
 }
 
-/// What goes, by name.
+/// The names of the manifests that go.
 fn going(history: &History, world: &World, keep: &Keep) -> BTreeSet<String> {
     let judged = world.judged(keep).unwrap();
     let names = history.pushed.keys().filter(|name| judged.verdicts.get(&digest(name)).is_some_and(Verdict::goes));
@@ -350,7 +353,7 @@ proptest! {
 
     #[test]
     fn of_versions_that_follow_each_other_exactly_so_many_stay(publications in 0_u8..15, newest in 1_usize..15) {
-        // Something else between two of them, so that their times differ.
+        // Another event comes between the two publications, so that their times differ.
         let between = || Event::Foreign { of: vec![], is_tagged: false };
         let publish = |number: u8| Event::Publish { images: [3 * number, 3 * number], own: Own::Version, moving: vec![] };
         let events: Vec<_> = (0..publications).flat_map(|number| [publish(number), between()]).collect();

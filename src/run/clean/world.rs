@@ -11,7 +11,7 @@ use super::judge::{Judgement, judge};
 use super::keep::{Keep, Order, Scope, Verdict};
 use crate::oci::{Digest, MediaType, Tag};
 
-/// A repository: each manifest has a name, whose digest it has.
+/// A repository. Each manifest has a name, and the digest of that name.
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub(super) items: BTreeMap<Digest, Item>,
@@ -31,7 +31,7 @@ fn at(time: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(time)
 }
 
-/// The time 0 is none.
+/// An item. The time 0 stands for no time.
 fn item(time: u64, tags: &str, inside: ItemContent) -> Item {
     let tags = tags.split_whitespace().map(|tag| tag.parse().unwrap()).collect();
     Item { tags, pushed_at: (time > 0).then(|| at(time)), inside, ..Item::default() }
@@ -44,7 +44,7 @@ fn image(config: &str, says: Says) -> ItemContent {
 }
 
 impl World {
-    /// An image of the architecture that its name ends in. Its config says an odd time, for none should be taken of it.
+    /// An image of the architecture that its name ends in. Its config has an odd time, which nothing may use.
     pub(super) fn image(mut self, name: &str, label: Option<&str>, time: u64, tags: &str) -> Self {
         let platform = name.rsplit_once('-').and_then(|(_, arch)| format!("linux/{arch}").parse().ok());
         let created = Some(at(u64::from(name.bytes().fold(0_u8, u8::wrapping_add))));
@@ -54,7 +54,7 @@ impl World {
         self
     }
 
-    /// Something that is no image.
+    /// A manifest that is not an image.
     pub(super) fn artifact(mut self, name: &str, time: u64, tags: &str) -> Self {
         let inside = image("application/vnd.cncf.helm.config.v1+json", Says::default());
         self.items.insert(digest(name), item(time, tags, inside));
@@ -70,7 +70,7 @@ impl World {
         world.index(version, &[&amd64, &arm64], if time == 0 { 0 } else { time + 1 }, tags)
     }
 
-    /// An index of what is named; `att:IMAGE` is an attestation of it.
+    /// An index of the `entries`; `att:IMAGE` is an attestation of that image.
     pub(super) fn index(mut self, name: &str, entries: &[&str], time: u64, tags: &str) -> Self {
         let entry = |name: &&str| {
             let attests = name.strip_prefix("att:").map(digest);
@@ -93,7 +93,7 @@ impl World {
         judge(&self.items, &self.unread, keep)
     }
 
-    /// What becomes of each of `names`.
+    /// The verdicts on `names`.
     pub(super) fn verdicts(&self, keep: &Keep, names: &[&str]) -> Vec<Verdict> {
         let verdicts = self.judged(keep).unwrap().verdicts;
         assert_eq!(verdicts.len(), self.items.len(), "a verdict on each");

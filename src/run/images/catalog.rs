@@ -23,7 +23,7 @@ pub(in crate::run) struct Catalog<'a> {
     repository: &'a Repository,
     pub(in crate::run) listed_by: ListedBy,
     pub(in crate::run) items: BTreeMap<Digest, Item>,
-    /// Tags that name something that cannot be read, and of which the registry says no digest either: why.
+    /// Tags of manifests that cannot be read, and whose digest the registry does not say either. Each has the reason.
     pub(in crate::run) unread: BTreeMap<Tag, String>,
     /// What indexes list and the repository does not have.
     absent: BTreeSet<Digest>,
@@ -92,7 +92,7 @@ impl<'a> Catalog<'a> {
         let mut fetching = stream::iter(tags).map(fetch).buffered(AT_ONCE);
         while let Some((tag, found)) = fetching.try_next().await? {
             match found {
-                // A tag that went meanwhile names nothing.
+                // A tag that went meanwhile names no manifest.
                 None => {}
                 Some((Some(digest), fetched)) => {
                     self.items.entry(digest.clone()).or_default().tags.push(tag);
@@ -117,7 +117,7 @@ impl<'a> Catalog<'a> {
                 self.listed += item.entries().len();
             }
             (Some(_), _) => {}
-            // ECR lists it, and does not give it out: one that is archived, or that goes just now.
+            // ECR lists the manifest, and does not give it out: it is archived, or it goes just now.
             (None, Some(item)) if self.listed_by == ListedBy::Ecr && !item.is_image() => {
                 item.inside = ItemContent::Unread("ECR lists it, and its registry does not have it".to_owned());
             }
@@ -217,7 +217,7 @@ async fn tagged(
         Fetched::Read(manifest) => Some(manifest.digest().clone()),
         Fetched::Unread(..) => match client.head_manifest(repository.path(), &selector).await {
             Ok(head) => head.and_then(|head| head.digest),
-            // A registry that answers no HEAD is asked for the bytes again, which still cannot be read.
+            // A registry that does not answer HEAD is asked for the bytes again, and these still cannot be read.
             Err(error) if error.is_refusal() => None,
             Err(error) => return Err(error.into()),
         },

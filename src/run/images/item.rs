@@ -37,7 +37,7 @@ pub(super) enum Fetched {
 }
 
 impl Fetched {
-    /// Why it is not read; nothing where it is.
+    /// Why the manifest was not read; empty where it was.
     pub(super) fn why(self) -> String {
         if let Self::Unread(why, _) = self { why } else { String::new() }
     }
@@ -51,9 +51,9 @@ pub(in crate::run) enum ItemContent {
     Closed,
     Index(Vec<ListedEntry>),
     Image(Box<ReadImage>),
-    /// It was read, is neither an image nor an index, and lists nothing: why.
+    /// It was read, is neither an image nor an index, and lists nothing; the text says why.
     Foreign(String),
-    /// It cannot be read, and may list anything: why.
+    /// It cannot be read, and may list anything; the text says why.
     Unread(String),
 }
 
@@ -125,7 +125,7 @@ impl Item {
         };
         self.media_type = Some(manifest.media_type().clone());
         self.inside = match manifest.content() {
-            // A document that has `manifests` is an index, or was refused before.
+            // A document that has `manifests` is an index here; any other one was refused before.
             Err(error) if manifest.media_type().is_image() => ItemContent::Foreign(chain(&error)),
             Err(error) => ItemContent::Unread(chain(&error)),
             Ok(Content::Index(index)) => ItemContent::Index(index.manifests.into_iter().map(ListedEntry::of).collect()),
@@ -159,7 +159,7 @@ impl Item {
         self.media_type.as_ref().is_some_and(MediaType::is_image)
     }
 
-    /// Why it cannot be read, where it may list others.
+    /// Why the manifest cannot be read, where it may list other manifests.
     pub(in crate::run) fn unread(&self) -> Option<&str> {
         if let ItemContent::Unread(why) = &self.inside { Some(why) } else { None }
     }

@@ -20,7 +20,8 @@ pub struct RepositoryImages {
     pub listed_by: ListedBy,
     /// The images, each once, the newest first; behind an index what it lists, as far as no newer one does.
     pub images: Vec<RepositoryImage>,
-    /// Tags that name something that cannot be read, and whose digest the registry does not say: why, in one line.
+    /// Tags of manifests that cannot be read, and whose digest the registry does not say. Each has the reason, in one
+    /// line.
     pub unread: BTreeMap<Tag, String>,
 }
 

@@ -79,7 +79,7 @@ pub(super) async fn check(
     hashed: &BTreeSet<&Digest>,
 ) -> (Vec<CheckedBlob>, Vec<Fault>) {
     let (once, mut faults) = once(pieces);
-    // Futures before they are streamed: a task may await this.
+    // The futures are made before they are streamed, so that a task may await this.
     let asking: Vec<_> = once.into_iter().map(|piece| ask(place, piece, hashed)).collect();
     let asking = stream::iter(asking);
     let mut checked = Vec::new();

@@ -1,4 +1,4 @@
-//! Every blob that manifests name is asked for in one place, before a tag moves to them: a registry keeps a manifest
+//! polyarch asks a place for every blob that manifests name, before a tag moves to them. A registry keeps a manifest
 //! whose layers a garbage collection or a retention rule removed (OCI distribution-spec, "Pulling blobs").
 
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ pub(in crate::run) struct Incomplete {
 }
 
 impl Incomplete {
-    /// As the outside hears it: `end` is what that means for the tags.
+    /// The failure to report. `end` says what it means for the tags.
     pub(in crate::run) fn failure(&self, place: &Place, end: &str) -> Failure {
         let hint = (self.phase == Phase::Verify).then(|| LOST.to_owned());
         failure(self.phase, &format!("{}: {}; {end}", place.location(), self.faults), hint)
@@ -39,7 +39,7 @@ impl Incomplete {
 pub(in crate::run) const LOST: &str =
     "build and push that image again: the registry lost a part of it, as garbage collection and retention rules do";
 
-/// A registry that does not say whether it has some blobs.
+/// The warning about a registry that does not say whether it has some blobs.
 pub(in crate::run) fn not_answered(place: &Place, blobs: usize) -> Warning {
     let message = format!("{} does not say whether it has {blobs} of the blobs", place.location());
     let hint = Some("pull the image once: the registry answers for blobs only with all of their bytes".into());
@@ -93,7 +93,7 @@ pub(in crate::run) async fn complete(
         return Ok(Complete { unanswered: checked.len() - there.len(), there });
     }
     let phase = if faults.iter().any(Fault::is_untrue) { Phase::Verify } else { Phase::Publish };
-    // Those that decide the exit code come first.
+    // Faults that decide the exit code come first.
     let (untrue, unasked): (Vec<_>, Vec<_>) = faults.iter().partition(|fault| fault.is_untrue());
     let mut texts: Vec<_> = untrue.into_iter().chain(unasked).take(NAMED).map(ToString::to_string).collect();
     if faults.len() > NAMED {

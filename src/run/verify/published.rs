@@ -12,9 +12,8 @@ use crate::run::publish::{FRESH, Target};
 use crate::run::standing::Standing;
 
 /// Proves that every final tag names `index`, and that all of it can be fetched. Its children were proven to be true
-/// before they were joined, and their blobs were asked for before the tags moved: now each manifest is there by its
-/// digest.
-/// `before` is how the tags stood until they were put: for a moment a registry may still show that.
+/// before they were joined, and their blobs were asked for before the tags moved. Now each manifest is there by its
+/// digest. `before` is how the tags stood until they were put: for a moment a registry may still show that.
 pub(in crate::run) async fn published(
     target: &Target<Place>,
     index: &EncodedIndex,

@@ -70,7 +70,7 @@ fn matches(filter: &str, tag: &str) -> bool {
 #[derive(Debug)]
 struct Kept {
     document: Document,
-    /// Of all that were put, the how many-th it was first.
+    /// The number of the put that first brought the image.
     order: usize,
 }
 
@@ -161,7 +161,8 @@ impl Repository {
     pub(super) fn keep(&mut self, tag: Option<&str>, document: Document) {
         let digest = document.digest();
         self.count += 1;
-        // What is there already keeps the time of its first push, whatever tag it gets (containers-roadmap issue 2746).
+        // An image that is there keeps the time of its first push, whatever tag it gets (containers-roadmap issue
+        // 2746).
         self.images.entry(digest.clone()).or_insert(Kept { document, order: self.count });
         if let Some(tag) = tag {
             self.tags.insert(tag.to_owned(), digest);

@@ -31,7 +31,7 @@ pub(crate) enum Rest {
     Cut(String),
     /// Nothing, for ever.
     Silence,
-    /// A status, a beginning, and then this again and again, for ever.
+    /// A status, a beginning, and then one text again and again, for ever.
     Endless(u16, &'static str, &'static str),
 }
 
