@@ -73,7 +73,7 @@ fn show(mut display: Box<dyn Display>, told: &Backlog, started: Instant) {
     while let Some(next) = told.next(TICK) {
         match next {
             Told::Event(at, event) => display.event(at, &event),
-            Told::Lost(at, lines) => display.lost(at, lines),
+            Told::Lost(at, lost) => display.lost(at, lost),
             Told::End(report) => return display.finish(&report),
             Told::Nothing => display.tick(started.elapsed()),
         }

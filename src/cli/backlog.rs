@@ -2,10 +2,13 @@
 //! end of the run has a place of its own.
 
 use std::collections::VecDeque;
+use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use polyarch::run::{Event, JobEvent, Report};
+
+use super::output::Lost;
 
 /// Bytes of log lines that wait at most.
 const LOGS: usize = 4 << 20;
@@ -20,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) enum Told {
     Event(Duration, Box<Event>),
-    /// This many lines are not shown.
-    Lost(Duration, usize),
+    /// Events that are not shown.
+    Lost(Duration, Lost),
     End(Box<Report>),
     /// Nothing happened.
     Nothing,
@@ -48,7 +51,7 @@ struct Waiting {
 #[derive(Debug)]
 enum One {
     Event(Box<Event>),
-    Lost(usize),
+    Lost(Lost),
 }
 
 impl Backlog {
@@ -98,8 +101,8 @@ impl Waiting {
         }
         self.is_behind |= is_log;
         match self.events.back_mut() {
-            Some((_, One::Lost(lines))) => *lines += 1,
-            _ => self.events.push_back((at, One::Lost(1))),
+            Some((_, One::Lost(lost))) => *lost += missing(event),
+            _ => self.events.push_back((at, One::Lost(missing(event)))),
         }
     }
 
@@ -122,7 +125,7 @@ impl Waiting {
                 *held -= weight(&event);
                 Some(Told::Event(at, event))
             }
-            Some((at, One::Lost(lines))) => Some(Told::Lost(at, lines)),
+            Some((at, One::Lost(lost))) => Some(Told::Lost(at, lost)),
             None => match self.ended.take() {
                 Some((_, report)) => Some(Told::End(report)),
                 None if self.left => None,
@@ -133,16 +136,15 @@ impl Waiting {
 
     /// Takes out the events for which `goes` is true. One entry then counts them, with all that was lost before.
     fn lose(&mut self, goes: impl Fn(&Event) -> bool) {
-        let mut lost = 0;
+        let mut lost = Lost::default();
         let mut first = None;
         self.events.retain(|(at, one)| {
-            let lines = match one {
+            lost += match one {
                 One::Event(event) if !goes(event) => return true,
-                One::Event(_) => 1,
-                One::Lost(lines) => *lines,
+                One::Event(event) => missing(event),
+                One::Lost(lost) => *lost,
             };
             first = first.or(Some(*at));
-            lost += lines;
             false
         });
         self.events.extend(first.map(|at| (at, One::Lost(lost))));
@@ -153,18 +155,36 @@ fn is_log(event: &Event) -> bool {
     matches!(event, Event::Job { what: JobEvent::Log { .. }, .. })
 }
 
+/// An event that is not shown.
+fn missing(event: &Event) -> Lost {
+    if is_log(event) { Lost { lines: 1, events: 0 } } else { Lost { lines: 0, events: 1 } }
+}
+
 /// About how many bytes an event takes.
 fn weight(event: &Event) -> usize {
     let texts = match event {
-        Event::Job { what: JobEvent::Log { line } | JobEvent::Retried { error: line, .. }, .. } => line.len(),
-        Event::Job { what: JobEvent::StepStarted { step }, .. } => step.len(),
-        Event::Job { what: JobEvent::StepEnded { step, error, .. }, .. } => {
-            step.len() + error.as_ref().map_or(0, |error| error.len())
+        Event::Job { what: JobEvent::Log { line }, .. } => line.len(),
+        // Its texts are as long as what is written of it.
+        event => {
+            let mut length = Length(0);
+            serde_json::to_writer(&mut length, event).map_or(0, |()| length.0)
         }
-        Event::Warning(warning) => warning.message.len() + warning.hint.as_ref().map_or(0, |hint| hint.len()),
-        _ => 0,
     };
     EVENT + texts
+}
+
+/// Counts bytes and keeps none.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -182,13 +202,13 @@ mod tests {
     }
 
     /// Takes all messages at `now`, until the end. Counts lines of logs, lost lines and other events.
-    fn told(waiting: &mut Waiting, now: Instant) -> (usize, usize, usize) {
-        let (mut logs, mut lost, mut others) = (0, 0, 0);
+    fn told(waiting: &mut Waiting, now: Instant) -> (usize, Lost, usize) {
+        let (mut logs, mut lost, mut others) = (0, Lost::default(), 0);
         loop {
             match waiting.next(now) {
                 Some(Told::Event(_, event)) if is_log(&event) => logs += 1,
                 Some(Told::Event(..)) => others += 1,
-                Some(Told::Lost(_, lines)) => lost += lines,
+                Some(Told::Lost(_, more)) => lost += more,
                 Some(Told::End(_)) => return (logs, lost, others),
                 Some(Told::Nothing) | None => panic!("there was no end"),
             }
@@ -207,8 +227,8 @@ mod tests {
     fn log_lines_go_first_and_each_that_went_is_counted() {
         let now = Instant::now();
         let (logs, lost, others) = told(&mut waiting(now), now);
-        assert!(logs > 1000 && lost > 1000, "{logs} {lost}");
-        assert_eq!((logs + lost, others), (10_000, 100));
+        assert!(logs > 1000 && lost.lines > 1000, "{logs} {lost:?}");
+        assert_eq!((logs + lost.lines, lost.events, others), (10_000, 0, 100));
     }
 
     #[test]
@@ -230,8 +250,8 @@ mod tests {
     #[test]
     fn a_run_that_ended_waits_for_log_lines_a_moment_and_for_the_rest_another_one() {
         let now = Instant::now();
-        assert_eq!(told(&mut waiting(now), now + PATIENCE), (0, 10_000, 100));
-        assert_eq!(told(&mut waiting(now), now + 2 * PATIENCE), (0, 10_100, 0));
+        assert_eq!(told(&mut waiting(now), now + PATIENCE), (0, Lost { lines: 10_000, events: 0 }, 100));
+        assert_eq!(told(&mut waiting(now), now + 2 * PATIENCE), (0, Lost { lines: 10_000, events: 100 }, 0));
     }
 
     #[test]
@@ -247,6 +267,15 @@ mod tests {
         // Messages that the display took make room.
         while !matches!(waiting.next(Instant::now()), Some(Told::Nothing)) {}
         assert_eq!((waiting.logs, waiting.others), (0, 0));
+    }
+
+    #[test]
+    fn a_failure_weighs_as_much_as_its_texts() {
+        let message = "x".repeat(10_000).into();
+        let failure = polyarch::run::Failure { phase: polyarch::run::Phase::Build, message, hint: None };
+        assert!(weight(&Event::Failed(failure)) > 10_000);
+        let reason = "x".repeat(10_000).into();
+        assert!(weight(&Event::Stopping { reason }) > 10_000);
     }
 
     #[test]

@@ -41,10 +41,14 @@ pub(crate) fn snippet(snippet: &Snippet<'_>, color: Color) -> Vec<Line> {
     let source = Source::source(text).path(&*path).annotation(AnnotationKind::Primary.span(start..end));
     let mut report = vec![Level::ERROR.primary_title(&*message).element(source)];
     report.extend(hint.as_deref().map(|hint| Group::with_title(Level::HELP.with_name("hint").secondary_title(hint))));
-    let drawn = renderer(color).term_width(WIDTH).render(&report);
+    let drawn = |color| renderer(color).term_width(WIDTH).render(&report);
+    let plain: Vec<Line> = drawn(Color::Off).lines().map(Line::from).collect();
+    // A line that would drive a CI system is changed where it has no colours. With colours it is not drawn at all.
+    let is_safe =
+        || drawn(Color::Off).lines().zip(&plain).all(|(drawn, line)| line.render(Color::Off) == drawn.trim_end());
     match color {
-        Color::On => drawn.lines().map(Line::drawn).collect(),
-        Color::Off => drawn.lines().map(Line::from).collect(),
+        Color::On if is_safe() => drawn(Color::On).lines().map(Line::drawn).collect(),
+        Color::On | Color::Off => plain,
     }
 }
 
@@ -141,6 +145,21 @@ mod tests {
             let shown = shown.replace("\u{1b}[", "").replace('\n', "");
             assert!(!shown.chars().any(char::is_control) && !shown.contains('\u{202e}'), "{shown:?}");
         }
+    }
+
+    #[test]
+    fn a_plans_line_commands_no_ci_system_with_colours_or_without() {
+        for command in
+            ["##vso[task.setvariable variable=x]y", "a ##[add-path]/evil", "##TeamCity[x]", "section_start:1:x"]
+        {
+            for color in [Color::Off, Color::On] {
+                let lines = snippet(&at(&format!("name: {command}"), 6..8), color);
+                let shown: String = lines.iter().map(|line| line.render(color) + "\n").collect();
+                assert!(!shown.contains(command), "{color:?}: {shown:?}");
+            }
+        }
+        let drawn = snippet(&at("name: web", 6..8), Color::On);
+        assert!(drawn.iter().any(|line| line.render(Color::On).contains('\u{1b}')), "{drawn:?}");
     }
 
     #[derive(Debug, thiserror::Error)]

@@ -22,16 +22,19 @@ pub fn is_dockers_frontend(image: &str) -> bool {
     OWN.contains(&name)
 }
 
-/// The directive `syntax`, which stands before everything but other directives, in comments of either kind.
+/// The directive `syntax`, which stands before everything but other directives, in comments of either kind. A build file
+/// that is a JSON object has it as a field.
 fn syntax(dockerfile: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(dockerfile);
     let text = text.trim_start_matches('\u{feff}');
     let text = if text.starts_with("#!") { text.split_once('\n')?.1 } else { text };
-    ["#", "//"].iter().find_map(|mark| {
+    let comment = ["#", "//"].iter().find_map(|mark| {
         let mut directives = text.lines().map_while(|line| directive(line, mark));
         let (_, value) = directives.find(|(name, _)| name.eq_ignore_ascii_case("syntax"))?;
         value.split_whitespace().next().map(str::to_owned)
-    })
+    });
+    let document = || serde_json::from_str::<serde_json::Value>(text).ok();
+    comment.or_else(|| Some(document()?.get("syntax")?.as_str()?.to_owned()))
 }
 
 /// `name=value` of a comment.
@@ -55,6 +58,8 @@ mod tests {
             ("# escape=`\n# Syntax=x/y\nFROM a", Some("x/y")),
             ("\u{feff}#!/usr/bin/env frontend\n# syntax=x/y z\r\n", Some("x/y")),
             ("// syntax=x/y\n{}", Some("x/y")),
+            ("#!/usr/bin/env frontend\n{\"syntax\": \"x/y\", \"n\": 1}", Some("x/y")),
+            ("{\"syntax\": 1}", None),
             ("# A comment.\n# syntax=x/y\nFROM a", None),
             ("\n# syntax=x/y\nFROM a", None),
             ("FROM a\n# syntax=x/y", None),

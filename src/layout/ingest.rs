@@ -137,17 +137,20 @@ pub(super) fn sweep(directory: &OwnedFd) {
     for entry in entries.flatten() {
         let Ok(name) = entry.file_name().to_str() else { continue };
         let ours = name.len() == NAME_DIGITS && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if ours && is_left(directory, name) {
+        // The lock is held until the file is removed. A process that created it meanwhile finds it locked, or gone.
+        let left = ours.then(|| left(directory, name)).flatten();
+        if left.is_some() {
             // The next sweep looks for the file again.
             let _ = unlinkat(directory, name, AtFlags::empty());
         }
     }
 }
 
-fn is_left(directory: &OwnedFd, name: &str) -> bool {
+/// A file that no process has locked, with a lock of ours.
+fn left(directory: &OwnedFd, name: &str) -> Option<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = openat(directory, name, flags, Mode::empty()).map(File::from);
-    file.is_ok_and(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()) && file.try_lock().is_ok())
+    let file = File::from(openat(directory, name, flags, Mode::empty()).ok()?);
+    (file.metadata().is_ok_and(|metadata| metadata.is_file()) && file.try_lock().is_ok()).then_some(file)
 }
 
 impl Drop for Temporary {

@@ -137,7 +137,7 @@ fn call(repository: &RepositoryPath, digest: &Digest, range: Option<HeaderValue>
     }
 }
 
-fn number(headers: &HeaderMap, name: HeaderName) -> Option<u64> {
+pub(super) fn number(headers: &HeaderMap, name: HeaderName) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.parse().ok()
 }
 

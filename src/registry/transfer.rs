@@ -6,11 +6,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use reqwest::header::{HeaderName, LOCATION, RANGE};
+use reqwest::header::{CONTENT_LENGTH, HeaderName, LOCATION, RANGE};
 use reqwest::{Method, StatusCode, Url};
 use tokio::sync::Mutex;
 use tokio::time::Duration;
 
+use super::blobs::number;
 use super::client::Client;
 use super::error::{ErrorKind, RegistryError};
 use super::http::{Call, Http, refusal, wants_login};
@@ -42,6 +43,18 @@ pub enum Arrival {
     Mounted,
     /// It was sent.
     Copied,
+    /// It was sent although the registry said that it is there: the registry has another size of it. A registry may keep that.
+    Replaced,
+}
+
+/// What a registry says of a blob before it is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Had {
+    Nothing,
+    /// As many bytes as its descriptor says, as far as the registry tells.
+    Blob,
+    /// Another number of bytes.
+    Other,
 }
 
 impl Client {
@@ -76,7 +89,7 @@ impl Client {
             give_up,
         );
         let arrival = arrival.await.flatten();
-        if !matches!(arrival, Ok(Arrival::Copied)) {
+        if !matches!(arrival, Ok(Arrival::Copied | Arrival::Replaced)) {
             transfer.sent.back_to(0);
         }
         arrival
@@ -128,12 +141,15 @@ impl<'a> Transfer<'a> {
     }
 
     async fn bring(&self, state: &mut State<'a>) -> Result<Arrival, Failed> {
-        if self.is_there().await? {
+        let had = self.had().await?;
+        if had == Had::Blob {
             return Ok(Arrival::Present);
         }
         let upload = match self.broken(state).await? {
             Some(upload) => upload,
             None => match self.mount().await? {
+                // It was mounted because it is there, whatever it is.
+                Mount::Done if had == Had::Other => return Ok(Arrival::Replaced),
                 Mount::Done => return Ok(Arrival::Mounted),
                 Mount::Upload(upload) => self.anew(state, Some(upload)).await?,
                 Mount::Refused => self.anew(state, None).await?,
@@ -151,7 +167,7 @@ impl<'a> Transfer<'a> {
             (Err(Failed::Target(error)), _) if self.is_over(error) => state.upload = None,
             _ => {}
         }
-        done.map(|()| Arrival::Copied)
+        done.map(|()| if had == Had::Other { Arrival::Replaced } else { Arrival::Copied })
     }
 
     /// Whether an upload cannot go on after `error`: where it is can be asked of anybody but ECR.
@@ -193,12 +209,16 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    async fn is_there(&self) -> Result<bool, RegistryError> {
+    async fn had(&self) -> Result<Had, RegistryError> {
         let path = format!("{}/blobs/{}", self.repository, self.blob.digest);
         match self.http.attempt(&self.call(Method::HEAD, &path)).await {
-            Ok(_) => Ok(true),
+            // Some answer with no length, and what is between us makes that a zero.
+            Ok(reply) => match number(&reply.headers, CONTENT_LENGTH) {
+                Some(size) if size > 0 && size != self.blob.size => Ok(Had::Other),
+                _ => Ok(Had::Blob),
+            },
             // One that cannot be asked (405) is sent what it may have.
-            Err(error) if error.answer().is_some_and(|(status, _)| matches!(status, 404 | 405)) => Ok(false),
+            Err(error) if error.answer().is_some_and(|(status, _)| matches!(status, 404 | 405)) => Ok(Had::Nothing),
             Err(error) => Err(error),
         }
     }

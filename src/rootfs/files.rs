@@ -18,7 +18,7 @@ const MAX_NAME: usize = 4096;
 const HEAD: u64 = 256;
 /// Most links and scripts on the way to a program: as many links as Linux follows.
 const MAX_LINKS: usize = 40;
-/// Most parts of paths on the way to a program, links included.
+/// Most parts of paths on the way to a program, in all places where it may be, links included.
 const MAX_PARTS: usize = 1024;
 
 /// The files of an image, as far as they are known. Only hashes of names are kept: one layer may have as many names as
@@ -72,6 +72,10 @@ pub(super) struct Followed {
     pub(super) end: End,
     /// Names on the way that were not there.
     missed: HashSet<u64>,
+    /// Parts of paths that may be looked at yet.
+    left: usize,
+    /// Bytes of the names that were looked for.
+    pub(super) bytes: usize,
 }
 
 /// Hashes of a name and of all directories that it is in, the root among them.
@@ -126,14 +130,14 @@ impl Files {
 
     /// The end of the first path that leads somewhere.
     pub(super) fn first(&self, paths: &[String]) -> Followed {
-        let (mut end, mut missed) = (End::Unknown, HashSet::new());
+        let mut followed = Followed { end: End::Unknown, missed: HashSet::new(), left: MAX_PARTS, bytes: 0 };
         for path in paths {
-            end = self.follow(path, &mut missed);
-            if end != End::Unknown {
+            followed.end = self.follow(path, &mut followed);
+            if followed.end != End::Unknown {
                 break;
             }
         }
-        Followed { end, missed }
+        followed
     }
 
     /// Whether `name` was missing on the way of `followed`. No other name leads further.
@@ -142,22 +146,27 @@ impl Files {
     }
 
     /// What `path` leads to, through links and from scripts to their interpreters.
-    fn follow(&self, path: &str, missed: &mut HashSet<u64>) -> End {
+    fn follow(&self, path: &str, on_the_way: &mut Followed) -> End {
         let mut rest: Vec<String> = parts(path);
         let mut here = String::new();
-        let mut left = MAX_LINKS;
-        for _ in 0..MAX_PARTS {
+        let mut links = MAX_LINKS;
+        while on_the_way.left > 0 {
+            on_the_way.left -= 1;
             let Some(part) = rest.pop() else { return End::Unknown };
             if part == ".." {
                 here = here.rsplit_once('/').map_or_else(String::new, |(parent, _)| parent.to_owned());
                 continue;
             }
             let next = join(&here, &part);
+            if next.len() > MAX_NAME {
+                return End::Unknown;
+            }
+            on_the_way.bytes += next.len();
             let hash = self.hash(&next);
             let target = match self.names.get(&hash) {
                 found @ (None | Some(Node::Directory)) => {
                     if found.is_none() {
-                        missed.insert(hash);
+                        on_the_way.missed.insert(hash);
                     }
                     here = next;
                     continue;
@@ -167,16 +176,16 @@ impl Files {
                 Some(Node::Other) => return End::Other(next),
                 Some(Node::Script(target) | Node::Link(target)) => target,
             };
-            if left == 0 {
+            if links == 0 {
                 return End::Other(next);
             }
-            left -= 1;
+            links -= 1;
             if target.starts_with('/') {
                 here.clear();
             }
             rest.extend(parts(target));
         }
-        End::Other(here)
+        End::Unknown
     }
 
     fn is_hidden(&self, name: &Name) -> bool {

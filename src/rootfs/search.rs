@@ -8,6 +8,8 @@ use crate::oci::{ElfMachine, Platform, Start};
 
 /// Most bytes that are unpacked of one image: what is in a few kilobytes may be without end.
 const MAX_UNPACKED: u64 = 1 << 30;
+/// Most bytes of names that are looked for of one image: what is found on the way to a program begins the way anew.
+const MAX_FOLLOWED: usize = 64 << 20;
 
 /// A search in an image's layers, which are handed to it from the topmost down.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Search {
     files: Files,
     /// Bytes that may be unpacked yet.
     left: u64,
+    /// Bytes of names that were looked for.
+    followed: usize,
     /// Where no program is named: what was found.
     seen: Answer,
 }
@@ -48,7 +52,7 @@ impl Search {
     /// platform will do: such images may hold programs for others beside it.
     #[must_use]
     pub fn new(platform: Platform, start: Option<Start>) -> Self {
-        Self { platform, start, files: Files::default(), left: MAX_UNPACKED, seen: Answer::Nothing }
+        Self { platform, start, files: Files::default(), left: MAX_UNPACKED, followed: 0, seen: Answer::Nothing }
     }
 
     /// Reads the layer below those that were read, as far as is needed.
@@ -57,14 +61,15 @@ impl Search {
     /// It cannot be read to where the search would end.
     pub fn read(&mut self, layer: impl Read) -> io::Result<()> {
         let mut unpacked = Unpacked::of(layer)?.take(self.left);
-        let Self { platform, start, files, seen, .. } = self;
+        let Self { platform, start, files, seen, followed: bytes, .. } = self;
         let mut followed = start.as_ref().map(|start| files.first(start.places()));
         let taken = files.take(&mut unpacked, |files, name| {
             if let (Some(start), Some(followed)) = (&*start, &mut followed) {
                 if files.is_missed(followed, name) {
                     *followed = files.first(start.places());
+                    *bytes += followed.bytes;
                 }
-                return followed.end != End::Unknown;
+                return followed.end != End::Unknown || *bytes > MAX_FOLLOWED;
             }
             let found = files.elf(name).and_then(|machine| judge(platform, name, machine));
             if let Some(found) = found.filter(|found| *found == Answer::Fits || *seen == Answer::Nothing) {
@@ -72,6 +77,9 @@ impl Search {
             }
             *seen == Answer::Fits
         });
+        if *bytes > MAX_FOLLOWED {
+            return Err(io::Error::new(ErrorKind::FileTooLarge, "its links lead to its program in too many ways"));
+        }
         self.left = unpacked.limit();
         match taken {
             Err(error) if self.left == 0 => Err(io::Error::new(
@@ -265,6 +273,27 @@ mod tests {
             assert!(error.to_string().contains("too many names"), "{what}: {error}");
             assert_eq!(search.answer(), Answer::Nothing, "{what}");
         }
+    }
+
+    /// Each link is a part of the way that was missing, the last part first.
+    #[test]
+    fn names_on_the_way_that_turn_up_one_by_one_are_no_long_search() {
+        let deep = |at: usize| format!("/{at}{}", "/d".repeat(900));
+        let path = (0..256).map(deep).collect::<Vec<_>>().join(":");
+        let image = start(&format!(r#"{{"Cmd":["app"],"Env":["PATH={path}"]}}"#));
+        let names = (0..256).flat_map(|at| (1..150).map(move |parts| format!("{at}{}", "/d".repeat(900 - parts))));
+        let long = |name: String| [extended(b'L', name.as_bytes()), link("x", "x")].concat();
+        let layer: Vec<u8> = names.flat_map(long).collect();
+        let mut search = Search::new("linux/arm64".parse().unwrap(), image);
+        let began = std::time::Instant::now();
+        let read = search.read(&layer[..]);
+        assert_eq!(search.answer(), Answer::Nothing, "{read:?}");
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+        let straight = start(&format!(r#"{{"Cmd":["app"],"Env":["PATH={}"]}}"#, deep(0)));
+        let mut search = Search::new("linux/arm64".parse().unwrap(), straight);
+        search.followed = MAX_FOLLOWED - 1;
+        let error = search.read(&layer[..]).unwrap_err();
+        assert!(error.to_string().contains("too many ways"), "{error}");
     }
 
     #[test]

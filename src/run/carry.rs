@@ -38,6 +38,8 @@ struct Arrivals {
     present: usize,
     mounted: usize,
     copied: usize,
+    /// The blobs that the target has with another size, as far as it said before they were sent.
+    doubtful: BTreeSet<Digest>,
 }
 
 /// Who is told of what is under way.
@@ -128,7 +130,8 @@ pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Re
     let moved = AtomicU64::new(0);
     let arrivals = bring_all(&pieces, to, &moved, told).await?;
     put_all(&absent, to).await?;
-    let there = pieces.iter().map(|piece| piece.blob.digest.clone()).collect();
+    let there = pieces.iter().map(|piece| &piece.blob.digest).filter(|blob| !arrivals.doubtful.contains(blob));
+    let there = there.cloned().collect();
     let copied = Copied {
         to: to.location().to_string().into(),
         manifests: absent.len(),
@@ -181,21 +184,26 @@ async fn bring_all(pieces: &[Piece<'_>], to: &Place, moved: &AtomicU64, told: &T
             }
         };
         match arrival.transpose()? {
-            Some(Arrival::Present) => arrivals.present += 1,
-            Some(Arrival::Mounted) => arrivals.mounted += 1,
-            Some(Arrival::Copied) => arrivals.copied += 1,
+            Some((Arrival::Present, _)) => arrivals.present += 1,
+            Some((Arrival::Mounted, _)) => arrivals.mounted += 1,
+            Some((Arrival::Copied, _)) => arrivals.copied += 1,
+            Some((Arrival::Replaced, blob)) => {
+                arrivals.copied += 1;
+                arrivals.doubtful.insert(blob);
+            }
             None => return Ok(arrivals),
         }
     }
 }
 
-async fn bring_one(piece: &Piece<'_>, to: &Place, moved: &AtomicU64) -> Result<Arrival, Failure> {
-    to.bring(&piece.blob, piece.from, moved).await.map_err(|error| {
+async fn bring_one(piece: &Piece<'_>, to: &Place, moved: &AtomicU64) -> Result<(Arrival, Digest), Failure> {
+    let arrival = to.bring(&piece.blob, piece.from, moved).await.map_err(|error| {
         let blob = piece.from.digest(piece.blob.digest.clone());
-        // Neither of the two places has the blob.
+        // Neither of both places has it.
         let phase = if error.is_not_found() { Phase::Verify } else { Phase::Publish };
         of_place(phase, &format!("copy {blob} to {}", to.location()), &error)
-    })
+    })?;
+    Ok((arrival, piece.blob.digest.clone()))
 }
 
 /// Puts manifests by digest: images at once, then each index after what it lists.

@@ -48,7 +48,7 @@ impl Logs {
             match version.strip_suffix(b"\r") {
                 Some(version) => {
                     line.append(version, room);
-                    line.turn_back(&self.secrets);
+                    line.turn_back(room, &self.secrets);
                 }
                 None => line.append(version, room),
             }
@@ -91,13 +91,14 @@ impl Line {
     }
 
     /// A carriage return: the bytes that follow are written over the line. A long line keeps only what would still be
-    /// shown, so a progress bar may go on for ever.
-    fn turn_back(&mut self, secrets: &Redactor) {
-        if self.dropped > 0 || self.text.len() >= MAX_LINE / 2 {
+    /// shown, so a progress bar may go on for ever. A line without room keeps its beginning: nothing would follow it.
+    fn turn_back(&mut self, room: usize, secrets: &Redactor) {
+        let is_full = self.text.len() >= room;
+        if self.text.len() >= MAX_LINE / 2 || self.dropped > 0 && !is_full {
             self.text = self.shown(secrets).as_bytes().to_vec();
             self.dropped = 0;
         }
-        self.text.push(b'\r');
+        self.append(b"\r", room);
     }
 
     fn shown(&self, secrets: &Redactor) -> Text {
@@ -149,6 +150,23 @@ mod tests {
         assert_eq!(push(&mut logs, "new", b"line\n"), ["line"]);
         let steps = logs.unfinished.len();
         assert_eq!(logs.finish().count(), steps);
+    }
+
+    #[test]
+    fn a_progress_bar_without_room_takes_no_time() {
+        for room in [0, 10 << 10, 100 << 10] {
+            let mut logs = Logs::default();
+            let mut step = 0;
+            while logs.held + room + MAX_LINE + 2 * ENTRY < MAX_UNFINISHED {
+                push(&mut logs, &step.to_string(), &vec![b'x'; MAX_LINE]);
+                step += 1;
+            }
+            let began = std::time::Instant::now();
+            push(&mut logs, "bar", &b"x\r".repeat(1_000_000));
+            push(&mut logs, "ends", &b"\r".repeat(1_000_000));
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "{room}: {:?}", began.elapsed());
+            assert!(logs.held <= MAX_UNFINISHED, "{room}: {}", logs.held);
+        }
     }
 
     #[test]

@@ -121,6 +121,33 @@ async fn a_join_into_a_second_registry_sends_again_what_that_registry_lost() {
     from.lose(&own("amd64"));
     let refused = run(&Home::new(), &args).await.expect_code(7);
     names(&refused, &[own("amd64").as_str()]);
+    let new = ["join", "-t", &name("2"), "-t", &target.replace(":1", ":2"), &name("1-amd64"), &name("1-arm64")];
+    run(&Home::new(), &new).await.expect_code(7);
+    for registry in [&from, &to] {
+        assert_eq!(shown(registry, "web", "2").await, None);
+    }
+}
+
+/// docker-registry keeps what it has, whatever is pushed in its place.
+#[tokio::test]
+async fn a_copy_moves_no_tag_when_the_target_has_another_size_of_a_blob() {
+    let (from, to) = (registry().await, Distribution::start(Setup::Plain));
+    join(&from).await.expect_code(0);
+    let name = |registry: &Distribution, tag: &str| format!("{}/web:{tag}", registry.address());
+    run(&Home::new(), &["copy", &name(&from, "1"), &name(&to, "1")]).await.expect_code(0);
+    for broken in [own("arm64"), statement("amd64")] {
+        to.truncate(&broken, 3);
+        let args = ["copy", &name(&from, "1"), &name(&to, "stable")];
+        let refused = run(&Home::new(), &args).await.expect_code(7);
+        names(&refused, &["the registry has 3 bytes as", broken.as_str()]);
+        let sources = [name(&from, "1-amd64"), name(&from, "1-arm64")];
+        let joined = ["join", "-t", &name(&from, "2"), "-t", &name(&to, "stable"), &sources[0], &sources[1]];
+        let refused = run(&Home::new(), &joined).await.expect_code(7);
+        names(&refused, &["the registry has 3 bytes as", broken.as_str()]);
+        assert_eq!(shown(&to, "web", "stable").await, None);
+        to.lose(&broken);
+        run(&Home::new(), &["copy", &name(&from, "1"), &name(&to, "1")]).await.expect_code(0);
+    }
 }
 
 #[tokio::test]

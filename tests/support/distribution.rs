@@ -142,9 +142,19 @@ impl Distribution {
 
     /// Loses a blob, as a garbage collection does that runs while somebody pushes: every manifest that names it stays.
     pub(crate) fn lose(&self, blob: &polyarch::oci::Digest) {
+        fs::remove_dir_all(self.stored(blob)).unwrap();
+    }
+
+    /// Loses all of a blob but its first bytes, as a disk that was full does.
+    pub(crate) fn truncate(&self, blob: &polyarch::oci::Digest, bytes: u64) {
+        let file = fs::OpenOptions::new().write(true).open(self.stored(blob).join("data")).unwrap();
+        file.set_len(bytes).unwrap();
+    }
+
+    /// The directory of a blob.
+    fn stored(&self, blob: &polyarch::oci::Digest) -> std::path::PathBuf {
         let hex = blob.as_str().trim_start_matches("sha256:");
-        let blobs = self.dir.path().join("data/docker/registry/v2/blobs/sha256").join(&hex[..2]);
-        fs::remove_dir_all(blobs.join(hex)).unwrap();
+        self.dir.path().join("data/docker/registry/v2/blobs/sha256").join(&hex[..2]).join(hex)
     }
 
     /// Requests, each with the status of its answer.

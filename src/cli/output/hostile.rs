@@ -12,7 +12,7 @@ use polyarch::text::Json as Document;
 
 use super::json::Json;
 use super::plain::{Plain, Quiet};
-use super::progress::{Display, Groups};
+use super::progress::{Display, Groups, Lost};
 use super::results::{Format, write_results};
 use super::script::{Memory, Script, report, tag};
 use super::style::Color;
@@ -196,7 +196,7 @@ fn shown(script: &Script, display: impl FnOnce(Memory) -> Box<dyn Display>) -> S
         display.event(Duration::from_millis(*at), event);
         display.tick(Duration::from_millis(*at));
     }
-    display.lost(Duration::ZERO, 7);
+    display.lost(Duration::ZERO, Lost { lines: 7, events: 1 });
     display.finish(&report(script, None));
     memory.text()
 }
@@ -223,7 +223,7 @@ fn no_event_with_hostile_texts_drives_any_output() {
             let quiet = shown(script, |out| Box::new(Quiet::new(out, Color::Off)));
             assert_harmless(&quiet, &[], "quiet");
             let plain = shown(script, |out| Box::new(Plain::new(out, Color::Off, Groups::None)));
-            assert!(plain.contains("7 lines of logs were not shown"), "{plain}");
+            assert!(plain.contains("7 lines of logs and 1 other event were not shown"), "{plain}");
             assert_harmless(&plain, &[], "plain");
             let groups = shown(script, |out| Box::new(Plain::new(out, Color::Off, Groups::GitHub)));
             assert_harmless(&groups, &["::group::", "::endgroup::"], "in groups");

@@ -2,7 +2,7 @@
 //!
 //! The first line says the version: `{"at":0.0,"event":"polyarch","version":1}`. Then comes every event, with `at` in
 //! seconds since the run began. `{"at":…,"event":"not_shown","lines":…}` counts lines of logs that are not shown,
-//! because the reader is too slow. The last line is the whole report: `{"at":…,"event":"finished","report":{…}}`.
+//! because the reader is too slow, and as `events` the other events. The last line is the whole report: `{"at":…,"event":"finished","report":{…}}`.
 
 use std::io::Write;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use polyarch::run::{Event, EventSink, REPORT_VERSION, Report};
 use polyarch::text;
 use serde::Serialize;
 
-use super::progress::Display;
+use super::progress::{Display, Lost};
 use super::writer::Lines;
 
 /// Prints each event as a line of JSON.
@@ -31,7 +31,7 @@ struct Line<'a, T> {
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Own<'a> {
     Polyarch { version: u32 },
-    NotShown { lines: usize },
+    NotShown(Lost),
     Finished { report: &'a Report },
 }
 
@@ -61,8 +61,8 @@ impl<W: Write + Send> EventSink for Json<W> {
 }
 
 impl<W: Write + Send> Display for Json<W> {
-    fn lost(&mut self, at: Duration, lines: usize) {
-        self.print(seconds(at), &Own::NotShown { lines });
+    fn lost(&mut self, at: Duration, lost: Lost) {
+        self.print(seconds(at), &Own::NotShown(lost));
     }
 
     fn finish(&mut self, report: &Report) {

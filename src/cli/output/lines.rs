@@ -8,6 +8,7 @@ use polyarch::run::{By, Copied, Event, Execution, Failure, ImageEvent, JobEvent,
 use polyarch::text::Text;
 
 use super::line::Line;
+use super::progress::Lost;
 use super::style::{Tone, count, duration, shorten, size};
 
 /// Steps are named in full where they begin, and so far where they end.
@@ -157,10 +158,13 @@ fn failed(failure: &Failure) -> Line {
     Line::new().toned(Tone::Error, "failed:").then(format!(" {}", failure.message))
 }
 
-/// The line about log lines that were not shown, because their reader is too slow.
-pub(crate) fn lost(lines: usize) -> Line {
-    let were = if lines == 1 { "was" } else { "were" };
-    let text = format!("{} of logs {were} not shown: the reader is too slow", count(lines, "line"));
+/// The line about events that were not shown, because their reader is too slow.
+pub(crate) fn lost(Lost { lines, events }: Lost) -> Line {
+    let logs = (lines > 0).then(|| format!("{} of logs", count(lines, "line")));
+    let others = (events > 0).then(|| count(events, "other event"));
+    let all: Vec<_> = logs.into_iter().chain(others).collect();
+    let were = if lines + events == 1 { "was" } else { "were" };
+    let text = format!("{} {were} not shown: the reader is too slow", all.join(" and "));
     Line::new().toned(Tone::Warning, text)
 }
 

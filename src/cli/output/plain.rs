@@ -8,7 +8,7 @@ use polyarch::run::{By, Event, EventSink, Report};
 use super::ending::ending;
 use super::line::Line;
 use super::lines::{Words, lost};
-use super::progress::{Display, Groups};
+use super::progress::{Display, Groups, Lost};
 use super::style::{Color, count};
 use super::writer::Lines;
 
@@ -54,8 +54,8 @@ impl<W: Write + Send> EventSink for Plain<W> {
 }
 
 impl<W: Write + Send> Display for Plain<W> {
-    fn lost(&mut self, _at: Duration, lines: usize) {
-        self.out.line(&lost(lines), self.color);
+    fn lost(&mut self, _at: Duration, events: Lost) {
+        self.out.line(&lost(events), self.color);
     }
 
     fn finish(&mut self, report: &Report) {
@@ -87,7 +87,7 @@ impl<W: Write + Send> EventSink for Quiet<W> {
 
 impl<W: Write + Send> Display for Quiet<W> {
     /// This display shows no logs.
-    fn lost(&mut self, _at: Duration, _lines: usize) {}
+    fn lost(&mut self, _at: Duration, _lost: Lost) {}
 
     fn finish(&mut self, report: &Report) {
         for line in super::ending::failures(report) {

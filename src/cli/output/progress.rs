@@ -1,9 +1,11 @@
 //! Which display a run gets.
 
 use std::io::IsTerminal;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use polyarch::run::{EventSink, Report};
+use serde::Serialize;
 
 use super::json::Json;
 use super::plain::{Plain, Quiet};
@@ -27,6 +29,22 @@ pub(crate) enum Progress {
     Quiet,
 }
 
+/// Events that are not shown: there was no room or no time.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Lost {
+    /// The lines of logs.
+    pub(crate) lines: usize,
+    /// All other events.
+    pub(crate) events: usize,
+}
+
+impl AddAssign for Lost {
+    fn add_assign(&mut self, more: Self) {
+        self.lines += more.lines;
+        self.events += more.events;
+    }
+}
+
 /// Shows a run. Everything goes to stderr; stdout is for results.
 pub(crate) trait Display: EventSink {
     /// Shows the passing of time: called a few times a second while no event comes.
@@ -34,8 +52,8 @@ pub(crate) trait Display: EventSink {
         let _ = at;
     }
 
-    /// Shows that this many lines of logs are not shown here, because the reader is slower than the run.
-    fn lost(&mut self, at: Duration, lines: usize);
+    /// Shows how much is not shown here, because the reader is slower than the run.
+    fn lost(&mut self, at: Duration, lost: Lost);
 
     /// Shows the ending. The display takes its hands off the terminal first.
     fn finish(&mut self, report: &Report);

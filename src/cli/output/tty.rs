@@ -10,7 +10,7 @@ use polyarch::run::{Event, EventSink, ImageEvent, JobEvent, Report};
 use super::ending::ending;
 use super::line::Line;
 use super::lines::{Words, lost};
-use super::progress::Display;
+use super::progress::{Display, Lost};
 use super::rows::Rows;
 use super::style::Color;
 use super::writer::{Lines, Pace, Paced};
@@ -172,8 +172,8 @@ impl<W: Write + Send> EventSink for Tty<W> {
 }
 
 impl<W: Write + Send> Display for Tty<W> {
-    fn lost(&mut self, _at: Duration, lines: usize) {
-        self.pending.push(lost(lines));
+    fn lost(&mut self, _at: Duration, events: Lost) {
+        self.pending.push(lost(events));
     }
 
     fn tick(&mut self, at: Duration) {

@@ -61,6 +61,9 @@ pub struct SessionSpec {
 /// ignore file, and each path that a Dockerfile copies, as a header. BuildKit does not call at all where the headers
 /// would be more.
 const MAX_HEADERS: u32 = 16 << 20;
+/// Most requests that an engine may make at once; more of them wait (RFC 9113, section 5.1.2). A build makes a few a
+/// platform, and one for each connection to an ssh agent.
+const MAX_STREAMS: u32 = 32;
 
 /// A session that an engine holds open. Dropping it ends it.
 #[derive(Debug)]
@@ -108,6 +111,7 @@ impl Session {
             .initial_stream_window_size(dial::STREAM_WINDOW)
             .initial_connection_window_size(dial::CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADERS)
+            .max_concurrent_streams(MAX_STREAMS)
             .serve_connection(connection, TowerToHyperService::new(services.prepare()));
         let server = AbortOnDropHandle::new(tokio::spawn(async move {
             // How it ends says nothing: a build that lost its session fails by itself.

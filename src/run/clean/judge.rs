@@ -184,7 +184,8 @@ impl<'a> Judge<'_, 'a> {
     fn left(&self, image: &Publication<'a>, history: &History<'_, 'a>) -> Verdict {
         let tags = self.overview.items.get(image.digest).map_or(&[][..], |item| &item.tags);
         let is_dropped = !tags.is_empty() && tags.iter().all(|tag| self.keep.drops(tag));
-        if is_dropped || history.are_later_than(image.pushed_at) {
+        // Without a time it may be of a publication that is on its way, however few are kept.
+        if is_dropped || image.pushed_at.is_some() && history.are_later_than(image.pushed_at) {
             Verdict::Goes(Goes::Unlisted)
         } else {
             Verdict::Stays(Stays::Recent)
@@ -440,7 +441,8 @@ mod tests {
         for (newest, name) in [(1, "new-amd64"), (1, "when-amd64"), (4, "old-amd64"), (4, "gone-amd64")] {
             assert_eq!(world.verdict(newest, name), recent, "{newest} {name}");
         }
-        assert_eq!(world.verdict(0, "when-amd64"), Verdict::Goes(Goes::Unlisted), "none is kept");
+        assert_eq!(world.verdict(0, "new-amd64"), Verdict::Goes(Goes::Unlisted), "none is kept");
+        assert_eq!(world.verdict(0, "when-amd64"), recent, "it may be on its way");
         assert_eq!(world.verdict(0, "moved-amd64"), moves("latest-amd64"));
         let dropping = Keep { dropped: patterns(&["1.2-*"]), ..keep(1) };
         assert_eq!(world.verdicts(&dropping, &["when-amd64"]), [Verdict::Goes(Goes::Unlisted)], "it was named");
