@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::null;
 use super::{Digest, MediaType, Platform, PlatformError, Unread};
 
 /// What a manifest says of a piece of content (OCI image-spec, "Descriptors").
@@ -24,7 +25,7 @@ pub struct Descriptor {
     #[serde(default)]
     pub platform: Option<PlatformFields>,
     /// Annotations.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::texts")]
     pub annotations: BTreeMap<String, String>,
     /// The other fields of an index entry.
     #[serde(skip)]
@@ -61,16 +62,16 @@ impl Descriptor {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PlatformFields {
     /// `amd64`, `arm64`, …
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub architecture: String,
     /// `linux`, `windows`, …
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub os: String,
     /// Windows build number.
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
     /// Features of the operating system that the image needs.
-    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null::list")]
     pub os_features: Vec<String>,
     /// `v7` of arm, …
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -80,7 +80,7 @@ const PLATFORM: [&str; 5] = ["architecture", "os", "os.version", "os.features", 
 
 /// Reads the entries of an index, with all that they say.
 pub(super) fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Descriptor>, D::Error> {
-    let entries = Vec::<Box<RawValue>>::deserialize(deserializer)?;
+    let entries: Vec<Box<RawValue>> = super::null::or_default(deserializer)?;
     entries.iter().map(|text| entry(text)).collect::<Result<_, _>>().map_err(serde::de::Error::custom)
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::document::{self, DocumentError, Shape};
+use super::null::{self, Presence};
 use super::{Descriptor, Digest, MediaType};
 
 /// Largest manifest or index, in bytes, that is read or written: what distribution and containers/image take.
@@ -38,12 +39,13 @@ pub struct ImageManifest {
     /// The image's configuration.
     pub config: Descriptor,
     /// The image's layers, the base first.
+    #[serde(default, deserialize_with = "null::or_default")]
     pub layers: Vec<Descriptor>,
     /// What it is about, where it is an artifact.
     #[serde(default)]
     pub subject: Option<Box<Descriptor>>,
     /// Annotations of the manifest.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::texts")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -60,10 +62,10 @@ impl ImageManifest {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ImageIndex {
     /// The entries, in the index's order.
-    #[serde(deserialize_with = "super::fields::entries")]
+    #[serde(default, deserialize_with = "super::fields::entries")]
     pub manifests: Vec<Descriptor>,
     /// Annotations of the index.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::texts")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -100,10 +102,15 @@ pub enum ManifestError {
 #[serde(rename_all = "camelCase")]
 struct Probe {
     media_type: Option<MediaType>,
-    manifests: Option<serde::de::IgnoredAny>,
-    config: Option<serde::de::IgnoredAny>,
-    layers: Option<serde::de::IgnoredAny>,
-    fs_layers: Option<serde::de::IgnoredAny>,
+    // containerd takes a name for what it says, with `null` too (`core/images/image.go`, `validateMediaType`).
+    #[serde(default)]
+    manifests: Presence,
+    #[serde(default)]
+    config: Presence,
+    #[serde(default)]
+    layers: Presence,
+    #[serde(default)]
+    fs_layers: Presence,
 }
 
 impl From<DocumentError> for ManifestError {
@@ -127,11 +134,11 @@ impl RawManifest {
             return Err(ManifestError::TooLarge);
         }
         let probe: Probe = document::read(&bytes, Shape::Manifest)?;
-        let (is_index, is_image) = (probe.manifests.is_some(), probe.config.is_some() || probe.layers.is_some());
+        let (is_index, is_image) = (probe.manifests.0, probe.config.0 || probe.layers.0);
         if is_index && is_image {
             return Err(ManifestError::Ambiguous);
         }
-        if probe.fs_layers.is_some() && (is_index || is_image) {
+        if probe.fs_layers.0 && (is_index || is_image) {
             return Err(ManifestError::TwoReadings("it has layers of Docker's schema 1, too".to_owned()));
         }
         let header = content_type.filter(|t| t.is_image() || t.is_index());
@@ -142,13 +149,16 @@ impl RawManifest {
             (Some(body), _) => body,
             (None, Some(header)) => header.clone(),
             // OCI 1.0 made the field optional: the shape tells.
-            (None, None) if probe.manifests.is_some() => MediaType::OciIndex,
+            (None, None) if is_index => MediaType::OciIndex,
             (None, None) => MediaType::OciManifest,
         };
         // Readers that go by the shape take the manifest for an index. A search for the indexes that list an image must
         // not skip it.
-        if probe.manifests.is_some() && !media_type.is_index() {
+        if is_index && !media_type.is_index() {
             return Err(ManifestError::TwoReadings(format!("it has manifests, and is of type {media_type}")));
+        }
+        if is_image && media_type.is_index() {
+            return Err(ManifestError::TwoReadings(format!("it has layers or a config, and is of type {media_type}")));
         }
         if !(media_type.is_image() || media_type.is_index()) {
             return Err(ManifestError::Foreign(media_type));

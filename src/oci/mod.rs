@@ -18,6 +18,7 @@ mod label;
 mod location;
 mod manifest;
 mod media_type;
+pub(crate) mod null;
 mod platform;
 mod reference;
 mod start;

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::null;
+
 /// Where programs are looked for if a config has no `PATH`: docker's default.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -28,9 +30,12 @@ struct Document {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Settings {
-    entrypoint: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
-    env: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "null::list")]
+    entrypoint: Vec<String>,
+    #[serde(default, deserialize_with = "null::list")]
+    cmd: Vec<String>,
+    #[serde(default, deserialize_with = "null::list")]
+    env: Vec<String>,
     working_dir: Option<String>,
 }
 
@@ -39,7 +44,7 @@ impl Start {
     #[must_use]
     pub fn of(config: &[u8]) -> Option<Self> {
         let settings = serde_json::from_slice::<Document>(config).ok()?.config?;
-        let words = settings.entrypoint.filter(|words| !words.is_empty()).or(settings.cmd)?;
+        let words = if settings.entrypoint.is_empty() { settings.cmd } else { settings.entrypoint };
         let mut program = words.into_iter().next().filter(|program| !program.is_empty())?;
         if program.len() > MAX_PATH {
             program.truncate(program.floor_char_boundary(MAX_PATH));
@@ -49,9 +54,8 @@ impl Start {
         let places = if program.contains('/') {
             vec![below(&folder, &program)]
         } else {
-            let env = settings.env.unwrap_or_default();
             // The last of several counts: an engine that starts the container sets one after the other.
-            let path = env.iter().rev().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(PATH);
+            let path = settings.env.iter().rev().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(PATH);
             let places = path.split(':').filter(|place| !place.is_empty() && place.len() <= MAX_PATH);
             places.take(MAX_PLACES).map(|place| below(place, &program)).collect()
         };

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::notice::printable;
+use crate::oci::null;
 
 /// Most errors that are kept of one answer.
 const MAX_ERRORS: usize = 5;
@@ -29,15 +30,16 @@ pub struct OciError {
 
 #[derive(Deserialize)]
 struct Document {
+    #[serde(deserialize_with = "null::list")]
     errors: Vec<Entry>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Entry {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     code: String,
-    #[serde(default)]
-    message: Option<String>,
+    #[serde(default, deserialize_with = "null::or_default")]
+    message: String,
 }
 
 impl Answer {
@@ -59,8 +61,7 @@ impl Answer {
 
 impl From<Entry> for OciError {
     fn from(entry: Entry) -> Self {
-        let message = entry.message.unwrap_or_default();
-        Self { code: printable(&entry.code, MAX_TEXT), message: printable(&message, MAX_TEXT) }
+        Self { code: printable(&entry.code, MAX_TEXT), message: printable(&entry.message, MAX_TEXT) }
     }
 }
 
@@ -97,6 +98,17 @@ mod tests {
         let answer = Answer::read(body);
         assert_eq!(answer.to_string(), ": NAME_UNKNOWN: no [31m repo; X");
         assert!(answer.has("NAME_UNKNOWN") && !answer.has("DENIED"));
+    }
+
+    #[test]
+    fn null_in_a_document_is_a_text_that_is_absent() {
+        for (body, said) in [
+            (&br#"{"errors":null}"#[..], ""),
+            (br#"{"errors":[{"code":null,"message":"too busy"}]}"#, ": too busy"),
+            (br#"{"errors":[{"code":"DENIED","message":null,"detail":null}]}"#, ": DENIED"),
+        ] {
+            assert_eq!(Answer::read(body).to_string(), said);
+        }
     }
 
     #[test]

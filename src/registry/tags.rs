@@ -12,7 +12,7 @@ use super::http::Call;
 use super::login::Scope;
 use super::retry::Patience;
 use super::wire::Read;
-use crate::oci::{RepositoryPath, Tag};
+use crate::oci::{RepositoryPath, Tag, null};
 
 /// Tags on a page, as they are asked for. ECR takes no larger number.
 const PAGE: usize = 1000;
@@ -23,8 +23,8 @@ const MAX_PAGE: usize = 4 << 20;
 
 #[derive(Deserialize)]
 struct Page {
-    /// Some have `null` where there are none.
-    tags: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "null::list")]
+    tags: Vec<String>,
 }
 
 impl Client {
@@ -40,9 +40,9 @@ impl Client {
             pages += 1;
             let reply = self.0.send(&call(repository, &asked)).await?;
             let fail = |kind| RegistryError::new(self.host(), reply.request.as_str(), kind);
-            let page: Page = serde_json::from_slice(&reply.body).map_err(|_| fail(ErrorKind::Tags))?;
+            let page: Option<Page> = serde_json::from_slice(&reply.body).map_err(|_| fail(ErrorKind::Tags))?;
             let before = tags.len();
-            tags.extend(page.tags.into_iter().flatten().filter_map(|tag| tag.parse::<Tag>().ok()));
+            tags.extend(page.into_iter().flat_map(|page| page.tags).filter_map(|tag| tag.parse::<Tag>().ok()));
             // A page that brings nothing new would be followed by others like it.
             query = next(&reply.headers).filter(|_| tags.len() > before);
             if tags.len() > most || (query.is_some() && pages == MOST_PAGES) {

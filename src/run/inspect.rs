@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::listing::{Listing, Read};
 use super::place::Place;
 use super::verify::VerifyError;
+use crate::oci::null;
 use crate::oci::{
     Content, Descriptor, Digest, IMAGE_LABEL, ImageIndex, ImageManifest, Platform, PlatformFields, RawManifest,
     Selector,
@@ -83,12 +84,13 @@ struct ConfigView {
 /// What a config is labelled with. It is read apart: what is odd about labels is no matter to the rest.
 #[derive(Deserialize)]
 struct LabelsView {
+    #[serde(default, deserialize_with = "null::or_default")]
     config: Labelled,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Labelled {
-    #[serde(rename = "Labels")]
+    #[serde(rename = "Labels", default, deserialize_with = "null::texts")]
     labels: BTreeMap<String, String>,
 }
 

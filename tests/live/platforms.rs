@@ -13,9 +13,13 @@ use crate::support::parts;
 
 on_both_engines!(
     every_platform_has_its_own_settings_and_others_read_the_index,
-    a_login_is_taken_from_dockers_configuration
+    a_login_is_taken_from_dockers_configuration,
+    an_image_without_layers_is_published
 );
-on_the_graph_engine!(every_platform_has_its_own_settings_and_others_read_the_index);
+on_the_graph_engine!(
+    every_platform_has_its_own_settings_and_others_read_the_index,
+    an_image_without_layers_is_published
+);
 
 /// Each platform of the plan, what runs there says `uname -m`, and what its args and labels become.
 const PLATFORMS: [(&str, &str, &str, &str); 3] = [
@@ -124,4 +128,19 @@ async fn a_login_is_taken_from_dockers_configuration(engine: Engine) {
     for secret in [PASSWORD, &auth] {
         assert!(!built.stderr.contains(secret) && !built.stdout.contains(secret));
     }
+}
+
+/// BuildKit writes `"layers": null` for it.
+async fn an_image_without_layers_is_published(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "bare");
+    project.write("context/Dockerfile", "FROM scratch\nLABEL a=b\n");
+    project.plan(registry.address(), "platforms: [linux/amd64, linux/arm64]\n");
+    project.run(&["build"]).await.expect_code(0);
+    let reference = project.reference(registry.address(), "1.0");
+    for platform in ["linux/amd64", "linux/arm64"] {
+        assert_eq!(config(&reference, platform).await["config"]["Labels"]["a"], "b");
+    }
+    project.run(&["build"]).await.expect_code(0);
+    project.run(&["verify", &reference]).await.expect_code(0);
 }

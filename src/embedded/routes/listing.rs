@@ -11,6 +11,7 @@ use super::blobs::value;
 use super::refusal::Refusal;
 use super::registry::{Query, Registry, json};
 use crate::embedded::store::{Store, StoreError, StoredManifest};
+use crate::oci::null;
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, MediaType, RepositoryPath};
 
 /// What else of a manifest a registry looks at.
@@ -20,7 +21,7 @@ pub(super) struct Discovery {
     pub(super) subject: Option<Descriptor>,
     artifact_type: Option<String>,
     config: Option<Descriptor>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::texts")]
     annotations: BTreeMap<String, String>,
 }
 
