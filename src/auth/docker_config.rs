@@ -8,15 +8,20 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use futures::future::BoxFuture;
-use serde::Deserialize;
+use serde::de::MapAccess;
 
 use super::{AuthError, Credential, CredentialSource, Secret, helper};
+use crate::oci::loose::{self, Loose, Object};
 use crate::oci::{RegistryHost, RepositoryPath};
 
 /// Largest configuration that is read, in bytes.
 const MAX_CONFIG: u64 = 1 << 20;
+/// Go's base64, which looks at no bits after the last byte.
+const GO: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 /// Docker Hub's key in `config.json` and at helpers.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
@@ -33,35 +38,44 @@ pub struct DockerConfig {
     content: Content,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// docker/cli, `cli/config/configfile`, `ConfigFile`.
+#[derive(Debug, Clone, Default)]
 struct Content {
-    auths: BTreeMap<String, Entry>,
+    auths: BTreeMap<String, Loose<Entry>>,
     cred_helpers: BTreeMap<String, String>,
     creds_store: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
+/// docker/cli, `cli/config/types`, `AuthConfig`.
+#[derive(Debug, Clone, Default)]
 struct Entry {
-    #[serde(deserialize_with = "secret")]
     auth: Secret,
     username: String,
-    #[serde(deserialize_with = "secret")]
     password: Secret,
-    #[serde(deserialize_with = "secret")]
     identitytoken: Secret,
 }
 
-impl Default for Entry {
-    fn default() -> Self {
-        let empty = Secret::new("");
-        Self { auth: empty.clone(), username: String::new(), password: empty.clone(), identitytoken: empty }
+impl Object for Content {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, values: &mut A) -> Result<(), A::Error> {
+        match name {
+            "auths" => loose::add(&mut self.auths, values),
+            "credhelpers" => loose::add(&mut self.cred_helpers, values),
+            "credsstore" => loose::set(&mut self.creds_store, values),
+            _ => loose::skip(values),
+        }
     }
 }
 
-fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-    String::deserialize(deserializer).map(Secret::new)
+impl Object for Entry {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, values: &mut A) -> Result<(), A::Error> {
+        match name {
+            "auth" => loose::set(&mut self.auth, values),
+            "username" => loose::set(&mut self.username, values),
+            "password" => loose::set(&mut self.password, values),
+            "identitytoken" => loose::set(&mut self.identitytoken, values),
+            _ => loose::skip(values),
+        }
+    }
 }
 
 impl DockerConfig {
@@ -83,7 +97,7 @@ impl DockerConfig {
     pub fn read(file: &Path, path: &OsStr) -> Result<Option<Self>, AuthError> {
         match read(file) {
             Ok(bytes) => Self::parse(file.to_owned(), &bytes, path).map(Some),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) if is_no_file(&error) => Ok(None),
             Err(source) => Err(AuthError::Read { path: file.to_owned(), source }),
         }
     }
@@ -105,18 +119,19 @@ impl DockerConfig {
             line: error.line(),
             column: error.column(),
         };
-        let content = serde_json::from_slice(bytes).map_err(invalid)?;
+        let content = loose::read(bytes).map_err(invalid)?;
         Ok(Self { file, path: path.to_owned(), content })
     }
 
     /// Whether `credHelpers` names one for `host`.
     pub(super) fn names_helper(&self, host: &RegistryHost) -> bool {
-        lookup(&self.content.cred_helpers, host).is_some()
+        lookup(&self.content.cred_helpers, host).is_some_and(|(_, name)| !name.is_empty())
     }
 
     /// The entry for the smallest part of `host` that holds `within`, if there is one, and what that part is.
     fn part(&self, host: &RegistryHost, within: &RepositoryPath) -> Option<(RepositoryPath, &str, &Entry)> {
-        let parts = self.content.auths.iter().filter_map(|(key, entry)| Some((part(key, host)?, key.as_str(), entry)));
+        let parts =
+            self.content.auths.iter().filter_map(|(key, entry)| Some((part(key, host)?, key.as_str(), &entry.0)));
         parts.filter(|(part, ..)| holds(part, within)).max_by_key(|(part, ..)| part.as_str().len())
     }
 
@@ -143,7 +158,9 @@ impl CredentialSource for DockerConfig {
         within: Option<&'a RepositoryPath>,
     ) -> BoxFuture<'a, Result<Credential, AuthError>> {
         Box::pin(async move {
-            if let Some((_, name)) = lookup(&self.content.cred_helpers, host) {
+            // A helper without a name means `auths`, whatever the store (docker/cli, `getConfiguredCredentialStore`).
+            let own = lookup(&self.content.cred_helpers, host).map(|(_, name)| name.as_str());
+            if let Some(name) = own.filter(|name| !name.is_empty()) {
                 return helper::get(&self.path, name, server(host)).await;
             }
             if let Some((_, key, entry)) = within.and_then(|within| self.part(host, within)) {
@@ -152,16 +169,23 @@ impl CredentialSource for DockerConfig {
                     return Ok(credential);
                 }
             }
-            if !self.content.creds_store.is_empty() {
-                return helper::get(&self.path, &self.content.creds_store, server(host)).await;
+            let store = own.unwrap_or(&self.content.creds_store);
+            if !store.is_empty() {
+                return helper::get(&self.path, store, server(host)).await;
             }
-            lookup(&self.content.auths, host).map_or(Ok(Credential::Anonymous), |(key, entry)| self.entry(key, entry))
+            lookup(&self.content.auths, host)
+                .map_or(Ok(Credential::Anonymous), |(key, entry)| self.entry(key, &entry.0))
         })
     }
 
     fn namespace(&self, host: &RegistryHost, repository: &RepositoryPath) -> Option<RepositoryPath> {
         self.part(host, repository).map(|(part, ..)| part)
     }
+}
+
+/// Whether no file is there. A directory is none: docker makes one where a container mounts a file that is not there.
+fn is_no_file(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory)
 }
 
 /// One byte more than the limit at most, so that the caller can tell.
@@ -211,9 +235,10 @@ fn holds(part: &RepositoryPath, repository: &RepositoryPath) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// `base64(user:password)`; docker itself pads the password with NUL at times.
+/// `base64(user:password)`, as `base64` writes it, too: in lines. docker itself pads the password with NUL at times.
 fn decode(auth: &str) -> Option<(String, Secret)> {
-    let bytes = zeroize::Zeroizing::new(STANDARD.decode(auth.trim()).ok()?);
+    let auth = zeroize::Zeroizing::new(auth.trim().replace(['\r', '\n'], ""));
+    let bytes = zeroize::Zeroizing::new(GO.decode(&*auth).ok()?);
     let (username, password) = std::str::from_utf8(&bytes).ok()?.split_once(':')?;
     Some((username.to_owned(), Secret::new(password.trim_matches('\0'))))
 }
@@ -275,6 +300,36 @@ mod tests {
         for (host, credential) in expected {
             assert_eq!(who(&config, host).await.unwrap(), credential, "{host}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_dockers_own_reader_takes_is_taken() {
+        for empty in ["", "\n", "null", "{}", r#"{"auths":null,"credHelpers":null,"credsStore":null}"#] {
+            assert_eq!(who(&config(empty), "a.example").await.unwrap(), "anonymous", "{empty:?}");
+        }
+        for known in [
+            r#"{"Auths":{"a.example":{"AUTH":"dTpw"}}}"#,
+            r#"{"auths":{"a.example":{"auth":"dT\r\npw\n"}}}"#,
+            r#"{"auths":{"a.example":{"auth":"dTpw","email":null,"identitytoken":null,"username":null}}}"#,
+            r#"{"auths":{"a.example":{"username":"u","Password":"p","auth":null}}}"#,
+            r#"{"auths":{"a.example":null,"b.example":{"auth":"dTpw"}},"AUTHS":{"a.example":{"auth":"dTpw"}}}"#,
+            r#"{"auths":{"a.example":{"auth":"dTpw"}}} trailing"#,
+            r#"{"auths":{"a.example":{"auth":"dTpw"}},"credsStore":"gone","credHelpers":{"a.example":""}}"#,
+            r#"{"auths":{"a.example":{"auth":"dTpw"}},"credsStore":"gone","credHelpers":{"a.example":null}}"#,
+        ] {
+            assert_eq!(who(&config(known), "a.example").await.unwrap(), "u:p", "{known}");
+        }
+        let bits = config(r#"{"auths":{"a.example":{"auth":"dTpwcA="},"b.example":{"auth":"dTpwcB=="}}}"#);
+        assert!(matches!(who(&bits, "a.example").await, Err(AuthError::Entry { .. })), "padding that is missing");
+        assert_eq!(who(&bits, "b.example").await.unwrap(), "u:pp");
+    }
+
+    #[tokio::test]
+    async fn a_directory_in_the_place_of_the_file_has_no_logins() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("config.json")).unwrap();
+        let config = DockerConfig::load(dir.path(), OsStr::new("")).unwrap();
+        assert_eq!(who(&config, "ghcr.io").await.unwrap(), "anonymous");
     }
 
     #[tokio::test]

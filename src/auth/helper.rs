@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::MapAccess;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::{AuthError, Credential, Secret};
+use crate::oci::loose::{self, Object};
 
 /// How long a helper may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,12 +26,21 @@ const NOT_FOUND: &str = "credentials not found";
 /// The user name that says that the secret is an identity token.
 const TOKEN_USER: &str = "<token>";
 
-/// A helper's answer.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+/// A helper's answer, which docker reads as it reads its configuration (docker/docker-credential-helpers, `client`).
+#[derive(Default)]
 struct Answer {
     username: String,
-    secret: String,
+    secret: Secret,
+}
+
+impl Object for Answer {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, values: &mut A) -> Result<(), A::Error> {
+        match name {
+            "username" => loose::set(&mut self.username, values),
+            "secret" => loose::set(&mut self.secret, values),
+            _ => loose::skip(values),
+        }
+    }
 }
 
 /// Asks the helper `name`, looked for in the directories of `path`, for the credential of `server`.
@@ -110,13 +120,16 @@ fn read_answer(program: &str, server: &str, status: ExitStatus, output: &[u8]) -
         let message = line.chars().map(|c| if c.is_control() { '?' } else { c }).take(MAX_MESSAGE).collect();
         return Err(AuthError::HelperFailed { program: program.to_owned(), server: server.to_owned(), message });
     }
-    let answer: Answer = serde_json::from_slice(output).map_err(|_| malformed())?;
-    let secret = Secret::new(answer.secret);
-    Ok(match answer.username {
-        user if user == TOKEN_USER => Credential::IdentityToken(secret),
-        user if user.is_empty() && secret.is_empty() => Credential::Anonymous,
-        username => Credential::Basic { username, password: secret },
-    })
+    if output.trim_ascii().is_empty() {
+        return Err(malformed());
+    }
+    let Answer { username, secret } = loose::read(output).map_err(|_| malformed())?;
+    match username.as_str() {
+        TOKEN_USER => Ok(Credential::IdentityToken(secret)),
+        "" if secret.is_empty() => Ok(Credential::Anonymous),
+        "" => Err(malformed()),
+        _ => Ok(Credential::Basic { username, password: secret }),
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +153,20 @@ mod tests {
     async fn the_token_user_means_an_identity_token() {
         let answer = ask(r#"echo '{"Username":"<token>","Secret":"refresh"}'"#).await.unwrap();
         assert!(matches!(answer, Credential::IdentityToken(token) if token.expose() == "refresh"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_as_docker_reads_it() {
+        for answer in [
+            r#"{"username":"u","SECRET":"p"}"#,
+            r#"{"ServerURL":null,"Username":"x","Username":"u","Secret":"p"} more"#,
+        ] {
+            let Credential::Basic { username, password } = ask(&format!("echo '{answer}'")).await.unwrap() else {
+                panic!("{answer}")
+            };
+            assert_eq!((username.as_str(), password.expose()), ("u", "p"));
+        }
+        assert!(matches!(ask(r#"echo '{"Username":null,"Secret":""}'"#).await.unwrap(), Credential::Anonymous));
     }
 
     #[tokio::test]

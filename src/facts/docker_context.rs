@@ -7,9 +7,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::MapAccess;
 
 use crate::oci::Digest;
+use crate::oci::loose::{self, Loose, Object};
 
 /// Where the engine listens if nobody says anything.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -98,22 +99,46 @@ impl DockerContextError {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct ConfigFile {
-    #[serde(rename = "currentContext", default)]
     current_context: String,
 }
 
-#[derive(Deserialize)]
-struct ContextFile {
-    #[serde(rename = "Endpoints", default)]
-    endpoints: BTreeMap<String, Endpoint>,
+impl Object for ConfigFile {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, values: &mut A) -> Result<(), A::Error> {
+        match name {
+            "currentcontext" => loose::set(&mut self.current_context, values),
+            _ => loose::skip(values),
+        }
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
+struct ContextFile {
+    endpoints: BTreeMap<String, Loose<Endpoint>>,
+}
+
+impl Object for ContextFile {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, values: &mut A) -> Result<(), A::Error> {
+        match name {
+            "endpoints" => loose::add(&mut self.endpoints, values),
+            _ => loose::skip(values),
+        }
+    }
+}
+
+#[derive(Default)]
 struct Endpoint {
-    #[serde(rename = "Host", default)]
     host: String,
+}
+
+impl Object for Endpoint {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, values: &mut A) -> Result<(), A::Error> {
+        match name {
+            "host" => loose::set(&mut self.host, values),
+            _ => loose::skip(values),
+        }
+    }
 }
 
 /// Finds the engine that the docker CLI would use.
@@ -161,8 +186,9 @@ fn from_context(name: &str, config: &Path) -> Result<FoundEngine, DockerContextE
     let id = digest.split(':').next_back().unwrap_or_default();
     let file: Option<ContextFile> = read_json(&config.join("contexts/meta").join(id).join("meta.json"))?;
     let file = file.ok_or_else(|| DockerContextError::Missing { name: name.to_owned() })?;
-    let endpoint = file.endpoints.into_iter().find(|(kind, endpoint)| kind == "docker" && !endpoint.host.is_empty());
-    let (_, endpoint) = endpoint.ok_or_else(|| DockerContextError::NoEndpoint { name: name.to_owned() })?;
+    let mut endpoints = file.endpoints.into_iter();
+    let endpoint = endpoints.find(|(kind, Loose(endpoint))| kind == "docker" && !endpoint.host.is_empty());
+    let (_, Loose(endpoint)) = endpoint.ok_or_else(|| DockerContextError::NoEndpoint { name: name.to_owned() })?;
     let source = HostSource::Context(name.to_owned());
     if config.join("contexts/tls").join(id).join("docker").exists() {
         return Err(DockerContextError::Tls { asked_by: source.to_string() });
@@ -171,15 +197,15 @@ fn from_context(name: &str, config: &Path) -> Result<FoundEngine, DockerContextE
 }
 
 /// The contents of a JSON file, if it exists.
-fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, DockerContextError> {
-    let failed = |source| DockerContextError::Read { path: path.to_owned(), source };
-    let mut text = String::new();
-    match File::open(path) {
-        Ok(file) => file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    let parsed = serde_json::from_str(&text);
+fn read_json<T: Object>(path: &Path) -> Result<Option<T>, DockerContextError> {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    let mut text = Vec::new();
+    match File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut text)) {
+        Ok(_) => {}
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory | IsADirectory) => return Ok(None),
+        Err(source) => return Err(DockerContextError::Read { path: path.to_owned(), source }),
+    }
+    let parsed = loose::read(&text);
     parsed.map(Some).map_err(|source| DockerContextError::Parse { path: path.to_owned(), source })
 }
 
@@ -235,6 +261,23 @@ mod tests {
             found(config, &[("DOCKER_HOST", ""), ("DOCKER_CONTEXT", "")]),
             is("ssh://b@h", "docker context remote")
         );
+    }
+
+    #[test]
+    fn a_configuration_that_says_nothing_names_no_context() {
+        let config = tempfile::tempdir().unwrap();
+        let (config, file) = (config.path(), config.path().join("config.json"));
+        for nothing in ["", "null", r#"{"currentContext":null}"#] {
+            fs::write(&file, nothing).unwrap();
+            assert_eq!(found(config, &[]), is(DEFAULT_HOST, "the default"), "{nothing:?}");
+        }
+        assert_eq!(found(&file, &[]), is(DEFAULT_HOST, "the default"), "the directory is a file");
+        context(config, LAB, r#"{"endpoints":{"kubernetes":null,"docker":{"HOST":"unix:///tmp/lab.sock"}}}"#);
+        fs::write(&file, r#"{"CURRENTCONTEXT":"lab"}"#).unwrap();
+        assert_eq!(found(config, &[]), is("unix:///tmp/lab.sock", "docker context lab"));
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        assert_eq!(found(config, &[]), is(DEFAULT_HOST, "the default"), "the file is a directory");
     }
 
     #[test]

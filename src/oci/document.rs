@@ -254,7 +254,7 @@ impl Visitor<'_> for Name<'_, '_> {
 
 /// A name as Go's reader compares it (`encoding/json`, `foldName`). Two letters outside of ASCII become the ASCII
 /// letters of which they are another case.
-fn folded(name: &str) -> String {
+pub(super) fn folded(name: &str) -> String {
     let fold = |letter| match letter {
         'ſ' => 's',
         '\u{212a}' => 'k',

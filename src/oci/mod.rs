@@ -16,6 +16,7 @@ mod format;
 mod index;
 mod label;
 mod location;
+pub(crate) mod loose;
 mod manifest;
 mod media_type;
 pub(crate) mod null;
