@@ -27,7 +27,7 @@ pub enum BlobHead {
 
 impl Client {
     /// Asks for a blob without its bytes; `None` where there is none. A registry, or a store that it sends us to, that
-    /// does not know how (400, 403, 405, 501) is asked for the first byte, once. A blob that is there is not asked for
+    /// refuses that, in whatever way, is asked for the first byte, once. A blob that is there is not asked for
     /// again by this client and its clones.
     ///
     /// # Errors
@@ -45,13 +45,12 @@ impl Client {
         repository: &RepositoryPath,
         digest: &Digest,
     ) -> Result<Option<BlobHead>, RegistryError> {
-        let cannot = |error: &RegistryError| matches!(error.answer(), Some((400 | 403 | 405 | 501, _)));
         let head = Call { method: Method::HEAD, ..call(repository, digest, None, Read::Whole(0)) };
         match self.0.send(&head).await {
             // Some answer with no length, and what is between us makes that a zero.
             Ok(reply) => return Ok(Some(sized(number(&reply.headers, CONTENT_LENGTH).filter(|size| *size > 0)))),
             Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) if cannot(&error) => {}
+            Err(error) if error.is_of_head() => {}
             Err(error) => return Err(error),
         }
         let first = call(repository, digest, Some(HeaderValue::from_static("bytes=0-0")), Read::Later);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::notice::printable;
+use super::retry_after::in_words;
 use super::{Answer, OciError, TargetError};
 use crate::auth::AuthError;
 use crate::oci::{Digest, EcrAction, EcrAnswer, EcrRefusal, ManifestError, RegistryHost, RepositoryPath};
@@ -66,7 +67,7 @@ pub enum ErrorKind {
         retry_after: Option<Duration>,
     },
     /// The registry asks us to wait longer than we do.
-    #[error("asks us to come back in {} s ({status}{answer})", .after.as_secs())]
+    #[error("asks us to come back in {} ({status}{answer})", in_words(*.after))]
     RetryLater {
         /// How long.
         after: Duration,
@@ -316,6 +317,16 @@ impl RegistryError {
         matches!(self.kind(), ErrorKind::NotFound(_))
     }
 
+    /// Whether an answer to `HEAD` says nothing of `GET`: registries, and what is in front of them, refuse `HEAD` in many
+    /// ways. A wait that is asked for, and a login, are of both.
+    pub(super) fn is_of_head(&self) -> bool {
+        match self.kind() {
+            ErrorKind::Denied(_) => true,
+            ErrorKind::Status { status, .. } => *status >= 400 && *status != 429,
+            _ => false,
+        }
+    }
+
     /// Whether the registry says that the tag is there and may not move. No specification has a word for it: ECR, Harbor,
     /// Artifact Registry and Docker Hub write "immutable" in one form or another.
     #[must_use]
@@ -420,7 +431,7 @@ impl RegistryError {
                 "give the registry's certificate authority with `ca:`, or `insecure: true` if it speaks plain HTTP"
                     .to_owned()
             }
-            ErrorKind::RetryLater { after, .. } => format!("run this again in {} s", after.as_secs()),
+            ErrorKind::RetryLater { after, .. } => format!("run this again in {}", in_words(*after)),
             ErrorKind::Timeout { .. } | ErrorKind::Interrupted(_) => {
                 "run this again; if it stays so, look at the registry and the network in between".to_owned()
             }

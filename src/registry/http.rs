@@ -6,9 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER, WARNING};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
+use reqwest::header::{HeaderMap, HeaderValue, WARNING};
 
 use super::answer::Answer;
 use super::error::{AskedOfEcr, ErrorKind, RegistryError};
@@ -16,6 +14,7 @@ use super::login::{Login, Scope, Ticket};
 use super::notice::{Notice, printable};
 use super::pace::Pace;
 use super::retry::{Backoff, Patience, Throttle};
+use super::retry_after::retry_after;
 use super::slots::Slots;
 use super::target::{TargetError, redacted};
 use super::wire::{Read, Reply, Request, To, Wire};
@@ -180,17 +179,6 @@ pub(super) fn refusal(reply: &Reply, with_credentials: bool) -> ErrorKind {
     }
 }
 
-/// `Retry-After`: seconds or a date (RFC 9110 §10.2.3). `None` where it is neither, or past.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a u64 has are more than we wait.
-        return (!text.is_empty()).then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-    }
-    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-    (date - OffsetDateTime::from(now)).try_into().ok()
-}
-
 /// The text of `299 - "text"` (OCI distribution-spec, "Warnings": other codes and agents are ignored).
 fn warning(value: &HeaderValue) -> Option<String> {
     let text = String::from_utf8_lossy(value.as_bytes());
@@ -201,28 +189,6 @@ fn warning(value: &HeaderValue) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn d1_reads_retry_after_as_seconds_and_as_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        let cases = [
-            ("2", Some(2)),
-            ("0", Some(0)),
-            ("86400", Some(86400)),
-            ("99999999999999999999999", Some(u64::MAX)),
-            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
-            ("Sun, 06 Nov 1994 08:49:07 GMT", None),
-            ("-1", None),
-            ("abc", None),
-            ("1.5", None),
-            ("", None),
-        ];
-        for (text, seconds) in cases {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
-            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text:?}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
-    }
 
     #[test]
     fn reads_the_warnings_of_the_specification_only() {

@@ -78,15 +78,24 @@ impl Client {
         before: Option<&Digest>,
     ) -> Result<RawManifest, RegistryError> {
         let selector = Selector::Tag(tag.clone());
-        let request = || format!("GET {repository}/manifests/{tag}");
-        let error = |kind| RegistryError::new(self.host(), request(), kind);
+        self.get_put(repository, &selector, |digest| Some(digest) == before).await
+    }
+
+    /// Gets what was put a moment ago, as soon as it is not what was there before.
+    async fn get_put(
+        &self,
+        repository: &RepositoryPath,
+        selector: &Selector,
+        is_before: impl Fn(&Digest) -> bool + Send + Sync,
+    ) -> Result<RawManifest, RegistryError> {
+        let error = |kind| RegistryError::new(self.host(), format!("GET {repository}/manifests/{selector}"), kind);
         let look = || {
             Box::pin(async {
-                let manifest = self.get_manifest(repository, &selector, Visibility::Settled).await?;
-                match before.filter(|before| *before == manifest.digest()) {
-                    Some(before) => Err(error(ErrorKind::Stale(before.clone()))),
-                    None => Ok(manifest),
+                let manifest = self.get_manifest(repository, selector, Visibility::Settled).await?;
+                if is_before(manifest.digest()) {
+                    return Err(error(ErrorKind::Stale(manifest.digest().clone())));
                 }
+                Ok(manifest)
             })
         };
         // Each look is tried as often as any request: what it failed with then is the end.
@@ -94,11 +103,11 @@ impl Client {
         retry::run(&looks, &[], &*self.0.on_notice, Patience::Content, look, error).await
     }
 
-    /// Asks for a manifest without its bytes; `None` where there is none. A registry that does not know how
-    /// (405) is asked for the bytes, once.
+    /// Asks for a manifest without its bytes; `None` where there is none. A registry that refuses that, in whatever way, is
+    /// asked for the bytes, once.
     ///
     /// # Errors
-    /// Anything but 200 and 404.
+    /// Those of [`Self::get_manifest`], but [`RegistryError::is_not_found`].
     pub async fn head_manifest(
         &self,
         repository: &RepositoryPath,
@@ -109,25 +118,25 @@ impl Client {
             Ok(reply) => return Ok(Some(Head::read(&reply.headers))),
             Err(error) => error,
         };
-        match error.kind() {
-            ErrorKind::NotFound(_) => Ok(None),
-            ErrorKind::Status { status: 405, .. } => {
-                match self.get_manifest(repository, selector, Visibility::Settled).await {
-                    Ok(manifest) => Ok(Some(Head::of(&manifest))),
-                    Err(error) if error.is_not_found() => Ok(None),
-                    Err(error) => Err(error),
-                }
-            }
-            _ => Err(error),
+        if error.is_not_found() {
+            return Ok(None);
+        }
+        if !error.is_of_head() {
+            return Err(error);
+        }
+        match self.get_manifest(repository, selector, Visibility::Settled).await {
+            Ok(manifest) => Ok(Some(Head::of(&manifest))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// Puts a manifest, byte for byte. Putting the same bytes again is harmless, so an answer that was lost is
     /// asked for again. The registry may say, for at most 10 s, that it does not know what an index refers to:
-    /// an engine may have written it a moment ago.
+    /// an engine may have written it a moment ago. Where the answer is another success than 201, reading back decides.
     ///
     /// # Errors
-    /// The registry refuses, answers with anything but 201, or says that it stored another digest.
+    /// The registry refuses, or says or shows that it stored another digest.
     pub async fn put_manifest(
         &self,
         repository: &RepositoryPath,
@@ -151,14 +160,15 @@ impl Client {
         }
         let reply = self.0.send(&call).await?;
         let fail = |kind| Err(RegistryError::new(self.host(), reply.request.as_str(), kind));
+        if let Some(actual) = claim(&reply.headers).filter(|claimed| claimed != manifest.digest().as_str()) {
+            return fail(ErrorKind::DigestMismatch { expected: manifest.digest().clone(), actual });
+        }
+        // Engines and crane take 200, 202 and 204, too (containerd, `docker/pusher.go`; go-containerregistry,
+        // `remote/write.go`).
         if reply.status.as_u16() != 201 {
-            let (status, answer) = (reply.status.as_u16(), super::Answer::default());
-            return fail(ErrorKind::Status { status, answer, retry_after: None });
+            self.get_put(repository, selector, |digest| digest != manifest.digest()).await?;
         }
-        match claim(&reply.headers).filter(|claimed| claimed != manifest.digest().as_str()) {
-            Some(actual) => fail(ErrorKind::DigestMismatch { expected: manifest.digest().clone(), actual }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Deletes a tag, and not what it names (OCI distribution-spec, "Deleting tags"). A tag that is not there is gone:
@@ -198,7 +208,8 @@ impl Client {
     fn read_manifest(&self, selector: &Selector, reply: Reply) -> Result<RawManifest, RegistryError> {
         let Reply { status, headers, body, request, .. } = reply;
         let fail = |kind| RegistryError::new(self.host(), request.as_str(), kind);
-        if status.as_u16() != 200 {
+        // 203: a proxy in between changed something (RFC 9110, 15.3.4). The digest says whether it was the bytes.
+        if !matches!(status.as_u16(), 200 | 203) {
             let answer = super::Answer::default();
             return Err(fail(ErrorKind::Status { status: status.as_u16(), answer, retry_after: None }));
         }

@@ -26,6 +26,7 @@ mod proxy;
 mod reading;
 mod resolve;
 mod retry;
+mod retry_after;
 mod slots;
 mod stream;
 mod tags;

@@ -217,8 +217,9 @@ impl<'a> Transfer<'a> {
                 Some(size) if size > 0 && size != self.blob.size => Ok(Had::Other),
                 _ => Ok(Had::Blob),
             },
-            // One that cannot be asked (405) is sent what it may have.
-            Err(error) if error.answer().is_some_and(|(status, _)| matches!(status, 404 | 405)) => Ok(Had::Nothing),
+            Err(error) if error.is_not_found() => Ok(Had::Nothing),
+            // One that cannot be asked is sent what it may have.
+            Err(error) if error.is_of_head() && !error.is_transient() => Ok(Had::Nothing),
             Err(error) => Err(error),
         }
     }
@@ -323,14 +324,15 @@ impl<'a> Transfer<'a> {
         let reply = self.http.attempt(&self.call(Method::PUT, upload.as_str())).await;
         let reply = reply.map_err(|error| error.map_kind(lost))?;
         let fail = |kind| Err(RegistryError::new(&self.http.wire.host, reply.request.as_str(), kind));
-        if reply.status.as_u16() != 201 {
+        if let Some(actual) = claim(&reply.headers).filter(|claimed| claimed != self.blob.digest.as_str()) {
+            return fail(ErrorKind::DigestMismatch { expected: self.blob.digest.clone(), actual });
+        }
+        // Another success than 201 says what it says: the blob itself is asked for.
+        if reply.status.as_u16() != 201 && self.had().await? != Had::Blob {
             let status = reply.status.as_u16();
             return fail(ErrorKind::Status { status, answer: super::Answer::default(), retry_after: None });
         }
-        match claim(&reply.headers).filter(|claimed| claimed != self.blob.digest.as_str()) {
-            Some(actual) => fail(ErrorKind::DigestMismatch { expected: self.blob.digest.clone(), actual }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Where an upload goes on: relative or absolute, and where we go at all. `None`: it must be said.

@@ -120,6 +120,36 @@ async fn a_mount_that_is_refused_becomes_a_copy() {
 }
 
 #[tokio::test]
+async fn an_upload_that_ends_with_another_success_is_asked_for() {
+    for code in [200, 202, 204] {
+        for there in [true, false] {
+            let registry = willing(move |request, count| match request.method.as_str() {
+                "POST" if is_mount(request) => Some(status(404)),
+                "PUT" => Some(status(code)),
+                "HEAD" if count > 1 && there => Some(status(200).header("Content-Length", "35")),
+                _ => None,
+            })
+            .await;
+            let (arrival, _) = copied(&registry).await;
+            assert_eq!(matches!(arrival, Ok(Arrival::Copied)), there, "{code}: {arrival:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_refuses_to_be_asked_for_a_blob_is_sent_it() {
+    for code in [400, 403, 405, 501] {
+        let registry = willing(move |request, _| match request.method.as_str() {
+            "POST" if is_mount(request) => Some(status(404)),
+            "HEAD" => Some(status(code)),
+            _ => None,
+        })
+        .await;
+        assert!(matches!(copied(&registry).await, (Ok(Arrival::Copied), 35)), "{code}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_breaks_in_the_middle_is_begun_again_and_counted_once() {
     let cut = |request: &Request, count| {
         (request.line().starts_with("GET /v2/from/blobs/") && count == 1)

@@ -485,3 +485,19 @@ async fn d15_what_an_immutable_registry_does_not_have_is_refused_in_its_own_word
     says(&finished, &["publish ", "manifest tag did not match URI"]);
     assert!(!finished.stderr.contains("is immutable"), "{}", finished.stderr);
 }
+
+/// What containerd and crane take for a success, too. The tag has moved by then.
+#[tokio::test]
+async fn a_tag_whose_put_is_answered_in_another_way_is_read_back_and_published() {
+    for code in [200, 202, 204] {
+        let world = World::start(Script::default()).await;
+        let store = world.store.clone();
+        world.registry_answers(move |request| {
+            let answered = (request.method == "PUT").then(|| store.answer(request));
+            answered.map(|_| status(code))
+        });
+        let finished = world.build().await.expect_code(0);
+        says(&finished, &["verified"]);
+        assert_eq!(world.put(), ["1.0", "latest"], "{code}");
+    }
+}
