@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_failure_weighs_as_much_as_its_texts() {
         let message = "x".repeat(10_000).into();
-        let failure = polyarch::run::Failure { phase: polyarch::run::Phase::Build, message, hint: None };
+        let failure = polyarch::run::Failure { phase: polyarch::run::Phase::Build, message, hint: None, source: None };
         assert!(weight(&Event::Failed(failure)) > 10_000);
         let reason = "x".repeat(10_000).into();
         assert!(weight(&Event::Stopping { reason }) > 10_000);

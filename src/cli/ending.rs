@@ -124,7 +124,12 @@ fn problem_of(file: &CheckedFile, Finding { at, rule, message, url }: &Finding) 
 
 /// A problem of the file at `path` in one line.
 fn placed_failure(path: &Path, problem: &Problem) -> Failure {
-    Failure { phase: Phase::Plan, message: placed(path, problem), hint: problem.hint.as_ref().map(Text::from) }
+    Failure {
+        phase: Phase::Plan,
+        message: placed(path, problem),
+        hint: problem.hint.as_ref().map(Text::from),
+        source: None,
+    }
 }
 
 /// `build.yaml:3:5: …`

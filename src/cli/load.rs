@@ -249,6 +249,7 @@ async fn first_registry(
             phase: Phase::Preflight,
             message: "no registry is named, and this is CI: what is pushed to the embedded one would be lost".into(),
             hint: Some("name one with `registry:` in the plan or --registry; `local` is the embedded one".into()),
+            source: None,
         }),
         RegistryChoice::Unnamed | RegistryChoice::Embedded => {
             let directory = settings.home()?.join("registry");
@@ -279,7 +280,12 @@ pub(crate) fn registry_in_names(
 
 /// AWS does not do what a run needs before it begins.
 fn of_ecr(error: &EcrError) -> Failure {
-    Failure { phase: Phase::Preflight, message: diagnostic::chain(error).into(), hint: error.hint().map(Into::into) }
+    Failure {
+        phase: Phase::Preflight,
+        message: diagnostic::chain(error).into(),
+        hint: error.hint().map(Into::into),
+        source: None,
+    }
 }
 
 /// What the embedded registry stores must never become part of a context.
@@ -294,7 +300,7 @@ fn outside_of_contexts(registry: &Path, plan: &Plan) -> Result<(), Failure> {
         if let Some(context) = spec.context.directory().into_iter().chain(named).find(holds) {
             let message = format!("the embedded registry would lie inside the context `{}`", context.display());
             let hint = "set POLYARCH_HOME to a directory outside of it, or name another context";
-            return Err(Failure { phase: Phase::Plan, message: message.into(), hint: Some(hint.into()) });
+            return Err(Failure { phase: Phase::Plan, message: message.into(), hint: Some(hint.into()), source: None });
         }
     }
     Ok(())
@@ -352,7 +358,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 /// Bad usage: exit code 2.
 pub(crate) fn usage(message: impl Into<String>, hint: &str) -> Failure {
-    Failure { phase: Phase::Plan, message: message.into().into(), hint: Some(hint.into()) }
+    Failure { phase: Phase::Plan, message: message.into().into(), hint: Some(hint.into()), source: None }
 }
 
 /// `--timeout`, `--wait`: the value of `option`.
@@ -367,5 +373,10 @@ pub(crate) fn duration(option: &str, text: Option<&str>) -> Result<Option<Durati
 /// The system does not let us hear signals: a run that cannot be stopped is not begun.
 #[expect(clippy::needless_pass_by_value, reason = "it is mapped over an error")]
 pub(crate) fn no_signals(error: std::io::Error) -> Failure {
-    Failure { phase: Phase::Internal, message: format!("cannot listen for signals: {error}").into(), hint: None }
+    Failure {
+        phase: Phase::Internal,
+        message: format!("cannot listen for signals: {error}").into(),
+        hint: None,
+        source: None,
+    }
 }

@@ -74,7 +74,7 @@ fn prune(directory: &Path, how: How) -> Result<Told, Failure> {
 }
 
 fn failed(message: String, hint: Option<&str>) -> Failure {
-    Failure { phase: Phase::Preflight, message: message.into(), hint: hint.map(Into::into) }
+    Failure { phase: Phase::Preflight, message: message.into(), hint: hint.map(Into::into), source: None }
 }
 
 /// Says how to make the registry in `directory` smaller, once it is large.

@@ -177,6 +177,7 @@ pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
             phase: Phase::Verify,
             message: format!("{name}: {}", diagnostic::chain(error)).into(),
             hint: None,
+            source: None,
         },
     }
 }
@@ -191,6 +192,7 @@ fn unread(name: &str, error: &PlaceError) -> Failure {
         phase,
         message: format!("{name}{missing}: {}", diagnostic::chain(error)).into(),
         hint: error.hint().map(Into::into),
+        source: None,
     }
 }
 

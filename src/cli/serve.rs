@@ -17,6 +17,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<ExitCode, Refusal> {
         phase: Phase::Preflight,
         message: diagnostic::chain(error).into(),
         hint: error.hint().map(Into::into),
+        source: None,
     };
     let embedded = match Embedded::open(&directory).map_err(|error| failed(&error))? {
         Opened::Held(embedded) => embedded,
@@ -25,6 +26,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<ExitCode, Refusal> {
                 phase: Phase::Preflight,
                 message: format!("the embedded registry is up already, at {address}, in another process").into(),
                 hint: Some("`docker pull` works while that process runs".into()),
+                source: None,
             }
             .into());
         }

@@ -52,6 +52,7 @@ impl Settings {
             phase: Phase::Plan,
             message: "there is no place for the embedded registry: neither POLYARCH_HOME nor HOME is set".into(),
             hint: Some("set POLYARCH_HOME to a directory that you may write".into()),
+            source: None,
         })
     }
 
@@ -91,6 +92,7 @@ impl Settings {
             phase: Phase::Preflight,
             message: super::diagnostic::chain(&error).into(),
             hint: Some(error.hint().into()),
+            source: None,
         })?;
         Ok(Arc::new(EcrLogins::new(self.ecr.clone(), logins)))
     }
@@ -111,6 +113,7 @@ impl Settings {
             phase: Phase::Preflight,
             message: message.into(),
             hint: hint.map(Into::into),
+            source: None,
         };
         let found = default_engine(&self.environment, &self.docker_config());
         let found = found.map_err(|error| refused(super::diagnostic::chain(&error), error.hint()))?;
@@ -135,6 +138,7 @@ impl Settings {
             phase: Phase::Preflight,
             message: error.to_string().into(),
             hint: Some(format!("correct or unset {}", error.variable).into()),
+            source: None,
         })?;
         Ok(ClientConfig {
             user_agent: concat!("polyarch/", env!("CARGO_PKG_VERSION")).into(),

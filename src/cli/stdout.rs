@@ -62,5 +62,10 @@ pub(crate) fn document_line(document: &Json) -> Result<(), Failure> {
 
 /// A result that could not be written.
 pub(crate) fn cannot_write(what: &str, error: &io::Error) -> Failure {
-    Failure { phase: Phase::Internal, message: format!("cannot write {what}: {error}").into(), hint: None }
+    Failure {
+        phase: Phase::Internal,
+        message: format!("cannot write {what}: {error}").into(),
+        hint: None,
+        source: None,
+    }
 }

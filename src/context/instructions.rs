@@ -6,6 +6,8 @@
 pub(super) struct Instruction {
     /// The line that it begins on, from 1.
     pub(super) line: usize,
+    /// The line that it ends on.
+    pub(super) last_line: usize,
     /// Where that line begins, in bytes.
     pub(super) offset: usize,
     pub(super) text: String,
@@ -28,6 +30,18 @@ impl Instruction {
     }
 }
 
+/// The first and the last line of the instruction that BuildKit calls `step`, as in `[build 2/5] RUN make`. `None` where
+/// none has just these words, or several have: BuildKit names some steps in other words than the file.
+#[must_use]
+pub fn lines_of_step(dockerfile: &[u8], step: &str) -> Option<(usize, usize)> {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let named = words(step.split_once(']')?.1);
+    let all = instructions(dockerfile);
+    let mut found = all.iter().filter(|instruction| words(&instruction.text) == named);
+    let first = found.next().filter(|_| !named.is_empty())?;
+    found.next().is_none().then_some((first.line, first.last_line))
+}
+
 /// Reads the instructions. What `BuildKit` refuses is read somehow, and for it to refuse.
 pub(super) fn instructions(dockerfile: &[u8]) -> Vec<Instruction> {
     let mut all: Vec<Instruction> = Vec::new();
@@ -46,12 +60,13 @@ pub(super) fn instructions(dockerfile: &[u8]) -> Vec<Instruction> {
             continue;
         }
         if !goes_on {
-            all.push(Instruction { line: nth + 1, offset: begins, text: String::new() });
+            all.push(Instruction { line: nth + 1, last_line: nth + 1, offset: begins, text: String::new() });
         }
         let continued = line.strip_suffix(escape);
         goes_on = continued.is_some();
         if let Some(last) = all.last_mut() {
             last.text.push_str(continued.unwrap_or(line));
+            last.last_line = nth + 1;
         }
     }
     all
@@ -73,6 +88,21 @@ fn directive(comment: &str, escape: &mut char) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_is_found_by_its_words_if_only_one_instruction_has_them() {
+        let file = b"FROM a AS build\nRUN make \\\n    && make install\nRUN twice\nRUN twice\nCOPY --from=x /a /b\n";
+        for (step, lines) in [
+            ("[build 2/5] RUN make     && make install", Some((2, 3))),
+            ("[5/5] COPY --from=x /a /b", Some((6, 6))),
+            ("[3/5] RUN twice", None),
+            ("[3/5] RUN other", None),
+            ("[1/5] ", None),
+            ("exporting to image", None),
+        ] {
+            assert_eq!(lines_of_step(file, step), lines, "{step}");
+        }
+    }
 
     fn read(text: &str) -> Vec<(usize, String)> {
         instructions(text.as_bytes()).into_iter().map(|found| (found.line, found.text)).collect()

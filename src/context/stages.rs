@@ -180,6 +180,13 @@ impl AddedLines {
     pub fn original(self, line: usize) -> usize {
         if line < self.before + self.count { line.min(self.before) } else { line - self.count }
     }
+
+    /// The text as it was, of the text as it is.
+    #[must_use]
+    pub fn without(self, text: &str) -> String {
+        let is_added = |at: usize| (self.before..self.before + self.count).contains(&(at + 1));
+        text.split_inclusive('\n').enumerate().filter(|(at, _)| !is_added(*at)).map(|(_, line)| line).collect()
+    }
 }
 
 /// Puts `stages` before the first stage of `dockerfile`: after parser directives and global arguments, and before

@@ -52,7 +52,8 @@ impl Engine {
                 return Err(failed(EngineErrorKind::UploadStalled { bytes, seconds: UPLOAD_IDLE.as_secs() }));
             }
         };
-        let metadata = answered.map_err(|status| failed(why(&status, session, &Steps::default(), request)))?;
+        let metadata =
+            answered.map_err(|status| failed(why(&status, session, &Steps::default(), (self.facts(), request))))?;
         let result = metadata.get("result.json").map(Vec::as_slice).unwrap_or_default();
         read(result).map_err(|why| failed(EngineErrorKind::NoProof(why)))
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::fault::BuildFault;
 use crate::auth::AuthError;
 use crate::context::ContextError;
 use crate::oci::{Digest, EcrRefusal, Platform, Provider, Reference, Repository, TagRef};
@@ -46,14 +47,9 @@ pub enum EngineErrorKind {
         /// The engine's message.
         message: String,
     },
-    /// The build failed: BuildKit's message.
-    #[error("{message}")]
-    Build {
-        /// BuildKit's message, without its prefixes.
-        message: String,
-        /// Whether a program of a foreign platform could not be started.
-        exec_format: ExecFormat,
-    },
+    /// The build failed.
+    #[error("{}", .0.message)]
+    Build(Box<BuildFault>),
     /// The image was built, and its cache could not be exported: BuildKit's message.
     #[error("the cache was not exported to {to}: {message}")]
     CacheExport {
@@ -139,15 +135,6 @@ impl fmt::Display for CacheTarget {
     }
 }
 
-/// Whether a build's log shows `exec format error`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExecFormat {
-    /// It does not.
-    Unseen,
-    /// It does, building for this platform.
-    Seen(Platform),
-}
-
 impl EngineError {
     /// Whether nobody listened where the registry should be, or the listener went away in the middle, by the engine's
     /// words. A registry that one process holds after the other is then changing hands.
@@ -221,8 +208,7 @@ impl EngineError {
                 Some("the engine stopped or was restarted; its log says why; run again when it is up".into())
             }
             EngineErrorKind::NoBuildKit(_) => Some("Docker Engine 18.09 or newer is needed (API 1.39)".into()),
-            EngineErrorKind::Build { exec_format: ExecFormat::Seen(platform), .. } => Some(binfmt_hint(platform)),
-            EngineErrorKind::Build { message, .. } => build_hint(message),
+            EngineErrorKind::Build(fault) => fault.hint(),
             EngineErrorKind::Context(error) => Some(error.hint().into()),
             EngineErrorKind::Credentials(error) => Some(error.hint()),
             EngineErrorKind::WrongPlatform { .. } => Some(
@@ -314,46 +300,6 @@ const AWAY: &[&str] = &[
     "404 Not Found",
 ];
 
-/// What an engine says of a registry that is out of its reach.
-const UNREACHABLE: &[&str] =
-    &["no such host", "i/o timeout", "connection refused", "no route to host", "server misbehaving"];
-
-fn build_hint(message: &str) -> Option<String> {
-    if message.contains("no space left on device") {
-        return Some(
-            "the engine's disk is full: `docker system df` shows by what, `docker builder prune` frees its cache"
-                .into(),
-        );
-    }
-    let any = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    let hint = if any(&["exec: \"git\""]) {
-        "the engine fetches repositories with a git of its own: install git on its host"
-    } else if any(&["could not read Username", "Authentication failed", "terminal prompts disabled"]) {
-        "the repository wants a login: secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]"
-    } else if any(&["couldn't find remote ref", "does not contain ref"]) {
-        "name what the repository has: URL#BRANCH, a tag or a commit; without it Engine before 23.0 takes `master`"
-    } else if any(&["failed to fetch remote"]) {
-        "its log says why; one that wants a login gets it from secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]"
-    } else if any(&["failed to read dockerfile"]) {
-        "`dockerfile` in the plan names it, relative to the image's context"
-    } else if any(&["failed to compute cache key", "failed to calculate checksum"]) && any(&["not found"]) {
-        "it is not in the context, or `.dockerignore` leaves it out; `context` in the plan says where that is"
-    } else if any(&["secret "]) && any(&["not found"]) {
-        "the plan lists it for this platform under `secrets`: { id: …, env: … } or { id: …, file: … }"
-    } else if any(&["header list size to send violates"]) {
-        "the lines of `.dockerignore` and the paths that the Dockerfile copies are more than 16 MiB: write patterns, and copy directories"
-    } else if any(&["no ssh agent"]) {
-        "the plan lists it for this platform under `ssh`: [default], or [ID=SOCKET]"
-    } else if any(&["pull access denied", "insufficient_scope", "401 Unauthorized", "403 Forbidden"]) {
-        "the base image's registry wants a login (`docker login`), or has no image of that name"
-    } else if any(&["failed to do request"]) && any(UNREACHABLE) {
-        "the engine's host cannot reach the registry of an image that the build needs: is it online, does it need a proxy?"
-    } else {
-        return None;
-    };
-    Some(hint.into())
-}
-
 /// What keeps an engine from pushing keeps it from pulling; and there is an account that may only push elsewhere.
 fn pull_hint(message: &str) -> Option<String> {
     push_hint(message).map(|hint| hint.replace("may push to", "may pull from"))
@@ -390,35 +336,5 @@ mod tests {
         let error = error(EngineErrorKind::Refused { status: 403, message: String::new() });
         assert_eq!(error.kind.to_string(), "it answered with status 403 and said nothing");
         assert!(error.hint().is_some());
-    }
-
-    #[test]
-    fn a_base_image_that_cannot_be_pulled_has_a_hint() {
-        let message = "failed to do request: Head \"https://registry-1.docker.io/v2/library/alpine/manifests/3\": \
-                       dial tcp: lookup registry-1.docker.io: no such host";
-        let kind = EngineErrorKind::Build { message: message.into(), exec_format: ExecFormat::Unseen };
-        assert!(error(kind).hint().is_some_and(|hint| hint.contains("an image that the build needs")));
-    }
-
-    #[test]
-    fn buildkits_words_lead_to_what_to_do() {
-        for (said, hint) in [
-            (r#"failed to compute cache key: "/app-arm64" not found: not found"#, ".dockerignore"),
-            (r#"failed to calculate checksum of ref x::y: "/app": not found"#, ".dockerignore"),
-            ("failed to do request: Head \"https://r.example/v2/\": dial tcp: lookup r.example: no such host", "reach"),
-            ("secret npm: not found", "`secrets`"),
-            (r#"failed to init repo: exec: "git": executable file not found in $PATH"#, "install git"),
-            ("fatal: could not read Username for 'https://h': terminal prompts disabled", "GIT_AUTH_TOKEN"),
-            ("failed to read dockerfile: failed to fetch remote https://h/a.git: exit status 128", "GIT_AUTH_TOKEN"),
-            ("fatal: couldn't find remote ref x", "URL#BRANCH"),
-            ("header list size to send violates the maximum size (16777216 bytes) set by server", ".dockerignore"),
-            (r#"no ssh agent "default" is planned"#, "`ssh`"),
-            ("pull access denied, repository does not exist or may require authorization", "docker login"),
-            ("failed to read dockerfile: open Dockerfile.x: no such file or directory", "`dockerfile`"),
-            ("write /x: no space left on device", "docker system df"),
-        ] {
-            assert!(build_hint(said).is_some_and(|text| text.contains(hint)), "{said}");
-        }
-        assert_eq!(build_hint("dockerfile parse error line 1: unknown instruction: FRM"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! One `Control.Solve`: one platform of one image, built as buildx builds it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bollard::moby::buildkit::v1::{SolveRequest, StatusRequest};
@@ -8,12 +9,14 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::cache::{self, Caches};
-use super::client::{Engine, ImageStore};
-use super::error::{EngineError, EngineErrorKind, ExecFormat};
+use super::client::{Engine, EngineFacts, ImageStore};
+use super::error::{EngineError, EngineErrorKind};
 use super::exporter::{exporter, exporter_attrs};
+use super::fault::{BuildCause, BuildFault};
 use super::request::{BuildRequest, EngineNames, Output, frontend_attrs};
 use super::rest::{ANSWER, classify, innermost, within};
 use super::session::{Session, UPLOAD_IDLE, random_id};
+use super::source::excerpt;
 use super::status::{BuildEvent, BuildSummary, Steps};
 use crate::oci::{Digest, Platform, Provider, TagRef};
 use crate::plan::Network;
@@ -57,7 +60,7 @@ impl Engine {
                 return Err(failed(EngineErrorKind::UploadStalled { bytes, seconds: UPLOAD_IDLE.as_secs() }));
             }
         };
-        let response = solved.map_err(|status| failed(why(&status, session, &steps, request)))?;
+        let response = solved.map_err(|status| failed(why(&status, session, &steps, (self.facts(), request))))?;
         let id = image_id(&response).map_err(failed)?;
         cache::publish(request.build, &response).await.map_err(failed)?;
         // What the engine does not keep is proved by what the registry returns.
@@ -104,12 +107,19 @@ impl Engine {
         let mut control = self.control.clone();
         let caches = Caches::of(request, &manifests);
         let mut solve = std::pin::pin!(control.solve(self.solve_request(&id, request, caches, session.id())));
-        let mut status = std::pin::pin!(self.follow(&id, request, steps, events));
+        let heard = AtomicU64::new(0);
+        let mut status = std::pin::pin!(self.follow(&id, request, steps, (events, &heard)));
         let answer = tokio::select! {
             answer = &mut solve => {
-                // The stream ends just before or just after the answer. What is left of the log is worth a moment,
-                // and no more: it decides nothing.
-                let _ = tokio::time::timeout(LAST_WORDS, status).await;
+                // The stream ends just before or just after the answer. The rest of the log is worth waiting for while it
+                // comes, and a moment more: it decides nothing.
+                for _ in 0..MOST_LAST_WORDS {
+                    let before = heard.load(Ordering::Relaxed);
+                    let ended = tokio::time::timeout(LAST_WORDS, &mut status).await.is_ok();
+                    if ended || heard.load(Ordering::Relaxed) == before {
+                        break;
+                    }
+                }
                 answer
             }
             () = &mut status => solve.await,
@@ -137,11 +147,18 @@ impl Engine {
     }
 
     /// Forwards the build's status until the stream ends; how it ends decides nothing, Solve's answer does.
-    async fn follow(&self, id: &str, request: &BuildRequest<'_>, steps: &mut Steps, events: &mpsc::Sender<BuildEvent>) {
+    async fn follow(
+        &self,
+        id: &str,
+        request: &BuildRequest<'_>,
+        steps: &mut Steps,
+        (events, heard): (&mpsc::Sender<BuildEvent>, &AtomicU64),
+    ) {
         let mut control = self.control.clone();
         let Ok(stream) = control.status(StatusRequest { r#ref: id.to_owned() }).await else { return };
         let mut stream = stream.into_inner();
         while let Ok(Some(message)) = stream.message().await {
+            heard.fetch_add(1, Ordering::Relaxed);
             for event in steps.take(message) {
                 if events.send(cache::in_our_words(event, request.build)).await.is_err() {
                     return;
@@ -166,7 +183,12 @@ impl Engine {
 }
 
 /// What a status that Solve ended with means.
-pub(super) fn why(status: &Status, session: &Session, steps: &Steps, request: &BuildRequest<'_>) -> EngineErrorKind {
+pub(super) fn why(
+    status: &Status,
+    session: &Session,
+    steps: &Steps,
+    (facts, request): (&EngineFacts, &BuildRequest<'_>),
+) -> EngineErrorKind {
     // BuildKit repeats what our file sync told it; our own words have the hint.
     let is_why = |text: String| status.message().contains(&text);
     if let Some(error) = session.context_error().filter(|error| is_why(error.to_string())) {
@@ -191,9 +213,16 @@ pub(super) fn why(status: &Status, session: &Session, steps: &Steps, request: &B
         let to = request.to.repository();
         return EngineErrorKind::Push { message, ecr: None }.pushing_to(to, Provider::of(to.host()));
     }
+    let at = excerpt(status.details(), session.added_lines());
+    let fault = BuildFault::of(session.in_lines_of_the_file(plain(status.message())), steps.failed(), at);
     let seen = steps.saw_exec_format_error() || status.message().contains("exec format error");
-    let exec_format = if seen { ExecFormat::Seen(request.platform.clone()) } else { ExecFormat::Unseen };
-    EngineErrorKind::Build { message: session.in_lines_of_the_file(plain(status.message())), exec_format }
+    let platform = request.platform.clone();
+    let cause = match seen {
+        true if facts.platform.runs(&platform) => BuildCause::NotAProgram(platform),
+        true => BuildCause::NotEmulated(platform),
+        false => fault.cause,
+    };
+    EngineErrorKind::Build(Box::new(BuildFault { cause, ..fault }))
 }
 
 /// Whether containerd says that another build created the name between BuildKit's two steps of naming an image.
@@ -209,8 +238,10 @@ fn unpushed(message: &str) -> Option<String> {
     message.starts_with("failed to push ").then_some(message)
 }
 
-/// How long the status stream may go on after Solve answered.
+/// How long the status stream may be silent after Solve answered.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How often so much time may go by while the stream goes on.
+const MOST_LAST_WORDS: u32 = 30;
 
 /// BuildKit's answer: `containerimage.digest` is the image's id in the engine's own store.
 fn image_id(response: &HashMap<String, String>) -> Result<Digest, EngineErrorKind> {

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use bollard::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog, VertexStatus};
 
+use super::fault::FailedStep;
+
 /// Something that happened in a build. Texts are as BuildKit sent them: they are not safe for a terminal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BuildEvent {
@@ -72,7 +74,13 @@ pub(super) struct Steps {
     context: HashMap<String, u64>,
     exec_format: ExecFormatSeen,
     export_failed: bool,
+    failed: Vec<FailedStep>,
 }
+
+/// Most failed steps that are kept.
+const MOST_FAILED: usize = 16;
+/// The error of a step that BuildKit ended because another step failed.
+const CANCELED: &str = "context canceled";
 
 /// `BuildKit`'s names of the steps that import a cache (before its reference) and export one.
 const IMPORT: &str = "importing cache manifest from ";
@@ -112,6 +120,7 @@ enum StepProgress {
     Waiting,
     Started,
     Ended,
+    Failed,
 }
 
 impl Steps {
@@ -144,6 +153,11 @@ impl Steps {
         self.exec_format.seen
     }
 
+    /// The steps of the Dockerfile that failed, the first one first.
+    pub(super) fn failed(&self) -> &[FailedStep] {
+        &self.failed
+    }
+
     /// Whether it was the export of a cache that failed.
     pub(super) fn failed_to_export_cache(&self) -> bool {
         self.export_failed
@@ -161,20 +175,27 @@ impl Steps {
                 events.push(BuildEvent::StepStarted { step: vertex.name.clone() });
             }
         }
-        // A step may start, fail and start again for another build that shares it: its first end is ours.
+        let error = Some(vertex.error).filter(|error| !error.is_empty());
+        let progress = if error.is_some() { StepProgress::Failed } else { StepProgress::Ended };
+        // A step may end and start again for another build that shares it: its first end is ours. A step that the cache
+        // has may fail nevertheless, where its result has to be made.
         if let Some(completed) = vertex.completed
-            && seen.progress < StepProgress::Ended
+            && (seen.progress < StepProgress::Ended || seen.progress < progress)
         {
-            seen.progress = StepProgress::Ended;
+            seen.progress = progress;
             let seconds = vertex.started.map_or(0.0, |started| {
                 seconds_between((started.seconds, started.nanos), (completed.seconds, completed.nanos))
             });
-            let error = Some(vertex.error).filter(|e| !e.is_empty());
             self.export_failed |= error.is_some() && vertex.name.starts_with(EXPORT);
+            if let Some(error) = error.as_ref().filter(|error| is_step(&vertex.name) && !error.contains(CANCELED)) {
+                let step = FailedStep { name: vertex.name.clone(), error: error.clone() };
+                self.failed.extend((self.failed.len() < MOST_FAILED).then_some(step));
+            }
             if let (Some(at), Some(error)) = (vertex.name.strip_prefix(IMPORT), &error) {
                 events.push(not_imported(at, error));
             } else if shown {
-                events.push(BuildEvent::StepEnded { step: vertex.name, cached: seen.cached, seconds, error });
+                let cached = seen.cached && error.is_none();
+                events.push(BuildEvent::StepEnded { step: vertex.name, cached, seconds, error });
             }
         }
     }
@@ -282,6 +303,27 @@ mod tests {
             assert_eq!(steps.take(status)[1..], [event]);
             assert!(!steps.failed_to_export_cache());
         }
+    }
+
+    #[test]
+    fn a_step_that_seemed_cached_and_fails_is_told_once() {
+        let ended = |error: &str| Vertex {
+            started: Some(Default::default()),
+            completed: Some(Default::default()),
+            error: error.into(),
+            ..vertex("[2/3] COPY a b", error.is_empty())
+        };
+        let status = |error: &str| StatusResponse { vertexes: vec![ended(error)], ..StatusResponse::default() };
+        let mut steps = Steps::default();
+        assert_eq!(steps.take(status("")).len(), 1);
+        let [BuildEvent::StepEnded { cached: false, error: Some(_), .. }] = &steps.take(status("not found"))[..] else {
+            panic!("the step did not fail");
+        };
+        assert!(steps.take(status("not found")).is_empty());
+        assert_eq!(steps.failed(), [FailedStep { name: "[2/3] COPY a b".into(), error: "not found".into() }]);
+        let mut steps = Steps::default();
+        steps.take(status("context canceled"));
+        assert_eq!(steps.failed(), []);
     }
 
     #[test]

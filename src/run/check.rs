@@ -105,8 +105,8 @@ fn merged(checked: Vec<(&ScheduledBuild, Lint)>) -> Vec<CheckedFile> {
     files
 }
 
-/// What the Dockerfile of `job` is called.
-fn name(job: &ScheduledBuild) -> Text {
+/// The name of the Dockerfile of `job`: its path where it has one.
+pub(super) fn name(job: &ScheduledBuild) -> Text {
     let build = &job.job.work.spec;
     let name = match (&build.dockerfile, &build.context) {
         (Dockerfile::File(path), _) => path.display().to_string(),

@@ -422,6 +422,24 @@ pub struct Failure {
     /// What to do next: one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<Text>,
+    /// Where in a file, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Box<FailedLines>>,
+}
+
+/// Lines of a file at which something failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedLines {
+    /// The path of the file, as the plan has it, or a name in words.
+    pub file: Text,
+    /// The number of the first line, counted from 1.
+    pub line: usize,
+    /// The number of the last line.
+    pub end_line: usize,
+    /// The number of the first line of `text`.
+    pub first: usize,
+    /// The lines, with some before and after them: at most 16, each of at most 500 bytes.
+    pub text: Vec<Text>,
 }
 
 /// The phases of a run. The earliest phase among several failures decides the exit code.

@@ -1,9 +1,10 @@
 //! Errors of the rooms below, as failures of a phase.
 
-use super::event::{Failure, Phase};
+use super::event::{FailedLines, Failure, Phase};
 use super::place::PlaceError;
-use crate::engine::{EngineError, EngineErrorKind};
+use crate::engine::{EngineError, EngineErrorKind, Excerpt};
 use crate::registry::RegistryError;
+use crate::text::Text;
 
 /// An error and what caused it, in one line; a cause that its effect quotes already is not repeated.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
@@ -22,7 +23,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 /// A failure of `phase`, with safe texts.
 pub(super) fn failure(phase: Phase, message: &str, hint: Option<String>) -> Failure {
-    Failure { phase, message: message.into(), hint: hint.map(Into::into) }
+    Failure { phase, message: message.into(), hint: hint.map(Into::into), source: None }
 }
 
 /// What `error` is in `phase`, unless it belongs to another one by its nature.
@@ -39,6 +40,20 @@ pub(super) fn of_engine(phase: Phase, error: &EngineError) -> Failure {
         _ => chain(error),
     };
     failure(phase, &message, error.hint())
+}
+
+/// A build of a Dockerfile that failed: `file` is its name, `read` reads it.
+pub(super) fn of_build(file: Text, read: impl FnOnce() -> Option<Vec<u8>>, error: &EngineError) -> Failure {
+    let failure = of_engine(Phase::Build, error);
+    let EngineErrorKind::Build(fault) = &error.kind else { return failure };
+    let of_step = || Excerpt::of_step(&read()?, fault.step.as_ref()?);
+    let Some(excerpt) = fault.at.clone().or_else(of_step) else { return failure };
+    let (line, end_line) = excerpt.marked;
+    let text = excerpt.lines.iter().map(Text::line).collect();
+    let source = Some(Box::new(FailedLines { file, line, end_line, first: excerpt.first, text }));
+    // The platform stands before the message, and the step below it: the engine is all that is missing.
+    let message = format!("engine {}: {}", error.engine, fault.beside_its_step()).into();
+    Failure { message, source, ..failure }
 }
 
 /// What `error` is in `phase`, unless the registry's answer was a refusal of ours.

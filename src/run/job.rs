@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::Registry;
 use super::assign::ScheduledBuild;
+use super::check;
 use super::confirm::{self, ConfirmError, Found};
 use super::event::{Failure, JobEvent, Phase};
-use super::failure::{chain, failure, of_engine};
+use super::failure::{chain, failure, of_build, of_engine};
 use super::names::{self, CONTENDED};
 use super::place::Place;
 use super::publish::FRESH;
@@ -242,6 +243,12 @@ impl JobRun {
         }
     }
 
+    /// A build that failed, with the lines of the Dockerfile at which it did.
+    fn not_built(&self, error: &EngineError) -> Failure {
+        let read = || self.session.spec.dockerfile.as_ref()?.read().ok();
+        of_build(check::name(&self.scheduled), read, error)
+    }
+
     async fn push_and_confirm(&self, built: &BuiltImage, tag: &Selector) -> Result<Found, Unproven> {
         match self.push(tag.clone()).await {
             Ok(selector) => self.confirm(built, &selector).await,
@@ -318,7 +325,7 @@ impl JobRun {
                 Err(error) => error,
             };
             let wait = CONTENDED.wait(attempt).filter(|_| matches!(error.kind, EngineErrorKind::NameTaken(_)));
-            let Some(wait) = wait else { return Err(of_engine(Phase::Build, &error)) };
+            let Some(wait) = wait else { return Err(self.not_built(&error)) };
             let (seconds, error) = (wait.as_secs_f64(), chain(&error));
             self.voice.say(JobEvent::Retried { doing: "build", attempt, wait: seconds, error: error.into() }).await;
             tokio::time::sleep(wait).await;

@@ -43,8 +43,12 @@ impl JobVoice {
             JobEvent::Retried { doing, attempt, wait, error } => {
                 JobEvent::Retried { doing, attempt, wait, error: hide(error) }
             }
-            JobEvent::Failed(Failure { phase, message, hint }) => {
-                JobEvent::Failed(Failure { phase, message: hide(message), hint: hint.map(hide) })
+            JobEvent::Failed(Failure { phase, message, hint, source }) => {
+                let source = source.map(|mut source| {
+                    source.text = source.text.into_iter().map(hide).collect();
+                    source
+                });
+                JobEvent::Failed(Failure { phase, message: hide(message), hint: hint.map(hide), source })
             }
             other => other,
         }

@@ -37,7 +37,7 @@ async fn other_images_go_on_after_a_failure() {
     let world = World::start(one_fails(&go_on)).await;
     world.plan(TWO_IMAGES);
     let mut running = world.run(&["build"]).start();
-    running.stderr_line("failed:").await;
+    running.stderr_line("│ failed").await;
     go_on.notify_one();
     let finished = running.finish().await.expect_code(4);
     assert!(finished.stdout.contains("/good@sha256:") && !finished.stdout.contains("/bad@"), "{}", finished.stdout);
@@ -100,7 +100,7 @@ async fn a_push_that_runs_is_finished_though_a_sibling_failed() {
         });
     let world = World::start(script).await;
     let mut running = world.run(&["build"]).start();
-    running.stderr_line("failed:").await;
+    running.stderr_line("│ failed").await;
     go_on.notify_one();
     let finished = running.finish().await.expect_code(4);
     let pushes = world.engine.counts().pushes;

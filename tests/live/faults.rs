@@ -1,6 +1,7 @@
 //! An engine that dies, a disk that is full, a person who has enough: told clearly, and no final tag moves.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -16,6 +17,7 @@ on_both_engines!(
     an_engine_that_froze_keeps_nobody,
     an_engine_that_is_killed_fails_the_build_and_the_next_run_converges,
     a_full_disk_of_the_engine_is_said,
+    a_build_that_fails_shows_its_step_its_lines_and_the_next_step,
 );
 
 const TWO_PLATFORMS: &str = "platforms: [linux/amd64, linux/arm64]";
@@ -131,5 +133,50 @@ async fn a_full_disk_of_the_engine_is_said(engine: Engine) {
     let failed = project.run(&["build"]).await.expect_code(4);
     for text in ["no space left on device", "the engine's disk is full"] {
         assert!(failed.stderr.contains(text), "no {text:?} in\n{}", failed.stderr);
+    }
+}
+
+/// The platform of each image is the engine's own: nothing is emulated.
+async fn a_build_that_fails_shows_its_step_its_lines_and_the_next_step(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "broken");
+    project.plan(registry.address(), "platforms: [linux/amd64]");
+    project.busybox("");
+    project.write("context/run.sh", "echo hello\n");
+    fs::set_permissions(project.context().join("run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = "COPY busybox-amd64 /bin/sh\n";
+    let cases: [(String, &[&str]); 5] = [
+        (
+            format!("FROM scratch\n{copy}RUN echo to stdout; \\\n    echo to stderr >&2; exit 3\n"),
+            &[
+                "ended with exit code 3\n",
+                "Dockerfile:3\n",
+                " 4 | >     echo to stderr",
+                "  to stdout\n",
+                "  to stderr\n",
+            ],
+        ),
+        (
+            format!("FROM scratch\n{copy}COPY src/app.conf /etc/\n"),
+            &["`src/app.conf` does not exist in the context", " 3 | > COPY src/app.conf", ".dockerignore"],
+        ),
+        (
+            format!("FROM scratch AS build\n{copy}FROM scratch\nCOPY --from=build /out/app /app\n"),
+            &["`out/app` does not exist in `build`", " 4 | > COPY --from=build", "let `build` make it"],
+        ),
+        (
+            format!("FROM scratch\n{copy}COPY run.sh /\nRUN [\"/run.sh\"]\n"),
+            &["exec format error", " 4 | > RUN [\"/run.sh\"]", "begin a script with `#!/bin/sh`"],
+        ),
+        (format!("FROM scratch\n{copy}RNU make\n"), &["line 3: unknown instruction: RNU", "correct the line"]),
+    ];
+    for (dockerfile, texts) in cases {
+        project.write("context/Dockerfile", &dockerfile);
+        let failed = project.run(&["build", "--progress", "plain"]).await.expect_code(4);
+        let (_, ending) = failed.stderr.split_once("\nerror: ").expect("there is an error");
+        for text in texts {
+            assert!(ending.contains(text), "{text:?} is not in\n{ending}");
+        }
+        assert!(!ending.contains("install emulation") && !ending.contains("/var/lib"), "{ending}");
     }
 }

@@ -116,6 +116,7 @@ fn refused(name: &str, error: &CleanError) -> Failure {
         phase,
         message: format!("{name}: {}", diagnostic::chain(error)).into(),
         hint: error.hint().map(Into::into),
+        source: None,
     }
 }
 
@@ -136,6 +137,7 @@ fn failed(Cleaned { repository, outcomes, .. }: &Cleaned) -> Option<Failure> {
         phase: Phase::Publish,
         message: message.into(),
         hint: Some("run it again: what is gone is not asked for".into()),
+        source: None,
     })
 }
 

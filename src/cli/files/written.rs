@@ -55,7 +55,7 @@ impl Files {
     pub(crate) fn check(&self) -> Vec<Failure> {
         let check = |file: &File| {
             let Failure { message, hint, .. } = cannot_write(&file.name(), &file.check().err()?);
-            Some(Failure { phase: Phase::Plan, message, hint })
+            Some(Failure { phase: Phase::Plan, message, hint, source: None })
         };
         self.files.iter().filter_map(check).collect()
     }

@@ -64,6 +64,7 @@ pub(crate) fn refused(name: &str, error: &ImagesError) -> Failure {
         phase,
         message: format!("{name}{missing}: {}", diagnostic::chain(error)).into(),
         hint: error.hint().map(Into::into),
+        source: None,
     }
 }
 

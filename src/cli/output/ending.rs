@@ -2,6 +2,7 @@
 
 use polyarch::run::{Failure, ImageReport, LeftoverKind, LoadedReport, Outcome, PlatformReport, Report, TagState};
 
+use super::excerpt::excerpt;
 use super::line::Line;
 use super::lines::warning;
 use super::style::{Tone, count, duration};
@@ -10,12 +11,11 @@ use super::table::table;
 /// The whole ending, for a terminal of `width` columns, if it is one.
 pub(crate) fn ending(report: &Report, width: Option<usize>) -> Vec<Line> {
     let sections = [
-        tails(report),
         table(report, width),
         report.images.iter().flat_map(results).collect(),
         warnings(report),
-        errors(report),
         left(report),
+        errors(report, width),
         vec![last_line(report)],
     ];
     // An empty line between two sections, and before the first one if lines of the run stand above it.
@@ -28,26 +28,18 @@ pub(crate) fn ending(report: &Report, width: Option<usize>) -> Vec<Line> {
 
 /// What a quiet run says: nothing, if nothing failed.
 pub(crate) fn failures(report: &Report) -> Vec<Line> {
-    [tails(report), errors(report), left(report)].concat()
+    [left(report), errors(report, None)].concat()
 }
 
-/// The end of each failed platform's log.
-fn tails(report: &Report) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for image in &report.images {
-        for platform in image.platforms.iter().filter(|platform| !platform.log_tail.is_empty()) {
-            lines.push(Line::new().toned(Tone::Strong, tail_heading(image, platform)));
-            let said = platform.log_tail.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
-            lines.extend(platform.log_tail.iter().take(said).map(|line| Line::from(format!("  {line}"))));
-        }
+/// The end of a failed platform's log.
+fn tail(platform: &PlatformReport) -> Vec<Line> {
+    let said = platform.log_tail.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
+    if said == 0 {
+        return Vec::new();
     }
-    lines
-}
-
-fn tail_heading(image: &ImageReport, platform: &PlatformReport) -> String {
-    let lines = count(platform.log_tail.len(), "line");
-    let step = platform.failed_step.as_ref().map(|step| format!(" in {step}")).unwrap_or_default();
-    format!("{} {} failed{step}; the last {lines} of its log:", image.image, platform.platform)
+    let heading = format!("the last {} of the log:", count(said, "line"));
+    let lines = platform.log_tail.iter().take(said).map(|line| Line::from(format!("  {line}")));
+    std::iter::once(Line::new().toned(Tone::Strong, heading)).chain(lines).collect()
 }
 
 /// What became of an image: its index, and its tags by what became of them.
@@ -105,22 +97,25 @@ fn warnings(report: &Report) -> Vec<Line> {
     lines
 }
 
-/// `error: …` and `hint: …` of each failure, with whose it is.
-fn errors(report: &Report) -> Vec<Line> {
-    let mut lines = Vec::new();
-    let mut tell = |whose: &str, failure: &Failure| {
-        lines.push(Line::new().toned(Tone::Error, "error:").then(format!(" {whose}{}", failure.message)));
-        lines.extend(failure.hint.as_ref().map(|hint| Line::from(format!("hint: {hint}"))));
+/// Each failure, with whose it is: the message, the lines of the file, the end of the log, the hint.
+fn errors(report: &Report, width: Option<usize>) -> Vec<Line> {
+    let tell = |whose: &str, failure: &Failure, log: Vec<Line>| {
+        let message = Line::new().toned(Tone::Error, "error:").then(format!(" {whose}{}", failure.message));
+        let at = failure.source.iter().flat_map(|at| excerpt(at, width));
+        let hint = failure.hint.as_ref().map(|hint| Line::from(format!("hint: {hint}")));
+        std::iter::once(message).chain(at).chain(log).chain(hint).collect::<Vec<_>>()
     };
-    report.run.failures.iter().for_each(|failure| tell("", failure));
+    let mut told: Vec<_> = report.run.failures.iter().map(|failure| tell("", failure, Vec::new())).collect();
     for image in &report.images {
         for platform in &image.platforms {
             let whose = format!("{} {}: ", image.image, platform.platform);
-            platform.failure.iter().for_each(|failure| tell(&whose, failure));
+            told.extend(platform.failure.iter().map(|failure| tell(&whose, failure, tail(platform))));
         }
-        image.failures.iter().for_each(|failure| tell(&format!("{}: ", image.image), failure));
+        told.extend(image.failures.iter().map(|failure| tell(&format!("{}: ", image.image), failure, Vec::new())));
     }
-    lines
+    // An empty line stands around a failure of several parts.
+    let is_long = told.iter().any(|lines| lines.len() > 2);
+    if is_long { told.join(&Line::new()) } else { told.concat() }
 }
 
 /// What was left in registries.

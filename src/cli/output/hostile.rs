@@ -5,8 +5,8 @@ use std::time::Duration;
 use indicatif::ProgressDrawTarget;
 use polyarch::oci::{Digest, Entry, LocatedReference, Location, Selector, TagRef};
 use polyarch::run::{
-    By, Copied, Destination, Event, Execution, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedImage, PlannedJob,
-    Warning,
+    By, Copied, Destination, Event, Execution, FailedLines, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedImage,
+    PlannedJob, Warning,
 };
 use polyarch::text::Json as Document;
 
@@ -46,7 +46,9 @@ fn events(hostile: &str) -> Vec<Event> {
         Ok(LocatedReference { location, selector: Some(Selector::Tag(tag)) }) => location.tag(tag),
         _ => to.clone().into(),
     };
-    let failure = || Failure { phase: Phase::Build, message: text(), hint: Some(text()) };
+    let lines = || FailedLines { file: text(), line: 1, end_line: 1, first: 1, text: vec![text(), text()] };
+    let failure =
+        || Failure { phase: Phase::Build, message: text(), hint: Some(text()), source: Some(Box::new(lines())) };
     let copied = || Copied {
         to: text(),
         manifests: 1,
@@ -226,7 +228,7 @@ fn no_event_with_hostile_texts_drives_any_output() {
             assert!(plain.contains("7 lines of logs and 1 other event were not shown"), "{plain}");
             assert_harmless(&plain, &[], "plain");
             let groups = shown(script, |out| Box::new(Plain::new(out, Color::Off, Groups::GitHub)));
-            assert_harmless(&groups, &["::group::", "::endgroup::"], "in groups");
+            assert_harmless(&groups, &["::group::", "::endgroup::", "::error file="], "in groups");
             let coloured = shown(script, |out| Box::new(Plain::new(out, Color::On, Groups::None)));
             assert!(coloured.contains("\x1b["), "{coloured}");
             assert_harmless(&coloured, &COLOURS, "with colours");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use polyarch::run::{By, Copied, Event, Execution, Failure, ImageEvent, JobEvent, JobId, PlannedJob, Warning};
+use polyarch::run::{By, Copied, Event, Execution, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedJob, Warning};
 
 use polyarch::text::Text;
 
@@ -62,9 +62,9 @@ impl Words {
                 Some(By::Copy { .. }) | None => "building".to_owned(),
             },
             JobEvent::StepStarted { step } => return Some(Line::new().toned(Tone::Strong, step)),
-            JobEvent::StepEnded { step, error: Some(error), .. } => {
-                let line = Line::from(shorten(step, STEP_WIDTH)).then(" ").toned(Tone::Error, "failed:");
-                return Some(line.then(format!(" {error}")));
+            // The ending says why.
+            JobEvent::StepEnded { step, error: Some(_), .. } => {
+                return Some(Line::from(shorten(step, STEP_WIDTH)).then(" ").toned(Tone::Error, "failed"));
             }
             JobEvent::StepEnded { step, cached: true, .. } => format!("{} cached", shorten(step, STEP_WIDTH)),
             JobEvent::StepEnded { step, seconds, .. } => {
@@ -97,6 +97,9 @@ impl Words {
                 format!("{doing}: attempt {attempt} failed, next one in {}: {error}", duration(*wait))
             }
             JobEvent::StillRunning { doing, seconds } => format!("still {doing} after {}", duration(*seconds)),
+            JobEvent::Failed(Failure { phase: Phase::Build, .. }) => {
+                return Some(Line::new().toned(Tone::Error, "failed"));
+            }
             JobEvent::Failed(failure) => return Some(failed(failure)),
             JobEvent::NotBuilt { reason } => format!("not built: {reason}"),
             JobEvent::Cancelled => "cancelled".to_owned(),

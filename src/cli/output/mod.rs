@@ -4,6 +4,7 @@
 //! written, whatever they were made of. A reader who goes away (a broken pipe) never stops a run.
 
 mod ending;
+mod excerpt;
 mod grid;
 mod json;
 mod line;

@@ -65,6 +65,11 @@ impl<W: Write + Send> Display for Plain<W> {
         for line in ending(report, None) {
             self.out.line(&line, self.color);
         }
+        if self.groups == Groups::GitHub {
+            for failure in report.failures() {
+                failure.source.iter().for_each(|at| self.out.annotation(at, &failure.message));
+            }
+        }
     }
 }
 
@@ -159,8 +164,13 @@ mod tests {
         let folded = written(&failed(), None, |out| Plain::new(out, Color::Off, Groups::GitHub));
         let (group, ending) = folded.split_once("::endgroup::\n").unwrap();
         let log = group.strip_prefix("::group::polyarch: 1 image, 2 builds\n").unwrap();
+        let (ending, annotations) = ending.split_once("::error ").unwrap();
         assert_eq!(format!("{log}{ending}"), plain(&failed(), None));
         assert!(ending.contains("error: "), "what failed is in view");
+        assert_eq!(
+            annotations,
+            "file=app/Dockerfile,line=3,endLine=4::engine default: step [2/3] ended with exit code 2\n"
+        );
         // What never began has no log.
         let refused_there = written(&refused(), None, |out| Plain::new(out, Color::Off, Groups::GitHub));
         assert_eq!(refused_there, plain(&refused(), None));

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use polyarch::oci::{Digest, Entry, Reference, Selector, TagRef};
 use polyarch::run::{
-    By, Destination, Event, EventSink, Execution, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedImage,
-    PlannedJob, Report, Warning,
+    By, Destination, Event, EventSink, Execution, FailedLines, Failure, ImageEvent, JobEvent, JobId, Phase,
+    PlannedImage, PlannedJob, Report, Warning,
 };
 
 use super::line::Line;
@@ -46,7 +46,7 @@ fn line(text: &str) -> JobEvent {
 }
 
 fn failure(phase: Phase, message: &str, hint: Option<&str>) -> Failure {
-    Failure { phase, message: message.into(), hint: hint.map(Into::into) }
+    Failure { phase, message: message.into(), hint: hint.map(Into::into), source: None }
 }
 
 /// The start of a run of `hello` for amd64 and, emulated, arm64.
@@ -189,7 +189,12 @@ pub(crate) fn failed() -> Script {
     script.push((2410, hello("arm64", line("hello.c:1: error: expected ';'"))));
     script.push((2420, hello("arm64", line(""))));
     script.push((2450, hello("arm64", step_ended("[2/3] RUN make", false, 2.0, Some(why)))));
-    let failed = failure(Phase::Build, &format!("[2/3] RUN make: {why}"), Some("run the step by hand"));
+    let text = ["FROM scratch", "COPY . .", "RUN make \\", "  install", "CMD [\"/hello\"]"].map(Into::into).into();
+    let source = Some(Box::new(FailedLines { file: "app/Dockerfile".into(), line: 3, end_line: 4, first: 1, text }));
+    let failed = Failure {
+        source,
+        ..failure(Phase::Build, "engine default: step [2/3] ended with exit code 2", Some("run the step by hand"))
+    };
     script.push((2500, hello("arm64", JobEvent::Failed(failed))));
     script
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use polyarch::text::Json;
+use polyarch::run::FailedLines;
+use polyarch::text::{Json, Text};
 
 use super::line::Line;
 use super::style::Color;
@@ -34,6 +35,13 @@ impl<W: Write> Lines<W> {
     /// Opens a group of GitHub Actions. The command is polyarch's own; the `heading` is never a command.
     pub(crate) fn group(&mut self, heading: &Line) {
         self.write(&format!("::group::{}", heading.render(Color::Off)));
+    }
+
+    /// Marks lines of a file as failed, where GitHub shows a change (GitHub, "Workflow commands": setting an error message).
+    pub(crate) fn annotation(&mut self, at: &FailedLines, message: &str) {
+        let (line, end) = (at.line, at.end_line);
+        let (file, message) = (property(&at.file), data(message));
+        self.write(&format!("::error file={file},line={line},endLine={end}::{message}"));
     }
 
     /// Closes the group.
@@ -101,6 +109,16 @@ impl<W: Write> Write for Paced<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+/// The message of a workflow command, safe and with its own characters escaped (actions/toolkit, `core/src/command.ts`).
+fn data(text: &str) -> String {
+    Text::line(text).replace('%', "%25")
+}
+
+/// The value of a property of a workflow command.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 #[cfg(test)]

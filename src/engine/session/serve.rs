@@ -136,6 +136,11 @@ impl Session {
         self.outcome.sent.load(Ordering::Relaxed)
     }
 
+    /// The lines of the Dockerfile that are not the user's.
+    pub(in crate::engine) fn added_lines(&self) -> AddedLines {
+        self.added
+    }
+
     /// BuildKit's message, as if it had read the Dockerfile that is on the disk.
     pub(in crate::engine) fn in_lines_of_the_file(&self, message: String) -> String {
         dockerfile::in_lines_of_the_file(message, self.added)

@@ -125,7 +125,10 @@ impl PlatformReport {
     pub(super) fn event(&mut self, what: &JobEvent) {
         match what {
             JobEvent::BuildStarted => self.reach(Status::Building),
-            JobEvent::StepEnded { step, error: Some(_), .. } => self.failed_step = Some(step.clone()),
+            JobEvent::StepEnded { step, error: Some(error), .. } if self.failed_step.is_none() => {
+                // BuildKit ends steps of other stages when one step failed.
+                self.failed_step = (!error.contains("context canceled")).then(|| step.clone());
+            }
             JobEvent::StepStarted { .. }
             | JobEvent::StepEnded { .. }
             | JobEvent::Progress { .. }

@@ -245,7 +245,7 @@ mod tests {
     }
 
     fn failure(phase: Phase) -> Failure {
-        Failure { phase, message: format!("{phase:?}").into(), hint: None }
+        Failure { phase, message: format!("{phase:?}").into(), hint: None, source: None }
     }
 
     #[test]

@@ -1,0 +1,291 @@
+//! Why a build failed: BuildKit's message, the step and its lines, in the words that a person needs.
+
+use super::error::binfmt_hint;
+use super::source::Excerpt;
+use crate::oci::Platform;
+
+/// A build that failed.
+#[derive(Debug)]
+pub struct BuildFault {
+    /// The reason, in BuildKit's words where there are no better ones.
+    pub message: String,
+    /// The kind of the reason; it decides the hint.
+    pub cause: BuildCause,
+    /// The first step that failed, by BuildKit's name.
+    pub step: Option<String>,
+    /// The lines of the Dockerfile at which the build failed, where BuildKit says which.
+    pub at: Option<Excerpt>,
+}
+
+/// The kinds of failures that have a hint of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildCause {
+    /// A program could not be started, and the engine emulates this platform.
+    NotEmulated(Platform),
+    /// A program could not be started, and the engine runs this platform itself.
+    NotAProgram(Platform),
+    /// A file to copy does not exist in the context.
+    NotInContext,
+    /// A file to copy does not exist in this stage or image.
+    NotInStage(String),
+    /// A program was killed: exit code 137.
+    Killed,
+    /// Another one; the message decides.
+    Other,
+}
+
+/// A step that failed, by BuildKit's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FailedStep {
+    pub(super) name: String,
+    pub(super) error: String,
+}
+
+impl BuildFault {
+    /// `message` is BuildKit's, `steps` are those that failed.
+    pub(super) fn of(message: String, steps: &[FailedStep], at: Option<Excerpt>) -> Self {
+        let step = steps.first().map(|step| step.name.clone());
+        if let Some((message, from)) = missing(&message, steps) {
+            let cause = from.map_or(BuildCause::NotInContext, BuildCause::NotInStage);
+            return Self { message, cause, step, at };
+        }
+        let cause = if exit_code(&message) == Some("137") { BuildCause::Killed } else { BuildCause::Other };
+        Self { message, cause, step, at }
+    }
+
+    /// The reason in words for somebody who sees the step beside them.
+    #[must_use]
+    pub fn beside_its_step(&self) -> String {
+        let Some(code) = exit_code(&self.message) else { return self.message.clone() };
+        let number = self.step.as_ref().and_then(|step| Some(format!("step {}]", step.split_once(']')?.0)));
+        format!("{} ended with exit code {code}", number.as_deref().unwrap_or("a step"))
+    }
+
+    /// The next step, in one line.
+    pub(super) fn hint(&self) -> Option<String> {
+        Some(match &self.cause {
+            BuildCause::NotEmulated(platform) => binfmt_hint(platform),
+            BuildCause::NotAProgram(platform) => format!(
+                "begin a script with `#!/bin/sh`; a program must be of {platform}, and the base image must have its interpreter"
+            ),
+            BuildCause::NotInContext => {
+                "add it to the context, or correct its path; `context` in the plan says where that is, and \
+                 `.dockerignore` may leave it out"
+                    .into()
+            }
+            BuildCause::NotInStage(stage) => {
+                format!(
+                    "correct the path, or let `{stage}` make it: `COPY --from` takes it from there, not from the context"
+                )
+            }
+            BuildCause::Killed => {
+                "give the engine more memory, or let the step use less: exit code 137 is a program that was killed"
+                    .into()
+            }
+            BuildCause::Other => return hint(&self.message).map(Into::into),
+        })
+    }
+}
+
+/// BuildKit's words for a command that ended with another code than 0: those of today, and those of BuildKit 0.8.
+const EXIT: [&str; 2] = ["did not complete successfully: exit code: ", "]: exit code: "];
+
+fn exit_code(message: &str) -> Option<&str> {
+    let (_, code) = EXIT.iter().find_map(|words| message.rsplit_once(words))?;
+    let code = code.trim();
+    code.bytes().all(|byte| byte.is_ascii_digit()).then_some(code)
+}
+
+/// The files that could not be copied, each once, and the stage or image that lacks them. `None`: the context.
+fn missing(message: &str, steps: &[FailedStep]) -> Option<(String, Option<String>)> {
+    let Some(first) = missing_path(message) else { return unwalked(message, steps) };
+    let of_step = |step: &FailedStep| Some((missing_path(&step.error)?.to_owned(), source_of(&step.name)));
+    let found: Vec<_> = steps.iter().filter_map(of_step).collect();
+    let from = found.iter().find(|(path, _)| path == first).and_then(|(_, from)| from.clone());
+    let mut paths = vec![first];
+    paths.extend(found.iter().filter(|(_, of)| *of == from).map(|(path, _)| path.as_str()));
+    paths.sort_unstable();
+    paths.dedup();
+    let place = from.as_ref().map_or_else(|| "the context".to_owned(), |from| format!("`{from}`"));
+    let verb = if paths.len() == 1 { "does not exist" } else { "do not exist" };
+    let names: Vec<_> = paths.iter().map(|path| format!("`{}`", path.trim_start_matches('/'))).collect();
+    Some((format!("{} {verb} in {place}", names.join(" and ")), from))
+}
+
+/// BuildKit 0.8 names the directory of a stage on the engine in place of the path in it.
+fn unwalked(message: &str, steps: &[FailedStep]) -> Option<(String, Option<String>)> {
+    let is = message.contains("failed to compute cache key") && message.contains("no such file or directory");
+    let step = steps.first().filter(|_| is)?;
+    let from = source_of(&step.name)?;
+    let words = step.name.split_whitespace().skip_while(|word| *word != "COPY").skip(1);
+    let path = words.skip_while(|word| word.starts_with("--")).next()?;
+    Some((format!("`{}` does not exist in `{from}`", path.trim_start_matches('/')), Some(from)))
+}
+
+/// The path of `failed to calculate checksum of ref …: "/path": not found`, and of BuildKit 0.8's `"/path" not found`.
+fn missing_path(error: &str) -> Option<&str> {
+    let is_checksum = ["failed to compute cache key", "failed to calculate checksum"].iter().any(|w| error.contains(w));
+    let (before, rest) = error.split_once('"')?;
+    let (path, after) = rest.split_once('"')?;
+    let is_missing = after.trim_start_matches(':').trim_start().starts_with("not found");
+    (is_checksum && is_missing && !before.is_empty()).then_some(path)
+}
+
+/// The value of `--from` in a step's name: `[2/3] COPY --from=build /a /b`.
+fn source_of(step: &str) -> Option<String> {
+    step.split_whitespace().find_map(|word| word.strip_prefix("--from=")).map(str::to_owned)
+}
+
+/// BuildKit's and its tools' words, and the hint where a message has one of each group. The first match counts.
+const HINTS: &[(&[&[&str]], &str)] = &[
+    (
+        &[&["no space left on device"]],
+        "free the engine's disk: `docker system df` shows by what it is full, `docker builder prune` empties the cache",
+    ),
+    (&[&["exec: \"git\""]], "install git on the engine's host: the engine fetches repositories with it"),
+    (
+        &[&["could not read Username", "Authentication failed", "terminal prompts disabled"]],
+        "give the repository's login as a secret: secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]",
+    ),
+    (
+        &[&["couldn't find remote ref", "does not contain ref"]],
+        "name a branch, a tag or a commit of the repository: URL#BRANCH; without one, Engine before 23.0 takes `master`",
+    ),
+    (
+        &[&["failed to fetch remote"]],
+        "read the log above; a repository that wants a login gets it from secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]",
+    ),
+    (&[&["failed to read dockerfile"]], "correct `dockerfile` in the plan: its path begins at the image's context"),
+    (
+        &[&["secret "], &["not found"]],
+        "list it for this platform under `secrets` in the plan: { id: …, env: … } or { id: …, file: … }",
+    ),
+    (
+        &[&["header list size to send violates"]],
+        "write patterns in `.dockerignore` and copy directories: their lines are more than 16 MiB",
+    ),
+    (&[&["no ssh agent"]], "list it for this platform under `ssh` in the plan: [default], or [ID=SOCKET]"),
+    (
+        &[&["no match for platform in manifest"]],
+        "choose a base image that has this platform, or take the platform out of the plan: `polyarch inspect IMAGE` lists them",
+    ),
+    (
+        &[&["target stage"], &["could not be found"]],
+        "correct `target` of the image in the plan: it names a stage of the Dockerfile",
+    ),
+    (
+        &[&["pull access denied", "insufficient_scope", "401 Unauthorized", "403 Forbidden"]],
+        "correct the base image's name, or log in to its registry with `docker login`",
+    ),
+    (&[&["invalid response status"]], "correct the URL in `ADD`: its server has nothing there for the engine"),
+    (
+        &[&["failed to do request"], UNREACHABLE],
+        "connect the engine's host to the registry of an image that the build needs: it may be offline, or need a proxy",
+    ),
+    (
+        &[&["network.host"], &["not allowed"]],
+        "say `network: host` for the image in the plan; the engine must allow it, too",
+    ),
+    (
+        &[&["unknown instruction"]],
+        "correct the line; a here-document needs `# syntax=docker/dockerfile:1` on the first line where the engine is old",
+    ),
+];
+
+/// The words of an engine about a registry that is out of its reach.
+const UNREACHABLE: &[&str] =
+    &["no such host", "i/o timeout", "connection refused", "no route to host", "server misbehaving"];
+
+fn hint(message: &str) -> Option<&'static str> {
+    let any = |words: &&[&str]| words.iter().any(|word| message.contains(word));
+    HINTS.iter().find(|(groups, _)| groups.iter().all(any)).map(|(_, hint)| *hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(message: &str, steps: &[(&str, &str)]) -> BuildFault {
+        let step = |(name, error): &(&str, &str)| FailedStep { name: (*name).into(), error: (*error).into() };
+        BuildFault::of(message.into(), &steps.iter().map(step).collect::<Vec<_>>(), None)
+    }
+
+    #[test]
+    fn buildkits_words_lead_to_the_next_step() {
+        for (said, hint) in [
+            (
+                "failed to do request: Head \"https://r.example/v2/\": dial tcp: lookup r.example: no such host",
+                "offline",
+            ),
+            ("secret npm: not found", "`secrets`"),
+            (r#"failed to init repo: exec: "git": executable file not found in $PATH"#, "install git"),
+            ("fatal: could not read Username for 'https://h': terminal prompts disabled", "GIT_AUTH_TOKEN"),
+            ("failed to read dockerfile: failed to fetch remote https://h/a.git: exit status 128", "GIT_AUTH_TOKEN"),
+            ("fatal: couldn't find remote ref x", "URL#BRANCH"),
+            ("header list size to send violates the maximum size (16777216 bytes) set by server", ".dockerignore"),
+            (r#"no ssh agent "default" is planned"#, "`ssh`"),
+            ("pull access denied, repository does not exist or may require authorization", "docker login"),
+            ("failed to read dockerfile: open Dockerfile.x: no such file or directory", "`dockerfile`"),
+            ("write /x: no space left on device", "docker system df"),
+            ("alpine:3: no match for platform in manifest: not found", "polyarch inspect"),
+            (r#"target stage "finl" could not be found (did you mean final?)"#, "`target`"),
+            ("failed to load cache key: invalid response status 404", "`ADD`"),
+            ("granting entitlement network.host is not allowed by build daemon configuration", "`network: host`"),
+            ("dockerfile parse error line 1: unknown instruction: FRM", "correct the line"),
+        ] {
+            let said_hint = fault(said, &[]).hint();
+            assert!(said_hint.as_ref().is_some_and(|text| text.contains(hint)), "{said}: {said_hint:?}");
+        }
+        assert_eq!(fault("something else", &[]).hint(), None);
+    }
+
+    #[test]
+    fn every_missing_file_of_one_place_is_named() {
+        let checksum = |path: &str| format!("failed to calculate checksum of ref a::b: \"{path}\": not found");
+        let message = format!("failed to compute cache key: {}", checksum("/src/b.conf"));
+        let (a, b, c) = (checksum("/src/a.conf"), checksum("/src/b.conf"), checksum("/out/app"));
+        let steps = [("[2/4] COPY src/a.conf /etc/", a.as_str()), ("[3/4] COPY src/b.conf /etc/", b.as_str())];
+        let both = fault(&message, &[steps[0], steps[1], ("[4/4] COPY --from=build /out/app /", c.as_str())]);
+        assert_eq!(both.message, "`src/a.conf` and `src/b.conf` do not exist in the context");
+        assert!(both.hint().unwrap().contains(".dockerignore"));
+        let old = fault(r#"failed to compute cache key: "/app-arm64" not found: not found"#, &[]);
+        assert_eq!(old.message, "`app-arm64` does not exist in the context");
+    }
+
+    #[test]
+    fn a_file_that_a_stage_lacks_is_not_looked_for_in_the_context() {
+        let error = "failed to calculate checksum of ref a::b: \"/out/app\": not found";
+        for from in ["build", "docker.io/library/alpine:3"] {
+            let step = format!("[stage-1 2/2] COPY --chown=1:1 --from={from} /out/app /app");
+            let fault = fault(&format!("failed to compute cache key: {error}"), &[(&step, error)]);
+            assert_eq!(fault.message, format!("`out/app` does not exist in `{from}`"));
+            let hint = fault.hint().unwrap();
+            assert!(hint.contains(from) && !hint.contains(".dockerignore"), "{hint}");
+        }
+    }
+
+    #[test]
+    fn a_directory_of_the_engine_is_not_named_where_the_step_names_the_path() {
+        let error = "failed to walk /var/lib/docker/overlay2/x/diff/out: lstat /var/lib/docker/overlay2/x/diff/out: no \
+                     such file or directory";
+        let message = format!("failed to compute cache key: {error}");
+        let fault = fault(&message, &[("[stage-1 1/1] COPY --from=build /out/app /app", error)]);
+        assert_eq!(fault.message, "`out/app` does not exist in `build`");
+        assert_eq!(self::fault(&message, &[]).message, message);
+    }
+
+    #[test]
+    fn an_exit_code_is_enough_beside_its_step() {
+        let said = "process \"/bin/sh -c make\" did not complete successfully: exit code: 2";
+        assert_eq!(fault(said, &[]).message, said);
+        for said in [said, "executor failed running [/bin/sh -c make]: exit code: 2"] {
+            assert_eq!(fault(said, &[]).beside_its_step(), "a step ended with exit code 2");
+        }
+        let named = fault(said, &[("[build 2/5] RUN make", said)]);
+        assert_eq!(named.beside_its_step(), "step [build 2/5] ended with exit code 2");
+        let killed = said.replace(": 2", ": 137");
+        assert!(fault(&killed, &[]).hint().unwrap().contains("memory"));
+        let odd = said.replace(": 2", ": 2: context canceled");
+        assert_eq!(fault(&odd, &[]).beside_its_step(), odd);
+    }
+}

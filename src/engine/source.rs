@@ -1,0 +1,163 @@
+//! The lines of a Dockerfile at which a build failed. BuildKit attaches the whole file and a range of lines to the status
+//! that a Solve ends with (BuildKit, `solver/errdefs`, `Source`; google.rpc.Status, `details`).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use prost::Message;
+use serde::Deserialize;
+
+use crate::context::{AddedLines, lines_of_step};
+
+/// Lines that are shown before the first marked line, and after the last one.
+const AROUND: usize = 2;
+/// Most marked lines that are shown. The last one of them stands for the rest.
+const MOST_MARKED: usize = 12;
+/// Longest line that is shown, in bytes.
+const LONGEST: usize = 500;
+
+/// A part of a file with marked lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The number of its first line, counted from 1.
+    pub first: usize,
+    /// Its lines, at most 16, each of at most 500 bytes.
+    pub lines: Vec<String>,
+    /// The numbers of the first and the last marked line.
+    pub marked: (usize, usize),
+}
+
+/// The type of a detail that is a source (BuildKit, `solver/errdefs/source.go`).
+const SOURCE: &str = "errdefs.Source";
+
+/// google.rpc.Status.
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Detail>,
+}
+
+/// google.protobuf.Any.
+#[derive(Clone, PartialEq, Message)]
+struct Detail {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+/// BuildKit writes its own details as JSON.
+#[derive(Deserialize)]
+struct Source {
+    info: Info,
+    #[serde(default)]
+    ranges: Vec<Range>,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    data: String,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    start: Position,
+    #[serde(default)]
+    end: Position,
+}
+
+#[derive(Deserialize, Default)]
+struct Position {
+    #[serde(default)]
+    line: usize,
+}
+
+impl Excerpt {
+    /// The lines of the step that BuildKit calls `step`, where they can be told apart. Engines before 23.0 do not say which
+    /// lines failed.
+    #[must_use]
+    pub fn of_step(dockerfile: &[u8], step: &str) -> Option<Self> {
+        let (first, last) = lines_of_step(dockerfile, step)?;
+        cut(&String::from_utf8_lossy(dockerfile), first, last)
+    }
+}
+
+/// The first source of `details`, without the lines that were `added` to the file.
+pub(super) fn excerpt(details: &[u8], added: AddedLines) -> Option<Excerpt> {
+    let status = RpcStatus::decode(details).ok()?;
+    status.details.iter().filter(|detail| detail.type_url.contains(SOURCE)).find_map(|detail| {
+        let source: Source = serde_json::from_slice(&detail.value).ok()?;
+        let text = String::from_utf8_lossy(&STANDARD.decode(source.info.data).ok()?).into_owned();
+        let first = source.ranges.iter().map(|range| range.start.line).min()?;
+        let last = source.ranges.iter().map(|range| range.end.line.max(range.start.line)).max()?;
+        cut(&added.without(&text), added.original(first), added.original(last))
+    })
+}
+
+fn cut(text: &str, first: usize, last: usize) -> Option<Excerpt> {
+    let lines: Vec<&str> = text.lines().collect();
+    if first == 0 || first > lines.len() {
+        return None;
+    }
+    let last = last.min(lines.len()).min(first.saturating_add(MOST_MARKED - 1));
+    let (from, to) = (first.saturating_sub(AROUND).max(1), (last + AROUND).min(lines.len()));
+    let short = |line: &&str| line[..line.floor_char_boundary(LONGEST)].trim_end().to_owned();
+    Some(Excerpt { first: from, lines: lines[from - 1..to].iter().map(short).collect(), marked: (first, last) })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::context::{AddedStages, add_stages};
+
+    /// A status as BuildKit sends it for a failure at these lines of `text`.
+    pub(in crate::engine) fn details(text: &str, first: usize, last: usize) -> Vec<u8> {
+        let (data, definition) = (STANDARD.encode(text), serde_json::Value::Null);
+        let source = serde_json::json!({
+            "info": { "filename": "Dockerfile", "data": data, "definition": definition },
+            "ranges": [{ "start": { "line": first }, "end": { "line": last } }],
+        });
+        let detail =
+            |kind: &str, value: Vec<u8>| Detail { type_url: format!("github.com/moby/buildkit/{kind}"), value };
+        let details = vec![
+            detail("errdefs.Vertex+json", br#"{"digest":"sha256:0"}"#.to_vec()),
+            detail("errdefs.Source+json", source.to_string().into_bytes()),
+        ];
+        RpcStatus { details }.encode_to_vec()
+    }
+
+    const FILE: &str = "FROM a\nRUN one\nRUN two \\\n  && three\nRUN four\nRUN five\nRUN six\n";
+
+    #[test]
+    fn the_marked_lines_stand_between_two_before_and_two_after() {
+        let excerpt = excerpt(&details(FILE, 3, 4), AddedLines::default()).unwrap();
+        assert_eq!((excerpt.first, excerpt.marked), (1, (3, 4)));
+        assert_eq!(excerpt.lines.join("\n"), "FROM a\nRUN one\nRUN two \\\n  && three\nRUN four\nRUN five");
+        let at_the_end = super::excerpt(&details(FILE, 7, 7), AddedLines::default()).unwrap();
+        assert_eq!((at_the_end.first, at_the_end.lines.len()), (5, 3));
+    }
+
+    #[test]
+    fn lines_that_were_added_are_not_shown_and_do_not_count() {
+        let stages: AddedStages = [("base".parse().unwrap(), "localhost:5000/base:1".parse().unwrap())].into();
+        let staged = add_stages(FILE.as_bytes(), &stages).unwrap();
+        let text = String::from_utf8(staged.text).unwrap();
+        let excerpt = excerpt(&details(&text, 4, 5), staged.added).unwrap();
+        assert_eq!((excerpt.marked, excerpt.lines[0].as_str()), ((3, 4), "FROM a"));
+    }
+
+    #[test]
+    fn a_long_step_and_a_long_line_are_cut() {
+        let text = format!("FROM a\nRUN {}\n{}", "x".repeat(10_000), "  && y \\\n".repeat(100));
+        let excerpt = excerpt(&details(&text, 2, 102), AddedLines::default()).unwrap();
+        assert_eq!(excerpt.marked, (2, 13));
+        assert!(excerpt.lines.iter().all(|line| line.len() <= LONGEST) && excerpt.lines.len() < 20);
+    }
+
+    #[test]
+    fn a_status_without_a_usable_source_has_no_excerpt() {
+        for details in [Vec::new(), b"garbage".to_vec(), details(FILE, 0, 0), details(FILE, 99, 99), details("", 1, 1)]
+        {
+            assert_eq!(excerpt(&details, AddedLines::default()), None);
+        }
+    }
+}
