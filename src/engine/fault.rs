@@ -117,8 +117,8 @@ fn unwalked(message: &str, steps: &[FailedStep]) -> Option<(String, Option<Strin
     let is = message.contains("failed to compute cache key") && message.contains("no such file or directory");
     let step = steps.first().filter(|_| is)?;
     let from = source_of(&step.name)?;
-    let words = step.name.split_whitespace().skip_while(|word| *word != "COPY").skip(1);
-    let path = words.skip_while(|word| word.starts_with("--")).next()?;
+    let mut words = step.name.split_whitespace().skip_while(|word| *word != "COPY").skip(1);
+    let path = words.find(|word| !word.starts_with("--"))?;
     Some((format!("`{}` does not exist in `{from}`", path.trim_start_matches('/')), Some(from)))
 }
 

@@ -139,9 +139,9 @@ pub(super) mod tests {
     #[test]
     fn lines_that_were_added_are_not_shown_and_do_not_count() {
         let stages: AddedStages = [("base".parse().unwrap(), "localhost:5000/base:1".parse().unwrap())].into();
-        let staged = add_stages(FILE.as_bytes(), &stages).unwrap();
-        let text = String::from_utf8(staged.text).unwrap();
-        let excerpt = excerpt(&details(&text, 4, 5), staged.added).unwrap();
+        let with_stage = add_stages(FILE.as_bytes(), &stages).unwrap();
+        let text = String::from_utf8(with_stage.text).unwrap();
+        let excerpt = excerpt(&details(&text, 4, 5), with_stage.added).unwrap();
         assert_eq!((excerpt.marked, excerpt.lines[0].as_str()), ((3, 4), "FROM a"));
     }
 
