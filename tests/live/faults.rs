@@ -131,7 +131,7 @@ async fn a_full_disk_of_the_engine_is_said(engine: Engine) {
     project.plan("local", TWO_PLATFORMS);
     File::create(project.context().join("large")).unwrap().set_len(100 << 20).unwrap();
     let failed = project.run(&["build"]).await.expect_code(4);
-    for text in ["no space left on device", "the engine's disk is full"] {
+    for text in ["no space left on device", "free the engine's disk"] {
         assert!(failed.stderr.contains(text), "no {text:?} in\n{}", failed.stderr);
     }
 }

@@ -26,7 +26,7 @@ fn variable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::output::script::{report, success};
+    use super::super::super::output::script::{not_joined, report, success};
     use super::*;
 
     #[test]
@@ -39,6 +39,8 @@ mod tests {
         );
         let mut report = report(&success(), None);
         assert_eq!(variables(&report), expected);
+        let joined_later = variables(&super::super::super::output::script::report(&not_joined(), None));
+        assert!(joined_later.starts_with("HELLO_LINUX_AMD64_DIGEST=sha256:"), "{joined_later}");
         // With several images no name is without its image's, and two of one name have none.
         let mut other = report.images[0].clone();
         other.image = "HELLO".into();

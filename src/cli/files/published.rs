@@ -6,6 +6,8 @@ use polyarch::run::{ImageReport, Report};
 use polyarch::text::Text;
 use serde::Serialize;
 
+use super::super::output::not_joined;
+
 /// An image whose index was read back.
 #[derive(Debug, Serialize)]
 pub(super) struct Published<'a> {
@@ -39,7 +41,8 @@ fn of_image(image: &ImageReport) -> Option<Published<'_>> {
     })
 }
 
-/// Each value under its name: those of an image behind its own, and without it where the run has one image only.
+/// Each value under its name: those of an image behind its own, and without it where the run has one image only. An image
+/// that was not joined has the digests of its platforms: `hello_linux/arm64_digest`.
 pub(super) fn values(report: &Report, separator: &str) -> Vec<(String, String)> {
     let mut values = Vec::new();
     for published in published(report) {
@@ -53,6 +56,11 @@ pub(super) fn values(report: &Report, separator: &str) -> Vec<(String, String)> 
                 values.push((key.to_owned(), value.clone()));
             }
             values.push((format!("{}_{key}", published.image), value));
+        }
+    }
+    for image in &report.images {
+        for (platform, reference) in not_joined(image) {
+            values.push((format!("{}_{platform}_digest", image.image), reference.digest.to_string()));
         }
     }
     values

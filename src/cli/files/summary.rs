@@ -1,7 +1,7 @@
 //! `GITHUB_STEP_SUMMARY`: what a run did, as Markdown (GitHub, "Adding a job summary").
 
 use polyarch::oci::{DigestRef, Location};
-use polyarch::run::{ImageReport, Outcome, Report};
+use polyarch::run::{FailureOf, ImageReport, Outcome, Report};
 use polyarch::text::Text;
 
 use super::super::output::{duration, size};
@@ -33,7 +33,7 @@ pub(super) fn markdown(report: &Report) -> String {
     }
     let withheld = report.images.iter().filter_map(|image| Some((&image.image, image.withheld.as_ref()?)));
     lines.extend(withheld.map(|(image, why)| format!("- ❌ {} not moved: {}", escaped(image), escaped(why))));
-    lines.extend(report.failures().map(|failure| format!("- ❌ {}", escaped(&failure.message))));
+    lines.extend(report.run.all_failures.iter().flat_map(|failure| failed(report, failure)));
     lines.extend(report.run.stopped.iter().map(|why| format!("- ❌ {}", escaped(why))));
     lines.push(String::new());
     bounded(lines)
@@ -57,6 +57,34 @@ fn rows(image: &ImageReport) -> Vec<String> {
         format!("| {name} | {} | {bytes} | {digest} | {built} | {pushed} |", platform.platform)
     };
     image.platforms.iter().map(row).collect()
+}
+
+/// A failure with whose it is, its lines and the end of its log. Indented text is code, whatever it holds (`CommonMark`,
+/// section 4.4).
+fn failed(report: &Report, FailureOf { image, platform, failure }: &FailureOf) -> Vec<String> {
+    let whose = [image.clone(), platform.as_ref().map(ToString::to_string)];
+    let whose = whose.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let whose = if whose.is_empty() { String::new() } else { format!("**{}**: ", escaped(&whose)) };
+    let mut lines = vec![format!("- ❌ {whose}{}", escaped(&failure.message))];
+    let of_platform = report.images.iter().filter(|one| Some(&one.image) == image.as_ref());
+    let log = of_platform.flat_map(|one| &one.platforms).filter(|one| Some(&one.platform) == platform.as_ref());
+    let log = log.flat_map(|one| &one.log_tail).map(|line| format!("      {line}"));
+    let source = failure.source.iter().flat_map(|source| {
+        let place = format!("      {}:{}", source.file, source.line);
+        let marked = source.text.iter().zip(source.first..).map(|(text, number)| {
+            let mark = if (source.line..=source.end_line).contains(&number) { '>' } else { ' ' };
+            format!("      {number:4} {mark} {text}")
+        });
+        std::iter::once(place).chain(marked)
+    });
+    let code: Vec<_> = source.chain(log).collect();
+    if !code.is_empty() {
+        lines.push(String::new());
+        lines.extend(code);
+        lines.push(String::new());
+    }
+    lines.extend(failure.hint.as_ref().map(|hint| format!("  {}", escaped(hint))));
+    lines
 }
 
 /// Text of others as Markdown shows it: no table, no link and no HTML comes of it.
@@ -96,7 +124,16 @@ mod tests {
         assert!(text.contains("\n- **hello** `127.0.0.1:5000/hello@sha256:"), "{text}");
         assert!(text.contains("` as `1.0`, `latest`\n"), "{text}");
         let text = markdown(&report(&failed(), None));
-        assert!(text.starts_with("### polyarch: failed after ") && text.contains("\n- ❌ "), "{text}");
+        assert!(text.starts_with("### polyarch: failed after "), "{text}");
+        for part in [
+            "\n- ❌ **hello linux/arm64**: engine default: step \\[2/3\\] ended with exit code 2\n",
+            "\n      app/Dockerfile:3\n",
+            "\n         3 > RUN make \\\n",
+            "\n      hello.c:1: error: expected ';'\n",
+            "\n  run the step by hand\n",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
     }
 
     #[test]

@@ -26,6 +26,6 @@ pub(crate) mod script;
 pub(crate) use grid::{Align, Column, Grid};
 pub(crate) use line::Line;
 pub(crate) use progress::{Display, Lost, Progress, Terminal, display, is_ci};
-pub(crate) use results::{Format, write_results};
+pub(crate) use results::{Format, not_joined, write_results};
 pub(crate) use style::{Color, Tone, ago, count, duration, shorten, size};
 pub(crate) use writer::{Lines, Pace, Paced};

@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use polyarch::oci::{DigestRef, Location, TagRef};
-use polyarch::run::{ImageReport, LoadedReport, Report};
+use polyarch::oci::{DigestRef, Location, Platform, TagRef};
+use polyarch::run::{ImageReport, LoadedReport, PlatformReport, Report, Status};
 use polyarch::text::{Json, Text};
 use serde::Serialize;
 
@@ -30,6 +30,22 @@ struct ImageResult<'a> {
     tags: Vec<&'a TagRef<Location>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     loaded: &'a [LoadedReport],
+    /// The images of platforms that the registry has, where they were not joined.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    platforms: Vec<PlatformResult<'a>>,
+}
+
+#[derive(Serialize)]
+struct PlatformResult<'a> {
+    platform: &'a Platform,
+    reference: &'a DigestRef,
+}
+
+/// The platforms of an image that was not to be joined, each with its image in the registry.
+pub(crate) fn not_joined(image: &ImageReport) -> impl Iterator<Item = (&Platform, &DigestRef)> {
+    let is_there = |one: &&PlatformReport| image.not_joined.is_some() && one.status == Status::Confirmed;
+    let platforms = image.platforms.iter().filter(is_there);
+    platforms.filter_map(|one| Some((&one.platform, one.reference.as_ref()?)))
 }
 
 /// Writes the indexes that were read back. A reader that has gone is no error.
@@ -56,14 +72,20 @@ fn write(mut out: impl Write, report: &Report, format: Format) -> io::Result<()>
             }
         }
         Format::Json => {
-            let has_result =
-                |image: &&ImageReport| !image.verified.is_empty() || !image.loaded.is_empty() && image.is_done();
+            let has_result = |image: &&ImageReport| {
+                !image.verified.is_empty()
+                    || !image.loaded.is_empty() && image.is_done()
+                    || not_joined(image).next().is_some()
+            };
             let images = report.images.iter().filter(has_result).map(|image| ImageResult {
                 image: &image.image,
                 references: &image.verified,
-                // Where it was loaded, no tag of a registry moved.
-                tags: image.tags.iter().filter(|_| image.loaded.is_empty()).map(|tag| &tag.tag).collect(),
+                // No tag moved where nothing was published.
+                tags: image.tags.iter().filter(|_| !image.verified.is_empty()).map(|tag| &tag.tag).collect(),
                 loaded: &image.loaded,
+                platforms: not_joined(image)
+                    .map(|(platform, reference)| PlatformResult { platform, reference })
+                    .collect(),
             });
             let results = Results { version: report.version, images: images.collect() };
             writeln!(out, "{}", &*Json::line(&results)?)?;
@@ -81,7 +103,7 @@ mod tests {
     use polyarch::oci::Digest;
     use polyarch::run::{Event, ImageEvent, JobEvent};
 
-    use super::super::script::{failed, on, report, started, success};
+    use super::super::script::{failed, not_joined as not_joined_script, on, report, started, success};
     use super::*;
 
     const INDEX: &str = "127.0.0.1:5000/hello@sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6";
@@ -112,6 +134,18 @@ mod tests {
     fn what_was_not_verified_is_no_result() {
         assert_eq!(results(&report(&failed(), None), Format::Text), "");
         assert_eq!(results(&report(&failed(), None), Format::Json), "{\"version\":1,\"images\":[]}\n");
+    }
+
+    #[test]
+    fn an_image_that_was_not_joined_has_the_digests_of_its_platforms() {
+        let json = results(&report(&not_joined_script(), None), Format::Json);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let image = &json["images"][0];
+        assert_eq!((&image["references"], &image["tags"]), (&serde_json::json!([]), &serde_json::json!([])));
+        let platforms: Vec<_> = image["platforms"].as_array().unwrap().iter().collect();
+        assert_eq!(platforms[0]["platform"], "linux/amd64");
+        assert!(platforms[0]["reference"].as_str().unwrap().starts_with("127.0.0.1:5000/hello@sha256:"));
+        assert_eq!(results(&report(&not_joined_script(), None), Format::Text), "");
     }
 
     #[test]

@@ -237,7 +237,7 @@ pub(super) fn half_published() -> Script {
 }
 
 /// Both platforms are confirmed, and the user wanted no index.
-pub(super) fn not_joined() -> Script {
+pub(crate) fn not_joined() -> Script {
     let mut script = vec![(0, started())];
     for arch in ["amd64", "arm64"] {
         script.push((1010, built(arch, 1.0, 0, 0)));

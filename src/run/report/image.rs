@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{PlatformReport, Status};
+use super::{FailureOf, PlatformReport, Status};
 use crate::oci::{Digest, DigestRef, Entry, Location, Platform, TagRef};
 use crate::run::{Failure, ImageEvent, PlannedImage, PlannedJob};
 use crate::text::Text;
@@ -42,7 +42,11 @@ pub struct ImageReport {
     /// The platforms, in the plan's order.
     pub platforms: Vec<PlatformReport>,
     /// Failures of the image as a whole: join, publish, verify.
+    #[serde(skip)]
     pub failures: Vec<Failure>,
+    /// Every failure of the image, those of its platforms first; filled by [`Report::finish`](super::Report::finish).
+    #[serde(rename = "failures")]
+    pub all_failures: Vec<FailureOf>,
 }
 
 /// A name on an engine, and what it shows.
@@ -171,7 +175,21 @@ impl ImageReport {
             withheld: None,
             platforms: own.map(PlatformReport::new).collect(),
             failures: Vec::new(),
+            all_failures: Vec::new(),
         }
+    }
+
+    /// Ends the report of the image.
+    pub(super) fn finish(&mut self) {
+        self.platforms.iter_mut().for_each(PlatformReport::finish);
+        let of = |platform: Option<&Platform>, failure: &Failure| FailureOf {
+            image: Some(self.image.clone()),
+            platform: platform.cloned(),
+            failure: failure.clone(),
+        };
+        let of_platforms = self.platforms.iter().filter_map(|one| Some(of(Some(&one.platform), one.failure.as_ref()?)));
+        let own = self.failures.iter().map(|failure| of(None, failure));
+        self.all_failures = of_platforms.chain(own).collect();
     }
 
     /// Whether all that was asked for this image was done and, where it was published, read back.

@@ -58,6 +58,8 @@ pub struct PlatformReport {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// The same as a list, as images and the run have it; filled by [`Report::finish`](super::Report::finish).
+    pub failures: Vec<Failure>,
     /// Why it was never begun, where that is because of what it builds on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_built: Option<Text>,
@@ -115,6 +117,7 @@ impl PlatformReport {
             copied: None,
             retries: 0,
             failure: None,
+            failures: Vec::new(),
             not_built: None,
             failed_step: None,
             log_tail: VecDeque::new(),
@@ -170,8 +173,9 @@ impl PlatformReport {
         }
     }
 
-    /// Only a failed platform shows its log.
+    /// Ends the report of the platform. Only a failed one shows its log.
     pub(super) fn finish(&mut self) {
+        self.failures = self.failure.iter().cloned().collect();
         if self.status != Status::Failed {
             self.log_tail = VecDeque::new();
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::{ImageReport, Leftover, PlatformReport};
-use crate::oci::{DigestRef, Location};
+use crate::oci::{DigestRef, Location, Platform};
 use crate::run::{Event, EventSink, Failure, JobId, Phase, Warning};
 use crate::text::Text;
 
@@ -48,7 +48,25 @@ pub struct Run {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Text>,
     /// Failures that belong to no image.
+    #[serde(skip)]
     pub failures: Vec<Failure>,
+    /// Every failure of the run, with whose it is; filled by [`Report::finish`].
+    #[serde(rename = "failures")]
+    pub all_failures: Vec<FailureOf>,
+}
+
+/// A failure, and whose it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FailureOf {
+    /// The image, if it is an image's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The platform, if it is that of one platform.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// The failure itself.
+    #[serde(flatten)]
+    pub failure: Failure,
 }
 
 /// How a run ended.
@@ -97,6 +115,7 @@ impl Report {
             exit_code: 0,
             stopped: None,
             failures: Vec::new(),
+            all_failures: Vec::new(),
         };
         let (images, warnings, leftovers) = (Vec::new(), Vec::new(), Vec::new());
         Self { version: REPORT_VERSION, run, images, warnings, warnings_dropped: 0, leftovers }
@@ -128,7 +147,11 @@ impl Report {
             129 | 130 | 143 => Outcome::Interrupted,
             _ => Outcome::Failed,
         };
-        self.images.iter_mut().flat_map(|image| &mut image.platforms).for_each(PlatformReport::finish);
+        self.images.iter_mut().for_each(ImageReport::finish);
+        let own = |failure: &Failure| FailureOf { image: None, platform: None, failure: failure.clone() };
+        let own = self.run.failures.iter().map(own);
+        let of_images = self.images.iter().flat_map(|image| image.all_failures.iter().cloned());
+        self.run.all_failures = own.chain(of_images).collect();
         self.leftovers = self.images.iter().flat_map(ImageReport::leftovers).collect();
     }
 
