@@ -141,6 +141,25 @@ fn tags_of_the_command_line_are_for_the_selected_images() {
 }
 
 #[test]
+fn a_build_argument_that_would_make_another_result_is_refused_by_name() {
+    for (flag, hint) in [
+        ("BUILDKIT_MULTI_PLATFORM=1", "`platforms`"),
+        ("BUILDKIT_MULTI_PLATFORM=true", "`platforms`"),
+        ("BUILDKIT_INLINE_CACHE=1", "type: inline"),
+        ("BUILDKIT_ATTEST_SBOM=", "sbom: true"),
+        ("BUILDKIT_ATTEST_PROVENANCE=mode=max", "provenance: min"),
+    ] {
+        let overrides = Overrides { build_args: words(&[flag]), ..Overrides::default() };
+        let refused = read(&overrides).unwrap_err();
+        let name = flag.split('=').next().unwrap();
+        assert!(refused.starts_with(&format!("--build-arg {name}: ")) && refused.contains(hint), "{refused}");
+    }
+    for flag in ["BUILDKIT_MULTI_PLATFORM=0", "BUILDKIT_INLINE_CACHE=false", "BUILDKIT_SANDBOX_HOSTNAME=box"] {
+        read(&Overrides { build_args: words(&[flag]), ..Overrides::default() }).unwrap();
+    }
+}
+
+#[test]
 fn build_arguments_of_the_command_line_come_last_and_are_taken_as_they_are() {
     let build_args = words(&["A=${arch} $5", "FROM_ENV", "NOT_SET", "API_TOKEN=x"]);
     let plan = read(&Overrides { build_args, ..select(&["hello"], &["linux/arm64"]) });

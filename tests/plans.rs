@@ -161,7 +161,41 @@ fn the_deepest_plan_that_is_read_fits_a_small_stack() {
     let thread = std::thread::Builder::new().stack_size(1024 * 1024).spawn(run).unwrap();
     let (deep, too_deep) = thread.join().unwrap();
     assert_eq!(deep, "the plan has no images");
-    assert!(too_deep.contains("too deeply nested"), "{too_deep}");
+    assert_eq!(too_deep, "the plan is nested deeper than 16 levels");
+}
+
+#[test]
+fn an_anchor_may_have_any_number_of_aliases_within_the_limits() {
+    let image = |merge: &str, n: usize| format!("  i{n}: {{ {merge}: *one, args: {{ N: \"{n}\" }} }}\n");
+    let images = |count: usize| (0..count).map(|n| image("<<", n)).collect::<String>();
+    let anchor = "version: 1\nx-one: &one { tags: [\"1\"], platforms: [linux/amd64] }\nimages:\n";
+    for count in [100, 101, 1_000, 5_000] {
+        let plan = read(&text(&format!("{anchor}{}", images(count)))).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(plan.images.len(), count);
+    }
+    // Aliases of scalars, of lists and of maps without a merge.
+    let scalars = "x-tag: &tag \"1.0\"\nx-platforms: &platforms [linux/amd64]\nx-args: &args { A: b }\n";
+    let image = |n: usize| format!("  i{n}: {{ tags: [*tag], platforms: *platforms, args: *args }}\n");
+    let plan = format!("version: 1\n{scalars}images:\n{}", (0..500).map(image).collect::<String>());
+    assert_eq!(read(&text(&plan)).unwrap_or_else(|errors| panic!("{errors}")).images.len(), 500);
+}
+
+#[test]
+fn the_limit_that_a_plan_is_beyond_is_named() {
+    let level = |n: usize| format!("x-{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(","));
+    let laughs = (1..=9).map(level).collect::<Vec<_>>().concat();
+    let long = format!("x-long: &long \"{}\"\nx-all: [{}]\n", "a".repeat(1 << 20), ["*long"; 80].join(","));
+    let wide = format!("x-wide: &wide [{}]\nx-all: [{}]\n", ["x"; 1_000].join(","), ["*wide"; 300].join(","));
+    for (plan, limit) in [
+        (format!("x-0: &a0 x\n{laughs}"), "more than 250000 values, with those that aliases repeat"),
+        (wide, "more than 250000 values, with those that aliases repeat"),
+        (long, "more than 64 MiB of text, with what aliases repeat"),
+        (format!("x-deep: {}{}\n", "[".repeat(17), "]".repeat(17)), "nested deeper than 16 levels"),
+        (format!("x-large: {}\n", "a".repeat(5 << 20)), "larger than 4 MiB"),
+    ] {
+        let errors = read(&text(&format!("version: 1\n{plan}"))).unwrap_err();
+        assert!(errors.problems[0].message.contains(limit), "{}", errors.problems[0].message);
+    }
 }
 
 #[test]

@@ -133,7 +133,10 @@ fn entry(text: &str, said: &str) -> Result<EntryOverride, Failure> {
         let refused =
             |why: &str| usage(format!("--annotate {text}: {why}"), "as SOURCE=windows/amd64,os.version=10.0.20348");
         match item.split_once('=') {
-            None if place == 0 => entry.platform = Some(item.parse().map_err(|_| refused(&no_platform(item)))?),
+            None if place == 0 => {
+                let told = |error| refused(&format!("`{item}` is no platform: {error}"));
+                entry.platform = Some(item.parse().map_err(told)?);
+            }
             Some(("os.version", version)) if !version.is_empty() => entry.os_version = Some(version.to_owned()),
             Some(("os.features", feature)) if !feature.is_empty() => {
                 entry.os_features.get_or_insert_default().push(feature.to_owned());
@@ -142,10 +145,6 @@ fn entry(text: &str, said: &str) -> Result<EntryOverride, Failure> {
         }
     }
     Ok(entry)
-}
-
-fn no_platform(text: &str) -> String {
-    format!("`{text}` is no platform")
 }
 
 /// The platforms of `option`, each once.
@@ -201,7 +200,7 @@ mod tests {
         for (annotate, says) in [
             (&["a.io/x=linux/arm64"][..], "a.io/x is none of the sources"),
             (&["linux/arm64"], "linux/arm64 is none of the sources"),
-            (&["a.io/w=arm64"], "`arm64` is no platform"),
+            (&["a.io/w=arm64"], "`arm64` is no platform: no platform has the name `arm64`; did you mean linux/arm64?"),
             (&["a.io/w="], "`` is no platform"),
             (&["a.io/w=linux/arm64,os.version="], "neither os.version"),
             (&["a.io/w=linux/arm64,linux/amd64"], "neither os.version"),

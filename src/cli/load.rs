@@ -9,13 +9,13 @@ use futures::future::join_all;
 use polyarch::context::MAX_DOCKERFILE_BYTES;
 use polyarch::ecr::{EcrError, aws_facts};
 use polyarch::facts::git_facts;
-use polyarch::oci::{ReferenceError, RegistryHost, Repository};
+use polyarch::oci::{Platform, ReferenceError, RegistryHost, Repository};
 use polyarch::plan::{
-    self, Build, CachePolicy, EngineName, EngineSpec, Image, NamedContext, NamedRegistry, Overrides, Plan, PlanErrors,
-    PullPolicy, RegistryChoice, Selection, SourceText, Transport,
+    self, Build, CachePolicy, EngineName, EngineSpec, Image, Job, NamedContext, NamedRegistry, Overrides, Plan,
+    PlanErrors, PullPolicy, RegistryChoice, Selection, SourceText, Transport,
 };
 use polyarch::registry::Notice;
-use polyarch::run::{CheckedFile, Engines, Failure, Implied, Phase, Registries, Registry, Server};
+use polyarch::run::{CheckedFile, Engines, Failure, Others, Phase, Registries, Registry, Server};
 
 use super::args::PlanArgs;
 use super::diagnostic;
@@ -127,7 +127,7 @@ impl Loaded {
             return Ok((plan, engines));
         }
         let mut overrides = self.overrides.clone();
-        overrides.selection.platforms.extend(engines.native());
+        overrides.selection.platforms.extend(engines.native(&plan));
         Ok((self.resolve_for(settings, &overrides).await?, engines))
     }
 
@@ -143,14 +143,14 @@ impl Loaded {
 /// Engines, and who says so.
 struct Wanted {
     specs: Vec<EngineSpec>,
-    implied: Implied,
+    others: Others,
     named_by: String,
 }
 
 impl Wanted {
     async fn reach(self) -> Result<Engines, Vec<Failure>> {
-        let Self { specs, implied, named_by } = self;
-        Engines::connect(&specs, implied).await.map_err(|mut failures| {
+        let Self { specs, others, named_by } = self;
+        Engines::connect(&specs, others).await.map_err(|mut failures| {
             for failure in &mut failures {
                 failure.message = format!("{} (named by {named_by})", failure.message).into();
             }
@@ -173,7 +173,7 @@ fn by_docker(settings: &Settings) -> Result<Wanted, Failure> {
     let (host, source) = settings.default_engine()?;
     let name = DEFAULT_ENGINE.parse::<EngineName>().map_err(|error| usage(error.to_string(), ""))?;
     let spec = EngineSpec { name, host, platforms: None, slots: EngineSpec::DEFAULT_SLOTS };
-    Ok(Wanted { specs: vec![spec], implied: Implied::ByDocker, named_by: source.to_string() })
+    Ok(Wanted { specs: vec![spec], others: Others::Nobody, named_by: source.to_string() })
 }
 
 /// The engines that the plan's jobs may need; without any in the plan the one that docker would use.
@@ -181,20 +181,28 @@ fn engines(plan: &Plan, settings: &Settings) -> Result<Wanted, Failure> {
     if plan.engines.is_empty() {
         return by_docker(settings);
     }
-    // An engine that lists platforms of which none is wanted need not be up.
-    let jobs = || plan.images.iter().flat_map(|image| &image.jobs);
+    let others = if plan.engines.len() == 1 { Others::Nobody } else { Others::Engines };
+    Ok(Wanted { specs: needed(plan), others, named_by: "the plan or --engine".into() })
+}
+
+/// An engine that lists platforms of which none is wanted need not be up, unless a platform is wanted that no engine
+/// lists: it may be the engine's own.
+fn needed(plan: &Plan) -> Vec<EngineSpec> {
+    let jobs = || plan.images.iter().flat_map(|image| &image.jobs).filter_map(|job| Some((job, job.build()?)));
+    let lists =
+        |spec: &EngineSpec, platform: &Platform| spec.platforms.as_ref().is_none_or(|listed| listed.contains(platform));
+    let open = |(job, build): (&Job, &Build)| {
+        build.engine.is_none() && !plan.engines.iter().any(|spec| lists(spec, &job.platform))
+    };
     let wanted = |spec: &&EngineSpec| {
-        let listed = spec.platforms.as_ref();
-        jobs().any(|job| match job.build().map(|build| &build.engine) {
-            Some(Some(name)) => *name == spec.name,
-            Some(None) => listed.is_none_or(|platforms| platforms.contains(&job.platform)),
-            None => false,
+        jobs().any(|(job, build)| match &build.engine {
+            Some(name) => *name == spec.name,
+            None => lists(spec, &job.platform),
         })
     };
     let specs: Vec<_> = plan.engines.iter().filter(wanted).cloned().collect();
     // With none left the assignment says which job has no engine, and names them all.
-    let specs = if specs.is_empty() { plan.engines.clone() } else { specs };
-    Ok(Wanted { specs, implied: Implied::Named, named_by: "the plan or --engine".into() })
+    if specs.is_empty() || jobs().any(open) { plan.engines.clone() } else { specs }
 }
 
 /// The plan's registries, reached, all that cannot be used told.

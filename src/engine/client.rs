@@ -6,7 +6,7 @@ use tonic::transport::Channel;
 
 use super::control::{self, Control};
 use super::dial::Dialer;
-use super::error::{EngineError, EngineErrorKind, binfmt_hint};
+use super::error::{EngineError, EngineErrorKind, emulation_hint};
 use super::rest::{self, ANSWER, classify, innermost, within};
 use crate::oci::{Digest, Platform, TagRef};
 use crate::plan::{EngineHost, EngineName};
@@ -35,7 +35,7 @@ pub struct EngineFacts {
     pub version: String,
     /// Its API version.
     pub api: ApiVersion,
-    /// The platform of its processor.
+    /// The platform of its processor, as BuildKit's worker says it, or else the engine.
     pub platform: Platform,
     /// Platforms that BuildKit there can run, its own first; emulated ones are among them where binfmt knows them.
     pub runs: Vec<Platform>,
@@ -73,6 +73,16 @@ impl EngineFacts {
     pub fn names_indexes(&self) -> bool {
         self.store == ImageStore::Containerd && self.api >= MANIFESTS_API
     }
+
+    /// Whether its own processor runs programs of `platform`. BuildKit's worker lists variants of that processor
+    /// (`linux/amd64/v3`) after having run a program of them (BuildKit, `util/archutil`): no emulator is in between.
+    #[must_use]
+    pub fn is_native(&self, platform: &Platform) -> bool {
+        let own = |listed: &&Platform| {
+            listed.os() == self.platform.os() && listed.architecture() == self.platform.architecture()
+        };
+        std::iter::once(&self.platform).chain(self.runs.iter().filter(own)).any(|own| own.runs(platform))
+    }
 }
 
 impl Engine {
@@ -98,7 +108,9 @@ impl Engine {
             ))));
         }
         let (channel, workers) = control.map_err(&failed)?;
-        facts.runs = runs(&workers, &facts.platform);
+        let listed = platforms(&workers);
+        facts.platform = own(facts.platform, &listed);
+        facts.runs = runs(&facts.platform, listed);
         let control = control::control(&channel);
         Ok(Self { name, dialer, docker, channel, control, facts })
     }
@@ -124,7 +136,7 @@ impl Engine {
     #[must_use]
     pub fn missing_emulation(&self, platform: &Platform) -> Option<String> {
         let runs = self.facts.runs.iter().any(|host| host.runs(platform));
-        (!runs).then(|| binfmt_hint(platform))
+        (!runs).then(|| emulation_hint(&self.facts.platform, platform))
     }
 
     /// What this engine finds under `reference` when it asks the registry: it proves that the engine reaches the
@@ -190,16 +202,80 @@ async fn workers(dialer: &Dialer) -> Result<(Channel, ListWorkersResponse), Engi
     Ok((channel, workers.into_inner()))
 }
 
-/// The platforms of BuildKit's workers, `native` first whatever they say.
-fn runs(workers: &ListWorkersResponse, native: &Platform) -> Vec<Platform> {
-    let mut platforms = vec![native.clone()];
-    for spec in workers.record.iter().flat_map(|worker| &worker.platforms) {
-        let platform = Platform::new(&spec.os, &spec.architecture, Some(&spec.variant));
-        platforms.extend(platform.ok().filter(|p| !platforms.contains(p)));
+/// The platforms of BuildKit's workers, in their order.
+fn platforms(workers: &ListWorkersResponse) -> Vec<Platform> {
+    let specs = workers.record.iter().flat_map(|worker| &worker.platforms);
+    specs.filter_map(|spec| Platform::new(&spec.os, &spec.architecture, Some(&spec.variant)).ok()).collect()
+}
+
+/// The platform of the processor: the first of those that BuildKit lists which is of the engine's architecture. An
+/// engine says no variant, and its processor may be `arm/v6`.
+fn own(said: Platform, listed: &[Platform]) -> Platform {
+    let same = |one: &&Platform| one.os() == said.os() && one.architecture() == said.architecture();
+    listed.iter().find(same).cloned().unwrap_or(said)
+}
+
+/// What can be run, `own` first whatever is listed.
+fn runs(own: &Platform, listed: Vec<Platform>) -> Vec<Platform> {
+    let mut platforms = vec![own.clone()];
+    for platform in listed {
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
     }
     platforms
 }
 
 fn no_control(error: &tonic::transport::Error) -> EngineErrorKind {
     EngineErrorKind::NoBuildKit(innermost(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(said: &str, listed: &[&str]) -> EngineFacts {
+        let listed: Vec<Platform> = listed.iter().map(|one| one.parse().unwrap()).collect();
+        let platform = own(said.parse().unwrap(), &listed);
+        let runs = runs(&platform, listed);
+        let api = ApiVersion { major: 1, minor: 51 };
+        EngineFacts { version: "28".into(), api, platform, runs, store: ImageStore::Containerd, runc: None }
+    }
+
+    #[test]
+    fn a_processor_is_what_the_worker_lists_and_runs_without_an_emulator() {
+        let x86 =
+            facts("linux/amd64", &["linux/amd64", "linux/amd64/v2", "linux/amd64/v3", "linux/386", "linux/arm64"]);
+        for (platform, native) in [
+            ("linux/amd64", true),
+            ("linux/amd64/v2", true),
+            ("linux/amd64/v3", true),
+            ("linux/amd64/v4", false),
+            ("linux/386", true),
+            ("linux/arm64", false),
+        ] {
+            assert_eq!(x86.is_native(&platform.parse().unwrap()), native, "{platform}");
+        }
+        // The variants of an emulated processor are emulated.
+        let arm =
+            facts("linux/arm64", &["linux/arm64", "linux/amd64", "linux/amd64/v2", "linux/arm/v7", "linux/arm/v6"]);
+        assert!(!arm.is_native(&"linux/amd64/v2".parse().unwrap()));
+        // Emulators are listed first, or nothing is.
+        assert_eq!(facts("linux/arm64", &["linux/amd64", "linux/arm64"]).platform.to_string(), "linux/arm64");
+        assert_eq!(facts("linux/amd64", &[]).runs, ["linux/amd64".parse().unwrap()]);
+        // `arm` alone is `arm/v7` for who normalises it.
+        let pi = facts("linux/arm", &["linux/arm/v6", "linux/arm/v5"]);
+        assert_eq!(pi.platform.to_string(), "linux/arm/v6");
+        assert!(!pi.is_native(&"linux/arm/v7".parse().unwrap()) && pi.is_native(&"linux/arm/v5".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_emulator_is_asked_for_only_where_one_helps() {
+        let hint = |own: &str, wanted: &str| emulation_hint(&own.parse().unwrap(), &wanted.parse().unwrap());
+        assert!(hint("linux/amd64", "linux/arm64").contains("tonistiigi/binfmt --install arm64"));
+        assert!(hint("linux/amd64", "linux/arm/v7").contains("tonistiigi/binfmt --install arm`"));
+        assert!(hint("linux/amd64", "linux/amd64/v4").contains("use a newer engine"));
+        assert!(hint("linux/amd64", "windows/amd64").contains("runs linux programs alone"));
+        assert!(hint("linux/amd64", "linux/sparc64").contains("an engine on such a processor"));
+    }
 }

@@ -264,6 +264,24 @@ fn connect_hint(kind: io::ErrorKind) -> String {
     }
 }
 
+/// The architectures that `tonistiigi/binfmt` has emulators of (its README).
+const EMULATED: [&str; 10] =
+    ["amd64", "386", "arm64", "arm", "riscv64", "s390x", "ppc64le", "mips64", "mips64le", "loong64"];
+
+/// What helps where an engine on `own` cannot run programs of `platform`.
+pub(super) fn emulation_hint(own: &Platform, platform: &Platform) -> String {
+    if own.os() != platform.os() {
+        return format!("the engine runs {} programs alone: build {platform} on another engine", own.os());
+    }
+    if own.architecture() == platform.architecture() {
+        return format!("the engine does not list {platform}: use a newer engine, or one with a newer processor");
+    }
+    if !EMULATED.contains(&platform.architecture()) {
+        return format!("no emulator of {platform} is known: build it on an engine on such a processor");
+    }
+    binfmt_hint(platform)
+}
+
 /// How to make a kernel run programs of another architecture.
 pub(super) fn binfmt_hint(platform: &Platform) -> String {
     format!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::Platform;
+use super::{Platform, PlatformError};
 
 /// Annotations as they stand in an index.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,8 +58,8 @@ pub enum AnnotationError {
     #[error("`{0}` is no scope: an annotation stands at `index`, `entry` or `entry[PLATFORM]`")]
     Scope(String),
     /// The platform in brackets is none.
-    #[error("`{0}` is no platform")]
-    Platform(String),
+    #[error("`{0}` is no platform: {1}")]
+    Platform(String, PlatformError),
     /// An annotation of the image itself: the image would be another one.
     #[error("`{0}` would change an image, and an index lists images as they are")]
     Image(String),
@@ -96,7 +96,7 @@ impl FromStr for AnnotationScope {
     fn from_str(text: &str) -> Result<Self, AnnotationError> {
         let (word, platform) = match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
             Some((word, platform)) => {
-                let parsed = platform.parse().map_err(|_| AnnotationError::Platform(platform.to_owned()))?;
+                let parsed = platform.parse().map_err(|error| AnnotationError::Platform(platform.to_owned(), error))?;
                 (word, Some(parsed))
             }
             None => (text, None),

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::descriptor::PlatformFields;
 use super::document::{self, DocumentError, Shape};
 use super::{
-    Attestation, AttestationError, Content, Descriptor, Digest, Listed, ManifestError, Platform, PlatformError,
-    PlatformWords, RawManifest, Start, words,
+    Attestation, AttestationError, Content, Descriptor, Digest, Listed, ManifestError, Platform, PlatformWords,
+    RawManifest, Start, words,
 };
 
 /// An image of one platform that may stand in an index: its manifest and its config were read, the config
@@ -161,10 +161,9 @@ impl Child {
         let platform = if let Some(platform) = entry.platform() {
             platform.clone()
         } else {
-            let actual = own.platform().map_err(|PlatformError| ChildError::NoPlatform {
-                os: own.os.clone(),
-                architecture: own.architecture.clone(),
-            })?;
+            let actual = own
+                .platform()
+                .map_err(|_| ChildError::NoPlatform { os: own.os.clone(), architecture: own.architecture.clone() })?;
             if actual != *planned {
                 return Err(ChildError::Platform { planned: planned.clone(), actual });
             }

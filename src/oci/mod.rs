@@ -14,6 +14,7 @@ pub(crate) mod elf;
 mod fields;
 mod format;
 mod index;
+mod known;
 mod label;
 mod location;
 pub(crate) mod loose;

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::known;
+
 /// A platform in its normal form: `linux/arm64/v8` is `linux/arm64`, `linux/x86_64` is `linux/amd64`,
 /// `linux/arm` is `linux/arm/v7`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,8 +21,19 @@ pub struct Platform {
 
 /// Why a string is not a platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a platform has the form os/arch or os/arch/variant, as linux/amd64 or linux/arm/v7")]
-pub struct PlatformError;
+pub enum PlatformError {
+    /// It has another form.
+    #[error("a platform has the form os/arch or os/arch/variant, as linux/amd64 or linux/arm/v7")]
+    Form,
+    /// No tool has such a name, and a name is near that tools have. Only what somebody types is judged by this.
+    #[error("no platform has the name `{word}`; did you mean {meant}?")]
+    Meant {
+        /// The name.
+        word: String,
+        /// The platform that is near.
+        meant: String,
+    },
+}
 
 impl Platform {
     /// A platform of its parts, normalised. An empty variant is none.
@@ -32,7 +45,7 @@ impl Platform {
         for part in [Some(os), Some(architecture), variant].into_iter().flatten() {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
             if part.len() > 64 || !part.starts_with(|c: char| c.is_ascii_alphanumeric()) || !part.bytes().all(allowed) {
-                return Err(PlatformError);
+                return Err(PlatformError::Form);
             }
         }
         let os = match os.to_ascii_lowercase().as_str() {
@@ -91,6 +104,7 @@ fn normalise(architecture: &str, variant: Option<&str>) -> (Box<str>, Option<Box
     let (architecture, variant) = match (architecture.to_ascii_lowercase().as_str(), variant) {
         ("i386" | "i486" | "i586" | "i686", _) => ("386".to_owned(), None),
         ("x86_64" | "x86-64" | "amd64", v) => ("amd64".to_owned(), v.filter(|v| *v != "v1")),
+        ("aarch64" | "arm64", Some("9" | "9.0" | "v9.0")) => ("arm64".to_owned(), Some("v9")),
         ("aarch64" | "arm64", v) => ("arm64".to_owned(), v.filter(|v| !matches!(*v, "8" | "v8" | "v8.0"))),
         ("armhf", _) | ("armv7l" | "armv7", None) | ("arm", None | Some("7")) => ("arm".to_owned(), Some("v7")),
         ("armel" | "armv6l" | "armv6", _) | ("arm", Some("6")) => ("arm".to_owned(), Some("v6")),
@@ -156,10 +170,17 @@ impl FromStr for PlatformWords {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        match text.split('/').collect::<Vec<_>>()[..] {
+        let words = match text.split('/').collect::<Vec<_>>()[..] {
             [os, architecture] => Self::new(os, architecture, None),
             [os, architecture, variant] if !variant.is_empty() => Self::new(os, architecture, Some(variant)),
-            _ => Err(PlatformError),
+            [word] => Err(known::alone(word)
+                .map_or(PlatformError::Form, |meant| PlatformError::Meant { word: word.to_owned(), meant })),
+            _ => Err(PlatformError::Form),
+        }?;
+        let Platform { os, architecture, variant } = &words.platform;
+        match known::meant(os, architecture, variant.as_deref()) {
+            Some((word, meant)) => Err(PlatformError::Meant { word, meant }),
+            None => Ok(words),
         }
     }
 }
@@ -216,6 +237,7 @@ mod tests {
             ("linux/arm64/v8", "linux/arm64"),
             ("linux/arm64/8", "linux/arm64"),
             ("linux/arm64/v9", "linux/arm64/v9"),
+            ("linux/arm64/9.0", "linux/arm64/v9"),
             ("linux/arm", "linux/arm/v7"),
             ("linux/arm/7", "linux/arm/v7"),
             ("linux/armhf", "linux/arm/v7"),
@@ -288,7 +310,9 @@ mod tests {
         #[test]
         fn display_and_parse_are_inverse(os in "[a-z]{1,8}", arch in "[a-z0-9]{1,8}", variant in proptest::option::of("v[0-9]{1,2}")) {
             let platform = Platform::new(&os, &arch, variant.as_deref()).unwrap();
-            prop_assert_eq!(platform.to_string().parse::<Platform>(), Ok(platform));
+            let read = platform.to_string().parse::<Platform>();
+            let is_asked_about = matches!(read, Err(PlatformError::Meant { .. }));
+            prop_assert!(is_asked_about || read == Ok(platform));
         }
 
         #[test]

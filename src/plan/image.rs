@@ -208,19 +208,29 @@ fn dropped(reader: &mut Reader<'_>, map: &Map, jobs: &[ReadJob], policy: Read<At
     }
 }
 
+/// A platform; one that no tool has a name for may be new.
+fn platform(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Platform> {
+    let platform = reader.parsed::<Platform>(node, "the platform", late)?;
+    if !platform.is_known() {
+        let message = format!("no tool that polyarch knows has a name for {platform}");
+        reader.warning(&node.origin, message, Some("check it; polyarch builds it as it is written".to_owned()));
+    }
+    Ok(platform)
+}
+
 /// The platforms in their order, each with what is said of it. At least one.
 fn platforms(reader: &mut Reader<'_>, map: &Map, entry: &Entry, late: Late<'_>) -> Read<Vec<(Platform, Map)>> {
     let read = match get(map, "platforms").map(|said| &said.value) {
         Some(Node { value: Value::Map(platforms), .. }) => distinct(reader, platforms, |reader, entry| {
             let name = Value::Text(entry.key.name.to_string());
             let name = Node { origin: entry.key.origin.clone(), value: name };
-            let platform = reader.parsed(&name, "the platform", Late::default());
+            let platform = platform(reader, &name, Late::default());
             let settings = reader.map(&entry.value, &format!("`{}`", entry.key.name), &PLATFORM)?;
             Ok((platform?, settings))
         })?,
         Some(list) => {
             let items = reader.list(list, "`platforms`")?;
-            distinct(reader, &items, |reader, item| Ok((reader.parsed(item, "the platform", late)?, Map::default())))?
+            distinct(reader, &items, |reader, item| Ok((platform(reader, item, late)?, Map::default())))?
         }
         None => Vec::new(),
     };

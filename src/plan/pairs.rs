@@ -23,6 +23,7 @@ pub(super) fn args(reader: &mut Reader<'_>, node: Option<&Node>, flags: &[String
             _ => reader.text(&entry.value, &format!("the build argument `{name}`"), late).map(Some),
         });
         lint(reader, origin, name, value.as_ref().ok().and_then(Option::as_deref));
+        let value = value.and_then(|value| controls(reader, origin, name, value));
         insert(&mut args, name, value);
     }
     for flag in flags {
@@ -34,6 +35,7 @@ pub(super) fn args(reader: &mut Reader<'_>, node: Option<&Node>, flags: &[String
         });
         reader.charge(flag.len());
         lint(reader, &origin, name, value.as_ref().ok().and_then(Option::as_deref));
+        let value = value.and_then(|value| controls(reader, &origin, name, value));
         insert(&mut args, name, value);
     }
     // As buildx does: what is said for every tool is said to the build, unless the plan says otherwise.
@@ -44,6 +46,33 @@ pub(super) fn args(reader: &mut Reader<'_>, node: Option<&Node>, flags: &[String
         args.insert(EPOCH.to_owned(), epoch.clone());
     }
     epoch_is_a_time(reader, node, args)
+}
+
+/// Refuses an argument by which the Dockerfile frontend makes another result than one image: an index (BuildKit,
+/// `frontend/dockerui/config.go`), or attestations beside it (`frontend/attestations/parse.go`). The plan has words for
+/// these. Every other argument of BuildKit's changes a build within its image, and passes.
+fn controls(reader: &mut Reader<'_>, origin: &Origin, name: &str, value: Option<String>) -> Read<Option<String>> {
+    let is_off = |value: &str| matches!(value, "" | "0" | "f" | "F" | "false" | "False" | "FALSE");
+    let message = |does: &str| format!("the build argument `{name}` {does}");
+    let (message, hint) = match (name, value.as_deref()) {
+        ("BUILDKIT_MULTI_PLATFORM", Some(value)) if !is_off(value) => (
+            message("has BuildKit make an index, and polyarch makes the index of images"),
+            "leave it out: `platforms` says what the index lists".to_owned(),
+        ),
+        ("BUILDKIT_INLINE_CACHE", Some(value)) if !is_off(value) => (
+            message("is a word of buildx, which BuildKit itself does not read"),
+            "say `cache: { to: { type: inline } }`".to_owned(),
+        ),
+        (name, Some(_)) => match name.strip_prefix("BUILDKIT_ATTEST_") {
+            Some(kind) => {
+                let key = if kind.eq_ignore_ascii_case("sbom") { "sbom: true" } else { "provenance: min" };
+                (message("has BuildKit attest something beside the plan"), format!("say `{key}`"))
+            }
+            None => return Ok(value),
+        },
+        _ => return Ok(value),
+    };
+    Err(reader.problem(origin, message, Some(hint)))
 }
 
 /// BuildKit fails late, and without a place, on what is no number.

@@ -17,9 +17,19 @@ const MAX_TEXT: usize = 4 * 1024 * 1024;
 /// Deepest nesting. A plan needs seven levels; every level takes stack.
 const MAX_DEPTH: usize = 16;
 
+/// Most values, with those that aliases repeat.
+const MAX_NODES: usize = 250_000;
+
+/// Most text, with what aliases repeat, in bytes.
+const MAX_SCALARS: usize = 64 * 1024 * 1024;
+
+/// What to do where a plan is beyond a limit.
+const SMALLER: &str = "split the plan, or let aliases repeat less";
+
 /// Reads one YAML document, with merge keys and aliases resolved.
 ///
-/// Bounds: 4 MiB of text, 16 levels, 250,000 nodes with those that aliases repeat.
+/// Bounds: 4 MiB of text, 16 levels, 250,000 values and 64 MiB of them with those that aliases repeat. One anchor may
+/// have any number of aliases within that.
 pub(super) fn parse(source: &SourceText) -> Result<Node, Problem> {
     if source.text.len() > MAX_TEXT {
         let message = format!("the plan is larger than {} MiB", MAX_TEXT / 1024 / 1024);
@@ -31,7 +41,16 @@ pub(super) fn parse(source: &SourceText) -> Result<Node, Problem> {
         with_snippet: false,
         merge_keys: serde_yaml::options::MergeKeyPolicy::Merge,
         duplicate_keys: serde_yaml::options::DuplicateKeyPolicy::Error,
-        budget: serde_yaml::budget! { max_depth: MAX_DEPTH, max_nodes: 250_000, max_documents: 1 },
+        budget: serde_yaml::budget! {
+            max_depth: MAX_DEPTH,
+            max_nodes: MAX_NODES,
+            max_aliases: MAX_NODES,
+            max_anchors: MAX_NODES,
+            max_merge_keys: MAX_NODES,
+            max_total_scalar_bytes: MAX_SCALARS,
+            max_documents: 1,
+            enforce_alias_anchor_ratio: false,
+        },
     };
     let parsed: Spanned<RawValue> =
         serde_yaml::from_str_with_options(&source.text, options).map_err(|error| problem(&source.text, &error))?;
@@ -44,12 +63,21 @@ fn problem(text: &str, error: &Error) -> Problem {
         Some(_) => Location::of(text, range(at)),
         None => Location::at(text, at.line(), at.column()),
     });
+    // What breaks a limit by an alias has the place of the alias around it.
+    let error = if let Error::AliasError { error, .. } = error { error } else { error };
     let (message, hint) = match error {
         Error::DuplicateMappingKey { key: Some(key), .. } => {
             (format!("the key `{key}` is there twice"), Some("remove one of the two".to_owned()))
         }
         Error::Budget { breach: BudgetBreach::Documents { .. }, .. } | Error::MultipleDocuments { .. } => {
             ("a plan is one YAML document, and this begins a second one".to_owned(), None)
+        }
+        Error::Budget { breach, .. } => (beyond(breach), Some(SMALLER.to_owned())),
+        Error::AliasReplayLimitExceeded { max_total_replayed_events: most, .. } => {
+            (format!("the plan's aliases repeat more than {most} values"), Some(SMALLER.to_owned()))
+        }
+        Error::AliasReplayStackDepthExceeded { max_depth: most, .. } => {
+            (format!("more than {most} aliases of the plan lead to each other"), Some(SMALLER.to_owned()))
         }
         Error::UnknownAnchor { .. } => ("there is no anchor of this name".to_owned(), None),
         Error::RecursiveReferencesRequireWeakTypes { .. } => ("this alias is inside of what it names".to_owned(), None),
@@ -65,11 +93,28 @@ fn plain(error: &Error) -> String {
     let rendered = error.render_with_formatter(&serde_yaml::UserMessageFormatter);
     let message = rendered.lines().next().unwrap_or_default();
     let message = message.find(" at line ").map_or(message, |end| &message[..end]);
-    // Several kinds of error tell of limits, the parser's own among them.
-    if message.contains("limit") {
-        return "the plan is too large, or too deeply nested, once its aliases are resolved".to_owned();
-    }
     format!("this is not valid YAML: {message}")
+}
+
+/// The limit that a plan is beyond.
+fn beyond(breach: &BudgetBreach) -> String {
+    const MIB: usize = 1024 * 1024;
+    match breach {
+        BudgetBreach::Depth { .. } => format!("the plan is nested deeper than {MAX_DEPTH} levels"),
+        BudgetBreach::Nodes { .. } => {
+            format!("the plan has more than {MAX_NODES} values, with those that aliases repeat")
+        }
+        BudgetBreach::ScalarBytes { .. } => {
+            format!("the plan has more than {} MiB of text, with what aliases repeat", MAX_SCALARS / MIB)
+        }
+        BudgetBreach::Aliases { .. } => format!("the plan has more than {MAX_NODES} aliases"),
+        BudgetBreach::Anchors { .. } => format!("the plan has more than {MAX_NODES} anchors"),
+        BudgetBreach::MergeKeys { .. } => format!("the plan has more than {MAX_NODES} merge keys"),
+        BudgetBreach::RecordedAnchorEvents { .. } | BudgetBreach::RecordedAnchorBytes { .. } => {
+            "the plan's anchors name too much: one inside another is kept twice".to_owned()
+        }
+        _ => "the plan has more in it than polyarch reads".to_owned(),
+    }
 }
 
 fn range(at: serde_yaml::Location) -> Range<usize> {

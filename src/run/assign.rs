@@ -112,44 +112,54 @@ pub struct Candidate<'a> {
     pub slots: u16,
 }
 
+/// Which engines there are beside one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// None: it is the only one, and builds everything unless it lists platforms.
+    Nobody,
+    /// Others. Each builds its own platforms and those that it lists.
+    Engines,
+}
+
 /// What an engine may build.
 #[derive(Debug, Clone, Copy)]
 pub enum May<'a> {
-    /// Everything: it is the one engine that is there, and the plan names none.
+    /// Everything: there is no other engine, and it lists nothing.
     Everything,
-    /// What its own processor runs: the plan names it, without platforms.
-    Native,
-    /// Exactly these: the plan says so.
-    Listed(&'a [Platform]),
+    /// What its own processor runs, and these: emulated, as the plan says.
+    Own(&'a [Platform]),
 }
 
 impl<'a> May<'a> {
-    /// What the plan lets `spec` build.
+    /// What `spec` may build, whoever names it: a plan, `--engine`, `DOCKER_HOST`.
     #[must_use]
-    pub fn of(spec: &'a EngineSpec) -> Self {
-        spec.platforms.as_deref().map_or(Self::Native, Self::Listed)
+    pub fn of(spec: &'a EngineSpec, others: Others) -> Self {
+        match (&spec.platforms, others) {
+            (None, Others::Nobody) => Self::Everything,
+            (listed, _) => Self::Own(listed.as_deref().unwrap_or_default()),
+        }
     }
 }
 
 impl Candidate<'_> {
     fn execution(&self, platform: &Platform) -> Execution {
-        if self.facts.platform.runs(platform) { Execution::Native } else { Execution::Emulated }
+        if self.facts.is_native(platform) { Execution::Native } else { Execution::Emulated }
     }
 
     fn builds(&self, platform: &Platform) -> bool {
         match self.may {
             May::Everything => true,
-            May::Native => self.facts.platform.runs(platform),
-            May::Listed(platforms) => platforms.contains(platform),
+            May::Own(more) => self.facts.is_native(platform) || more.contains(platform),
         }
     }
 
     fn describe(&self) -> String {
-        let listed = match self.may {
-            May::Listed(platforms) => platforms,
-            May::Everything | May::Native => std::slice::from_ref(&self.facts.platform),
+        let (own, more) = match self.may {
+            May::Everything => return format!("{} builds everything", self.name),
+            May::Own(more) => (&self.facts.platform, more),
         };
-        let listed: Vec<_> = listed.iter().map(ToString::to_string).collect();
+        let listed = std::iter::once(own).chain(more.iter().filter(|platform| *platform != own));
+        let listed: Vec<_> = listed.map(ToString::to_string).collect();
         format!("{} builds {}", self.name, listed.join(", "))
     }
 }
@@ -242,7 +252,12 @@ mod tests {
             .engines
             .iter()
             .zip(facts)
-            .map(|(spec, facts)| Candidate { name: &spec.name, facts, may: May::of(spec), slots: spec.slots.get() })
+            .map(|(spec, facts)| Candidate {
+                name: &spec.name,
+                facts,
+                may: May::of(spec, Others::Engines),
+                slots: spec.slots.get(),
+            })
             .collect();
         let word = |job: &ScheduledBuild| {
             let mark = if job.execution == Execution::Emulated { "~" } else { "" };
@@ -282,6 +297,44 @@ images:
             assigned(&plan, &[facts("linux/amd64"), facts("linux/arm64")]).unwrap_err(),
             "no engine builds web linux/s390x: x86 builds linux/amd64, linux/arm64; graviton builds linux/arm64"
         );
+    }
+
+    #[test]
+    fn own_platforms_are_implied_by_a_list_and_by_the_variants_that_the_worker_lists() {
+        let one = |platforms: &str, wanted: &str| {
+            plan(&format!(
+                "version: 1\nengines: {{ e: {{ host: unix:///e.sock{platforms} }} }}\n\
+                 images: {{ web: {{ tags: [\"1\"], platforms: [{wanted}] }} }}\n"
+            ))
+        };
+        let x86 = EngineFacts {
+            runs: ["linux/amd64", "linux/amd64/v3", "linux/386"].map(|one| one.parse().unwrap()).to_vec(),
+            ..facts("linux/amd64")
+        };
+        let listed = one(", platforms: [linux/arm64]", "linux/amd64, linux/arm64, linux/amd64/v2, linux/386");
+        assert_eq!(assigned(&listed, std::slice::from_ref(&x86)).unwrap(), ["e", "~e", "e", "e"]);
+        let silent = one("", "linux/amd64/v3, linux/amd64/v2");
+        assert_eq!(assigned(&silent, std::slice::from_ref(&x86)).unwrap(), ["e", "e"]);
+        for (wanted, engines) in
+            [("linux/s390x", "linux/amd64, linux/arm64"), ("linux/amd64/v4", "linux/amd64, linux/arm64")]
+        {
+            let refused = assigned(&one(", platforms: [linux/arm64]", wanted), std::slice::from_ref(&x86)).unwrap_err();
+            assert_eq!(refused, format!("no engine builds web {wanted}: e builds {engines}"));
+        }
+    }
+
+    #[test]
+    fn the_only_engine_builds_everything_whoever_names_it_unless_it_lists_platforms() {
+        let spec = |platforms| EngineSpec {
+            name: "e".parse().unwrap(),
+            host: "unix:///e.sock".parse().unwrap(),
+            platforms,
+            slots: EngineSpec::DEFAULT_SLOTS,
+        };
+        let (silent, listed) = (spec(None), spec(Some(vec!["linux/arm64".parse().unwrap()])));
+        assert!(matches!(May::of(&silent, Others::Nobody), May::Everything));
+        assert!(matches!(May::of(&silent, Others::Engines), May::Own([])));
+        assert!(matches!(May::of(&listed, Others::Nobody), May::Own([_])));
     }
 
     #[test]

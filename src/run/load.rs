@@ -58,10 +58,12 @@ pub(super) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
     shared.into_iter().filter_map(refusal).collect()
 }
 
-/// The place of the platform that a name shows which holds one: the engine's own, or the only one.
+/// The place of the platform that a name shows which holds one: the engine's own, the only one, or the first that the
+/// engine's processor runs.
 fn one_of(platforms: &[&Platform], facts: &EngineFacts) -> Option<usize> {
     let own = platforms.iter().position(|platform| **platform == facts.platform);
-    own.or((platforms.len() == 1).then_some(0))
+    let only = || (platforms.len() == 1).then_some(0);
+    own.or_else(only).or_else(|| platforms.iter().position(|platform| facts.is_native(platform)))
 }
 
 fn listed(platforms: &[&Platform]) -> String {

@@ -58,6 +58,7 @@ mod untag;
 mod verify;
 mod wait;
 mod warnings;
+mod withheld;
 
 pub use access::*;
 pub use assign::*;

@@ -28,7 +28,7 @@ use super::secrets::Secrets;
 use super::shutdown::Shutdown;
 use super::together::{Next, Together};
 use super::untag;
-use super::warnings;
+use super::{warnings, withheld};
 
 /// Events on their way to the one who hears them.
 const EVENTS: usize = 1024;
@@ -203,6 +203,7 @@ impl<'a> Conductor<'a> {
         if self.run.goal == Goal::Publish {
             faults = untag::refusals(&self.run.plan, &targets, &self.run.registries.first).await;
         }
+        faults.extend(withheld::refusals(self.run, &self.schedule, &targets).await);
         if !faults.is_empty() {
             return Err(faults);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use super::assign::{Candidate, May, NoEngine, Schedule, ScheduledBuild, assign};
+use super::assign::{Candidate, May, NoEngine, Others, Schedule, ScheduledBuild, assign};
 use super::event::{Failure, Phase};
 use super::failure::{failure, of_engine};
 use super::job::Goal;
@@ -25,30 +25,21 @@ pub struct Engines {
 pub(super) struct Reached {
     pub(super) spec: EngineSpec,
     pub(super) engine: Arc<Engine>,
-    implied: Implied,
-}
-
-/// Whether the plan names an engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Implied {
-    /// It does.
-    Named,
-    /// It names none: this is the one that the docker CLI would use, and it takes every platform.
-    ByDocker,
+    others: Others,
 }
 
 impl Engines {
-    /// Reaches all engines at once.
+    /// Reaches all engines at once. `others` are the engines that there are beside each, whether they are reached or not.
     ///
     /// # Errors
     /// Every engine that cannot be used.
-    pub async fn connect(specs: &[EngineSpec], implied: Implied) -> Result<Self, Vec<Failure>> {
+    pub async fn connect(specs: &[EngineSpec], others: Others) -> Result<Self, Vec<Failure>> {
         let reaching = specs.iter().map(async |spec| Engine::connect(spec.name.clone(), spec.host.clone()).await);
         let mut list = Vec::new();
         let mut failures = Vec::new();
         for (spec, reached) in specs.iter().zip(join_all(reaching).await) {
             match reached {
-                Ok(engine) => list.push(Reached { spec: spec.clone(), engine: Arc::new(engine), implied }),
+                Ok(engine) => list.push(Reached { spec: spec.clone(), engine: Arc::new(engine), others }),
                 Err(error) => failures.push(of_engine(Phase::Preflight, &error)),
             }
         }
@@ -61,10 +52,16 @@ impl Engines {
         Self { list: Vec::new() }
     }
 
-    /// The platforms of their processors: what `--platform native` means.
+    /// What `--platform native` means: the platforms of `plan` that their processors run, or else those processors'.
     #[must_use]
-    pub fn native(&self) -> Vec<Platform> {
-        let mut platforms: Vec<_> = self.list.iter().map(|reached| reached.facts().platform.clone()).collect();
+    pub fn native(&self, plan: &Plan) -> Vec<Platform> {
+        let runs = |platform: &Platform| self.list.iter().any(|reached| reached.facts().is_native(platform));
+        let planned = plan.images.iter().flat_map(|image| &image.jobs).map(|job| &job.platform);
+        let mut platforms: Vec<_> = planned.filter(|platform| runs(platform)).cloned().collect();
+        if platforms.is_empty() {
+            platforms = self.list.iter().map(|reached| reached.facts().platform.clone()).collect();
+        }
+        platforms.sort();
         platforms.dedup();
         platforms
     }
@@ -84,10 +81,7 @@ impl Reached {
     }
 
     fn candidate(&self) -> Candidate<'_> {
-        let may = match self.implied {
-            Implied::Named => May::of(&self.spec),
-            Implied::ByDocker => May::Everything,
-        };
+        let may = May::of(&self.spec, self.others);
         Candidate { name: &self.spec.name, facts: self.facts(), may, slots: self.spec.slots.get() }
     }
 }

@@ -22,10 +22,10 @@ use super::publish::Target;
 use super::relay::JobVoice;
 use super::request::Outline;
 use super::secrets::Secrets;
-use crate::auth::{CredentialSource, Withheld};
+use crate::auth::CredentialSource;
 use crate::context::{AddedStages, ContextError, IgnoreFile, Root, can_have_stages};
 use crate::engine::{BaseImage, EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
-use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, EngineSpec, Image, ImageName, Plan, SecretSpec, SshSpec};
+use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, Image, ImageName, Plan, SecretSpec, SshSpec};
 
 /// What all jobs of a run share.
 pub(super) struct Shared<'a> {
@@ -39,13 +39,8 @@ pub(super) struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    /// Who we are at registries, as far as an engine may know: over plain TCP to another machine everybody may listen.
     fn credentials_on(&self, engine: usize) -> Arc<dyn CredentialSource> {
-        let EngineSpec { name, host, .. } = &self.engines.list()[engine].spec;
-        if host.is_local() {
-            return self.credentials.clone();
-        }
-        Arc::new(Withheld { source: self.credentials.clone(), channel: format!("engine {name} at {host}") })
+        self.engines.list()[engine].credentials(self.credentials)
     }
 }
 

@@ -11,7 +11,7 @@ use super::failure::{chain, failure, of_engine};
 use super::preflight::{Engines, Reached};
 use super::shutdown::Shutdown;
 use super::verify::{Expected, VerifiedEntry, VerifiedIndex};
-use crate::auth::{CredentialSource, Withheld};
+use crate::auth::CredentialSource;
 use crate::engine::{Before, EngineError, EngineErrorKind, HeldImage, ImageStore, PullRequest};
 use crate::oci::{Digest, DigestRef, Platform};
 
@@ -92,7 +92,7 @@ impl Pulling<'_> {
     }
 
     fn tasks<'a>(&'a self, reached: &'a Reached) -> Vec<Task<'a>> {
-        let credentials = self.registry.pushes_as(&credentials_on(reached, self.credentials));
+        let credentials = self.registry.pushes_as(&reached.credentials(self.credentials));
         let task = |entry: &'a VerifiedEntry| Task {
             reached,
             credentials: credentials.clone(),
@@ -123,25 +123,14 @@ impl Pulling<'_> {
     }
 }
 
-/// Who we are, as far as the engine may know: over plain TCP to another machine everybody may listen.
-fn credentials_on(
-    Reached { spec, .. }: &Reached,
-    credentials: &Arc<dyn CredentialSource>,
-) -> Arc<dyn CredentialSource> {
-    if spec.host.is_local() {
-        return credentials.clone();
-    }
-    Arc::new(Withheld { source: credentials.clone(), channel: format!("engine {} at {}", spec.name, spec.host) })
-}
-
-/// What the plan lists for the engine; else the image that is of its platform, else the first that it runs natively.
+/// The image that is of the engine's platform, else the first that it runs natively; and what the plan lists for it.
 fn chosen<'a>(reached: &Reached, entries: &'a [VerifiedEntry]) -> Vec<&'a VerifiedEntry> {
-    if let Some(listed) = &reached.spec.platforms {
-        return entries.iter().filter(|entry| listed.contains(&entry.entry.platform)).collect();
-    }
-    let own = &reached.facts().platform;
-    let same = entries.iter().find(|entry| entry.entry.platform == *own);
-    same.or_else(|| entries.iter().find(|entry| own.runs(&entry.entry.platform))).into_iter().collect()
+    let facts = reached.facts();
+    let platform = |at: usize| &entries[at].entry.platform;
+    let own = (0..entries.len()).find(|at| *platform(*at) == facts.platform);
+    let own = own.or_else(|| (0..entries.len()).find(|at| facts.is_native(platform(*at))));
+    let listed = |at: &usize| reached.spec.platforms.iter().flatten().any(|listed| listed == platform(*at));
+    (0..entries.len()).filter(|at| own == Some(*at) || listed(at)).map(|at| &entries[at]).collect()
 }
 
 impl Task<'_> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::world::{HELLO, World, says};
-use crate::support::program::Run;
+use crate::support::program::{Finished, Run};
 use crate::support::scripted_engine::{Rest, Script, ScriptedEngine};
 use crate::support::scripted_images::Store;
 
@@ -68,11 +68,99 @@ async fn two_engines_build_each_their_own_platform() {
 #[tokio::test]
 async fn no_engine_for_a_platform_lists_engines_and_platforms() {
     let world = World::start(Script::default()).await;
-    world.plan(&format!("engines: {{ x86: {{ host: '{}' }} }}\n{HELLO}", world.engine.host()));
-    let finished = world.build().await.expect_code(3);
-    says(&finished, &["no engine builds hello linux/arm64", "x86 builds linux/amd64", "`platforms:`"]);
+    let host = world.engine.host();
+    let two = format!("x86: {{ host: '{host}' }}, other: {{ host: '{host}', platforms: [linux/riscv64] }}");
+    let one = format!("x86: {{ host: '{host}', platforms: [linux/riscv64] }}");
+    for (engines, builds) in [(two, "x86 builds linux/amd64"), (one, "x86 builds linux/amd64, linux/riscv64")] {
+        world.plan(&format!("engines: {{ {engines} }}\n{HELLO}"));
+        let finished = world.build().await.expect_code(3);
+        says(&finished, &["no engine builds hello linux/arm64", builds, "`platforms:`"]);
+    }
     assert_eq!(world.engine.counts().solves.started, 0);
     world.assert_untouched();
+}
+
+#[tokio::test]
+async fn one_engine_builds_the_same_whether_docker_the_plan_or_a_flag_names_it() {
+    let world = World::start(Script::default()).await;
+    let host = world.engine.host();
+    let by_docker =
+        Run::new(&world.home, ["build", "--dry-run"]).env("DOCKER_HOST", &host).finish().await.expect_code(0);
+    says_on_stdout(&by_docker, &["linux/amd64 on default (native)", "linux/arm64 on default (emulated)"]);
+    let flag = format!("default={host}");
+    let by_flag = Run::new(&world.home, ["build", "--dry-run", "--engine", &flag]).finish().await.expect_code(0);
+    assert_eq!(by_flag.stdout, by_docker.stdout);
+    for more in ["", ", platforms: [linux/arm64]", ", platforms: [linux/amd64, linux/arm64]"] {
+        world.plan(&format!("engines: {{ default: {{ host: '{host}'{more} }} }}\n{HELLO}"));
+        let by_plan = Run::new(&world.home, ["build", "--dry-run"]).finish().await.expect_code(0);
+        assert_eq!(by_plan.stdout, by_docker.stdout, "{more}");
+    }
+    // An engine that lists none of the wanted platforms may be of such a processor.
+    world.plan(&format!("engines: {{ default: {{ host: '{host}', platforms: [linux/arm64] }} }}\n{HELLO}"));
+    let own = Run::new(&world.home, ["build", "--dry-run", "--platform", "linux/amd64"]).finish().await.expect_code(0);
+    says_on_stdout(&own, &["linux/amd64 on default (native)"]);
+}
+
+#[tokio::test]
+async fn variants_that_an_engine_lists_of_its_own_processor_are_native() {
+    let script =
+        Script::default().runs(&["linux/amd64", "linux/amd64/v2", "linux/amd64/v3", "linux/386", "linux/arm64"]);
+    let world = World::start(script).await;
+    let image = "images: { hello: { context: context, tags: [\"1.0\"], platforms: [linux/amd64, linux/amd64/v2, \
+                 linux/amd64/v3, linux/386, linux/arm64] } }";
+    world.plan(image);
+    let dry = |more: &'static [&'static str]| {
+        let arguments = ["build", "--dry-run"].into_iter().chain(more.iter().copied());
+        Run::new(&world.home, arguments).env("DOCKER_HOST", world.engine.host()).finish()
+    };
+    let native: Vec<_> = ["linux/amd64", "linux/amd64/v2", "linux/amd64/v3", "linux/386"]
+        .map(|platform| format!("{platform} on default (native)"))
+        .into();
+    let native: Vec<&str> = native.iter().map(String::as_str).collect();
+    let all = dry(&[]).await.expect_code(0);
+    says_on_stdout(&all, &native);
+    says_on_stdout(&all, &["linux/arm64 on default (emulated)"]);
+    let only = dry(&["--platform", "native"]).await.expect_code(0);
+    says_on_stdout(&only, &native);
+    assert!(!only.stdout.contains("linux/arm64"), "{}", only.stdout);
+    // Another engine beside it takes nothing from it.
+    let (host, other) = (world.engine.host(), world.engine.host());
+    world.plan(&format!(
+        "engines: {{ x86: {{ host: '{host}' }}, emulator: {{ host: '{other}', platforms: [linux/arm64] }} }}\n{image}"
+    ));
+    let named = Run::new(&world.home, ["build", "--dry-run"]).finish().await.expect_code(0);
+    says_on_stdout(&named, &["linux/arm64 on emulator (emulated)"]);
+    assert!(!named.stdout.contains("linux/amd64/v3 on x86 (emulated)"), "{}", named.stdout);
+    assert_eq!(world.engine.counts().solves.started, 0);
+}
+
+#[tokio::test]
+async fn a_platform_that_no_tool_knows_is_asked_about_with_its_place() {
+    let world = World::start(Script::default()).await;
+    world.plan(&HELLO.replace("linux/arm64", "linux/amd46"));
+    let finished = world.build().await.expect_code(2);
+    says(&finished, &["`linux/amd46`", "did you mean linux/amd64?", "build.yaml:"]);
+    world.plan(HELLO);
+    for arguments in [
+        &["build", "--platform", "linux/amd46"][..],
+        &["build", "--set", "hello.linux/amd46.target=x"],
+        &["plan", "--platform", "amd46"],
+        &["join", "-t", "localhost:9/a:1", "localhost:9/b:1", "--expect", "linux/amd46"],
+        &["join", "-t", "localhost:9/a:1", "--remove", "linux/amd46"],
+        &["join", "-t", "localhost:9/a:1", "localhost:9/b:1", "--annotate", "localhost:9/b:1=linux/amd46"],
+        &["join", "-t", "localhost:9/a:1", "localhost:9/b:1", "--annotation", "entry[linux/amd46]:a=b"],
+        &["copy", "localhost:9/a:1", "localhost:9/b:1", "--platform", "linux/amd46"],
+        &["digest", "localhost:9/a:1", "--platform", "linux/amd46"],
+    ] {
+        let finished = Run::new(&world.home, arguments).env("DOCKER_HOST", world.engine.host()).finish().await;
+        says(&finished.expect_code(2), &["did you mean linux/amd64?"]);
+    }
+}
+
+fn says_on_stdout(finished: &Finished, words: &[&str]) {
+    for word in words {
+        assert!(finished.stdout.contains(word), "{word:?} in {}", finished.stdout);
+    }
 }
 
 #[tokio::test]

@@ -128,3 +128,47 @@ async fn a_login_that_is_refused_stops_before_anything_is_built() {
     assert_eq!(world.engine.counts().solves.started, 0);
     world.assert_untouched();
 }
+
+/// An engine over plain TCP, and a login for the registry of the plan.
+async fn in_clear(image: &str) -> World {
+    let world = World::start(Script::default().containerd()).await;
+    let host = world.registry.host();
+    docker_config(&world, &json!({ "auths": { &host: basic(CANARY), "cache.example": basic(OTHER) } }));
+    let engine = world.engine.over_tcp().await;
+    world.plan(&format!(
+        "engines: {{ lab: {{ host: '{engine}', insecure: true, platforms: [linux/amd64, linux/arm64] }} }}\n\
+         images: {{ hello: {{ context: context, tags: [\"1.0\"], platforms: [linux/amd64, linux/arm64]{image} }} }}\n"
+    ));
+    world
+}
+
+#[tokio::test]
+async fn a_login_that_an_engine_may_not_have_is_known_before_anything_is_built() {
+    for (image, arguments, doing) in [
+        ("", &["build"][..], "could not push to"),
+        ("", &["build", "--no-join"], "could not push to"),
+        (", arch_tags: none", &["build"], "could not push to"),
+        (", cache: { registry: true }", &["build", "--no-push"], "could not export its cache to"),
+        (
+            ", cache: { to: { type: registry, ref: \"cache.example/hello:${arch}\" } }",
+            &["build", "--no-push"],
+            "could not export its cache to cache.example/hello",
+        ),
+    ] {
+        let world = in_clear(image).await;
+        let finished = world.run(arguments).finish().await.expect_code(3);
+        says(&finished, &[doing, "are not sent to engine lab at tcp://0.0.0.0", "in clear", "ssh -N -L"]);
+        assert_eq!(finished.stderr.matches("hint:").count(), 1, "once for all platforms: {}", finished.stderr);
+        assert_eq!(world.engine.counts().solves.started, 0, "{image} {arguments:?}");
+        assert!(!finished.stderr.contains(CANARY) && !finished.stderr.contains(OTHER));
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn an_engine_in_clear_builds_what_needs_no_login() {
+    let world = in_clear("").await;
+    world.run(&["build", "--no-push"]).finish().await.expect_code(0);
+    docker_config(&world, &json!({}));
+    world.build().await.expect_code(0);
+}

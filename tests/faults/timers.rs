@@ -16,7 +16,7 @@ use polyarch::oci::{Provider, Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
 use polyarch::registry::{Backoff, ClientConfig, Proxies, Timeouts};
 use polyarch::run::{
-    self, BuildRun, Engines, Event, EventSink, Gates, Goal, ImageEvent, Implied, JobEvent, Moving, OnFailure, Registry,
+    self, BuildRun, Engines, Event, EventSink, Gates, Goal, ImageEvent, JobEvent, Moving, OnFailure, Others, Registry,
     Shutdown, Surroundings,
 };
 use tempfile::TempDir;
@@ -260,7 +260,7 @@ async fn b9_a_silent_build_is_waited_for_and_says_that_it_lives() {
         on_notice: Arc::new(|_| {}),
     };
     let run = BuildRun {
-        engines: Engines::connect(&[spec], Implied::ByDocker).await.unwrap(),
+        engines: Engines::connect(&[spec], Others::Nobody).await.unwrap(),
         registries: Registry::named(named, config, Arc::new(Anonymous), None).unwrap().into(),
         sources: Vec::new(),
         moving: Moving::EachImage,

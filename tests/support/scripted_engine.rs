@@ -18,7 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -178,6 +178,23 @@ impl ScriptedEngine {
     /// `unix:///…`, as plans and `DOCKER_HOST` have it.
     pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.socket.display())
+    }
+
+    /// The engine over plain TCP, at an address of this machine that is not loopback: as another machine's.
+    pub(crate) async fn over_tcp(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let socket = self.socket.clone();
+        tokio::spawn(async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                let socket = socket.clone();
+                tokio::spawn(async move {
+                    let mut to = UnixStream::connect(socket).await?;
+                    tokio::io::copy_bidirectional(&mut from, &mut to).await
+                });
+            }
+        });
+        format!("tcp://0.0.0.0:{port}")
     }
 
     /// Ends every connection in the middle of whatever it does, and listens no more.

@@ -1,0 +1,63 @@
+//! Logins that a build needs and its engine may not have: known before anything is built.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::assign::{Schedule, ScheduledBuild};
+use super::event::{Failure, Phase};
+use super::failure::{chain, failure};
+use super::job::Goal;
+use super::preflight::Reached;
+use super::publish::Target;
+use super::request::BuildRun;
+use crate::auth::{CredentialSource, Withheld};
+use crate::oci::Repository;
+use crate::plan::{CacheExport, CachePlace};
+
+impl Reached {
+    /// Who we are at registries, as far as the engine may know: over plain TCP to another machine everybody may listen.
+    pub(super) fn credentials(&self, all: &Arc<dyn CredentialSource>) -> Arc<dyn CredentialSource> {
+        if self.spec.host.is_local() {
+            return all.clone();
+        }
+        let channel = format!("engine {} at {}", self.spec.name, self.spec.host);
+        Arc::new(Withheld { source: all.clone(), channel })
+    }
+}
+
+/// The builds whose engine would push an image or export a cache with a login that it may not have.
+pub(super) async fn refusals(run: &BuildRun, schedule: &Schedule, targets: &[Target]) -> Vec<Failure> {
+    let (mut seen, mut failures) = (BTreeSet::new(), Vec::new());
+    for build in schedule.builds() {
+        let reached = &run.engines.list()[build.engine];
+        if reached.spec.host.is_local() {
+            continue;
+        }
+        let target = &targets[build.image].place;
+        let builds_as = reached.credentials(&run.credentials);
+        let pushes_as = run.registries.first.pushes_as(&builds_as);
+        let pushed = run.goal.pushes().then_some(("push to", target, &pushes_as));
+        // `--load` exports caches to directories alone.
+        let cache = cache(build, target).filter(|_| run.goal != Goal::Load);
+        let cache = cache.map(|repository| ("export its cache to", repository, &builds_as));
+        for (doing, repository, credentials) in pushed.into_iter().chain(cache) {
+            if !seen.insert((build.engine, doing, repository.to_string())) {
+                continue;
+            }
+            if let Err(error) = credentials.credential(repository.host(), Some(repository.path())).await {
+                let message = format!("{} could not {doing} {repository}: {}", build.id, chain(&error));
+                failures.push(failure(Phase::Preflight, &message, Some(error.hint())));
+            }
+        }
+    }
+    failures
+}
+
+/// The repository that a build exports its cache to.
+fn cache<'a>(build: &'a ScheduledBuild, target: &'a Repository) -> Option<&'a Repository> {
+    match &build.job.work.spec.cache.to {
+        Some(CacheExport::Registry { place: CachePlace::Own(_), .. }) => Some(target),
+        Some(CacheExport::Registry { place: CachePlace::Reference(reference), .. }) => Some(&reference.repository),
+        Some(CacheExport::Inline | CacheExport::Directory { .. }) | None => None,
+    }
+}
