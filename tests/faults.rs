@@ -29,5 +29,6 @@ mod timers;
 mod together;
 mod untagging;
 mod waiting;
+mod windows;
 mod words;
 mod world;

@@ -135,7 +135,7 @@ fn entry(text: &str, said: &str) -> Result<EntryOverride, Failure> {
         match item.split_once('=') {
             None if place == 0 => {
                 let told = |error| refused(&format!("`{item}` is no platform: {error}"));
-                entry.platform = Some(item.parse().map_err(told)?);
+                entry = EntryOverride::of(item.parse().map_err(told)?);
             }
             Some(("os.version", version)) if !version.is_empty() => entry.os_version = Some(version.to_owned()),
             Some(("os.features", feature)) if !feature.is_empty() => {

@@ -41,7 +41,11 @@ pub(crate) fn github(plan: &Plan) -> serde_json::Result<Json> {
         let runner = runner(platform.architecture());
         let platform = platform.to_string();
         Job {
-            slug: platform.replace('/', "-"),
+            slug: platform
+                .split(|c: char| !c.is_ascii_alphanumeric() && !"._".contains(c))
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join("-"),
             platform,
             runner,
             images: images.map(|image| image.name.as_str()).collect::<Vec<_>>().join(" "),

@@ -136,7 +136,7 @@ fn entries(part: &Part, listed: &[ImageSummary]) -> Result<Vec<Entry>, EngineErr
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let platform = platform.map(|p| Platform::new(&text(&p.os), &text(&p.architecture), p.variant.as_deref()));
         manifest.kind == Some(ImageManifestSummaryKindEnum::IMAGE)
-            && platform.and_then(Result::ok).as_ref() == Some(&part.platform)
+            && platform.and_then(Result::ok).is_some_and(|platform| platform.is_based_on(&part.platform))
     };
     let found = manifests(image).find(is_image).ok_or_else(gone)?;
     let about =

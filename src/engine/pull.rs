@@ -77,7 +77,7 @@ impl Engine {
     pub async fn pull(&self, request: &PullRequest<'_>) -> Result<(), EngineError> {
         let PullRequest { image, platform, credential } = request;
         let failed = |kind| self.error(format!("pull {platform} of {image}"), kind);
-        let (name, platform) = (image.repository.to_string(), platform.to_string());
+        let (name, platform) = (image.repository.to_string(), platform.base().to_string());
         let options = CreateImageOptionsBuilder::default().from_image(&name).tag(image.digest.as_str());
         let options = options.platform(&platform).build();
         let credentials = docker_credentials(credential, image.repository.host().as_str());
@@ -180,7 +180,7 @@ impl Engine {
         let options = ListImagesOptionsBuilder::default().all(true).manifests(true).filters(&filters).build();
         let listed = self.docker.list_images(Some(options)).await.map_err(classify)?;
         let manifests = listed.iter().flat_map(|image| image.manifests.iter().flatten());
-        Ok(manifests.filter_map(of_manifest).find(|held| held.platform == *platform))
+        Ok(manifests.filter_map(of_manifest).find(|held| held.platform.is_based_on(platform)))
     }
 }
 

@@ -174,7 +174,7 @@ impl Engine {
         let text = |field: Option<String>| field.unwrap_or_default();
         let (os, architecture, variant) = (text(image.os), text(image.architecture), text(image.variant));
         let actual = Platform::new(&os, &architecture, Some(&variant));
-        if actual.as_ref() == Ok(planned) {
+        if actual.as_ref().is_ok_and(|actual| planned.is_based_on(actual)) {
             return Ok(());
         }
         let actual = actual.map_or_else(|_| format!("{os:?}/{architecture:?}"), |platform| platform.to_string());

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::descriptor::PlatformFields;
 use super::document::{self, DocumentError, Shape};
 use super::{
-    Attestation, AttestationError, Content, Descriptor, Digest, Listed, ManifestError, Platform, PlatformWords,
-    RawManifest, Start, words,
+    Attestation, AttestationError, Content, Demands, Descriptor, Digest, Listed, ManifestError, Platform,
+    PlatformWords, RawManifest, Start, words,
 };
 
 /// An image of one platform that may stand in an index: its manifest and its config were read, the config
@@ -15,6 +15,9 @@ use super::{
 pub struct Child {
     manifest: RawManifest,
     config: Digest,
+    /// The platform that was planned, or that an override names.
+    planned: Platform,
+    /// The platform that the index will say.
     platform: Platform,
     /// The platform as the config has it.
     own: PlatformFields,
@@ -82,10 +85,34 @@ pub struct EntryOverride {
 }
 
 impl EntryOverride {
-    /// The platform that the entry claims, in its normal form.
+    /// An entry of `platform`. What that demands of its operating system is overridden, too.
+    #[must_use]
+    pub fn of(platform: PlatformWords) -> Self {
+        let demands = platform.platform().demands().clone();
+        let features: Vec<_> = demands.features().iter().map(|feature| String::from(&**feature)).collect();
+        Self {
+            os_version: demands.version().map(str::to_owned),
+            os_features: (!features.is_empty()).then_some(features),
+            platform: Some(platform.base()),
+        }
+    }
+
+    /// The platform that the entry claims, in its normal form, without what it demands of its operating system.
     #[must_use]
     pub fn platform(&self) -> Option<&Platform> {
         self.platform.as_ref().map(PlatformWords::platform)
+    }
+
+    /// The platform of an entry that is planned as `planned`, as far as that is known before its image is.
+    #[must_use]
+    pub fn over(&self, planned: &Platform) -> Platform {
+        let base = self.platform().cloned().unwrap_or_else(|| planned.base());
+        let below = if base.os() == planned.os() { planned.demands().clone() } else { Demands::default() };
+        let version = self.os_version.as_deref().or(below.version());
+        base.demanding(match &self.os_features {
+            Some(features) => Demands::new(version, features),
+            None => Demands::new(version, below.features()),
+        })
     }
 }
 
@@ -158,22 +185,36 @@ impl Child {
         }
         let own: PlatformFields =
             document::read(config, Shape::Config).map_err(|error| ChildError::Config(error.to_string()))?;
-        let platform = if let Some(platform) = entry.platform() {
-            platform.clone()
-        } else {
+        if entry.platform().is_none() {
             let actual = own
                 .platform()
                 .map_err(|_| ChildError::NoPlatform { os: own.os.clone(), architecture: own.architecture.clone() })?;
-            if actual != *planned {
+            let demands = entry.over(planned);
+            let is_other = entry.os_version.is_none() && demands.demands().contradict(actual.demands());
+            if !planned.is_based_on(&actual) || is_other {
                 return Err(ChildError::Platform { planned: planned.clone(), actual });
             }
-            actual
-        };
+        }
+        let planned = entry.over(planned);
         let layers_bytes = image.image_bytes();
         let (revision, start) = (revision(&manifest, config), Start::of(config));
         let (config, attestations) = (image.config.digest, Vec::new());
         let (listed, said) = (Listed::default(), entry.clone());
-        Ok(Self { manifest, config, platform, own, listed, said, layers_bytes, revision, start, attestations })
+        let platform = planned.clone();
+        let child = Self {
+            manifest,
+            config,
+            planned,
+            platform,
+            own,
+            listed,
+            said,
+            layers_bytes,
+            revision,
+            start,
+            attestations,
+        };
+        Ok(child.named())
     }
 
     /// The manifest, as the registry returned it.
@@ -188,7 +229,13 @@ impl Child {
         &self.config
     }
 
-    /// The platform that the index will say: the planned one, unless the plan overrides it.
+    /// The child with the platform that the index will say of it.
+    fn named(mut self) -> Self {
+        self.platform = self.fields().platform().unwrap_or_else(|_| self.planned.clone());
+        self
+    }
+
+    /// The platform that the index will say: one that the planned one covers, unless the plan overrides it.
     #[must_use]
     pub fn platform(&self) -> &Platform {
         &self.platform
@@ -229,6 +276,7 @@ impl Child {
     /// `entry` has other bytes in it than the manifest's.
     pub fn listed_as(&mut self, entry: &Descriptor) -> Result<(), ChildError> {
         self.listed = Listed::of(entry, &self.manifest)?;
+        *self = self.clone().named();
         Ok(())
     }
 
@@ -245,13 +293,17 @@ impl Child {
                 self.listed.annotations.entry(key).or_insert(value);
             }
         }
+        *self = self.clone().named();
         Ok(())
     }
 
     /// Overrides the entry by `entry`, unless it is overridden already, or `entry` is of another platform.
     pub(crate) fn say(&mut self, entry: &EntryOverride) {
-        if self.said == EntryOverride::default() && entry.platform().is_none_or(|platform| *platform == self.platform) {
+        let is_of = |platform: &Platform| platform.is_based_on(&self.platform);
+        if self.said == EntryOverride::default() && entry.platform().is_none_or(is_of) {
             self.said = entry.clone();
+            self.planned = entry.over(&self.planned);
+            *self = self.clone().named();
         }
     }
 
@@ -284,15 +336,16 @@ impl Child {
     #[must_use]
     pub fn is_listed_as(&self, other: &Self) -> bool {
         let silent = |child: &Self| child.said == EntryOverride::default();
+        // An index may say more of it than the image does.
         self.manifest.digest() == other.manifest.digest()
-            && self.platform == other.platform
+            && (self.platform.covers(&other.platform) || other.platform.covers(&self.platform))
             && (silent(self) || silent(other) || self.said == other.said)
     }
 
     /// The platform's fields in the index entry. An override goes first, then the index that the image comes from, then
     /// the image's config.
     pub(super) fn fields(&self) -> PlatformFields {
-        words::fields(&self.platform, &self.own, self.listed.platform.as_ref(), &self.said)
+        words::fields(&self.planned, &self.own, self.listed.platform.as_ref(), &self.said)
     }
 }
 
@@ -330,6 +383,28 @@ pub(super) mod tests {
             assert!(matches!(refused, Err(ChildError::Platform { .. })), "{architecture}/{variant} as {planned}");
         }
         assert!(matches!(child(b"{}", "linux/amd64", &none), Err(ChildError::NoPlatform { .. })));
+    }
+
+    #[test]
+    fn a_child_is_of_the_version_of_its_system_that_its_index_will_say() {
+        let config = |version: &str| format!(r#"{{"os":"windows","architecture":"amd64","os.version":"{version}"}}"#);
+        let none = EntryOverride::default();
+        let of = |version: &str, planned: &str, entry: &EntryOverride| {
+            child(config(version).as_bytes(), planned, entry).map(|child| child.platform().to_string())
+        };
+        for (version, planned, is) in [
+            ("10.0.17763.5820", "windows/amd64", Some("windows(10.0.17763.5820)/amd64")),
+            ("10.0.17763.5820", "windows(10.0.17763)/amd64", Some("windows(10.0.17763.5820)/amd64")),
+            ("", "windows(10.0.17763)/amd64", Some("windows(10.0.17763)/amd64")),
+            ("10.0.20348.1", "windows(10.0.17763)/amd64", None),
+            ("10.0.177631", "windows(10.0.17763)/amd64", None),
+        ] {
+            assert_eq!(of(version, planned, &none).ok().as_deref(), is, "{version:?} as {planned}");
+        }
+        let said = EntryOverride::of("windows(10.0.20348+win32k)/amd64".parse().unwrap());
+        assert_eq!(of("10.0.17763", "linux/amd64", &said).unwrap(), "windows(10.0.20348+win32k)/amd64");
+        let version = EntryOverride { os_version: Some("11".into()), ..none };
+        assert_eq!(of("10.0.17763", "windows/amd64", &version).unwrap(), "windows(11)/amd64");
     }
 
     #[test]

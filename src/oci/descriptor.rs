@@ -6,7 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::null;
-use super::{Digest, MediaType, Platform, PlatformError, Unread};
+use super::{Demands, Digest, MediaType, Platform, PlatformError, Unread};
 
 /// What a manifest says of a piece of content (OCI image-spec, "Descriptors").
 ///
@@ -79,12 +79,13 @@ pub struct PlatformFields {
 }
 
 impl PlatformFields {
-    /// The platform in its normal form.
+    /// The platform in its normal form, with what it demands of its operating system.
     ///
     /// # Errors
     /// An empty os or architecture, or one with characters that no platform has.
     pub fn platform(&self) -> Result<Platform, PlatformError> {
-        Platform::new(&self.os, &self.architecture, self.variant.as_deref())
+        let platform = Platform::new(&self.os, &self.architecture, self.variant.as_deref())?;
+        Ok(platform.demanding(Demands::new(self.os_version.as_deref(), &self.os_features)))
     }
 
     /// `unknown/unknown`, which nobody pulls by accident.

@@ -101,9 +101,12 @@ impl IndexDraft {
     /// # Errors
     /// Planned platforms that are missing or there twice, and platforms that were not planned.
     pub fn new(planned: &[Platform], children: Vec<Child>) -> Result<Self, DraftError> {
-        let of = |platform: &Platform| children.iter().filter(|c| c.platform() == platform).count();
-        let mut foreign: Vec<_> =
-            children.iter().map(|c| c.platform().clone()).filter(|p| !planned.contains(p)).collect();
+        let place = |child: &Child| planned_place(planned, child.platform());
+        let of = |platform: &Platform| {
+            children.iter().filter(|child| place(child).is_some_and(|at| planned[at] == *platform)).count()
+        };
+        let foreign = children.iter().filter(|child| place(child).is_none()).map(|child| child.platform().clone());
+        let mut foreign: Vec<_> = foreign.collect();
         foreign.dedup();
         let missing: Vec<_> = planned.iter().filter(|p| of(p) == 0).cloned().collect();
         let duplicate: Vec<_> = planned.iter().filter(|p| of(p) > 1).cloned().collect();
@@ -111,7 +114,7 @@ impl IndexDraft {
             return Err(DraftError { missing, duplicate, foreign });
         }
         let mut children = children;
-        children.sort_by_key(|child| planned.iter().position(|p| p == child.platform()));
+        children.sort_by_key(|child| planned_place(planned, child.platform()));
         let said = children.iter().map(|child| (child.platform().clone(), child.listed().annotations.clone()));
         let annotations = Annotations { index: BTreeMap::new(), entries: said.collect() };
         Ok(Self { children, annotations })
@@ -138,8 +141,10 @@ impl IndexDraft {
                 AnnotationScope::Entries => platforms.iter().for_each(|platform| {
                     set(entries.entry((*platform).clone()).or_default());
                 }),
-                AnnotationScope::Entry(platform) if platforms.contains(&platform) => {
-                    set(entries.entry(platform.clone()).or_default());
+                AnnotationScope::Entry(platform) if platforms.iter().any(|one| platform.covers(one)) => {
+                    platforms.iter().filter(|one| platform.covers(one)).for_each(|one| {
+                        set(entries.entry((*one).clone()).or_default());
+                    });
                 }
                 AnnotationScope::Entry(platform) => return Err(NoEntry(platform.clone())),
             }
@@ -187,6 +192,16 @@ impl IndexDraft {
         let manifest = RawManifest::new(bytes, Some(&media_type))?;
         Ok(EncodedIndex { manifest, children: self.children })
     }
+}
+
+/// The place of the platform of `planned` that means `platform`: it itself, or the one that says most of it.
+fn planned_place(planned: &[Platform], platform: &Platform) -> Option<usize> {
+    let covering = planned.iter().enumerate().filter(|(_, one)| one.covers(platform));
+    let exact = |one: &Platform| {
+        let demands = one.demands();
+        (one == platform, demands.version().map(str::len), demands.features().len())
+    };
+    covering.max_by_key(|(place, one)| (exact(one), std::cmp::Reverse(*place))).map(|(place, _)| place)
 }
 
 impl EncodedIndex {
@@ -299,6 +314,29 @@ mod tests {
             error.to_string(),
             "the index would not be complete and true: missing linux/arm64; twice linux/amd64; not planned linux/s390x"
         );
+    }
+
+    #[test]
+    fn images_that_differ_in_the_version_of_their_system_are_of_different_platforms() {
+        let windows = |version: &str| {
+            let config = format!(r#"{{"os":"windows","architecture":"amd64","os.version":"{version}"}}"#);
+            let (config, any) = (config.as_bytes(), "windows/amd64".parse().unwrap());
+            Child::new(manifest_for(config, &MediaType::OciManifest), config, &any, &EntryOverride::default()).unwrap()
+        };
+        let children = || vec![windows("10.0.20348.2461"), windows("10.0.17763.5820")];
+        let order = |platforms: &[&str]| {
+            let draft = IndexDraft::new(&planned(platforms), children()).map_err(|error| error.to_string())?;
+            let index = draft.encode(IndexFormat::Auto).unwrap();
+            Ok::<_, String>(index.entries().iter().map(|entry| entry.platform.to_string()).collect::<Vec<_>>())
+        };
+        let both = ["windows(10.0.17763.5820)/amd64", "windows(10.0.20348.2461)/amd64"];
+        assert_eq!(order(&both).unwrap(), both);
+        assert_eq!(order(&["windows(10.0.17763)/amd64", "windows/amd64"]).unwrap(), both);
+        let fault = "the index would not be complete and true: ";
+        assert_eq!(order(&["windows/amd64"]).unwrap_err(), format!("{fault}twice windows/amd64"));
+        assert_eq!(order(&both[..1]).unwrap_err(), format!("{fault}not planned {}", both[1]));
+        let more = [both[0], both[1], "windows(10.0.26100)/amd64"];
+        assert_eq!(order(&more).unwrap_err(), format!("{fault}missing windows(10.0.26100)/amd64"));
     }
 
     #[test]

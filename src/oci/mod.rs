@@ -6,6 +6,7 @@
 mod annotation;
 mod attestation;
 mod child;
+mod demands;
 mod descriptor;
 mod digest;
 pub(crate) mod document;
@@ -30,6 +31,7 @@ mod words;
 pub use annotation::{Annotation, AnnotationError, AnnotationScope, Annotations};
 pub use attestation::{Attestation, AttestationError};
 pub use child::{Child, ChildError, EntryOverride, REVISION};
+pub use demands::Demands;
 pub use descriptor::{Descriptor, PlatformFields};
 pub use digest::{Digest, DigestError, Hasher};
 pub use ecr::{

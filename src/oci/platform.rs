@@ -8,15 +8,18 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Demands;
 use super::known;
 
 /// A platform in its normal form: `linux/arm64/v8` is `linux/arm64`, `linux/x86_64` is `linux/amd64`,
-/// `linux/arm` is `linux/arm/v7`.
+/// `linux/arm` is `linux/arm/v7`. Images of one system that need another version or other features of it are of other
+/// platforms: `windows(10.0.17763+win32k)/amd64`, as containerd's `Parse` and `FormatAll` write it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Platform {
     os: Box<str>,
     architecture: Box<str>,
     variant: Option<Box<str>>,
+    demands: Demands,
 }
 
 /// Why a string is not a platform.
@@ -53,7 +56,44 @@ impl Platform {
             other => other.into(),
         };
         let (architecture, variant) = normalise(architecture, variant);
-        Ok(Self { os, architecture, variant })
+        Ok(Self { os, architecture, variant, demands: Demands::default() })
+    }
+
+    /// This platform with a version and features of its operating system.
+    #[must_use]
+    pub fn demanding(self, demands: Demands) -> Self {
+        Self { demands, ..self }
+    }
+
+    /// This platform without them.
+    #[must_use]
+    pub fn base(&self) -> Self {
+        self.clone().demanding(Demands::default())
+    }
+
+    /// The version and the features of the operating system that are named.
+    #[must_use]
+    pub fn demands(&self) -> &Demands {
+        &self.demands
+    }
+
+    /// Whether what is of `other` is what somebody means by `self`: `windows/amd64` are images of every version of
+    /// Windows, `windows(10.0.17763)/amd64` those of every patch of that build.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.is_based_on(other) && self.demands.cover(&other.demands)
+    }
+
+    /// Whether `other` comes in the place of `self` when its image is pushed anew: a patch of a build of Windows does.
+    #[must_use]
+    pub fn is_renewed_by(&self, other: &Self) -> bool {
+        self.is_based_on(other) && self.demands.are_renewed_by(&other.demands)
+    }
+
+    /// Whether both are the same, whatever they demand of their operating system.
+    #[must_use]
+    pub fn is_based_on(&self, other: &Self) -> bool {
+        self.os == other.os && self.architecture == other.architecture && self.variant == other.variant
     }
 
     /// The operating system: `linux`.
@@ -72,6 +112,14 @@ impl Platform {
     #[must_use]
     pub fn variant(&self) -> Option<&str> {
         self.variant.as_deref()
+    }
+
+    /// Its words in tags: `arm-v7`, `amd64-10.0.17763`.
+    #[must_use]
+    pub fn in_tags(&self) -> String {
+        let version = self.demands.version();
+        let parts = [Some(self.architecture()), self.variant(), version].into_iter().flatten();
+        parts.chain(self.demands.features().iter().map(AsRef::as_ref)).collect::<Vec<_>>().join("-")
     }
 
     /// Whether a processor of platform `self` runs programs of `other` without emulation: the same, or an
@@ -125,7 +173,7 @@ impl FromStr for Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
+        write!(f, "{}{}/{}", self.os, self.demands, self.architecture)?;
         self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
     }
 }
@@ -159,6 +207,11 @@ impl PlatformWords {
         &self.platform
     }
 
+    /// These words without what the platform demands of its operating system.
+    pub(super) fn base(self) -> Self {
+        Self { platform: self.platform.base(), ..self }
+    }
+
     /// The variant as it was typed; empty where it was said that there is none.
     #[must_use]
     pub fn variant(&self) -> Option<&str> {
@@ -170,18 +223,20 @@ impl FromStr for PlatformWords {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let words = match text.split('/').collect::<Vec<_>>()[..] {
+        let (text, demands) = Demands::split(text).ok_or(PlatformError::Form)?;
+        let mut words = match text.split('/').collect::<Vec<_>>()[..] {
             [os, architecture] => Self::new(os, architecture, None),
             [os, architecture, variant] if !variant.is_empty() => Self::new(os, architecture, Some(variant)),
-            [word] => Err(known::alone(word)
+            [word] if demands == Demands::default() => Err(known::alone(word)
                 .map_or(PlatformError::Form, |meant| PlatformError::Meant { word: word.to_owned(), meant })),
             _ => Err(PlatformError::Form),
         }?;
-        let Platform { os, architecture, variant } = &words.platform;
-        match known::meant(os, architecture, variant.as_deref()) {
-            Some((word, meant)) => Err(PlatformError::Meant { word, meant }),
-            None => Ok(words),
+        let Platform { os, architecture, variant, .. } = &words.platform;
+        if let Some((word, meant)) = known::meant(os, architecture, variant.as_deref()) {
+            return Err(PlatformError::Meant { word, meant });
         }
+        words.platform.demands = demands;
+        Ok(words)
     }
 }
 
@@ -193,7 +248,8 @@ impl From<Platform> for PlatformWords {
 
 impl fmt::Display for PlatformWords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.platform.os, self.platform.architecture)?;
+        let Platform { os, architecture, demands, .. } = &self.platform;
+        write!(f, "{os}{demands}/{architecture}")?;
         self.variant().filter(|variant| !variant.is_empty()).map_or(Ok(()), |variant| write!(f, "/{variant}"))
     }
 }
@@ -284,6 +340,15 @@ mod tests {
             "li nux/amd64",
             "linux/../x",
             "linux/amd64\n",
+            "windows(10.0/amd64",
+            "windows)/amd64",
+            "windows(10(0))/amd64",
+            "windows(10 0)/amd64",
+            "(10)/amd64",
+            "windows/amd64(10)",
+            "windows(10.0%zz)/amd64",
+            "windows(10.0%00)/amd64",
+            "windows(10+)/amd64",
         ] {
             assert!(bad.parse::<Platform>().is_err(), "{bad:?}");
         }
@@ -306,7 +371,63 @@ mod tests {
         }
     }
 
+    #[test]
+    fn versions_and_features_are_read_and_written_as_containerd_does() {
+        for (typed, written) in [
+            ("windows(10.0.17763)/amd64", "windows(10.0.17763)/amd64"),
+            ("windows(10.0.17763+win32k)/amd64", "windows(10.0.17763+win32k)/amd64"),
+            ("linux(+gpu+simd)/arm64/v9", "linux(+gpu+simd)/arm64/v9"),
+            ("linux(+unsorted+erofs+erofs)/amd64", "linux(+erofs+unsorted)/amd64"),
+            ("windows(10.0.17763%2Bbuild.42)/amd64", "windows(10.0.17763%2Bbuild.42)/amd64"),
+            ("linux(+100%25gpu)/amd64", "linux(+100%25gpu)/amd64"),
+            ("windows()/amd64", "windows/amd64"),
+            ("Windows(10.0)/x86_64", "windows(10.0)/amd64"),
+        ] {
+            assert_eq!(platform(typed).to_string(), written, "{typed}");
+            assert_eq!(platform(written), platform(typed), "{typed}");
+        }
+        let two = platform("windows(10.0.17763)/amd64");
+        assert_ne!(two, platform("windows/amd64"));
+        assert_eq!(two.base(), platform("windows/amd64"));
+        assert_eq!((two.demands().version(), two.demands().features()), (Some("10.0.17763"), &[][..]));
+    }
+
+    #[test]
+    fn a_platform_covers_what_demands_more_and_is_renewed_by_its_patches() {
+        for (one, other, covers, renewed) in [
+            ("windows/amd64", "windows(10.0.17763.1)/amd64", true, false),
+            ("windows(10.0.17763)/amd64", "windows(10.0.17763.1)/amd64", true, true),
+            ("windows(10.0.17763.1)/amd64", "windows(10.0.17763.2)/amd64", false, true),
+            ("windows(10.0.1776)/amd64", "windows(10.0.17763.1)/amd64", false, false),
+            ("windows(10.0.17763.1)/amd64", "windows(10.0.20348.1)/amd64", false, false),
+            ("windows(10.0.17763)/amd64", "windows/amd64", false, false),
+            ("windows(10.0.17763)/amd64", "windows(10.0.17763)/arm64", false, false),
+            ("linux/amd64", "linux(+gpu)/amd64", true, false),
+            ("linux(+gpu)/amd64", "linux(+gpu+simd)/amd64", true, false),
+            ("linux(+gpu+simd)/amd64", "linux(+gpu)/amd64", false, false),
+            ("linux/arm64", "linux/arm64/v8", true, true),
+        ] {
+            let (one, other) = (platform(one), platform(other));
+            assert_eq!(one.covers(&other), covers, "{one} covers {other}");
+            assert_eq!(one.is_renewed_by(&other), renewed, "{one} is renewed by {other}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn whatever_a_document_says_is_written_so_that_it_is_read_again(
+            version in proptest::option::of(".{0,20}"), features in proptest::collection::vec(".{0,8}", 0..4)
+        ) {
+            let platform = platform("windows/amd64").demanding(Demands::new(version.as_deref(), &features));
+            let written = platform.to_string();
+            prop_assert!(written.is_ascii() && !written.contains(char::is_whitespace), "{}", written);
+            // Control characters are in no name that somebody types.
+            let has_control = |text: &str| text.contains(char::is_control);
+            if !version.iter().chain(&features).any(|text| has_control(text)) {
+                prop_assert_eq!(written.parse::<Platform>(), Ok(platform));
+            }
+        }
+
         #[test]
         fn display_and_parse_are_inverse(os in "[a-z]{1,8}", arch in "[a-z0-9]{1,8}", variant in proptest::option::of("v[0-9]{1,2}")) {
             let platform = Platform::new(&os, &arch, variant.as_deref()).unwrap();

@@ -75,8 +75,14 @@ impl Tag {
         let rest = rest.to_ascii_lowercase();
         let of_names = |word: &str| ENDINGS.iter().any(|(name, _)| name.split('-').any(|part| part == word));
         let of_platform = |word: &str| platform.is_some_and(|platform| platform.architecture() == word);
+        let of_version = |word: &str| {
+            let version = platform.and_then(|platform| platform.demands().version());
+            version.is_some_and(|version| version.split('.').any(|part| part == word))
+        };
         let is_variant = |word: &str| word.strip_prefix('v').is_some_and(|digits| digits.parse::<u8>().is_ok());
-        let is_word = |word: &str| SYSTEMS.contains(&word) || of_names(word) || of_platform(word) || is_variant(word);
+        let is_word = |word: &str| {
+            SYSTEMS.contains(&word) || of_names(word) || of_platform(word) || is_variant(word) || of_version(word)
+        };
         rest.split(separators).all(is_word)
             && rest.parse::<Self>().is_ok_and(|rest| rest.names_an_architecture(platform))
     }

@@ -44,7 +44,7 @@ pub(super) fn fields(
     listed: Option<&PlatformFields>,
     said: &EntryOverride,
 ) -> PlatformFields {
-    let is_meant = |fields: &PlatformFields| fields.platform().as_ref() == Ok(platform);
+    let is_meant = |fields: &PlatformFields| fields.platform().is_ok_and(|own| platform.is_based_on(&own));
     let listed = listed.filter(|listed| listed.platform().is_ok());
     let mut fields = listed.unwrap_or(own).clone();
     // A config may say the platform in other words than Go's. An index must not.
@@ -58,6 +58,14 @@ pub(super) fn fields(
         fields.variant = said.unwrap_or(platform.variant()).map(str::to_owned);
     }
     fields.variant = fields.variant.filter(|variant| !variant.is_empty());
+    // What is planned is said where nothing more exact is.
+    if !fields.platform().is_ok_and(|own| platform.covers(&own)) {
+        let demands = platform.demands();
+        fields.os_version = demands.version().map(str::to_owned).or(fields.os_version);
+        fields.os_features.extend(demands.features().iter().map(|feature| String::from(&**feature)));
+        fields.os_features.sort();
+        fields.os_features.dedup();
+    }
     if said.os_version.is_some() {
         fields.os_version.clone_from(&said.os_version);
     }

@@ -96,8 +96,7 @@ fn short(
     match (registry, get(map, "registry"), get(map, "mode")) {
         (Some(true), Some(said), _) => {
             let platform = own?.platform;
-            let variant = platform.variant().map(|variant| format!("-{variant}")).unwrap_or_default();
-            let tag = format!("buildcache-{}{variant}", platform.architecture()).parse();
+            let tag = format!("buildcache-{}", platform.in_tags()).parse();
             let tag =
                 tag.map_err(|error: ReferenceError| reader.problem(&said.value.origin, error.to_string(), None))?;
             Ok(Some((CachePlace::Own(tag), mode.unwrap_or_default(), said.value.origin.clone())))

@@ -152,8 +152,8 @@ fn clash(reader: &mut Reader<'_>, origin: &Origin, read: &ReadImage, nth: usize,
 fn check_entries(reader: &mut Reader<'_>, read: &ReadImage) {
     let mut seen = HashSet::new();
     for job in &read.image.jobs {
-        let platform = job.entry.platform().unwrap_or(&job.platform);
-        if !seen.insert((platform, &job.entry.os_version, &job.entry.os_features)) {
+        let platform = job.entry.over(&job.platform);
+        if !seen.insert(platform.clone()) {
             let message = format!("two entries of the image's index are {platform}");
             reader.problem(&read.name, message, Some("change the `entry` of one of them".to_owned()));
         }

@@ -18,7 +18,9 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, late: Late<'_>, planned
         }
         None => None,
     };
-    Ok(EntryOverride { platform: platform?, os_version: os_version?, os_features })
+    let said = platform?.map(EntryOverride::of).unwrap_or_default();
+    let (os_version, os_features) = (os_version?.or(said.os_version), os_features.or(said.os_features));
+    Ok(EntryOverride { platform: said.platform, os_version, os_features })
 }
 
 fn text(reader: &mut Reader<'_>, entry: &Map, key: &str, late: Late<'_>) -> Read<Option<String>> {

@@ -130,8 +130,7 @@ impl<'s> Settings<'_, '_, 's> {
             let tag = self.reader.parsed(node, "`arch_tag`", self.late)?;
             return Ok((tag, node.origin.clone()));
         }
-        let variant = platform.variant().map(|variant| format!("-{variant}")).unwrap_or_default();
-        let text = format!("{}-{}{variant}", self.late.tag.unwrap_or_default(), platform.architecture());
+        let text = format!("{}-{}", self.late.tag.unwrap_or_default(), platform.in_tags());
         let parsed = text.parse().map_err(|error| {
             let hint = Some("choose a shorter tag, or set arch_tag".to_owned());
             self.reader.problem(tag_origin, format!("the arch tag `{text}` is not valid: {error}"), hint)

@@ -43,6 +43,6 @@ impl Selection {
 
     /// Whether `platform` is wanted.
     pub fn has_platform(&self, platform: &Platform) -> bool {
-        self.platforms.is_empty() || self.platforms.contains(platform)
+        self.platforms.is_empty() || self.platforms.iter().any(|wanted| wanted.covers(platform))
     }
 }

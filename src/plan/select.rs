@@ -70,7 +70,7 @@ fn check(plan: &Plan, selection: &Selection) -> Vec<Problem> {
             planned.push(&job.platform);
         }
     }
-    for platform in selection.platforms.iter().filter(|platform| !planned.contains(platform)) {
+    for platform in selection.platforms.iter().filter(|wanted| !planned.iter().any(|one| wanted.covers(one))) {
         let planned: Vec<String> = planned.iter().map(ToString::to_string).collect();
         let hint = (!planned.is_empty()).then(|| format!("planned are {}", planned.join(", ")));
         problems.push(Problem {

@@ -66,8 +66,13 @@ fn parse(reader: &mut Reader<'_>, flag: &str) -> Read<Set> {
         let hint = "as --set hello.args.VERSION=1.0, or --set '*.linux/arm64.target=release'".to_owned();
         return Err(reader.problem(&origin, "this has the form IMAGE[.PLATFORM].KEY=VALUE", Some(hint)));
     };
-    // Only a platform has a slash before the first dot after it.
-    let (platform, path) = match path.split_once('.') {
+    // Only a platform has a slash before the first dot after it, but for those of a version in parentheses.
+    let mut depth = 0_i32;
+    let dot = path.find(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == '.' && depth <= 0
+    });
+    let (platform, path) = match dot.and_then(|dot| path.split_at_checked(dot)).map(|(one, rest)| (one, &rest[1..])) {
         Some((platform, path)) if platform.contains('/') => {
             let parsed = platform.parse::<Platform>().map_err(|error| {
                 reader.problem(&origin, format!("the platform `{platform}` is not valid: {error}"), None)

@@ -181,11 +181,9 @@ async fn images<'a>(source: &Source, listing: &'a Listing) -> Vec<Image<'a>> {
     entries.filter(|entry| !entry.is_attestation()).filter_map(image).collect()
 }
 
-/// `windows/amd64 10.0.17763.1`
+/// `windows(10.0.17763.1)/amd64`
 fn named(fields: &PlatformFields) -> String {
-    let platform = fields.platform().map_or_else(|_| "no platform".to_owned(), |platform| platform.to_string());
-    let version = fields.os_version.as_ref().map(|version| format!(" {version}"));
-    platform + &version.unwrap_or_default()
+    fields.platform().map_or_else(|_| "no platform".to_owned(), |platform| platform.to_string())
 }
 
 async fn difference(a: &Source, image: &Image<'_>, b: &Source, other: Option<&Image<'_>>) -> PlatformDifference {

@@ -258,11 +258,12 @@ pub(super) async fn config_of(place: &Place, manifest: &RawManifest) -> Result<V
 
 /// The one entry of `platform`.
 pub(super) fn choose<'a>(entries: &'a [Descriptor], platform: &Platform) -> Result<&'a Descriptor, ConfirmError> {
-    let of = |entry: &&Descriptor| {
-        let fields = entry.platform.as_ref();
-        fields.is_some_and(|fields| fields.platform().as_ref() == Ok(platform))
-    };
-    let matching: Vec<_> = entries.iter().filter(of).collect();
+    let own = |entry: &Descriptor| entry.platform.as_ref().and_then(|fields| fields.platform().ok());
+    let exact = entries.iter().filter(|entry| own(entry).as_ref() == Some(platform));
+    let mut matching: Vec<_> = exact.collect();
+    if matching.is_empty() {
+        matching = entries.iter().filter(|entry| own(entry).is_some_and(|own| platform.covers(&own))).collect();
+    }
     match matching[..] {
         [one] => Ok(one),
         _ => Err(ConfirmError::Index { count: matching.len(), platform: platform.clone(), held: held(entries) }),

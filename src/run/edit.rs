@@ -105,7 +105,7 @@ impl Edit {
             let Flat { index, annotations } = read(&target.place, tag, &named).await?;
             check(&named, &index, without)?;
             parts.join(standing_images(&target.place, &named, &index, (&parts.images, without), policy).await?);
-            let kept = parts.keep_annotations(index);
+            let kept = parts.keep_annotations(&index);
             kept.map_err(|error| references::told(&[(named.to_string(), error)], None, None))?;
             if annotations > 0 {
                 let message = format!(
@@ -180,7 +180,15 @@ fn check(named: &TagRef<Location>, index: &ImageIndex, without: &[Platform]) -> 
 }
 
 fn is_of(entry: &Descriptor, platform: &Platform) -> bool {
-    !entry.is_attestation() && platform_of(entry).as_ref() == Some(platform)
+    !entry.is_attestation() && platform_of(entry).is_some_and(|own| platform.covers(&own))
+}
+
+/// Whether an image of `platform` comes in the place of `entry`, which stands among `entries`: it is of the same
+/// platform, but for a patch of its operating system; or it says no version of that, and `entry` alone is of it.
+fn is_replaced(entry: &Descriptor, platform: &Platform, entries: &[&Descriptor]) -> bool {
+    let is_alone = || entries.iter().filter(|one| is_of(one, platform)).count() == 1;
+    let is_renewed = platform_of(entry).is_some_and(|own| own.is_renewed_by(platform));
+    !entry.is_attestation() && (is_renewed || (is_of(entry, platform) && is_alone()))
 }
 
 /// An entry of the index that is added to, and what comes in its place.
@@ -206,7 +214,7 @@ async fn standing_images<'a>(
         .map_err(|error| references::told(&[(named.to_string(), error)], None, None))?;
     let reading = stream::iter(&entries).map(async |entry| {
         let replaced =
-            sources.iter().map(|source| source.found.child.platform()).find(|platform| is_of(entry, platform));
+            sources.iter().map(|source| source.found.child.platform()).find(|one| is_replaced(entry, one, &entries));
         if let Some(platform) = replaced {
             return Ok(Slot::Taken(platform.clone()));
         }
@@ -244,18 +252,20 @@ impl<'a> Parts<'a> {
     }
 
     /// Keeps what `index` has annotated. What was said of an image that is replaced is not said of the new one.
-    fn keep_annotations(&mut self, index: ImageIndex) -> Result<(), ConfirmError> {
-        self.annotations = index.annotations;
-        for entry in index.manifests.into_iter().filter(|entry| !entry.is_attestation()) {
-            let Some(platform) = platform_of(&entry) else { continue };
-            let Some(part) = self.images.iter_mut().find(|part| *part.found.child.platform() == platform) else {
+    fn keep_annotations(&mut self, index: &ImageIndex) -> Result<(), ConfirmError> {
+        self.annotations.clone_from(&index.annotations);
+        let all: Vec<_> = index.manifests.iter().filter(|entry| !entry.is_attestation()).collect();
+        for entry in &all {
+            let Some(platform) = platform_of(entry) else { continue };
+            let mut parts = self.images.iter_mut();
+            let Some(part) = parts.find(|part| is_replaced(entry, part.found.child.platform(), &all)) else {
                 continue;
             };
             let child = &mut part.found.child;
             if *child.manifest().digest() == entry.digest {
-                child.listed_also_as(&entry)?;
+                child.listed_also_as(entry)?;
             } else if !entry.annotations.is_empty() {
-                let keys: Vec<_> = entry.annotations.into_keys().collect();
+                let keys: Vec<&str> = entry.annotations.keys().map(String::as_str).collect();
                 let message = format!("annotations go with the image that is replaced: {}", keys.join(", "));
                 let hint =
                     format!("what holds of the new one, too, is said with --annotation 'entry[{platform}]:KEY=VALUE'");

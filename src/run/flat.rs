@@ -63,7 +63,8 @@ impl Opening<'_> {
     }
 
     fn is_opened(&self, entry: &Descriptor) -> bool {
-        let is_wanted = |platform| self.wanted.is_empty() || self.wanted.contains(&platform);
+        let is_wanted =
+            |platform: Platform| self.wanted.is_empty() || self.wanted.iter().any(|one| one.is_based_on(&platform));
         entry.media_type.is_index() && !entry.is_attestation() && platform_of(entry).is_none_or(is_wanted)
     }
 
@@ -104,7 +105,7 @@ impl Opening<'_> {
 fn claim(above: &Descriptor, listed: &mut Descriptor) -> Result<(), ConfirmError> {
     let Some(platform) = platform_of(above) else { return Ok(()) };
     match platform_of(listed) {
-        Some(own) if own != platform => {
+        Some(own) if !platform.covers(&own) => {
             let why = format!("its index {} lists {own}", above.digest);
             Err(ConfirmError::Entry { platform, why })
         }

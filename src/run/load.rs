@@ -79,12 +79,12 @@ pub(super) fn part(own: &TagRef, scheduled: &ScheduledBuild, id: Digest) -> Part
 
 /// What the index says of a platform: what it would say where it is published.
 fn fields(platform: &Platform, entry: &EntryOverride) -> PlatformFields {
-    let words = entry.platform.clone().unwrap_or_else(|| platform.clone().into());
+    let (words, claimed) = (entry.platform.clone().unwrap_or_else(|| platform.clone().into()), entry.over(platform));
     PlatformFields {
         architecture: words.platform().architecture().to_owned(),
         os: words.platform().os().to_owned(),
-        os_version: entry.os_version.clone(),
-        os_features: entry.os_features.clone().unwrap_or_default(),
+        os_version: claimed.demands().version().map(str::to_owned),
+        os_features: claimed.demands().features().iter().map(|feature| String::from(&**feature)).collect(),
         variant: words.variant().filter(|variant| !variant.is_empty()).map(str::to_owned),
     }
 }

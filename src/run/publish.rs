@@ -55,11 +55,7 @@ impl Target {
             image: image.name.to_string(),
             place,
             copies,
-            expected: image
-                .jobs
-                .iter()
-                .map(|job| (job.entry.platform().unwrap_or(&job.platform).clone(), job.entry.clone()))
-                .collect(),
+            expected: image.jobs.iter().map(|job| (job.entry.over(&job.platform), job.entry.clone())).collect(),
             arch_tags: image.jobs.iter().map(|job| (job.arch_tag.clone(), job.arch_tags)).collect(),
             tags: image.tags.clone(),
             attestations: image.attestations,
@@ -230,7 +226,7 @@ pub(super) fn pushed<P>(target: &Target<P>, found: &[Found]) -> Vec<Pushed> {
     let places = target.expected.iter().zip(&target.arch_tags);
     let tagged = places.filter(|(_, (_, arch_tags))| arch_tags.are_pushed());
     let pushed = tagged.filter_map(|((platform, _), (tag, arch_tags))| {
-        let found = found.iter().find(|found| found.child.platform() == platform)?;
+        let found = found.iter().find(|found| platform.covers(found.child.platform()))?;
         let (tag, platform, top) = (tag.clone(), platform.clone(), found.top.clone());
         Some(Pushed { tag, platform, top, arch_tags: *arch_tags })
     });

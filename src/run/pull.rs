@@ -104,7 +104,7 @@ impl Pulling<'_> {
     }
 
     fn believes(&self, platform: &Platform) -> bool {
-        let planned = self.expected.platforms.iter().flatten().find(|(planned, _)| planned == platform);
+        let planned = self.expected.platforms.iter().flatten().find(|(planned, _)| planned.covers(platform));
         planned.is_some_and(|(_, entry)| entry.platform.is_some())
     }
 
@@ -127,9 +127,9 @@ impl Pulling<'_> {
 fn chosen<'a>(reached: &Reached, entries: &'a [VerifiedEntry]) -> Vec<&'a VerifiedEntry> {
     let facts = reached.facts();
     let platform = |at: usize| &entries[at].entry.platform;
-    let own = (0..entries.len()).find(|at| *platform(*at) == facts.platform);
+    let own = (0..entries.len()).find(|at| platform(*at).is_based_on(&facts.platform));
     let own = own.or_else(|| (0..entries.len()).find(|at| facts.is_native(platform(*at))));
-    let listed = |at: &usize| reached.spec.platforms.iter().flatten().any(|listed| listed == platform(*at));
+    let listed = |at: &usize| reached.spec.platforms.iter().flatten().any(|listed| listed.covers(platform(*at)));
     (0..entries.len()).filter(|at| own == Some(*at) || listed(at)).map(|at| &entries[at]).collect()
 }
 
@@ -180,7 +180,7 @@ impl Task<'_> {
         match held {
             None => differs("no such image afterwards".to_owned()),
             Some(held) if held.id != *expected => differs(format!("{}: the registry's is {expected}", held.id)),
-            Some(held) if held.platform != *platform && !self.is_believed => {
+            Some(held) if !held.platform.is_based_on(platform) && !self.is_believed => {
                 differs(format!("an image of {}", held.platform))
             }
             Some(held) => Ok(held.id),

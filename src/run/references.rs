@@ -114,7 +114,7 @@ impl References {
         let places = self.sources.iter().map(|source| &source.source.place).chain(targets());
         let (sources, ()) = reached(places, try_join(self.find(wait), repositories::are_there(targets()))).await?;
         let absent = self.edit.platforms.iter();
-        let absent = absent.filter(|platform| !sources.iter().any(|part| part.found.child.platform() == *platform));
+        let absent = absent.filter(|wanted| !sources.iter().any(|part| wanted.covers(part.found.child.platform())));
         let absent: Vec<_> = absent.map(ToString::to_string).collect();
         if !absent.is_empty() {
             let message = format!("none of the sources has {}", absent.join(", "));
@@ -176,7 +176,7 @@ impl References {
 
     /// Where the index goes, and what it is to be: what is expected, else what was found.
     fn target(&self, destination: &FinalTags, parts: &[Part<'_>]) -> Target<Place> {
-        let of = |platform: &Platform| parts.iter().find(|part| part.found.child.platform() == platform);
+        let of = |platform: &Platform| parts.iter().find(|part| platform.covers(part.found.child.platform()));
         let entry = |platform: &Platform| of(platform).map(|part| part.entry.clone()).unwrap_or_default();
         let mut platforms = self.edit.expect.clone().unwrap_or_default();
         if self.edit.expect.is_none() {
@@ -243,7 +243,7 @@ async fn images(
     policy: AttestationPolicy,
 ) -> Result<Vec<Found>, ConfirmError> {
     let JoinSource { source: Source { place, selector }, entry: said } = source;
-    let is_wanted = |platform: &Platform| wanted.is_empty() || wanted.contains(platform);
+    let is_wanted = |platform: &Platform| wanted.is_empty() || wanted.iter().any(|one| one.covers(platform));
     let top = fetch(place, selector).await?;
     let mut found = Vec::new();
     let held = match top.content().map_err(ChildError::from)? {
@@ -257,7 +257,7 @@ async fn images(
             let opening = Opening { place, visibility: Visibility::Settled, wanted };
             let Flat { index, annotations } = opening.flatten(index).await?;
             let listed = |entry: &&Descriptor| {
-                let platform = said.platform().cloned().or_else(|| platform_of(entry));
+                let platform = platform_of(entry).map(|own| said.over(&own)).or_else(|| said.platform().cloned());
                 !entry.is_attestation() && platform.is_none_or(|platform| is_wanted(&platform))
             };
             let entries: Vec<_> = index.manifests.iter().filter(listed).collect();
@@ -328,8 +328,12 @@ async fn image(
     said: &EntryOverride,
 ) -> Result<Child, ConfirmError> {
     let config = config_of(place, &manifest).await?;
-    let own = || Ok::<_, ConfirmError>(PlatformFields::of_config(&config)?.and_then(|own| own.platform().ok()));
-    let said_platform = said.platform().cloned().or(claimed);
+    let own = || {
+        let own = PlatformFields::of_config(&config)?.and_then(|own| own.platform().ok());
+        Ok::<_, ConfirmError>(own.map(|own| own.base()))
+    };
+    // What an entry demands of its operating system is its own word: a config need not say it.
+    let said_platform = said.platform().cloned().or_else(|| claimed.map(|claimed| claimed.base()));
     let platform = said_platform.map_or_else(own, |said| Ok(Some(said)))?.ok_or(ConfirmError::NoPlatform)?;
     Ok(Child::new(manifest, &config, &platform, said)?)
 }

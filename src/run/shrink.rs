@@ -31,11 +31,11 @@ pub(super) fn refuse(target: &Target<Place>, before: &[Before<'_>], index: &Enco
 pub(super) fn warnings(target: &Target<Place>, before: &[Before<'_>], index: &EncodedIndex) -> Vec<Warning> {
     let attested = |platform: &Platform| {
         let mut children = index.children().iter();
-        children.any(|child| child.platform() == platform && !child.attestations().is_empty())
+        children.any(|child| platform.is_renewed_by(child.platform()) && !child.attestations().is_empty())
     };
     let of = |before: &Before<'_>| {
         let lost = attested_platforms(&before.entries).into_iter();
-        let lost = lost.filter(|platform| !attested(platform) && !target.base.removed().contains(platform));
+        let lost = lost.filter(|platform| !attested(platform) && !is_removed(target.base.removed(), platform));
         let lost: Vec<_> = lost.map(|platform| platform.to_string()).collect();
         let named = target.place.tag(before.tag.clone());
         let message = format!("{named} has attestations of {}, which the new index lacks", lost.join(", "));
@@ -59,38 +59,20 @@ fn entries(index: &EncodedIndex) -> Vec<Descriptor> {
 
 /// The platforms of `before` that nothing of `new` is of, but those that are to go.
 fn lacks(before: &[Descriptor], new: &[Descriptor], removed: &[Platform]) -> Vec<String> {
-    let new: Vec<_> = new.iter().filter_map(Served::of).collect();
+    let of = |entry: &Descriptor| entry.platform.as_ref().filter(|_| !entry.is_attestation())?.platform().ok();
+    let new: Vec<_> = new.iter().filter_map(of).collect();
     let mut lost = Vec::new();
-    for served in before.iter().filter_map(Served::of).filter(|served| !removed.contains(&served.platform)) {
-        let name = served.name();
-        if !new.contains(&served) && !lost.contains(&name) {
+    for platform in before.iter().filter_map(of).filter(|platform| !is_removed(removed, platform)) {
+        let name = platform.to_string();
+        if !new.iter().any(|one| platform.is_renewed_by(one)) && !lost.contains(&name) {
             lost.push(name);
         }
     }
     lost
 }
 
-/// Whom an entry serves.
-#[derive(PartialEq, Eq)]
-struct Served<'a> {
-    platform: Platform,
-    /// The build of Windows: what follows it in `os.version` is a patch, and another one with every base image.
-    build: Option<&'a str>,
-}
-
-impl<'a> Served<'a> {
-    fn of(entry: &'a Descriptor) -> Option<Self> {
-        let fields = entry.platform.as_ref().filter(|_| !entry.is_attestation())?;
-        let build = fields
-            .os_version
-            .as_deref()
-            .map(|version| version.match_indices('.').nth(2).map_or(version, |(patch, _)| &version[..patch]));
-        Some(Self { platform: fields.platform().ok()?, build })
-    }
-
-    fn name(&self) -> String {
-        self.build.map_or_else(|| self.platform.to_string(), |build| format!("{} {build}", self.platform))
-    }
+fn is_removed(removed: &[Platform], platform: &Platform) -> bool {
+    removed.iter().any(|one| one.covers(platform))
 }
 
 /// The platforms of images of an index that its attestations name.
@@ -153,7 +135,7 @@ mod tests {
         let windows = |version: &str| entry("windows/amd64", &json!({ "os.version": version }));
         let before = [windows("10.0.17763.5820"), windows("10.0.20348.2461")];
         assert_eq!(lacks(&before, &[windows("10.0.20348.2582"), windows("10.0.17763")], &[]), [""; 0]);
-        assert_eq!(lacks(&before, &[windows("10.0.20348.2461")], &[]), ["windows/amd64 10.0.17763"]);
-        assert_eq!(lacks(&before[..1], &plain(&["windows/amd64"]), &[]), ["windows/amd64 10.0.17763"]);
+        assert_eq!(lacks(&before, &[windows("10.0.20348.2461")], &[]), ["windows(10.0.17763.5820)/amd64"]);
+        assert_eq!(lacks(&before[..1], &plain(&["windows/amd64"]), &[]), ["windows(10.0.17763.5820)/amd64"]);
     }
 }

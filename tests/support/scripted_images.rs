@@ -71,6 +71,17 @@ impl Image {
         Self { config, manifest: Document::new(OCI_MANIFEST, &manifest), ..image }
     }
 
+    /// An image of windows/amd64 that says which version of Windows it needs.
+    pub(crate) fn of_windows(version: &str, seed: &str) -> Self {
+        let image = Self::docker("windows/amd64", seed);
+        let mut config = image.config.json();
+        config["os.version"] = version.into();
+        let config = Document::new(&image.config.media_type, &config);
+        let mut manifest = image.manifest.json();
+        manifest["config"] = config.descriptor();
+        Self { config, manifest: Document::new(DOCKER_MANIFEST, &manifest), ..image }
+    }
+
     /// Its layers and its config.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = &Document> {
         self.layers.iter().chain([&self.config])

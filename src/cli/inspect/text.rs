@@ -95,9 +95,7 @@ fn what(entry: &Descriptor, attests: Option<String>) -> String {
     let Some(fields) = &entry.platform else {
         return if entry.media_type.is_index() { "index".to_owned() } else { "no platform".to_owned() };
     };
-    let platform = fields.platform().map_or_else(|_| "no platform".to_owned(), |platform| platform.to_string());
-    let version = fields.os_version.as_deref().map(|version| format!(" {}", safe(version)));
-    platform + &version.unwrap_or_default()
+    fields.platform().map_or_else(|_| "no platform".to_owned(), |platform| platform.to_string())
 }
 
 /// The four that every tool knows are called by their family.

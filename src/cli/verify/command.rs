@@ -172,6 +172,6 @@ fn of_image(image: &Image, registry: &Registry, programs: Programs) -> Result<Ve
 }
 
 fn expected(image: &Image, programs: Programs) -> Expected {
-    let platform = |job: &Job| (job.entry.platform().unwrap_or(&job.platform).clone(), job.entry.clone());
+    let platform = |job: &Job| (job.entry.over(&job.platform), job.entry.clone());
     Expected { platforms: Some(image.jobs.iter().map(platform).collect()), programs }
 }

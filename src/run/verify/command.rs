@@ -124,9 +124,10 @@ fn child(claim: &Claim<'_>, config: &[u8], expected: &Expected) -> Result<Child,
     let said = PlatformFields::of_config(config).map_err(|error| chain(&error))?;
     let said = said.and_then(|said| said.platform().ok());
     let platform = claim.platform.clone().or(said).ok_or("its config names no platform")?;
-    let planned = expected.platforms.iter().flatten().find(|(planned, _)| *planned == platform);
+    let planned = expected.platforms.iter().flatten().find(|(planned, _)| planned.covers(&platform));
     let believed = planned.map_or_else(EntryOverride::default, |(_, entry)| entry.clone());
-    Child::new(claim.manifest.clone(), config, &platform, &believed).map_err(|error| chain(&error))
+    // What an entry demands of its operating system is its own word: a config need not say it.
+    Child::new(claim.manifest.clone(), config, &platform.base(), &believed).map_err(|error| chain(&error))
 }
 
 /// Proves that every attestation is of an image of its index; gives how many there are.
@@ -169,9 +170,16 @@ fn pieces<'a>(listing: &'a Listing, claims: &[Claim<'a>]) -> Vec<Piece<'a>> {
 fn plan_fault(top: &Content, expected: &Expected) -> Option<String> {
     let planned = expected.platforms.as_ref()?;
     let Content::Index(index) = top else { return Some("it is one image, not an image index".into()) };
+    let entries: Vec<_> = index.manifests.iter().filter(|entry| !entry.is_attestation()).collect();
+    let is_planned = |(entry, (planned, _)): (&&Descriptor, &(Platform, EntryOverride))| {
+        platform(entry).is_some_and(|own| planned.covers(&own))
+    };
+    if entries.len() == planned.len() && entries.iter().zip(planned).all(is_planned) {
+        return None;
+    }
+    let found: Vec<_> = entries.into_iter().map(claimed).collect();
     let planned: Vec<_> = planned.iter().map(|(platform, _)| platform.to_string()).collect();
-    let found: Vec<_> = index.manifests.iter().filter(|entry| !entry.is_attestation()).map(claimed).collect();
-    (planned != found).then(|| format!("it holds {}, planned is {}", found.join(", "), planned.join(", ")))
+    Some(format!("it holds {}, planned is {}", found.join(", "), planned.join(", ")))
 }
 
 fn platform(entry: &Descriptor) -> Option<Platform> {
