@@ -24,6 +24,8 @@ pub(crate) enum Shape {
     /// A manifest or an index.
     Manifest,
     Descriptor,
+    /// A list of descriptors.
+    Descriptors,
     Platform,
     /// An image's configuration.
     Config,
@@ -44,9 +46,9 @@ impl Shape {
                 ("schemaVersion", Self::Data),
                 ("mediaType", Self::Data),
                 ("artifactType", Self::Data),
-                ("manifests", Self::Descriptor),
+                ("manifests", Self::Descriptors),
                 ("config", Self::Descriptor),
-                ("layers", Self::Descriptor),
+                ("layers", Self::Descriptors),
                 ("fsLayers", Self::Data),
                 ("history", Self::Data),
                 ("subject", Self::Descriptor),
@@ -91,7 +93,7 @@ impl Shape {
             ],
             Self::RootFs => &[("type", Self::Data), ("diff_ids", Self::Data)],
             Self::Layout => &[("imageLayoutVersion", Self::Data)],
-            Self::Data => &[],
+            Self::Descriptors | Self::Data => &[],
         }
     }
 }
@@ -193,7 +195,13 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(self)?.is_some() {}
+        let shape = match self.shape {
+            Shape::Descriptors => Shape::Descriptor,
+            Shape::Data => Shape::Data,
+            // serde takes the values of a list for the fields of an object, one after the other. Go refuses the list.
+            _ => return Err(self.state.ambiguous("a list stands in the place of an object".to_owned())),
+        };
+        while list.next_element_seed(Walk { shape, ..self })?.is_some() {}
         Ok(())
     }
 
@@ -269,6 +277,24 @@ mod tests {
 
     fn ambiguous(text: &str, shape: Shape) -> bool {
         matches!(check(text.as_bytes(), shape), Err(DocumentError::Ambiguous(_)))
+    }
+
+    /// Found by fuzzing: `["arm64", "linux"]` was a config.
+    #[test]
+    fn a_list_in_the_place_of_an_object_is_refused() {
+        for text in [
+            r#"["index"]"#,
+            r#"{"config":["x"]}"#,
+            r#"{"layers":[["x"]]}"#,
+            r#"{"manifests":[{"platform":["arm64","linux"]}]}"#,
+            r#"{"subject":[]}"#,
+        ] {
+            assert!(ambiguous(text, Shape::Manifest), "{text}");
+        }
+        for text in [r#"["arm64","linux"]"#, r#"{"config":[["/x"]]}"#, r#"{"rootfs":["layers"]}"#] {
+            assert!(ambiguous(text, Shape::Config), "{text}");
+        }
+        check(br#"{"layers":[{"data":["x"]}],"annotations":[["x"]]}"#, Shape::Manifest).unwrap();
     }
 
     #[test]

@@ -92,7 +92,7 @@ async fn no_build_of_a_long_run_leaves_anything_open(engine: Engine) {
     let (_step, _) = next(&gate).await;
     building.signal(Signal::INT);
     let finished = building.finish().await.expect_code(130);
-    for (what, least) in [("│ built in", 18), ("exit code: 1", 4), ("took longer than its timeout", 1)] {
+    for (what, least) in [("│ built in", 18), ("exit code 1", 4), ("took longer than its timeout", 1)] {
         let lines = finished.stderr.lines().filter(|line| line.contains(what)).count();
         assert!(lines >= least, "{what:?} {lines} times in\n{}", finished.stderr);
     }
