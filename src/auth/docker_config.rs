@@ -13,6 +13,7 @@ use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use futures::future::BoxFuture;
 use serde::de::MapAccess;
 
+use super::proxies::{BuildProxies, Proxy};
 use super::{AuthError, Credential, CredentialSource, Secret, helper};
 use crate::oci::loose::{self, Loose, Object};
 use crate::oci::{RegistryHost, RepositoryPath};
@@ -44,6 +45,7 @@ struct Content {
     auths: BTreeMap<String, Loose<Entry>>,
     cred_helpers: BTreeMap<String, String>,
     creds_store: String,
+    proxies: BTreeMap<String, Loose<Proxy>>,
 }
 
 /// docker/cli, `cli/config/types`, `AuthConfig`.
@@ -61,6 +63,7 @@ impl Object for Content {
             "auths" => loose::add(&mut self.auths, values),
             "credhelpers" => loose::add(&mut self.cred_helpers, values),
             "credsstore" => loose::set(&mut self.creds_store, values),
+            "proxies" => loose::add(&mut self.proxies, values),
             _ => loose::skip(values),
         }
     }
@@ -121,6 +124,12 @@ impl DockerConfig {
         };
         let content = loose::read(bytes).map_err(invalid)?;
         Ok(Self { file, path: path.to_owned(), content })
+    }
+
+    /// The proxies that it has for builds.
+    #[must_use]
+    pub fn build_proxies(&self) -> BuildProxies {
+        BuildProxies(self.content.proxies.clone())
     }
 
     /// Whether `credHelpers` names one for `host`.

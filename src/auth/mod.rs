@@ -7,12 +7,14 @@ mod docker_config;
 mod error;
 mod helper;
 mod logins;
+mod proxies;
 mod secret;
 mod source;
 
 pub use docker_config::DockerConfig;
 pub use error::AuthError;
 pub use logins::Logins;
+pub use proxies::BuildProxies;
 pub use secret::{BuildSecrets, Secret, SecretBytes};
 pub use source::{Anonymous, Credential, CredentialSource, Withheld};
 

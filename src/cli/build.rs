@@ -42,6 +42,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
             registries,
             sources,
             credentials: settings.credentials()?,
+            proxies: settings.build_proxies()?,
             environment: settings.environment.clone(),
             goal,
             gates: args.gates.gates(),

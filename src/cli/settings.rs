@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use polyarch::auth::{AuthError, CredentialSource, DockerConfig, Logins};
+use polyarch::auth::{AuthError, BuildProxies, CredentialSource, DockerConfig, Logins};
 use polyarch::ecr::{Ecr, EcrLogins};
 use polyarch::facts::{HostSource, default_engine};
 use polyarch::plan::{EngineHost, EngineHostError, NamedRegistry};
@@ -86,14 +86,16 @@ impl Settings {
         Ok(Logins::of(configs))
     }
 
+    /// The proxies that docker's configuration has for builds.
+    pub(crate) fn build_proxies(&self) -> Result<BuildProxies, Failure> {
+        let file = self.docker_config().join("config.json");
+        let config = DockerConfig::read(&file, &self.path).map_err(|error| unusable(&error))?;
+        Ok(config.map(|config| config.build_proxies()).unwrap_or_default())
+    }
+
     /// Who we are at registries.
     pub(crate) fn credentials(&self) -> Result<Arc<dyn CredentialSource>, Failure> {
-        let logins = self.logins().map_err(|error| Failure {
-            phase: Phase::Preflight,
-            message: super::diagnostic::chain(&error).into(),
-            hint: Some(error.hint().into()),
-            source: None,
-        })?;
+        let logins = self.logins().map_err(|error| unusable(&error))?;
         Ok(Arc::new(EcrLogins::new(self.ecr.clone(), logins)))
     }
 
@@ -152,5 +154,15 @@ impl Settings {
     /// A variable that is not empty.
     pub(crate) fn var(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+/// A configuration of docker or podman that cannot be used.
+fn unusable(error: &AuthError) -> Failure {
+    Failure {
+        phase: Phase::Preflight,
+        message: super::diagnostic::chain(error).into(),
+        hint: Some(error.hint().into()),
+        source: None,
     }
 }

@@ -61,6 +61,7 @@ pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
         events: &events,
         secrets: &secrets,
         agents: &agents,
+        proxies: &run.proxies,
     };
     let builds: Vec<_> = run.plan.images.iter().map(|_| CancellationToken::new()).collect();
     let jobs = prepare::builds(&schedule, &targets, &builds, &shared);

@@ -240,6 +240,7 @@ impl<'a> Conductor<'a> {
             events: &self.events,
             secrets: &secrets,
             agents: &agents,
+            proxies: &self.run.proxies,
         };
         self.waiting = prepare::jobs(&self.schedule, &targets, &builds, chosen, &shared);
         self.running = self.waiting.iter().map(|_| None).collect();

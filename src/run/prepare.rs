@@ -22,7 +22,7 @@ use super::publish::Target;
 use super::relay::JobVoice;
 use super::request::Outline;
 use super::secrets::Secrets;
-use crate::auth::CredentialSource;
+use crate::auth::{BuildProxies, CredentialSource};
 use crate::context::{AddedStages, ContextError, IgnoreFile, Root, can_have_stages};
 use crate::engine::{BaseImage, EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
 use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, Image, ImageName, Plan, SecretSpec, SshSpec};
@@ -36,11 +36,20 @@ pub(super) struct Shared<'a> {
     pub(super) events: &'a mpsc::Sender<Event>,
     pub(super) secrets: &'a Secrets,
     pub(super) agents: &'a Agents,
+    pub(super) proxies: &'a BuildProxies,
 }
 
 impl Shared<'_> {
     fn credentials_on(&self, engine: usize) -> Arc<dyn CredentialSource> {
         self.engines.list()[engine].credentials(self.credentials)
+    }
+
+    /// The build with the proxies of its engine.
+    fn behind_proxies(&self, scheduled: &ScheduledBuild) -> ScheduledBuild {
+        let mut scheduled = scheduled.clone();
+        let host = self.engines.list()[scheduled.engine].spec.host.to_string();
+        self.proxies.add_to(&mut scheduled.job.work.spec.args, &host);
+        scheduled
     }
 }
 
@@ -131,7 +140,7 @@ pub(super) fn builds(
     let slots: Vec<_> =
         shared.engines.list().iter().map(|e| Arc::new(Semaphore::new(e.spec.slots.get().into()))).collect();
     let sessions = sessions(schedule, shared);
-    let redactor = Arc::new(shared.secrets.redactor());
+    let redactor = Arc::new(shared.secrets.redactor(&shared.proxies.secrets()));
     let job = |(scheduled, session): (&ScheduledBuild, Arc<SessionGroup>)| JobRun {
         voice: JobVoice { job: scheduled.id.clone(), events: shared.events.clone(), secrets: redactor.clone() },
         engine: shared.engines.list()[scheduled.engine].engine.clone(),
@@ -144,7 +153,7 @@ pub(super) fn builds(
         credentials: shared.registry.pushes_as(&shared.credentials_on(scheduled.engine)),
         goal: shared.goal,
         cancel: builds[scheduled.image].clone(),
-        scheduled: scheduled.clone(),
+        scheduled: shared.behind_proxies(scheduled),
     };
     schedule.builds().zip(sessions).map(job).collect()
 }
@@ -174,7 +183,7 @@ pub(super) fn jobs(
     shared: &Shared<'_>,
 ) -> Vec<Option<Prepared>> {
     let mut built = self::builds(schedule, targets, builds, shared).into_iter();
-    let redactor = Arc::new(shared.secrets.redactor());
+    let redactor = Arc::new(shared.secrets.redactor(&shared.proxies.secrets()));
     let mut job = |(place, scheduled): (usize, &ScheduledJob)| match scheduled {
         ScheduledJob::Build(_) => built.next().map(|job| Prepared::Build(Box::new(job))),
         ScheduledJob::Adopt(ScheduledAdoption { id, image, job }) => {

@@ -9,7 +9,7 @@ use super::job::Goal;
 use super::place::Registries;
 use super::preflight::Engines;
 use super::together::Moving;
-use crate::auth::CredentialSource;
+use crate::auth::{BuildProxies, CredentialSource};
 use crate::plan::{Environment, Plan};
 
 /// What `polyarch build` is to do.
@@ -24,6 +24,8 @@ pub struct BuildRun {
     pub sources: Vec<Registry>,
     /// Who we are.
     pub credentials: Arc<dyn CredentialSource>,
+    /// The proxies that steps of builds get.
+    pub proxies: BuildProxies,
     /// Where secrets of the plan that are variables are found.
     pub environment: Environment,
     /// How far to go.

@@ -73,9 +73,9 @@ impl Secrets {
         planned.iter().filter_map(value).collect()
     }
 
-    /// Hides all of them: builds that share steps on an engine hear each other's logs.
-    pub(super) fn redactor(&self) -> Redactor {
-        Redactor::new(self.0.values())
+    /// Hides all of them, and `more`: builds that share steps on an engine hear each other's logs.
+    pub(super) fn redactor(&self, more: &[SecretBytes]) -> Redactor {
+        Redactor::new(self.0.values().chain(more))
     }
 
     /// Each secret that is too short to be hidden, warned of once.

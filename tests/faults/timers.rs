@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use polyarch::auth::{Anonymous, BuildSecrets, Credential};
+use polyarch::auth::{Anonymous, BuildProxies, BuildSecrets, Credential};
 use polyarch::context::{AddedStages, GivenDockerfile};
 use polyarch::engine::{
     BuildAgents, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, EngineNames, Output, PushRequest,
@@ -266,6 +266,7 @@ async fn b9_a_silent_build_is_waited_for_and_says_that_it_lives() {
         moving: Moving::EachImage,
         plan,
         credentials: Arc::new(Anonymous),
+        proxies: BuildProxies::default(),
         environment: Environment::new(),
         goal: Goal::Publish,
         gates: Gates::default(),

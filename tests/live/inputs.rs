@@ -18,6 +18,7 @@ on_both_engines!(
     what_is_not_in_a_repository_is_said,
     a_dockerfile_may_be_inline,
     a_dockerfile_may_come_from_the_standard_input,
+    proxies_of_dockers_configuration_reach_the_steps_and_not_the_image,
 );
 on_the_graph_engine!(a_repository_is_a_context, a_dockerfile_may_be_inline);
 
@@ -219,4 +220,36 @@ async fn an_engine_that_knows_no_directories_of_repositories_refuses_them() {
         let words = format!("cannot build {} linux/amd64 with `{key}`: its BuildKit is too old", project.name);
         assert!(refused.stderr.contains(&words), "{}", refused.stderr);
     }
+}
+
+/// docker's own client and buildx give them to steps, too. They are no part of the image, and decide nothing in the cache.
+async fn proxies_of_dockers_configuration_reach_the_steps_and_not_the_image(engine: Engine) {
+    let project = Project::new(engine, "proxies");
+    let configured = |port: u16| {
+        let proxy = format!("http://me:canary@127.0.0.1:{port}");
+        let config = serde_json::json!({ "proxies": { "default": { "httpProxy": proxy, "noProxy": "localhost" } } });
+        fs::write(project.home.docker_config().join("config.json"), config.to_string()).unwrap();
+    };
+    // A step of its own: the engine's cache has those of earlier runs.
+    let script = format!("echo http=$http_proxy HTTP=$HTTP_PROXY no=$no_proxy {}", project.name);
+    project.busybox(&format!("RUN [\"/bin/busybox\", \"sh\", \"-c\", \"{script}\"]\n"));
+    plan(&project, "context: context");
+    configured(3128);
+    let built = project.run(&["build", "--progress", "plain"]).await.expect_code(0);
+    assert!(
+        built.stderr.contains("http=http://***@127.0.0.1:3128 HTTP=http://***@127.0.0.1:3128 no=localhost"),
+        "{}",
+        built.stderr
+    );
+    assert!(!built.stderr.contains("canary"), "{}", built.stderr);
+    let image = format!("{}:1.0", project.name);
+    let inspected = parts::printed(&project.engine.docker(["inspect", &image]).await);
+    assert!(!inspected.contains("3128"), "{inspected}");
+    configured(3129);
+    let again = project.run(&["build", "--progress", "plain"]).await.expect_code(0);
+    assert!(again.stderr.contains("2 of 2 steps cached"), "{}", again.stderr);
+    // The plan's own arguments go before.
+    plan(&project, "context: context\nno_cache: true\nargs: { http_proxy: \"http://mine:1\" }");
+    let own = project.run(&["build", "--progress", "plain"]).await.expect_code(0);
+    assert!(own.stderr.contains("http=http://mine:1 HTTP=http://mine:1 no=localhost"), "{}", own.stderr);
 }
