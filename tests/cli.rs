@@ -27,6 +27,7 @@ images:
 /// Lays the plan and its context into a home.
 fn plan(home: &Home, text: &str) {
     fs::create_dir_all(home.path().join("context")).unwrap();
+    fs::write(home.path().join("context/Dockerfile"), "FROM scratch\n").unwrap();
     fs::write(home.path().join("build.yaml"), text).unwrap();
 }
 

@@ -51,7 +51,7 @@ async fn every_plan_of_a_page_resolves_and_every_command_is_taken() {
             let home = Home::new();
             if let Some(plan) = plan {
                 fs::write(home.path().join("build.yaml"), plan).unwrap();
-                aws(Run::new(&home, ["plan"]), &ecr).finish().await.expect_code(0);
+                aws(Run::new(&home, ["plan", "--matrix", "github"]), &ecr).finish().await.expect_code(0);
                 counts.0 += 1;
             }
             for command in commands {
@@ -60,7 +60,8 @@ async fn every_plan_of_a_page_resolves_and_every_command_is_taken() {
                 // Neither an engine nor a registry is there, and the account has no repository: what is taken is refused
                 // after that.
                 let expected: &[i32] = match words[0] {
-                    "plan" => &[0],
+                    // What the plan builds is not here.
+                    "plan" => &[0, 2],
                     // AWS is asked, or the registry.
                     "images" => &[7, 3],
                     _ => &[3],

@@ -15,6 +15,7 @@ mod engines;
 mod expiring;
 mod gates;
 mod images;
+mod inputs;
 mod logins;
 mod nested;
 mod output;

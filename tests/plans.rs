@@ -100,7 +100,9 @@ fn a_resolved_plan_read_again_is_the_same_plan() {
         let again = text(&serde_json::to_string(&plan).unwrap());
         let again = resolve(&again, &Environment::new(), &Facts::new(), &Overrides::default());
         let again = again.unwrap_or_else(|errors| panic!("{}", rendered(&errors)));
-        assert_eq!(Plan { warnings: Vec::new(), ..again }, Plan { warnings: Vec::new(), ..plan }, "{}", path.display());
+        // What is only about this text.
+        let meant = |plan| Plan { warnings: Vec::new(), places: BTreeMap::new(), ..plan };
+        assert_eq!(meant(again), meant(plan), "{}", path.display());
     }
 }
 

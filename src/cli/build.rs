@@ -26,6 +26,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
         let (plan, engines) = loaded.resolve_with_engines(settings).await?;
         let plan =
             if plan.reads_standard_input() { plan.with_standard_input(&load::standard_input().await?) } else { plan };
+        loaded.look(&plan)?;
         let (registries, server) = match goal {
             _ if args.check => (load::registry_in_names(&plan, settings, on_notice)?.into(), None),
             Goal::Load => (load::registry_in_names(&plan, settings, on_notice)?.into(), None),

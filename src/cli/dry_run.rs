@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use polyarch::oci::Location;
-use polyarch::run::{BuildRun, By, Execution, Goal};
+use polyarch::run::{BuildRun, By, Execution, Goal, Registry};
 
 use super::load::Refusal;
 use super::stdout;
@@ -11,7 +11,7 @@ use super::stdout;
 /// Shows what would be built, where, and under which names.
 pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
     let outline = polyarch::run::outline(build)?;
-    let mut lines = Vec::new();
+    let mut lines = surroundings(build);
     for image in &outline.images {
         lines.push(image.image.clone());
         for job in outline.jobs.iter().filter(|job| job.job.image == image.image) {
@@ -41,6 +41,20 @@ pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
     }
     stdout::lines(lines)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The registries and the engines, and how the latter are reached.
+fn surroundings(build: &BuildRun) -> Vec<String> {
+    let kind = |registry: &Registry| match registry {
+        Registry::Embedded { .. } => " (embedded)",
+        Registry::Named { .. } => "",
+    };
+    let registry = |registry: &Registry| format!("registry  {}{}", registry.host(), kind(registry));
+    let registries = build.registries.all().filter(|_| build.goal != Goal::Load).map(registry);
+    let engines = build.engines.reached().map(|(spec, facts)| {
+        format!("engine    {} at {} ({}, {})", spec.name, spec.host, facts.platform, facts.version)
+    });
+    registries.chain(engines).collect()
 }
 
 /// A name as engines list it.

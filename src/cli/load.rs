@@ -15,7 +15,7 @@ use polyarch::plan::{
     PlanErrors, PullPolicy, RegistryChoice, Selection, SourceText, Transport,
 };
 use polyarch::registry::Notice;
-use polyarch::run::{CheckedFile, Engines, Failure, Others, Phase, Registries, Registry, Server};
+use polyarch::run::{self, CheckedFile, Engines, Failure, Others, Phase, Registries, Registry, Server};
 
 use super::args::PlanArgs;
 use super::diagnostic;
@@ -129,6 +129,12 @@ impl Loaded {
         let mut overrides = self.overrides.clone();
         overrides.selection.platforms.extend(engines.native(&plan));
         Ok((self.resolve_for(settings, &overrides).await?, engines))
+    }
+
+    /// Looks at what the builds of `plan` read of this machine.
+    pub(crate) fn look(&self, plan: &Plan) -> Result<(), PlanErrors> {
+        let problems = run::look(plan, &self.source);
+        if problems.is_empty() { Ok(()) } else { Err(PlanErrors { source: self.source.clone(), problems }) }
     }
 
     async fn resolve_for(&self, settings: &Settings, overrides: &Overrides) -> Result<Plan, Refusal> {

@@ -33,5 +33,7 @@ pub use ignore_file::{IgnoreFile, MAX_IGNORE_FILE_BYTES};
 pub use instructions::lines_of_step;
 pub use open::{MAX_DOCKERFILE_BYTES, OpenFile};
 pub use root::Root;
-pub use stages::{AddedLines, AddedStages, StageError, StageName, StageNameError, Staged, add_stages, can_have_stages};
+pub use stages::{
+    AddedLines, AddedStages, StageError, StageName, StageNameError, Staged, add_stages, can_have_stages, stages_of,
+};
 pub use walk::Walk;

@@ -158,6 +158,18 @@ fn image_fits(instruction: &Instruction, image: &str, names: &BTreeSet<StageName
     }
 }
 
+/// The stages of `dockerfile`, in their order: their names, where they have any.
+#[must_use]
+pub fn stages_of(dockerfile: &[u8]) -> Vec<Option<String>> {
+    let all = instructions(dockerfile);
+    let stages = all.iter().filter(|instruction| instruction.keyword() == "FROM");
+    let name = |stage: &Instruction| {
+        let mut words = stage.words().skip(1);
+        words.next().filter(|word| word.eq_ignore_ascii_case("AS")).and_then(|_| words.next()).map(str::to_owned)
+    };
+    stages.map(name).collect()
+}
+
 /// A Dockerfile with added stages.
 #[derive(Debug)]
 pub struct Staged {

@@ -13,6 +13,7 @@ use super::keys::{IMAGE, PLATFORM};
 use super::model::{AttestationPolicy, Image, Job, NamedRegistry};
 use super::names::ImageName;
 use super::node::{Entry, Map, Node, Origin, Value, get, merge_maps, put};
+use super::places::InputPlaces;
 use super::reader::{Late, Read, Reader};
 use super::set::{Set, Sets};
 use super::suggest::suggest;
@@ -27,6 +28,8 @@ pub(super) struct ReadImage {
     pub(super) bases: Vec<Vec<(ImageName, Origin)>>,
     /// Where the cache of each job is said that it exports.
     pub(super) caches: Vec<Option<Origin>>,
+    /// Where the inputs of each job are said.
+    pub(super) inputs: Vec<Option<InputPlaces>>,
 }
 
 /// What the images of a plan have in common.
@@ -66,16 +69,19 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     let late = Late { tag: Some(tag), ..late };
     let stand_in = || Platform::new("linux", "amd64", None).map(|platform| (platform, Map::default()));
     let planned = platforms.clone().unwrap_or_else(|_| stand_in().into_iter().collect());
-    let jobs = jobs(reader, &subset(&map), planned, &sets, late, tag_origin, &common.around);
+    let origins = (&entry.key.origin, tag_origin);
+    let jobs = jobs(reader, &subset(&map), planned, &sets, late, origins, &common.around);
     platforms?;
     let (tags, tag_origins) = tags?.into_iter().unzip();
     let jobs = jobs?;
     dropped(reader, &map, &jobs, attestations)?;
     let (name, repository, attestations, ecr) = (name?, repository?, attestations?, ecr?);
     let image = Image { name, repository, tags, attestations, ecr, jobs: Vec::new(), left_out: Vec::new() };
-    let (arch_tags, bases, caches) = (Vec::new(), Vec::new(), Vec::new());
-    let mut read = ReadImage { image, name: entry.key.origin.clone(), tags: tag_origins, arch_tags, bases, caches };
-    for ReadJob { job, arch_tag, bases, cache } in jobs {
+    let (arch_tags, bases, caches, inputs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let name = entry.key.origin.clone();
+    let mut read = ReadImage { image, name, tags: tag_origins, arch_tags, bases, caches, inputs };
+    for ReadJob { job, arch_tag, bases, cache, inputs } in jobs {
+        read.inputs.push(inputs);
         read.caches.push(cache);
         read.image.jobs.push(job);
         read.arch_tags.push(arch_tag);
@@ -91,7 +97,7 @@ fn jobs(
     planned: Vec<(Platform, Map)>,
     sets: &[(Platform, Set)],
     late: Late<'_>,
-    tag_origin: &Origin,
+    origins: (&Origin, &Origin),
     around: &Surroundings<'_>,
 ) -> Read<Vec<ReadJob>> {
     let mut jobs = Ok(Vec::with_capacity(planned.len()));
@@ -103,7 +109,7 @@ fn jobs(
             }
         }
         let settings = merge_maps(&adopt::below(settings, &said, PLATFORM.known), &said);
-        match (job::read(reader, &settings, &platform, late, tag_origin, around), &mut jobs) {
+        match (job::read(reader, &settings, &platform, late, origins, around), &mut jobs) {
             (Ok(job), Ok(jobs)) => jobs.push(job),
             (Err(told), _) => jobs = Err(told),
             (Ok(_), Err(_)) => {}

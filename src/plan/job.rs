@@ -19,6 +19,7 @@ use super::node::{Map, Node, Origin, Value, get};
 use super::overrides::Overrides;
 use super::pairs;
 use super::paths;
+use super::places::{InputPlaces, Place};
 use super::reader::{Late, Read, Reader};
 use super::sandbox;
 use super::secrets;
@@ -50,16 +51,18 @@ pub(super) struct ReadJob {
     pub(super) bases: Vec<(ImageName, Origin)>,
     /// Where the cache is said that it exports.
     pub(super) cache: Option<Origin>,
+    /// Where its inputs are said.
+    pub(super) inputs: Option<InputPlaces>,
 }
 
 /// Reads the job of `platform` from `map`: the image's settings, with the platform's over them. `tag_origin` is
-/// blamed for an arch tag that nobody wrote.
+/// blamed for an arch tag that nobody wrote; `image` is where the image is named.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     map: &Map,
     platform: &Platform,
     late: Late<'_>,
-    tag_origin: &Origin,
+    (image, tag_origin): (&Origin, &Origin),
     around: &Surroundings<'_>,
 ) -> Read<ReadJob> {
     reader.charge(1024);
@@ -76,7 +79,7 @@ pub(super) fn read(
     if let Some(adoption) = adopt::read(settings.reader, map, settings.late)? {
         let arch_tag = arch_tag?;
         let job = names(&arch_tag, entry?, arch_tags?).with_work(Work::Adopt(adoption));
-        return Ok(ReadJob { job, arch_tag: arch_tag.1, bases: Vec::new(), cache: None });
+        return Ok(ReadJob { job, arch_tag: arch_tag.1, bases: Vec::new(), cache: None, inputs: None });
     }
     let contexts = contexts::read(settings.reader, settings.node("contexts"), settings.late, around.directory);
     let own = arch_tag.as_ref().map(|(arch_tag, _)| Own { platform, arch_tag }).map_err(|told| *told);
@@ -89,7 +92,24 @@ pub(super) fn read(
     let spec = BuildSpec { contexts, cache, ..build? };
     let build = Build { spec, engine: engine?, timeout: timeout? };
     let job = names(&arch_tag, entry?, arch_tags?).with_work(Work::Build(Box::new(build)));
-    Ok(ReadJob { job, arch_tag: arch_tag.1, bases, cache: to })
+    let inputs = Some(inputs(map, image));
+    Ok(ReadJob { job, arch_tag: arch_tag.1, bases, cache: to, inputs })
+}
+
+fn inputs(map: &Map, image: &Origin) -> InputPlaces {
+    let place = |key: &str| get(map, key).map(|entry| Place::from(&entry.value.origin));
+    let named = match get(map, "contexts").map(|entry| &entry.value.value) {
+        Some(Value::Map(named)) => named.to_vec(),
+        _ => Vec::new(),
+    };
+    let named = named.iter().filter_map(|entry| Some((entry.key.name.parse().ok()?, &entry.value.origin)));
+    InputPlaces {
+        image: image.into(),
+        context: place("context"),
+        dockerfile: place("dockerfile").or_else(|| place("dockerfile_inline")),
+        target: place("target"),
+        contexts: named.map(|(name, origin)| (name, origin.into())).collect(),
+    }
 }
 
 /// The Dockerfile as it is written, seen from `context`: a remote context has all but absolute paths, as with buildx.

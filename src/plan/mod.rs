@@ -28,6 +28,7 @@ mod node;
 mod overrides;
 mod pairs;
 mod paths;
+mod places;
 mod raw;
 mod reader;
 mod registry;
@@ -55,6 +56,7 @@ pub use model::{
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};
+pub use places::{InputPlaces, Place, Places};
 pub use reader::{Environment, Facts};
 pub use remote::{GitContext, HttpContext, RemoteContext, RemoteContextError};
 pub use resolve::{needed_facts, resolve};
@@ -66,3 +68,4 @@ pub use spec::{
     Compression, CompressionLevel, Context, Dockerfile, Export, Generator, LayerPolicy, MediaTypes, NamedContext,
     Network, Provenance, PullPolicy, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Ulimit,
 };
+pub(crate) use suggest::did_you_mean;

@@ -12,6 +12,7 @@ use super::ecr::{EcrControl, EcrCreation};
 use super::error::Problem;
 use super::host::EngineHost;
 use super::names::{EngineName, ImageName};
+use super::places::Places;
 use super::silence::Caution;
 use super::spec::{BuildSpec, Dockerfile};
 
@@ -32,6 +33,8 @@ pub struct Plan {
     pub silence: BTreeSet<Caution>,
     /// What the user should know and that stops nothing.
     pub warnings: Vec<Problem>,
+    /// Where the inputs of its builds are said.
+    pub places: Places,
 }
 
 /// Where the plan, or the command line over it, says that images are built to.

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::places::Place;
+
 /// Where a node was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -13,6 +15,15 @@ pub(super) enum Origin {
     Text(Range<usize>),
     /// This flag of the command line.
     Flag(Rc<str>),
+}
+
+impl From<&Origin> for Place {
+    fn from(origin: &Origin) -> Self {
+        match origin {
+            Origin::Text(range) => Self::Text(range.clone()),
+            Origin::Flag(flag) => Self::Flag(flag.to_string()),
+        }
+    }
 }
 
 /// A value and its place.

@@ -97,10 +97,18 @@ fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Read<Pla
     checks::check(reader, &images, &common.registries);
     bases::check(reader, &images, &names_of(&top));
     all_engines.and(all_images)?;
+    let places = |read: &ReadImage| {
+        let jobs = read.image.jobs.iter().zip(&read.inputs);
+        let name = read.image.name.clone();
+        jobs.filter_map(move |(job, inputs)| Some(((name.clone(), job.platform.clone()), inputs.clone()?)))
+            .collect::<Vec<_>>()
+    };
+    let places = images.iter().flat_map(places).collect();
     let images = images.into_iter().map(|read| read.image).collect();
     let Registries { first, copies } = registries?;
     let silence = silence?;
-    Ok(Plan { registry: first, copies, engines, images, left_out: Vec::new(), silence, warnings: Vec::new() })
+    let (left_out, warnings) = (Vec::new(), Vec::new());
+    Ok(Plan { registry: first, copies, engines, images, left_out, silence, warnings, places })
 }
 
 /// The keys of the plan but its extensions, with the version checked.

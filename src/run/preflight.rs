@@ -70,6 +70,11 @@ impl Engines {
         self.list.iter().map(Reached::candidate).collect()
     }
 
+    /// The engines, and what each says of itself.
+    pub fn reached(&self) -> impl Iterator<Item = (&EngineSpec, &EngineFacts)> {
+        self.list.iter().map(|reached| (&reached.spec, reached.facts()))
+    }
+
     pub(super) fn list(&self) -> &[Reached] {
         &self.list
     }

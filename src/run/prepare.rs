@@ -13,6 +13,7 @@ use super::agents::Agents;
 use super::assign::{Schedule, ScheduledAdoption, ScheduledBuild, ScheduledJob};
 use super::event::{By, Destination, Event, Failure, Phase, PlannedJob};
 use super::failure::{chain, failure};
+use super::inputs;
 use super::job::{Goal, JobEnd, JobRun, SessionGroup};
 use super::names;
 use super::order::Order;
@@ -23,7 +24,7 @@ use super::relay::JobVoice;
 use super::request::Outline;
 use super::secrets::Secrets;
 use crate::auth::{BuildProxies, CredentialSource};
-use crate::context::{AddedStages, ContextError, IgnoreFile, Root, can_have_stages};
+use crate::context::{AddedStages, ContextError, can_have_stages};
 use crate::engine::{BaseImage, EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
 use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, Image, ImageName, Plan, SecretSpec, SshSpec};
 
@@ -84,33 +85,12 @@ pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
         if job.work.spec.dockerfile == Dockerfile::StandardInput {
             let message = format!("{}: its Dockerfile is on the standard input, which was not read", id.image);
             faults.push(failure(Phase::Plan, &message, Some("give it with `dockerfile_inline`".into())));
-        } else if let Err(error) = check_inputs(&job.work.spec) {
+        } else if let Err((_, error)) = inputs::check(&job.work.spec) {
             faults.push(failure(Phase::Plan, &format!("{}: {}", id.image, chain(&error)), Some(error.hint().into())));
         }
     }
     faults
 }
-
-/// Opens what a build reads of this machine; what the engine fetches is its own affair.
-fn check_inputs(build: &BuildSpec) -> Result<(), ContextError> {
-    for directory in directories(build).values() {
-        Root::open(directory)?.check_ignore_file(IGNORE_FILE)?;
-    }
-    let context = build.context.directory().map(Root::open).transpose()?;
-    let mut own = IgnoreFile::Absent;
-    if let Some(dockerfile) = given_dockerfile(&build.dockerfile) {
-        dockerfile.open()?;
-        own = dockerfile.check_ignore_file()?;
-    }
-    // The engine does not read the ignore file of the context where the Dockerfile has one of its own.
-    if let Some(context) = context.filter(|_| own == IgnoreFile::Absent) {
-        context.check_ignore_file(IGNORE_FILE)?;
-    }
-    Ok(())
-}
-
-/// The ignore file of a directory.
-const IGNORE_FILE: &str = ".dockerignore";
 
 /// Dockerfiles that cannot have the stages which stand for contexts on an engine that does not know any.
 pub(super) fn stage_faults(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {

@@ -1,0 +1,111 @@
+//! What builds read of this machine, looked at by `plan`, `--dry-run` and `build` before anything is begun.
+
+use std::fs;
+
+use super::world::{World, says};
+use crate::support::program::{Finished, Run};
+use crate::support::scripted_engine::Script;
+
+const STAGES: &str = "# escape=`\nFROM scratch AS Build\nRUN <<EOF\nFROM nothing AS here\nEOF\nFROM build AS release\n";
+
+async fn world() -> World {
+    let world = World::start(Script::default()).await;
+    fs::write(world.home.path().join("context/Dockerfile"), STAGES).unwrap();
+    world
+}
+
+/// A plan of one image that says this.
+fn image(settings: &str) -> String {
+    format!("images:\n  hello:\n    tags: [\"1\"]\n    platforms: [linux/amd64, linux/arm64]\n{settings}")
+}
+
+async fn run(world: &World, arguments: &[&str]) -> Finished {
+    Run::new(&world.home, arguments).env("DOCKER_HOST", world.engine.host()).finish().await
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_with_its_place_before_anything_is_asked() {
+    let world = world().await;
+    fs::create_dir_all(world.home.path().join("utf16")).unwrap();
+    fs::write(world.home.path().join("utf16/Dockerfile"), "FROM scratch\n").unwrap();
+    fs::write(world.home.path().join("utf16/.dockerignore"), b"\xff\xfe*\0").unwrap();
+    for (settings, place, words) in [
+        ("    context: contxt\n", "7:14", "cannot open the directory contxt"),
+        ("    context: context/Dockerfile\n", "7:14", "is not a directory"),
+        ("    context: context\n    dockerfile: Dockerfile.prod\n", "8:17", "context/Dockerfile.prod"),
+        ("", "4:3", "/Dockerfile"),
+        ("    context: context\n    target: relaese\n", "8:13", "Dockerfile has no stage `relaese`"),
+        ("    context: context\n    target: \"3\"\n", "8:13", "Dockerfile has no stage `3`"),
+        ("    context: context\n    contexts: { src: ./nothing }\n", "8:22", "cannot open the directory nothing"),
+        ("    context: utf16\n", "7:14", "is not UTF-8"),
+        ("    dockerfile_inline: FROM scratch\n    target: x\n", "8:13", "its stages have no names"),
+    ] {
+        world.plan(&image(settings));
+        for arguments in [&["plan"][..], &["build", "--dry-run"], &["build"]] {
+            let finished = run(&world, arguments).await.expect_code(2);
+            says(&finished, &[words, &format!("--> build.yaml:{place}\n")]);
+            assert_eq!(finished.stderr.matches("error:").count(), 1, "once for all platforms: {}", finished.stderr);
+        }
+    }
+    world.plan(&image("    context: context\n"));
+    says(
+        &run(&world, &["plan", "--set", "hello.context=context", "--set", "hello.target=buidl"]).await.expect_code(2),
+        &["--set hello.target=buidl: Dockerfile has no stage `buidl`", "did you mean `Build`?"],
+    );
+    assert_eq!((world.registry.lines(), world.engine.counts().solves.started), (Vec::new(), 0));
+}
+
+#[tokio::test]
+async fn everything_that_is_not_there_is_told_at_once() {
+    let world = world().await;
+    let images = "images:\n  a: { context: nowhere }\n  b: { context: context, dockerfile: none }\n  c: { context: context, \
+                  target: none }\n";
+    world.plan(&format!("defaults: {{ tags: [\"1\"], platforms: [linux/amd64] }}\n{images}"));
+    let finished = run(&world, &["plan"]).await.expect_code(2);
+    says(&finished, &["build.yaml:5:17", "build.yaml:6:38", "build.yaml:7:34"]);
+    // Jobs of a matrix may make what they build from.
+    run(&world, &["plan", "--matrix", "github"]).await.expect_code(0);
+    // What is left out need not be there.
+    run(&world, &["plan", "--set", "c.target=release", "c"]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn what_an_engine_finds_alone_is_not_looked_at() {
+    let world = world().await;
+    fs::write(world.home.path().join("context/foreign"), "# syntax=example.com/frontend\ntarget x {}\n").unwrap();
+    for settings in [
+        "    context: context\n    target: BUILD\n",
+        "    context: context\n    target: \"1\"\n",
+        "    context: context\n    dockerfile: foreign\n    target: x\n",
+        "    context: context\n    args: { BUILDKIT_SYNTAX: example.com/frontend }\n    target: x\n",
+        "    context: https://git.example/a.git\n    target: x\n",
+        "    context: context\n    dockerfile: \"-\"\n    target: x\n",
+    ] {
+        world.plan(&image(settings));
+        run(&world, &["plan"]).await.expect_code(0);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_and_a_dry_run_show_the_registry_and_the_engine() {
+    let world = world().await;
+    let plan = image("    context: context\n");
+    world.plan(&plan);
+    let shown = run(&world, &["plan"]).await.expect_code(0).stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["registry"]["host"], world.registry.host());
+    let engine = serde_json::json!({ "host": world.engine.host(), "named_by": "DOCKER_HOST" });
+    assert_eq!(shown["x-defaults"], serde_json::json!({ "engine": engine }));
+    fs::write(world.home.path().join("build.yaml"), format!("version: 1\n{plan}")).unwrap();
+    let shown = run(&world, &["plan"]).await.expect_code(0).stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["x-defaults"]["registry"], "local");
+    // A printed plan is a plan.
+    fs::write(world.home.path().join("again.yaml"), shown.to_string()).unwrap();
+    run(&world, &["plan", "-f", "again.yaml"]).await.expect_code(0);
+    let dry = run(&world, &["build", "--dry-run"]).await.expect_code(0).stdout;
+    let lines: Vec<&str> = dry.lines().take(2).collect();
+    assert!(lines[0].starts_with("registry  127.0.0.1:") && lines[0].ends_with(" (embedded)"), "{dry}");
+    let engine = format!("engine    default at {} (linux/amd64, ", world.engine.host());
+    assert!(lines[1].starts_with(&engine), "{dry}");
+}
