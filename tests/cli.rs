@@ -1,6 +1,7 @@
 //! What the program prints and how it exits, whole: each transcript is a file in `tests/cli/`. `POLYARCH_BLESS=1` writes
 //! them; read the difference before you commit it.
 
+mod habits;
 mod registries;
 mod scripts;
 mod transcript;
@@ -84,7 +85,7 @@ async fn usage_errors_exit_2() {
         vec!["build", "--load", "--no-push"],
         vec!["join", "--attestations", "strip"],
         vec!["inspect"],
-        vec!["inspect", "hello"],
+        vec!["inspect", "helo"],
         vec!["inspect", "GHCR.io/Org/web:1.0"],
         vec!["inspect", "--raw", "--json", "ghcr.io/org/web:1.0"],
         vec!["join", "--platform", "native"],

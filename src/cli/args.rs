@@ -244,6 +244,9 @@ pub(crate) struct BuildArgs {
     /// Look for newer base images
     #[arg(long, help_heading = "Build")]
     pub(crate) pull: bool,
+    /// What it does anyway: as buildx has it
+    #[arg(long, hide = true, conflicts_with_all = ["no_push", "load"])]
+    pub(crate) push: bool,
     /// Build only: nothing leaves the engines
     #[arg(long, help_heading = "Build")]
     pub(crate) no_push: bool,

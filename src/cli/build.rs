@@ -83,7 +83,7 @@ fn goal(args: &BuildArgs) -> Goal {
     // clap refuses two of them, but for the two of which one says more.
     match args {
         BuildArgs { load: true, .. } => Goal::Load,
-        BuildArgs { no_push: true, .. } => Goal::Build,
+        BuildArgs { no_push: true, push: false, .. } => Goal::Build,
         BuildArgs { no_join: true, .. } => Goal::Push,
         _ => Goal::Publish,
     }

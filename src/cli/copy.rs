@@ -32,15 +32,15 @@ async fn prepare(
     args: &CopyArgs,
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
-) -> Result<(Copying, Option<Server>), Failure> {
-    let (source, target) = (reach::parse(&args.source)?, reach::parse(&args.target)?);
+) -> Result<(Copying, Option<Server>), Refusal> {
+    let target = reach::parse(&args.target)?;
     let platform = args.platform.as_deref().map(|text| {
         let refused = |error| load::usage(format!("--platform {text}: {error}"), "as --platform linux/arm64");
         text.parse::<Platform>().map_err(refused)
     });
     let platform = platform.transpose()?;
     let mut registries = Registries::new(&args.registries, settings, on_notice)?;
-    let source = registries.source(source).await?;
+    let source = registries.named(&args.source).await?;
     let target = target_of(target, &mut registries).await?;
     Ok((Copying { source, target, platform }, registries.server()))
 }

@@ -18,7 +18,7 @@ pub(crate) async fn run(args: &DigestArgs, settings: &Settings) -> Result<ExitCo
     });
     let platform = platform.transpose()?;
     let mut registries = Registries::new(&args.registries, settings, notices::log)?;
-    let source = registries.source(reach::parse(&args.reference)?).await?;
+    let source = registries.named(&args.reference).await?;
     let asking = run::digest(&source.place, &source.selector, platform.as_ref());
     let digest = while_served(registries.server(), asking).await;
     let digest = digest.map_err(|error| reach::refused(&source.to_string(), &error))?;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use polyarch::oci::{LocatedReference, Location, Selector, Tag};
-use polyarch::plan::AttestationPolicy;
+use polyarch::plan::{AttestationPolicy, Plan};
 use polyarch::registry::Notice;
 use polyarch::run::{self, Base, Failure, FinalTags, JoinRun, JoinSource, Joining, References, Server, Surroundings};
 
@@ -65,8 +65,19 @@ async fn prepare(
         return Err(load::usage("--attestations is about references", hint).into());
     }
     let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
+    incomplete(args, &plan)?;
     let (registries, server) = load::registries(&plan, settings, on_notice).await?;
     Ok((JoinRun { what: Joining::Plan(Box::new(plan), registries), gates, moving, wait }, server))
+}
+
+/// Refuses to join images of which `--platform` leaves something out: it would do nothing.
+fn incomplete(args: &JoinArgs, plan: &Plan) -> Result<(), Failure> {
+    let Some(image) = plan.images.iter().find(|image| !image.is_complete()) else { return Ok(()) };
+    let left_out: Vec<_> = image.left_out.iter().map(ToString::to_string).collect();
+    let (wanted, left_out) = (args.plan.platform.join(","), left_out.join(", "));
+    let message =
+        format!("--platform {wanted} leaves out {left_out} of {}, which is joined whole or not at all", image.name);
+    Err(load::usage(message, "leave it out, or join references: polyarch join -t TARGET SOURCE… --platform PLATFORM"))
 }
 
 /// `-t TARGET SOURCE…`

@@ -19,6 +19,7 @@ use polyarch::run::{self, CheckedFile, Engines, Failure, Others, Phase, Registri
 
 use super::args::PlanArgs;
 use super::diagnostic;
+use super::habits;
 use super::prune;
 use super::settings::Settings;
 
@@ -67,8 +68,16 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Reads the file.
     pub(crate) fn read(args: &PlanArgs) -> Result<Self, Refusal> {
+        if let Some((word, hint)) = habits::no_image(&args.images) {
+            return Err(usage(format!("`{word}` is no image of the plan"), &hint).into());
+        }
         let path = args.file.clone().map_or_else(find, Ok)?;
         let source = SourceText { text: read(&path)?, path };
+        if habits::is_dockerfile(&source.text) {
+            let message = format!("{} is a Dockerfile, and -f names the plan", source.path.display());
+            let hint = "name it in the plan, or with --set IMAGE.dockerfile=FILE; there `-` is the standard input";
+            return Err(usage(message, hint).into());
+        }
         let native = args.platform.iter().any(|platform| platform == "native");
         let others = args.platform.iter().filter(|platform| *platform != "native");
         let platforms = others.map(|text| {
@@ -361,9 +370,15 @@ fn read(path: &Path) -> Result<String, Failure> {
     let cannot =
         |why: String| usage(format!("cannot read the plan {}: {why}", path.display()), "name the plan with -f FILE");
     let mut text = String::new();
+    // As bake and Compose have it; a file of that name is `./-`.
+    let is_input = path == Path::new("-");
     // A pipe has no length, and may never end.
-    let file = std::fs::File::open(path).map_err(|error| cannot(error.to_string()))?;
-    file.take(MAX_PLAN + 1).read_to_string(&mut text).map_err(|error| cannot(error.to_string()))?;
+    let read = if is_input {
+        std::io::stdin().lock().take(MAX_PLAN + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MAX_PLAN + 1).read_to_string(&mut text))
+    };
+    read.map_err(|error| cannot(error.to_string()))?;
     if text.len() as u64 > MAX_PLAN {
         return Err(cannot(format!("it is larger than {MAX_PLAN} bytes")));
     }

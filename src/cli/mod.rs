@@ -15,6 +15,7 @@ mod edit;
 mod ending;
 mod exit;
 mod files;
+mod habits;
 mod images;
 mod inspect;
 mod join;

@@ -9,9 +9,9 @@ use polyarch::plan::{EcrControl, NamedRegistry, Plan, RegistryChoice, Transport}
 use polyarch::registry::Notice;
 use polyarch::run::{self, Failure, Phase, Place, PlaceError, Registry, Server, Source, VerifyError};
 
-use super::args::RegistryArgs;
+use super::args::{PlanArgs, RegistryArgs};
 use super::diagnostic;
-use super::load::usage;
+use super::load::{self, Loaded, Refusal, usage};
 use super::settings::Settings;
 
 /// Whether a registry that is not on loopback is spoken to in clear.
@@ -31,6 +31,11 @@ impl Insecure {
 /// A bare word is an image of the plan; a reference contains `/`, `:` or `@`.
 pub(crate) fn is_reference(word: &str) -> bool {
     word.contains(['/', ':', '@'])
+}
+
+fn nothing(text: &str) -> Refusal {
+    let message = format!("`{text}` is no reference, and there is no plan here that could have such an image");
+    usage(message, "as ghcr.io/org/web:1.0").into()
 }
 
 pub(crate) fn parse(text: &str) -> Result<LocatedReference, Failure> {
@@ -124,6 +129,24 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         LocatedReference { location, selector }: LocatedReference,
     ) -> Result<Source, Failure> {
         selected(self.place(location).await?, selector).await
+    }
+
+    /// What `text` names: a reference, or an image of the plan that is here, by its first tag.
+    pub(crate) async fn named(&mut self, text: &str) -> Result<Source, Refusal> {
+        if is_reference(text) {
+            return Ok(self.source(parse(text)?).await?);
+        }
+        let args = PlanArgs { images: vec![text.to_owned()], ..PlanArgs::default() };
+        let loaded = Loaded::read(&args).map_err(|_| nothing(text))?;
+        let plan = loaded.resolve(self.settings).await?;
+        let (registries, server) = load::registries(&plan, self.settings, self.on_notice.clone()).await?;
+        self.server = self.server.take().or(server);
+        let image = plan.images.iter().find(|image| image.name.as_str() == text);
+        let (image, tag) = image.and_then(|image| Some((image, image.tags.first()?))).ok_or_else(|| nothing(text))?;
+        let registry = registries.first;
+        let repository = load::repository(image, &registry)?;
+        self.known.insert(registry.host().clone(), registry.clone());
+        Ok(Source { place: Place::Repository { registry, repository }, selector: Selector::Tag(tag.clone()) })
     }
 
     async fn open(&mut self, host: &RegistryHost) -> Result<Registry, Failure> {

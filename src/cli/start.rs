@@ -12,6 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::args::{Cli, Command, Doctor, OutputArgs};
 use super::files::Files;
+use super::habits;
 use super::load::Refusal;
 use super::output::{Color, Line, Progress, Tone};
 use super::settings::Settings;
@@ -19,7 +20,8 @@ use super::{build, clean, copy, digest, doctor, ending, images, inspect, join, p
 
 /// Runs what was typed, and says its exit code.
 pub(crate) fn start() -> ExitCode {
-    let cli = Cli::parse();
+    let cli =
+        Cli::try_parse_from(habits::words(std::env::args_os())).unwrap_or_else(|error| habits::answered(error).exit());
     let settings = Settings::read();
     // Programs that read stderr, and people who want silence, get no lines beside the events.
     if !matches!(cli.command.progress(), Some(Progress::Json | Progress::Quiet)) {

@@ -9,6 +9,10 @@ use super::{Digest, DigestRef, Reference, ReferenceError, Repository, Selector, 
 /// What a layout's name begins with, as skopeo, buildah and podman write it.
 const OCI: &str = "oci:";
 
+/// Where else skopeo, buildah and podman find images. Each could be a repository of Docker Hub, and none is.
+const TRANSPORTS: [&str; 7] =
+    ["docker-archive", "oci-archive", "docker-daemon", "containers-storage", "dir", "ostree", "sif"];
+
 /// A directory that is an OCI image layout (OCI image-spec, "Image Layout"), as it was written. Shown as `oci:DIR`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LayoutPath(Box<str>);
@@ -42,6 +46,9 @@ pub enum LocationError {
     /// `oci://` is how other programs name repositories.
     #[error("`oci:` stands before a directory; a repository is named without it")]
     Url,
+    /// What it begins with names another kind of place (skopeo, `containers-transports(5)`).
+    #[error("polyarch reads no `{0}:`")]
+    Transport(&'static str),
     /// There is no directory in it.
     #[error("an image layout has the form oci:DIR[:TAG]")]
     Directory,
@@ -54,6 +61,7 @@ impl LocationError {
         match self {
             Self::Reference(_) | Self::Url => "as ghcr.io/org/web:1.0",
             Self::Directory => "as oci:build/web:1.0",
+            Self::Transport(_) => "make a layout of it, and name that: skopeo copy SOURCE oci:DIR:TAG",
         }
     }
 }
@@ -84,6 +92,10 @@ impl FromStr for LocatedReference {
     type Err = LocationError;
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
+        let is_before = |kind: &&&str| text.strip_prefix(**kind).is_some_and(|rest| rest.starts_with(':'));
+        if let Some(kind) = TRANSPORTS.iter().find(is_before) {
+            return Err(LocationError::Transport(kind));
+        }
         let Some(layout) = text.strip_prefix(OCI) else {
             let Reference { repository, selector } = text.parse()?;
             return Ok(Self { location: Location::Repository(repository), selector: Some(selector) });

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::oci::{Platform, RepositoryPath, Tag};
+use crate::oci::{Platform, Reference, RepositoryPath, Selector, Tag};
 
 use super::adopt;
 use super::distinct::distinct;
@@ -184,7 +184,28 @@ fn tags(
         let message = format!("the image `{}` has no tags", entry.key.name);
         return Err(reader.problem(&entry.key.origin, message, Some(hint)));
     }
-    distinct(reader, &items, |reader, item| Ok((reader.parsed(item, "the tag", late)?, item.origin.clone())))
+    distinct(reader, &items, |reader, item| Ok((tag(reader, item, late)?, item.origin.clone())))
+}
+
+/// A tag. docker's users write whole references in its place.
+fn tag(reader: &mut Reader<'_>, item: &Node, late: Late<'_>) -> Read<Tag> {
+    let text = reader.text(item, "the tag", late)?;
+    let parsed = text.parse::<Tag>();
+    parsed.map_err(|error| match text.parse::<Reference>() {
+        Ok(Reference { repository, selector: Selector::Tag(tag) }) if text.contains(['/', ':']) => {
+            let (namespace, name) = match repository.path().as_str().rsplit_once('/') {
+                Some((namespace, name)) => (format!("/{namespace}"), name),
+                None => (String::new(), repository.path().as_str()),
+            };
+            let hint = format!("say registry: {}{namespace}, repository: {name}, tags: [{tag}]", repository.host());
+            reader.problem(
+                &item.origin,
+                format!("`{text}` is a reference, and a tag is what follows its colon"),
+                Some(hint),
+            )
+        }
+        _ => reader.problem(&item.origin, format!("the tag `{text}` is not valid: {error}"), None),
+    })
 }
 
 fn attestations(reader: &mut Reader<'_>, map: &Map, late: Late<'_>) -> Read<AttestationPolicy> {

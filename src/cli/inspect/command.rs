@@ -14,9 +14,9 @@ use super::{difference, document, text};
 
 pub(crate) async fn run(args: &InspectArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let mut registries = Registries::new(&args.registries, settings, notices::log)?;
-    let source = registries.source(reach::parse(&args.reference)?).await?;
+    let source = registries.named(&args.reference).await?;
     let other = match &args.other {
-        Some(other) => Some(registries.source(reach::parse(other)?).await?),
+        Some(other) => Some(registries.named(other).await?),
         None => None,
     };
     while_served(registries.server(), Box::pin(show(args, &source, other.as_ref()))).await?;

@@ -1,0 +1,140 @@
+//! What users of docker, buildx, bake and skopeo type: done, or answered with the word for it.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Options of `docker build` that are keys of the plan.
+const KEYS: [(&str, &str); 21] = [
+    ("--add-host", "extra_hosts"),
+    ("--annotation", "annotations"),
+    ("--attest", "provenance"),
+    ("--build-context", "contexts"),
+    ("--builder", "engine"),
+    ("--cache-from", "cache"),
+    ("--cache-to", "cache"),
+    ("--cgroup-parent", "cgroup_parent"),
+    ("--context", "context"),
+    ("--dockerfile", "dockerfile"),
+    ("--label", "labels"),
+    ("--network", "network"),
+    ("--no-cache-filter", "no_cache_filter"),
+    ("--provenance", "provenance"),
+    ("--sbom", "sbom"),
+    ("--secret", "secrets"),
+    ("--shm-size", "shm_size"),
+    ("--ssh", "ssh"),
+    ("--target", "target"),
+    ("--ulimit", "ulimits"),
+    ("--repository", "repository"),
+];
+
+/// Other options of theirs, and what does that here.
+const OPTIONS: [(&str, &str); 8] = [
+    ("--iidfile", "--report FILE has the digests"),
+    ("--metadata-file", "--report FILE has the digests"),
+    ("--quiet", "it is --progress quiet"),
+    ("-q", "it is --progress quiet"),
+    ("--output", "--load leaves images on engines, and `polyarch copy REF oci:DIR:TAG` writes a layout"),
+    ("-o", "--load leaves images on engines, and `polyarch copy REF oci:DIR:TAG` writes a layout"),
+    ("--all-platforms", "without --platform it is all of them"),
+    ("--print", "it is --dry-run, or `polyarch plan`"),
+];
+
+/// Commands of theirs, and what does that here.
+const COMMANDS: [(&str, &str); 8] = [
+    ("bake", "`polyarch build` builds all that the plan says"),
+    ("buildx", "`polyarch build`, and `polyarch inspect` for `imagetools inspect`"),
+    ("imagetools", "`polyarch inspect REF` shows an index, and `polyarch join -t TARGET SOURCE…` makes one"),
+    ("manifest", "`polyarch inspect REF` shows an index, and `polyarch join -t TARGET SOURCE…` makes one"),
+    ("login", "it is `docker login`, whose logins polyarch takes"),
+    ("push", "`polyarch build` pushes, and `polyarch copy SOURCE TARGET` takes an image elsewhere"),
+    ("tag", "`polyarch copy SOURCE TARGET` gives an image another tag"),
+    ("config", "`polyarch plan` prints the plan with everything resolved"),
+];
+
+/// `help [COMMAND]` is `[COMMAND] --help`, `version` is `--version`.
+pub(crate) fn words(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = typed.collect();
+    match words.get(1).and_then(|word| word.to_str()) {
+        Some("help") => {
+            words.remove(1);
+            words.push("--help".into());
+        }
+        Some("version") if words.len() == 2 => words[1] = "--version".into(),
+        _ => {}
+    }
+    words
+}
+
+/// `error` with the word for what was typed.
+pub(crate) fn answered(mut error: clap::Error) -> clap::Error {
+    let typed = |kind| match error.get(kind) {
+        Some(ContextValue::String(typed)) => Some(typed.clone()),
+        _ => None,
+    };
+    let of = |table: &[(&str, &str)], typed: &str| {
+        table.iter().find(|(theirs, _)| *theirs == typed).map(|(_, ours)| (*ours).to_owned())
+    };
+    let tip = match error.kind() {
+        ErrorKind::UnknownArgument => typed(ContextKind::InvalidArg).and_then(|typed| {
+            let key = |key: String| format!("`{key}` of the plan says it, and for one run --set '*.{key}=…'");
+            of(&KEYS, &typed).map(key).or_else(|| of(&OPTIONS, &typed))
+        }),
+        ErrorKind::InvalidSubcommand => typed(ContextKind::InvalidSubcommand).and_then(|typed| of(&COMMANDS, &typed)),
+        _ => None,
+    };
+    if let Some(tip) = tip {
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
+/// The first word among `images` that is a directory, a file or a URL, and what to type in its place.
+pub(crate) fn no_image(images: &[String]) -> Option<(&str, String)> {
+    let is_plan = |word: &str| [".yaml", ".yml"].iter().any(|end| word.ends_with(end));
+    let is_place = |word: &str| word == "." || word == ".." || word.contains('/') || is_plan(word);
+    let word = images.iter().map(String::as_str).find(|word| is_place(word))?;
+    let hint = if is_plan(word) {
+        format!("name another plan with -f {word}")
+    } else {
+        "leave it out: `context` in the plan says what is built; -f FILE names another plan".to_owned()
+    };
+    Some((word, hint))
+}
+
+/// Whether `text` is a Dockerfile and no plan.
+pub(crate) fn is_dockerfile(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let words: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();
+    words.len() > 1 && ["FROM", "ARG"].iter().any(|keyword| words[0].eq_ignore_ascii_case(keyword))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_and_version_are_options_as_well_as_words() {
+        for (typed, read) in [
+            (&["polyarch", "help"][..], &["polyarch", "--help"][..]),
+            (&["polyarch", "help", "build"], &["polyarch", "build", "--help"]),
+            (&["polyarch", "version"], &["polyarch", "--version"]),
+            (&["polyarch", "build", "help"], &["polyarch", "build", "help"]),
+            (&["polyarch", "version", "x"], &["polyarch", "version", "x"]),
+        ] {
+            assert_eq!(words(typed.iter().map(OsString::from)), read, "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_is_told_from_a_plan() {
+        for text in ["FROM scratch", "# syntax=x\n\nfrom a AS b\n", "ARG A=1\nFROM b"] {
+            assert!(is_dockerfile(text), "{text}");
+        }
+        for text in ["version: 1", "", "# FROM a\nversion: 1", "FROM:\n  a: 1", "{from: a}"] {
+            assert!(!is_dockerfile(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What users of docker, buildx, bake and skopeo type, done or answered with the word for it.
+
+use std::fs;
+
+use crate::support::program::{Finished, Home, Run};
+
+fn home() -> Home {
+    let home = Home::new();
+    fs::write(home.path().join("Dockerfile"), "FROM scratch\n").unwrap();
+    fs::write(home.path().join("build.yaml"), PLAN).unwrap();
+    home
+}
+
+const PLAN: &str = "version: 1\nregistry: localhost:9\nimages: { hello: { tags: [\"1.0\"], platforms: [linux/amd64, \
+                    linux/arm64] } }\n";
+
+async fn run(home: &Home, words: &[&str]) -> Finished {
+    Run::new(home, words).env("DOCKER_HOST", "unix:///nothing.sock").finish().await
+}
+
+#[tokio::test]
+async fn help_and_version_are_commands_too() {
+    let home = home();
+    for (word, option) in
+        [(&["help"][..], &["--help"][..]), (&["help", "build"], &["build", "--help"]), (&["version"], &["--version"])]
+    {
+        let (word, option) = (run(&home, word).await.expect_code(0), run(&home, option).await.expect_code(0));
+        assert!(!word.stdout.is_empty());
+        assert_eq!(word.stdout, option.stdout);
+    }
+}
+
+#[tokio::test]
+async fn words_of_docker_are_answered_with_ours() {
+    let home = home();
+    fs::write(home.path().join("other.yaml"), PLAN).unwrap();
+    for (words, answer) in [
+        (&["build", "."][..], "`.` is no image of the plan"),
+        (&["build", "./web"], "leave it out"),
+        (&["build", "https://git.example/a.git"], "is no image of the plan"),
+        (&["build", "other.yaml"], "name another plan with -f other.yaml"),
+        (&["build", "-f", "Dockerfile"], "Dockerfile is a Dockerfile, and -f names the plan"),
+        (&["build", "--target", "x"], "--set '*.target=…'"),
+        (&["build", "--secret=id=a"], "`secrets` of the plan"),
+        (&["build", "--cache-from", "x"], "`cache` of the plan"),
+        (&["build", "--output=type=docker"], "--load leaves images on engines"),
+        (&["build", "-q"], "--progress quiet"),
+        (&["build", "--metadata-file", "x"], "--report FILE"),
+        (&["bake"], "`polyarch build` builds all that the plan says"),
+        (&["push"], "`polyarch copy SOURCE TARGET`"),
+        (&["imagetools", "inspect"], "`polyarch inspect REF`"),
+        (&["build", "--push", "--load"], "cannot be used with"),
+        (&["join", "--platform", "linux/amd64"], "leaves out linux/arm64 of hello"),
+        (&["join", "hello", "--platform", "linux/amd64", "--dry-run"], "leaves out linux/arm64 of hello"),
+        (&["inspect", "docker-archive:x.tar"], "polyarch reads no `docker-archive:`"),
+        (&["copy", "oci-archive:x.tar", "localhost:9/a:1"], "skopeo copy SOURCE oci:DIR:TAG"),
+        (&["copy", "localhost:9/a:1", "docker-daemon:a:1"], "polyarch reads no `docker-daemon:`"),
+        (&["join", "-t", "dir:x", "localhost:9/a:1"], "polyarch reads no `dir:`"),
+        (&["inspect", "helo"], "did you mean `hello`?"),
+    ] {
+        let finished = run(&home, words).await.expect_code(2);
+        assert!(finished.stderr.contains(answer), "{words:?}: {}", finished.stderr);
+    }
+}
+
+#[tokio::test]
+async fn what_buildx_and_bake_take_is_taken() {
+    let home = home();
+    // No engine is there: what was typed was read.
+    for words in [&["build", "--push"][..], &["build", "--push", "--platform", "linux/amd64"]] {
+        let finished = run(&home, words).await.expect_code(3);
+        assert!(finished.stderr.contains("nothing.sock"), "{}", finished.stderr);
+    }
+    let plan = home.path().join("piped.yaml");
+    fs::write(&plan, PLAN.replace("hello", "piped")).unwrap();
+    let read = |words: &'static [&'static str], file| Run::new(&home, words).input(file).finish();
+    let finished = read(&["plan", "-f", "-"], plan).await.expect_code(0);
+    assert!(finished.stdout.contains("\"piped\""), "{}", finished.stdout);
+    let finished = read(&["plan", "-f", "-"], home.path().join("Dockerfile")).await.expect_code(2);
+    assert!(finished.stderr.contains("IMAGE.dockerfile=FILE; there `-` is the standard input"), "{}", finished.stderr);
+}
+
+#[tokio::test]
+async fn names_of_the_plan_are_their_first_tags_where_references_are_read() {
+    let home = home();
+    for words in [
+        &["inspect", "hello"][..],
+        &["inspect", "hello", "localhost:9/a:1"],
+        &["digest", "hello"],
+        &["copy", "hello", "localhost:9/copy:1"],
+    ] {
+        let finished = run(&home, words).await.expect_code(3);
+        assert!(finished.stderr.contains("localhost:9"), "{words:?}: {}", finished.stderr);
+    }
+    fs::remove_file(home.path().join("build.yaml")).unwrap();
+    let finished = run(&home, &["inspect", "hello"]).await.expect_code(2);
+    assert!(finished.stderr.contains("`hello` is no reference"), "{}", finished.stderr);
+}
+
+#[tokio::test]
+async fn a_reference_in_place_of_a_tag_is_taken_apart_for_the_plan() {
+    let home = home();
+    for (tag, hint) in [
+        ("ghcr.io/acme/web:1.0", "say registry: ghcr.io/acme, repository: web, tags: [1.0]"),
+        ("localhost:5000/web:1.0", "say registry: localhost:5000, repository: web, tags: [1.0]"),
+        ("acme/web:1.0", "say registry: docker.io/acme, repository: web, tags: [1.0]"),
+        ("web:1.0", "repository: web, tags: [1.0]"),
+    ] {
+        let plan = PLAN.replace("\"1.0\"", &format!("\"{tag}\""));
+        fs::write(home.path().join("build.yaml"), plan).unwrap();
+        let finished = run(&home, &["plan"]).await.expect_code(2);
+        assert!(finished.stderr.contains(hint) && finished.stderr.contains("build.yaml:3:"), "{}", finished.stderr);
+        fs::write(home.path().join("build.yaml"), PLAN).unwrap();
+        let finished = run(&home, &["plan", "--tag", tag]).await.expect_code(2);
+        assert!(finished.stderr.contains(hint), "{}", finished.stderr);
+    }
+}
