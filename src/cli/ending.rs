@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use polyarch::engine::Finding;
 use polyarch::plan::{PlanErrors, Problem};
@@ -86,15 +86,16 @@ fn refused(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> Repor
         Refusal::Failures(failures) => failures.clone(),
     };
     let events: Vec<_> = failures.into_iter().map(Event::Failed).collect();
-    let mut report = Report::new(SystemTime::now());
+    let at = settings.began.elapsed();
+    let mut report = Report::new(SystemTime::now().checked_sub(at).unwrap_or_else(SystemTime::now));
     for event in &events {
-        report.event(Duration::ZERO, event);
+        report.event(at, event);
     }
-    report.finish(Duration::ZERO, report.exit_code());
+    report.finish(at, report.exit_code());
     if output.progress == Progress::Json {
         let mut display = output::display(Progress::Json, settings.terminal, Pace::default());
         for event in &events {
-            display.event(Duration::ZERO, event);
+            display.event(at, event);
         }
         display.finish(&report);
     } else {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use polyarch::auth::{AuthError, BuildProxies, CredentialSource, DockerConfig, Logins};
 use polyarch::ecr::{Ecr, EcrLogins};
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) terminal: Terminal,
     /// Who we are at AWS, asked for the first time when something of ECR is named.
     pub(crate) ecr: Arc<Ecr>,
+    /// When the program began.
+    pub(crate) began: Instant,
     path: OsString,
 }
 
@@ -33,7 +36,8 @@ impl Settings {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let terminal = Terminal::of_stderr(|name| environment.get(name).cloned());
-        Self { environment, terminal, ecr: Arc::default(), path: std::env::var_os("PATH").unwrap_or_default() }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        Self { environment, terminal, ecr: Arc::default(), began: Instant::now(), path }
     }
 
     /// Whether a CI system runs us: every one of them sets `CI`.

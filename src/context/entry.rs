@@ -42,13 +42,22 @@ pub enum Kind {
         /// Its size in bytes.
         size: u64,
     },
+    /// A FIFO or a device: the mode says which.
+    Node {
+        /// The device's number, 0 of a FIFO: its first part.
+        major: u32,
+        /// Its second part.
+        minor: u32,
+    },
+    /// A socket, which no image can hold: builds go on without it, as those of buildx do.
+    Socket,
 }
 
 impl Entry {
     /// `Stat.size` in bytes: of a file its content, of a symbolic link its target, of a directory 0.
     pub fn size(&self) -> u64 {
         match &self.kind {
-            Kind::Directory => 0,
+            Kind::Directory | Kind::Node { .. } | Kind::Socket => 0,
             Kind::File { size } | Kind::HardLink { size, .. } => *size,
             Kind::Symlink { target } => target.len() as u64,
         }
@@ -57,7 +66,7 @@ impl Entry {
     /// `Stat.linkname`: the target of either kind of link, else empty.
     pub fn linkname(&self) -> &str {
         match &self.kind {
-            Kind::Directory | Kind::File { .. } => "",
+            Kind::Directory | Kind::File { .. } | Kind::Node { .. } | Kind::Socket => "",
             Kind::Symlink { target } | Kind::HardLink { target, .. } => target,
         }
     }
@@ -101,12 +110,20 @@ impl Stamp {
 pub(super) fn go_mode(mode: u32) -> u32 {
     const DIRECTORY: u32 = 1 << 31;
     const SYMLINK: u32 = 1 << 27;
+    const DEVICE: u32 = 1 << 26;
+    const FIFO: u32 = 1 << 25;
+    const SOCKET: u32 = 1 << 24;
+    const CHARACTER_DEVICE: u32 = DEVICE | 1 << 21;
     const SETUID: u32 = 1 << 23;
     const SETGID: u32 = 1 << 22;
     const STICKY: u32 = 1 << 20;
     let kind = match FileType::from_raw_mode(mode) {
         FileType::Directory => DIRECTORY,
         FileType::Symlink => SYMLINK,
+        FileType::Fifo => FIFO,
+        FileType::Socket => SOCKET,
+        FileType::BlockDevice => DEVICE,
+        FileType::CharacterDevice => CHARACTER_DEVICE,
         _ => 0,
     };
     let special = [(0o4000, SETUID), (0o2000, SETGID), (0o1000, STICKY)];

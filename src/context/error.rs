@@ -36,14 +36,6 @@ pub enum ContextError {
         /// Why.
         source: io::Error,
     },
-    /// A socket, FIFO or device, which no image layer can hold.
-    #[error("{path} is a {kind}, which a build context cannot hold")]
-    Special {
-        /// The entry.
-        path: String,
-        /// What it is.
-        kind: &'static str,
-    },
     /// A name or a link's target is not UTF-8; fsutil's `Stat` holds protobuf strings.
     #[error("the name or the link target of {path} is not UTF-8")]
     NotUtf8 {
@@ -141,7 +133,6 @@ impl ContextError {
             Self::NotADirectory { .. } => "name the directory that holds the files",
             Self::RefusedRoot { .. } => "name a directory that holds only what the build needs",
             Self::Read { .. } => "make it readable, or name it in .dockerignore",
-            Self::Special { .. } => "remove it, or name it in .dockerignore",
             Self::NotUtf8 { .. } => "rename it, or name it in .dockerignore",
             Self::Changed { .. } => "build again when nothing writes to the build context",
             Self::TooManyLinks { .. } => "look for symbolic links that lead back to themselves",

@@ -39,6 +39,8 @@ pub(super) fn walked(root: &Root, selection: &Selection) -> Vec<String> {
 
 pub(super) fn line(entry: &Entry) -> String {
     match &entry.kind {
+        Kind::Node { major, minor } => format!("node {} {major}:{minor}", entry.path),
+        Kind::Socket => format!("socket {}", entry.path),
         Kind::Directory => format!("dir {}", entry.path),
         Kind::File { .. } => format!("file {}", entry.path),
         Kind::Symlink { target } => format!("link {} {target}", entry.path),

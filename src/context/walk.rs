@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::vec;
 
-use rustix::fs::{AtFlags, Dir, FileType, fstat, readlinkat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, fstat, major, minor, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::entry::{Entry, Kind, Stamp, go_mode};
@@ -208,7 +208,6 @@ fn look_at(
     if is_directory.is_some_and(|was| was != (stamp.kind == FileType::Directory)) {
         return Err(ContextError::changed(&path));
     }
-    let special = |kind| Err(ContextError::Special { path: escape(bytes), kind });
     let kind = match stamp.kind {
         FileType::Directory => Kind::Directory,
         FileType::RegularFile => Kind::File { size: stamp.size },
@@ -216,9 +215,8 @@ fn look_at(
             let target = readlinkat(directory, name, Vec::new()).map_err(|error| open_error(&path, error))?;
             Kind::Symlink { target: target.into_string().map_err(|_| not_utf8())? }
         }
-        FileType::Socket => return special("socket"),
-        FileType::Fifo => return special("FIFO"),
-        _ => return special("device"),
+        FileType::Socket => Kind::Socket,
+        _ => Kind::Node { major: major(stat.st_rdev), minor: minor(stat.st_rdev) },
     };
     let has_other_names = stat.st_nlink > 1;
     let entry = Entry { path, kind, mode: go_mode(stat.st_mode), mtime_ns: stamp.mtime_ns, stamp };
@@ -366,14 +364,15 @@ mod tests {
     }
 
     #[test]
-    fn sockets_and_fifos_are_refused_by_name_unless_ignored() {
+    fn fifos_are_nodes_and_sockets_are_told_apart() {
         let tree = tree(&["dir run", "file z"]);
         let _listener = UnixListener::bind(tree.path().join("run/sock")).unwrap();
         mkfifoat(CWD, tree.path().join("run/pipe"), Mode::RUSR).unwrap();
-        let error = first_error(&tree, &all());
-        assert_eq!(error.to_string(), "run/pipe is a FIFO, which a build context cannot hold");
-        let error = first_error(&tree, &exclude(&["run/pipe"]));
-        assert_eq!(error.to_string(), "run/sock is a socket, which a build context cannot hold");
+        assert_eq!(walked(&open(&tree), &all()), ["dir run", "node run/pipe 0:0", "socket run/sock", "file z"]);
+        let pipe =
+            open(&tree).walk(&all()).unwrap().map(Result::unwrap).find(|entry| entry.path == "run/pipe").unwrap();
+        // Go's `fs.ModeNamedPipe`.
+        assert_eq!(pipe.mode >> 9, (1 << 25) >> 9);
         assert_eq!(walked(&open(&tree), &exclude(&["run/pipe", "**/sock"])), ["dir run", "file z"]);
         assert_eq!(walked(&open(&tree), &exclude(&["**", "!z"])), ["file z"]);
         assert_eq!(walked(&open(&tree), &include(&["z"])), ["file z"]);

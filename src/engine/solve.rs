@@ -62,6 +62,11 @@ impl Engine {
         };
         let response = solved.map_err(|status| failed(why(&status, session, &steps, (self.facts(), request))))?;
         let id = image_id(&response).map_err(failed)?;
+        if let Some(path) = session.socket() {
+            let message = format!("the build context has sockets, which an image cannot hold: {path} is skipped");
+            // Who does not listen is not told.
+            let _ = events.send(BuildEvent::Warning { message, url: String::new() }).await;
+        }
         cache::publish(request.build, &response).await.map_err(failed)?;
         // What the engine does not keep is proved by what the registry returns.
         if let Output::Engine(names) = request.to {

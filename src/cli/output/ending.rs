@@ -28,7 +28,9 @@ pub(crate) fn ending(report: &Report, width: Option<usize>) -> Vec<Line> {
 
 /// What a quiet run says: nothing, if nothing failed.
 pub(crate) fn failures(report: &Report) -> Vec<Line> {
-    [left(report), errors(report, None)].concat()
+    // Nothing that failed says why a run was stopped.
+    let stopped = report.run.stopped.iter().map(|_| last_line(report)).collect();
+    [left(report), errors(report, None), stopped].concat()
 }
 
 /// The end of a failed platform's log.
@@ -140,7 +142,7 @@ fn last_line(report: &Report) -> Line {
     match (report.run.outcome, &report.run.stopped) {
         (Outcome::Succeeded | Outcome::Running, _) => format!("done in {seconds}").into(),
         (_, Some(why)) => {
-            Line::new().toned(Tone::Error, format!("{why} after {seconds} (exit code {})", report.run.exit_code))
+            Line::new().toned(Tone::Error, format!("{why}, ended after {seconds} (exit code {})", report.run.exit_code))
         }
         (_, None) => {
             Line::new().toned(Tone::Error, format!("failed after {seconds} (exit code {})", report.run.exit_code))

@@ -160,6 +160,12 @@ mod tests {
     }
 
     #[test]
+    fn a_quiet_run_that_is_stopped_says_why() {
+        let stopped = quiet(&interrupted(), Some(130));
+        assert!(stopped.ends_with("\ninterrupted, ended after 2.7s (exit code 130)\n"), "{stopped}");
+    }
+
+    #[test]
     fn a_log_of_github_is_one_group_and_its_ending() {
         let folded = written(&failed(), None, |out| Plain::new(out, Color::Off, Groups::GitHub));
         let (group, ending) = folded.split_once("::endgroup::\n").unwrap();

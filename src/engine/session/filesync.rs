@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::backlog::Backlog;
 use super::outcome::Outcome;
-use crate::context::{ContextError, Entry, Root, Selection};
+use crate::context::{ContextError, Entry, Kind, Root, Selection};
 
 /// Bytes of a file in one packet.
 const CHUNK: usize = 64 << 10;
@@ -180,6 +180,10 @@ impl Transfer {
     fn list(&self, selection: &Selection) -> Result<(), Stop> {
         for entry in self.root.walk(selection)? {
             let entry = entry?;
+            if entry.kind == Kind::Socket {
+                self.outcome.socket.get_or_init(|| entry.path);
+                continue;
+            }
             let stat = Packet { stat: Some(stat(&entry)), ..packet(PacketType::PacketStat) };
             let requestable = entry.has_content().then_some(entry);
             self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(requestable);
@@ -253,12 +257,18 @@ fn packet(kind: PacketType) -> Packet {
 
 /// An entry as fsutil writes it. Owners are left at 0, as `docker build` does.
 fn stat(entry: &Entry) -> Stat {
+    let (devmajor, devminor) = match entry.kind {
+        Kind::Node { major, minor } => (major.into(), minor.into()),
+        _ => (0, 0),
+    };
     Stat {
         path: entry.path.clone(),
         mode: entry.mode,
         size: i64::try_from(entry.size()).unwrap_or(i64::MAX),
         mod_time: entry.mtime_ns,
         linkname: entry.linkname().to_owned(),
+        devmajor,
+        devminor,
         ..Stat::default()
     }
 }

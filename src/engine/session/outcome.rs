@@ -15,6 +15,8 @@ pub(super) struct Outcome {
     pub(super) sent: Arc<AtomicU64>,
     /// The first error of the context.
     pub(super) context_error: Arc<OnceLock<Arc<ContextError>>>,
+    /// The first socket that a context has.
+    pub(super) socket: Arc<OnceLock<String>>,
     /// The first error of the credentials.
     pub(super) auth_error: Arc<OnceLock<Arc<AuthError>>>,
     /// The engine took nothing of the context for [`super::UPLOAD_IDLE`].

@@ -151,6 +151,11 @@ impl Session {
         self.outcome.context_error.get().cloned()
     }
 
+    /// A socket in the context, which the engine was not told of.
+    pub(in crate::engine) fn socket(&self) -> Option<&str> {
+        self.outcome.socket.get().map(String::as_str)
+    }
+
     /// What the credentials' source said, in our words.
     pub(in crate::engine) fn auth_error(&self) -> Option<Arc<AuthError>> {
         self.outcome.auth_error.get().cloned()
