@@ -55,6 +55,7 @@ struct Entry {
     username: String,
     password: Secret,
     identitytoken: Secret,
+    registrytoken: Secret,
 }
 
 impl Object for Content {
@@ -76,6 +77,7 @@ impl Object for Entry {
             "username" => loose::set(&mut self.username, values),
             "password" => loose::set(&mut self.password, values),
             "identitytoken" => loose::set(&mut self.identitytoken, values),
+            "registrytoken" => loose::set(&mut self.registrytoken, values),
             _ => loose::skip(values),
         }
     }
@@ -145,6 +147,10 @@ impl DockerConfig {
     }
 
     fn entry(&self, key: &str, entry: &Entry) -> Result<Credential, AuthError> {
+        // The order is that of engines (moby, `distribution/registry.go`).
+        if !entry.registrytoken.is_empty() {
+            return Ok(Credential::RegistryToken(entry.registrytoken.clone()));
+        }
         if !entry.identitytoken.is_empty() {
             return Ok(Credential::IdentityToken(entry.identitytoken.clone()));
         }
@@ -185,6 +191,12 @@ impl CredentialSource for DockerConfig {
             lookup(&self.content.auths, host)
                 .map_or(Ok(Credential::Anonymous), |(key, entry)| self.entry(key, &entry.0))
         })
+    }
+
+    fn may_know(&self, host: &RegistryHost) -> bool {
+        let Content { auths, creds_store, .. } = &self.content;
+        let has_part = || auths.keys().any(|key| part(key, host).is_some());
+        !creds_store.is_empty() || self.names_helper(host) || lookup(auths, host).is_some() || has_part()
     }
 
     fn namespace(&self, host: &RegistryHost, repository: &RepositoryPath) -> Option<RepositoryPath> {
@@ -273,6 +285,7 @@ mod tests {
             Credential::Anonymous => "anonymous".to_owned(),
             Credential::Basic { username, password } => format!("{username}:{}", password.expose()),
             Credential::IdentityToken(token) => format!("token {}", token.expose()),
+            Credential::RegistryToken(token) => format!("bearer {}", token.expose()),
         })
     }
 
@@ -291,6 +304,7 @@ mod tests {
                 "https://ghcr.io/v2/": {"username": "u", "password": "p"},
                 "registry.example:5000": {"auth": "ignored", "identitytoken": "refresh"},
                 "empty.example": {},
+                "token.example": {"auth": "dTpw", "identitytoken": "refresh", "registrytoken": "access"},
                 "nul.example": {"auth": "dTpwAAA="}
             }, "HttpHeaders": {"X": "y"}, "currentContext": "c"}"#,
         );
@@ -304,6 +318,7 @@ mod tests {
             ("ghcr.io.evil.example", "anonymous"),
             ("evil.ghcr.io", "anonymous"),
             ("empty.example", "anonymous"),
+            ("token.example", "bearer access"),
             ("nul.example", "u:p"),
         ];
         for (host, credential) in expected {
@@ -339,6 +354,22 @@ mod tests {
         std::fs::create_dir(dir.path().join("config.json")).unwrap();
         let config = DockerConfig::load(dir.path(), OsStr::new("")).unwrap();
         assert_eq!(who(&config, "ghcr.io").await.unwrap(), "anonymous");
+    }
+
+    #[test]
+    fn a_login_is_possible_where_anything_is_said_of_the_host() {
+        for (json, may) in [
+            (r#"{"auths":{"a.example":{}}}"#, true),
+            (r#"{"auths":{"https://a.example/v2/":{}}}"#, true),
+            (r#"{"auths":{"a.example/org":{}}}"#, true),
+            (r#"{"credHelpers":{"a.example":"gone"}}"#, true),
+            (r#"{"credsStore":"gone"}"#, true),
+            (r#"{"credHelpers":{"a.example":""}}"#, false),
+            (r#"{"auths":{"b.example":{}},"credHelpers":{"b.example":"gone"}}"#, false),
+            ("{}", false),
+        ] {
+            assert_eq!(config(json).may_know(&"a.example".parse().unwrap()), may, "{json}");
+        }
     }
 
     #[tokio::test]

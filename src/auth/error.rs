@@ -78,16 +78,18 @@ pub enum AuthError {
         program: String,
         /// The server.
         server: String,
-        /// The first line of what it said, printable, at most 200 characters.
+        /// The first and the last line of what it said, printable, at most 400 characters.
         message: String,
     },
     /// A helper took too long.
-    #[error("the credential helper {program} did not answer within {} s", .after.as_secs())]
+    #[error("the credential helper {program} did not answer within {} s{}", .after.as_secs(), told(.message))]
     HelperTimeout {
         /// The program.
         program: String,
         /// How long it was given.
         after: Duration,
+        /// What it said on its standard error, as in [`Self::HelperFailed`]; may be empty.
+        message: String,
     },
     /// Who gives out the logins of this server does not give one.
     #[error("there is no login for {server}: {message}")]
@@ -108,11 +110,18 @@ pub enum AuthError {
         channel: String,
     },
     /// A helper's answer is too long or not of the protocol.
-    #[error("the credential helper {program} answered with something that is not a credential")]
+    #[error("the credential helper {program} answered with something that is not a credential{}", told(.message))]
     HelperAnswer {
         /// The program.
         program: String,
+        /// What it said on its standard error, as in [`Self::HelperFailed`]; may be empty.
+        message: String,
     },
+}
+
+/// The end of a sentence about who said something, or nothing.
+fn told(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!("; it said: {message}") }
 }
 
 impl AuthError {
@@ -138,7 +147,7 @@ impl AuthError {
             Self::HelperRun { program, .. }
             | Self::HelperFailed { program, .. }
             | Self::HelperTimeout { program, .. }
-            | Self::HelperAnswer { program } => {
+            | Self::HelperAnswer { program, .. } => {
                 format!("try it by hand: echo SERVER | {program} get")
             }
         }

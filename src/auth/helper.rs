@@ -4,23 +4,28 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde::de::MapAccess;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use zeroize::Zeroizing;
 
 use super::{AuthError, Credential, Secret};
 use crate::oci::loose::{self, Object};
 
-/// How long a helper may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a helper may take: it may ask a person, or a service far away.
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest answer of a helper, in bytes.
 const MAX_ANSWER: u64 = 1 << 20;
-/// Longest part of a helper's own words in an error, in characters.
-const MAX_MESSAGE: usize = 200;
+/// How long its standard error is listened to after its end.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+/// Most bytes of a helper's standard error that are kept, at its beginning and at its end.
+const MAX_SAID: usize = 16 << 10;
+/// Longest line of a helper's own words in an error, in characters.
+const MAX_LINE: usize = 200;
 /// What a helper prints when it runs well and knows nothing of the server.
 const NOT_FOUND: &str = "credentials not found";
 /// The user name that says that the secret is an identity token.
@@ -52,16 +57,19 @@ pub(super) async fn get(path: &OsStr, name: &str, server: &str) -> Result<Creden
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         // Dropping the future of a cancelled or timed out run ends the helper.
         .kill_on_drop(true)
         .spawn()
         .map_err(run)?;
-    let (status, output) = tokio::time::timeout(TIMEOUT, talk(child, server))
-        .await
-        .map_err(|_| AuthError::HelperTimeout { program: program.clone(), after: TIMEOUT })?
-        .map_err(run)?;
-    read_answer(&program, server, status, &output)
+    let mut said = Vec::new();
+    let talked = tokio::time::timeout(TIMEOUT, talk(child, server, &mut said)).await;
+    let message = in_lines(&said);
+    let (status, output) = match talked {
+        Ok(talked) => talked.map_err(run)?,
+        Err(_) => return Err(AuthError::HelperTimeout { program, after: TIMEOUT, message }),
+    };
+    read_answer(&program, server, status, &output, message)
 }
 
 fn program(name: &str) -> String {
@@ -86,7 +94,44 @@ fn find(path: &OsStr, name: &str, server: &str) -> Result<PathBuf, AuthError> {
         .ok_or_else(|| AuthError::HelperMissing { program, server: server.to_owned() })
 }
 
-async fn talk(mut child: Child, server: &str) -> io::Result<(ExitStatus, Zeroizing<Vec<u8>>)> {
+/// What the helper answers, and in `said` what it says meanwhile on its standard error. A program that it leaves behind
+/// (an agent) may hold that open: the helper's end is the end.
+async fn talk(mut child: Child, server: &str, said: &mut Vec<u8>) -> io::Result<(ExitStatus, Zeroizing<Vec<u8>>)> {
+    let stderr = child.stderr.take();
+    let mut answer = pin!(answer(child, server));
+    let mut listening = pin!(listen(stderr, said));
+    tokio::select! {
+        answered = &mut answer => {
+            // What it said last may still be on its way.
+            let _ = tokio::time::timeout(LAST_WORDS, listening).await;
+            answered
+        }
+        () = &mut listening => answer.await,
+    }
+}
+
+/// Reads to the end, and keeps the beginning and the end of it.
+async fn listen(stderr: Option<ChildStderr>, said: &mut Vec<u8>) {
+    let Some(mut stderr) = stderr else { return };
+    let mut piece = [0; 4096];
+    while let Ok(length @ 1..) = stderr.read(&mut piece).await {
+        said.extend_from_slice(&piece[..length]);
+        if said.len() > 2 * MAX_SAID {
+            said.drain(MAX_SAID..said.len() - MAX_SAID);
+        }
+    }
+}
+
+/// The first and the last line that say something, printable.
+fn in_lines(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let printable = |line: &str| line.chars().map(|c| if c.is_control() { '?' } else { c }).take(MAX_LINE).collect();
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let (first, last) = (lines.next(), lines.next_back());
+    [first, last].into_iter().flatten().map(printable).collect::<Vec<String>>().join(" … ")
+}
+
+async fn answer(mut child: Child, server: &str) -> io::Result<(ExitStatus, Zeroizing<Vec<u8>>)> {
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(server.as_bytes()).await {
             // A helper that answers without reading is within its rights.
@@ -105,19 +150,27 @@ async fn talk(mut child: Child, server: &str) -> io::Result<(ExitStatus, Zeroizi
     Ok((child.wait().await?, output))
 }
 
-fn read_answer(program: &str, server: &str, status: ExitStatus, output: &[u8]) -> Result<Credential, AuthError> {
-    let malformed = || AuthError::HelperAnswer { program: program.to_owned() };
+fn read_answer(
+    program: &str,
+    server: &str,
+    status: ExitStatus,
+    output: &[u8],
+    message: String,
+) -> Result<Credential, AuthError> {
+    let malformed = || AuthError::HelperAnswer { program: program.to_owned(), message: message.clone() };
     if output.len() as u64 > MAX_ANSWER {
         return Err(malformed());
     }
     if !status.success() {
-        let said = String::from_utf8_lossy(output);
-        let said = said.trim();
+        let said = in_lines(output);
         if said.starts_with(NOT_FOUND) {
             return Ok(Credential::Anonymous);
         }
-        let line = said.lines().next().unwrap_or("it said nothing");
-        let message = line.chars().map(|c| if c.is_control() { '?' } else { c }).take(MAX_MESSAGE).collect();
+        // The protocol has errors on the standard output. Many helpers say more on the other one, or all of it.
+        let message = match [said, message].into_iter().filter(|said| !said.is_empty()).collect::<Vec<_>>().join("; ") {
+            silence if silence.is_empty() => format!("it said nothing ({status})"),
+            said => said,
+        };
         return Err(AuthError::HelperFailed { program: program.to_owned(), server: server.to_owned(), message });
     }
     if output.trim_ascii().is_empty() {
@@ -177,8 +230,42 @@ mod tests {
 
     #[tokio::test]
     async fn another_failure_is_told_in_one_printable_line() {
-        let error = ask(r"printf 'keychain \033[31mlocked\nmore'; exit 1").await.unwrap_err().to_string();
-        assert!(error.ends_with("failed for registry.example: keychain ?[31mlocked"), "{error}");
+        for (body, said) in [
+            (r"printf 'keychain \033[31mlocked\n'; exit 1", "keychain ?[31mlocked"),
+            (r"printf 'first\nsecond\nlast\n'; exit 1", "first … last"),
+            (r"printf '\nERROR: no \033]0;account\007\n\n' >&2; exit 1", "ERROR: no ?]0;account?"),
+            (
+                "echo locked; echo 'Traceback' >&2; echo '  File' >&2; echo 'KeyError: a' >&2; exit 1",
+                "locked; Traceback … KeyError: a",
+            ),
+            ("exit 3", "it said nothing (exit status: 3)"),
+        ] {
+            let error = ask(body).await.unwrap_err().to_string();
+            assert!(error.ends_with(&format!("failed for registry.example: {said}")), "{error}");
+        }
+        let error = ask("echo 'panic: nil' >&2").await.unwrap_err().to_string();
+        assert!(error.ends_with("not a credential; it said: panic: nil"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_a_helper_says_on_the_side_neither_stops_it_nor_grows() {
+        let noisy = r#"yes 'a warning' | head -c 3000000 >&2; echo '{"Username":"u","Secret":"p"}'"#;
+        assert!(matches!(ask(noisy).await.unwrap(), Credential::Basic { .. }));
+        let failing = "echo first >&2; yes | head -c 3000000 >&2; echo last >&2; exit 1";
+        let error = ask(failing).await.unwrap_err().to_string();
+        assert!(error.ends_with(": first … last"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_a_helper_leaves_behind_is_not_waited_for() {
+        // It ends with the pipe that the test holds.
+        let dir = helper("test", r#"cat <$(dirname $0)/pipe >/dev/null & echo '{"Username":"u","Secret":"p"}' >&1"#);
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let held = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+        let answer = get(dir.path().as_os_str(), "test", "registry.example").await;
+        assert!(matches!(answer, Ok(Credential::Basic { .. })));
+        drop(held);
     }
 
     #[tokio::test]
@@ -198,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn gives_up_a_helper_that_hangs() {
-        let dir = helper("test", "touch $(dirname $0)/up; exec sleep 3600");
+        let dir = helper("test", "echo 'PIN?' >&2; touch $(dirname $0)/up; exec sleep 3600");
         let path = dir.path().as_os_str().to_owned();
         let start = tokio::time::Instant::now();
         let asked = tokio::spawn(async move { get(&path, "test", "registry.example").await });
@@ -207,8 +294,10 @@ mod tests {
         }
         tokio::time::pause();
         // A stopped clock goes to the next timer when nothing else is left to do.
-        assert!(matches!(asked.await.unwrap(), Err(AuthError::HelperTimeout { .. })));
-        assert_eq!(start.elapsed().as_secs(), 10);
+        let error = asked.await.unwrap().unwrap_err();
+        let said = "the credential helper docker-credential-test did not answer within 60 s; it said: PIN?";
+        assert_eq!(error.to_string(), said);
+        assert_eq!(start.elapsed().as_secs(), 60);
     }
 
     #[tokio::test]

@@ -42,6 +42,10 @@ impl CredentialSource for Logins {
         })
     }
 
+    fn may_know(&self, host: &RegistryHost) -> bool {
+        self.0.iter().any(|config| config.may_know(host))
+    }
+
     fn namespace(&self, host: &RegistryHost, repository: &RepositoryPath) -> Option<RepositoryPath> {
         let namespaces = self.0.iter().filter_map(|config| config.namespace(host, repository));
         namespaces.max_by_key(|namespace| namespace.as_str().len())
@@ -83,7 +87,7 @@ mod tests {
         let name = |credential: Credential| match credential {
             Credential::Anonymous => "anonymous".to_owned(),
             Credential::Basic { username, .. } => username,
-            Credential::IdentityToken(_) => "token".to_owned(),
+            Credential::IdentityToken(_) | Credential::RegistryToken(_) => "token".to_owned(),
         };
         let (asked, kept) = (name(asked), name(kept));
         assert_eq!(asked, kept, "{host}/{repository} within {within:?}");

@@ -22,6 +22,8 @@ pub enum Credential {
     },
     /// A refresh token, exchanged for access tokens (distribution, "`OAuth2` token authentication").
     IdentityToken(Secret),
+    /// A token for the registry itself, sent as it is (docker/cli, `cli/config/types`, `RegistryToken`).
+    RegistryToken(Secret),
 }
 
 /// Answers for one registry at a time; asked again when a registry refuses what was answered before, so
@@ -36,6 +38,11 @@ pub trait CredentialSource: Send + Sync {
         host: &'a RegistryHost,
         within: Option<&'a RepositoryPath>,
     ) -> BoxFuture<'a, Result<Credential, AuthError>>;
+
+    /// Whether there may be a login for `host`, as far as that is known without asking anybody for it.
+    fn may_know(&self, _host: &RegistryHost) -> bool {
+        true
+    }
 
     /// The smallest part of `host` with a login of its own that holds `repository`; `None`: there is one for all of it,
     /// and what was answered for one repository holds for the others.
@@ -72,11 +79,15 @@ impl CredentialSource for Withheld {
         Box::pin(async move {
             match self.source.credential(host, within).await? {
                 Credential::Anonymous => Ok(Credential::Anonymous),
-                Credential::Basic { .. } | Credential::IdentityToken(_) => {
+                Credential::Basic { .. } | Credential::IdentityToken(_) | Credential::RegistryToken(_) => {
                     Err(AuthError::Withheld { server: host.to_string(), channel: self.channel.clone() })
                 }
             }
         })
+    }
+
+    fn may_know(&self, host: &RegistryHost) -> bool {
+        self.source.may_know(host)
     }
 
     fn namespace(&self, host: &RegistryHost, repository: &RepositoryPath) -> Option<RepositoryPath> {
@@ -104,6 +115,10 @@ impl CredentialSource for Anonymous {
     ) -> BoxFuture<'a, Result<Credential, AuthError>> {
         Box::pin(std::future::ready(Ok(Credential::Anonymous)))
     }
+
+    fn may_know(&self, _host: &RegistryHost) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]
@@ -128,9 +143,11 @@ mod tests {
         let withheld = |credential| Withheld { source: Arc::new(Known(credential)), channel: "engine lab".into() };
         assert!(matches!(withheld(Credential::Anonymous).credential(&host, None).await, Ok(Credential::Anonymous)));
         let secret = || Secret::new("canary");
-        for credential in
-            [Credential::Basic { username: "u".into(), password: secret() }, Credential::IdentityToken(secret())]
-        {
+        for credential in [
+            Credential::Basic { username: "u".into(), password: secret() },
+            Credential::IdentityToken(secret()),
+            Credential::RegistryToken(secret()),
+        ] {
             let refused = withheld(credential).credential(&host, None).await.unwrap_err();
             assert_eq!(refused.to_string(), "the credentials for ghcr.io are not sent to engine lab in clear");
         }

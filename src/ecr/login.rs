@@ -63,6 +63,10 @@ impl CredentialSource for EcrLogins {
         Box::pin(self.of_aws(host, within))
     }
 
+    fn may_know(&self, host: &RegistryHost) -> bool {
+        self.ecr.registry(host).is_some() || self.logins.may_know(host)
+    }
+
     fn namespace(&self, host: &RegistryHost, repository: &RepositoryPath) -> Option<RepositoryPath> {
         self.logins.namespace(host, repository)
     }

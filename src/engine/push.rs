@@ -124,6 +124,11 @@ pub(super) fn docker_credentials(credential: &Credential, host: &str) -> DockerC
             serveraddress,
             ..DockerCredentials::default()
         },
+        Credential::RegistryToken(token) => DockerCredentials {
+            registrytoken: Some(token.expose().to_owned()),
+            serveraddress,
+            ..DockerCredentials::default()
+        },
         Credential::IdentityToken(token) => DockerCredentials {
             identitytoken: Some(token.expose().to_owned()),
             serveraddress,

@@ -24,6 +24,7 @@ mod media_type;
 pub(crate) mod null;
 mod platform;
 mod reference;
+pub(crate) mod spent;
 mod start;
 mod suffix;
 mod words;

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Certificate, Method, Url, redirect};
+use tokio::time::{Instant, sleep_until};
 
-use super::error::{Cause, ErrorKind, RegistryError};
+use super::error::{Cause, ErrorKind, RegistryError, Waiting};
 use super::heads::Heads;
 use super::http::{Call, Http};
 use super::login::Login;
@@ -145,7 +146,8 @@ impl Client {
         self.0.provider
     }
 
-    /// Asks whether a registry is there and takes our login (`GET /v2/`); at most 10 s with all retries.
+    /// Asks whether a registry is there and takes our login (`GET /v2/`); at most 10 s with all retries, not counted how
+    /// long we are asked who we are.
     ///
     /// # Errors
     /// It is not there, is no registry (404), or refuses us.
@@ -160,7 +162,22 @@ impl Client {
             read: Read::Whole(MAX_PING),
             patience: Patience::None,
         };
-        self.0.send_within(&call, PING.min(self.0.backoff.deadline)).await.map(drop)
+        let limit = PING.min(self.0.backoff.deadline);
+        let late = async {
+            let start = Instant::now();
+            loop {
+                let due = start + limit + self.0.login.asked();
+                if due <= Instant::now() {
+                    let kind = ErrorKind::Timeout { waiting: Waiting::Operation, after: limit };
+                    return RegistryError::new(self.host(), format!("GET {}", self.0.wire.home), kind);
+                }
+                sleep_until(due).await;
+            }
+        };
+        tokio::select! {
+            answered = self.0.send(&call) => answered.map(drop),
+            error = late => Err(error),
+        }
     }
 }
 

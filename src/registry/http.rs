@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -18,14 +18,12 @@ use super::retry_after::retry_after;
 use super::slots::Slots;
 use super::target::{TargetError, redacted};
 use super::wire::{Read, Reply, Request, To, Wire};
-use crate::oci::{EcrAction, Provider};
+use crate::oci::{EcrAction, Provider, spent};
 
 /// Most warnings of a registry that are passed on.
 const MAX_WARNINGS: usize = 16;
 /// Longest warning, in characters.
 const MAX_WARNING: usize = 512;
-/// What ECR says, with status 403, of a login that has expired.
-const EXPIRED: &str = "authorization token has expired";
 
 /// A call of the registry's API.
 pub(super) struct Call {
@@ -66,17 +64,11 @@ pub(super) struct Http {
 impl Http {
     /// Sends a call until it succeeds or fails for good. What it returns has a status of success.
     pub(super) async fn send(&self, call: &Call) -> Result<Reply, RegistryError> {
-        self.send_within(call, self.backoff.deadline).await
-    }
-
-    /// As [`Self::send`], with another deadline than the backoff's own.
-    pub(super) async fn send_within(&self, call: &Call, deadline: Duration) -> Result<Reply, RegistryError> {
-        let backoff = Backoff { deadline, ..self.backoff.clone() };
         let line = || self.url(&call.path).map_or_else(|_| call.path.clone(), |url| redacted(&call.method, &url));
         // Its time begins when it is its turn; a wait between two attempts takes nobody's place.
         let mut turn = Some(self.slots.one().await);
         super::retry::run(
-            &backoff,
+            &self.backoff,
             &[&self.throttle],
             &*self.on_notice,
             call.patience,
@@ -112,8 +104,16 @@ impl Http {
     async fn attempted(&self, call: &Call) -> Result<Reply, RegistryError> {
         let mut ticket = self.login.ticket(&self.wire, call.scope.as_ref()).await;
         let mut reply = self.exchange(call, &ticket).await?;
-        if wants_login(&reply) {
-            ticket = self.login.renew(&self.wire, call.scope.as_ref(), &ticket, &reply).await?;
+        let (wire, scope) = (&self.wire, call.scope.as_ref());
+        let other = if wants_login(&reply, &ticket) {
+            Some(self.login.renew(wire, scope, &ticket, &reply).await?)
+        } else if may_hide(&reply, &ticket) {
+            self.login.introduce(wire, scope, &ticket, &reply.request).await?
+        } else {
+            None
+        };
+        if let Some(other) = other {
+            ticket = other;
             reply = self.exchange(call, &ticket).await?;
         }
         if reply.status.is_success() {
@@ -160,9 +160,19 @@ impl Http {
 }
 
 /// Whether the registry itself asks who we are. Where a redirect led, nobody may ask.
-pub(super) fn wants_login(reply: &Reply) -> bool {
-    let expired = || String::from_utf8_lossy(&reply.body).contains(EXPIRED);
-    reply.is_direct && (reply.status.as_u16() == 401 || (reply.status.as_u16() == 403 && expired()))
+pub(super) fn wants_login(reply: &Reply, sent: &Ticket) -> bool {
+    let is_spent = || sent.authorization.is_some() && spent::is_of_spent_token(&String::from_utf8_lossy(&reply.body));
+    reply.is_direct
+        && match reply.status.as_u16() {
+            401 => true,
+            400 | 403 => is_spent(),
+            _ => false,
+        }
+}
+
+/// Whether the registry may have what it does not show to those whom it does not know.
+fn may_hide(reply: &Reply, sent: &Ticket) -> bool {
+    reply.is_direct && sent.authorization.is_none() && matches!(reply.status.as_u16(), 403 | 404)
 }
 
 /// The error that a status is.

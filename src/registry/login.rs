@@ -5,26 +5,21 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use reqwest::Method;
 use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
-use reqwest::{Method, Url};
-use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::challenge::Challenge;
 use super::error::{ErrorKind, RegistryError};
-use super::http::refusal;
-use super::target;
 use super::wire::{Read, Reply, Request, To, Wire};
-use crate::auth::{Credential, CredentialSource, Secret};
+use super::{target, token};
+use crate::auth::{Credential, CredentialSource};
 use crate::oci::RepositoryPath;
 
-/// Longest answer of a token server, in bytes.
-const MAX_TOKEN: usize = 64 << 10;
-/// What we call ourselves at token servers.
-const CLIENT_ID: &str = "polyarch";
+/// Longest answer to `GET /v2/` that is read, in bytes.
+const MAX_HOME: usize = 64 << 10;
 /// How soon what is spent is asked for again, at the earliest: the source may fail, and its clock may be wrong.
 const SPENT_AGAIN: Duration = Duration::from_mins(1);
 
@@ -67,7 +62,7 @@ impl Scope {
     }
 
     /// As token servers take it, the access to write first: some read no more than that.
-    fn words(&self) -> Vec<String> {
+    pub(super) fn words(&self) -> Vec<String> {
         let actions = match self.access {
             Access::Pull => "pull",
             Access::Push => "pull,push",
@@ -87,6 +82,32 @@ pub(super) struct Login {
     credentials: Mutex<HashMap<Option<RepositoryPath>, Kept>>,
     /// What the registry asked for last: it asks the same for other repositories.
     challenge: SyncMutex<Option<Challenge>>,
+    /// What the registry asks for at `/v2/`: `None` where it lets everybody in.
+    home: OnceCell<Option<Challenge>>,
+    asking: SyncMutex<Asking>,
+}
+
+/// A clock that runs while the source is asked.
+#[derive(Default)]
+struct Asking {
+    before: Duration,
+    since: Option<Instant>,
+}
+
+impl Asking {
+    fn so_far(&self) -> Duration {
+        self.before + self.since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+}
+
+/// Stops the clock, also where nobody waits for the answer any more.
+struct Asked<'a>(&'a SyncMutex<Asking>);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let mut asking = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *asking = Asking { before: asking.so_far(), since: None };
+    }
 }
 
 /// What the source answered last.
@@ -126,15 +147,21 @@ pub(super) struct Ticket {
     pub(super) with_credentials: bool,
 }
 
-#[derive(Deserialize)]
-struct TokenAnswer {
-    token: Option<String>,
-    access_token: Option<String>,
-}
-
 impl Login {
     pub(super) fn new(source: Arc<dyn CredentialSource>) -> Self {
-        Self { source, slots: SyncMutex::default(), credentials: Mutex::default(), challenge: SyncMutex::default() }
+        Self {
+            source,
+            slots: SyncMutex::default(),
+            credentials: Mutex::default(),
+            challenge: SyncMutex::default(),
+            home: OnceCell::new(),
+            asking: SyncMutex::default(),
+        }
+    }
+
+    /// How long the source was asked so far: a helper may ask a person, and that time is not the registry's.
+    pub(super) fn asked(&self) -> Duration {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).so_far()
     }
 
     /// What to send for `scope`, as far as it is known; waits for a renewal that is under way. A registry that asked for
@@ -175,8 +202,11 @@ impl Login {
         }
         let fail = |kind| RegistryError::new(&wire.host, reply.request.as_str(), kind);
         let headers = reply.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        // An expired ECR token is a 403 without a challenge: the one before holds.
-        let challenge = Challenge::choose(headers).or_else(|| slot.challenge.clone());
+        // An expired token may be refused without a challenge (ECR's 403, docker/hub-feedback#2530): the one before holds.
+        let challenge = match Challenge::choose(headers).or_else(|| slot.challenge.clone()) {
+            None if !reply.headers.contains_key(WWW_AUTHENTICATE) => self.home(wire).await,
+            challenge => challenge,
+        };
         let challenge = challenge.ok_or_else(|| fail(ErrorKind::Challenge))?;
         let refused = slot.sent.as_ref().map(|sent| sent.answer);
         let sent = self.authorize(wire, scope, &challenge, &reply.request, refused).await?;
@@ -184,6 +214,50 @@ impl Login {
         *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge.clone());
         slot.renew(sent, challenge);
         Ok(slot.ticket(&old.slot))
+    }
+
+    /// A login, where there is one for a registry that hid what it has from `old`, which was sent without. Such a registry
+    /// asks for a login at `/v2/` alone (containerd/containerd#3291), where docker and crane begin. `None`: it lets
+    /// everybody in, or we are nobody.
+    pub(super) async fn introduce(
+        &self,
+        wire: &Wire,
+        scope: Option<&Scope>,
+        old: &Ticket,
+        line: &str,
+    ) -> Result<Option<Ticket>, RegistryError> {
+        let mut slot = old.slot.lock().await;
+        if slot.generation != old.generation {
+            return Ok(Some(slot.ticket(&old.slot)));
+        }
+        let Some(challenge) = self.home(wire).await else { return Ok(None) };
+        let Some(sent) = self.authorize(wire, scope, &challenge, line, None).await? else { return Ok(None) };
+        *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge.clone());
+        slot.renew(sent, challenge);
+        Ok(Some(slot.ticket(&old.slot)))
+    }
+
+    /// What the registry asks for at `/v2/`, where there may be a login that meets it; asked once.
+    async fn home(&self, wire: &Wire) -> Option<Challenge> {
+        if !self.source.may_know(&wire.host) {
+            return None;
+        }
+        let ask = async {
+            let request = Request {
+                method: Method::GET,
+                url: wire.home.clone(),
+                authorization: None,
+                accept: None,
+                range: None,
+                content: None,
+                read: Read::Whole(MAX_HOME),
+                to: To::Registry,
+            };
+            let reply = wire.exchange(request).await?;
+            let headers = reply.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+            Ok::<_, RegistryError>(Challenge::choose(headers).filter(|_| reply.is_direct && reply.status == 401))
+        };
+        self.home.get_or_try_init(|| ask).await.ok().cloned().flatten()
     }
 
     /// What meets `challenge`; `None` where it wants a password and there is none. What was made of the source's answer
@@ -197,17 +271,21 @@ impl Login {
         refused: Option<u64>,
     ) -> Result<Option<Sent>, RegistryError> {
         let fail = |kind: ErrorKind| RegistryError::new(&wire.host, line, kind);
-        let Kept { credential, answer, spent_at } = self.credential(wire, scope, line, refused).await?;
+        let Kept { credential, answer, mut spent_at } = self.credential(wire, scope, line, refused).await?;
         let authorization = match challenge {
             Challenge::Basic => match (&credential, basic(&credential)) {
                 (_, Some(authorization)) => authorization,
                 (Credential::Anonymous, None) => return Ok(None),
                 (_, None) => return Err(fail(ErrorKind::LoginRefused(Answer::default()))),
             },
+            Challenge::Bearer { .. } if let Credential::RegistryToken(token) = &credential => {
+                header("Bearer ", token.expose()).ok_or_else(|| fail(ErrorKind::Token))?
+            }
             Challenge::Bearer { realm, service } => {
                 let realm = target::realm(&wire.home, realm).map_err(|error| fail(error.into()))?;
-                let token = exchange(wire, realm, service.as_deref(), scope, &credential).await?;
-                header("Bearer ", token.expose()).ok_or_else(|| fail(ErrorKind::Token))?
+                let token = token::exchange(wire, realm, service.as_deref(), scope, &credential).await?;
+                spent_at = Some(spent_at.map_or(token.spent_at, |at| at.min(token.spent_at)));
+                header("Bearer ", token.secret.expose()).ok_or_else(|| fail(ErrorKind::Token))?
             }
         };
         let with_credentials = !matches!(credential, Credential::Anonymous);
@@ -232,7 +310,12 @@ impl Login {
             _ => {}
         }
         let answer = known.map_or(1, |known| known.answer + 1);
-        let kept = match (self.source.credential(&wire.host, within.as_ref()).await, known) {
+        let asked = {
+            self.asking.lock().unwrap_or_else(PoisonError::into_inner).since = Some(Instant::now());
+            let _asked = Asked(&self.asking);
+            self.source.credential(&wire.host, within.as_ref()).await
+        };
+        let kept = match (asked, known) {
             (Ok(credential), _) => {
                 let spent_at = self.source.spent_at(&wire.host).map(|at| at.max(Instant::now() + SPENT_AGAIN));
                 Kept { credential, answer, spent_at }
@@ -276,73 +359,8 @@ impl Slot {
     }
 }
 
-/// Gets a token (distribution, "Token authentication"; with an identity token, "`OAuth2` token authentication").
-async fn exchange(
-    wire: &Wire,
-    realm: Url,
-    service: Option<&str>,
-    scope: Option<&Scope>,
-    credential: &Credential,
-) -> Result<Secret, RegistryError> {
-    let mut params: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
-    let scopes = scope.map(Scope::words).unwrap_or_default();
-    // Parameters in a query, one parameter in a form.
-    let together = scopes.join(" ");
-    let is_form = matches!(credential, Credential::IdentityToken(_));
-    if is_form && scope.is_some() {
-        params.push(("scope", &together));
-    } else {
-        params.extend(scopes.iter().map(|scope| ("scope", scope.as_str())));
-    }
-    let basic = basic(credential);
-    let mut url = realm;
-    let mut method = Method::GET;
-    let mut content = None;
-    if let Credential::IdentityToken(token) = credential {
-        params.extend([("grant_type", "refresh_token"), ("client_id", CLIENT_ID), ("refresh_token", token.expose())]);
-        method = Method::POST;
-        content = Some((HeaderValue::from_static("application/x-www-form-urlencoded"), form(&url, &params)));
-    } else {
-        url.query_pairs_mut().extend_pairs(&params);
-    }
-    let request = Request {
-        method,
-        url,
-        authorization: basic.as_ref(),
-        accept: None,
-        range: None,
-        content,
-        read: Read::Whole(MAX_TOKEN),
-        to: To::TokenServer,
-    };
-    let reply = wire.exchange(request).await?;
-    let fail = |kind| RegistryError::new(&wire.host, reply.request.as_str(), kind);
-    match reply.status.as_u16() {
-        200 => {}
-        // 400 is OAuth2's `invalid_grant`: an identity token that has been withdrawn.
-        400 | 401 | 403 => return Err(fail(refused(credential, Answer::read(&reply.body)))),
-        _ => return Err(fail(refusal(&reply, false))),
-    }
-    let answer: TokenAnswer = serde_json::from_slice(&reply.body).map_err(|_| fail(ErrorKind::Token))?;
-    let token = answer.token.filter(|token| !token.is_empty()).or(answer.access_token);
-    token.filter(|token| !token.is_empty()).map(Secret::new).ok_or_else(|| fail(ErrorKind::Token))
-}
-
-fn refused(credential: &Credential, answer: Answer) -> ErrorKind {
-    match credential {
-        Credential::Anonymous => ErrorKind::LoginRequired(answer),
-        _ => ErrorKind::LoginRefused(answer),
-    }
-}
-
-/// `application/x-www-form-urlencoded`, which is what a URL's query is.
-fn form(base: &Url, params: &[(&str, &str)]) -> Bytes {
-    let mut url = base.clone();
-    url.query_pairs_mut().clear().extend_pairs(params);
-    Bytes::from(url.query().unwrap_or_default().to_owned())
-}
-
-fn basic(credential: &Credential) -> Option<HeaderValue> {
+/// User and password, as a header.
+pub(super) fn basic(credential: &Credential) -> Option<HeaderValue> {
     let Credential::Basic { username, password } = credential else { return None };
     header("Basic ", &STANDARD.encode(format!("{username}:{}", password.expose())))
 }

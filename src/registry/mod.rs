@@ -4,7 +4,7 @@
 //! digest. Inside, from the wire up:
 //!
 //! - `target` says where a request may go, `proxy` through what, `wire` sends one and reads its answer within bounds;
-//! - `challenge` reads what a registry asks for, `login` gets it and keeps it;
+//! - `challenge` reads what a registry asks for, `token` gets it from a token server, `login` keeps it;
 //! - `http` joins the two into the one `send`, `retry` decides what is tried again, `slots`
 //!   how much is asked at once, `pace` how often;
 //! - `manifests`, `tags`, `blobs` and `transfer` are the operations; `reading` is a blob on its way from a registry, `stream`
@@ -31,6 +31,7 @@ mod slots;
 mod stream;
 mod tags;
 mod target;
+mod token;
 mod transfer;
 mod wire;
 

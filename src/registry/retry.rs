@@ -316,8 +316,8 @@ mod tests {
         let ran = ran(Patience::None, |_| Err(status(429, Some(86400)))).await;
         assert_eq!((ran.requests, ran.took), (1, Duration::ZERO));
         let error = ran.result.unwrap_err();
-        assert!(error.to_string().contains("86400 s"), "{error}");
-        assert_eq!(error.hint().unwrap(), "run this again in 86400 s");
+        assert!(error.to_string().contains("24 h"), "{error}");
+        assert_eq!(error.hint().unwrap(), "run this again in 24 h");
     }
 
     #[tokio::test(start_paused = true)]

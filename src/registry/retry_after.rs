@@ -34,7 +34,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 }
 
 /// A date in one of the three forms that HTTP has (RFC 9110, 5.6.7), or with another zone than `GMT`.
-fn date(text: &str) -> Option<SystemTime> {
+pub(super) fn date(text: &str) -> Option<SystemTime> {
     let zoned = || Some(OffsetDateTime::parse(text, &Rfc2822).ok()?.into());
     httpdate::parse_http_date(text).ok().or_else(zoned)
 }

@@ -219,7 +219,7 @@ impl<'a> Transfer<'a> {
             },
             Err(error) if error.is_not_found() => Ok(Had::Nothing),
             // One that cannot be asked is sent what it may have.
-            Err(error) if error.is_of_head() && !error.is_transient() => Ok(Had::Nothing),
+            Err(error) if error.is_of_head() && !error.is_transient() && !error.is_denied() => Ok(Had::Nothing),
             Err(error) => Err(error),
         }
     }
@@ -287,7 +287,7 @@ impl<'a> Transfer<'a> {
         let (wire, scope) = (&self.http.wire, Scope::push(self.repository));
         let mut ticket = self.http.login.ticket(wire, Some(&scope)).await;
         let mut reply = self.patch(upload, &ticket, state).await?;
-        if wants_login(&reply) && state.reading.go_back(upload.received) {
+        if wants_login(&reply, &ticket) && state.reading.go_back(upload.received) {
             ticket = self.http.login.renew(wire, Some(&scope), &ticket, &reply).await?;
             reply = self.patch(upload, &ticket, state).await?;
         }

@@ -5,14 +5,14 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use polyarch::auth::{DockerConfig, Logins};
-use polyarch::registry::Visibility;
+use polyarch::auth::{Anonymous, DockerConfig, Logins};
+use polyarch::registry::{ErrorKind, Visibility};
 use serde_json::{Value, json};
 
 use super::{CANARY, Peer, index, quick, tag};
 use crate::support::program::{Home, Run};
 use crate::support::scripted_images::{Image, Store};
-use crate::support::scripted_registry::{Request, ScriptedRegistry, status};
+use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
 
 /// The `auth` of a user.
 fn auth(user: &str) -> Value {
@@ -154,4 +154,94 @@ async fn a_registry_that_asked_for_a_login_once_gets_it_at_once_in_every_reposit
         let asked: Vec<_> = registry.requests().iter().filter(unknown).map(Request::line).collect();
         assert_eq!(asked, ["GET /v2/"], "{scheme}");
     }
+}
+
+/// A registry that answers everybody whom it does not know with `hidden`, and asks for a login at `/v2/` with `home` alone.
+async fn hiding(hidden: u16, home: fn() -> Reply) -> ScriptedRegistry {
+    let store = Store::default();
+    for arch in ["amd64", "arm64"] {
+        store.push("hello", &format!("1-{arch}"), &Image::oci(&format!("linux/{arch}"), "x"));
+    }
+    ScriptedRegistry::stateful(move |request| match sender(request) {
+        Some(_) => store.answer(request),
+        None if request.target == "/v2/" => Some(home()),
+        None => Some(status(hidden)),
+    })
+    .await
+}
+
+fn asks() -> Reply {
+    status(401).header("WWW-Authenticate", r#"Basic realm="r""#)
+}
+
+#[tokio::test]
+async fn a_registry_that_hides_what_it_has_gets_the_login_that_it_asks_for_at_its_home() {
+    // The last one asks for a login, and does not say how.
+    for hidden in [404, 403, 401] {
+        let registry = hiding(hidden, asks).await;
+        let home = Home::new();
+        let entries = json!({ "auths": { registry.host(): auth("user") } }).to_string();
+        fs::write(home.docker_config().join("config.json"), entries).unwrap();
+        let joined = join(&home, &registry).finish().await.expect_code(0);
+        assert!(!joined.stderr.contains(CANARY), "{}", joined.stderr);
+        let unknown = |request: &&Request| sender(request).is_none();
+        let asked: Vec<_> = registry.requests().iter().filter(unknown).map(Request::line).collect();
+        let homes = asked.iter().filter(|line| *line == "GET /v2/").count();
+        assert!(asked.len() <= 2 * homes && homes <= 2, "{hidden}: {asked:?}");
+        // Nobody has no login to try.
+        let (before, peer) = (registry.requests().len(), Peer::new(&registry.host(), quick(), Anonymous));
+        peer.client.get_manifest(&"hello".parse().unwrap(), &tag(), Visibility::Settled).await.unwrap_err();
+        assert_eq!(registry.requests().len(), before + 1, "{hidden}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_lets_everybody_in_is_asked_for_that_once_and_wants_no_helper() {
+    for home in [|| status(200), || status(404)] {
+        let registry = hiding(404, home).await;
+        let host = registry.host();
+        for entries in
+            [json!({ "auths": { &host: auth("user") } }), json!({ "credHelpers": { &host: "is-not-there" } })]
+        {
+            let config = DockerConfig::inline("LOGINS", &entries.to_string(), OsStr::new("")).unwrap();
+            let peer = Peer::new(&host, quick(), config);
+            let before = registry.requests().len();
+            for repository in ["a", "b", "a"] {
+                let path = repository.parse().unwrap();
+                let error = peer.client.get_manifest(&path, &tag(), Visibility::Settled).await.unwrap_err();
+                assert!(error.is_not_found(), "{error}");
+            }
+            let asked: Vec<_> = registry.requests()[before..].iter().map(|request| request.target.clone()).collect();
+            let [a, b] = ["/v2/a/manifests/1.0", "/v2/b/manifests/1.0"];
+            assert_eq!(asked, [a, "/v2/", b, a]);
+        }
+    }
+    // One that hides what it has is told that there is a helper, and which.
+    let registry = hiding(404, asks).await;
+    let entries = json!({ "credHelpers": { registry.host(): "is-not-there" } }).to_string();
+    let peer = Peer::new(&registry.host(), quick(), DockerConfig::inline("LOGINS", &entries, OsStr::new("")).unwrap());
+    let error = peer.client.get_manifest(&"a".parse().unwrap(), &tag(), Visibility::Settled).await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Credential(_)) && error.hint().unwrap().contains("is-not-there"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_for_the_registry_is_sent_as_it_is() {
+    let registry = ScriptedRegistry::stateful(|request| {
+        let realm = format!(r#"Bearer realm="http://{}/token""#, request.header("host").unwrap());
+        let known = request.header("authorization") == Some(&format!("Bearer {CANARY}"));
+        let refused = || status(401).header("WWW-Authenticate", realm);
+        (request.target != "/token").then(|| if known { index() } else { refused() })
+    })
+    .await;
+    let of = |token: &str| {
+        let entry = json!({ "auths": { registry.host(): { "registrytoken": token } } }).to_string();
+        let config = DockerConfig::inline("LOGINS", &entry, OsStr::new("")).unwrap();
+        Peer::new(&registry.host(), quick(), config)
+    };
+    of(CANARY).get().await.unwrap();
+    let error = of("another").get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::LoginRefused(_)), "{error}");
 }

@@ -213,3 +213,113 @@ async fn a_source_that_is_withheld_hears_what_was_refused_and_says_when_it_is_sp
     withheld.refused(&host, &credential);
     assert_eq!(tokens.refused(), ["token-1"]);
 }
+
+/// A registry with a token server that answers `{"token":"t1",` and `more`, then `t2` and so on; `refuse` is its answer to
+/// what is no token any more.
+async fn with_tokens(more: &'static str, refuse: impl Fn() -> Reply + Send + 'static) -> Registry {
+    let spent = Arc::new(Mutex::new(0));
+    let (mut given, oldest) = (0, spent.clone());
+    let script = move |request: &Request| {
+        if request.target.starts_with("/token") {
+            given += 1;
+            return Some(status(200).body(format!(r#"{{"token":"t{given}"{more}}}"#)));
+        }
+        let Some(token) = request.header("authorization") else {
+            let realm = format!(r#"Bearer realm="http://{}/token""#, request.header("host")?);
+            return Some(status(401).header("WWW-Authenticate", realm));
+        };
+        let number: usize = token.strip_prefix("Bearer t")?.parse().unwrap();
+        Some(if number > *oldest.lock().unwrap() { index() } else { refuse() })
+    };
+    Registry { scripted: ScriptedRegistry::stateful(script).await, spent }
+}
+
+struct Registry {
+    scripted: ScriptedRegistry,
+    /// How many of its tokens are spent.
+    spent: Arc<Mutex<usize>>,
+}
+
+impl Registry {
+    /// `token`, or the method, of each request since `from`.
+    fn asked(&self, from: usize) -> Vec<String> {
+        let name = |request: &Request| {
+            let is_token = request.target.starts_with("/token");
+            if is_token { "token".to_owned() } else { request.method.clone() }
+        };
+        self.scripted.requests()[from..].iter().map(name).collect()
+    }
+}
+
+#[tokio::test]
+async fn d10_a_token_is_renewed_before_its_end() {
+    for (more, before, end) in [
+        (r#","expires_in":300"#, 260, 20),
+        (r#","expires_in":3600,"issued_at":"2009-11-10T23:00:00Z""#, 40, 20),
+        ("", 40, 20),
+        (r#","expires_in":5"#, 40, 20),
+    ] {
+        let registry = with_tokens(more, || status(418)).await;
+        let peer = Peer::new(&registry.scripted.host(), quick(), Tokens::new(|| None));
+        get(&peer, "a").await.unwrap();
+        pass(Duration::from_secs(before)).await;
+        get(&peer, "a").await.unwrap();
+        assert_eq!(registry.asked(0), ["GET", "token", "GET", "GET"], "{more}");
+        // The registry would refuse the first one from now on.
+        *registry.spent.lock().unwrap() = 1;
+        pass(Duration::from_secs(end)).await;
+        let all = join_all((0..5).map(|_| get(&peer, "a"))).await;
+        assert!(all.iter().all(Result::is_ok), "{all:?}");
+        assert_eq!(registry.asked(4), ["token", "GET", "GET", "GET", "GET", "GET"], "{more}");
+    }
+}
+
+#[tokio::test]
+async fn d11_a_token_that_the_registry_calls_spent_is_renewed_once() {
+    let refusals: [fn() -> Reply; 4] = [
+        || status(400).body(r#"{"errors":[{"code":"DENIED","message":"Your Authorization Token is invalid."}]}"#),
+        || status(403).body("Your Authorization Token has expired. Please run 'aws ecr get-login' to fetch a new one."),
+        || status(403).body("Token failed verification: expired"),
+        // docker/hub-feedback#2530
+        || status(401),
+    ];
+    for refuse in refusals {
+        let registry = with_tokens(r#","expires_in":3600"#, refuse).await;
+        let peer = Peer::new(&registry.scripted.host(), quick(), Tokens::new(|| None));
+        get(&peer, "a").await.unwrap();
+        *registry.spent.lock().unwrap() = 1;
+        get(&peer, "a").await.unwrap();
+        assert_eq!(registry.asked(3), ["GET", "token", "GET"]);
+        // The answer to HEAD says nothing; that to GET says why.
+        *registry.spent.lock().unwrap() = 2;
+        let head = peer.client.head_manifest(&"a".parse().unwrap(), &tag()).await.unwrap();
+        assert!(head.is_some());
+        // One that stays refused is no loop.
+        *registry.spent.lock().unwrap() = usize::MAX;
+        let before = registry.scripted.requests().len();
+        get(&peer, "a").await.unwrap_err();
+        assert_eq!(registry.asked(before), ["GET", "token", "GET"]);
+    }
+}
+
+/// A helper that asks a person.
+struct Slow;
+
+impl CredentialSource for Slow {
+    fn credential<'a>(
+        &'a self,
+        _: &'a RegistryHost,
+        _: Option<&'a RepositoryPath>,
+    ) -> BoxFuture<'a, Result<Credential, AuthError>> {
+        Box::pin(async {
+            pass(Duration::from_secs(50)).await;
+            Ok(Credential::Basic { username: "AWS".to_owned(), password: Secret::new("token-1") })
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_a_helper_is_not_the_registrys() {
+    let registry = taking(Arc::new(Mutex::new(1))).await;
+    Peer::new(&registry.host(), quick(), Slow).client.ping().await.unwrap();
+}

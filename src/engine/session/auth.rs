@@ -36,7 +36,9 @@ impl Auth for Credentials {
         // BuildKit, `session/auth`: an empty username and secret are anonymous, a secret without a username is an
         // identity token.
         let (username, secret) = match &credential {
-            Credential::Anonymous => (String::new(), String::new()),
+            // This service has no place for a token that is sent as it is: buildx gives it where BuildKit asks for
+            // tokens, which it does of those who have keys.
+            Credential::Anonymous | Credential::RegistryToken(_) => (String::new(), String::new()),
             Credential::Basic { username, password } => (username.clone(), password.expose().to_owned()),
             Credential::IdentityToken(token) => (String::new(), token.expose().to_owned()),
         };

@@ -7,6 +7,7 @@
 use super::action::EcrAction;
 use super::host::EcrHost;
 use super::place::EcrPlace;
+use crate::oci::spent::is_of_spent_token;
 use crate::oci::{Digest, RegistryHost, RepositoryPath};
 
 /// Most digests that a hint repeats.
@@ -104,8 +105,7 @@ impl EcrRefusal {
     /// By its words.
     fn said(text: &str) -> Option<Self> {
         let has = |words: &str| text.contains(words);
-        // aws-cli#2351
-        if has("authorization token has expired") {
+        if is_of_spent_token(text) {
             return Some(Self::LoginExpired);
         }
         // cloud-platform#7245, amazon-ecr-login#232
@@ -352,6 +352,8 @@ mod tests {
                 EcrRefusal::LoginExpired,
                 "log in again",
             ),
+            // containers-roadmap#2835
+            ("Your Authorization Token is invalid.".to_owned(), EcrRefusal::LoginExpired, "log in again"),
             // containers-roadmap#2380, buildkit#3776
             (
                 "The image tag '1.0' already exists in the 'web' repository and cannot be overwritten because the repository is immutable.".to_owned(),

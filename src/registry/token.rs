@@ -1,0 +1,172 @@
+//! Tokens of a token server: got for what is known of us, and good for as long as it says (distribution, "Token
+//! authentication", and "`OAuth2` token authentication").
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use reqwest::header::{DATE, HeaderMap, HeaderValue};
+use reqwest::{Method, Url};
+use serde::Deserialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::{Duration, Instant};
+
+use super::answer::Answer;
+use super::error::{ErrorKind, RegistryError};
+use super::http::refusal;
+use super::login::{Scope, basic};
+use super::retry_after::date;
+use super::wire::{Read, Request, To, Wire};
+use crate::auth::{Credential, Secret};
+
+/// Longest answer of a token server, in bytes.
+const MAX_TOKEN: usize = 64 << 10;
+/// What we call ourselves at token servers.
+const CLIENT_ID: &str = "polyarch";
+/// How long a token lives that does not say it, and the shortest life that the specification allows.
+const SHORTEST_LIFE: Duration = Duration::from_mins(1);
+/// The longest life that is believed.
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
+/// A token is renewed this much before its end: a request takes time, too. Of a short life it is a tenth.
+const BEFORE_THE_END: Duration = Duration::from_secs(30);
+
+/// A token, and when another one is to be asked for.
+pub(super) struct Token {
+    pub(super) secret: Secret,
+    pub(super) spent_at: Instant,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    /// Of any type: what is nonsense is as if it were not said.
+    expires_in: Option<Value>,
+    issued_at: Option<Value>,
+}
+
+impl TokenAnswer {
+    /// How long the token lives from now on.
+    fn life(&self, headers: &HeaderMap, now: SystemTime) -> Duration {
+        let said = self.expires_in.as_ref().and_then(|value| match value {
+            Value::Number(seconds) => seconds.as_f64(),
+            Value::String(seconds) => seconds.trim().parse().ok(),
+            _ => None,
+        });
+        let most = LONGEST_LIFE.as_secs_f64();
+        let life = said.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds.min(most)).ok());
+        // Both times are of the server's clock, as far as it says them. Ours may be another.
+        let now = headers.get(DATE).and_then(|value| date(value.to_str().ok()?)).unwrap_or(now);
+        let issued = self.issued_at.as_ref().and_then(Value::as_str);
+        let issued = issued.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+        // Go's servers write a time that nobody set as the first second of the year 1.
+        let issued = issued.filter(|time| *time > OffsetDateTime::UNIX_EPOCH).map(SystemTime::from);
+        let age = issued.and_then(|issued| now.duration_since(issued).ok()).unwrap_or_default();
+        life.unwrap_or_default().saturating_sub(age).max(SHORTEST_LIFE)
+    }
+}
+
+/// Gets a token for `scope` from the server at `realm`.
+pub(super) async fn exchange(
+    wire: &Wire,
+    realm: Url,
+    service: Option<&str>,
+    scope: Option<&Scope>,
+    credential: &Credential,
+) -> Result<Token, RegistryError> {
+    let mut params: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
+    let scopes = scope.map(Scope::words).unwrap_or_default();
+    // Parameters in a query, one parameter in a form.
+    let together = scopes.join(" ");
+    let is_form = matches!(credential, Credential::IdentityToken(_));
+    if is_form && scope.is_some() {
+        params.push(("scope", &together));
+    } else {
+        params.extend(scopes.iter().map(|scope| ("scope", scope.as_str())));
+    }
+    let basic = basic(credential);
+    let mut url = realm;
+    let mut method = Method::GET;
+    let mut content = None;
+    if let Credential::IdentityToken(token) = credential {
+        params.extend([("grant_type", "refresh_token"), ("client_id", CLIENT_ID), ("refresh_token", token.expose())]);
+        method = Method::POST;
+        content = Some((HeaderValue::from_static("application/x-www-form-urlencoded"), form(&url, &params)));
+    } else {
+        url.query_pairs_mut().extend_pairs(&params);
+    }
+    let request = Request {
+        method,
+        url,
+        authorization: basic.as_ref(),
+        accept: None,
+        range: None,
+        content,
+        read: Read::Whole(MAX_TOKEN),
+        to: To::TokenServer,
+    };
+    let asked = Instant::now();
+    let reply = wire.exchange(request).await?;
+    let fail = |kind| RegistryError::new(&wire.host, reply.request.as_str(), kind);
+    match reply.status.as_u16() {
+        200 => {}
+        // 400 is OAuth2's `invalid_grant`: an identity token that has been withdrawn.
+        400 | 401 | 403 => return Err(fail(refused(credential, Answer::read(&reply.body)))),
+        _ => return Err(fail(refusal(&reply, false))),
+    }
+    let answer: TokenAnswer = serde_json::from_slice(&reply.body).map_err(|_| fail(ErrorKind::Token))?;
+    let life = answer.life(&reply.headers, SystemTime::now());
+    let token = answer.token.filter(|token| !token.is_empty()).or(answer.access_token);
+    let secret = token.filter(|token| !token.is_empty()).map(Secret::new).ok_or_else(|| fail(ErrorKind::Token))?;
+    Ok(Token { secret, spent_at: asked + life - BEFORE_THE_END.min(life / 10) })
+}
+
+fn refused(credential: &Credential, answer: Answer) -> ErrorKind {
+    match credential {
+        Credential::Anonymous => ErrorKind::LoginRequired(answer),
+        _ => ErrorKind::LoginRefused(answer),
+    }
+}
+
+/// `application/x-www-form-urlencoded`, which is what a URL's query is.
+fn form(base: &Url, params: &[(&str, &str)]) -> Bytes {
+    let mut url = base.clone();
+    url.query_pairs_mut().clear().extend_pairs(params);
+    Bytes::from(url.query().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_lives_as_long_as_it_says_and_never_shorter_than_the_specification_allows() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let dated = HeaderMap::from_iter([(DATE, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"))]);
+        for (said, seconds) in [
+            (r#""expires_in":300"#, 300),
+            (r#""expires_in":3600,"issued_at":"1994-11-06T08:49:37Z""#, 3600),
+            (r#""expires_in":3600,"issued_at":"1994-11-06T09:39:37.5+01:00""#, 3000),
+            (r#""expires_in":"300""#, 300),
+            (r#""expires_in":300.0"#, 300),
+            (r#""expires_in":10"#, 60),
+            (r#""expires_in":null,"issued_at":null"#, 60),
+            (r#""issued_at":"1994-11-06T08:49:37Z""#, 60),
+            (r#""expires_in":-5"#, 60),
+            (r#""expires_in":1e300"#, 86400),
+            (r#""expires_in":18446744073709551615"#, 86400),
+            (r#""expires_in":{},"issued_at":7"#, 60),
+            (r#""expires_in":300,"issued_at":"yesterday""#, 300),
+            (r#""expires_in":300,"issued_at":"0001-01-01T00:00:00Z""#, 300),
+            (r#""expires_in":300,"issued_at":"1994-11-05T08:49:37Z""#, 60),
+            (r#""expires_in":300,"issued_at":"2094-11-06T08:49:37Z""#, 300),
+        ] {
+            let answer: TokenAnswer = serde_json::from_str(&format!(r#"{{"token":"t",{said}}}"#)).unwrap();
+            for clock in [now, now - LONGEST_LIFE, now + LONGEST_LIFE] {
+                assert_eq!(answer.life(&dated, clock).as_secs(), seconds, "{said}");
+            }
+            assert_eq!(answer.life(&HeaderMap::new(), now).as_secs(), seconds, "{said}");
+        }
+    }
+}
