@@ -9,6 +9,7 @@ mod odd;
 pub(crate) mod proxies;
 mod readings;
 mod requests;
+mod token_servers;
 
 use std::collections::HashSet;
 use std::future::ready;
@@ -365,7 +366,8 @@ async fn d9_what_never_ends_is_not_read_to_its_end() {
 async fn d9_an_endless_token_is_not_read_to_its_end() {
     let registry = token_registry(|_| status(200).send(Body::Endless)).await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::TooLarge { limit } if *limit == 64 << 10), "{error}");
+    let ErrorKind::TokenServer { kind, .. } = error.kind() else { panic!("{error}") };
+    assert!(matches!(**kind, ErrorKind::TooLarge { limit } if limit == 64 << 10), "{error}");
 }
 
 /// A registry that wants the token `t0`, `t1`, … that its own token server, `token`, gave last.

@@ -13,6 +13,7 @@ use super::request::{BuildRequest, frontend_attrs};
 use super::session::{Session, UPLOAD_IDLE};
 use super::solve::why;
 use super::status::Steps;
+use crate::oci::null;
 use crate::plan::{Location, NamedContext};
 use crate::text::Text;
 
@@ -76,8 +77,10 @@ fn attrs(facts: &EngineFacts, request: &BuildRequest<'_>) -> HashMap<String, Str
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LintResults {
-    warnings: Option<Vec<Warning>>,
-    sources: Option<Vec<SourceInfo>>,
+    #[serde(default, deserialize_with = "null::or_default")]
+    warnings: Vec<Warning>,
+    #[serde(default, deserialize_with = "null::or_default")]
+    sources: Vec<SourceInfo>,
     build_error: Option<BuildError>,
 }
 
@@ -85,32 +88,32 @@ struct LintResults {
 #[serde(rename_all = "camelCase")]
 struct Warning {
     rule_name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     description: String,
     url: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     detail: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     location: Ranges,
 }
 
 #[derive(Deserialize)]
 struct BuildError {
     message: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     location: Ranges,
 }
 
 #[derive(Deserialize)]
 struct SourceInfo {
     /// In base64.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     data: String,
 }
 
 #[derive(Deserialize, Default)]
 struct Ranges {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     ranges: Vec<Range>,
 }
 
@@ -122,14 +125,14 @@ struct Range {
 #[derive(Deserialize)]
 struct Position {
     /// From 1.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     line: usize,
 }
 
 /// Reads `result.json`. A lint has one source, the Dockerfile.
 fn read(result: &[u8]) -> Result<Lint, String> {
     let results: LintResults = serde_json::from_slice(result).map_err(|error| format!("the lint: {error}"))?;
-    let source = results.sources.into_iter().flatten().next().map(|source| source.data).unwrap_or_default();
+    let source = results.sources.into_iter().next().map(|source| source.data).unwrap_or_default();
     let text = STANDARD.decode(source).map_err(|error| format!("the Dockerfile in the lint: {error}"))?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let at = |location: Ranges| {
@@ -144,7 +147,7 @@ fn read(result: &[u8]) -> Result<Lint, String> {
     };
     let broken =
         |BuildError { message, location }| Finding { at: at(location), rule: None, message: message.into(), url: None };
-    let warnings = results.warnings.into_iter().flatten().map(warning);
+    let warnings = results.warnings.into_iter().map(warning);
     let mut findings: Vec<_> = warnings.chain(results.build_error.map(broken)).collect();
     findings.sort();
     Ok(Lint { text, findings })
@@ -193,7 +196,10 @@ mod tests {
 
     #[test]
     fn nothing_found_is_no_finding_and_no_answer_is_an_error() {
-        assert_eq!(read(br#"{"warnings": null, "sources": [{"filename": "x"}]}"#), Ok(Lint::default()));
+        assert_eq!(read(br#"{"warnings": null, "sources": [{"filename": "x", "data": null}]}"#), Ok(Lint::default()));
+        let bare =
+            br#"{"sources": null, "warnings": [{"ruleName": "R", "detail": null, "location": {"ranges": null}}]}"#;
+        assert_eq!(read(bare).unwrap().findings.len(), 1);
         assert!(read(b"").is_err());
     }
 }

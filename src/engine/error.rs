@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::fault::BuildFault;
 use crate::auth::AuthError;
 use crate::context::ContextError;
+use crate::oci::spent::is_of_spent_token;
 use crate::oci::{Digest, EcrRefusal, Platform, Provider, Reference, Repository, TagRef};
 use crate::plan::EngineName;
 
@@ -182,13 +183,13 @@ impl EngineError {
     }
 
     /// Whether a push failed because the registry did not take the login, which may have expired meanwhile: by the words of
-    /// ECR, and by those of an engine that was challenged anew. Of ECR also where engines keep those words to themselves.
+    /// registries, and by those of an engine that was challenged anew. Of ECR also where engines keep those words to themselves.
     #[must_use]
     pub fn may_be_expired_login(&self) -> bool {
         let EngineErrorKind::Push { message, ecr } = &self.kind else { return false };
         let says = |words| message.contains(words);
         let of_ecr = || EcrRefusal::read_pushed(message).is_some_and(|refusal| refusal.may_be_login());
-        says("authorization token has expired") || says("no basic auth credentials") || ecr.is_some() && of_ecr()
+        is_of_spent_token(message) || says("no basic auth credentials") || ecr.is_some() && of_ecr()
     }
 
     /// Whether a push failed because Amazon ECR is asked too often: a moment later it may pass.

@@ -164,5 +164,7 @@ mod tests {
         let sent = docker_credentials(&credential, "ghcr.io");
         assert_eq!(sent.serveraddress.as_deref(), Some("ghcr.io"));
         assert_eq!(docker_credentials(&Credential::Anonymous, "ghcr.io").serveraddress, None);
+        let sent = docker_credentials(&Credential::RegistryToken(Secret::new("t".to_owned())), "ghcr.io");
+        assert_eq!((sent.registrytoken.as_deref(), sent.identitytoken, sent.password), (Some("t"), None, None));
     }
 }

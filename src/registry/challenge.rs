@@ -37,6 +37,13 @@ impl Challenge {
     }
 }
 
+/// Whether a challenge says that who we are is known, and may not do this (RFC 6750, 3.1; distribution's `token` access
+/// controller).
+pub(super) fn is_of_scope<'a>(headers: impl IntoIterator<Item = &'a str>) -> bool {
+    let says = |(key, value): &(String, String)| key.eq_ignore_ascii_case("error") && value == "insufficient_scope";
+    headers.into_iter().flat_map(parse).any(|(_, params)| params.iter().any(says))
+}
+
 type Params = Vec<(String, String)>;
 
 /// The schemes of one header with their parameters. What cannot be read ends the reading.
@@ -131,6 +138,20 @@ mod tests {
         }
         assert_eq!(Challenge::choose(["Basic", r#"Bearer realm="r""#]), Some(bearer("r", None)));
         assert_eq!(Challenge::choose([format!("Bearer realm=\"{}\"", "r".repeat(MAX_HEADER)).as_str()]), None);
+    }
+
+    #[test]
+    fn a_login_that_is_too_small_is_told_from_none() {
+        let challenge = |error: &str| format!(r#"Bearer realm="https://a/t",scope="repository:a:push"{error}"#);
+        for (error, is) in [
+            (r#",error="insufficient_scope""#, true),
+            (",Error=insufficient_scope", true),
+            (r#",error="invalid_token""#, false),
+            (r#",error_description="insufficient_scope""#, false),
+            ("", false),
+        ] {
+            assert_eq!(is_of_scope([challenge(error).as_str()]), is, "{error}");
+        }
     }
 
     proptest! {

@@ -172,6 +172,15 @@ pub enum ErrorKind {
     /// A 401 without a challenge that we know.
     #[error("asks for a login in a way that is not known: neither Basic nor Bearer")]
     Challenge,
+    /// The token server that the registry names did not give a token, or was not reached: what it is about is no content
+    /// of the registry's.
+    #[error("has a token server, {server}, that {kind}")]
+    TokenServer {
+        /// `host:port` of the server.
+        server: String,
+        /// Why.
+        kind: Box<ErrorKind>,
+    },
     /// The token server's answer has no token.
     #[error("has a token server that answered without a token")]
     Token,
@@ -293,10 +302,18 @@ impl RegistryError {
         }
     }
 
+    /// Why it failed in the end, whoever failed.
+    fn root(&self) -> &ErrorKind {
+        match self.kind() {
+            ErrorKind::TokenServer { kind, .. } => kind,
+            kind => kind,
+        }
+    }
+
     /// Whether the same request may succeed a moment later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match self.kind() {
+        match self.root() {
             ErrorKind::Status { status, .. } => {
                 matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504 | 522)
             }
@@ -355,7 +372,7 @@ impl RegistryError {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(
-            self.kind(),
+            self.root(),
             ErrorKind::Dns(_)
                 | ErrorKind::Connect(_)
                 | ErrorKind::Proxy { .. }
@@ -372,7 +389,7 @@ impl RegistryError {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(
-            self.kind(),
+            self.root(),
             ErrorKind::DigestMismatch { .. }
                 | ErrorKind::Size { .. }
                 | ErrorKind::Part
@@ -381,6 +398,17 @@ impl RegistryError {
                 | ErrorKind::Encoding(_)
                 | ErrorKind::Manifest(_)
                 | ErrorKind::Target(_)
+        )
+    }
+
+    fn is_of_network(kind: &ErrorKind) -> bool {
+        matches!(
+            kind,
+            ErrorKind::Connect(_)
+                | ErrorKind::Proxy { .. }
+                | ErrorKind::Tls(_)
+                | ErrorKind::Interrupted(_)
+                | ErrorKind::Timeout { .. }
         )
     }
 
@@ -406,6 +434,14 @@ impl RegistryError {
         }
         let login = if host.is_docker_hub() { "docker login".to_owned() } else { format!("docker login {host}") };
         Some(match self.kind() {
+            ErrorKind::TokenServer { server, kind } => match &**kind {
+                ErrorKind::Dns(_) => format!("{host} names {server} as its token server: check the name and this machine's DNS"),
+                ErrorKind::Status { status: 500.., .. } => format!("look at the log of {server}, then run this again"),
+                kind if RegistryError::is_of_network(kind) => {
+                    format!("{host} names {server} as its token server: check that it is up and can be reached from here")
+                }
+                _ => format!("check the settings of {host}: it names {server} as its token server"),
+            },
             ErrorKind::LoginRequired(_) => format!("log in with `{login}`"),
             ErrorKind::LoginRefused(_) => format!("log in again with `{login}`"),
             ErrorKind::Denied(_) => {
@@ -453,6 +489,6 @@ impl fmt::Display for RegistryError {
 
 impl Error for RegistryError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.kind.source()
+        self.root().source()
     }
 }

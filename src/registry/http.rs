@@ -6,9 +6,10 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderValue, WARNING};
+use reqwest::header::{HeaderMap, HeaderValue, WARNING, WWW_AUTHENTICATE};
 
 use super::answer::Answer;
+use super::challenge;
 use super::error::{AskedOfEcr, ErrorKind, RegistryError};
 use super::login::{Login, Scope, Ticket};
 use super::notice::{Notice, printable};
@@ -181,12 +182,17 @@ pub(super) fn refusal(reply: &Reply, with_credentials: bool) -> ErrorKind {
     match reply.status.as_u16() {
         // Where a redirect led, credentials were neither sent nor would be.
         401 if !reply.is_direct => ErrorKind::Status { status: 401, answer, retry_after: None },
+        401 if with_credentials && is_of_scope(&reply.headers) => ErrorKind::Denied(answer),
         401 if with_credentials => ErrorKind::LoginRefused(answer),
         401 => ErrorKind::LoginRequired(answer),
         403 => ErrorKind::Denied(answer),
         404 => ErrorKind::NotFound(answer),
         status => ErrorKind::Status { status, answer, retry_after: retry_after(&reply.headers, SystemTime::now()) },
     }
+}
+
+fn is_of_scope(headers: &HeaderMap) -> bool {
+    challenge::is_of_scope(headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()))
 }
 
 /// The text of `299 - "text"` (OCI distribution-spec, "Warnings": other codes and agents are ignored).

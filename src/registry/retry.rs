@@ -224,6 +224,10 @@ impl Tally {
         self.failures += 1;
         let asked = match error.kind() {
             ErrorKind::Status { retry_after, .. } => *retry_after,
+            ErrorKind::TokenServer { kind, .. } => match &**kind {
+                ErrorKind::Status { retry_after, .. } => *retry_after,
+                _ => None,
+            },
             _ => None,
         };
         if let Some(after) = asked.filter(|after| *after > backoff.longest_retry_after) {

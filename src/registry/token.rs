@@ -17,6 +17,7 @@ use super::error::{ErrorKind, RegistryError};
 use super::http::refusal;
 use super::login::{Scope, basic};
 use super::retry_after::date;
+use super::target::place;
 use super::wire::{Read, Request, To, Wire};
 use crate::auth::{Credential, Secret};
 
@@ -107,18 +108,27 @@ pub(super) async fn exchange(
         to: To::TokenServer,
     };
     let asked = Instant::now();
-    let reply = wire.exchange(request).await?;
-    let fail = |kind| RegistryError::new(&wire.host, reply.request.as_str(), kind);
+    let server = place(&request.url);
+    let of_server = |kind| ErrorKind::TokenServer { server: server.clone(), kind: Box::new(kind) };
+    let told = |kind| match kind {
+        // Who did not let us in there is not known to the registry, either; the others are about where it sent us.
+        kind @ (ErrorKind::LoginRequired(_) | ErrorKind::LoginRefused(_) | ErrorKind::Target(_)) => kind,
+        ErrorKind::NotFound(answer) => of_server(ErrorKind::Status { status: 404, answer, retry_after: None }),
+        kind => of_server(kind),
+    };
+    let reply = wire.exchange(request).await.map_err(|error| error.map_kind(told))?;
+    let fail = |kind| RegistryError::new(&wire.host, reply.request.as_str(), told(kind));
     match reply.status.as_u16() {
         200 => {}
         // 400 is OAuth2's `invalid_grant`: an identity token that has been withdrawn.
         400 | 401 | 403 => return Err(fail(refused(credential, Answer::read(&reply.body)))),
         _ => return Err(fail(refusal(&reply, false))),
     }
-    let answer: TokenAnswer = serde_json::from_slice(&reply.body).map_err(|_| fail(ErrorKind::Token))?;
+    let no_token = || RegistryError::new(&wire.host, reply.request.as_str(), ErrorKind::Token);
+    let answer: TokenAnswer = serde_json::from_slice(&reply.body).map_err(|_| no_token())?;
     let life = answer.life(&reply.headers, SystemTime::now());
     let token = answer.token.filter(|token| !token.is_empty()).or(answer.access_token);
-    let secret = token.filter(|token| !token.is_empty()).map(Secret::new).ok_or_else(|| fail(ErrorKind::Token))?;
+    let secret = token.filter(|token| !token.is_empty()).map(Secret::new).ok_or_else(no_token)?;
     Ok(Token { secret, spent_at: asked + life - BEFORE_THE_END.min(life / 10) })
 }
 

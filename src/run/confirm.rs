@@ -63,6 +63,16 @@ pub(super) enum ConfirmError {
         /// Why.
         source: Box<Self>,
     },
+    /// What it lists or names cannot be had. It is there itself.
+    #[error("its {what} {digest}")]
+    Part {
+        /// What it is: an image, a config.
+        what: &'static str,
+        /// Its digest.
+        digest: Digest,
+        /// Why.
+        source: Box<PlaceError>,
+    },
     /// An attestation of no image of its index.
     #[error("it names no image of the index")]
     Astray,
@@ -216,8 +226,7 @@ pub(super) async fn find_in(
     let chosen = choose(&index.manifests, platform)?;
     let beside = Beside::of(&chosen.digest, &index.manifests, attestations);
     let found = async {
-        let selector = Selector::Digest(chosen.digest.clone());
-        let manifest = place.manifest(&selector, visibility).await?;
+        let manifest = listed(place, chosen, visibility).await?;
         let mut child = image(place, manifest, platform, entry).await?;
         child.listed_as(chosen)?;
         Ok(child)
@@ -225,6 +234,16 @@ pub(super) async fn find_in(
     let (mut child, manifests) = try_join(found, beside.fetch(place, visibility)).await?;
     let left_out = beside.attest(&mut child, manifests)?;
     Ok(Found::read(child, top.digest().clone(), left_out))
+}
+
+/// The manifest of an entry of an index.
+pub(super) async fn listed(
+    place: &Place,
+    entry: &Descriptor,
+    visibility: Visibility,
+) -> Result<RawManifest, ConfirmError> {
+    let manifest = place.manifest(&Selector::Digest(entry.digest.clone()), visibility).await;
+    manifest.map_err(|error| ConfirmError::part("image", &entry.digest, error))
 }
 
 async fn image(
@@ -251,7 +270,11 @@ pub(super) fn prove(found: &Found, built: &BuiltImage) -> Result<(), ConfirmErro
 /// The bytes of an image's config. A manifest that is an index has none: [`Child::new`] refuses it.
 pub(super) async fn config_of(place: &Place, manifest: &RawManifest) -> Result<Vec<u8>, ConfirmError> {
     match manifest.content().map_err(ChildError::from)? {
-        Content::Image(image) => Ok(place.config(&image.config).await?.into()),
+        Content::Image(image) => {
+            let config = place.config(&image.config).await;
+            let config = config.map_err(|error| ConfirmError::part("config", &image.config.digest, error))?;
+            Ok(config.into())
+        }
         Content::Index(_) => Ok(Vec::new()),
     }
 }
@@ -286,13 +309,25 @@ impl ConfirmError {
         Self::Attestation { digest: digest.clone(), source: Box::new(source) }
     }
 
-    /// Whether the content was there and was refused: exit code 7.
+    /// `error`, told of what it is of. An answer about anything but that content stays as it is.
+    fn part(what: &'static str, digest: &Digest, error: PlaceError) -> Self {
+        if !error.is_not_found() {
+            return Self::Place(error);
+        }
+        Self::Part { what, digest: digest.clone(), source: Box::new(error) }
+    }
+
+    /// Whether the content was there and was refused: exit code 7. What lists something that is not there is no image that
+    /// can be pulled.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::Place(error) => error.is_refusal(),
-            Self::Attestation { source, .. } | Self::Nested { source, .. } => source.is_refusal(),
+            Self::Attestation { source, .. } | Self::Nested { source, .. } => {
+                source.is_missing() || source.is_refusal()
+            }
             Self::NoAnswer => false,
-            Self::Child(_)
+            Self::Part { .. }
+            | Self::Child(_)
             | Self::Untrue(_)
             | Self::Astray
             | Self::Attestations { .. }
@@ -326,6 +361,7 @@ impl ConfirmError {
         match self {
             Self::Place(error) => error.hint(),
             Self::Nested { source, .. } => source.hint(),
+            Self::Part { .. } => Some("push it again: the registry has lost a part of it, or never had it".into()),
             Self::Child(ChildError::Platform { .. }) => Some(
                 "if the image is right and its config is not, say so: `entry:` in the plan, `--annotate` of references"
                     .into(),

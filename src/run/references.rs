@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::attestations::{self, Beside, LeftOut};
 use super::carry;
-use super::confirm::{ConfirmError, Found, config_of, held};
+use super::confirm::{ConfirmError, Found, config_of, held, listed};
 use super::edit::{Edit, Part, Parts};
 use super::event::{Event, Failure, Phase, Warning};
 use super::failure::{chain, failure};
@@ -304,7 +304,7 @@ pub(super) async fn entry_image(
     policy: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
     let child = async {
-        let manifest = fetch(place, &Selector::Digest(entry.digest.clone())).await?;
+        let manifest = listed(place, entry, Visibility::Settled).await?;
         let mut child = image(place, manifest, platform_of(entry), said).await?;
         child.listed_as(entry)?;
         Ok(child)

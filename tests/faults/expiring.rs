@@ -12,9 +12,12 @@ use super::world::{World, says};
 use crate::support::program::Finished;
 use crate::support::scripted_engine::Script;
 
-/// What ECR says through an engine, and what an engine says that was challenged in the middle.
-const EXPIRED: [&str; 2] =
-    ["denied: Your authorization token has expired. Reauthenticate and try again.", "no basic auth credentials"];
+/// What ECR says through an engine, what an engine says that was challenged in the middle, and what public.ecr.aws says.
+const EXPIRED: [&str; 3] = [
+    "denied: Your authorization token has expired. Reauthenticate and try again.",
+    "no basic auth credentials",
+    "denied: Your Authorization Token is invalid.",
+];
 
 /// One platform: one push.
 const ONE: &str = r#"

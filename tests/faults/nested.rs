@@ -105,7 +105,7 @@ async fn a_listed_index_that_is_not_what_its_entry_says_is_refused() {
         (bare, 7, "the image is linux/amd64"),
         (short, 7, &of_size),
         (image, 7, "the entry says application/vnd.oci.image.index.v1+json, the manifest is "),
-        (gone, 6, &format!("its index {}", Digest::of(b"gone"))),
+        (gone, 7, &format!("its index {}", Digest::of(b"gone"))),
     ] {
         has(&world, "all", &[entry, pushed(&world, "linux/s390x")], &json!({}));
         let finished = join(&world, &[], &["all"]).await.expect_code(code);

@@ -141,7 +141,7 @@ async fn e3_an_attestation_that_is_not_there_is_named() {
     let attestation = entries[1]["digest"].as_str().unwrap().to_owned();
     let target = format!("/v2/hello/manifests/{attestation}");
     world.registry_answers(move |request| (request.target == target).then(missing));
-    let finished = world.run(&["join"]).finish().await.expect_code(6);
+    let finished = world.run(&["join"]).finish().await.expect_code(7);
     says(&finished, &[&format!("1.0-amd64: its attestation {attestation}"), "`attestations: strip`"]);
     world.assert_untouched();
 }

@@ -1,8 +1,10 @@
 //! `join --wait`: what is not there yet, what comes, and what is there from an earlier pipeline.
 
+use serde_json::json;
+
 use super::world::{World, says};
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::Image;
+use crate::support::scripted_images::{Document, Image, OCI_INDEX, fields};
 use crate::support::scripted_registry::status;
 
 const REVISION: &str = "labels: { org.opencontainers.image.revision: today }";
@@ -198,4 +200,29 @@ async fn a_join_of_what_was_adopted_or_named_does_not_warn() {
     world.run(&["build"]).finish().await.expect_code(0);
     let adopted = world.run(&["join"]).finish().await.expect_code(0);
     assert!(!adopted.stderr.contains(moves), "{}", adopted.stderr);
+}
+
+/// A registry that lost it, or a copy that brought the index alone.
+#[tokio::test]
+async fn an_image_that_an_index_lists_and_nobody_has_is_named_and_not_waited_for() {
+    let world = world(r#"["1.0"]"#, "").await;
+    push(&world, &Image::oci("linux/arm64", "x"));
+    let lost = Image::oci("linux/amd64", "lost");
+    let mut entry = lost.manifest.descriptor();
+    entry["platform"] = fields("linux/amd64");
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry] });
+    world.store.put("hello", "1.0-amd64", &Document::new(OCI_INDEX, &index));
+    let host = world.registry.host();
+    let said = format!("hello:1.0-amd64: its image {}: registry {host} has no such content", lost.manifest.digest());
+    let [target, source] = ["2.0", "1.0-amd64"].map(|tag| format!("{host}/hello:{tag}"));
+    for args in [&["join", "--wait", "30m"][..], &["join", "--wait", "30m", "-t", &target, &source]] {
+        let finished = world.run(args).finish().await.expect_code(7);
+        says(&finished, &[&said, "hint: push it again"]);
+        assert!(!finished.stderr.contains("is not there"), "{}", finished.stderr);
+    }
+    // The config of one that is there is told likewise.
+    world.store.put("hello", "1.0-amd64", &lost.manifest);
+    let finished = world.run(&["join", "--wait", "30m"]).finish().await.expect_code(7);
+    says(&finished, &[&format!("hello:1.0-amd64: its config {}: registry", lost.config.digest())]);
+    world.assert_untouched();
 }
