@@ -52,6 +52,11 @@ impl Answer {
         Self { errors }
     }
 
+    /// Whether one of the errors has these words for a person.
+    pub(super) fn says(&self, words: &str) -> bool {
+        self.errors.iter().any(|error| error.message.contains(words))
+    }
+
     /// Whether one of the errors has this code.
     #[must_use]
     pub fn has(&self, code: &str) -> bool {

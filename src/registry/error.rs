@@ -163,6 +163,9 @@ pub enum ErrorKind {
         /// The limit.
         limit: usize,
     },
+    /// A page for people: somebody in between answers in the registry's place.
+    #[error("sent a web page in the place of a manifest")]
+    WebPage,
     /// The bytes are no manifest, or one that we refuse.
     #[error("sent a manifest that cannot be used")]
     Manifest(#[source] ManifestError),
@@ -397,6 +400,7 @@ impl RegistryError {
                 | ErrorKind::TooLarge { .. }
                 | ErrorKind::Encoding(_)
                 | ErrorKind::Manifest(_)
+                | ErrorKind::WebPage
                 | ErrorKind::Target(_)
         )
     }
@@ -470,6 +474,16 @@ impl RegistryError {
             ErrorKind::RetryLater { after, .. } => format!("run this again in {}", in_words(*after)),
             ErrorKind::Timeout { .. } | ErrorKind::Interrupted(_) => {
                 "run this again; if it stays so, look at the registry and the network in between".to_owned()
+            }
+            ErrorKind::WebPage => {
+                format!("see in a browser who answers for {host}: a portal that wants a login, or a proxy")
+            }
+            ErrorKind::Status { status: 413, .. } => {
+                format!("let what is in front of {host} take larger requests (nginx: client_max_body_size 0)")
+            }
+            // The words of Go's server.
+            ErrorKind::Status { status: 400, answer, .. } if answer.says("HTTP request") && answer.says("HTTPS") => {
+                format!("{host} speaks TLS: leave out `insecure: true`")
             }
             ErrorKind::Status { status: 500.., .. } | ErrorKind::UploadLost(_) => "look at the registry's log, then run this again".to_owned(),
             _ => return None,

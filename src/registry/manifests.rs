@@ -224,7 +224,9 @@ impl Client {
         if let Some(claimed) = claim(&headers).filter(|claimed| claimed != actual.as_str()) {
             (self.0.on_notice)(Notice::WrongDigestHeader { host: self.host().clone(), claimed, actual });
         }
-        RawManifest::new(body, media_type(&headers).as_ref()).map_err(|error| fail(ErrorKind::Manifest(error)))
+        let is_page = body.trim_ascii_start().starts_with(b"<");
+        RawManifest::new(body, media_type(&headers).as_ref())
+            .map_err(|error| fail(if is_page { ErrorKind::WebPage } else { ErrorKind::Manifest(error) }))
     }
 }
 

@@ -98,3 +98,21 @@ async fn d1_a_retry_after_that_is_a_time_is_waited_for_until_then() {
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
     assert_eq!(error.hint().unwrap(), "run this again in 2 h");
 }
+
+#[tokio::test]
+async fn what_stands_in_front_of_a_registry_is_told_with_what_to_do() {
+    let page = "\n<!DOCTYPE html><html>log in</html>";
+    for (reply, said, hint) in [
+        (status(200).header("Content-Type", "text/html").body(page), "sent a web page in the place of", "in a browser"),
+        (status(413).body("<html>413</html>"), "answered 413", "client_max_body_size"),
+        (
+            status(400).body("Client sent an HTTP request to an HTTPS server.\n"),
+            "answered 400: Client sent",
+            "leave out `insecure: true`",
+        ),
+    ] {
+        let registry = ScriptedRegistry::ordered([(GET, reply)]).await;
+        let error = Peer::anonymous(&registry).get().await.unwrap_err();
+        assert!(error.to_string().contains(said) && error.hint().unwrap().contains(hint), "{error:?}");
+    }
+}
