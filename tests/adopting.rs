@@ -197,7 +197,8 @@ async fn part_of_it_and_no_push_are_told_and_move_no_tag() {
     let to = format!("{}/base/golang", target.address());
     let shown = run(&home, &["build", "--dry-run", "--platform", "linux/arm64"]).await.expect_code(0);
     let expected = format!(
-        "golang\n  adopt  linux/arm64 from {from}:1.19\n  copy   {to}:1.19-arm64\n  tag    {to}:1.19\n  tag    {to}:latest\n"
+        "registry  {}\ngolang\n  adopt  linux/arm64 from {from}:1.19\n  copy   {to}:1.19-arm64\n  tag    {to}:1.19\n  tag    {to}:latest\n",
+        target.address()
     );
     assert_eq!(shown.stdout, expected);
     let not_pushed = run(&home, &["build", "--no-push"]).await.expect_code(0);

@@ -136,8 +136,14 @@ fn tags_of_the_command_line_are_for_the_selected_images() {
     let plan = read(&overrides).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(jobs(&plan, |_, job| job.arch_tag.to_string()), ["2.0-amd64", "2.0-arm64"]);
     assert_eq!(plan.images[0].tags.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2.0", "edge"]);
-    let bad = Overrides { tags: words(&["a:b"]), ..select(&["help"], &[]) };
-    assert!(read(&bad).unwrap_err().starts_with("--tag a:b: the tag `a:b` is not valid"));
+    for (tag, problem) in [
+        ("a:b", "--tag a:b: `a:b` is a reference, and a tag is what follows its colon"),
+        ("-a", "--tag -a: the tag `-a` is not valid"),
+    ] {
+        let bad = Overrides { tags: words(&[tag]), ..select(&["help"], &[]) };
+        let told = read(&bad).unwrap_err();
+        assert!(told.starts_with(problem), "{told}");
+    }
 }
 
 #[test]

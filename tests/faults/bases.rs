@@ -115,7 +115,9 @@ async fn an_image_that_is_selected_brings_what_it_builds_on() {
     let shown = world.run(&["build", "--dry-run", "mid", "--platform", "linux/arm64"]).finish().await.expect_code(0);
     let host = world.registry.host();
     let expected = format!(
-        "mid
+        "registry  {host}
+engine    default at {} (linux/amd64, 20.10.24)
+mid
   build  linux/arm64 on default (emulated)
   after  base linux/arm64
   push   {host}/mid:1.0-arm64
@@ -124,7 +126,8 @@ base
   build  linux/arm64 on default (emulated)
   push   {host}/base:1.0-arm64
   tag    {host}/base:1.0
-"
+",
+        world.engine.host()
     );
     assert_eq!(shown.stdout, expected);
     world.run(&["build", "mid"]).finish().await.expect_code(0);

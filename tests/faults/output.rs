@@ -98,7 +98,7 @@ async fn a_slow_reader_loses_log_lines_and_nothing_else() {
         let script = format!(r#""$0" build --progress {progress} 2>pipe"#);
         let (finished, read) = tokio::join!(shell(&world, &script), read_slowly(&pipe));
         finished.expect_code(4);
-        for text in [lost, "exit code 2", last] {
+        for text in [lost, "exit code: 2", last] {
             assert!(read.contains(text), "{progress}: {text} is not in\n{read}");
         }
         let losses = read.matches(lost).count();

@@ -156,6 +156,8 @@ async fn an_entry_that_is_read_in_two_ways_or_has_other_bytes_in_it_is_refused()
 async fn a_plan_that_joins_keeps_what_configs_and_its_entries_say() {
     let world = World::start(Script::default()).await;
     let images = golang(&world);
+    // `polyarch plan` looks at it, and a join does not.
+    fs::write(world.home.path().join("Dockerfile"), "FROM scratch\n").unwrap();
     let plan = |entry: &str| {
         world.plan(&format!(
             "images:\n  hello:\n    tags: [\"1.19\"]\n    platforms:\n      linux/amd64: {{}}\n      linux/arm64: {{ {entry} }}\n"
