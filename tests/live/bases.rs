@@ -256,10 +256,10 @@ async fn a_dockerfile_that_an_added_stage_would_change_is_refused() {
     let settings = "platforms: [linux/amd64]\ncontexts: { base: docker-image://127.0.0.1:9/a:1 }";
     for (dockerfile, target, says) in [
         ("FROM scratch AS base\n", "base", "line 1 of the Dockerfile has a stage `base` of its own"),
-        ("FROM base\nCOPY --from=0 a b\n", "x", "line 2 of the Dockerfile names a stage by its number, 0"),
+        ("FROM base AS x\nCOPY --from=0 a b\n", "x", "line 2 of the Dockerfile names a stage by its number, 0"),
         ("FROM base\n", "0", "the target is the number of a stage, 0"),
-        ("FROM base:latest\n", "x", "line 1 of the Dockerfile says `base:latest` for `base`"),
-        ("FROM --platform=$BUILDPLATFORM base\n", "x", "line 1 of the Dockerfile takes `base` with `--platform`"),
+        ("FROM base:latest AS x\n", "x", "line 1 of the Dockerfile says `base:latest` for `base`"),
+        ("FROM --platform=$BUILDPLATFORM base AS x\n", "x", "line 1 of the Dockerfile takes `base` with `--platform`"),
     ] {
         project.write("context/Dockerfile", dockerfile);
         project.plan("local", &format!("{settings}\ntarget: \"{target}\""));

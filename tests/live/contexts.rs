@@ -356,7 +356,7 @@ async fn an_ignore_file_that_cannot_be_read_ends_the_run_before_the_build(engine
         let file = project.path(path);
         make(&file);
         let refused = project.run(&["build"]).await.expect_code(2);
-        let words = format!("{}: {} {why}", project.name, file.display());
+        let words = format!("{} {why}\n", file.display());
         assert!(refused.stderr.contains(&words), "no {words:?} in\n{}", refused.stderr);
         assert!(refused.stderr.contains("hint: "), "{}", refused.stderr);
         if file.is_dir() && !file.is_symlink() { fs::remove_dir(file).unwrap() } else { fs::remove_file(file).unwrap() }
