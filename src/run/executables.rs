@@ -116,7 +116,9 @@ pub(super) async fn look(place: &Place, children: &[&Child]) -> Look {
 fn memory(layers: &[Descriptor]) -> u32 {
     let longest = layers.iter().map(|layer| layer.size).max().unwrap_or(0);
     let part = u32::try_from(longest.clamp(1, LONGEST_PART).div_ceil(1 << 20)).unwrap_or(1);
-    NAMES + PARTS * part + if layers.iter().any(says_zstd) { WINDOW } else { 0 }
+    // A layer of one part is fetched before it is read: no other part waits beside it.
+    let parts = if longest <= LONGEST_PART { 1 } else { PARTS };
+    NAMES + parts * part + if layers.iter().any(says_zstd) { WINDOW } else { 0 }
 }
 
 /// The layers that are archives of files, the base first.
