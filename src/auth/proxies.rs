@@ -49,8 +49,8 @@ impl Proxy {
 
 impl BuildProxies {
     /// Adds to `args` what an engine at `host` gets, under the names in upper and in lower case. BuildKit knows these
-    /// arguments: they reach `RUN`, and decide neither the cache nor the image. What `args` has already stays, in whatever
-    /// case: BuildKit makes one variable of both (`frontend/dockerfile/dockerfile2llb`, `proxyEnvFromBuildArgs`).
+    /// arguments: they reach `RUN`, and decide neither the cache nor the image. An argument that `args` has already stays, in
+    /// whatever case: BuildKit makes one variable of both (`frontend/dockerfile/dockerfile2llb`, `proxyEnvFromBuildArgs`).
     pub fn add_to(&self, args: &mut BTreeMap<String, String>, host: &str) {
         let Some(Loose(proxy)) = self.0.get(host).or_else(|| self.0.get(DEFAULT)) else { return };
         for (name, value) in proxy.values() {

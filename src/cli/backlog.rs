@@ -55,7 +55,7 @@ enum One {
 }
 
 impl Backlog {
-    /// Keeps an event, or counts it where there is no room.
+    /// The backlog keeps an event. Where it has no room for the event, it counts the event as lost.
     pub(super) fn tell(&self, at: Duration, event: &Event) {
         self.lock().tell(at, event);
         self.changed.notify_one();

@@ -134,7 +134,7 @@ fn entry(text: &str, said: &str) -> Result<EntryOverride, Failure> {
             |why: &str| usage(format!("--annotate {text}: {why}"), "as SOURCE=windows/amd64,os.version=10.0.20348");
         match item.split_once('=') {
             None if place == 0 => {
-                let told = |error| refused(&format!("`{item}` is no platform: {error}"));
+                let told = |error| refused(&format!("`{item}` is not a platform: {error}"));
                 entry = EntryOverride::of(item.parse().map_err(told)?);
             }
             Some(("os.version", version)) if !version.is_empty() => entry.os_version = Some(version.to_owned()),
@@ -200,8 +200,11 @@ mod tests {
         for (annotate, says) in [
             (&["a.io/x=linux/arm64"][..], "a.io/x is none of the sources"),
             (&["linux/arm64"], "linux/arm64 is none of the sources"),
-            (&["a.io/w=arm64"], "`arm64` is no platform: no platform has the name `arm64`; did you mean linux/arm64?"),
-            (&["a.io/w="], "`` is no platform"),
+            (
+                &["a.io/w=arm64"],
+                "`arm64` is not a platform: no platform has the name `arm64`; did you mean linux/arm64?",
+            ),
+            (&["a.io/w="], "`` is not a platform"),
             (&["a.io/w=linux/arm64,os.version="], "neither os.version"),
             (&["a.io/w=linux/arm64,linux/amd64"], "neither os.version"),
             (&["a.io/w=linux/arm64", "a.io/w=os.version=1"], "a.io/w is annotated twice"),

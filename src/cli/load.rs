@@ -69,7 +69,7 @@ impl Loaded {
     /// Reads the file.
     pub(crate) fn read(args: &PlanArgs) -> Result<Self, Refusal> {
         if let Some((word, hint)) = habits::no_image(&args.images) {
-            return Err(usage(format!("`{word}` is no image of the plan"), &hint).into());
+            return Err(usage(format!("`{word}` is not an image of the plan"), &hint).into());
         }
         let path = args.file.clone().map_or_else(find, Ok)?;
         let source = SourceText { text: read(&path)?, path };

@@ -34,16 +34,16 @@ pub(crate) fn is_reference(word: &str) -> bool {
 }
 
 fn nothing(text: &str) -> Refusal {
-    let message = format!("`{text}` is no reference, and there is no plan here that could have such an image");
+    let message = format!("`{text}` is not a reference, and there is no plan here that could have such an image");
     usage(message, "as ghcr.io/org/web:1.0").into()
 }
 
 pub(crate) fn parse(text: &str) -> Result<LocatedReference, Failure> {
     if !is_reference(text) {
-        let message = format!("`{text}` is no reference: it has no `/`, `:` or `@`");
+        let message = format!("`{text}` is not a reference: it has no `/`, `:` or `@`");
         return Err(usage(message, "as ghcr.io/org/web:1.0; `polyarch verify IMAGE` reads an image of the plan"));
     }
-    let refused = |error: LocationError| usage(format!("`{text}` is no reference: {error}"), error.example());
+    let refused = |error: LocationError| usage(format!("`{text}` is not a reference: {error}"), error.example());
     text.parse().map_err(refused)
 }
 

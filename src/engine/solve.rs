@@ -64,7 +64,7 @@ impl Engine {
         let id = image_id(&response).map_err(failed)?;
         if let Some(path) = session.socket() {
             let message = format!("the build context has sockets, which an image cannot hold: {path} is skipped");
-            // Who does not listen is not told.
+            // A receiver that went away hears nothing.
             let _ = events.send(BuildEvent::Warning { message, url: String::new() }).await;
         }
         cache::publish(request.build, &response).await.map_err(failed)?;

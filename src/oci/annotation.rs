@@ -58,7 +58,7 @@ pub enum AnnotationError {
     #[error("`{0}` is no scope: an annotation stands at `index`, `entry` or `entry[PLATFORM]`")]
     Scope(String),
     /// The platform in brackets is none.
-    #[error("`{0}` is no platform: {1}")]
+    #[error("`{0}` is not a platform: {1}")]
     Platform(String, PlatformError),
     /// An annotation of the image itself: the image would be another one.
     #[error("`{0}` would change an image, and an index lists images as they are")]
@@ -156,7 +156,7 @@ mod tests {
             ("index[linux/amd64]:a=b", "`index[linux/amd64]` is no scope"),
             ("entry[linux/amd64:a=b", "`entry[linux/amd64` is no scope"),
             ("index-descriptor:a=b", "is no scope"),
-            ("entry[arm]:a=b", "`arm` is no platform"),
+            ("entry[arm]:a=b", "`arm` is not a platform"),
             ("index,manifest:a=b", "`manifest` would change an image"),
             ("manifest[linux/amd64]:a=b", "would change an image"),
         ] {

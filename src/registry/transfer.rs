@@ -47,7 +47,7 @@ pub enum Arrival {
     Replaced,
 }
 
-/// What a registry says of a blob before it is sent.
+/// The answer of a registry about a blob before the blob is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Had {
     Nothing,

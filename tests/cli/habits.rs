@@ -35,9 +35,9 @@ async fn words_of_docker_are_answered_with_ours() {
     let home = home();
     fs::write(home.path().join("other.yaml"), PLAN).unwrap();
     for (words, answer) in [
-        (&["build", "."][..], "`.` is no image of the plan"),
+        (&["build", "."][..], "`.` is not an image of the plan"),
         (&["build", "./web"], "leave it out"),
-        (&["build", "https://git.example/a.git"], "is no image of the plan"),
+        (&["build", "https://git.example/a.git"], "is not an image of the plan"),
         (&["build", "other.yaml"], "name another plan with -f other.yaml"),
         (&["build", "-f", "Dockerfile"], "Dockerfile is a Dockerfile, and -f names the plan"),
         (&["build", "--target", "x"], "--set '*.target=…'"),
@@ -94,7 +94,7 @@ async fn names_of_the_plan_are_their_first_tags_where_references_are_read() {
     }
     fs::remove_file(home.path().join("build.yaml")).unwrap();
     let finished = run(&home, &["inspect", "hello"]).await.expect_code(2);
-    assert!(finished.stderr.contains("`hello` is no reference"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("`hello` is not a reference"), "{}", finished.stderr);
 }
 
 #[tokio::test]
