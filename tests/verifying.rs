@@ -418,3 +418,165 @@ async fn a_pull_that_is_interrupted_leaves_nothing_on_the_engine() {
     assert!(stopped.stderr.contains("interrupted: engine default did not pull linux/amd64"), "{}", stopped.stderr);
     assert_eq!(removed(&engine).len(), 1);
 }
+
+/// A plan of `web` for both platforms under these tags, in these registries.
+fn plan(home: &Home, registries: &[String], tags: &str) {
+    let image = format!("web: {{ context: ., tags: [{tags}], platforms: [linux/amd64, linux/arm64] }}");
+    let plan = format!("version: 1\nregistry: [{}]\nimages: {{ {image} }}\n", registries.join(", "));
+    fs::write(home.path().join("build.yaml"), plan).unwrap();
+}
+
+/// `verify` of the plan: the exit code that is expected, and its JSON and stderr.
+async fn verify_plan(home: &Home, code: i32) -> (Value, String) {
+    let verified = Run::new(home, ["verify", "--no-elf", "--json"]).finish().await.expect_code(code);
+    (serde_json::from_str(&verified.stdout).unwrap(), verified.stderr)
+}
+
+/// The failures of a document: image, registry, tag, phase.
+fn failures(document: &Value) -> Vec<[String; 4]> {
+    let failures = document["run"]["failures"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    failures.map(|one| ["image", "registry", "tag", "phase"].map(|key| text(&one[key]))).collect()
+}
+
+#[tokio::test]
+async fn verify_finds_tags_and_registries_that_disagree() {
+    let (world, other, home) = (World::new(), World::new(), Home::new());
+    world.store.put("web", "latest", &world.index);
+    let [a, b] = [world.registry(|_| None).await, other.registry(|_| None).await];
+    let hosts = [a.host().clone(), b.host().clone()];
+    plan(&home, &hosts[..1], "\"1\", latest");
+    let (document, stderr) = verify_plan(&home, 0).await;
+    assert_eq!((failures(&document), stderr), (Vec::new(), String::new()));
+
+    // A tag of the same registry.
+    let old = index(&[entry(&world.images[0]), entry(&world.images[1])]);
+    world.store.put("web", "latest", &old);
+    let (document, stderr) = verify_plan(&home, 7).await;
+    assert_eq!(failures(&document), [["web", &hosts[0], "latest", "verify"].map(str::to_owned)]);
+    let said = format!("web:latest: it shows {}, and {}/web:1 shows {}", old.digest(), hosts[0], world.index.digest());
+    assert!(stderr.contains(&said) && stderr.contains("hint: `polyarch inspect"), "{stderr}");
+    assert!(stderr.contains("verified 2 of 2 references, 1 finding\n"), "{stderr}");
+
+    // The same tag of another registry.
+    world.store.put("web", "latest", &world.index);
+    other.store.put("web", "1", &old);
+    other.store.put("web", "latest", &old);
+    plan(&home, &hosts, "\"1\"");
+    let (document, _) = verify_plan(&home, 7).await;
+    assert_eq!(failures(&document), [["web", &hosts[1], "1", "verify"].map(str::to_owned)]);
+
+    // One of several tags of it, which is untrue as well: both are told.
+    other.store.put("web", "1", &world.index);
+    other.store.put("web", "latest", &index(&[entry(&world.images[0])]));
+    plan(&home, &hosts, "\"1\", latest");
+    let (document, stderr) = verify_plan(&home, 7).await;
+    let found = ["web", &hosts[1], "latest", "verify"].map(str::to_owned);
+    assert_eq!(failures(&document), [found.clone(), found], "{stderr}");
+    assert!(stderr.contains("it holds linux/amd64, planned is linux/amd64, linux/arm64"), "{stderr}");
+
+    // References are what somebody named: nobody says that they are one image.
+    let [one, two] = [format!("{}/web:1", hosts[1]), format!("{}/web:latest", hosts[1])];
+    run(&["verify", "--no-elf", &one, &two]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn verify_looks_at_all_registries_when_one_is_dead() {
+    let (world, home) = (World::new(), Home::new());
+    let registry = world.registry(|_| None).await;
+    let (alive, dead) = (registry.host().clone(), "localhost:1".to_owned());
+    for registries in [[dead.clone(), alive.clone()], [alive.clone(), dead.clone()]] {
+        plan(&home, &registries, "\"1\"");
+        let (document, stderr) = verify_plan(&home, 3).await;
+        assert_eq!(document["verified"][0]["image"], "web");
+        assert_eq!(failures(&document), [["", &dead, "", "preflight"].map(str::to_owned)]);
+        assert_eq!((&document["run"]["exit_code"], &document["run"]["outcome"]), (&json!(3), &json!("failed")));
+        assert!(stderr.contains("verified 1 of 1 reference, 1 could not be asked\n"), "{stderr}");
+    }
+    // The news is what is wrong: both are told, and one code is of the process.
+    world.store.put("web", "1", &index(&[entry(&world.images[0])]));
+    let (document, stderr) = verify_plan(&home, 7).await;
+    let phases: Vec<_> = failures(&document).into_iter().map(|[.., phase]| phase).collect();
+    assert_eq!(phases, ["preflight", "verify"]);
+    assert!(stderr.contains("verified 0 of 1 reference, 1 finding, 1 could not be asked\n"), "{stderr}");
+}
+
+#[tokio::test]
+async fn verify_is_exit_3_when_a_part_could_not_be_asked() {
+    let world = World::new();
+    let [config, arm64] = [world.images[0].config.digest(), world.images[1].manifest.digest()];
+    for (digest, platform) in [(world.own.digest(), "linux/amd64"), (config, "linux/amd64"), (arm64, "linux/arm64")] {
+        let registry = world.registry(for_blob(digest.clone(), |_| Some(status(403)))).await;
+        let reference = format!("{}/web:1", registry.host());
+        let verified = run(&["verify", "--no-elf", "--json", &reference]).await.expect_code(3);
+        let document: Value = serde_json::from_str(&verified.stdout).unwrap();
+        let failure = &document["run"]["failures"][0];
+        assert_eq!((&failure["platform"], &failure["phase"]), (&json!(platform), &json!("preflight")), "{digest}");
+    }
+}
+
+#[tokio::test]
+async fn verify_refuses_an_index_with_two_images_of_a_platform() {
+    let store = Store::default();
+    let image = |platform: &str, text: &str| {
+        let image = Image::oci(platform, text);
+        store.push("web", "", &image);
+        image
+    };
+    let [a, b, arm64] = [image("linux/amd64", "a"), image("linux/amd64", "b"), image("linux/arm64", "c")];
+    let mut v8 = image("linux/arm64", "d");
+    "linux/arm64/v8".clone_into(&mut v8.platform);
+    let [arm, v7] = [image("linux/arm", "e"), image("linux/arm/v7", "f")];
+    let versions = ["10.0.17763.1", "10.0.20348.1"].map(|version| {
+        let mut entry = entry(&image("windows/amd64", version));
+        entry["platform"]["os.version"] = version.into();
+        entry
+    });
+    let nested = index(&[entry(&b)]);
+    store.put("web", "", &nested);
+    for (tag, entries, said) in [
+        ("two", vec![entry(&a), entry(&b)], Some("linux/amd64: the index has several images of it: ")),
+        ("nested", vec![entry(&a), nested.descriptor()], Some("linux/amd64: the index has several images of it: ")),
+        ("v8", vec![entry(&arm64), entry(&v8)], Some("linux/arm64: the index has several images of it: ")),
+        ("v7", vec![entry(&arm), entry(&v7)], Some(": the index has several images of it: ")),
+        ("empty", Vec::new(), Some("it lists no image")),
+        ("same", vec![entry(&a), entry(&a)], None),
+        ("windows", versions.to_vec(), None),
+    ] {
+        store.put("web", tag, &index(&entries));
+        let own = store.clone();
+        let registry = ScriptedRegistry::stateful(move |request| own.answer(request)).await;
+        let reference = format!("{}/web:{tag}", registry.host());
+        let verified = run(&["verify", "--no-elf", &reference]).await.expect_code(if said.is_some() { 7 } else { 0 });
+        match said {
+            Some(said) => assert!(verified.stderr.contains(said), "{tag}: {}", verified.stderr),
+            None => assert!(verified.stderr.contains(": verified: "), "{tag}: {}", verified.stderr),
+        }
+    }
+}
+
+#[tokio::test]
+async fn verify_refuses_images_of_several_commits_of_a_plan() {
+    let (store, home) = (Store::default(), Home::new());
+    let label = |revision: &str| json!({ "Labels": { "org.opencontainers.image.revision": revision } });
+    let image = |platform: &str, revision: &str| {
+        let image = Image::oci(platform, "x").holding(&label(revision), &[]);
+        store.push("web", "", &image);
+        entry(&image)
+    };
+    let [amd64, old, new] = [image("linux/amd64", "new"), image("linux/arm64", "old"), image("linux/arm64", "new")];
+    store.put("web", "1", &index(&[amd64.clone(), old]));
+    let own = store.clone();
+    let registry = ScriptedRegistry::stateful(move |request| own.answer(request)).await;
+    plan(&home, &[registry.host().clone()], "\"1\"");
+    let (_, stderr) = verify_plan(&home, 7).await;
+    assert!(
+        stderr.contains("of several revisions: linux/amd64 is of new, linux/arm64 of old")
+            || stderr.contains("linux/arm64 is of old"),
+        "{stderr}"
+    );
+    // Of which commits references are is the affair of who named them.
+    run(&["verify", "--no-elf", &format!("{}/web:1", registry.host())]).await.expect_code(0);
+    store.put("web", "1", &index(&[amd64, new]));
+    verify_plan(&home, 0).await;
+}

@@ -229,6 +229,7 @@ impl GateArgs {
         Gates {
             shrinking: if self.allow_shrink { Shrinking::Allow } else { Shrinking::Refuse },
             programs: if self.no_elf { Programs::Believe } else { Programs::Check },
+            ..Gates::default()
         }
     }
 }

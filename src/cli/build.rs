@@ -38,6 +38,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
             reach::sources(&plan, &registries.first, settings, on_source).await?
         };
         let build = BuildRun {
+            gates: args.gates.gates().of_plan(&plan),
             plan: if goal == Goal::Load { plan.without_own_registry() } else { plan },
             engines,
             registries,
@@ -46,7 +47,6 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
             proxies: settings.build_proxies()?,
             environment: settings.environment.clone(),
             goal,
-            gates: args.gates.gates(),
             moving: moving(args.atomic),
             on_failure: if args.fail_fast { OnFailure::EndRun } else { OnFailure::EndImage },
         };

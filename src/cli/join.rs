@@ -67,6 +67,7 @@ async fn prepare(
     let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
     incomplete(args, &plan)?;
     let (registries, server) = load::registries(&plan, settings, on_notice).await?;
+    let gates = gates.of_plan(&plan);
     Ok((JoinRun { what: Joining::Plan(Box::new(plan), registries), gates, moving, wait }, server))
 }
 

@@ -226,14 +226,23 @@ pub(crate) async fn registries(
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
 ) -> Result<(Registries, Option<Server>), Vec<Failure>> {
-    declare(plan, settings).await.map_err(|failure| vec![failure])?;
-    let (first, server) = first_registry(plan, settings, on_notice.clone()).await.map_err(|failure| vec![failure])?;
-    let copies: Result<_, Failure> =
-        plan.copies.iter().map(|copy| settings.registry(copy, on_notice.clone())).collect();
-    let registries = Registries { first, copies: copies.map_err(|failure| vec![failure])? };
+    let (registries, server) = unreached(plan, settings, on_notice).await.map_err(|failure| vec![failure])?;
     let reached = join_all(registries.all().map(Registry::reach)).await;
     let failures: Vec<_> = reached.into_iter().filter_map(Result::err).collect();
     if failures.is_empty() { Ok((registries, server)) } else { Err(failures) }
+}
+
+/// The plan's registries; those that have a name are asked nothing yet.
+pub(crate) async fn unreached(
+    plan: &Plan,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
+) -> Result<(Registries, Option<Server>), Failure> {
+    declare(plan, settings).await?;
+    let (first, server) = first_registry(plan, settings, on_notice.clone()).await?;
+    let copies: Result<_, Failure> =
+        plan.copies.iter().map(|copy| settings.registry(copy, on_notice.clone())).collect();
+    Ok((Registries { first, copies: copies? }, server))
 }
 
 /// Those of the plan's registries that have a name; nobody is asked yet.

@@ -196,7 +196,7 @@ pub(crate) async fn sources(
 pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
     match error {
         VerifyError::Place(error) => unread(name, error),
-        VerifyError::Untrue(_) => Failure {
+        VerifyError::Untrue { .. } => Failure {
             phase: Phase::Verify,
             message: format!("{name}: {}", diagnostic::chain(error)).into(),
             hint: None,
@@ -207,7 +207,7 @@ pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
 
 /// Why what was named could not be read: the registry or the directory cannot be used, or what it has, or has not, is
 /// the matter.
-fn unread(name: &str, error: &PlaceError) -> Failure {
+pub(crate) fn unread(name: &str, error: &PlaceError) -> Failure {
     let answered = error.is_not_found() || error.is_refusal();
     let phase = if answered { Phase::Verify } else { Phase::Preflight };
     let missing = if error.is_not_found() { " is not there" } else { "" };

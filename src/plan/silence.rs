@@ -15,11 +15,14 @@ pub enum Caution {
     ForeignFrontend,
     /// A build argument or a label has the name of a secret.
     SecretNames,
+    /// The index under a final tag has annotations that the new one lacks.
+    LostAnnotations,
 }
 
 impl Caution {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::VulnerableEngine, Self::ForeignFrontend, Self::SecretNames];
+    pub const ALL: [Self; 4] =
+        [Self::VulnerableEngine, Self::ForeignFrontend, Self::SecretNames, Self::LostAnnotations];
 
     /// Its name in the plan.
     #[must_use]
@@ -28,6 +31,7 @@ impl Caution {
             Self::VulnerableEngine => "vulnerable_engine",
             Self::ForeignFrontend => "foreign_frontend",
             Self::SecretNames => "secret_names",
+            Self::LostAnnotations => "lost_annotations",
         }
     }
 }

@@ -63,10 +63,10 @@ enum NoAnswer {
 /// The result of a look into images, without those whose programs fit.
 #[derive(Default)]
 pub(super) struct Look {
-    /// The platforms whose image holds a program for another processor, each with that program.
-    pub(super) foreign: Vec<String>,
+    /// The platforms whose image holds a program for another processor, each with that in words.
+    pub(super) foreign: Vec<(Platform, String)>,
     /// Layers that are not there or are not what their digest names, each with its platform.
-    pub(super) damaged: Vec<String>,
+    pub(super) damaged: Vec<(Platform, String)>,
     /// Reasons why nothing can be said, each with its platforms.
     pub(super) not_checked: Vec<(String, Vec<Platform>)>,
     /// The layers that were read whole, and have their digest.
@@ -80,14 +80,15 @@ pub(super) async fn refuse(target: &Target<Place>, children: Vec<&Child>) -> Res
         return Ok(look);
     }
     let tags: Vec<_> = target.tags.iter().map(|tag| target.place.tag(tag.clone()).to_string()).collect();
-    let faults: Vec<_> = look.foreign.iter().chain(&look.damaged).map(String::as_str).collect();
+    let faults: Vec<_> = look.foreign.iter().chain(&look.damaged).map(|(_, fault)| fault.as_str()).collect();
     let message = format!("{}; {} not moved", faults.join("; "), tags.join(", "));
     let hint = if look.foreign.is_empty() { LOST } else { FOREIGN };
     Err(failure(Phase::Verify, &message, Some(hint.into())))
 }
 
 /// The next step where an image holds a program for another processor.
-const FOREIGN: &str = "build it for its platform; if it is meant to be so, `--no-elf` leaves programs unchecked";
+pub(super) const FOREIGN: &str =
+    "build it for its platform; if it is meant to be so, `--no-elf` leaves programs unchecked";
 
 /// Looks into the layers of images for the programs that they start.
 pub(super) async fn look(place: &Place, children: &[&Child]) -> Look {
@@ -101,8 +102,8 @@ pub(super) async fn look(place: &Place, children: &[&Child]) -> Look {
         let platform = child.platform();
         match finding {
             Finding::Fits => {}
-            Finding::Damaged(what) => look.damaged.push(format!("{platform}: {what}")),
-            Finding::Foreign(what) => look.foreign.push(format!("{platform} holds {what}")),
+            Finding::Damaged(what) => look.damaged.push((platform.clone(), format!("{platform}: {what}"))),
+            Finding::Foreign(what) => look.foreign.push((platform.clone(), format!("{platform} holds {what}"))),
             Finding::NotChecked(reason) => match look.not_checked.iter_mut().find(|(other, _)| *other == reason) {
                 Some((_, platforms)) => platforms.push(platform.clone()),
                 None => look.not_checked.push((reason, vec![platform.clone()])),

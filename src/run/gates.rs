@@ -9,8 +9,9 @@ use super::publish::{Target, not_published};
 use super::shutdown::Shutdown;
 use super::standing::{self, Standing};
 use super::tagging::immutable;
-use super::{executables, shrink};
+use super::{annotations, executables, shrink};
 use crate::oci::{Digest, EncodedIndex};
+use crate::plan::{Caution, Plan};
 
 /// What is asked of an index beyond that it is complete and true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +20,8 @@ pub struct Gates {
     pub shrinking: Shrinking,
     /// Programs for another processor than that of their image's platform.
     pub programs: Programs,
+    /// Annotations of the index that it replaces.
+    pub annotations: LostAnnotations,
 }
 
 /// An index that every gate let pass.
@@ -31,6 +34,13 @@ pub(super) struct Passed {
 }
 
 impl Gates {
+    /// The same for the images of `plan`, which may silence warnings.
+    #[must_use]
+    pub fn of_plan(self, plan: &Plan) -> Self {
+        let silenced = plan.silence.contains(&Caution::LostAnnotations);
+        Self { annotations: if silenced { LostAnnotations::Silence } else { LostAnnotations::Tell }, ..self }
+    }
+
     /// Refuses an index that must not be published. The gates ask for nothing where no tag will move.
     pub(super) async fn pass(
         self,
@@ -43,7 +53,11 @@ impl Gates {
         fixed(target, index, standing)?;
         let before = standing::before(target, standing, self.shrinking).await?;
         shrink::refuse(target, &before, index)?;
-        let told = shrink::warnings(target, &before, index).into_iter().map(Event::Warning).collect();
+        let mut warnings = shrink::warnings(target, &before, index);
+        if self.annotations == LostAnnotations::Tell {
+            warnings.extend(annotations::lost(target, &before, index));
+        }
+        let told = warnings.into_iter().map(Event::Warning).collect();
         let mut passed = Passed { told, hashed: BTreeSet::new() };
         if self.programs == Programs::Check {
             // What is under a final tag was checked before, or let through.
@@ -86,6 +100,16 @@ pub enum Shrinking {
     Refuse,
     /// It moves (`--allow-shrink`).
     Allow,
+}
+
+/// Whether a run says which annotations an index loses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LostAnnotations {
+    /// It names them.
+    #[default]
+    Tell,
+    /// The plan silences it.
+    Silence,
 }
 
 /// What becomes of an image whose programs are for another processor.

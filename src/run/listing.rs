@@ -95,6 +95,12 @@ impl Listing {
         Ok(read)
     }
 
+    /// Whether the place gave no answer about what an entry names: nothing is known to be wrong.
+    pub(super) fn is_unanswered(&self, entry: &Descriptor) -> bool {
+        let unanswered = |error: &ConfirmError| !error.is_refusal() && !error.is_missing();
+        matches!(self.below.get(&entry.digest), Some(Err(error)) if unanswered(error))
+    }
+
     /// Its indexes, each once, those that list others before them.
     pub(super) fn indexes(&self) -> Vec<(&RawManifest, &ImageIndex)> {
         let (mut seen, mut found) = (BTreeSet::new(), Vec::new());

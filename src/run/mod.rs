@@ -3,6 +3,7 @@
 mod access;
 mod adopt;
 mod agents;
+mod annotations;
 mod assign;
 mod attestations;
 mod carry;

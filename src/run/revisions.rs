@@ -3,7 +3,7 @@
 use super::confirm::{ConfirmError, Found};
 use super::event::{Failure, Phase, Warning};
 use super::failure::failure;
-use crate::oci::{REVISION, Tag};
+use crate::oci::{Child, REVISION, Tag};
 use crate::plan::{Image, Job};
 
 /// Refuses an image of another revision than the plan labels it with. An image without one is taken.
@@ -23,10 +23,10 @@ fn planned(job: &Job) -> Option<&str> {
     said.map(String::as_str).filter(|revision| !revision.is_empty())
 }
 
-/// The revisions of `found` where they differ: `linux/amd64 is of a, linux/arm64 of b`.
-fn mixed<'a>(found: impl IntoIterator<Item = &'a Found>) -> Option<String> {
-    let of = |found: &Found| Some((found.child.platform().clone(), found.child.revision()?.to_owned()));
-    let known: Vec<_> = found.into_iter().filter_map(of).collect();
+/// The revisions of images where they differ: `linux/amd64 is of a, linux/arm64 of b`.
+pub(super) fn mixed<'a>(images: impl IntoIterator<Item = &'a Child>) -> Option<String> {
+    let of = |child: &'a Child| Some((child.platform(), child.revision()?));
+    let known: Vec<_> = images.into_iter().filter_map(of).collect();
     let (_, first) = known.first()?;
     if known.iter().all(|(_, revision)| revision == first) {
         return None;
@@ -38,7 +38,7 @@ fn mixed<'a>(found: impl IntoIterator<Item = &'a Found>) -> Option<String> {
 /// Refuses to join images of one plan that say themselves that they are of several commits: one of them is of an
 /// earlier pipeline.
 pub(super) fn of_one<'a>(found: impl IntoIterator<Item = &'a Found>) -> Result<(), Failure> {
-    let Some(message) = mixed(found) else { return Ok(()) };
+    let Some(message) = mixed(found.into_iter().map(|found| &found.child)) else { return Ok(()) };
     let hint = format!(
         "build and push the others again; where a base image says it, say it yourself: `labels: {{ {REVISION}: \"${{git.sha}}\" }}`"
     );
@@ -47,7 +47,7 @@ pub(super) fn of_one<'a>(found: impl IntoIterator<Item = &'a Found>) -> Result<(
 
 /// References were named one by one, so that is what is wanted; it is said all the same.
 pub(super) fn warning(image: &str, found: &[Found]) -> Option<Warning> {
-    let message = mixed(found)?.into();
+    let message = mixed(found.iter().map(|found| &found.child))?.into();
     Some(Warning { image: Some(image.to_owned()), platform: None, message, hint: None })
 }
 

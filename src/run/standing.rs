@@ -49,6 +49,8 @@ pub(super) struct Before<'a> {
     pub(super) tag: &'a Tag,
     /// The entries of their index; an image that is in none is its own only entry.
     pub(super) entries: Vec<Descriptor>,
+    /// The index's own annotations.
+    pub(super) annotations: BTreeMap<String, String>,
 }
 
 /// Reads tags, and says whether they name `new`.
@@ -93,9 +95,10 @@ pub(super) async fn before<'a>(
         }
     }
     let reading = moving.into_iter().map(async |(tag, manifest)| {
-        let entries = entries(&target.place, manifest).await;
-        let entries = entries.map_err(|error| unreadable(target, tag, &error, error.is_refusal()))?;
-        Ok::<_, Failure>(Before { tag, entries })
+        let read = index(&target.place, manifest).await;
+        let Flat { index, .. } = read.map_err(|error| unreadable(target, tag, &error, error.is_refusal()))?;
+        let ImageIndex { manifests, annotations } = index;
+        Ok::<_, Failure>(Before { tag, entries: manifests, annotations })
     });
     try_join_all(reading).await
 }
@@ -104,10 +107,6 @@ fn unreadable(target: &Target<Place>, tag: &Tag, error: &dyn std::error::Error, 
     let message = format!("read what {} has: {}", target.place.tag(tag.clone()), chain(error));
     let phase = if refusal { Phase::Verify } else { Phase::Publish };
     failure(phase, &message, Some("what is there is not looked at with `--allow-shrink`".into()))
-}
-
-async fn entries(place: &Place, top: &RawManifest) -> Result<Vec<Descriptor>, ConfirmError> {
-    Ok(index(place, top).await?.index.manifests)
 }
 
 /// The index that `top` is, and those that it lists; of an image the one that would have nothing but it.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::world::{World, says};
+use super::world::{HELLO, World, says};
 use crate::support::program::Run;
 use crate::support::scripted_engine::Script;
 use crate::support::scripted_images::{Document, Image, OCI_INDEX, attestation, fields};
@@ -117,6 +117,64 @@ async fn e20_attestations_that_go_are_warned_of() {
     let finished = world.build().await.expect_code(0);
     says(&finished, &["hello:1.0 has attestations of linux/amd64, which the new index lacks"]);
     assert_eq!(finished.stderr.matches("has attestations").count(), 1, "{}", finished.stderr);
+}
+
+/// Has an index of both platforms with these annotations under the tags: of itself, and of the entry of amd64.
+fn annotated(world: &World, tags: &[&str], own: &Value, of_amd64: &Value) {
+    let images = ["linux/amd64", "linux/arm64"].map(|platform| Image::oci(platform, "annotated"));
+    let mut entries = images.map(|image| {
+        world.store.push("hello", "ignored", &image);
+        entry(&image)
+    });
+    entries[0]["annotations"] = of_amd64.clone();
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries, "annotations": own });
+    let index = Document::new(OCI_INDEX, &index);
+    for tag in tags {
+        world.store.put("hello", tag, &index);
+    }
+}
+
+#[tokio::test]
+async fn annotations_that_a_new_index_lacks_are_named() {
+    const SAID: &str = "has annotations that the new index lacks: ";
+    let vendor = json!({ "org.opencontainers.image.vendor": "Acme", "a": "1" });
+    for (own, of_amd64, tags, named) in [
+        (vendor.clone(), Value::Null, &["1.0", "latest"][..], Some("a, org.opencontainers.image.vendor")),
+        (json!({ "a": "1" }), Value::Null, &["latest"], Some("a")),
+        (Value::Null, json!({ "tier": "2" }), &["1.0"], Some("entry[linux/amd64]:tier")),
+        (json!({ "a": "1" }), json!({ "tier": "2" }), &["1.0"], Some("a, entry[linux/amd64]:tier")),
+        (json!({}), Value::Null, &["1.0", "latest"], None),
+    ] {
+        let world = World::start(Script::default()).await;
+        annotated(&world, tags, &own, &of_amd64);
+        let built = world.build().await.expect_code(0);
+        let said = built.stderr.matches(SAID).count();
+        assert_eq!(said, usize::from(named.is_some()), "tags of one index are one warning: {}", built.stderr);
+        let Some(named) = named else { continue };
+        says(&built, &[&format!("hello:{} {SAID}{named}", tags[0]), "`silence: [lost_annotations]`"]);
+        let again = world.build().await.expect_code(0);
+        assert!(!again.stderr.contains(SAID), "they are gone: {}", again.stderr);
+    }
+}
+
+#[tokio::test]
+async fn annotations_that_go_are_not_named_when_silenced() {
+    let world = World::start(Script::default()).await;
+    world.plan(&format!("{HELLO}silence: [lost_annotations]\n"));
+    annotated(&world, &["1.0"], &json!({ "a": "1" }), &Value::Null);
+    let built = world.build().await.expect_code(0);
+    assert!(!built.stderr.contains("annotations"), "{}", built.stderr);
+
+    // `join` of the plan warns too. What is appended to an index keeps its annotations.
+    let world = World::start(Script::default()).await;
+    world.build().await.expect_code(0);
+    annotated(&world, &["1.0"], &json!({ "a": "1" }), &Value::Null);
+    let target = format!("{}/hello:1.0", world.registry.host());
+    let source = format!("{}/hello:1.0-arm64", world.registry.host());
+    let appended = world.run(&["join", "-t", &target, "--append", &source]).finish().await.expect_code(0);
+    assert!(!appended.stderr.contains("annotations that"), "{}", appended.stderr);
+    let joined = world.run(&["join"]).finish().await.expect_code(0);
+    says(&joined, &["hello:1.0 has annotations that the new index lacks: a"]);
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn show(args: &InspectArgs, source: &Source, other: Option<&Source>) -> Re
     let inspected = run::inspect(&source.place, &source.selector).await;
     let inspected = inspected.map_err(|error| {
         let mut failure = reach::refused(&name, &error);
-        if matches!(error, VerifyError::Untrue(_)) {
+        if matches!(error, VerifyError::Untrue { .. }) {
             failure.hint = Some("--raw shows its bytes".into());
         }
         failure

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use futures::future::join_all;
 use polyarch::oci::{LayoutPath, Selector, Tag};
 use polyarch::plan::{Image, Job};
 use polyarch::run::{
     self, Expected, Failure, Place, Programs, PulledImage, Registry, Server, Shutdown, Source, VerifiedIndex,
-    while_served,
+    VerifyError, while_served,
 };
 
 use super::super::args::PlanArgs;
@@ -18,20 +19,23 @@ use super::super::signals::Signals;
 use super::super::{ending, exit, notices};
 use super::args::VerifyArgs;
 use super::engines::Pullers;
+use super::finding::{self, Finding};
 use super::told;
 
 /// Something to verify.
 pub(super) struct Subject {
     /// As the user names it.
-    name: String,
+    pub(super) name: String,
+    /// The image of the plan whose tag it is.
+    pub(super) image: Option<String>,
     pub(super) source: Source,
     pub(super) expected: Expected,
 }
 
 /// What came of it.
 pub(super) struct Verified {
-    pub(super) name: String,
-    pub(super) result: Result<VerifiedIndex, Failure>,
+    pub(super) subject: Subject,
+    pub(super) result: Result<VerifiedIndex, VerifyError>,
     /// What engines pulled of it, where they were asked.
     pub(super) pulled: Option<Vec<PulledImage>>,
     /// What they did not.
@@ -42,6 +46,8 @@ pub(super) struct Verified {
 struct Group {
     server: Option<Server>,
     subjects: Vec<Subject>,
+    /// Registries that cannot be asked.
+    unreached: Vec<Finding>,
     pullers: Option<Pullers>,
 }
 
@@ -66,26 +72,28 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &Settings) -> Result<ExitCo
 
 async fn verify(args: &VerifyArgs, settings: &Settings, shutdown: &Shutdown) -> Result<ExitCode, Refusal> {
     let (references, images): (Vec<_>, Vec<_>) = args.what.iter().cloned().partition(|word| reach::is_reference(word));
-    let mut verified = Vec::new();
+    let (mut verified, mut findings) = (Vec::new(), Vec::new());
     if !references.is_empty() {
-        verified.extend(of_references(args, &references, settings).await?.work(shutdown).await);
+        verified.extend(of_references(args, &references, settings).await?.work(shutdown, &mut findings).await);
     }
     if !images.is_empty() || references.is_empty() {
-        verified.extend(of_plan(args, images, settings).await?.work(shutdown).await);
+        verified.extend(of_plan(args, images, settings).await?.work(shutdown, &mut findings).await);
     }
+    findings.extend(finding::all(&verified));
     let format = if args.json { Format::Json } else { args.format };
-    told::print(&verified, format, settings)?;
-    let failures: Vec<_> = verified.into_iter().flat_map(Verified::failures).collect();
-    if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.into()) }
+    told::print(&verified, &findings, format, settings)?;
+    Ok(exit::code(finding::exit_code(&findings)))
 }
 
 impl Group {
-    async fn work(self, shutdown: &Shutdown) -> Vec<Verified> {
-        let Self { server, subjects, pullers } = self;
+    /// Verifies all of it. Registries that cannot be asked are added to `findings`.
+    async fn work(self, shutdown: &Shutdown, findings: &mut Vec<Finding>) -> Vec<Verified> {
+        let Self { server, subjects, unreached, pullers } = self;
+        findings.extend(unreached);
         let working = async {
-            let mut verified = verify_all(&subjects, shutdown).await;
+            let mut verified = verify_all(subjects, shutdown).await;
             if let Some(pullers) = &pullers {
-                pullers.pull(&subjects, &mut verified, shutdown).await;
+                pullers.pull(&mut verified, shutdown).await;
             }
             verified
         };
@@ -93,23 +101,17 @@ impl Group {
     }
 }
 
-impl Verified {
-    fn failures(self) -> Vec<Failure> {
-        self.result.err().into_iter().chain(self.not_pulled).collect()
-    }
-}
-
 /// One after the other: each asks for as much at once as a registry should be asked. A stop leaves out the rest.
-async fn verify_all(subjects: &[Subject], shutdown: &Shutdown) -> Vec<Verified> {
+async fn verify_all(subjects: Vec<Subject>, shutdown: &Shutdown) -> Vec<Verified> {
     let mut results = Vec::new();
-    for Subject { name, source: Source { place, selector }, expected } in subjects {
+    for subject in subjects {
+        let Subject { source: Source { place, selector }, expected, .. } = &subject;
         let mut stop = shutdown.clone();
-        let verified = tokio::select! {
+        let result = tokio::select! {
             verified = run::verify(place, selector, expected) => verified,
             _ = stop.stopping() => break,
         };
-        let result = verified.map_err(|error| reach::refused(name, &error));
-        results.push(Verified { name: name.clone(), result, pulled: None, not_pulled: Vec::new() });
+        results.push(Verified { subject, result, pulled: None, not_pulled: Vec::new() });
     }
     results
 }
@@ -124,6 +126,7 @@ async fn of_references(args: &VerifyArgs, references: &[String], settings: &Sett
         }
         subjects.push(Subject {
             name: name.clone(),
+            image: None,
             source,
             expected: Expected { programs: args.programs(), ..Expected::default() },
         });
@@ -134,7 +137,7 @@ async fn of_references(args: &VerifyArgs, references: &[String], settings: &Sett
     } else {
         None
     };
-    Ok(Group { server: registries.server(), subjects, pullers })
+    Ok(Group { server: registries.server(), subjects, unreached: Vec::new(), pullers })
 }
 
 fn not_pullable(layout: &LayoutPath) -> Failure {
@@ -142,7 +145,7 @@ fn not_pullable(layout: &LayoutPath) -> Failure {
     load::usage(message, "bring it to a registry first: polyarch copy oci:DIR:TAG HOST/REPO:TAG")
 }
 
-/// Every final tag of the plan's images, in every registry that has them.
+/// Every final tag of the plan's images, in every registry that has them. A registry that cannot be asked hides no other.
 async fn of_plan(args: &VerifyArgs, images: Vec<String>, settings: &Settings) -> Result<Group, Refusal> {
     let plan = PlanArgs { images, file: args.file.clone(), registry: args.registry.clone(), ..PlanArgs::default() };
     let plan = Loaded::read(&plan)?.resolve(settings).await?;
@@ -151,27 +154,35 @@ async fn of_plan(args: &VerifyArgs, images: Vec<String>, settings: &Settings) ->
     } else {
         None
     };
-    let (registries, server) = load::registries(&plan, settings, notices::log).await?;
-    let mut subjects = Vec::new();
-    for registry in registries.all() {
+    let (registries, server) = load::unreached(&plan, settings, notices::log).await?;
+    let reached = join_all(registries.all().map(Registry::reach)).await;
+    let (mut subjects, mut unreached) = (Vec::new(), Vec::new());
+    for (registry, reached) in registries.all().zip(reached) {
+        if let Err(failure) = reached {
+            unreached.push(Finding::of_registry(registry, failure));
+            continue;
+        }
         for image in &plan.images {
             subjects.extend(of_image(image, registry, args.programs())?);
         }
     }
-    Ok(Group { server, subjects, pullers })
+    Ok(Group { server, subjects, unreached, pullers })
 }
 
 fn of_image(image: &Image, registry: &Registry, programs: Programs) -> Result<Vec<Subject>, Failure> {
     let repository = load::repository(image, registry)?;
     let place = Place::Repository { registry: registry.clone(), repository };
+    let expected = expected(image, programs);
     let subject = |tag: &Tag| {
         let source = Source { place: place.clone(), selector: Selector::Tag(tag.clone()) };
-        Subject { name: source.to_string(), source, expected: expected(image, programs) }
+        let (name, image) = (source.to_string(), Some(image.name.to_string()));
+        Subject { name, image, source, expected: expected.clone() }
     };
     Ok(image.tags.iter().map(subject).collect())
 }
 
 fn expected(image: &Image, programs: Programs) -> Expected {
     let platform = |job: &Job| (job.entry.over(&job.platform), job.entry.clone());
-    Expected { platforms: Some(image.jobs.iter().map(platform).collect()), programs }
+    let built = image.jobs.iter().filter(|job| job.build().is_some()).map(|job| job.entry.over(&job.platform));
+    Expected { platforms: Some(image.jobs.iter().map(platform).collect()), programs, built: built.collect() }
 }

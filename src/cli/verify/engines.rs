@@ -6,7 +6,7 @@ use std::sync::Arc;
 use polyarch::auth::CredentialSource;
 use polyarch::run::{Engines, Failure, Place, Pulling, Shutdown};
 
-use super::command::{Subject, Verified};
+use super::command::Verified;
 
 /// Engines that are to pull what is verified, and who we are at registries.
 pub(super) struct Pullers {
@@ -16,12 +16,11 @@ pub(super) struct Pullers {
 
 impl Pullers {
     /// Lets the engines pull every index that was verified, each once, however many tags it has.
-    pub(super) async fn pull(&self, subjects: &[Subject], verified: &mut [Verified], shutdown: &Shutdown) {
+    pub(super) async fn pull(&self, verified: &mut [Verified], shutdown: &Shutdown) {
         let mut seen = BTreeSet::new();
-        for (subject, verified) in subjects.iter().zip(verified) {
+        for Verified { subject, result, pulled, not_pulled } in verified {
             // Layouts were refused before anything was read.
-            let (Ok(index), Place::Repository { registry, repository }) = (&verified.result, &subject.source.place)
-            else {
+            let (Ok(index), Place::Repository { registry, repository }) = (&*result, &subject.source.place) else {
                 continue;
             };
             if !seen.insert(index.index.clone()) {
@@ -35,9 +34,9 @@ impl Pullers {
                 index,
                 expected: &subject.expected,
             };
-            let (pulled, failures): (_, Vec<Failure>) = pulling.run(shutdown).await;
-            verified.pulled = Some(pulled);
-            verified.not_pulled = failures;
+            let (images, failures): (_, Vec<Failure>) = pulling.run(shutdown).await;
+            *pulled = Some(images);
+            *not_pulled = failures;
         }
     }
 }

@@ -3,6 +3,7 @@
 mod args;
 mod command;
 mod engines;
+mod finding;
 mod told;
 
 pub(crate) use args::VerifyArgs;

@@ -2,27 +2,43 @@
 
 use std::collections::BTreeSet;
 
-use polyarch::run::{Checked, CheckedBlob, Failure, Kept, NotCheckedReport, PulledImage, VerifiedIndex};
+use polyarch::run::{
+    Checked, CheckedBlob, Failure, Kept, NotCheckedReport, Outcome, Phase, PulledImage, VerifiedIndex,
+};
 use serde_json::{Value, json};
 
 use super::super::output::{Format, count, size};
 use super::super::settings::Settings;
-use super::super::{diagnostic, stderr, stdout};
-use super::command::Verified;
+use super::super::{diagnostic, exit, stderr, stdout};
+use super::command::{Subject, Verified};
+use super::finding::{self, Finding};
 
-pub(super) fn print(verified: &[Verified], format: Format, settings: &Settings) -> Result<(), Failure> {
+pub(super) fn print(
+    verified: &[Verified],
+    findings: &[Finding],
+    format: Format,
+    settings: &Settings,
+) -> Result<(), Failure> {
     match format {
-        Format::Text => lines(verified, settings),
-        Format::Json => stdout::json(&document(verified)),
+        Format::Text => lines(verified, settings)?,
+        Format::Json => stdout::json(&document(verified, findings))?,
     }
+    for finding in findings {
+        stderr::failure(&finding.of.failure, settings.terminal.color);
+    }
+    if !findings.is_empty() {
+        stderr::line(summary(verified, findings));
+    }
+    Ok(())
 }
 
 /// Tags of one image name one index: it is said once.
 fn lines(verified: &[Verified], settings: &Settings) -> Result<(), Failure> {
     let mut seen = BTreeSet::new();
-    for Verified { name, result, pulled, .. } in verified {
+    for Verified { subject: Subject { name, .. }, result, pulled, .. } in verified {
         let Ok(index) = result else { continue };
         if !seen.insert(&index.index) {
+            stderr::line(format!("{name}: verified, the same index"));
             continue;
         }
         tell(name, index, settings);
@@ -34,22 +50,33 @@ fn lines(verified: &[Verified], settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-fn document(verified: &[Verified]) -> Value {
-    let found = verified.iter().filter_map(|Verified { name, result, pulled, .. }| {
-        let mut document = json!({ "reference": name });
+/// Both kinds of failure by their number: of two, the exit code says one.
+fn summary(verified: &[Verified], findings: &[Finding]) -> String {
+    let good = verified.iter().filter(|one| one.result.is_ok()).count();
+    let (wrong, unasked): (Vec<_>, Vec<_>) =
+        findings.iter().partition(|finding| finding.of.failure.phase == Phase::Verify);
+    let mut parts = vec![format!("verified {good} of {}", count(verified.len(), "reference"))];
+    parts.extend((!wrong.is_empty()).then(|| count(wrong.len(), "finding")));
+    parts.extend((!unasked.is_empty()).then(|| format!("{} could not be asked", unasked.len())));
+    parts.join(", ")
+}
+
+fn document(verified: &[Verified], findings: &[Finding]) -> Value {
+    let found = verified.iter().filter_map(|Verified { subject, result, pulled, .. }| {
+        let mut document = json!({ "reference": subject.name });
         let (own, Ok(Value::Object(index))) = (document.as_object_mut()?, serde_json::to_value(result.as_ref().ok()?))
         else {
             return None;
         };
+        own.extend(subject.image.as_ref().map(|image| ("image".to_owned(), json!(image))));
         own.extend(index);
         own.extend(pulled.as_ref().map(|pulled| ("pulled".to_owned(), json!(pulled))));
         Some(document)
     });
-    let failed = verified.iter().flat_map(|Verified { name, result, not_pulled, .. }| {
-        let failures = result.as_ref().err().into_iter().chain(not_pulled);
-        failures.map(move |failure| json!({ "reference": name, "message": failure.message }))
-    });
-    json!({ "version": 1, "verified": found.collect::<Vec<_>>(), "failed": failed.collect::<Vec<_>>() })
+    let code = finding::exit_code(findings);
+    let outcome = if code == exit::OK { Outcome::Succeeded } else { Outcome::Failed };
+    let run = json!({ "outcome": outcome, "exit_code": code, "failures": findings });
+    json!({ "version": 1, "run": run, "verified": found.collect::<Vec<_>>(), "failed": findings })
 }
 
 fn of_engine(PulledImage { engine, platform, kept, .. }: &PulledImage) -> String {
@@ -67,7 +94,7 @@ fn tell(name: &str, index: &VerifiedIndex, settings: &Settings) {
     parts.extend((*attestations > 0).then(|| count(*attestations, "attestation")));
     let bytes = blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
     parts.push(format!("{} ({})", count(blobs.len(), "blob"), size(bytes)));
-    stderr::line(format!("{name}: {}", parts.join(", ")));
+    stderr::line(format!("{name}: verified: {}", parts.join(", ")));
     let of = |checked: Checked| blobs.iter().filter(move |blob| blob.checked == checked).collect::<Vec<_>>();
     for (checked, what) in [
         (Checked::Foreign, "not asked for, as registries do not hand them on"),

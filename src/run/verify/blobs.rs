@@ -7,7 +7,7 @@ use std::fmt;
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 
-use crate::oci::{Descriptor, Digest, MediaType};
+use crate::oci::{Descriptor, Digest, MediaType, Platform};
 use crate::registry::BlobHead;
 use crate::run::failure::chain;
 use crate::run::listing::AT_ONCE;
@@ -47,11 +47,20 @@ pub(super) struct Piece<'a> {
     pub(super) blob: &'a Descriptor,
     /// The manifest that names it, in words.
     pub(super) of: String,
+    /// The platform of the image that has it, where it is known.
+    pub(super) platform: Option<&'a Platform>,
 }
 
 /// Why nobody can rely on a blob, in words.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) struct Fault {
+    /// The platform of the image that has the blob, where it is known.
+    pub(super) platform: Option<Platform>,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
     /// The place answered: the blob is not there, or not as its manifest says.
     Untrue(String),
     /// The place did not answer.
@@ -59,14 +68,18 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    fn untrue(piece: &Piece<'_>, text: String) -> Self {
+        Self { platform: piece.platform.cloned(), what: What::Untrue(text) }
+    }
+
     pub(super) fn is_untrue(&self) -> bool {
-        matches!(self, Self::Untrue(_))
+        matches!(self.what, What::Untrue(_))
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Untrue(text) | Self::Unasked(text)) = self;
+        let (What::Untrue(text) | What::Unasked(text)) = &self.what;
         f.write_str(text)
     }
 }
@@ -106,14 +119,15 @@ fn once<'a, 'b>(pieces: &'b [Piece<'a>]) -> (Vec<&'b Piece<'a>>, Vec<Fault>) {
             Entry::Occupied(first) => {
                 let of = &piece.of;
                 let text = format!("{of} says that {digest} has {size} bytes, another manifest {}", first.get());
-                faults.push(Fault::Untrue(text));
+                faults.push(Fault::untrue(piece, text));
             }
         }
     }
     (kept, faults)
 }
 
-async fn ask(place: &Place, Piece { blob, of }: &Piece<'_>, hashed: &BTreeSet<&Digest>) -> Result<CheckedBlob, Fault> {
+async fn ask(place: &Place, piece: &Piece<'_>, hashed: &BTreeSet<&Digest>) -> Result<CheckedBlob, Fault> {
+    let Piece { blob, of, .. } = piece;
     let Descriptor { digest, size, media_type, .. } = *blob;
     let known =
         |checked| Ok(CheckedBlob { digest: digest.clone(), media_type: media_type.clone(), size: *size, checked });
@@ -123,7 +137,7 @@ async fn ask(place: &Place, Piece { blob, of }: &Piece<'_>, hashed: &BTreeSet<&D
     if !blob.is_distributable() {
         return known(Checked::Foreign);
     }
-    let untrue = |text: String| Err(Fault::Untrue(format!("{of}: {text}")));
+    let untrue = |text: String| Err(Fault::untrue(piece, format!("{of}: {text}")));
     match place.look_at(blob).await {
         Ok(Some(Seen::Whole)) => known(Checked::Hashed),
         Ok(Some(Seen::Said(BlobHead::Sized(actual)))) if actual != *size => {
@@ -134,6 +148,9 @@ async fn ask(place: &Place, Piece { blob, of }: &Piece<'_>, hashed: &BTreeSet<&D
         Ok(Some(Seen::Said(BlobHead::Unanswered))) => known(Checked::Unanswered),
         Ok(None) => untrue(format!("the registry has not got {digest} ({size} bytes), which the manifest lists")),
         Err(error) if error.is_not_found() || error.is_refusal() => untrue(chain(&error)),
-        Err(error) => Err(Fault::Unasked(format!("{of}: {}", chain(&error)))),
+        Err(error) => {
+            let what = What::Unasked(format!("{of}: {}", chain(&error)));
+            Err(Fault { platform: piece.platform.cloned(), what })
+        }
     }
 }

@@ -5,19 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _};
 
-use super::blobs::{self, Piece};
-use super::index::{Expected, VerifiedEntry, VerifiedIndex, VerifyError};
+use super::blobs::{self, Fault, Piece};
+use super::complete::LOST;
+use super::index::{Expected, VerifiedEntry, VerifiedIndex, VerifyError, VerifyFault};
 use crate::oci::{
     Child, Content, Descriptor, Digest, EntryOverride, ImageIndex, ImageManifest, Platform, PlatformFields,
     RawManifest, Selector,
 };
 use crate::run::confirm::ConfirmError;
-use crate::run::executables::{self, Look};
+use crate::run::executables::{self, FOREIGN, Look};
 use crate::run::failure::chain;
 use crate::run::gates::Programs;
 use crate::run::listing::{AT_ONCE, Listing, Read};
-use crate::run::place::Place;
+use crate::run::place::{Place, PlaceError};
 use crate::run::report::NotCheckedReport;
+use crate::run::revisions;
 
 /// Verifies what `selector` names.
 ///
@@ -27,20 +29,25 @@ pub async fn verify(place: &Place, selector: &Selector, expected: &Expected) -> 
     let listing = Listing::read(place, selector).await.map_err(VerifyError::of_top)?;
     let mut faults: Vec<_> = plan_fault(&listing.top.content, expected).into_iter().collect();
     let claims = claims(&listing, &mut faults);
+    faults.extend(ambiguous(&listing, &claims));
     let (mut children, mut hashed) = prove(place, &claims, expected, &mut faults).await;
+    faults.extend(mixed(&children, expected));
     let look = match expected.programs {
         Programs::Check => executables::look(place, &children.iter().collect::<Vec<_>>()).await,
         Programs::Believe => Look::default(),
     };
     hashed.extend(&look.hashed);
-    faults.extend(look.foreign.into_iter().chain(look.damaged));
+    let looked =
+        |hint| move |(platform, fault): (_, String)| VerifyFault::untrue(Some(&platform), &fault).with_hint(hint);
+    faults.extend(look.foreign.into_iter().map(looked(FOREIGN)));
+    faults.extend(look.damaged.into_iter().map(looked(LOST)));
     let attestations = attest(&listing, &mut children, &mut faults);
     let (blobs, missing) = blobs::check(place, &pieces(&listing, &claims), &hashed).await;
-    faults.extend(missing.iter().map(ToString::to_string));
-    if !faults.is_empty() {
-        return Err(VerifyError::Untrue(faults));
-    }
+    faults.extend(missing.iter().map(of_blob));
     let top = &listing.top.manifest;
+    if !faults.is_empty() {
+        return Err(VerifyError::Untrue { index: Some(top.digest().clone()), faults });
+    }
     let nested =
         listing.indexes().into_iter().map(|(manifest, _)| manifest.digest()).filter(|one| *one != top.digest());
     Ok(VerifiedIndex {
@@ -54,6 +61,15 @@ pub async fn verify(place: &Place, selector: &Selector, expected: &Expected) -> 
     })
 }
 
+fn of_blob(fault: &Fault) -> VerifyFault {
+    let (platform, text) = (fault.platform.as_ref(), fault.to_string());
+    if fault.is_untrue() {
+        VerifyFault::untrue(platform, &text).with_hint(LOST)
+    } else {
+        VerifyFault::unasked(platform, &text)
+    }
+}
+
 /// An image, and what is said of it.
 struct Claim<'a> {
     /// As faults name it.
@@ -65,7 +81,7 @@ struct Claim<'a> {
 }
 
 /// All images, in order.
-fn claims<'a>(listing: &'a Listing, faults: &mut Vec<String>) -> Vec<Claim<'a>> {
+fn claims<'a>(listing: &'a Listing, faults: &mut Vec<VerifyFault>) -> Vec<Claim<'a>> {
     if let Read { manifest, content: Content::Image(image) } = &listing.top {
         return vec![Claim { name: "the image".into(), platform: None, manifest, image }];
     }
@@ -74,10 +90,10 @@ fn claims<'a>(listing: &'a Listing, faults: &mut Vec<String>) -> Vec<Claim<'a>> 
         for entry in index.manifests.iter().filter(|entry| !entry.is_attestation()) {
             let name = claimed(entry);
             match listing.get(entry) {
-                Err(fault) => faults.push(format!("{name}: {fault}")),
+                Err(fault) => faults.push(of_entry(listing, entry, &format!("{name}: {fault}"))),
                 Ok(Read { content: Content::Index(_), .. }) => {}
                 Ok(Read { manifest, content: Content::Image(image) }) => match platform(entry) {
-                    None => faults.push(format!("{name}: {}", ConfirmError::NoPlatform)),
+                    None => faults.push(VerifyFault::untrue(None, &format!("{name}: {}", ConfirmError::NoPlatform))),
                     platform => claims.push(Claim { name, platform, manifest, image }),
                 },
             }
@@ -86,13 +102,55 @@ fn claims<'a>(listing: &'a Listing, faults: &mut Vec<String>) -> Vec<Claim<'a>> 
     claims
 }
 
+/// A fault of what `entry` names: it is wrong, or the place did not say what it is.
+fn of_entry(listing: &Listing, entry: &Descriptor, message: &str) -> VerifyFault {
+    let platform = platform(entry);
+    if listing.is_unanswered(entry) {
+        VerifyFault::unasked(platform.as_ref(), message)
+    } else {
+        VerifyFault::untrue(platform.as_ref(), message)
+    }
+}
+
+/// Platforms of which the index has several images, and an index without any: who pulls one gets whichever the tool takes.
+fn ambiguous(listing: &Listing, claims: &[Claim<'_>]) -> Vec<VerifyFault> {
+    if claims.is_empty()
+        && listing.indexes().iter().all(|(_, index)| index.manifests.iter().all(Descriptor::is_attestation))
+    {
+        return vec![VerifyFault::untrue(None, "it lists no image")];
+    }
+    let mut of: Vec<(&Platform, Vec<&Digest>)> = Vec::new();
+    for Claim { platform, manifest, .. } in claims {
+        let (Some(platform), digest) = (platform, manifest.digest()) else { continue };
+        match of.iter_mut().find(|(known, _)| *known == platform) {
+            Some((_, digests)) if digests.contains(&digest) => {}
+            Some((_, digests)) => digests.push(digest),
+            None => of.push((platform, vec![digest])),
+        }
+    }
+    let several = of.into_iter().filter(|(_, digests)| digests.len() > 1);
+    let told = several.map(|(platform, digests)| {
+        let digests = digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        VerifyFault::untrue(Some(platform), &format!("{platform}: the index has several images of it: {digests}"))
+            .with_hint("whoever pulls gets one of them: join again, with one image of each platform")
+    });
+    told.collect()
+}
+
+/// Images that one plan builds, of several commits: one of them is of an earlier pipeline.
+fn mixed(children: &[Child], expected: &Expected) -> Option<VerifyFault> {
+    let built = children.iter().filter(|child| expected.built.iter().any(|one| one.covers(child.platform())));
+    let fault = VerifyFault::untrue(None, &revisions::mixed(built)?);
+    Some(fault.with_hint("build and push the others again, then join"))
+}
+
 /// Fetches the configs, each once, and proves that each image is what is said of it. Gives the configs that were
 /// asked for, too: what is wrong with them is told.
 async fn prove<'a>(
     place: &Place,
     claims: &[Claim<'a>],
     expected: &Expected,
-    faults: &mut Vec<String>,
+    faults: &mut Vec<VerifyFault>,
 ) -> (Vec<Child>, BTreeSet<&'a Digest>) {
     let mut by_config: BTreeMap<&Digest, Vec<(usize, &Claim<'a>)>> = BTreeMap::new();
     for (at, claim) in claims.iter().enumerate() {
@@ -102,22 +160,30 @@ async fn prove<'a>(
     let proving = stream::iter(by_config.into_values()).map(async |sharing| {
         let Some((_, first)) = sharing.first() else { return Vec::new() };
         let config = place.config(&first.image.config).await;
-        let config = config.map_err(|error| chain(&error));
-        let child = |(at, claim): (usize, &Claim<'_>)| {
-            (at, config.as_deref().map_err(Clone::clone).and_then(|config| child(claim, config, expected)))
-        };
+        let child = |(at, claim): (usize, &Claim<'_>)| (at, proven(claim, config.as_deref(), expected));
         sharing.into_iter().map(child).collect::<Vec<_>>()
     });
-    let mut proven: Vec<_> = proving.buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
-    proven.sort_by_key(|(at, _)| *at);
+    let mut all: Vec<_> = proving.buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
+    all.sort_by_key(|(at, _)| *at);
     let mut children = Vec::new();
-    for (at, child) in proven {
+    for (_, child) in all {
         match child {
             Ok(child) => children.push(child),
-            Err(fault) => faults.push(format!("{}: {fault}", claims[at].name)),
+            Err(fault) => faults.push(fault),
         }
     }
     (children, asked)
+}
+
+/// The image of `claim`, if its `config` could be read and says the same.
+fn proven(claim: &Claim<'_>, config: Result<&[u8], &PlaceError>, expected: &Expected) -> Result<Child, VerifyFault> {
+    let (name, platform) = (&claim.name, claim.platform.as_ref());
+    let config = config.map_err(|error| {
+        let message = format!("{name}: {}", chain(error));
+        let answered = error.is_not_found() || error.is_refusal();
+        if answered { VerifyFault::untrue(platform, &message) } else { VerifyFault::unasked(platform, &message) }
+    })?;
+    child(claim, config, expected).map_err(|fault| VerifyFault::untrue(platform, &format!("{name}: {fault}")))
 }
 
 fn child(claim: &Claim<'_>, config: &[u8], expected: &Expected) -> Result<Child, String> {
@@ -131,13 +197,13 @@ fn child(claim: &Claim<'_>, config: &[u8], expected: &Expected) -> Result<Child,
 }
 
 /// Proves that every attestation is of an image of its index; gives how many there are.
-fn attest(listing: &Listing, children: &mut [Child], faults: &mut Vec<String>) -> usize {
+fn attest(listing: &Listing, children: &mut [Child], faults: &mut Vec<VerifyFault>) -> usize {
     let mut count = 0;
     for (_, index) in listing.indexes() {
         for entry in index.manifests.iter().filter(|entry| entry.is_attestation()) {
             count += 1;
             if let Err(fault) = attested(listing, index, entry, children) {
-                faults.push(format!("the attestation {}: {fault}", entry.digest));
+                faults.push(of_entry(listing, entry, &format!("the attestation {}: {fault}", entry.digest)));
             }
         }
     }
@@ -154,22 +220,26 @@ fn attested(listing: &Listing, index: &ImageIndex, entry: &Descriptor, children:
 }
 
 /// The blobs of all manifests.
-fn pieces<'a>(listing: &'a Listing, claims: &[Claim<'a>]) -> Vec<Piece<'a>> {
-    let names: BTreeMap<_, _> = claims.iter().map(|claim| (claim.manifest.digest(), &claim.name)).collect();
+fn pieces<'a>(listing: &'a Listing, claims: &'a [Claim<'a>]) -> Vec<Piece<'a>> {
+    let claims: BTreeMap<_, _> = claims.iter().map(|claim| (claim.manifest.digest(), claim)).collect();
     let mut pieces = Vec::new();
     for Read { manifest, content } in listing.manifests() {
         let Content::Image(image) = content else { continue };
         let digest = manifest.digest();
-        let of = names.get(digest).map_or_else(|| format!("the attestation {digest}"), ToString::to_string);
+        let claim = claims.get(digest);
+        let of = claim.map_or_else(|| format!("the attestation {digest}"), |claim| claim.name.clone());
+        let platform = claim.and_then(|claim| claim.platform.as_ref());
         let blobs = std::iter::once(&image.config).chain(&image.layers);
-        pieces.extend(blobs.map(|blob| Piece { blob, of: of.clone() }));
+        pieces.extend(blobs.map(|blob| Piece { blob, of: of.clone(), platform }));
     }
     pieces
 }
 
-fn plan_fault(top: &Content, expected: &Expected) -> Option<String> {
+fn plan_fault(top: &Content, expected: &Expected) -> Option<VerifyFault> {
     let planned = expected.platforms.as_ref()?;
-    let Content::Index(index) = top else { return Some("it is one image, not an image index".into()) };
+    let Content::Index(index) = top else {
+        return Some(VerifyFault::untrue(None, "it is one image, not an image index"));
+    };
     let entries: Vec<_> = index.manifests.iter().filter(|entry| !entry.is_attestation()).collect();
     let is_planned = |(entry, (planned, _)): (&&Descriptor, &(Platform, EntryOverride))| {
         platform(entry).is_some_and(|own| planned.covers(&own))
@@ -179,7 +249,8 @@ fn plan_fault(top: &Content, expected: &Expected) -> Option<String> {
     }
     let found: Vec<_> = entries.into_iter().map(claimed).collect();
     let planned: Vec<_> = planned.iter().map(|(platform, _)| platform.to_string()).collect();
-    Some(format!("it holds {}, planned is {}", found.join(", "), planned.join(", ")))
+    let message = format!("it holds {}, planned is {}", found.join(", "), planned.join(", "));
+    Some(VerifyFault::untrue(None, &message).with_hint("publish the plan's image again, or correct `platforms:`"))
 }
 
 fn platform(entry: &Descriptor) -> Option<Platform> {

@@ -83,7 +83,7 @@ pub(in crate::run) async fn complete(
     let images: Vec<(&String, ImageManifest)> = images.collect();
     let blobs = images.iter().flat_map(|(of, image)| {
         let blobs = std::iter::once(&image.config).chain(&image.layers);
-        blobs.map(|blob| Piece { blob, of: (*of).clone() })
+        blobs.map(|blob| Piece { blob, of: (*of).clone(), platform: None })
     });
     let unknown: Vec<_> = blobs.filter(|piece| !known.contains(&piece.blob.digest)).collect();
     let (checked, faults) = blobs::check(place, &unknown, &BTreeSet::new()).await;

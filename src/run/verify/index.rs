@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::blobs::CheckedBlob;
 use crate::oci::{Child, Digest, DigestRef, Entry, EntryOverride, Location, Platform};
 use crate::run::confirm::ConfirmError;
-use crate::run::failure::chain;
+use crate::run::event::{Failure, Phase};
+use crate::run::failure::{chain, failure};
 use crate::run::gates::Programs;
 use crate::run::place::PlaceError;
 use crate::run::report::NotCheckedReport;
@@ -55,8 +56,43 @@ pub enum VerifyError {
     #[error(transparent)]
     Place(#[from] PlaceError),
     /// It answered, and this is wrong.
-    #[error("{}", .0.join("; "))]
-    Untrue(Vec<String>),
+    #[error("{}", messages(faults))]
+    Untrue {
+        /// What the place has under the name, where that was read.
+        index: Option<Digest>,
+        /// All that is wrong, and all that the place did not answer.
+        faults: Vec<VerifyFault>,
+    },
+}
+
+/// A fault of an index, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyFault {
+    /// The platform, where it is that of one.
+    pub platform: Option<Platform>,
+    /// The fault. Its phase is [`Phase::Verify`] where the index is wrong, [`Phase::Preflight`] where the place did not
+    /// answer. Its message names the platform.
+    pub failure: Failure,
+}
+
+impl VerifyFault {
+    pub(super) fn untrue(platform: Option<&Platform>, message: &str) -> Self {
+        Self { platform: platform.cloned(), failure: failure(Phase::Verify, message, None) }
+    }
+
+    /// The place did not answer.
+    pub(super) fn unasked(platform: Option<&Platform>, message: &str) -> Self {
+        Self { platform: platform.cloned(), failure: failure(Phase::Preflight, message, None) }
+    }
+
+    pub(super) fn with_hint(mut self, hint: &str) -> Self {
+        self.failure.hint = Some(hint.into());
+        self
+    }
+}
+
+fn messages(faults: &[VerifyFault]) -> String {
+    faults.iter().map(|fault| fault.failure.message.to_string()).collect::<Vec<_>>().join("; ")
 }
 
 impl VerifyError {
@@ -64,7 +100,10 @@ impl VerifyError {
     pub(in crate::run) fn of_top(error: ConfirmError) -> Self {
         match error {
             ConfirmError::Place(error) => Self::Place(error),
-            error => Self::Untrue(vec![chain(&error)]),
+            error => {
+                let faults = vec![VerifyFault::untrue(None, &chain(&error))];
+                Self::Untrue { index: None, faults }
+            }
         }
     }
 }
@@ -76,4 +115,6 @@ pub struct Expected {
     pub platforms: Option<Vec<(Platform, EntryOverride)>>,
     /// Whether each image's programs are looked at: they must be for the processor of its platform.
     pub programs: Programs,
+    /// The platforms that one plan builds: where their images say their commit, it is one.
+    pub built: Vec<Platform>,
 }

@@ -1,0 +1,104 @@
+//! What is wrong, and what could not be asked: each with whose it is.
+
+use polyarch::oci::{Digest, Platform, Selector, Tag};
+use polyarch::run::{self, Failure, FailureOf, Phase, Place, Registry, Source, VerifyError};
+use serde::Serialize;
+
+use super::super::reach;
+use super::command::{Subject, Verified};
+
+/// A failure, in the form of a run's report, and where it was found.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Finding {
+    /// What was verified, as the user names it; none, where a registry is the matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<Tag>,
+    /// The image of the plan, the platform, and the failure.
+    #[serde(flatten)]
+    pub(super) of: FailureOf,
+}
+
+impl Finding {
+    fn new(subject: &Subject, platform: Option<Platform>, failure: Failure) -> Self {
+        let Source { place, selector } = &subject.source;
+        Self {
+            reference: Some(subject.name.clone()),
+            registry: match place {
+                Place::Repository { registry, .. } => Some(registry.host().to_string()),
+                Place::Layout(_) => None,
+            },
+            tag: match selector {
+                Selector::Tag(tag) => Some(tag.clone()),
+                Selector::Digest(_) => None,
+            },
+            of: FailureOf { image: subject.image.clone(), platform, failure },
+        }
+    }
+
+    /// A registry that cannot be asked: nothing of it was looked at.
+    pub(super) fn of_registry(registry: &Registry, failure: Failure) -> Self {
+        let registry = Some(registry.host().to_string());
+        Self { reference: None, registry, tag: None, of: FailureOf { image: None, platform: None, failure } }
+    }
+}
+
+/// All that is wrong with what was looked at: each by itself, then the tags of each image against each other.
+pub(super) fn all(verified: &[Verified]) -> Vec<Finding> {
+    verified.iter().flat_map(of).chain(disagreeing(verified)).collect()
+}
+
+fn of(verified: &Verified) -> Vec<Finding> {
+    let Verified { subject, result, not_pulled, .. } = verified;
+    let name = &subject.name;
+    let mut found = match result {
+        Ok(_) => Vec::new(),
+        Err(VerifyError::Place(error)) => vec![Finding::new(subject, None, reach::unread(name, error))],
+        Err(VerifyError::Untrue { faults, .. }) => {
+            let each =
+                |fault: &run::VerifyFault| Finding::new(subject, fault.platform.clone(), named(name, &fault.failure));
+            faults.iter().map(each).collect()
+        }
+    };
+    found.extend(not_pulled.iter().map(|failure| Finding::new(subject, None, failure.clone())));
+    found
+}
+
+/// Tags of one image of the plan that do not show the same index.
+fn disagreeing(verified: &[Verified]) -> Vec<Finding> {
+    let mut images: Vec<&String> = verified.iter().filter_map(|one| one.subject.image.as_ref()).collect();
+    images.dedup();
+    let mut found = Vec::new();
+    for image in images {
+        let own: Vec<_> = verified.iter().filter(|one| one.subject.image.as_ref() == Some(image)).collect();
+        let shown: Vec<_> = own.iter().filter_map(|one| Some((&one.subject.source, shows(&one.result)?))).collect();
+        for (source, fault) in run::disagreements(&shown) {
+            let Some(of) = own.iter().find(|one| std::ptr::eq(&raw const one.subject.source, source)) else { continue };
+            found.push(Finding::new(&of.subject, None, named(&of.subject.name, &fault.failure)));
+        }
+    }
+    found
+}
+
+/// What a tag shows, also where that is wrong.
+fn shows(result: &Result<run::VerifiedIndex, VerifyError>) -> Option<&Digest> {
+    match result {
+        Ok(index) => Some(&index.index.digest),
+        Err(VerifyError::Untrue { index, .. }) => index.as_ref(),
+        Err(VerifyError::Place(_)) => None,
+    }
+}
+
+fn named(name: &str, failure: &Failure) -> Failure {
+    Failure { message: format!("{name}: {}", failure.message).into(), ..failure.clone() }
+}
+
+/// The exit code that findings call for. What is wrong is the news: a registry that was not reached does not hide it.
+pub(super) fn exit_code(findings: &[Finding]) -> u8 {
+    let phases = || findings.iter().map(|finding| finding.of.failure.phase);
+    let worst = phases().find(|phase| *phase == Phase::Verify).or_else(|| phases().min());
+    worst.map_or(0, Phase::exit_code)
+}
