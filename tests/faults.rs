@@ -16,6 +16,7 @@ mod expiring;
 mod gates;
 mod images;
 mod inputs;
+mod lacking;
 mod logins;
 mod nested;
 mod output;

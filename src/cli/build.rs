@@ -37,7 +37,9 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
         } else {
             reach::sources(&plan, &registries.first, settings, on_source).await?
         };
+        let bases = reach::bases(&plan, &engines, goal, &registries.first, settings);
         let build = BuildRun {
+            bases,
             gates: args.gates.gates().of_plan(&plan),
             plan: if goal == Goal::Load { plan.without_own_registry() } else { plan },
             engines,

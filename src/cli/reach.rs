@@ -7,7 +7,7 @@ use polyarch::layout::LayoutError;
 use polyarch::oci::{LocatedReference, Location, LocationError, RegistryHost, Selector};
 use polyarch::plan::{EcrControl, NamedRegistry, Plan, RegistryChoice, Transport};
 use polyarch::registry::Notice;
-use polyarch::run::{self, Failure, Phase, Place, PlaceError, Registry, Server, Source, VerifyError};
+use polyarch::run::{self, Engines, Failure, Goal, Phase, Place, PlaceError, Registry, Server, Source, VerifyError};
 
 use super::args::{PlanArgs, RegistryArgs};
 use super::diagnostic;
@@ -190,6 +190,23 @@ pub(crate) async fn sources(
         registries.push(registry);
     }
     Ok((registries, server))
+}
+
+/// The registries of the images that the builds of the plan read, as far as they are known. Nobody is asked anything yet.
+pub(crate) fn bases(plan: &Plan, engines: &Engines, goal: Goal, own: &Registry, settings: &Settings) -> Vec<Registry> {
+    let first = if let RegistryChoice::Named(named) = &plan.registry { Some(named) } else { None };
+    let open = |host: RegistryHost| {
+        if own.host() == &host && matches!(own, Registry::Embedded { .. }) {
+            return Some(own.clone());
+        }
+        if let Some(named) = first.into_iter().chain(&plan.copies).find(|named| named.host == host) {
+            return settings.registry_in_passing(named).ok();
+        }
+        let transport = if host.is_loopback() { Transport::InsecureHttp } else { Transport::Https };
+        let ecr = host.is_ecr().then(EcrControl::default);
+        settings.registry_in_passing(&NamedRegistry { host, namespace: None, transport, ca: None, ecr }).ok()
+    };
+    run::base_hosts(plan, engines, goal).into_iter().filter_map(open).collect()
 }
 
 /// Why what was named could not be read, or what is wrong with it.

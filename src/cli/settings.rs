@@ -113,6 +113,13 @@ impl Settings {
         Registry::named(named, config, credentials, self.ecr.registry(&named.host))
     }
 
+    /// The same for a question that decides nothing where it is not answered at once.
+    pub(crate) fn registry_in_passing(&self, named: &NamedRegistry) -> Result<Registry, Failure> {
+        let config =
+            ClientConfig { backoff: Backoff { attempts: 1, ..Backoff::STANDARD }, ..self.client_config(|_| {})? };
+        Registry::named(named, config, self.credentials()?, self.ecr.registry(&named.host))
+    }
+
     /// The engine that the docker CLI would use, and who says so.
     pub(crate) fn default_engine(&self) -> Result<(EngineHost, HostSource), Failure> {
         let refused = |message: String, hint: Option<&str>| Failure {

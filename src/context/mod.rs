@@ -4,6 +4,7 @@
 //! [`Selection`] that the receiver sent, and [`Root::open_file`] the entries whose content it asks for. Nothing
 //! outside of the root is opened, whatever is swapped for a symbolic link meanwhile.
 
+mod bases;
 mod dockerfile;
 mod entry;
 mod error;
@@ -11,6 +12,7 @@ mod filter;
 mod follow;
 mod frontend;
 mod glob;
+mod here;
 mod ignore;
 mod ignore_file;
 mod instructions;
@@ -21,8 +23,10 @@ mod root;
 mod stages;
 #[cfg(test)]
 mod testing;
+mod variables;
 mod walk;
 
+pub use bases::{Base, BaseQuery, Role, bases};
 pub use dockerfile::GivenDockerfile;
 pub use entry::{Entry, Kind};
 pub use error::{ContextError, IgnoreFileFault};

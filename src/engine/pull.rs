@@ -12,7 +12,7 @@ use super::error::{EngineError, EngineErrorKind};
 use super::push::{docker_credentials, ended, unexplained};
 use super::rest::{ANSWER, classify, within};
 use crate::auth::Credential;
-use crate::oci::{Digest, DigestRef, Platform};
+use crate::oci::{Digest, DigestRef, Platform, Reference};
 
 /// How long a pull may be silent.
 const IDLE: Duration = Duration::from_mins(5);
@@ -159,6 +159,23 @@ impl Engine {
             Ok(found.and_then(|id| id.parse().ok()))
         };
         within(ANSWER, looking).await.map_err(|kind| self.error(format!("inspect {name}"), kind))
+    }
+
+    /// Whether a build may get `image` for `platform` from elsewhere than its registry: the engine has it under that name,
+    /// or asks mirrors of Docker Hub. Also true where the engine does not answer.
+    pub async fn may_have(&self, image: &Reference, platform: &Platform) -> bool {
+        let asking = async {
+            let found = self.inspected(&image.to_string()).await?.and_then(|found| of_graph_driver(&found));
+            if found.is_some_and(|found| platform.takes(&found.platform)) {
+                return Ok(true);
+            }
+            if !image.repository.host().is_docker_hub() {
+                return Ok(false);
+            }
+            let info = self.docker.info().await.map_err(classify)?;
+            Ok(info.registry_config.and_then(|config| config.mirrors).is_some_and(|mirrors| !mirrors.is_empty()))
+        };
+        within(ANSWER, asking).await.unwrap_or(true)
     }
 
     async fn inspected(&self, name: &str) -> Result<Option<ImageInspect>, EngineErrorKind> {

@@ -77,6 +77,12 @@ impl Excerpt {
     #[must_use]
     pub fn of_step(dockerfile: &[u8], step: &str) -> Option<Self> {
         let (first, last) = lines_of_step(dockerfile, step)?;
+        Self::of_lines(dockerfile, first, last)
+    }
+
+    /// The lines from `first` to `last`, counted from 1.
+    #[must_use]
+    pub fn of_lines(dockerfile: &[u8], first: usize, last: usize) -> Option<Self> {
         cut(&String::from_utf8_lossy(dockerfile), first, last)
     }
 }

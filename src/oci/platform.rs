@@ -137,6 +137,13 @@ impl Platform {
         &*self.architecture == "amd64" && &*other.architecture == "386"
     }
 
+    /// Whether a build for `self` takes an image of `other` where there is none of its own, as BuildKit does (containerd,
+    /// `platforms.Only`): what its processor runs, and 32-bit arm on arm64. Versions of systems decide nothing here.
+    #[must_use]
+    pub fn takes(&self, other: &Self) -> bool {
+        self.runs(other) || self.os == other.os && &*self.architecture == "arm64" && &*other.architecture == "arm"
+    }
+
     /// The variant as a number: `v7` is 7; what has none is the base of its architecture.
     fn level(&self) -> u32 {
         let base = if &*self.architecture == "arm64" { 8 } else { 1 };

@@ -48,12 +48,17 @@ pub(super) fn of_build(file: Text, read: impl FnOnce() -> Option<Vec<u8>>, error
     let EngineErrorKind::Build(fault) = &error.kind else { return failure };
     let of_step = || Excerpt::of_step(&read()?, fault.step.as_ref()?);
     let Some(excerpt) = fault.at.clone().or_else(of_step) else { return failure };
-    let (line, end_line) = excerpt.marked;
-    let text = excerpt.lines.iter().map(Text::line).collect();
-    let source = Some(Box::new(FailedLines { file, line, end_line, first: excerpt.first, text }));
+    let source = Some(Box::new(lines_of(file, &excerpt)));
     // The platform stands before the message, and the step below it: the engine is all that is missing.
     let message = format!("engine {}: {}", error.engine, fault.beside_its_step()).into();
     Failure { message, source, ..failure }
+}
+
+/// Lines of `file`, as a failure shows them.
+pub(super) fn lines_of(file: Text, excerpt: &Excerpt) -> FailedLines {
+    let (line, end_line) = excerpt.marked;
+    let text = excerpt.lines.iter().map(Text::line).collect();
+    FailedLines { file, line, end_line, first: excerpt.first, text }
 }
 
 /// What `error` is in `phase`, unless the registry's answer was a refusal of ours.

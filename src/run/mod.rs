@@ -6,6 +6,7 @@ mod agents;
 mod annotations;
 mod assign;
 mod attestations;
+mod bases;
 mod carry;
 mod cautions;
 mod check;
@@ -64,6 +65,7 @@ mod withheld;
 
 pub use access::*;
 pub use assign::*;
+pub use bases::base_hosts;
 pub use check::*;
 pub use compare::*;
 pub use copy::*;

@@ -11,6 +11,7 @@ use super::access::while_served;
 use super::adopt::{self, Chosen};
 use super::agents::Agents;
 use super::assign::Schedule;
+use super::bases;
 use super::cautions;
 use super::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
 use super::failure::failure;
@@ -22,6 +23,7 @@ use super::order::{self, Order};
 use super::preflight;
 use super::prepare::{self, Prepared, Shared};
 use super::publication::{self, NotMoved, Placed};
+use super::publish::Target;
 use super::repositories;
 use super::request::{BuildRun, OnFailure, Outline};
 use super::secrets::Secrets;
@@ -196,20 +198,11 @@ impl<'a> Conductor<'a> {
             return Err(faults);
         }
         let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
-        let chosen = adopt::choose(&self.schedule, &self.run.sources, (&self.run.registries.first, &targets)).await?;
-        let builds = |place: &usize| self.schedule.builds().any(|job| job.engine == *place);
-        let engines = self.run.engines.list().iter().enumerate().filter(|(place, _)| builds(place));
-        let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
-        if self.run.goal == Goal::Publish {
-            faults = untag::refusals(&self.run.plan, &targets, &self.run.registries.first).await;
+        let (chosen, lacking) = tokio::join!(self.reach(&targets), bases::refusals(self.run, &self.schedule));
+        if !lacking.is_empty() {
+            return Err(lacking.into_iter().chain(chosen.err().into_iter().flatten()).collect());
         }
-        faults.extend(withheld::refusals(self.run, &self.schedule, &targets).await);
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        if self.run.goal.pushes() && !engines.is_empty() {
-            self.run.registries.first.prove_reachable(&engines).await?;
-        }
+        let chosen = chosen?;
         let told = if self.run.goal.pushes() {
             // Created last: whatever else is wrong leaves nothing behind.
             repositories::check(&self.run.plan, &targets, &self.run.registries.first).await?.create().await?
@@ -217,6 +210,27 @@ impl<'a> Conductor<'a> {
             Vec::new()
         };
         Ok(Ready { secrets, agents, chosen, told })
+    }
+
+    /// What is adopted is there, tags may move, and the engines that build reach the registry.
+    async fn reach(&self, targets: &[Target]) -> Result<BTreeMap<usize, Chosen>, Vec<Failure>> {
+        let first = &self.run.registries.first;
+        let chosen = adopt::choose(&self.schedule, &self.run.sources, (first, targets)).await?;
+        let builds = |place: &usize| self.schedule.builds().any(|job| job.engine == *place);
+        let engines = self.run.engines.list().iter().enumerate().filter(|(place, _)| builds(place));
+        let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
+        let mut faults = Vec::new();
+        if self.run.goal == Goal::Publish {
+            faults = untag::refusals(&self.run.plan, targets, first).await;
+        }
+        faults.extend(withheld::refusals(self.run, &self.schedule, targets).await);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        if self.run.goal.pushes() && !engines.is_empty() {
+            first.prove_reachable(&engines).await?;
+        }
+        Ok(chosen)
     }
 
     async fn start(&mut self, Ready { secrets, agents, chosen, told }: Ready) {

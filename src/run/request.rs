@@ -22,6 +22,9 @@ pub struct BuildRun {
     pub registries: Registries,
     /// The registries of what is adopted, each once: those of [`Plan::sources`].
     pub sources: Vec<Registry>,
+    /// The registries that builds read images of, each once: those of [`super::base_hosts`]. One that is missing is not
+    /// asked.
+    pub bases: Vec<Registry>,
     /// Who we are.
     pub credentials: Arc<dyn CredentialSource>,
     /// The proxies that steps of builds get.

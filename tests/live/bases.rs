@@ -18,8 +18,13 @@ on_both_engines!(
     what_builds_on_a_platform_that_fails_is_not_built,
     a_base_need_not_be_pushed,
     a_reference_by_digest_is_pulled_with_our_login,
+    a_base_without_the_platform_is_known_before_a_build,
+    a_base_of_an_older_variant_is_built_on,
 );
-on_the_graph_engine!(three_images_build_on_each_other_platform_by_platform);
+on_the_graph_engine!(
+    three_images_build_on_each_other_platform_by_platform,
+    a_base_without_the_platform_is_known_before_a_build,
+);
 
 const PLATFORMS: [(&str, &str); 2] = [("amd64", "x86_64"), ("arm64", "aarch64")];
 
@@ -304,4 +309,73 @@ async fn a_dockerfile_with_added_stages_is_read_as_it_is_written() {
         let run = ["run", "--rm", "--network=none", "--pull=never", &reference];
         assert_eq!(parts::printed(&project.engine.docker(run).await), format!("{name}\n{which}"));
     }
+}
+
+/// Publishes `NAME-base:1.0` for `platforms`; gives its reference without the tag.
+async fn published_base(project: &Project, registry: &Distribution, platforms: &str, steps: &str) -> String {
+    let name = &project.name;
+    parts::add_busybox(&project.context());
+    project.write("context/Dockerfile", format!("{steps}LABEL name={name}\n"));
+    let plan = format!(
+        "version: 1\nregistry: {}\nimages: {{ {name}-base: {{ context: context, tags: [\"1.0\"], platforms: [{platforms}] }} }}\n",
+        registry.address()
+    );
+    project.write("build.yaml", plan);
+    project.run(&["build"]).await.expect_code(0);
+    format!("{}/{name}-base", registry.address())
+}
+
+/// Plans `NAME-app` on this Dockerfile.
+fn app(project: &Project, registry: &Distribution, platforms: &str, dockerfile: &str) {
+    let name = &project.name;
+    project.write("app/Dockerfile", dockerfile);
+    let plan = format!(
+        "version: 1\nregistry: {}\nimages: {{ {name}-app: {{ context: app, tags: [\"1.0\"], platforms: [{platforms}] }} }}\n",
+        registry.address()
+    );
+    project.write("build.yaml", plan);
+}
+
+async fn a_base_without_the_platform_is_known_before_a_build(engine: Engine) {
+    const BOTH: &str = "linux/amd64, linux/arm64";
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "lacking");
+    let base = published_base(&project, &registry, "linux/amd64", BUSYBOX).await;
+    let copies = |image: &str| format!("FROM scratch\nCOPY --from={image} /bin/busybox /busybox\n");
+    for (dockerfile, said) in [
+        (format!("FROM {base}:1.0\n"), format!("{base}:1.0 has no linux/arm64: it has linux/amd64")),
+        (copies(&format!("{base}:1.0")), format!("{base}:1.0 has no linux/arm64: it has linux/amd64")),
+        (
+            format!("ARG TAG=1.0-amd64\nFROM {base}:$TAG\n"),
+            format!("{base}:1.0-amd64 has no linux/arm64: it is an image of linux/amd64 alone"),
+        ),
+    ] {
+        app(&project, &registry, BOTH, &dockerfile);
+        let refused = project.run(&["build"]).await.expect_code(2);
+        assert!(refused.stderr.contains(&said) && refused.stderr.contains("app/Dockerfile:"), "{}", refused.stderr);
+    }
+    // What the engine itself takes.
+    for dockerfile in [
+        format!("FROM --platform=$BUILDPLATFORM {base}:1.0 AS tools\n{}", copies("tools")),
+        format!("FROM {base}:1.0-amd64 AS tools\n{}", copies("tools")),
+        format!("FROM {base}:1.0 AS unused\nFROM scratch\nCOPY Dockerfile /\n"),
+    ] {
+        app(&project, &registry, BOTH, &dockerfile);
+        project.run(&["build", "--no-elf"]).await.expect_code(0);
+    }
+    // One that only the engine can ask: it fails there, as it was.
+    app(&project, &registry, BOTH, &format!("FROM {base}:missing\n"));
+    project.run(&["build"]).await.expect_code(4);
+}
+
+async fn a_base_of_an_older_variant_is_built_on(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "variants");
+    let base =
+        published_base(&project, &registry, "linux/arm/v6", "FROM scratch\nCOPY busybox-armv7 /bin/busybox\n").await;
+    app(&project, &registry, "linux/arm/v7", &format!("FROM scratch\nCOPY --from={base}:1.0 /bin/busybox /busybox\n"));
+    project.run(&["build"]).await.expect_code(0);
+    // 32-bit arm for arm64: BuildKit takes it for files.
+    app(&project, &registry, "linux/arm64", &format!("FROM scratch\nCOPY --from={base}:1.0 /bin/busybox /busybox\n"));
+    project.run(&["build", "--no-elf", "--allow-shrink"]).await.expect_code(0);
 }

@@ -1,0 +1,284 @@
+//! The images of registries that a build reads, as far as its Dockerfile tells them without doubt (BuildKit,
+//! `frontend/dockerfile/dockerfile2llb`). What is in doubt is left out: the build shows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::here::without_here_documents;
+use super::instructions::{Instruction, instructions};
+use super::variables::{Variables, expand};
+use crate::oci::{Platform, Reference};
+
+/// What of a build decides which images it reads.
+#[derive(Debug, Clone, Copy)]
+pub struct BaseQuery<'a> {
+    /// The stage that is built, by name or number; without it the last one.
+    pub target: Option<&'a str>,
+    /// Build arguments.
+    pub args: &'a BTreeMap<String, String>,
+    /// The platform that is built for.
+    pub platform: &'a Platform,
+    /// The platform of the engine: `BUILDPLATFORM`.
+    pub build_platform: &'a Platform,
+    /// Names that mean something else than an image of a registry.
+    pub contexts: &'a BTreeSet<String>,
+}
+
+/// An image that a build reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The first and the last line of the instruction that names it, from 1.
+    pub lines: (usize, usize),
+    /// The image.
+    pub image: Reference,
+    /// The platform that the build takes of it.
+    pub platform: Platform,
+    /// Its part in what is built.
+    pub role: Role,
+}
+
+/// What an image is for a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// What is built has its config: it is of the platform that this image is of.
+    Result,
+    /// A stage, or an image, of which files are taken.
+    Files,
+}
+
+/// The images that a build of `dockerfile` reads, in the order in which they are found.
+#[must_use]
+pub fn bases(dockerfile: &[u8], query: &BaseQuery<'_>) -> Vec<Base> {
+    let Some(file) = File::read(dockerfile, query) else { return Vec::new() };
+    let Some(target) = file.target(query.target) else { return Vec::new() };
+    let mut walk = Walk { file: &file, query, seen: BTreeSet::new(), found: Vec::new() };
+    walk.stage(target, Role::Result);
+    walk.found
+}
+
+/// A stage, as far as it is read.
+struct Stage {
+    lines: (usize, usize),
+    /// In lower case.
+    name: Option<String>,
+    /// The image or stage that it begins with; `None` where a variable hides it.
+    from: Option<String>,
+    platform: Flag,
+    /// What `COPY --from` and `RUN --mount=from=` name, each with its lines.
+    uses: Vec<((usize, usize), String)>,
+}
+
+/// The flag `--platform` of a stage.
+enum Flag {
+    Absent,
+    Is(Platform),
+    Unknown,
+}
+
+struct File {
+    stages: Vec<Stage>,
+}
+
+impl File {
+    fn read(dockerfile: &[u8], query: &BaseQuery<'_>) -> Option<Self> {
+        let mut variables = Variables::of_platforms(query)?;
+        let mut stages: Vec<Stage> = Vec::new();
+        for instruction in without_here_documents(dockerfile, instructions(dockerfile))? {
+            match (instruction.keyword().as_str(), stages.last_mut()) {
+                ("ARG", None) => variables.declare(&instruction, query.args),
+                ("FROM", _) => stages.push(Stage::of(&instruction, &variables)),
+                ("COPY" | "RUN", Some(stage)) => stage.uses.extend(uses(&instruction)),
+                _ => {}
+            }
+        }
+        Some(Self { stages })
+    }
+
+    fn target(&self, name: Option<&str>) -> Option<usize> {
+        let Some(name) = name else { return self.stages.len().checked_sub(1) };
+        let numbered = || name.parse().ok().filter(|number| *number < self.stages.len());
+        self.stage(name, self.stages.len()).or_else(numbered)
+    }
+
+    /// The last stage of this name among the first ones.
+    fn stage(&self, name: &str, first: usize) -> Option<usize> {
+        let is = |stage: &Stage| stage.name.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(name));
+        self.stages[..first].iter().rposition(is)
+    }
+}
+
+impl Stage {
+    fn of(instruction: &Instruction, variables: &Variables) -> Self {
+        let mut words = instruction.words();
+        let from = words.next().and_then(|image| expand(image, variables));
+        let is_as = words.next().is_some_and(|word| word.eq_ignore_ascii_case("AS"));
+        let name = words.next().filter(|_| is_as).map(str::to_ascii_lowercase);
+        let flag = instruction.flags().find_map(|flag| flag.strip_prefix("platform="));
+        let platform = match flag.map(|text| expand(text, variables).and_then(|text| text.parse().ok())) {
+            None => Flag::Absent,
+            Some(Some(platform)) => Flag::Is(platform),
+            Some(None) => Flag::Unknown,
+        };
+        Self { lines: (instruction.line, instruction.last_line), name, from, platform, uses: Vec::new() }
+    }
+}
+
+/// What an instruction takes files of.
+fn uses(instruction: &Instruction) -> impl Iterator<Item = ((usize, usize), String)> {
+    let is_copy = instruction.keyword() == "COPY";
+    let of_flag = move |flag: &str| -> Vec<String> {
+        let fields = if is_copy { Some(flag) } else { flag.strip_prefix("mount=") };
+        let fields = fields.into_iter().flat_map(|fields| fields.split(','));
+        fields.filter_map(|field| field.strip_prefix("from=")).map(str::to_owned).collect()
+    };
+    let lines = (instruction.line, instruction.last_line);
+    instruction.flags().flat_map(of_flag).map(move |name| (lines, name)).collect::<Vec<_>>().into_iter()
+}
+
+/// A walk from the target to all that it needs: BuildKit asks for nothing of other stages.
+struct Walk<'a> {
+    file: &'a File,
+    query: &'a BaseQuery<'a>,
+    seen: BTreeSet<(usize, bool)>,
+    found: Vec<Base>,
+}
+
+impl Walk<'_> {
+    fn stage(&mut self, at: usize, role: Role) {
+        if !self.seen.insert((at, role == Role::Result)) {
+            return;
+        }
+        let (file, query) = (self.file, self.query);
+        let stage = &file.stages[at];
+        // A context may stand in its place.
+        if stage.name.as_ref().is_some_and(|name| query.contexts.contains(name)) {
+            return;
+        }
+        if let Some(from) = &stage.from {
+            match (file.stage(from, at), &stage.platform) {
+                (Some(before), _) => self.stage(before, role),
+                (None, Flag::Absent) => self.image(stage.lines, from, query.platform, role),
+                // What is built is of that platform, or of another one: it is the author's word.
+                (None, Flag::Is(platform)) => self.image(stage.lines, from, platform, Role::Files),
+                (None, Flag::Unknown) => {}
+            }
+        }
+        for (lines, name) in &stage.uses {
+            let numbered = || name.parse().ok().filter(|number| *number < at);
+            if let Some(used) = file.stage(name, at).or_else(numbered) {
+                self.stage(used, Role::Files);
+            } else if matches!(stage.platform, Flag::Absent) {
+                self.image(*lines, name, query.platform, Role::Files);
+            }
+        }
+    }
+
+    fn image(&mut self, lines: (usize, usize), name: &str, platform: &Platform, role: Role) {
+        let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+        let Ok(image) = name.parse::<Reference>() else { return };
+        // A context is meant whether its name has a tag and a host or not.
+        let is_context = |context: &String| {
+            name.eq_ignore_ascii_case(context) || context.parse().is_ok_and(|context: Reference| context == image)
+        };
+        if is_number || name.eq_ignore_ascii_case("scratch") || self.query.contexts.iter().any(is_context) {
+            return;
+        }
+        let base = Base { lines, image, platform: platform.clone(), role };
+        let same = |known: &&mut Base| known.image == base.image && known.platform == base.platform;
+        match self.found.iter_mut().find(same) {
+            Some(known) if role == Role::Result => known.role = role,
+            Some(_) => {}
+            None => self.found.push(base),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `IMAGE PLATFORM`, with `!` where it is what the result is of.
+    fn read(text: &str, target: Option<&str>, args: &[(&str, &str)], contexts: &[&str]) -> Vec<String> {
+        let (platform, build_platform) = ("linux/arm/v7".parse().unwrap(), "linux/amd64".parse().unwrap());
+        let args = args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let contexts = contexts.iter().map(|name| (*name).to_owned()).collect();
+        let query = BaseQuery {
+            target,
+            args: &args,
+            platform: &platform,
+            build_platform: &build_platform,
+            contexts: &contexts,
+        };
+        let shown = |base: Base| {
+            let mark = if base.role == Role::Result { "!" } else { "" };
+            format!(
+                "{} {} {}{mark}",
+                base.lines.0,
+                base.image.to_string().trim_start_matches("docker.io/"),
+                base.platform
+            )
+        };
+        bases(text.as_bytes(), &query).into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn the_images_of_a_dockerfile_are_those_that_its_target_needs() {
+        const STAGES: &str = "FROM a AS One\nFROM b AS two\nCOPY --from=one / /\nFROM c\nFROM two\nCOPY --from=x/d:1 / /\n\
+                              RUN --mount=type=bind,from=0,target=/x y";
+        for (text, target, found) in [
+            ("FROM a", None, &["1 library/a:latest linux/arm/v7!"][..]),
+            (
+                STAGES,
+                None,
+                &["2 library/b:latest linux/arm/v7!", "1 library/a:latest linux/arm/v7", "6 x/d:1 linux/arm/v7"],
+            ),
+            (STAGES, Some("ONE"), &["1 library/a:latest linux/arm/v7!"]),
+            (STAGES, Some("2"), &["4 library/c:latest linux/arm/v7!"]),
+            (STAGES, Some("three"), &[]),
+            ("FROM scratch\nCOPY a /", None, &[]),
+            (
+                "FROM --platform=$BUILDPLATFORM a AS x\nFROM scratch\nCOPY --from=x / /",
+                None,
+                &["1 library/a:latest linux/amd64"],
+            ),
+            ("FROM --platform=linux/$TARGETARCH a", None, &["1 library/a:latest linux/arm/v7"]),
+            ("FROM --platform=$OTHER a", None, &[]),
+            ("FROM a\nRUN <<EOF\nFROM b\nEOF", None, &["1 library/a:latest linux/arm/v7!"]),
+            ("FROM a\nRUN <<EOF\nFROM b", None, &[]),
+            ("FROM a@sha256:x", None, &[]),
+            ("", None, &[]),
+        ] {
+            assert_eq!(read(text, target, &[], &[]), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_of_a_base_are_arguments_or_it_is_in_doubt() {
+        for (text, args, found) in [
+            ("ARG V=1\nFROM a:$V", &[][..], &["2 library/a:1 linux/arm/v7!"][..]),
+            ("ARG V=1\nFROM a:${V}", &[("V", "2")], &["2 library/a:2 linux/arm/v7!"]),
+            ("ARG V\nFROM a:${V:-3}", &[], &["2 library/a:3 linux/arm/v7!"]),
+            ("ARG V='1' W=\"x\"\nARG N=$W/a\nFROM $N:$V-$TARGETARCH", &[], &["3 x/a:1-arm linux/arm/v7!"]),
+            ("ARG V\nFROM a:$V", &[], &[]),
+            ("FROM a:$V", &[("V", "2")], &[]),
+            ("ARG V=1.2\nFROM a:${V%.*}", &[], &[]),
+            ("ARG V=\"1 2\"\nFROM a:$V", &[], &[]),
+            ("FROM a:$TARGETARCH", &[("TARGETARCH", "x")], &[]),
+        ] {
+            assert_eq!(read(text, None, args, &[]), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_context_stands_for_is_no_base() {
+        for (text, contexts) in [
+            ("FROM golang", &["golang"][..]),
+            ("FROM golang:latest", &["golang"]),
+            ("FROM docker.io/library/golang", &["golang"]),
+            ("FROM a AS build\nFROM build", &["build"]),
+            ("FROM scratch\nCOPY --from=files / /", &["files"]),
+        ] {
+            assert_eq!(read(text, None, &[], contexts), [""; 0], "{text}");
+        }
+        assert_eq!(read("FROM golang:1", None, &[], &["golang"]), ["1 library/golang:1 linux/arm/v7!"]);
+    }
+}

@@ -1,0 +1,189 @@
+//! The images that builds read are asked for their platforms before anything is built: a base that lacks a platform fails
+//! every build of it. What cannot be asked at once is left to the build.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _};
+use tokio::time::{Instant, timeout_at};
+
+use super::assign::{Schedule, ScheduledBuild};
+use super::check;
+use super::event::{Failure, Phase};
+use super::failure::{failure, lines_of};
+use super::job::Goal;
+use super::listing::AT_ONCE;
+use super::place::Place;
+use super::preflight::{self, Engines, Reached};
+use super::request::BuildRun;
+use crate::context::{Base, BaseQuery, Role, bases, is_dockers_frontend};
+use crate::engine::{Excerpt, given_dockerfile};
+use crate::oci::{Content, EntryOverride, Platform, PlatformFields, Reference, RegistryHost};
+use crate::plan::Plan;
+use crate::registry::Visibility;
+
+/// How long a run waits for the answers.
+const LONGEST: Duration = Duration::from_secs(3);
+/// Most images that are asked for.
+const MOST: usize = 32;
+/// Most platforms of an image that a message names.
+const NAMED: usize = 12;
+
+/// The registries of the images that the builds of `plan` read, as far as their Dockerfiles say. Nobody is asked.
+#[must_use]
+pub fn base_hosts(plan: &Plan, engines: &Engines, goal: Goal) -> BTreeSet<RegistryHost> {
+    let Ok(schedule) = preflight::schedule(plan, engines, goal) else { return BTreeSet::new() };
+    needs(&schedule, engines).into_iter().map(|need| need.base.image.repository.host().clone()).collect()
+}
+
+/// An image that a job reads.
+struct Need<'a> {
+    job: &'a ScheduledBuild,
+    engine: &'a Reached,
+    base: Base,
+}
+
+/// What a registry has under the name of an image.
+enum Has {
+    /// An index of these platforms; `None` is an entry that may be of any.
+    Index(Vec<Option<Platform>>),
+    /// An image alone, of this platform.
+    Image(Platform),
+}
+
+/// Each image that is known to lack a platform that is built on it.
+pub(super) async fn refusals(run: &BuildRun, schedule: &Schedule) -> Vec<Failure> {
+    let mut needs = needs(schedule, &run.engines);
+    // What this run publishes may be there in time.
+    needs.retain(|need| !is_published(run, &need.base.image));
+    let images: BTreeSet<&Reference> = needs.iter().map(|need| &need.base.image).collect();
+    let until = Instant::now() + LONGEST;
+    let asking = images.into_iter().take(MOST).filter_map(|image| {
+        let registry = run.bases.iter().find(|registry| registry.host() == image.repository.host())?;
+        let place = Place::Repository { registry: registry.clone(), repository: image.repository.clone() };
+        Some(async move { Some((image, timeout_at(until, ask(&place, image)).await.ok()??)) })
+    });
+    // Futures before they are streamed: a task may await this.
+    let asking: Vec<_> = asking.collect();
+    let answers: BTreeMap<_, _> =
+        stream::iter(asking).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
+    let mut lacking: Vec<(&Need<'_>, &Has)> = Vec::new();
+    for need in &needs {
+        let Some(has) = answers.get(&need.base.image).filter(|has| lacks(need, has)) else { continue };
+        if !need.engine.engine.may_have(&need.base.image, &need.base.platform).await {
+            lacking.push((need, has));
+        }
+    }
+    told(&lacking)
+}
+
+fn is_published(run: &BuildRun, image: &Reference) -> bool {
+    let mut repositories = run.registries.all().flat_map(|registry| {
+        run.plan.images.iter().filter_map(|planned| registry.repository(&planned.repository).ok())
+    });
+    repositories.any(|repository| repository == image.repository)
+}
+
+fn needs<'a>(schedule: &'a Schedule, engines: &'a Engines) -> Vec<Need<'a>> {
+    let of = |job: &'a ScheduledBuild| {
+        let engine = &engines.list()[job.engine];
+        // Another machine's loopback is another one.
+        let is_there = |base: &Base| !base.image.repository.host().is_loopback() || engine.spec.host.is_local();
+        let bases = read(job, engine).unwrap_or_default().into_iter().filter(is_there);
+        bases.map(|base| Need { job, engine, base }).collect::<Vec<_>>()
+    };
+    schedule.builds().flat_map(of).collect()
+}
+
+/// The images that the Dockerfile of `job` names. Another frontend may read the file in its own way.
+fn read(job: &ScheduledBuild, engine: &Reached) -> Option<Vec<Base>> {
+    let build = &job.job.work.spec;
+    let dockerfile = given_dockerfile(&build.dockerfile)?;
+    let frontend = build.args.get("BUILDKIT_SYNTAX").cloned().or(dockerfile.frontend().ok()?);
+    if frontend.is_some_and(|frontend| !is_dockers_frontend(&frontend)) {
+        return None;
+    }
+    let query = BaseQuery {
+        target: build.target.as_deref(),
+        args: &build.args,
+        platform: &job.id.platform,
+        build_platform: &engine.facts().platform,
+        contexts: &build.contexts.keys().map(ToString::to_string).collect(),
+    };
+    Some(bases(&dockerfile.read().ok()?, &query))
+}
+
+/// What the registry says at once; `None` where it does not.
+async fn ask(place: &Place, image: &Reference) -> Option<Has> {
+    let manifest = place.manifest(&image.selector, Visibility::Settled).await.ok()?;
+    match manifest.content().ok()? {
+        Content::Index(index) => {
+            let images = index.manifests.iter().filter(|entry| !entry.is_attestation());
+            let platforms = images.map(|entry| entry.platform.as_ref()?.platform().ok());
+            Some(Has::Index(platforms.collect()))
+        }
+        Content::Image(image) => {
+            let config = place.config(&image.config).await.ok()?;
+            Some(Has::Image(PlatformFields::of_config(&config).ok()??.platform().ok()?))
+        }
+    }
+}
+
+/// Whether the build fails for want of this image. BuildKit takes an image alone whatever its platform is, so that it
+/// matters where the result would be of that platform, and the plan does not say that this is right.
+fn lacks(need: &Need<'_>, has: &Has) -> bool {
+    let wanted = &need.base.platform;
+    match has {
+        Has::Index(platforms) => !platforms.iter().any(|one| one.as_ref().is_none_or(|one| wanted.takes(one))),
+        Has::Image(platform) => {
+            need.base.role == Role::Result && need.job.job.entry == EntryOverride::default() && !wanted.takes(platform)
+        }
+    }
+}
+
+/// A failure for each image at each place of a Dockerfile, with all platforms that it lacks there.
+fn told(lacking: &[(&Need<'_>, &Has)]) -> Vec<Failure> {
+    let mut groups: Vec<Vec<&(&Need<'_>, &Has)>> = Vec::new();
+    for one in lacking {
+        let key = |(need, _): &(&Need<'_>, &Has)| {
+            (need.job.id.image.clone(), need.base.lines, need.base.image.to_string(), check::name(need.job).to_string())
+        };
+        match groups.iter_mut().find(|group| key(group[0]) == key(one)) {
+            Some(group) => group.push(one),
+            None => groups.push(vec![one]),
+        }
+    }
+    groups.iter().filter_map(|group| group.first().map(|(need, has)| of_group(need, has, group))).collect()
+}
+
+fn of_group(need: &Need<'_>, has: &Has, group: &[&(&Need<'_>, &Has)]) -> Failure {
+    let mut wanted: Vec<_> = group.iter().map(|(need, _)| need.base.platform.to_string()).collect();
+    wanted.dedup();
+    let (wanted, image, of) = (wanted.join(", "), &need.base.image, &need.job.id.image);
+    let has = match has {
+        Has::Index(platforms) => format!("it has {}", listed(platforms)),
+        Has::Image(platform) => format!("it is an image of {platform} alone"),
+    };
+    let hint = match need.base.role {
+        Role::Result => format!("leave {wanted} out of `platforms`, or take a base image that has it"),
+        Role::Files => format!(
+            "leave {wanted} out of `platforms`, take an image that has it, or run that stage on the engine's own \
+             platform: `FROM --platform=$BUILDPLATFORM`"
+        ),
+    };
+    let refused = failure(Phase::Plan, &format!("{of}: {image} has no {wanted}: {has}"), Some(hint));
+    let text = given_dockerfile(&need.job.job.work.spec.dockerfile).and_then(|file| file.read().ok());
+    let excerpt = text.and_then(|text| Excerpt::of_lines(&text, need.base.lines.0, need.base.lines.1));
+    Failure { source: excerpt.map(|excerpt| Box::new(lines_of(check::name(need.job), &excerpt))), ..refused }
+}
+
+fn listed(platforms: &[Option<Platform>]) -> String {
+    let mut names: Vec<_> = platforms.iter().flatten().map(ToString::to_string).collect();
+    names.dedup();
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    if names.is_empty() {
+        return "no image".into();
+    }
+    if more > 0 { format!("{} and {more} more", names.join(", ")) } else { names.join(", ") }
+}
