@@ -8,6 +8,7 @@ mod bounds;
 mod builds;
 mod cautions;
 mod ci;
+mod common;
 mod copies;
 mod ecr;
 mod editing;

@@ -55,6 +55,16 @@ pub fn bases(dockerfile: &[u8], query: &BaseQuery<'_>) -> Vec<Base> {
     walk.found
 }
 
+/// Whether a build of `dockerfile` takes all of its context for sure: `COPY . /src`.
+#[must_use]
+pub fn copies_everything(dockerfile: &[u8], query: &BaseQuery<'_>) -> bool {
+    let Some(file) = File::read(dockerfile, query) else { return false };
+    let Some(target) = file.target(query.target) else { return false };
+    let mut walk = Walk { file: &file, query, seen: BTreeSet::new(), found: Vec::new() };
+    walk.stage(target, Role::Result);
+    walk.seen.iter().any(|(stage, _)| file.stages[*stage].copies_everything)
+}
+
 /// A stage, as far as it is read.
 struct Stage {
     lines: (usize, usize),
@@ -65,6 +75,7 @@ struct Stage {
     platform: Flag,
     /// What `COPY --from` and `RUN --mount=from=` name, each with its lines.
     uses: Vec<((usize, usize), String)>,
+    copies_everything: bool,
 }
 
 /// The flag `--platform` of a stage.
@@ -86,7 +97,10 @@ impl File {
             match (instruction.keyword().as_str(), stages.last_mut()) {
                 ("ARG", None) => variables.declare(&instruction, query.args),
                 ("FROM", _) => stages.push(Stage::of(&instruction, &variables)),
-                ("COPY" | "RUN", Some(stage)) => stage.uses.extend(uses(&instruction)),
+                ("COPY" | "RUN", Some(stage)) => {
+                    stage.uses.extend(uses(&instruction));
+                    stage.copies_everything |= is_copy_of_everything(&instruction);
+                }
                 _ => {}
             }
         }
@@ -118,8 +132,25 @@ impl Stage {
             Some(Some(platform)) => Flag::Is(platform),
             Some(None) => Flag::Unknown,
         };
-        Self { lines: (instruction.line, instruction.last_line), name, from, platform, uses: Vec::new() }
+        Self {
+            lines: (instruction.line, instruction.last_line),
+            name,
+            from,
+            platform,
+            uses: Vec::new(),
+            copies_everything: false,
+        }
     }
+}
+
+/// `COPY . /src`, with flags that leave out nothing.
+fn is_copy_of_everything(instruction: &Instruction) -> bool {
+    let whole = |flag: &str| ["chown=", "chmod=", "link"].iter().any(|known| flag.starts_with(known));
+    let words: Vec<_> = instruction.words().collect();
+    let sources = words.split_last().map(|(_, sources)| sources).unwrap_or_default();
+    instruction.keyword() == "COPY"
+        && instruction.flags().all(whole)
+        && sources.iter().any(|path| [".", "./"].contains(path))
 }
 
 /// What an instruction takes files of.
@@ -280,5 +311,35 @@ mod tests {
             assert_eq!(read(text, None, &[], contexts), [""; 0], "{text}");
         }
         assert_eq!(read("FROM golang:1", None, &[], &["golang"]), ["1 library/golang:1 linux/arm/v7!"]);
+    }
+
+    #[test]
+    fn a_build_takes_all_of_its_context_where_a_stage_of_it_says_so() {
+        let platform = "linux/amd64".parse().unwrap();
+        let (args, contexts) = (BTreeMap::new(), BTreeSet::new());
+        let takes = |text: &str, target| {
+            let query =
+                BaseQuery { target, args: &args, platform: &platform, build_platform: &platform, contexts: &contexts };
+            copies_everything(text.as_bytes(), &query)
+        };
+        for text in [
+            "FROM a\nCOPY . /src",
+            "FROM a\nCOPY --chown=1 --link a ./ /src/",
+            "FROM a AS b\nCOPY . .\nFROM scratch\nCOPY --from=b / /",
+        ] {
+            assert!(takes(text, None), "{text}");
+        }
+        for text in [
+            "FROM a\nCOPY a b /",
+            "FROM a\nCOPY --from=x . /",
+            "FROM a\nCOPY --exclude=*.md . /",
+            "FROM a AS b\nCOPY . .\nFROM scratch",
+            "FROM a\nRUN <<EOF\nCOPY . .\nEOF",
+            "FROM a\nCOPY x .",
+            "FROM a\nADD . /",
+        ] {
+            assert!(!takes(text, None), "{text}");
+        }
+        assert!(!takes("FROM a AS b\nFROM b\nCOPY . .", Some("b")));
     }
 }

@@ -32,11 +32,21 @@ impl Root {
     ///
     /// [`ContextError::IgnoreFile`] where something has the ignore file's name, and an engine could not read it.
     pub fn check_ignore_file(&self, name: &str) -> Result<IgnoreFile, ContextError> {
+        let read = self.read_ignore_file(name)?;
+        Ok(if read.is_some() { IgnoreFile::Readable } else { IgnoreFile::Absent })
+    }
+
+    /// The bytes of an ignore file; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::check_ignore_file`].
+    pub fn read_ignore_file(&self, name: &str) -> Result<Option<Vec<u8>>, ContextError> {
         let failed =
             |why| ContextError::IgnoreFile { path: escape(self.path().join(name).as_os_str().as_encoded_bytes()), why };
         let unreadable = |error: Errno| failed(IgnoreFileFault::Read(error.into()));
         match self.look_at(name) {
-            Err(Errno::NOENT) => return Ok(IgnoreFile::Absent),
+            Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(unreadable(error)),
             Ok(_) => {}
         }
@@ -55,7 +65,7 @@ impl Root {
         if std::str::from_utf8(&text).is_err() {
             return Err(failed(IgnoreFileFault::NotUtf8));
         }
-        Ok(IgnoreFile::Readable)
+        Ok(Some(text))
     }
 
     /// The path beneath the root to which a name leads, through all links.

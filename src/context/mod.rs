@@ -26,7 +26,7 @@ mod testing;
 mod variables;
 mod walk;
 
-pub use bases::{Base, BaseQuery, Role, bases};
+pub use bases::{Base, BaseQuery, Role, bases, copies_everything};
 pub use dockerfile::GivenDockerfile;
 pub use entry::{Entry, Kind};
 pub use error::{ContextError, IgnoreFileFault};

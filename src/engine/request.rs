@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::cache::Caches;
 use super::client::EngineFacts;
 use super::contexts::{self, BaseImage};
+use super::local::SharedContext;
 use crate::oci::{Platform, Repository, TagRef};
 use crate::plan::{Attest, BuildSpec, CachePolicy, Generator, ImageName, Network, PullPolicy, Sandbox};
 
@@ -20,6 +21,8 @@ pub struct BuildRequest<'a> {
     pub build: &'a BuildSpec,
     /// Where the images of the plan are that it builds on.
     pub bases: &'a BTreeMap<ImageName, BaseImage>,
+    /// The context, where other builds have it, too; without it the session's own is asked for.
+    pub context: Option<SharedContext<'a>>,
 }
 
 /// The names of an image on the engine that builds it.
@@ -165,6 +168,7 @@ mod tests {
             platform: &job.platform,
             build: &job.build().unwrap().spec,
             bases,
+            context: None,
         };
         let manifests = BTreeMap::from([("cache/amd64".into(), crate::oci::Digest::of(b"cache"))]);
         let caches = Caches::of(&request, &manifests);

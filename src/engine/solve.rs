@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bollard::moby::buildkit::v1::{SolveRequest, StatusRequest};
+use futures::future::select_all;
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -54,15 +55,18 @@ impl Engine {
         let failed = |kind| self.error(format!("build {}", request.platform), kind);
         let started = Instant::now();
         let mut steps = Steps::default();
+        let sessions = [Some(session), request.context.map(|context| context.session)];
+        let sessions = || sessions.into_iter().flatten();
+        let stalled = select_all(sessions().map(|session| Box::pin(session.stalled())));
         let solved = tokio::select! {
             solved = self.solve(request, session, &mut steps, &events) => solved,
-            bytes = session.stalled() => {
+            (bytes, ..) = stalled => {
                 return Err(failed(EngineErrorKind::UploadStalled { bytes, seconds: UPLOAD_IDLE.as_secs() }));
             }
         };
         let response = solved.map_err(|status| failed(why(&status, session, &steps, (self.facts(), request))))?;
         let id = image_id(&response).map_err(failed)?;
-        if let Some(path) = session.socket() {
+        if let Some(path) = sessions().find_map(Session::socket) {
             let message = format!("the build context has sockets, which an image cannot hold: {path} is skipped");
             // A receiver that went away hears nothing.
             let _ = events.send(BuildEvent::Warning { message, url: String::new() }).await;
@@ -80,7 +84,7 @@ impl Engine {
             store: self.facts().store,
             summary: steps.summary(),
             took: started.elapsed(),
-            context_bytes: session.take_sent_bytes(),
+            context_bytes: sessions().map(Session::take_sent_bytes).sum(),
         })
     }
 
@@ -137,7 +141,7 @@ impl Engine {
         if request.build.network == Network::Host {
             entitlements.push("network.host".to_owned());
         }
-        SolveRequest {
+        let mut solve = SolveRequest {
             r#ref: id.to_owned(),
             session: session.to_owned(),
             frontend: "dockerfile.v0".into(),
@@ -148,7 +152,11 @@ impl Engine {
             cache: Some(caches.into_options()),
             entitlements,
             ..SolveRequest::default()
+        };
+        if let Some(context) = request.context {
+            context.add_to(&mut solve);
         }
+        solve
     }
 
     /// Forwards the build's status until the stream ends; how it ends decides nothing, Solve's answer does.
@@ -196,7 +204,9 @@ pub(super) fn why(
 ) -> EngineErrorKind {
     // BuildKit repeats what our file sync told it; our own words have the hint.
     let is_why = |text: String| status.message().contains(&text);
-    if let Some(error) = session.context_error().filter(|error| is_why(error.to_string())) {
+    let served = [Some(session), request.context.map(|context| context.session)];
+    let context_error = served.into_iter().flatten().find_map(Session::context_error);
+    if let Some(error) = context_error.filter(|error| is_why(error.to_string())) {
         return EngineErrorKind::Context(error);
     }
     if let Some(error) = session.auth_error().filter(|error| is_why(error.to_string())) {

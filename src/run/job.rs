@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::Registry;
 use super::assign::ScheduledBuild;
 use super::check;
+use super::common::CommonContext;
 use super::confirm::{self, ConfirmError, Found};
 use super::event::{Failure, JobEvent, Phase};
 use super::failure::{chain, failure, of_build, of_engine};
@@ -63,6 +64,8 @@ pub(super) struct JobRun {
     /// Builds that the engine runs at once.
     pub(super) slots: Arc<Semaphore>,
     pub(super) session: Arc<SessionGroup>,
+    /// Its context, where other images have it, too.
+    pub(super) context: Option<Arc<CommonContext>>,
     /// The images of the plan that it builds on.
     pub(super) bases: BTreeMap<ImageName, BaseImage>,
     /// Its names on the engine; the shared one is its arch tag in the registry, where it has one there.
@@ -144,7 +147,7 @@ pub(super) struct SessionGroup {
 }
 
 impl SessionGroup {
-    async fn session(&self, engine: &Engine, stages: AddedStages) -> Result<&Session, EngineError> {
+    pub(super) async fn session(&self, engine: &Engine, stages: AddedStages) -> Result<&Session, EngineError> {
         let open = || Session::open(engine, SessionSpec { stages, ..self.spec.clone() });
         self.opened.get_or_try_init(open).await
     }
@@ -312,7 +315,13 @@ impl JobRun {
 
     fn request(&self) -> BuildRequest<'_> {
         let job = &self.scheduled.job;
-        BuildRequest { to: self.to(), platform: &job.platform, build: &job.work.spec, bases: &self.bases }
+        BuildRequest {
+            to: self.to(),
+            platform: &job.platform,
+            build: &job.work.spec,
+            bases: &self.bases,
+            context: None,
+        }
     }
 
     /// Builds the image, and again while other runs create the same name on the engine. Then only the naming is left to
@@ -344,9 +353,13 @@ impl JobRun {
     }
 
     async fn build_once(&self) -> Result<BuiltImage, EngineError> {
-        let (job, request) = (&self.scheduled.job, self.request());
-        let (sender, events) = mpsc::channel(256);
+        let (job, (sender, events)) = (&self.scheduled.job, mpsc::channel(256));
         let building = async {
+            let context = match &self.context {
+                Some(common) => Some(common.open(&self.engine).await?),
+                None => None,
+            };
+            let request = BuildRequest { context, ..self.request() };
             let stages = self.engine.facts().stages(&job.work.spec, &self.bases);
             let session = self.session.session(&self.engine, stages).await?;
             self.engine.build(&request, session, sender).await

@@ -11,6 +11,7 @@ mod carry;
 mod cautions;
 mod check;
 pub mod clean;
+mod common;
 mod compare;
 mod confirm;
 mod copies;

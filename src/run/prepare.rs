@@ -11,6 +11,7 @@ use super::access::Registry;
 use super::adopt::{AdoptRun, Chosen};
 use super::agents::Agents;
 use super::assign::{Schedule, ScheduledAdoption, ScheduledBuild, ScheduledJob};
+use super::common::{self, CommonKey};
 use super::event::{By, Destination, Event, Failure, Phase, PlannedJob};
 use super::failure::{chain, failure};
 use super::inputs;
@@ -119,13 +120,16 @@ pub(super) fn builds(
 ) -> Vec<JobRun> {
     let slots: Vec<_> =
         shared.engines.list().iter().map(|e| Arc::new(Semaphore::new(e.spec.slots.get().into()))).collect();
-    let sessions = sessions(schedule, shared);
+    let common = common::keys(schedule, shared.engines);
+    let sessions = sessions(schedule, shared, &common);
+    let contexts = common::contexts(&common, &sessions);
     let redactor = Arc::new(shared.secrets.redactor(&shared.proxies.secrets()));
-    let job = |(scheduled, session): (&ScheduledBuild, Arc<SessionGroup>)| JobRun {
+    let job = |((scheduled, session), context): ((&ScheduledBuild, Arc<SessionGroup>), _)| JobRun {
         voice: JobVoice { job: scheduled.id.clone(), events: shared.events.clone(), secrets: redactor.clone() },
         engine: shared.engines.list()[scheduled.engine].engine.clone(),
         slots: slots[scheduled.engine].clone(),
         session,
+        context,
         bases: BTreeMap::new(),
         names: names::of_job(&targets[scheduled.image].place, &scheduled.job.arch_tag),
         attestations: targets[scheduled.image].attestations,
@@ -135,7 +139,7 @@ pub(super) fn builds(
         cancel: builds[scheduled.image].clone(),
         scheduled: shared.behind_proxies(scheduled),
     };
-    schedule.builds().zip(sessions).map(job).collect()
+    schedule.builds().zip(sessions).zip(contexts).map(job).collect()
 }
 
 /// A job that can begin.
@@ -216,7 +220,7 @@ impl SessionKey {
 }
 
 /// The session of each job, in the schedule's order.
-fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> {
+fn sessions(schedule: &Schedule, shared: &Shared<'_>, common: &[Option<CommonKey>]) -> Vec<Arc<SessionGroup>> {
     let key =
         |(place, job): (usize, &ScheduledBuild)| SessionKey::of(place, job, shared.engines.list()[job.engine].facts());
     let keys: Vec<_> = schedule.builds().enumerate().map(key).collect();
@@ -225,7 +229,7 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
         caches.entry(key.clone()).or_default().extend(cache_directories(&job.job.work.spec));
     }
     let mut groups = BTreeMap::new();
-    let session = |(key, job): (SessionKey, &ScheduledBuild)| {
+    let session = |((key, job), common): ((SessionKey, &ScheduledBuild), &Option<CommonKey>)| {
         let spec = SessionSpec {
             context: key.context.directory().map(Path::to_owned),
             dockerfile: given_dockerfile(&key.dockerfile),
@@ -234,7 +238,8 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
             directories: key.directories.clone(),
             // Each of its jobs asks for its own.
             caches: caches.get(&key).cloned().unwrap_or_default(),
-            shared_key: shared_key(&key, job),
+            // BuildKit before 0.9 asks any of the builds' own sessions for what is common.
+            shared_key: common.as_ref().map_or_else(|| shared_key(&key, job), CommonKey::shared_key),
             credentials: shared.credentials_on(key.engine),
             secrets: shared.secrets.of(&key.secrets),
             agents: shared.agents.of(&key.ssh),
@@ -242,7 +247,7 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>) -> Vec<Arc<SessionGroup>> 
         let group = groups.entry(key).or_insert_with(|| Arc::new(SessionGroup { spec, opened: OnceCell::new() }));
         group.clone()
     };
-    keys.into_iter().zip(schedule.builds()).map(session).collect()
+    keys.into_iter().zip(schedule.builds()).zip(common).map(session).collect()
 }
 
 /// The same in every run of the same plan from the same place, so that an engine finds the copy of the context that

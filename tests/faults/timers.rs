@@ -72,6 +72,7 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
         platform: &job.platform,
         build: &job.build().unwrap().spec,
         bases: &BTreeMap::new(),
+        context: None,
     };
     let (events, mut heard) = mpsc::channel(16);
     let (built, ()) =

@@ -24,8 +24,14 @@ on_both_engines!(
     thousands_of_ignore_lines_and_copied_paths_are_taken,
     a_build_with_thousands_of_settings_is_taken,
     an_ignore_file_that_cannot_be_read_ends_the_run_before_the_build,
+    a_context_of_several_images_is_sent_once,
+    contexts_that_differ_in_what_they_ignore_are_sent_apart,
 );
-on_the_graph_engine!(ten_thousand_files_arrive_as_they_are, thousands_of_ignore_lines_and_copied_paths_are_taken);
+on_the_graph_engine!(
+    ten_thousand_files_arrive_as_they_are,
+    thousands_of_ignore_lines_and_copied_paths_are_taken,
+    a_context_of_several_images_is_sent_once,
+);
 
 /// Of the file that BuildKit reads first; the other one would leave nothing to copy.
 const IGNORE: &str = "\
@@ -379,4 +385,69 @@ async fn an_ignore_file_that_cannot_be_read_ends_the_run_before_the_build(engine
     let run = ["run", "--rm", "--network=none", "--pull=never", &image, "/bin/busybox", "ls", "-A", "/all"];
     let listed = parts::printed(&project.engine.docker(run).await);
     assert!(!listed.contains("secret") && listed.contains("Dockerfile"), "{listed}");
+}
+
+/// Plans an image for each of these Dockerfiles, all on one context that has 1 MB beside them; gives that file's size.
+fn several(project: &Project, registry: &Distribution, dockerfiles: &[&str]) -> u64 {
+    let name = &project.name;
+    let big = name.repeat(1_000_000 / name.len());
+    project.write("context/big", &big);
+    let mut plan = format!(
+        "version: 1\nregistry: {}\ndefaults: {{ context: context, tags: [\"1.0\"], platforms: [linux/amd64, linux/arm64] }}\nimages:\n",
+        registry.address()
+    );
+    for (at, dockerfile) in dockerfiles.iter().enumerate() {
+        project.write(&format!("context/D{at}"), format!("FROM scratch\n{dockerfile}\nLABEL name={name}{at}\n"));
+        writeln!(plan, "  {name}-{at}: {{ dockerfile: D{at} }}").unwrap();
+    }
+    project.write("build.yaml", plan);
+    big.len() as u64
+}
+
+/// The bytes of contexts that a run sent, by its report.
+fn sent(report: &serde_json::Value) -> u64 {
+    let images = report["images"].as_array().unwrap().iter();
+    let platforms = images.flat_map(|image| image["platforms"].as_array().unwrap());
+    platforms.map(|platform| platform["context_bytes"].as_u64().unwrap()).sum()
+}
+
+async fn a_context_of_several_images_is_sent_once(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "common");
+    project.write("context/.dockerignore", "D?\n.dockerignore\nsecret\n");
+    project.write("context/secret", "x");
+    let all = ["COPY . /", "COPY big /", "COPY . /src/", "COPY big /other"];
+    let size = several(&project, &registry, &all);
+    let report = project.build(&["--no-elf"]).await;
+    assert_eq!(sent(&report), size, "four images for two platforms");
+    let report = project.build(&["--no-elf"]).await;
+    assert_eq!(sent(&report), 0, "the engine kept it");
+    project.write("context/more", "more");
+    let report = project.build(&["--no-elf"]).await;
+    assert_eq!(sent(&report), 4, "what is new is sent once");
+
+    // What is ignored is in no image, and one that fails ends no other.
+    several(&project, &registry, &["COPY . /", "COPY secret /", "COPY big /"]);
+    let failed = project.run(&["build", "--no-elf"]).await.expect_code(4);
+    assert!(failed.stderr.contains("`secret` does not exist in the context"), "{}", failed.stderr);
+    assert_eq!(failed.stdout.lines().count(), 2, "{}", failed.stderr);
+}
+
+async fn contexts_that_differ_in_what_they_ignore_are_sent_apart(engine: Engine) {
+    let registry = Distribution::start(Setup::Plain);
+    let project = Project::new(engine, "apart");
+    project.write("context/D1.dockerignore", "D*\n");
+    project.write("context/.dockerignore", "D*\n.dockerignore\n");
+    let size = several(&project, &registry, &["COPY . /", "COPY . /"]);
+    let report = project.build(&["--no-elf"]).await;
+    let ignore = fs::metadata(project.path("context/.dockerignore")).unwrap().len();
+    assert_eq!(sent(&report), 2 * size + ignore, "the second one has an ignore file of its own");
+
+    // Where no build takes everything, each gets what it names.
+    project.write("context/large", project.name.repeat(100_000));
+    let size = several(&project, &registry, &["COPY D0 D[0] big /", "COPY big /copied"]);
+    fs::remove_file(project.path("context/D1.dockerignore")).unwrap();
+    project.write("context/.dockerignore", "");
+    let report = project.build(&["--no-elf"]).await;
+    assert!(sent(&report) < 3 * size, "{}", sent(&report));
 }

@@ -1,0 +1,115 @@
+//! A context that several images of a run have is sent once to an engine.
+//!
+//! An engine asks each build for the files that its Dockerfile names. What several builds have in common it would get as
+//! often as there are builds. Where one of them takes the whole directory, that is sent once, for all of them: no more than
+//! that one build alone would get.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::assign::{Schedule, ScheduledBuild};
+use super::job::SessionGroup;
+use super::preflight::{Engines, Reached};
+use crate::auth::BuildSecrets;
+use crate::context::{AddedStages, BaseQuery, IgnoreFile, Root, copies_everything, parse_ignore_file};
+use crate::engine::{BuildAgents, Engine, EngineError, SessionSpec, SharedContext, given_dockerfile};
+
+/// A context of several images on one engine.
+pub(super) struct CommonContext {
+    group: SessionGroup,
+    excludes: Vec<String>,
+}
+
+impl CommonContext {
+    /// The context for a build; its session is opened by the first one.
+    pub(super) async fn open(&self, engine: &Engine) -> Result<SharedContext<'_>, EngineError> {
+        let session = self.group.session(engine, AddedStages::new()).await?;
+        Ok(SharedContext { session, excludes: &self.excludes })
+    }
+}
+
+/// What builds have in common whose context is one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CommonKey {
+    engine: usize,
+    directory: PathBuf,
+    excludes: Vec<String>,
+}
+
+impl CommonKey {
+    /// The same in every run from the same place, as the key of a session.
+    pub(super) fn shared_key(&self) -> String {
+        let directory = std::path::absolute(&self.directory).unwrap_or_else(|_| self.directory.clone());
+        format!("{}\n{}", directory.display(), self.excludes.join("\n"))
+    }
+
+    /// The context itself, served as `spec` says.
+    pub(super) fn context(&self, spec: &SessionSpec) -> CommonContext {
+        let spec = SessionSpec {
+            context: Some(self.directory.clone()),
+            dockerfile: None,
+            directories: BTreeMap::new(),
+            caches: BTreeSet::new(),
+            // Those are the builds' own.
+            secrets: BuildSecrets::default(),
+            agents: BuildAgents::default(),
+            ..spec.clone()
+        };
+        let group = SessionGroup { spec, opened: OnceCell::new() };
+        CommonContext { group, excludes: self.excludes.clone() }
+    }
+}
+
+/// For each build, in the schedule's order, what it has in common with those of other images, if it has.
+pub(super) fn keys(schedule: &Schedule, engines: &Engines) -> Vec<Option<CommonKey>> {
+    let known: Vec<_> = schedule.builds().map(|job| of(job, &engines.list()[job.engine])).collect();
+    let is_common = |key: &CommonKey| {
+        let same =
+            || known.iter().zip(schedule.builds()).filter(|(one, _)| one.as_ref().is_some_and(|(one, _)| one == key));
+        let images: BTreeSet<_> = same().map(|(_, job)| job.image).collect();
+        images.len() > 1 && same().any(|(one, _)| one.as_ref().is_some_and(|(_, everything)| *everything))
+    };
+    known.iter().map(|one| one.as_ref().map(|(key, _)| key.clone()).filter(is_common)).collect()
+}
+
+/// What a build may have in common with others, and whether it takes the whole directory. Other frontends, ignore files of
+/// Dockerfiles and contexts of that name have rules of their own.
+fn of(job: &ScheduledBuild, engine: &Reached) -> Option<(CommonKey, bool)> {
+    let build = &job.job.work.spec;
+    let directory = build.context.directory()?;
+    let dockerfile = given_dockerfile(&build.dockerfile)?;
+    let contexts: BTreeSet<_> = build.contexts.keys().map(ToString::to_string).collect();
+    let is_plain = dockerfile.frontend().ok()?.is_none()
+        && !build.args.contains_key("BUILDKIT_SYNTAX")
+        && dockerfile.check_ignore_file().ok()? == IgnoreFile::Absent
+        && !contexts.contains("context");
+    if !is_plain {
+        return None;
+    }
+    let ignored = Root::open(directory).and_then(|root| root.read_ignore_file(".dockerignore")).ok()?;
+    let excludes = parse_ignore_file(&ignored.unwrap_or_default()).ok()?;
+    let query = BaseQuery {
+        target: build.target.as_deref(),
+        args: &build.args,
+        platform: &job.id.platform,
+        build_platform: &engine.facts().platform,
+        contexts: &contexts,
+    };
+    let everything = copies_everything(&dockerfile.read().ok()?, &query);
+    Some((CommonKey { engine: job.engine, directory: directory.to_owned(), excludes }, everything))
+}
+
+/// The contexts of builds with these keys and sessions, in their order.
+pub(super) fn contexts(keys: &[Option<CommonKey>], sessions: &[Arc<SessionGroup>]) -> Vec<Option<Arc<CommonContext>>> {
+    let mut opened: BTreeMap<&CommonKey, Arc<CommonContext>> = BTreeMap::new();
+    let mut of = Vec::new();
+    for (key, session) in keys.iter().zip(sessions) {
+        of.push(
+            key.as_ref().map(|key| opened.entry(key).or_insert_with(|| Arc::new(key.context(&session.spec))).clone()),
+        );
+    }
+    of
+}
