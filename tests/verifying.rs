@@ -580,3 +580,24 @@ async fn verify_refuses_images_of_several_commits_of_a_plan() {
     store.put("web", "1", &index(&[amd64, new]));
     verify_plan(&home, 0).await;
 }
+
+#[tokio::test]
+async fn verify_refuses_an_image_under_another_architectures_tag() {
+    let store = Store::default();
+    let own = store.clone();
+    let registry = ScriptedRegistry::stateful(move |request| own.answer(request)).await;
+    for (platform, tag, code) in [
+        ("linux/amd64", "1.0-arm64", 7),
+        ("linux/amd64", "1.0_aarch64", 7),
+        ("linux/arm64", "x86-64", 7),
+        ("linux/arm/v7", "1.0-armv6", 7),
+        ("linux/arm64", "1.0-arm64", 0),
+        ("linux/amd64", "1.0", 0),
+    ] {
+        store.push("web", tag, &Image::oci(platform, tag));
+        let reference = format!("{}/web:{tag}", registry.host());
+        let verified = run(&["verify", "--no-elf", &reference]).await.expect_code(code);
+        let said = format!("{platform}: the tag ends in the name of another architecture");
+        assert_eq!(verified.stderr.contains(&said), code == 7, "{tag}: {}", verified.stderr);
+    }
+}

@@ -32,6 +32,7 @@ pub async fn verify(place: &Place, selector: &Selector, expected: &Expected) -> 
     faults.extend(ambiguous(&listing, &claims));
     let (mut children, mut hashed) = prove(place, &claims, expected, &mut faults).await;
     faults.extend(mixed(&children, expected));
+    faults.extend(mistagged(selector, &children, expected));
     let look = match expected.programs {
         Programs::Check => executables::look(place, &children.iter().collect::<Vec<_>>()).await,
         Programs::Believe => Look::default(),
@@ -142,6 +143,17 @@ fn mixed(children: &[Child], expected: &Expected) -> Option<VerifyFault> {
     let built = children.iter().filter(|child| expected.built.iter().any(|one| one.covers(child.platform())));
     let fault = VerifyFault::untrue(None, &revisions::mixed(built)?);
     Some(fault.with_hint("build and push the others again, then join"))
+}
+
+/// Images of another architecture than that in which their tag ends. Which tags a plan gives is its affair.
+fn mistagged(selector: &Selector, children: &[Child], expected: &Expected) -> Vec<VerifyFault> {
+    let (Selector::Tag(tag), None) = (selector, &expected.platforms) else { return Vec::new() };
+    let other = children.iter().map(Child::platform).filter(|platform| tag.contradicts(platform));
+    let told = other.map(|platform| {
+        let message = format!("{platform}: the tag ends in the name of another architecture");
+        VerifyFault::untrue(Some(platform), &message).with_hint("push the image that the tag names")
+    });
+    told.collect()
 }
 
 /// Fetches the configs, each once, and proves that each image is what is said of it. Gives the configs that were
