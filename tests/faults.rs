@@ -28,6 +28,7 @@ mod secrets;
 mod shown;
 mod ssh;
 mod stopping;
+mod terminal;
 mod timers;
 mod together;
 mod untagging;

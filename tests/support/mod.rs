@@ -14,3 +14,4 @@ pub(crate) mod scripted_ecr;
 pub(crate) mod scripted_engine;
 pub(crate) mod scripted_images;
 pub(crate) mod scripted_registry;
+pub(crate) mod terminal;

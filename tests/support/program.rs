@@ -95,6 +95,21 @@ impl Run {
         self
     }
 
+    /// The run as a script of a shell, for a terminal that starts it.
+    pub(crate) fn script(&self) -> String {
+        let quoted = |text: &OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));
+        let command = self.command.as_std();
+        let set = command.get_envs().filter_map(|(name, value)| {
+            // The terminal says how wide it is.
+            let value = value.filter(|_| name != "COLUMNS")?;
+            Some(format!("{}={}", name.to_str().unwrap(), quoted(value)))
+        });
+        let words = command.get_args().map(quoted);
+        let words: Vec<_> = set.chain([quoted(command.get_program())]).chain(words).collect();
+        let folder = quoted(command.get_current_dir().unwrap().as_os_str());
+        format!("cd {folder} && exec env -i TERM=\"$TERM\" {}\n", words.join(" "))
+    }
+
     pub(crate) fn start(mut self) -> Running {
         let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
         let stdout = Stream::read(child.stdout.take().unwrap());

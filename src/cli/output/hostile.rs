@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use indicatif::ProgressDrawTarget;
 use polyarch::oci::{Digest, Entry, LocatedReference, Location, Selector, TagRef};
 use polyarch::run::{
     By, Copied, Destination, Event, Execution, FailedLines, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedImage,
@@ -12,7 +11,7 @@ use polyarch::text::Json as Document;
 
 use super::json::Json;
 use super::plain::{Plain, Quiet};
-use super::progress::{Display, Groups, Lost};
+use super::progress::{Display, Groups, Lost, Narrowed};
 use super::results::{Format, write_results};
 use super::script::{Memory, Script, report, tag};
 use super::style::Color;
@@ -233,10 +232,11 @@ fn no_event_with_hostile_texts_drives_any_output() {
             assert!(coloured.contains("\x1b["), "{coloured}");
             assert_harmless(&coloured, &COLOURS, "with colours");
             let size = Size { rows: 24, columns: 80 };
-            let tty = shown(script, |out| {
-                Box::new(Tty::new(ProgressDrawTarget::hidden(), out, Box::new(move || size), Color::On))
-            });
-            assert_harmless(&tty, &COLOURS, "above the bars");
+            let tty = shown(script, |out| Box::new(Tty::new(out, Box::new(move || size), Narrowed::Broken, Color::On)));
+            // The live view moves the cursor to the first of its few rows, and clears what stands there.
+            let moves = (1..10).map(|rows| format!("\r\x1b[{rows}A")).chain(["\x1b[K\n".into(), "\x1b[J".into()]);
+            let still = moves.fold(tty, |tty, of_ours| tty.replace(&of_ours, ""));
+            assert_harmless(&still, &COLOURS, "above the rows");
             let json = shown(script, |out| Box::new(Json::new(out)));
             assert_harmless(&json, &[], "JSON");
             assert!(json.lines().all(|line| line.starts_with('{')), "{json}");

@@ -44,6 +44,12 @@ impl Line {
         Self(Content::Parts(parts))
     }
 
+    /// The line with each part as `change` makes it.
+    pub(crate) fn map(self, change: impl Fn(&str) -> String) -> Self {
+        let parts = self.parts().into_iter().map(|(tone, text)| (tone, change(&text)));
+        Self(Content::Parts(parts.collect()))
+    }
+
     fn part(self, tone: Option<Tone>, text: impl Display) -> Self {
         let mut parts = self.parts();
         match parts.last_mut() {

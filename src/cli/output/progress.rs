@@ -78,10 +78,30 @@ pub(crate) enum Groups {
     GitHub,
 }
 
+/// What becomes of rows that are wider than a terminal that somebody makes narrower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Narrowed {
+    /// The terminal breaks them into several, as nearly all do.
+    Broken,
+    /// The terminal cuts them off: xterm, rxvt, GNU screen, the console of Linux.
+    Cut,
+}
+
+impl Narrowed {
+    /// On how many rows of a terminal with `columns` a row stands that is so wide.
+    pub(crate) fn rows(self, width: usize, columns: usize) -> usize {
+        match self {
+            Self::Broken => width.div_ceil(columns.max(1)).max(1),
+            Self::Cut => 1,
+        }
+    }
+}
+
 /// What stderr is, and what the environment says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Terminal {
     pub(crate) screen: Screen,
+    pub(crate) narrowed: Narrowed,
     pub(crate) color: Color,
     pub(crate) groups: Groups,
 }
@@ -104,7 +124,10 @@ impl Terminal {
         let plain = screen == Screen::None || dumb || set("NO_COLOR");
         let github = var("GITHUB_ACTIONS").is_some_and(|value| value == "true");
         let groups = if github { Groups::GitHub } else { Groups::None };
-        Self { screen, color: if plain { Color::Off } else { Color::On }, groups }
+        // Many call themselves xterm; xterm alone says its version.
+        let cuts = ["linux", "rxvt"].iter().any(|name| var("TERM").is_some_and(|term| term.starts_with(name)));
+        let narrowed = if cuts || set("XTERM_VERSION") || set("STY") { Narrowed::Cut } else { Narrowed::Broken };
+        Self { screen, narrowed, color: if plain { Color::Off } else { Color::On }, groups }
     }
 }
 
@@ -116,9 +139,9 @@ pub(crate) fn is_ci(var: impl Fn(&str) -> Option<String>) -> bool {
 /// The display for `progress` on stderr. It counts in `pace` what the reader takes. Without a terminal `tty` is
 /// `plain`.
 pub(crate) fn display(progress: Progress, terminal: Terminal, pace: Pace) -> Box<dyn Display> {
-    let Terminal { screen, color, groups } = terminal;
+    let Terminal { screen, narrowed, color, groups } = terminal;
     if let (Progress::Auto, Screen::Live) | (Progress::Tty, Screen::Live | Screen::Lines) = (progress, screen) {
-        return Box::new(Tty::stderr(color, pace));
+        return Box::new(Tty::stderr(color, narrowed, pace));
     }
     let out = Paced::new(std::io::stderr(), pace);
     match progress {

@@ -1,15 +1,21 @@
-//! What the live view says of each job: pure, so that its lines can be tested without a terminal.
+//! The live view's rows, a job each: pure, so that tests read them without a terminal.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use polyarch::run::{Event, JobEvent, JobId};
+use polyarch::text::Text;
 
 use super::line::Line;
-use super::style::{duration, shorten, size};
+use super::style::{Tone, duration, shorten, size};
 
 const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 /// What a line says at least of a step; the bytes go before it gets less.
 const MIN_DOING: usize = 16;
+/// Lines of the log that stand below a job at work; buildx shows six as well.
+const LOG: usize = 6;
+/// The longest line of a log that is kept, in characters.
+const LOG_WIDTH: usize = 400;
 
 /// The jobs of a run and what they are doing.
 #[derive(Debug, Default)]
@@ -20,12 +26,19 @@ pub(crate) struct Rows {
 #[derive(Debug)]
 struct Row {
     job: JobId,
+    /// The job's name as it is shown: what may not be shown makes a name longer.
+    label: Text,
     state: State,
     /// `[2/5] RUN make`, `pushing`.
     doing: String,
     /// `1.2 MB`, `1.2 / 3.4 MB`.
     bytes: String,
+    /// When it began to do that.
     since: Duration,
+    /// The build's steps that have not ended, and when each began.
+    steps: Vec<(String, Duration)>,
+    /// The last lines of the log, until a step ends.
+    log: VecDeque<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +57,13 @@ impl Rows {
             Event::Started { jobs, .. } => {
                 let row = |job: &JobId| Row {
                     job: job.clone(),
+                    label: Text::line(&job.to_string()),
                     state: State::Waiting,
                     doing: String::new(),
                     bytes: String::new(),
                     since: at,
+                    steps: Vec::new(),
+                    log: VecDeque::new(),
                 };
                 self.rows = jobs.iter().map(|job| row(&job.job)).collect();
             }
@@ -60,16 +76,24 @@ impl Rows {
         }
     }
 
-    /// At most `room` lines of at most `columns` characters: jobs at work in the plan's order, then a count of all.
+    /// At most `room` lines of at most `columns` characters: jobs at work in the plan's order, each above the end of its
+    /// log where there is room, then a count of all.
     pub(crate) fn lines(&self, at: Duration, room: usize, columns: usize) -> Vec<Line> {
         let active: Vec<&Row> = self.rows.iter().filter(|row| row.state == State::Active).collect();
         if active.is_empty() {
             return Vec::new();
         }
-        let shown = active.len().min(room.saturating_sub(1).max(1));
-        let name = active.iter().map(|row| row.job.to_string().chars().count()).max().unwrap_or(0).min(columns / 2);
-        let mut lines: Vec<Line> = active[..shown].iter().map(|row| row.line(at, name, columns).into()).collect();
-        if room > 1 && self.rows.len() > 1 {
+        let counted = room > 1 && self.rows.len() > 1;
+        let room = room.saturating_sub(usize::from(counted)).max(1);
+        let shown = active.len().min(room);
+        let logged = ((room - shown) / shown).min(LOG);
+        let name = active.iter().map(|row| row.label.chars().count()).max().unwrap_or(0).min(columns / 2);
+        let mut lines = Vec::new();
+        for row in &active[..shown] {
+            lines.push(row.line(at, name, columns).into());
+            lines.extend(row.log_lines(logged, columns));
+        }
+        if counted {
             lines.push(shorten(&self.counts(at, active.len() - shown), columns).into());
         }
         lines
@@ -97,52 +121,78 @@ impl Row {
     fn event(&mut self, at: Duration, what: &JobEvent) {
         match what {
             JobEvent::BuildStarted => {
-                (self.state, self.since) = (State::Active, at);
-                self.does("building");
+                self.state = State::Active;
+                self.does("building", at);
             }
-            JobEvent::StepStarted { step } => self.does(step),
+            JobEvent::StepStarted { step } => {
+                self.steps.push((step.to_string(), at));
+                self.does(step, at);
+            }
+            JobEvent::StepEnded { step, .. } => self.step_ended(step, at),
+            JobEvent::Log { line } => self.logs(line),
             JobEvent::Progress { bytes, total: Some(total), .. } => {
                 self.bytes = format!("{} of {}", size(*bytes), size(*total));
             }
             JobEvent::Progress { bytes, total: None, .. } => self.bytes = size(*bytes),
-            JobEvent::Built { .. } => self.does("built"),
+            JobEvent::Built { .. } => self.does("built", at),
             JobEvent::PushStarted { .. } => {
                 // A job may be pushed that was not built in this run.
                 self.state = State::Active;
-                self.does("pushing");
+                self.does("pushing", at);
             }
             JobEvent::CopyStarted { .. } => {
-                (self.state, self.since) = (State::Active, at);
-                self.does("copying");
+                self.state = State::Active;
+                self.does("copying", at);
             }
-            JobEvent::Pushed { .. } | JobEvent::Copied { .. } => self.does("confirming"),
+            JobEvent::Pushed { .. } | JobEvent::Copied { .. } => self.does("confirming", at),
             JobEvent::Retried { doing, attempt, .. } => self.doing = format!("{doing}, attempt {}", attempt + 1),
             JobEvent::Confirmed { .. } => self.state = State::Done,
             JobEvent::Failed(_) => self.state = State::Failed,
             JobEvent::NotBuilt { .. } | JobEvent::Cancelled => self.state = State::Cancelled,
-            JobEvent::Chosen { .. }
-            | JobEvent::StepEnded { .. }
-            | JobEvent::Log { .. }
-            | JobEvent::StillRunning { .. } => {}
+            JobEvent::Chosen { .. } | JobEvent::StillRunning { .. } => {}
         }
     }
 
-    fn does(&mut self, what: &str) {
+    fn does(&mut self, what: &str, since: Duration) {
         what.clone_into(&mut self.doing);
+        self.since = since;
         self.bytes.clear();
+    }
+
+    /// Goes back to a step that still runs. The log of a step that ended is folded.
+    fn step_ended(&mut self, step: &str, at: Duration) {
+        self.steps.retain(|(running, _)| running != step);
+        self.log.clear();
+        if self.doing == step {
+            let (doing, since) = self.steps.last().cloned().unwrap_or_else(|| ("building".to_owned(), at));
+            self.does(&doing, since);
+        }
+    }
+
+    fn logs(&mut self, line: &str) {
+        if self.log.len() == LOG {
+            self.log.pop_front();
+        }
+        self.log.push_back(line.chars().take(LOG_WIDTH).collect::<String>().replace('\t', "    "));
+    }
+
+    /// At most `count` lines: the end of the log.
+    fn log_lines(&self, count: usize, columns: usize) -> impl Iterator<Item = Line> {
+        let end = self.log.iter().skip(self.log.len().saturating_sub(count));
+        end.map(move |line| Line::new().toned(Tone::Faint, shorten(&format!("    {line}"), columns)))
     }
 
     fn line(&self, at: Duration, name: usize, columns: usize) -> String {
         let since = at.saturating_sub(self.since);
         let frame = FRAMES[usize::try_from(at.as_millis() / 100).unwrap_or(0) % FRAMES.len()];
         // The platform stands at the end of the name: that end stays.
-        let label = self.job.to_string();
+        let label = self.label.as_str();
         let label = match label.chars().count().saturating_sub(name) {
             0 => format!("{label:name$}"),
             more => label.chars().skip(more + 1).fold("…".to_owned(), |cut, c| cut + c.encode_utf8(&mut [0; 4])),
         };
         let left = format!("{frame} {label} │ ");
-        let time = format!(" {:>6}", elapsed(since));
+        let time = format!(" {:>5}", elapsed(since));
         let bytes = if self.bytes.is_empty() { String::new() } else { format!("  {}", self.bytes) };
         let free = columns.saturating_sub(left.chars().count() + time.chars().count());
         let right = if free >= MIN_DOING + bytes.len() { bytes + &time } else { time };

@@ -1,5 +1,7 @@
 //! How durations, sizes and digests are written, and colour.
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr};
+
 /// Whether output is coloured. Only a terminal is, and only without `NO_COLOR`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Color {
@@ -71,12 +73,37 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// At most `width` characters, the last one an ellipsis if there were more.
+/// Columns of a terminal that `text` takes.
+pub(crate) fn columns(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// At most `width` columns, the last one an ellipsis if there were more.
 pub(crate) fn shorten(text: &str, width: usize) -> String {
-    match text.char_indices().nth(width) {
-        Some(_) => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
-        None => text.to_owned(),
+    if columns(text) <= width {
+        return text.to_owned();
     }
+    let mut left = width.saturating_sub(1);
+    let fits = |c: &char| {
+        let taken = left.checked_sub(c.width().unwrap_or(0));
+        left = taken.unwrap_or(0);
+        taken.is_some()
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
+}
+
+/// `text` with each digest of SHA-256 cut to the twelve digits that docker shows.
+pub(crate) fn short_digests(text: &str) -> String {
+    const SHORT: usize = 12;
+    let (mut short, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("sha256:") {
+        let digits = at + "sha256:".len();
+        let length = rest[digits..].bytes().take_while(u8::is_ascii_hexdigit).count();
+        let kept = digits + if length == 64 { SHORT } else { length };
+        short.push_str(&rest[..kept]);
+        rest = &rest[digits + length..];
+    }
+    short + rest
 }
 
 /// `1 layer`, `3 layers`.
@@ -138,8 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn digests_are_cut_as_docker_cuts_them() {
+        let digest = format!("sha256:{:064x}", 255);
+        let text = format!("put x@{digest}, {digest}.");
+        assert_eq!(short_digests(&text), "put x@sha256:000000000000, sha256:000000000000.");
+        for other in ["sha256:", "sha256:ff", "sha256:héllo", &format!("{digest}0")] {
+            assert_eq!(short_digests(other), *other);
+        }
+    }
+
+    #[test]
     fn long_names_are_shortened() {
         assert_eq!(shorten("héllo", 5), "héllo");
         assert_eq!(shorten("héllo!", 5), "héll…");
+        assert_eq!(shorten("部品を作る", 10), "部品を作る");
+        assert_eq!(shorten("部品を作る", 9), "部品を作…");
+        assert_eq!(shorten("部品を作る", 8), "部品を…");
     }
 }

@@ -1,26 +1,31 @@
-//! The live view: a line for each platform at work, and below them how many there are.
+//! The live view: a row for each platform at work above the end of its log, and below them how many there are.
 
 use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use polyarch::run::{Event, EventSink, ImageEvent, JobEvent, Report};
 
 use super::ending::ending;
 use super::line::Line;
 use super::lines::{Words, lost};
-use super::progress::{Display, Lost};
+use super::progress::{Display, Lost, Narrowed};
 use super::rows::Rows;
-use super::style::Color;
+use super::style::{self, Color, short_digests};
 use super::writer::{Lines, Pace, Paced};
 
 /// A draw follows another one this much later at the soonest, with the lines of that time above it.
 const FRAME: Duration = Duration::from_millis(50);
 /// Lines that wait at most.
 const MAX_PENDING: usize = 1000;
-/// Rows of the terminal that the bars leave to the lines above them.
+/// Rows of the terminal that the live rows leave to the lines above them, and to the cursor.
 const ROWS_FOR_LINES: usize = 3;
+/// Columns that rows leave free: some terminals wrap a row that is full, and some characters are wider than they say.
+const SPARE_COLUMNS: usize = 2;
+/// Clears from the cursor to the end of its row (ECMA-48, EL).
+const CLEAR_ROW: &str = "\x1b[K";
+/// Clears from the cursor to the end of the screen (ECMA-48, ED).
+const CLEAR_BELOW: &str = "\x1b[J";
 
 /// The terminal's size, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +46,20 @@ impl Size {
     }
 }
 
-/// Draws a bar for each job at work; what is worth keeping goes above them.
+/// Draws rows for each job at work; lines that are worth keeping go above them.
 ///
-/// Lines are written with the bars taken away, so that the terminal itself wraps and scrolls them, however wide it
-/// thinks their characters are. The cursor is never hidden and no mode is set: what is left of a killed run is at
-/// most its last picture.
-pub(crate) struct Tty<W> {
+/// The cursor stands below the last row, at its beginning: what a user types, and the `^C` that a terminal writes, stand
+/// in a row of their own. Each row ends with a line feed, so that no terminal joins rows when it gets wider. Lines are
+/// written with the rows taken away: the terminal itself wraps and scrolls them. The cursor is never hidden and no mode
+/// is set: a killed run leaves at most its last picture.
+pub(crate) struct Tty<W: Write> {
     out: Lines<W>,
     size: Box<dyn Fn() -> Size + Send>,
-    bars: MultiProgress,
-    /// All rows are the message of one bar: they change together, in one draw.
-    drawn: Option<ProgressBar>,
+    /// How wide each row is that stands on the terminal, in columns.
+    standing: Vec<usize>,
+    /// The terminal's width when they were drawn.
+    columns: usize,
+    narrowed: Narrowed,
     rows: Rows,
     words: Words,
     color: Color,
@@ -59,27 +67,28 @@ pub(crate) struct Tty<W> {
     flushed: Duration,
 }
 
-impl<W> fmt::Debug for Tty<W> {
+impl<W: Write> fmt::Debug for Tty<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tty").field("rows", &self.rows).finish_non_exhaustive()
     }
 }
 
 impl Tty<Paced<std::io::Stderr>> {
-    pub(crate) fn stderr(color: Color, pace: Pace) -> Self {
+    pub(crate) fn stderr(color: Color, narrowed: Narrowed, pace: Pace) -> Self {
         let out = Paced::new(std::io::stderr(), pace);
-        Self::new(ProgressDrawTarget::stderr(), out, Box::new(Size::of_stderr), color)
+        Self::new(out, Box::new(Size::of_stderr), narrowed, color)
     }
 }
 
-impl<W: Write + Send> Tty<W> {
-    /// Draws bars on `target` and writes lines to `out`, which are one terminal.
-    pub(super) fn new(target: ProgressDrawTarget, out: W, size: Box<dyn Fn() -> Size + Send>, color: Color) -> Self {
+impl<W: Write> Tty<W> {
+    /// Draws on `out`, a terminal.
+    pub(super) fn new(out: W, size: Box<dyn Fn() -> Size + Send>, narrowed: Narrowed, color: Color) -> Self {
         Self {
             out: Lines::new(out),
             size,
-            bars: MultiProgress::with_draw_target(target),
-            drawn: None,
+            standing: Vec::new(),
+            columns: 0,
+            narrowed,
             rows: Rows::default(),
             words: Words::default(),
             color,
@@ -88,50 +97,57 @@ impl<W: Write + Send> Tty<W> {
         }
     }
 
-    /// Writes the lines that wait, and draws the bars anew.
+    /// Writes the lines that wait, and draws the rows anew.
     fn draw(&mut self, at: Duration) {
         self.flushed = at;
-        if !self.pending.is_empty() {
-            self.write_pending();
-        }
         let size = (self.size)();
         let room = size.rows.saturating_sub(ROWS_FOR_LINES).max(1);
-        let lines = self.rows.lines(at, room, size.columns);
-        if lines.is_empty() {
-            self.close();
-        } else {
-            let bar = self.drawn.get_or_insert_with(|| self.bars.add(bar()));
-            bar.set_message(lines.iter().map(|line| line.render(Color::Off)).collect::<Vec<_>>().join("\n"));
-            // indicatif drops draws that come too fast for it, and the bars were just taken away; the pace is ours.
-            bar.force_draw();
+        let columns = size.columns.saturating_sub(SPARE_COLUMNS).max(1);
+        let rows = self.rows.lines(at, room, columns);
+        let mut picture = self.taken_away(size.columns);
+        for row in &rows {
+            picture.push_str(&row.render(self.color));
+            picture.push_str(CLEAR_ROW);
+            picture.push('\n');
         }
+        // Rows that stood below go.
+        picture.push_str(CLEAR_BELOW);
+        self.standing = rows.iter().map(|row| style::columns(&row.render(Color::Off))).collect();
+        self.out.picture(&picture);
     }
 
-    fn write_pending(&mut self) {
-        // A terminal that is gone shows nothing; the run goes on.
-        let _ = self.bars.clear();
+    /// Moves to the first row, and writes the lines that wait in the place of the rows.
+    fn taken_away(&mut self, columns: usize) -> String {
+        let mut picture = String::new();
+        let rows: usize = self.standing.drain(..).map(|width| self.narrowed.rows(width, columns)).sum();
+        if rows > 0 {
+            // CUU of ECMA-48 takes 0 for 1.
+            picture = format!("\r\x1b[{rows}A");
+        }
+        // A terminal that broke a row keeps in mind that its parts are one, until they are cleared.
+        let is_resized = std::mem::replace(&mut self.columns, columns) != columns;
+        if is_resized || !self.pending.is_empty() {
+            picture.push_str(CLEAR_BELOW);
+        }
         for line in self.pending.drain(..) {
-            self.out.line(&line, self.color);
+            picture.push_str(&line.render(self.color));
+            picture.push('\n');
         }
+        picture
     }
 
-    /// Takes the bars away, and writes the lines that wait.
+    /// Takes the rows away, and writes the lines that wait.
     fn close(&mut self) {
-        if let Some(bar) = self.drawn.take() {
-            self.bars.remove(&bar);
+        let is_drawn = !self.standing.is_empty();
+        let mut picture = self.taken_away((self.size)().columns);
+        if is_drawn {
+            picture.push_str(CLEAR_BELOW);
         }
-        self.write_pending();
+        self.out.picture(&picture);
     }
 }
 
-/// A bar that is its message.
-fn bar() -> ProgressBar {
-    // The template is ours and right.
-    let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-    ProgressBar::new_spinner().with_style(style)
-}
-
-/// What is a line above the bars: not what the bars or the ending say.
+/// Whether an event is a line above the rows: not if the rows or the ending say it.
 fn is_kept(event: &Event) -> bool {
     let what = match event {
         Event::Job { what, .. } => what,
@@ -152,7 +168,7 @@ fn is_kept(event: &Event) -> bool {
         what,
         JobEvent::BuildStarted
             | JobEvent::StepStarted { .. }
-            | JobEvent::StepEnded { error: None, .. }
+            | JobEvent::Log { .. }
             | JobEvent::PushStarted { .. }
             | JobEvent::CopyStarted { .. }
             | JobEvent::Pushed { .. }
@@ -164,7 +180,7 @@ impl<W: Write + Send> EventSink for Tty<W> {
     fn event(&mut self, at: Duration, event: &Event) {
         self.rows.event(at, event);
         let lines = self.words.lines(event);
-        self.pending.extend(lines.into_iter().filter(|_| is_kept(event)));
+        self.pending.extend(lines.into_iter().filter(|_| is_kept(event)).map(|line| line.map(short_digests)));
         if at >= self.flushed + FRAME || self.pending.len() >= MAX_PENDING {
             self.draw(at);
         }
@@ -189,10 +205,10 @@ impl<W: Write + Send> Display for Tty<W> {
     }
 }
 
-impl<W> Drop for Tty<W> {
+impl<W: Write> Drop for Tty<W> {
     /// Leaves a clean terminal on every way out.
     fn drop(&mut self) {
-        let _ = self.bars.clear();
+        self.close();
     }
 }
 
@@ -200,19 +216,30 @@ impl<W> Drop for Tty<W> {
 mod tests {
     use std::io;
 
-    use indicatif::{InMemoryTerm, TermLike};
+    use std::sync::{Arc, Mutex};
+
     use polyarch::run::{By, Destination, Execution, PlannedImage, PlannedJob};
 
     use super::super::script::{Script, failed, job, on, play, report, started, step, success, tag};
     use super::*;
 
-    /// Writes to the terminal that the bars are drawn on.
-    struct Screen(InMemoryTerm);
+    /// A terminal in memory.
+    #[derive(Clone)]
+    struct Screen(Arc<Mutex<vt100::Parser>>);
+
+    impl Screen {
+        /// All that is shown, without empty rows at the end.
+        fn contents(&self) -> String {
+            let contents = self.0.lock().unwrap().screen().contents();
+            contents.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+        }
+    }
 
     impl Write for Screen {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             // A terminal's driver turns each line feed into both.
-            self.0.write_str(&std::str::from_utf8(bytes).unwrap().replace('\n', "\r\n"))?;
+            let text = std::str::from_utf8(bytes).unwrap().replace('\n', "\r\n");
+            self.0.lock().unwrap().process(text.as_bytes());
             Ok(bytes.len())
         }
 
@@ -221,11 +248,10 @@ mod tests {
         }
     }
 
-    fn tty(rows: u16, columns: u16) -> (Tty<Screen>, InMemoryTerm) {
-        let term = InMemoryTerm::new(rows, columns);
-        let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
+    fn tty(rows: u16, columns: u16) -> (Tty<Screen>, Screen) {
+        let screen = Screen(Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0))));
         let size = Size { rows: rows.into(), columns: columns.into() };
-        (Tty::new(target, Screen(term.clone()), Box::new(move || size), Color::Off), term)
+        (Tty::new(screen.clone(), Box::new(move || size), Narrowed::Broken, Color::Off), screen)
     }
 
     fn at_work() -> Script {
@@ -242,15 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn shows_all_platforms_below_their_logs() {
+    fn shows_each_platform_above_the_end_of_its_log() {
         let (mut tty, term) = tty(24, 80);
         play(&at_work(), &mut tty);
         tty.tick(Duration::from_secs(12));
         assert_eq!(
             term.contents(),
-            "hello linux/arm64 │ cc -O2 -Wall -o hello hello.c util.c\n\
-             ⠋ hello linux/amd64 │ [2/5] RUN make all install         1.2 MB of 3.4 MB    12s\n\
-             ⠋ hello linux/arm64 │ building                                               11s\n  \
+            "⠋ hello linux/amd64 │ [2/5] RUN make all install        1.2 MB of 3.4 MB   11s\n\
+             ⠋ hello linux/arm64 │ building                                             11s\n    \
+             cc -O2 -Wall -o hello hello.c util.c\n  \
              2 at work, 12s"
         );
     }
@@ -262,10 +288,9 @@ mod tests {
         tty.tick(Duration::from_secs(12));
         assert_eq!(
             term.contents(),
-            "hello linux/arm64 │ cc -O2 -Wall -o hell\n\
-             o hello.c util.c\n\
-             ⠋ hello linux/amd64 │ [2/5] RUN …    12s\n\
-             ⠋ hello linux/arm64 │ building       11s\n  \
+            "⠋ hello linux/amd64 │ [2/5] RUN…   11s\n\
+             ⠋ hello linux/arm64 │ building     11s\n    \
+             cc -O2 -Wall -o hello hello.c uti…\n  \
              2 at work, 12s"
         );
     }
@@ -289,7 +314,7 @@ mod tests {
         play(&script, &mut tty);
         tty.tick(Duration::from_secs(5));
         let lines = |from: usize, counts: &str| {
-            let bars = (from..from + 4).map(|n| format!("⠋ image{n:02} linux/amd64 │ building{:26}5s\n", ""));
+            let bars = (from..from + 4).map(|n| format!("⠋ image{n:02} linux/amd64 │ building{:24}5s\n", ""));
             bars.collect::<String>() + counts
         };
         assert_eq!(term.contents(), lines(0, "  20 at work (16 not shown), 10 waiting, 5s"));
@@ -300,7 +325,8 @@ mod tests {
         let shown = term.contents();
         let bars = lines(15, "  5 at work (1 not shown), 10 waiting, 15 cancelled, 5s");
         assert!(shown.ends_with(&bars), "{shown}");
-        assert_eq!(shown.lines().count(), 8, "{shown}");
+        // The cursor stands in the eighth row.
+        assert_eq!(shown.lines().count(), 7, "{shown}");
     }
 
     #[test]
@@ -318,23 +344,23 @@ mod tests {
         tty.tick(Duration::from_secs(1));
         assert!(term.contents().contains('⠋'));
         drop(tty);
-        assert_eq!(term.contents(), "hello linux/arm64 │ cc -O2 -Wall -o hello hello.c util.c");
+        assert_eq!(term.contents(), "");
     }
 
     #[test]
     fn rows_change_together() {
-        let term = InMemoryTerm::new(24, 80);
-        // As on a real terminal, indicatif drops draws; here nearly all.
-        let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 1);
-        let mut tty = Tty::new(target, Screen(term.clone()), Box::new(|| Size { rows: 24, columns: 80 }), Color::Off);
+        let (mut tty, term) = tty(24, 80);
         play(&at_work(), &mut tty);
         for second in 10..60 {
             tty.tick(Duration::from_secs(second));
             let shown = term.contents();
-            let rows: Vec<&str> = shown.lines().skip(1).collect();
-            assert_eq!(rows.len(), 3, "{shown}");
-            assert!(rows[0].ends_with(&format!(" {second}s")), "{shown}");
-            assert!(rows[1].ends_with(&format!(" {}s", second - 1)), "{shown}");
+            let rows: Vec<&str> = shown.lines().collect();
+            assert_eq!(rows.len(), 4, "{shown}");
+            // Each shows how long it has done what it does; the last one how long the run takes.
+            for row in &rows[..2] {
+                assert!(row.ends_with(&format!(" {}s", second - 1)), "{shown}");
+            }
+            assert!(rows[3].ends_with(&format!(" {second}s")), "{shown}");
         }
     }
 

@@ -49,10 +49,18 @@ impl<W: Write> Lines<W> {
         self.write("::endgroup::");
     }
 
+    /// Writes a picture for a terminal, which a display composed of rendered lines and of moves of the cursor.
+    pub(crate) fn picture(&mut self, picture: &str) {
+        self.write_whole(picture);
+    }
+
     /// Writes one line in one call, so that lines of several processes do not mix.
     fn write(&mut self, line: &str) {
-        let written =
-            self.out.as_mut().map(|out| out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()));
+        self.write_whole(&format!("{line}\n"));
+    }
+
+    fn write_whole(&mut self, text: &str) {
+        let written = self.out.as_mut().map(|out| out.write_all(text.as_bytes()).and_then(|()| out.flush()));
         if matches!(written, Some(Err(_))) {
             self.out = None;
         }

@@ -119,6 +119,16 @@ impl SolveCall {
         drop(self.progress.send(StatusResponse { vertexes: vec![vertex], ..StatusResponse::default() }));
     }
 
+    /// A step that began, and ended after so many seconds, if it did.
+    pub(crate) fn step_ran(&self, name: &str, seconds: Option<i64>) {
+        let mut vertex = Vertex { digest: "sha256:1".into(), name: name.into(), ..Vertex::default() };
+        vertex.started.get_or_insert_default().seconds = 1;
+        if let Some(seconds) = seconds {
+            vertex.completed.get_or_insert_default().seconds = 1 + seconds;
+        }
+        drop(self.progress.send(StatusResponse { vertexes: vec![vertex], ..StatusResponse::default() }));
+    }
+
     /// The client's session, once it is there.
     pub(crate) async fn session(&self) -> Channel {
         let mut sessions = self.state.sessions.subscribe();
