@@ -8,10 +8,11 @@ use super::attestations::{Beside, LeftOut};
 use super::flat::Opening;
 use super::listing::Read;
 use super::place::{Place, PlaceError};
+use super::verify::complete::{Named, complete};
 use crate::engine::{BuiltImage, ImageStore};
 use crate::oci::{
-    AttestationError, Child, ChildError, Content, Descriptor, Digest, EntryOverride, MediaType, Platform, RawManifest,
-    Selector,
+    AttestationError, Child, ChildError, Content, Descriptor, Digest, EntryOverride, ImageManifest, MediaType,
+    Platform, RawManifest, Selector,
 };
 use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
@@ -190,6 +191,37 @@ pub(super) async fn find(
     let manifest = place.manifest(selector, visibility).await?;
     let top = flat(place, manifest, visibility, platform).await?;
     find_in(place, &top, visibility, platform, entry, attestations).await
+}
+
+/// [`find`]s and [`prove`]s what `tag` names before anything is pushed. If that may be all of `built`, polyarch asks for
+/// its config and its layers at once.
+pub(super) async fn find_standing(
+    place: &Place,
+    tag: &Selector,
+    platform: &Platform,
+    entry: &EntryOverride,
+    attestations: AttestationPolicy,
+    built: &BuiltImage,
+) -> Result<Found, ConfirmError> {
+    let manifest = place.manifest(tag, Visibility::Settled).await?;
+    let top = flat(place, manifest, Visibility::Settled, platform).await?;
+    let finding = find_in(place, &top, Visibility::Settled, platform, entry, attestations);
+    let (found, there) = tokio::join!(finding, layers_there(place, &top, built));
+    let mut found = found?;
+    prove(&found, built)?;
+    found.there.extend(there);
+    Ok(found)
+}
+
+/// The layers of `top` that the place has, if it is `built`. A layer that the place lacks is for [`complete`] to name.
+async fn layers_there(place: &Place, top: &Read, built: &BuiltImage) -> BTreeSet<Digest> {
+    let Content::Image(ImageManifest { config, .. }) = &top.content else { return BTreeSet::new() };
+    if built.id != config.digest && built.id != *top.manifest.digest() {
+        return BTreeSet::new();
+    }
+    let image = Named { of: String::new(), manifest: &top.manifest };
+    let known = BTreeSet::from([config.digest.clone()]);
+    complete(place, &[image], &known).await.map(|complete| complete.there).unwrap_or_default()
 }
 
 /// What `manifest` says; of an index also what the indexes say that it lists, if they may have `platform`.

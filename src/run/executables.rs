@@ -36,11 +36,16 @@ const NAMES: u32 = 5;
 /// The most that unpacking zstd takes beside the names, in MiB: a window, and a block or two.
 const WINDOW: u32 = 17;
 const _: () = assert!(MAX_WINDOW < (WINDOW as u64) << 20);
-/// Memory for layers, in MiB. The process has this much, however many images and runs there are.
-static MEMORY: Semaphore = Semaphore::const_new(28);
+/// Memory for parts of layers, in MiB. The process has this much, however many images and runs there are.
+static FOR_PARTS: Semaphore = Semaphore::const_new(12);
+/// Memory for names and windows, in MiB. Who waits for it holds memory for parts, and never the other way round.
+static FOR_READING: Semaphore = Semaphore::const_new((NAMES + WINDOW) as usize);
 
-/// The part of [`MEMORY`] that one image's check holds, until the last thread that reads for it is done.
-type Memory = Arc<SemaphorePermit<'static>>;
+/// The memory that one image's check holds, until the last thread that reads for it is done.
+struct Memory {
+    _parts: SemaphorePermit<'static>,
+    _reading: SemaphorePermit<'static>,
+}
 
 /// What was found of an image.
 enum Finding {
@@ -113,13 +118,22 @@ pub(super) async fn look(place: &Place, children: &[&Child]) -> Look {
     look
 }
 
-/// The most that the check of an image with `layers` takes, in MiB.
-fn memory(layers: &[Descriptor]) -> u32 {
+/// The most that parts of `layers` take at once, in MiB.
+fn parts(layers: &[Descriptor]) -> u32 {
     let longest = layers.iter().map(|layer| layer.size).max().unwrap_or(0);
     let part = u32::try_from(longest.clamp(1, LONGEST_PART).div_ceil(1 << 20)).unwrap_or(1);
     // A layer of one part is fetched before it is read: no other part waits beside it.
-    let parts = if longest <= LONGEST_PART { 1 } else { PARTS };
-    NAMES + parts * part + if layers.iter().any(says_zstd) { WINDOW } else { 0 }
+    if longest <= LONGEST_PART { part } else { PARTS * part }
+}
+
+/// The most that reading `layers` takes beside their parts, in MiB.
+fn reading(layers: &[Descriptor]) -> u32 {
+    NAMES + if layers.iter().any(says_zstd) { WINDOW } else { 0 }
+}
+
+/// Most bytes of layers that are fetched for `child`.
+fn budget(child: &Child) -> u64 {
+    if child.start().is_some() { MAX_FETCHED } else { MAX_FETCHED_OF_DATA }
 }
 
 /// The layers that are archives of files, the base first.
@@ -138,15 +152,30 @@ async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> F
         return Finding::NotChecked("nothing is known of its processor's programs".into());
     }
     let layers = layers(child);
-    let Ok(memory) = MEMORY.acquire_many(memory(&layers)).await else {
-        return Finding::NotChecked("there is no memory for its layers".into());
+    let late = |_| Finding::NotChecked(format!("its layers were not read within {} s", LONGEST.as_secs()));
+    let none = |_| Finding::NotChecked("there is no memory for its layers".into());
+    let found = async {
+        let parts = FOR_PARTS.acquire_many(parts(&layers)).await.map_err(none)?;
+        // Names take more memory than a short layer: as many of those arrive at once as the registry gives.
+        let first = timeout(LONGEST, short(place, budget(child), &layers)).await.map_err(late)?;
+        let reading = FOR_READING.acquire_many(reading(&layers)).await.map_err(none)?;
+        let memory = Arc::new(Memory { _parts: parts, _reading: reading });
+        timeout(LONGEST, search(place, child, layers, first, memory, hashed)).await.map_err(late)
     };
-    match timeout(LONGEST, search(place, child, layers, memory.into(), hashed)).await {
-        Ok(Ok(finding)) => finding,
+    match found.await {
+        Ok(Ok(finding)) | Err(finding) => finding,
         Ok(Err(NoAnswer::Unreadable(reason))) => Finding::NotChecked(reason),
         Ok(Err(NoAnswer::Damaged(what))) => Finding::Damaged(what),
-        Err(_) => Finding::NotChecked(format!("its layers were not read within {} s", LONGEST.as_secs())),
     }
+}
+
+/// The layer that [`search`] reads first, where one part is all of it.
+async fn short(place: &Place, budget: u64, layers: &[Descriptor]) -> Option<Result<Bytes, PlaceError>> {
+    let first = layers.iter().rev().find(|layer| layer.size <= budget)?;
+    if first.size == 0 || first.size > LONGEST_PART {
+        return None;
+    }
+    Some(place.part(first, 0..first.size).await)
 }
 
 /// Reads layers, the topmost first, until one of them tells.
@@ -154,10 +183,11 @@ async fn search(
     place: &Place,
     child: &Child,
     layers: Vec<Descriptor>,
-    memory: Memory,
+    mut first: Option<Result<Bytes, PlaceError>>,
+    memory: Arc<Memory>,
     hashed: &mut BTreeSet<Digest>,
 ) -> Result<Finding, NoAnswer> {
-    let mut budget = if child.start().is_some() { MAX_FETCHED } else { MAX_FETCHED_OF_DATA };
+    let mut budget = budget(child);
     let mut passed_over = 0;
     let mut search = Search::new(child.platform().clone(), child.start().cloned());
     for layer in layers.iter().rev() {
@@ -166,7 +196,7 @@ async fn search(
             continue;
         }
         budget -= layer.size;
-        search = read(place, layer, search, memory.clone(), hashed).await?;
+        search = read(place, layer, first.take(), search, memory.clone(), hashed).await?;
         if search.is_over() {
             break;
         }
@@ -209,12 +239,13 @@ enum Unfetched {
     Undeclared,
 }
 
-/// Fetches a layer in parts, as far as the search reads it.
+/// Fetches a layer in parts, as far as the search reads it. The `first` of them may be there already.
 async fn read(
     place: &Place,
     layer: &Descriptor,
+    first: Option<Result<Bytes, PlaceError>>,
     mut search: Search,
-    memory: Memory,
+    memory: Arc<Memory>,
     hashed: &mut BTreeSet<Digest>,
 ) -> Result<Search, NoAnswer> {
     let (sender, receiver) = mpsc::channel(1);
@@ -225,7 +256,7 @@ async fn read(
     });
     let fetched = tokio::select! {
         read = &mut reading => return ended(read, layer),
-        fetched = fetch(place, layer, sender, hashed) => fetched,
+        fetched = fetch(place, layer, first, sender, hashed) => fetched,
     };
     fetched.map_err(|error| {
         let reason = format!("its layer {}: {}", layer.digest, chain(&error));
@@ -247,13 +278,17 @@ fn ended(read: Result<io::Result<Search>, tokio::task::JoinError>, layer: &Descr
 async fn fetch(
     place: &Place,
     layer: &Descriptor,
+    mut first: Option<Result<Bytes, PlaceError>>,
     parts: mpsc::Sender<Bytes>,
     hashed: &mut BTreeSet<Digest>,
 ) -> Result<(), Unfetched> {
     let (mut from, mut length) = (0, if layer.size <= LONGEST_PART { LONGEST_PART } else { FIRST_PART });
     while from < layer.size {
         let to = (from + length).min(layer.size);
-        let part = place.part(layer, from..to).await?;
+        let part = match first.take() {
+            Some(first) => first?,
+            None => place.part(layer, from..to).await?,
+        };
         if from == 0 && is_zstd(&part) && !says_zstd(layer) {
             return Err(Unfetched::Undeclared);
         }
@@ -272,7 +307,7 @@ async fn fetch(
 struct Parts {
     coming: mpsc::Receiver<Bytes>,
     part: Bytes,
-    _memory: Memory,
+    _memory: Arc<Memory>,
 }
 
 impl Read for Parts {

@@ -212,9 +212,9 @@ impl JobRun {
 
     /// Pushes what was built and proves it; where the arch tag names it already, nothing is put.
     async fn bring_to_registry(&self, built: &BuiltImage) -> Result<Found, Failure> {
-        let tag = Selector::Tag(self.names.shared.tag.clone());
+        let (tag, job) = (Selector::Tag(self.names.shared.tag.clone()), &self.scheduled.job);
         // An answer that is no proof decides nothing: the push that follows has a clear error of its own.
-        match self.find_built(built, &tag, Visibility::Settled).await {
+        match confirm::find_standing(&self.place(), &tag, &job.platform, &job.entry, self.attestations, built).await {
             Ok(found) if found.is_all_of(built) => match self.complete(found).await {
                 Ok(found) => return Ok(found),
                 Err(Incomplete { faults, .. }) => {

@@ -3,11 +3,12 @@
 //! An image that a run builds has a name of the run's own until the run ends. Whoever moves the image's other name,
 //! nothing takes the image away. If the other name shows another image, polyarch gives that name again.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
+use tokio::task::JoinSet;
 
 use super::failure::chain;
 use super::job::JobRun;
@@ -53,6 +54,14 @@ fn is_left(tag: &str, now: u64) -> bool {
     begun.is_some_and(|begun| begun.saturating_add(LEFT) < now)
 }
 
+/// Names an image, unless it has the name: an engine writes to its disk for a name, which takes longer than to ask.
+pub(super) async fn keep_named(engine: &Engine, id: &Digest, repository: &str, tag: &Tag) -> Result<(), EngineError> {
+    match engine.named(&format!("{repository}:{tag}")).await {
+        Ok(Some(named)) if named == *id => Ok(()),
+        Ok(_) | Err(_) => name_image(engine, id, repository, tag).await,
+    }
+}
+
 /// Names an image, again while other runs give the same name.
 pub(super) async fn name_image(engine: &Engine, id: &Digest, repository: &str, tag: &Tag) -> Result<(), EngineError> {
     let mut attempt = 1;
@@ -90,27 +99,41 @@ async fn wait_after(attempt: &mut u32, error: EngineError) -> Result<(), EngineE
     Ok(())
 }
 
-/// The names that are a run's own, until they are removed.
+/// The names that are a run's own, until they are removed. The names that killed runs left beside them go as well.
 #[derive(Default)]
-pub(super) struct OwnNames(Vec<(Arc<Engine>, TagRef)>);
+pub(super) struct OwnNames {
+    /// The names, each with the place of its job.
+    names: Vec<(usize, Arc<Engine>, TagRef)>,
+    /// Repositories on engines where polyarch looked for names that killed runs left.
+    swept: BTreeSet<(usize, String)>,
+    removing: JoinSet<()>,
+}
 
 impl OwnNames {
-    /// Notes the name of a job that begins: from now on the engine may have it.
-    pub(super) fn begun(&mut self, job: &JobRun) {
-        self.0.extend(job.own_name().map(|name| (job.engine.clone(), name.clone())));
+    /// Notes the name of the job at `place`, which begins: from now on the engine may have it.
+    pub(super) fn begun(&mut self, place: usize, job: &JobRun) {
+        let Some(name) = job.own_name() else { return };
+        let (engine, repository) = (job.engine.clone(), name.repository.familiar());
+        self.names.push((place, engine.clone(), name.clone()));
+        if self.swept.insert((Arc::as_ptr(&engine).addr(), repository.clone())) {
+            self.removing.spawn(async move { remove_left(&engine, &repository).await });
+        }
     }
 
-    /// Removes the names, and those that killed runs left beside them. A name that stays harms nobody: the next run, a
-    /// week later, removes it.
-    pub(super) async fn remove(&mut self) {
-        let own = std::mem::take(&mut self.0);
-        let mut repositories: BTreeMap<(usize, String), &Arc<Engine>> = BTreeMap::new();
-        for (engine, name) in &own {
-            repositories.insert((Arc::as_ptr(engine).addr(), name.repository.familiar()), engine);
+    /// Begins to remove the name of the job at `place`: nobody needs its image on the engine any more.
+    pub(super) fn ended(&mut self, place: usize) {
+        let ended = self.names.extract_if(.., |(of, ..)| *of == place);
+        for (_, engine, name) in ended {
+            self.removing.spawn(async move { removed(&engine, &name.to_string()).await });
         }
-        let removing = own.iter().map(async |(engine, name)| removed(engine, &name.to_string()).await);
-        let left = repositories.iter().map(async |((_, repository), engine)| remove_left(engine, repository).await);
-        tokio::join!(join_all(removing), join_all(left));
+    }
+
+    /// Removes the names. A name that stays harms nobody: a run that begins a week later removes it.
+    pub(super) async fn remove(&mut self) {
+        while let Some(&(place, ..)) = self.names.first() {
+            self.ended(place);
+        }
+        while self.removing.join_next().await.is_some() {}
     }
 }
 

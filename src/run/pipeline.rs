@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::access::while_served;
+use super::access::{Registry, while_served};
 use super::adopt::{self, Chosen};
 use super::agents::Agents;
 use super::assign::Schedule;
@@ -266,7 +266,7 @@ impl<'a> Conductor<'a> {
         let Some(bases) = self.order.ready(place) else { return };
         let Some(job) = self.waiting[place].take() else { return };
         if let Prepared::Build(job) = &job {
-            self.own_names.begun(job);
+            self.own_names.begun(place, job);
         }
         self.running[place] = Some(self.tasks.spawn(async move { Done::Job { place, end: job.run(bases).await } }));
     }
@@ -292,6 +292,11 @@ impl<'a> Conductor<'a> {
     async fn job_ended(&mut self, place: usize, end: JobEnd) {
         let mut ended = vec![(place, end)];
         while let Some((place, end)) = ended.pop() {
+            // The embedded registry is this machine's: there the image gets its final names on the engine.
+            let is_local = matches!(self.run.registries.first, Registry::Embedded { .. });
+            if matches!(end, JobEnd::Confirmed { .. }) && !is_local {
+                self.own_names.ended(place);
+            }
             ended.extend(self.go_on_after(place, &end).await);
             self.image_goes_on(place, end).await;
         }
@@ -410,13 +415,14 @@ impl<'a> Conductor<'a> {
     /// Ends jobs at once, and gives tags that were sent a moment to be answered.
     async fn stop(&mut self, reason: String, mut shutdown: Shutdown) {
         self.say(Event::Stopping { reason: reason.into() }).await;
-        self.builds.cancel();
         let waiting: Vec<bool> = self.waiting.drain(..).map(|job| job.is_some()).collect();
-        for (place, task) in std::mem::take(&mut self.running).into_iter().enumerate() {
-            match task {
-                Some(task) => task.abort(),
-                None if waiting[place] => {}
-                None => continue,
+        let running = std::mem::take(&mut self.running);
+        // A task that was ended cannot hear of the end and say so as well.
+        running.iter().flatten().for_each(AbortHandle::abort);
+        self.builds.cancel();
+        for (place, task) in running.into_iter().enumerate() {
+            if task.is_none() && !waiting[place] {
+                continue;
             }
             let job: JobId = self.schedule.jobs[place].id().clone();
             self.say(Event::Job { job, what: JobEvent::Cancelled }).await;

@@ -171,7 +171,7 @@ impl Admitted {
 async fn name_on_engine(target: &Target<Place>, engine: &Engine, id: &Digest, tag: &Tag, events: &mpsc::Sender<Event>) {
     let Place::Repository { repository, .. } = &target.place else { return };
     let name = repository.path().as_str();
-    let event = match names::name_image(engine, id, name, tag).await {
+    let event = match names::keep_named(engine, id, name, tag).await {
         Ok(()) => {
             let what = ImageEvent::TaggedOnEngine { name: format!("{name}:{tag}").into() };
             Event::Image { image: target.image.clone(), what }
