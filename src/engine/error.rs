@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::fault::BuildFault;
 use crate::auth::AuthError;
 use crate::context::ContextError;
+use crate::oci::fixed::is_of_fixed_tag;
 use crate::oci::spent::is_of_spent_token;
 use crate::oci::{Digest, EcrRefusal, Platform, Provider, Reference, Repository, TagRef};
 use crate::plan::EngineName;
@@ -179,7 +180,7 @@ impl EngineError {
     /// passes on.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
-        matches!(&self.kind, EngineErrorKind::Push { message, .. } if message.to_ascii_lowercase().contains("immutable"))
+        matches!(&self.kind, EngineErrorKind::Push { message, .. } if is_of_fixed_tag(message))
     }
 
     /// Whether a push failed because the registry did not take the login, which may have expired meanwhile: by the words of
@@ -325,6 +326,9 @@ fn pull_hint(message: &str) -> Option<String> {
 }
 
 fn push_hint(message: &str) -> Option<String> {
+    if is_of_fixed_tag(message) {
+        return Some("the registry keeps this tag as it is: publish under another tag".into());
+    }
     let message = message.to_ascii_lowercase();
     let any = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if any(&["no basic auth", "unauthorized", "authentication required", "denied"]) {

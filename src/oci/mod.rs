@@ -13,6 +13,7 @@ pub(crate) mod document;
 mod ecr;
 pub(crate) mod elf;
 mod fields;
+pub(crate) mod fixed;
 mod format;
 mod index;
 mod known;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::notice::printable;
 use super::retry_after::in_words;
-use super::{Answer, OciError, TargetError};
+use super::{Answer, TargetError};
 use crate::auth::AuthError;
+use crate::oci::fixed::is_of_fixed_tag;
 use crate::oci::{Digest, EcrAction, EcrAnswer, EcrRefusal, ManifestError, RegistryHost, RepositoryPath};
 
 /// Longest cause that is kept, in characters.
@@ -347,14 +348,11 @@ impl RegistryError {
         }
     }
 
-    /// Whether the registry says that the tag is there and may not move. No specification has a word for it: ECR, Harbor,
-    /// Artifact Registry and Docker Hub write "immutable" in one form or another.
+    /// Whether the registry says, in its own words, that the tag is there and may not move.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
-        let Some((400 | 403 | 409 | 412, answer)) = self.answer() else { return false };
-        let says =
-            |error: &OciError| error.code == "TAG_INVALID" || error.message.to_ascii_lowercase().contains("immutable");
-        answer.errors.iter().any(says)
+        let Some((400 | 403 | 405 | 409 | 412, answer)) = self.answer() else { return false };
+        answer.errors.iter().any(|error| is_of_fixed_tag(&error.code) || is_of_fixed_tag(&error.message))
     }
 
     /// Whether it is about who we are: not logged in, refused, or not allowed.

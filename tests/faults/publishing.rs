@@ -420,7 +420,7 @@ async fn e11_another_runs_index_is_not_waited_out() {
 }
 
 /// How registries refuse to move a tag.
-const IMMUTABLE: [(u16, &str, &str); 4] = [
+const IMMUTABLE: [(u16, &str, &str); 9] = [
     (
         400,
         "TAG_INVALID",
@@ -429,6 +429,15 @@ const IMMUTABLE: [(u16, &str, &str); 4] = [
     (412, "PRECONDITION", "Failed to process request due to '1.0' configured as immutable."),
     (403, "DENIED", "tag 1.0 is Immutable"),
     (409, "", "manifest is immutable"),
+    (
+        403,
+        "DENIED",
+        "requested access to the resource is denied - This tag is already assigned to an image in this repository and cannot be updated due to immutability settings. To push this image, use a different tag.",
+    ),
+    (400, "MANIFEST_INVALID", "cannot update tag 1.0. The repository has enabled tag immutability"),
+    (400, "UNKNOWN", "The requested tag already exists and cannot be overwritten."),
+    (405, "REGISTRY_DISALLOWED_OPERATION", "The operation is disallowed on this registry, repository or image."),
+    (400, "UNKNOWN", "tag is immutable and cannot be overwritten"),
 ];
 
 fn immutable(world: &World, (code, name, message): (u16, &'static str, &'static str)) {
@@ -484,6 +493,22 @@ async fn d15_what_an_immutable_registry_does_not_have_is_refused_in_its_own_word
     let finished = world.build().await.expect_code(6);
     says(&finished, &["publish ", "manifest tag did not match URI"]);
     assert!(!finished.stderr.contains("is immutable"), "{}", finished.stderr);
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_as_it_came_when_no_tag_is_fixed() {
+    for how in [
+        (400, "TAG_INVALID", "manifest tag did not match URI"),
+        (403, "DENIED", "requested access to the resource is denied"),
+        (405, "UNSUPPORTED", "The operation is unsupported."),
+    ] {
+        let world = World::start(Script::default()).await;
+        world.store.push("hello", "1.0", &Image::oci("linux/amd64", "the index before"));
+        immutable(&world, how);
+        let finished = world.build().await.expect_code(6);
+        says(&finished, &[how.2]);
+        assert!(!finished.stderr.contains("is immutable"), "{}", finished.stderr);
+    }
 }
 
 /// What containerd and crane take for a success, too. The tag has moved by then.

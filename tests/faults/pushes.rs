@@ -81,15 +81,25 @@ async fn d21_a_digest_that_the_registry_does_not_have_is_no_success() {
 
 #[tokio::test]
 async fn d15_an_immutable_arch_tag_with_another_image_is_refused_with_both_digests() {
-    let world = World::start(ends_with(&[
-        r#"{"errorDetail":{"message":"tag invalid: The image tag '1.0-amd64' already exists in the 'hello' repository and cannot be overwritten because the repository is immutable."}}"#,
-    ]))
-    .await;
-    let old = Image::docker("linux/amd64", "an earlier run");
-    world.store.push("hello", "1.0-amd64", &old);
-    let finished = world.build().await.expect_code(5);
-    let new = Image::docker("linux/amd64", "hello:1.0-amd64");
-    let [there, ours] = [&old, &new].map(|image| image.config.digest());
-    says(&finished, &[&format!("hello:1.0-amd64 is immutable and has {there}; this run has {ours}")]);
-    world.assert_untouched();
+    for told in [
+        "tag invalid: The image tag '1.0-amd64' already exists in the 'hello' repository and cannot be overwritten because the repository is immutable.",
+        "denied: requested access to the resource is denied - This tag is already assigned to an image in this repository and cannot be updated due to immutability settings. To push this image, use a different tag.",
+        "manifest invalid: cannot update tag 1.0-amd64. The repository has enabled tag immutability",
+        "unknown: The operation is disallowed.",
+    ] {
+        let line = serde_json::json!({ "errorDetail": { "message": told } }).to_string();
+        let script = Script::default().push(move |push| {
+            let line = line.clone();
+            async move { push.line(&line) }
+        });
+        let world = World::start(script).await;
+        let old = Image::docker("linux/amd64", "an earlier run");
+        world.store.push("hello", "1.0-amd64", &old);
+        let finished = world.build().await.expect_code(5);
+        let new = Image::docker("linux/amd64", "hello:1.0-amd64");
+        let [there, ours] = [&old, &new].map(|image| image.config.digest());
+        says(&finished, &[&format!("hello:1.0-amd64 is immutable and has {there}; this run has {ours}")]);
+        assert!(!finished.stderr.contains("docker login"), "{told}: {}", finished.stderr);
+        world.assert_untouched();
+    }
 }

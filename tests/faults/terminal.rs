@@ -61,7 +61,7 @@ fn logged(rows: &[String]) -> usize {
 async fn steps_stay_with_their_seconds_and_logs_are_folded() {
     for columns in [40, 50, 80, 120, 200] {
         let build = Build::start().await;
-        let terminal = Terminal::start(build.run(), columns);
+        let terminal = Terminal::start(&build.run(), columns);
         let rows = terminal.shows("file9.c").await;
         assert_eq!((at_work(&rows), logged(&rows)), (1, 6), "{columns}: {rows:#?}");
         let live: Vec<_> = rows.iter().skip_while(|row| !row.starts_with(FRAMES)).collect();
@@ -80,7 +80,7 @@ async fn steps_stay_with_their_seconds_and_logs_are_folded() {
 async fn no_row_stays_when_the_user_interrupts() {
     for columns in [40, 80] {
         let build = Build::start().await;
-        let terminal = Terminal::start(build.run(), columns);
+        let terminal = Terminal::start(&build.run(), columns);
         terminal.shows("file9.c").await;
         terminal.types("C-c");
         terminal.ended().await;
@@ -96,7 +96,7 @@ async fn no_row_is_torn_when_the_terminal_changes() {
     // One change a terminal: tmux keeps a second one to itself for a quarter of a second.
     for (before, after) in [(120, 100), (120, 60), (100, 45), (80, 40), (45, 90), (60, 200)] {
         let build = Build::start().await;
-        let terminal = Terminal::start(build.run(), before);
+        let terminal = Terminal::start(&build.run(), before);
         terminal.shows("file9.c").await;
         terminal.resize(after);
         let whole = |rows: &[String]| {

@@ -18,7 +18,7 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Runs the program in a window of so many columns, and 24 rows.
-    pub(crate) fn start(run: Run, columns: u16) -> Self {
+    pub(crate) fn start(run: &Run, columns: u16) -> Self {
         let terminal = Self { folder: tempfile::TempDir::with_prefix("polyarch-tmux-").unwrap() };
         let script = terminal.folder.path().join("run");
         fs::write(&script, run.script()).unwrap();

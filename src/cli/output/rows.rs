@@ -57,7 +57,7 @@ impl Rows {
             Event::Started { jobs, .. } => {
                 let row = |job: &JobId| Row {
                     job: job.clone(),
-                    label: Text::line(&job.to_string()),
+                    label: Text::line(job.to_string()),
                     state: State::Waiting,
                     doing: String::new(),
                     bytes: String::new(),
