@@ -82,7 +82,7 @@ async fn a_hundred_steps_whose_lines_never_end_take_no_memory() {
     let script = Script::default().solve(async |call| {
         let part = "x".repeat(1 << 20);
         for step in 0..100 {
-            (0..4).for_each(|_| call.log_of(&format!("sha256:{step}"), &part));
+            call.log_of(&format!("sha256:{step}"), &part);
         }
         call.built()
     });
