@@ -627,18 +627,44 @@ async fn v23_redirects_end_after_ten() {
 
 /// A TLS server's key and certificate for `name`, and the certificate for those who shall trust it.
 pub(crate) fn certificate(name: &str) -> (tokio_rustls::TlsAcceptor, String) {
+    server(name, |_| None)
+}
+
+type Verifier = Arc<dyn tokio_rustls::rustls::server::danger::ClientCertVerifier>;
+
+/// The same, of a server that asks its clients for a certificate, where `asks` has a verifier.
+fn server(name: &str, asks: impl Fn(&rcgen::Certificate) -> Option<Verifier>) -> (tokio_rustls::TlsAcceptor, String) {
     use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+    use tokio_rustls::rustls::server::NoClientAuth;
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(asks(&made.cert).unwrap_or_else(|| Arc::new(NoClientAuth)))
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
     (Arc::new(config).into(), made.cert.pem())
+}
+
+#[tokio::test]
+async fn a_registry_that_wants_a_client_certificate_is_asked_once() {
+    let (acceptor, pem) = server("127.0.0.1", |certificate| {
+        let mut roots = tokio_rustls::rustls::RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+        let verifier =
+            tokio_rustls::rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+        Some(verifier.build().unwrap())
+    });
+    let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
+    let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, Some(pem.as_bytes()), |_| {});
+    let error = peer.get().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Tls(_)), "{error:?}");
+    assert!(error.hint().unwrap().contains("client certificate"), "{error:?}");
+    assert!(peer.notices.lock().unwrap().is_empty(), "asked again");
 }
 
 #[tokio::test]
@@ -675,6 +701,7 @@ async fn v23_a_redirect_does_not_lose_encryption() {
     let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, Some(pem.as_bytes()), |_| {});
     let error = peer.get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Target(TargetError::Downgrade(_))), "{error}");
+    assert!(error.hint().unwrap().contains("X-Forwarded-Proto"));
     assert!(clear.requests().is_empty());
 }
 

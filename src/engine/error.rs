@@ -151,7 +151,8 @@ impl EngineError {
     }
 
     /// Whether a push failed because of another push, by the registry's words that the engine passes on. Either the
-    /// registry did not find what the other push was just giving it. Or it could not answer for a moment.
+    /// registry did not find what the other push was just giving it. Or it could not answer for a moment. The engine has
+    /// sent the layers by then, and sends them no second time.
     /// docker-registry 2.8 does the first where two pushes mount or upload one layer at once. It does the second where
     /// two pushes move one tag.
     #[must_use]
@@ -294,7 +295,7 @@ pub(super) fn binfmt_hint(platform: &Platform) -> String {
     )
 }
 
-/// The words of a registry about a push that met another push.
+/// The words of a registry about a push that met another push, or a moment in which the registry did not answer.
 const OTHER_PUSH: &[&str] = &[
     "blob unknown to registry",
     "digest invalid",
@@ -303,6 +304,10 @@ const OTHER_PUSH: &[&str] = &[
     "502 Bad Gateway",
     "503 Service Unavailable",
     "504 Gateway Timeout",
+    "429 Too Many Requests",
+    "toomanyrequests",
+    "connection reset by peer",
+    "unexpected EOF",
 ];
 
 /// The words of an engine about a registry whose connections ended; most are those of Go's net/http. The last ones are

@@ -70,11 +70,19 @@ impl From<Entry> for OciError {
     }
 }
 
-/// The first line of a body that is text for people; a page of HTML is not.
+/// The first line of a body that is text for people, or the title of one that is a page of HTML.
 fn plain(body: &[u8]) -> Option<OciError> {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_TEXT)]);
-    let line = text.trim().lines().next().filter(|line| !line.is_empty() && !line.starts_with('<'))?;
-    Some(OciError { code: String::new(), message: printable(line, MAX_TEXT) })
+    let text = text.trim();
+    let line = if text.starts_with('<') { title(text)? } else { text.lines().next()? };
+    (!line.is_empty()).then(|| OciError { code: String::new(), message: printable(line, MAX_TEXT) })
+}
+
+/// The title of a page, without the status that nginx writes before it: `502 Bad Gateway`.
+fn title(page: &str) -> Option<&str> {
+    let (_, rest) = page.split_once("<title>")?;
+    let (title, _) = rest.split_once("</title>")?;
+    Some(title.trim_start_matches(|c: char| c.is_ascii_digit() || c.is_whitespace()).trim_end())
 }
 
 /// `: CODE: message; CODE: message`, or nothing: it ends a sentence.
@@ -117,8 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_first_line_of_plain_text_and_no_html() {
+    fn reads_the_first_line_of_plain_text_and_the_title_of_a_page() {
         assert_eq!(Answer::read(b"too busy\nstack trace").to_string(), ": too busy");
+        let page = b"<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>";
+        assert_eq!(Answer::read(page).to_string(), ": No required SSL certificate was sent");
+        assert_eq!(Answer::read(b"<html><title>413</title>").to_string(), "");
         assert_eq!(Answer::read(b"<html>oops").to_string(), "");
         assert_eq!(Answer::read(b"").to_string(), "");
         assert!(Answer::read(&vec![b'x'; 1 << 16]).to_string().len() <= MAX_TEXT + 2);

@@ -15,6 +15,8 @@ use crate::oci::{Digest, EcrAction, EcrAnswer, EcrRefusal, ManifestError, Regist
 const MAX_CAUSE: usize = 300;
 /// What rustls calls a server that shows a certificate authority's certificate as its own.
 const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+/// What rustls calls a server that wants a certificate of its client (RFC 8446, 6.2).
+const CLIENT_CERTIFICATE: &str = "CertificateRequired";
 /// What the HTTP client calls a proxy that answers 407 to `CONNECT`.
 const PROXY_LOGIN: &str = "proxy authorization required";
 
@@ -465,6 +467,11 @@ impl RegistryError {
                 "the registry's certificate is marked as an authority's; make it one that is not (basicConstraints=CA:FALSE)"
                     .to_owned()
             }
+            ErrorKind::Tls(cause) if cause.0.contains(CLIENT_CERTIFICATE) => client_certificate(host),
+            ErrorKind::Status { status: 400, answer, .. } if answer.says("SSL certificate") => client_certificate(host),
+            ErrorKind::Target(TargetError::Downgrade(_)) => format!(
+                "let the proxy in front of {host} send `X-Forwarded-Proto: https` to it (nginx: proxy_set_header X-Forwarded-Proto $scheme)"
+            ),
             ErrorKind::Tls(_) => {
                 "give the registry's certificate authority with `ca:`, or `insecure: true` if it speaks plain HTTP"
                     .to_owned()
@@ -479,7 +486,7 @@ impl RegistryError {
             ErrorKind::Status { status: 413, .. } => {
                 format!("let what is in front of {host} take larger requests (nginx: client_max_body_size 0)")
             }
-            // The words of Go's server.
+            // The words of Go's server, and of nginx.
             ErrorKind::Status { status: 400, answer, .. } if answer.says("HTTP request") && answer.says("HTTPS") => {
                 format!("{host} speaks TLS: leave out `insecure: true`")
             }
@@ -487,6 +494,12 @@ impl RegistryError {
             _ => return None,
         })
     }
+}
+
+fn client_certificate(host: &RegistryHost) -> String {
+    format!(
+        "reach {host} through a proxy that shows a client certificate: the registry wants one, and polyarch shows none"
+    )
 }
 
 impl fmt::Display for RegistryError {

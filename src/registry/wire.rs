@@ -255,12 +255,13 @@ pub(super) fn refused_target(error: &reqwest::Error) -> Option<TargetError> {
 }
 
 /// Whether the handshake failed for a reason that stays. An alert of the other end does not count: it may be
-/// a server that is just going down.
+/// a server that is just going down. A server that wants a certificate of its client stays so.
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return !matches!(tls, rustls::Error::AlertReceived(_));
+            let alert = if let rustls::Error::AlertReceived(alert) = tls { Some(*alert) } else { None };
+            return alert.is_none_or(|alert| alert == rustls::AlertDescription::CertificateRequired);
         }
         // What an io::Error wraps is not its `source()`; only its source's source is.
         cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

@@ -1,5 +1,8 @@
 //! Pushes that fail, and engines that do not say so.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::world::{World, says};
 use crate::support::scripted_engine::Script;
 use crate::support::scripted_images::Image;
@@ -100,6 +103,46 @@ async fn d15_an_immutable_arch_tag_with_another_image_is_refused_with_both_diges
         let [there, ours] = [&old, &new].map(|image| image.config.digest());
         says(&finished, &[&format!("hello:1.0-amd64 is immutable and has {there}; this run has {ours}")]);
         assert!(!finished.stderr.contains("docker login"), "{told}: {}", finished.stderr);
+        world.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn a_push_is_made_again_when_the_registry_was_busy() {
+    for told in [
+        "received unexpected HTTP status: 503 Service Unavailable",
+        "unexpected status from PUT request to https://x/v2/hello/manifests/1.0: 429 Too Many Requests",
+        "toomanyrequests: slow down",
+        "failed commit on ref: unexpected EOF",
+        "read tcp 10.0.0.1:1->10.0.0.2:443: read: connection reset by peer",
+        "manifest blob unknown: blob unknown to registry",
+    ] {
+        let line = serde_json::json!({ "errorDetail": { "message": told } }).to_string();
+        let first = Arc::new(AtomicBool::new(true));
+        let script = Script::default().push(move |push| {
+            let (line, is_first) = (line.clone(), first.swap(false, Ordering::SeqCst));
+            async move { if is_first { push.line(&line) } else { push.pushed() } }
+        });
+        let world = World::start(script).await;
+        world.plan("images: { hello: { context: context, tags: [\"1.0\"], platforms: [linux/amd64] } }\n");
+        let finished = world.build().await.expect_code(0);
+        says(&finished, &["push: attempt 1 failed"]);
+        assert_eq!(world.engine.counts().pushes.started, 2, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_push_is_not_made_again_when_the_registry_refused_it() {
+    for told in ["denied: no access to hello", "manifest invalid: no", "name unknown: hello"] {
+        let line = serde_json::json!({ "errorDetail": { "message": told } }).to_string();
+        let script = Script::default().push(move |push| {
+            let line = line.clone();
+            async move { push.line(&line) }
+        });
+        let world = World::start(script).await;
+        world.plan("images: { hello: { context: context, tags: [\"1.0\"], platforms: [linux/amd64] } }\n");
+        world.build().await.expect_code(5);
+        assert_eq!(world.engine.counts().pushes.started, 1, "{told}");
         world.assert_untouched();
     }
 }

@@ -111,6 +111,16 @@ async fn what_stands_in_front_of_a_registry_is_told_with_what_to_do() {
             "answered 400: Client sent",
             "leave out `insecure: true`",
         ),
+        (
+            status(400).body("<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>"),
+            "answered 400: The plain HTTP request",
+            "leave out `insecure: true`",
+        ),
+        (
+            status(400).body("<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>"),
+            "answered 400: No required SSL certificate",
+            "client certificate",
+        ),
     ] {
         let registry = ScriptedRegistry::ordered([(GET, reply)]).await;
         let error = Peer::anonymous(&registry).get().await.unwrap_err();
