@@ -112,3 +112,13 @@ async fn no_row_is_torn_when_the_terminal_changes() {
         assert_eq!((at_work(&rows), logged(&rows)), (0, 0), "{before} to {after}: {rows:#?}");
     }
 }
+
+#[tokio::test]
+async fn logs_stay_when_the_environment_wants_plain_lines() {
+    let build = Build::start().await;
+    let terminal = Terminal::start(&build.run().env("BUILDKIT_PROGRESS", "plain"), 120);
+    let rows = terminal.shows("file9.c").await;
+    assert_eq!((at_work(&rows), logged(&rows)), (0, 9), "{rows:#?}");
+    build.go_on.notify_one();
+    terminal.ended().await;
+}

@@ -104,6 +104,8 @@ pub(crate) struct Terminal {
     pub(crate) narrowed: Narrowed,
     pub(crate) color: Color,
     pub(crate) groups: Groups,
+    /// The display of `--progress auto`, where `BUILDKIT_PROGRESS` names one, as buildx reads it.
+    pub(crate) preferred: Progress,
 }
 
 impl Terminal {
@@ -124,10 +126,17 @@ impl Terminal {
         let plain = screen == Screen::None || dumb || set("NO_COLOR");
         let github = var("GITHUB_ACTIONS").is_some_and(|value| value == "true");
         let groups = if github { Groups::GitHub } else { Groups::None };
+        let preferred = match var("BUILDKIT_PROGRESS").as_deref() {
+            Some("plain") => Progress::Plain,
+            Some("quiet") => Progress::Quiet,
+            Some("tty") => Progress::Tty,
+            // buildx has others (`rawjson`, `none`), which are its own.
+            _ => Progress::Auto,
+        };
         // Many call themselves xterm; xterm alone says its version.
         let cuts = ["linux", "rxvt"].iter().any(|name| var("TERM").is_some_and(|term| term.starts_with(name)));
         let narrowed = if cuts || set("XTERM_VERSION") || set("STY") { Narrowed::Cut } else { Narrowed::Broken };
-        Self { screen, narrowed, color: if plain { Color::Off } else { Color::On }, groups }
+        Self { screen, narrowed, color: if plain { Color::Off } else { Color::On }, groups, preferred }
     }
 }
 
@@ -139,7 +148,8 @@ pub(crate) fn is_ci(var: impl Fn(&str) -> Option<String>) -> bool {
 /// The display for `progress` on stderr. It counts in `pace` what the reader takes. Without a terminal `tty` is
 /// `plain`.
 pub(crate) fn display(progress: Progress, terminal: Terminal, pace: Pace) -> Box<dyn Display> {
-    let Terminal { screen, narrowed, color, groups } = terminal;
+    let Terminal { screen, narrowed, color, groups, preferred } = terminal;
+    let progress = if progress == Progress::Auto { preferred } else { progress };
     if let (Progress::Auto, Screen::Live) | (Progress::Tty, Screen::Live | Screen::Lines) = (progress, screen) {
         return Box::new(Tty::stderr(color, narrowed, pace));
     }
@@ -161,6 +171,16 @@ mod tests {
         let var = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let terminal = Terminal::of(stderr, var);
         (terminal.screen, terminal.color)
+    }
+
+    #[test]
+    fn the_display_is_that_of_buildx_when_the_environment_says_it() {
+        let file = File::open("/dev/null").unwrap();
+        let preferred =
+            |value: &str| Terminal::of(&file, |name| (name == "BUILDKIT_PROGRESS").then(|| value.into())).preferred;
+        let known = ["plain", "quiet", "tty", "auto", "rawjson", ""].map(preferred);
+        let auto = Progress::Auto;
+        assert_eq!(known, [Progress::Plain, Progress::Quiet, Progress::Tty, auto, auto, auto]);
     }
 
     #[test]
