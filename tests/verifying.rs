@@ -481,6 +481,28 @@ async fn verify_finds_tags_and_registries_that_disagree() {
 }
 
 #[tokio::test]
+async fn verify_reports_a_difference_once_when_a_plan_has_several_images() {
+    let (world, other, home) = (World::new(), World::new(), Home::new());
+    let [a, b] = [world.registry(|_| None).await, other.registry(|_| None).await];
+    let old = index(&[entry(&world.images[0]), entry(&world.images[1])]);
+    let image = |name: &str| {
+        format!("{name}: {{ context: ., repository: web, tags: [{name}], platforms: [linux/amd64, linux/arm64] }}")
+    };
+    for tag in ["one", "two"] {
+        world.store.put("web", tag, &world.index);
+    }
+    other.store.put("web", "one", &old);
+    other.store.put("web", "two", &world.index);
+    let (hosts, images) = (format!("{}, {}", a.host(), b.host()), ["one", "two"].map(image).join(", "));
+    let plan = format!("version: 1\nregistry: [{hosts}]\nimages: {{ {images} }}\n");
+    fs::write(home.path().join("build.yaml"), plan).unwrap();
+    let (document, stderr) = verify_plan(&home, 7).await;
+    let found = ["one", &b.host(), "one", "verify"].map(str::to_owned);
+    assert_eq!(failures(&document), [found], "{stderr}");
+    assert!(stderr.contains("verified 4 of 4 references, 1 finding\n"), "{stderr}");
+}
+
+#[tokio::test]
 async fn verify_looks_at_all_registries_when_one_is_dead() {
     let (world, home) = (World::new(), Home::new());
     let registry = world.registry(|_| None).await;

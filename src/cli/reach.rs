@@ -34,7 +34,7 @@ pub(crate) fn is_reference(word: &str) -> bool {
 }
 
 fn nothing(text: &str) -> Refusal {
-    let message = format!("`{text}` is not a reference, and there is no plan here that could have such an image");
+    let message = format!("`{text}` is not a reference, and polyarch finds no plan here with an image of that name");
     usage(message, "as ghcr.io/org/web:1.0").into()
 }
 

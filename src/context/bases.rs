@@ -1,5 +1,5 @@
-//! The images of registries that a build reads, as far as its Dockerfile tells them without doubt (BuildKit,
-//! `frontend/dockerfile/dockerfile2llb`). What is in doubt is left out: the build shows it.
+//! The images of registries that a build reads, as far as its Dockerfile names them without doubt (BuildKit,
+//! `frontend/dockerfile/dockerfile2llb`). An image in doubt is left to the build.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::instructions::{Instruction, instructions};
 use super::variables::{Variables, expand};
 use crate::oci::{Platform, Reference};
 
-/// What of a build decides which images it reads.
+/// The settings of a build that decide which images it reads.
 #[derive(Debug, Clone, Copy)]
 pub struct BaseQuery<'a> {
     /// The stage that is built, by name or number; without it the last one.
@@ -36,10 +36,10 @@ pub struct Base {
     pub role: Role,
 }
 
-/// What an image is for a build.
+/// The use that a build makes of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// What is built has its config: it is of the platform that this image is of.
+    /// The result inherits its config, and with it its platform.
     Result,
     /// A stage, or an image, of which files are taken.
     Files,
@@ -73,7 +73,7 @@ struct Stage {
     /// The image or stage that it begins with; `None` where a variable hides it.
     from: Option<String>,
     platform: Flag,
-    /// What `COPY --from` and `RUN --mount=from=` name, each with its lines.
+    /// The names in `COPY --from` and `RUN --mount=from=`, each with its lines.
     uses: Vec<((usize, usize), String)>,
     copies_everything: bool,
 }
@@ -153,7 +153,7 @@ fn is_copy_of_everything(instruction: &Instruction) -> bool {
         && sources.iter().any(|path| [".", "./"].contains(path))
 }
 
-/// What an instruction takes files of.
+/// The names that an instruction takes files from.
 fn uses(instruction: &Instruction) -> impl Iterator<Item = ((usize, usize), String)> {
     let is_copy = instruction.keyword() == "COPY";
     let of_flag = move |flag: &str| -> Vec<String> {
@@ -188,7 +188,7 @@ impl Walk<'_> {
             match (file.stage(from, at), &stage.platform) {
                 (Some(before), _) => self.stage(before, role),
                 (None, Flag::Absent) => self.image(stage.lines, from, query.platform, role),
-                // What is built is of that platform, or of another one: it is the author's word.
+                // The author says the platform: the result may be of that one or of another.
                 (None, Flag::Is(platform)) => self.image(stage.lines, from, platform, Role::Files),
                 (None, Flag::Unknown) => {}
             }

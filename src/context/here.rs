@@ -1,4 +1,4 @@
-//! Here-documents of a Dockerfile: their lines are no instructions (BuildKit, `frontend/dockerfile/parser`, `heredoc`).
+//! Here-documents of a Dockerfile. BuildKit reads no instruction in their lines (`frontend/dockerfile/parser`, `heredoc`).
 
 use super::instructions::Instruction;
 

@@ -6,12 +6,12 @@ use super::bases::BaseQuery;
 use super::instructions::Instruction;
 use crate::oci::Platform;
 
-/// Values by name; `None` of one that nobody sets.
+/// Values by name. A variable without a value has `None`.
 pub(super) struct Variables(BTreeMap<String, Option<String>>);
 
 impl Variables {
     /// The variables that BuildKit sets itself (BuildKit, "Automatic platform ARGs in the global scope"). `None` where
-    /// build arguments say something else: engines differ there.
+    /// build arguments set one of them: engines differ there.
     pub(super) fn of_platforms(query: &BaseQuery<'_>) -> Option<Self> {
         let mut values = BTreeMap::new();
         for (prefix, platform) in [("TARGET", query.platform), ("BUILD", query.build_platform)] {
@@ -31,7 +31,7 @@ impl Variables {
     pub(super) fn declare(&mut self, instruction: &Instruction, args: &BTreeMap<String, String>) {
         for word in instruction.words() {
             let (name, default) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
-            // One that is there already keeps its value where nothing else is said of it.
+            // An `ARG` without a value keeps the value that the variable has.
             let known = || self.0.get(name).cloned().flatten();
             let value = args.get(name).cloned().or_else(|| default.map_or_else(known, |text| self.unquoted(text)));
             self.0.insert(name.to_owned(), value);

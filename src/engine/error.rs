@@ -150,15 +150,13 @@ impl EngineError {
         }
     }
 
-    /// Whether a push failed because of another push, by the registry's words that the engine passes on. Either the
-    /// registry did not find what the other push was just giving it. Or it could not answer for a moment. The engine has
-    /// sent the layers by then, and sends them no second time.
-    /// docker-registry 2.8 does the first where two pushes mount or upload one layer at once. It does the second where
-    /// two pushes move one tag.
+    /// Whether a push may pass when it is made once more, by the registry's words that the engine passes on. The registry
+    /// is too busy to answer, or another push gives it the same layers or the same tag at the moment: docker-registry
+    /// 2.8 then does not find a layer, or answers 500. The engine sends layers that arrived no second time.
     #[must_use]
-    pub fn is_of_another_push(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         let EngineErrorKind::Push { message, .. } = &self.kind else { return false };
-        OTHER_PUSH.iter().any(|words| message.contains(words))
+        MAY_PASS.iter().any(|words| message.contains(words))
     }
 
     /// Whether an image could not be named or found by its name. The engine's words are those that show while somebody
@@ -295,8 +293,8 @@ pub(super) fn binfmt_hint(platform: &Platform) -> String {
     )
 }
 
-/// The words of a registry about a push that met another push, or a moment in which the registry did not answer.
-const OTHER_PUSH: &[&str] = &[
+/// The words of a registry that is busy, or that another push gives the same content at the moment.
+const MAY_PASS: &[&str] = &[
     "blob unknown to registry",
     "digest invalid",
     "digest did not match",
@@ -305,6 +303,8 @@ const OTHER_PUSH: &[&str] = &[
     "503 Service Unavailable",
     "504 Gateway Timeout",
     "429 Too Many Requests",
+    // distribution, `registry/client/errors.go`: the answer has no document.
+    "HTTP 429",
     "toomanyrequests",
     "connection reset by peer",
     "unexpected EOF",

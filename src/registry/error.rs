@@ -15,7 +15,7 @@ use crate::oci::{Digest, EcrAction, EcrAnswer, EcrRefusal, ManifestError, Regist
 const MAX_CAUSE: usize = 300;
 /// What rustls calls a server that shows a certificate authority's certificate as its own.
 const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
-/// What rustls calls a server that wants a certificate of its client (RFC 8446, 6.2).
+/// rustls's name of the alert of a server that wants a client certificate (RFC 8446, 6.2).
 const CLIENT_CERTIFICATE: &str = "CertificateRequired";
 /// What the HTTP client calls a proxy that answers 407 to `CONNECT`.
 const PROXY_LOGIN: &str = "proxy authorization required";

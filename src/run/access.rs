@@ -202,14 +202,13 @@ impl Registry {
 
     /// How long an engine waits before it asks again, after its attempt number `attempt`, from 1, ended with `error`.
     /// `None` where it does not ask again. Only three kinds of registry come back by themselves. One is changing hands,
-    /// one was asked too often, and one was given the same layers by another push.
+    /// one is too busy to answer, and one was given the same layers by another push.
     pub(super) fn again_after(&self, attempt: u32, error: &EngineError) -> Option<Duration> {
-        if error.is_throttled() || error.is_of_another_push() {
-            return Backoff::STANDARD.wait(attempt);
+        if matches!(self, Self::Embedded { .. }) && error.is_registry_away() {
+            let (wait, attempts) = SUCCEEDED;
+            return (attempt < attempts).then_some(wait);
         }
-        let (wait, attempts) = SUCCEEDED;
-        let changes_hands = matches!(self, Self::Embedded { .. }) && error.is_registry_away();
-        (changes_hands && attempt < attempts).then_some(wait)
+        if error.is_throttled() || error.may_pass() { Backoff::STANDARD.wait(attempt) } else { None }
     }
 
     /// Its host.
@@ -400,6 +399,9 @@ mod tests {
         let away = error("dial tcp 127.0.0.1:5000: connect: connection refused");
         assert!(registry.again_after(1, &away).is_some());
         assert!(registry.again_after(SUCCEEDED.1, &away).is_none());
+        // A registry that changes hands is away longer than a busy one.
+        let cut = error("read tcp 127.0.0.1:1->127.0.0.1:5000: read: connection reset by peer");
+        assert!(registry.again_after(SUCCEEDED.1 - 1, &cut).is_some());
         for words in [
             "Put \"http://127.0.0.1:5000/v2/a/manifests/1\": EOF",
             "Patch \"http://127.0.0.1:5000/v2/a\": write: broken pipe",

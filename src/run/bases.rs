@@ -43,7 +43,7 @@ struct Need<'a> {
     base: Base,
 }
 
-/// What a registry has under the name of an image.
+/// The content that a registry has under the name of an image.
 enum Has {
     /// An index of these platforms; `None` is an entry that may be of any.
     Index(Vec<Option<Platform>>),
@@ -54,7 +54,7 @@ enum Has {
 /// Each image that is known to lack a platform that is built on it.
 pub(super) async fn refusals(run: &BuildRun, schedule: &Schedule) -> Vec<Failure> {
     let mut needs = needs(schedule, &run.engines);
-    // What this run publishes may be there in time.
+    // This run may publish it in time.
     needs.retain(|need| !is_published(run, &need.base.image));
     let images: BTreeSet<&Reference> = needs.iter().map(|need| &need.base.image).collect();
     let until = Instant::now() + LONGEST;
@@ -113,7 +113,7 @@ fn read(job: &ScheduledBuild, engine: &Reached) -> Option<Vec<Base>> {
     Some(bases(&dockerfile.read().ok()?, &query))
 }
 
-/// What the registry says at once; `None` where it does not.
+/// The registry's answer; `None` where it gives none at once.
 async fn ask(place: &Place, image: &Reference) -> Option<Has> {
     let manifest = place.manifest(&image.selector, Visibility::Settled).await.ok()?;
     match manifest.content().ok()? {

@@ -1,8 +1,7 @@
 //! A context that several images of a run have is sent once to an engine.
 //!
-//! An engine asks each build for the files that its Dockerfile names. What several builds have in common it would get as
-//! often as there are builds. Where one of them takes the whole directory, that is sent once, for all of them: no more than
-//! that one build alone would get.
+//! An engine asks each build for the files that its Dockerfile names, and so gets a shared file once a build. Where one of the
+//! builds takes the whole directory, polyarch sends the directory once for all: no more than that build alone would get.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -31,7 +30,7 @@ impl CommonContext {
     }
 }
 
-/// What builds have in common whose context is one.
+/// The key of a context: builds with equal keys may share it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CommonKey {
     engine: usize,
@@ -63,7 +62,7 @@ impl CommonKey {
     }
 }
 
-/// For each build, in the schedule's order, what it has in common with those of other images, if it has.
+/// The context that each build shares with builds of other images, in the schedule's order. `None`: it shares none.
 pub(super) fn keys(schedule: &Schedule, engines: &Engines) -> Vec<Option<CommonKey>> {
     let known: Vec<_> = schedule.builds().map(|job| of(job, &engines.list()[job.engine])).collect();
     let is_common = |key: &CommonKey| {
@@ -75,7 +74,7 @@ pub(super) fn keys(schedule: &Schedule, engines: &Engines) -> Vec<Option<CommonK
     known.iter().map(|one| one.as_ref().map(|(key, _)| key.clone()).filter(is_common)).collect()
 }
 
-/// What a build may have in common with others, and whether it takes the whole directory. Other frontends, ignore files of
+/// The context that a build may share, and whether the build takes the whole directory. Other frontends, ignore files of
 /// Dockerfiles and contexts of that name have rules of their own.
 fn of(job: &ScheduledBuild, engine: &Reached) -> Option<(CommonKey, bool)> {
     let build = &job.job.work.spec;

@@ -153,7 +153,7 @@ async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> F
     }
     let layers = layers(child);
     let late = |_| Finding::NotChecked(format!("its layers were not read within {} s", LONGEST.as_secs()));
-    let none = |_| Finding::NotChecked("there is no memory for its layers".into());
+    let none = |_| Finding::NotChecked("polyarch has no memory left for its layers".into());
     let found = async {
         let parts = FOR_PARTS.acquire_many(parts(&layers)).await.map_err(none)?;
         // Names take more memory than a short layer: as many of those arrive at once as the registry gives.

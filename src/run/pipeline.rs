@@ -212,7 +212,7 @@ impl<'a> Conductor<'a> {
         Ok(Ready { secrets, agents, chosen, told })
     }
 
-    /// What is adopted is there, tags may move, and the engines that build reach the registry.
+    /// Checks that the images to adopt are there, that tags may move, and that the engines reach the registry.
     async fn reach(&self, targets: &[Target]) -> Result<BTreeMap<usize, Chosen>, Vec<Failure>> {
         let first = &self.run.registries.first;
         let chosen = adopt::choose(&self.schedule, &self.run.sources, (first, targets)).await?;

@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 use tonic::Status;
 
 use super::world::{World, says};
-use crate::support::scripted_engine::{Receiver, Rest, Script};
+use crate::support::scripted_engine::receiver::Receiver;
+use crate::support::scripted_engine::{Rest, Script};
 use crate::support::scripted_images::Image;
 
 #[tokio::test]

@@ -113,6 +113,7 @@ async fn a_push_is_made_again_when_the_registry_was_busy() {
         "received unexpected HTTP status: 503 Service Unavailable",
         "unexpected status from PUT request to https://x/v2/hello/manifests/1.0: 429 Too Many Requests",
         "toomanyrequests: slow down",
+        "error parsing HTTP 429 response body: unexpected end of JSON input: \"\"",
         "failed commit on ref: unexpected EOF",
         "read tcp 10.0.0.1:1->10.0.0.2:443: read: connection reset by peer",
         "manifest blob unknown: blob unknown to registry",

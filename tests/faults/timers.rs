@@ -24,7 +24,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, advance};
 
 use super::world::World;
-use crate::support::scripted_engine::{Receiver, Script, ScriptedEngine};
+use crate::support::scripted_engine::receiver::Receiver;
+use crate::support::scripted_engine::{Script, ScriptedEngine};
 use crate::support::scripted_images::Store;
 
 const FILE_BYTES: usize = 4 << 20;

@@ -5,7 +5,7 @@
 //! of the test's: it may wait for a gate, cut the connection, ask for files as slowly as it likes.
 
 mod control;
-mod receiver;
+pub(crate) mod receiver;
 mod rest;
 
 use std::collections::HashMap;
@@ -26,8 +26,6 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 pub(crate) use control::SolveCall;
-#[allow(unused_imports, reason = "the live target has no use for it")]
-pub(crate) use receiver::Receiver;
 pub(crate) use rest::{PushCall, Rest};
 
 use super::parts::LIMIT;

@@ -78,7 +78,7 @@ pub(crate) enum Groups {
     GitHub,
 }
 
-/// What becomes of rows that are wider than a terminal that somebody makes narrower.
+/// How a terminal treats rows that are too wide once somebody makes it narrower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Narrowed {
     /// The terminal breaks them into several, as nearly all do.

@@ -1,4 +1,6 @@
-//! What is wrong, and what could not be asked: each with whose it is.
+//! The findings of `verify`, each with its image, platform, registry and tag.
+
+use std::collections::BTreeSet;
 
 use polyarch::oci::{Digest, Platform, Selector, Tag};
 use polyarch::run::{self, Failure, FailureOf, Phase, Place, Registry, Source, VerifyError};
@@ -10,7 +12,7 @@ use super::command::{Subject, Verified};
 /// A failure, in the form of a run's report, and where it was found.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Finding {
-    /// What was verified, as the user names it; none, where a registry is the matter.
+    /// The reference as the user names it. A registry that polyarch cannot reach has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,21 +71,21 @@ fn of(verified: &Verified) -> Vec<Finding> {
 
 /// Tags of one image of the plan that do not show the same index.
 fn disagreeing(verified: &[Verified]) -> Vec<Finding> {
-    let mut images: Vec<&String> = verified.iter().filter_map(|one| one.subject.image.as_ref()).collect();
-    images.dedup();
+    // Tags stand registry by registry: each has all images.
+    let images: BTreeSet<&String> = verified.iter().filter_map(|one| one.subject.image.as_ref()).collect();
     let mut found = Vec::new();
     for image in images {
-        let own: Vec<_> = verified.iter().filter(|one| one.subject.image.as_ref() == Some(image)).collect();
-        let shown: Vec<_> = own.iter().filter_map(|one| Some((&one.subject.source, shows(&one.result)?))).collect();
-        for (source, fault) in run::disagreements(&shown) {
-            let Some(of) = own.iter().find(|one| std::ptr::eq(&raw const one.subject.source, source)) else { continue };
-            found.push(Finding::new(&of.subject, None, named(&of.subject.name, &fault.failure)));
+        let own = verified.iter().filter(|one| one.subject.image.as_ref() == Some(image));
+        let (subjects, shown): (Vec<_>, Vec<_>) =
+            own.filter_map(|one| Some((&one.subject, (&one.subject.source, shows(&one.result)?)))).unzip();
+        for (place, fault) in run::disagreements(&shown) {
+            found.push(Finding::new(subjects[place], None, named(&subjects[place].name, &fault.failure)));
         }
     }
     found
 }
 
-/// What a tag shows, also where that is wrong.
+/// The index that a tag shows, right or wrong.
 fn shows(result: &Result<run::VerifiedIndex, VerifyError>) -> Option<&Digest> {
     match result {
         Ok(index) => Some(&index.index.digest),

@@ -58,7 +58,7 @@ pub enum VerifyError {
     /// It answered, and this is wrong.
     #[error("{}", messages(faults))]
     Untrue {
-        /// What the place has under the name, where that was read.
+        /// The digest that the place has under the name, where polyarch read it.
         index: Option<Digest>,
         /// All that is wrong, and all that the place did not answer.
         faults: Vec<VerifyFault>,
