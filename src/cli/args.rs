@@ -32,7 +32,7 @@ Exit codes:
   4    a build failed
   5    a push failed
   6    join or publish failed
-  7    verification failed, or a security refusal
+  7    verification failed, what was named is not there, or a security refusal
   70   internal error, or a result that could not be written
   124  timed out
   129, 130, 143  ended by a signal";

@@ -11,7 +11,7 @@ use super::failure::failure;
 use super::flat::Flat;
 use super::listing::Budget;
 use super::place::{FinalTags, Place};
-use super::references::{self, AT_ONCE, entry_image, platform_of};
+use super::references::{self, AT_ONCE, Missing, entry_image, platform_of};
 use super::{publish, standing};
 use crate::oci::{
     Annotation, Descriptor, EncodedIndex, EntryOverride, ImageIndex, IndexDraft, IndexFormat, Listed, Location,
@@ -106,7 +106,7 @@ impl Edit {
             check(&named, &index, without)?;
             parts.join(standing_images(&target.place, &named, &index, (&parts.images, without), policy).await?);
             let kept = parts.keep_annotations(&index);
-            kept.map_err(|error| references::told(&[(named.to_string(), error)], None, None))?;
+            kept.map_err(|error| references::told(&[(named.to_string(), error)], None, Missing::Expected(None)))?;
             if annotations > 0 {
                 let message = format!(
                     "annotations left out of the index: {annotations} ({named} had them in indexes that it listed)"
@@ -164,7 +164,7 @@ async fn read(place: &Place, tag: &Tag, named: &TagRef<Location>) -> Result<Flat
     };
     reading.await.map_err(|error| {
         let hint = "there is nothing to add to or to remove from; without `--append` the index is new";
-        references::told(&[(named.to_string(), error)], None, Some(hint))
+        references::told(&[(named.to_string(), error)], None, Missing::Named(hint))
     })
 }
 
@@ -211,7 +211,7 @@ async fn standing_images<'a>(
     let entries: Vec<_> = index.manifests.iter().filter(stays).collect();
     Budget::default()
         .spend(entries.iter().map(|entry| entry.size))
-        .map_err(|error| references::told(&[(named.to_string(), error)], None, None))?;
+        .map_err(|error| references::told(&[(named.to_string(), error)], None, Missing::Expected(None)))?;
     let reading = stream::iter(&entries).map(async |entry| {
         let replaced =
             sources.iter().map(|source| source.found.child.platform()).find(|one| is_replaced(entry, one, &entries));
@@ -232,7 +232,11 @@ async fn standing_images<'a>(
             }
         }
     }
-    if faults.is_empty() { Ok(slots) } else { Err(references::told(&faults, None, Some(GIVE_OR_REMOVE))) }
+    if faults.is_empty() {
+        Ok(slots)
+    } else {
+        Err(references::told(&faults, None, Missing::Expected(Some(GIVE_OR_REMOVE))))
+    }
 }
 
 impl<'a> Parts<'a> {

@@ -16,7 +16,7 @@ use super::place::{Place, Registries};
 use super::prepare;
 use super::publication::{self, Placed, Publication};
 use super::publish::{self, Target};
-use super::references::{self, References};
+use super::references::{self, Missing, References};
 use super::repositories;
 use super::revisions;
 use super::shutdown::Shutdown;
@@ -261,5 +261,5 @@ async fn find_all(
     }
     let removed = image.jobs.iter().any(|job| job.arch_tags == ArchTags::Remove);
     let hint = if removed { REMOVED } else { NOT_THERE };
-    if faults.is_empty() { Ok(found) } else { Err(references::told(&faults, wait, Some(hint))) }
+    if faults.is_empty() { Ok(found) } else { Err(references::told(&faults, wait, Missing::Expected(Some(hint)))) }
 }

@@ -30,6 +30,8 @@ use crate::registry::Visibility;
 
 /// Images of one index that are looked at at once: enough that the registry never waits for us.
 pub(super) const AT_ONCE: usize = 16;
+/// The hint for a source that is missing.
+const NOT_THERE: &str = "push it first, or wait for it with `--wait 30m`";
 
 /// Images, wherever they are, that are to be one index.
 #[derive(Debug, Clone)]
@@ -142,7 +144,7 @@ impl References {
                 Err(error) => faults.push((name, error)),
             }
         }
-        if faults.is_empty() { Ok(parts) } else { Err(told(&faults, wait, None)) }
+        if faults.is_empty() { Ok(parts) } else { Err(told(&faults, wait, Missing::Named(NOT_THERE))) }
     }
 
     /// The index, which is the same in every repository, and what is to be said of it.
@@ -215,10 +217,23 @@ pub(super) fn manifests(found: &[Found]) -> Vec<&RawManifest> {
     found.iter().map(|found| found.child.manifest()).chain(attestations.map(Attestation::manifest)).collect()
 }
 
-/// All faults in one failure; `missing` is what to do about what is not there.
-pub(super) fn told(faults: &[(String, ConfirmError)], wait: Option<&Wait<'_>>, missing: Option<&str>) -> Failure {
+/// Something that is not there, and what to do about it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Missing<'a> {
+    /// The user named it.
+    Named(&'a str),
+    /// The plan or an index leads to it.
+    Expected(Option<&'a str>),
+}
+
+/// All faults in one failure.
+pub(super) fn told(faults: &[(String, ConfirmError)], wait: Option<&Wait<'_>>, missing: Missing<'_>) -> Failure {
     // A refusal is graver than an absence, though of a later phase: it is what the exit code says.
-    let refused = faults.iter().any(|(_, error)| error.is_refusal());
+    let is_untrue = |error: &ConfirmError| match missing {
+        Missing::Named(_) => error.is_refusal() || error.is_missing(),
+        Missing::Expected(_) => error.is_refusal(),
+    };
+    let refused = faults.iter().any(|(_, error)| is_untrue(error));
     let text = |(name, error): &(String, ConfirmError)| match error {
         _ if error.is_missing() => format!("{name} is not there"),
         ConfirmError::Suffix(_) => format!("{name} {error}"),
@@ -231,6 +246,10 @@ pub(super) fn told(faults: &[(String, ConfirmError)], wait: Option<&Wait<'_>>, m
         return failure(Phase::Timeout, &format!("waited {limit:?}: {texts}"), Some(hint));
     }
     let phase = if refused { Phase::Verify } else { Phase::Publish };
+    let missing = match missing {
+        Missing::Named(hint) => Some(hint),
+        Missing::Expected(hint) => hint,
+    };
     let missing = missing.filter(|_| faults.first().is_some_and(|(_, error)| error.is_missing()));
     let hint = missing.map(str::to_owned).or_else(|| faults.iter().find_map(|(_, error)| error.hint()));
     failure(phase, &texts, hint)

@@ -116,13 +116,13 @@ async fn references_are_joined_without_a_plan() {
     transcript.run(unknown.iter().chain(&["hello:1=linux/arm64"])).await.expect_code(2);
     transcript.run(unknown.iter().chain(&["linux/arm64"])).await.expect_code(2);
     transcript.run(["join", "-t", &name(":2"), "--remove", "linux/s390x", "--progress", "quiet"]).await.expect_code(7);
-    transcript.run(["join", "-t", &name(":3"), "--append", "--progress", "quiet"]).await.expect_code(6);
+    transcript.run(["join", "-t", &name(":3"), "--append", "--progress", "quiet"]).await.expect_code(7);
     transcript.run(["join", "-t", &name(":3"), "--expect", "linux/amd64"]).await.expect_code(2);
     transcript.run(["join", "-t", &name(":3"), &name(":1"), "--annotation", "manifest:a=b"]).await.expect_code(2);
     transcript.run(["join", "-t", &name(":3"), &name(":1"), "--platform", "native"]).await.expect_code(2);
     transcript.run(["join", "--append", "hello"]).await.expect_code(2);
-    transcript.run(["join", "-t", &name(":3"), &name(":nope"), "--progress", "quiet"]).await.expect_code(6);
-    transcript.run(["join", "-t", &name(":3"), "--dry-run", &name(":nope")]).await.expect_code(6);
+    transcript.run(["join", "-t", &name(":3"), &name(":nope"), "--progress", "quiet"]).await.expect_code(7);
+    transcript.run(["join", "-t", &name(":3"), "--dry-run", &name(":nope")]).await.expect_code(7);
     transcript.run(["join", &name(":1-arm64")]).await.expect_code(2);
     transcript.run(["join", "-t", "3", &name(":1-arm64")]).await.expect_code(2);
     transcript.run(["join", "-t", &name(&digest), &name(":1-arm64")]).await.expect_code(2);

@@ -223,7 +223,7 @@ async fn sources_are_added_to_what_the_target_has_and_stand_for_their_platform()
 async fn nothing_is_added_to_what_is_not_there() {
     let world = world(&["linux/amd64"]).await;
     for edit in [&["--append"][..], &["--remove", "linux/arm64"]] {
-        let finished = join(&world, edit, &["amd64"]).await.expect_code(6);
+        let finished = join(&world, edit, &["amd64"]).await.expect_code(7);
         says(&finished, &["hello:1.0 is not there", "without `--append` the index is new"]);
         world.assert_untouched();
     }
