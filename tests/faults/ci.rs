@@ -38,6 +38,20 @@ async fn a_ci_system_gets_what_was_published_in_parts() {
 }
 
 #[tokio::test]
+async fn a_summary_says_so_when_nothing_was_pushed() {
+    let world = World::start(Script::default()).await;
+    let path = world.home.path().join("summary.md");
+    world.run(&["build", "--no-push"]).env("GITHUB_STEP_SUMMARY", &path).finish().await.expect_code(0);
+    let summary = fs::read_to_string(path).unwrap();
+    let rows: Vec<_> = summary.lines().filter(|line| line.starts_with("| hello | ")).collect();
+    assert_eq!(rows.len(), 2, "{summary}");
+    for row in rows {
+        assert!(row.contains(" | – | – | ") && row.ends_with("s | not pushed |"), "{summary}");
+    }
+    assert!(summary.contains("- **hello** not joined: --no-push\n"), "{summary}");
+}
+
+#[tokio::test]
 async fn what_could_not_be_written_is_known_before_anything_is_built() {
     let world = World::start(Script::default()).await;
     let cases: [(&[&str], &str, &str); 4] = [

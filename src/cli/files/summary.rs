@@ -1,10 +1,10 @@
 //! `GITHUB_STEP_SUMMARY`: what a run did, as Markdown (GitHub, "Adding a job summary").
 
 use polyarch::oci::{DigestRef, Location};
-use polyarch::run::{FailureOf, ImageReport, Outcome, Report};
+use polyarch::run::{By, Destination, FailureOf, ImageReport, LoadedReport, Outcome, PlatformReport, Report, Status};
 use polyarch::text::Text;
 
-use super::super::output::{duration, size};
+use super::super::output::{duration, size, table};
 
 /// GitHub takes 1 MiB a step.
 const MAX_BYTES: usize = 1_000_000;
@@ -30,6 +30,11 @@ pub(super) fn markdown(report: &Report) -> String {
             format!("- **{}** {} as {}", escaped(&image.image), code(index), tags.join(", "))
         };
         lines.extend(image.verified.iter().map(line));
+        let name = escaped(&image.image);
+        let loaded =
+            |one: &LoadedReport| format!("- **{name}** {} on engine {}", escaped(&one.name), escaped(&one.engine));
+        lines.extend(image.loaded.iter().map(loaded));
+        lines.extend(image.not_joined.iter().map(|why| format!("- **{name}** not joined: {}", escaped(why))));
     }
     let withheld = report.images.iter().filter_map(|image| Some((&image.image, image.withheld.as_ref()?)));
     lines.extend(withheld.map(|(image, why)| format!("- ❌ {} not moved: {}", escaped(image), escaped(why))));
@@ -42,21 +47,36 @@ pub(super) fn markdown(report: &Report) -> String {
 /// A row a platform: of the builds, or of an index that was joined without one.
 fn rows(image: &ImageReport) -> Vec<String> {
     let name = escaped(&image.image);
-    let seconds = |time: Option<f64>| time.map(duration).unwrap_or_default();
     if image.platforms.is_empty() {
         let entries = image.index.iter().flat_map(|index| &index.entries);
         let row = |entry: &polyarch::oci::Entry| {
-            format!("| {name} | {} | {} | `{}` | | |", entry.platform, size(entry.bytes), entry.digest)
+            format!("| {name} | {} | {} | `{}` | – | – |", entry.platform, size(entry.bytes), entry.digest)
         };
         return entries.map(row).collect();
     }
-    let row = |platform: &polyarch::run::PlatformReport| {
-        let bytes = platform.bytes.map(size).unwrap_or_default();
-        let digest = platform.reference.as_ref().map(|reference| format!("`{}`", reference.digest)).unwrap_or_default();
-        let (built, pushed) = (seconds(platform.build_seconds), seconds(platform.push_seconds));
+    let row = |platform: &PlatformReport| {
+        let bytes = platform.bytes.map_or_else(|| "–".to_owned(), size);
+        let digest = platform.reference.as_ref().map_or_else(|| "–".to_owned(), |one| format!("`{}`", one.digest));
+        let (built, pushed) = (built(platform), pushed(platform));
         format!("| {name} | {} | {bytes} | {digest} | {built} | {pushed} |", platform.platform)
     };
     image.platforms.iter().map(row).collect()
+}
+
+fn built(platform: &PlatformReport) -> String {
+    match platform.by {
+        By::Engine { .. } => table::built(platform),
+        By::Copy { .. } => "adopted".to_owned(),
+    }
+}
+
+/// No cell is empty: a reader cannot tell nothing from something that was forgotten.
+fn pushed(platform: &PlatformReport) -> String {
+    match (&platform.destination, platform.status) {
+        (_, Status::Built | Status::Chosen) => "not pushed".to_owned(),
+        (Destination::Repository(_), Status::Confirmed) if platform.push_seconds.is_none() => "by the build".to_owned(),
+        _ => Some(table::pushed(platform)).filter(|cell| !cell.is_empty()).unwrap_or_else(|| "–".to_owned()),
+    }
 }
 
 /// A failure with whose it is, its lines and the end of its log. Indented text is code, whatever it holds (`CommonMark`,
@@ -113,7 +133,9 @@ fn bounded(lines: Vec<String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::output::script::{failed, report, success};
+    use super::super::super::output::script::{
+        failed, interrupted, not_joined, not_pushed, report, success, unchanged,
+    };
     use super::*;
 
     #[test]
@@ -133,6 +155,21 @@ mod tests {
             "\n  run the step by hand\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_cell_says_what_is_true_when_nothing_was_pushed() {
+        let text = markdown(&report(&not_pushed(), None));
+        assert!(text.contains("\n| hello | linux/arm64 | – | – | 1.0s | not pushed |\n"), "{text}");
+        assert!(text.contains("\n- **hello** not joined: --no-push\n"), "{text}");
+        let text = markdown(&report(&failed(), None));
+        assert!(text.contains("\n| hello | linux/arm64 | – | – | failed | – |\n"), "{text}");
+        for script in [success(), unchanged(), failed(), interrupted(), not_joined(), not_pushed()] {
+            let text = markdown(&report(&script, None));
+            let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| hello")).collect();
+            assert_eq!(rows.len(), 2, "{text}");
+            assert!(rows.iter().all(|row| row.split('|').filter(|cell| cell.trim().is_empty()).count() == 2), "{text}");
         }
     }
 

@@ -14,7 +14,7 @@ mod progress;
 mod results;
 mod rows;
 mod style;
-mod table;
+pub(crate) mod table;
 mod tty;
 mod writer;
 

@@ -160,7 +160,7 @@ pub(crate) fn success() -> Script {
 }
 
 /// The same again: everything is there.
-pub(super) fn unchanged() -> Script {
+pub(crate) fn unchanged() -> Script {
     let mut script = vec![(0, started())];
     for arch in ["amd64", "arm64"] {
         script.push((10, hello(arch, JobEvent::BuildStarted)));
@@ -200,7 +200,7 @@ pub(crate) fn failed() -> Script {
 }
 
 /// arm64 cannot be pushed, and the user ends the run while amd64 is being pushed.
-pub(super) fn interrupted() -> Script {
+pub(crate) fn interrupted() -> Script {
     let to = tag("hello:1.0-amd64");
     vec![
         (0, started()),
@@ -244,6 +244,13 @@ pub(crate) fn not_joined() -> Script {
         script.extend(pushed(1020, arch, 1));
     }
     script.push((1500, image(ImageEvent::NotJoined { reason: "--no-join".into() })));
+    script
+}
+
+/// Both platforms are built, and the user wanted no push.
+pub(crate) fn not_pushed() -> Script {
+    let mut script = vec![(0, started()), (1010, built("amd64", 1.0, 0, 0)), (1010, built("arm64", 1.0, 0, 0))];
+    script.push((1500, image(ImageEvent::NotJoined { reason: "--no-push".into() })));
     script
 }
 

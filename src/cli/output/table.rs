@@ -59,14 +59,16 @@ fn end(status: Status) -> &'static str {
     }
 }
 
-fn built(platform: &PlatformReport) -> String {
+/// How long the build took, or how it ended. Empty for a copy.
+pub(crate) fn built(platform: &PlatformReport) -> String {
     if matches!(platform.by, By::Copy { .. }) {
         return String::new();
     }
     platform.build_seconds.map_or_else(|| end(platform.status).to_owned(), duration)
 }
 
-fn pushed(platform: &PlatformReport) -> String {
+/// How long the push or the copy took, or how it ended. Empty where neither was to be.
+pub(crate) fn pushed(platform: &PlatformReport) -> String {
     let adopted = matches!(platform.by, By::Copy { .. });
     match (platform.push_seconds, platform.status) {
         (Some(_), Status::Pushed | Status::Confirmed)
