@@ -12,8 +12,8 @@ use std::path::Path;
 use self::transcript::Transcript;
 use crate::support::program::{Home, Run};
 
-const COMMANDS: [&str; 10] =
-    ["build", "join", "copy", "inspect", "verify", "digest", "images", "plan", "prune", "serve"];
+const COMMANDS: [&str; 11] =
+    ["build", "join", "copy", "inspect", "verify", "digest", "images", "plan", "schema", "prune", "serve"];
 
 const PLAN: &str = "\
 version: 1
@@ -132,11 +132,19 @@ async fn a_plan_is_printed_with_everything_resolved() {
 }
 
 #[tokio::test]
-async fn the_schema_is_printed_whole() {
+async fn each_schema_is_printed_whole() {
     let home = Home::new();
-    let ran = Run::new(&home, ["plan", "--schema"]).finish().await.expect_code(0);
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plan/schema.json");
-    assert_eq!(ran.stdout, fs::read_to_string(file).unwrap());
+    for (args, file) in [
+        (&["plan", "--schema"][..], "plan/schema.json"),
+        (&["schema"], "plan/schema.json"),
+        (&["schema", "plan"], "plan/schema.json"),
+        (&["schema", "report"], "run/report/schema.json"),
+        (&["schema", "events"], "cli/output/schema.json"),
+    ] {
+        let ran = Run::new(&home, args).finish().await.expect_code(0);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
+        assert_eq!(ran.stdout, fs::read_to_string(file).unwrap(), "{args:?}");
+    }
 }
 
 #[tokio::test]

@@ -35,4 +35,4 @@ mod untagging;
 mod waiting;
 mod windows;
 mod words;
-mod world;
+pub(crate) mod world;

@@ -27,6 +27,7 @@ mod pruning;
 mod readme;
 mod registry_conformance;
 mod registry_faults;
+mod schemas;
 mod scripted_ecr;
 mod support;
 mod verifying;

@@ -144,7 +144,7 @@ async fn its_tables_are_those_of_the_help() {
         assert!(section("### Environment").contains(&variable), "{variable}");
     }
     let commands = all(r"(?m)^  ([a-z]+)  ", help.split("Options:").next().unwrap());
-    assert_eq!(commands.len(), 12);
+    assert_eq!(commands.len(), 13);
     let text = readme();
     for command in commands {
         assert!(section("## Commands").contains(&format!("| `polyarch {command}")), "{command}");

@@ -12,6 +12,7 @@ use super::matrix::Matrix;
 use super::output::{Format, Progress};
 use super::prune::PruneArgs;
 use super::repositories::RepositoryArgs;
+use super::schema::Document;
 use super::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
@@ -110,6 +111,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Check the plan, and print it with everything resolved
     Plan(PlanCommandArgs),
+    /// Print the JSON Schema of plans, reports or events
+    Schema(SchemaArgs),
     /// Make the embedded registry smaller; shows by how much, unless told to
     ///
     /// Delete what the embedded registry has and no tag of it leads to: images that later builds replaced. Without
@@ -133,6 +136,7 @@ impl Command {
             | Self::Clean(_)
             | Self::Doctor(_)
             | Self::Plan(_)
+            | Self::Schema(_)
             | Self::Prune(_)
             | Self::Serve => None,
         }
@@ -420,6 +424,13 @@ pub(crate) struct DoctorEcrArgs {
     /// The same as `--format json`
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// The document that the schema describes
+    #[arg(value_enum, value_name = "DOCUMENT", default_value_t)]
+    pub(crate) document: Document,
 }
 
 #[derive(Debug, Args)]

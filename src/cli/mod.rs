@@ -27,6 +27,7 @@ mod plan;
 mod prune;
 mod reach;
 mod repositories;
+mod schema;
 mod serve;
 mod settings;
 mod signals;

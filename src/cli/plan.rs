@@ -9,7 +9,7 @@ use super::args::PlanCommandArgs;
 use super::load::{Loaded, Refusal};
 use super::matrix::{self, Matrix};
 use super::settings::Settings;
-use super::{ending, stdout};
+use super::{ending, schema, stdout};
 
 /// A plan, and what is used where it says nothing.
 #[derive(Serialize)]
@@ -48,7 +48,7 @@ impl Defaults {
 
 pub(crate) async fn run(args: &PlanCommandArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     if args.schema {
-        stdout::lines(polyarch::plan::SCHEMA.lines())?;
+        schema::print(schema::Document::Plan)?;
         return Ok(ExitCode::SUCCESS);
     }
     let loaded = Loaded::read(&args.plan)?;

@@ -16,7 +16,9 @@ use super::habits;
 use super::load::Refusal;
 use super::output::{Color, Line, Progress, Tone};
 use super::settings::Settings;
-use super::{build, clean, copy, digest, doctor, ending, images, inspect, join, plan, prune, serve, stderr, verify};
+use super::{
+    build, clean, copy, digest, doctor, ending, images, inspect, join, plan, prune, schema, serve, stderr, verify,
+};
 
 /// Runs what was typed, and says its exit code.
 pub(crate) fn start() -> ExitCode {
@@ -70,6 +72,7 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
         Command::Clean(args) => clean::run(args, settings).await,
         Command::Doctor(Doctor::Ecr(args)) => doctor::ecr(args, settings).await,
         Command::Plan(args) => plan::run(args, settings).await,
+        Command::Schema(args) => schema::run(args),
         Command::Prune(args) => prune::run(args, settings).await,
         Command::Serve => serve::run(settings).await,
     }

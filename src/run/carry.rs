@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
-use super::event::{Copied, Event, Failure, ImageEvent, JobEvent, JobId, Phase, Warning};
+use super::event::{Copied, Event, Failure, ImageEvent, JobEvent, JobId, Phase, Transfer, Warning};
 use super::failure::{failure, of_place};
 use super::place::Place;
 use crate::oci::{Content, Descriptor, Digest, RawManifest, Selector};
@@ -66,7 +66,7 @@ impl Told<'_> {
                         Event::Image { image: image.to_owned(), what }
                     }
                     Of::Job(job) => {
-                        let what = JobEvent::Progress { of: "copy", bytes, total: Some(total) };
+                        let what = JobEvent::Progress { of: Transfer::Copy, bytes, total: Some(total) };
                         Event::Job { job: job.clone(), what }
                     }
                 })

@@ -170,8 +170,8 @@ pub enum JobEvent {
     },
     /// Bytes that moved: context or layers, totals so far.
     Progress {
-        /// What moves: `context`, `push`, `copy`.
-        of: &'static str,
+        /// What moves.
+        of: Transfer,
         /// Bytes so far.
         bytes: u64,
         /// Bytes in all, where known.
@@ -234,8 +234,8 @@ pub enum JobEvent {
     },
     /// A request failed in a way that may pass, and is made again.
     Retried {
-        /// What it belongs to: `push`, `confirm`.
-        doing: &'static str,
+        /// What it belongs to.
+        doing: Repeated,
         /// Which attempt failed, from 1.
         attempt: u32,
         /// Until the next one, in seconds.
@@ -245,8 +245,8 @@ pub enum JobEvent {
     },
     /// Nothing was heard for a while, and it is still running.
     StillRunning {
-        /// What it is doing: `building`, `pushing`, `copying`.
-        doing: &'static str,
+        /// What it is doing.
+        doing: Doing,
         /// For how long, in seconds.
         seconds: f64,
     },
@@ -259,6 +259,60 @@ pub enum JobEvent {
     },
     /// The job was stopped because of another one, or of the user.
     Cancelled,
+}
+
+/// What moves between this machine, an engine and a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transfer {
+    /// Files of the context, to the engine.
+    Context,
+    /// An image of another repository.
+    Copy,
+}
+
+/// What is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeated {
+    /// A build: another run took its name on the engine.
+    Build,
+    /// A push of the engine.
+    Push,
+}
+
+impl std::fmt::Display for Repeated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Build => "build",
+            Self::Push => "push",
+        })
+    }
+}
+
+/// What a job is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doing {
+    /// The engine builds the image.
+    Building,
+    /// The engine pushes it.
+    Pushing,
+    /// polyarch copies it.
+    Copying,
+    /// polyarch reads it back from the registry.
+    Confirming,
+}
+
+impl std::fmt::Display for Doing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Building => "building",
+            Self::Pushing => "pushing",
+            Self::Copying => "copying",
+            Self::Confirming => "confirming",
+        })
+    }
 }
 
 /// What happens to an image, in this order.

@@ -12,7 +12,7 @@ use super::assign::ScheduledBuild;
 use super::check;
 use super::common::CommonContext;
 use super::confirm::{self, ConfirmError, Found};
-use super::event::{Failure, JobEvent, Phase};
+use super::event::{Doing, Failure, JobEvent, Phase, Repeated};
 use super::failure::{chain, failure, of_build, of_engine};
 use super::names::{self, CONTENDED};
 use super::place::Place;
@@ -237,7 +237,7 @@ impl JobRun {
             };
             let Some(wait) = self.named_again_after(attempt, built).await else { return Err(failure) };
             let (seconds, error) = (wait.as_secs_f64(), failure.message.clone());
-            self.voice.say(JobEvent::Retried { doing: "push", attempt, wait: seconds, error }).await;
+            self.voice.say(JobEvent::Retried { doing: Repeated::Push, attempt, wait: seconds, error }).await;
             tokio::time::sleep(wait).await;
             let TagRef { repository, tag } = &self.names.shared;
             let named = names::name_image(&self.engine, &built.id, &repository.familiar(), tag).await;
@@ -336,7 +336,9 @@ impl JobRun {
             let wait = CONTENDED.wait(attempt).filter(|_| matches!(error.kind, EngineErrorKind::NameTaken(_)));
             let Some(wait) = wait else { return Err(self.not_built(&error)) };
             let (seconds, error) = (wait.as_secs_f64(), chain(&error));
-            self.voice.say(JobEvent::Retried { doing: "build", attempt, wait: seconds, error: error.into() }).await;
+            self.voice
+                .say(JobEvent::Retried { doing: Repeated::Build, attempt, wait: seconds, error: error.into() })
+                .await;
             tokio::time::sleep(wait).await;
             attempt += 1;
         };
@@ -372,7 +374,7 @@ impl JobRun {
     async fn push(&self, by_tag: Selector) -> Result<Selector, NotPushed> {
         let credential = self.credential().await?;
         self.voice.say(JobEvent::PushStarted { to: self.names.shared.clone() }).await;
-        let pushed = self.voice.while_silent("pushing", self.push_logged_in(credential)).await?;
+        let pushed = self.voice.while_silent(Doing::Pushing, self.push_logged_in(credential)).await?;
         self.voice
             .say(JobEvent::Pushed { seconds: pushed.took.as_secs_f64(), layers_pushed: pushed.layers_pushed })
             .await;
@@ -400,7 +402,7 @@ impl JobRun {
         }
         self.credentials.refused(self.names.shared.repository.host(), &credential);
         let error = chain(&error);
-        self.voice.say(JobEvent::Retried { doing: "push", attempt: 1, wait: 0.0, error: error.into() }).await;
+        self.voice.say(JobEvent::Retried { doing: Repeated::Push, attempt: 1, wait: 0.0, error: error.into() }).await;
         let credential = self.credential().await?;
         Ok(self.push_until_heard(&credential).await?)
     }
@@ -419,14 +421,16 @@ impl JobRun {
             };
             let Some(wait) = self.registry.again_after(attempt, &error) else { return Err(error) };
             let (seconds, error) = (wait.as_secs_f64(), chain(&error));
-            self.voice.say(JobEvent::Retried { doing: "push", attempt, wait: seconds, error: error.into() }).await;
+            self.voice
+                .say(JobEvent::Retried { doing: Repeated::Push, attempt, wait: seconds, error: error.into() })
+                .await;
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
     }
 
     async fn confirm(&self, built: &BuiltImage, selector: &Selector) -> Result<Found, Unproven> {
-        let found = self.voice.while_silent("confirming", self.find_built(built, selector, FRESH)).await;
+        let found = self.voice.while_silent(Doing::Confirming, self.find_built(built, selector, FRESH)).await;
         found.map_err(|error| {
             let phase = if error.is_refusal() { Phase::Verify } else { Phase::Push };
             let name = match self.to() {

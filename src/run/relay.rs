@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::event::{Event, Failure, JobEvent, JobId, Warning};
+use super::event::{Doing, Event, Failure, JobEvent, JobId, Transfer, Warning};
 use super::log::Logs;
 use super::redact::Redactor;
 use crate::engine::BuildEvent;
@@ -66,7 +66,7 @@ impl JobVoice {
     }
 
     /// Awaits `work`, and says every 30 s that it still runs.
-    pub(super) async fn while_silent<T>(&self, doing: &'static str, work: impl Future<Output = T>) -> T {
+    pub(super) async fn while_silent<T>(&self, doing: Doing, work: impl Future<Output = T>) -> T {
         let started = Instant::now();
         let mut work = std::pin::pin!(work);
         loop {
@@ -89,7 +89,7 @@ pub(crate) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
         let event = tokio::select! {
             event = build.recv() => event,
             () = tokio::time::sleep(HEARTBEAT) => {
-                voice.say(JobEvent::StillRunning { doing: "building", seconds: started.elapsed().as_secs_f64() }).await;
+                voice.say(JobEvent::StillRunning { doing: Doing::Building, seconds: started.elapsed().as_secs_f64() }).await;
                 continue;
             }
         };
@@ -124,7 +124,7 @@ pub(crate) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
                 voice.say(JobEvent::StepEnded { step: step.into(), cached, seconds, error }).await;
             }
             Some(BuildEvent::Context { bytes }) => {
-                voice.say(JobEvent::Progress { of: "context", bytes, total: None }).await;
+                voice.say(JobEvent::Progress { of: Transfer::Context, bytes, total: None }).await;
             }
             None => break,
         }

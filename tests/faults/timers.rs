@@ -16,8 +16,8 @@ use polyarch::oci::{Provider, Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
 use polyarch::registry::{Backoff, ClientConfig, Proxies, Timeouts};
 use polyarch::run::{
-    self, BuildRun, Engines, Event, EventSink, Gates, Goal, ImageEvent, JobEvent, Moving, OnFailure, Others, Registry,
-    Shutdown, Surroundings,
+    self, BuildRun, Doing, Engines, Event, EventSink, Gates, Goal, ImageEvent, JobEvent, Moving, OnFailure, Others,
+    Registry, Shutdown, Surroundings,
 };
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
@@ -220,7 +220,7 @@ struct Beats {
 impl EventSink for Beats {
     fn event(&mut self, _: Duration, event: &Event) {
         match event {
-            Event::Job { what: JobEvent::StillRunning { doing: "building", seconds }, .. } => {
+            Event::Job { what: JobEvent::StillRunning { doing: Doing::Building, seconds }, .. } => {
                 self.seconds.push(seconds.round());
                 if self.seconds.len() == 4 {
                     // What follows goes over TCP, which a clock that jumps would find slow.

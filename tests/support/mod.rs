@@ -10,6 +10,7 @@ pub(crate) mod gate;
 pub(crate) mod memory;
 pub(crate) mod parts;
 pub(crate) mod program;
+pub(crate) mod schema;
 pub(crate) mod scripted_ecr;
 pub(crate) mod scripted_engine;
 pub(crate) mod scripted_images;

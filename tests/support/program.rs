@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::parts::LIMIT;
+use super::schema;
 
 /// What a user has at home: an empty home, docker's configuration, the embedded registry. Runs may share one.
 #[derive(Debug)]
@@ -114,7 +115,10 @@ impl Run {
         let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
         let stdout = Stream::read(child.stdout.take().unwrap());
         let stderr = Stream::read(child.stderr.take().unwrap());
-        Running { child, stdout, stderr }
+        let command = self.command.as_std();
+        let mut words = command.get_args().skip_while(|word| *word != "--report").skip(1);
+        let report = words.next().map(|file| command.get_current_dir().unwrap().join(file));
+        Running { child, stdout, stderr, report }
     }
 
     /// Starts it and waits for its end.
@@ -130,6 +134,8 @@ pub(crate) struct Running {
     child: Child,
     stdout: Stream,
     stderr: Stream,
+    /// The file of `--report`.
+    report: Option<PathBuf>,
 }
 
 impl Running {
@@ -156,13 +162,16 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for its end, and for the end of what it printed.
+    /// Waits for its end, and for the end of what it printed. Its report and its events keep to their schemas.
     pub(crate) async fn finish(mut self) -> Finished {
         let Ok(status) = timeout(LIMIT, self.child.wait()).await else {
             let (stdout, stderr) = (self.stdout.so_far(), self.stderr.so_far());
             panic!("the program was not done after {LIMIT:?}\nstdout:\n{stdout}\nstderr:\n{stderr}");
         };
-        Finished { status: status.unwrap(), stdout: self.stdout.all().await, stderr: self.stderr.all().await }
+        let (stdout, stderr) = (self.stdout.all().await, self.stderr.all().await);
+        schema::hold_events(&stderr);
+        self.report.iter().for_each(|report| schema::hold_report(report));
+        Finished { status: status.unwrap(), stdout, stderr }
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use polyarch::oci::{Digest, Entry, LocatedReference, Location, Selector, TagRef};
 use polyarch::run::{
-    By, Copied, Destination, Event, Execution, FailedLines, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedImage,
-    PlannedJob, Warning,
+    By, Copied, Destination, Doing, Event, Execution, FailedLines, Failure, ImageEvent, JobEvent, JobId, Phase,
+    PlannedImage, PlannedJob, Repeated, Transfer, Warning,
 };
 use polyarch::text::Json as Document;
 
@@ -35,7 +35,7 @@ const HOSTILE: [&str; 11] = [
 const COMMANDS: [&str; 6] = ["##[", "##vso[", "##teamcity[", "section_start:", "section_end:", "travis_fold:"];
 
 /// One event of every kind. A new kind must be added here: `is_told` has no arm for the rest.
-fn events(hostile: &str) -> Vec<Event> {
+pub(super) fn events(hostile: &str) -> Vec<Event> {
     let text = || hostile.into();
     let image = || hostile.to_owned();
     let job = || JobId { image: image(), platform: "linux/amd64".parse().unwrap() };
@@ -58,10 +58,11 @@ fn events(hostile: &str) -> Vec<Event> {
         bytes: 1,
     };
     let reference = to.repository.digest(digest.clone());
-    let planned =
-        |by| PlannedJob { job: job(), by, destination: Destination::ArchTag(to.clone()), builds_on: vec![job()] };
-    let jobs =
-        vec![planned(By::Engine { engine: text(), execution: Execution::Native }), planned(By::Copy { from: text() })];
+    let planned = |by, destination| PlannedJob { job: job(), by, destination, builds_on: vec![job()] };
+    let jobs = vec![
+        planned(By::Engine { engine: text(), execution: Execution::Native }, Destination::ArchTag(to.clone())),
+        planned(By::Copy { from: text() }, Destination::Repository(to.repository.clone())),
+    ];
     let images =
         vec![PlannedImage { image: image(), tags: vec![place.clone()], copies: vec![place.repository.clone()] }];
     let (seconds, bytes) = (1.0, 1);
@@ -71,7 +72,7 @@ fn events(hostile: &str) -> Vec<Event> {
         JobEvent::StepEnded { step: text(), cached: false, seconds, error: Some(text()) },
         JobEvent::StepEnded { step: text(), cached: true, seconds, error: None },
         JobEvent::Log { line: text() },
-        JobEvent::Progress { of: "context", bytes, total: Some(2) },
+        JobEvent::Progress { of: Transfer::Context, bytes, total: Some(2) },
         JobEvent::Built { id: digest.clone(), seconds, cached_steps: 0, steps: 1, context_bytes: bytes },
         JobEvent::PushStarted { to: to.clone() },
         JobEvent::Pushed { seconds, layers_pushed: 1 },
@@ -79,14 +80,14 @@ fn events(hostile: &str) -> Vec<Event> {
         JobEvent::CopyStarted { to: to.repository.clone() },
         JobEvent::Copied { seconds, copied: copied() },
         JobEvent::Confirmed { image: reference.clone(), bytes },
-        JobEvent::Retried { doing: "push", attempt: 1, wait: seconds, error: text() },
-        JobEvent::StillRunning { doing: "building", seconds },
+        JobEvent::Retried { doing: Repeated::Push, attempt: 1, wait: seconds, error: text() },
+        JobEvent::StillRunning { doing: Doing::Building, seconds },
         JobEvent::NotBuilt { reason: text() },
         JobEvent::Cancelled,
         JobEvent::Failed(failure()),
     ];
     let entries = vec![Entry {
-        attestations: Vec::new(),
+        attestations: vec![digest.clone()],
         platform: "linux/amd64".parse().unwrap(),
         digest: digest.clone(),
         bytes,

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use polyarch::oci::{Digest, Entry, Reference, Selector, TagRef};
 use polyarch::run::{
-    By, Destination, Event, EventSink, Execution, FailedLines, Failure, ImageEvent, JobEvent, JobId, Phase,
-    PlannedImage, PlannedJob, Report, Warning,
+    By, Destination, Doing, Event, EventSink, Execution, FailedLines, Failure, ImageEvent, JobEvent, JobId, Phase,
+    PlannedImage, PlannedJob, Repeated, Report, Transfer, Warning,
 };
 
 use super::line::Line;
@@ -140,14 +140,14 @@ pub(crate) fn success() -> Script {
         (20, hello("amd64", step("[1/3] FROM scratch"))),
         (30, hello("amd64", step_ended("[1/3] FROM scratch", true, 0.0, None))),
         (40, hello("arm64", step("[2/3] RUN make"))),
-        (50, hello("arm64", JobEvent::Progress { of: "context", bytes: 20_480, total: None })),
+        (50, hello("arm64", JobEvent::Progress { of: Transfer::Context, bytes: 20_480, total: None })),
         (60, hello("arm64", line("cc -o hello hello.c"))),
         warning("linux/amd64"),
         warning("linux/arm64"),
         (2010, built("amd64", 2.0, 1, 20_480)),
     ];
     script.extend(pushed(2020, "amd64", 2));
-    script.push((30_040, hello("arm64", JobEvent::StillRunning { doing: "building", seconds: 30.0 })));
+    script.push((30_040, hello("arm64", JobEvent::StillRunning { doing: Doing::Building, seconds: 30.0 })));
     script.push((62_000, hello("arm64", step_ended("[2/3] RUN make", false, 61.96, None))));
     script.push((62_010, built("arm64", 62.0, 0, 20_480)));
     script.extend(pushed(62_020, "arm64", 3));
@@ -212,7 +212,12 @@ pub(crate) fn interrupted() -> Script {
             2500,
             hello(
                 "amd64",
-                JobEvent::Retried { doing: "push", attempt: 1, wait: 1.0, error: "503 Service Unavailable".into() },
+                JobEvent::Retried {
+                    doing: Repeated::Push,
+                    attempt: 1,
+                    wait: 1.0,
+                    error: "503 Service Unavailable".into(),
+                },
             ),
         ),
         (2600, Event::Stopping { reason: "interrupted".into() }),

@@ -218,7 +218,7 @@ mod tests {
 
     use std::sync::{Arc, Mutex};
 
-    use polyarch::run::{By, Destination, Execution, PlannedImage, PlannedJob};
+    use polyarch::run::{By, Destination, Execution, PlannedImage, PlannedJob, Transfer};
 
     use super::super::script::{Script, failed, job, on, play, report, started, step, success, tag};
     use super::*;
@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn at_work() -> Script {
-        let progress = JobEvent::Progress { of: "context", bytes: 1_200_000, total: Some(3_400_000) };
+        let progress = JobEvent::Progress { of: Transfer::Context, bytes: 1_200_000, total: Some(3_400_000) };
         let log = |line: &str| JobEvent::Log { line: line.into() };
         vec![
             (0, started()),

@@ -11,6 +11,8 @@ use crate::text::Text;
 
 /// The version of the report's JSON. Fields may be added in one version; what is there keeps its meaning.
 pub const REPORT_VERSION: u32 = 1;
+/// The JSON Schema (draft 2020-12) of the report: `polyarch schema report`.
+pub const REPORT_SCHEMA: &str = include_str!("schema.json");
 /// Warnings that are kept; more are counted.
 pub const MAX_WARNINGS: usize = 1000;
 

@@ -1,0 +1,42 @@
+//! `polyarch schema`
+
+use std::process::ExitCode;
+
+use polyarch::run::REPORT_SCHEMA;
+
+use super::args::SchemaArgs;
+use super::load::Refusal;
+use super::{output, stdout};
+
+/// A document that polyarch reads or writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Document {
+    /// A plan, as an editor checks it
+    #[default]
+    Plan,
+    /// The file of `--report`
+    Report,
+    /// A line of `--progress json`
+    Events,
+}
+
+impl Document {
+    /// Its JSON Schema.
+    fn schema(self) -> &'static str {
+        match self {
+            Self::Plan => polyarch::plan::SCHEMA,
+            Self::Report => REPORT_SCHEMA,
+            Self::Events => output::EVENTS_SCHEMA,
+        }
+    }
+}
+
+pub(crate) fn run(args: &SchemaArgs) -> Result<ExitCode, Refusal> {
+    print(args.document)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the schema of `document`.
+pub(crate) fn print(document: Document) -> Result<(), Refusal> {
+    Ok(stdout::lines(document.schema().lines())?)
+}
