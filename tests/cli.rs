@@ -140,6 +140,8 @@ async fn each_schema_is_printed_whole() {
         (&["schema", "plan"], "plan/schema.json"),
         (&["schema", "report"], "run/report/schema.json"),
         (&["schema", "events"], "cli/output/schema.json"),
+        (&["schema", "results"], "cli/output/results.json"),
+        (&["schema", "verify"], "cli/verify/schema.json"),
     ] {
         let ran = Run::new(&home, args).finish().await.expect_code(0);
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);

@@ -111,7 +111,7 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Check the plan, and print it with everything resolved
     Plan(PlanCommandArgs),
-    /// Print the JSON Schema of plans, reports or events
+    /// Print the JSON Schema of plans, or of what polyarch writes
     Schema(SchemaArgs),
     /// Make the embedded registry smaller; shows by how much, unless told to
     ///

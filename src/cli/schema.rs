@@ -6,7 +6,7 @@ use polyarch::run::REPORT_SCHEMA;
 
 use super::args::SchemaArgs;
 use super::load::Refusal;
-use super::{output, stdout};
+use super::{output, stdout, verify};
 
 /// A document that polyarch reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -18,6 +18,10 @@ pub(crate) enum Document {
     Report,
     /// A line of `--progress json`
     Events,
+    /// The document of `--format json`
+    Results,
+    /// The document of `polyarch verify --json`
+    Verify,
 }
 
 impl Document {
@@ -27,6 +31,8 @@ impl Document {
             Self::Plan => polyarch::plan::SCHEMA,
             Self::Report => REPORT_SCHEMA,
             Self::Events => output::EVENTS_SCHEMA,
+            Self::Results => output::RESULTS_SCHEMA,
+            Self::Verify => verify::SCHEMA,
         }
     }
 }

@@ -118,7 +118,8 @@ impl Run {
         let command = self.command.as_std();
         let mut words = command.get_args().skip_while(|word| *word != "--report").skip(1);
         let report = words.next().map(|file| command.get_current_dir().unwrap().join(file));
-        Running { child, stdout, stderr, report }
+        let args = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        Running { child, stdout, stderr, args, report }
     }
 
     /// Starts it and waits for its end.
@@ -134,6 +135,7 @@ pub(crate) struct Running {
     child: Child,
     stdout: Stream,
     stderr: Stream,
+    args: Vec<String>,
     /// The file of `--report`.
     report: Option<PathBuf>,
 }
@@ -162,7 +164,7 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for its end, and for the end of what it printed. Its report and its events keep to their schemas.
+    /// Waits for its end, and for the end of what it printed. Its report, its events and its results keep to their schemas.
     pub(crate) async fn finish(mut self) -> Finished {
         let Ok(status) = timeout(LIMIT, self.child.wait()).await else {
             let (stdout, stderr) = (self.stdout.so_far(), self.stderr.so_far());
@@ -170,6 +172,7 @@ impl Running {
         };
         let (stdout, stderr) = (self.stdout.all().await, self.stderr.all().await);
         schema::hold_events(&stderr);
+        schema::hold_results(&self.args, &stdout);
         self.report.iter().for_each(|report| schema::hold_report(report));
         Finished { status: status.unwrap(), stdout, stderr }
     }

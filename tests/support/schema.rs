@@ -9,6 +9,8 @@ use serde_json::Value;
 
 static REPORT: LazyLock<Validator> = LazyLock::new(|| validator(polyarch::run::REPORT_SCHEMA));
 static EVENTS: LazyLock<Validator> = LazyLock::new(|| validator(include_str!("../../src/cli/output/schema.json")));
+static RESULTS: LazyLock<Validator> = LazyLock::new(|| validator(include_str!("../../src/cli/output/results.json")));
+static VERIFY: LazyLock<Validator> = LazyLock::new(|| validator(include_str!("../../src/cli/verify/schema.json")));
 
 /// How the first line of `--progress json` begins.
 const FIRST: &str = r#"{"at":0.0,"event":"polyarch""#;
@@ -30,6 +32,22 @@ pub(crate) fn hold(validator: &Validator, document: &Value) {
 pub(crate) fn hold_report(path: &Path) {
     if path.is_file() {
         hold(&REPORT, &serde_json::from_slice(&fs::read(path).unwrap()).unwrap());
+    }
+}
+
+/// What a command of `args` printed, where that is a document with a schema.
+pub(crate) fn hold_results(args: &[String], printed: &str) {
+    let says = |words: &[&str]| args.windows(words.len()).any(|some| some == words);
+    // They print documents of their own.
+    let others = says(&["--check"]) || says(&["--dry-run"]);
+    let schema = match args.first().map(String::as_str) {
+        Some("verify") if says(&["--json"]) || says(&["--format", "json"]) => &VERIFY,
+        Some("build" | "join" | "copy") if says(&["--format", "json"]) && !others => &RESULTS,
+        _ => return,
+    };
+    // What was refused has no result.
+    if !printed.is_empty() {
+        hold(schema, &serde_json::from_str(printed).unwrap());
     }
 }
 

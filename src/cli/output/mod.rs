@@ -20,6 +20,8 @@ mod tty;
 mod writer;
 
 #[cfg(test)]
+pub(crate) mod held;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 pub(crate) mod script;
@@ -28,6 +30,6 @@ pub(crate) use grid::{Align, Column, Grid};
 pub(crate) use line::Line;
 pub(crate) use progress::{Display, Lost, Progress, Terminal, display, is_ci};
 pub(crate) use results::{Format, not_joined, write_results};
-pub(crate) use schema::EVENTS_SCHEMA;
+pub(crate) use schema::{EVENTS_SCHEMA, RESULTS_SCHEMA};
 pub(crate) use style::{Color, Tone, ago, count, duration, shorten, size};
 pub(crate) use writer::{Lines, Pace, Paced};

@@ -1,14 +1,15 @@
-//! The JSON Schema of the events, for programs.
+//! The JSON Schemas of events and results, for programs.
 
 /// The JSON Schema (draft 2020-12) of a line of `--progress json`: `polyarch schema events`.
 pub(crate) const EVENTS_SCHEMA: &str = include_str!("schema.json");
+/// The JSON Schema (draft 2020-12) of `--format json`: `polyarch schema results`.
+pub(crate) const RESULTS_SCHEMA: &str = include_str!("results.json");
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use jsonschema::Validator;
     use polyarch::oci::Digest;
     use polyarch::run::{
         Destination, Doing, Event, EventSink as _, Failure, ImageEvent, JobEvent, Phase, REPORT_SCHEMA, Repeated,
@@ -16,99 +17,16 @@ mod tests {
     };
     use serde_json::Value;
 
+    use super::super::held::Held;
     use super::super::hostile;
     use super::super::json::Json;
     use super::super::progress::{Display as _, Lost};
+    use super::super::results::{Format, write_results};
     use super::super::script::{
         Memory, Script, failed, half_published, interrupted, not_joined, on, play, refused, report, started, success,
         tag, unchanged,
     };
     use super::*;
-
-    /// A schema, and which of its properties and of the values that it lists documents had.
-    struct Held {
-        schema: Value,
-        validator: Validator,
-        seen: BTreeSet<String>,
-    }
-
-    impl Held {
-        fn new(schema: &str) -> Self {
-            let schema = serde_json::from_str(schema).unwrap();
-            let validator = jsonschema::draft202012::new(&schema).unwrap();
-            Self { schema, validator, seen: BTreeSet::new() }
-        }
-
-        fn hold(&mut self, document: &Value) {
-            let errors = || self.validator.iter_errors(document).map(|one| format!("{}: {one}", one.instance_path()));
-            assert!(self.validator.is_valid(document), "{document:#}\n{:#?}", errors().collect::<Vec<_>>());
-            self.see("", document);
-        }
-
-        /// Sees all of `document`, which the schema at `place` allows.
-        fn see(&mut self, place: &str, document: &Value) {
-            let schema = self.schema.pointer(place).unwrap().clone();
-            if let Some(to) = schema["$ref"].as_str() {
-                return self.see(&to[1..], document);
-            }
-            // Of the kinds of events, the one whose constants the document has.
-            let is_of = |kind: &Value| {
-                let kind = self.schema.pointer(&kind["$ref"].as_str().unwrap()[1..]).unwrap();
-                let mut properties = kind["properties"].as_object().unwrap().iter();
-                properties.all(|(name, said)| said.get("const").is_none_or(|constant| document[name] == *constant))
-            };
-            let kinds = schema["oneOf"].as_array().into_iter().flatten().filter(|kind| kind.get("$ref").is_some());
-            if let Some(kind) = kinds.into_iter().find(|kind| is_of(kind)) {
-                return self.see(&kind["$ref"].as_str().unwrap()[1..], document);
-            }
-            for (name, value) in document.as_object().into_iter().flatten() {
-                let property = format!("{place}/properties/{name}");
-                self.see(&property, value);
-                self.seen.insert(property);
-            }
-            for item in document.as_array().into_iter().flatten() {
-                self.see(&format!("{place}/items"), item);
-            }
-            if let Some(list) = schema["enum"].as_array() {
-                assert!(list.contains(document));
-                self.seen.insert(value(place, document));
-            }
-        }
-
-        /// The place of the list of values that a property may have, if there is one, and the list.
-        fn listed(&self, property: &str) -> Option<(String, &Vec<Value>)> {
-            let said = self.schema.pointer(property).unwrap();
-            let place = said["$ref"].as_str().map_or(property, |to| &to[1..]);
-            Some((place.to_owned(), self.schema.pointer(place)?["enum"].as_array()?))
-        }
-
-        /// The properties and the listed values that no document had.
-        fn unseen(&self) -> BTreeSet<String> {
-            let mut properties = Vec::new();
-            named(&self.schema, "", &mut properties);
-            let lists = properties.iter().filter_map(|property| self.listed(property));
-            let values = lists.flat_map(|(place, list)| list.iter().map(move |one| value(&place, one)));
-            let values: Vec<_> = values.collect();
-            properties.into_iter().chain(values).filter(|one| !self.seen.contains(one)).collect()
-        }
-    }
-
-    fn value(place: &str, value: &Value) -> String {
-        format!("{place} = {value}")
-    }
-
-    /// The places of all properties.
-    fn named(schema: &Value, place: &str, properties: &mut Vec<String>) {
-        let of_object = schema.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value));
-        let of_list = schema.as_array().into_iter().flatten().enumerate().map(|(at, value)| (at.to_string(), value));
-        for (key, value) in of_object.chain(of_list) {
-            let below = format!("{place}/{key}");
-            if key == "properties" {
-                properties.extend(value.as_object().unwrap().keys().map(|name| format!("{below}/{name}")));
-            }
-            named(value, &below, properties);
-        }
-    }
 
     fn image(what: ImageEvent) -> Event {
         Event::Image { image: "hello".to_owned(), what }
@@ -207,6 +125,40 @@ mod tests {
         }
         for report in reports() {
             held.hold(&serde_json::json!({ "at": report.run.seconds, "event": "finished", "report": report }));
+        }
+        assert_eq!(held.unseen(), BTreeSet::new());
+    }
+
+    #[test]
+    fn results_keep_to_a_schema_that_names_no_more() {
+        let mut held = Held::new(RESULTS_SCHEMA);
+        let loaded = hostile::events("text").into_iter().filter(|event| {
+            matches!(event, Event::Started { .. } | Event::Image { what: ImageEvent::Loaded { .. }, .. })
+        });
+        let not_joined =
+            Event::Image { image: "text".to_owned(), what: ImageEvent::NotJoined { reason: "--load".into() } };
+        let built = |one: &Event| match one {
+            Event::Started { jobs, .. } => jobs
+                .iter()
+                .map(|one| {
+                    let what = JobEvent::Built {
+                        id: Digest::of(b"x"),
+                        seconds: 1.0,
+                        cached_steps: 0,
+                        steps: 1,
+                        context_bytes: 1,
+                    };
+                    Event::Job { job: one.job.clone(), what }
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        let loaded: Vec<_> =
+            loaded.flat_map(|one| [vec![one.clone()], built(&one)].concat()).chain([not_joined]).collect();
+        for report in reports().into_iter().chain([report(&all_at_once(loaded), None)]) {
+            let mut document = Vec::new();
+            write_results(&mut document, &report, Format::Json).unwrap();
+            held.hold(&serde_json::from_slice(&document).unwrap());
         }
         assert_eq!(held.unseen(), BTreeSet::new());
     }

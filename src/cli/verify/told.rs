@@ -61,7 +61,7 @@ fn summary(verified: &[Verified], findings: &[Finding]) -> String {
     parts.join(", ")
 }
 
-fn document(verified: &[Verified], findings: &[Finding]) -> Value {
+pub(super) fn document(verified: &[Verified], findings: &[Finding]) -> Value {
     let found = verified.iter().filter_map(|Verified { subject, result, pulled, .. }| {
         let mut document = json!({ "reference": subject.name });
         let (own, Ok(Value::Object(index))) = (document.as_object_mut()?, serde_json::to_value(result.as_ref().ok()?))
