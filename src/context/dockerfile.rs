@@ -21,7 +21,7 @@ pub enum GivenDockerfile {
 }
 
 impl GivenDockerfile {
-    /// The name of one that is no file.
+    /// The name of one that is no file, and of one that nobody names.
     pub const NAME: &str = "Dockerfile";
 
     /// Its name in the directory that is served for it.
@@ -83,6 +83,16 @@ impl GivenDockerfile {
             Self::Text(text) => names_platform(text.as_bytes()),
         }
     }
+}
+
+/// Where the Dockerfile is that is to be at `path`: `dockerfile` stands for a `Dockerfile` that is not there, as with
+/// BuildKit and buildx.
+#[must_use]
+pub fn dockerfile_at(path: &Path) -> PathBuf {
+    let lower = path.with_file_name(GivenDockerfile::NAME.to_lowercase());
+    let is_missing =
+        path.file_name().is_some_and(|name| name == GivenDockerfile::NAME) && path.symlink_metadata().is_err();
+    if is_missing && lower.is_file() { lower } else { path.to_owned() }
 }
 
 fn copies_by_platform(dockerfile: &Path) -> bool {

@@ -27,7 +27,7 @@ mod variables;
 mod walk;
 
 pub use bases::{Base, BaseQuery, Role, bases, copies_everything};
-pub use dockerfile::GivenDockerfile;
+pub use dockerfile::{GivenDockerfile, dockerfile_at};
 pub use entry::{Entry, Kind};
 pub use error::{ContextError, IgnoreFileFault};
 pub use filter::Selection;

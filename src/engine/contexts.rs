@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::client::EngineFacts;
-use crate::context::{AddedStages, GivenDockerfile, StageName};
+use crate::context::{AddedStages, GivenDockerfile, StageName, dockerfile_at};
 use crate::oci::{DigestRef, Reference, Selector, TagRef};
 use crate::plan::{BuildSpec, Context, ContextName, Dockerfile, ImageName, NamedContext};
 
@@ -113,7 +113,7 @@ pub(super) fn attrs(
 #[must_use]
 pub fn given_dockerfile(dockerfile: &Dockerfile) -> Option<GivenDockerfile> {
     match dockerfile {
-        Dockerfile::File(path) => Some(GivenDockerfile::File(path.clone())),
+        Dockerfile::File(path) => Some(GivenDockerfile::File(dockerfile_at(path))),
         Dockerfile::Inline(text) => Some(GivenDockerfile::Text(text.clone())),
         Dockerfile::InContext(_) | Dockerfile::StandardInput => None,
     }

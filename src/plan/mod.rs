@@ -68,4 +68,4 @@ pub use spec::{
     Compression, CompressionLevel, Context, Dockerfile, Export, Generator, LayerPolicy, MediaTypes, NamedContext,
     Network, Provenance, PullPolicy, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Ulimit,
 };
-pub(crate) use suggest::did_you_mean;
+pub(crate) use suggest::{did_you_mean, nearest};

@@ -15,9 +15,14 @@ pub(super) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// A hint that names the word of `known` nearest to `word`, if one is near.
 pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(word, known).map(|nearest| format!("did you mean `{nearest}`?"))
+}
+
+/// The word of `known` nearest to `word`, if one is near.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.into_iter().take(MAX_WORDS).map(|candidate| (distance(word, candidate), candidate));
     let (nearest, candidate) = near.min_by_key(|(distance, _)| *distance)?;
-    (nearest <= (word.chars().count() / 3).max(1)).then(|| format!("did you mean `{candidate}`?"))
+    (nearest <= (word.chars().count() / 3).max(1)).then_some(candidate)
 }
 
 /// Most words that a hint lists.

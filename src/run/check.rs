@@ -12,6 +12,7 @@ use super::preflight::{self, Engines};
 use super::prepare::{self, Shared};
 use super::request::BuildRun;
 use super::secrets::Secrets;
+use crate::context::dockerfile_at;
 use crate::engine::{Finding, Lint};
 use crate::plan::{Context, Dockerfile, NamedContext};
 use crate::text::Text;
@@ -110,7 +111,7 @@ fn merged(checked: Vec<(&ScheduledBuild, Lint)>) -> Vec<CheckedFile> {
 pub(super) fn name(job: &ScheduledBuild) -> Text {
     let build = &job.job.work.spec;
     let name = match (&build.dockerfile, &build.context) {
-        (Dockerfile::File(path), _) => path.display().to_string(),
+        (Dockerfile::File(path), _) => dockerfile_at(path).display().to_string(),
         (Dockerfile::InContext(path), Context::Remote(remote)) => format!("{remote} {path}"),
         (Dockerfile::InContext(path), Context::Directory(_)) => path.clone(),
         (Dockerfile::Inline(_) | Dockerfile::StandardInput, _) => format!("Dockerfile of {}", job.id.image),

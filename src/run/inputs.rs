@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::failure::chain;
+use super::nearby::hint;
 use crate::context::{ContextError, IgnoreFile, Root, is_dockers_frontend, stages_of};
 use crate::engine::given_dockerfile;
 use crate::plan::{BuildSpec, ContextName, InputPlaces, NamedContext, Place, Plan, Problem, SourceText, did_you_mean};
@@ -27,7 +28,7 @@ pub fn look(plan: &Plan, source: &SourceText) -> Vec<Problem> {
             let places = plan.places.get(&(image.name.clone(), job.platform.clone()));
             let (Some(build), Some(places)) = (job.build(), places) else { continue };
             let fault = |(input, error): (Input<'_>, ContextError)| {
-                place(&input, places).problem(source, &chain(&error), Some(error.hint().to_owned()))
+                place(&input, places).problem(source, &chain(&error), Some(hint(&build.spec, &input, &error)))
             };
             problems.extend(check(&build.spec).err().map(fault));
             problems.extend(missing_target(&build.spec, places, source));

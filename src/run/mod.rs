@@ -37,6 +37,7 @@ mod log;
 mod names;
 mod order;
 mod pipeline;
+mod nearby;
 mod place;
 mod preflight;
 mod prepare;

@@ -17,6 +17,7 @@ use super::failure::{chain, failure};
 use super::inputs;
 use super::job::{Goal, JobEnd, JobRun, SessionGroup};
 use super::names;
+use super::nearby;
 use super::order::Order;
 use super::place::{Place, Registries};
 use super::preflight::Engines;
@@ -86,8 +87,9 @@ pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
         if job.work.spec.dockerfile == Dockerfile::StandardInput {
             let message = format!("{}: its Dockerfile is on the standard input, which was not read", id.image);
             faults.push(failure(Phase::Plan, &message, Some("give it with `dockerfile_inline`".into())));
-        } else if let Err((_, error)) = inputs::check(&job.work.spec) {
-            faults.push(failure(Phase::Plan, &format!("{}: {}", id.image, chain(&error)), Some(error.hint().into())));
+        } else if let Err((input, error)) = inputs::check(&job.work.spec) {
+            let hint = nearby::hint(&job.work.spec, &input, &error);
+            faults.push(failure(Phase::Plan, &format!("{}: {}", id.image, chain(&error)), Some(hint)));
         }
     }
     faults

@@ -109,3 +109,82 @@ async fn a_plan_and_a_dry_run_show_the_registry_and_the_engine() {
     let engine = format!("engine    default at {} (linux/amd64, ", world.engine.host());
     assert!(lines[1].starts_with(&engine), "{dry}");
 }
+
+#[tokio::test]
+async fn a_lower_case_dockerfile_stands_for_one_that_is_not_there() {
+    let world = World::start(Script::default().solve(async |call| {
+        call.log(&format!("reads {}\n", call.request.frontend_attrs["filename"]));
+        call.built()
+    }))
+    .await;
+    let context = world.home.path().join("context");
+    fs::create_dir(context.join("sub")).unwrap();
+    fs::rename(context.join("Dockerfile"), context.join("dockerfile")).unwrap();
+    fs::write(context.join("sub/dockerfile"), "FROM scratch AS only\n").unwrap();
+    fs::write(context.join("dockerfile.dockerignore"), b"\xff\xfe*\0").unwrap();
+    world.plan(&image("    context: context\n    dockerfile: sub/Dockerfile\n    target: only\n"));
+    says(&run(&world, &["build", "--progress", "plain"]).await.expect_code(0), &["reads dockerfile"]);
+    // Its ignore file has its name.
+    world.plan(&image("    context: context\n"));
+    says(&run(&world, &["plan"]).await.expect_code(2), &["dockerfile.dockerignore is not UTF-8"]);
+    // A directory of that name is none, and a `Dockerfile` goes first.
+    fs::remove_file(context.join("dockerfile")).unwrap();
+    fs::create_dir(context.join("dockerfile")).unwrap();
+    says(&run(&world, &["plan"]).await.expect_code(2), &["there is no ", "context/Dockerfile"]);
+    fs::write(context.join("Dockerfile"), "FROM scratch\n").unwrap();
+    run(&world, &["plan"]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_hint_names_the_dockerfile_that_is_there_instead() {
+    let world = world().await;
+    let home = world.home.path();
+    for (files, settings, hint) in [
+        (&["a/Containerfile"][..], "    context: a\n", "write `dockerfile: Containerfile`"),
+        (&["b/docker/Dockerfile"], "    context: b\n", "write `dockerfile: docker/Dockerfile`"),
+        (
+            &["c/web.Dockerfile", "c/Dockerfile.api", "c/Dockerfile.api.dockerignore", "c/Dockerfiles/x"],
+            "    context: c\n",
+            "write `dockerfile:` with one of Dockerfile.api, web.Dockerfile\n",
+        ),
+        (&["d/DockerFile"], "    context: d\n", "write `dockerfile: DockerFile`"),
+        (
+            &["e/docker/Dockerfile"],
+            "    context: e\n    dockerfile: dokcer/Dockerfle\n",
+            "write `dockerfile: docker/Dockerfile`",
+        ),
+        (
+            &["f/Dockerfile.prod"],
+            "    context: f\n    dockerfile: Dockerfile.pord\n",
+            "write `dockerfile: Dockerfile.prod`",
+        ),
+        // It is said relative to the plan.
+        (
+            &["g/docker/One"],
+            "    context: g\n    dockerfile: g/docker/One\n",
+            "write `dockerfile: docker/One`: it is relative",
+        ),
+        (
+            &["h/in/x", "h/One"],
+            "    context: h/in\n    dockerfile: One\n",
+            "write `dockerfile: ../One`: it is relative",
+        ),
+        (&["i/x"], "    context: i\n", "check `dockerfile` in the plan"),
+        (&["contexts/web/Dockerfile"], "    context: contxts/wbe\n", "did you mean `contexts/web`?"),
+        (&["common/x"], "    context: context\n    contexts: { src: ./Comon }\n", "did you mean `common`?"),
+    ] {
+        for file in files {
+            fs::create_dir_all(home.join(file).parent().unwrap()).unwrap();
+            fs::write(home.join(file), "FROM scratch\n").unwrap();
+        }
+        world.plan(&image(settings));
+        for arguments in [&["plan"][..], &["build", "--dry-run"]] {
+            says(&run(&world, arguments).await.expect_code(2), &[hint]);
+        }
+    }
+    // A link that leads to nothing is there.
+    std::os::unix::fs::symlink("nothing", home.join("i/Dockerfile")).unwrap();
+    fs::write(home.join("i/Containerfile"), "FROM scratch\n").unwrap();
+    world.plan(&image("    context: i\n"));
+    says(&run(&world, &["plan"]).await.expect_code(2), &["a link must not lead out of its directory"]);
+}

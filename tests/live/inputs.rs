@@ -17,6 +17,7 @@ on_both_engines!(
     a_dockerfile_may_come_from_elsewhere_than_its_context,
     what_is_not_in_a_repository_is_said,
     a_dockerfile_may_be_inline,
+    a_lower_case_dockerfile_is_built,
     a_dockerfile_may_come_from_the_standard_input,
     proxies_of_dockers_configuration_reach_the_steps_and_not_the_image,
 );
@@ -150,6 +151,20 @@ async fn a_dockerfile_may_be_inline(engine: Engine) {
     plan(&project, "context: tree\ndockerfile_inline: |\n  FROM scratch\n  COPI which /which\n");
     let refused = project.run(&["build", "--load"]).await.expect_code(4);
     assert!(refused.stderr.contains("line 2: unknown instruction: COPI"), "{}", refused.stderr);
+}
+
+async fn a_lower_case_dockerfile_is_built(engine: Engine) {
+    let project = Project::new(engine, "lower");
+    files(&project, "tree", &project.name);
+    fs::rename(project.path("tree/Dockerfile"), project.path("tree/dockerfile")).unwrap();
+    project.write("tree/dockerfile.dockerignore", "secret");
+    project.write("tree/secret", "no part of the context");
+    plan(&project, "context: tree");
+    project.run(&["build", "--load"]).await.expect_code(0);
+    assert_eq!(which(&project).await, project.name);
+    project.write("tree/dockerfile", "FROM scratch\nCOPY secret /\n");
+    let refused = project.run(&["build", "--load"]).await.expect_code(4);
+    assert!(refused.stderr.contains("dockerfile:2"), "{}", refused.stderr);
 }
 
 async fn a_dockerfile_may_come_from_the_standard_input(engine: Engine) {
