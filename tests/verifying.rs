@@ -273,6 +273,106 @@ async fn what_differs_between_two_indexes_is_shown_by_platform() {
     run(&["inspect", &one, &format!("{}/web:nope", registry.host())]).await.expect_code(7);
 }
 
+/// The entry of an image, with a change.
+fn entry_saying(image: &Image, change: impl Fn(&mut Value)) -> Value {
+    let mut said = entry(image);
+    change(&mut said);
+    said
+}
+
+#[tokio::test]
+async fn inspect_names_every_field_that_two_indexes_differ_in() {
+    let world = World::new();
+    let [amd64, arm64] = &world.images;
+    let (attests, attesting) = attestation(&amd64.manifest, &json!({ "again": true }));
+    world.store.put("web", "", &attests);
+    let was = world.index.json()["manifests"].as_array().unwrap().clone();
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut other = world.index.json();
+        change(&mut other);
+        Document::new(OCI_INDEX, &other)
+    };
+    let entry_of_arm64 =
+        |change: &dyn Fn(&mut Value)| with(&|other| other["manifests"][1] = entry_saying(arm64, change));
+    let cases: [(&str, Document, &[&str]); 9] = [
+        (
+            "variant",
+            entry_of_arm64(&|entry| entry["platform"]["variant"] = "v8".into()),
+            &["linux/arm64  same image, its entry changed", "  + platform.variant = v8"],
+        ),
+        (
+            "features",
+            entry_of_arm64(&|entry| entry["platform"]["features"] = json!(["sve"])),
+            &["  + platform.features = [\"sve\"]"],
+        ),
+        ("a field", entry_of_arm64(&|entry| entry["artifactType"] = "a/b".into()), &["  + artifactType = a/b"]),
+        (
+            "an annotation",
+            entry_of_arm64(&|entry| entry["annotations"] = json!({ "k": "v" })),
+            &["linux/arm64  same image, its entry changed", "  + k = v"],
+        ),
+        (
+            "order",
+            with(&|other| other["manifests"].as_array_mut().unwrap().swap(0, 1)),
+            &[
+                "order changed\n  - linux/amd64, linux/arm64, attestation of linux/amd64\n  + linux/arm64, linux/amd64, ",
+            ],
+        ),
+        (
+            "attestation",
+            with(&|other| other["manifests"][2] = attesting.clone()),
+            &["attestation of linux/amd64  changed\n  - sha256:"],
+        ),
+        (
+            "its entry",
+            with(&|other| other["manifests"][2]["annotations"]["x"] = "y".into()),
+            &["attestation of linux/amd64  same, its entry changed\n  + annotations.x = y"],
+        ),
+        ("subject", with(&|other| other["subject"] = was[0].clone()), &["+ subject = {"]),
+        ("mediaType", with(&|other| drop(other.as_object_mut().unwrap().remove("mediaType"))), &["- mediaType = app"]),
+    ];
+    let registry = world.registry(|_| None).await;
+    let [one, two] = ["1", "2"].map(|tag| format!("{}/web:{tag}", registry.host()));
+    for (what, other, lines) in cases {
+        world.store.put("web", "2", &other);
+        let shown = run(&["inspect", &one, &two]).await.expect_code(0).stdout;
+        for line in lines {
+            assert!(shown.contains(line), "{what}: {line}: {shown}");
+        }
+        assert!(!shown.contains("other bytes"), "{what}: {shown}");
+        let document = run(&["inspect", &one, &two, "--json"]).await.expect_code(0).stdout;
+        let document: Value = serde_json::from_str(&document).unwrap();
+        assert_eq!((&document["same"], &document["other_bytes"]), (&json!(false), &json!(false)), "{what}: {document}");
+    }
+}
+
+#[tokio::test]
+async fn inspect_says_when_only_the_bytes_of_two_indexes_differ() {
+    let world = World::new();
+    let mut spaced = world.index.clone();
+    spaced.bytes = format!(" {}", String::from_utf8_lossy(&world.index.bytes)).into_bytes();
+    world.store.put("web", "2", &spaced);
+    let registry = world.registry(|_| None).await;
+    let [one, two] = ["1", "2"].map(|tag| format!("{}/web:{tag}", registry.host()));
+    let shown = run(&["inspect", &one, &two]).await.expect_code(0).stdout;
+    assert!(shown.contains("both say the same in other bytes"), "{shown}");
+    let document = run(&["inspect", &one, &two, "--json"]).await.expect_code(0).stdout;
+    assert!(document.contains("\"other_bytes\": true"), "{document}");
+}
+
+#[tokio::test]
+async fn inspect_names_what_two_images_differ_in_beside_layers() {
+    let world = World::new();
+    let mut other = world.images[1].manifest.json();
+    other["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.v1.tar+zstd".into();
+    world.store.put("web", "b", &Document::new(&world.images[1].manifest.media_type, &other));
+    let registry = world.registry(|_| None).await;
+    let [one, two] = [format!("@{}", world.images[1].manifest.digest()), ":b".into()]
+        .map(|at| format!("{}/web{at}", registry.host()));
+    let shown = run(&["inspect", &one, &two]).await.expect_code(0).stdout;
+    assert!(shown.contains("  + layers[0].mediaType = application/vnd.oci.image.layer.v1.tar+zstd"), "{shown}");
+}
+
 #[tokio::test]
 async fn a_digest_is_asked_for_with_one_head_and_hashed_where_the_registry_says_none() {
     let world = World::new();

@@ -1,125 +1,60 @@
-//! The difference of two indexes, platform by platform.
+//! The difference of two indexes: all that makes their digests two, platform by platform.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{join, try_join};
 use futures::stream::{self, StreamExt as _};
-use serde::Serialize;
+use serde_json::Value;
 
-use super::inspect::ConfigSays;
+use super::contrast::{FieldChange, contrast};
+use super::difference::{
+    AnnotationChange, Change, Difference, ImageFacts, Order, OtherDifference, PlatformDifference, Side,
+};
+use super::inspect::{ConfigSays, attested};
 use super::listing::{AT_ONCE, Listing, Read};
 use super::place::Source;
 use super::verify::VerifyError;
-use crate::oci::{Content, Descriptor, Digest, ImageManifest, MediaType, PlatformFields};
+use crate::oci::{Content, Descriptor, Digest, ImageIndex, ImageManifest, PlatformFields, RawManifest};
 
-/// What two references differ in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// The first.
-    pub a: Side,
-    /// The second.
-    pub b: Side,
-    /// Their platforms, in the order of the first, then those that only the second has.
-    pub platforms: Vec<PlatformDifference>,
-    /// Annotations of the indexes that are not the same.
-    pub annotations: Vec<AnnotationChange>,
-}
-
-/// One of the two.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Side {
-    /// What was named.
-    pub reference: String,
-    /// Its digest.
-    pub digest: Digest,
-    /// Its media type.
-    pub media_type: MediaType,
-    /// Attestations in it.
-    pub attestations: usize,
-}
-
-/// A platform, and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PlatformDifference {
-    /// The platform, with the version of the operating system where that is said.
-    pub platform: String,
-    /// How the images differ.
-    #[serde(flatten)]
-    pub change: Change,
-    /// Annotations of its entry that are not the same.
-    pub annotations: Vec<AnnotationChange>,
-}
-
-/// How two images of a platform differ.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum Change {
-    /// They have the same digest.
-    Same {
-        /// The image.
-        a: ImageFacts,
-    },
-    /// Only the first index has one.
-    OnlyA {
-        /// The image.
-        a: ImageFacts,
-    },
-    /// Only the second index has one.
-    OnlyB {
-        /// The image.
-        b: ImageFacts,
-    },
-    /// They are not the same.
-    Changed {
-        /// The image of the first.
-        a: ImageFacts,
-        /// The image of the second.
-        b: ImageFacts,
-        /// Layers of the second that the first has, too.
-        layers_shared: usize,
-        /// Config and layers of the second that the first has not, in bytes as a registry stores them.
-        new_bytes: u64,
-    },
-}
-
-/// An image, as far as it could be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ImageFacts {
-    /// The digest of its manifest.
-    pub digest: Digest,
-    /// Config and layers together, in bytes as a registry stores them.
-    pub bytes: Option<u64>,
-    /// How many layers it has.
-    pub layers: Option<usize>,
-    /// When it was made (RFC 3339), as its config says; asked for where images changed.
-    pub created: Option<String>,
-}
-
-/// An annotation of which the values are not the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AnnotationChange {
-    /// Its key.
-    pub key: String,
-    /// Its value in the first, if it is there.
-    pub a: Option<String>,
-    /// Its value in the second, if it is there.
-    pub b: Option<String>,
-}
-
-impl Difference {
-    /// Whether both are the same bytes.
-    #[must_use]
-    pub fn is_same(&self) -> bool {
-        self.a.digest == self.b.digest
-    }
-}
-
-/// An image of one of the two.
-struct Image<'a> {
-    platform: String,
+/// Something that one of the two lists, or the image that it is.
+struct Listed<'a> {
+    /// Its platform, or what else it is. Entries of the same name are compared.
+    name: String,
     digest: &'a Digest,
     annotations: &'a BTreeMap<String, String>,
-    manifest: Option<&'a ImageManifest>,
+    kind: Kind<'a>,
+    /// Its entry as it is written; null of an image that is not listed.
+    entry: Value,
+}
+
+/// What is listed.
+enum Kind<'a> {
+    /// An image, and what its manifest says as far as it could be read.
+    Image(Option<(&'a ImageManifest, &'a RawManifest)>),
+    /// An attestation, or an index.
+    Other,
+}
+
+impl<'a> Listed<'a> {
+    fn is_image(&self) -> bool {
+        matches!(self.kind, Kind::Image(_))
+    }
+
+    /// Whether it is what was named, and no index lists it.
+    fn is_alone(&self) -> bool {
+        self.entry.is_null()
+    }
+
+    fn manifest(&self) -> Option<&'a ImageManifest> {
+        self.read().map(|(manifest, _)| manifest)
+    }
+
+    fn read(&self) -> Option<(&'a ImageManifest, &'a RawManifest)> {
+        match self.kind {
+            Kind::Image(read) => read,
+            Kind::Other => None,
+        }
+    }
 }
 
 /// Reads both, and compares them.
@@ -128,18 +63,57 @@ struct Image<'a> {
 /// A registry does not answer with one of them.
 pub async fn compare(a: &Source, b: &Source) -> Result<Difference, (Source, VerifyError)> {
     let (of_a, of_b) = try_join(read(a), read(b)).await?;
-    let (images_a, images_b) = join(images(a, &of_a), images(b, &of_b)).await;
-    let mut left: Vec<_> = images_b.iter().collect();
-    let mut pairs = Vec::new();
-    for image in &images_a {
-        let other = left.iter().position(|other| other.platform == image.platform).map(|at| left.remove(at));
-        pairs.push((image, other));
-    }
-    let comparing = stream::iter(pairs).map(|(image, other)| difference(a, image, b, other));
+    let (listed_a, listed_b) = join(listed(a, &of_a), listed(b, &of_b)).await;
+    let pairs = pairs(&listed_a, &listed_b);
+    let left = (0..listed_b.len()).filter(|at| pairs.iter().all(|(_, other)| *other != Some(*at)));
+    let left: Vec<_> = left.map(|at| &listed_b[at]).collect();
+    let both = || pairs.iter().map(|(one, other)| (*one, other.map(|at| &listed_b[at])));
+    let images = both().filter(|(one, _)| one.is_image());
+    let comparing = stream::iter(images).map(|(image, other)| difference(a, image, b, other));
     let mut platforms: Vec<_> = comparing.buffered(AT_ONCE).collect().await;
-    platforms.extend(left.into_iter().map(|image| only(image, |b| Change::OnlyB { b })));
-    let annotations = changed(annotations(&of_a.top), annotations(&of_b.top));
-    Ok(Difference { a: side(a, &of_a), b: side(b, &of_b), platforms, annotations })
+    let only_in_b = left.iter().filter(|one| one.is_image());
+    platforms.extend(only_in_b.map(|image| only(image, |b| Change::OnlyB { b })));
+    let others = both().map(|(one, other)| (Some(one), other)).chain(left.iter().map(|other| (None, Some(*other))));
+    let mut difference = Difference {
+        a: side(a, &of_a),
+        b: side(b, &of_b),
+        platforms,
+        annotations: changed(annotations(&of_a.top), annotations(&of_b.top)),
+        fields: fields(&of_a.top, &of_b.top),
+        others: others.filter_map(|(one, other)| other_difference(one, other)).collect(),
+        order: order(&pairs, &listed_b),
+        other_bytes: false,
+    };
+    difference.other_bytes = !difference.is_same() && !difference.names_something();
+    Ok(difference)
+}
+
+/// Each of `a` with the place of what is the same in `b`, under the same name: the same image if it is there, else the
+/// next one.
+fn pairs<'l, 'a>(a: &'l [Listed<'a>], b: &[Listed<'a>]) -> Vec<(&'l Listed<'a>, Option<usize>)> {
+    let mut left: Vec<usize> = (0..b.len()).collect();
+    let mut take =
+        |is_it: &dyn Fn(&Listed<'_>) -> bool| left.iter().position(|at| is_it(&b[*at])).map(|found| left.remove(found));
+    let is_like = |one: &Listed<'_>, other: &Listed<'_>| one.name == other.name && one.is_image() == other.is_image();
+    let exact: Vec<_> = a.iter().map(|one| take(&|other| is_like(one, other) && one.digest == other.digest)).collect();
+    let near =
+        |(one, exact): (&'l Listed<'a>, Option<usize>)| (one, exact.or_else(|| take(&|other| is_like(one, other))));
+    a.iter().zip(exact).map(near).collect()
+}
+
+/// What both list, if the second has it in another order.
+fn order(pairs: &[(&Listed<'_>, Option<usize>)], b: &[Listed<'_>]) -> Option<Order> {
+    let places: Vec<usize> = pairs.iter().filter_map(|(_, other)| *other).collect();
+    if places.is_sorted() {
+        return None;
+    }
+    let common = pairs.iter().filter(|(_, other)| other.is_some());
+    let mut sorted = places.clone();
+    sorted.sort_unstable();
+    Some(Order {
+        a: common.map(|(one, _)| one.name.clone()).collect(),
+        b: sorted.into_iter().map(|at| b[at].name.clone()).collect(),
+    })
 }
 
 async fn read(source: &Source) -> Result<Listing, (Source, VerifyError)> {
@@ -159,34 +133,61 @@ fn side(source: &Source, listing: &Listing) -> Side {
     }
 }
 
-/// All images, also those of listed indexes. A platform that is there twice is compared in its order.
-async fn images<'a>(source: &Source, listing: &'a Listing) -> Vec<Image<'a>> {
+/// The document as it is written, which was read before.
+fn document(manifest: &RawManifest) -> Value {
+    serde_json::from_slice(manifest.bytes()).unwrap_or_default()
+}
+
+/// All that is listed, also in listed indexes. A platform that is there twice is compared in its order.
+async fn listed<'a>(source: &Source, listing: &'a Listing) -> Vec<Listed<'a>> {
     if let Read { manifest, content: Content::Image(image) } = &listing.top {
         let says = ConfigSays::fetch(&source.place, image).await;
-        let platform = says.platform.map_or_else(|| "no platform".to_owned(), |platform| platform.to_string());
-        let image =
-            Image { platform, digest: manifest.digest(), annotations: &image.annotations, manifest: Some(image) };
-        return vec![image];
+        let name = says.platform.map_or_else(|| NO_PLATFORM.to_owned(), |platform| platform.to_string());
+        // It has no entry, and its own fields are those of the whole.
+        let kind = Kind::Image(Some((image, manifest)));
+        return vec![Listed {
+            name,
+            digest: manifest.digest(),
+            annotations: &image.annotations,
+            kind,
+            entry: Value::Null,
+        }];
     }
-    let entries = listing.indexes().into_iter().flat_map(|(_, index)| &index.manifests);
-    let image = |entry: &'a Descriptor| {
-        let manifest = match listing.get(entry).map(|read| &read.content) {
-            Ok(Content::Index(_)) => return None,
-            Ok(Content::Image(image)) => Some(image),
-            Err(_) => None,
-        };
-        let platform = entry.platform.as_ref().map_or_else(|| "no platform".to_owned(), named);
-        Some(Image { platform, digest: &entry.digest, annotations: &entry.annotations, manifest })
-    };
-    entries.filter(|entry| !entry.is_attestation()).filter_map(image).collect()
+    let mut found = Vec::new();
+    for (manifest, index) in listing.indexes() {
+        let mut document = document(manifest);
+        for (at, entry) in index.manifests.iter().enumerate() {
+            let (name, kind) = what(listing, index, entry);
+            let entry_document = document.pointer_mut(&format!("/manifests/{at}")).map(Value::take).unwrap_or_default();
+            let Descriptor { digest, annotations, .. } = entry;
+            found.push(Listed { name, digest, annotations, kind, entry: entry_document });
+        }
+    }
+    found
+}
+
+/// What is said of an image for which no platform is.
+const NO_PLATFORM: &str = "no platform";
+
+fn what<'a>(listing: &'a Listing, index: &ImageIndex, entry: &Descriptor) -> (String, Kind<'a>) {
+    if entry.is_attestation() {
+        let of = attested(entry, index).map(|platform| format!(" of {platform}"));
+        return (format!("attestation{}", of.unwrap_or_default()), Kind::Other);
+    }
+    let name = entry.platform.as_ref().map_or_else(|| NO_PLATFORM.to_owned(), named);
+    match listing.get(entry) {
+        Ok(Read { content: Content::Index(_), .. }) => ("index".to_owned(), Kind::Other),
+        Ok(Read { content: Content::Image(image), manifest }) => (name, Kind::Image(Some((image, manifest)))),
+        Err(_) => (name, Kind::Image(None)),
+    }
 }
 
 /// `windows(10.0.17763.1)/amd64`
 fn named(fields: &PlatformFields) -> String {
-    fields.platform().map_or_else(|_| "no platform".to_owned(), |platform| platform.to_string())
+    fields.platform().map_or_else(|_| NO_PLATFORM.to_owned(), |platform| platform.to_string())
 }
 
-async fn difference(a: &Source, image: &Image<'_>, b: &Source, other: Option<&Image<'_>>) -> PlatformDifference {
+async fn difference(a: &Source, image: &Listed<'_>, b: &Source, other: Option<&Listed<'_>>) -> PlatformDifference {
     let Some(other) = other else { return only(image, |a| Change::OnlyA { a }) };
     let change = if image.digest == other.digest {
         Change::Same { a: facts(image, None) }
@@ -195,39 +196,94 @@ async fn difference(a: &Source, image: &Image<'_>, b: &Source, other: Option<&Im
         let (layers_shared, new_bytes) = shared(image, other);
         Change::Changed { a: facts(image, created_a), b: facts(other, created_b), layers_shared, new_bytes }
     };
+    let (annotations, entry) = if image.is_alone() || other.is_alone() {
+        (Vec::new(), Vec::new())
+    } else {
+        (changed(image.annotations, other.annotations), of_entries(image, other, &["annotations"]))
+    };
     PlatformDifference {
-        platform: image.platform.clone(),
+        platform: image.name.clone(),
         change,
-        annotations: changed(image.annotations, other.annotations),
+        annotations,
+        entry,
+        manifest: of_manifests(image, other),
     }
 }
 
-fn only(image: &Image<'_>, change: impl Fn(ImageFacts) -> Change) -> PlatformDifference {
-    let change = change(facts(image, None));
-    PlatformDifference { platform: image.platform.clone(), change, annotations: Vec::new() }
+fn only(image: &Listed<'_>, change: impl Fn(ImageFacts) -> Change) -> PlatformDifference {
+    PlatformDifference {
+        platform: image.name.clone(),
+        change: change(facts(image, None)),
+        annotations: Vec::new(),
+        entry: Vec::new(),
+        manifest: Vec::new(),
+    }
 }
 
-fn facts(image: &Image<'_>, created: Option<String>) -> ImageFacts {
+/// What is no image is told only where it differs.
+fn other_difference(a: Option<&Listed<'_>>, b: Option<&Listed<'_>>) -> Option<OtherDifference> {
+    let one = a.or(b).filter(|one| !one.is_image())?;
+    let entry = a.zip(b).map(|(a, b)| of_entries(a, b, &[])).unwrap_or_default();
+    let digest = |listed: Option<&Listed<'_>>| listed.map(|listed| listed.digest.clone());
+    let (a, b) = (digest(a), digest(b));
+    (a != b || !entry.is_empty()).then(|| OtherDifference { what: one.name.clone(), a, b, entry })
+}
+
+/// The fields of two entries that differ, but for `told` and what a digest stands for.
+fn of_entries(a: &Listed<'_>, b: &Listed<'_>, told: &[&str]) -> Vec<FieldChange> {
+    let mut changes = contrast(&a.entry, &b.entry);
+    let of_digest = |field: &str| field == "digest" || field == "size" && a.digest != b.digest;
+    changes.retain(|change| !told.contains(&change.root()) && !of_digest(&change.field));
+    changes
+}
+
+/// The fields of two images' manifests that differ. Which blobs they have is told in other words, and what is said of an
+/// image alone with the whole.
+fn of_manifests(a: &Listed<'_>, b: &Listed<'_>) -> Vec<FieldChange> {
+    let (Some((_, of_a)), Some((_, of_b))) = (a.read(), b.read()) else { return Vec::new() };
+    let mut changes = contrast(&document(of_a), &document(of_b));
+    let is_blob = |field: &str| {
+        let inside = field
+            .strip_prefix("config.")
+            .or_else(|| field.strip_prefix("layers[")?.split_once("].").map(|(_, rest)| rest));
+        field == "layers" || matches!(inside, Some("digest" | "size"))
+    };
+    let is_told = |change: &FieldChange| change.root() == "annotations" && a.is_alone() && b.is_alone();
+    changes.retain(|change| !is_blob(&change.field) && !is_told(change));
+    changes
+}
+
+/// The fields of the whole that differ. Those of two images stand with their platform.
+fn fields(a: &Read, b: &Read) -> Vec<FieldChange> {
+    if let (Content::Image(_), Content::Image(_)) = (&a.content, &b.content) {
+        return Vec::new();
+    }
+    let mut changes = contrast(&document(&a.manifest), &document(&b.manifest));
+    changes.retain(|change| !["manifests", "annotations", "config", "layers"].contains(&change.root()));
+    changes
+}
+
+fn facts(image: &Listed<'_>, created: Option<String>) -> ImageFacts {
     ImageFacts {
         digest: image.digest.clone(),
-        bytes: image.manifest.map(ImageManifest::image_bytes),
-        layers: image.manifest.map(|manifest| manifest.layers.len()),
+        bytes: image.manifest().map(ImageManifest::image_bytes),
+        layers: image.manifest().map(|manifest| manifest.layers.len()),
         created,
     }
 }
 
-async fn created(source: &Source, image: &Image<'_>) -> Option<String> {
-    ConfigSays::fetch(&source.place, image.manifest?).await.created
+async fn created(source: &Source, image: &Listed<'_>) -> Option<String> {
+    ConfigSays::fetch(&source.place, image.manifest()?).await.created
 }
 
 /// Layers of `other` that `image` has, too, and the bytes of what it has not.
-fn shared(image: &Image<'_>, other: &Image<'_>) -> (usize, u64) {
+fn shared(image: &Listed<'_>, other: &Listed<'_>) -> (usize, u64) {
     let blobs = |image: &ImageManifest| -> Vec<Descriptor> {
         std::iter::once(image.config.clone()).chain(image.layers.clone()).collect()
     };
     let had: BTreeSet<Digest> =
-        image.manifest.map(blobs).unwrap_or_default().into_iter().map(|one| one.digest).collect();
-    let Some(other) = other.manifest else { return (0, 0) };
+        image.manifest().map(blobs).unwrap_or_default().into_iter().map(|one| one.digest).collect();
+    let Some(other) = other.manifest() else { return (0, 0) };
     let shared = other.layers.iter().filter(|layer| had.contains(&layer.digest)).count();
     let mut seen = had;
     let new = blobs(other).into_iter().filter(|blob| seen.insert(blob.digest.clone()));

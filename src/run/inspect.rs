@@ -143,7 +143,7 @@ fn open<'a>(listing: &'a Listing, index: &'a ImageIndex, opened: &mut BTreeSet<&
 }
 
 /// The platform of the image that an entry attests.
-fn attested(entry: &Descriptor, index: &ImageIndex) -> Option<Platform> {
+pub(super) fn attested(entry: &Descriptor, index: &ImageIndex) -> Option<Platform> {
     let image = entry.attests()?;
     let of = index.manifests.iter().find(|entry| entry.digest == image && !entry.is_attestation())?;
     of.platform.as_ref()?.platform().ok()

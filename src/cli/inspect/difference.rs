@@ -1,36 +1,52 @@
 //! What differs between two indexes.
 
-use polyarch::run::{AnnotationChange, Change, Difference, ImageFacts, PlatformDifference, Side};
+use polyarch::run::{
+    AnnotationChange, Change, Difference, FieldChange, ImageFacts, Order, OtherDifference, PlatformDifference, Side,
+};
 use serde_json::{Value, json};
 
 use super::super::output::{count, size};
 use super::text::safe;
 
+/// The longest value that is shown to people, in characters: `data` of an entry may hold a whole manifest.
+const MOST_VALUE: usize = 500;
+
 pub(super) fn as_json(difference: &Difference) -> Value {
-    let Difference { a, b, platforms, annotations } = difference;
+    let Difference { a, b, platforms, annotations, fields, others, order, other_bytes } = difference;
     json!({
         "version": 1, "same": difference.is_same(), "a": a, "b": b, "platforms": platforms,
-        "annotations": annotations,
+        "annotations": annotations, "fields": fields, "others": others, "order": order, "other_bytes": other_bytes,
     })
 }
 
 pub(super) fn lines(difference: &Difference) -> Vec<String> {
-    let Difference { a, b, platforms, annotations } = difference;
+    let Difference { a, b, platforms, annotations, fields, others, order, other_bytes } = difference;
     let mut lines = [side("A", a), side("B", b)].concat();
     if difference.is_same() {
         lines.push("same".to_owned());
         return lines;
     }
-    if a.media_type != b.media_type {
-        lines.push(format!("type changed\n  - {}\n  + {}", a.media_type, b.media_type));
+    let types_differ = a.media_type != b.media_type;
+    if types_differ {
+        lines.extend(changed("type", &safe(a.media_type.as_str()), &safe(b.media_type.as_str())));
     }
     if a.attestations != b.attestations {
         lines.push(format!("attestations: {} in A, {} in B", a.attestations, b.attestations));
     }
     lines.extend(annotations.iter().flat_map(|change| annotation("", change)));
+    let is_told = |change: &&FieldChange| types_differ && change.field == "mediaType";
+    lines.extend(fields.iter().filter(|change| !is_told(change)).flat_map(|change| field("", change)));
+    if let Some(Order { a, b }) = order {
+        let list = |names: &[String]| names.iter().map(|name| safe(name)).collect::<Vec<_>>().join(", ");
+        lines.extend(changed("order", &list(a), &list(b)));
+    }
+    if *other_bytes {
+        lines.push("both say the same in other bytes: white space, or the order of fields".to_owned());
+    }
     lines.push(String::new());
     let width = platforms.iter().map(|one| one.platform.chars().count()).max().unwrap_or(0);
     lines.extend(platforms.iter().flat_map(|one| platform(one, width)));
+    lines.extend(others.iter().flat_map(other));
     lines
 }
 
@@ -38,10 +54,18 @@ fn side(letter: &str, Side { reference, digest, .. }: &Side) -> Vec<String> {
     vec![format!("{letter}        {}", safe(reference)), format!("         {digest}")]
 }
 
-fn platform(PlatformDifference { platform, change, annotations }: &PlatformDifference, width: usize) -> Vec<String> {
+fn changed(what: &str, a: &str, b: &str) -> [String; 3] {
+    [format!("{what} changed"), format!("  - {a}"), format!("  + {b}")]
+}
+
+fn platform(
+    PlatformDifference { platform, change, annotations, entry, manifest }: &PlatformDifference,
+    width: usize,
+) -> Vec<String> {
     let name = safe(platform);
     let (says, more) = match change {
-        Change::Same { .. } => ("same".to_owned(), Vec::new()),
+        Change::Same { .. } if annotations.is_empty() && entry.is_empty() => ("same".to_owned(), Vec::new()),
+        Change::Same { .. } => ("same image, its entry changed".to_owned(), Vec::new()),
         Change::OnlyA { a } => ("only in A".to_owned(), facts("-", a)),
         Change::OnlyB { b } => ("only in B".to_owned(), facts("+", b)),
         Change::Changed { a, b, layers_shared, new_bytes } => {
@@ -53,6 +77,23 @@ fn platform(PlatformDifference { platform, change, annotations }: &PlatformDiffe
     let mut lines = vec![format!("{name:width$}  {says}")];
     lines.extend(more);
     lines.extend(annotations.iter().flat_map(|change| annotation("  ", change)));
+    lines.extend(entry.iter().chain(manifest).flat_map(|change| field("  ", change)));
+    lines
+}
+
+fn other(OtherDifference { what, a, b, entry }: &OtherDifference) -> Vec<String> {
+    let says = match (a, b) {
+        (Some(_), None) => "only in A",
+        (None, _) => "only in B",
+        (Some(a), Some(b)) if a == b => "same, its entry changed",
+        _ => "changed",
+    };
+    let mut lines = vec![format!("{}  {says}", safe(what))];
+    if a != b {
+        lines.extend(a.iter().map(|digest| format!("  - {digest}")));
+        lines.extend(b.iter().map(|digest| format!("  + {digest}")));
+    }
+    lines.extend(entry.iter().flat_map(|change| field("  ", change)));
     lines
 }
 
@@ -64,6 +105,17 @@ fn facts(sign: &str, ImageFacts { digest, bytes, created, .. }: &ImageFacts) -> 
 
 fn annotation(indent: &str, AnnotationChange { key, a, b }: &AnnotationChange) -> Vec<String> {
     let line = |sign: &str, value: &String| format!("{indent}{sign} {} = {}", safe(key), safe(value));
+    let (a, b) = (a.as_ref().map(|value| line("-", value)), b.as_ref().map(|value| line("+", value)));
+    a.into_iter().chain(b).collect()
+}
+
+fn field(indent: &str, FieldChange { field, a, b }: &FieldChange) -> Vec<String> {
+    let shown = |value: &Value| {
+        let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        let cut = text.char_indices().nth(MOST_VALUE).map(|(at, _)| format!("{}…", &text[..at]));
+        safe(&cut.unwrap_or(text))
+    };
+    let line = |sign: &str, value: &Value| format!("{indent}{sign} {} = {}", safe(field), shown(value));
     let (a, b) = (a.as_ref().map(|value| line("-", value)), b.as_ref().map(|value| line("+", value)));
     a.into_iter().chain(b).collect()
 }
