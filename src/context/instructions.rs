@@ -37,9 +37,26 @@ pub fn lines_of_step(dockerfile: &[u8], step: &str) -> Option<(usize, usize)> {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let named = words(step.split_once(']')?.1);
     let all = instructions(dockerfile);
-    let mut found = all.iter().filter(|instruction| words(&instruction.text) == named);
+    // The words of most instructions are named as a shell would read them: without quotes.
+    let is_it = |text: &str| words(text) == named || words(&text.replace(['"', '\''], "")) == named;
+    let mut found = all.iter().filter(|instruction| is_it(&instruction.text));
     let first = found.next().filter(|_| !named.is_empty())?;
     found.next().is_none().then_some((first.line, first.last_line))
+}
+
+/// The first and the last line of the first `COPY` or `ADD` of a file whose name has control characters. Only the form of
+/// a list can say such a name.
+#[must_use]
+pub fn lines_of_control_characters(dockerfile: &[u8]) -> Option<(usize, usize)> {
+    let copies_such = |instruction: &&Instruction| {
+        let list =
+            instruction.text.find('[').and_then(|at| serde_json::from_str::<Vec<String>>(&instruction.text[at..]).ok());
+        let copied = list.iter().flat_map(|names| names.split_last().map(|(_, copied)| copied).unwrap_or_default());
+        matches!(instruction.keyword().as_str(), "COPY" | "ADD")
+            && copied.into_iter().any(|name| name.contains(char::is_control))
+    };
+    let all = instructions(dockerfile);
+    all.iter().find(copies_such).map(|found| (found.line, found.last_line))
 }
 
 /// Reads the instructions. What `BuildKit` refuses is read somehow, and for it to refuse.
@@ -91,16 +108,33 @@ mod tests {
 
     #[test]
     fn a_step_is_found_by_its_words_if_only_one_instruction_has_them() {
-        let file = b"FROM a AS build\nRUN make \\\n    && make install\nRUN twice\nRUN twice\nCOPY --from=x /a /b\n";
+        let file = b"FROM a AS build\nRUN make \\\n    && make install\nRUN twice\nRUN twice\nCOPY --from=x /a /b\nCOPY [\"a b\", \"/c\"]\nCOPY \"q\" /\n";
         for (step, lines) in [
             ("[build 2/5] RUN make     && make install", Some((2, 3))),
             ("[5/5] COPY --from=x /a /b", Some((6, 6))),
+            ("[7/8] COPY [a b, /c]", Some((7, 7))),
+            ("[8/8] COPY q /", Some((8, 8))),
             ("[3/5] RUN twice", None),
             ("[3/5] RUN other", None),
             ("[1/5] ", None),
             ("exporting to image", None),
         ] {
             assert_eq!(lines_of_step(file, step), lines, "{step}");
+        }
+    }
+
+    #[test]
+    fn a_copy_of_a_name_with_control_characters_is_found() {
+        for (text, lines) in [
+            (r#"COPY ["a\nb", "/"]"#, Some((2, 2))),
+            ("copy --chmod=755 [\"x\", \\\n  \"a\\tb\", \"/\"]", Some((2, 3))),
+            (r#"ADD ["\u0001", "/"]"#, Some((2, 2))),
+            (r#"COPY ["a", "/b\n"]"#, None),
+            (r#"RUN ["a\nb", "/"]"#, None),
+            (r"COPY a\nb /", None),
+            (r#"COPY ["a\nb""#, None),
+        ] {
+            assert_eq!(lines_of_control_characters(format!("FROM a\n{text}\n").as_bytes()), lines, "{text}");
         }
     }
 

@@ -34,7 +34,7 @@ pub use filter::Selection;
 pub use frontend::is_dockers_frontend;
 pub use ignore::{MatchInfo, Pattern, PatternError, Patterns, Verdict, parse_ignore_file};
 pub use ignore_file::{IgnoreFile, MAX_IGNORE_FILE_BYTES};
-pub use instructions::lines_of_step;
+pub use instructions::{lines_of_control_characters, lines_of_step};
 pub use open::{MAX_DOCKERFILE_BYTES, OpenFile};
 pub use root::Root;
 pub use stages::{

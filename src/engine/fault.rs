@@ -53,6 +53,14 @@ impl BuildFault {
         Self { message, cause, step, at }
     }
 
+    /// Whether the engine could not ask for something that a name of a file or a pattern names: gRPC carries both in headers,
+    /// which hold no control characters. BuildKit 0.8 sends them all the same, and that ends its connection.
+    #[must_use]
+    pub fn may_be_of_a_name(&self) -> bool {
+        [UNPRINTABLE, DRAINING].iter().any(|words| self.message.contains(words))
+            && !EXCLUDES.iter().any(|key| self.message.contains(key))
+    }
+
     /// The reason in words for somebody who sees the step beside them.
     #[must_use]
     pub fn beside_its_step(&self) -> String {
@@ -87,6 +95,16 @@ impl BuildFault {
     }
 }
 
+/// What an engine says of a header with control characters, and what BuildKit 0.8 says after it has sent one.
+const UNPRINTABLE: &str = "non-printable ASCII characters";
+const DRAINING: &str = "the connection is draining";
+/// The names of the header that has the lines of `.dockerignore`.
+const EXCLUDES: [&str; 2] = ["\"exclude-patterns\"", "\"excludepatterns\""];
+/// The reason and the next step where a `COPY` has such a name.
+pub(crate) const UNASKABLE: &str = "an engine cannot ask for a file whose name has control characters";
+pub(crate) const ASK_FOR_ITS_DIRECTORY: &str =
+    "rename the file, or copy the directory that it is in: COPY DIRECTORY/ /DIRECTORY/";
+
 /// BuildKit's words for a command that ended with another code than 0: those of today, and those of BuildKit 0.8.
 const EXIT: [&str; 2] = ["did not complete successfully: exit code: ", "]: exit code: "];
 
@@ -99,7 +117,7 @@ fn exit_code(message: &str) -> Option<&str> {
 /// The files that could not be copied, each once, and the stage or image that lacks them. `None`: the context.
 fn missing(message: &str, steps: &[FailedStep]) -> Option<(String, Option<String>)> {
     let Some(first) = missing_path(message) else { return unwalked(message, steps) };
-    let of_step = |step: &FailedStep| Some((missing_path(&step.error)?.to_owned(), source_of(&step.name)));
+    let of_step = |step: &FailedStep| Some((not_found(&step.error)?.to_owned(), source_of(&step.name)));
     let found: Vec<_> = steps.iter().filter_map(of_step).collect();
     let from = found.iter().find(|(path, _)| path == first).and_then(|(_, from)| from.clone());
     let mut paths = vec![first];
@@ -125,10 +143,20 @@ fn unwalked(message: &str, steps: &[FailedStep]) -> Option<(String, Option<Strin
 /// The path of `failed to calculate checksum of ref …: "/path": not found`, and of BuildKit 0.8's `"/path" not found`.
 fn missing_path(error: &str) -> Option<&str> {
     let is_checksum = ["failed to compute cache key", "failed to calculate checksum"].iter().any(|w| error.contains(w));
-    let (before, rest) = error.split_once('"')?;
-    let (path, after) = rest.split_once('"')?;
-    let is_missing = after.trim_start_matches(':').trim_start().starts_with("not found");
-    (is_checksum && is_missing && !before.is_empty()).then_some(path)
+    not_found(error).filter(|_| is_checksum)
+}
+
+/// The path of `"/path" not found`, which is all that BuildKit 0.8 says beside the step. It stays as Go quotes it.
+fn not_found(error: &str) -> Option<&str> {
+    let (_, rest) = error.split_once('"')?;
+    let mut is_escaped = false;
+    let is_end = |c: char| {
+        let ends = c == '"' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        ends
+    };
+    let (path, after) = rest.split_at(rest.find(is_end)?);
+    after[1..].trim_start_matches(':').trim_start().starts_with("not found").then_some(path)
 }
 
 /// The value of `--from` in a step's name: `[2/3] COPY --from=build /a /b`.
@@ -163,6 +191,15 @@ const HINTS: &[(&[&[&str]], &str)] = &[
     (
         &[&["header list size to send violates"]],
         "write patterns in `.dockerignore` and copy directories: their lines are more than 16 MiB",
+    ),
+    (
+        &[&[UNPRINTABLE], &EXCLUDES],
+        "take the control characters out of `.dockerignore`: an engine cannot ask for what its lines leave",
+    ),
+    (&[&[UNPRINTABLE]], ASK_FOR_ITS_DIRECTORY),
+    (
+        &[&[DRAINING]],
+        "take control characters out of `.dockerignore` and of names of files: they end an old engine's connection",
     ),
     (&[&["no ssh agent"]], "list it for this platform under `ssh` in the plan: [default], or [ID=SOCKET]"),
     (
@@ -237,6 +274,38 @@ mod tests {
             assert!(said_hint.as_ref().is_some_and(|text| text.contains(hint)), "{said}: {said_hint:?}");
         }
         assert_eq!(fault("something else", &[]).hint(), None);
+    }
+
+    #[test]
+    fn a_missing_name_with_quotes_and_escapes_is_whole() {
+        for (path, shown) in [(r#"/a\"b"#, r#"a\"b"#), (r"/a\nb", r"a\nb"), (r"/a\\", r"a\\")] {
+            let error = format!("failed to calculate checksum of ref a::b: \"{path}\": not found");
+            let fault = fault(&format!("failed to compute cache key: {error}"), &[]);
+            assert_eq!(fault.message, format!("`{shown}` does not exist in the context"));
+        }
+    }
+
+    #[test]
+    fn a_stage_is_named_where_buildkit_0_8_says_least() {
+        let step = ("[stage-1 1/1] COPY --from=base [nope, /]", "\"/nope\" not found: not found");
+        let fault = fault("failed to compute cache key: \"/nope\" not found: not found", &[step]);
+        assert_eq!(fault.message, "`nope` does not exist in `base`");
+    }
+
+    #[test]
+    fn control_characters_in_headers_lead_to_names_or_patterns() {
+        let header = |key: &str| format!("header key {key:?} contains value with non-printable ASCII characters");
+        for (said, is_name, hint) in [
+            (header("followpaths"), true, "rename the file"),
+            (header("exclude-patterns"), false, "`.dockerignore`"),
+            (header("excludepatterns"), false, "`.dockerignore`"),
+            ("rpc error: code = Unavailable desc = the connection is draining".to_owned(), true, "`.dockerignore`"),
+            ("something else".to_owned(), false, ""),
+        ] {
+            let fault = fault(&said, &[]);
+            assert_eq!(fault.may_be_of_a_name(), is_name, "{said}");
+            assert!(fault.hint().unwrap_or_default().contains(hint), "{said}: {:?}", fault.hint());
+        }
     }
 
     #[test]

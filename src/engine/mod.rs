@@ -35,6 +35,7 @@ pub use check::{Finding, Lint};
 pub use client::{ApiVersion, Engine, EngineFacts, ImageStore};
 pub use contexts::{BaseImage, directories, given_dockerfile};
 pub use error::{CacheTarget, EngineError, EngineErrorKind};
+pub(crate) use fault::{ASK_FOR_ITS_DIRECTORY, UNASKABLE};
 pub use fault::{BuildCause, BuildFault};
 pub use lacks::{Needs, WayToStore};
 pub use load::Part;

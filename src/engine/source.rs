@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 use serde::Deserialize;
 
-use crate::context::{AddedLines, lines_of_step};
+use crate::context::{AddedLines, lines_of_control_characters, lines_of_step};
 
 /// Lines that are shown before the first marked line, and after the last one.
 const AROUND: usize = 2;
@@ -77,6 +77,13 @@ impl Excerpt {
     #[must_use]
     pub fn of_step(dockerfile: &[u8], step: &str) -> Option<Self> {
         let (first, last) = lines_of_step(dockerfile, step)?;
+        Self::of_lines(dockerfile, first, last)
+    }
+
+    /// The lines that copy a file whose name has control characters.
+    #[must_use]
+    pub fn of_control_characters(dockerfile: &[u8]) -> Option<Self> {
+        let (first, last) = lines_of_control_characters(dockerfile)?;
         Self::of_lines(dockerfile, first, last)
     }
 

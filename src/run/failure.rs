@@ -2,7 +2,7 @@
 
 use super::event::{FailedLines, Failure, Phase};
 use super::place::PlaceError;
-use crate::engine::{EngineError, EngineErrorKind, Excerpt};
+use crate::engine::{ASK_FOR_ITS_DIRECTORY, EngineError, EngineErrorKind, Excerpt, UNASKABLE};
 use crate::registry::RegistryError;
 use crate::text::Text;
 
@@ -46,7 +46,15 @@ pub(super) fn of_engine(phase: Phase, error: &EngineError) -> Failure {
 pub(super) fn of_build(file: Text, read: impl FnOnce() -> Option<Vec<u8>>, error: &EngineError) -> Failure {
     let failure = of_engine(Phase::Build, error);
     let EngineErrorKind::Build(fault) = &error.kind else { return failure };
-    let of_step = || Excerpt::of_step(&read()?, fault.step.as_ref()?);
+    let text = read();
+    if let Some(excerpt) =
+        text.as_ref().filter(|_| fault.may_be_of_a_name()).and_then(|text| Excerpt::of_control_characters(text))
+    {
+        let (message, hint) = (format!("engine {}: {UNASKABLE}", error.engine), ASK_FOR_ITS_DIRECTORY);
+        let source = Some(Box::new(lines_of(file, &excerpt)));
+        return Failure { message: message.into(), hint: Some(hint.into()), source, ..failure };
+    }
+    let of_step = || Excerpt::of_step(text.as_ref()?, fault.step.as_ref()?);
     let Some(excerpt) = fault.at.clone().or_else(of_step) else { return failure };
     let source = Some(Box::new(lines_of(file, &excerpt)));
     // The platform stands before the message, and the step below it: the engine is all that is missing.

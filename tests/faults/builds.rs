@@ -1,6 +1,7 @@
 //! Builds that fail or end without a result.
 
 use std::collections::HashMap;
+use std::fs;
 use std::sync::Arc;
 
 use bollard::moby::buildkit::v1::SolveResponse;
@@ -185,4 +186,56 @@ async fn a_name_that_shows_something_else_is_no_success() {
     assert_eq!(world.report()["images"][0].get("loaded"), None);
     assert_eq!(world.engine.counts().pushes.started, 0);
     assert!(world.registry.requests().is_empty(), "{:?}", world.registry.requests());
+}
+
+/// An engine that says no more than BuildKit 0.8: a step that failed, if it says which, and why.
+fn refusing(
+    step: Option<(&'static str, &'static str)>,
+    status: fn(&'static str) -> Status,
+    why: &'static str,
+) -> Script {
+    Script::default().solve(move |call| async move {
+        if let Some((name, error)) = step {
+            call.step_failed(name, error);
+        }
+        Err(status(why))
+    })
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_is_told_with_its_line_and_a_hint() {
+    let header = "header key \"followpaths\" contains value with non-printable ASCII characters";
+    let nothing = "failed to compute cache key: \"/a b\" not found: not found";
+    let of_step = "\"/a b\" not found: not found";
+    let unaskable = &["cannot ask for a file whose name has control characters", "hint: rename the file"][..];
+    let ignored = "header key \"exclude-patterns\" contains value with non-printable ASCII characters";
+    let in_context = &["`a b` does not exist in the context", "hint: add it to the context"][..];
+    let in_stage = &["`a b` does not exist in `base`", "hint: correct the path, or let `base` make it"][..];
+    for (copy, script, told) in [
+        (r#"COPY ["a\nb", "/"]"#, refusing(None, Status::internal, header), unaskable),
+        (r#"ADD ["x", "a\tb", "/"]"#, refusing(None, Status::unavailable, "the connection is draining"), unaskable),
+        (
+            r#"COPY ["a b", "/"]"#,
+            refusing(Some(("[1/1] COPY [a b, /]", of_step)), Status::unknown, nothing),
+            in_context,
+        ),
+        (
+            r#"COPY --from=base ["a b", "/"]"#,
+            refusing(Some(("[stage-1 1/1] COPY --from=base [a b, /]", of_step)), Status::unknown, nothing),
+            in_stage,
+        ),
+    ] {
+        let world = World::start(script).await;
+        fs::write(world.home.path().join("context/Dockerfile"), format!("FROM scratch AS base\n{copy}\n")).unwrap();
+        let finished = world.run(&["build", "--platform", "linux/amd64"]).finish().await.expect_code(4);
+        says(&finished, told);
+        says(&finished, &["--> context/Dockerfile:2", &format!("2 | > {copy}")]);
+    }
+    for (script, hint) in [
+        (refusing(None, Status::internal, ignored), "hint: take the control characters out of `.dockerignore`"),
+        (refusing(None, Status::unavailable, "the connection is draining"), "hint: take control characters out of"),
+    ] {
+        let world = World::start(script).await;
+        says(&world.build().await.expect_code(4), &[hint]);
+    }
 }

@@ -129,6 +129,15 @@ impl SolveCall {
         drop(self.progress.send(StatusResponse { vertexes: vec![vertex], ..StatusResponse::default() }));
     }
 
+    /// A step that failed.
+    pub(crate) fn step_failed(&self, name: &str, error: &str) {
+        let mut vertex =
+            Vertex { digest: "sha256:1".into(), name: name.into(), error: error.into(), ..Vertex::default() };
+        vertex.started.get_or_insert_default().seconds = 1;
+        vertex.completed.get_or_insert_default().seconds = 2;
+        drop(self.progress.send(StatusResponse { vertexes: vec![vertex], ..StatusResponse::default() }));
+    }
+
     /// The client's session, once it is there.
     pub(crate) async fn session(&self) -> Channel {
         let mut sessions = self.state.sessions.subscribe();
