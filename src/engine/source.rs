@@ -12,15 +12,15 @@ use crate::context::{AddedLines, lines_of_control_characters, lines_of_step};
 const AROUND: usize = 2;
 /// Most marked lines that are shown. The last one of them stands for the rest.
 const MOST_MARKED: usize = 12;
-/// Longest line that is shown, in bytes.
-const LONGEST: usize = 500;
+/// Longest line that is shown, in bytes. A mark stands for the rest.
+const LONGEST: usize = 4096;
 
 /// A part of a file with marked lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
     /// The number of its first line, counted from 1.
     pub first: usize,
-    /// Its lines, at most 16, each of at most 500 bytes.
+    /// Its lines, at most 16, each of at most 4 KiB and a mark where it was cut.
     pub lines: Vec<String>,
     /// The numbers of the first and the last marked line.
     pub marked: (usize, usize),
@@ -113,7 +113,10 @@ fn cut(text: &str, first: usize, last: usize) -> Option<Excerpt> {
     }
     let last = last.min(lines.len()).min(first.saturating_add(MOST_MARKED - 1));
     let (from, to) = (first.saturating_sub(AROUND).max(1), (last + AROUND).min(lines.len()));
-    let short = |line: &&str| line[..line.floor_char_boundary(LONGEST)].trim_end().to_owned();
+    let short = |line: &&str| match line.floor_char_boundary(LONGEST) {
+        end if end < line.len() => format!("{}…", line[..end].trim_end()),
+        _ => line.trim_end().to_owned(),
+    };
     Some(Excerpt { first: from, lines: lines[from - 1..to].iter().map(short).collect(), marked: (first, last) })
 }
 
@@ -163,7 +166,8 @@ pub(super) mod tests {
         let text = format!("FROM a\nRUN {}\n{}", "x".repeat(10_000), "  && y \\\n".repeat(100));
         let excerpt = excerpt(&details(&text, 2, 102), AddedLines::default()).unwrap();
         assert_eq!(excerpt.marked, (2, 13));
-        assert!(excerpt.lines.iter().all(|line| line.len() <= LONGEST) && excerpt.lines.len() < 20);
+        assert!(excerpt.lines[1].len() <= LONGEST + '…'.len_utf8() && excerpt.lines[1].ends_with("x…"));
+        assert!(excerpt.lines.len() < 20);
     }
 
     #[test]

@@ -492,7 +492,7 @@ pub struct FailedLines {
     pub end_line: usize,
     /// The number of the first line of `text`.
     pub first: usize,
-    /// The lines, with some before and after them: at most 16, each of at most 500 bytes.
+    /// The lines, with some before and after them: at most 16, each of at most 4 KiB and a mark where it was cut.
     pub text: Vec<Text>,
 }
 

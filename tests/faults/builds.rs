@@ -239,3 +239,24 @@ async fn a_copy_that_fails_is_told_with_its_line_and_a_hint() {
         says(&world.build().await.expect_code(4), &[hint]);
     }
 }
+
+#[tokio::test]
+async fn a_log_without_a_terminal_has_steps_and_lines_whole() {
+    let command = format!("RUN {} && the-end", "make one-of-many-things && ".repeat(12).trim_end_matches(" && "));
+    let step = format!("[2/2] {command}");
+    let script = Script::default().solve({
+        let step = step.clone();
+        move |call| {
+            let step = step.clone();
+            async move {
+                call.log(&format!("{}the-end-of-the-log\n", "words ".repeat(80)));
+                call.step_failed(&step, "exit code: 2");
+                Err(Status::unknown("process \"/bin/sh -c x\" did not complete successfully: exit code: 2"))
+            }
+        }
+    });
+    let world = World::start(script).await;
+    fs::write(world.home.path().join("context/Dockerfile"), format!("FROM scratch\n{command}\n")).unwrap();
+    let finished = world.run(&["build", "--platform", "linux/amd64"]).finish().await.expect_code(4);
+    says(&finished, &[&format!("{step} failed"), &format!("2 | > {command}\n"), "words the-end-of-the-log\n"]);
+}

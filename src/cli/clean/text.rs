@@ -31,17 +31,17 @@ fn table(cleaned: &Cleaned, now: SystemTime, width: Option<usize>) -> Vec<String
         lines.push("  no images".to_owned());
         return lines;
     }
-    let rows: Vec<_> = told(cleaned).map(|(image, word, why)| cells(image, word, why, now)).collect();
+    let rows: Vec<_> = told(cleaned).map(|(image, word, why)| cells(image, word, why, now, width)).collect();
     let grid = Grid::fitting(&COLUMNS, &rows, width);
     lines.push(grid.heading());
     lines.extend(rows.iter().map(|cells| grid.row(cells)));
     lines
 }
 
-fn cells(image: &RepositoryImage, word: &str, why: String, now: SystemTime) -> Vec<String> {
+fn cells(image: &RepositoryImage, word: &str, why: String, now: SystemTime, width: Option<usize>) -> Vec<String> {
     vec![
         word.to_owned(),
-        cells::tags(image),
+        cells::tags(image, width),
         image.digest.short().to_owned(),
         cells::platform(&image.kind),
         cells::age(image, now),

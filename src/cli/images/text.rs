@@ -36,7 +36,7 @@ fn table(listed: &RepositoryImages, now: SystemTime, width: Option<usize>) -> Ve
         return lines;
     }
     let names: BTreeMap<_, _> = listed.images.iter().map(|image| (&image.digest, cells::name(image))).collect();
-    let rows: Vec<_> = listed.images.iter().map(|image| cells(image, &names, now)).collect();
+    let rows: Vec<_> = listed.images.iter().map(|image| cells(image, &names, now, width)).collect();
     let is_pushed = listed.images.iter().any(|image| image.pushed_at.is_some());
     let grid = Grid::fitting(if is_pushed { &PUSHED } else { &CREATED }, &rows, width);
     lines.push(grid.heading());
@@ -44,24 +44,29 @@ fn table(listed: &RepositoryImages, now: SystemTime, width: Option<usize>) -> Ve
     lines
 }
 
-fn cells(image: &RepositoryImage, names: &BTreeMap<&Digest, String>, now: SystemTime) -> Vec<String> {
+fn cells(
+    image: &RepositoryImage,
+    names: &BTreeMap<&Digest, String>,
+    now: SystemTime,
+    width: Option<usize>,
+) -> Vec<String> {
     vec![
-        cells::tags(image),
+        cells::tags(image, width),
         image.digest.short().to_owned(),
         cells::platform(&image.kind),
         image.size.map(size).unwrap_or_default(),
         cells::age(image, now),
-        within(image, names),
+        within(image, names, width),
     ]
 }
 
 /// The indexes that list it.
-fn within(image: &RepositoryImage, names: &BTreeMap<&Digest, String>) -> String {
+fn within(image: &RepositoryImage, names: &BTreeMap<&Digest, String>, width: Option<usize>) -> String {
     let indexes: Vec<_> = image.indexes.iter().filter_map(|index| names.get(index)).map(String::as_str).collect();
     match (&image.kind, indexes.as_slice()) {
         (ImageKind::Index(_), []) => String::new(),
         (_, []) => "no index".to_owned(),
-        (_, indexes) => cells::several(indexes),
+        (_, indexes) => cells::several(indexes, width),
     }
 }
 
@@ -109,7 +114,7 @@ mod tests {
     #[test]
     fn an_image_stands_below_its_index_and_names_all_that_list_it() {
         assert_eq!(
-            shown(None),
+            shown(Some(120)),
             [
                 "a.io/web",
                 "  tags                   digest        platform         size  pushed      in",
@@ -123,8 +128,13 @@ mod tests {
     }
 
     #[test]
+    fn without_a_terminal_all_tags_are_named() {
+        let all = "2.0.0-with-a-name, 2.0.0-of-some-length, 2.0, 2";
+        assert!(shown(None)[2].contains(all) && !shown(Some(200))[2].contains(all), "{:#?}", shown(None));
+    }
+
+    #[test]
     fn columns_are_left_out_where_it_is_narrow() {
-        assert_eq!(shown(Some(120)), shown(None));
         for width in 0..120 {
             let widest = shown(Some(width)).iter().map(|line| line.chars().count()).max().unwrap();
             assert!(widest <= width.max(25), "{width}: {:#?}", shown(Some(width)));

@@ -5,14 +5,12 @@ use polyarch::run::FailedLines;
 use super::line::Line;
 use super::style::{Tone, shorten};
 
-/// Columns that a line may take where the terminal does not say.
-const WIDTH: usize = 140;
-
-/// `--> Dockerfile:8`, and the lines with their numbers. A mark stands before those that failed.
+/// `--> Dockerfile:8`, and the lines with their numbers. A mark stands before those that failed. Lines are cut to the
+/// `width` of a terminal alone: whoever reads a log has no other place to see the rest.
 pub(super) fn excerpt(lines: &FailedLines, width: Option<usize>) -> Vec<Line> {
     let numbers = (lines.first + lines.text.len()).to_string().len();
     let place = format!("{:numbers$}--> {}:{}", "", lines.file, lines.line);
-    let room = width.unwrap_or(WIDTH).saturating_sub(numbers + 6).max(20);
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(numbers + 6).max(20));
     let drawn = lines.text.iter().zip(lines.first..).map(|(text, number)| {
         let failed = (lines.line..=lines.end_line).contains(&number);
         let (mark, tone) = if failed { ('>', Tone::Error) } else { (' ', Tone::Faint) };

@@ -11,8 +11,10 @@ use super::line::Line;
 use super::progress::Lost;
 use super::style::{Tone, count, duration, shorten, size};
 
-/// Steps are named in full where they begin, and so far where they end.
-const STEP_WIDTH: usize = 60;
+/// Columns for what stands after the name of a step.
+const AFTER_STEP: usize = 20;
+/// Columns of a step's name that are shown however narrow the terminal is.
+const LEAST_OF_STEP: usize = 20;
 
 /// Writes events as lines with an aligned prefix: `hello linux/arm64 │ built in 1.2s`.
 #[derive(Debug, Default)]
@@ -20,9 +22,21 @@ pub(crate) struct Words {
     /// Width of the longest prefix.
     width: usize,
     jobs: HashMap<JobId, By>,
+    /// Columns of the terminal, if it is one. Names of steps that end are cut to them.
+    columns: Option<usize>,
 }
 
 impl Words {
+    /// Goes on for a terminal of so many columns.
+    pub(crate) fn fit(&mut self, columns: usize) {
+        self.columns = Some(columns);
+    }
+
+    fn step(&self, step: &Text) -> String {
+        let room = self.columns.map(|columns| columns.saturating_sub(self.width + AFTER_STEP).max(LEAST_OF_STEP));
+        shorten(step, room.unwrap_or(usize::MAX))
+    }
+
     /// The lines of an event, if it has any.
     pub(crate) fn lines(&mut self, event: &Event) -> Vec<Line> {
         match event {
@@ -64,11 +78,11 @@ impl Words {
             JobEvent::StepStarted { step } => return Some(Line::new().toned(Tone::Strong, step)),
             // The ending says why.
             JobEvent::StepEnded { step, error: Some(_), .. } => {
-                return Some(Line::from(shorten(step, STEP_WIDTH)).then(" ").toned(Tone::Error, "failed"));
+                return Some(Line::from(self.step(step)).then(" ").toned(Tone::Error, "failed"));
             }
-            JobEvent::StepEnded { step, cached: true, .. } => format!("{} cached", shorten(step, STEP_WIDTH)),
+            JobEvent::StepEnded { step, cached: true, .. } => format!("{} cached", self.step(step)),
             JobEvent::StepEnded { step, seconds, .. } => {
-                format!("{} done in {}", shorten(step, STEP_WIDTH), duration(*seconds))
+                format!("{} done in {}", self.step(step), duration(*seconds))
             }
             JobEvent::Log { line } => return Some(line.into()),
             JobEvent::Progress { .. } => return None,

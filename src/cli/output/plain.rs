@@ -104,7 +104,7 @@ impl<W: Write + Send> Display for Quiet<W> {
 #[cfg(test)]
 mod tests {
     use super::super::script::{
-        Script, failed, half_published, interrupted, not_joined, refused, success, unchanged, written,
+        Script, WIDE, failed, half_published, interrupted, not_joined, refused, success, unchanged, wide, written,
     };
     use super::*;
 
@@ -119,6 +119,14 @@ mod tests {
     #[test]
     fn a_run_that_succeeds() {
         assert_eq!(plain(&success(), None), include_str!("expected/success.txt"));
+    }
+
+    #[test]
+    fn a_log_has_steps_and_lines_of_files_whole() {
+        let shown = plain(&wide(), None);
+        let whole = ["{} cached", "{} done in 1.0s", "{} failed", "1 | > {}"].map(|words| words.replace("{}", WIDE));
+        assert!(whole.iter().all(|words| shown.contains(words)), "{shown}");
+        assert!(quiet(&wide(), None).contains(&whole[3]));
     }
 
     #[test]

@@ -199,6 +199,23 @@ pub(crate) fn failed() -> Script {
     script
 }
 
+/// The name of a step, and the line of its file, that are wider than any terminal.
+pub(super) const WIDE: &str = "[2/2] RUN one-of-many-things && one-of-many-things && one-of-many-things && one-of-many-things \
+                               && one-of-many-things && one-of-many-things && one-of-many-things && the-end";
+
+/// A step and a line that are [`WIDE`].
+pub(super) fn wide() -> Script {
+    let source = FailedLines { file: "Dockerfile".into(), line: 1, end_line: 1, first: 1, text: [WIDE.into()].into() };
+    let failed = Failure { source: Some(Box::new(source)), ..failure(Phase::Build, "it failed", None) };
+    vec![
+        (0, started()),
+        (10, hello("amd64", step_ended(WIDE, true, 0.0, None))),
+        (20, hello("amd64", step_ended(WIDE, false, 1.0, None))),
+        (30, hello("arm64", step_ended(WIDE, false, 1.0, Some("it failed")))),
+        (40, hello("arm64", JobEvent::Failed(failed))),
+    ]
+}
+
 /// arm64 cannot be pushed, and the user ends the run while amd64 is being pushed.
 pub(crate) fn interrupted() -> Script {
     let to = tag("hello:1.0-amd64");

@@ -6,7 +6,7 @@ use super::grid::{Align, Column, Grid};
 use super::line::Line;
 use super::style::{Tone, duration, shorten, size};
 
-/// Names of engines are cut here.
+/// Names of engines are cut here on a terminal.
 const ENGINE_WIDTH: usize = 16;
 
 const COLUMNS: [Column; 8] = [
@@ -21,10 +21,10 @@ const COLUMNS: [Column; 8] = [
 ];
 
 /// The cells of a platform's row, one for each of the columns.
-fn cells(platform: &PlatformReport) -> Vec<String> {
+fn cells(platform: &PlatformReport, width: Option<usize>) -> Vec<String> {
     vec![
         platform.platform.to_string(),
-        engine(platform),
+        engine(platform, width),
         runs(platform),
         built(platform),
         pushed(platform),
@@ -34,9 +34,9 @@ fn cells(platform: &PlatformReport) -> Vec<String> {
     ]
 }
 
-fn engine(platform: &PlatformReport) -> String {
+fn engine(platform: &PlatformReport, width: Option<usize>) -> String {
     match &platform.by {
-        By::Engine { engine, .. } => shorten(engine, ENGINE_WIDTH),
+        By::Engine { engine, .. } => shorten(engine, width.map_or(usize::MAX, |_| ENGINE_WIDTH)),
         By::Copy { .. } => "adopted".to_owned(),
     }
 }
@@ -98,7 +98,7 @@ fn cached(platform: &PlatformReport) -> String {
 
 /// The table's lines; none where no platform was planned. Fits `width` columns, if given, by leaving columns out.
 pub(crate) fn table(report: &Report, width: Option<usize>) -> Vec<Line> {
-    let rows: Vec<_> = report.images.iter().flat_map(|image| &image.platforms).map(cells).collect();
+    let rows: Vec<_> = report.images.iter().flat_map(|image| &image.platforms).map(|one| cells(one, width)).collect();
     if rows.is_empty() {
         return Vec::new();
     }

@@ -179,6 +179,9 @@ fn is_kept(event: &Event) -> bool {
 impl<W: Write + Send> EventSink for Tty<W> {
     fn event(&mut self, at: Duration, event: &Event) {
         self.rows.event(at, event);
+        if matches!(event, Event::Job { what: JobEvent::StepEnded { .. }, .. }) {
+            self.words.fit((self.size)().columns);
+        }
         let lines = self.words.lines(event);
         self.pending.extend(lines.into_iter().filter(|_| is_kept(event)).map(|line| line.map(short_digests)));
         if at >= self.flushed + FRAME || self.pending.len() >= MAX_PENDING {
@@ -220,7 +223,7 @@ mod tests {
 
     use polyarch::run::{By, Destination, Execution, PlannedImage, PlannedJob, Transfer};
 
-    use super::super::script::{Script, failed, job, on, play, report, started, step, success, tag};
+    use super::super::script::{Script, failed, job, on, play, report, started, step, success, tag, wide};
     use super::*;
 
     /// A terminal in memory.
@@ -279,6 +282,21 @@ mod tests {
              cc -O2 -Wall -o hello hello.c util.c\n  \
              2 at work, 12s"
         );
+    }
+
+    #[test]
+    fn a_terminal_shows_as_much_of_a_step_or_a_line_as_it_is_wide() {
+        for columns in [60, 100, 400] {
+            let (mut tty, term) = tty(24, columns);
+            play(&wide(), &mut tty);
+            tty.finish(&report(&wide(), None));
+            let shown = term.contents();
+            let ends = [" cached", " done in 1.0s", " failed"].map(|end| format!("the-end{end}"));
+            let is_whole = ends.iter().all(|end| shown.contains(end)) && shown.contains("&& the-end\n");
+            assert_eq!(is_whole, columns == 400, "{columns}: {shown}");
+            let cut = ["… cached", "… done in 1.0s", "… failed"];
+            assert!(columns == 400 || cut.iter().all(|cut| shown.contains(cut)), "{columns}: {shown}");
+        }
     }
 
     #[test]
