@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use polyarch::oci::{LocatedReference, Platform, Selector};
+use polyarch::oci::{LocatedReference, Selector};
 use polyarch::registry::Notice;
 use polyarch::run::{self, Copying, Failure, Place, Server, Source, Surroundings};
 
@@ -12,7 +12,7 @@ use super::load::{self, Refusal};
 use super::reach::{self, Registries};
 use super::settings::Settings;
 use super::signals::Signals;
-use super::{ending, notices};
+use super::{ending, notices, platforms};
 
 pub(crate) async fn run(args: &CopyArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let limit = load::duration("--timeout", args.timeout.as_deref())?;
@@ -34,11 +34,7 @@ async fn prepare(
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
 ) -> Result<(Copying, Option<Server>), Refusal> {
     let target = reach::parse(&args.target)?;
-    let platform = args.platform.as_deref().map(|text| {
-        let refused = |error| load::usage(format!("--platform {text}: {error}"), "as --platform linux/arm64");
-        text.parse::<Platform>().map_err(refused)
-    });
-    let platform = platform.transpose()?;
+    let platform = args.platform.as_deref().map(platforms::one).transpose()?;
     let mut registries = Registries::new(&args.registries, settings, on_notice)?;
     let source = registries.named(&args.source).await?;
     let target = target_of(target, &mut registries).await?;

@@ -2,21 +2,16 @@
 
 use std::process::ExitCode;
 
-use polyarch::oci::Platform;
 use polyarch::run::{self, while_served};
 
 use super::args::DigestArgs;
-use super::load::{Refusal, usage};
+use super::load::Refusal;
 use super::reach::{self, Registries};
 use super::settings::Settings;
-use super::{notices, stdout};
+use super::{notices, platforms, stdout};
 
 pub(crate) async fn run(args: &DigestArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
-    let platform = args.platform.as_deref().map(|text| {
-        text.parse::<Platform>()
-            .map_err(|error| usage(format!("--platform {text}: {error}"), "as --platform linux/arm64"))
-    });
-    let platform = platform.transpose()?;
+    let platform = args.platform.as_deref().map(platforms::one).transpose()?;
     let mut registries = Registries::new(&args.registries, settings, notices::log)?;
     let source = registries.named(&args.reference).await?;
     let asking = run::digest(&source.place, &source.selector, platform.as_ref());

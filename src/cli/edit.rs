@@ -5,6 +5,7 @@ use polyarch::oci::{Annotation, EntryOverride, IndexFormat, Platform};
 use polyarch::run::{Base, Edit, Failure};
 
 use super::load::usage;
+use super::platforms::several;
 
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "References")]
@@ -150,10 +151,7 @@ fn entry(text: &str, said: &str) -> Result<EntryOverride, Failure> {
 /// The platforms of `option`, each once.
 fn platforms(option: &str, texts: &[String]) -> Result<Vec<Platform>, Failure> {
     let mut platforms: Vec<Platform> = Vec::new();
-    for text in texts {
-        let refused =
-            |error| usage(format!("{option} {text}: {error}"), &format!("as {option} linux/amd64,linux/arm64"));
-        let platform = text.parse().map_err(refused)?;
+    for platform in several(option, texts, &format!("as {option} linux/amd64,linux/arm64"))? {
         if platforms.contains(&platform) {
             return Err(usage(format!("{option} names {platform} twice"), "name it once"));
         }

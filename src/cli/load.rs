@@ -20,6 +20,7 @@ use polyarch::run::{self, CheckedFile, Engines, Failure, Others, Phase, Registri
 use super::args::PlanArgs;
 use super::diagnostic;
 use super::habits;
+use super::platforms;
 use super::prune;
 use super::settings::Settings;
 
@@ -78,17 +79,12 @@ impl Loaded {
             let hint = "name it in the plan, or with --set IMAGE.dockerfile=FILE; there `-` is the standard input";
             return Err(usage(message, hint).into());
         }
-        let native = args.platform.iter().any(|platform| platform == "native");
-        let others = args.platform.iter().filter(|platform| *platform != "native");
-        let platforms = others.map(|text| {
-            text.parse().map_err(|error| {
-                usage(
-                    format!("--platform {text}: {error}"),
-                    "as linux/arm64, or `native` for what the engines' processors run",
-                )
-            })
-        });
-        let selection = Selection { images: args.images.clone(), platforms: platforms.collect::<Result<_, _>>()? };
+        let (natives, others): (Vec<_>, Vec<_>) =
+            args.platform.iter().cloned().partition(|platform| platform.trim() == "native");
+        let native = !natives.is_empty();
+        let otherwise = "as linux/arm64, or `native` for what the engines' processors run";
+        let platforms = platforms::several("--platform", &others, otherwise)?;
+        let selection = Selection { images: args.images.clone(), platforms };
         let overrides = Overrides {
             selection,
             set: args.set.clone(),

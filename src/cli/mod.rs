@@ -24,6 +24,7 @@ mod matrix;
 mod notices;
 mod output;
 mod plan;
+mod platforms;
 mod prune;
 mod reach;
 mod repositories;

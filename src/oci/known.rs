@@ -101,6 +101,15 @@ pub(super) fn alone(word: &str) -> Option<String> {
     })
 }
 
+/// The platforms of a text that has several, however they are set apart: by commas, blanks or brackets. Empty where a part
+/// of it is none.
+#[must_use]
+pub fn platforms_in(text: &str) -> Vec<&str> {
+    let is_between = |c: char| c.is_whitespace() || ",;|[]\"'".contains(c);
+    let parts: Vec<&str> = text.split(is_between).filter(|part| !part.is_empty()).collect();
+    if parts.iter().all(|part| part.parse::<Platform>().is_ok()) { parts } else { Vec::new() }
+}
+
 impl Platform {
     /// Whether Go and containerd have names for both its parts.
     #[must_use]

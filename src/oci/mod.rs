@@ -44,6 +44,7 @@ pub use elf::ElfMachine;
 pub use fields::{Fields, Unread};
 pub use format::{IndexFormat, NotDocker};
 pub use index::{DraftError, EncodeError, EncodedIndex, Entry, IndexDraft, NoEntry};
+pub use known::platforms_in;
 pub use label::IMAGE_LABEL;
 pub use location::{LayoutPath, LocatedReference, Location, LocationError};
 pub use manifest::{

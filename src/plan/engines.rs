@@ -82,8 +82,6 @@ fn read_host(reader: &mut Reader<'_>, node: &Node) -> Read<EngineHost> {
 
 fn read_platforms(reader: &mut Reader<'_>, node: &Node) -> Read<Vec<Platform>> {
     let items = reader.list(node, "`platforms`")?;
-    let read = |reader: &mut Reader<'_>, item: &Node| {
-        Ok((reader.parsed::<Platform>(item, "the platform", Late::default())?, ()))
-    };
+    let read = |reader: &mut Reader<'_>, item: &Node| Ok((reader.platform(item, Late::default())?, ()));
     Ok(distinct(reader, &items, read)?.into_iter().map(|(platform, ())| platform).collect())
 }

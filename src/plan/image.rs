@@ -237,7 +237,7 @@ fn dropped(reader: &mut Reader<'_>, map: &Map, jobs: &[ReadJob], policy: Read<At
 
 /// A platform; one that no tool has a name for may be new.
 fn platform(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Platform> {
-    let platform = reader.parsed::<Platform>(node, "the platform", late)?;
+    let platform = reader.platform(node, late)?;
     if !platform.is_known() {
         let message = format!("no tool that polyarch knows has a name for {platform}");
         reader.warning(&node.origin, message, Some("check it; polyarch builds it as it is written".to_owned()));

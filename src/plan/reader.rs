@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::str::FromStr;
 
-use crate::oci::Platform;
+use crate::oci::{Platform, platforms_in};
 
 use super::ecr::OWN_REGISTRY;
 use super::error::{Location, Problem, SourceText};
@@ -191,8 +191,27 @@ impl<'a> Reader<'a> {
         match &node.value {
             Value::List(items) => Ok(Rc::clone(items)),
             Value::Flag(text) => Ok(text.split(',').map(flag).collect()),
-            _ => Err(self.wrong_type(node, what, "a list")),
+            _ => {
+                let hint = list_of(node, what.trim_matches('`'));
+                let message = format!("{what} must be a list, and this is {}", node.kind());
+                Err(self.problem(&node.origin, message, hint))
+            }
         }
+    }
+
+    /// A platform. Several in one text are told with how they are written apart.
+    pub(super) fn platform(&mut self, node: &Node, late: Late<'_>) -> Read<Platform> {
+        let text = self.text(node, "the platform", late)?;
+        text.parse().map_err(|error| {
+            let hint = match (&platforms_in(&text)[..], &node.value) {
+                ([], Value::Flag(_)) if text.is_empty() => Some("leave out the comma that nothing follows".to_owned()),
+                ([], _) => None,
+                ([one], _) => Some(format!("write {one}")),
+                (several, Value::Flag(_)) => Some(format!("separate them by commas: {}", several.join(","))),
+                (several, _) => Some(format!("write platforms: [{}]", several.join(", "))),
+            };
+            self.problem(&node.origin, format!("the platform `{text}` is not valid: {error}"), hint)
+        })
     }
 
     /// A boolean.
@@ -316,4 +335,22 @@ fn look_up_late(name: &str, late: Late<'_>) -> Lookup {
         Some(value) => Lookup::Value(value.to_owned()),
         None => Lookup::Refused(format!("`${{{name}}}` is not known here"), Some(known().to_owned())),
     }
+}
+/// Keys of which the items are words, so that a text in the place of their list can be told as one.
+const LISTS_OF_WORDS: [&str; 3] = ["platforms", "tags", "no_cache_filter"];
+
+/// The list that somebody meant who wrote a text: `platforms: [linux/amd64, linux/arm64]`.
+fn list_of(node: &Node, key: &str) -> Option<String> {
+    let (Value::Text(text) | Value::Number(text)) = &node.value else { return None };
+    let by_commas = |text: &str| text.split(',').map(|item| item.trim().to_owned()).collect::<Vec<_>>();
+    let items = match &platforms_in(text)[..] {
+        _ if !LISTS_OF_WORDS.contains(&key) => return None,
+        [] => by_commas(text),
+        platforms => platforms.iter().map(|one| (*one).to_owned()).collect(),
+    };
+    // What YAML may read as something else than a string is quoted.
+    let is_plain = |item: &str| item.starts_with(|c: char| c.is_ascii_alphabetic()) && item.contains('/');
+    let quoted = |item: &String| if is_plain(item) { item.clone() } else { format!("\"{}\"", item.escape_debug()) };
+    let items: Vec<_> = items.iter().filter(|item| !item.is_empty()).map(quoted).collect();
+    (!items.is_empty()).then(|| format!("write {key}: [{}]", items.join(", ")))
 }

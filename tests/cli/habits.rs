@@ -81,6 +81,65 @@ async fn what_buildx_and_bake_take_is_taken() {
 }
 
 #[tokio::test]
+async fn platforms_in_one_text_are_taken_or_told_apart() {
+    let home = home();
+    for typed in [&["linux/amd64,linux/arm64"][..], &["linux/amd64, linux/arm64"], &[" linux/amd64 ", "linux/arm64"]] {
+        let words: Vec<&str> = ["plan"].into_iter().chain(typed.iter().flat_map(|one| ["--platform", one])).collect();
+        let finished = run(&home, &words).await.expect_code(0);
+        assert!(finished.stdout.contains("linux/amd64") && finished.stdout.contains("linux/arm64"), "{typed:?}");
+    }
+    let (several, both) = ("write --platform linux/amd64,linux/arm64\n", "linux/amd64 linux/arm64");
+    for (words, hint) in [
+        (&["plan", "--platform", both][..], several),
+        (&["plan", "--platform", "linux/amd64;linux/arm64"], several),
+        (&["plan", "--platform", "[linux/amd64,linux/arm64]"], several),
+        (&["plan", "--platform", "linux/amd64,linux/arm64,"], several),
+        (&["plan", "--platform", ""], "as linux/arm64, or `native`"),
+        (&["plan", "--platform", "linux amd64"], "as linux/arm64, or `native`"),
+        (&["join", "-t", "a.io/a:1", "a.io/b:1", "--platform", both], several),
+        (&["join", "-t", "a.io/a:1", "a.io/b:1", "--expect", both], "write --expect linux/amd64,linux/arm64\n"),
+        (&["digest", "a.io/a:1", "--platform", both], "name one of them: --platform linux/amd64;"),
+        (&["copy", "a.io/a:1", "a.io/b:1", "--platform", "linux/amd64,linux/arm64"], "name one of them: "),
+        (
+            &["plan", "--set", "hello.platforms=linux/amd64 linux/arm64"],
+            "separate them by commas: linux/amd64,linux/arm64",
+        ),
+        (&["plan", "--set", "hello.platforms=linux/amd64,"], "leave out the comma that nothing follows"),
+    ] {
+        let finished = run(&home, words).await.expect_code(2);
+        assert!(finished.stderr.contains(hint), "{words:?}: {}", finished.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_text_in_the_place_of_a_list_is_told_as_the_list() {
+    let home = home();
+    let list = "hint: write platforms: [linux/amd64, linux/arm64]\n";
+    for (platforms, tags, hint) in [
+        ("\"linux/amd64,linux/arm64\"", "[a]", list),
+        ("linux/amd64 linux/arm64", "[a]", list),
+        ("[\"linux/amd64, linux/arm64\"]", "[a]", list),
+        ("[\"linux/amd64 linux/arm64\"]", "[a]", list),
+        ("\"linux/amd64,\"", "[a]", "hint: write platforms: [linux/amd64]\n"),
+        ("[\" linux/amd64\"]", "[a]", "hint: write linux/amd64\n"),
+        ("{ \"linux/amd64,linux/arm64\": {} }", "[a]", list),
+        ("[linux/amd64]", "\"1.0, latest\"", "hint: write tags: [\"1.0\", \"latest\"]\n"),
+        ("[linux/amd64]", "1.10", "hint: write tags: [\"1.10\"]\n"),
+    ] {
+        let plan = format!(
+            "version: 1\nregistry: localhost:9\nimages:\n  hello:\n    tags: {tags}\n    platforms: {platforms}\n"
+        );
+        fs::write(home.path().join("build.yaml"), plan).unwrap();
+        let finished = run(&home, &["plan"]).await.expect_code(2);
+        assert!(finished.stderr.contains(hint), "{platforms} {tags}: {}", finished.stderr);
+    }
+    let engines = "engines: { a: { host: unix:///x, platforms: linux/amd64 linux/arm64 } }\n";
+    fs::write(home.path().join("build.yaml"), format!("{PLAN}{engines}")).unwrap();
+    let finished = run(&home, &["plan"]).await.expect_code(2);
+    assert!(finished.stderr.contains(list), "{}", finished.stderr);
+}
+
+#[tokio::test]
 async fn names_of_the_plan_are_their_first_tags_where_references_are_read() {
     let home = home();
     for words in [
