@@ -82,6 +82,9 @@ pub enum ReferenceError {
         "a repository is lower-case letters, digits and single `.`, `_`, `-` between them, in components separated by `/`"
     )]
     Repository,
+    /// It has letters that registries refuse, and would be one without them.
+    #[error("registries take lower-case letters alone, as in {0}")]
+    Case(String),
     /// Longer than 255 characters.
     #[error("a repository with its host is at most {MAX_NAME} characters long")]
     Long,
@@ -168,7 +171,9 @@ impl FromStr for RepositoryPath {
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         if !text.split('/').all(is_path_component) {
-            return Err(ReferenceError::Repository);
+            let lower = text.to_ascii_lowercase();
+            let is_case = lower.split('/').all(is_path_component);
+            return Err(if is_case { ReferenceError::Case(lower) } else { ReferenceError::Repository });
         }
         if text.len() > MAX_NAME {
             return Err(ReferenceError::Long);
@@ -289,7 +294,12 @@ impl FromStr for Repository {
             Some((host, path)) if names_a_host(host) => (host.parse()?, path),
             _ => (RegistryHost(RegistryHost::DOCKER_HUB.into()), text),
         };
-        host.repository(&path.parse()?)
+        let path = path.parse().map_err(|error| match error {
+            // It is a host by its capitals alone: more likely it is the namespace of whoever wrote it.
+            ReferenceError::Case(_) if !host.0.contains(['.', ':']) => ReferenceError::Case(text.to_ascii_lowercase()),
+            error => error,
+        })?;
+        host.repository(&path)
     }
 }
 
@@ -442,6 +452,15 @@ mod tests {
         ] {
             assert!(bad.parse::<Reference>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_name_in_mixed_case_is_refused_with_the_lower_one() {
+        for (written, lower) in [("MyOrg/App", "myorg/app"), ("a.io/Org/x:V1", "org/x"), ("A.io/App", "app")] {
+            assert_eq!(written.parse::<Reference>(), Err(ReferenceError::Case(lower.into())), "{written}");
+        }
+        assert_eq!("a.io/A--.b".parse::<Reference>(), Err(ReferenceError::Repository));
+        assert!("A.io/app:V1".parse::<Reference>().is_ok(), "hosts and tags have both");
     }
 
     #[test]

@@ -191,7 +191,9 @@ fn tags(
 fn tag(reader: &mut Reader<'_>, item: &Node, late: Late<'_>) -> Read<Tag> {
     let text = reader.text(item, "the tag", late)?;
     let parsed = text.parse::<Tag>();
-    parsed.map_err(|error| match text.parse::<Reference>() {
+    // The tag keeps its case, the rest of a reference has none.
+    let lower = text.rsplit_once(':').map(|(name, tag)| format!("{}:{tag}", name.to_lowercase()));
+    parsed.map_err(|error| match lower.as_ref().unwrap_or(&text).parse::<Reference>() {
         Ok(Reference { repository, selector: Selector::Tag(tag) }) if text.contains(['/', ':']) => {
             let (namespace, name) = match repository.path().as_str().rsplit_once('/') {
                 Some((namespace, name)) => (format!("/{namespace}"), name),

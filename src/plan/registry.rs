@@ -165,8 +165,9 @@ fn split(reader: &mut Reader<'_>, origin: &Origin, text: &str) -> Read<(Registry
         return Ok((host, namespace.map(|namespace| parse(reader, namespace)).transpose()?));
     }
     if host != "localhost" && !host.contains(['.', ':']) {
-        let hint = did_you_mean(text, ["local"])
-            .unwrap_or_else(|| format!("Docker Hub is docker.io/{text}; the embedded registry is `local`"));
+        let hint = did_you_mean(text, ["local"]).unwrap_or_else(|| {
+            format!("Docker Hub is docker.io/{}; the embedded registry is `local`", text.to_lowercase())
+        });
         return Err(reader.problem(
             origin,
             format!("`{host}` is not a registry: its host has a dot or a port"),

@@ -140,6 +140,27 @@ async fn a_text_in_the_place_of_a_list_is_told_as_the_list() {
 }
 
 #[tokio::test]
+async fn a_name_in_mixed_case_is_answered_with_the_lower_one() {
+    let home = home();
+    for (words, lower) in [
+        (&["inspect", "a.io/MyOrg/App:1"][..], "as in myorg/app"),
+        (&["join", "-t", "a.io/MyOrg/App:1", "a.io/b:1"], "as in myorg/app"),
+        (&["copy", "a.io/b:1", "MyOrg/App"], "as in myorg/app"),
+        (&["images", "a.io/MyOrg/App"], "as in myorg/app"),
+        (&["clean", "a.io/MyOrg/App", "--keep", "1"], "as in myorg/app"),
+        (&["plan", "--registry", "a.io/MyOrg"], "as in myorg"),
+        (&["plan", "--registry", "MyOrg"], "Docker Hub is docker.io/myorg;"),
+        (&["plan", "--tag", "MyOrg/App:V1"], "say registry: docker.io/myorg, repository: app, tags: [V1]"),
+        (&["plan", "--set", "hello.repository=MyOrg/App"], "as in myorg/app"),
+        (&["plan", "--set", "hello.from=MyOrg/App:1"], "as in myorg/app"),
+        (&["plan", "--set", "hello.cache.to=a.io/MyOrg/App:1"], "as in myorg/app"),
+    ] {
+        let finished = run(&home, words).await.expect_code(2);
+        assert!(finished.stderr.contains(lower), "{words:?}: {}", finished.stderr);
+    }
+}
+
+#[tokio::test]
 async fn names_of_the_plan_are_their_first_tags_where_references_are_read() {
     let home = home();
     for words in [
