@@ -2,6 +2,7 @@
 //! they hold; every one of them asserts that no final tag moved, unless it is about those that did.
 
 mod adopting;
+mod artifacts;
 mod atomic;
 mod bases;
 mod bounds;

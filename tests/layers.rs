@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
 const CRATES: &[(&[&str], &[&str])] = &[
     (&["bollard", "tonic", "tonic_prost", "prost"], &["src/engine/"]),
     (&["hyper", "hyper_util", "tower"], &["src/engine/", "src/embedded/"]),
-    (&["reqwest", "rustls", "httpdate"], &["src/registry/"]),
+    (&["reqwest", "rustls", "rustls_platform_verifier", "httpdate"], &["src/registry/"]),
     (&["axum"], &["src/embedded/"]),
     (&["flate2", "ruzstd"], &["src/rootfs/"]),
     (

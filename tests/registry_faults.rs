@@ -1,6 +1,7 @@
 //! The registry client against registries that fail, lie, and ask for logins. Names begin with the row of the
 //! fault matrix or of the list of vulnerabilities that they hold.
 
+mod certificates;
 mod credentials;
 mod expiring;
 mod hostile;
@@ -19,8 +20,8 @@ use std::time::Duration;
 use polyarch::auth::{Anonymous, AuthError, Credential, CredentialSource, DockerConfig, Secret};
 use polyarch::oci::{Descriptor, Digest, MediaType, RawManifest, RegistryHost, RepositoryPath, Selector};
 use polyarch::registry::{
-    Backoff, Client, ClientConfig, ErrorKind, Notice, Proxies, RegistryError, TargetError, Timeouts, Transport,
-    Visibility, Waiting,
+    Backoff, Certificates, Client, ClientConfig, ErrorKind, Link, Notice, Proxies, RegistryError, TargetError,
+    Timeouts, Transport, Visibility, Waiting,
 };
 use tokio::time::Instant;
 
@@ -90,15 +91,14 @@ struct Peer {
 
 impl Peer {
     fn new(host: &str, backoff: Backoff, credentials: impl CredentialSource + 'static) -> Self {
-        Self::with(host, backoff, credentials, Transport::Http, None, |_| {})
+        Self::with(host, backoff, credentials, Transport::Http, |_| {})
     }
 
     fn with(
         host: &str,
         backoff: Backoff,
         credentials: impl CredentialSource + 'static,
-        transport: Transport,
-        ca_pem: Option<&[u8]>,
+        link: impl Into<Link>,
         on_retry: impl Fn(Duration) + Send + Sync + 'static,
     ) -> Self {
         let notices = Arc::<Mutex<Vec<Notice>>>::default();
@@ -116,7 +116,7 @@ impl Peer {
             proxies: Proxies::default(),
             on_notice,
         };
-        let client = Client::new(config, host.parse().unwrap(), transport, ca_pem, Arc::new(credentials)).unwrap();
+        let client = Client::new(config, host.parse().unwrap(), link, Arc::new(credentials)).unwrap();
         Self { client, notices }
     }
 
@@ -153,7 +153,7 @@ async fn d1_waits_as_long_as_retry_after_says() {
     for (header, seconds) in [("2".to_owned(), 2), (date, 28)] {
         let registry =
             ScriptedRegistry::ordered([(GET, status(429).header("Retry-After", header)), (GET, index())]).await;
-        let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Http, None, fast_forward);
+        let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Http, fast_forward);
         let start = Instant::now();
         peer.get().await.unwrap();
         assert!(start.elapsed() >= Duration::from_secs(seconds), "{:?}", start.elapsed());
@@ -250,7 +250,7 @@ async fn d4_a_tls_alert_is_tried_again() {
             stream.write_all(&[0x15, 3, 3, 0, 2, 2, 80]).await.unwrap();
         }
     };
-    let peer = Peer::with(&host, quick(), Anonymous, Transport::Https, None, |_| {});
+    let peer = Peer::with(&host, quick(), Anonymous, Transport::Https, |_| {});
     let ((), result) = tokio::join!(server, peer.get());
     assert!(result.unwrap_err().is_transient());
 }
@@ -627,64 +627,34 @@ async fn v23_redirects_end_after_ten() {
 
 /// A TLS server's key and certificate for `name`, and the certificate for those who shall trust it.
 pub(crate) fn certificate(name: &str) -> (tokio_rustls::TlsAcceptor, String) {
-    server(name, |_| None)
+    certificates::server(&rcgen::generate_simple_self_signed([name.to_owned()]).unwrap(), None)
 }
 
-type Verifier = Arc<dyn tokio_rustls::rustls::server::danger::ClientCertVerifier>;
-
-/// The same, of a server that asks its clients for a certificate, where `asks` has a verifier.
-fn server(name: &str, asks: impl Fn(&rcgen::Certificate) -> Option<Verifier>) -> (tokio_rustls::TlsAcceptor, String) {
-    use tokio_rustls::rustls::ServerConfig;
-    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-    use tokio_rustls::rustls::server::NoClientAuth;
-    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(asks(&made.cert).unwrap_or_else(|| Arc::new(NoClientAuth)))
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    (Arc::new(config).into(), made.cert.pem())
-}
-
-#[tokio::test]
-async fn a_registry_that_wants_a_client_certificate_is_asked_once() {
-    let (acceptor, pem) = server("127.0.0.1", |certificate| {
-        let mut roots = tokio_rustls::rustls::RootCertStore::empty();
-        roots.add(certificate.der().clone()).unwrap();
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let verifier =
-            tokio_rustls::rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
-        Some(verifier.build().unwrap())
-    });
-    let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
-    let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, Some(pem.as_bytes()), |_| {});
-    let error = peer.get().await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Tls(_)), "{error:?}");
-    assert!(error.hint().unwrap().contains("client certificate"), "{error:?}");
-    assert!(peer.notices.lock().unwrap().is_empty(), "asked again");
+/// Encrypted, to a server whose certificate is `pem`.
+pub(crate) fn trusting(pem: &str) -> Link {
+    let mut certificates = Certificates::default();
+    certificates.trust(pem.as_bytes()).unwrap();
+    Link { certificates, ..Transport::Https.into() }
 }
 
 #[tokio::test]
 async fn tls_needs_a_certificate_that_is_trusted() {
     let (acceptor, pem) = certificate("127.0.0.1");
     let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
-    let stranger = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, None, |_| {});
+    let stranger = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, |_| {});
     let error = stranger.get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Tls(_)) && error.is_unreachable(), "{error:?}");
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(cause, "invalid peer certificate: UnknownIssuer");
     assert!(stranger.notices.lock().unwrap().is_empty(), "a certificate does not get better by asking again");
-    let friend = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, Some(pem.as_bytes()), |_| {});
+    let friend = Peer::with(&registry.host(), quick(), Anonymous, trusting(&pem), |_| {});
     assert_eq!(friend.get().await.unwrap(), manifest());
 }
 
 #[tokio::test]
 async fn a_registry_that_speaks_http_is_not_spoken_to_in_clear() {
     let registry = ScriptedRegistry::stateful(|_| None).await;
-    let peer = Peer::with(&registry.host(), quick(), Login::basic(), Transport::Https, None, |_| {});
+    let peer = Peer::with(&registry.host(), quick(), Login::basic(), Transport::Https, |_| {});
     let error = peer.get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Tls(_)), "{error:?}");
     assert!(error.hint().unwrap().contains("insecure: true"));
@@ -698,7 +668,7 @@ async fn v23_a_redirect_does_not_lose_encryption() {
     let target = format!("http://{}/", clear.host());
     let script = move |_: &Request| Some(status(302).header("Location", &target));
     let registry = ScriptedRegistry::stateful_tls(acceptor, script).await;
-    let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, Some(pem.as_bytes()), |_| {});
+    let peer = Peer::with(&registry.host(), quick(), Anonymous, trusting(&pem), |_| {});
     let error = peer.get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Target(TargetError::Downgrade(_))), "{error}");
     assert!(error.hint().unwrap().contains("X-Forwarded-Proto"));
@@ -759,7 +729,7 @@ async fn what_was_just_pushed_may_take_a_moment_to_be_seen() {
     let unknown = status(400).body(r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#);
     let registry =
         ScriptedRegistry::ordered([(GET, status(404)), (GET, index()), (PUT, unknown), (PUT, status(201))]).await;
-    let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Http, None, fast_forward);
+    let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Http, fast_forward);
     peer.client.get_manifest(&repository(), &tag(), Visibility::JustWritten).await.unwrap();
     peer.put().await.unwrap();
 }
@@ -817,7 +787,7 @@ async fn a_ping_of_a_silent_registry_ends_after_ten_seconds() {
 
 #[tokio::test]
 async fn docker_hub_is_spoken_to_where_its_api_is() {
-    let peer = Peer::with("docker.io", quick(), Anonymous, Transport::Https, None, |_| {});
+    let peer = Peer::with("docker.io", quick(), Anonymous, Transport::Https, |_| {});
     assert_eq!(format!("{:?}", peer.client), r#"Client { home: "https://registry-1.docker.io/v2/", .. }"#);
 }
 
@@ -843,7 +813,7 @@ async fn v36_a_name_that_only_looks_like_another_is_no_host() {
         on_notice: Arc::new(|_| {}),
     };
     let host = "xn--99999999.example".parse().unwrap();
-    let error = Client::new(config, host, Transport::Https, None, Arc::new(Anonymous)).unwrap_err();
+    let error = Client::new(config, host, Transport::Https, Arc::new(Anonymous)).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Host), "{error}");
 }
 

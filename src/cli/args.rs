@@ -309,6 +309,12 @@ pub(crate) struct RegistryArgs {
     /// TLS, on loopback too
     #[arg(long, value_name = "HOST=FILE", help_heading = "Registry")]
     pub(crate) ca: Vec<String>,
+    /// Let this registry send polyarch to a private host
+    ///
+    /// Let this registry of the references send polyarch to HOST[:PORT] of this machine or of a private network, for tokens,
+    /// uploads and downloads
+    #[arg(long, value_name = "REGISTRY=HOST", help_heading = "Registry")]
+    pub(crate) may_send_to: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -38,7 +38,7 @@ async fn prepare(
     let mut registries = Registries::new(&args.registries, settings, on_notice)?;
     let source = registries.named(&args.source).await?;
     let target = target_of(target, &mut registries).await?;
-    Ok((Copying { source, target, platform }, registries.server()))
+    Ok((Copying { source, target, platform }, registries.server()?))
 }
 
 /// Where the copy goes. What has no tag in a layout is found by nobody.

@@ -15,7 +15,7 @@ pub(crate) async fn run(args: &DigestArgs, settings: &Settings) -> Result<ExitCo
     let mut registries = Registries::new(&args.registries, settings, notices::log)?;
     let source = registries.named(&args.reference).await?;
     let asking = run::digest(&source.place, &source.selector, platform.as_ref());
-    let digest = while_served(registries.server(), asking).await;
+    let digest = while_served(registries.server()?, asking).await;
     let digest = digest.map_err(|error| reach::refused(&source.to_string(), &error))?;
     stdout::lines([digest.as_str()])?;
     Ok(ExitCode::SUCCESS)

@@ -48,7 +48,7 @@ async fn prepare(
     if named || args.plan.images.is_empty() && args.edit.asked().is_some() {
         let mut registries = Registries::new(&args.registries, settings, on_notice)?;
         let references = references(args, &mut registries).await?;
-        return Ok((JoinRun { what: Joining::References(references), gates, moving, wait }, registries.server()));
+        return Ok((JoinRun { what: Joining::References(references), gates, moving, wait }, registries.server()?));
     }
     if let Some(option) = args.edit.asked() {
         let hint = "as polyarch join -t HOST/REPO:1.0 --append HOST/REPO:1.0-arm64";
@@ -59,6 +59,10 @@ async fn prepare(
     }
     if !args.registries.ca.is_empty() {
         return Err(load::usage("--ca is about references", "say `registry: { host: …, ca: FILE }` in the plan").into());
+    }
+    if !args.registries.may_send_to.is_empty() {
+        let hint = "say `registry: { host: …, may_send_to: [HOST] }` in the plan";
+        return Err(load::usage("--may-send-to is about references", hint).into());
     }
     if args.attestations.is_some() {
         let hint = "say `attestations:` in the plan, or --set '*.attestations=strip'";

@@ -12,7 +12,7 @@ use polyarch::facts::git_facts;
 use polyarch::oci::{Platform, ReferenceError, RegistryHost, Repository};
 use polyarch::plan::{
     self, Build, CachePolicy, EngineName, EngineSpec, Image, Job, NamedContext, NamedRegistry, Overrides, Plan,
-    PlanErrors, PullPolicy, RegistryChoice, Selection, SourceText, Transport,
+    PlanErrors, PullPolicy, RegistryChoice, Selection, SourceText,
 };
 use polyarch::registry::Notice;
 use polyarch::run::{self, CheckedFile, Engines, Failure, Others, Phase, Registries, Registry, Server};
@@ -302,7 +302,7 @@ pub(crate) fn registry_in_names(
             (RegistryHost::DOCKER_HUB.parse().map_err(|error: ReferenceError| usage(error.to_string(), ""))?, None)
         }
     };
-    let named = NamedRegistry { host, namespace, transport: Transport::Https, ca: None, ecr: None };
+    let named = NamedRegistry { namespace, ..host.into() };
     settings.registry(&named, on_notice)
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use polyarch::layout::LayoutError;
 use polyarch::oci::{LocatedReference, Location, LocationError, RegistryHost, Selector};
-use polyarch::plan::{EcrControl, NamedRegistry, Plan, RegistryChoice, Transport};
+use polyarch::plan::{NamedRegistry, Plan, RegistryChoice, Transport};
 use polyarch::registry::Notice;
 use polyarch::run::{self, Engines, Failure, Goal, Phase, Place, PlaceError, Registry, Server, Source, VerifyError};
 
@@ -67,9 +67,16 @@ async fn selected(place: Place, selector: Option<Selector>) -> Result<Source, Fa
     Ok(Source { place, selector })
 }
 
+/// What the flags say of one registry.
+#[derive(Debug, Clone, Default)]
+struct Said {
+    ca: Option<PathBuf>,
+    may_send_to: Vec<RegistryHost>,
+}
+
 async fn open(
     host: &RegistryHost,
-    ca: Option<PathBuf>,
+    Said { ca, may_send_to }: Said,
     insecure: Insecure,
     settings: &Settings,
     on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
@@ -81,8 +88,7 @@ async fn open(
     }
     let clear = ca.is_none() && (host.is_loopback() || insecure == Insecure::Yes);
     let transport = if clear { Transport::InsecureHttp } else { Transport::Https };
-    let ecr = host.is_ecr().then(EcrControl::default);
-    let named = NamedRegistry { host: host.clone(), namespace: None, transport, ca, ecr };
+    let named = NamedRegistry { transport, ca, may_send_to, ..host.clone().into() };
     Ok((settings.registry(&named, on_notice)?, None))
 }
 
@@ -91,22 +97,28 @@ pub(crate) struct Registries<'a, N> {
     settings: &'a Settings,
     on_notice: N,
     insecure: Insecure,
-    authorities: BTreeMap<RegistryHost, PathBuf>,
+    said: BTreeMap<RegistryHost, Said>,
     known: BTreeMap<RegistryHost, Registry>,
     server: Option<Server>,
 }
 
 impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
     pub(crate) fn new(args: &RegistryArgs, settings: &'a Settings, on_notice: N) -> Result<Self, Failure> {
-        let authority = |text: &String| {
-            let (host, file) = text.split_once('=').unwrap_or_default();
-            let refused =
-                |_| usage(format!("--ca {text}: there is no registry in it"), "as --ca localhost:5000=ca.pem");
-            Ok((host.parse().map_err(refused)?, PathBuf::from(file)))
-        };
-        let authorities = args.ca.iter().map(authority).collect::<Result<_, Failure>>()?;
+        let mut said = BTreeMap::<RegistryHost, Said>::new();
+        for text in &args.ca {
+            let (host, file) = of_registry("--ca", text, "localhost:5000=ca.pem")?;
+            said.entry(host).or_default().ca = Some(file.into());
+        }
+        for text in &args.may_send_to {
+            const EXAMPLE: &str = "10.0.0.5:5000=10.0.0.5:8443";
+            let (host, other) = of_registry("--may-send-to", text, EXAMPLE)?;
+            let other = other.parse().map_err(|error| {
+                usage(format!("--may-send-to {text}: {error}"), &format!("as --may-send-to {EXAMPLE}"))
+            })?;
+            said.entry(host).or_default().may_send_to.push(other);
+        }
         let insecure = Insecure::from_flag(args.insecure);
-        Ok(Self { settings, on_notice, insecure, authorities, known: BTreeMap::new(), server: None })
+        Ok(Self { settings, on_notice, insecure, said, known: BTreeMap::new(), server: None })
     }
 
     /// The place that is `location`; its registry is asked nothing yet.
@@ -150,17 +162,34 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
     }
 
     async fn open(&mut self, host: &RegistryHost) -> Result<Registry, Failure> {
-        let ca = self.authorities.get(host).cloned();
-        let (registry, server) = open(host, ca, self.insecure, self.settings, self.on_notice.clone()).await?;
+        let said = self.said.remove(host).unwrap_or_default();
+        let (registry, server) = open(host, said, self.insecure, self.settings, self.on_notice.clone()).await?;
         self.server = self.server.take().or(server);
         self.known.insert(host.clone(), registry.clone());
         Ok(registry)
     }
 
-    /// How the embedded registry, if one of them is that, is served.
-    pub(crate) fn server(self) -> Option<Server> {
-        self.server
+    /// How the embedded registry, if one of them is that, is served. All references are known by now.
+    ///
+    /// # Errors
+    /// A flag is about a registry of none of them.
+    pub(crate) fn server(self) -> Result<Option<Server>, Failure> {
+        let Some((host, said)) = self.said.first_key_value() else { return Ok(self.server) };
+        let flag = if said.ca.is_some() { "--ca" } else { "--may-send-to" };
+        let known: Vec<_> = self.known.keys().map(ToString::to_string).collect();
+        let hint = match &*known {
+            [] => "leave it out".to_owned(),
+            known => format!("say it of {}", known.join(" or ")),
+        };
+        Err(usage(format!("{flag} {host}=…: no reference is of registry {host}"), &hint))
     }
+}
+
+/// `REGISTRY=REST` of a flag.
+fn of_registry<'t>(flag: &str, text: &'t str, example: &str) -> Result<(RegistryHost, &'t str), Failure> {
+    let (host, rest) = text.split_once('=').unwrap_or_default();
+    let refused = |_| usage(format!("{flag} {text}: there is no registry in it"), &format!("as {flag} {example}"));
+    Ok((host.parse().map_err(refused)?, rest))
 }
 
 /// The registries of all that the plan adopts, reached. The plan's own is spoken to as the plan says.
@@ -181,7 +210,8 @@ pub(crate) async fn sources(
             Some(named) => settings.registry(named, on_notice.clone())?,
             _ if own.host() == host && matches!(own, Registry::Embedded { .. }) => own.clone(),
             _ => {
-                let (registry, successor) = open(host, None, Insecure::No, settings, on_notice.clone()).await?;
+                let (registry, successor) =
+                    open(host, Said::default(), Insecure::No, settings, on_notice.clone()).await?;
                 server = server.or(successor);
                 registry
             }
@@ -202,9 +232,7 @@ pub(crate) fn bases(plan: &Plan, engines: &Engines, goal: Goal, own: &Registry, 
         if let Some(named) = first.into_iter().chain(&plan.copies).find(|named| named.host == host) {
             return settings.registry_in_passing(named).ok();
         }
-        let transport = if host.is_loopback() { Transport::InsecureHttp } else { Transport::Https };
-        let ecr = host.is_ecr().then(EcrControl::default);
-        settings.registry_in_passing(&NamedRegistry { host, namespace: None, transport, ca: None, ecr }).ok()
+        settings.registry_in_passing(&host.into()).ok()
     };
     run::base_hosts(plan, engines, goal).into_iter().filter_map(open).collect()
 }

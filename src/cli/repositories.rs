@@ -69,7 +69,7 @@ async fn by_name(references: &[String], args: &RepositoryArgs, settings: &Settin
             named.push(Named { registry, repository, image: None });
         }
     }
-    Ok(Group { server: registries.server(), named })
+    Ok(Group { server: registries.server()?, named })
 }
 
 fn parse(name: &str) -> Result<Repository, Failure> {

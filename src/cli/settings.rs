@@ -103,6 +103,16 @@ impl Settings {
         Ok(Arc::new(EcrLogins::new(self.ecr.clone(), logins)))
     }
 
+    /// Where certificates of registries are, the user's before the system's: docker's, those of docker without root
+    /// (docs.docker.com, "Use trusted registries with certificates"), and podman's (containers-certs.d(5)).
+    fn certificates(&self) -> Vec<PathBuf> {
+        let home = || self.var("HOME").map(|home| Path::new(home).join(".config"));
+        let user = self.var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
+        let users = user.into_iter().flat_map(|user| [user.join("docker/certs.d"), user.join("containers/certs.d")]);
+        let systems = ["/etc/docker/certs.d", "/etc/containers/certs.d"].map(PathBuf::from);
+        std::iter::once(self.docker_config().join("certs.d")).chain(users).chain(systems).collect()
+    }
+
     /// A registry by name, spoken to as us. Nothing is sent yet.
     pub(crate) fn registry(
         &self,
@@ -110,14 +120,14 @@ impl Settings {
         on_notice: impl Fn(Notice) + Send + Sync + 'static,
     ) -> Result<Registry, Failure> {
         let (config, credentials) = (self.client_config(on_notice)?, self.credentials()?);
-        Registry::named(named, config, credentials, self.ecr.registry(&named.host))
+        Registry::named(named, &self.certificates(), config, credentials, self.ecr.registry(&named.host))
     }
 
     /// The same for a question that decides nothing where it is not answered at once.
     pub(crate) fn registry_in_passing(&self, named: &NamedRegistry) -> Result<Registry, Failure> {
         let config =
             ClientConfig { backoff: Backoff { attempts: 1, ..Backoff::STANDARD }, ..self.client_config(|_| {})? };
-        Registry::named(named, config, self.credentials()?, self.ecr.registry(&named.host))
+        Registry::named(named, &self.certificates(), config, self.credentials()?, self.ecr.registry(&named.host))
     }
 
     /// The engine that the docker CLI would use, and who says so.

@@ -145,7 +145,10 @@ impl Embedded {
         let finished = tokio::time::timeout(GRACE, finished).await;
         drop(listener);
         if finished.is_err() {
-            tracing::debug!("the embedded registry ended requests that had not finished: others send them again");
+            let (open, seconds) = (connections.len(), GRACE.as_secs());
+            tracing::warn!(
+                "the embedded registry ends, and {open} connections were not done within {seconds} s: clients ask again"
+            );
         }
         connections.shutdown().await;
         // Content that is being moved to its place is there before the next process opens the store.
@@ -174,9 +177,23 @@ async fn connection(stream: TcpStream, registry: Arc<Registry>, stop: Cancellati
             connection.await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection to the embedded registry broke");
+    match ended {
+        // An answer that ends before its announced length: no fault of the client's.
+        Err(error) if error.is_user() => {
+            tracing::warn!("the embedded registry broke off an answer: {}", innermost(&error));
+        }
+        Err(error) => tracing::debug!(%error, "a connection to the embedded registry broke"),
+        Ok(()) => {}
     }
+}
+
+/// The innermost reason: the HTTP server's own words say less.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
 }
 
 /// The right to the directory. The system takes it back when the process ends, however it ends.

@@ -39,6 +39,8 @@ impl Unstalled {
             self.timer.as_mut().reset(Instant::now() + STALLED);
         }
         ready!(self.timer.as_mut().poll(cx));
+        let seconds = STALLED.as_secs();
+        tracing::warn!("the embedded registry ended a connection: its client took nothing for {seconds} s");
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

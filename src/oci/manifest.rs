@@ -35,12 +35,16 @@ pub enum Content {
 
 /// The image manifest (OCI image-spec, "Image Manifest"; Docker's schema 2 has the same fields).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ImageManifest {
     /// The image's configuration.
     pub config: Descriptor,
     /// The image's layers, the base first.
     #[serde(default, deserialize_with = "null::or_default")]
     pub layers: Vec<Descriptor>,
+    /// Of which type it is, where it is an artifact that says so (OCI image-spec 1.1, `artifactType`).
+    #[serde(default)]
+    pub artifact_type: Option<MediaType>,
     /// What it is about, where it is an artifact.
     #[serde(default)]
     pub subject: Option<Box<Descriptor>>,
@@ -50,6 +54,20 @@ pub struct ImageManifest {
 }
 
 impl ImageManifest {
+    /// Which artifact it is, in a few words, where its config is not of an image's type.
+    #[must_use]
+    pub fn artifact(&self) -> Option<String> {
+        if self.config.is_image_config() {
+            return None;
+        }
+        let named = self.artifact_type.as_ref().unwrap_or(&self.config.media_type);
+        Some(match named.as_str() {
+            "application/vnd.cncf.helm.config.v1+json" => "a Helm chart".to_owned(),
+            "application/vnd.docker.plugin.v1+json" => "a plugin of Docker Engine".to_owned(),
+            other => format!("an artifact of type {other}"),
+        })
+    }
+
     /// Config and layers together, in bytes as they are stored in the registry (compressed). A sum that does not fit is
     /// a lie about sizes, and only ever shown.
     #[must_use]
@@ -92,6 +110,9 @@ pub enum ManifestError {
     /// Readers differ in which fields of the manifest they read; the text says how.
     #[error("the manifest can be read in two ways: {0}")]
     TwoReadings(String),
+    /// Docker's schema 1, which names neither config nor platform (distribution, "Image Manifest Version 2, Schema 1").
+    #[error("the manifest is Docker's schema 1, which engines and registries no longer take")]
+    Schema1,
     /// Neither an image nor an index.
     #[error("the manifest is neither an image nor an image index: {0}")]
     Foreign(MediaType),
@@ -138,8 +159,12 @@ impl RawManifest {
         if is_index && is_image {
             return Err(ManifestError::Ambiguous);
         }
-        if probe.fs_layers.0 && (is_index || is_image) {
-            return Err(ManifestError::TwoReadings("it has layers of Docker's schema 1, too".to_owned()));
+        match (probe.fs_layers.0, is_index || is_image) {
+            (true, true) => {
+                return Err(ManifestError::TwoReadings("it has layers of Docker's schema 1, too".to_owned()));
+            }
+            (true, false) => return Err(ManifestError::Schema1),
+            (false, _) => {}
         }
         let header = content_type.filter(|t| t.is_image() || t.is_index());
         let media_type = match (probe.media_type, header) {

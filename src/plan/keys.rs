@@ -20,8 +20,8 @@ pub(super) const PLAN: Keys = Keys {
 /// `registry`, written as a map.
 pub(super) const REGISTRY: Keys = Keys {
     of: "a registry",
-    known: &["type", "host", "region", "endpoint", "insecure", "ca"],
-    not_yet: &["cert", "key"],
+    known: &["type", "host", "region", "endpoint", "insecure", "ca", "cert", "key", "may_send_to"],
+    not_yet: &[],
 };
 
 /// One of `engines`.

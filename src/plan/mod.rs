@@ -51,8 +51,8 @@ pub use ecr::{EcrControl, EcrCreation, Encryption};
 pub use error::{Location, PlanErrors, Problem, SourceText};
 pub use host::{EngineHost, EngineHostError};
 pub use model::{
-    Adoption, ArchTags, AttestationPolicy, Build, EngineSpec, Image, Job, NamedRegistry, Plan, RegistryChoice,
-    Transport, Work,
+    Adoption, ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Job, NamedRegistry, Plan,
+    RegistryChoice, Transport, Work,
 };
 pub use names::{EngineName, ImageName, NameError};
 pub use overrides::{Overrides, Selection};

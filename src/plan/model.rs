@@ -70,8 +70,30 @@ pub struct NamedRegistry {
     pub transport: Transport,
     /// A PEM file of certificate authorities that are trusted for this registry, beside the system's.
     pub ca: Option<PathBuf>,
+    /// The certificate that is shown to it.
+    pub cert: Option<ClientCertificate>,
+    /// Hosts of this machine or of private networks to which it may send polyarch, for tokens, uploads and downloads.
+    pub may_send_to: Vec<RegistryHost>,
     /// Where its API is, if it is one of Amazon ECR.
     pub ecr: Option<EcrControl>,
+}
+
+/// A client certificate and its key, both in PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and those behind it.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl From<RegistryHost> for NamedRegistry {
+    /// A registry that nothing is said of. Loopback is spoken to in clear.
+    fn from(host: RegistryHost) -> Self {
+        let transport = if host.is_loopback() { Transport::InsecureHttp } else { Transport::Https };
+        let ecr = host.is_ecr().then(EcrControl::default);
+        Self { host, namespace: None, transport, ca: None, cert: None, may_send_to: Vec::new(), ecr }
+    }
 }
 
 impl NamedRegistry {

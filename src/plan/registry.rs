@@ -8,7 +8,7 @@ use crate::oci::{EcrHost, RegistryHost, RepositoryPath};
 use super::distinct::distinct;
 use super::ecr::{self, EcrControl};
 use super::keys::REGISTRY;
-use super::model::{NamedRegistry, RegistryChoice, Transport};
+use super::model::{ClientCertificate, NamedRegistry, RegistryChoice, Transport};
 use super::node::{Map, Node, Origin, Value, get};
 use super::paths;
 use super::reader::{Late, Read, Reader};
@@ -76,16 +76,17 @@ fn one(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<RegistryC
         return Ok(RegistryChoice::Embedded);
     }
     let (host, namespace) = split(reader, &node.origin, &text)?;
-    let transport = if host.is_loopback() { Transport::InsecureHttp } else { Transport::Https };
     // Our own is one of ECR whatever AWS calls it: a stand-in has another name.
     let ecr = (host.is_ecr() || ecr::is_own(node)).then(EcrControl::default);
-    Ok(RegistryChoice::Named(NamedRegistry { host, namespace, transport, ca: None, ecr }))
+    Ok(RegistryChoice::Named(NamedRegistry { namespace, ecr, ..host.into() }))
 }
 
 fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<NamedRegistry> {
     let map = reader.map(node, "`registry`", &REGISTRY)?;
     let insecure = get(&map, "insecure").map(|entry| reader.boolean(&entry.value, "`insecure`")).transpose();
-    let ca = get(&map, "ca").map(|entry| reader.text(&entry.value, "`ca`", Late::default())).transpose();
+    let ca = file(reader, &map, "ca");
+    let cert = client_certificate(reader, &map, directory);
+    let may_send_to = may_send_to(reader, &map);
     let kind = kind(reader, &map);
     let control = ecr::control(reader, &map);
     let (kind, control) = (kind?, control?);
@@ -108,14 +109,53 @@ fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<Name
         let message = format!("{host} is in {}: its name says so", named.region);
         return Err(reader.problem(&said.value.origin, message, Some("leave `region` out".to_owned())));
     }
-    let (insecure, ca) = (insecure?, ca?.map(|ca| paths::join(directory, &ca)));
-    if insecure == Some(true) && ca.is_some() {
-        return Err(reader.problem(&node.origin, "a registry is either `insecure` or has a `ca`", None));
+    let (insecure, ca, cert) = (insecure?, ca?.map(|ca| paths::join(directory, &ca)), cert?);
+    let encrypted = ca.as_ref().map(|_| "ca").or(cert.as_ref().map(|_| "cert"));
+    if let (Some(true), Some(key)) = (insecure, encrypted) {
+        return Err(reader.problem(&node.origin, format!("a registry is either `insecure` or has a `{key}`"), None));
     }
     // Loopback speaks HTTP unless something was said that only TLS can mean.
-    let plain = insecure.unwrap_or(host.is_loopback() && ca.is_none());
+    let plain = insecure.unwrap_or(host.is_loopback() && encrypted.is_none());
     let transport = if plain { Transport::InsecureHttp } else { Transport::Https };
-    Ok(NamedRegistry { host, namespace, transport, ca, ecr: is_ecr.then_some(control) })
+    let ecr = is_ecr.then_some(control);
+    Ok(NamedRegistry { host, namespace, transport, ca, cert, may_send_to: may_send_to?, ecr })
+}
+
+fn file(reader: &mut Reader<'_>, map: &Map, key: &str) -> Read<Option<String>> {
+    get(map, key).map(|entry| reader.text(&entry.value, &format!("`{key}`"), Late::default())).transpose()
+}
+
+/// `cert` and `key`: both, or none.
+fn client_certificate(reader: &mut Reader<'_>, map: &Map, directory: &Path) -> Read<Option<ClientCertificate>> {
+    let (cert, key) = (file(reader, map, "cert"), file(reader, map, "key"));
+    if let (Some(cert), Some(key)) = (cert?, key?) {
+        let (cert, key) = (paths::join(directory, &cert), paths::join(directory, &key));
+        return Ok(Some(ClientCertificate { cert, key }));
+    }
+    for (said, missing) in [("cert", "key"), ("key", "cert")] {
+        if let Some(entry) = get(map, said) {
+            let message = format!("`{said}` is there, and `{missing}` is missing");
+            let hint = format!("add `{missing}:` with its PEM file");
+            return Err(reader.problem(&entry.key.origin, message, Some(hint)));
+        }
+    }
+    Ok(None)
+}
+
+/// `may_send_to`: hosts, each with its port or with all of them.
+fn may_send_to(reader: &mut Reader<'_>, map: &Map) -> Read<Vec<RegistryHost>> {
+    let Some(entry) = get(map, "may_send_to") else { return Ok(Vec::new()) };
+    let items = reader.list(&entry.value, "`may_send_to`")?;
+    let read = distinct(reader, &items, |reader, item| {
+        let text = reader.text(item, "a host of `may_send_to`", Late::default())?;
+        let parsed = text.parse::<RegistryHost>();
+        let host = parsed.map_err(|error| {
+            let hint = "write HOST or HOST:PORT, as 10.0.0.5:8443".to_owned();
+            reader.problem(&item.origin, format!("`{}` is no host: {error}", text.escape_debug()), Some(hint))
+        })?;
+        Ok((host.to_string(), host))
+    })?;
+    Ok(read.into_iter().map(|(_, host)| host).collect())
 }
 
 /// What kind of registry it is, where that is more than any.

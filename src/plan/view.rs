@@ -12,8 +12,8 @@ use crate::oci::EntryOverride;
 
 use super::duration;
 use super::model::{
-    Adoption, ArchTags, AttestationPolicy, Build, EngineSpec, Image, Job, NamedRegistry, Plan, RegistryChoice,
-    Transport, Work,
+    Adoption, ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Job, NamedRegistry, Plan,
+    RegistryChoice, Transport, Work,
 };
 use super::spec::{
     AgentSource, Attest, BuildCache, BuildSpec, CacheExport, CacheImport, CachePolicy, Context, Dockerfile, Export,
@@ -94,9 +94,19 @@ impl Serialize for NamedRegistry {
         if let Some(endpoint) = control.and_then(|control| control.endpoint.as_ref()) {
             map.serialize_entry("endpoint", &escape(endpoint))?;
         }
-        match &self.ca {
-            Some(ca) => map.serialize_entry("ca", &path(ca))?,
-            None => map.serialize_entry("insecure", &(self.transport == Transport::InsecureHttp))?,
+        if let Some(ca) = &self.ca {
+            map.serialize_entry("ca", &path(ca))?;
+        }
+        if let Some(ClientCertificate { cert, key }) = &self.cert {
+            map.serialize_entry("cert", &path(cert))?;
+            map.serialize_entry("key", &path(key))?;
+        }
+        if self.ca.is_none() && self.cert.is_none() {
+            map.serialize_entry("insecure", &(self.transport == Transport::InsecureHttp))?;
+        }
+        if !self.may_send_to.is_empty() {
+            let hosts: Vec<_> = self.may_send_to.iter().map(ToString::to_string).collect();
+            map.serialize_entry("may_send_to", &hosts)?;
         }
         map.end()
     }

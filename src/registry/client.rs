@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reqwest::{Certificate, Method, Url, redirect};
+use reqwest::{Method, Url, redirect};
 use tokio::time::{Instant, sleep_until};
 
 use super::error::{Cause, ErrorKind, RegistryError, Waiting};
 use super::heads::Heads;
 use super::http::{Call, Http};
+use super::link::{Link, Neighbours, Transport};
 use super::login::Login;
 use super::notice::Notice;
 use super::pace::Pace;
@@ -17,7 +18,8 @@ use super::proxy::Proxies;
 use super::resolve::Names;
 use super::retry::{Backoff, Patience, Throttle};
 use super::slots::Slots;
-use super::wire::{Read, Wire};
+use super::tls::Tls;
+use super::wire::{Connections, Read, Wire};
 use crate::auth::CredentialSource;
 use crate::oci::{Provider, RegistryHost};
 
@@ -62,15 +64,6 @@ impl Timeouts {
         Self { connect: Duration::from_secs(10), headers: Duration::from_secs(30), idle: Duration::from_secs(30) };
 }
 
-/// How a registry is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// Encrypted; the certificate is checked against the system's authorities and those that were given.
-    Https,
-    /// In clear, credentials too: loopback, or what the user named insecure.
-    Http,
-}
-
 /// A client of one registry (OCI distribution-spec 1.1). Make one per registry and clone it: clones share
 /// connections, login and backoff, so that a registry that asks one task to wait is left alone by all; and no more than
 /// eight requests of theirs are under way at once: the others wait for their turn. Clones also share the answers about
@@ -81,20 +74,17 @@ pub enum Transport {
 pub struct Client(pub(super) Arc<Http>, pub(super) Arc<Heads>);
 
 impl Client {
-    /// A client of `host`, whose name says who runs it. `ca_pem` are certificates (PEM) of authorities to trust besides
-    /// the system's. Nothing is sent yet.
+    /// A client of `host`, whose name says who runs it. Nothing is sent yet.
     ///
     /// # Errors
-    /// The name is no host of a URL, the user agent or the certificates are malformed, or the system has no
-    /// certificate authorities at all.
+    /// The name is no host of a URL, the user agent is malformed, or the system has no certificate authorities at all.
     pub fn new(
         config: ClientConfig,
         host: RegistryHost,
-        transport: Transport,
-        ca_pem: Option<&[u8]>,
+        link: impl Into<Link>,
         credentials: Arc<dyn CredentialSource>,
     ) -> Result<Self, RegistryError> {
-        Self::of(Provider::of(&host), config, host, transport, ca_pem, credentials)
+        Self::of(Provider::of(&host), config, host, link, credentials)
     }
 
     /// As [`Self::new`], of a host that `provider` runs, whatever its name.
@@ -105,10 +95,10 @@ impl Client {
         provider: Provider,
         config: ClientConfig,
         host: RegistryHost,
-        transport: Transport,
-        ca_pem: Option<&[u8]>,
+        link: impl Into<Link>,
         credentials: Arc<dyn CredentialSource>,
     ) -> Result<Self, RegistryError> {
+        let Link { transport, certificates, neighbours } = link.into();
         let fail = |kind| RegistryError::new(&host, "before any request", kind);
         let scheme = match transport {
             Transport::Https => "https",
@@ -116,10 +106,13 @@ impl Client {
         };
         let api = if host.is_docker_hub() { HUB_API } else { host.as_str() };
         let home = Url::parse(&format!("{scheme}://{api}/v2/")).map_err(|_| fail(ErrorKind::Host))?;
-        let names = Arc::new(Names::of(&home, &config.proxies));
-        let client = connections(&config, transport, ca_pem, &names)
-            .map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))))?;
-        let wire = Wire { client, host, home, names, timeouts: config.timeouts, proxies: config.proxies };
+        let neighbours = Neighbours::of(&neighbours);
+        let names = Arc::new(Names::of(&home, &config.proxies, neighbours.clone()));
+        let tls = Tls::new(&certificates, transport).map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))))?;
+        let client = |tls| client(&config, tls, &names).map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))));
+        let connections = Connections { home: client(tls.home)?, elsewhere: client(tls.elsewhere)? };
+        let wire =
+            Wire { connections, host, home, neighbours, names, timeouts: config.timeouts, proxies: config.proxies };
         let http = Arc::new(Http {
             wire,
             provider,
@@ -181,34 +174,23 @@ impl Client {
     }
 }
 
-/// Connections that do nothing of themselves: no redirects, no retries, no proxies but those that they are told.
-fn connections(
+/// A client that does nothing of itself: no redirects, no retries, no proxies but those that it is told.
+fn client(
     config: &ClientConfig,
-    transport: Transport,
-    ca_pem: Option<&[u8]>,
+    tls: rustls::ClientConfig,
     names: &Arc<Names>,
 ) -> Result<reqwest::Client, reqwest::Error> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Losing this race means that somebody else set a provider: one is there.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    let authorities = ca_pem.map(Certificate::from_pem_bundle).transpose()?.unwrap_or_default();
-    let builder = || {
-        reqwest::Client::builder()
-            .user_agent(config.user_agent.as_str())
-            .connect_timeout(config.timeouts.connect)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .proxy(config.proxies.rule())
-            .dns_resolver(names.clone())
-    };
-    match (builder().tls_certs_merge(authorities.clone()).build(), transport) {
-        // A machine without certificate authorities can still speak to a registry in clear.
-        (Err(_), Transport::Http) => builder().tls_certs_only(authorities).build(),
-        (built, _) => built,
-    }
+    reqwest::Client::builder()
+        .user_agent(config.user_agent.as_str())
+        .connect_timeout(config.timeouts.connect)
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .proxy(config.proxies.rule())
+        .dns_resolver(names.clone())
+        .tls_backend_preconfigured(tls)
+        .build()
 }
 
 impl fmt::Debug for Client {

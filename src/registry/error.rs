@@ -14,7 +14,7 @@ use crate::oci::{Digest, EcrAction, EcrAnswer, EcrRefusal, ManifestError, Regist
 /// Longest cause that is kept, in characters.
 const MAX_CAUSE: usize = 300;
 /// What rustls calls a server that shows a certificate authority's certificate as its own.
-const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+pub(super) const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
 /// rustls's name of the alert of a server that wants a client certificate (RFC 8446, 6.2).
 const CLIENT_CERTIFICATE: &str = "CertificateRequired";
 /// What the HTTP client calls a proxy that answers 407 to `CONNECT`.
@@ -439,10 +439,14 @@ impl RegistryError {
         let login = if host.is_docker_hub() { "docker login".to_owned() } else { format!("docker login {host}") };
         Some(match self.kind() {
             ErrorKind::TokenServer { server, kind } => match &**kind {
-                ErrorKind::Dns(_) => format!("{host} names {server} as its token server: check the name and this machine's DNS"),
+                ErrorKind::Dns(_) => {
+                    format!("{host} names {server} as its token server: check the name and this machine's DNS")
+                }
                 ErrorKind::Status { status: 500.., .. } => format!("look at the log of {server}, then run this again"),
                 kind if RegistryError::is_of_network(kind) => {
-                    format!("{host} names {server} as its token server: check that it is up and can be reached from here")
+                    format!(
+                        "{host} names {server} as its token server: check that it is up and can be reached from here"
+                    )
                 }
                 _ => format!("check the settings of {host}: it names {server} as its token server"),
             },
@@ -464,11 +468,18 @@ impl RegistryError {
                 "say user and password in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@HOST:PORT".to_owned()
             }
             ErrorKind::Tls(cause) if cause.0.contains(CA_AS_SERVER) => {
-                "the registry's certificate is marked as an authority's; make it one that is not (basicConstraints=CA:FALSE)"
-                    .to_owned()
+                "name the registry's certificate with `ca:`, or put it into docker's certs.d".to_owned()
             }
             ErrorKind::Tls(cause) if cause.0.contains(CLIENT_CERTIFICATE) => client_certificate(host),
             ErrorKind::Status { status: 400, answer, .. } if answer.says("SSL certificate") => client_certificate(host),
+            ErrorKind::Manifest(ManifestError::Schema1) => {
+                "build and push the image again; skopeo copy converts one whose source is lost".to_owned()
+            }
+            ErrorKind::Target(TargetError::Private(place)) => {
+                format!(
+                    "if that is meant, say `may_send_to: [\"{place}\"]` of {host} in the plan, or --may-send-to {host}={place}"
+                )
+            }
             ErrorKind::Target(TargetError::Downgrade(_)) => format!(
                 "let the proxy in front of {host} send `X-Forwarded-Proto: https` to it (nginx: proxy_set_header X-Forwarded-Proto $scheme)"
             ),
@@ -490,7 +501,9 @@ impl RegistryError {
             ErrorKind::Status { status: 400, answer, .. } if answer.says("HTTP request") && answer.says("HTTPS") => {
                 format!("{host} speaks TLS: leave out `insecure: true`")
             }
-            ErrorKind::Status { status: 500.., .. } | ErrorKind::UploadLost(_) => "look at the registry's log, then run this again".to_owned(),
+            ErrorKind::Status { status: 500.., .. } | ErrorKind::UploadLost(_) => {
+                "look at the registry's log, then run this again".to_owned()
+            }
             _ => return None,
         })
     }
@@ -498,7 +511,7 @@ impl RegistryError {
 
 fn client_certificate(host: &RegistryHost) -> String {
     format!(
-        "reach {host} through a proxy that shows a client certificate: the registry wants one, and polyarch shows none"
+        "name one with `cert:` and `key:` of {host} in the plan, or put client.cert and client.key into docker's certs.d/{host}"
     )
 }
 

@@ -13,8 +13,8 @@ use tokio::time::{Duration, Instant};
 use super::answer::Answer;
 use super::challenge::Challenge;
 use super::error::{ErrorKind, RegistryError};
+use super::token;
 use super::wire::{Read, Reply, Request, To, Wire};
-use super::{target, token};
 use crate::auth::{Credential, CredentialSource};
 use crate::oci::RepositoryPath;
 
@@ -282,7 +282,7 @@ impl Login {
                 header("Bearer ", token.expose()).ok_or_else(|| fail(ErrorKind::Token))?
             }
             Challenge::Bearer { realm, service } => {
-                let realm = target::realm(&wire.home, realm).map_err(|error| fail(error.into()))?;
+                let realm = wire.realm(realm).map_err(|error| fail(error.into()))?;
                 let token = token::exchange(wire, realm, service.as_deref(), scope, &credential).await?;
                 spent_at = Some(spent_at.map_or(token.spent_at, |at| at.min(token.spent_at)));
                 header("Bearer ", token.secret.expose()).ok_or_else(|| fail(ErrorKind::Token))?

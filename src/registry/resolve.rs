@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::link::Neighbours;
 use super::proxy::Proxies;
 use super::target::{Reach, TargetError, reach, reach_of};
 
@@ -19,12 +20,15 @@ pub(super) struct Names {
     home_reach: Arc<Mutex<Reach>>,
     /// The hosts of the proxies. The user named them, so they may be anywhere.
     proxies: Vec<String>,
+    /// Where else the user lets the registry send us.
+    neighbours: Neighbours,
 }
 
 impl Names {
-    pub(super) fn of(home: &Url, proxies: &Proxies) -> Self {
+    pub(super) fn of(home: &Url, proxies: &Proxies, neighbours: Neighbours) -> Self {
         let host = home.host_str().unwrap_or_default().to_owned();
-        Self { home: host, home_reach: Arc::new(Mutex::new(reach(home))), proxies: proxies.hosts() }
+        let home_reach = Arc::new(Mutex::new(reach(home)));
+        Self { home: host, home_reach, proxies: proxies.hosts(), neighbours }
     }
 
     /// From where the registry can be reached. For a name this is not known before the name was resolved.
@@ -37,6 +41,7 @@ impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
         let name = name.as_str().to_owned();
         let (is_home, is_proxy) = (name == self.home, self.proxies.contains(&name));
+        let is_named = self.neighbours.has(&name);
         let home_reach = self.home_reach.clone();
         Box::pin(async move {
             let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
@@ -45,7 +50,7 @@ impl Resolve for Names {
                 *known() = common(&found);
             } else if !is_proxy {
                 let home = *known();
-                let allowed = allowed(&found, home);
+                let allowed = if is_named { not_special(&found) } else { allowed(&found, home) };
                 if allowed.is_empty() && !found.is_empty() {
                     return Err(TargetError::Private(name).into());
                 }
@@ -67,6 +72,11 @@ fn common(addresses: &[SocketAddr]) -> Reach {
 fn allowed(addresses: &[SocketAddr], home: Reach) -> Vec<SocketAddr> {
     let is_allowed = |address: IpAddr| reach_of(address) == Reach::Public || reach_of(address).is_neighbour_of(home);
     addresses.iter().copied().filter(|address| is_allowed(address.ip())).collect()
+}
+
+/// The addresses of a name that the user allows: all but those of metadata services of clouds.
+fn not_special(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    addresses.iter().copied().filter(|address| reach_of(address.ip()) != Reach::Special).collect()
 }
 
 #[cfg(test)]
@@ -107,7 +117,7 @@ mod tests {
 
     /// A client of a registry at `home`, which can be reached from `home_reach`.
     fn client(home: &str, home_reach: Reach) -> (reqwest::Client, Arc<Names>) {
-        let names = Arc::new(Names::of(&Url::parse(home).unwrap(), &Proxies::default()));
+        let names = Arc::new(Names::of(&Url::parse(home).unwrap(), &Proxies::default(), Neighbours::default()));
         *names.home_reach.lock().unwrap() = home_reach;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().dns_resolver(names.clone()).build().unwrap();

@@ -105,7 +105,7 @@ impl Wire {
         let line = redacted(&Method::PATCH, url);
         let fail = |kind| RegistryError::new(&self.host, line.as_str(), kind);
         let (into, content) = mpsc::channel(1);
-        let mut outgoing = self.client.patch(url.clone()).header(CONTENT_TYPE, "application/octet-stream");
+        let mut outgoing = self.client(url).patch(url.clone()).header(CONTENT_TYPE, "application/octet-stream");
         if let Some(value) = authorization {
             outgoing = outgoing.header(AUTHORIZATION, value);
         }

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use reqwest::Url;
 
+use super::link::{Leave, Neighbours};
+
 /// Most redirects that are followed.
 pub(super) const MAX_REDIRECTS: usize = 10;
 
@@ -27,6 +29,9 @@ pub enum TargetError {
     /// An address of this machine or of a private network, named by somebody else.
     #[error("{0} is an address of this machine or of a private network, and not the registry's own")]
     Private(String),
+    /// A link-local address, which no user can allow.
+    #[error("{0} is a link-local address, as the metadata services of clouds have")]
+    LinkLocal(String),
     /// Too many redirects.
     #[error("there are more than {MAX_REDIRECTS} redirects")]
     TooMany,
@@ -56,14 +61,12 @@ impl Reach {
 /// name by the addresses that it resolves to.
 ///
 /// # Errors
-/// Not encrypted although `home` is; with a user name; or an address that is not public, unless it is `home`.
-pub(super) fn realm(home: &Url, text: &str) -> Result<Url, TargetError> {
+/// Not encrypted although `home` is; with a user name; or an address that is not public, unless it is `home` or one of
+/// `neighbours`.
+pub(super) fn realm(home: &Url, neighbours: &Neighbours, text: &str) -> Result<Url, TargetError> {
     let url = Url::parse(text).map_err(|_| TargetError::Malformed)?;
     let url = check(home, url)?;
-    if reach(&url) != Reach::Public && url.origin() != home.origin() {
-        return Err(TargetError::Private(place(&url)));
-    }
-    Ok(url)
+    enter(home, neighbours, url, |reach| reach == Reach::Public)
 }
 
 /// The target of a redirect to `location` from `from`, on the way that began at `home`.
@@ -71,14 +74,34 @@ pub(super) fn realm(home: &Url, text: &str) -> Result<Url, TargetError> {
 /// # Errors
 /// As for [`realm`]. But a registry that is on this machine or in a private network may send us to its neighbours
 /// there. Its storage often is one. `home_reach` says from where the registry's address can be reached.
-pub(super) fn redirect(home: &Url, home_reach: Reach, from: &Url, location: &str) -> Result<Url, TargetError> {
+pub(super) fn redirect(
+    home: &Url,
+    home_reach: Reach,
+    neighbours: &Neighbours,
+    from: &Url,
+    location: &str,
+) -> Result<Url, TargetError> {
     let url = from.join(location).map_err(|_| TargetError::Malformed)?;
     let url = check(from, url)?;
+    enter(home, neighbours, url, |reach| reach == Reach::Public || reach.is_neighbour_of(home_reach))
+}
+
+/// `url`, where polyarch may go there: the registry itself, what the user named, or else what `is_open`.
+fn enter(home: &Url, neighbours: &Neighbours, url: Url, is_open: impl Fn(Reach) -> bool) -> Result<Url, TargetError> {
     let reach = reach(&url);
-    if reach == Reach::Public || reach.is_neighbour_of(home_reach) || url.origin() == home.origin() {
+    if url.origin() == home.origin() {
         return Ok(url);
     }
-    Err(TargetError::Private(place(&url)))
+    let is_open = match neighbours.leave(&url) {
+        Leave::Given => true,
+        Leave::OtherPort => false,
+        Leave::Unsaid => is_open(reach),
+    };
+    match reach {
+        Reach::Special => Err(TargetError::LinkLocal(place(&url))),
+        _ if is_open => Ok(url),
+        _ => Err(TargetError::Private(place(&url))),
+    }
 }
 
 fn check(from: &Url, mut url: Url) -> Result<Url, TargetError> {
@@ -169,6 +192,10 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
 mod tests {
     use super::*;
 
+    fn none() -> Neighbours {
+        Neighbours::default()
+    }
+
     fn url(text: &str) -> Url {
         Url::parse(text).unwrap()
     }
@@ -207,7 +234,7 @@ mod tests {
             "",
         ];
         for text in evil {
-            assert!(realm(&home, text).is_err(), "{text} was taken");
+            assert!(realm(&home, &none(), text).is_err(), "{text} was taken");
         }
     }
 
@@ -223,7 +250,7 @@ mod tests {
             ("https://[::1]:5000", "https://[::1]:5000/token"),
         ];
         for (home, text) in cases {
-            assert!(realm(&url(home), text).is_ok(), "{home} -> {text}");
+            assert!(realm(&url(home), &none(), text).is_ok(), "{home} -> {text}");
         }
     }
 
@@ -231,7 +258,7 @@ mod tests {
     fn v21_refuses_another_port_of_this_machine() {
         for home in ["http://127.0.0.1:5000", "https://10.0.0.1:5000", "http://[::1]:5000"] {
             let other = home.replace("5000", "5001");
-            assert!(matches!(realm(&url(home), &other), Err(TargetError::Private(_))), "{home}");
+            assert!(matches!(realm(&url(home), &none(), &other), Err(TargetError::Private(_))), "{home}");
         }
     }
 
@@ -239,35 +266,63 @@ mod tests {
     fn v23_redirects_never_lose_encryption_nor_enter_private_networks() {
         let home = url("https://registry.example/v2/x");
         assert!(matches!(
-            redirect(&home, Reach::Public, &home, "http://cdn.example/x"),
+            redirect(&home, Reach::Public, &none(), &home, "http://cdn.example/x"),
             Err(TargetError::Downgrade(_))
         ));
         for private in ["https://127.0.0.1/x", "https://169.254.169.254/x", "https://10.0.0.1/x", "https://localhost/x"]
         {
             assert!(
-                matches!(redirect(&home, Reach::Public, &home, private), Err(TargetError::Private(_))),
+                matches!(
+                    redirect(&home, Reach::Public, &none(), &home, private),
+                    Err(TargetError::Private(_) | TargetError::LinkLocal(_))
+                ),
                 "{private}"
             );
         }
         assert_eq!(
-            redirect(&home, Reach::Public, &home, "https://cdn.example/x?sig=1").unwrap().as_str(),
+            redirect(&home, Reach::Public, &none(), &home, "https://cdn.example/x?sig=1").unwrap().as_str(),
             "https://cdn.example/x?sig=1"
         );
-        assert_eq!(redirect(&home, Reach::Public, &home, "/y").unwrap().as_str(), "https://registry.example/y");
+        assert_eq!(
+            redirect(&home, Reach::Public, &none(), &home, "/y").unwrap().as_str(),
+            "https://registry.example/y"
+        );
     }
 
     #[test]
     fn a_private_registry_may_send_us_to_its_neighbours_but_not_to_metadata_services() {
         let local = url("http://127.0.0.1:5000/v2/x");
-        assert!(redirect(&local, Reach::Loopback, &local, "http://127.0.0.1:9000/x").is_ok());
-        assert!(redirect(&local, Reach::Loopback, &local, "http://169.254.169.254/x").is_err());
+        assert!(redirect(&local, Reach::Loopback, &none(), &local, "http://127.0.0.1:9000/x").is_ok());
+        assert!(redirect(&local, Reach::Loopback, &none(), &local, "http://169.254.169.254/x").is_err());
         let private = url("https://10.0.0.1/v2/x");
-        assert!(redirect(&private, Reach::Private, &private, "https://10.0.0.2/x").is_ok());
-        assert!(redirect(&private, Reach::Private, &private, "https://127.0.0.1/x").is_err());
+        assert!(redirect(&private, Reach::Private, &none(), &private, "https://10.0.0.2/x").is_ok());
+        assert!(redirect(&private, Reach::Private, &none(), &private, "https://127.0.0.1/x").is_err());
         // A registry with a name is where its address is.
         let named = url("https://registry.lan/v2/x");
-        assert!(redirect(&named, Reach::Private, &named, "https://10.0.0.2/x").is_ok());
-        assert!(redirect(&named, Reach::Public, &named, "https://10.0.0.2/x").is_err());
+        assert!(redirect(&named, Reach::Private, &none(), &named, "https://10.0.0.2/x").is_ok());
+        assert!(redirect(&named, Reach::Public, &none(), &named, "https://10.0.0.2/x").is_err());
+    }
+
+    #[test]
+    fn a_registry_sends_us_to_what_the_user_named() {
+        let hosts = ["10.0.0.1:8443", "auth.lan", "localhost:9000", "[::1]", "169.254.169.254"];
+        let named = Neighbours::of(&hosts.map(|host| host.parse().unwrap()));
+        for home in [url("https://10.0.0.1:5000/v2/"), url("https://registry.example/v2/")] {
+            for to in ["https://10.0.0.1:8443/t", "https://auth.lan/t", "https://localhost:9000/t", "https://[::1]:1/t"]
+            {
+                assert!(realm(&home, &named, to).is_ok(), "{to}");
+                assert!(redirect(&home, Reach::Public, &named, &home, to).is_ok(), "{to}");
+            }
+            for to in
+                ["https://10.0.0.1:8444/t", "https://10.0.0.1/t", "https://10.0.0.2:8443/t", "https://localhost/t"]
+            {
+                assert!(matches!(realm(&home, &named, to), Err(TargetError::Private(_))), "{to}");
+            }
+            // The metadata services of clouds are nobody's neighbours, and encryption stays.
+            let metadata = "https://169.254.169.254/latest";
+            assert!(matches!(realm(&home, &named, metadata), Err(TargetError::LinkLocal(_))));
+            assert!(matches!(realm(&home, &named, "http://auth.lan/t"), Err(TargetError::Downgrade(_))));
+        }
     }
 
     #[test]

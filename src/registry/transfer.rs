@@ -20,7 +20,7 @@ use super::manifests::claim;
 use super::reading::{BlobSource, Reading};
 use super::retry::{self, Backoff, Patience};
 use super::stream::{Failed, MAX_UPLOAD_ANSWER, Sent, Upload};
-use super::target::{self, TargetError};
+use super::target::TargetError;
 use super::wire::{Read, Reply};
 use crate::oci::{Descriptor, Provider, RepositoryPath};
 
@@ -345,8 +345,7 @@ impl<'a> Transfer<'a> {
         // What was asked stands in the reply without its query, which the next address does not take over.
         let from = before.cloned().or_else(|| reply.request.split_once(' ')?.1.parse().ok());
         let location = String::from_utf8_lossy(location.as_bytes());
-        target::redirect(&wire.home, wire.names.home_reach(), from.as_ref().unwrap_or(&wire.home), &location)
-            .map_err(|error| fail(error.into()))
+        wire.redirect(from.as_ref().unwrap_or(&wire.home), &location).map_err(|error| fail(error.into()))
     }
 
     fn call(&self, method: Method, path: &str) -> Call {

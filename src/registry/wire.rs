@@ -13,6 +13,7 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::client::Timeouts;
 use super::error::{Cause, ErrorKind, RegistryError, Waiting};
+use super::link::Neighbours;
 use super::notice::printable;
 use super::proxy::Proxies;
 use super::resolve::Names;
@@ -28,18 +29,27 @@ pub(super) const RATE_GRACE: Duration = Duration::from_mins(1);
 
 /// The connections to a registry and to where it sends us.
 pub(super) struct Wire {
-    /// The HTTP client: no redirects, retries, cookies or proxies of its own.
-    pub(super) client: reqwest::Client,
+    pub(super) connections: Connections,
     /// Whose client this is.
     pub(super) host: RegistryHost,
     /// `https://host/v2/`.
     pub(super) home: Url,
+    /// Where else the user lets the registry send us.
+    pub(super) neighbours: Neighbours,
     /// The addresses of names. The HTTP client asks for them, too.
     pub(super) names: Arc<Names>,
     /// How long we wait.
     pub(super) timeouts: Timeouts,
     /// Through what requests go: the client knows, too.
     pub(super) proxies: Proxies,
+}
+
+/// The HTTP clients: no redirects, retries, cookies or proxies of their own. Both keep their connections.
+pub(super) struct Connections {
+    /// To the registry's own host. It may ask for the certificate that polyarch shows there.
+    pub(super) home: reqwest::Client,
+    /// To everybody else.
+    pub(super) elsewhere: reqwest::Client,
 }
 
 /// A request as it is sent.
@@ -111,10 +121,10 @@ impl Wire {
 
     fn next(&self, request: &Request<'_>, from: &Url, location: &str) -> Result<Url, TargetError> {
         let next = match request.to {
-            To::Registry => target::redirect(&self.home, self.names.home_reach(), from, location)?,
+            To::Registry => self.redirect(from, location)?,
             To::TokenServer => {
                 let joined = from.join(location).map_err(|_| TargetError::Malformed)?;
-                target::realm(&self.home, joined.as_str())?
+                self.realm(joined.as_str())?
             }
         };
         if request.content.is_some() && next.origin() != from.origin() {
@@ -123,13 +133,30 @@ impl Wire {
         Ok(next)
     }
 
+    /// Where a redirect, or an upload that is begun, leads.
+    pub(super) fn redirect(&self, from: &Url, location: &str) -> Result<Url, TargetError> {
+        target::redirect(&self.home, self.names.home_reach(), &self.neighbours, from, location)
+    }
+
+    /// Where the registry's token server is.
+    pub(super) fn realm(&self, text: &str) -> Result<Url, TargetError> {
+        target::realm(&self.home, &self.neighbours, text)
+    }
+
+    /// The client for `url`.
+    pub(super) fn client(&self, url: &Url) -> &reqwest::Client {
+        let is_home = url.host_str() == self.home.host_str();
+        if is_home { &self.connections.home } else { &self.connections.elsewhere }
+    }
+
     async fn send(
         &self,
         request: &Request<'_>,
         url: &Url,
         authorization: Option<&HeaderValue>,
     ) -> Result<Response, ErrorKind> {
-        let mut outgoing = self.client.request(request.method.clone(), url.clone()).header(ACCEPT_ENCODING, "identity");
+        let mut outgoing =
+            self.client(url).request(request.method.clone(), url.clone()).header(ACCEPT_ENCODING, "identity");
         if let Some(value) = authorization {
             outgoing = outgoing.header(AUTHORIZATION, value);
         }

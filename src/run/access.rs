@@ -1,6 +1,5 @@
 //! The registry of a run: a named one, or the embedded one, which is served while the run lasts.
 
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +18,8 @@ use crate::oci::{
     Digest, MediaType, Provider, RawManifest, ReferenceError, RegistryHost, Repository, RepositoryPath, Selector, Tag,
     TagRef,
 };
-use crate::plan::{NamedRegistry, Transport};
-use crate::registry::{self, Backoff, Client, ClientConfig};
+use crate::plan::{ClientCertificate, NamedRegistry, Transport};
+use crate::registry::{self, Backoff, CertificateError, Certificates, Client, ClientConfig, Link};
 
 /// What this process does so that the embedded registry is served.
 #[derive(Debug)]
@@ -36,8 +35,6 @@ pub enum Server {
     },
 }
 
-/// Most bytes that are read of a registry's CA.
-const MOST_CA: u64 = 1 << 20;
 /// How often a successor looks whether the holder has ended: clients and engines that were refused meanwhile try
 /// again after longer.
 const SUCCESSION: Duration = Duration::from_millis(50);
@@ -94,32 +91,23 @@ pub enum Registry {
 }
 
 impl Registry {
-    /// A registry by name. Nothing is sent yet.
+    /// A registry by name. Nothing is sent yet. `certificates` are directories like docker's `certs.d`: the first that
+    /// has one for the registry says whom polyarch trusts there, too.
     ///
     /// # Errors
-    /// Its CA cannot be read, or a name or certificate is malformed.
+    /// A certificate cannot be read, or a name is malformed.
     pub fn named(
         registry: &NamedRegistry,
+        certificates: &[PathBuf],
         config: ClientConfig,
         credentials: Arc<dyn CredentialSource>,
         ecr: Option<Arc<EcrRegistry>>,
     ) -> Result<Self, Failure> {
-        let ca = registry.ca.as_ref().map(|path| {
-            let mut pem = Vec::new();
-            let read = std::fs::File::open(path).and_then(|file| file.take(MOST_CA).read_to_end(&mut pem));
-            read.map(|_| pem).map_err(|error| {
-                failure(Phase::Plan, &format!("cannot read the registry's ca {}: {error}", path.display()), None)
-            })
-        });
-        let ca = ca.transpose()?;
-        let transport = match registry.transport {
-            Transport::Https => registry::Transport::Https,
-            Transport::InsecureHttp => registry::Transport::Http,
-        };
+        let link = link(registry, certificates)?;
         let doing = format!("reach registry {}", registry.host);
         // The plan may call a host of any name one of ECR.
         let provider = if registry.ecr.is_some() { Provider::Ecr } else { Provider::of(&registry.host) };
-        let client = Client::of(provider, config, registry.host.clone(), transport, ca.as_deref(), credentials);
+        let client = Client::of(provider, config, registry.host.clone(), link, credentials);
         let client = client.map_err(|error| of_registry(Phase::Preflight, &doing, &error))?;
         Ok(Self::Named { client, namespace: registry.namespace.clone(), ecr })
     }
@@ -229,6 +217,29 @@ impl Registry {
     }
 }
 
+/// How the registry is spoken to.
+fn link(registry: &NamedRegistry, directories: &[PathBuf]) -> Result<Link, Failure> {
+    let unusable = |phase: Phase, error: CertificateError| {
+        failure(phase, &format!("registry {}: {}", registry.host, chain(&error)), Some(error.hint()))
+    };
+    let mut certificates = Certificates::default();
+    let directory = directories.iter().map(|directory| directory.join(registry.host.as_str())).find(|one| one.is_dir());
+    if let Some(directory) = directory {
+        certificates.read_directory(&directory).map_err(|error| unusable(Phase::Preflight, error))?;
+    }
+    if let Some(ca) = &registry.ca {
+        certificates.trust_file(ca).map_err(|error| unusable(Phase::Plan, error))?;
+    }
+    if let Some(ClientCertificate { cert, key }) = &registry.cert {
+        certificates.show_file(cert, key).map_err(|error| unusable(Phase::Plan, error))?;
+    }
+    // Loopback is spoken to in clear, unless there is something that only TLS can mean.
+    let is_clear =
+        registry.transport == Transport::InsecureHttp && (certificates.is_empty() || !registry.host.is_loopback());
+    let transport = if is_clear { registry::Transport::Http } else { registry::Transport::Https };
+    Ok(Link { transport, certificates, neighbours: registry.may_send_to.clone() })
+}
+
 async fn opened(directory: &Path) -> Result<Opened, EmbeddedError> {
     let (wait, mut left) = OPENING;
     loop {
@@ -243,7 +254,7 @@ async fn opened(directory: &Path) -> Result<Opened, EmbeddedError> {
 fn embedded_client(address: SocketAddr, config: ClientConfig) -> Result<Client, Failure> {
     let internal = |error: &dyn std::error::Error| failure(Phase::Internal, &chain(error), None);
     let host: RegistryHost = address.to_string().parse().map_err(|error: ReferenceError| internal(&error))?;
-    Client::new(config, host, registry::Transport::Http, None, Arc::new(Anonymous)).map_err(|error| internal(&error))
+    Client::new(config, host, registry::Transport::Http, Arc::new(Anonymous)).map_err(|error| internal(&error))
 }
 
 /// Does `work` while the embedded registry is served: by this process if it holds it, or as soon as it does.

@@ -12,7 +12,7 @@ use super::verify::complete::{Named, complete};
 use crate::engine::{BuiltImage, ImageStore};
 use crate::oci::{
     AttestationError, Child, ChildError, Content, Descriptor, Digest, EntryOverride, ImageManifest, MediaType,
-    Platform, RawManifest, Selector,
+    Platform, PlatformFields, RawManifest, Selector,
 };
 use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
@@ -103,6 +103,9 @@ pub(super) enum ConfirmError {
         /// What the index holds.
         held: String,
     },
+    /// The content is an artifact: a Helm chart, a signature.
+    #[error("it is {0}, and not an image")]
+    Artifact(String),
     /// An entry, or the config of an image alone, names no platform.
     #[error("it names no platform")]
     NoPlatform,
@@ -305,7 +308,12 @@ pub(super) async fn config_of(place: &Place, manifest: &RawManifest) -> Result<V
         Content::Image(image) => {
             let config = place.config(&image.config).await;
             let config = config.map_err(|error| ConfirmError::part("config", &image.config.digest, error))?;
-            Ok(config.into())
+            // Old tools gave their configs other types. A config that names its platform is an image's.
+            let names_platform = || PlatformFields::of_config(&config).ok().flatten()?.platform().ok();
+            match image.artifact() {
+                Some(what) if names_platform().is_none() => Err(ConfirmError::Artifact(what)),
+                _ => Ok(config.into()),
+            }
         }
         Content::Index(_) => Ok(Vec::new()),
     }
@@ -364,6 +372,7 @@ impl ConfirmError {
             | Self::Astray
             | Self::Attestations { .. }
             | Self::Index { .. }
+            | Self::Artifact(_)
             | Self::NoPlatform
             | Self::Suffix(_)
             | Self::Several(_)
@@ -401,6 +410,7 @@ impl ConfirmError {
             Self::Suffix(platform) => Some(format!(
                 "push the image that the tag names, or say that it is right: --annotate SOURCE={platform}"
             )),
+            Self::Artifact(_) => Some("name an image; `polyarch copy` copies artifacts as they are".into()),
             Self::Several(_) => Some("name the image by its digest, or choose it with `--platform`".into()),
             Self::Attestation { .. } | Self::Attestations { .. } => {
                 Some("an index without attestations is published with `attestations: strip`".into())

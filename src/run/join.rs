@@ -82,7 +82,7 @@ pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Resul
         });
         join_all(previews).await
     };
-    while_served(server, work).await
+    while_served(server, Box::pin(work)).await
 }
 
 async fn join_references(references: &References, run: &JoinRun, events: mpsc::Sender<Event>, shutdown: &Shutdown) {

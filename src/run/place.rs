@@ -315,7 +315,7 @@ impl PlaceError {
             Self::Layout(LayoutError::Manifest(error)) => error,
             Self::Layout(_) => return false,
         };
-        matches!(manifest, ManifestError::Foreign(_))
+        matches!(manifest, ManifestError::Foreign(_) | ManifestError::Schema1)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use futures::future::{Either, select, try_join_all};
+use futures::future::{Either, FutureExt as _, select, try_join_all};
 
 use super::access::Registry;
 use super::event::Failure;
@@ -33,9 +33,9 @@ async fn both<T, U>(
     reaching: impl Future<Output = Result<U, Failure>>,
     finding: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    // Each goes as soon as it ends. A join of several that ends with the error of one still holds the others. One of
-    // those may hold the lock of a login that the other side waits for, and nobody polls it any more.
-    let (reaching, finding) = (pin!(async { reaching.await }), pin!(async { finding.await }));
+    // `fuse` drops each as soon as it ends. A join of several that ends with the error of one still holds the others.
+    // One of those may hold the lock of a login that the other side waits for, and nobody polls it any more.
+    let (reaching, finding) = (pin!(reaching.fuse()), pin!(finding.fuse()));
     match select(reaching, finding).await {
         Either::Left((reached, finding)) => {
             reached?;

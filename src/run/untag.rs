@@ -183,7 +183,8 @@ mod tests {
 
     use super::*;
     use crate::auth::Anonymous;
-    use crate::plan::{NamedRegistry, Transport};
+    use crate::oci::RegistryHost;
+    use crate::plan::NamedRegistry;
     use crate::registry::{Backoff, ClientConfig, Proxies, Timeouts};
 
     #[tokio::test]
@@ -196,14 +197,8 @@ mod tests {
             proxies: Proxies::default(),
             on_notice: Arc::new(|_| {}),
         };
-        let named = NamedRegistry {
-            host: host.parse().unwrap(),
-            namespace: None,
-            transport: Transport::Https,
-            ca: None,
-            ecr: None,
-        };
-        let registry = Registry::named(&named, config, Arc::new(Anonymous), None).unwrap();
+        let named = NamedRegistry { ecr: None, ..host.parse::<RegistryHost>().unwrap().into() };
+        let registry = Registry::named(&named, &[], config, Arc::new(Anonymous), None).unwrap();
         let repository = registry.repository(&"hello".parse().unwrap()).unwrap();
         let refused = refusal(&Place::Repository { registry, repository }).await.unwrap();
         assert_eq!(refused.phase, Phase::Preflight);

@@ -48,7 +48,7 @@ pub(super) fn client(registry: &ScriptedRegistry, credentials: Arc<dyn polyarch:
         proxies: Proxies::default(),
         on_notice: Arc::new(|_| {}),
     };
-    Client::new(config, registry.host().parse().unwrap(), Transport::Http, None, credentials).unwrap()
+    Client::new(config, registry.host().parse().unwrap(), Transport::Http, credentials).unwrap()
 }
 
 /// A registry that has the blob in `from` and takes it in `to`; `special` goes before.

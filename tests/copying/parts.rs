@@ -39,7 +39,7 @@ fn client(host: &str, provider: Provider, credentials: impl CredentialSource + '
         proxies: Proxies::default(),
         on_notice: Arc::new(|_| {}),
     };
-    Client::of(provider, config, host.parse().unwrap(), Transport::Http, None, Arc::new(credentials)).unwrap()
+    Client::of(provider, config, host.parse().unwrap(), Transport::Http, Arc::new(credentials)).unwrap()
 }
 
 /// Sends a blob of `size` bytes; bytes that count as moved.

@@ -291,7 +291,7 @@ async fn d19_a_registry_that_is_killed_in_the_middle_of_an_upload_gets_all_of_it
         on_notice: Arc::new(|_| {}),
     };
     let host = to.address().to_string().parse().unwrap();
-    let target = Client::new(config, host, Transport::Http, None, Arc::new(Anonymous)).unwrap();
+    let target = Client::new(config, host, Transport::Http, Arc::new(Anonymous)).unwrap();
     let (source, repository, moved) = (client(&from, Arc::new(Anonymous)), path("from"), AtomicU64::new(0));
     let source = BlobSource::Registry { client: &source, repository: &repository };
     let (into, blob) = (path("to"), blob(&content()));

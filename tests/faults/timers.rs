@@ -263,7 +263,7 @@ async fn b9_a_silent_build_is_waited_for_and_says_that_it_lives() {
     };
     let run = BuildRun {
         engines: Engines::connect(&[spec], Others::Nobody).await.unwrap(),
-        registries: Registry::named(named, config, Arc::new(Anonymous), None).unwrap().into(),
+        registries: Registry::named(named, &[], config, Arc::new(Anonymous), None).unwrap().into(),
         sources: Vec::new(),
         bases: Vec::new(),
         moving: Moving::EachImage,

@@ -25,7 +25,7 @@ async fn d1_ecr_gets_ten_manifests_at_once_and_then_ten_a_second() {
         on_notice: Arc::new(|_| {}),
     };
     let host = registry.host().parse().unwrap();
-    let client = Client::of(Provider::Ecr, config, host, Transport::Http, None, Arc::new(Anonymous)).unwrap();
+    let client = Client::of(Provider::Ecr, config, host, Transport::Http, Arc::new(Anonymous)).unwrap();
     let (manifest, path, start) = (manifest(), repository(), Instant::now());
     let tags = (0..15).map(|n| Selector::Tag(n.to_string().parse().unwrap())).collect::<Vec<_>>();
     let put = join_all(tags.iter().map(|tag| client.put_manifest(&path, tag, &manifest))).await;

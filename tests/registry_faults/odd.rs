@@ -66,9 +66,8 @@ async fn d8_a_put_that_is_answered_otherwise_than_created_is_read_back() {
     let before = || status(200).header("Content-Type", TYPE).body(INDEX.replace("2,", "2 ,"));
     let rows = [(PUT, status(202)), (GET, status(404)), (GET, before()), (GET, index())];
     let registry = ScriptedRegistry::ordered(rows).await;
-    let patient = |registry: &ScriptedRegistry| {
-        Peer::with(&registry.host(), quick(), Anonymous, Transport::Http, None, fast_forward)
-    };
+    let patient =
+        |registry: &ScriptedRegistry| Peer::with(&registry.host(), quick(), Anonymous, Transport::Http, fast_forward);
     patient(&registry).put().await.unwrap();
     // What never shows was not stored.
     let registry =
@@ -90,7 +89,7 @@ async fn d1_a_retry_after_that_is_a_time_is_waited_for_until_then() {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let busy = |time: u64| status(429).header("Retry-After", time.to_string());
     let registry = ScriptedRegistry::ordered([(GET, busy(unix + 30)), (GET, index())]).await;
-    let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Http, None, fast_forward);
+    let peer = Peer::with(&registry.host(), quick(), Anonymous, Transport::Http, fast_forward);
     let start = Instant::now();
     peer.get().await.unwrap();
     assert!((Duration::from_secs(20)..Duration::from_mins(1)).contains(&start.elapsed()), "{:?}", start.elapsed());
@@ -119,7 +118,7 @@ async fn what_stands_in_front_of_a_registry_is_told_with_what_to_do() {
         (
             status(400).body("<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>"),
             "answered 400: No required SSL certificate",
-            "client certificate",
+            "`cert:` and `key:`",
         ),
     ] {
         let registry = ScriptedRegistry::ordered([(GET, reply)]).await;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use polyarch::auth::Anonymous;
 use polyarch::registry::{
-    Client, ClientConfig, ErrorKind, Notice, Proxies, RegistryError, Timeouts, Transport, Visibility,
+    Client, ClientConfig, ErrorKind, Link, Notice, Proxies, RegistryError, Timeouts, Transport, Visibility,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{CANARY, INDEX, Login, certificate, index, quick, repository, tag};
+use super::{CANARY, INDEX, Login, certificate, index, quick, repository, tag, trusting};
 use crate::support::program::{Home, Run};
 use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
 
@@ -76,7 +76,7 @@ async fn head(client: &mut TcpStream) -> String {
 }
 
 /// A client of a registry that nobody knows, through what `variables` say.
-fn client(variables: &[(&str, String)], transport: Transport, ca: Option<&str>) -> (Client, Arc<Mutex<Vec<Notice>>>) {
+fn client(variables: &[(&str, String)], link: impl Into<Link>) -> (Client, Arc<Mutex<Vec<Notice>>>) {
     let set = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
     let notices = Arc::<Mutex<Vec<Notice>>>::default();
     let kept = notices.clone();
@@ -88,7 +88,7 @@ fn client(variables: &[(&str, String)], transport: Transport, ca: Option<&str>) 
         on_notice: Arc::new(move |notice| kept.lock().unwrap().push(notice)),
     };
     let host = NOWHERE.parse().unwrap();
-    (Client::new(config, host, transport, ca.map(str::as_bytes), Arc::new(Anonymous)).unwrap(), notices)
+    (Client::new(config, host, link, Arc::new(Anonymous)).unwrap(), notices)
 }
 
 async fn get(client: &Client) -> Result<(), RegistryError> {
@@ -101,7 +101,7 @@ async fn d24_what_is_encrypted_goes_through_a_tunnel_with_our_login_for_the_prox
     let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
     let tunnel = Tunnel::to(registry.address, Some(LOGIN)).await;
     let proxy = |login: &str| vec![("HTTPS_PROXY", format!("http://{login}{}", tunnel.address))];
-    let (through, _) = client(&proxy(&format!("user:{}@", CANARY.replace('-', "%2D"))), Transport::Https, Some(&pem));
+    let (through, _) = client(&proxy(&format!("user:{}@", CANARY.replace('-', "%2D"))), trusting(&pem));
     get(&through).await.unwrap();
     assert!(tunnel.heads()[0].starts_with(&format!("CONNECT {NOWHERE} HTTP/1.1\r\n")), "{:?}", tunnel.heads());
     for request in registry.requests() {
@@ -110,7 +110,7 @@ async fn d24_what_is_encrypted_goes_through_a_tunnel_with_our_login_for_the_prox
     // Without the login, or with another: once, for it does not get better.
     for login in ["", "user:wrong@"] {
         let before = tunnel.heads().len();
-        let (refused, notices) = client(&proxy(login), Transport::Https, Some(&pem));
+        let (refused, notices) = client(&proxy(login), trusting(&pem));
         let error = get(&refused).await.unwrap_err();
         assert!(
             matches!(error.kind(), ErrorKind::ProxyLogin { proxy } if *proxy == tunnel.address.to_string()),
@@ -127,11 +127,11 @@ async fn d24_what_is_in_clear_is_asked_of_the_proxy_and_what_is_excepted_is_not(
     let expected = line.clone();
     let proxy = ScriptedRegistry::stateful(move |request| (request.line() == expected).then(index)).await;
     let variables = [("http_proxy", format!("user:{CANARY}@{}", proxy.host()))];
-    let (through, _) = client(&variables, Transport::Http, None);
+    let (through, _) = client(&variables, Transport::Http);
     get(&through).await.unwrap();
     assert_eq!(proxy.requests()[0].header("proxy-authorization"), Some(LOGIN));
     let [variable] = variables;
-    let (past, _) = client(&[variable, ("NO_PROXY", ".example,invalid".to_owned())], Transport::Http, None);
+    let (past, _) = client(&[variable, ("NO_PROXY", ".example,invalid".to_owned())], Transport::Http);
     let error = get(&past).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Dns(_)), "{error}");
     assert_eq!(proxy.requests().len(), 1);
@@ -140,7 +140,7 @@ async fn d24_what_is_in_clear_is_asked_of_the_proxy_and_what_is_excepted_is_not(
 #[tokio::test]
 async fn d24_a_proxy_that_is_not_there_is_tried_again_and_named() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let (client, notices) = client(&[("ALL_PROXY", format!("http://user:{CANARY}@{gone}"))], Transport::Https, None);
+    let (client, notices) = client(&[("ALL_PROXY", format!("http://user:{CANARY}@{gone}"))], Transport::Https);
     let error = get(&client).await.unwrap_err();
     let said = format!("registry {NOWHERE} cannot be reached through the proxy {gone} (GET ");
     assert!(error.to_string().starts_with(&said) && error.is_unreachable(), "{error}");
@@ -212,7 +212,7 @@ async fn v23_a_proxy_is_not_asked_for_what_a_registry_may_not_name() {
         on_notice: Arc::new(|_| {}),
     };
     let login = Arc::new(Login::basic());
-    let client = Client::new(config, NOWHERE.parse().unwrap(), Transport::Http, None, login).unwrap();
+    let client = Client::new(config, NOWHERE.parse().unwrap(), Transport::Http, login).unwrap();
     let error = get(&client).await.unwrap_err();
     assert!(error.is_refusal(), "{error}");
     assert_eq!(proxy.requests().len(), 1);

@@ -19,7 +19,7 @@ pub(crate) async fn run(args: &InspectArgs, settings: &Settings) -> Result<ExitC
         Some(other) => Some(registries.named(other).await?),
         None => None,
     };
-    while_served(registries.server(), Box::pin(show(args, &source, other.as_ref()))).await?;
+    while_served(registries.server()?, Box::pin(show(args, &source, other.as_ref()))).await?;
     Ok(ExitCode::SUCCESS)
 }
 

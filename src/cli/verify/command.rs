@@ -137,7 +137,7 @@ async fn of_references(args: &VerifyArgs, references: &[String], settings: &Sett
     } else {
         None
     };
-    Ok(Group { server: registries.server(), subjects, unreached: Vec::new(), pullers })
+    Ok(Group { server: registries.server()?, subjects, unreached: Vec::new(), pullers })
 }
 
 fn not_pullable(layout: &LayoutPath) -> Failure {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
+use futures::TryStreamExt as _;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RANGE};
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -56,7 +57,13 @@ pub(super) async fn get(
         sought.map_err(StoreError::at("read", std::path::Path::new(digest.as_str())))?;
     }
     let length = range.end - range.start;
-    let body = Body::from_stream(ReaderStream::with_capacity(file.take(length), READ_BYTES));
+    let content = ReaderStream::with_capacity(file.take(length), READ_BYTES);
+    // Whoever downloads sees a connection that broke. This side alone knows why.
+    let named = digest.clone();
+    let content = content.inspect_err(move |error| {
+        tracing::warn!("the embedded registry broke off a download: blob {named} cannot be read: {error}");
+    });
+    let body = Body::from_stream(content);
     let mut response = answer(status, &digest, length, body);
     if status == StatusCode::PARTIAL_CONTENT {
         let part = format!("bytes {}-{}/{}", range.start, range.end - 1, blob.size);
