@@ -138,7 +138,10 @@ mod tests {
     fn layers_annotations_and_features_that_nobody_made_are_none() {
         let config = json!({ "mediaType": "m", "digest": Digest::of(b"x"), "size": 1 });
         for (document, expected) in [
-            (json!({ "config": config, "layers": null, "annotations": null }), "layers: [], artifact_type: None, subject: None"),
+            (
+                json!({ "config": config, "layers": null, "annotations": null }),
+                "layers: [], artifact_type: None, subject: None",
+            ),
             (json!({ "config": config }), "layers: [], artifact_type: None, subject: None"),
             (json!({ "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": null }), "manifests: []"),
             (json!({ "config": config, "annotations": { "a": null } }), r#"annotations: {"a": ""}"#),

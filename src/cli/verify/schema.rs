@@ -10,7 +10,7 @@ mod tests {
 
     use polyarch::auth::Anonymous;
     use polyarch::oci::{Digest, Entry, MediaType, Reference};
-    use polyarch::plan::{NamedRegistry, Transport};
+    use polyarch::plan::NamedRegistry;
     use polyarch::registry::{Backoff, ClientConfig, Proxies, Timeouts};
     use polyarch::run::{
         Checked, CheckedBlob, Expected, Failure, Kept, NotCheckedReport, Phase, Place, PulledImage, Registry, Source,
@@ -24,13 +24,7 @@ mod tests {
     use super::*;
 
     fn registry() -> Registry {
-        let named = NamedRegistry {
-            host: "localhost:9".parse().unwrap(),
-            namespace: None,
-            transport: Transport::InsecureHttp,
-            ca: None,
-            ecr: None,
-        };
+        let named = NamedRegistry::from("localhost:9".parse::<polyarch::oci::RegistryHost>().unwrap());
         let config = ClientConfig {
             user_agent: "test".into(),
             backoff: Backoff::STANDARD,
@@ -38,7 +32,7 @@ mod tests {
             proxies: Proxies::read(|_| None).unwrap(),
             on_notice: Arc::new(|_| {}),
         };
-        Registry::named(&named, config, Arc::new(Anonymous), None).unwrap()
+        Registry::named(&named, &[], config, Arc::new(Anonymous), None).unwrap()
     }
 
     fn verified(result: Result<VerifiedIndex, VerifyError>, pulled: Option<Vec<PulledImage>>) -> Verified {
