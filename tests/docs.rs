@@ -8,11 +8,23 @@ use regex::Regex;
 use crate::support::program::{Home, Run};
 use crate::support::scripted_ecr::ScriptedEcr;
 
-/// The pages, and what is in them.
+/// The pages of a folder and of the folders in it, each with its text.
+fn pages_of(folder: &Path) -> Vec<(PathBuf, String)> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut pages: Vec<_> = paths
+        .flat_map(|path| match path.extension().and_then(|end| end.to_str()) {
+            Some("md") => vec![(path.clone(), fs::read_to_string(&path).unwrap())],
+            None if path.is_dir() => pages_of(&path),
+            _ => Vec::new(),
+        })
+        .collect();
+    pages.sort();
+    pages
+}
+
+/// The pages of the book.
 fn pages() -> Vec<(PathBuf, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+    pages_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"))
 }
 
 /// The plans of a page, each with the commands that follow it up to the next one; first those before any plan.
