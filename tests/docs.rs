@@ -1,5 +1,7 @@
-//! The pages in `docs` say what is true: their plans resolve, their commands are taken, their links lead somewhere.
+//! The README and the book are true: their plans resolve, their commands are taken, their links lead somewhere.
+//! `readme.rs` runs the commands of the pages that need no account of AWS.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,14 +24,22 @@ fn pages_of(folder: &Path) -> Vec<(PathBuf, String)> {
     pages
 }
 
-/// The pages of the book.
-fn pages() -> Vec<(PathBuf, String)> {
-    pages_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"))
+/// The README and the pages of the book.
+pub(crate) fn pages() -> Vec<(PathBuf, String)> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = repository.join("README.md");
+    let text = fs::read_to_string(&readme).unwrap();
+    [vec![(readme, text)], pages_of(&repository.join("docs"))].concat()
+}
+
+/// Whether the commands of a page, in its tables too, need the plan before them and an account of AWS.
+pub(crate) fn needs_aws(page: &Path) -> bool {
+    page.ends_with("guide/ecr.md") || page.ends_with("guide/walkthroughs.md")
 }
 
 /// The plans of a page, each with the commands that follow it up to the next one; first those before any plan.
 fn plans(text: &str) -> Vec<(Option<&str>, Vec<&str>)> {
-    let plan = Regex::new(r"(?ms)^```yaml\n(version: 1\n.*?)^```$").unwrap();
+    let plan = Regex::new(r"(?ms)^```yaml\n((?:#[^\n]*\n)?version: 1\n.*?)^```$").unwrap();
     let command = Regex::new(r"(?m)`polyarch ([a-z][^`]*)`|^\$ polyarch (.*)$").unwrap();
     let mut found = vec![(None, 0)];
     found.extend(
@@ -50,23 +60,25 @@ fn aws(run: Run, ecr: &ScriptedEcr) -> Run {
         .env("AWS_SECRET_ACCESS_KEY", "key")
         .env("AWS_REGION", "us-east-1")
         .env("GITHUB_SHA", "0123456789abcdef0123456789abcdef01234567")
+        .env("NPM_REGISTRY", "https://npm.example.com")
         .env("HTTPS_PROXY", "http://127.0.0.1:9")
         .env("DOCKER_HOST", "unix:///nowhere/engine.sock")
 }
 
 #[tokio::test]
-async fn every_plan_of_a_page_resolves_and_every_command_is_taken() {
+async fn plans_of_pages_resolve_and_commands_are_taken() {
     let ecr = ScriptedEcr::start().await;
     let mut counts = (0, 0);
     for (path, text) in pages() {
         for (plan, commands) in plans(&text) {
             let home = Home::new();
+            fs::create_dir_all(home.path().join("certs")).unwrap();
             if let Some(plan) = plan {
                 fs::write(home.path().join("build.yaml"), plan).unwrap();
                 aws(Run::new(&home, ["plan", "--matrix", "github"]), &ecr).finish().await.expect_code(0);
                 counts.0 += 1;
             }
-            for command in commands {
+            for command in commands.into_iter().filter(|_| needs_aws(&path)) {
                 let words: Vec<_> = command.split(' ').collect();
                 let ran = aws(Run::new(&home, &words), &ecr).finish().await;
                 // Neither an engine nor a registry is there, and the account has no repository: what is taken is refused
@@ -83,17 +95,44 @@ async fn every_plan_of_a_page_resolves_and_every_command_is_taken() {
             }
         }
     }
-    assert!(counts.0 >= 3 && counts.1 >= 15, "{counts:?}");
+    assert!(counts.0 >= 15 && counts.1 >= 15, "{counts:?}");
+}
+
+/// The anchors of a page: its headings as GitHub and mdBook name them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let kept = |letter: &char| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_');
+    let anchor = |heading: &str| heading.trim_start_matches('#').trim().to_lowercase().chars().filter(kept).collect();
+    headings
+        .map(|heading| {
+            let anchor: String = anchor(heading);
+            anchor.replace(' ', "-")
+        })
+        .collect()
 }
 
 #[test]
-fn every_link_of_a_page_leads_somewhere() {
-    let link = Regex::new(r"\]\(([^)#]+)\)").unwrap();
+fn links_of_pages_lead_to_files_and_headings() {
+    let link = Regex::new(r"\]\(([^)#]*)(?:#([^)]*))?\)").unwrap();
     for (path, text) in pages() {
-        for target in
-            link.captures_iter(&text).map(|found| found[1].to_owned()).filter(|target| !target.contains("://"))
-        {
-            assert!(path.with_file_name(&target).exists(), "{}: {target}", path.display());
+        for found in link.captures_iter(&text).filter(|found| !found[1].contains("://")) {
+            let target = if found[1].is_empty() { path.clone() } else { path.with_file_name(&found[1]) };
+            assert!(target.exists(), "{}: {}", path.display(), &found[0]);
+            if let Some(anchor) = found.get(2) {
+                let there = anchors(&fs::read_to_string(&target).unwrap());
+                assert!(there.contains(anchor.as_str()), "{}: {}: {there:?}", path.display(), &found[0]);
+            }
         }
     }
+}
+
+#[test]
+fn summary_lists_every_page_of_the_book() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let summary = fs::read_to_string(folder.join("SUMMARY.md")).unwrap();
+    let listed: BTreeSet<_> =
+        Regex::new(r"\]\(([^)]+)\)").unwrap().captures_iter(&summary).map(|found| folder.join(&found[1])).collect();
+    let pages = pages_of(&folder).into_iter().map(|(path, _)| path);
+    let pages: BTreeSet<_> = pages.filter(|path| !path.ends_with("SUMMARY.md")).collect();
+    assert_eq!(listed, pages);
 }

@@ -81,16 +81,17 @@ fn the_plan_needs_nothing_that_the_engines_of_hosted_runners_lack() {
 }
 
 #[test]
-fn what_turns_the_containerd_store_on_is_what_the_error_and_the_readme_say() {
+fn github_example_and_engines_page_turn_on_the_store_alike() {
     let setting = r#"{"features": {"containerd-snapshotter": true}}"#;
     let github = fs::read_to_string(folder().join("github.yaml")).unwrap();
     let commented: Vec<_> = github.lines().filter_map(|line| line.trim().strip_prefix("# ")).collect();
     let step = commented.iter().position(|line| line.starts_with("- uses: docker/setup-docker-action@")).unwrap();
     let step: Value = serde_yaml::from_str(&commented[step..step + 2].join("\n")).unwrap();
     assert_eq!(step[0]["with"]["daemon-config"], setting);
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/engines.md");
+    let page = fs::read_to_string(page).unwrap();
     let dense = |text: &str| text.replace(' ', "");
-    assert!(readme.lines().any(|line| dense(line) == dense(setting)), "{setting}");
+    assert!(page.lines().any(|line| dense(line) == dense(setting)), "{setting}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The policies of docs/ecr.md: each is enough, and nothing in it is too much.
+//! The policies of docs/guide/ecr.md: each is enough, and nothing in it is too much.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::world::{Aws, HELLO};
 use crate::support::scripted_ecr::{Action, Mutability};
 use crate::support::scripted_images::{Document, Image, OCI_INDEX};
 
-const PAGE: &str = include_str!("../../docs/ecr.md");
+const PAGE: &str = include_str!("../../docs/guide/ecr.md");
 
 const ALL: [Action; 16] = [
     Action::GetAuthorizationToken,

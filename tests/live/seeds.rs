@@ -1,5 +1,6 @@
 //! What people do today to get an image of several architectures into Amazon ECR, with polyarch in place of the commands:
-//! from an account without a repository to the image that runs. `docs/seeds.md` says what each command became.
+//! from an account without a repository to the image that runs. `docs/guide/walkthroughs.md`
+//! shows the new command for each old one.
 
 use serde_json::{Value, json};
 
