@@ -68,34 +68,38 @@ fn aws(run: Run, ecr: &ScriptedEcr) -> Run {
 #[tokio::test]
 async fn plans_of_pages_resolve_and_commands_are_taken() {
     let ecr = ScriptedEcr::start().await;
-    let mut counts = (0, 0);
-    for (path, text) in pages() {
-        for (plan, commands) in plans(&text) {
-            let home = Home::new();
-            fs::create_dir_all(home.path().join("certs")).unwrap();
-            if let Some(plan) = plan {
-                fs::write(home.path().join("build.yaml"), plan).unwrap();
-                aws(Run::new(&home, ["plan", "--matrix", "github"]), &ecr).finish().await.expect_code(0);
-                counts.0 += 1;
-            }
-            for command in commands.into_iter().filter(|_| needs_aws(&path)) {
-                let words: Vec<_> = command.split(' ').collect();
-                let ran = aws(Run::new(&home, &words), &ecr).finish().await;
-                // Neither an engine nor a registry is there, and the account has no repository: what is taken is refused
-                // after that.
-                let expected: &[i32] = match words[0] {
-                    // What the plan builds is not here.
-                    "plan" => &[0, 2],
-                    // AWS is asked, or the registry.
-                    "images" => &[7, 3],
-                    _ => &[3],
-                };
-                assert!(expected.contains(&ran.code()), "{}: {command}\n{}", path.display(), ran.stderr);
-                counts.1 += 1;
-            }
+    let pages = pages();
+    let blocks: Vec<_> =
+        pages.iter().flat_map(|(path, text)| plans(text).into_iter().map(move |block| (path, block))).collect();
+    let (plans, commands) = blocks.iter().fold((0, 0), |(plans, commands), (path, (plan, typed))| {
+        (plans + usize::from(plan.is_some()), commands + if needs_aws(path) { typed.len() } else { 0 })
+    });
+    assert!(plans >= 15 && commands >= 15, "{plans} plans, {commands} commands");
+    // All at once: those that nobody answers wait for their retries together.
+    let taken = blocks.into_iter().map(async |(path, (plan, commands))| {
+        let home = Home::new();
+        fs::create_dir_all(home.path().join("certs")).unwrap();
+        if let Some(plan) = plan {
+            fs::write(home.path().join("build.yaml"), plan).unwrap();
+            let ran = aws(Run::new(&home, ["plan", "--matrix", "github"]), &ecr).finish().await;
+            assert_eq!(ran.code(), 0, "{}: {plan}\n{}", path.display(), ran.stderr);
         }
-    }
-    assert!(counts.0 >= 15 && counts.1 >= 15, "{counts:?}");
+        for command in commands.into_iter().filter(|_| needs_aws(path)) {
+            let words: Vec<_> = command.split(' ').collect();
+            let ran = aws(Run::new(&home, &words), &ecr).finish().await;
+            // Neither an engine nor a registry is there, and the account has no repository: what is taken is refused
+            // after that.
+            let expected: &[i32] = match words[0] {
+                // What the plan builds is not here.
+                "plan" => &[0, 2],
+                // AWS is asked, or the registry.
+                "images" => &[7, 3],
+                _ => &[3],
+            };
+            assert!(expected.contains(&ran.code()), "{}: {command}\n{}", path.display(), ran.stderr);
+        }
+    });
+    futures::future::join_all(taken).await;
 }
 
 /// The anchors of a page: its headings as GitHub and mdBook name them.
