@@ -165,6 +165,30 @@ fn uses(instruction: &Instruction) -> impl Iterator<Item = ((usize, usize), Stri
     instruction.flags().flat_map(of_flag).map(move |name| (lines, name)).collect::<Vec<_>>().into_iter()
 }
 
+/// From where an instruction of a Dockerfile takes files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedSource {
+    /// A stage or an image, as the instruction names it.
+    pub name: String,
+    /// The instruction's first and last line, counted from 1.
+    pub lines: (usize, usize),
+}
+
+/// From where the instructions of a Dockerfile take files: `FROM`, `COPY --from` and `RUN --mount=from=`.
+#[must_use]
+pub fn named_sources(dockerfile: &[u8]) -> Vec<NamedSource> {
+    let named = |instruction: &Instruction| -> Vec<_> {
+        let lines = (instruction.line, instruction.last_line);
+        match &*instruction.keyword() {
+            "FROM" => instruction.words().next().map(|name| (lines, name.to_owned())).into_iter().collect(),
+            "COPY" | "RUN" => uses(instruction).collect(),
+            _ => Vec::new(),
+        }
+    };
+    let all = instructions(dockerfile);
+    all.iter().flat_map(named).map(|(lines, name)| NamedSource { name, lines }).collect()
+}
+
 /// A walk from the target to all that it needs: BuildKit asks for nothing of other stages.
 struct Walk<'a> {
     file: &'a File,

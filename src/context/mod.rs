@@ -26,7 +26,7 @@ mod testing;
 mod variables;
 mod walk;
 
-pub use bases::{Base, BaseQuery, Role, bases, copies_everything};
+pub use bases::{Base, BaseQuery, NamedSource, Role, bases, copies_everything, named_sources};
 pub use dockerfile::{GivenDockerfile, dockerfile_at};
 pub use entry::{Entry, Kind};
 pub use error::{ContextError, IgnoreFileFault};

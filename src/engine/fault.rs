@@ -211,6 +211,10 @@ const HINTS: &[(&[&[&str]], &str)] = &[
         "correct `target` of the image in the plan: it names a stage of the Dockerfile",
     ),
     (
+        &[&["no build stage in current context"]],
+        "begin the Dockerfile with FROM; `FROM scratch` is a stage without a base image",
+    ),
+    (
         &[&["pull access denied", "insufficient_scope", "401 Unauthorized", "403 Forbidden"]],
         "correct the base image's name, or log in to its registry with `docker login`",
     ),
@@ -265,6 +269,7 @@ mod tests {
             ("failed to read dockerfile: open Dockerfile.x: no such file or directory", "`dockerfile`"),
             ("write /x: no space left on device", "docker system df"),
             ("alpine:3: no match for platform in manifest: not found", "polyarch inspect"),
+            ("dockerfile parse error line 1: no build stage in current context", "FROM scratch"),
             (r#"target stage "finl" could not be found (did you mean final?)"#, "`target`"),
             ("failed to load cache key: invalid response status 404", "`ADD`"),
             ("granting entitlement network.host is not allowed by build daemon configuration", "`network: host`"),

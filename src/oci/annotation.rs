@@ -54,6 +54,9 @@ pub enum AnnotationError {
     /// No `=`, or nothing before it.
     #[error("an annotation has the form KEY=VALUE, index:KEY=VALUE or entry[PLATFORM]:KEY=VALUE")]
     Form,
+    /// It begins with a quotation mark, which a shell would have taken away.
+    #[error("the annotation begins with a quotation mark ({0}): write KEY=VALUE without it")]
+    Quoted(char),
     /// What stands before the colon is no scope.
     #[error("`{0}` is no scope: an annotation stands at `index`, `entry` or `entry[PLATFORM]`")]
     Scope(String),
@@ -69,6 +72,9 @@ impl FromStr for Annotation {
     type Err = AnnotationError;
 
     fn from_str(text: &str) -> Result<Self, AnnotationError> {
+        if let Some(mark) = text.chars().next().filter(|first| ['"', '\'', '`'].contains(first)) {
+            return Err(AnnotationError::Quoted(mark));
+        }
         let (name, value) = text.split_once('=').ok_or(AnnotationError::Form)?;
         let (scopes, key) = match name.split_once(':') {
             Some((scopes, key)) if scopes.split(',').all(reads_as_scope) => {
@@ -157,6 +163,8 @@ mod tests {
             ("entry[linux/amd64:a=b", "`entry[linux/amd64` is no scope"),
             ("index-descriptor:a=b", "is no scope"),
             ("entry[arm]:a=b", "`arm` is not a platform"),
+            ("\"index:a=b\"", "begins with a quotation mark (\")"),
+            ("'a=b'", "begins with a quotation mark (')"),
             ("index,manifest:a=b", "`manifest` would change an image"),
             ("manifest[linux/amd64]:a=b", "would change an image"),
         ] {

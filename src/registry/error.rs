@@ -15,6 +15,8 @@ use crate::oci::{Digest, EcrAction, EcrAnswer, EcrRefusal, ManifestError, Regist
 const MAX_CAUSE: usize = 300;
 /// What rustls calls a server that shows a certificate authority's certificate as its own.
 pub(super) const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+/// rustls's words for an answer that is no TLS at all.
+const NO_TLS: &str = "InvalidContentType";
 /// rustls's name of the alert of a server that wants a client certificate (RFC 8446, 6.2).
 const CLIENT_CERTIFICATE: &str = "CertificateRequired";
 /// What the HTTP client calls a proxy that answers 407 to `CONNECT`.
@@ -483,9 +485,11 @@ impl RegistryError {
             ErrorKind::Target(TargetError::Downgrade(_)) => format!(
                 "let the proxy in front of {host} send `X-Forwarded-Proto: https` to it (nginx: proxy_set_header X-Forwarded-Proto $scheme)"
             ),
+            ErrorKind::Tls(cause) if cause.0.contains(NO_TLS) => {
+                format!("{host} speaks plain HTTP: say `insecure: true` in the plan, or --insecure without one")
+            }
             ErrorKind::Tls(_) => {
-                "give the registry's certificate authority with `ca:`, or `insecure: true` if it speaks plain HTTP"
-                    .to_owned()
+                "give the registry's certificate authority with `ca:`, or with --ca HOST=FILE without a plan".to_owned()
             }
             ErrorKind::RetryLater { after, .. } => format!("run this again in {}", in_words(*after)),
             ErrorKind::Timeout { .. } | ErrorKind::Interrupted(_) => {

@@ -1,6 +1,7 @@
 //! Errors of the rooms below, as failures of a phase.
 
 use super::event::{FailedLines, Failure, Phase};
+use super::misnamed::Misnamed;
 use super::place::PlaceError;
 use crate::engine::{ASK_FOR_ITS_DIRECTORY, EngineError, EngineErrorKind, Excerpt, UNASKABLE};
 use crate::registry::RegistryError;
@@ -54,8 +55,12 @@ pub(super) fn of_build(file: Text, read: impl FnOnce() -> Option<Vec<u8>>, error
         let source = Some(Box::new(lines_of(file, &excerpt)));
         return Failure { message: message.into(), hint: Some(hint.into()), source, ..failure };
     }
+    let misnamed = text.as_ref().and_then(|text| Misnamed::of(&fault.message, text));
+    let hint = misnamed.as_ref().map(|misnamed| misnamed.hint.as_str().into()).or_else(|| failure.hint.clone());
+    let failure = Failure { hint, ..failure };
     let of_step = || Excerpt::of_step(text.as_ref()?, fault.step.as_ref()?);
-    let Some(excerpt) = fault.at.clone().or_else(of_step) else { return failure };
+    let of_name = || misnamed.and_then(|Misnamed { lines, .. }| Excerpt::of_lines(text.as_ref()?, lines.0, lines.1));
+    let Some(excerpt) = fault.at.clone().or_else(of_step).or_else(of_name) else { return failure };
     let source = Some(Box::new(lines_of(file, &excerpt)));
     // The platform stands before the message, and the step below it: the engine is all that is missing.
     let message = format!("engine {}: {}", error.engine, fault.beside_its_step()).into();

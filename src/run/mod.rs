@@ -36,6 +36,7 @@ mod listen;
 mod listing;
 mod load;
 mod log;
+mod misnamed;
 mod names;
 mod nearby;
 mod order;

@@ -1,0 +1,84 @@
+//! A source of files that is no stage, although one was meant. The engine looks for an image of that name, and its words
+//! are about a registry (docker/cli#2496, moby/buildkit#7091).
+
+use crate::context::{NamedSource, named_sources, stages_of};
+use crate::plan::did_you_mean;
+
+/// BuildKit's words for a source whose name has a variable: those of today, and those of BuildKit 0.8.
+const VARIABLE: [&str; 2] = ["variable expansion is not supported for --from", "failed to parse stage name"];
+
+/// An instruction that names such a source.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Misnamed {
+    pub(super) hint: String,
+    /// Its first and last line, counted from 1.
+    pub(super) lines: (usize, usize),
+}
+
+impl Misnamed {
+    /// The instruction of `dockerfile` that a build which failed with `message` stumbled over.
+    pub(super) fn of(message: &str, dockerfile: &[u8]) -> Option<Self> {
+        let stages = stages_of(dockerfile);
+        let stages: Vec<&str> = stages.iter().flatten().map(String::as_str).collect();
+        let hides = VARIABLE.iter().any(|words| message.contains(words));
+        named_sources(dockerfile).into_iter().find_map(|NamedSource { name, lines }| {
+            if hides && name.contains('$') {
+                let hint =
+                    format!("give it a stage of its own: `FROM {name} AS files` first, then `COPY --from=files`");
+                return Some(Self { hint, lines });
+            }
+            if !is_asked_for(&name, message) || stages.iter().any(|stage| stage.eq_ignore_ascii_case(&name)) {
+                return None;
+            }
+            let meant = did_you_mean(&name, stages.iter().copied())?;
+            let hint = format!("{meant} No stage is called `{name}`, so the engine looks for an image of that name");
+            Some(Self { hint, lines })
+        })
+    }
+}
+
+/// Whether the engine asked Docker Hub for an image that has just this name.
+fn is_asked_for(name: &str, message: &str) -> bool {
+    let is_word = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let asked = [format!("library/{name}:"), format!("library/{name}/")];
+    is_word && asked.iter().any(|asked| message.contains(&asked.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &[u8] = b"FROM golang AS builder\nRUN make\n\nFROM scratch\nCOPY --from=bulder /f \\\n  /g\n";
+
+    #[test]
+    fn a_misspelled_stage_is_named_when_its_image_is_asked_for() {
+        let new = "bulder: failed to resolve source metadata for docker.io/library/bulder:latest: not found";
+        let old = r#"failed to do request: Head "https://registry.example/v2/library/bulder/manifests/latest": EOF"#;
+        for message in [new, old] {
+            let misnamed = Misnamed::of(message, FILE).unwrap();
+            assert_eq!(misnamed.lines, (5, 6));
+            assert!(misnamed.hint.starts_with("did you mean `builder`?"), "{}", misnamed.hint);
+        }
+        for other in ["golang: docker.io/library/golang:latest: not found", "docker.io/library/bulder2:latest", ""] {
+            assert_eq!(Misnamed::of(other, FILE), None, "{other}");
+        }
+        // The name is far from that of every stage.
+        let file = b"FROM golang AS builder\nFROM scratch\nCOPY --from=busybox /f /g\n";
+        assert_eq!(Misnamed::of("docker.io/library/busybox:latest: not found", file), None);
+        // A base, and a mount.
+        let file = b"FROM golang AS builder\nFROM bilder\nRUN --mount=from=bulder,target=/x true\n";
+        assert_eq!(Misnamed::of("docker.io/library/bilder:latest: 401", file).unwrap().lines, (2, 2));
+        assert_eq!(Misnamed::of("docker.io/library/bulder:latest: 401", file).unwrap().lines, (3, 3));
+    }
+
+    #[test]
+    fn a_variable_in_a_source_leads_to_a_stage_of_its_own() {
+        let file = b"ARG V=1\nFROM scratch\nCOPY --from=img:$V /f /g\n";
+        for message in [r#"failed to parse stage name "img:$V": invalid reference format"#, VARIABLE[0]] {
+            let misnamed = Misnamed::of(message, file).unwrap();
+            assert_eq!(misnamed.lines, (3, 3));
+            assert!(misnamed.hint.contains("`FROM img:$V AS files`"), "{}", misnamed.hint);
+        }
+        assert_eq!(Misnamed::of("something else", file), None);
+    }
+}
