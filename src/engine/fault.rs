@@ -24,6 +24,8 @@ pub enum BuildCause {
     NotEmulated(Platform),
     /// A program could not be started, and the engine runs this platform itself.
     NotAProgram(Platform),
+    /// A program could not be started, for its interpreter does not exist.
+    NoInterpreter,
     /// A file to copy does not exist in the context.
     NotInContext,
     /// A file to copy does not exist in this stage or image.
@@ -76,6 +78,11 @@ impl BuildFault {
             BuildCause::NotAProgram(platform) => format!(
                 "begin a script with `#!/bin/sh`; a program must be of {platform}, and the base image must have its interpreter"
             ),
+            BuildCause::NoInterpreter => {
+                "end a script's lines with LF alone (`dos2unix`), and give the image the interpreter on its first line; \
+                 a program needs its loader there"
+                    .into()
+            }
             BuildCause::NotInContext => {
                 "add it to the context, or correct its path; `context` in the plan says where that is, and \
                  `.dockerignore` may leave it out"

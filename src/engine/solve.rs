@@ -18,7 +18,7 @@ use super::request::{BuildRequest, EngineNames, Output, frontend_attrs};
 use super::rest::{ANSWER, classify, innermost, within};
 use super::session::{Session, UPLOAD_IDLE, random_id};
 use super::source::excerpt;
-use super::status::{BuildEvent, BuildSummary, Steps};
+use super::status::{BuildEvent, BuildSummary, NotStarted, Steps};
 use crate::oci::{Digest, Platform, Provider, TagRef};
 use crate::plan::Network;
 
@@ -230,12 +230,13 @@ pub(super) fn why(
     }
     let at = excerpt(status.details(), session.added_lines());
     let fault = BuildFault::of(session.in_lines_of_the_file(plain(status.message())), steps.failed(), at);
-    let seen = steps.saw_exec_format_error() || status.message().contains("exec format error");
+    let said = status.message().contains("exec format error").then_some(NotStarted::Format);
     let platform = request.platform.clone();
-    let cause = match seen {
-        true if facts.platform.runs(&platform) => BuildCause::NotAProgram(platform),
-        true => BuildCause::NotEmulated(platform),
-        false => fault.cause,
+    let cause = match said.or(steps.not_started()) {
+        Some(NotStarted::Format) if facts.platform.runs(&platform) => BuildCause::NotAProgram(platform),
+        Some(NotStarted::Format) => BuildCause::NotEmulated(platform),
+        Some(NotStarted::Interpreter) => BuildCause::NoInterpreter,
+        None => fault.cause,
     };
     EngineErrorKind::Build(Box::new(BuildFault { cause, ..fault }))
 }

@@ -72,7 +72,7 @@ pub struct BuildSummary {
 pub(super) struct Steps {
     seen: HashMap<String, Seen>,
     context: HashMap<String, u64>,
-    exec_format: ExecFormatSeen,
+    starts: Starts,
     export_failed: bool,
     failed: Vec<FailedStep>,
 }
@@ -86,25 +86,51 @@ const CANCELED: &str = "context canceled";
 const IMPORT: &str = "importing cache manifest from ";
 const EXPORT: &str = "exporting cache";
 
-/// Whether a log showed `exec format error`, wherever its bytes were cut.
+/// Why the kernel did not start a program, as the runtime's log says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotStarted {
+    /// It is no program of this platform (`ENOEXEC`).
+    Format,
+    /// It exists, and the interpreter that its first line or its header names does not (`ENOENT`). A program that does not
+    /// exist is refused in other words, before it is started.
+    Interpreter,
+}
+
+/// Whether a log showed that a program was not started, wherever its bytes were cut.
 #[derive(Debug, Default)]
-struct ExecFormatSeen {
-    seen: bool,
+struct Starts {
+    failed: Option<NotStarted>,
     tail: Vec<u8>,
 }
 
 const EXEC_FORMAT: &[u8] = b"exec format error";
+const NO_SUCH_FILE: &[u8] = b": no such file or directory";
+/// How a line of runc begins that ends with the above, and what stands in one of runc before 1.1.
+const EXEC: &[u8] = b"exec /";
+const OLD_EXEC: &[u8] = b"exec user process caused";
+/// How much of a log is kept to find words that were cut, in bytes.
+const MOST_TAIL: usize = 512;
 
-impl ExecFormatSeen {
+impl Starts {
     fn look(&mut self, bytes: &[u8]) {
-        if self.seen {
+        if self.failed.is_some() {
             return;
         }
         self.tail.extend_from_slice(bytes);
-        self.seen = self.tail.windows(EXEC_FORMAT.len()).any(|w| w == EXEC_FORMAT);
-        let keep = self.tail.len().saturating_sub(EXEC_FORMAT.len() - 1);
+        self.failed = not_started(&self.tail);
+        let keep = self.tail.len().saturating_sub(MOST_TAIL);
         self.tail.drain(..keep);
     }
+}
+
+fn not_started(log: &[u8]) -> Option<NotStarted> {
+    let has = |text: &[u8], words: &[u8]| text.windows(words.len()).any(|window| window == words);
+    if has(log, EXEC_FORMAT) {
+        return Some(NotStarted::Format);
+    }
+    let is_exec =
+        |line: &[u8]| line.trim_ascii_end().ends_with(NO_SUCH_FILE) && (line.starts_with(EXEC) || has(line, OLD_EXEC));
+    log.split(|byte| *byte == b'\n').any(is_exec).then_some(NotStarted::Interpreter)
 }
 
 #[derive(Debug, Default)]
@@ -134,7 +160,7 @@ impl Steps {
             events.extend(self.progress(&progress));
         }
         for VertexLog { vertex, msg, .. } in status.logs {
-            self.exec_format.look(&msg);
+            self.starts.look(&msg);
             events.push(BuildEvent::Log { step: vertex, bytes: msg });
         }
         for warning in status.warnings {
@@ -149,8 +175,8 @@ impl Steps {
         BuildSummary { cached_steps: steps().filter(|s| s.cached).count(), steps: steps().count() }
     }
 
-    pub(super) fn saw_exec_format_error(&self) -> bool {
-        self.exec_format.seen
+    pub(super) fn not_started(&self) -> Option<NotStarted> {
+        self.starts.failed
     }
 
     /// The steps of the Dockerfile that failed, the first one first.
@@ -266,11 +292,29 @@ mod tests {
             steps.take(log(b"exec /bin/sh: "));
             steps.take(log(&EXEC_FORMAT[..cut]));
             steps.take(log(&EXEC_FORMAT[cut..]));
-            assert!(steps.saw_exec_format_error(), "cut at {cut}");
+            assert_eq!(steps.not_started(), Some(NotStarted::Format), "cut at {cut}");
         }
         let mut steps = Steps::default();
         steps.take(log(b"exec format eror"));
-        assert!(!steps.saw_exec_format_error());
+        assert_eq!(steps.not_started(), None);
+    }
+
+    #[test]
+    fn a_missing_interpreter_is_seen_wherever_its_line_is_cut() {
+        let line = b"one\nexec /go.sh: no such file or directory\r\n";
+        for cut in 0..=line.len() {
+            let mut steps = Steps::default();
+            steps.take(log(&[b'x'; 2 * MOST_TAIL]));
+            steps.take(log(b"\n"));
+            steps.take(log(&line[..cut]));
+            steps.take(log(&line[cut..]));
+            assert_eq!(steps.not_started(), Some(NotStarted::Interpreter), "cut at {cut}");
+        }
+        let old = b"standard_init_linux.go:228: exec user process caused: no such file or directory";
+        assert_eq!(not_started(old), Some(NotStarted::Interpreter));
+        for other in ["cat: /x: no such file or directory", "exec /x", "# exec /x: no such file or directory, hm"] {
+            assert_eq!(not_started(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]
