@@ -4,6 +4,7 @@
 mod habits;
 mod registries;
 mod scripts;
+mod shells;
 mod transcript;
 
 use std::fs;
@@ -12,8 +13,22 @@ use std::path::Path;
 use self::transcript::Transcript;
 use crate::support::program::{Home, Run};
 
-const COMMANDS: [&str; 11] =
-    ["build", "join", "copy", "inspect", "verify", "digest", "images", "plan", "schema", "prune", "serve"];
+const COMMANDS: [&str; 14] = [
+    "build",
+    "join",
+    "copy",
+    "inspect",
+    "verify",
+    "digest",
+    "images",
+    "clean",
+    "plan",
+    "schema",
+    "prune",
+    "serve",
+    "completions",
+    "man",
+];
 
 const PLAN: &str = "\
 version: 1

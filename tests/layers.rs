@@ -40,7 +40,10 @@ const CRATES: &[(&[&str], &[&str])] = &[
         &["src/ecr/"],
     ),
     (&["serde_yaml"], &["src/plan/raw.rs"]),
-    (&["clap", "annotate_snippets", "tracing_subscriber", "unicode_width"], &["src/cli/", "src/main.rs"]),
+    (
+        &["clap", "clap_complete", "clap_mangen", "annotate_snippets", "tracing_subscriber", "unicode_width"],
+        &["src/cli/", "src/main.rs"],
+    ),
 ];
 
 /// Something that touches the world outside, the names that do it (one is a macro, two are a path) and where it may be.

@@ -141,7 +141,7 @@ async fn tables_of_pages_are_those_of_the_help() {
         assert!(page("docs/reference/environment.md").contains(&variable), "{variable}");
     }
     let commands = all(r"(?m)^  ([a-z]+)  ", help.split("Options:").next().unwrap());
-    assert_eq!(commands.len(), 13);
+    assert_eq!(commands.len(), 15);
     let text = page("docs/reference/commands.md");
     for command in commands {
         for table in [&section("## Commands"), &text] {

@@ -13,6 +13,7 @@ use super::output::{Format, Progress};
 use super::prune::PruneArgs;
 use super::repositories::RepositoryArgs;
 use super::schema::Document;
+use super::shell::{CompletionsArgs, ManArgs};
 use super::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
@@ -120,6 +121,16 @@ pub(crate) enum Command {
     Prune(PruneArgs),
     /// Keep the embedded registry up, so that `docker pull` works
     Serve,
+    /// Print completions for your shell
+    ///
+    /// Print completions for your shell. For bash: `polyarch completions bash >
+    /// ~/.local/share/bash-completion/completions/polyarch`
+    Completions(CompletionsArgs),
+    /// Write the pages of the manual into a directory
+    ///
+    /// Write the pages of the manual into a directory: one for polyarch, and one for each of its commands. `man -l
+    /// DIR/polyarch-build.1` shows a page.
+    Man(ManArgs),
 }
 
 impl Command {
@@ -138,7 +149,9 @@ impl Command {
             | Self::Plan(_)
             | Self::Schema(_)
             | Self::Prune(_)
-            | Self::Serve => None,
+            | Self::Serve
+            | Self::Completions(_)
+            | Self::Man(_) => None,
         }
     }
 }

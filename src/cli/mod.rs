@@ -31,6 +31,7 @@ mod repositories;
 mod schema;
 mod serve;
 mod settings;
+mod shell;
 mod signals;
 mod start;
 mod stderr;

@@ -17,7 +17,8 @@ use super::load::Refusal;
 use super::output::{Color, Line, Progress, Tone};
 use super::settings::Settings;
 use super::{
-    build, clean, copy, digest, doctor, ending, images, inspect, join, plan, prune, schema, serve, stderr, verify,
+    build, clean, copy, digest, doctor, ending, images, inspect, join, plan, prune, schema, serve, shell, stderr,
+    verify,
 };
 
 /// Runs what was typed, and says its exit code.
@@ -75,6 +76,8 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
         Command::Schema(args) => schema::run(args),
         Command::Prune(args) => prune::run(args, settings).await,
         Command::Serve => serve::run(settings).await,
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
     }
 }
 
