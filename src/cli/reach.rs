@@ -176,6 +176,10 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
     pub(crate) fn server(self) -> Result<Option<Server>, Failure> {
         let Some((host, said)) = self.said.first_key_value() else { return Ok(self.server) };
         let flag = if said.ca.is_some() { "--ca" } else { "--may-send-to" };
+        if self.known.contains_key(host) {
+            let hint = "say it of the registry in the plan: `ca: FILE`, `may_send_to: [HOST]`";
+            return Err(usage(format!("{flag} {host}=… is about references, and this registry is the plan's"), hint));
+        }
         let known: Vec<_> = self.known.keys().map(ToString::to_string).collect();
         let hint = match &*known {
             [] => "leave it out".to_owned(),

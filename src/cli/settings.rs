@@ -106,11 +106,14 @@ impl Settings {
     /// Where certificates of registries are, the user's before the system's: docker's, those of docker without root
     /// (docs.docker.com, "Use trusted registries with certificates"), and podman's (containers-certs.d(5)).
     fn certificates(&self) -> Vec<PathBuf> {
-        let home = || self.var("HOME").map(|home| Path::new(home).join(".config"));
-        let user = self.var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
+        // A directory that happens to be the working one is nobody's configuration.
+        let absolute = |name: &str| self.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let docker = self.var("DOCKER_CONFIG").map(PathBuf::from);
+        let docker = docker.or_else(|| absolute("HOME").map(|home| home.join(".docker")));
+        let user = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
         let users = user.into_iter().flat_map(|user| [user.join("docker/certs.d"), user.join("containers/certs.d")]);
         let systems = ["/etc/docker/certs.d", "/etc/containers/certs.d"].map(PathBuf::from);
-        std::iter::once(self.docker_config().join("certs.d")).chain(users).chain(systems).collect()
+        docker.into_iter().map(|docker| docker.join("certs.d")).chain(users).chain(systems).collect()
     }
 
     /// A registry by name, spoken to as us. Nothing is sent yet.

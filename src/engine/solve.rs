@@ -235,8 +235,9 @@ pub(super) fn why(
     let cause = match said.or(steps.not_started()) {
         Some(NotStarted::Format) if facts.platform.runs(&platform) => BuildCause::NotAProgram(platform),
         Some(NotStarted::Format) => BuildCause::NotEmulated(platform),
-        Some(NotStarted::Interpreter) => BuildCause::NoInterpreter,
-        None => fault.cause,
+        // A step may say so and go on; another one then has a reason of its own.
+        Some(NotStarted::Interpreter) if fault.cause == BuildCause::Other => BuildCause::NoInterpreter,
+        Some(NotStarted::Interpreter) | None => fault.cause,
     };
     EngineErrorKind::Build(Box::new(BuildFault { cause, ..fault }))
 }

@@ -70,7 +70,8 @@ impl Certificates {
 
     /// Reads a registry's directory in docker's `certs.d`. Authorities are in `*.crt`, and a certificate to show is in
     /// `NAME.cert`, its key in `NAME.key` (moby, `registry`, `ReadCertsDirectory`; containers-certs.d(5)). Of several
-    /// certificates polyarch shows the first by name. A directory that does not exist has none.
+    /// certificates polyarch shows the first by name. A directory that does not exist has none. polyarch skips what only
+    /// another user may read: an engine runs as root, and its key is often for root alone.
     ///
     /// # Errors
     /// The directory or a file in it cannot be read or used, or one of certificate and key is missing.
@@ -78,7 +79,12 @@ impl Certificates {
         let unread = |error| CertificateError::of(directory, CertificateFault::Read(error));
         let entries = match std::fs::read_dir(directory) {
             Ok(entries) => entries,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
+                ) =>
+            {
                 return Ok(());
             }
             Err(error) => return Err(unread(error)),
@@ -88,14 +94,14 @@ impl Certificates {
         files.sort();
         for file in &files {
             match file.extension().and_then(|extension| extension.to_str()) {
-                Some("crt") => self.trust_file(file)?,
+                Some("crt") => or_of_another_user(self.trust_file(file))?,
                 Some("cert") => {
                     let key = file.with_extension("key");
                     if !files.contains(&key) {
                         return Err(CertificateError::of(file, CertificateFault::WithoutKey));
                     }
                     if self.client.is_none() {
-                        self.show_file(file, &key)?;
+                        or_of_another_user(self.show_file(file, &key))?;
                     }
                 }
                 Some("key") if !files.contains(&file.with_extension("cert")) => {
@@ -118,6 +124,18 @@ impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (authorities, shows) = (self.authorities.len(), self.client.is_some());
         f.debug_struct("Certificates").field("authorities", &authorities).field("shows", &shows).finish()
+    }
+}
+
+/// Skips a file that this user may not read.
+fn or_of_another_user(read: Result<(), CertificateError>) -> Result<(), CertificateError> {
+    match read {
+        Err(CertificateError { fault: CertificateFault::Read(error), .. })
+            if error.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Ok(())
+        }
+        read => read,
     }
 }
 
@@ -316,5 +334,42 @@ mod tests {
         std::fs::remove_file(path.join("other.key")).unwrap();
         put("der.crt", "");
         assert!(matches!(read().unwrap_err().fault, CertificateFault::Empty));
+    }
+    #[test]
+    fn a_directory_is_read_without_what_only_root_may_read() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let made = made();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        for (name, text) in
+            [("ca.crt", &made.certificate), ("client.cert", &made.certificate), ("client.key", &made.key)]
+        {
+            std::fs::write(path.join(name), text).unwrap();
+        }
+        let may_be = |name: &str, mode: u32| {
+            std::fs::set_permissions(path.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        may_be("", 0o755);
+        may_be("client.key", 0);
+        // Root may read everything. A user goes with its thread.
+        let read = || {
+            std::thread::scope(|scope| {
+                let read = scope.spawn(|| {
+                    if rustix::process::geteuid().is_root() {
+                        let nobody = rustix::process::Uid::from_raw(65_534);
+                        rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+                    }
+                    let mut certificates = Certificates::default();
+                    certificates.read_directory(path).map(|()| certificates)
+                });
+                read.join().unwrap()
+            })
+        };
+        let found = read().unwrap();
+        assert!(found.authorities.len() == 1 && found.client.is_none());
+        may_be("", 0);
+        let found = read();
+        may_be("", 0o755);
+        assert!(found.unwrap().is_empty());
     }
 }

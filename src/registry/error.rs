@@ -15,6 +15,8 @@ use crate::oci::{Digest, EcrAction, EcrAnswer, EcrRefusal, ManifestError, Regist
 const MAX_CAUSE: usize = 300;
 /// What rustls calls a server that shows a certificate authority's certificate as its own.
 pub(super) const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+/// rustls's words for an alert of the other end.
+const ALERT: &str = "received fatal alert";
 /// rustls's words for an answer that is no TLS at all.
 const NO_TLS: &str = "InvalidContentType";
 /// rustls's name of the alert of a server that wants a client certificate (RFC 8446, 6.2).
@@ -473,6 +475,9 @@ impl RegistryError {
                 "name the registry's certificate with `ca:`, or put it into docker's certs.d".to_owned()
             }
             ErrorKind::Tls(cause) if cause.0.contains(CLIENT_CERTIFICATE) => client_certificate(host),
+            ErrorKind::Tls(cause) if cause.0.contains(ALERT) => {
+                format!("look at the dates and the authority of the client certificate: {host} does not take it")
+            }
             ErrorKind::Status { status: 400, answer, .. } if answer.says("SSL certificate") => client_certificate(host),
             ErrorKind::Manifest(ManifestError::Schema1) => {
                 "build and push the image again; skopeo copy converts one whose source is lost".to_owned()

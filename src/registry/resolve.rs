@@ -52,7 +52,9 @@ impl Resolve for Names {
                 let home = *known();
                 let allowed = if is_named { not_special(&found) } else { allowed(&found, home) };
                 if allowed.is_empty() && !found.is_empty() {
-                    return Err(TargetError::Private(name).into());
+                    let all_special = not_special(&found).is_empty();
+                    let refused = if all_special { TargetError::LinkLocal(name) } else { TargetError::Private(name) };
+                    return Err(refused.into());
                 }
                 return Ok(Box::new(allowed.into_iter()) as Addrs);
             }

@@ -29,6 +29,9 @@ pub enum TargetError {
     /// An address of this machine or of a private network, named by somebody else.
     #[error("{0} is an address of this machine or of a private network, and not the registry's own")]
     Private(String),
+    /// Another port of a host that the user named with its ports.
+    #[error("{0} is not one of the ports that `may_send_to` names of this host")]
+    Port(String),
     /// A link-local address, which no user can allow.
     #[error("{0} is a link-local address, as the metadata services of clouds have")]
     LinkLocal(String),
@@ -92,14 +95,13 @@ fn enter(home: &Url, neighbours: &Neighbours, url: Url, is_open: impl Fn(Reach) 
     if url.origin() == home.origin() {
         return Ok(url);
     }
-    let is_open = match neighbours.leave(&url) {
-        Leave::Given => true,
-        Leave::OtherPort => false,
-        Leave::Unsaid => is_open(reach),
-    };
-    match reach {
-        Reach::Special => Err(TargetError::LinkLocal(place(&url))),
-        _ if is_open => Ok(url),
+    // The address of a name is not known yet, and nobody asks for the port once it is.
+    let is_name = reach == Reach::Public && url.domain().is_some();
+    match (reach, neighbours.leave(&url)) {
+        (Reach::Special, _) => Err(TargetError::LinkLocal(place(&url))),
+        (_, Leave::Given) => Ok(url),
+        (_, Leave::OtherPort) if is_name => Err(TargetError::Port(place(&url))),
+        (_, Leave::OtherPort | Leave::Unsaid) if is_open(reach) => Ok(url),
         _ => Err(TargetError::Private(place(&url))),
     }
 }
@@ -318,6 +320,12 @@ mod tests {
             {
                 assert!(matches!(realm(&home, &named, to), Err(TargetError::Private(_))), "{to}");
             }
+            // Naming one port closes no other port that was open before.
+            let private = url("https://10.0.0.9/v2/");
+            assert!(redirect(&private, Reach::Private, &named, &private, "https://10.0.0.1:9000/x").is_ok());
+            let ports = Neighbours::of(&["auth.lan:8443".parse().unwrap()]);
+            assert!(realm(&home, &ports, "https://auth.lan:8443/t").is_ok());
+            assert!(matches!(realm(&home, &ports, "https://auth.lan/t"), Err(TargetError::Port(_))));
             // The metadata services of clouds are nobody's neighbours, and encryption stays.
             let metadata = "https://169.254.169.254/latest";
             assert!(matches!(realm(&home, &named, metadata), Err(TargetError::LinkLocal(_))));
