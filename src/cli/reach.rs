@@ -67,7 +67,7 @@ async fn selected(place: Place, selector: Option<Selector>) -> Result<Source, Fa
     Ok(Source { place, selector })
 }
 
-/// What the flags say of one registry.
+/// The flags about one registry.
 #[derive(Debug, Clone, Default)]
 struct Said {
     ca: Option<PathBuf>,
@@ -192,7 +192,7 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
 /// `REGISTRY=REST` of a flag.
 fn of_registry<'t>(flag: &str, text: &'t str, example: &str) -> Result<(RegistryHost, &'t str), Failure> {
     let (host, rest) = text.split_once('=').unwrap_or_default();
-    let refused = |_| usage(format!("{flag} {text}: there is no registry in it"), &format!("as {flag} {example}"));
+    let refused = |_| usage(format!("{flag} {text} does not begin with a registry"), &format!("as {flag} {example}"));
     Ok((host.parse().map_err(refused)?, rest))
 }
 

@@ -106,7 +106,7 @@ impl Settings {
     /// Where certificates of registries are, the user's before the system's: docker's, those of docker without root
     /// (docs.docker.com, "Use trusted registries with certificates"), and podman's (containers-certs.d(5)).
     fn certificates(&self) -> Vec<PathBuf> {
-        // A directory that happens to be the working one is nobody's configuration.
+        // The working directory is not configuration: a checked-out repository may have such a folder.
         let absolute = |name: &str| self.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let docker = self.var("DOCKER_CONFIG").map(PathBuf::from);
         let docker = docker.or_else(|| absolute("HOME").map(|home| home.join(".docker")));

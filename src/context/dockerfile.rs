@@ -21,7 +21,7 @@ pub enum GivenDockerfile {
 }
 
 impl GivenDockerfile {
-    /// The name of one that is no file, and of one that nobody names.
+    /// The default name, and the name under which polyarch sends a text that is not in a file.
     pub const NAME: &str = "Dockerfile";
 
     /// Its name in the directory that is served for it.
@@ -85,8 +85,8 @@ impl GivenDockerfile {
     }
 }
 
-/// Where the Dockerfile is that is to be at `path`: `dockerfile` stands for a `Dockerfile` that is not there, as with
-/// BuildKit and buildx.
+/// The path of the Dockerfile. If `Dockerfile` does not exist, a lower-case `dockerfile` takes its place, as in BuildKit
+/// and buildx.
 #[must_use]
 pub fn dockerfile_at(path: &Path) -> PathBuf {
     let lower = path.with_file_name(GivenDockerfile::NAME.to_lowercase());

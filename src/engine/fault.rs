@@ -102,7 +102,7 @@ impl BuildFault {
     }
 }
 
-/// What an engine says of a header with control characters, and what BuildKit 0.8 says after it has sent one.
+/// The words of an engine about a header with control characters, and of BuildKit 0.8 after it has sent one.
 const UNPRINTABLE: &str = "non-printable ASCII characters";
 const DRAINING: &str = "the connection is draining";
 /// The names of the header that has the lines of `.dockerignore`.

@@ -89,10 +89,10 @@ const EXPORT: &str = "exporting cache";
 /// Why the kernel did not start a program, as the runtime's log says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotStarted {
-    /// It is no program of this platform (`ENOEXEC`).
+    /// The file is not a program of this platform (`ENOEXEC`).
     Format,
-    /// It exists, and the interpreter that its first line or its header names does not (`ENOENT`). A program that does not
-    /// exist is refused in other words, before it is started.
+    /// The program exists. The interpreter that its first line or its header names does not exist (`ENOENT`). The runtime
+    /// refuses a program that does not exist in other words, before it starts it.
     Interpreter,
 }
 

@@ -42,7 +42,7 @@ pub struct ImageManifest {
     /// The image's layers, the base first.
     #[serde(default, deserialize_with = "null::or_default")]
     pub layers: Vec<Descriptor>,
-    /// Of which type it is, where it is an artifact that says so (OCI image-spec 1.1, `artifactType`).
+    /// Its type, if it is an artifact that names one (OCI image-spec 1.1, `artifactType`).
     #[serde(default)]
     pub artifact_type: Option<MediaType>,
     /// What it is about, where it is an artifact.
@@ -54,7 +54,7 @@ pub struct ImageManifest {
 }
 
 impl ImageManifest {
-    /// Which artifact it is, in a few words, where its config is not of an image's type.
+    /// The kind of artifact, in a few words, if its config is not that of an image.
     #[must_use]
     pub fn artifact(&self) -> Option<String> {
         if self.config.is_image_config() {

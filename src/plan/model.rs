@@ -88,7 +88,7 @@ pub struct ClientCertificate {
 }
 
 impl From<RegistryHost> for NamedRegistry {
-    /// A registry that nothing is said of. Loopback is spoken to in clear.
+    /// A registry with default settings: HTTPS, and plain HTTP on loopback.
     fn from(host: RegistryHost) -> Self {
         let transport = if host.is_loopback() { Transport::InsecureHttp } else { Transport::Https };
         let ecr = host.is_ecr().then(EcrControl::default);

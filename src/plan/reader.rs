@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A platform. Several in one text are told with how they are written apart.
+    /// A platform. If one text names several, the hint shows them as a list.
     pub(super) fn platform(&mut self, node: &Node, late: Late<'_>) -> Read<Platform> {
         let text = self.text(node, "the platform", late)?;
         text.parse().map_err(|error| {

@@ -151,7 +151,7 @@ fn may_send_to(reader: &mut Reader<'_>, map: &Map) -> Read<Vec<RegistryHost>> {
         let parsed = text.parse::<RegistryHost>();
         let host = parsed.map_err(|error| {
             let hint = "write HOST or HOST:PORT, as 10.0.0.5:8443".to_owned();
-            reader.problem(&item.origin, format!("`{}` is no host: {error}", text.escape_debug()), Some(hint))
+            reader.problem(&item.origin, format!("`{}` is not a host: {error}", text.escape_debug()), Some(hint))
         })?;
         Ok((host.to_string(), host))
     })?;

@@ -27,16 +27,17 @@ impl Certificates {
     /// its own, as `openssl req -x509` makes them.
     ///
     /// # Errors
-    /// There is no certificate in it, or one that cannot be read.
+    /// The text has no certificate, or polyarch cannot read one of them.
     pub fn trust(&mut self, pem: &[u8]) -> Result<(), CertificateFault> {
         self.authorities.extend(certificates(pem)?);
         Ok(())
     }
 
-    /// Shows the certificate in `pem`, with what is behind it, to this registry and to nobody else.
+    /// Shows the certificate in `pem`, with the chain behind it, to this registry's host. A proxy of `https://` that asks for
+    /// a certificate gets it, too: the HTTP client has one TLS for both.
     ///
     /// # Errors
-    /// There is no certificate or no key, one that cannot be read, or they do not belong together.
+    /// The certificate or the key is missing, cannot be read, or does not belong to the other.
     pub fn show(&mut self, pem: &[u8], key: &[u8]) -> Result<(), CertificateFault> {
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CertificateFault::of_key(key))?;
         let client = CertifiedKey::from_der(certificates(pem)?, key, &ring::default_provider());
@@ -69,7 +70,7 @@ impl Certificates {
     }
 
     /// Reads a registry's directory in docker's `certs.d`. Authorities are in `*.crt`, and a certificate to show is in
-    /// `NAME.cert`, its key in `NAME.key` (moby, `registry`, `ReadCertsDirectory`; containers-certs.d(5)). Of several
+    /// `NAME.cert`, its key in `NAME.key` (moby, `registry`, `ReadCertsDirectory`; containers-certs.d(5)). Among several
     /// certificates polyarch shows the first by name. A directory that does not exist has none. polyarch skips what only
     /// another user may read: an engine runs as root, and its key is often for root alone.
     ///
@@ -194,7 +195,7 @@ pub enum CertificateFault {
     /// A certificate or a key in it cannot be read.
     #[error("has a certificate or a key that cannot be read")]
     Malformed,
-    /// There is no private key in it.
+    /// The file has no private key.
     #[error("has no private key")]
     NoKey,
     /// A password protects the private key.
@@ -203,10 +204,10 @@ pub enum CertificateFault {
     /// Certificate and key do not belong together.
     #[error("is not the certificate of its key")]
     Foreign,
-    /// Beside a certificate to show there is no key.
+    /// The key of a certificate to show is missing.
     #[error("has no key beside it")]
     WithoutKey,
-    /// Beside a key there is no certificate to show.
+    /// The certificate of a key is missing.
     #[error("has no certificate beside it")]
     WithoutCertificate,
 }
@@ -232,7 +233,7 @@ impl CertificateError {
         Self { path: path.to_owned(), fault }
     }
 
-    /// What to do next, in one line.
+    /// The next step, in one line.
     #[must_use]
     pub fn hint(&self) -> String {
         let file = self.path.display();

@@ -77,7 +77,7 @@ impl Client {
     /// A client of `host`, whose name says who runs it. Nothing is sent yet.
     ///
     /// # Errors
-    /// The name is no host of a URL, the user agent is malformed, or the system has no certificate authorities at all.
+    /// The name is not a host of a URL, the user agent is malformed, or the system has no certificate authorities at all.
     pub fn new(
         config: ClientConfig,
         host: RegistryHost,

@@ -15,12 +15,24 @@ use crate::oci::{Digest, EcrAction, EcrAnswer, EcrRefusal, ManifestError, Regist
 const MAX_CAUSE: usize = 300;
 /// What rustls calls a server that shows a certificate authority's certificate as its own.
 pub(super) const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
-/// rustls's words for an alert of the other end.
-const ALERT: &str = "received fatal alert";
-/// rustls's words for an answer that is no TLS at all.
+/// rustls's words for an alert of the other end, before its name.
+const ALERT: &str = "received fatal alert: ";
+/// The alerts about the certificate that polyarch shows, or does not show (RFC 8446, 6.2).
+const CERTIFICATE_ALERTS: [&str; 9] = [
+    "CertificateRequired",
+    "BadCertificate",
+    "UnsupportedCertificate",
+    "CertificateRevoked",
+    "CertificateExpired",
+    "CertificateUnknown",
+    "UnknownCA",
+    "AccessDenied",
+    "DecryptError",
+];
+/// The HTTP client's words for a connection of HTTP/2 that ended before the request. The alert that ended it is lost.
+const NOT_READY: &str = "connection was not ready";
+/// rustls's words for an answer that is not TLS.
 const NO_TLS: &str = "InvalidContentType";
-/// rustls's name of the alert of a server that wants a client certificate (RFC 8446, 6.2).
-const CLIENT_CERTIFICATE: &str = "CertificateRequired";
 /// What the HTTP client calls a proxy that answers 407 to `CONNECT`.
 const PROXY_LOGIN: &str = "proxy authorization required";
 
@@ -230,6 +242,14 @@ impl Cause {
             inner = cause;
         }
         Self(printable(&inner.to_string(), MAX_CAUSE))
+    }
+}
+
+impl Cause {
+    /// Whether the other end refuses the certificate that polyarch shows, or wants one. Such an end stays so. HTTP/2 passes
+    /// on the words alone, and not the alert.
+    pub(super) fn is_of_our_certificate(&self) -> bool {
+        self.0.strip_prefix(ALERT).is_some_and(|alert| CERTIFICATE_ALERTS.contains(&alert))
     }
 }
 
@@ -474,9 +494,11 @@ impl RegistryError {
             ErrorKind::Tls(cause) if cause.0.contains(CA_AS_SERVER) => {
                 "name the registry's certificate with `ca:`, or put it into docker's certs.d".to_owned()
             }
-            ErrorKind::Tls(cause) if cause.0.contains(CLIENT_CERTIFICATE) => client_certificate(host),
-            ErrorKind::Tls(cause) if cause.0.contains(ALERT) => {
-                format!("look at the dates and the authority of the client certificate: {host} does not take it")
+            ErrorKind::Tls(cause) if cause.is_of_our_certificate() => client_certificate(host),
+            ErrorKind::Interrupted(cause) if cause.0.contains(NOT_READY) => {
+                format!(
+                    "run this again; if it stays so, {host} may want a client certificate: `cert:` and `key:` in the plan"
+                )
             }
             ErrorKind::Status { status: 400, answer, .. } if answer.says("SSL certificate") => client_certificate(host),
             ErrorKind::Manifest(ManifestError::Schema1) => {
@@ -518,9 +540,10 @@ impl RegistryError {
     }
 }
 
+/// A server answers with the same alert whether it was shown no certificate or one that it does not take.
 fn client_certificate(host: &RegistryHost) -> String {
     format!(
-        "name one with `cert:` and `key:` of {host} in the plan, or put client.cert and client.key into docker's certs.d/{host}"
+        "show {host} a client certificate that it trusts: `cert:` and `key:` in the plan, or client.cert and client.key in docker's certs.d/{host}"
     )
 }
 

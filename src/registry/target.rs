@@ -95,7 +95,7 @@ fn enter(home: &Url, neighbours: &Neighbours, url: Url, is_open: impl Fn(Reach) 
     if url.origin() == home.origin() {
         return Ok(url);
     }
-    // The address of a name is not known yet, and nobody asks for the port once it is.
+    // The resolver learns the address of a name later, and does not see the port.
     let is_name = reach == Reach::Public && url.domain().is_some();
     match (reach, neighbours.leave(&url)) {
         (Reach::Special, _) => Err(TargetError::LinkLocal(place(&url))),
@@ -326,7 +326,7 @@ mod tests {
             let ports = Neighbours::of(&["auth.lan:8443".parse().unwrap()]);
             assert!(realm(&home, &ports, "https://auth.lan:8443/t").is_ok());
             assert!(matches!(realm(&home, &ports, "https://auth.lan/t"), Err(TargetError::Port(_))));
-            // The metadata services of clouds are nobody's neighbours, and encryption stays.
+            // Metadata services stay out of reach, and encryption stays.
             let metadata = "https://169.254.169.254/latest";
             assert!(matches!(realm(&home, &named, metadata), Err(TargetError::LinkLocal(_))));
             assert!(matches!(realm(&home, &named, "http://auth.lan/t"), Err(TargetError::Downgrade(_))));

@@ -31,7 +31,7 @@ impl Tls {
         let trust = Trust::new(certificates.authorities.clone(), provider.clone());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let builder = match (trust, transport) {
-            // A machine without certificate authorities can still speak to a registry in clear.
+            // A machine without certificate authorities can still speak plain HTTP to a registry.
             (Err(_), Transport::Http) => builder.with_root_certificates(RootCertStore::empty()),
             (trust, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(trust?)),
         };

@@ -251,7 +251,7 @@ impl Wire {
             ErrorKind::Timeout { waiting: Waiting::Connection, after: self.timeouts.connect }
         } else if error.is_dns() {
             ErrorKind::Dns(cause)
-        } else if is_tls(&error) {
+        } else if is_tls(&error) || cause.is_of_our_certificate() {
             ErrorKind::Tls(cause)
         } else if error.is_connect() {
             ErrorKind::Connect(cause)
@@ -282,13 +282,13 @@ pub(super) fn refused_target(error: &reqwest::Error) -> Option<TargetError> {
 }
 
 /// Whether the handshake failed for a reason that stays. An alert of the other end does not count: it may be
-/// a server that is just going down. A server that refuses its client's certificate, or wants one, stays so.
+/// a server that is just going down.
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             let alert = if let rustls::Error::AlertReceived(alert) = tls { Some(*alert) } else { None };
-            return alert.is_none_or(is_of_our_certificate);
+            return alert.is_none();
         }
         // What an io::Error wraps is not its `source()`; only its source's source is.
         cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -297,22 +297,6 @@ fn is_tls(error: &reqwest::Error) -> bool {
         };
     }
     false
-}
-
-/// Whether an alert speaks of the certificate that polyarch shows, or does not show (RFC 8446, 6.2).
-fn is_of_our_certificate(alert: rustls::AlertDescription) -> bool {
-    use rustls::AlertDescription as Alert;
-    matches!(
-        alert,
-        Alert::CertificateRequired
-            | Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied
-    )
 }
 
 fn location(response: &Response) -> Option<String> {

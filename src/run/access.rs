@@ -233,7 +233,7 @@ fn link(registry: &NamedRegistry, directories: &[PathBuf]) -> Result<Link, Failu
     if let Some(ClientCertificate { cert, key }) = &registry.cert {
         certificates.show_file(cert, key).map_err(|error| unusable(Phase::Plan, error))?;
     }
-    // Loopback is spoken to in clear, unless there is something that only TLS can mean.
+    // Loopback gets plain HTTP, unless certificates are known for it.
     let is_clear =
         registry.transport == Transport::InsecureHttp && (certificates.is_empty() || !registry.host.is_loopback());
     let transport = if is_clear { registry::Transport::Http } else { registry::Transport::Https };

@@ -27,7 +27,7 @@ struct Listed<'a> {
     entry: Value,
 }
 
-/// What is listed.
+/// The listed entries.
 enum Kind<'a> {
     /// An image, and what its manifest says as far as it could be read.
     Image(Option<(&'a ImageManifest, &'a RawManifest)>),
@@ -101,7 +101,7 @@ fn pairs<'l, 'a>(a: &'l [Listed<'a>], b: &[Listed<'a>]) -> Vec<(&'l Listed<'a>, 
     a.iter().zip(exact).map(near).collect()
 }
 
-/// What both list, if the second has it in another order.
+/// The entries that both list, if the second has them in another order.
 fn order(pairs: &[(&Listed<'_>, Option<usize>)], b: &[Listed<'_>]) -> Option<Order> {
     let places: Vec<usize> = pairs.iter().filter_map(|(_, other)| *other).collect();
     if places.is_sorted() {
@@ -166,7 +166,7 @@ async fn listed<'a>(source: &Source, listing: &'a Listing) -> Vec<Listed<'a>> {
     found
 }
 
-/// What is said of an image for which no platform is.
+/// The name of an image without a platform.
 const NO_PLATFORM: &str = "no platform";
 
 fn what<'a>(listing: &'a Listing, index: &ImageIndex, entry: &Descriptor) -> (String, Kind<'a>) {
@@ -220,7 +220,7 @@ fn only(image: &Listed<'_>, change: impl Fn(ImageFacts) -> Change) -> PlatformDi
     }
 }
 
-/// What is no image is told only where it differs.
+/// An entry that is not an image is shown only if it differs.
 fn other_difference(a: Option<&Listed<'_>>, b: Option<&Listed<'_>>) -> Option<OtherDifference> {
     let one = a.or(b).filter(|one| !one.is_image())?;
     let entry = a.zip(b).map(|(a, b)| of_entries(a, b, &[])).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What two JSON documents say differently, field by field.
+//! The differences between two JSON documents, field by field.
 
 use std::collections::BTreeSet;
 

@@ -1,11 +1,11 @@
-//! What two references differ in, in the words of `inspect A B`.
+//! The differences between two references, in the words of `inspect A B`.
 
 use serde::Serialize;
 
 use super::contrast::FieldChange;
 use crate::oci::{Digest, MediaType};
 
-/// What two references differ in.
+/// The differences between two references.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The first.
@@ -26,10 +26,10 @@ pub struct Difference {
     pub other_bytes: bool,
 }
 
-/// An entry that is no image, and differs.
+/// An entry that is not an image, and differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OtherDifference {
-    /// What it is: `attestation of linux/amd64`, `index`.
+    /// Its kind: `attestation of linux/amd64`, `index`.
     pub what: String,
     /// The digest in the first, if it is there.
     pub a: Option<Digest>,
@@ -39,7 +39,7 @@ pub struct OtherDifference {
     pub entry: Vec<FieldChange>,
 }
 
-/// What both list, in the order of each.
+/// The entries that both list, in the order of each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Order {
     /// In that of the first.
@@ -51,7 +51,7 @@ pub struct Order {
 /// One of the two.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Side {
-    /// What was named.
+    /// The reference that the user typed.
     pub reference: String,
     /// Its digest.
     pub digest: Digest,

@@ -170,7 +170,7 @@ pub enum JobEvent {
     },
     /// Bytes that moved: context or layers, totals so far.
     Progress {
-        /// What moves.
+        /// The content that moves.
         of: Transfer,
         /// Bytes so far.
         bytes: u64,
@@ -234,7 +234,7 @@ pub enum JobEvent {
     },
     /// A request failed in a way that may pass, and is made again.
     Retried {
-        /// What it belongs to.
+        /// The step that polyarch repeats.
         doing: Repeated,
         /// Which attempt failed, from 1.
         attempt: u32,
@@ -245,7 +245,7 @@ pub enum JobEvent {
     },
     /// Nothing was heard for a while, and it is still running.
     StillRunning {
-        /// What it is doing.
+        /// The step under way.
         doing: Doing,
         /// For how long, in seconds.
         seconds: f64,
@@ -261,7 +261,7 @@ pub enum JobEvent {
     Cancelled,
 }
 
-/// What moves between this machine, an engine and a registry.
+/// Content that moves between this machine, an engine and a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transfer {
@@ -271,7 +271,7 @@ pub enum Transfer {
     Copy,
 }
 
-/// What is tried again.
+/// A step that polyarch repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repeated {
@@ -290,7 +290,7 @@ impl std::fmt::Display for Repeated {
     }
 }
 
-/// What a job is doing.
+/// A step of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Doing {

@@ -20,6 +20,11 @@ type Made = CertifiedKey<KeyPair>;
 
 /// A TLS server that shows `made`, and its certificate. It asks for certificates that `wants` has signed.
 pub(super) fn server(made: &Made, wants: Option<&Made>) -> (TlsAcceptor, String) {
+    server_of(made, wants, &[])
+}
+
+/// The same, of a server that speaks `protocols` (RFC 7301).
+fn server_of(made: &Made, wants: Option<&Made>, protocols: &[&str]) -> (TlsAcceptor, String) {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ClientCertVerifier> = wants.map_or_else(
         || Arc::new(NoClientAuth) as _,
@@ -30,12 +35,13 @@ pub(super) fn server(made: &Made, wants: Option<&Made>) -> (TlsAcceptor, String)
         },
     );
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(provider.clone())
+    let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_client_cert_verifier(verifier)
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     (Arc::new(config).into(), made.cert.pem())
 }
 
@@ -115,10 +121,31 @@ async fn a_client_certificate_is_shown_to_the_registry() {
     let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
     let peer = Peer::with(&registry.host(), quick(), Anonymous, showing(&pem, &client), |_| {});
     assert_eq!(peer.get().await.unwrap(), manifest());
-    // Another one is refused.
-    let other = rcgen::generate_simple_self_signed(["stranger".to_owned()]).unwrap();
-    let peer = Peer::with(&registry.host(), quick(), Anonymous, showing(&pem, &other), |_| {});
-    assert!(peer.get().await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_is_refused_is_shown_once() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let [client, other] =
+        ["polyarch", "stranger"].map(|name| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap());
+    for protocols in [&[][..], &["h2"]] {
+        let (acceptor, pem) = server_of(&made, Some(&client), protocols);
+        let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
+        let peer = Peer::with(&registry.host(), quick(), Anonymous, showing(&pem, &other), |_| {});
+        let error = peer.get().await.unwrap_err();
+        assert!(error.hint().unwrap().contains("a client certificate that it trusts"), "{protocols:?}: {error:?}");
+        assert!(matches!(error.kind(), ErrorKind::Tls(_)), "{protocols:?}: {error:?}");
+        assert!(peer.notices.lock().unwrap().is_empty(), "{protocols:?}: asked again");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_of_http_2_that_wants_a_client_certificate_is_told() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (acceptor, pem) = server_of(&made, Some(&made), &["h2"]);
+    let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
+    let error = Peer::with(&registry.host(), quick(), Anonymous, trusting(&pem), |_| {}).get().await.unwrap_err();
+    assert!(error.hint().unwrap().contains("`cert:` and `key:`"), "{error:?}");
 }
 
 #[tokio::test]
@@ -181,7 +208,7 @@ async fn a_plan_names_authority_and_client_certificate() {
     let digest = guarded.digest(&["hello"]).await.expect_code(0);
     assert_eq!(digest.stdout.trim(), manifest().digest().to_string());
     for (settings, code, wanted) in [
-        ("ca: ca.pem", 3, "name one with `cert:` and `key:`"),
+        ("ca: ca.pem", 3, "a client certificate that it trusts: `cert:` and `key:`"),
         ("ca: ca.pem, cert: client.pem", 2, "`cert` is there, and `key` is missing"),
         ("insecure: true, cert: client.pem, key: client.key", 2, "either `insecure` or has a `cert`"),
         ("ca: ca.pem, cert: ca.pem, key: client.key", 2, "ca.pem is not the certificate of its key"),
