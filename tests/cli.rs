@@ -110,7 +110,7 @@ async fn usage_errors_exit_2() {
     }
     transcript.is("usage");
     let ran = Run::new(&home, Vec::<String>::new()).finish().await.expect_code(2);
-    assert!(ran.stdout.is_empty() && ran.stderr.contains("Usage: polyarch <COMMAND>"), "{ran:?}");
+    assert!(ran.stdout.is_empty() && ran.stderr.contains("Usage: polyarch [OPTIONS] <COMMAND>"), "{ran:?}");
 }
 
 #[tokio::test]
@@ -138,12 +138,19 @@ async fn a_plan_is_printed_with_everything_resolved() {
     plan(&home, PLAN);
     let mut transcript = Transcript::new(&home);
     transcript.run(["plan"]).await.expect_code(0);
-    transcript.run(["plan", "--set", "hello.linux/arm64.args.TUNE=n1", "--tag", "2.0"]).await.expect_code(0);
+    let changed = ["plan", "--set", "hello.linux/arm64.args.TUNE=n1", "--tag", "2.0"];
+    transcript.run(changed).await.expect_code(0);
+    transcript.run(["plan", "--format", "json"]).await.expect_code(0);
+    transcript.run([&changed[..], &["--format", "yaml"]].concat()).await.expect_code(0);
     transcript.is("plan");
-    // What is printed is a plan itself, and says the same again.
-    let first = Run::new(&home, ["plan"]).finish().await.expect_code(0).stdout;
-    plan(&home, &first);
-    assert_eq!(Run::new(&home, ["plan"]).finish().await.expect_code(0).stdout, first);
+    // Both documents are plans. polyarch prints the same for them again.
+    for format in ["json", "yaml"] {
+        let whole = async || Run::new(&home, ["plan", "--format", format]).finish().await.expect_code(0).stdout;
+        plan(&home, PLAN);
+        let first = whole().await;
+        plan(&home, &first);
+        assert_eq!(whole().await, first);
+    }
 }
 
 #[tokio::test]

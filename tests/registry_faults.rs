@@ -166,7 +166,7 @@ async fn d1_does_not_wait_a_day() {
     let registry = ScriptedRegistry::ordered([(GET, status(429).header("Retry-After", "86400").body(body))]).await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::RetryLater { after, .. } if after.as_secs() == 86400), "{error}");
-    assert!(error.to_string().contains("TOOMANYREQUESTS: pull rate limit"), "{error}");
+    assert!(error.to_string().contains(": pull rate limit"), "{error}");
 }
 
 #[tokio::test]
@@ -229,10 +229,8 @@ async fn d4_a_refused_connection_is_tried_again_and_explained() {
     let peer = Peer::new(&closed.to_string(), quick(), Anonymous);
     let error = peer.get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Connect(_)) && error.is_unreachable(), "{error}");
-    assert_eq!(
-        error.to_string(),
-        format!("registry {closed} cannot be reached ({})", GET.replace(" /", &format!(" http://{closed}/")))
-    );
+    assert_eq!(error.to_string(), format!("registry {closed} cannot be reached"));
+    assert_eq!(error.request(), GET.replace(" /", &format!(" http://{closed}/")));
     assert_eq!(error.hint().unwrap(), format!("check that {closed} is up and can be reached from here"));
     assert_eq!(peer.notices.lock().unwrap().len(), 4);
 }
@@ -521,7 +519,7 @@ async fn without_a_login_the_error_says_how_to_log_in() {
     let registry = basic_registry().await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
     let host = registry.host();
-    assert!(error.to_string().starts_with(&format!("registry {host} asks for a login (GET http://{host}/")), "{error}");
+    assert!(error.to_string().starts_with(&format!("registry {host} asks for a login")), "{error}");
     assert_eq!(error.hint().unwrap(), format!("log in with `docker login {host}`"));
     assert_eq!(registry.requests().len(), 1);
 }
@@ -714,7 +712,8 @@ async fn v38_no_error_and_none_of_its_causes_shows_a_signed_address() {
     let target = format!("http://{closed}/blob?signature={CANARY}");
     let registry = ScriptedRegistry::stateful(move |_| Some(status(307).header("Location", &target))).await;
     let error = Peer::new(&registry.host(), once(), Anonymous).get().await.unwrap_err();
-    assert!(error.to_string().contains(&format!("GET http://{closed}/blob)")), "{error}");
+    assert!(error.to_string().contains(&format!("cannot be reached, at {closed}")), "{error}");
+    assert_eq!(error.request(), format!("GET http://{closed}/blob"));
     let mut seen = format!("{error:?}");
     let mut cause: Option<&dyn std::error::Error> = Some(&error);
     while let Some(error) = cause {
@@ -740,7 +739,7 @@ async fn a_missing_repository_is_named_with_the_registry_s_own_words() {
     let registry = ScriptedRegistry::ordered([(GET, status(404).body(body))]).await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
     assert!(error.is_not_found());
-    assert!(error.to_string().contains("NAME_UNKNOWN: repository name not known to registry"), "{error}");
+    assert!(error.to_string().contains("has no such content: repository name not known to registry"), "{error}");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use super::edit::EditArgs;
 use super::images::ImagesArgs;
 use super::matrix::Matrix;
 use super::output::{Format, Progress};
+use super::plan::Form;
 use super::prune::PruneArgs;
 use super::repositories::RepositoryArgs;
 use super::schema::Document;
@@ -65,6 +66,13 @@ Environment:
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Show each request to registries
+    ///
+    /// Show each request to registries on stderr, with the status and the codes of the answer. polyarch then shows plain
+    /// lines in place of the live view. No credential and no query of a URL is shown. --progress json and --quiet show no
+    /// requests.
+    #[arg(short, long, global = true, display_order = 1000)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -465,4 +473,7 @@ pub(crate) struct PlanCommandArgs {
     /// its `images`.
     #[arg(long, value_enum, value_name = "CI", conflicts_with = "schema")]
     pub(crate) matrix: Option<Matrix>,
+    /// Print a table, or the whole plan as JSON or YAML
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table", conflicts_with_all = ["schema", "matrix"])]
+    pub(crate) format: Form,
 }

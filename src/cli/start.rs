@@ -25,10 +25,14 @@ use super::{
 pub(crate) fn start() -> ExitCode {
     let cli =
         Cli::try_parse_from(habits::words(std::env::args_os())).unwrap_or_else(|error| habits::answered(error).exit());
-    let settings = Settings::read();
+    let mut settings = Settings::read();
+    if cli.verbose && settings.terminal.preferred == Progress::Auto {
+        // Lines between the rows of a live view would tear them.
+        settings.terminal.preferred = Progress::Plain;
+    }
     // Programs that read stderr, and people who want silence, get no lines beside the events.
     if !matches!(cli.command.progress(), Some(Progress::Json | Progress::Quiet)) {
-        log_to_stderr(settings.terminal.color);
+        log_to_stderr(if cli.verbose { "polyarch=debug" } else { "polyarch=warn" }, settings.terminal.color);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -87,11 +91,10 @@ fn unwritable(output: &OutputArgs, settings: &Settings) -> Option<ExitCode> {
     (!failures.is_empty()).then(|| ending::refuse_files(failures, output, settings))
 }
 
-/// Our own warnings only. What bollard and hyper log holds whole URLs, build arguments among them, and no
-/// `RUST_LOG` may bring it out.
-fn log_to_stderr(color: Color) {
-    let ours = EnvFilter::new("polyarch=warn");
-    let log = tracing_subscriber::fmt().with_env_filter(ours).with_writer(std::io::sink).with_ansi(false);
+/// polyarch's own lines only. bollard and hyper log whole URLs, with build arguments, and no `RUST_LOG` shows them.
+fn log_to_stderr(filter: &str, color: Color) {
+    let log =
+        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::sink).with_ansi(false);
     log.event_format(Words(color)).init();
 }
 
@@ -106,6 +109,7 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, _out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let (tone, label) = match *event.metadata().level() {
             Level::ERROR => (Tone::Error, "error:"),
+            Level::DEBUG | Level::TRACE => (Tone::Faint, "debug:"),
             _ => (Tone::Warning, "warning:"),
         };
         let mut text = String::new();

@@ -20,6 +20,11 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = impl Into<Line>>) -> Result<
     write(text.as_bytes())
 }
 
+/// Whether [`lines`] writes `text` as it is.
+pub(crate) fn is_printable(text: &str) -> bool {
+    text.lines().all(|line| Line::from(line).render(Color::Off) == line)
+}
+
 /// Writes `bytes` of a manifest and nothing else, so that a program behind a pipe finds the manifest's digest. A
 /// terminal gets the same values in visible characters.
 pub(crate) fn exact(bytes: &[u8]) -> Result<(), Failure> {

@@ -44,6 +44,7 @@ mod spec;
 mod ssh;
 mod suggest;
 mod view;
+mod yaml;
 
 pub use contexts::{ContextName, ContextNameError};
 pub use duration::parse_duration;
@@ -69,3 +70,4 @@ pub use spec::{
     Network, Provenance, PullPolicy, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Ulimit,
 };
 pub(crate) use suggest::{did_you_mean, nearest};
+pub use yaml::to_yaml;

@@ -85,15 +85,17 @@ fn title(page: &str) -> Option<&str> {
     Some(title.trim_start_matches(|c: char| c.is_ascii_digit() || c.is_whitespace()).trim_end())
 }
 
-/// `: CODE: message; CODE: message`, or nothing: it ends a sentence.
+/// `: message; message`, or nothing: this ends a sentence. The alternate form (`{:#}`) has the codes, too: `: CODE: message`.
+///
+/// A code stands for a message that the registry did not send.
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, error) in self.errors.iter().enumerate() {
             f.write_str(if i == 0 { ": " } else { "; " })?;
             match (error.code.as_str(), error.message.as_str()) {
                 (code, "") => f.write_str(code)?,
-                ("", message) => f.write_str(message)?,
-                (code, message) => write!(f, "{code}: {message}")?,
+                (code, message) if f.alternate() && !code.is_empty() => write!(f, "{code}: {message}")?,
+                (_, message) => f.write_str(message)?,
             }
         }
         Ok(())
@@ -109,7 +111,8 @@ mod tests {
         let body =
             br#"{"errors":[{"code":"NAME_UNKNOWN","message":"no\u001b[31m repo","detail":{"a":1}},{"code":"X"}]}"#;
         let answer = Answer::read(body);
-        assert_eq!(answer.to_string(), ": NAME_UNKNOWN: no [31m repo; X");
+        assert_eq!(answer.to_string(), ": no [31m repo; X");
+        assert_eq!(format!("{answer:#}"), ": NAME_UNKNOWN: no [31m repo; X");
         assert!(answer.has("NAME_UNKNOWN") && !answer.has("DENIED"));
     }
 

@@ -24,7 +24,7 @@ use crate::auth::CredentialSource;
 use crate::oci::{Provider, RegistryHost};
 
 /// Docker Hub's API is not at the host that references name.
-const HUB_API: &str = "registry-1.docker.io";
+pub(super) const HUB_API: &str = "registry-1.docker.io";
 /// How long a registry may take to say that it is there, retries included.
 const PING: Duration = Duration::from_secs(10);
 /// Manifests that ECR takes a second (Amazon ECR service quotas, "Rate of `PutImage` requests").

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use super::client::HUB_API;
 use super::notice::printable;
 use super::retry_after::in_words;
 use super::{Answer, TargetError};
@@ -36,9 +37,10 @@ const NO_TLS: &str = "InvalidContentType";
 /// What the HTTP client calls a proxy that answers 407 to `CONNECT`.
 const PROXY_LOGIN: &str = "proxy authorization required";
 
-/// A request that failed: what was asked, of which registry, and why.
+/// A request that failed: the registry, the request and the reason.
 ///
-/// No credential, no query and no user information of a URL is in it.
+/// No credential, no query and no user information of a URL is in it. Its text names the registry and the reason; the
+/// request and the codes of the answer are for [`RegistryError::request`] and [`RegistryError::answer`], and for the log.
 #[derive(Debug)]
 pub struct RegistryError(Box<Inner>);
 
@@ -306,6 +308,12 @@ impl RegistryError {
         self
     }
 
+    /// The request that failed: `METHOD URL`, without the query.
+    #[must_use]
+    pub fn request(&self) -> &str {
+        &self.0.request
+    }
+
     /// The registry that was asked.
     #[must_use]
     pub fn host(&self) -> &RegistryHost {
@@ -330,6 +338,16 @@ impl RegistryError {
             }
             _ => None,
         }
+    }
+
+    /// The host that the request went to, if the registry had sent polyarch there.
+    fn other_host(&self) -> Option<&str> {
+        let (_, rest) = self.0.request.split_once("://")?;
+        let place = rest.split('/').next()?;
+        let home = self.0.host.as_str();
+        let is_named = matches!(self.0.kind, ErrorKind::TokenServer { .. } | ErrorKind::Target(_));
+        let is_home = place == home || self.0.host.is_docker_hub() && place == HUB_API;
+        (!is_named && !is_home).then_some(place)
     }
 
     /// Why it failed in the end, whoever failed.
@@ -550,10 +568,13 @@ fn client_certificate(host: &RegistryHost) -> String {
 impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "registry {} {}", self.0.host, self.0.kind)?;
+        if let Some(other) = self.other_host() {
+            write!(f, ", at {other}")?;
+        }
         if let Some((attempts, within)) = self.0.tried {
             write!(f, " after {attempts} attempts in {:.1} s", within.as_secs_f64())?;
         }
-        write!(f, " ({})", self.0.request)
+        Ok(())
     }
 }
 

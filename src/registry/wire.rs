@@ -11,6 +11,7 @@ use reqwest::header::{
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
+use super::answer::Answer;
 use super::client::Timeouts;
 use super::error::{Cause, ErrorKind, RegistryError, Waiting};
 use super::link::Neighbours;
@@ -94,6 +95,14 @@ pub(super) struct Reply {
     pub(super) is_direct: bool,
 }
 
+impl Reply {
+    /// Writes the status to the log, and the registry's errors with their codes.
+    fn log(&self) {
+        let answer = if self.status.is_success() { Answer::default() } else { Answer::read(&self.body) };
+        tracing::debug!("{}: {}{answer:#}", self.request, self.status.as_u16());
+    }
+}
+
 impl Wire {
     /// Sends a request, follows its redirects, reads the answer, whatever its status.
     pub(super) async fn exchange(&self, request: Request<'_>) -> Result<Reply, RegistryError> {
@@ -104,13 +113,13 @@ impl Wire {
             let line = redacted(&request.method, &url);
             let fail = |kind| RegistryError::new(&self.host, line.as_str(), kind);
             let authorization = request.authorization.filter(|_| is_direct);
-            let response = self.send(&request, &url, authorization).await.map_err(fail)?;
+            let response = self.send(&request, &url, authorization).await;
+            let response = response.inspect_err(|error| tracing::debug!("{line}: {error}")).map_err(fail)?;
             let Some(location) = location(&response) else {
-                return self
-                    .reply(response, &request.method, request.read, line.clone(), is_direct)
-                    .await
-                    .map_err(fail);
+                let reply = self.reply(response, &request.method, request.read, line.clone(), is_direct).await;
+                return reply.inspect(Reply::log).map_err(fail);
             };
+            tracing::debug!("{line}: {}, a redirect", response.status().as_u16());
             let next = self.next(&request, &url, &location).map_err(|error| fail(error.into()))?;
             // Once away, credentials stay away, even if the way leads back.
             is_direct &= next.origin() == url.origin();

@@ -74,7 +74,7 @@ async fn what_buildx_and_bake_take_is_taken() {
     let plan = home.path().join("piped.yaml");
     fs::write(&plan, PLAN.replace("hello", "piped")).unwrap();
     let read = |words: &'static [&'static str], file| Run::new(&home, words).input(file).finish();
-    let finished = read(&["plan", "-f", "-"], plan).await.expect_code(0);
+    let finished = read(&["plan", "-f", "-", "--format", "json"], plan).await.expect_code(0);
     assert!(finished.stdout.contains("\"piped\""), "{}", finished.stdout);
     let finished = read(&["plan", "-f", "-"], home.path().join("Dockerfile")).await.expect_code(2);
     assert!(finished.stderr.contains("IMAGE.dockerfile=FILE; there `-` is the standard input"), "{}", finished.stderr);

@@ -176,11 +176,11 @@ async fn our_own_registry_is_found_and_aws_is_asked_only_where_it_is_named() {
 async fn the_account_is_what_aws_calls_our_registry() {
     let aws = Aws::start().await;
     aws.plan_at("ecr", &HELLO.replace("latest", "\"${aws.account}\""));
-    let plan = aws.run(&["plan"]).finish().await.expect_code(0);
+    let plan = aws.run(&["plan", "--format", "json"]).finish().await.expect_code(0);
     assert!(plan.stdout.contains("\"host\": \"123456789012.dkr.ecr.us-east-1.amazonaws.com\""), "{}", plan.stdout);
     assert!(plan.stdout.contains("\"123456789012\""), "{}", plan.stdout);
     aws.plan_at("local", &HELLO.replace("latest", "\"${aws.account:-nobody}\""));
-    let plan = aws.run_as_nobody(&["plan"]).finish().await.expect_code(0);
+    let plan = aws.run_as_nobody(&["plan", "--format", "json"]).finish().await.expect_code(0);
     assert!(plan.stdout.contains("\"nobody\""), "{}", plan.stdout);
 }
 
@@ -207,9 +207,10 @@ async fn v37_no_key_token_or_password_is_seen_anywhere_at_any_level() {
         &["build", "--progress", "plain", "--report", "report.json"][..],
         &["build", "--progress", "json"][..],
         &["join", "--progress", "plain"][..],
-        &["verify"][..],
+        &["-v", "verify"][..],
         &["doctor", "ecr"][..],
-        &["plan"][..],
+        &["plan", "--format", "json"][..],
+        &["--verbose", "plan"][..],
     ] {
         let run = aws.run(args).env("PATH", &path).env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1");
         let ran = run.finish().await.expect_code(0);

@@ -104,7 +104,11 @@ async fn what_is_silenced_is_one_of_the_warnings_and_printed_with_the_plan() {
     let refused = world.run(&["build"]).finish().await.expect_code(2);
     says(&refused, &["`secret_name` is no warning that can be silenced", "did you mean `secret_names`?"]);
     world.plan(&format!("{HELLO}silence: [secret_names, vulnerable_engine, secret_names]\n"));
-    let printed = crate::support::program::Run::new(&world.home, ["plan"]).finish().await.expect_code(0).stdout;
+    let printed = crate::support::program::Run::new(&world.home, ["plan", "--format", "yaml"])
+        .finish()
+        .await
+        .expect_code(0)
+        .stdout;
     let plan: serde_json::Value = serde_yaml::from_str(&printed).unwrap();
     assert_eq!(plan["silence"], json!(["vulnerable_engine", "secret_names"]), "{printed}");
 }

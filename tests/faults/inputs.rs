@@ -91,13 +91,13 @@ async fn a_plan_and_a_dry_run_show_the_registry_and_the_engine() {
     let world = world().await;
     let plan = image("    context: context\n");
     world.plan(&plan);
-    let shown = run(&world, &["plan"]).await.expect_code(0).stdout;
+    let shown = run(&world, &["plan", "--format", "json"]).await.expect_code(0).stdout;
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["registry"]["host"], world.registry.host());
     let engine = serde_json::json!({ "host": world.engine.host(), "named_by": "DOCKER_HOST" });
     assert_eq!(shown["x-defaults"], serde_json::json!({ "engine": engine }));
     fs::write(world.home.path().join("build.yaml"), format!("version: 1\n{plan}")).unwrap();
-    let shown = run(&world, &["plan"]).await.expect_code(0).stdout;
+    let shown = run(&world, &["plan", "--format", "json"]).await.expect_code(0).stdout;
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["x-defaults"]["registry"], "local");
     // A printed plan is a plan.

@@ -152,3 +152,23 @@ async fn f3_a_full_disk_leaves_no_half_report() {
     assert!(finished.stdout.ends_with("full\n") && !finished.stdout.contains(".tmp"), "{}", finished.stdout);
     assert!(Path::new(&disk).exists());
 }
+
+#[tokio::test]
+async fn verbose_shows_each_request_where_no_program_reads() {
+    let world = World::start(Script::default()).await;
+    let missing = format!("{}/hello:9", world.registry.host());
+    let request = format!("debug: GET http://{}/v2/hello/manifests/9: 404: MANIFEST_UNKNOWN", world.registry.host());
+    for (args, shown) in [(&["inspect", &*missing][..], 0), (&["-v", "inspect", &missing], 1)] {
+        let finished = Run::new(&world.home, args).finish().await.expect_code(7);
+        assert_eq!(finished.stderr.matches(&request).count(), shown, "{}", finished.stderr);
+        assert_eq!(finished.stderr.contains("http://"), shown > 0, "{}", finished.stderr);
+    }
+    let built = world.run(&["build", "--verbose"]).finish().await.expect_code(0);
+    says(&built, &["debug: PUT http://", "/v2/hello/manifests/latest: 201"]);
+    let quiet = Run::new(&world.home, ["build", "-v", "--progress", "json"])
+        .env("DOCKER_HOST", world.engine.host())
+        .finish()
+        .await
+        .expect_code(0);
+    assert!(quiet.stderr.lines().all(|line| line.starts_with('{')), "{}", quiet.stderr);
+}

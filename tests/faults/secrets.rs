@@ -135,7 +135,7 @@ async fn a_secret_is_hidden_wherever_a_build_says_it() {
         says(&failed, &["the secret in keys/key.pem is too short to be hidden in logs"]);
         shown.extend([failed.stdout, failed.stderr, world.report().to_string()]);
     }
-    shown.push(world.run(&["plan"]).env("NPM_TOKEN", CANARY).finish().await.stdout);
+    shown.push(world.run(&["plan", "--format", "json"]).env("NPM_TOKEN", CANARY).finish().await.stdout);
     shown.push(world.engine.requests().join("\n"));
     for canary in ["canary-4f09", CANARY_BASE64, OTHER] {
         assert!(shown.iter().all(|text| !text.contains(canary)), "{canary} is shown");

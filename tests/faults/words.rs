@@ -186,7 +186,7 @@ async fn a_plan_that_joins_keeps_what_configs_and_its_entries_say() {
     // The output of `polyarch plan` is a plan of the same.
     for (said, is) in [("entry: { variant: \"8\" }", "linux/arm64/8"), ("entry: { variant: \"\" }", "linux/arm64")] {
         plan(said);
-        let shown = Run::new(&world.home, ["plan"]).finish().await.expect_code(0).stdout;
+        let shown = Run::new(&world.home, ["plan", "--format", "yaml"]).finish().await.expect_code(0).stdout;
         fs::write(world.home.path().join("build.yaml"), shown).unwrap();
         assert_eq!(platforms(&joined().await), ["linux/amd64", is], "{said}");
     }

@@ -18,6 +18,9 @@ pub(crate) struct Source {
     pub(crate) tokens: Vec<Token>,
     /// How many lines the file has without its test code, blank lines and comments counted.
     pub(crate) lines: usize,
+    /// Each comment and each text literal as it is written, with the line that it begins on.
+    pub(crate) comments: Vec<Token>,
+    pub(crate) literals: Vec<Token>,
     /// Modules that are declared under `#[cfg(test)]` and stand in a file of their own.
     pub(crate) test_modules: Vec<String>,
 }
@@ -31,8 +34,9 @@ pub(crate) struct PathAt {
 
 impl Source {
     pub(crate) fn read(path: &str, text: &str) -> Self {
-        let mut source =
-            Self { path: path.to_owned(), tokens: tokens(text), lines: text.lines().count(), test_modules: Vec::new() };
+        let Lexer { tokens, comments, literals, .. } = lexed(text);
+        let (path, lines) = (path.to_owned(), text.lines().count());
+        let mut source = Self { path, tokens, lines, comments, literals, test_modules: Vec::new() };
         source.drop_tests();
         source
     }
@@ -97,7 +101,11 @@ impl Source {
             {
                 self.test_modules.push(self.text(word + 1).to_owned());
             }
-            self.lines -= self.tokens[end].line - self.tokens[at].line + 1;
+            let dropped = self.tokens[at].line..=self.tokens[end].line;
+            self.lines -= dropped.clone().count();
+            for texts in [&mut self.comments, &mut self.literals] {
+                texts.retain(|text| !dropped.contains(&text.line));
+            }
             self.tokens.drain(at..=end);
         }
     }
@@ -133,28 +141,35 @@ fn is_word(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-fn tokens(text: &str) -> Vec<Token> {
-    let mut lexer = Lexer { rest: text, line: 1, tokens: Vec::new() };
+fn lexed(text: &str) -> Lexer<'_> {
+    let mut lexer = Lexer { rest: text, line: 1, tokens: Vec::new(), comments: Vec::new(), literals: Vec::new() };
     while let Some(first) = lexer.rest.chars().next() {
         lexer.next(first);
     }
-    lexer.tokens
+    lexer
 }
 
 struct Lexer<'a> {
     rest: &'a str,
     line: usize,
     tokens: Vec<Token>,
+    comments: Vec<Token>,
+    literals: Vec<Token>,
 }
 
 impl Lexer<'_> {
     fn next(&mut self, first: char) {
         let word = self.rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(self.rest.len());
         if self.rest.starts_with("//") {
-            self.skip(self.rest.find('\n').unwrap_or(self.rest.len()));
+            let length = self.rest.find('\n').unwrap_or(self.rest.len());
+            self.comments.push(self.written(length));
+            self.skip(length);
         } else if self.rest.starts_with("/*") {
-            self.skip(block_comment(self.rest));
+            let length = block_comment(self.rest);
+            self.comments.push(self.written(length));
+            self.skip(length);
         } else if let Some(length) = string(self.rest) {
+            self.literals.push(self.written(length));
             for line in self.line..=self.line + self.rest[..length].matches('\n').count() {
                 self.tokens.push(Token { line, text: "\"".to_owned() });
             }
@@ -173,8 +188,12 @@ impl Lexer<'_> {
     }
 
     fn token(&mut self, length: usize) {
-        self.tokens.push(Token { line: self.line, text: self.rest[..length].to_owned() });
+        self.tokens.push(self.written(length));
         self.skip(length);
+    }
+
+    fn written(&self, length: usize) -> Token {
+        Token { line: self.line, text: self.rest[..length].to_owned() }
     }
 
     fn skip(&mut self, length: usize) {
@@ -268,4 +287,7 @@ fn last() { crate::plan::y() }
     assert_eq!(paths, ["crate::plan::y"]);
     assert_eq!(source.test_modules, ["fakes"]);
     assert_eq!((source.lines, source.code_lines()), (6, 2));
+    let texts = |tokens: &[Token]| tokens.iter().map(|token| (token.line, token.text.clone())).collect::<Vec<_>>();
+    assert_eq!(texts(&source.comments)[2], (4, "/// `crate::engine`".to_owned()));
+    assert_eq!((texts(&source.comments).len(), texts(&source.literals).len()), (3, 2));
 }

@@ -63,7 +63,7 @@ async fn a_repository_is_a_context(engine: Engine) {
     project.run(&["build", "--load"]).await.expect_code(0);
     assert_eq!(which(&project).await, project.name);
     // What the plan prints is what it read.
-    let printed = project.run(&["plan"]).await.expect_code(0);
+    let printed = project.run(&["plan", "--format", "json"]).await.expect_code(0);
     assert!(printed.stdout.contains(&format!("{url}#main")), "{}", printed.stdout);
 }
 
@@ -190,7 +190,7 @@ async fn a_dockerfile_may_come_from_the_standard_input(engine: Engine) {
     let refused = both.finish().await.expect_code(2);
     assert!(refused.stderr.contains("cannot read a Dockerfile from the standard input"), "{}", refused.stderr);
     // Nor is it read where nothing is built.
-    assert!(project.run(&["plan"]).await.expect_code(0).stdout.contains("\"dockerfile\": \"-\""));
+    assert!(project.run(&["plan", "--format", "json"]).await.expect_code(0).stdout.contains("\"dockerfile\": \"-\""));
     project.write("build.yaml", plan.replace("dockerfile: \"-\", ", ""));
     let set = format!("{name}.dockerfile=-");
     let set = project.command(&["build", name, "--load", "--set", &set]).input(project.path("Piped"));

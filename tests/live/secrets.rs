@@ -66,7 +66,8 @@ async fn a_secret_is_used_by_two_platforms_at_once_and_found_nowhere_after(engin
     assert_eq!(built.stderr.matches(&sums).count(), 2, "both had both:\n{}", built.stderr);
     assert!(built.stderr.contains("***"), "{}", built.stderr);
     let report = fs::read_to_string(project.path("report.json")).unwrap();
-    let plan = project.command(&["plan"]).env("TOKEN", &canaries.variable).finish().await.expect_code(0);
+    let plan =
+        project.command(&["plan", "--format", "json"]).env("TOKEN", &canaries.variable).finish().await.expect_code(0);
     for (text, of) in
         [(&built.stdout, "stdout"), (&built.stderr, "the events"), (&report, "the report"), (&plan.stdout, "the plan")]
     {

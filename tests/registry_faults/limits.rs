@@ -39,5 +39,5 @@ async fn d1_what_is_asked_too_often_says_how_often_and_how_long_it_was_tried() {
     let rows = unavailable(PUT, 5, 429).into_iter().map(|(line, reply)| (line, reply.body(RATE)));
     let registry = ScriptedRegistry::ordered(rows).await;
     let error = Peer::anonymous(&registry).put().await.unwrap_err().to_string();
-    assert!(error.contains("answered 429: TOOMANYREQUESTS: Rate exceeded after 5 attempts in 0."), "{error}");
+    assert!(error.contains("answered 429: Rate exceeded after 5 attempts in 0."), "{error}");
 }
