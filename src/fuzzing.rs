@@ -1,5 +1,5 @@
-//! Functions that the fuzz targets (`fuzz/`) need beside the public interface. They are for nobody else, and change
-//! without notice.
+//! Functions that the fuzz targets (`fuzz/`) need in addition to the public interface. They are only for fuzzing, and
+//! change without notice.
 
 use tokio::sync::mpsc;
 

@@ -1,25 +1,27 @@
-//! polyarch builds container images for several platforms from one plan: every platform at once on Docker Engines,
-//! pushed, and joined into one image index that is published only when it is complete and true.
+//! polyarch builds container images for several platforms from one plan. It builds all platforms at the same time on
+//! Docker Engines and pushes them. Then it joins them into one image index. polyarch publishes the index only if it is
+//! complete and correct.
 //!
-//! # The straight line
+//! # The steps
 //!
-//! One type a step; each is made by its step alone.
+//! Each step has its own type. Only that step can create the type.
 //!
 //! | step | takes | gives |
 //! |---|---|---|
-//! | [`plan::resolve`] | the text of `build.yaml` | [`plan::Plan`], or every problem with its place |
+//! | [`plan::resolve`] | the text of `build.yaml` | [`plan::Plan`], or all problems with their places |
 //! | [`run::assign`] | the plan, the engines | [`run::Schedule`]: each platform with its engine |
-//! | [`engine::Engine::build`] | a context, settings | [`engine::BuiltImage`]: what the engine answered and inspecting showed |
-//! | [`engine::Engine::push`] | the image | a claim, which the registry has to prove |
+//! | [`engine::Engine::build`] | a context, settings | [`engine::BuiltImage`]: the engine's answer, and the inspected image |
+//! | [`engine::Engine::push`] | the image | a claim that the registry must prove |
 //! | [`oci::Child::new`] | manifest and config, as the registry returned them | [`oci::Child`] of the planned platform |
-//! | [`oci::IndexDraft::new`] | the children | a draft of exactly the planned platforms |
+//! | [`oci::IndexDraft::new`] | the children | a draft with exactly the planned platforms |
 //! | [`oci::IndexDraft::encode`] | the draft | [`oci::EncodedIndex`]: bytes and digest |
-//! | [`registry::Client::put_manifest`] | the index, a final tag | the only commit point |
-//! | [`run::verify()`] | a reference | [`run::VerifiedIndex`]: read back, every byte hashed |
-//! | [`run::EventSink`] | what happens meanwhile | [`run::Report`], whose exit code is the run's |
+//! | [`registry::Client::put_manifest`] | the index, a final tag | the published index; this is the only commit point |
+//! | [`run::verify()`] | a reference | [`run::VerifiedIndex`]: polyarch read it back and hashed every byte |
+//! | [`run::EventSink`] | the events of the run | [`run::Report`], with the exit code of the run |
 //!
-//! [`run::build`] goes all of it; [`run::join`] begins at the children. Neither prints, reads the environment, or leaves a
-//! task behind: what they need is in their arguments, what happens is in [`run::Event`]s.
+//! [`run::build`] does all steps. [`run::join`] begins with the children. Both functions get everything in their
+//! arguments, and report progress as [`run::Event`]s. They do not print, do not read the environment, and leave no task
+//! behind.
 //!
 //! # A plan, without an engine
 //!

@@ -1,10 +1,10 @@
-//! The program: arguments → settings → runtime → run → exit code.
+//! The program: reads the arguments and the settings, starts the runtime, does the work, and returns an exit code.
 
 mod cli;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // What panicked has said so on stderr. A fault of ours has a code of its own; Rust's 101 means nothing to scripts.
+    // The panic is on stderr already. A bug in polyarch has its own exit code, because scripts cannot know Rust's 101.
     std::panic::catch_unwind(cli::start).unwrap_or(ExitCode::from(cli::INTERNAL))
 }

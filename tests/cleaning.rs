@@ -119,7 +119,7 @@ fn row<'a>(cleaned: &'a Finished, of: &Document) -> &'a str {
         .trim()
 }
 
-const CHANGED: &str = "somebody changed that since it was looked at";
+const CHANGED: &str = "it changed after polyarch judged it";
 
 #[tokio::test]
 async fn an_image_that_somebody_puts_into_an_index_just_before_stays() {
@@ -186,7 +186,11 @@ async fn a_repository_whose_indexes_cannot_all_be_read_is_left_alone() {
     repository.tag("broken", &Document::new(OCI_INDEX, &json!({ "mediaType": OCI_INDEX, "manifests": "none" })));
     let registry = repository.serve(|_| {}).await;
     let refused = clean(&registry).await.expect_code(7);
-    assert!(refused.stderr.contains("cannot be read, and may list what would be deleted"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("cannot be read, and it may list images that would be deleted"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(deleted(&registry), 0);
     // What is no index at all lists nothing.
     repository.tag("broken", &Document::new("application/vnd.odd", &json!({ "mediaType": "application/vnd.odd" })));
@@ -233,7 +237,7 @@ async fn what_cannot_be_read_lists_everything_also_where_no_digest_is_known() {
             // polyarch reads this document far enough to compute the digest of its bytes.
             let has_digest = has_digest || what == "no list";
             let name = if has_digest { unread.digest() } else { "broken".to_owned() };
-            let expected = format!("{name} cannot be read, and may list what would be deleted");
+            let expected = format!("{name} cannot be read, and it may list images that would be deleted");
             assert!(refused.stderr.contains(&expected), "{what}: {}", refused.stderr);
             assert_eq!(deleted(&registry), 0, "{what}");
             if !has_digest {
@@ -258,7 +262,7 @@ async fn what_somebody_pushes_meanwhile_that_cannot_be_read_keeps_the_images_tha
     };
     let cleaned = clean(&repository.serve(meanwhile).await).await.expect_code(6);
     assert!(row(&cleaned, &old).starts_with("deleted"), "{}", cleaned.stdout);
-    assert!(cleaned.stderr.contains("may list what would be deleted"), "{}", cleaned.stderr);
+    assert!(cleaned.stderr.contains("may list images that would be deleted"), "{}", cleaned.stderr);
     assert!(images.iter().all(|image| repository.has(&image.manifest)));
 }
 
@@ -271,10 +275,10 @@ async fn where_nothing_says_when_images_were_pushed_nothing_goes_until_somebody_
     repository.tag("latest", &newest);
     let registry = repository.serve(|_| {}).await;
     let refused = cleaning(&registry, &["--keep", "1", "--apply"]).await.expect_code(7);
-    let why = "which publications are the newest is not known: the registry does not say when they were pushed";
+    let why = "polyarch cannot find the newest publications: the registry does not report when they were pushed";
     assert!(refused.stderr.contains(why) && refused.stderr.contains("--order version"), "{}", refused.stderr);
     let shown = cleaning(&registry, &["--keep", "1"]).await.expect_code(0);
-    assert!(shown.stderr.contains("--apply would be refused: which"), "{}", shown.stderr);
+    assert!(shown.stderr.contains("--apply would be refused: polyarch cannot find the newest"), "{}", shown.stderr);
     cleaning(&registry, &["--keep", "2", "--apply"]).await.expect_code(0);
     assert_eq!(deleted(&registry), 0);
     let cleaned = clean(&registry).await.expect_code(0);
@@ -291,7 +295,7 @@ async fn what_nobody_versions_is_kept_or_dropped_by_its_name() {
     }
     let registry = repository.serve(|_| {}).await;
     let refused = clean(&registry).await.expect_code(7);
-    assert!(refused.stderr.contains("none has a tag that is a version"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("no tag is a version"), "{}", refused.stderr);
     assert!(refused.stderr.contains("--keep 0 --keep-tag PATTERN"), "{}", refused.stderr);
     let named = ["--keep", "0", "--keep-tag", "abc3*", "--apply"];
     let cleaned = cleaning(&registry, &named).await.expect_code(0);

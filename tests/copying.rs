@@ -168,7 +168,7 @@ async fn a_copy_has_the_same_bytes_and_says_what_was_there() {
     run(&home, &["copy", &source, &by_digest]).await.expect_code(0);
     run(&home, &["copy", &source, &other]).await.expect_code(7);
     let gone = run(&home, &["copy", &format!("{}/web:2", from.address()), &target]).await.expect_code(7);
-    assert!(gone.stderr.contains("web:2 is not there"), "{}", gone.stderr);
+    assert!(gone.stderr.contains("web:2 does not exist"), "{}", gone.stderr);
 }
 
 #[tokio::test]

@@ -85,10 +85,7 @@ fn set_changes_an_image_a_platform_or_all_that_match() {
 fn a_credential_in_a_url_is_refused_and_not_shown() {
     for (key, what) in [("context", "`context`"), ("contexts.src", "the context `src`")] {
         let problem = read(&set(&[&format!("hello.{key}=https://user:word@h/a.git")])).unwrap_err();
-        assert!(
-            problem.starts_with(&format!("--set hello.{key}: {what}: the URL has a credential in it")),
-            "{problem}"
-        );
+        assert!(problem.starts_with(&format!("--set hello.{key}: {what}: the URL contains a credential")), "{problem}");
         assert!(!problem.contains("word"), "{problem}");
     }
     let plan = PLAN.replace("target: base", "context: \"https://user:word@h/a.git\"");
@@ -97,7 +94,7 @@ fn a_credential_in_a_url_is_refused_and_not_shown() {
     let [problem] = &errors.problems[..] else { panic!("{errors}") };
     // Without a span no line of the plan is shown.
     assert_eq!(problem.span, None);
-    assert!(problem.message.starts_with("plans/build.yaml:8:32: `context`: the URL has a credential"), "{errors}");
+    assert!(problem.message.starts_with("plans/build.yaml:8:32: `context`: the URL contains a credential"), "{errors}");
     assert!(!errors.to_string().contains("word"), "{errors}");
 }
 
@@ -106,13 +103,13 @@ fn set_says_what_is_wrong_with_it() {
     for (flag, problem) in [
         (
             "hello",
-            "--set hello: this has the form IMAGE[.PLATFORM].KEY=VALUE|as --set hello.args.VERSION=1.0, or --set '*.linux/arm64.target=release'",
+            "--set hello: the value must have the form IMAGE[.PLATFORM].KEY=VALUE|pass --set hello.args.VERSION=1.0, or --set '*.linux/arm64.target=release'",
         ),
         ("helo.target=x", "--set helo.target=x: there is no image `helo` in the plan|did you mean `hello`?"),
         ("hello.tagret=x", "--set hello.tagret=x: an image has no key `tagret`|did you mean `target`?"),
         (
             "hello.linux/arm64.tag=x",
-            "--set hello.linux/arm64.tag=x: a platform has no key `tag`|known here: from, context, contexts, dockerfile, dockerfile_inline, target, args, labels, secrets, ssh, network, extra_hosts, shm_size, ulimits, cgroup_parent, no_cache, no_cache_filter, cache, pull, compression, compression_level, force_compression, rewrite_timestamp, oci_mediatypes, …",
+            "--set hello.linux/arm64.tag=x: a platform has no key `tag`|use one of: from, context, contexts, dockerfile, dockerfile_inline, target, args, labels, secrets, ssh, network, extra_hosts, shm_size, ulimits, cgroup_parent, no_cache, no_cache_filter, cache, pull, compression, compression_level, force_compression, rewrite_timestamp, oci_mediatypes, …",
         ),
         ("hello.no_cache_from=x", "--set hello.no_cache_from=x: `no_cache_from` is not yet supported|"),
         (
@@ -122,7 +119,7 @@ fn set_says_what_is_wrong_with_it() {
         ("hello.no_cache=maybe", "--set hello.no_cache=maybe: `no_cache` must be true or false, and this is a string|"),
         (
             "hello.target=${UNSET}",
-            "--set hello.target=${UNSET}: `UNSET` is not set|set it, or say what to take instead: ${UNSET:-default}",
+            "--set hello.target=${UNSET}: `UNSET` is not set|set the variable, or write a default: ${UNSET:-default}",
         ),
         ("hello.target.x=y", "--set hello.target.x=y: `target` must be a string, and this is a map|"),
     ] {
@@ -137,7 +134,7 @@ fn tags_of_the_command_line_are_for_the_selected_images() {
     assert_eq!(jobs(&plan, |_, job| job.arch_tag.to_string()), ["2.0-amd64", "2.0-arm64"]);
     assert_eq!(plan.images[0].tags.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2.0", "edge"]);
     for (tag, problem) in [
-        ("a:b", "--tag a:b: `a:b` is a reference, and a tag is what follows its colon"),
+        ("a:b", "--tag a:b: `a:b` is a reference, and a tag is only the part after its colon"),
         ("-a", "--tag -a: the tag `-a` is not valid"),
     ] {
         let bad = Overrides { tags: words(&[tag]), ..select(&["help"], &[]) };
@@ -176,8 +173,8 @@ fn build_arguments_of_the_command_line_come_last_and_are_taken_as_they_are() {
     assert_eq!(
         warnings,
         [
-            "--build-arg API_TOKEN: the build argument `API_TOKEN` looks like a secret, and stays in the image's history",
-            "--build-arg NOT_SET: the build argument `NOT_SET` is left out: the environment does not have it",
+            "--build-arg API_TOKEN: the build argument `API_TOKEN` looks like a secret, and the image's history keeps it",
+            "--build-arg NOT_SET: polyarch omits the build argument `NOT_SET`, which the environment does not set",
         ]
     );
     assert!(read(&Overrides { build_args: words(&["=x"]), ..Overrides::default() }).is_err());
@@ -207,10 +204,13 @@ fn policies_engines_and_the_registry_are_replaced() {
     assert_eq!((build.spec.no_cache, build.spec.pull), (CachePolicy::Ignore, PullPolicy::Always));
     assert_eq!(build.engine.as_ref().map(ToString::to_string).as_deref(), Some("near"));
     for (engine, problem) in [
-        ("x", "--engine x: this has the form NAME=HOST|as --engine x86=tcp://127.0.0.1:2375"),
+        (
+            "x",
+            "--engine x: the value must have the form NAME=HOST|pass a name and a host, such as --engine x86=tcp://127.0.0.1:2375",
+        ),
         ("x=ssh://h", "--engine x=ssh://h: `ssh://h`: ssh:// engines are not yet supported|"),
-        ("x=tcp://h:1", "--engine x=tcp://h:1: tcp://h:1 is not loopback, "),
-        ("x y=unix:///a", "--engine x y=unix:///a: `x y` is not a name: "),
+        ("x=tcp://h:1", "--engine x=tcp://h:1: tcp://h:1 is unencrypted TCP to another machine"),
+        ("x y=unix:///a", "--engine x y=unix:///a: `x y` is not a valid name: "),
     ] {
         let problems = read(&Overrides { engines: words(&[engine]), ..Overrides::default() }).unwrap_err();
         assert!(problems.starts_with(problem), "{problems}");
@@ -232,16 +232,16 @@ fn a_selection_notes_what_it_leaves_out() {
 fn a_selection_of_what_is_not_there_lists_what_is() {
     for (images, platforms, problem) in [
         (&["helo"][..], &[][..], "there is no image `helo` in the plan|did you mean `hello`?"),
-        (&["zzz"], &[], "there is no image `zzz` in the plan|known here: hello, help, other"),
+        (&["zzz"], &[], "there is no image `zzz` in the plan|use one of: hello, help, other"),
         (
             &["help"],
             &["linux/arm/v7"],
-            "--platform linux/arm/v7: no image is planned for it|planned are linux/amd64, linux/arm64",
+            "--platform linux/arm/v7: no image is planned for it|choose a planned platform: linux/amd64, linux/arm64",
         ),
         (
             &[],
             &["linux/s390x", "linux/arm64"],
-            "--platform linux/s390x: no image is planned for it|planned are linux/amd64, linux/arm64, linux/arm/v7",
+            "--platform linux/s390x: no image is planned for it|choose a planned platform: linux/amd64, linux/arm64, linux/arm/v7",
         ),
     ] {
         assert_eq!(read(&select(images, platforms)).unwrap_err(), problem);

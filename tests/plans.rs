@@ -192,9 +192,9 @@ fn the_limit_that_a_plan_is_beyond_is_named() {
     let long = format!("x-long: &long \"{}\"\nx-all: [{}]\n", "a".repeat(1 << 20), ["*long"; 80].join(","));
     let wide = format!("x-wide: &wide [{}]\nx-all: [{}]\n", ["x"; 1_000].join(","), ["*wide"; 300].join(","));
     for (plan, limit) in [
-        (format!("x-0: &a0 x\n{laughs}"), "more than 250000 values, with those that aliases repeat"),
-        (wide, "more than 250000 values, with those that aliases repeat"),
-        (long, "more than 64 MiB of text, with what aliases repeat"),
+        (format!("x-0: &a0 x\n{laughs}"), "more than 250000 values, including those that aliases repeat"),
+        (wide, "more than 250000 values, including those that aliases repeat"),
+        (long, "more than 64 MiB of text, including the text that aliases repeat"),
         (format!("x-deep: {}{}\n", "[".repeat(17), "]".repeat(17)), "nested deeper than 16 levels"),
         (format!("x-large: {}\n", "a".repeat(5 << 20)), "larger than 4 MiB"),
     ] {

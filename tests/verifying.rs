@@ -104,17 +104,18 @@ async fn a_layer_that_is_missing_or_of_another_size_is_told_with_whose_it_is() {
     let world = World::new();
     let registry = world.registry(for_blob(world.own.digest(), |_| Some(status(404)))).await;
     let missing = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(7);
-    let said = format!("linux/amd64: the registry has not got {}", world.own.digest());
+    let said = format!("linux/amd64: the registry does not have {}", world.own.digest());
     assert!(missing.stderr.contains(&said) && missing.stdout.is_empty(), "{}", missing.stderr);
 
     let registry = world.registry(for_blob(world.shared.digest(), |_| Some(status(200).body("x")))).await;
     let other = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(7);
-    let said = format!("linux/amd64: the registry has 1 bytes as {}, the manifest says 8", world.shared.digest());
+    let said =
+        format!("linux/amd64: {} has 1 bytes in the registry, but 8 bytes in the manifest", world.shared.digest());
     assert!(other.stderr.contains(&said), "{}", other.stderr);
 
     let registry = world.registry(for_blob(world.statement.clone(), |_| Some(status(404)))).await;
     let statement = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(7);
-    let said = format!("the registry has not got {}", world.statement);
+    let said = format!("the registry does not have {}", world.statement);
     assert!(statement.stderr.contains("the attestation sha256:") && statement.stderr.contains(&said));
 }
 
@@ -204,7 +205,7 @@ async fn nested_indexes_are_read_to_a_depth_and_no_further() {
     chain(&store, 6);
     for command in ["verify", "inspect"] {
         let refused = run(&[command, &reference]).await.expect_code(7);
-        assert!(refused.stderr.contains("too deep to be read"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("nested too deep"), "{}", refused.stderr);
     }
     // No more is asked for of an index that lists more than can be looked at.
     let many: Vec<_> = (0..1001)
@@ -213,7 +214,7 @@ async fn nested_indexes_are_read_to_a_depth_and_no_further() {
     store.put("web", "many", &index(&many));
     let before = registry.requests().len();
     let refused = run(&["verify", &format!("{}/web:many", registry.host())]).await.expect_code(7);
-    assert!(refused.stderr.contains("more than are read of one index"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("more than polyarch reads of one index"), "{}", refused.stderr);
     assert_eq!(registry.requests().len() - before, 1);
 }
 
@@ -384,7 +385,7 @@ async fn a_digest_is_asked_for_with_one_head_and_hashed_where_the_registry_says_
     let arm64 = run(&["digest", &reference, "--platform", "linux/arm64"]).await.expect_code(0).stdout;
     assert_eq!(arm64.trim_end(), world.images[1].manifest.digest());
     let none = run(&["digest", &reference, "--platform", "linux/s390x"]).await.expect_code(7);
-    assert!(none.stderr.contains("linux/s390x, which has linux/amd64, linux/arm64"), "{}", none.stderr);
+    assert!(none.stderr.contains("linux/s390x instead of one; it has linux/amd64, linux/arm64"), "{}", none.stderr);
     run(&["digest", &reference, "--platform", "nonsense"]).await.expect_code(2);
     let missing = run(&["digest", &format!("{}/web:nope", registry.host())]).await.expect_code(7);
     assert!(missing.stderr.contains("web:nope is not there"), "{}", missing.stderr);
@@ -458,7 +459,7 @@ async fn an_engine_that_has_another_image_after_a_pull_is_told_and_it_goes_again
     let other = world.images[1].config.digest();
     let engine = ScriptedEngine::start(puller(&other), &world.store);
     let differs = pull(&home, &engine, &reference).finish().await.expect_code(7);
-    let said = format!("and has {other}: the registry's is {config}");
+    let said = format!("but has {other}, and the registry has {config}");
     assert!(differs.stderr.contains(&said), "{}", differs.stderr);
     assert!(differs.stdout.contains(&world.index.digest()), "it was verified: {}", differs.stdout);
     assert_eq!(removed(&engine), [by_digest]);
@@ -493,7 +494,7 @@ async fn a_pull_that_fails_is_no_success_and_an_engine_that_is_away_is_known_bef
     assert!(away.stderr.contains("engine default: connect to"), "{}", away.stderr);
     let engine = ScriptedEngine::start(Script::default().on("s390x"), &world.store);
     let foreign = pull(&home, &engine, &reference).finish().await.expect_code(7);
-    assert!(foreign.stderr.contains("no engine is of such a platform: default (linux/s390x)"), "{}", foreign.stderr);
+    assert!(foreign.stderr.contains("the engines are default (linux/s390x)"), "{}", foreign.stderr);
 }
 
 #[tokio::test]
@@ -554,8 +555,8 @@ async fn verify_finds_tags_and_registries_that_disagree() {
     world.store.put("web", "latest", &old);
     let (document, stderr) = verify_plan(&home, 7).await;
     assert_eq!(failures(&document), [["web", &hosts[0], "latest", "verify"].map(str::to_owned)]);
-    let said = format!("web:latest: it shows {}, and {}/web:1 shows {}", old.digest(), hosts[0], world.index.digest());
-    assert!(stderr.contains(&said) && stderr.contains("hint: `polyarch inspect"), "{stderr}");
+    let said = format!("web:latest: it shows {}, but {}/web:1 shows {}", old.digest(), hosts[0], world.index.digest());
+    assert!(stderr.contains(&said) && stderr.contains("hint: publish the image again"), "{stderr}");
     assert!(stderr.contains("verified 2 of 2 references, 1 finding\n"), "{stderr}");
 
     // The same tag of another registry.
@@ -573,7 +574,7 @@ async fn verify_finds_tags_and_registries_that_disagree() {
     let (document, stderr) = verify_plan(&home, 7).await;
     let found = ["web", &hosts[1], "latest", "verify"].map(str::to_owned);
     assert_eq!(failures(&document), [found.clone(), found], "{stderr}");
-    assert!(stderr.contains("it holds linux/amd64, planned is linux/amd64, linux/arm64"), "{stderr}");
+    assert!(stderr.contains("it contains linux/amd64, but the plan has linux/amd64, linux/arm64"), "{stderr}");
 
     // References are what somebody named: nobody says that they are one image.
     let [one, two] = [format!("{}/web:1", hosts[1]), format!("{}/web:latest", hosts[1])];
@@ -657,10 +658,14 @@ async fn verify_refuses_an_index_with_two_images_of_a_platform() {
     let nested = index(&[entry(&b)]);
     store.put("web", "", &nested);
     for (tag, entries, said) in [
-        ("two", vec![entry(&a), entry(&b)], Some("linux/amd64: the index has several images of it: ")),
-        ("nested", vec![entry(&a), nested.descriptor()], Some("linux/amd64: the index has several images of it: ")),
-        ("v8", vec![entry(&arm64), entry(&v8)], Some("linux/arm64: the index has several images of it: ")),
-        ("v7", vec![entry(&arm), entry(&v7)], Some(": the index has several images of it: ")),
+        ("two", vec![entry(&a), entry(&b)], Some("linux/amd64: the index has several images of this platform: ")),
+        (
+            "nested",
+            vec![entry(&a), nested.descriptor()],
+            Some("linux/amd64: the index has several images of this platform: "),
+        ),
+        ("v8", vec![entry(&arm64), entry(&v8)], Some("linux/arm64: the index has several images of this platform: ")),
+        ("v7", vec![entry(&arm), entry(&v7)], Some(": the index has several images of this platform: ")),
         ("empty", Vec::new(), Some("it lists no image")),
         ("same", vec![entry(&a), entry(&a)], None),
         ("windows", versions.to_vec(), None),
@@ -692,11 +697,8 @@ async fn verify_refuses_images_of_several_commits_of_a_plan() {
     let registry = ScriptedRegistry::stateful(move |request| own.answer(request)).await;
     plan(&home, &[registry.host().clone()], "\"1\"");
     let (_, stderr) = verify_plan(&home, 7).await;
-    assert!(
-        stderr.contains("of several revisions: linux/amd64 is of new, linux/arm64 of old")
-            || stderr.contains("linux/arm64 is of old"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("have several revisions: "), "{stderr}");
+    assert!(stderr.contains("linux/arm64 has old"), "{stderr}");
     // Of which commits references are is the affair of who named them.
     run(&["verify", "--no-elf", &format!("{}/web:1", registry.host())]).await.expect_code(0);
     store.put("web", "1", &index(&[amd64, new]));

@@ -1,5 +1,5 @@
-//! Docker's `config.json`, read as the docker CLI reads it (docker/cli, `cli/config`), and podman's `auth.json`, which has
-//! the same form (containers-auth.json(5)).
+//! Docker's `config.json` and podman's `auth.json`, which has the same form (containers-auth.json(5)). polyarch reads
+//! both as the docker CLI reads its own (docker/cli, `cli/config`).
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -18,20 +18,20 @@ use super::{AuthError, Credential, CredentialSource, Secret, helper};
 use crate::oci::loose::{self, Loose, Object};
 use crate::oci::{RegistryHost, RepositoryPath};
 
-/// Largest configuration that is read, in bytes.
+/// The largest configuration that polyarch reads, in bytes.
 const MAX_CONFIG: u64 = 1 << 20;
-/// Go's base64, which looks at no bits after the last byte.
+/// Go's base64, which ignores the bits after the last byte.
 const GO: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
-/// Docker Hub's key in `config.json` and at helpers.
+/// Docker Hub's key in `config.json` and in credential helpers.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
-/// The credentials that `docker login` or `podman login` left.
+/// The credentials that `docker login` or `podman login` saved.
 ///
-/// Which entry answers for a host is decided as the docker CLI decides it: its helper in `credHelpers`, else
-/// the store in `credsStore`, else `auths`. An entry for a part of the host (`quay.io/org`, podman's) goes before the
-/// store, the longest first. A helper that knows nothing of the host means anonymous, and
-/// one that is missing is an error; neither falls through to another entry.
+/// The docker CLI's rules select the entry for a host: its helper in `credHelpers`, else the store in `credsStore`,
+/// else `auths`. An entry for a part of the host (`quay.io/org`, from podman) takes precedence over the store. The
+/// longest such entry wins. If the selected helper knows no login for the host, polyarch is anonymous there. If that
+/// helper does not exist, polyarch reports an error. In both cases polyarch tries no other entry.
 #[derive(Debug, Clone)]
 pub struct DockerConfig {
     file: PathBuf,
@@ -84,8 +84,8 @@ impl Object for Entry {
 }
 
 impl DockerConfig {
-    /// Reads `config.json` in `dir` (docker's `DOCKER_CONFIG`, by default `~/.docker`); where there is none,
-    /// everybody is anonymous. Helpers are looked for in the directories of `path` (the `PATH` variable).
+    /// Reads `config.json` in `dir` (docker's `DOCKER_CONFIG`, by default `~/.docker`). If the file does not exist,
+    /// every access is anonymous. polyarch searches helpers in the directories of `path` (the `PATH` variable).
     ///
     /// # Errors
     /// As for [`Self::read`].
@@ -95,10 +95,11 @@ impl DockerConfig {
         Ok(Self::read(&file, path)?.unwrap_or_else(absent))
     }
 
-    /// Reads `file`; `None` where there is none. Helpers are looked for in the directories of `path`.
+    /// Reads `file`, or returns `None` if the file does not exist. polyarch searches helpers in the directories of
+    /// `path`.
     ///
     /// # Errors
-    /// The file is there and cannot be read, is larger than 1 MiB, or is not of docker's shape.
+    /// The file exists, but polyarch cannot read it, it is larger than 1 MiB, or it does not have docker's form.
     pub fn read(file: &Path, path: &OsStr) -> Result<Option<Self>, AuthError> {
         match read(file) {
             Ok(bytes) => Self::parse(file.to_owned(), &bytes, path).map(Some),
@@ -107,10 +108,10 @@ impl DockerConfig {
         }
     }
 
-    /// Takes `text`, which is the value of `variable` (docker's `DOCKER_AUTH_CONFIG`).
+    /// Reads `text`, the value of `variable` (docker's `DOCKER_AUTH_CONFIG`).
     ///
     /// # Errors
-    /// It is larger than 1 MiB, or not of docker's shape.
+    /// The text is larger than 1 MiB, or it does not have docker's form.
     pub fn inline(variable: &str, text: &str, path: &OsStr) -> Result<Self, AuthError> {
         Self::parse(variable.into(), text.as_bytes(), path)
     }
@@ -128,18 +129,18 @@ impl DockerConfig {
         Ok(Self { file, path: path.to_owned(), content })
     }
 
-    /// The proxies that it has for builds.
+    /// The proxies that this configuration sets for builds.
     #[must_use]
     pub fn build_proxies(&self) -> BuildProxies {
         BuildProxies(self.content.proxies.clone())
     }
 
-    /// Whether `credHelpers` names one for `host`.
+    /// Whether `credHelpers` names a helper for `host`.
     pub(super) fn names_helper(&self, host: &RegistryHost) -> bool {
         lookup(&self.content.cred_helpers, host).is_some_and(|(_, name)| !name.is_empty())
     }
 
-    /// The entry for the smallest part of `host` that holds `within`, if there is one, and what that part is.
+    /// The smallest part of `host` that contains `within` and has an entry, with that entry.
     fn part(&self, host: &RegistryHost, within: &RepositoryPath) -> Option<(RepositoryPath, &str, &Entry)> {
         let parts =
             self.content.auths.iter().filter_map(|(key, entry)| Some((part(key, host)?, key.as_str(), &entry.0)));
@@ -147,7 +148,7 @@ impl DockerConfig {
     }
 
     fn entry(&self, key: &str, entry: &Entry) -> Result<Credential, AuthError> {
-        // The order is that of engines (moby, `distribution/registry.go`).
+        // Engines use this order (moby, `distribution/registry.go`).
         if !entry.registrytoken.is_empty() {
             return Ok(Credential::RegistryToken(entry.registrytoken.clone()));
         }
@@ -173,7 +174,8 @@ impl CredentialSource for DockerConfig {
         within: Option<&'a RepositoryPath>,
     ) -> BoxFuture<'a, Result<Credential, AuthError>> {
         Box::pin(async move {
-            // A helper without a name means `auths`, whatever the store (docker/cli, `getConfiguredCredentialStore`).
+            // An empty helper name selects `auths`, even if there is a store (docker/cli,
+            // `getConfiguredCredentialStore`).
             let own = lookup(&self.content.cred_helpers, host).map(|(_, name)| name.as_str());
             if let Some(name) = own.filter(|name| !name.is_empty()) {
                 return helper::get(&self.path, name, server(host)).await;
@@ -204,19 +206,20 @@ impl CredentialSource for DockerConfig {
     }
 }
 
-/// Whether no file is there. A directory is none: docker makes one where a container mounts a file that is not there.
+/// Whether the file does not exist. A directory counts as no file: docker creates one if a container mounts a file that
+/// does not exist.
 fn is_no_file(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory)
 }
 
-/// One byte more than the limit at most, so that the caller can tell.
+/// Reads at most one byte more than the limit, so that the caller sees when the file is too large.
 fn read(file: &Path) -> std::io::Result<zeroize::Zeroizing<Vec<u8>>> {
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
     File::open(file)?.take(MAX_CONFIG + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// What docker calls the host's server in its configuration and at helpers.
+/// Docker's name for the host in its configuration and for its helpers.
 fn server(host: &RegistryHost) -> &str {
     if host.is_docker_hub() { HUB_KEY } else { host.as_str() }
 }
@@ -228,9 +231,9 @@ fn lookup<'a, T>(entries: &'a BTreeMap<String, T>, host: &RegistryHost) -> Optio
     Some((found.0, found.1))
 }
 
-/// Whether a key names the host: `host`, `https://host`, `https://host/v2/`. Docker keeps tokens of its own
-/// under paths of Docker Hub (`…/v1/access-token`): with a path, only Hub's own key names it. Without a scheme a path is
-/// a part of the host, unless it is that of the API.
+/// Whether a key names the host: `host`, `https://host`, `https://host/v2/`. Docker keeps other tokens under paths of
+/// Docker Hub (`…/v1/access-token`), so with a path only Hub's own key names it. Without a scheme, a path names a part
+/// of the host, unless it is the path of the API.
 fn names(key: &str, host: &RegistryHost) -> bool {
     let url = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
     let (name, path) = url.unwrap_or(key).split_once('/').unwrap_or((url.unwrap_or(key), ""));
@@ -245,18 +248,19 @@ fn part(key: &str, host: &RegistryHost) -> Option<RepositoryPath> {
     if is_of_host && !is_api(path) { path.trim_end_matches('/').parse().ok() } else { None }
 }
 
-/// Whether a path is that of a version of the API, which old configurations have behind the host.
+/// Whether a path is the path of an API version. Old configurations append one to the host.
 fn is_api(path: &str) -> bool {
     matches!(path.trim_end_matches('/'), "v1" | "v2")
 }
 
-/// Whether `part` is `repository`, or a namespace around it.
+/// Whether `part` is `repository` or a namespace that contains it.
 fn holds(part: &RepositoryPath, repository: &RepositoryPath) -> bool {
     let rest = repository.as_str().strip_prefix(part.as_str());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// `base64(user:password)`, as `base64` writes it, too: in lines. docker itself pads the password with NUL at times.
+/// Decodes `base64(user:password)`, also in several lines as the program `base64` writes it. Docker itself sometimes
+/// pads the password with NUL.
 fn decode(auth: &str) -> Option<(String, Secret)> {
     let auth = zeroize::Zeroizing::new(auth.trim().replace(['\r', '\n'], ""));
     let bytes = zeroize::Zeroizing::new(GO.decode(&*auth).ok()?);

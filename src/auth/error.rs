@@ -1,40 +1,40 @@
-//! Why there is no credential.
+//! Why polyarch has no credential.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why the credential of a registry cannot be had. No variant carries any part of a credential.
+/// Why polyarch cannot get the credential of a registry. No variant contains any part of a credential.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// A file that `REGISTRY_AUTH_FILE` names is not there.
-    #[error("the logins that {variable} names, {}, are not there", .path.display())]
+    /// The file that `REGISTRY_AUTH_FILE` names does not exist.
+    #[error("the file of logins that {variable} names, {}, does not exist", .path.display())]
     Absent {
         /// The variable.
         variable: &'static str,
         /// The file.
         path: PathBuf,
     },
-    /// The file is there and cannot be read.
+    /// The file exists, but polyarch cannot read it.
     #[error("the logins in {} cannot be read", .path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
-    /// It is larger than any configuration.
+    /// The file is larger than any configuration.
     #[error("the logins in {} are larger than {limit} bytes", .path.display())]
     Large {
-        /// The file, or the variable that has them.
+        /// The file, or the variable with the logins.
         path: PathBuf,
         /// The limit in bytes.
         limit: u64,
     },
-    /// Not JSON of docker's shape. The parser's own words are left out: they quote values.
+    /// The text is not JSON in docker's form. The variant leaves out the parser's message, because it quotes values.
     #[error("the logins in {} are not valid at line {line}, column {column}", .path.display())]
     Parse {
-        /// The file, or the variable that has them.
+        /// The file, or the variable with the logins.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
@@ -44,7 +44,7 @@ pub enum AuthError {
     /// An entry's `auth` is not `base64(user:password)`.
     #[error("the logins in {} have an `auth` for {server} that is not base64 of user:password", .path.display())]
     Entry {
-        /// The file, or the variable that has them.
+        /// The file, or the variable with the logins.
         path: PathBuf,
         /// The entry's key.
         server: String,
@@ -52,33 +52,33 @@ pub enum AuthError {
     /// The name of a helper is not a plain file name.
     #[error("the configuration names a credential helper that is not a plain name: {0:?}")]
     HelperName(String),
-    /// The server's name could be read as more than a name by a helper.
-    #[error("the server {0:?} has characters that a credential helper must not be given")]
+    /// A helper could read the server's name as more than a name.
+    #[error("the server name {0:?} has characters that polyarch does not pass to a credential helper")]
     ServerName(String),
-    /// A helper is configured and not installed (CVE-2021-41092: never a fall-through to other entries).
+    /// The configuration names a helper that does not exist. polyarch then never uses other entries (CVE-2021-41092).
     #[error("the credential helper {program} that the configuration names for {server} is not on the PATH")]
     HelperMissing {
         /// The program.
         program: String,
-        /// The server that it was wanted for.
+        /// The server whose login polyarch needs.
         server: String,
     },
-    /// A helper could not be started or spoken to.
+    /// polyarch could not start a helper or could not talk to it.
     #[error("the credential helper {program} cannot be run")]
     HelperRun {
         /// The program.
         program: String,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
-    /// A helper said that it failed.
+    /// A helper reported that it failed.
     #[error("the credential helper {program} failed for {server}: {message}")]
     HelperFailed {
         /// The program.
         program: String,
         /// The server.
         server: String,
-        /// The first and the last line of what it said, printable, at most 400 characters.
+        /// The first and the last line that the helper printed: printable, at most 400 characters.
         message: String,
     },
     /// A helper took too long.
@@ -86,46 +86,46 @@ pub enum AuthError {
     HelperTimeout {
         /// The program.
         program: String,
-        /// How long it was given.
+        /// The time that polyarch gave the helper.
         after: Duration,
-        /// What it said on its standard error, as in [`Self::HelperFailed`]; may be empty.
+        /// The helper's standard error, as in [`Self::HelperFailed`]; may be empty.
         message: String,
     },
-    /// Who gives out the logins of this server does not give one.
+    /// The source of this server's logins has no login for it.
     #[error("there is no login for {server}: {message}")]
     Elsewhere {
         /// The server.
         server: String,
-        /// Why.
+        /// The reason.
         message: String,
-        /// What to do next.
+        /// The next step.
         hint: String,
     },
-    /// It would go over a channel on which everybody may listen.
-    #[error("the credentials for {server} are not sent to {channel} in clear")]
+    /// The credentials would go over a channel that others can listen to.
+    #[error("polyarch does not send the credentials for {server} unencrypted to {channel}")]
     Withheld {
         /// The server.
         server: String,
         /// The channel.
         channel: String,
     },
-    /// A helper's answer is too long or not of the protocol.
+    /// A helper's answer is too long or does not follow the protocol.
     #[error("the credential helper {program} answered with something that is not a credential{}", told(.message))]
     HelperAnswer {
         /// The program.
         program: String,
-        /// What it said on its standard error, as in [`Self::HelperFailed`]; may be empty.
+        /// The helper's standard error, as in [`Self::HelperFailed`]; may be empty.
         message: String,
     },
 }
 
-/// The end of a sentence about who said something, or nothing.
+/// The end of a sentence: the text that a program printed, or nothing.
 fn told(message: &str) -> String {
-    if message.is_empty() { String::new() } else { format!("; it said: {message}") }
+    if message.is_empty() { String::new() } else { format!("; it printed: {message}") }
 }
 
 impl AuthError {
-    /// What to do next, in one line.
+    /// The next step for the user, in one line.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -140,15 +140,15 @@ impl AuthError {
             }
             Self::Elsewhere { hint, .. } => hint.clone(),
             Self::Withheld { .. } => {
-                "reach the engine through a socket: ssh -N -L /tmp/engine.sock:/var/run/docker.sock \
-                HOST, then unix:///tmp/engine.sock"
+                "connect to the engine through a socket: ssh -N -L /tmp/engine.sock:/var/run/docker.sock HOST, then \
+                 use unix:///tmp/engine.sock"
                     .to_owned()
             }
             Self::HelperRun { program, .. }
             | Self::HelperFailed { program, .. }
             | Self::HelperTimeout { program, .. }
             | Self::HelperAnswer { program, .. } => {
-                format!("try it by hand: echo SERVER | {program} get")
+                format!("run the helper by hand: echo SERVER | {program} get")
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Credential helpers: `docker-credential-NAME get`, the server on standard input, JSON on standard output
-//! (docker/docker-credential-helpers, "Development").
+//! Credential helpers: `docker-credential-NAME get` reads the server from standard input and writes JSON to standard
+//! output (docker/docker-credential-helpers, "Development").
 
 use std::ffi::OsStr;
 use std::io;
@@ -16,22 +16,22 @@ use zeroize::Zeroizing;
 use super::{AuthError, Credential, Secret};
 use crate::oci::loose::{self, Object};
 
-/// How long a helper may take: it may ask a person, or a service far away.
+/// The longest time for a helper: it may ask a person or a remote service.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// Longest answer of a helper, in bytes.
+/// The longest answer of a helper, in bytes.
 const MAX_ANSWER: u64 = 1 << 20;
-/// How long its standard error is listened to after its end.
+/// How long polyarch reads the helper's standard error after the helper has ended.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// Most bytes of a helper's standard error that are kept, at its beginning and at its end.
+/// The most bytes that polyarch keeps of a helper's standard error, both at its beginning and at its end.
 const MAX_SAID: usize = 16 << 10;
-/// Longest line of a helper's own words in an error, in characters.
+/// The longest line of a helper's output in an error, in characters.
 const MAX_LINE: usize = 200;
-/// What a helper prints when it runs well and knows nothing of the server.
+/// The text that a working helper prints when it has no login for the server.
 const NOT_FOUND: &str = "credentials not found";
-/// The user name that says that the secret is an identity token.
+/// This user name marks the secret as an identity token.
 const TOKEN_USER: &str = "<token>";
 
-/// A helper's answer, which docker reads as it reads its configuration (docker/docker-credential-helpers, `client`).
+/// A helper's answer. Docker parses it like its own configuration (docker/docker-credential-helpers, `client`).
 #[derive(Default)]
 struct Answer {
     username: String,
@@ -48,7 +48,7 @@ impl Object for Answer {
     }
 }
 
-/// Asks the helper `name`, looked for in the directories of `path`, for the credential of `server`.
+/// Asks the helper `name`, in the directories of `path`, for the credential of `server`.
 pub(super) async fn get(path: &OsStr, name: &str, server: &str) -> Result<Credential, AuthError> {
     let file = find(path, name, server)?;
     let program = program(name);
@@ -58,7 +58,7 @@ pub(super) async fn get(path: &OsStr, name: &str, server: &str) -> Result<Creden
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // Dropping the future of a cancelled or timed out run ends the helper.
+        // If the run is cancelled or times out, dropping the future ends the helper.
         .kill_on_drop(true)
         .spawn()
         .map_err(run)?;
@@ -76,8 +76,8 @@ fn program(name: &str) -> String {
     format!("docker-credential-{name}")
 }
 
-/// The file of the helper. `name` comes from a file and becomes part of a path; `server` becomes a line of
-/// a protocol of lines: both are checked before anything runs.
+/// The helper's file. `name` comes from a file and becomes part of a path. `server` becomes a line of a line protocol.
+/// So polyarch checks both before it starts anything.
 fn find(path: &OsStr, name: &str, server: &str) -> Result<PathBuf, AuthError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || !name.chars().all(plain) {
@@ -94,15 +94,15 @@ fn find(path: &OsStr, name: &str, server: &str) -> Result<PathBuf, AuthError> {
         .ok_or_else(|| AuthError::HelperMissing { program, server: server.to_owned() })
 }
 
-/// What the helper answers, and in `said` what it says meanwhile on its standard error. A program that it leaves behind
-/// (an agent) may hold that open: the helper's end is the end.
+/// Returns the helper's answer, and fills `said` with its standard error. A program that the helper leaves behind (an
+/// agent) may keep standard error open. So polyarch stops reading soon after the helper ends.
 async fn talk(mut child: Child, server: &str, said: &mut Vec<u8>) -> io::Result<(ExitStatus, Zeroizing<Vec<u8>>)> {
     let stderr = child.stderr.take();
     let mut answer = pin!(answer(child, server));
     let mut listening = pin!(listen(stderr, said));
     tokio::select! {
         answered = &mut answer => {
-            // What it said last may still be on its way.
+            // The helper's last lines may still be in the pipe.
             let _ = tokio::time::timeout(LAST_WORDS, listening).await;
             answered
         }
@@ -110,7 +110,7 @@ async fn talk(mut child: Child, server: &str, said: &mut Vec<u8>) -> io::Result<
     }
 }
 
-/// Reads to the end, and keeps the beginning and the end of it.
+/// Reads to the end, and keeps only the first and the last bytes.
 async fn listen(stderr: Option<ChildStderr>, said: &mut Vec<u8>) {
     let Some(mut stderr) = stderr else { return };
     let mut piece = [0; 4096];
@@ -122,7 +122,7 @@ async fn listen(stderr: Option<ChildStderr>, said: &mut Vec<u8>) {
     }
 }
 
-/// The first and the last line that say something, printable.
+/// The first and the last line with text, printable.
 fn in_lines(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let printable = |line: &str| line.chars().map(|c| if c.is_control() { '?' } else { c }).take(MAX_LINE).collect();
@@ -134,7 +134,7 @@ fn in_lines(said: &[u8]) -> String {
 async fn answer(mut child: Child, server: &str) -> io::Result<(ExitStatus, Zeroizing<Vec<u8>>)> {
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(server.as_bytes()).await {
-            // A helper that answers without reading is within its rights.
+            // A helper may answer without reading its input.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
             _ => {}
         }
@@ -144,7 +144,7 @@ async fn answer(mut child: Child, server: &str) -> io::Result<(ExitStatus, Zeroi
         stdout.take(MAX_ANSWER + 1).read_to_end(&mut output).await?;
     }
     if output.len() as u64 > MAX_ANSWER {
-        // It may write for ever: its end is not waited for.
+        // The helper may write endlessly, so polyarch does not wait for its end.
         child.kill().await?;
     }
     Ok((child.wait().await?, output))
@@ -166,9 +166,9 @@ fn read_answer(
         if said.starts_with(NOT_FOUND) {
             return Ok(Credential::Anonymous);
         }
-        // The protocol has errors on the standard output. Many helpers say more on the other one, or all of it.
+        // The protocol sends errors to standard output. Many helpers write more text, or all of it, to standard error.
         let message = match [said, message].into_iter().filter(|said| !said.is_empty()).collect::<Vec<_>>().join("; ") {
-            silence if silence.is_empty() => format!("it said nothing ({status})"),
+            silence if silence.is_empty() => format!("it printed nothing ({status})"),
             said => said,
         };
         return Err(AuthError::HelperFailed { program: program.to_owned(), server: server.to_owned(), message });
@@ -238,13 +238,13 @@ mod tests {
                 "echo locked; echo 'Traceback' >&2; echo '  File' >&2; echo 'KeyError: a' >&2; exit 1",
                 "locked; Traceback … KeyError: a",
             ),
-            ("exit 3", "it said nothing (exit status: 3)"),
+            ("exit 3", "it printed nothing (exit status: 3)"),
         ] {
             let error = ask(body).await.unwrap_err().to_string();
             assert!(error.ends_with(&format!("failed for registry.example: {said}")), "{error}");
         }
         let error = ask("echo 'panic: nil' >&2").await.unwrap_err().to_string();
-        assert!(error.ends_with("not a credential; it said: panic: nil"), "{error}");
+        assert!(error.ends_with("not a credential; it printed: panic: nil"), "{error}");
     }
 
     #[tokio::test]
@@ -258,7 +258,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_a_helper_leaves_behind_is_not_waited_for() {
-        // It ends with the pipe that the test holds.
+        // The helper's child ends when the test closes the pipe.
         let dir = helper("test", r#"cat <$(dirname $0)/pipe >/dev/null & echo '{"Username":"u","Secret":"p"}' >&1"#);
         let pipe = dir.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -293,9 +293,9 @@ mod tests {
             tokio::task::yield_now().await;
         }
         tokio::time::pause();
-        // A stopped clock goes to the next timer when nothing else is left to do.
+        // A paused clock jumps to the next timer when no other task can run.
         let error = asked.await.unwrap().unwrap_err();
-        let said = "the credential helper docker-credential-test did not answer within 60 s; it said: PIN?";
+        let said = "the credential helper docker-credential-test did not answer within 60 s; it printed: PIN?";
         assert_eq!(error.to_string(), said);
         assert_eq!(start.elapsed().as_secs(), 60);
     }

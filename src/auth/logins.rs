@@ -1,4 +1,4 @@
-//! Several configurations with logins, one after the other.
+//! Several configurations with logins, in order.
 
 use futures::future::BoxFuture;
 use tokio::time::Instant;
@@ -6,13 +6,13 @@ use tokio::time::Instant;
 use super::{AuthError, Credential, CredentialSource, DockerConfig};
 use crate::oci::{RegistryHost, RepositoryPath};
 
-/// The logins of several configurations: the first that has one for what is asked answers. What a configuration says of
-/// a helper holds: one that is missing is an error, whatever those after it have.
+/// The logins of several configurations. The first configuration that has a login for the host answers. If a
+/// configuration names a helper that does not exist, polyarch reports an error and asks no later configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Logins(Vec<DockerConfig>);
 
 impl Logins {
-    /// Those of `configs`, in their order.
+    /// The logins of `configs`, in their order.
     #[must_use]
     pub fn of(configs: Vec<DockerConfig>) -> Self {
         Self(configs)
@@ -81,7 +81,7 @@ mod tests {
     async fn who(source: &dyn CredentialSource, host: &str, repository: &str) -> String {
         let (host, repository) = (host.parse().unwrap(), repository.parse().unwrap());
         let asked = source.credential(&host, Some(&repository)).await.unwrap();
-        // What is kept for the namespace is what the repository would be told.
+        // The login that polyarch keeps for the namespace is the login that the repository needs.
         let within = source.namespace(&host, &repository);
         let kept = source.credential(&host, within.as_ref()).await.unwrap();
         let name = |credential: Credential| match credential {

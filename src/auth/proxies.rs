@@ -1,4 +1,4 @@
-//! The proxies that docker's `config.json` has for builds (docker/cli, `cli/config/configfile`, `ParseProxyConfig`).
+//! The proxies for builds in docker's `config.json` (docker/cli, `cli/config/configfile`, `ParseProxyConfig`).
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use serde::de::MapAccess;
 use super::{Secret, SecretBytes};
 use crate::oci::loose::{self, Loose, Object};
 
-/// The settings of hosts that have none of their own.
+/// The key of the settings for hosts without their own settings.
 const DEFAULT: &str = "default";
 
-/// Proxies for the steps of builds, by the host of the engine. Their addresses may hold a password, and so cannot be
+/// Proxies for the steps of builds, by the engine's host. Their addresses may contain a password, so they cannot be
 /// printed.
 #[derive(Debug, Clone, Default)]
 pub struct BuildProxies(pub(super) BTreeMap<String, Loose<Proxy>>);
@@ -48,9 +48,10 @@ impl Proxy {
 }
 
 impl BuildProxies {
-    /// Adds to `args` what an engine at `host` gets, under the names in upper and in lower case. BuildKit knows these
-    /// arguments: they reach `RUN`, and decide neither the cache nor the image. An argument that `args` has already stays, in
-    /// whatever case: BuildKit makes one variable of both (`frontend/dockerfile/dockerfile2llb`, `proxyEnvFromBuildArgs`).
+    /// Adds to `args` the proxies for an engine at `host`, under upper-case and lower-case names. BuildKit passes these
+    /// arguments to `RUN`, and they change neither the cache nor the image. An argument that `args` already has stays,
+    /// in either case: BuildKit makes one variable of both (`frontend/dockerfile/dockerfile2llb`,
+    /// `proxyEnvFromBuildArgs`).
     pub fn add_to(&self, args: &mut BTreeMap<String, String>, host: &str) {
         let Some(Loose(proxy)) = self.0.get(host).or_else(|| self.0.get(DEFAULT)) else { return };
         for (name, value) in proxy.values() {
@@ -63,7 +64,7 @@ impl BuildProxies {
         }
     }
 
-    /// The addresses with a login in them, which no log may show.
+    /// The logins in the addresses, which no log may show.
     #[must_use]
     pub fn secrets(&self) -> Vec<SecretBytes> {
         let all = self.0.values().flat_map(|Loose(proxy)| proxy.values());

@@ -1,4 +1,4 @@
-//! Text that must not be seen.
+//! Text that polyarch never shows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-/// A secret: a password or a token.
+/// A password or a token.
 ///
-/// It cannot be printed or serialised, its memory is overwritten when it is dropped, and whoever needs the
-/// text says so with [`Secret::expose`].
+/// A secret cannot be printed or serialized, and polyarch overwrites its memory when it is dropped. Code that needs the
+/// text calls [`Secret::expose`].
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes `text` out of sight.
+    /// Makes `text` a secret.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
@@ -27,7 +27,7 @@ impl Secret {
         &self.0
     }
 
-    /// Whether there is no text.
+    /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -48,23 +48,23 @@ impl<'de> Deserialize<'de> for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not even the length: it narrows a guess.
+        // Debug does not even show the length, which would narrow a guess.
         f.write_str("Secret(…)")
     }
 }
 
-/// A secret of any bytes: what a build mounts. Clones share one copy.
+/// A secret of any bytes, such as a file that a build mounts. Clones share one copy.
 #[derive(Clone)]
 pub struct SecretBytes(Arc<Zeroizing<Vec<u8>>>);
 
 impl SecretBytes {
-    /// Takes `bytes` out of sight.
+    /// Makes `bytes` a secret.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Arc::new(Zeroizing::new(bytes)))
     }
 
-    /// The bytes themselves, for the one place that sends them and the one that hides them.
+    /// The bytes themselves, for the place that sends them and the place that redacts them.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -77,7 +77,7 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// The secrets of a build, by id: all that its session gives out.
+/// The secrets of a build, by id. Its session serves only these.
 pub type BuildSecrets = BTreeMap<String, SecretBytes>;
 
 #[cfg(test)]

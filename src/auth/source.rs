@@ -1,4 +1,4 @@
-//! Where credentials come from.
+//! Sources of credentials.
 
 use std::sync::Arc;
 
@@ -8,65 +8,67 @@ use tokio::time::Instant;
 use super::{AuthError, Secret};
 use crate::oci::{RegistryHost, RepositoryPath};
 
-/// Who we are at one registry.
+/// polyarch's login at one registry.
 #[derive(Debug, Clone)]
 pub enum Credential {
-    /// Nobody: what is public can be read.
+    /// No login. polyarch can read public content.
     Anonymous,
-    /// A user and a password, or an access token in its place.
+    /// A user with a password, or with an access token as the password.
     Basic {
         /// The user's name.
         username: String,
         /// The password.
         password: Secret,
     },
-    /// A refresh token, exchanged for access tokens (distribution, "`OAuth2` token authentication").
+    /// A refresh token, which polyarch exchanges for access tokens (distribution, "`OAuth2` token authentication").
     IdentityToken(Secret),
-    /// A token for the registry itself, sent as it is (docker/cli, `cli/config/types`, `RegistryToken`).
+    /// A token for the registry itself, which polyarch sends unchanged (docker/cli, `cli/config/types`,
+    /// `RegistryToken`).
     RegistryToken(Secret),
 }
 
-/// Answers for one registry at a time; asked again when a registry refuses what was answered before, so
-/// that credentials that expire can be renewed.
+/// Answers for one registry at a time. When a registry refuses an answer, polyarch asks again, so that a source can
+/// renew credentials that expire.
 pub trait CredentialSource: Send + Sync {
-    /// The credential of `host`, and of no other: that for `within`, a repository or a namespace, if it is named.
+    /// The credential of `host` and no other host. `within` selects the credential of a repository or a namespace.
     ///
     /// # Errors
-    /// What is configured for `host` cannot be used. An absent configuration is [`Credential::Anonymous`].
+    /// The configuration for `host` is not usable. If there is no configuration, the answer is
+    /// [`Credential::Anonymous`].
     fn credential<'a>(
         &'a self,
         host: &'a RegistryHost,
         within: Option<&'a RepositoryPath>,
     ) -> BoxFuture<'a, Result<Credential, AuthError>>;
 
-    /// Whether there may be a login for `host`, as far as that is known without asking anybody for it.
+    /// Whether there may be a login for `host`. This check asks no helper and no service.
     fn may_know(&self, _host: &RegistryHost) -> bool {
         true
     }
 
-    /// The smallest part of `host` with a login of its own that holds `repository`; `None`: there is one for all of it,
-    /// and what was answered for one repository holds for the others.
+    /// The smallest part of `host` that has its own login and contains `repository`. `None` means that one login is for
+    /// the whole host, so an answer for one repository is valid for the others.
     fn namespace(&self, _host: &RegistryHost, _repository: &RepositoryPath) -> Option<RepositoryPath> {
         None
     }
 
-    /// When what was answered last for `host` is to be asked for anew, before the registry refuses it; `None`: it does
-    /// not expire, or nobody knows when.
+    /// The time to ask again for the login of `host`, before the registry refuses the last answer. `None` means that
+    /// the login does not expire, or that its end is unknown.
     fn spent_at(&self, _host: &RegistryHost) -> Option<Instant> {
         None
     }
 
-    /// Says that `host` refused `credential`. A source that keeps its answers forgets this one, if it is still the last:
-    /// the next answer is new. Where another took its place meanwhile, that one stays.
+    /// Reports that `host` refused `credential`. A source that keeps its answers forgets this one if it is still the
+    /// latest, so the next answer is new. If a newer answer has replaced it, that answer stays.
     fn refused(&self, _host: &RegistryHost, _credential: &Credential) {}
 }
 
-/// The credentials of another source, kept from a channel on which everybody may listen: whoever has one for the
-/// registry that is asked about gets an error.
+/// Withholds the credentials of another source from a channel that others can listen to. If the source has a login for
+/// the registry, the caller gets an error.
 pub struct Withheld {
     /// The other source.
     pub source: Arc<dyn CredentialSource>,
-    /// The channel, for the error: `engine lab at tcp://lab:2375`.
+    /// The channel, for the error message: `engine lab at tcp://lab:2375`.
     pub channel: String,
 }
 
@@ -103,7 +105,7 @@ impl CredentialSource for Withheld {
     }
 }
 
-/// Nobody, everywhere.
+/// Anonymous access to every registry.
 #[derive(Debug, Clone, Copy)]
 pub struct Anonymous;
 
@@ -149,7 +151,10 @@ mod tests {
             Credential::RegistryToken(secret()),
         ] {
             let refused = withheld(credential).credential(&host, None).await.unwrap_err();
-            assert_eq!(refused.to_string(), "the credentials for ghcr.io are not sent to engine lab in clear");
+            assert_eq!(
+                refused.to_string(),
+                "polyarch does not send the credentials for ghcr.io unencrypted to engine lab"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What was typed.
+//! Holds the arguments of every command as clap reads them.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use polyarch::run::{Gates, Moving, Programs, Shrinking};
 
 use super::clean::CleanArgs;
 use super::edit::EditArgs;
+use super::help;
 use super::images::ImagesArgs;
 use super::matrix::Matrix;
 use super::output::{Format, Progress};
@@ -17,127 +18,116 @@ use super::schema::Document;
 use super::shell::{CompletionsArgs, ManArgs};
 use super::verify::VerifyArgs;
 
-const EXAMPLES: &str = "\
-Examples:
-  polyarch build                        everything that build.yaml says
-  polyarch build web --platform native  one image, for this engine's platform
-  polyarch build --dry-run              show what would be built, and where
-  polyarch join                         publish what other runners pushed
-  polyarch copy a.io/web:1 b.io/web:1   take an image to another registry
-  polyarch inspect ghcr.io/org/web:1.0  show an image index
-  polyarch images web                   what the image's repository has
-
-Exit codes:
-  0    all verified
-  1    anything that is not below
-  2    usage, plan or context
-  3    an engine, registry or credential cannot be used: nothing was started
-  4    a build failed
-  5    a push failed
-  6    join or publish failed
-  7    verification failed, what was named is not there, or a security refusal
-  70   internal error, or a result that could not be written
-  124  timed out
-  129, 130, 143  ended by a signal";
-
-const ENVIRONMENT: &str = "\
-Environment:
-  POLYARCH_HOME   where the embedded registry is kept
-                  [default: XDG_DATA_HOME/polyarch, ~/.local/share/polyarch]
-  DOCKER_HOST, DOCKER_CONTEXT  which engine, where the plan names none
-  DOCKER_CONFIG   docker's configuration and logins [default: ~/.docker]
-  DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE  logins that go before docker's: their
-                  JSON, and a file of podman's form
-  AWS_PROFILE, AWS_REGION, AWS_ACCESS_KEY_ID and all others of the AWS CLI
-                  who we are at Amazon ECR, and where
-  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY  how registries are reached
-  CI              no live view, and never an embedded registry by accident
-  GITHUB_OUTPUT, GITHUB_STEP_SUMMARY  what was published is appended to them
-  GITHUB_ACTIONS  plain lines are one group of the log
-  NO_COLOR        no colour";
-
 /// Build container images for several platforms from one YAML plan
 ///
-/// Build container images for several platforms from one YAML plan: every platform at once, joined into one image
-/// index that is published only when it is complete and true.
+/// polyarch builds all platforms at the same time on your Docker Engines. It joins the images of the platforms into one
+/// image index. Your tags move only after polyarch has read every platform back from the registry.
 #[derive(Debug, Parser)]
 #[command(name = "polyarch", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}"), max_term_width = 79)]
+#[command(help_template = help::template(&Command::augment_subcommands(clap::Command::new("polyarch"))))]
+#[command(after_help = help::TOP, after_long_help = format!("{}\n\n{}", help::TOP, help::ENVIRONMENT), max_term_width = 79)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// Show each request to registries
     ///
-    /// Show each request to registries on stderr, with the status and the codes of the answer. polyarch then shows plain
-    /// lines in place of the live view. No credential and no query of a URL is shown. --progress json and --quiet show no
-    /// requests.
+    /// The lines on stderr have the method, the address and the status of each request, and the codes of the registry's
+    /// errors. polyarch then shows plain lines in place of the live view. No line has a credential or the query of an
+    /// address. With `--progress json` or `--progress quiet` polyarch shows no requests.
     #[arg(short, long, global = true, display_order = 1000)]
     pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Build, push, join and publish the plan's images
+    /// Build, push, join and publish the images of your plan
+    ///
+    /// polyarch builds each platform on an engine that runs it natively, if you have one. It copies images that your
+    /// plan imports with `from:`. Each platform is pushed under its own arch tag. polyarch then joins the platforms
+    /// into one image index and moves your final tags to that index. It reads every image back before it moves a tag.
+    /// The digest of each index is printed on stdout.
+    #[command(after_long_help = help::BUILD)]
     Build(BuildArgs),
-    /// Join what is under the plan's arch tags, and publish it
+    /// Join images that are pushed already, and publish the index
     ///
-    /// Join what is under the plan's arch tags, and publish it. References in place of images need no plan: `polyarch
-    /// join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64`; an index among them stands for its images (with
-    /// --platform for those of these platforms), and what is in another repository than a target is copied there.
-    /// `oci:DIR:TAG` is a reference, too: an OCI image layout.
+    /// Without references polyarch joins the images of your plan. It finds them by their arch tags, so any runner may
+    /// have pushed them. With references you need no plan: `-t` names the target, and the other words are its sources.
+    /// An index among the sources stands for its images. polyarch copies an image that the target's repository does not
+    /// have. `oci:DIR:TAG` is a reference to an OCI image layout.
+    #[command(after_long_help = help::JOIN)]
     Join(JoinArgs),
-    /// Copy an image, or an index with all that it lists
+    /// Copy an image or an index to another registry or directory
     ///
-    /// Copy an image, or an index with all that it lists, to another repository or registry, or into an OCI image layout
-    /// or out of it (oci:DIR:TAG), byte for byte: the digest stays. A registry mounts what another of its repositories
-    /// has.
+    /// polyarch copies every manifest and blob that the reference leads to. Manifests keep their bytes, so the digest
+    /// stays the same. polyarch sends only the blobs that the target does not have. A transfer that breaks continues
+    /// where it broke. `oci:DIR:TAG` is a reference to an OCI image layout.
+    #[command(after_long_help = help::COPY)]
     Copy(CopyArgs),
-    /// Show an image index, or what differs between two
+    /// Show an image index, or the differences between two
     ///
-    /// Show an image index, or one image: platforms, sizes, annotations, what is attested of whom; with two references,
-    /// what differs between them.
+    /// polyarch shows the platforms, sizes, annotations and attestations of an index or of one image. It marks content
+    /// that the registry does not have. With two references it shows each field that differs. The exit code is 0 even
+    /// if the two differ.
+    #[command(after_long_help = help::INSPECT)]
     Inspect(InspectArgs),
-    /// Read images back as a stranger would
+    /// Read images back from a registry, and check every part
     ///
-    /// Read images back as a stranger would: manifests and configs are fetched and hashed, those of listed indexes and
-    /// attestations, too; for every layer the registry is asked whether it has it, and how large it is.
+    /// polyarch fetches and hashes every index, manifest and image config. It checks that each image is of the platform
+    /// that the index claims. It asks the registry whether every layer exists and how large the layer is. Without
+    /// references it compares every final tag with your plan. A finding is exit code 7.
+    #[command(after_long_help = help::VERIFY)]
     Verify(VerifyArgs),
     /// Print the digest of a reference
+    ///
+    /// Only the digest is printed, so a script can use the output. It is the digest that the registry reports.
+    #[command(after_long_help = help::DIGEST)]
     Digest(DigestArgs),
-    /// List the images of repositories, and which index has which
+    /// List the images of repositories, and the indexes that list them
     ///
-    /// List the images of repositories, and which index has which. Amazon ECR says what it has; of other registries, and
-    /// where the role may not ask (ecr:DescribeImages), it is what tags lead to.
+    /// The newest image comes first. Amazon ECR reports all images and the time of each push. Other registries report
+    /// only tagged images, and polyarch shows the date in each image. This is true for ECR too if your role may not
+    /// call ecr:DescribeImages.
+    #[command(after_long_help = help::IMAGES)]
     Images(ImagesArgs),
-    /// Delete old images that polyarch built; shows which, unless told to
+    /// List old images that polyarch built; --apply deletes them
     ///
-    /// Delete old images that polyarch built, and what they alone consist of: of the publications in a repository the N
-    /// newest stay. Without --apply it is only shown what would go, what would stay, and why. What polyarch did not
-    /// build stays, and what any other index lists.
+    /// For each image you see whether polyarch keeps or deletes it, and why. polyarch keeps the N newest publications
+    /// of a repository. It deletes an older publication together with images that no other index lists. It keeps images
+    /// that polyarch did not build, and images that another index lists.
+    #[command(after_long_help = help::CLEAN)]
     Clean(CleanArgs),
-    /// Say what works of Amazon ECR, step by step
+    /// Check your access to a registry, step by step
     #[command(subcommand)]
     Doctor(Doctor),
     /// Check the plan, and print it with everything resolved
+    #[command(after_long_help = help::PLAN)]
     Plan(PlanCommandArgs),
-    /// Print the JSON Schema of plans, or of what polyarch writes
-    Schema(SchemaArgs),
-    /// Make the embedded registry smaller; shows by how much, unless told to
+    /// Print the JSON Schema of plans and of polyarch's own documents
     ///
-    /// Delete what the embedded registry has and no tag of it leads to: images that later builds replaced. Without
-    /// --apply it is only shown how much that is. Nothing is deleted while another process serves the registry.
+    /// Each schema is a JSON Schema (draft 2020-12) with every field, its meaning and its unit.
+    #[command(after_long_help = help::SCHEMA)]
+    Schema(SchemaArgs),
+    /// Show unused content of the embedded registry; --apply deletes it
+    ///
+    /// No tag leads to unused content: later builds replaced those images. polyarch deletes nothing while another
+    /// process serves the registry.
+    #[command(after_long_help = help::PRUNE)]
     Prune(PruneArgs),
     /// Keep the embedded registry up, so that `docker pull` works
+    ///
+    /// The embedded registry listens on 127.0.0.1, and always at the same port. polyarch prints the address on stdout.
+    /// Ctrl-C ends the registry.
+    #[command(after_long_help = help::SERVE)]
     Serve,
     /// Print completions for your shell
     ///
-    /// Print completions for your shell. For bash: `polyarch completions bash >
-    /// ~/.local/share/bash-completion/completions/polyarch`
+    /// Write the output into a file that your shell reads when it starts.
+    #[command(after_long_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
     /// Write the pages of the manual into a directory
     ///
-    /// Write the pages of the manual into a directory: one for polyarch, and one for each of its commands. `man -l
-    /// DIR/polyarch-build.1` shows a page.
+    /// polyarch writes one page for itself and one for each of its commands.
+    #[command(after_long_help = help::MAN)]
     Man(ManArgs),
 }
 
@@ -164,82 +154,93 @@ impl Command {
     }
 }
 
-/// Which plan, and what is to be different from it.
+/// The plan, and the changes to it for one run.
 #[derive(Debug, Default, Args)]
 pub(crate) struct PlanArgs {
-    /// Images of the plan; all of them if none is named
+    /// Images of your plan [default: all]
     #[arg(value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
-    /// The plan, if not build.yaml or polyarch.yaml
+    /// Read the plan from FILE
+    ///
+    /// Without this option polyarch reads `build.yaml` in the current directory, or else `polyarch.yaml`. `-` stands
+    /// for standard input.
     #[arg(short, long, value_name = "FILE", help_heading = "Plan")]
     pub(crate) file: Option<PathBuf>,
-    /// Only these platforms; then nothing is joined
+    /// Take only these platforms
     ///
-    /// Only these platforms, separated by commas; `native` stands for those that the engines' own processors run.
-    /// What is left out is printed, and then nothing is joined: `polyarch join` does that when all are pushed.
+    /// Separate platforms by commas: `linux/amd64,linux/arm64`. With `polyarch build`, `native` stands for the
+    /// platforms that the engines' own processors run. polyarch prints the platforms of an image that it leaves out. It
+    /// does not join such an image: run `polyarch join` after all platforms are pushed.
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',', help_heading = "Plan")]
     pub(crate) platform: Vec<String>,
-    /// Final tags in place of the plan's
+    /// Set a final tag in place of the plan's tags
+    ///
+    /// Repeat the option for several tags. The arch tags follow the first tag: with `-t 2.0` polyarch pushes
+    /// `2.0-arm64`.
     #[arg(short, long, value_name = "TAG", help_heading = "Plan")]
     pub(crate) tag: Vec<String>,
-    /// Change a value of the plan; `*`: every image
+    /// Change a value of the plan
     ///
-    /// Change a value of the plan; `*` is every image: web.target=debug, web.linux/arm64.args.JOBS=2,
-    /// '*.args.VERSION=1.0'
+    /// IMAGE is an image of the plan, or `*` for every image. KEY may begin with a platform. Examples:
+    /// web.target=debug, web.linux/arm64.args.JOBS=2, '*.args.VERSION=1.0'
     #[arg(long, value_name = "IMAGE.KEY=VALUE", help_heading = "Plan")]
     pub(crate) set: Vec<String>,
-    /// A build argument for every image
+    /// Set a build argument for every image
     ///
-    /// A build argument for every image; without a value it is taken from the environment
+    /// Without `=VALUE` polyarch takes the value from the environment.
     #[arg(long, value_name = "NAME[=VALUE]", help_heading = "Plan")]
     pub(crate) build_arg: Vec<String>,
-    /// The registry in place of the plan's; more of them get copies
+    /// Replace the registries of the plan
     ///
-    /// The registry in place of all of the plan's: HOST[:PORT][/NAMESPACE], or `local`, the embedded one. Of several the
-    /// first is built to, and the others get copies.
+    /// REGISTRY is HOST[:PORT][/NAMESPACE], or `local` for the embedded registry. If you repeat the option, polyarch
+    /// builds to the first registry and copies the images to the others.
     #[arg(long, value_name = "REGISTRY", help_heading = "Registry")]
     pub(crate) registry: Vec<String>,
-    /// Where an engine listens (of the plan, or one more)
+    /// Set the address of an engine, or add an engine
     ///
-    /// Where an engine listens, one of the plan or one more: `unix:///path/to.sock` or
-    /// `tcp://host:port`
+    /// HOST is `unix:///path/to.sock` or `tcp://host:port`. The engine that docker would use has the name `default`.
+    /// Example: default=unix:///run/user/1000/docker.sock
     #[arg(long, value_name = "NAME=HOST", help_heading = "Engines")]
     pub(crate) engine: Vec<String>,
 }
 
-/// What is shown and written.
+/// The display of a run, and the files that it writes.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
-    /// How progress is shown on stderr
+    /// Set the display on stderr
+    ///
+    /// `plain`, `tty` or `quiet` in `BUILDKIT_PROGRESS` replaces `auto`, as with buildx.
     #[arg(long, value_enum, value_name = "MODE", default_value_t, help_heading = "Output")]
     pub(crate) progress: Progress,
-    /// The form of the results on stdout
+    /// Set the form of the results on stdout
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
     pub(crate) format: Format,
-    /// Write everything that happened to FILE, as JSON
+    /// Write a report of the run to FILE, as JSON
+    ///
+    /// polyarch writes the report however the run ends. `polyarch schema report` prints the schema.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) report: Option<PathBuf>,
-    /// Write what was published to FILE, as variables for CI
+    /// Write the published images to FILE, for CI
     ///
-    /// Write what was published to FILE as NAME=VALUE lines, for dotenv reports of GitLab CI: `HELLO_DIGEST`,
-    /// `HELLO_REPOSITORY` and `HELLO_TAGS` of each image, without its name where there is one image.
+    /// FILE gets lines of the form NAME=VALUE, for dotenv reports of GitLab CI. The names are `DIGEST`, `REPOSITORY`
+    /// and `TAGS`. If your plan has several images, a name begins with the image, as in `HELLO_DIGEST`.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) dotenv: Option<PathBuf>,
 }
 
-/// What an index must pass before a final tag moves to it.
+/// The gates that an index passes before a final tag moves to it.
 #[derive(Debug, Args)]
 pub(crate) struct GateArgs {
-    /// Let final tags lose platforms that they have now
+    /// Allow final tags to lose platforms
     ///
-    /// Let final tags lose platforms that they have now: without it, an index that lacks platforms of the one that it
-    /// would replace is not published.
+    /// A final tag may have a platform that the new index lacks. Without this option polyarch does not move such a tag
+    /// (exit code 7).
     #[arg(long, help_heading = "Gates")]
     pub(crate) allow_shrink: bool,
-    /// Do not look into layers for which processor programs are
+    /// Skip the check that programs match their platform
     ///
-    /// Do not look into layers for which processor programs are: without it, an image that starts a program for
-    /// another processor than that of its platform is not published.
+    /// Without this option polyarch reads the program that an image starts from the layers in the registry. It does not
+    /// publish a program for another processor (exit code 7).
     #[arg(long, help_heading = "Gates")]
     pub(crate) no_elf: bool,
 }
@@ -264,45 +265,62 @@ impl GateArgs {
 pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
-    /// Run every step, whatever the cache has
+    /// Run every step, even if it is cached
+    ///
+    /// The build still writes the caches of the plan.
     #[arg(long, help_heading = "Build")]
     pub(crate) no_cache: bool,
     /// Look for newer base images
+    ///
+    /// The engines ask the registry of each base image, even if they have the image.
     #[arg(long, help_heading = "Build")]
     pub(crate) pull: bool,
-    /// What it does anyway: as buildx has it
+    /// Push, as polyarch does anyway: buildx has this option
     #[arg(long, hide = true, conflicts_with_all = ["no_push", "load"])]
     pub(crate) push: bool,
-    /// Build only: nothing leaves the engines
+    /// Build only, and push nothing
+    ///
+    /// Nothing leaves the engines. Excludes --load and --atomic.
     #[arg(long, help_heading = "Build")]
     pub(crate) no_push: bool,
-    /// Build and push the arch tags; no final tag moves
+    /// Push the arch tags, and move no final tag
+    ///
+    /// Run `polyarch join` later to publish the images. Excludes --load and --atomic.
     #[arg(long, help_heading = "Build")]
     pub(crate) no_join: bool,
-    /// Build, and leave NAME:TAG on the engines; nothing is pushed
+    /// Leave NAME:TAG on the engines, and push nothing
     ///
-    /// Build, and leave NAME:TAG on the engines, for `docker run`; nothing is pushed, and no registry is asked. An
-    /// engine with the containerd image store has all that it built under one name, others their own platform.
+    /// The images are then ready for `docker run`. polyarch asks no registry for the plan's images. An engine with the
+    /// containerd image store has all its platforms under one name. Another engine has only its own platform under that
+    /// name. Excludes --no-push, --no-join and --atomic.
     #[arg(long, conflicts_with_all = ["no_push", "no_join"], help_heading = "Build")]
     pub(crate) load: bool,
-    /// The first failure of any image ends everything
+    /// End the run at the first failure
+    ///
+    /// Without this option a failure ends only the other platforms of the same image.
     #[arg(long, help_heading = "Build")]
     pub(crate) fail_fast: bool,
-    /// Move final tags only when every image is ready
+    /// Move final tags only when all images are ready
     ///
-    /// Move final tags only when every image is ready: if one of them fails, those of all images stay where they are.
+    /// If one image fails, polyarch moves the final tags of no image.
     #[arg(long, conflicts_with_all = ["no_push", "no_join", "load"], help_heading = "Build")]
     pub(crate) atomic: bool,
     /// End the run after this time: 90s, 10m, 1h30m
+    ///
+    /// polyarch stops the builds on the engines and exits with code 124. Without this option there is no limit for the
+    /// run.
     #[arg(long, value_name = "DURATION", help_heading = "Build")]
     pub(crate) timeout: Option<String>,
-    /// Show what would be built and pushed, and where
+    /// Show the builds and their tags, and build nothing
+    ///
+    /// polyarch asks the engines for their platforms, so it shows the engine of each build.
     #[arg(long, help_heading = "Build")]
     pub(crate) dry_run: bool,
     /// Check the Dockerfiles, and build nothing
     ///
-    /// Check the Dockerfiles with BuildKit's lint, and build nothing: what it finds is an error, with its place. Engine 27
-    /// or newer.
+    /// The engines run BuildKit's checks, as `docker build --check` does. Each finding is an error with its file and
+    /// line (exit code 2). You need Engine 27.0 or newer; polyarch refuses an older engine (exit code 3). Excludes
+    /// --load, --no-push, --no-join, --dry-run, --atomic and --report.
     #[arg(long, conflicts_with_all = ["load", "no_push", "no_join", "dry_run", "atomic", "report"], help_heading = "Build")]
     pub(crate) check: bool,
     #[command(flatten)]
@@ -311,29 +329,32 @@ pub(crate) struct BuildArgs {
     pub(crate) output: OutputArgs,
 }
 
-/// What becomes of attestations.
+/// The fate of attestations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Attestations {
     Keep,
     Strip,
 }
 
-/// How registries that no plan describes are spoken to.
+/// The connection to registries that no plan describes.
 #[derive(Debug, Args)]
 pub(crate) struct RegistryArgs {
-    /// Speak plain HTTP to the references' registries
+    /// Speak plain HTTP to registries
+    ///
+    /// The option is for the registries of references. In a plan, set `insecure: true` for the registry. polyarch
+    /// always speaks plain HTTP to a registry on loopback, unless you pass --ca.
     #[arg(long, help_heading = "Registry")]
     pub(crate) insecure: bool,
-    /// Trust the authority in FILE (PEM) at this registry
+    /// Trust this certificate authority
     ///
-    /// Trust the certificate authority in FILE (PEM) at this registry of the references, which then is spoken to with
-    /// TLS, on loopback too
+    /// FILE has certificates in PEM form. HOST is the registry of a reference; polyarch trusts the authority at no
+    /// other registry. Example: localhost:5000=ca.pem
     #[arg(long, value_name = "HOST=FILE", help_heading = "Registry")]
     pub(crate) ca: Vec<String>,
-    /// Let this registry send polyarch to a private host
+    /// Allow redirects to a private host
     ///
-    /// Let this registry of the references send polyarch to HOST[:PORT] of this machine or of a private network, for tokens,
-    /// uploads and downloads
+    /// REGISTRY is the registry of a reference. It may send polyarch to HOST[:PORT] for tokens, uploads and downloads,
+    /// even if the host is this machine or in a private network. Example: 10.0.0.5:5000=10.0.0.5:8443
     #[arg(long, value_name = "REGISTRY=HOST", help_heading = "Registry")]
     pub(crate) may_send_to: Vec<String>,
 }
@@ -344,28 +365,32 @@ pub(crate) struct JoinArgs {
     pub(crate) plan: PlanArgs,
     #[command(flatten)]
     pub(crate) registries: RegistryArgs,
-    /// What becomes of the references' attestations
+    /// Keep or strip the references' attestations
     ///
-    /// What becomes of the references' attestations: `keep`, the default, or `strip`; a plan says it itself
-    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Join")]
+    /// polyarch keeps them by default. For the images of a plan, set `attestations:` in the plan.
+    #[arg(long, value_enum, value_name = "POLICY", help_heading = "Join")]
     pub(crate) attestations: Option<Attestations>,
     #[command(flatten)]
     pub(crate) edit: EditArgs,
-    /// Wait this long for what others still push: 30m
+    /// Wait this long for missing images
     ///
-    /// Wait this long for what others still push: 90s, 30m, 1h. Who is missing is said at once and every 30 s; at the
-    /// end of the time the run fails (exit code 124).
+    /// DURATION has the form 90s, 30m or 1h. polyarch reports the missing images at once and every 30 s. If one is
+    /// missing at the end of the time, the run fails (exit code 124). Excludes --dry-run.
     #[arg(long, value_name = "DURATION", conflicts_with = "dry_run", help_heading = "Join")]
     pub(crate) wait: Option<String>,
-    /// Print the index that would be published
+    /// Print the index, and publish nothing
+    ///
+    /// The manifest is printed byte for byte on stdout. polyarch checks no gate.
     #[arg(long, help_heading = "Join")]
     pub(crate) dry_run: bool,
-    /// Move final tags only when every image is ready
+    /// Move final tags only when all images are ready
     ///
-    /// Move final tags only when every image is ready: if one of them fails, those of all images stay where they are.
+    /// If one image fails, polyarch moves the final tags of no image.
     #[arg(long, help_heading = "Join")]
     pub(crate) atomic: bool,
     /// End the run after this time: 90s, 10m, 1h30m
+    ///
+    /// The exit code is then 124. Without this option there is no limit for the run.
     #[arg(long, value_name = "DURATION", help_heading = "Join")]
     pub(crate) timeout: Option<String>,
     #[command(flatten)]
@@ -376,19 +401,25 @@ pub(crate) struct JoinArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
-    /// What is copied: HOST/REPOSITORY[:TAG][@DIGEST] or oci:DIR[:TAG][@DIGEST]
+    /// Image or index to copy: HOST/REPOSITORY[:TAG] or oci:DIR[:TAG]
     ///
-    /// What is copied: HOST/REPOSITORY[:TAG][@DIGEST], or oci:DIR[:TAG][@DIGEST], an OCI image layout; one image alone
-    /// in a layout needs no tag
+    /// `@DIGEST` may follow. `oci:DIR` is an OCI image layout; it needs no tag if it has one image. The name of an
+    /// image of your plan stands for its first tag.
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
-    /// Where to: HOST/REPOSITORY[:TAG] or oci:DIR:TAG
+    /// Reference of the copy: HOST/REPOSITORY[:TAG] or oci:DIR:TAG
+    ///
+    /// The tag of a repository is `latest` if you name none. polyarch creates the directory of a layout.
     #[arg(value_name = "TARGET")]
     pub(crate) target: String,
-    /// Of an index only this platform's image, without the index
+    /// Copy only this platform's image, without the index
+    ///
+    /// The copy then has the digest of that image. Example: linux/arm64
     #[arg(long, value_name = "PLATFORM", help_heading = "Copy")]
     pub(crate) platform: Option<String>,
     /// End the run after this time: 90s, 10m, 1h30m
+    ///
+    /// The exit code is then 124. Without this option there is no limit for the run.
     #[arg(long, value_name = "DURATION", help_heading = "Copy")]
     pub(crate) timeout: Option<String>,
     #[command(flatten)]
@@ -399,16 +430,22 @@ pub(crate) struct CopyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// A reference: HOST/REPOSITORY[:TAG][@DIGEST] or oci:DIR[:TAG]
+    /// Reference: HOST/REPOSITORY[:TAG][@DIGEST] or oci:DIR[:TAG]
+    ///
+    /// The name of an image of your plan stands for its first tag.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// Another one: what differs between the two is shown
+    /// Second reference, to compare with the first
     #[arg(value_name = "REF")]
     pub(crate) other: Option<String>,
-    /// Print the manifest as the registry has it, byte for byte
+    /// Print the manifest byte for byte
+    ///
+    /// Excludes --json and a second reference.
     #[arg(long, conflicts_with_all = ["json", "other"])]
     pub(crate) raw: bool,
-    /// Print what is shown as JSON, with all that was read
+    /// Print everything that was read, as JSON
+    ///
+    /// With two references the field `same` is true if the two have one digest.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -417,45 +454,50 @@ pub(crate) struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DigestArgs {
-    /// A reference: HOST/REPOSITORY[:TAG][@DIGEST] or oci:DIR[:TAG]
+    /// Reference: HOST/REPOSITORY[:TAG][@DIGEST] or oci:DIR[:TAG]
+    ///
+    /// The name of an image of your plan stands for its first tag.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// Of an index, the digest of this platform's image
+    /// Print the digest of this platform's image
+    ///
+    /// Without this option polyarch prints the digest of the index. Example: linux/arm64
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
     #[command(flatten)]
     pub(crate) registries: RegistryArgs,
 }
 
-/// What is looked at.
+/// The registry that is checked.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Doctor {
-    /// Say who AWS takes us for, and what may be done in its registries
+    /// Check your identity, your login and your rights at Amazon ECR
     ///
-    /// Say who AWS takes us for, and what may be done in its registries: region, identity, token, login, the repositories,
-    /// which of their tags may move, and whether layers may be pushed there. Nothing is created; an upload is begun,
-    /// and nobody goes on with it. Exit code 3 if anything fails.
+    /// polyarch checks your region, identity, token, login and repositories. It then checks which tags may move and
+    /// whether you may push layers. It creates nothing: it begins an upload and does not continue it. A failed step is
+    /// exit code 3.
+    #[command(after_long_help = help::DOCTOR)]
     Ecr(DoctorEcrArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorEcrArgs {
-    /// Repositories, or images of the plan; all of its images if nothing is named
+    /// Repositories, or images of your plan [default: all images]
     #[arg(value_name = "IMAGE|HOST/REPOSITORY")]
     pub(crate) what: Vec<String>,
     #[command(flatten)]
     pub(crate) repositories: RepositoryArgs,
-    /// The form of the results on stdout
+    /// Set the form of the results on stdout
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
     pub(crate) format: Format,
-    /// The same as `--format json`
+    /// Print the findings as JSON, as --format json does
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
-    /// The document that the schema describes
+    /// Document that the schema describes
     #[arg(value_enum, value_name = "DOCUMENT", default_value_t)]
     pub(crate) document: Document,
 }
@@ -469,8 +511,8 @@ pub(crate) struct PlanCommandArgs {
     pub(crate) schema: bool,
     /// Print a job for every platform, as JSON for CI
     ///
-    /// Print a job for every platform, as JSON for `strategy: matrix:` of GitHub Actions: its `platform`, a `runner`,
-    /// its `images`.
+    /// Each job has its `platform`, a `runner` and its `images`. Use the output as `strategy: matrix:` of GitHub
+    /// Actions.
     #[arg(long, value_enum, value_name = "CI", conflicts_with = "schema")]
     pub(crate) matrix: Option<Matrix>,
     /// Print a table, or the whole plan as JSON or YAML

@@ -1,7 +1,7 @@
-//! Who hears a run: the report, and a display on a thread of its own.
+//! Hands the events of a run to the report, and to a display on a thread of its own.
 //!
-//! A terminal that is not read (Ctrl-S, a pager) blocks the one who writes to it. The display may block; the run,
-//! its signals and its heartbeats may not.
+//! A terminal that is not read (Ctrl-S, a pager) blocks its writer. The display may block; the run, its signals and its
+//! heartbeats may not.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -13,11 +13,11 @@ use polyarch::run::{Event, EventSink, Report};
 use super::backlog::{Backlog, Told};
 use super::output::{self, Display, Pace, Progress, Terminal};
 
-/// How long a reader may take nothing while the ending waits for it, …
+/// The longest time in which a reader takes nothing while the ending waits for the reader.
 const STALLED: Duration = Duration::from_secs(2);
-/// … and how long it may take for all of it.
+/// The longest time for the whole ending.
 const ENDING: Duration = Duration::from_secs(30);
-/// How often the display sees the time pass.
+/// The time between two ticks of the display.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Takes the events of a run.
@@ -39,14 +39,14 @@ impl Audience {
         let (told, shown) = (display.clone(), pace.clone());
         thread::spawn(move || {
             show(output::display(progress, terminal, shown), &told, started);
-            // Nobody waits any more only if the ending took too long.
+            // The receiver is gone only if the ending took too long.
             let _ = ending.send(());
         });
         Self { report: Report::new(SystemTime::now()), started, display, ended, pace }
     }
 
-    /// Hands the end to the display, and waits until the display has shown it, as long as somebody reads. Then gives
-    /// the report. The `code` of a signal goes before what the events call for.
+    /// Hands the end to the display and waits until the display has shown the end, while a reader takes the lines. Then
+    /// returns the report. The `code` of a signal takes precedence over the exit code of the events.
     pub(crate) fn end(mut self, code: Option<u8>) -> Report {
         let code = code.unwrap_or_else(|| self.report.exit_code());
         self.report.finish(self.started.elapsed(), code);

@@ -1,5 +1,5 @@
-//! Events that wait for a display that is slower than the run. The backlog drops log lines first, and counts them. The
-//! end of the run has a place of its own.
+//! Keeps events for a display that is slower than the run. The backlog drops log lines first, and counts them. The end
+//! of the run has a place of its own.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ const LOGS: usize = 4 << 20;
 const OTHERS: usize = 4 << 20;
 /// Bytes that an event takes besides its texts.
 const EVENT: usize = 512;
-/// How long log lines wait after the run's end. Other events wait twice as long.
+/// The time that log lines wait after the run's end. Other events wait twice as long.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The next message to a display.
@@ -41,10 +41,10 @@ struct Waiting {
     events: VecDeque<(Duration, One)>,
     logs: usize,
     others: usize,
-    /// A reader that fell behind loses many lines at once, not every other one.
+    /// A slow reader loses many lines at once, not every second line.
     is_behind: bool,
     ended: Option<(Instant, Box<Report>)>,
-    /// The run has left: no message follows.
+    /// The run is gone: no message follows.
     left: bool,
 }
 
@@ -55,7 +55,7 @@ enum One {
 }
 
 impl Backlog {
-    /// The backlog keeps an event. Where it has no room for the event, it counts the event as lost.
+    /// Keeps an event. If the backlog has no room for the event, it counts the event as lost.
     pub(super) fn tell(&self, at: Duration, event: &Event) {
         self.lock().tell(at, event);
         self.changed.notify_one();
@@ -67,7 +67,7 @@ impl Backlog {
         self.changed.notify_one();
     }
 
-    /// Says that no message follows, not even an end.
+    /// Reports that no message follows, not even an end.
     pub(super) fn leave(&self) {
         self.lock().left = true;
         self.changed.notify_one();
@@ -84,7 +84,7 @@ impl Backlog {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // A thread that panicked left a list of events, and each of them is whole.
+        // Every event in the list is whole, even if a thread panicked.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -164,7 +164,7 @@ fn missing(event: &Event) -> Lost {
 fn weight(event: &Event) -> usize {
     let texts = match event {
         Event::Job { what: JobEvent::Log { line }, .. } => line.len(),
-        // Its texts are as long as what is written of it.
+        // The length of the printed event stands for the length of its texts.
         event => {
             let mut length = Length(0);
             serde_json::to_writer(&mut length, event).map_or(0, |()| length.0)

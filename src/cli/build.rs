@@ -57,7 +57,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
     let mut stop = shutdown.clone();
     let (build, server) = tokio::select! {
         build = preflight => build?,
-        // Nothing was started: nothing is left.
+        // Nothing was started, so nothing is left in a registry or on an engine.
         reason = stop.stopping() => return Ok(ending::stopped(&reason, signals.code(), settings)),
     };
     let warnings: Vec<_> = build.plan.warnings.iter().map(|problem| ending::plan_warning(problem, &loaded)).collect();
@@ -82,7 +82,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
 }
 
 fn goal(args: &BuildArgs) -> Goal {
-    // clap refuses two of them, but for the two of which one says more.
+    // clap refuses two of these flags, except --no-push with --no-join, where --no-push decides.
     match args {
         BuildArgs { load: true, .. } => Goal::Load,
         BuildArgs { no_push: true, push: false, .. } => Goal::Build,

@@ -32,7 +32,7 @@ struct Told<'a> {
     url: Option<&'a str>,
 }
 
-/// Says what is wrong with the plan's Dockerfiles.
+/// Reports the findings in the plan's Dockerfiles.
 pub(crate) async fn show(build: &BuildRun, output: &OutputArgs) -> Result<ExitCode, Refusal> {
     let files = run::check(build).await?;
     if output.format == Format::Json {

@@ -41,7 +41,7 @@ async fn prepare(
     Ok((Copying { source, target, platform }, registries.server()?))
 }
 
-/// Where the copy goes. What has no tag in a layout is found by nobody.
+/// The target of the copy. A layout needs a tag, because a reader finds an image in a layout by its tag.
 async fn target_of(
     reference: LocatedReference,
     registries: &mut Registries<'_, impl Fn(Notice) + Send + Sync + Clone + 'static>,

@@ -1,35 +1,35 @@
-//! How errors are shown: `error: …` and `hint: …`; errors of a plan with the line that they are in.
+//! Formats errors as `error: …` and `hint: …`. An error of a plan shows its line of the plan.
 
-use std::error::Error;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet as Source};
 
 use polyarch::text::Text;
+pub(crate) use polyarch::text::chain;
 
 use crate::cli::output::{Color, Line, Tone};
 
-/// An error and where in a file it is.
+/// An error and its place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snippet<'a> {
     /// The file's name, as the user gave it.
     pub(crate) path: &'a str,
     /// The file's text.
     pub(crate) text: &'a str,
-    /// Which bytes of it are meant; what lies outside or inside of a character is moved to where it can be.
+    /// The bytes that the error is about. An end outside of the text or inside of a character moves to the next border.
     pub(crate) range: Range<usize>,
-    /// What is wrong: one line.
+    /// The error, in one line.
     pub(crate) message: &'a str,
-    /// What to do: one line.
+    /// The next step of the user, in one line.
     pub(crate) hint: Option<&'a str>,
 }
 
-/// Columns that a snippet may take where the terminal does not say.
+/// Columns that a snippet may take if the width of the terminal is unknown.
 const WIDTH: usize = 140;
 
-/// The error with its file, line, column, the source line and a caret. `color` is how the lines will be shown.
+/// The error with its file, line, column, the source line and a caret. `color` is the colour setting of the output.
 pub(crate) fn snippet(snippet: &Snippet<'_>, color: Color) -> Vec<Line> {
-    // Text of the file is shown, and so may hold no escape: one visible character for each that is not.
+    // The snippet shows text of the file. A visible character replaces each character that could begin an escape.
     let text: String = snippet.text.chars().map(visible).collect();
     let shift = |at: usize| {
         let at = snippet.text.floor_char_boundary(at);
@@ -43,7 +43,7 @@ pub(crate) fn snippet(snippet: &Snippet<'_>, color: Color) -> Vec<Line> {
     report.extend(hint.as_deref().map(|hint| Group::with_title(Level::HELP.with_name("hint").secondary_title(hint))));
     let drawn = |color| renderer(color).term_width(WIDTH).render(&report);
     let plain: Vec<Line> = drawn(Color::Off).lines().map(Line::from).collect();
-    // A line that would drive a CI system is changed where it has no colours. With colours it is not drawn at all.
+    // Without colours, a line that a CI system would run as a command is changed. With colours it is not drawn at all.
     let is_safe =
         || drawn(Color::Off).lines().zip(&plain).all(|(drawn, line)| line.render(Color::Off) == drawn.trim_end());
     match color {
@@ -57,7 +57,7 @@ pub(crate) fn message(message: &str, hint: Option<&str>) -> Vec<Line> {
     render(Line::new().toned(Tone::Error, "error:"), message, hint)
 }
 
-/// As [`message`], of something that stops nothing.
+/// A warning and a hint, in the form of [`message`].
 pub(crate) fn warning(message: &str, hint: Option<&str>) -> Vec<Line> {
     render(Line::new().toned(Tone::Warning, "warning:"), message, hint)
 }
@@ -77,21 +77,7 @@ fn renderer(color: Color) -> Renderer {
     }
 }
 
-/// The error's text and its sources', without those that say again what was said.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        source = cause.source();
-    }
-    message
-}
-
-/// What stands for a character that must not reach a terminal.
+/// The replacement for a character that must not reach a terminal.
 fn visible(c: char) -> char {
     match c {
         '\n' | '\t' => c,

@@ -13,7 +13,7 @@ use super::reach::{self, Registries};
 use super::settings::Settings;
 use super::{exit, notices, stdout};
 
-/// A registry of ECR, and the repositories of it that are asked about.
+/// A registry of ECR, and those of its repositories that are checked.
 type Subject = (Registry, Vec<Repository>);
 
 pub(crate) async fn ecr(args: &DoctorEcrArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
@@ -34,7 +34,7 @@ pub(crate) async fn ecr(args: &DoctorEcrArgs, settings: &Settings) -> Result<Exi
     Ok(if fails { exit::code(Phase::Preflight.exit_code()) } else { ExitCode::SUCCESS })
 }
 
-/// The references, or else what the plan's images are published to.
+/// The registries of the references, or else the registries of the plan's images.
 async fn subjects(args: &DoctorEcrArgs, settings: &Settings) -> Result<Vec<Subject>, Refusal> {
     let mut subjects: Vec<Subject> = Vec::new();
     let (references, images): (Vec<_>, Vec<_>) = args.what.iter().cloned().partition(|word| reach::is_reference(word));

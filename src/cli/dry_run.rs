@@ -8,7 +8,7 @@ use polyarch::run::{BuildRun, By, Execution, Goal, Registry};
 use super::load::Refusal;
 use super::stdout;
 
-/// Shows what would be built, where, and under which names.
+/// Shows the builds with their engines and their tags.
 pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
     let outline = polyarch::run::outline(build)?;
     let mut lines = surroundings(build);
@@ -43,7 +43,7 @@ pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The registries and the engines, and how the latter are reached.
+/// The registries, and the engines with their addresses.
 fn surroundings(build: &BuildRun) -> Vec<String> {
     let kind = |registry: &Registry| match registry {
         Registry::Embedded { .. } => " (embedded)",
@@ -57,7 +57,7 @@ fn surroundings(build: &BuildRun) -> Vec<String> {
     registries.chain(engines).collect()
 }
 
-/// A name as engines list it.
+/// The name that engines list.
 fn short(location: &Location) -> String {
     match location {
         Location::Repository(repository) => repository.path().short().to_owned(),

@@ -1,4 +1,4 @@
-//! What is said of the index that `polyarch join -t` makes of references, beyond its sources.
+//! Reads the options of `polyarch join -t` that change the index beyond its sources.
 
 use clap::Args;
 use polyarch::oci::{Annotation, EntryOverride, IndexFormat, Platform};
@@ -10,40 +10,41 @@ use super::platforms::several;
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "References")]
 pub(crate) struct EditArgs {
-    /// Add the sources to the index that the target has now
+    /// Add the sources to the target's index
     ///
-    /// Add the sources to the index that the target has now: what is there stays, with its attestations and annotations;
-    /// a source takes the place of what is there of its platform. With several targets it is the first one's index.
+    /// polyarch keeps the images of the index, with their attestations and annotations. A source replaces the image of
+    /// its platform. With several targets polyarch takes the index of the first one.
     #[arg(long)]
     append: bool,
-    /// Take these platforms out of the index that the target has now
+    /// Remove platforms from the target's index
     ///
-    /// Take these platforms out of the index that the target has now, separated by commas; what else it has stays, and
-    /// sources are added to it
+    /// Separate platforms by commas: `linux/386,linux/arm/v7`. polyarch keeps all other images. You may also name
+    /// sources to add. A platform that the index does not have is an error (exit code 7).
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     remove: Vec<String>,
-    /// What a source is, whatever its config says: a.io/web:1-arm=linux/arm/v7
+    /// Set the platform of a source
     ///
-    /// What a source, as it is written here, is, whatever its config says, as `docker manifest annotate` does:
-    /// SOURCE=linux/arm/v7, SOURCE=windows/amd64,os.version=10.0.20348.2461, SOURCE=os.features=win32k
+    /// polyarch then ignores the platform in the config, as `docker manifest annotate` does. SOURCE is a source as you
+    /// write it in the command. Examples: SOURCE=linux/arm/v7, SOURCE=windows/amd64,os.version=10.0.20348.2461,
+    /// SOURCE=os.features=win32k
     #[arg(long, value_name = "SOURCE=PLATFORM")]
     annotate: Vec<String>,
-    /// Annotate the index, or with entry[PLATFORM]: an entry
+    /// Annotate the index or its entries
     ///
-    /// Annotate the index, or with `entry[PLATFORM]:` before the key the entry of a platform, with `entry:` all of them.
-    /// An index with annotations is an OCI index.
+    /// Without SCOPE polyarch annotates the index. The scope `entry` is every entry, and `entry[PLATFORM]` is the entry
+    /// of one platform. An index with annotations is an OCI index. Example: 'entry[linux/arm64]:org.example.tier=2'
     #[arg(long, value_name = "[SCOPE:]KEY=VALUE")]
     annotation: Vec<String>,
-    /// Exactly these platforms, in this order, or nothing is put
+    /// Require exactly these platforms
     ///
-    /// Exactly these platforms, separated by commas, in this order; if any is missing, and if there is any other, nothing
-    /// is put (exit code 7)
+    /// Separate platforms by commas. Their order counts, too. If the index has other platforms or another order,
+    /// polyarch pushes nothing (exit code 7).
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     expect: Vec<String>,
-    /// Which document the index is
+    /// Set the form of the index
     ///
-    /// Which document the index is: `docker`, a manifest list, is refused where that cannot hold it; `auto`, the default,
-    /// is one where it can, else an OCI index
+    /// `oci` is an OCI index. `docker` is a Docker manifest list: polyarch fails if a list cannot hold the index (exit
+    /// code 7). `auto` is the default: a manifest list if a list can hold the index, or else an OCI index.
     #[arg(long, value_enum, value_name = "FORMAT")]
     index_format: Option<Format>,
 }
@@ -56,7 +57,7 @@ enum Format {
 }
 
 impl EditArgs {
-    /// The first option that was given.
+    /// The first option of these that the user passed.
     pub(crate) fn asked(&self) -> Option<&'static str> {
         let given = [
             ("--append", self.append),
@@ -69,7 +70,7 @@ impl EditArgs {
         given.into_iter().find_map(|(option, given)| given.then_some(option))
     }
 
-    /// What is to become of the index; `wanted` is `--platform`.
+    /// The changes to the index; `wanted` is `--platform`.
     pub(crate) fn edit(&self, wanted: &[String]) -> Result<Edit, Failure> {
         let without = platforms("--remove", &self.remove)?;
         let base = if self.append || !without.is_empty() { Base::Target { without } } else { Base::Nothing };
@@ -93,12 +94,12 @@ impl EditArgs {
         })
     }
 
-    /// What `--annotate` says of each of `sources`, as they were typed.
+    /// The values of `--annotate` for each of `sources`, which have the spelling of the command line.
     pub(crate) fn entries(&self, sources: &[String]) -> Result<Vec<EntryOverride>, Failure> {
         let mut entries: Vec<Option<EntryOverride>> = vec![None; sources.len()];
         for text in &self.annotate {
             let of = |source: &String| text.strip_prefix(source.as_str()).and_then(|rest| rest.strip_prefix('='));
-            // One source may begin as another does.
+            // The name of a source may begin with the name of another source.
             let Some((source, said)) =
                 sources.iter().filter_map(|source| Some((source, of(source)?))).max_by_key(|(source, _)| source.len())
             else {

@@ -1,4 +1,4 @@
-//! How a command ends: results, report, errors, exit code.
+//! Ends a command: writes results, report and errors, and chooses the exit code.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,16 +19,16 @@ use super::settings::Settings;
 use super::stderr;
 use super::stdout::cannot_write;
 
-/// Writes what a run leaves, and says its exit code.
+/// Writes the results and the files of a run, and returns the exit code.
 pub(crate) fn tell(report: &Report, output: &OutputArgs, settings: &Settings) -> ExitCode {
     let written = write_results(std::io::stdout().lock(), report, output.format);
     let written = written.map_err(|error| stderr::failure(&cannot_write("stdout", &error), settings.terminal.color));
     let code = tell_files(report, output, settings);
-    // What was asked for is not there, though all else may be.
+    // The user wanted the results on stdout, and they are missing even if the run succeeded.
     if written.is_err() && report.run.exit_code == exit::OK { exit::code(Phase::Internal.exit_code()) } else { code }
 }
 
-/// Writes the files that are asked for, and says the exit code.
+/// Writes the files that the user wants, and returns the exit code.
 fn tell_files(report: &Report, output: &OutputArgs, settings: &Settings) -> ExitCode {
     let failures = Files::of(output, settings).write(report);
     let code = report.run.exit_code;
@@ -38,7 +38,7 @@ fn tell_files(report: &Report, output: &OutputArgs, settings: &Settings) -> Exit
     exit::code(if code == exit::OK && !failures.is_empty() { Phase::Internal.exit_code() } else { code })
 }
 
-/// Says why a command did not begin.
+/// Prints the reason why a command did not begin.
 pub(crate) fn refuse(refusal: &Refusal, settings: &Settings) -> ExitCode {
     let color = settings.terminal.color;
     match refusal {
@@ -64,17 +64,17 @@ pub(crate) fn refuse(refusal: &Refusal, settings: &Settings) -> ExitCode {
     }
 }
 
-/// Says why a run did not begin, to whoever listens to runs: people, readers of events, the report.
+/// Reports why a run did not begin, to people, to readers of events and in the report.
 pub(crate) fn refuse_run(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> ExitCode {
     tell_files(&refused(refusal, output, settings), output, settings)
 }
 
-/// Says that a run does not begin because what it finds out could not be written.
+/// Reports that a run does not begin because polyarch could not write its files.
 pub(crate) fn refuse_files(failures: Vec<Failure>, output: &OutputArgs, settings: &Settings) -> ExitCode {
     exit::code(refused(&Refusal::Failures(failures), output, settings).run.exit_code)
 }
 
-/// Tells a refusal; gives its report.
+/// Prints a refusal and returns its report.
 fn refused(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> Report {
     let failures = match refusal {
         Refusal::Plan(errors) => {
@@ -111,13 +111,13 @@ pub(crate) fn stopped(reason: &str, code: Option<u8>, settings: &Settings) -> Ex
     exit::code(code.unwrap_or(1))
 }
 
-/// What was found in Dockerfiles, each with the file that it is in.
+/// The findings in Dockerfiles, each with its file.
 fn problems(files: &[CheckedFile]) -> impl Iterator<Item = (&CheckedFile, Problem)> {
     files.iter().flat_map(|file| file.findings.iter().map(move |finding| (file, problem_of(file, finding))))
 }
 
 fn problem_of(file: &CheckedFile, Finding { at, rule, message, url }: &Finding) -> Problem {
-    // Without a place nothing else would name the file.
+    // If the finding has no place, the message must name the file.
     let file = at.is_none().then_some(&file.name);
     let parts: Vec<_> = file.into_iter().chain(rule).chain([message]).map(Text::as_str).collect();
     Problem { span: *at, message: parts.join(": "), hint: url.as_ref().map(ToString::to_string) }
@@ -164,7 +164,7 @@ pub(crate) fn plan_warning(problem: &Problem, loaded: &Loaded) -> Warning {
     }
 }
 
-/// Says warnings about the plan where there is no run that would.
+/// Prints warnings about the plan, for commands without a run.
 pub(crate) fn warn(warnings: &[Warning], settings: &Settings) {
     for Warning { message, hint, .. } in warnings {
         stderr::lines(diagnostic::warning(message, hint.as_deref()), settings.terminal.color);

@@ -1,4 +1,4 @@
-//! The exit codes that are not a phase's.
+//! Names the exit codes that belong to no phase.
 
 use std::process::ExitCode;
 
@@ -6,12 +6,12 @@ use std::process::ExitCode;
 pub(crate) const OK: u8 = 0;
 /// Bad usage, plan or context.
 pub(crate) const USAGE: u8 = 2;
-/// A fault of ours.
+/// A fault in polyarch.
 pub(crate) const INTERNAL: u8 = 70;
-/// A timeout of ours.
+/// The end of `--timeout`, `--wait` or `timeout:`.
 pub(crate) const TIMEOUT: u8 = 124;
 
-/// A command's end that was already told to the user, or has nothing to tell.
+/// The end of a command that printed its messages already.
 pub(crate) fn code(code: u8) -> ExitCode {
     ExitCode::from(code)
 }

@@ -1,4 +1,4 @@
-//! What users of docker, buildx, bake and skopeo type: done, or answered with the word for it.
+//! Accepts commands and options of docker, buildx, bake and skopeo, or answers with polyarch's own.
 
 use std::ffi::OsString;
 
@@ -29,7 +29,7 @@ const KEYS: [(&str, &str); 21] = [
     ("--repository", "repository"),
 ];
 
-/// Other options of theirs, and what does that here.
+/// Other options of those tools, and polyarch's way to do the same.
 const OPTIONS: [(&str, &str); 8] = [
     ("--iidfile", "--report FILE has the digests"),
     ("--metadata-file", "--report FILE has the digests"),
@@ -41,7 +41,7 @@ const OPTIONS: [(&str, &str); 8] = [
     ("--print", "it is --dry-run, or `polyarch plan`"),
 ];
 
-/// Commands of theirs, and what does that here.
+/// Commands of those tools, and polyarch's way to do the same.
 const COMMANDS: [(&str, &str); 8] = [
     ("bake", "`polyarch build` builds all that the plan says"),
     ("buildx", "`polyarch build`, and `polyarch inspect` for `imagetools inspect`"),
@@ -67,7 +67,7 @@ pub(crate) fn words(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
     words
 }
 
-/// `error` with the word for what was typed.
+/// `error` with polyarch's word for the typed word.
 pub(crate) fn answered(mut error: clap::Error) -> clap::Error {
     let typed = |kind| match error.get(kind) {
         Some(ContextValue::String(typed)) => Some(typed.clone()),
@@ -91,7 +91,7 @@ pub(crate) fn answered(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// The first word among `images` that is a directory, a file or a URL, and what to type in its place.
+/// The first word among `images` that is a directory, a file or a URL, and a hint.
 pub(crate) fn no_image(images: &[String]) -> Option<(&str, String)> {
     let is_plan = |word: &str| [".yaml", ".yml"].iter().any(|end| word.ends_with(end));
     let is_place = |word: &str| word == "." || word == ".." || word.contains('/') || is_plan(word);
@@ -104,7 +104,7 @@ pub(crate) fn no_image(images: &[String]) -> Option<(&str, String)> {
     Some((word, hint))
 }
 
-/// Whether `text` is a Dockerfile and no plan.
+/// Whether `text` is a Dockerfile and not a plan.
 pub(crate) fn is_dockerfile(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let words: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();

@@ -75,7 +75,7 @@ async fn prepare(
     Ok((JoinRun { what: Joining::Plan(Box::new(plan), registries), gates, moving, wait }, server))
 }
 
-/// Refuses to join images of which `--platform` leaves something out: it would do nothing.
+/// Refuses to join an image if `--platform` leaves out one of its platforms: the run would do nothing.
 fn incomplete(args: &JoinArgs, plan: &Plan) -> Result<(), Failure> {
     let Some(image) = plan.images.iter().find(|image| !image.is_complete()) else { return Ok(()) };
     let left_out: Vec<_> = image.left_out.iter().map(ToString::to_string).collect();
@@ -123,7 +123,7 @@ fn policy(args: &JoinArgs) -> AttestationPolicy {
     }
 }
 
-/// The tags of each place, in the order of the command line.
+/// The target tags of each repository or layout, in the order of the command line.
 fn by_location(targets: Vec<LocatedReference>) -> Result<Vec<(Location, Vec<Tag>)>, Failure> {
     let mut sorted: Vec<(Location, Vec<Tag>)> = Vec::new();
     for LocatedReference { location, selector } in targets {
@@ -146,7 +146,7 @@ fn by_location(targets: Vec<LocatedReference>) -> Result<Vec<(Location, Vec<Tag>
     Ok(sorted)
 }
 
-/// Prints each index as it would be put: its bytes are the result. Several are told apart by ends of line.
+/// Prints the bytes of each index that would be pushed. An end of line separates several indexes.
 async fn preview(run: JoinRun, server: Option<Server>) -> Result<ExitCode, Refusal> {
     let mut failures = Vec::new();
     let previews = run::preview(run, server).await;

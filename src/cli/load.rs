@@ -1,4 +1,4 @@
-//! From arguments to a plan, its engines and its registry.
+//! Makes a plan, its engines and its registries from the arguments.
 
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
@@ -24,20 +24,20 @@ use super::platforms;
 use super::prune;
 use super::settings::Settings;
 
-/// Names under which a plan is looked for.
+/// The names of a plan file, in the order in which polyarch tries them.
 const NAMES: [&str; 2] = ["build.yaml", "polyarch.yaml"];
-/// The name of the engine that the docker CLI would use, where the plan names none.
+/// The name of the engine that the docker CLI would use. polyarch takes this engine if the plan names none.
 const DEFAULT_ENGINE: &str = "default";
-/// Largest plan that is read, in bytes.
+/// The size of the largest plan that polyarch reads, in bytes.
 const MAX_PLAN: u64 = 4 << 20;
 
-/// Why a command cannot begin.
+/// The reason why a command cannot begin.
 pub(crate) enum Refusal {
-    /// The plan is wrong.
+    /// The plan has errors.
     Plan(Box<PlanErrors>),
-    /// Dockerfiles are.
+    /// Dockerfiles have findings.
     Findings(Vec<CheckedFile>),
-    /// Something else is.
+    /// Anything else.
     Failures(Vec<Failure>),
 }
 
@@ -59,7 +59,7 @@ impl From<PlanErrors> for Refusal {
     }
 }
 
-/// A plan file, and what the command line says over it.
+/// A plan file, and the options that change the plan.
 pub(crate) struct Loaded {
     source: SourceText,
     overrides: Overrides,
@@ -97,7 +97,7 @@ impl Loaded {
         Ok(Self { source, overrides, native })
     }
 
-    /// The file's name, as the user gave it.
+    /// The file's name, in the user's spelling.
     pub(crate) fn path(&self) -> &Path {
         &self.source.path
     }
@@ -121,7 +121,7 @@ impl Loaded {
         self.resolve_for(settings, &self.overrides).await
     }
 
-    /// Reaches the plan's engines and resolves the plan for them. Where nothing is built none is needed.
+    /// Connects to the plan's engines and resolves the plan for them. A plan without builds needs no engine.
     pub(crate) async fn resolve_with_engines(&self, settings: &Settings) -> Result<(Plan, Engines), Refusal> {
         let plan = self.resolve_for(settings, &self.overrides).await?;
         if !self.native && plan.builds().next().is_none() {
@@ -136,7 +136,7 @@ impl Loaded {
         Ok((self.resolve_for(settings, &overrides).await?, engines))
     }
 
-    /// Looks at what the builds of `plan` read of this machine.
+    /// Checks the files of this machine that the builds of `plan` read.
     pub(crate) fn look(&self, plan: &Plan) -> Result<(), PlanErrors> {
         let problems = run::look(plan, &self.source);
         if problems.is_empty() { Ok(()) } else { Err(PlanErrors { source: self.source.clone(), problems }) }
@@ -151,7 +151,7 @@ impl Loaded {
     }
 }
 
-/// Engines, and who says so.
+/// The engines to connect to, and the place that names them.
 struct Wanted {
     specs: Vec<EngineSpec>,
     others: Others,
@@ -170,12 +170,12 @@ impl Wanted {
     }
 }
 
-/// The plan's engines, reached, also where nothing is built.
+/// Connects to the plan's engines, even if the plan has no builds.
 pub(crate) async fn engines_of(plan: &Plan, settings: &Settings) -> Result<Engines, Vec<Failure>> {
     engines(plan, settings).map_err(|failure| vec![failure])?.reach().await
 }
 
-/// The engine that docker would use, reached: for who names no plan.
+/// Connects to the engine that docker would use, for commands without a plan.
 pub(crate) async fn default_engines(settings: &Settings) -> Result<Engines, Vec<Failure>> {
     by_docker(settings).map_err(|failure| vec![failure])?.reach().await
 }
@@ -187,7 +187,7 @@ fn by_docker(settings: &Settings) -> Result<Wanted, Failure> {
     Ok(Wanted { specs: vec![spec], others: Others::Nobody, named_by: source.to_string() })
 }
 
-/// The engines that the plan's jobs may need; without any in the plan the one that docker would use.
+/// The engines that the plan's jobs may need. If the plan names none, this is the engine that docker would use.
 fn engines(plan: &Plan, settings: &Settings) -> Result<Wanted, Failure> {
     if plan.engines.is_empty() {
         return by_docker(settings);
@@ -196,8 +196,8 @@ fn engines(plan: &Plan, settings: &Settings) -> Result<Wanted, Failure> {
     Ok(Wanted { specs: needed(plan), others, named_by: "the plan or --engine".into() })
 }
 
-/// An engine that lists platforms of which none is wanted need not be up, unless a platform is wanted that no engine
-/// lists: it may be the engine's own.
+/// The engines that the plan's jobs need. An engine may be down if no job wants a platform of its list. But if a job
+/// wants a platform that no engine lists, every engine is needed: the platform may be an engine's own.
 fn needed(plan: &Plan) -> Vec<EngineSpec> {
     let jobs = || plan.images.iter().flat_map(|image| &image.jobs).filter_map(|job| Some((job, job.build()?)));
     let lists =
@@ -212,11 +212,11 @@ fn needed(plan: &Plan) -> Vec<EngineSpec> {
         })
     };
     let specs: Vec<_> = plan.engines.iter().filter(wanted).cloned().collect();
-    // With none left the assignment says which job has no engine, and names them all.
+    // If none is left, the assignment reports the jobs without an engine, and needs all engines for that.
     if specs.is_empty() || jobs().any(open) { plan.engines.clone() } else { specs }
 }
 
-/// The plan's registries, reached, all that cannot be used told.
+/// Connects to the plan's registries, and returns a failure for each that polyarch cannot use.
 pub(crate) async fn registries(
     plan: &Plan,
     settings: &Settings,
@@ -228,7 +228,7 @@ pub(crate) async fn registries(
     if failures.is_empty() { Ok((registries, server)) } else { Err(failures) }
 }
 
-/// The plan's registries; those that have a name are asked nothing yet.
+/// The plan's registries. polyarch does not send a request to a named registry yet.
 pub(crate) async fn unreached(
     plan: &Plan,
     settings: &Settings,
@@ -241,7 +241,7 @@ pub(crate) async fn unreached(
     Ok((Registries { first, copies: copies? }, server))
 }
 
-/// Those of the plan's registries that have a name; nobody is asked yet.
+/// The named registries of the plan. polyarch does not send a request yet.
 pub(crate) async fn named_registries(
     plan: &Plan,
     settings: &Settings,
@@ -251,7 +251,7 @@ pub(crate) async fn named_registries(
     plan.named_registries().map(|named| settings.registry(named, on_notice.clone())).collect()
 }
 
-/// What the plan says of registries of ECR holds for all who name them.
+/// Makes the plan's settings for registries of ECR known to every command that names such a registry.
 async fn declare(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
     for named in plan.named_registries() {
         settings.ecr.declare(named).await.map_err(|error| of_ecr(&error))?;
@@ -265,7 +265,7 @@ pub(crate) fn repository(image: &Image, registry: &Registry) -> Result<Repositor
     repository.map_err(|error| usage(format!("{}: {error}", image.name), "shorten `repository:`"))
 }
 
-/// The registry that the plan's images are built to.
+/// The registry that gets the built images first.
 async fn first_registry(
     plan: &Plan,
     settings: &Settings,
@@ -289,8 +289,8 @@ async fn first_registry(
     }
 }
 
-/// The plan's registry as a part of names, which nobody asks anything. Without one, names are as `docker build` has
-/// them: `hello:1.0`.
+/// The plan's registry for the names of images only: polyarch sends it no request. Without a registry the names are
+/// those of `docker build`, such as `hello:1.0`.
 pub(crate) fn registry_in_names(
     plan: &Plan,
     settings: &Settings,
@@ -306,7 +306,7 @@ pub(crate) fn registry_in_names(
     settings.registry(&named, on_notice)
 }
 
-/// AWS does not do what a run needs before it begins.
+/// The failure of a request to AWS before a run begins.
 fn of_ecr(error: &EcrError) -> Failure {
     Failure {
         phase: Phase::Preflight,
@@ -316,7 +316,7 @@ fn of_ecr(error: &EcrError) -> Failure {
     }
 }
 
-/// What the embedded registry stores must never become part of a context.
+/// Refuses a place of the embedded registry inside of a context: the context would then contain the registry's content.
 fn outside_of_contexts(registry: &Path, plan: &Plan) -> Result<(), Failure> {
     let registry = resolved(registry);
     for Build { spec, .. } in plan.builds() {
@@ -334,8 +334,7 @@ fn outside_of_contexts(registry: &Path, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `path` without links and `..`. The disk resolves the part that exists; in the rest, `..` takes away the name before
-/// it.
+/// `path` without links and `..`. The disk resolves the part that exists. In the rest, `..` removes the name before it.
 fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let there = path.ancestors().find_map(|above| Some((above, std::fs::canonicalize(above).ok()?)));
@@ -349,7 +348,7 @@ fn resolved(path: &Path) -> PathBuf {
     resolved
 }
 
-/// A Dockerfile on the standard input, `dockerfile: "-"`: read once, for all that say so.
+/// A Dockerfile on the standard input, `dockerfile: "-"`: read once for all images with this setting.
 pub(crate) async fn standard_input() -> Result<Arc<str>, Failure> {
     let cannot = |why: String| usage(format!("cannot read a Dockerfile from the standard input: {why}"), PIPE_IT);
     let reading = tokio::task::spawn_blocking(|| {
@@ -375,9 +374,9 @@ fn read(path: &Path) -> Result<String, Failure> {
     let cannot =
         |why: String| usage(format!("cannot read the plan {}: {why}", path.display()), "name the plan with -f FILE");
     let mut text = String::new();
-    // As bake and Compose have it; a file of that name is `./-`.
+    // bake and Compose spell it in the same way. A file with that name is `./-`.
     let is_input = path == Path::new("-");
-    // A pipe has no length, and may never end.
+    // The length of a pipe is unknown, and the pipe may never end.
     let read = if is_input {
         std::io::stdin().lock().take(MAX_PLAN + 1).read_to_string(&mut text)
     } else {
@@ -404,7 +403,7 @@ pub(crate) fn duration(option: &str, text: Option<&str>) -> Result<Option<Durati
     text.map(parse).transpose()
 }
 
-/// The system does not let us hear signals: a run that cannot be stopped is not begun.
+/// polyarch cannot listen for signals. It does not begin a run that the user cannot stop.
 #[expect(clippy::needless_pass_by_value, reason = "it is mapped over an error")]
 pub(crate) fn no_signals(error: std::io::Error) -> Failure {
     Failure {

@@ -1,14 +1,14 @@
-//! `polyarch plan --matrix`: a plan's platforms as the jobs of a CI system.
+//! Prints a plan's platforms as the jobs of a CI system, for `polyarch plan --matrix`.
 
 use polyarch::oci::Platform;
 use polyarch::plan::Plan;
 use polyarch::text::Json;
 use serde::Serialize;
 
-/// Whose jobs.
+/// The CI system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Matrix {
-    /// `strategy: matrix:` of GitHub Actions.
+    /// `strategy: matrix:` of GitHub Actions
     Github,
 }
 
@@ -17,14 +17,14 @@ struct Jobs {
     include: Vec<Job>,
 }
 
-/// One platform, with all images that are for it.
+/// One platform, with all images that have it.
 #[derive(Serialize)]
 struct Job {
     platform: String,
     /// The platform as a part of names: `linux-arm-v7`.
     slug: String,
     runner: &'static str,
-    /// As arguments: names of images have no spaces.
+    /// The images as arguments for a shell: names of images have no spaces.
     images: String,
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn github(plan: &Plan) -> serde_json::Result<Json> {
     Json::line(&Jobs { include: platforms.iter().map(job).collect() })
 }
 
-/// GitHub's runners whose processor runs the architecture; x86 where none does, which must emulate it.
+/// The runner of GitHub whose processor runs the architecture. If there is none, x86 emulates the architecture.
 fn runner(architecture: &str) -> &'static str {
     match architecture {
         "arm64" | "arm" => "ubuntu-24.04-arm",

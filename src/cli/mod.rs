@@ -1,4 +1,4 @@
-//! The command line: what a user types and what a user sees.
+//! Reads the command line, runs the command and shows the result.
 
 mod args;
 mod audience;
@@ -16,6 +16,7 @@ mod ending;
 mod exit;
 mod files;
 mod habits;
+mod help;
 mod images;
 mod inspect;
 mod join;

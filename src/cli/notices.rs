@@ -1,13 +1,13 @@
-//! What registries say beside their answers: retries, warnings.
+//! Passes on the notices of registries, such as retries and warnings.
 
 use polyarch::registry::Notice;
 use polyarch::run::Notices;
 use tokio::sync::mpsc;
 
-/// Takes notices for a run, which tells them among its events.
+/// Takes notices for a run, which reports them among its events.
 pub(crate) fn for_run() -> (impl Fn(Notice) + Send + Sync + Clone + 'static, Notices) {
     let (sender, notices) = mpsc::unbounded_channel();
-    // A run that has ended hears no more.
+    // A run that has ended takes no notices.
     let take = move |notice| drop(sender.send(notice));
     (take, notices)
 }

@@ -1,11 +1,11 @@
-//! Platforms as they are typed behind an option.
+//! Reads the platforms after an option.
 
 use polyarch::oci::{Platform, PlatformError, platforms_in};
 use polyarch::run::Failure;
 
 use super::load::usage;
 
-/// The platforms of `option`, in their order. Blanks around a comma are nothing.
+/// The platforms of `option`, in their order. Blanks around a comma are ignored.
 pub(crate) fn several(option: &str, texts: &[String], otherwise: &str) -> Result<Vec<Platform>, Failure> {
     let refused = |text: &str, error: &PlatformError| {
         let typed = texts.join(",");
@@ -19,7 +19,7 @@ pub(crate) fn several(option: &str, texts: &[String], otherwise: &str) -> Result
     texts.map(|text| text.parse().map_err(|error| refused(text, &error))).collect()
 }
 
-/// The one platform of `--platform`, where it names an image of an index.
+/// The platform of `--platform`, for commands that take one image of an index.
 pub(crate) fn one(text: &str) -> Result<Platform, Failure> {
     text.trim().parse().map_err(|error| {
         let hint = match platforms_in(text)[..] {

@@ -12,12 +12,14 @@ use super::output::{count, size};
 use super::settings::Settings;
 use super::{diagnostic, stderr, stdout};
 
-/// Bytes from which the embedded registry is called large.
+/// From this size, in bytes, the embedded registry is large.
 const LARGE: u64 = 20_000_000_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
-    /// Delete what no tag leads to
+    /// Delete the unused content
+    ///
+    /// Without this option polyarch only shows its size.
     #[arg(long)]
     apply: bool,
 }
@@ -46,7 +48,7 @@ enum How {
     Deleting,
 }
 
-/// The line to print, and the repositories in which a manifest cannot be read.
+/// The line to print, and the repositories with a manifest that polyarch cannot read.
 struct Told {
     line: String,
     unread: Vec<String>,
@@ -77,7 +79,7 @@ fn failed(message: String, hint: Option<&str>) -> Failure {
     Failure { phase: Phase::Preflight, message: message.into(), hint: hint.map(Into::into), source: None }
 }
 
-/// Says how to make the registry in `directory` smaller, once it is large.
+/// Recommends `polyarch prune` if the registry in `directory` is large.
 pub(crate) fn tell_if_large(directory: &Path) {
     let bytes = stored_bytes(directory);
     if bytes < LARGE {

@@ -1,4 +1,4 @@
-//! References on the command line, and their registries.
+//! Finds the registries of the references on the command line.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::diagnostic;
 use super::load::{self, Loaded, Refusal, usage};
 use super::settings::Settings;
 
-/// Whether a registry that is not on loopback is spoken to in clear.
+/// Whether polyarch speaks plain HTTP to a registry that is not on loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Insecure {
     No,
@@ -47,7 +47,7 @@ pub(crate) fn parse(text: &str) -> Result<LocatedReference, Failure> {
     text.parse().map_err(refused)
 }
 
-/// What is meant of `place`: where that was not said, the only image of a layout.
+/// The image of `place` that the user means. Without a tag and a digest this is the only image of a layout.
 async fn selected(place: Place, selector: Option<Selector>) -> Result<Source, Failure> {
     let selector = match (selector, &place) {
         (Some(selector), _) => selector,
@@ -67,7 +67,7 @@ async fn selected(place: Place, selector: Option<Selector>) -> Result<Source, Fa
     Ok(Source { place, selector })
 }
 
-/// The flags about one registry.
+/// The options for one registry.
 #[derive(Debug, Clone, Default)]
 struct Said {
     ca: Option<PathBuf>,
@@ -92,7 +92,7 @@ async fn open(
     Ok((settings.registry(&named, on_notice)?, None))
 }
 
-/// The registries of several references: each is made once.
+/// The registries of several references, each opened once.
 pub(crate) struct Registries<'a, N> {
     settings: &'a Settings,
     on_notice: N,
@@ -121,7 +121,7 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         Ok(Self { settings, on_notice, insecure, said, known: BTreeMap::new(), server: None })
     }
 
-    /// The place that is `location`; its registry is asked nothing yet.
+    /// The place at `location`. polyarch does not send a request to its registry yet.
     pub(crate) async fn place(&mut self, location: Location) -> Result<Place, Failure> {
         let repository = match location {
             Location::Repository(repository) => repository,
@@ -135,7 +135,7 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         Ok(Place::Repository { registry, repository })
     }
 
-    /// What `reference` names; its registry is asked nothing yet.
+    /// The image that `reference` names. polyarch does not send a request to its registry yet.
     pub(crate) async fn source(
         &mut self,
         LocatedReference { location, selector }: LocatedReference,
@@ -143,7 +143,7 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         selected(self.place(location).await?, selector).await
     }
 
-    /// What `text` names: a reference, or an image of the plan that is here, by its first tag.
+    /// The image that `text` names: by a reference, or by an image of the plan in this directory, with its first tag.
     pub(crate) async fn named(&mut self, text: &str) -> Result<Source, Refusal> {
         if is_reference(text) {
             return Ok(self.source(parse(text)?).await?);
@@ -169,10 +169,11 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         Ok(registry)
     }
 
-    /// How the embedded registry, if one of them is that, is served. All references are known by now.
+    /// The server of the embedded registry, if one of the registries is the embedded one. Call this after the last
+    /// reference.
     ///
     /// # Errors
-    /// A flag is about a registry of none of them.
+    /// An option names a registry that no reference has.
     pub(crate) fn server(self) -> Result<Option<Server>, Failure> {
         let Some((host, said)) = self.said.first_key_value() else { return Ok(self.server) };
         let flag = if said.ca.is_some() { "--ca" } else { "--may-send-to" };
@@ -189,14 +190,14 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
     }
 }
 
-/// `REGISTRY=REST` of a flag.
+/// Splits `REGISTRY=REST` of an option.
 fn of_registry<'t>(flag: &str, text: &'t str, example: &str) -> Result<(RegistryHost, &'t str), Failure> {
     let (host, rest) = text.split_once('=').unwrap_or_default();
     let refused = |_| usage(format!("{flag} {text} does not begin with a registry"), &format!("as {flag} {example}"));
     Ok((host.parse().map_err(refused)?, rest))
 }
 
-/// The registries of all that the plan adopts, reached. The plan's own is spoken to as the plan says.
+/// Connects to the registries of all images that the plan imports. The plan's settings hold for its own registries.
 pub(crate) async fn sources(
     plan: &Plan,
     own: &Registry,
@@ -226,7 +227,7 @@ pub(crate) async fn sources(
     Ok((registries, server))
 }
 
-/// The registries of the images that the builds of the plan read, as far as they are known. Nobody is asked anything yet.
+/// The registries of the base images that polyarch knows. polyarch does not send a request yet.
 pub(crate) fn bases(plan: &Plan, engines: &Engines, goal: Goal, own: &Registry, settings: &Settings) -> Vec<Registry> {
     let first = if let RegistryChoice::Named(named) = &plan.registry { Some(named) } else { None };
     let open = |host: RegistryHost| {
@@ -241,7 +242,7 @@ pub(crate) fn bases(plan: &Plan, engines: &Engines, goal: Goal, own: &Registry, 
     run::base_hosts(plan, engines, goal).into_iter().filter_map(open).collect()
 }
 
-/// Why what was named could not be read, or what is wrong with it.
+/// The failure of an image that polyarch could not read, or that is wrong.
 pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
     match error {
         VerifyError::Place(error) => unread(name, error),
@@ -254,8 +255,8 @@ pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
     }
 }
 
-/// Why what was named could not be read: the registry or the directory cannot be used, or what it has, or has not, is
-/// the matter.
+/// The failure of an image that polyarch could not read. Its phase depends on the cause: polyarch cannot use the
+/// registry or the directory, or the image itself is missing or refused.
 pub(crate) fn unread(name: &str, error: &PlaceError) -> Failure {
     let answered = error.is_not_found() || error.is_refusal();
     let phase = if answered { Phase::Verify } else { Phase::Preflight };

@@ -1,4 +1,4 @@
-//! Repositories on the command line: by images of the plan, or by name.
+//! Finds the repositories that the command line names, by images of the plan or by name.
 
 use std::path::PathBuf;
 
@@ -13,13 +13,18 @@ use super::notices;
 use super::reach::{self, Registries};
 use super::settings::Settings;
 
-/// Which plan, if it is one, and how registries are spoken to.
+/// The plan, and the connection to registries that no plan describes.
 #[derive(Debug, Args)]
 pub(crate) struct RepositoryArgs {
-    /// The plan, if not build.yaml or polyarch.yaml
+    /// Read the plan from FILE
+    ///
+    /// Without this option polyarch reads `build.yaml` in the current directory, or else `polyarch.yaml`.
     #[arg(short, long, value_name = "FILE", help_heading = "Plan")]
     pub(crate) file: Option<PathBuf>,
-    /// The registry in place of all of the plan's; may be repeated
+    /// Replace the registries of the plan
+    ///
+    /// REGISTRY is HOST[:PORT][/NAMESPACE], or `local` for the embedded registry. Repeat the option for several
+    /// registries.
     #[arg(long, value_name = "REGISTRY", help_heading = "Registry")]
     pub(crate) registry: Vec<String>,
     #[command(flatten)]
@@ -27,27 +32,27 @@ pub(crate) struct RepositoryArgs {
 }
 
 impl RepositoryArgs {
-    /// The plan, for these of its images.
+    /// The arguments of the plan, for these of its images.
     pub(crate) fn plan(&self, images: Vec<String>) -> PlanArgs {
         PlanArgs { images, file: self.file.clone(), registry: self.registry.clone(), ..PlanArgs::default() }
     }
 }
 
-/// A repository that is meant.
+/// A repository that the user names.
 pub(crate) struct Named {
     pub(crate) registry: Registry,
     pub(crate) repository: Repository,
-    /// The image of the plan that it was named by.
+    /// The image of the plan, if the user named one.
     pub(crate) image: Option<Image>,
 }
 
-/// Repositories whose registries are served together.
+/// Repositories, and the server of the embedded registry for all of them.
 pub(crate) struct Group {
     pub(crate) server: Option<Server>,
     pub(crate) named: Vec<Named>,
 }
 
-/// The repositories of `words`; of none, those of all images of the plan.
+/// The repositories of `words`. Without words these are the repositories of all images of the plan.
 pub(crate) async fn named(words: &[String], args: &RepositoryArgs, settings: &Settings) -> Result<Vec<Group>, Refusal> {
     let (references, images): (Vec<_>, Vec<_>) = words.iter().cloned().partition(|word| reach::is_reference(word));
     let mut groups = Vec::new();
@@ -78,7 +83,7 @@ fn parse(name: &str) -> Result<Repository, Failure> {
     })
 }
 
-/// The repositories of the plan's images, in every registry that has them.
+/// The repositories of the plan's images in every registry of the plan.
 async fn of_plan(images: Vec<String>, args: &RepositoryArgs, settings: &Settings) -> Result<Group, Refusal> {
     let plan = Loaded::read(&args.plan(images))?.resolve(settings).await?;
     let (registries, server) = load::registries(&plan, settings, notices::log).await?;

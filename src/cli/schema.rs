@@ -1,4 +1,4 @@
-//! `polyarch schema`
+//! Prints the JSON Schemas of `polyarch schema`.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use super::{output, stdout, verify};
 /// A document that polyarch reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Document {
-    /// A plan, as an editor checks it
+    /// A plan, for editors and CI
     #[default]
     Plan,
     /// The file of `--report`
@@ -25,7 +25,7 @@ pub(crate) enum Document {
 }
 
 impl Document {
-    /// Its JSON Schema.
+    /// The JSON Schema of the document.
     fn schema(self) -> &'static str {
         match self {
             Self::Plan => polyarch::plan::SCHEMA,

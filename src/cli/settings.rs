@@ -1,4 +1,4 @@
-//! What was typed, together with the environment: the only reader of the latter.
+//! Reads the environment. No other code of the command line does.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,13 +15,13 @@ use polyarch::run::{Failure, Phase, Registry};
 
 use super::output::{Terminal, is_ci};
 
-/// What the environment says.
+/// The settings of the environment.
 pub(crate) struct Settings {
     /// All variables, for `${…}` in the plan.
     pub(crate) environment: BTreeMap<String, String>,
-    /// What stderr is.
+    /// The kind of stderr.
     pub(crate) terminal: Terminal,
-    /// Who we are at AWS, asked for the first time when something of ECR is named.
+    /// The identity at AWS. polyarch asks AWS only after the user named a registry of ECR.
     pub(crate) ecr: Arc<Ecr>,
     /// When the program began.
     pub(crate) began: Instant,
@@ -31,7 +31,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads the environment, once.
     pub(crate) fn read() -> Self {
-        // A variable that is not UTF-8 cannot stand in a plan.
+        // A plan cannot name a variable that is not UTF-8.
         let environment: BTreeMap<_, _> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -40,12 +40,13 @@ impl Settings {
         Self { environment, terminal, ecr: Arc::default(), began: Instant::now(), path }
     }
 
-    /// Whether a CI system runs us: every one of them sets `CI`.
+    /// Whether polyarch runs in a CI system: every CI system sets `CI`.
     pub(crate) fn is_ci(&self) -> bool {
         is_ci(|name| self.environment.get(name).cloned())
     }
 
-    /// Where polyarch keeps what it keeps: `POLYARCH_HOME`, else the user's data directory (XDG base directories).
+    /// The directory for polyarch's own data: `POLYARCH_HOME`, or else in the user's data directory (XDG base
+    /// directories).
     pub(crate) fn home(&self) -> Result<PathBuf, Failure> {
         if let Some(home) = self.var("POLYARCH_HOME") {
             return Ok(home.into());
@@ -66,8 +67,8 @@ impl Settings {
         self.var("DOCKER_CONFIG").map_or_else(home, PathBuf::from)
     }
 
-    /// Who we are at registries, as docker and podman know it: what a variable names goes before what is found, and
-    /// docker's logins, which engines are used with, before podman's.
+    /// The user's logins at registries, from docker and podman. A login that a variable names takes precedence.
+    /// docker's logins take precedence over podman's, because the engines use docker's.
     fn logins(&self) -> Result<Logins, AuthError> {
         const NAMED: &str = "REGISTRY_AUTH_FILE";
         let mut configs = Vec::new();
@@ -90,23 +91,23 @@ impl Settings {
         Ok(Logins::of(configs))
     }
 
-    /// The proxies that docker's configuration has for builds.
+    /// The proxies for builds in docker's configuration.
     pub(crate) fn build_proxies(&self) -> Result<BuildProxies, Failure> {
         let file = self.docker_config().join("config.json");
         let config = DockerConfig::read(&file, &self.path).map_err(|error| unusable(&error))?;
         Ok(config.map(|config| config.build_proxies()).unwrap_or_default())
     }
 
-    /// Who we are at registries.
+    /// The credentials for registries.
     pub(crate) fn credentials(&self) -> Result<Arc<dyn CredentialSource>, Failure> {
         let logins = self.logins().map_err(|error| unusable(&error))?;
         Ok(Arc::new(EcrLogins::new(self.ecr.clone(), logins)))
     }
 
-    /// Where certificates of registries are, the user's before the system's: docker's, those of docker without root
-    /// (docs.docker.com, "Use trusted registries with certificates"), and podman's (containers-certs.d(5)).
+    /// The folders with certificates of registries, the user's before the system's. They are docker's, rootless
+    /// docker's (docs.docker.com, "Use trusted registries with certificates") and podman's (containers-certs.d(5)).
     fn certificates(&self) -> Vec<PathBuf> {
-        // The working directory is not configuration: a checked-out repository may have such a folder.
+        // A folder in the working directory is ignored: a checked-out repository may contain one.
         let absolute = |name: &str| self.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let docker = self.var("DOCKER_CONFIG").map(PathBuf::from);
         let docker = docker.or_else(|| absolute("HOME").map(|home| home.join(".docker")));
@@ -116,7 +117,7 @@ impl Settings {
         docker.into_iter().map(|docker| docker.join("certs.d")).chain(users).chain(systems).collect()
     }
 
-    /// A registry by name, spoken to as us. Nothing is sent yet.
+    /// A registry by name, with the user's credentials. polyarch does not send a request yet.
     pub(crate) fn registry(
         &self,
         named: &NamedRegistry,
@@ -126,14 +127,14 @@ impl Settings {
         Registry::named(named, &self.certificates(), config, credentials, self.ecr.registry(&named.host))
     }
 
-    /// The same for a question that decides nothing where it is not answered at once.
+    /// The same registry, for a request that may fail: polyarch does without the answer.
     pub(crate) fn registry_in_passing(&self, named: &NamedRegistry) -> Result<Registry, Failure> {
         let config =
             ClientConfig { backoff: Backoff { attempts: 1, ..Backoff::STANDARD }, ..self.client_config(|_| {})? };
         Registry::named(named, &self.certificates(), config, self.credentials()?, self.ecr.registry(&named.host))
     }
 
-    /// The engine that the docker CLI would use, and who says so.
+    /// The engine that the docker CLI would use, and the setting that names it.
     pub(crate) fn default_engine(&self) -> Result<(EngineHost, HostSource), Failure> {
         let refused = |message: String, hint: Option<&str>| Failure {
             phase: Phase::Preflight,
@@ -155,7 +156,7 @@ impl Settings {
         Ok((host, found.source))
     }
 
-    /// How registries are spoken to.
+    /// The settings of connections to registries.
     pub(crate) fn client_config(
         &self,
         on_notice: impl Fn(Notice) + Send + Sync + 'static,
@@ -181,7 +182,7 @@ impl Settings {
     }
 }
 
-/// A configuration of docker or podman that cannot be used.
+/// The failure to use a configuration of docker or podman.
 fn unusable(error: &AuthError) -> Failure {
     Failure {
         phase: Phase::Preflight,

@@ -1,4 +1,4 @@
-//! `polyarch completions` and `polyarch man`: both are made of the commands themselves, so they cannot be out of date.
+//! Makes completions and the manual from clap's own commands, so they are always up to date.
 
 use std::fs;
 use std::io;
@@ -17,14 +17,14 @@ const PROGRAM: &str = "polyarch";
 
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
-    /// The shell that reads them
+    /// Shell that reads the completions
     #[arg(value_enum, value_name = "SHELL")]
     shell: Shell,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// The directory, which polyarch creates if it does not exist
+    /// Directory for the pages; polyarch creates it
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }

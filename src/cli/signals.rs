@@ -1,4 +1,4 @@
-//! Signals: the first asks for a stop, the second insists, the third ends the process as it is.
+//! Listens for signals: the first asks for a stop, the second insists, and the third ends the process at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,15 +10,15 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::exit;
 
-/// What listens for signals, and knows which one came.
+/// Listens for signals, and keeps the exit code of the first.
 pub(crate) struct Signals {
-    /// The exit code of the first signal or timeout; 0 while there was none.
+    /// The exit code of the first signal or timeout; 0 if there was none yet.
     code: Arc<AtomicU8>,
     _listening: AbortOnDropHandle<()>,
 }
 
 impl Signals {
-    /// Listens from now on. With `limit`, a run that takes longer is stopped, too.
+    /// Begins to listen. With `limit`, a run that takes longer is stopped, too.
     pub(crate) fn listen(limit: Option<Duration>) -> std::io::Result<(Self, Shutdown)> {
         let (stopper, shutdown) = Shutdown::new();
         let code = Arc::new(AtomicU8::new(0));
@@ -37,7 +37,7 @@ impl Signals {
                     limit = &mut timeout, if count == 0 => (exit::TIMEOUT, format!("timed out after {limit:?}")),
                 };
                 count += 1;
-                // Nobody else writes it: the first stays.
+                // Keeps the code of the first signal.
                 let _ = heard.compare_exchange(0, code, Ordering::Relaxed, Ordering::Relaxed);
                 tell(&stopper, &reason, count, code);
             }
@@ -45,7 +45,7 @@ impl Signals {
         Ok((Self { code, _listening: AbortOnDropHandle::new(tokio::spawn(listening)) }, shutdown))
     }
 
-    /// The exit code of the signal or timeout that ended the run, if one did.
+    /// The exit code of the signal or timeout that ended the run, if there was one.
     pub(crate) fn code(&self) -> Option<u8> {
         Some(self.code.load(Ordering::Relaxed)).filter(|code| *code != 0)
     }

@@ -1,4 +1,4 @@
-//! From the command line to a command.
+//! Reads the command line and runs the command.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ use super::{
     verify,
 };
 
-/// Runs what was typed, and says its exit code.
+/// Runs the command that the user typed, and returns its exit code.
 pub(crate) fn start() -> ExitCode {
     let cli =
         Cli::try_parse_from(habits::words(std::env::args_os())).unwrap_or_else(|error| habits::answered(error).exit());
@@ -30,7 +30,7 @@ pub(crate) fn start() -> ExitCode {
         // Lines between the rows of a live view would tear them.
         settings.terminal.preferred = Progress::Plain;
     }
-    // Programs that read stderr, and people who want silence, get no lines beside the events.
+    // With `--progress json` or `quiet` no lines stand beside the events.
     if !matches!(cli.command.progress(), Some(Progress::Json | Progress::Quiet)) {
         log_to_stderr(if cli.verbose { "polyarch=debug" } else { "polyarch=warn" }, settings.terminal.color);
     }
@@ -43,7 +43,7 @@ pub(crate) fn start() -> ExitCode {
         }
     };
     let ended = runtime.block_on(run(&cli.command, &settings));
-    // A thread that reads a file for a build that was stopped must not hold the process.
+    // A thread that still reads a file for a stopped build must not delay the end of the process.
     runtime.shutdown_background();
     let code = ended.unwrap_or_else(|refusal| ending::refuse(&refusal, &settings));
     stderr::flush();
@@ -85,7 +85,7 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
     }
 }
 
-/// Refuses a run whose end could not be written where that is asked for.
+/// Refuses a run if polyarch could not write the files that the user wants.
 fn unwritable(output: &OutputArgs, settings: &Settings) -> Option<ExitCode> {
     let failures = Files::of(output, settings).check();
     (!failures.is_empty()).then(|| ending::refuse_files(failures, output, settings))
@@ -98,7 +98,7 @@ fn log_to_stderr(filter: &str, color: Color) {
     log.event_format(Words(color)).init();
 }
 
-/// What is logged reads as everything else that we say: `warning: …`.
+/// Formats logged lines like all other messages: `warning: …`.
 struct Words(Color);
 
 impl<S, N> FormatEvent<S, N> for Words

@@ -1,8 +1,8 @@
-//! Everything but results.
+//! Writes everything except results.
 //!
-//! A stderr that nobody reads (Ctrl-S, a pager) blocks its writer. So the writer is a thread of its own. Neither a run,
-//! nor its signals, nor its end wait for that thread. If the reader is too slow, logged lines go first, and are
-//! counted.
+//! If the reader of stderr stops (Ctrl-S, a pager), the writer blocks. So the writer is a thread of its own. Neither a
+//! run, nor its signals, nor its end wait for that thread. If the reader is too slow, logged lines are dropped first,
+//! and counted.
 
 use std::io;
 use std::sync::LazyLock;
@@ -16,18 +16,18 @@ use polyarch::run::Failure;
 use super::diagnostic;
 use super::output::{Color, Line, Lines, Pace, Paced};
 
-/// Logged lines that wait; more are dropped.
+/// The number of logged lines that wait at most; more are dropped.
 const WAITING: usize = 1000;
-/// How long a reader may take nothing while the last lines wait for it, …
+/// The longest time in which a reader takes nothing while the last lines wait.
 const STALLED: Duration = Duration::from_secs(1);
-/// … and how long it may take for all of them.
+/// The longest time for all the last lines.
 const LAST: Duration = Duration::from_secs(30);
 
 enum Told {
     Lines(Vec<Line>, Color),
-    /// A line that is dropped where too many wait.
+    /// A line that is dropped if too many wait.
     Logged(Line, Color),
-    /// All before it was written.
+    /// Answers after all earlier lines are written.
     Flush(Sender<()>),
 }
 
@@ -42,7 +42,7 @@ static WRITER: LazyLock<Writer> = LazyLock::new(|| {
     let (sender, told) = channel();
     let pace = Pace::default();
     let taken = pace.clone();
-    // Without a thread nothing is shown; the exit code still says how it ended.
+    // Without a thread stderr stays empty; the exit code still shows the result.
     let _ = thread::Builder::new().name("stderr".into()).spawn(move || write(&told, taken));
     Writer { told: sender, pace, logged: AtomicUsize::new(0), dropped: AtomicUsize::new(0) }
 });
@@ -56,7 +56,7 @@ fn write(told: &Receiver<Told>, pace: Pace) {
                 WRITER.logged.fetch_sub(1, Ordering::Relaxed);
                 out.line(&line, color);
             }
-            // The thread that flushes may be gone.
+            // The thread that waits may be gone.
             Told::Flush(written) => drop(written.send(())),
         }
     }
@@ -87,7 +87,7 @@ pub(crate) fn log(line: Line, color: Color) {
     }
 }
 
-/// Waits until everything was written, as long as somebody reads.
+/// Waits until everything is written, unless the reader stops.
 pub(crate) fn flush() {
     let dropped = WRITER.dropped.swap(0, Ordering::Relaxed);
     if dropped > 0 {

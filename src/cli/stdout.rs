@@ -1,4 +1,4 @@
-//! Results, and nothing else.
+//! Writes results, and nothing else.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
@@ -8,13 +8,13 @@ use polyarch::text::{Json, Text};
 
 use super::output::{Color, Line};
 
-/// How wide the terminal is, in characters; `None`: it is none, or does not say.
+/// The width of the terminal, in characters. `None` means that there is no terminal, or that its width is unknown.
 pub(crate) fn width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// Writes lines. A reader that has gone is not an error.
+/// Writes lines. A reader that is gone is not an error.
 pub(crate) fn lines(lines: impl IntoIterator<Item = impl Into<Line>>) -> Result<(), Failure> {
     let text: String = lines.into_iter().map(|line| line.into().render(Color::Off) + "\n").collect();
     write(text.as_bytes())
@@ -31,7 +31,7 @@ pub(crate) fn exact(bytes: &[u8]) -> Result<(), Failure> {
     write(&as_shown(bytes))
 }
 
-/// As [`exact`], with an end of line if there is none.
+/// Writes like [`exact`], and adds an end of line if there is none.
 pub(crate) fn one_of_several(bytes: &[u8]) -> Result<(), Failure> {
     exact(bytes)?;
     if bytes.ends_with(b"\n") { Ok(()) } else { write(b"\n") }
@@ -65,7 +65,7 @@ pub(crate) fn document_line(document: &Json) -> Result<(), Failure> {
     write(format!("{}\n", &**document).as_bytes())
 }
 
-/// A result that could not be written.
+/// The failure to write a result.
 pub(crate) fn cannot_write(what: &str, error: &io::Error) -> Failure {
     Failure {
         phase: Phase::Internal,

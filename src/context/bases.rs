@@ -1,5 +1,5 @@
-//! The images of registries that a build reads, as far as its Dockerfile names them without doubt (BuildKit,
-//! `frontend/dockerfile/dockerfile2llb`). An image in doubt is left to the build.
+//! Finds the registry images that a build reads (BuildKit, `frontend/dockerfile/dockerfile2llb`). The result has only
+//! images that the Dockerfile names without doubt. The build itself handles the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,41 +11,41 @@ use crate::oci::{Platform, Reference};
 /// The settings of a build that decide which images it reads.
 #[derive(Debug, Clone, Copy)]
 pub struct BaseQuery<'a> {
-    /// The stage that is built, by name or number; without it the last one.
+    /// The stage to build, by name or number. `None`: the last stage.
     pub target: Option<&'a str>,
     /// Build arguments.
     pub args: &'a BTreeMap<String, String>,
-    /// The platform that is built for.
+    /// The platform that the build is for.
     pub platform: &'a Platform,
     /// The platform of the engine: `BUILDPLATFORM`.
     pub build_platform: &'a Platform,
-    /// Names that mean something else than an image of a registry.
+    /// Names that are named contexts and not images of a registry.
     pub contexts: &'a BTreeSet<String>,
 }
 
 /// An image that a build reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
-    /// The first and the last line of the instruction that names it, from 1.
+    /// The first and the last line of the instruction that names the image, counted from 1.
     pub lines: (usize, usize),
     /// The image.
     pub image: Reference,
-    /// The platform that the build takes of it.
+    /// The platform whose image the build uses.
     pub platform: Platform,
-    /// Its part in what is built.
+    /// The role of the image in the build.
     pub role: Role,
 }
 
 /// The use that a build makes of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The result inherits its config, and with it its platform.
+    /// The result inherits the config of the image, and its platform.
     Result,
-    /// A stage, or an image, of which files are taken.
+    /// The build only copies files from this stage or image.
     Files,
 }
 
-/// The images that a build of `dockerfile` reads, in the order in which they are found.
+/// The images that a build of `dockerfile` reads, in the order in which the walk finds them.
 #[must_use]
 pub fn bases(dockerfile: &[u8], query: &BaseQuery<'_>) -> Vec<Base> {
     let Some(file) = File::read(dockerfile, query) else { return Vec::new() };
@@ -55,7 +55,7 @@ pub fn bases(dockerfile: &[u8], query: &BaseQuery<'_>) -> Vec<Base> {
     walk.found
 }
 
-/// Whether a build of `dockerfile` takes all of its context for sure: `COPY . /src`.
+/// Whether a build of `dockerfile` certainly copies its whole context, as in `COPY . /src`.
 #[must_use]
 pub fn copies_everything(dockerfile: &[u8], query: &BaseQuery<'_>) -> bool {
     let Some(file) = File::read(dockerfile, query) else { return false };
@@ -65,12 +65,12 @@ pub fn copies_everything(dockerfile: &[u8], query: &BaseQuery<'_>) -> bool {
     walk.seen.iter().any(|(stage, _)| file.stages[*stage].copies_everything)
 }
 
-/// A stage, as far as it is read.
+/// The parts of a stage that decide which images it reads.
 struct Stage {
     lines: (usize, usize),
     /// In lower case.
     name: Option<String>,
-    /// The image or stage that it begins with; `None` where a variable hides it.
+    /// The image or stage in its `FROM`. `None`: a variable hides the name.
     from: Option<String>,
     platform: Flag,
     /// The names in `COPY --from` and `RUN --mount=from=`, each with its lines.
@@ -113,7 +113,7 @@ impl File {
         self.stage(name, self.stages.len()).or_else(numbered)
     }
 
-    /// The last stage of this name among the first ones.
+    /// The last stage with this name among the `first` stages.
     fn stage(&self, name: &str, first: usize) -> Option<usize> {
         let is = |stage: &Stage| stage.name.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(name));
         self.stages[..first].iter().rposition(is)
@@ -143,7 +143,7 @@ impl Stage {
     }
 }
 
-/// `COPY . /src`, with flags that leave out nothing.
+/// `COPY . /src`, without flags that exclude files.
 fn is_copy_of_everything(instruction: &Instruction) -> bool {
     let whole = |flag: &str| ["chown=", "chmod=", "link"].iter().any(|known| flag.starts_with(known));
     let words: Vec<_> = instruction.words().collect();
@@ -153,7 +153,7 @@ fn is_copy_of_everything(instruction: &Instruction) -> bool {
         && sources.iter().any(|path| [".", "./"].contains(path))
 }
 
-/// The names that an instruction takes files from.
+/// The names of the sources that an instruction copies or mounts.
 fn uses(instruction: &Instruction) -> impl Iterator<Item = ((usize, usize), String)> {
     let is_copy = instruction.keyword() == "COPY";
     let of_flag = move |flag: &str| -> Vec<String> {
@@ -165,16 +165,16 @@ fn uses(instruction: &Instruction) -> impl Iterator<Item = ((usize, usize), Stri
     instruction.flags().flat_map(of_flag).map(move |name| (lines, name)).collect::<Vec<_>>().into_iter()
 }
 
-/// From where an instruction of a Dockerfile takes files.
+/// A source of files in a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedSource {
-    /// A stage or an image, as the instruction names it.
+    /// A stage or an image, as the instruction writes it.
     pub name: String,
     /// The instruction's first and last line, counted from 1.
     pub lines: (usize, usize),
 }
 
-/// From where the instructions of a Dockerfile take files: `FROM`, `COPY --from` and `RUN --mount=from=`.
+/// The sources of files in a Dockerfile: `FROM`, `COPY --from` and `RUN --mount=from=`.
 #[must_use]
 pub fn named_sources(dockerfile: &[u8]) -> Vec<NamedSource> {
     let named = |instruction: &Instruction| -> Vec<_> {
@@ -189,7 +189,7 @@ pub fn named_sources(dockerfile: &[u8]) -> Vec<NamedSource> {
     all.iter().flat_map(named).map(|(lines, name)| NamedSource { name, lines }).collect()
 }
 
-/// A walk from the target to all that it needs: BuildKit asks for nothing of other stages.
+/// Walks from the target to everything that it needs. BuildKit does not read other stages.
 struct Walk<'a> {
     file: &'a File,
     query: &'a BaseQuery<'a>,
@@ -204,7 +204,7 @@ impl Walk<'_> {
         }
         let (file, query) = (self.file, self.query);
         let stage = &file.stages[at];
-        // A context may stand in its place.
+        // A named context may replace the stage.
         if stage.name.as_ref().is_some_and(|name| query.contexts.contains(name)) {
             return;
         }
@@ -212,7 +212,7 @@ impl Walk<'_> {
             match (file.stage(from, at), &stage.platform) {
                 (Some(before), _) => self.stage(before, role),
                 (None, Flag::Absent) => self.image(stage.lines, from, query.platform, role),
-                // The author says the platform: the result may be of that one or of another.
+                // The author sets the platform here, so the result may be for this platform or for another one.
                 (None, Flag::Is(platform)) => self.image(stage.lines, from, platform, Role::Files),
                 (None, Flag::Unknown) => {}
             }
@@ -230,7 +230,7 @@ impl Walk<'_> {
     fn image(&mut self, lines: (usize, usize), name: &str, platform: &Platform, role: Role) {
         let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
         let Ok(image) = name.parse::<Reference>() else { return };
-        // A context is meant whether its name has a tag and a host or not.
+        // A context also matches if its name differs only in the default tag or host.
         let is_context = |context: &String| {
             name.eq_ignore_ascii_case(context) || context.parse().is_ok_and(|context: Reference| context == image)
         };
@@ -251,7 +251,7 @@ impl Walk<'_> {
 mod tests {
     use super::*;
 
-    /// `IMAGE PLATFORM`, with `!` where it is what the result is of.
+    /// `IMAGE PLATFORM`, and `!` if the result inherits from the image.
     fn read(text: &str, target: Option<&str>, args: &[(&str, &str)], contexts: &[&str]) -> Vec<String> {
         let (platform, build_platform) = ("linux/arm/v7".parse().unwrap(), "linux/amd64".parse().unwrap());
         let args = args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -1,4 +1,4 @@
-//! What a Dockerfile tells before it is built.
+//! Information that polyarch reads from a Dockerfile before the build.
 
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -11,20 +11,20 @@ use rustix::fs::OFlags;
 use super::instructions::{Instruction, instructions};
 use super::{ContextError, IgnoreFile, MAX_DOCKERFILE_BYTES, Root};
 
-/// The Dockerfile that a build is given, as against one that the engine fetches.
+/// A Dockerfile that polyarch sends to the engine. The engine fetches the Dockerfile of a remote context itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GivenDockerfile {
     /// A file.
     File(PathBuf),
-    /// Its text, which is no file.
+    /// The text of the Dockerfile, without a file.
     Text(Arc<str>),
 }
 
 impl GivenDockerfile {
-    /// The default name, and the name under which polyarch sends a text that is not in a file.
+    /// The default name. polyarch also uses it for a Dockerfile without a file.
     pub const NAME: &str = "Dockerfile";
 
-    /// Its name in the directory that is served for it.
+    /// The name in the directory that polyarch serves to the engine.
     pub fn name(&self) -> String {
         match self {
             Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -32,10 +32,10 @@ impl GivenDockerfile {
         }
     }
 
-    /// A directory of which nothing but it and its ignore file is served.
+    /// A root that serves only the Dockerfile and its ignore file.
     ///
     /// # Errors
-    /// There is none, or it is too large.
+    /// The Dockerfile does not exist, or it is too large.
     pub fn open(&self) -> Result<Root, ContextError> {
         match self {
             Self::File(path) => {
@@ -48,10 +48,10 @@ impl GivenDockerfile {
         }
     }
 
-    /// Its bytes.
+    /// The bytes of the Dockerfile.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// polyarch cannot read the file.
     pub fn read(&self) -> Result<Vec<u8>, ContextError> {
         match self {
             Self::File(path) => Root::of_dockerfile(path)?.read_dockerfile(&self.name()),
@@ -59,11 +59,11 @@ impl GivenDockerfile {
         }
     }
 
-    /// Checks the Dockerfile's own ignore file, `<Dockerfile>.dockerignore`, which goes before that of the build
-    /// context.
+    /// Checks the Dockerfile's own ignore file, `<Dockerfile>.dockerignore`. This file takes precedence over the
+    /// ignore file of the build context.
     ///
     /// # Errors
-    /// There is no Dockerfile; else as for [`Root::check_ignore_file`].
+    /// The Dockerfile does not exist. Otherwise the errors of [`Root::check_ignore_file`].
     pub fn check_ignore_file(&self) -> Result<IgnoreFile, ContextError> {
         match self {
             Self::File(path) => Root::of_dockerfile(path)?.check_ignore_file(&format!("{}.dockerignore", self.name())),
@@ -71,12 +71,12 @@ impl GivenDockerfile {
         }
     }
 
-    /// Whether what it copies depends on the platform: `COPY app-${TARGETARCH} /app`.
+    /// Whether the copied files depend on the platform: `COPY app-${TARGETARCH} /app`.
     ///
-    /// Platforms that need different files of one context had better keep a copy of it each on the engine: BuildKit
-    /// keeps one a shared key, and each would evict what the other needs. It is a guess by the words of `COPY` and `ADD`
-    /// (BuildKit, "Automatic platform ARGs"); a wrong one costs a transfer, and nothing else. A file that cannot be read
-    /// is for the build to complain of.
+    /// BuildKit keeps one copy of the context for each shared key. If platforms need different files, each would evict
+    /// the files of the other. Such platforms should have separate copies. The function guesses from the text of
+    /// `COPY` and `ADD` (BuildKit, "Automatic platform ARGs"). A wrong guess only costs a transfer. If the file cannot
+    /// be read, the build reports it.
     pub fn copies_by_platform(&self) -> bool {
         match self {
             Self::File(path) => copies_by_platform(path),

@@ -1,22 +1,22 @@
-//! What the walk yields: the fields of fsutil's `Stat`.
+//! The entries that a walk yields, with the fields of fsutil's `Stat`.
 
 use rustix::fs::{FileType, Stat};
 
-/// One entry of the build context, as fsutil's `Stat` wants it (tonistiigi/fsutil, `types/stat.proto`).
+/// One entry of the build context, with the fields of fsutil's `Stat` (tonistiigi/fsutil, `types/stat.proto`).
 ///
-/// Owner and group are always 0, as docker sends them. Extended attributes are left out: they do not survive a
-/// checkout, and the same tree shall give the same image everywhere.
+/// Owner and group are always 0, as in docker. Extended attributes are omitted: a checkout loses them, and the same
+/// tree must give the same image everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The path beneath the root, with `/`, clean and relative.
+    /// The path relative to the root, cleaned, with `/` as separator.
     pub path: String,
-    /// What the entry is.
+    /// The kind of the entry.
     pub kind: Kind,
     /// Go's `os.FileMode`: type bits, setuid, setgid, sticky, permissions.
     pub mode: u32,
-    /// The time of the last change, in nanoseconds since 1970; negative before.
+    /// The time of the last change, in nanoseconds since 1970. Earlier times are negative.
     pub mtime_ns: i64,
-    /// What identifies the file that was seen.
+    /// Identifies the file that the walk saw.
     pub(super) stamp: Stamp,
 }
 
@@ -30,31 +30,31 @@ pub enum Kind {
         /// Its size in bytes.
         size: u64,
     },
-    /// A symbolic link; it is never followed.
+    /// A symbolic link. The walk never follows it.
     Symlink {
-        /// What it says, as it says it.
+        /// The target, unchanged.
         target: String,
     },
-    /// Another name of a regular file that the walk has already yielded.
+    /// Another name of a regular file that the walk already yielded.
     HardLink {
         /// The first path of that file.
         target: String,
         /// Its size in bytes.
         size: u64,
     },
-    /// A FIFO or a device: the mode says which.
+    /// A FIFO or a device. The mode distinguishes them.
     Node {
-        /// The device's number, 0 of a FIFO: its first part.
+        /// The major number of the device, or 0 for a FIFO.
         major: u32,
-        /// Its second part.
+        /// The minor number of the device, or 0 for a FIFO.
         minor: u32,
     },
-    /// A socket, which no image can hold: builds go on without it, as those of buildx do.
+    /// A socket. No image can contain a socket, so builds skip it, as in buildx.
     Socket,
 }
 
 impl Entry {
-    /// `Stat.size` in bytes: of a file its content, of a symbolic link its target, of a directory 0.
+    /// `Stat.size`: the bytes of a file's content or of a link's target, or 0 for a directory.
     pub fn size(&self) -> u64 {
         match &self.kind {
             Kind::Directory | Kind::Node { .. } | Kind::Socket => 0,
@@ -63,7 +63,7 @@ impl Entry {
         }
     }
 
-    /// `Stat.linkname`: the target of either kind of link, else empty.
+    /// `Stat.linkname`: the target of a symbolic link or a hard link. Other entries have an empty text.
     pub fn linkname(&self) -> &str {
         match &self.kind {
             Kind::Directory | Kind::File { .. } | Kind::Node { .. } | Kind::Socket => "",
@@ -77,7 +77,7 @@ impl Entry {
     }
 }
 
-/// What tells whether a file is still the one, and still as, that was walked.
+/// Identifies a file and its state, so that changes since the walk are visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) dev: u64,
@@ -100,7 +100,7 @@ impl Stamp {
         }
     }
 
-    /// Whether both are the same file, whatever its content.
+    /// Whether both are the same file. The content may differ.
     pub(super) fn is_same_file(&self, other: &Self) -> bool {
         (self.dev, self.ino, self.kind) == (other.dev, other.ino, other.kind)
     }

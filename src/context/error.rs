@@ -1,11 +1,11 @@
-//! What can be wrong with a build context.
+//! The errors of build contexts.
 
 use std::io;
 
 use super::ignore::PatternError;
 use super::stages::StageError;
 
-/// A fault of the build context. Paths are relative to its root (or the root itself), and escaped.
+/// An error of the build context. Paths are escaped. A path is relative to the root, or it is the root itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
     /// The root cannot be opened.
@@ -16,14 +16,14 @@ pub enum ContextError {
         /// Why.
         source: io::Error,
     },
-    /// The root is no directory.
+    /// The root is not a directory.
     #[error("{path} is not a directory")]
     NotADirectory {
         /// The file.
         path: String,
     },
     /// The root is `/` or lies in a proc file system.
-    #[error("{path} is refused as a build context")]
+    #[error("polyarch refuses {path} as a build context")]
     RefusedRoot {
         /// The directory.
         path: String,
@@ -36,26 +36,26 @@ pub enum ContextError {
         /// Why.
         source: io::Error,
     },
-    /// A name or a link's target is not UTF-8; fsutil's `Stat` holds protobuf strings.
+    /// A name or the target of a link is not UTF-8. fsutil's `Stat` has protobuf strings.
     #[error("the name or the link target of {path} is not UTF-8")]
     NotUtf8 {
         /// The entry.
         path: String,
     },
-    /// An entry is no longer what the walk saw.
-    #[error("{path} changed while the build context was read")]
+    /// An entry changed since the walk saw it.
+    #[error("{path} changed while polyarch read the build context")]
     Changed {
         /// The entry.
         path: String,
     },
-    /// Symbolic links lead to more places than are followed.
+    /// Symbolic links lead to more places than polyarch follows.
     #[error("{path} leads through too many symbolic links")]
     TooManyLinks {
-        /// The path that was asked for.
+        /// The path that was requested.
         path: String,
     },
-    /// There is no Dockerfile of that name.
-    #[error("there is no {path}")]
+    /// The Dockerfile does not exist.
+    #[error("the Dockerfile {path} does not exist")]
     NoDockerfile {
         /// The Dockerfile.
         path: String,
@@ -74,7 +74,7 @@ pub enum ContextError {
         /// Its size in bytes.
         size: u64,
     },
-    /// There is an ignore file, and it does not say what to leave out.
+    /// polyarch cannot use an ignore file that exists.
     #[error("{path} {why}")]
     IgnoreFile {
         /// The ignore file.
@@ -90,7 +90,7 @@ pub enum ContextError {
     Pattern(#[from] PatternError),
 }
 
-/// Why an ignore file does not say what to leave out.
+/// Why polyarch cannot use an ignore file.
 #[derive(Debug, thiserror::Error)]
 pub enum IgnoreFileFault {
     /// The ignore file cannot be opened or read.
@@ -103,9 +103,9 @@ pub enum IgnoreFileFault {
     #[error("is a link that leads out of its directory")]
     Outside,
     /// The ignore file is a symbolic link to nothing.
-    #[error("is a link that leads to no file")]
+    #[error("is a link to a file that does not exist")]
     Dangling,
-    /// The ignore file has bytes that are not UTF-8, as a file in UTF-16 has.
+    /// The ignore file has bytes that are not UTF-8, for example because it is UTF-16.
     #[error("is not UTF-8")]
     NotUtf8,
     /// The ignore file has more than [`MAX_IGNORE_FILE_BYTES`](super::MAX_IGNORE_FILE_BYTES).
@@ -116,29 +116,38 @@ pub enum IgnoreFileFault {
 impl IgnoreFileFault {
     fn hint(&self) -> &'static str {
         match self {
-            Self::Read(_) => "make it readable, or remove it: without it all files of the build context are sent",
-            Self::Kind => "write a file of that name, or rename what is there: without it all files are sent",
-            Self::Outside | Self::Dangling => "copy the file to where the link is: an engine follows no link out of it",
-            Self::NotUtf8 => "save it as UTF-8: nothing would match its lines",
+            Self::Read(_) => {
+                "make the file readable, or remove it; without an ignore file polyarch sends the \
+                whole build context"
+            }
+            Self::Kind => {
+                "replace the path by a regular file, or rename it; without an ignore file polyarch sends the \
+                    whole build context"
+            }
+            Self::Outside | Self::Dangling => {
+                "replace the link by a copy of the file; the engine does not \
+                follow links out of the directory"
+            }
+            Self::NotUtf8 => "save the file as UTF-8; otherwise its patterns match nothing",
             Self::Size(_) => "write patterns instead of paths",
         }
     }
 }
 
 impl ContextError {
-    /// What to do next, in one line.
+    /// The next step, in one line.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Root { .. } => "check `context` and `dockerfile` in the plan",
             Self::NotADirectory { .. } => "name the directory that holds the files",
-            Self::RefusedRoot { .. } => "name a directory that holds only what the build needs",
-            Self::Read { .. } => "make it readable, or name it in .dockerignore",
-            Self::NotUtf8 { .. } => "rename it, or name it in .dockerignore",
-            Self::Changed { .. } => "build again when nothing writes to the build context",
+            Self::RefusedRoot { .. } => "name a directory that contains only the files of the build",
+            Self::Read { .. } => "make the path readable, or list it in .dockerignore",
+            Self::NotUtf8 { .. } => "rename the path, or list it in .dockerignore",
+            Self::Changed { .. } => "build again when no program writes to the build context",
             Self::TooManyLinks { .. } => "look for symbolic links that lead back to themselves",
             Self::NoDockerfile { .. } => {
-                "check `dockerfile` in the plan: it is relative to the context, and a link must not lead out of its \
-                 directory"
+                "check `dockerfile` in the plan: the path is relative to the context, and a link must not lead \
+                    out of its directory"
             }
             Self::DockerfileKind { .. } | Self::DockerfileSize { .. } => "name a Dockerfile in `dockerfile`",
             Self::IgnoreFile { why, .. } => why.hint(),
@@ -156,7 +165,7 @@ impl ContextError {
     }
 }
 
-/// A path that can be shown: control characters and bytes that are not UTF-8 as escapes.
+/// A path that is safe to show. Control characters and bytes that are not UTF-8 are escaped.
 pub(super) fn escape(path: &[u8]) -> String {
     let mut shown = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {

@@ -1,44 +1,45 @@
-//! Which entries a walk yields and which directories it enters (tonistiigi/fsutil, `filter.go`).
+//! Decides which entries a walk yields and which directories it enters (tonistiigi/fsutil, `filter.go`).
 
 use super::error::ContextError;
 use super::follow::{dedupe, follow};
 use super::ignore::{MatchInfo, Pattern, Patterns};
 use super::root::Root;
 
-/// What the receiver asks for, by the names of `BuildKit`'s FileSync metadata.
+/// The files that the receiver requests, with the names of `BuildKit`'s FileSync metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// `include-patterns`: if there are any, an entry or one of its parents must match.
+    /// `include-patterns`: if the list is not empty, an entry or one of its parents must match.
     pub include: Vec<String>,
-    /// `exclude-patterns`: what `.dockerignore` leaves out.
+    /// `exclude-patterns`: the patterns of `.dockerignore`.
     pub exclude: Vec<String>,
-    /// `followpaths`: paths and globs that are included, with everything that symbolic links on the way lead to.
+    /// `followpaths`: paths and globs to include, with the targets of all symbolic links on the way.
     pub follow: Vec<String>,
 }
 
 /// A compiled [`Selection`].
 #[derive(Debug)]
 pub(super) struct Filter {
-    /// Lists of patterns each of which must match.
+    /// Lists of patterns. Each list must match.
     includes: Vec<Patterns>,
     exclude: Patterns,
 }
 
-/// What matched a directory, for its children.
+/// The patterns that matched a directory. Its children need them.
 #[derive(Debug, Clone)]
 pub(super) struct DirMatches {
     includes: Vec<MatchInfo>,
     exclude: MatchInfo,
 }
 
-/// What becomes of an entry.
+/// The decision about an entry.
 #[derive(Debug)]
 pub(super) enum Judgement {
-    /// It is sent.
+    /// The walk yields the entry.
     Keep(DirMatches),
-    /// It is not wanted itself, but something beneath it may be.
+    /// The walk enters the directory, because entries beneath it may be included. The directory itself is not
+    /// included.
     Enter(DirMatches),
-    /// Neither it nor anything beneath it is wanted.
+    /// The walk skips the entry and everything beneath it.
     Skip,
 }
 
@@ -49,7 +50,7 @@ impl Filter {
             && let Some(followed) = follow(root, &selection.follow)?
         {
             wanted.extend(followed);
-            // One of the paths is the root: everything is wanted.
+            // If one of the paths is the root, everything is included.
             wanted = dedupe(wanted).unwrap_or_default();
         }
         let mut includes = Vec::new();
@@ -62,7 +63,7 @@ impl Filter {
         Ok(Self { includes, exclude: Patterns::new(&selection.exclude)? })
     }
 
-    /// Judges the entry at `path`, given what matched its parent.
+    /// Judges the entry at `path`, with the patterns that matched its parent.
     pub(super) fn judge(&self, path: &str, is_directory: bool, parent: Option<&DirMatches>) -> Judgement {
         let mut keep = true;
         let mut includes = Vec::with_capacity(self.includes.len());
@@ -84,10 +85,10 @@ impl Filter {
     }
 }
 
-/// Whether one of the patterns of that kind could match something beneath a directory.
+/// Whether one of the patterns of this kind could match an entry beneath a directory.
 ///
-/// fsutil enters every directory as soon as one pattern holds a wildcard; comparing the components before the
-/// first wildcard gives the same entries and enters fewer directories.
+/// fsutil enters every directory if one pattern has a wildcard. polyarch compares the components before the first
+/// wildcard. The entries are the same, and polyarch enters fewer directories.
 fn reaches_beneath(patterns: &Patterns, directory: &str, kind: fn(&Pattern) -> bool) -> bool {
     patterns.iter().filter(|pattern| kind(pattern)).any(|pattern| {
         let pattern = pattern.as_str();
@@ -193,7 +194,7 @@ mod tests {
     }
 
     proptest! {
-        /// Entering fewer directories must not change what is sent.
+        /// Entering fewer directories must not change the entries that are sent.
         #[test]
         fn leaving_directories_out_loses_nothing(
             patterns in prop::collection::vec("!?([ab]|\\*|\\*\\*|[ab]\\*|\\?)(/([ab]|\\*|\\*\\*)){0,3}", 1..5),
@@ -208,7 +209,7 @@ mod tests {
                 Filter { includes: Vec::new(), exclude: list }
             };
             let ends: Vec<usize> = path.match_indices('/').map(|(slash, _)| slash).chain([path.len()]).collect();
-            // The answer of patterns that never skip a directory.
+            // The result of patterns that never skip a directory.
             let list = if including { &filter.includes[0] } else { &filter.exclude };
             let mut info = None;
             let mut matched = false;

@@ -1,4 +1,5 @@
-//! Followpaths: what a path needs when symbolic links lie on its way (tonistiigi/fsutil, `followlinks.go`).
+//! Followpaths: finds the files that a path needs if it leads through symbolic links (tonistiigi/fsutil,
+//! `followlinks.go`).
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,17 +10,17 @@ use super::error::{ContextError, escape};
 use super::glob::{Glob, clean};
 use super::root::Root;
 
-/// How many symbolic links one path may lead through; Linux gives up there too (`ELOOP`).
+/// The most symbolic links on one path. Linux has the same limit (`ELOOP`).
 const MAX_HOPS: usize = 40;
 
-/// How many places the paths of one selection may lead to.
+/// The most places to which the paths of one selection may lead.
 const MAX_PLACES: usize = 10_000;
 
-/// The patterns that include `paths`, every symbolic link on their way and everything that those lead to; sorted.
+/// The sorted patterns that include `paths`, every symbolic link on the way, and the targets of these links.
 ///
-/// Absolute targets and `..` stay beneath the root, as in a container. `None` means that a path leads to the
-/// root itself, which includes everything. fsutil drops the second of two paths that lead through the same
-/// link; here both are resolved.
+/// Absolute targets and `..` cannot leave the root, as in a container. `None` means that a path leads to the root
+/// itself, which includes everything. If two paths lead through the same link, fsutil drops the second one. This
+/// function resolves both.
 pub(super) fn follow(root: &Root, paths: &[String]) -> Result<Option<Vec<String>>, ContextError> {
     let mut resolver = Resolver { root, resolved: BTreeSet::new(), seen: HashSet::new() };
     for path in paths {
@@ -28,7 +29,7 @@ pub(super) fn follow(root: &Root, paths: &[String]) -> Result<Option<Vec<String>
     Ok(dedupe(resolver.resolved.into_iter().collect()))
 }
 
-/// Drops the paths beneath others of a sorted list; `None` if one of them is the root.
+/// Drops the paths beneath other paths of a sorted list. `None`: one of the paths is the root.
 pub(super) fn dedupe(paths: Vec<String>) -> Option<Vec<String>> {
     let mut kept: Vec<String> = Vec::with_capacity(paths.len());
     for path in paths {
@@ -46,13 +47,13 @@ pub(super) fn dedupe(paths: Vec<String>) -> Option<Vec<String>> {
 struct Resolver<'a> {
     root: &'a Root,
     resolved: BTreeSet<String>,
-    /// Links that were followed, with what of the path came after them.
+    /// Links that were followed, each with the rest of the path behind it.
     seen: HashSet<(String, String)>,
 }
 
 impl Resolver<'_> {
     fn resolve(&mut self, path: &str, hops: usize) -> Result<(), ContextError> {
-        // Cleaned as an absolute path, `..` cannot lead above the root.
+        // As an absolute path, `..` cannot lead above the root.
         let path = clean(&format!("/{path}"));
         let mut rest = path.trim_start_matches('/');
         let mut current = String::new();
@@ -83,8 +84,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Where the links of this name lead, as paths from the root; none if it is no link. A name with wildcards
-    /// stands for all that it matches.
+    /// The targets of the links with this name, as paths from the root. The result is empty if the name is not a link.
+    /// A name with wildcards stands for all its matches.
     fn targets(&self, above: &str, name: &str) -> Result<Vec<String>, ContextError> {
         if name.is_empty() {
             return Ok(Vec::new());
@@ -112,7 +113,7 @@ impl Resolver<'_> {
         Ok(Some(if target.starts_with('/') { clean(&target) } else { clean(&format!("/{above}/{target}")) }))
     }
 
-    /// The names in a directory; those that are not UTF-8 match no pattern.
+    /// The names in a directory. Names that are not UTF-8 match no pattern.
     fn names(&self, directory: &str) -> Result<Vec<String>, ContextError> {
         let read = |error: Errno| ContextError::read(directory.as_bytes(), error);
         let opened = match self.root.open_directory(if directory.is_empty() { "." } else { directory }) {
@@ -134,7 +135,7 @@ impl Resolver<'_> {
 }
 
 fn is_absent(error: Errno) -> bool {
-    // A link among the parents: they were looked at one by one, so only a wildcard's literal name gets here.
+    // A literal name before a wildcard can be a link among the parents.
     matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
 }
 

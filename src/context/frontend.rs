@@ -1,29 +1,29 @@
-//! The frontend that a Dockerfile asks for: `# syntax=` (BuildKit, `frontend/dockerfile/parser`, `DetectSyntax`).
+//! The frontend that a Dockerfile names in `# syntax=` (BuildKit, `frontend/dockerfile/parser`, `DetectSyntax`).
 
 use super::{ContextError, GivenDockerfile};
 
-/// Where Docker's own frontends are.
+/// The repositories of Docker's own frontends.
 const OWN: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
 
 impl GivenDockerfile {
-    /// The image of the frontend that the Dockerfile asks for, as it is written.
+    /// The image of the frontend, as the Dockerfile writes it.
     ///
     /// # Errors
-    /// As [`GivenDockerfile::read`].
+    /// The errors of [`GivenDockerfile::read`].
     pub fn frontend(&self) -> Result<Option<String>, ContextError> {
         Ok(syntax(&self.read()?))
     }
 }
 
-/// Whether an image is one of Docker's own frontends, of any version. A copy of it elsewhere is not.
+/// Whether an image is one of Docker's own frontends, in any version. A copy in another repository does not count.
 pub fn is_dockers_frontend(image: &str) -> bool {
     let path = ["docker.io/", "index.docker.io/"].iter().find_map(|host| image.strip_prefix(host)).unwrap_or(image);
     let name = path.split(['@', ':']).next().unwrap_or_default();
     OWN.contains(&name)
 }
 
-/// The directive `syntax`, which stands before everything but other directives, in comments of either kind. A build file
-/// that is a JSON object has it as a field.
+/// The directive `syntax`, in a comment of either kind. Only other directives may precede this comment. In a build
+/// file that is a JSON object, `syntax` is a field.
 fn syntax(dockerfile: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(dockerfile);
     let text = text.trim_start_matches('\u{feff}');

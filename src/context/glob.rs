@@ -1,12 +1,11 @@
-//! Path and glob primitives of Go, which the formats of the field are defined by.
+//! Go's path and glob functions, which define the formats of ignore files and patterns.
 //!
-//! `.dockerignore`, `BuildKit`'s patterns and its followpaths mean what Go's `path.Clean` and
-//! `filepath.Match` make of them (Go, packages `path` and `path/filepath`, Unix rules).
+//! `.dockerignore`, `BuildKit`'s patterns and its followpaths follow Go's `path.Clean` and `filepath.Match` (Go,
+//! packages `path` and `path/filepath`, Unix rules).
 
 /// The shortest path that names the same place, by lexical rules alone (Go's `path.Clean`).
 ///
-/// An empty path becomes `.`; `..` above the start stays where the path is relative and is dropped
-/// where it is absolute.
+/// An empty path becomes `.`. `..` above the start is kept in a relative path and dropped in an absolute path.
 pub(super) fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
@@ -38,11 +37,11 @@ pub(super) struct Glob(Vec<Token>);
 
 #[derive(Debug)]
 enum Token {
-    /// `*`: any run of characters but the slash.
+    /// `*`: any number of characters except the slash.
     Star,
-    /// `?`: one character but the slash.
+    /// `?`: one character except the slash.
     Any,
-    /// `[…]`: one character of these ranges, or with `^` none of them.
+    /// `[…]`: one character of these ranges. With `^`, one character outside of them.
     Class {
         negated: bool,
         ranges: Vec<(char, char)>,
@@ -67,11 +66,12 @@ impl Glob {
         Some(Self(tokens))
     }
 
-    /// Whether the glob matches the whole of `name`; time is bounded by the product of their lengths.
+    /// Whether the glob matches the whole of `name`. The time is bounded by the product of both lengths.
     pub(super) fn matches(&self, name: &str) -> bool {
         let name: Vec<char> = name.chars().collect();
         let (mut token, mut at) = (0, 0);
-        // Where to go on if the text after the last star does not fit: the star takes one more character.
+        // The state to return to if the text after the last star does not match. The star then takes one more
+        // character.
         let mut retry: Option<(usize, usize)> = None;
         while at < name.len() || token < self.0.len() {
             let step = match (self.0.get(token), name.get(at)) {
@@ -110,7 +110,7 @@ impl Token {
     }
 }
 
-/// Reads a class up to and with its `]`; the `[` has been read.
+/// Reads a class including its `]`. The caller has read the `[`.
 fn class(chars: &mut std::str::Chars<'_>) -> Option<Token> {
     let negated = chars.as_str().starts_with('^');
     if negated {
@@ -132,7 +132,7 @@ fn class(chars: &mut std::str::Chars<'_>) -> Option<Token> {
     }
 }
 
-/// One character of a class; `-` and `]` need a backslash there.
+/// One character of a class. `-` and `]` need a backslash.
 fn class_char(chars: &mut std::str::Chars<'_>) -> Option<char> {
     match chars.next()? {
         '-' | ']' => None,

@@ -1,8 +1,10 @@
-//! Here-documents of a Dockerfile. BuildKit reads no instruction in their lines (`frontend/dockerfile/parser`, `heredoc`).
+//! Here-documents in a Dockerfile. BuildKit does not read their lines as instructions (`frontend/dockerfile/parser`,
+//! `heredoc`).
 
 use super::instructions::Instruction;
 
-/// The instructions without those that were read in here-documents. `None` where it is not sure where one ends.
+/// Removes the instructions that were read from the lines of here-documents. `None`: the end of a here-document is not
+/// certain.
 pub(super) fn without_here_documents(dockerfile: &[u8], all: Vec<Instruction>) -> Option<Vec<Instruction>> {
     let mut kept = Vec::new();
     let mut open: Vec<Ending> = Vec::new();
@@ -20,7 +22,7 @@ pub(super) fn without_here_documents(dockerfile: &[u8], all: Vec<Instruction>) -
 /// The line that ends a here-document.
 struct Ending {
     name: String,
-    /// Whether tabs before it are nothing: `<<-`.
+    /// Whether tabs before the line are ignored: `<<-`.
     tabs: bool,
 }
 

@@ -5,12 +5,12 @@ use std::fmt;
 use super::glob::{self, Glob};
 use super::regexp::Matcher;
 
-/// An ordered list of patterns, as `.dockerignore` and `BuildKit`'s `exclude-patterns` and
-/// `include-patterns` hold them (moby/patternmatcher).
+/// An ordered list of patterns from `.dockerignore`, or from `BuildKit`'s `exclude-patterns` and `include-patterns`
+/// (moby/patternmatcher).
 ///
-/// The last pattern that matches a path or one of its parents decides; a pattern with `!` takes back what
-/// those before it matched. Paths are relative to the root of the context, with `/`. Matching takes time in
-/// proportion to the lengths of path and patterns.
+/// The last pattern that matches a path or one of its parents decides. A pattern with `!` revokes the matches before
+/// it. Paths are relative to the root of the context, with `/` as separator. The time to match is proportional to the
+/// lengths of the path and of the patterns.
 #[derive(Debug, Default)]
 pub struct Patterns(Vec<Pattern>);
 
@@ -22,13 +22,13 @@ pub struct Pattern {
     matcher: Matcher,
 }
 
-/// Why a list of patterns was refused; the patterns are named escaped.
+/// Why a list of patterns is refused. Messages escape the pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// A `!` with nothing after it.
-    #[error("the pattern \"!\" excepts nothing")]
+    /// A `!` without a path.
+    #[error("the pattern \"!\" has no path")]
     EmptyException,
-    /// The syntax of Go's `filepath.Match`, or of the expression made from the pattern, is violated.
+    /// The pattern violates the syntax of Go's `filepath.Match`, or of the expression that is made from it.
     #[error("the pattern {0:?} is malformed")]
     Malformed(String),
     /// A line of an ignore file is longer than 64 KiB.
@@ -37,39 +37,36 @@ pub enum PatternError {
 }
 
 impl PatternError {
-    /// What to do next.
+    /// The next step.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::EmptyException => "write the path after the `!`, or remove the line",
-            Self::Malformed(_) => {
-                "close every `[`, and put a backslash before a `[`, `*` or `?` that is meant literally"
-            }
+            Self::Malformed(_) => "close every `[`, and write a backslash before a literal `[`, `*` or `?`",
             Self::LineTooLong(_) => "write one pattern on each line",
         }
     }
 }
 
-/// Which patterns matched a directory; handed down to its children so that parents are matched once.
+/// The patterns that matched a directory. Its children receive them, so that each parent is matched only once.
 #[derive(Debug, Clone, Default)]
 pub struct MatchInfo(Box<[bool]>);
 
-/// The answer of [`Patterns::verdict`].
+/// The result of [`Patterns::verdict`].
 #[derive(Debug, Clone, Copy)]
 pub struct Verdict<'a> {
-    /// Whether the list matches the path: for ignore patterns, whether it is left out.
+    /// Whether the list matches the path. For ignore patterns this means that the path is excluded.
     pub matched: bool,
-    /// The pattern that decided, or `None` where none matched.
+    /// The pattern that decided. `None`: no pattern matched.
     pub by: Option<&'a Pattern>,
 }
 
 impl Patterns {
-    /// Compiles patterns; blank ones are skipped, the others trimmed and cleaned (Go's `filepath.Clean`).
+    /// Compiles patterns. Blank ones are skipped. The others are trimmed and cleaned (Go's `filepath.Clean`).
     ///
     /// # Errors
     ///
-    /// A lone `!`, or a pattern whose syntax is wrong. moby finds some of the latter only when it first
-    /// matches them, and leaves brackets such as `[a-]` behind a literal and a `*` unchecked; here a bad
-    /// pattern never gets that far.
+    /// A lone `!`, or a pattern with a syntax error. moby finds some of these errors only at the first match. moby
+    /// never checks brackets such as `[a-]` behind a literal and a `*`. polyarch refuses both.
     pub fn new<I>(lines: I) -> Result<Self, PatternError>
     where
         I: IntoIterator,
@@ -84,12 +81,12 @@ impl Patterns {
         self.0.iter()
     }
 
-    /// Whether there is no pattern at all.
+    /// Whether the list has no patterns.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a pattern with `!` is among them.
+    /// Whether a pattern begins with `!`.
     pub fn has_exceptions(&self) -> bool {
         self.0.iter().any(|pattern| pattern.exception)
     }
@@ -99,23 +96,24 @@ impl Patterns {
         self.decide(path).is_some_and(|index| !self.0[index].exception)
     }
 
-    /// The same for any spelling of a path, with the pattern that decided. The root itself never matches.
+    /// Like [`Self::matches_or_parent_matches`], for any spelling of a path, and with the pattern that decided. The
+    /// root itself never matches.
     pub fn verdict(&self, path: &str) -> Verdict<'_> {
         let path = glob::clean(path);
         let by = if path == "." { None } else { self.decide(&path).map(|index| &self.0[index]) };
         Verdict { matched: by.is_some_and(|pattern| !pattern.exception), by }
     }
 
-    /// Whether the list matches `path`, given what matched its parent directory (moby's
-    /// `MatchesUsingParentResults`); and what to hand down to the children of `path`.
+    /// Whether the list matches `path`, given the matches of its parent directory (moby's
+    /// `MatchesUsingParentResults`). The second result is for the children of `path`.
     ///
-    /// With no parent the parents of `path` are matched too.
+    /// Without a parent, the function also matches the parents of `path`.
     pub fn matches_using_parent(&self, path: &str, parent: Option<&MatchInfo>) -> (bool, MatchInfo) {
         let mut matched = false;
         let mut info = vec![false; self.0.len()];
         for (index, pattern) in self.0.iter().enumerate() {
             let inherited = parent.is_some_and(|parent| parent.0.get(index).copied().unwrap_or_default());
-            // A pattern is not looked at where it could not change the answer.
+            // A pattern that cannot change the result is skipped.
             if !inherited && pattern.exception != matched {
                 continue;
             }
@@ -128,7 +126,7 @@ impl Patterns {
         (matched, MatchInfo(info.into()))
     }
 
-    /// The index of the pattern that had the last word on `path`.
+    /// The index of the pattern that decides about `path`.
     fn decide(&self, path: &str) -> Option<usize> {
         let mut last: Option<usize> = None;
         for (index, pattern) in self.0.iter().enumerate() {
@@ -143,7 +141,7 @@ impl Patterns {
 
 impl Pattern {
     fn new(line: &str) -> Result<Self, PatternError> {
-        // moby cleans before it looks for the `!`, and so do we.
+        // Like moby, clean the path before looking for the `!`.
         let cleaned = glob::clean(line);
         let (exception, pattern) = match cleaned.strip_prefix('!') {
             Some("") => return Err(PatternError::EmptyException),
@@ -156,12 +154,12 @@ impl Pattern {
         Ok(Self { exception, cleaned: pattern.to_owned(), matcher })
     }
 
-    /// Whether this is a pattern with `!`.
+    /// Whether the pattern begins with `!`.
     pub fn is_exception(&self) -> bool {
         self.exception
     }
 
-    /// Whether this is a pattern without `!`.
+    /// Whether the pattern has no `!`.
     pub fn is_inclusion(&self) -> bool {
         !self.exception
     }
@@ -191,13 +189,13 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// The longest line that an ignore file may have; Go's `bufio.Scanner` gives up there.
+/// The longest line of an ignore file. Go's `bufio.Scanner` has the same limit.
 const MAX_LINE: usize = 64 * 1024;
 
 /// Reads the lines of a `.dockerignore` file into patterns (moby/patternmatcher, package `ignorefile`).
 ///
-/// A byte order mark is dropped, lines that start with `#` and blank ones are skipped, the rest is trimmed and
-/// cleaned, and one leading slash removed, after the `!` too. Bytes that are not UTF-8 are replaced.
+/// A byte order mark is dropped. Blank lines and lines that start with `#` are skipped. The other lines are trimmed
+/// and cleaned, and lose one leading slash, also behind a `!`. Bytes that are not UTF-8 are replaced.
 ///
 /// # Errors
 ///
@@ -232,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    /// The rows that moby/patternmatcher publishes for one pattern: pattern, path, matches.
+    /// The published test cases of moby/patternmatcher for one pattern: pattern, path, matches.
     const ONE: &[(&str, &str, bool)] = &[
         ("**", "file", true),
         ("**", "file/", true),
@@ -302,7 +300,7 @@ mod tests {
         (WHEEL, WHEEL, true),
         ("dist/*.whl", WHEEL, true),
         ("a\\*b", "a*b", true),
-        // moby's copy of Go's filepath.Match table.
+        // moby's copy of the table for Go's filepath.Match.
         ("abc", "abc", true),
         ("*", "abc", true),
         ("*c", "abc", true),
@@ -346,7 +344,7 @@ mod tests {
 
     const WHEEL: &str = "dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl";
 
-    /// The rows for several patterns.
+    /// The test cases for several patterns.
     const SEVERAL: &[(&[&str], &str, bool)] = &[
         (&["**", "!util/docker/web"], "util/docker/web/foo", false),
         (&["**", "!util/docker/web", "util/docker/web/foo"], "util/docker/web/foo", true),
@@ -358,13 +356,13 @@ mod tests {
         (&["docs/", "!docs/README.md"], "docs/README.md", false),
         (&["docs/*", "!docs/README.md"], "docs/README.md", false),
         (&[], "/any/path/there", false),
-        // moby/moby#33425: a pattern without a slash matches in the root alone.
+        // moby/moby#33425: a pattern without a slash matches only in the root.
         (&[".env"], ".env", true),
         (&[".env"], "sub/.env", false),
         (&["**/.env"], "sub/.env", true),
     ];
 
-    /// Matches as a walk does, parents first.
+    /// Matches parents first, as a walk does.
     fn from_parent_to_child(patterns: &Patterns, path: &str) -> bool {
         let parent = glob::parent(path);
         let mut info = None;
@@ -448,8 +446,8 @@ mod tests {
             let _ = parse_ignore_file(pattern.as_bytes());
         }
 
-        /// What the walk does for each child gives what matching the whole path gives, where no `!` is involved
-        /// (with `!`, moby's two ways differ by design: buildx#850).
+        /// Without `!`, matching each child in a walk gives the same result as matching the whole path. With `!`, the
+        /// two functions of moby differ by design (buildx#850).
         #[test]
         fn the_walk_and_the_whole_path_agree(pattern in "[ab/*?]{1,8}", path in "[ab]{1,2}(/[ab]{1,2}){0,3}") {
             let patterns = Patterns::new([&pattern]).unwrap();

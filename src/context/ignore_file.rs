@@ -1,5 +1,5 @@
-//! Whether an ignore file can be read. If BuildKit cannot read it, BuildKit acts as if there were none, and says
-//! nothing (BuildKit, `frontend/dockerui`). All files that the ignore file leaves out would then be in the image.
+//! Checks that an ignore file can be read. If BuildKit cannot read an ignore file, it silently continues without one
+//! (BuildKit, `frontend/dockerui`). The image would then contain all files that you excluded.
 
 use std::io::Read as _;
 
@@ -11,36 +11,36 @@ use super::error::{ContextError, IgnoreFileFault, escape};
 use super::follow::follow;
 use super::root::Root;
 
-/// The largest ignore file, in bytes. BuildKit sends its lines as headers, and an engine takes this many bytes of
+/// The largest ignore file, in bytes. BuildKit sends its lines as headers, and an engine accepts this many bytes of
 /// headers.
 pub const MAX_IGNORE_FILE_BYTES: u64 = 16 << 20;
 
-/// Whether there is an ignore file.
+/// Whether an ignore file exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IgnoreFile {
-    /// It can be read.
+    /// The file exists and can be read.
     Readable,
-    /// Nothing has its name.
+    /// The file does not exist.
     Absent,
 }
 
 impl Root {
-    /// Checks that an ignore file right beneath the root, if there is one, is a regular file in UTF-8. Symbolic links
-    /// beneath the root may lead to the file.
+    /// Checks that an ignore file directly beneath the root is a regular file in UTF-8, if it exists. Symbolic links
+    /// beneath the root may lead to it.
     ///
     /// # Errors
     ///
-    /// [`ContextError::IgnoreFile`] where something has the ignore file's name, and an engine could not read it.
+    /// [`ContextError::IgnoreFile`] if the name exists and an engine could not read it.
     pub fn check_ignore_file(&self, name: &str) -> Result<IgnoreFile, ContextError> {
         let read = self.read_ignore_file(name)?;
         Ok(if read.is_some() { IgnoreFile::Readable } else { IgnoreFile::Absent })
     }
 
-    /// The bytes of an ignore file; `None` where there is none.
+    /// The bytes of an ignore file. `None`: the file does not exist.
     ///
     /// # Errors
     ///
-    /// As of [`Self::check_ignore_file`].
+    /// The errors of [`Self::check_ignore_file`].
     pub fn read_ignore_file(&self, name: &str) -> Result<Option<Vec<u8>>, ContextError> {
         let failed =
             |why| ContextError::IgnoreFile { path: escape(self.path().join(name).as_os_str().as_encoded_bytes()), why };
@@ -68,13 +68,13 @@ impl Root {
         Ok(Some(text))
     }
 
-    /// The path beneath the root to which a name leads, through all links.
+    /// The path beneath the root to which a name leads through all its links.
     fn leads_to(&self, name: &str) -> Result<Option<String>, ContextError> {
         let paths = follow(self, &[name.to_owned()])?.unwrap_or_default();
         Ok(paths.into_iter().find(|path| matches!(self.look_at(path), Ok((_, None)))))
     }
 
-    /// The fault of a link that leads to nothing beneath the root.
+    /// The error for a link that does not lead to a file beneath the root.
     fn leads_nowhere(&self, name: &str) -> IgnoreFileFault {
         if self.path().join(name).exists() { IgnoreFileFault::Outside } else { IgnoreFileFault::Dangling }
     }
@@ -114,9 +114,9 @@ mod tests {
         for (lines, why) in [
             (&["dir .dockerignore"][..], "is not a regular file"),
             (&["dir d", "link .dockerignore d"], "is not a regular file"),
-            (&["link .dockerignore none"], "is a link that leads to no file"),
-            (&["link .dockerignore .dockerignore"], "is a link that leads to no file"),
-            (&["link a .dockerignore", "link .dockerignore a"], "is a link that leads to no file"),
+            (&["link .dockerignore none"], "is a link to a file that does not exist"),
+            (&["link .dockerignore .dockerignore"], "is a link to a file that does not exist"),
+            (&["link a .dockerignore", "link .dockerignore a"], "is a link to a file that does not exist"),
             (&[&*out], "is a link that leads out of its directory"),
         ] {
             let tree = tree(lines);
@@ -126,7 +126,7 @@ mod tests {
         }
         let tree = tree(&[]);
         let path = tree.path().join(NAME);
-        // As `echo secret > .dockerignore` writes it in Windows PowerShell.
+        // `echo secret > .dockerignore` writes these bytes in Windows PowerShell.
         let utf16: Vec<u8> = "\u{feff}secret\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         for (bytes, why) in [(&utf16[..], "is not UTF-8"), (b"secr\xe9t\n", "is not UTF-8")] {
             fs::write(&path, bytes).unwrap();

@@ -1,20 +1,20 @@
-//! The instructions of a Dockerfile, as far as they matter before it is built (`BuildKit`,
-//! `frontend/dockerfile/parser`). Not those of a here-document: its lines are taken for instructions.
+//! The instructions of a Dockerfile, for checks before the build (`BuildKit`, `frontend/dockerfile/parser`). This
+//! parser also reads the lines of a here-document as instructions.
 
-/// An instruction, its lines joined.
+/// An instruction with its lines joined.
 #[derive(Debug)]
 pub(super) struct Instruction {
-    /// The line that it begins on, from 1.
+    /// The first line, counted from 1.
     pub(super) line: usize,
-    /// The line that it ends on.
+    /// The last line.
     pub(super) last_line: usize,
-    /// Where that line begins, in bytes.
+    /// The offset of the first line, in bytes.
     pub(super) offset: usize,
     pub(super) text: String,
 }
 
 impl Instruction {
-    /// Its first word, in upper case.
+    /// The first word, in upper case.
     pub(super) fn keyword(&self) -> String {
         self.text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase()
     }
@@ -24,28 +24,28 @@ impl Instruction {
         self.text.split_whitespace().skip(1).map_while(|word| word.strip_prefix("--"))
     }
 
-    /// What follows the flags.
+    /// The words behind the flags.
     pub(super) fn words(&self) -> impl Iterator<Item = &str> {
         self.text.split_whitespace().skip(1).skip_while(|word| word.starts_with("--"))
     }
 }
 
-/// The first and the last line of the instruction that BuildKit calls `step`, as in `[build 2/5] RUN make`. `None` where
-/// none has just these words, or several have: BuildKit names some steps in other words than the file.
+/// The first and the last line of the instruction that BuildKit calls `step`, as in `[build 2/5] RUN make`. `None`: no
+/// instruction has exactly these words, or several have them. BuildKit prints some steps in another form.
 #[must_use]
 pub fn lines_of_step(dockerfile: &[u8], step: &str) -> Option<(usize, usize)> {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let named = words(step.split_once(']')?.1);
     let all = instructions(dockerfile);
-    // The words of most instructions are named as a shell would read them: without quotes.
+    // BuildKit names most instructions without quotes, as a shell would read them.
     let is_it = |text: &str| words(text) == named || words(&text.replace(['"', '\''], "")) == named;
     let mut found = all.iter().filter(|instruction| is_it(&instruction.text));
     let first = found.next().filter(|_| !named.is_empty())?;
     found.next().is_none().then_some((first.line, first.last_line))
 }
 
-/// The first and the last line of the first `COPY` or `ADD` of a file whose name has control characters. Only the form of
-/// a list can say such a name.
+/// The lines of the first `COPY` or `ADD` of a file whose name has control characters. Only the list form can contain
+/// such a name.
 #[must_use]
 pub fn lines_of_control_characters(dockerfile: &[u8]) -> Option<(usize, usize)> {
     let copies_such = |instruction: &&Instruction| {
@@ -59,7 +59,7 @@ pub fn lines_of_control_characters(dockerfile: &[u8]) -> Option<(usize, usize)> 
     all.iter().find(copies_such).map(|found| (found.line, found.last_line))
 }
 
-/// Reads the instructions. What `BuildKit` refuses is read somehow, and for it to refuse.
+/// Reads the instructions. A text that is not valid gives some result, and `BuildKit` reports the error.
 pub(super) fn instructions(dockerfile: &[u8]) -> Vec<Instruction> {
     let mut all: Vec<Instruction> = Vec::new();
     let mut escape = '\\';
@@ -72,7 +72,7 @@ pub(super) fn instructions(dockerfile: &[u8]) -> Vec<Instruction> {
         let line = lossy.trim_start_matches('\u{feff}').trim();
         let comment = line.strip_prefix('#');
         directives = directives && comment.and_then(|comment| directive(comment, &mut escape)).is_some();
-        // Inside an instruction, too, comments and empty lines are nothing.
+        // Comments and empty lines are also ignored inside an instruction.
         if line.is_empty() || comment.is_some() {
             continue;
         }
@@ -89,7 +89,7 @@ pub(super) fn instructions(dockerfile: &[u8]) -> Vec<Instruction> {
     all
 }
 
-/// A parser directive: the comment `name=value`, before everything else.
+/// A parser directive: a comment `name=value` before everything else.
 fn directive(comment: &str, escape: &mut char) -> Option<()> {
     let (name, value) = comment.split_once('=')?;
     let (name, value) = (name.trim(), value.trim());

@@ -1,4 +1,4 @@
-//! A file that a root serves beside those that are on the disk.
+//! A file in memory that a root serves in addition to the files on the disk.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::entry::{Entry, Kind, Stamp, go_mode};
 use super::root::Root;
 use crate::oci::Digest;
 
-/// A file of a root that is in memory.
+/// A file in memory.
 #[derive(Debug, Clone)]
 pub(super) struct MemoryFile {
     pub(super) name: String,
@@ -16,22 +16,22 @@ pub(super) struct MemoryFile {
 }
 
 impl Root {
-    /// The file in memory of that path.
+    /// The file in memory with this path.
     pub(super) fn in_memory(&self, path: &str) -> Option<&MemoryFile> {
         self.memory.as_ref().filter(|file| file.name == path)
     }
 }
 
 impl MemoryFile {
-    /// What a walk yields of it.
+    /// The entry that a walk yields for the file.
     pub(super) fn entry(&self) -> Entry {
         let (size, mtime_ns) = (self.bytes.len() as u64, self.time());
         let stamp = Stamp { dev: 0, ino: 0, size, mtime_ns, kind: FileType::RegularFile };
         Entry { path: self.name.clone(), kind: Kind::File { size }, mode: go_mode(0o100_644), mtime_ns, stamp }
     }
 
-    /// A time that is another where the bytes are others: a receiver that keeps files knows by size and time what is
-    /// new, and the size of what names a digest stays the same.
+    /// A time that depends on the content. A receiver recognises changed files by size and time, and a file with a new
+    /// digest in it often keeps its size.
     fn time(&self) -> i64 {
         let digest = Digest::of(&self.bytes);
         let seconds = digest.hex().get(..8).and_then(|hex| i64::from_str_radix(hex, 16).ok());

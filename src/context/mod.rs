@@ -1,8 +1,10 @@
-//! The build context, read only: what `.dockerignore` leaves of a directory, in the order that `BuildKit` wants.
+//! Reads the build context: the files of a directory without those in `.dockerignore`, in the order that `BuildKit`
+//! requires.
 //!
-//! Synchronous: a caller runs it where blocking is allowed. [`Root::open`] a directory, [`Root::walk`] it with the
-//! [`Selection`] that the receiver sent, and [`Root::open_file`] the entries whose content it asks for. Nothing
-//! outside of the root is opened, whatever is swapped for a symbolic link meanwhile.
+//! All functions are synchronous, so callers run them where blocking is allowed. Open a directory with [`Root::open`].
+//! Walk it with [`Root::walk`] and the [`Selection`] of the receiver. Open the requested entries with
+//! [`Root::open_file`]. No file outside of the root is ever opened, even if another program replaces files by symbolic
+//! links during the walk.
 
 mod bases;
 mod dockerfile;

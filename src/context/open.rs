@@ -1,4 +1,4 @@
-//! Reading the files of a walk.
+//! Reads the files of a walk.
 
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read as _};
@@ -15,7 +15,7 @@ use super::walk::open_error;
 /// The largest Dockerfile, in bytes.
 pub const MAX_DOCKERFILE_BYTES: u64 = 1024 * 1024;
 
-/// A file of the build context, open for reading; see [`Root::open_file`].
+/// An open file of the build context; see [`Root::open_file`].
 #[derive(Debug)]
 pub struct OpenFile {
     content: Content,
@@ -31,12 +31,12 @@ enum Content {
 }
 
 impl Root {
-    /// Opens a file that the walk yielded, if it is still the same and unchanged.
+    /// Opens a file that the walk yielded, if it has not changed since.
     ///
     /// # Errors
     ///
-    /// [`ContextError::Changed`] if something else is there now, a symbolic link took the place of one of its
-    /// parents, or its size or time is another; [`ContextError::Read`] if it cannot be opened.
+    /// The file was replaced or modified, or a parent became a symbolic link: [`ContextError::Changed`]. The file
+    /// cannot be opened: [`ContextError::Read`].
     pub fn open_file(&self, entry: &Entry) -> Result<OpenFile, ContextError> {
         let path = entry.path.clone();
         if let Some(file) = self.in_memory(&path) {
@@ -52,12 +52,12 @@ impl Root {
         Ok(opened)
     }
 
-    /// Checks that a Dockerfile beneath the root is a regular file of at most [`MAX_DOCKERFILE_BYTES`], which
-    /// symbolic links beneath the root may lead to.
+    /// Checks that a Dockerfile beneath the root is a regular file of at most [`MAX_DOCKERFILE_BYTES`]. Symbolic links
+    /// beneath the root may lead to it.
     ///
     /// # Errors
     ///
-    /// It is missing, something else, or too large.
+    /// The file does not exist, is not a regular file, or is too large.
     pub fn check_dockerfile(&self, name: &str) -> Result<(), ContextError> {
         self.find_dockerfile(name).map(drop)
     }
@@ -66,7 +66,7 @@ impl Root {
     ///
     /// # Errors
     ///
-    /// As [`Root::check_dockerfile`], or it cannot be read.
+    /// The errors of [`Root::check_dockerfile`], or the file cannot be read.
     pub fn read_dockerfile(&self, name: &str) -> Result<Vec<u8>, ContextError> {
         let path = self.find_dockerfile(name)?;
         let file = self.open_for_reading(&path).map_err(|error| open_error(&path, error))?;
@@ -75,7 +75,7 @@ impl Root {
         read.map(|_| text).map_err(|error| ContextError::read(path.as_bytes(), error))
     }
 
-    /// Where a Dockerfile is that symbolic links may lead to.
+    /// The path of a Dockerfile after following symbolic links.
     fn find_dockerfile(&self, name: &str) -> Result<String, ContextError> {
         let shown = || escape(self.path().join(name).as_os_str().as_encoded_bytes());
         for path in follow(self, &[name.to_owned()])?.unwrap_or_default() {
@@ -93,11 +93,11 @@ impl Root {
 }
 
 impl OpenFile {
-    /// Reads on into `buffer`, which must not be empty. Returns the number of bytes, never more in all than the
-    /// walk saw; 0 only when all of them were read and the file has not changed since.
+    /// Reads more bytes into `buffer`, which must not be empty. Returns the number of bytes, in total at most the size
+    /// that the walk saw. Returns 0 only if all bytes were read and the file has not changed.
     ///
-    /// What was read is good only once 0 was returned: after an error the receiver must not be told that the
-    /// file is complete.
+    /// The bytes are valid only after the function returned 0. After an error, the caller must not report the file as
+    /// complete to the receiver.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl OpenFile {
         }
     }
 
-    /// Whether the open file is the one that was walked, and as it was then.
+    /// Checks that the open file is the one that was walked, and that it has not changed.
     fn check(&self) -> Result<(), ContextError> {
         let Content::OnDisk(file) = &self.content else { return Ok(()) };
         let stat = fstat(file).map_err(|error| ContextError::read(self.path.as_bytes(), error))?;
@@ -194,7 +194,7 @@ mod tests {
 
     type Change<'a> = &'a dyn Fn(&TempDir);
 
-    /// What happens to `d/f` between the walk and the opening.
+    /// The change of `d/f` between the walk and the opening.
     #[test]
     fn a_file_that_changed_since_the_walk_is_an_error_that_names_it() {
         let outside = tree(&["file f 0123456789"]);
@@ -225,7 +225,7 @@ mod tests {
             let walked = entry(&root, "d/f");
             change(&tree);
             let error = root.open_file(&walked).unwrap_err();
-            assert_eq!(error.to_string(), "d/f changed while the build context was read", "{what}");
+            assert_eq!(error.to_string(), "d/f changed while polyarch read the build context", "{what}");
         }
     }
 
@@ -244,7 +244,7 @@ mod tests {
                 assert_eq!(file.read_chunk(&mut buffer).unwrap(), 2, "no byte of what was appended");
             }
             let error = file.read_chunk(&mut buffer).unwrap_err();
-            assert_eq!(error.to_string(), "d/f changed while the build context was read", "{what}");
+            assert_eq!(error.to_string(), "d/f changed while polyarch read the build context", "{what}");
         }
     }
 

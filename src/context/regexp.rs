@@ -1,8 +1,8 @@
-//! moby's translation of a pattern to a regular expression, and Go's dialect of those in ours.
+//! Translates a pattern to a regular expression as moby does, and from Go's syntax to that of Rust.
 
 use regex::Regex;
 
-/// How a pattern is matched; moby's four kinds.
+/// The way to match a pattern. moby has the same four kinds.
 #[derive(Debug)]
 pub(super) enum Matcher {
     /// The path equals the pattern.
@@ -11,11 +11,11 @@ pub(super) enum Matcher {
     Prefix(String),
     /// The path ends with this: a pattern that starts with `**` and is literal after it.
     Suffix(String),
-    /// Everything else.
+    /// All other patterns.
     Regex(Regex),
 }
 
-/// The kind that moby finds while it reads a pattern.
+/// The kind that moby assigns while it reads a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Exact,
@@ -25,7 +25,7 @@ pub(super) enum Shape {
 }
 
 impl Matcher {
-    /// Compiles a cleaned pattern without its `!`; `None` if it is no regular expression.
+    /// Compiles a cleaned pattern without its `!`. `None`: the result is not a valid regular expression.
     pub(super) fn new(pattern: &str) -> Option<Self> {
         let (shape, go) = go_expression(pattern);
         Some(match shape {
@@ -48,10 +48,10 @@ impl Matcher {
     }
 }
 
-/// The shape and the Go expression of a pattern, as moby's `Pattern.compile` makes them.
+/// The shape and the Go expression of a pattern, like moby's `Pattern.compile`.
 ///
-/// Its oddities are kept, because they decide what a build context holds: `*` inside brackets is
-/// translated too, and of the special characters `|`, `{` and `}` are not escaped.
+/// The oddities of moby are kept, because they decide which files a build context contains. `*` is also translated
+/// inside brackets. The special characters `|`, `{` and `}` are not escaped.
 pub(super) fn go_expression(pattern: &str) -> (Shape, String) {
     let mut go = String::from("^");
     let mut shape = Shape::Exact;
@@ -60,7 +60,7 @@ pub(super) fn go_expression(pattern: &str) -> (Shape, String) {
     while let Some(c) = chars.next() {
         match c {
             '*' if chars.next_if_eq(&'*').is_some() => {
-                // `**/` is `**`.
+                // `**/` is the same as `**`.
                 chars.next_if_eq(&'/');
                 if chars.peek().is_some() {
                     go.push_str("(.*/)?");
@@ -100,15 +100,15 @@ pub(super) fn go_expression(pattern: &str) -> (Shape, String) {
     (shape, go)
 }
 
-/// The same expression in the syntax of the `regex` crate; `None` where Go refuses it.
+/// The same expression in the syntax of the `regex` crate. `None`: Go refuses the expression.
 ///
-/// The dialects differ in brackets (ours nest, and know `&&`, `--`, `~~`), in braces that are no
-/// repetition, in `\<`, and in `\d`, `\s` and `\w`, which are ASCII in Go. A backslash before a letter or
-/// digit that is neither a class nor a control character is refused, though Go knows a few more.
+/// The dialects differ in four points. Brackets nest in Rust and support `&&`, `--` and `~~`. Braces without a
+/// repetition differ, and so does `\<`. In Go, `\d`, `\s` and `\w` are ASCII. A backslash before any other letter or
+/// digit is refused, although Go knows a few more escapes.
 fn rust_expression(go: &str) -> Option<String> {
     let mut out = String::with_capacity(go.len());
     let mut rest = go;
-    // Go refuses a repetition of a repetition, `a*{2}`.
+    // Go refuses a repetition of a repetition, such as `a*{2}`.
     let mut repeated = false;
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
@@ -133,7 +133,7 @@ fn rust_expression(go: &str) -> Option<String> {
     Some(out)
 }
 
-/// The length of `n}`, `n,}` or `n,m}` at the start of `rest`; Go reads any other brace as itself.
+/// The length of `n}`, `n,}` or `n,m}` at the start of `rest`. Go reads every other brace literally.
 fn repetition(rest: &str) -> Option<usize> {
     let end = rest.find('}')?;
     let (low, high) = rest[..end].split_once(',').unwrap_or((&rest[..end], ""));
@@ -141,7 +141,7 @@ fn repetition(rest: &str) -> Option<usize> {
     (!low.is_empty() && number(low) && number(high)).then_some(end + 1)
 }
 
-/// Translates what follows a backslash outside of brackets; returns what is left.
+/// Translates the text behind a backslash, outside of brackets. Returns the rest.
 fn escape<'a>(rest: &'a str, out: &mut String) -> Option<&'a str> {
     let escaped = rest.chars().next()?;
     match perl_class(escaped) {
@@ -151,7 +151,7 @@ fn escape<'a>(rest: &'a str, out: &mut String) -> Option<&'a str> {
     Some(&rest[escaped.len_utf8()..])
 }
 
-/// Translates brackets, whose `[` has been read; returns what follows their `]`.
+/// Translates brackets. The caller has read the `[`. Returns the rest behind the `]`.
 fn class<'a>(mut rest: &'a str, out: &mut String) -> Option<&'a str> {
     out.push('[');
     if let Some(after) = rest.strip_prefix('^') {
@@ -198,7 +198,7 @@ fn class_char(rest: &mut &str) -> Option<char> {
     Some(c)
 }
 
-/// What Go makes of a backslash and this character: a control character or the character itself.
+/// The character that Go reads for a backslash and this character: a control character, or the character itself.
 fn control(escaped: char) -> Option<char> {
     Some(match escaped {
         'a' => '\x07',
@@ -212,7 +212,8 @@ fn control(escaped: char) -> Option<char> {
     })
 }
 
-/// Perl's classes, which hold ASCII alone in Go. Brackets nest in our syntax, so one spelling fits inside and outside.
+/// Perl's classes, which contain only ASCII in Go. Brackets nest in Rust, so the same text works inside and outside of
+/// brackets.
 fn perl_class(letter: char) -> Option<&'static str> {
     Some(match letter {
         'd' => "[0-9]",
@@ -230,7 +231,7 @@ const POSIX_CLASSES: [&str; 14] = [
     "xdigit",
 ];
 
-/// A character in a form that has no other meaning, inside brackets or outside.
+/// Writes a character in a form without a special meaning, inside and outside of brackets.
 fn push_literal(c: char, out: &mut String) {
     if c.is_alphanumeric() {
         out.push(c);

@@ -1,4 +1,4 @@
-//! The root of a build context, and opening beneath it.
+//! The root of a build context. All files are opened beneath it.
 
 use std::fs::File;
 use std::io;
@@ -11,14 +11,14 @@ use rustix::io::Errno;
 use super::error::{ContextError, escape};
 use super::memory::MemoryFile;
 
-/// The directory that a build context is read from. Nothing outside of it is ever opened.
+/// The directory of a build context. No file outside of it is ever opened.
 ///
-/// A symbolic link that leads to the root is resolved once, when it is opened.
+/// If a symbolic link leads to the root, it is resolved once, when the root is opened.
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
     directory: OwnedFd,
-    /// Where not `None`, only these names and what they link to are served.
+    /// If set, only these names and the targets of their links are served.
     pub(super) only: Option<Vec<String>>,
     pub(super) memory: Option<MemoryFile>,
 }
@@ -28,7 +28,8 @@ impl Root {
     ///
     /// # Errors
     ///
-    /// It cannot be opened, is no directory, or is one that nobody means to send: `/` or a place in `/proc`.
+    /// The directory cannot be opened, is not a directory, or would never be sent on purpose: `/` or a path in
+    /// `/proc`.
     pub fn open(path: &Path) -> Result<Self, ContextError> {
         let shown = || escape(path.as_os_str().as_encoded_bytes());
         let failed = |source: io::Error| ContextError::Root { path: shown(), source };
@@ -46,11 +47,11 @@ impl Root {
         Ok(Self { path: resolved, directory, only: None, memory: None })
     }
 
-    /// Opens the directory that holds `dockerfile`, after checking that there is one.
+    /// Opens the directory of `dockerfile`, after checking that the file exists.
     ///
     /// # Errors
     ///
-    /// As [`Root::open`] and [`Root::check_dockerfile`].
+    /// The errors of [`Root::open`] and [`Root::check_dockerfile`].
     pub fn of_dockerfile(dockerfile: &Path) -> Result<Self, ContextError> {
         let directory = dockerfile.parent().filter(|parent| !parent.as_os_str().is_empty());
         let root = Self::open(directory.unwrap_or(Path::new(".")))?;
@@ -58,49 +59,49 @@ impl Root {
         Ok(root)
     }
 
-    /// Serves nothing but the files of these names, and what they link to: for the directory of a Dockerfile,
-    /// of which the engine needs the Dockerfile and its ignore file alone.
+    /// Serves only the files with these names, and the targets of their links. From the directory of a Dockerfile, the
+    /// engine needs only the Dockerfile and its ignore file.
     #[must_use]
     pub fn only(self, names: Vec<String>) -> Self {
         Self { only: Some(names), ..self }
     }
 
-    /// Serves `bytes` under `name`, and nothing else.
+    /// Serves only `bytes`, under `name`.
     ///
     /// # Errors
     ///
-    /// There is no file system.
+    /// The file system cannot be opened.
     pub(super) fn of_memory(name: String, bytes: Vec<u8>) -> Result<Self, ContextError> {
-        // A directory that is always there. Nothing of it is served: the one name is taken by what is in memory.
+        // `/` always exists. None of its files are served, because the file in memory takes the only allowed name.
         let path = PathBuf::from("/");
         let directory = open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         let directory = directory.map_err(|error| ContextError::Root { path: "/".into(), source: error.into() })?;
         Ok(Self { path, directory, only: Some(vec![name.clone()]), memory: None }.with_file(name, bytes))
     }
 
-    /// Serves `bytes` under `name`, right beneath the root, whatever is there on the disk.
+    /// Serves `bytes` under `name`, directly beneath the root. The file hides a file with this name on the disk.
     #[must_use]
     pub fn with_file(self, name: String, bytes: Vec<u8>) -> Self {
         Self { memory: Some(MemoryFile { name, bytes: bytes.into() }), ..self }
     }
 
-    /// The directory, with no symbolic link in its path.
+    /// The path of the directory, without symbolic links.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens a directory beneath the root; `.` is the root itself.
+    /// Opens a directory beneath the root. `.` is the root itself.
     pub(super) fn open_directory(&self, path: &str) -> Result<OwnedFd, Errno> {
         self.open_beneath(path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
     /// Opens a file beneath the root for reading.
     pub(super) fn open_for_reading(&self, path: &str) -> Result<File, Errno> {
-        // A FIFO that took the place of a file must not block the opening.
+        // If a FIFO replaced a file, opening it must not block.
         self.open_beneath(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map(File::from)
     }
 
-    /// What is at `path`, with no link followed, and for a symbolic link its target.
+    /// The metadata of `path` without following links, and the target if `path` is a symbolic link.
     pub(super) fn look_at(&self, path: &str) -> Result<(Stat, Option<Vec<u8>>), Errno> {
         let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
         let directory = self.open_directory(parent)?;
@@ -110,7 +111,7 @@ impl Root {
         Ok((stat, target))
     }
 
-    /// Opens with no symbolic link followed in any component.
+    /// Opens a path without following symbolic links in any component.
     fn open_beneath(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         #[cfg(target_os = "linux")]
@@ -118,7 +119,7 @@ impl Root {
             use rustix::fs::{ResolveFlags, openat2};
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
             match openat2(&self.directory, path, flags, Mode::empty(), resolve) {
-                // Before Linux 5.6, and under seccomp profiles that do not know it.
+                // Linux before 5.6 and some seccomp profiles do not know the call.
                 Err(Errno::NOSYS | Errno::PERM) => {}
                 answer => return answer,
             }
@@ -127,7 +128,7 @@ impl Root {
     }
 }
 
-/// The same, one component at a time.
+/// Like `openat2`, one component at a time.
 fn open_by_component(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let step = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut parent: Option<OwnedFd> = None;
@@ -194,7 +195,7 @@ mod tests {
             ("..", false),
             ("/etc/passwd", false),
         ] {
-            // With `openat2`, `..` may stay beneath the root; no caller makes such a path.
+            // `openat2` allows `..` that stays beneath the root. No caller creates such a path.
             if !path.contains("d/../d") {
                 assert_eq!(root.open_for_reading(path).is_ok(), opens, "{path}");
             }

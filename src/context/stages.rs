@@ -1,5 +1,4 @@
-//! A Dockerfile with stages that it does not have itself: how an image gets a name in it where `BuildKit` knows no
-//! named contexts.
+//! Adds stages to a Dockerfile. An engine whose `BuildKit` knows no named contexts then finds an image under a name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +13,7 @@ pub struct StageName(Box<str>);
 
 /// Why a string cannot be the name of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a stage's name has a letter, and then letters, digits, `-`, `_` and `.`")]
+#[error("the name of a stage begins with a letter and continues with letters, digits, `-`, `_` and `.`")]
 pub struct StageNameError;
 
 impl FromStr for StageName {
@@ -33,45 +32,45 @@ impl fmt::Display for StageName {
     }
 }
 
-/// The images that stages are added for, by the stages' names.
+/// The images of the added stages, by the names of the stages.
 pub type AddedStages = BTreeMap<StageName, Reference>;
 
-/// Why stages cannot be added to a Dockerfile, with the line that is in the way.
+/// Why stages cannot be added to a Dockerfile. Most errors name the line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StageError {
-    /// It has a stage of that name itself.
-    #[error("line {line} of the Dockerfile has a stage `{name}` of its own")]
+    /// The Dockerfile already has a stage with this name.
+    #[error("line {line} of the Dockerfile already has a stage `{name}`")]
     Taken {
-        /// Where.
+        /// The line.
         line: usize,
         /// The name.
         name: StageName,
     },
-    /// The stage that is built is named by its number.
-    #[error("the target is the number of a stage, {0}")]
+    /// The target is given by its number, which added stages would change.
+    #[error("the target names a stage by its number, {0}")]
     NumberedTarget(u32),
-    /// It counts its stages, which an added one would shift.
+    /// The Dockerfile uses the number of a stage, which added stages would change.
     #[error("line {line} of the Dockerfile names a stage by its number, {number}")]
     Numbered {
-        /// Where.
+        /// The line.
         line: usize,
         /// The number.
         number: u32,
     },
-    /// It writes the name of a context in another way, which is that of an image.
-    #[error("line {line} of the Dockerfile says `{image}` for `{name}`")]
+    /// The Dockerfile writes the name of a context in another form, which means an image.
+    #[error("line {line} of the Dockerfile writes `{image}` for the context `{name}`")]
     Spelled {
-        /// Where.
+        /// The line.
         line: usize,
-        /// What it says.
+        /// The name in the Dockerfile.
         image: String,
         /// The context.
         name: StageName,
     },
-    /// It wants an image of another platform than the stage's.
-    #[error("line {line} of the Dockerfile takes `{name}` with `--platform`")]
+    /// The Dockerfile requests a context for another platform than that of the stage.
+    #[error("line {line} of the Dockerfile uses `{name}` with `--platform`")]
     Platform {
-        /// Where.
+        /// The line.
         line: usize,
         /// The stage.
         name: StageName,
@@ -79,24 +78,24 @@ pub enum StageError {
 }
 
 impl StageError {
-    /// What to do next, in one line.
+    /// The next step, in one line.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Taken { .. } => "rename one of the two, or use Engine 23.0 or newer",
+            Self::Taken { .. } => "rename the stage or the context, or use Engine 23.0 or newer",
             Self::Numbered { .. } | Self::NumberedTarget(_) => "give the stage a name, or use Engine 23.0 or newer",
             Self::Spelled { .. } => {
                 "write the name as in `contexts`, without host and tag, or use Engine 23.0 or newer"
             }
-            Self::Platform { .. } => "leave `--platform` out there, or use Engine 23.0 or newer",
+            Self::Platform { .. } => "remove `--platform` from that line, or use Engine 23.0 or newer",
         }
     }
 }
 
-/// Whether stages of these names can be added to `dockerfile`, of which `target` is built.
+/// Whether stages with these names can be added to `dockerfile`. `target` is the stage to build.
 ///
 /// # Errors
-/// Something in it would mean something else then.
+/// The added stages would change the meaning of the Dockerfile.
 pub fn can_have_stages(dockerfile: &[u8], names: &BTreeSet<StageName>, target: Option<&str>) -> Result<(), StageError> {
     if let Some(number) = target.and_then(|target| target.parse().ok()) {
         return Err(StageError::NumberedTarget(number));
@@ -131,7 +130,7 @@ fn from_fits(instruction: &Instruction, names: &BTreeSet<StageName>) -> Result<(
     {
         return Err(StageError::Taken { line, name: name.clone() });
     }
-    // The name may have a variable, whose value may be anything.
+    // The name may contain a variable, which may have any value.
     let means = |name: &&StageName| match image.split_once('$') {
         Some((before, _)) => name.0.starts_with(before),
         None => image.eq_ignore_ascii_case(&name.0),
@@ -144,7 +143,7 @@ fn from_fits(instruction: &Instruction, names: &BTreeSet<StageName>) -> Result<(
     }
 }
 
-/// An image that is named by its number, or as `alpine:latest` where the context `alpine` is meant.
+/// Refuses an image that is given by its number, or written as `alpine:latest` for the context `alpine`.
 fn image_fits(instruction: &Instruction, image: &str, names: &BTreeSet<StageName>) -> Result<(), StageError> {
     let line = instruction.line;
     if let Ok(number) = image.parse() {
@@ -158,7 +157,7 @@ fn image_fits(instruction: &Instruction, image: &str, names: &BTreeSet<StageName
     }
 }
 
-/// The stages of `dockerfile`, in their order: their names, where they have any.
+/// The names of the stages of `dockerfile`, in order. `None`: the stage has no name.
 #[must_use]
 pub fn stages_of(dockerfile: &[u8]) -> Vec<Option<String>> {
     let all = instructions(dockerfile);
@@ -173,13 +172,13 @@ pub fn stages_of(dockerfile: &[u8]) -> Vec<Option<String>> {
 /// A Dockerfile with added stages.
 #[derive(Debug)]
 pub struct Staged {
-    /// Its bytes.
+    /// The bytes of the Dockerfile.
     pub text: Vec<u8>,
     /// The lines that were added.
     pub added: AddedLines,
 }
 
-/// Lines that were put into a text.
+/// Lines that were inserted into a text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AddedLines {
     before: usize,
@@ -187,13 +186,13 @@ pub struct AddedLines {
 }
 
 impl AddedLines {
-    /// The line of the text as it was, of a line of the text as it is.
+    /// The number of a line in the original text.
     #[must_use]
     pub fn original(self, line: usize) -> usize {
         if line < self.before + self.count { line.min(self.before) } else { line - self.count }
     }
 
-    /// The text as it was, of the text as it is.
+    /// The original text.
     #[must_use]
     pub fn without(self, text: &str) -> String {
         let is_added = |at: usize| (self.before..self.before + self.count).contains(&(at + 1));
@@ -201,11 +200,11 @@ impl AddedLines {
     }
 }
 
-/// Puts `stages` before the first stage of `dockerfile`: after parser directives and global arguments, and before
-/// everything that may name them. A Dockerfile without a stage stays as it is.
+/// Inserts `stages` before the first stage of `dockerfile`, behind parser directives and global arguments. All
+/// instructions that may use the stages follow. A Dockerfile without a stage is not changed.
 ///
 /// # Errors
-/// As [`can_have_stages`].
+/// The errors of [`can_have_stages`].
 pub fn add_stages(dockerfile: &[u8], stages: &AddedStages) -> Result<Staged, StageError> {
     can_have_stages(dockerfile, &stages.keys().cloned().collect(), None)?;
     let Some(first) = instructions(dockerfile).into_iter().find(|instruction| instruction.keyword() == "FROM") else {
@@ -259,19 +258,19 @@ mod tests {
     #[test]
     fn what_would_mean_something_else_is_refused_with_its_line() {
         for (text, says) in [
-            ("FROM a\nFROM b as Base", "line 2 of the Dockerfile has a stage `base` of its own"),
+            ("FROM a\nFROM b as Base", "line 2 of the Dockerfile already has a stage `base`"),
             ("FROM a\n\nCOPY --chown=0 --from=0 a b", "line 3 of the Dockerfile names a stage by its number, 0"),
             (
                 "FROM a\nRUN --mount=type=bind,from=1,target=/x y",
                 "line 2 of the Dockerfile names a stage by its number, 1",
             ),
-            ("FROM x\nFROM base:latest", "line 2 of the Dockerfile says `base:latest` for `base`"),
+            ("FROM x\nFROM base:latest", "line 2 of the Dockerfile writes `base:latest` for the context `base`"),
             (
                 "FROM x\nADD a b\nCOPY --from=docker.io/tools a b",
-                "line 3 of the Dockerfile says `docker.io/tools` for `tools`",
+                "line 3 of the Dockerfile writes `docker.io/tools` for the context `tools`",
             ),
-            ("FROM --platform=$BUILDPLATFORM base", "line 1 of the Dockerfile takes `base` with `--platform`"),
-            ("FROM --platform=linux/amd64 ${ON} AS x", "line 1 of the Dockerfile takes `base` with `--platform`"),
+            ("FROM --platform=$BUILDPLATFORM base", "line 1 of the Dockerfile uses `base` with `--platform`"),
+            ("FROM --platform=linux/amd64 ${ON} AS x", "line 1 of the Dockerfile uses `base` with `--platform`"),
         ] {
             let error = add_stages(text.as_bytes(), &stages(&["base", "tools"])).unwrap_err();
             assert_eq!(error.to_string(), says, "{text}");

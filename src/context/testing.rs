@@ -1,4 +1,4 @@
-//! Trees for the tests of this room.
+//! Directory trees for the tests of this room.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,14 +7,14 @@ use tempfile::TempDir;
 
 use super::{Entry, Kind, Root, Selection};
 
-/// Makes a tree of lines `dir PATH`, `file PATH [CONTENT]`, `link PATH TARGET`, in this order.
+/// Creates a tree from lines `dir PATH`, `file PATH [CONTENT]`, `link PATH TARGET`, in this order.
 pub(super) fn tree(lines: &[&str]) -> TempDir {
     let root = TempDir::new().unwrap();
     add(&root, lines);
     root
 }
 
-/// Adds to a tree.
+/// Adds lines to a tree.
 pub(super) fn add(root: &TempDir, lines: &[&str]) {
     for line in lines {
         let words: Vec<&str> = line.split(' ').collect();
@@ -32,7 +32,7 @@ pub(super) fn open(tree: &TempDir) -> Root {
     Root::open(tree.path()).unwrap()
 }
 
-/// What a walk yields, in the lines of [`tree`] without contents, and `hard PATH TARGET`.
+/// The entries of a walk, in the form of [`tree`] without contents, and `hard PATH TARGET`.
 pub(super) fn walked(root: &Root, selection: &Selection) -> Vec<String> {
     root.walk(selection).unwrap().map(|entry| line(&entry.unwrap())).collect()
 }

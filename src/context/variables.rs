@@ -1,4 +1,5 @@
-//! Variables in the `FROM` lines of a Dockerfile (BuildKit, `frontend/dockerfile/shell`): the forms that are sure.
+//! Variables in the `FROM` lines of a Dockerfile (BuildKit, `frontend/dockerfile/shell`). Only unambiguous forms are
+//! expanded.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +7,12 @@ use super::bases::BaseQuery;
 use super::instructions::Instruction;
 use crate::oci::Platform;
 
-/// Values by name. A variable without a value has `None`.
+/// Values by name. `None`: the variable has no value.
 pub(super) struct Variables(BTreeMap<String, Option<String>>);
 
 impl Variables {
-    /// The variables that BuildKit sets itself (BuildKit, "Automatic platform ARGs in the global scope"). `None` where
-    /// build arguments set one of them: engines differ there.
+    /// The variables that BuildKit sets itself (BuildKit, "Automatic platform ARGs in the global scope"). `None`: a
+    /// build argument sets one of them, and engines differ in that case.
     pub(super) fn of_platforms(query: &BaseQuery<'_>) -> Option<Self> {
         let mut values = BTreeMap::new();
         for (prefix, platform) in [("TARGET", query.platform), ("BUILD", query.build_platform)] {
@@ -27,11 +28,11 @@ impl Variables {
         query.args.keys().all(|name| !values.contains_key(name)).then_some(Self(values))
     }
 
-    /// Reads an `ARG` that stands before all stages.
+    /// Reads an `ARG` before the first stage.
     pub(super) fn declare(&mut self, instruction: &Instruction, args: &BTreeMap<String, String>) {
         for word in instruction.words() {
             let (name, default) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
-            // An `ARG` without a value keeps the value that the variable has.
+            // An `ARG` without a value does not change the value of the variable.
             let known = || self.0.get(name).cloned().flatten();
             let value = args.get(name).cloned().or_else(|| default.map_or_else(known, |text| self.unquoted(text)));
             self.0.insert(name.to_owned(), value);
@@ -47,7 +48,7 @@ impl Variables {
     }
 }
 
-/// `text` with its variables: `$NAME`, `${NAME}`, `${NAME:-default}`. `None` where one has no value, or there is
+/// Expands `$NAME`, `${NAME}` and `${NAME:-default}` in `text`. `None`: a variable has no value, or the text has
 /// another form, a quote or an escape.
 pub(super) fn expand(text: &str, variables: &Variables) -> Option<String> {
     if text.contains(['\\', '"', '\'', '`']) {

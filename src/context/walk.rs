@@ -1,4 +1,4 @@
-//! The walk: the entries of a build context, filtered, in the order that `BuildKit`'s receiver requires.
+//! Walks the entries of a build context, filtered, in the order that `BuildKit`'s receiver requires.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
@@ -13,22 +13,22 @@ use super::error::{ContextError, escape};
 use super::filter::{DirMatches, Filter, Judgement, Selection};
 use super::root::Root;
 
-/// Iterates over the entries of a build context; see [`Root::walk`]. It ends after the first error.
+/// Iterates over the entries of a build context; see [`Root::walk`]. The iterator ends after the first error.
 #[derive(Debug)]
 pub struct Walk<'a> {
     root: &'a Root,
     filter: Filter,
-    /// The directories from the root to the place of the walk.
+    /// The directories from the root to the current position.
     levels: Vec<Level>,
-    /// Entries to be yielded before the walk goes on.
+    /// Entries to yield before the walk continues.
     ready: VecDeque<Entry>,
-    /// The first path of each file that has several.
+    /// The first path of each file that has several names.
     links: HashMap<(u64, u64), String>,
 }
 
 #[derive(Debug)]
 struct Level {
-    /// The directory, if it is not wanted for itself and nothing beneath it has been yielded.
+    /// A directory that is not selected itself. The walk yields it before the first selected entry beneath it.
     withheld: Option<Entry>,
     children: vec::IntoIter<Child>,
 }
@@ -41,18 +41,18 @@ struct Child {
 }
 
 impl Root {
-    /// Walks what `selection` wants: parents before children, siblings by the bytes of their names (fsutil's
-    /// `ComparePath`, which its receiver checks).
+    /// Walks the entries of `selection`: parents before children, siblings by the bytes of their names. fsutil's
+    /// receiver checks this order (`ComparePath`).
     ///
-    /// Entries are read as the iterator advances. It holds the names of the directories from the root to its
-    /// place, and the paths of files with several links; at most two directories are open at a time. A parent
-    /// that is not wanted itself is yielded before the first wanted entry beneath it.
+    /// The iterator reads entries as it advances. Its memory holds the names in the directories from the root to its
+    /// position, and the paths of files with several links. At most two directories are open at a time. The walk
+    /// yields a parent that is not selected before the first selected entry beneath it.
     ///
     /// # Errors
     ///
-    /// A malformed pattern, or symbolic links on the way of a followed path that cannot be read. An error that
-    /// names the path for what is wanted but cannot be read, is a socket, FIFO or device, has a name that is not
-    /// UTF-8, or is replaced during the walk: from this call for the names in the root, else from the iterator.
+    /// A malformed pattern, or an unreadable symbolic link on the way of a followed path. The other errors name the
+    /// path. A selected entry cannot be read, its name is not UTF-8, or it is replaced during the walk. This call
+    /// returns the errors of names in the root, and the iterator returns all others.
     pub fn walk(&self, selection: &Selection) -> Result<Walk<'_>, ContextError> {
         let filter = Filter::new(self, selection)?;
         let directory = self.open_directory(".").map_err(|error| ContextError::read(b".", error))?;
@@ -116,7 +116,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Lists a directory, if it is still the one that its parent's listing saw.
+    /// Lists a directory, if it is still the one that the listing of its parent contained.
     fn enter(&self, entry: &Entry, matches: &DirMatches) -> Result<Vec<Child>, ContextError> {
         let path = entry.path.as_str();
         let directory = self.root.open_directory(path).map_err(|error| open_error(path, error))?;
@@ -127,7 +127,7 @@ impl Walk<'_> {
         list(directory.as_fd(), path, &self.filter, Some(matches))
     }
 
-    /// Makes the second and later names of a file links to the first that was yielded.
+    /// Turns the second and later names of a file into links to its first name.
     fn link(&mut self, entry: &mut Entry) {
         let Kind::File { size } = entry.kind else { return };
         let key = (entry.stamp.dev, entry.stamp.ino);
@@ -140,7 +140,7 @@ impl Walk<'_> {
     }
 }
 
-/// The children of a directory that are wanted or must be entered, sorted.
+/// The sorted children of a directory that are selected or must be entered.
 fn list(
     directory: BorrowedFd<'_>,
     path: &str,
@@ -168,7 +168,7 @@ fn list(
     Ok(children)
 }
 
-/// Puts a file among the children of the root, if it is wanted, in the place of what has its name.
+/// Adds a selected file to the children of the root, and replaces a child with the same name.
 fn put(children: &mut Vec<Child>, entry: Entry, filter: &Filter) {
     children.retain(|child| child.entry.path != entry.path);
     let judgement = filter.judge(&entry.path, false, None);
@@ -178,7 +178,7 @@ fn put(children: &mut Vec<Child>, entry: Entry, filter: &Filter) {
     }
 }
 
-/// One child, or `None` if nothing of it is wanted or it is gone again.
+/// One child. `None`: it is not selected, or it was deleted since the listing.
 fn look_at(
     directory: BorrowedFd<'_>,
     name: &CString,
@@ -188,7 +188,7 @@ fn look_at(
     matches: Option<&DirMatches>,
 ) -> Result<Option<Child>, ContextError> {
     let lossy = String::from_utf8_lossy(bytes);
-    // Judged before it is looked at, so that what is not wanted may be unreadable.
+    // Judge the entry before reading its metadata, so that an entry that is not selected may be unreadable.
     let judgement = filter.judge(&lossy, is_directory.unwrap_or(true), matches);
     if matches!(judgement, Judgement::Skip) {
         return Ok(None);
@@ -223,7 +223,7 @@ fn look_at(
     Ok(Some(Child { entry, judgement, has_other_names }))
 }
 
-/// Why something that was listed cannot be opened: it is gone or another thing, or it is unreadable.
+/// The error for a listed entry that cannot be opened: it was deleted or replaced, or it is unreadable.
 pub(super) fn open_error(path: &str, error: Errno) -> ContextError {
     match error {
         Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::INVAL | Errno::NXIO => {
@@ -266,7 +266,7 @@ mod tests {
         error
     }
 
-    /// Runs something as a user who is not root, on a thread of its own.
+    /// Runs a function as a user other than root, on its own thread.
     fn unprivileged(run: impl FnOnce() + Send) {
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -445,7 +445,7 @@ mod tests {
         symlink(outside.path(), tree.path().join("b")).unwrap();
         let rest: Vec<String> =
             walk.map(|entry| entry.map_or_else(|error| error.to_string(), |entry| line(&entry))).collect();
-        assert_eq!(rest, ["file a/x", "b changed while the build context was read"]);
+        assert_eq!(rest, ["file a/x", "b changed while polyarch read the build context"]);
     }
 
     #[test]
@@ -456,7 +456,7 @@ mod tests {
         walk.next().unwrap().unwrap();
         fs::rename(tree.path().join("b"), tree.path().join("moved")).unwrap();
         add(&tree, &["dir b", "file b/other"]);
-        assert_eq!(walk.next().unwrap().unwrap_err().to_string(), "b changed while the build context was read");
+        assert_eq!(walk.next().unwrap().unwrap_err().to_string(), "b changed while polyarch read the build context");
     }
 
     #[test]
@@ -475,7 +475,7 @@ mod tests {
             fs::create_dir(&directory).unwrap();
             let first = directory.join("f000");
             fs::write(&first, "").unwrap();
-            // Names are cheaper to make than files.
+            // Creating names is cheaper than creating files.
             (1..1000).for_each(|file| fs::hard_link(&first, directory.join(format!("f{file:03}"))).unwrap());
         }
         let root = open(&tree);

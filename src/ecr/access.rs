@@ -1,4 +1,4 @@
-//! The registries of ECR that this process knows.
+//! The registries of Amazon ECR that this process uses.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +12,8 @@ use super::sdk::Sdk;
 use crate::oci::{AwsRegion, EcrEndpoint, EcrHost, RegistryHost};
 use crate::plan::{EcrControl, NamedRegistry};
 
-/// Who we are at AWS, and the registries of ECR that were named. It is one for a process: all who name a registry share
-/// its login.
+/// The AWS identity, and the ECR registries that were named. There is one value in a process, so that all users of a
+/// registry share its login.
 #[derive(Debug, Default)]
 pub struct Ecr {
     sdk: Arc<Sdk>,
@@ -22,10 +22,11 @@ pub struct Ecr {
 }
 
 impl Ecr {
-    /// Takes over what a plan says of a registry of ECR, before anybody asks for it. Others are passed over.
+    /// Records the settings of the plan for an ECR registry, before any code asks for that registry. Other registries
+    /// are ignored.
     ///
     /// # Errors
-    /// Nothing says in which region it is.
+    /// polyarch does not know the region of the registry.
     pub async fn declare(&self, registry: &NamedRegistry) -> Result<(), EcrError> {
         let Some(control) = &registry.ecr else { return Ok(()) };
         let host = EcrHost::of(&registry.host);
@@ -39,7 +40,7 @@ impl Ecr {
             (None, None) => Endpoint::Region(region(control, None, &registry.host).await?, EcrEndpoint::Standard),
         };
         let mut known = self.known();
-        // What is known of it, as its login, is not asked for again.
+        // A registry that is known keeps its login and its other state.
         if known.get(&registry.host).is_none_or(|known| !known.is_at(&endpoint)) {
             let declared = EcrRegistry::new(registry.host.clone(), account, endpoint, self.sdk.clone());
             known.insert(registry.host.clone(), Arc::new(declared));
@@ -47,7 +48,7 @@ impl Ecr {
         Ok(())
     }
 
-    /// The registry at `host`; `None`: it is none of ECR's.
+    /// The registry at `host`, or `None` if it is not an ECR registry.
     #[must_use]
     pub fn registry(&self, host: &RegistryHost) -> Option<Arc<EcrRegistry>> {
         let mut known = self.known();
@@ -63,16 +64,16 @@ impl Ecr {
         Some(known.entry(host.clone()).or_insert(Arc::new(registry)).clone())
     }
 
-    /// The region that the user works in; nobody is asked.
+    /// The user's region. polyarch makes no request for it.
     ///
     /// # Errors
-    /// Neither the environment nor the profile names one.
+    /// Neither the environment nor the profile names a region.
     pub async fn region(&self) -> Result<AwsRegion, EcrError> {
         let failed = |kind| EcrError { doing: "find the AWS region".into(), kind };
         Sdk::default_region().await.map_err(failed)
     }
 
-    /// The registry of our own account in the region that the user works in; AWS is asked once.
+    /// The registry of the user's own account in the user's region. polyarch asks AWS once.
     ///
     /// # Errors
     /// No region is known, there are no AWS credentials, or AWS refuses them or cannot be reached.
@@ -83,7 +84,7 @@ impl Ecr {
     async fn find_own(&self) -> Result<RegistryHost, EcrError> {
         let failed = |kind| EcrError { doing: "find the registry of this account (Amazon ECR)".into(), kind };
         let region = Sdk::default_region().await.map_err(failed)?;
-        // Which host it has is what it answers.
+        // AWS's answer contains the host, so the request starts with a placeholder.
         let nameless: RegistryHost = "localhost".parse().map_err(|_| failed(EcrErrorKind::NoRegion))?;
         let endpoint = Endpoint::Region(region, EcrEndpoint::Standard);
         let found = EcrRegistry::new(nameless, None, endpoint.clone(), self.sdk.clone());

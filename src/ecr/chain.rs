@@ -1,4 +1,4 @@
-//! Who we are at AWS, as the SDK's credential chain finds it.
+//! The AWS credentials that the SDK's credential chain finds.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,14 +13,17 @@ use tokio::time::{Instant, timeout};
 
 use super::error::EcrErrorKind;
 
-/// How long all of the chain may take: less than an attempt of a call, which would be made again.
+/// The time limit of the whole chain. It is shorter than an attempt of a call, because the SDK would repeat the
+/// attempt.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
-/// How long it is known that there is nobody: an instance that is none is not waited for again by every call.
+/// How long polyarch remembers a failure of the chain. Without this, each call on a machine outside of EC2 would wait
+/// for the instance's metadata service again.
 const KNOWN: Duration = Duration::from_mins(1);
-/// The profile that need not be there.
+/// The profile that may be missing.
 const DEFAULT_PROFILE: &str = "default";
 
-/// The chain, asked by one caller at a time: who comes meanwhile gets the same failure. What it finds the SDK keeps.
+/// The chain. One caller at a time asks it, and callers that wait get the same failure. The SDK keeps the credentials
+/// that the chain finds.
 #[derive(Debug)]
 pub(super) struct Chain {
     links: SharedCredentialsProvider,
@@ -43,9 +46,7 @@ impl Chain {
                 Some(profile) => profile,
                 None => kind(&error),
             },
-            Err(_) => {
-                EcrErrorKind::Credentials(format!("what gives them out did not answer within {} s", LIMIT.as_secs()))
-            }
+            Err(_) => EcrErrorKind::Credentials(format!("their source did not answer within {} s", LIMIT.as_secs())),
         };
         *failed = Some((Instant::now(), why.clone()));
         Err(why)
@@ -62,17 +63,17 @@ impl ProvideCredentials for Chain {
 }
 
 fn kind(error: &CredentialsError) -> EcrErrorKind {
-    // The instance is asked last: one that is none, or that gives nothing out, leaves nobody to ask.
+    // The chain asks the instance last. If the instance does not answer or gives no credentials, no source is left.
     let is_instance = causes(error).any(|cause| cause.is::<ImdsError>() || cause.is::<TokenError>());
     if is_instance || matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
         return EcrErrorKind::NoCredentials;
     }
-    // The first of them only says that something went wrong.
+    // The first cause only reports that something went wrong.
     let said: Vec<_> = causes(error).skip(1).map(ToString::to_string).collect();
     EcrErrorKind::Credentials(said.join(": "))
 }
 
-/// Why the profile that is named cannot be used: the chain passes over one that is not there.
+/// Why polyarch cannot use the selected profile. The chain itself skips a profile that does not exist.
 #[expect(clippy::default_trait_access, reason = "two of the types have no public name")]
 pub(super) async fn unusable_profile() -> Option<EcrErrorKind> {
     let read = profile::load(&Default::default(), &Default::default(), &Default::default(), None).await;
@@ -89,7 +90,7 @@ pub(super) async fn unusable_profile() -> Option<EcrErrorKind> {
     }
 }
 
-/// An error, and what it comes from, outermost first.
+/// An error and its causes, outermost first.
 pub(super) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     fn cause<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
         Error::source(*error)

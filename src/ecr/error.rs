@@ -1,101 +1,101 @@
-//! Why AWS does not do what it is asked.
+//! Why a call of AWS failed.
 
 use std::time::Duration;
 
-/// Why AWS does not do what it is asked. It carries no part of a credential.
+/// A failed call of AWS. It contains no part of a credential.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}: {kind}")]
 pub struct EcrError {
-    /// What was being done, to which registry.
+    /// The operation that failed, and its registry.
     pub doing: String,
-    /// Why it was not.
+    /// The reason.
     pub kind: EcrErrorKind,
 }
 
-/// Why it was not done.
+/// The reason of a failure.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum EcrErrorKind {
-    /// Nothing says who we are.
+    /// No source has AWS credentials.
     #[error(
         "no AWS credentials were found: not in the environment (AWS_ACCESS_KEY_ID), a profile (AWS_PROFILE), a web \
          identity (AWS_WEB_IDENTITY_TOKEN_FILE), the container (AWS_CONTAINER_CREDENTIALS_…) or the instance (IMDS)"
     )]
     NoCredentials,
-    /// Something says who we are, and fails.
-    #[error("the AWS credentials cannot be had: {0}")]
+    /// A source of AWS credentials failed.
+    #[error("polyarch cannot get the AWS credentials: {0}")]
     Credentials(String),
-    /// What is said of us in AWS's own files cannot be used.
+    /// polyarch cannot use AWS's configuration files.
     #[error("the AWS configuration cannot be used: {0}")]
     Profile(String),
-    /// AWS does not accept who we are.
+    /// AWS does not accept the credentials.
     #[error("AWS does not accept the credentials: {0}")]
     CredentialsRefused(String),
-    /// Nothing says where.
+    /// No source names a region.
     #[error("no AWS region is known: not in AWS_REGION, AWS_DEFAULT_REGION or the profile")]
     NoRegion,
-    /// What says where does not.
-    #[error("`{}` is no AWS region: it is named by AWS_REGION, AWS_DEFAULT_REGION or the profile", .0.escape_debug())]
+    /// The configured region is not a region.
+    #[error("`{}` from AWS_REGION, AWS_DEFAULT_REGION or the profile is not an AWS region", .0.escape_debug())]
     NotARegion(String),
-    /// The account may not do it.
+    /// The role does not have this permission.
     #[error("the role may not do {action}: {message}")]
     Denied {
         /// The IAM action.
         action: String,
-        /// What AWS says.
+        /// AWS's message.
         message: String,
     },
-    /// Only private repositories have it.
-    #[error("repositories of the public gallery have no such settings")]
+    /// Only private repositories have these settings.
+    #[error("repositories of the public gallery do not have these settings")]
     PrivateOnly,
-    /// There is no such repository.
-    #[error("there is no such repository")]
+    /// The repository does not exist.
+    #[error("the repository does not exist")]
     NoRepository,
-    /// Too much was asked of it, after all retries.
-    #[error("AWS was asked too often: {0}")]
+    /// AWS throttles the requests, even after all retries.
+    #[error("AWS throttles the requests: {0}")]
     Throttled(String),
-    /// It is not there.
+    /// polyarch cannot reach AWS.
     #[error("AWS cannot be reached: {0}")]
     Unreachable(String),
-    /// It did not answer.
+    /// AWS did not answer in time.
     #[error("AWS did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
-    /// It refuses for another reason.
+    /// AWS refuses for another reason.
     #[error("{code}: {message}")]
     Refused {
-        /// AWS's name for the error.
+        /// AWS's code of the error.
         code: String,
-        /// What it says.
+        /// AWS's message.
         message: String,
     },
-    /// What it answered is not of its API.
+    /// The answer does not belong to AWS's API.
     #[error("AWS answered with {0}")]
     Answer(&'static str),
-    /// This program has no AWS SDK in it.
+    /// This program was built without the AWS SDK.
     #[error("this polyarch was built without the feature `ecr`")]
     NotBuiltIn,
 }
 
 impl EcrError {
-    /// Whether nobody said who we are: others may know it.
+    /// Whether there are no AWS credentials. Other logins may then exist.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         matches!(self.kind, EcrErrorKind::NoCredentials | EcrErrorKind::NotBuiltIn)
     }
 
-    /// Whether it is about who we are, before anybody at AWS was asked: nothing else works then.
+    /// Whether the failure is about the credentials, before any request to AWS. Then no other call works either.
     #[must_use]
     pub fn is_of_credentials(&self) -> bool {
         self.is_anonymous() || matches!(self.kind, EcrErrorKind::Credentials(_) | EcrErrorKind::Profile(_))
     }
 
-    /// Whether the role may not do it: what was asked for can be found out in another way, or not at all.
+    /// Whether the role lacks the permission. Then polyarch must find the fact in another way, or do without it.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         matches!(self.kind, EcrErrorKind::Denied { .. })
     }
 
-    /// Whether what was asked does not know the call: a stand-in for AWS has not all of its API.
+    /// Whether the other end does not know the call. A stand-in for AWS may lack a part of the API.
     #[must_use]
     pub fn is_unknown_call(&self) -> bool {
         match &self.kind {
@@ -107,30 +107,30 @@ impl EcrError {
         }
     }
 
-    /// What to do next, in one line, where there is something to do.
+    /// The next step for the user in one line, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match &self.kind {
             EcrErrorKind::NoCredentials => "set AWS_PROFILE, run `aws sso login`, or give this job a role".into(),
             EcrErrorKind::Credentials(_) => {
-                "try them by hand: aws sts get-caller-identity; a session of SSO is renewed with `aws sso login`".into()
+                "run `aws sts get-caller-identity` to test them; renew a session of SSO with `aws sso login`".into()
             }
             EcrErrorKind::Profile(_) => {
-                "correct ~/.aws/config or AWS_PROFILE: `aws configure list-profiles` says which there are".into()
+                "correct ~/.aws/config or AWS_PROFILE: `aws configure list-profiles` lists the profiles".into()
             }
             EcrErrorKind::CredentialsRefused(_) => {
-                "they may have expired, be of another partition, or this machine's clock be wrong: aws sts \
-                 get-caller-identity"
+                "run `aws sts get-caller-identity`: the credentials may have expired or belong to another partition, \
+                 or this machine's clock may be wrong"
                     .into()
             }
-            EcrErrorKind::NotARegion(_) => "regions have names as eu-central-1".into(),
-            EcrErrorKind::NoRegion => "set AWS_REGION, or name the registry's host, which has its region".into(),
+            EcrErrorKind::NotARegion(_) => "write the name of a region, such as eu-central-1".into(),
+            EcrErrorKind::NoRegion => "set AWS_REGION, or name the registry by its host, which has the region".into(),
             EcrErrorKind::Denied { action, .. } => format!("allow {action} in the role's policy"),
-            EcrErrorKind::PrivateOnly => "say no more than `ecr: { create: true }` of it".into(),
+            EcrErrorKind::PrivateOnly => "write only `ecr: { create: true }` for the public gallery".into(),
             EcrErrorKind::Throttled(_) => "run this again in a minute".into(),
             EcrErrorKind::Unreachable(_) | EcrErrorKind::Timeout(_) => {
-                "check the region, and that its endpoint can be reached from here, through HTTPS_PROXY if that is set; \
-                 private ones are named with `endpoint:`"
+                "check the region, and that this machine can reach its endpoint (through HTTPS_PROXY if set); name a \
+                 private endpoint with `endpoint:`"
                     .into()
             }
             EcrErrorKind::NotBuiltIn => "log in with docker, or install polyarch with its default features".into(),

@@ -1,4 +1,4 @@
-//! What a plan may ask of AWS: `aws.account`, `aws.region`, `aws.registry`.
+//! The facts about AWS that a plan may use: `aws.account`, `aws.region`, `aws.registry`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,11 +6,11 @@ use super::access::Ecr;
 use super::error::EcrError;
 use crate::oci::{EcrHost, RegistryHost};
 
-/// The facts among `wanted` that AWS knows, each or why it is not known. Nobody is asked where none is wanted, and for
-/// the region nobody ever is.
+/// The AWS facts among `wanted`. Each is a value, or the reason why it is unknown. If no fact is wanted, polyarch sends
+/// no request. For the region it never sends one.
 ///
 /// # Errors
-/// `aws.registry` is wanted, without which there is no registry, and is not known.
+/// `aws.registry` is wanted but unknown. Without this fact there is no registry to use.
 pub async fn aws_facts(
     ecr: &Ecr,
     wanted: &BTreeSet<String>,
@@ -37,6 +37,6 @@ pub async fn aws_facts(
 fn account(host: &RegistryHost) -> Result<String, String> {
     match EcrHost::of(host) {
         Some(EcrHost::Private(private)) => Ok(private.account.to_string()),
-        Some(EcrHost::Public) | None => Err(format!("AWS calls our registry {host}, which names no account")),
+        Some(EcrHost::Public) | None => Err(format!("AWS reports the registry {host}, whose name contains no account")),
     }
 }

@@ -1,4 +1,4 @@
-//! How the AWS SDK speaks HTTP.
+//! The HTTP client of the AWS SDK.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,15 +16,17 @@ use aws_smithy_types::body::SdkBody;
 use http::Uri;
 use http_body_util::Limited;
 
-/// Most bytes of an answer: a page of a thousand images, each with many tags.
+/// The most bytes of an answer: a page of a thousand images, each with many tags.
 const MOST: usize = 16 << 20;
 
-/// How long a connection and an answer may take: a caller's own, as the instance's second each.
+/// The limits for connecting and for reading an answer. A caller may set its own limits, such as one second each for
+/// the instance's metadata service.
 type Limits = (Option<Duration>, Option<Duration>);
 
-/// rustls on ring, the system's authorities, and the proxies that the environment names.
+/// An HTTP client with rustls on ring, the system's authorities, and the proxies from the environment.
 pub(super) fn client() -> SharedHttpClient {
-    // One for callers of the same patience: they share its connections, and authorities are read once.
+    // Callers with the same limits share one connector. They share its connections, and the client reads the
+    // authorities once.
     let made: Mutex<HashMap<Limits, SharedHttpConnector>> = Mutex::default();
     http_client_fn(move |settings, components| {
         let limits = (settings.connect_timeout(), settings.read_timeout());
@@ -42,7 +44,7 @@ pub(super) fn client() -> SharedHttpClient {
     })
 }
 
-/// The ways that a request takes.
+/// The two ways of a request: direct, or through a proxy.
 #[derive(Debug)]
 struct Ways {
     direct: SharedHttpConnector,
@@ -62,14 +64,14 @@ impl HttpConnector for Ways {
     }
 }
 
-/// Whether a URL is of this machine, or of what gives credentials out to it alone (the instance, its containers): a
-/// proxy is another machine, and would read them.
+/// Whether a URL is on this machine, or belongs to a local source of credentials (the instance's or the container's). A
+/// proxy is another machine and could read these credentials.
 fn is_here(url: &str) -> bool {
     let uri: Option<Uri> = url.parse().ok();
     let Some(host) = uri.as_ref().and_then(Uri::host) else { return false };
     match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
-        // Instances and pods have services at unique local addresses too: fd00:ec2::254.
+        // Instances and pods have services at unique local addresses, too: fd00:ec2::254.
         Ok(IpAddr::V6(address)) => address.is_loopback() || address.segments()[..2] == [0xfd00, 0xec2],
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }

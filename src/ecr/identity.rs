@@ -1,10 +1,10 @@
-//! Who AWS takes us for.
+//! The AWS identity of the user.
 
-/// Who AWS takes us for (STS, `GetCallerIdentity`).
+/// The AWS identity of the user (STS, `GetCallerIdentity`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The account.
     pub account: String,
-    /// The user or the session of a role, by its ARN.
+    /// The ARN of the user, or of a role's session.
     pub arn: String,
 }

@@ -1,23 +1,23 @@
-//! What ECR knows of the images of a repository.
+//! The facts that ECR has about the images of a repository.
 
 use std::time::SystemTime;
 
 use crate::oci::Digest;
 
-/// An image, an index or an artifact of a repository (Amazon ECR API, `ImageDetail`).
+/// An image, an index or an artifact in a repository (Amazon ECR API, `ImageDetail`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageDetail {
-    /// Whose registry it is in: the account.
+    /// The account that owns the registry.
     pub registry_id: String,
     /// The repository.
     pub repository_name: String,
-    /// Its manifest.
+    /// The digest of its manifest.
     pub digest: Digest,
     /// Its tags.
     pub tags: Vec<String>,
-    /// Bytes, compressed; of an index its largest image's.
+    /// The compressed size in bytes. For an index this is the size of its largest image.
     pub size: Option<u64>,
-    /// When it was pushed.
+    /// The time of the push.
     pub pushed_at: Option<SystemTime>,
     /// The media type of its manifest.
     pub manifest_media_type: Option<String>,
@@ -25,13 +25,13 @@ pub struct ImageDetail {
     pub artifact_media_type: Option<String>,
 }
 
-/// An image that was not deleted, and why.
+/// An image that ECR did not delete, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotDeleted {
-    /// Which one.
+    /// The image.
     pub digest: Digest,
-    /// ECR's name for the reason: `ImageReferencedByManifestList`.
+    /// ECR's code of the reason, such as `ImageReferencedByManifestList`.
     pub code: String,
-    /// What it says.
+    /// ECR's message.
     pub reason: String,
 }

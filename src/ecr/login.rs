@@ -1,4 +1,4 @@
-//! Logins of registries of ECR, in the place of `docker login`.
+//! Logins for ECR registries without `docker login`.
 
 use std::sync::Arc;
 
@@ -10,17 +10,18 @@ use super::error::EcrError;
 use crate::auth::{AuthError, Credential, CredentialSource, Logins};
 use crate::oci::{EcrHost, RegistryHost, RepositoryPath};
 
-/// Logins of registries of ECR as AWS gives them out, and of all others as docker and podman know them.
+/// Logins from AWS for ECR registries, and logins from docker and podman for all other registries.
 ///
-/// A helper that the user named for the very host goes before. Where nobody says who we are at AWS, what `docker login`
-/// left is taken. The public gallery is read by everybody: who AWS does not know there is nobody, which is no error.
+/// If the user configured a helper for exactly this host, the helper takes precedence. If there are no AWS credentials,
+/// polyarch uses the login that `docker login` saved. The public gallery allows anonymous pulls, so missing AWS
+/// credentials are not an error there.
 pub struct EcrLogins {
     ecr: Arc<Ecr>,
     logins: Logins,
 }
 
 impl EcrLogins {
-    /// Those of `ecr`, and `logins` for all other hosts.
+    /// The logins of `ecr`, and `logins` for all other hosts.
     #[must_use]
     pub fn new(ecr: Arc<Ecr>, logins: Logins) -> Self {
         Self { ecr, logins }

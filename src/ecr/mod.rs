@@ -1,8 +1,8 @@
-//! Amazon ECR's own API: logins, repositories, images; the only place that names the AWS SDK.
+//! Amazon ECR's own API: logins, repositories, images. Only this room names the AWS SDK.
 //!
-//! Registries of ECR are spoken to by `registry` as all others are. What that protocol does not have comes from here:
-//! a login that needs no `docker login`, whether a repository is there and which of its tags may move.
-//! Nothing is loaded and nobody is asked before the first call.
+//! polyarch talks to ECR registries through `registry`, as to all other registries. This room adds the functions that
+//! the registry protocol lacks: logins without `docker login`, whether a repository exists, and which of its tags may
+//! move. Nothing is loaded and no request is sent before the first call.
 
 mod access;
 #[cfg(feature = "ecr")]

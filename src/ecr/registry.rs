@@ -1,4 +1,4 @@
-//! One registry of ECR.
+//! One ECR registry.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,36 +18,37 @@ use crate::auth::Credential;
 use crate::oci::{AwsAccount, Digest, EcrPlace, Mutability, RegistryHost, RepositoryPath, Tag};
 use crate::plan::EcrCreation;
 
-/// What is known of a repository.
+/// The facts about a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryFacts {
-    /// Which of its tags may move.
+    /// The tags that may move.
     pub mutability: Mutability,
 }
 
-/// Who created a repository that was not there.
+/// The creator of a repository that did not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
-    /// We did.
+    /// polyarch created it.
     Now,
-    /// Somebody else did meanwhile.
+    /// Another program created it at the same time.
     ByAnother,
 }
 
-/// A registry of ECR: an account's in a region, or the public gallery. Clones of its [`Arc`] share its login.
+/// An ECR registry: the registry of an account in a region, or the public gallery. Clones of its [`Arc`] share its
+/// login.
 ///
-/// Calls are tried three times by the SDK, and take 15 s at most.
+/// The SDK tries a call three times, within 15 s.
 pub struct EcrRegistry {
     host: RegistryHost,
-    /// Whose it is, where its host says it.
+    /// The account that owns the registry, if the host contains it.
     account: Option<AwsAccount>,
     endpoint: Endpoint,
     sdk: Arc<Sdk>,
     control: OnceCell<Control>,
     token: SyncMutex<Option<Token>>,
-    /// Held while another one is asked for: who comes meanwhile waits, and gets that.
+    /// Locked while a caller requests a new token. Other callers wait, and get the same token.
     asking: Mutex<()>,
-    /// What was found out about repositories.
+    /// The facts about repositories so far.
     known: SyncMutex<HashMap<RepositoryPath, RepositoryFacts>>,
 }
 
@@ -58,12 +59,12 @@ impl EcrRegistry {
         Self { host, account, endpoint, sdk, control, token, asking, known }
     }
 
-    /// Whether its calls go there.
+    /// Whether the calls of this registry go to `endpoint`.
     pub(super) fn is_at(&self, endpoint: &Endpoint) -> bool {
         self.endpoint == *endpoint
     }
 
-    /// Takes over the login of `other`, which is this registry too.
+    /// Takes the login of `other`, which is the same registry.
     pub(super) fn with_login_of(self, other: &Self) -> Self {
         self.kept().clone_from(&other.kept());
         self
@@ -75,7 +76,7 @@ impl EcrRegistry {
         &self.host
     }
 
-    /// Where it is, as people and the AWS CLI are told.
+    /// The location of the registry, as messages and the AWS CLI show it.
     #[must_use]
     pub fn place(&self) -> EcrPlace {
         match &self.endpoint {
@@ -86,8 +87,8 @@ impl EcrRegistry {
         }
     }
 
-    /// Our login, which lasts up to twelve hours: the one that was given out last, unless it has lived four fifths of its
-    /// life. Those who ask at once share one request.
+    /// The login, which lasts up to twelve hours. polyarch uses the latest one until 80 % of its lifetime has passed.
+    /// Callers that ask at the same time share one request.
     ///
     /// # Errors
     /// There are no AWS credentials, or AWS refuses them or cannot be reached.
@@ -95,13 +96,13 @@ impl EcrRegistry {
         self.token().await.map(|token| token.credential)
     }
 
-    /// The host of the registry that AWS says the login is for.
+    /// The host of the registry that AWS names for the login.
     ///
     /// # Errors
-    /// As for [`Self::login`]; or AWS names none.
+    /// As for [`Self::login`]; or AWS names no registry.
     pub async fn named_by_aws(&self) -> Result<RegistryHost, EcrError> {
         let registry = self.token().await?.registry;
-        registry.ok_or_else(|| self.failed("find its registry", EcrErrorKind::Answer("no registry")))
+        registry.ok_or_else(|| self.failed("find the registry's host", EcrErrorKind::Answer("no registry")))
     }
 
     async fn token(&self) -> Result<Token, EcrError> {
@@ -121,7 +122,7 @@ impl EcrRegistry {
         self.kept().take_if(|token| token.is(credential));
     }
 
-    /// From when on the login that was given out last should be asked for anew.
+    /// The time from which polyarch should request a new login.
     #[must_use]
     pub fn spent_at(&self) -> Option<Instant> {
         self.kept().as_ref().map(|token| token.spent_at)
@@ -131,10 +132,10 @@ impl EcrRegistry {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of `path`; `None`: it is not there.
+    /// The facts about `path`, or `None` if the repository does not exist.
     ///
     /// # Errors
-    /// AWS cannot be asked, or the role may not ask ([`EcrError::is_denied`]).
+    /// polyarch cannot ask AWS, or the role may not ask ([`EcrError::is_denied`]).
     pub async fn repository(&self, path: &RepositoryPath) -> Result<Option<RepositoryFacts>, EcrError> {
         let failed = |kind| self.failed(&format!("look for repository {path}"), kind);
         let control = self.control().await.map_err(failed)?;
@@ -145,15 +146,16 @@ impl EcrRegistry {
         Ok(found)
     }
 
-    /// Whether `tag` of `path`, once it names an image, names it for ever, as far as [`Self::repository`] found out.
+    /// Whether `tag` of `path` never moves again once it names an image. The answer uses the facts that
+    /// [`Self::repository`] found.
     #[must_use]
     pub fn fixes(&self, path: &RepositoryPath, tag: &Tag) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(path).is_some_and(|facts| facts.mutability.fixes(tag))
     }
 
-    /// The prefix of the creation template by which ECR creates `path` itself when it is first pushed to; `None`: it
-    /// does not.
+    /// The prefix of the creation template that lets ECR create `path` at the first push. `None` means that ECR does
+    /// not create the repository.
     ///
     /// # Errors
     /// As for [`Self::repository`].
@@ -162,11 +164,11 @@ impl EcrRegistry {
         self.control().await.map_err(failed)?.template(self.account.as_ref(), path).await.map_err(failed)
     }
 
-    /// Creates `path`, with the lifecycle policy (JSON) `lifecycle`. Somebody else who does so at the same time is no
-    /// error.
+    /// Creates `path` with the lifecycle policy `lifecycle` (JSON). If another program creates it at the same time,
+    /// this is not an error.
     ///
     /// # Errors
-    /// AWS refuses; if it was the policy that it refused, the repository is there.
+    /// AWS refuses. If AWS refused only the policy, the repository exists.
     pub async fn create(
         &self,
         path: &RepositoryPath,
@@ -176,10 +178,9 @@ impl EcrRegistry {
         let (failed, account) = (|kind| self.failed(&format!("create repository {path}"), kind), self.account.as_ref());
         let control = self.control().await.map_err(failed)?;
         let created = control.create(account, path, creation).await.map_err(failed)?;
-        // Whoever created it also says how it is.
+        // The program that created the repository also decides on its settings.
         if let (Created::Now, Some(policy)) = (created, lifecycle) {
-            let failed =
-                |kind| self.failed(&format!("give repository {path}, which is created, its lifecycle policy"), kind);
+            let failed = |kind| self.failed(&format!("set the lifecycle policy of the new repository {path}"), kind);
             control.put_lifecycle(account, path, policy).await.map_err(failed)?;
         }
         Ok(created)
@@ -188,27 +189,27 @@ impl EcrRegistry {
     /// All images, indexes and artifacts of `path`, at most 100,000, in AWS's order.
     ///
     /// # Errors
-    /// There is no such repository, or as for [`Self::repository`]. The public gallery is not asked so.
+    /// The repository does not exist, or as for [`Self::repository`]. The public gallery does not support this call.
     pub async fn images(&self, path: &RepositoryPath) -> Result<Vec<ImageDetail>, EcrError> {
         let failed = |kind| self.failed(&format!("list the images of {path}"), kind);
         self.control().await.map_err(failed)?.images(self.account.as_ref(), path).await.map_err(failed)
     }
 
-    /// Deletes what `digests` name, with all its tags; what ECR did not delete is returned.
+    /// Deletes the images of `digests` with all their tags. Returns the images that ECR did not delete.
     ///
     /// # Errors
-    /// AWS refuses the call; what calls before it deleted (a hundred each) is gone.
+    /// AWS refuses a call. The images of earlier calls (a hundred each) are deleted.
     pub async fn delete(&self, path: &RepositoryPath, digests: &[Digest]) -> Result<Vec<NotDeleted>, EcrError> {
         let failed = |kind| self.failed(&format!("delete images of {path}"), kind);
         self.control().await.map_err(failed)?.delete(self.account.as_ref(), path, digests).await.map_err(failed)
     }
 
-    /// Who AWS takes us for.
+    /// The AWS identity of the user.
     ///
     /// # Errors
     /// There are no AWS credentials, or AWS refuses them or cannot be reached.
     pub async fn identity(&self) -> Result<Identity, EcrError> {
-        let failed = |kind| self.failed("ask who we are", kind);
+        let failed = |kind| self.failed("ask for the AWS identity", kind);
         self.control().await.map_err(failed)?.identity().await.map_err(failed)
     }
 

@@ -1,4 +1,4 @@
-//! The AWS SDK's settings: the credential chain, regions, timeouts. Loaded once, when it is first needed.
+//! The AWS SDK's settings: the credential chain, regions, timeouts. polyarch loads them once, at the first use.
 
 use std::time::Duration;
 
@@ -15,26 +15,26 @@ use super::error::EcrErrorKind;
 use super::http;
 use crate::oci::AwsRegion;
 
-/// For one attempt, in which credentials are looked for if need be, and for a call with all its attempts: the SDK has
-/// none of its own.
+/// The limits of one attempt, which includes the search for credentials, and of a call with all its attempts. The SDK
+/// has no limits of its own.
 const ATTEMPT: Duration = Duration::from_secs(6);
 pub(super) const CALL: Duration = Duration::from_secs(15);
 
-/// The settings that all calls have in common.
+/// The settings that all calls share.
 #[derive(Debug, Default)]
 pub(super) struct Sdk(OnceCell<SdkConfig>);
 
 impl Sdk {
-    /// They, in `region`.
+    /// The settings for `region`.
     pub(super) async fn in_region(&self, region: &AwsRegion) -> SdkConfig {
         let region = Region::new(region.as_str().to_owned());
-        // The first region is also that in which roles are assumed, where nothing else names one.
+        // If no other setting names a region, the SDK assumes roles in the first region.
         let known = self.0.get_or_init(|| load(region.clone())).await;
         known.clone().into_builder().region(region).build()
     }
 
-    /// The region that the user works in: `AWS_REGION`, `AWS_DEFAULT_REGION`, or the profile's. The instance is not
-    /// asked: that takes seconds where there is none.
+    /// The user's region: `AWS_REGION`, `AWS_DEFAULT_REGION`, or the profile's region. polyarch does not ask the
+    /// instance, because this takes seconds on machines outside of EC2.
     pub(super) async fn default_region() -> Result<AwsRegion, EcrErrorKind> {
         let Some(region) = default_region().region().await else {
             return Err(chain::unusable_profile().await.unwrap_or(EcrErrorKind::NoRegion));

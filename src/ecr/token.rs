@@ -1,4 +1,4 @@
-//! Tokens: passwords that AWS gives out for twelve hours (Amazon ECR API, `GetAuthorizationToken`).
+//! Tokens: passwords that AWS issues for twelve hours (Amazon ECR API, `GetAuthorizationToken`).
 
 use std::time::{Duration, SystemTime};
 
@@ -12,34 +12,34 @@ use crate::oci::RegistryHost;
 
 use super::error::EcrErrorKind;
 
-/// How long a token lives.
+/// The lifetime of a token.
 const LIFE: Duration = Duration::from_hours(12);
-/// What is left of its life less than this is a clock that goes wrong, here or there: tokens are given out new.
+/// AWS issues new tokens. If less than this is left of a token's lifetime, one of the two clocks is wrong.
 const LEAST: Duration = Duration::from_mins(10);
 
-/// What AWS answers.
+/// AWS's answer.
 pub(super) struct Given {
     /// `base64(AWS:PASSWORD)`
     pub(super) authorization: Secret,
-    /// By AWS's clock.
+    /// The end of the lifetime, by AWS's clock.
     pub(super) expires: Option<SystemTime>,
-    /// The registry that it is for, as AWS names it.
+    /// The registry of the token, as AWS names it.
     pub(super) registry: Option<RegistryHost>,
 }
 
-/// A token that was given out.
+/// A token that AWS issued.
 #[derive(Debug, Clone)]
 pub(super) struct Token {
     pub(super) credential: Credential,
     pub(super) registry: Option<RegistryHost>,
-    /// From when on another one is asked for: 80 % of its life.
+    /// The time from which polyarch requests a new token: after 80 % of its lifetime.
     pub(super) spent_at: Instant,
 }
 
 impl Token {
-    /// What was given out at `now`, by this machine's clock.
+    /// Reads a token that AWS issued at `now`, by this machine's clock.
     pub(super) fn read(given: &Given, now: SystemTime) -> Result<Self, EcrErrorKind> {
-        let bad = EcrErrorKind::Answer("something that is no token");
+        let bad = EcrErrorKind::Answer("something that is not a token");
         let Ok(decoded) = STANDARD.decode(given.authorization.expose()).map(Zeroizing::new) else { return Err(bad) };
         let Some((username, password)) = std::str::from_utf8(&decoded).ok().and_then(|text| text.split_once(':'))
         else {
@@ -50,7 +50,7 @@ impl Token {
         Ok(Self { credential, registry: given.registry.clone(), spent_at })
     }
 
-    /// Whether this is what `credential` is.
+    /// Whether this token is `credential`.
     pub(super) fn is(&self, credential: &Credential) -> bool {
         match (&self.credential, credential) {
             (Credential::Basic { password, .. }, Credential::Basic { password: other, .. }) => {
@@ -61,8 +61,7 @@ impl Token {
     }
 }
 
-/// How long a new token lives. Two clocks that differ make no token that is spent at once and asked for without end, nor
-/// one that never is.
+/// The lifetime of a new token. Two clocks that differ must not make a token that expires at once or never.
 fn life(expires: Option<SystemTime>, now: SystemTime) -> Duration {
     let left = expires.and_then(|expires| expires.duration_since(now).ok());
     left.filter(|left| *left >= LEAST).map_or(LIFE, |left| left.min(LIFE))

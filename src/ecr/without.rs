@@ -1,4 +1,4 @@
-//! In the place of ECR's API where this program was built without it.
+//! Replaces ECR's API in a program that was built without it.
 #![expect(clippy::unused_async, reason = "it is awaited where there is an API")]
 
 use super::error::EcrErrorKind;
@@ -10,7 +10,7 @@ use super::token::Given;
 use crate::oci::{AwsAccount, AwsRegion, Digest, EcrEndpoint, RepositoryPath};
 use crate::plan::EcrCreation;
 
-/// Where calls would go.
+/// The address that calls would go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Endpoint {
     Region(AwsRegion, EcrEndpoint),
@@ -18,7 +18,7 @@ pub(super) enum Endpoint {
     Gallery,
 }
 
-/// Nothing: every call ends before it.
+/// No value of this type exists, because every call ends before.
 #[derive(Debug)]
 pub(super) enum Control {}
 

@@ -1,9 +1,9 @@
-//! In the place of the AWS SDK where this program was built without it.
+//! Replaces the AWS SDK in a program that was built without it.
 
 use super::error::EcrErrorKind;
 use crate::oci::AwsRegion;
 
-/// Nothing.
+/// An empty stand-in.
 #[derive(Debug, Default)]
 pub(super) struct Sdk;
 

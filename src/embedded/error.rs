@@ -1,4 +1,4 @@
-//! Why the embedded registry cannot be used.
+//! Why polyarch cannot use the embedded registry.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,22 +6,22 @@ use std::path::PathBuf;
 
 use super::store::StoreError;
 
-/// The embedded registry cannot be opened or served.
+/// polyarch cannot open or serve the embedded registry.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    /// Its directory cannot be read or written.
+    /// polyarch cannot read or write the registry's directory.
     #[error("the embedded registry's storage failed")]
     Storage(#[from] StoreError),
-    /// Its lock cannot be taken or asked for.
+    /// polyarch cannot take or test the registry's lock.
     #[error("cannot lock {}", path.display())]
     Lock {
         /// The lock file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another process holds it and has not said yet where it listens.
-    #[error("another process is just opening the embedded registry in {}", root.display())]
+    /// Another process holds the lock and has not yet written its address.
+    #[error("another process is opening the embedded registry in {}", root.display())]
     Opening {
         /// The registry's directory.
         root: PathBuf,
@@ -31,10 +31,10 @@ pub enum EmbeddedError {
     Served {
         /// The registry's directory.
         root: PathBuf,
-        /// The address on which that process listens, if it has said that.
+        /// The address of that process, if it has written one.
         address: Option<SocketAddr>,
     },
-    /// No port of 127.0.0.1 can be listened on.
+    /// polyarch cannot listen on any port of 127.0.0.1.
     #[error("the embedded registry cannot listen on 127.0.0.1")]
     Listen(#[source] io::Error),
 }
@@ -44,18 +44,18 @@ fn at(address: Option<SocketAddr>) -> String {
 }
 
 impl EmbeddedError {
-    /// What to do next, in one line.
+    /// The next step for the user, in one line.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Storage(error) if error.is_full() => Some("free some space, or set POLYARCH_HOME to a larger disk"),
             Self::Storage(_) | Self::Lock { .. } => Some("set POLYARCH_HOME to a directory that you may write"),
             Self::Opening { .. } => Some("try again in a moment"),
-            Self::Served { .. } => Some("nothing was deleted; run this again when that process has ended"),
+            Self::Served { .. } => Some("run this again when that process has ended; nothing was deleted"),
             Self::Listen(_) => None,
         }
     }
 
-    /// Whether trying again may help.
+    /// Whether a new attempt may help.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Opening { .. })
     }

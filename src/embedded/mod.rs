@@ -1,8 +1,8 @@
-//! The embedded registry: OCI distribution on loopback, so that a plan works before a registry is named.
+//! The embedded registry: OCI distribution on loopback, so that a plan works before it names a registry.
 //!
-//! It speaks distribution-spec 1.1 (pull, push, content discovery; of management only that tags are deleted)
-//! for image manifests and indexes of both families. Content streams between socket and disk, so memory does
-//! not grow with the size of a layer.
+//! The registry implements distribution-spec 1.1: pull, push and content discovery. The only management is to delete
+//! tags. It accepts image manifests and indexes of both families. Content streams between socket and disk, so a large
+//! layer does not need more memory.
 
 mod error;
 mod prune;

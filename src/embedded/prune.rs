@@ -1,4 +1,4 @@
-//! Making a registry smaller that nobody serves.
+//! Deletes unused content of a registry that no process serves.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use super::EmbeddedError;
 use super::serve::{Lock, address_in, lock};
 use super::store::{Pruned, Store, Unreferenced};
 
-/// A registry that this process holds to look for what no tag leads to. Nobody else serves the registry until this is
-/// dropped.
+/// A registry that this process holds to find content that no tag leads to. No other process can serve the registry
+/// until this value is dropped.
 #[derive(Debug)]
 pub struct Pruning {
     found: Unreferenced,
@@ -15,10 +15,10 @@ pub struct Pruning {
 }
 
 impl Pruning {
-    /// Takes the registry in `dir`, and finds what no tag leads to. Blocks on the disk.
+    /// Locks the registry in `dir`, and finds the content that no tag leads to. Blocks on the disk.
     ///
     /// # Errors
-    /// The directory cannot be used, or another process serves the registry.
+    /// polyarch cannot use the directory, or another process serves the registry.
     pub fn open(dir: &Path) -> Result<Self, EmbeddedError> {
         let Some(lock) = lock(&dir.join("lock"))? else {
             return Err(EmbeddedError::Served { root: dir.to_owned(), address: address_in(dir) });
@@ -36,13 +36,14 @@ impl Pruning {
     /// Deletes those parts.
     ///
     /// # Errors
-    /// The directory cannot be written. Some of those parts are gone by then, and nothing that a tag leads to.
+    /// polyarch cannot write the directory. Some of those parts may be deleted by then, but nothing that a tag leads
+    /// to.
     pub fn delete(self) -> Result<Pruned, EmbeddedError> {
         Ok(self.found.delete()?)
     }
 }
 
-/// Bytes that the registry in `dir` stores; 0 where the directory cannot be read.
+/// The bytes that the registry in `dir` stores, or 0 if polyarch cannot read the directory.
 #[must_use]
 pub fn stored_bytes(dir: &Path) -> u64 {
     Store::stored_bytes(dir)

@@ -21,20 +21,20 @@ use super::routes::{self, Registry};
 use super::stall::Unstalled;
 use super::store::{DIRECTORY_MODE, FILE_MODE, Store, StoreError, random_hex, write_whole};
 
-/// A header of every answer of an embedded registry, with its [id](Embedded::id): who reaches this address from
-/// elsewhere can tell whether it is the same registry.
+/// A header of every answer of an embedded registry, with its [id](Embedded::id). A client at another place can see
+/// whether it reaches the same registry.
 pub const STORE_HEADER: &str = "polyarch-registry";
 
-/// Most connections at a time; others wait to be accepted.
+/// The most connections at a time. Further clients wait.
 const MAX_CONNECTIONS: usize = 256;
-/// How long requests may go on after the shutdown.
+/// How long requests may continue after the shutdown.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long a client may take for the head of a request, and may keep an idle connection.
+/// The longest time for the head of a request, and for an idle connection.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
-/// The pause after a failed accept (no file descriptors left): some connection must end first.
+/// The pause after a failed accept (no file descriptor is free): a connection must end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The embedded registry, held by this process and listening on 127.0.0.1; it answers while it is [served].
+/// The embedded registry, which this process holds and which listens on 127.0.0.1. It answers while it is [served].
 ///
 /// [served]: Embedded::serve
 #[derive(Debug)]
@@ -47,33 +47,34 @@ pub struct Embedded {
     lock: Lock,
 }
 
-/// Who holds the registry.
+/// The process that holds the registry.
 #[derive(Debug)]
 pub enum Opened {
-    /// This process: it has to serve it.
+    /// This process, which must serve the registry.
     Held(Embedded),
     /// Another live process.
     Elsewhere {
-        /// Where that process listens.
+        /// The address of that process.
         address: SocketAddr,
-        /// The registry's id, by which its answers can be told from those of a stranger at that address.
+        /// The registry's id. A caller compares it with answers, because another server may use the address.
         id: String,
     },
 }
 
 impl Embedded {
-    /// Opens the registry in `dir`, making it where it is not there.
+    /// Opens the registry in `dir`, and creates it if it does not exist.
     ///
-    /// The port of its last run is taken again, so that references stay valid; if somebody else listens there,
-    /// a new one is chosen and kept. Blocks on the disk.
+    /// The registry listens on the port of its last run, so that references stay valid. If another process uses that
+    /// port, polyarch chooses a new port and keeps it. Blocks on the disk.
     ///
     /// # Errors
-    /// The directory cannot be used; no port is free; or another process is just opening it (transient).
+    /// polyarch cannot use the directory; no port is free; or another process opens the registry now (transient).
     pub fn open(dir: &Path) -> Result<Opened, EmbeddedError> {
         make_private(dir)?;
         let address_file = dir.join("address");
         let Some(lock) = lock(&dir.join("lock"))? else { return elsewhere(dir) };
-        // Until the new address is written there is none: that of a killed process may be a stranger's now.
+        // After a kill, the file still has the old address, which may now belong to another program. So polyarch
+        // deletes the file until it knows the new address.
         match fs::remove_file(&address_file) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 return Err(StoreError::at("remove", &address_file)(e).into());
@@ -88,32 +89,32 @@ impl Embedded {
         Ok(Opened::Held(Self { registry, listener, address, port_changed_from, address_file, lock }))
     }
 
-    /// Where it listens: 127.0.0.1 and a port.
+    /// The address that it listens on: 127.0.0.1 and a port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The port that its references had until now, if somebody else has it now.
+    /// The previous port of its references, if another process uses that port now.
     pub fn port_changed_from(&self) -> Option<u16> {
         self.port_changed_from
     }
 
-    /// 32 hexadecimal digits that stay the same as long as the directory does.
+    /// 32 hexadecimal digits that stay the same for the lifetime of the directory.
     pub fn id(&self) -> &str {
         self.registry.id()
     }
 
-    /// Answers until `shutdown`; then what runs, and what others still ask, has five seconds to finish. Dropping the
-    /// future ends everything at once; what is on disk stays whole.
+    /// Answers until `shutdown`. After that, requests in progress and new requests have five seconds to finish.
+    /// Dropping the future ends all connections at once, and the content on disk stays whole.
     ///
     /// # Errors
-    /// The listener cannot be used.
+    /// The listener is not usable.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), EmbeddedError> {
         let Self { registry, listener, address_file, lock, .. } = self;
         listener.set_nonblocking(true).map_err(EmbeddedError::Listen)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(EmbeddedError::Listen)?;
         let stop = CancellationToken::new();
-        // Owned here: dropping the set ends its connections.
+        // This function owns the set: dropping the set ends its connections.
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -130,7 +131,8 @@ impl Embedded {
             }
         }
         stop.cancel();
-        // Nobody can take the registry over before its lock is free: until then others are answered, too.
+        // No other process can take over the registry before the lock is free, so this process still answers new
+        // clients.
         let finished = async {
             loop {
                 tokio::select! {
@@ -147,22 +149,23 @@ impl Embedded {
         if finished.is_err() {
             let (open, seconds) = (connections.len(), GRACE.as_secs());
             tracing::warn!(
-                "the embedded registry ends, and {open} connections were not done within {seconds} s: clients ask again"
+                "the embedded registry stops before {open} connections finished within {seconds} s: their clients retry"
             );
         }
         connections.shutdown().await;
-        // Content that is being moved to its place is there before the next process opens the store.
+        // The registry finishes moving content, so that the next process finds it.
         registry.finished().await;
-        // Nobody should be sent to where nobody listens. The lock goes last: the file is ours until then.
+        // The file must not lead clients to a closed port. The lock is released last, so the file still belongs to this
+        // process.
         let _ = fs::remove_file(&address_file);
         drop(lock);
         Ok(())
     }
 }
 
-/// Answers the requests of one connection; after `stop` it ends with the request that runs.
+/// Answers the requests of one connection. After `stop` the connection ends with its current request.
 async fn connection(stream: TcpStream, registry: Arc<Registry>, stop: CancellationToken) {
-    // Small answers should not wait for more to send; without it they are only slower.
+    // Small answers should be sent at once. If this call fails, they are only slower.
     let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(routes::router(registry));
     let connection = http1::Builder::new()
@@ -178,7 +181,7 @@ async fn connection(stream: TcpStream, registry: Arc<Registry>, stop: Cancellati
         }
     };
     match ended {
-        // An answer that ends before its announced length: no fault of the client's.
+        // The answer ended before its announced length. The client is not the cause.
         Err(error) if error.is_user() => {
             tracing::warn!("the embedded registry broke off an answer: {}", innermost(&error));
         }
@@ -187,7 +190,7 @@ async fn connection(stream: TcpStream, registry: Arc<Registry>, stop: Cancellati
     }
 }
 
-/// The innermost reason: the HTTP server's own words say less.
+/// The innermost reason, because the HTTP server's own message says less.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {
@@ -196,25 +199,26 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     inner.to_string()
 }
 
-/// The right to the directory. The system takes it back when the process ends, however it ends.
+/// The right to use the directory. The system releases it when the process ends, for any reason.
 #[derive(Debug)]
 pub(super) struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing it is not enough: a process that is just being started has the file too until it is executed.
+        // Closing the file is not enough: a child process that is starting holds the file, too, until it runs its
+        // program.
         let _ = self.0.unlock();
     }
 }
 
-/// Makes the directory, and lets nobody but its owner read it: the images in it may be private.
+/// Creates the directory, and lets only its owner read it: its images may be private.
 fn make_private(dir: &Path) -> Result<(), StoreError> {
     let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(dir);
     made.map_err(StoreError::at("create", dir))?;
     let open = fs::metadata(dir).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
     if open && let Err(error) = fs::set_permissions(dir, Permissions::from_mode(DIRECTORY_MODE)) {
-        // The directory belongs to somebody else, who lets this process in.
-        tracing::debug!("{} stays open to others: {error}", dir.display());
+        // The directory belongs to another user, who lets this process use it.
+        tracing::debug!("other users may still read {}: {error}", dir.display());
     }
     Ok(())
 }
@@ -231,12 +235,12 @@ pub(super) fn lock(path: &Path) -> Result<Option<Lock>, EmbeddedError> {
     }
 }
 
-/// The address on which the process that holds the lock listens, if it has said that.
+/// The address of the process that holds the lock, if it has written one.
 pub(super) fn address_in(dir: &Path) -> Option<SocketAddr> {
     fs::read_to_string(dir.join("address")).ok()?.parse().ok()
 }
 
-/// Where the process listens that holds the lock.
+/// The address and the id of the process that holds the lock.
 fn elsewhere(dir: &Path) -> Result<Opened, EmbeddedError> {
     match (address_in(dir), fs::read_to_string(dir.join("id")).ok()) {
         (Some(address), Some(id)) => Ok(Opened::Elsewhere { address, id }),
@@ -244,7 +248,7 @@ fn elsewhere(dir: &Path) -> Result<Opened, EmbeddedError> {
     }
 }
 
-/// The store's id, made at its first opening.
+/// The store's id. The first opening creates it.
 fn id(store: &Store, dir: &Path) -> Result<String, StoreError> {
     let path = dir.join("id");
     let valid = |text: &String| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -256,7 +260,7 @@ fn id(store: &Store, dir: &Path) -> Result<String, StoreError> {
     Ok(id)
 }
 
-/// Listens on the port of the last run, or else on a new one, which is recorded.
+/// Listens on the port of the last run, or else on a new port, which it records.
 fn listen(store: &Store, dir: &Path) -> Result<(TcpListener, SocketAddr, Option<u16>), EmbeddedError> {
     let path = dir.join("port");
     let last = fs::read_to_string(&path).ok().and_then(|text| text.parse::<u16>().ok());

@@ -1,4 +1,4 @@
-//! A connection whose peer does not stop reading for ever.
+//! A connection that ends when its client stops reading.
 
 use std::io;
 use std::pin::Pin;
@@ -9,12 +9,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long a peer may take to read something of what it asked for. Slow is not stalled: every byte that it
-/// takes begins the time anew.
+/// How long a client may read nothing. A slow client is fine: every byte that it reads restarts the time.
 const STALLED: Duration = Duration::from_mins(5);
 
-/// A stream that breaks when nothing could be written for [`STALLED`], so that a reader that hangs does not
-/// keep its connection.
+/// A stream that fails when it cannot write anything for [`STALLED`]. So a client that hangs does not keep its
+/// connection.
 #[derive(Debug)]
 pub(super) struct Unstalled {
     stream: TcpStream,
@@ -28,7 +27,7 @@ impl Unstalled {
         Self { stream, timer: Box::pin(sleep(STALLED)), waiting: false }
     }
 
-    /// What a write came to, or an error if it has been waiting for too long.
+    /// The result of a write, or an error if the write has waited for too long.
     fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.waiting = false;
@@ -40,7 +39,7 @@ impl Unstalled {
         }
         ready!(self.timer.as_mut().poll(cx));
         let seconds = STALLED.as_secs();
-        tracing::warn!("the embedded registry ended a connection: its client took nothing for {seconds} s");
+        tracing::warn!("the embedded registry ended a connection: its client read nothing for {seconds} s");
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -1,9 +1,9 @@
-//! A tar archive of small files in memory (POSIX.1-2017, `pax`: ustar interchange format): what `docker load` reads.
+//! A tar archive of small files in memory, for `docker load` (POSIX.1-2017, `pax`: ustar interchange format).
 
-/// Bytes of a block: headers and contents fill whole ones.
+/// The size of a block. Headers and contents fill whole blocks.
 const BLOCK: usize = 512;
 
-/// The archive of `files`, each a path of at most 100 bytes and its content of less than 8 GiB.
+/// The archive of `files`. Each file has a path of at most 100 bytes and a content of less than 8 GiB.
 pub(super) fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (path, bytes) in files {
@@ -11,7 +11,7 @@ pub(super) fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
         archive.extend(bytes);
         archive.resize(archive.len().next_multiple_of(BLOCK), 0);
     }
-    // Two empty blocks are the end.
+    // Two empty blocks mark the end.
     archive.resize(archive.len() + 2 * BLOCK, 0);
     archive
 }
@@ -25,7 +25,7 @@ fn header(path: &str, size: usize) -> [u8; BLOCK] {
     put(116, b"0000000\0");
     put(124, format!("{size:011o}\0").as_bytes());
     put(136, b"00000000000\0");
-    // The sum of all bytes, of its own eight as if they were spaces.
+    // The checksum: the sum of all bytes, with its own eight bytes counted as spaces.
     put(148, b"        ");
     put(156, b"0");
     put(257, b"ustar\x0000");

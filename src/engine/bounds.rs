@@ -1,7 +1,7 @@
-//! Bounds of an engine's answers over HTTP/1.1. bollard keeps a whole answer, and each line of a stream until the line
-//! ends.
+//! Limits for an engine's answers over HTTP/1.1. bollard keeps a whole answer in memory, and each line of a stream
+//! until the line ends.
 //!
-//! The bounds are at the connection, because bollard takes no other bodies than its own. One connection carries one
+//! The limits apply to the connection, because bollard accepts only its own body type. One connection carries one
 //! request.
 
 use std::io;
@@ -10,11 +10,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Longest head of an answer, in bytes.
+/// The longest head of an answer, in bytes.
 const MOST_HEAD: usize = 64 << 10;
-/// Longest document that an engine answers with, in bytes. The longest one has an image's whole config in it.
+/// The longest document of an engine, in bytes. The longest ones contain an image's whole config.
 const MOST_DOCUMENT: u64 = 4 << 20;
-/// Longest line of a stream, in bytes. bollard looks through the whole line each time that a part of it arrives.
+/// The longest line of a stream, in bytes. bollard scans the whole line each time that a part of it arrives.
 const MOST_LINE: u64 = 256 << 10;
 
 /// The kind of an engine's answer.
@@ -22,19 +22,19 @@ const MOST_LINE: u64 = 256 << 10;
 pub(super) enum Answer {
     /// A document.
     Document,
-    /// Lines, as long as something goes on. A refusal is a document.
+    /// Lines, for the whole duration of an operation. A refusal is a document.
     Lines,
 }
 
 impl Answer {
-    /// The kind of the answer of the engine to `path`.
+    /// The kind of the engine's answer to `path`.
     pub(super) fn of(path: &str) -> Self {
         let streams = ["/push", "/images/create", "/images/load"];
         if streams.iter().any(|stream| path.ends_with(stream)) { Self::Lines } else { Self::Document }
     }
 }
 
-/// A connection whose answer is cut off where it is too long.
+/// A connection that fails when the answer is too long.
 pub(super) struct Bounded<C> {
     connection: C,
     meter: Meter,
@@ -68,16 +68,16 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Bounded<C> {
     }
 }
 
-/// A place in an answer (RFC 9112, 6 and 7).
+/// A position in an answer (RFC 9112, 6 and 7).
 #[derive(Debug)]
 enum Place {
-    /// In the head, of which these bytes were read.
+    /// In the head. These bytes of it have arrived.
     Head(Vec<u8>),
     /// In the line with a chunk's size.
     Size(u64),
     /// After the digits of the line with a chunk's size.
     Extension(u64),
-    /// In a chunk, of which this many bytes are to come.
+    /// In a chunk, with this many bytes to come.
     Chunk(u64),
     /// In the line end after a chunk.
     ChunkEnd,
@@ -89,9 +89,9 @@ enum Place {
 struct Meter {
     answer: Answer,
     place: Place,
-    /// Bytes so far that are not the content of lines.
+    /// The bytes so far, except the content of lines.
     document: u64,
-    /// Bytes since a line began.
+    /// The bytes of the current line.
     line: u64,
 }
 
@@ -105,7 +105,7 @@ impl Meter {
                         let head = std::mem::take(head);
                         self.begin(&head);
                     } else if head.len() > MOST_HEAD {
-                        return Err(too_long("the head of its answer", MOST_HEAD as u64));
+                        return Err(too_long("the head of the engine's answer", MOST_HEAD as u64));
                     }
                     bytes = rest;
                 }
@@ -150,7 +150,7 @@ impl Meter {
         Ok(())
     }
 
-    /// Takes the head of an answer.
+    /// Reads the head of an answer.
     fn begin(&mut self, head: &[u8]) {
         let head = String::from_utf8_lossy(head).to_ascii_lowercase();
         let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
@@ -172,7 +172,7 @@ impl Meter {
                 for line in bytes.split_inclusive(|byte| *byte == b'\n') {
                     self.line += line.len() as u64;
                     if self.line > MOST_LINE {
-                        return Err(too_long("a line of its answer", MOST_LINE));
+                        return Err(too_long("a line of the engine's answer", MOST_LINE));
                     }
                     if line.ends_with(b"\n") {
                         self.line = 0;
@@ -183,7 +183,7 @@ impl Meter {
         }
     }
 
-    /// Counts one byte around chunks, except in a stream, which has many chunks.
+    /// Counts one byte around chunks. A stream has many chunks, so its framing does not count.
     fn framing(&mut self) -> io::Result<()> {
         match self.answer {
             Answer::Document => self.add(1),
@@ -193,12 +193,12 @@ impl Meter {
 
     fn add(&mut self, bytes: u64) -> io::Result<()> {
         self.document += bytes;
-        if self.document > MOST_DOCUMENT { Err(too_long("its answer", MOST_DOCUMENT)) } else { Ok(()) }
+        if self.document > MOST_DOCUMENT { Err(too_long("the engine's answer", MOST_DOCUMENT)) } else { Ok(()) }
     }
 }
 
-fn too_long(what: &str, most: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, format!("{what} is longer than {most} bytes"))
+fn too_long(part: &str, most: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("{part} is longer than {most} bytes"))
 }
 
 #[cfg(test)]
@@ -211,7 +211,7 @@ mod tests {
         Bounded::new((), answer).meter
     }
 
-    /// The verdict on an answer that arrives in parts of this many bytes.
+    /// The result for an answer that arrives in parts of this many bytes.
     fn told(answer: Answer, bytes: &[u8], parts: usize) -> Result<(), String> {
         let mut meter = meter(answer);
         bytes.chunks(parts).try_for_each(|part| meter.count(part)).map_err(|error| error.to_string())
@@ -233,18 +233,22 @@ mod tests {
         for parts in [7, 64 << 10] {
             let plain = |length: usize| [&b"HTTP/1.1 200 OK\r\n\r\n"[..], &vec![b'x'; length]].concat();
             assert_eq!(told(Answer::Document, &plain(most), parts), Ok(()));
-            assert!(told(Answer::Document, &plain(most + 1), parts).unwrap_err().contains("its answer is longer"));
+            assert!(
+                told(Answer::Document, &plain(most + 1), parts).unwrap_err().contains("the engine's answer is longer")
+            );
             assert!(told(Answer::Document, &chunked(vec![vec![b'\n'; most / 2]; 3]), parts).is_err());
             let line = usize::try_from(MOST_LINE).unwrap();
             let lines = vec![[vec![b'x'; line - 1], b"\n".to_vec()].concat(); 40];
             assert_eq!(told(Answer::Lines, &chunked(lines), parts), Ok(()));
             // The end of a chunk is not the end of a line.
             let endless = chunked(vec![vec![b'x'; 1000]; line / 1000 + 1]);
-            assert!(told(Answer::Lines, &endless, parts).unwrap_err().contains("a line of its answer is longer"));
+            assert!(
+                told(Answer::Lines, &endless, parts).unwrap_err().contains("a line of the engine's answer is longer")
+            );
             let refusal = [&b"HTTP/1.1 500 X\r\n\r\n"[..], &vec![b'\n'; most + 1]].concat();
-            assert!(told(Answer::Lines, &refusal, parts).unwrap_err().contains("its answer is longer"));
+            assert!(told(Answer::Lines, &refusal, parts).unwrap_err().contains("the engine's answer is longer"));
             let head = [&b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: "[..], &vec![b'x'; MOST_HEAD]].concat();
-            assert!(told(Answer::Lines, &head, parts).unwrap_err().contains("the head of its answer"));
+            assert!(told(Answer::Lines, &head, parts).unwrap_err().contains("the head of the engine's answer"));
         }
     }
 

@@ -12,7 +12,7 @@ use crate::layout::{Layout, on_disk, when_free};
 use crate::oci::{Descriptor, Digest, Reference, Selector};
 use crate::plan::{BuildSpec, CacheExport, CacheImport, CacheMode, CachePlace};
 
-/// The manifests of the caches that are in directories.
+/// The manifests of the caches in directories.
 pub(super) type Manifests = BTreeMap<PathBuf, Digest>;
 
 /// The caches of one build.
@@ -23,11 +23,11 @@ pub(super) struct Caches {
 }
 
 impl Caches {
-    /// What the plan says of them; of directories only those that `have` a cache are imported.
+    /// The caches that the plan names. A directory without a cache is not imported.
     pub(super) fn of(request: &BuildRequest<'_>, have: &Manifests) -> Self {
         let cache = &request.build.cache;
         let imports = cache.from.iter().filter_map(|from| match from {
-            // `BuildKit` finds the cache of an image by the same type.
+            // `BuildKit` uses the same type for a cache inside of an image.
             CacheImport::Registry(place) => Some(entry("registry", [("ref", reference(request, place).to_string())])),
             CacheImport::Directory(path) => {
                 let manifest = have.get(path)?.to_string();
@@ -38,14 +38,14 @@ impl Caches {
         Self { imports: imports.collect(), exports: exports.collect() }
     }
 
-    /// The frontend imports by itself, and is told in JSON (`BuildKit`, `frontend/dockerui`, `cache-imports`).
+    /// The frontend imports caches itself and reads them as JSON (`BuildKit`, `frontend/dockerui`, `cache-imports`).
     pub(super) fn frontend_attr(&self) -> Option<(String, String)> {
         let entry = |CacheOptionsEntry { r#type, attrs }: &_| serde_json::json!({ "Type": r#type, "Attrs": attrs });
         let imports: Vec<_> = self.imports.iter().map(entry).collect();
         (!imports.is_empty()).then(|| ("cache-imports".to_owned(), serde_json::Value::from(imports).to_string()))
     }
 
-    /// What Solve is told.
+    /// The cache options of Solve.
     pub(super) fn into_options(self) -> CacheOptions {
         CacheOptions { imports: self.imports, exports: self.exports, ..CacheOptions::default() }
     }
@@ -61,12 +61,13 @@ fn export(request: &BuildRequest<'_>, to: &CacheExport) -> CacheOptionsEntry {
     }
 }
 
-/// A cache that is an image manifest of its own.
+/// A cache in its own image manifest.
 fn apart(kind: &str, place: (&str, String), mode: CacheMode) -> CacheOptionsEntry {
     let attrs = [
         place,
         ("mode", mode.as_str().to_owned()),
-        // BuildKit before 0.21 would write an index whose entries are layers, which ECR and others refuse.
+        // Without these, BuildKit before 0.21 writes an index with layers as entries. ECR and other registries refuse
+        // such an index.
         ("image-manifest", "true".to_owned()),
         ("oci-mediatypes", "true".to_owned()),
     ];
@@ -78,7 +79,7 @@ fn entry<const N: usize>(kind: &str, attrs: [(&str, String); N]) -> CacheOptions
     CacheOptionsEntry { r#type: kind.to_owned(), attrs }
 }
 
-/// The repository of the image's name is its own.
+/// The reference of a cache. `Own` means the repository of the image's name.
 fn reference(request: &BuildRequest<'_>, place: &CachePlace) -> Reference {
     match place {
         CachePlace::Own(tag) => {
@@ -88,7 +89,7 @@ fn reference(request: &BuildRequest<'_>, place: &CachePlace) -> Reference {
     }
 }
 
-/// Where the build exports its cache to, if it is a place of its own.
+/// The place that the build exports its cache to, unless the cache is inside of the image.
 pub(super) fn exported_to(request: &BuildRequest<'_>) -> Option<CacheTarget> {
     match request.build.cache.to.as_ref()? {
         CacheExport::Inline => None,
@@ -105,7 +106,7 @@ fn sources(build: &BuildSpec) -> impl Iterator<Item = &Path> {
     })
 }
 
-/// The directories that the engine asks for to read and to write the caches of `build`.
+/// The directories that the engine reads and writes for the caches of `build`.
 pub fn cache_directories(build: &BuildSpec) -> impl Iterator<Item = PathBuf> {
     let exported = match &build.cache.to {
         Some(CacheExport::Directory { path, .. }) => Some(path.clone()),
@@ -114,7 +115,7 @@ pub fn cache_directories(build: &BuildSpec) -> impl Iterator<Item = PathBuf> {
     sources(build).map(Path::to_owned).chain(exported)
 }
 
-/// Looks for caches in the directories, and says where there is none. The build goes on without them.
+/// Searches the directories for caches, and reports directories without one. The build continues without these caches.
 pub(super) async fn look(build: &BuildSpec) -> (Manifests, Vec<BuildEvent>) {
     let (mut manifests, mut events) = (Manifests::new(), Vec::new());
     for path in sources(build) {
@@ -129,13 +130,13 @@ pub(super) async fn look(build: &BuildSpec) -> (Manifests, Vec<BuildEvent>) {
     (manifests, events)
 }
 
-/// Names what was exported to a directory as the cache that is there. A build of nothing exports nothing.
+/// Makes the exported cache the current cache of its directory. A build without steps exports nothing.
 pub(super) async fn publish(build: &BuildSpec, response: &HashMap<String, String>) -> Result<(), EngineErrorKind> {
     let Some(CacheExport::Directory { path, .. }) = &build.cache.to else { return Ok(()) };
     let Some(answer) = response.get("cache.manifest").filter(|answer| !answer.is_empty()) else { return Ok(()) };
     let failed = |message| EngineErrorKind::CacheExport { to: CacheTarget::Directory(path.clone()), message };
     let manifest: Descriptor = serde_json::from_str(answer)
-        .map_err(|error| failed(format!("the engine did not say what it exported: {error}")))?;
+        .map_err(|error| failed(format!("the engine did not name the manifest that it exported: {error}")))?;
     let layout = Layout::at(path);
     let publish = || {
         let (layout, manifest) = (layout.clone(), manifest.clone());
@@ -144,7 +145,8 @@ pub(super) async fn publish(build: &BuildSpec, response: &HashMap<String, String
     when_free(publish).await.map_err(|error| failed(error.to_string()))
 }
 
-/// BuildKit names a cache in a directory by a hash of its options (`solver/llbsolver`, `cmKey`): here it is the directory.
+/// Replaces BuildKit's name for a cache in a directory, which is a hash of its options (`solver/llbsolver`, `cmKey`),
+/// with the directory.
 pub(super) fn in_our_words(event: BuildEvent, build: &BuildSpec) -> BuildEvent {
     let ours = |at: String| {
         let hash = at.strip_prefix("local:").is_some_and(|hash| hash.bytes().all(|byte| byte.is_ascii_digit()));

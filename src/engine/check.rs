@@ -17,34 +17,34 @@ use crate::oci::null;
 use crate::plan::{Location, NamedContext};
 use crate::text::Text;
 
-/// A Dockerfile that was checked, and its faults.
+/// The result of a lint: a Dockerfile and its faults.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lint {
     /// The Dockerfile's text, as the engine read it.
     pub text: String,
-    /// In the order of the text.
+    /// The faults, in the order of the text.
     pub findings: Vec<Finding>,
 }
 
-/// Something that is wrong with a Dockerfile.
+/// A fault of a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// Where; nothing where it is about all of it.
+    /// The place of the fault. `None` means that it concerns the whole file.
     pub at: Option<Location>,
-    /// The rule that it breaks; without one, it cannot be built.
+    /// The rule that the Dockerfile breaks. Without a rule, the Dockerfile cannot be built.
     pub rule: Option<Text>,
-    /// What is wrong.
+    /// The description of the fault.
     pub message: Text,
-    /// Where to read more.
+    /// A page with more about the rule.
     pub url: Option<Text>,
 }
 
 impl Engine {
-    /// Checks the Dockerfile of a build that this engine [can check](EngineFacts::checks). Nothing is built; images of the
-    /// plan that it builds on count as empty ones.
+    /// Lints the Dockerfile of a build. The engine must [support this](EngineFacts::checks). The engine builds nothing,
+    /// and base images from the plan count as empty images.
     ///
     /// # Errors
-    /// The Dockerfile cannot be read, its frontend knows no checks, or the engine is lost.
+    /// The engine cannot read the Dockerfile, its frontend has no lint, or the engine is lost.
     pub async fn check(&self, request: &BuildRequest<'_>, session: &Session) -> Result<Lint, EngineError> {
         let failed = |kind| self.error(format!("check the Dockerfile for {}", request.platform), kind);
         let answered = tokio::select! {
@@ -60,9 +60,9 @@ impl Engine {
     }
 }
 
-/// The options of the build, and what is asked in its place (buildx, `build/build.go`).
+/// The options of the build, and the request for a lint instead of a build (buildx, `build/build.go`).
 fn attrs(facts: &EngineFacts, request: &BuildRequest<'_>) -> HashMap<String, String> {
-    // No step is looked for in a cache.
+    // The lint searches no step in a cache.
     let mut attrs = frontend_attrs(facts, request, &Caches::default());
     let images = request.build.contexts.iter().filter(|(_, context)| matches!(context, NamedContext::Image(_)));
     attrs.extend(images.map(|(name, _)| (format!("context:{name}"), "docker-image://scratch".to_owned())));
@@ -73,7 +73,7 @@ fn attrs(facts: &EngineFacts, request: &BuildRequest<'_>) -> HashMap<String, Str
     attrs
 }
 
-/// `LintResults` (BuildKit, `frontend/subrequests/lint`): fields that are zero are left out.
+/// `LintResults` (BuildKit, `frontend/subrequests/lint`). Its JSON omits fields that are zero.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LintResults {
@@ -106,7 +106,7 @@ struct BuildError {
 
 #[derive(Deserialize)]
 struct SourceInfo {
-    /// In base64.
+    /// The text, in base64.
     #[serde(default, deserialize_with = "null::or_default")]
     data: String,
 }
@@ -124,16 +124,16 @@ struct Range {
 
 #[derive(Deserialize)]
 struct Position {
-    /// From 1.
+    /// Counted from 1.
     #[serde(default, deserialize_with = "null::or_default")]
     line: usize,
 }
 
-/// Reads `result.json`. A lint has one source, the Dockerfile.
+/// Parses `result.json`. A lint has one source, the Dockerfile.
 fn read(result: &[u8]) -> Result<Lint, String> {
-    let results: LintResults = serde_json::from_slice(result).map_err(|error| format!("the lint: {error}"))?;
+    let results: LintResults = serde_json::from_slice(result).map_err(|error| format!("malformed lint: {error}"))?;
     let source = results.sources.into_iter().next().map(|source| source.data).unwrap_or_default();
-    let text = STANDARD.decode(source).map_err(|error| format!("the Dockerfile in the lint: {error}"))?;
+    let text = STANDARD.decode(source).map_err(|error| format!("malformed Dockerfile in the lint: {error}"))?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let at = |location: Ranges| {
         let line = location.ranges.iter().map(|range| range.start.line).min().filter(|line| *line > 0)?;

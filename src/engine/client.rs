@@ -1,4 +1,4 @@
-//! An engine that was reached and told who it is.
+//! The client of an engine that polyarch has reached and identified.
 
 use bollard::Docker;
 use bollard::moby::buildkit::v1::{ListWorkersRequest, ListWorkersResponse};
@@ -13,8 +13,8 @@ use crate::plan::{EngineHost, EngineName};
 
 /// The first API whose engines have BuildKit.
 const FIRST_API: ApiVersion = ApiVersion { major: 1, minor: 39 };
-/// The first API whose push takes a platform: without it an engine with the containerd store may push another
-/// thing than it built (moby#47679).
+/// The first API with a platform for pushes. Without a platform, an engine with the containerd store may push something
+/// other than the image that it built (moby#47679).
 const PUSH_PLATFORM_API: ApiVersion = ApiVersion { major: 1, minor: 46 };
 
 /// A Docker Engine.
@@ -22,30 +22,30 @@ pub struct Engine {
     name: EngineName,
     pub(super) dialer: Dialer,
     pub(super) docker: Docker,
-    /// The connection to BuildKit, and its control API there.
+    /// The connection to BuildKit, and BuildKit's control API on it.
     pub(super) channel: Channel,
     pub(super) control: Control,
     facts: EngineFacts,
 }
 
-/// What an engine says of itself.
+/// The facts that an engine reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineFacts {
     /// Its version: `28.5.2`.
     pub version: String,
     /// Its API version.
     pub api: ApiVersion,
-    /// The platform of its processor, as BuildKit's worker says it, or else the engine.
+    /// The platform of its processor: from BuildKit's worker, or else from the engine.
     pub platform: Platform,
-    /// Platforms that BuildKit there can run, its own first; emulated ones are among them where binfmt knows them.
+    /// The platforms that its BuildKit can run, its own first. They include the platforms that binfmt emulates.
     pub runs: Vec<Platform>,
-    /// Where it keeps images.
+    /// The store of its images.
     pub store: ImageStore,
-    /// The version of the engine's runc, which runs the steps of builds, if the engine says it: `1.3.3`.
+    /// The version of the engine's runc, if the engine reports it: `1.3.3`. runc runs the steps of builds.
     pub runc: Option<String>,
 }
 
-/// Where an engine keeps images. It decides what an image's id is.
+/// The place where an engine keeps images. It decides the meaning of an image's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageStore {
     /// A graph driver: an image id is the digest of its config.
@@ -67,15 +67,15 @@ pub struct ApiVersion {
 }
 
 impl EngineFacts {
-    /// Whether one name of this engine can hold an image of several platforms. Engines with containerd's store and an
-    /// API before 1.48 can, and do not say enough of their images to be told.
+    /// Whether one name on this engine can hold an image of several platforms. Engines with containerd's store and an
+    /// API before 1.48 can hold one, but they do not report enough to prove it.
     #[must_use]
     pub fn names_indexes(&self) -> bool {
         self.store == ImageStore::Containerd && self.api >= MANIFESTS_API
     }
 
-    /// Whether its own processor runs programs of `platform`. BuildKit's worker lists variants of that processor
-    /// (`linux/amd64/v3`) after having run a program of them (BuildKit, `util/archutil`): no emulator is in between.
+    /// Whether the engine's own processor runs programs of `platform`. BuildKit's worker runs a program of each variant
+    /// (`linux/amd64/v3`) before it lists the variant (BuildKit, `util/archutil`). So there is no emulator in between.
     #[must_use]
     pub fn is_native(&self, platform: &Platform) -> bool {
         let own = |listed: &&Platform| {
@@ -86,24 +86,25 @@ impl EngineFacts {
 }
 
 impl Engine {
-    /// Reaches an engine, asks who it is, and opens BuildKit's control connection.
+    /// Connects to an engine, reads its facts, and opens BuildKit's control connection.
     ///
     /// # Errors
-    /// It cannot be reached, does not answer within 10 s, or has no BuildKit (API before 1.39, Podman).
+    /// polyarch cannot reach the engine, it does not answer within 10 s, or it has no BuildKit (API before 1.39,
+    /// Podman).
     pub async fn connect(name: EngineName, host: EngineHost) -> Result<Self, EngineError> {
         let dialer = Dialer::new(host);
         let operation = format!("connect to {}", dialer.host());
         let failed = |kind| EngineError { engine: name.clone(), operation: operation.clone(), kind };
-        // Dialled by hand first: the REST client wraps the reason so deep that a hint could not be given.
+        // This connects by hand first, because the REST client hides the reason of a failure too deep for a hint.
         drop(dialer.connect().await.map_err(|error| failed(EngineErrorKind::Connect(error)))?);
         let docker = rest::client(&dialer).map_err(|error| failed(classify(error)))?;
-        // At once: older engines start programs to answer each of the three.
+        // The requests run at the same time, because older engines start programs to answer each of them.
         let facts = within(ANSWER, facts(&docker));
         let control = async { Ok::<_, EngineErrorKind>(within(ANSWER, workers(&dialer)).await) };
         let (mut facts, control) = tokio::try_join!(facts, control).map_err(&failed)?;
         if facts.api < FIRST_API {
             return Err(failed(EngineErrorKind::NoBuildKit(format!(
-                "its API is {}.{}",
+                "its API version is {}.{}",
                 facts.api.major, facts.api.minor
             ))));
         }
@@ -121,36 +122,36 @@ impl Engine {
         &self.name
     }
 
-    /// What it says of itself.
+    /// The facts that it reports about itself.
     #[must_use]
     pub fn facts(&self) -> &EngineFacts {
         &self.facts
     }
 
-    /// Whether an image can be pushed for one platform only.
+    /// Whether the engine can push one platform of an image.
     pub(super) fn pushes_by_platform(&self) -> bool {
         self.facts.api >= PUSH_PLATFORM_API
     }
 
-    /// How to make this engine run programs of `platform`, if it cannot now.
+    /// A hint how to make this engine run programs of `platform`, if it cannot run them now.
     #[must_use]
     pub fn missing_emulation(&self, platform: &Platform) -> Option<String> {
         let runs = self.facts.runs.iter().any(|host| host.runs(platform));
         (!runs).then(|| emulation_hint(&self.facts.platform, platform))
     }
 
-    /// What this engine finds under `reference` when it asks the registry: it proves that the engine reaches the
-    /// registry that we mean (Engine API, `/distribution/{name}/json`). No image is pulled.
+    /// The digest that this engine finds under `reference` in the registry. It proves that the engine reaches the same
+    /// registry as polyarch (Engine API, `/distribution/{name}/json`). The engine pulls no image.
     ///
     /// # Errors
-    /// The engine cannot reach the registry, or finds nothing there.
+    /// The engine cannot reach the registry, or finds nothing under the reference.
     pub async fn digest_in_registry(&self, reference: &TagRef) -> Result<Digest, EngineError> {
         let asking = async {
             let found = self.docker.inspect_registry_image(&reference.to_string(), None).await.map_err(classify)?;
             let digest = found.descriptor.digest.unwrap_or_default();
-            digest.parse().map_err(|_| EngineErrorKind::NoProof(format!("it answered with the digest {digest:?}")))
+            digest.parse().map_err(|_| EngineErrorKind::NoProof(format!("the engine reports the digest {digest:?}")))
         };
-        within(ANSWER, asking).await.map_err(|kind| self.error(format!("ask for {reference}"), kind))
+        within(ANSWER, asking).await.map_err(|kind| self.error(format!("look up {reference} in the registry"), kind))
     }
 
     pub(super) fn error(&self, operation: String, kind: EngineErrorKind) -> EngineError {
@@ -176,9 +177,9 @@ fn facts_of(
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
     let (os, architecture) = (text(&version.os), text(&version.arch));
     let platform = Platform::new(&os, &architecture, None)
-        .map_err(|_| EngineErrorKind::NoBuildKit(format!("it says that its platform is {os:?}/{architecture:?}")))?;
+        .map_err(|_| EngineErrorKind::NoBuildKit(format!("it reports the platform {os:?}/{architecture:?}")))?;
     let api = text(&version.api_version);
-    let api = parse_api(&api).ok_or_else(|| EngineErrorKind::NoBuildKit(format!("it says that its API is {api:?}")))?;
+    let api = parse_api(&api).ok_or_else(|| EngineErrorKind::NoBuildKit(format!("it reports the API {api:?}")))?;
     let containerd = info
         .driver_status
         .iter()
@@ -194,7 +195,7 @@ fn parse_api(text: &str) -> Option<ApiVersion> {
     Some(ApiVersion { major: major.parse().ok()?, minor: minor.parse().ok()? })
 }
 
-/// The connection to BuildKit, and what its workers say.
+/// The connection to BuildKit, and the workers that BuildKit lists.
 async fn workers(dialer: &Dialer) -> Result<(Channel, ListWorkersResponse), EngineErrorKind> {
     let channel = control::connect(dialer).await.map_err(|error| no_control(&error))?;
     let workers = control::control(&channel).list_workers(ListWorkersRequest::default()).await;
@@ -208,14 +209,14 @@ fn platforms(workers: &ListWorkersResponse) -> Vec<Platform> {
     specs.filter_map(|spec| Platform::new(&spec.os, &spec.architecture, Some(&spec.variant)).ok()).collect()
 }
 
-/// The platform of the processor: the first of those that BuildKit lists which is of the engine's architecture. An
-/// engine says no variant, and its processor may be `arm/v6`.
+/// The processor's platform: the first platform in BuildKit's list with the engine's architecture. The engine itself
+/// reports no variant, and its processor may be `arm/v6`.
 fn own(said: Platform, listed: &[Platform]) -> Platform {
     let same = |one: &&Platform| one.os() == said.os() && one.architecture() == said.architecture();
     listed.iter().find(same).cloned().unwrap_or(said)
 }
 
-/// What can be run, `own` first whatever is listed.
+/// The platforms that the engine can run. `own` is always the first.
 fn runs(own: &Platform, listed: Vec<Platform>) -> Vec<Platform> {
     let mut platforms = vec![own.clone()];
     for platform in listed {
@@ -256,14 +257,14 @@ mod tests {
         ] {
             assert_eq!(x86.is_native(&platform.parse().unwrap()), native, "{platform}");
         }
-        // The variants of an emulated processor are emulated.
+        // The variants of an emulated processor are emulated, too.
         let arm =
             facts("linux/arm64", &["linux/arm64", "linux/amd64", "linux/amd64/v2", "linux/arm/v7", "linux/arm/v6"]);
         assert!(!arm.is_native(&"linux/amd64/v2".parse().unwrap()));
-        // Emulators are listed first, or nothing is.
+        // BuildKit lists emulators first, or lists nothing.
         assert_eq!(facts("linux/arm64", &["linux/amd64", "linux/arm64"]).platform.to_string(), "linux/arm64");
         assert_eq!(facts("linux/amd64", &[]).runs, ["linux/amd64".parse().unwrap()]);
-        // `arm` alone is `arm/v7` for who normalises it.
+        // Normalization turns `arm` into `arm/v7`.
         let pi = facts("linux/arm", &["linux/arm/v6", "linux/arm/v5"]);
         assert_eq!(pi.platform.to_string(), "linux/arm/v6");
         assert!(!pi.is_native(&"linux/arm/v7".parse().unwrap()) && pi.is_native(&"linux/arm/v5".parse().unwrap()));
@@ -275,7 +276,7 @@ mod tests {
         assert!(hint("linux/amd64", "linux/arm64").contains("tonistiigi/binfmt --install arm64"));
         assert!(hint("linux/amd64", "linux/arm/v7").contains("tonistiigi/binfmt --install arm`"));
         assert!(hint("linux/amd64", "linux/amd64/v4").contains("use a newer engine"));
-        assert!(hint("linux/amd64", "windows/amd64").contains("runs linux programs alone"));
-        assert!(hint("linux/amd64", "linux/sparc64").contains("an engine on such a processor"));
+        assert!(hint("linux/amd64", "windows/amd64").contains("runs only linux programs"));
+        assert!(hint("linux/amd64", "linux/sparc64").contains("an engine with such a processor"));
     }
 }

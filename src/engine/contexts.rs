@@ -1,5 +1,5 @@
-//! Named contexts, as the Dockerfile frontend is told of them (buildx, `build/opt.go`; `BuildKit`,
-//! `frontend/dockerui/namedcontext.go`), or finds them as stages.
+//! Named contexts. polyarch passes them to the Dockerfile frontend (buildx, `build/opt.go`; `BuildKit`,
+//! `frontend/dockerui/namedcontext.go`), or adds them to the Dockerfile as stages.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -9,12 +9,12 @@ use crate::context::{AddedStages, GivenDockerfile, StageName, dockerfile_at};
 use crate::oci::{DigestRef, Reference, Selector, TagRef};
 use crate::plan::{BuildSpec, Context, ContextName, Dockerfile, ImageName, NamedContext};
 
-/// Where an image of the plan is that another one builds on.
+/// The place of an image of the plan that another image builds on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BaseImage {
     /// In the registry, confirmed.
     Pushed(DigestRef),
-    /// On the engine that builds on it, and nowhere else.
+    /// On the engine of the image that builds on it, and nowhere else.
     OnEngine(TagRef),
 }
 
@@ -39,8 +39,8 @@ impl From<BaseImage> for Reference {
 }
 
 impl EngineFacts {
-    /// The stages that stand for the contexts of `build`, where the engine's BuildKit does not know any. What cannot be
-    /// a stage is named by [`Self::lacks`].
+    /// The stages that stand for the contexts of `build` if the engine's BuildKit does not know contexts.
+    /// [`Self::lacks`] names the contexts that cannot be stages.
     #[must_use]
     pub fn stages(&self, build: &BuildSpec, bases: &BTreeMap<ImageName, BaseImage>) -> AddedStages {
         let stage = |(name, context): (StageName, &NamedContext)| match context {
@@ -51,7 +51,7 @@ impl EngineFacts {
         self.staged(build).filter_map(stage).collect()
     }
 
-    /// The names of these stages, before it is known where all images are.
+    /// The names of these stages. polyarch knows them before it knows the places of all images.
     #[must_use]
     pub fn stage_names(&self, build: &BuildSpec) -> BTreeSet<StageName> {
         self.staged(build).map(|(name, _)| name).collect()
@@ -67,22 +67,22 @@ impl EngineFacts {
 pub(super) fn input_attrs(build: &BuildSpec) -> HashMap<String, String> {
     let name = match &build.dockerfile {
         Dockerfile::InContext(path) => path.clone(),
-        // Its name in the directory that the session serves.
+        // The file's name in the directory that the session serves.
         given => given_dockerfile(given).map_or_else(|| GivenDockerfile::NAME.to_owned(), |given| given.name()),
     };
     let mut attrs = HashMap::from([("filename".to_owned(), name)]);
     if let Context::Remote(remote) = &build.context {
         attrs.insert("context".to_owned(), remote.to_string());
         if !build.dockerfile.is_fetched() {
-            // The Dockerfile is not the context's.
+            // The Dockerfile is not in the context.
             attrs.insert("dockerfilekey".to_owned(), "dockerfile".to_owned());
         }
     }
     attrs
 }
 
-/// The frontend's options for the named contexts of `build`. A frontend of a `# syntax=` line that does not know contexts
-/// refuses them.
+/// The frontend's options for the named contexts of `build`. A frontend from a `# syntax=` line may not know contexts.
+/// It then refuses these options.
 pub(super) fn attrs(
     facts: &EngineFacts,
     build: &BuildSpec,
@@ -91,7 +91,7 @@ pub(super) fn attrs(
     let mut attrs = HashMap::new();
     for (name, context) in build.contexts.iter().filter(|_| facts.knows_contexts()) {
         let found = match context {
-            // One that is not there leaves the name to the frontend, which then finds nothing under it.
+            // Without an image the frontend gets no context of this name, and then finds nothing under it.
             NamedContext::Image(image) => bases.get(image).map(|base| format!("docker-image://{base}")),
             NamedContext::Reference(reference) => Some(format!("docker-image://{reference}")),
             NamedContext::Directory(_) => Some(format!("local:{}", directory_name(name))),
@@ -103,13 +103,14 @@ pub(super) fn attrs(
         attrs.insert("frontend.caps".to_owned(), "moby.buildkit.frontend.contexts+forward".to_owned());
     }
     if bases.values().any(|base| matches!(base, BaseImage::OnEngine(_))) {
-        // A registry may have an older one under its name.
+        // A registry may have an older image under this name.
         attrs.insert("image-resolve-mode".to_owned(), "local".to_owned());
     }
     attrs
 }
 
-/// The Dockerfile that a session serves; none where the engine fetches it, or nobody has read it yet.
+/// The Dockerfile that a session serves. `None` means that the engine fetches it, or that it comes from standard input
+/// and is not read yet.
 #[must_use]
 pub fn given_dockerfile(dockerfile: &Dockerfile) -> Option<GivenDockerfile> {
     match dockerfile {
@@ -119,7 +120,7 @@ pub fn given_dockerfile(dockerfile: &Dockerfile) -> Option<GivenDockerfile> {
     }
 }
 
-/// The directories among the contexts of `build`, by the names under which a session serves them.
+/// The directories among the contexts of `build`, by the names that the session serves them under.
 #[must_use]
 pub fn directories(build: &BuildSpec) -> BTreeMap<String, PathBuf> {
     let directory = |(name, context): (&ContextName, &NamedContext)| match context {
@@ -129,7 +130,7 @@ pub fn directories(build: &BuildSpec) -> BTreeMap<String, PathBuf> {
     build.contexts.iter().filter_map(directory).collect()
 }
 
-/// A name that is neither that of the build context nor that of the Dockerfile's directory.
+/// A name that differs from the names of the build context and of the Dockerfile's directory.
 fn directory_name(name: &ContextName) -> String {
     match name.as_str() {
         taken @ ("context" | "dockerfile") => format!("_{taken}"),

@@ -7,25 +7,26 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::dial::{self, Dialer};
 
-/// Largest gRPC message that is read, in bytes: BuildKit splits logs well below, grpc-go's own limit is 4 MiB.
+/// The largest gRPC message that polyarch reads, in bytes. BuildKit splits logs far below this size, and grpc-go's own
+/// limit is 4 MiB.
 pub(super) const MAX_MESSAGE: usize = 16 << 20;
 
-/// How long a build may hear nothing before the engine is asked whether it is there, and how long that may take to
-/// say so: a build may be silent for hours, an engine that was stopped or paused may not.
+/// A build may be silent for hours, but a stopped or paused engine must not hang polyarch. After `PING` without data
+/// polyarch asks the engine for a sign of life, and waits for `PONG`.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_mins(1);
 
 /// A client of BuildKit's control API; clones share one connection.
 pub(super) type Control = ControlClient<Channel>;
 
-/// Opens the connection to BuildKit. It fails where the engine has none, and is opened again if it is lost.
+/// Opens the connection to BuildKit. This fails if the engine has no BuildKit. A lost connection is opened again.
 pub(super) async fn connect(dialer: &Dialer) -> Result<Channel, tonic::transport::Error> {
     let dialer = dialer.clone();
     let connector = tower::service_fn(move |_: http::Uri| {
         let dialer = dialer.clone();
         async move { dialer.upgrade("/grpc", &[]).await }
     });
-    // The name is never resolved: the connector dials.
+    // The connector dials the engine, so this name is never resolved.
     Endpoint::from_static("http://docker")
         .initial_stream_window_size(dial::STREAM_WINDOW)
         .initial_connection_window_size(dial::CONNECTION_WINDOW)
@@ -58,7 +59,7 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             let upgraded = b"HTTP/1.1 101 UPGRADED\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\n";
             stream.write_all(upgraded).await.unwrap();
-            // It takes all and answers nothing, not even a ping.
+            // The engine reads everything and answers nothing, not even a ping.
             while !matches!(stream.read(&mut [0; 4096]).await, Ok(0) | Err(_)) {}
             std::future::pending::<()>().await;
         };

@@ -1,4 +1,4 @@
-//! Connections to an engine: one dialer for the REST client, for gRPC and for the session.
+//! Connections to an engine: one dialer for the REST client, gRPC and the session.
 
 use std::io;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use tokio_util::either::Either;
 
 use crate::plan::EngineHost;
 
-/// How long connecting may take.
+/// The time limit for a connection attempt.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
-/// HTTP/2 flow control of gRPC with the engine, in bytes: what one stream and what all of them may have on the way.
+/// HTTP/2 flow control of gRPC with the engine: the most unread bytes of one stream and of all streams.
 ///
-/// BuildKit sends many small frames: a request of a few bytes for each file that it wants, a log line at a time. Since
-/// 0.4.16 h2 ends a connection on which too many small frames wait to be read (`too_many_data_frames`), and its
-/// measure is half of the connection's window, of which a frame takes up to 256 bytes. A stream's window, full of frames
-/// of ten bytes, takes 1.6 MiB of the 32.
+/// BuildKit sends many small frames, such as a short request for each file, or single log lines. Since 0.4.16 h2 ends a
+/// connection with too many small unread frames (`too_many_data_frames`). Its limit is half of the connection's window,
+/// here 32 MiB, and it counts up to 256 bytes for a frame. A stream's window full of ten-byte frames counts only 1.6
+/// MiB.
 pub(super) const STREAM_WINDOW: u32 = 64 << 10;
 pub(super) const CONNECTION_WINDOW: u32 = 64 << 20;
-/// How much of an engine's refusal is read, in bytes.
+/// The most bytes of an engine's refusal that polyarch reads.
 const MAX_REFUSAL: usize = 64 << 10;
 
-/// A connection, whatever it runs over.
+/// A connection over a Unix socket or TCP.
 pub(super) type Connection = Either<UnixStream, TcpStream>;
 
 /// Opens connections to one engine.
@@ -53,7 +53,7 @@ impl Dialer {
                 EngineHost::Tcp { host, port } => {
                     let stream = TcpStream::connect((host.as_str(), *port)).await?;
                     stream.set_nodelay(true)?;
-                    // A host that vanished sends nothing: without probes a build would wait for ever.
+                    // A host that vanished sends nothing. Without these probes a build would wait endlessly.
                     rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
                     rustix::net::sockopt::set_tcp_keepidle(&stream, Duration::from_secs(30))?;
                     rustix::net::sockopt::set_tcp_keepintvl(&stream, Duration::from_secs(10))?;
@@ -66,8 +66,8 @@ impl Dialer {
         tokio::time::timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(timeout()))
     }
 
-    /// A connection that `POST path` turned into a raw stream that speaks HTTP/2: what the engine calls
-    /// hijacking (Engine API, `/session`; `/grpc` is the same for BuildKit's control API).
+    /// A connection that `POST path` turned into a raw stream of HTTP/2. The engine calls this hijacking (Engine API,
+    /// `/session`). BuildKit's control API uses the same for `/grpc`.
     pub(super) async fn upgrade(&self, path: &str, headers: &[(&str, &str)]) -> io::Result<Upgraded> {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(self.connect().await?)).await.map_err(io::Error::other)?;
@@ -89,7 +89,7 @@ impl Dialer {
             }
             hyper::upgrade::on(response).await.map_err(io::Error::other)
         };
-        // The connection must be driven until the upgrade took it over; then its future ends.
+        // The connection must be polled until the upgrade takes it over. Then its future ends.
         let driver = async {
             let ended = connection.with_upgrades().await;
             match ended {

@@ -1,4 +1,4 @@
-//! What can go wrong with an engine: which engine, in which operation, why.
+//! Errors of engines: the engine, the operation and the reason.
 
 use std::fmt;
 use std::io;
@@ -17,11 +17,11 @@ use crate::plan::EngineName;
 #[derive(Debug, thiserror::Error)]
 #[error("engine {engine}: {operation}")]
 pub struct EngineError {
-    /// Which engine.
+    /// The engine.
     pub engine: EngineName,
-    /// What was being done: `connect to unix:///…`, `build linux/arm64`.
+    /// The operation: `connect to unix:///…`, `build linux/arm64`.
     pub operation: String,
-    /// Why it failed.
+    /// The reason.
     #[source]
     pub kind: EngineErrorKind,
 }
@@ -29,17 +29,17 @@ pub struct EngineError {
 /// Why an operation on an engine failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineErrorKind {
-    /// The engine cannot be reached.
+    /// polyarch cannot reach the engine.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
     /// The engine did not answer within the limit, in seconds.
-    #[error("no answer within {0} s")]
+    #[error("the engine did not answer within {0} s")]
     Timeout(u64),
-    /// The connection ended in the middle of something.
+    /// The connection ended in the middle of an operation.
     #[error("the connection to the engine was lost: {0}")]
     Lost(String),
-    /// What answers has no BuildKit that we can drive.
-    #[error("it has no BuildKit: {0}")]
+    /// The other end has no BuildKit that polyarch can use.
+    #[error("the engine has no BuildKit: {0}")]
     NoBuildKit(String),
     /// The engine refused a request.
     #[error("{}", refusal(*status, message))]
@@ -52,26 +52,26 @@ pub enum EngineErrorKind {
     /// The build failed.
     #[error("{}", .0.message)]
     Build(Box<BuildFault>),
-    /// The image was built, and its cache could not be exported: BuildKit's message.
-    #[error("the cache was not exported to {to}: {message}")]
+    /// The engine built the image, but could not export its cache.
+    #[error("the engine could not export the cache to {to}: {message}")]
     CacheExport {
-        /// Where it was to go.
+        /// The place for the cache.
         to: CacheTarget,
         /// BuildKit's message, without its prefixes.
         message: String,
     },
-    /// The build context could not be read.
+    /// polyarch could not read the build context.
     #[error(transparent)]
     Context(Arc<ContextError>),
-    /// Solve answered, but not with the image that was asked for.
+    /// Solve answered, but without the requested image.
     #[error("the build ended without proof of an image: {0}")]
     NoProof(String),
     /// The image on the engine is of another platform.
-    #[error("the engine built {actual}, planned is {planned} ({id})")]
+    #[error("the engine built {actual}, but the plan asks for {planned} (image {id})")]
     WrongPlatform {
         /// The planned platform.
         planned: Platform,
-        /// What inspecting the image shows.
+        /// The platform that the engine shows for the image.
         actual: String,
         /// The image.
         id: Digest,
@@ -81,36 +81,36 @@ pub enum EngineErrorKind {
     Push {
         /// The engine's message.
         message: String,
-        /// Where it was to go, if that is Amazon ECR.
+        /// The target of the push, if it is in Amazon ECR.
         ecr: Option<Repository>,
     },
     /// A pull failed: the engine's message.
     #[error("{0}")]
     Pull(String),
-    /// No credentials could be had for the registry that is pushed to.
+    /// polyarch could not get credentials for the target registry.
     #[error(transparent)]
     Credentials(Arc<AuthError>),
     /// The engine stopped reading the context.
-    #[error("it took nothing of the context for {seconds} s, after {bytes} bytes of files")]
+    #[error("the engine read nothing of the build context for {seconds} s, after {bytes} bytes of files")]
     UploadStalled {
-        /// Bytes of files that it took before.
+        /// The bytes of files that the engine read before.
         bytes: u64,
-        /// For how long, in seconds.
+        /// The time without progress, in seconds.
         seconds: u64,
     },
-    /// Another build gave an image this name at the same moment, and this one could not.
-    #[error("another build names {0} at the same moment")]
+    /// Another build gave this name to an image at the same time, so this build could not.
+    #[error("another build gives the name {0} to its image at the same time")]
     NameTaken(TagRef),
-    /// A name on the engine does not show what it was given to.
+    /// A name on the engine does not show the image that it was given to.
     #[error("{0}")]
     NotNamed(String),
-    /// Nothing was heard of a push for the limit, in seconds.
-    #[error("no progress for {0} s")]
+    /// The engine reported nothing about a push for the time limit, in seconds.
+    #[error("the engine reported no progress for {0} s")]
     Stalled(u64),
 }
 
 impl EngineErrorKind {
-    /// The same failure, of a push to `repository`, which is in a registry of `provider`.
+    /// The same failure, of a push to `repository` in a registry of `provider`.
     pub(super) fn pushing_to(self, repository: &Repository, provider: Provider) -> Self {
         match (self, provider) {
             (Self::Push { message, .. }, Provider::Ecr) => Self::Push { message, ecr: Some(repository.clone()) },
@@ -119,7 +119,7 @@ impl EngineErrorKind {
     }
 }
 
-/// Where a cache is exported to, apart from its image.
+/// The place of a cache that is not inside of its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CacheTarget {
     /// A registry.
@@ -138,8 +138,8 @@ impl fmt::Display for CacheTarget {
 }
 
 impl EngineError {
-    /// Whether nobody listened where the registry should be, or the listener went away in the middle, by the engine's
-    /// words. A registry that one process holds after the other is then changing hands.
+    /// Whether the engine reports that no registry listens at the address, or that the listener went away. This happens
+    /// while one process takes over the registry from another.
     #[must_use]
     pub fn is_registry_away(&self) -> bool {
         match &self.kind {
@@ -150,17 +150,17 @@ impl EngineError {
         }
     }
 
-    /// Whether a push may pass when it is made once more, by the registry's words that the engine passes on. The registry
-    /// is too busy to answer, or another push gives it the same layers or the same tag at the moment: docker-registry
-    /// 2.8 then does not find a layer, or answers 500. The engine sends layers that arrived no second time.
+    /// Whether a second push may succeed, by the registry's message that the engine passes on. The registry may be too
+    /// busy. Or another push sends it the same layers or the same tag at the same time. docker-registry 2.8 then does
+    /// not find a layer, or answers 500. The engine does not send layers again that arrived.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         let EngineErrorKind::Push { message, .. } = &self.kind else { return false };
         MAY_PASS.iter().any(|words| message.contains(words))
     }
 
-    /// Whether an image could not be named or found by its name. The engine's words are those that show while somebody
-    /// else names images. Engines take a name away before they give it anew.
+    /// Whether polyarch could not name an image or find it by its name. Engines print these messages while another
+    /// program names images, because they remove a name before they assign it again.
     #[must_use]
     pub fn is_of_another_naming(&self) -> bool {
         match &self.kind {
@@ -175,15 +175,16 @@ impl EngineError {
         }
     }
 
-    /// Whether a push failed because the tag is there and may not move, by the words of the registry that the engine
-    /// passes on.
+    /// Whether a push failed because the tag exists and cannot move, by the registry's message that the engine passes
+    /// on.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
         matches!(&self.kind, EngineErrorKind::Push { message, .. } if is_of_fixed_tag(message))
     }
 
-    /// Whether a push failed because the registry did not take the login, which may have expired meanwhile: by the words of
-    /// registries, and by those of an engine that was challenged anew. Of ECR also where engines keep those words to themselves.
+    /// Whether a push failed because the registry refused the login, which may have expired during the push. The
+    /// messages are those of registries, or of an engine that got a new challenge. Some engines hide ECR's message, so
+    /// for ECR this accepts their own messages, too.
     #[must_use]
     pub fn may_be_expired_login(&self) -> bool {
         let EngineErrorKind::Push { message, ecr } = &self.kind else { return false };
@@ -192,62 +193,68 @@ impl EngineError {
         is_of_spent_token(message) || says("no basic auth credentials") || ecr.is_some() && of_ecr()
     }
 
-    /// Whether a push failed because Amazon ECR is asked too often: a moment later it may pass.
+    /// Whether a push failed because Amazon ECR throttles the requests. A later push may succeed.
     #[must_use]
     pub fn is_throttled(&self) -> bool {
         let EngineErrorKind::Push { message, ecr: Some(_) } = &self.kind else { return false };
         EcrRefusal::read_pushed(message) == Some(EcrRefusal::TooOften)
     }
 
-    /// What to do next, in one line.
+    /// The next step for the user, in one line.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match &self.kind {
             EngineErrorKind::Connect(error) => Some(connect_hint(error.kind())),
-            EngineErrorKind::Timeout(_) => Some("is the engine overloaded or stopped? `docker version` shows".into()),
-            EngineErrorKind::Lost(_) => {
-                Some("the engine stopped or was restarted; its log says why; run again when it is up".into())
+            EngineErrorKind::Timeout(_) => {
+                Some("run `docker version` to see whether the engine is overloaded or stopped".into())
             }
-            EngineErrorKind::NoBuildKit(_) => Some("Docker Engine 18.09 or newer is needed (API 1.39)".into()),
+            EngineErrorKind::Lost(_) => {
+                Some("read in the engine's log why it stopped or restarted, then run this again".into())
+            }
+            EngineErrorKind::NoBuildKit(_) => Some("use Docker Engine 18.09 or newer (API 1.39)".into()),
             EngineErrorKind::Build(fault) => fault.hint(),
             EngineErrorKind::Context(error) => Some(error.hint().into()),
             EngineErrorKind::Credentials(error) => Some(error.hint()),
             EngineErrorKind::WrongPlatform { .. } => Some(
-                "a `FROM --platform=…` in the Dockerfile pins the base image's platform; nothing was pushed".into(),
+                "remove `--platform` from `FROM --platform=…` in the Dockerfile: it pins the base image's platform; \
+                 nothing was pushed"
+                    .into(),
             ),
-            EngineErrorKind::NoProof(_) => Some("nothing was pushed; the engine's log may say more".into()),
+            EngineErrorKind::NoProof(_) => Some("read the engine's log; nothing was pushed".into()),
             EngineErrorKind::UploadStalled { .. } => {
-                Some("is the engine's disk full, or the way to it broken? its log may say more".into())
+                Some("check the engine's disk and the network to the engine, and read the engine's log".into())
             }
             EngineErrorKind::CacheExport { to: CacheTarget::Directory(_), .. } => Some(
-                "nothing was pushed; is it a directory that you may write, with room on its disk? `cache` in the plan names it".into(),
+                "check that `cache` in the plan names a directory that you may write, on a disk with free space; \
+                 nothing was pushed"
+                    .into(),
             ),
             EngineErrorKind::CacheExport { message, .. } => Some(push_hint(message).unwrap_or_else(|| {
-                "nothing was pushed; does the registry take caches there? `cache` in the plan says where it goes".into()
+                "check that the registry takes caches at the place in `cache` of the plan; nothing was pushed".into()
             })),
             EngineErrorKind::Push { message, ecr } => {
-                let refused = ecr.as_ref().and_then(|to| {
-                    Some(EcrRefusal::read_pushed(message)?.hint(to.host(), Some(to.path())))
-                });
+                let refused = ecr
+                    .as_ref()
+                    .and_then(|to| Some(EcrRefusal::read_pushed(message)?.hint(to.host(), Some(to.path()))));
                 refused.or_else(|| push_hint(message))
             }
             EngineErrorKind::Pull(message) => pull_hint(message),
-            EngineErrorKind::Stalled(_) => Some("is the registry reachable from the engine's host?".into()),
+            EngineErrorKind::Stalled(_) => Some("check that the engine's host can reach the registry".into()),
             EngineErrorKind::Refused { message, .. } if message.trim().is_empty() => {
-                Some("is it a Docker Engine, and not a proxy, that listens there?".into())
+                Some("check that a Docker Engine listens there, not a proxy".into())
             }
             EngineErrorKind::NotNamed(_) | EngineErrorKind::NameTaken(_) => {
-                Some("does something else change images on the engine meanwhile? run again".into())
+                Some("run this again; another program may change images on the engine at the same time".into())
             }
             EngineErrorKind::Refused { .. } => None,
         }
     }
 }
 
-/// The engine's words; where it has none, something else may have answered.
+/// The engine's message. Without a message, another program may have answered.
 fn refusal(status: u16, message: &str) -> String {
     if message.trim().is_empty() {
-        format!("it answered with status {status} and said nothing")
+        format!("the engine answered with status {status} and no message")
     } else {
         message.into()
     }
@@ -256,44 +263,46 @@ fn refusal(status: u16, message: &str) -> String {
 fn connect_hint(kind: io::ErrorKind) -> String {
     match kind {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            "is Docker running? DOCKER_HOST, `docker context use` or `engines:` in the plan name another engine".into()
+            "start Docker, or name another engine: DOCKER_HOST, `docker context use` or `engines:` in the plan".into()
         }
         io::ErrorKind::PermissionDenied => {
-            "you may not use this socket: join its group (often `docker`), or use sudo".into()
+            "join the socket's group (often `docker`), or use sudo: you may not use this socket".into()
         }
-        _ => "DOCKER_HOST, `docker context use` or `engines:` in the plan name another engine".into(),
+        _ => "name another engine: DOCKER_HOST, `docker context use` or `engines:` in the plan".into(),
     }
 }
 
-/// The architectures that `tonistiigi/binfmt` has emulators of (its README).
+/// The architectures that `tonistiigi/binfmt` can emulate (its README).
 const EMULATED: [&str; 10] =
     ["amd64", "386", "arm64", "arm", "riscv64", "s390x", "ppc64le", "mips64", "mips64le", "loong64"];
 
-/// What helps where an engine on `own` cannot run programs of `platform`.
+/// The hint for an engine on `own` that cannot run programs of `platform`.
 pub(super) fn emulation_hint(own: &Platform, platform: &Platform) -> String {
     if own.os() != platform.os() {
-        return format!("the engine runs {} programs alone: build {platform} on another engine", own.os());
+        return format!("build {platform} on another engine: this engine runs only {} programs", own.os());
     }
     if own.architecture() == platform.architecture() {
-        return format!("the engine does not list {platform}: use a newer engine, or one with a newer processor");
+        return format!(
+            "use a newer engine, or an engine with a newer processor: this engine does not list {platform}"
+        );
     }
     if !EMULATED.contains(&platform.architecture()) {
-        return format!("no emulator of {platform} is known: build it on an engine on such a processor");
+        return format!("build {platform} on an engine with such a processor: polyarch knows no emulator for it");
     }
     binfmt_hint(platform)
 }
 
-/// How to make a kernel run programs of another architecture.
+/// The hint how to make a kernel run programs of another architecture.
 pub(super) fn binfmt_hint(platform: &Platform) -> String {
     format!(
-        "the engine's host cannot run {platform} programs: install emulation there with \
+        "install emulation on the engine's host, which cannot run {platform} programs: \
          `apt-get install qemu-user-static binfmt-support`, or \
          `docker run --privileged --rm tonistiigi/binfmt --install {}`",
         platform.architecture()
     )
 }
 
-/// The words of a registry that is busy, or that another push gives the same content at the moment.
+/// Messages of a registry that is busy, or that gets the same content from another push at the same time.
 const MAY_PASS: &[&str] = &[
     "blob unknown to registry",
     "digest invalid",
@@ -303,15 +312,16 @@ const MAY_PASS: &[&str] = &[
     "503 Service Unavailable",
     "504 Gateway Timeout",
     "429 Too Many Requests",
-    // distribution, `registry/client/errors.go`: the answer has no document.
+    // distribution, `registry/client/errors.go`: an answer without a document.
     "HTTP 429",
     "toomanyrequests",
     "connection reset by peer",
     "unexpected EOF",
 ];
 
-/// The words of an engine about a registry whose connections ended; most are those of Go's net/http. The last ones are
-/// about an upload that began at another registry than the one that answers (distribution-spec, `BLOB_UPLOAD_UNKNOWN`).
+/// Messages of an engine about a registry that closed its connections. Most come from Go's net/http. The last three
+/// concern an upload that began at another registry than the one that answers (distribution-spec,
+/// `BLOB_UPLOAD_UNKNOWN`).
 const AWAY: &[&str] = &[
     "connection refused",
     "EOF",
@@ -325,14 +335,14 @@ const AWAY: &[&str] = &[
     "404 Not Found",
 ];
 
-/// What keeps an engine from pushing keeps it from pulling; and there is an account that may only push elsewhere.
+/// The hints for a push also fit a pull. Only the permission has another name.
 fn pull_hint(message: &str) -> Option<String> {
     push_hint(message).map(|hint| hint.replace("may push to", "may pull from"))
 }
 
 fn push_hint(message: &str) -> Option<String> {
     if is_of_fixed_tag(message) {
-        return Some("the registry keeps this tag as it is: publish under another tag".into());
+        return Some("publish under another tag: the registry does not move this tag".into());
     }
     let message = message.to_ascii_lowercase();
     let any = |words: &[&str]| words.iter().any(|word| message.contains(word));
@@ -340,13 +350,17 @@ fn push_hint(message: &str) -> Option<String> {
         return Some("log in with `docker login`, with an account that may push to this repository".into());
     }
     if any(&["http: server gave http response to https client", "x509", "certificate"]) {
-        return Some("the engine must trust this registry: its CA in /etc/docker/certs.d, or `insecure-registries` of its daemon.json".into());
+        return Some(
+            "make the engine trust this registry: copy its CA into /etc/docker/certs.d, or add the registry to \
+             `insecure-registries` in the engine's daemon.json"
+                .into(),
+        );
     }
     if any(&["connection refused", "no such host", "i/o timeout", "no route to host"]) {
-        return Some("the engine cannot reach the registry from its host; run again when it can".into());
+        return Some("check that the engine's host can reach the registry, then run this again".into());
     }
     if any(&["no space left", "507 insufficient storage"]) {
-        return Some("the registry's disk is full".into());
+        return Some("free space on the registry's disk".into());
     }
     None
 }
@@ -362,7 +376,7 @@ mod tests {
     #[test]
     fn a_refusal_without_words_says_its_status() {
         let error = error(EngineErrorKind::Refused { status: 403, message: String::new() });
-        assert_eq!(error.kind.to_string(), "it answered with status 403 and said nothing");
+        assert_eq!(error.kind.to_string(), "the engine answered with status 403 and no message");
         assert!(error.hint().is_some());
     }
 }

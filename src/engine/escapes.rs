@@ -1,20 +1,20 @@
-//! Versions of an engine's parts with known ways out of a build, to the engine's machine.
+//! Versions of an engine's parts with known escapes: ways from a build to the engine's machine.
 
 use super::client::EngineFacts;
 
-/// The numbers of a version. The text after them says nothing: `20.10.24+dfsg1`.
+/// The numbers of a version. The text after them has no meaning: `20.10.24+dfsg1`.
 type Version = (u32, u32, u32);
 
 /// The first Engine whose BuildKit is fixed: 25.0.2 has BuildKit 0.12.5. No release of 24.0 has that BuildKit
 /// (moby/moby, release notes of 24.0.9 and 25.0.2).
 const BUILDKIT: (Version, &str) = ((25, 0, 2), "CVE-2024-23651, CVE-2024-23652, CVE-2024-23653");
-/// The first runc in which the working directory of a step opens no file of the machine.
+/// The first runc that prevents access to the machine's files through a step's working directory.
 const WORKING_DIRECTORY: (Version, &str) = ((1, 1, 12), "CVE-2024-21626");
 /// The CVEs that runc 1.2.8 and 1.3.3 fix.
 const PROC: &str = "CVE-2025-31133, CVE-2025-52565, CVE-2025-52881";
 
 impl EngineFacts {
-    /// The known ways out of a build on an engine of this version. Each names the part that has it: `its BuildKit
+    /// The known escapes from a build on an engine of this version. Each names the part with the fault: `its BuildKit
     /// (CVE-…)`. A distribution may have fixed a part without a new version number.
     #[must_use]
     pub fn escapes(&self) -> Vec<String> {
@@ -40,7 +40,7 @@ fn of_runc(version: Version) -> Option<String> {
     }
 }
 
-/// The numbers that a version begins with; two are enough.
+/// The numbers at the beginning of a version. Two numbers are enough.
 fn version(text: &str) -> Option<Version> {
     let mut numbers = text.trim_start_matches('v').splitn(3, '.').map(|part| {
         let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());

@@ -1,4 +1,4 @@
-//! How BuildKit is told to write an image.
+//! BuildKit's options for writing an image.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::client::ImageStore;
 use super::request::{BuildRequest, Output};
 use crate::plan::{Compression, Export, LayerPolicy, MediaTypes, Timestamps};
 
-/// BuildKit's name of the exporter that writes into `store`: each engine knows one of them.
+/// BuildKit's name of the exporter for `store`. Each engine knows one of them.
 pub(super) fn exporter(store: ImageStore) -> &'static str {
     match store {
         ImageStore::GraphDriver => "moby",
@@ -14,25 +14,25 @@ pub(super) fn exporter(store: ImageStore) -> &'static str {
     }
 }
 
-/// Docker's media types have no layers in zstd, though BuildKit makes up a name for them, and no annotations.
+/// Docker's media types have no annotations and no zstd layers. BuildKit invents a name for zstd layers.
 fn needs_oci(compression: Option<Compression>) -> bool {
     matches!(compression, Some(Compression::Zstd | Compression::Estargz))
 }
 
-/// Its options, as buildx names them (BuildKit, `exporter/containerimage/exptypes`).
+/// The exporter's options, with buildx's names (BuildKit, `exporter/containerimage/exptypes`).
 pub(super) fn exporter_attrs(request: &BuildRequest<'_>) -> HashMap<String, String> {
     let Export { compression, level, layers, timestamps, media_types, annotations } = &request.build.export;
     let yes = |said: bool| said.then(|| "true".to_owned());
-    // Named by its digest alone, and not kept: under one bare name on the engine two platforms would be in each
-    // other's way, and an image without a name would only be unpacked to be collected.
+    // A pushed image has only its digest as name, and the engine does not keep it. Under one plain name on the engine,
+    // two platforms would replace each other. The engine would unpack an image without a name only to delete it.
     let (name, pushes) = match request.to {
-        // The own name goes first, because nobody else takes it. If BuildKit cannot give the other name, the image is
-        // still there.
+        // The run's own name is the first one, because no other build takes it. If BuildKit cannot assign the other
+        // name, the image still exists.
         Output::Engine(names) if request.build.attest.is_nothing() => {
             (format!("{},{}", names.own, names.shared), false)
         }
-        // An attestation says all names of its image (BuildKit, `exporter/containerimage`, "in-toto subjects"). With
-        // the run's own name in it, each run would attest something else.
+        // An attestation contains all names of its image (BuildKit, `exporter/containerimage`, "in-toto subjects"). The
+        // run's own name would change the attestation in each run.
         Output::Engine(names) => (names.shared.to_string(), false),
         Output::Registry(repository) => (repository.to_string(), true),
     };

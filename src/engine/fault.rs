@@ -1,4 +1,4 @@
-//! Why a build failed: BuildKit's message, the step and its lines, in the words that a person needs.
+//! The reason of a failed build: BuildKit's message, the step and its lines, in plain words.
 
 use super::error::binfmt_hint;
 use super::source::Excerpt;
@@ -7,36 +7,36 @@ use crate::oci::Platform;
 /// A build that failed.
 #[derive(Debug)]
 pub struct BuildFault {
-    /// The reason, in BuildKit's words where there are no better ones.
+    /// The reason. Without a better text this is BuildKit's message.
     pub message: String,
     /// The kind of the reason; it decides the hint.
     pub cause: BuildCause,
-    /// The first step that failed, by BuildKit's name.
+    /// The first failed step, by BuildKit's name.
     pub step: Option<String>,
-    /// The lines of the Dockerfile at which the build failed, where BuildKit says which.
+    /// The lines of the Dockerfile where the build failed, if BuildKit reports them.
     pub at: Option<Excerpt>,
 }
 
-/// The kinds of failures that have a hint of their own.
+/// The kinds of failures with their own hints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildCause {
-    /// A program could not be started, and the engine emulates this platform.
+    /// The engine could not start a program, and it emulates this platform.
     NotEmulated(Platform),
-    /// A program could not be started, and the engine runs this platform itself.
+    /// The engine could not start a program, although it runs this platform itself.
     NotAProgram(Platform),
-    /// A program could not be started, for its interpreter does not exist.
+    /// The engine could not start a program, because its interpreter does not exist.
     NoInterpreter,
     /// A file to copy does not exist in the context.
     NotInContext,
     /// A file to copy does not exist in this stage or image.
     NotInStage(String),
-    /// A program was killed: exit code 137.
+    /// The system killed a program: exit code 137.
     Killed,
-    /// Another one; the message decides.
+    /// Another kind. The message decides on the hint.
     Other,
 }
 
-/// A step that failed, by BuildKit's name.
+/// A failed step, by BuildKit's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FailedStep {
     pub(super) name: String,
@@ -44,7 +44,7 @@ pub(super) struct FailedStep {
 }
 
 impl BuildFault {
-    /// `message` is BuildKit's, `steps` are those that failed.
+    /// `message` is BuildKit's message, and `steps` are the failed steps.
     pub(super) fn of(message: String, steps: &[FailedStep], at: Option<Excerpt>) -> Self {
         let step = steps.first().map(|step| step.name.clone());
         if let Some((message, from)) = missing(&message, steps) {
@@ -55,15 +55,15 @@ impl BuildFault {
         Self { message, cause, step, at }
     }
 
-    /// Whether the engine could not ask for something that a name of a file or a pattern names: gRPC carries both in headers,
-    /// which hold no control characters. BuildKit 0.8 sends them all the same, and that ends its connection.
+    /// Whether the engine could not send the name of a file or a pattern to polyarch. gRPC sends both in headers, which
+    /// cannot contain control characters. BuildKit 0.8 sends them anyway and loses its connection.
     #[must_use]
     pub fn may_be_of_a_name(&self) -> bool {
         [UNPRINTABLE, DRAINING].iter().any(|words| self.message.contains(words))
             && !EXCLUDES.iter().any(|key| self.message.contains(key))
     }
 
-    /// The reason in words for somebody who sees the step beside them.
+    /// The reason, for a reader who sees the step beside it.
     #[must_use]
     pub fn beside_its_step(&self) -> String {
         let Some(code) = exit_code(&self.message) else { return self.message.clone() };
@@ -71,30 +71,30 @@ impl BuildFault {
         format!("{} ended with exit code {code}", number.as_deref().unwrap_or("a step"))
     }
 
-    /// The next step, in one line.
+    /// The next step for the user, in one line.
     pub(super) fn hint(&self) -> Option<String> {
         Some(match &self.cause {
             BuildCause::NotEmulated(platform) => binfmt_hint(platform),
             BuildCause::NotAProgram(platform) => format!(
-                "begin a script with `#!/bin/sh`; a program must be of {platform}, and the base image must have its interpreter"
+                "begin a script with `#!/bin/sh`; use a program for {platform}, and a base image with its interpreter"
             ),
             BuildCause::NoInterpreter => {
-                "end a script's lines with LF alone (`dos2unix`), and give the image the interpreter on its first line; \
-                 a program needs its loader there"
+                "end a script's lines with LF only (`dos2unix`), and install the interpreter of its first line in the \
+                 image; a program needs its loader in the image"
                     .into()
             }
             BuildCause::NotInContext => {
-                "add it to the context, or correct its path; `context` in the plan says where that is, and \
-                 `.dockerignore` may leave it out"
+                "add the file to the context, or correct its path; `context` in the plan names the context, and \
+                 `.dockerignore` may exclude the file"
                     .into()
             }
             BuildCause::NotInStage(stage) => {
                 format!(
-                    "correct the path, or let `{stage}` make it: `COPY --from` takes it from there, not from the context"
+                    "correct the path, or create the file in `{stage}`: `COPY --from` does not copy from the context"
                 )
             }
             BuildCause::Killed => {
-                "give the engine more memory, or let the step use less: exit code 137 is a program that was killed"
+                "give the engine more memory, or let the step use less: exit code 137 means that a program was killed"
                     .into()
             }
             BuildCause::Other => return hint(&self.message).map(Into::into),
@@ -102,17 +102,17 @@ impl BuildFault {
     }
 }
 
-/// The words of an engine about a header with control characters, and of BuildKit 0.8 after it has sent one.
+/// The engine's message about a header with control characters, and BuildKit 0.8's message after it has sent one.
 const UNPRINTABLE: &str = "non-printable ASCII characters";
 const DRAINING: &str = "the connection is draining";
-/// The names of the header that has the lines of `.dockerignore`.
+/// The names of the header with the lines of `.dockerignore`.
 const EXCLUDES: [&str; 2] = ["\"exclude-patterns\"", "\"excludepatterns\""];
-/// The reason and the next step where a `COPY` has such a name.
+/// The reason and the hint for a `COPY` of such a name.
 pub(crate) const UNASKABLE: &str = "an engine cannot ask for a file whose name has control characters";
 pub(crate) const ASK_FOR_ITS_DIRECTORY: &str =
     "rename the file, or copy the directory that it is in: COPY DIRECTORY/ /DIRECTORY/";
 
-/// BuildKit's words for a command that ended with another code than 0: those of today, and those of BuildKit 0.8.
+/// BuildKit's messages for a command with an exit code other than 0: the current one, and the one of BuildKit 0.8.
 const EXIT: [&str; 2] = ["did not complete successfully: exit code: ", "]: exit code: "];
 
 fn exit_code(message: &str) -> Option<&str> {
@@ -121,7 +121,7 @@ fn exit_code(message: &str) -> Option<&str> {
     code.bytes().all(|byte| byte.is_ascii_digit()).then_some(code)
 }
 
-/// The files that could not be copied, each once, and the stage or image that lacks them. `None`: the context.
+/// The files that the build could not copy, each once, and the stage or image without them. `None` means the context.
 fn missing(message: &str, steps: &[FailedStep]) -> Option<(String, Option<String>)> {
     let Some(first) = missing_path(message) else { return unwalked(message, steps) };
     let of_step = |step: &FailedStep| Some((not_found(&step.error)?.to_owned(), source_of(&step.name)));
@@ -137,7 +137,7 @@ fn missing(message: &str, steps: &[FailedStep]) -> Option<(String, Option<String
     Some((format!("{} {verb} in {place}", names.join(" and ")), from))
 }
 
-/// BuildKit 0.8 names the directory of a stage on the engine in place of the path in it.
+/// BuildKit 0.8 reports the directory of a stage on the engine instead of the path in the stage.
 fn unwalked(message: &str, steps: &[FailedStep]) -> Option<(String, Option<String>)> {
     let is = message.contains("failed to compute cache key") && message.contains("no such file or directory");
     let step = steps.first().filter(|_| is)?;
@@ -147,13 +147,13 @@ fn unwalked(message: &str, steps: &[FailedStep]) -> Option<(String, Option<Strin
     Some((format!("`{}` does not exist in `{from}`", path.trim_start_matches('/')), Some(from)))
 }
 
-/// The path of `failed to calculate checksum of ref …: "/path": not found`, and of BuildKit 0.8's `"/path" not found`.
+/// The path of `failed to calculate checksum of ref …: "/path": not found`. BuildKit 0.8 writes `"/path" not found`.
 fn missing_path(error: &str) -> Option<&str> {
     let is_checksum = ["failed to compute cache key", "failed to calculate checksum"].iter().any(|w| error.contains(w));
     not_found(error).filter(|_| is_checksum)
 }
 
-/// The path of `"/path" not found`, which is all that BuildKit 0.8 says beside the step. It stays as Go quotes it.
+/// The path of `"/path" not found`, with Go's quoting. BuildKit 0.8 reports nothing else beside the step.
 fn not_found(error: &str) -> Option<&str> {
     let (_, rest) = error.split_once('"')?;
     let mut is_escaped = false;
@@ -171,16 +171,17 @@ fn source_of(step: &str) -> Option<String> {
     step.split_whitespace().find_map(|word| word.strip_prefix("--from=")).map(str::to_owned)
 }
 
-/// BuildKit's and its tools' words, and the hint where a message has one of each group. The first match counts.
+/// Messages of BuildKit and its tools, with their hints. A hint applies if the message has one text of each group. The
+/// first match counts.
 const HINTS: &[(&[&[&str]], &str)] = &[
     (
         &[&["no space left on device"]],
-        "free the engine's disk: `docker system df` shows by what it is full, `docker builder prune` empties the cache",
+        "free space on the engine's disk: `docker system df` shows its use, `docker builder prune` empties the cache",
     ),
     (&[&["exec: \"git\""]], "install git on the engine's host: the engine fetches repositories with it"),
     (
         &[&["could not read Username", "Authentication failed", "terminal prompts disabled"]],
-        "give the repository's login as a secret: secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]",
+        "pass the repository's login as a secret: secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]",
     ),
     (
         &[&["couldn't find remote ref", "does not contain ref"]],
@@ -188,30 +189,32 @@ const HINTS: &[(&[&[&str]], &str)] = &[
     ),
     (
         &[&["failed to fetch remote"]],
-        "read the log above; a repository that wants a login gets it from secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]",
+        "read the log above; if the repository needs a login, add \
+         secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]",
     ),
     (&[&["failed to read dockerfile"]], "correct `dockerfile` in the plan: its path begins at the image's context"),
     (
         &[&["secret "], &["not found"]],
-        "list it for this platform under `secrets` in the plan: { id: …, env: … } or { id: …, file: … }",
+        "list the secret for this platform under `secrets` in the plan: { id: …, env: … } or { id: …, file: … }",
     ),
     (
         &[&["header list size to send violates"]],
-        "write patterns in `.dockerignore` and copy directories: their lines are more than 16 MiB",
+        "use patterns in `.dockerignore` and copy whole directories: an engine sends at most 16 MiB of paths",
     ),
     (
         &[&[UNPRINTABLE], &EXCLUDES],
-        "take the control characters out of `.dockerignore`: an engine cannot ask for what its lines leave",
+        "remove the control characters from `.dockerignore`: an engine cannot send such lines to polyarch",
     ),
     (&[&[UNPRINTABLE]], ASK_FOR_ITS_DIRECTORY),
     (
         &[&[DRAINING]],
-        "take control characters out of `.dockerignore` and of names of files: they end an old engine's connection",
+        "remove control characters from `.dockerignore` and from file names: they break an old engine's connection",
     ),
-    (&[&["no ssh agent"]], "list it for this platform under `ssh` in the plan: [default], or [ID=SOCKET]"),
+    (&[&["no ssh agent"]], "list the ssh agent for this platform under `ssh` in the plan: [default], or [ID=SOCKET]"),
     (
         &[&["no match for platform in manifest"]],
-        "choose a base image that has this platform, or take the platform out of the plan: `polyarch inspect IMAGE` lists them",
+        "choose a base image that has this platform, or remove the platform from the plan: \
+         `polyarch inspect IMAGE` lists the platforms of an image",
     ),
     (
         &[&["target stage"], &["could not be found"]],
@@ -225,22 +228,22 @@ const HINTS: &[(&[&[&str]], &str)] = &[
         &[&["pull access denied", "insufficient_scope", "401 Unauthorized", "403 Forbidden"]],
         "correct the base image's name, or log in to its registry with `docker login`",
     ),
-    (&[&["invalid response status"]], "correct the URL in `ADD`: its server has nothing there for the engine"),
+    (&[&["invalid response status"]], "correct the URL in `ADD`: its server refused the engine's request"),
     (
         &[&["failed to do request"], UNREACHABLE],
-        "connect the engine's host to the registry of an image that the build needs: it may be offline, or need a proxy",
+        "check that the engine's host can reach the registries of the base images: it may be offline, or need a proxy",
     ),
     (
         &[&["network.host"], &["not allowed"]],
-        "say `network: host` for the image in the plan; the engine must allow it, too",
+        "set `network: host` for the image in the plan; the engine must allow it, too",
     ),
     (
         &[&["unknown instruction"]],
-        "correct the line; a here-document needs `# syntax=docker/dockerfile:1` on the first line where the engine is old",
+        "correct the line; on an old engine a here-document needs `# syntax=docker/dockerfile:1` on the first line",
     ),
 ];
 
-/// The words of an engine about a registry that is out of its reach.
+/// An engine's messages about a registry that it cannot reach.
 const UNREACHABLE: &[&str] =
     &["no such host", "i/o timeout", "connection refused", "no route to host", "server misbehaving"];
 

@@ -1,5 +1,5 @@
-//! BuildKit's gateway (`frontend/gateway/pb/gateway.proto`, service `LLBBridge`), as far as a frontend is asked a
-//! question by it: bollard has no client of it.
+//! The part of BuildKit's gateway that asks a frontend a question (`frontend/gateway/pb/gateway.proto`, service
+//! `LLBBridge`). bollard has no client for it.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use super::client::Engine;
 use super::control::MAX_MESSAGE;
 use super::session::{Session, random_id};
 
-/// What says which `Control.Solve` a call belongs to (BuildKit, `client/buildid`).
+/// The metadata key that assigns a call to a `Control.Solve` (BuildKit, `client/buildid`).
 const BUILD: &str = "buildkit-controlapi-buildid";
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -51,10 +51,10 @@ struct Return {
 struct Returned {}
 
 impl Engine {
-    /// Asks the Dockerfile frontend, and gives the metadata that it answers with. Nothing is built.
+    /// Asks the Dockerfile frontend, and returns the metadata of its answer. The engine builds nothing.
     ///
-    /// A question is asked while a build without a frontend is held open, as buildx asks it, and ends that build by
-    /// returning nothing to it.
+    /// As in buildx, a question needs an open build without a frontend. After the answer polyarch returns an empty
+    /// result to that build, which ends it.
     pub(super) async fn ask_frontend(
         &self,
         session: &Session,
@@ -75,13 +75,13 @@ impl Engine {
         let mut asking = std::pin::pin!(asking);
         tokio::select! {
             answer = &mut asking => {
-                // A question that failed leaves the build open: it ends as it is dropped.
+                // A failed question leaves the build open. Dropping it ends it.
                 if answer.is_ok() {
                     build.await?;
                 }
                 answer
             }
-            // It ends before only where it could not be begun, or on the way of the last answer.
+            // The build ends first only if it could not begin, or while the last answer is on its way.
             ended = &mut build => {
                 ended?;
                 asking.await

@@ -1,4 +1,5 @@
-//! What a plan asks for and an engine cannot do. BuildKit passes over options that it does not know, in silence.
+//! Settings of a plan that an engine does not support. BuildKit ignores options that it does not know, without a
+//! message.
 
 use std::fmt;
 
@@ -9,25 +10,26 @@ use crate::plan::{
     NamedContext, RemoteContext, Sandbox, Timestamps,
 };
 
-/// What an engine would need to do what a key of the plan says.
+/// The requirement of a setting that an engine does not meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needs {
-    /// To be of this version or newer: `23.0`.
+    /// The engine must have this version or a newer one: `23.0`.
     Version(&'static str),
-    /// To know contexts that no stage of the Dockerfile can stand for: to be of this version or newer.
+    /// The engine must know contexts that no stage of the Dockerfile can replace. It must have this version or a newer
+    /// one.
     Contexts(&'static str),
     /// containerd's image store.
     ContainerdStore(WayToStore),
-    /// The same, for a cache that is exported apart from the image: others export it in the image.
+    /// The same, for a cache outside of the image. Other stores export a cache only inside of the image.
     CacheExporter(WayToStore),
 }
 
-/// How to get an engine with containerd's image store. Its text says what to do.
+/// The way to an engine with containerd's image store. Its text is a hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WayToStore {
-    /// The engine is new enough and has a graph driver: the store is one of its settings.
+    /// The engine is new enough but uses a graph driver: turn on the store in its settings.
     TurnOn,
-    /// Another engine, of this version or newer.
+    /// Use another engine, of this version or newer.
     Engine(&'static str),
 }
 
@@ -43,7 +45,7 @@ impl fmt::Display for WayToStore {
     }
 }
 
-/// The first API of an engine, its version, and that of its BuildKit in a comment.
+/// The first API of an engine and its version. The comments give the version of its BuildKit.
 const ENGINE_23: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 42 }, "23.0"); // 0.10
 const ENGINE_24: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 43 }, "24.0"); // 0.11
 const ENGINE_25: ApiVersion = ApiVersion { major: 1, minor: 44 }; // 25.0, 0.12
@@ -51,12 +53,13 @@ const ENGINE_26: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 45 }, "26.0
 const ENGINE_27: ApiVersion = ApiVersion { major: 1, minor: 46 }; // 27.0, 0.14
 const ENGINE_28: (ApiVersion, &str) = (ApiVersion { major: 1, minor: 48 }, "28.0");
 
-/// Whether a directory of a repository is the context: `subdir not supported yet`, BuildKit 0.8 says.
+/// Whether the context is a directory of a repository. BuildKit 0.8 answers `subdir not supported yet`.
 fn in_a_directory(context: &Context) -> bool {
     matches!(context, Context::Remote(RemoteContext::Git(git)) if git.directory().is_some())
 }
 
-/// Whether git is told of ssh in another way than `git@HOST:REPO`: BuildKit 0.8 takes that for a local context.
+/// Whether the context is a git repository over ssh, in another form than `git@HOST:REPO`. BuildKit 0.8 takes such a
+/// URL for a local context.
 fn over_ssh_by_url(context: &Context) -> bool {
     let known = ["https://", "http://", "git://", "git@", "github.com/"];
     let is_known = |remote: &str| known.iter().any(|known| remote.to_ascii_lowercase().starts_with(known));
@@ -70,15 +73,15 @@ impl EngineFacts {
         self.api >= ENGINE_24.0
     }
 
-    /// Whether the engine's BuildKit knows named contexts: since 0.10. Where it does not, stages of the Dockerfile stand
-    /// for those that are images.
+    /// Whether the engine's BuildKit knows named contexts: since 0.10. On older engines, stages of the Dockerfile
+    /// replace the contexts that are images.
     #[must_use]
     pub fn knows_contexts(&self) -> bool {
         self.api >= ENGINE_23.0
     }
 
-    /// Whether the engine's BuildKit finds a cache that is an image manifest of its own, as polyarch has them exported: since
-    /// 0.12. Before, it finds those in images only, and passes over others.
+    /// Whether the engine's BuildKit finds a cache in its own image manifest, the form that polyarch exports: since
+    /// 0.12. Older ones find only caches inside of images and ignore others.
     #[must_use]
     pub fn finds_caches_apart(&self) -> bool {
         self.api >= ENGINE_25
@@ -90,7 +93,7 @@ impl EngineFacts {
         self.api >= ENGINE_27
     }
 
-    /// The keys of the plan that `build` uses and this engine cannot do, each with what it would need.
+    /// The keys of the plan that `build` uses and this engine does not support, each with its requirement.
     #[must_use]
     pub fn lacks(&self, build: &BuildSpec, arch_tags: ArchTags) -> Vec<(String, Needs)> {
         let Sandbox { extra_hosts: _, shm_size, ulimits, cgroup_parent } = &build.sandbox;
@@ -127,27 +130,29 @@ impl EngineFacts {
         frontend.chain(contexts).chain(exporter).chain(self.lacks_cache(build)).collect()
     }
 
-    /// The exporter of a cache apart from an image.
+    /// The requirement of a cache outside of the image.
     fn lacks_cache(&self, build: &BuildSpec) -> Option<(String, Needs)> {
         let exports = self.store == ImageStore::Containerd && self.api >= ENGINE_24.0;
         let apart = matches!(build.cache.to, Some(CacheExport::Registry { .. } | CacheExport::Directory { .. }));
         (apart && !exports).then(|| ("cache".to_owned(), Needs::CacheExporter(self.way_to_store(ENGINE_24))))
     }
 
-    /// How to get names that hold several platforms, where this engine's names [hold one](EngineFacts::names_indexes).
+    /// The way to names that hold several platforms, for an engine whose names [hold one
+    /// platform](EngineFacts::names_indexes).
     #[must_use]
     pub fn way_to_indexes(&self) -> WayToStore {
         self.way_to_store(ENGINE_28)
     }
 
-    /// Before 24.0 the store was not a setting that the engine's BuildKit followed.
+    /// Before 24.0 the engine's BuildKit did not follow the setting of the store.
     fn way_to_store(&self, since: (ApiVersion, &'static str)) -> WayToStore {
         let new_enough = self.api >= since.0.max(ENGINE_24.0);
         let graph_driver = self.store == ImageStore::GraphDriver;
         if graph_driver && new_enough { WayToStore::TurnOn } else { WayToStore::Engine(since.1) }
     }
 
-    /// Whether a Dockerfile finds `context` under `name`. One that the engine fetches gets no stages.
+    /// Whether a Dockerfile finds `context` under `name`. polyarch cannot add stages to a Dockerfile that the engine
+    /// fetches.
     fn has(&self, build: &BuildSpec, name: &ContextName, context: &NamedContext) -> bool {
         let image = matches!(context, NamedContext::Image(_) | NamedContext::Reference(_));
         let image = image && !build.dockerfile.is_fetched();

@@ -1,4 +1,4 @@
-//! Names on an engine: what `docker run NAME:TAG` finds there.
+//! Names on an engine, for `docker run NAME:TAG`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -16,27 +16,27 @@ use super::error::{EngineError, EngineErrorKind};
 use super::rest::{ANSWER, classify, within};
 use crate::oci::{Digest, MediaType, Platform, PlatformFields, Reference, ReferenceError};
 
-/// How long naming an index may take: the engine unpacks what it will run.
+/// The longest time to name an index. The engine unpacks the image that it will run.
 const LOADING: Duration = Duration::from_mins(5);
 
-/// An image of the engine that is to be one platform of a name.
+/// An image on the engine that becomes one platform of a name.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// A name that it has, as the engine lists it: without `docker.io/`.
+    /// One of its names, as the engine lists it: without `docker.io/`.
     pub name: String,
     /// Its id.
     pub id: Digest,
-    /// The platform that it was built for.
+    /// The platform of its build.
     pub platform: Platform,
-    /// What the index says of it.
+    /// The platform fields of its entry in the index.
     pub fields: PlatformFields,
 }
 
 impl Engine {
-    /// Names the image `id` as `docker tag` does, and reads back that the name is its.
+    /// Names the image `id` as `docker tag` does, and then checks that the name shows this image.
     ///
     /// # Errors
-    /// The engine refuses, the image is gone, or the name shows another one afterwards.
+    /// The engine refuses, the image no longer exists, or the name shows another image afterwards.
     pub async fn name_image(&self, id: &Digest, repository: &str, tag: &str) -> Result<(), EngineError> {
         let naming = async {
             let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
@@ -47,11 +47,11 @@ impl Engine {
         within(ANSWER, naming).await.map_err(|kind| self.error(format!("name {repository}:{tag}"), kind))
     }
 
-    /// Names an index of `parts`, and reads back that the name shows it with every part there. Only the index is
-    /// sent: the engine has the rest, and keeps it for as long as it has the index.
+    /// Names an index of `parts`, and then checks that the name shows the index with every part. polyarch sends only
+    /// the index. The engine has the parts, and keeps them as long as the index.
     ///
     /// # Errors
-    /// A part is gone, the engine refuses, or the name shows something else afterwards.
+    /// A part no longer exists, the engine refuses, or the name shows something else afterwards.
     pub async fn name_index(&self, parts: &[Part], repository: &str, tag: &str) -> Result<Digest, EngineError> {
         let name = format!("{repository}:{tag}");
         let naming = async {
@@ -65,7 +65,10 @@ impl Engine {
             proven(shown.map(|image| &*image.id), &id)?;
             let there = |entry: &&Entry| manifests(shown).any(|m| m.available && m.id == entry.digest);
             match index.manifests.iter().find(|entry| !there(entry)) {
-                Some(missing) => Err(EngineErrorKind::NotNamed(format!("{} is not there", missing.digest))),
+                Some(missing) => Err(EngineErrorKind::NotNamed(format!(
+                    "the engine does not have {} under this name",
+                    missing.digest
+                ))),
                 None => Ok(id),
             }
         };
@@ -79,7 +82,7 @@ impl Engine {
         self.docker.list_images(Some(options)).await.map_err(classify)
     }
 
-    /// Loads an image layout (OCI image-spec, "Image Layout") that has the index alone.
+    /// Loads an image layout that contains only the index (OCI image-spec, "Image Layout").
     async fn load(&self, index: &Index, bytes: Vec<u8>, id: &Digest, name: &str) -> Result<(), EngineErrorKind> {
         let top = json!({
             "schemaVersion": 2,
@@ -108,7 +111,7 @@ impl Engine {
     }
 }
 
-/// containerd's name of what docker calls `name`: with `docker.io/library/` where nothing else is said.
+/// containerd's form of a docker name: `docker.io/library/` is added if the name has no registry.
 fn full_name(name: &str) -> Result<String, EngineErrorKind> {
     let reference: Reference =
         name.parse().map_err(|error: ReferenceError| EngineErrorKind::NotNamed(error.to_string()))?;
@@ -118,8 +121,8 @@ fn full_name(name: &str) -> Result<String, EngineErrorKind> {
 fn proven(shown: Option<&str>, id: &Digest) -> Result<(), EngineErrorKind> {
     match shown {
         Some(shown) if shown == id.as_str() => Ok(()),
-        Some(shown) => Err(EngineErrorKind::NotNamed(format!("it shows {shown} and not {id}"))),
-        None => Err(EngineErrorKind::NotNamed("nothing is there under it".to_owned())),
+        Some(shown) => Err(EngineErrorKind::NotNamed(format!("the name shows {shown}, not {id}"))),
+        None => Err(EngineErrorKind::NotNamed("the name shows no image".to_owned())),
     }
 }
 
@@ -127,9 +130,9 @@ fn manifests(image: Option<&ImageSummary>) -> impl Iterator<Item = &ImageManifes
     image.into_iter().flat_map(|image| image.manifests.iter().flatten())
 }
 
-/// The image of `part`, and the attestations that are about it.
+/// The index entries of `part`: its image, and the attestations of that image.
 fn entries(part: &Part, listed: &[ImageSummary]) -> Result<Vec<Entry>, EngineErrorKind> {
-    let gone = || EngineErrorKind::NotNamed(format!("{} is not {} any more", part.name, part.id));
+    let gone = || EngineErrorKind::NotNamed(format!("{} no longer names the image {}", part.name, part.id));
     let image = listed.iter().find(|image| image.repo_tags.contains(&part.name) && image.id == part.id.as_str());
     let is_image = |manifest: &&ImageManifestSummary| {
         let platform = manifest.image_data.as_ref().map(|data| &data.platform);
@@ -148,7 +151,7 @@ fn entries(part: &Part, listed: &[ImageSummary]) -> Result<Vec<Entry>, EngineErr
     std::iter::once(own).chain(attestations).collect::<Option<_>>().ok_or_else(gone)
 }
 
-/// An index on the wire; the order of the fields is that of the specification's example.
+/// An index as JSON. The fields have the order of the specification's example.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Index {
@@ -164,20 +167,20 @@ struct Entry {
     digest: String,
     size: i64,
     platform: PlatformFields,
-    /// Of an attestation: what it is about.
+    /// For an attestation: the digest of its subject.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
 }
 
 impl Index {
-    /// A manifest list if every entry is Docker's, as where indexes are published.
+    /// A manifest list if every entry is Docker's, as for published indexes.
     fn of(manifests: Vec<Entry>) -> Self {
         let docker = manifests.iter().all(|entry| entry.media_type == MediaType::DockerManifest);
         let media_type = if docker { MediaType::DockerList } else { MediaType::OciIndex };
         Self { schema_version: 2, media_type, manifests }
     }
 
-    /// The bytes and their digest: the same entries give the same.
+    /// The bytes and their digest. The same entries give the same bytes.
     fn encode(&self) -> (Vec<u8>, Digest) {
         #[expect(clippy::expect_used, reason = "strings, numbers and maps with string keys always encode")]
         let bytes = serde_json::to_vec_pretty(self).expect("an index encodes");
@@ -188,7 +191,7 @@ impl Index {
 
 impl Entry {
     fn of(descriptor: &OciDescriptor, platform: PlatformFields) -> Option<Self> {
-        // The engine adds annotations of its own to an image's.
+        // The engine adds its own annotations to the image's. The index leaves them out.
         let about = |(key, _): &(&String, &String)| key.starts_with("vnd.docker.reference.");
         let annotations = descriptor.annotations.iter().flatten().filter(about);
         Some(Self {
@@ -205,7 +208,7 @@ impl Entry {
 mod tests {
     use super::*;
 
-    /// What an engine lists of an image of `linux/amd64` with an attestation.
+    /// An engine's list for an image of `linux/amd64` with an attestation.
     fn listed() -> (Part, Vec<ImageSummary>) {
         let id = |of: &str| Digest::of(of.as_bytes()).to_string();
         let manifest = |of: &str, kind: &str| {

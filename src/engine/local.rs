@@ -1,6 +1,6 @@
-//! A context of several builds, as one source of one session: BuildKit asks for it once, however many builds have it as
-//! their input (BuildKit, `solver/pb/ops.proto`, `SourceOp`; `SolveRequest.FrontendInputs`). buildx does the same for
-//! targets of a bake file.
+//! A context of several builds, as one source in one session. BuildKit asks for it once, even if several builds use it
+//! (BuildKit, `solver/pb/ops.proto`, `SourceOp`; `SolveRequest.FrontendInputs`). buildx does the same for targets of a
+//! bake file.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use crate::oci::Digest;
 /// The context of several builds.
 #[derive(Debug, Clone, Copy)]
 pub struct SharedContext<'a> {
-    /// The session that serves it. BuildKit before 0.9 asks any session of the builds that wait for it.
+    /// The session that serves the context. BuildKit before 0.9 asks any session of the builds that wait for it.
     pub session: &'a Session,
-    /// The patterns of the files that are left out.
+    /// The patterns of excluded files.
     pub excludes: &'a [String],
 }
 
@@ -40,13 +40,14 @@ struct Input {
 struct SourceOp {
     #[prost(string, tag = "1")]
     identifier: String,
-    /// Sorted: the same source has the same bytes, by whose digest builds share it.
+    /// The attributes, sorted. The same source then has the same bytes, and builds share it by the digest of these
+    /// bytes.
     #[prost(btree_map = "string, string", tag = "2")]
     attrs: BTreeMap<String, String>,
 }
 
 impl SharedContext<'_> {
-    /// Makes it the context of the build that `request` is for.
+    /// Makes this the context of the build in `request`.
     pub(super) fn add_to(&self, request: &mut SolveRequest) {
         let source = self.source().encode_to_vec();
         let digest = Digest::of(&source).to_string();

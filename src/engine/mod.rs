@@ -1,9 +1,9 @@
-//! Docker Engine. The only room that names bollard.
+//! Docker Engine. Only this room names bollard.
 //!
-//! An [`Engine`] was reached and told who it is. [`Engine::build`] drives BuildKit as buildx does: a
-//! [`Session`] of ours serves what the build asks of its client, `Control.Solve` builds one platform,
-//! `Control.Status` tells what happens meanwhile. [`Engine::push`] lets the engine push what it built,
-//! [`Engine::pull`] lets it pull, [`Engine::check`] asks BuildKit what is wrong with a Dockerfile.
+//! An [`Engine`] is connected and identified. [`Engine::build`] drives BuildKit as buildx does: a [`Session`] of
+//! polyarch serves the build's requests, `Control.Solve` builds one platform, and `Control.Status` reports the
+//! progress. With [`Engine::push`] the engine pushes the image that it built, and with [`Engine::pull`] it pulls an
+//! image. [`Engine::check`] asks BuildKit for the faults of a Dockerfile.
 
 mod archive;
 mod bounds;

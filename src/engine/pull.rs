@@ -1,4 +1,4 @@
-//! Pulling an image as `docker pull --platform` does, and taking it away again.
+//! Pulls an image as `docker pull --platform` does, and removes it again.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,34 +22,34 @@ const REMOVING: Duration = Duration::from_mins(1);
 /// One platform of an image in a registry.
 #[derive(Debug)]
 pub struct PullRequest<'a> {
-    /// The index, or an image alone.
+    /// The index, or an image without an index.
     pub image: &'a DigestRef,
-    /// Which platform of it.
+    /// The platform to pull.
     pub platform: &'a Platform,
-    /// Who we are at that registry: sent to the engine in this one request.
+    /// The login at that registry. Only this one request sends it to the engine.
     pub credential: &'a Credential,
 }
 
-/// What an engine had of an image before it was pulled.
+/// The state of an image on an engine before the pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
-    /// Nothing that removing it would take away.
+    /// The engine has nothing that a removal would destroy.
     Absent,
-    /// The name, or the image without any name.
+    /// The engine has the name, or the image without any name.
     There,
 }
 
-/// What an engine shows under a name.
+/// The image that an engine shows under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldImage {
-    /// The digest of the image's config with a graph driver, of its manifest with containerd's store.
+    /// The digest of the image's config with a graph driver, or of its manifest with containerd's store.
     pub id: Digest,
-    /// The platform that it is of.
+    /// The image's platform.
     pub platform: Platform,
 }
 
 impl Engine {
-    /// Looks what is there of `image`, and of the image of it that has this `config`, before a pull.
+    /// Checks before a pull whether the engine has `image`, or its image with this `config`.
     ///
     /// # Errors
     /// The engine does not answer.
@@ -58,8 +58,8 @@ impl Engine {
             if self.inspected(&image.to_string()).await?.is_some() {
                 return Ok(Before::There);
             }
-            // With a graph driver the name that the pull gives it may be the only one that an image has: without it,
-            // the image would go, too.
+            // With a graph driver, the pull may give an image its only name. Removing this name would delete the image,
+            // too.
             let own = self.inspected(config.as_str()).await?;
             let unnamed = own.is_some_and(|own| {
                 own.repo_tags.is_none_or(|names| names.is_empty())
@@ -70,10 +70,10 @@ impl Engine {
         within(ANSWER, looking).await.map_err(|kind| self.error(format!("look for {image}"), kind))
     }
 
-    /// Pulls. Dropping the future stops the pull on the engine.
+    /// Pulls the image. Dropping the future stops the pull on the engine.
     ///
     /// # Errors
-    /// The engine or the registry refuses, the connection is lost, or nothing is heard for 5 minutes.
+    /// The engine or the registry refuses, the connection is lost, or the engine reports nothing for 5 minutes.
     pub async fn pull(&self, request: &PullRequest<'_>) -> Result<(), EngineError> {
         let PullRequest { image, platform, credential } = request;
         let failed = |kind| self.error(format!("pull {platform} of {image}"), kind);
@@ -97,10 +97,10 @@ impl Engine {
         }
     }
 
-    /// What the engine shows as `platform` of `image` after a pull; `None` where that is nothing.
+    /// The image that the engine shows as `platform` of `image` after a pull, if there is one.
     ///
     /// # Errors
-    /// The engine does not answer, or cannot say which image of an index it has.
+    /// The engine does not answer, or cannot report which image of an index it has.
     pub async fn held(&self, image: &DigestRef, platform: &Platform) -> Result<Option<HeldImage>, EngineError> {
         let name = image.to_string();
         let looking = async {
@@ -108,25 +108,25 @@ impl Engine {
                 ImageStore::GraphDriver => Ok(self.inspected(&name).await?.and_then(|found| of_graph_driver(&found))),
                 ImageStore::Containerd if self.facts().names_indexes() => self.of_containerd(image, platform).await,
                 ImageStore::Containerd => Err(EngineErrorKind::Pull(
-                    "it does not say which image of an index it has: Engine 28.0 or newer does".to_owned(),
+                    "the engine does not report which image of an index it has: use Engine 28.0 or newer".to_owned(),
                 )),
             }
         };
         within(ANSWER, looking).await.map_err(|kind| self.error(format!("inspect {image}"), kind))
     }
 
-    /// Takes the name away, and the image where nothing else needs it.
+    /// Removes the name, and the image if nothing else needs it.
     ///
     /// # Errors
-    /// The engine refuses: a container may use it.
+    /// The engine refuses, for example because a container uses the image.
     pub async fn remove(&self, image: &DigestRef) -> Result<(), EngineError> {
         self.remove_name(&image.to_string()).await
     }
 
-    /// Takes any name away, and the image where nothing else needs it.
+    /// Removes any name, and the image if nothing else needs it.
     ///
     /// # Errors
-    /// As of [`Self::remove`].
+    /// As for [`Self::remove`].
     pub async fn remove_name(&self, name: &str) -> Result<(), EngineError> {
         let removing = async {
             let removed = self.docker.remove_image(name, None::<RemoveImageOptions>, None).await;
@@ -135,7 +135,7 @@ impl Engine {
         within(REMOVING, removing).await.map_err(|kind| self.error(format!("remove {name}"), kind))
     }
 
-    /// The names that match `pattern`, as `docker images --filter reference=` takes it.
+    /// The names that match `pattern`, with the syntax of `docker images --filter reference=`.
     ///
     /// # Errors
     /// The engine does not answer.
@@ -149,7 +149,7 @@ impl Engine {
         within(ANSWER, looking).await.map_err(|kind| self.error(format!("list {pattern}"), kind))
     }
 
-    /// The image that has this name now.
+    /// The image that this name shows now.
     ///
     /// # Errors
     /// The engine does not answer.
@@ -161,8 +161,8 @@ impl Engine {
         within(ANSWER, looking).await.map_err(|kind| self.error(format!("inspect {name}"), kind))
     }
 
-    /// Whether a build may get `image` for `platform` from elsewhere than its registry: the engine has it under that name,
-    /// or asks mirrors of Docker Hub. Also true where the engine does not answer.
+    /// Whether a build may get `image` for `platform` from another place than its registry: from the engine itself, or
+    /// from a mirror of Docker Hub. Also true if the engine does not answer.
     pub async fn may_have(&self, image: &Reference, platform: &Platform) -> bool {
         let asking = async {
             let found = self.inspected(&image.to_string()).await?.and_then(|found| of_graph_driver(&found));
@@ -206,7 +206,7 @@ fn of_graph_driver(found: &ImageInspect) -> Option<HeldImage> {
     Some(HeldImage { id: found.id.as_deref()?.parse().ok()?, platform: platform.ok()? })
 }
 
-/// An image whose content is there.
+/// An image whose content is on the engine.
 fn of_manifest(manifest: &ImageManifestSummary) -> Option<HeldImage> {
     if manifest.kind != Some(ImageManifestSummaryKindEnum::IMAGE) || !manifest.available {
         return None;
@@ -216,7 +216,7 @@ fn of_manifest(manifest: &ImageManifestSummary) -> Option<HeldImage> {
     Some(HeldImage { id: manifest.id.parse().ok()?, platform: platform.ok()? })
 }
 
-/// Everything that ends a pull is a pull that failed, but for the connection itself.
+/// Turns every failure of a pull into [`EngineErrorKind::Pull`], except a lost connection.
 fn refused(kind: EngineErrorKind) -> EngineErrorKind {
     match kind {
         EngineErrorKind::Push { message, .. } | EngineErrorKind::Refused { message, .. } => {

@@ -1,4 +1,4 @@
-//! Pushing what was built, through the engine.
+//! Pushes images through the engine that built them.
 
 use std::time::{Duration, Instant};
 
@@ -16,28 +16,29 @@ use crate::oci::{Digest, Platform, Provider, TagRef};
 /// How long a push may be silent.
 const IDLE: Duration = Duration::from_mins(5);
 
-/// An image of the engine, by the name under which it is pushed.
+/// An image on the engine, by the name for its push.
 #[derive(Debug)]
 pub struct PushRequest<'a> {
     /// The name on the engine and in the registry.
     pub to: &'a TagRef,
-    /// The one platform to push, where the engine's store can hold several under one name; or else all that the name
-    /// has, which is the only way to push what is attested of an image.
+    /// The platform to push, if the engine's store can hold several platforms under one name. `None` pushes everything
+    /// under the name. Only this also pushes the attestations of an image.
     pub platform: Option<&'a Platform>,
-    /// Who runs that registry.
+    /// The provider of that registry.
     pub provider: Provider,
-    /// Who we are there: sent to the engine in this one request.
+    /// The login at that registry. Only this one request sends it to the engine.
     pub credential: &'a Credential,
 }
 
-/// What the engine said of a push that it calls finished. Proof is what the registry returns afterwards.
+/// The engine's report about a push that it calls finished. Proof is only the content that the registry returns
+/// afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushSummary {
-    /// The digest under which the engine says that the registry has it. A claim, good to look it up by.
+    /// The digest in the registry, as the engine claims it. polyarch uses it only to look up the image.
     pub digest: Option<Digest>,
-    /// How long it took.
+    /// The duration of the push.
     pub took: Duration,
-    /// Layers that the registry did not have.
+    /// The layers that the registry did not have.
     pub layers_pushed: usize,
 }
 
@@ -45,7 +46,7 @@ impl Engine {
     /// Pushes an image. Dropping the future stops the push on the engine.
     ///
     /// # Errors
-    /// The engine or the registry refuses, the connection is lost, or nothing is heard for 5 minutes.
+    /// The engine or the registry refuses, the connection is lost, or the engine reports nothing for 5 minutes.
     pub async fn push(&self, request: &PushRequest<'_>) -> Result<PushSummary, EngineError> {
         let failed = |kind: EngineErrorKind| {
             let kind = kind.pushing_to(&request.to.repository, request.provider);
@@ -80,12 +81,13 @@ impl Engine {
     }
 }
 
-/// bollard 0.21 says so when the last line's CRLF came in two reads (bollard#560): the engine has said everything.
+/// bollard 0.21 returns this error if the CRLF of the last line arrived in two reads (bollard#560). The answer is
+/// complete then.
 pub(super) fn ended(error: &bollard::errors::Error) -> bool {
     matches!(error, bollard::errors::Error::IOError { err } if err.to_string().contains("bytes remaining on stream"))
 }
 
-/// Everything that ends a push is a push that failed, but for the connection itself.
+/// Turns every failure of a push into [`EngineErrorKind::Push`], except a lost connection.
 fn push_error(error: bollard::errors::Error) -> EngineErrorKind {
     match classify(error) {
         EngineErrorKind::Refused { message, .. } => EngineErrorKind::Push { message, ecr: None },
@@ -99,13 +101,13 @@ pub(super) fn unexplained(detail: &ErrorDetail) -> EngineErrorKind {
     EngineErrorKind::Push { message: format!("the engine gave up{code}, without a message"), ecr: None }
 }
 
-/// The digest of `1.0-amd64: digest: sha256:… size: 528`, an engine's last word on a push.
+/// The digest in `1.0-amd64: digest: sha256:… size: 528`, the last line of an engine's push.
 fn claimed_digest(status: &str) -> Option<Digest> {
     let (_, rest) = status.split_once("digest: ")?;
     rest.split_whitespace().next()?.parse().ok()
 }
 
-/// Engine API 1.46, `platform` of `/images/{name}/push`: JSON, as OCI writes it.
+/// `platform` of `/images/{name}/push` in Engine API 1.46: JSON with OCI's field names.
 fn platform_json(platform: &Platform) -> String {
     let mut fields = serde_json::json!({ "os": platform.os(), "architecture": platform.architecture() });
     if let Some(variant) = platform.variant() {

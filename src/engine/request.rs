@@ -1,4 +1,4 @@
-//! What a build is asked for, and how the Dockerfile frontend is told.
+//! The request for a build, and its options for the Dockerfile frontend.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,43 +9,43 @@ use super::local::SharedContext;
 use crate::oci::{Platform, Repository, TagRef};
 use crate::plan::{Attest, BuildSpec, CachePolicy, Generator, ImageName, Network, PullPolicy, Sandbox};
 
-/// What to build.
+/// The request for a build.
 #[derive(Debug)]
 pub struct BuildRequest<'a> {
-    /// Where the image goes.
+    /// The place for the image.
     pub to: Output<'a>,
     /// The platform.
     pub platform: &'a Platform,
-    /// What the plan says of it: only what [`EngineFacts::lacks`](super::EngineFacts::lacks) does not name. The
-    /// session serves its context, its Dockerfile and its secrets.
+    /// The build settings of the plan, without those that [`EngineFacts::lacks`](super::EngineFacts::lacks) names. The
+    /// session serves the context, the Dockerfile and the secrets.
     pub build: &'a BuildSpec,
-    /// Where the images of the plan are that it builds on.
+    /// The places of the images in the plan that this build uses as base images.
     pub bases: &'a BTreeMap<ImageName, BaseImage>,
-    /// The context, where other builds have it, too; without it the session's own is asked for.
+    /// The context, if other builds share it. `None` uses the session's own context.
     pub context: Option<SharedContext<'a>>,
 }
 
 /// The names of an image on the engine that builds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineNames {
-    /// A name that nobody else has. It shows the built image until it is removed.
+    /// A name that no other build uses. It shows the built image until polyarch removes the name.
     pub own: TagRef,
-    /// The name that stays, and under which the image is pushed. Any other build may move it at any time.
+    /// The permanent name, which the push uses. Any other build may move it at any time.
     pub shared: TagRef,
 }
 
-/// Where an image goes that is built.
+/// The place for a built image.
 #[derive(Debug, Clone, Copy)]
 pub enum Output<'a> {
     /// The image stays on the engine, under these names.
     Engine(&'a EngineNames),
-    /// The engine pushes it to this repository, by digest, and keeps nothing of it but its build cache. The session
-    /// says who we are there.
+    /// The engine pushes the image to this repository by digest, and keeps only its build cache. The session has the
+    /// login there.
     Registry(&'a Repository),
 }
 
 impl<'a> Output<'a> {
-    /// The repository that is the image's own.
+    /// The repository of the image.
     pub(super) fn repository(self) -> &'a Repository {
         match self {
             Self::Engine(names) => &names.shared.repository,
@@ -54,7 +54,7 @@ impl<'a> Output<'a> {
     }
 }
 
-/// The Dockerfile frontend's options, as buildx names them (BuildKit, `frontend/dockerui`).
+/// The Dockerfile frontend's options, with buildx's names (BuildKit, `frontend/dockerui`).
 pub(super) fn frontend_attrs(
     facts: &EngineFacts,
     request: &BuildRequest<'_>,
@@ -72,7 +72,7 @@ pub(super) fn frontend_attrs(
         Network::None => drop(set("force-network-mode", "none")),
         Network::Host => drop(set("force-network-mode", "host")),
     }
-    // Empty means every stage.
+    // An empty text means every stage.
     match (build.no_cache, &build.no_cache_filter[..]) {
         (CachePolicy::Ignore, _) => drop(set("no-cache", "")),
         (CachePolicy::Use, []) => {}
@@ -90,7 +90,8 @@ pub(super) fn frontend_attrs(
     attrs
 }
 
-/// The sandbox, in the forms that `frontend/dockerui/attr.go` reads. What is not said is not sent.
+/// The sandbox, in the forms that `frontend/dockerui/attr.go` reads. polyarch sends only settings that the plan
+/// contains.
 fn sandbox_attrs(sandbox: &Sandbox) -> HashMap<String, String> {
     let Sandbox { extra_hosts, shm_size, ulimits, cgroup_parent } = sandbox;
     let hosts = extra_hosts.iter().flat_map(|(host, ips)| ips.iter().map(move |ip| format!("{host}={ip}")));
@@ -105,12 +106,13 @@ fn sandbox_attrs(sandbox: &Sandbox) -> HashMap<String, String> {
     said.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// Attestations, in the forms that `frontend/attestations/parse.go` reads. What is not said is not sent.
+/// Attestations, in the forms that `frontend/attestations/parse.go` reads. polyarch sends only settings that the plan
+/// contains.
 fn attest_attrs(attest: &Attest) -> impl Iterator<Item = (String, String)> {
     let Attest { provenance, sbom } = attest;
     let generator = |generator: &Generator| match generator {
         Generator::Standard => String::new(),
-        // No reference has a comma or a quote, which this text would need quotes for.
+        // A reference has no comma and no quote, so this text needs no quoting.
         Generator::Image(image) => format!("generator={image}"),
     };
     let said = [
@@ -132,7 +134,7 @@ mod tests {
         EngineFacts { version: "x".into(), api, platform, runs: Vec::new(), store: ImageStore::GraphDriver, runc: None }
     }
 
-    /// What is sent for the one job of an image that says `settings`, without what every build says.
+    /// The options for the only job of an image with `settings`, without the options of every build.
     fn sent(settings: &str) -> BTreeMap<String, String> {
         own(all_sent(settings))
     }
@@ -149,12 +151,12 @@ mod tests {
         sent_for(&text, &BTreeMap::new())
     }
 
-    /// The same for the first job of a plan.
+    /// The same options for the first job of a plan.
     fn sent_for(text: &str, bases: &BTreeMap<ImageName, BaseImage>) -> BTreeMap<String, String> {
         sent_to(51, text, bases)
     }
 
-    /// The same, to an engine of the API 1.`minor`.
+    /// The same options for an engine with the API 1.`minor`.
     fn sent_to(minor: u16, text: &str, bases: &BTreeMap<ImageName, BaseImage>) -> BTreeMap<String, String> {
         let source = SourceText { path: "build.yaml".into(), text: text.to_owned() };
         let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();

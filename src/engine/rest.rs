@@ -1,4 +1,4 @@
-//! The engine's REST API: bollard over our dialer, and what its answers mean.
+//! The engine's REST API: bollard over polyarch's dialer, and the meaning of bollard's errors.
 
 use std::io;
 use std::time::Duration;
@@ -13,12 +13,13 @@ use super::bounds::{Answer, Bounded};
 use super::dial::Dialer;
 use super::error::EngineErrorKind;
 
-/// How long the engine may take to say who it is, or to answer another short question.
+/// How long the engine may take to identify itself, or to answer another short question.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// bollard's own limit covers the time until response headers, which no limit of ours should depend on.
+/// bollard's own limit covers the time until the response headers. polyarch has its own limits, so this one is very
+/// long.
 const BOLLARD_TIMEOUT_SECONDS: u64 = 24 * 60 * 60;
 
-/// bollard over our dialer, one connection a request.
+/// bollard over polyarch's dialer, with a new connection for each request.
 pub(super) fn client(dialer: &Dialer) -> Result<Docker, bollard::errors::Error> {
     let dialer = dialer.clone();
     let transport = move |request: BollardRequest| {
@@ -26,7 +27,7 @@ pub(super) fn client(dialer: &Dialer) -> Result<Docker, bollard::errors::Error> 
         async move {
             let connection = Bounded::new(dialer.connect().await?, Answer::of(request.uri().path()));
             let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await?;
-            // It drives the response's body, and ends with it or when the response is dropped.
+            // This task drives the response's body. It ends with the body, or when the response is dropped.
             tokio::spawn(connection);
             Ok(sender.send_request(origin_form(request)).await?)
         }
@@ -37,7 +38,7 @@ pub(super) fn client(dialer: &Dialer) -> Result<Docker, bollard::errors::Error> 
     Ok(docker.with_request_modifier(url_safe_registry_auth))
 }
 
-/// The request as it goes over a connection of its own: the path alone in its first line (RFC 9112, 3.2.1).
+/// The request in the form for a direct connection: the first line has only the path (RFC 9112, 3.2.1).
 fn origin_form(mut request: BollardRequest) -> BollardRequest {
     let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     *request.uri_mut() = Uri::from(path);
@@ -45,8 +46,8 @@ fn origin_form(mut request: BollardRequest) -> BollardRequest {
     request
 }
 
-/// Puts `X-Registry-Auth` into the alphabet that engines read: bollard 0.21 writes standard base64, engines
-/// decode the URL-safe one and take what does not decode for no credentials at all.
+/// Converts `X-Registry-Auth` to the alphabet of engines. bollard 0.21 writes standard base64, but engines decode the
+/// URL-safe form. If they cannot decode the header, they use no credentials at all.
 fn url_safe_registry_auth(mut request: BollardRequest) -> BollardRequest {
     let headers = request.headers_mut();
     if let Some(value) = headers.get("x-registry-auth") {
@@ -75,7 +76,7 @@ pub(super) async fn within<T>(
     tokio::time::timeout(limit, asking).await.unwrap_or(Err(EngineErrorKind::Timeout(limit.as_secs())))
 }
 
-/// The message at the end of an error's chain: what happened, without who passed it on.
+/// The innermost message of an error's chain: the event itself, without the layers that passed it on.
 pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
@@ -84,7 +85,7 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     last.to_string()
 }
 
-/// What a bollard error means.
+/// The meaning of a bollard error.
 pub(super) fn classify(error: bollard::errors::Error) -> EngineErrorKind {
     use bollard::errors::Error;
     match error {

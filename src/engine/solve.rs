@@ -1,4 +1,4 @@
-//! One `Control.Solve`: one platform of one image, built as buildx builds it.
+//! One `Control.Solve`: builds one platform of one image, as buildx does.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,30 +22,33 @@ use super::status::{BuildEvent, BuildSummary, NotStarted, Steps};
 use crate::oci::{Digest, Platform, Provider, TagRef};
 use crate::plan::Network;
 
-/// An image that was built: Solve answered with it, and inspecting it showed the planned platform, where the engine
-/// keeps it.
+/// A built image. Solve answered with its id. If the engine keeps the image, the engine also showed the planned
+/// platform for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuiltImage {
-    /// The engine's id: the digest of the config or of the manifest, by [`ImageStore`]. Of an image with attestations
-    /// that of the index that has both.
+    /// The engine's id: the digest of the config or of the manifest, depending on [`ImageStore`]. For an image with
+    /// attestations this is the digest of the index with both.
     pub id: Digest,
-    /// The store that it is in, which says what the id is of.
+    /// The store of the image, which decides the meaning of the id.
     pub store: ImageStore,
     /// The build's steps.
     pub summary: BuildSummary,
-    /// How long the build took.
+    /// The duration of the build.
     pub took: Duration,
-    /// Bytes of the context's files that the engine asked of the session for this build, without Dockerfile and
-    /// `.dockerignore`, which are read anew in every build.
+    /// The bytes of the context's files that the engine requested for this build. The Dockerfile and `.dockerignore` do
+    /// not count, because every build reads them again.
     pub context_bytes: u64,
 }
 
 impl Engine {
-    /// Builds one platform. Events go to `events` as they happen. Dropping the future stops the build on the engine.
+    /// Builds one platform, and sends events to `events` as they happen. Dropping the future stops the build on the
+    /// engine.
     ///
     /// # Errors
-    /// The build fails, the context cannot be read, the engine is lost or takes nothing of the context for 60 s; or Solve answers without an image, or with
-    /// one that inspecting shows to be of another platform.
+    /// - The build fails.
+    /// - polyarch cannot read the context.
+    /// - The engine is lost, or reads nothing of the context for 60 s.
+    /// - Solve answers without an image, or the image has another platform.
     pub async fn build(
         &self,
         request: &BuildRequest<'_>,
@@ -67,12 +70,12 @@ impl Engine {
         let response = solved.map_err(|status| failed(why(&status, session, &steps, (self.facts(), request))))?;
         let id = image_id(&response).map_err(failed)?;
         if let Some(path) = sessions().find_map(Session::socket) {
-            let message = format!("the build context has sockets, which an image cannot hold: {path} is skipped");
-            // A receiver that went away hears nothing.
+            let message = format!("polyarch skips the socket {path} in the build context: no image can hold sockets");
+            // This result does not matter: a receiver that went away needs no events.
             let _ = events.send(BuildEvent::Warning { message, url: String::new() }).await;
         }
         cache::publish(request.build, &response).await.map_err(failed)?;
-        // What the engine does not keep is proved by what the registry returns.
+        // The engine does not keep a pushed image. polyarch later checks the content of the registry instead.
         if let Output::Engine(names) = request.to {
             if !request.build.attest.is_nothing() {
                 self.give_own_name(&id, names).await?;
@@ -88,8 +91,7 @@ impl Engine {
         })
     }
 
-    /// Gives an image its own name, where BuildKit was not to. Somebody else may have taken the image's other name
-    /// already.
+    /// Gives an image its own name, if BuildKit did not. Another build may have taken the image's other name already.
     async fn give_own_name(&self, id: &Digest, names: &EngineNames) -> Result<(), EngineError> {
         let TagRef { repository, tag } = &names.own;
         self.name_image(id, &repository.familiar(), tag.as_str()).await.map_err(|error| {
@@ -99,7 +101,7 @@ impl Engine {
         })
     }
 
-    /// Solve and the status stream, side by side; the answer is Solve's.
+    /// Runs Solve and the status stream side by side. The answer is Solve's.
     async fn solve(
         &self,
         request: &BuildRequest<'_>,
@@ -109,7 +111,7 @@ impl Engine {
     ) -> Result<HashMap<String, String>, Status> {
         let (manifests, said) = cache::look(request.build).await;
         for event in said {
-            // Who does not listen is not told.
+            // This result does not matter: a receiver that went away needs no events.
             let _ = events.send(event).await;
         }
         let id = random_id();
@@ -120,8 +122,8 @@ impl Engine {
         let mut status = std::pin::pin!(self.follow(&id, request, steps, (events, &heard)));
         let answer = tokio::select! {
             answer = &mut solve => {
-                // The stream ends just before or just after the answer. The rest of the log is worth waiting for while it
-                // comes, and a moment more: it decides nothing.
+                // The stream ends just before or just after the answer. polyarch waits for the rest of the log while it
+                // arrives, and a moment longer. The log does not change the result.
                 for _ in 0..MOST_LAST_WORDS {
                     let before = heard.load(Ordering::Relaxed);
                     let ended = tokio::time::timeout(LAST_WORDS, &mut status).await.is_ok();
@@ -146,7 +148,7 @@ impl Engine {
             session: session.to_owned(),
             frontend: "dockerfile.v0".into(),
             frontend_attrs: frontend_attrs(self.facts(), request, &caches),
-            // The fields that replaced these are unknown to BuildKit 0.8; new ones still read the old.
+            // BuildKit 0.8 does not know the fields that replaced these. Newer versions still read the old ones.
             exporter_deprecated: exporter(self.facts().store).into(),
             exporter_attrs_deprecated: exporter_attrs(request),
             cache: Some(caches.into_options()),
@@ -159,7 +161,7 @@ impl Engine {
         solve
     }
 
-    /// Forwards the build's status until the stream ends; how it ends decides nothing, Solve's answer does.
+    /// Forwards the build's status until the stream ends. Only Solve's answer decides on the result.
     async fn follow(
         &self,
         id: &str,
@@ -180,7 +182,7 @@ impl Engine {
         }
     }
 
-    /// The positive proof: what the engine has under `id` is of the planned platform.
+    /// Proves that the engine's image `id` has the planned platform.
     async fn inspect(&self, id: &Digest, planned: &Platform) -> Result<(), EngineErrorKind> {
         let asking = async { self.docker.inspect_image(id.as_str()).await.map_err(classify) };
         let image = within(ANSWER, asking).await?;
@@ -195,14 +197,14 @@ impl Engine {
     }
 }
 
-/// What a status that Solve ended with means.
+/// The meaning of the status that ended Solve.
 pub(super) fn why(
     status: &Status,
     session: &Session,
     steps: &Steps,
     (facts, request): (&EngineFacts, &BuildRequest<'_>),
 ) -> EngineErrorKind {
-    // BuildKit repeats what our file sync told it; our own words have the hint.
+    // BuildKit repeats the text of polyarch's own error. polyarch's value also has a hint.
     let is_why = |text: String| status.message().contains(&text);
     let served = [Some(session), request.context.map(|context| context.session)];
     let context_error = served.into_iter().flatten().find_map(Session::context_error);
@@ -212,7 +214,7 @@ pub(super) fn why(
     if let Some(error) = session.auth_error().filter(|error| is_why(error.to_string())) {
         return EngineErrorKind::Credentials(error);
     }
-    // A status that the engine sent has no source; one that tonic made of a broken connection has.
+    // A status from the engine has no source. A status that tonic made of a broken connection has one.
     if let Some(source) = std::error::Error::source(status) {
         return EngineErrorKind::Lost(innermost(source));
     }
@@ -235,38 +237,38 @@ pub(super) fn why(
     let cause = match said.or(steps.not_started()) {
         Some(NotStarted::Format) if facts.platform.runs(&platform) => BuildCause::NotAProgram(platform),
         Some(NotStarted::Format) => BuildCause::NotEmulated(platform),
-        // A step may say so and go on; another one then has a reason of its own.
+        // One step may print such a message and continue, while another step fails for a different reason.
         Some(NotStarted::Interpreter) if fault.cause == BuildCause::Other => BuildCause::NoInterpreter,
         Some(NotStarted::Interpreter) | None => fault.cause,
     };
     EngineErrorKind::Build(Box::new(BuildFault { cause, ..fault }))
 }
 
-/// Whether containerd says that another build created the name between BuildKit's two steps of naming an image.
-/// BuildKit first updates the name, and creates it where there is none (`exporter/containerimage`).
+/// Whether containerd reports that another build created the name between BuildKit's two steps of naming an image.
+/// BuildKit first tries to update the name, and creates it if it does not exist (`exporter/containerimage`).
 fn is_of_another_naming(message: &str, name: &TagRef) -> bool {
     plain(message) == format!("image {:?}: already exists", name.to_string())
 }
 
-/// What BuildKit says of a push that failed (`exporter/containerimage`, `failed to push NAME`), the only failure of a
-/// build that is not the build's.
+/// BuildKit's message about a failed push (`exporter/containerimage`, `failed to push NAME`). Other failures of Solve
+/// are failures of the build.
 fn unpushed(message: &str) -> Option<String> {
     let message = plain(message);
     message.starts_with("failed to push ").then_some(message)
 }
 
-/// How long the status stream may be silent after Solve answered.
+/// How long the status stream may be silent after Solve's answer.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How often so much time may go by while the stream goes on.
+/// The most such periods while the stream continues.
 const MOST_LAST_WORDS: u32 = 30;
 
 /// BuildKit's answer: `containerimage.digest` is the image's id in the engine's own store.
 fn image_id(response: &HashMap<String, String>) -> Result<Digest, EngineErrorKind> {
     let answer = response.get("containerimage.digest").map(String::as_str).unwrap_or_default();
-    answer.parse().map_err(|_| EngineErrorKind::NoProof(format!("Solve answered with the digest {answer:?}")))
+    answer.parse().map_err(|_| EngineErrorKind::NoProof(format!("BuildKit answered with the digest {answer:?}")))
 }
 
-/// BuildKit's message without what every one of them begins with.
+/// BuildKit's message without the prefixes of all messages.
 fn plain(message: &str) -> String {
     let message = message.strip_prefix("failed to solve: ").unwrap_or(message);
     let rpc = message.strip_prefix("rpc error: code = Unknown desc = ").unwrap_or(message);

@@ -1,5 +1,5 @@
-//! The lines of a Dockerfile at which a build failed. BuildKit attaches the whole file and a range of lines to the status
-//! that a Solve ends with (BuildKit, `solver/errdefs`, `Source`; google.rpc.Status, `details`).
+//! The lines of a Dockerfile where a build failed. BuildKit attaches the whole file and a range of lines to the status
+//! of a failed Solve (BuildKit, `solver/errdefs`, `Source`; google.rpc.Status, `details`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,11 +8,11 @@ use serde::Deserialize;
 
 use crate::context::{AddedLines, lines_of_control_characters, lines_of_step};
 
-/// Lines that are shown before the first marked line, and after the last one.
+/// The lines shown before the first marked line, and after the last one.
 const AROUND: usize = 2;
-/// Most marked lines that are shown. The last one of them stands for the rest.
+/// The most marked lines that are shown. The last of them stands for the rest.
 const MOST_MARKED: usize = 12;
-/// Longest line that is shown, in bytes. A mark stands for the rest.
+/// The longest line that is shown, in bytes. A mark stands for the rest.
 const LONGEST: usize = 4096;
 
 /// A part of a file with marked lines.
@@ -20,13 +20,13 @@ const LONGEST: usize = 4096;
 pub struct Excerpt {
     /// The number of its first line, counted from 1.
     pub first: usize,
-    /// Its lines, at most 16, each of at most 4 KiB and a mark where it was cut.
+    /// Its lines: at most 16, each of at most 4 KiB, with a mark where it was cut.
     pub lines: Vec<String>,
     /// The numbers of the first and the last marked line.
     pub marked: (usize, usize),
 }
 
-/// The type of a detail that is a source (BuildKit, `solver/errdefs/source.go`).
+/// The type of a detail with a source (BuildKit, `solver/errdefs/source.go`).
 const SOURCE: &str = "errdefs.Source";
 
 /// google.rpc.Status.
@@ -72,15 +72,15 @@ struct Position {
 }
 
 impl Excerpt {
-    /// The lines of the step that BuildKit calls `step`, where they can be told apart. Engines before 23.0 do not say which
-    /// lines failed.
+    /// The lines of the step that BuildKit calls `step`, if they can be identified. Engines before 23.0 do not report
+    /// which lines failed.
     #[must_use]
     pub fn of_step(dockerfile: &[u8], step: &str) -> Option<Self> {
         let (first, last) = lines_of_step(dockerfile, step)?;
         Self::of_lines(dockerfile, first, last)
     }
 
-    /// The lines that copy a file whose name has control characters.
+    /// The lines that copy a file with control characters in its name.
     #[must_use]
     pub fn of_control_characters(dockerfile: &[u8]) -> Option<Self> {
         let (first, last) = lines_of_control_characters(dockerfile)?;
@@ -94,7 +94,7 @@ impl Excerpt {
     }
 }
 
-/// The first source of `details`, without the lines that were `added` to the file.
+/// The first source of `details`, without the lines that polyarch `added` to the file.
 pub(super) fn excerpt(details: &[u8], added: AddedLines) -> Option<Excerpt> {
     let status = RpcStatus::decode(details).ok()?;
     status.details.iter().filter(|detail| detail.type_url.contains(SOURCE)).find_map(|detail| {
@@ -125,7 +125,7 @@ pub(super) mod tests {
     use super::*;
     use crate::context::{AddedStages, add_stages};
 
-    /// A status as BuildKit sends it for a failure at these lines of `text`.
+    /// A status like BuildKit's for a failure at these lines of `text`.
     pub(in crate::engine) fn details(text: &str, first: usize, last: usize) -> Vec<u8> {
         let (data, definition) = (STANDARD.encode(text), serde_json::Value::Null);
         let source = serde_json::json!({

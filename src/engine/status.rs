@@ -1,4 +1,4 @@
-//! What `Control.Status` tells of a build, in our words.
+//! Translates `Control.Status` of a build into polyarch's events.
 
 use std::collections::HashMap;
 
@@ -6,68 +6,68 @@ use bollard::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog, VertexStatu
 
 use super::fault::FailedStep;
 
-/// Something that happened in a build. Texts are as BuildKit sent them: they are not safe for a terminal.
+/// An event of a build. Texts are BuildKit's and not safe for a terminal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BuildEvent {
     /// A step began.
     StepStarted {
-        /// BuildKit's name of it.
+        /// BuildKit's name of the step.
         step: String,
     },
     /// A step ended.
     StepEnded {
-        /// BuildKit's name of it.
+        /// BuildKit's name of the step.
         step: String,
-        /// Whether the cache had it.
+        /// Whether the result came from the cache.
         cached: bool,
-        /// How long it took, in seconds.
+        /// The duration of the step, in seconds.
         seconds: f64,
-        /// Why it failed, if it did.
+        /// The error of a failed step.
         error: Option<String>,
     },
-    /// Bytes that a step wrote, cut anywhere.
+    /// Bytes that a step printed, cut at any place.
     Log {
-        /// BuildKit's digest of the step: lines of one step are assembled apart from those of another.
+        /// BuildKit's digest of the step. It separates the lines of one step from those of another.
         step: String,
         /// The bytes.
         bytes: Vec<u8>,
     },
-    /// Bytes of the context that the engine has received so far.
+    /// The bytes of the context that the engine has received so far.
     Context {
         /// The bytes.
         bytes: u64,
     },
-    /// A cache was to be imported, and nothing is there, as before the first export. The build goes on.
+    /// The engine found no cache to import, as before the first export. The build continues.
     CacheMissing {
-        /// Where it was looked for.
+        /// The place of the search.
         at: String,
     },
-    /// A cache was to be imported and could not be. The build goes on.
+    /// The engine could not import a cache. The build continues.
     CacheUnusable {
-        /// Where it is.
+        /// The place of the cache.
         at: String,
-        /// Why it could not be.
+        /// The reason.
         error: String,
     },
-    /// BuildKit's lint, or a deprecation.
+    /// A finding of BuildKit's lint, or a deprecation.
     Warning {
-        /// In one line.
+        /// The text, in one line.
         message: String,
-        /// Where to read more.
+        /// A page with more about the finding.
         url: String,
     },
 }
 
-/// Counts of a build that ended.
+/// The counts of a finished build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BuildSummary {
-    /// Steps that the cache had.
+    /// The steps with a result from the cache.
     pub cached_steps: usize,
     /// All steps.
     pub steps: usize,
 }
 
-/// Follows the steps of one build: BuildKit repeats a vertex with every change.
+/// Tracks the steps of one build. BuildKit sends a vertex again with every change.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     seen: HashMap<String, Seen>,
@@ -77,7 +77,7 @@ pub(super) struct Steps {
     failed: Vec<FailedStep>,
 }
 
-/// Most failed steps that are kept.
+/// The most failed steps that polyarch keeps.
 const MOST_FAILED: usize = 16;
 /// The error of a step that BuildKit ended because another step failed.
 const CANCELED: &str = "context canceled";
@@ -86,17 +86,17 @@ const CANCELED: &str = "context canceled";
 const IMPORT: &str = "importing cache manifest from ";
 const EXPORT: &str = "exporting cache";
 
-/// Why the kernel did not start a program, as the runtime's log says it.
+/// The reason why the kernel did not start a program, as the runtime prints it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotStarted {
     /// The file is not a program of this platform (`ENOEXEC`).
     Format,
-    /// The program exists. The interpreter that its first line or its header names does not exist (`ENOENT`). The runtime
-    /// refuses a program that does not exist in other words, before it starts it.
+    /// The program exists, but the interpreter that its first line or its header names does not (`ENOENT`). For a
+    /// program that does not exist, the runtime prints another message before it starts the program.
     Interpreter,
 }
 
-/// Whether a log showed that a program was not started, wherever its bytes were cut.
+/// Whether a log reported that a program did not start, wherever its bytes were cut.
 #[derive(Debug, Default)]
 struct Starts {
     failed: Option<NotStarted>,
@@ -105,10 +105,11 @@ struct Starts {
 
 const EXEC_FORMAT: &[u8] = b"exec format error";
 const NO_SUCH_FILE: &[u8] = b": no such file or directory";
-/// How a line of runc begins that ends with the above, and what stands in one of runc before 1.1.
+/// The beginning of a line of runc that ends with the text above. Before 1.1 runc printed the second text within the
+/// line.
 const EXEC: &[u8] = b"exec /";
 const OLD_EXEC: &[u8] = b"exec user process caused";
-/// How much of a log is kept to find words that were cut, in bytes.
+/// The bytes of a log that are kept to find a text that was cut.
 const MOST_TAIL: usize = 512;
 
 impl Starts {
@@ -150,7 +151,7 @@ enum StepProgress {
 }
 
 impl Steps {
-    /// What is new in `status`.
+    /// The new events in `status`.
     pub(super) fn take(&mut self, status: StatusResponse) -> Vec<BuildEvent> {
         let mut events = Vec::new();
         for vertex in status.vertexes {
@@ -179,12 +180,12 @@ impl Steps {
         self.starts.failed
     }
 
-    /// The steps of the Dockerfile that failed, the first one first.
+    /// The failed steps of the Dockerfile, in order.
     pub(super) fn failed(&self) -> &[FailedStep] {
         &self.failed
     }
 
-    /// Whether it was the export of a cache that failed.
+    /// Whether the export of a cache failed.
     pub(super) fn failed_to_export_cache(&self) -> bool {
         self.export_failed
     }
@@ -196,15 +197,15 @@ impl Steps {
         let shown = !is_internal(&vertex.name);
         if vertex.started.is_some() && seen.progress < StepProgress::Started {
             seen.progress = StepProgress::Started;
-            // What the cache has begins and ends at once: its end says all.
+            // A cached step begins and ends at once, so the event for its end is enough.
             if shown && !vertex.cached {
                 events.push(BuildEvent::StepStarted { step: vertex.name.clone() });
             }
         }
         let error = Some(vertex.error).filter(|error| !error.is_empty());
         let progress = if error.is_some() { StepProgress::Failed } else { StepProgress::Ended };
-        // A step may end and start again for another build that shares it: its first end is ours. A step that the cache
-        // has may fail nevertheless, where its result has to be made.
+        // A step may end and start again for another build that shares it. Only its first end counts for this build. A
+        // cached step may still fail if the engine has to recreate its result.
         if let Some(completed) = vertex.completed
             && (seen.progress < StepProgress::Ended || seen.progress < progress)
         {
@@ -226,7 +227,7 @@ impl Steps {
         }
     }
 
-    /// `transferring context:` and its like: what the file sync moved.
+    /// Reads `transferring context:` and similar lines: the bytes that the file sync transferred.
     fn progress(&mut self, status: &VertexStatus) -> Option<BuildEvent> {
         let transfer = status.id.starts_with("transferring") || status.name.starts_with("transferring");
         let bytes = u64::try_from(status.current).ok().filter(|bytes| transfer && *bytes > 0)?;
@@ -239,29 +240,29 @@ impl Steps {
     }
 }
 
-/// `BuildKit` goes on without a cache that it cannot have.
+/// `BuildKit` continues without a cache that it cannot import.
 fn not_imported(at: &str, error: &str) -> BuildEvent {
     let at = at.to_owned();
-    // containerd's word for what a registry answers with 404.
+    // containerd's text for a 404 of a registry.
     if error.ends_with("not found") {
         return BuildEvent::CacheMissing { at };
     }
     BuildEvent::CacheUnusable { at, error: error.to_owned() }
 }
 
-/// What BuildKit does to get ready, as against what the Dockerfile says.
+/// Whether BuildKit's own preparation has this name, not a step of the Dockerfile.
 fn is_internal(name: &str) -> bool {
     name.starts_with("[internal]")
 }
 
-/// What a person calls a step of the Dockerfile: `[2/5] RUN make`, `[build 2/5] …`.
+/// Whether this is the name of a Dockerfile's step: `[2/5] RUN make`, `[build 2/5] …`.
 fn is_step(name: &str) -> bool {
     let numbers = name.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(inside, _)| inside);
     let fraction = numbers.and_then(|n| n.rsplit(' ').next()?.split_once('/'));
     fraction.is_some_and(|(number, of)| number.parse::<u32>().is_ok() && of.parse::<u32>().is_ok())
 }
 
-/// Between two times in whole seconds and nanoseconds, as protobuf has them.
+/// The time between two protobuf times, which have whole seconds and nanoseconds.
 #[expect(clippy::cast_precision_loss, reason = "a build's length in nanoseconds fits 53 bits for 104 days")]
 fn seconds_between(start: (i64, i32), end: (i64, i32)) -> f64 {
     let nanoseconds =
@@ -372,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_step_starts_and_ends_once_however_often_it_is_repeated() {
-        // A step that the cache has only ends.
+        // A cached step only ends.
         for (cached, events) in [(false, 2), (true, 1)] {
             let mut steps = Steps::default();
             let status = || {

@@ -1,8 +1,8 @@
-//! The commit and the tag that a CI system was started for, by its variables.
+//! The commit and the tag of a CI run, from the variables of the CI system.
 
 use std::collections::BTreeMap;
 
-/// A variable that names a tag, after a prefix, and the value that another variable must have for that.
+/// A variable that holds a tag behind `prefix`. `only_if` is another variable and the value that it must have.
 struct Tag {
     variable: &'static str,
     prefix: &'static str,
@@ -13,17 +13,17 @@ struct Tag {
 struct System {
     /// The variable that holds the commit.
     sha: &'static str,
-    /// A variable that only this system sets, where other programs have such variables too.
+    /// A variable that only this system sets. Other programs also set the variable of the commit.
     only_with: Option<&'static str>,
     tags: &'static [Tag],
 }
 
-/// The commit and the tag, as one system says them.
+/// The commit and the tag that one system reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CiRun<'a> {
-    /// The commit. It may be anything: nobody checked it.
+    /// The commit. Nothing has checked this text.
     pub(super) sha: &'a str,
-    /// The tag that the run is for.
+    /// The tag of the run.
     pub(super) tag: Option<&'a str>,
 }
 
@@ -45,8 +45,8 @@ const fn system(sha: &'static str, tags: &'static [Tag]) -> System {
 
 const REF: &str = "refs/tags/";
 
-/// The systems, in the order in which polyarch asks them. Gitea and Forgejo set GitHub's variables too, and Woodpecker
-/// sets GitLab's.
+/// The systems, in the order in which polyarch checks them. Gitea and Forgejo also set GitHub's variables, and
+/// Woodpecker sets GitLab's.
 const SYSTEMS: [System; 14] = [
     system("GITHUB_SHA", &[if_it_is("GITHUB_REF_NAME", ("GITHUB_REF_TYPE", "tag")), after("GITHUB_REF", REF)]),
     system("CI_COMMIT_SHA", &[plain("CI_COMMIT_TAG")]),
@@ -71,7 +71,7 @@ const SYSTEMS: [System; 14] = [
     system("BITRISE_GIT_COMMIT", &[plain("BITRISE_GIT_TAG")]),
 ];
 
-/// The runs of the systems whose variables are in `environment`. Usually there is one.
+/// The runs of all systems whose variables are in `environment`. Usually there is one.
 pub(super) fn ci_runs(environment: &BTreeMap<String, String>) -> impl Iterator<Item = CiRun<'_>> {
     let variable = |name: &str| environment.get(name).map(String::as_str).filter(|value| !value.is_empty());
     let tag = move |Tag { variable: name, prefix, only_if }: &Tag| {

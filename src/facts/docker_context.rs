@@ -1,5 +1,5 @@
-//! The engine that the docker CLI would use: `DOCKER_HOST`, `DOCKER_CONTEXT`, the current context, the default socket,
-//! in this order (docker/cli, `cli/command` and `cli/context/store`).
+//! Finds the engine that the docker CLI would use. The sources are, in this order: `DOCKER_HOST`, `DOCKER_CONTEXT`,
+//! the current context and the default socket (docker/cli, `cli/command` and `cli/context/store`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,30 +12,30 @@ use serde::de::MapAccess;
 use crate::oci::Digest;
 use crate::oci::loose::{self, Loose, Object};
 
-/// Where the engine listens if nobody says anything.
+/// The default address of the engine.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
-/// Largest file of the docker CLI's that is read, in bytes.
+/// The largest file of the docker CLI that is read, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// The engine that the docker CLI would use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundEngine {
-    /// Its host as the docker CLI writes it: `unix:///var/run/docker.sock`, `tcp://host:port`, `ssh://host`. Not
-    /// checked.
+    /// The host as the docker CLI writes it, without checks: `unix:///var/run/docker.sock`, `tcp://host:port`,
+    /// `ssh://host`.
     pub host: String,
-    /// Who says so.
+    /// The setting that names the host.
     pub source: HostSource,
 }
 
-/// Who says which engine is used, for messages.
+/// The setting that names the engine, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostSource {
     /// The environment variable `DOCKER_HOST`.
     DockerHost,
     /// The docker context of this name.
     Context(String),
-    /// Nobody: it is the default.
+    /// No setting: this is the default.
     Default,
 }
 
@@ -49,10 +49,10 @@ impl fmt::Display for HostSource {
     }
 }
 
-/// Why it is not known which engine the docker CLI would use, or why that engine cannot be used.
+/// Why polyarch does not know which engine the docker CLI would use, or cannot use that engine.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerContextError {
-    /// A file of the docker CLI's cannot be read.
+    /// A file of the docker CLI cannot be read.
     #[error("cannot read {path}")]
     Read {
         /// The file.
@@ -60,7 +60,7 @@ pub enum DockerContextError {
         /// Why.
         source: io::Error,
     },
-    /// A file of the docker CLI's is not what it should be.
+    /// A file of the docker CLI is not valid.
     #[error("{path} is not valid")]
     Parse {
         /// The file.
@@ -80,20 +80,23 @@ pub enum DockerContextError {
         /// Its name.
         name: String,
     },
-    /// TLS is asked for.
+    /// The setting requires TLS.
     #[error("{asked_by} asks for TLS, which is not yet supported")]
     Tls {
-        /// By whom.
+        /// The setting.
         asked_by: String,
     },
 }
 
 impl DockerContextError {
-    /// What to do next.
+    /// The next step.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Missing { .. } | Self::NoEndpoint { .. } => Some("`docker context ls` lists them"),
-            Self::Tls { .. } => Some("name an engine in the plan, or with --engine NAME=unix:///path/to.sock"),
+            Self::Missing { .. } | Self::NoEndpoint { .. } => Some(
+                "run `docker context ls` to see the contexts \
+                that exist",
+            ),
+            Self::Tls { .. } => Some("name an engine in the plan, or pass --engine NAME=unix:///path/to.sock"),
             Self::Read { .. } | Self::Parse { .. } => None,
         }
     }
@@ -143,18 +146,18 @@ impl Object for Endpoint {
 
 /// Finds the engine that the docker CLI would use.
 ///
-/// `environment` holds the variables, `config` is the docker CLI's directory (`DOCKER_CONFIG`, or `.docker` in the
-/// home directory). Nothing is connected to.
+/// `environment` holds the variables. `config` is the directory of the docker CLI (`DOCKER_CONFIG`, or `.docker` in
+/// the home directory). The function opens no connection.
 ///
 /// # Errors
-/// A file that cannot be read or understood, a context that is not there, TLS.
+/// A file cannot be read or parsed, the context does not exist, or the engine requires TLS.
 pub fn default_engine(
     environment: &BTreeMap<String, String>,
     config: &Path,
 ) -> Result<FoundEngine, DockerContextError> {
     let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
     let found = if let Some(host) = variable("DOCKER_HOST") {
-        // The docker CLI takes `host:port` for plain TCP.
+        // The docker CLI reads `host:port` as plain TCP.
         let host = if host.contains("://") { host.clone() } else { format!("tcp://{host}") };
         FoundEngine { host, source: HostSource::DockerHost }
     } else {
@@ -162,7 +165,7 @@ pub fn default_engine(
             Some(name) => name.clone(),
             None => current_context(config)?,
         };
-        // `default` is the name for no context.
+        // `default` means that no context is selected.
         if !name.is_empty() && name != "default" {
             return from_context(&name, config);
         }
@@ -181,7 +184,7 @@ fn current_context(config: &Path) -> Result<String, DockerContextError> {
 }
 
 fn from_context(name: &str, config: &Path) -> Result<FoundEngine, DockerContextError> {
-    // The directory is the hash of the name, so no name leads anywhere else.
+    // The directory is named by the hash of the name, so no name can lead to another place.
     let digest = Digest::of(name.as_bytes()).to_string();
     let id = digest.split(':').next_back().unwrap_or_default();
     let file: Option<ContextFile> = read_json(&config.join("contexts/meta").join(id).join("meta.json"))?;
@@ -229,7 +232,7 @@ mod tests {
         (host.to_owned(), source.to_owned())
     }
 
-    /// As `docker context create` writes it. The directory is `printf NAME | sha256sum`.
+    /// The file that `docker context create` writes. The directory is `printf NAME | sha256sum`.
     fn context(config: &Path, id: &str, meta: &str) {
         let directory = config.join("contexts/meta").join(id);
         fs::create_dir_all(&directory).unwrap();

@@ -1,4 +1,4 @@
-//! The facts of the commit that is checked out: `git.sha`, `git.short`, `git.tag`.
+//! The facts of the current commit: `git.sha`, `git.short`, `git.tag`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,22 +11,22 @@ use tokio::process::Command;
 
 use super::ci::ci_runs;
 
-/// How long git may take. It reads two small files; a network file system that hangs is given up.
+/// The longest time for git. git reads two small files, but a network file system may hang.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Most bytes that are read of what git prints: all of it is one line.
+/// The most bytes of git's output that are read. The output is one line.
 const MOST_PRINTED: u64 = 4096;
-/// Digits of `git.short`. `git rev-parse --short` prints more of them in a large repository, and then a checkout
-/// without its history would name the same commit otherwise.
+/// The number of digits of `git.short`. In a large repository `git rev-parse --short` prints more digits. A shallow
+/// clone would then give the same commit another short name.
 const SHORT: usize = 7;
 
-/// Answers those of `wanted` that are git's, each with the fact or with the reason why it is not known.
+/// Answers the git facts in `wanted`. Each has a value, or the reason why it is unknown.
 ///
-/// git runs in `directory` with what it needs of `environment` and nothing else of this process's, and only if something is wanted.
-/// Where it cannot answer (no repository, no git), the variables of CI systems in `environment` do. It is killed when
-/// the future is dropped, or after ten seconds.
+/// git runs in `directory`, only if `wanted` has a git fact. git gets only the variables of `environment` that it
+/// needs. Without a repository or without git, the variables of CI systems in `environment` give the answer. polyarch
+/// kills git if the future is dropped, or after ten seconds.
 ///
-/// `git.tag` is the tag that points at the commit. If several do, it is the one that CI was started for. Else it is the
-/// one that `git describe` prefers: the newest annotated one.
+/// `git.tag` is the tag of the commit. If the commit has several tags, polyarch prefers the tag of the CI run.
+/// Otherwise it takes the tag that `git describe` prefers: the newest annotated one.
 pub async fn git_facts(
     directory: &Path,
     environment: &BTreeMap<String, String>,
@@ -59,14 +59,14 @@ pub async fn git_facts(
     facts
 }
 
-/// The tag of the commit that is checked out, `head`.
+/// The tag of the current commit, `head`.
 async fn tag_of(directory: &Path, environment: &BTreeMap<String, String>, head: &str) -> Result<String, String> {
     for run in ci_runs(environment) {
         let Some(tag) = run.tag else { continue };
         let (reference, commit) = (format!("refs/tags/{tag}"), format!("refs/tags/{tag}^{{commit}}"));
         let points_here = match git(directory, environment, &["show-ref", "--verify", &reference]).await {
             Ok(_) => git(directory, environment, &["rev-parse", "--verify", &commit]).await.is_ok_and(|at| at == head),
-            // The clone lacks the tag. CI's word is then good for the commit that CI names itself.
+            // The clone lacks the tag. polyarch then trusts the CI system about its own commit.
             Err(_) => run.sha == head,
         };
         if points_here {
@@ -77,13 +77,13 @@ async fn tag_of(directory: &Path, environment: &BTreeMap<String, String>, head: 
     described.map_err(|_| "no tag points at HEAD".to_owned())
 }
 
-/// What git needs to find itself, its configuration and the repository. Keys and tokens are nothing to it.
+/// The variables that git needs to find itself, its configuration and the repository. git gets no keys or tokens.
 fn for_git(environment: &BTreeMap<String, String>) -> impl Iterator<Item = (&String, &String)> {
     const OWN: [&str; 7] = ["PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "LD_LIBRARY_PATH", "SUDO_UID", "SUDO_GID"];
     environment.iter().filter(|(name, _)| name.starts_with("GIT_") || OWN.contains(&name.as_str()))
 }
 
-/// What git prints on one line, or the first line of what it says is wrong.
+/// The one line that git prints, or the first line of its error.
 async fn git(directory: &Path, environment: &BTreeMap<String, String>, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new("git");
     command.arg("-C").arg(directory).args(arguments).env_clear().envs(for_git(environment)).env("LC_ALL", "C");
@@ -92,14 +92,14 @@ async fn git(directory: &Path, environment: &BTreeMap<String, String>, arguments
     let output = match tokio::time::timeout(TIMEOUT, output(command)).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => return Err("git is not installed".to_owned()),
-        Ok(Err(error)) => return Err(format!("git does not run: {error}")),
+        Ok(Err(error)) => return Err(format!("git cannot run: {error}")),
         Err(_) => return Err(format!("git did not answer within {} seconds", TIMEOUT.as_secs())),
     };
     let Output { status, stdout, stderr } = output;
     if status.success() { Ok(first_line(&stdout)) } else { Err(first_line(&stderr)) }
 }
 
-/// The output of a program, as far as polyarch reads it. The program cannot write more than that.
+/// The beginning of a program's output. The program fails if it writes more.
 async fn output(mut command: Command) -> io::Result<Output> {
     let mut child = command.spawn()?;
     let (stdout, stderr) = tokio::try_join!(beginning(child.stdout.take()), beginning(child.stderr.take()))?;
@@ -114,17 +114,17 @@ async fn beginning(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// The first line, without what a terminal would act on.
+/// The first line, without control characters.
 fn first_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]);
     let line = text.lines().next().unwrap_or_default().trim();
     line.trim_start_matches("fatal: ").chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
-/// A commit is 40 hex digits, or 64 where the repository hashes with SHA-256.
+/// Checks that a commit has 40 hex digits, or 64 in a repository with SHA-256.
 fn checked(sha: String) -> Result<String, String> {
     let valid = matches!(sha.len(), 40 | 64) && sha.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if valid { Ok(sha) } else { Err("what CI says is the commit is not one".to_owned()) }
+    if valid { Ok(sha) } else { Err("the commit that CI reports is not a commit hash".to_owned()) }
 }
 
 #[cfg(test)]
@@ -135,7 +135,7 @@ mod tests {
 
     fn environment(extra: &[(&str, &str)]) -> BTreeMap<String, String> {
         let path = std::env::var("PATH").unwrap();
-        // Neither this machine's settings nor a repository above the temporary directory have a say.
+        // The test ignores the settings of this machine and repositories above the temporary directory.
         let base = [
             ("PATH", &*path),
             ("HOME", "/nonexistent"),
@@ -208,8 +208,7 @@ mod tests {
             let azure = format!("refs/tags/{started_for}");
             assert_eq!(tag(&[("BUILD_SOURCEVERSION", SHA), ("BUILD_SOURCEBRANCH", &azure)]).await, is(started_for));
         }
-        // A tag that the clone lacks is CI's word for CI's own commit. A tag of another commit is not a tag of this
-        // one.
+        // A tag that the clone lacks counts for the commit of the CI run. A tag of another commit does not count.
         assert_eq!(tag(&[("CI_COMMIT_SHA", &sha), ("CI_COMMIT_TAG", "v3.0.0")]).await, is("v3.0.0"));
         for (commit, other) in [(SHA, "v3.0.0"), (&*sha, "v1.0.0"), (SHA, "v2.0.0~1"), (SHA, "x^{/one}"), (SHA, "../x")]
         {

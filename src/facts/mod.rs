@@ -1,4 +1,4 @@
-//! What must be asked of the machine before a plan can be resolved: git, CI variables, docker contexts.
+//! Facts about the machine that a plan may use: git, CI variables, docker contexts.
 
 mod ci;
 mod docker_context;

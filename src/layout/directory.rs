@@ -1,4 +1,4 @@
-//! A directory that is a layout, or where one will be.
+//! A directory with an image layout, or a directory that will get one.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,14 +18,14 @@ use super::lock::Lock;
 use crate::oci::document::{self, Shape};
 use crate::oci::{Descriptor, Digest, Hasher, MAX_MANIFEST_BYTES, MediaType, RawManifest, Selector, Tag};
 
-/// Longest `index.json` that is read.
+/// The longest `index.json` that is read.
 const MOST_INDEX_BYTES: u64 = 4 << 20;
-/// Longest `oci-layout` that is read.
+/// The longest `oci-layout` that is read.
 const MOST_LAYOUT_BYTES: u64 = 4 << 10;
 const INDEX: &str = "index.json";
 const LAYOUT: &str = "oci-layout";
 
-/// A directory that is an image layout, or where one will be. Nothing is held open.
+/// A directory with an image layout, or a directory that will get one. No file is kept open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     directory: PathBuf,
@@ -39,32 +39,32 @@ struct Version {
 }
 
 impl Layout {
-    /// The layout in `directory`. Nothing is read yet.
+    /// The layout in `directory`. No file is read yet.
     #[must_use]
     pub fn at(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
     }
 
-    /// A name for it that tells nothing of the path.
+    /// An id that does not reveal the path.
     #[must_use]
     pub fn id(&self) -> String {
         let path = std::path::absolute(&self.directory).unwrap_or_else(|_| self.directory.clone());
         Digest::of(path.as_os_str().as_encoded_bytes()).hex().to_owned()
     }
 
-    /// A blob and its size in bytes, if it is there. Its bytes are not proven yet.
+    /// A blob and its size in bytes, if the blob exists. Its bytes are not verified yet.
     ///
     /// # Errors
-    /// It is no file, or cannot be opened.
+    /// The path is not a file, or it cannot be opened.
     pub fn open(&self, digest: &Digest) -> Result<Option<(File, u64)>, LayoutError> {
         let path = self.blob(digest);
         present(self.shelf().and_then(|shelf| open_file(&shelf, digest.hex(), &path)))
     }
 
-    /// A small blob, proven by its digest.
+    /// A small blob, verified by its digest.
     ///
     /// # Errors
-    /// It is not there, larger than `limit`, or has other bytes.
+    /// The blob does not exist, is larger than `limit`, or has another digest.
     pub fn read(&self, digest: &Digest, limit: usize) -> Result<Vec<u8>, LayoutError> {
         let (file, size) = self.open(digest)?.ok_or_else(|| LayoutError::Missing(digest.clone()))?;
         let mut bytes = Vec::new();
@@ -81,10 +81,11 @@ impl Layout {
         Ok(bytes)
     }
 
-    /// The manifest that `selector` names, at most 4 MiB, proven by its digest.
+    /// The manifest that `selector` names, at most 4 MiB, verified by its digest.
     ///
     /// # Errors
-    /// [`LayoutError::is_not_found`]; two images of one tag; other bytes than its digest names; no manifest.
+    /// [`LayoutError::is_not_found`]; two images have the tag; the bytes have another digest; or they are not a
+    /// manifest.
     pub fn manifest(&self, selector: &Selector) -> Result<RawManifest, LayoutError> {
         let (digest, media_type): (Digest, Option<MediaType>) = match selector {
             Selector::Digest(digest) => (digest.clone(), None),
@@ -97,10 +98,11 @@ impl Layout {
         RawManifest::new(bytes, media_type.as_ref()).map_err(LayoutError::Manifest)
     }
 
-    /// The only image that is there, or the only one that has a tag: oras lists what an index lists beside it.
+    /// The only image, or the only image with a tag. An index may also list entries without a tag: oras lists the
+    /// children of an index there.
     ///
     /// # Errors
-    /// There is none, or several.
+    /// The layout has no image, or several.
     pub fn only(&self) -> Result<Digest, LayoutError> {
         let index = self.images()?;
         let tagged = index.entries().iter().filter(|entry| entry.annotations.contains_key(REF_NAME));
@@ -125,7 +127,7 @@ impl Layout {
         Ok(first.clone())
     }
 
-    /// The manifest of the cache that is there now.
+    /// The manifest of the current cache.
     ///
     /// # Errors
     /// The index cannot be read.
@@ -136,10 +138,11 @@ impl Layout {
         Ok(self.open(&found.digest)?.map(|_| found.digest.clone()))
     }
 
-    /// Names `manifest` as the cache that is there. Everything else in the index stays.
+    /// Names `manifest` as the current cache. All other entries of the index are kept.
     ///
     /// # Errors
-    /// It is not there, or the index cannot be read or replaced. [`LayoutError::Locked`]: see [`when_free`].
+    /// The manifest does not exist, or the index cannot be read or replaced. [`LayoutError::Locked`]: see
+    /// [`when_free`].
     ///
     /// [`when_free`]: super::when_free
     pub fn publish_cache(&self, manifest: &Descriptor) -> Result<(), LayoutError> {
@@ -150,10 +153,10 @@ impl Layout {
         self.name((&manifest.digest, &manifest.media_type), LATEST, is_cache)
     }
 
-    /// Puts `manifest` under `tag`. Everything else in the index stays.
+    /// Stores `manifest` and names it `tag`. All other entries of the index are kept.
     ///
     /// # Errors
-    /// The index cannot be read or replaced: then it is as it was. [`LayoutError::Locked`]: see [`when_free`].
+    /// The index cannot be read or replaced, and is unchanged. [`LayoutError::Locked`]: see [`when_free`].
     ///
     /// [`when_free`]: super::when_free
     pub fn publish(&self, manifest: &RawManifest, tag: &Tag) -> Result<(), LayoutError> {
@@ -162,10 +165,10 @@ impl Layout {
         self.name((manifest.digest(), manifest.media_type()), tag.as_str(), has_tag)
     }
 
-    /// Puts `manifest` among the blobs, where it is not there whole.
+    /// Stores `manifest` as a blob, unless the complete blob exists.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// The file system returns an error.
     pub fn put(&self, manifest: &RawManifest) -> Result<(), LayoutError> {
         if self.read(manifest.digest(), MAX_MANIFEST_BYTES).is_ok() {
             return Ok(());
@@ -175,10 +178,10 @@ impl Layout {
         ingest.commit()
     }
 
-    /// Begins to take a blob.
+    /// Begins to receive a blob.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// The file system returns an error.
     pub fn ingest(&self, digest: Digest, size: u64) -> Result<Ingest, LayoutError> {
         let (directory, temporary) = (self.made(&["blobs", "sha256"])?, self.temporary()?);
         let (path, hasher) = (self.blob(&digest), Hasher::new());
@@ -201,20 +204,20 @@ impl Layout {
         if self.small(LAYOUT, MOST_LAYOUT_BYTES)?.is_none() {
             self.write(LAYOUT, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         }
-        // What the index names is there before it, after a power cut too.
+        // The blobs must be on the disk before the index names them, also after a power failure.
         let path = self.directory.join("blobs");
         fsync(self.shelf()?).map_err(|error| LayoutError::at(&path, error))?;
         self.write(INDEX, index.as_bytes())
     }
 
-    /// The index of a directory that has to be a layout.
+    /// The index of a directory that must be a layout.
     fn images(&self) -> Result<Index, LayoutError> {
         let index = self.index()?.ok_or_else(|| LayoutError::NoLayout(self.directory.clone()))?;
         if let Some(text) = self.small(LAYOUT, MOST_LAYOUT_BYTES)? {
             let version: Version =
                 document::read(&text, Shape::Layout).map_err(|error| self.bad(LAYOUT, error.to_string()))?;
             if !version.image_layout_version.starts_with("1.") {
-                return Err(self.bad(LAYOUT, "its version is not known, 1.0.0 is".to_owned()));
+                return Err(self.bad(LAYOUT, "its version is not supported; polyarch reads version 1.0.0".to_owned()));
             }
         }
         Ok(index)
@@ -225,7 +228,7 @@ impl Layout {
         text.map(|text| Index::read(&text).map_err(|why| self.bad(INDEX, why))).transpose()
     }
 
-    /// A small file of the directory itself.
+    /// A small file directly in the directory.
     fn small(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, LayoutError> {
         let path = self.directory.join(name);
         let opened = open_directory(&self.directory).and_then(|directory| open_file(&directory, name, &path));
@@ -235,7 +238,7 @@ impl Layout {
         if text.len() as u64 > limit {
             return Err(self.bad(name, "it is too long".to_owned()));
         }
-        // BuildKit locks it, writes it in place, and has it empty meanwhile.
+        // BuildKit locks the file and rewrites it in place. The file is empty during that time.
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
@@ -247,19 +250,19 @@ impl Layout {
         self.directory.join("blobs").join("sha256").join(digest.hex())
     }
 
-    /// Puts a file in its place, whole.
+    /// Replaces a file atomically.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), LayoutError> {
         let mut temporary = self.temporary()?;
         temporary.write(bytes)?;
         temporary.keep_as(open_directory(&self.directory)?, name, &self.directory.join(name))
     }
 
-    /// A new file beside the blobs, where containerd and oras have theirs.
+    /// A new temporary file in `ingest`, the directory that containerd and oras also use.
     fn temporary(&self) -> Result<Temporary, LayoutError> {
         Temporary::new(self.made(&["ingest"])?, &self.directory.join("ingest"))
     }
 
-    /// `blobs/sha256`. What a layout shows is in its directory: no link is followed on the way.
+    /// Opens `blobs/sha256`. A layout must not show files outside of its directory, so no link is followed.
     fn shelf(&self) -> Result<OwnedFd, LayoutError> {
         let mut path = self.directory.clone();
         let mut directory = open_directory(&path)?;
@@ -270,7 +273,7 @@ impl Layout {
         Ok(directory)
     }
 
-    /// A directory below this one, which is made if it is not there.
+    /// Opens a directory beneath this one, and creates it if it does not exist.
     fn made(&self, names: &[&str]) -> Result<OwnedFd, LayoutError> {
         fs::create_dir_all(&self.directory).map_err(|error| LayoutError::at(&self.directory, error))?;
         let mut path = self.directory.clone();
@@ -287,10 +290,10 @@ impl Layout {
     }
 }
 
-/// The layout's directory. The user named it: a link that leads there is meant.
+/// Opens the directory of the layout. The user named it, so a link to it is allowed.
 fn open_directory(path: &Path) -> Result<OwnedFd, LayoutError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // Links to it are followed: what is no directory is none.
+    // Links to the directory are followed. Any other file is an error.
     open(path, flags, Mode::empty()).map_err(|error| LayoutError::File { path: path.to_owned(), error: error.into() })
 }
 
@@ -298,7 +301,7 @@ fn step(from: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     openat(from, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// A regular file and its size; a pipe or a device would be read without end.
+/// Opens a regular file, and returns its size. Reading a pipe or a device might never end.
 fn open_file(directory: &OwnedFd, name: &str, path: &Path) -> Result<(File, u64), LayoutError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(openat(directory, name, flags, Mode::empty()).map_err(|error| LayoutError::at(path, error))?);
@@ -335,7 +338,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(&folder.path().join("cache"));
         let digest = Digest::of(b"layer");
-        for (bytes, said) in [(&b"later"[..], "was to have"), (b"lay", "was to have"), (b"layers", "more bytes")] {
+        for (bytes, said) in [(&b"later"[..], "wrong content"), (b"lay", "wrong content"), (b"layers", "more bytes")] {
             let mut ingest = layout.ingest(digest.clone(), 5).unwrap();
             let refused = ingest.write(bytes).and_then(|()| ingest.commit());
             let refused = refused.unwrap_err().to_string();
@@ -361,11 +364,11 @@ mod tests {
         let layout = Layout::at(folder.path());
         let digest = put(&layout, b"layer");
         let ingest = folder.path().join("ingest");
-        // Files of processes that were killed: in a blob, in an index, and before the first byte was there.
+        // Files of killed processes: a part of a blob, a part of an index, and an empty file.
         for (name, bytes) in [("0", "half a blob"), ("1", "{\"manifests\":["), ("f", "")] {
             fs::write(ingest.join(name.repeat(32)), bytes).unwrap();
         }
-        // The names that oras and containerd have there, and a link that leads away.
+        // Names that oras and containerd use, and a link that leads away.
         fs::write(ingest.join("oras_1234"), "").unwrap();
         fs::create_dir(ingest.join("a".repeat(32))).unwrap();
         std::os::unix::fs::symlink(folder.path().join(INDEX), ingest.join("b".repeat(32))).unwrap();
@@ -404,7 +407,7 @@ mod tests {
         let text = fs::read(folder.path().join(INDEX)).unwrap();
         let index: Value = serde_json::from_slice(&text).unwrap();
         assert_eq!((index["manifests"].as_array().unwrap().len(), &index["manifests"][0]), (2, &other));
-        // Without its manifest it is none.
+        // Without its manifest there is no cache.
         fs::remove_file(layout.blob(&Digest::of(b"two"))).unwrap();
         assert_eq!(layout.latest().unwrap(), None);
     }

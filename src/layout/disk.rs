@@ -1,4 +1,4 @@
-//! Where layouts are read and written.
+//! Runs the blocking work of layouts.
 
 use tokio::task::spawn_blocking;
 
@@ -7,10 +7,10 @@ use super::error::LayoutError;
 /// Does `work` on a thread that may block.
 ///
 /// # Errors
-/// Those of `work`.
+/// The errors of `work`.
 pub async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LayoutError> + Send + 'static,
 ) -> Result<T, LayoutError> {
-    // A thread that panicked left its message on the log.
+    // A panic has left its message in the log.
     spawn_blocking(work).await.unwrap_or(Err(LayoutError::Ended))
 }

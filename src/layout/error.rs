@@ -1,4 +1,4 @@
-//! Why a layout cannot be read or written.
+//! The errors of reading and writing a layout.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,95 +10,95 @@ use crate::oci::{Digest, ManifestError};
 /// Why a layout cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
-    /// The file system refuses.
+    /// The file system returns an error.
     #[error("{}: {error}", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it says.
+        /// The error of the file system.
         error: io::Error,
     },
-    /// A link, or another thing that is no file of the layout.
-    #[error("{} is no file of the layout: links are not followed", .0.display())]
+    /// A link, or another file that is not a regular file of the layout.
+    #[error("{} is not a file of the layout; polyarch does not follow links", .0.display())]
     Special(PathBuf),
-    /// There is no `index.json`.
-    #[error("{} is no image layout: it has no index.json", .0.display())]
+    /// `index.json` does not exist.
+    #[error("{} is not an image layout: it has no index.json", .0.display())]
     NoLayout(PathBuf),
-    /// `index.json` or `oci-layout` is none.
+    /// `index.json` or `oci-layout` is not valid.
     #[error("{}: {why}", path.display())]
     Index {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         why: String,
     },
-    /// Nothing has this tag.
+    /// The tag does not exist.
     #[error("the layout has {has}")]
     NoTag {
-        /// What is there, in words.
+        /// The images of the layout, as text.
         has: String,
     },
-    /// Neither tag nor digest was named, and there is not one image.
-    #[error("the layout has {has}: which of them is meant is not said")]
+    /// The reference has neither tag nor digest, and the layout does not have exactly one image.
+    #[error("the layout has several images ({has}); name one of them as oci:DIR:TAG")]
     Several {
-        /// What is there, in words.
+        /// The images of the layout, as text.
         has: String,
     },
-    /// Two entries with one name, of different content.
-    #[error("its index.json has two images of this tag")]
+    /// Two entries with the same name and different content.
+    #[error("its index.json has two images with this tag")]
     Twice,
-    /// Other bytes than were named.
-    #[error("{digest} was to have {size} bytes and has {written}, which are {actual}")]
+    /// The bytes differ from the descriptor.
+    #[error("{digest} has the wrong content: {written} of {size} bytes, with the digest {actual}")]
     Content {
-        /// What was named.
+        /// The expected digest.
         digest: Digest,
-        /// Its size.
+        /// The expected size.
         size: u64,
-        /// How many bytes came.
+        /// The number of bytes.
         written: u64,
-        /// What they are.
+        /// The digest of the bytes.
         actual: Digest,
     },
-    /// More bytes than were named.
-    #[error("{0} has more bytes than were named")]
+    /// There are more bytes than the descriptor specifies.
+    #[error("{0} has more bytes than its descriptor specifies")]
     TooLong(Digest),
-    /// A blob of another size than was named.
-    #[error("{digest} was to have {size} bytes and has {actual}")]
+    /// A blob has another size than the descriptor specifies.
+    #[error("{digest} should have {size} bytes, and has {actual}")]
     Size {
-        /// What was named.
+        /// The expected digest.
         digest: Digest,
-        /// Its size.
+        /// The expected size.
         size: u64,
-        /// The file's size.
+        /// The size of the file.
         actual: u64,
     },
     /// A blob cannot be read.
     #[error("{digest} cannot be read: {error}")]
     Unread {
-        /// Which one.
+        /// The blob.
         digest: Digest,
-        /// What the file system says.
+        /// The error of the file system.
         error: io::Error,
     },
-    /// More than is read of such content.
-    #[error("{digest} has more than the {limit} bytes that are read of this")]
+    /// The content is larger than polyarch reads.
+    #[error("{digest} has more than the {limit} bytes that polyarch reads")]
     TooLarge {
-        /// What it is.
+        /// The content.
         digest: Digest,
         /// The limit in bytes.
         limit: usize,
     },
-    /// What is named is not there.
+    /// The content does not exist.
     #[error("{0} is not in the directory")]
     Missing(Digest),
-    /// The bytes are no manifest, or one that is refused.
-    #[error("it has a manifest that cannot be used")]
+    /// The bytes are not a manifest, or polyarch refuses the manifest.
+    #[error("it has a manifest that polyarch cannot use")]
     Manifest(#[source] ManifestError),
-    /// The thread that worked on it is gone.
+    /// The thread that worked on the layout has ended.
     #[error("the thread that read or wrote the layout ended")]
     Ended,
-    /// Another process writes it, and does not end.
-    #[error("{} is held by another program that writes this layout", .0.display())]
+    /// Another process writes the layout and does not finish.
+    #[error("another program that writes this layout holds {}", .0.display())]
     Locked(PathBuf),
 }
 
@@ -106,20 +106,20 @@ impl LayoutError {
     pub(super) fn at(path: &Path, error: impl Into<io::Error>) -> Self {
         let error = error.into();
         let code = error.raw_os_error();
-        // A link, where a file or a directory is opened that must not be one.
+        // `O_NOFOLLOW` found a link in place of a file or a directory.
         if code == Some(Errno::LOOP.raw_os_error()) || code == Some(Errno::NOTDIR.raw_os_error()) {
             return Self::Special(path.to_owned());
         }
         Self::File { path: path.to_owned(), error }
     }
 
-    /// Whether there is nothing under the name.
+    /// Whether the name does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NoLayout(_) | Self::NoTag { .. } | Self::Missing(_))
     }
 
-    /// Whether going on would trust what must not be trusted.
+    /// Whether polyarch must not trust the content.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(
@@ -135,19 +135,21 @@ impl LayoutError {
         )
     }
 
-    /// What to do next, in one line, where there is something to do.
+    /// The next step in one line, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Special(_) => "copy the layout with its links resolved: `cp -RL`".to_owned(),
-            Self::Content { .. } | Self::Size { .. } => "the layout is damaged: have it written again".to_owned(),
-            Self::Locked(path) => format!("if no program does, remove {}", path.display()),
+            Self::Special(_) => "copy the layout and resolve its links: `cp -RL`".to_owned(),
+            Self::Content { .. } | Self::Size { .. } => "write the layout again, because it is damaged".to_owned(),
+            Self::Locked(path) => {
+                format!("wait for the other program, or remove {} if no program uses this layout", path.display())
+            }
             _ => return None,
         })
     }
 }
 
-/// What is not there is no error.
+/// Turns a missing file into `None`.
 pub(super) fn present<T>(read: Result<T, LayoutError>) -> Result<Option<T>, LayoutError> {
     match read {
         Ok(value) => Ok(Some(value)),

@@ -1,4 +1,4 @@
-//! `index.json`: which images a layout has, and under which names.
+//! `index.json`: the images of a layout, and their names.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -6,16 +6,16 @@ use serde_json::{Map, Value, json};
 use crate::oci::Descriptor;
 use crate::oci::document::{self, Shape};
 
-/// The tag of an entry (OCI image-spec, "Annotations").
+/// The annotation with the tag of an entry (OCI image-spec, "Annotations").
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// containerd's annotation. An entry that has it is an image of that name.
+/// The annotation of containerd with the name of an image.
 pub(super) const IMAGE_NAME: &str = "io.containerd.image.name";
-/// The name under which a directory's cache stands in its index (BuildKit, `client/solve.go`).
+/// The name of the cache in the index of its directory (BuildKit, `client/solve.go`).
 pub(super) const LATEST: &str = "latest";
-/// Most names that an error lists.
+/// The most names in an error.
 const MOST_NAMES: usize = 10;
 
-/// The index, as far as it is read.
+/// The parts of the index that polyarch reads.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Index {
     #[serde(default)]
@@ -36,7 +36,7 @@ impl Index {
         self.entries().iter().filter(is)
     }
 
-    /// What is there, in words.
+    /// The images of the layout, as text.
     pub(super) fn has(&self) -> String {
         let names: Vec<_> = self.entries().iter().filter_map(|entry| entry.annotations.get(REF_NAME)).collect();
         match (self.entries().len(), &names[..]) {
@@ -52,7 +52,8 @@ impl Index {
     }
 }
 
-/// The index with `entry` in place of those that `replaces`. Everything else in it stays, also what we do not know.
+/// The index with `entry` in place of the entries that `replaces` selects. Everything else is kept, including unknown
+/// fields.
 pub(super) fn with(text: Option<&[u8]>, entry: Value, replaces: impl Fn(&Value) -> bool) -> Result<String, String> {
     let fields: Option<Map<String, Value>> =
         text.map(|text| document::read(text, Shape::Manifest)).transpose().map_err(|error| error.to_string())?;
@@ -63,7 +64,7 @@ pub(super) fn with(text: Option<&[u8]>, entry: Value, replaces: impl Fn(&Value) 
     if manifests.is_null() {
         *manifests = json!([]);
     }
-    let Some(manifests) = manifests.as_array_mut() else { return Err("its `manifests` are no list".to_owned()) };
+    let Some(manifests) = manifests.as_array_mut() else { return Err("its `manifests` is not a list".to_owned()) };
     manifests.retain(|one| !replaces(one));
     manifests.push(entry);
     Ok(Value::Object(fields).to_string())

@@ -1,4 +1,4 @@
-//! Content on its way into a layout.
+//! Receives content for a layout.
 
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, renameat, unlinkat};
 use super::error::LayoutError;
 use crate::oci::{Digest, Hasher};
 
-/// A blob that comes in. Dropped before its end, it was never there.
+/// A blob that is being received. Dropping it early deletes the received bytes.
 #[derive(Debug)]
 pub struct Ingest {
     pub(super) temporary: Temporary,
@@ -26,28 +26,28 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Which blob.
+    /// The digest of the blob.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
 
-    /// Its size, as it was named.
+    /// The size that the descriptor specifies.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Bytes of it that came.
+    /// The number of received bytes.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Forgets what came of it.
+    /// Deletes the received bytes.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// The file system returns an error.
     pub fn restart(&mut self) -> Result<(), LayoutError> {
         let Temporary { file, path, .. } = &mut self.temporary;
         file.set_len(0).and_then(|()| file.rewind()).map_err(|error| LayoutError::at(path, error))?;
@@ -55,10 +55,10 @@ impl Ingest {
         Ok(())
     }
 
-    /// Takes more of it.
+    /// Adds more bytes.
     ///
     /// # Errors
-    /// More than was named, or the file system refuses.
+    /// There are more bytes than the descriptor specifies, or the file system returns an error.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), LayoutError> {
         if self.size - self.written < bytes.len() as u64 {
             return Err(LayoutError::TooLong(self.digest.clone()));
@@ -69,10 +69,10 @@ impl Ingest {
         Ok(())
     }
 
-    /// Puts it in its place, if it is what was named.
+    /// Moves the blob into its place, if its bytes match the descriptor.
     ///
     /// # Errors
-    /// It is not, or the file system refuses.
+    /// The bytes do not match, or the file system returns an error.
     pub fn commit(self) -> Result<(), LayoutError> {
         let Self { temporary, directory, path, digest, size, written, hasher } = self;
         let actual = hasher.finish();
@@ -83,10 +83,10 @@ impl Ingest {
     }
 }
 
-/// Digits of a temporary file's name.
+/// The number of digits in the name of a temporary file.
 const NAME_DIGITS: usize = 32;
 
-/// A file that goes when it is dropped.
+/// A file that is deleted when it is dropped.
 #[derive(Debug)]
 pub(super) struct Temporary {
     directory: OwnedFd,
@@ -96,9 +96,9 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// A new file in `directory`, which is at `path`.
+    /// A new file in `directory`. `path` is the path of that directory.
     pub(super) fn new(directory: OwnedFd, path: &Path) -> Result<Self, LayoutError> {
-        // Two processes must not meet; it is no secret.
+        // The names of two processes must differ. The name is not a secret.
         let half = || RandomState::new().build_hasher().finish();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         loop {
@@ -106,8 +106,8 @@ impl Temporary {
             let path = path.join(&name);
             let file = openat(&directory, &name, flags, Mode::from_bits_truncate(0o666));
             let file = File::from(file.map_err(|error| LayoutError::at(&path, error))?);
-            // The file is locked until it is closed, however this process ends. On a file system without locks nothing
-            // is swept.
+            // The file is locked until it is closed, even if this process is killed. On a file system without locks,
+            // no file is swept.
             let swept = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
             if !swept && file.metadata().is_ok_and(|metadata| metadata.nlink() > 0) {
                 return Ok(Self { directory, name, file, path });
@@ -124,29 +124,30 @@ impl Temporary {
         self.file.write_all(bytes).map_err(|error| LayoutError::at(&self.path, error))
     }
 
-    /// On the disk before it has its name: what is found under it is whole.
+    /// Writes the file to the disk before it gets its name. A file with this name is always complete.
     pub(super) fn keep_as(self, directory: impl AsFd, name: &str, path: &Path) -> Result<(), LayoutError> {
         self.file.sync_data().map_err(|error| LayoutError::at(&self.path, error))?;
         renameat(&self.directory, &self.name, directory, name).map_err(|error| LayoutError::at(path, error))
     }
 }
 
-/// Removes from `directory` the files that killed processes left there: nobody has those locked.
+/// Removes the files that killed processes left in `directory`. No process has these files locked.
 pub(super) fn sweep(directory: &OwnedFd) {
     let Ok(entries) = Dir::read_from(directory) else { return };
     for entry in entries.flatten() {
         let Ok(name) = entry.file_name().to_str() else { continue };
         let ours = name.len() == NAME_DIGITS && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // The lock is held until the file is removed. A process that created it meanwhile finds it locked, or gone.
+        // This process holds the lock until it removed the file. A process that has just created the file finds it
+        // locked or deleted.
         let left = ours.then(|| left(directory, name)).flatten();
         if left.is_some() {
-            // The next sweep looks for the file again.
+            // If this fails, the next sweep tries again.
             let _ = unlinkat(directory, name, AtFlags::empty());
         }
     }
 }
 
-/// A file that no process has locked, with a lock of ours.
+/// Opens and locks a file, if no process has locked it.
 fn left(directory: &OwnedFd, name: &str) -> Option<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(openat(directory, name, flags, Mode::empty()).ok()?);
@@ -155,7 +156,7 @@ fn left(directory: &OwnedFd, name: &str) -> Option<File> {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After the rename there is none.
+        // After the rename, the name no longer exists.
         let _ = unlinkat(&self.directory, &self.name, AtFlags::empty());
     }
 }

@@ -1,5 +1,5 @@
-//! Who may replace `index.json`: one process at a time, by the lock file that BuildKit takes for its layouts
-//! (`client/ociindex`: `index.json.lock`, flock).
+//! The lock for replacing `index.json`. BuildKit uses the same lock file for its layouts (`client/ociindex`:
+//! `index.json.lock`, flock). Only one process holds the lock at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -10,23 +10,23 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::error::LayoutError;
 
-/// Longest wait for another process: to replace an index takes it milliseconds.
+/// The longest wait for another process. Replacing an index takes milliseconds.
 const LONGEST: Duration = Duration::from_secs(10);
-/// How often is looked.
+/// The time between two attempts.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// The lock, until it is dropped.
+/// The lock. Dropping it releases the lock.
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,
-    /// Its lock goes with it.
+    /// Closing the file releases the lock.
     _file: File,
 }
 
-/// Does what replaces an index, again and again while another process holds the lock, for at most 10 s.
+/// Calls `replace` again while another process holds the lock, for at most 10 s.
 ///
 /// # Errors
-/// Those of `replace`.
+/// The errors of `replace`.
 pub async fn when_free<F>(mut replace: impl FnMut() -> F) -> Result<(), LayoutError>
 where
     F: Future<Output = Result<(), LayoutError>>,
@@ -41,7 +41,7 @@ where
 }
 
 impl Lock {
-    /// Takes it, unless another process has it.
+    /// Takes the lock, unless another process holds it.
     pub(super) fn take(directory: &Path) -> Result<Self, LayoutError> {
         let path = directory.join("index.json.lock");
         let mut options = OpenOptions::new();
@@ -50,7 +50,7 @@ impl Lock {
         loop {
             let file = options.open(&path).map_err(|error| LayoutError::at(&path, error))?;
             match file.try_lock() {
-                // Who held it has removed it: another file has the name now.
+                // The previous holder may have removed the file. Then another file has the name now.
                 Ok(()) if is_at(&file, &path) => return Ok(Self { path, _file: file }),
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(LayoutError::Locked(path)),
@@ -69,7 +69,8 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is still held: who waits for it finds that it has no name any more, and makes a new one.
+        // Remove the file while the lock is held. A waiting process notices that the file has no name, and creates a
+        // new one.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -1,8 +1,10 @@
-//! Directories of this machine that are OCI image layouts (OCI image-spec, "Image Layout"): those of skopeo, oras, crane
-//! and buildx as they write them, and ours as they read them. Images of `oci:DIR`, and caches in directories.
+//! Directories on this machine with an OCI image layout (OCI image-spec, "Image Layout"). polyarch reads the layouts
+//! of skopeo, oras, crane and buildx. These tools read the layouts of polyarch. Layouts hold images (`oci:DIR`) and
+//! caches.
 //!
-//! What is written is under its own digest, or not at all; `index.json` is replaced last, under a lock. What is read was
-//! written by others: every size is bounded, and no link is followed out of the directory. All of it blocks on the disk, and is done with [`on_disk`].
+//! polyarch writes content only under its own digest. It replaces `index.json` last, and under a lock. Other programs
+//! may have written the content, so every size is bounded and no link leads out of the directory. All functions block
+//! on the disk; run them with [`on_disk`].
 
 mod directory;
 mod disk;

@@ -6,65 +6,65 @@ use std::str::FromStr;
 
 use super::{Platform, PlatformError};
 
-/// Annotations as they stand in an index.
+/// The annotations in an index.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Annotations {
-    /// Those of the index itself.
+    /// The annotations of the index itself.
     pub index: BTreeMap<String, String>,
-    /// Those of its entries, by platform.
+    /// The annotations of its entries, by platform.
     pub entries: BTreeMap<Platform, BTreeMap<String, String>>,
 }
 
 impl Annotations {
-    /// Whether there is none.
+    /// Whether there are no annotations.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.index.is_empty() && self.entries.values().all(BTreeMap::is_empty)
     }
 }
 
-/// An annotation that is asked for: `[SCOPE:]KEY=VALUE`, in buildx's words.
+/// A requested annotation: `[SCOPE:]KEY=VALUE`, in the form of buildx.
 ///
-/// `index:`, the default, is the index; `entry:` every entry that is an image, `entry[PLATFORM]:` the one of a
-/// platform; `manifest-descriptor` is another word for `entry`. Several scopes stand with commas between them.
+/// `index:` is the index, and the default. `entry:` is every entry of an image. `entry[PLATFORM]:` is the entry of one
+/// platform. `manifest-descriptor` means the same as `entry`. Commas separate several scopes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotation {
-    /// Where it stands; at least one.
+    /// The annotated places. There is at least one.
     pub scopes: Vec<AnnotationScope>,
-    /// Its key, which is not empty.
+    /// The key, which is not empty.
     pub key: String,
-    /// Its value.
+    /// The value.
     pub value: String,
 }
 
-/// Where an annotation stands.
+/// The annotated place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AnnotationScope {
-    /// At the index.
+    /// The index.
     Index,
-    /// At every entry that is an image.
+    /// Every entry of an image.
     Entries,
-    /// At the entry of one platform.
+    /// The entry of one platform.
     Entry(Platform),
 }
 
-/// Why a text is no annotation of an index.
+/// Why a text is not an annotation of an index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnnotationError {
-    /// No `=`, or nothing before it.
+    /// The text has no `=`, or no text before it.
     #[error("an annotation has the form KEY=VALUE, index:KEY=VALUE or entry[PLATFORM]:KEY=VALUE")]
     Form,
-    /// It begins with a quotation mark, which a shell would have taken away.
-    #[error("the annotation begins with a quotation mark ({0}): write KEY=VALUE without it")]
+    /// The text begins with a quotation mark, which a shell would have removed.
+    #[error("the annotation begins with a quotation mark ({0}): write KEY=VALUE without quotation marks")]
     Quoted(char),
-    /// What stands before the colon is no scope.
-    #[error("`{0}` is no scope: an annotation stands at `index`, `entry` or `entry[PLATFORM]`")]
+    /// The text before the colon is not a scope.
+    #[error("`{0}` is not a scope: the scopes are `index`, `entry` and `entry[PLATFORM]`")]
     Scope(String),
-    /// The platform in brackets is none.
+    /// The text in brackets is not a platform.
     #[error("`{0}` is not a platform: {1}")]
     Platform(String, PlatformError),
-    /// An annotation of the image itself: the image would be another one.
-    #[error("`{0}` would change an image, and an index lists images as they are")]
+    /// The scope is the image itself. An annotation there would change the image.
+    #[error("`{0}` would change the image, and polyarch annotates only the index and its entries")]
     Image(String),
 }
 
@@ -80,7 +80,7 @@ impl FromStr for Annotation {
             Some((scopes, key)) if scopes.split(',').all(reads_as_scope) => {
                 (scopes.split(',').map(str::parse).collect::<Result<_, _>>()?, key)
             }
-            // A key may have a colon in it.
+            // A key may contain a colon.
             _ => (vec![AnnotationScope::Index], name),
         };
         if key.is_empty() {
@@ -90,7 +90,7 @@ impl FromStr for Annotation {
     }
 }
 
-/// Whether `text` is a word as scopes are, with something in brackets behind it or not.
+/// Whether `text` has the form of a scope: a lower-case word, optionally with text in brackets behind it.
 fn reads_as_scope(text: &str) -> bool {
     let word = text.split_once('[').map_or(text, |(word, _)| word);
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
@@ -144,7 +144,7 @@ mod tests {
             ("entry:a=b", "entry:a=b"),
             ("manifest-descriptor[linux/aarch64]:a=b", "entry[linux/arm64]:a=b"),
             ("index,manifest-descriptor[linux/arm]:a=b", "index,entry[linux/arm/v7]:a=b"),
-            // A colon that ends no word of a scope is the key's.
+            // A colon that does not end a scope belongs to the key.
             ("org.example:a=b", "index:org.example:a=b"),
         ] {
             assert_eq!(written.parse::<Annotation>().unwrap().to_string(), meant, "{written}");
@@ -158,15 +158,15 @@ mod tests {
             assert_eq!(error(text), AnnotationError::Form.to_string(), "{text}");
         }
         for (text, says) in [
-            ("indx:a=b", "`indx` is no scope"),
-            ("index[linux/amd64]:a=b", "`index[linux/amd64]` is no scope"),
-            ("entry[linux/amd64:a=b", "`entry[linux/amd64` is no scope"),
-            ("index-descriptor:a=b", "is no scope"),
+            ("indx:a=b", "`indx` is not a scope"),
+            ("index[linux/amd64]:a=b", "`index[linux/amd64]` is not a scope"),
+            ("entry[linux/amd64:a=b", "`entry[linux/amd64` is not a scope"),
+            ("index-descriptor:a=b", "is not a scope"),
             ("entry[arm]:a=b", "`arm` is not a platform"),
             ("\"index:a=b\"", "begins with a quotation mark (\")"),
             ("'a=b'", "begins with a quotation mark (')"),
-            ("index,manifest:a=b", "`manifest` would change an image"),
-            ("manifest[linux/amd64]:a=b", "would change an image"),
+            ("index,manifest:a=b", "`manifest` would change the image"),
+            ("manifest[linux/amd64]:a=b", "would change the image"),
         ] {
             assert!(error(text).contains(says), "{text}: {}", error(text));
         }

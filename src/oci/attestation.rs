@@ -1,25 +1,25 @@
-//! Attestations: manifests of in-toto statements that stand in an index beside the image that they speak of
-//! (BuildKit, "Image attestation storage").
+//! Attestations: manifests with in-toto statements about an image. The index lists them next to that image (BuildKit,
+//! "Image attestation storage").
 
 use std::collections::BTreeMap;
 
 use super::{Content, Descriptor, Digest, ManifestError, RawManifest, Unread};
 
-/// Says of an index entry what it is.
+/// The annotation with the type of an index entry.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
-/// The only type that is known.
+/// The only known type.
 const ATTESTATION_MANIFEST: &str = "attestation-manifest";
-/// Says of which image of the index the attestation is.
+/// The annotation with the digest of the attested image.
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
-/// Says of a layer that is a statement what it states (in-toto Attestation Framework, "Statement").
+/// The annotation with the type of the statement in a layer (in-toto Attestation Framework, "Statement").
 const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
-/// How the media types of in-toto statements begin: `application/vnd.in-toto+json`, and what may come beside it.
+/// The beginning of the media types of in-toto statements, such as `application/vnd.in-toto+json`.
 const STATEMENTS: &str = "application/vnd.in-toto";
 
-/// An attestation of one image: its manifest, as the registry returned it, and what the index says of it.
+/// An attestation of one image: its manifest, as the registry returned it, and its annotations in the index.
 ///
-/// It is of the image that its entry and, where it has one, its `subject` name. Its statements are not read: they may
-/// speak of something within the image.
+/// The index entry names the attested image. A `subject` in the manifest must name the same image. polyarch does not
+/// read the statements. A statement may describe something inside the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attestation {
     manifest: RawManifest,
@@ -27,47 +27,47 @@ pub struct Attestation {
     unread: Unread,
 }
 
-/// Why a manifest is no attestation of an image.
+/// Why a manifest is not an attestation of an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttestationError {
     /// The manifest does not parse.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The index's entry is of another manifest, or does not say that it attests the image.
+    /// The index entry names another manifest, or it is not an attestation of the image.
     #[error("the index does not list it as an attestation of {0}")]
     Entry(Digest),
-    /// The `data` of the index's entry has other bytes than the attestation's.
-    #[error("its entry's `data` is not the manifest {0}")]
+    /// The `data` of the index entry differs from the attestation's bytes.
+    #[error("the `data` of its index entry is not the manifest {0}")]
     Data(Digest),
-    /// It is an index, or it has no in-toto statement.
+    /// The manifest is an index, or it has no in-toto statement.
     #[error("it has no in-toto statement")]
     NoStatement,
-    /// Its `subject` is another image than the index says.
-    #[error("its subject is {subject}, the index lists it as an attestation of {image}")]
+    /// The `subject` of the manifest is another image than the one in the index.
+    #[error("its subject is {subject}, and the index lists it as an attestation of {image}")]
     Subject {
-        /// What the manifest names.
+        /// The image in the manifest.
         subject: Digest,
-        /// What the index names.
+        /// The image in the index.
         image: Digest,
     },
 }
 
 impl Descriptor {
-    /// Whether an index entry is no image: BuildKit puts attestations under the platform `unknown/unknown`, so that
-    /// nobody pulls them by accident.
+    /// Whether an index entry is an attestation or another entry without an image. BuildKit gives these the platform
+    /// `unknown/unknown`, so that a client does not pull them by accident.
     #[must_use]
     pub fn is_attestation(&self) -> bool {
         self.platform.as_ref().is_some_and(super::PlatformFields::is_unknown)
     }
 
-    /// The image that an index entry says to be an attestation of.
+    /// The image that an index entry attests.
     #[must_use]
     pub fn attests(&self) -> Option<Digest> {
         let is_attestation = self.is_attestation() && self.annotations.get(REFERENCE_TYPE)? == ATTESTATION_MANIFEST;
         is_attestation.then(|| self.annotations.get(REFERENCE_DIGEST)?.parse().ok()).flatten()
     }
 
-    /// What a layer of an attestation states, as its manifest says: `https://slsa.dev/provenance/v1`,
+    /// The type of the statement in a layer of an attestation: `https://slsa.dev/provenance/v1`,
     /// `https://spdx.dev/Document`.
     #[must_use]
     pub fn predicate_type(&self) -> Option<&str> {
@@ -76,7 +76,7 @@ impl Descriptor {
 }
 
 impl Attestation {
-    /// Proves that `manifest`, listed in an index as `entry`, is an attestation of `image`.
+    /// Proves that `manifest`, with the index entry `entry`, is an attestation of `image`.
     ///
     /// # Errors
     /// See [`AttestationError`].
@@ -88,7 +88,7 @@ impl Attestation {
             return Err(AttestationError::Data(manifest.digest().clone()));
         }
         let Content::Image(content) = manifest.content()? else { return Err(AttestationError::NoStatement) };
-        // Statements of a form that is not known yet may be beside one that is.
+        // Statements of an unknown form may stand next to a known one.
         if !content.layers.iter().any(|layer| layer.media_type.as_str().starts_with(STATEMENTS)) {
             return Err(AttestationError::NoStatement);
         }
@@ -106,12 +106,12 @@ impl Attestation {
         &self.manifest
     }
 
-    /// What an index says of it.
+    /// The annotations in the index.
     pub(super) fn annotations(&self) -> &BTreeMap<String, String> {
         &self.annotations
     }
 
-    /// The fields of its entry that nobody here reads.
+    /// The other fields of the index entry. polyarch does not read them.
     pub(super) fn unread(&self) -> &Unread {
         &self.unread
     }
@@ -123,7 +123,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A manifest as BuildKit writes it, and its entry in an index.
+    /// A manifest in the form of BuildKit, and its index entry.
     pub(crate) fn attestation_of(image: &Digest) -> (RawManifest, Descriptor) {
         with(image, &json!({}), "application/vnd.in-toto+json")
     }

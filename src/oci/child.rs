@@ -1,4 +1,4 @@
-//! A child of an image index: made from the manifest's and the config's bytes, and from nothing else.
+//! A child of an image index. polyarch creates it only from the bytes of the manifest and of the config.
 
 use serde::Deserialize;
 
@@ -9,21 +9,21 @@ use super::{
     PlatformWords, RawManifest, Start, words,
 };
 
-/// An image of one platform that may stand in an index: its manifest and its config were read, the config
-/// hashes to what the manifest says, and it is of the platform that was planned.
+/// An image of one platform that an index may list. polyarch read its manifest and its config. The config has the
+/// digest that the manifest names, and the platform that was planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Child {
     manifest: RawManifest,
     config: Digest,
-    /// The platform that was planned, or that an override names.
+    /// The planned platform, or the platform of an override.
     planned: Platform,
-    /// The platform that the index will say.
+    /// The platform in the new index.
     platform: Platform,
-    /// The platform as the config has it.
+    /// The platform in the config.
     own: PlatformFields,
-    /// The words about the image in the index that it comes from.
+    /// The description of the image in its source index.
     listed: Listed,
-    /// The override of the entry, whatever the config and that index say.
+    /// The override of the entry. The override takes precedence over the config and over the source index.
     said: EntryOverride,
     layers_bytes: u64,
     revision: Option<String>,
@@ -31,21 +31,21 @@ pub struct Child {
     attestations: Vec<Attestation>,
 }
 
-/// Why a manifest and a config are not the child that was planned.
+/// Why a manifest and a config are not the planned child.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChildError {
     /// The manifest does not parse.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The manifest is an index: it must be flattened first.
+    /// The manifest is an index, which must be flattened first.
     #[error("{0} is an image index, not an image")]
     IsIndex(Digest),
-    /// The config's bytes are not those that the manifest names.
-    #[error("the config's bytes hash to {actual}, the manifest names {named}")]
+    /// The digest of the config is not the one in the manifest.
+    #[error("the config has the digest {actual}, and the manifest names {named}")]
     ConfigDigest {
-        /// What the manifest names.
+        /// The digest in the manifest.
         named: Digest,
-        /// What the bytes hash to.
+        /// The digest of the bytes.
         actual: Digest,
     },
     /// The config is not an image config.
@@ -54,38 +54,38 @@ pub enum ChildError {
     /// The config names no platform.
     #[error("the image config names no platform (os {os:?}, architecture {architecture:?})")]
     NoPlatform {
-        /// Its `os` field.
+        /// The `os` field.
         os: String,
-        /// Its `architecture` field.
+        /// The `architecture` field.
         architecture: String,
     },
-    /// The config is of another platform.
-    #[error("the image is {actual}, planned is {planned}")]
+    /// The config is for another platform.
+    #[error("the image is for {actual}, and {planned} was expected")]
     Platform {
-        /// What the plan says.
+        /// The planned platform.
         planned: Platform,
-        /// What the config says.
+        /// The platform in the config.
         actual: Platform,
     },
-    /// The index that lists the image has other bytes in the entry's `data` than the manifest's (OCI image-spec,
+    /// In the source index, the `data` of the entry differs from the bytes of the manifest (OCI image-spec,
     /// "Descriptors").
-    #[error("its entry's `data` is not the manifest {0}")]
+    #[error("the `data` of its index entry is not the manifest {0}")]
     Data(Digest),
 }
 
-/// Overrides of an index entry: the plan's `entry`, what `docker manifest annotate` sets.
+/// Overrides of an index entry: `entry` in the plan, or the settings of `docker manifest annotate`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EntryOverride {
-    /// The platform that the entry claims, whatever the config says, in these words.
+    /// The platform of the entry, in this spelling. This platform takes precedence over the config.
     pub platform: Option<PlatformWords>,
-    /// The entry's `os.version`.
+    /// The `os.version` of the entry.
     pub os_version: Option<String>,
-    /// The entry's `os.features`.
+    /// The `os.features` of the entry.
     pub os_features: Option<Vec<String>>,
 }
 
 impl EntryOverride {
-    /// An entry of `platform`. What that demands of its operating system is overridden, too.
+    /// An entry of `platform`. The entry also overrides the version and the features of the operating system.
     #[must_use]
     pub fn of(platform: PlatformWords) -> Self {
         let demands = platform.platform().demands().clone();
@@ -97,13 +97,13 @@ impl EntryOverride {
         }
     }
 
-    /// The platform that the entry claims, in its normal form, without what it demands of its operating system.
+    /// The platform of the entry in its normal form, without version and features of the operating system.
     #[must_use]
     pub fn platform(&self) -> Option<&Platform> {
         self.platform.as_ref().map(PlatformWords::platform)
     }
 
-    /// The platform of an entry that is planned as `planned`, as far as that is known before its image is.
+    /// The platform of an entry that is planned as `planned`. The image may later add a version.
     #[must_use]
     pub fn over(&self, planned: &Platform) -> Platform {
         let base = self.platform().cloned().unwrap_or_else(|| planned.base());
@@ -116,12 +116,12 @@ impl EntryOverride {
     }
 }
 
-/// The label or annotation that says of which commit an image is (OCI image-spec, "Pre-Defined Annotation Keys").
+/// The label or annotation with the commit of an image (OCI image-spec, "Pre-Defined Annotation Keys").
 pub const REVISION: &str = "org.opencontainers.image.revision";
-/// Longest revision that is repeated, in characters.
+/// The longest revision in a message, in characters.
 const MAX_REVISION: usize = 128;
 
-/// What may say of which commit an image is: a manifest, or a config. Anything else in them is no matter here.
+/// The parts of a manifest or a config that can contain the commit.
 #[derive(Deserialize)]
 struct RevisionView {
     config: Option<LabelsView>,
@@ -140,7 +140,7 @@ struct SaysRevision {
     revision: Option<String>,
 }
 
-/// What the config's label says, else the manifest's annotation.
+/// The revision in the label of the config, or else in the annotation of the manifest.
 fn revision(manifest: &RawManifest, config: &[u8]) -> Option<String> {
     let read = |bytes| serde_json::from_slice::<RevisionView>(bytes).ok();
     let label = || read(config)?.config?.labels?.revision;
@@ -149,10 +149,10 @@ fn revision(manifest: &RawManifest, config: &[u8]) -> Option<String> {
 }
 
 impl PlatformFields {
-    /// The platform in the words of an image's config; `None` where `config` is not an image's config.
+    /// The platform in an image config, in its spelling. `None`: `config` is not an image config.
     ///
     /// # Errors
-    /// The config can be read in two ways.
+    /// Two readers can read the config in different ways.
     pub fn of_config(config: &[u8]) -> Result<Option<Self>, ChildError> {
         match document::read(config, Shape::Config) {
             Err(error @ DocumentError::Ambiguous(_)) => Err(ChildError::Config(error.to_string())),
@@ -162,13 +162,14 @@ impl PlatformFields {
 }
 
 impl Child {
-    /// Proves that `manifest` and `config` are an image of `planned`.
+    /// Proves that `manifest` and `config` are an image for `planned`.
     ///
-    /// An image of the same architecture that names no variant, or the plan's default one, is of the planned
-    /// platform. `entry` overrides what the index will say; with a platform in it the config's is not compared.
+    /// An image of the same architecture without a variant, or with the plan's default variant, is for the planned
+    /// platform. `entry` overrides values in the index. If `entry` has a platform, the platform of the config is not
+    /// checked.
     ///
     /// # Errors
-    /// See [`ChildError`]; all but the first two are a refusal (exit code 7).
+    /// See [`ChildError`]. All errors except the first two are refusals (exit code 7).
     pub fn new(
         manifest: RawManifest,
         config: &[u8],
@@ -223,67 +224,67 @@ impl Child {
         &self.manifest
     }
 
-    /// The digest of the config: the image id of an engine with a graph-driver store.
+    /// The digest of the config. An engine with a graph-driver store uses this digest as the image id.
     #[must_use]
     pub fn config(&self) -> &Digest {
         &self.config
     }
 
-    /// The child with the platform that the index will say of it.
+    /// Recomputes the platform in the new index.
     fn named(mut self) -> Self {
         self.platform = self.fields().platform().unwrap_or_else(|_| self.planned.clone());
         self
     }
 
-    /// The platform that the index will say: one that the planned one covers, unless the plan overrides it.
+    /// The platform in the new index. The planned platform covers it, unless the plan overrides it.
     #[must_use]
     pub fn platform(&self) -> &Platform {
         &self.platform
     }
 
-    /// Of which commit it is, where it says so.
+    /// The commit of the image, if the image names one.
     #[must_use]
     pub fn revision(&self) -> Option<&str> {
         self.revision.as_deref()
     }
 
-    /// Config and layers together, in bytes as they are stored in the registry (compressed).
+    /// The bytes of config and layers together, as stored in the registry (compressed).
     #[must_use]
     pub fn image_bytes(&self) -> u64 {
         self.layers_bytes
     }
 
-    /// What a container of it starts, where its config says that.
+    /// The program that a container of the image starts, if the config names one.
     #[must_use]
     pub fn start(&self) -> Option<&Start> {
         self.start.as_ref()
     }
 
-    /// Takes `manifest`, which an index lists as `entry`, as an attestation of this image.
+    /// Adds `manifest`, with the index entry `entry`, as an attestation of this image.
     ///
     /// # Errors
-    /// It is not of this image, or no attestation.
+    /// The manifest is not an attestation, or it attests another image.
     pub fn attest(&mut self, manifest: RawManifest, entry: &Descriptor) -> Result<(), AttestationError> {
         self.attestations.push(Attestation::new(manifest, entry, self.manifest.digest())?);
         Ok(())
     }
 
-    /// Makes the new index repeat the words of `entry`, which is of the index that the image comes from. `arm64` of
-    /// variant `v8` stays that, though its normal form has no variant. Annotations and fields that polyarch does not
-    /// read stay, too. An override of the entry goes before all that.
+    /// Makes the new index repeat `entry`, the description of the image in its source index. The variant `v8` of
+    /// `arm64` is kept, although the normal form drops it. Annotations and unknown fields are kept too. An override of
+    /// the entry takes precedence.
     ///
     /// # Errors
-    /// `entry` has other bytes in it than the manifest's.
+    /// The `data` of `entry` differs from the bytes of the manifest.
     pub fn listed_as(&mut self, entry: &Descriptor) -> Result<(), ChildError> {
         self.listed = Listed::of(entry, &self.manifest)?;
         *self = self.clone().named();
         Ok(())
     }
 
-    /// Takes `entry` of another index that lists the image. The words of the first index stay.
+    /// Adds `entry` of another index that lists the image. The description in the first index takes precedence.
     ///
     /// # Errors
-    /// As of [`Self::listed_as`].
+    /// The errors of [`Self::listed_as`].
     pub fn listed_also_as(&mut self, entry: &Descriptor) -> Result<(), ChildError> {
         let first = std::mem::replace(&mut self.listed, Listed::of(entry, &self.manifest)?);
         if first != Listed::default() {
@@ -297,7 +298,7 @@ impl Child {
         Ok(())
     }
 
-    /// Overrides the entry by `entry`, unless it is overridden already, or `entry` is of another platform.
+    /// Overrides the index entry by `entry`, unless an override exists already or `entry` is for another platform.
     pub(crate) fn say(&mut self, entry: &EntryOverride) {
         let is_of = |platform: &Platform| platform.is_based_on(&self.platform);
         if self.said == EntryOverride::default() && entry.platform().is_none_or(is_of) {
@@ -307,43 +308,43 @@ impl Child {
         }
     }
 
-    /// The words about the image in the index that it comes from.
+    /// The description of the image in its source index.
     #[must_use]
     pub fn listed(&self) -> &Listed {
         &self.listed
     }
 
-    /// Leaves out `features`, the words of Docker's lists about processors. Gives whether there were any.
+    /// Removes `features`, the processor features of Docker's manifest lists. Returns whether the field existed.
     pub(crate) fn leave_out_features(&mut self) -> bool {
         self.listed.unread.platform.remove("features")
     }
 
-    /// Whether an index of this image alone would say no more than the image's config does, in the same words.
+    /// Whether an index with only this image would add nothing to the image's config.
     #[must_use]
     pub fn says_all_itself(&self) -> bool {
         let alone = Self { listed: Listed::default(), said: EntryOverride::default(), ..self.clone() };
         self.listed.adds_nothing() && self.fields() == alone.fields()
     }
 
-    /// Its attestations, in the order in which they were taken.
+    /// The attestations, in the order in which they were added.
     #[must_use]
     pub fn attestations(&self) -> &[Attestation] {
         &self.attestations
     }
 
-    /// Whether an index that lists both would list one image twice. Both have the same manifest and the same platform,
-    /// and are not overridden in two ways.
+    /// Whether an index with both children would list the same image twice. Such children have the same manifest and
+    /// the same platform, and no conflicting overrides.
     #[must_use]
     pub fn is_listed_as(&self, other: &Self) -> bool {
         let silent = |child: &Self| child.said == EntryOverride::default();
-        // An index may say more of it than the image does.
+        // An index may describe the platform more exactly than the image does.
         self.manifest.digest() == other.manifest.digest()
             && (self.platform.covers(&other.platform) || other.platform.covers(&self.platform))
             && (silent(self) || silent(other) || self.said == other.said)
     }
 
-    /// The platform's fields in the index entry. An override goes first, then the index that the image comes from, then
-    /// the image's config.
+    /// The platform's fields in the index entry. An override takes precedence over the source index, and the source
+    /// index over the config.
     pub(super) fn fields(&self) -> PlatformFields {
         words::fields(&self.planned, &self.own, self.listed.platform.as_ref(), &self.said)
     }

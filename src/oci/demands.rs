@@ -1,22 +1,22 @@
-//! What an image demands of its operating system: a version and features, written as containerd's platforms package
-//! does (`Parse`, `FormatAll`): `(10.0.17763+win32k)`.
+//! The version and the features that an image requires of its operating system. The text form is that of containerd's
+//! platforms package (`Parse`, `FormatAll`): `(10.0.17763+win32k)`.
 
 use std::fmt;
 
-/// `os.version` and `os.features` of a platform (OCI image-spec, "Image Index"). Few platforms have any.
+/// `os.version` and `os.features` of a platform (OCI image-spec, "Image Index"). Most platforms have neither.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Demands(Option<Box<Said>>);
 
-/// At least one of them.
+/// A version, features, or both.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Said {
     version: Option<Box<str>>,
-    /// Sorted, each once.
+    /// Sorted, without duplicates.
     features: Box<[Box<str>]>,
 }
 
 impl Demands {
-    /// What is empty is not said.
+    /// Empty texts count as absent.
     pub fn new(version: Option<&str>, features: &[impl AsRef<str>]) -> Self {
         let named = features.iter().map(AsRef::as_ref).filter(|feature| !feature.is_empty());
         let mut features: Vec<Box<str>> = named.map(Into::into).collect();
@@ -33,13 +33,13 @@ impl Demands {
         self.0.as_ref()?.version.as_deref()
     }
 
-    /// The features, sorted, each once.
+    /// The features, sorted and without duplicates.
     #[must_use]
     pub fn features(&self) -> &[Box<str>] {
         self.0.as_ref().map_or(&[], |said| &said.features)
     }
 
-    /// Whether what demands `other` is among what somebody means by `self`.
+    /// Whether an image with the demands `other` is one of the images that `self` describes.
     pub(super) fn cover(&self, other: &Self) -> bool {
         let version = self.version().is_none_or(|wanted| {
             let rest = other.version().and_then(|version| version.strip_prefix(wanted));
@@ -48,7 +48,8 @@ impl Demands {
         version && self.features().iter().all(|feature| other.features().contains(feature))
     }
 
-    /// Whether `self` and `other` contradict each other: both say a version, or features, and `self` does not cover it.
+    /// Whether both contradict each other: both have a version, or features, and `self` does not cover those of
+    /// `other`.
     pub(super) fn contradict(&self, other: &Self) -> bool {
         let version = Self::new(self.version(), &[""; 0]);
         let features = Self::new(None, self.features());
@@ -60,13 +61,14 @@ impl Demands {
         self.features() == other.features() && self.build() == other.build()
     }
 
-    /// The build of Windows: what follows it in `os.version` is a patch, and another one with every base image.
+    /// The build of Windows. The part of `os.version` behind it is a patch, which changes with every base image.
     fn build(&self) -> Option<&str> {
         let version = self.version()?;
         Some(version.match_indices('.').nth(2).map_or(version, |(patch, _)| &version[..patch]))
     }
 
-    /// `windows(10.0.17763+win32k)/amd64` without what stands in parentheses, and that. `None`: it is malformed.
+    /// Splits `windows(10.0.17763+win32k)/amd64` into the platform without parentheses and the text inside them.
+    /// `None`: the text is malformed.
     pub(super) fn split(text: &str) -> Option<(String, Self)> {
         let Some((os, rest)) = text.split_once('(') else { return Some((text.to_owned(), Self::default())) };
         let (said, rest) = rest.split_once(')')?;
@@ -81,7 +83,7 @@ impl Demands {
     }
 }
 
-/// Bytes that stand for themselves in containerd's expression of what is in parentheses.
+/// Whether containerd writes the byte unchanged inside the parentheses.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)
 }
@@ -103,7 +105,7 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|text| !text.contains(char::is_control))
 }
 
-/// A text of a document, which may hold anything.
+/// A text of a document, which may contain any characters.
 struct Encoded<'a>(&'a str);
 
 impl fmt::Display for Encoded<'_> {

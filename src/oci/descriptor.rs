@@ -1,4 +1,4 @@
-//! Descriptors, as they are read from a manifest.
+//! Descriptors as a manifest contains them.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::null;
 use super::{Demands, Digest, MediaType, Platform, PlatformError, Unread};
 
-/// What a manifest says of a piece of content (OCI image-spec, "Descriptors").
+/// The description of a piece of content in a manifest (OCI image-spec, "Descriptors").
 ///
-/// Read only: what it says is a claim until the bytes were fetched and hashed.
+/// polyarch only reads descriptors. A descriptor is a claim until polyarch fetched and hashed the content.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
@@ -27,21 +27,21 @@ pub struct Descriptor {
     /// Annotations.
     #[serde(default, deserialize_with = "null::texts")]
     pub annotations: BTreeMap<String, String>,
-    /// The other fields of an index entry.
+    /// The other fields of the index entry.
     #[serde(skip)]
     pub unread: Unread,
 }
 
-/// A size that every reader takes. Sizes of Go's readers have a sign.
+/// A size that every reader accepts. Readers in Go use signed sizes.
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let size = u64::deserialize(deserializer)?;
-    i64::try_from(size).map_err(|_| D::Error::custom(format!("{size} is no size")))?;
+    i64::try_from(size).map_err(|_| D::Error::custom(format!("{size} is not a valid size")))?;
     Ok(size)
 }
 
 impl Descriptor {
-    /// Whether registries hand it on. Others of Docker's (`foreign`) and OCI's layers are fetched from where their
-    /// `urls` say (OCI image-spec, "Non-Distributable Layers").
+    /// Whether registries serve the layer. Docker's `foreign` layers and OCI's non-distributable layers are fetched
+    /// from their `urls` instead (OCI image-spec, "Non-Distributable Layers").
     #[must_use]
     pub fn is_distributable(&self) -> bool {
         let media_type = self.media_type.as_str();
@@ -49,7 +49,7 @@ impl Descriptor {
             && !media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
     }
 
-    /// Whether it names the config of an image, not that of some other artifact.
+    /// Whether the descriptor names the config of an image, and not of another artifact.
     #[must_use]
     pub fn is_image_config(&self) -> bool {
         let image = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
@@ -57,8 +57,8 @@ impl Descriptor {
     }
 }
 
-/// The `platform` object of an index entry (OCI image-spec, "Image Index"), or the same fields of an image
-/// config, as they are on the wire: not normalised.
+/// The `platform` object of an index entry (OCI image-spec, "Image Index"), or the same fields of an image config. The
+/// fields are not normalised.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PlatformFields {
     /// `amd64`, `arm64`, …
@@ -70,30 +70,30 @@ pub struct PlatformFields {
     /// Windows build number.
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
-    /// Features of the operating system that the image needs.
+    /// Features of the operating system that the image requires.
     #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null::list")]
     pub os_features: Vec<String>,
-    /// `v7` of arm, …
+    /// `v7` for arm, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
 }
 
 impl PlatformFields {
-    /// The platform in its normal form, with what it demands of its operating system.
+    /// The platform in its normal form, with version and features of the operating system.
     ///
     /// # Errors
-    /// An empty os or architecture, or one with characters that no platform has.
+    /// The os or the architecture is empty, or it has characters that no platform has.
     pub fn platform(&self) -> Result<Platform, PlatformError> {
         let platform = Platform::new(&self.os, &self.architecture, self.variant.as_deref())?;
         Ok(platform.demanding(Demands::new(self.os_version.as_deref(), &self.os_features)))
     }
 
-    /// `unknown/unknown`, which nobody pulls by accident.
+    /// `unknown/unknown`, which no client pulls by accident.
     pub(super) fn unknown() -> Self {
         Self { os: "unknown".into(), architecture: "unknown".into(), ..Self::default() }
     }
 
-    /// Whether this is `unknown/unknown`, under which BuildKit puts attestations into an index.
+    /// Whether this is `unknown/unknown`, the platform that BuildKit gives to attestations.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.os == "unknown" && self.architecture == "unknown"

@@ -1,7 +1,8 @@
-//! Digests, and the only place that hashes.
+//! Digests. No other file computes hashes.
 //!
-//! OCI image-spec, "Descriptors: Digests": `algorithm:encoded`, lower-case hexadecimal. A digest is parsed
-//! strictly before it can reach a URL or a path (CVE-2024-3727: `sha256:../../x`).
+//! A digest has the form `algorithm:encoded` with lower-case hexadecimal digits (OCI image-spec, "Descriptors:
+//! Digests"). polyarch parses every digest strictly before it builds a URL or a path (CVE-2024-3727:
+//! `sha256:../../x`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,13 +10,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-/// Length of the hexadecimal part of a sha256 digest.
+/// The length of the hexadecimal part of a sha256 digest.
 const SHA256_HEX: usize = 64;
 
 /// A sha256 digest: `sha256:` and 64 lower-case hexadecimal digits.
 ///
-/// Other algorithms of the specification are refused: no registry in use names content by them, and
-/// one algorithm means that two digests of the same bytes are equal.
+/// Other algorithms of the specification are refused, because no registry uses them. With one algorithm, two digests
+/// of the same bytes are always equal.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(Box<str>);
 
@@ -29,7 +30,7 @@ pub enum DigestError {
     #[error("only sha256 digests are supported")]
     Algorithm,
     /// The encoded part is not 64 lower-case hexadecimal digits.
-    #[error("the hexadecimal part of a sha256 digest is 64 digits, lower case")]
+    #[error("a sha256 digest has 64 hexadecimal digits in lower case")]
     Hex,
 }
 
@@ -42,7 +43,7 @@ impl Digest {
         hasher.finish()
     }
 
-    /// The 64 hexadecimal digits, without `sha256:`; safe as a file name.
+    /// The 64 hexadecimal digits without `sha256:`. These digits are safe as a file name.
     #[must_use]
     pub fn hex(&self) -> &str {
         &self.0["sha256:".len()..]
@@ -61,12 +62,12 @@ impl Digest {
     }
 }
 
-/// Hashes content as it passes.
+/// Hashes content while it is transferred.
 #[derive(Debug, Clone, Default)]
 pub struct Hasher(Sha256);
 
 impl Hasher {
-    /// A hasher that has seen nothing.
+    /// A hasher without any bytes.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -77,7 +78,7 @@ impl Hasher {
         self.0.update(bytes);
     }
 
-    /// The digest of everything that was added.
+    /// The digest of all bytes.
     #[must_use]
     pub fn finish(self) -> Digest {
         use fmt::Write as _;

@@ -1,8 +1,8 @@
-//! Third-party documents, taken only where every reader reads the same in them.
+//! Reads third-party documents, and accepts only documents that every reader reads in the same way.
 //!
-//! Engines and most tools have Go's `encoding/json`. It finds a field under its name in any case, and takes the last of
-//! several. serde takes the exact name. A document that uses the difference shows one image to polyarch and another one
-//! to the engine that runs it. This is the class of CVE-2021-41190. So polyarch refuses the document.
+//! Engines and most tools use Go's `encoding/json`. That reader ignores the case of field names, and uses the last of
+//! several fields. serde requires the exact name. Such a document could show one image to polyarch and another one to
+//! the engine. CVE-2021-41190 belongs to the same class of attacks. polyarch therefore refuses the document.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -12,13 +12,13 @@ use std::hash::BuildHasher as _;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Most values and names in one document. polyarch keeps some 100 bytes of each. An index of a thousand images has
-/// 12,000.
+/// The most values and names in one document. polyarch needs about 100 bytes for each. An index of a thousand images
+/// has 12,000.
 const MOST_VALUES: usize = 200_000;
-/// Longest name that a message repeats, in characters.
+/// The longest name in a message, in characters.
 const MOST_NAME: usize = 64;
 
-/// The kind of an object in a document. It decides which names are fields.
+/// The kind of an object in a document. The kind decides which names are fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// A manifest or an index.
@@ -29,17 +29,17 @@ pub(crate) enum Shape {
     Platform,
     /// An image's configuration.
     Config,
-    /// The settings with which a container of the image starts.
+    /// The settings of a container of the image.
     Settings,
     RootFs,
     /// `oci-layout`.
     Layout,
-    /// A map whose names are data (annotations, labels), or something that polyarch does not read.
+    /// A map with any names (annotations, labels), or a value that polyarch does not read.
     Data,
 }
 
 impl Shape {
-    /// The fields that polyarch reads, or that decide how other readers read the object.
+    /// The fields that polyarch reads, and fields that change how other readers read the object.
     fn fields(self) -> &'static [(&'static str, Self)] {
         match self {
             Self::Manifest => &[
@@ -98,13 +98,13 @@ impl Shape {
     }
 }
 
-/// Why a document is not taken.
+/// Why polyarch refuses a document.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DocumentError {
-    /// Two readers can read the document in two ways; the text says how.
+    /// Two readers can read the document in different ways. The text describes how.
     #[error("it can be read in two ways: {0}")]
     Ambiguous(String),
-    /// The document is not JSON, or has another shape than was asked for.
+    /// The document is not JSON, or it has another shape than expected.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
@@ -115,7 +115,7 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8], shape: Shape) -> Result<T,
     Ok(serde_json::from_slice(bytes)?)
 }
 
-/// Refuses `bytes` that two readers can read in two ways, or that are not JSON at all.
+/// Refuses `bytes` that are not JSON, or that two readers can read in different ways.
 pub(crate) fn check(bytes: &[u8], shape: Shape) -> Result<(), DocumentError> {
     let state = State { hashes: RandomState::new(), left: Cell::new(MOST_VALUES), ambiguous: RefCell::default() };
     let mut document = serde_json::Deserializer::from_slice(bytes);
@@ -128,7 +128,7 @@ pub(crate) fn check(bytes: &[u8], shape: Shape) -> Result<(), DocumentError> {
 
 struct State {
     hashes: RandomState,
-    /// The number of values and names that may still come.
+    /// The number of further values and names that are allowed.
     left: Cell<usize>,
     ambiguous: RefCell<Option<String>>,
 }
@@ -146,7 +146,7 @@ impl State {
     }
 }
 
-/// A value, and all that is in it.
+/// Checks a value and everything inside it.
 #[derive(Clone, Copy)]
 struct Walk<'a> {
     state: &'a State,
@@ -158,7 +158,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         self.state.count()?;
-        // Strings are decoded: readers differ in a string that is not text (half a surrogate pair).
+        // Strings are decoded, because readers differ about strings that are not text (half a surrogate pair).
         deserializer.deserialize_any(self)
     }
 }
@@ -198,8 +198,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let shape = match self.shape {
             Shape::Descriptors => Shape::Descriptor,
             Shape::Data => Shape::Data,
-            // serde takes the values of a list for the fields of an object, one after the other. Go refuses the list.
-            _ => return Err(self.state.ambiguous("a list stands in the place of an object".to_owned())),
+            // serde reads the values of a list as the fields of an object, in order. Go refuses the list.
+            _ => return Err(self.state.ambiguous("a list stands in place of an object".to_owned())),
         };
         while list.next_element_seed(Walk { shape, ..self })?.is_some() {}
         Ok(())
@@ -214,10 +214,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
-/// A name in an object. It gives the shape of the name's value.
+/// Checks a name in an object. Returns the shape of its value.
 struct Name<'a, 'b> {
     object: Walk<'a>,
-    /// Hashes of the names so far: the names themselves could be as long as the document.
+    /// Hashes of the names so far. The names themselves could be as long as the document.
     seen: &'b mut HashSet<u64>,
 }
 
@@ -254,14 +254,14 @@ impl Visitor<'_> for Name<'_, '_> {
             state.hashes.hash_one(&folded)
         };
         if !self.seen.insert(hash) {
-            return Err(state.ambiguous(format!("it says {:?} twice in one object", short())));
+            return Err(state.ambiguous(format!("one object has the name {:?} twice", short())));
         }
         Ok(inside)
     }
 }
 
-/// A name as Go's reader compares it (`encoding/json`, `foldName`). Two letters outside of ASCII become the ASCII
-/// letters of which they are another case.
+/// A name in the form in which Go compares it (`encoding/json`, `foldName`). Two letters outside of ASCII fold to
+/// ASCII letters.
 pub(super) fn folded(name: &str) -> String {
     let fold = |letter| match letter {
         'ſ' => 's',
@@ -279,7 +279,7 @@ mod tests {
         matches!(check(text.as_bytes(), shape), Err(DocumentError::Ambiguous(_)))
     }
 
-    /// Found by fuzzing: `["arm64", "linux"]` was a config.
+    /// Fuzzing found that `["arm64", "linux"]` was accepted as a config.
     #[test]
     fn a_list_in_the_place_of_an_object_is_refused() {
         for text in [

@@ -1,10 +1,10 @@
-//! The head of an ELF file: which processor a program is for (System V ABI, "ELF Header").
+//! Reads the header of an ELF file, which names the processor of a program (System V ABI, "ELF Header").
 
 use std::fmt;
 
 use super::Platform;
 
-/// The processor that a program is for: `EI_CLASS`, `EI_DATA` and `e_machine`.
+/// The processor of a program: `EI_CLASS`, `EI_DATA` and `e_machine`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ElfMachine {
     class: u8,
@@ -12,7 +12,7 @@ pub struct ElfMachine {
     machine: u16,
 }
 
-/// `e_machine`, `EI_CLASS` and `EI_DATA` (0: any), the architecture in Go's words, and ours with an article.
+/// `e_machine`, `EI_CLASS` (0: any) and `EI_DATA`, Go's name of the architecture, and polyarch's name with an article.
 const MACHINES: &[(u16, u8, u8, &str, &str)] = &[
     (62, 0, 1, "amd64", "an x86-64"),
     (3, 1, 1, "386", "an i386"),
@@ -30,7 +30,7 @@ const MACHINES: &[(u16, u8, u8, &str, &str)] = &[
 ];
 
 impl ElfMachine {
-    /// Reads the first bytes of a file; `None` where they are no ELF header.
+    /// Reads the first bytes of a file. `None`: they are not an ELF header.
     #[must_use]
     pub fn read(head: &[u8]) -> Option<Self> {
         let head: &[u8; 20] = head.first_chunk()?;
@@ -46,16 +46,16 @@ impl ElfMachine {
         Some(Self { class, data, machine })
     }
 
-    /// Whether it is known which programs are of `platform`.
+    /// Whether polyarch knows the programs of `platform`.
     #[must_use]
     pub fn knows(platform: &Platform) -> bool {
         MACHINES.iter().any(|(.., architecture, _)| *architecture == platform.architecture())
     }
 
-    /// Whether images of `platform` hold such programs; `None` where that is not known.
+    /// Whether images of `platform` contain such programs. `None`: polyarch does not know the platform.
     ///
-    /// A program of 386 is one of amd64, too: every such processor and kernel runs it. A header does not tell the
-    /// variants of an architecture apart.
+    /// A program for 386 also counts for amd64, because every such processor and kernel runs it. The header does not
+    /// distinguish variants of an architecture.
     #[must_use]
     pub fn is_of(self, platform: &Platform) -> Option<bool> {
         if !Self::knows(platform) {
@@ -73,7 +73,7 @@ impl ElfMachine {
     }
 }
 
-/// With an article: `an x86-64`.
+/// The name with an article: `an x86-64`.
 impl fmt::Display for ElfMachine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.row() {
@@ -87,7 +87,7 @@ impl fmt::Display for ElfMachine {
 pub(crate) mod tests {
     use super::*;
 
-    /// The head of a program for a platform's processor.
+    /// The header of a program for an architecture.
     pub(crate) fn head(architecture: &str) -> Vec<u8> {
         let (machine, class, data, ..) = MACHINES.iter().find(|row| row.3 == architecture).unwrap();
         let mut head = vec![0; 64];

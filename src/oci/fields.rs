@@ -1,4 +1,4 @@
-//! Fields of documents that polyarch does not read. It keeps them as they are written, for whoever reads them.
+//! Fields of documents that polyarch does not read. polyarch keeps them unchanged for other readers.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use super::{Descriptor, RawManifest};
 #[serde(transparent)]
 pub struct Fields(BTreeMap<String, Box<RawValue>>);
 
-/// The fields of an index entry that polyarch does not read. These are OCI's `urls`, `data` and `artifactType`, the
-/// `features` of Docker's platforms, and fields that are not known yet.
+/// The fields of an index entry that polyarch does not read: `urls`, `data` and `artifactType` of OCI, `features` of
+/// Docker's platforms, and unknown fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unread {
     /// The fields of the entry itself.
@@ -26,13 +26,13 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Whether there is no such field.
+    /// Whether there are no such fields.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entry.0.is_empty() && self.platform.0.is_empty()
     }
 
-    /// Whether the entry's `data`, where it has any, is `manifest` (OCI image-spec, "Descriptors").
+    /// Whether the `data` of the entry is `manifest`, if the entry has `data` (OCI image-spec, "Descriptors").
     pub(super) fn has_data_of(&self, manifest: &RawManifest) -> bool {
         let is_it = |text: &str| {
             let data = serde_json::from_str::<String>(text).ok().and_then(|text| STANDARD.decode(text).ok());
@@ -43,18 +43,19 @@ impl Unread {
 }
 
 impl Fields {
-    /// The text of the value of `name`, where there is one.
+    /// The text of the value of `name`, if the field exists.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.get())
     }
 
-    /// Takes `name` away. Gives whether it was there.
+    /// Removes `name`. Returns whether the field existed.
     pub fn remove(&mut self, name: &str) -> bool {
         self.0.remove(name).is_some()
     }
 
-    /// The fields of `object` except those of `known`. Every reader reads the same in the document of `object`.
+    /// The fields of `object` without those in `known`. The document of `object` was checked before, so all readers
+    /// agree about it.
     fn beside(known: &[&str], object: &RawValue) -> Result<Self, serde_json::Error> {
         let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(object.get())?;
         fields.retain(|name, _| !known.contains(&name.as_str()));
@@ -78,7 +79,7 @@ const ENTRY: [&str; 5] = ["mediaType", "digest", "size", "platform", "annotation
 /// The fields of an entry's platform that polyarch reads.
 const PLATFORM: [&str; 5] = ["architecture", "os", "os.version", "os.features", "variant"];
 
-/// Reads the entries of an index, with all that they say.
+/// Reads the entries of an index with all their fields.
 pub(super) fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Descriptor>, D::Error> {
     let entries: Vec<Box<RawValue>> = super::null::or_default(deserializer)?;
     entries.iter().map(|text| entry(text)).collect::<Result<_, _>>().map_err(serde::de::Error::custom)
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
     use crate::oci::{Content, Digest, RawManifest};
 
-    /// The only entry of an index. The entry also has `more`, and its platform also has `of_platform`.
+    /// The entry of an index with one entry. `more` is added to the entry, and `of_platform` to its platform.
     fn read(more: &str, of_platform: &str) -> Result<Descriptor, String> {
         let digest = Digest::of(b"x");
         let index = format!(

@@ -1,6 +1,6 @@
-//! The words with which registries say that a tag is there and may not move. No specification has a word for it.
+//! Texts that registries send if a tag exists and may not move. No specification defines such a text.
 
-/// Parts of such answers, in lower case.
+/// Parts of these answers, in lower case.
 const FIXED: [&str; 6] = [
     // Amazon ECR: "…cannot be overwritten because the repository is immutable" (moby/buildkit#3776); Harbor:
     // "…configured as immutable" (goharbor/harbor#9427); Quay: "tag is immutable and cannot be overwritten"
@@ -15,12 +15,13 @@ const FIXED: [&str; 6] = [
     // Alibaba Cloud Container Registry: "The requested tag already exists and cannot be overwritten." (its manual, "Enable
     // image version immutability")
     "already exists and cannot be overwritten",
-    // Azure Container Registry, status 405, for an image that is locked (Azure/acr-cli#70, Azure/acr#84)
+    // Azure Container Registry, status 405, for a locked image (Azure/acr-cli#70, Azure/acr#84)
     "the operation is disallowed",
     "registry_disallowed_operation",
 ];
 
-/// Whether a registry's answer, or an engine's message with that answer in it, says that a tag may not move.
+/// Whether a registry's answer reports that a tag may not move. `text` may also be an engine's message that contains
+/// the answer.
 pub(crate) fn is_of_fixed_tag(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     FIXED.iter().any(|words| text.contains(words))

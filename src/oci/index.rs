@@ -1,4 +1,4 @@
-//! The image index: a draft that is complete, and its bytes.
+//! The image index: a complete draft, and its bytes.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use super::{
     MediaType, NotDocker, Platform, RawManifest, Unread,
 };
 
-/// The children of an index: exactly the planned platforms, once each, in the plan's order.
+/// The children of an index: each planned platform once, in the plan's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexDraft {
     children: Vec<Child>,
     annotations: Annotations,
 }
 
-/// Why children are not the planned index. All that is wrong is listed.
+/// Why children are not the planned index. The error lists all faults.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the index would not be complete and true: {}", self.faults().join("; "))]
+#[error("the index does not have the expected platforms: {}", self.faults().join("; "))]
 pub struct DraftError {
     /// Planned platforms without a child.
     pub missing: Vec<Platform>,
@@ -31,25 +31,25 @@ pub struct DraftError {
 
 impl DraftError {
     fn faults(&self) -> Vec<String> {
-        let lists = [("missing", &self.missing), ("twice", &self.duplicate), ("not planned", &self.foreign)];
+        let lists = [("missing", &self.missing), ("duplicate", &self.duplicate), ("unexpected", &self.foreign)];
         let named = lists.into_iter().filter(|(_, platforms)| !platforms.is_empty());
         named.map(|(word, platforms)| format!("{word} {}", join(platforms))).collect()
     }
 }
 
-/// An annotation is of a platform of which the index has no entry.
+/// An annotation is for a platform without an entry in the index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the index has no {0}")]
 pub struct NoEntry(pub Platform);
 
-/// Why a draft has no bytes.
+/// Why a draft cannot be encoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// [`ManifestError::TooLarge`]: what configs and annotations say may be of any length.
+    /// [`ManifestError::TooLarge`]: configs and annotations may be of any length.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A Docker manifest list was asked for, which cannot hold it. All reasons are listed.
-    #[error("a Docker manifest list cannot hold it: {}", reasons(.0))]
+    /// The requested Docker manifest list cannot hold the index. The error lists all reasons.
+    #[error("a Docker manifest list cannot hold this index: {}", reasons(.0))]
     NotDocker(Vec<NotDocker>),
 }
 
@@ -61,14 +61,14 @@ fn join(platforms: &[Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// An index as it will be put: its bytes are fixed, its digest is of them.
+/// An index with its final bytes and their digest, ready to be pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedIndex {
     manifest: RawManifest,
     children: Vec<Child>,
 }
 
-/// One entry of an index, in the words of the report.
+/// One entry of an index, in the form of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// The platform.
@@ -77,7 +77,7 @@ pub struct Entry {
     pub digest: Digest,
     /// The child's config and layers together, in bytes.
     pub bytes: u64,
-    /// The digests of its attestations' manifests, in order.
+    /// The digests of the attestations' manifests, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attestations: Vec<Digest>,
 }
@@ -96,10 +96,10 @@ impl Entry {
 }
 
 impl IndexDraft {
-    /// Takes `children` if they are exactly `planned`, whatever their order, and puts them in the plan's order.
+    /// Accepts `children` if they are exactly `planned`, in any order. Sorts them in the plan's order.
     ///
     /// # Errors
-    /// Planned platforms that are missing or there twice, and platforms that were not planned.
+    /// Planned platforms are missing or duplicate, or there are platforms that were not planned.
     pub fn new(planned: &[Platform], children: Vec<Child>) -> Result<Self, DraftError> {
         let place = |child: &Child| planned_place(planned, child.platform());
         let of = |platform: &Platform| {
@@ -120,17 +120,17 @@ impl IndexDraft {
         Ok(Self { children, annotations })
     }
 
-    /// The draft in which the index itself has `annotations` in place of its own.
+    /// Replaces the annotations of the index itself by `annotations`.
     #[must_use]
     pub fn with_annotations(mut self, annotations: BTreeMap<String, String>) -> Self {
         self.annotations.index = annotations;
         self
     }
 
-    /// Adds an annotation; of one that is there already the value is replaced.
+    /// Adds an annotation, or replaces its value.
     ///
     /// # Errors
-    /// It is of a platform that is not in the index.
+    /// The annotation is for a platform that is not in the index.
     pub fn annotate(&mut self, annotation: &Annotation) -> Result<(), NoEntry> {
         let platforms: Vec<_> = self.children.iter().map(Child::platform).collect();
         let Annotations { index, entries } = &mut self.annotations;
@@ -152,7 +152,7 @@ impl IndexDraft {
         Ok(())
     }
 
-    /// Why it is more than a Docker manifest list holds; empty where one holds it.
+    /// Why a Docker manifest list cannot hold the index. Empty: the list can hold it.
     #[must_use]
     pub fn not_docker(&self) -> Vec<NotDocker> {
         let oci = self.children.iter().filter(|child| *child.manifest().media_type() != MediaType::DockerManifest);
@@ -163,15 +163,15 @@ impl IndexDraft {
         oci.chain(attested).chain(annotated).collect()
     }
 
-    /// The bytes of the index: the platforms, then their attestations. The same children give the same bytes: the
-    /// order is the plan's, keys are in a fixed order, there is no timestamp.
+    /// Encodes the index: the platforms, then their attestations. The same children give the same bytes. The order is
+    /// the plan's, the keys have a fixed order, and there is no timestamp.
     ///
-    /// Where the format is left open it is a manifest list if every child is Docker's, none is attested and nothing is
-    /// annotated, else an OCI index, in which children of both families may stand: what buildx does, and what every
-    /// registry takes.
+    /// With the format `Auto` the result is a manifest list if all children are Docker's and there are no attestations
+    /// and annotations. Otherwise the result is an OCI index, which may contain children of both families. buildx does
+    /// the same. Every registry accepts such an index.
     ///
     /// # Errors
-    /// Too large, or no manifest list where one was asked for: see [`EncodeError`].
+    /// The index is too large, or it is not a manifest list although one was requested: see [`EncodeError`].
     pub fn encode(self, format: IndexFormat) -> Result<EncodedIndex, EncodeError> {
         let media_type = match (format, self.not_docker()) {
             (IndexFormat::Auto | IndexFormat::Docker, reasons) if reasons.is_empty() => MediaType::DockerList,
@@ -194,7 +194,7 @@ impl IndexDraft {
     }
 }
 
-/// The place of the platform of `planned` that means `platform`: it itself, or the one that says most of it.
+/// The index of the platform in `planned` that covers `platform`: an equal one, or else the most specific one.
 fn planned_place(planned: &[Platform], platform: &Platform) -> Option<usize> {
     let covering = planned.iter().enumerate().filter(|(_, one)| one.covers(platform));
     let exact = |one: &Platform| {
@@ -217,14 +217,14 @@ impl EncodedIndex {
         &self.children
     }
 
-    /// The entries, in the words of the report.
+    /// The entries, in the form of the report.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         self.children.iter().map(Entry::of).collect()
     }
 }
 
-/// The index on the wire; the order of the fields is that of the specification's example.
+/// The index on the wire. The order of the fields is that of the example in the specification.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Document<'a> {
@@ -262,13 +262,13 @@ impl<'a> DocumentEntry<'a> {
         Self::new(child.manifest(), child.fields(), annotations, &child.listed().unread)
     }
 
-    /// As BuildKit has it: what refers to the image is the annotations.
+    /// As in BuildKit, only the annotations refer to the image.
     fn of_attestation(attestation: &'a Attestation) -> Self {
         let annotations = Some(attestation.annotations());
         Self::new(attestation.manifest(), PlatformFields::unknown(), annotations, attestation.unread())
     }
 
-    /// Type, digest and size are computed from the bytes that were fetched, never from what another index says of them.
+    /// polyarch computes type, digest and size from the fetched bytes, and never copies them from another index.
     fn new(
         manifest: &'a RawManifest,
         platform: PlatformFields,
@@ -312,7 +312,7 @@ mod tests {
         let error = IndexDraft::new(&planned(&["linux/amd64", "linux/arm64"]), children).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the index would not be complete and true: missing linux/arm64; twice linux/amd64; not planned linux/s390x"
+            "the index does not have the expected platforms: missing linux/arm64; duplicate linux/amd64; unexpected linux/s390x"
         );
     }
 
@@ -332,9 +332,9 @@ mod tests {
         let both = ["windows(10.0.17763.5820)/amd64", "windows(10.0.20348.2461)/amd64"];
         assert_eq!(order(&both).unwrap(), both);
         assert_eq!(order(&["windows(10.0.17763)/amd64", "windows/amd64"]).unwrap(), both);
-        let fault = "the index would not be complete and true: ";
-        assert_eq!(order(&["windows/amd64"]).unwrap_err(), format!("{fault}twice windows/amd64"));
-        assert_eq!(order(&both[..1]).unwrap_err(), format!("{fault}not planned {}", both[1]));
+        let fault = "the index does not have the expected platforms: ";
+        assert_eq!(order(&["windows/amd64"]).unwrap_err(), format!("{fault}duplicate windows/amd64"));
+        assert_eq!(order(&both[..1]).unwrap_err(), format!("{fault}unexpected {}", both[1]));
         let more = [both[0], both[1], "windows(10.0.26100)/amd64"];
         assert_eq!(order(&more).unwrap_err(), format!("{fault}missing windows(10.0.26100)/amd64"));
     }
@@ -411,7 +411,7 @@ mod tests {
         let Ok(Content::Index(read)) = index.manifest().content() else { panic!("not an index") };
         let all = serde_json::json!([read.annotations, read.manifests[0].annotations, read.manifests[1].annotations]);
         assert_eq!(all, serde_json::json!([{ "a": "2", "c": "4" }, { "b": "3" }, { "b": "5", "c": "4" }]));
-        // What an index has is kept as it is written again.
+        // The annotations of an existing index are kept in the new one.
         let mut kept = ["linux/amd64", "linux/arm64"].map(|platform| child(platform, &MediaType::DockerManifest));
         for (child, entry) in kept.iter_mut().zip(&read.manifests) {
             child.listed_as(entry).unwrap();
@@ -437,7 +437,7 @@ mod tests {
         refused.children[1].attest(manifest, &entry).unwrap();
         assert_eq!(
             refused.encode(IndexFormat::Docker).unwrap_err().to_string(),
-            "a Docker manifest list cannot hold it: linux/amd64 is an OCI image; linux/arm64 has attestations"
+            "a Docker manifest list cannot hold this index: linux/amd64 is an OCI image; linux/arm64 has attestations"
         );
     }
 

@@ -1,8 +1,8 @@
-//! The names of operating systems and processors that tools use, and what somebody may have meant by another one.
+//! The names of operating systems and processors that tools use, and suggestions for misspelled names.
 
 use super::Platform;
 
-/// containerd's `isKnownOS` (platforms, `database.go`), which has Go's list.
+/// containerd's `isKnownOS` (platforms, `database.go`), which contains Go's list.
 const SYSTEMS: [&str; 17] = [
     "aix",
     "android",
@@ -23,7 +23,7 @@ const SYSTEMS: [&str; 17] = [
     "zos",
 ];
 
-/// containerd's `isKnownArch`, likewise.
+/// containerd's `isKnownArch`, also with Go's list.
 const ARCHITECTURES: [&str; 24] = [
     "386",
     "amd64",
@@ -51,7 +51,7 @@ const ARCHITECTURES: [&str; 24] = [
     "wasm",
 ];
 
-/// Words of Debian, of kernels, of Docker's official images and of people, and what each is in Go's.
+/// Names used by Debian, by kernels, by Docker's official images and by people, each with Go's name.
 const ELSEWHERE: [(&str, &str); 15] = [
     ("x64", "amd64"),
     ("x86", "386"),
@@ -70,7 +70,8 @@ const ELSEWHERE: [(&str, &str); 15] = [
     ("riscv64gc", "riscv64"),
 ];
 
-/// The word of `os` and `architecture` that no tool uses, and the platform that was meant, if one is near.
+/// The unknown name in `os` or `architecture`, and the platform that was probably meant. `None`: no known name is
+/// near.
 pub(super) fn meant(os: &str, architecture: &str, variant: Option<&str>) -> Option<(String, String)> {
     if SYSTEMS.contains(&architecture) && near(os, &ARCHITECTURES).is_some() {
         return Some((format!("{os}/{architecture}"), format!("{architecture}/{}", near(os, &ARCHITECTURES)?)));
@@ -90,7 +91,7 @@ fn with(platform: &str, variant: Option<&str>) -> String {
     variant.map_or_else(|| platform.to_owned(), |variant| format!("{platform}/{variant}"))
 }
 
-/// What a word alone is: `arm64` is `linux/arm64`, as containerd's `Parse` has it on Linux.
+/// The platform of a single word: `arm64` is `linux/arm64`, like containerd's `Parse` on Linux.
 pub(super) fn alone(word: &str) -> Option<String> {
     let word = word.to_ascii_lowercase();
     let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
@@ -101,8 +102,7 @@ pub(super) fn alone(word: &str) -> Option<String> {
     })
 }
 
-/// The platforms of a text that has several, however they are set apart: by commas, blanks or brackets. Empty where a part
-/// of it is none.
+/// The platforms in a text, separated by commas, blanks or brackets. The result is empty if a part is not a platform.
 #[must_use]
 pub fn platforms_in(text: &str) -> Vec<&str> {
     let is_between = |c: char| c.is_whitespace() || ",;|[]\"'".contains(c);
@@ -111,20 +111,20 @@ pub fn platforms_in(text: &str) -> Vec<&str> {
 }
 
 impl Platform {
-    /// Whether Go and containerd have names for both its parts.
+    /// Whether Go and containerd know the operating system and the architecture.
     #[must_use]
     pub fn is_known(&self) -> bool {
         SYSTEMS.contains(&self.os()) && ARCHITECTURES.contains(&self.architecture())
     }
 }
 
-/// The name that `word` is, or that is one slip away from it.
+/// The name that equals `word`, or that differs from it by one typing error.
 fn near<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     let exact = names.iter().find(|name| **name == word);
     exact.or_else(|| names.iter().find(|name| one_slip(word, name))).copied()
 }
 
-/// Whether a letter too many, too few or wrong, or two letters in the wrong order, is all that differs.
+/// Whether both differ by one letter only: added, missing or replaced; or by two swapped letters.
 fn one_slip(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let before = a.iter().zip(b).take_while(|(a, b)| a == b).count();
@@ -164,7 +164,7 @@ mod tests {
             ("arm64", "linux/arm64"),
             ("armv7", "linux/arm/v7"),
             ("x86_64", "linux/amd64"),
-            // What nobody knows may be new, and a known one is what it is.
+            // An unknown name may be new. A known name is always accepted.
             ("linux/sw64", ""),
             ("linux/amd64/v9", ""),
             ("linux/riscv", ""),

@@ -1,5 +1,4 @@
-//! What images are labelled with that polyarch builds.
+//! The label of images that polyarch builds.
 
-/// The label of an image's config that says by which name the plan has it that it was built from. It is how `clean` knows
-/// what polyarch made.
+/// The label with the name of the image in the plan. `clean` uses it to recognise the images that polyarch built.
 pub const IMAGE_LABEL: &str = "dev.polyarch.image";

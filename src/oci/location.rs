@@ -1,4 +1,4 @@
-//! Where images are: repositories of registries, and image layouts.
+//! The places of images: repositories of registries, and image layouts.
 
 use std::fmt;
 use std::path::Path;
@@ -6,62 +6,65 @@ use std::str::FromStr;
 
 use super::{Digest, DigestRef, Reference, ReferenceError, Repository, Selector, Tag, TagRef};
 
-/// What a layout's name begins with, as skopeo, buildah and podman write it.
+/// The prefix of a layout, as in skopeo, buildah and podman.
 const OCI: &str = "oci:";
 
-/// Where else skopeo, buildah and podman find images. Each could be a repository of Docker Hub, and none is.
+/// Other places of images in skopeo, buildah and podman. Each name could be a repository on Docker Hub, but none of
+/// these repositories exists.
 const TRANSPORTS: [&str; 7] =
     ["docker-archive", "oci-archive", "docker-daemon", "containers-storage", "dir", "ostree", "sif"];
 
-/// A directory that is an OCI image layout (OCI image-spec, "Image Layout"), as it was written. Shown as `oci:DIR`.
+/// The directory of an OCI image layout (OCI image-spec, "Image Layout"), as written. Messages show the directory as
+/// `oci:DIR`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LayoutPath(Box<str>);
 
-/// Where images are found by tag and by digest.
+/// A place that contains images by tag and by digest.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Location {
-    /// A repository of a registry.
+    /// A repository in a registry.
     Repository(Repository),
-    /// An image layout of this machine.
+    /// An image layout on this machine.
     Layout(LayoutPath),
 }
 
-/// A reference to an image wherever it is: `HOST/REPOSITORY[:TAG][@DIGEST]` or `oci:DIR[:TAG][@DIGEST]`.
+/// A reference to an image in any place: `HOST/REPOSITORY[:TAG][@DIGEST]` or `oci:DIR[:TAG][@DIGEST]`.
 ///
-/// The last colon before which no `/` follows begins the tag of a layout; a digest goes before a tag.
+/// In a layout, the last colon begins the tag, unless a `/` follows. A digest takes precedence over a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocatedReference {
-    /// Where it is.
+    /// The place.
     pub location: Location,
-    /// What of it. `None`: of a layout neither tag nor digest was written, and it is to hold one image only.
+    /// The tag or the digest. `None`: the reference names a layout without tag and digest, which must contain exactly
+    /// one image.
     pub selector: Option<Selector>,
 }
 
-/// Why a string names no image.
+/// Why a string is not a reference to an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {
-    /// It names no image of a repository.
+    /// The text is not a reference to an image in a repository.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    /// `oci://` is how other programs name repositories.
-    #[error("`oci:` stands before a directory; a repository is named without it")]
+    /// `oci://` is a repository in other programs.
+    #[error("`oci:` names a directory; the name of a repository has no `oci:`")]
     Url,
-    /// What it begins with names another kind of place (skopeo, `containers-transports(5)`).
-    #[error("polyarch reads no `{0}:`")]
+    /// The prefix names another kind of place (skopeo, `containers-transports(5)`).
+    #[error("polyarch does not read `{0}:`")]
     Transport(&'static str),
-    /// There is no directory in it.
+    /// The text has no directory.
     #[error("an image layout has the form oci:DIR[:TAG]")]
     Directory,
 }
 
 impl LocationError {
-    /// How it is written right.
+    /// A hint with an example.
     #[must_use]
     pub fn example(&self) -> &'static str {
         match self {
-            Self::Reference(_) | Self::Url => "as ghcr.io/org/web:1.0",
-            Self::Directory => "as oci:build/web:1.0",
-            Self::Transport(_) => "make a layout of it, and name that: skopeo copy SOURCE oci:DIR:TAG",
+            Self::Reference(_) | Self::Url => "write a reference such as ghcr.io/org/web:1.0",
+            Self::Directory => "write a directory and a tag, such as oci:build/web:1.0",
+            Self::Transport(_) => "copy the image to a layout, and name the layout: skopeo copy SOURCE oci:DIR:TAG",
         }
     }
 }
@@ -75,13 +78,13 @@ impl LayoutPath {
 }
 
 impl Location {
-    /// A tag of it.
+    /// A tag in this place.
     #[must_use]
     pub fn tag(&self, tag: Tag) -> TagRef<Self> {
         TagRef { repository: self.clone(), tag }
     }
 
-    /// Content of it.
+    /// Content in this place.
     #[must_use]
     pub fn digest(&self, digest: Digest) -> DigestRef<Self> {
         DigestRef { repository: self.clone(), digest }
@@ -175,7 +178,7 @@ impl fmt::Debug for Location {
 mod tests {
     use super::*;
 
-    /// The directory of a layout, and what of it.
+    /// The directory of a layout, and the tag or the digest.
     fn read(text: &str) -> Result<(String, Option<String>), LocationError> {
         let LocatedReference { location, selector } = text.parse()?;
         Ok((location.to_string(), selector.map(|selector| selector.to_string())))
@@ -189,7 +192,7 @@ mod tests {
             ("oci:dir:1.0", "oci:dir", Some("1.0")),
             ("oci:/a/b:latest", "oci:/a/b", Some("latest")),
             ("oci:../x", "oci:../x", None),
-            // A colon before a slash is of the directory.
+            // A colon before a slash belongs to the directory.
             ("oci:/a:b/c", "oci:/a:b/c", None),
             ("oci:/a:b/c:1", "oci:/a:b/c", Some("1")),
             ("oci:/a@b", "oci:/a@b", None),

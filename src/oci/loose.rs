@@ -1,7 +1,6 @@
-//! Documents of docker's own on this machine, read as docker reads them: with Go's `encoding/json`, which finds a field
-//! under its name in any case, takes the last of several, and takes `null` for a field that is absent. The decoder reads
-//! one value and nothing after it; of an empty file it reads nothing (docker/cli, `cli/config/configfile`,
-//! `LoadFromReader`).
+//! Reads docker's own files on this machine in the same way as docker. Go's `encoding/json` ignores the case of field
+//! names, uses the last of several fields, and reads `null` as an absent field. The decoder reads one value and
+//! ignores everything behind it. An empty file has no value (docker/cli, `cli/config/configfile`, `LoadFromReader`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,9 +11,9 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::document::folded;
 
-/// An object of such a document.
+/// An object in such a document.
 pub(crate) trait Object: Default {
-    /// Takes the next value of `values`, which is of the field `name`; the name is in lower case.
+    /// Reads the next value of `values`, which belongs to the field `name`. The name is in lower case.
     fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, values: &mut A) -> Result<(), A::Error>;
 }
 
@@ -24,7 +23,7 @@ pub(crate) fn read<T: Object>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     Ok(values.next().transpose()?.unwrap_or_default().0)
 }
 
-/// Puts a value in its place. `null` changes nothing.
+/// Sets a value. `null` changes nothing.
 pub(crate) fn set<'de, A: MapAccess<'de>, T: Deserialize<'de>>(place: &mut T, values: &mut A) -> Result<(), A::Error> {
     if let Some(value) = values.next_value()? {
         *place = value;
@@ -32,7 +31,7 @@ pub(crate) fn set<'de, A: MapAccess<'de>, T: Deserialize<'de>>(place: &mut T, va
     Ok(())
 }
 
-/// Adds what a map has. `null` in it is an empty value.
+/// Adds the entries of a map. A `null` entry becomes an empty value.
 pub(crate) fn add<'de, A: MapAccess<'de>, T: Deserialize<'de> + Default>(
     place: &mut BTreeMap<String, T>,
     values: &mut A,
@@ -42,12 +41,12 @@ pub(crate) fn add<'de, A: MapAccess<'de>, T: Deserialize<'de> + Default>(
     Ok(())
 }
 
-/// Passes over a value that nobody here reads.
+/// Skips a value that is not needed.
 pub(crate) fn skip<'de, A: MapAccess<'de>>(values: &mut A) -> Result<(), A::Error> {
     values.next_value::<IgnoredAny>().map(drop)
 }
 
-/// An object in a place where serde reads values.
+/// An object, for places where serde reads values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Loose<T>(pub(crate) T);
 
@@ -101,7 +100,7 @@ mod tests {
         }
     }
 
-    /// The rules are those of Go's `Unmarshal` and `Decoder.Decode`.
+    /// The rules of Go's `Unmarshal` and `Decoder.Decode`.
     #[test]
     fn it_reads_what_gos_reader_reads() {
         let thing = |text: &str, texts: &[(&str, &str)], list: &[u8]| Thing {

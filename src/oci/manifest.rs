@@ -1,6 +1,7 @@
-//! Manifests: the bytes that a registry returned, and what they say.
+//! Manifests: the bytes that a registry returned, and their content.
 //!
-//! The bytes are the truth: a fetched manifest is never encoded again, and its digest is of its bytes.
+//! The bytes are authoritative. polyarch never encodes a fetched manifest again, and computes the digest from its
+//! bytes.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +11,10 @@ use super::document::{self, DocumentError, Shape};
 use super::null::{self, Presence};
 use super::{Descriptor, Digest, MediaType};
 
-/// Largest manifest or index, in bytes, that is read or written: what distribution and containers/image take.
+/// The largest manifest or index that polyarch reads or writes, in bytes. distribution and containers/image have the
+/// same limit.
 pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
-/// Largest image config, in bytes, that is read.
+/// The largest image config that polyarch reads, in bytes.
 pub const MAX_CONFIG_BYTES: usize = 4 << 20;
 
 /// A manifest or an index as bytes, with their digest and media type.
@@ -23,7 +25,7 @@ pub struct RawManifest {
     digest: Digest,
 }
 
-/// What a manifest says.
+/// The content of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "there is one a document, and never a list of them")]
 pub enum Content {
@@ -37,15 +39,15 @@ pub enum Content {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageManifest {
-    /// The image's configuration.
+    /// The configuration of the image.
     pub config: Descriptor,
-    /// The image's layers, the base first.
+    /// The layers of the image, the base first.
     #[serde(default, deserialize_with = "null::or_default")]
     pub layers: Vec<Descriptor>,
-    /// Its type, if it is an artifact that names one (OCI image-spec 1.1, `artifactType`).
+    /// The type of the artifact, if the manifest names one (OCI image-spec 1.1, `artifactType`).
     #[serde(default)]
     pub artifact_type: Option<MediaType>,
-    /// What it is about, where it is an artifact.
+    /// The manifest that the artifact refers to.
     #[serde(default)]
     pub subject: Option<Box<Descriptor>>,
     /// Annotations of the manifest.
@@ -54,7 +56,7 @@ pub struct ImageManifest {
 }
 
 impl ImageManifest {
-    /// The kind of artifact, in a few words, if its config is not that of an image.
+    /// A short description of the artifact. `None`: the config is that of an image.
     #[must_use]
     pub fn artifact(&self) -> Option<String> {
         if self.config.is_image_config() {
@@ -68,8 +70,8 @@ impl ImageManifest {
         })
     }
 
-    /// Config and layers together, in bytes as they are stored in the registry (compressed). A sum that does not fit is
-    /// a lie about sizes, and only ever shown.
+    /// The bytes of config and layers together, as stored in the registry (compressed). A manifest can claim wrong
+    /// sizes. The sum saturates, and is only displayed.
     #[must_use]
     pub fn image_bytes(&self) -> u64 {
         self.layers.iter().fold(self.config.size, |sum, layer| sum.saturating_add(layer.size))
@@ -79,7 +81,7 @@ impl ImageManifest {
 /// The image index or manifest list (OCI image-spec, "Image Index").
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ImageIndex {
-    /// The entries, in the index's order.
+    /// The entries, in the order of the index.
     #[serde(default, deserialize_with = "super::fields::entries")]
     pub manifests: Vec<Descriptor>,
     /// Annotations of the index.
@@ -90,30 +92,31 @@ pub struct ImageIndex {
 /// Why bytes are not a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// Larger than [`MAX_MANIFEST_BYTES`].
+    /// The manifest is larger than [`MAX_MANIFEST_BYTES`].
     #[error("the manifest is larger than {MAX_MANIFEST_BYTES} bytes")]
     TooLarge,
-    /// Not JSON, or not of the shape that its media type has.
+    /// The manifest is not JSON, or it does not have the shape of its media type.
     #[error("the manifest is not valid: {0}")]
     Shape(String),
-    /// Its `mediaType` is not that of its `Content-Type`.
-    #[error("the manifest says mediaType {body} but was sent as {header}")]
+    /// The `mediaType` differs from the `Content-Type`.
+    #[error("the manifest has the mediaType {body}, and the registry sent it as {header}")]
     MediaType {
-        /// What the document says.
+        /// The type in the document.
         body: MediaType,
-        /// What the header said.
+        /// The type in the header.
         header: MediaType,
     },
-    /// It can be read as an image and as an index (CVE-2021-41190).
-    #[error("the manifest has both manifests and layers or config: which of them is meant cannot be told")]
+    /// The manifest can be read as an image and as an index (CVE-2021-41190).
+    #[error("the manifest is ambiguous: it has `manifests`, and it has `layers` or `config`")]
     Ambiguous,
-    /// Readers differ in which fields of the manifest they read; the text says how.
+    /// Readers differ about the fields of the manifest. The text describes how.
     #[error("the manifest can be read in two ways: {0}")]
     TwoReadings(String),
-    /// Docker's schema 1, which names neither config nor platform (distribution, "Image Manifest Version 2, Schema 1").
-    #[error("the manifest is Docker's schema 1, which engines and registries no longer take")]
+    /// Docker's schema 1, which contains neither config nor platform (distribution, "Image Manifest Version 2, Schema
+    /// 1").
+    #[error("the manifest is Docker's schema 1, which engines and registries no longer accept")]
     Schema1,
-    /// Neither an image nor an index.
+    /// The document is neither an image nor an index.
     #[error("the manifest is neither an image nor an image index: {0}")]
     Foreign(MediaType),
 }
@@ -123,7 +126,7 @@ pub enum ManifestError {
 #[serde(rename_all = "camelCase")]
 struct Probe {
     media_type: Option<MediaType>,
-    // containerd takes a name for what it says, with `null` too (`core/images/image.go`, `validateMediaType`).
+    // For containerd, a name counts even if its value is `null` (`core/images/image.go`, `validateMediaType`).
     #[serde(default)]
     manifests: Presence,
     #[serde(default)]
@@ -144,11 +147,11 @@ impl From<DocumentError> for ManifestError {
 }
 
 impl RawManifest {
-    /// Takes `bytes` that were sent as `content_type` (`None` where there was no such header).
+    /// Reads `bytes` that were sent as `content_type`. `None`: the answer had no such header.
     ///
     /// # Errors
-    /// Too large; not JSON; readable in two ways; a `mediaType` that contradicts the header; or neither an
-    /// image nor an index.
+    /// The manifest is too large, is not JSON, or can be read in two ways. Or its `mediaType` contradicts the header.
+    /// Or it is neither an image nor an index.
     pub fn new(bytes: impl Into<Box<[u8]>>, content_type: Option<&MediaType>) -> Result<Self, ManifestError> {
         let bytes = bytes.into();
         if bytes.len() > MAX_MANIFEST_BYTES {
@@ -161,7 +164,7 @@ impl RawManifest {
         }
         match (probe.fs_layers.0, is_index || is_image) {
             (true, true) => {
-                return Err(ManifestError::TwoReadings("it has layers of Docker's schema 1, too".to_owned()));
+                return Err(ManifestError::TwoReadings("it also has layers of Docker's schema 1".to_owned()));
             }
             (true, false) => return Err(ManifestError::Schema1),
             (false, _) => {}
@@ -173,17 +176,20 @@ impl RawManifest {
             }
             (Some(body), _) => body,
             (None, Some(header)) => header.clone(),
-            // OCI 1.0 made the field optional: the shape tells.
+            // OCI 1.0 made the field optional. The shape decides.
             (None, None) if is_index => MediaType::OciIndex,
             (None, None) => MediaType::OciManifest,
         };
-        // Readers that go by the shape take the manifest for an index. A search for the indexes that list an image must
-        // not skip it.
+        // Readers that use the shape read the manifest as an index. The search for indexes with an image must not skip
+        // it.
         if is_index && !media_type.is_index() {
-            return Err(ManifestError::TwoReadings(format!("it has manifests, and is of type {media_type}")));
+            return Err(ManifestError::TwoReadings(format!("it has `manifests`, and its media type is {media_type}")));
         }
         if is_image && media_type.is_index() {
-            return Err(ManifestError::TwoReadings(format!("it has layers or a config, and is of type {media_type}")));
+            return Err(ManifestError::TwoReadings(format!(
+                "it has `layers` or `config`, and its media type is \
+                {media_type}"
+            )));
         }
         if !(media_type.is_image() || media_type.is_index()) {
             return Err(ManifestError::Foreign(media_type));
@@ -216,10 +222,10 @@ impl RawManifest {
         self.bytes.len() as u64
     }
 
-    /// What the bytes say.
+    /// Parses the bytes.
     ///
     /// # Errors
-    /// A field that is missing or of another type.
+    /// A field is missing or has another type.
     pub fn content(&self) -> Result<Content, ManifestError> {
         let parsed = if self.media_type.is_index() {
             serde_json::from_slice(&self.bytes).map(Content::Index)

@@ -1,4 +1,4 @@
-//! The media types of manifests, of both families.
+//! The media types of manifests, of Docker and of OCI.
 
 use std::fmt;
 
@@ -15,16 +15,16 @@ pub enum MediaType {
     OciManifest,
     /// OCI image index.
     OciIndex,
-    /// Anything else: a config, a layer, an artifact.
+    /// Any other type: a config, a layer, an artifact.
     Other(Box<str>),
 }
 
 impl MediaType {
-    /// What we accept from a registry, for the `Accept` header: always all four, or a registry may answer
-    /// 404 for an index that exists (distribution 2.8).
+    /// The types in the `Accept` header. polyarch always sends all four. Otherwise a registry may answer 404 for an
+    /// index that exists (distribution 2.8).
     pub const MANIFESTS: [Self; 4] = [Self::OciIndex, Self::DockerList, Self::OciManifest, Self::DockerManifest];
 
-    /// The type of a `Content-Type` header or a `mediaType` field; parameters after `;` are ignored.
+    /// The type in a `Content-Type` header or a `mediaType` field. Parameters after `;` are ignored.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let essence = text.split(';').next().unwrap_or_default().trim();
@@ -37,7 +37,7 @@ impl MediaType {
         }
     }
 
-    /// The type as it is written on the wire.
+    /// The type in its written form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {

@@ -1,7 +1,7 @@
-//! Pure values of the field: references, digests, platforms, manifests, the image index.
+//! Values of container images: references, digests, platforms, manifests, the image index.
 //!
-//! Nothing here does I/O, is async, or imports another room of this crate. Every type is parsed once,
-//! at the edge, and cannot be built from an unchecked string afterwards.
+//! This room does no I/O, has no async code, and imports no other room. Every type is parsed once, when a value enters
+//! polyarch. No later code can create it from an unchecked string.
 
 mod annotation;
 mod attestation;

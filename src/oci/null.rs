@@ -1,18 +1,18 @@
-//! `null` in third-party documents. Go's readers take it for a value that is absent (`encoding/json`, `Unmarshal`), and
-//! Go's writers write it for a list or a map that nobody made: BuildKit for the layers of an image without layers.
+//! `null` in third-party documents. Readers in Go read it as an absent value (`encoding/json`, `Unmarshal`). Writers
+//! in Go write it for an empty list or map. For example, BuildKit writes it for the layers of an image without layers.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-/// A value. `null` is the default one.
+/// A value. `null` becomes the default value.
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// A list. A `null` in it is an empty element.
+/// A list. A `null` element becomes an empty element.
 pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -20,13 +20,13 @@ pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     Ok(elements.into_iter().flatten().map(Option::unwrap_or_default).collect())
 }
 
-/// Texts by name: annotations, labels. A name without a value has an empty one.
+/// Texts by name: annotations, labels. A name with `null` gets an empty text.
 pub(crate) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let texts: Option<BTreeMap<String, Option<String>>> = Option::deserialize(deserializer)?;
     Ok(texts.into_iter().flatten().map(|(name, text)| (name, text.unwrap_or_default())).collect())
 }
 
-/// Whether a field is there, with whatever value: also with `null`.
+/// Whether a field exists, with any value including `null`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Presence(pub(super) bool);
 
@@ -42,7 +42,7 @@ mod tests {
 
     use crate::oci::{Child, Digest, EntryOverride, PlatformFields, RawManifest, Start};
 
-    /// What a document says, in words that tell two documents apart.
+    /// A description of a document that differs for different documents.
     type Reader = fn(&[u8]) -> String;
 
     fn manifest(bytes: &[u8]) -> String {
@@ -58,7 +58,7 @@ mod tests {
         format!("{:?} {:?} {revision:?}", PlatformFields::of_config(bytes), Start::of(bytes))
     }
 
-    /// The places of all fields, as JSON Pointers (RFC 6901).
+    /// The paths of all fields, as JSON Pointers (RFC 6901).
     fn fields(value: &Value, at: &str, found: &mut Vec<(String, String)>) {
         let inside: Vec<(String, &Value)> = match value {
             Value::Object(object) => object.iter().map(|(name, value)| (name.clone(), value)).collect(),
@@ -73,7 +73,7 @@ mod tests {
         }
     }
 
-    /// Names that are data have a value where they are, if an empty one.
+    /// Whether `name` is a field. Names that are data and the indexes of lists are not fields.
     fn value_is_of_an_object(at: &str, name: &str) -> bool {
         let is_data = ["annotations", "Labels"].iter().any(|map| at.ends_with(map));
         !is_data && name.parse::<usize>().is_err()
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(PlatformFields::of_config(features).unwrap().unwrap().os_features, Vec::<String>::new());
     }
 
-    /// containerd takes a name with `null` for one that is there (`core/images`, `validateMediaType`), and refuses it.
+    /// containerd reads a name with `null` as present (`core/images`, `validateMediaType`), and refuses the document.
     #[test]
     fn a_null_that_says_image_and_index_at_once_is_refused() {
         let config = json!({ "mediaType": "m", "digest": Digest::of(b"x"), "size": 1 });

@@ -1,7 +1,7 @@
-//! Platforms: `os/arch[/variant]`, normalised as containerd does.
+//! Platforms: `os/arch[/variant]`, normalised like in containerd.
 //!
-//! OCI image-spec, "Image Index: platform"; the normal forms follow containerd's `platforms` package, which
-//! docker, buildx and BuildKit share.
+//! The fields are those of the OCI image-spec, "Image Index: platform". The normal forms follow containerd's
+//! `platforms` package, which docker, buildx and BuildKit use.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::Demands;
 use super::known;
 
-/// A platform in its normal form: `linux/arm64/v8` is `linux/arm64`, `linux/x86_64` is `linux/amd64`,
-/// `linux/arm` is `linux/arm/v7`. Images of one system that need another version or other features of it are of other
-/// platforms: `windows(10.0.17763+win32k)/amd64`, as containerd's `Parse` and `FormatAll` write it.
+/// A platform in its normal form: `linux/arm64/v8` is `linux/arm64`, `linux/x86_64` is `linux/amd64`, `linux/arm` is
+/// `linux/arm/v7`. A platform may also require a version or features of its operating system:
+/// `windows(10.0.17763+win32k)/amd64`. containerd's `Parse` and `FormatAll` use the same form.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Platform {
     os: Box<str>,
@@ -25,24 +25,24 @@ pub struct Platform {
 /// Why a string is not a platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlatformError {
-    /// It has another form.
-    #[error("a platform has the form os/arch or os/arch/variant, as linux/amd64 or linux/arm/v7")]
+    /// The text has another form.
+    #[error("a platform has the form os/arch or os/arch/variant, such as linux/amd64 or linux/arm/v7")]
     Form,
-    /// No tool has such a name, and a name is near that tools have. Only what somebody types is judged by this.
+    /// No tool knows the name, but a similar name is known. polyarch checks this only for text that a user typed.
     #[error("no platform has the name `{word}`; did you mean {meant}?")]
     Meant {
-        /// The name.
+        /// The unknown name.
         word: String,
-        /// The platform that is near.
+        /// The platform with the similar name.
         meant: String,
     },
 }
 
 impl Platform {
-    /// A platform of its parts, normalised. An empty variant is none.
+    /// A normalised platform from its parts. An empty variant counts as none.
     ///
     /// # Errors
-    /// A part that is empty or holds anything but letters, digits, `.`, `_` and `-`.
+    /// A part is empty, or it has other characters than letters, digits, `.`, `_` and `-`.
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Result<Self, PlatformError> {
         let variant = variant.filter(|v| !v.is_empty());
         for part in [Some(os), Some(architecture), variant].into_iter().flatten() {
@@ -65,32 +65,33 @@ impl Platform {
         Self { demands, ..self }
     }
 
-    /// This platform without them.
+    /// This platform without version and features of its operating system.
     #[must_use]
     pub fn base(&self) -> Self {
         self.clone().demanding(Demands::default())
     }
 
-    /// The version and the features of the operating system that are named.
+    /// The version and the features of the operating system.
     #[must_use]
     pub fn demands(&self) -> &Demands {
         &self.demands
     }
 
-    /// Whether what is of `other` is what somebody means by `self`: `windows/amd64` are images of every version of
-    /// Windows, `windows(10.0.17763)/amd64` those of every patch of that build.
+    /// Whether `self` describes images of `other`. `windows/amd64` describes images of every version of Windows.
+    /// `windows(10.0.17763)/amd64` describes those of every patch of that build.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         self.is_based_on(other) && self.demands.cover(&other.demands)
     }
 
-    /// Whether `other` comes in the place of `self` when its image is pushed anew: a patch of a build of Windows does.
+    /// Whether `other` replaces `self` in an index when its image is pushed again. A new patch of the same Windows
+    /// build does.
     #[must_use]
     pub fn is_renewed_by(&self, other: &Self) -> bool {
         self.is_based_on(other) && self.demands.are_renewed_by(&other.demands)
     }
 
-    /// Whether both are the same, whatever they demand of their operating system.
+    /// Whether both have the same operating system, architecture and variant.
     #[must_use]
     pub fn is_based_on(&self, other: &Self) -> bool {
         self.os == other.os && self.architecture == other.architecture && self.variant == other.variant
@@ -102,19 +103,19 @@ impl Platform {
         &self.os
     }
 
-    /// The architecture, in Go's words: `amd64`, `arm64`, `arm`.
+    /// Go's name of the architecture: `amd64`, `arm64`, `arm`.
     #[must_use]
     pub fn architecture(&self) -> &str {
         &self.architecture
     }
 
-    /// The variant, where the normal form has one: `v7` of `linux/arm/v7`.
+    /// The variant, if the normal form has one: `v7` of `linux/arm/v7`.
     #[must_use]
     pub fn variant(&self) -> Option<&str> {
         self.variant.as_deref()
     }
 
-    /// Its words in tags: `arm-v7`, `amd64-10.0.17763`.
+    /// The form of the platform in tags: `arm-v7`, `amd64-10.0.17763`.
     #[must_use]
     pub fn in_tags(&self) -> String {
         let version = self.demands.version();
@@ -122,8 +123,8 @@ impl Platform {
         parts.chain(self.demands.features().iter().map(AsRef::as_ref)).collect::<Vec<_>>().join("-")
     }
 
-    /// Whether a processor of platform `self` runs programs of `other` without emulation: the same, or an
-    /// older variant of the same architecture.
+    /// Whether a processor of platform `self` runs programs of `other` without emulation. Both are the same platform,
+    /// or `other` is an older variant of the same architecture.
     #[must_use]
     pub fn runs(&self, other: &Self) -> bool {
         if self.os != other.os {
@@ -132,19 +133,20 @@ impl Platform {
         if self.architecture == other.architecture {
             return self.level() >= other.level();
         }
-        // A 386 program runs on an amd64 kernel. 32-bit arm on arm64 is the processor's choice
-        // (Graviton has none), so it counts as foreign.
+        // An amd64 kernel runs programs for 386. On arm64, 32-bit arm depends on the processor (Graviton does not
+        // support it), so it counts as foreign.
         &*self.architecture == "amd64" && &*other.architecture == "386"
     }
 
-    /// Whether a build for `self` takes an image of `other` where there is none of its own, as BuildKit does (containerd,
-    /// `platforms.Only`): what its processor runs, and 32-bit arm on arm64. Versions of systems decide nothing here.
+    /// Whether a build for `self` may use an image of `other` if its own platform is missing, as in BuildKit
+    /// (containerd, `platforms.Only`). The processor of `self` runs the image, or `self` is arm64 and `other` is
+    /// 32-bit arm. Versions of the operating system do not matter.
     #[must_use]
     pub fn takes(&self, other: &Self) -> bool {
         self.runs(other) || self.os == other.os && &*self.architecture == "arm64" && &*other.architecture == "arm"
     }
 
-    /// The variant as a number: `v7` is 7; what has none is the base of its architecture.
+    /// The variant as a number: `v7` is 7. Without a variant it is the lowest one of the architecture.
     fn level(&self) -> u32 {
         let base = if &*self.architecture == "arm64" { 8 } else { 1 };
         let digits = |v: &str| v.trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
@@ -185,10 +187,11 @@ impl fmt::Display for Platform {
     }
 }
 
-/// A platform in the words of whoever typed it. polyarch compares its normal form, and an index says these words:
-/// `linux/arm64/v8` stays that.
+/// A platform in the spelling of the user. polyarch compares the normal form. The index gets the spelling of the user:
+/// `linux/arm64/v8` is kept.
 ///
-/// Operating system and architecture are Go's words all the same, as the specification of the index wants them.
+/// The operating system and the architecture still have Go's names, because the specification of the index requires
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlatformWords {
     platform: Platform,
@@ -196,13 +199,13 @@ pub struct PlatformWords {
 }
 
 impl PlatformWords {
-    /// A platform of its parts. An empty variant says that there is none.
+    /// A platform from its parts. An empty variant means that there is none.
     ///
     /// # Errors
     /// See [`Platform::new`].
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Result<Self, PlatformError> {
         let platform = Platform::new(os, architecture, variant)?;
-        // Names such as `armhf` say the variant themselves.
+        // Names such as `armhf` include the variant.
         let is_alias = platform.architecture() != architecture.to_ascii_lowercase();
         let variant = if is_alias { platform.variant() } else { variant };
         Ok(Self { variant: variant.map(Into::into), platform })
@@ -214,12 +217,12 @@ impl PlatformWords {
         &self.platform
     }
 
-    /// These words without what the platform demands of its operating system.
+    /// This spelling without version and features of the operating system.
     pub(super) fn base(self) -> Self {
         Self { platform: self.platform.base(), ..self }
     }
 
-    /// The variant as it was typed; empty where it was said that there is none.
+    /// The variant as typed. An empty text means that the user typed an empty variant.
     #[must_use]
     pub fn variant(&self) -> Option<&str> {
         self.variant.as_deref()
@@ -428,7 +431,7 @@ mod tests {
             let platform = platform("windows/amd64").demanding(Demands::new(version.as_deref(), &features));
             let written = platform.to_string();
             prop_assert!(written.is_ascii() && !written.contains(char::is_whitespace), "{}", written);
-            // Control characters are in no name that somebody types.
+            // Names that users type contain no control characters.
             let has_control = |text: &str| text.contains(char::is_control);
             if !version.iter().chain(&features).any(|text| has_control(text)) {
                 prop_assert_eq!(written.parse::<Platform>(), Ok(platform));

@@ -1,7 +1,7 @@
-//! Names of registries, repositories and what is in them.
+//! Names of registries and repositories, and of the images in them.
 //!
-//! OCI distribution-spec, "Pull: name, reference" for the grammar; the distribution project's `reference`
-//! package, which the docker CLI uses, for what a host is and for `docker.io`'s defaults.
+//! The grammar follows the OCI distribution-spec, "Pull: name, reference". The form of hosts and the defaults of
+//! `docker.io` follow the `reference` package of the distribution project, which the docker CLI uses.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,18 +9,18 @@ use std::str::FromStr;
 
 use super::{Digest, DigestError};
 
-/// Longest repository name, host included, that registries take (distribution's `NameTotalLengthMax`).
+/// The longest name of a repository including its host (distribution's `NameTotalLengthMax`).
 const MAX_NAME: usize = 255;
-/// Longest tag (OCI distribution-spec).
+/// The longest tag (OCI distribution-spec).
 const MAX_TAG: usize = 128;
-/// The namespace of Docker Hub's repositories that have none.
+/// The namespace of Docker Hub's repositories without a namespace.
 const LIBRARY: &str = "library/";
 
 /// A registry: `host` or `host:port`. Docker Hub is `docker.io` in every spelling.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistryHost(Box<str>);
 
-/// A repository's name inside its registry: `org/hello`.
+/// The name of a repository inside its registry: `org/hello`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepositoryPath(Box<str>);
 
@@ -35,7 +35,7 @@ pub struct Repository {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(Box<str>);
 
-/// A tag in its repository, or in another place that has tags.
+/// A tag in its repository, or in another place with tags.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TagRef<R = Repository> {
     /// The repository.
@@ -44,7 +44,7 @@ pub struct TagRef<R = Repository> {
     pub tag: Tag,
 }
 
-/// Content in its repository, or in another place that has content, by digest.
+/// Content by digest in its repository, or in another place with content.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DigestRef<R = Repository> {
     /// The repository.
@@ -53,12 +53,12 @@ pub struct DigestRef<R = Repository> {
     pub digest: Digest,
 }
 
-/// What is asked of a repository: OCI distribution-spec's `<reference>`.
+/// The tag or the digest that selects content in a repository: `<reference>` in the OCI distribution-spec.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Selector {
-    /// By tag: what it names may change.
+    /// A tag. Its content may change.
     Tag(Tag),
-    /// By digest: what it names cannot change.
+    /// A digest. Its content cannot change.
     Digest(Digest),
 }
 
@@ -67,29 +67,30 @@ pub enum Selector {
 pub struct Reference {
     /// The repository.
     pub repository: Repository,
-    /// The digest, or else the tag (`latest` if neither was written).
+    /// The digest, or else the tag. The default is `latest`.
     pub selector: Selector,
 }
 
-/// Why a string is not a name of its kind.
+/// Why a string is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// Not `host` or `host:port`.
+    /// The text is not `host` or `host:port`.
     #[error("a registry has the form host or host:port")]
     Host,
     /// The path has a component that registries refuse.
     #[error(
-        "a repository is lower-case letters, digits and single `.`, `_`, `-` between them, in components separated by `/`"
+        "a repository has lower-case letters and digits, single `.`, `_` or `-` between them, and `/` between \
+            its components"
     )]
     Repository,
-    /// It has letters that registries refuse, and would be one without them.
-    #[error("registries take lower-case letters alone, as in {0}")]
+    /// The name is valid except for its upper-case letters.
+    #[error("registries accept only lower-case letters, as in {0}")]
     Case(String),
-    /// Longer than 255 characters.
-    #[error("a repository with its host is at most {MAX_NAME} characters long")]
+    /// The name is longer than 255 characters.
+    #[error("a repository has at most {MAX_NAME} characters together with its host")]
     Long,
-    /// Not a tag.
-    #[error("a tag is at most {MAX_TAG} letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`")]
+    /// The text is not a tag.
+    #[error("a tag has at most {MAX_TAG} letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`")]
     Tag,
     /// The part after `@` is not a digest.
     #[error(transparent)]
@@ -116,24 +117,24 @@ impl RegistryHost {
         name.trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// Whether this is exactly a loopback name or address. `localhost.example.com` and
-    /// `127.0.0.1.example.com` are not: whoever is taken for loopback is spoken to in clear.
+    /// Whether this is exactly a loopback name or address. `localhost.example.com` and `127.0.0.1.example.com` are
+    /// not. polyarch uses unencrypted HTTP for loopback, so this must be exact.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let name = self.name();
         name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// Whether this is Docker Hub, whose API and credentials go by other names.
+    /// Whether this is Docker Hub. Its API and its credentials use other host names.
     #[must_use]
     pub fn is_docker_hub(&self) -> bool {
         &*self.0 == Self::DOCKER_HUB
     }
 
-    /// The repository `path` of this registry; of Docker Hub `library/PATH`, where it has no namespace.
+    /// The repository `path` in this registry. On Docker Hub, a path without a namespace gets the prefix `library/`.
     ///
     /// # Errors
-    /// Host and path together are longer than registries take.
+    /// The host and the path together are too long for registries.
     pub fn repository(&self, path: &RepositoryPath) -> Result<Repository, ReferenceError> {
         let library = self.is_docker_hub() && !path.0.contains('/');
         let path = if library { RepositoryPath(format!("{LIBRARY}{path}").into()) } else { path.clone() };
@@ -151,16 +152,16 @@ impl RepositoryPath {
         &self.0
     }
 
-    /// The path as engines list it and `docker run` takes it: `library/` goes without saying.
+    /// The path without `library/`, as engines list it and `docker run` accepts it.
     #[must_use]
     pub fn short(&self) -> &str {
         self.0.strip_prefix(LIBRARY).filter(|rest| !rest.contains('/')).unwrap_or(&self.0)
     }
 
-    /// The path behind `namespace`, where there is one.
+    /// The path behind `namespace`, if there is one.
     ///
     /// # Errors
-    /// Both together are longer than registries take.
+    /// Both together are too long for registries.
     pub fn within(&self, namespace: Option<&Self>) -> Result<Self, ReferenceError> {
         namespace.map_or_else(|| Ok(self.clone()), |namespace| format!("{namespace}/{self}").parse())
     }
@@ -195,19 +196,19 @@ impl Repository {
         &self.path
     }
 
-    /// As docker lists it: Docker Hub, and its `library`, go without saying.
+    /// The name as docker lists it, without `docker.io` and `library`.
     #[must_use]
     pub fn familiar(&self) -> String {
         if self.host.is_docker_hub() { self.path.short().to_owned() } else { self.to_string() }
     }
 
-    /// A tag of this repository.
+    /// A tag in this repository.
     #[must_use]
     pub fn tag(&self, tag: Tag) -> TagRef {
         TagRef { repository: self.clone(), tag }
     }
 
-    /// Content of this repository.
+    /// Content in this repository.
     #[must_use]
     pub fn digest(&self, digest: Digest) -> DigestRef {
         DigestRef { repository: self.clone(), digest }
@@ -235,7 +236,7 @@ fn is_path_component(component: &str) -> bool {
         .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-'))
 }
 
-/// Whether the first component of a reference names a registry: as the docker CLI decides.
+/// Whether the first component of a reference is a registry, by the rule of the docker CLI.
 fn names_a_host(component: &str) -> bool {
     component == "localhost" || component.contains(['.', ':']) || component.bytes().any(|b| b.is_ascii_uppercase())
 }
@@ -259,8 +260,7 @@ impl FromStr for RegistryHost {
         if !valid || text.len() > MAX_NAME {
             return Err(ReferenceError::Host);
         }
-        // Only capitals tell some names from a namespace of Docker Hub. Such a name keeps them, as in docker's
-        // references.
+        // Some names are a host only because of their capitals. Such a name keeps them, as in docker's references.
         let lower = Some(text.to_ascii_lowercase()).filter(|lower| names_a_host(lower) || !names_a_host(text));
         let lower = lower.unwrap_or_else(|| text.to_owned());
         let hub = matches!(&*lower, "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com");
@@ -268,7 +268,7 @@ impl FromStr for RegistryHost {
     }
 }
 
-/// Letters, digits and inner `-`; `_` too, which container networks use.
+/// Letters, digits and inner `-`. `_` is also allowed, because container networks use it.
 fn is_host_label(label: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     !label.is_empty() && label.bytes().all(allowed) && !label.starts_with('-') && !label.ends_with('-')
@@ -295,7 +295,7 @@ impl FromStr for Repository {
             _ => (RegistryHost(RegistryHost::DOCKER_HUB.into()), text),
         };
         let path = path.parse().map_err(|error| match error {
-            // It is a host by its capitals alone: more likely it is the namespace of whoever wrote it.
+            // Only its capitals make it a host. More likely it is the namespace of the user.
             ReferenceError::Case(_) if !host.0.contains(['.', ':']) => ReferenceError::Case(text.to_ascii_lowercase()),
             error => error,
         })?;
@@ -311,7 +311,7 @@ impl FromStr for Reference {
             Some((name, digest)) => (name, Some(digest.parse::<Digest>()?)),
             None => (text, None),
         };
-        // A colon after the last slash begins a tag; one before it belongs to the port.
+        // A colon after the last slash begins a tag. A colon before it belongs to the port.
         let (name, tag) = match name.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag.parse::<Tag>()?)),
             _ => (name, None),
@@ -378,7 +378,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// `Debug` is the name itself: these types appear in every error and event.
+/// `Debug` prints the name itself, because these types appear in every error and event.
 macro_rules! debug_is_display {
     ($($name:ident $(<$of:ident>)?),*) => {$(
         impl$(<$of: fmt::Display>)? fmt::Debug for $name$(<$of>)? {
@@ -390,7 +390,7 @@ macro_rules! debug_is_display {
 }
 debug_is_display!(RegistryHost, RepositoryPath, Repository, Tag, TagRef<R>, DigestRef<R>);
 
-/// Written as the name itself: reports carry references as strings.
+/// Serialises the name itself, because reports contain references as strings.
 macro_rules! serialize_as_display {
     ($($name:ident $(<$of:ident>)?),*) => {$(
         impl$(<$of: fmt::Display>)? serde::Serialize for $name$(<$of>)? {
@@ -503,7 +503,7 @@ mod tests {
             path in "[a-z0-9]{1,6}((\\.|_|__|-{1,3})[a-z0-9]{1,4})?(/[a-z0-9]{1,6}){0,3}",
             tag in "[A-Za-z0-9_][A-Za-z0-9._-]{0,20}",
         ) {
-            // Docker Hub adds `library/`; no generated host is Docker Hub but by a wonder.
+            // Docker Hub adds `library/`. A generated host is practically never Docker Hub.
             let reference: Reference = format!("{host}/{path}:{tag}").parse().unwrap();
             prop_assert_eq!(reference.to_string().parse::<Reference>(), Ok(reference));
         }

@@ -1,12 +1,12 @@
-//! The words with which registries say that a token has expired, whatever the status.
+//! Texts that registries send if a token has expired. The status differs between registries.
 
-/// Parts of such answers, in lower case.
+/// Parts of these answers, in lower case.
 const SPENT: [&str; 10] = [
     // Amazon ECR, status 403 (aws/aws-cli#2351)
     "token has expired",
     // public.ecr.aws, status 400 (aws/containers-roadmap#2835)
     "token is invalid",
-    // golang-jwt's `ErrTokenExpired`, in registries made with it
+    // golang-jwt's `ErrTokenExpired`, in registries that use that library
     "token is expired",
     "token expired",
     "expired token",
@@ -19,7 +19,8 @@ const SPENT: [&str; 10] = [
     "token failed verification",
 ];
 
-/// Whether a registry's answer, or an engine's message with that answer in it, says that the token is spent.
+/// Whether a registry's answer reports an expired token. `text` may also be an engine's message that contains the
+/// answer.
 pub(crate) fn is_of_spent_token(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     SPENT.iter().any(|words| text.contains(words))

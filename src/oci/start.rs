@@ -1,24 +1,24 @@
-//! What a container of an image starts.
+//! Finds the program that a container of an image starts.
 
 use serde::Deserialize;
 
 use super::null;
 
-/// Where programs are looked for if a config has no `PATH`: docker's default.
+/// The default `PATH` of docker, for a config without one.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Longest path that is looked for, in bytes: Linux' longest.
+/// The longest path of Linux, in bytes.
 const MAX_PATH: usize = 4096;
-/// Most directories of a `PATH` in which a program is looked for.
+/// The most directories of a `PATH` that are searched.
 const MAX_PLACES: usize = 256;
 
-/// The program that a container starts, as its image's config says (OCI image-spec, "Image Configuration":
+/// The program that a container starts, from the config of its image (OCI image-spec, "Image Configuration":
 /// `Entrypoint`, `Cmd`, `Env`, `WorkingDir`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
-    /// As it is written.
+    /// The program as written.
     program: String,
-    /// Absolute paths, in the order in which they are tried.
+    /// Absolute paths, in the order in which an engine tries them.
     places: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ struct Settings {
 }
 
 impl Start {
-    /// What `config` says; `None` where it says nothing, or nothing that can be read.
+    /// The program in `config`. `None`: the config names none, or it cannot be read.
     #[must_use]
     pub fn of(config: &[u8]) -> Option<Self> {
         let settings = serde_json::from_slice::<Document>(config).ok()?.config?;
@@ -54,7 +54,7 @@ impl Start {
         let places = if program.contains('/') {
             vec![below(&folder, &program)]
         } else {
-            // The last of several counts: an engine that starts the container sets one after the other.
+            // An engine sets the variables one after the other, so the last `PATH` counts.
             let path = settings.env.iter().rev().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(PATH);
             let places = path.split(':').filter(|place| !place.is_empty() && place.len() <= MAX_PATH);
             places.take(MAX_PLACES).map(|place| below(place, &program)).collect()
@@ -62,13 +62,13 @@ impl Start {
         Some(Self { program, places })
     }
 
-    /// The program, as the config has it.
+    /// The program as the config writes it.
     #[must_use]
     pub fn program(&self) -> &str {
         &self.program
     }
 
-    /// Where it may be: absolute paths, in the order in which they are tried.
+    /// The possible paths of the program: absolute, in the order in which an engine tries them.
     #[must_use]
     pub fn places(&self) -> &[String] {
         &self.places

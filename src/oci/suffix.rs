@@ -1,9 +1,9 @@
-//! What a tag says of an image's platform: `1.0-arm64` is for arm64.
+//! Reads the platform from a tag: `1.0-arm64` is for arm64.
 
 use super::{Platform, Tag};
 
-/// How tags end, and what that says; where one ends as another does, the longer is first. A number alone says nothing:
-/// `1.0-386` may be a build.
+/// Endings of tags, each with its architectures. If one ending is the end of another, the longer one is first. A bare
+/// number has no meaning: `1.0-386` may be a build number.
 const ENDINGS: [(&str, &[&str]); 29] = [
     ("amd64", &["amd64"]),
     ("x86-64", &["amd64"]),
@@ -25,7 +25,7 @@ const ENDINGS: [(&str, &[&str]); 29] = [
     ("arm-v5", &["arm/v5"]),
     ("armv5", &["arm/v5"]),
     ("armel", &["arm/v5", "arm/v6"]),
-    // People say it of arm64, too.
+    // Some people use this name for arm64 too.
     ("arm", &["arm", "arm64"]),
     ("i386", &["386"]),
     ("i686", &["386"]),
@@ -38,8 +38,8 @@ const ENDINGS: [(&str, &[&str]); 29] = [
 ];
 
 impl Tag {
-    /// Whether the tag ends in the name of another architecture than that of `platform`: `1.0-arm64`, `1.0_x86_64` and
-    /// `arm64` do so of `linux/s390x`. A variant is compared where the tag names one: `1.0-arm-v7`.
+    /// Whether the tag ends in the name of another architecture than that of `platform`. `1.0-arm64`, `1.0_x86_64` and
+    /// `arm64` contradict `linux/s390x`. A variant counts if the tag has one: `1.0-arm-v7`.
     #[must_use]
     pub fn contradicts(&self, platform: &Platform) -> bool {
         let tag = self.as_str().to_ascii_lowercase().replace('_', "-");
@@ -49,8 +49,8 @@ impl Tag {
         ending.is_some_and(|(_, meant)| !meant.iter().any(|meant| is_of(platform, meant)))
     }
 
-    /// Whether a part of the tag is the name of an architecture, that of `platform` in any case: `1.0-arm64` and `arm64-1.0`
-    /// are tags of one platform's image, as a rule.
+    /// Whether a part of the tag is the name of an architecture. The architecture of `platform` always counts.
+    /// `1.0-arm64` and `arm64-1.0` are usually tags of one platform's image.
     #[must_use]
     pub fn names_an_architecture(&self, platform: Option<&Platform>) -> bool {
         let tag = format!("-{}-", self.as_str().to_ascii_lowercase().replace(['_', '.'], "-"));
@@ -60,12 +60,12 @@ impl Tag {
     }
 }
 
-/// The systems of platforms, as they stand in tags.
+/// The operating systems that appear in tags.
 const SYSTEMS: [&str; 6] = ["linux", "windows", "darwin", "freebsd", "netbsd", "openbsd"];
 
 impl Tag {
-    /// Whether the tag is `name` with the name of a platform before or behind it, and nothing else: `1.0-arm64` and
-    /// `linux-arm64-1.0` are arch tags of `1.0`; `1.0.1-arm64` and `1.0-rc1-arm64` are those of other tags.
+    /// Whether the tag consists of `name` and a platform before or behind it. `1.0-arm64` and `linux-arm64-1.0` are
+    /// arch tags of `1.0`. `1.0.1-arm64` and `1.0-rc1-arm64` belong to other tags.
     #[must_use]
     pub fn is_arch_tag_of(&self, name: &Self, platform: Option<&Platform>) -> bool {
         let separators = ['-', '_', '.'];
@@ -88,7 +88,7 @@ impl Tag {
     }
 }
 
-/// Whether `platform` is of an architecture, as it is written in [`ENDINGS`].
+/// Whether `platform` has an architecture in the form of [`ENDINGS`].
 fn is_of(platform: &Platform, meant: &str) -> bool {
     let (architecture, variant) = meant.split_once('/').map_or((meant, None), |(name, variant)| (name, Some(variant)));
     platform.architecture() == architecture && (variant.is_none() || platform.variant() == variant)
@@ -120,7 +120,7 @@ mod tests {
             ("1.0-arm", "linux/arm64", false),
             ("1.0-arm", "linux/amd64", true),
             ("1.0-s390x", "linux/ppc64le", true),
-            // No end of their own: nothing is said.
+            // Tags without a known ending never contradict.
             ("1.0", "linux/amd64", false),
             ("alarm", "linux/amd64", false),
             ("notarm64", "linux/amd64", false),

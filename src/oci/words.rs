@@ -1,12 +1,12 @@
-//! The words in which an index describes an image. polyarch normalises platforms to compare them, and not to write
-//! them.
+//! The spelling that an index uses for an image. polyarch normalises platforms only to compare them. The index keeps
+//! the spelling.
 
 use std::collections::BTreeMap;
 
 use super::{ChildError, Descriptor, EntryOverride, Platform, PlatformFields, PlatformWords, RawManifest, Unread};
 
-/// The description of an image in an index that lists it, in that index's words. Type, digest and size are not here:
-/// polyarch computes those from the bytes that it fetched.
+/// The description of an image in the index that lists it, unchanged. Type, digest and size are missing, because
+/// polyarch computes them from the fetched bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listed {
     /// The platform.
@@ -18,10 +18,10 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// The words of `entry` about `manifest`.
+    /// The description of `manifest` in `entry`.
     ///
     /// # Errors
-    /// `entry` has other bytes in it than the manifest's.
+    /// The `data` of `entry` differs from the bytes of the manifest.
     pub(super) fn of(entry: &Descriptor, manifest: &RawManifest) -> Result<Self, ChildError> {
         if !entry.unread.has_data_of(manifest) {
             return Err(ChildError::Data(manifest.digest().clone()));
@@ -30,14 +30,14 @@ impl Listed {
         Ok(Self { platform, annotations, unread })
     }
 
-    /// Whether the index says nothing but a platform.
+    /// Whether the index adds only a platform.
     pub(super) fn adds_nothing(&self) -> bool {
         self.annotations.is_empty() && self.unread.is_empty()
     }
 }
 
-/// The fields of `platform` in an index. Those that were `said` go first. Then come those `listed` where the image
-/// comes from, and then the config's `own`.
+/// The fields of `platform` in an index. The override `said` takes precedence over `listed`, the fields in the source
+/// index. `listed` takes precedence over `own`, the fields in the config.
 pub(super) fn fields(
     platform: &Platform,
     own: &PlatformFields,
@@ -47,7 +47,7 @@ pub(super) fn fields(
     let is_meant = |fields: &PlatformFields| fields.platform().is_ok_and(|own| platform.is_based_on(&own));
     let listed = listed.filter(|listed| listed.platform().is_ok());
     let mut fields = listed.unwrap_or(own).clone();
-    // A config may say the platform in other words than Go's. An index must not.
+    // A config may use other names than Go's. An index must use Go's names.
     let is_go = || fields.os == platform.os() && fields.architecture == platform.architecture();
     let has_words = is_meant(&fields) && (listed.is_some() || is_go());
     let said_variant = said.platform.as_ref().and_then(PlatformWords::variant);
@@ -58,7 +58,7 @@ pub(super) fn fields(
         fields.variant = said.unwrap_or(platform.variant()).map(str::to_owned);
     }
     fields.variant = fields.variant.filter(|variant| !variant.is_empty());
-    // What is planned is said where nothing more exact is.
+    // Write the planned platform, unless the fields have a more exact one.
     if !fields.platform().is_ok_and(|own| platform.covers(&own)) {
         let demands = platform.demands();
         fields.os_version = demands.version().map(str::to_owned).or(fields.os_version);

@@ -1,4 +1,4 @@
-//! Reads `from`: an image of others is adopted as it is, so nothing beside it says how it would be built.
+//! Reads `from`. polyarch imports that third-party image unchanged, so build settings beside `from` are an error.
 
 use std::rc::Rc;
 
@@ -6,20 +6,21 @@ use super::model::Adoption;
 use super::node::{Map, get};
 use super::reader::{Late, Read, Reader};
 
-/// What a platform may say that is adopted; all else is of builds.
+/// The keys that a platform may have beside `from`. All other keys are build settings.
 const NAMES: [&str; 4] = ["from", "arch_tag", "arch_tags", "entry"];
 
-/// Whether these are settings of what is adopted.
+/// Whether `settings` have `from`, so that polyarch imports the image.
 pub(super) fn adopts(settings: &Map) -> bool {
     get(settings, "from").is_some()
 }
 
-/// Whether `key` says nothing of what `settings` adopt.
+/// Whether polyarch ignores `key`, because `settings` import the image and `key` is a build setting.
 pub(super) fn passes_over(settings: &Map, key: &str, known: &[&str]) -> bool {
     adopts(settings) && known.contains(&key) && !NAMES.contains(&key)
 }
 
-/// What of `below` is for what `above` is merged over it: builds of others are no matter to what is adopted.
+/// The entries of `below` that count when `above` overrides them. If only `above` imports the image, polyarch drops
+/// the build settings of `below`.
 pub(super) fn below(below: &Map, above: &Map, known: &[&str]) -> Map {
     if adopts(below) || !adopts(above) {
         return Rc::clone(below);
@@ -27,15 +28,16 @@ pub(super) fn below(below: &Map, above: &Map, known: &[&str]) -> Map {
     Rc::new(below.iter().filter(|entry| !passes_over(above, &entry.key.name, known)).cloned().collect())
 }
 
-/// Reads it from the settings of a job.
+/// Reads `from` from the settings of a job.
 pub(super) fn read(reader: &mut Reader<'_>, settings: &Map, late: Late<'_>) -> Read<Option<Adoption>> {
     let Some(said) = get(settings, "from") else { return Ok(None) };
     let from = reader.parsed(&said.value, "`from`", late);
     let mut alone = Ok(());
     for entry in settings.iter().filter(|entry| !NAMES.contains(&&*entry.key.name)) {
         if get(settings, &entry.key.name).is_some() {
-            let message = format!("`{}` is of builds, and `from` says that the image is adopted", entry.key.name);
-            alone = Err(reader.problem(&entry.key.origin, message, Some("leave one of the two out".to_owned())));
+            let message =
+                format!("`{}` is a build setting, and `from` imports the image instead of building it", entry.key.name);
+            alone = Err(reader.problem(&entry.key.origin, message, Some("remove one of the two keys".to_owned())));
         }
     }
     alone?;

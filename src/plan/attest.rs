@@ -1,4 +1,4 @@
-//! Reads what images are attested where they are built: `provenance`, `sbom`.
+//! Reads the attestations that a build creates: `provenance`, `sbom`.
 
 use super::node::{Map, Node, Value, get};
 use super::reader::{Late, Read, Reader};
@@ -7,7 +7,7 @@ use super::suggest::suggest;
 
 const PROVENANCES: [(&str, Provenance); 2] = [("min", Provenance::Min), ("max", Provenance::Max)];
 
-/// Reads it from the settings of a job.
+/// Reads both keys from the settings of a job.
 pub(super) fn read(reader: &mut Reader<'_>, settings: &Map, late: Late<'_>) -> Read<Attest> {
     let node = |key| get(settings, key).map(|entry| &entry.value);
     let provenance = node("provenance").map_or(Ok(None), |node| provenance(reader, node, late));
@@ -21,9 +21,13 @@ fn provenance(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Opti
         return Ok(None);
     }
     if text == "true" {
-        // It depends on who is asked: buildx takes it for min, BuildKit for max.
-        let hint = Some("say min or max".to_owned());
-        return Err(reader.problem(&node.origin, "`provenance: true` does not say how much", hint));
+        // The meaning of `true` depends on the tool: buildx reads it as min, BuildKit as max.
+        let hint = Some("write min or max".to_owned());
+        return Err(reader.problem(
+            &node.origin,
+            "`provenance: true` does not specify how much provenance you want",
+            hint,
+        ));
     }
     let found = PROVENANCES.iter().find(|(name, _)| *name == text);
     found.map(|(_, provenance)| Some(*provenance)).ok_or_else(|| {
@@ -38,21 +42,21 @@ fn sbom(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Option<Gen
         "false" => Ok(None),
         "true" => Ok(Some(Generator::Standard)),
         image => image.parse().map(|image| Some(Generator::Image(image))).map_err(|error| {
-            let message = format!("the generator `{}` of `sbom` is no image: {error}", image.escape_debug());
-            reader.problem(&node.origin, message, Some("say true, false or HOST/REPOSITORY:TAG".to_owned()))
+            let message = format!("the generator `{}` of `sbom` is not an image: {error}", image.escape_debug());
+            reader.problem(&node.origin, message, Some("write true, false or HOST/REPOSITORY:TAG".to_owned()))
         }),
     }
 }
 
-/// A word that may be written as a boolean.
-fn word(reader: &mut Reader<'_>, node: &Node, what: &str, late: Late<'_>) -> Read<String> {
+/// A text that may also be written as a boolean.
+fn word(reader: &mut Reader<'_>, node: &Node, subject: &str, late: Late<'_>) -> Read<String> {
     match &node.value {
         Value::Bool(value) => Ok(value.to_string()),
-        _ => reader.text(node, what, late),
+        _ => reader.text(node, subject, late),
     }
 }
 
-/// What the plan calls it.
+/// The name in the plan.
 pub(super) fn name(provenance: Provenance) -> &'static str {
     PROVENANCES.iter().find(|(_, known)| *known == provenance).map_or("max", |(name, _)| name)
 }

@@ -1,4 +1,5 @@
-//! What is built on what: images that others build on must be there, for the same platforms, and in no circle.
+//! Checks images that are built on other images of the plan. Each base must exist with the same platforms, and no
+//! image may depend on itself.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -10,14 +11,14 @@ use super::node::Origin;
 use super::reader::Reader;
 use super::suggest::suggest;
 
-/// A job, by the places of its image and of itself in that image.
+/// A job: the index of its image, and its index in that image.
 type Place = (usize, usize);
 
-/// The jobs that a job builds on, and where that is said.
+/// The jobs that a job builds on, each with the place in the plan that names it.
 type Edges<'a> = HashMap<Place, Vec<(Place, &'a Origin)>>;
 
-/// Refuses images that build on what the plan does not have, or on themselves. `names` are those of all its images,
-/// of which some could perhaps not be read.
+/// Refuses bases that the plan does not have, and images that depend on themselves. `names` are the names of all
+/// images of the plan. `images` may lack some of them, because the reader could not read them.
 pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], names: &BTreeSet<&str>) {
     let edges = edges(reader, images, names);
     let mut open = open(images, &edges);
@@ -26,7 +27,7 @@ pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], names: &BTree
         if let [(_, origin), ..] = cycle[..] {
             let mut chain: Vec<&str> = cycle.iter().map(|((image, _), _)| images[*image].image.name.as_str()).collect();
             chain.push(chain[0]);
-            reader.problem(origin, format!("images build on each other: {}", chain.join(" → ")), None);
+            reader.problem(origin, format!("images depend on each other in a cycle: {}", chain.join(" → ")), None);
         }
     }
 }
@@ -56,12 +57,12 @@ fn edges<'a>(reader: &mut Reader<'_>, images: &'a [ReadImage], names: &BTreeSet<
 }
 
 fn lacks(reader: &mut Reader<'_>, base: &ReadImage, platform: &Platform, origin: &Origin) {
-    let hint = format!("add it to the platforms of `{}`, or leave it out here", base.image.name);
+    let hint = format!("add the platform to `{}`, or remove it here", base.image.name);
     reader.problem(origin, format!("the image `{}` has no platform {platform}", base.image.name), Some(hint));
 }
 
-/// The jobs that are part of a circle or build on one: what is left when those are taken away again and again that
-/// build on nothing that is left.
+/// The jobs that are part of a cycle or that depend on one. The function repeatedly removes jobs without open bases;
+/// the rest is the result.
 fn open(images: &[ReadImage], edges: &Edges<'_>) -> BTreeSet<Place> {
     let mut dependants: HashMap<Place, Vec<Place>> = HashMap::new();
     for (job, bases) in edges {
@@ -86,8 +87,8 @@ fn open(images: &[ReadImage], edges: &Edges<'_>) -> BTreeSet<Place> {
     waits.into_keys().collect()
 }
 
-/// Goes from job to base until it comes back, and takes from `open` what it passed. The circle, each job with where
-/// it says what it builds on; empty where the way ended in one that is known.
+/// Follows the bases of a job until a job repeats, and removes the visited jobs from `open`. Returns the jobs of the
+/// cycle, each with the place that names its base. The result is empty if the way ended in a known cycle.
 fn walk<'a>(first: Place, edges: &Edges<'a>, open: &mut BTreeSet<Place>) -> Vec<(Place, &'a Origin)> {
     let (mut way, mut seen, mut at) = (Vec::new(), HashSet::new(), first);
     while seen.insert(at) {

@@ -1,4 +1,4 @@
-//! Reads `cache`: the caches that a build imports, and the one that it exports, in the words of buildx.
+//! Reads `cache`: the caches that a build imports and the one that it exports. The keys are those of buildx.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,22 +15,22 @@ use super::reader::{Late, Read, Reader, Told};
 use super::spec::{BuildCache, CacheExport, CacheImport, CacheMode, CachePlace};
 use super::suggest::suggest;
 
-/// The cache of a job, and where what it exports is said.
+/// The cache of a job, and the place in the plan that names the exported cache.
 #[derive(Default)]
 pub(super) struct ReadCache {
     pub(super) cache: BuildCache,
     pub(super) to: Option<Origin>,
 }
 
-/// What a build is read with that its cache refers to.
+/// The parts of the job that its cache refers to.
 #[derive(Clone, Copy)]
 pub(super) struct Own<'a> {
     pub(super) platform: &'a Platform,
-    /// Under this tag the image is pushed, with its inline cache.
+    /// The tag of the pushed image, which contains the inline cache.
     pub(super) arch_tag: &'a Tag,
 }
 
-/// Kinds of caches, as buildx names them.
+/// The types of caches, as buildx names them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Registry,
@@ -38,16 +38,18 @@ enum Kind {
     Local,
 }
 
-/// Kinds that engines know and that are refused, each with why and what to do.
+/// Types that engines know and polyarch refuses, each with the reason and a hint.
 const REFUSED: [(&str, &str, &str); 3] = [
-    ("gha", "the engine would need the token of a workflow of GitHub's", FROM_REGISTRY),
-    ("s3", "the engine would need credentials of AWS's", FROM_REGISTRY),
-    ("azblob", "the engine would need credentials of Azure's", FROM_REGISTRY),
+    ("gha", "the engine would need the token of a GitHub workflow", FROM_REGISTRY),
+    ("s3", "the engine would need AWS credentials", FROM_REGISTRY),
+    ("azblob", "the engine would need Azure credentials", FROM_REGISTRY),
 ];
 
-const FROM_REGISTRY: &str = "say `type: registry`: a cache is like an image there, with the registry's own login";
+const FROM_REGISTRY: &str = "set `type: registry`: a registry stores the cache like an image, and needs only \
+    its own login";
 
-/// What of buildx's options is so in any case: <https://docs.docker.com/build/cache/backends/registry/>.
+/// Options of buildx that polyarch always uses, so a plan may repeat them:
+/// <https://docs.docker.com/build/cache/backends/registry/>.
 const ALWAYS: [&str; 2] = ["image-manifest=true", "oci-mediatypes=true"];
 
 /// Reads `cache`.
@@ -74,8 +76,12 @@ pub(super) fn read(
         return Ok(ReadCache { cache: BuildCache { from, to }, to: origin });
     };
     if let Some(said) = get(&map, "to") {
-        let hint = Some("leave one of them out; `registry: false` takes away what `defaults` say".to_owned());
-        return Err(reader.problem(&said.value.origin, "a cache goes where `registry: true` says, or `to`", hint));
+        let hint = Some("remove one of them; `registry: false` overrides `registry: true` of `defaults`".to_owned());
+        return Err(reader.problem(
+            &said.value.origin,
+            "both `registry: true` and `to` are set, and a build exports only one cache",
+            hint,
+        ));
     }
     let import = CacheImport::Registry(place.clone());
     let others = from.into_iter().filter(|other| *other != import);
@@ -83,7 +89,7 @@ pub(super) fn read(
     Ok(ReadCache { cache: BuildCache { from, to: Some(CacheExport::Registry { place, mode }) }, to: Some(origin) })
 }
 
-/// `registry: true` and `mode`: a tag of the image's own repository for each platform.
+/// `registry: true` and `mode`: for each platform a tag in the image's own repository.
 fn short(
     reader: &mut Reader<'_>,
     map: &Map,
@@ -102,8 +108,8 @@ fn short(
             Ok(Some((CachePlace::Own(tag), mode.unwrap_or_default(), said.value.origin.clone())))
         }
         (None, _, Some(said)) => {
-            let hint = "of another cache it is said in `to`: { type: registry, ref: …, mode: max }".to_owned();
-            Err(reader.problem(&said.value.origin, "`mode` belongs to `registry: true`", Some(hint)))
+            let hint = "set `mode` inside `to` for any other cache: { type: registry, ref: …, mode: max }".to_owned();
+            Err(reader.problem(&said.value.origin, "`mode` needs `registry: true` beside it", Some(hint)))
         }
         _ => Ok(None),
     }
@@ -123,7 +129,7 @@ fn from(
         let place = get(&fields, "ref").map(|said| place(reader, &said.value, late)).transpose();
         let path = get(&fields, "src").map(|said| path(reader, &said.value, late, directory)).transpose();
         let (kind, place, path) = (kind(reader, item, &fields, late)?, place?, path?);
-        // BuildKit sees for itself whether a cache alone is there or an image that has one in its config.
+        // BuildKit itself finds out whether the reference is a bare cache or an image with a cache in its config.
         match (kind, place, path) {
             (Kind::Local, None, Some(path)) => Ok((CacheImport::Directory(path), ())),
             (Kind::Local, None, None) => Err(no_directory(reader, item, "src")),
@@ -138,11 +144,17 @@ fn from(
 }
 
 fn to(reader: &mut Reader<'_>, node: &Node, late: Late<'_>, directory: &Path) -> Read<CacheExport> {
-    // Compose and bake have lists.
+    // Compose and bake write a list here.
     let item = match &node.value {
         Value::List(items) => match &items[..] {
             [item] => item,
-            _ => return Err(reader.problem(&node.origin, "one cache is exported", Some("name one".to_owned()))),
+            _ => {
+                return Err(reader.problem(
+                    &node.origin,
+                    "`to` must name exactly one cache",
+                    Some("keep one cache in `to`, and import the others with `from`".to_owned()),
+                ));
+            }
         },
         _ => node,
     };
@@ -164,21 +176,21 @@ fn to(reader: &mut Reader<'_>, node: &Node, late: Late<'_>, directory: &Path) ->
         (Kind::Inline, Some(_), None) => refuse(
             "ref",
             "an inline cache is part of the image, and has no `ref`",
-            "leave it out, or say type: registry",
+            "remove `ref`, or set type: registry",
         ),
         (Kind::Inline, None, None) if mode == CacheMode::Max => {
-            refuse("mode", "an inline cache has no `mode: max`", "say type: registry, or mode: min")
+            refuse("mode", "an inline cache has no `mode: max`", "set type: registry, or mode: min")
         }
         (Kind::Inline, None, None) => Ok(CacheExport::Inline),
         (Kind::Registry, Some(CachePlace::Reference(Reference { selector: Selector::Digest(_), .. })), None) => {
-            refuse("ref", "a cache is exported under a tag, and this is a digest", "end it with :TAG")
+            refuse("ref", "a cache must be exported to a tag, and this is a digest", "end the reference with :TAG")
         }
         (Kind::Registry, Some(place), None) => Ok(CacheExport::Registry { place, mode }),
         (Kind::Registry, None, None) => Err(no_ref(reader, item)),
     }
 }
 
-/// The keys of one cache. A string is what buildx takes: a reference, or `type=registry,ref=…`.
+/// The keys of one cache. A string has the form that buildx reads: a reference, or `type=registry,ref=…`.
 fn fields(reader: &mut Reader<'_>, node: &Node, keys: &Keys, late: Late<'_>) -> Read<Map> {
     if matches!(node.value, Value::Map(_)) {
         return reader.map(node, "a cache", keys);
@@ -201,7 +213,7 @@ fn fields(reader: &mut Reader<'_>, node: &Node, keys: &Keys, late: Late<'_>) -> 
 
 fn kind(reader: &mut Reader<'_>, node: &Node, fields: &Map, late: Late<'_>) -> Read<Kind> {
     let Some(said) = get(fields, "type") else {
-        let hint = "add it: type: registry, type: local or type: inline".to_owned();
+        let hint = "add type: registry, type: local or type: inline".to_owned();
         return Err(reader.problem(&node.origin, "the cache has no `type`", Some(hint)));
     };
     let text = reader.text(&said.value, "`type`", late)?;
@@ -250,7 +262,7 @@ fn no_ref(reader: &mut Reader<'_>, node: &Node) -> Told {
     reader.problem(&node.origin, "the cache has no `ref`", Some(FORMS.to_owned()))
 }
 
-/// A directory, relative to that of the plan.
+/// A directory, relative to the directory of the plan.
 fn path(reader: &mut Reader<'_>, node: &Node, late: Late<'_>, directory: &Path) -> Read<PathBuf> {
     let text = reader.text(node, "the directory of a cache", late)?;
     if text.is_empty() {
@@ -263,22 +275,22 @@ fn no_directory(reader: &mut Reader<'_>, node: &Node, key: &str) -> Told {
     reader.problem(&node.origin, format!("the local cache has no `{key}`"), Some(DIRECTORIES.to_owned()))
 }
 
-/// `key` belongs to a cache of another type, which has no `other`.
+/// Reports that `key` belongs to a cache of another type. `other` is the key for this type.
 fn foreign(reader: &mut Reader<'_>, item: &Node, fields: &Map, key: &str, other: &str) -> Told {
     let (message, hint) = if key == "ref" {
-        ("a local cache is a directory, and has no `ref`".to_owned(), format!("say `{other}: DIRECTORY`"))
+        ("a local cache is a directory, and has no `ref`".to_owned(), format!("set `{other}: DIRECTORY` instead"))
     } else {
-        (format!("only a cache of `type: local` has a `{key}`"), format!("say type: local, or `{other}`"))
+        (format!("only a cache of `type: local` has a `{key}`"), format!("set type: local, or use `{other}` instead"))
     };
     let origin = get(fields, key).map_or(&item.origin, |said| &said.value.origin);
     reader.problem(origin, message, Some(hint))
 }
 
-/// What a directory may be.
-const DIRECTORIES: &str = "a directory, as .cache/${name}-${arch}; each platform has one of its own";
+/// The hint with the form of a directory.
+const DIRECTORIES: &str = "name one directory for each platform, such as .cache/${name}-${arch}";
 
-/// What a `ref` may be.
-const FORMS: &str = "as ghcr.io/acme/web:buildcache-${arch}, or :buildcache-${arch} in the image's own repository";
+/// The hint with the forms of a `ref`.
+const FORMS: &str = "write ghcr.io/acme/web:buildcache-${arch}, or :buildcache-${arch} for the image's own repository";
 
 impl fmt::Display for CachePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -299,8 +311,8 @@ impl fmt::Display for CacheImport {
 }
 
 impl Plan {
-    /// The same plan for builds that stay on their engines: nothing is exported to a registry, and nothing imported from one
-    /// that is not there.
+    /// The same plan for builds that stay on their engines. This plan exports no cache to a registry. Without a named
+    /// registry, this plan also imports no cache from the image's own repository.
     #[must_use]
     pub fn without_own_registry(mut self) -> Self {
         let named = self.registry.named().is_some();
@@ -315,7 +327,7 @@ impl Plan {
 }
 
 impl CacheMode {
-    /// The name that the plan, BuildKit and buildx have for it.
+    /// The name in the plan, in BuildKit and in buildx.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

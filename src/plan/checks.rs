@@ -1,4 +1,4 @@
-//! What no image can check alone: names that clash in the registry, and children that clash in an index.
+//! Checks across images: names that clash in a registry, and children that clash in an index.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,14 +10,14 @@ use super::node::Origin;
 use super::reader::Reader;
 use super::spec::{CacheExport, CachePlace};
 
-/// Who has a tag.
+/// The image or the job that uses a tag.
 enum Owner<'a> {
     Final(&'a ReadImage),
     Arch(&'a ReadImage, usize),
 }
 
-/// Refuses a tag of a repository that two things are published under, and an index with two equal entries.
-/// `registries` are those that have a name.
+/// Refuses a tag that two images or jobs are published under, and an index with two equal entries. `registries` are
+/// the named registries of the plan.
 pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], registries: &[NamedRegistry]) {
     let mut owners: HashMap<(&str, &str), Owner<'_>> = HashMap::new();
     for read in images {
@@ -25,8 +25,12 @@ pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], registries: &
         for (tag, origin) in read.image.tags.iter().zip(&read.tags) {
             let key = (read.image.repository.as_str(), tag.as_str());
             if let Some(Owner::Final(other)) = owners.get(&key) {
-                let message = format!("the image `{}` is published as {}:{} too", other.image.name, key.0, key.1);
-                reader.problem(origin, message, Some("give one of them another tag or repository".to_owned()));
+                let message = format!("the image `{}` is also published as {}:{}", other.image.name, key.0, key.1);
+                reader.problem(
+                    origin,
+                    message,
+                    Some("give one of the two images another tag or repository".to_owned()),
+                );
             }
             owners.entry(key).or_insert(Owner::Final(read));
         }
@@ -48,7 +52,7 @@ pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], registries: &
     check_cache_directories(reader, images);
 }
 
-/// Refuses a cache that is exported over an image, or over another cache.
+/// Refuses a cache that would overwrite an image or another cache.
 fn check_caches(
     reader: &mut Reader<'_>,
     images: &[ReadImage],
@@ -61,7 +65,8 @@ fn check_caches(
             let (Some(CacheExport::Registry { place, .. }), Some(origin)) = (exported(job), origin) else {
                 continue;
             };
-            // The name behind the namespace of a registry of the plan, and which one that is.
+            // If the repository is in a registry of the plan: the index of that registry, and the name behind its
+            // namespace.
             let of_plan =
                 |repository| registries.iter().enumerate().find_map(|(nth, known)| Some((nth, known.own(repository)?)));
             let (registry, nth, repository, tag) = match place {
@@ -74,7 +79,7 @@ fn check_caches(
                 }
                 CachePlace::Reference(_) => continue,
             };
-            let what = format!("{} {}", read.image.name, job.platform);
+            let subject = format!("{} {}", read.image.name, job.platform);
             let owner = owners.get(&(repository, tag.as_str())).filter(|_| registry.is_none());
             if let Some(owner) = owner {
                 let theirs = match owner {
@@ -83,11 +88,12 @@ fn check_caches(
                         format!("the arch tag of {} {}", theirs.image.name, theirs.image.jobs[*at].platform)
                     }
                 };
-                let message = format!("the cache of {what} would be {repository}:{tag}, which is {theirs}");
+                let message = format!("the cache of {subject} would overwrite {repository}:{tag}, which is {theirs}");
                 reader.problem(origin, message, Some(OWN_TAG.to_owned()));
             }
-            if let Some(other) = caches.insert((registry, nth, repository, tag), what.clone()) {
-                let message = format!("the caches of {other} and {what} would both be {repository}:{tag}");
+            if let Some(other) = caches.insert((registry, nth, repository, tag), subject.clone()) {
+                let message =
+                    format!("the caches of {other} and {subject} would both be exported to {repository}:{tag}");
                 reader.problem(origin, message, Some(OWN_TAG.to_owned()));
             }
         }
@@ -98,10 +104,10 @@ fn exported(job: &Job) -> Option<&CacheExport> {
     job.build()?.spec.cache.to.as_ref()
 }
 
-/// What to do about a cache that is exported over something else.
-const OWN_TAG: &str = "give each a tag of its own: to: { type: registry, ref: \":buildcache-${name}-${arch}\" }";
+/// The hint for a cache that would overwrite something.
+const OWN_TAG: &str = "give each cache its own tag: to: { type: registry, ref: \":buildcache-${name}-${arch}\" }";
 
-/// Refuses two caches that are exported to one directory.
+/// Refuses two caches that are exported to the same directory.
 fn check_cache_directories(reader: &mut Reader<'_>, images: &[ReadImage]) {
     let mut directories = HashMap::new();
     for read in images {
@@ -109,16 +115,17 @@ fn check_cache_directories(reader: &mut Reader<'_>, images: &[ReadImage]) {
             let (Some(CacheExport::Directory { path, .. }), Some(origin)) = (exported(job), origin) else {
                 continue;
             };
-            let what = format!("{} {}", read.image.name, job.platform);
-            if let Some(other) = directories.insert(path, what.clone()) {
-                let message = format!("the caches of {other} and {what} would both be in {}", path.display());
+            let subject = format!("{} {}", read.image.name, job.platform);
+            if let Some(other) = directories.insert(path, subject.clone()) {
+                let message =
+                    format!("the caches of {other} and {subject} would both be exported to {}", path.display());
                 reader.problem(origin, message, Some(OWN_DIRECTORY.to_owned()));
             }
         }
     }
 }
 
-const OWN_DIRECTORY: &str = "give each a directory of its own: to: { type: local, dest: \".cache/${name}-${arch}\" }";
+const OWN_DIRECTORY: &str = "give each cache its own directory: to: { type: local, dest: \".cache/${name}-${arch}\" }";
 
 fn clash(reader: &mut Reader<'_>, origin: &Origin, read: &ReadImage, nth: usize, owner: &Owner<'_>) {
     let (job, name) = (&read.image.jobs[nth], &read.image.name);
@@ -127,35 +134,35 @@ fn clash(reader: &mut Reader<'_>, origin: &Origin, read: &ReadImage, nth: usize,
     match owner {
         Owner::Final(other) if other.image.name == *name => {
             let message = format!("{platform} is pushed as {tag}, which is a final tag of the image");
-            reader.problem(origin, message, Some("give it another arch_tag, as \"${tag}-${arch}\"".to_owned()));
+            reader.problem(origin, message, Some("set another arch_tag, such as \"${tag}-${arch}\"".to_owned()));
         }
         Owner::Final(other) => {
             let message =
                 format!("{platform} is pushed as {tag}, which is a final tag of the image `{}`", other.image.name);
-            reader.problem(origin, message, Some("give one of them another tag or repository".to_owned()));
+            reader.problem(origin, message, Some("give one of the two images another tag or repository".to_owned()));
         }
         Owner::Arch(other, at) if other.image.name == *name => {
             let message = format!("{} and {platform} are both pushed as {tag}", other.image.jobs[*at].platform);
-            let hint = "put ${arch}, ${variant} or ${os} into arch_tag".to_owned();
+            let hint = "use ${arch}, ${variant} or ${os} in arch_tag".to_owned();
             reader.problem(origin, message, Some(hint));
         }
         Owner::Arch(other, at) => {
             let theirs = &other.image.jobs[*at].platform;
             let message =
                 format!("{platform} is pushed as {tag}, and so is {theirs} of the image `{}`", other.image.name);
-            reader.problem(origin, message, Some("give one of them another tag or repository".to_owned()));
+            reader.problem(origin, message, Some("give one of the two images another tag or repository".to_owned()));
         }
     }
 }
 
-/// Two entries of an index that say the same of themselves: who pulls gets one of them by chance.
+/// Refuses two index entries with the same platform: a client would pull either of them by chance.
 fn check_entries(reader: &mut Reader<'_>, read: &ReadImage) {
     let mut seen = HashSet::new();
     for job in &read.image.jobs {
         let platform = job.entry.over(&job.platform);
         if !seen.insert(platform.clone()) {
-            let message = format!("two entries of the image's index are {platform}");
-            reader.problem(&read.name, message, Some("change the `entry` of one of them".to_owned()));
+            let message = format!("two entries of the image index have the platform {platform}");
+            reader.problem(&read.name, message, Some("change the `entry` of one of the two platforms".to_owned()));
         }
     }
 }

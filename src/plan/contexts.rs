@@ -1,4 +1,4 @@
-//! Reads `contexts`: what a Dockerfile finds under names of the plan's own.
+//! Reads `contexts`: the named contexts of a Dockerfile.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,14 +15,14 @@ use super::reader::{Late, Read, Reader};
 use super::remote::{RemoteContext, RemoteContextError};
 use super::spec::NamedContext;
 
-/// The name of a context: what stands after `FROM` and `--from=`. It is written as an image is, and `alpine`,
-/// `alpine:latest` and `docker.io/library/alpine` are one name (buildx, `parseContextNames`; `BuildKit`,
+/// The name of a context, as it stands after `FROM` and `--from=`. The name has the form of an image name. `alpine`,
+/// `alpine:latest` and `docker.io/library/alpine` are the same name (buildx, `parseContextNames`; `BuildKit`,
 /// `frontend/dockerui`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContextName(Box<str>);
 
 impl ContextName {
-    /// The name in its shortest form, as the frontend looks it up.
+    /// The name in its shortest form. The frontend looks it up in this form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -31,7 +31,7 @@ impl ContextName {
 
 /// Why a string is not the name of a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is written as an image is, in lower case and without a digest")]
+#[error("the name must look like the name of an image, in lower case and without a digest")]
 pub struct ContextNameError;
 
 impl FromStr for ContextName {
@@ -57,11 +57,11 @@ impl fmt::Display for ContextName {
 #[derive(Default)]
 pub(super) struct ReadContexts {
     pub(super) contexts: BTreeMap<ContextName, NamedContext>,
-    /// Where each of them is written that is an image of the plan.
+    /// The contexts that are images of the plan, each with its place.
     pub(super) bases: Vec<(ImageName, Origin)>,
 }
 
-/// Reads `contexts`. Directories are relative to that of the plan.
+/// Reads `contexts`. Directories are relative to the directory of the plan.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     node: Option<&Node>,
@@ -69,10 +69,14 @@ pub(super) fn read(
     directory: &Path,
 ) -> Read<ReadContexts> {
     let Some(node) = node else { return Ok(ReadContexts::default()) };
-    // Lists were made maps of, but for those that cannot be.
+    // `forms` turned valid lists into maps. A list that is left is not valid.
     if matches!(node.value, Value::List(_) | Value::Flag(_)) {
-        let hint = "each is a string NAME=WHERE, and no name is there twice".to_owned();
-        return Err(reader.problem(&node.origin, "`contexts` is not a list of names and places", Some(hint)));
+        let hint = "write each item as NAME=WHERE, and each name once".to_owned();
+        return Err(reader.problem(
+            &node.origin,
+            "`contexts` must be a list of different NAME=WHERE strings",
+            Some(hint),
+        ));
     }
     let entries = reader.any_map(node, "`contexts`")?;
     let read = |reader: &mut Reader<'_>, entry: &Entry| {
@@ -108,7 +112,13 @@ fn context(reader: &mut Reader<'_>, node: &Node, name: &str, late: Late<'_>, dir
             .parse()
             .map(NamedContext::Reference)
             .or_else(|error| refuse(format!("the reference in `{text}` is not valid: {error}"), FORMS)),
-        "target" => refuse(format!("`{text}`: targets are images here"), &format!("say image:{rest}")),
+        "target" => refuse(
+            format!("`{text}` names a target of bake, and a plan has images instead"),
+            &format!(
+                "write \
+            image:{rest}"
+            ),
+        ),
         "oci-layout" => refuse("an OCI layout as a context is not yet supported".to_owned(), FORMS),
         _ if text.is_empty() => refuse(format!("the context `{name}` is empty"), FORMS),
         _ => remote(reader, node, &format!("the context `{name}`"), &text).map(|remote| {
@@ -117,21 +127,21 @@ fn context(reader: &mut Reader<'_>, node: &Node, name: &str, late: Late<'_>, dir
     }
 }
 
-/// A context that the engine fetches itself; nothing where `text` is a directory.
-pub(super) fn remote(reader: &mut Reader<'_>, node: &Node, what: &str, text: &str) -> Read<Option<RemoteContext>> {
+/// A context that the engine fetches itself. `None`: `text` is a directory.
+pub(super) fn remote(reader: &mut Reader<'_>, node: &Node, subject: &str, text: &str) -> Read<Option<RemoteContext>> {
     RemoteContext::parse(text).map_err(|error| {
         let origin = match error {
-            // The text of the plan would show it.
+            // A line of the plan in the message would show the credential.
             RemoteContextError::Credential => reader.unseen(&node.origin),
             _ => node.origin.clone(),
         };
-        reader.problem(&origin, format!("{what}: {error}"), Some(error.hint().to_owned()))
+        reader.problem(&origin, format!("{subject}: {error}"), Some(error.hint().to_owned()))
     })
 }
 
-/// What a context may be.
-const FORMS: &str = "a context is image:NAME of this plan, docker-image://HOST/REPOSITORY@sha256:…, a directory, or \
-                     the URL of a git repository or of an archive";
+/// The hint with the forms of a context.
+const FORMS: &str = "name image:NAME of this plan, docker-image://HOST/REPOSITORY@sha256:…, a directory, or the \
+    URL of a git repository or of an archive";
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! Reads lists in which nothing may be there twice: tags, platforms.
+//! Reads lists without duplicates: tags, platforms.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -7,9 +7,9 @@ use std::hash::Hash;
 use super::node::{Entry, Node, Origin};
 use super::reader::{Read, Reader};
 
-/// What lists are made of.
+/// An element of a list.
 pub(super) trait Item {
-    /// Where it is written.
+    /// The place of the element in the plan.
     fn origin(&self) -> &Origin;
 }
 
@@ -25,8 +25,8 @@ impl Item for Entry {
     }
 }
 
-/// Reads all of `items` into keys and what belongs to them, and refuses a key that is there twice. Every item is read,
-/// whatever is wrong with another.
+/// Reads all `items` into pairs of a key and a value, and refuses a duplicate key. An error in one item does not keep
+/// the others from being read.
 pub(super) fn distinct<I: Item, K: Clone + Eq + Hash + Display, V>(
     reader: &mut Reader<'_>,
     items: &[I],
@@ -39,7 +39,7 @@ pub(super) fn distinct<I: Item, K: Clone + Eq + Hash + Display, V>(
             if seen.insert(key.clone()) {
                 return Ok((key, value));
             }
-            Err(reader.problem(item.origin(), format!("`{key}` is there twice"), None))
+            Err(reader.problem(item.origin(), format!("`{key}` appears twice"), None))
         });
         match (one, &mut all) {
             (Ok(one), Ok(all)) => all.push(one),

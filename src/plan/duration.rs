@@ -1,8 +1,8 @@
-//! Durations as people write them: `90s`, `10m`, `1h30m`.
+//! Durations in the form that people write: `90s`, `10m`, `1h30m`.
 
 use std::time::Duration;
 
-/// Reads hours, minutes and seconds, each at most once and in this order. Not zero.
+/// Reads hours, minutes and seconds in this order, each at most once. Zero is refused.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut seconds = 0_u64;

@@ -1,4 +1,4 @@
-//! Reads what is said of Amazon ECR: `ecr` of an image, and a registry of `type: ecr`.
+//! Reads the settings of Amazon ECR: `ecr` of an image, and a registry of `type: ecr`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,51 +15,53 @@ use super::reader::{Late, Read, Reader};
 use super::suggest::suggest;
 use super::view::escape;
 
-/// The fact that is the host of our own registry.
+/// The name of the fact that holds the host of your account's registry.
 pub(super) const OWN_REGISTRY: &str = "aws.registry";
-/// Most patterns that ECR takes for one repository (Amazon ECR, "Image tag mutability").
+/// The most patterns that ECR accepts for one repository (Amazon ECR, "Image tag mutability").
 const MOST_PATTERNS: usize = 5;
-/// Longest pattern, in bytes.
+/// The longest pattern, in bytes.
 const LONGEST_PATTERN: usize = 128;
 
-/// Where the API of a registry of ECR is, as far as the plan says it.
+/// Where the API of an ECR registry is, if the plan specifies that.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EcrControl {
-    /// Its region, where the host does not say it.
+    /// The region, for a host that does not contain it.
     pub region: Option<AwsRegion>,
-    /// The URL of a private endpoint, or of a stand-in. In clear on loopback only: logins come from there.
+    /// The URL of a private endpoint or of a stand-in for tests. The URL is unencrypted only on loopback, because the
+    /// endpoint sends logins.
     pub endpoint: Option<String>,
 }
 
-/// How a repository of ECR is created if it is not there (Amazon ECR API, `CreateRepository`).
+/// How polyarch creates an ECR repository that does not exist (Amazon ECR API, `CreateRepository`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EcrCreation {
-    /// Which of its tags may move.
+    /// The tags that may move.
     pub mutability: Mutability,
-    /// Whether what is pushed is scanned.
+    /// Whether ECR scans each pushed image.
     pub scan_on_push: bool,
-    /// How it is encrypted; by default as the account says.
+    /// The encryption. `None`: the default of the account.
     pub encryption: Option<Encryption>,
-    /// Its tags as a resource of AWS.
+    /// AWS resource tags of the repository.
     pub tags: BTreeMap<String, String>,
-    /// A file with its lifecycle policy, which is JSON.
+    /// A JSON file with the lifecycle policy.
     pub lifecycle: Option<PathBuf>,
 }
 
-/// How a repository is encrypted.
+/// The encryption of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Encryption {
-    /// With a key of ECR's.
+    /// A key that ECR owns.
     Aes256,
-    /// With a key of KMS: that one, or AWS's own.
+    /// A key of KMS: this one, or the key that AWS manages.
     Kms(Option<String>),
-    /// The same twice.
+    /// Two layers of encryption with a key of KMS.
     KmsDsse(Option<String>),
 }
 
 const ENCRYPTIONS: [&str; 3] = ["AES256", "KMS", "KMS_DSSE"];
 
-/// Whether a registry is meant to be found: `ecr`, `ecr/NAMESPACE`, or a map of `type: ecr` without a host.
+/// Whether polyarch must find the registry of the account: `ecr`, `ecr/NAMESPACE`, or a map with `type: ecr` and
+/// without `host`.
 pub(super) fn is_own(node: &Node) -> bool {
     let own = |text: &str| text == "ecr" || text.starts_with("ecr/");
     match &node.value {
@@ -70,18 +72,35 @@ pub(super) fn is_own(node: &Node) -> bool {
     }
 }
 
-/// The host of our own registry, in `region` if that is said.
+/// The host of the account's registry. If `region` is given, the host is in that region.
 pub(super) fn own_host(reader: &mut Reader<'_>, origin: &Origin, region: Option<&AwsRegion>) -> Read<RegistryHost> {
-    let hint = || Some("name its host: ACCOUNT.dkr.ecr.REGION.amazonaws.com".to_owned());
+    let hint = || Some("name the host of the registry: ACCOUNT.dkr.ecr.REGION.amazonaws.com".to_owned());
     let found = match reader.fact(OWN_REGISTRY) {
         Ok(host) => host,
         Err(reason) => {
-            return Err(reader.problem(origin, format!("our registry of ECR is not known: {reason}"), hint()));
+            return Err(reader.problem(
+                origin,
+                format!(
+                    "polyarch cannot find the ECR registry of your AWS \
+                account: {reason}"
+                ),
+                hint(),
+            ));
         }
     };
     let host = found.parse::<RegistryHost>();
     let Some(region) = region else {
-        let bad = |_| reader.problem(origin, format!("AWS calls our registry `{}`", found.escape_debug()), hint());
+        let bad = |_| {
+            reader.problem(
+                origin,
+                format!(
+                    "AWS reports `{}` as your ECR registry, which is not the \
+            name of a registry",
+                    found.escape_debug()
+                ),
+                hint(),
+            )
+        };
         return host.map_err(bad);
     };
     let elsewhere = host.ok().and_then(|host| match EcrHost::of(&host) {
@@ -89,7 +108,8 @@ pub(super) fn own_host(reader: &mut Reader<'_>, origin: &Origin, region: Option<
         Some(EcrHost::Public) | None => None,
     });
     elsewhere.ok_or_else(|| {
-        let message = format!("AWS calls our registry `{}`, which does not say the account", found.escape_debug());
+        let message =
+            format!("AWS reports `{}` as your ECR registry, and this name contains no account", found.escape_debug());
         reader.problem(origin, message, hint())
     })
 }
@@ -104,18 +124,18 @@ pub(super) fn control(reader: &mut Reader<'_>, map: &Map) -> Read<EcrControl> {
 /// `https://HOST[:PORT]`, or `http://` on loopback.
 fn endpoint(reader: &mut Reader<'_>, node: &Node) -> Read<String> {
     let text = reader.text(node, "`endpoint`", Late::default())?;
-    let hint = || Some("as https://vpce-0123-abcd.api.ecr.eu-central-1.vpce.amazonaws.com".to_owned());
+    let hint = || Some("write a URL such as https://vpce-0123-abcd.api.ecr.eu-central-1.vpce.amazonaws.com".to_owned());
     let host = |url: &str| url.trim_end_matches('/').parse::<RegistryHost>().ok();
     let message = match (text.strip_prefix("https://").map(host), text.strip_prefix("http://").map(host)) {
         (Some(Some(_)), _) => return Ok(text),
         (_, Some(Some(host))) if host.is_loopback() => return Ok(text),
-        (_, Some(Some(_))) => "`endpoint` is in clear: the logins that come from there would be read on the way",
-        _ => "`endpoint` is no URL of a host",
+        (_, Some(Some(_))) => "`endpoint` is unencrypted: anyone on the network could read the logins that it sends",
+        _ => "`endpoint` is not the URL of a host",
     };
     Err(reader.problem(&node.origin, message, hint()))
 }
 
-/// Reads `ecr` of an image; `None`: its repository is not created.
+/// Reads `ecr` of an image. `None`: polyarch does not create the repository.
 pub(super) fn creation(
     reader: &mut Reader<'_>,
     settings: &Map,
@@ -139,15 +159,15 @@ pub(super) fn creation(
     Ok(create?.then_some(creation))
 }
 
-/// `true`, `false`, `[PATTERN…]`: only those, or `{ except: [PATTERN…] }`.
+/// `true`, `false`, `[PATTERN…]` for only these tags, or `{ except: [PATTERN…] }`.
 fn mutability(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Mutability> {
     match &node.value {
         Value::List(_) => patterns(reader, node, late).map(Mutability::Mutable),
         Value::Map(_) => {
             let map = reader.map(node, "`immutable`", &ECR_IMMUTABLE)?;
             let Some(except) = get(&map, "except") else {
-                let hint = "as { except: [latest, \"dev-*\"] }; true is all tags".to_owned();
-                return Err(reader.problem(&node.origin, "`immutable` does not say what is excepted", Some(hint)));
+                let hint = "write { except: [latest, \"dev-*\"] }, or true for all tags".to_owned();
+                return Err(reader.problem(&node.origin, "`immutable` is a map without `except`", Some(hint)));
             };
             patterns(reader, &except.value, late).map(Mutability::Immutable)
         }
@@ -164,7 +184,7 @@ fn file(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<String> {
 fn patterns(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Vec<TagPattern>> {
     let items = reader.list(node, "the patterns")?;
     if items.is_empty() || items.len() > MOST_PATTERNS {
-        let message = format!("these are {} patterns, and ECR takes 1 to {MOST_PATTERNS}", items.len());
+        let message = format!("the list has {} patterns, and ECR accepts 1 to {MOST_PATTERNS}", items.len());
         return Err(reader.problem(&node.origin, message, None));
     }
     let mut patterns = Vec::with_capacity(items.len());
@@ -172,8 +192,16 @@ fn patterns(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Vec<Ta
         let text = reader.text(item, "a pattern", late)?;
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._*-".contains(&byte);
         if text.is_empty() || text.len() > LONGEST_PATTERN || !text.bytes().all(allowed) {
-            let message = format!("`{}` is no pattern of tags", text.escape_debug());
-            return Err(reader.problem(&item.origin, message, Some("`*` stands for any characters: dev-*".into())));
+            let message = format!("`{}` is not a tag pattern", text.escape_debug());
+            return Err(reader.problem(
+                &item.origin,
+                message,
+                Some(
+                    "use letters, digits, `.`, `_`, `-`, and `*` \
+                for any characters: dev-*"
+                        .into(),
+                ),
+            ));
         }
         patterns.push(TagPattern::new(text));
     }
@@ -187,7 +215,7 @@ fn encryption(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Encr
             let map = reader.map(node, "`encryption`", &ECR_ENCRYPTION)?;
             let key = get(&map, "key").map(|entry| reader.text(&entry.value, "`key`", late)).transpose();
             let Some(kind) = get(&map, "type") else {
-                let hint = "as { type: KMS, key: alias/ecr }".to_owned();
+                let hint = "write { type: KMS, key: alias/ecr }".to_owned();
                 return Err(reader.problem(&node.origin, "`encryption` has no `type`", Some(hint)));
             };
             (kind.value.clone(), key?)
@@ -197,11 +225,13 @@ fn encryption(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Encr
     let text = reader.text(&kind, "`encryption`", late)?;
     match (&*text, key) {
         ("AES256", None) => Ok(Encryption::Aes256),
-        ("AES256", Some(_)) => Err(reader.problem(&node.origin, "`AES256` has no key: it is ECR's own", None)),
+        ("AES256", Some(_)) => {
+            Err(reader.problem(&node.origin, "`AES256` takes no `key`, because ECR owns that key", None))
+        }
         ("KMS", key) => Ok(Encryption::Kms(key)),
         ("KMS_DSSE", key) => Ok(Encryption::KmsDsse(key)),
         (other, _) => {
-            let message = format!("`{}` is no encryption of ECR", other.escape_debug());
+            let message = format!("`{}` is not an encryption type of ECR", other.escape_debug());
             Err(reader.problem(&kind.origin, message, suggest(other, ENCRYPTIONS)))
         }
     }
@@ -218,7 +248,7 @@ fn tags(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<BTreeMap<S
 }
 
 impl Default for EcrCreation {
-    /// As ECR creates one of which nothing is said.
+    /// The settings that ECR uses by default.
     fn default() -> Self {
         let mutability = Mutability::Mutable(Vec::new());
         Self { mutability, scan_on_push: false, encryption: None, tags: BTreeMap::new(), lifecycle: None }
@@ -258,7 +288,7 @@ impl Serialize for EcrCreation {
 }
 
 impl Encryption {
-    /// What AWS calls it, and its key.
+    /// The name in the API of AWS, and the key.
     fn parts(&self) -> (&'static str, Option<&str>) {
         let [aes, kms, dsse] = ENCRYPTIONS;
         match self {

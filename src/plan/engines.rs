@@ -12,8 +12,8 @@ use super::names::{EngineName, NameError};
 use super::node::{Entry, Map, Node, Origin, Value, get, put};
 use super::reader::{Late, Read, Reader};
 
-/// Reads `engines`, with `--engine NAME=HOST` put into it first. Those that could be read are there even if others
-/// could not: what names them is not to blame.
+/// Reads `engines`, after `--engine NAME=HOST` was merged into it. The result contains every valid engine, even if
+/// another engine has an error. So a reference to a valid engine is not reported as an error.
 pub(super) fn read(reader: &mut Reader<'_>, node: Option<&Node>, flags: &[String]) -> (Vec<EngineSpec>, Read<()>) {
     let (mut engines, mut all) = (Vec::new(), Ok(()));
     let map = node.map_or(Ok(Map::default()), |node| reader.any_map(node, "`engines`"));
@@ -38,8 +38,8 @@ fn with_flags(reader: &mut Reader<'_>, mut map: Map, flags: &[String]) -> Read<M
     for flag in flags {
         let origin = Origin::Flag(format!("--engine {flag}").into());
         let Some((name, host)) = flag.split_once('=') else {
-            let hint = "as --engine x86=tcp://127.0.0.1:2375".to_owned();
-            return Err(reader.problem(&origin, "this has the form NAME=HOST", Some(hint)));
+            let hint = "pass a name and a host, such as --engine x86=tcp://127.0.0.1:2375".to_owned();
+            return Err(reader.problem(&origin, "the value must have the form NAME=HOST", Some(hint)));
         };
         put(&mut map, &[name.into(), "host".into()], &Node { origin, value: Value::Flag(host.to_owned()) });
     }
@@ -50,7 +50,7 @@ fn read_engine(reader: &mut Reader<'_>, entry: &Entry) -> Read<EngineSpec> {
     let name = &entry.key.name;
     reader.charge(1024);
     let parsed = name.parse::<EngineName>().map_err(|error: NameError| {
-        reader.problem(&entry.key.origin, format!("`{name}` is not a name: {error}"), None)
+        reader.problem(&entry.key.origin, format!("`{name}` is not a valid name: {error}"), None)
     });
     let map = reader.map(&entry.value, &format!("the engine `{name}`"), &ENGINE)?;
     let slots = match get(&map, "slots") {
@@ -60,13 +60,16 @@ fn read_engine(reader: &mut Reader<'_>, entry: &Entry) -> Read<EngineSpec> {
     let platforms = get(&map, "platforms").map(|entry| read_platforms(reader, &entry.value)).transpose();
     let insecure = get(&map, "insecure").map(|entry| reader.boolean(&entry.value, "`insecure`")).transpose()?;
     let Some(host) = get(&map, "host") else {
-        let hint = "add it: { host: unix:///var/run/docker.sock }".to_owned();
+        let hint = "add the host: { host: unix:///var/run/docker.sock }".to_owned();
         return Err(reader.problem(&entry.key.origin, format!("the engine `{name}` has no `host`"), Some(hint)));
     };
     let host = read_host(reader, &host.value)?;
     if !host.is_local() && insecure != Some(true) {
-        let hint = "say `insecure: true` to speak to it in clear, or tunnel it to loopback".to_owned();
-        let message = format!("{host} is not loopback, and plain tcp gives the engine to whoever is on the way");
+        let hint = "set `insecure: true` to accept unencrypted TCP, or tunnel the engine to loopback".to_owned();
+        let message = format!(
+            "{host} is unencrypted TCP to another machine; anyone on the network could \
+            control that engine"
+        );
         let origin = get(&map, "host").map_or(&entry.key.origin, |host| &host.value.origin);
         return Err(reader.problem(origin, message, Some(hint)));
     }

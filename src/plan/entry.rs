@@ -1,4 +1,4 @@
-//! Reads `entry`: the words of `docker manifest annotate`.
+//! Reads `entry`: the same settings as `docker manifest annotate`.
 
 use crate::oci::{EntryOverride, Platform, PlatformWords};
 
@@ -6,7 +6,7 @@ use super::keys::ENTRY;
 use super::node::{Map, Node, get};
 use super::reader::{Late, Read, Reader};
 
-/// Reads `entry`. What it does not say of a platform is the planned one's.
+/// Reads `entry`. Parts of the platform that it omits come from the planned platform.
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node, late: Late<'_>, planned: &Platform) -> Read<EntryOverride> {
     let map = reader.map(node, "`entry`", &ENTRY)?;
     let platform = platform(reader, &map, late, planned);
@@ -27,12 +27,12 @@ fn text(reader: &mut Reader<'_>, entry: &Map, key: &str, late: Late<'_>) -> Read
     get(entry, key).map(|entry| reader.text(&entry.value, &format!("`{key}`"), late)).transpose()
 }
 
-/// The platform, by `platform` or by its parts.
+/// The platform, from `platform` or from its parts.
 fn platform(reader: &mut Reader<'_>, entry: &Map, late: Late<'_>, planned: &Platform) -> Read<Option<PlatformWords>> {
     let part = ["os", "arch", "variant"].into_iter().find_map(|key| get(entry, key));
     let (node, part) = match (get(entry, "platform"), part) {
         (Some(whole), Some(part)) => {
-            let message = format!("an entry has either `platform` or `{}`", part.key.name);
+            let message = format!("an entry must not have both `platform` and `{}`", part.key.name);
             return Err(reader.problem(&whole.value.origin, message, None));
         }
         (Some(whole), None) => return reader.parsed(&whole.value, "`platform`", late).map(Some),
@@ -41,14 +41,14 @@ fn platform(reader: &mut Reader<'_>, entry: &Map, late: Late<'_>, planned: &Plat
     };
     let [os, arch, variant] = ["os", "arch", "variant"].map(|key| text(reader, entry, key, late));
     let (os, arch, variant) = (os?, arch?, variant?);
-    // Another architecture has other variants.
+    // The planned variant belongs to the planned architecture only.
     let planned_variant = if arch.is_none() { planned.variant() } else { None };
     let platform = PlatformWords::new(
         os.as_deref().unwrap_or(planned.os()),
         arch.as_deref().unwrap_or(planned.architecture()),
         variant.as_deref().or(planned_variant),
     );
-    platform
-        .map(Some)
-        .map_err(|error| reader.problem(&node.origin, format!("`{}` makes no platform: {error}", part.key.name), None))
+    platform.map(Some).map_err(|error| {
+        reader.problem(&node.origin, format!("`{}` does not form a valid platform: {error}", part.key.name), None)
+    })
 }

@@ -1,19 +1,19 @@
-//! What is wrong with a plan: all of it together, each with its place.
+//! The problems of a plan: all of them together, each with its place.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// A plan as it was read: its path, for messages and for the paths in it, and its text.
+/// The text of a plan, and its path for messages and for relative paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceText {
-    /// The path as the user would write it. Relative paths in the plan are relative to its directory.
+    /// The path as you would write it. Relative paths in the plan are relative to its directory.
     pub path: PathBuf,
     /// The text.
     pub text: String,
 }
 
-/// A place in a text: in a plan's, or in a Dockerfile's.
+/// A place in the text of a plan or of a Dockerfile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct Location {
     /// The line, from 1.
@@ -22,12 +22,13 @@ pub struct Location {
     pub column: usize,
     /// The offset of the first byte in the text.
     pub offset: usize,
-    /// How many bytes long the place is.
+    /// The length of the place in bytes.
     pub length: usize,
 }
 
 impl Location {
-    /// A line, from 1, without the blanks around it; a line that is not there is the end of the text.
+    /// A line, counted from 1, without leading and trailing blanks. If the line does not exist, the place is the end
+    /// of the text.
     #[must_use]
     pub fn line(text: &str, line: usize) -> Self {
         let line_start = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
@@ -42,7 +43,7 @@ impl Location {
         self.offset..self.offset + self.length
     }
 
-    /// The place at a line and a column in characters, both from 1.
+    /// The place at a line and a column in characters, both counted from 1.
     pub(super) fn at(text: &str, line: u64, column: u64) -> Self {
         let nth = |count: u64| usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX);
         let before: usize = text.split_inclusive('\n').take(nth(line)).map(str::len).sum();
@@ -52,7 +53,7 @@ impl Location {
         Self::of(text, start + inside..start + inside)
     }
 
-    /// The place of the bytes `range` of `text`; it ends with the text, whatever the range says.
+    /// The place of the bytes `range` of `text`. A range beyond the end of `text` is cut.
     pub(super) fn of(text: &str, range: Range<usize>) -> Self {
         let (start, end) = (text.floor_char_boundary(range.start), text.floor_char_boundary(range.end));
         let before = &text[..start];
@@ -66,28 +67,28 @@ impl Location {
     }
 }
 
-/// Something that is wrong with a plan, or worth a warning.
+/// An error or a warning about a plan.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Problem {
-    /// Where; nothing where it is about the command line.
+    /// The place. `None`: the problem is on the command line.
     pub span: Option<Location>,
-    /// What: one line.
+    /// The description, in one line.
     pub message: String,
-    /// What to do: one line.
+    /// The next step, in one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// Why a plan cannot be used: at least one problem, in the order of the text.
+/// Why polyarch cannot use a plan: at least one problem, in the order of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanErrors {
     /// The plan.
     pub source: SourceText,
-    /// The problems; those of the command line first.
+    /// The problems. Problems of the command line come first.
     pub problems: Vec<Problem>,
 }
 
-/// One problem a line: `build.yaml:3:5: message`.
+/// One problem per line: `build.yaml:3:5: message`.
 impl fmt::Display for PlanErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, problem) in self.problems.iter().enumerate() {

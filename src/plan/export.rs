@@ -1,4 +1,5 @@
-//! Reads how an image is written: `compression` and its like, `rewrite_timestamp`, `oci_mediatypes`, `annotations`.
+//! Reads how the engine writes an image: `compression` and related keys, `rewrite_timestamp`, `oci_mediatypes`,
+//! `annotations`.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +16,11 @@ const COMPRESSIONS: [(&str, Compression); 4] = [
     ("uncompressed", Compression::Uncompressed),
 ];
 
-/// By this build argument BuildKit is told the time of what it writes (<https://reproducible-builds.org/specs/source-date-epoch/>).
+/// The build argument with the time that BuildKit writes into the image
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>).
 pub(super) const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-/// Reads it from the settings of a job, whose build arguments are `args`.
+/// Reads these keys from the settings of a job. `args` are its build arguments.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     settings: &Map,
@@ -35,7 +37,7 @@ pub(super) fn read(
     if let (true, Ok(args), Some(node)) = (rewrite, args, node("rewrite_timestamp"))
         && !args.contains_key(EPOCH)
     {
-        let hint = format!("set {EPOCH} in the environment, or under `args`: seconds since 1970");
+        let hint = format!("set {EPOCH} to seconds since 1970, in the environment or under `args`");
         return Err(reader.problem(&node.origin, format!("`rewrite_timestamp` needs {EPOCH}"), Some(hint)));
     }
     Ok(Export {
@@ -53,19 +55,19 @@ fn compression(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Com
     let found = COMPRESSIONS.iter().find(|(name, _)| *name == text);
     found.map(|(_, compression)| *compression).ok_or_else(|| {
         let names = COMPRESSIONS.map(|(name, _)| name);
-        let hint = suggest(&text, names).unwrap_or_else(|| format!("known are {}", names.join(", ")));
-        reader.problem(&node.origin, format!("`{text}` is not a compression of layers"), Some(hint))
+        let hint = suggest(&text, names).unwrap_or_else(|| format!("use one of: {}", names.join(", ")));
+        reader.problem(&node.origin, format!("`{text}` is not a layer compression"), Some(hint))
     })
 }
 
-/// How hard the compressor tries; each has levels of its own.
+/// The compression level. The highest level depends on the compression.
 fn level(reader: &mut Reader<'_>, node: &Node, compression: Read<Option<Compression>>) -> Read<CompressionLevel> {
     let highest = match compression? {
         None | Some(Compression::Gzip | Compression::Estargz) => 9,
         Some(Compression::Zstd) => 22,
         Some(Compression::Uncompressed) => {
-            let hint = Some("leave one of the two out".to_owned());
-            return Err(reader.problem(&node.origin, "what is not compressed has no `compression_level`", hint));
+            let hint = Some("remove one of the two keys".to_owned());
+            return Err(reader.problem(&node.origin, "`compression: uncompressed` has no `compression_level`", hint));
         }
     };
     let wanted = format!("a number from 0 to {highest}");
@@ -76,7 +78,7 @@ fn level(reader: &mut Reader<'_>, node: &Node, compression: Read<Option<Compress
     Ok(CompressionLevel(level))
 }
 
-/// What the plan calls it.
+/// The name in the plan.
 pub(super) fn name(compression: Compression) -> &'static str {
     COMPRESSIONS.iter().find(|(_, known)| *known == compression).map_or("gzip", |(name, _)| name)
 }

@@ -1,18 +1,18 @@
-//! The short forms of the plan become its long ones, so that everything after has one form to merge and to read.
+//! Turns the short forms of the plan into the long ones. All later code merges and reads only the long forms.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::node::{Entry, Key, Map, Node, Value};
 
-/// Keys that Compose lets be written as a list of `NAME=VALUE`.
+/// Keys that Compose also accepts as a list of `NAME=VALUE`.
 const PAIRS: [&str; 4] = ["args", "labels", "contexts", "annotations"];
 
-/// The key whose list is of `HOST:IP`, and may have a host more than once.
+/// The key with a list of `HOST:IP`. A host may appear more than once.
 const HOSTS: &str = "extra_hosts";
 
-/// Turns `args`, `labels`, `contexts`, `annotations` and `extra_hosts` that are lists into maps, in an image's map and in those of its platforms. What is not
-/// a list of strings stays as it is: whoever reads it says what is wrong.
+/// Turns lists into maps, for an image and for its platforms: `args`, `labels`, `contexts`, `annotations`,
+/// `extra_hosts`. A list with other items than strings stays a list, and the reader of the key reports it.
 pub(super) fn normalise(map: &mut Map) {
     let platforms = |entry: &Entry| &*entry.key.name == "platforms" && matches!(entry.value.value, Value::Map(_));
     let short = |entry: &Entry| PAIRS.contains(&&*entry.key.name) || &*entry.key.name == HOSTS;
@@ -40,7 +40,7 @@ pub(super) fn normalise(map: &mut Map) {
     }
 }
 
-/// `[A=1, B]` as `{A: 1, B: }`. A list that has a name twice stays a list, and is refused when it is read.
+/// Turns `[A=1, B]` into `{A: 1, B: }`. A list with a duplicate name stays a list, and its reader refuses it.
 fn pairs(node: &Node) -> Option<Map> {
     let Value::List(items) = &node.value else { return None };
     let mut entries: Vec<Entry> = Vec::with_capacity(items.len());
@@ -57,7 +57,7 @@ fn pairs(node: &Node) -> Option<Map> {
     (names.len() == entries.len()).then(|| Rc::new(entries))
 }
 
-/// `[a:10.0.0.1, "a:::1", b=10.0.0.2]` as `{a: [10.0.0.1, ::1], b: [10.0.0.2]}`.
+/// Turns `[a:10.0.0.1, "a:::1", b=10.0.0.2]` into `{a: [10.0.0.1, ::1], b: [10.0.0.2]}`.
 fn hosts(node: &Node) -> Option<Map> {
     let Value::List(items) = &node.value else { return None };
     let mut places: HashMap<&str, usize> = HashMap::new();

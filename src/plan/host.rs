@@ -1,11 +1,11 @@
-//! Where an engine listens: the docker CLI's `host` strings.
+//! The address of an engine: the `host` strings of the docker CLI.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where an engine listens.
+/// The address at which an engine listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum EngineHost {
     /// `unix://PATH`: a socket on this machine.
@@ -14,7 +14,7 @@ pub enum EngineHost {
     Tcp {
         /// A name or an address; an IPv6 address without its brackets.
         host: String,
-        /// The port; 2375 where none is written, as the docker CLI has it.
+        /// The port. The default is 2375, as in the docker CLI.
         port: u16,
     },
 }
@@ -22,7 +22,7 @@ pub enum EngineHost {
 /// Why a string is not an engine's host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineHostError {
-    /// A way to reach engines that is known and not built yet.
+    /// A scheme that the docker CLI knows and polyarch does not support yet.
     #[error("{0}:// engines are not yet supported")]
     NotYet(String),
     /// Not of the form `unix://PATH` or `tcp://HOST:PORT`.
@@ -31,11 +31,12 @@ pub enum EngineHostError {
 }
 
 impl EngineHostError {
-    /// What to do next.
+    /// The next step.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotYet(scheme) if scheme == "ssh" => Some(
-                "forward its socket: ssh -N -L /tmp/engine.sock:/var/run/docker.sock HOST, then unix:///tmp/engine.sock",
+                "forward the socket: ssh -N -L /tmp/engine.sock:/var/run/docker.sock HOST, then use \
+                    unix:///tmp/engine.sock",
             ),
             Self::NotYet(_) | Self::Form => Some("use unix:///path/to.sock, or tcp://host:port"),
         }
@@ -43,11 +44,11 @@ impl EngineHostError {
 }
 
 impl EngineHost {
-    /// The port of plain TCP where none is written.
+    /// The default port of plain TCP.
     const DEFAULT_PORT: u16 = 2375;
 
-    /// Whether nothing between this process and the engine can listen: a socket, or exactly a loopback name or
-    /// address. Plain TCP to anything else gives the engine to whoever is on the way.
+    /// Whether no other machine can read the connection: a socket, or exactly a loopback name or address. Over plain
+    /// TCP to any other host, anyone on the network could control the engine.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {

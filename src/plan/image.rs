@@ -1,4 +1,4 @@
-//! Reads one of `images`.
+//! Reads one image of `images`.
 
 use std::rc::Rc;
 
@@ -16,33 +16,33 @@ use super::node::{Entry, Map, Node, Origin, Value, get, merge_maps, put};
 use super::places::InputPlaces;
 use super::reader::{Late, Read, Reader};
 use super::set::{Set, Sets};
-use super::suggest::suggest;
+use super::suggest::{nearest, suggest};
 
-/// An image, and where its names were written.
+/// An image, and the places in the plan that name its parts.
 pub(super) struct ReadImage {
     pub(super) image: Image,
     pub(super) name: Origin,
     pub(super) tags: Vec<Origin>,
     pub(super) arch_tags: Vec<Origin>,
-    /// What each job builds on, and where that is said.
+    /// The bases of each job, and the places that name them.
     pub(super) bases: Vec<Vec<(ImageName, Origin)>>,
-    /// Where the cache of each job is said that it exports.
+    /// The place of each job's exported cache.
     pub(super) caches: Vec<Option<Origin>>,
-    /// Where the inputs of each job are said.
+    /// The places of each job's inputs.
     pub(super) inputs: Vec<Option<InputPlaces>>,
 }
 
-/// What the images of a plan have in common.
+/// The parts of a plan that all images share.
 pub(super) struct Common<'a> {
     pub(super) around: Surroundings<'a>,
     pub(super) defaults: Map,
-    /// The registries that have a name.
+    /// The named registries.
     pub(super) registries: Vec<NamedRegistry>,
 }
 
-/// Reads the keys of an image or of `defaults`, in their long forms.
-pub(super) fn settings(reader: &mut Reader<'_>, node: &Node, what: &str) -> Read<Map> {
-    let mut map = reader.map(node, what, &IMAGE)?;
+/// Reads the keys of an image or of `defaults`, and turns them into their long forms.
+pub(super) fn settings(reader: &mut Reader<'_>, node: &Node, subject: &str) -> Read<Map> {
+    let mut map = reader.map(node, subject, &IMAGE)?;
     forms::normalise(&mut map);
     Ok(map)
 }
@@ -51,8 +51,8 @@ pub(super) fn settings(reader: &mut Reader<'_>, node: &Node, what: &str) -> Read
 pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, sets: &mut Sets) -> Read<ReadImage> {
     let text = &*entry.key.name;
     let name = text.parse::<ImageName>().map_err(|error| {
-        let hint = Some("a name with dots or slashes is for `repository`".to_owned());
-        reader.problem(&entry.key.origin, format!("`{text}` is not a name: {error}"), hint)
+        let hint = Some("set `repository` if you want a name with dots or slashes".to_owned());
+        reader.problem(&entry.key.origin, format!("`{text}` is not a valid name: {error}"), hint)
     });
     let own = settings(reader, &entry.value, &format!("the image `{text}`"))?;
     let mut map = merge_maps(&adopt::below(&common.defaults, &own, PLATFORM.known), &own);
@@ -63,7 +63,8 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     let attestations = attestations(reader, &map, late);
     let ecr = ecr::creation(reader, &map, late, common.around.directory);
     let platforms = platforms(reader, &map, entry, late);
-    // Bad tags and platforms are no reason to keep silent about the rest: it is read with stand-ins.
+    // The tags or the platforms may have errors. The rest is then read with stand-ins, so that its errors are reported
+    // too.
     let first = tags.as_ref().ok().and_then(|tags| tags.first());
     let (tag, tag_origin) = first.map_or(("tag", &entry.key.origin), |(tag, origin)| (tag.as_str(), origin));
     let late = Late { tag: Some(tag), ..late };
@@ -90,7 +91,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     Ok(read)
 }
 
-/// The job of every platform.
+/// Reads the job of every platform.
 fn jobs(
     reader: &mut Reader<'_>,
     settings: &Map,
@@ -118,7 +119,7 @@ fn jobs(
     jobs
 }
 
-/// What an image says of its builds.
+/// The settings of an image that its platforms inherit.
 fn subset(map: &Map) -> Map {
     Rc::new(map.iter().filter(|entry| PLATFORM.known.contains(&&*entry.key.name)).cloned().collect())
 }
@@ -133,22 +134,22 @@ fn repository(
 ) -> Read<RepositoryPath> {
     let (text, origin) = match get(map, "repository") {
         Some(said) => (reader.text(&said.value, "`repository`", late)?, &said.value.origin),
-        // A bad name is told of already: it is not blamed as a repository too.
+        // The reader reported the bad name already. Do not report the same text again as a repository.
         None => (name.as_ref().map_err(|told| *told)?.to_string(), &entry.key.origin),
     };
     if text.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':'])) {
-        let hint = "the host belongs in `registry`".to_owned();
+        let hint = "move the host to `registry`".to_owned();
         let message = format!("the repository `{text}` names a registry, which is not yet supported");
         return Err(reader.problem(origin, message, Some(hint)));
     }
     let path: RepositoryPath = text.parse().map_err(|error| {
-        let hint = (*text != text.to_lowercase()).then(|| format!("repository: {}", text.to_lowercase()));
+        let hint = (*text != text.to_lowercase()).then(|| format!("write repository: {}", text.to_lowercase()));
         reader.problem(origin, format!("the repository `{text}` is not valid: {error}"), hint)
     })?;
     for registry in &common.registries {
         if registry.host.is_docker_hub() && registry.namespace.is_none() && !text.contains('/') {
-            let hint = format!("say `registry: docker.io/USER`, or `repository: USER/{text}`");
-            let message = format!("`{text}` has no namespace, and Docker Hub wants one");
+            let hint = format!("write `registry: docker.io/USER`, or `repository: USER/{text}`");
+            let message = format!("the repository `{text}` has no namespace, and Docker Hub requires one");
             return Err(reader.problem(origin, message, Some(hint)));
         }
         if let Err(error) = path.within(registry.namespace.as_ref()) {
@@ -159,7 +160,7 @@ fn repository(
     Ok(path)
 }
 
-/// The final tags, each with its place. At least one.
+/// The final tags, each with its place. There is at least one.
 fn tags(
     reader: &mut Reader<'_>,
     map: &Map,
@@ -180,18 +181,18 @@ fn tags(
         Rc::default()
     };
     if items.is_empty() {
-        let hint = "add them: tags: [\"1.0\", latest]".to_owned();
+        let hint = "add tags: [\"1.0\", latest]".to_owned();
         let message = format!("the image `{}` has no tags", entry.key.name);
         return Err(reader.problem(&entry.key.origin, message, Some(hint)));
     }
     distinct(reader, &items, |reader, item| Ok((tag(reader, item, late)?, item.origin.clone())))
 }
 
-/// A tag. docker's users write whole references in its place.
+/// A tag. Users of docker often write a whole reference instead.
 fn tag(reader: &mut Reader<'_>, item: &Node, late: Late<'_>) -> Read<Tag> {
     let text = reader.text(item, "the tag", late)?;
     let parsed = text.parse::<Tag>();
-    // The tag keeps its case, the rest of a reference has none.
+    // A tag keeps its case. The rest of a reference is lower case.
     let lower = text.rsplit_once(':').map(|(name, tag)| format!("{}:{tag}", name.to_lowercase()));
     parsed.map_err(|error| match lower.as_ref().unwrap_or(&text).parse::<Reference>() {
         Ok(Reference { repository, selector: Selector::Tag(tag) }) if text.contains(['/', ':']) => {
@@ -199,10 +200,10 @@ fn tag(reader: &mut Reader<'_>, item: &Node, late: Late<'_>) -> Read<Tag> {
                 Some((namespace, name)) => (format!("/{namespace}"), name),
                 None => (String::new(), repository.path().as_str()),
             };
-            let hint = format!("say registry: {}{namespace}, repository: {name}, tags: [{tag}]", repository.host());
+            let hint = format!("write registry: {}{namespace}, repository: {name}, tags: [{tag}]", repository.host());
             reader.problem(
                 &item.origin,
-                format!("`{text}` is a reference, and a tag is what follows its colon"),
+                format!("`{text}` is a reference, and a tag is only the part after its colon"),
                 Some(hint),
             )
         }
@@ -217,37 +218,50 @@ fn attestations(reader: &mut Reader<'_>, map: &Map, late: Late<'_>) -> Read<Atte
         "keep" => Ok(AttestationPolicy::Keep),
         "strip" => Ok(AttestationPolicy::Strip),
         other => {
-            let message = format!("`{other}` is nothing that can be done with attestations");
+            let message = format!("`{other}` is not a value of `attestations`");
             Err(reader.problem(&said.value.origin, message, suggest(other, ["keep", "strip"])))
         }
     }
 }
 
-/// Refuses to leave out of the index what a platform is to be built with.
+/// Refuses `attestations: strip` if the plan also asks a build for attestations.
 fn dropped(reader: &mut Reader<'_>, map: &Map, jobs: &[ReadJob], policy: Read<AttestationPolicy>) -> Read<()> {
     let attests = |job: &&Job| job.build().is_some_and(|build| !build.spec.attest.is_nothing());
     let attested = jobs.iter().map(|read| &read.job).find(attests);
     match (policy?, get(map, "attestations"), attested) {
         (AttestationPolicy::Strip, Some(said), Some(job)) => {
-            let message = format!("`attestations: strip` leaves out what {} is built with", job.platform);
-            let hint = "say `attestations: keep`, or `provenance: false` and `sbom: false`".to_owned();
+            let message =
+                format!("`attestations: strip` would remove the attestations that {} is built with", job.platform);
+            let hint = "set `attestations: keep`, or `provenance: false` and `sbom: false`".to_owned();
             Err(reader.problem(&said.value.origin, message, Some(hint)))
         }
         _ => Ok(()),
     }
 }
 
-/// A platform; one that no tool has a name for may be new.
+/// A platform. An unknown platform may be a new one, so it is only a warning.
 fn platform(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Platform> {
     let platform = reader.platform(node, late)?;
     if !platform.is_known() {
-        let message = format!("no tool that polyarch knows has a name for {platform}");
-        reader.warning(&node.origin, message, Some("check it; polyarch builds it as it is written".to_owned()));
+        let message = format!("polyarch does not know the platform {platform}");
+        reader.warning(
+            &node.origin,
+            message,
+            Some("check the spelling; polyarch builds the platform as you wrote it".to_owned()),
+        );
     }
     Ok(platform)
 }
 
-/// The platforms in their order, each with what is said of it. At least one.
+/// Refuses a misspelled `platforms`, which is the reason why an image has none.
+fn misspelled(reader: &mut Reader<'_>, image: &Entry) -> Read<()> {
+    let Value::Map(settings) = &image.value.value else { return Ok(()) };
+    let is_near = |entry: &&Entry| nearest(&entry.key.name, IMAGE.known.iter().copied()) == Some("platforms");
+    let near = settings.iter().filter(|entry| &*entry.key.name != "platforms").find(is_near);
+    near.map_or(Ok(()), |entry| reader.key(&entry.key.origin, &entry.key.name, &IMAGE))
+}
+
+/// The platforms in their order, each with its settings. There is at least one.
 fn platforms(reader: &mut Reader<'_>, map: &Map, entry: &Entry, late: Late<'_>) -> Read<Vec<(Platform, Map)>> {
     let read = match get(map, "platforms").map(|said| &said.value) {
         Some(Node { value: Value::Map(platforms), .. }) => distinct(reader, platforms, |reader, entry| {
@@ -264,7 +278,8 @@ fn platforms(reader: &mut Reader<'_>, map: &Map, entry: &Entry, late: Late<'_>) 
         None => Vec::new(),
     };
     if read.is_empty() {
-        let hint = "add them: platforms: [linux/amd64, linux/arm64]".to_owned();
+        misspelled(reader, entry)?;
+        let hint = "add platforms: [linux/amd64, linux/arm64]".to_owned();
         let message = format!("the image `{}` has no platforms", entry.key.name);
         return Err(reader.problem(&entry.key.origin, message, Some(hint)));
     }

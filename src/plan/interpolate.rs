@@ -1,33 +1,34 @@
-//! Compose's interpolation: `$VAR`, `${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?message}`,
+//! The interpolation of Compose: `$VAR`, `${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?message}`,
 //! `${VAR?message}`, `${VAR:+other}`, `${VAR+other}` and `$$` (Compose specification, "Interpolation").
 //!
-//! One difference: an unset variable without a default is an error, where Compose warns and takes nothing.
+//! There is one difference. An unset variable without a default is an error here. Compose prints a warning and uses an
+//! empty text.
 
 use std::ops::Range;
 
-/// How deep `${A:-${B:-…}}` may nest.
+/// The deepest nesting of `${A:-${B:-…}}`.
 const MAX_DEPTH: usize = 16;
 
-/// What a name stands for.
+/// The result of looking up a name.
 pub(super) enum Lookup {
-    /// This.
+    /// The value of the name.
     Value(String),
-    /// Nothing, for a reason if there is one to tell.
+    /// The name has no value. The reason is known for some names.
     Unset(Option<String>),
-    /// It may not be used here: what, and what to do.
+    /// The name must not be used here. The error and its hint.
     Refused(String, Option<String>),
 }
 
 /// Why a string cannot be interpolated.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Bad {
-    /// The bytes of the string that are to blame.
+    /// The bytes of the string that have the error.
     pub(super) at: Range<usize>,
     pub(super) message: String,
     pub(super) hint: Option<String>,
 }
 
-/// `text` with its variables replaced. What a variable holds is not interpolated again.
+/// `text` with its variables replaced. The value of a variable is not interpolated again.
 pub(super) fn interpolate(text: &str, lookup: &dyn Fn(&str) -> Lookup) -> Result<String, Bad> {
     if !text.contains('$') {
         return Ok(text.to_owned());
@@ -36,14 +37,14 @@ pub(super) fn interpolate(text: &str, lookup: &dyn Fn(&str) -> Lookup) -> Result
     parser.until_end_or_brace(0)
 }
 
-/// The names that `text` uses, nested ones too. What does not parse has none.
+/// The names that `text` uses, also in defaults. A text that does not parse has none.
 pub(super) fn names(text: &str) -> Vec<String> {
     let found = std::cell::RefCell::new(Vec::new());
     let note = |name: &str| {
         found.borrow_mut().push(name.to_owned());
         Lookup::Value("set".to_owned())
     };
-    // Only the names are wanted here; what is wrong is told when the plan is resolved.
+    // This function only collects names. Resolving the plan reports the errors.
     let _ = interpolate(text, &note);
     found.into_inner()
 }
@@ -63,7 +64,7 @@ impl Parser<'_> {
         Err(Bad { at: start..self.at.max(start + 1), message: message.into(), hint })
     }
 
-    /// Reads up to the end, or inside of braces up to the `}` that closes them, which it leaves.
+    /// Reads to the end of the text. Inside braces it reads up to the closing `}`, and does not consume the `}`.
     fn until_end_or_brace(&mut self, depth: usize) -> Result<String, Bad> {
         let mut out = String::new();
         loop {
@@ -82,7 +83,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads what begins with `$`.
+    /// Reads a variable from its `$` on.
     fn dollar(&mut self, out: &mut String, depth: usize) -> Result<(), Bad> {
         let start = self.at;
         self.at += 1;
@@ -97,7 +98,11 @@ impl Parser<'_> {
         }
         let name = self.word(|c| c.is_ascii_alphanumeric() || c == '_');
         if !begins_a_name(&name) {
-            return self.bad(start, "a single `$` begins a variable", Some("write `$$` for a `$`".to_owned()));
+            return self.bad(
+                start,
+                "the name of a variable must follow a `$`",
+                Some("write `$$` for a `$`".to_owned()),
+            );
         }
         match (self.lookup)(&name) {
             Lookup::Value(value) => out.push_str(&value),
@@ -107,17 +112,17 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Reads what follows `${`.
+    /// Reads a variable after its `${`.
     fn braces(&mut self, start: usize, out: &mut String, depth: usize) -> Result<(), Bad> {
         if depth >= MAX_DEPTH {
-            return self.bad(start, format!("variables are nested deeper than {MAX_DEPTH}"), None);
+            return self.bad(start, format!("variables are nested deeper than {MAX_DEPTH} levels"), None);
         }
         let name = self.word(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
         let operator = ["}", ":-", ":?", ":+", "-", "?", "+"].into_iter().find(|op| self.rest().starts_with(op));
         let (true, Some(operator)) = (begins_a_name(&name), operator) else {
             self.at = self.rest().find('}').map_or(self.text.len(), |end| self.at + end + 1);
-            let hint = "the forms are ${VAR}, ${VAR:-default} and ${VAR:?message}; write `$$` for a `$`";
-            return self.bad(start, "this is not a variable", Some(hint.to_owned()));
+            let hint = "use ${VAR}, ${VAR:-default} or ${VAR:?message}; write `$$` for a `$`";
+            return self.bad(start, "this is not a valid variable", Some(hint.to_owned()));
         };
         self.at += operator.len();
         let word = if operator == "}" { None } else { Some(self.argument(start, operator, &name, depth)?) };
@@ -138,7 +143,7 @@ impl Parser<'_> {
             ("?", Some(Ok(message)), Err(_)) if !message.is_empty() => {
                 return self.bad(start, format!("`{name}` is not set: {message}"), None);
             }
-            // A default that cannot be had is an error only where it is needed.
+            // An error in a default counts only if the default is used.
             (_, Some(Err(bad)), Err(_)) | ("+", Some(Err(bad)), Ok(_)) => return Err(bad),
             (_, _, Ok(value)) => out.push_str(&value),
             (_, _, Err(reason)) => return self.unset(start, &name, reason),
@@ -146,8 +151,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Reads the word after an operator, and the `}` after it. The word's own failure is for the caller, who may
-    /// not need it; the outer one is that of the form.
+    /// Reads the word after an operator, and the `}` behind it. The inner result is the word; the caller may not need
+    /// it. The outer error means that the form itself is wrong.
     fn argument(&mut self, start: usize, operator: &str, name: &str, depth: usize) -> Result<Result<String, Bad>, Bad> {
         let from = self.at;
         let word = self.until_end_or_brace(depth + 1);
@@ -173,12 +178,12 @@ impl Parser<'_> {
 
     fn unset<T>(&self, start: usize, name: &str, reason: Option<String>) -> Result<T, Bad> {
         let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-        let hint = format!("set it, or say what to take instead: ${{{name}:-default}}");
+        let hint = format!("set the variable, or write a default: ${{{name}:-default}}");
         self.bad(start, format!("`{name}` is not set{because}"), Some(hint))
     }
 }
 
-/// The `}` that closes the braces that are open before `from`.
+/// The position of the `}` that closes the braces that are open at `from`.
 fn closing_brace(text: &str, from: usize) -> Option<usize> {
     let mut open = 1_usize;
     for (at, byte) in text.bytes().enumerate().skip(from) {
@@ -247,12 +252,12 @@ mod tests {
             ("${EMPTY:?say it}", "${EMPTY:?say it}", "`EMPTY` is not set: say it"),
             ("${UNSET:?}", "${UNSET:?}", "`UNSET` is not set"),
             ("${EMPTY:-${UNSET}}", "${UNSET}", "`UNSET` is not set"),
-            ("a $ b", "$", "a single `$` begins a variable"),
-            ("a$", "$", "a single `$` begins a variable"),
-            ("$1", "$1", "a single `$` begins a variable"),
-            ("${}", "${}", "this is not a variable"),
-            ("${A B}", "${A B}", "this is not a variable"),
-            ("${SET", "${SET", "this is not a variable"),
+            ("a $ b", "$", "the name of a variable must follow a `$`"),
+            ("a$", "$", "the name of a variable must follow a `$`"),
+            ("$1", "$1", "the name of a variable must follow a `$`"),
+            ("${}", "${}", "this is not a valid variable"),
+            ("${A B}", "${A B}", "this is not a valid variable"),
+            ("${SET", "${SET", "this is not a valid variable"),
             ("${SET:-x", "${SET:-x", "`${SET:-` has no closing `}`"),
             ("${no}", "${no}", "`${no}` is not known here"),
         ] {

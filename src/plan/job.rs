@@ -1,4 +1,4 @@
-//! Reads what is said of one platform of an image.
+//! Reads the settings of one platform of an image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,36 +27,36 @@ use super::spec::{BuildCache, BuildSpec, CachePolicy, Context, Dockerfile, Netwo
 use super::ssh;
 use super::suggest::suggest;
 
-/// What a job is read with.
+/// The parts of the plan that every job is read with.
 pub(super) struct Surroundings<'a> {
     /// The directory of the plan.
     pub(super) directory: &'a Path,
     /// The names of the plan's engines.
     pub(super) engines: BTreeSet<EngineName>,
-    /// The command line.
+    /// The overrides of the command line.
     pub(super) overrides: &'a Overrides,
 }
 
-/// What is said of a job, and where it is said.
+/// The settings of a job, with their places.
 struct Settings<'r, 'a, 's> {
     reader: &'r mut Reader<'a>,
     map: &'s Map,
     late: Late<'s>,
 }
 
-/// A job, and where its names were written.
+/// A job, and the places in the plan that name its parts.
 pub(super) struct ReadJob {
     pub(super) job: Job,
     pub(super) arch_tag: Origin,
     pub(super) bases: Vec<(ImageName, Origin)>,
-    /// Where the cache is said that it exports.
+    /// The place of the exported cache.
     pub(super) cache: Option<Origin>,
-    /// Where its inputs are said.
+    /// The places of the inputs.
     pub(super) inputs: Option<InputPlaces>,
 }
 
-/// Reads the job of `platform` from `map`: the image's settings, with the platform's over them. `tag_origin` is
-/// blamed for an arch tag that nobody wrote; `image` is where the image is named.
+/// Reads the job of `platform` from `map`: the settings of the image, overridden by those of the platform. `image` is
+/// the place of the image's name. `tag_origin` is the place to report if the default arch tag is not valid.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     map: &Map,
@@ -112,11 +112,11 @@ fn inputs(map: &Map, image: &Origin) -> InputPlaces {
     }
 }
 
-/// The Dockerfile as it is written, seen from `context`: a remote context has all but absolute paths, as with buildx.
+/// The Dockerfile, seen from `context`. A relative path belongs to a remote context, as with buildx.
 fn seen_from(context: &Context, written: Written) -> Dockerfile {
     match (written, context) {
         (Written::Inline(text), _) => Dockerfile::Inline(text.into()),
-        // As docker and buildx have it; a file of that name is `./-`.
+        // The same as in docker and buildx. A file with the name `-` is `./-`.
         (Written::Path(path), _) if path == "-" => Dockerfile::StandardInput,
         (Written::Path(path), Context::Directory(directory)) => Dockerfile::File(paths::join(directory, &path)),
         (Written::Path(path), Context::Remote(_)) if path.starts_with('/') => Dockerfile::File(path.into()),
@@ -124,7 +124,7 @@ fn seen_from(context: &Context, written: Written) -> Dockerfile {
     }
 }
 
-/// How a Dockerfile is written.
+/// The form in which the plan gives a Dockerfile.
 enum Written {
     Path(String),
     Inline(String),
@@ -144,7 +144,7 @@ impl<'s> Settings<'_, '_, 's> {
         self.node(key).map(|node| self.reader.boolean(node, &format!("`{key}`"))).transpose()
     }
 
-    /// `arch_tag`, and where it comes from; `${tag}-${arch}` and the variant, if any, where nothing is said.
+    /// `arch_tag`, and its place. The default is `${tag}-${arch}`, and `-${variant}` if the platform has a variant.
     fn arch_tag(&mut self, platform: &Platform, tag_origin: &Origin) -> Read<(Tag, Origin)> {
         if let Some(node) = self.node("arch_tag") {
             let tag = self.reader.parsed(node, "`arch_tag`", self.late)?;
@@ -166,14 +166,14 @@ impl<'s> Settings<'_, '_, 's> {
             "none" => Ok(ArchTags::None),
             other => {
                 let known = ["keep", "remove", "none"];
-                let hint = suggest(other, known).unwrap_or_else(|| format!("known are {}", known.join(", ")));
-                let message = format!("`{other}` is nothing that can be done with arch tags");
+                let hint = suggest(other, known).unwrap_or_else(|| format!("use one of: {}", known.join(", ")));
+                let message = format!("`{other}` is not a value of `arch_tags`");
                 Err(self.reader.problem(&node.origin, message, Some(hint)))
             }
         }
     }
 
-    /// What is built, but for its `contexts` and its `cache`.
+    /// The build, without its `contexts` and its `cache`.
     fn build(&mut self, around: &Surroundings<'_>) -> Read<BuildSpec> {
         let context = self.context(around.directory);
         let dockerfile = self.dockerfile();
@@ -212,7 +212,7 @@ impl<'s> Settings<'_, '_, 's> {
         })
     }
 
-    /// The labels that are said, and the one that says whose image it is; that may be said, too.
+    /// The labels of the plan, and the label with the name of the image. The plan may override that label.
     fn labels(&mut self) -> Read<BTreeMap<String, String>> {
         let mut labels = pairs::labels(self.reader, self.node("labels"), self.late)?;
         let name = self.late.name.unwrap_or_default();
@@ -220,7 +220,7 @@ impl<'s> Settings<'_, '_, 's> {
         Ok(labels)
     }
 
-    /// Names of stages. BuildKit gets them in one text, split at commas.
+    /// Names of stages. BuildKit receives them as one text and splits it at commas.
     fn stages(&mut self, key: &str) -> Read<Vec<String>> {
         let Some(node) = self.node(key) else { return Ok(Vec::new()) };
         let items = self.reader.list(node, &format!("`{key}`"))?;
@@ -232,12 +232,12 @@ impl<'s> Settings<'_, '_, 's> {
             }
             Ok(stage)
         };
-        // All of them are read before the first problem ends it.
+        // All items are read before the first error returns, so that every error is reported.
         let stages: Vec<_> = items.iter().map(read).collect();
         stages.into_iter().collect()
     }
 
-    /// A directory, relative to that of the plan, or what the engine fetches.
+    /// A directory relative to the plan, or a context that the engine fetches.
     fn context(&mut self, directory: &Path) -> Read<Context> {
         let text = self.path("context", ".")?;
         let Some(node) = self.node("context") else { return Ok(Context::Directory(paths::join(directory, &text))) };
@@ -248,9 +248,9 @@ impl<'s> Settings<'_, '_, 's> {
     fn dockerfile(&mut self) -> Read<Written> {
         if let Some(inline) = self.node("dockerfile_inline") {
             if let Some(path) = self.node("dockerfile") {
-                let hint = "leave one of them out";
+                let hint = "remove one of the two keys";
                 for origin in [&path.origin, &inline.origin] {
-                    let message = "both `dockerfile` and `dockerfile_inline` say what is built";
+                    let message = "both `dockerfile` and `dockerfile_inline` are set";
                     self.reader.problem(origin, message, Some(hint.to_owned()));
                 }
             }
@@ -259,7 +259,8 @@ impl<'s> Settings<'_, '_, 's> {
         let text = self.path("dockerfile", "Dockerfile")?;
         match self.node("dockerfile") {
             Some(node) if text.contains("://") => {
-                let hint = "a remote context brings its own: context: https://HOST/REPO.git".to_owned();
+                let hint =
+                    "use a remote context, which has its own Dockerfile: context: https://HOST/REPO.git".to_owned();
                 Err(self.reader.problem(&node.origin, "a remote `dockerfile` is not yet supported", Some(hint)))
             }
             _ => Ok(Written::Path(text)),
@@ -270,7 +271,7 @@ impl<'s> Settings<'_, '_, 's> {
     fn path(&mut self, key: &str, default: &str) -> Read<String> {
         let Some((text, node)) = self.text(key)? else { return Ok(default.to_owned()) };
         if text.is_empty() {
-            let hint = (key == "context").then(|| "`.` is the directory of the plan".to_owned());
+            let hint = (key == "context").then(|| "write `.` for the directory of the plan".to_owned());
             return Err(self.reader.problem(&node.origin, format!("`{key}` is empty"), hint));
         }
         Ok(text)
@@ -284,7 +285,7 @@ impl<'s> Settings<'_, '_, 's> {
             "host" => Ok(Network::Host),
             other => {
                 let hint = suggest(other, ["default", "none", "host"]);
-                Err(self.reader.problem(&node.origin, format!("`{other}` is not a network of a build"), hint))
+                Err(self.reader.problem(&node.origin, format!("`{other}` is not a build network"), hint))
             }
         }
     }
@@ -295,13 +296,13 @@ impl<'s> Settings<'_, '_, 's> {
             return Ok(Some(engine));
         }
         let hint = suggest(&name, engines.iter().map(EngineName::as_str));
-        let hint = hint.unwrap_or_else(|| format!("name it under `engines`, or with --engine {name}=HOST"));
+        let hint = hint.unwrap_or_else(|| format!("add the engine under `engines`, or pass --engine {name}=HOST"));
         Err(self.reader.problem(&node.origin, format!("there is no engine `{name}`"), Some(hint)))
     }
 
     fn timeout(&mut self) -> Read<Option<Duration>> {
         if let Some(Node { value: Value::Number(text), origin }) = self.node("timeout") {
-            let hint = format!("say of what, as {text}s or {text}m");
+            let hint = format!("add a unit: {text}s or {text}m");
             let message = format!("`timeout` must be a duration, and this is the number {text}");
             return Err(self.reader.problem(origin, message, Some(hint)));
         }
@@ -309,8 +310,8 @@ impl<'s> Settings<'_, '_, 's> {
         if let Some(duration) = duration::parse_duration(&text) {
             return Ok(Some(duration));
         }
-        let hint = "as 90s, 10m or 1h30m".to_owned();
-        let message = format!("`{text}` is not a duration of at least a second");
+        let hint = "write a duration such as 90s, 10m or 1h30m".to_owned();
+        let message = format!("`{text}` is not a duration of at least one second");
         Err(self.reader.problem(&node.origin, message, Some(hint)))
     }
 

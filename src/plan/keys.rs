@@ -1,12 +1,12 @@
-//! The words of the plan: which keys stand where. `schema.json` says the same to editors, and a test compares.
+//! The keys that each map of a plan may have. `schema.json` has the same keys for editors, and a test compares both.
 
 /// The keys of one kind of map.
 pub(super) struct Keys {
-    /// What the map is, for messages.
+    /// The name of the map in messages.
     pub(super) of: &'static str,
-    /// The keys that it has.
+    /// The keys that the map may have.
     pub(super) known: &'static [&'static str],
-    /// Keys that are planned and refused until they work.
+    /// Keys that are planned and refused until polyarch supports them.
     pub(super) not_yet: &'static [&'static str],
 }
 
@@ -31,7 +31,8 @@ pub(super) const ENGINE: Keys = Keys {
     not_yet: &["ca", "cert", "key", "tls", "emulate"],
 };
 
-/// What an image may say of a build, and each of its platforms too; `before` and `after` are the image's alone.
+/// The build settings that an image and each of its platforms may have. `before` and `after` are keys of the image
+/// only.
 macro_rules! keys_of_a_build {
     ([$($before:literal),*], [$($after:literal),*]) => {
         &[
@@ -80,25 +81,25 @@ pub(super) const IMAGE: Keys = Keys {
     not_yet: NOT_YET,
 };
 
-/// One of an image's `platforms`: what an image may say of a build, said of one platform.
+/// One of an image's `platforms`: the build settings of an image, for one platform.
 pub(super) const PLATFORM: Keys = Keys { of: "a platform", known: keys_of_a_build!([], []), not_yet: NOT_YET };
 
-/// `entry`: the words of `docker manifest annotate`, and `platform` for three of them at once.
+/// `entry`: the settings of `docker manifest annotate`, and `platform` for three of them at once.
 pub(super) const ENTRY: Keys = Keys {
     of: "an entry",
     known: &["platform", "os", "arch", "variant", "os_version", "os_features"],
     not_yet: &["annotations"],
 };
 
-/// `ecr`: how a repository is created.
+/// `ecr`: how polyarch creates a repository.
 pub(super) const ECR: Keys = Keys {
     of: "a repository of ECR",
     known: &["create", "immutable", "scan_on_push", "encryption", "tags", "lifecycle"],
     not_yet: &[],
 };
-/// `immutable` of it, written as a map.
-pub(super) const ECR_IMMUTABLE: Keys = Keys { of: "what tags are immutable", known: &["except"], not_yet: &[] };
-/// `encryption` of it, written as a map.
+/// `immutable` of `ecr`, written as a map.
+pub(super) const ECR_IMMUTABLE: Keys = Keys { of: "the map `immutable`", known: &["except"], not_yet: &[] };
+/// `encryption` of `ecr`, written as a map.
 pub(super) const ECR_ENCRYPTION: Keys =
     Keys { of: "the encryption of a repository", known: &["type", "key"], not_yet: &[] };
 /// One of `secrets`.
@@ -114,7 +115,7 @@ pub(super) const CACHE_TO: Keys =
 /// One of `ulimits`, written as a map.
 pub(super) const ULIMIT: Keys = Keys { of: "a ulimit", known: &["soft", "hard"], not_yet: &[] };
 
-/// Words of Compose and bake, and what they are here.
+/// Keys of Compose and bake, each with the key that replaces it here.
 pub(super) const ELSEWHERE: &[(&str, &str)] =
     &[("additional_contexts", "contexts"), ("attest", "provenance"), ("cache_from", "cache"), ("cache_to", "cache")];
 

@@ -1,7 +1,7 @@
-//! The plan: `build.yaml` in, jobs out. Pure; collects all errors.
+//! The plan: reads `build.yaml` and returns jobs. The room does no I/O and collects all errors.
 //!
-//! text → tree with places (`raw`) → edits of the tree (defaults, `--set`) → typed values (`reader`, `image`, `job`)
-//! → checks across images → the selected [`Plan`].
+//! text → tree with places (`raw`) → edits of the tree (defaults, `--set`) → typed values (`reader`, `image`, `job`) →
+//! checks across images → the selected [`Plan`].
 
 mod adopt;
 mod attest;

@@ -1,4 +1,4 @@
-//! The resolved plan: what is built, on which engines, and under which names it is published.
+//! The resolved plan: the builds, their engines, and the names under which images are published.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
@@ -16,41 +16,43 @@ use super::places::Places;
 use super::silence::Caution;
 use super::spec::{BuildSpec, Dockerfile};
 
-/// A plan with every default, variable and override applied, and nothing left to look up.
+/// A plan after all defaults, variables and overrides were applied. No value is left to look up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Where images are built to.
+    /// The registry that polyarch builds to.
     pub registry: RegistryChoice,
-    /// Where they are copied to, in the plan's order. None is there twice, or is [`Plan::registry`].
+    /// The registries that polyarch copies to, in the plan's order. All of them are distinct, and none is
+    /// [`Plan::registry`].
     pub copies: Vec<NamedRegistry>,
-    /// The engines that the plan names, in its order; none means the engine that the docker CLI would use.
+    /// The engines that the plan names, in its order. If the list is empty, polyarch uses the engine of the docker
+    /// CLI.
     pub engines: Vec<EngineSpec>,
-    /// The selected images, in the plan's order. At least one.
+    /// The selected images, in the plan's order. There is at least one.
     pub images: Vec<Image>,
     /// Images of the plan that the selection left out, in the plan's order.
     pub left_out: Vec<ImageName>,
-    /// The cautions that no run of this plan says.
+    /// The warnings that no run of this plan prints.
     pub silence: BTreeSet<Caution>,
-    /// What the user should know and that stops nothing.
+    /// Warnings for the user. A warning does not stop the run.
     pub warnings: Vec<Problem>,
-    /// Where the inputs of its builds are said.
+    /// The places in the plan of the builds' inputs.
     pub places: Places,
 }
 
-/// Where the plan, or the command line over it, says that images are built to.
+/// The registry that polyarch builds to, from the plan or from the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum RegistryChoice {
-    /// Nothing was said: the embedded registry, and in CI an error.
+    /// The plan names no registry. polyarch then uses the embedded registry, and reports an error in CI.
     #[default]
     Unnamed,
     /// `registry: local`: the embedded registry.
     Embedded,
-    /// A registry by name.
+    /// A named registry.
     Named(NamedRegistry),
 }
 
 impl RegistryChoice {
-    /// The registry, where it has a name.
+    /// The registry, if it is a named one.
     pub(super) fn named(&self) -> Option<&NamedRegistry> {
         match self {
             Self::Named(named) => Some(named),
@@ -59,36 +61,38 @@ impl RegistryChoice {
     }
 }
 
-/// A registry by name.
+/// A named registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedRegistry {
     /// Its host and port.
     pub host: RegistryHost,
-    /// What stands before the name of each of its repositories: `acme` of `ghcr.io/acme`.
+    /// The text before the name of each repository: `acme` in `ghcr.io/acme`.
     pub namespace: Option<RepositoryPath>,
-    /// How it is spoken to.
+    /// The protocol.
     pub transport: Transport,
-    /// A PEM file of certificate authorities that are trusted for this registry, beside the system's.
+    /// A PEM file of certificate authorities. polyarch trusts them for this registry in addition to those of the
+    /// system.
     pub ca: Option<PathBuf>,
-    /// The certificate that is shown to it.
+    /// The client certificate that polyarch sends to the registry.
     pub cert: Option<ClientCertificate>,
-    /// Hosts of this machine or of private networks to which it may send polyarch, for tokens, uploads and downloads.
+    /// Hosts of this machine or of private networks to which the registry may redirect polyarch for tokens, uploads
+    /// and downloads.
     pub may_send_to: Vec<RegistryHost>,
-    /// Where its API is, if it is one of Amazon ECR.
+    /// Where the API of the registry is. `None`: the registry is not on Amazon ECR.
     pub ecr: Option<EcrControl>,
 }
 
 /// A client certificate and its key, both in PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// The certificate, and those behind it.
+    /// The certificate and its chain.
     pub cert: PathBuf,
-    /// Its private key.
+    /// The private key.
     pub key: PathBuf,
 }
 
 impl From<RegistryHost> for NamedRegistry {
-    /// A registry with default settings: HTTPS, and plain HTTP on loopback.
+    /// A registry with default settings: HTTPS, or plain HTTP on loopback.
     fn from(host: RegistryHost) -> Self {
         let transport = if host.is_loopback() { Transport::InsecureHttp } else { Transport::Https };
         let ecr = host.is_ecr().then(EcrControl::default);
@@ -97,97 +101,97 @@ impl From<RegistryHost> for NamedRegistry {
 }
 
 impl NamedRegistry {
-    /// Whether this is the registry and the namespace of `repository`; then its name there.
+    /// The name of `repository` behind the namespace. `None`: `repository` is not in this registry and namespace.
     pub(super) fn own<'a>(&self, repository: &'a Repository) -> Option<&'a str> {
         let path = Some(repository.path().as_str()).filter(|_| *repository.host() == self.host)?;
         self.namespace.as_ref().map_or(Some(path), |namespace| path.strip_prefix(namespace.as_str())?.strip_prefix('/'))
     }
 }
 
-/// How a registry is spoken to.
+/// The protocol that polyarch uses for a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// HTTPS, certificates verified.
+    /// HTTPS with verified certificates.
     Https,
-    /// Plain HTTP: `insecure: true` was said, or the host is exactly a loopback name or address.
+    /// Plain HTTP: the plan has `insecure: true`, or the host is exactly a loopback name or address.
     InsecureHttp,
 }
 
 /// An engine that the plan names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineSpec {
-    /// Its name in the plan.
+    /// The name in the plan.
     pub name: EngineName,
-    /// Where it listens.
+    /// The address at which it listens.
     pub host: EngineHost,
-    /// The platforms that it may build, foreign ones among them; without a list those of its own processor.
+    /// The platforms that the engine may build, including foreign ones. `None`: the platforms of its own processor.
     pub platforms: Option<Vec<Platform>>,
-    /// How many builds it runs at once.
+    /// The number of builds that it runs at the same time.
     pub slots: NonZeroU16,
 }
 
 impl EngineSpec {
-    /// Builds at once on an engine whose `slots` the plan does not say.
+    /// The number of parallel builds on an engine without `slots` in the plan.
     pub const DEFAULT_SLOTS: NonZeroU16 = NonZeroU16::new(4).unwrap();
 }
 
 /// An image of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// Its name in the plan.
+    /// The name in the plan.
     pub name: ImageName,
-    /// The name of its repository, which stands behind the namespace of each registry.
+    /// The name of the repository, behind the namespace of each registry.
     pub repository: RepositoryPath,
-    /// The final tags, without duplicates. At least one; the first one names the per-arch tags.
+    /// The final tags, without duplicates. There is at least one. The arch tags begin with the first one by default.
     pub tags: Vec<Tag>,
-    /// What becomes of what the platforms' images are attested.
+    /// Whether the index keeps the attestations of the images.
     pub attestations: AttestationPolicy,
-    /// How its repository is created in registries of Amazon ECR that do not have it; `None`: it is not.
+    /// How polyarch creates the repository in ECR registries that do not have it. `None`: polyarch does not create it.
     pub ecr: Option<EcrCreation>,
-    /// What is built or adopted, in the plan's order of platforms. At least one, no platform twice.
+    /// The jobs in the plan's order of platforms. There is at least one, and each platform appears once.
     pub jobs: Vec<Job>,
-    /// Platforms of the image that the selection left out, in the plan's order. Unless empty, the image cannot
-    /// be joined from `jobs` alone.
+    /// Platforms of the image that the selection left out, in the plan's order. If there are any, polyarch cannot join
+    /// the image from `jobs` alone.
     pub left_out: Vec<Platform>,
 }
 
-/// One platform of an image, and what is done to have it.
+/// One platform of an image, and the work that provides its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job<W = Work> {
     /// The platform.
     pub platform: Platform,
-    /// The tag under which this platform alone is pushed, in the image's repository, unless [`ArchTags::None`]; its
-    /// name on the engine, where it stays there.
+    /// The arch tag in the image's repository, unless [`ArchTags::None`]. An engine that keeps the image uses the arch
+    /// tag as its name.
     pub arch_tag: Tag,
-    /// Whether the registry gets that tag.
+    /// Whether the registry gets the arch tag.
     pub arch_tags: ArchTags,
-    /// What the index entry says instead of what the image config says.
+    /// Values of the index entry that override the image config.
     pub entry: EntryOverride,
-    /// What is done.
+    /// The work.
     pub work: W,
 }
 
-/// How the image of a platform comes to be.
+/// The way to obtain the image of a platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
     /// An engine builds it.
     Build(Box<Build>),
-    /// It is somebody else's, and is copied from there.
+    /// polyarch copies a third-party image.
     Adopt(Adoption),
 }
 
 /// A build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
-    /// What is built.
+    /// The inputs and settings of the build.
     pub spec: BuildSpec,
-    /// The engine that must build it, where the plan says so. It is one of [`Plan::engines`].
+    /// The engine that must build the image, if the plan names one. [`Plan::engines`] contains this engine.
     pub engine: Option<EngineName>,
-    /// How long it may take.
+    /// The longest time that the build may take.
     pub timeout: Option<Duration>,
 }
 
-/// An image of others that is taken over: `from`.
+/// A third-party image that polyarch imports: `from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adoption {
     /// An index that has the platform, or the image itself.
@@ -195,7 +199,7 @@ pub struct Adoption {
 }
 
 impl<W> Job<W> {
-    /// The same names with other work.
+    /// The same job with other work.
     pub fn with_work<V>(&self, work: V) -> Job<V> {
         let (platform, arch_tag, entry) = (self.platform.clone(), self.arch_tag.clone(), self.entry.clone());
         Job { platform, arch_tag, arch_tags: self.arch_tags, entry, work }
@@ -203,7 +207,7 @@ impl<W> Job<W> {
 }
 
 impl Job {
-    /// Its build, if it is built.
+    /// The build, if this job builds its image.
     #[must_use]
     pub fn build(&self) -> Option<&Build> {
         match &self.work {
@@ -212,7 +216,7 @@ impl Job {
         }
     }
 
-    /// The same, to be changed.
+    /// The build, for changes.
     #[must_use]
     pub fn build_mut(&mut self) -> Option<&mut Build> {
         match &mut self.work {
@@ -223,17 +227,17 @@ impl Job {
 }
 
 impl Plan {
-    /// The registries that have a name, the one that is built to first.
+    /// The named registries. The one that polyarch builds to comes first.
     pub fn named_registries(&self) -> impl Iterator<Item = &NamedRegistry> {
         self.registry.named().into_iter().chain(&self.copies)
     }
 
-    /// Everything that is built.
+    /// All builds.
     pub fn builds(&self) -> impl Iterator<Item = &Build> {
         self.images.iter().flat_map(|image| &image.jobs).filter_map(Job::build)
     }
 
-    /// The sources of all that is adopted, each once.
+    /// The sources of all imported images, without duplicates.
     #[must_use]
     pub fn sources(&self) -> Vec<&Reference> {
         let mut sources = Vec::new();
@@ -247,13 +251,13 @@ impl Plan {
         sources
     }
 
-    /// Whether a Dockerfile of it is on the standard input.
+    /// Whether one of the Dockerfiles is on standard input.
     #[must_use]
     pub fn reads_standard_input(&self) -> bool {
         self.builds().any(|build| build.spec.dockerfile == Dockerfile::StandardInput)
     }
 
-    /// The plan with `text` for every Dockerfile that is on the standard input.
+    /// The plan with `text` in place of every Dockerfile on standard input.
     #[must_use]
     pub fn with_standard_input(mut self, text: &Arc<str>) -> Self {
         for job in self.images.iter_mut().flat_map(|image| &mut image.jobs) {
@@ -267,25 +271,26 @@ impl Plan {
     }
 }
 
-/// Whether the image of a platform has a name of its own in the registry.
+/// Whether the image of a platform has its own tag in the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ArchTags {
-    /// It is pushed under [`Job::arch_tag`], and is under that name on the engine, too.
+    /// polyarch pushes the image under [`Job::arch_tag`]. The image has the same name on the engine.
     #[default]
     Keep,
-    /// As [`Self::Keep`], until the index that lists it is published and was read back: then the registry's tag is deleted.
+    /// Like [`Self::Keep`], until polyarch published the index and read it back. Then polyarch deletes the tag in the
+    /// registry.
     Remove,
-    /// It is pushed by digest alone, by the build itself, and is not kept on the engine.
+    /// The build pushes the image by digest only, and the engine does not keep it.
     None,
 }
 
-/// What becomes of the attestations that images have: statements of how they were made and what is in them.
+/// Whether the index keeps attestations: statements about the build and the contents of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AttestationPolicy {
-    /// They stand in the joined index, after the platforms.
+    /// The index lists them after the platforms.
     #[default]
     Keep,
-    /// The joined index has none.
+    /// The index has none.
     Strip,
 }
 

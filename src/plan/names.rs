@@ -1,18 +1,18 @@
-//! Names that a plan gives to its images and engines.
+//! Names of images and engines in a plan.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest name of an image or an engine, in bytes.
+/// The longest name of an image or an engine, in bytes.
 const MAX_NAME: usize = 128;
 
 /// Why a string is not a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a name is at most {MAX_NAME} letters, digits, `_` and `-`, and begins with a letter or a digit")]
+#[error("a name has at most {MAX_NAME} letters, digits, `_` and `-`, and begins with a letter or a digit")]
 pub struct NameError;
 
-/// The grammar is bake's for targets: no `.`, `/`, `:` or `@`, so that a bare word on the command line is an image
-/// and never a reference, and `IMAGE.KEY` has one reading.
+/// The grammar is that of targets in bake: no `.`, `/`, `:` or `@`. So a bare word on the command line is an image and
+/// never a reference, and `IMAGE.KEY` has one reading.
 fn check(text: &str) -> Result<Box<str>, NameError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if text.len() > MAX_NAME || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.bytes().all(allowed) {

@@ -1,6 +1,6 @@
-//! A plan as a tree: every scalar, list and map with the place where it was written.
+//! A plan as a tree: scalars, lists and maps, each with its place in the text.
 //!
-//! The tree knows nothing of YAML. Merging defaults and applying `--set` are edits of it.
+//! The tree is independent of YAML. Merging defaults and applying `--set` edit the tree.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::places::Place;
 
-/// Where a node was written.
+/// The place where a node was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
     /// These bytes of the plan's text.
@@ -33,20 +33,20 @@ pub(super) struct Node {
     pub(super) value: Value,
 }
 
-/// A value. Numbers keep the text that was written, because `1.10` is more often a version than a number.
+/// A value. A number keeps its written text, because `1.10` is more often a version than a number.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Null,
     Bool(bool),
     Number(String),
     Text(String),
-    /// A value of the command line: its type is the one that its key wants.
+    /// A value of the command line. The key decides how it is parsed.
     Flag(String),
     List(Rc<[Node]>),
     Map(Map),
 }
 
-/// A map in the order in which it was written. Cheap to clone: defaults are shared by every image.
+/// A map in its written order. A clone is cheap, because all images share the defaults.
 pub(super) type Map = Rc<Vec<Entry>>;
 
 /// A key and its value.
@@ -64,7 +64,7 @@ pub(super) struct Key {
 }
 
 impl Node {
-    /// What the value is, for messages.
+    /// The kind of the value, for messages.
     pub(super) fn kind(&self) -> String {
         match &self.value {
             Value::Null => "nothing".to_owned(),
@@ -77,13 +77,13 @@ impl Node {
     }
 }
 
-/// What `map` says of `name`. A key without a value says nothing.
+/// The entry of `name` in `map`. A key without a value counts as absent.
 pub(super) fn get<'a>(map: &'a [Entry], name: &str) -> Option<&'a Entry> {
     map.iter().find(|entry| &*entry.key.name == name && !matches!(entry.value.value, Value::Null))
 }
 
-/// `over` merged into `base`: maps merge key by key, lists and scalars replace. The order is that of `base`, then
-/// what only `over` has. Nothing over a map changes nothing: `linux/arm64:` has nothing to say.
+/// Merges `over` into `base`. Maps merge key by key; lists and scalars replace. The keys of `base` come first, then
+/// the new keys of `over`. An empty value over a map, such as `linux/arm64:`, changes nothing.
 pub(super) fn merge(base: &Node, over: &Node) -> Node {
     let (below, above) = match (&base.value, &over.value) {
         (Value::Map(below), Value::Map(above)) => (below, above),
@@ -93,7 +93,7 @@ pub(super) fn merge(base: &Node, over: &Node) -> Node {
     Node { origin: over.origin.clone(), value: Value::Map(merge_maps(below, above)) }
 }
 
-/// [`merge`] of two maps.
+/// Merges two maps like [`merge`].
 pub(super) fn merge_maps(below: &Map, above: &Map) -> Map {
     if above.is_empty() || below.is_empty() {
         return Rc::clone(if above.is_empty() { below } else { above });
@@ -110,7 +110,7 @@ pub(super) fn merge_maps(below: &Map, above: &Map) -> Map {
     Rc::new(merged)
 }
 
-/// Puts `value` at `path` of `map`, with maps on the way where there are none.
+/// Sets `value` at `path` in `map`, and creates the maps on the way.
 pub(super) fn put(map: &mut Map, path: &[Rc<str>], value: &Node) {
     let Some((name, rest)) = path.split_first() else { return };
     let entries = Rc::make_mut(map);

@@ -8,11 +8,11 @@ use super::reader::{Late, Read, Reader};
 
 type Pairs = BTreeMap<String, String>;
 
-/// Parts of a build argument's name that say that it holds a secret.
+/// Parts of a build argument's name which suggest that the value is a secret.
 const SECRET_NAMES: [&str; 5] = ["TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "PRIVATE_KEY"];
 
-/// Reads `args`, with `--build-arg` over them. A name without a value is taken from the environment, and is left out
-/// with a warning where it is not set, as docker leaves it out.
+/// Reads `args`, overridden by `--build-arg`. A name without a value takes its value from the environment. If the
+/// environment does not set it, polyarch warns and omits the argument, as docker does.
 pub(super) fn args(reader: &mut Reader<'_>, node: Option<&Node>, flags: &[String], late: Late<'_>) -> Read<Pairs> {
     let mut args = Ok(Pairs::new());
     for entry in entries(reader, node, "args")?.iter() {
@@ -38,7 +38,7 @@ pub(super) fn args(reader: &mut Reader<'_>, node: Option<&Node>, flags: &[String
         let value = value.and_then(|value| controls(reader, &origin, name, value));
         insert(&mut args, name, value);
     }
-    // As buildx does: what is said for every tool is said to the build, unless the plan says otherwise.
+    // The same as in buildx: the variable of the environment applies to the build, unless the plan sets the argument.
     if let Ok(args) = &mut args
         && let (false, Some(epoch)) =
             (args.contains_key(EPOCH), reader.environment().get(EPOCH).filter(|epoch| !epoch.is_empty()))
@@ -48,25 +48,31 @@ pub(super) fn args(reader: &mut Reader<'_>, node: Option<&Node>, flags: &[String
     epoch_is_a_time(reader, node, args)
 }
 
-/// Refuses an argument by which the Dockerfile frontend makes another result than one image: an index (BuildKit,
-/// `frontend/dockerui/config.go`), or attestations beside it (`frontend/attestations/parse.go`). The plan has words for
-/// these. Every other argument of BuildKit's changes a build within its image, and passes.
+/// Refuses arguments that make the Dockerfile frontend return more than one image. Some create an index (BuildKit,
+/// `frontend/dockerui/config.go`), and some create attestations (`frontend/attestations/parse.go`). The plan has its
+/// own keys for both. All other arguments of BuildKit are allowed.
 fn controls(reader: &mut Reader<'_>, origin: &Origin, name: &str, value: Option<String>) -> Read<Option<String>> {
     let is_off = |value: &str| matches!(value, "" | "0" | "f" | "F" | "false" | "False" | "FALSE");
     let message = |does: &str| format!("the build argument `{name}` {does}");
     let (message, hint) = match (name, value.as_deref()) {
         ("BUILDKIT_MULTI_PLATFORM", Some(value)) if !is_off(value) => (
-            message("has BuildKit make an index, and polyarch makes the index of images"),
-            "leave it out: `platforms` says what the index lists".to_owned(),
+            message("makes BuildKit create an index, and polyarch creates the image index itself"),
+            "remove the argument: `platforms` specifies the entries of the index".to_owned(),
         ),
         ("BUILDKIT_INLINE_CACHE", Some(value)) if !is_off(value) => (
-            message("is a word of buildx, which BuildKit itself does not read"),
-            "say `cache: { to: { type: inline } }`".to_owned(),
+            message("is an option of buildx that BuildKit does not read"),
+            "set `cache: { to: { type: inline } }`".to_owned(),
         ),
         (name, Some(_)) => match name.strip_prefix("BUILDKIT_ATTEST_") {
             Some(kind) => {
                 let key = if kind.eq_ignore_ascii_case("sbom") { "sbom: true" } else { "provenance: min" };
-                (message("has BuildKit attest something beside the plan"), format!("say `{key}`"))
+                (
+                    message("makes BuildKit add an attestation that the plan does not specify"),
+                    format!(
+                        "set \
+                    `{key}` in the plan"
+                    ),
+                )
             }
             None => return Ok(value),
         },
@@ -75,20 +81,24 @@ fn controls(reader: &mut Reader<'_>, origin: &Origin, name: &str, value: Option<
     Err(reader.problem(origin, message, Some(hint)))
 }
 
-/// BuildKit fails late, and without a place, on what is no number.
+/// Checks the epoch here, because BuildKit reports a wrong number late and without a place.
 fn epoch_is_a_time(reader: &mut Reader<'_>, node: Option<&Node>, args: Read<Pairs>) -> Read<Pairs> {
     let args = args?;
     match args.get(EPOCH) {
         Some(epoch) if epoch.parse::<u64>().is_err() => {
             let origin = node.map_or_else(|| Origin::Flag(EPOCH.into()), |node| node.origin.clone());
-            let message = format!("{EPOCH} is `{}`, which is no number of seconds since 1970", epoch.escape_debug());
-            Err(reader.problem(&origin, message, Some("unset it, or set it as `date +%s` prints it".to_owned())))
+            let message = format!("{EPOCH} is `{}`, which is not a number of seconds since 1970", epoch.escape_debug());
+            Err(reader.problem(
+                &origin,
+                message,
+                Some("unset the variable, or set it to the output of `date +%s`".to_owned()),
+            ))
         }
         _ => Ok(args),
     }
 }
 
-/// Reads `labels`. docker takes a label without a value for an empty one.
+/// Reads `labels`. A label without a value is empty, as in docker.
 pub(super) fn labels(reader: &mut Reader<'_>, node: Option<&Node>, late: Late<'_>) -> Read<Pairs> {
     let mut labels = Ok(Pairs::new());
     for entry in entries(reader, node, "labels")?.iter() {
@@ -103,7 +113,7 @@ pub(super) fn labels(reader: &mut Reader<'_>, node: Option<&Node>, late: Late<'_
     labels
 }
 
-/// Reads `annotations`: those of each platform's manifest.
+/// Reads `annotations` of each platform's manifest.
 pub(super) fn annotations(reader: &mut Reader<'_>, node: Option<&Node>, late: Late<'_>) -> Read<Pairs> {
     let mut annotations = Ok(Pairs::new());
     for entry in entries(reader, node, "annotations")?.iter() {
@@ -117,17 +127,18 @@ pub(super) fn annotations(reader: &mut Reader<'_>, node: Option<&Node>, late: La
     annotations
 }
 
-/// buildx writes before a colon of what an annotation is (`docker buildx build --annotation`).
+/// Refuses a prefix of buildx that selects the annotated document (`docker buildx build --annotation`).
 fn of_manifest(reader: &mut Reader<'_>, origin: &Origin, name: &str) -> Read<()> {
     let Some((of @ ("index" | "manifest" | "manifest-descriptor" | "index-descriptor"), _)) = name.split_once(':')
     else {
         return Ok(());
     };
-    let hint = "without it, it is one of each platform's manifest; those of the index are not yet supported".to_owned();
-    Err(reader.problem(origin, format!("the annotation `{name}` must not say `{of}:`"), Some(hint)))
+    let hint =
+        "remove the prefix to annotate each platform's manifest; a plan cannot annotate the index yet".to_owned();
+    Err(reader.problem(origin, format!("the annotation `{name}` must not begin with `{of}:`"), Some(hint)))
 }
 
-/// Puts a pair, if it has a value; one that could not be read takes all of them away.
+/// Inserts a pair that has a value. An error replaces all pairs.
 fn insert(pairs: &mut Read<Pairs>, name: &str, value: Read<Option<String>>) {
     match (value, pairs.as_mut()) {
         (Ok(Some(value)), Ok(pairs)) => drop(pairs.insert(name.to_owned(), value)),
@@ -139,18 +150,22 @@ fn insert(pairs: &mut Read<Pairs>, name: &str, value: Read<Option<String>>) {
 fn lint(reader: &mut Reader<'_>, origin: &Origin, name: &str, value: Option<&str>) {
     let upper = name.to_ascii_uppercase();
     if value.is_some_and(|value| !value.is_empty()) && SECRET_NAMES.iter().any(|part| upper.contains(part)) {
-        let message = format!("the build argument `{name}` looks like a secret, and stays in the image's history");
-        let hint = "list it under `secrets`, and read it with RUN --mount=type=secret,id=…".to_owned();
+        let message = format!("the build argument `{name}` looks like a secret, and the image's history keeps it");
+        let hint = "list the secret under `secrets`, and read it with RUN --mount=type=secret,id=…".to_owned();
         reader.warning(origin, message, Some(hint));
     }
 }
 
 fn entries(reader: &mut Reader<'_>, node: Option<&Node>, key: &str) -> Read<Map> {
     let Some(node) = node else { return Ok(Map::default()) };
-    // Lists were made maps of, but for those that cannot be.
+    // `forms` turned valid lists into maps. A list that is left is not valid.
     if matches!(node.value, Value::List(_)) {
-        let hint = "each is a string NAME=VALUE, or NAME, and no name is there twice".to_owned();
-        return Err(reader.problem(&node.origin, format!("`{key}` is not a list of names and values"), Some(hint)));
+        let hint = "write each item as NAME=VALUE or NAME, and each name once".to_owned();
+        return Err(reader.problem(
+            &node.origin,
+            format!("`{key}` must be a list of different NAME=VALUE strings"),
+            Some(hint),
+        ));
     }
     reader.any_map(node, &format!("`{key}`"))
 }
@@ -158,17 +173,17 @@ fn entries(reader: &mut Reader<'_>, node: Option<&Node>, key: &str) -> Read<Map>
 fn from_environment(reader: &mut Reader<'_>, origin: &Origin, name: &str) -> Option<String> {
     let value = reader.environment().get(name).cloned();
     if value.is_none() {
-        let message = format!("the build argument `{name}` is left out: the environment does not have it");
-        reader.warning(origin, message, Some(format!("give it a value, or set {name}")));
+        let message = format!("polyarch omits the build argument `{name}`, which the environment does not set");
+        reader.warning(origin, message, Some(format!("give the argument a value, or set {name} in the environment")));
     }
     value
 }
 
-/// `=` would end the name in the request to the engine; blanks and control characters are never meant.
-fn check_name(reader: &mut Reader<'_>, origin: &Origin, what: &str, name: &str) -> Read<()> {
+/// A `=` would end the name in the request to the engine. Blanks and control characters are always mistakes.
+fn check_name(reader: &mut Reader<'_>, origin: &Origin, subject: &str, name: &str) -> Read<()> {
     if !name.is_empty() && !name.contains(|c: char| c == '=' || c == '$' || c.is_whitespace() || c.is_control()) {
         return Ok(());
     }
-    let hint = "names are not interpolated; they have no blanks, `=` or `$`".to_owned();
-    Err(reader.problem(origin, format!("`{}` is not the name of {what}", name.escape_debug()), Some(hint)))
+    let hint = "write a name without blanks, `=` and `$`; polyarch does not interpolate names".to_owned();
+    Err(reader.problem(origin, format!("`{}` is not the name of {subject}", name.escape_debug()), Some(hint)))
 }

@@ -1,9 +1,8 @@
-//! Paths of a plan: relative to its directory, or to the context.
+//! Paths in a plan, relative to its directory or to the context.
 
 use std::path::{Component, Path, PathBuf};
 
-/// `path` seen from `base`, without the `.` components that both are full of. `..` stays: what it means is for the
-/// file system to say.
+/// Joins `path` to `base`, without `.` components. `..` is kept, because only the file system can resolve it.
 pub(super) fn join(base: &Path, path: &str) -> PathBuf {
     let joined: PathBuf = base.join(path).components().filter(|part| *part != Component::CurDir).collect();
     if joined.as_os_str().is_empty() { PathBuf::from(".") } else { joined }

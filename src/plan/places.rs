@@ -1,4 +1,4 @@
-//! Where a plan says what a build reads, for whoever finds that it is not there.
+//! The places in a plan that name the inputs of builds, for errors about missing inputs.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,17 +9,17 @@ use super::contexts::ContextName;
 use super::error::{Location, Problem, SourceText};
 use super::names::ImageName;
 
-/// Where something is said.
+/// A place in the plan or on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// In these bytes of the plan's text.
+    /// These bytes of the plan's text.
     Text(Range<usize>),
-    /// By a flag of the command line.
+    /// A flag of the command line.
     Flag(String),
 }
 
 impl Place {
-    /// What is wrong with what `source` says here.
+    /// A problem of `source` at this place.
     #[must_use]
     pub fn problem(&self, source: &SourceText, message: &str, hint: Option<String>) -> Problem {
         match self {
@@ -32,18 +32,18 @@ impl Place {
     }
 }
 
-/// Where the inputs of a build are said.
+/// The places of a build's inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputPlaces {
-    /// Where the image is named: whatever is not said is said by that.
+    /// The name of the image. Errors about inputs with default values point here.
     pub image: Place,
     /// `context`.
     pub context: Option<Place>,
-    /// `dockerfile`, or its text.
+    /// `dockerfile` or `dockerfile_inline`.
     pub dockerfile: Option<Place>,
     /// `target`.
     pub target: Option<Place>,
-    /// Each of `contexts`.
+    /// The entries of `contexts`.
     pub contexts: BTreeMap<ContextName, Place>,
 }
 

@@ -1,4 +1,4 @@
-//! YAML in, a tree with places out: the only file that names YAML.
+//! Parses YAML into a tree with places. No other file uses the YAML crate.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,25 +11,25 @@ use serde_yaml::{Error, Spanned};
 use super::error::{Location, Problem, SourceText};
 use super::node::{Entry, Key, Node, Origin, Value};
 
-/// Largest plan that is read, in bytes.
+/// The largest plan, in bytes.
 const MAX_TEXT: usize = 4 * 1024 * 1024;
 
-/// Deepest nesting. A plan needs seven levels; every level takes stack.
+/// The deepest nesting. A plan needs seven levels. Every level takes stack.
 const MAX_DEPTH: usize = 16;
 
-/// Most values, with those that aliases repeat.
+/// The most values, including those that aliases repeat.
 const MAX_NODES: usize = 250_000;
 
-/// Most text, with what aliases repeat, in bytes.
+/// The most text in bytes, including the text that aliases repeat.
 const MAX_SCALARS: usize = 64 * 1024 * 1024;
 
-/// What to do where a plan is beyond a limit.
-const SMALLER: &str = "split the plan, or let aliases repeat less";
+/// The hint for a plan that exceeds a limit.
+const SMALLER: &str = "split the plan, or use fewer aliases";
 
-/// Reads one YAML document, with merge keys and aliases resolved.
+/// Reads one YAML document, and resolves merge keys and aliases.
 ///
-/// Bounds: 4 MiB of text, 16 levels, 250,000 values and 64 MiB of them with those that aliases repeat. One anchor may
-/// have any number of aliases within that.
+/// Limits: 4 MiB of text and 16 levels. With the repetitions of aliases: 250,000 values and 64 MiB of text. An anchor
+/// may have any number of aliases within these limits.
 pub(super) fn parse(source: &SourceText) -> Result<Node, Problem> {
     if source.text.len() > MAX_TEXT {
         let message = format!("the plan is larger than {} MiB", MAX_TEXT / 1024 / 1024);
@@ -63,11 +63,11 @@ fn problem(text: &str, error: &Error) -> Problem {
         Some(_) => Location::of(text, range(at)),
         None => Location::at(text, at.line(), at.column()),
     });
-    // What breaks a limit by an alias has the place of the alias around it.
+    // An error inside an alias contains the place of the alias.
     let error = if let Error::AliasError { error, .. } = error { error } else { error };
     let (message, hint) = match error {
         Error::DuplicateMappingKey { key: Some(key), .. } => {
-            (format!("the key `{key}` is there twice"), Some("remove one of the two".to_owned()))
+            (format!("the key `{key}` appears twice"), Some("remove one of the two".to_owned()))
         }
         Error::Budget { breach: BudgetBreach::Documents { .. }, .. } | Error::MultipleDocuments { .. } => {
             ("a plan is one YAML document, and this begins a second one".to_owned(), None)
@@ -77,18 +77,21 @@ fn problem(text: &str, error: &Error) -> Problem {
             (format!("the plan's aliases repeat more than {most} values"), Some(SMALLER.to_owned()))
         }
         Error::AliasReplayStackDepthExceeded { max_depth: most, .. } => {
-            (format!("more than {most} aliases of the plan lead to each other"), Some(SMALLER.to_owned()))
+            (format!("the plan's aliases are nested deeper than {most} levels"), Some(SMALLER.to_owned()))
         }
         Error::UnknownAnchor { .. } => ("there is no anchor of this name".to_owned(), None),
-        Error::RecursiveReferencesRequireWeakTypes { .. } => ("this alias is inside of what it names".to_owned(), None),
-        Error::NonFiniteFloat { .. } => ("this is not a number that a plan can hold".to_owned(), None),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            ("this alias is inside the value that it names".to_owned(), None)
+        }
+        Error::NonFiniteFloat { .. } => ("a plan cannot contain this number".to_owned(), None),
         Error::NullIntoString { .. } => ("a key must be a string".to_owned(), None),
         other => (plain(other), None),
     };
     Problem { span, message, hint }
 }
 
-/// The crate's own message for users, in one line and without the place that it repeats at the end.
+/// The crate's own message for users, as one line. The place at its end is removed, because the problem has it
+/// already.
 fn plain(error: &Error) -> String {
     let rendered = error.render_with_formatter(&serde_yaml::UserMessageFormatter);
     let message = rendered.lines().next().unwrap_or_default();
@@ -96,24 +99,24 @@ fn plain(error: &Error) -> String {
     format!("this is not valid YAML: {message}")
 }
 
-/// The limit that a plan is beyond.
+/// The message about the limit that a plan exceeds.
 fn beyond(breach: &BudgetBreach) -> String {
     const MIB: usize = 1024 * 1024;
     match breach {
         BudgetBreach::Depth { .. } => format!("the plan is nested deeper than {MAX_DEPTH} levels"),
         BudgetBreach::Nodes { .. } => {
-            format!("the plan has more than {MAX_NODES} values, with those that aliases repeat")
+            format!("the plan has more than {MAX_NODES} values, including those that aliases repeat")
         }
         BudgetBreach::ScalarBytes { .. } => {
-            format!("the plan has more than {} MiB of text, with what aliases repeat", MAX_SCALARS / MIB)
+            format!("the plan has more than {} MiB of text, including the text that aliases repeat", MAX_SCALARS / MIB)
         }
         BudgetBreach::Aliases { .. } => format!("the plan has more than {MAX_NODES} aliases"),
         BudgetBreach::Anchors { .. } => format!("the plan has more than {MAX_NODES} anchors"),
         BudgetBreach::MergeKeys { .. } => format!("the plan has more than {MAX_NODES} merge keys"),
         BudgetBreach::RecordedAnchorEvents { .. } | BudgetBreach::RecordedAnchorBytes { .. } => {
-            "the plan's anchors name too much: one inside another is kept twice".to_owned()
+            "the plan's anchors hold too much; a nested anchor counts twice".to_owned()
         }
-        _ => "the plan has more in it than polyarch reads".to_owned(),
+        _ => "the plan exceeds a limit of polyarch".to_owned(),
     }
 }
 
@@ -124,7 +127,7 @@ fn range(at: serde_yaml::Location) -> Range<usize> {
     start..start.saturating_add(offset(span.byte_len()))
 }
 
-/// What the YAML crate hands to a visitor. Numbers are taken from the text again, as they were written.
+/// The values that the YAML crate passes to a visitor. Numbers are later replaced by their written text.
 enum RawValue {
     Null,
     Bool(bool),

@@ -1,4 +1,4 @@
-//! Reads typed values from the tree and collects what is wrong with them.
+//! Reads typed values from the tree, and collects their problems.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -15,24 +15,23 @@ use super::model::Plan;
 use super::node::{Entry, Map, Node, Origin, Value};
 use super::suggest::suggest;
 
-/// The environment that a plan may take values from. The caller chooses what is in it.
+/// The environment variables that a plan may use. The caller selects them.
 pub type Environment = BTreeMap<String, String>;
 
-/// What was asked of the machine because the plan names it: `git.sha` and so on, each the fact, or why it is not
-/// known.
+/// Facts that the plan names, such as `git.sha`. Each has a value, or the reason why the value is unknown.
 pub type Facts = BTreeMap<String, Result<String, String>>;
 
 /// Names of the facts that exist.
 pub(super) const FACTS: [&str; 6] = ["git.sha", "git.short", "git.tag", "aws.account", "aws.region", OWN_REGISTRY];
-/// Names that get their value where they are used.
+/// Names that get a value where the plan uses them.
 const LATE: [&str; 5] = ["name", "tag", "os", "arch", "variant"];
 
-/// Most problems that are collected; a plan with more of them has one cause.
+/// The most problems that are collected. A plan with more problems usually has one cause.
 const MAX_PROBLEMS: usize = 100;
-/// Most bytes of the plan's strings once every default is in its place.
+/// The most bytes of strings after all defaults were applied.
 const MAX_RESOLVED: usize = 64 * 1024 * 1024;
 
-/// What `${name}`, `${tag}`, `${os}`, `${arch}` and `${variant}` stand for at one place of the plan.
+/// The values of `${name}`, `${tag}`, `${os}`, `${arch}` and `${variant}` at one place of the plan.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Late<'a> {
     pub(super) name: Option<&'a str>,
@@ -40,12 +39,12 @@ pub(super) struct Late<'a> {
     pub(super) platform: Option<&'a Platform>,
 }
 
-/// A problem was told: only [`Reader::problem`] and its own limits make one, so what could not be read is never
-/// passed over in silence.
+/// Proof that a problem was reported. Only [`Reader::problem`] and the limits of the reader create it, so no value is
+/// skipped in silence.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told(());
 
-/// What was read.
+/// The result of reading a value.
 pub(super) type Read<T> = Result<T, Told>;
 
 /// Reads values and collects problems and warnings.
@@ -73,12 +72,12 @@ impl<'a> Reader<'a> {
         self.environment
     }
 
-    /// The plan with its warnings, or else the problems, in the order of the text.
+    /// The plan with its warnings, or the problems in the order of the text.
     pub(super) fn finish(mut self, plan: Read<Plan>) -> Result<Plan, Vec<Problem>> {
         self.problems.sort();
         self.warnings.sort();
         if self.problems.len() >= MAX_PROBLEMS {
-            let message = format!("there are more than {MAX_PROBLEMS} problems: the others are not listed");
+            let message = format!("there are more than {MAX_PROBLEMS} problems; polyarch does not list the others");
             self.problems.push(Problem { span: None, message, hint: None });
         }
         match plan {
@@ -87,13 +86,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether reading on is of no use: too many problems, or too much of everything.
+    /// Returns an error if reading must stop: there are too many problems, or the resolved plan is too large.
     pub(super) fn go_on(&self) -> Read<()> {
         let exhausted = self.problems.len() >= MAX_PROBLEMS || self.resolved > MAX_RESOLVED;
         if exhausted { Err(Told(())) } else { Ok(()) }
     }
 
-    /// Counts what the resolved plan takes. What defaults repeat is bounded here, whatever the text's size.
+    /// Counts bytes of the resolved plan. The limit bounds the repetition of defaults, for any size of the text.
     pub(super) fn charge(&mut self, bytes: usize) {
         let before = self.resolved;
         self.resolved = self.resolved.saturating_add(bytes);
@@ -112,7 +111,7 @@ impl<'a> Reader<'a> {
         Told(())
     }
 
-    /// `origin` for a problem of which neither the text of the plan nor that of the flag may be shown.
+    /// A place for a problem whose message must not show the text of the plan or of the flag.
     pub(super) fn unseen(&self, origin: &Origin) -> Origin {
         let place = match origin {
             Origin::Text(range) => {
@@ -132,7 +131,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A problem at its place, but once: what defaults say wrongly is read again for every image.
+    /// A problem at its place. Duplicates are dropped, because an error in the defaults is read again for every image.
     fn place(&mut self, origin: &Origin, message: &str, hint: Option<String>) -> Option<Problem> {
         let (range, message) = match origin {
             Origin::Text(range) => (Some(range.clone()), message.to_owned()),
@@ -145,13 +144,13 @@ impl<'a> Reader<'a> {
         Some(Problem { span, message, hint })
     }
 
-    fn wrong_type(&mut self, node: &Node, what: &str, wanted: &str) -> Told {
-        self.problem(&node.origin, format!("{what} must be {wanted}, and this is {}", node.kind()), None)
+    fn wrong_type(&mut self, node: &Node, subject: &str, wanted: &str) -> Told {
+        self.problem(&node.origin, format!("{subject} must be {wanted}, and this is {}", node.kind()), None)
     }
 
-    /// A map's entries, without those that `keys` does not have; each of these is a problem.
-    pub(super) fn map(&mut self, node: &Node, what: &str, keys: &Keys) -> Read<Map> {
-        let map = self.any_map(node, what)?;
+    /// The entries of a map that `keys` contains. Every other entry is reported as a problem.
+    pub(super) fn map(&mut self, node: &Node, subject: &str, keys: &Keys) -> Read<Map> {
+        let map = self.any_map(node, subject)?;
         let mut known: Vec<Entry> = Vec::with_capacity(keys.known.len());
         for entry in map.iter() {
             if self.key(&entry.key.origin, &entry.key.name, keys).is_ok() {
@@ -162,7 +161,7 @@ impl<'a> Reader<'a> {
         Ok(Rc::new(known))
     }
 
-    /// Refuses a key that `keys` does not have.
+    /// Refuses a key that `keys` does not contain.
     pub(super) fn key(&mut self, origin: &Origin, name: &str, keys: &Keys) -> Read<()> {
         if keys.known.contains(&name) {
             return Ok(());
@@ -170,30 +169,30 @@ impl<'a> Reader<'a> {
         if keys.not_yet.contains(&name) {
             return Err(self.problem(origin, format!("`{name}` is not yet supported"), None));
         }
-        let ours = ELSEWHERE.iter().find(|(theirs, ours)| *theirs == name && keys.known.contains(ours));
-        let hint = ours.map(|(_, ours)| format!("it is `{ours}` here"));
+        let here = ELSEWHERE.iter().find(|(elsewhere, here)| *elsewhere == name && keys.known.contains(here));
+        let hint = here.map(|(_, here)| format!("use `{here}` instead"));
         let hint = hint.or_else(|| suggest(name, keys.known.iter().copied()));
         Err(self.problem(origin, format!("{} has no key `{name}`", keys.of), hint))
     }
 
-    /// A map whose keys are names. Nothing is an empty map.
-    pub(super) fn any_map(&mut self, node: &Node, what: &str) -> Read<Map> {
+    /// A map with any keys. An empty value is an empty map.
+    pub(super) fn any_map(&mut self, node: &Node, subject: &str) -> Read<Map> {
         match &node.value {
             Value::Map(map) => Ok(Rc::clone(map)),
             Value::Null => Ok(Map::default()),
-            _ => Err(self.wrong_type(node, what, "a map")),
+            _ => Err(self.wrong_type(node, subject, "a map")),
         }
     }
 
-    /// A list; a flag's value is split at its commas.
-    pub(super) fn list(&mut self, node: &Node, what: &str) -> Read<Rc<[Node]>> {
+    /// A list. The value of a flag is split at its commas.
+    pub(super) fn list(&mut self, node: &Node, subject: &str) -> Read<Rc<[Node]>> {
         let flag = |item: &str| Node { origin: node.origin.clone(), value: Value::Flag(item.trim().to_owned()) };
         match &node.value {
             Value::List(items) => Ok(Rc::clone(items)),
             Value::Flag(text) => Ok(text.split(',').map(flag).collect()),
             _ => {
-                let hint = list_of(node, what.trim_matches('`'));
-                let message = format!("{what} must be a list, and this is {}", node.kind());
+                let hint = list_of(node, subject.trim_matches('`'));
+                let message = format!("{subject} must be a list, and this is {}", node.kind());
                 Err(self.problem(&node.origin, message, hint))
             }
         }
@@ -204,10 +203,10 @@ impl<'a> Reader<'a> {
         let text = self.text(node, "the platform", late)?;
         text.parse().map_err(|error| {
             let hint = match (&platforms_in(&text)[..], &node.value) {
-                ([], Value::Flag(_)) if text.is_empty() => Some("leave out the comma that nothing follows".to_owned()),
+                ([], Value::Flag(_)) if text.is_empty() => Some("remove the trailing comma".to_owned()),
                 ([], _) => None,
                 ([one], _) => Some(format!("write {one}")),
-                (several, Value::Flag(_)) => Some(format!("separate them by commas: {}", several.join(","))),
+                (several, Value::Flag(_)) => Some(format!("separate the platforms by commas: {}", several.join(","))),
                 (several, _) => Some(format!("write platforms: [{}]", several.join(", "))),
             };
             self.problem(&node.origin, format!("the platform `{text}` is not valid: {error}"), hint)
@@ -215,30 +214,30 @@ impl<'a> Reader<'a> {
     }
 
     /// A boolean.
-    pub(super) fn boolean(&mut self, node: &Node, what: &str) -> Read<bool> {
+    pub(super) fn boolean(&mut self, node: &Node, subject: &str) -> Read<bool> {
         match &node.value {
             Value::Bool(value) => Ok(*value),
             Value::Flag(text) if text == "true" || text == "false" => Ok(text == "true"),
-            _ => Err(self.wrong_type(node, what, "true or false")),
+            _ => Err(self.wrong_type(node, subject, "true or false")),
         }
     }
 
-    /// A number, by its text.
-    pub(super) fn number<T: FromStr>(&mut self, node: &Node, what: &str, wanted: &str) -> Read<T> {
+    /// A number, parsed from its text.
+    pub(super) fn number<T: FromStr>(&mut self, node: &Node, subject: &str, wanted: &str) -> Read<T> {
         let (Value::Number(text) | Value::Flag(text)) = &node.value else {
-            return Err(self.wrong_type(node, what, wanted));
+            return Err(self.wrong_type(node, subject, wanted));
         };
         text.parse()
-            .map_err(|_| self.problem(&node.origin, format!("{what} must be {wanted}, and this is {text}"), None))
+            .map_err(|_| self.problem(&node.origin, format!("{subject} must be {wanted}, and this is {text}"), None))
     }
 
     /// A string with its variables replaced.
-    pub(super) fn text(&mut self, node: &Node, what: &str, late: Late<'_>) -> Read<String> {
-        let text = self.written(node, what)?;
+    pub(super) fn text(&mut self, node: &Node, subject: &str, late: Late<'_>) -> Read<String> {
+        let text = self.written(node, subject)?;
         let interpolated = interpolate(text, &|name| self.look_up(name, late));
         match interpolated {
             Ok(text) if text.contains('\0') => {
-                Err(self.problem(&node.origin, format!("{what} contains a NUL byte"), None))
+                Err(self.problem(&node.origin, format!("{subject} contains a NUL byte"), None))
             }
             Ok(text) => {
                 self.charge(text.len() + 64);
@@ -251,30 +250,31 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string as it is written.
-    fn written<'n>(&mut self, node: &'n Node, what: &str) -> Read<&'n str> {
+    /// A string as written.
+    fn written<'n>(&mut self, node: &'n Node, subject: &str) -> Read<&'n str> {
         let unquoted = match &node.value {
             Value::Text(text) | Value::Flag(text) => return Ok(text),
             Value::Number(text) => text.clone(),
             Value::Bool(value) => value.to_string(),
-            _ => return Err(self.wrong_type(node, what, "a string")),
+            _ => return Err(self.wrong_type(node, subject, "a string")),
         };
-        let message = format!("{what} must be a string, and this is {}", node.kind());
+        let message = format!("{subject} must be a string, and this is {}", node.kind());
         Err(self.problem(&node.origin, message, Some(format!("quote it: \"{unquoted}\""))))
     }
 
-    /// A string that is parsed.
-    pub(super) fn parsed<T>(&mut self, node: &Node, what: &str, late: Late<'_>) -> Read<T>
+    /// A string, parsed into `T`.
+    pub(super) fn parsed<T>(&mut self, node: &Node, subject: &str, late: Late<'_>) -> Read<T>
     where
         T: FromStr,
         T::Err: std::fmt::Display,
     {
-        let text = self.text(node, what, late)?;
-        text.parse()
-            .map_err(|error: T::Err| self.problem(&node.origin, format!("{what} `{text}` is not valid: {error}"), None))
+        let text = self.text(node, subject, late)?;
+        text.parse().map_err(|error: T::Err| {
+            self.problem(&node.origin, format!("{subject} `{text}` is not valid: {error}"), None)
+        })
     }
 
-    /// The place of `part` inside of a scalar, where the scalar is written as it is read.
+    /// The place of `part` inside a scalar, if the scalar's text appears unchanged in the plan.
     fn inside(&self, origin: &Origin, part: &str) -> Origin {
         let Origin::Text(range) = origin else { return origin.clone() };
         let written = self.source.text.get(range.clone()).unwrap_or_default();
@@ -285,7 +285,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A fact that a key is read with, or why it is not known.
+    /// The value of a fact, or the reason why it is unknown.
     pub(super) fn fact(&self, name: &str) -> Result<String, String> {
         self.facts.get(name).cloned().unwrap_or_else(|| Err(not_asked(name)))
     }
@@ -311,7 +311,7 @@ impl<'a> Reader<'a> {
 }
 
 fn not_asked(fact: &str) -> String {
-    if fact.starts_with("aws.") { "AWS was not asked".to_owned() } else { "git was not asked".to_owned() }
+    if fact.starts_with("aws.") { "polyarch did not ask AWS".to_owned() } else { "polyarch did not ask git".to_owned() }
 }
 
 fn look_up_late(name: &str, late: Late<'_>) -> Lookup {
@@ -321,25 +321,25 @@ fn look_up_late(name: &str, late: Late<'_>) -> Lookup {
         "tag" => late.tag,
         "os" => platform(Platform::os),
         "arch" => platform(Platform::architecture),
-        // A platform without a variant has an empty one: `${arch}${variant}` is `arm64` and `armv7`.
+        // A platform without a variant has an empty one, so `${arch}${variant}` is `arm64` and `armv7`.
         _ => platform(|platform| platform.variant().unwrap_or_default()),
     };
     let known = || match late {
-        Late { platform: Some(_), .. } => "known here: name, tag, os, arch, variant",
+        Late { platform: Some(_), .. } => "use a variable that is known here: name, tag, os, arch, variant",
         Late { name: Some(_), .. } => {
-            "known here: name; platforms are known in arch_tag, args, labels and the other keys of a build"
+            "use `name` here; platforms are known in arch_tag, args, labels and the other build settings"
         }
-        _ => "it is known inside of an image",
+        _ => "use this variable inside an image",
     };
     match value {
         Some(value) => Lookup::Value(value.to_owned()),
         None => Lookup::Refused(format!("`${{{name}}}` is not known here"), Some(known().to_owned())),
     }
 }
-/// Keys of which the items are words, so that a text in the place of their list can be told as one.
+/// Keys with lists of words. A text in place of such a list can be split into its items.
 const LISTS_OF_WORDS: [&str; 3] = ["platforms", "tags", "no_cache_filter"];
 
-/// The list that somebody meant who wrote a text: `platforms: [linux/amd64, linux/arm64]`.
+/// The list that a text in its place probably means: `platforms: [linux/amd64, linux/arm64]`.
 fn list_of(node: &Node, key: &str) -> Option<String> {
     let (Value::Text(text) | Value::Number(text)) = &node.value else { return None };
     let by_commas = |text: &str| text.split(',').map(|item| item.trim().to_owned()).collect::<Vec<_>>();
@@ -348,7 +348,7 @@ fn list_of(node: &Node, key: &str) -> Option<String> {
         [] => by_commas(text),
         platforms => platforms.iter().map(|one| (*one).to_owned()).collect(),
     };
-    // What YAML may read as something else than a string is quoted.
+    // Items that YAML could read as another type than a string get quotes.
     let is_plain = |item: &str| item.starts_with(|c: char| c.is_ascii_alphabetic()) && item.contains('/');
     let quoted = |item: &String| if is_plain(item) { item.clone() } else { format!("\"{}\"", item.escape_debug()) };
     let items: Vec<_> = items.iter().filter(|item| !item.is_empty()).map(quoted).collect();

@@ -14,10 +14,10 @@ use super::paths;
 use super::reader::{Late, Read, Reader};
 use super::suggest::did_you_mean;
 
-/// Most registries of a plan.
+/// The most registries of a plan.
 const MOST: usize = 16;
 
-/// Where images are built to, and where they are copied to.
+/// The registry that polyarch builds to, and those that it copies to.
 #[derive(Default)]
 pub(super) struct Registries {
     pub(super) first: RegistryChoice,
@@ -25,13 +25,13 @@ pub(super) struct Registries {
 }
 
 impl Registries {
-    /// All that have a name.
+    /// All named registries.
     pub(super) fn named(&self) -> impl Iterator<Item = &NamedRegistry> {
         self.first.named().into_iter().chain(&self.copies)
     }
 }
 
-/// Reads `registry`: one, or a list of them.
+/// Reads `registry`: one registry, or a list of registries.
 pub(super) fn read(reader: &mut Reader<'_>, node: Option<&Node>, directory: &Path) -> Read<Registries> {
     match node {
         None => Ok(Registries::default()),
@@ -44,7 +44,7 @@ fn list(reader: &mut Reader<'_>, origin: &Origin, items: &[Node], directory: &Pa
     if items.len() > MOST {
         return Err(reader.problem(
             origin,
-            format!("these are {} registries, at most {MOST} are taken", items.len()),
+            format!("the list has {} registries, and polyarch accepts at most {MOST}", items.len()),
             None,
         ));
     }
@@ -52,15 +52,15 @@ fn list(reader: &mut Reader<'_>, origin: &Origin, items: &[Node], directory: &Pa
         let choice = one(reader, item, directory)?;
         let name = choice.named().map_or_else(|| "local".to_owned(), ToString::to_string);
         if name == "local" && !std::ptr::eq(item, &raw const items[0]) {
-            let hint = "write it first, or leave it out".to_owned();
-            let message = "images are built to the embedded registry, and not copied there: only this machine reads it";
+            let hint = "write `local` first, or remove it".to_owned();
+            let message = "polyarch does not copy images to the embedded registry, which only this machine can read";
             return Err(reader.problem(&item.origin, message, Some(hint)));
         }
         Ok((name, choice))
     })?;
     let mut choices = read.into_iter().map(|(_, choice)| choice);
     let Some(first) = choices.next() else {
-        let hint = "name one, or leave the key out for the embedded registry".to_owned();
+        let hint = "name a registry, or remove the key to use the embedded registry".to_owned();
         return Err(reader.problem(origin, "`registry` is an empty list", Some(hint)));
     };
     Ok(Registries { first, copies: choices.filter_map(|choice| choice.named().cloned()).collect() })
@@ -76,7 +76,7 @@ fn one(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<RegistryC
         return Ok(RegistryChoice::Embedded);
     }
     let (host, namespace) = split(reader, &node.origin, &text)?;
-    // Our own is one of ECR whatever AWS calls it: a stand-in has another name.
+    // The account's own registry counts as ECR even under another host name, such as that of a stand-in in tests.
     let ecr = (host.is_ecr() || ecr::is_own(node)).then(EcrControl::default);
     Ok(RegistryChoice::Named(NamedRegistry { namespace, ecr, ..host.into() }))
 }
@@ -94,27 +94,38 @@ fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<Name
         Some(host) => read_host(reader, &host.value)?,
         None if kind == Some(Kind::Ecr) => (ecr::own_host(reader, &node.origin, control.region.as_ref())?, None),
         None => {
-            let hint = "add it: { host: ghcr.io/NAMESPACE }".to_owned();
+            let hint = "add the host: { host: ghcr.io/NAMESPACE }".to_owned();
             return Err(reader.problem(&node.origin, "`registry` has no `host`", Some(hint)));
         }
     };
     let is_ecr = kind == Some(Kind::Ecr) || host.is_ecr();
     if let (false, Some(entry)) = (is_ecr, get(&map, "region").or(get(&map, "endpoint"))) {
-        let message = format!("`{}` is for registries of Amazon ECR, and {host} is none by its name", entry.key.name);
-        return Err(reader.problem(&entry.key.origin, message, Some("say type: ecr if it is one".to_owned())));
+        let message = format!(
+            "`{}` is only for Amazon ECR, and {host} does not have the name of an ECR registry",
+            entry.key.name
+        );
+        return Err(reader.problem(
+            &entry.key.origin,
+            message,
+            Some("set type: ecr if the host is an ECR registry".to_owned()),
+        ));
     }
     if let (Some(EcrHost::Private(named)), Some(said)) = (EcrHost::of(&host), get(&map, "region"))
         && control.region.as_ref().is_some_and(|region| *region != named.region)
     {
-        let message = format!("{host} is in {}: its name says so", named.region);
-        return Err(reader.problem(&said.value.origin, message, Some("leave `region` out".to_owned())));
+        let message = format!("{host} is in the region {}, and `region` names another one", named.region);
+        return Err(reader.problem(&said.value.origin, message, Some("remove `region`".to_owned())));
     }
     let (insecure, ca, cert) = (insecure?, ca?.map(|ca| paths::join(directory, &ca)), cert?);
     let encrypted = ca.as_ref().map(|_| "ca").or(cert.as_ref().map(|_| "cert"));
     if let (Some(true), Some(key)) = (insecure, encrypted) {
-        return Err(reader.problem(&node.origin, format!("a registry is either `insecure` or has a `{key}`"), None));
+        return Err(reader.problem(
+            &node.origin,
+            format!("a registry must not have both `insecure: true` and `{key}`"),
+            None,
+        ));
     }
-    // Loopback speaks HTTP unless something was said that only TLS can mean.
+    // Loopback uses plain HTTP, unless the plan has a setting that only makes sense with TLS.
     let plain = insecure.unwrap_or(host.is_loopback() && encrypted.is_none());
     let transport = if plain { Transport::InsecureHttp } else { Transport::Https };
     let ecr = is_ecr.then_some(control);
@@ -125,16 +136,16 @@ fn file(reader: &mut Reader<'_>, map: &Map, key: &str) -> Read<Option<String>> {
     get(map, key).map(|entry| reader.text(&entry.value, &format!("`{key}`"), Late::default())).transpose()
 }
 
-/// `cert` and `key`: both, or none.
+/// `cert` and `key`: both or neither.
 fn client_certificate(reader: &mut Reader<'_>, map: &Map, directory: &Path) -> Read<Option<ClientCertificate>> {
     let (cert, key) = (file(reader, map, "cert"), file(reader, map, "key"));
     if let (Some(cert), Some(key)) = (cert?, key?) {
         let (cert, key) = (paths::join(directory, &cert), paths::join(directory, &key));
         return Ok(Some(ClientCertificate { cert, key }));
     }
-    for (said, missing) in [("cert", "key"), ("key", "cert")] {
-        if let Some(entry) = get(map, said) {
-            let message = format!("`{said}` is there, and `{missing}` is missing");
+    for (present, missing) in [("cert", "key"), ("key", "cert")] {
+        if let Some(entry) = get(map, present) {
+            let message = format!("`{present}` is set, and `{missing}` is missing");
             let hint = format!("add `{missing}:` with its PEM file");
             return Err(reader.problem(&entry.key.origin, message, Some(hint)));
         }
@@ -142,7 +153,7 @@ fn client_certificate(reader: &mut Reader<'_>, map: &Map, directory: &Path) -> R
     Ok(None)
 }
 
-/// `may_send_to`: hosts, each with its port or with all of them.
+/// `may_send_to`: hosts, each with one port or with all ports.
 fn may_send_to(reader: &mut Reader<'_>, map: &Map) -> Read<Vec<RegistryHost>> {
     let Some(entry) = get(map, "may_send_to") else { return Ok(Vec::new()) };
     let items = reader.list(&entry.value, "`may_send_to`")?;
@@ -150,7 +161,7 @@ fn may_send_to(reader: &mut Reader<'_>, map: &Map) -> Read<Vec<RegistryHost>> {
         let text = reader.text(item, "a host of `may_send_to`", Late::default())?;
         let parsed = text.parse::<RegistryHost>();
         let host = parsed.map_err(|error| {
-            let hint = "write HOST or HOST:PORT, as 10.0.0.5:8443".to_owned();
+            let hint = "write HOST or HOST:PORT, such as 10.0.0.5:8443".to_owned();
             reader.problem(&item.origin, format!("`{}` is not a host: {error}", text.escape_debug()), Some(hint))
         })?;
         Ok((host.to_string(), host))
@@ -158,7 +169,7 @@ fn may_send_to(reader: &mut Reader<'_>, map: &Map) -> Read<Vec<RegistryHost>> {
     Ok(read.into_iter().map(|(_, host)| host).collect())
 }
 
-/// What kind of registry it is, where that is more than any.
+/// The type of a registry that needs special treatment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Ecr,
@@ -169,8 +180,8 @@ fn kind(reader: &mut Reader<'_>, map: &Map) -> Read<Option<Kind>> {
     match &*reader.text(&said.value, "`type`", Late::default())? {
         "ecr" => Ok(Some(Kind::Ecr)),
         other => {
-            let message = format!("`{}` is no type of registry", other.escape_debug());
-            let hint = "leave it out; `ecr` is for Amazon ECR".to_owned();
+            let message = format!("`{}` is not a type of registry", other.escape_debug());
+            let hint = "remove `type`, or write `ecr` for Amazon ECR".to_owned();
             Err(reader.problem(&said.value.origin, message, Some(hint)))
         }
     }
@@ -188,8 +199,8 @@ fn read_host(reader: &mut Reader<'_>, node: &Node) -> Read<(RegistryHost, Option
 /// `host[:port][/namespace]`
 fn split(reader: &mut Reader<'_>, origin: &Origin, text: &str) -> Read<(RegistryHost, Option<RepositoryPath>)> {
     if let Some((_, rest)) = text.split_once("://") {
-        let hint = format!("write {rest}; plain HTTP is {{ host: {rest}, insecure: true }}");
-        return Err(reader.problem(origin, "a registry is named without a scheme", Some(hint)));
+        let hint = format!("write {rest}, or {{ host: {rest}, insecure: true }} for plain HTTP");
+        return Err(reader.problem(origin, "the name of a registry must not have a scheme", Some(hint)));
     }
     let (host, namespace) = match text.split_once('/') {
         Some((host, namespace)) => (host, Some(namespace)),
@@ -206,11 +217,11 @@ fn split(reader: &mut Reader<'_>, origin: &Origin, text: &str) -> Read<(Registry
     }
     if host != "localhost" && !host.contains(['.', ':']) {
         let hint = did_you_mean(text, ["local"]).unwrap_or_else(|| {
-            format!("Docker Hub is docker.io/{}; the embedded registry is `local`", text.to_lowercase())
+            format!("write docker.io/{} for Docker Hub, or `local` for the embedded registry", text.to_lowercase())
         });
         return Err(reader.problem(
             origin,
-            format!("`{host}` is not a registry: its host has a dot or a port"),
+            format!("`{host}` is not a registry: the host of a registry has a dot or a port"),
             Some(hint),
         ));
     }

@@ -1,16 +1,16 @@
-//! Build contexts that the engine fetches itself: git repositories, archives and lone Dockerfiles.
+//! Build contexts that the engine fetches itself: git repositories, archives and single Dockerfiles.
 //!
-//! What is one is `docker build`'s rule (Docker docs, "Build context", "Remote context"; `BuildKit`,
-//! `frontend/dockerui/context.go` and `frontend/dockerfile/dfgitutil`).
+//! polyarch recognises them by the rules of `docker build` (Docker docs, "Build context", "Remote context";
+//! `BuildKit`, `frontend/dockerui/context.go` and `frontend/dockerfile/dfgitutil`).
 
 use std::fmt;
 
 /// A context that the engine fetches itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RemoteContext {
-    /// A git repository, or a directory of one.
+    /// A git repository or one of its directories.
     Git(GitContext),
-    /// What a URL gives: an archive, or a lone Dockerfile.
+    /// The content of a URL: an archive or a single Dockerfile.
     Http(HttpContext),
 }
 
@@ -26,48 +26,49 @@ pub struct GitContext {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HttpContext(Box<str>);
 
-/// Why a text that is no directory is no remote context either. It never says the text: that may hold a credential.
+/// Why a text is neither a directory nor a remote context. The message never repeats the text, because it may contain
+/// a credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteContextError {
-    /// A user name or a password that would be seen by everybody who sees the URL.
-    #[error("the URL has a credential in it, which would be seen in logs and in the image's history")]
+    /// The URL has a user name or a password. Everyone who sees the URL would see it.
+    #[error("the URL contains a credential, which logs and the image's history would show")]
     Credential,
-    /// Another scheme.
-    #[error("{0}:// is no way to fetch a context")]
+    /// The scheme is not supported.
+    #[error("{0}:// is not a scheme that a context can have")]
     Scheme(String),
-    /// Without a host, or with characters that no URL has.
-    #[error("the URL has no host, or characters that belong in no URL")]
+    /// The URL has no host, or it has characters that a URL must not have.
+    #[error("the URL has no host, or it has characters that a URL must not have")]
     Form,
-    /// A part of a git URL's query that is not understood, or that the URL's fragment contradicts.
-    #[error("`{0}` in the URL's query is not understood, or said twice")]
+    /// A part of the query of a git URL is unknown, or the fragment of the URL contradicts it.
+    #[error("`{0}` in the URL's query is unknown, or has two values")]
     Query(String),
 }
 
 impl RemoteContextError {
-    /// What to do next.
+    /// The next step.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Credential => {
-                "give it to the engine as a secret: secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]"
+                "pass the credential as a secret: secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]"
             }
             Self::Scheme(_) | Self::Form => {
-                "a context is a directory, a git repository (https://HOST/REPO.git#REF:DIRECTORY, git@HOST:REPO.git), \
-                 or the URL of an archive"
+                "name a directory, a git repository (https://HOST/REPO.git#REF:DIRECTORY, git@HOST:REPO.git), \
+                    or the URL of an archive"
             }
-            Self::Query(_) => "it may say ref, tag or branch, and subdir: https://HOST/REPO.git?ref=main&subdir=app",
+            Self::Query(_) => "use ref, tag or branch, and subdir: https://HOST/REPO.git?ref=main&subdir=app",
         }
     }
 }
 
 impl RemoteContext {
-    /// Reads `text`; nothing where it is the path of a directory.
+    /// Reads `text`. `None`: it is the path of a directory.
     ///
     /// # Errors
-    /// It is no path, and nothing that an engine could fetch.
+    /// `text` is neither a path nor a context that an engine can fetch.
     pub fn parse(text: &str) -> Result<Option<Self>, RemoteContextError> {
         let Some(form) = Form::of(text) else { return Ok(None) };
-        // A URL is sent among options and shown in logs; BuildKit would pass it to git as it is.
+        // polyarch sends the URL among other options and prints it in logs. BuildKit would pass it to git unchanged.
         if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
             return Err(RemoteContextError::Form);
         }
@@ -77,7 +78,7 @@ impl RemoteContext {
                 let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
                 let (user, host) =
                     authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
-                // Whom ssh logs in as is no secret.
+                // The user name of an ssh login is not a secret.
                 if user.is_some_and(|user| scheme != "ssh" || user.contains(':')) {
                     return Err(RemoteContextError::Credential);
                 }
@@ -97,11 +98,11 @@ impl RemoteContext {
     }
 }
 
-/// How a remote context is written.
+/// The form of a remote context.
 enum Form<'a> {
-    /// `github.com/OWNER/REPO`, which Docker has always taken.
+    /// `github.com/OWNER/REPO`, a form of Docker.
     GitHub,
-    /// `USER@HOST:PATH`, as scp has it: a repository over ssh.
+    /// `USER@HOST:PATH`, the form of scp: a repository over ssh.
     Scp,
     /// `SCHEME://REST`
     Url {
@@ -135,7 +136,7 @@ impl GitContext {
         let (remote, fragment) = text.split_once('#').unwrap_or((text, ""));
         let (remote, query) = remote.split_once('?').unwrap_or((remote, ""));
         let (reference, directory) = fragment.split_once(':').unwrap_or((fragment, ""));
-        // `##` begins another form, which no engine here has proved to take.
+        // `##` begins another form. No engine was tested with it.
         if reference.starts_with('#') {
             return Err(RemoteContextError::Form);
         }
@@ -155,7 +156,8 @@ impl GitContext {
         }
         let said = |text: String| (!text.is_empty()).then(|| text.into_boxed_str());
         let (reference, directory) = (said(reference), said(directory));
-        // git would take it for an option of its own, and what was encoded must not bring in what is refused above.
+        // git would read a leading `-` as an option. Encoded text must not bring back characters that are refused
+        // above.
         let bad = |text: &str| text.starts_with('-') || text.contains(|c: char| c.is_control() || c.is_whitespace());
         if reference.as_deref().is_some_and(|text| bad(text) || text.contains(':'))
             || directory.as_deref().is_some_and(bad)
@@ -165,13 +167,13 @@ impl GitContext {
         Ok(Self { remote: remote.into(), reference, directory })
     }
 
-    /// The repository, as git is given it.
+    /// The repository, in the form that git receives.
     #[must_use]
     pub fn remote(&self) -> &str {
         &self.remote
     }
 
-    /// The directory of the repository that is the context.
+    /// The directory inside the repository that is the context.
     #[must_use]
     pub fn directory(&self) -> Option<&str> {
         self.directory.as_deref()
@@ -186,7 +188,7 @@ impl HttpContext {
     }
 }
 
-/// As every frontend reads it: the query of a git URL became its fragment.
+/// The form that every frontend reads. The query of a git URL becomes its fragment.
 impl fmt::Display for RemoteContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -212,7 +214,7 @@ impl fmt::Display for GitContext {
 mod tests {
     use super::*;
 
-    /// `git` or `http`, and the context as it is sent; `directory`; or the error.
+    /// `git` or `http` and the context in the form that is sent; `directory`; or the error.
     fn read(text: &str) -> String {
         match RemoteContext::parse(text) {
             Ok(None) => "directory".to_owned(),

@@ -1,4 +1,4 @@
-//! From a plan's text to the plan: everything that can be known without asking a machine.
+//! Resolves a plan from its text, without access to the machine.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,11 +23,11 @@ use super::select::select;
 use super::set::Sets;
 use super::silence;
 
-/// The version of the plan's language that is read.
+/// The version of the plan format that polyarch reads.
 const VERSION: u32 = 1;
 
-/// The facts that a plan names (`git.sha`, `aws.account` and others), so that only these are asked for. A text that
-/// does not parse names none: [`resolve`] says what is wrong with it.
+/// The facts that a plan uses, such as `git.sha` and `aws.account`. The caller looks up only these. A text that does
+/// not parse has none, and [`resolve`] reports its errors.
 pub fn needed_facts(source: &SourceText, overrides: &Overrides) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     if let Ok(node) = raw::parse(source) {
@@ -57,13 +57,13 @@ fn collect(node: &Node, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Resolves a plan: YAML, defaults, variables, the command line over all of it, and the selection.
+/// Resolves a plan: YAML, defaults, variables, the overrides of the command line, and the selection.
 ///
-/// The whole plan is checked, whatever is selected of it. Paths are joined to the directory of `source`.
-/// Bounds: 4 MiB of text and 64 MiB of resolved strings.
+/// polyarch checks the whole plan, even if you select only a part of it. Paths are joined to the directory of
+/// `source`. Limits: 4 MiB of text and 64 MiB of resolved strings.
 ///
 /// # Errors
-/// Everything that is wrong, up to a hundred problems, in the order of the text; but what is not YAML is told alone.
+/// All problems in the order of the text, at most a hundred. A text that is not YAML has only one problem.
 pub fn resolve(
     source: &SourceText,
     environment: &Environment,
@@ -111,10 +111,10 @@ fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Read<Pla
     Ok(Plan { registry: first, copies, engines, images, left_out, silence, warnings, places })
 }
 
-/// The keys of the plan but its extensions, with the version checked.
+/// The keys of the plan without its extensions. Checks the version.
 fn top_level(reader: &mut Reader<'_>, node: &Node) -> Read<Map> {
     if matches!(node.value, Value::Null) {
-        let hint = "begin it with version: 1 and images:".to_owned();
+        let hint = "begin the plan with version: 1 and images:".to_owned();
         return Err(reader.problem(&node.origin, "the plan is empty", Some(hint)));
     }
     let all = reader.any_map(node, "a plan")?;
@@ -123,19 +123,19 @@ fn top_level(reader: &mut Reader<'_>, node: &Node) -> Read<Map> {
         if let Ok(version) = version
             && version != VERSION
         {
-            // What another version means by its keys is not known here.
-            let message = format!("this is version {version} of the plan's language, and version {VERSION} is read");
+            // The keys of another version may have other meanings, so they are not read.
+            let message = format!("the plan has version {version}, and polyarch reads version {VERSION}");
             return Err(reader.problem(&entry.value.origin, message, None));
         }
     } else {
-        reader.problem(&node.origin, "the plan has no `version`", Some("begin it with version: 1".to_owned()));
+        reader.problem(&node.origin, "the plan has no `version`", Some("begin the plan with version: 1".to_owned()));
     }
     let ours = all.iter().filter(|entry| !entry.key.name.starts_with("x-")).cloned().collect();
     let ours = Node { origin: node.origin.clone(), value: Value::Map(Rc::new(ours)) };
     reader.map(&ours, "a plan", &PLAN)
 }
 
-/// The names of all images, whether they can be read or not.
+/// The names of all images, including images with errors.
 fn names_of(top: &Map) -> BTreeSet<&str> {
     match get(top, "images").map(|entry| &entry.value.value) {
         Some(Value::Map(images)) => images.iter().map(|entry| &*entry.key.name).collect(),
@@ -143,7 +143,7 @@ fn names_of(top: &Map) -> BTreeSet<&str> {
     }
 }
 
-/// What `--registry` says in place of the plan's list.
+/// The list of `--registry`, which replaces the list of the plan.
 fn registry_flags(flags: &[String]) -> Option<Node> {
     let node = |flag: &String| {
         let origin = Origin::Flag(format!("--registry {flag}").into());
@@ -153,7 +153,7 @@ fn registry_flags(flags: &[String]) -> Option<Node> {
     Some(Node { origin, value: Value::List(flags.iter().map(node).collect()) })
 }
 
-/// The images that could be read, and whether these are all.
+/// The images that could be read, and an error if others could not.
 fn images(reader: &mut Reader<'_>, node: &Node, top: &Map, common: &Common<'_>) -> (Vec<ReadImage>, Read<()>) {
     let (mut read, mut all) = (Vec::new(), Ok(()));
     let said = get(top, "images").map(|entry| &entry.value);
@@ -162,7 +162,7 @@ fn images(reader: &mut Reader<'_>, node: &Node, top: &Map, common: &Common<'_>) 
         Err(told) => return (read, Err(told)),
     };
     if images.is_empty() {
-        let hint = "add one: images: { hello: { tags: [latest], platforms: [linux/amd64] } }".to_owned();
+        let hint = "add an image: images: { hello: { tags: [latest], platforms: [linux/amd64] } }".to_owned();
         all = Err(reader.problem(&said.unwrap_or(node).origin, "the plan has no images", Some(hint)));
     }
     let mut sets = Sets::parse(reader, &common.around.overrides.set);

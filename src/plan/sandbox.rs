@@ -1,4 +1,4 @@
-//! Reads what `RUN` steps find around them: `extra_hosts`, `shm_size`, `ulimits`, `cgroup_parent`.
+//! Reads the surroundings of `RUN` steps: `extra_hosts`, `shm_size`, `ulimits`, `cgroup_parent`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ const ULIMITS: [&str; 15] = [
     "stack",
 ];
 
-/// Reads them from the settings of a job.
+/// Reads these keys from the settings of a job.
 pub(super) fn read(reader: &mut Reader<'_>, settings: &Map, late: Late<'_>) -> Read<Sandbox> {
     let node = |key| get(settings, key).map(|entry| &entry.value);
     let extra_hosts = node("extra_hosts").map_or(Ok(BTreeMap::new()), |node| hosts(reader, node, late));
@@ -40,11 +40,11 @@ pub(super) fn read(reader: &mut Reader<'_>, settings: &Map, late: Late<'_>) -> R
     Ok(Sandbox { extra_hosts: extra_hosts?, shm_size: shm_size?, ulimits: ulimits?, cgroup_parent })
 }
 
-/// Hosts with one address or several. A list was made a map of, but for one that cannot be.
+/// Hosts, each with one or more addresses. `forms` turned valid lists into maps. A list that is left is not valid.
 fn hosts(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<BTreeMap<String, Vec<IpAddr>>> {
     if matches!(node.value, Value::List(_) | Value::Flag(_)) {
-        let hint = "each is a string HOST:IP, as \"db:10.0.0.5\"".to_owned();
-        return Err(reader.problem(&node.origin, "`extra_hosts` is not a list of hosts and addresses", Some(hint)));
+        let hint = "write each item as HOST:IP, such as \"db:10.0.0.5\"".to_owned();
+        return Err(reader.problem(&node.origin, "`extra_hosts` must be a list of HOST:IP strings", Some(hint)));
     }
     let mut hosts = Ok(BTreeMap::new());
     for entry in reader.any_map(node, "`extra_hosts`")?.iter() {
@@ -54,7 +54,7 @@ fn hosts(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<BTreeMap<
         let read = if is_host(name) {
             addresses(reader, &entry.value, name, late)
         } else {
-            let hint = "hosts are not interpolated; they have letters, digits, `.`, `-` and `_`".to_owned();
+            let hint = "use letters, digits, `.`, `-` and `_`; polyarch does not interpolate host names".to_owned();
             let message = format!("`{}` is not the name of a host", name.escape_debug());
             Err(reader.problem(&entry.key.origin, message, Some(hint)))
         };
@@ -67,7 +67,7 @@ fn hosts(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<BTreeMap<
     hosts
 }
 
-/// It goes to BuildKit between commas and before `=`.
+/// Whether `name` is safe in BuildKit's list, which uses commas and `=` as separators.
 fn is_host(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
 }
@@ -77,7 +77,7 @@ fn addresses(reader: &mut Reader<'_>, node: &Node, host: &str, late: Late<'_>) -
         Value::List(_) | Value::Flag(_) => reader.list(node, &format!("the host `{host}`"))?,
         _ => [node.clone()].into(),
     };
-    // All of them are read before the first problem ends it.
+    // All items are read before the first error returns, so that every error is reported.
     let ips: Vec<_> = items.iter().map(|item| address(reader, item, host, late)).collect();
     ips.into_iter().collect()
 }
@@ -87,7 +87,7 @@ fn address(reader: &mut Reader<'_>, node: &Node, host: &str, late: Late<'_>) -> 
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&text);
     bare.parse().map_err(|_| {
         let gateway = (bare == "host-gateway").then(|| "write the address of the engine's bridge instead".to_owned());
-        reader.problem(&node.origin, format!("`{text}` is not an address of `{host}`"), gateway)
+        reader.problem(&node.origin, format!("`{text}` is not an IP address for `{host}`"), gateway)
     })
 }
 
@@ -97,13 +97,13 @@ fn size(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<NonZeroU64
         _ => reader.text(node, "`shm_size`", late)?,
     };
     parse_size(&text).ok_or_else(|| {
-        let hint = "as 64m or 1g, or in bytes".to_owned();
-        reader.problem(&node.origin, format!("`{text}` is not a size of at least a byte"), Some(hint))
+        let hint = "write a size such as 64m or 1g, or a number of bytes".to_owned();
+        reader.problem(&node.origin, format!("`{text}` is not a size of at least one byte"), Some(hint))
     })
 }
 
-/// Bytes as docker writes them: a number, and `b`, `k`, `m`, `g` or `t` in powers of 1024, with or without `b` or
-/// `ib` after it (docker/go-units, `RAMInBytes`).
+/// Bytes in the notation of docker: a number and `b`, `k`, `m`, `g` or `t` in powers of 1024. `b` or `ib` may follow
+/// the unit (docker/go-units, `RAMInBytes`).
 fn parse_size(text: &str) -> Option<NonZeroU64> {
     let text = text.to_ascii_lowercase();
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
@@ -116,7 +116,7 @@ fn parse_size(text: &str) -> Option<NonZeroU64> {
         _ => return None,
     };
     let bytes = digits.parse::<u64>().ok()?.checked_mul(1024_u64.pow(power))?;
-    // BuildKit reads it as a signed number.
+    // BuildKit reads the size as a signed number.
     i64::try_from(bytes).ok().and_then(|_| NonZeroU64::new(bytes))
 }
 
@@ -140,15 +140,15 @@ fn ulimits(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<BTreeMa
 
 /// One number for both limits, docker's `SOFT:HARD`, or Compose's `{soft, hard}`.
 fn ulimit(reader: &mut Reader<'_>, node: &Node, name: &str, late: Late<'_>) -> Read<Ulimit> {
-    let what = format!("the ulimit `{name}`");
+    let subject = format!("the ulimit `{name}`");
     let (soft, hard) = if matches!(node.value, Value::Map(_)) {
-        let map = reader.map(node, &what, &ULIMIT)?;
+        let map = reader.map(node, &subject, &ULIMIT)?;
         let (Some(soft), Some(hard)) = (get(&map, "soft"), get(&map, "hard")) else {
-            return Err(reader.problem(&node.origin, format!("{what} needs `soft` and `hard`"), None));
+            return Err(reader.problem(&node.origin, format!("{subject} needs `soft` and `hard`"), None));
         };
         (number(reader, &soft.value, "`soft`", late)?, number(reader, &hard.value, "`hard`", late)?)
     } else {
-        let text = number(reader, node, &what, late)?;
+        let text = number(reader, node, &subject, late)?;
         let (soft, hard) = text.split_once(':').unwrap_or((&text, &text));
         (soft.to_owned(), hard.to_owned())
     };
@@ -156,21 +156,25 @@ fn ulimit(reader: &mut Reader<'_>, node: &Node, name: &str, late: Late<'_>) -> R
     match (limit(&soft), limit(&hard)) {
         (Some(soft), Some(hard)) if hard == -1 || (soft != -1 && soft <= hard) => Ok(Ulimit { soft, hard }),
         (Some(soft), Some(hard)) => {
-            let message = format!("{what} has a soft limit of {soft} above its hard limit of {hard}");
-            Err(reader.problem(&node.origin, message, Some("-1 is unlimited".to_owned())))
+            let message = format!("{subject} has a soft limit of {soft} above its hard limit of {hard}");
+            Err(reader.problem(
+                &node.origin,
+                message,
+                Some("raise the hard limit, or write -1 for unlimited".to_owned()),
+            ))
         }
         _ => {
-            let hint = "as 1024, or { soft: 1024, hard: 2048 }; -1 is unlimited".to_owned();
-            Err(reader.problem(&node.origin, format!("{what} is not a number, nor two of them"), Some(hint)))
+            let hint = "write 1024, or { soft: 1024, hard: 2048 }; -1 is unlimited".to_owned();
+            Err(reader.problem(&node.origin, format!("{subject} must be one number or two numbers"), Some(hint)))
         }
     }
 }
 
-/// A number as it is written, or a string that may hold one.
-fn number(reader: &mut Reader<'_>, node: &Node, what: &str, late: Late<'_>) -> Read<String> {
+/// A written number, or a string with a number.
+fn number(reader: &mut Reader<'_>, node: &Node, subject: &str, late: Late<'_>) -> Read<String> {
     match &node.value {
         Value::Number(text) => Ok(text.clone()),
-        _ => reader.text(node, what, late),
+        _ => reader.text(node, subject, late),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reads `secrets`: what a build may mount, by id, and where its value will be found. No value is read here.
+//! Reads `secrets`: the ids of secrets and the places of their values. polyarch does not read the values here.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use super::paths;
 use super::reader::{Late, Read, Reader};
 use super::spec::{SecretSource, SecretSpec};
 
-/// Longest id, in bytes.
+/// The longest id, in bytes.
 const MAX_ID: usize = 256;
 
-/// Reads `secrets`, each of its ids once.
+/// Reads `secrets`. Each id may appear once.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     node: Option<&Node>,
@@ -33,11 +33,11 @@ pub(super) fn read(
 
 fn id(reader: &mut Reader<'_>, item: &Node, map: &Map, late: Late<'_>) -> Read<String> {
     let Some(entry) = get(map, "id") else {
-        let hint = "add it: { id: npm, env: NPM_TOKEN }".to_owned();
+        let hint = "add the id: { id: npm, env: NPM_TOKEN }".to_owned();
         return Err(reader.problem(&item.origin, "the secret has no `id`", Some(hint)));
     };
     let id = reader.text(&entry.value, "`id`", late)?;
-    // The Dockerfile names it among options that commas separate.
+    // The Dockerfile writes the id among options that are separated by commas.
     if id.is_empty() || id.len() > MAX_ID || id.contains(|c: char| c.is_control() || c.is_whitespace() || c == ',') {
         let message = format!("`id` must be 1 to {MAX_ID} bytes without spaces and commas");
         return Err(reader.problem(&entry.value.origin, message, None));
@@ -57,13 +57,15 @@ fn source(reader: &mut Reader<'_>, item: &Node, map: &Map, late: Late<'_>, direc
         }
         (env, _) => {
             let both = if env.is_some() { "both `env` and `file`" } else { "neither `env` nor `file`" };
-            let hint = "say one of them: { id: npm, env: NPM_TOKEN } or { id: npm, file: npm.token }".to_owned();
+            let hint =
+                "set exactly one of them: { id: npm, env: NPM_TOKEN } or { id: npm, file: npm.token }".to_owned();
             Err(reader.problem(&item.origin, format!("the secret has {both}"), Some(hint)))
         }
     }
 }
 
-/// The name of a variable. It takes no variables itself: `env: ${TOKEN}` would show in the plan what must not be seen.
+/// The name of an environment variable. The name is not interpolated, because `env: ${TOKEN}` would show the secret in
+/// the plan.
 fn variable(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<String> {
     let written = match &node.value {
         Value::Text(text) | Value::Flag(text) => text.as_str(),
@@ -71,12 +73,16 @@ fn variable(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<String
     };
     if written.contains('$') {
         let hint = "write the name alone: env: NPM_TOKEN".to_owned();
-        return Err(reader.problem(&node.origin, "`env` is the name of a variable, and takes none", Some(hint)));
+        return Err(reader.problem(
+            &node.origin,
+            "`env` must be the name of a variable, and must not contain one",
+            Some(hint),
+        ));
     }
     let name = reader.text(node, "`env`", late)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if name.is_empty() || name.as_bytes()[0].is_ascii_digit() || !name.bytes().all(allowed) {
-        let hint = "letters, digits and `_`, as NPM_TOKEN".to_owned();
+        let hint = "use letters, digits and `_`, as in NPM_TOKEN".to_owned();
         return Err(reader.problem(&node.origin, "`env` is not the name of a variable", Some(hint)));
     }
     Ok(name)

@@ -1,4 +1,4 @@
-//! Narrows a plan to what the command line wants of it.
+//! Reduces a plan to the selection of the command line.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,11 +9,11 @@ use super::overrides::Selection;
 use super::spec::NamedContext;
 use super::suggest::suggest;
 
-/// Narrows `plan` to the images and platforms of `selection`, with the images that these build on, and notes in it
-/// what is left out. An image that has none of the platforms is left out.
+/// Reduces `plan` to the images and platforms of `selection` and to the images that these build on. The result also
+/// lists the parts that were left out. An image without any selected platform is left out.
 ///
 /// # Errors
-/// An image that the plan does not have, or a platform that none of the wanted images has.
+/// An image that the plan does not have, or a platform that no selected image has.
 pub fn select(mut plan: Plan, selection: &Selection) -> Result<Plan, Vec<Problem>> {
     let problems = check(&plan, selection);
     if !problems.is_empty() {
@@ -36,7 +36,7 @@ pub fn select(mut plan: Plan, selection: &Selection) -> Result<Plan, Vec<Problem
     Ok(plan)
 }
 
-/// The images that are wanted, and all that they build on for the platforms that are wanted.
+/// The selected images, and all their bases for the selected platforms.
 fn with_bases(plan: &Plan, selection: &Selection) -> HashSet<ImageName> {
     let by_name: HashMap<&ImageName, _> = plan.images.iter().map(|image| (&image.name, image)).collect();
     let mut wanted: HashSet<&ImageName> = HashSet::new();
@@ -72,7 +72,7 @@ fn check(plan: &Plan, selection: &Selection) -> Vec<Problem> {
     }
     for platform in selection.platforms.iter().filter(|wanted| !planned.iter().any(|one| wanted.covers(one))) {
         let planned: Vec<String> = planned.iter().map(ToString::to_string).collect();
-        let hint = (!planned.is_empty()).then(|| format!("planned are {}", planned.join(", ")));
+        let hint = (!planned.is_empty()).then(|| format!("choose a planned platform: {}", planned.join(", ")));
         problems.push(Problem {
             span: None,
             message: format!("--platform {platform}: no image is planned for it"),

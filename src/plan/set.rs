@@ -1,4 +1,4 @@
-//! `--set IMAGE[.PLATFORM].KEY=VALUE`, as buildx bake has it.
+//! `--set IMAGE[.PLATFORM].KEY=VALUE`, as in buildx bake.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use super::node::{Map, Node, Origin, Value, put};
 use super::reader::{Read, Reader};
 use super::suggest::suggest;
 
-/// The `--set` flags, and which of them an image was found for.
+/// The `--set` flags. Each one records whether it matched an image.
 pub(super) struct Sets(Vec<Set>);
 
 /// One `--set`.
@@ -18,7 +18,7 @@ pub(super) struct Sets(Vec<Set>);
 pub(super) struct Set {
     pattern: String,
     platform: Option<Platform>,
-    /// A key, and a name where the key is of a map: `args.VERSION`.
+    /// A key. For a key with a map, also a name in that map: `args.VERSION`.
     pub(super) path: Vec<Rc<str>>,
     pub(super) value: Node,
     used: bool,
@@ -30,7 +30,7 @@ impl Sets {
         Self(flags.iter().filter_map(|flag| parse(reader, flag).ok()).collect())
     }
 
-    /// Puts what is set of the image `name` into `map`; what is set of its platforms is returned.
+    /// Applies the flags for the image `name` to `map`. Returns the flags for single platforms.
     pub(super) fn apply(&mut self, reader: &mut Reader<'_>, name: &str, map: &mut Map) -> Vec<(Platform, Set)> {
         let mut of_platforms = Vec::new();
         for set in self.0.iter_mut().filter(|set| matches(&set.pattern, name)) {
@@ -39,7 +39,7 @@ impl Sets {
                 None if set.passes_over(map) => {}
                 None => put(map, &set.path, &set.value),
                 Some(platform) if plans(map, platform) => of_platforms.push((platform.clone(), set.clone())),
-                // A pattern is for those images that have the platform.
+                // A pattern applies only to the images that have the platform.
                 Some(_) if set.pattern.contains('*') => {}
                 Some(platform) => {
                     reader.problem(&set.value.origin, format!("the image `{name}` has no platform {platform}"), None);
@@ -49,7 +49,7 @@ impl Sets {
         of_platforms
     }
 
-    /// Every flag must have changed something.
+    /// Reports every flag that matched no image.
     pub(super) fn check_used(&self, reader: &mut Reader<'_>, names: &[&str]) {
         for set in self.0.iter().filter(|set| !set.used) {
             let message = format!("there is no image `{}` in the plan", set.pattern);
@@ -63,10 +63,10 @@ fn parse(reader: &mut Reader<'_>, flag: &str) -> Read<Set> {
     let parts =
         flag.split_once('=').and_then(|(path, value)| path.split_once('.').map(|(image, path)| (image, path, value)));
     let Some((pattern, path, value)) = parts else {
-        let hint = "as --set hello.args.VERSION=1.0, or --set '*.linux/arm64.target=release'".to_owned();
-        return Err(reader.problem(&origin, "this has the form IMAGE[.PLATFORM].KEY=VALUE", Some(hint)));
+        let hint = "pass --set hello.args.VERSION=1.0, or --set '*.linux/arm64.target=release'".to_owned();
+        return Err(reader.problem(&origin, "the value must have the form IMAGE[.PLATFORM].KEY=VALUE", Some(hint)));
     };
-    // Only a platform has a slash before the first dot after it, but for those of a version in parentheses.
+    // A slash before the first dot means a platform. Dots of a version in parentheses do not count.
     let mut depth = 0_i32;
     let dot = path.find(|c| {
         depth += i32::from(c == '(') - i32::from(c == ')');
@@ -89,14 +89,15 @@ fn parse(reader: &mut Reader<'_>, flag: &str) -> Read<Set> {
 }
 
 impl Set {
-    /// Whether it is for many images, and of builds, and `settings` are of what is adopted.
+    /// Whether polyarch ignores this flag: the flag has a pattern and a build setting, and `settings` import the
+    /// image.
     pub(super) fn passes_over(&self, settings: &Map) -> bool {
         let key = self.path.first().map_or("", |key| key);
         self.pattern.contains('*') && adopt::passes_over(settings, key, PLATFORM.known)
     }
 }
 
-/// Whether an image's map plans `platform`, in whichever form.
+/// Whether the map of an image has `platform`, in any of its forms.
 fn plans(map: &Map, platform: &Platform) -> bool {
     let is = |text: &str| text.parse::<Platform>().is_ok_and(|parsed| parsed == *platform);
     match super::node::get(map, "platforms").map(|entry| &entry.value.value) {
@@ -107,8 +108,8 @@ fn plans(map: &Map, platform: &Platform) -> bool {
     }
 }
 
-/// Whether `name` matches `pattern`, in which `*` stands for any letters. The leftmost place of each part between
-/// stars is as good as any other, so this takes one pass.
+/// Whether `name` matches `pattern`. `*` stands for any characters. The leftmost match of each part is always good
+/// enough, so one pass suffices.
 fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
     let (middle, last) = tail.rsplit_once('*').unwrap_or(("", tail));

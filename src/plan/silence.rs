@@ -1,4 +1,4 @@
-//! Reads `silence`: the cautions that are not wanted.
+//! Reads `silence`: the warnings that polyarch does not print.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,12 @@ use super::node::{Node, Value};
 use super::reader::{Late, Read, Reader};
 use super::suggest::suggest;
 
-/// Something that works and may be a danger. A run warns of each once, unless the plan silences it.
+/// A possible danger that does not stop a run. A run prints each warning once, unless the plan silences it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Caution {
-    /// An engine has a version with known ways out of a build.
+    /// A build can escape from this version of the engine.
     VulnerableEngine,
-    /// A Dockerfile is built by a frontend that is not Docker's own.
+    /// A Dockerfile names a frontend that is not Docker's own.
     ForeignFrontend,
     /// A build argument or a label has the name of a secret.
     SecretNames,
@@ -20,11 +20,11 @@ pub enum Caution {
 }
 
 impl Caution {
-    /// All of them.
+    /// All warnings.
     pub const ALL: [Self; 4] =
         [Self::VulnerableEngine, Self::ForeignFrontend, Self::SecretNames, Self::LostAnnotations];
 
-    /// Its name in the plan.
+    /// The name in the plan.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Caution {
     }
 }
 
-/// Reads the list, if there is one.
+/// Reads the list, if it exists.
 pub(super) fn read(reader: &mut Reader<'_>, node: Option<&Node>) -> Read<BTreeSet<Caution>> {
     let Some(node) = node.filter(|node| !matches!(node.value, Value::Null)) else { return Ok(BTreeSet::new()) };
     let items = reader.list(node, "`silence`")?;
@@ -48,7 +48,7 @@ fn caution(reader: &mut Reader<'_>, node: &Node) -> Read<Caution> {
     let text = reader.text(node, "an item of `silence`", Late::default())?;
     let names = Caution::ALL.map(Caution::as_str);
     Caution::ALL.into_iter().find(|caution| caution.as_str() == text).ok_or_else(|| {
-        let hint = suggest(&text, names).unwrap_or_else(|| format!("known are {}", names.join(", ")));
-        reader.problem(&node.origin, format!("`{text}` is no warning that can be silenced"), Some(hint))
+        let hint = suggest(&text, names).unwrap_or_else(|| format!("use one of: {}", names.join(", ")));
+        reader.problem(&node.origin, format!("`{text}` is not a warning that you can silence"), Some(hint))
     })
 }

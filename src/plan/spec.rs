@@ -1,4 +1,4 @@
-//! What a build is: its inputs and its settings.
+//! The inputs and the settings of a build.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,92 +17,92 @@ use super::remote::RemoteContext;
 pub struct BuildSpec {
     /// The build context.
     pub context: Context,
-    /// What the Dockerfile finds under other names.
+    /// The named contexts of the Dockerfile.
     pub contexts: BTreeMap<ContextName, NamedContext>,
     /// The Dockerfile.
     pub dockerfile: Dockerfile,
-    /// The stage that is built; without it the last one.
+    /// The stage to build. `None`: the last stage.
     pub target: Option<String>,
     /// Build arguments, by name.
     pub args: BTreeMap<String, String>,
     /// Labels of the image, by key.
     pub labels: BTreeMap<String, String>,
-    /// What `RUN --mount=type=secret` may ask for. No id twice.
+    /// The secrets for `RUN --mount=type=secret`. Each id appears once.
     pub secrets: Vec<SecretSpec>,
-    /// The agents that `RUN --mount=type=ssh` may ask for. No id twice.
+    /// The agents for `RUN --mount=type=ssh`. Each id appears once.
     pub ssh: Vec<SshSpec>,
     /// The network of `RUN` steps.
     pub network: Network,
-    /// What else `RUN` steps find around them.
+    /// Other surroundings of `RUN` steps.
     pub sandbox: Sandbox,
-    /// Whether the engine's build cache is used.
+    /// Whether the engine uses its build cache.
     pub no_cache: CachePolicy,
-    /// Stages for which it is not used, in the plan's order. No name has a comma.
+    /// Stages that ignore the build cache, in the plan's order. No name has a comma.
     pub no_cache_filter: Vec<String>,
-    /// Which caches beside the engine's own are used.
+    /// The caches besides the engine's own.
     pub cache: BuildCache,
-    /// Whether base images are looked up again.
+    /// Whether the engine asks for newer base images.
     pub pull: PullPolicy,
-    /// How the image is written.
+    /// How the engine writes the image.
     pub export: Export,
-    /// What is attested of the image.
+    /// The attestations of the image.
     pub attest: Attest,
 }
 
-/// What BuildKit states of an image that it builds, in manifests that stand beside the image. The empty value is nothing.
+/// The attestations that BuildKit adds to an image, as separate manifests. The default adds none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attest {
-    /// How it was made (SLSA provenance).
+    /// How the image was made (SLSA provenance).
     pub provenance: Option<Provenance>,
-    /// What is in it (SPDX), as this generator finds it.
+    /// The contents of the image (SPDX), as listed by this generator.
     pub sbom: Option<Generator>,
 }
 
 impl Attest {
-    /// Whether nothing is attested.
+    /// Whether there are no attestations.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// How much provenance says.
+/// The amount of provenance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provenance {
-    /// When it was built, on what, and with which kind of frontend.
+    /// The time of the build, its base images, and the kind of frontend.
     Min,
-    /// Also the steps, the Dockerfile's text, and build arguments with their values.
+    /// Also the steps, the text of the Dockerfile, and the values of build arguments.
     Max,
 }
 
 impl Provenance {
-    /// The name that the plan, BuildKit and buildx have for it.
+    /// The name in the plan, in BuildKit and in buildx.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         super::attest::name(self)
     }
 }
 
-/// Who lists what is in an image.
+/// The program that lists the contents of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Generator {
-    /// The one that the engine's BuildKit chooses.
+    /// The generator that the engine's BuildKit chooses.
     Standard,
-    /// An image that keeps to BuildKit's "SBOM Scanning Protocol".
+    /// An image that implements BuildKit's "SBOM Scanning Protocol".
     Image(Reference),
 }
 
-/// What a build copies from where nothing else is said.
+/// The default source of `COPY` and `ADD`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Context {
     /// A directory of this machine.
     Directory(PathBuf),
-    /// What the engine fetches itself.
+    /// A context that the engine fetches itself.
     Remote(RemoteContext),
 }
 
 impl Context {
-    /// The directory of this machine, if it is one.
+    /// The directory on this machine. `None`: the context is remote.
     #[must_use]
     pub fn directory(&self) -> Option<&Path> {
         match self {
@@ -115,34 +115,34 @@ impl Context {
 /// Where a Dockerfile is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dockerfile {
-    /// A file of this machine; it may lie outside of the context.
+    /// A file on this machine. The file may be outside of the context.
     File(PathBuf),
-    /// In the remote context, at this path.
+    /// A path in the remote context.
     InContext(String),
-    /// This text.
+    /// The text itself.
     Inline(Arc<str>),
-    /// On the standard input, which [`super::Plan::with_standard_input`] puts in its place.
+    /// Standard input. [`super::Plan::with_standard_input`] replaces it with the text.
     StandardInput,
 }
 
 impl Dockerfile {
-    /// Whether the engine finds it in the context that it fetches.
+    /// Whether the engine finds the Dockerfile in the context that it fetches.
     #[must_use]
     pub fn is_fetched(&self) -> bool {
         matches!(self, Self::InContext(_))
     }
 }
 
-/// How an image is written. The empty value is what the engine does by itself.
+/// How the engine writes an image. The default leaves everything to the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Export {
-    /// How its layers are compressed; without it with gzip.
+    /// The compression of the layers. `None`: gzip.
     pub compression: Option<Compression>,
-    /// How hard the compressor tries.
+    /// The compression level.
     pub level: Option<CompressionLevel>,
-    /// What becomes of layers that are compressed otherwise, as those of base images may be.
+    /// Whether layers with another compression are recompressed, such as those of base images.
     pub layers: LayerPolicy,
-    /// What becomes of the times of files.
+    /// Whether the times of files are changed.
     pub timestamps: Timestamps,
     /// The media types of manifest, config and layers.
     pub media_types: MediaTypes,
@@ -150,21 +150,21 @@ pub struct Export {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// How layers are compressed.
+/// The compression of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// What every engine and registry can read.
+    /// Every engine and registry can read it.
     Gzip,
     /// Faster and smaller. Docker Engine before 23.0 cannot pull it.
     Zstd,
-    /// gzip whose files can be read one by one, which containerd's stargz snapshotter does.
+    /// gzip with files that can be read one by one, for containerd's stargz snapshotter.
     Estargz,
-    /// None.
+    /// No compression.
     Uncompressed,
 }
 
 impl Compression {
-    /// The name that the plan, BuildKit and buildx have for it.
+    /// The name in the plan, in BuildKit and in buildx.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         super::export::name(self)
@@ -176,118 +176,119 @@ impl Compression {
 pub struct CompressionLevel(pub(super) u8);
 
 impl CompressionLevel {
-    /// Its number.
+    /// The number.
     #[must_use]
     pub fn get(self) -> u8 {
         self.0
     }
 }
 
-/// What becomes of layers that are compressed otherwise than the plan says.
+/// Whether layers with another compression than the plan's are recompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LayerPolicy {
-    /// They stay as they are.
+    /// The layers are kept.
     #[default]
     Keep,
-    /// They are compressed anew.
+    /// The layers are recompressed.
     Recompress,
 }
 
-/// What becomes of the times of files in layers.
+/// Whether the times of files in layers are changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Timestamps {
-    /// They stay as they are.
+    /// The times are kept.
     #[default]
     Keep,
-    /// None is later than the build argument `SOURCE_DATE_EPOCH`, which is there.
+    /// No time is later than the build argument `SOURCE_DATE_EPOCH`, which must be set.
     Rewrite,
 }
 
 /// The media types of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MediaTypes {
-    /// The engine's own: Docker's, but where something else in the image needs OCI's.
+    /// The engine's default: Docker's types, unless another part of the image needs those of OCI.
     #[default]
     Default,
-    /// OCI's.
+    /// The types of OCI.
     Oci,
 }
 
-/// What a Dockerfile finds under a name: `docker buildx build --build-context`.
+/// A named context of a Dockerfile: `docker buildx build --build-context`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NamedContext {
-    /// The same platform of another image of the plan, which [`super::Plan::images`] has.
+    /// The image of the same platform from another image of the plan. [`super::Plan::images`] contains it.
     Image(ImageName),
-    /// An image of a registry.
+    /// An image in a registry.
     Reference(Reference),
     /// A directory of this machine.
     Directory(PathBuf),
-    /// What the engine fetches itself.
+    /// A context that the engine fetches itself.
     Remote(RemoteContext),
 }
 
-/// A build secret: its id, and where its value is found just before the build. A plan never holds the value.
+/// A build secret: its id, and the place where polyarch finds the value just before the build. A plan never holds the
+/// value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretSpec {
-    /// The id by which the Dockerfile mounts it.
+    /// The id that the Dockerfile uses to mount the secret.
     pub id: String,
-    /// Where its value is.
+    /// The place of the value.
     pub source: SecretSource,
 }
 
-/// Where the value of a secret is.
+/// The place of a secret's value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SecretSource {
-    /// In the environment variable of this name.
+    /// The environment variable with this name.
     Env(String),
-    /// In this file: its bytes as they are.
+    /// This file, byte for byte.
     File(PathBuf),
 }
 
-/// An ssh agent: its id, and where it listens.
+/// An ssh agent: its id and its address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SshSpec {
-    /// The id by which the Dockerfile mounts it; a mount without one means `default`.
+    /// The id that the Dockerfile uses to mount the agent. A mount without an id means `default`.
     pub id: String,
-    /// Where the agent is.
+    /// The address of the agent.
     pub agent: AgentSource,
 }
 
-/// Where an ssh agent listens.
+/// The address of an ssh agent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AgentSource {
-    /// At the socket that the environment variable `SSH_AUTH_SOCK` names.
+    /// The socket in the environment variable `SSH_AUTH_SOCK`.
     Environment,
-    /// At this socket.
+    /// This socket.
     Socket(PathBuf),
 }
 
-/// What `RUN` steps find around them. The empty value is what the engine does by itself.
+/// The surroundings of `RUN` steps. The default leaves everything to the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sandbox {
     /// Hosts and their addresses, for `/etc/hosts`: `docker build --add-host`. No name has a comma, `=` or a quote.
     pub extra_hosts: BTreeMap<String, Vec<IpAddr>>,
     /// The size of `/dev/shm` in bytes, at most `i64::MAX`: `docker build --shm-size`.
     pub shm_size: Option<NonZeroU64>,
-    /// Limits by name, as Linux names them in lower case: `docker build --ulimit`.
+    /// Limits by the lower-case names of Linux: `docker build --ulimit`.
     pub ulimits: BTreeMap<&'static str, Ulimit>,
-    /// The cgroup under which steps run: `docker build --cgroup-parent`. Not empty.
+    /// The parent cgroup of the steps, which is not empty: `docker build --cgroup-parent`.
     pub cgroup_parent: Option<String>,
 }
 
-/// A limit of the system's. -1 is unlimited; the soft limit is not above the hard one.
+/// A limit of the operating system. -1 means unlimited. The soft limit is never above the hard limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ulimit {
-    /// What holds at first.
+    /// The limit at the start of a step.
     pub soft: i64,
-    /// Up to where a step may raise it.
+    /// The highest value to which a step may raise the soft limit.
     pub hard: i64,
 }
 
 /// The network of `RUN` steps: `docker build --network`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Network {
-    /// The engine's own.
+    /// The default network of the engine.
     #[default]
     Default,
     /// No network.
@@ -296,66 +297,67 @@ pub enum Network {
     Host,
 }
 
-/// Whether the engine's build cache is used: `docker build --no-cache`.
+/// Whether the engine uses its build cache: `docker build --no-cache`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CachePolicy {
-    /// Steps that the cache has are not run again.
+    /// The engine skips steps whose results are in the cache.
     #[default]
     Use,
-    /// Every step is run.
+    /// The engine runs every step.
     Ignore,
 }
 
-/// The caches that a build imports, and the one that it exports: `docker buildx build --cache-from`, `--cache-to`. The
-/// empty value is the engine's own cache alone.
+/// The caches that a build imports, and the cache that it exports: `docker buildx build --cache-from`, `--cache-to`.
+/// The default uses only the engine's own cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BuildCache {
-    /// What is imported, in this order: caches alone, or images with a cache in their config. None twice.
+    /// The imported caches, in this order: bare caches, or images with a cache in their config. There are no
+    /// duplicates.
     pub from: Vec<CacheImport>,
-    /// What is exported.
+    /// The exported cache.
     pub to: Option<CacheExport>,
 }
 
 /// A cache that a build imports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CacheImport {
-    /// From a registry.
+    /// A cache in a registry.
     Registry(CachePlace),
-    /// From a directory of this machine.
+    /// A directory on this machine.
     Directory(PathBuf),
 }
 
-/// Where a cache is in a registry.
+/// The place of a cache in a registry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CachePlace {
-    /// Under this tag of the image's own repository.
+    /// This tag in the image's own repository.
     Own(Tag),
-    /// Under this reference.
+    /// This reference.
     Reference(Reference),
 }
 
 /// A cache that a build exports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CacheExport {
-    /// In the image's config: which of its own layers are of which steps.
+    /// In the config of the image: it records which layers belong to which steps.
     Inline,
-    /// Under a tag of its own.
+    /// Under its own tag.
     Registry {
-        /// Where; no digest.
+        /// The place, which is never a digest.
         place: CachePlace,
-        /// How much.
+        /// The layers to export.
         mode: CacheMode,
     },
-    /// In a directory of this machine.
+    /// In a directory on this machine.
     Directory {
-        /// Which.
+        /// The directory.
         path: PathBuf,
-        /// How much.
+        /// The layers to export.
         mode: CacheMode,
     },
 }
 
-/// How much of a build is exported.
+/// The layers of a build that are exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CacheMode {
     /// The layers of the image.
@@ -365,12 +367,12 @@ pub enum CacheMode {
     Max,
 }
 
-/// Whether base images are looked up again: `docker build --pull`.
+/// Whether the engine asks for newer base images: `docker build --pull`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PullPolicy {
-    /// An image that the engine has is used as it is.
+    /// The engine uses the images that it has.
     #[default]
     IfMissing,
-    /// The registry is asked for a newer one.
+    /// The engine asks the registry for newer images.
     Always,
 }

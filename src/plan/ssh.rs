@@ -1,4 +1,4 @@
-//! Reads `ssh`: which ssh agents a build may use, in the words of `docker build --ssh`.
+//! Reads `ssh`: the ssh agents that a build may use, in the form of `docker build --ssh`.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use super::paths;
 use super::reader::{Late, Read, Reader};
 use super::spec::{AgentSource, SshSpec};
 
-/// Longest id, in bytes.
+/// The longest id, in bytes.
 const MAX_ID: usize = 256;
 
-/// Reads `ssh`, each of its ids once.
+/// Reads `ssh`. Each id may appear once.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     node: Option<&Node>,
@@ -28,16 +28,16 @@ pub(super) fn read(
 fn agent(reader: &mut Reader<'_>, item: &Node, late: Late<'_>, directory: &Path) -> Read<(String, AgentSource)> {
     let text = reader.text(item, "an agent", late)?;
     let (id, socket) = text.split_once('=').map_or((&*text, None), |(id, socket)| (id, Some(socket)));
-    // The Dockerfile names it among options that commas separate.
+    // The Dockerfile writes the id among options that are separated by commas.
     if id.is_empty() || id.len() > MAX_ID || id.contains(|c: char| c.is_control() || c.is_whitespace() || c == ',') {
-        let hint = "as `default`, or `ID=SOCKET`".to_owned();
+        let hint = "write `default` or `ID=SOCKET`".to_owned();
         let message = format!("the id of an agent must be 1 to {MAX_ID} bytes without spaces and commas");
         return Err(reader.problem(&item.origin, message, Some(hint)));
     }
     match socket {
         None => Ok((id.to_owned(), AgentSource::Environment)),
         Some("") => {
-            let hint = format!("`{id}` alone is the agent of SSH_AUTH_SOCK");
+            let hint = format!("write `{id}` alone for the agent of SSH_AUTH_SOCK");
             Err(reader.problem(&item.origin, format!("the agent `{id}` has no socket"), Some(hint)))
         }
         Some(socket) => Ok((id.to_owned(), AgentSource::Socket(paths::join(directory, socket)))),

@@ -1,6 +1,7 @@
-//! "Did you mean": the nearest of some words.
+//! "Did you mean": finds the nearest of several words.
 
-/// A hint that names the word of `known` nearest to `word`, or else all of them where they are few.
+/// A hint with the word of `known` that is nearest to `word`. If no word is near, the hint lists the first ones of
+/// `known`.
 pub(super) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     if known.is_empty() {
@@ -9,7 +10,7 @@ pub(super) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     did_you_mean(word, known.iter().copied()).or_else(|| {
         let few: Vec<&str> = known.iter().copied().take(MAX_LISTED).collect();
         let more = if known.len() > few.len() { ", …" } else { "" };
-        Some(format!("known here: {}{more}", few.join(", ")))
+        Some(format!("use one of: {}{more}", few.join(", ")))
     })
 }
 
@@ -25,15 +26,15 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     (nearest <= (word.chars().count() / 3).max(1)).then_some(candidate)
 }
 
-/// Most words that a hint lists.
+/// The most words in a hint.
 const MAX_LISTED: usize = 24;
-/// Most words that are compared.
+/// The most words that are compared.
 const MAX_WORDS: usize = 1_000;
-/// Longest words that are compared, in characters: names are short, and the comparison is quadratic.
+/// The longest words that are compared, in characters. Names are short, and the comparison is quadratic.
 const MAX_COMPARED: usize = 64;
 
-/// Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours, letters of either case
-/// alike.
+/// Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours. Upper and lower case are
+/// equal.
 fn distance(a: &str, b: &str) -> usize {
     let letters = |text: &str| text.chars().flat_map(char::to_lowercase).take(MAX_COMPARED).collect::<Vec<char>>();
     let (a, b) = (letters(a), letters(b));
@@ -63,7 +64,7 @@ mod tests {
         let keys = ["dockerfile", "target", "args", "tags"];
         assert_eq!(suggest("dokcerfile", keys).unwrap(), "did you mean `dockerfile`?");
         assert_eq!(suggest("Args", keys).unwrap(), "did you mean `args`?");
-        assert_eq!(suggest("zzzzz", keys).unwrap(), "known here: dockerfile, target, args, tags");
+        assert_eq!(suggest("zzzzz", keys).unwrap(), "use one of: dockerfile, target, args, tags");
         assert_eq!(suggest("x", []), None);
     }
 

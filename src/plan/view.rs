@@ -1,7 +1,7 @@
-//! The resolved plan as `polyarch plan` prints it: a plan again, with everything said. What was left out of it, if
-//! anything, is under `x-left-out`.
+//! The resolved plan as `polyarch plan` prints it: a plan in which every value is explicit. `x-left-out` lists the
+//! images and platforms that the selection left out.
 //!
-//! Every `$` is doubled, so that reading it again gives the same plan.
+//! Every `$` is doubled, so that polyarch reads the output as the same plan.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,7 +48,7 @@ impl Serialize for Plan {
     }
 }
 
-/// A list as a map, in the list's order.
+/// A list that is written as a map, in the order of the list.
 struct InOrder<'a, T>(&'a [T], fn(&T) -> String);
 
 impl<T: Serialize> Serialize for InOrder<'_, T> {
@@ -154,7 +154,7 @@ impl Serialize for Job {
         }
         match &self.work {
             Work::Build(work) => build(&mut map, work)?,
-            // No reference has a `$`.
+            // A reference never contains a `$`.
             Work::Adopt(Adoption { from }) => map.serialize_entry("from", &from.to_string())?,
         }
         if self.entry != EntryOverride::default() {
@@ -179,10 +179,10 @@ fn spec<M: SerializeMap>(map: &mut M, build: &BuildSpec) -> Result<(), M::Error>
             build.contexts.iter().map(|(name, context)| (name.as_str(), context)).collect();
         map.serialize_entry("contexts", &contexts)?;
     }
-    // Relative to the context where it is in it: that is how it will be read.
+    // polyarch reads the path relative to the context, so a path in the context is written that way.
     let (key, dockerfile) = match (&build.dockerfile, &build.context) {
         (Dockerfile::File(file), Context::Directory(context)) => {
-            // As it is read: `-` alone is the standard input.
+            // A bare `-` would be read as standard input.
             let file = file.strip_prefix(context).unwrap_or(file);
             ("dockerfile", if file == Path::new("-") { "./-".to_owned() } else { path(file) })
         }
@@ -277,7 +277,7 @@ impl Serialize for Context {
     }
 }
 
-/// A directory, written so that it is read as one and not as another kind of context.
+/// A directory, in a form that is not read as another kind of context.
 fn directory(directory: &Path) -> String {
     let text = directory.to_string_lossy();
     let other = text.contains([':', '@']) || text.starts_with("github.com/");
@@ -320,7 +320,7 @@ fn sandbox<M: SerializeMap>(map: &mut M, sandbox: &Sandbox) -> Result<(), M::Err
     cgroup_parent.as_ref().map_or(Ok(()), |parent| map.serialize_entry("cgroup_parent", &escape(parent)))
 }
 
-/// Caches in the plan's words. No reference has a `$`.
+/// Caches in the form of the plan. A reference never contains a `$`.
 struct Cache<'a>(&'a BuildCache);
 
 impl Serialize for Cache<'_> {
@@ -348,7 +348,7 @@ impl Serialize for Cache<'_> {
     }
 }
 
-/// An entry's overrides in the plan's words.
+/// The overrides of an entry in the form of the plan.
 struct Entry<'a>(&'a EntryOverride);
 
 impl Serialize for Entry<'_> {

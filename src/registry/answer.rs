@@ -1,4 +1,4 @@
-//! What a registry says when it says no (OCI distribution-spec, "Error Codes").
+//! The body of a registry's refusal (OCI distribution-spec, "Error Codes").
 
 use std::fmt;
 
@@ -7,24 +7,24 @@ use serde::Deserialize;
 use super::notice::printable;
 use crate::oci::null;
 
-/// Most errors that are kept of one answer.
+/// The most errors that polyarch keeps of one answer.
 const MAX_ERRORS: usize = 5;
-/// Longest code and message that are kept, in characters.
+/// The longest code and message that polyarch keeps, in characters.
 const MAX_TEXT: usize = 300;
 
-/// The errors that came with a refusal; none where the answer was no OCI error document.
+/// The errors of a refusal. The list is empty if the answer is not an OCI error document.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
     /// The errors, in the registry's order, at most five.
     pub errors: Vec<OciError>,
 }
 
-/// One error of a registry. Its texts are printable and at most 300 characters long.
+/// One error of a registry. Its texts are printable and have at most 300 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OciError {
-    /// `NAME_UNKNOWN`, `DENIED`, `TOOMANYREQUESTS`, …; empty where the answer was plain text.
+    /// `NAME_UNKNOWN`, `DENIED`, `TOOMANYREQUESTS`, …; empty if the answer was plain text.
     pub code: String,
-    /// What the registry says to a person.
+    /// The registry's message for people.
     pub message: String,
 }
 
@@ -43,7 +43,7 @@ struct Entry {
 }
 
 impl Answer {
-    /// Reads a body, which may have been cut off.
+    /// Reads a body, which may be cut off.
     pub(super) fn read(body: &[u8]) -> Self {
         let errors = match serde_json::from_slice::<Document>(body) {
             Ok(document) => document.errors.into_iter().take(MAX_ERRORS).map(OciError::from).collect(),
@@ -52,7 +52,7 @@ impl Answer {
         Self { errors }
     }
 
-    /// Whether one of the errors has these words for a person.
+    /// Whether the message of one of the errors contains `words`.
     pub(super) fn says(&self, words: &str) -> bool {
         self.errors.iter().any(|error| error.message.contains(words))
     }
@@ -70,7 +70,7 @@ impl From<Entry> for OciError {
     }
 }
 
-/// The first line of a body that is text for people, or the title of one that is a page of HTML.
+/// The first line of a plain text, or the title of an HTML page.
 fn plain(body: &[u8]) -> Option<OciError> {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_TEXT)]);
     let text = text.trim();
@@ -78,7 +78,7 @@ fn plain(body: &[u8]) -> Option<OciError> {
     (!line.is_empty()).then(|| OciError { code: String::new(), message: printable(line, MAX_TEXT) })
 }
 
-/// The title of a page, without the status that nginx writes before it: `502 Bad Gateway`.
+/// The title of a page, without the status that nginx writes in front: `502 Bad Gateway`.
 fn title(page: &str) -> Option<&str> {
     let (_, rest) = page.split_once("<title>")?;
     let (title, _) = rest.split_once("</title>")?;

@@ -1,4 +1,4 @@
-//! Blobs, as far as the joiner reads them: image configs, and parts of layers (OCI distribution-spec, "Pulling blobs").
+//! The reads of blobs that `join` needs: image configs and parts of layers (OCI distribution-spec, "Pulling blobs").
 
 use std::ops::Range;
 
@@ -14,24 +14,24 @@ use super::retry::Patience;
 use super::wire::Read;
 use crate::oci::{Descriptor, Digest, MAX_CONFIG_BYTES, RepositoryPath};
 
-/// What a registry says of a blob without sending it: claims, every one of them.
+/// The facts that a registry reports about a blob without sending it. All of them are claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlobHead {
-    /// It is there, of this size in bytes.
+    /// The blob exists, with this size in bytes.
     Sized(u64),
-    /// It is there, of a size that the registry does not say.
+    /// The blob exists, and the registry does not report its size.
     Present,
-    /// The registry cannot be asked for less than all of it.
+    /// The registry can send only the whole blob.
     Unanswered,
 }
 
 impl Client {
-    /// Asks for a blob without its bytes; `None` where there is none. A registry, or a store that it sends us to, that
-    /// refuses that, in whatever way, is asked for the first byte, once. A blob that is there is not asked for
-    /// again by this client and its clones.
+    /// Asks for a blob without its bytes. Returns `None` if the blob does not exist. If the registry or its storage
+    /// refuses `HEAD` in any way, polyarch asks once for the first byte. This client and its clones ask only once for a
+    /// blob that exists.
     ///
     /// # Errors
-    /// Any other answer than that it is there or is not.
+    /// Any answer other than that the blob exists or does not exist.
     pub async fn head_blob(
         &self,
         repository: &RepositoryPath,
@@ -47,7 +47,7 @@ impl Client {
     ) -> Result<Option<BlobHead>, RegistryError> {
         let head = Call { method: Method::HEAD, ..call(repository, digest, None, Read::Whole(0)) };
         match self.0.send(&head).await {
-            // Some answer with no length, and what is between us makes that a zero.
+            // Some registries send no length, and some proxies turn this into a zero.
             Ok(reply) => return Ok(Some(sized(number(&reply.headers, CONTENT_LENGTH).filter(|size| *size > 0)))),
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) if error.is_of_head() => {}
@@ -60,7 +60,7 @@ impl Client {
                 let whole = range.and_then(|range| range.rsplit_once('/')?.1.parse().ok());
                 Ok(Some(sized(whole)))
             }
-            // It begins to send all of it: that is not read.
+            // The registry begins to send the whole blob. polyarch does not read it.
             Ok(reply) => Ok(Some(sized(number(&reply.headers, CONTENT_LENGTH)))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) if matches!(error.answer(), Some((400 | 405 | 416 | 501, _))) => Ok(Some(BlobHead::Unanswered)),
@@ -68,7 +68,7 @@ impl Client {
         }
     }
 
-    /// Gets an image's configuration, proven by size and digest to be what the descriptor names.
+    /// Gets an image's config, and proves with size and digest that it is the content of the descriptor.
     ///
     /// # Errors
     /// The descriptor names more than 4 MiB; other bytes than it names; [`RegistryError::is_not_found`].
@@ -86,11 +86,11 @@ impl Client {
         Ok(config.to_vec().into_boxed_slice())
     }
 
-    /// Gets a part of a blob, which is in memory. The whole is proven by its digest; of a part nothing can be proven
-    /// but its length.
+    /// Gets a part of a blob into memory. The digest proves a whole blob. For a part, polyarch can check only the
+    /// length.
     ///
     /// # Errors
-    /// Other bytes than the descriptor names; a registry that gives no parts; [`RegistryError::is_not_found`].
+    /// Other bytes than the descriptor names; a registry that sends no parts; [`RegistryError::is_not_found`].
     pub async fn get_part(
         &self,
         repository: &RepositoryPath,

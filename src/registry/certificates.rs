@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-/// Largest file of certificates that is read, in bytes.
+/// The largest certificate file that polyarch reads, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 /// The certificates of one registry, read and parsed (PEM, RFC 7468). No private key is ever printed.
@@ -23,8 +23,8 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Trusts the authorities in `pem` for this registry, beside the system's. A server may also show one of them as
-    /// its own, as `openssl req -x509` makes them.
+    /// Trusts the authorities in `pem` for this registry, in addition to the system's. A server may also use one of
+    /// these certificates as its own, as `openssl req -x509` creates them.
     ///
     /// # Errors
     /// The text has no certificate, or polyarch cannot read one of them.
@@ -33,8 +33,8 @@ impl Certificates {
         Ok(())
     }
 
-    /// Shows the certificate in `pem`, with the chain behind it, to this registry's host. A proxy of `https://` that asks for
-    /// a certificate gets it, too: the HTTP client has one TLS for both.
+    /// Shows the certificate in `pem` and its chain to this registry's host. An `https://` proxy that asks for a
+    /// certificate gets it, too, because the HTTP client has one TLS configuration for both.
     ///
     /// # Errors
     /// The certificate or the key is missing, cannot be read, or does not belong to the other.
@@ -48,19 +48,19 @@ impl Certificates {
         Ok(())
     }
 
-    /// Trusts the authorities in `file`, as [`Self::trust`].
+    /// Trusts the authorities in `file`, like [`Self::trust`].
     ///
     /// # Errors
-    /// The file cannot be read, or as for [`Self::trust`].
+    /// polyarch cannot read the file, or as for [`Self::trust`].
     pub fn trust_file(&mut self, file: &Path) -> Result<(), CertificateError> {
         let pem = read(file)?;
         self.trust(&pem).map_err(|fault| CertificateError::of(file, fault))
     }
 
-    /// Shows the certificate in `file`, as [`Self::show`].
+    /// Shows the certificate in `file`, like [`Self::show`].
     ///
     /// # Errors
-    /// A file cannot be read, or as for [`Self::show`].
+    /// polyarch cannot read a file, or as for [`Self::show`].
     pub fn show_file(&mut self, file: &Path, key: &Path) -> Result<(), CertificateError> {
         let (pem, key_pem) = (read(file)?, read(key)?);
         self.show(&pem, &key_pem).map_err(|fault| {
@@ -69,13 +69,14 @@ impl Certificates {
         })
     }
 
-    /// Reads a registry's directory in docker's `certs.d`. Authorities are in `*.crt`, and a certificate to show is in
-    /// `NAME.cert`, its key in `NAME.key` (moby, `registry`, `ReadCertsDirectory`; containers-certs.d(5)). Among several
-    /// certificates polyarch shows the first by name. A directory that does not exist has none. polyarch skips what only
-    /// another user may read: an engine runs as root, and its key is often for root alone.
+    /// Reads a registry's directory in docker's `certs.d`. Authorities are in `*.crt`. A client certificate is in
+    /// `NAME.cert`, with its key in `NAME.key` (moby, `registry`, `ReadCertsDirectory`; containers-certs.d(5)). If
+    /// there are several client certificates, polyarch shows the first one by name. A directory that does not exist has
+    /// no certificates. polyarch skips files that only another user may read: an engine runs as root, and often only
+    /// root may read its key.
     ///
     /// # Errors
-    /// The directory or a file in it cannot be read or used, or one of certificate and key is missing.
+    /// polyarch cannot read or use the directory or a file in it, or a certificate or key lacks its partner.
     pub fn read_directory(&mut self, directory: &Path) -> Result<(), CertificateError> {
         let unread = |error| CertificateError::of(directory, CertificateFault::Read(error));
         let entries = match std::fs::read_dir(directory) {
@@ -114,7 +115,7 @@ impl Certificates {
         Ok(())
     }
 
-    /// Whether nothing was said: polyarch trusts what the system trusts, and shows nothing.
+    /// Whether there are no settings. polyarch then trusts the system's authorities and shows no certificate.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.authorities.is_empty() && self.client.is_none()
@@ -164,7 +165,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateF
     Ok(found)
 }
 
-/// A file of certificates or keys that cannot be used.
+/// A file of certificates or keys that polyarch cannot use.
 #[derive(Debug, thiserror::Error)]
 #[error("{} {fault}", .path.display())]
 pub struct CertificateError {
@@ -173,26 +174,26 @@ pub struct CertificateError {
     fault: CertificateFault,
 }
 
-/// Why a certificate or a key cannot be used.
+/// Why polyarch cannot use a certificate or a key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateFault {
-    /// The file cannot be read.
+    /// polyarch cannot read the file.
     #[error("cannot be read")]
     Read(#[source] io::Error),
-    /// It is larger than any file of certificates.
+    /// The file is larger than any file of certificates.
     #[error("is larger than {MAX_FILE} bytes")]
     Large,
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("is empty")]
     Empty,
-    /// It is binary (DER, X.690), where text (PEM) is expected.
-    #[error("is DER, and not PEM")]
+    /// The file is binary (DER, X.690), but polyarch expects text (PEM).
+    #[error("is in the format DER, not PEM")]
     Der,
-    /// It is text without any certificate.
+    /// The file is text without a certificate.
     #[error("has no certificate")]
     NoCertificate,
-    /// A certificate or a key in it cannot be read.
+    /// polyarch cannot read a certificate or a key in the file.
     #[error("has a certificate or a key that cannot be read")]
     Malformed,
     /// The file has no private key.
@@ -201,10 +202,10 @@ pub enum CertificateFault {
     /// A password protects the private key.
     #[error("has a private key that a password protects")]
     Locked,
-    /// Certificate and key do not belong together.
+    /// The certificate and the key do not belong together.
     #[error("is not the certificate of its key")]
     Foreign,
-    /// The key of a certificate to show is missing.
+    /// The key of a client certificate is missing.
     #[error("has no key beside it")]
     WithoutKey,
     /// The certificate of a key is missing.
@@ -214,7 +215,7 @@ pub enum CertificateFault {
 
 impl CertificateFault {
     fn of_nothing(bytes: &[u8]) -> Self {
-        // DER of a certificate begins with the tag of a SEQUENCE.
+        // A DER certificate begins with the tag of a SEQUENCE.
         match bytes.trim_ascii() {
             [] => Self::Empty,
             [0x30, ..] => Self::Der,
@@ -233,7 +234,7 @@ impl CertificateError {
         Self { path: path.to_owned(), fault }
     }
 
-    /// The next step, in one line.
+    /// The next step for the user, in one line.
     #[must_use]
     pub fn hint(&self) -> String {
         let file = self.path.display();
@@ -245,9 +246,9 @@ impl CertificateError {
                     self.path.with_extension("pem").display()
                 )
             }
-            CertificateFault::Locked => format!("take the password off: openssl pkey -in {file} -out NEW.key"),
+            CertificateFault::Locked => format!("remove the password: openssl pkey -in {file} -out NEW.key"),
             CertificateFault::NoKey => "name a file with -----BEGIN PRIVATE KEY-----".to_owned(),
-            CertificateFault::Foreign => "name the certificate and the key that were made together".to_owned(),
+            CertificateFault::Foreign => "name a certificate and a key that belong together".to_owned(),
             CertificateFault::WithoutKey => format!(
                 "add {}; if it is an authority's certificate, name it *.crt",
                 self.path.with_extension("key").display()
@@ -352,7 +353,7 @@ mod tests {
         };
         may_be("", 0o755);
         may_be("client.key", 0);
-        // Root may read everything. A user goes with its thread.
+        // Root may read everything, so the test changes the user. The change applies only to this thread.
         let read = || {
             std::thread::scope(|scope| {
                 let read = scope.spawn(|| {

@@ -1,24 +1,24 @@
-//! What a registry asks for: `WWW-Authenticate` (RFC 9110 §11.6.1; distribution, "Token authentication").
+//! The login that a registry requests: `WWW-Authenticate` (RFC 9110 §11.6.1; distribution, "Token authentication").
 
-/// Longest header that is read, in bytes.
+/// The longest header that polyarch reads, in bytes.
 const MAX_HEADER: usize = 8 << 10;
 
-/// A challenge that we can meet.
+/// A challenge that polyarch supports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Challenge {
-    /// User and password with every request.
+    /// A user and a password with every request.
     Basic,
-    /// A token of the server at `realm`.
+    /// A token from the server at `realm`.
     Bearer {
-        /// The token server's address, as the registry names it: not to be trusted.
+        /// The token server's address, as the registry names it. polyarch must not trust it.
         realm: String,
-        /// What the token server calls this registry.
+        /// The token server's name for this registry.
         service: Option<String>,
     },
 }
 
 impl Challenge {
-    /// The challenge to meet among those of the headers: a token where one is offered, else a password.
+    /// Selects a challenge from the headers: a token if the registry offers one, else a password.
     pub(crate) fn choose<'a>(headers: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut basic = None;
         for (scheme, params) in headers.into_iter().flat_map(parse) {
@@ -37,8 +37,8 @@ impl Challenge {
     }
 }
 
-/// Whether a challenge says that who we are is known, and may not do this (RFC 6750, 3.1; distribution's `token` access
-/// controller).
+/// Whether a challenge reports that the registry accepts the login, but the login has no permission for the request
+/// (RFC 6750, 3.1; distribution's `token` access controller).
 pub(super) fn is_of_scope<'a>(headers: impl IntoIterator<Item = &'a str>) -> bool {
     let says = |(key, value): &(String, String)| key.eq_ignore_ascii_case("error") && value == "insufficient_scope";
     headers.into_iter().flat_map(parse).any(|(_, params)| params.iter().any(says))
@@ -46,7 +46,7 @@ pub(super) fn is_of_scope<'a>(headers: impl IntoIterator<Item = &'a str>) -> boo
 
 type Params = Vec<(String, String)>;
 
-/// The schemes of one header with their parameters. What cannot be read ends the reading.
+/// The schemes of one header with their parameters. The parser stops at text that it cannot read.
 fn parse(header: &str) -> Vec<(String, Params)> {
     let mut challenges: Vec<(String, Params)> = Vec::new();
     if header.len() > MAX_HEADER {
@@ -57,9 +57,9 @@ fn parse(header: &str) -> Vec<(String, Params)> {
         rest = rest.trim_start_matches([' ', '\t', ',']);
         let Some((word, after)) = token(rest) else { return challenges };
         match (after.trim_start().strip_prefix('='), challenges.last_mut()) {
-            // Only after a scheme is `word =` a parameter.
+            // `word =` is a parameter only after a scheme.
             (Some(value), Some((_, params))) => {
-                // The padding of a token68 (`Negotiate abc==`) reads as a parameter without a value.
+                // The padding of a token68 (`Negotiate abc==`) looks like a parameter without a value.
                 let Some((value, after)) = value_of(value.trim_start_matches(['=', ' ', '\t'])) else {
                     return challenges;
                 };
@@ -75,17 +75,17 @@ fn parse(header: &str) -> Vec<(String, Params)> {
     }
 }
 
-/// A token at the beginning, and what follows; `/` is not of RFC 9110's tokens, but of token68.
+/// The token at the beginning, and the text after it. `/` belongs to token68, not to RFC 9110's tokens.
 fn token(text: &str) -> Option<(&str, &str)> {
     let of_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(c);
     let end = text.find(|c| !of_token(c)).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
 
-/// A token or a quoted string at the beginning, and what follows. Empty where a comma or the end is.
+/// The token or quoted string at the beginning, and the text after it. The value is empty before a comma or the end.
 fn value_of(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
-        // Realms without quotes are seen: everything up to the comma.
+        // Some registries write realms without quotes. Such a realm ends at a comma.
         let end = text.find([',', ' ', '\t', '"']).unwrap_or(text.len());
         let (value, after) = text.split_at(end);
         return Some((value.to_owned(), after));

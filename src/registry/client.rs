@@ -27,57 +27,57 @@ use crate::oci::{Provider, RegistryHost};
 pub(super) const HUB_API: &str = "registry-1.docker.io";
 /// How long a registry may take to say that it is there, retries included.
 const PING: Duration = Duration::from_secs(10);
-/// Manifests that ECR takes a second (Amazon ECR service quotas, "Rate of `PutImage` requests").
+/// The manifests that ECR accepts in a second (Amazon ECR service quotas, "Rate of `PutImage` requests").
 const ECR_PUTS: u32 = 10;
-/// Longest answer to a ping that is read, in bytes.
+/// The longest answer to a ping that polyarch reads, in bytes.
 const MAX_PING: usize = 64 << 10;
 
-/// How clients behave towards every registry.
+/// The settings of clients for all registries.
 #[derive(Clone)]
 pub struct ClientConfig {
     /// The `User-Agent` of every request.
     pub user_agent: String,
-    /// What is tried again, and how long.
+    /// The limits for retries.
     pub backoff: Backoff,
-    /// How long single steps may take.
+    /// The limits for single steps.
     pub timeouts: Timeouts,
-    /// Through what requests go, to registries and to where they send us.
+    /// The proxies for requests to registries and to the hosts that they redirect to.
     pub proxies: Proxies,
-    /// Hears of retries and warnings, at once and from within the call; it must not block.
+    /// Receives retries and warnings at once, from within the call. It must not block.
     pub on_notice: Arc<dyn Fn(Notice) + Send + Sync>,
 }
 
-/// How long single steps of a request may take.
+/// The limits for single steps of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// TCP and TLS together.
     pub connect: Duration,
-    /// From the request, its content included, to the head of the response.
+    /// From the request, with its content, to the head of the response.
     pub headers: Duration,
-    /// From one piece of a body to the next. A body must also come at 1 KiB/s after its first minute.
+    /// From one part of a body to the next. After its first minute, a body must also arrive at 1 KiB/s or more.
     pub idle: Duration,
 }
 
 impl Timeouts {
-    /// What suits registries: 10 s, 30 s, 30 s.
+    /// Limits that suit registries: 10 s, 30 s, 30 s.
     pub const STANDARD: Self =
         Self { connect: Duration::from_secs(10), headers: Duration::from_secs(30), idle: Duration::from_secs(30) };
 }
 
-/// A client of one registry (OCI distribution-spec 1.1). Make one per registry and clone it: clones share
-/// connections, login and backoff, so that a registry that asks one task to wait is left alone by all; and no more than
-/// eight requests of theirs are under way at once: the others wait for their turn. Clones also share the answers about
-/// blobs that the registry has ([`Self::head_blob`]), so that a client is of one run.
+/// A client of one registry (OCI distribution-spec 1.1). Create one client per registry and clone it. Clones share
+/// connections, login and backoff. If the registry asks one task to wait, all tasks wait. Clones send at most eight
+/// requests at the same time, and other requests wait. Clones also share the answers about blobs that exist
+/// ([`Self::head_blob`]), so use a client for one run only.
 ///
-/// Futures of its methods can be dropped at any time; nothing runs on behind them.
+/// You can drop the futures of its methods at any time. No work continues after that.
 #[derive(Clone)]
 pub struct Client(pub(super) Arc<Http>, pub(super) Arc<Heads>);
 
 impl Client {
-    /// A client of `host`, whose name says who runs it. Nothing is sent yet.
+    /// A client of `host`. The host's name decides on the provider. This sends no request.
     ///
     /// # Errors
-    /// The name is not a host of a URL, the user agent is malformed, or the system has no certificate authorities at all.
+    /// The name cannot be the host of a URL, the user agent is malformed, or the system has no certificate authorities.
     pub fn new(
         config: ClientConfig,
         host: RegistryHost,
@@ -87,7 +87,7 @@ impl Client {
         Self::of(Provider::of(&host), config, host, link, credentials)
     }
 
-    /// As [`Self::new`], of a host that `provider` runs, whatever its name.
+    /// Like [`Self::new`], for a host that `provider` runs, with any name.
     ///
     /// # Errors
     /// As for [`Self::new`].
@@ -127,23 +127,23 @@ impl Client {
         Ok(Self(http, Arc::default()))
     }
 
-    /// The registry that this client speaks to.
+    /// The registry of this client.
     #[must_use]
     pub fn host(&self) -> &RegistryHost {
         &self.0.wire.host
     }
 
-    /// Who runs it.
+    /// The provider of the registry.
     #[must_use]
     pub fn provider(&self) -> Provider {
         self.0.provider
     }
 
-    /// Asks whether a registry is there and takes our login (`GET /v2/`); at most 10 s with all retries, not counted how
-    /// long we are asked who we are.
+    /// Checks that the registry exists and accepts the login (`GET /v2/`). The limit is 10 s with all retries, but the
+    /// time to get credentials does not count.
     ///
     /// # Errors
-    /// It is not there, is no registry (404), or refuses us.
+    /// The registry does not answer, the address is not a registry (404), or the registry refuses the login.
     pub async fn ping(&self) -> Result<(), RegistryError> {
         let call = Call {
             method: Method::GET,
@@ -174,7 +174,7 @@ impl Client {
     }
 }
 
-/// A client that does nothing of itself: no redirects, no retries, no proxies but those that it is told.
+/// A client without redirects and retries of its own, and only with the configured proxies.
 fn client(
     config: &ClientConfig,
     tls: rustls::ClientConfig,

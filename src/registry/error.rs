@@ -1,4 +1,4 @@
-//! Why a registry did not do what it was asked.
+//! Why a registry did not carry out a request.
 
 use std::error::Error;
 use std::fmt;
@@ -12,13 +12,13 @@ use crate::auth::AuthError;
 use crate::oci::fixed::is_of_fixed_tag;
 use crate::oci::{Digest, EcrAction, EcrAnswer, EcrRefusal, ManifestError, RegistryHost, RepositoryPath};
 
-/// Longest cause that is kept, in characters.
+/// The longest cause that polyarch keeps, in characters.
 const MAX_CAUSE: usize = 300;
-/// What rustls calls a server that shows a certificate authority's certificate as its own.
+/// rustls's name for a server that uses the certificate of an authority as its own.
 pub(super) const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
-/// rustls's words for an alert of the other end, before its name.
+/// rustls's text before the name of an alert from the other end.
 const ALERT: &str = "received fatal alert: ";
-/// The alerts about the certificate that polyarch shows, or does not show (RFC 8446, 6.2).
+/// The alerts about the client certificate, or about a missing one (RFC 8446, 6.2).
 const CERTIFICATE_ALERTS: [&str; 9] = [
     "CertificateRequired",
     "BadCertificate",
@@ -30,11 +30,11 @@ const CERTIFICATE_ALERTS: [&str; 9] = [
     "AccessDenied",
     "DecryptError",
 ];
-/// The HTTP client's words for a connection of HTTP/2 that ended before the request. The alert that ended it is lost.
+/// The HTTP client's text for an HTTP/2 connection that ended before the request. The alert that ended it is lost.
 const NOT_READY: &str = "connection was not ready";
-/// rustls's words for an answer that is not TLS.
+/// rustls's text for an answer that is not TLS.
 const NO_TLS: &str = "InvalidContentType";
-/// What the HTTP client calls a proxy that answers 407 to `CONNECT`.
+/// The HTTP client's text for a proxy that answers 407 to `CONNECT`.
 const PROXY_LOGIN: &str = "proxy authorization required";
 
 /// A request that failed: the registry, the request and the reason.
@@ -49,12 +49,12 @@ struct Inner {
     host: RegistryHost,
     request: String,
     kind: ErrorKind,
-    /// How often it was tried in all, and for how long, where that was too often for the registry.
+    /// The number of attempts and their total time, if the registry throttled the request.
     tried: Option<(u32, Duration)>,
     ecr: Option<AskedOfEcr>,
 }
 
-/// What a registry of Amazon ECR was asked for.
+/// The request to an Amazon ECR registry.
 #[derive(Debug)]
 pub(super) struct AskedOfEcr {
     pub(super) repository: Option<RepositoryPath>,
@@ -65,7 +65,7 @@ pub(super) struct AskedOfEcr {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// 401, and we had no credentials to send.
+    /// 401, and polyarch had no credentials to send.
     #[error("asks for a login{0}")]
     LoginRequired(Answer),
     /// 401 with credentials, from the registry or its token server.
@@ -82,145 +82,146 @@ pub enum ErrorKind {
     Status {
         /// The HTTP status.
         status: u16,
-        /// What came with it.
+        /// The body of the answer.
         answer: Answer,
-        /// How long the registry asks us to wait.
+        /// The time that the registry asks polyarch to wait.
         retry_after: Option<Duration>,
     },
-    /// The registry asks us to wait longer than we do.
+    /// The registry asks polyarch to wait longer than polyarch's limit.
     #[error("asks us to come back in {} ({status}{answer})", in_words(*.after))]
     RetryLater {
-        /// How long.
+        /// The time to wait.
         after: Duration,
         /// The HTTP status.
         status: u16,
-        /// What came with it.
+        /// The body of the answer.
         answer: Answer,
     },
-    /// The registry's name does not resolve.
+    /// DNS does not know the registry's name.
     #[error("cannot be found by its name")]
     Dns(#[source] Cause),
-    /// No connection.
+    /// polyarch cannot connect to the registry.
     #[error("cannot be reached")]
     Connect(#[source] Cause),
-    /// No connection to the proxy, or none through it.
+    /// polyarch cannot connect to the proxy, or not through it.
     #[error("cannot be reached through the proxy {proxy}")]
     Proxy {
         /// `host:port` of the proxy.
         proxy: String,
-        /// Why.
+        /// The reason.
         source: Cause,
     },
-    /// The proxy lets nobody through who does not log in, or not with our login (407).
+    /// The proxy requires a login, or refuses the login from the environment (407).
     #[error("cannot be reached: the proxy {proxy} wants a login")]
     ProxyLogin {
         /// `host:port` of the proxy.
         proxy: String,
     },
-    /// The TLS handshake failed: certificates, or no TLS at the other end.
+    /// The TLS handshake failed: because of certificates, or because the other end does not speak TLS.
     #[error("cannot be trusted: the TLS handshake failed")]
     Tls(#[source] Cause),
-    /// The connection broke, or what came is not HTTP.
+    /// The connection broke, or the answer is not HTTP.
     #[error("broke the connection")]
     Interrupted(#[source] Cause),
-    /// Nothing came for too long.
+    /// polyarch waited too long.
     #[error("was too slow: {waiting} took longer than {} s", .after.as_secs())]
     Timeout {
-        /// What we waited for.
+        /// The step that took too long.
         waiting: Waiting,
-        /// How long.
+        /// The time limit.
         after: Duration,
     },
-    /// The bytes are not those that were asked for, or the registry says that it stored others than we sent.
+    /// The registry sent other bytes than requested, or reports that it stored other bytes than polyarch sent.
     #[error("has other content under this name: expected {expected}, got {actual}")]
     DigestMismatch {
-        /// What was asked for or sent.
+        /// The digest that polyarch requested or sent.
         expected: Digest,
-        /// What came, or what the registry says that it has; printable, at most 100 characters.
+        /// The digest of the bytes, or the digest that the registry reports; printable, at most 100 characters.
         actual: String,
     },
-    /// The length is not that of the descriptor.
+    /// The length differs from the descriptor.
     #[error("sent {actual} bytes of a blob of {expected}")]
     Size {
         /// The descriptor's size in bytes.
         expected: u64,
-        /// What came, in bytes.
+        /// The bytes that arrived.
         actual: u64,
     },
-    /// A tag that was put still names what it named before.
+    /// A tag that polyarch moved still shows its old content.
     #[error("still shows {0}, as before it was put")]
     Stale(Digest),
-    /// A part of a blob was asked for, and another one was announced.
+    /// polyarch requested a part of a blob, and the registry announced another part.
     #[error("sent another part of the content than was asked for")]
     Part,
-    /// An upload stands at another place than we do: it is asked for, and goes on from there.
+    /// The registry has another position of the upload than polyarch. polyarch asks for the position and continues
+    /// there.
     #[error("has another part of the upload than was sent")]
     OutOfStep,
-    /// An upload that was begun is not known any more: it is begun again. One that was restarted says so, or whose disk is
-    /// full.
+    /// The registry no longer knows an upload, so polyarch begins it again. A restarted registry answers so, or a
+    /// registry with a full disk.
     #[error("does not know the upload any more{0}")]
     UploadLost(Answer),
-    /// A file that was to be sent cannot be read: the registry is not to blame.
+    /// polyarch cannot read a file that it should send. The registry is not the cause.
     #[error("was not sent the content, which cannot be read")]
     Unread(#[source] Cause),
-    /// A file that was to be sent has other bytes than its name says: the registry is not to blame.
+    /// A file that polyarch should send has other bytes than its digest. The registry is not the cause.
     #[error("was not sent the content: the file has other bytes than its name says")]
     Untrue,
-    /// More than we read of such content.
+    /// The content is larger than polyarch's limit for its kind.
     #[error("sent more than the {limit} bytes that are read of this")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
     },
-    /// Compressed, although we asked for none.
+    /// The answer is compressed, although polyarch asked for an uncompressed one.
     #[error("compressed its answer although it was asked not to ({0})")]
     Encoding(String),
-    /// What should be the tags of a repository is no such list.
+    /// The answer is not a list of tags.
     #[error("sent a list of tags that cannot be read")]
     Tags,
-    /// A repository has more tags than are listed.
+    /// A repository has more tags than polyarch lists.
     #[error("has more than {limit} tags in this repository: that many are not listed")]
     TooManyTags {
         /// The limit.
         limit: usize,
     },
-    /// A page for people: somebody in between answers in the registry's place.
+    /// The answer is a web page, so another server answers in place of the registry.
     #[error("sent a web page in the place of a manifest")]
     WebPage,
-    /// The bytes are no manifest, or one that we refuse.
+    /// The bytes are not a manifest, or polyarch refuses the manifest.
     #[error("sent a manifest that cannot be used")]
     Manifest(#[source] ManifestError),
-    /// A redirect or a token server to which we do not go.
+    /// The registry redirects to an address that polyarch does not use, or names a token server there.
     #[error("sent us where we do not go")]
     Target(#[from] TargetError),
-    /// A 401 without a challenge that we know.
+    /// A 401 without a challenge that polyarch supports.
     #[error("asks for a login in a way that is not known: neither Basic nor Bearer")]
     Challenge,
-    /// The token server that the registry names did not give a token, or was not reached: what it is about is no content
-    /// of the registry's.
+    /// The token server of the registry gave no token or cannot be reached. The error is not about content of the
+    /// registry.
     #[error("has a token server, {server}, that {kind}")]
     TokenServer {
         /// `host:port` of the server.
         server: String,
-        /// Why.
+        /// The reason.
         kind: Box<ErrorKind>,
     },
-    /// The token server's answer has no token.
+    /// The token server's answer contains no token.
     #[error("has a token server that answered without a token")]
     Token,
-    /// Our own credentials cannot be had.
+    /// polyarch cannot get its own credentials.
     #[error("cannot be logged in to")]
     Credential(#[source] AuthError),
-    /// The client cannot be made: the name is no host, the user agent or the certificates are malformed.
+    /// polyarch cannot create the HTTP client: the user agent or the certificates are malformed.
     #[error("cannot be spoken to with these settings")]
     Settings(#[source] Cause),
-    /// The registry's name is no host of a URL.
+    /// The registry's name cannot be the host of a URL.
     #[error("has a name that is no host of a URL")]
     Host,
 }
 
 impl ErrorKind {
-    /// The same failure, of a request that was to go through `proxy`, if it was.
+    /// The same failure, of a request through `proxy`, if there was one.
     pub(super) fn through(self, proxy: Option<String>) -> Self {
         match (self, proxy) {
             (Self::Connect(cause) | Self::Dns(cause), Some(proxy)) if cause.0.contains(PROXY_LOGIN) => {
@@ -232,7 +233,7 @@ impl ErrorKind {
     }
 }
 
-/// What the network, TLS or the HTTP client says: the innermost of its reasons, without any address.
+/// The message of the network, TLS or the HTTP client: the innermost cause, without any address.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Cause(String);
@@ -248,23 +249,23 @@ impl Cause {
 }
 
 impl Cause {
-    /// Whether the other end refuses the certificate that polyarch shows, or wants one. Such an end stays so. HTTP/2 passes
-    /// on the words alone, and not the alert.
+    /// Whether the other end refuses the client certificate, or requires one. A later attempt then fails, too. With
+    /// HTTP/2 only the text of the alert arrives, not its value.
     pub(super) fn is_of_our_certificate(&self) -> bool {
         self.0.strip_prefix(ALERT).is_some_and(|alert| CERTIFICATE_ALERTS.contains(&alert))
     }
 }
 
-/// What was waited for in vain.
+/// The step that polyarch waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
     /// TCP and TLS.
     Connection,
     /// The head of the response.
     Headers,
-    /// The next bytes of the body, or enough of them.
+    /// The next bytes of the body, or enough bytes.
     Body,
-    /// That it takes content that we send.
+    /// The registry receiving content from polyarch.
     Upload,
     /// The operation with all its retries.
     Operation,
@@ -289,20 +290,20 @@ impl RegistryError {
         Self(Box::new(Inner { host, request, kind, tried: None, ecr: None }))
     }
 
-    /// The same failure, told in another way.
+    /// The same failure with another kind.
     pub(super) fn map_kind(mut self, map: impl FnOnce(ErrorKind) -> ErrorKind) -> Self {
         self.0.kind = map(std::mem::replace(&mut self.0.kind, ErrorKind::Host));
         self
     }
 
-    /// The same failure, after so many attempts in so much time: said of what was asked for too often.
+    /// The same failure after this number of attempts in this time. Only throttled requests show these numbers.
     pub(super) fn after(mut self, attempts: u32, within: Duration) -> Self {
         let is_throttled = matches!(self.kind(), ErrorKind::Status { status: 429, .. });
         self.0.tried = (is_throttled && attempts > 1).then_some((attempts, within));
         self
     }
 
-    /// The same failure, of a registry of Amazon ECR.
+    /// The same failure, of an Amazon ECR registry.
     pub(super) fn of_ecr(mut self, asked: AskedOfEcr) -> Self {
         self.0.ecr = Some(asked);
         self
@@ -320,13 +321,13 @@ impl RegistryError {
         &self.0.host
     }
 
-    /// Why it failed.
+    /// The reason.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
     }
 
-    /// The HTTP status and what came with it, where there was one.
+    /// The HTTP status and the body of the answer, if there was an answer.
     #[must_use]
     pub fn answer(&self) -> Option<(u16, &Answer)> {
         match self.kind() {
@@ -376,14 +377,14 @@ impl RegistryError {
         }
     }
 
-    /// Whether the registry says that it does not have what was asked for.
+    /// Whether the registry reports that the content does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self.kind(), ErrorKind::NotFound(_))
     }
 
-    /// Whether an answer to `HEAD` says nothing of `GET`: registries, and what is in front of them, refuse `HEAD` in many
-    /// ways. A wait that is asked for, and a login, are of both.
+    /// Whether a failed `HEAD` does not predict the result of `GET`. Registries, and proxies in front of them, refuse
+    /// `HEAD` in many ways. But throttling and logins apply to both methods.
     pub(super) fn is_of_head(&self) -> bool {
         match self.kind() {
             ErrorKind::Denied(_) => true,
@@ -392,14 +393,14 @@ impl RegistryError {
         }
     }
 
-    /// Whether the registry says, in its own words, that the tag is there and may not move.
+    /// Whether the registry reports that the tag exists and cannot move.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
         let Some((400 | 403 | 405 | 409 | 412, answer)) = self.answer() else { return false };
         answer.errors.iter().any(|error| is_of_fixed_tag(&error.code) || is_of_fixed_tag(&error.message))
     }
 
-    /// Whether it is about who we are: not logged in, refused, or not allowed.
+    /// Whether the failure concerns the login: it is missing, refused, or has no permission.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         matches!(
@@ -413,7 +414,7 @@ impl RegistryError {
         )
     }
 
-    /// Whether the registry cannot be spoken to at all: name, connection, TLS, settings.
+    /// Whether polyarch cannot talk to the registry at all: name, connection, TLS, settings.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(
@@ -429,8 +430,8 @@ impl RegistryError {
         )
     }
 
-    /// Whether going on would trust what must not be trusted: other bytes than were named, a manifest that can
-    /// be read in two ways, a redirect or a token server where we do not go.
+    /// Whether continuing would trust content or addresses that polyarch must not trust: other bytes than requested, a
+    /// manifest with two meanings, a redirect or a token server at a forbidden address.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(
@@ -458,7 +459,8 @@ impl RegistryError {
         )
     }
 
-    /// What Amazon ECR refused, if it was asked and did: by its words, or else by what it was asked for.
+    /// The refusal of Amazon ECR, if the registry is ECR's and refused the request. polyarch recognizes it by ECR's
+    /// message, or else by the request.
     #[must_use]
     pub fn ecr_refusal(&self) -> Option<EcrRefusal> {
         let asked = self.0.ecr.as_ref()?.action;
@@ -471,7 +473,7 @@ impl RegistryError {
         words.chain([of("", "")]).find_map(EcrRefusal::read)
     }
 
-    /// What to do next, in one line, where there is something to do.
+    /// The next step for the user in one line, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let host = self.host();
@@ -546,7 +548,7 @@ impl RegistryError {
             ErrorKind::Status { status: 413, .. } => {
                 format!("let what is in front of {host} take larger requests (nginx: client_max_body_size 0)")
             }
-            // The words of Go's server, and of nginx.
+            // The messages of Go's server and of nginx.
             ErrorKind::Status { status: 400, answer, .. } if answer.says("HTTP request") && answer.says("HTTPS") => {
                 format!("{host} speaks TLS: leave out `insecure: true`")
             }
@@ -558,7 +560,7 @@ impl RegistryError {
     }
 }
 
-/// A server answers with the same alert whether it was shown no certificate or one that it does not take.
+/// A server sends the same alert for a missing client certificate and for one that it does not accept.
 fn client_certificate(host: &RegistryHost) -> String {
     format!(
         "show {host} a client certificate that it trusts: `cert:` and `key:` in the plan, or client.cert and client.key in docker's certs.d/{host}"

@@ -1,5 +1,5 @@
-//! Blobs that a registry has, by its answers. A run asks for each once, however many platforms, images and tags reach
-//! it.
+//! The blobs that a registry reported as existing. A run asks for each blob once, even if many platforms, images and
+//! tags contain it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use super::blobs::BlobHead;
 use super::error::RegistryError;
 use crate::oci::{Digest, RepositoryPath};
 
-/// The answers that a blob is there. An absence or an error is not kept: a client that has the blob sends it, and asks
-/// again.
+/// The answers about blobs that exist. Absences and errors are not kept, because the client then sends the blob and
+/// asks again.
 #[derive(Default)]
 pub(super) struct Heads(Mutex<HashMap<(RepositoryPath, Digest), Answer>>);
 
-/// The answer for one blob, once a caller has it.
+/// The answer for one blob, as soon as a caller has it.
 type Answer = Arc<OnceCell<BlobHead>>;
 
 /// An answer that is not kept.

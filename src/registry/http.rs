@@ -1,4 +1,4 @@
-//! The one `send`: a call with its login and its retries, and a status turned into an error.
+//! The only `send`: it adds the login and the retries to a call, and turns a status into an error.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,34 +21,34 @@ use super::target::{TargetError, redacted};
 use super::wire::{Read, Reply, Request, To, Wire};
 use crate::oci::{EcrAction, Provider, spent};
 
-/// Most warnings of a registry that are passed on.
+/// The most warnings of a registry that polyarch passes on.
 const MAX_WARNINGS: usize = 16;
-/// Longest warning, in characters.
+/// The longest warning, in characters.
 const MAX_WARNING: usize = 512;
 
 /// A call of the registry's API.
 pub(super) struct Call {
     pub(super) method: Method,
-    /// Below `/v2/`, or an address that the registry gave.
+    /// A path below `/v2/`, or an address that the registry gave.
     pub(super) path: String,
     pub(super) scope: Option<Scope>,
     pub(super) accept: Option<HeaderValue>,
-    /// Which bytes of the content are asked for (RFC 9110, 14.2); `None`: all.
+    /// The requested bytes of the content (RFC 9110, 14.2). `None` means all bytes.
     pub(super) range: Option<HeaderValue>,
     pub(super) content: Option<(HeaderValue, Bytes)>,
     pub(super) read: Read,
-    /// What a 404 leads to.
+    /// How a 404 is handled.
     pub(super) patience: Patience,
 }
 
 impl Call {
-    /// Blobs are put with a `PUT` that has no content.
+    /// Whether this pushes a manifest. The `PUT` of a blob has no content.
     fn puts_manifest(&self) -> bool {
         self.method == Method::PUT && self.content.is_some()
     }
 }
 
-/// A registry's API with our login.
+/// A registry's API, with polyarch's login.
 pub(super) struct Http {
     pub(super) wire: Wire,
     pub(super) provider: Provider,
@@ -56,17 +56,17 @@ pub(super) struct Http {
     pub(super) backoff: Backoff,
     pub(super) throttle: Throttle,
     pub(super) slots: Slots,
-    /// How often manifests are put, where that is limited.
+    /// The rate limit for pushing manifests, if there is one.
     pub(super) puts: Option<Pace>,
     pub(super) on_notice: Arc<dyn Fn(Notice) + Send + Sync>,
     pub(super) warned: Mutex<BTreeSet<String>>,
 }
 
 impl Http {
-    /// Sends a call until it succeeds or fails for good. What it returns has a status of success.
+    /// Sends a call until it succeeds or fails for good. The returned reply has a status of success.
     pub(super) async fn send(&self, call: &Call) -> Result<Reply, RegistryError> {
         let line = || self.url(&call.path).map_or_else(|_| call.path.clone(), |url| redacted(&call.method, &url));
-        // Its time begins when it is its turn; a wait between two attempts takes nobody's place.
+        // The deadline begins when the call gets its slot. A wait between two attempts occupies no slot.
         let mut turn = Some(self.slots.one().await);
         super::retry::run(
             &self.backoff,
@@ -88,12 +88,12 @@ impl Http {
         .await
     }
 
-    /// One attempt: at most one renewal of the login.
+    /// Makes one attempt, with at most one renewal of the login.
     pub(super) async fn attempt(&self, call: &Call) -> Result<Reply, RegistryError> {
         self.attempted(call).await.map_err(|error| self.asked(error, call))
     }
 
-    /// The failure of `call`, with what ECR calls it.
+    /// The failure of `call`, with ECR's name of the request.
     pub(super) fn asked(&self, error: RegistryError, call: &Call) -> RegistryError {
         if self.provider != Provider::Ecr {
             return error;
@@ -160,7 +160,7 @@ impl Http {
     }
 }
 
-/// Whether the registry itself asks who we are. Where a redirect led, nobody may ask.
+/// Whether the registry itself requests a login. A host that a redirect leads to must not request one.
 pub(super) fn wants_login(reply: &Reply, sent: &Ticket) -> bool {
     let is_spent = || sent.authorization.is_some() && spent::is_of_spent_token(&String::from_utf8_lossy(&reply.body));
     reply.is_direct
@@ -171,16 +171,16 @@ pub(super) fn wants_login(reply: &Reply, sent: &Ticket) -> bool {
         }
 }
 
-/// Whether the registry may have what it does not show to those whom it does not know.
+/// Whether the registry may hide content from clients without a login.
 fn may_hide(reply: &Reply, sent: &Ticket) -> bool {
     reply.is_direct && sent.authorization.is_none() && matches!(reply.status.as_u16(), 403 | 404)
 }
 
-/// The error that a status is.
+/// The error for a status.
 pub(super) fn refusal(reply: &Reply, with_credentials: bool) -> ErrorKind {
     let answer = Answer::read(&reply.body);
     match reply.status.as_u16() {
-        // Where a redirect led, credentials were neither sent nor would be.
+        // polyarch sends no credentials to the target of a redirect.
         401 if !reply.is_direct => ErrorKind::Status { status: 401, answer, retry_after: None },
         401 if with_credentials && is_of_scope(&reply.headers) => ErrorKind::Denied(answer),
         401 if with_credentials => ErrorKind::LoginRefused(answer),

@@ -1,28 +1,28 @@
-//! How one registry is spoken to.
+//! The connection settings of one registry.
 
 use reqwest::Url;
 
 use super::certificates::Certificates;
 use crate::oci::RegistryHost;
 
-/// Whether a registry is spoken to with encryption.
+/// Whether the connection to a registry is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// Encrypted; the certificate is checked against the system's authorities and those that were given.
+    /// Encrypted. polyarch checks the certificate with the system's authorities and the configured ones.
     Https,
-    /// In clear, credentials too: loopback, or what the user named insecure.
+    /// Unencrypted, including credentials. Only for loopback and for registries that the user marked as insecure.
     Http,
 }
 
-/// How one registry is spoken to.
+/// The connection settings of one registry.
 #[derive(Debug, Clone)]
 pub struct Link {
-    /// With encryption or without.
+    /// Whether the connection is encrypted.
     pub transport: Transport,
-    /// Whom polyarch trusts, and which certificate it shows.
+    /// The authorities that polyarch trusts, and the certificate that it shows.
     pub certificates: Certificates,
-    /// Hosts of this machine or of a private network to which the registry may send polyarch, for tokens, uploads and
-    /// downloads. One without a port is meant with all of its ports. Public hosts need not be named.
+    /// Hosts of this machine or of a private network that the registry may send polyarch to, for tokens, uploads and
+    /// downloads. A host without a port includes all of its ports. Public hosts need no entry.
     pub neighbours: Vec<RegistryHost>,
 }
 
@@ -35,21 +35,21 @@ impl From<Transport> for Link {
 /// Whether the user allows that a registry sends polyarch to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leave {
-    /// Nothing was said of this host.
+    /// The user did not list the host.
     Unsaid,
-    /// The host was named with other ports only.
+    /// The user listed the host only with other ports.
     OtherPort,
-    /// The host was named.
+    /// The user listed the host.
     Given,
 }
 
-/// The hosts to which the registry may send polyarch although they are not public.
+/// The hosts that the registry may send polyarch to although they are not public.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Neighbours(Vec<(String, Option<u16>)>);
 
 impl Neighbours {
     pub(super) fn of(hosts: &[RegistryHost]) -> Self {
-        // The scheme has no part in it; the URL parser gives every spelling of an address the same form.
+        // The scheme does not matter. The URL parser gives every spelling of an address the same form.
         let parse = |host: &RegistryHost| {
             let url = Url::parse(&format!("polyarch://{host}/")).ok()?;
             let plain = Url::parse(&format!("http://{}/", url.host_str()?)).ok()?;
@@ -68,7 +68,7 @@ impl Neighbours {
         if met { Leave::Given } else { Leave::OtherPort }
     }
 
-    /// Whether a host was named, with whatever port.
+    /// Whether the user listed a host, with any port.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(host, _)| host == name)
     }

@@ -1,4 +1,4 @@
-//! Logging in: what a challenge asks for is fetched once and kept, per repository and access.
+//! Logins: polyarch obtains the login that a challenge requests once, and keeps it for each repository and access.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
@@ -18,21 +18,21 @@ use super::wire::{Read, Reply, Request, To, Wire};
 use crate::auth::{Credential, CredentialSource};
 use crate::oci::RepositoryPath;
 
-/// Longest answer to `GET /v2/` that is read, in bytes.
+/// The longest answer to `GET /v2/` that polyarch reads, in bytes.
 const MAX_HOME: usize = 64 << 10;
-/// How soon what is spent is asked for again, at the earliest: the source may fail, and its clock may be wrong.
+/// The shortest time until polyarch asks again for an expired login. The source may fail, and its clock may be wrong.
 const SPENT_AGAIN: Duration = Duration::from_mins(1);
 
-/// What a token is for (distribution, "Token scope").
+/// The scope of a token (distribution, "Token scope").
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Scope {
     pub(super) repository: RepositoryPath,
     pub(super) access: Access,
-    /// Another repository, of which blobs are mounted into this one: they are pulled there.
+    /// Another repository, whose blobs the registry mounts into this one. The token must allow to pull there.
     pub(super) from: Option<RepositoryPath>,
 }
 
-/// What may be done in the repository.
+/// The permitted actions in the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Access {
     Pull,
@@ -41,27 +41,27 @@ pub(super) enum Access {
 }
 
 impl Scope {
-    /// To read in a repository.
+    /// Read access to a repository.
     pub(super) fn pull(repository: &RepositoryPath) -> Self {
         Self { repository: repository.clone(), access: Access::Pull, from: None }
     }
 
-    /// To write in it, too.
+    /// Read and write access.
     pub(super) fn push(repository: &RepositoryPath) -> Self {
         Self { repository: repository.clone(), access: Access::Push, from: None }
     }
 
-    /// To delete in it, too.
+    /// Read, write and delete access.
     pub(super) fn delete(repository: &RepositoryPath) -> Self {
         Self { access: Access::Delete, ..Self::push(repository) }
     }
 
-    /// To write what is mounted from another one.
+    /// Write access, with mounts from another repository.
     pub(super) fn mount(repository: &RepositoryPath, from: &RepositoryPath) -> Self {
         Self { from: Some(from.clone()), ..Self::push(repository) }
     }
 
-    /// As token servers take it, the access to write first: some read no more than that.
+    /// The form for token servers. The repository to write is first, because some servers read only one.
     pub(super) fn words(&self) -> Vec<String> {
         let actions = match self.access {
             Access::Pull => "pull",
@@ -77,17 +77,17 @@ impl Scope {
 pub(super) struct Login {
     source: Arc<dyn CredentialSource>,
     slots: SyncMutex<HashMap<Option<Scope>, Arc<Mutex<Slot>>>>,
-    /// The source's last answers, by the part of the registry that they are for: a helper is a process, and is not run
-    /// for every repository.
+    /// The source's last answers, by the part of the registry that they are valid for. A helper is a process, so
+    /// polyarch does not run it for every repository.
     credentials: Mutex<HashMap<Option<RepositoryPath>, Kept>>,
-    /// What the registry asked for last: it asks the same for other repositories.
+    /// The registry's last challenge. It sends the same one for other repositories.
     challenge: SyncMutex<Option<Challenge>>,
-    /// What the registry asks for at `/v2/`: `None` where it lets everybody in.
+    /// The challenge at `/v2/`, or `None` if the registry allows anonymous access.
     home: OnceCell<Option<Challenge>>,
     asking: SyncMutex<Asking>,
 }
 
-/// A clock that runs while the source is asked.
+/// A clock that runs while polyarch asks the source.
 #[derive(Default)]
 struct Asking {
     before: Duration,
@@ -100,7 +100,7 @@ impl Asking {
     }
 }
 
-/// Stops the clock, also where nobody waits for the answer any more.
+/// Stops the clock, even if the caller no longer waits for the answer.
 struct Asked<'a>(&'a SyncMutex<Asking>);
 
 impl Drop for Asked<'_> {
@@ -110,40 +110,40 @@ impl Drop for Asked<'_> {
     }
 }
 
-/// What the source answered last.
+/// The source's last answer.
 #[derive(Clone)]
 struct Kept {
     credential: Credential,
-    /// Which of its answers it is, from 1.
+    /// The number of the answer, counted from 1.
     answer: u64,
     spent_at: Option<Instant>,
 }
 
-/// The login of one scope. Its lock is held while it is renewed: who comes meanwhile waits and shares it.
-/// A renewal that is dropped leaves it as it was.
+/// The login of one scope. Its lock is held during a renewal, so that other callers wait and share the result. A
+/// renewal that is dropped leaves the login unchanged.
 #[derive(Default)]
 struct Slot {
-    /// How often it was renewed.
+    /// The number of renewals.
     generation: u64,
     sent: Option<Sent>,
     challenge: Option<Challenge>,
 }
 
-/// What is sent from now on.
+/// The login for the next requests.
 struct Sent {
     authorization: HeaderValue,
     with_credentials: bool,
-    /// Of which of the source's answers it was made.
+    /// The number of the source's answer that it comes from.
     answer: u64,
     spent_at: Option<Instant>,
 }
 
-/// What one request sends.
+/// The login that one request sends.
 pub(super) struct Ticket {
     slot: Arc<Mutex<Slot>>,
     generation: u64,
     pub(super) authorization: Option<HeaderValue>,
-    /// Whether credentials of ours are in it or behind it.
+    /// Whether it contains credentials, or was obtained with credentials.
     pub(super) with_credentials: bool,
 }
 
@@ -159,14 +159,14 @@ impl Login {
         }
     }
 
-    /// How long the source was asked so far: a helper may ask a person, and that time is not the registry's.
+    /// The time spent in the source so far. A helper may ask a person, and this time does not count as the registry's.
     pub(super) fn asked(&self) -> Duration {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).so_far()
     }
 
-    /// What to send for `scope`, as far as it is known; waits for a renewal that is under way. A registry that asked for
-    /// a login before is told it at once, not after it has refused every repository and access in turn; what is spent is
-    /// renewed before the registry refuses it.
+    /// The login for `scope`, if one is known. Waits for a renewal that is in progress. If the registry has requested a
+    /// login before, polyarch sends one at once instead of waiting for a refusal in every scope. polyarch renews an
+    /// expiring login before the registry refuses it.
     pub(super) async fn ticket(&self, wire: &Wire, scope: Option<&Scope>) -> Ticket {
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,8 +178,8 @@ impl Login {
             Some(sent) => locked.challenge.clone().filter(|_| is_past(sent.spent_at)),
         };
         if let Some(challenge) = known {
-            // An error here is none yet: the registry will say what it thinks of a request without a login, and of one
-            // with a login that has not expired.
+            // An error here does not count yet. The registry still answers a request without a login, or with a login
+            // that has not expired.
             match self.authorize(wire, scope, &challenge, wire.home.as_str(), None).await {
                 Ok(Some(sent)) => locked.renew(sent, challenge),
                 Ok(None) | Err(_) => locked.postpone(),
@@ -188,7 +188,8 @@ impl Login {
         locked.ticket(&slot)
     }
 
-    /// Renews what `old` sent, because the registry refused it with `reply`; once for all who sent the same.
+    /// Renews the login in `old`, which the registry refused with `reply`. All callers with the same login share one
+    /// renewal.
     pub(super) async fn renew(
         &self,
         wire: &Wire,
@@ -202,7 +203,8 @@ impl Login {
         }
         let fail = |kind| RegistryError::new(&wire.host, reply.request.as_str(), kind);
         let headers = reply.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        // An expired token may be refused without a challenge (ECR's 403, docker/hub-feedback#2530): the one before holds.
+        // A registry may refuse an expired token without a challenge (ECR's 403, docker/hub-feedback#2530). polyarch
+        // then uses the previous challenge.
         let challenge = match Challenge::choose(headers).or_else(|| slot.challenge.clone()) {
             None if !reply.headers.contains_key(WWW_AUTHENTICATE) => self.home(wire).await,
             challenge => challenge,
@@ -216,9 +218,9 @@ impl Login {
         Ok(slot.ticket(&old.slot))
     }
 
-    /// A login, where there is one for a registry that hid what it has from `old`, which was sent without. Such a registry
-    /// asks for a login at `/v2/` alone (containerd/containerd#3291), where docker and crane begin. `None`: it lets
-    /// everybody in, or we are nobody.
+    /// Obtains a login after the registry answered `old`, a request without a login, with 403 or 404. Such a registry
+    /// may hide its content, and request a login only at `/v2/` (containerd/containerd#3291), where docker and crane
+    /// begin. `None` means that the registry allows anonymous access, or that polyarch has no login.
     pub(super) async fn introduce(
         &self,
         wire: &Wire,
@@ -237,7 +239,7 @@ impl Login {
         Ok(Some(slot.ticket(&old.slot)))
     }
 
-    /// What the registry asks for at `/v2/`, where there may be a login that meets it; asked once.
+    /// The challenge at `/v2/`, if there may be a login for it. polyarch asks once.
     async fn home(&self, wire: &Wire) -> Option<Challenge> {
         if !self.source.may_know(&wire.host) {
             return None;
@@ -260,8 +262,8 @@ impl Login {
         self.home.get_or_try_init(|| ask).await.ok().cloned().flatten()
     }
 
-    /// What meets `challenge`; `None` where it wants a password and there is none. What was made of the source's answer
-    /// `refused` was refused.
+    /// The login for `challenge`. `None` means that the challenge needs a password and there is none. `refused` is the
+    /// number of the source's answer that the registry refused.
     async fn authorize(
         &self,
         wire: &Wire,
@@ -292,7 +294,7 @@ impl Login {
         Ok(Some(Sent { authorization, with_credentials, answer, spent_at }))
     }
 
-    /// The source's last answer, or a new one where that is spent, or is the one that was refused.
+    /// The source's last answer, or a new one if the last one is expiring or was refused.
     async fn credential(
         &self,
         wire: &Wire,
@@ -320,7 +322,7 @@ impl Login {
                 let spent_at = self.source.spent_at(&wire.host).map(|at| at.max(Instant::now() + SPENT_AGAIN));
                 Kept { credential, answer, spent_at }
             }
-            // What is spent has not expired yet.
+            // A login that is expiring is still valid.
             (Err(_), Some(known)) if !is_refused => {
                 Kept { spent_at: Some(Instant::now() + SPENT_AGAIN), ..known.clone() }
             }
@@ -342,7 +344,7 @@ impl Slot {
         self.challenge = Some(challenge);
     }
 
-    /// What is sent stays for a while.
+    /// Keeps the current login for a while.
     fn postpone(&mut self) {
         if let Some(sent) = &mut self.sent {
             sent.spent_at = Some(Instant::now() + SPENT_AGAIN);
@@ -359,13 +361,13 @@ impl Slot {
     }
 }
 
-/// User and password, as a header.
+/// A header with user and password.
 pub(super) fn basic(credential: &Credential) -> Option<HeaderValue> {
     let Credential::Basic { username, password } = credential else { return None };
     header("Basic ", &STANDARD.encode(format!("{username}:{}", password.expose())))
 }
 
-/// A header that no Debug shows; `None` where the token has bytes that no header may have.
+/// A header that Debug never shows. `None` means that the token has bytes that a header cannot contain.
 fn header(scheme: &str, token: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&format!("{scheme}{token}")).ok()?;
     value.set_sensitive(true);

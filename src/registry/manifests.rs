@@ -1,4 +1,5 @@
-//! Manifests: raw bytes in, raw bytes out (OCI distribution-spec, "Pulling manifests", "Pushing Manifests").
+//! Manifests: polyarch reads and writes their raw bytes (OCI distribution-spec, "Pulling manifests", "Pushing
+//! Manifests").
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -13,19 +14,19 @@ use super::retry::{self, Backoff, Patience};
 use super::wire::{Read, Reply};
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, MediaType, RawManifest, RepositoryPath, Selector, Tag};
 
-/// The registry's own opinion of what it sent or stored.
+/// The registry's own claim about the content that it sent or stored.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
-/// Longest claim that is repeated in an error, in characters.
+/// The longest claim that an error repeats, in characters.
 const MAX_CLAIM: usize = 100;
-/// Longest answer to a PUT or a DELETE that is read, in bytes; it has no meaning.
+/// The longest answer to a push or a `DELETE` that polyarch reads, in bytes. The answer has no meaning.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// What a 404 means to the caller.
+/// The meaning of a 404 for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visibility {
-    /// It is not there.
+    /// The content does not exist.
     Settled,
-    /// It was written a moment ago and may not be visible yet: it is looked for again, for at most 10 s.
+    /// The content was just written and may not be visible yet. polyarch looks for it again for at most 10 s.
     JustWritten,
 }
 
@@ -38,10 +39,10 @@ impl From<Visibility> for Patience {
     }
 }
 
-/// What a registry says of a manifest without sending it: claims, every one of them.
+/// The facts that a registry reports about a manifest without sending it. All of them are claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// The digest, where the registry says a valid one.
+    /// The digest, if the registry sends a valid one.
     pub digest: Option<Digest>,
     /// The media type.
     pub media_type: MediaType,
@@ -50,11 +51,11 @@ pub struct Head {
 }
 
 impl Client {
-    /// Gets a manifest or an index, at most 4 MiB of it. By digest, the bytes are proven to be those.
+    /// Gets a manifest or an index of at most 4 MiB. With a digest, polyarch proves that the bytes match it.
     ///
     /// # Errors
-    /// [`RegistryError::is_not_found`] where there is none; other bytes than the digest names; a document that
-    /// is refused (see [`crate::oci::ManifestError`]).
+    /// [`RegistryError::is_not_found`] if it does not exist; other bytes than the digest names; a document that
+    /// polyarch refuses (see [`crate::oci::ManifestError`]).
     pub async fn get_manifest(
         &self,
         repository: &RepositoryPath,
@@ -66,11 +67,12 @@ impl Client {
         self.read_manifest(selector, reply)
     }
 
-    /// Gets what is under a tag that was put a moment ago, and named `before` until then. A registry, or a cache in front of
-    /// it, that still shows that, or nothing, is asked again, for at most 10 s.
+    /// Gets the content of a tag that polyarch has just moved away from `before`. The registry, or a cache in front of
+    /// it, may still show the old content or nothing. polyarch then asks again for at most 10 s.
     ///
     /// # Errors
-    /// [`ErrorKind::Stale`] where it shows nothing else in that time; whatever fails [`Self::get_manifest`].
+    /// [`ErrorKind::Stale`] if the registry shows the old content during this time; the errors of
+    /// [`Self::get_manifest`].
     pub async fn get_moved(
         &self,
         repository: &RepositoryPath,
@@ -81,7 +83,7 @@ impl Client {
         self.get_put(repository, &selector, |digest| Some(digest) == before).await
     }
 
-    /// Gets what was put a moment ago, as soon as it is not what was there before.
+    /// Gets content that was just pushed, as soon as the registry no longer shows the old content.
     async fn get_put(
         &self,
         repository: &RepositoryPath,
@@ -98,16 +100,16 @@ impl Client {
                 Ok(manifest)
             })
         };
-        // Each look is tried as often as any request: what it failed with then is the end.
+        // Each look already retries like any request, so a failure here is final.
         let looks = Backoff { attempts: 1, ..self.0.backoff.clone() };
         retry::run(&looks, &[], &*self.0.on_notice, Patience::Content, look, error).await
     }
 
-    /// Asks for a manifest without its bytes; `None` where there is none. A registry that refuses that, in whatever way, is
-    /// asked for the bytes, once.
+    /// Asks for a manifest without its bytes. Returns `None` if the manifest does not exist. If the registry refuses
+    /// `HEAD` in any way, polyarch asks once for the bytes.
     ///
     /// # Errors
-    /// Those of [`Self::get_manifest`], but [`RegistryError::is_not_found`].
+    /// Those of [`Self::get_manifest`], except [`RegistryError::is_not_found`].
     pub async fn head_manifest(
         &self,
         repository: &RepositoryPath,
@@ -131,12 +133,13 @@ impl Client {
         }
     }
 
-    /// Puts a manifest, byte for byte. Putting the same bytes again is harmless, so an answer that was lost is
-    /// asked for again. The registry may say, for at most 10 s, that it does not know what an index refers to:
-    /// an engine may have written it a moment ago. Where the answer is another success than 201, reading back decides.
+    /// Pushes a manifest, byte for byte. A second push of the same bytes is harmless, so polyarch repeats the push
+    /// after a lost answer. An engine may have just written the content that an index lists. So polyarch retries for at
+    /// most 10 s if the registry does not know this content. After a success other than 201, polyarch reads the
+    /// manifest back.
     ///
     /// # Errors
-    /// The registry refuses, or says or shows that it stored another digest.
+    /// The registry refuses, or it reports or shows that it stored another digest.
     pub async fn put_manifest(
         &self,
         repository: &RepositoryPath,
@@ -163,7 +166,7 @@ impl Client {
         if let Some(actual) = claim(&reply.headers).filter(|claimed| claimed != manifest.digest().as_str()) {
             return fail(ErrorKind::DigestMismatch { expected: manifest.digest().clone(), actual });
         }
-        // Engines and crane take 200, 202 and 204, too (containerd, `docker/pusher.go`; go-containerregistry,
+        // Engines and crane accept 200, 202 and 204, too (containerd, `docker/pusher.go`; go-containerregistry,
         // `remote/write.go`).
         if reply.status.as_u16() != 201 {
             self.get_put(repository, selector, |digest| digest != manifest.digest()).await?;
@@ -171,22 +174,22 @@ impl Client {
         Ok(())
     }
 
-    /// Deletes a tag, and not what it names (OCI distribution-spec, "Deleting tags"). A tag that is not there is gone:
-    /// so an answer that was lost is asked for again.
+    /// Deletes a tag but not its manifest (OCI distribution-spec, "Deleting tags"). A tag that does not exist counts as
+    /// deleted, so polyarch repeats the request after a lost answer.
     ///
-    /// Some registries delete what a tag names with its last tag: who needs it reads it back.
+    /// Some registries delete a manifest with its last tag. A caller that needs the manifest must read it back.
     ///
     /// # Errors
-    /// The registry does not delete tags (405, or 400 where it takes digests alone), or does not let us.
+    /// The registry does not delete tags (405, or 400 if it accepts only digests), or refuses this for the login.
     pub async fn delete_tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<(), RegistryError> {
         self.delete(repository, &Selector::Tag(tag.clone())).await
     }
 
-    /// Deletes a manifest, and with it every tag that names it (OCI distribution-spec, "Deleting Manifests"). One that is
-    /// not there is gone: so an answer that was lost is asked for again.
+    /// Deletes a manifest with all of its tags (OCI distribution-spec, "Deleting Manifests"). A manifest that does not
+    /// exist counts as deleted, so polyarch repeats the request after a lost answer.
     ///
     /// # Errors
-    /// The registry deletes nothing (405), not what an index lists, or not for us.
+    /// The registry deletes nothing (405), not the manifests of an index, or not for this login.
     pub async fn delete_manifest(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), RegistryError> {
         self.delete(repository, &Selector::Digest(digest.clone())).await
     }
@@ -208,12 +211,12 @@ impl Client {
     fn read_manifest(&self, selector: &Selector, reply: Reply) -> Result<RawManifest, RegistryError> {
         let Reply { status, headers, body, request, .. } = reply;
         let fail = |kind| RegistryError::new(self.host(), request.as_str(), kind);
-        // 203: a proxy in between changed something (RFC 9110, 15.3.4). The digest says whether it was the bytes.
+        // 203: a proxy in between changed something (RFC 9110, 15.3.4). The digest shows whether the bytes changed.
         if !matches!(status.as_u16(), 200 | 203) {
             let answer = super::Answer::default();
             return Err(fail(ErrorKind::Status { status: status.as_u16(), answer, retry_after: None }));
         }
-        // The digest first: of bytes that are not those that were asked for, nothing is parsed.
+        // The digest comes first: polyarch never parses bytes that differ from the requested ones.
         let actual = Digest::of(&body);
         if let Selector::Digest(expected) = selector
             && *expected != actual

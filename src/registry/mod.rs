@@ -1,15 +1,16 @@
-//! Registries. The only room that names the HTTP client.
+//! Registries. Only this room names the HTTP client.
 //!
-//! A [`Client`] speaks OCI distribution to one registry: raw manifests in, raw manifests out, image configs by
-//! digest. Inside, from the wire up:
+//! A [`Client`] speaks OCI distribution to one registry. It reads and writes raw manifests, and reads image configs by
+//! digest. Its files, from the wire up:
 //!
-//! - `link` says how a registry is spoken to, `certificates` whom `tls` trusts;
-//! - `target` says where a request may go, `proxy` through what, `wire` sends one and reads its answer within bounds;
-//! - `challenge` reads what a registry asks for, `token` gets it from a token server, `login` keeps it;
-//! - `http` joins the two into the one `send`, `retry` decides what is tried again, `slots`
-//!   how much is asked at once, `pace` how often;
-//! - `manifests`, `tags`, `blobs` and `transfer` are the operations; `reading` is a blob on its way from a registry, `stream`
-//!   one on its way to another, and both go on where they broke.
+//! - `link` has the connection settings of a registry, and `certificates` the authorities that `tls` trusts;
+//! - `target` decides where a request may go and `proxy` through which proxy; `wire` sends one request and reads its
+//!   answer within limits;
+//! - `challenge` reads the registry's challenge, `token` gets a token from a token server, and `login` keeps it;
+//! - `http` joins these into the only `send`; `retry` decides on retries, `slots` limits concurrent requests, and
+//!   `pace` limits their rate;
+//! - `manifests`, `tags`, `blobs` and `transfer` are the operations; `reading` reads a blob from a registry, and
+//!   `stream` sends one to a registry. Both continue where a connection broke.
 
 mod answer;
 mod blobs;

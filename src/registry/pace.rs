@@ -1,26 +1,26 @@
-//! How often something is asked of a registry that says how often it may be asked.
+//! Limits the rate of requests to a registry that documents a limit.
 
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::{Duration, Instant, sleep_until};
 
-/// Lets a number of requests through at once, and after these one an interval (the generic cell rate algorithm): who
-/// comes too early waits, in the order of coming.
+/// Allows a number of requests at once, and then one request per interval (the generic cell rate algorithm). Requests
+/// that come too early wait in their order.
 #[derive(Debug)]
 pub(super) struct Pace {
     interval: Duration,
     at_once: u32,
-    /// When all that passed would have been asked for, one an interval.
+    /// The time when all admitted requests would have been sent, with one per interval.
     asked_until: Mutex<Option<Instant>>,
 }
 
 impl Pace {
-    /// At most `rate` a second, and as many at once. It is at least one.
+    /// At most `rate` requests in a second, and as many at once. The minimum is one.
     pub(super) fn a_second(rate: u32) -> Self {
         Self { interval: Duration::from_secs(1) / rate.max(1), at_once: rate, asked_until: Mutex::default() }
     }
 
-    /// Waits for the turn. A turn that is not waited for is lost.
+    /// Waits for a turn. If the caller stops waiting, the turn is lost.
     pub(super) async fn pass(&self) {
         sleep_until(self.turn(Instant::now())).await;
     }
@@ -48,9 +48,9 @@ mod tests {
         }
         assert_eq!(passed[..10], [0; 10]);
         let later: Vec<_> = (1..=15).map(|n| n * 100).collect();
-        // Timers of tokio go by milliseconds.
+        // tokio's timers have a resolution of milliseconds.
         assert!(passed[10..].iter().zip(&later).all(|(at, due)| (*due..=due + 1).contains(at)), "{passed:?}");
-        // Nobody who waits long enough waits.
+        // After a pause that is long enough, no request waits.
         tokio::time::advance(Duration::from_secs(1)).await;
         let rested = Instant::now();
         for _ in 0..10 {

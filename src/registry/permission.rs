@@ -1,4 +1,4 @@
-//! Whether we may push (OCI distribution-spec, "Pushing blobs").
+//! Whether the login may push (OCI distribution-spec, "Pushing blobs").
 
 use reqwest::Method;
 
@@ -12,11 +12,11 @@ use super::wire::Read;
 use crate::oci::RepositoryPath;
 
 impl Client {
-    /// Asks whether layers may be pushed to `repository`: an upload is begun, and nobody goes on with it. Registries forget
-    /// such uploads, and not every one knows how to end one.
+    /// Checks whether the login may push layers to `repository`: polyarch begins an upload and abandons it. Registries
+    /// forget such uploads, and some cannot cancel one.
     ///
     /// # Errors
-    /// They may not, there is no such repository, or the registry does not answer.
+    /// The login may not push, the repository does not exist, or the registry does not answer.
     pub async fn may_push(&self, repository: &RepositoryPath) -> Result<(), RegistryError> {
         let call = Call {
             method: Method::POST,

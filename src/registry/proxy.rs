@@ -1,8 +1,9 @@
-//! Which proxy a request goes through, as the field's variables say it (Go, `golang.org/x/net/http/httpproxy`; curl).
+//! The proxy of a request, from the usual variables (Go, `golang.org/x/net/http/httpproxy`; curl).
 //!
-//! polyarch decides before whether a request may go somewhere at all. It decides on the address as it is written
-//! (`target`), and on what a name resolves to on connecting (`resolve`). A proxy looks up the names that go through it.
-//! polyarch refuses an address of this machine or of a private network that a registry names, as without a proxy.
+//! polyarch first decides whether a request may go to an address at all. It checks the written address (`target`), and
+//! the addresses that a name resolves to when it connects (`resolve`). A proxy itself resolves the names of requests
+//! that go through it. If a registry names an address of this machine or of a private network, polyarch refuses it with
+//! or without a proxy.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,10 +13,10 @@ use reqwest::Url;
 use super::target;
 use crate::auth::Secret;
 
-/// The schemes of proxies that are spoken to.
+/// The schemes of proxies that polyarch supports.
 const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
 
-/// The proxies of a machine, and what goes past them. The default is none.
+/// The proxies of a machine, and the hosts that need none. By default there are no proxies.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies {
     http: Option<Proxy>,
@@ -26,13 +27,13 @@ pub struct Proxies {
 /// A proxy.
 #[derive(Clone)]
 struct Proxy {
-    /// Its address, with user and password where it wants them.
+    /// Its address, with user and password if it needs them.
     address: Secret,
     /// `host:port`, for messages.
     place: String,
 }
 
-/// What is asked for without a proxy.
+/// A rule for hosts that need no proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Past {
     /// `*`
@@ -47,20 +48,20 @@ enum Past {
     Below(String, Option<u16>),
 }
 
-/// A variable that names no proxy. Its value is not repeated: it may hold a password.
+/// A variable without a proxy's address. The error does not repeat the value, which may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable} is not the address of a proxy, as http://proxy.example:3128")]
+#[error("{variable} is not the address of a proxy, such as http://proxy.example:3128")]
 pub struct ProxyError {
     /// The variable.
     pub variable: String,
 }
 
 impl Proxies {
-    /// Reads `HTTPS_PROXY` for what is encrypted and `HTTP_PROXY` for what is not, else `ALL_PROXY`; `NO_PROXY` is what
-    /// goes past them. Of a name in capitals and in small letters the former is taken first, as Go does.
+    /// Reads `HTTPS_PROXY` for encrypted requests and `HTTP_PROXY` for others, or else `ALL_PROXY`. `NO_PROXY` lists
+    /// hosts that need no proxy. As in Go, a name in capitals takes precedence over the same name in small letters.
     ///
     /// # Errors
-    /// The first variable that names no proxy.
+    /// The first variable without a proxy's address.
     pub fn read<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Result<Self, ProxyError> {
         let either = |name: &str| {
             let names = [name.to_owned(), name.to_ascii_lowercase()];
@@ -76,25 +77,25 @@ impl Proxies {
         Ok(Self { http: proxy("HTTP_PROXY")?, https: proxy("HTTPS_PROXY")?, past })
     }
 
-    /// The proxy for `url`. What is on this machine is asked for directly, whatever the variables say.
+    /// The proxy for `url`. polyarch always connects directly to this machine.
     fn of(&self, url: &Url) -> Option<&Proxy> {
         let proxy = if url.scheme() == "https" { self.https.as_ref() } else { self.http.as_ref() }?;
         let direct = target::is_this_machine(url) || self.past.iter().any(|past| past.covers(url));
         (!direct).then_some(proxy)
     }
 
-    /// `host:port` of the proxy for `url`, if it goes through one.
+    /// `host:port` of the proxy for `url`, if there is one.
     pub(super) fn place(&self, url: &Url) -> Option<String> {
         Some(self.of(url)?.place.clone())
     }
 
-    /// The hosts of all proxies, as they are written.
+    /// The hosts of all proxies, as the variables spell them.
     pub(super) fn hosts(&self) -> Vec<String> {
         let host = |proxy: &Proxy| Some(Url::parse(proxy.address.expose()).ok()?.host_str()?.to_owned());
         self.http.iter().chain(&self.https).filter_map(host).collect()
     }
 
-    /// As the HTTP client takes it.
+    /// The proxies in the HTTP client's form.
     pub(super) fn rule(&self) -> reqwest::Proxy {
         let proxies = self.clone();
         reqwest::Proxy::custom(move |url| proxies.of(url).map(|proxy| proxy.address.expose().to_owned()))
@@ -125,7 +126,7 @@ impl Past {
         if let Some((address, bits)) = entry.split_once('/') {
             return Some(Self::Block(address.parse().ok()?, bits.parse().ok()?));
         }
-        // An IPv6 address without brackets has colons of its own.
+        // An IPv6 address without brackets contains colons itself.
         let (host, port) = match entry.rsplit_once(':') {
             Some((host, port)) if entry.parse::<IpAddr>().is_err() && !entry.ends_with(']') => {
                 (host, Some(port.parse().ok()?))
@@ -158,7 +159,7 @@ impl Past {
     }
 }
 
-/// Whether the first `bits` of two addresses are the same.
+/// Whether the first `bits` of two addresses are equal.
 fn holds(block: IpAddr, bits: u8, address: IpAddr) -> bool {
     let (block, address, length) = match (block, address) {
         (IpAddr::V4(block), IpAddr::V4(address)) => {
@@ -224,7 +225,7 @@ mod tests {
             ("fd00::/8 [fe80::1]:5000", &["https://[fd12::1]", "https://[fe80::1]:5000"], &["https://[fe80::1]"]),
             ("0.0.0.0/0", &["https://1.2.3.4"], &["https://a.example", "https://[fd12::1]"]),
             ("10.0.0.0/99,nonsense:x,/,", &[], &["https://10.0.0.0"]),
-            // Never through a proxy, which would take it for its own machine.
+            // These never go through a proxy: the proxy would connect to itself instead.
             (
                 "",
                 &["https://localhost:5000", "https://127.0.0.1", "https://[::1]:5000", "https://127.8.8.8"],

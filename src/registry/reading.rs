@@ -1,5 +1,5 @@
-//! A blob, read from its beginning to its end: a connection that breaks is made again, and goes on where the other
-//! stopped.
+//! Reads a blob from its beginning to its end. If a connection breaks, polyarch connects again and continues at the
+//! same byte.
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom};
@@ -21,70 +21,71 @@ use super::slots::Slot;
 use super::wire::{MIN_RATE, RATE_GRACE, Read};
 use crate::oci::{Descriptor, Digest, Hasher, RegistryHost, RepositoryPath};
 
-/// Most bytes that are read twice where an upload goes on.
+/// The most bytes that polyarch reads twice when an upload continues.
 const MARK: u64 = 4 << 20;
-/// Bytes of a file that are read at once.
+/// The bytes of a file that polyarch reads at once.
 const PIECE: usize = 256 << 10;
 
-/// Where a blob is to come from.
+/// The source of a blob.
 #[derive(Debug, Clone, Copy)]
 pub enum BlobSource<'a> {
     /// A repository of a registry.
     Registry {
         /// The registry.
         client: &'a Client,
-        /// The repository that has it.
+        /// The repository with the blob.
         repository: &'a RepositoryPath,
     },
-    /// A file of this machine, which is read from its beginning.
+    /// A file of this machine, from its first byte.
     File(&'a File),
 }
 
-/// A blob that is read, hashed as it comes.
+/// A blob that polyarch reads and hashes at the same time.
 pub struct Reading<'a> {
     origin: Origin<'a>,
     open: Option<Open>,
-    /// What came before it was asked for; empty: the end.
+    /// The next bytes, if they are read already. Empty bytes mean the end.
     ready: Option<Bytes>,
-    /// Bytes that were given out.
+    /// The number of bytes that were returned.
     at: u64,
     hasher: Hasher,
-    /// The hasher as it was here and there on the way: an upload may have to go on from before where it broke.
+    /// Copies of the hasher at several positions. An upload may have to continue before the point where it broke.
     marks: Vec<(u64, Hasher)>,
-    /// How far it was read before it went back, and the digest of that: it has to come as it came.
+    /// After a step back: the position that was reached before, and the digest of the bytes up to there. The second
+    /// reading of these bytes must give the same digest.
     seen: Option<(u64, Digest)>,
-    /// Time that went by with waiting for the source.
+    /// The time spent waiting for the source.
     waited: Duration,
-    /// The place of its request, unless who reads it has one.
+    /// The slot of its request, unless the caller holds one.
     _slot: Slot<'a>,
 }
 
-/// What is read, and from where.
+/// The blob and its source.
 #[derive(Clone, Copy)]
 struct Origin<'a> {
     source: BlobSource<'a>,
     blob: &'a Descriptor,
-    /// Whom errors are about: the registry that it comes from; of a file, the one that it is for.
+    /// The registry that errors name: the source, or for a file the target.
     host: &'a RegistryHost,
 }
 
-/// What gives bytes.
+/// An open source of bytes.
 enum Open {
     Response(Box<Coming>),
     File(ReaderStream<tokio::fs::File>),
 }
 
-/// A response whose body comes.
+/// A response with its body.
 struct Coming {
     response: Response,
     /// `METHOD URL`, redacted.
     request: String,
-    /// Bytes that were had before: a registry that gives no parts sends them again.
+    /// The bytes that were read before. A registry that sends no parts sends them again.
     skip: u64,
 }
 
 impl Client {
-    /// Reads `blob` of `repository`, as soon as not too much is asked of the registry. Nothing is asked for yet.
+    /// Prepares to read `blob` of `repository`, as soon as a slot is free. This sends no request.
     pub async fn read_blob<'a>(&'a self, repository: &'a RepositoryPath, blob: &'a Descriptor) -> Reading<'a> {
         let slot = self.0.slots.one().await;
         let source = BlobSource::Registry { client: self, repository };
@@ -93,7 +94,7 @@ impl Client {
 }
 
 impl<'a> Reading<'a> {
-    /// `host` is the registry that it is for.
+    /// `host` is the target registry.
     pub(super) fn new(source: BlobSource<'a>, blob: &'a Descriptor, host: &'a RegistryHost) -> Self {
         let host = match source {
             BlobSource::Registry { client, .. } => client.host(),
@@ -104,16 +105,16 @@ impl<'a> Reading<'a> {
         Self { origin, open: None, ready: None, at: 0, hasher, marks, seen: None, waited: Duration::ZERO, _slot: None }
     }
 
-    /// The next bytes. `None` is the end, and says that all of them are what the descriptor names.
+    /// The next bytes. `None` is the end, and proves that all bytes match the descriptor.
     ///
     /// # Errors
-    /// Five attempts in a row that brought nothing; a source that has other bytes, too few or too many
+    /// Five attempts in a row brought nothing. Or the source has other bytes, too few or too many
     /// ([`RegistryError::is_refusal`]), or nothing ([`RegistryError::is_not_found`]).
     pub async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
         self.next_before(u64::MAX).await
     }
 
-    /// As [`Self::next`], but nothing from the byte `end` on: there it is `None`, which says nothing of what came.
+    /// Like [`Self::next`], but only up to the byte `end`. `None` at `end` proves nothing about the bytes.
     pub(super) async fn next_before(&mut self, end: u64) -> Result<Option<Bytes>, RegistryError> {
         if self.at >= end {
             return Ok(None);
@@ -145,13 +146,13 @@ impl<'a> Reading<'a> {
         Ok(Some(piece))
     }
 
-    /// How many bytes were given out.
+    /// The number of bytes that were returned.
     pub(super) fn at(&self) -> u64 {
         self.at
     }
 
-    /// Goes back, so that what follows the first `to` bytes is given out again, and a little before that. Nothing that
-    /// was not read yet is passed over: `false` where it would have to be.
+    /// Goes back, so that the bytes after the first `to` bytes, and a few before, are returned again. Returns `false`
+    /// if `to` is beyond the bytes that were read, because this function never skips bytes.
     pub(super) fn go_back(&mut self, to: u64) -> bool {
         if to >= self.at {
             return to == self.at;
@@ -165,7 +166,7 @@ impl<'a> Reading<'a> {
         true
     }
 
-    /// Reads on before it is asked for: what is not there is known before anything is done with it.
+    /// Reads the next bytes in advance. So a missing source is known before the caller does anything else.
     pub(super) async fn begin(&mut self) -> Result<(), RegistryError> {
         if self.ready.is_none() {
             let asked = Instant::now();
@@ -177,7 +178,7 @@ impl<'a> Reading<'a> {
     }
 
     async fn piece(&mut self) -> Result<Option<Bytes>, RegistryError> {
-        // However often it breaks, all in all it has to come at some rate.
+        // The blob must arrive at a minimum rate overall, however often the connection breaks.
         let due = (RATE_GRACE + Duration::from_secs(self.at / MIN_RATE)).saturating_sub(self.waited);
         if let Some(open) = &mut self.open {
             match open.next(&self.origin, due).await {
@@ -192,7 +193,7 @@ impl<'a> Reading<'a> {
         Ok(piece)
     }
 
-    /// That all came, and that it is what was named.
+    /// Proves that all bytes arrived and match the descriptor.
     fn prove(&self) -> Result<(), RegistryError> {
         let blob = self.origin.blob;
         if self.at != blob.size {
@@ -221,7 +222,8 @@ impl<'a> Reading<'a> {
 }
 
 impl Origin<'_> {
-    /// Opens it behind its first `at` bytes, and waits for what follows: an attempt that brings nothing has failed.
+    /// Opens the source after its first `at` bytes, and waits for the next bytes. An attempt that brings no bytes has
+    /// failed.
     async fn connect(&self, at: u64, due: Duration) -> Result<(Open, Option<Bytes>), RegistryError> {
         let BlobSource::Registry { client, .. } = self.source else { return self.attempt(at, due).await };
         let http = &*client.0;
@@ -239,7 +241,7 @@ impl Origin<'_> {
         Ok((open, piece))
     }
 
-    /// `GET`, of what is missing (RFC 9110, 14.2). A registry that gives no parts sends all of it.
+    /// `GET` of the missing bytes (RFC 9110, 14.2). A registry that sends no parts sends the whole blob.
     async fn ask(&self, client: &Client, repository: &RepositoryPath, at: u64) -> Result<Open, RegistryError> {
         let call = Call {
             method: Method::GET,
@@ -275,7 +277,7 @@ impl Origin<'_> {
         RegistryError::new(self.host, self.blob.digest.to_string(), ErrorKind::Unread(Cause::of(error)))
     }
 
-    /// Says that a connection broke, and that it is made again.
+    /// Reports that a connection broke and that polyarch connects again.
     fn tell(&self, error: &RegistryError) {
         if let BlobSource::Registry { client, .. } = self.source {
             let (host, wait, reason) = (error.host().clone(), Duration::ZERO, error.to_string());
@@ -285,7 +287,7 @@ impl Origin<'_> {
 }
 
 impl Open {
-    /// The next bytes that were not had, at most `due` later.
+    /// The next new bytes, within `due`.
     async fn next(&mut self, origin: &Origin<'_>, due: Duration) -> Result<Option<Bytes>, RegistryError> {
         let (coming, client) = match (self, origin.source) {
             (Self::Response(coming), BlobSource::Registry { client, .. }) => (coming, client),
@@ -304,7 +306,7 @@ impl Open {
             let skipped = coming.skip.min(piece.len() as u64);
             coming.skip -= skipped;
             let new = piece.split_off(usize::try_from(skipped).unwrap_or(piece.len()));
-            // HTTP/2 ends with an empty one.
+            // HTTP/2 ends with an empty piece.
             if !new.is_empty() {
                 return Ok(Some(new));
             }

@@ -1,6 +1,6 @@
-//! The addresses of the names that a registry says. polyarch decides on the address that it connects to whether a
-//! request may go there. A name counts as an address of a private network as soon as it resolves to one. The server
-//! that answers for a name may say another address each time (DNS rebinding).
+//! The addresses of the names that a registry sends. polyarch checks the address that it connects to. A name counts as
+//! an address of a private network as soon as it resolves to one. The server for a name may return another address each
+//! time (DNS rebinding).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,15 +12,16 @@ use super::link::Neighbours;
 use super::proxy::Proxies;
 use super::target::{Reach, TargetError, reach, reach_of};
 
-/// Resolves names for one client. The client connects to these addresses, and nothing asks again in between.
+/// Resolves names for one client. The client connects to exactly these addresses, so no second lookup happens in
+/// between.
 pub(super) struct Names {
     /// The host of the registry's own URL.
     home: String,
-    /// From where the registry can be reached, once its name was resolved.
+    /// The reach of the registry's address, once its name is resolved.
     home_reach: Arc<Mutex<Reach>>,
-    /// The hosts of the proxies. The user named them, so they may be anywhere.
+    /// The hosts of the proxies. The user configured them, so they may be anywhere.
     proxies: Vec<String>,
-    /// Where else the user lets the registry send us.
+    /// The other hosts that the user allows the registry to send polyarch to.
     neighbours: Neighbours,
 }
 
@@ -31,7 +32,7 @@ impl Names {
         Self { home: host, home_reach, proxies: proxies.hosts(), neighbours }
     }
 
-    /// From where the registry can be reached. For a name this is not known before the name was resolved.
+    /// The reach of the registry's address. For a name it is unknown until the name is resolved.
     pub(super) fn home_reach(&self) -> Reach {
         *self.home_reach.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,20 +64,20 @@ impl Resolve for Names {
     }
 }
 
-/// From where all of these addresses can be reached. Where they differ, the registry counts as public.
+/// The reach that all of these addresses share. If they differ, the registry counts as public.
 fn common(addresses: &[SocketAddr]) -> Reach {
     let mut reaches = addresses.iter().map(|address| reach_of(address.ip()));
     let first = reaches.next().unwrap_or(Reach::Public);
     if reaches.all(|other| other == first) { first } else { Reach::Public }
 }
 
-/// The addresses to which a registry may send polyarch: public ones, and neighbours of a registry that is not public.
+/// The addresses that a registry may send polyarch to: public ones, and neighbours of a registry that is not public.
 fn allowed(addresses: &[SocketAddr], home: Reach) -> Vec<SocketAddr> {
     let is_allowed = |address: IpAddr| reach_of(address) == Reach::Public || reach_of(address).is_neighbour_of(home);
     addresses.iter().copied().filter(|address| is_allowed(address.ip())).collect()
 }
 
-/// The addresses of a name that the user allows: all but those of metadata services of clouds.
+/// The addresses of a name that the user allows: all except those of cloud metadata services.
 fn not_special(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     addresses.iter().copied().filter(|address| reach_of(address.ip()) != Reach::Special).collect()
 }
@@ -103,7 +104,7 @@ mod tests {
             assert!(allowed(&addresses(&["169.254.169.254"]), home).is_empty());
             assert_eq!(allowed(&addresses(&["1.1.1.1", "2606:4700::1111"]), home).len(), 2);
         }
-        // If a name has several addresses, those stay to which polyarch may connect.
+        // If a name has several addresses, polyarch keeps those that it may connect to.
         let mixed = addresses(&["10.0.0.1", "1.1.1.1", "169.254.169.254"]);
         assert_eq!(allowed(&mixed, Reach::Public), addresses(&["1.1.1.1"]));
         assert_eq!(allowed(&mixed, Reach::Private), addresses(&["10.0.0.1", "1.1.1.1"]));
@@ -117,7 +118,7 @@ mod tests {
         assert_eq!(common(&[]), Reach::Public);
     }
 
-    /// A client of a registry at `home`, which can be reached from `home_reach`.
+    /// A client of a registry at `home`, which has the reach `home_reach`.
     fn client(home: &str, home_reach: Reach) -> (reqwest::Client, Arc<Names>) {
         let names = Arc::new(Names::of(&Url::parse(home).unwrap(), &Proxies::default(), Neighbours::default()));
         *names.home_reach.lock().unwrap() = home_reach;

@@ -1,4 +1,4 @@
-//! What is tried again, when, and how often: the only place that does.
+//! The only place that decides on retries: which failures, when, and how often.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,32 +10,33 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::error::{ErrorKind, RegistryError, Waiting};
 use super::notice::{Notice, Retry};
 
-/// How long content that was just written may stay invisible (read after write).
+/// How long just-written content may stay invisible (read after write).
 const INVISIBLE: Duration = Duration::from_secs(10);
-/// The first wait for it, doubled each time, …
+/// The first wait for such content, doubled each time, …
 const INVISIBLE_BASE: Duration = Duration::from_millis(250);
 /// … up to this.
 const INVISIBLE_CAP: Duration = Duration::from_secs(2);
-/// A name that does not resolve is tried this often at most: it is misspelt more often than it is late.
+/// The most attempts for a name that does not resolve. Such a name is more often misspelled than temporarily missing.
 const MAX_DNS: u32 = 3;
 
-/// How often and how long a call is tried.
+/// The limits for the attempts of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
-    /// Requests in all, the first included.
+    /// The number of requests in all, with the first one.
     pub attempts: u32,
-    /// The longest first wait; it doubles each time, and the wait is drawn between nothing and it.
+    /// The upper limit of the first wait. It doubles each time, and polyarch draws each wait between zero and the
+    /// limit.
     pub base: Duration,
-    /// The longest wait that is drawn.
+    /// The largest upper limit of a wait.
     pub cap: Duration,
-    /// The longest `Retry-After` that is waited for; a longer one fails at once.
+    /// The longest `Retry-After` that polyarch waits for. A longer one fails at once.
     pub longest_retry_after: Duration,
-    /// The longest time for a call with all its attempts.
+    /// The time limit for a call with all its attempts.
     pub deadline: Duration,
 }
 
 impl Backoff {
-    /// What suits registries: 5 attempts, 0.5 s doubling to 20 s, `Retry-After` up to 60 s, 5 minutes in all.
+    /// Limits that suit registries: 5 attempts, 0.5 s doubling to 20 s, `Retry-After` up to 60 s, 5 minutes in all.
     pub const STANDARD: Self = Self {
         attempts: 5,
         base: Duration::from_millis(500),
@@ -44,28 +45,28 @@ impl Backoff {
         deadline: Duration::from_mins(5),
     };
 
-    /// How long to wait after the `failures`th failure, from 1: drawn, so that tasks that failed together do not come back
-    /// together. `None`: it is not tried again.
+    /// The wait after failure number `failures`, counted from 1. It is random, so that tasks that failed together do
+    /// not retry together. `None` means that there is no further attempt.
     #[must_use]
     pub fn wait(&self, failures: u32) -> Option<Duration> {
         (failures < self.attempts).then(|| self.ceiling(failures).mul_f64(random()))
     }
 
-    /// The upper end of the wait after the `failures`th failure.
+    /// The upper limit of the wait after failure number `failures`.
     fn ceiling(&self, failures: u32) -> Duration {
         let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         self.base.saturating_mul(factor).min(self.cap)
     }
 }
 
-/// What is waited for when a registry says that it does not have something.
+/// The content that polyarch waits for when a registry reports that it is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// Nothing: its answer counts.
+    /// None: the answer is final.
     None,
-    /// The content itself, which was written a moment ago: there is nothing yet, or still what was there before.
+    /// The content itself, which was just written. The registry shows nothing yet, or still the old content.
     Content,
-    /// What the content that is put refers to, which was written a moment ago.
+    /// The content that the pushed manifest refers to, which was just written.
     References,
 }
 
@@ -83,7 +84,7 @@ impl Patience {
     }
 }
 
-/// When the registry as a whole may be asked again: one 429 slows down every task that speaks to it.
+/// The time when the registry may be asked again. One 429 slows down all tasks that use this registry.
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<Option<Instant>>);
 
@@ -96,7 +97,7 @@ impl Throttle {
     async fn pass(&self) {
         loop {
             let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // Somebody may have moved it while we slept.
+            // Another task may have moved the time during the sleep.
             match until.filter(|until| *until > Instant::now()) {
                 Some(until) => sleep_until(until).await,
                 None => return,
@@ -110,24 +111,25 @@ impl Throttle {
 struct Tally {
     failures: u32,
     missing: u32,
-    /// When content that should be there was missed first.
+    /// The time when expected content was first missing.
     missed_at: Option<Instant>,
-    /// How far it was.
+    /// The progress so far.
     progress: u64,
 }
 
-/// What a failure leads to.
+/// The consequence of a failure.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
-    /// It fails.
+    /// The call fails.
     Stop,
-    /// It fails, and the registry said when to come back.
+    /// The call fails, and the registry gave the time for a new attempt.
     Later(Duration),
-    /// It is tried again after this.
+    /// The call is tried again after this time.
     Wait(Duration),
 }
 
-/// Runs `attempt`, of the registries of `throttles`, until it succeeds or fails for good; `give_up` makes the error of an exceeded deadline.
+/// Runs `attempt`, which uses the registries of `throttles`, until it succeeds or fails for good. `give_up` creates the
+/// error for an exceeded deadline.
 ///
 /// Dropping the future cancels a wait as well as an attempt.
 pub(super) async fn run<T, F>(
@@ -144,7 +146,7 @@ where
     run_on((backoff, &AtomicU64::new(0)), throttles, on_notice, patience, attempt, give_up).await
 }
 
-/// As [`run`], of an operation that comes on by parts: attempts are counted anew whenever `progress` has grown.
+/// Like [`run`], for an operation in parts. The count of attempts restarts whenever `progress` has grown.
 pub(super) async fn run_on<T, F>(
     (backoff, progress): (&Backoff, &AtomicU64),
     throttles: &[&Throttle],
@@ -207,7 +209,7 @@ impl Tally {
             Next::Stop
         };
         match next {
-            // The deadline would end the wait: the error in hand says more than a timeout.
+            // The deadline would end the wait. The current error says more than a timeout.
             Next::Wait(wait) if elapsed + wait >= backoff.deadline => Next::Stop,
             next => next,
         }
@@ -251,7 +253,7 @@ fn later(error: RegistryError, after: Duration) -> RegistryError {
     })
 }
 
-/// A number in [0, 1), from the randomness that the standard library keys its hash maps with.
+/// A number in [0, 1), from the randomness of the standard library's hash maps.
 fn random() -> f64 {
     let bits = RandomState::new().build_hasher().finish() >> 32;
     f64::from(u32::try_from(bits).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
@@ -280,14 +282,14 @@ mod tests {
         error(ErrorKind::NotFound(Answer::default()))
     }
 
-    /// What came of a call, the requests that it took, and its time on the paused clock.
+    /// The result of a call, its number of requests, and its time on the paused clock.
     struct Ran {
         result: Result<(), RegistryError>,
         requests: u32,
         took: Duration,
     }
 
-    /// Runs a call whose `n`th request (from 1) answers as `script` says.
+    /// Runs a call. `script` gives the answer to request number `n`, counted from 1.
     async fn ran(patience: Patience, script: impl Fn(u32) -> Result<(), RegistryError> + Sync) -> Ran {
         ran_behind(&Throttle::default(), patience, script).await
     }
@@ -344,7 +346,7 @@ mod tests {
             assert!(once.result.is_ok() && once.requests == 2, "{code}");
             let always = ran(Patience::None, |_| Err(status(code, None))).await;
             assert_eq!(always.requests, 5, "{code}");
-            // 0.5 + 1 + 2 + 4, each drawn between nothing and that.
+            // The upper limits are 0.5 + 1 + 2 + 4 s, and each wait is between zero and its limit.
             assert!(always.took <= Duration::from_millis(7600), "{code}: {:?}", always.took);
             assert_eq!(always.result.unwrap_err().answer().unwrap().0, code);
         }

@@ -1,4 +1,4 @@
-//! When a registry wants to be asked again: `Retry-After` (RFC 9110, 10.2.3), and what is sent in its place.
+//! The time for a new request: `Retry-After` (RFC 9110, 10.2.3), and its replacements.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,20 +6,21 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-/// The name that Docker Hub's API documents.
+/// The header name in Docker Hub's documentation.
 const X_RETRY_AFTER: HeaderName = HeaderName::from_static("x-retry-after");
-/// From this number on, which is 31 years, it is no number of seconds to wait: it is a time …
+/// A number from here on, which is 31 years, is not a wait in seconds. It is a point in time …
 const UNIX_TIMES: u64 = 1_000_000_000;
-/// … in seconds since 1970 as Docker Hub sends it (docker/hub-feedback#2459), …
+/// … in seconds since 1970, as Docker Hub sends it (docker/hub-feedback#2459), …
 const UNIX_SECONDS: std::ops::Range<u64> = UNIX_TIMES..100 * UNIX_TIMES;
 /// … or in milliseconds (rancher/charts-build-scripts#230).
 const UNIX_MILLISECONDS: std::ops::Range<u64> = UNIX_TIMES * 1000..UNIX_TIMES * 100_000;
 
-/// How long to wait; `None` where nobody says, or it is past, or it is neither a number nor a date.
+/// The time to wait. `None` means that there is no such header, its time has passed, or its value is neither a number
+/// nor a date.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER).or_else(|| headers.get(X_RETRY_AFTER));
     let text = value?.to_str().ok()?.trim();
-    // A time is one of the registry's clock. Ours may be another.
+    // The time is from the registry's clock. This machine's clock may differ.
     let now = headers.get(DATE).and_then(|value| date(value.to_str().ok()?)).unwrap_or(now);
     let until = |time: SystemTime| time.duration_since(now).ok().filter(|wait| !wait.is_zero());
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -33,13 +34,13 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     }
 }
 
-/// A date in one of the three forms that HTTP has (RFC 9110, 5.6.7), or with another zone than `GMT`.
+/// A date in one of HTTP's three forms (RFC 9110, 5.6.7), or with another zone than `GMT`.
 pub(super) fn date(text: &str) -> Option<SystemTime> {
     let zoned = || Some(OffsetDateTime::parse(text, &Rfc2822).ok()?.into());
     httpdate::parse_http_date(text).ok().or_else(zoned)
 }
 
-/// A wait in a person's words, never shorter than it is.
+/// A wait as a text for people, never shorter than the real wait.
 pub(super) fn in_words(wait: Duration) -> String {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     match seconds {

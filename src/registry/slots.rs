@@ -1,15 +1,15 @@
-//! How much is asked of one registry at once, whoever of us asks.
+//! Limits the concurrent requests of polyarch to one registry.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Requests that a registry has of us at a time. A blob that is copied is one at each of its two registries for as
-/// long as it takes.
+/// The most concurrent requests to a registry. A blob that is being copied counts as one request at each of its two
+/// registries.
 const AT_ONCE: usize = 8;
 
-/// The places for requests to one registry, given out in the order in which they were asked for.
+/// The slots for requests to one registry, in the order of the callers.
 pub(super) struct Slots(Semaphore);
 
-/// A place, or several; it is free again when this is dropped. The semaphore is never closed.
+/// One or more slots, which are free again when this value is dropped. The semaphore is never closed.
 pub(super) type Slot<'a> = Option<SemaphorePermit<'a>>;
 
 impl Slots {
@@ -17,13 +17,13 @@ impl Slots {
         Self(Semaphore::const_new(AT_ONCE))
     }
 
-    /// A place for one request.
+    /// A slot for one request.
     pub(super) async fn one(&self) -> Slot<'_> {
         self.0.acquire().await.ok()
     }
 
-    /// A place at each of two registries, which may be the same one. Everybody takes them in the same order, and
-    /// nobody who has some asks for more: transfers in both directions never wait for each other in a circle.
+    /// A slot at each of two registries, which may be the same one. All callers take the two slots in the same order,
+    /// and no caller requests further slots. So transfers in both directions never wait for each other in a circle.
     pub(super) async fn both<'a>(&'a self, other: &'a Self) -> [Slot<'a>; 2] {
         if std::ptr::eq(self, other) {
             return [self.0.acquire_many(2).await.ok(), None];

@@ -1,4 +1,4 @@
-//! Content on its way to a registry: never more of it in memory than a few pieces.
+//! Sends content to a registry, with only a few pieces in memory.
 
 use std::io;
 use std::ops::Range;
@@ -18,12 +18,12 @@ use super::target::redacted;
 use super::wire::{Read, Reply, Wire};
 use crate::oci::Descriptor;
 
-/// Longest that a registry may take no content.
+/// The longest time in which a registry may take no content.
 const STALL: Duration = Duration::from_mins(1);
-/// Longest answer to an upload that is read, in bytes; only its head has a meaning.
+/// The longest answer to an upload that polyarch reads, in bytes. Only its head has a meaning.
 pub(super) const MAX_UPLOAD_ANSWER: usize = 64 << 10;
 
-/// How many bytes of a blob were sent, as part of a sum of several blobs.
+/// The bytes of a blob that were sent, as a part of the sum over several blobs.
 pub(super) struct Sent<'a> {
     moved: &'a AtomicU64,
     own: AtomicU64,
@@ -39,19 +39,19 @@ impl<'a> Sent<'a> {
         self.own.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// What is beyond is sent again, or not at all.
+    /// Resets the count. Later bytes will be sent again, or not at all.
     pub(super) fn back_to(&self, bytes: u64) {
         let before = self.own.swap(bytes, Ordering::Relaxed);
-        // Wraps to less.
+        // The difference wraps to a negative number.
         self.moved.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
     }
 }
 
-/// Why an upload did not get to its end.
+/// Why an upload did not reach its end.
 pub(super) enum Failed {
-    /// The source broke for good, or is not what was named.
+    /// The source failed for good, or has other content.
     Source(RegistryError),
-    /// The other end.
+    /// The target failed.
     Target(RegistryError),
 }
 
@@ -61,37 +61,38 @@ impl From<RegistryError> for Failed {
     }
 }
 
-/// Why no more is sent.
+/// Why sending stopped.
 enum Stop {
     Source(RegistryError),
-    /// The other end took nothing for too long.
+    /// The target took nothing for too long.
     Stalled,
-    /// The other end takes no more: its answer says why.
+    /// The target takes no more. Its answer gives the reason.
     Closed,
 }
 
 /// An upload that is open.
 #[derive(Debug, Clone)]
 pub(super) struct Upload {
-    /// Where it goes on.
+    /// The address for the next part.
     pub(super) url: Url,
-    /// Bytes that the registry has of it.
+    /// The bytes that the registry has.
     pub(super) received: u64,
-    /// How many bytes it takes at once; `None`: all.
+    /// The most bytes of one part. `None` means that the rest is one part.
     pub(super) part: Option<u64>,
 }
 
 impl Upload {
-    /// Where the next part of a blob of `size` bytes ends.
+    /// The end of the next part of a blob with `size` bytes.
     pub(super) fn end(&self, size: u64) -> u64 {
         self.part.map_or(size, |part| self.received.saturating_add(part).min(size))
     }
 }
 
 impl Wire {
-    /// Sends the next part of a blob as it comes, as one `PATCH` (OCI distribution-spec, "Pushing a blob in chunks"; mostly
-    /// it is all that is missing). With the last one all of the blob has been hashed when this returns: other bytes than
-    /// `blob` names are an error, and nothing is final yet. `sent` grows as it goes.
+    /// Sends the next part of a blob as one `PATCH` (OCI distribution-spec, "Pushing a blob in chunks"). The bytes
+    /// leave while they arrive from the source. Usually one part is all that is missing. After the last part the whole
+    /// blob is hashed. If the bytes differ from `blob`, this is an error, and the upload is not final yet. `sent` grows
+    /// with each piece.
     pub(super) async fn upload(
         &self,
         to: &Upload,
@@ -114,7 +115,7 @@ impl Wire {
         }
         let body = Body::wrap_stream(ReceiverStream::new(content));
         let mut sending = pin!(outgoing.header(CONTENT_LENGTH, end - received).body(body).send());
-        // The last part is read to the end of the source: more would be wrong.
+        // The last part reads to the end of the source, because more bytes would be an error.
         let until = if end < size { end } else { u64::MAX };
         let mut pumping = pin!(pump(from, *received..until, into, sent));
         let answered = async {
@@ -123,7 +124,8 @@ impl Wire {
                 pumped = &mut pumping => pumped.err(),
                 answer = &mut sending => {
                     let response = answer.map_err(|error| fail(self.failure(error)))?;
-                    // It has all content before we have seen the end of it; or it refuses.
+                    // The registry has all content before polyarch has seen the end of the source, or the registry
+                    // refuses.
                     let rest = if response.status().is_success() { pumping.await.err() } else { None };
                     return ended(rest, fail).map(|()| response);
                 }
@@ -145,20 +147,20 @@ impl Wire {
     }
 }
 
-/// What a stop means to who uploads.
+/// The meaning of a stop for the upload.
 fn ended(stop: Option<Stop>, fail: impl Fn(ErrorKind) -> RegistryError) -> Result<(), Failed> {
     match stop {
         None => Ok(()),
         Some(Stop::Source(error)) => Err(Failed::Source(error)),
         Some(Stop::Stalled) => Err(fail(ErrorKind::Timeout { waiting: Waiting::Upload, after: STALL }).into()),
         Some(Stop::Closed) => {
-            let early = io::Error::other("it answered before it had all content");
+            let early = io::Error::other("the registry answered before it had all content");
             Err(fail(ErrorKind::Interrupted(Cause::of(&early))).into())
         }
     }
 }
 
-/// Hands a part of the content on.
+/// Passes a part of the content on to the request.
 async fn pump(
     from: &mut Reading<'_>,
     part: Range<u64>,

@@ -14,11 +14,11 @@ use super::retry::Patience;
 use super::wire::Read;
 use crate::oci::{RepositoryPath, Tag, null};
 
-/// Tags on a page, as they are asked for. ECR takes no larger number.
+/// The tags that polyarch requests for a page. ECR accepts no larger number.
 const PAGE: usize = 1000;
-/// Most pages.
+/// The most pages.
 const MOST_PAGES: usize = 1000;
-/// Longest page that is read, in bytes: registries that know no pages give all tags at once.
+/// The longest page that polyarch reads, in bytes. Registries without pages send all tags at once.
 const MAX_PAGE: usize = 4 << 20;
 
 #[derive(Deserialize)]
@@ -28,11 +28,12 @@ struct Page {
 }
 
 impl Client {
-    /// The tags of a repository, sorted, page after page. What is no tag could not be asked for, and is left out.
+    /// The tags of a repository, sorted, from all pages. Texts that are not valid tags are left out, because polyarch
+    /// could not use them.
     ///
     /// # Errors
-    /// There are more than `most`, or than fit on 1,000 pages ([`ErrorKind::TooManyTags`]); there is no such repository
-    /// ([`RegistryError::is_not_found`]); the registry does not list tags, or not for us.
+    /// There are more than `most` tags, or more than fit on 1,000 pages ([`ErrorKind::TooManyTags`]). Or the repository
+    /// does not exist ([`RegistryError::is_not_found`]). Or the registry does not list tags, or not for this login.
     pub async fn list_tags(&self, repository: &RepositoryPath, most: usize) -> Result<BTreeSet<Tag>, RegistryError> {
         let (mut tags, mut pages) = (BTreeSet::new(), 0);
         let mut query = Some(format!("n={PAGE}"));
@@ -43,7 +44,7 @@ impl Client {
             let page: Option<Page> = serde_json::from_slice(&reply.body).map_err(|_| fail(ErrorKind::Tags))?;
             let before = tags.len();
             tags.extend(page.into_iter().flat_map(|page| page.tags).filter_map(|tag| tag.parse::<Tag>().ok()));
-            // A page that brings nothing new would be followed by others like it.
+            // After a page with nothing new, the next pages would bring nothing new either.
             query = next(&reply.headers).filter(|_| tags.len() > before);
             if tags.len() > most || (query.is_some() && pages == MOST_PAGES) {
                 return Err(fail(ErrorKind::TooManyTags { limit: most.min(tags.len()) }));
@@ -66,8 +67,8 @@ fn call(repository: &RepositoryPath, query: &str) -> Call {
     }
 }
 
-/// What the next page is asked with: the query of `<…?QUERY>; rel="next"` (RFC 8288). The address before it is ours:
-/// nobody sends us elsewhere.
+/// The query for the next page: from `<…?QUERY>; rel="next"` (RFC 8288). polyarch takes only the query from this link
+/// and uses its own address. So the link cannot lead polyarch to another server.
 fn next(headers: &HeaderMap) -> Option<String> {
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(", "));
     let target = |link: &str| {

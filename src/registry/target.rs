@@ -1,5 +1,5 @@
-//! Where a request may go: redirects and token servers are named by whoever answers, so they are checked
-//! before a byte is sent (GHSA-28r5-37g7-p6mp, GHSA-xf85-363p-868w, GHSA-vh4v-2xq2-g5cg).
+//! Decides where a request may go. A server's answer names redirects and token servers, so polyarch checks them before
+//! it sends a byte (GHSA-28r5-37g7-p6mp, GHSA-xf85-363p-868w, GHSA-vh4v-2xq2-g5cg).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,76 +7,76 @@ use reqwest::Url;
 
 use super::link::{Leave, Neighbours};
 
-/// Most redirects that are followed.
+/// The most redirects that polyarch follows.
 pub(super) const MAX_REDIRECTS: usize = 10;
 
-/// Why we do not go where a registry sends us.
+/// Why polyarch does not go to an address from a registry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {
-    /// Not a URL.
+    /// The address is not a URL.
     #[error("the address is not a URL")]
     Malformed,
-    /// Neither http nor https.
+    /// The address is neither http nor https.
     #[error("the address is neither http nor https")]
     Scheme,
-    /// From https to http.
-    #[error("{0} is not encrypted, and the registry is")]
+    /// The address leads from https to http.
+    #[error("{0} is unencrypted, but the registry is encrypted")]
     Downgrade(String),
-    /// `user:password@` in the address.
-    #[error("the address at {0} carries a user name")]
+    /// The address contains `user:password@`.
+    #[error("the address at {0} contains a user name")]
     UserInformation(String),
-    /// An address of this machine or of a private network, named by somebody else.
-    #[error("{0} is an address of this machine or of a private network, and not the registry's own")]
+    /// An address of this machine or of a private network that is not the registry's own.
+    #[error("{0} is an address of this machine or of a private network, not the registry's own address")]
     Private(String),
-    /// Another port of a host that the user named with its ports.
-    #[error("{0} is not one of the ports that `may_send_to` names of this host")]
+    /// Another port of a host that the user allowed with its ports.
+    #[error("{0} is not a port that `may_send_to` lists for this host")]
     Port(String),
-    /// A link-local address, which no user can allow.
-    #[error("{0} is a link-local address, as the metadata services of clouds have")]
+    /// A link-local address, which the user cannot allow.
+    #[error("{0} is a link-local address, as cloud metadata services use")]
     LinkLocal(String),
-    /// Too many redirects.
+    /// There are too many redirects.
     #[error("there are more than {MAX_REDIRECTS} redirects")]
     TooMany,
-    /// A redirect of a request that carries content.
-    #[error("content is not sent on to {0}")]
+    /// The registry redirects a request that carries content.
+    #[error("polyarch does not send content on to {0}")]
     Content(String),
 }
 
-/// From where an address can be reached.
+/// The reach of an address: the machines that can connect to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     Public,
     Private,
     Loopback,
-    /// Link-local (the metadata services of clouds), unspecified, multicast: never a registry's neighbour.
+    /// Link-local (cloud metadata services), unspecified, multicast: never a neighbour of a registry.
     Special,
 }
 
 impl Reach {
-    /// Whether a registry that can be reached from `home` may send us here although it is not public.
+    /// Whether a registry with the reach `home` may send polyarch to this address although it is not public.
     pub(super) fn is_neighbour_of(self, home: Self) -> bool {
         matches!(self, Self::Private | Self::Loopback) && self == home
     }
 }
 
-/// The address of a token server, as the registry at `home` names it in a challenge. On connecting, polyarch judges a
-/// name by the addresses that it resolves to.
+/// The address of a token server from a challenge of the registry at `home`. When polyarch connects to a name, it
+/// checks the addresses that the name resolves to.
 ///
 /// # Errors
-/// Not encrypted although `home` is; with a user name; or an address that is not public, unless it is `home` or one of
-/// `neighbours`.
+/// The address is unencrypted although `home` is encrypted, or it has a user name. Or the address is neither public,
+/// nor `home`, nor one of `neighbours`.
 pub(super) fn realm(home: &Url, neighbours: &Neighbours, text: &str) -> Result<Url, TargetError> {
     let url = Url::parse(text).map_err(|_| TargetError::Malformed)?;
     let url = check(home, url)?;
     enter(home, neighbours, url, |reach| reach == Reach::Public)
 }
 
-/// The target of a redirect to `location` from `from`, on the way that began at `home`.
+/// The target of a redirect to `location` from `from`, in a chain that began at `home`.
 ///
 /// # Errors
-/// As for [`realm`]. But a registry that is on this machine or in a private network may send us to its neighbours
-/// there. Its storage often is one. `home_reach` says from where the registry's address can be reached.
+/// As for [`realm`]. But a registry on this machine or in a private network may send polyarch to its neighbours there.
+/// Its storage is often a neighbour. `home_reach` is the reach of the registry's address.
 pub(super) fn redirect(
     home: &Url,
     home_reach: Reach,
@@ -89,13 +89,14 @@ pub(super) fn redirect(
     enter(home, neighbours, url, |reach| reach == Reach::Public || reach.is_neighbour_of(home_reach))
 }
 
-/// `url`, where polyarch may go there: the registry itself, what the user named, or else what `is_open`.
+/// Returns `url` if polyarch may go there: to the registry itself, to a host that the user allowed, or to an address
+/// for which `is_open` is true.
 fn enter(home: &Url, neighbours: &Neighbours, url: Url, is_open: impl Fn(Reach) -> bool) -> Result<Url, TargetError> {
     let reach = reach(&url);
     if url.origin() == home.origin() {
         return Ok(url);
     }
-    // The resolver learns the address of a name later, and does not see the port.
+    // The resolver finds the address of a name later, but does not see the port.
     let is_name = reach == Reach::Public && url.domain().is_some();
     match (reach, neighbours.leave(&url)) {
         (Reach::Special, _) => Err(TargetError::LinkLocal(place(&url))),
@@ -126,7 +127,7 @@ pub(super) fn place(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// `METHOD URL` without user information, query and fragment, which carry signatures and tokens.
+/// `METHOD URL` without user information, query and fragment, which may contain signatures and tokens.
 pub(super) fn redacted(method: &reqwest::Method, url: &Url) -> String {
     format!("{method} {}://{}{}", url.scheme(), place(url), url.path())
 }
@@ -136,7 +137,8 @@ pub(super) fn is_this_machine(url: &Url) -> bool {
     reach(url) == Reach::Loopback
 }
 
-/// The URL parser has turned every spelling of an IPv4 address (`2130706433`, `0x7f.1`) into four numbers.
+/// The reach of a URL's host. The URL parser has converted every spelling of an IPv4 address (`2130706433`, `0x7f.1`)
+/// into four numbers.
 pub(super) fn reach(url: &Url) -> Reach {
     let host = url.host_str().unwrap_or_default();
     let name = host.trim_end_matches('.');
@@ -149,7 +151,7 @@ pub(super) fn reach(url: &Url) -> Reach {
     }
 }
 
-/// From where an address can be reached.
+/// The reach of an address.
 pub(super) fn reach_of(address: IpAddr) -> Reach {
     match address {
         IpAddr::V4(address) => reach_v4(address),
@@ -160,7 +162,7 @@ pub(super) fn reach_of(address: IpAddr) -> Reach {
 fn reach_v4(address: Ipv4Addr) -> Reach {
     let [a, b, ..] = address.octets();
     if address.is_loopback() || address.is_unspecified() {
-        // 0.0.0.0 connects to this machine.
+        // A connection to 0.0.0.0 reaches this machine.
         Reach::Loopback
     } else if address.is_link_local() || address.is_multicast() || address.is_broadcast() || a == 0 {
         Reach::Special
@@ -176,7 +178,7 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
         return Reach::Loopback;
     }
     let segments = address.segments();
-    // An IPv4 address inside: mapped (::ffff:), compatible (::), translated (64:ff9b::, NAT64).
+    // An IPv4 address inside of IPv6: mapped (::ffff:), compatible (::), translated (64:ff9b::, NAT64).
     let inner = matches!(segments, [0, 0, 0, 0, 0, 0xffff | 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..]);
     if inner {
         let [.., a, b, c, d] = address.octets();
@@ -299,7 +301,7 @@ mod tests {
         let private = url("https://10.0.0.1/v2/x");
         assert!(redirect(&private, Reach::Private, &none(), &private, "https://10.0.0.2/x").is_ok());
         assert!(redirect(&private, Reach::Private, &none(), &private, "https://127.0.0.1/x").is_err());
-        // A registry with a name is where its address is.
+        // A registry with a name has the reach of its address.
         let named = url("https://registry.lan/v2/x");
         assert!(redirect(&named, Reach::Private, &none(), &named, "https://10.0.0.2/x").is_ok());
         assert!(redirect(&named, Reach::Public, &none(), &named, "https://10.0.0.2/x").is_err());
@@ -320,13 +322,13 @@ mod tests {
             {
                 assert!(matches!(realm(&home, &named, to), Err(TargetError::Private(_))), "{to}");
             }
-            // Naming one port closes no other port that was open before.
+            // If the user allows one port, ports that were open before stay open.
             let private = url("https://10.0.0.9/v2/");
             assert!(redirect(&private, Reach::Private, &named, &private, "https://10.0.0.1:9000/x").is_ok());
             let ports = Neighbours::of(&["auth.lan:8443".parse().unwrap()]);
             assert!(realm(&home, &ports, "https://auth.lan:8443/t").is_ok());
             assert!(matches!(realm(&home, &ports, "https://auth.lan/t"), Err(TargetError::Port(_))));
-            // Metadata services stay out of reach, and encryption stays.
+            // Metadata services stay out of reach, and the connection stays encrypted.
             let metadata = "https://169.254.169.254/latest";
             assert!(matches!(realm(&home, &named, metadata), Err(TargetError::LinkLocal(_))));
             assert!(matches!(realm(&home, &named, "http://auth.lan/t"), Err(TargetError::Downgrade(_))));

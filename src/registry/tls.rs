@@ -1,4 +1,4 @@
-//! TLS of the connections to a registry, and to where it sends polyarch.
+//! TLS for connections to a registry, and to the hosts that it sends polyarch to.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use super::certificates::Certificates;
 use super::error::CA_AS_SERVER;
 use super::link::Transport;
 
-/// How polyarch speaks TLS to a registry, and how to others.
+/// The TLS settings for a registry and for other hosts.
 pub(super) struct Tls {
-    /// To the registry's own host: polyarch shows its certificate.
+    /// For the registry's own host: polyarch shows its certificate.
     pub(super) home: ClientConfig,
-    /// To everybody else: polyarch shows nothing.
+    /// For all other hosts: polyarch shows no certificate.
     pub(super) elsewhere: ClientConfig,
 }
 
 impl Tls {
     /// # Errors
-    /// The system has no certificate authorities, and none was named.
+    /// The system has no certificate authorities, and the user named none.
     pub(super) fn new(certificates: &Certificates, transport: Transport) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
         let trust = Trust::new(certificates.authorities.clone(), provider.clone());
@@ -47,8 +47,9 @@ impl Tls {
     }
 }
 
-/// The system's verifier. It also takes a certificate that the user named and that the server shows as its own,
-/// although it is marked as an authority's. `openssl req -x509` makes such, and docker, crane and skopeo take them.
+/// The system's verifier, with one exception. A server may use a certificate that the user named as its own, although
+/// the certificate is marked as an authority's. `openssl req -x509` creates such certificates, and docker, crane and
+/// skopeo accept them.
 #[derive(Debug)]
 struct Trust {
     system: Verifier,
@@ -71,7 +72,7 @@ impl ServerCertVerifier for Trust {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.system.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // webpki reads a certificate's dates before its constraints, so this one is in force.
+            // webpki checks a certificate's dates before its constraints, so this certificate is valid now.
             Err(error) if is_of_authority(&error) && self.named.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -103,7 +104,7 @@ impl ServerCertVerifier for Trust {
     }
 }
 
-/// Whether the only fault is that the server shows a certificate that is marked as an authority's.
+/// Whether the only fault is that the server uses an authority's certificate as its own.
 fn is_of_authority(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     other.to_string().contains(CA_AS_SERVER)

@@ -1,5 +1,5 @@
-//! Tokens of a token server: got for what is known of us, and good for as long as it says (distribution, "Token
-//! authentication", and "`OAuth2` token authentication").
+//! Tokens from a token server, and their lifetime (distribution, "Token authentication", and "`OAuth2` token
+//! authentication").
 
 use std::time::SystemTime;
 
@@ -21,18 +21,19 @@ use super::target::place;
 use super::wire::{Read, Request, To, Wire};
 use crate::auth::{Credential, Secret};
 
-/// Longest answer of a token server, in bytes.
+/// The longest answer of a token server, in bytes.
 const MAX_TOKEN: usize = 64 << 10;
-/// What we call ourselves at token servers.
+/// polyarch's name at token servers.
 const CLIENT_ID: &str = "polyarch";
-/// How long a token lives that does not say it, and the shortest life that the specification allows.
+/// The lifetime of a token without an explicit one. The specification allows no shorter lifetime.
 const SHORTEST_LIFE: Duration = Duration::from_mins(1);
-/// The longest life that is believed.
+/// The longest lifetime that polyarch accepts.
 const LONGEST_LIFE: Duration = Duration::from_hours(24);
-/// A token is renewed this much before its end: a request takes time, too. Of a short life it is a tenth.
+/// polyarch renews a token this long before its end, because a request takes time, too. For a short lifetime polyarch
+/// uses a tenth of the lifetime.
 const BEFORE_THE_END: Duration = Duration::from_secs(30);
 
-/// A token, and when another one is to be asked for.
+/// A token, and the time to request a new one.
 pub(super) struct Token {
     pub(super) secret: Secret,
     pub(super) spent_at: Instant,
@@ -42,13 +43,13 @@ pub(super) struct Token {
 struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
-    /// Of any type: what is nonsense is as if it were not said.
+    /// A value of any type. polyarch ignores nonsense.
     expires_in: Option<Value>,
     issued_at: Option<Value>,
 }
 
 impl TokenAnswer {
-    /// How long the token lives from now on.
+    /// The lifetime of the token from now on.
     fn life(&self, headers: &HeaderMap, now: SystemTime) -> Duration {
         let said = self.expires_in.as_ref().and_then(|value| match value {
             Value::Number(seconds) => seconds.as_f64(),
@@ -57,11 +58,11 @@ impl TokenAnswer {
         });
         let most = LONGEST_LIFE.as_secs_f64();
         let life = said.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds.min(most)).ok());
-        // Both times are of the server's clock, as far as it says them. Ours may be another.
+        // Both times are from the server's clock, if it sends them. This machine's clock may differ.
         let now = headers.get(DATE).and_then(|value| date(value.to_str().ok()?)).unwrap_or(now);
         let issued = self.issued_at.as_ref().and_then(Value::as_str);
         let issued = issued.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
-        // Go's servers write a time that nobody set as the first second of the year 1.
+        // Go's servers write an unset time as the first second of the year 1.
         let issued = issued.filter(|time| *time > OffsetDateTime::UNIX_EPOCH).map(SystemTime::from);
         let age = issued.and_then(|issued| now.duration_since(issued).ok()).unwrap_or_default();
         life.unwrap_or_default().saturating_sub(age).max(SHORTEST_LIFE)
@@ -78,7 +79,7 @@ pub(super) async fn exchange(
 ) -> Result<Token, RegistryError> {
     let mut params: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
     let scopes = scope.map(Scope::words).unwrap_or_default();
-    // Parameters in a query, one parameter in a form.
+    // A query repeats the parameter. A form has it once.
     let together = scopes.join(" ");
     let is_form = matches!(credential, Credential::IdentityToken(_));
     if is_form && scope.is_some() {
@@ -111,7 +112,8 @@ pub(super) async fn exchange(
     let server = place(&request.url);
     let of_server = |kind| ErrorKind::TokenServer { server: server.clone(), kind: Box::new(kind) };
     let told = |kind| match kind {
-        // Who did not let us in there is not known to the registry, either; the others are about where it sent us.
+        // These errors are the registry's own. A login that its token server refuses is unknown to the registry, too.
+        // And the registry itself named the forbidden address.
         kind @ (ErrorKind::LoginRequired(_) | ErrorKind::LoginRefused(_) | ErrorKind::Target(_)) => kind,
         ErrorKind::NotFound(answer) => of_server(ErrorKind::Status { status: 404, answer, retry_after: None }),
         kind => of_server(kind),
@@ -120,7 +122,7 @@ pub(super) async fn exchange(
     let fail = |kind| RegistryError::new(&wire.host, reply.request.as_str(), told(kind));
     match reply.status.as_u16() {
         200 => {}
-        // 400 is OAuth2's `invalid_grant`: an identity token that has been withdrawn.
+        // 400 is OAuth2's `invalid_grant`: the identity token was withdrawn.
         400 | 401 | 403 => return Err(fail(refused(credential, Answer::read(&reply.body)))),
         _ => return Err(fail(refusal(&reply, false))),
     }
@@ -139,7 +141,7 @@ fn refused(credential: &Credential, answer: Answer) -> ErrorKind {
     }
 }
 
-/// `application/x-www-form-urlencoded`, which is what a URL's query is.
+/// `application/x-www-form-urlencoded`, the same encoding as a URL's query.
 fn form(base: &Url, params: &[(&str, &str)]) -> Bytes {
     let mut url = base.clone();
     url.query_pairs_mut().clear().extend_pairs(params);

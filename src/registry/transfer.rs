@@ -1,8 +1,8 @@
-//! Blobs from one repository to another (OCI distribution-spec, "Pushing Blobs").
+//! Copies blobs from one repository to another (OCI distribution-spec, "Pushing Blobs").
 //!
-//! Asked for with a `HEAD`; mounted where both repositories are of one registry and it does that; else sent as they
-//! come. All of it is one operation. What fails in a way that may pass goes on where it broke if the registry says where
-//! that is, and is else begun again from its beginning.
+//! polyarch first asks for the blob with `HEAD`. Within one registry it then tries to mount the blob. Otherwise it
+//! sends the blob while it arrives from the source. All of this is one operation. After a temporary failure polyarch
+//! continues where it stopped if the registry can report the position. If not, polyarch begins again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,46 +24,49 @@ use super::target::TargetError;
 use super::wire::{Read, Reply};
 use crate::oci::{Descriptor, Provider, RepositoryPath};
 
-/// Bytes that are sent at once where a registry wants parts: the most that ECR takes (Amazon ECR service quotas, "Maximum
-/// layer part size"), and more than the least that any is known to want.
+/// The size of a part if a registry wants parts: the largest part that ECR accepts (Amazon ECR service quotas, "Maximum
+/// layer part size"). No known registry has a larger minimum.
 const PART: u64 = 10 << 20;
-/// Most parts of a layer of ECR ("Layer parts"): those of larger ones are longer, below the 20 MB that it takes at all.
+/// The most parts of a layer in ECR ("Layer parts"). Parts of larger layers are longer, but below ECR's maximum of 20
+/// MB.
 const MOST_PARTS: u64 = 4200;
-/// What the shortest part is that a registry takes, but for the last (OCI distribution-spec, "Pushing a blob in chunks").
+/// The header with the minimum size of a part, except for the last part (OCI distribution-spec, "Pushing a blob in
+/// chunks").
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
-/// Longest that one blob may take, with all attempts: what does not move is given up long before.
+/// The time limit for one blob with all attempts. polyarch gives up a transfer without progress much earlier.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// How a blob came to be in a repository.
+/// The way that a blob came into a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// It was there already.
+    /// The repository had the blob already.
     Present,
-    /// The registry took it from another of its repositories; nothing was sent.
+    /// The registry took the blob from another of its repositories. polyarch sent nothing.
     Mounted,
-    /// It was sent.
+    /// polyarch sent the blob.
     Copied,
-    /// It was sent although the registry said that it is there: the registry has another size of it. A registry may keep that.
+    /// polyarch sent the blob although the registry reported that it exists, because the registry has another size of
+    /// it. A registry may keep the old content.
     Replaced,
 }
 
-/// The answer of a registry about a blob before the blob is sent.
+/// The registry's answer about a blob before the transfer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Had {
     Nothing,
-    /// As many bytes as its descriptor says, as far as the registry tells.
+    /// A blob with the size in the descriptor, if the registry reports a size.
     Blob,
-    /// Another number of bytes.
+    /// A blob with another size.
     Other,
 }
 
 impl Client {
-    /// Brings `blob` into `repository`, never more of it in memory than a few pieces. What arrives is hashed on its
-    /// way, and made final only if it is what `blob` names. What breaks goes on where it broke, where the registry can
-    /// say where that is. `moved` grows by the bytes that were sent.
+    /// Copies `blob` into `repository`, with only a few pieces in memory. polyarch hashes the bytes on their way. It
+    /// completes the upload only if the bytes match `blob`. After a failure it continues where it stopped, if the
+    /// registry can report the position. `moved` grows by the bytes that polyarch sent.
     ///
     /// # Errors
-    /// A registry refuses, or does not answer five times in a row; the source has other bytes than `blob` names
+    /// A registry refuses, or does not answer five times in a row. Or the source has other bytes than `blob` names
     /// ([`RegistryError::is_refusal`]), or nothing ([`RegistryError::is_not_found`]).
     pub async fn copy_blob(
         &self,
@@ -97,35 +100,35 @@ impl Client {
 }
 
 struct Transfer<'a> {
-    /// The registry that gets it.
+    /// The target registry.
     http: &'a Http,
     repository: &'a RepositoryPath,
     blob: &'a Descriptor,
     source: BlobSource<'a>,
     sent: Sent<'a>,
-    /// Bytes that the registry said it has: as long as they grow, it is worth trying.
+    /// The bytes that the registry reported. While they grow, further attempts make sense.
     received: AtomicU64,
-    /// Of one attempt at a time.
+    /// Used by one attempt at a time.
     state: Mutex<State<'a>>,
 }
 
-/// What one attempt leaves to the next.
+/// The state that one attempt leaves to the next.
 struct State<'a> {
     reading: Reading<'a>,
-    /// The upload that may go on.
+    /// The upload that may continue.
     upload: Option<Upload>,
 }
 
-/// What a registry says to a mount.
+/// A registry's answer to a mount.
 enum Mount {
     Done,
-    /// It began an upload in its place.
+    /// The registry began an upload instead.
     Upload(Upload),
     Refused,
 }
 
 impl<'a> Transfer<'a> {
-    /// What the source did wrong is no reason to try again here: it was tried there.
+    /// Makes one attempt. A failure of the source is final here, because the reading has already retried it.
     async fn attempt(&self) -> Result<Result<Arrival, RegistryError>, RegistryError> {
         let own = &self.http.slots;
         let _places = match self.source {
@@ -148,7 +151,7 @@ impl<'a> Transfer<'a> {
         let upload = match self.broken(state).await? {
             Some(upload) => upload,
             None => match self.mount().await? {
-                // It was mounted because it is there, whatever it is.
+                // The mount succeeded because the blob exists, with any size.
                 Mount::Done if had == Had::Other => return Ok(Arrival::Replaced),
                 Mount::Done => return Ok(Arrival::Mounted),
                 Mount::Upload(upload) => self.anew(state, Some(upload)).await?,
@@ -160,7 +163,8 @@ impl<'a> Transfer<'a> {
             Err(failed) => Err(failed),
         };
         match (&done, &state.upload) {
-            // What came is wrong, or did not come: the registry need not keep it. If it does, nobody sees it.
+            // The source failed or sent wrong bytes, so the registry need not keep the upload. If it does, the upload
+            // stays invisible.
             (Err(Failed::Source(_)), Some(upload)) => {
                 drop(self.http.attempt(&self.call(Method::DELETE, upload.url.as_str())).await);
             }
@@ -170,16 +174,17 @@ impl<'a> Transfer<'a> {
         done.map(|()| if had == Had::Other { Arrival::Replaced } else { Arrival::Copied })
     }
 
-    /// Whether an upload cannot go on after `error`: where it is can be asked of anybody but ECR.
+    /// Whether an upload cannot continue after `error`. All registries except ECR can report the position.
     fn is_over(&self, error: &RegistryError) -> bool {
         self.http.provider == Provider::Ecr && matches!(error.kind(), ErrorKind::OutOfStep | ErrorKind::UploadLost(_))
     }
 
-    /// The upload that broke, if the registry can say how far it came (OCI distribution-spec, "Pushing a blob in chunks").
+    /// The interrupted upload, if the registry can report its position (OCI distribution-spec, "Pushing a blob in
+    /// chunks").
     async fn broken(&self, state: &mut State<'a>) -> Result<Option<Upload>, RegistryError> {
         let Some(upload) = state.upload.take() else { return Ok(None) };
         if self.http.provider == Provider::Ecr {
-            // It does not say how far it is: the part that broke is sent again.
+            // ECR does not report the position, so polyarch sends the interrupted part again.
             return Ok(Some(upload).filter(|upload| state.reading.go_back(upload.received)));
         }
         let reply = match self.http.attempt(&self.call(Method::GET, upload.url.as_str())).await {
@@ -197,7 +202,7 @@ impl<'a> Transfer<'a> {
         Ok(Some(Upload { url: self.place(&reply, Some(&upload.url))?, received, part: upload.part }))
     }
 
-    /// A new upload, of all of the blob; the source is asked first.
+    /// A new upload for the whole blob. polyarch checks the source first.
     async fn anew(&self, state: &mut State<'a>, begun: Option<Upload>) -> Result<Upload, Failed> {
         if state.reading.at() > 0 {
             state.reading = Reading::new(self.source, self.blob, &self.http.wire.host);
@@ -212,19 +217,19 @@ impl<'a> Transfer<'a> {
     async fn had(&self) -> Result<Had, RegistryError> {
         let path = format!("{}/blobs/{}", self.repository, self.blob.digest);
         match self.http.attempt(&self.call(Method::HEAD, &path)).await {
-            // Some answer with no length, and what is between us makes that a zero.
+            // Some registries send no length, and some proxies turn this into a zero.
             Ok(reply) => match number(&reply.headers, CONTENT_LENGTH) {
                 Some(size) if size > 0 && size != self.blob.size => Ok(Had::Other),
                 _ => Ok(Had::Blob),
             },
             Err(error) if error.is_not_found() => Ok(Had::Nothing),
-            // One that cannot be asked is sent what it may have.
+            // If the registry does not support `HEAD`, polyarch sends the blob, although the registry may have it.
             Err(error) if error.is_of_head() && !error.is_transient() && !error.is_denied() => Ok(Had::Nothing),
             Err(error) => Err(error),
         }
     }
 
-    /// `POST ?mount=…&from=…`, within one registry. It is free to refuse, in whatever way.
+    /// `POST ?mount=…&from=…`, within one registry. The registry may refuse in any way.
     async fn mount(&self) -> Result<Mount, RegistryError> {
         let BlobSource::Registry { client, repository: from } = self.source else { return Ok(Mount::Refused) };
         if *client.host() != self.http.wire.host || from == self.repository {
@@ -249,7 +254,7 @@ impl<'a> Transfer<'a> {
         self.begun(&reply)
     }
 
-    /// The upload that a `POST` began: in parts, where the registry wants them.
+    /// The upload that a `POST` began. It has parts if the registry wants them.
     fn begun(&self, reply: &Reply) -> Result<Upload, RegistryError> {
         let least = reply.headers.get(CHUNK_MIN_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let wants_parts = least.is_some() || self.http.provider == Provider::Ecr;
@@ -257,10 +262,10 @@ impl<'a> Transfer<'a> {
         Ok(Upload { url: self.place(reply, None)?, received: 0, part: wants_parts.then_some(part) })
     }
 
-    /// Sends what is missing; says where it is to be finished.
+    /// Sends the missing bytes. Returns the address for the completion.
     async fn send(&self, mut upload: Upload, state: &mut State<'a>) -> Result<Url, Failed> {
         let size = self.blob.size;
-        // From now on it can go on, should it break.
+        // From now on, an interrupted upload can continue.
         state.upload = Some(upload.clone());
         if upload.received > 0 && upload.received == size {
             while state.reading.next().await.map_err(Failed::Source)?.is_some() {}
@@ -282,7 +287,8 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Sends one part; says where the next one goes. A login that expired since the part before is renewed once.
+    /// Sends one part. Returns the address for the next one. If the login has expired since the previous part, polyarch
+    /// renews it once.
     async fn send_part(&self, upload: &Upload, state: &mut State<'a>) -> Result<Url, Failed> {
         let (wire, scope) = (&self.http.wire, Scope::push(self.repository));
         let mut ticket = self.http.login.ticket(wire, Some(&scope)).await;
@@ -302,7 +308,8 @@ impl<'a> Transfer<'a> {
         }
         let next = self.place(&reply, Some(&upload.url))?;
         let end = upload.end(self.blob.size);
-        // ECR says of all parts that it has the first one (containers-roadmap#2831): the digest proves them in the end.
+        // ECR's answer to every part reports only the first part (containers-roadmap#2831). In the end the digest
+        // proves all parts.
         let has_less = received(&reply).is_some_and(|received| received < end);
         if has_less && self.http.provider != Provider::Ecr {
             state.upload = Some(Upload { url: next, ..upload.clone() });
@@ -311,14 +318,14 @@ impl<'a> Transfer<'a> {
         Ok(next)
     }
 
-    /// `PATCH`, with our login where the upload is the registry's own.
+    /// `PATCH`, with the login only if the upload is at the registry itself.
     async fn patch(&self, upload: &Upload, ticket: &Ticket, state: &mut State<'a>) -> Result<Reply, Failed> {
         let wire = &self.http.wire;
         let authorization = ticket.authorization.as_ref().filter(|_| upload.url.origin() == wire.home.origin());
         wire.upload(upload, authorization, self.blob, &mut state.reading, &self.sent).await
     }
 
-    /// `PUT ?digest=…`: from now on it is there.
+    /// `PUT ?digest=…`: this completes the blob.
     async fn finish(&self, mut upload: Url) -> Result<(), RegistryError> {
         upload.query_pairs_mut().append_pair("digest", self.blob.digest.as_str());
         let reply = self.http.attempt(&self.call(Method::PUT, upload.as_str())).await;
@@ -327,7 +334,7 @@ impl<'a> Transfer<'a> {
         if let Some(actual) = claim(&reply.headers).filter(|claimed| claimed != self.blob.digest.as_str()) {
             return fail(ErrorKind::DigestMismatch { expected: self.blob.digest.clone(), actual });
         }
-        // Another success than 201 says what it says: the blob itself is asked for.
+        // A success other than 201 proves nothing, so polyarch asks for the blob itself.
         if reply.status.as_u16() != 201 && self.had().await? != Had::Blob {
             let status = reply.status.as_u16();
             return fail(ErrorKind::Status { status, answer: super::Answer::default(), retry_after: None });
@@ -335,14 +342,15 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Where an upload goes on: relative or absolute, and where we go at all. `None`: it must be said.
+    /// The address where an upload continues: relative or absolute, and allowed by `target`. If `before` is `None`, the
+    /// answer must contain an address.
     fn place(&self, reply: &Reply, before: Option<&Url>) -> Result<Url, RegistryError> {
         let wire = &self.http.wire;
         let fail = |kind: ErrorKind| RegistryError::new(&wire.host, reply.request.as_str(), kind);
         let Some(location) = reply.headers.get(LOCATION) else {
             return before.cloned().ok_or_else(|| fail(TargetError::Malformed.into()));
         };
-        // What was asked stands in the reply without its query, which the next address does not take over.
+        // The reply contains the request's URL without its query. The next address does not inherit the query.
         let from = before.cloned().or_else(|| reply.request.split_once(' ')?.1.parse().ok());
         let location = String::from_utf8_lossy(location.as_bytes());
         wire.redirect(from.as_ref().unwrap_or(&wire.home), &location).map_err(|error| fail(error.into()))
@@ -362,7 +370,7 @@ impl<'a> Transfer<'a> {
     }
 }
 
-/// Where an upload that was begun is not there, it was lost: other content is not asked for.
+/// A 404 for an upload means that the upload was lost, because the request names no other content.
 fn lost(kind: ErrorKind) -> ErrorKind {
     match kind {
         ErrorKind::NotFound(answer) if !answer.has("NAME_UNKNOWN") => ErrorKind::UploadLost(answer),
@@ -370,7 +378,7 @@ fn lost(kind: ErrorKind) -> ErrorKind {
     }
 }
 
-/// How many bytes an upload has: `Range: 0-LAST`. Of `0-0` nobody knows whether it is one byte or none.
+/// The bytes of an upload: `Range: 0-LAST`. `0-0` is ambiguous: it may mean one byte or none.
 fn received(reply: &Reply) -> Option<u64> {
     let text = reply.headers.get(RANGE)?.to_str().ok()?;
     let last = text.strip_prefix("bytes=").unwrap_or(text).strip_prefix("0-")?.parse::<u64>().ok()?;

@@ -1,4 +1,4 @@
-//! One exchange: a request, its redirects, and the answer read within bounds of size and time.
+//! One exchange: a request, its redirects, and the answer within limits of size and time.
 
 use std::error::Error;
 use std::io;
@@ -21,43 +21,43 @@ use super::resolve::Names;
 use super::target::{self, MAX_REDIRECTS, TargetError, redacted};
 use crate::oci::RegistryHost;
 
-/// Longest body of a refusal that is read, in bytes; what is beyond it is cut off.
+/// The longest body of a refusal that polyarch reads, in bytes. The rest is cut off.
 const MAX_REFUSAL: usize = 64 << 10;
-/// Slowest answer that is read to its end, in bytes per second, …
+/// The slowest answer that polyarch reads to its end, in bytes per second, …
 pub(super) const MIN_RATE: u64 = 1 << 10;
-/// … after this much time (a peer that drips one byte at a time never is idle).
+/// … after this time. A server that sends single bytes is never idle, so an idle limit does not stop it.
 pub(super) const RATE_GRACE: Duration = Duration::from_mins(1);
 
-/// The connections to a registry and to where it sends us.
+/// The connections to a registry and to the hosts that it sends polyarch to.
 pub(super) struct Wire {
     pub(super) connections: Connections,
-    /// Whose client this is.
+    /// The registry of this client.
     pub(super) host: RegistryHost,
     /// `https://host/v2/`.
     pub(super) home: Url,
-    /// Where else the user lets the registry send us.
+    /// The other hosts that the user allows the registry to send polyarch to.
     pub(super) neighbours: Neighbours,
-    /// The addresses of names. The HTTP client asks for them, too.
+    /// The addresses of names. The HTTP client uses the same resolver.
     pub(super) names: Arc<Names>,
-    /// How long we wait.
+    /// The time limits.
     pub(super) timeouts: Timeouts,
-    /// Through what requests go: the client knows, too.
+    /// The proxies. The HTTP client knows them, too.
     pub(super) proxies: Proxies,
 }
 
-/// The HTTP clients: no redirects, retries, cookies or proxies of their own. Both keep their connections.
+/// The HTTP clients, without redirects, retries, cookies or proxies of their own. Both keep their connections.
 pub(super) struct Connections {
-    /// To the registry's own host. It may ask for the certificate that polyarch shows there.
+    /// For the registry's own host, which may ask for polyarch's certificate.
     pub(super) home: reqwest::Client,
-    /// To everybody else.
+    /// For all other hosts.
     pub(super) elsewhere: reqwest::Client,
 }
 
-/// A request as it is sent.
+/// A request before it is sent.
 pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
-    /// Sent to the origin of `url` and nowhere else.
+    /// polyarch sends this only to the origin of `url`.
     pub(super) authorization: Option<&'a HeaderValue>,
     pub(super) accept: Option<HeaderValue>,
     pub(super) range: Option<HeaderValue>,
@@ -66,32 +66,32 @@ pub(super) struct Request<'a> {
     pub(super) to: To,
 }
 
-/// How the answer's body is read.
+/// How polyarch reads the answer's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Read {
-    /// To its end, at most so many bytes.
+    /// To its end, at most this number of bytes.
     Whole(usize),
-    /// By who asked, if the status is one of success.
+    /// The caller reads it, if the status is a success.
     Later,
 }
 
-/// Which rules say where redirects may lead.
+/// The rules for redirects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum To {
     Registry,
     TokenServer,
 }
 
-/// What came back.
+/// The answer.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    /// The body that is still to be read.
+    /// The body that is not read yet.
     pub(super) rest: Option<Response>,
     /// `METHOD URL` of the last hop, redacted.
     pub(super) request: String,
-    /// Whether it came from where the request was sent: no redirect led away from there.
+    /// Whether the answer came from the server of the request, without a redirect to another one.
     pub(super) is_direct: bool,
 }
 
@@ -104,10 +104,11 @@ impl Reply {
 }
 
 impl Wire {
-    /// Sends a request, follows its redirects, reads the answer, whatever its status.
+    /// Sends a request, follows its redirects, and reads the answer with any status.
     pub(super) async fn exchange(&self, request: Request<'_>) -> Result<Reply, RegistryError> {
         let mut url = request.url.clone();
-        // A registry may name another place for uploads: nobody there is told who we are, or may ask.
+        // A registry may name another host for uploads. polyarch sends no login there, and that host must not request
+        // one.
         let mut is_direct = request.to == To::TokenServer || url.origin() == self.home.origin();
         for _ in 0..=MAX_REDIRECTS {
             let line = redacted(&request.method, &url);
@@ -121,7 +122,7 @@ impl Wire {
             };
             tracing::debug!("{line}: {}, a redirect", response.status().as_u16());
             let next = self.next(&request, &url, &location).map_err(|error| fail(error.into()))?;
-            // Once away, credentials stay away, even if the way leads back.
+            // After a redirect to another host polyarch sends no credentials, even if a later redirect leads back.
             is_direct &= next.origin() == url.origin();
             url = next;
         }
@@ -142,12 +143,12 @@ impl Wire {
         Ok(next)
     }
 
-    /// Where a redirect, or an upload that is begun, leads.
+    /// The target of a redirect, or the address of an upload.
     pub(super) fn redirect(&self, from: &Url, location: &str) -> Result<Url, TargetError> {
         target::redirect(&self.home, self.names.home_reach(), &self.neighbours, from, location)
     }
 
-    /// Where the registry's token server is.
+    /// The address of the registry's token server.
     pub(super) fn realm(&self, text: &str) -> Result<Url, TargetError> {
         target::realm(&self.home, &self.neighbours, text)
     }
@@ -210,14 +211,14 @@ impl Wire {
         Ok(Reply { status, headers, body, rest: None, request: line, is_direct })
     }
 
-    /// The body of an answer, at most `limit` bytes of it; of a refusal, what is welcome of it.
+    /// The body of an answer, at most `limit` bytes. For a refusal, a part of the body is enough.
     async fn body(&self, response: Response, method: &Method, limit: usize) -> Result<Vec<u8>, ErrorKind> {
         if *method == Method::HEAD {
             return Ok(Vec::new());
         }
         let mut body = Vec::new();
         if !response.status().is_success() {
-            // The status is the answer; its explanation is welcome as far as it came.
+            // The status is the answer. polyarch keeps as much of the explanation as has arrived.
             let _ = self.read(response, MAX_REFUSAL, &mut body).await;
             return Ok(body);
         }
@@ -229,7 +230,7 @@ impl Wire {
         Ok(body)
     }
 
-    /// Reads into `body`, at most `limit` bytes: one more is an error.
+    /// Reads at most `limit` bytes into `body`. One more byte is an error.
     async fn read(&self, mut response: Response, limit: usize, body: &mut Vec<u8>) -> Result<(), ErrorKind> {
         let start = Instant::now();
         loop {
@@ -249,7 +250,7 @@ impl Wire {
     }
 
     pub(super) fn failure(&self, error: reqwest::Error) -> ErrorKind {
-        // The address goes: its query may be signed. The caller says it redacted.
+        // The error loses its URL, because the query may contain a signature. The caller adds a redacted URL.
         let error = error.without_url();
         let cause = Cause::of(&error);
         if let Some(target) = refused_target(&error) {
@@ -270,7 +271,7 @@ impl Wire {
     }
 }
 
-/// The response, if its body is as it was asked for.
+/// The response, if its body is uncompressed as requested.
 fn uncompressed(response: Response) -> Result<Response, ErrorKind> {
     match response.headers().get(CONTENT_ENCODING).filter(|value| *value != "identity") {
         Some(encoding) => Err(ErrorKind::Encoding(printable(&String::from_utf8_lossy(encoding.as_bytes()), 40))),
@@ -278,7 +279,7 @@ fn uncompressed(response: Response) -> Result<Response, ErrorKind> {
     }
 }
 
-/// Why polyarch did not connect to a name, where the name's addresses are the reason.
+/// The reason why polyarch did not connect to a name, if the name's addresses are the reason.
 pub(super) fn refused_target(error: &reqwest::Error) -> Option<TargetError> {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -290,8 +291,8 @@ pub(super) fn refused_target(error: &reqwest::Error) -> Option<TargetError> {
     None
 }
 
-/// Whether the handshake failed for a reason that stays. An alert of the other end does not count: it may be
-/// a server that is just going down.
+/// Whether the handshake failed for a permanent reason. An alert from the other end does not count, because the server
+/// may just be shutting down.
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -299,7 +300,7 @@ fn is_tls(error: &reqwest::Error) -> bool {
             let alert = if let rustls::Error::AlertReceived(alert) = tls { Some(*alert) } else { None };
             return alert.is_none();
         }
-        // What an io::Error wraps is not its `source()`; only its source's source is.
+        // `io::Error::source()` skips the wrapped error and returns the wrapped error's source.
         cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),

@@ -1,4 +1,4 @@
-//! A layer's bytes as the tar archive that they hold.
+//! Decompresses a layer into its tar archive.
 
 use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read};
 
@@ -6,8 +6,8 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// Largest window of a zstd frame that is taken, in bytes. Every reader has 8 MiB (RFC 8878, 3.1.1.1.2), which levels up
-/// to 19 need.
+/// The largest accepted window of a zstd frame, in bytes. Every reader supports 8 MiB (RFC 8878, 3.1.1.1.2), which is
+/// enough for levels up to 19.
 pub const MAX_WINDOW: u64 = 16 << 20;
 
 type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
@@ -19,14 +19,15 @@ pub(super) enum Unpacked<R: Read> {
     Zstd(Box<Zstd<BufReader<Peeked<R>>>>),
 }
 
-/// Whether a layer that begins so is compressed with zstd: with a frame, or one that is to be skipped (RFC 8878, 3.1.2).
+/// Whether a layer with this beginning is compressed with zstd: it starts with a frame or with a skippable frame (RFC
+/// 8878, 3.1.2).
 #[must_use]
 pub fn is_zstd(layer: &[u8]) -> bool {
     matches!(layer, [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
 }
 
 impl<R: Read> Unpacked<R> {
-    /// What its first bytes say, as containerd reads layers: media types are not always right.
+    /// Chooses the compression by the first bytes, like containerd, because media types can be wrong.
     pub(super) fn of(mut layer: R) -> io::Result<Self> {
         let mut magic = Vec::with_capacity(4);
         layer.by_ref().take(4).read_to_end(&mut magic)?;
@@ -53,7 +54,7 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-/// Frames one after the other (RFC 8878, 3.1): layers that can be read in parts are made of many.
+/// Reads consecutive frames (RFC 8878, 3.1). Layers that can be read in parts consist of many frames.
 pub(super) struct Zstd<R> {
     source: R,
     frames: FrameDecoder,
@@ -61,7 +62,7 @@ pub(super) struct Zstd<R> {
 }
 
 impl<R: Read> Zstd<R> {
-    /// Begins the next frame; `false` where there is none.
+    /// Begins the next frame. Returns `false` if there is no more frame.
     fn open(&mut self) -> io::Result<bool> {
         loop {
             match self.frames.reset(&mut self.source) {

@@ -1,4 +1,4 @@
-//! The files of an image in one tree: layers laid over each other, the topmost first.
+//! The files of an image in one tree. The layers are read from the topmost down.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -8,46 +8,46 @@ use std::io::{self, ErrorKind, Read};
 use super::tar::{Archive, Entry, Kind};
 use crate::oci::ElfMachine;
 
-/// Most bytes that are kept of an image's files.
+/// The most bytes that are stored for the files of an image.
 pub(super) const MOST_KEPT: usize = 3 << 20;
-/// Bytes that one name takes in a hash map while the map grows.
+/// The bytes that one name takes in a growing hash map.
 const NAME: usize = 64;
-/// Longest name that is looked at, in bytes: Linux' longest path.
+/// The longest path of Linux, in bytes. Longer names are ignored.
 const MAX_NAME: usize = 4096;
-/// Longest head of a program, in bytes: that of which Linux reads `#!`.
+/// The bytes at the start of a program in which Linux looks for `#!`.
 const HEAD: u64 = 256;
-/// Most links and scripts on the way to a program: as many links as Linux follows.
+/// The most links and scripts on the way to a program. Linux follows as many links.
 const MAX_LINKS: usize = 40;
-/// Most parts of paths on the way to a program, in all places where it may be, links included.
+/// The most components of paths on the way to a program, for all its possible paths and including links.
 const MAX_PARTS: usize = 1024;
 
-/// The files of an image, as far as they are known. Only hashes of names are kept: one layer may have as many names as
-/// fit into a gibibyte. Nobody can choose names that collide.
+/// The known files of an image. Only hashes of names are stored, because one layer may have as many names as fit into
+/// a gibibyte. The hashes are random, so an attacker cannot choose names that collide.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     hashes: RandomState,
     names: HashMap<u64, Node>,
-    /// What upper layers deleted: with what is below it.
+    /// Names that upper layers deleted, with everything beneath them.
     deleted: HashSet<u64>,
-    /// Directories whose content of lower layers was deleted.
+    /// Directories whose content in lower layers was deleted.
     emptied: HashSet<u64>,
-    /// Bytes that are kept.
+    /// The stored bytes.
     pub(super) kept: usize,
 }
 
 #[derive(Debug)]
 enum Node {
     Directory,
-    /// To a path from the link's directory, or from the root.
+    /// The target: a path relative to the directory of the link, or to the root.
     Link(Box<str>),
     Elf(ElfMachine),
-    /// A program's interpreter.
+    /// The interpreter of the script.
     Script(Box<str>),
     Other,
 }
 
 impl Node {
-    /// Bytes that the node takes beside its place in the map.
+    /// The bytes of the node in addition to its place in the map.
     fn size(&self) -> usize {
         match self {
             Self::Link(target) | Self::Script(target) => target.len() + size_of::<usize>() * 2,
@@ -56,40 +56,40 @@ impl Node {
     }
 }
 
-/// What is at the end of a path.
+/// The file at the end of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
-    /// Nothing that was read.
+    /// No file that was read.
     Unknown,
     /// An ELF program.
     Elf(String, ElfMachine),
-    /// Something else, or nothing that ends.
+    /// Another file, or a chain of links that does not end.
     Other(String),
 }
 
-/// The end to which several paths led, and the names that were missing on the way.
+/// The end of the followed paths, and the missing names on the way.
 pub(super) struct Followed {
     pub(super) end: End,
-    /// Names on the way that were not there.
+    /// The names on the way that do not exist so far.
     missed: HashSet<u64>,
-    /// Parts of paths that may be looked at yet.
+    /// The number of components that may still be followed.
     left: usize,
-    /// Bytes of the names that were looked for.
+    /// The bytes of the names that were looked up.
     pub(super) bytes: usize,
 }
 
-/// Hashes of a name and of all directories that it is in, the root among them.
+/// The hashes of a name and of all its parent directories including the root.
 struct Name {
     hash: u64,
     above: Vec<u64>,
 }
 
 impl Files {
-    /// Lays what is there over `layer`, a tar archive. Stops where `is_enough` of the files and of the program or link
-    /// that was found last.
+    /// Adds the files of `layer`, a tar archive, beneath the files of the upper layers. Stops when `is_enough` returns
+    /// true for the files and the name of the newest program or link.
     pub(super) fn take(&mut self, layer: impl Read, mut is_enough: impl FnMut(&Self, &str) -> bool) -> io::Result<()> {
         let mut archive = Archive::new(layer);
-        // A whiteout deletes files of lower layers. Files of its own layer stay.
+        // A whiteout deletes files of lower layers. Files of its own layer are kept.
         let (mut deleted, mut emptied) = (Vec::new(), Vec::new());
         while let Some(Entry { path, kind }) = archive.next()? {
             let Some(path) = clean(&path) else { continue };
@@ -120,7 +120,7 @@ impl Files {
         Ok(())
     }
 
-    /// The ELF program under a name, links not followed.
+    /// The ELF program with this name. Links are not followed.
     pub(super) fn elf(&self, name: &str) -> Option<ElfMachine> {
         match self.names.get(&self.hash(name))? {
             Node::Elf(machine) => Some(*machine),
@@ -128,7 +128,7 @@ impl Files {
         }
     }
 
-    /// The end of the first path that leads somewhere.
+    /// The end of the first path that leads to a file.
     pub(super) fn first(&self, paths: &[String]) -> Followed {
         let mut followed = Followed { end: End::Unknown, missed: HashSet::new(), left: MAX_PARTS, bytes: 0 };
         for path in paths {
@@ -140,12 +140,12 @@ impl Files {
         followed
     }
 
-    /// Whether `name` was missing on the way of `followed`. No other name leads further.
+    /// Whether `name` was missing on the way of `followed`. Only such a name can extend the way.
     pub(super) fn is_missed(&self, followed: &Followed, name: &str) -> bool {
         followed.missed.contains(&self.hash(name))
     }
 
-    /// What `path` leads to, through links and from scripts to their interpreters.
+    /// Follows `path` through links, and from scripts to their interpreters.
     fn follow(&self, path: &str, on_the_way: &mut Followed) -> End {
         let mut rest: Vec<String> = parts(path);
         let mut here = String::new();
@@ -207,7 +207,7 @@ impl Files {
         hasher.finish()
     }
 
-    /// Hashes a name once, however many directories it is in.
+    /// Hashes a name and its parent directories in one pass.
     fn name(&self, name: &str) -> Name {
         let mut hasher = self.hashes.build_hasher();
         let mut above = vec![hasher.finish()];
@@ -222,11 +222,11 @@ impl Files {
     }
 }
 
-/// What is kept of an entry; `None` of what is on no way to a program.
+/// The stored form of an entry. `None`: the entry cannot be on the way to a program.
 fn node(kind: Kind, archive: &mut Archive<impl Read>) -> io::Result<Option<Node>> {
     Ok(match kind {
         Kind::Directory => Some(Node::Directory),
-        // The name of an entry is from the root.
+        // The target of a hard link is relative to the root.
         Kind::HardLink(target) => clean(&target).map(|target| Node::Link(format!("/{target}").into())),
         Kind::Link(target) => (target.len() <= MAX_NAME).then(|| Node::Link(target.into())),
         Kind::File { is_executable: true } => Some(program(&archive.head(HEAD)?)),
@@ -246,7 +246,7 @@ fn program(head: &[u8]) -> Node {
     }
 }
 
-/// A name as it is kept; `None` of the root, and of what leads out of it.
+/// The stored form of a name. `None`: the name is the root, or it leads out of the root.
 fn clean(path: &str) -> Option<String> {
     let parts: Vec<_> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     let is_name = !parts.is_empty() && path.len() <= MAX_NAME && !parts.contains(&"..");
@@ -257,7 +257,7 @@ fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-/// The parts of a path, the last one first.
+/// The components of a path, the last one first.
 fn parts(path: &str) -> Vec<String> {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
     parts.rev().map(str::to_owned).collect()

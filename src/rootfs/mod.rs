@@ -1,7 +1,7 @@
-//! The files of an image, as far as its layers were read: which program it starts, and for which processor that is.
+//! Reads the layers of an image to find the program that the image starts, and the processor of that program.
 //!
-//! Nothing here speaks to anybody: a layer is bytes that are read (`decode`, `tar`), the topmost first; what is kept
-//! of them is names, links and the heads of programs (`files`). All of it is bounded.
+//! This room does no network I/O. `decode` and `tar` read layers as bytes, the topmost first. `files` stores only
+//! names, links and the first bytes of programs. All sizes are bounded.
 
 mod decode;
 mod files;

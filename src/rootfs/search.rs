@@ -1,4 +1,4 @@
-//! The search for the program that tells what an image is for.
+//! Searches for the program that shows the platform of an image.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -6,59 +6,60 @@ use super::decode::Unpacked;
 use super::files::{End, Files};
 use crate::oci::{ElfMachine, Platform, Start};
 
-/// Most bytes that are unpacked of one image: what is in a few kilobytes may be without end.
+/// The most bytes that are unpacked for one image. A few compressed kilobytes can unpack to any size.
 const MAX_UNPACKED: u64 = 1 << 30;
-/// Most bytes of names that are looked for of one image: what is found on the way to a program begins the way anew.
+/// The most bytes of names that are looked up for one image. Every new name on the way to a program starts the lookup
+/// again.
 const MAX_FOLLOWED: usize = 64 << 20;
 
-/// A search in an image's layers, which are handed to it from the topmost down.
+/// A search in the layers of an image. The caller passes the layers from the topmost down.
 #[derive(Debug)]
 pub struct Search {
     platform: Platform,
-    /// What is looked for; `None`: any program.
+    /// The program to search for. `None`: any program.
     start: Option<Start>,
     files: Files,
-    /// Bytes that may be unpacked yet.
+    /// The bytes that may still be unpacked.
     left: u64,
-    /// Bytes of names that were looked for.
+    /// The bytes of names that were looked up.
     followed: usize,
-    /// Where no program is named: what was found.
+    /// The result so far, if the image names no program.
     seen: Answer,
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Nothing yet.
+    /// The search found nothing yet.
     Nothing,
-    /// A program of the platform.
+    /// A program for the platform.
     Fits,
-    /// A program of another processor.
+    /// A program for another processor.
     Foreign {
-        /// Where.
+        /// The path.
         path: String,
-        /// For which processor it is.
+        /// The processor of the program.
         machine: ElfMachine,
     },
-    /// What the image starts is no ELF program.
+    /// The file that the image starts is not an ELF program.
     NoProgram {
-        /// Where.
+        /// The path.
         path: String,
     },
 }
 
 impl Search {
-    /// For what a container of an image of `platform` starts. Of an image that starts nothing, any program of the
-    /// platform will do: such images may hold programs for others beside it.
+    /// A search for the program that a container of an image for `platform` starts. If the image starts no program,
+    /// any program for the platform is enough. Such images may also contain programs for other platforms.
     #[must_use]
     pub fn new(platform: Platform, start: Option<Start>) -> Self {
         Self { platform, start, files: Files::default(), left: MAX_UNPACKED, followed: 0, seen: Answer::Nothing }
     }
 
-    /// Reads the layer below those that were read, as far as is needed.
+    /// Reads the next lower layer, up to the end of the search.
     ///
     /// # Errors
-    /// It cannot be read to where the search would end.
+    /// The layer cannot be read to the point where the search would end.
     pub fn read(&mut self, layer: impl Read) -> io::Result<()> {
         let mut unpacked = Unpacked::of(layer)?.take(self.left);
         let Self { platform, start, files, seen, followed: bytes, .. } = self;
@@ -78,7 +79,7 @@ impl Search {
             *seen == Answer::Fits
         });
         if *bytes > MAX_FOLLOWED {
-            return Err(io::Error::new(ErrorKind::FileTooLarge, "its links lead to its program in too many ways"));
+            return Err(io::Error::new(ErrorKind::FileTooLarge, "too many paths lead to its program through links"));
         }
         self.left = unpacked.limit();
         match taken {
@@ -90,19 +91,19 @@ impl Search {
         }
     }
 
-    /// What was found so far.
+    /// The result so far.
     #[must_use]
     pub fn answer(&self) -> Answer {
         let Some(start) = &self.start else { return self.seen.clone() };
         match self.files.first(start.places()).end {
             End::Unknown => Answer::Nothing,
             End::Other(path) => Answer::NoProgram { path: format!("/{path}") },
-            // Of a platform of which nothing is known there is nothing to say.
+            // Programs for an unknown platform cannot be judged.
             End::Elf(path, machine) => judge(&self.platform, &path, machine).unwrap_or(Answer::Nothing),
         }
     }
 
-    /// Whether another layer could not change the answer.
+    /// Whether another layer cannot change the result.
     #[must_use]
     pub fn is_over(&self) -> bool {
         match self.answer() {
@@ -130,7 +131,7 @@ mod tests {
         Start::of(format!(r#"{{"config":{settings}}}"#).as_bytes())
     }
 
-    /// What is found in layers, the topmost first, of an image for linux/arm64.
+    /// The result for layers of an image for linux/arm64, the topmost layer first.
     fn found(settings: &str, layers: &[Vec<u8>]) -> Answer {
         let mut search = Search::new("linux/arm64".parse().unwrap(), start(settings));
         for layer in layers {
@@ -182,7 +183,7 @@ mod tests {
             let top = archive(&[file(whiteout, b"")]);
             assert_eq!(found(SERVER, &[top, x86.clone()]), Answer::Nothing, "{whiteout}");
         }
-        // A whiteout is of lower layers: what its own layer has stays.
+        // A whiteout affects lower layers. The files of its own layer are kept.
         let replaced = archive(&[file("app/.wh..wh..opq", b""), program("app/server", "arm64")]);
         assert_eq!(found(SERVER, &[replaced, x86.clone()]), Answer::Fits);
         let other = archive(&[file("app/.wh.serve", b"")]);
@@ -245,7 +246,7 @@ mod tests {
         assert_eq!(search.answer(), Answer::Nothing);
     }
 
-    /// Entry after entry, by number.
+    /// The entries by number.
     type Entries<'a> = &'a dyn Fn(usize) -> Vec<u8>;
 
     #[test]
@@ -253,7 +254,7 @@ mod tests {
         let long = "x".repeat(4000);
         let pax = |key: &str, value: &str| {
             let record = format!("{key}={value}\n");
-            // The length counts its own digits, and here there are always four.
+            // The length includes its own digits. The length field always has four characters here.
             extended(b'x', format!("{} {record}", record.len() + 5).as_bytes())
         };
         let named = |at: usize| format!("{at:06}");
@@ -275,7 +276,7 @@ mod tests {
         }
     }
 
-    /// Each link is a part of the way that was missing, the last part first.
+    /// Each link is a missing part of the way, the last part first.
     #[test]
     fn names_on_the_way_that_turn_up_one_by_one_are_no_long_search() {
         let deep = |at: usize| format!("/{at}{}", "/d".repeat(900));
@@ -293,7 +294,7 @@ mod tests {
         let mut search = Search::new("linux/arm64".parse().unwrap(), straight);
         search.followed = MAX_FOLLOWED - 1;
         let error = search.read(&layer[..]).unwrap_err();
-        assert!(error.to_string().contains("too many ways"), "{error}");
+        assert!(error.to_string().contains("too many paths"), "{error}");
     }
 
     #[test]

@@ -1,25 +1,25 @@
-//! Tar archives, as far as layers have them: POSIX ustar and pax, and GNU's long names.
+//! Reads the tar archives of layers: POSIX ustar and pax, and GNU's long names.
 //!
-//! A reader of our own: of an archive that somebody else made, no name may take more memory than names have.
+//! polyarch has its own reader, so that the names in a third-party archive cannot use unbounded memory.
 
 use std::io::{self, ErrorKind, Read};
 
 const BLOCK: usize = 512;
-/// Longest extended header that is read, in bytes.
+/// The longest extended header, in bytes.
 const MAX_EXTENDED: u64 = 64 << 10;
-/// Most extended headers of one entry.
+/// The most extended headers of one entry.
 const MAX_HEADERS: usize = 8;
 
-/// The entries of an archive, one after the other.
+/// The entries of an archive in order.
 pub(super) struct Archive<R> {
     input: R,
-    /// Bytes of the current entry's content that were not read.
+    /// The unread bytes of the current entry's content.
     content: u64,
-    /// Zeros after it.
+    /// The zeros behind the content.
     padding: u64,
 }
 
-/// One entry. Its path is as it is written.
+/// One entry. Its path is unchanged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) path: String,
@@ -28,18 +28,18 @@ pub(super) struct Entry {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A file that may be executed by somebody, or may not.
+    /// A regular file, and whether any user may execute it.
     File {
         is_executable: bool,
     },
-    /// Another name of an entry of this archive.
+    /// Another name of an entry in this archive.
     HardLink(String),
     Link(String),
     Directory,
     Other,
 }
 
-/// What extended headers say of the entry that follows.
+/// The values of extended headers for the next entry.
 #[derive(Default)]
 struct Extended {
     path: Option<String>,
@@ -47,8 +47,8 @@ struct Extended {
     size: Option<u64>,
 }
 
-fn malformed(what: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, format!("the layer is no tar archive: {what}"))
+fn malformed(fault: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, format!("the layer is not a valid tar archive: {fault}"))
 }
 
 impl<R: Read> Archive<R> {
@@ -56,13 +56,13 @@ impl<R: Read> Archive<R> {
         Self { input, content: 0, padding: 0 }
     }
 
-    /// Goes to the next entry.
+    /// Moves to the next entry.
     pub(super) fn next(&mut self) -> io::Result<Option<Entry>> {
         let mut extended = Extended::default();
         for _ in 0..MAX_HEADERS {
             self.skip()?;
             let Some(header) = self.header()? else { return Ok(None) };
-            let size = number(&header[124..136]).ok_or_else(|| malformed("a size"))?;
+            let size = number(&header[124..136]).ok_or_else(|| malformed("a size is malformed"))?;
             match header[156] {
                 b'x' => self.pax(size, &mut extended)?,
                 b'L' => extended.path = Some(text(&self.extension(size)?)),
@@ -76,10 +76,10 @@ impl<R: Read> Archive<R> {
                 }
             }
         }
-        Err(malformed("too many headers of one entry"))
+        Err(malformed("an entry has too many headers"))
     }
 
-    /// The first bytes of the current entry's content, as many as there are and fit.
+    /// The first bytes of the current entry's content, at most `most`.
     pub(super) fn head(&mut self, most: u64) -> io::Result<Vec<u8>> {
         let mut head = Vec::new();
         self.input.by_ref().take(self.content.min(most)).read_to_end(&mut head)?;
@@ -99,7 +99,7 @@ impl<R: Read> Archive<R> {
         if skipped == left { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
     }
 
-    /// The next header; `None` at the end, with or without its blocks of zeros.
+    /// The next header. `None`: the end of the archive, with or without its blocks of zeros.
     fn header(&mut self) -> io::Result<Option<[u8; BLOCK]>> {
         let mut header = Vec::with_capacity(BLOCK);
         self.input.by_ref().take(BLOCK as u64).read_to_end(&mut header)?;
@@ -107,12 +107,12 @@ impl<R: Read> Archive<R> {
             return Ok(None);
         }
         let header: [u8; BLOCK] = header.try_into().map_err(|_| io::Error::from(ErrorKind::UnexpectedEof))?;
-        // The sum is of the header with spaces in its own place.
+        // The sum is computed with spaces in the field of the sum.
         let sum = header.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { *byte });
         if number(&header[148..156]) == Some(sum.map(u64::from).sum()) {
             Ok(Some(header))
         } else {
-            Err(malformed("a checksum"))
+            Err(malformed("a checksum is wrong"))
         }
     }
 
@@ -124,12 +124,12 @@ impl<R: Read> Archive<R> {
         self.head(size)
     }
 
-    /// `LENGTH KEY=VALUE\n`, again and again (POSIX, "pax Extended Header").
+    /// Records of the form `LENGTH KEY=VALUE\n` (POSIX, "pax Extended Header").
     fn pax(&mut self, size: u64, extended: &mut Extended) -> io::Result<()> {
         let records = self.extension(size)?;
         let mut rest = &records[..];
         while !rest.is_empty() {
-            let record = record(rest).ok_or_else(|| malformed("a pax record"))?;
+            let record = record(rest).ok_or_else(|| malformed("a pax record is malformed"))?;
             let (key, value) = record.keyed;
             match key {
                 b"path" => extended.path = Some(text(value)),
@@ -159,15 +159,15 @@ fn record(records: &[u8]) -> Option<Record<'_>> {
 fn entry(header: &[u8; BLOCK], kind: u8, extended: &mut Extended) -> io::Result<Entry> {
     let name = || {
         let (name, prefix) = (text(&header[..100]), text(&header[345..500]));
-        // GNU has other things in the prefix's place.
+        // GNU uses the bytes of the prefix for other fields.
         let is_posix = header[257..263] == *b"ustar\0" && !prefix.is_empty();
         if is_posix { format!("{prefix}/{name}") } else { name }
     };
     let path = extended.path.take().unwrap_or_else(name);
     let link = extended.link.take().unwrap_or_else(|| text(&header[157..257]));
-    let mode = number(&header[100..108]).ok_or_else(|| malformed("a mode"))?;
+    let mode = number(&header[100..108]).ok_or_else(|| malformed("a mode is malformed"))?;
     let kind = match kind {
-        // What archives before POSIX have of a directory is its name.
+        // In archives from before POSIX, only the name shows that an entry is a directory.
         b'0' | 0 | b'7' if path.ends_with('/') => Kind::Directory,
         b'0' | 0 | b'7' => Kind::File { is_executable: mode & 0o111 != 0 },
         b'1' => Kind::HardLink(link),
@@ -178,13 +178,13 @@ fn entry(header: &[u8; BLOCK], kind: u8, extended: &mut Extended) -> io::Result<
     Ok(Entry { path, kind })
 }
 
-/// Text up to its NUL.
+/// The text up to its NUL.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-/// Octal digits, or GNU's base 256.
+/// Octal digits, or the base 256 of GNU.
 fn number(field: &[u8]) -> Option<u64> {
     if let [0x80, rest @ ..] = field {
         return rest.iter().try_fold(0_u64, |sum, byte| sum.checked_mul(256)?.checked_add(u64::from(*byte)));
@@ -204,14 +204,14 @@ pub(super) mod tests {
     use super::*;
     use crate::oci::elf::tests::head;
 
-    /// An entry: header and content.
+    /// An entry with header and content.
     type Raw = Vec<u8>;
 
     pub(crate) fn archive(entries: &[Raw]) -> Vec<u8> {
         [entries.concat(), vec![0; 2 * BLOCK]].concat()
     }
 
-    /// A file that may be executed.
+    /// An executable file.
     pub(crate) fn file(path: &str, content: &[u8]) -> Raw {
         raw(b'0', path, "", content)
     }
@@ -232,7 +232,7 @@ pub(super) mod tests {
         raw(b'1', path, to, b"")
     }
 
-    /// A header that says more of the next entry.
+    /// An extended header for the next entry.
     pub(crate) fn extended(kind: u8, content: &[u8]) -> Raw {
         raw(kind, "extended", "", content)
     }
@@ -251,7 +251,7 @@ pub(super) mod tests {
         header
     }
 
-    /// Writes the first header's checksum.
+    /// Writes the checksum of the first header.
     pub(crate) fn seal(archive: &mut [u8]) {
         archive[148..156].fill(b' ');
         let sum: u64 = archive[..BLOCK].iter().map(|byte| u64::from(*byte)).sum();

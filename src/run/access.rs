@@ -1,4 +1,4 @@
-//! The registry of a run: a named one, or the embedded one, which is served while the run lasts.
+//! The registries of a run: named registries, and the embedded registry, which polyarch serves while the run lasts.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,33 +21,32 @@ use crate::oci::{
 use crate::plan::{ClientCertificate, NamedRegistry, Transport};
 use crate::registry::{self, Backoff, CertificateError, Certificates, Client, ClientConfig, Link};
 
-/// What this process does so that the embedded registry is served.
+/// How the embedded registry is served during this process.
 #[derive(Debug)]
 pub enum Server {
-    /// It holds it, and serves it while it works.
+    /// This process holds the embedded registry and serves it while the process works.
     Holder(Embedded),
-    /// Another process holds it. If that one ends first, this one takes it over.
+    /// Another process holds the embedded registry. If that process ends first, this process takes the registry over.
     Successor {
-        /// Where the registry is kept.
+        /// The directory of the embedded registry.
         directory: PathBuf,
-        /// Where it listens.
+        /// The address on which the embedded registry listens.
         address: SocketAddr,
     },
 }
 
-/// How often a successor looks whether the holder has ended: clients and engines that were refused meanwhile try
-/// again after longer.
+/// The interval at which a successor checks whether the holder has ended. It is shorter than the wait of clients and
+/// engines before they retry a refused connection.
 const SUCCESSION: Duration = Duration::from_millis(50);
-/// How often, and how many times, a holder is asked again that is just opening the registry.
+/// The interval and the number of attempts while another process is still opening the embedded registry.
 const OPENING: (Duration, u32) = (Duration::from_millis(50), 100);
 
-/// How often, and how many times, an engine asks again that found nobody where the embedded registry should be. Between
-/// the end of a holder and the beginning of its successor nobody listens. The engine then sends again what was under
-/// way.
+/// The interval and the number of attempts of an engine that cannot reach the embedded registry. After a holder ends,
+/// connections are refused until its successor opens the port. The engine then repeats the interrupted push.
 const SUCCEEDED: (Duration, u32) = (Duration::from_millis(200), 50);
 
 impl Server {
-    /// Waits until this process holds the registry.
+    /// Waits until this process holds the embedded registry.
     async fn held(self) -> Result<Embedded, EmbeddedError> {
         let (directory, expected) = match self {
             Self::Holder(embedded) => return Ok(embedded),
@@ -72,27 +71,29 @@ impl Server {
 /// The registry that a run works with.
 #[derive(Debug, Clone)]
 pub enum Registry {
-    /// A registry by name.
+    /// A registry that the plan or the command line names.
     Named {
-        /// Its client.
+        /// The client of the registry.
         client: Client,
-        /// What stands before the name of each of its repositories.
+        /// The prefix of the name of each of its repositories.
         namespace: Option<RepositoryPath>,
-        /// ECR's own API, if it is one of Amazon's.
+        /// The API of Amazon ECR, if the registry is on Amazon ECR.
         ecr: Option<Arc<EcrRegistry>>,
     },
-    /// The embedded one, on loopback.
+    /// The embedded registry, on loopback.
     Embedded {
-        /// Its client.
+        /// The client of the embedded registry.
         client: Client,
-        /// Its id: how its answers are told from those of a stranger at its address.
+        /// The id of the embedded registry. polyarch recognizes a foreign registry at the same address by its missing
+        /// id.
         id: String,
     },
 }
 
 impl Registry {
-    /// A registry by name. Nothing is sent yet. `certificates` are directories like docker's `certs.d`: the first that
-    /// has one for the registry says whom polyarch trusts there, too.
+    /// Opens a registry by name and sends no request yet. `certificates` are directories in the form of docker's
+    /// `certs.d`. polyarch uses the first directory that has an entry for the registry, and trusts its certificates
+    /// too.
     ///
     /// # Errors
     /// A certificate cannot be read, or a name is malformed.
@@ -105,34 +106,34 @@ impl Registry {
     ) -> Result<Self, Failure> {
         let link = link(registry, certificates)?;
         let doing = format!("reach registry {}", registry.host);
-        // The plan may call a host of any name one of ECR.
+        // The plan may declare that a host with any name is on Amazon ECR.
         let provider = if registry.ecr.is_some() { Provider::Ecr } else { Provider::of(&registry.host) };
         let client = Client::of(provider, config, registry.host.clone(), link, credentials);
         let client = client.map_err(|error| of_registry(Phase::Preflight, &doing, &error))?;
         Ok(Self::Named { client, namespace: registry.namespace.clone(), ecr })
     }
 
-    /// Asks whether the registry is there and takes our login.
+    /// Checks that the registry answers and accepts the login.
     ///
     /// # Errors
-    /// It is not, or does not.
+    /// The registry does not answer, or it refuses the login.
     pub async fn reach(&self) -> Result<(), Failure> {
         match self {
             Self::Named { client, .. } => client.ping().await.map_err(|error| {
-                // The error names the registry, and what it is about.
+                // The error names the registry and the failed request.
                 let phase = if error.is_refusal() { Phase::Verify } else { Phase::Preflight };
                 failure(phase, &chain(&error), error.hint())
             }),
-            // It is served only while something is done with it, and then proves itself.
+            // polyarch serves the embedded registry only during the work. `prove_reachable` checks it then.
             Self::Embedded { .. } => Ok(()),
         }
     }
 
-    /// Opens the embedded registry in `directory`: this process holds it from now on, unless another one does. One
-    /// that is just opening it is waited for, at most 5 s.
+    /// Opens the embedded registry in `directory`. This process holds it from now on, unless another process already
+    /// holds it. If another process is just opening it, polyarch waits at most 5 s.
     ///
     /// # Errors
-    /// The directory cannot be used, or no port is free.
+    /// The directory cannot be used, or every port is occupied.
     pub async fn embedded(directory: &Path, config: ClientConfig) -> Result<(Self, Server), Failure> {
         let opened = opened(directory).await.map_err(|error| {
             failure(
@@ -151,7 +152,7 @@ impl Registry {
         Ok((Self::Embedded { client, id }, server))
     }
 
-    /// ECR's own API, if it is one of Amazon's.
+    /// The API of Amazon ECR, if the registry is on Amazon ECR.
     #[must_use]
     pub fn ecr(&self) -> Option<&EcrRegistry> {
         match self {
@@ -160,18 +161,18 @@ impl Registry {
         }
     }
 
-    /// Whether the registry takes an index whose entries say `features` of their processors. Amazon ECR does not
+    /// Whether the registry accepts an index with processor `features` in its entries. Amazon ECR does not
     /// (aws/containers-roadmap#2439).
     pub(super) fn takes_features(&self) -> bool {
         self.ecr().is_none() && !self.host().is_ecr()
     }
 
-    /// Whether it is known that `tag`, once it names an image, names it for ever.
+    /// Whether polyarch knows that `tag` is immutable: it keeps the first image that it names.
     pub(super) fn fixes(&self, tag: &TagRef) -> bool {
         self.ecr().is_some_and(|ecr| ecr.fixes(tag.repository.path(), &tag.tag))
     }
 
-    /// Its client.
+    /// The client of the registry.
     #[must_use]
     pub fn client(&self) -> &Client {
         match self {
@@ -179,8 +180,8 @@ impl Registry {
         }
     }
 
-    /// Who an engine that pushes here is. The embedded registry knows nobody, so nobody is asked: a credential helper
-    /// that is not there must not fail what needs none.
+    /// The credentials of an engine that pushes to this registry. The embedded registry needs no credentials, so
+    /// polyarch calls no credential helper. A missing helper must not fail a push that needs no login.
     pub(super) fn pushes_as(&self, user: &Arc<dyn CredentialSource>) -> Arc<dyn CredentialSource> {
         match self {
             Self::Named { .. } => user.clone(),
@@ -188,9 +189,9 @@ impl Registry {
         }
     }
 
-    /// How long an engine waits before it asks again, after its attempt number `attempt`, from 1, ended with `error`.
-    /// `None` where it does not ask again. Only three kinds of registry come back by themselves. One is changing hands,
-    /// one is too busy to answer, and one was given the same layers by another push.
+    /// How long an engine waits before it retries, after attempt number `attempt` (from 1) failed with `error`.
+    /// `None` means that the engine does not retry. Only three faults pass by themselves: the embedded registry
+    /// changes hands, the registry is too busy to answer, or another push sent the same layers.
     pub(super) fn again_after(&self, attempt: u32, error: &EngineError) -> Option<Duration> {
         if matches!(self, Self::Embedded { .. }) && error.is_registry_away() {
             let (wait, attempts) = SUCCEEDED;
@@ -199,16 +200,16 @@ impl Registry {
         if error.is_throttled() || error.may_pass() { Backoff::STANDARD.wait(attempt) } else { None }
     }
 
-    /// Its host.
+    /// The host of the registry.
     #[must_use]
     pub fn host(&self) -> &RegistryHost {
         self.client().host()
     }
 
-    /// The repository of an image of a plan in it: behind its namespace, where it has one.
+    /// The repository of an image of the plan, with the namespace of the registry before it.
     ///
     /// # Errors
-    /// All together is longer than registries take.
+    /// The whole name is longer than registries accept.
     pub fn repository(&self, path: &RepositoryPath) -> Result<Repository, ReferenceError> {
         match self {
             Self::Named { namespace, .. } => self.host().repository(&path.within(namespace.as_ref())?),
@@ -217,7 +218,7 @@ impl Registry {
     }
 }
 
-/// How the registry is spoken to.
+/// The connection settings of the registry: transport and certificates.
 fn link(registry: &NamedRegistry, directories: &[PathBuf]) -> Result<Link, Failure> {
     let unusable = |phase: Phase, error: CertificateError| {
         failure(phase, &format!("registry {}: {}", registry.host, chain(&error)), Some(error.hint()))
@@ -233,7 +234,7 @@ fn link(registry: &NamedRegistry, directories: &[PathBuf]) -> Result<Link, Failu
     if let Some(ClientCertificate { cert, key }) = &registry.cert {
         certificates.show_file(cert, key).map_err(|error| unusable(Phase::Plan, error))?;
     }
-    // Loopback gets plain HTTP, unless certificates are known for it.
+    // polyarch speaks plain HTTP to loopback, unless it has certificates for that host.
     let is_clear =
         registry.transport == Transport::InsecureHttp && (certificates.is_empty() || !registry.host.is_loopback());
     let transport = if is_clear { registry::Transport::Http } else { registry::Transport::Https };
@@ -257,7 +258,8 @@ fn embedded_client(address: SocketAddr, config: ClientConfig) -> Result<Client, 
     Client::new(config, host, registry::Transport::Http, Arc::new(Anonymous)).map_err(|error| internal(&error))
 }
 
-/// Does `work` while the embedded registry is served: by this process if it holds it, or as soon as it does.
+/// Runs `work` and serves the embedded registry at the same time. If another process holds the registry, this process
+/// serves it as soon as that process ends.
 pub async fn while_served<T>(server: Option<Server>, work: impl Future<Output = T>) -> T {
     let Some(server) = server else { return work.await };
     let done = CancellationToken::new();
@@ -274,11 +276,11 @@ pub async fn while_served<T>(server: Option<Server>, work: impl Future<Output = 
     let result = tokio::select! {
         biased;
         result = &mut work => result,
-        // It ends by itself only if its directory or listener cannot be used; then requests fail, each with its own
-        // message.
+        // The server stops by itself only if its directory or its listener fails. Requests then fail, each with its
+        // own message.
         ended = &mut serving => {
             if let Err(error) = ended {
-                tracing::warn!("the embedded registry is not served: {}", chain(&error));
+                tracing::warn!("polyarch cannot serve the embedded registry: {}", chain(&error));
             }
             return work.await;
         }
@@ -288,16 +290,16 @@ pub async fn while_served<T>(server: Option<Server>, work: impl Future<Output = 
     result
 }
 
-/// The repository of the probe. Its tag is the registry's id.
+/// The repository of the probe. Its tag is the id of the embedded registry.
 const PROBE: &str = "polyarch/probe";
 
 impl Registry {
-    /// Proves that each of `engines` reaches the embedded registry when it says `127.0.0.1`: an engine in a virtual
-    /// machine, on another host or in another network namespace does not. It is asked for an index that only this
-    /// registry has.
+    /// Proves that each of `engines` reaches the embedded registry under `127.0.0.1`. An engine in a virtual machine,
+    /// on another host or in another network namespace does not reach it. polyarch asks each engine for an index that
+    /// only this registry has.
     ///
     /// # Errors
-    /// Every engine that does not.
+    /// Every engine that does not reach the embedded registry.
     pub(super) async fn prove_reachable(&self, engines: &[Arc<Engine>]) -> Result<(), Vec<Failure>> {
         let Self::Embedded { client, id } = self else { return Ok(()) };
         let (probe, tag) = self.put_probe(client, id).await.map_err(|failure| vec![failure])?;
@@ -305,13 +307,12 @@ impl Registry {
         let unreachable = |(engine, answer): (&Arc<Engine>, Result<_, EngineError>)| {
             let why = match answer {
                 Ok(digest) if digest == probe => return None,
-                Ok(_) => "another registry answers there".to_owned(),
+                Ok(_) => "another registry answers at that address".to_owned(),
                 Err(error) => chain(&error.kind),
             };
             let message =
                 format!("engine {} does not reach the embedded registry at {}: {why}", engine.name(), self.host());
-            let hint =
-                "an engine elsewhere needs a registry that it can reach: name one with `registry:` or --registry";
+            let hint = "name a registry that the engine can reach: set `registry:` in the plan, or pass --registry";
             Some(failure(Phase::Preflight, &message, Some(hint.into())))
         };
         let failures: Vec<_> = engines.iter().zip(asked).filter_map(unreachable).collect();
@@ -391,7 +392,7 @@ mod tests {
             _: &'a RegistryHost,
             _: Option<&'a RepositoryPath>,
         ) -> futures::future::BoxFuture<'a, Result<Credential, AuthError>> {
-            panic!("nobody should be asked")
+            panic!("the embedded registry needs no credentials")
         }
     }
 
@@ -410,7 +411,7 @@ mod tests {
         let away = error("dial tcp 127.0.0.1:5000: connect: connection refused");
         assert!(registry.again_after(1, &away).is_some());
         assert!(registry.again_after(SUCCEEDED.1, &away).is_none());
-        // A registry that changes hands is away longer than a busy one.
+        // A registry that changes hands is unreachable for longer than a busy registry.
         let cut = error("read tcp 127.0.0.1:1->127.0.0.1:5000: read: connection reset by peer");
         assert!(registry.again_after(SUCCEEDED.1 - 1, &cut).is_some());
         for words in [

@@ -1,4 +1,5 @@
-//! `from`: an image of others, chosen in its source and copied as it is. No engine has a part in it.
+//! Imports of `from:`: polyarch chooses a third-party image in its source and copies it unchanged. No engine takes
+//! part.
 
 use std::collections::BTreeMap;
 
@@ -24,19 +25,20 @@ use crate::oci::{
 use crate::plan::{Adoption, AttestationPolicy, Job};
 use crate::registry::Visibility;
 
-/// Sources that are read at once.
+/// The number of sources that polyarch reads at once.
 const AT_ONCE: usize = 8;
 
-/// The image of a platform in its source, read once: what moves there meanwhile is no matter.
+/// The image of a platform in its source. polyarch reads it once, so a tag that moves in the source later has no
+/// effect.
 #[derive(Debug, Clone)]
 pub(super) struct Chosen {
     from: Place,
-    /// Which repository that is.
+    /// The repository of the source.
     repository: Repository,
     found: Found,
 }
 
-/// The image of `platform` in `top`.
+/// Finds the image of `platform` in `top`.
 async fn find_in(
     place: &Place,
     top: RawManifest,
@@ -48,11 +50,12 @@ async fn find_in(
     confirm::find_in(place, &top, Visibility::Settled, platform, entry, attestations).await
 }
 
-/// Reads every source of the schedule once, and chooses the image of each job that adopts one, by its place. `first` is
-/// the registry of the targets.
+/// Reads every source of the schedule once. Then chooses the image of each job that imports one. The key of the
+/// result is the job's place in the schedule. `first` is the registry of the targets.
 ///
 /// # Errors
-/// Every source that cannot be read (exit code 3), and every platform that a source does not have as it is planned (7).
+/// Every source that cannot be read (exit code 3). Every platform that a source lacks, or that differs from the plan
+/// (exit code 7).
 pub(super) async fn choose(
     schedule: &Schedule,
     registries: &[Registry],
@@ -80,8 +83,8 @@ pub(super) async fn choose(
     all(choosing).await
 }
 
-/// What all of `reading` give, a few at once, or everything that failed. Futures and no closures are streamed: whoever
-/// awaits this may be a task.
+/// Awaits `reading`, a few at a time. Gives all results, or all failures. The stream holds futures instead of
+/// closures, because the caller may be a task.
 async fn all<K: Ord, V>(
     reading: impl Iterator<Item = impl Future<Output = Result<(K, V), Failure>>>,
 ) -> Result<BTreeMap<K, V>, Vec<Failure>> {
@@ -96,7 +99,7 @@ async fn all<K: Ord, V>(
     if failures.is_empty() { Ok(read) } else { Err(failures) }
 }
 
-/// What each source names.
+/// Reads the manifest that each source names.
 async fn tops<'a>(
     adoptions: &[(usize, &'a ScheduledAdoption)],
     registries: &[Registry],
@@ -108,7 +111,7 @@ async fn tops<'a>(
     let reading = first_of.into_iter().map(async |(from, adoption)| {
         let image = &adoption.id.image;
         let Some(registry) = registries.iter().find(|registry| registry.host() == from.repository.host()) else {
-            let message = format!("{image}: nobody opened the registry of {from}");
+            let message = format!("{image}: polyarch has no client for the registry of {from}");
             return Err(failure(Phase::Internal, &message, None));
         };
         let place = Place::Repository { registry: registry.clone(), repository: from.repository.clone() };
@@ -116,7 +119,7 @@ async fn tops<'a>(
         let top = top.map_err(|error| {
             let answered = error.is_not_found() || error.is_refusal();
             let phase = if answered { Phase::Verify } else { Phase::Preflight };
-            let missing = if error.is_not_found() { " is not there" } else { "" };
+            let missing = if error.is_not_found() { " does not exist" } else { "" };
             failure(phase, &format!("{image}: its source {from}{missing}: {}", chain(&error)), error.hint())
         })?;
         Ok((from, (place, top)))
@@ -124,36 +127,36 @@ async fn tops<'a>(
     all(reading).await
 }
 
-/// Why a source has no image for a job.
+/// The failure of a source that has no image for a job.
 fn unchosen(ScheduledAdoption { id, job, .. }: &ScheduledAdoption, error: &ConfirmError) -> Failure {
     let from = &job.work.from;
     if let ConfirmError::Index { count: 0, platform, held } = error {
-        let message = format!("{}: its source {from} has no {platform}, but {held}", id.image);
+        let message = format!("{}: its source {from} has no {platform}; it has {held}", id.image);
         return failure(
             Phase::Verify,
             &message,
-            Some("leave it out of `platforms`, or adopt it `from` another".into()),
+            Some("leave the platform out of `platforms`, or name another source in `from`".into()),
         );
     }
     let phase = if error.is_refusal() || error.is_missing() { Phase::Verify } else { Phase::Preflight };
     failure(phase, &format!("{id}: its source {from}: {}", chain(error)), error.hint())
 }
 
-/// What copying one platform works with.
+/// The input for copying one platform.
 pub(super) struct AdoptRun {
     pub(super) voice: JobVoice,
     pub(super) job: Job<Adoption>,
     pub(super) chosen: Chosen,
     pub(super) to: Place,
-    /// Which repository that is.
+    /// The repository of the target.
     pub(super) repository: Repository,
     pub(super) goal: Goal,
-    /// Ends it.
+    /// Stops the copy.
     pub(super) cancel: CancellationToken,
 }
 
 impl AdoptRun {
-    /// Copies to the end, and tells it.
+    /// Copies the image, and reports a failure or a cancellation.
     pub(super) async fn run(self) -> JobEnd {
         let end = tokio::select! {
             biased;
@@ -193,13 +196,14 @@ impl AdoptRun {
         &self.chosen.found.child
     }
 
-    /// All that is copied.
+    /// The manifests that polyarch copies: the image and its attestations.
     fn manifests(&self) -> impl Iterator<Item = &RawManifest> {
         let child = self.child();
         std::iter::once(child.manifest()).chain(child.attestations().iter().map(Attestation::manifest))
     }
 
-    /// What the arch tag names: the image, or an index of it where that says more than the image does.
+    /// The manifest that the arch tag names. It is the image itself, if the image has no attestations and its entry
+    /// adds nothing to its config. Otherwise it is an index of this one image with its attestations.
     fn top(&self) -> Result<RawManifest, Failure> {
         let child = self.child();
         if child.attestations().is_empty() && child.says_all_itself() {
@@ -216,7 +220,7 @@ impl AdoptRun {
         let load = Load { from: &self.chosen.from, manifests: self.manifests().collect() };
         let told = Told { of: Of::Job(&self.voice.job), events: &self.voice.events };
         let brought = carry::bring(&[load], &self.to, &told).await;
-        // What others bring before they publish is pushed here.
+        // Copies for a publication fail with the phase `Publish`. An import fails with `Push`.
         let brought = brought.map_err(|failure| match failure.phase {
             Phase::Publish => Failure { phase: Phase::Push, ..failure },
             _ => failure,
@@ -227,7 +231,7 @@ impl AdoptRun {
         Ok(brought)
     }
 
-    /// Puts the arch tag where it does not name it yet.
+    /// Moves the arch tag, unless the arch tag names `top` already.
     async fn tag(&self, top: &RawManifest) -> Result<(), Failure> {
         let tag = self.repository.tag(self.job.arch_tag.clone());
         if self.shown_by(&tag).await?.as_ref() == Some(top.digest()) {
@@ -237,14 +241,14 @@ impl AdoptRun {
         let put = self.to.put_manifest(&selector, top).await;
         let Err(error) = put else { return Ok(()) };
         if error.is_immutable() {
-            // Another run may have put the same meanwhile.
+            // Another run may have moved the arch tag to the same manifest in the meantime.
             match self.shown_by(&tag).await? {
                 Some(there) if there == *top.digest() => return Ok(()),
                 Some(there) => return Err(immutable(Phase::Push, &tag, &there, top.digest())),
                 None => {}
             }
         }
-        Err(of_place(Phase::Push, &format!("put {tag}"), &error))
+        Err(of_place(Phase::Push, &format!("move {tag}"), &error))
     }
 
     async fn shown_by(&self, tag: &TagRef) -> Result<Option<Digest>, Failure> {
@@ -253,7 +257,7 @@ impl AdoptRun {
         Ok(head.flatten())
     }
 
-    /// Reads all of it back, every byte of manifests and config hashed.
+    /// Reads the copied content back. The hash covers every byte of the manifests and the config.
     async fn confirm(&self, top: &RawManifest) -> Result<(), Failure> {
         let tagged = self.job.arch_tags.are_pushed().then_some(top);
         let read = async {

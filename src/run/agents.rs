@@ -1,4 +1,4 @@
-//! The ssh agents of a run: each looked for before anything is built, and served by the sessions of those that ask.
+//! The ssh agents of a run. polyarch looks for each agent before a build starts, and the build sessions serve it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,16 +16,16 @@ use crate::plan::{AgentSource, Environment, SshSpec};
 /// The variable that names the socket of the user's agent.
 const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 
-/// The agents of all jobs of a run, by where the plan says that they are.
+/// The sockets of the agents of all jobs, by the source in the plan.
 #[derive(Debug, Default)]
 pub(super) struct Agents(BTreeMap<AgentSource, PathBuf>);
 
-/// Why there is no agent.
+/// The reason why an ssh agent cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum Missing {
     #[error("{SSH_AUTH_SOCK} is not set")]
     Variable,
-    #[error("nobody answers at {0}: {1}")]
+    #[error("no agent answers at {0}: {1}")]
     Socket(String, io::Error),
     #[error("{0} is not the socket of an agent")]
     NoSocket(String),
@@ -35,9 +35,9 @@ impl Missing {
     fn hint(&self) -> String {
         match self {
             Self::Variable => "start an agent and add your key: eval $(ssh-agent); ssh-add".into(),
-            Self::Socket(..) => "is the agent running? `ssh-add -l` shows the one of SSH_AUTH_SOCK".into(),
+            Self::Socket(..) => "start the agent; `ssh-add -l` checks the agent of SSH_AUTH_SOCK".into(),
             Self::NoSocket(path) => {
-                format!("a key is not read from its file: add it to an agent with `ssh-add {path}`")
+                format!("add the key to an agent with `ssh-add {path}`: polyarch does not read key files")
             }
         }
     }
@@ -47,7 +47,7 @@ impl Agents {
     /// Finds every agent of the schedule, each once.
     ///
     /// # Errors
-    /// Every agent that is not there, by id and place.
+    /// Every agent that polyarch cannot reach, with its id and socket.
     pub(super) async fn find(schedule: &Schedule, environment: &Environment) -> Result<Self, Vec<Failure>> {
         let (mut found, mut failures) = (BTreeMap::new(), BTreeMap::new());
         for ScheduledBuild { id: job, job: planned, .. } in schedule.builds() {
@@ -67,7 +67,7 @@ impl Agents {
         if failures.is_empty() { Ok(Self(found)) } else { Err(failures.into_values().collect()) }
     }
 
-    /// What a build with these agents may use.
+    /// The agents that a build with these ssh entries may use.
     pub(super) fn of(&self, planned: &[SshSpec]) -> BuildAgents {
         let socket = |ssh: &SshSpec| Some((ssh.id.clone(), self.0.get(&ssh.agent)?.clone()));
         planned.iter().filter_map(socket).collect()
@@ -90,7 +90,7 @@ async fn find(agent: &AgentSource, environment: &Environment) -> Result<PathBuf,
     }
 }
 
-/// Whether `path` is a socket, on which somebody listens: an agent that ended leaves its socket behind.
+/// Whether `path` is a socket on which a program listens. An agent that ended leaves its socket behind.
 async fn reach(path: &Path) -> io::Result<bool> {
     if !tokio::fs::metadata(path).await?.file_type().is_socket() {
         return Ok(false);

@@ -1,4 +1,5 @@
-//! Annotations that go when an index replaces another one: somebody put them there, and a build does not know them.
+//! Warnings about annotations that are lost when a new index replaces an old one. A person added them, and a build
+//! does not know them.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +9,12 @@ use super::publish::Target;
 use super::standing::Before;
 use crate::oci::{Content, Descriptor, EncodedIndex, ImageIndex};
 
-/// Warns of each index under a tag that has annotations, itself or in entries, which the new index has not got.
+/// Warns for each index under a final tag whose annotations the new index lacks. Annotations of the index and of its
+/// entries count.
 pub(super) fn lost(target: &Target<Place>, before: &[Before<'_>], index: &EncodedIndex) -> Vec<Warning> {
     let new = match index.manifest().content() {
         Ok(Content::Index(index)) => index,
-        // It was encoded as an index.
+        // polyarch encoded it as an index, so this case does not occur.
         Ok(Content::Image(_)) | Err(_) => return Vec::new(),
     };
     let of = |before: &Before<'_>| {
@@ -33,8 +35,8 @@ pub(super) fn lost(target: &Target<Place>, before: &[Before<'_>], index: &Encode
     before.iter().filter_map(of).collect()
 }
 
-/// The keys that go, in the words of `--annotation`: `KEY` of the index, `entry[PLATFORM]:KEY` of an entry. An entry
-/// whose platform goes is another matter, and so is what an attestation says of its image.
+/// The lost keys, in the spelling that `--annotation` uses: `KEY` for the index, `entry[PLATFORM]:KEY` for an entry.
+/// Entries whose platform is lost do not count here. The annotations of attestations do not count either.
 fn keys(before: &Before<'_>, new: &ImageIndex) -> Vec<String> {
     let gone = |had: &BTreeMap<String, String>, has: &[&BTreeMap<String, String>]| {
         let is_gone = |key: &&String| !has.iter().any(|has| has.contains_key(*key));

@@ -1,4 +1,4 @@
-//! Which engine builds what: jobs × engines → schedule. Pure.
+//! Assigns jobs to engines: jobs × engines → schedule. This module sends no requests.
 
 use crate::engine::EngineFacts;
 use crate::oci::Platform;
@@ -7,46 +7,46 @@ use crate::plan::{Adoption, ArchTags, Build, EngineName, EngineSpec, Image, Job,
 
 use super::event::{Execution, JobId};
 
-/// Every job of the plan, those that are built with their engine, in the plan's order.
+/// Every job of the plan in the plan's order. A build has its engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     /// The jobs, image by image.
     pub jobs: Vec<ScheduledJob>,
 }
 
-/// A job and who does it.
+/// A job, with the engine or the process that does it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a plan has one for each platform")]
+#[expect(clippy::large_enum_variant, reason = "a plan has only one job for each platform")]
 pub enum ScheduledJob {
-    /// An engine.
+    /// An engine builds the image.
     Build(ScheduledBuild),
-    /// This process: it copies what is there.
+    /// This process imports an image that exists in a registry.
     Adopt(ScheduledAdoption),
 }
 
 /// A build and its engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduledBuild {
-    /// Whose job it is.
+    /// The image and the platform of the job.
     pub id: JobId,
     /// The image's place in [`Plan::images`].
     pub image: usize,
-    /// The job, as the plan has it.
+    /// The job, as the plan specifies it.
     pub job: Job<Build>,
-    /// The engine's place among the engines that were given.
+    /// The engine's place in the list of engines.
     pub engine: usize,
     /// Whether the engine's processor runs the platform.
     pub execution: Execution,
 }
 
-/// An image of others that is taken over.
+/// A third-party image that polyarch imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduledAdoption {
-    /// Whose job it is.
+    /// The image and the platform of the job.
     pub id: JobId,
     /// The image's place in [`Plan::images`].
     pub image: usize,
-    /// The job, as the plan has it.
+    /// The job, as the plan specifies it.
     pub job: Job<Adoption>,
 }
 
@@ -61,7 +61,7 @@ impl Schedule {
 }
 
 impl ScheduledJob {
-    /// Whose job it is.
+    /// The image and the platform of the job.
     #[must_use]
     pub fn id(&self) -> &JobId {
         match self {
@@ -79,7 +79,7 @@ impl ScheduledJob {
         }
     }
 
-    /// Its tag, and whether the registry gets it.
+    /// The arch tag of the job, and whether polyarch pushes it.
     #[must_use]
     pub fn arch_tag(&self) -> (&Tag, ArchTags) {
         match self {
@@ -89,49 +89,49 @@ impl ScheduledJob {
     }
 }
 
-/// No engine may build a job.
+/// The error for a job that no engine may build.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no engine builds {job}: {engines}")]
 pub struct NoEngine {
     /// The job.
     pub job: JobId,
-    /// The engines and what each builds, in words.
+    /// The engines and the platforms that each builds, as text.
     pub engines: String,
 }
 
-/// An engine as the assignment sees it.
+/// An engine that may get jobs.
 #[derive(Debug, Clone)]
 pub struct Candidate<'a> {
-    /// Its name.
+    /// The name of the engine.
     pub name: &'a EngineName,
-    /// What it said of itself.
+    /// The facts that the engine reported about itself.
     pub facts: &'a EngineFacts,
-    /// What it may build.
+    /// The platforms that the engine may build.
     pub may: May<'a>,
-    /// How many builds it runs at once.
+    /// How many builds the engine runs at once.
     pub slots: u16,
 }
 
-/// Which engines there are beside one.
+/// Whether the run has more than one engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Others {
-    /// None: it is the only one, and builds everything unless it lists platforms.
+    /// The run has one engine. It builds every platform unless it lists platforms.
     Nobody,
-    /// Others. Each builds its own platforms and those that it lists.
+    /// The run has several engines. Each builds its own platforms and the platforms that it lists.
     Engines,
 }
 
-/// What an engine may build.
+/// The platforms that an engine may build.
 #[derive(Debug, Clone, Copy)]
 pub enum May<'a> {
-    /// Everything: there is no other engine, and it lists nothing.
+    /// Every platform: the run has only this engine, and it lists no platforms.
     Everything,
-    /// What its own processor runs, and these: emulated, as the plan says.
+    /// The platforms of its own processor, and the listed platforms, which it emulates.
     Own(&'a [Platform]),
 }
 
 impl<'a> May<'a> {
-    /// What `spec` may build, whoever names it: a plan, `--engine`, `DOCKER_HOST`.
+    /// The platforms that `spec` may build. The plan, `--engine` or `DOCKER_HOST` may name the engine.
     #[must_use]
     pub fn of(spec: &'a EngineSpec, others: Others) -> Self {
         match (&spec.platforms, others) {
@@ -164,8 +164,14 @@ impl Candidate<'_> {
     }
 }
 
-/// Gives every build an engine: the one that it names, else one that lacks nothing that the build asks for, else a
-/// native one, else one that lists its platform; among equals the one with the fewest jobs for its slots, then the first of the plan.
+/// Assigns an engine to every build. The order of preference is:
+/// 1. the engine that the build names
+/// 2. an engine that supports all features that the build asks for
+/// 3. a native engine
+/// 4. an engine that lists the platform
+///
+/// Among equal engines, the engine with the fewest jobs for its slots gets the build. If that is equal too, the first
+/// engine of the plan gets it.
 ///
 /// # Errors
 /// Every job that no engine may build.
@@ -203,7 +209,7 @@ fn choose(job: &Job<Build>, engines: &[Candidate<'_>], load: &[u32]) -> Option<u
     let rank = |(index, engine): &(usize, &Candidate<'_>)| {
         let lacks = !engine.facts.lacks(&job.work.spec, job.arch_tags).is_empty();
         let foreign = engine.execution(&job.platform) == Execution::Emulated;
-        // Jobs for each of its slots, in 65536ths: exact enough to compare, and no floating point.
+        // Jobs for each slot in 65536ths. Integers are exact enough to compare, and they need no floating point.
         let share = (load[*index] << 16) / u32::from(engine.slots.max(1));
         (lacks, foreign, share, *index)
     };
@@ -246,7 +252,7 @@ mod tests {
         }
     }
 
-    /// Where each job goes, by the engines' names, `~` before an emulated one.
+    /// The engine of each job by its name. A `~` marks an emulated platform.
     fn assigned(plan: &Plan, facts: &[EngineFacts]) -> Result<Vec<String>, String> {
         let candidates: Vec<_> = plan
             .engines

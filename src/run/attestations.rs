@@ -1,4 +1,4 @@
-//! The attestations of images: fetched with them, or left out.
+//! The attestations of images. polyarch fetches them with their image, or leaves them out of the index.
 
 use std::collections::BTreeSet;
 
@@ -12,23 +12,23 @@ use crate::oci::{Child, Descriptor, Digest, RawManifest, Selector};
 use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
 
-/// Most attestation manifests of one image that are taken; BuildKit writes one.
+/// The most attestation manifests that polyarch accepts for one image. BuildKit writes one.
 const MAX_ATTESTATIONS: usize = 16;
 
-/// What an index has of an image, or beside it, that will not be in the joined index.
+/// The content of a source index that the joined index will not contain.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LeftOut {
-    /// How many annotations its entry, or the index itself, has.
+    /// The number of annotations of the image's entry, or of the index itself.
     pub(super) annotations: usize,
-    /// The image's entry has `features`, which one of the registries does not take.
+    /// The image's entry has `features`, and one of the registries refuses them.
     features: bool,
-    /// They are the image's, and `strip` was said.
+    /// Attestations of the image, with `attestations: strip`.
     stripped: Vec<Digest>,
-    /// They name no image of their index.
+    /// Attestations that name no image of their index.
     astray: Vec<Digest>,
 }
 
-/// What an index has beside one of its images.
+/// The attestations that an index has for one of its images.
 #[derive(Debug, Default)]
 pub(super) struct Beside<'a> {
     entries: Vec<&'a Descriptor>,
@@ -36,7 +36,8 @@ pub(super) struct Beside<'a> {
 }
 
 impl<'a> Beside<'a> {
-    /// The attestations of `image` among `entries`, the entries of an index; those of its other images are theirs.
+    /// The attestations of `image` among `entries`, the entries of an index. Attestations of other images do not
+    /// count.
     pub(super) fn of(image: &Digest, entries: &'a [Descriptor], policy: AttestationPolicy) -> Self {
         let own = entries.iter().filter(|entry| entry.attests().as_ref() == Some(image));
         match policy {
@@ -51,7 +52,7 @@ impl<'a> Beside<'a> {
         }
     }
 
-    /// Fetches them by digest.
+    /// Fetches the attestations by digest.
     pub(super) async fn fetch(&self, place: &Place, visibility: Visibility) -> Result<Vec<RawManifest>, ConfirmError> {
         if self.entries.len() > MAX_ATTESTATIONS {
             return Err(ConfirmError::Attestations { count: self.entries.len(), most: MAX_ATTESTATIONS });
@@ -64,7 +65,7 @@ impl<'a> Beside<'a> {
         try_join_all(fetching).await
     }
 
-    /// Proves that `manifests`, as they were fetched, are attestations of `child`, which takes them.
+    /// Verifies that the fetched `manifests` attest `child`, and adds them to `child`.
     pub(super) fn attest(self, child: &mut Child, manifests: Vec<RawManifest>) -> Result<LeftOut, ConfirmError> {
         for (entry, manifest) in self.entries.into_iter().zip(manifests) {
             let attested = child.attest(manifest, entry);
@@ -75,8 +76,7 @@ impl<'a> Beside<'a> {
 }
 
 impl Found {
-    /// Leaves out the fields for which a registry among `places` would refuse the whole index. All of them get the same
-    /// index.
+    /// Removes the fields that a registry among `places` refuses. All registries get the same index.
     pub(super) fn leave_out_what_is_refused<'a>(&mut self, places: impl IntoIterator<Item = &'a Place>) {
         if !places.into_iter().all(Place::takes_features) {
             self.left_out.features |= self.child.leave_out_features();
@@ -92,14 +92,14 @@ fn astray(entries: &[Descriptor]) -> Vec<Digest> {
     of_none.map(|entry| entry.digest.clone()).collect()
 }
 
-/// Says what of the images the index leaves out, once, though several images may be of one index.
+/// Warns about the content that the joined index leaves out. Attestations that several images share count once.
 pub(super) async fn warn(image: &str, found: &[Found], events: &mpsc::Sender<Event>) {
     let count = |which: fn(&LeftOut) -> &Vec<Digest>| {
         found.iter().flat_map(|found| which(&found.left_out)).collect::<BTreeSet<_>>().len()
     };
     for (count, why) in [
         (count(|left| &left.stripped), "`attestations: strip`"),
-        (count(|left| &left.astray), "they name no image beside them"),
+        (count(|left| &left.astray), "their image is not in the index"),
     ] {
         if count > 0 {
             let message = format!("attestations left out of the index: {count} ({why})");
@@ -109,14 +109,14 @@ pub(super) async fn warn(image: &str, found: &[Found], events: &mpsc::Sender<Eve
         }
     }
     for found in found.iter().filter(|found| found.left_out.features) {
-        let message = "`features` left out of its entry: Amazon ECR refuses an index that has them".to_owned();
+        let message = "`features` left out of the entry: Amazon ECR refuses an index with `features`".to_owned();
         let (image, platform) = (Some(image.to_owned()), Some(found.child.platform().clone()));
         drop(events.send(Event::Warning(Warning { image, platform, message: message.into(), hint: None })).await);
     }
     let annotations: usize = found.iter().map(|found| found.left_out.annotations).sum();
     if annotations > 0 {
-        let message = format!("annotations left out of the index: {annotations} (indexes among the sources have them)");
-        let hint = Some("what is to be in it is said with `--annotation`".into());
+        let message = format!("annotations left out of the index: {annotations} (they belong to source indexes)");
+        let hint = Some("set annotations of the new index with `--annotation`".into());
         drop(
             events
                 .send(Event::Warning(Warning {

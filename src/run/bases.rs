@@ -1,5 +1,5 @@
-//! The images that builds read are asked for their platforms before anything is built: a base that lacks a platform fails
-//! every build of it. What cannot be asked at once is left to the build.
+//! Checks the platforms of base images before a build starts. A base that lacks a platform fails every build of that
+//! platform. If a registry does not answer in time, the build finds out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,14 +22,14 @@ use crate::oci::{Content, EntryOverride, Platform, PlatformFields, Reference, Re
 use crate::plan::Plan;
 use crate::registry::Visibility;
 
-/// How long a run waits for the answers.
+/// The time that a run waits for the answers.
 const LONGEST: Duration = Duration::from_secs(3);
-/// Most images that are asked for.
+/// The most images that polyarch asks registries for.
 const MOST: usize = 32;
-/// Most platforms of an image that a message names.
+/// The most platforms of an image that a message lists.
 const NAMED: usize = 12;
 
-/// The registries of the images that the builds of `plan` read, as far as their Dockerfiles say. Nobody is asked.
+/// The registries of the images that the builds of `plan` read. polyarch reads the Dockerfiles and sends no request.
 #[must_use]
 pub fn base_hosts(plan: &Plan, engines: &Engines, goal: Goal) -> BTreeSet<RegistryHost> {
     let Ok(schedule) = preflight::schedule(plan, engines, goal) else { return BTreeSet::new() };
@@ -45,16 +45,16 @@ struct Need<'a> {
 
 /// The content that a registry has under the name of an image.
 enum Has {
-    /// An index of these platforms; `None` is an entry that may be of any.
+    /// An index with these platforms. `None` is an entry that may be of any platform.
     Index(Vec<Option<Platform>>),
-    /// An image alone, of this platform.
+    /// A single image of this platform, without an index.
     Image(Platform),
 }
 
-/// Each image that is known to lack a platform that is built on it.
+/// A failure for each image that lacks a platform that its builds need.
 pub(super) async fn refusals(run: &BuildRun, schedule: &Schedule) -> Vec<Failure> {
     let mut needs = needs(schedule, &run.engines);
-    // This run may publish it in time.
+    // This run may publish the image before the build reads it.
     needs.retain(|need| !is_published(run, &need.base.image));
     let images: BTreeSet<&Reference> = needs.iter().map(|need| &need.base.image).collect();
     let until = Instant::now() + LONGEST;
@@ -63,7 +63,7 @@ pub(super) async fn refusals(run: &BuildRun, schedule: &Schedule) -> Vec<Failure
         let place = Place::Repository { registry: registry.clone(), repository: image.repository.clone() };
         Some(async move { Some((image, timeout_at(until, ask(&place, image)).await.ok()??)) })
     });
-    // Futures before they are streamed: a task may await this.
+    // The futures exist before the stream, because a task may await this function.
     let asking: Vec<_> = asking.collect();
     let answers: BTreeMap<_, _> =
         stream::iter(asking).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
@@ -87,7 +87,7 @@ fn is_published(run: &BuildRun, image: &Reference) -> bool {
 fn needs<'a>(schedule: &'a Schedule, engines: &'a Engines) -> Vec<Need<'a>> {
     let of = |job: &'a ScheduledBuild| {
         let engine = &engines.list()[job.engine];
-        // Another machine's loopback is another one.
+        // Loopback means a different registry on another machine.
         let is_there = |base: &Base| !base.image.repository.host().is_loopback() || engine.spec.host.is_local();
         let bases = read(job, engine).unwrap_or_default().into_iter().filter(is_there);
         bases.map(|base| Need { job, engine, base }).collect::<Vec<_>>()
@@ -95,7 +95,8 @@ fn needs<'a>(schedule: &'a Schedule, engines: &'a Engines) -> Vec<Need<'a>> {
     schedule.builds().flat_map(of).collect()
 }
 
-/// The images that the Dockerfile of `job` names. Another frontend may read the file in its own way.
+/// The images that the Dockerfile of `job` names. `None` for a foreign frontend, which may read the file in its own
+/// way.
 fn read(job: &ScheduledBuild, engine: &Reached) -> Option<Vec<Base>> {
     let build = &job.job.work.spec;
     let dockerfile = given_dockerfile(&build.dockerfile)?;
@@ -113,7 +114,7 @@ fn read(job: &ScheduledBuild, engine: &Reached) -> Option<Vec<Base>> {
     Some(bases(&dockerfile.read().ok()?, &query))
 }
 
-/// The registry's answer; `None` where it gives none at once.
+/// The content of the image in the registry. `None` if the registry gives no usable answer.
 async fn ask(place: &Place, image: &Reference) -> Option<Has> {
     let manifest = place.manifest(&image.selector, Visibility::Settled).await.ok()?;
     match manifest.content().ok()? {
@@ -129,8 +130,8 @@ async fn ask(place: &Place, image: &Reference) -> Option<Has> {
     }
 }
 
-/// Whether the build fails for want of this image. BuildKit takes an image alone whatever its platform is, so that it
-/// matters where the result would be of that platform, and the plan does not say that this is right.
+/// Whether the build fails because this image lacks the platform. BuildKit accepts a single image of any platform. A
+/// wrong platform matters only for the base of the result. It is fine there too if the plan overrides the entry.
 fn lacks(need: &Need<'_>, has: &Has) -> bool {
     let wanted = &need.base.platform;
     match has {
@@ -141,7 +142,8 @@ fn lacks(need: &Need<'_>, has: &Has) -> bool {
     }
 }
 
-/// A failure for each image at each place of a Dockerfile, with all platforms that it lacks there.
+/// One failure for each image at each place of a Dockerfile. The failure lists all platforms that the image lacks
+/// there.
 fn told(lacking: &[(&Need<'_>, &Has)]) -> Vec<Failure> {
     let mut groups: Vec<Vec<&(&Need<'_>, &Has)>> = Vec::new();
     for one in lacking {
@@ -162,7 +164,7 @@ fn of_group(need: &Need<'_>, has: &Has, group: &[&(&Need<'_>, &Has)]) -> Failure
     let (wanted, image, of) = (wanted.join(", "), &need.base.image, &need.job.id.image);
     let has = match has {
         Has::Index(platforms) => format!("it has {}", listed(platforms)),
-        Has::Image(platform) => format!("it is an image of {platform} alone"),
+        Has::Image(platform) => format!("it is a single image for {platform}"),
     };
     let hint = match need.base.role {
         Role::Result => format!("leave {wanted} out of `platforms`, or take a base image that has it"),

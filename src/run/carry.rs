@@ -1,5 +1,5 @@
-//! Images from one repository to another: blobs first, then the manifests that name them, byte for byte, by digest.
-//! No tag moves here.
+//! Copies images from one repository to another, byte for byte and by digest. Blobs come first, then the manifests
+//! that name them. No tag moves here.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,45 +14,46 @@ use super::place::Place;
 use crate::oci::{Content, Descriptor, Digest, RawManifest, Selector};
 use crate::registry::Arrival;
 
-/// Blobs, and manifests, that are under way at once. More would only wait for the registry's client, which has eight
-/// places: a blob takes two of them where both repositories are of one registry.
+/// The number of blobs or manifests that polyarch copies at once. A higher number would only wait for the registry's
+/// client, which has eight slots. A blob takes two slots if both repositories are in one registry.
 const AT_ONCE: usize = 4;
-/// How often it is said how far it is.
+/// The interval of progress events.
 const TOLD: Duration = Duration::from_secs(5);
 
-/// Manifests, images before the indexes that list them, and where they are.
+/// Manifests and their source. Images come before the indexes that list them.
 pub(super) struct Load<'a> {
     pub(super) from: &'a Place,
     pub(super) manifests: Vec<&'a RawManifest>,
 }
 
-/// A blob that is to be brought.
+/// A blob to copy.
 struct Piece<'a> {
     from: &'a Place,
     blob: Descriptor,
 }
 
-/// What came of the blobs.
+/// The number of blobs by the way in which they reached the target.
 #[derive(Default)]
 struct Arrivals {
     present: usize,
     mounted: usize,
     copied: usize,
-    /// The blobs that the target has with another size, as far as it said before they were sent.
+    /// The blobs that the target reported with a wrong size before the copy. polyarch does not trust that they exist
+    /// now.
     doubtful: BTreeSet<Digest>,
 }
 
-/// Who is told of what is under way.
+/// The subject and the receiver of progress events.
 pub(super) struct Told<'a> {
     pub(super) of: Of<'a>,
     pub(super) events: &'a mpsc::Sender<Event>,
 }
 
-/// What is brought.
+/// The subject of a copy.
 pub(super) enum Of<'a> {
-    /// All of an image.
+    /// All platforms of an image.
     Image(&'a str),
-    /// A platform of one.
+    /// One platform of an image.
     Job(&'a JobId),
 }
 
@@ -82,23 +83,23 @@ impl Told<'_> {
         let warning = Warning {
             image: Some(image),
             platform,
-            message: format!("layers that may not be handed on were not copied: {layers}").into(),
-            hint: Some("who pulls the image gets them from where its manifest says".into()),
+            message: format!("non-distributable layers were not copied: {layers}").into(),
+            hint: Some("keep the URLs in the manifest reachable: clients pull these layers from there".into()),
         };
         drop(self.events.send(Event::Warning(warning)).await);
     }
 }
 
-/// The result of bringing manifests to a place.
+/// The result of copying manifests to a place.
 pub(super) struct Brought {
-    /// The figures.
+    /// The counts for the report.
     pub(super) copied: Copied,
-    /// The blobs, each of which was there or was put.
+    /// The digests of blobs that the target now has, without the doubtful ones.
     pub(super) there: BTreeSet<Digest>,
 }
 
-/// Brings all of an image by [`bring`], and reports the figures if any part was elsewhere. Gives the blobs that are
-/// there.
+/// Copies a whole image with [`bring`]. Emits `Copied` unless every source is the target itself. Returns the digests
+/// of blobs that the target has.
 pub(super) async fn carry(
     loads: &[Load<'_>],
     to: &Place,
@@ -113,13 +114,13 @@ pub(super) async fn carry(
     Ok(there)
 }
 
-/// Brings all of `loads` to `to`. Content that the repository has already stays as it is. A manifest that is there
-/// proves nothing of its blobs. polyarch asks for each blob, and sends it again where the registry lost it.
+/// Copies all `loads` to `to`. polyarch does not send content that the repository already has. A manifest that exists
+/// does not prove that its blobs exist. polyarch asks for each blob, and sends it again if the registry lost it.
 pub(super) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Result<Brought, Failure> {
     let loads: Vec<_> = loads.iter().filter(|load| load.from != to).collect();
     let all: Vec<_> = loads.iter().flat_map(|load| load.manifests.iter().map(|one| (load.from, *one))).collect();
-    // Futures before they are streamed: a closure in the stream would bind all of this to one lifetime, and no task could
-    // have it.
+    // The futures exist before the stream. A closure in the stream would bind all lifetimes to one, and then no task
+    // could await this function.
     let asking: Vec<_> = all.iter().map(|(_, manifest)| is_there(manifest, to)).collect();
     let there: Vec<bool> = stream::iter(asking).buffered(AT_ONCE).try_collect().await?;
     let absent: Vec<_> = all.iter().zip(there).filter(|(_, there)| !there).map(|(one, _)| *one).collect();
@@ -151,7 +152,7 @@ async fn is_there(manifest: &RawManifest, to: &Place) -> Result<bool, Failure> {
     Ok(head.map_err(|error| of_place(Phase::Publish, &doing(), &error))?.is_some())
 }
 
-/// The blobs of the manifests, each once, and how many of them nobody may hand on.
+/// The blobs of the manifests, each once. The number counts the non-distributable blobs, which polyarch may not copy.
 fn pieces<'a>(manifests: &[(&'a Place, &RawManifest)]) -> Result<(Vec<Piece<'a>>, usize), Failure> {
     let (mut pieces, mut seen, mut foreign) = (Vec::new(), BTreeSet::new(), 0);
     for (from, manifest) in manifests {
@@ -199,14 +200,14 @@ async fn bring_all(pieces: &[Piece<'_>], to: &Place, moved: &AtomicU64, told: &T
 async fn bring_one(piece: &Piece<'_>, to: &Place, moved: &AtomicU64) -> Result<(Arrival, Digest), Failure> {
     let arrival = to.bring(&piece.blob, piece.from, moved).await.map_err(|error| {
         let blob = piece.from.digest(piece.blob.digest.clone());
-        // Neither of both places has it.
+        // The blob exists neither in the source nor in the target.
         let phase = if error.is_not_found() { Phase::Verify } else { Phase::Publish };
         of_place(phase, &format!("copy {blob} to {}", to.location()), &error)
     })?;
     Ok((arrival, piece.blob.digest.clone()))
 }
 
-/// Puts manifests by digest: images at once, then each index after what it lists.
+/// Pushes manifests by digest: the images at once, then each index after its images.
 async fn put_all(manifests: &[(&Place, &RawManifest)], to: &Place) -> Result<(), Failure> {
     let (indexes, images): (Vec<_>, Vec<_>) =
         manifests.iter().map(|(_, manifest)| *manifest).partition(|manifest| manifest.media_type().is_index());
@@ -218,10 +219,10 @@ async fn put_all(manifests: &[(&Place, &RawManifest)], to: &Place) -> Result<(),
     Ok(())
 }
 
-/// Puts a manifest by its digest.
+/// Pushes a manifest by its digest.
 pub(super) async fn put(manifest: &RawManifest, to: &Place) -> Result<(), Failure> {
     let selector = Selector::Digest(manifest.digest().clone());
     let put = to.put_manifest(&selector, manifest).await;
-    let doing = || format!("put {}", to.named(&selector));
+    let doing = || format!("push {}", to.named(&selector));
     put.map_err(|error| of_place(Phase::Publish, &doing(), &error))
 }

@@ -1,4 +1,5 @@
-//! Cautions about things that work and may be a danger. A run gives each once, unless the plan silences it.
+//! Cautions about settings that work but may be dangerous. A run prints each caution once, unless the plan silences
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use crate::context::is_dockers_frontend;
 use crate::engine::given_dockerfile;
 use crate::plan::{BuildSpec, Caution};
 
-/// All cautions except those that are `silenced`.
+/// All cautions except the `silenced` ones.
 pub(super) fn cautions(schedule: &Schedule, engines: &Engines, silenced: &BTreeSet<Caution>) -> Vec<Warning> {
     let all = [
         (Caution::VulnerableEngine, vulnerable_engines(schedule, engines)),
@@ -27,20 +28,20 @@ pub(super) fn cautions(schedule: &Schedule, engines: &Engines, silenced: &BTreeS
     .collect()
 }
 
-/// The texts of a caution, each with its remedy.
+/// The messages of a caution, each with its hint.
 type Said = Vec<(String, &'static str)>;
 
-/// Each engine that builds and has known ways out of a build.
+/// Each engine that builds and has a known vulnerability that lets a build escape.
 fn vulnerable_engines(schedule: &Schedule, engines: &Engines) -> Said {
     let building: BTreeSet<_> = schedule.builds().map(|job| job.engine).collect();
     let told = building.into_iter().filter_map(|place| {
         let reached = &engines.list()[place];
         let (name, version, escapes) = (&reached.spec.name, &reached.facts().version, reached.facts().escapes());
         let message = format!(
-            "engine {name} ({version}) has known ways out of a build, by its versions: {}",
+            "engine {name} ({version}) has known vulnerabilities that let a build escape, judged by its versions: {}",
             escapes.join(" and ")
         );
-        (!escapes.is_empty()).then_some((message, "update it, or build there only what you trust"))
+        (!escapes.is_empty()).then_some((message, "update the engine, or build only trusted Dockerfiles on it"))
     });
     told.collect()
 }
@@ -55,22 +56,20 @@ fn foreign_frontends(schedule: &Schedule) -> Said {
     }
     let told = found.into_iter().map(|(frontend, images)| {
         let images = Vec::from_iter(images).join(", ");
-        let message = format!(
-            "{images}: the frontend {frontend} builds it, which is not docker/dockerfile, and decides what is built"
-        );
-        (message, "name it by its digest (`# syntax=IMAGE@sha256:…`) if you trust it")
+        let message = format!("{images}: the frontend {frontend} is not docker/dockerfile, and it controls the build");
+        (message, "pin the frontend by its digest if you trust it (`# syntax=IMAGE@sha256:…`)")
     });
     told.collect()
 }
 
 /// The frontend that a build argument or the Dockerfile names. polyarch does not read a Dockerfile that the engine
-/// fetches. One that cannot be read fails its build.
+/// fetches. If the Dockerfile cannot be read, its build fails later.
 fn frontend(build: &BuildSpec) -> Option<String> {
     let said = build.args.get("BUILDKIT_SYNTAX").cloned();
     said.or_else(|| given_dockerfile(&build.dockerfile)?.frontend().ok()?)
 }
 
-/// The build arguments and labels that have names of secrets.
+/// The build arguments and labels whose names look like secrets.
 fn secret_names(schedule: &Schedule) -> Said {
     let mut found = BTreeSet::new();
     for ScheduledBuild { job, .. } in schedule.builds() {
@@ -83,12 +82,12 @@ fn secret_names(schedule: &Schedule) -> Said {
         return Vec::new();
     }
     let names = Vec::from_iter(found).join(", ");
-    let message = format!("{names}: by the name a secret, and whoever has the image or its provenance can read it");
-    vec![(message, "mount it: `secrets: [{ id: ID, env: NAME }]` and `RUN --mount=type=secret,id=ID`")]
+    let message = format!("{names}: named like a secret, but anyone who has the image or its provenance can read it");
+    vec![(message, "mount the secret: `secrets: [{ id: ID, env: NAME }]` and `RUN --mount=type=secret,id=ID`")]
 }
 
-/// Words in the names of secrets (BuildKit, lint rule `SecretsUsedInArgOrEnv`). The two of `SECRET_IN_ARGS` are also
-/// words of labels that configure something: `traefik.http.middlewares.auth.basicauth.users`.
+/// Words in the names of secrets (BuildKit, lint rule `SecretsUsedInArgOrEnv`). The two entries of `SECRET_IN_ARGS`
+/// also occur in labels that configure something: `traefik.http.middlewares.auth.basicauth.users`.
 const SECRET: [&str; 8] = ["apikey", "credential", "credentials", "password", "pword", "passwd", "secret", "token"];
 const SECRET_IN_ARGS: [&str; 2] = ["auth", "key"];
 /// The word in names that hold no secret.

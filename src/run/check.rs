@@ -1,4 +1,5 @@
-//! `--check`: what BuildKit's lint says of the plan's Dockerfiles. Nothing is built, and no registry of the plan asked.
+//! `--check`: runs BuildKit's lint on the Dockerfiles of the plan. polyarch builds nothing and asks no registry of
+//! the plan.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::mpsc;
@@ -17,28 +18,29 @@ use crate::engine::{Finding, Lint};
 use crate::plan::{Context, Dockerfile, NamedContext};
 use crate::text::Text;
 
-/// Checks that run at once: an engine does little for one, and asks registries what base images are.
+/// The number of checks that run at once. A check costs an engine little: it reads the Dockerfile and asks registries
+/// for base images.
 const AT_ONCE: usize = 8;
 
-/// The rule of variables that nothing sets.
+/// BuildKit's rule for variables that have no value.
 const UNDEFINED: &str = "UndefinedVar";
 
-/// A Dockerfile that was checked, for all that is built from it.
+/// A checked Dockerfile, for all jobs that build from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedFile {
-    /// The name of the Dockerfile: its path where it has one.
+    /// The name of the Dockerfile: its path if it has one.
     pub name: Text,
-    /// Its text, as the engine read it.
+    /// The text of the Dockerfile, as the engine read it.
     pub text: String,
     /// The faults of the Dockerfile, each once.
     pub findings: Vec<Finding>,
 }
 
-/// Checks the Dockerfile of every job: its platform, its target and its arguments decide what is found, and what is found
-/// for several is told once.
+/// Checks the Dockerfile of every job. The platform, the target and the build arguments decide which faults the
+/// engine finds. A fault that several jobs share is reported once.
 ///
 /// # Errors
-/// Engines that know no checks, what cannot be read, or the first check that cannot be done.
+/// Engines without support for checks, a file that cannot be read, or the first check that fails.
 pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
     let schedule = preflight::schedule(&run.plan, &run.engines, run.goal)?;
     let mut faults = refusals(&schedule, &run.engines);
@@ -47,12 +49,12 @@ pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
         return Err(faults);
     }
     let targets = prepare::targets(&run.plan, &run.registries).map_err(|failure| vec![failure])?;
-    // No step runs: only what an engine fetches a context with is needed.
+    // A check runs no build step. It needs secrets and agents only if the engine fetches a context.
     let fetched =
         Schedule { jobs: schedule.builds().filter(|job| is_fetched(job)).cloned().map(ScheduledJob::Build).collect() };
     let secrets = Secrets::read(&fetched, &run.environment)?;
     let agents = Agents::find(&fetched, &run.environment).await?;
-    // Nothing is told before the end.
+    // A check emits no progress events, so the receiver is dropped.
     let (events, _) = mpsc::channel(1);
     let shared = Shared {
         engines: &run.engines,
@@ -72,14 +74,14 @@ pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
     Ok(merged(checked.map_err(|failure| vec![failure])?))
 }
 
-/// Engines whose BuildKit knows no checks, each with the first job that it would check.
+/// Engines whose BuildKit does not support checks, each with its first job.
 fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
     let refusal = |(place, reached): (usize, &preflight::Reached)| {
         let job = schedule.builds().find(|job| job.engine == place && !reached.facts().checks())?;
         let (name, version) = (&reached.spec.name, &reached.facts().version);
         let message =
             format!("engine {name} ({version}) cannot check {} with `--check`: its BuildKit is too old", job.id);
-        Some(failure(Phase::Preflight, &message, Some("use Engine 27.0 or newer for it".into())))
+        Some(failure(Phase::Preflight, &message, Some("run the check on Engine 27.0 or newer".into())))
     };
     engines.list().iter().enumerate().filter_map(refusal).collect()
 }
@@ -90,7 +92,7 @@ fn is_fetched(job: &ScheduledBuild) -> bool {
     named || matches!(build.context, Context::Remote(_))
 }
 
-/// One file for all jobs that are built from it, in the plan's order.
+/// Merges the results of jobs that build from the same Dockerfile, in the plan's order.
 fn merged(checked: Vec<(&ScheduledBuild, Lint)>) -> Vec<CheckedFile> {
     let mut files: Vec<CheckedFile> = Vec::new();
     for (job, Lint { text, findings }) in checked {
@@ -107,7 +109,7 @@ fn merged(checked: Vec<(&ScheduledBuild, Lint)>) -> Vec<CheckedFile> {
     files
 }
 
-/// The name of the Dockerfile of `job`: its path where it has one.
+/// The name of the Dockerfile of `job`: its path if it has one.
 pub(super) fn name(job: &ScheduledBuild) -> Text {
     let build = &job.job.work.spec;
     let name = match (&build.dockerfile, &build.context) {
@@ -119,7 +121,8 @@ pub(super) fn name(job: &ScheduledBuild) -> Text {
     name.into()
 }
 
-/// Whether what is found is so: of an image of the plan nobody knows yet which variables it sets.
+/// Whether the finding is certain. If a job builds on another image of the plan, BuildKit cannot know yet which
+/// variables that image sets.
 fn is_known(finding: &Finding, job: &ScheduledBuild) -> bool {
     let builds_on_image = job.job.work.spec.contexts.values().any(|context| matches!(context, NamedContext::Image(_)));
     !(builds_on_image && finding.rule.as_deref() == Some(UNDEFINED))

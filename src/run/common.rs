@@ -1,7 +1,8 @@
-//! A context that several images of a run have is sent once to an engine.
+//! Sends a context once to an engine if several images of a run share it.
 //!
-//! An engine asks each build for the files that its Dockerfile names, and so gets a shared file once a build. Where one of the
-//! builds takes the whole directory, polyarch sends the directory once for all: no more than that build alone would get.
+//! An engine asks each build for the files that its Dockerfile names. It gets a shared file once for each build. If
+//! one of the builds needs the whole directory, polyarch sends the directory once for all. The engine then gets no
+//! more data than for that build alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,21 +17,21 @@ use crate::auth::BuildSecrets;
 use crate::context::{AddedStages, BaseQuery, IgnoreFile, Root, copies_everything, parse_ignore_file};
 use crate::engine::{BuildAgents, Engine, EngineError, SessionSpec, SharedContext, given_dockerfile};
 
-/// A context of several images on one engine.
+/// A context that several images share on one engine.
 pub(super) struct CommonContext {
     group: SessionGroup,
     excludes: Vec<String>,
 }
 
 impl CommonContext {
-    /// The context for a build; its session is opened by the first one.
+    /// The context for a build. The first build opens the session.
     pub(super) async fn open(&self, engine: &Engine) -> Result<SharedContext<'_>, EngineError> {
         let session = self.group.session(engine, AddedStages::new()).await?;
         Ok(SharedContext { session, excludes: &self.excludes })
     }
 }
 
-/// The key of a context: builds with equal keys may share it.
+/// The key of a context. Builds with equal keys may share the context.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CommonKey {
     engine: usize,
@@ -39,20 +40,20 @@ pub(super) struct CommonKey {
 }
 
 impl CommonKey {
-    /// The same in every run from the same place, as the key of a session.
+    /// The key of the session. It is the same in every run from the same directory.
     pub(super) fn shared_key(&self) -> String {
         let directory = std::path::absolute(&self.directory).unwrap_or_else(|_| self.directory.clone());
         format!("{}\n{}", directory.display(), self.excludes.join("\n"))
     }
 
-    /// The context itself, served as `spec` says.
+    /// Creates the context with the settings of `spec`.
     pub(super) fn context(&self, spec: &SessionSpec) -> CommonContext {
         let spec = SessionSpec {
             context: Some(self.directory.clone()),
             dockerfile: None,
             directories: BTreeMap::new(),
             caches: BTreeSet::new(),
-            // Those are the builds' own.
+            // Secrets and agents belong to one build. They are not shared.
             secrets: BuildSecrets::default(),
             agents: BuildAgents::default(),
             ..spec.clone()
@@ -62,7 +63,8 @@ impl CommonKey {
     }
 }
 
-/// The context that each build shares with builds of other images, in the schedule's order. `None`: it shares none.
+/// The context that each build shares with builds of other images, in the schedule's order. `None` for a build that
+/// shares no context.
 pub(super) fn keys(schedule: &Schedule, engines: &Engines) -> Vec<Option<CommonKey>> {
     let known: Vec<_> = schedule.builds().map(|job| of(job, &engines.list()[job.engine])).collect();
     let is_common = |key: &CommonKey| {
@@ -74,8 +76,8 @@ pub(super) fn keys(schedule: &Schedule, engines: &Engines) -> Vec<Option<CommonK
     known.iter().map(|one| one.as_ref().map(|(key, _)| key.clone()).filter(is_common)).collect()
 }
 
-/// The context that a build may share, and whether the build takes the whole directory. Other frontends, ignore files of
-/// Dockerfiles and contexts of that name have rules of their own.
+/// The context that a build may share, and whether the build needs the whole directory. `None` for builds with rules
+/// of their own: a foreign frontend, an ignore file of the Dockerfile, or a named context `context`.
 fn of(job: &ScheduledBuild, engine: &Reached) -> Option<(CommonKey, bool)> {
     let build = &job.job.work.spec;
     let directory = build.context.directory()?;

@@ -1,4 +1,4 @@
-//! The difference of two indexes: all that makes their digests two, platform by platform.
+//! Compares two references: reports each difference between their digests, platform by platform.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,22 +16,22 @@ use super::place::Source;
 use super::verify::VerifyError;
 use crate::oci::{Content, Descriptor, Digest, ImageIndex, ImageManifest, PlatformFields, RawManifest};
 
-/// Something that one of the two lists, or the image that it is.
+/// An entry of one of the two indexes, or an image without an index.
 struct Listed<'a> {
-    /// Its platform, or what else it is. Entries of the same name are compared.
+    /// The platform of the entry, or its kind. Entries of the same name are compared.
     name: String,
     digest: &'a Digest,
     annotations: &'a BTreeMap<String, String>,
     kind: Kind<'a>,
-    /// Its entry as it is written; null of an image that is not listed.
+    /// The entry as the index spells it. Null for an image without an index.
     entry: Value,
 }
 
-/// The listed entries.
+/// The kind of an entry.
 enum Kind<'a> {
-    /// An image, and what its manifest says as far as it could be read.
+    /// An image with its manifest, if the manifest could be read.
     Image(Option<(&'a ImageManifest, &'a RawManifest)>),
-    /// An attestation, or an index.
+    /// An attestation or an index.
     Other,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Listed<'a> {
         matches!(self.kind, Kind::Image(_))
     }
 
-    /// Whether it is what was named, and no index lists it.
+    /// Whether the reference names the image directly, without an index.
     fn is_alone(&self) -> bool {
         self.entry.is_null()
     }
@@ -57,10 +57,10 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// Reads both, and compares them.
+/// Reads both references and compares them.
 ///
 /// # Errors
-/// A registry does not answer with one of them.
+/// A registry does not return one of the references.
 pub async fn compare(a: &Source, b: &Source) -> Result<Difference, (Source, VerifyError)> {
     let (of_a, of_b) = try_join(read(a), read(b)).await?;
     let (listed_a, listed_b) = join(listed(a, &of_a), listed(b, &of_b)).await;
@@ -88,8 +88,8 @@ pub async fn compare(a: &Source, b: &Source) -> Result<Difference, (Source, Veri
     Ok(difference)
 }
 
-/// Each of `a` with the place of what is the same in `b`, under the same name: the same image if it is there, else the
-/// next one.
+/// Each entry of `a`, with the place of its counterpart in `b`. The counterpart has the same name. An identical image
+/// takes precedence over the next one of that name.
 fn pairs<'l, 'a>(a: &'l [Listed<'a>], b: &[Listed<'a>]) -> Vec<(&'l Listed<'a>, Option<usize>)> {
     let mut left: Vec<usize> = (0..b.len()).collect();
     let mut take =
@@ -101,7 +101,7 @@ fn pairs<'l, 'a>(a: &'l [Listed<'a>], b: &[Listed<'a>]) -> Vec<(&'l Listed<'a>, 
     a.iter().zip(exact).map(near).collect()
 }
 
-/// The entries that both list, if the second has them in another order.
+/// The order of the common entries, if the second index has another order.
 fn order(pairs: &[(&Listed<'_>, Option<usize>)], b: &[Listed<'_>]) -> Option<Order> {
     let places: Vec<usize> = pairs.iter().filter_map(|(_, other)| *other).collect();
     if places.is_sorted() {
@@ -133,17 +133,18 @@ fn side(source: &Source, listing: &Listing) -> Side {
     }
 }
 
-/// The document as it is written, which was read before.
+/// The JSON document of a manifest that was already parsed once.
 fn document(manifest: &RawManifest) -> Value {
     serde_json::from_slice(manifest.bytes()).unwrap_or_default()
 }
 
-/// All that is listed, also in listed indexes. A platform that is there twice is compared in its order.
+/// All listed entries, including the entries of nested indexes. If a platform is listed twice, its entries are
+/// compared in order.
 async fn listed<'a>(source: &Source, listing: &'a Listing) -> Vec<Listed<'a>> {
     if let Read { manifest, content: Content::Image(image) } = &listing.top {
         let says = ConfigSays::fetch(&source.place, image).await;
         let name = says.platform.map_or_else(|| NO_PLATFORM.to_owned(), |platform| platform.to_string());
-        // It has no entry, and its own fields are those of the whole.
+        // The image has no entry. Its fields count as the fields of the whole reference.
         let kind = Kind::Image(Some((image, manifest)));
         return vec![Listed {
             name,
@@ -182,7 +183,7 @@ fn what<'a>(listing: &'a Listing, index: &ImageIndex, entry: &Descriptor) -> (St
     }
 }
 
-/// `windows(10.0.17763.1)/amd64`
+/// The name of a platform, such as `windows(10.0.17763.1)/amd64`.
 fn named(fields: &PlatformFields) -> String {
     fields.platform().map_or_else(|_| NO_PLATFORM.to_owned(), |platform| platform.to_string())
 }
@@ -220,7 +221,7 @@ fn only(image: &Listed<'_>, change: impl Fn(ImageFacts) -> Change) -> PlatformDi
     }
 }
 
-/// An entry that is not an image is shown only if it differs.
+/// The difference of an entry that is not an image. `None` if the entry is equal on both sides.
 fn other_difference(a: Option<&Listed<'_>>, b: Option<&Listed<'_>>) -> Option<OtherDifference> {
     let one = a.or(b).filter(|one| !one.is_image())?;
     let entry = a.zip(b).map(|(a, b)| of_entries(a, b, &[])).unwrap_or_default();
@@ -229,7 +230,8 @@ fn other_difference(a: Option<&Listed<'_>>, b: Option<&Listed<'_>>) -> Option<Ot
     (a != b || !entry.is_empty()).then(|| OtherDifference { what: one.name.clone(), a, b, entry })
 }
 
-/// The fields of two entries that differ, but for `told` and what a digest stands for.
+/// The fields of two entries that differ. The fields in `told` are left out, and so are the digests. Sizes are left
+/// out if the digests differ.
 fn of_entries(a: &Listed<'_>, b: &Listed<'_>, told: &[&str]) -> Vec<FieldChange> {
     let mut changes = contrast(&a.entry, &b.entry);
     let of_digest = |field: &str| field == "digest" || field == "size" && a.digest != b.digest;
@@ -237,8 +239,8 @@ fn of_entries(a: &Listed<'_>, b: &Listed<'_>, told: &[&str]) -> Vec<FieldChange>
     changes
 }
 
-/// The fields of two images' manifests that differ. Which blobs they have is told in other words, and what is said of an
-/// image alone with the whole.
+/// The fields of two image manifests that differ. Blobs are left out, because other fields report them. Annotations
+/// of images without an index are left out too, because the whole reference reports them.
 fn of_manifests(a: &Listed<'_>, b: &Listed<'_>) -> Vec<FieldChange> {
     let (Some((_, of_a)), Some((_, of_b))) = (a.read(), b.read()) else { return Vec::new() };
     let mut changes = contrast(&document(of_a), &document(of_b));
@@ -253,7 +255,7 @@ fn of_manifests(a: &Listed<'_>, b: &Listed<'_>) -> Vec<FieldChange> {
     changes
 }
 
-/// The fields of the whole that differ. Those of two images stand with their platform.
+/// The fields of the whole references that differ. For two images, their platform reports the fields.
 fn fields(a: &Read, b: &Read) -> Vec<FieldChange> {
     if let (Content::Image(_), Content::Image(_)) = (&a.content, &b.content) {
         return Vec::new();
@@ -276,7 +278,7 @@ async fn created(source: &Source, image: &Listed<'_>) -> Option<String> {
     ConfigSays::fetch(&source.place, image.manifest()?).await.created
 }
 
-/// Layers of `other` that `image` has, too, and the bytes of what it has not.
+/// The number of layers of `other` that `image` has too, and the bytes that only `other` has.
 fn shared(image: &Listed<'_>, other: &Listed<'_>) -> (usize, u64) {
     let blobs = |image: &ImageManifest| -> Vec<Descriptor> {
         std::iter::once(image.config.clone()).chain(image.layers.clone()).collect()

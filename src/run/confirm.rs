@@ -1,4 +1,5 @@
-//! What the registry has is what was built: bytes fetched, hashed and compared.
+//! Proves that the registry has the image that the engine built: fetches its bytes, hashes them and compares the
+//! digests.
 
 use std::collections::BTreeSet;
 
@@ -17,16 +18,16 @@ use crate::oci::{
 use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
 
-/// A child, and how it stands in the registry.
+/// A child manifest that polyarch found in a registry.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
-    /// The child, with its attestations.
+    /// The child manifest with its attestations.
     pub(super) child: Child,
-    /// What the selector named: the child's manifest, or an index that held it.
+    /// The digest that the selector named: the child's manifest, or an index that lists it.
     pub(super) top: Digest,
-    /// What of that index the joined one will not have.
+    /// The content of the source index that the joined index will not have.
     pub(super) left_out: LeftOut,
-    /// Blobs that this run read, put or asked for in the place where the child was found.
+    /// Digests of blobs that exist where the child was found. This run read them, pushed them or asked for them.
     pub(super) there: BTreeSet<Digest>,
 }
 
@@ -37,14 +38,14 @@ impl Found {
         Self { child, top, left_out, there }
     }
 
-    /// Whether the selector named what was built and nothing beside it: the same image may stand in an index with
-    /// what another build attested.
+    /// Whether the selector named exactly the built content. The same image may be in an index with attestations of
+    /// another build.
     pub(super) fn is_all_of(&self, built: &BuiltImage) -> bool {
         self.top == built.id || self.top == *self.child.manifest().digest()
     }
 }
 
-/// Why there is no child.
+/// The reason why there is no usable child manifest.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfirmError {
     /// The registry did not answer with content, or the layout has none.
@@ -53,136 +54,136 @@ pub(super) enum ConfirmError {
     /// The content is not an image of the planned platform.
     #[error(transparent)]
     Child(#[from] ChildError),
-    /// The content is no attestation of the image.
+    /// The content is not an attestation of the image.
     #[error(transparent)]
     Untrue(#[from] AttestationError),
-    /// An index that it lists cannot be read.
+    /// A nested index cannot be read.
     #[error("its index {digest}")]
     Nested {
-        /// The index.
+        /// The digest of the nested index.
         digest: Digest,
-        /// Why.
+        /// The reason.
         source: Box<Self>,
     },
-    /// What it lists or names cannot be had. It is there itself.
-    #[error("its {what} {digest}")]
+    /// The manifest exists, but a part that it names is missing.
+    #[error("its {part} {digest}")]
     Part {
-        /// What it is: an image, a config.
-        what: &'static str,
-        /// Its digest.
+        /// The kind of the part: an image, a config.
+        part: &'static str,
+        /// The digest of the part.
         digest: Digest,
-        /// Why.
+        /// The reason.
         source: Box<PlaceError>,
     },
-    /// An attestation of no image of its index.
+    /// The attestation attests no image of its index.
     #[error("it names no image of the index")]
     Astray,
-    /// An attestation of the image cannot be taken.
+    /// An attestation of the image cannot be used.
     #[error("its attestation {digest}")]
     Attestation {
-        /// The attestation's manifest.
+        /// The digest of the attestation's manifest.
         digest: Digest,
-        /// Why.
+        /// The reason.
         source: Box<Self>,
     },
-    /// More attestations than any image has.
-    #[error("it has {count} attestations, at most {most} are taken")]
+    /// The image has more attestations than polyarch accepts.
+    #[error("it has {count} attestations, and polyarch accepts at most {most}")]
     Attestations {
-        /// How many its index lists.
+        /// The number of attestations in the index.
         count: usize,
-        /// How many are taken.
+        /// The number of attestations that polyarch accepts.
         most: usize,
     },
-    /// An index that does not hold the planned platform exactly once.
-    #[error("it is an index of {count} images for {platform}, which has {held}")]
+    /// The index does not list the planned platform exactly once.
+    #[error("the index lists {count} images for {platform} instead of one; it has {held}")]
     Index {
-        /// How many entries are of the platform.
+        /// The number of entries with the platform.
         count: usize,
         /// The planned platform.
         platform: Platform,
-        /// What the index holds.
+        /// The platforms in the index.
         held: String,
     },
     /// The content is an artifact: a Helm chart, a signature.
-    #[error("it is {0}, and not an image")]
+    #[error("it is {0}, not an image")]
     Artifact(String),
-    /// An entry, or the config of an image alone, names no platform.
+    /// An entry names no platform. Or an image without an index has a config that names no platform.
     #[error("it names no platform")]
     NoPlatform,
-    /// Its tag ends in the name of another architecture.
+    /// The tag ends in the name of another architecture.
     #[error("is {0}; not joined")]
     Suffix(Platform),
-    /// An index of several images, where one is to be listed as something else.
-    #[error("it is an index of {0} images, and only one can be annotated")]
+    /// The user annotated an index of several images as a single image.
+    #[error("it is an index of {0} images, and only a single image can be annotated")]
     Several(usize),
-    /// None of its images is of a platform that is wanted.
-    #[error("it has {held}, and nothing else is wanted than {wanted}")]
+    /// None of the images has a wanted platform.
+    #[error("it contains {held}; none of them is {wanted}")]
     Unwanted {
-        /// What it has.
+        /// The platforms of the images.
         held: String,
-        /// What is wanted.
+        /// The wanted platforms.
         wanted: String,
     },
-    /// An entry's size is not that of its manifest.
-    #[error("the entry says {claimed} bytes, the manifest has {actual}")]
+    /// The size in the entry differs from the size of the manifest.
+    #[error("the entry specifies {claimed} bytes, but the manifest has {actual}")]
     Size {
-        /// What the entry says, in bytes.
+        /// The size in the entry, in bytes.
         claimed: u64,
-        /// What the registry returned, in bytes.
+        /// The size of the manifest, in bytes.
         actual: u64,
     },
-    /// An entry's media type is not that of its manifest.
-    #[error("the entry says {claimed}, the manifest is {actual}")]
+    /// The media type in the entry differs from the media type of the manifest.
+    #[error("the entry specifies media type {claimed}, but the manifest has {actual}")]
     MediaType {
-        /// What the entry says.
+        /// The media type in the entry.
         claimed: MediaType,
-        /// What the registry returned.
+        /// The media type of the manifest.
         actual: MediaType,
     },
-    /// An index of more than can be looked at.
-    #[error("it lists {count} manifests of {bytes} bytes: more than are read of one index")]
+    /// The index lists more than polyarch reads.
+    #[error("it lists {count} manifests of {bytes} bytes: more than polyarch reads of one index")]
     Large {
-        /// How many, at least.
+        /// The number of manifests, at least.
         count: usize,
-        /// Their sizes, as they are claimed.
+        /// The sum of the sizes in their entries.
         bytes: u64,
     },
-    /// The index's entry of the platform does not lead to its image.
+    /// The index's entry for the platform does not lead to its image.
     #[error("{platform}: {why}")]
     Entry {
         /// The platform.
         platform: Platform,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
-    /// It is of another commit than the plan says: an earlier pipeline pushed it.
-    #[error("it is of revision {found}, planned is {planned}")]
+    /// The image is of another commit than the plan: an earlier pipeline pushed it.
+    #[error("its revision is {found}, but the plan has {planned}")]
     Revision {
-        /// What the image says.
+        /// The revision in the image's label.
         found: String,
-        /// What the plan labels it with.
+        /// The revision in the plan.
         planned: String,
     },
-    /// It was looked for until the end of the time.
+    /// polyarch waited until the time limit without an answer.
     #[error("the registry did not answer in time")]
     NoAnswer,
-    /// Indexes in indexes in indexes.
-    #[error("it lists indexes that list indexes, too deep to be read")]
+    /// Indexes are nested too deep.
+    #[error("its indexes are nested too deep")]
     Deep,
-    /// It is an image, but not the one that was built.
-    #[error("it is another image than the one that was built: {found}, built was {built}")]
+    /// It is another image than the built one.
+    #[error("the registry has another image: {found}; the engine built {built}")]
     Other {
-        /// What the engine built.
+        /// The digest that the engine built.
         built: Digest,
-        /// What the registry has.
+        /// The digest in the registry.
         found: Digest,
     },
 }
 
-/// Fetches what `selector` names and makes the child of `platform` of it.
+/// Fetches the content that `selector` names, and returns it as the child manifest of `platform`.
 ///
-/// An index is flattened to its one image of the platform (containerd's store pushes one where the image has
-/// attestations), and the attestations of that image come with it.
+/// An index is reduced to its one image of the platform, with the attestations of that image. containerd's image
+/// store pushes such an index if the image has attestations.
 pub(super) async fn find(
     place: &Place,
     selector: &Selector,
@@ -196,8 +197,8 @@ pub(super) async fn find(
     find_in(place, &top, visibility, platform, entry, attestations).await
 }
 
-/// [`find`]s and [`prove`]s what `tag` names before anything is pushed. If that may be all of `built`, polyarch asks for
-/// its config and its layers at once.
+/// [`find`]s and [`prove`]s the content of `tag` before a push. If that content may be all of `built`, polyarch asks
+/// for its config and its layers at once.
 pub(super) async fn find_standing(
     place: &Place,
     tag: &Selector,
@@ -216,7 +217,7 @@ pub(super) async fn find_standing(
     Ok(found)
 }
 
-/// The layers of `top` that the place has, if it is `built`. A layer that the place lacks is for [`complete`] to name.
+/// The layers of `top` that exist in the place, if `top` is `built`. [`complete`] reports missing layers later.
 async fn layers_there(place: &Place, top: &Read, built: &BuiltImage) -> BTreeSet<Digest> {
     let Content::Image(ImageManifest { config, .. }) = &top.content else { return BTreeSet::new() };
     if built.id != config.digest && built.id != *top.manifest.digest() {
@@ -227,7 +228,7 @@ async fn layers_there(place: &Place, top: &Read, built: &BuiltImage) -> BTreeSet
     complete(place, &[image], &known).await.map(|complete| complete.there).unwrap_or_default()
 }
 
-/// What `manifest` says; of an index also what the indexes say that it lists, if they may have `platform`.
+/// Parses `manifest`. For an index, also expands nested indexes that may list `platform`.
 pub(super) async fn flat(
     place: &Place,
     manifest: RawManifest,
@@ -291,7 +292,7 @@ async fn image(
     Ok(Child::new(manifest, &config, platform, entry)?)
 }
 
-/// Proves that the registry's child is what the engine built.
+/// Proves that the child in the registry is the image that the engine built.
 pub(super) fn prove(found: &Found, built: &BuiltImage) -> Result<(), ConfirmError> {
     let (proof, held) = match built.store {
         ImageStore::GraphDriver => (found.child.config() == &built.id, found.child.config()),
@@ -302,13 +303,13 @@ pub(super) fn prove(found: &Found, built: &BuiltImage) -> Result<(), ConfirmErro
     if proof { Ok(()) } else { Err(ConfirmError::Other { built: built.id.clone(), found: held.clone() }) }
 }
 
-/// The bytes of an image's config. A manifest that is an index has none: [`Child::new`] refuses it.
+/// The bytes of an image's config. An index has no config: [`Child::new`] refuses it.
 pub(super) async fn config_of(place: &Place, manifest: &RawManifest) -> Result<Vec<u8>, ConfirmError> {
     match manifest.content().map_err(ChildError::from)? {
         Content::Image(image) => {
             let config = place.config(&image.config).await;
             let config = config.map_err(|error| ConfirmError::part("config", &image.config.digest, error))?;
-            // Old tools gave their configs other types. A config that names its platform is an image's.
+            // Old tools gave configs other media types. A config that names its platform is the config of an image.
             let names_platform = || PlatformFields::of_config(&config).ok().flatten()?.platform().ok();
             match image.artifact() {
                 Some(what) if names_platform().is_none() => Err(ConfirmError::Artifact(what)),
@@ -319,7 +320,7 @@ pub(super) async fn config_of(place: &Place, manifest: &RawManifest) -> Result<V
     }
 }
 
-/// The one entry of `platform`.
+/// The only entry of `platform`.
 pub(super) fn choose<'a>(entries: &'a [Descriptor], platform: &Platform) -> Result<&'a Descriptor, ConfirmError> {
     let own = |entry: &Descriptor| entry.platform.as_ref().and_then(|fields| fields.platform().ok());
     let exact = entries.iter().filter(|entry| own(entry).as_ref() == Some(platform));
@@ -333,32 +334,32 @@ pub(super) fn choose<'a>(entries: &'a [Descriptor], platform: &Platform) -> Resu
     }
 }
 
-/// The platforms of an index, in words.
+/// The platforms of an index, as text.
 pub(super) fn held(entries: &[Descriptor]) -> String {
     let name = |entry: &Descriptor| {
         let platform = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
         platform.map_or_else(|| "an entry without a platform".to_owned(), |platform| platform.to_string())
     };
     let names: Vec<_> = entries.iter().filter(|entry| !entry.is_attestation()).map(name).collect();
-    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+    if names.is_empty() { "no image".into() } else { names.join(", ") }
 }
 
 impl ConfirmError {
-    /// `source`, told of the attestation `digest`.
+    /// Adds the digest of the attestation to `source`.
     pub(super) fn attestation(digest: &Digest, source: Self) -> Self {
         Self::Attestation { digest: digest.clone(), source: Box::new(source) }
     }
 
-    /// `error`, told of what it is of. An answer about anything but that content stays as it is.
-    fn part(what: &'static str, digest: &Digest, error: PlaceError) -> Self {
+    /// Adds the missing part to `error`. Any error except "not found" is returned unchanged.
+    fn part(part: &'static str, digest: &Digest, error: PlaceError) -> Self {
         if !error.is_not_found() {
             return Self::Place(error);
         }
-        Self::Part { what, digest: digest.clone(), source: Box::new(error) }
+        Self::Part { part, digest: digest.clone(), source: Box::new(error) }
     }
 
-    /// Whether the content was there and was refused: exit code 7. What lists something that is not there is no image that
-    /// can be pulled.
+    /// Whether the registry has the content, but polyarch refuses it: exit code 7. An image or index with a missing
+    /// part is refused too, because it cannot be pulled.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::Place(error) => error.is_refusal(),
@@ -387,39 +388,39 @@ impl ConfirmError {
         }
     }
 
-    /// Whether there is nothing under the name.
+    /// Whether the reference names no content.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::Place(error) if error.is_not_found())
     }
 
-    /// Whether waiting for another push may help.
+    /// Whether a later push by another run may help.
     pub(super) fn may_come(&self) -> bool {
         self.is_missing() || matches!(self, Self::Revision { .. } | Self::NoAnswer)
     }
 
-    /// What to do next.
+    /// The next step for the user.
     pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Place(error) => error.hint(),
             Self::Nested { source, .. } => source.hint(),
-            Self::Part { .. } => Some("push it again: the registry has lost a part of it, or never had it".into()),
+            Self::Part { .. } => Some("push the image again: the registry lost a part of it, or never had it".into()),
             Self::Child(ChildError::Platform { .. }) => Some(
-                "if the image is right and its config is not, say so: `entry:` in the plan, `--annotate` of references"
+                "override the entry if only the config is wrong: `entry:` in the plan, `--annotate` with references"
                     .into(),
             ),
             Self::Suffix(platform) => Some(format!(
-                "push the image that the tag names, or say that it is right: --annotate SOURCE={platform}"
+                "push the image that the tag names, or confirm its platform: --annotate SOURCE={platform}"
             )),
-            Self::Artifact(_) => Some("name an image; `polyarch copy` copies artifacts as they are".into()),
+            Self::Artifact(_) => Some("name an image, or copy the artifact with `polyarch copy`".into()),
             Self::Several(_) => Some("name the image by its digest, or choose it with `--platform`".into()),
             Self::Attestation { .. } | Self::Attestations { .. } => {
-                Some("an index without attestations is published with `attestations: strip`".into())
+                Some("set `attestations: strip` to publish the index without attestations".into())
             }
             Self::Revision { .. } => Some(
-                "an earlier pipeline pushed it: build and push it again, or join where that commit is checked out"
+                "build and push it again, or check out its commit before you join: an earlier pipeline pushed it"
                     .into(),
             ),
-            Self::Other { .. } => Some("another run built or pushed this tag meanwhile? run again".into()),
+            Self::Other { .. } => Some("run polyarch again: another run may have built or pushed this tag".into()),
             Self::Child(_)
             | Self::Untrue(_)
             | Self::Astray

@@ -5,19 +5,19 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// A field of which the values are not the same.
+/// A field whose values differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldChange {
-    /// Its place, as `platform.variant` or `layers[0].mediaType`.
+    /// The path of the field, such as `platform.variant` or `layers[0].mediaType`.
     pub field: String,
-    /// Its value in the first, if it is there.
+    /// The value in the first document, if it has the field.
     pub a: Option<Value>,
-    /// Its value in the second, if it is there.
+    /// The value in the second document, if it has the field.
     pub b: Option<Value>,
 }
 
 impl FieldChange {
-    /// The field of the document itself in which the place lies.
+    /// The top-level field that contains this field.
     pub(super) fn root(&self) -> &str {
         self.field.split(['.', '[']).next().unwrap_or_default()
     }

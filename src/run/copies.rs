@@ -1,5 +1,5 @@
-//! Copies of an image in other registries: its platforms, what is attested of them, and the arch tags, as they are in
-//! the registry that it was built to. No final tag moves here.
+//! Copies an image to other registries: its platforms, their attestations and the arch tags. The source is the
+//! registry that the image was built for. No final tag moves here.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -17,8 +17,8 @@ use super::tagging::Tagging;
 use crate::oci::{Digest, RawManifest, Selector};
 use crate::registry::Visibility;
 
-/// Brings all found parts of an image, and the manifests of its arch tags, to every copy of `target`. Gives the blobs
-/// that are there, copy by copy.
+/// Copies all found parts of an image, and the manifests of its arch tags, to every copy of `target`. Returns the
+/// digests of blobs that exist in each copy.
 pub(super) async fn bring(
     target: &Target<Place>,
     found: &[Found],
@@ -54,7 +54,7 @@ pub(super) async fn bring(
     Ok(brought)
 }
 
-/// What an arch tag names, where that is an index of an image and what is attested of it, after all that it lists.
+/// The index that an arch tag names, after all manifests that it lists.
 async fn whole(from: &Place, top: &Digest) -> Result<Vec<RawManifest>, ConfirmError> {
     let selector = Selector::Digest(top.clone());
     let top = from.manifest(&selector, Visibility::Settled).await?;

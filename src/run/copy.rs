@@ -1,4 +1,4 @@
-//! `polyarch copy`: one image, or an index with all that it lists, from one place to another, byte for byte.
+//! `polyarch copy`: copies an image, or an index with all its images, to another place. The bytes do not change.
 
 use std::collections::BTreeSet;
 
@@ -26,18 +26,18 @@ use crate::oci::{
 };
 use crate::registry::Visibility;
 
-/// What `polyarch copy` is to do.
+/// The input of `polyarch copy`.
 #[derive(Debug, Clone)]
 pub struct Copying {
-    /// What is copied.
+    /// The reference to copy.
     pub source: Source,
-    /// Where to: under a tag, or by digest, which then must be that of what is copied.
+    /// The target: a tag, or a digest. A digest must be the digest of the source.
     pub target: Source,
-    /// Of an index only the image of this platform.
+    /// Copies only the image of this platform from an index.
     pub platform: Option<Platform>,
 }
 
-/// Copies, and proves that what is there has the same digest. What happened is in the events.
+/// Copies, and verifies that the target has the same digest. The events report the result.
 pub async fn copy(what: Copying, around: Surroundings, sink: &mut dyn EventSink) {
     attend(around, sink, async |events, shutdown| {
         let images = vec![PlannedImage { image: what.name(), tags: what.tags(), copies: Vec::new() }];
@@ -70,7 +70,7 @@ impl Copying {
         let ((top, listed), ()) = reached(both, try_join(reading, to)).await?;
         self.check(top.digest())?;
         let Source { place: to, selector } = &self.target;
-        // An index is put by its tag, last: until then nobody sees it.
+        // An index is pushed last, with its tag: until then the target does not show it.
         let own = (!top.media_type().is_index()).then_some(&top);
         let load = Load { from: &self.source.place, manifests: own.into_iter().chain(&listed).collect() };
         let known = carry::carry(&[load], to, &self.name(), events).await?;
@@ -96,8 +96,8 @@ impl Copying {
         Ok(())
     }
 
-    /// Checks that the target has all blobs before a tag moves. It does so too where the source is the same repository,
-    /// and nothing was brought.
+    /// Checks that the target has all blobs before a tag moves. The check also runs if the source is the same
+    /// repository and polyarch copied nothing.
     async fn complete(
         &self,
         manifests: impl Iterator<Item = &RawManifest>,
@@ -116,7 +116,7 @@ impl Copying {
         Ok(())
     }
 
-    /// A target by digest is that content, and no other.
+    /// Refuses a target digest that differs from the digest of the source.
     fn check(&self, digest: &Digest) -> Result<(), Failure> {
         match &self.target.selector {
             Selector::Digest(named) if named != digest => {
@@ -126,7 +126,7 @@ impl Copying {
         }
     }
 
-    /// What is to be there in the end, and what it lists, children before their indexes.
+    /// The manifest to copy, and all manifests that it lists. Children come before their indexes.
     async fn read(&self) -> Result<(RawManifest, Vec<RawManifest>), ConfirmError> {
         let place = &self.source.place;
         let mut top = fetch(place, &self.source.selector, Visibility::Settled).await?;
@@ -138,13 +138,13 @@ impl Copying {
     }
 
     fn unread(&self, error: &ConfirmError) -> Failure {
-        let missing = if error.is_missing() { " is not there" } else { "" };
+        let missing = if error.is_missing() { " does not exist" } else { "" };
         let refused = error.is_missing() || error.is_refusal();
         let phase = if refused { Phase::Verify } else { Phase::Publish };
         failure(phase, &format!("{}{missing}: {}", self.source, chain(error)), error.hint())
     }
 
-    /// What was read back from the target has the digest of the source, and all that an index lists is there.
+    /// Verifies that the target returns the digest of the source, and all manifests that an index lists.
     async fn verify(
         &self,
         read: Result<RawManifest, PlaceError>,
@@ -154,8 +154,8 @@ impl Copying {
         let to = &self.target.place;
         let read = read.map_err(|error| unread(&self.target, digest, &error))?;
         if read.digest() != digest {
-            let message = format!("{} shows {}, this run copied {digest}", self.target, read.digest());
-            let hint = Some("another run published this tag meanwhile? run again".into());
+            let message = format!("{} shows {}, but this run copied {digest}", self.target, read.digest());
+            let hint = Some("run polyarch again: another run may have moved this tag".into());
             return Err(failure(Phase::Verify, &message, hint));
         }
         let reading = stream::iter(listed).map(async |manifest| {
@@ -169,7 +169,7 @@ impl Copying {
     }
 }
 
-/// What `top` lists, and what the indexes among that list, children before their indexes.
+/// All manifests that `top` lists, also in nested indexes. Children come before their indexes.
 pub(super) async fn listed(place: &Place, top: &RawManifest) -> Result<Vec<RawManifest>, ConfirmError> {
     let mut listed = Vec::new();
     let mut indexes = vec![top.clone()];
@@ -201,7 +201,7 @@ async fn fetch(place: &Place, selector: &Selector, visibility: Visibility) -> Re
     Ok(place.manifest(selector, visibility).await?)
 }
 
-/// The image of `platform`: the one that an index lists, or `top` itself if it is of it.
+/// The image of `platform`: an entry of an index, or `top` itself if it is an image of that platform.
 async fn of_platform(place: &Place, top: RawManifest, platform: &Platform) -> Result<RawManifest, ConfirmError> {
     let top = confirm::flat(place, top, Visibility::Settled, platform).await?;
     let top = match &top.content {

@@ -1,4 +1,4 @@
-//! The differences between two references, in the words of `inspect A B`.
+//! The differences between two references, as `inspect A B` shows them.
 
 use serde::Serialize;
 
@@ -8,139 +8,139 @@ use crate::oci::{Digest, MediaType};
 /// The differences between two references.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The first.
+    /// The first reference.
     pub a: Side,
-    /// The second.
+    /// The second reference.
     pub b: Side,
-    /// Their platforms, in the order of the first, then those that only the second has.
+    /// The platforms in the order of the first reference, then the platforms that only the second reference has.
     pub platforms: Vec<PlatformDifference>,
-    /// Annotations of the indexes that are not the same.
+    /// Annotations of the indexes that differ.
     pub annotations: Vec<AnnotationChange>,
-    /// Their other fields that are not the same.
+    /// Other fields of the indexes that differ.
     pub fields: Vec<FieldChange>,
-    /// Attestations and listed indexes that are not the same.
+    /// Attestations and nested indexes that differ.
     pub others: Vec<OtherDifference>,
-    /// The order of what both list, where it is not the same.
+    /// The order of the common entries, if it differs.
     pub order: Option<Order>,
-    /// Whether both say the same, in other bytes.
+    /// Whether the content is equal, but spelled in different bytes.
     pub other_bytes: bool,
 }
 
-/// An entry that is not an image, and differs.
+/// An entry that is not an image, and that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OtherDifference {
-    /// Its kind: `attestation of linux/amd64`, `index`.
+    /// The kind of the entry: `attestation of linux/amd64`, `index`.
     pub what: String,
-    /// The digest in the first, if it is there.
+    /// The digest in the first index, if it lists the entry.
     pub a: Option<Digest>,
-    /// The digest in the second, if it is there.
+    /// The digest in the second index, if it lists the entry.
     pub b: Option<Digest>,
-    /// Fields of its entry that are not the same, where both list it.
+    /// Fields of the entry that differ, if both indexes list it.
     pub entry: Vec<FieldChange>,
 }
 
-/// The entries that both list, in the order of each.
+/// The common entries in the order of each index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Order {
-    /// In that of the first.
+    /// In the order of the first index.
     pub a: Vec<String>,
-    /// In that of the second.
+    /// In the order of the second index.
     pub b: Vec<String>,
 }
 
-/// One of the two.
+/// One of the two references.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Side {
     /// The reference that the user typed.
     pub reference: String,
-    /// Its digest.
+    /// The digest of the reference.
     pub digest: Digest,
-    /// Its media type.
+    /// The media type of the reference.
     pub media_type: MediaType,
-    /// Attestations in it.
+    /// The number of attestations.
     pub attestations: usize,
 }
 
-/// A platform, and what became of it.
+/// A platform, with its differences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlatformDifference {
-    /// The platform, with the version of the operating system where that is said.
+    /// The platform, with the version of the operating system if the entry has one.
     pub platform: String,
-    /// How the images differ.
+    /// The difference of the images.
     #[serde(flatten)]
     pub change: Change,
-    /// Annotations of its entry that are not the same.
+    /// Annotations of the entry that differ.
     pub annotations: Vec<AnnotationChange>,
-    /// Other fields of its entry that are not the same, as its variant.
+    /// Other fields of the entry that differ, such as its variant.
     pub entry: Vec<FieldChange>,
-    /// Fields of the images' manifests that are not the same, but for the digests and sizes of config and layers.
+    /// Fields of the image manifests that differ, except digests and sizes of config and layers.
     pub manifest: Vec<FieldChange>,
 }
 
-/// How two images of a platform differ.
+/// The difference of two images of a platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Change {
-    /// They have the same digest.
+    /// Both images have the same digest.
     Same {
         /// The image.
         a: ImageFacts,
     },
-    /// Only the first index has one.
+    /// Only the first index has an image of the platform.
     OnlyA {
         /// The image.
         a: ImageFacts,
     },
-    /// Only the second index has one.
+    /// Only the second index has an image of the platform.
     OnlyB {
         /// The image.
         b: ImageFacts,
     },
-    /// They are not the same.
+    /// The images differ.
     Changed {
-        /// The image of the first.
+        /// The image of the first index.
         a: ImageFacts,
-        /// The image of the second.
+        /// The image of the second index.
         b: ImageFacts,
-        /// Layers of the second that the first has, too.
+        /// The number of layers of the second image that the first image has too.
         layers_shared: usize,
-        /// Config and layers of the second that the first has not, in bytes as a registry stores them.
+        /// The config and the layers that only the second image has, in bytes as a registry stores them.
         new_bytes: u64,
     },
 }
 
-/// An image, as far as it could be read.
+/// The facts about an image. A fact is `None` if polyarch could not read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImageFacts {
     /// The digest of its manifest.
     pub digest: Digest,
-    /// Config and layers together, in bytes as a registry stores them.
+    /// The size of config and layers, in bytes as a registry stores them.
     pub bytes: Option<u64>,
-    /// How many layers it has.
+    /// The number of layers.
     pub layers: Option<usize>,
-    /// When it was made (RFC 3339), as its config says; asked for where images changed.
+    /// The creation time in its config (RFC 3339). polyarch asks for it only if the images differ.
     pub created: Option<String>,
 }
 
-/// An annotation of which the values are not the same.
+/// An annotation whose values differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AnnotationChange {
-    /// Its key.
+    /// The key of the annotation.
     pub key: String,
-    /// Its value in the first, if it is there.
+    /// The value in the first index, if it has the annotation.
     pub a: Option<String>,
-    /// Its value in the second, if it is there.
+    /// The value in the second index, if it has the annotation.
     pub b: Option<String>,
 }
 
 impl Difference {
-    /// Whether both are the same bytes.
+    /// Whether both references have the same bytes.
     #[must_use]
     pub fn is_same(&self) -> bool {
         self.a.digest == self.b.digest
     }
 
-    /// Whether something that differs is named.
+    /// Whether any difference has a field that reports it.
     pub(super) fn names_something(&self) -> bool {
         let differs = |one: &PlatformDifference| {
             let is_same = matches!(one.change, Change::Same { .. });

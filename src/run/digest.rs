@@ -1,4 +1,4 @@
-//! The digest of what a name stands for, with as few requests as that needs.
+//! Finds the digest that a reference names, with as few requests as possible.
 
 use super::confirm::{ConfirmError, choose};
 use super::listing::Listing;
@@ -7,11 +7,12 @@ use super::verify::VerifyError;
 use crate::oci::{Child, ChildError, Content, Descriptor, Digest, EntryOverride, Platform, Selector};
 use crate::registry::Visibility;
 
-/// The digest of what `selector` names; with a platform, of that one's image. The registry's word is taken for a tag,
-/// as by everybody who pulls it; where it says nothing, the bytes are fetched and hashed.
+/// The digest that `selector` names. With a platform, the digest of the image of that platform. For a tag, polyarch
+/// trusts the digest that the registry reports, as every client that pulls does. If the registry reports none,
+/// polyarch fetches the bytes and hashes them.
 ///
 /// # Errors
-/// The registry does not answer with it, or it has no image of the platform, or more than one.
+/// The registry does not return the content. Or the content has no image of the platform, or more than one.
 pub async fn digest(place: &Place, selector: &Selector, platform: Option<&Platform>) -> Result<Digest, VerifyError> {
     if let Some(platform) = platform {
         return of_platform(place, selector, platform).await.map_err(VerifyError::of_top);
@@ -25,7 +26,8 @@ pub async fn digest(place: &Place, selector: &Selector, platform: Option<&Platfo
     Ok(manifest.digest().clone())
 }
 
-/// The one image of `platform`, also where an index lists indexes; what is in no index says itself what it is.
+/// The only image of `platform`, also in nested indexes. For an image without an index, its config names the
+/// platform.
 async fn of_platform(place: &Place, selector: &Selector, platform: &Platform) -> Result<Digest, ConfirmError> {
     let listing = Listing::read(place, selector).await?;
     if let Content::Image(image) = &listing.top.content {

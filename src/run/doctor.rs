@@ -1,4 +1,4 @@
-//! What of Amazon ECR works, step by step: each step needs the ones before it.
+//! Checks the access to Amazon ECR, step by step. Each step needs the steps before it.
 
 use serde::Serialize;
 
@@ -9,54 +9,54 @@ use crate::ecr::{EcrError, EcrRegistry};
 use crate::oci::{Mutability, RegistryHost, Repository, TagPattern};
 use crate::text::Text;
 
-/// What is looked at, in this order.
+/// The steps, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// Where it is.
+    /// The region and the account of the registry.
     Place,
-    /// Who AWS takes us for.
+    /// The AWS identity of the caller.
     Identity,
-    /// Whether AWS gives us a login for it.
+    /// Whether AWS issues a login for the registry.
     Token,
-    /// Whether the registry takes it.
+    /// Whether the registry accepts the login.
     Registry,
-    /// Whether the repository is there.
+    /// Whether the repository exists.
     Repository,
-    /// Which of its tags may move.
+    /// Which tags of the repository may move.
     Mutability,
-    /// Whether layers may be pushed to it.
+    /// Whether the login may push layers to the repository.
     Push,
 }
 
-/// What came of one step.
+/// The result of one step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
     /// The registry.
     pub registry: RegistryHost,
-    /// The repository, where it is about one.
+    /// The repository, for a step that concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository: Option<Repository>,
-    /// Which step.
+    /// The step.
     pub step: Step,
-    /// What was found, or what does not work.
+    /// The outcome of the step.
     #[serde(flatten)]
     pub what: What,
 }
 
-/// What was found.
+/// The outcome of a step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    /// It works.
+    /// The step succeeded.
     Works(Text),
-    /// It cannot be asked for, which stops nothing: another way is found.
+    /// polyarch could not check the step. A build can still succeed.
     Unknown(Text),
-    /// It does not.
+    /// The step failed.
     Fails(Failure),
 }
 
-/// Looks at the registry `host` of ECR, and at `repositories` of it. What follows from a step that fails is left out.
+/// Checks the registry on ECR, and each of `repositories` in it. Steps after a failed step are left out.
 pub async fn examine(registry: &Registry, repositories: &[Repository]) -> Vec<Finding> {
     let Some(ecr) = registry.ecr() else { return Vec::new() };
     let finding = |step, what| Finding { registry: ecr.host().clone(), repository: None, step, what };
@@ -68,7 +68,7 @@ pub async fn examine(registry: &Registry, repositories: &[Repository]) -> Vec<Fi
     if is_nobody {
         return findings;
     }
-    let token = ecr.login().await.map(|_| "AWS gives one out".to_owned());
+    let token = ecr.login().await.map(|_| "AWS issues a login".to_owned());
     let has_token = token.is_ok();
     findings.push(finding(Step::Token, of_ecr(token)));
     if !has_token {
@@ -77,7 +77,7 @@ pub async fn examine(registry: &Registry, repositories: &[Repository]) -> Vec<Fi
     let answer = registry.client().ping().await;
     let lets_us_in = answer.is_ok();
     let answer = match answer {
-        Ok(()) => What::Works("takes the login".into()),
+        Ok(()) => What::Works("accepts the login".into()),
         Err(error) => What::Fails(of_registry(Phase::Preflight, "log in", &error)),
     };
     findings.push(finding(Step::Registry, answer));
@@ -96,14 +96,14 @@ async fn of_repository(registry: &Registry, ecr: &EcrRegistry, repository: &Repo
     let mut findings = Vec::new();
     match ecr.repository(path).await {
         Ok(Some(facts)) => {
-            findings.push(finding(Step::Repository, What::Works("is there".into())));
+            findings.push(finding(Step::Repository, What::Works("exists".into())));
             findings.push(finding(Step::Mutability, What::Works(words(&facts.mutability).into())));
         }
         Ok(None) => {
             findings.push(finding(Step::Repository, missing(ecr, repository).await));
             return findings;
         }
-        // Who may only push is not told what is there: the push says it.
+        // A role that may only push cannot list repositories. The push step then finds out.
         Err(error) if error.is_denied() => {
             findings.push(finding(Step::Repository, What::Unknown(chain(&error).into())));
         }
@@ -123,11 +123,12 @@ async fn of_repository(registry: &Registry, ecr: &EcrRegistry, repository: &Repo
 async fn missing(ecr: &EcrRegistry, repository: &Repository) -> What {
     if let Ok(Some(prefix)) = ecr.template(repository.path()).await {
         return What::Works(
-            format!("is not there; ECR creates it with the first push, by the template for {prefix}").into(),
+            format!("does not exist; ECR creates it with the first push, from the template for {prefix}").into(),
         );
     }
-    let hint = format!("{}; or `ecr: {{ create: true }}` in the plan", ecr.place().creating(Some(repository.path())));
-    What::Fails(failure(Phase::Preflight, "is not there", Some(hint)))
+    let create = ecr.place().creating(Some(repository.path()));
+    let hint = format!("{create}; or set `ecr: {{ create: true }}` in the plan");
+    What::Fails(failure(Phase::Preflight, "does not exist", Some(hint)))
 }
 
 fn of_ecr(found: Result<String, EcrError>) -> What {
@@ -141,8 +142,8 @@ fn words(mutability: &Mutability) -> String {
     let list = |but: &[TagPattern]| but.iter().map(TagPattern::as_str).collect::<Vec<_>>().join(", ");
     match mutability {
         Mutability::Mutable(but) if but.is_empty() => "tags may move".into(),
-        Mutability::Mutable(but) => format!("tags may move, but for {}", list(but)),
+        Mutability::Mutable(but) => format!("tags may move, except {}", list(but)),
         Mutability::Immutable(but) if but.is_empty() => "no tag may move".into(),
-        Mutability::Immutable(but) => format!("no tag may move, but for {}", list(but)),
+        Mutability::Immutable(but) => format!("no tag may move, except {}", list(but)),
     }
 }

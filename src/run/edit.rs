@@ -1,4 +1,4 @@
-//! What `polyarch join -t` makes of its sources: what they are added to, what goes, what is annotated.
+//! Edits of `polyarch join -t`: adds the sources to an index, removes platforms, and sets annotations.
 
 use std::collections::BTreeMap;
 
@@ -19,47 +19,47 @@ use crate::oci::{
 };
 use crate::plan::AttestationPolicy;
 
-/// What to do where an image of the index that is added to is not there.
-const GIVE_OR_REMOVE: &str = "name another image of that platform among the sources, or let it go with `--remove`";
+/// The hint if an image of the existing index is missing in the registry.
+const GIVE_OR_REMOVE: &str = "name another image of that platform as a source, or remove the platform with `--remove`";
 
-/// What an index is to be, beyond what its sources are.
+/// The settings for the new index, beside its sources.
 #[derive(Debug, Clone, Default)]
 pub struct Edit {
-    /// What the sources are added to.
+    /// The index that the sources are added to.
     pub base: Base,
-    /// Of the sources' images only those of these platforms; where there is none, all.
+    /// Takes only the sources' images of these platforms. An empty list takes all images.
     pub platforms: Vec<Platform>,
-    /// Exactly these platforms, in this order.
+    /// The index must have exactly these platforms, in this order.
     pub expect: Option<Vec<Platform>>,
-    /// Annotations of the index and its entries; a later one replaces an earlier one.
+    /// Annotations of the index and its entries. A later annotation replaces an earlier one with the same key.
     pub annotations: Vec<Annotation>,
-    /// Which document it becomes.
+    /// The document format of the index.
     pub format: IndexFormat,
 }
 
-/// What sources are added to.
+/// The index that the sources are added to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Base {
-    /// Nothing: the index is the sources.
+    /// The index contains only the sources.
     #[default]
     Nothing,
-    /// The index that the first target tag has now. A source replaces what is there of its platform.
+    /// The current index of the first target tag. A source replaces the entry of its platform.
     Target {
-        /// The platforms that go from it.
+        /// The platforms to remove from that index.
         without: Vec<Platform>,
     },
 }
 
-/// An image that goes into the index.
+/// An image for the index.
 pub(super) struct Part<'a> {
     pub(super) from: &'a Place,
     pub(super) found: Found,
-    /// What its entry says, whatever its config does.
+    /// The fields of its entry that override the config.
     pub(super) entry: EntryOverride,
 }
 
 impl Part<'_> {
-    /// Overrides the entry by `entry`, unless it is overridden already.
+    /// Overrides the fields of the entry, unless they are overridden already.
     fn say(&mut self, entry: &EntryOverride) {
         if self.entry == EntryOverride::default() {
             self.entry = entry.clone();
@@ -67,22 +67,22 @@ impl Part<'_> {
         }
     }
 
-    /// The manifests of the image and of what is attested of it, and where they are.
+    /// The manifests of the image and its attestations, with their source.
     pub(super) fn load(&self) -> Load<'_> {
         Load { from: self.from, manifests: references::manifests(std::slice::from_ref(&self.found)) }
     }
 }
 
-/// What an index is made of, in its order.
+/// The images of an index, in order.
 pub(super) struct Parts<'a> {
     pub(super) images: Vec<Part<'a>>,
-    /// The annotations that the index itself had before.
+    /// The annotations that the existing index has.
     annotations: BTreeMap<String, String>,
     pub(super) warnings: Vec<Warning>,
 }
 
 impl Base {
-    /// The platforms that the tags are to lose.
+    /// The platforms that the target tags lose.
     pub(super) fn removed(&self) -> &[Platform] {
         match self {
             Self::Nothing => &[],
@@ -92,7 +92,8 @@ impl Base {
 }
 
 impl Edit {
-    /// `sources` alone, or with what `target` has. What goes from there, or is replaced, is not read.
+    /// Combines `sources` with the entries of `target`, if the base asks for them. Removed and replaced entries are
+    /// not read, so a user can replace a broken entry.
     pub(super) async fn assemble<'a>(
         &self,
         sources: Vec<Part<'a>>,
@@ -108,20 +109,19 @@ impl Edit {
             let kept = parts.keep_annotations(&index);
             kept.map_err(|error| references::told(&[(named.to_string(), error)], None, Missing::Expected(None)))?;
             if annotations > 0 {
-                let message = format!(
-                    "annotations left out of the index: {annotations} ({named} had them in indexes that it listed)"
-                );
+                let message =
+                    format!("annotations left out of the index: {annotations} ({named} has them in nested indexes)");
                 parts.warnings.push(Warning { image: None, platform: None, message: message.into(), hint: None });
             }
         }
         if parts.images.is_empty() {
-            let message = "nothing would be left in the index; not moved";
-            return Err(failure(Phase::Verify, message, Some("an index lists one image at least".into())));
+            let message = "the index would have no images; not moved";
+            return Err(failure(Phase::Verify, message, Some("keep at least one image in the index".into())));
         }
         Ok(parts)
     }
 
-    /// The bytes of `draft`, annotated; and what is to be said of them.
+    /// The bytes of `draft` with its annotations, and a note for the user about the format.
     pub(super) fn encode(&self, draft: IndexDraft, parts: &Parts<'_>) -> Result<(EncodedIndex, Option<&str>), Failure> {
         let mut draft = draft.with_annotations(parts.annotations.clone());
         for annotation in &self.annotations {
@@ -130,13 +130,13 @@ impl Edit {
                 .map_err(|error| failure(Phase::Verify, &format!("--annotation {annotation}: {error}"), None))?;
         }
         let forced = self.format == IndexFormat::Auto && draft.not_docker() == [NotDocker::Annotated];
-        let said = "it is an OCI index, for a Docker manifest list has no place for its annotations";
+        let said = "the new index has the OCI format, because a Docker manifest list cannot have annotations";
         Ok((publish::encode(draft, self.format)?, forced.then_some(said)))
     }
 }
 
-/// Takes every image once: the same image of the same platform may come from several sources. The one with more
-/// attestations stays, else the one that an index describes.
+/// Drops duplicates: several sources may contain the same image of the same platform. The image with more
+/// attestations is kept. Otherwise, the image that an index describes is kept.
 fn distinct(sources: Vec<Part<'_>>) -> Parts<'_> {
     let mut parts = Parts { images: Vec::new(), annotations: BTreeMap::new(), warnings: Vec::new() };
     for part in sources {
@@ -146,7 +146,8 @@ fn distinct(sources: Vec<Part<'_>>) -> Parts<'_> {
             continue;
         };
         let child = &part.found.child;
-        let message = format!("{} is named twice, and listed once: {}", child.platform(), child.manifest().digest());
+        let (platform, digest) = (child.platform(), child.manifest().digest());
+        let message = format!("the sources contain {platform} twice, and the index lists it once: {digest}");
         parts.warnings.push(Warning { image: None, platform: None, message: message.into(), hint: None });
         let more =
             |part: &Part<'_>| (part.found.child.attestations().len(), part.found.child.listed() != &Listed::default());
@@ -156,50 +157,51 @@ fn distinct(sources: Vec<Part<'_>>) -> Parts<'_> {
     parts
 }
 
-/// The index under `named`.
+/// Reads the index that `named` names.
 async fn read(place: &Place, tag: &Tag, named: &TagRef<Location>) -> Result<Flat, Failure> {
     let reading = async {
         let top = references::fetch(place, &Selector::Tag(tag.clone())).await?;
         standing::index(place, &top).await
     };
     reading.await.map_err(|error| {
-        let hint = "there is nothing to add to or to remove from; without `--append` the index is new";
+        let hint = "leave out `--append` and `--remove` to create a new index";
         references::told(&[(named.to_string(), error)], None, Missing::Named(hint))
     })
 }
 
-/// What is to be removed is there.
+/// Checks that the index has every platform that is to be removed.
 fn check(named: &TagRef<Location>, index: &ImageIndex, without: &[Platform]) -> Result<(), Failure> {
     let absent = without.iter().filter(|platform| !index.manifests.iter().any(|entry| is_of(entry, platform)));
     let absent: Vec<_> = absent.map(ToString::to_string).collect();
     if absent.is_empty() {
         return Ok(());
     }
-    let message = format!("{named} has no {} that could be removed", absent.join(" and no "));
-    Err(failure(Phase::Verify, &message, Some(format!("it has {}", held(&index.manifests)))))
+    let message = format!("{named} has no {} to remove", absent.join(" and no "));
+    Err(failure(Phase::Verify, &message, Some(format!("choose from its platforms: {}", held(&index.manifests)))))
 }
 
 fn is_of(entry: &Descriptor, platform: &Platform) -> bool {
     !entry.is_attestation() && platform_of(entry).is_some_and(|own| platform.covers(&own))
 }
 
-/// Whether an image of `platform` comes in the place of `entry`, which stands among `entries`: it is of the same
-/// platform, but for a patch of its operating system; or it says no version of that, and `entry` alone is of it.
+/// Whether an image of `platform` replaces `entry`, which is one of `entries`. It does in two cases:
+/// - Both have the same platform, or `platform` is another patch of the same Windows build.
+/// - `entry` is the only entry that `platform` covers, for example because `platform` names no version.
 fn is_replaced(entry: &Descriptor, platform: &Platform, entries: &[&Descriptor]) -> bool {
     let is_alone = || entries.iter().filter(|one| is_of(one, platform)).count() == 1;
     let is_renewed = platform_of(entry).is_some_and(|own| own.is_renewed_by(platform));
     !entry.is_attestation() && (is_renewed || (is_of(entry, platform) && is_alone()))
 }
 
-/// An entry of the index that is added to, and what comes in its place.
+/// An entry of the existing index, and its fate.
 enum Slot<'a> {
-    /// A source is of this platform.
+    /// A source of this platform replaces the entry.
     Taken(Platform),
-    /// The image stays.
+    /// The image is kept.
     Kept(Box<Part<'a>>),
 }
 
-/// The entries of `index` that stay or are replaced, in order.
+/// The entries of `index` that are kept or replaced, in order.
 async fn standing_images<'a>(
     place: &'a Place,
     named: &TagRef<Location>,
@@ -227,8 +229,8 @@ async fn standing_images<'a>(
         match slot {
             Ok(slot) => slots.push(slot),
             Err(error) => {
-                let what = platform_of(entry).map_or_else(|| entry.digest.to_string(), |platform| platform.to_string());
-                faults.push((format!("{what} of {named}"), error));
+                let part = platform_of(entry).map_or_else(|| entry.digest.to_string(), |platform| platform.to_string());
+                faults.push((format!("{part} of {named}"), error));
             }
         }
     }
@@ -240,7 +242,7 @@ async fn standing_images<'a>(
 }
 
 impl<'a> Parts<'a> {
-    /// Puts what was there before what is new; a source stands where its platform stood.
+    /// Inserts the existing images before the new images. A source takes the position of the entry that it replaces.
     fn join(&mut self, slots: Vec<Slot<'a>>) {
         let mut new = std::mem::take(&mut self.images);
         for slot in slots {
@@ -255,7 +257,8 @@ impl<'a> Parts<'a> {
         self.images.append(&mut new);
     }
 
-    /// Keeps what `index` has annotated. What was said of an image that is replaced is not said of the new one.
+    /// Keeps the annotations of `index`. Annotations of a replaced image are dropped, because they may be wrong for
+    /// the new image.
     fn keep_annotations(&mut self, index: &ImageIndex) -> Result<(), ConfirmError> {
         self.annotations.clone_from(&index.annotations);
         let all: Vec<_> = index.manifests.iter().filter(|entry| !entry.is_attestation()).collect();
@@ -270,9 +273,8 @@ impl<'a> Parts<'a> {
                 child.listed_also_as(entry)?;
             } else if !entry.annotations.is_empty() {
                 let keys: Vec<&str> = entry.annotations.keys().map(String::as_str).collect();
-                let message = format!("annotations go with the image that is replaced: {}", keys.join(", "));
-                let hint =
-                    format!("what holds of the new one, too, is said with --annotation 'entry[{platform}]:KEY=VALUE'");
+                let message = format!("annotations of the replaced image are dropped: {}", keys.join(", "));
+                let hint = format!("pass --annotation 'entry[{platform}]:KEY=VALUE' to set them on the new image");
                 self.warnings.push(Warning {
                     image: None,
                     platform: Some(platform),

@@ -1,7 +1,7 @@
-//! What the outside hears of a run: the only vocabulary of the displays and of the report.
+//! The events of a run. The displays and the report know a run only by its events.
 //!
-//! Every text in an event that came from outside (an engine, a registry, a file name) is a [`Text`], which only the
-//! sanitiser makes. Names of images and engines are the plan's, and hold letters, digits, `-` and `_` only.
+//! Texts from outside come from engines, registries and file names. Each of them is a [`Text`], which only the
+//! sanitiser makes. Names of images and engines come from the plan. They contain only letters, digits, `-` and `_`.
 
 use std::time::Duration;
 
@@ -25,99 +25,99 @@ impl std::fmt::Display for JobId {
     }
 }
 
-/// Something that happened, in the order in which it happened.
+/// An event of a run. Events are emitted in the order in which they happen.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// The run begins; nothing was asked of an engine yet but who it is.
+    /// The run begins. polyarch has only asked the engines for their facts.
     Started {
         /// The images, in the plan's order.
         images: Vec<PlannedImage>,
         /// The jobs: images and their platforms in the plan's order.
         jobs: Vec<PlannedJob>,
     },
-    /// Something about one platform of an image.
+    /// An event of one platform of an image.
     Job {
-        /// Whose event this is.
+        /// The job of the event.
         #[serde(flatten)]
         job: JobId,
-        /// What happened.
+        /// The event.
         #[serde(flatten)]
         what: JobEvent,
     },
-    /// Something about an image as a whole.
+    /// An event of an image as a whole.
     Image {
         /// The image's name in the plan.
         image: String,
-        /// What happened.
+        /// The event.
         #[serde(flatten)]
         what: ImageEvent,
     },
-    /// Something that the user should know and that stops nothing.
+    /// A warning for the user. The run continues.
     Warning(Warning),
     /// The run failed as a whole: its plan, an engine or a registry cannot be used.
     Failed(Failure),
-    /// The run is stopping before its end.
+    /// The run is stopping early.
     Stopping {
-        /// Why, in words: `interrupted`, `timed out after 10m`.
+        /// The reason: `interrupted`, `timed out after 10m`.
         reason: Text,
     },
 }
 
-/// An image as the schedule has it.
+/// An image of the schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlannedImage {
     /// The image's name in the plan.
     pub image: String,
-    /// Its final tags, in every registry that it is for.
+    /// Its final tags in every target registry.
     pub tags: Vec<TagRef<Location>>,
-    /// The repositories that get copies of it.
+    /// The repositories that get copies of the image.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<Location>,
 }
 
-/// A job as the schedule has it.
+/// A job of the schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlannedJob {
     /// The job.
     #[serde(flatten)]
     pub job: JobId,
-    /// Who does it.
+    /// The origin of its image: an engine or a copy.
     #[serde(flatten)]
     pub by: By,
-    /// Where its image is pushed.
+    /// The push destination of its image.
     #[serde(flatten)]
     pub destination: Destination,
-    /// The jobs that it builds on: it begins when they are confirmed.
+    /// The jobs that it builds on. It begins when they are confirmed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub builds_on: Vec<JobId>,
 }
 
-/// Where the image of a platform comes from.
+/// The origin of a platform's image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum By {
-    /// An engine builds it.
+    /// An engine builds the image.
     Engine {
-        /// Which.
+        /// The name of the engine.
         engine: Text,
-        /// Whether that engine's processor runs the platform, or emulates it.
+        /// Whether the engine's processor runs the platform, or the engine emulates it.
         execution: Execution,
     },
-    /// It is copied.
+    /// polyarch copies the image.
     Copy {
-        /// What the plan says that it is adopted from.
+        /// The source from the plan's `from`.
         from: Text,
     },
 }
 
-/// Where the image of a platform is pushed.
+/// The push destination of a platform's image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Destination {
-    /// Under a tag of its own.
+    /// A tag of its own.
     ArchTag(TagRef),
-    /// To this repository, by digest alone.
+    /// This repository, by digest and without a tag.
     Repository(Repository),
 }
 
@@ -130,21 +130,21 @@ impl std::fmt::Display for Destination {
     }
 }
 
-/// How an engine runs the programs of a platform.
+/// The way in which an engine runs the programs of a platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Execution {
-    /// The engine's processor is of the platform.
+    /// The engine's processor runs the programs.
     Native,
-    /// Through binfmt and QEMU.
+    /// binfmt and QEMU run the programs.
     Emulated,
 }
 
-/// What happens to a job, roughly in this order.
+/// The events of a job, roughly in this order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum JobEvent {
-    /// A slot of its engine is free: the build begins.
+    /// The engine has a free slot, and the build begins.
     BuildStarted,
     /// A step of the build began.
     StepStarted {
@@ -155,109 +155,110 @@ pub enum JobEvent {
     StepEnded {
         /// BuildKit's name of the step.
         step: Text,
-        /// Whether the cache had it.
+        /// Whether the result came from the cache.
         cached: bool,
-        /// How long it took, in seconds.
+        /// The duration in seconds.
         seconds: f64,
-        /// BuildKit's error, where it failed.
+        /// BuildKit's error, if the step failed.
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<Text>,
     },
-    /// A line that a step wrote.
+    /// A line of output from a step.
     Log {
-        /// The line, without its end.
+        /// The line without its line break.
         line: Text,
     },
-    /// Bytes that moved: context or layers, totals so far.
+    /// The number of bytes that moved so far.
     Progress {
         /// The content that moves.
         of: Transfer,
-        /// Bytes so far.
+        /// The bytes so far.
         bytes: u64,
-        /// Bytes in all, where known.
+        /// The total of bytes, if known.
         #[serde(skip_serializing_if = "Option::is_none")]
         total: Option<u64>,
     },
-    /// The image is on the engine, inspected, of the planned platform.
+    /// The engine has the image. polyarch inspected the image and found the planned platform.
     Built {
         /// The engine's id of the image.
         id: Digest,
-        /// How long the build took, in seconds.
+        /// The duration of the build in seconds.
         seconds: f64,
-        /// Steps that the cache had.
+        /// The number of steps from the cache.
         cached_steps: usize,
-        /// All steps.
+        /// The number of all steps.
         steps: usize,
-        /// Bytes of files that the engine asked of the context.
+        /// The bytes of context files that the engine requested.
         context_bytes: u64,
     },
     /// The push began.
     PushStarted {
-        /// Where to.
+        /// The target of the push.
         to: TagRef,
     },
-    /// The engine says that it pushed.
+    /// The engine reported that the push succeeded.
     Pushed {
-        /// How long it took, in seconds.
+        /// The duration in seconds.
         seconds: f64,
-        /// Layers that the registry did not have.
+        /// The number of layers that the registry did not have.
         layers_pushed: usize,
     },
-    /// The source has an image of the platform: it was fetched and hashed.
+    /// The source has an image of the platform. polyarch fetched its manifest and checked the hash.
     Chosen {
-        /// The image by digest, where it comes from.
+        /// The image by digest, in its source.
         #[serde(rename = "reference")]
         image: DigestRef,
-        /// Config and layers, in bytes.
+        /// The size of config and layers in bytes.
         bytes: u64,
     },
     /// The copy began.
     CopyStarted {
-        /// Where to.
+        /// The target of the copy.
         to: Repository,
     },
-    /// The repository has all of the image, and its tag, if it has one.
+    /// The repository has the whole image, and its arch tag if the job pushes one.
     Copied {
-        /// How long it took, in seconds.
+        /// The duration in seconds.
         seconds: f64,
-        /// What was brought, and what was there.
+        /// The counts of copied and existing content.
         #[serde(flatten)]
         copied: Copied,
     },
-    /// The registry returned what was built or copied: manifest and config were fetched, hashed and compared.
+    /// The registry has the image that was built or copied. polyarch fetched manifest and config, hashed them, and
+    /// compared the digests.
     Confirmed {
         /// The image by digest.
         #[serde(rename = "reference")]
         image: DigestRef,
-        /// Config and layers in the registry, in bytes.
+        /// The size of config and layers in the registry, in bytes.
         bytes: u64,
     },
-    /// A request failed in a way that may pass, and is made again.
+    /// A request failed, but the fault may pass. polyarch tries again.
     Retried {
         /// The step that polyarch repeats.
         doing: Repeated,
-        /// Which attempt failed, from 1.
+        /// The number of the failed attempt, from 1.
         attempt: u32,
-        /// Until the next one, in seconds.
+        /// The wait before the next attempt, in seconds.
         wait: f64,
-        /// What went wrong: one line.
+        /// The error, in one line.
         error: Text,
     },
-    /// Nothing was heard for a while, and it is still running.
+    /// A step is still running, although it reported nothing for a while.
     StillRunning {
-        /// The step under way.
+        /// The step in progress.
         doing: Doing,
-        /// For how long, in seconds.
+        /// The duration of the step so far, in seconds.
         seconds: f64,
     },
     /// The job failed.
     Failed(Failure),
-    /// The job was never begun, because one that it builds on did not end well.
+    /// The job never began, because a job that it builds on failed.
     NotBuilt {
-        /// Why: `base linux/arm64 failed`.
+        /// The reason: `base linux/arm64 failed`.
         reason: Text,
     },
-    /// The job was stopped because of another one, or of the user.
+    /// The job was stopped, because another job failed or the user stopped the run.
     Cancelled,
 }
 
@@ -267,7 +268,7 @@ pub enum JobEvent {
 pub enum Transfer {
     /// Files of the context, to the engine.
     Context,
-    /// An image of another repository.
+    /// An image from another repository.
     Copy,
 }
 
@@ -277,7 +278,7 @@ pub enum Transfer {
 pub enum Repeated {
     /// A build: another run took its name on the engine.
     Build,
-    /// A push of the engine.
+    /// A push by the engine.
     Push,
 }
 
@@ -296,11 +297,11 @@ impl std::fmt::Display for Repeated {
 pub enum Doing {
     /// The engine builds the image.
     Building,
-    /// The engine pushes it.
+    /// The engine pushes the image.
     Pushing,
-    /// polyarch copies it.
+    /// polyarch copies the image.
     Copying,
-    /// polyarch reads it back from the registry.
+    /// polyarch reads the image back from the registry.
     Confirming,
 }
 
@@ -315,194 +316,195 @@ impl std::fmt::Display for Doing {
     }
 }
 
-/// What happens to an image, in this order.
+/// The events of an image, in this order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum ImageEvent {
-    /// Others have not pushed all that is to be joined (`join --wait`): said when it changes, and every 30 s.
+    /// Images of other runs are still missing (`join --wait`). Emitted when the list changes, and every 30 s.
     Waiting {
-        /// What is missing.
+        /// The missing images.
         missing: Vec<Text>,
-        /// For how long it was waited, in seconds.
+        /// The waiting time so far, in seconds.
         seconds: f64,
     },
-    /// A repository that was not there is (`ecr: { create: true }`); nothing was built yet.
+    /// A missing repository was created (`ecr: { create: true }`). No build has started yet.
     RepositoryCreated {
         /// The repository.
         repository: Repository,
-        /// Whether this run created it; else another one did meanwhile.
+        /// Whether this run created the repository. Otherwise another run created it at the same time.
         by_us: bool,
     },
-    /// A final tag has something, and may not move: only a run that makes the same can succeed.
+    /// A final tag exists and is immutable. The run succeeds only if it produces the same digest.
     Fixed {
         /// The tag.
         tag: TagRef,
-        /// What it has.
+        /// The digest that the tag names.
         digest: Digest,
     },
-    /// Every planned platform is confirmed; this is the index.
+    /// Every planned platform is confirmed, and the index is made.
     Joined {
-        /// Its digest.
+        /// The digest of the index.
         digest: Digest,
-        /// Its media type.
+        /// The media type of the index.
         media_type: Text,
-        /// Its entries, in order.
+        /// The entries of the index, in order.
         entries: Vec<Entry>,
     },
-    /// Images are on their way to another repository: bytes that were sent so far.
+    /// polyarch is copying images to another repository.
     Copying {
         /// The repository.
         to: Text,
-        /// Bytes so far.
+        /// The bytes sent so far.
         bytes: u64,
-        /// Bytes in all; what turns out to be there, or is mounted, is not sent.
+        /// The total of bytes. Blobs that exist in the target, or that the registry mounts, are not sent.
         total: u64,
     },
-    /// Images were brought into a repository that did not have all of them; no tag shows them yet.
+    /// polyarch copied images to another repository. No tag names them there yet.
     Copied(Copied),
-    /// The arch tag of a platform was put in a registry that gets copies, or had this image already.
+    /// An arch tag names the image in a registry that gets copies.
     ArchTagCopied {
         /// The tag.
         tag: TagRef<Location>,
-        /// Whether the registry had it there already, and nothing was put.
+        /// Whether the tag named the image before, so that polyarch did not move it.
         unchanged: bool,
     },
-    /// An arch tag is gone, and what it named is there as before (`arch_tags: remove`).
+    /// An arch tag was removed (`arch_tags: remove`). The manifest that it named still exists.
     ArchTagRemoved {
         /// The tag.
         tag: TagRef<Location>,
     },
-    /// The index is sent under a final tag: until that is answered, nobody knows where the tag is.
+    /// polyarch sent the index with a final tag. The position of the tag is unknown until the registry answers.
     Tagging {
         /// The tag.
         tag: TagRef<Location>,
     },
-    /// The registry refused: the tag is where it was.
+    /// The registry refused the push, and the tag did not move.
     TagRefused {
         /// The tag.
         tag: TagRef<Location>,
     },
-    /// Nothing can be said of programs of these platforms' images.
+    /// polyarch could not check the programs of these platforms' images.
     NotChecked {
         /// The platforms.
         platforms: Vec<Platform>,
-        /// Why.
+        /// The reason.
         reason: Text,
     },
-    /// A final tag was put, or had this index already.
+    /// A final tag names the index.
     Tagged {
         /// The tag.
         tag: TagRef<Location>,
-        /// Whether the registry had it there already, and nothing was put.
+        /// Whether the tag named the index before, so that polyarch did not move it.
         unchanged: bool,
     },
-    /// The index was read back by tag, each child by digest, and all is as planned.
+    /// polyarch read the index back by tag and each child by digest. Everything matches the plan.
     Verified {
         /// The index by digest.
         index: DigestRef<Location>,
     },
-    /// The image's own tags were set on the engine (`registry: local`).
+    /// The engine has the image under its own tags (`registry: local`).
     TaggedOnEngine {
-        /// The name that `docker run` takes.
+        /// The name for `docker run`.
         name: Text,
     },
-    /// A name on an engine was set, and shows what was built there (`--load`).
+    /// A name on an engine now names the image that was built there (`--load`).
     Loaded {
         /// The engine.
         engine: Text,
-        /// The name that `docker run` takes.
+        /// The name for `docker run`.
         name: Text,
-        /// The engine's id of what it shows.
+        /// The engine's id of the named image.
         id: Digest,
-        /// The platforms that are under it.
+        /// The platforms under that name.
         platforms: Vec<Platform>,
     },
-    /// Built and perhaps pushed, not joined, as was asked.
+    /// The image was built, and perhaps pushed. It was not joined, because the user asked for that.
     NotJoined {
-        /// Why: `--no-join`, `--load`, `linux/arm64 was left out`.
+        /// The reason: `--no-join`, `--load`, `linux/arm64 was left out`.
         reason: Text,
     },
-    /// Its tags were not moved, because of another image (`--atomic`).
+    /// The tags of the image did not move, because another image failed (`--atomic`).
     Withheld {
-        /// Why: `--atomic, and web failed`.
+        /// The reason: `--atomic, and web failed`.
         reason: Text,
     },
-    /// The image failed as a whole: at the join, when published, when verified.
+    /// The image failed as a whole: during the join, the publication or the verification.
     Failed(Failure),
 }
 
-/// What of images was brought into a repository, and what it had.
+/// The counts of a copy to a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Copied {
     /// The repository.
     pub to: Text,
-    /// Manifests that were put.
+    /// The number of manifests that were pushed.
     pub manifests: usize,
-    /// Manifests that were there already, with all that they name.
+    /// The number of manifests that existed in the repository.
     pub manifests_present: usize,
-    /// Blobs that were sent.
+    /// The number of blobs that were sent.
     pub blobs: usize,
-    /// Blobs that the registry took from another of its repositories.
+    /// The number of blobs that the registry mounted from another of its repositories.
     pub blobs_mounted: usize,
-    /// Blobs that were there already.
+    /// The number of blobs that existed in the repository.
     pub blobs_present: usize,
-    /// Bytes that were sent.
+    /// The bytes that were sent.
     pub bytes: u64,
 }
 
-/// Something that the user should know and that stops nothing.
+/// A warning for the user. The run continues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// The image that it is about, if it is about one.
+    /// The image that the warning concerns, if it concerns one image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The platform that it is about, if it is about one.
+    /// The platform that the warning concerns, if it concerns one platform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// What.
+    /// The text of the warning.
     pub message: Text,
-    /// What to do.
+    /// The next step for the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<Text>,
 }
 
-/// Why a job, an image or a run failed.
+/// The reason why a job, an image or a run failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// In which phase; it decides the exit code.
+    /// The phase of the failure. It decides the exit code.
     pub phase: Phase,
-    /// What happened, to what, where: one line.
+    /// The event and the image, engine or registry that it concerns, in one line.
     pub message: Text,
-    /// What to do next: one line.
+    /// The next step for the user, in one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<Text>,
-    /// Where in a file, if it is known.
+    /// The lines of a file that failed, if they are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Box<FailedLines>>,
 }
 
-/// Lines of a file at which something failed.
+/// Lines of a file that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailedLines {
-    /// The path of the file, as the plan has it, or a name in words.
+    /// The path of the file as the plan spells it, or a description.
     pub file: Text,
-    /// The number of the first line, counted from 1.
+    /// The number of the first failed line, counted from 1.
     pub line: usize,
-    /// The number of the last line.
+    /// The number of the last failed line.
     pub end_line: usize,
     /// The number of the first line of `text`.
     pub first: usize,
-    /// The lines, with some before and after them: at most 16, each of at most 4 KiB and a mark where it was cut.
+    /// The failed lines, with some lines before and after them. The list has at most 16 lines of at most 4 KiB each.
+    /// A mark shows where a line was cut.
     pub text: Vec<Text>,
 }
 
-/// The phases of a run. The earliest phase among several failures decides the exit code.
+/// The phases of a run. If several failures occur, the earliest phase decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Usage, plan or context (exit code 2).
     Plan,
-    /// An engine, a registry or a credential cannot be used; nothing was started (3).
+    /// An engine, a registry or a credential cannot be used. No build started (3).
     Preflight,
     /// A build failed (4).
     Build,
@@ -510,18 +512,18 @@ pub enum Phase {
     Push,
     /// Join or publish failed (6).
     Publish,
-    /// Verification or a security refusal (7).
+    /// A verification failed, or polyarch refused unsafe content (7).
     Verify,
-    /// A timeout of ours (124).
+    /// A time limit of polyarch expired (124).
     Timeout,
     /// A fault of polyarch (70).
     Internal,
 }
 
-/// Hears events: a display, the report.
+/// Receives events: a display, the report.
 ///
-/// The library's only trait for the outside; `at` is the time since the run began.
+/// This is the library's only trait for callers. `at` is the time since the run began.
 pub trait EventSink: Send {
-    /// Takes one event.
+    /// Receives one event.
     fn event(&mut self, at: Duration, event: &Event);
 }

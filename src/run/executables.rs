@@ -1,4 +1,5 @@
-//! An image's programs are for the processor that its entry claims: BuildKit and joiners believe what they are told.
+//! Checks that an image's programs are for the platform of its entry. BuildKit and tools that join images do not
+//! check this.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -19,66 +20,70 @@ use super::verify::complete::LOST;
 use crate::oci::{Child, Content, Descriptor, Digest, ElfMachine, Platform};
 use crate::rootfs::{Answer, MAX_WINDOW, Search, is_zstd};
 
-/// Most bytes of layers that are fetched to find what an image starts, …
+/// The most bytes of layers that polyarch fetches to find the program that an image starts.
 const MAX_FETCHED: u64 = 64 << 20;
-/// … or, of an image that starts nothing, to find any program: it may be data alone.
+/// The same limit for an image that starts no program. The image may contain only data.
 const MAX_FETCHED_OF_DATA: u64 = 4 << 20;
-/// Longest part of a layer that is fetched at once, in bytes; a layer of no more is fetched whole, and hashed.
+/// The longest part of a layer that polyarch fetches at once, in bytes. A layer up to this size is fetched whole, and
+/// hashed.
 const LONGEST_PART: u64 = 2 << 20;
-/// The first part of a longer one: programs are often near the beginning. Each is twice as long as the one before.
+/// The length of the first part of a longer layer, because programs are often near the beginning. Each later part is
+/// twice as long as the part before.
 const FIRST_PART: u64 = 256 << 10;
-/// How long one image's check may take.
+/// The time limit of one image's check.
 const LONGEST: Duration = Duration::from_mins(1);
-/// How many parts of a layer there are at once: one is read, one waits, one arrives.
+/// The parts of a layer in memory at once: one is read, one waits, one arrives.
 const PARTS: u32 = 3;
-/// The most that names of an image's files take, in MiB: 3, and the table that the last grew from.
+/// The most memory for the names of an image's files, in MiB: 3 for the table, and 2 for the old table while the
+/// table grows.
 const NAMES: u32 = 5;
-/// The most that unpacking zstd takes beside the names, in MiB: a window, and a block or two.
+/// The most memory for unpacking zstd, in MiB: a window, and one or two blocks.
 const WINDOW: u32 = 17;
 const _: () = assert!(MAX_WINDOW < (WINDOW as u64) << 20);
-/// Memory for parts of layers, in MiB. The process has this much, however many images and runs there are.
+/// Memory for parts of layers in the whole process, in MiB. All images and runs share it.
 static FOR_PARTS: Semaphore = Semaphore::const_new(12);
-/// Memory for names and windows, in MiB. Who waits for it holds memory for parts, and never the other way round.
+/// Memory for names and windows, in MiB. A check first takes memory for parts, and then this memory. The fixed order
+/// prevents deadlocks.
 static FOR_READING: Semaphore = Semaphore::const_new((NAMES + WINDOW) as usize);
 
-/// The memory that one image's check holds, until the last thread that reads for it is done.
+/// The memory that one image's check holds. The last thread that reads for the check releases it.
 struct Memory {
     _parts: SemaphorePermit<'static>,
     _reading: SemaphorePermit<'static>,
 }
 
-/// What was found of an image.
+/// The result of one image's check.
 enum Finding {
     Fits,
-    /// What is wrong, in words.
+    /// The image has a program for another processor. The text describes it.
     Foreign(String),
-    /// Why nothing can be said.
+    /// The image could not be checked. The text gives the reason.
     NotChecked(String),
-    /// A layer that nobody can pull.
+    /// A layer cannot be pulled.
     Damaged(String),
 }
 
-/// Why a search ended without an answer.
+/// The reason why a search ended without an answer.
 enum NoAnswer {
-    /// The layer is not there, or has other bytes than its digest names.
+    /// The layer does not exist, or its bytes do not match its digest.
     Damaged(String),
     Unreadable(String),
 }
 
-/// The result of a look into images, without those whose programs fit.
+/// The results of checking several images. Images whose programs fit are left out.
 #[derive(Default)]
 pub(super) struct Look {
-    /// The platforms whose image holds a program for another processor, each with that in words.
+    /// The platforms whose image has a program for another processor, each with a description.
     pub(super) foreign: Vec<(Platform, String)>,
-    /// Layers that are not there or are not what their digest names, each with its platform.
+    /// Layers that are missing or do not match their digest, each with its platform.
     pub(super) damaged: Vec<(Platform, String)>,
-    /// Reasons why nothing can be said, each with its platforms.
+    /// Reasons why images could not be checked, each with its platforms.
     pub(super) not_checked: Vec<(String, Vec<Platform>)>,
-    /// The layers that were read whole, and have their digest.
+    /// The layers that were read whole and match their digest.
     pub(super) hashed: BTreeSet<Digest>,
 }
 
-/// Refuses images whose programs are for another processor than that of their platform.
+/// Refuses images whose programs are for another processor than the processor of their platform.
 pub(super) async fn refuse(target: &Target<Place>, children: Vec<&Child>) -> Result<Look, Failure> {
     let look = look(&target.place, &children).await;
     if look.foreign.is_empty() && look.damaged.is_empty() {
@@ -91,11 +96,10 @@ pub(super) async fn refuse(target: &Target<Place>, children: Vec<&Child>) -> Res
     Err(failure(Phase::Verify, &message, Some(hint.into())))
 }
 
-/// The next step where an image holds a program for another processor.
-pub(super) const FOREIGN: &str =
-    "build it for its platform; if it is meant to be so, `--no-elf` leaves programs unchecked";
+/// The hint if an image has a program for another processor.
+pub(super) const FOREIGN: &str = "build the image for its platform, or pass `--no-elf` to skip this check";
 
-/// Looks into the layers of images for the programs that they start.
+/// Searches the layers of images for the programs that the images start.
 pub(super) async fn look(place: &Place, children: &[&Child]) -> Look {
     let checking = children.iter().map(async |child| {
         let mut hashed = BTreeSet::new();
@@ -107,8 +111,8 @@ pub(super) async fn look(place: &Place, children: &[&Child]) -> Look {
         let platform = child.platform();
         match finding {
             Finding::Fits => {}
-            Finding::Damaged(what) => look.damaged.push((platform.clone(), format!("{platform}: {what}"))),
-            Finding::Foreign(what) => look.foreign.push((platform.clone(), format!("{platform} holds {what}"))),
+            Finding::Damaged(damage) => look.damaged.push((platform.clone(), format!("{platform}: {damage}"))),
+            Finding::Foreign(program) => look.foreign.push((platform.clone(), format!("{platform} holds {program}"))),
             Finding::NotChecked(reason) => match look.not_checked.iter_mut().find(|(other, _)| *other == reason) {
                 Some((_, platforms)) => platforms.push(platform.clone()),
                 None => look.not_checked.push((reason, vec![platform.clone()])),
@@ -118,25 +122,25 @@ pub(super) async fn look(place: &Place, children: &[&Child]) -> Look {
     look
 }
 
-/// The most that parts of `layers` take at once, in MiB.
+/// The most memory for parts of `layers`, in MiB.
 fn parts(layers: &[Descriptor]) -> u32 {
     let longest = layers.iter().map(|layer| layer.size).max().unwrap_or(0);
     let part = u32::try_from(longest.clamp(1, LONGEST_PART).div_ceil(1 << 20)).unwrap_or(1);
-    // A layer of one part is fetched before it is read: no other part waits beside it.
+    // A layer of one part is fetched before it is read. No other part waits in memory.
     if longest <= LONGEST_PART { part } else { PARTS * part }
 }
 
-/// The most that reading `layers` takes beside their parts, in MiB.
+/// The most memory for reading `layers`, without their parts, in MiB.
 fn reading(layers: &[Descriptor]) -> u32 {
     NAMES + if layers.iter().any(says_zstd) { WINDOW } else { 0 }
 }
 
-/// Most bytes of layers that are fetched for `child`.
+/// The most bytes of layers that polyarch fetches for `child`.
 fn budget(child: &Child) -> u64 {
     if child.start().is_some() { MAX_FETCHED } else { MAX_FETCHED_OF_DATA }
 }
 
-/// The layers that are archives of files, the base first.
+/// The layers that are archives of files. The base layer comes first.
 fn layers(child: &Child) -> Vec<Descriptor> {
     match child.manifest().content() {
         Ok(Content::Image(image)) => image.layers.into_iter().filter(is_files).collect(),
@@ -149,14 +153,15 @@ async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> F
         return Finding::NotChecked("its programs are not ELF".into());
     }
     if !ElfMachine::knows(child.platform()) {
-        return Finding::NotChecked("nothing is known of its processor's programs".into());
+        return Finding::NotChecked("polyarch does not know the programs of its processor".into());
     }
     let layers = layers(child);
     let late = |_| Finding::NotChecked(format!("its layers were not read within {} s", LONGEST.as_secs()));
     let none = |_| Finding::NotChecked("polyarch has no memory left for its layers".into());
     let found = async {
         let parts = FOR_PARTS.acquire_many(parts(&layers)).await.map_err(none)?;
-        // Names take more memory than a short layer: as many of those arrive at once as the registry gives.
+        // Names need more memory than a short layer. Short layers may therefore arrive before memory for names is
+        // free.
         let first = timeout(LONGEST, short(place, budget(child), &layers)).await.map_err(late)?;
         let reading = FOR_READING.acquire_many(reading(&layers)).await.map_err(none)?;
         let memory = Arc::new(Memory { _parts: parts, _reading: reading });
@@ -169,7 +174,7 @@ async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> F
     }
 }
 
-/// The layer that [`search`] reads first, where one part is all of it.
+/// The layer that [`search`] reads first, if it fits into one part.
 async fn short(place: &Place, budget: u64, layers: &[Descriptor]) -> Option<Result<Bytes, PlaceError>> {
     let first = layers.iter().rev().find(|layer| layer.size <= budget)?;
     if first.size == 0 || first.size > LONGEST_PART {
@@ -178,7 +183,7 @@ async fn short(place: &Place, budget: u64, layers: &[Descriptor]) -> Option<Resu
     Some(place.part(first, 0..first.size).await)
 }
 
-/// Reads layers, the topmost first, until one of them tells.
+/// Reads layers, the topmost first, until one of them gives an answer.
 async fn search(
     place: &Place,
     child: &Child,
@@ -203,43 +208,46 @@ async fn search(
     }
     let program = child.start().map_or("a program", |start| start.program());
     Ok(match search.answer() {
-        // What it starts is what it is; of any program, the right ones may be in the layers that were not read.
+        // The program that the image starts decides. Without such a program, a matching program may be in a layer
+        // that was not read.
         Answer::Foreign { .. } if child.start().is_none() && passed_over > 0 => {
-            Finding::NotChecked("it starts nothing, and large layers are not read".into())
+            Finding::NotChecked("it starts no program, and polyarch does not read large layers".into())
         }
         Answer::Fits => Finding::Fits,
         Answer::Foreign { path, machine } => Finding::Foreign(format!("{machine} {path}")),
-        Answer::NoProgram { path } => Finding::NotChecked(format!("{path} is no ELF program")),
+        Answer::NoProgram { path } => Finding::NotChecked(format!("{path} is not an ELF program")),
         Answer::Nothing if passed_over > 0 => {
-            Finding::NotChecked(format!("{program} was not found in its small layers, large ones are not read"))
+            let small = "was not found in its small layers, and polyarch does not read large layers";
+            Finding::NotChecked(format!("{program} {small}"))
         }
         Answer::Nothing => Finding::NotChecked(format!("{program} was not found in its layers")),
     })
 }
 
-/// Whether a layer is an archive of files that the registry has (OCI image-spec, "Image Layer Filesystem Changeset").
+/// Whether a layer is an archive of files that the registry stores (OCI image-spec, "Image Layer Filesystem
+/// Changeset").
 fn is_files(layer: &Descriptor) -> bool {
     let media_type = layer.media_type.as_str();
     let is_elsewhere = ["foreign", "nondistributable", "encrypted"].iter().any(|word| media_type.contains(word));
     media_type.contains("tar") && !is_elsewhere
 }
 
-/// Whether a layer's media type says that it is compressed with zstd, which takes memory.
+/// Whether a layer's media type declares zstd compression, which needs memory.
 fn says_zstd(layer: &Descriptor) -> bool {
     layer.media_type.as_str().contains("zstd")
 }
 
-/// Why a layer is not fetched.
+/// The reason why polyarch did not fetch a layer.
 #[derive(Debug, thiserror::Error)]
 enum Unfetched {
     #[error(transparent)]
     Place(#[from] PlaceError),
-    /// No memory was set aside to unpack it.
-    #[error("it is zstd, and its media type is not")]
+    /// The layer is zstd, but the check reserved no memory to unpack it.
+    #[error("its bytes are zstd, but its media type does not declare zstd")]
     Undeclared,
 }
 
-/// Fetches a layer in parts, as far as the search reads it. The `first` of them may be there already.
+/// Fetches a layer in parts until the search has its answer. `first` is the first part, if it was fetched before.
 async fn read(
     place: &Place,
     layer: &Descriptor,
@@ -249,7 +257,8 @@ async fn read(
     hashed: &mut BTreeSet<Digest>,
 ) -> Result<Search, NoAnswer> {
     let (sender, receiver) = mpsc::channel(1);
-    // It ends with the parts that it is sent, or with this future, which owns their sender.
+    // The thread ends after the last part. It also ends if this future is dropped, because the future owns the sender
+    // of the parts.
     let mut reading = spawn_blocking(move || {
         let read = search.read(Parts { coming: receiver, part: Bytes::new(), _memory: memory });
         read.map(|()| search)
@@ -303,7 +312,7 @@ async fn fetch(
     Ok(())
 }
 
-/// The parts of a layer, as one reader for a thread that may block.
+/// The parts of a layer as one reader. A thread that may block reads it.
 struct Parts {
     coming: mpsc::Receiver<Bytes>,
     part: Bytes,

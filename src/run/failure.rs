@@ -1,4 +1,4 @@
-//! Errors of the rooms below, as failures of a phase.
+//! Converts errors of the rooms below into failures of a phase.
 
 use super::event::{FailedLines, Failure, Phase};
 use super::misnamed::Misnamed;
@@ -6,28 +6,14 @@ use super::place::PlaceError;
 use crate::engine::{ASK_FOR_ITS_DIRECTORY, EngineError, EngineErrorKind, Excerpt, UNASKABLE};
 use crate::registry::RegistryError;
 use crate::text::Text;
+pub(super) use crate::text::chain;
 
-/// An error and what caused it, in one line; a cause that its effect quotes already is not repeated.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
-/// A failure of `phase`, with safe texts.
+/// A failure of `phase`. The texts are sanitised.
 pub(super) fn failure(phase: Phase, message: &str, hint: Option<String>) -> Failure {
     Failure { phase, message: message.into(), hint: hint.map(Into::into), source: None }
 }
 
-/// What `error` is in `phase`, unless it belongs to another one by its nature.
+/// Converts `error` into a failure of `phase`. Some kinds of errors always belong to another phase.
 pub(super) fn of_engine(phase: Phase, error: &EngineError) -> Failure {
     let phase = match &error.kind {
         EngineErrorKind::Context(_) => Phase::Plan,
@@ -35,7 +21,7 @@ pub(super) fn of_engine(phase: Phase, error: &EngineError) -> Failure {
         EngineErrorKind::Push { .. } => Phase::Push,
         _ => phase,
     };
-    // A fault of the context is the user's: no engine has to do with it.
+    // An engine has no part in a fault of the context, so the message does not name the engine.
     let message = match &error.kind {
         EngineErrorKind::Context(context) => chain(context.as_ref()),
         _ => chain(error),
@@ -43,7 +29,7 @@ pub(super) fn of_engine(phase: Phase, error: &EngineError) -> Failure {
     failure(phase, &message, error.hint())
 }
 
-/// A build of a Dockerfile that failed: `file` is its name, `read` reads it.
+/// The failure of a build. `file` is the name of the Dockerfile, and `read` reads it.
 pub(super) fn of_build(file: Text, read: impl FnOnce() -> Option<Vec<u8>>, error: &EngineError) -> Failure {
     let failure = of_engine(Phase::Build, error);
     let EngineErrorKind::Build(fault) = &error.kind else { return failure };
@@ -62,25 +48,25 @@ pub(super) fn of_build(file: Text, read: impl FnOnce() -> Option<Vec<u8>>, error
     let of_name = || misnamed.and_then(|Misnamed { lines, .. }| Excerpt::of_lines(text.as_ref()?, lines.0, lines.1));
     let Some(excerpt) = fault.at.clone().or_else(of_step).or_else(of_name) else { return failure };
     let source = Some(Box::new(lines_of(file, &excerpt)));
-    // The platform stands before the message, and the step below it: the engine is all that is missing.
+    // The display prints the platform before the message and the step after it. The message adds only the engine.
     let message = format!("engine {}: {}", error.engine, fault.beside_its_step()).into();
     Failure { message, source, ..failure }
 }
 
-/// Lines of `file`, as a failure shows them.
+/// Converts an excerpt of `file` into the lines of a failure.
 pub(super) fn lines_of(file: Text, excerpt: &Excerpt) -> FailedLines {
     let (line, end_line) = excerpt.marked;
     let text = excerpt.lines.iter().map(Text::line).collect();
     FailedLines { file, line, end_line, first: excerpt.first, text }
 }
 
-/// What `error` is in `phase`, unless the registry's answer was a refusal of ours.
+/// Converts `error` into a failure of `phase`, or of `Verify` if polyarch refused the answer.
 pub(super) fn of_registry(phase: Phase, doing: &str, error: &RegistryError) -> Failure {
     let phase = if error.is_refusal() { Phase::Verify } else { phase };
     failure(phase, &format!("{doing}: {}", chain(error)), error.hint())
 }
 
-/// What `error` is in `phase`, unless it is a refusal of ours.
+/// Converts `error` into a failure of `phase`, or of `Verify` if polyarch refused the content.
 pub(super) fn of_place(phase: Phase, doing: &str, error: &PlaceError) -> Failure {
     let phase = if error.is_refusal() { Phase::Verify } else { phase };
     failure(phase, &format!("{doing}: {}", chain(error)), error.hint())

@@ -1,5 +1,5 @@
-//! Indexes that list indexes, as one index: `crane index append --flatten=false` and `oras manifest index create` make
-//! such of indexes.
+//! Flattens nested indexes into one index. `crane index append --flatten=false` and `oras manifest index create` make
+//! nested indexes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,29 +12,31 @@ use super::references::platform_of;
 use crate::oci::{ChildError, Content, Descriptor, ImageIndex, Platform, Selector};
 use crate::registry::Visibility;
 
-/// An index in which images stand for the indexes that list them.
+/// An index whose nested indexes were replaced by their images.
 #[derive(Debug)]
 pub(super) struct Flat {
     pub(super) index: ImageIndex,
-    /// How many annotations those indexes and their entries have.
+    /// The number of annotations that nested indexes and their entries have.
     pub(super) annotations: usize,
 }
 
-/// Where indexes are read, and which of them.
+/// The place and the selection for reading nested indexes.
 #[derive(Clone, Copy)]
 pub(super) struct Opening<'a> {
     pub(super) place: &'a Place,
     pub(super) visibility: Visibility,
-    /// An index that claims to be of another platform is not read, and stays an entry; where none is said, all are read.
+    /// The wanted platforms. A nested index of another platform is not read, and its entry is kept. An empty list
+    /// selects all platforms.
     pub(super) wanted: &'a [Platform],
 }
 
 impl Opening<'_> {
-    /// Puts the images that an index lists, and what is attested of them, where `index` lists that index. Each image
-    /// stands there once, of the platform that every entry above it claims.
+    /// Replaces each nested index with the images and attestations that it lists. Each image is listed once. Its
+    /// platform is the platform that every entry above it claims.
     ///
     /// # Errors
-    /// Indexes that cannot be read, that are deeper or more than are read, or of another platform than is claimed.
+    /// A nested index cannot be read, is nested too deep, or lists too much. Or its platform differs from the
+    /// platform in its entry.
     pub(super) async fn flatten(&self, index: ImageIndex) -> Result<Flat, ConfirmError> {
         let mut flat = Flat { index, annotations: 0 };
         let mut budget = Budget::default();
@@ -44,7 +46,7 @@ impl Opening<'_> {
             }
             let entries = flat.index.manifests.iter().filter(|entry| self.is_opened(entry));
             budget.spend(entries.map(|entry| entry.size))?;
-            // Futures before they are streamed: a task may await this.
+            // The futures exist before the stream, because a task may await this function.
             let opening: Vec<_> = flat.index.manifests.drain(..).map(|entry| self.open(entry)).collect();
             let opened: Vec<_> = stream::iter(opening).buffered(AT_ONCE).try_collect().await?;
             for Flat { index, annotations } in opened {
@@ -68,7 +70,7 @@ impl Opening<'_> {
         entry.media_type.is_index() && !entry.is_attestation() && platform_of(entry).is_none_or(is_wanted)
     }
 
-    /// What `entry` stands for: what the index that it names lists, or itself.
+    /// The entries of the index that `entry` names, or `entry` itself if it is not opened.
     async fn open(&self, entry: Descriptor) -> Result<Flat, ConfirmError> {
         if !self.is_opened(&entry) {
             let index = ImageIndex { manifests: vec![entry], annotations: BTreeMap::new() };
@@ -101,7 +103,7 @@ impl Opening<'_> {
     }
 }
 
-/// What `above` claims of the index that it names holds of what that lists: it is of no other platform.
+/// Applies the platform of `above` to an entry of the index that `above` names. Refuses an entry of another platform.
 fn claim(above: &Descriptor, listed: &mut Descriptor) -> Result<(), ConfirmError> {
     let Some(platform) = platform_of(above) else { return Ok(()) };
     match platform_of(listed) {

@@ -1,4 +1,4 @@
-//! What a finished index must pass before a final tag moves to it.
+//! The gates: checks of a finished index before a final tag moves to it.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,35 +13,35 @@ use super::{annotations, executables, shrink};
 use crate::oci::{Digest, EncodedIndex};
 use crate::plan::{Caution, Plan};
 
-/// What is asked of an index beyond that it is complete and true.
+/// The settings of the gates. The index must also match the plan, which is checked elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gates {
-    /// An index that has fewer platforms than the one that it replaces.
+    /// Whether an index may have fewer platforms than the index that it replaces.
     pub shrinking: Shrinking,
-    /// Programs for another processor than that of their image's platform.
+    /// Whether programs may be for another processor than their image's platform.
     pub programs: Programs,
-    /// Annotations of the index that it replaces.
+    /// Whether polyarch warns about annotations of the replaced index that are lost.
     pub annotations: LostAnnotations,
 }
 
-/// An index that every gate let pass.
+/// The result for an index that passed every gate.
 #[derive(Default)]
 pub(super) struct Passed {
     /// The events to report about the index.
     pub(super) told: Vec<Event>,
-    /// Blobs that a gate read whole.
+    /// Blobs that a gate read whole and hashed.
     pub(super) hashed: BTreeSet<Digest>,
 }
 
 impl Gates {
-    /// The same for the images of `plan`, which may silence warnings.
+    /// The same gates for the images of `plan`. The plan may silence warnings.
     #[must_use]
     pub fn of_plan(self, plan: &Plan) -> Self {
         let silenced = plan.silence.contains(&Caution::LostAnnotations);
         Self { annotations: if silenced { LostAnnotations::Silence } else { LostAnnotations::Tell }, ..self }
     }
 
-    /// Refuses an index that must not be published. The gates ask for nothing where no tag will move.
+    /// Refuses an index that must not be published. The gates send no requests if no tag will move.
     pub(super) async fn pass(
         self,
         target: &Target<Place>,
@@ -60,7 +60,7 @@ impl Gates {
         let told = warnings.into_iter().map(Event::Warning).collect();
         let mut passed = Passed { told, hashed: BTreeSet::new() };
         if self.programs == Programs::Check {
-            // What is under a final tag was checked before, or let through.
+            // Images under a final tag passed this gate before, or the user allowed them.
             let known: HashSet<_> = before.iter().flat_map(|before| &before.entries).map(|e| &e.digest).collect();
             let mut new: Vec<_> = index.children().iter().collect();
             new.retain(|child| !known.contains(child.manifest().digest()));
@@ -80,7 +80,7 @@ impl Gates {
     }
 }
 
-/// Where one tag may not move, none does: an image would be published under some of its tags only.
+/// Refuses the publication if one of its tags is immutable. Otherwise only some of the tags would move.
 fn fixed(target: &Target<Place>, index: &EncodedIndex, standing: &[Standing]) -> Result<(), Failure> {
     let mut refused = standing.iter().filter(|standing| !standing.unchanged && target.place.fixes(&standing.tag));
     match refused.find_map(|standing| Some((&standing.tag, standing.digest()?))) {
@@ -92,32 +92,32 @@ fn fixed(target: &Target<Place>, index: &EncodedIndex, standing: &[Standing]) ->
     }
 }
 
-/// What becomes of a final tag whose index has platforms that the new one lacks.
+/// The decision on a final tag whose current index has platforms that the new index lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Shrinking {
-    /// It stays, and so do the image's other tags.
+    /// The tag does not move, and neither do the image's other tags.
     #[default]
     Refuse,
-    /// It moves (`--allow-shrink`).
+    /// The tag moves (`--allow-shrink`).
     Allow,
 }
 
-/// Whether a run says which annotations an index loses.
+/// Whether a run warns about the annotations that an index loses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LostAnnotations {
-    /// It names them.
+    /// The run warns and lists the annotations.
     #[default]
     Tell,
-    /// The plan silences it.
+    /// The plan silences the warning.
     Silence,
 }
 
-/// What becomes of an image whose programs are for another processor.
+/// The decision on an image whose programs are for another processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Programs {
-    /// It is refused.
+    /// polyarch refuses the image.
     #[default]
     Check,
-    /// No layer is opened (`--no-elf`).
+    /// polyarch does not open layers (`--no-elf`).
     Believe,
 }

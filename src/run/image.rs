@@ -1,4 +1,4 @@
-//! What is known of an image while its jobs run.
+//! The state of an image while its jobs run.
 
 use std::sync::Arc;
 
@@ -17,31 +17,31 @@ use crate::engine::Engine;
 use crate::oci::Digest;
 use crate::plan::Image;
 
-/// An image and how far its jobs are.
+/// The state of an image and its jobs.
 pub(super) struct ImageState {
     target: Target,
-    /// Platforms that were left out on the command line, in words.
+    /// Platforms that the command line left out, as text.
     left_out: Option<String>,
     builds: CancellationToken,
-    /// Jobs that have not ended.
+    /// The number of jobs that have not ended.
     open: usize,
     failed: bool,
     found: Vec<Found>,
-    /// The images that are of their engine's own platform.
+    /// The images that have their engine's own platform.
     native: Vec<(Arc<Engine>, Digest)>,
-    /// What is to get names on its engine.
+    /// The images that get names on their engine.
     built: Vec<Loaded>,
 }
 
-/// What follows from a job's end.
+/// The next step after a job ended.
 pub(super) enum Step {
-    /// Others are still open, or the image is lost.
+    /// Other jobs are still open, or the image has failed.
     Wait,
-    /// All is done that was asked for, and it was not asked to be joined.
+    /// All jobs ended, and the run does not join the image. The text gives the reason.
     NotJoined(String),
     /// Every platform is confirmed.
     Publish(Box<Publication>),
-    /// Every platform is built, to be named on its engine.
+    /// Every platform is built, and gets a name on its engine.
     Load(Box<Loading>),
 }
 
@@ -61,7 +61,7 @@ impl ImageState {
         &self.builds
     }
 
-    /// Takes the end of one of its jobs.
+    /// Records the end of one of the image's jobs.
     pub(super) fn job_ended(&mut self, scheduled: &ScheduledJob, end: JobEnd, run: &BuildRun) -> Step {
         self.open -= 1;
         match (end, scheduled) {
@@ -93,7 +93,7 @@ impl ImageState {
         }
         let asked = match run.goal {
             Goal::Build => Some("--no-push"),
-            Goal::Load if self.built.is_empty() => Some("--load leaves what is adopted where it is"),
+            Goal::Load if self.built.is_empty() => Some("--load does not load imported images"),
             Goal::Load => return Step::Load(Box::new(self.loading())),
             Goal::Push => Some("--no-join"),
             Goal::Publish => None,

@@ -1,4 +1,4 @@
-//! What builds read of this machine, looked at before anything is built: contexts, Dockerfiles, targets.
+//! Checks the local inputs of builds before a build starts: contexts, Dockerfiles, targets.
 
 use std::collections::BTreeSet;
 
@@ -11,15 +11,15 @@ use crate::plan::{BuildSpec, ContextName, InputPlaces, NamedContext, Place, Plan
 /// The ignore file of a directory.
 const IGNORE_FILE: &str = ".dockerignore";
 
-/// What of a build is wrong.
+/// The input of a build that is faulty.
 pub(super) enum Input<'a> {
     Named(&'a ContextName),
     Context,
     Dockerfile,
 }
 
-/// Everything that can be seen to be wrong with what the builds of `plan` read, each with its place in `source`. Nobody
-/// is asked: what an engine fetches is its own affair.
+/// All faults in the local inputs of the builds of `plan`, each with its place in `source`. polyarch sends no request
+/// and does not check the inputs that an engine fetches.
 #[must_use]
 pub fn look(plan: &Plan, source: &SourceText) -> Vec<Problem> {
     let mut problems = BTreeSet::new();
@@ -46,7 +46,7 @@ fn place<'a>(input: &Input<'_>, places: &'a InputPlaces) -> &'a Place {
     said.unwrap_or(&places.image)
 }
 
-/// Opens what a build reads of this machine.
+/// Opens the local inputs of a build.
 pub(super) fn check(build: &BuildSpec) -> Result<(), (Input<'_>, ContextError)> {
     for (name, context) in &build.contexts {
         if let NamedContext::Directory(directory) = context {
@@ -60,15 +60,16 @@ pub(super) fn check(build: &BuildSpec) -> Result<(), (Input<'_>, ContextError)> 
         let checked = dockerfile.open().and_then(|_| dockerfile.check_ignore_file());
         own = checked.map_err(|error| (Input::Dockerfile, error))?;
     }
-    // The engine does not read the ignore file of the context where the Dockerfile has one of its own.
+    // If the Dockerfile has its own ignore file, the engine does not read the ignore file of the context.
     if let Some(context) = context.filter(|_| own == IgnoreFile::Absent) {
         context.check_ignore_file(IGNORE_FILE).map_err(|error| (Input::Context, error))?;
     }
     Ok(())
 }
 
-/// A target that is no stage of the Dockerfile, in whichever case, nor the number of one (BuildKit,
-/// `instructions.HasStage`). Another frontend may read the file in its own way.
+/// A fault if the target is neither the name nor the number of a stage of the Dockerfile. Upper and lower case are
+/// equal (BuildKit, `instructions.HasStage`). A foreign frontend may read the file in its own way, so its targets are
+/// not checked.
 fn missing_target(build: &BuildSpec, places: &InputPlaces, source: &SourceText) -> Option<Problem> {
     let target = build.target.as_deref()?;
     let dockerfile = given_dockerfile(&build.dockerfile)?;
@@ -86,8 +87,8 @@ fn missing_target(build: &BuildSpec, places: &InputPlaces, source: &SourceText) 
     }
     let message = format!("{} has no stage `{target}`", dockerfile.name());
     let hint = did_you_mean(target, names.iter().copied()).unwrap_or_else(|| match &names[..] {
-        [] => "its stages have no names: leave `target` out, or name one with FROM … AS NAME".to_owned(),
-        names => format!("its stages are {}", names.join(", ")),
+        [] => "leave `target` out, or name a stage with FROM … AS NAME: its stages have no names".to_owned(),
+        names => format!("choose one of its stages: {}", names.join(", ")),
     });
     Some(places.target.as_ref().unwrap_or(&places.image).problem(source, &message, Some(hint)))
 }

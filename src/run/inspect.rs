@@ -1,4 +1,5 @@
-//! What a registry or a layout has under a name, with all that it lists: shown, not judged.
+//! Reads the content of a reference in a registry or a layout, with all manifests that it lists. Faults are shown,
+//! but they do not fail the command.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,65 +15,65 @@ use crate::oci::{
 };
 use crate::text::Text;
 
-/// What was found under a name.
+/// The content of a reference.
 #[derive(Debug, Clone)]
 pub struct Inspected {
-    /// The manifest or index itself.
+    /// The manifest or the index itself.
     pub manifest: RawManifest,
-    /// What it holds.
+    /// The content of the manifest.
     pub inside: Inside,
 }
 
-/// What a manifest or index holds.
+/// The content of a manifest.
 #[derive(Debug, Clone)]
 pub enum Inside {
-    /// One image, and what its config says.
+    /// An image, with the fields of its config.
     Image(Box<ImageManifest>, ConfigSays),
     /// An index.
     Index(InspectedIndex),
 }
 
-/// What an image's config says of it; nothing where it could not be read.
+/// The fields of an image's config. They are empty if the config could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ConfigSays {
     /// The platform.
     pub platform: Option<Platform>,
-    /// When it was made (RFC 3339), in the config's own words.
+    /// The creation time (RFC 3339), as the config spells it.
     pub created: Option<String>,
-    /// By which name the plan has it that polyarch built it from ([`IMAGE_LABEL`](crate::oci::IMAGE_LABEL)).
+    /// The image's name in the plan that polyarch built it from ([`IMAGE_LABEL`](crate::oci::IMAGE_LABEL)).
     pub built_as: Option<String>,
 }
 
-/// An index, and what its entries are.
+/// An index with its entries.
 #[derive(Debug, Clone)]
 pub struct InspectedIndex {
-    /// Its annotations.
+    /// The annotations of the index.
     pub annotations: BTreeMap<String, String>,
-    /// Its entries, in its order.
+    /// The entries of the index, in order.
     pub entries: Vec<InspectedEntry>,
 }
 
-/// An entry of an index, and what it names.
+/// An entry of an index, with the manifest that it names.
 #[derive(Debug, Clone)]
 pub struct InspectedEntry {
-    /// What the index says of it.
+    /// The entry, as the index spells it.
     pub entry: Descriptor,
-    /// Of an attestation: the platform of the image that it is of, where that is in the index.
+    /// For an attestation: the platform of the attested image, if the index lists that image.
     pub attests: Option<Platform>,
-    /// What is there.
+    /// The manifest that the entry names.
     pub inside: Listed,
 }
 
-/// What an entry of an index names.
+/// The manifest that an entry of an index names.
 #[derive(Debug, Clone)]
 pub enum Listed {
-    /// An image, or an attestation.
+    /// An image or an attestation.
     Image(Box<ImageManifest>),
-    /// Another index.
+    /// A nested index.
     Index(InspectedIndex),
-    /// An index that was shown already.
+    /// An index that was shown before.
     Again,
-    /// It is not there, or not what the entry says: why, in one line.
+    /// The manifest does not exist or does not match the entry. The text gives the reason in one line.
     Unread(Text),
 }
 
@@ -81,7 +82,7 @@ struct ConfigView {
     created: Option<String>,
 }
 
-/// What a config is labelled with. It is read apart: what is odd about labels is no matter to the rest.
+/// The labels of a config. They are parsed separately, so that odd labels do not hide the other fields.
 #[derive(Deserialize)]
 struct LabelsView {
     #[serde(default, deserialize_with = "null::or_default")]
@@ -103,18 +104,18 @@ impl ConfigSays {
         Self { platform: fields.platform().ok(), created: view.created, built_as }
     }
 
-    /// Fetches the config of `image`. Artifacts have configs that say nothing of this.
+    /// Fetches the config of `image`. The configs of artifacts have no such fields.
     pub(super) async fn fetch(place: &Place, image: &ImageManifest) -> Self {
         let config = place.config(&image.config).await;
         config.map(|config| Self::read(&config)).unwrap_or_default()
     }
 }
 
-/// Reads what `selector` names, and all manifests that it lists.
+/// Reads the content of `selector`, and all manifests that it lists.
 ///
 /// # Errors
-/// The registry does not answer with it, or lists more in it than is read. What is wrong below it is a part of what is
-/// shown.
+/// The registry does not return the content, or the content lists more than polyarch reads. Faults of listed
+/// manifests are a part of the result.
 pub async fn inspect(place: &Place, selector: &Selector) -> Result<Inspected, VerifyError> {
     let listing = Listing::read(place, selector).await.map_err(VerifyError::of_top)?;
     let inside = match &listing.top.content {
@@ -127,7 +128,7 @@ pub async fn inspect(place: &Place, selector: &Selector) -> Result<Inspected, Ve
     Ok(Inspected { manifest: listing.top.manifest, inside })
 }
 
-/// An index with its entries. It is as deep as a listing is at most, and each index is opened once.
+/// An index with its entries. Its depth is limited by the listing, and each index is opened once.
 fn open<'a>(listing: &'a Listing, index: &'a ImageIndex, opened: &mut BTreeSet<&'a Digest>) -> InspectedIndex {
     let mut entries = Vec::new();
     for entry in &index.manifests {

@@ -1,4 +1,4 @@
-//! One job: build → push → confirm.
+//! One build job: build → push → confirm.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,74 +30,74 @@ use crate::oci::{Digest, DigestRef, Selector, TagRef};
 use crate::plan::{ArchTags, AttestationPolicy, ImageName};
 use crate::registry::Visibility;
 
-/// How far a run goes.
+/// The last stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Goal {
-    /// Images on their engines (`--no-push`).
+    /// The images are on their engines (`--no-push`).
     Build,
-    /// The same, and the images' names on the engines show them (`--load`).
+    /// The images are on their engines under their names (`--load`).
     Load,
-    /// Arch tags in the registry, confirmed (`--no-join`).
+    /// The arch tags are in the registry and confirmed (`--no-join`).
     Push,
-    /// Final tags.
+    /// The final tags are in the registry.
     Publish,
 }
 
 impl Goal {
-    /// Whether anything leaves the engines.
+    /// Whether the engines push the images.
     pub(super) fn pushes(self) -> bool {
         self >= Self::Push
     }
 }
 
-/// How many pushes may be of another image than the built one, if the name shows the built one afterwards.
+/// The most pushes of a wrong image while the name on the engine shows the built image after each push.
 const GIVEN_BACK: u32 = 3;
 
-/// What is added where a push is not confirmed that the engine did not claim.
-const SILENT: &str = "; the engine ended the push without saying what it pushed, its log may say why";
+/// The end of the message if the engine reported no digest for a push, and polyarch cannot confirm the push.
+const SILENT: &str = "; the engine reported no digest for the push, and its log may contain the reason";
 
-/// What a job works with.
+/// The input of a job.
 pub(super) struct JobRun {
     pub(super) voice: JobVoice,
     pub(super) scheduled: ScheduledBuild,
     pub(super) engine: Arc<Engine>,
-    /// Builds that the engine runs at once.
+    /// The builds that the engine runs at once.
     pub(super) slots: Arc<Semaphore>,
     pub(super) session: Arc<SessionGroup>,
-    /// Its context, where other images have it, too.
+    /// The context of the job, if it shares the context with other images.
     pub(super) context: Option<Arc<CommonContext>>,
     /// The images of the plan that it builds on.
     pub(super) bases: BTreeMap<ImageName, BaseImage>,
-    /// Its names on the engine; the shared one is its arch tag in the registry, where it has one there.
+    /// Its names on the engine. If the job pushes an arch tag, the shared name is that tag.
     pub(super) names: EngineNames,
-    /// What becomes of what the image is attested.
+    /// Whether attestations of the image are kept.
     pub(super) attestations: AttestationPolicy,
     pub(super) registry: Registry,
-    /// Who pushes.
+    /// The credentials of the push.
     pub(super) credentials: Arc<dyn CredentialSource>,
     pub(super) goal: Goal,
-    /// Ends a build and the waiting for one; a push that runs is finished.
+    /// Cancels a build, or the wait for a slot. A push in progress is completed.
     pub(super) cancel: CancellationToken,
 }
 
-/// How a job ended.
+/// The result of a job.
 #[derive(Debug)]
 pub(super) enum JobEnd {
-    /// The registry has what was built, the engine's image `id`.
+    /// The registry has the built image. `id` is its id on the engine.
     Confirmed {
         found: Box<Found>,
         id: Digest,
     },
-    /// The image `id` is on the engine, under the run's own name, and was to go no further.
+    /// The image `id` is on the engine, under the name that belongs to this run. The run does not push it.
     Built {
         id: Digest,
         own: TagRef,
     },
-    /// The registry has what its source has.
+    /// The registry has the same image as the source.
     Adopted {
         found: Box<Found>,
     },
-    /// It is in its source, and was to go no further.
+    /// The image is in its source. The run does not copy it.
     Chosen {
         image: DigestRef,
     },
@@ -105,18 +105,18 @@ pub(super) enum JobEnd {
     Cancelled,
 }
 
-/// Why nothing was pushed.
+/// The reason why the push failed.
 enum NotPushed {
-    /// The registry says that the tag is there and may not move.
+    /// The registry refused the push, because the tag exists and is immutable.
     Immutable(Failure),
-    /// Nothing was found under the name, because somebody else gave it anew at that moment.
+    /// The engine found no image under the name, because another run changed the name at that moment.
     NotThere(Failure),
     Failed(Failure),
 }
 
-/// Why it is not proven that the registry has what was built.
+/// The reason why it is not proven that the registry has the built image.
 enum Unproven {
-    /// The push was of something else, or something else or nothing was found under the name.
+    /// The engine pushed another image. Or the registry has another image, or none, under the tag.
     Other(Failure),
     Failed(Failure),
 }
@@ -140,7 +140,7 @@ impl From<EngineError> for NotPushed {
     }
 }
 
-/// The jobs that share a session, and the session once it is open.
+/// The jobs that share a session, and the session after it is open.
 pub(super) struct SessionGroup {
     pub(super) spec: SessionSpec,
     pub(super) opened: OnceCell<Session>,
@@ -154,7 +154,7 @@ impl SessionGroup {
 }
 
 impl JobRun {
-    /// Runs the job to its end, and tells it.
+    /// Runs the job to its end, and reports a failure or a cancellation.
     pub(super) async fn run(self) -> JobEnd {
         let end = self.steps().await;
         match &end {
@@ -194,7 +194,7 @@ impl JobRun {
         JobEnd::Confirmed { found: Box::new(found), id: built.id }
     }
 
-    /// Where the engine puts what it builds.
+    /// The destination of the build: names on the engine, or the registry directly.
     fn to(&self) -> Output<'_> {
         match self.scheduled.job.arch_tags {
             ArchTags::None if self.goal.pushes() => Output::Registry(&self.names.shared.repository),
@@ -202,7 +202,7 @@ impl JobRun {
         }
     }
 
-    /// The name on the engine that is the run's own, where the build gives one.
+    /// The name on the engine that belongs to this run, if the build sets one.
     pub(super) fn own_name(&self) -> Option<&TagRef> {
         match self.to() {
             Output::Engine(names) => Some(&names.own),
@@ -210,10 +210,10 @@ impl JobRun {
         }
     }
 
-    /// Pushes what was built and proves it; where the arch tag names it already, nothing is put.
+    /// Pushes the built image and proves it. If the arch tag already names the image, polyarch pushes nothing.
     async fn bring_to_registry(&self, built: &BuiltImage) -> Result<Found, Failure> {
         let (tag, job) = (Selector::Tag(self.names.shared.tag.clone()), &self.scheduled.job);
-        // An answer that is no proof decides nothing: the push that follows has a clear error of its own.
+        // A failure here decides nothing. The push that follows has a clear error of its own.
         match confirm::find_standing(&self.place(), &tag, &job.platform, &job.entry, self.attestations, built).await {
             Ok(found) if found.is_all_of(built) => match self.complete(found).await {
                 Ok(found) => return Ok(found),
@@ -222,7 +222,7 @@ impl JobRun {
                     self.voice.warn(message, None).await;
                 }
             },
-            // Where it is known that the tag may not move, nothing is sent that would be refused.
+            // If the tag is known to be immutable, the registry would refuse the push. polyarch does not send it.
             Err(ConfirmError::Other { built, found }) if self.registry.fixes(&self.names.shared) => {
                 return Err(immutable(Phase::Push, &self.names.shared, &found, &built));
             }
@@ -246,7 +246,7 @@ impl JobRun {
         }
     }
 
-    /// A build that failed, with the lines of the Dockerfile at which it did.
+    /// The failure of a build, with the failed lines of the Dockerfile.
     fn not_built(&self, error: &EngineError) -> Failure {
         let read = || self.session.spec.dockerfile.as_ref()?.read().ok();
         of_build(check::name(&self.scheduled), read, error)
@@ -263,7 +263,7 @@ impl JobRun {
         }
     }
 
-    /// `found`, if the registry has all of its blobs. Each blob is asked for here, and not again.
+    /// Returns `found` if the registry has all of its blobs. Each blob is asked for here, and not again later.
     async fn complete(&self, mut found: Found) -> Result<Found, Incomplete> {
         let manifests = named(std::slice::from_ref(&found.child));
         let Complete { there, .. } = complete(&self.place(), &manifests, &found.there).await?;
@@ -271,40 +271,42 @@ impl JobRun {
         Ok(found)
     }
 
-    /// How long to wait before the image is named and pushed again, if it is. Push number `attempt`, from 1, was of
-    /// another image. Another run on the engine gave the name to its own image. The name may show the right image by
-    /// now. Then the other run gave it back, or the engine pushes what it should not.
+    /// The wait before polyarch names the image again and repeats the push. `None` means that polyarch gives up. Push
+    /// number `attempt` (from 1) pushed another image: another run gave its own image the name on the engine.
+    ///
+    /// If the name shows the built image again, polyarch gives up after fewer attempts. In that case either the other
+    /// run gave the name back, or the engine pushes a wrong image.
     async fn named_again_after(&self, attempt: u32, built: &BuiltImage) -> Option<Duration> {
         let shown = self.engine.named(&self.names.shared.to_string()).await;
         let moved = shown.is_ok_and(|shown| shown.as_ref() != Some(&built.id));
         CONTENDED.wait(attempt).filter(|_| moved || attempt < GIVEN_BACK)
     }
 
-    /// What is under an arch tag that may not move: what was built, as another run may have pushed it meanwhile, or else
-    /// why it is refused.
+    /// Checks the image under an immutable arch tag. Another run may have pushed the built image there. Otherwise the
+    /// result is the reason for the refusal.
     async fn find_immutable(&self, built: &BuiltImage, tag: &Selector, refused: Failure) -> Result<Found, Failure> {
         match self.find_built(built, tag, Visibility::Settled).await {
             Ok(found) if found.is_all_of(built) => Ok(found),
             Err(ConfirmError::Other { built, found }) => {
                 Err(immutable(Phase::Push, &self.names.shared, &found, &built))
             }
-            // What cannot be compared says nothing: the refusal is told as it came.
+            // If the images cannot be compared, polyarch reports the refusal of the registry.
             Ok(_) | Err(_) => Err(refused),
         }
     }
 
     async fn build_in_slot(&self) -> Result<BuiltImage, Failure> {
-        // The semaphore is never closed: its owner outlives the jobs.
+        // The semaphore is never closed, because its owner outlives the jobs.
         let _slot = self.slots.acquire().await;
         self.voice.say(JobEvent::BuildStarted).await;
         let Some(limit) = self.scheduled.job.work.timeout else { return self.build().await };
         tokio::time::timeout(limit, self.build()).await.unwrap_or_else(|_| {
             let message = format!("the build took longer than its timeout of {limit:?}");
-            Err(failure(Phase::Timeout, &message, Some("`timeout:` in the plan sets it".into())))
+            Err(failure(Phase::Timeout, &message, Some("raise `timeout:` in the plan".into())))
         })
     }
 
-    /// Checks the Dockerfile, and builds nothing.
+    /// Checks the Dockerfile without building it.
     pub(super) async fn check(&self) -> Result<Lint, Failure> {
         let checking = async {
             let session = self.session.session(&self.engine, AddedStages::new()).await?;
@@ -324,8 +326,8 @@ impl JobRun {
         }
     }
 
-    /// Builds the image, and again while other runs create the same name on the engine. Then only the naming is left to
-    /// do.
+    /// Builds the image. Builds again if other runs create the same name on the engine: that build is cached, so only
+    /// the naming is repeated.
     async fn build(&self) -> Result<BuiltImage, Failure> {
         let mut attempt = 1;
         let built = loop {
@@ -370,7 +372,7 @@ impl JobRun {
         built
     }
 
-    /// Pushes, and says under what to look for it.
+    /// Pushes, and returns the selector with which polyarch looks for the image.
     async fn push(&self, by_tag: Selector) -> Result<Selector, NotPushed> {
         let credential = self.credential().await?;
         self.voice.say(JobEvent::PushStarted { to: self.names.shared.clone() }).await;
@@ -378,11 +380,11 @@ impl JobRun {
         self.voice
             .say(JobEvent::Pushed { seconds: pushed.took.as_secs_f64(), layers_pushed: pushed.layers_pushed })
             .await;
-        // By digest, if the engine named one: somebody else may push to the tag meanwhile.
+        // The digest is safer than the tag, because another run may push to the tag at the same time.
         Ok(pushed.digest.map_or(by_tag, Selector::Digest))
     }
 
-    /// Who pushes, as of now.
+    /// The current credentials of the push.
     async fn credential(&self) -> Result<Credential, NotPushed> {
         let (host, path) = (self.names.shared.repository.host(), self.names.shared.repository.path());
         self.credentials.credential(host, Some(path)).await.map_err(|error| {
@@ -391,7 +393,8 @@ impl JobRun {
         })
     }
 
-    /// Pushes, and once more with a new login where `credential` has expired: the registry keeps the layers that it got.
+    /// Pushes. Pushes again with a new login if `credential` has expired: the registry keeps the layers that it
+    /// received.
     async fn push_logged_in(&self, credential: Credential) -> Result<PushSummary, NotPushed> {
         let error = match self.push_until_heard(&credential).await {
             Ok(pushed) => return Ok(pushed),
@@ -407,7 +410,7 @@ impl JobRun {
         Ok(self.push_until_heard(&credential).await?)
     }
 
-    /// Pushes again while the embedded registry changes hands, or ECR is asked too often.
+    /// Repeats the push while the embedded registry changes hands, or while the registry is too busy.
     async fn push_until_heard(&self, credential: &Credential) -> Result<PushSummary, EngineError> {
         let job = &self.scheduled.job;
         let platform = job.work.spec.attest.is_nothing().then_some(&job.platform);
@@ -437,7 +440,8 @@ impl JobRun {
                 Output::Engine(names) => names.shared.to_string(),
                 Output::Registry(repository) => repository.digest(built.id.clone()).to_string(),
             };
-            // An engine that succeeded says under which digest: bollard 0.21 drops an error that has no detail.
+            // An engine that succeeds reports a digest. bollard 0.21 drops an error without details, so a missing
+            // digest may hide a failure.
             let silent = if matches!(selector, Selector::Tag(_)) { SILENT } else { "" };
             let failure = failure(phase, &format!("confirm {name}: {}{silent}", chain(&error)), error.hint());
             match (error, self.to()) {

@@ -1,4 +1,4 @@
-//! `polyarch join`: the joiner alone, from what is under the plan's arch tags.
+//! `polyarch join`: joins images that exist under the plan's arch tags, without a build.
 
 use std::time::Duration;
 
@@ -27,33 +27,33 @@ use crate::oci::{EncodedIndex, Selector};
 use crate::plan::{ArchTags, Image, Job, Plan};
 use crate::registry::Visibility;
 
-/// What to do where an arch tag is not there.
+/// The hint if an arch tag does not exist.
 const NOT_THERE: &str = "build and push it: `polyarch build --no-join`";
-/// The same where arch tags go after a join.
-const REMOVED: &str = "build and push it: `polyarch build --no-join`; what was joined is under the final tags, and with \
-                       `arch_tags: remove` there is nothing to join it by again";
+/// The hint for plans that remove arch tags after the join.
+const REMOVED: &str = "build and push it: `polyarch build --no-join`; with `arch_tags: remove` \
+                       a join removes its arch tags, so it cannot run twice";
 
-/// What `polyarch join` is to do.
+/// The input of `polyarch join`.
 pub struct JoinRun {
-    /// Which images.
+    /// The images to join.
     pub what: Joining,
-    /// What an index must pass.
+    /// The gates that an index must pass.
     pub gates: Gates,
-    /// When final tags move.
+    /// Whether final tags move image by image or all together.
     pub moving: Moving,
-    /// How long what is not there yet is waited for.
+    /// The time limit for waiting for missing images. `None` to fail at once.
     pub wait: Option<Duration>,
 }
 
-/// What is to be joined.
+/// The source of the images to join.
 pub enum Joining {
-    /// Images of a plan, from their arch tags in the first of these registries.
+    /// The images of a plan. Their arch tags are in the first of these registries.
     Plan(Box<Plan>, Registries),
-    /// What was named.
+    /// The references that the user named.
     References(References),
 }
 
-/// Joins every image and publishes it. What happened is in the events.
+/// Joins every image and publishes it. The events report the result.
 pub async fn join(run: JoinRun, around: Surroundings, sink: &mut dyn EventSink) {
     attend(around, sink, async |events, shutdown| match &run.what {
         Joining::Plan(plan, registries) => join_images(plan, (registries, &run), events, &shutdown).await,
@@ -62,7 +62,7 @@ pub async fn join(run: JoinRun, around: Surroundings, sink: &mut dyn EventSink) 
     .await;
 }
 
-/// The indexes that [`join`] would publish, or what is wrong with each image.
+/// The indexes that [`join`] would publish, or the failure of each image.
 pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Result<EncodedIndex, Failure>)> {
     let work = async {
         let (plan, registries) = match &run.what {
@@ -150,7 +150,7 @@ async fn join_images(
     }
 }
 
-/// What could not be written is known before anything is asked for; repositories that may be created are.
+/// Checks first that the registries allow the later writes. Creates missing repositories if the plan allows it.
 async fn preflight(plan: &Plan, targets: &[Target], first: &Registry) -> Result<Vec<Event>, Vec<Failure>> {
     let refusals = untag::refusals(plan, targets, first).await;
     if !refusals.is_empty() {
@@ -159,8 +159,7 @@ async fn preflight(plan: &Plan, targets: &[Target], first: &Registry) -> Result<
     repositories::check(plan, targets, first).await?.create().await
 }
 
-/// What follows from an image that was joined, or was not: images whose tags now move, or else what is to be said of
-/// images.
+/// The next step after an image was joined or failed: the images whose tags now move, or else the events to report.
 fn goes_on(
     place: usize,
     image: &Image,
@@ -181,18 +180,18 @@ fn goes_on(
     Err(std::iter::once((place, what)).chain(withheld).collect())
 }
 
-/// Something of images, each with its place in the plan.
+/// A value for each image, with the image's place in the plan.
 type OfImages<T> = Vec<(usize, T)>;
 
-/// What became of an image.
+/// The result of joining an image.
 enum Joined {
-    /// Its index is made, and what it lists is everywhere.
+    /// The index is made, and every target registry has the images that it lists.
     Placed(Box<Placed>),
-    /// It was not asked for, for this reason.
+    /// The image was not joined, for this reason.
     Not(String),
 }
 
-/// Joins one image; no tag moves.
+/// Joins one image. No tag moves here.
 async fn join_image(
     (registry, run): (&Registry, &JoinRun),
     image: &Image,
@@ -204,13 +203,15 @@ async fn join_image(
         return Ok(Joined::Not(format!("{} was left out", left_out.join(", "))));
     }
     if let Some(job) = image.jobs.iter().find(|job| job.arch_tags == ArchTags::None) {
-        let message = format!("{} {} has no arch tag that it could be joined from", image.name, job.platform);
-        let hint = "with `arch_tags: none` only `polyarch build` joins; `polyarch join -t TARGET REPOSITORY@DIGEST…` joins what was pushed by digest";
+        let message = format!("{} {} has no arch tag to join from", image.name, job.platform);
+        let hint = "run `polyarch build`, which joins without arch tags; or join by digest: \
+                    `polyarch join -t TARGET REPOSITORY@DIGEST…`";
         return Err(failure(Phase::Plan, &message, Some(hint.into())));
     }
     let name = image.name.to_string();
     let wait = run.wait.map(|limit| Wait { image: &name, limit, events });
-    // A run that waits says it before: it does not wait for images that are there already.
+    // A run that waits prints the warning before the search: if an image exists under the arch tag, polyarch does not
+    // wait for a newer one.
     if let Some(warning) = wait.as_ref().and_then(|_| revisions::stale(image, None)) {
         drop(events.send(Event::Warning(warning)).await);
     }
@@ -225,7 +226,7 @@ fn arch_tag(target: &Target, job: &Job) -> String {
     target.place.tag(job.arch_tag.clone()).to_string()
 }
 
-/// The child of every platform; all that is wrong is told.
+/// Finds the child manifest of every platform. The failure lists all faults.
 async fn find_all(
     registry: &Registry,
     image: &Image,
@@ -255,7 +256,7 @@ async fn find_all(
         }
     }
     if faults.is_empty() {
-        // Of which commits others make their images is their affair.
+        // The check is for built images only: third-party images may be of any commit.
         let built = found.iter().zip(&image.jobs).filter(|(_, job)| job.build().is_some());
         revisions::of_one(built.map(|(found, _)| found))?;
     }

@@ -1,4 +1,4 @@
-//! The one who hears a run: events of its tasks, and what registries say meanwhile.
+//! Passes the events of a run and the notices of registries to the event sink.
 
 use std::time::Instant;
 
@@ -9,21 +9,22 @@ use super::event::{Event, EventSink, Warning};
 use super::shutdown::Shutdown;
 use crate::registry::Notice;
 
-/// What registries say beside their answers, on its way to the run's events. The other end is the
+/// Notices of registries on their way to the run's events. The other end is the
 /// [`on_notice`](crate::registry::ClientConfig::on_notice) of the clients.
 pub type Notices = mpsc::UnboundedReceiver<Notice>;
 
-/// What lives as long as a run.
+/// The services that live as long as a run.
 pub struct Surroundings {
-    /// How the embedded registry, if it is that, is served while the run lasts.
+    /// The server of the embedded registry, if the run uses it.
     pub server: Option<Server>,
-    /// What registries say meanwhile.
+    /// Notices of registries during the run.
     pub notices: Notices,
-    /// What ends the run before its end.
+    /// The signal that stops the run early.
     pub shutdown: Shutdown,
 }
 
-/// Does `work`, and hands what it tells to `sink`. When it is to stop, it has a moment for what was begun.
+/// Runs `work` and passes its events to `sink`. After a stop signal, `work` gets a grace period to finish the
+/// requests in progress.
 pub(super) async fn attend(
     around: Surroundings,
     sink: &mut dyn EventSink,
@@ -39,7 +40,7 @@ pub(super) async fn attend(
             () = &mut working => return,
             reason = stop.stopping() => drop(stopped.send(Event::Stopping { reason: reason.into() }).await),
         }
-        // No tag is sent any more; one that was has a moment to be answered.
+        // No further tag is pushed. The registry may still answer a tag that was sent.
         tokio::select! {
             () = working => {}
             () = stop.grace() => {}
@@ -48,7 +49,7 @@ pub(super) async fn attend(
     tokio::join!(while_served(server, attended), listen(sink, heard, notices));
 }
 
-/// Hands everything to `sink`, one after the other, until the last sender of events is gone.
+/// Passes every event to `sink`, one after the other, until the last sender of events is dropped.
 pub(super) async fn listen(sink: &mut dyn EventSink, mut events: mpsc::Receiver<Event>, mut notices: Notices) {
     let started = Instant::now();
     loop {
@@ -74,7 +75,10 @@ fn warning(notice: Notice) -> Warning {
         }
         Notice::Warning { host, text } => format!("registry {host} says: {text}"),
         Notice::WrongDigestHeader { host, claimed, actual } => {
-            format!("registry {host} says that the digest of {actual} is {claimed}; the bytes count")
+            format!(
+                "registry {host} sent digest {claimed} for content with digest {actual}; \
+                 polyarch uses the digest of the content"
+            )
         }
     };
     Warning { image: None, platform: None, message: message.into(), hint: None }

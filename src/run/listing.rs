@@ -1,4 +1,4 @@
-//! All manifests that are below one: indexes may list indexes. Each is fetched once, by digest.
+//! Reads all manifests below a reference. Indexes may list indexes. Each manifest is fetched once, by digest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,15 +10,15 @@ use super::place::Place;
 use crate::oci::{ChildError, Content, Descriptor, Digest, ImageIndex, RawManifest, Selector};
 use crate::registry::Visibility;
 
-/// Indexes that list indexes: deeper ones are refused.
+/// The most levels of nested indexes. Deeper indexes are refused.
 pub(super) const MOST_DEPTH: usize = 4;
-/// Most manifests, and most bytes of them, that one reference may stand for.
+/// The most manifests below one reference, and the most bytes of them.
 const MOST_MANIFESTS: usize = 1000;
 const MOST_BYTES: u64 = 64 << 20;
-/// Manifests that are asked for at once.
+/// The number of manifests that polyarch fetches at once.
 pub(super) const AT_ONCE: usize = 8;
 
-/// What was read of one reference, as it is claimed.
+/// The manifests that were counted below one reference. The bytes are the sizes in their entries.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     count: usize,
@@ -26,7 +26,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Counts manifests of these sizes that are to be read; more than one reference may stand for are refused.
+    /// Counts manifests of these sizes before they are read. Refuses a reference that exceeds the limits.
     pub(super) fn spend(&mut self, sizes: impl IntoIterator<Item = u64>) -> Result<(), ConfirmError> {
         for size in sizes {
             self.count += 1;
@@ -37,14 +37,14 @@ impl Budget {
     }
 }
 
-/// A manifest, and what it says.
+/// A manifest with its parsed content.
 #[derive(Debug, Clone)]
 pub(super) struct Read {
     pub(super) manifest: RawManifest,
     pub(super) content: Content,
 }
 
-/// What a reference names, and all that is below it.
+/// The manifest that a reference names, and all manifests below it.
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) top: Read,
@@ -52,8 +52,8 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Fetches what `selector` names, then what that lists, level by level. What is listed and cannot be had is no
-    /// error here: see [`Self::get`].
+    /// Fetches the manifest that `selector` names, then all manifests below it, level by level. A listed manifest
+    /// that cannot be fetched is not an error here: see [`Self::get`].
     pub(super) async fn read(place: &Place, selector: &Selector) -> Result<Self, ConfirmError> {
         let top = fetch(place, selector).await?;
         let mut below = BTreeMap::new();
@@ -77,7 +77,7 @@ impl Listing {
         if level.is_empty() { Ok(Self { top, below }) } else { Err(ConfirmError::Deep) }
     }
 
-    /// What an entry of one of its indexes names, if it is as the entry says; else what is wrong.
+    /// The manifest that an entry names, if it matches the entry. Otherwise the fault.
     pub(super) fn get(&self, entry: &Descriptor) -> Result<&Read, String> {
         let read = match self.below.get(&entry.digest) {
             Some(Ok(read)) => read,
@@ -95,13 +95,13 @@ impl Listing {
         Ok(read)
     }
 
-    /// Whether the place gave no answer about what an entry names: nothing is known to be wrong.
+    /// Whether the registry gave no answer about the manifest of an entry. The manifest may then be intact.
     pub(super) fn is_unanswered(&self, entry: &Descriptor) -> bool {
         let unanswered = |error: &ConfirmError| !error.is_refusal() && !error.is_missing();
         matches!(self.below.get(&entry.digest), Some(Err(error)) if unanswered(error))
     }
 
-    /// Its indexes, each once, those that list others before them.
+    /// The indexes, each once. An index comes before the indexes that it lists.
     pub(super) fn indexes(&self) -> Vec<(&RawManifest, &ImageIndex)> {
         let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
         let mut next = vec![&self.top];
@@ -119,7 +119,7 @@ impl Listing {
         found
     }
 
-    /// Every manifest once, those that list others before them.
+    /// Every manifest once. An index comes before the manifests that it lists.
     pub(super) fn manifests(&self) -> Vec<&Read> {
         let mut seen = BTreeSet::from([self.top.manifest.digest()]);
         let listed = self.indexes().into_iter().flat_map(|(_, index)| &index.manifests);
@@ -128,7 +128,7 @@ impl Listing {
     }
 }
 
-/// What indexes list, each digest once, with the size that is claimed.
+/// The entries of indexes, each digest once, with the size in its entry.
 fn entries<'a>(manifests: impl IntoIterator<Item = &'a Read>) -> BTreeMap<Digest, u64> {
     let indexes = manifests.into_iter().filter_map(|read| match &read.content {
         Content::Index(index) => Some(&index.manifests),

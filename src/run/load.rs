@@ -1,4 +1,4 @@
-//! `--load`: names on the engines for what was built there, each read back.
+//! `--load`: gives the built images their names on the engines, and reads each name back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use super::publish::Target;
 use crate::engine::{Engine, EngineFacts, Part};
 use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Tag, TagRef};
 
-/// Why nothing is joined.
+/// The reason why the image is not joined.
 const LOADED: &str = "--load";
 
 /// A platform that was built, on its engine.
 pub(super) struct Loaded {
     pub(super) engine: Arc<Engine>,
-    /// The tag under which everybody finds the platform's image.
+    /// The arch tag, which names the platform's image on the engine.
     pub(super) arch_tag: Tag,
     pub(super) part: Part,
 }
 
-/// An image whose every platform is built, on its way to its names on the engines.
+/// An image with all platforms built. It gets its names on the engines next.
 pub(super) struct Loading {
     target: Target,
     built: Vec<Loaded>,
 }
 
-/// Refuses what could not be found under the image's name afterwards: several foreign platforms on an engine whose
-/// names hold one.
+/// Refuses images that would have no name afterwards. This happens with several foreign platforms on an engine that
+/// keeps one platform under a name.
 pub(super) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
     let mut shared: BTreeMap<(usize, usize), Vec<&ScheduledBuild>> = BTreeMap::new();
     for job in schedule.builds() {
@@ -45,7 +45,7 @@ pub(super) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
             return None;
         }
         let message = format!(
-            "engine {} ({}) keeps one platform under a name, and {} of {} are none of its own ({})",
+            "engine {} ({}) keeps one platform under a name, and {} of {} do not include its own ({})",
             reached.spec.name,
             reached.facts().version,
             listed(&platforms),
@@ -58,8 +58,10 @@ pub(super) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
     shared.into_iter().filter_map(refusal).collect()
 }
 
-/// The place of the platform that a name shows which holds one: the engine's own, the only one, or the first that the
-/// engine's processor runs.
+/// Chooses the platform for the name on an engine that keeps one platform under a name. The first match counts:
+/// 1. the engine's own platform
+/// 2. the only platform
+/// 3. the first platform that the engine's processor runs
 fn one_of(platforms: &[&Platform], facts: &EngineFacts) -> Option<usize> {
     let own = platforms.iter().position(|platform| **platform == facts.platform);
     let only = || (platforms.len() == 1).then_some(0);
@@ -70,14 +72,14 @@ fn listed(platforms: &[&Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The image that a job built, under the run's own name.
+/// The image that a job built, under the name that belongs to this run.
 pub(super) fn part(own: &TagRef, scheduled: &ScheduledBuild, id: Digest) -> Part {
     let job = &scheduled.job;
     let name = format!("{}:{}", own.repository.familiar(), own.tag);
     Part { name, id, platform: job.platform.clone(), fields: fields(&job.platform, &job.entry) }
 }
 
-/// What the index says of a platform: what it would say where it is published.
+/// The platform fields of an entry, the same as in a published index.
 fn fields(platform: &Platform, entry: &EntryOverride) -> PlatformFields {
     let (words, claimed) = (entry.platform.clone().unwrap_or_else(|| platform.clone().into()), entry.over(platform));
     PlatformFields {
@@ -90,13 +92,13 @@ fn fields(platform: &Platform, entry: &EntryOverride) -> PlatformFields {
 }
 
 impl Loading {
-    /// Of the images that were built, in any order.
+    /// Takes the built images in any order.
     pub(super) fn new(target: Target, mut built: Vec<Loaded>) -> Self {
         built.sort_by_key(|one| target.arch_tags.iter().position(|(tag, _)| *tag == one.arch_tag));
         Self { target, built }
     }
 
-    /// Gives the names, engine by engine. Each engine gets them for what it built.
+    /// Sets the names, engine by engine. Each engine names the images that it built.
     pub(super) async fn run(self, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
         let mut engines: Vec<(Arc<Engine>, Vec<Tag>, Vec<Part>)> = Vec::new();
         for Loaded { engine, arch_tag, part } in self.built {
@@ -122,7 +124,7 @@ impl Loading {
 struct Naming<'a> {
     target: &'a Target,
     engine: &'a Engine,
-    /// The tags under which everybody finds the parts.
+    /// The arch tags, which name the parts on the engine.
     arch_tags: &'a [Tag],
     events: &'a mpsc::Sender<Event>,
 }
@@ -140,7 +142,7 @@ impl Naming<'_> {
             }
             return Ok(());
         }
-        // Preflight let nothing pass of which there is none.
+        // The preflight refused every image without a platform for the name.
         let Some(own) = one_of(&platforms, self.engine.facts()) else { return Ok(()) };
         for tag in &self.target.tags {
             let named = names::name_image(self.engine, &parts[own].id, self.name(), tag).await;
@@ -165,7 +167,7 @@ impl Naming<'_> {
         drop(self.events.send(Event::Image { image: self.target.image.clone(), what }).await);
     }
 
-    /// Says where the platforms are that the name does not show.
+    /// Reports the names of the platforms that the image's name does not show.
     async fn tell_others(&self, own: usize, parts: &[Part]) {
         let others = parts.iter().zip(self.arch_tags).enumerate().filter(|(place, _)| *place != own);
         let repository = self.target.place.familiar();
@@ -175,7 +177,9 @@ impl Naming<'_> {
             return;
         }
         let engine = self.engine.name();
-        let message = format!("engine {engine} keeps one platform under a name; there {}", others.join(", "));
+        let others = others.join(", ");
+        let message =
+            format!("engine {engine} keeps one platform under a name; the others are named separately: {others}");
         let image = Some(self.target.image.clone());
         drop(
             self.events

@@ -1,4 +1,4 @@
-//! Lines that the steps of a build write, in bounded memory.
+//! Collects the output lines of build steps, in bounded memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,23 +6,23 @@ use std::sync::Arc;
 use super::redact::Redactor;
 use crate::text::Text;
 
-/// Bytes of an unfinished line that are kept. The bytes after them, until the end of the line, are counted.
+/// The most bytes of an unfinished line in memory. Later bytes of the line are dropped and counted.
 const MAX_LINE: usize = 64 << 10;
-/// Bytes that the unfinished lines of all steps may take. Bytes that find no room are counted.
+/// The most bytes of the unfinished lines of all steps. Bytes without room are dropped and counted.
 const MAX_UNFINISHED: usize = 4 << 20;
-/// Bytes that a step takes besides its name and its text.
+/// The memory for a step besides its name and its text, in bytes.
 const ENTRY: usize = 256;
 
-/// Turns the bytes that steps write into safe lines without secrets, wherever their pieces are split.
+/// Turns the output of steps into safe lines without secrets. The result does not depend on how the output is split.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     unfinished: BTreeMap<String, Line>,
-    /// Bytes that the unfinished lines take.
+    /// The bytes of all unfinished lines.
     held: usize,
     secrets: Arc<Redactor>,
 }
 
-/// A line whose end was not seen.
+/// A line whose end has not arrived yet.
 #[derive(Debug, Default)]
 struct Line {
     text: Vec<u8>,
@@ -30,18 +30,18 @@ struct Line {
 }
 
 impl Logs {
-    /// Hides what `secrets` finds.
+    /// Hides the secrets that `secrets` finds.
     pub(super) fn hiding(secrets: Arc<Redactor>) -> Self {
         Self { secrets, ..Self::default() }
     }
 
-    /// Takes a piece of the output of `step`. The piece has no end of line, except at its own end. Gives the line that
-    /// it completes.
+    /// Takes a piece of the output of `step`, and returns the line that the piece completes. A line break may only be
+    /// at the end of the piece.
     pub(super) fn push(&mut self, step: &str, piece: &[u8]) -> Option<Text> {
         let mut line = self.unfinished.remove(step).unwrap_or_default();
         self.held = self.held.saturating_sub(taken(step, &line));
         let (piece, is_complete) = piece.strip_suffix(b"\n").map_or((piece, false), |piece| (piece, true));
-        // A complete line is not kept.
+        // A complete line needs no memory.
         let taken_by_others = if is_complete { 0 } else { self.held + taken(step, &Line::default()) };
         let room = MAX_UNFINISHED.saturating_sub(taken_by_others);
         for version in piece.split_inclusive(|byte| *byte == b'\r') {
@@ -60,7 +60,7 @@ impl Logs {
             return None;
         }
         if room == 0 {
-            // There is no room even for the name of the step.
+            // Even the name of the step has no room.
             return Some(line.shown(&self.secrets));
         }
         self.held += taken(step, &line);
@@ -68,13 +68,13 @@ impl Logs {
         None
     }
 
-    /// The lines whose ends never came: the build has ended.
+    /// The lines without an end, after the build has ended.
     pub(super) fn finish(self) -> impl Iterator<Item = Text> {
         self.unfinished.into_values().map(move |line| line.shown(&self.secrets))
     }
 }
 
-/// Bytes that an unfinished line takes.
+/// The bytes that an unfinished line takes.
 fn taken(step: &str, line: &Line) -> usize {
     step.len() + ENTRY + line.text.len()
 }
@@ -90,8 +90,8 @@ impl Line {
         self.dropped += dropped.len();
     }
 
-    /// A carriage return: the bytes that follow are written over the line. A long line keeps only what would still be
-    /// shown, so a progress bar may go on for ever. A line without room keeps its beginning: nothing would follow it.
+    /// Handles a carriage return: the next bytes overwrite the line. A long line keeps only the visible text, so a
+    /// progress bar may run forever. A line without room keeps its beginning, because later bytes are dropped.
     fn turn_back(&mut self, room: usize, secrets: &Redactor) {
         let is_full = self.text.len() >= room;
         if self.text.len() >= MAX_LINE / 2 || self.dropped > 0 && !is_full {
@@ -178,7 +178,7 @@ mod tests {
         }
         push(&mut logs, "a", b"\r   \r");
         assert_eq!(push(&mut logs, "a", b"\n"), [format!("4999 of 100000 {}", "#".repeat(40)).as_str()]);
-        // The same holds where the overwritten text was longer than what is kept.
+        // The same holds if the overwritten text was longer than the line limit.
         push(&mut logs, "a", &vec![b'x'; 1 << 20]);
         assert_eq!(push(&mut logs, "a", b"\rdone\n"), ["done"]);
     }

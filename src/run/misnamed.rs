@@ -1,30 +1,29 @@
-//! A source of files that is no stage, although one was meant. The engine looks for an image of that name, and its words
-//! are about a registry (docker/cli#2496, moby/buildkit#7091).
+//! Finds the instruction whose source is a misspelled stage. The engine then looks for an image of that name, and its
+//! error is about a registry (docker/cli#2496, moby/buildkit#7091).
 
 use crate::context::{NamedSource, named_sources, stages_of};
 use crate::plan::did_you_mean;
 
-/// BuildKit's words for a source whose name has a variable: those of today, and those of BuildKit 0.8.
+/// How BuildKit refuses a source whose name has a variable: today's spelling, and the spelling of BuildKit 0.8.
 const VARIABLE: [&str; 2] = ["variable expansion is not supported for --from", "failed to parse stage name"];
 
-/// An instruction that names such a source.
+/// An instruction whose source has a wrong name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misnamed {
     pub(super) hint: String,
-    /// Its first and last line, counted from 1.
+    /// The first and the last line of the instruction, counted from 1.
     pub(super) lines: (usize, usize),
 }
 
 impl Misnamed {
-    /// The instruction of `dockerfile` that a build which failed with `message` stumbled over.
+    /// Finds the instruction of `dockerfile` that made a build fail with `message`.
     pub(super) fn of(message: &str, dockerfile: &[u8]) -> Option<Self> {
         let stages = stages_of(dockerfile);
         let stages: Vec<&str> = stages.iter().flatten().map(String::as_str).collect();
         let hides = VARIABLE.iter().any(|words| message.contains(words));
         named_sources(dockerfile).into_iter().find_map(|NamedSource { name, lines }| {
             if hides && name.contains('$') {
-                let hint =
-                    format!("give it a stage of its own: `FROM {name} AS files` first, then `COPY --from=files`");
+                let hint = format!("add a stage for this source: `FROM {name} AS files`, then `COPY --from=files`");
                 return Some(Self { hint, lines });
             }
             if !is_asked_for(&name, message) || stages.iter().any(|stage| stage.eq_ignore_ascii_case(&name)) {
@@ -37,7 +36,7 @@ impl Misnamed {
     }
 }
 
-/// Whether the engine asked Docker Hub for an image that has just this name.
+/// Whether the engine asked Docker Hub for an image with exactly this name.
 fn is_asked_for(name: &str, message: &str) -> bool {
     let is_word = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     let asked = [format!("library/{name}:"), format!("library/{name}/")];
@@ -62,10 +61,10 @@ mod tests {
         for other in ["golang: docker.io/library/golang:latest: not found", "docker.io/library/bulder2:latest", ""] {
             assert_eq!(Misnamed::of(other, FILE), None, "{other}");
         }
-        // The name is far from that of every stage.
+        // No stage has a name near to this one.
         let file = b"FROM golang AS builder\nFROM scratch\nCOPY --from=busybox /f /g\n";
         assert_eq!(Misnamed::of("docker.io/library/busybox:latest: not found", file), None);
-        // A base, and a mount.
+        // The first source is a base, the second is a mount.
         let file = b"FROM golang AS builder\nFROM bilder\nRUN --mount=from=bulder,target=/x true\n";
         assert_eq!(Misnamed::of("docker.io/library/bilder:latest: 401", file).unwrap().lines, (2, 2));
         assert_eq!(Misnamed::of("docker.io/library/bulder:latest: 401", file).unwrap().lines, (3, 3));

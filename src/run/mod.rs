@@ -1,4 +1,4 @@
-//! Orchestration: owns tasks, time and order; tells the outside in [`Event`]s.
+//! Orchestration: owns tasks, time and order, and reports progress as [`Event`]s.
 
 mod access;
 mod adopt;

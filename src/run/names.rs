@@ -1,7 +1,7 @@
-//! Names on engines, where other runs may name images at the same moment.
+//! Keeps images on engines under names that no other run moves, because several runs may share an engine.
 //!
-//! An image that a run builds has a name of the run's own until the run ends. Whoever moves the image's other name,
-//! nothing takes the image away. If the other name shows another image, polyarch gives that name again.
+//! An image that a run builds has a name of the run's own until the run ends. Another run may move the image's shared
+//! name, but the image stays on the engine. If the shared name shows another image, polyarch names its image again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::engine::{Engine, EngineError, EngineNames, Part};
 use crate::oci::{Digest, Repository, Tag, TagRef};
 use crate::registry::Backoff;
 
-/// How often polyarch gives a name that other runs move, and repeats what depends on it. This is enough for eight runs
-/// of one plan at once.
+/// How often polyarch repeats a naming that collides with other runs, and the steps that depend on the name. This is
+/// enough for eight runs of one plan at once.
 pub(super) const CONTENDED: Backoff = Backoff {
     attempts: 20,
     base: Duration::from_millis(50),
@@ -26,12 +26,12 @@ pub(super) const CONTENDED: Backoff = Backoff {
     deadline: Duration::MAX,
 };
 
-/// The beginning of tags that are a run's own.
+/// The prefix of tags that belong to one run.
 const OWN: &str = "polyarch-run-";
-/// The age, in seconds, from which a run's own name is one that a killed run left: no build takes a week.
+/// The age in seconds after which polyarch takes a run's own name for the name of a killed run. No build takes a week.
 const LEFT: u64 = 7 * 24 * 60 * 60;
 
-/// The names of the image that a job builds: `shared` is its arch tag.
+/// The names of the image that a job builds. `shared` is the arch tag of the image.
 pub(super) fn of_job(repository: &Repository, shared: &Tag) -> EngineNames {
     #[expect(clippy::expect_used, reason = "letters, digits and dashes, and fewer than 128 of them")]
     let own = format!("{OWN}{:x}-{:016x}", now(), random()).parse().expect("it is a tag");
@@ -42,19 +42,20 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// A number that another run does not meet; it is not a secret.
+/// A number that differs between runs. The number is not a secret.
 fn random() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish()
 }
 
-/// Whether a killed run left `tag`, as of `now` in seconds since 1970.
+/// Whether a killed run left `tag`. `now` is in seconds since 1970.
 fn is_left(tag: &str, now: u64) -> bool {
     let begun = tag.strip_prefix(OWN).and_then(|rest| u64::from_str_radix(rest.split_once('-')?.0, 16).ok());
     begun.is_some_and(|begun| begun.saturating_add(LEFT) < now)
 }
 
-/// Names an image, unless it has the name: an engine writes to its disk for a name, which takes longer than to ask.
+/// Names an image, unless the image has the name already. The question is faster than the naming, for which the engine
+/// writes to its disk.
 pub(super) async fn keep_named(engine: &Engine, id: &Digest, repository: &str, tag: &Tag) -> Result<(), EngineError> {
     match engine.named(&format!("{repository}:{tag}")).await {
         Ok(Some(named)) if named == *id => Ok(()),
@@ -62,7 +63,7 @@ pub(super) async fn keep_named(engine: &Engine, id: &Digest, repository: &str, t
     }
 }
 
-/// Names an image, again while other runs give the same name.
+/// Names an image, and tries again if other runs give the same name at that moment.
 pub(super) async fn name_image(engine: &Engine, id: &Digest, repository: &str, tag: &Tag) -> Result<(), EngineError> {
     let mut attempt = 1;
     loop {
@@ -73,7 +74,7 @@ pub(super) async fn name_image(engine: &Engine, id: &Digest, repository: &str, t
     }
 }
 
-/// Names an index of images, again while other runs give the same name.
+/// Names an index of images, and tries again if other runs give the same name at that moment.
 pub(super) async fn name_index(
     engine: &Engine,
     parts: &[Part],
@@ -89,28 +90,28 @@ pub(super) async fn name_index(
     }
 }
 
-/// Waits until a name is given again, where that may help.
+/// Waits before the next attempt to name an image. Returns the error if another attempt cannot help.
 async fn wait_after(attempt: &mut u32, error: EngineError) -> Result<(), EngineError> {
     let wait = CONTENDED.wait(*attempt).filter(|_| error.is_of_another_naming());
     let Some(wait) = wait else { return Err(error) };
-    tracing::debug!("named again: {}", chain(&error));
+    tracing::debug!("polyarch will name the image again: {}", chain(&error));
     tokio::time::sleep(wait).await;
     *attempt += 1;
     Ok(())
 }
 
-/// The names that are a run's own, until they are removed. The names that killed runs left beside them go as well.
+/// The run's own names, until polyarch removes them. polyarch also removes names that killed runs left beside them.
 #[derive(Default)]
 pub(super) struct OwnNames {
-    /// The names, each with the place of its job.
+    /// Each name with the place of its job.
     names: Vec<(usize, Arc<Engine>, TagRef)>,
-    /// Repositories on engines where polyarch looked for names that killed runs left.
+    /// The repositories on engines where polyarch looked for names of killed runs.
     swept: BTreeSet<(usize, String)>,
     removing: JoinSet<()>,
 }
 
 impl OwnNames {
-    /// Notes the name of the job at `place`, which begins: from now on the engine may have it.
+    /// Notes the own name of the job at `place`, which begins. The engine may have the name from now on.
     pub(super) fn begun(&mut self, place: usize, job: &JobRun) {
         let Some(name) = job.own_name() else { return };
         let (engine, repository) = (job.engine.clone(), name.repository.familiar());
@@ -120,7 +121,7 @@ impl OwnNames {
         }
     }
 
-    /// Begins to remove the name of the job at `place`: nobody needs its image on the engine any more.
+    /// Begins to remove the own name of the job at `place`. The run no longer needs the image on the engine.
     pub(super) fn ended(&mut self, place: usize) {
         let ended = self.names.extract_if(.., |(of, ..)| *of == place);
         for (_, engine, name) in ended {
@@ -128,7 +129,7 @@ impl OwnNames {
         }
     }
 
-    /// Removes the names. A name that stays harms nobody: a run that begins a week later removes it.
+    /// Removes all names. A name that stays is harmless: a run that begins a week later removes it.
     pub(super) async fn remove(&mut self) {
         while let Some(&(place, ..)) = self.names.first() {
             self.ended(place);
@@ -139,7 +140,7 @@ impl OwnNames {
 
 async fn removed(engine: &Engine, name: &str) {
     if let Err(error) = engine.remove_name(name).await {
-        tracing::debug!("a name stays: {}", chain(&error));
+        tracing::debug!("cannot remove the name {name}: {}", chain(&error));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is there in the place of a directory or a Dockerfile that is not: the hint says what to write.
+//! Finds directories and Dockerfiles near to a path that does not exist, so that a hint can name them.
 
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
@@ -7,14 +7,14 @@ use super::inputs::Input;
 use crate::context::{ContextError, GivenDockerfile};
 use crate::plan::{BuildSpec, Context, Dockerfile, NamedContext, nearest};
 
-/// Directories of a context in which people keep Dockerfiles, `.` for itself.
+/// The directories of a context in which people keep Dockerfiles. `.` is the context itself.
 const FOLDERS: [&str; 3] = [".", "docker", "build"];
-/// Most names of a directory that are looked at.
+/// How many names of a directory polyarch looks at.
 const MAX_NAMES: usize = 10_000;
-/// Most Dockerfiles that a hint names.
+/// How many Dockerfiles a hint names.
 const MAX_NAMED: usize = 3;
 
-/// What to do about `error`, which is of that input of `build`.
+/// The next step after `error`, which concerns `input` of `build`.
 pub(super) fn hint(build: &BuildSpec, input: &Input<'_>, error: &ContextError) -> String {
     let is_missing = match error {
         ContextError::NoDockerfile { .. } => true,
@@ -37,19 +37,19 @@ fn of_directory(missing: &Path) -> Option<String> {
     Some(format!("did you mean `{}`?", nearly(missing, Path::is_dir)?.display()))
 }
 
-/// The hint says a path as the plan has it: relative to the context.
+/// The hint names a path as the plan spells it: relative to the context.
 fn of_dockerfile(build: &BuildSpec) -> Option<String> {
     let (Dockerfile::File(missing), Context::Directory(context)) = (&build.dockerfile, &build.context) else {
         return None;
     };
-    // A link that leads to nothing or out of its directory is there, and needs other words.
+    // A link with a missing target or a target outside its directory exists, so this hint does not fit it.
     if missing.symlink_metadata().is_ok() {
         return None;
     }
     let seen_from_context = |path: &Path| path.strip_prefix(context).unwrap_or(path).display().to_string();
     let found = above(context, missing).or_else(|| Some(seen_from_context(&nearly(missing, is_dockerfile)?)));
     if let Some(found) = found {
-        return Some(format!("write `dockerfile: {found}`: it is relative to the context"));
+        return Some(format!("write `dockerfile: {found}`: the path is relative to the context"));
     }
     let mut others: Vec<String> = FOLDERS
         .iter()
@@ -69,8 +69,7 @@ fn of_dockerfile(build: &BuildSpec) -> Option<String> {
     }
 }
 
-/// The Dockerfile where somebody looks for it who takes its path to be relative to a directory above the context, as
-/// that of the plan.
+/// The Dockerfile that exists if `missing` is relative to a directory above the context, such as the plan's directory.
 fn above(context: &Path, missing: &Path) -> Option<String> {
     let written = missing.strip_prefix(context).ok()?;
     let (up, found) = context.ancestors().enumerate().skip(1).find_map(|(up, directory)| {
@@ -81,7 +80,8 @@ fn above(context: &Path, missing: &Path) -> Option<String> {
     Some(inside.unwrap_or_else(|_| Path::new(&"../".repeat(up)).join(written)).display().to_string())
 }
 
-/// `missing` with the nearest name in place of each that is not there, if there is one and `is_meant` holds of the end.
+/// Replaces each missing part of `missing` by the nearest existing name. Returns `None` if a part has no near name. The
+/// last part must satisfy `is_meant`.
 fn nearly(missing: &Path, is_meant: fn(&Path) -> bool) -> Option<PathBuf> {
     let mut found = PathBuf::new();
     let mut parts = missing.components().peekable();
@@ -98,7 +98,7 @@ fn nearly(missing: &Path, is_meant: fn(&Path) -> bool) -> Option<PathBuf> {
     (found != missing).then_some(found)
 }
 
-/// The names in a directory that a hint can say, sorted.
+/// The names in a directory that a hint can show, sorted.
 fn names(directory: &Path) -> Vec<String> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let entries = directory.read_dir().into_iter().flatten().take(MAX_NAMES);
@@ -112,7 +112,7 @@ fn is_dockerfile(path: &Path) -> bool {
     path.is_file() && path.extension().is_none_or(|extension| extension != "dockerignore")
 }
 
-/// `Containerfile`, `web.Dockerfile`, `Dockerfile.web`, in either case.
+/// Accepts `Containerfile`, `web.Dockerfile` and `Dockerfile.web`, in upper or lower case.
 fn is_known_name(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     [GivenDockerfile::NAME.to_lowercase().as_str(), "containerfile"].iter().any(|known| {

@@ -1,4 +1,4 @@
-//! What waits for what: a job whose image builds on others of the plan waits for their jobs of its platform.
+//! Orders the jobs: a job waits for the jobs of its platform that build its base images.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,13 +11,13 @@ use super::publish::Target;
 use crate::engine::BaseImage;
 use crate::plan::{ImageName, NamedContext, PullPolicy};
 
-/// Which jobs build on which, by their places in the schedule. The plan has no circles.
+/// The jobs that build on other jobs. A number is the place of a job in the schedule. The plan has no circles.
 pub(super) struct Order {
-    /// What each job builds on.
+    /// The base images of each job, with the places of their jobs.
     bases: Vec<BTreeMap<ImageName, usize>>,
-    /// Who builds on each job.
+    /// The jobs that build on each job.
     dependants: Vec<Vec<usize>>,
-    /// The images of the jobs that ended well.
+    /// The images of the jobs that succeeded.
     there: Vec<Option<BaseImage>>,
 }
 
@@ -52,25 +52,25 @@ impl Order {
         &self.dependants[place]
     }
 
-    /// The image of `place` is there.
+    /// Notes that the image of the job at `place` exists.
     pub(super) fn is_there(&mut self, place: usize, image: BaseImage) {
         self.there[place] = Some(image);
     }
 
-    /// The images that `place` builds on, once all of them are there.
+    /// The base images of the job at `place`, once all of them exist.
     pub(super) fn ready(&self, place: usize) -> Option<BTreeMap<ImageName, BaseImage>> {
         let base = |(image, place): (&ImageName, &usize)| Some((image.clone(), self.there[*place].clone()?));
         self.bases[place].iter().map(base).collect()
     }
 }
 
-/// Where the image of a job is that ended, or else why there is none.
+/// The image of a job that ended, or the reason why no image exists.
 pub(super) fn image_of(end: &JobEnd, job: &ScheduledJob, target: &Target) -> Result<BaseImage, String> {
     match end {
         JobEnd::Confirmed { found, .. } | JobEnd::Adopted { found } => {
             Ok(BaseImage::Pushed(target.place.digest(found.child.manifest().digest().clone())))
         }
-        // The base is found under the run's own name: another run may give the arch tag to its own image.
+        // Dependants use the run's own name, because another run may move the arch tag to its own image.
         JobEnd::Built { own, .. } => Ok(BaseImage::OnEngine(own.clone())),
         JobEnd::Chosen { image } => Ok(BaseImage::Pushed(image.clone())),
         JobEnd::Failed(_) => Err(format!("{} failed", job.id())),
@@ -90,11 +90,11 @@ fn images(job: &ScheduledJob) -> impl Iterator<Item = &ImageName> {
     })
 }
 
-/// What cannot be built on where nothing is pushed: an image is then on its own engine alone, and under a name that no
-/// registry knows.
+/// Refuses base images that a job cannot reach if polyarch pushes nothing. Such an image exists only on its own engine,
+/// under a name that no registry knows.
 pub(super) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
     let order = Order::of(schedule);
-    // What is adopted is in its registry, whatever is pushed.
+    // An imported image is in its registry, even if polyarch pushes nothing.
     let built = |base: usize| match &schedule.jobs[base] {
         ScheduledJob::Build(build) => Some(build),
         ScheduledJob::Adopt(_) => None,
@@ -105,15 +105,15 @@ pub(super) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
         let apart = order.bases(place).filter_map(built).find(|base| base.engine != job.engine);
         let (message, hint) = if let Some(base) = apart {
             let message = format!(
-                "{} builds on {}, which only engine {} would have: it is built on engine {}, and nothing is pushed",
+                "engine {} cannot build {}: its base image {} will exist only on engine {}, because nothing is pushed",
+                name(job),
                 job.id,
                 base.id,
-                name(base),
-                name(job)
+                name(base)
             );
-            (message, "give both the same `engine:`, or build without --no-push")
+            (message, "give both images the same `engine:`, or build without --no-push")
         } else if order.bases(place).any(|base| built(base).is_some()) && job.job.work.spec.pull == PullPolicy::Always {
-            let message = format!("{} cannot be built with `pull`: what it builds on is not pushed", job.id);
+            let message = format!("{} cannot be built with `pull`: its base image is not pushed", job.id);
             (message, "build without --pull, or without --no-push")
         } else {
             return None;

@@ -1,4 +1,4 @@
-//! The straight line of `polyarch build`: schedule → jobs → join → publish → verify. One owner of all tasks.
+//! Runs `polyarch build` in a straight line: schedule → jobs → join → publish → verify. One owner has all tasks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,31 +32,32 @@ use super::together::{Next, Together};
 use super::untag;
 use super::{warnings, withheld};
 
-/// Events on their way to the one who hears them.
+/// How many events may wait for the listener.
 const EVENTS: usize = 1024;
-/// How long engines may take to remove the names that are the run's own, …
+/// How long engines may take to remove the run's own names, if the user did not stop the run.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// … and where the user ended the run.
+/// How long engines may take to remove the run's own names, if the user stopped the run.
 const PATIENCE_OF_STOPPED: Duration = Duration::from_secs(2);
 
-/// Says what `run` would do, and does nothing.
+/// Returns the outline of `run` and starts nothing.
 ///
 /// # Errors
-/// Jobs that no engine may build or can build as they are asked for, or a name that is too long.
+/// Fails for each job that no engine may build, and for each job that its engine cannot build. Also fails if the name
+/// of a repository is too long.
 pub fn outline(run: &BuildRun) -> Result<Outline, Vec<Failure>> {
     let schedule = preflight::schedule(&run.plan, &run.engines, run.goal)?;
     let targets = prepare::targets(&run.plan, &run.registries).map_err(|failure| vec![failure])?;
     Ok(prepare::outline(&targets, &schedule, &Order::of(&schedule), &run.engines))
 }
 
-/// Runs a build to its end. What happened is in the events, all of it: the outcome is their fold.
+/// Runs a build to its end. The events report everything that happened. The caller folds them into the outcome.
 ///
-/// Every task is owned here and has ended when this returns. A stop ends builds and pushes at once; a tag that
-/// was sent has 2 s to be answered.
+/// This function owns every task, and all tasks have ended when it returns. A stop ends builds and pushes at once. A
+/// registry has 2 s to answer a tag request that polyarch sent before the stop.
 pub async fn build(run: BuildRun, around: Surroundings, sink: &mut dyn EventSink) {
     let (events, heard) = mpsc::channel(EVENTS);
     let Surroundings { server, notices, shutdown } = around;
-    // The last sender of events goes with the work, and ends the listening.
+    // `conduct` owns the last sender of events, so `listen` ends after it.
     tokio::join!(while_served(server, conduct(run, events, shutdown)), listen(sink, heard, notices));
 }
 
@@ -74,52 +75,52 @@ async fn conduct(run: BuildRun, events: mpsc::Sender<Event>, shutdown: Shutdown)
     }
 }
 
-/// What a task of the run ended with.
+/// How a task of the run ended.
 enum Done {
     Job {
         place: usize,
         end: JobEnd,
     },
-    /// It has names on engines.
+    /// polyarch named the image on its engines, or failed to.
     Loaded {
         image: usize,
         result: Result<(), Failure>,
     },
-    /// What its index lists is everywhere.
+    /// Every repository has the images that the index lists, or copying failed.
     Placed {
         image: usize,
         placed: Result<Box<Placed>, Failure>,
     },
-    /// Final tags were moved, or not.
+    /// The final tags of the images moved, or did not.
     Published {
         images: Vec<(usize, Result<(), NotMoved>)>,
     },
 }
 
-/// What was found before anything was started.
+/// The results of the checks before the start.
 struct Ready {
     secrets: Secrets,
     agents: Agents,
     chosen: BTreeMap<usize, Chosen>,
-    /// What is to be said of what was found and done.
+    /// Events of the checks, for the user.
     told: Vec<Event>,
 }
 
-/// The run's owner: its tasks, and what is known of each image.
+/// The owner of a run: its tasks, and the state of each image.
 struct Conductor<'a> {
     run: &'a BuildRun,
     schedule: Schedule,
     order: Order,
     images: Vec<ImageState>,
-    /// The jobs that were not begun, in the schedule's order.
+    /// The jobs that have not begun, in the schedule's order.
     waiting: Vec<Option<Prepared>>,
-    /// The jobs' tasks, in the schedule's order, until they ended.
+    /// The tasks of the jobs that run, in the schedule's order.
     running: Vec<Option<AbortHandle>>,
     tasks: JoinSet<Done>,
     together: Together<Box<Placed>>,
     /// Ends all builds.
     builds: CancellationToken,
-    /// The names on engines that are for this run alone.
+    /// The run's own names on engines.
     own_names: OwnNames,
     events: mpsc::Sender<Event>,
 }
@@ -137,7 +138,7 @@ impl<'a> Conductor<'a> {
         Ok(Self { run, schedule, order, images, waiting, running, tasks, together, builds, own_names, events })
     }
 
-    /// Runs to the end, and leaves no name on an engine that is the run's own.
+    /// Runs to the end, and then removes the run's own names from the engines.
     async fn conduct(&mut self, mut shutdown: Shutdown) {
         self.work(shutdown.clone()).await;
         // The run does not wait for an engine that froze. A later run removes a name that stays.
@@ -152,7 +153,7 @@ impl<'a> Conductor<'a> {
     async fn work(&mut self, mut shutdown: Shutdown) {
         let ready = tokio::select! {
             biased;
-            // Nothing was started: nothing is left.
+            // Nothing was started, so there is nothing to end.
             reason = shutdown.stopping() => return self.say(Event::Stopping { reason: reason.into() }).await,
             ready = self.preflight() => ready,
         };
@@ -179,8 +180,8 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// The contexts, the secrets, the ssh agents and what is adopted are there, and the engines that build reach the
-    /// registry.
+    /// Checks that the contexts, the secrets, the ssh agents and the images to import exist. Also checks that each
+    /// engine that builds reaches the registry.
     async fn preflight(&self) -> Result<Ready, Vec<Failure>> {
         let mut faults = prepare::context_faults(&self.schedule);
         let secrets = Secrets::read(&self.schedule, &self.run.environment).unwrap_or_else(|missing| {
@@ -204,7 +205,7 @@ impl<'a> Conductor<'a> {
         }
         let chosen = chosen?;
         let told = if self.run.goal.pushes() {
-            // Created last: whatever else is wrong leaves nothing behind.
+            // polyarch creates repositories last, so that it leaves nothing behind if another check fails.
             repositories::check(&self.run.plan, &targets, &self.run.registries.first).await?.create().await?
         } else {
             Vec::new()
@@ -212,7 +213,7 @@ impl<'a> Conductor<'a> {
         Ok(Ready { secrets, agents, chosen, told })
     }
 
-    /// Checks that the images to adopt are there, that tags may move, and that the engines reach the registry.
+    /// Checks that the images to import exist, that tags may move, and that the engines reach the registry.
     async fn reach(&self, targets: &[Target]) -> Result<BTreeMap<usize, Chosen>, Vec<Failure>> {
         let first = &self.run.registries.first;
         let chosen = adopt::choose(&self.schedule, &self.run.sources, (first, targets)).await?;
@@ -261,7 +262,7 @@ impl<'a> Conductor<'a> {
         (0..self.waiting.len()).for_each(|place| self.begin_if_ready(place));
     }
 
-    /// Begins a job that waits, if all that it builds on is there. Until then it holds no slot.
+    /// Begins a waiting job if all of its base images exist. A waiting job holds no slot.
     fn begin_if_ready(&mut self, place: usize) {
         let Some(bases) = self.order.ready(place) else { return };
         let Some(job) = self.waiting[place].take() else { return };
@@ -271,7 +272,7 @@ impl<'a> Conductor<'a> {
         self.running[place] = Some(self.tasks.spawn(async move { Done::Job { place, end: job.run(bases).await } }));
     }
 
-    /// Takes what a task ended with, and starts what follows from it.
+    /// Takes the result of a task, and starts the next steps.
     async fn take(&mut self, done: Result<Done, JoinError>, shutdown: &Shutdown) {
         match done {
             Ok(Done::Job { place, end }) => {
@@ -288,11 +289,12 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Takes the end of a job, and of those that cannot be built because of it.
+    /// Takes the end of a job. If the job failed, the jobs that build on it end as well.
     async fn job_ended(&mut self, place: usize, end: JobEnd) {
         let mut ended = vec![(place, end)];
         while let Some((place, end)) = ended.pop() {
-            // The embedded registry is this machine's: there the image gets its final names on the engine.
+            // With the embedded registry, the image gets its final names on the engine later. Until then the image
+            // keeps the run's own name.
             let is_local = matches!(self.run.registries.first, Registry::Embedded { .. });
             if matches!(end, JobEnd::Confirmed { .. }) && !is_local {
                 self.own_names.ended(place);
@@ -302,7 +304,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Begins what builds on `place`, or else ends it: it was never begun.
+    /// Begins the jobs that build on `place`. If `place` has no image, these jobs end before they began.
     async fn go_on_after(&mut self, place: usize, end: &JobEnd) -> Vec<(usize, JobEnd)> {
         let scheduled = &self.schedule.jobs[place];
         let dependants = self.order.dependants(place).to_vec();
@@ -351,7 +353,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Moves the tags of an image that is ready, with others or alone; or waits for others.
+    /// Moves the tags of an image that is ready, alone or with other images. Otherwise waits for the other images.
     async fn image_ready(&mut self, image: usize, placed: Box<Placed>, shutdown: &Shutdown) {
         match self.together.ready(image, placed) {
             Next::Wait => {}
@@ -383,7 +385,7 @@ impl<'a> Conductor<'a> {
         self.lose(image, "failed").await;
     }
 
-    /// An image will not be ready: those that would move with it stay.
+    /// Notes that an image will not be ready. polyarch withholds the images whose tags would move with its tags.
     async fn lose(&mut self, image: usize, how: &str) {
         let what = format!("{} {how}", self.images[image].target().image);
         for (image, reason) in self.together.lose(&what) {
@@ -402,22 +404,23 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// A task panicked: a fault of ours, which must not look like success, nor hang.
+    /// Reports that a task panicked. This is a fault of polyarch. The run must not look like a success, and must not
+    /// hang.
     async fn task_broke(&mut self, error: &JoinError) {
         if error.is_cancelled() {
             return;
         }
         self.builds.cancel();
-        let hint = Some("this is a fault of polyarch: please report it with the lines above".to_owned());
+        let hint = Some("report this fault of polyarch, with the lines above".to_owned());
         self.say(Event::Failed(failure(Phase::Internal, &format!("internal error: {error}"), hint))).await;
     }
 
-    /// Ends jobs at once, and gives tags that were sent a moment to be answered.
+    /// Ends jobs at once. Registries get a moment to answer tag requests that polyarch sent.
     async fn stop(&mut self, reason: String, mut shutdown: Shutdown) {
         self.say(Event::Stopping { reason: reason.into() }).await;
         let waiting: Vec<bool> = self.waiting.drain(..).map(|job| job.is_some()).collect();
         let running = std::mem::take(&mut self.running);
-        // A task that was ended cannot hear of the end and say so as well.
+        // polyarch aborts tasks before it cancels builds. Otherwise a task would report its end a second time.
         running.iter().flatten().for_each(AbortHandle::abort);
         self.builds.cancel();
         for (place, task) in running.into_iter().enumerate() {

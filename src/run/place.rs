@@ -1,5 +1,4 @@
-//! Repositories with the registries that they are in, and image layouts: a run may have several of both. The only place
-//! that knows which of them it is.
+//! Hides whether an image is in a repository of a registry or in an image layout. A run may have several of both.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;
@@ -17,50 +16,50 @@ use crate::registry::{Arrival, BlobHead, BlobSource, ErrorKind, RegistryError, V
 /// The registries of a plan.
 #[derive(Debug, Clone)]
 pub struct Registries {
-    /// Where images are built to.
+    /// The registry that images are built to.
     pub first: Registry,
-    /// Where they are copied to, in the plan's order.
+    /// The registries that images are copied to, in the plan's order.
     pub copies: Vec<Registry>,
 }
 
-/// Where images are read from and written to.
+/// A place that images are read from and written to.
 #[derive(Debug, Clone)]
 pub enum Place {
-    /// A repository, and its registry.
+    /// A repository in its registry.
     Repository {
         /// The registry.
         registry: Registry,
         /// The repository.
         repository: Repository,
     },
-    /// An image layout of this machine.
+    /// An image layout on this machine.
     Layout(LayoutPath),
 }
 
-/// How far a blob was looked at.
+/// How closely polyarch looked at a blob.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Seen {
-    /// All of it was read, and has its digest: what is on this machine.
+    /// polyarch read the whole blob on this machine, and its digest is right.
     Whole,
-    /// A registry says so.
+    /// The registry reported the blob, and polyarch did not read it.
     Said(BlobHead),
 }
 
-/// What is to be read, and where.
+/// An image to read, and its place.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Where it is.
+    /// The place of the image.
     pub place: Place,
-    /// What of it.
+    /// The tag or the digest of the image in this place.
     pub selector: Selector,
 }
 
-/// The tags of one place that are to be put.
+/// The tags that polyarch moves in one place.
 #[derive(Debug, Clone)]
 pub struct FinalTags {
-    /// Where they are.
+    /// The place of the tags.
     pub place: Place,
-    /// The tags, in the order in which they are put.
+    /// The tags, in the order in which they move.
     pub tags: Vec<Tag>,
 }
 
@@ -71,25 +70,25 @@ impl From<Registry> for Registries {
 }
 
 impl Registries {
-    /// All of them, the one that images are built to first.
+    /// All registries. The registry that images are built to is the first.
     pub fn all(&self) -> impl Iterator<Item = &Registry> {
         std::iter::once(&self.first).chain(&self.copies)
     }
 }
 
-/// Why a place did not do what it was asked.
+/// Why a place did not do the request.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    /// The registry.
+    /// The registry failed or refused.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The layout.
+    /// The layout failed or refused.
     #[error(transparent)]
     Layout(#[from] LayoutError),
 }
 
 impl Place {
-    /// Its name.
+    /// The name of the place.
     #[must_use]
     pub fn location(&self) -> Location {
         match self {
@@ -98,7 +97,7 @@ impl Place {
         }
     }
 
-    /// Whether the place takes an index whose entries say `features` of their processors.
+    /// Whether the place accepts an index whose entries list `features` of their processors.
     pub(super) fn takes_features(&self) -> bool {
         match self {
             Self::Repository { registry, .. } => registry.takes_features(),
@@ -106,7 +105,7 @@ impl Place {
         }
     }
 
-    /// Whether it is known that `tag`, once it names an image, names it for ever.
+    /// Whether `tag` is known to be immutable once it names an image.
     pub(super) fn fixes(&self, tag: &Tag) -> bool {
         match self {
             Self::Repository { registry, repository } => registry.fixes(&repository.tag(tag.clone())),
@@ -122,7 +121,7 @@ impl Place {
         self.location().digest(digest)
     }
 
-    /// What `selector` names here, as it is shown.
+    /// The full reference of `selector` in this place, for messages.
     pub(super) fn named(&self, selector: &Selector) -> String {
         match selector {
             Selector::Tag(tag) => self.tag(tag.clone()).to_string(),
@@ -130,10 +129,10 @@ impl Place {
         }
     }
 
-    /// Gets a manifest or an index, at most 4 MiB; by digest, the bytes are proven to be those.
+    /// Gets a manifest or an index of at most 4 MiB. If `selector` is a digest, polyarch checks the bytes against it.
     ///
     /// # Errors
-    /// [`PlaceError::is_not_found`] where there is none; what is refused.
+    /// [`PlaceError::is_not_found`] if nothing exists under `selector`, or the refusal of the registry or the layout.
     pub async fn manifest(&self, selector: &Selector, visibility: Visibility) -> Result<RawManifest, PlaceError> {
         match self {
             Self::Repository { registry, repository } => {
@@ -143,8 +142,8 @@ impl Place {
         }
     }
 
-    /// Gets what is under a tag that was put a moment ago, and named `before` until then: a registry may be slow to show
-    /// it, a layout is not.
+    /// Gets the manifest under a tag that polyarch moved a moment ago. The tag named `before` until then. A registry
+    /// may still show the old manifest for a while, but a layout does not.
     pub(super) async fn moved(&self, tag: &Tag, before: Option<&Digest>) -> Result<RawManifest, PlaceError> {
         match self {
             Self::Repository { registry, repository } => {
@@ -154,7 +153,7 @@ impl Place {
         }
     }
 
-    /// Whether there is something under `selector`, and which digest it is said to have.
+    /// Looks for a manifest under `selector`. Returns its digest, if the place reports one.
     pub(super) async fn head(&self, selector: &Selector) -> Result<Option<Option<Digest>>, PlaceError> {
         match self {
             Self::Repository { registry, repository } => {
@@ -164,14 +163,14 @@ impl Place {
             Self::Layout(path) => match shelf::manifest(path, selector).await {
                 Ok(manifest) => Ok(Some(Some(manifest.digest().clone()))),
                 Err(error) if error.is_not_found() => Ok(None),
-                // What is there is damaged: it is written again.
+                // The stored content is damaged, so polyarch writes it again.
                 Err(PlaceError::Layout(LayoutError::Content { .. })) => Ok(None),
                 Err(error) => Err(error),
             },
         }
     }
 
-    /// Gets an image's configuration, at most 4 MiB, proven by its digest.
+    /// Gets an image's configuration of at most 4 MiB, and checks it against its digest.
     pub(super) async fn config(&self, config: &Descriptor) -> Result<Box<[u8]>, PlaceError> {
         match self {
             Self::Repository { registry, repository } => {
@@ -181,7 +180,7 @@ impl Place {
         }
     }
 
-    /// What is known of a blob where it is; `None` where a registry has not got it.
+    /// Looks for a blob in this place. Returns `None` if the registry does not have the blob.
     pub(super) async fn look_at(&self, blob: &Descriptor) -> Result<Option<Seen>, PlaceError> {
         match self {
             Self::Repository { registry, repository } => {
@@ -192,7 +191,7 @@ impl Place {
         }
     }
 
-    /// Gets a part of a blob, of which nothing is proven but its length.
+    /// Gets a part of a blob. polyarch can check only the length of the part.
     pub(super) async fn part(&self, blob: &Descriptor, range: Range<u64>) -> Result<Bytes, PlaceError> {
         match self {
             Self::Repository { registry, repository } => {
@@ -202,7 +201,7 @@ impl Place {
         }
     }
 
-    /// Puts a manifest, byte for byte. Under a tag, it moves.
+    /// Pushes a manifest, byte for byte. If `selector` is a tag, the tag moves.
     pub(super) async fn put_manifest(&self, selector: &Selector, manifest: &RawManifest) -> Result<(), PlaceError> {
         match self {
             Self::Repository { registry, repository } => {
@@ -212,7 +211,7 @@ impl Place {
         }
     }
 
-    /// Brings a blob here. `moved` grows by the bytes that were sent.
+    /// Copies a blob to this place. `moved` grows by the number of bytes that were sent.
     pub(super) async fn bring(&self, blob: &Descriptor, from: &Self, moved: &AtomicU64) -> Result<Arrival, PlaceError> {
         let file;
         let source = match from {
@@ -234,7 +233,7 @@ impl Place {
 }
 
 impl PlaceError {
-    /// Whether there is nothing under the name.
+    /// Whether nothing exists under the name.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         match self {
@@ -243,7 +242,7 @@ impl PlaceError {
         }
     }
 
-    /// Whether going on would trust what must not be trusted.
+    /// Whether polyarch must stop, because it would have to trust something that it must not trust.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
@@ -252,7 +251,7 @@ impl PlaceError {
         }
     }
 
-    /// Whether content is not there, or is not what its digest names: nobody can pull it.
+    /// Whether content is missing or does not match its digest. Clients cannot pull such an image.
     pub(super) fn is_damage(&self) -> bool {
         let is_other =
             |error: &RegistryError| matches!(error.kind(), ErrorKind::DigestMismatch { .. } | ErrorKind::Size { .. });
@@ -264,7 +263,7 @@ impl PlaceError {
         }
     }
 
-    /// What to do next, in one line, where there is something to do.
+    /// The next step of the user in one line, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -273,7 +272,8 @@ impl PlaceError {
         }
     }
 
-    /// Whether it was refused for sure, so that nothing moved. Anything else of a registry leaves open whether it took it.
+    /// Whether the place certainly refused the request, so that nothing moved. After any other error, a registry may
+    /// have accepted the request.
     pub(super) fn is_settled(&self) -> bool {
         match self {
             Self::Registry(_) => self.status().is_some_and(|status| (400..500).contains(&status)),
@@ -281,7 +281,7 @@ impl PlaceError {
         }
     }
 
-    /// What a registry answered, if it answered.
+    /// The HTTP status of the registry's answer, if it answered.
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Self::Registry(error) => error.answer().map(|(status, _)| status),
@@ -289,12 +289,12 @@ impl PlaceError {
         }
     }
 
-    /// Whether a tag may not move.
+    /// Whether the place refused because a tag is immutable.
     pub(super) fn is_immutable(&self) -> bool {
         matches!(self, Self::Registry(error) if error.is_immutable())
     }
 
-    /// What a tag still names that was put.
+    /// The old digest that a tag still names after it moved.
     pub(super) fn stale(&self) -> Option<&Digest> {
         match self {
             Self::Registry(error) => match error.kind() {
@@ -305,7 +305,7 @@ impl PlaceError {
         }
     }
 
-    /// Whether there is something else than an image or an index.
+    /// Whether the content is something other than an image or an index.
     pub(super) fn is_artifact(&self) -> bool {
         let manifest = match self {
             Self::Registry(error) => match error.kind() {

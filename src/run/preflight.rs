@@ -1,4 +1,4 @@
-//! Before anything is started: every engine reached, the registry there and willing.
+//! Connects to every engine and finds an engine for each job before anything starts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::engine::{Engine, EngineFacts, Needs};
 use crate::oci::Platform;
 use crate::plan::{EngineSpec, Plan};
 
-/// The engines of a run, reached.
+/// The engines of a run, connected.
 #[derive(Debug, Clone)]
 pub struct Engines {
     list: Vec<Reached>,
@@ -29,10 +29,10 @@ pub(super) struct Reached {
 }
 
 impl Engines {
-    /// Reaches all engines at once. `others` are the engines that there are beside each, whether they are reached or not.
+    /// Connects to all engines at once. `others` specifies whether other engines exist beside each of them.
     ///
     /// # Errors
-    /// Every engine that cannot be used.
+    /// Fails for every engine that polyarch cannot use.
     pub async fn connect(specs: &[EngineSpec], others: Others) -> Result<Self, Vec<Failure>> {
         let reaching = specs.iter().map(async |spec| Engine::connect(spec.name.clone(), spec.host.clone()).await);
         let mut list = Vec::new();
@@ -46,13 +46,14 @@ impl Engines {
         if failures.is_empty() { Ok(Self { list }) } else { Err(failures) }
     }
 
-    /// No engine at all, for a plan that builds nothing.
+    /// No engines, for a plan that builds nothing.
     #[must_use]
     pub fn none() -> Self {
         Self { list: Vec::new() }
     }
 
-    /// What `--platform native` means: the platforms of `plan` that their processors run, or else those processors'.
+    /// The platforms that `--platform native` selects: the platforms of `plan` that the engines' processors run. If
+    /// there are none, the platforms of these processors.
     #[must_use]
     pub fn native(&self, plan: &Plan) -> Vec<Platform> {
         let runs = |platform: &Platform| self.list.iter().any(|reached| reached.facts().is_native(platform));
@@ -70,7 +71,7 @@ impl Engines {
         self.list.iter().map(Reached::candidate).collect()
     }
 
-    /// The engines, and what each says of itself.
+    /// The engines, and the facts that each reports about itself.
     pub fn reached(&self) -> impl Iterator<Item = (&EngineSpec, &EngineFacts)> {
         self.list.iter().map(|reached| (&reached.spec, reached.facts()))
     }
@@ -91,11 +92,11 @@ impl Reached {
     }
 }
 
-/// Gives every build of `plan` an engine that can do all that the job asks for.
+/// Gives every build of `plan` an engine that can do everything that the job asks for.
 ///
 /// # Errors
-/// Jobs that no engine may build, or else those that ask for what their engine would pass over, or could not
-/// name: exit code 3.
+/// Fails for jobs that no engine may build. If there are none, fails for jobs whose engine would ignore a setting or
+/// could not name the image. The exit code is 3.
 pub(super) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Schedule, Vec<Failure>> {
     let assigned = assign(plan, &engines.candidates());
     let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
@@ -109,7 +110,7 @@ pub(super) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Sch
     if lacking.is_empty() { Ok(schedule) } else { Err(lacking) }
 }
 
-/// What `job` asks for and its engine cannot do: a failure for each thing that would help.
+/// The failures for settings of `job` that its engine does not support. Settings with the same remedy share a failure.
 fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }: &Reached) -> Vec<Failure> {
     let mut keys: BTreeMap<Needs, Vec<String>> = BTreeMap::new();
     for (key, needs) in engine.facts().lacks(&job.job.work.spec, job.job.arch_tags) {
@@ -117,25 +118,25 @@ fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }: &Reached) -> Vec<
     }
     let told = |(needs, keys): (Needs, Vec<String>)| {
         let (why, hint) = match needs {
-            Needs::Version(version) => ("its BuildKit is too old", format!("use Engine {version} or newer for it")),
+            Needs::Version(version) => ("its BuildKit is too old", format!("use Engine {version} or newer")),
             Needs::Contexts(version) => (
-                "its BuildKit knows no contexts, and a stage of the Dockerfile can stand only for an image, under a \
-                 stage's name",
-                format!("use Engine {version} or newer for it"),
+                "with this BuildKit, each context must be an image with a valid stage name",
+                format!("use Engine {version} or newer"),
             ),
-            Needs::ContainerdStore(way) => ("its image store cannot hold it", way.to_string()),
+            Needs::ContainerdStore(way) => ("its image store cannot hold such an image", way.to_string()),
             Needs::CacheExporter(way) => {
-                ("it exports a cache in the image only", format!("say to: {{ type: inline }}, or {way}"))
+                ("it can export a cache only inside the image", format!("set `to: {{ type: inline }}`, or {way}"))
             }
         };
         let (name, version, keys) = (&spec.name, &engine.facts().version, keys.join(", "));
         let message = format!("engine {name} ({version}) cannot build {} with {keys}: {why}", job.id);
-        failure(Phase::Preflight, &message, Some(format!("{hint}, or leave the key out")))
+        failure(Phase::Preflight, &message, Some(format!("{hint}, or remove the key")))
     };
     keys.into_iter().map(told).collect()
 }
 
 fn unassigned(error: &NoEngine) -> Failure {
-    let hint = "add an engine that does, or let one emulate it: list the platform under its `platforms:`";
+    let hint =
+        "add an engine for the platform, or list the platform under `platforms:` of an engine that can emulate it";
     failure(Phase::Preflight, &error.to_string(), Some(hint.into()))
 }

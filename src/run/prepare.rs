@@ -1,4 +1,4 @@
-//! From a schedule to jobs that can run: names, slots, sessions.
+//! Turns a schedule into jobs that can run, with their names, slots and sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ use crate::context::{AddedStages, ContextError, can_have_stages};
 use crate::engine::{BaseImage, EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
 use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, Image, ImageName, Plan, SecretSpec, SshSpec};
 
-/// What all jobs of a run share.
+/// The parts that all jobs of a run share.
 pub(super) struct Shared<'a> {
     pub(super) engines: &'a Engines,
     pub(super) registry: &'a Registry,
@@ -47,7 +47,7 @@ impl Shared<'_> {
         self.engines.list()[engine].credentials(self.credentials)
     }
 
-    /// The build with the proxies of its engine.
+    /// The build, with the proxies of its engine as arguments.
     fn behind_proxies(&self, scheduled: &ScheduledBuild) -> ScheduledBuild {
         let mut scheduled = scheduled.clone();
         let host = self.engines.list()[scheduled.engine].spec.host.to_string();
@@ -56,10 +56,10 @@ impl Shared<'_> {
     }
 }
 
-/// Where the images of the plan go.
+/// The repositories and final tags of each image of the plan.
 ///
 /// # Errors
-/// A repository with its registry is longer than registries take.
+/// Fails if the name of a repository is longer than registries accept.
 pub(super) fn targets(plan: &Plan, registries: &Registries) -> Result<Vec<Target>, Failure> {
     let target = |image: &Image| {
         let repository = |registry: &Registry| {
@@ -76,7 +76,7 @@ pub(super) fn targets(plan: &Plan, registries: &Registries) -> Result<Vec<Target
     plan.images.iter().map(target).collect()
 }
 
-/// Everything of the contexts and Dockerfiles that can be seen to be wrong before anything is built.
+/// The faults of contexts and Dockerfiles that polyarch can see before it builds.
 pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
     let mut seen = BTreeSet::new();
     let mut faults = Vec::new();
@@ -85,8 +85,8 @@ pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
             continue;
         }
         if job.work.spec.dockerfile == Dockerfile::StandardInput {
-            let message = format!("{}: its Dockerfile is on the standard input, which was not read", id.image);
-            faults.push(failure(Phase::Plan, &message, Some("give it with `dockerfile_inline`".into())));
+            let message = format!("{}: its Dockerfile is on the standard input, which polyarch did not read", id.image);
+            faults.push(failure(Phase::Plan, &message, Some("pass the Dockerfile with `dockerfile_inline`".into())));
         } else if let Err((input, error)) = inputs::check(&job.work.spec) {
             let hint = nearby::hint(&job.work.spec, &input, &error);
             faults.push(failure(Phase::Plan, &format!("{}: {}", id.image, chain(&error)), Some(hint)));
@@ -95,7 +95,8 @@ pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
     faults
 }
 
-/// Dockerfiles that cannot have the stages which stand for contexts on an engine that does not know any.
+/// Dockerfiles that do not fit an engine without named contexts. polyarch adds stages that stand for the contexts, and
+/// these Dockerfiles cannot have such stages.
 pub(super) fn stage_faults(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
     let fault = |job: &ScheduledBuild| {
         let (reached, build) = (&engines.list()[job.engine], &job.job.work.spec);
@@ -113,7 +114,7 @@ fn stages_fit(build: &BuildSpec, facts: &EngineFacts) -> Result<(), ContextError
     Ok(can_have_stages(&dockerfile.read()?, &names, build.target.as_deref())?)
 }
 
-/// The builds of the schedule, in its order; `builds` ends those of an image.
+/// The builds of the schedule, in its order. A token of `builds` ends the builds of one image.
 pub(super) fn builds(
     schedule: &Schedule,
     targets: &[Target],
@@ -151,7 +152,7 @@ pub(super) enum Prepared {
 }
 
 impl Prepared {
-    /// Runs it to its end, on what it builds on.
+    /// Runs the job to its end. The job builds on `bases`.
     pub(super) async fn run(self, bases: BTreeMap<ImageName, BaseImage>) -> JobEnd {
         match self {
             Self::Build(job) => JobRun { bases, ..*job }.run().await,
@@ -160,7 +161,8 @@ impl Prepared {
     }
 }
 
-/// The jobs of the schedule, in its order; `builds` ends those of an image, `chosen` has what is adopted.
+/// The jobs of the schedule, in its order. A token of `builds` ends the jobs of one image. `chosen` has the images to
+/// import.
 pub(super) fn jobs(
     schedule: &Schedule,
     targets: &[Target],
@@ -184,9 +186,10 @@ pub(super) fn jobs(
     schedule.jobs.iter().enumerate().map(&mut job).collect()
 }
 
-/// What makes two jobs share a session: they need the same files of the same context, which is then sent once, and of
-/// which the engine keeps one copy. BuildKit keeps a copy a shared key: platforms that need different files would evict
-/// each other's. Secrets and ssh agents count, too: the engine asks for them by name only.
+/// Two jobs with the same key share a session, because they need the same files of the same context. polyarch sends the
+/// context once, and the engine keeps one copy. BuildKit keeps one copy for each shared key. With one key for all,
+/// platforms that need different files would evict each other's copy. Secrets and ssh agents are part of the key,
+/// because the engine asks for them by name only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct SessionKey {
     engine: usize,
@@ -197,7 +200,7 @@ struct SessionKey {
     target: Option<String>,
     secrets: Vec<SecretSpec>,
     ssh: Vec<SshSpec>,
-    /// The job's place, where what is copied or what the Dockerfile builds on depends on the platform.
+    /// The job's place, if the files to copy or the base images depend on the platform.
     alone: Option<usize>,
 }
 
@@ -235,12 +238,12 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>, common: &[Option<CommonKey
         let spec = SessionSpec {
             context: key.context.directory().map(Path::to_owned),
             dockerfile: given_dockerfile(&key.dockerfile),
-            // They are known when what it builds on is there.
+            // polyarch knows the stages only when the base images exist.
             stages: AddedStages::new(),
             directories: key.directories.clone(),
-            // Each of its jobs asks for its own.
+            // Each job of the session asks for its own cache directories.
             caches: caches.get(&key).cloned().unwrap_or_default(),
-            // BuildKit before 0.9 asks any of the builds' own sessions for what is common.
+            // BuildKit before 0.9 may ask any session of a build for the common context, so each session has its key.
             shared_key: common.as_ref().map_or_else(|| shared_key(&key, job), CommonKey::shared_key),
             credentials: shared.credentials_on(key.engine),
             secrets: shared.secrets.of(&key.secrets),
@@ -252,8 +255,8 @@ fn sessions(schedule: &Schedule, shared: &Shared<'_>, common: &[Option<CommonKey
     keys.into_iter().zip(schedule.builds()).zip(common).map(session).collect()
 }
 
-/// The same in every run of the same plan from the same place, so that an engine finds the copy of the context that
-/// it kept, and only what changed is sent.
+/// A key that is the same in every run of the same plan from the same directory. The engine finds its copy of the
+/// context by this key, and polyarch sends only changed files.
 fn shared_key(key: &SessionKey, job: &ScheduledBuild) -> String {
     let context = match &key.context {
         Context::Directory(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
@@ -262,7 +265,7 @@ fn shared_key(key: &SessionKey, job: &ScheduledBuild) -> String {
     let platform = key.alone.map(|_| job.id.platform.to_string()).unwrap_or_default();
     let dockerfile = match &key.dockerfile {
         Dockerfile::File(path) => path.display().to_string(),
-        // What the engine fetches is no copy of anything here, and another text is sent whole.
+        // The engine keeps no copy of these Dockerfiles: the engine fetches the file, or polyarch sends the whole text.
         Dockerfile::InContext(_) | Dockerfile::Inline(_) | Dockerfile::StandardInput => String::new(),
     };
     let target = key.target.as_deref().unwrap_or_default();
@@ -280,7 +283,7 @@ pub(super) fn destination(target: &Target, scheduled: &ScheduledJob) -> Destinat
     }
 }
 
-/// What will be done.
+/// The images and the jobs of a run, before anything starts.
 pub(super) fn outline(targets: &[Target], schedule: &Schedule, order: &Order, engines: &Engines) -> Outline {
     let images = targets.iter().map(Target::planned);
     let by = |scheduled: &ScheduledJob| match scheduled {

@@ -1,5 +1,4 @@
-//! An index on its way to every repository that is to show it: its images everywhere first, then the gates, then the
-//! tags.
+//! Publishes an index in all of its repositories: first the images everywhere, then the gates, and then the tags.
 
 use std::sync::Arc;
 
@@ -23,46 +22,46 @@ use super::untag;
 use crate::engine::Engine;
 use crate::oci::{Digest, EncodedIndex, Tag};
 
-/// An image whose every platform is confirmed in the registry that it was built to.
+/// An image whose platforms are all confirmed in the registry that it was built to.
 pub(super) struct Publication {
     target: Target,
     registry: Registry,
     found: Vec<Found>,
-    /// Images that get the final names on their engine, so that `docker run NAME:TAG` works.
+    /// Images that get the final tags on their engine, so that `docker run NAME:TAG` works.
     pub(super) names: Vec<(Arc<Engine>, Digest)>,
 }
 
-/// An index whose images are in every repository that is to show it; no tag does yet.
+/// An index whose images exist in every repository that will show it. No tag names the index yet.
 pub(super) struct Placed {
     pub(super) index: EncodedIndex,
-    /// The repositories, in the order in which their tags are put.
+    /// The repositories, in the order in which their tags move.
     pub(super) destinations: Vec<Destination>,
-    /// As of [`Publication`].
+    /// The same images as in [`Publication`].
     pub(super) names: Vec<(Arc<Engine>, Digest)>,
 }
 
-/// A repository that is to show an index.
+/// A repository that will show an index.
 pub(super) struct Destination {
     pub(super) target: Target<Place>,
-    /// The children that this run pushed there under tags of their own.
+    /// The children that this run pushed to the repository under arch tags.
     pub(super) pushed: Vec<Pushed>,
 }
 
-/// An index that may be shown everywhere, and how the tags stand.
+/// An index that may be published everywhere, and the state of its tags.
 pub(super) struct Admitted {
     placed: Placed,
     standing: Vec<Vec<Standing>>,
 }
 
 impl Publication {
-    /// Of children that were read in `registry`; no engine has them for sure.
+    /// Creates a publication of children that this run read in `registry`. No engine is known to have them.
     pub(super) fn new(target: Target, found: Vec<Found>, registry: &Registry) -> Self {
         let read_here = found.iter().map(|found| found.child.manifest().digest().clone()).collect();
         let there = found.iter().flat_map(|found| found.there.clone()).collect();
         Self { target: Target { read_here, there, ..target }, registry: registry.clone(), found, names: Vec::new() }
     }
 
-    /// Joins the index, and brings what it lists to all registries.
+    /// Joins the index, and copies its images to all registries.
     pub(super) async fn place(self, events: &mpsc::Sender<Event>) -> Result<Placed, Failure> {
         let Self { target, registry, found, names } = self;
         attestations::warn(&target.image, &found, events).await;
@@ -78,15 +77,15 @@ impl Publication {
     }
 }
 
-/// Why the tags of an image did not move, or not all of them.
+/// Why some or all tags of an image did not move.
 pub(super) enum NotMoved {
     Failed(Failure),
-    /// Because of another image.
+    /// Another image is the reason.
     Withheld(String),
 }
 
 impl NotMoved {
-    /// As the outside hears it.
+    /// The event that reports this.
     pub(super) fn event(self) -> ImageEvent {
         match self {
             Self::Failed(failure) => ImageEvent::Failed(failure),
@@ -95,8 +94,8 @@ impl NotMoved {
     }
 }
 
-/// Moves the final tags of `images`, one image after the other: of none, unless the gates let all of them pass. Gives
-/// what became of each.
+/// Moves the final tags of `images`, one image after the other. If a gate refuses one image, no tag moves. Returns the
+/// result of each image.
 pub(super) async fn publish(
     images: Vec<Placed>,
     gates: Gates,
@@ -124,12 +123,12 @@ pub(super) async fn publish(
 }
 
 impl Placed {
-    /// Whose it is.
+    /// The image's name in the plan.
     fn name(&self) -> &str {
         self.destinations.first().map_or("", |destination| &destination.target.image)
     }
 
-    /// Asks every gate of every repository; no tag moves.
+    /// Asks every gate of every repository. No tag moves yet.
     pub(super) async fn admit(
         self,
         mut gates: Gates,
@@ -139,7 +138,7 @@ impl Placed {
         let mut standing = Vec::new();
         for Destination { target, pushed } in &self.destinations {
             standing.push(publish::admit(target, &self.index, pushed, gates, events, shutdown).await?);
-            // The images are the same everywhere, byte for byte.
+            // The images are the same everywhere, byte for byte, so polyarch checks their programs only once.
             gates.programs = Programs::Believe;
         }
         Ok(Admitted { placed: self, standing })
@@ -147,7 +146,7 @@ impl Placed {
 }
 
 impl Admitted {
-    /// Puts the tags, one repository after the other, and reads each back.
+    /// Moves the tags, one repository after the other, and reads each tag back.
     pub(super) async fn put(self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
         let Self { placed: Placed { index, destinations, names }, standing } = self;
         for (Destination { target, .. }, standing) in destinations.iter().zip(standing) {
@@ -159,7 +158,7 @@ impl Admitted {
                 name_on_engine(target, engine, id, tag, events).await;
             }
         }
-        // All registries show the index by now.
+        // All registries show the index now, so the arch tags are not needed any more.
         for Destination { target, .. } in &destinations {
             untag::remove(target, &index, pushed, events, shutdown).await?;
         }
@@ -167,7 +166,7 @@ impl Admitted {
     }
 }
 
-/// A convenience that fails nothing: the image is published.
+/// Names the image on the engine for convenience. An error is only a warning, because the image is published.
 async fn name_on_engine(target: &Target<Place>, engine: &Engine, id: &Digest, tag: &Tag, events: &mpsc::Sender<Event>) {
     let Place::Repository { repository, .. } = &target.place else { return };
     let name = repository.path().as_str();

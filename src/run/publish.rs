@@ -1,4 +1,4 @@
-//! Per image: draft → encode → put → read back → verify. The only place that moves a final tag.
+//! Publishes the index of one image: draft → encode → push → read back → verify.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -24,28 +24,29 @@ use crate::oci::{
 use crate::plan::{ArchTags, AttestationPolicy, Image};
 use crate::registry::Visibility;
 
-/// Where an image's index goes: to a repository while nothing but its name is of interest, to a [`Place`] when it is put.
+/// The destination of an image's index. `P` is a [`Repository`] while only its name matters, and a [`Place`] for a
+/// push.
 #[derive(Debug, Clone)]
 pub(super) struct Target<P = Repository> {
     /// The image's name in the plan.
     pub(super) image: String,
-    /// The repository, or the place.
+    /// The repository or the place.
     pub(super) place: P,
-    /// The platforms that the index will say and what the plan overrides of their entries, in the plan's order.
+    /// The platforms that the index lists and the plan's overrides of their entries, in the plan's order.
     pub(super) expected: Vec<(Platform, EntryOverride)>,
-    /// The arch tags and whether the registry gets them, as the platforms.
+    /// The arch tags and whether the registry gets them, in the order of the platforms.
     pub(super) arch_tags: Vec<(Tag, ArchTags)>,
     /// The final tags, in the plan's order.
     pub(super) tags: Vec<Tag>,
-    /// What becomes of the images' attestations.
+    /// Whether the index keeps the images' attestations.
     pub(super) attestations: AttestationPolicy,
     /// Children whose configs this run read in this repository.
     pub(super) read_here: HashSet<Digest>,
-    /// Blobs that this run read, put or asked for in this repository.
+    /// Blobs that this run read, pushed or found in this repository.
     pub(super) there: BTreeSet<Digest>,
-    /// The repositories of other registries that get copies, and the same final tags.
+    /// The repositories of other registries that get copies and the same final tags.
     pub(super) copies: Vec<Place>,
-    /// What its index was made from.
+    /// The index that this index is based on, if there is one.
     pub(super) base: Base,
 }
 
@@ -65,14 +66,14 @@ impl Target {
         }
     }
 
-    /// The same, in its registry.
+    /// The same target, with its registry.
     pub(super) fn of_registry(self, registry: &Registry) -> Target<Place> {
         let Self { image, place, expected, arch_tags, tags, attestations, read_here, there, copies, base } = self;
         let place = Place::Repository { registry: registry.clone(), repository: place };
         Target { image, place, expected, arch_tags, tags, attestations, read_here, there, copies, base }
     }
 
-    /// What is planned of it, as the outside hears it.
+    /// The planned tags and copies, for the events of the run.
     pub(super) fn planned(&self) -> PlannedImage {
         let copies: Vec<_> = self.copies.iter().map(Place::location).collect();
         let own = Location::from(self.place.clone());
@@ -88,18 +89,18 @@ impl Target<Place> {
         index.children().iter().all(|child| self.read_here.contains(child.manifest().digest()))
     }
 
-    /// The same target in the repository of a copy, which is known to have `there`.
+    /// The same target in the repository of a copy. `there` lists blobs that exist in that repository.
     pub(super) fn copied_to(&self, place: &Place, there: BTreeSet<Digest>) -> Self {
         Self { place: place.clone(), read_here: HashSet::new(), there, copies: Vec::new(), ..self.clone() }
     }
 }
 
-/// The index of exactly the planned platforms.
+/// Joins an index of exactly the planned platforms.
 pub(super) fn join<P>(target: &Target<P>, found: Vec<Found>) -> Result<EncodedIndex, Failure> {
     encode(draft(target, found)?, IndexFormat::Auto)
 }
 
-/// The draft of exactly the planned platforms.
+/// Drafts an index of exactly the planned platforms.
 pub(super) fn draft<P>(target: &Target<P>, found: Vec<Found>) -> Result<IndexDraft, Failure> {
     let children: Vec<Child> = found.into_iter().map(|found| found.child).collect();
     let planned: Vec<Platform> = target.expected.iter().map(|(platform, _)| platform.clone()).collect();
@@ -107,17 +108,19 @@ pub(super) fn draft<P>(target: &Target<P>, found: Vec<Found>) -> Result<IndexDra
     draft.map_err(|error| failure(Phase::Verify, &error.to_string(), None))
 }
 
-/// The draft's bytes.
+/// Encodes the draft.
 pub(super) fn encode(draft: IndexDraft, format: IndexFormat) -> Result<EncodedIndex, Failure> {
     draft.encode(format).map_err(|error| match error {
-        EncodeError::NotDocker(_) => {
-            failure(Phase::Verify, &error.to_string(), Some("let it be an OCI index: `--index-format auto`".into()))
-        }
-        EncodeError::Manifest(_) => failure(Phase::Verify, &format!("encode the index: {error}"), None),
+        EncodeError::NotDocker(_) => failure(
+            Phase::Verify,
+            &error.to_string(),
+            Some("pass `--index-format auto` to publish an OCI index".into()),
+        ),
+        EncodeError::Manifest(_) => failure(Phase::Verify, &format!("cannot encode the index: {error}"), None),
     })
 }
 
-/// Says what index was joined of `image`.
+/// Reports the index that polyarch joined for `image`.
 pub(super) async fn tell(image: &str, index: &EncodedIndex, events: &mpsc::Sender<Event>) {
     let manifest = index.manifest();
     let what = ImageEvent::Joined {
@@ -128,7 +131,8 @@ pub(super) async fn tell(image: &str, index: &EncodedIndex, events: &mpsc::Sende
     drop(events.send(Event::Image { image: image.to_owned(), what }).await);
 }
 
-/// Before the first final tag moves: asks whether each may, and for every blob that they will lead to.
+/// Decides whether final tags may move, before the first of them moves. polyarch reads the tags, asks the gates, and
+/// looks for every blob that the index needs.
 pub(super) async fn admit(
     target: &Target<Place>,
     index: &EncodedIndex,
@@ -155,8 +159,8 @@ pub(super) async fn admit(
     Ok(standing)
 }
 
-/// Puts the index under the final tags that were asked for, and proves it from outside: where all tags had it, that was
-/// read from them, and where the children were read here, so were they.
+/// Pushes the index under its final tags, and then verifies the published index. The verification is not needed if no
+/// tag had to move and this run read all children in this place.
 pub(super) async fn put(
     target: &Target<Place>,
     index: &EncodedIndex,
@@ -177,7 +181,7 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// The failure where a repository lacks a part of the index.
+/// The failure if a repository lacks a part of the index.
 fn not_complete(target: &Target<Place>, standing: &[Standing], incomplete: &Incomplete) -> Failure {
     let tags = standing.iter().map(|standing| target.place.tag(standing.tag.clone()).to_string());
     let tags = tags.collect::<Vec<_>>().join(", ");
@@ -191,37 +195,37 @@ pub(super) fn not_published(target: &Target<Place>, tag: &Tag, reason: &str) -> 
     failure(Phase::Publish, &format!("{named} was not published: {reason}"), None)
 }
 
-/// Says which arch tags no longer name what was built: the index has what was built, by digest.
+/// Warns of each arch tag that no longer names the image that this run pushed. The index lists this image by digest.
 async fn warn_of_moved_tags(target: &Target<Place>, pushed: &[Pushed], events: &mpsc::Sender<Event>) {
     let asking = pushed.iter().map(|pushed| async {
         let selector = Selector::Tag(pushed.tag.clone());
         target.place.head(&selector).await
     });
     for (Pushed { tag, platform, top, .. }, head) in pushed.iter().zip(join_all(asking).await) {
-        // An error here decides nothing: the children are named by digest.
+        // An error here changes nothing, because the index names the children by digest.
         let Ok(head) = head else { continue };
         if head.flatten().is_some_and(|digest| digest != *top) {
             let warning = Warning {
                 image: Some(target.image.clone()),
                 platform: Some(platform.clone()),
-                message: format!("{} was moved by somebody else meanwhile", target.place.tag(tag.clone())).into(),
-                hint: Some("the index has what this run built, by digest".into()),
+                message: format!("{} names another image: another run moved it", target.place.tag(tag.clone())).into(),
+                hint: Some("use the final tags: their index lists the image of this run by digest".into()),
             };
             drop(events.send(Event::Warning(warning)).await);
         }
     }
 }
 
-/// A child that has a tag of its own, and what that names.
+/// A child with its arch tag, and the digest that the arch tag should name.
 pub(super) struct Pushed {
     pub(super) tag: Tag,
     pub(super) platform: Platform,
     pub(super) top: Digest,
-    /// Whether the tag stays.
+    /// Whether polyarch keeps or removes the arch tag.
     pub(super) arch_tags: ArchTags,
 }
 
-/// Each child with the tag that it was pushed under: children come in the order in which their builds ended.
+/// Each child with its arch tag. `found` has the children in the order in which their builds ended.
 pub(super) fn pushed<P>(target: &Target<P>, found: &[Found]) -> Vec<Pushed> {
     let places = target.expected.iter().zip(&target.arch_tags);
     let tagged = places.filter(|(_, (_, arch_tags))| arch_tags.are_pushed());
@@ -233,7 +237,7 @@ pub(super) fn pushed<P>(target: &Target<P>, found: &[Found]) -> Vec<Pushed> {
     pushed.collect()
 }
 
-/// What a tag must show right after it was put.
+/// How polyarch reads content that it wrote a moment ago.
 pub(super) const FRESH: Visibility = Visibility::JustWritten;
 
 #[cfg(test)]

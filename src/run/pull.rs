@@ -1,4 +1,4 @@
-//! `verify --pull`: what engines get when they pull an index is what was verified of it.
+//! `verify --pull`: proves that engines pull exactly the images that polyarch verified.
 
 use std::sync::Arc;
 
@@ -15,59 +15,61 @@ use crate::auth::CredentialSource;
 use crate::engine::{Before, EngineError, EngineErrorKind, HeldImage, ImageStore, PullRequest};
 use crate::oci::{Digest, DigestRef, Platform};
 
-/// What engines pull of one index, and as whom.
+/// The index that engines pull, and their access to it.
 pub struct Pulling<'a> {
     /// The engines.
     pub engines: &'a Engines,
-    /// The registry that they pull from.
+    /// The registry that the engines pull from.
     pub registry: &'a Registry,
-    /// Who we are there.
+    /// The user's credentials for the registry.
     pub credentials: &'a Arc<dyn CredentialSource>,
-    /// The index there.
+    /// The index in the registry.
     pub image: DigestRef,
-    /// What is known of it.
+    /// The facts that polyarch verified about the index.
     pub index: &'a VerifiedIndex,
-    /// What the plan says of it.
+    /// The facts that the plan specifies for the index.
     pub expected: &'a Expected,
 }
 
-/// An image that an engine pulled, and that is the one of the index.
+/// An image that an engine pulled. It matches the index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PulledImage {
     /// The engine.
     pub engine: String,
     /// The platform.
     pub platform: Platform,
-    /// What the engine calls the image: its config's digest with a graph driver, its manifest's with containerd's store.
+    /// The engine's ID of the image. With a graph driver the ID is the config's digest, with containerd's store the
+    /// manifest's.
     pub image: Digest,
-    /// Whether it is still there.
+    /// Whether the engine still has the image.
     pub kept: Kept,
 }
 
-/// What became of a pulled image.
+/// How polyarch left an image on an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kept {
-    /// The engine had it before, and has it.
+    /// The engine had the image before the pull and still has it.
     WasThere,
-    /// It was removed again.
+    /// polyarch removed the image again.
     Removed,
 }
 
-/// An image that one engine is to pull.
+/// An image that one engine has to pull.
 struct Task<'a> {
     reached: &'a Reached,
     credentials: Arc<dyn CredentialSource>,
     image: &'a DigestRef,
     entry: &'a VerifiedEntry,
-    /// Whether the plan overrides what the index says of the platform: then the config says another one.
+    /// Whether the plan overrides the platform of the entry. The config then has another platform.
     is_believed: bool,
 }
 
 impl Pulling<'_> {
-    /// Lets every engine pull the image of its own processor's platform, or of those that the plan lists for it, by the
-    /// index's digest. Engines work at once, each on one image after the other. What an engine did not have before is
-    /// removed again, also after a failure or a stop.
+    /// Lets every engine pull by the digest of the index. Each engine pulls the image of its own platform. It also
+    /// pulls the images of the platforms that the plan lists for it. Engines work at the same time, and each pulls one
+    /// image after the other. polyarch removes an image that the engine did not have before, also after a failure or a
+    /// stop.
     pub async fn run(&self, shutdown: &Shutdown) -> (Vec<PulledImage>, Vec<Failure>) {
         let tasks = |reached| self.tasks(reached);
         let by_engine: Vec<Vec<Task<'_>>> = self.engines.list().iter().map(tasks).collect();
@@ -113,17 +115,18 @@ impl Pulling<'_> {
         let engines = self.engines.list().iter();
         let engines: Vec<_> = engines.map(|one| format!("{} ({})", one.spec.name, one.facts().platform)).collect();
         let message = format!(
-            "{}: it holds {}, and no engine is of such a platform: {}",
+            "{}: no engine can pull any of its platforms ({}); the engines are {}",
             self.image,
             held.join(", "),
             engines.join(", ")
         );
-        let hint = "`platforms:` of an engine in the plan names others that it is to pull";
+        let hint = "list a platform of the index under `platforms:` of an engine in the plan";
         failure(Phase::Verify, &message, Some(hint.into()))
     }
 }
 
-/// The image that is of the engine's platform, else the first that it runs natively; and what the plan lists for it.
+/// The entry of the engine's own platform, or else the first entry that the engine runs natively. The entries that the
+/// plan lists for the engine follow.
 fn chosen<'a>(reached: &Reached, entries: &'a [VerifiedEntry]) -> Vec<&'a VerifiedEntry> {
     let facts = reached.facts();
     let platform = |at: usize| &entries[at].entry.platform;
@@ -165,7 +168,7 @@ impl Task<'_> {
         self.compare(held)
     }
 
-    /// What the engine has is what the registry has.
+    /// Compares the image on the engine with the image in the registry.
     fn compare(&self, held: Option<HeldImage>) -> Result<Digest, Failure> {
         let Self { reached, image, entry, .. } = self;
         let platform = &entry.entry.platform;
@@ -173,21 +176,21 @@ impl Task<'_> {
             ImageStore::GraphDriver => &entry.config,
             ImageStore::Containerd => &entry.entry.digest,
         };
-        let differs = |what: String| {
-            let message = format!("engine {} pulled {platform} of {image}, and has {what}", reached.spec.name);
+        let differs = |fault: String| {
+            let message = format!("engine {} pulled {platform} of {image}, but {fault}", reached.spec.name);
             Err(failure(Phase::Verify, &message, None))
         };
         match held {
-            None => differs("no such image afterwards".to_owned()),
-            Some(held) if held.id != *expected => differs(format!("{}: the registry's is {expected}", held.id)),
+            None => differs("does not have the image now".to_owned()),
+            Some(held) if held.id != *expected => differs(format!("has {}, and the registry has {expected}", held.id)),
             Some(held) if !held.platform.is_based_on(platform) && !self.is_believed => {
-                differs(format!("an image of {}", held.platform))
+                differs(format!("has an image of {}", held.platform))
             }
             Some(held) => Ok(held.id),
         }
     }
 
-    /// What was pulled goes again. That nothing came is no failure of this.
+    /// Removes the pulled image. An engine without this image is not an error.
     async fn remove(&self) -> Result<(), Failure> {
         match self.reached.engine.remove(self.image).await {
             Err(EngineError { kind: EngineErrorKind::Refused { status: 404, .. }, .. }) | Ok(()) => Ok(()),
@@ -208,7 +211,8 @@ impl Task<'_> {
     }
 }
 
-/// An engine that cannot be used is one thing, one that cannot pull what was published another.
+/// The failure of an engine. An engine that cannot pull the published image fails the verification. Any other error
+/// means that polyarch cannot use the engine.
 fn failed(error: &EngineError) -> Failure {
     let phase = match &error.kind {
         EngineErrorKind::Pull(_) => Phase::Verify,

@@ -1,4 +1,4 @@
-//! Registries are asked whether they are there and take our login, while the first of their content is read already.
+//! Asks registries whether they answer and accept the login, while polyarch already reads the first content.
 
 use std::pin::pin;
 
@@ -8,11 +8,11 @@ use super::access::Registry;
 use super::event::Failure;
 use super::place::Place;
 
-/// What `finding` finds, while the registry of each of `places` is asked once: over a slow link that takes no time of its
-/// own.
+/// Returns the result of `finding`, and at the same time asks the registry of each of `places` once. The questions take
+/// no extra time over a slow link.
 ///
 /// # Errors
-/// A registry that is not there or does not take our login, whatever else is found: nothing was started then.
+/// Fails if a registry does not answer or refuses the login, even if `finding` succeeds. Nothing was started then.
 pub(super) async fn reached<T>(
     places: impl Iterator<Item = &Place>,
     finding: impl Future<Output = Result<T, Failure>>,
@@ -28,13 +28,14 @@ pub(super) async fn reached<T>(
     both(try_join_all(registries.into_iter().map(Registry::reach)), finding).await
 }
 
-/// What `finding` finds, unless `reaching` fails.
+/// Returns the result of `finding`, unless `reaching` fails.
 async fn both<T, U>(
     reaching: impl Future<Output = Result<U, Failure>>,
     finding: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    // `fuse` drops each as soon as it ends. A join of several that ends with the error of one still holds the others.
-    // One of those may hold the lock of a login that the other side waits for, and nobody polls it any more.
+    // `fuse` drops each future as soon as it ends. If one future of a join fails, the join still holds the others. One
+    // of the others may hold the lock of a login. The other side would wait for this lock for ever, because no task
+    // polls the holder again.
     let (reaching, finding) = (pin!(reaching.fuse()), pin!(finding.fuse()));
     match select(reaching, finding).await {
         Either::Left((reached, finding)) => {

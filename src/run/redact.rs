@@ -1,4 +1,4 @@
-//! Hides secrets in what a build says.
+//! Hides secrets in the output of builds.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,23 +12,27 @@ use zeroize::Zeroizing;
 use crate::auth::SecretBytes;
 use crate::text::Text;
 
-/// What stands in the place of a secret.
+/// The text that replaces a secret.
 const MARK: &str = "***";
-/// Shortest text that is hidden, in bytes: a shorter one is part of too many words.
+/// The shortest text that polyarch hides, in bytes. A shorter text is a part of too many words.
 pub(super) const MIN_HIDDEN: usize = 6;
-/// Longest text that is looked for as a whole. A longer one is hidden in pieces, so also where a line shows only a part
-/// of it.
+/// The longest text that polyarch looks for as a whole. polyarch hides a longer text in pieces. A line with only a part
+/// of the text then shows nothing either.
 const PIECE: usize = 64;
-/// Where programs break lines of base64: GNU and busybox, PEM.
+/// The columns at which programs break lines of base64: 76 for GNU and busybox, 64 for PEM.
 const COLUMNS: [usize; 2] = [76, 64];
 
 type Piece = Zeroizing<Vec<u8>>;
 
-/// Finds secrets in one line, in the forms in which programs print them: as they are, escaped as in JSON or a URL,
-/// and in base64. Of a secret of several lines each line is one. It cannot be printed.
+/// Finds secrets in one line, in the forms in which programs print them:
+/// - unchanged;
+/// - escaped as in JSON or a URL;
+/// - in base64.
 ///
-/// All secrets are looked for at once (Aho and Corasick). So time grows with the line alone, however many secrets there
-/// are and however much alike they begin.
+/// Each line of a secret is a secret too. The debug output of a `Redactor` shows no secret.
+///
+/// The search looks for all secrets at once (Aho and Corasick). Its time grows with the length of the line, but not
+/// with the number of secrets. Secrets that begin alike do not slow the search down.
 #[derive(Default)]
 pub struct Redactor {
     finder: Finder,
@@ -40,7 +44,7 @@ enum Finder {
     #[default]
     Nothing,
     Pieces(AhoCorasick),
-    /// There is more to hide than can be looked for: no line is shown.
+    /// The secrets are too large for the search, so polyarch shows no line.
     Everything,
 }
 
@@ -49,7 +53,7 @@ enum Finder {
 struct Forms(Vec<Piece>);
 
 impl Redactor {
-    /// Hides `secrets`.
+    /// Creates a redactor that hides `secrets`.
     pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a SecretBytes>) -> Self {
         let mut forms = Forms::default();
         for secret in secrets {
@@ -78,13 +82,13 @@ impl Redactor {
         Self { finder: found.map_or(Finder::Everything, Finder::Pieces) }
     }
 
-    /// `line` without secrets. Secrets that overlap or touch are hidden as one.
+    /// Returns `line` without secrets. Secrets that overlap or touch are hidden as one.
     pub(super) fn bytes<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
         Self::without(line, &self.secrets_of(line))
     }
 
-    /// The safe line of `line` and `dropped` more bytes, without secrets. A secret that goes on in the dropped bytes is
-    /// hidden, too.
+    /// Returns a safe text of a line without secrets. `line` is the beginning of the line, and `dropped` counts the
+    /// bytes after it. A secret that continues in the dropped bytes is hidden too.
     pub(super) fn line(&self, line: &[u8], dropped: usize) -> Text {
         let mut shown = line.len();
         if dropped > 0 && !matches!(self.finder, Finder::Nothing) {
@@ -95,7 +99,7 @@ impl Redactor {
         Text::line_without(|bytes| self.bytes(bytes), &line[..shown], dropped + line.len() - shown)
     }
 
-    /// `text` without secrets.
+    /// Returns `text` without secrets.
     pub(super) fn text(&self, text: Text) -> Text {
         match self.bytes(text.as_bytes()) {
             Cow::Borrowed(_) => text,
@@ -103,7 +107,7 @@ impl Redactor {
         }
     }
 
-    /// Where secrets are, in order.
+    /// Returns the positions of secrets, in order.
     fn secrets_of(&self, line: &[u8]) -> Vec<Range<usize>> {
         let finder = match &self.finder {
             Finder::Nothing => return Vec::new(),
@@ -111,7 +115,7 @@ impl Redactor {
             Finder::Pieces(finder) => finder,
         };
         let mut secrets: Vec<Range<usize>> = Vec::new();
-        // The finder gives them in the order of their ends. No more of them end at one byte than there are lengths.
+        // The search yields secrets in the order of their ends. At one byte, at most one secret of each length ends.
         for found in finder.find_overlapping_iter(line) {
             let mut secret = found.range();
             while let Some(last) = secrets.pop_if(|last| last.end >= secret.start) {
@@ -149,7 +153,7 @@ impl Forms {
         self.0.push(Piece::new(text.to_vec()));
     }
 
-    /// As it is, as in a JSON string, and as in a URL or a form.
+    /// Hides `value` unchanged, as in a JSON string, and as in a URL or a form.
     fn escaped(&mut self, value: &[u8]) {
         if value.len() < MIN_HIDDEN {
             return;
@@ -168,8 +172,11 @@ impl Forms {
         self.hide(&percent(value, form));
     }
 
-    /// In base64, both alphabets: alone, with the line feed that `echo` adds, in lines, and within something longer,
-    /// as the password in `user:password` is.
+    /// Hides `value` in both alphabets of base64:
+    /// - alone;
+    /// - with the line feed that `echo` adds;
+    /// - in lines;
+    /// - inside a longer text, such as the password in `user:password`.
     fn encoded(&mut self, value: &[u8]) {
         if value.len() < MIN_HIDDEN {
             return;
@@ -182,7 +189,8 @@ impl Forms {
                     text.as_bytes().chunks(columns).for_each(|line| self.hide(line));
                 }
             }
-            // What comes before moves it by 0, 1 or 2 bytes. Characters that it shares with its neighbours are left out.
+            // The bytes before the secret shift it by 0, 1 or 2 bytes. polyarch leaves out characters that also encode
+            // a byte of a neighbour.
             for (before, shared) in [(0, 0), (1, 2), (2, 3)] {
                 let moved = Zeroizing::new([&[0; 2][..before], value].concat());
                 let text = Zeroizing::new(encoder.encode(&*moved));
@@ -198,7 +206,7 @@ impl fmt::Debug for Redactor {
     }
 }
 
-/// Percent-encoded, but for what RFC 3986 calls unreserved.
+/// Encodes all bytes with `%`, except the unreserved characters of RFC 3986.
 fn percent(value: &[u8], encode: impl Fn(u8) -> String) -> Piece {
     let mut text = Piece::new(Vec::with_capacity(value.len() * 3));
     for byte in value {
@@ -281,7 +289,7 @@ mod tests {
     fn secrets_that_overlap_or_touch_are_hidden_whole() {
         let redactor = hiding(&[b"abcdefgh", b"efghijkl", b"mnopqr"]);
         assert_eq!(redactor.text("1 abcdefghijkl 2 abcdefghmnopqr 3 xefghijkl".into()), "1 *** 2 *** 3 x***");
-        // The second secret begins within the first, and goes on where the first ends.
+        // The second secret begins inside the first secret and ends after it.
         assert_eq!(hiding(&[b"outer-inner-outer", b"inner-outer-more"]).text("outer-inner-outer-more".into()), "***");
     }
 
@@ -292,7 +300,7 @@ mod tests {
         assert_eq!(redactor.text(format!("a {secret} b").into()), "a *** b");
         let shown = redactor.text(secret[..500].into());
         assert!(shown.len() < PIECE + 5, "{shown}");
-        // Nor does a line that is cut show how a secret begins.
+        // A line that is cut does not show the beginning of a secret either.
         for cut in 1..20 {
             let line = format!("{}{}", "x".repeat(200), &secret[..cut]);
             let shown = redactor.line(line.as_bytes(), 100_000);
@@ -313,7 +321,7 @@ mod tests {
 
     #[test]
     fn time_grows_with_the_log_and_not_with_how_many_secrets_are_alike() {
-        // All secrets begin as the line does, and none of them is in the line.
+        // Each secret begins like the line, but the line contains none of the secrets.
         let secrets = |number: usize| -> Vec<Vec<u8>> {
             (0..number).map(|n| format!("{}b{n:08}", "a".repeat(50)).into_bytes()).collect()
         };

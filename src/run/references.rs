@@ -1,4 +1,4 @@
-//! `polyarch join -t TARGET SOURCE…`: the joiner on what is in registries and layouts, without a plan.
+//! `polyarch join -t TARGET SOURCE…`: joins images of registries and layouts without a plan.
 
 use futures::future::try_join;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -28,35 +28,36 @@ use crate::oci::{
 use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
 
-/// Images of one index that are looked at at once: enough that the registry never waits for us.
+/// How many images of one index polyarch reads at once. The number is large enough to keep the registry busy.
 pub(super) const AT_ONCE: usize = 16;
-/// The hint for a source that is missing.
-const NOT_THERE: &str = "push it first, or wait for it with `--wait 30m`";
+/// The hint for a missing source.
+const NOT_THERE: &str = "push the image first, or wait for it with `--wait 30m`";
 
-/// Images, wherever they are, that are to be one index.
+/// Images in any places, which become one index.
 #[derive(Debug, Clone)]
 pub struct References {
-    /// The images, in the order of the index; an index stands for all of its images.
+    /// The images, in the order of the index. A source that is an index stands for all of its images.
     pub sources: Vec<JoinSource>,
-    /// Where the index goes, each place once, at least one; images are copied where they are not.
+    /// The places that get the index. Each place occurs once, and there is at least one place. polyarch copies the
+    /// images to places that lack them.
     pub targets: Vec<FinalTags>,
-    /// What becomes of the images' attestations.
+    /// Whether the index keeps the images' attestations.
     pub attestations: AttestationPolicy,
-    /// What the index is to be beyond that.
+    /// The other changes to the index.
     pub edit: Edit,
 }
 
-/// What is joined, and as what.
+/// An image to join, and the overrides of its entry.
 #[derive(Debug, Clone)]
 pub struct JoinSource {
-    /// What is read.
+    /// The image to read.
     pub source: Source,
-    /// What its entry says, whatever its config does: of one image only.
+    /// Fields of the entry that replace those of the image's config. They are allowed only for a source with one image.
     pub entry: EntryOverride,
 }
 
 impl References {
-    /// What the index is called in events: its first repository.
+    /// The name of the index in events, which is its first repository.
     pub(super) fn name(&self) -> String {
         self.targets.first().map(|target| target.place.location().to_string()).unwrap_or_default()
     }
@@ -67,13 +68,13 @@ impl References {
         each.map(|(target, tag)| target.place.tag(tag.clone())).collect()
     }
 
-    /// The index, without anything being copied or put.
+    /// Returns the index, but copies and pushes nothing.
     pub(super) async fn preview(&self) -> Result<EncodedIndex, Failure> {
         let parts = self.gather(None).await?;
         Ok(self.index(&parts)?.0)
     }
 
-    /// Everywhere the images, then everywhere the tags.
+    /// Copies the images to every place, and then moves the tags in every place.
     pub(super) async fn join(
         &self,
         run: &JoinRun,
@@ -110,7 +111,7 @@ impl References {
         attestations::warn(&image, &found, events).await;
     }
 
-    /// Fetches every image; each says its platform itself.
+    /// Fetches every image. Each image names its own platform.
     async fn gather(&self, wait: Option<&Wait<'_>>) -> Result<Parts<'_>, Failure> {
         let targets = || self.targets.iter().map(|target| &target.place);
         let places = self.sources.iter().map(|source| &source.source.place).chain(targets());
@@ -120,7 +121,11 @@ impl References {
         let absent: Vec<_> = absent.map(ToString::to_string).collect();
         if !absent.is_empty() {
             let message = format!("none of the sources has {}", absent.join(", "));
-            return Err(failure(Phase::Verify, &message, Some("`--platform` names what is taken of them".into())));
+            return Err(failure(
+                Phase::Verify,
+                &message,
+                Some("pass only platforms of the sources with `--platform`".into()),
+            ));
         }
         let Some(target) = self.targets.first() else {
             return Err(failure(Phase::Plan, "no target is named", None));
@@ -130,7 +135,7 @@ impl References {
         Ok(parts)
     }
 
-    /// The images of all sources, in their order. All that is wrong is told.
+    /// Finds the images of all sources, in their order. The failure reports all faults.
     async fn find(&self, wait: Option<&Wait<'_>>) -> Result<Vec<Part<'_>>, Failure> {
         let sought = |source| Sought { name: JoinSource::name(source), what: source };
         let sought: Vec<_> = self.sources.iter().map(sought).collect();
@@ -147,7 +152,7 @@ impl References {
         if faults.is_empty() { Ok(parts) } else { Err(told(&faults, wait, Missing::Named(NOT_THERE))) }
     }
 
-    /// The index, which is the same in every repository, and what is to be said of it.
+    /// Returns the index, which is the same in every repository, and a warning about it.
     fn index(&self, parts: &Parts<'_>) -> Result<(EncodedIndex, Option<&str>), Failure> {
         let Some(destination) = self.targets.first() else {
             return Err(failure(Phase::Plan, "no target is named", None));
@@ -161,7 +166,7 @@ impl References {
         self.edit.encode(draft, parts)
     }
 
-    /// What is of one platform, or what was expected.
+    /// The hint for an index that does not fit: the images of the same platform, or the expected platforms.
     fn hint(&self, parts: &[Part<'_>]) -> Option<String> {
         let platform = |part: &Part<'_>| part.found.child.platform().clone();
         let name = |part: &Part<'_>| part.from.digest(part.found.child.manifest().digest().clone());
@@ -169,21 +174,22 @@ impl References {
         if let Some(twice) = twice.map(platform) {
             let of_it: Vec<_> = parts.iter().filter(|part| platform(part) == twice).collect();
             let named: Vec<_> = of_it.iter().map(|part| name(part).to_string()).collect();
-            return Some(format!("{twice} is {}", named.join(" and ")));
+            return Some(format!("pass only one image of {twice}: {}", named.join(" or ")));
         }
         let expect = self.edit.expect.as_ref()?;
         let expect: Vec<_> = expect.iter().map(ToString::to_string).collect();
-        Some(format!("`--expect` says {}", expect.join(", ")))
+        Some(format!("correct the sources or `--expect`, which lists {}", expect.join(", ")))
     }
 
-    /// Where the index goes, and what it is to be: what is expected, else what was found.
+    /// The destination of the index, with the expected platforms. Without `--expect`, these are the platforms of the
+    /// images.
     fn target(&self, destination: &FinalTags, parts: &[Part<'_>]) -> Target<Place> {
         let of = |platform: &Platform| parts.iter().find(|part| platform.covers(part.found.child.platform()));
         let entry = |platform: &Platform| of(platform).map(|part| part.entry.clone()).unwrap_or_default();
         let mut platforms = self.edit.expect.clone().unwrap_or_default();
         if self.edit.expect.is_none() {
             for part in parts {
-                // A platform that is there twice is refused by the draft.
+                // The draft refuses a platform that occurs twice.
                 if !platforms.contains(part.found.child.platform()) {
                     platforms.push(part.found.child.platform().clone());
                 }
@@ -211,38 +217,38 @@ impl JoinSource {
     }
 }
 
-/// The manifests of images and of what is attested of them.
+/// The manifests of images and of their attestations.
 pub(super) fn manifests(found: &[Found]) -> Vec<&RawManifest> {
     let attestations = found.iter().flat_map(|found| found.child.attestations());
     found.iter().map(|found| found.child.manifest()).chain(attestations.map(Attestation::manifest)).collect()
 }
 
-/// Something that is not there, and what to do about it.
+/// How polyarch came to look for a missing image, and the hint for it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Missing<'a> {
-    /// The user named it.
+    /// The user named the image.
     Named(&'a str),
-    /// The plan or an index leads to it.
+    /// The plan or an index leads to the image.
     Expected(Option<&'a str>),
 }
 
-/// All faults in one failure.
+/// Combines all faults into one failure.
 pub(super) fn told(faults: &[(String, ConfirmError)], wait: Option<&Wait<'_>>, missing: Missing<'_>) -> Failure {
-    // A refusal is graver than an absence, though of a later phase: it is what the exit code says.
+    // A refusal is graver than a missing image, though it belongs to a later phase. The exit code reports the refusal.
     let is_untrue = |error: &ConfirmError| match missing {
         Missing::Named(_) => error.is_refusal() || error.is_missing(),
         Missing::Expected(_) => error.is_refusal(),
     };
     let refused = faults.iter().any(|(_, error)| is_untrue(error));
     let text = |(name, error): &(String, ConfirmError)| match error {
-        _ if error.is_missing() => format!("{name} is not there"),
+        _ if error.is_missing() => format!("{name} does not exist"),
         ConfirmError::Suffix(_) => format!("{name} {error}"),
         _ => format!("{name}: {}", chain(error)),
     };
     let texts = faults.iter().map(text).collect::<Vec<_>>().join("; ");
     let waited = wait.filter(|_| faults.iter().all(|(_, error)| error.may_come()));
     if let Some(Wait { limit, .. }) = waited {
-        let hint = "see what became of the jobs that push it; `polyarch join` may be run again".to_owned();
+        let hint = "check the jobs that push these images, then run `polyarch join` again".to_owned();
         return failure(Phase::Timeout, &format!("waited {limit:?}: {texts}"), Some(hint));
     }
     let phase = if refused { Phase::Verify } else { Phase::Publish };
@@ -255,7 +261,8 @@ pub(super) fn told(faults: &[(String, ConfirmError)], wait: Option<&Wait<'_>>, m
     failure(phase, &texts, hint)
 }
 
-/// The image that `source` names, or the images of the index that it names: of `wanted` only, unless that is empty.
+/// Reads the image that `source` names, or the images of the index that it names. If `wanted` is not empty, only images
+/// of these platforms count.
 async fn images(
     source: &JoinSource,
     wanted: &[Platform],
@@ -301,7 +308,7 @@ async fn images(
     Ok(found)
 }
 
-/// Refuses images of another architecture than that in which their tag ends, unless it is said what they are.
+/// Refuses images of another architecture than the suffix of their tag, unless the user specified the platform.
 fn as_tagged(selector: &Selector, said: &EntryOverride, found: &[Found]) -> Result<(), ConfirmError> {
     let Selector::Tag(tag) = selector else { return Ok(()) };
     let mut platforms = found.iter().map(|found| found.child.platform());
@@ -309,12 +316,12 @@ fn as_tagged(selector: &Selector, said: &EntryOverride, found: &[Found]) -> Resu
     other.map_or(Ok(()), |platform| Err(ConfirmError::Suffix(platform.clone())))
 }
 
-/// The platform that an entry claims.
+/// The platform that an entry names.
 pub(super) fn platform_of(entry: &Descriptor) -> Option<Platform> {
     entry.platform.as_ref()?.platform().ok()
 }
 
-/// The image of an entry of `index`, with what is attested of it there.
+/// The image of an entry of `index`, with its attestations in this index.
 pub(super) async fn entry_image(
     place: &Place,
     entry: &Descriptor,
@@ -339,7 +346,8 @@ pub(super) async fn fetch(place: &Place, selector: &Selector) -> Result<RawManif
     Ok(place.manifest(selector, Visibility::Settled).await?)
 }
 
-/// The image of `manifest`: of the platform that is said, else that its entry claims, else that its config says.
+/// The image of `manifest`. The user's platform takes precedence over the entry's platform, and the entry's over the
+/// config's.
 async fn image(
     place: &Place,
     manifest: RawManifest,
@@ -351,7 +359,7 @@ async fn image(
         let own = PlatformFields::of_config(&config)?.and_then(|own| own.platform().ok());
         Ok::<_, ConfirmError>(own.map(|own| own.base()))
     };
-    // What an entry demands of its operating system is its own word: a config need not say it.
+    // An entry may require a version or features of its operating system that the config does not name.
     let said_platform = said.platform().cloned().or_else(|| claimed.map(|claimed| claimed.base()));
     let platform = said_platform.map_or_else(own, |said| Ok(Some(said)))?.ok_or(ConfirmError::NoPlatform)?;
     Ok(Child::new(manifest, &config, &platform, said)?)

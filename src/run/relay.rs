@@ -1,4 +1,4 @@
-//! Lifts what an engine tells of a build into events of its job: safe texts, whole lines, a sign of life.
+//! Turns an engine's reports on a build into events of its job: safe texts, whole lines and signs of life.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,26 +13,26 @@ use super::redact::Redactor;
 use crate::engine::BuildEvent;
 use crate::text::Text;
 
-/// How long a job may be silent before it says that it still runs: CI systems end silent jobs.
+/// How long a job may be silent before it reports that it still runs. CI systems end silent jobs.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
 
-/// Where the events of one job go.
+/// Sends the events of one job.
 #[derive(Debug, Clone)]
 pub(crate) struct JobVoice {
     pub(crate) job: JobId,
     pub(crate) events: mpsc::Sender<Event>,
-    /// What it never says.
+    /// The secrets that no event may show.
     pub(crate) secrets: Arc<Redactor>,
 }
 
 impl JobVoice {
-    /// Tells what happened. Where nobody listens any more, the run is over.
+    /// Reports an event. If there is no listener any more, the run is over.
     pub(super) async fn say(&self, what: JobEvent) {
         let what = self.hide(what);
         drop(self.events.send(Event::Job { job: self.job.clone(), what }).await);
     }
 
-    /// The texts of others without secrets; of log lines they were taken already.
+    /// Hides secrets in third-party texts. Log lines have no secrets at this point.
     fn hide(&self, what: JobEvent) -> JobEvent {
         let hide = |text| self.secrets.text(text);
         match what {
@@ -54,7 +54,7 @@ impl JobVoice {
         }
     }
 
-    /// Tells a warning about this job's image and platform.
+    /// Sends a warning about this job's image and platform.
     pub(super) async fn warn(&self, message: String, hint: Option<String>) {
         let warning = Warning {
             image: Some(self.job.image.clone()),
@@ -65,7 +65,7 @@ impl JobVoice {
         drop(self.events.send(Event::Warning(warning)).await);
     }
 
-    /// Awaits `work`, and says every 30 s that it still runs.
+    /// Awaits `work`, and reports every 30 s that it still runs.
     pub(super) async fn while_silent<T>(&self, doing: Doing, work: impl Future<Output = T>) -> T {
         let started = Instant::now();
         let mut work = std::pin::pin!(work);
@@ -80,7 +80,7 @@ impl JobVoice {
     }
 }
 
-/// Relays the build's events until it ends.
+/// Relays the events of a build until it ends.
 pub(crate) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>) {
     let started = Instant::now();
     let mut logs = Logs::hiding(voice.secrets.clone());
@@ -108,13 +108,14 @@ pub(crate) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
             }
             Some(BuildEvent::CacheMissing { at }) => {
                 if warned.insert(at.clone()) {
-                    let line = voice.secrets.text(format!("no cache is at {at} yet").into());
+                    let line = voice.secrets.text(format!("there is no cache at {at} yet").into());
                     voice.say(JobEvent::Log { line }).await;
                 }
             }
             Some(BuildEvent::CacheUnusable { at, error }) => {
                 if warned.insert(at.clone()) {
-                    let hint = "the build goes on without it; a registry must be in the engine's reach, and may want a login: `docker login`";
+                    let hint = "check that the engine reaches the registry of the cache, or log in with \
+                                `docker login`; the build continues without the cache";
                     voice.warn(format!("the cache at {at} cannot be used: {error}"), Some(hint.into())).await;
                 }
             }
@@ -150,7 +151,7 @@ mod tests {
         let relaying = tokio::spawn(relay(voice, receiver));
         for beat in 1..=3_u32 {
             let Some(Event::Job { what: JobEvent::StillRunning { seconds, .. }, .. }) = heard.recv().await else {
-                panic!("no sign of life")
+                panic!("the relay sent no `StillRunning` event")
             };
             assert!((seconds - 30.0 * f64::from(beat)).abs() < 1.0, "{seconds}");
         }
@@ -168,8 +169,8 @@ mod tests {
         drop(build);
         relay(JobVoice { job, events, secrets }, receiver).await;
         let Some(Event::Job { what: JobEvent::Log { line }, .. }) = heard.recv().await else {
-            panic!("nothing is said")
+            panic!("the relay sent no log line")
         };
-        assert_eq!(line.to_string(), "no cache is at registry.example/*** yet");
+        assert_eq!(line.to_string(), "there is no cache at registry.example/*** yet");
     }
 }

@@ -1,5 +1,5 @@
-//! Repositories of Amazon ECR, which has none that nobody created: looked for before anything is started, and created
-//! where the plan says so.
+//! Checks that repositories of Amazon ECR exist before anything starts, and creates them if the plan allows it. Without
+//! a creation template, ECR refuses a push to a repository that does not exist.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -17,39 +17,40 @@ use crate::oci::{Repository, Selector, Tag};
 use crate::plan::{EcrCreation, Plan};
 use crate::registry::Visibility;
 
-/// Longest lifecycle policy that ECR takes, in bytes (Amazon ECR API, `PutLifecyclePolicy`).
+/// The longest lifecycle policy that ECR accepts, in bytes (Amazon ECR API, `PutLifecyclePolicy`).
 const LONGEST_POLICY: u64 = 30_720;
 
-/// A repository of ECR that is written to.
+/// An ECR repository that polyarch is going to write to.
 struct Wanted<'a> {
     registry: &'a Registry,
     ecr: &'a EcrRegistry,
     repository: Repository,
-    /// Whose it is, and how it may be created, if a plan says that.
+    /// The name of the image, and how the plan allows to create its repository. `None` without a plan.
     image: Option<(String, Option<&'a EcrCreation>)>,
-    /// Which tags it gets.
+    /// The tags that the repository gets.
     tags: &'a [Tag],
 }
 
-/// What was found out about one.
+/// The state of a repository.
 enum Standing {
     There(Vec<Event>),
     Missing,
-    /// ECR creates it, by the template with this prefix.
+    /// ECR creates the repository with the first push, by the template with this prefix.
     ByTemplate(String),
 }
 
-/// Repositories that are to be created.
+/// Repositories that polyarch has to create.
 #[derive(Default)]
 pub(super) struct Missing<'a> {
     create: Vec<(Wanted<'a>, &'a EcrCreation, Option<String>)>,
     told: Vec<Event>,
 }
 
-/// Looks for the repository of every image in every registry of ECR.
+/// Looks for the repository of every image in every ECR registry.
 ///
 /// # Errors
-/// Those that are missing and may not be created, and what cannot be asked for.
+/// Fails for each repository that is missing and that polyarch may not create. Also fails if AWS or a registry does not
+/// answer.
 pub(super) async fn check<'a>(
     plan: &'a Plan,
     targets: &'a [Target],
@@ -67,7 +68,7 @@ pub(super) async fn check<'a>(
                 image: Some((target.image.clone(), None)),
                 tags: &target.tags,
             });
-            // Two images in one repository: whichever says how.
+            // Two images may share a repository. One of them may specify how to create it.
             if let Some((_, creation)) = &mut found.image {
                 *creation = creation.or(image.ecr.as_ref());
             }
@@ -76,10 +77,10 @@ pub(super) async fn check<'a>(
     look(wanted.into_values().collect()).await
 }
 
-/// Looks for the repositories of `places`, which no plan may create.
+/// Looks for the repositories of `places`. Without a plan, polyarch creates none of them.
 ///
 /// # Errors
-/// The first of those that are missing, or that cannot be asked for.
+/// Fails with the first repository that is missing, or with the first question that failed.
 pub(super) async fn are_there(places: impl Iterator<Item = &Place>) -> Result<(), Failure> {
     let wanted = places.filter_map(repository_of).filter_map(|(registry, repository)| {
         let (ecr, repository) = (registry.ecr()?, repository.clone());
@@ -89,9 +90,9 @@ pub(super) async fn are_there(places: impl Iterator<Item = &Place>) -> Result<()
     looked.map(drop).map_err(|failures| failures.into_iter().next().unwrap_or_else(none))
 }
 
-/// Never: who fails says why.
+/// This cannot happen: a check that fails has at least one failure.
 fn none() -> Failure {
-    failure(Phase::Internal, "a repository is missing, and nobody says which", None)
+    failure(Phase::Internal, "a repository is missing, and its name is not known", None)
 }
 
 fn repository_of(place: &Place) -> Option<(&Registry, &Repository)> {
@@ -120,10 +121,10 @@ async fn look(wanted: Vec<Wanted<'_>>) -> Result<Missing<'_>, Vec<Failure>> {
 }
 
 impl Missing<'_> {
-    /// Creates them, and says what is to be told.
+    /// Creates the repositories, and returns the events to report.
     ///
     /// # Errors
-    /// Those that cannot be created; others are, and are said to be.
+    /// Fails for each repository that polyarch cannot create. polyarch creates the others all the same.
     pub(super) async fn create(self) -> Result<Vec<Event>, Vec<Failure>> {
         let Self { create, mut told } = self;
         let creating = create.iter().map(async |(wanted, creation, policy)| {
@@ -158,8 +159,8 @@ impl<'a> Wanted<'a> {
         match self.ecr.repository(path).await {
             Ok(Some(_)) => return Ok(Standing::There(self.fixed().await)),
             Ok(None) => {}
-            // Roles that push need not be allowed to describe, and a login of docker knows no role: the registry itself
-            // says whether it has the repository.
+            // A role that pushes may lack the permission to describe repositories, and a Docker login has no role. The
+            // registry itself then answers whether it has the repository.
             Err(error) if error.is_denied() || error.is_anonymous() => {
                 if self.is_in_registry().await? {
                     return Ok(Standing::There(Vec::new()));
@@ -170,7 +171,8 @@ impl<'a> Wanted<'a> {
         match self.ecr.template(path).await {
             Ok(Some(prefix)) => Ok(Standing::ByTemplate(prefix)),
             Ok(None) => Ok(Standing::Missing),
-            // Whoever may not see templates is told what helps without one; a stand-in for AWS may have none.
+            // Without permission to read templates, polyarch gives the hint for a missing repository. A stand-in for
+            // AWS may not know templates at all.
             Err(error) if error.is_denied() || error.is_anonymous() || error.is_unknown_call() => Ok(Standing::Missing),
             Err(error) => Err(of_ecr(&error)),
         }
@@ -184,7 +186,7 @@ impl<'a> Wanted<'a> {
         let (client, tag) = (self.registry.client(), Selector::Tag(tag));
         match client.get_manifest(self.repository.path(), &tag, Visibility::Settled).await {
             Err(error) if error.answer().is_some_and(|(_, answer)| answer.has("NAME_UNKNOWN")) => Ok(false),
-            // The tag may be anything: only the repository is asked about.
+            // The answer about the tag does not matter, because the question is about the repository.
             Err(error) if !error.is_not_found() && !error.is_refusal() => {
                 Err(of_registry(Phase::Preflight, &format!("look for {}", self.repository), &error))
             }
@@ -192,7 +194,7 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// Final tags that have something and may not move: who waits for a build may want to know.
+    /// Reports final tags that are immutable and already name an image, so that you know this before a long build.
     async fn fixed(&self) -> Vec<Event> {
         let Some((image, _)) = &self.image else { return Vec::new() };
         let path = self.repository.path();
@@ -208,8 +210,10 @@ impl<'a> Wanted<'a> {
 
     fn by_template(&self, prefix: &str) -> Option<Event> {
         let (image, creation) = self.image.as_ref()?;
-        let message = format!("ECR creates {} with the first push, by the template for {prefix}", self.repository);
-        let hint = creation.is_some().then(|| "what `ecr:` says of it is not used: the template holds".to_owned());
+        let message = format!("ECR creates {} with the first push, from the template for {prefix}", self.repository);
+        let hint = creation
+            .is_some()
+            .then(|| "change the template: ECR uses the template and not `ecr:` of the plan".to_owned());
         Some(Event::Warning(Warning {
             image: Some(image.clone()),
             platform: None,
@@ -220,17 +224,17 @@ impl<'a> Wanted<'a> {
 
     fn missing(&self) -> Failure {
         let path = self.repository.path();
-        let message = format!("repository {path} is not in {} ({})", self.ecr.host(), self.ecr.place());
+        let message = format!("repository {path} does not exist in {} ({})", self.ecr.host(), self.ecr.place());
         let create = self.ecr.place().creating(Some(path));
         let hint = match self.image {
-            Some(_) => format!("{create}; or say `ecr: {{ create: true }}` in the plan"),
+            Some(_) => format!("{create}; or set `ecr: {{ create: true }}` in the plan"),
             None => create,
         };
         failure(Phase::Preflight, &message, Some(hint))
     }
 }
 
-/// The lifecycle policy that a repository gets.
+/// The lifecycle policy of a new repository.
 fn policy(creation: &EcrCreation) -> Result<Option<String>, Failure> {
     creation.lifecycle.as_deref().map(read_policy).transpose()
 }
@@ -238,13 +242,13 @@ fn policy(creation: &EcrCreation) -> Result<Option<String>, Failure> {
 fn read_policy(path: &Path) -> Result<String, Failure> {
     let cannot = |why: &str| {
         let message = format!("cannot read the lifecycle policy {}: {why}", path.display());
-        failure(Phase::Plan, &message, Some("`lifecycle:` names a file of JSON, relative to the plan".into()))
+        failure(Phase::Plan, &message, Some("set `lifecycle:` to a JSON file, relative to the plan".into()))
     };
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(LONGEST_POLICY + 1).read_to_string(&mut text));
     let size = read.map_err(|error| cannot(&error.to_string()))? as u64;
     if size > LONGEST_POLICY {
-        return Err(cannot(&format!("it has more than the {LONGEST_POLICY} bytes that ECR takes")));
+        return Err(cannot(&format!("it has more than {LONGEST_POLICY} bytes, the limit of ECR")));
     }
     match serde_json::from_str::<serde_json::Value>(&text) {
         Ok(_) => Ok(text),
@@ -252,7 +256,7 @@ fn read_policy(path: &Path) -> Result<String, Failure> {
     }
 }
 
-/// AWS does not do what a run needs before it begins.
+/// A failure of AWS before the run begins.
 fn of_ecr(error: &EcrError) -> Failure {
     failure(Phase::Preflight, &chain(error), error.hint())
 }

@@ -1,4 +1,4 @@
-//! What a build is asked to do.
+//! The request for a build.
 
 use std::sync::Arc;
 
@@ -12,45 +12,45 @@ use super::together::Moving;
 use crate::auth::{BuildProxies, CredentialSource};
 use crate::plan::{Environment, Plan};
 
-/// What `polyarch build` is to do.
+/// The request of `polyarch build`.
 pub struct BuildRun {
-    /// What to build.
+    /// The plan with the images to build.
     pub plan: Plan,
-    /// Where.
+    /// The engines that build.
     pub engines: Engines,
-    /// Where to push.
+    /// The registries to push to.
     pub registries: Registries,
-    /// The registries of what is adopted, each once: those of [`Plan::sources`].
+    /// The registries of the images to import, each once: the registries of [`Plan::sources`].
     pub sources: Vec<Registry>,
-    /// The registries that builds read images of, each once: those of [`super::base_hosts`]. One that is missing is not
-    /// asked.
+    /// The registries of base images, each once: the registries of [`super::base_hosts`]. polyarch asks only these
+    /// registries.
     pub bases: Vec<Registry>,
-    /// Who we are.
+    /// The user's credentials.
     pub credentials: Arc<dyn CredentialSource>,
-    /// The proxies that steps of builds get.
+    /// The proxies for the steps of builds.
     pub proxies: BuildProxies,
-    /// Where secrets of the plan that are variables are found.
+    /// The environment variables that hold secrets of the plan.
     pub environment: Environment,
-    /// How far to go.
+    /// The last step of the run.
     pub goal: Goal,
-    /// What an index must pass.
+    /// The gates that an index must pass.
     pub gates: Gates,
     /// When final tags move.
     pub moving: Moving,
-    /// What one failure ends.
+    /// How much of the run one failure ends.
     pub on_failure: OnFailure,
 }
 
-/// What the first failure of an image ends.
+/// How much of a run the first failure of an image ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Its other platforms; other images go on.
+    /// The other platforms of the image end. Other images continue.
     EndImage,
-    /// Everything (`--fail-fast`).
+    /// The whole run ends (`--fail-fast`).
     EndRun,
 }
 
-/// What a build would do.
+/// The images and the jobs of a build that has not begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline {
     /// The images, in the plan's order.

@@ -1,4 +1,4 @@
-//! Of which commit images are: what an index must not mix, and what an arch tag of yesterday gives away.
+//! Compares the commits of images. An index must not mix commits, and an arch tag may still name yesterday's image.
 
 use super::confirm::{ConfirmError, Found};
 use super::event::{Failure, Phase, Warning};
@@ -6,7 +6,7 @@ use super::failure::failure;
 use crate::oci::{Child, REVISION, Tag};
 use crate::plan::{Image, Job};
 
-/// Refuses an image of another revision than the plan labels it with. An image without one is taken.
+/// Refuses an image whose revision differs from the revision in the plan. An image without a revision is accepted.
 pub(super) fn as_planned(found: &Found, job: &Job) -> Result<(), ConfirmError> {
     let planned = planned(job);
     match (planned, found.child.revision()) {
@@ -23,7 +23,7 @@ fn planned(job: &Job) -> Option<&str> {
     said.map(String::as_str).filter(|revision| !revision.is_empty())
 }
 
-/// The revisions of images where they differ: `linux/amd64 is of a, linux/arm64 of b`.
+/// Lists the revisions of images if they differ: `linux/amd64 has a, linux/arm64 has b`.
 pub(super) fn mixed<'a>(images: impl IntoIterator<Item = &'a Child>) -> Option<String> {
     let of = |child: &'a Child| Some((child.platform(), child.revision()?));
     let known: Vec<_> = images.into_iter().filter_map(of).collect();
@@ -31,30 +31,30 @@ pub(super) fn mixed<'a>(images: impl IntoIterator<Item = &'a Child>) -> Option<S
     if known.iter().all(|(_, revision)| revision == first) {
         return None;
     }
-    let texts: Vec<_> = known.iter().map(|(platform, revision)| format!("{platform} is of {revision}")).collect();
-    Some(format!("the images are of several revisions: {}", texts.join(", ")))
+    let texts: Vec<_> = known.iter().map(|(platform, revision)| format!("{platform} has {revision}")).collect();
+    Some(format!("the images have several revisions: {}", texts.join(", ")))
 }
 
-/// Refuses to join images of one plan that say themselves that they are of several commits: one of them is of an
-/// earlier pipeline.
+/// Refuses to join images of one plan that name several commits. One of them is from an earlier pipeline.
 pub(super) fn of_one<'a>(found: impl IntoIterator<Item = &'a Found>) -> Result<(), Failure> {
     let Some(message) = mixed(found.into_iter().map(|found| &found.child)) else { return Ok(()) };
     let hint = format!(
-        "build and push the others again; where a base image says it, say it yourself: `labels: {{ {REVISION}: \"${{git.sha}}\" }}`"
+        "build and push the older images again; if the label comes from a base image, override it: \
+         `labels: {{ {REVISION}: \"${{git.sha}}\" }}`"
     );
     Err(failure(Phase::Verify, &message, Some(hint)))
 }
 
-/// References were named one by one, so that is what is wanted; it is said all the same.
+/// Warns of several revisions. The user named each reference, so polyarch does not refuse them.
 pub(super) fn warning(image: &str, found: &[Found]) -> Option<Warning> {
     let message = mixed(found.iter().map(|found| &found.child))?.into();
     Some(Warning { image: Some(image.to_owned()), platform: None, message, hint: None })
 }
 
-/// Warns where the images to join may be from an earlier pipeline, and nothing says their commit. `found` are these
-/// images. Before they were looked for, only the plan can say the commit.
+/// Warns if the images to join may be from an earlier pipeline and no label names their commit. `found` has these
+/// images. Before polyarch looked for them, only the plan can name the commit.
 pub(super) fn stale(image: &Image, found: Option<&[Found]>) -> Option<Warning> {
-    // What is adopted is of no commit of ours.
+    // Imported images belong to no commit of the plan.
     let shared: Vec<_> = image.jobs.iter().filter(|job| job.build().is_some() && planned(job).is_none()).collect();
     let shared: Vec<_> = shared.into_iter().filter(|job| is_shared(job, image.tags.first())).collect();
     let built =
@@ -65,14 +65,16 @@ pub(super) fn stale(image: &Image, found: Option<&[Found]>) -> Option<Warning> {
     let derived = image.tags.first().filter(|first| shared.iter().all(|job| derives(job, first)));
     let (message, hint) = if let Some(first) = derived {
         (
-            format!("the arch tags come from `{first}`, which moves: those of an earlier pipeline would be joined"),
-            format!("put a tag of this commit first: `tags: [\"${{git.sha}}\", {first}]`"),
+            format!(
+                "the arch tags come from `{first}`, which moves: polyarch could join images of an earlier pipeline"
+            ),
+            format!("start `tags:` with a tag of this commit: `tags: [\"${{git.sha}}\", {first}]`"),
         )
     } else {
         let tags: Vec<_> = shared.iter().map(|job| format!("`{}`", job.arch_tag)).collect();
         (
-            format!("arch tags move ({}): those of an earlier pipeline would be joined", tags.join(", ")),
-            "put this commit into them: `arch_tag: \"${git.sha}-${arch}\"`".to_owned(),
+            format!("the arch tags move ({}): polyarch could join images of an earlier pipeline", tags.join(", ")),
+            "add the commit to the arch tags: `arch_tag: \"${git.sha}-${arch}\"`".to_owned(),
         )
     };
     let hint = format!("{hint}; or label the images: `{REVISION}: \"${{git.sha}}\"`");
@@ -98,14 +100,14 @@ fn is_shared(job: &Job, first: Option<&Tag>) -> bool {
     if let Some(first) = first.filter(|first| derives(job, first)) {
         return moves(first.as_str());
     }
-    // The arch tag has a form of its own, as `${arch}` or `main-${arch}`.
+    // The arch tag has its own form, such as `${arch}` or `main-${arch}`.
     let words = [Some(job.platform.architecture()), job.platform.variant()];
     let own = words.into_iter().flatten().fold(job.arch_tag.to_string(), |tag, word| tag.replacen(word, "", 1));
     let own = own.trim_matches(['-', '_', '.']);
     own.is_empty() || moves(own)
 }
 
-/// Whether a tag looks as one that is put again and again: `latest`, `main`, `1`, `v1.0`.
+/// Whether a tag looks like a tag that moves again and again: `latest`, `main`, `1`, `v1.0`.
 fn moves(text: &str) -> bool {
     let is_commit = text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let version = text.strip_prefix('v').unwrap_or(text);

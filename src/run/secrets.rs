@@ -1,4 +1,4 @@
-//! The values of build secrets: read once, just before anything is built, and held in memory only.
+//! Reads the values of build secrets once, just before the builds, and holds them in memory only.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,10 +12,10 @@ use super::redact::{MIN_HIDDEN, Redactor};
 use crate::auth::{BuildSecrets, SecretBytes};
 use crate::plan::{Environment, SecretSource, SecretSpec};
 
-/// Largest secret, in bytes (`BuildKit`, `session/secrets/secretsprovider`).
+/// The largest secret in bytes (`BuildKit`, `session/secrets/secretsprovider`).
 const MAX_SECRET: u64 = 500 << 10;
 
-/// The secrets of all jobs of a run, by where they came from.
+/// The secrets of all jobs of a run, by their sources.
 #[derive(Debug, Default)]
 pub(super) struct Secrets(BTreeMap<SecretSource, SecretBytes>);
 
@@ -35,9 +35,9 @@ enum Missing {
 impl Missing {
     fn hint(&self) -> &'static str {
         match self {
-            Self::Variable(_) => "set it, or name another one with `env:`",
-            Self::File(..) | Self::Irregular(_) => "`file:` names it, relative to the plan",
-            Self::TooLarge(_) => "a file of that size is mounted from the context: RUN --mount=type=bind",
+            Self::Variable(_) => "set the variable, or name another variable with `env:`",
+            Self::File(..) | Self::Irregular(_) => "set `file:` to a file that polyarch can read, relative to the plan",
+            Self::TooLarge(_) => "mount a file of this size from the context: RUN --mount=type=bind",
         }
     }
 }
@@ -46,7 +46,7 @@ impl Secrets {
     /// Reads every secret of the schedule, each source once.
     ///
     /// # Errors
-    /// Every secret that cannot be had, by id and source, never by value.
+    /// Fails for every secret that polyarch cannot read. The failure names the ID and the source, but never the value.
     pub(super) fn read(schedule: &Schedule, environment: &Environment) -> Result<Self, Vec<Failure>> {
         let (mut values, mut failures) = (BTreeMap::new(), BTreeMap::new());
         for ScheduledBuild { id: job, job: planned, .. } in schedule.builds() {
@@ -67,18 +67,18 @@ impl Secrets {
         if failures.is_empty() { Ok(Self(values)) } else { Err(failures.into_values().collect()) }
     }
 
-    /// What a build with these secrets may ask for.
+    /// The secrets that a build with `planned` may ask for.
     pub(super) fn of(&self, planned: &[SecretSpec]) -> BuildSecrets {
         let value = |secret: &SecretSpec| Some((secret.id.clone(), self.0.get(&secret.source)?.clone()));
         planned.iter().filter_map(value).collect()
     }
 
-    /// Hides all of them, and `more`: builds that share steps on an engine hear each other's logs.
+    /// Hides all secrets of the run, and `more`. Builds that share steps on an engine get each other's logs.
     pub(super) fn redactor(&self, more: &[SecretBytes]) -> Redactor {
         Redactor::new(self.0.values().chain(more))
     }
 
-    /// Each secret that is too short to be hidden, warned of once.
+    /// Warns once of each secret that is too short to hide.
     pub(super) fn warnings(&self) -> Vec<Warning> {
         let short = |value: &SecretBytes| value.expose().trim_ascii().len() < MIN_HIDDEN;
         let warn = |(source, _): (&SecretSource, _)| {
@@ -87,7 +87,8 @@ impl Secrets {
                 SecretSource::File(file) => file.display().to_string(),
             };
             let message = format!("the secret in {from} is too short to be hidden in logs");
-            let hint = format!("a value of fewer than {MIN_HIDDEN} bytes is part of too many other words");
+            let hint =
+                format!("use a secret of at least {MIN_HIDDEN} bytes: a shorter value is part of too many words");
             Warning { image: None, platform: None, message: message.into(), hint: Some(hint.into()) }
         };
         self.0.iter().filter(|(_, value)| short(value)).map(warn).collect()
@@ -109,13 +110,15 @@ fn read(source: &SecretSource, environment: &Environment) -> Result<SecretBytes,
     if value.expose().len() as u64 > MAX_SECRET { Err(Missing::TooLarge(from)) } else { Ok(value) }
 }
 
-/// The bytes of a regular file, one more than a secret may have at most: a pipe may never end.
+/// Reads a regular file, up to one byte more than the largest secret. Returns `None` for any other file, because a pipe
+/// may never end.
 fn read_file(path: &Path) -> io::Result<Option<SecretBytes>> {
     if !std::fs::metadata(path)?.is_file() {
         return Ok(None);
     }
     let file = File::open(path)?;
-    // With room from the start: a buffer that grows leaves copies behind that nobody overwrites.
+    // The buffer has its full size from the start. A buffer that grows leaves copies of the secret behind, and no code
+    // overwrites these copies.
     let room = file.metadata()?.len().min(MAX_SECRET) + 1;
     let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
     file.take(MAX_SECRET + 1).read_to_end(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! An image layout as a place of a run: what blocks on the disk is done on threads of its own, in pieces.
+//! Reads and writes an image layout as a place of a run. Work that blocks on the disk runs on other threads, in pieces.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -14,13 +14,13 @@ use crate::layout::{self, Ingest, Layout, LayoutError, when_free};
 use crate::oci::{Descriptor, Digest, Hasher, LayoutPath, MAX_CONFIG_BYTES, RawManifest, Selector};
 use crate::registry::{Arrival, BlobSource};
 
-/// Bytes of a file that are read at once.
+/// How many bytes of a file polyarch reads at once.
 const PIECE: usize = 256 << 10;
 
-/// The one image of a layout whose tag was not said.
+/// The digest of the only image of a layout, for a user who specified no tag.
 ///
 /// # Errors
-/// There is none, or several.
+/// Fails if the layout has no image or several images.
 pub async fn only_image(path: &LayoutPath) -> Result<Digest, PlaceError> {
     on_disk(path, Layout::only).await
 }
@@ -46,7 +46,7 @@ pub(super) async fn put(path: &LayoutPath, selector: &Selector, manifest: &RawMa
     Ok(when_free(put).await?)
 }
 
-/// A blob of the size that was named.
+/// Opens a blob, and checks that it has the size of its descriptor.
 pub(super) async fn open(path: &LayoutPath, blob: &Descriptor) -> Result<File, PlaceError> {
     let (digest, size) = (blob.digest.clone(), blob.size);
     let opened = on_disk(path, move |layout| match layout.open(&digest)? {
@@ -57,7 +57,7 @@ pub(super) async fn open(path: &LayoutPath, blob: &Descriptor) -> Result<File, P
     opened.await
 }
 
-/// A part of a blob. The digest proves the whole blob, as for a registry.
+/// Reads a part of a blob. polyarch can compare only a whole blob with its digest, as with a registry.
 pub(super) async fn part(path: &LayoutPath, blob: &Descriptor, range: Range<u64>) -> Result<Bytes, PlaceError> {
     let mut file = open(path, blob).await?;
     let (digest, size) = (blob.digest.clone(), blob.size);
@@ -75,7 +75,7 @@ pub(super) async fn part(path: &LayoutPath, blob: &Descriptor, range: Range<u64>
     part.await.map(Bytes::from)
 }
 
-/// Brings a blob in, unless it is there whole.
+/// Copies a blob into the layout, unless the layout has the whole blob.
 pub(super) async fn bring(
     path: &LayoutPath,
     blob: &Descriptor,
@@ -117,11 +117,11 @@ async fn write(path: &LayoutPath, mut ingest: Ingest, piece: Bytes, moved: &Atom
     Ok(ingest)
 }
 
-/// Whether a blob is there, whole: others write layouts too, and not all of them as carefully.
+/// Whether the layout has the whole blob. Other programs write layouts too, and some of them leave broken blobs.
 async fn is_there(path: &LayoutPath, blob: &Descriptor) -> Result<bool, PlaceError> {
     let digest = blob.digest.clone();
     let there = match on_disk(path, move |layout| layout.open(&digest)).await {
-        // A link in its place is replaced by the blob.
+        // The blob will replace a link in its place.
         Err(PlaceError::Layout(LayoutError::Special(_))) => return Ok(false),
         there => there?,
     };
@@ -129,7 +129,7 @@ async fn is_there(path: &LayoutPath, blob: &Descriptor) -> Result<bool, PlaceErr
     Ok(hash(&file, blob).await?.0 == blob.digest)
 }
 
-/// Proves that a blob is there, of its size and with its digest.
+/// Checks that a blob exists, with its size and its digest.
 pub(super) async fn check(path: &LayoutPath, blob: &Descriptor) -> Result<(), PlaceError> {
     let (actual, written) = hash(&open(path, blob).await?, blob).await?;
     if actual == blob.digest {
@@ -139,7 +139,7 @@ pub(super) async fn check(path: &LayoutPath, blob: &Descriptor) -> Result<(), Pl
     Err(LayoutError::Content { digest, size, written, actual }.into())
 }
 
-/// The digest of a blob's file, and how many bytes were read.
+/// The digest of a blob's file, and the number of bytes in it.
 async fn hash(file: &File, blob: &Descriptor) -> Result<(Digest, u64), PlaceError> {
     let unread = |error| LayoutError::Unread { digest: blob.digest.clone(), error };
     let (mut reading, mut hasher, mut read) = (pieces(file).map_err(unread)?, Hasher::new(), 0);
@@ -156,7 +156,7 @@ fn pieces(mut file: &File) -> std::io::Result<ReaderStream<tokio::fs::File>> {
     Ok(ReaderStream::with_capacity(tokio::fs::File::from_std(file.try_clone()?), PIECE))
 }
 
-/// Does `work` where it may block.
+/// Runs `work` on a thread that may block.
 async fn on_disk<T: Send + 'static>(
     path: &LayoutPath,
     work: impl FnOnce(&Layout) -> Result<T, LayoutError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! A fuller index is not replaced by a poorer one.
+//! Refuses a new index that lacks platforms of the index that it replaces, and warns of lost attestations.
 
 use super::edit::Base;
 use super::event::{Failure, Phase, Warning};
@@ -8,7 +8,8 @@ use super::publish::Target;
 use super::standing::Before;
 use crate::oci::{Content, Descriptor, EncodedIndex, Platform};
 
-/// Refuses an index that lacks platforms which are under one of its tags; nothing is asked for what was not read.
+/// Refuses an index that lacks platforms which one of its tags has now. `before` has the indexes that polyarch read,
+/// and this check reads no others.
 pub(super) fn refuse(target: &Target<Place>, before: &[Before<'_>], index: &EncodedIndex) -> Result<(), Failure> {
     let new = entries(index);
     let lost = before.iter().filter_map(|before| {
@@ -21,13 +22,13 @@ pub(super) fn refuse(target: &Target<Place>, before: &[Before<'_>], index: &Enco
         return Ok(());
     }
     let hint = match target.base {
-        Base::Nothing => "add them to the new index, or let it lose them with `--allow-shrink`",
-        Base::Target { .. } => "if another run added them meanwhile, run again; or let them go with `--allow-shrink`",
+        Base::Nothing => "add them to the new index, or pass `--allow-shrink` to drop them",
+        Base::Target { .. } => "run again if another run added them, or pass `--allow-shrink` to drop them",
     };
     Err(failure(Phase::Verify, &format!("{}; not moved", lost.join("; ")), Some(hint.into())))
 }
 
-/// What is to be said of attestations that the new index does not have of platforms that it has.
+/// Warns of attestations in `before` that the new index lacks.
 pub(super) fn warnings(target: &Target<Place>, before: &[Before<'_>], index: &EncodedIndex) -> Vec<Warning> {
     let attested = |platform: &Platform| {
         let mut children = index.children().iter();
@@ -52,12 +53,12 @@ pub(super) fn warnings(target: &Target<Place>, before: &[Before<'_>], index: &En
 fn entries(index: &EncodedIndex) -> Vec<Descriptor> {
     match index.manifest().content() {
         Ok(Content::Index(index)) => index.manifests,
-        // It was encoded as an index.
+        // This cannot happen, because polyarch encoded an index.
         Ok(Content::Image(_)) | Err(_) => Vec::new(),
     }
 }
 
-/// The platforms of `before` that nothing of `new` is of, but those that are to go.
+/// The platforms of `before` that no entry of `new` has. Platforms in `removed` do not count.
 fn lacks(before: &[Descriptor], new: &[Descriptor], removed: &[Platform]) -> Vec<String> {
     let of = |entry: &Descriptor| entry.platform.as_ref().filter(|_| !entry.is_attestation())?.platform().ok();
     let new: Vec<_> = new.iter().filter_map(of).collect();
@@ -75,7 +76,7 @@ fn is_removed(removed: &[Platform], platform: &Platform) -> bool {
     removed.iter().any(|one| one.covers(platform))
 }
 
-/// The platforms of images of an index that its attestations name.
+/// The platforms of the images that have attestations in this index.
 fn attested_platforms(entries: &[Descriptor]) -> Vec<Platform> {
     let attested: Vec<_> = entries.iter().filter_map(Descriptor::attests).collect();
     let images = entries.iter().filter(|entry| attested.contains(&entry.digest));
@@ -112,9 +113,9 @@ mod tests {
             (&["linux/amd64"], &["linux/amd64", "linux/arm64"], &[]),
             (&["linux/amd64", "linux/arm/v7"], &["linux/amd64"], &["linux/arm/v7"]),
             (&["linux/arm/v6", "linux/arm/v7"], &["linux/arm/v7"], &["linux/arm/v6"]),
-            // As containerd normalises them.
+            // containerd takes these platforms for the same.
             (&["linux/arm64/v8", "linux/arm"], &["linux/arm64", "linux/arm/v7"], &[]),
-            // Attestations are nobody's platform.
+            // Attestations have no platform.
             (&["linux/amd64", "unknown/unknown"], &["linux/amd64"], &[]),
             (&["linux/s390x", "linux/s390x"], &["linux/amd64"], &["linux/s390x"]),
         ] {

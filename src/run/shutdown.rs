@@ -1,42 +1,42 @@
-//! Stopping before the end: an argument with levels, never a global.
+//! Stops a run before its end. The request has levels, and functions get it as an argument, never as a global.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How long what was sent may be answered after a stop was asked for.
+/// How long a registry may take to answer after a stop was requested.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How fast a run is to end.
+/// How fast a run must end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Level {
-    /// It is not.
+    /// The run continues.
     #[default]
     Run,
-    /// Stop what can be stopped; let what was sent to a registry under a final tag be answered. With the reason, for
-    /// a person: `interrupted`.
+    /// The run ends everything that it can end. A registry may still answer a request that moves a final tag. The text
+    /// is the reason for the user, such as `interrupted`.
     Stop(String),
-    /// Leave at once.
+    /// The run ends at once. The text is the reason for the user.
     Now(String),
 }
 
-/// The end that a run listens to. Clones hear the same.
+/// The half that a run listens to. All clones receive the same request.
 #[derive(Debug, Clone)]
 pub struct Shutdown(watch::Receiver<Level>);
 
-/// The end that asks for the stop.
+/// The half that requests a stop.
 #[derive(Debug)]
 pub struct Stopper(watch::Sender<Level>);
 
 impl Shutdown {
-    /// Both ends.
+    /// Creates both halves.
     #[must_use]
     pub fn new() -> (Stopper, Self) {
         let (sender, receiver) = watch::channel(Level::Run);
         (Stopper(sender), Self(receiver))
     }
 
-    /// Waits until a stop is asked for; for ever, if nobody can ask any more.
+    /// Waits until a stop is requested. Waits for ever if the [`Stopper`] is gone.
     pub async fn stopping(&mut self) -> String {
         self.reached(|level| *level > Level::Run).await
     }
@@ -46,8 +46,7 @@ impl Shutdown {
         self.reached(|level| matches!(level, Level::Now(_))).await
     }
 
-    /// The moment that a request which was sent before the stop has to be answered: 2 s, or until the run must end
-    /// at once.
+    /// Waits as long as a registry may still answer after a stop: 2 s, or until the run must end at once.
     pub async fn grace(&mut self) {
         tokio::select! {
             () = tokio::time::sleep(GRACE) => {}
@@ -55,7 +54,7 @@ impl Shutdown {
         }
     }
 
-    /// Why a stop was asked for, if it was.
+    /// The reason of the stop, if a stop was requested.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         match &*self.0.borrow() {
@@ -73,7 +72,7 @@ impl Shutdown {
 }
 
 impl Stopper {
-    /// Asks for a stop; asked again, for one at once.
+    /// Requests a stop. The second call requests an end at once.
     pub fn stop(&self, reason: &str) {
         self.0.send_modify(|level| {
             *level = match level {

@@ -1,4 +1,4 @@
-//! Where the final tags stand before any of them moves.
+//! Reads the content that final tags name, before any of the tags moves.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use super::publish::Target;
 use crate::oci::{Content, Descriptor, Digest, ImageIndex, PlatformFields, RawManifest, Selector, Tag, Unread};
 use crate::registry::Visibility;
 
-/// A final tag, and what it names.
+/// A final tag, and the content that it names.
 pub(super) struct Standing {
     /// The tag.
     pub(super) tag: Tag,
     there: There,
-    /// Whether the index is under it already: its bytes were read.
+    /// Whether the tag names the new index already. polyarch read the bytes to know this.
     pub(super) unchanged: bool,
 }
 
 impl Standing {
-    /// What it names, where that was read.
+    /// The digest that the tag names, if polyarch read it.
     pub(super) fn digest(&self) -> Option<&Digest> {
         match &self.there {
             There::Manifest(manifest) => Some(manifest.digest()),
@@ -33,27 +33,27 @@ impl Standing {
     }
 }
 
-/// What is under a tag.
+/// The content under a tag.
 enum There {
     Nothing,
-    /// Something of which no platform can be lost.
+    /// An artifact. It has no platforms, so the new index loses none of them.
     Artifact,
     Manifest(RawManifest),
-    /// Something that cannot be read.
+    /// Content that polyarch cannot read.
     Unreadable(PlaceError),
 }
 
-/// What tags name before they move.
+/// The content that tags name before they move.
 pub(super) struct Before<'a> {
-    /// One of the tags: others may name the same.
+    /// One of these tags. Other tags may name the same content.
     pub(super) tag: &'a Tag,
-    /// The entries of their index; an image that is in none is its own only entry.
+    /// The entries of the index. An image outside an index is its own only entry.
     pub(super) entries: Vec<Descriptor>,
-    /// The index's own annotations.
+    /// The annotations of the index itself.
     pub(super) annotations: BTreeMap<String, String>,
 }
 
-/// Reads tags, and says whether they name `new`.
+/// Reads tags, and compares their digests with `new`.
 pub(super) async fn ask(place: &Place, tags: &[Tag], new: &Digest) -> Result<Vec<Standing>, Failure> {
     let asking = tags.iter().map(async |tag| {
         let selector = Selector::Tag(tag.clone());
@@ -73,7 +73,7 @@ pub(super) async fn ask(place: &Place, tags: &[Tag], new: &Digest) -> Result<Vec
     try_join_all(asking).await
 }
 
-/// What the tags that will move name now, each thing once, however many of them name it.
+/// The content that the moving tags name now. Content with several tags occurs once.
 pub(super) async fn before<'a>(
     target: &Target<Place>,
     standing: &'a [Standing],
@@ -104,12 +104,12 @@ pub(super) async fn before<'a>(
 }
 
 fn unreadable(target: &Target<Place>, tag: &Tag, error: &dyn std::error::Error, refusal: bool) -> Failure {
-    let message = format!("read what {} has: {}", target.place.tag(tag.clone()), chain(error));
+    let message = format!("cannot read the manifest that {} names: {}", target.place.tag(tag.clone()), chain(error));
     let phase = if refusal { Phase::Verify } else { Phase::Publish };
-    failure(phase, &message, Some("what is there is not looked at with `--allow-shrink`".into()))
+    failure(phase, &message, Some("pass `--allow-shrink` to publish without checking the current index".into()))
 }
 
-/// The index that `top` is, and those that it lists; of an image the one that would have nothing but it.
+/// Reads the index in `top` and the indexes that it lists. An image becomes an index with this image alone.
 pub(super) async fn index(place: &Place, top: &RawManifest) -> Result<Flat, ConfirmError> {
     match top.content().map_err(crate::oci::ChildError::from)? {
         Content::Index(index) => Opening { place, visibility: Visibility::Settled, wanted: &[] }.flatten(index).await,
@@ -121,7 +121,7 @@ pub(super) async fn index(place: &Place, top: &RawManifest) -> Result<Flat, Conf
     }
 }
 
-/// The entry that an image would have. An artifact's config names no platform.
+/// The index entry of an image. The config of an artifact names no platform.
 fn alone(image: &RawManifest, config: &[u8]) -> Result<Descriptor, ConfirmError> {
     Ok(Descriptor {
         media_type: image.media_type().clone(),

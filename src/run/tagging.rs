@@ -1,4 +1,4 @@
-//! Puts tags: the only requests that move one.
+//! Moves tags in registries and layouts.
 
 use tokio::sync::mpsc;
 
@@ -10,26 +10,26 @@ use super::standing::{self, Standing};
 use crate::oci::{Digest, Location, MediaType, RawManifest, Selector, Tag, TagRef};
 use crate::registry::Visibility;
 
-/// Where tags are put.
+/// The place whose tags move.
 pub(super) struct Tagging<'a> {
     pub(super) place: &'a Place,
-    /// Whose tags they are.
+    /// The image that the tags belong to.
     pub(super) image: &'a str,
 }
 
-/// How content came to be under a tag.
+/// How a tag came to name the content.
 #[derive(PartialEq, Eq)]
 enum Put {
     Now,
-    /// It was there all the same.
+    /// The tag named the content already, although the place refused the request.
     Known,
 }
 
-/// Why it is not.
+/// Why a tag does not name the content.
 enum NotPut {
-    /// It was refused: nothing moved.
+    /// The place refused the request, so that nothing moved.
     Refused(Failure),
-    /// Nobody knows whether it was taken.
+    /// It is not known whether the place accepted the request.
     Unknown(Failure),
 }
 
@@ -42,7 +42,7 @@ impl From<NotPut> for Failure {
 }
 
 impl Tagging<'_> {
-    /// Puts `manifest` under every tag that does not have it.
+    /// Moves every tag that does not name `manifest` to it.
     pub(super) async fn put(
         &self,
         standing: &[Standing],
@@ -69,7 +69,7 @@ impl Tagging<'_> {
         Ok(())
     }
 
-    /// Puts `manifest` under an arch tag that does not have it.
+    /// Moves an arch tag to `manifest`, unless the tag names it already.
     pub(super) async fn put_arch_tag(
         &self,
         tag: &Tag,
@@ -99,8 +99,8 @@ impl Tagging<'_> {
         self.settle(named, manifest, &error).await.map(|()| Put::Known).map_err(not_put)
     }
 
-    /// Whether a tag that could not be put has the content all the same: registries whose tags are immutable refuse what
-    /// is there already, too.
+    /// Checks whether a tag names the content although the place refused to move it. Registries with immutable tags
+    /// refuse the same content too.
     async fn settle(
         &self,
         named: &TagRef<Location>,
@@ -110,7 +110,7 @@ impl Tagging<'_> {
         if error.is_immutable() {
             let selector = Selector::Tag(named.tag.clone());
             let there = self.place.manifest(&selector, Visibility::Settled).await;
-            // What cannot be read says nothing: the refusal is told as it came.
+            // If polyarch cannot read the tag, it reports the original refusal.
             match there.map(|there| there.digest().clone()) {
                 Ok(there) if there == *manifest.digest() => return Ok(()),
                 Ok(there) => return Err(immutable(Phase::Publish, named, &there, manifest.digest())),
@@ -122,17 +122,18 @@ impl Tagging<'_> {
     }
 }
 
-/// What to do where a registry does not take a manifest: some take no OCI index.
+/// The hint if a registry refuses a manifest. Some registries do not accept OCI indexes.
 fn not_taken(manifest: &RawManifest, error: &PlaceError) -> Option<String> {
     let invalid = matches!(error.status(), Some(400 | 405 | 415));
-    let hint = "a registry without OCI indexes takes a Docker manifest list, which holds Docker's images without \
-                attestations and annotations";
+    let hint = "publish Docker images without attestations and annotations: polyarch then pushes a Docker manifest \
+                list, which a registry without OCI indexes accepts";
     (invalid && *manifest.media_type() == MediaType::OciIndex).then(|| hint.to_owned())
 }
 
-/// A tag that has something else and may not move.
-pub(super) fn immutable(phase: Phase, named: &impl std::fmt::Display, there: &Digest, ours: &Digest) -> Failure {
-    let message = format!("{named} is immutable and has {there}; this run has {ours}");
-    let hint = "the registry keeps it as it is: publish this under another tag, or see why its inputs changed";
+/// The failure for an immutable tag that names other content.
+pub(super) fn immutable(phase: Phase, named: &impl std::fmt::Display, there: &Digest, new: &Digest) -> Failure {
+    let message = format!("{named} is immutable and has {there}; this run has {new}");
+    let hint =
+        "publish this image under another tag, or find out why the inputs changed: the registry does not move this tag";
     failure(phase, &message, Some(hint.into()))
 }

@@ -1,33 +1,33 @@
-//! Which images' final tags move at once: each image's by itself, or those of all images together (`--atomic`).
+//! Decides which final tags move together: the tags of one image, or the tags of all images (`--atomic`).
 
 /// When final tags move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Moving {
-    /// Those of an image when it is ready.
+    /// The tags of an image move when the image is ready.
     #[default]
     EachImage,
-    /// Those of all images when all are ready (`--atomic`); if one image fails, none.
+    /// The tags of all images move when all images are ready (`--atomic`). If one image fails, no tag moves.
     AllImages,
 }
 
-/// Images on their way to their final tags: `P` is what is known of a ready one.
+/// Images on the way to their final tags. `P` holds the facts about an image that is ready.
 pub(super) struct Together<P> {
     moving: Moving,
-    /// Images of the run.
+    /// The number of images of the run.
     images: usize,
     ready: Vec<(usize, P)>,
-    /// Why those that are ready will not be published: what became of another one, the first that was lost.
+    /// Why polyarch will not publish the images that are ready: the reason names the first image that was lost.
     lost: Option<String>,
 }
 
-/// What follows for an image that is ready.
+/// The next step for an image that is ready.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<P> {
-    /// Others are not.
+    /// Other images are not ready yet.
     Wait,
-    /// The tags of these move, in the order of the plan: of none, if one may not.
+    /// The tags of these images move, in the order of the plan. If a gate refuses one image, no tag moves.
     Publish(Vec<(usize, P)>),
-    /// Its tags stay where they are.
+    /// The tags of the image do not move. The text is the reason.
     Withhold(String),
 }
 
@@ -52,7 +52,8 @@ impl<P> Together<P> {
         Next::Publish(std::mem::take(&mut self.ready))
     }
 
-    /// Takes note of an image that will not be ready: `web failed`. Gives the images that are now withheld, and why.
+    /// Notes an image that will not be ready. `what` is the event, such as `web failed`. Returns the images that
+    /// polyarch now withholds, each with the reason.
     pub(super) fn lose(&mut self, what: &str) -> Vec<(usize, String)> {
         if self.moving == Moving::EachImage || self.lost.is_some() {
             return Vec::new();
@@ -63,9 +64,9 @@ impl<P> Together<P> {
     }
 }
 
-/// Why tags stay where they are, after `what` became of another image.
-pub(super) fn withheld(what: &str) -> String {
-    format!("--atomic, and {what}")
+/// The reason why tags do not move. `event` is the event at another image.
+pub(super) fn withheld(event: &str) -> String {
+    format!("{event}, and --atomic publishes all images or none")
 }
 
 #[cfg(test)]
@@ -91,7 +92,7 @@ mod tests {
     fn one_that_is_lost_withholds_those_before_and_after_it_and_the_first_one_is_named() {
         let mut all = Together::new(Moving::AllImages, 4);
         assert_eq!(all.ready(0, "a"), Next::Wait);
-        let reason = "--atomic, and b failed".to_owned();
+        let reason = "b failed, and --atomic publishes all images or none".to_owned();
         assert_eq!(all.lose("b failed"), [(0, reason.clone())]);
         assert_eq!(all.lose("c failed"), []);
         assert_eq!(all.ready(3, "d"), Next::Withhold(reason));

@@ -1,4 +1,4 @@
-//! Arch tags that go once the index is published (`arch_tags: remove`): the tags alone, and nothing that they name.
+//! Deletes arch tags after the index is published (`arch_tags: remove`). Only the tags are deleted, not their images.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -17,14 +17,14 @@ use crate::oci::{EncodedIndex, ReferenceError, Repository, Selector, Tag};
 use crate::plan::{ArchTags, Image, Plan};
 use crate::registry::{Client, RegistryError, Visibility};
 
-/// What to do where tags cannot be deleted.
-const INSTEAD: &str = "`arch_tags: none` makes none in the first place, `arch_tags: keep` leaves them";
+/// The hint if polyarch cannot delete tags.
+const INSTEAD: &str = "set `arch_tags: none` to push no arch tags, or `arch_tags: keep` to keep them";
 
-/// Why tags could not be deleted where `targets` want that, as far as it can be known without a change: each registry is
-/// asked to delete a tag that nothing has.
+/// Returns a failure for each place of `targets` whose registry does not delete tags. To learn this without a change,
+/// polyarch asks each registry to delete a tag that does not exist.
 pub(super) async fn refusals(plan: &Plan, targets: &[Target], first: &Registry) -> Vec<Failure> {
     let mut places = BTreeMap::new();
-    // What is not joined keeps its tags.
+    // An image that is not joined keeps its arch tags.
     let removes = |image: &Image| image.is_complete() && image.jobs.iter().any(|job| job.arch_tags == ArchTags::Remove);
     for (_, target) in plan.images.iter().zip(targets).filter(|(image, _)| removes(image)) {
         let own = Place::Repository { registry: first.clone(), repository: target.place.clone() };
@@ -40,46 +40,46 @@ async fn refusal(place: &Place) -> Option<Failure> {
         Some(failure(Phase::Preflight, &format!("`arch_tags: remove` in {repository}: {why}"), Some(hint.to_owned())))
     };
     if repository.host().is_ecr() {
-        return refused(
-            "ECR deletes an image with its last tag, and does not let go of the tag of one in an index",
-            INSTEAD,
-        );
+        return refused("ECR deletes an image with its last tag, and deletes no tag of an image in an index", INSTEAD);
     }
-    // A repository that is not there has no tag either: then it shows at the end whether they can be deleted.
+    // A repository that does not exist has no tag either. Only the end of the run then shows whether tags can be
+    // deleted.
     let tag = match nothing() {
         Ok(tag) => tag,
         Err(error) => return Some(failure(Phase::Internal, &chain(&error), None)),
     };
     let error = registry.client().delete_tag(repository.path(), &tag).await.err()?;
     if is_unsupported(&error) {
-        return refused(&format!("the registry does not delete tags alone: {}", chain(&error)), INSTEAD);
+        return refused(&format!("the registry does not delete a tag without its image: {}", chain(&error)), INSTEAD);
     }
     if error.is_denied() {
         return refused(
-            &format!("tags cannot be deleted: {}", chain(&error)),
-            &format!("let this login delete; {INSTEAD}"),
+            &format!("the registry does not let this login delete tags: {}", chain(&error)),
+            &format!("allow this login to delete tags; or {INSTEAD}"),
         );
     }
     Some(of_registry(Phase::Preflight, &format!("ask whether tags can be deleted in {repository}"), &error))
 }
 
-/// Registries that delete by digest alone say so, or take the tag for a digest.
+/// Whether the registry deletes only by digest. Such a registry reports this, or takes the tag for a digest.
 pub(super) fn is_unsupported(error: &RegistryError) -> bool {
     error.answer().is_some_and(|(status, answer)| matches!(status, 400 | 405 | 501) || answer.has("UNSUPPORTED"))
 }
 
-/// A tag that nothing has.
+/// A tag that does not exist.
 fn nothing() -> Result<Tag, ReferenceError> {
-    // The standard library's only source of randomness: each RandomState has keys of its own.
+    // The standard library has no other source of randomness. Each `RandomState` has its own keys.
     let half = || RandomState::new().build_hasher().finish();
     format!("polyarch-{:016x}{:016x}", half(), half()).parse()
 }
 
-/// Deletes the arch tags of `pushed` that are to go, of an index that this run published and read back, and proves that
-/// nothing but the tags went. A tag that cannot be deleted, or names something else by now, stays and is warned of.
+/// Deletes arch tags of `pushed` after this run published the index and read it back. Then proves that the registry
+/// deleted only the tags. polyarch keeps a tag in two cases, with a warning:
+/// - the registry does not delete the tag;
+/// - the tag names another image by now.
 ///
 /// # Errors
-/// The registry lost more than the tags.
+/// Fails if the registry lost more than the tags.
 pub(super) async fn remove(
     target: &Target<Place>,
     index: &EncodedIndex,
@@ -87,11 +87,11 @@ pub(super) async fn remove(
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    // Engines push to registries alone.
+    // Engines push only to registries, so layouts have no arch tags.
     let Place::Repository { registry, repository } = &target.place else { return Ok(()) };
     let untagging = Untagging { client: registry.client(), repository, target, events, shutdown };
     let going: Vec<_> = pushed.iter().filter(|pushed| pushed.arch_tags == ArchTags::Remove).collect();
-    // One first: a registry that takes more than the tag is not given another one.
+    // polyarch deletes one tag first. If the registry deletes more than this tag, polyarch does not delete the others.
     let (one, others) = going.split_at(going.len().min(1));
     for some in [one, others] {
         let asked = join_all(some.iter().map(|pushed| untagging.remove(pushed))).await;
@@ -102,7 +102,7 @@ pub(super) async fn remove(
     Ok(())
 }
 
-/// Whether the registry was asked to delete a tag: also what it refuses may have had an effect.
+/// Whether polyarch asked the registry to delete a tag. A refused request may have an effect too.
 #[derive(PartialEq, Eq)]
 enum Asked {
     Yes,
@@ -128,7 +128,7 @@ impl Untagging<'_> {
         match there {
             Ok(there) if *there.digest() == pushed.top => {}
             Ok(there) => {
-                let why = format!("it was moved by somebody else meanwhile, to {}", there.digest());
+                let why = format!("another run moved it to {}", there.digest());
                 self.stays(pushed, &why, None).await;
                 return Asked::No;
             }
@@ -156,23 +156,24 @@ impl Untagging<'_> {
         let warning = Warning {
             image: Some(self.target.image.clone()),
             platform: Some(pushed.platform.clone()),
-            message: format!("{} stays: {why}", self.repository.tag(pushed.tag.clone())).into(),
+            message: format!("{} was not deleted: {why}", self.repository.tag(pushed.tag.clone())).into(),
             hint: hint.map(Into::into),
         };
         drop(self.events.send(Event::Warning(warning)).await);
     }
 
-    /// Reads the index and all that it lists by digest.
+    /// Reads the index and everything that it lists, by digest.
     async fn prove(&self, index: &EncodedIndex) -> Result<(), Failure> {
         let lost = gone(self.target, index).await;
         if lost.is_empty() {
             return Ok(());
         }
         let named = self.repository.digest(index.manifest().digest().clone());
-        let told: Vec<_> = lost.iter().map(|(what, error)| format!("{what}: {}", chain(error))).collect();
-        let message = format!("{named} cannot be read back now that an arch tag is deleted: {}", told.join("; "));
+        let told: Vec<_> = lost.iter().map(|(name, error)| format!("{name}: {}", chain(error))).collect();
+        let message =
+            format!("{named} cannot be read any more, after polyarch deleted an arch tag: {}", told.join("; "));
         let taken = lost.iter().any(|(_, error)| error.is_not_found());
-        let hint = "the registry deletes images with their tags: publish it again with `arch_tags: keep` or `none`";
+        let hint = "publish again with `arch_tags: keep` or `none`: the registry deletes images with their tags";
         Err(failure(Phase::Verify, &message, taken.then(|| hint.to_owned())))
     }
 }

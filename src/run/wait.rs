@@ -1,4 +1,4 @@
-//! `join --wait`: looks again and again until others have pushed what is to be joined.
+//! `join --wait`: looks again and again until other jobs have pushed the images to join.
 
 use std::time::Duration;
 
@@ -11,31 +11,32 @@ use super::event::{Event, ImageEvent};
 use super::failure::chain;
 use super::relay::HEARTBEAT;
 
-/// The first pause between two looks, doubled each time, …
+/// The first pause between two attempts. Each pause is twice as long as the pause before it.
 const PAUSE: Duration = Duration::from_secs(1);
-/// … up to this.
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// How long one image's sources are waited for, and who hears of it.
+/// How long polyarch waits for the sources of one image, and the receiver of the events.
 pub(super) struct Wait<'a> {
-    /// The image that waits.
+    /// The image whose sources are missing.
     pub(super) image: &'a str,
-    /// For how long.
+    /// The longest wait.
     pub(super) limit: Duration,
-    /// Where it says for whom.
+    /// The receiver of the events that name the missing sources.
     pub(super) events: &'a mpsc::Sender<Event>,
 }
 
-/// A source that is looked for: what it is called, and how.
+/// A source to look for.
 pub(super) struct Source<S> {
-    /// In words: `ghcr.io/acme/hello:1.0-arm64`.
+    /// The name of the source in messages: `ghcr.io/acme/hello:1.0-arm64`.
     pub(super) name: String,
-    /// What is handed to the look.
+    /// The argument for `look`.
     pub(super) what: S,
 }
 
-/// Looks for every source. With a wait, those that may yet come are looked for until all are there, one is wrong, or
-/// the time is over: then their last errors are the answer.
+/// Looks for every source. With a wait, polyarch looks again for sources that may still come. The wait ends when all
+/// sources exist, when one source is wrong, or when the time is over. The result then has the last error of each
+/// source.
 pub(super) async fn look_for<S, T>(
     sources: &[Source<S>],
     wait: Option<&Wait<'_>>,
@@ -73,7 +74,7 @@ async fn rounds<S, T>(
     loop {
         let open = sources.iter().zip(&mut found).filter(|(_, found)| found.is_err());
         let looks = open.map(async |(source, found)| {
-            // A look that the end of the time cuts leaves what the one before it found.
+            // If the deadline interrupts an attempt, the result of the previous attempt counts.
             if let Ok(seen) = timeout_at(deadline, look(&source.what)).await {
                 *found = seen;
             }
@@ -93,7 +94,7 @@ async fn rounds<S, T>(
     }
 }
 
-/// Who is missing, and why what is there is not it.
+/// The missing sources. A source that exists but does not fit has the reason beside its name.
 fn missing<S, T>(sources: &[Source<S>], found: &[Result<T, ConfirmError>]) -> Vec<String> {
     let told = sources.iter().zip(found).filter_map(|(source, found)| {
         let error = found.as_ref().err()?;
@@ -118,8 +119,8 @@ mod tests {
 
     use super::*;
 
-    /// Looks for an image that comes when `comes` says so. Gives what was found, and what was said: who was missing,
-    /// and after how many seconds.
+    /// Looks for the image `amd64`, whose argument is 0, and the image `arm64`, whose argument is 100. Returns the
+    /// results and the reports. A report has the missing images and the seconds until then.
     async fn looked(
         limit: u64,
         look: impl AsyncFn(&u64) -> Result<u64, ConfirmError>,
@@ -148,7 +149,8 @@ mod tests {
         assert!(matches!(found[..], [Ok(0), Ok(100)]), "{found:?}");
         let why = "arm64 (the registry did not answer in time)".to_owned();
         assert_eq!(said, [0, 30, 60, 90].map(|seconds| (vec![why.clone()], seconds)));
-        // At 0, 1, 3, 7, 15, 30, 45, 60, 75, 90 and 105 seconds, and once for the one that was there.
+        // One source exists from the start, after one attempt. The other source takes 11 attempts: at 0, 1, 3, 7, 15,
+        // 30, 45, 60, 75, 90 and 105 seconds.
         assert_eq!(looks.get(), 12);
     }
 
@@ -159,7 +161,7 @@ mod tests {
             looked(20, async |comes: &u64| if *comes == 0 { Ok(0) } else { Err(ConfirmError::NoAnswer) }).await;
         assert!(matches!(found[..], [Ok(0), Err(ConfirmError::NoAnswer)]), "{found:?}");
         assert_eq!(started.elapsed().as_secs(), 20);
-        // A look that never ends does not hold it.
+        // An attempt that never ends does not make the wait longer.
         let (found, _) = looked(20, async |_: &u64| std::future::pending().await).await;
         assert!(matches!(found[..], [Err(ConfirmError::NoAnswer), Err(ConfirmError::NoAnswer)]), "{found:?}");
         assert_eq!(started.elapsed().as_secs(), 40);

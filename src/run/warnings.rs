@@ -1,4 +1,4 @@
-//! What works, and may not be what is wanted.
+//! Warns of builds that work but may have another result than you expect.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::preflight::{Engines, Reached};
 use crate::engine::EngineFacts;
 use crate::plan::{BuildCache, CacheExport, Compression};
 
-/// All of them, each said once.
+/// All warnings, each once.
 pub(super) fn warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     let mut all = emulation_warnings(schedule, engines);
     all.extend(zstd_warnings(schedule));
@@ -17,7 +17,7 @@ pub(super) fn warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     all
 }
 
-/// Each foreign platform of an engine, warned of once.
+/// A warning for each foreign platform of an engine.
 fn emulation_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     let mut seen = Vec::new();
     let mut warnings = Vec::new();
@@ -45,7 +45,7 @@ fn emulation_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     warnings
 }
 
-/// Each image that older engines cannot pull.
+/// A warning for each image that older engines cannot pull.
 fn zstd_warnings(schedule: &Schedule) -> Vec<Warning> {
     let zstd = |job: &&ScheduledBuild| job.job.work.spec.export.compression == Some(Compression::Zstd);
     let images: BTreeSet<_> = schedule.builds().filter(zstd).map(|job| job.id.image.clone()).collect();
@@ -58,27 +58,27 @@ fn zstd_warnings(schedule: &Schedule) -> Vec<Warning> {
     images.into_iter().map(warn).collect()
 }
 
-/// Each engine that does not know the time that it is told.
+/// A warning for each engine that ignores `SOURCE_DATE_EPOCH`.
 fn epoch_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     let told = |job: &ScheduledBuild| job.job.work.spec.args.contains_key("SOURCE_DATE_EPOCH");
     let deaf = asked_in_vain(schedule, engines, told, EngineFacts::knows_the_epoch);
-    let what = "passes over SOURCE_DATE_EPOCH: images have the dates of their builds";
-    deaf.map(|engine| of_engine(engine, what, "Engine 24.0 or newer knows it")).collect()
+    let fault = "ignores SOURCE_DATE_EPOCH: images get the dates of their builds";
+    deaf.map(|engine| of_engine(engine, fault, "use Engine 24.0 or newer for SOURCE_DATE_EPOCH")).collect()
 }
 
-/// Each engine that imports caches and finds those in images only.
+/// A warning for each engine that has to import caches but finds them only in images.
 fn cache_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     let apart = |job: &ScheduledBuild| {
         let BuildCache { from, to } = &job.job.work.spec.cache;
         !from.is_empty() && *to != Some(CacheExport::Inline)
     };
     let blind = asked_in_vain(schedule, engines, apart, EngineFacts::finds_caches_apart);
-    let what = "finds caches in images only, and passes over others";
-    let hint = "say `type: inline` where they are exported; Engine 25.0 or newer finds all";
-    blind.map(|engine| of_engine(engine, what, hint)).collect()
+    let fault = "finds caches only in images, and ignores other caches";
+    let hint = "export caches with `type: inline`, or use Engine 25.0 or newer";
+    blind.map(|engine| of_engine(engine, fault, hint)).collect()
 }
 
-/// The engines with a job that asks for what they cannot.
+/// The engines with a job that asks for more than the engine can do.
 fn asked_in_vain<'a>(
     schedule: &Schedule,
     engines: &'a Engines,
@@ -89,7 +89,7 @@ fn asked_in_vain<'a>(
     asked.into_iter().map(|place| &engines.list()[place]).filter(move |engine| !can(engine.facts()))
 }
 
-fn of_engine(engine: &Reached, what: &str, hint: &str) -> Warning {
-    let message = format!("engine {} ({}) {what}", engine.spec.name, engine.facts().version);
+fn of_engine(engine: &Reached, fault: &str, hint: &str) -> Warning {
+    let message = format!("engine {} ({}) {fault}", engine.spec.name, engine.facts().version);
     Warning { image: None, platform: None, message: message.into(), hint: Some(hint.into()) }
 }

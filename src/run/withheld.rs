@@ -1,4 +1,4 @@
-//! Logins that a build needs and its engine may not have: known before anything is built.
+//! Refuses builds whose engine needs a login that polyarch must not send to it. The check runs before any build.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use crate::oci::Repository;
 use crate::plan::{CacheExport, CachePlace};
 
 impl Reached {
-    /// Who we are at registries, as far as the engine may know: over plain TCP to another machine everybody may listen.
+    /// The user's credentials that the engine may get. Anyone on the network can listen to unencrypted TCP to another
+    /// machine.
     pub(super) fn credentials(&self, all: &Arc<dyn CredentialSource>) -> Arc<dyn CredentialSource> {
         if self.spec.host.is_local() {
             return all.clone();
@@ -25,7 +26,7 @@ impl Reached {
     }
 }
 
-/// The builds whose engine would push an image or export a cache with a login that it may not have.
+/// The builds whose engine needs a withheld login to push an image or to export a cache.
 pub(super) async fn refusals(run: &BuildRun, schedule: &Schedule, targets: &[Target]) -> Vec<Failure> {
     let (mut seen, mut failures) = (BTreeSet::new(), Vec::new());
     for build in schedule.builds() {
@@ -37,7 +38,7 @@ pub(super) async fn refusals(run: &BuildRun, schedule: &Schedule, targets: &[Tar
         let builds_as = reached.credentials(&run.credentials);
         let pushes_as = run.registries.first.pushes_as(&builds_as);
         let pushed = run.goal.pushes().then_some(("push to", target, &pushes_as));
-        // `--load` exports caches to directories alone.
+        // With `--load`, polyarch exports caches only to directories.
         let cache = cache(build, target).filter(|_| run.goal != Goal::Load);
         let cache = cache.map(|repository| ("export its cache to", repository, &builds_as));
         for (doing, repository, credentials) in pushed.into_iter().chain(cache) {

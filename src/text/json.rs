@@ -1,7 +1,8 @@
-//! JSON that may be shown: the same values, with every character that a terminal or a CI system would act on as `\uXXXX`.
+//! JSON that is safe to show. The values are unchanged, but every character that a terminal or a CI system would act
+//! on is written as `\uXXXX`.
 //!
-//! RFC 8259 wants that of U+0000–U+001F only, and `serde_json` does no more. No line of a document begins with a
-//! string's text, so `::` at the beginning of a line needs nothing.
+//! RFC 8259 requires such escapes only for U+0000–U+001F, and `serde_json` writes no others. No line of a document
+//! begins with the text of a string. So a `::` at the beginning of a line needs no escape.
 
 use std::fmt::Write as _;
 use std::ops::Deref;
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use super::sanitize::{COMMANDS, is_shown};
 
-/// A JSON document that may be shown, without a last end of line.
+/// A JSON document that is safe to show, without a newline at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Json(String);
 
@@ -23,7 +24,7 @@ impl Json {
         serde_json::to_string(value).map(|json| Self(visible(&json)))
     }
 
-    /// The document for people and programs: a value a line.
+    /// The document for people and programs: one value per line.
     ///
     /// # Errors
     /// `value` has no JSON form.
@@ -31,7 +32,7 @@ impl Json {
         serde_json::to_string_pretty(value).map(|json| Self(visible(&json)))
     }
 
-    /// The third-party document, with the same values, if the bytes are one.
+    /// A third-party document with the same values. `None`: the bytes are not JSON.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let json = std::str::from_utf8(bytes).ok()?;
@@ -52,10 +53,10 @@ fn visible(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     let mut command_at = None;
     for (at, c) in json.char_indices() {
-        // Outside of strings a document is ASCII, and has no command. In a string, the second character of a command is
-        // written otherwise: the first one may stand behind a backslash.
+        // Outside of strings a document is ASCII and has no command. Inside a string, the second character of a
+        // command is escaped, because a backslash may precede the first one.
         match c {
-            // White space between values, which serde_json does not write.
+            // White space between values. serde_json does not write it.
             '\r' => {}
             c if is_plain(c) && command_at != Some(at) => shown.push(c),
             // Writing to a string never fails.

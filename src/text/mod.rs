@@ -1,9 +1,11 @@
-//! Text from outside that may be shown: to people, to terminals, to CI systems that read logs for commands.
+//! Makes third-party text safe to show: to people, to terminals, and to CI systems that read logs for commands.
 
+mod chain;
 mod json;
 mod sanitize;
 mod shown;
 
+pub use chain::chain;
 pub use json::Json;
 pub use sanitize::{MAX_COMPOSED_LINE, MAX_INPUT_LINE, MAX_SHOWN_LINE, MAX_TEXT_LINES};
 pub use shown::Text;

@@ -1,53 +1,54 @@
-//! Makes text from outside safe to show: logs, error texts, labels, file names.
+//! Makes third-party text safe to show: logs, error texts, labels, file names.
 //!
-//! The result holds printable characters and tabs only: no terminal escape, no control or bidirectional override, no
-//! line that a CI system reads as a command. All functions are pure, and applying one twice changes nothing.
-//! Background: CVE-2021-25743 and CVE-2024-52005 (remote text drives the terminal), CVE-2020-15228 (a log line is a CI
-//! command).
+//! The result has only printable characters and tabs. Terminal escapes, control characters and bidirectional overrides
+//! are removed or escaped. No line is a command for a CI system. All functions are pure. Applying a function twice
+//! gives the same result. Background: CVE-2021-25743 and CVE-2024-52005 (remote text controls the terminal),
+//! CVE-2020-15228 (a log line is a CI command).
 
 use std::borrow::Cow;
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// Bytes of one line that are looked at; the rest of the line is dropped and counted.
+/// The bytes of a line that are read. The rest of the line is dropped and counted.
 pub const MAX_INPUT_LINE: usize = 8 << 20;
-/// Bytes of one line that are shown, its mark included.
+/// The bytes of a line that are shown, including its mark.
 pub const MAX_SHOWN_LINE: usize = 16 << 10;
-/// Bytes of one line that is made of texts and of words about them, its mark included.
+/// The bytes of a line that combines third-party texts with text of polyarch, including its mark.
 pub const MAX_COMPOSED_LINE: usize = 4 * MAX_SHOWN_LINE;
-/// Lines of one text that are shown, the mark included.
+/// The lines of a text that are shown, including the mark.
 pub const MAX_TEXT_LINES: usize = 200;
 
-/// Characters in which an escape sequence must end; one that does not is shown as text, so that it hides nothing.
+/// The longest escape sequence, in characters. A longer one is shown as text, so that it cannot hide anything.
 const MAX_ESCAPE: usize = 4096;
-/// Room that is kept for the mark of a cut line.
+/// The room for the mark of a cut line.
 const MARK: usize = 40;
 
-/// One safe line. Line feeds become spaces; of the versions that carriage returns separate the last one that is not
-/// blank stays, as a terminal would have left it.
+/// One safe line. Line feeds become spaces. Carriage returns separate versions of the line. The last version that is
+/// not blank is kept, as in a terminal.
 pub(super) fn line(bytes: &[u8]) -> String {
     line_within(bytes, MAX_SHOWN_LINE)
 }
 
-/// As [`line`], with at most `most` bytes.
+/// Like [`line`], with at most `most` bytes.
 pub(super) fn line_within(bytes: &[u8], most: usize) -> String {
     let dropped = bytes.len().saturating_sub(MAX_INPUT_LINE);
     cut(neutralise(plain(&decode(&bytes[..bytes.len() - dropped]))), dropped, most)
 }
 
-/// As [`line`] of bytes that `dropped` more followed, without what `hide` takes out. `hide` sees the line before and
-/// after it is made safe. So it finds a secret with an escape sequence in it, or with bytes that are not text.
+/// Like [`line`], but without the parts that `hide` removes. Behind `bytes`, `dropped` more bytes were dropped. `hide`
+/// sees the line before and after it is made safe. So it also finds a secret that contains an escape sequence or bytes
+/// that are not text.
 pub(super) fn line_without(hide: impl Fn(&[u8]) -> Cow<'_, [u8]>, bytes: &[u8], dropped: usize) -> String {
     let shown = plain(&decode(&hide(bytes)));
     let shown = match hide(shown.as_bytes()) {
         Cow::Borrowed(_) => shown,
-        // A secret that begins or ends within a character leaves a part of that character.
+        // A secret that begins or ends inside a character leaves a part of that character.
         Cow::Owned(bytes) => plain(&decode(&bytes)),
     };
     cut(neutralise(shown), dropped, MAX_SHOWN_LINE)
 }
 
-/// Safe text of several lines, separated by `\n`, without ends of line after the last one that is not empty.
+/// Safe text of several lines, separated by `\n`. Empty lines at the end are dropped.
 pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1);
     let bytes = &bytes[..end];
@@ -62,7 +63,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
     text
 }
 
-/// UTF-8, with `\xNN` for each byte that is none.
+/// Decodes UTF-8. Every other byte becomes `\xNN`.
 fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -74,7 +75,7 @@ fn decode(bytes: &[u8]) -> String {
     text
 }
 
-/// Without escape sequences and invisible characters; the last version of the line.
+/// The last version of the line, without escape sequences and invisible characters.
 fn plain(raw: &str) -> String {
     let (mut version, mut earlier) = (String::with_capacity(raw.len()), String::new());
     let mut rest = raw.chars().peekable();
@@ -94,7 +95,8 @@ fn plain(raw: &str) -> String {
     if version.trim().is_empty() && !earlier.is_empty() { earlier } else { version }
 }
 
-/// Whether a character may appear. The joiners U+200C and U+200D may: emoji and several scripts need them.
+/// Whether a character may be shown. The joiners U+200C and U+200D are allowed, because emoji and several scripts need
+/// them.
 pub(super) fn is_shown(c: char) -> bool {
     let invisible = matches!(c,
         '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}'
@@ -102,7 +104,8 @@ pub(super) fn is_shown(c: char) -> bool {
     c == '\t' || !(c.is_control() || invisible)
 }
 
-/// What follows ESC (ECMA-48): `[` a control sequence, `]PX^_` a string, anything else a short sequence.
+/// Skips the sequence behind ESC (ECMA-48): `[` begins a control sequence, `]PX^_` a string. Any other character
+/// begins a short sequence.
 fn skip_escape(rest: &mut Peekable<Chars<'_>>) {
     match rest.peek() {
         Some('[') => {
@@ -122,7 +125,8 @@ fn skip_csi(rest: &mut Peekable<Chars<'_>>) {
     skip_while_then(rest, |c| matches!(c, ' '..='?'), |c| matches!(c, '@'..='~'));
 }
 
-/// Skips what `inside` takes and the one character after it, if that one ends the sequence; else nothing.
+/// Skips the characters that `inside` accepts, and the next one. Skips nothing if the next one does not end the
+/// sequence.
 fn skip_while_then(rest: &mut Peekable<Chars<'_>>, inside: fn(char) -> bool, ends: fn(char) -> bool) {
     let mut ahead = rest.clone();
     let end = ahead.by_ref().take(MAX_ESCAPE).find(|c| !inside(*c));
@@ -131,9 +135,10 @@ fn skip_while_then(rest: &mut Peekable<Chars<'_>>, inside: fn(char) -> bool, end
     }
 }
 
-/// The body of OSC, DCS, SOS, PM or APC, up to BEL or ST; if a control character or the limit comes first, nothing.
+/// Skips the body of OSC, DCS, SOS, PM or APC, up to BEL or ST. Skips nothing if a control character or the limit
+/// comes first.
 ///
-/// Looking ahead stops at every control character, so no part of a line is looked at more than twice.
+/// Looking ahead stops at every control character. So the function reads no part of a line more than twice.
 fn skip_string(rest: &mut Peekable<Chars<'_>>) {
     let mut ahead = rest.clone();
     match ahead.by_ref().take(MAX_ESCAPE).find(|c| c.is_control() && *c != '\t') {
@@ -143,14 +148,14 @@ fn skip_string(rest: &mut Peekable<Chars<'_>>) {
     }
 }
 
-/// What makes a line a command wherever it stands: GitHub and Azure, TeamCity, GitLab, Travis.
+/// Texts that make a line a command anywhere in the line: GitHub and Azure, TeamCity, GitLab, Travis.
 pub(super) const COMMANDS: [&str; 6] =
     ["##[", "##vso[", "##teamcity[", "section_start:", "section_end:", "travis_fold:"];
 
-/// Puts a space after the first character of everything that a CI system takes for a command.
+/// Inserts a space after the first character of every text that a CI system reads as a command.
 ///
-/// GitHub looks for `##[` anywhere in a line and for `::` at its trimmed start; Buildkite folds lines that begin
-/// with `---`, `+++` or `~~~`. A ruler (`-----`) is no command and stays.
+/// GitHub looks for `##[` anywhere in a line and for `::` at its trimmed start. Buildkite folds lines that begin with
+/// `---`, `+++` or `~~~`. A ruler (`-----`) is not a command and is kept.
 fn neutralise(mut line: String) -> String {
     let start = line.len() - line.trim_start().len();
     let fold = ["---", "+++", "~~~", "^^^ +++"];
@@ -179,7 +184,7 @@ fn neutralise(mut line: String) -> String {
     safe
 }
 
-/// At most `most` bytes, the mark included; `dropped` bytes were never looked at.
+/// Cuts the line to `most` bytes, including the mark. `dropped` bytes were never read.
 fn cut(mut line: String, dropped: usize, most: usize) -> String {
     if line.len() > most || dropped > 0 {
         let keep = line.floor_char_boundary(most - MARK);
@@ -300,7 +305,7 @@ mod tests {
         for hostile in [b"\x1b]".as_slice(), b"\x1b[", b"\x1b ", "\u{9d}".as_bytes(), b"##[", b"\r"] {
             assert!(line(&hostile.repeat((1 << 20) / hostile.len())).len() <= MAX_SHOWN_LINE);
         }
-        // It takes well under a second; to look ahead over and over would take minutes.
+        // The test takes well under a second. Looking ahead repeatedly would take minutes.
         assert!(begun.elapsed().as_secs() < 20);
     }
 
@@ -312,7 +317,7 @@ mod tests {
         assert!(shown.ends_with("… [801 lines cut]"));
     }
 
-    /// Bytes that look like what the sanitiser is for.
+    /// Bytes that resemble the attacks that the sanitiser prevents.
     fn hostile() -> impl Strategy<Value = Vec<u8>> {
         let part = prop_oneof![
             proptest::sample::select(vec![

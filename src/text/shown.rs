@@ -1,4 +1,4 @@
-//! The type of text that may be shown.
+//! The type of text that is safe to show.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,35 +8,35 @@ use serde::{Serialize, Serializer};
 
 use super::sanitize;
 
-/// Text that may be shown, on one line or on several: only the sanitiser makes it.
+/// Text that is safe to show, on one or more lines. Only the sanitiser creates it.
 ///
-/// It holds printable characters, tabs and ends of line. No line of it is a command of a CI system. A line has at most
-/// [`MAX_SHOWN_LINE`](super::MAX_SHOWN_LINE) bytes. Every conversion sanitises, so any third-party text may become one:
-/// `format!("…").into()`.
+/// The text contains printable characters, tabs and newlines. No line is a command of a CI system. A line has at most
+/// [`MAX_SHOWN_LINE`](super::MAX_SHOWN_LINE) bytes. Every conversion sanitises, so any third-party text can be
+/// converted: `format!("…").into()`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text(Box<str>);
 
 impl Text {
-    /// One line: ends of line become spaces.
+    /// One line. Newlines become spaces.
     #[must_use]
     pub fn line(text: impl AsRef<[u8]>) -> Self {
         Self(sanitize::line(text.as_ref()).into())
     }
 
-    /// One line that is made of texts and of words about them: it may have
+    /// One line that combines third-party texts with text of polyarch. The line may have
     /// [`MAX_COMPOSED_LINE`](super::MAX_COMPOSED_LINE) bytes.
     #[must_use]
     pub fn composed(text: impl AsRef<[u8]>) -> Self {
         Self(sanitize::line_within(text.as_ref(), sanitize::MAX_COMPOSED_LINE).into())
     }
 
-    /// As many lines as there are, but at most [`MAX_TEXT_LINES`](super::MAX_TEXT_LINES).
+    /// All lines of the text, at most [`MAX_TEXT_LINES`](super::MAX_TEXT_LINES).
     #[must_use]
     pub fn lines(text: impl AsRef<[u8]>) -> Self {
         Self(sanitize::text(text.as_ref()).into())
     }
 
-    /// The line of `bytes` and `dropped` more bytes, without what `hide` takes out.
+    /// The line of `bytes`, without the parts that `hide` removes. Behind `bytes`, `dropped` more bytes were dropped.
     #[must_use]
     pub fn line_without(hide: impl Fn(&[u8]) -> Cow<'_, [u8]>, bytes: &[u8], dropped: usize) -> Self {
         Self(sanitize::line_without(hide, bytes, dropped).into())
@@ -49,21 +49,21 @@ impl Text {
     }
 }
 
-/// One line, as [`Text::line`] makes it.
+/// One line, like [`Text::line`].
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
         Self::line(text)
     }
 }
 
-/// One line, as [`Text::line`] makes it.
+/// One line, like [`Text::line`].
 impl From<String> for Text {
     fn from(text: String) -> Self {
         Self::line(text)
     }
 }
 
-/// One line, as [`Text::line`] makes it.
+/// One line, like [`Text::line`].
 impl From<&String> for Text {
     fn from(text: &String) -> Self {
         Self::line(text)

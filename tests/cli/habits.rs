@@ -52,10 +52,10 @@ async fn words_of_docker_are_answered_with_ours() {
         (&["build", "--push", "--load"], "cannot be used with"),
         (&["join", "--platform", "linux/amd64"], "leaves out linux/arm64 of hello"),
         (&["join", "hello", "--platform", "linux/amd64", "--dry-run"], "leaves out linux/arm64 of hello"),
-        (&["inspect", "docker-archive:x.tar"], "polyarch reads no `docker-archive:`"),
+        (&["inspect", "docker-archive:x.tar"], "polyarch does not read `docker-archive:`"),
         (&["copy", "oci-archive:x.tar", "localhost:9/a:1"], "skopeo copy SOURCE oci:DIR:TAG"),
-        (&["copy", "localhost:9/a:1", "docker-daemon:a:1"], "polyarch reads no `docker-daemon:`"),
-        (&["join", "-t", "dir:x", "localhost:9/a:1"], "polyarch reads no `dir:`"),
+        (&["copy", "localhost:9/a:1", "docker-daemon:a:1"], "polyarch does not read `docker-daemon:`"),
+        (&["join", "-t", "dir:x", "localhost:9/a:1"], "polyarch does not read `dir:`"),
         (&["inspect", "helo"], "did you mean `hello`?"),
     ] {
         let finished = run(&home, words).await.expect_code(2);
@@ -102,9 +102,9 @@ async fn platforms_in_one_text_are_taken_or_told_apart() {
         (&["copy", "a.io/a:1", "a.io/b:1", "--platform", "linux/amd64,linux/arm64"], "name one of them: "),
         (
             &["plan", "--set", "hello.platforms=linux/amd64 linux/arm64"],
-            "separate them by commas: linux/amd64,linux/arm64",
+            "separate the platforms by commas: linux/amd64,linux/arm64",
         ),
-        (&["plan", "--set", "hello.platforms=linux/amd64,"], "leave out the comma that nothing follows"),
+        (&["plan", "--set", "hello.platforms=linux/amd64,"], "remove the trailing comma"),
     ] {
         let finished = run(&home, words).await.expect_code(2);
         assert!(finished.stderr.contains(hint), "{words:?}: {}", finished.stderr);
@@ -149,8 +149,8 @@ async fn a_name_in_mixed_case_is_answered_with_the_lower_one() {
         (&["images", "a.io/MyOrg/App"], "as in myorg/app"),
         (&["clean", "a.io/MyOrg/App", "--keep", "1"], "as in myorg/app"),
         (&["plan", "--registry", "a.io/MyOrg"], "as in myorg"),
-        (&["plan", "--registry", "MyOrg"], "Docker Hub is docker.io/myorg;"),
-        (&["plan", "--tag", "MyOrg/App:V1"], "say registry: docker.io/myorg, repository: app, tags: [V1]"),
+        (&["plan", "--registry", "MyOrg"], "write docker.io/myorg for Docker Hub"),
+        (&["plan", "--tag", "MyOrg/App:V1"], "write registry: docker.io/myorg, repository: app, tags: [V1]"),
         (&["plan", "--set", "hello.repository=MyOrg/App"], "as in myorg/app"),
         (&["plan", "--set", "hello.from=MyOrg/App:1"], "as in myorg/app"),
         (&["plan", "--set", "hello.cache.to=a.io/MyOrg/App:1"], "as in myorg/app"),
@@ -181,9 +181,9 @@ async fn names_of_the_plan_are_their_first_tags_where_references_are_read() {
 async fn a_reference_in_place_of_a_tag_is_taken_apart_for_the_plan() {
     let home = home();
     for (tag, hint) in [
-        ("ghcr.io/acme/web:1.0", "say registry: ghcr.io/acme, repository: web, tags: [1.0]"),
-        ("localhost:5000/web:1.0", "say registry: localhost:5000, repository: web, tags: [1.0]"),
-        ("acme/web:1.0", "say registry: docker.io/acme, repository: web, tags: [1.0]"),
+        ("ghcr.io/acme/web:1.0", "write registry: ghcr.io/acme, repository: web, tags: [1.0]"),
+        ("localhost:5000/web:1.0", "write registry: localhost:5000, repository: web, tags: [1.0]"),
+        ("acme/web:1.0", "write registry: docker.io/acme, repository: web, tags: [1.0]"),
         ("web:1.0", "repository: web, tags: [1.0]"),
     ] {
         let plan = PLAN.replace("\"1.0\"", &format!("\"{tag}\""));

@@ -55,7 +55,7 @@ async fn a_join_moves_no_tag_when_the_registry_lost_a_blob_of_an_image() {
         let registry = registry().await;
         registry.lose(&lost);
         let refused = join(&registry).await.expect_code(7);
-        names(&refused, &[lost.as_str(), "web:1 not moved", "build and push that image again"]);
+        names(&refused, &[lost.as_str(), "web:1 not moved", "build and push the image again"]);
         assert_eq!(shown(&registry, "web", "1").await, None, "{lost}");
     }
 }
@@ -139,11 +139,11 @@ async fn a_copy_moves_no_tag_when_the_target_has_another_size_of_a_blob() {
         to.truncate(&broken, 3);
         let args = ["copy", &name(&from, "1"), &name(&to, "stable")];
         let refused = run(&Home::new(), &args).await.expect_code(7);
-        names(&refused, &["the registry has 3 bytes as", broken.as_str()]);
+        names(&refused, &["has 3 bytes in the registry, but", broken.as_str()]);
         let sources = [name(&from, "1-amd64"), name(&from, "1-arm64")];
         let joined = ["join", "-t", &name(&from, "2"), "-t", &name(&to, "stable"), &sources[0], &sources[1]];
         let refused = run(&Home::new(), &joined).await.expect_code(7);
-        names(&refused, &["the registry has 3 bytes as", broken.as_str()]);
+        names(&refused, &["has 3 bytes in the registry, but", broken.as_str()]);
         assert_eq!(shown(&to, "web", "stable").await, None);
         to.lose(&broken);
         run(&Home::new(), &["copy", &name(&from, "1"), &name(&to, "1")]).await.expect_code(0);

@@ -289,5 +289,5 @@ async fn d14_an_upload_that_ecr_hangs_up_on_has_the_command_that_creates_the_rep
     let (arrival, _) = send(&client(&registry.host(), Provider::Ecr, Anonymous), 3).await;
     let hint = arrival.unwrap_err().hint().unwrap();
     assert!(hint.contains("aws ecr create-repository --repository-name to"), "{hint}");
-    assert!(hint.contains("if it is there, the role lacks ecr:InitiateLayerUpload"), "{hint}");
+    assert!(hint.contains("if the repository exists, allow ecr:InitiateLayerUpload in the role's policy"), "{hint}");
 }

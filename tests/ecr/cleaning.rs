@@ -100,7 +100,7 @@ async fn a_role_that_may_not_delete_is_told_which_action_it_lacks() {
     plan(&aws);
     aws.ecr.deny(Action::BatchDeleteImage);
     let refused = aws.run(&["clean", "hello", "--keep", "1", "--apply"]).finish().await.expect_code(3);
-    says(&refused, &["hello: nothing can be deleted there", "ecr:BatchDeleteImage"]);
+    says(&refused, &["hello: polyarch cannot delete images in this repository", "ecr:BatchDeleteImage"]);
     assert_eq!((aws.ecr.count(Action::BatchDeleteImage), aws.ecr.tags("hello").len()), (1, 9));
 }
 
@@ -146,7 +146,7 @@ async fn a_role_that_may_not_describe_images_cleans_what_tags_lead_to_by_their_v
     plan(&aws);
     aws.ecr.deny(Action::DescribeImages);
     let refused = aws.run(&["clean", "hello", "--keep", "1", "--apply"]).finish().await.expect_code(7);
-    says(&refused, &["the registry does not say when they were pushed", "ecr:DescribeImages", "--order version"]);
+    says(&refused, &["the registry does not report when they were pushed", "ecr:DescribeImages", "--order version"]);
     assert_eq!(aws.ecr.tags("hello").len(), 6);
     let by_version = ["clean", "hello", "--keep", "1", "--order", "version", "--apply"];
     let cleaned = aws.run(&by_version).finish().await.expect_code(0);
@@ -224,6 +224,6 @@ async fn an_index_that_ecr_lists_and_does_not_give_out_lists_everything() {
     let path = format!("/manifests/{}", archived.digest());
     aws.ecr.answers(move |_, request| request.target.ends_with(&path).then(|| status(404)));
     let refused = aws.run(&["clean", "hello", "--keep", "1", "--apply"]).finish().await.expect_code(7);
-    says(&refused, &[&archived.digest(), "ECR lists it", "may list what would be deleted"]);
+    says(&refused, &[&archived.digest(), "ECR lists it", "may list images that would be deleted"]);
     assert_eq!(aws.ecr.count(Action::BatchDeleteImage), 0);
 }

@@ -21,11 +21,11 @@ async fn all_that_works_is_told_step_by_step() {
         &host,
         "ok place region us-east-1",
         "ok identity arn:aws:sts::123456789012:assumed-role/ci/polyarch (account 123456789012)",
-        "ok token AWS gives one out",
-        "ok registry takes the login",
+        "ok token AWS issues a login",
+        "ok registry accepts the login",
         &format!("{host}/hello"),
-        "ok repository is there",
-        "ok mutability no tag may move, but for latest, dev-*",
+        "ok repository exists",
+        "ok mutability no tag may move, except latest, dev-*",
         "ok push layers may be pushed",
     ];
     assert_eq!(lines(&told), expected);
@@ -36,7 +36,7 @@ async fn all_that_works_is_told_step_by_step() {
 async fn each_thing_that_fails_is_told_with_what_to_do_and_ends_with_3() {
     let aws = Aws::start().await;
     let told = aws.run(&["doctor", "ecr"]).finish().await.expect_code(3);
-    assert!(told.stdout.contains("fails  repository  is not there"), "{}", told.stdout);
+    assert!(told.stdout.contains("fails  repository  does not exist"), "{}", told.stdout);
     assert!(told.stdout.contains("hint: aws ecr create-repository --repository-name hello"), "{}", told.stdout);
 
     aws.ecr.has("hello", Mutability::Mutable);

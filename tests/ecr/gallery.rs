@@ -121,7 +121,7 @@ async fn what_only_private_repositories_have_is_refused_and_nothing_is_created()
                 tags: [a], platforms: [linux/amd64], ecr: { create: true, scan_on_push: true } }\n";
     fs::write(gallery.home.path().join("build.yaml"), plan).unwrap();
     let run = with_keys(gallery.run(&["build"])).env("DOCKER_HOST", engine.host());
-    says(&run.finish().await.expect_code(3), &["repositories of the public gallery have no such settings"]);
+    says(&run.finish().await.expect_code(3), &["repositories of the public gallery do not have these settings"]);
     let asked =
         gallery.control.requests().into_iter().filter_map(|request| Some(request.header("x-amz-target")?.to_owned()));
     assert!(!asked.collect::<Vec<_>>().iter().any(|target| target.contains("CreateRepository")));

@@ -34,9 +34,9 @@ async fn d14_a_repository_that_is_missing_is_known_before_anything_is_built() {
     says(
         &refused,
         &[
-            &format!("repository hello is not in {host} (region us-east-1)"),
+            &format!("repository hello does not exist in {host} (region us-east-1)"),
             "aws ecr create-repository --repository-name hello --region us-east-1",
-            "or say `ecr: { create: true }` in the plan",
+            "or set `ecr: { create: true }` in the plan",
         ],
     );
     assert_eq!((aws.engine.counts().solves.started, aws.ecr.count(Action::CreateRepository)), (0, 0));
@@ -89,7 +89,7 @@ async fn what_ecr_creates_by_a_template_is_left_to_it() {
         let aws = Aws::start().await;
         aws.plan(plan);
         aws.ecr.has_template(json!({ "prefix": "ROOT", "appliedFor": ["CREATE_ON_PUSH"] }));
-        says(&aws.build().await.expect_code(0), &["with the first push, by the template for ROOT"]);
+        says(&aws.build().await.expect_code(0), &["with the first push, from the template for ROOT"]);
         assert_eq!(aws.ecr.count(Action::CreateRepository), 0);
         assert_eq!(aws.ecr.repositories(), ["hello"]);
     }
@@ -121,7 +121,7 @@ async fn a_role_that_may_only_push_asks_the_registry_itself() {
     let aws = Aws::start().await;
     aws.ecr.deny(Action::DescribeRepositories);
     aws.ecr.deny(Action::DescribeRepositoryCreationTemplates);
-    says(&aws.build().await.expect_code(3), &["repository hello is not in"]);
+    says(&aws.build().await.expect_code(3), &["repository hello does not exist in"]);
     aws.ecr.has("hello", Mutability::Mutable);
     aws.build().await.expect_code(0);
     assert_eq!(aws.ecr.tags("hello"), ["1.0", "1.0-amd64", "1.0-arm64", "latest"]);
@@ -155,7 +155,7 @@ async fn where_a_plan_joins_must_be_there() {
     }
     aws.plan("images: { hello: { tags: [\"1.0\"], platforms: [linux/amd64, linux/arm64] }, other: { tags: [\"1.0\"], platforms: [linux/amd64] } }");
     let joined = aws.run(&["join"]).finish().await.expect_code(3);
-    says(&joined, &["repository other is not in", "create-repository --repository-name other"]);
+    says(&joined, &["repository other does not exist in", "create-repository --repository-name other"]);
     aws.run(&["join", "hello"]).finish().await.expect_code(0);
 }
 
@@ -173,7 +173,7 @@ async fn where_references_are_joined_or_copied_to_must_be_there() {
         (format!("{host}/hello:1.0-amd64"), format!("{host}/other:1.0"), format!("{host}=ca.pem"));
     for args in [&["join", "--ca", &ca, "-t", &target, &source][..], &["copy", "--ca", &ca, &source, &target][..]] {
         let run = aws.run(args).env("HTTPS_PROXY", format!("http://{}", tunnel.address));
-        says(&run.finish().await.expect_code(3), &["repository other is not in", "--repository-name other"]);
+        says(&run.finish().await.expect_code(3), &["repository other does not exist in", "--repository-name other"]);
     }
     assert_eq!(aws.ecr.count(Action::InitiateLayerUpload), 0);
 }
@@ -208,10 +208,7 @@ async fn a_lifecycle_policy_that_aws_does_not_take_is_told_of_a_repository_that_
     aws.plan(CREATED);
     fs::write(aws.home.path().join("lifecycle.json"), "{}").unwrap();
     aws.ecr.fail(Action::PutLifecyclePolicy, "InvalidParameterException", "no rules");
-    says(
-        &aws.build().await.expect_code(3),
-        &["give repository hello, which is created, its lifecycle policy", "no rules"],
-    );
+    says(&aws.build().await.expect_code(3), &["set the lifecycle policy of the new repository hello", "no rules"]);
     assert_eq!(aws.ecr.repositories(), ["hello"]);
 }
 

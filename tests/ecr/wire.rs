@@ -80,7 +80,7 @@ async fn every_host_of_ecr_has_the_api_of_its_region_and_form() {
         let run = with_keys(Run::new(&aws.home, ["doctor", "ecr", &format!("{host}/team/web")]));
         // One attempt each: nobody is there.
         let told = through(run, &proxy).env("AWS_MAX_ATTEMPTS", "1").finish().await.expect_code(3);
-        assert!(told.stdout.contains("through HTTPS_PROXY if that is set"), "{}", told.stdout);
+        assert!(told.stdout.contains("through HTTPS_PROXY if set"), "{}", told.stdout);
         let asked: Vec<_> = proxy.requests().iter().rev().take(2).map(Request::line).collect();
         assert_eq!(asked, [format!("CONNECT {api}:443"), format!("CONNECT sts.{sts}:443")], "{host}");
     }
@@ -127,9 +127,9 @@ async fn an_api_that_hangs_is_left_at_once_and_one_that_talks_nonsense_is_told()
     let ouch = json!({ "__type": "ServerException", "message": "ouch\u{1b}[31m" }).to_string();
     for (answer, said) in [
         (json(status(500)).body(ouch), "ServerException: ouch"),
-        (status(200).body("<html>hello</html>"), "not of its API"),
-        (status(502).body("<html>bad gateway</html>"), "not of its API"),
-        (json(status(200)).send(Body::Endless), "not of its API"),
+        (status(200).body("<html>hello</html>"), "not part of its API"),
+        (status(502).body("<html>bad gateway</html>"), "not part of its API"),
+        (json(status(200)).send(Body::Endless), "not part of its API"),
     ] {
         *gone.lock().unwrap() = answer;
         let told = aws.run(&["build"]).finish().await.expect_code(3);

@@ -40,8 +40,8 @@ async fn an_artifact_is_named_when_it_is_joined() {
         let world = world(&["linux/amd64"]).await;
         has(&world, config_type, &config, &more);
         let refused = join(&world, &[], &["amd64", "artifact"]).await.expect_code(7);
-        let said = format!("{}: it is {named}, and not an image", reference(&world, "artifact"));
-        says(&refused, &[&said, "name an image; `polyarch copy` copies artifacts as they are"]);
+        let said = format!("{}: it is {named}, not an image", reference(&world, "artifact"));
+        says(&refused, &[&said, "name an image, or copy the artifact with `polyarch copy`"]);
         assert!(world.store.get("hello", "1.0").is_none());
         // The hint is true.
         let (from, to) = (reference(&world, "artifact"), reference(&world, "copied"));

@@ -49,7 +49,7 @@ async fn if_one_image_fails_no_tag_of_any_moves_and_each_says_why() {
     let finished = world.run(&["build", "--atomic"]).finish().await.expect_code(5);
     world.assert_untouched();
     assert_eq!(finished.stdout, "");
-    let why = "--atomic, and web failed";
+    let why = "web failed, and --atomic publishes all images or none";
     says(
         &finished,
         &[&format!("base not published: {why}"), &format!("job not published: {why}"), "web not published\n"],
@@ -87,7 +87,10 @@ async fn a_gate_of_one_image_keeps_the_tags_of_all() {
         world.store.push("web", "1.0", &Image::oci("linux/s390x", "before"));
         let finished = world.run(&[command, "--atomic"]).finish().await.expect_code(7);
         world.assert_untouched();
-        says(&finished, &["web:1.0 has linux/s390x", "base not published: --atomic, and web failed"]);
+        says(
+            &finished,
+            &["web:1.0 has linux/s390x", "base not published: web failed, and --atomic publishes all images or none"],
+        );
     }
 }
 
@@ -97,7 +100,10 @@ async fn a_join_moves_no_tag_while_one_image_is_missing() {
     push_all(&world, &["base", "job"]);
     let finished = world.run(&["join", "--atomic"]).finish().await.expect_code(6);
     world.assert_untouched();
-    says(&finished, &["web:1.0-amd64 is not there", "job not published: --atomic, and web failed"]);
+    says(
+        &finished,
+        &["web:1.0-amd64 does not exist", "job not published: web failed, and --atomic publishes all images or none"],
+    );
     world.run(&["join"]).finish().await.expect_code(6);
     assert_eq!(world.put(), ["1.0", "1.0"]);
     push_all(&world, &["web"]);
@@ -110,8 +116,11 @@ async fn after_a_tag_that_is_refused_the_images_behind_it_stay() {
     let world = failing("none").await;
     world.registry_answers(|request| (request.line() == "PUT /v2/web/manifests/1.0").then(|| status(403)));
     let finished = world.run(&["build", "--atomic"]).finish().await.expect_code(6);
-    says(&finished, &["base verified", "job not published: --atomic, and web failed"]);
-    assert_eq!(withheld(&world), [None, None, Some("--atomic, and web failed".to_owned())]);
+    says(&finished, &["base verified", "job not published: web failed, and --atomic publishes all images or none"]);
+    assert_eq!(
+        withheld(&world),
+        [None, None, Some("web failed, and --atomic publishes all images or none".to_owned())]
+    );
     world.registry_answers(|_| None);
     world.run(&["build", "--atomic"]).finish().await.expect_code(0);
 }
@@ -124,5 +133,5 @@ async fn an_image_that_is_not_joined_withholds_the_others() {
     );
     let finished = world.run(&["build", "--atomic", "--platform", "linux/amd64"]).finish().await.expect_code(1);
     world.assert_untouched();
-    says(&finished, &["whole not published: --atomic, and part was not joined"]);
+    says(&finished, &["whole not published: part was not joined, and --atomic publishes all images or none"]);
 }

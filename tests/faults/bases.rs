@@ -159,7 +159,7 @@ async fn what_is_not_pushed_is_built_on_by_its_name_on_its_own_engine() {
     let refused = world.run(&["build", "--no-push"]).finish().await.expect_code(3);
     says(
         &refused,
-        &["mid linux/amd64 builds on base linux/amd64, which only engine two would have: it is built on engine one"],
+        &["engine one cannot build mid linux/amd64: its base image base linux/amd64 will exist only on engine two"],
     );
     // What is pushed is there for every engine.
     world.run(&["build", "--dry-run"]).finish().await.expect_code(0);

@@ -51,7 +51,7 @@ async fn an_engine_that_answers_without_end_is_cut_off_and_named() {
             let began = Instant::now();
             let finished = bounded(&world, &["build"], &what).await.expect_code(code);
             assert!(began.elapsed() < LONG, "{what}: {:?}", began.elapsed());
-            says(&finished, &["its answer is longer than 4194304 bytes"]);
+            says(&finished, &["the engine's answer is longer than 4194304 bytes"]);
             world.assert_untouched();
         }
     }
@@ -63,7 +63,7 @@ async fn a_push_of_one_line_without_end_is_cut_off_and_named() {
         (200, "{\"status\":\"", "x", "the connection to the engine was lost"),
         (200, "{\"errorDetail\":{\"message\":\"", "\\n", "the connection to the engine was lost"),
         (200, "", " ", "the connection to the engine was lost"),
-        (500, "", "x\n", "its answer is longer than 4194304 bytes"),
+        (500, "", "x\n", "the engine's answer is longer than 4194304 bytes"),
     ] {
         let script =
             Script::default().rest(move |line| line.ends_with("/push").then_some(Rest::Endless(status, first, then)));
@@ -162,7 +162,11 @@ async fn layers_of_names_alone_take_no_memory_however_many_platforms_have_them()
 async fn a_window_that_no_level_needs_and_a_compression_that_is_not_declared_are_not_read() {
     // A frame's head with a window of 128 MiB (RFC 8878, 3.1.1.1), and an empty last block.
     let wide = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0x01, 0x00, 0x00];
-    for (suffix, said) in [("+zstd", "window"), ("+gzip", "is zstd, and its media type is not"), ("", "is zstd")] {
+    for (suffix, said) in [
+        ("+zstd", "window"),
+        ("+gzip", "its bytes are zstd, but its media type does not declare zstd"),
+        ("", "bytes are zstd"),
+    ] {
         let world = World::start(Script::default()).await;
         let layer =
             Document { media_type: format!("application/vnd.oci.image.layer.v1.tar{suffix}"), bytes: wide.clone() };

@@ -153,7 +153,7 @@ async fn b13_an_image_of_another_platform_is_refused_before_it_is_pushed() {
     let script = Script::default().solve(async |call| call.built_as(&Image::docker("linux/amd64", "pinned")));
     let world = World::start(script).await;
     let finished = world.build().await.expect_code(7);
-    says(&finished, &["the engine built linux/amd64, planned is linux/arm64", "FROM --platform"]);
+    says(&finished, &["the engine built linux/amd64, but the plan asks for linux/arm64", "FROM --platform"]);
     assert!(!world.engine.requests().iter().any(|line| line.contains("POST") && line.contains("arm64/push")));
     assert!(world.store.get("hello", "1.0-arm64").is_none());
     world.assert_untouched();
@@ -167,7 +167,7 @@ async fn b14_a_variant_of_another_kind_is_refused() {
     let world = World::start(script).await;
     world.plan("images: { hello: { context: context, tags: ['1.0'], platforms: [linux/arm/v7] } }");
     let finished = world.build().await.expect_code(7);
-    says(&finished, &["the engine built linux/arm/v6, planned is linux/arm/v7"]);
+    says(&finished, &["the engine built linux/arm/v6, but the plan asks for linux/arm/v7"]);
     assert_eq!(world.engine.counts().pushes.started, 0);
     world.assert_untouched();
 }
@@ -181,7 +181,7 @@ async fn a_name_that_shows_something_else_is_no_success() {
         .rest(move |line| (line == "GET /images/hello:1.0/json").then(|| Rest::Answer(200, shown.clone())));
     let world = World::start(script).await;
     let finished = world.run(&["build", "--load"]).finish().await.expect_code(6);
-    says(&finished, &["name hello:1.0", &format!("it shows {other} and not sha256:")]);
+    says(&finished, &["name hello:1.0", &format!("the name shows {other}, not sha256:")]);
     assert!(finished.stdout.is_empty(), "{}", finished.stdout);
     assert_eq!(world.report()["images"][0].get("loaded"), None);
     assert_eq!(world.engine.counts().pushes.started, 0);
@@ -209,8 +209,8 @@ async fn a_copy_that_fails_is_told_with_its_line_and_a_hint() {
     let of_step = "\"/a b\" not found: not found";
     let unaskable = &["cannot ask for a file whose name has control characters", "hint: rename the file"][..];
     let ignored = "header key \"exclude-patterns\" contains value with non-printable ASCII characters";
-    let in_context = &["`a b` does not exist in the context", "hint: add it to the context"][..];
-    let in_stage = &["`a b` does not exist in `base`", "hint: correct the path, or let `base` make it"][..];
+    let in_context = &["`a b` does not exist in the context", "hint: add the file to the context"][..];
+    let in_stage = &["`a b` does not exist in `base`", "hint: correct the path, or create the file in `base`"][..];
     for (copy, script, told) in [
         (r#"COPY ["a\nb", "/"]"#, refusing(None, Status::internal, header), unaskable),
         (r#"ADD ["x", "a\tb", "/"]"#, refusing(None, Status::unavailable, "the connection is draining"), unaskable),
@@ -232,8 +232,8 @@ async fn a_copy_that_fails_is_told_with_its_line_and_a_hint() {
         says(&finished, &["--> context/Dockerfile:2", &format!("2 | > {copy}")]);
     }
     for (script, hint) in [
-        (refusing(None, Status::internal, ignored), "hint: take the control characters out of `.dockerignore`"),
-        (refusing(None, Status::unavailable, "the connection is draining"), "hint: take control characters out of"),
+        (refusing(None, Status::internal, ignored), "hint: remove the control characters from `.dockerignore`"),
+        (refusing(None, Status::unavailable, "the connection is draining"), "hint: remove control characters from"),
     ] {
         let world = World::start(script).await;
         says(&world.build().await.expect_code(4), &[hint]);

@@ -27,7 +27,7 @@ fn engine(version: &'static str, runc: &'static str) -> Script {
 
 #[tokio::test]
 async fn an_engine_with_known_ways_out_of_a_build_is_warned_of_once() {
-    const OUT: &str = "known ways out of a build";
+    const OUT: &str = "known vulnerabilities that let a build escape";
     for (version, runc, words) in [
         (
             "24.0.9",
@@ -52,7 +52,7 @@ async fn an_engine_with_known_ways_out_of_a_build_is_warned_of_once() {
 
 #[tokio::test]
 async fn a_frontend_that_is_not_dockers_is_warned_of_once() {
-    const FOREIGN: &str = "which is not docker/dockerfile";
+    const FOREIGN: &str = "is not docker/dockerfile";
     let world = World::start(Script::default()).await;
     let dockerfile = |first: &str| {
         fs::write(world.home.path().join("context/Dockerfile"), format!("{first}FROM scratch\nCOPY Dockerfile /\n"))
@@ -81,7 +81,7 @@ async fn a_frontend_that_is_not_dockers_is_warned_of_once() {
 
 #[tokio::test]
 async fn arguments_and_labels_with_names_of_secrets_are_warned_of_once() {
-    const SECRET: &str = "by the name a secret";
+    const SECRET: &str = "named like a secret";
     let world = World::start(Script::default()).await;
     let settings =
         "    args: { NPM_TOKEN: canary, VERSION: x, API_KEY: y }\n    labels: { db.password: z, auth.users: a }\n";
@@ -102,7 +102,7 @@ async fn what_is_silenced_is_one_of_the_warnings_and_printed_with_the_plan() {
     let world = World::start(Script::default()).await;
     world.plan(&format!("{HELLO}silence: [secret_name]\n"));
     let refused = world.run(&["build"]).finish().await.expect_code(2);
-    says(&refused, &["`secret_name` is no warning that can be silenced", "did you mean `secret_names`?"]);
+    says(&refused, &["`secret_name` is not a warning that you can silence", "did you mean `secret_names`?"]);
     world.plan(&format!("{HELLO}silence: [secret_names, vulnerable_engine, secret_names]\n"));
     let printed = crate::support::program::Run::new(&world.home, ["plan", "--format", "yaml"])
         .finish()

@@ -69,7 +69,10 @@ async fn e5_the_same_image_twice_is_listed_once_and_that_is_said() {
     world.store.fill(&attests);
     has(&world, "attested", &[entry(&amd64), attestation.clone()], &json!({}));
     let finished = join(&world, &[], &["amd64", "arm64", "attested"]).await.expect_code(0);
-    says(&finished, &[&format!("linux/amd64 is named twice, and listed once: {}", amd64.manifest.digest())]);
+    says(
+        &finished,
+        &[&format!("the sources contain linux/amd64 twice, and the index lists it once: {}", amd64.manifest.digest())],
+    );
     // Of the two the one with more that is attested stays, where the first one stood.
     assert_eq!(platforms(&published(&world)), ["linux/amd64", "linux/arm64", "unknown/unknown"]);
     assert_eq!(published(&world)["manifests"][2], attestation);
@@ -81,8 +84,8 @@ async fn e5_two_images_of_one_platform_are_refused_by_name() {
     let other = Image::docker("linux/arm64", "other");
     world.store.push("hello", "other", &other);
     let finished = join(&world, &[], &["amd64", "arm64", "other"]).await.expect_code(7);
-    let named = format!("and {}/hello@{}", world.registry.host(), other.manifest.digest());
-    says(&finished, &["twice linux/arm64", "linux/arm64 is ", &named]);
+    let named = format!("or {}/hello@{}", world.registry.host(), other.manifest.digest());
+    says(&finished, &["duplicate linux/arm64", "pass only one image of linux/arm64", &named]);
     world.assert_untouched();
 }
 
@@ -121,15 +124,18 @@ async fn what_is_expected_is_there_exactly_and_in_that_order_or_nothing_is_put()
     world.store.push("hello", "other", &Image::docker("linux/amd64", "other"));
     for (expect, tags, says_it) in [
         ("linux/amd64,linux/arm64,linux/arm/v7", &["amd64", "arm64"][..], "missing linux/arm/v7"),
-        ("linux/amd64,linux/arm64", &["amd64", "arm64", "s390x"], "not planned linux/s390x"),
-        ("linux/amd64,linux/arm64", &["amd64", "arm64", "other"], "twice linux/amd64"),
+        ("linux/amd64,linux/arm64", &["amd64", "arm64", "s390x"], "unexpected linux/s390x"),
+        ("linux/amd64,linux/arm64", &["amd64", "arm64", "other"], "duplicate linux/amd64"),
     ] {
         let finished = join(&world, &["--expect", expect], tags).await.expect_code(7);
         says(&finished, &[says_it]);
         world.assert_untouched();
     }
     let finished = join(&world, &["--expect", "linux/arm64,linux/arm/v7"], &["arm64", "s390x"]).await.expect_code(7);
-    says(&finished, &["missing linux/arm/v7; not planned linux/s390x", "`--expect` says linux/arm64, linux/arm/v7"]);
+    says(
+        &finished,
+        &["missing linux/arm/v7; unexpected linux/s390x", "`--expect`, which lists linux/arm64, linux/arm/v7"],
+    );
     join(&world, &["--expect", "linux/arm64,linux/amd64"], &["amd64", "arm64"]).await.expect_code(0);
     assert_eq!(platforms(&published(&world)), ["linux/arm64", "linux/amd64"]);
 }
@@ -171,7 +177,7 @@ async fn what_is_annotated_is_what_the_entry_says_of_that_source_and_no_other() 
     // An index of several images is no one platform.
     let several = format!("{}=linux/arm64", reference(&world, "1.0"));
     let finished = join(&world, &["--annotate", &several], &["1.0"]).await.expect_code(7);
-    says(&finished, &["it is an index of 2 images, and only one can be annotated"]);
+    says(&finished, &["it is an index of 2 images, and only a single image can be annotated"]);
     let none = format!("{}=linux/arm64", reference(&world, "nobody"));
     let finished = join(&world, &["--annotate", &none], &["amd64"]).await.expect_code(2);
     says(
@@ -212,7 +218,7 @@ async fn sources_are_added_to_what_the_target_has_and_stand_for_their_platform()
     assert_eq!(index["annotations"], json!({ "vendor": "Acme" }));
     assert_eq!(index["manifests"][0]["annotations"], json!({ "tier": "1" }));
     assert_eq!(index["manifests"][1].get("annotations"), None);
-    says(&finished, &["annotations go with the image that is replaced: tier"]);
+    says(&finished, &["annotations of the replaced image are dropped: tier"]);
     // Once more, nothing is to be done.
     let puts = world.put().len();
     join(&world, &["--append"], &["s390x", "arm64"]).await.expect_code(0);
@@ -224,7 +230,7 @@ async fn nothing_is_added_to_what_is_not_there() {
     let world = world(&["linux/amd64"]).await;
     for edit in [&["--append"][..], &["--remove", "linux/arm64"]] {
         let finished = join(&world, edit, &["amd64"]).await.expect_code(7);
-        says(&finished, &["hello:1.0 is not there", "without `--append` the index is new"]);
+        says(&finished, &["hello:1.0 does not exist", "leave out `--append` and `--remove`"]);
         world.assert_untouched();
     }
 }
@@ -257,7 +263,10 @@ async fn what_is_removed_goes_and_nothing_else_does() {
     let world = world(&["linux/s390x"]).await;
     let (_, attestation) = standing(&world);
     let absent = join(&world, &["--remove", "linux/riscv64,linux/arm64"], &[]).await.expect_code(7);
-    says(&absent, &["hello:1.0 has no linux/riscv64", "it has linux/amd64, linux/arm64, linux/arm/v7"]);
+    says(
+        &absent,
+        &["hello:1.0 has no linux/riscv64", "choose from its platforms: linux/amd64, linux/arm64, linux/arm/v7"],
+    );
     world.assert_untouched();
     let finished = join(&world, &["--remove", "linux/arm64"], &[]).await.expect_code(0);
     assert!(!finished.stderr.contains("lacks"), "{}", finished.stderr);
@@ -268,7 +277,7 @@ async fn what_is_removed_goes_and_nothing_else_does() {
     join(&world, &["--remove", "linux/amd64"], &["s390x"]).await.expect_code(0);
     assert_eq!(platforms(&published(&world)), ["linux/arm/v7", "linux/s390x"]);
     let nothing = join(&world, &["--remove", "linux/arm/v7", "--remove", "linux/s390x"], &[]).await.expect_code(7);
-    says(&nothing, &["nothing would be left"]);
+    says(&nothing, &["the index would have no images"]);
 }
 
 #[tokio::test]
@@ -298,7 +307,7 @@ async fn what_goes_from_the_target_is_not_read_and_what_stays_is_true() {
     let gone = entry(&Image::oci("linux/arm64", "gone"));
     has(&world, "1.0", &[entry(&before[0]), gone, lie], &json!({}));
     let finished = join(&world, &["--append"], &[]).await.expect_code(7);
-    says(&finished, &["linux/arm64 of ", ": its image ", "linux/arm/v7 of ", "the image is linux/amd64"]);
+    says(&finished, &["linux/arm64 of ", ": its image ", "linux/arm/v7 of ", "the image is for linux/amd64"]);
     world.assert_untouched();
     // It may be said once more what an image is.
     let digest = format!("{}/hello@{}", world.registry.host(), before[0].manifest.digest());
@@ -315,12 +324,12 @@ async fn annotations_make_an_oci_index_and_never_vanish() {
     let world = world(&["linux/amd64", "linux/arm64", "linux/s390x"]).await;
     let typed = ["--annotation", "a=1", "--annotation", "manifest-descriptor[linux/arm64]:b=2"];
     let finished = join(&world, &typed, &["amd64", "arm64"]).await.expect_code(0);
-    says(&finished, &["it is an OCI index, for a Docker manifest list has no place for its annotations"]);
+    says(&finished, &["the new index has the OCI format, because a Docker manifest list cannot have annotations"]);
     let index = world.store.get("hello", "1.0").unwrap();
     assert_eq!((index.media_type.as_str(), index.json()["mediaType"].as_str()), (OCI_INDEX, Some(OCI_INDEX)));
     assert_eq!(index.json()["manifests"][0]["mediaType"], DOCKER_MANIFEST);
     let appended = join(&world, &["--append", "--annotation", "a=3", "--annotation", "entry:c=4"], &["s390x"]).await;
-    says(&appended.expect_code(0), &["it is an OCI index"]);
+    says(&appended.expect_code(0), &["the new index has the OCI format"]);
     let index = published(&world);
     let said: Vec<_> = index["manifests"].as_array().unwrap().iter().map(|entry| &entry["annotations"]).collect();
     assert_eq!(index["annotations"], json!({ "a": "3" }));
@@ -329,7 +338,7 @@ async fn annotations_make_an_oci_index_and_never_vanish() {
     let typed = ["--index-format", "docker", "--annotation", "a=b"];
     says(&join(&world, &typed, &["amd64"]).await.expect_code(2), &["has no place for annotations"]);
     let kept = join(&world, &["--index-format", "docker", "--append"], &[]).await.expect_code(7);
-    says(&kept, &["a Docker manifest list cannot hold it: it has annotations"]);
+    says(&kept, &["a Docker manifest list cannot hold this index: the index has annotations"]);
     let foreign = join(&world, &["--annotation", "entry[linux/riscv64]:a=b"], &["amd64"]).await.expect_code(7);
     says(&foreign, &["--annotation entry[linux/riscv64]:a=b: the index has no linux/riscv64"]);
     assert_eq!(published(&world), index);
@@ -344,7 +353,7 @@ async fn an_index_is_the_document_that_is_asked_for_or_none() {
     join(&world, &["--index-format", "docker"], &["amd64", "arm64"]).await.expect_code(0);
     assert_eq!(published(&world)["mediaType"], DOCKER_LIST);
     let finished = join(&world, &["--index-format", "docker"], &["amd64", "arm64", "oci"]).await.expect_code(7);
-    says(&finished, &["cannot hold it: linux/s390x is an OCI image", "`--index-format auto`"]);
+    says(&finished, &["cannot hold this index: linux/s390x is an OCI image", "`--index-format auto`"]);
     assert_eq!(published(&world)["mediaType"], DOCKER_LIST);
 }
 
@@ -370,7 +379,7 @@ async fn of_an_index_only_the_wanted_platforms_are_taken() {
     );
     let other = reference(&world, "s390x");
     let finished = run(&["--platform", "linux/amd64", &other]).await.expect_code(7);
-    says(&finished, &["hello:s390x: it has linux/s390x, and nothing else is wanted than linux/amd64"]);
+    says(&finished, &["hello:s390x: it contains linux/s390x; none of them is linux/amd64"]);
     // polyarch takes over what the index says of its image. It leaves out what the index says of itself, and reports
     // that.
     let annotated = run(&["--platform", "linux/amd64", "--allow-shrink"]).await.expect_code(0);

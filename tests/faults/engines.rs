@@ -16,7 +16,7 @@ async fn a1_a_missing_socket_is_named_with_who_named_it() {
     let by_environment = Run::new(&world.home, ["build"]).env("DOCKER_HOST", &host).finish().await.expect_code(3);
     assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
     let socket = socket.display().to_string();
-    says(&by_environment, &[&socket, "DOCKER_HOST", "No such file", "is Docker running?"]);
+    says(&by_environment, &[&socket, "DOCKER_HOST", "No such file", "start Docker"]);
 
     world.plan(&format!("engines: {{ builder: {{ host: '{host}' }} }}\n{HELLO}"));
     let by_plan = Run::new(&world.home, ["build"]).finish().await.expect_code(3);
@@ -32,7 +32,7 @@ async fn a1_a_socket_that_nobody_listens_on_is_explained() {
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let host = format!("unix://{}", socket.display());
     let finished = Run::new(&world.home, ["build"]).env("DOCKER_HOST", &host).finish().await.expect_code(3);
-    says(&finished, &["left.sock", "DOCKER_HOST", "refused", "is Docker running?"]);
+    says(&finished, &["left.sock", "DOCKER_HOST", "refused", "start Docker"]);
 }
 
 #[tokio::test]
@@ -178,8 +178,8 @@ async fn a12_what_is_no_engine_with_buildkit_is_said() {
         (garbage, "the connection to the engine was lost"),
         (broken, "it broke"),
         (cut, "the connection to the engine was lost"),
-        (podman, "it has no BuildKit"),
-        (old, "its API is 1.24"),
+        (podman, "the engine has no BuildKit"),
+        (old, "its API version is 1.24"),
     ];
     for (answer, words) in cases {
         let world = World::start(Script::default().rest(answer)).await;

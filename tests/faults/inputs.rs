@@ -130,7 +130,7 @@ async fn a_lower_case_dockerfile_stands_for_one_that_is_not_there() {
     // A directory of that name is none, and a `Dockerfile` goes first.
     fs::remove_file(context.join("dockerfile")).unwrap();
     fs::create_dir(context.join("dockerfile")).unwrap();
-    says(&run(&world, &["plan"]).await.expect_code(2), &["there is no ", "context/Dockerfile"]);
+    says(&run(&world, &["plan"]).await.expect_code(2), &["the Dockerfile ", "context/Dockerfile does not exist"]);
     fs::write(context.join("Dockerfile"), "FROM scratch\n").unwrap();
     run(&world, &["plan"]).await.expect_code(0);
 }
@@ -162,12 +162,12 @@ async fn a_hint_names_the_dockerfile_that_is_there_instead() {
         (
             &["g/docker/One"],
             "    context: g\n    dockerfile: g/docker/One\n",
-            "write `dockerfile: docker/One`: it is relative",
+            "write `dockerfile: docker/One`: the path is relative",
         ),
         (
             &["h/in/x", "h/One"],
             "    context: h/in\n    dockerfile: One\n",
-            "write `dockerfile: ../One`: it is relative",
+            "write `dockerfile: ../One`: the path is relative",
         ),
         (&["i/x"], "    context: i\n", "check `dockerfile` in the plan"),
         (&["contexts/web/Dockerfile"], "    context: contxts/wbe\n", "did you mean `contexts/web`?"),

@@ -92,7 +92,7 @@ async fn an_image_alone_of_another_platform_is_no_base() {
     let world = World::start(engine()).await;
     world.store.push("base", "1", &Image::oci("linux/amd64", "alone"));
     dockerfile(&world, "FROM BASE\n");
-    let said = format!("{}/base:1 has no linux/arm64: it is an image of linux/amd64 alone", world.registry.host());
+    let said = format!("{}/base:1 has no linux/arm64: it is a single image for linux/amd64", world.registry.host());
     refused(&world, &[&said]).await;
 
     // The engine takes files of it, whatever it is of, and the plan may know better than its config.

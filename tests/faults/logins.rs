@@ -157,7 +157,10 @@ async fn a_login_that_an_engine_may_not_have_is_known_before_anything_is_built()
     ] {
         let world = in_clear(image).await;
         let finished = world.run(arguments).finish().await.expect_code(3);
-        says(&finished, &[doing, "are not sent to engine lab at tcp://0.0.0.0", "in clear", "ssh -N -L"]);
+        says(
+            &finished,
+            &[doing, "does not send the credentials", "unencrypted to engine lab at tcp://0.0.0.0", "ssh -N -L"],
+        );
         assert_eq!(finished.stderr.matches("hint:").count(), 1, "once for all platforms: {}", finished.stderr);
         assert_eq!(world.engine.counts().solves.started, 0, "{image} {arguments:?}");
         assert!(!finished.stderr.contains(CANARY) && !finished.stderr.contains(OTHER));

@@ -97,14 +97,14 @@ async fn a_listed_index_that_is_not_what_its_entry_says_is_refused() {
     image["size"] = amd64[0]["size"].clone();
     gone["digest"] = json!(Digest::of(b"gone").to_string());
     let claims = format!("linux/arm64: its index {digest} lists linux/amd64");
-    let of_size = format!("its index {digest}: the entry says 7 bytes, the manifest has {}", inner["size"]);
+    let of_size = format!("its index {digest}: the entry specifies 7 bytes, but the manifest has {}", inner["size"]);
     for (entry, code, said) in [
         (of("linux/arm64", inner.clone()), 7, claims.as_str()),
         // What is claimed of an index holds of all below it.
         (deep, 7, &claims),
-        (bare, 7, "the image is linux/amd64"),
+        (bare, 7, "the image is for linux/amd64"),
         (short, 7, &of_size),
-        (image, 7, "the entry says application/vnd.oci.image.index.v1+json, the manifest is "),
+        (image, 7, "the entry specifies media type application/vnd.oci.image.index.v1+json, but the manifest has "),
         (gone, 7, &format!("its index {}", Digest::of(b"gone"))),
     ] {
         has(&world, "all", &[entry, pushed(&world, "linux/s390x")], &json!({}));
@@ -114,7 +114,7 @@ async fn a_listed_index_that_is_not_what_its_entry_says_is_refused() {
     }
     // Two images of one platform are two, wherever they are listed.
     has(&world, "all", &[pushed(&world, "linux/amd64"), inner], &json!({}));
-    says(&join(&world, &[], &["all"]).await.expect_code(7), &["twice linux/amd64"]);
+    says(&join(&world, &[], &["all"]).await.expect_code(7), &["duplicate linux/amd64"]);
     world.assert_untouched();
 }
 
@@ -133,7 +133,7 @@ async fn indexes_that_are_too_deep_or_too_many_are_refused_before_they_are_read(
     let deeper = reference(&world, "deeper");
     for command in [&["join", "-t", &target, &deeper][..], &["copy", &deeper, &copied]] {
         let finished = world.run(command).finish().await.expect_code(7);
-        says(&finished, &["too deep to be read"]);
+        says(&finished, &["nested too deep"]);
     }
     let many = |of: &str, count: usize| -> Vec<Value> {
         let of_number = |n: usize| Digest::of(format!("{n}").as_bytes()).to_string();
@@ -147,12 +147,12 @@ async fn indexes_that_are_too_deep_or_too_many_are_refused_before_they_are_read(
             let manifests = || world.registry.lines().iter().filter(|line| line.contains("/manifests/")).count();
             let (asked, started) = (manifests(), Instant::now());
             let finished = join(&world, &[], &[tag]).await.expect_code(7);
-            says(&finished, &["more than are read of one index"]);
+            says(&finished, &["more than polyarch reads of one index"]);
             assert_eq!(manifests() - asked, requests, "{tag} of {media_type}");
             assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
             let source = reference(&world, tag);
             let finished = world.run(&["copy", &source, &copied]).finish().await.expect_code(7);
-            says(&finished, &["more than are read of one index"]);
+            says(&finished, &["more than polyarch reads of one index"]);
         }
     }
     assert_eq!((published(&world), world.put().len()), before);
@@ -174,7 +174,7 @@ async fn what_a_tag_has_in_listed_indexes_is_kept_added_to_and_not_lost() {
     says(&poorer, &["hello:1.0 has linux/amd64, linux/arm64, which the new index lacks"]);
     world.assert_untouched();
     let added = join(&world, &["--append", "--remove", "linux/amd64"], &["s390x"]).await.expect_code(0);
-    says(&added, &["annotations left out of the index: 1 ", "hello:1.0 had them in indexes that it listed"]);
+    says(&added, &["annotations left out of the index: 1 ", "hello:1.0 has them in nested indexes"]);
     let s390x = entry(&Image::docker("linux/s390x", "new"));
     assert_eq!(published(&world)["manifests"], json!([arm64[0], s390x, arm64[1]]));
 }
@@ -202,5 +202,5 @@ async fn an_image_in_a_listed_index_is_adopted_and_copied_alone() {
     world.run(&["copy", "--platform", "linux/arm64", &all, &copied]).finish().await.expect_code(0);
     assert_eq!(world.store.get("hello", "copied").unwrap().digest(), arm64[0]["digest"].as_str().unwrap());
     let absent = world.run(&["copy", "--platform", "linux/s390x", &all, &copied]).finish().await.expect_code(7);
-    says(&absent, &["it is an index of 0 images for linux/s390x, which has linux/arm64, linux/amd64"]);
+    says(&absent, &["the index lists 0 images for linux/s390x instead of one; it has linux/arm64, linux/amd64"]);
 }

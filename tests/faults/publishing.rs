@@ -116,7 +116,7 @@ async fn e3_attestations_of_other_images_and_of_none_are_not_taken() {
     world.store.put("hello", "1.0-amd64", &index_of(&entries));
     world.store.push("hello", "1.0-arm64", &Image::oci("linux/arm64", "plain"));
     let finished = world.run(&["join"]).finish().await.expect_code(0);
-    says(&finished, &["attestations left out of the index: 1 (they name no image beside them)"]);
+    says(&finished, &["attestations left out of the index: 1 (their image is not in the index)"]);
     assert_eq!(published(&world), [entries[0].clone(), entry(&Image::oci("linux/arm64", "plain")), entries[2].clone()]);
 }
 
@@ -152,7 +152,7 @@ async fn e3_more_attestations_than_any_image_has_are_not_fetched() {
     let many = std::iter::once(entries.remove(0)).chain((0..17).map(|_| entries[0].clone()));
     world.store.put("hello", "1.0-amd64", &index_of(&many.collect::<Vec<_>>()));
     let finished = world.run(&["join"]).finish().await.expect_code(7);
-    says(&finished, &["it has 17 attestations, at most 16 are taken"]);
+    says(&finished, &["it has 17 attestations, and polyarch accepts at most 16"]);
     world.assert_untouched();
 }
 
@@ -177,7 +177,7 @@ async fn e3_an_index_with_attestations_of_nobody_or_of_another_is_not_verified()
     says(&gone, &["the attestation sha256:", "it names no image of the index"]);
     let mut sized = whole.clone();
     sized[2]["size"] = 1.into();
-    says(&verify(&sized).await.expect_code(7), &["the entry says 1 bytes"]);
+    says(&verify(&sized).await.expect_code(7), &["the entry specifies 1 bytes"]);
     let other = json!({ "subject": Image::oci("linux/amd64", "other").manifest.descriptor() });
     let (manifest, entry) = attestation(&attested("linux/amd64").manifest, &other);
     world.store.put("hello", "ignored", &manifest);
@@ -332,7 +332,7 @@ async fn e1_a_tag_moved_between_push_and_join_is_warned_of_and_the_build_is_join
     });
     let world = World::start(script).await;
     let finished = world.build().await.expect_code(0);
-    says(&finished, &["hello:1.0-amd64 was moved by somebody else"]);
+    says(&finished, &["hello:1.0-amd64 names another image: another run moved it"]);
     let index = world.store.get("hello", "1.0").unwrap();
     let built = Image::docker("linux/amd64", "hello:1.0-amd64").manifest.digest();
     assert_eq!(children(&index)[0], ("amd64".to_owned(), built));
@@ -415,7 +415,7 @@ async fn e11_another_runs_index_is_not_waited_out() {
         read_back.then(|| status(200).header("Content-Type", &third.media_type).body(third.bytes.clone()))
     });
     let finished = world.build().await.expect_code(7);
-    says(&finished, &["hello:latest shows sha256:", "another run overtook this one"]);
+    says(&finished, &["hello:latest shows sha256:", "another run moved the tag after this run"]);
     assert_eq!(world.registry.count("GET /v2/hello/manifests/latest"), 2);
 }
 
@@ -456,7 +456,7 @@ async fn d15_an_immutable_tag_with_another_digest_is_refused_with_both() {
         immutable(&world, how);
         let finished = world.build().await.expect_code(6);
         let there = format!("hello:1.0 is immutable and has {}; this run has sha256:", old.manifest.digest());
-        says(&finished, &[&there, "not moved: ", "publish this under another tag"]);
+        says(&finished, &[&there, "not moved: ", "publish this image under another tag"]);
         assert_eq!(world.put(), ["1.0"], "tried once, and no tag after it: {how:?}");
         assert_eq!(finished.stdout, "");
     }

@@ -31,10 +31,10 @@ async fn b7_the_engines_message_is_shown() {
 #[tokio::test]
 async fn b7_an_error_in_any_form_is_no_success() {
     let cases: [(&'static [&'static str], &str); 4] = [
-        (&[r#"{"error":"boom"}"#], "without saying what it pushed"),
+        (&[r#"{"error":"boom"}"#], "reported no digest for the push"),
         (&[r#"{"errorDetail":{"code":13}}"#], "code 13"),
         (&[r#"{"errorDetail":{}}"#], "without a message"),
-        (&[], "without saying what it pushed"),
+        (&[], "reported no digest for the push"),
     ];
     // Side by side: what is not there is looked for, for 10 s.
     futures::future::join_all(cases.map(async |(lines, message)| {
@@ -54,7 +54,7 @@ async fn b7_what_an_earlier_run_pushed_is_not_taken_for_this_ones() {
         world.store.push("hello", &tag, &Image::docker(platform, "an earlier run"));
     }
     let finished = world.build().await.expect_code(7);
-    says(&finished, &["it is another image than the one that was built", "without saying what it pushed"]);
+    says(&finished, &["the registry has another image", "reported no digest for the push"]);
     world.assert_untouched();
 }
 

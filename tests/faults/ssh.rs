@@ -112,7 +112,7 @@ async fn agents_that_are_not_there_end_the_run_before_anything_is_built() {
         &refused,
         &[
             "the ssh agent default: SSH_AUTH_SOCK is not set",
-            "the ssh agent other: nobody answers at other.sock: No such file",
+            "the ssh agent other: no agent answers at other.sock: No such file",
         ],
     );
     // A key in the place of an agent, and what an agent leaves behind that ended.
@@ -120,7 +120,7 @@ async fn agents_that_are_not_there_end_the_run_before_anything_is_built() {
     drop(UnixListener::bind(world.home.path().join("dead.sock")).unwrap());
     let dead = world.home.path().join("dead.sock");
     let refused = world.run(&["build"]).env("SSH_AUTH_SOCK", &dead).finish().await.expect_code(2);
-    let unanswered = format!("the ssh agent default: nobody answers at {}: Connection refused", dead.display());
+    let unanswered = format!("the ssh agent default: no agent answers at {}: Connection refused", dead.display());
     says(&refused, &[&unanswered, "other.sock is not the socket of an agent", "`ssh-add other.sock`"]);
     assert_eq!(world.engine.counts().solves.started, 0);
     world.assert_untouched();

@@ -144,7 +144,11 @@ async fn b2_an_engine_that_stops_reading_ends_the_build_after_a_minute() {
     let EngineErrorKind::UploadStalled { bytes, seconds: 60 } = error.kind else { panic!("{error:?}") };
     // What it took, and what the connection holds for it.
     assert!((64 << 10..1 << 20).contains(&bytes), "{bytes}");
-    assert!(error.kind.to_string().starts_with("it took nothing of the context for 60 s, after "), "{}", error.kind);
+    assert!(
+        error.kind.to_string().starts_with("the engine read nothing of the build context for 60 s, after "),
+        "{}",
+        error.kind
+    );
     engine.until(|counts| counts.solves.cancelled == 1).await;
 }
 

@@ -31,7 +31,7 @@ async fn a_name_that_another_run_creates_meanwhile_is_given_again() {
     });
     let world = World::start(script).await;
     let finished = world.build().await.expect_code(0);
-    says(&finished, &["another build names"]);
+    says(&finished, &["another build gives the name"]);
     assert_eq!(world.engine.counts().solves.started, 3);
     assert_eq!(removed(&world), 2);
 }
@@ -108,7 +108,7 @@ async fn an_engine_that_pushes_another_image_under_the_right_name_is_no_success(
     let world = World::start(script).await;
     world.plan("images: { hello: { context: context, tags: [\"1.0\"], platforms: [linux/amd64] } }\n");
     let finished = world.build().await.expect_code(7);
-    says(&finished, &["it is another image than the one that was built"]);
+    says(&finished, &["the registry has another image"]);
     assert_eq!(world.engine.counts().pushes.started, 3);
     assert_eq!(removed(&world), 1);
     world.assert_untouched();

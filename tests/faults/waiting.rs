@@ -36,7 +36,7 @@ async fn who_is_missing_is_said_and_what_comes_is_joined() {
     world.assert_untouched();
     push(&world, &Image::oci("linux/amd64", "x"));
     let finished = joining.finish().await.expect_code(0);
-    says(&finished, &["joined 2 platforms", "`1.0`, which moves: those of an earlier pipeline would be joined"]);
+    says(&finished, &["joined 2 platforms", "`1.0`, which moves: polyarch could join images of an earlier pipeline"]);
     assert_eq!(world.put(), ["1.0", "latest"]);
 }
 
@@ -46,15 +46,15 @@ async fn the_end_of_the_wait_is_a_timeout_that_names_who_is_missing() {
     push(&world, &Image::oci("linux/amd64", "x"));
     let finished = world.run(&["join", "--wait", "1s"]).finish().await.expect_code(124);
     let host = world.registry.host();
-    says(&finished, &[&format!("error: hello: waited 1s: {host}/hello:1.0-arm64 is not there\nhint: ")]);
-    assert!(!finished.stderr.contains("1.0-amd64 is not there"), "{}", finished.stderr);
+    says(&finished, &[&format!("error: hello: waited 1s: {host}/hello:1.0-arm64 does not exist\nhint: ")]);
+    assert!(!finished.stderr.contains("1.0-amd64 does not exist"), "{}", finished.stderr);
     world.assert_untouched();
     // The same with references, and the run goes on from there.
     let (target, sources) =
         (format!("{host}/hello:2.0"), ["amd64", "arm64"].map(|arch| format!("{host}/hello:1.0-{arch}")));
     let references = ["join", "--wait", "1s", "-t", &target, &sources[0], &sources[1]];
     let finished = world.run(&references).finish().await.expect_code(124);
-    says(&finished, &[&format!("waited 1s: {host}/hello:1.0-arm64 is not there")]);
+    says(&finished, &[&format!("waited 1s: {host}/hello:1.0-arm64 does not exist")]);
     push(&world, &Image::oci("linux/arm64", "x"));
     world.run(&references).finish().await.expect_code(0);
 }
@@ -64,7 +64,7 @@ async fn what_is_wrong_is_not_waited_for() {
     let world = world(r#"["1.0"]"#, "").await;
     world.store.push("hello", "1.0-arm64", &Image::oci("linux/amd64", "astray"));
     let finished = world.run(&["join", "--wait", "30m"]).finish().await.expect_code(7);
-    says(&finished, &["the image is linux/amd64, planned is linux/arm64", "1.0-amd64 is not there"]);
+    says(&finished, &["the image is for linux/amd64, and linux/arm64 was expected", "1.0-amd64 does not exist"]);
     world.registry_answers(|request| request.target.contains("1.0-a").then(|| status(403)));
     world.run(&["join", "--wait", "30m"]).finish().await.expect_code(6);
     world.assert_untouched();
@@ -78,14 +78,14 @@ async fn an_image_of_another_revision_than_planned_is_waited_out_and_never_joine
     let finished = world.run(&["join"]).finish().await.expect_code(7);
     says(
         &finished,
-        &["hello:1.0-arm64: it is of revision yesterday, planned is today", "an earlier pipeline pushed it"],
+        &["hello:1.0-arm64: its revision is yesterday, but the plan has today", "an earlier pipeline pushed it"],
     );
     world.run(&["join", "--wait", "1s"]).finish().await.expect_code(124);
     world.assert_untouched();
 
     let mut joining = world.run(&["join", "--wait", "5m"]).start();
     let said = joining.stderr_line("waiting for").await;
-    assert!(said.ends_with("hello:1.0-arm64 (it is of revision yesterday, planned is today)"), "{said}");
+    assert!(said.ends_with("hello:1.0-arm64 (its revision is yesterday, but the plan has today)"), "{said}");
     push(&world, &Image::of_revision("linux/arm64", "today"));
     let finished = joining.finish().await.expect_code(0);
     assert!(!finished.stderr.contains("which moves"), "a label guards it: {}", finished.stderr);
@@ -98,7 +98,7 @@ async fn images_of_several_revisions_are_no_image_of_one_plan() {
     world.store.push("hello", "0a1b2c3d-amd64", &Image::of_revision("linux/amd64", "today"));
     world.store.push("hello", "0a1b2c3d-arm64", &Image::of_revision("linux/arm64", "yesterday"));
     let finished = world.run(&["join", "--wait", "5m"]).finish().await.expect_code(7);
-    says(&finished, &["several revisions: linux/amd64 is of today, linux/arm64 is of yesterday"]);
+    says(&finished, &["several revisions: linux/amd64 has today, linux/arm64 has yesterday"]);
     assert!(!finished.stderr.contains("which moves"), "{}", finished.stderr);
     world.assert_untouched();
     // Who names them one by one is told.
@@ -106,12 +106,12 @@ async fn images_of_several_revisions_are_no_image_of_one_plan() {
     let references = ["amd64", "arm64"].map(|arch| format!("{host}/hello:0a1b2c3d-{arch}"));
     let target = format!("{host}/hello:2.0");
     let joined = world.run(&["join", "-t", &target, &references[0], &references[1]]).finish().await.expect_code(0);
-    says(&joined, &["several revisions: linux/amd64 is of today, linux/arm64 is of yesterday"]);
+    says(&joined, &["several revisions: linux/amd64 has today, linux/arm64 has yesterday"]);
 }
 
 #[tokio::test]
 async fn a_plain_join_says_that_what_it_joins_may_be_of_an_earlier_pipeline() {
-    let moves = "those of an earlier pipeline would be joined";
+    let moves = "polyarch could join images of an earlier pipeline";
     let world = world("[latest]", "").await;
     let push = |tag: &str, image: &Image| world.store.push("hello", tag, image);
     let plan = |tags: &str, more: &str| {
@@ -145,7 +145,7 @@ async fn a_plain_join_says_that_what_it_joins_may_be_of_an_earlier_pipeline() {
         plan(tags, more);
         let finished = world.run(join).finish().await.expect_code(0);
         match says_it {
-            Some(says_it) => says(&finished, &[says_it, moves, "hint: put "]),
+            Some(says_it) => says(&finished, &[says_it, moves, "hint: ", "${git.sha}"]),
             None => assert!(!finished.stderr.contains(moves), "{tags} {more}: {}", finished.stderr),
         }
     }
@@ -163,7 +163,7 @@ async fn a_plain_join_says_that_what_it_joins_may_be_of_an_earlier_pipeline() {
 
 #[tokio::test]
 async fn a_join_after_jobs_of_a_matrix_warns_and_one_run_alone_does_not() {
-    let moves = "those of an earlier pipeline would be joined";
+    let moves = "polyarch could join images of an earlier pipeline";
     for jobs in [
         &[&["build", "--no-join"][..]][..],
         &[&["build", "--platform", "linux/amd64"], &["build", "--platform", "linux/arm64"]],
@@ -184,7 +184,7 @@ async fn a_join_after_jobs_of_a_matrix_warns_and_one_run_alone_does_not() {
 
 #[tokio::test]
 async fn a_join_of_what_was_adopted_or_named_does_not_warn() {
-    let moves = "those of an earlier pipeline would be joined";
+    let moves = "polyarch could join images of an earlier pipeline";
     let world = world("[latest]", "").await;
     for arch in ["amd64", "arm64"] {
         world.store.push("hello", &format!("latest-{arch}"), &Image::oci(&format!("linux/{arch}"), "x"));
@@ -217,8 +217,8 @@ async fn an_image_that_an_index_lists_and_nobody_has_is_named_and_not_waited_for
     let [target, source] = ["2.0", "1.0-amd64"].map(|tag| format!("{host}/hello:{tag}"));
     for args in [&["join", "--wait", "30m"][..], &["join", "--wait", "30m", "-t", &target, &source]] {
         let finished = world.run(args).finish().await.expect_code(7);
-        says(&finished, &[&said, "hint: push it again"]);
-        assert!(!finished.stderr.contains("is not there"), "{}", finished.stderr);
+        says(&finished, &[&said, "hint: push the image again"]);
+        assert!(!finished.stderr.contains("does not exist"), "{}", finished.stderr);
     }
     // The config of one that is there is told likewise.
     world.store.put("hello", "1.0-amd64", &lost.manifest);

@@ -59,7 +59,7 @@ async fn images_for_several_versions_of_windows_are_joined() {
         assert_eq!(world.store.get("hello", "copy").unwrap().digest(), digest);
     }
     let ambiguous = read(&world, &["digest", &source, "--platform", "windows/amd64"]).await.expect_code(7);
-    says(&ambiguous, &["an index of 2 images for windows/amd64", &named]);
+    says(&ambiguous, &["the index lists 2 images for windows/amd64", &named]);
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn two_images_for_one_version_of_windows_are_refused() {
     let world = golang().await;
     world.store.push("hello", "again", &Image::of_windows(OLD, "another"));
     let finished = join(&world, &[], &["amd64", OLD, "again"]).await.expect_code(7);
-    says(&finished, &[&format!("twice windows({OLD})/amd64")]);
+    says(&finished, &[&format!("duplicate windows({OLD})/amd64")]);
     world.assert_untouched();
     // Of what is asked for, each is one image.
     for expect in ["linux/amd64,windows/amd64", "linux/amd64,windows(10.0.17763)/amd64"] {

@@ -145,7 +145,8 @@ async fn an_entry_that_is_read_in_two_ways_or_has_other_bytes_in_it_is_refused()
     twin["Digest"] = images[1].manifest.digest().into();
     lie["data"] = STANDARD.encode(&images[1].manifest.bytes).into();
     none["data"] = "?".into();
-    for (entry, why) in [(twin, "Digest"), (lie, "its entry's `data` is not the manifest"), (none, "`data`")] {
+    for (entry, why) in [(twin, "Digest"), (lie, "the `data` of its index entry is not the manifest"), (none, "`data`")]
+    {
         has(&world, "source", &[entry], &json!({}));
         says(&join(&world, &[], &["source"]).await.expect_code(7), &["hello:source", why]);
         world.assert_untouched();

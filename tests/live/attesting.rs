@@ -261,8 +261,10 @@ async fn an_engine_with_a_graph_driver_refuses_what_it_cannot_attest() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::old(), "refused", registry.address(), "provenance: min\nsbom: true");
     let refused = project.run(&["build"]).await.expect_code(3);
-    let words =
-        format!("cannot build {} linux/amd64 with `provenance`, `sbom`: its image store cannot hold it", project.name);
+    let words = format!(
+        "cannot build {} linux/amd64 with `provenance`, `sbom`: its image store cannot hold such an image",
+        project.name
+    );
     assert!(refused.stderr.contains(&words), "{}", refused.stderr);
     let hint = "use an engine with the containerd image store, 24.0 or newer";
     assert!(refused.stderr.contains(hint), "{}", refused.stderr);

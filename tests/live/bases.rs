@@ -260,11 +260,11 @@ async fn a_dockerfile_that_an_added_stage_would_change_is_refused() {
     let project = Project::new(Engine::old(), "stages");
     let settings = "platforms: [linux/amd64]\ncontexts: { base: docker-image://127.0.0.1:9/a:1 }";
     for (dockerfile, target, says) in [
-        ("FROM scratch AS base\n", "base", "line 1 of the Dockerfile has a stage `base` of its own"),
+        ("FROM scratch AS base\n", "base", "line 1 of the Dockerfile already has a stage `base`"),
         ("FROM base AS x\nCOPY --from=0 a b\n", "x", "line 2 of the Dockerfile names a stage by its number, 0"),
-        ("FROM base\n", "0", "the target is the number of a stage, 0"),
-        ("FROM base:latest AS x\n", "x", "line 1 of the Dockerfile says `base:latest` for `base`"),
-        ("FROM --platform=$BUILDPLATFORM base AS x\n", "x", "line 1 of the Dockerfile takes `base` with `--platform`"),
+        ("FROM base\n", "0", "the target names a stage by its number, 0"),
+        ("FROM base:latest AS x\n", "x", "line 1 of the Dockerfile writes `base:latest` for the context `base`"),
+        ("FROM --platform=$BUILDPLATFORM base AS x\n", "x", "line 1 of the Dockerfile uses `base` with `--platform`"),
     ] {
         project.write("context/Dockerfile", dockerfile);
         project.plan("local", &format!("{settings}\ntarget: \"{target}\""));
@@ -347,7 +347,7 @@ async fn a_base_without_the_platform_is_known_before_a_build(engine: Engine) {
         (copies(&format!("{base}:1.0")), format!("{base}:1.0 has no linux/arm64: it has linux/amd64")),
         (
             format!("ARG TAG=1.0-amd64\nFROM {base}:$TAG\n"),
-            format!("{base}:1.0-amd64 has no linux/arm64: it is an image of linux/amd64 alone"),
+            format!("{base}:1.0-amd64 has no linux/arm64: it is a single image for linux/amd64"),
         ),
     ] {
         app(&project, &registry, BOTH, &dockerfile);

@@ -66,7 +66,7 @@ async fn each_platform_has_a_cache_in_the_registry_that_is_hit_by_an_engine_with
     let first = project.run(&["build", "--report", "report.json"]).await.expect_code(0);
     for arch in ["amd64", "arm64"] {
         let place = project.reference(registry.address(), &format!("buildcache-{arch}"));
-        let words = format!("{} linux/{arch} │ no cache is at {place} yet", project.name);
+        let words = format!("{} linux/{arch} │ there is no cache at {place} yet", project.name);
         assert!(first.stderr.contains(&words), "{words}:\n{}", first.stderr);
         assert_eq!(first.stderr.matches(&words).count(), 1, "{}", first.stderr);
     }
@@ -146,14 +146,14 @@ async fn an_engine_with_a_graph_driver_exports_and_finds_caches_in_images_only()
     let name = &project.name;
     project.plan(registry.address(), "platforms: [linux/amd64]\ncache: { registry: true, mode: max }");
     let refused = project.run(&["build"]).await.expect_code(3);
-    let words = format!("cannot build {name} linux/amd64 with `cache`: it exports a cache in the image only");
+    let words = format!("cannot build {name} linux/amd64 with `cache`: it can export a cache only inside the image");
     assert!(refused.stderr.contains(&words) && refused.stderr.contains("to: { type: inline }"), "{}", refused.stderr);
     // Nothing leaves the engine then, and nothing is refused.
     project.run(&["build", "--load"]).await.expect_code(0);
     project.plan(registry.address(), "platforms: [linux/amd64]\ncache: { from: [\":none-${arch}\"] }");
     let built = project.run(&["build"]).await.expect_code(0);
-    let missing = format!("no cache is at {} yet", project.reference(registry.address(), "none-amd64"));
-    for words in ["finds caches in images only", &missing] {
+    let missing = format!("there is no cache at {} yet", project.reference(registry.address(), "none-amd64"));
+    for words in ["finds caches only in images", &missing] {
         assert!(built.stderr.contains(words), "{words}:\n{}", built.stderr);
     }
 }
@@ -167,7 +167,11 @@ async fn a_cache_that_cannot_be_exported_fails_the_build_and_is_named() {
     let cache = format!("platforms: [linux/amd64]\ncache: {{ from: [\"{place}\"], to: \"{place}\" }}");
     project.plan(registry.address(), &cache);
     let failed = project.run(&["build"]).await.expect_code(4);
-    assert!(failed.stderr.contains(&format!("the cache was not exported to {place}: ")), "{}", failed.stderr);
+    assert!(
+        failed.stderr.contains(&format!("the engine could not export the cache to {place}: ")),
+        "{}",
+        failed.stderr
+    );
     assert!(failed.stderr.contains("docker login"), "{}", failed.stderr);
     assert!(failed.stdout.is_empty() && registry.requests().iter().all(|asked| !asked.starts_with("PUT")));
     // One that cannot be imported is warned of.
@@ -192,9 +196,9 @@ async fn a_cache_is_exported_without_a_push_and_not_where_no_registry_is_asked()
     // In the embedded registry the second of two runs finds what the first has put.
     project.plan("local", "platforms: [linux/amd64]\ncache: { registry: true }");
     let none = project.run(&["build", "--no-push"]).await.expect_code(0);
-    assert!(none.stderr.contains("no cache is at"), "{}", none.stderr);
+    assert!(none.stderr.contains("there is no cache at"), "{}", none.stderr);
     let some = project.run(&["build", "--no-push"]).await.expect_code(0);
-    assert!(!some.stderr.contains("no cache is at"), "{}", some.stderr);
+    assert!(!some.stderr.contains("there is no cache at"), "{}", some.stderr);
 }
 
 /// Runs buildx on the project's engine, on its context for linux/amd64.
@@ -217,7 +221,7 @@ async fn a_cache_in_a_directory_is_hit_by_an_engine_without_one_and_shared_with_
     project.plan(registry.address(), &format!("{PLATFORMS}cache: {{ from: [{from}], to: {to} }}"));
     let first = project.run(&["build", "--report", "report.json"]).await.expect_code(0);
     for arch in ["amd64", "arm64"] {
-        let words = format!("{} linux/{arch} │ no cache is at cache/{arch} yet", project.name);
+        let words = format!("{} linux/{arch} │ there is no cache at cache/{arch} yet", project.name);
         assert_eq!(first.stderr.matches(&words).count(), 1, "{words}:\n{}", first.stderr);
         let cache = project.path(&format!("cache/{arch}"));
         let blobs: Vec<_> =
@@ -264,7 +268,9 @@ async fn a_directory_that_cannot_be_written_fails_the_build_and_one_that_cannot_
     project.write("file", "no directory");
     project.plan(registry.address(), "platforms: [linux/amd64]\ncache: { to: \"type=local,dest=file\" }");
     let failed = project.run(&["build"]).await.expect_code(4);
-    for words in ["the cache was not exported to file: ", "Not a directory", "is it a directory that you may write"] {
+    for words in
+        ["the engine could not export the cache to file: ", "Not a directory", "names a directory that you may write"]
+    {
         assert!(failed.stderr.contains(words), "{words}:\n{}", failed.stderr);
     }
     assert!(failed.stdout.is_empty() && registry.requests().iter().all(|asked| !asked.starts_with("PUT")));
@@ -292,10 +298,11 @@ async fn an_engine_with_a_graph_driver_exports_no_directory_and_passes_over_one(
     dockerfile(&old, "made");
     old.plan(registry.address(), &to);
     let refused = old.run(&["build", "--load"]).await.expect_code(3);
-    let words = format!("cannot build {} linux/amd64 with `cache`: it exports a cache in the image only", old.name);
+    let words =
+        format!("cannot build {} linux/amd64 with `cache`: it can export a cache only inside the image", old.name);
     assert!(refused.stderr.contains(&words), "{}", refused.stderr);
     old.plan(registry.address(), "platforms: [linux/amd64]\ncache: { from: [\"type=local,src=cache\"] }");
     let built = old.run(&["build"]).await.expect_code(0);
-    assert!(built.stderr.contains("finds caches in images only"), "{}", built.stderr);
+    assert!(built.stderr.contains("finds caches only in images"), "{}", built.stderr);
     assert!(!built.stderr.contains("cannot be used"), "{}", built.stderr);
 }

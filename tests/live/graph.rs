@@ -41,7 +41,7 @@ async fn what_a_graph_driver_cannot_do_is_refused_with_how_to_turn_the_container
         project.plan(registry.address(), &format!("platforms: [linux/amd64]\n{settings}"));
         let refused = project.run(&["build"]).await.expect_code(3);
         let words = format!("cannot build {} linux/amd64 with {keys}: ", project.name);
-        for words in [&*words, TURN_ON, "docker/setup-docker-action", "leave the key out"] {
+        for words in [&*words, TURN_ON, "docker/setup-docker-action", "remove the key"] {
             assert!(refused.stderr.contains(words), "{settings}: no {words:?} in\n{}", refused.stderr);
         }
         assert!(refused.stdout.is_empty(), "{settings}");
@@ -132,7 +132,7 @@ async fn an_engine_is_warned_of_by_what_it_says_of_its_versions() {
         project.busybox("");
         project.plan("local", "platforms: [linux/amd64]");
         let built = project.run(&["build", "--load"]).await.expect_code(0);
-        let said = built.stderr.matches("known ways out of a build").count();
+        let said = built.stderr.matches("known vulnerabilities that let a build escape").count();
         assert_eq!(said > 0, warned, "{}: {}", project.engine.host, built.stderr);
         let buildkit = built.stderr.contains("its BuildKit (CVE-2024-23651");
         assert_eq!(buildkit, warned, "{}", built.stderr);

@@ -154,7 +154,7 @@ async fn what_buildx_and_docker_make_of_images_is_joined() {
     assert_eq!((attestations(&mixed), &mixed[1]["mediaType"]), (1, &DOCKER.into()));
     // What several tools list is listed once.
     let same = made.project.run(&["join", "-t", &made.name("joined"), &created, &docker[1]]).await.expect_code(0);
-    assert!(same.stderr.contains("is named twice, and listed once"), "{}", same.stderr);
+    assert!(same.stderr.contains("twice, and the index lists it once"), "{}", same.stderr);
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ async fn e10_pipelines_that_race_for_a_tag_end_with_one_whole_index_and_the_lose
             }
             overtaken += 1;
             assert_eq!(ran.code(), 7, "{}", ran.stderr);
-            assert!(ran.stderr.contains("another run overtook this one"), "{}", ran.stderr);
+            assert!(ran.stderr.contains("another run moved the tag after this run"), "{}", ran.stderr);
         }
         let shown = first.run(&["verify", &latest]).await.expect_code(0).stdout;
         assert!(indexes.contains(&shown), "round {round}: {shown}");

@@ -84,7 +84,7 @@ async fn removed_arch_tags_take_nothing_along(engine: Engine) {
     }
     let nothing = project.run(&["join"]).await;
     assert_ne!(nothing.code(), 0);
-    assert!(nothing.stderr.contains("there is nothing to join it by again"), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("with `arch_tags: remove` a join removes its arch tags"), "{}", nothing.stderr);
     serving.signal(Signal::TERM);
     serving.finish().await.expect_code(0);
 }
@@ -129,6 +129,10 @@ async fn an_engine_with_a_graph_driver_refuses_it_by_name() {
     let project = project(Engine::old(), "untagged-refused");
     project.plan(registry.address(), SETTINGS);
     let refused = project.run(&["build"]).await.expect_code(3);
-    assert!(refused.stderr.contains("with `arch_tags`: its image store cannot hold it"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("with `arch_tags`: its image store cannot hold such an image"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(registry.requests().iter().filter(|request| request.contains("/manifests/")).count(), 0);
 }

@@ -209,10 +209,10 @@ async fn a_plan_names_authority_and_client_certificate() {
     assert_eq!(digest.stdout.trim(), manifest().digest().to_string());
     for (settings, code, wanted) in [
         ("ca: ca.pem", 3, "a client certificate that it trusts: `cert:` and `key:`"),
-        ("ca: ca.pem, cert: client.pem", 2, "`cert` is there, and `key` is missing"),
-        ("insecure: true, cert: client.pem, key: client.key", 2, "either `insecure` or has a `cert`"),
+        ("ca: ca.pem, cert: client.pem", 2, "`cert` is set, and `key` is missing"),
+        ("insecure: true, cert: client.pem, key: client.key", 2, "both `insecure: true` and `cert`"),
         ("ca: ca.pem, cert: ca.pem, key: client.key", 2, "ca.pem is not the certificate of its key"),
-        ("ca: ca.der", 2, "ca.der is DER, and not PEM"),
+        ("ca: ca.der", 2, "ca.der is in the format DER, not PEM"),
         ("ca: ca.der", 2, "convert it: openssl x509 -inform der -in"),
         ("ca: absent.pem", 2, "absent.pem cannot be read: No such file"),
     ] {

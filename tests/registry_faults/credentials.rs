@@ -121,7 +121,7 @@ async fn v38_logins_that_cannot_be_used_are_named_and_not_shown() {
     for (name, value, said) in [
         ("DOCKER_AUTH_CONFIG", broken.clone().into(), "the logins in DOCKER_AUTH_CONFIG are not valid at line 1"),
         ("XDG_RUNTIME_DIR", home.path().join("run").into_os_string(), "run/containers/auth.json are not valid"),
-        ("REGISTRY_AUTH_FILE", absent.into_os_string(), "the logins that REGISTRY_AUTH_FILE names"),
+        ("REGISTRY_AUTH_FILE", absent.into_os_string(), "the file of logins that REGISTRY_AUTH_FILE names"),
     ] {
         let finished = join(&home, &registry).env(name, value).finish().await.expect_code(3);
         assert!(finished.stderr.contains(said), "{name}: {}", finished.stderr);

@@ -88,7 +88,7 @@ async fn v25_what_two_readers_read_in_two_ways_is_neither_joined_nor_verified() 
         let [source, target] = ["hello:1", "joined:1"].map(|name| format!("{}/{name}", registry.host()));
         for args in [&["join", "-t", &target, &source][..], &["verify", &source]] {
             let refused = Run::new(&Home::new(), args).finish().await.expect_code(7);
-            let told = refused.stderr.contains("can be read in two ways") || refused.stderr.contains("cannot be told");
+            let told = refused.stderr.contains("can be read in two ways") || refused.stderr.contains("is ambiguous");
             assert!(told, "{way} {args:?}: {}", refused.stderr);
         }
         assert_eq!(registry.count("PUT "), 0, "{way}");

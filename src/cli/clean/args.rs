@@ -1,4 +1,4 @@
-//! What `polyarch clean` takes.
+//! Holds the arguments of `polyarch clean`.
 
 use clap::Args;
 use polyarch::run::clean::Order;
@@ -7,52 +7,60 @@ use super::super::repositories::RepositoryArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct CleanArgs {
-    /// Images of the plan, in all of its registries, or repositories
+    /// Images of your plan, or repositories such as ghcr.io/acme/web
     ///
-    /// Images of the plan, in all of its registries, or repositories, as ghcr.io/org/web. Of an image of the plan only
-    /// what was built under its name goes, and its tags of now stay.
+    /// polyarch cleans an image of your plan in all its registries. There it deletes only images that were built under
+    /// that name, and keeps the tags of the plan.
     #[arg(value_name = "IMAGE|HOST/REPOSITORY", required = true)]
     pub(super) what: Vec<String>,
-    /// How many publications stay, the newest ones
+    /// Keep the N newest publications of a repository
     ///
-    /// How many publications stay, the newest ones: indexes, and images that no index lists under a tag that is no arch
-    /// tag. One goes only if so many others are proven to be newer. A version gives way to versions alone, and a tagged
-    /// publication to tagged ones. 0 keeps none, but for what moving tags show
+    /// A publication is an index. It is also a tagged image that no index lists and whose tag is not an arch tag.
+    /// polyarch deletes a publication only if N others are proven to be newer. Only versions outdate a version, and
+    /// only tagged publications outdate a tagged one. With 0 polyarch keeps only the publications that moving tags
+    /// show.
     #[arg(long, value_name = "N", help_heading = "Clean")]
     pub(super) keep: usize,
-    /// Which of two publications is the newer one
+    /// Set how polyarch finds the newer publication
     #[arg(long, value_enum, value_name = "ORDER", default_value_t, help_heading = "Clean")]
     pub(super) order: OrderArg,
-    /// What has such a tag stays, too; `*` is any text
+    /// Keep images with such a tag
+    ///
+    /// `*` stands for any text. Repeat the option for several patterns. Example: --keep-tag 'v*'
     #[arg(long, value_name = "PATTERN", help_heading = "Clean")]
     pub(super) keep_tag: Vec<String>,
-    /// Let go what such a moving tag shows, as latest
+    /// Do not keep images because of such a moving tag
     ///
-    /// Let go what such a moving tag shows; `*` is any text. Else the index of latest, stable, main or 1.2 beside 1.2.3
-    /// stays: that of every tag that is no whole version, no commit and no date. An image of a failed run goes whose tags
-    /// are all named so
+    /// `*` stands for any text. Without this option polyarch keeps the image of each moving tag. `latest`, `stable`,
+    /// `main` and `1.2` beside `1.2.3` move; a whole version, a commit and a date do not. polyarch also deletes an
+    /// image of a failed run if the patterns match all its tags.
     #[arg(long, value_name = "PATTERN", help_heading = "Clean")]
     pub(super) drop_tag: Vec<String>,
-    /// Judge images without a label of polyarch, too: adopted, copied and third-party ones
+    /// Include images that polyarch did not build
+    ///
+    /// These are imported, copied and third-party images. polyarch keeps signatures, artifacts and incomplete indexes
+    /// even with this option.
     #[arg(long, help_heading = "Clean")]
     pub(super) all: bool,
-    /// Delete what goes
+    /// Delete the old images
+    ///
+    /// Without this option polyarch only lists them. A registry that does not delete is an error (exit code 3).
     #[arg(long, help_heading = "Clean")]
     pub(super) apply: bool,
-    /// Print the verdicts as JSON
+    /// Print the list as JSON
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) repositories: RepositoryArgs,
 }
 
-/// How publications are ordered.
+/// The order of publications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum OrderArg {
-    /// The one that the registry got later, which Amazon ECR says and others do not
+    /// The later push is newer; only Amazon ECR reports the time of a push
     #[default]
     Push,
-    /// The one whose tag is the higher version, as 1.10.0 is above 1.9.0
+    /// The higher version is newer: 1.10.0 is above 1.9.0
     Version,
 }
 

@@ -1,4 +1,4 @@
-//! What is looked at, what is deleted of it, and how that is shown.
+//! Reads each repository, deletes old images with `--apply`, and prints the list.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -17,16 +17,16 @@ use super::super::{diagnostic, ending, exit, images, stderr, stdout};
 use super::args::CleanArgs;
 use super::{document, text};
 
-/// A repository that was cleaned, or looked at.
+/// A repository that was cleaned or only listed.
 pub(super) struct Cleaned {
     pub(super) repository: String,
     pub(super) keep: Keep,
     pub(super) judged: Judged,
-    /// What came of what was to go, where it was to be deleted.
+    /// The outcome of each deletion, with `--apply`.
     pub(super) outcomes: Option<BTreeMap<Digest, Outcome>>,
 }
 
-/// What came of a repository.
+/// A repository, and its list or the failure.
 pub(super) struct Asked {
     pub(super) repository: String,
     pub(super) cleaned: Result<Cleaned, Failure>,
@@ -35,7 +35,7 @@ pub(super) struct Asked {
 pub(crate) async fn run(args: &CleanArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let groups = repositories::named(&args.what, &args.repositories, settings).await?;
     if !args.apply {
-        // Nothing is left behind by who is ended at once.
+        // A command that only reads may end at any time.
         let (_nobody, shutdown) = Shutdown::new();
         return clean(args, groups, settings, &shutdown).await;
     }
@@ -120,7 +120,7 @@ fn refused(name: &str, error: &CleanError) -> Failure {
     }
 }
 
-/// What could not be deleted.
+/// The failure, if an image could not be deleted.
 fn failed(Cleaned { repository, outcomes, .. }: &Cleaned) -> Option<Failure> {
     let failed: Vec<_> = outcomes
         .iter()
@@ -141,7 +141,7 @@ fn failed(Cleaned { repository, outcomes, .. }: &Cleaned) -> Option<Failure> {
     })
 }
 
-/// How much it was, and what should be known of it.
+/// Prints the number of images, and warnings about them.
 fn tell(cleaned: &Cleaned, settings: &Settings) {
     let Cleaned { repository, keep, judged, outcomes } = cleaned;
     let warn = |message: String, hint: Option<String>| {

@@ -1,4 +1,4 @@
-//! For programs.
+//! Makes the JSON document of `polyarch clean --json`.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! For people: a table for each repository, a verdict in each row.
+//! Makes a table for each repository, with the fate of an image in each row.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -49,7 +49,7 @@ fn cells(image: &RepositoryImage, word: &str, why: String, now: SystemTime, widt
     ]
 }
 
-/// Each image, what becomes of it in a word, and why.
+/// Each image, its fate in one word, and the reason.
 pub(super) fn told(cleaned: &Cleaned) -> impl Iterator<Item = (&RepositoryImage, &'static str, String)> {
     let names: BTreeMap<_, _> =
         cleaned.judged.images.iter().map(|(image, _)| (&image.digest, cells::name(image))).collect();

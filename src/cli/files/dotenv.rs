@@ -1,5 +1,5 @@
-//! `--dotenv FILE`: variables for later jobs, as GitLab's dotenv reports take them (GitLab CI/CD, "artifacts:reports
-//! dotenv"): letters, digits and `_` in names, no spaces, no quotes and no ends of line in values.
+//! Writes `--dotenv FILE`: variables for later jobs, in the form of GitLab's dotenv reports (GitLab CI/CD,
+//! "artifacts:reports dotenv"). Names have letters, digits and `_`. Values have no spaces, quotes or ends of line.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use polyarch::run::Report;
 
 use super::published::values;
 
-/// The file. Two images whose names become the same have none of them: neither would be the other's.
+/// The text of the file. If two images get the same name, the file has neither, because a reader could confuse them.
 pub(super) fn variables(report: &Report) -> String {
     let named: Vec<_> = values(report, ",").into_iter().map(|(name, value)| (variable(&name), value)).collect();
     let mut count = BTreeMap::new();

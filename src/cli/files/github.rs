@@ -1,5 +1,5 @@
-//! `GITHUB_OUTPUT`: what other steps of a GitHub Actions workflow read (GitHub, "Workflow commands", "Setting an output
-//! parameter" and "Multiline strings").
+//! Writes `GITHUB_OUTPUT`, which other steps of a GitHub Actions workflow read (GitHub, "Workflow commands", "Setting
+//! an output parameter" and "Multiline strings").
 
 use polyarch::oci::Digest;
 use polyarch::run::Report;
@@ -10,12 +10,12 @@ use super::published::{published, values};
 /// The lines that are appended.
 pub(super) fn outputs(report: &Report) -> String {
     let mut all = values(report, "\n");
-    // Of published images every value has a JSON form.
+    // Every value of a published image has a JSON form.
     all.push(("images".to_owned(), Json::line(&published(report)).map(|json| json.to_string()).unwrap_or_default()));
     all.iter().map(|(name, value)| output(&output_name(name), value)).collect::<Vec<_>>().concat()
 }
 
-/// No line of `value` is the delimiter, for that is made of its own digest.
+/// No line of `value` equals the delimiter, because the delimiter contains the digest of `value`.
 fn output(name: &str, value: &str) -> String {
     let delimiter = format!("polyarch_{}", Digest::of(value.as_bytes()).hex());
     format!("{name}<<{delimiter}\n{value}\n{delimiter}\n")

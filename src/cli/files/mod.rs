@@ -1,4 +1,4 @@
-//! What a run's end is written to besides stdout: the report, and what CI systems read.
+//! Writes the files at a run's end: the report, and the files that CI systems read.
 
 mod dotenv;
 mod github;

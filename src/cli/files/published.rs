@@ -1,5 +1,5 @@
-//! What a run published, as CI systems hand it on: in parts, because a reference in which a secret account number is
-//! masked reaches no other job.
+//! Lists the published images in parts for CI systems. A whole reference with a masked account number would reach no
+//! other job.
 
 use polyarch::oci::{DigestRef, Location};
 use polyarch::run::{ImageReport, Report};
@@ -12,9 +12,9 @@ use super::super::output::not_joined;
 #[derive(Debug, Serialize)]
 pub(super) struct Published<'a> {
     pub(super) image: &'a str,
-    /// `ghcr.io/acme/hello`; of several the first.
+    /// `ghcr.io/acme/hello`; if there are several repositories, the first.
     pub(super) repository: Text,
-    /// All of them.
+    /// All repositories.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) repositories: Vec<Text>,
     pub(super) digest: String,
@@ -41,8 +41,8 @@ fn of_image(image: &ImageReport) -> Option<Published<'_>> {
     })
 }
 
-/// Each value under its name: those of an image behind its own, and without it where the run has one image only. An image
-/// that was not joined has the digests of its platforms: `hello_linux/arm64_digest`.
+/// Each value with its name. A name begins with the image; if the run has one image, the short name exists too. An
+/// image that was not joined has the digests of its platforms: `hello_linux/arm64_digest`.
 pub(super) fn values(report: &Report, separator: &str) -> Vec<(String, String)> {
     let mut values = Vec::new();
     for published in published(report) {

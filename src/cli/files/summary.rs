@@ -1,4 +1,4 @@
-//! `GITHUB_STEP_SUMMARY`: what a run did, as Markdown (GitHub, "Adding a job summary").
+//! Writes `GITHUB_STEP_SUMMARY`: a summary of the run as Markdown (GitHub, "Adding a job summary").
 
 use polyarch::oci::{DigestRef, Location};
 use polyarch::run::{By, Destination, FailureOf, ImageReport, LoadedReport, Outcome, PlatformReport, Report, Status};
@@ -6,7 +6,7 @@ use polyarch::text::Text;
 
 use super::super::output::{duration, size, table};
 
-/// GitHub takes 1 MiB a step.
+/// GitHub takes at most 1 MiB for each step.
 const MAX_BYTES: usize = 1_000_000;
 
 /// The section of one run.
@@ -44,7 +44,7 @@ pub(super) fn markdown(report: &Report) -> String {
     bounded(lines)
 }
 
-/// A row a platform: of the builds, or of an index that was joined without one.
+/// A row for each platform: for the builds, or for the entries of an index that was joined without a build.
 fn rows(image: &ImageReport) -> Vec<String> {
     let name = escaped(&image.image);
     if image.platforms.is_empty() {
@@ -70,7 +70,7 @@ fn built(platform: &PlatformReport) -> String {
     }
 }
 
-/// No cell is empty: a reader cannot tell nothing from something that was forgotten.
+/// No cell is empty, because a reader could take an empty cell for a mistake.
 fn pushed(platform: &PlatformReport) -> String {
     match (&platform.destination, platform.status) {
         (_, Status::Built | Status::Chosen) => "not pushed".to_owned(),
@@ -79,7 +79,7 @@ fn pushed(platform: &PlatformReport) -> String {
     }
 }
 
-/// A failure with whose it is, its lines and the end of its log. Indented text is code, whatever it holds (`CommonMark`,
+/// A failure with its image and platform, its lines and the end of its log. Indented text is always code (`CommonMark`,
 /// section 4.4).
 fn failed(report: &Report, FailureOf { image, platform, failure }: &FailureOf) -> Vec<String> {
     let whose = [image.clone(), platform.as_ref().map(ToString::to_string)];
@@ -107,7 +107,7 @@ fn failed(report: &Report, FailureOf { image, platform, failure }: &FailureOf) -
     lines
 }
 
-/// Text of others as Markdown shows it: no table, no link and no HTML comes of it.
+/// Third-party text, escaped so that it makes no table, no link and no HTML.
 fn escaped(text: &str) -> String {
     let special = |c: char| c.is_ascii_punctuation() && !"-.,:/".contains(c);
     Text::line(text).chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
@@ -118,7 +118,7 @@ fn code(name: &impl ToString) -> String {
     format!("`{}`", Text::line(name.to_string()).replace('`', "'"))
 }
 
-/// Whole lines, as many as there is room for.
+/// As many whole lines as fit.
 fn bounded(lines: Vec<String>) -> String {
     let mut text = String::new();
     for line in lines {

@@ -1,4 +1,4 @@
-//! Writes the files, and knows before a run begins whether that will go well.
+//! Writes the files of a run, and checks before the run whether they can be written.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -14,13 +14,13 @@ use super::super::settings::Settings;
 use super::super::stdout::cannot_write;
 use super::{dotenv, github, summary};
 
-/// Where a run's end is written.
+/// The files that a run writes at its end.
 pub(crate) struct Files {
     files: Vec<File>,
 }
 
 struct File {
-    /// Who names it.
+    /// The option or variable that names the file.
     named: &'static str,
     path: PathBuf,
     how: How,
@@ -29,14 +29,14 @@ struct File {
 
 #[derive(Clone, Copy)]
 enum How {
-    /// Whole or not at all: written beside it, and renamed.
+    /// Written whole or not at all: polyarch writes a file beside the file and renames it.
     Whole,
-    /// Other steps of the job write there, too.
+    /// Appended, because other steps of the job write to the file, too.
     Appended,
 }
 
 impl Files {
-    /// Those of the command line, and those that the environment names.
+    /// The files that the command line and the environment name.
     pub(crate) fn of(output: &OutputArgs, settings: &Settings) -> Self {
         let asked =
             |named, path: &Option<PathBuf>, text| path.clone().map(|path| File { named, path, how: How::Whole, text });
@@ -51,7 +51,8 @@ impl Files {
         Self { files: files.into_iter().flatten().collect() }
     }
 
-    /// Finds out what cannot be written before anything is built. A disk may still be full in the end.
+    /// Returns a failure for each file that cannot be written, before anything is built. A disk may still fill up
+    /// later.
     pub(crate) fn check(&self) -> Vec<Failure> {
         let check = |file: &File| {
             let Failure { message, hint, .. } = cannot_write(&file.name(), &file.check().err()?);
@@ -60,7 +61,7 @@ impl Files {
         self.files.iter().filter_map(check).collect()
     }
 
-    /// Writes all of them, and gives what could not be.
+    /// Writes all files, and returns a failure for each file that could not be written.
     pub(crate) fn write(&self, report: &Report) -> Vec<Failure> {
         let write = |file: &File| {
             let written = (file.text)(report).and_then(|text| file.write(&text));
@@ -75,7 +76,8 @@ impl File {
         format!("{} {}", self.named, self.path.display())
     }
 
-    /// A pipe or a device is written as it is: nothing can be renamed onto it, and opening it may wait for a reader.
+    /// Whether the file is a pipe or a device. polyarch can rename nothing onto it, and opening it may wait for a
+    /// reader.
     fn is_special(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
     }
@@ -101,10 +103,10 @@ impl File {
         }
     }
 
-    /// A new file beside the file at `path`, under a name that nobody can foresee. It is removed unless it is kept.
+    /// A new file beside the file at `path`, with an unpredictable name. The file is removed unless it is kept.
     fn beside(&self) -> io::Result<NamedTempFile> {
         let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        // The mode of any new file: the umask takes bits away from it.
+        // This is the mode of any new file; the umask takes bits away from it.
         let mode = fs::Permissions::from_mode(0o666);
         tempfile::Builder::new().prefix(".polyarch-").permissions(mode).tempfile_in(directory.unwrap_or(Path::new(".")))
     }

@@ -1,4 +1,4 @@
-//! What `polyarch images` takes.
+//! Holds the arguments of `polyarch images`.
 
 use clap::Args;
 
@@ -6,18 +6,17 @@ use super::super::repositories::RepositoryArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct ImagesArgs {
-    /// Images of the plan, in all of its registries, or repositories
+    /// Repositories, or images of your plan [default: all images]
     ///
-    /// Images of the plan, in all of its registries, or repositories, as ghcr.io/org/web; all images of the plan if
-    /// nothing is named
+    /// A repository has the form ghcr.io/acme/web. polyarch lists an image of your plan in all its registries.
     #[arg(value_name = "IMAGE|HOST/REPOSITORY")]
     pub(super) what: Vec<String>,
     #[command(flatten)]
     pub(super) repositories: RepositoryArgs,
-    /// The form of the list on stdout
+    /// Set the form of the list on stdout
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
     pub(super) format: Form,
-    /// The same as `--format json`
+    /// Print the list as JSON, as --format json does
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub(super) json: bool,
 }
@@ -25,9 +24,9 @@ pub(crate) struct ImagesArgs {
 /// The form of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Form {
-    /// A table for each repository, as wide as the terminal.
+    /// A table for each repository, as wide as the terminal
     #[default]
     Table,
-    /// One JSON document, with the keys of `aws ecr describe-images`.
+    /// One JSON document with the keys of `aws ecr describe-images`
     Json,
 }

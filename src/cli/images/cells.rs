@@ -1,4 +1,4 @@
-//! The cells of an image's row.
+//! Makes the cells of an image's row.
 
 use std::time::SystemTime;
 
@@ -7,21 +7,21 @@ use polyarch::run::{ImageKind, RepositoryImage};
 
 use super::super::output::{ago, count, shorten};
 
-/// Lists of names are cut here on a terminal.
+/// On a terminal a list of names is cut to this width.
 const NAMES_WIDTH: usize = 32;
-/// What an index lists is this far to the right of it.
+/// Stands before the tags of an image that an index lists.
 const INDENT: &str = "  ";
-/// Deepest that is shown as such.
+/// Deeper levels have the indent of this level.
 const MOST_DEPTH: usize = 4;
 
-/// Its tags, to the right of the index that it stands below. `width` is that of the terminal, if it is one.
+/// The tags of an image, indented below its index. `width` is the terminal's, if there is a terminal.
 pub(crate) fn tags(image: &RepositoryImage, width: Option<usize>) -> String {
     let tags: Vec<_> = image.tags.iter().map(Tag::as_str).collect();
     let tags = if tags.is_empty() { "<none>".to_owned() } else { several(&tags, width) };
     INDENT.repeat(image.depth.min(MOST_DEPTH)) + &tags
 }
 
-/// What it is called by others: its first tag, or else its digest.
+/// The name of an image in other rows: its first tag, or else its digest.
 pub(crate) fn name(image: &RepositoryImage) -> String {
     image.tags.first().map_or_else(|| image.digest.short().to_owned(), ToString::to_string)
 }
@@ -36,13 +36,13 @@ pub(crate) fn platform(kind: &ImageKind) -> String {
     }
 }
 
-/// How long ago it was pushed, or else made.
+/// The time since the push, or else since the image was made.
 pub(crate) fn age(image: &RepositoryImage, now: SystemTime) -> String {
     let age = |time| ago(now.duration_since(time).unwrap_or_default().as_secs());
     image.pushed_at.or(image.created).map(age).unwrap_or_default()
 }
 
-/// As many names as there is room for on a terminal, and how many more there are. Programs and logs get all.
+/// On a terminal: as many names as fit, and the number of the rest. Programs and logs get all names.
 pub(crate) fn several(names: &[&str], width: Option<usize>) -> String {
     if width.is_none() {
         return names.join(", ");

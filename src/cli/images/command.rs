@@ -1,4 +1,4 @@
-//! What is listed, and how it is shown.
+//! Lists the images of each repository, and prints the list.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use super::super::{diagnostic, stderr, stdout};
 use super::args::{Form, ImagesArgs};
 use super::{document, text};
 
-/// What came of a repository.
+/// A repository, and its images or the failure.
 pub(super) struct Asked {
     pub(super) repository: String,
     pub(super) images: Result<RepositoryImages, Failure>,
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &ImagesArgs, settings: &Settings) -> Result<ExitCo
     if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.into()) }
 }
 
-/// One repository after the other, each once.
+/// Lists one repository after the other, each once.
 async fn list(Group { server, named }: Group) -> Vec<Asked> {
     let listing = async {
         let (mut asked, mut seen) = (Vec::new(), BTreeSet::new());
@@ -56,7 +56,7 @@ async fn list(Group { server, named }: Group) -> Vec<Asked> {
     while_served(server, Box::pin(listing)).await
 }
 
-/// Why the images of a repository are not known.
+/// The failure to list the images of a repository.
 pub(crate) fn refused(name: &str, error: &ImagesError) -> Failure {
     let phase = if error.is_unusable() { Phase::Preflight } else { Phase::Verify };
     let missing = if error.is_not_found() { " is not there" } else { "" };

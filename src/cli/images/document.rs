@@ -1,4 +1,4 @@
-//! For programs: the keys of Amazon ECR's `DescribeImages`, and ours. What is not known has no key.
+//! Makes the JSON document: the keys of Amazon ECR's `DescribeImages`, and polyarch's own. An unknown value has no key.
 
 use std::time::SystemTime;
 

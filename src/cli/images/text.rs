@@ -1,4 +1,4 @@
-//! For people: a table for each repository.
+//! Makes a table for each repository.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -60,7 +60,7 @@ fn cells(
     ]
 }
 
-/// The indexes that list it.
+/// The indexes that list the image.
 fn within(image: &RepositoryImage, names: &BTreeMap<&Digest, String>, width: Option<usize>) -> String {
     let indexes: Vec<_> = image.indexes.iter().filter_map(|index| names.get(index)).map(String::as_str).collect();
     match (&image.kind, indexes.as_slice()) {

@@ -1,4 +1,4 @@
-//! What is read, and how it is shown.
+//! Reads one reference or two, and prints the index or the differences.
 
 use std::process::ExitCode;
 
@@ -52,7 +52,7 @@ async fn show(args: &InspectArgs, source: &Source, other: Option<&Source>) -> Re
     }
 }
 
-/// The bytes as they are, also of what cannot be shown in another way.
+/// Prints the bytes of a manifest unchanged, even if polyarch cannot read the manifest.
 async fn raw(source: &Source) -> Result<(), Failure> {
     let manifest = source.place.manifest(&source.selector, Visibility::Settled).await;
     let manifest = manifest.map_err(|error| reach::refused(&source.to_string(), &VerifyError::Place(error)))?;

@@ -1,4 +1,4 @@
-//! What differs between two indexes.
+//! Prints the differences between two indexes.
 
 use polyarch::run::{
     AnnotationChange, Change, Difference, FieldChange, ImageFacts, Order, OtherDifference, PlatformDifference, Side,
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::output::{count, size};
 use super::text::safe;
 
-/// The longest value that is shown to people, in characters: `data` of an entry may hold a whole manifest.
+/// The longest value that the text shows, in characters: `data` of an entry may hold a whole manifest.
 const MOST_VALUE: usize = 500;
 
 pub(super) fn as_json(difference: &Difference) -> Value {

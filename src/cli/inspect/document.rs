@@ -1,4 +1,4 @@
-//! For programs: all that was read, in the words of the documents.
+//! Makes the JSON document: everything that was read, with the keys of the manifests.
 
 use polyarch::oci::{Descriptor, ImageManifest};
 use polyarch::run::{Inside, Inspected, InspectedEntry, InspectedIndex, Listed};

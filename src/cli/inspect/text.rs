@@ -1,4 +1,4 @@
-//! For people: nothing but digests and what others wrote is longer than a narrow terminal.
+//! Makes the text. Only digests and third-party text are longer than a narrow terminal.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use polyarch::text::Text;
 
 use super::super::output::{count, size};
 
-/// Between the columns of an entry's first line.
+/// Stands between the columns of an entry's first line.
 const GAP: &str = "  ";
-/// What is about the entry above is this far to the right of it.
+/// Stands before a line about the entry above.
 const INDENT: &str = "  ";
 
 pub(super) fn lines(name: &str, Inspected { manifest, inside }: &Inspected) -> Vec<String> {
@@ -54,7 +54,7 @@ fn alone(image: &ImageManifest, says: &ConfigSays) -> Vec<String> {
     lines
 }
 
-/// The entries of an index, those of indexes that it lists below their own.
+/// The entries of an index. The entries of a listed index follow that index.
 fn entries(indent: &str, index: &InspectedIndex) -> Vec<String> {
     let rows: Vec<_> = index.entries.iter().map(row).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -69,7 +69,7 @@ fn entries(indent: &str, index: &InspectedIndex) -> Vec<String> {
     lines
 }
 
-/// What it is; of which kind; of how many parts; how large it is, as a registry stores it.
+/// The platform or name of an entry; its kind; the number of its parts; its size in the registry.
 fn row(InspectedEntry { entry, attests, inside }: &InspectedEntry) -> [String; 4] {
     let what = what(entry, attests.as_ref().map(ToString::to_string));
     let kind = kind(&entry.media_type);
@@ -98,7 +98,7 @@ fn what(entry: &Descriptor, attests: Option<String>) -> String {
     fields.platform().map_or_else(|_| "no platform".to_owned(), |platform| platform.to_string())
 }
 
-/// The four that every tool knows are called by their family.
+/// The family of the four media types that every tool knows; any other media type itself.
 fn kind(media_type: &MediaType) -> String {
     match media_type {
         MediaType::DockerManifest => "Docker image".to_owned(),
@@ -111,7 +111,7 @@ fn kind(media_type: &MediaType) -> String {
 
 fn below(indent: &str, InspectedEntry { entry, inside, .. }: &InspectedEntry) -> Vec<String> {
     let mut lines = vec![format!("{indent}{}", entry.digest)];
-    // An attestation's say what the words above do.
+    // The annotations of an attestation repeat the columns above.
     if !entry.is_attestation() {
         lines.extend(annotations(indent, &entry.annotations));
     }
@@ -146,7 +146,7 @@ fn annotations(indent: &str, annotations: &BTreeMap<String, String>) -> Vec<Stri
     annotations.iter().map(|(key, value)| format!("{indent}{} = {}", safe(key), safe(value))).collect()
 }
 
-/// What comes from a registry may say anything.
+/// Makes text from a registry safe to print: it may contain anything.
 pub(super) fn safe(text: &str) -> String {
     Text::line(text).to_string()
 }

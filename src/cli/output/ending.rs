@@ -1,24 +1,33 @@
-//! What stands at the end of a run: logs of what failed, the table, results, warnings, failures, what was left.
+//! Makes the ending of a run: the table, the results, warnings, leftovers, and failures with their logs.
 
 use polyarch::run::{Failure, ImageReport, LeftoverKind, LoadedReport, Outcome, PlatformReport, Report, TagState};
 
 use super::excerpt::excerpt;
 use super::line::Line;
 use super::lines::warning;
-use super::style::{Tone, count, duration};
+use super::style::{Tone, count, duration, short_digests};
 use super::table::table;
 
-/// The whole ending, for a terminal of `width` columns, if it is one.
+/// The whole ending, for a terminal of `width` columns, or else for a log.
 pub(crate) fn ending(report: &Report, width: Option<usize>) -> Vec<Line> {
     let sections = [
         table(report, width),
-        report.images.iter().flat_map(results).collect(),
+        report
+            .images
+            .iter()
+            .flat_map(results)
+            .map(|line| match width {
+                // stdout has the whole digest.
+                Some(_) => line.map(short_digests),
+                None => line,
+            })
+            .collect(),
         warnings(report),
         left(report),
         errors(report, width),
         vec![last_line(report)],
     ];
-    // An empty line between two sections, and before the first one if lines of the run stand above it.
+    // An empty line stands between two sections, and before the first one if lines of the run stand above it.
     let mut shown: Vec<Vec<Line>> = sections.into_iter().filter(|section| !section.is_empty()).collect();
     if !report.images.is_empty() {
         shown.insert(0, Vec::new());
@@ -26,9 +35,9 @@ pub(crate) fn ending(report: &Report, width: Option<usize>) -> Vec<Line> {
     shown.join(&Line::new())
 }
 
-/// What a quiet run says: nothing, if nothing failed.
+/// The ending of a quiet run: no line, if nothing failed.
 pub(crate) fn failures(report: &Report) -> Vec<Line> {
-    // Nothing that failed says why a run was stopped.
+    // No failure contains the reason why a run was stopped.
     let stopped = report.run.stopped.iter().map(|_| last_line(report)).collect();
     [left(report), errors(report, None), stopped].concat()
 }
@@ -44,7 +53,7 @@ fn tail(platform: &PlatformReport) -> Vec<Line> {
     std::iter::once(Line::new().toned(Tone::Strong, heading)).chain(lines).collect()
 }
 
-/// What became of an image: its index, and its tags by what became of them.
+/// The result of an image: its index, and its tags, grouped by their state.
 fn results(image: &ImageReport) -> Vec<Line> {
     let unchanged = if image.is_unchanged() { ", nothing changed" } else { "" };
     let verified = image.verified.iter().map(|index| {
@@ -99,7 +108,7 @@ fn warnings(report: &Report) -> Vec<Line> {
     lines
 }
 
-/// Each failure, with whose it is: the message, the lines of the file, the end of the log, the hint.
+/// Each failure with its image and platform: the message, the lines of the file, the end of the log, the hint.
 fn errors(report: &Report, width: Option<usize>) -> Vec<Line> {
     let tell = |whose: &str, failure: &Failure, log: Vec<Line>| {
         let message = Line::new().toned(Tone::Error, "error:").then(format!(" {whose}{}", failure.message));
@@ -115,12 +124,12 @@ fn errors(report: &Report, width: Option<usize>) -> Vec<Line> {
         }
         told.extend(image.failures.iter().map(|failure| tell(&format!("{}: ", image.image), failure, Vec::new())));
     }
-    // An empty line stands around a failure of several parts.
+    // Empty lines separate the failures if one of them has several parts.
     let is_long = told.iter().any(|lines| lines.len() > 2);
     if is_long { told.join(&Line::new()) } else { told.concat() }
 }
 
-/// What was left in registries.
+/// The leftovers in registries.
 fn left(report: &Report) -> Vec<Line> {
     let kinds = [
         (LeftoverKind::FinalTag, "moved before the failure"),

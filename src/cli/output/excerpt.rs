@@ -1,12 +1,12 @@
-//! Lines of a file at which a build failed, as they are drawn below the failure.
+//! Draws the lines of a file at which a build failed, below the failure.
 
 use polyarch::run::FailedLines;
 
 use super::line::Line;
 use super::style::{Tone, shorten};
 
-/// `--> Dockerfile:8`, and the lines with their numbers. A mark stands before those that failed. Lines are cut to the
-/// `width` of a terminal alone: whoever reads a log has no other place to see the rest.
+/// `--> Dockerfile:8`, and the lines with their numbers. A mark stands before each line that failed. Only the `width`
+/// of a terminal cuts lines: the reader of a log has no other place to see the rest.
 pub(super) fn excerpt(lines: &FailedLines, width: Option<usize>) -> Vec<Line> {
     let numbers = (lines.first + lines.text.len()).to_string().len();
     let place = format!("{:numbers$}--> {}:{}", "", lines.file, lines.line);

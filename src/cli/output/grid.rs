@@ -1,7 +1,7 @@
-//! Rows in columns: those that say least are left out where the terminal is too narrow.
+//! Aligns rows in columns, and leaves out the least important columns if the terminal is too narrow.
 
-/// A column: its heading, which side its cells stand on, and its rank (those of the highest go first when the
-/// terminal is too narrow).
+/// A column: its heading, the alignment of its cells, and its rank. The columns with the highest rank are left out
+/// first.
 #[derive(Debug)]
 pub(crate) struct Column {
     pub(crate) heading: &'static str,
@@ -22,7 +22,7 @@ const GAP: &str = "  ";
 pub(crate) struct Grid(Vec<(usize, &'static Column, usize)>);
 
 impl Grid {
-    /// Fits `rows` into `width` columns of a terminal, if it is one. Each row has a cell for every column.
+    /// Fits `rows` into the `width` of a terminal, if there is a terminal. Each row has a cell for every column.
     pub(crate) fn fitting(columns: &'static [Column], rows: &[Vec<String>], width: Option<usize>) -> Self {
         let measure = |(place, column): (usize, &'static Column)| {
             let cells = rows.iter().map(|cells| cells[place].chars().count());

@@ -1,11 +1,11 @@
-//! A document that polyarch writes, and its schema: each names what the other has, and no more.
+//! Compares the documents that polyarch writes with their schema: both must name the same properties and values.
 
 use std::collections::BTreeSet;
 
 use jsonschema::Validator;
 use serde_json::Value;
 
-/// A schema, and which of its properties and of the values that it lists documents had.
+/// A schema, with those of its properties and listed values that documents had.
 pub(crate) struct Held {
     schema: Value,
     validator: Validator,
@@ -25,13 +25,13 @@ impl Held {
         self.see("", document);
     }
 
-    /// Sees all of `document`, which the schema at `place` allows.
+    /// Marks the properties and values of `document`, which the schema at `place` allows.
     fn see(&mut self, place: &str, document: &Value) {
         let schema = self.schema.pointer(place).unwrap().clone();
         if let Some(to) = schema["$ref"].as_str() {
             return self.see(&to[1..], document);
         }
-        // Of the kinds of events, the one whose constants the document has.
+        // Finds the kind of event whose constants the document has.
         let is_of = |kind: &Value| {
             let kind = self.schema.pointer(&kind["$ref"].as_str().unwrap()[1..]).unwrap();
             let mut properties = kind["properties"].as_object().unwrap().iter();

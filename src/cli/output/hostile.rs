@@ -1,4 +1,4 @@
-//! Every event, with hostile text wherever an event has text from outside, through everything that shows events.
+//! Sends every event with hostile text through all code that shows events, and checks that the output is harmless.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::style::Color;
 use super::tty::{Size, Tty};
 use crate::cli::files;
 
-/// Texts that drive a terminal or a CI system where they are printed unchanged.
+/// Texts that are commands for a terminal or a CI system if they are printed unchanged.
 const HOSTILE: [&str; 11] = [
     "\x1b]52;c;cm0gLXJm\x07\x1b[2J\x1b[31m",
     "\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\",
@@ -34,7 +34,7 @@ const HOSTILE: [&str; 11] = [
 ];
 const COMMANDS: [&str; 6] = ["##[", "##vso[", "##teamcity[", "section_start:", "section_end:", "travis_fold:"];
 
-/// One event of every kind. A new kind must be added here: `is_told` has no arm for the rest.
+/// One event of every kind. Add a new kind here: `is_told` has no arm for the rest.
 pub(super) fn events(hostile: &str) -> Vec<Event> {
     let text = || hostile.into();
     let image = || hostile.to_owned();
@@ -125,7 +125,7 @@ pub(super) fn events(hostile: &str) -> Vec<Event> {
     all
 }
 
-/// Names every kind of event. It does not compile where one is missing.
+/// Names every kind of event. The function does not compile if one is missing.
 fn is_told(event: &Event) -> bool {
     match event {
         Event::Started { .. } | Event::Warning(_) | Event::Failed(_) | Event::Stopping { .. } => true,
@@ -171,7 +171,7 @@ fn is_told(event: &Event) -> bool {
     }
 }
 
-/// `own` is what polyarch itself writes to drive the reader.
+/// `own` holds the commands that polyarch itself writes for the reader.
 fn assert_harmless(shown: &str, own: &[&str], how: &str) {
     let shown = own.iter().fold(shown.to_owned(), |shown, own| shown.replace(own, ""));
     for c in shown.chars() {
@@ -207,7 +207,7 @@ fn shown(script: &Script, display: impl FnOnce(Memory) -> Box<dyn Display>) -> S
 fn no_event_with_hostile_texts_drives_any_output() {
     for hostile in HOSTILE {
         let all: Script = (0..).step_by(100).zip(events(hostile)).collect();
-        // Failures hide what was published. A second script without failures shows that, too.
+        // Failures hide the published images. A second script without failures shows those images, too.
         let failing = |event: &Event| {
             matches!(
                 event,
@@ -234,7 +234,7 @@ fn no_event_with_hostile_texts_drives_any_output() {
             assert_harmless(&coloured, &COLOURS, "with colours");
             let size = Size { rows: 24, columns: 80 };
             let tty = shown(script, |out| Box::new(Tty::new(out, Box::new(move || size), Narrowed::Broken, Color::On)));
-            // The live view moves the cursor to the first of its few rows, and clears what stands there.
+            // The live view moves the cursor to the first of its rows, and clears those rows.
             let moves = (1..10).map(|rows| format!("\r\x1b[{rows}A")).chain(["\x1b[K\n".into(), "\x1b[J".into()]);
             let still = moves.fold(tty, |tty, of_ours| tty.replace(&of_ours, ""));
             assert_harmless(&still, &COLOURS, "above the rows");

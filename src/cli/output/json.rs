@@ -1,8 +1,9 @@
-//! The display for programs: one JSON object a line.
+//! Shows a run to programs: one JSON object in each line.
 //!
-//! The first line says the version: `{"at":0.0,"event":"polyarch","version":1}`. Then comes every event, with `at` in
-//! seconds since the run began. `{"at":…,"event":"not_shown","lines":…}` counts lines of logs that are not shown,
-//! because the reader is too slow, and as `events` the other events. The last line is the whole report: `{"at":…,"event":"finished","report":{…}}`.
+//! The first line has the version: `{"at":0.0,"event":"polyarch","version":1}`. Then comes every event, with `at` in
+//! seconds since the run began. If the reader is too slow, `{"at":…,"event":"not_shown","lines":…}` counts the lines of
+//! logs that are not shown, and its `events` counts the other events. The last line is the whole report:
+//! `{"at":…,"event":"finished","report":{…}}`.
 
 use std::io::Write;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A line of output: nothing else is written to a terminal or a log.
+//! Makes lines safe to print: every text that reaches a terminal or a log is such a line.
 
 use std::fmt::{Display, Write as _};
 
@@ -6,8 +6,8 @@ use polyarch::text::Text;
 
 use super::style::{Color, Tone};
 
-/// One line, and which parts of it are coloured. [`Line::render`] sanitises all parts together, whatever they are made
-/// of. Two parts that are harmless alone may be a command of a CI system side by side.
+/// One line with its coloured parts. [`Line::render`] sanitises all parts together: two harmless parts may together be
+/// a command of a CI system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line(Content);
 
@@ -22,29 +22,29 @@ impl Line {
         Self(Content::Parts(Vec::new()))
     }
 
-    /// A line that a renderer drew with colours, from safe text alone.
+    /// A line that a renderer drew with colours, from safe text only.
     pub(crate) fn drawn(line: &str) -> Self {
         Self(Content::Drawn(line.to_owned()))
     }
 
-    /// Goes on with `text`.
+    /// Appends `text`.
     pub(crate) fn then(self, text: impl Display) -> Self {
         self.part(None, text)
     }
 
-    /// Goes on with `text` in a colour.
+    /// Appends `text` in a colour.
     pub(crate) fn toned(self, tone: Tone, text: impl Display) -> Self {
         self.part(Some(tone), text)
     }
 
-    /// Goes on with another line.
+    /// Appends another line.
     pub(crate) fn and(self, more: Self) -> Self {
         let mut parts = self.parts();
         parts.extend(more.parts());
         Self(Content::Parts(parts))
     }
 
-    /// The line with each part as `change` makes it.
+    /// The line, with `change` applied to each part.
     pub(crate) fn map(self, change: impl Fn(&str) -> String) -> Self {
         let parts = self.parts().into_iter().map(|(tone, text)| (tone, change(&text)));
         Self(Content::Parts(parts.collect()))
@@ -63,12 +63,12 @@ impl Line {
     fn parts(self) -> Vec<(Option<Tone>, String)> {
         match self.0 {
             Content::Parts(parts) => parts,
-            // A drawn line keeps its colours only while it is whole. With more behind it, it is text like any other.
+            // A drawn line keeps its colours only while it stands alone. Together with other parts it is ordinary text.
             Content::Drawn(line) => vec![(None, line)],
         }
     }
 
-    /// The line as it is written, without its end.
+    /// The text of the line, without its end.
     pub(crate) fn render(&self, color: Color) -> String {
         let parts = match &self.0 {
             Content::Drawn(line) => return line.clone(),

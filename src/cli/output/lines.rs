@@ -1,4 +1,4 @@
-//! Events in words: the lines that the plain display prints, and that the live one prints above its bars.
+//! Describes events in lines, for the plain display and for the lines above the rows of the live view.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,10 +11,10 @@ use super::line::Line;
 use super::progress::Lost;
 use super::style::{Tone, count, duration, shorten, size};
 
-/// Columns for what stands after the name of a step.
+/// Columns for the words after the name of a step.
 const AFTER_STEP: usize = 20;
-/// Columns of a step's name that are shown however narrow the terminal is.
-const LEAST_OF_STEP: usize = 20;
+/// Columns of a step's name that even a narrow terminal shows.
+const LEAST_OF_STEP: usize = 12;
 
 /// Writes events as lines with an aligned prefix: `hello linux/arm64 │ built in 1.2s`.
 #[derive(Debug, Default)]
@@ -22,12 +22,12 @@ pub(crate) struct Words {
     /// Width of the longest prefix.
     width: usize,
     jobs: HashMap<JobId, By>,
-    /// Columns of the terminal, if it is one. Names of steps that end are cut to them.
+    /// Columns of the terminal, if there is one. The names of ended steps are cut to them.
     columns: Option<usize>,
 }
 
 impl Words {
-    /// Goes on for a terminal of so many columns.
+    /// Sets the width of the terminal.
     pub(crate) fn fit(&mut self, columns: usize) {
         self.columns = Some(columns);
     }
@@ -48,9 +48,9 @@ impl Words {
                 self.job(job, what).map(|line| self.prefixed(&job.to_string(), line)).into_iter().collect()
             }
             Event::Image { image, what } => vec![self.prefixed(image, image_line(what))],
-            // Those of an image are shown once, at the end.
+            // The ending shows each warning of an image once.
             Event::Warning(told) if told.image.is_none() => warning(told),
-            // Shown at the end.
+            // The ending shows these.
             Event::Warning(_) | Event::Failed(_) => Vec::new(),
             Event::Stopping { reason } => vec![Line::new().toned(Tone::Warning, format!("stopping: {reason}"))],
         }
@@ -76,7 +76,7 @@ impl Words {
                 Some(By::Copy { .. }) | None => "building".to_owned(),
             },
             JobEvent::StepStarted { step } => return Some(Line::new().toned(Tone::Strong, step)),
-            // The ending says why.
+            // The ending shows the reason.
             JobEvent::StepEnded { step, error: Some(_), .. } => {
                 return Some(Line::from(self.step(step)).then(" ").toned(Tone::Error, "failed"));
             }
@@ -89,7 +89,7 @@ impl Words {
             JobEvent::Built { seconds, cached_steps, steps, context_bytes, .. } => {
                 let sent = size(*context_bytes);
                 let built = format!("built in {}", duration(*seconds));
-                // BuildKit 0.8 tells a step that two platforms share to one of them only.
+                // BuildKit 0.8 reports a step that two platforms share to one of them only.
                 let cached = match steps {
                     0 => String::new(),
                     steps => format!(", {cached_steps} of {} cached", count(*steps, "step")),
@@ -175,7 +175,7 @@ fn failed(failure: &Failure) -> Line {
     Line::new().toned(Tone::Error, "failed:").then(format!(" {}", failure.message))
 }
 
-/// The line about events that were not shown, because their reader is too slow.
+/// The line about events that were not shown because the reader is too slow.
 pub(crate) fn lost(Lost { lines, events }: Lost) -> Line {
     let logs = (lines > 0).then(|| format!("{} of logs", count(lines, "line")));
     let others = (events > 0).then(|| count(events, "other event"));
@@ -185,7 +185,7 @@ pub(crate) fn lost(Lost { lines, events }: Lost) -> Line {
     Line::new().toned(Tone::Warning, text)
 }
 
-/// `copied 1 manifest to HOST/REPOSITORY, 2 blobs sent (1.2 MB), 3 already there`; or that all of `what` was.
+/// `copied 1 manifest to HOST/REPOSITORY, 2 blobs sent (1.2 MB), 3 already there`, or `already there: …` for `what`.
 fn copied(Copied { to, manifests, blobs, blobs_mounted, blobs_present, bytes, .. }: &Copied, what: &str) -> String {
     if *manifests == 0 {
         return format!("already there: {what} in {to}");
@@ -199,7 +199,7 @@ fn copied(Copied { to, manifests, blobs, blobs_mounted, blobs_present, bytes, ..
     format!("copied {} to {to}, {blobs}", count(*manifests, "manifest"))
 }
 
-/// `warning: hello linux/arm64: …`, and its hint.
+/// `warning: hello linux/arm64: …`, and the hint.
 pub(crate) fn warning(warning: &Warning) -> Vec<Line> {
     let about = [warning.image.clone(), warning.platform.as_ref().map(ToString::to_string)];
     let about: Vec<String> = about.into_iter().flatten().collect();

@@ -1,7 +1,7 @@
-//! What a user sees of a run: a display while it lasts, an ending after it, results on stdout.
+//! Shows a run to the user: a display while the run lasts, an ending after it, and results on stdout.
 //!
-//! Everything is written as a [`Line`] or as a JSON document of `polyarch::text`, which are sanitised where they are
-//! written, whatever they were made of. A reader who goes away (a broken pipe) never stops a run.
+//! All output is a [`Line`] or a JSON document of `polyarch::text`. The writer sanitises every
+//! text in both. A reader that goes away (a broken pipe) never stops a run.
 
 mod ending;
 mod excerpt;

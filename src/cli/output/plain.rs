@@ -1,4 +1,4 @@
-//! The display for logs: one line an event, nothing moves.
+//! Shows a run in a log: one line for each event, and no line changes later.
 
 use std::io::Write;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::progress::{Display, Groups, Lost};
 use super::style::{Color, count};
 use super::writer::Lines;
 
-/// Prints each event that has words as a line.
+/// Prints a line for each event that has one.
 #[derive(Debug)]
 pub(crate) struct Plain<W> {
     out: Lines<W>,
     color: Color,
     words: Words,
     groups: Groups,
-    /// Whether lines are being folded.
+    /// Whether a group of lines is open.
     folding: bool,
 }
 
@@ -28,7 +28,7 @@ impl<W: Write + Send> Plain<W> {
         Self { out: Lines::new(out), color, words: Words::default(), groups, folding: false }
     }
 
-    /// Everything until the ending is one group, with a heading that is of our own words: the ending stays in view.
+    /// Groups all lines before the ending, so that the ending stays in view. The heading is polyarch's own text.
     fn fold(&mut self, event: &Event) {
         if let (Groups::GitHub, Event::Started { images, jobs }) = (self.groups, event) {
             let (builds, copies): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| matches!(job.by, By::Engine { .. }));
@@ -73,7 +73,7 @@ impl<W: Write + Send> Display for Plain<W> {
     }
 }
 
-/// The display of `--progress quiet`: failures, at the end.
+/// The display of `--progress quiet`: only failures, at the end.
 #[derive(Debug)]
 pub(crate) struct Quiet<W> {
     out: Lines<W>,

@@ -1,4 +1,4 @@
-//! Which display a run gets.
+//! Chooses the display of a run.
 
 use std::io::IsTerminal;
 use std::ops::AddAssign;
@@ -13,23 +13,23 @@ use super::style::Color;
 use super::tty::Tty;
 use super::writer::{Pace, Paced};
 
-/// What `--progress` takes.
+/// The values of `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Progress {
-    /// A live view on a terminal, else plain lines.
+    /// A live view on a terminal, plain lines elsewhere
     #[default]
     Auto,
-    /// A live view of all platforms.
+    /// A live view of all platforms
     Tty,
-    /// One line an event.
+    /// One line for each event, with all logs
     Plain,
-    /// One JSON object an event.
+    /// One JSON object for each event
     Json,
-    /// Failures only.
+    /// Only failures
     Quiet,
 }
 
-/// Events that are not shown: there was no room or no time.
+/// The number of events that are not shown, because there was no room or no time for them.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Lost {
     /// The lines of logs.
@@ -52,19 +52,19 @@ pub(crate) trait Display: EventSink {
         let _ = at;
     }
 
-    /// Shows how much is not shown here, because the reader is slower than the run.
+    /// Shows the number of lost events: the reader is slower than the run.
     fn lost(&mut self, at: Duration, lost: Lost);
 
-    /// Shows the ending. The display takes its hands off the terminal first.
+    /// Shows the ending. Before that the display clears its rows from the terminal.
     fn finish(&mut self, report: &Report);
 }
 
-/// What stderr can do.
+/// The abilities of stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Screen {
-    /// It is a file or a pipe.
+    /// A file or a pipe.
     None,
-    /// A terminal that should be spared a live view: of a CI system, or dumb.
+    /// A terminal without a live view: a CI system's, or a dumb one.
     Lines,
     /// A terminal.
     Live,
@@ -78,17 +78,17 @@ pub(crate) enum Groups {
     GitHub,
 }
 
-/// How a terminal treats rows that are too wide once somebody makes it narrower.
+/// The treatment of rows that are too wide after the user made the terminal narrower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Narrowed {
-    /// The terminal breaks them into several, as nearly all do.
+    /// The terminal breaks such a row into several, as nearly all terminals do.
     Broken,
-    /// The terminal cuts them off: xterm, rxvt, GNU screen, the console of Linux.
+    /// The terminal cuts the row off: xterm, rxvt, GNU screen, the console of Linux.
     Cut,
 }
 
 impl Narrowed {
-    /// On how many rows of a terminal with `columns` a row stands that is so wide.
+    /// The number of a terminal's rows that a row of this `width` covers.
     pub(crate) fn rows(self, width: usize, columns: usize) -> usize {
         match self {
             Self::Broken => width.div_ceil(columns.max(1)).max(1),
@@ -97,14 +97,14 @@ impl Narrowed {
     }
 }
 
-/// What stderr is, and what the environment says about it.
+/// The kind of stderr, and the settings of the environment for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Terminal {
     pub(crate) screen: Screen,
     pub(crate) narrowed: Narrowed,
     pub(crate) color: Color,
     pub(crate) groups: Groups,
-    /// The display of `--progress auto`, where `BUILDKIT_PROGRESS` names one, as buildx reads it.
+    /// The display of `--progress auto`, if `BUILDKIT_PROGRESS` names one. buildx reads the same variable.
     pub(crate) preferred: Progress,
 }
 
@@ -114,7 +114,7 @@ impl Terminal {
         Self::of(&std::io::stderr(), var)
     }
 
-    /// `TERM=dumb` and `CI` mean no live view, `NO_COLOR` that is not empty means no colour (no-color.org).
+    /// `TERM=dumb` and `CI` mean no live view. A `NO_COLOR` that is not empty means no colour (no-color.org).
     fn of(stderr: &impl IsTerminal, var: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| var(name).is_some_and(|value| !value.is_empty());
         let dumb = var("TERM").is_some_and(|term| term == "dumb");
@@ -130,23 +130,23 @@ impl Terminal {
             Some("plain") => Progress::Plain,
             Some("quiet") => Progress::Quiet,
             Some("tty") => Progress::Tty,
-            // buildx has others (`rawjson`, `none`), which are its own.
+            // buildx has other values (`rawjson`, `none`), which polyarch ignores.
             _ => Progress::Auto,
         };
-        // Many call themselves xterm; xterm alone says its version.
+        // Many terminals have TERM=xterm; only xterm sets its version.
         let cuts = ["linux", "rxvt"].iter().any(|name| var("TERM").is_some_and(|term| term.starts_with(name)));
         let narrowed = if cuts || set("XTERM_VERSION") || set("STY") { Narrowed::Cut } else { Narrowed::Broken };
         Self { screen, narrowed, color: if plain { Color::Off } else { Color::On }, groups, preferred }
     }
 }
 
-/// Whether a CI system runs us: every one of them sets `CI`.
+/// Whether polyarch runs in a CI system: every CI system sets `CI`.
 pub(crate) fn is_ci(var: impl Fn(&str) -> Option<String>) -> bool {
     var("CI").is_some_and(|value| !matches!(&*value, "" | "false" | "0"))
 }
 
-/// The display for `progress` on stderr. It counts in `pace` what the reader takes. Without a terminal `tty` is
-/// `plain`.
+/// The display for `progress` on stderr. It counts in `pace` the bytes that the reader takes. Without a terminal `tty`
+/// means `plain`.
 pub(crate) fn display(progress: Progress, terminal: Terminal, pace: Pace) -> Box<dyn Display> {
     let Terminal { screen, narrowed, color, groups, preferred } = terminal;
     let progress = if progress == Progress::Auto { preferred } else { progress };

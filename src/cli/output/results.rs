@@ -1,4 +1,4 @@
-//! What a run writes to stdout: its results and nothing else, so that `$(polyarch build)` is of use.
+//! Writes the results of a run to stdout, and nothing else, so that `$(polyarch build)` works in scripts.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -10,10 +10,10 @@ use serde::Serialize;
 /// The form of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// `registry/repo@sha256:…`, a line an index; with `--load` `NAME:TAG`, a line an image.
+    /// A line `registry/repo@sha256:…` for each index; with --load, a line `NAME:TAG` for each image
     #[default]
     Text,
-    /// One JSON document.
+    /// One JSON document
     Json,
 }
 
@@ -30,7 +30,7 @@ struct ImageResult<'a> {
     tags: Vec<&'a TagRef<Location>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     loaded: &'a [LoadedReport],
-    /// The images of platforms that the registry has, where they were not joined.
+    /// The images of the platforms in the registry, if polyarch did not join them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     platforms: Vec<PlatformResult<'a>>,
 }
@@ -41,14 +41,14 @@ struct PlatformResult<'a> {
     reference: &'a DigestRef,
 }
 
-/// The platforms of an image that was not to be joined, each with its image in the registry.
+/// The platforms of an image that the run was not to join, each with its image in the registry.
 pub(crate) fn not_joined(image: &ImageReport) -> impl Iterator<Item = (&Platform, &DigestRef)> {
     let is_there = |one: &&PlatformReport| image.not_joined.is_some() && one.status == Status::Confirmed;
     let platforms = image.platforms.iter().filter(is_there);
     platforms.filter_map(|one| Some((&one.platform, one.reference.as_ref()?)))
 }
 
-/// Writes the indexes that were read back. A reader that has gone is no error.
+/// Writes the indexes that polyarch read back. A reader that is gone is not an error.
 ///
 /// # Errors
 /// `out` cannot be written to (a full disk).
@@ -65,7 +65,7 @@ fn write(mut out: impl Write, report: &Report, format: Format) -> io::Result<()>
             for index in report.verified() {
                 writeln!(out, "{}", line(index))?;
             }
-            // One name an image is enough to run it; the report has the rest.
+            // One name is enough to run an image; the report has the rest.
             for loaded in report.images.iter().filter(|image| image.is_done()).filter_map(|image| image.loaded.first())
             {
                 writeln!(out, "{}", line(&loaded.name))?;
@@ -80,7 +80,7 @@ fn write(mut out: impl Write, report: &Report, format: Format) -> io::Result<()>
             let images = report.images.iter().filter(has_result).map(|image| ImageResult {
                 image: &image.image,
                 references: &image.verified,
-                // No tag moved where nothing was published.
+                // If nothing was published, no tag moved.
                 tags: image.tags.iter().filter(|_| !image.verified.is_empty()).map(|tag| &tag.tag).collect(),
                 loaded: &image.loaded,
                 platforms: not_joined(image)

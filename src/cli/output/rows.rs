@@ -1,4 +1,4 @@
-//! The live view's rows, a job each: pure, so that tests read them without a terminal.
+//! Makes the live view's rows, one for each job. The code writes nothing, so tests need no terminal.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use super::line::Line;
 use super::style::{Tone, duration, shorten, size};
 
 const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
-/// What a line says at least of a step; the bytes go before it gets less.
+/// Columns that a step keeps in a narrow row; polyarch leaves out the bytes before it cuts the step further.
 const MIN_DOING: usize = 16;
-/// Lines of the log that stand below a job at work; buildx shows six as well.
+/// Lines of the log below a job at work; buildx shows six as well.
 const LOG: usize = 6;
-/// The longest line of a log that is kept, in characters.
+/// The longest part of a log line that the rows keep, in characters.
 const LOG_WIDTH: usize = 400;
 
-/// The jobs of a run and what they are doing.
+/// The jobs of a run and their present work.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     rows: Vec<Row>,
@@ -26,16 +26,16 @@ pub(crate) struct Rows {
 #[derive(Debug)]
 struct Row {
     job: JobId,
-    /// The job's name as it is shown: what may not be shown makes a name longer.
+    /// The job's name as it is shown: an escaped character makes a name longer.
     label: Text,
     state: State,
     /// `[2/5] RUN make`, `pushing`.
     doing: String,
     /// `1.2 MB`, `1.2 / 3.4 MB`.
     bytes: String,
-    /// When it began to do that.
+    /// The time at which the job began its present work.
     since: Duration,
-    /// The build's steps that have not ended, and when each began.
+    /// The build's steps that have not ended, each with its beginning.
     steps: Vec<(String, Duration)>,
     /// The last lines of the log, until a step ends.
     log: VecDeque<String>,
@@ -76,8 +76,8 @@ impl Rows {
         }
     }
 
-    /// At most `room` lines of at most `columns` characters: jobs at work in the plan's order, each above the end of its
-    /// log where there is room, then a count of all.
+    /// At most `room` lines of at most `columns` characters. The jobs at work come in the plan's order, each above the
+    /// end of its log if there is room. A count of all jobs follows.
     pub(crate) fn lines(&self, at: Duration, room: usize, columns: usize) -> Vec<Line> {
         let active: Vec<&Row> = self.rows.iter().filter(|row| row.state == State::Active).collect();
         if active.is_empty() {
@@ -87,7 +87,8 @@ impl Rows {
         let room = room.saturating_sub(usize::from(counted)).max(1);
         let shown = active.len().min(room);
         let logged = ((room - shown) / shown).min(LOG);
-        let name = active.iter().map(|row| row.label.chars().count()).max().unwrap_or(0).min(columns / 2);
+        // Of all rows, so that no column moves when a row ends.
+        let name = self.rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0).min(columns / 2);
         let mut lines = Vec::new();
         for row in &active[..shown] {
             lines.push(row.line(at, name, columns).into());
@@ -136,7 +137,7 @@ impl Row {
             JobEvent::Progress { bytes, total: None, .. } => self.bytes = size(*bytes),
             JobEvent::Built { .. } => self.does("built", at),
             JobEvent::PushStarted { .. } => {
-                // A job may be pushed that was not built in this run.
+                // polyarch may push a job that this run did not build.
                 self.state = State::Active;
                 self.does("pushing", at);
             }
@@ -159,7 +160,7 @@ impl Row {
         self.bytes.clear();
     }
 
-    /// Goes back to a step that still runs. The log of a step that ended is folded.
+    /// Shows a step that still runs, and drops the log of the step that ended.
     fn step_ended(&mut self, step: &str, at: Duration) {
         self.steps.retain(|(running, _)| running != step);
         self.log.clear();
@@ -176,7 +177,7 @@ impl Row {
         self.log.push_back(line.chars().take(LOG_WIDTH).collect::<String>().replace('\t', "    "));
     }
 
-    /// At most `count` lines: the end of the log.
+    /// The end of the log, at most `count` lines.
     fn log_lines(&self, count: usize, columns: usize) -> impl Iterator<Item = Line> {
         let end = self.log.iter().skip(self.log.len().saturating_sub(count));
         end.map(move |line| Line::new().toned(Tone::Faint, shorten(&format!("    {line}"), columns)))
@@ -185,7 +186,7 @@ impl Row {
     fn line(&self, at: Duration, name: usize, columns: usize) -> String {
         let since = at.saturating_sub(self.since);
         let frame = FRAMES[usize::try_from(at.as_millis() / 100).unwrap_or(0) % FRAMES.len()];
-        // The platform stands at the end of the name: that end stays.
+        // The platform is at the end of the name, so the beginning is cut.
         let label = self.label.as_str();
         let label = match label.chars().count().saturating_sub(name) {
             0 => format!("{label:name$}"),
@@ -202,7 +203,7 @@ impl Row {
     }
 }
 
-/// Whole seconds below a minute: tenths would only flicker.
+/// A duration in whole seconds: tenths would only flicker.
 fn elapsed(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..60 => format!("{seconds}s"),

@@ -1,4 +1,4 @@
-//! The JSON Schemas of events and results, for programs.
+//! Holds the JSON Schemas of events and results.
 
 /// The JSON Schema (draft 2020-12) of a line of `--progress json`: `polyarch schema events`.
 pub(crate) const EVENTS_SCHEMA: &str = include_str!("schema.json");

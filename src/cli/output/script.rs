@@ -1,4 +1,4 @@
-//! Scripted runs: what the tests of the displays show.
+//! Holds scripted runs for the tests of the displays.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use super::line::Line;
 use super::progress::Display;
 use super::style::Color;
 
-/// Events and when they happen, in milliseconds.
+/// Events, each with its time in milliseconds.
 pub(crate) type Script = Vec<(u64, Event)>;
 
 pub(super) fn tag(name: &str) -> TagRef {
@@ -49,7 +49,7 @@ fn failure(phase: Phase, message: &str, hint: Option<&str>) -> Failure {
     Failure { phase, message: message.into(), hint: hint.map(Into::into), source: None }
 }
 
-/// The start of a run of `hello` for amd64 and, emulated, arm64.
+/// The start of a run of `hello` for amd64 and arm64, which is emulated.
 pub(super) fn started() -> Event {
     let planned = |arch: &str, execution| PlannedJob {
         job: job("hello", &format!("linux/{arch}")),
@@ -159,7 +159,7 @@ pub(crate) fn success() -> Script {
     script
 }
 
-/// The same again: everything is there.
+/// The same run again: everything exists already.
 pub(crate) fn unchanged() -> Script {
     let mut script = vec![(0, started())];
     for arch in ["amd64", "arm64"] {
@@ -199,7 +199,7 @@ pub(crate) fn failed() -> Script {
     script
 }
 
-/// The name of a step, and the line of its file, that are wider than any terminal.
+/// The name of a step, and a line of its file, that are wider than any terminal.
 pub(super) const WIDE: &str = "[2/2] RUN one-of-many-things && one-of-many-things && one-of-many-things && one-of-many-things \
                                && one-of-many-things && one-of-many-things && one-of-many-things && the-end";
 
@@ -258,7 +258,7 @@ pub(super) fn half_published() -> Script {
     script
 }
 
-/// Both platforms are confirmed, and the user wanted no index.
+/// polyarch confirms both platforms, and the user wanted no index.
 pub(crate) fn not_joined() -> Script {
     let mut script = vec![(0, started())];
     for arch in ["amd64", "arm64"] {
@@ -269,20 +269,20 @@ pub(crate) fn not_joined() -> Script {
     script
 }
 
-/// Both platforms are built, and the user wanted no push.
+/// The engine builds both platforms, and the user wanted no push.
 pub(crate) fn not_pushed() -> Script {
     let mut script = vec![(0, started()), (1010, built("amd64", 1.0, 0, 0)), (1010, built("arm64", 1.0, 0, 0))];
     script.push((1500, image(ImageEvent::NotJoined { reason: "--no-push".into() })));
     script
 }
 
-/// No engine can be used.
+/// polyarch can use no engine.
 pub(super) fn refused() -> Script {
     let message = "ping engine default at unix:///var/run/docker.sock: connection refused";
     vec![(100, Event::Failed(failure(Phase::Preflight, message, Some("start the Docker Engine"))))]
 }
 
-/// The report of a script that ended with `exit_code`, or with its own.
+/// The report of a script that ended with `exit_code`, or with the exit code of its events.
 pub(crate) fn report(script: &Script, exit_code: Option<u8>) -> Report {
     let mut report = Report::new(SystemTime::UNIX_EPOCH);
     play(script, &mut report);
@@ -305,19 +305,19 @@ pub(super) fn show(script: &Script, exit_code: Option<u8>, mut display: impl Dis
     display.finish(&report(script, exit_code));
 }
 
-/// What a display writes for a script: `display` is made on the memory.
+/// The text that a display writes for a script: `display` makes one that writes to memory.
 pub(super) fn written<D: Display>(script: &Script, exit_code: Option<u8>, display: impl FnOnce(Memory) -> D) -> String {
     let memory = Memory::default();
     show(script, exit_code, display(memory.clone()));
     memory.text()
 }
 
-/// Lines as they are written without colour.
+/// The text of lines without colour.
 pub(crate) fn plain(lines: &[Line]) -> Vec<String> {
     lines.iter().map(|line| line.render(Color::Off)).collect()
 }
 
-/// A writer whose text can be looked at.
+/// A writer that keeps its text.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 

@@ -1,15 +1,15 @@
-//! How durations, sizes and digests are written, and colour.
+//! Formats durations, sizes, digests and colours.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr};
 
-/// Whether output is coloured. Only a terminal is, and only without `NO_COLOR`.
+/// Whether output has colour. Only a terminal has, and only without `NO_COLOR`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Color {
     On,
     Off,
 }
 
-/// What a piece of text is, for its colour.
+/// The role of a piece of text, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     Error,
@@ -45,7 +45,7 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
-/// `just now`, `5 minutes ago`, `3 weeks ago`, as docker says it: in the largest unit of which there are two.
+/// `just now`, `5 minutes ago`, `3 weeks ago`, in docker's form: the largest unit that fits twice.
 pub(crate) fn ago(seconds: u64) -> String {
     let units = [
         ("years", 31_536_000),
@@ -60,10 +60,10 @@ pub(crate) fn ago(seconds: u64) -> String {
     unit.map_or_else(|| "just now".to_owned(), |(name, unit)| format!("{} {name} ago", seconds / unit))
 }
 
-/// `812 B`, `12.3 MB`: decimal, as registries and docker write them.
+/// `812 B`, `12.3 MB`: decimal units, as registries and docker use them.
 pub(crate) fn size(bytes: u64) -> String {
     let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)];
-    // What rounds up to 1000 of a unit is 1.0 of the next.
+    // A size that rounds up to 1000 of a unit is 1.0 of the next.
     match units.into_iter().find(|(_, unit)| bytes >= unit - unit / 20_000) {
         Some((name, unit)) => {
             let tenths = (u128::from(bytes) * 10 + u128::from(unit / 2)) / u128::from(unit);
@@ -73,12 +73,12 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// Columns of a terminal that `text` takes.
+/// The number of a terminal's columns that `text` takes.
 pub(crate) fn columns(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
-/// At most `width` columns, the last one an ellipsis if there were more.
+/// `text` in at most `width` columns, with an ellipsis at the end if it was cut.
 pub(crate) fn shorten(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
@@ -92,7 +92,7 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
     text.chars().take_while(fits).chain(['…']).collect()
 }
 
-/// `text` with each digest of SHA-256 cut to the twelve digits that docker shows.
+/// `text` with each SHA-256 digest cut to the twelve digits that docker shows.
 pub(crate) fn short_digests(text: &str) -> String {
     const SHORT: usize = 12;
     let (mut short, mut rest) = (String::with_capacity(text.len()), text);

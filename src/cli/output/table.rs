@@ -1,4 +1,4 @@
-//! The final table: a row a platform, under its image's name.
+//! Makes the final table: a row for each platform, under its image's name.
 
 use polyarch::run::{By, Execution, PlatformReport, Report, Status};
 
@@ -6,7 +6,7 @@ use super::grid::{Align, Column, Grid};
 use super::line::Line;
 use super::style::{Tone, duration, shorten, size};
 
-/// Names of engines are cut here on a terminal.
+/// On a terminal the name of an engine is cut to this width.
 const ENGINE_WIDTH: usize = 16;
 
 const COLUMNS: [Column; 8] = [
@@ -49,7 +49,7 @@ fn runs(platform: &PlatformReport) -> String {
     }
 }
 
-/// How it ended, in the column of the phase in which it did.
+/// The end of a job, for the column of the phase in which the job ended.
 fn end(status: Status) -> &'static str {
     match status {
         Status::Waiting => "not begun",
@@ -59,7 +59,7 @@ fn end(status: Status) -> &'static str {
     }
 }
 
-/// How long the build took, or how it ended. Empty for a copy.
+/// The duration of the build, or its end. Empty for a copy.
 pub(crate) fn built(platform: &PlatformReport) -> String {
     if matches!(platform.by, By::Copy { .. }) {
         return String::new();
@@ -67,7 +67,7 @@ pub(crate) fn built(platform: &PlatformReport) -> String {
     platform.build_seconds.map_or_else(|| end(platform.status).to_owned(), duration)
 }
 
-/// How long the push or the copy took, or how it ended. Empty where neither was to be.
+/// The duration of the push or the copy, or its end. Empty if the run was to do neither.
 pub(crate) fn pushed(platform: &PlatformReport) -> String {
     let adopted = matches!(platform.by, By::Copy { .. });
     match (platform.push_seconds, platform.status) {
@@ -96,7 +96,7 @@ fn cached(platform: &PlatformReport) -> String {
     format!("{}/{}", platform.cached_steps, platform.steps)
 }
 
-/// The table's lines; none where no platform was planned. Fits `width` columns, if given, by leaving columns out.
+/// The table's lines; there are none if no platform was planned. The table leaves out columns to fit into `width`.
 pub(crate) fn table(report: &Report, width: Option<usize>) -> Vec<Line> {
     let rows: Vec<_> = report.images.iter().flat_map(|image| &image.platforms).map(|one| cells(one, width)).collect();
     if rows.is_empty() {

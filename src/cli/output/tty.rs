@@ -1,4 +1,4 @@
-//! The live view: a row for each platform at work above the end of its log, and below them how many there are.
+//! Draws the live view: a row for each platform at work, above the end of its log, and a count below all rows.
 
 use std::fmt;
 use std::io::Write;
@@ -14,20 +14,21 @@ use super::rows::Rows;
 use super::style::{self, Color, short_digests};
 use super::writer::{Lines, Pace, Paced};
 
-/// A draw follows another one this much later at the soonest, with the lines of that time above it.
+/// The least time between two draws. The lines of that time appear above the rows at the next draw.
 const FRAME: Duration = Duration::from_millis(50);
-/// Lines that wait at most.
+/// The number of lines that wait at most.
 const MAX_PENDING: usize = 1000;
-/// Rows of the terminal that the live rows leave to the lines above them, and to the cursor.
+/// Rows of the terminal that stay free for the lines above the live rows, and for the cursor.
 const ROWS_FOR_LINES: usize = 3;
-/// Columns that rows leave free: some terminals wrap a row that is full, and some characters are wider than they say.
+/// Columns that rows leave free: some terminals wrap a full row, and some characters are wider than Unicode's tables
+/// say.
 const SPARE_COLUMNS: usize = 2;
 /// Clears from the cursor to the end of its row (ECMA-48, EL).
 const CLEAR_ROW: &str = "\x1b[K";
 /// Clears from the cursor to the end of the screen (ECMA-48, ED).
 const CLEAR_BELOW: &str = "\x1b[J";
 
-/// The terminal's size, in characters.
+/// The size of the terminal, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size {
     pub(crate) rows: usize,
@@ -35,7 +36,7 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// Of stderr; 24 × 80 where it does not say.
+    /// The size of stderr's terminal, or 24 × 80 if it is unknown.
     fn of_stderr() -> Self {
         let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
         let or = |length: u16, default| if length == 0 { default } else { usize::from(length) };
@@ -46,18 +47,18 @@ impl Size {
     }
 }
 
-/// Draws rows for each job at work; lines that are worth keeping go above them.
+/// Draws a row for each job at work, below the lines that stay on the terminal.
 ///
-/// The cursor stands below the last row, at its beginning: what a user types, and the `^C` that a terminal writes, stand
-/// in a row of their own. Each row ends with a line feed, so that no terminal joins rows when it gets wider. Lines are
-/// written with the rows taken away: the terminal itself wraps and scrolls them. The cursor is never hidden and no mode
-/// is set: a killed run leaves at most its last picture.
+/// The cursor stands at the beginning of the row below the last row. Text that the user types, and the `^C` of the
+/// terminal, stand in that row. Each row ends with a line feed, so that no terminal joins rows when it gets wider.
+/// polyarch removes the rows before it writes lines, so the terminal itself wraps and scrolls the lines. It never hides
+/// the cursor and sets no mode: a killed run leaves at most its last picture.
 pub(crate) struct Tty<W: Write> {
     out: Lines<W>,
     size: Box<dyn Fn() -> Size + Send>,
-    /// How wide each row is that stands on the terminal, in columns.
+    /// The width of each row on the terminal, in columns.
     standing: Vec<usize>,
-    /// The terminal's width when they were drawn.
+    /// The terminal's width when the rows were drawn.
     columns: usize,
     narrowed: Narrowed,
     rows: Rows,
@@ -81,7 +82,7 @@ impl Tty<Paced<std::io::Stderr>> {
 }
 
 impl<W: Write> Tty<W> {
-    /// Draws on `out`, a terminal.
+    /// A live view that draws on `out`, a terminal.
     pub(super) fn new(out: W, size: Box<dyn Fn() -> Size + Send>, narrowed: Narrowed, color: Color) -> Self {
         Self {
             out: Lines::new(out),
@@ -110,21 +111,21 @@ impl<W: Write> Tty<W> {
             picture.push_str(CLEAR_ROW);
             picture.push('\n');
         }
-        // Rows that stood below go.
+        // Clears the old rows below the new ones.
         picture.push_str(CLEAR_BELOW);
         self.standing = rows.iter().map(|row| style::columns(&row.render(Color::Off))).collect();
         self.out.picture(&picture);
     }
 
-    /// Moves to the first row, and writes the lines that wait in the place of the rows.
+    /// Moves to the first row, and writes the waiting lines in place of the rows.
     fn taken_away(&mut self, columns: usize) -> String {
         let mut picture = String::new();
         let rows: usize = self.standing.drain(..).map(|width| self.narrowed.rows(width, columns)).sum();
         if rows > 0 {
-            // CUU of ECMA-48 takes 0 for 1.
+            // ECMA-48's CUU reads 0 as 1.
             picture = format!("\r\x1b[{rows}A");
         }
-        // A terminal that broke a row keeps in mind that its parts are one, until they are cleared.
+        // A terminal that broke a row treats the parts as one row until they are cleared.
         let is_resized = std::mem::replace(&mut self.columns, columns) != columns;
         if is_resized || !self.pending.is_empty() {
             picture.push_str(CLEAR_BELOW);
@@ -136,7 +137,7 @@ impl<W: Write> Tty<W> {
         picture
     }
 
-    /// Takes the rows away, and writes the lines that wait.
+    /// Removes the rows, and writes the waiting lines.
     fn close(&mut self) {
         let is_drawn = !self.standing.is_empty();
         let mut picture = self.taken_away((self.size)().columns);
@@ -147,11 +148,11 @@ impl<W: Write> Tty<W> {
     }
 }
 
-/// Whether an event is a line above the rows: not if the rows or the ending say it.
+/// Whether an event gets a line above the rows. It gets none if the rows or the ending show it.
 fn is_kept(event: &Event) -> bool {
     let what = match event {
         Event::Job { what, .. } => what,
-        // The ending says these.
+        // The ending shows these.
         Event::Image {
             what:
                 ImageEvent::Tagging { .. }

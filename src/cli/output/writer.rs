@@ -1,4 +1,4 @@
-//! Writers of lines, for a reader that may be slow or gone.
+//! Writes lines for a reader that may be slow or gone.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use polyarch::text::{Json, Text};
 use super::line::Line;
 use super::style::Color;
 
-/// A writer whose reader may go away: after the first error it writes nothing more.
+/// A writer whose reader may go away: after the first error the writer writes nothing more.
 #[derive(Debug)]
 pub(crate) struct Lines<W> {
     out: Option<W>,
@@ -37,7 +37,8 @@ impl<W: Write> Lines<W> {
         self.write(&format!("::group::{}", heading.render(Color::Off)));
     }
 
-    /// Marks lines of a file as failed, where GitHub shows a change (GitHub, "Workflow commands": setting an error message).
+    /// Marks lines of a file as failed, where GitHub shows a change (GitHub, "Workflow commands": setting an error
+    /// message).
     pub(crate) fn annotation(&mut self, at: &FailedLines, message: &str) {
         let (line, end) = (at.line, at.end_line);
         let (file, message) = (property(&at.file), data(message));
@@ -67,13 +68,13 @@ impl<W: Write> Lines<W> {
     }
 }
 
-/// How much a reader took so far. Whoever waits for the reader sees whether it is slow or does not read at all.
+/// The number of bytes that a reader took so far. It shows whether the reader is slow or does not read at all.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pace(Arc<AtomicU64>);
 
 impl Pace {
-    /// Waits until all is written, as long as the reader takes some of it. The wait ends where the reader takes nothing
-    /// for `stalled`, and after about `most` in all.
+    /// Waits until everything is written. The wait ends earlier if the reader takes nothing for `stalled`, and after
+    /// about `most` in all.
     pub(crate) fn wait(&self, ended: &Receiver<()>, stalled: Duration, most: Duration) {
         let began = Instant::now();
         let mut taken = self.bytes();
@@ -91,7 +92,7 @@ impl Pace {
     }
 }
 
-/// A writer that counts what its reader takes. It writes in pieces that a pipe takes whole.
+/// A writer that counts the bytes that its reader takes. It writes in pieces that a pipe takes whole.
 #[derive(Debug)]
 pub(crate) struct Paced<W> {
     out: W,
@@ -119,7 +120,8 @@ impl<W: Write> Write for Paced<W> {
     }
 }
 
-/// The message of a workflow command, safe and with its own characters escaped (actions/toolkit, `core/src/command.ts`).
+/// The message of a workflow command, safe and with its own characters escaped (actions/toolkit,
+/// `core/src/command.ts`).
 fn data(text: &str) -> String {
     Text::line(text).replace('%', "%25")
 }

@@ -82,7 +82,7 @@ pub(crate) async fn run(args: &PlanCommandArgs, settings: &Settings) -> Result<E
         Form::Table => stdout::lines(text::lines(&plan, &shown.defaults, settings.is_ci(), stdout::width()))?,
         Form::Json => stdout::json(&shown)?,
         Form::Yaml => {
-            let yaml = plan::to_yaml(&shown).map_err(|error| stdout::cannot_write("stdout", &error.into()))?;
+            let yaml = plan::to_yaml(&shown).map_err(|error| stdout::cannot_write("stdout", &error))?;
             // JSON is YAML, too, and has an escape for each character that a terminal must not get.
             if stdout::is_printable(&yaml) { stdout::lines(yaml.lines())? } else { stdout::json(&shown)? }
         }

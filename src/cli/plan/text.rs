@@ -95,7 +95,7 @@ fn source(work: &Work) -> String {
             Some(file.strip_prefix(directory).unwrap_or(file).display().to_string())
         }
         (Dockerfile::File(file), Context::Remote(_)) => Some(file.display().to_string()),
-        (Dockerfile::InContext(inside), _) => Some(inside.to_string()),
+        (Dockerfile::InContext(inside), _) => Some(inside.clone()),
         (Dockerfile::Inline(_), _) => Some("Dockerfile in the plan".to_owned()),
         (Dockerfile::StandardInput, _) => Some("Dockerfile on stdin".to_owned()),
     };

@@ -1,4 +1,4 @@
-//! The arguments of `polyarch verify`.
+//! Holds the arguments of `polyarch verify`.
 
 use std::path::PathBuf;
 
@@ -10,34 +10,41 @@ use crate::cli::output::Format;
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// References, or images of the plan; all of its images if none is named
+    /// References, or images of your plan [default: all images]
+    ///
+    /// A reference contains `/`, `:` or `@`. polyarch checks every final tag of an image in each registry of your plan.
     #[arg(value_name = "REF|IMAGE")]
     pub(crate) what: Vec<String>,
-    /// The plan, if not build.yaml or polyarch.yaml
+    /// Read the plan from FILE
+    ///
+    /// Without this option polyarch reads `build.yaml` in the current directory, or else `polyarch.yaml`.
     #[arg(short, long, value_name = "FILE", help_heading = "Plan")]
     pub(crate) file: Option<PathBuf>,
-    /// The registry in place of all of the plan's; may be repeated
+    /// Replace the registries of the plan
+    ///
+    /// REGISTRY is HOST[:PORT][/NAMESPACE], or `local` for the embedded registry. Repeat the option for several
+    /// registries.
     #[arg(long, value_name = "REGISTRY", help_heading = "Registry")]
     pub(crate) registry: Vec<String>,
     #[command(flatten)]
     pub(crate) registries: RegistryArgs,
-    /// Let engines pull their platforms, and compare what they get
+    /// Let engines pull the images, and compare the result
     ///
-    /// Let engines pull what was verified, by digest, and compare what they have then: each engine of the plan, or the
-    /// one that docker would use for references, its own platform, or those that the plan lists for it. What it did
-    /// not have before is removed again.
+    /// For images of your plan these are the engines of the plan; for references it is the engine that docker would
+    /// use. An engine pulls its own platform, or the platforms that the plan lists for it. polyarch removes the image
+    /// again if the engine did not have it before.
     #[arg(long, help_heading = "Engines")]
     pub(crate) pull: bool,
-    /// Do not look into layers for which processor programs are
+    /// Skip the check that programs match their platform
     ///
-    /// Do not look into layers for which processor programs are: without it, an image that starts a program for
-    /// another processor than that of its platform is reported.
+    /// Without this option polyarch reads the program that an image starts from the layers in the registry. It reports
+    /// a program for another processor (exit code 7).
     #[arg(long, help_heading = "Gates")]
     pub(crate) no_elf: bool,
-    /// The form of the results on stdout
+    /// Set the form of the results on stdout
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
     pub(crate) format: Format,
-    /// The same as `--format json`: everything that was checked
+    /// Print everything that was checked as JSON
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub(crate) json: bool,
 }

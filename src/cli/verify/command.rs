@@ -1,4 +1,4 @@
-//! What is verified, and by whom.
+//! Verifies references or the plan's images, and lets engines pull them.
 
 use std::process::ExitCode;
 
@@ -22,38 +22,38 @@ use super::engines::Pullers;
 use super::finding::{self, Finding};
 use super::told;
 
-/// Something to verify.
+/// A reference to verify.
 pub(super) struct Subject {
-    /// As the user names it.
+    /// The reference in the user's spelling.
     pub(super) name: String,
-    /// The image of the plan whose tag it is.
+    /// The image of the plan, if the reference is one of its tags.
     pub(super) image: Option<String>,
     pub(super) source: Source,
     pub(super) expected: Expected,
 }
 
-/// What came of it.
+/// A subject and its result.
 pub(super) struct Verified {
     pub(super) subject: Subject,
     pub(super) result: Result<VerifiedIndex, VerifyError>,
-    /// What engines pulled of it, where they were asked.
+    /// The images that engines pulled, with `--pull`.
     pub(super) pulled: Option<Vec<PulledImage>>,
-    /// What they did not.
+    /// The failures of engines that could not pull.
     pub(super) not_pulled: Vec<Failure>,
 }
 
-/// Subjects that are verified together, and who pulls them.
+/// Subjects that are verified together, and the engines that pull them.
 struct Group {
     server: Option<Server>,
     subjects: Vec<Subject>,
-    /// Registries that cannot be asked.
+    /// Registries that polyarch cannot ask.
     unreached: Vec<Finding>,
     pullers: Option<Pullers>,
 }
 
 pub(crate) async fn run(args: &VerifyArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     if !args.pull {
-        // Nothing is left behind by who is ended at once.
+        // A command that only reads may end at any time.
         let (_nobody, shutdown) = Shutdown::new();
         return verify(args, settings, &shutdown).await;
     }
@@ -86,7 +86,7 @@ async fn verify(args: &VerifyArgs, settings: &Settings, shutdown: &Shutdown) -> 
 }
 
 impl Group {
-    /// Verifies all of it. Registries that cannot be asked are added to `findings`.
+    /// Verifies all subjects. Adds the registries that polyarch cannot ask to `findings`.
     async fn work(self, shutdown: &Shutdown, findings: &mut Vec<Finding>) -> Vec<Verified> {
         let Self { server, subjects, unreached, pullers } = self;
         findings.extend(unreached);
@@ -101,7 +101,8 @@ impl Group {
     }
 }
 
-/// One after the other: each asks for as much at once as a registry should be asked. A stop leaves out the rest.
+/// Verifies one subject after the other: each sends as many requests at once as a registry should get. A stop leaves
+/// out the rest.
 async fn verify_all(subjects: Vec<Subject>, shutdown: &Shutdown) -> Vec<Verified> {
     let mut results = Vec::new();
     for subject in subjects {
@@ -145,7 +146,7 @@ fn not_pullable(layout: &LayoutPath) -> Failure {
     load::usage(message, "bring it to a registry first: polyarch copy oci:DIR:TAG HOST/REPO:TAG")
 }
 
-/// Every final tag of the plan's images, in every registry that has them. A registry that cannot be asked hides no other.
+/// Every final tag of the plan's images in every registry. A registry that polyarch cannot ask hides no other one.
 async fn of_plan(args: &VerifyArgs, images: Vec<String>, settings: &Settings) -> Result<Group, Refusal> {
     let plan = PlanArgs { images, file: args.file.clone(), registry: args.registry.clone(), ..PlanArgs::default() };
     let plan = Loaded::read(&plan)?.resolve(settings).await?;

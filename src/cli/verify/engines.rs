@@ -1,4 +1,4 @@
-//! `--pull`: what engines get.
+//! Lets engines pull the verified images, for `--pull`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use polyarch::run::{Engines, Failure, Place, Pulling, Shutdown};
 
 use super::command::Verified;
 
-/// Engines that are to pull what is verified, and who we are at registries.
+/// The engines that pull the verified images, and the credentials for registries.
 pub(super) struct Pullers {
     pub(super) engines: Engines,
     pub(super) credentials: Arc<dyn CredentialSource>,
 }
 
 impl Pullers {
-    /// Lets the engines pull every index that was verified, each once, however many tags it has.
+    /// Lets the engines pull every verified index once, even if it has several tags.
     pub(super) async fn pull(&self, verified: &mut [Verified], shutdown: &Shutdown) {
         let mut seen = BTreeSet::new();
         for Verified { subject, result, pulled, not_pulled } in verified {
-            // Layouts were refused before anything was read.
+            // polyarch refused layouts before it read anything.
             let (Ok(index), Place::Repository { registry, repository }) = (&*result, &subject.source.place) else {
                 continue;
             };

@@ -1,4 +1,4 @@
-//! The findings of `verify`, each with its image, platform, registry and tag.
+//! Collects the findings of `verify`, each with its image, platform, registry and tag.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::super::reach;
 use super::command::{Subject, Verified};
 
-/// A failure, in the form of a run's report, and where it was found.
+/// A failure, in the form of a run's report, and its place.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Finding {
-    /// The reference as the user names it. A registry that polyarch cannot reach has none.
+    /// The reference in the user's spelling. A registry that polyarch cannot reach has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,14 +41,14 @@ impl Finding {
         }
     }
 
-    /// A registry that cannot be asked: nothing of it was looked at.
+    /// The finding for a registry that polyarch cannot ask.
     pub(super) fn of_registry(registry: &Registry, failure: Failure) -> Self {
         let registry = Some(registry.host().to_string());
         Self { reference: None, registry, tag: None, of: FailureOf { image: None, platform: None, failure } }
     }
 }
 
-/// All that is wrong with what was looked at: each by itself, then the tags of each image against each other.
+/// All findings: first those of each subject, then those of tags of one image that disagree.
 pub(super) fn all(verified: &[Verified]) -> Vec<Finding> {
     verified.iter().flat_map(of).chain(disagreeing(verified)).collect()
 }
@@ -71,7 +71,7 @@ fn of(verified: &Verified) -> Vec<Finding> {
 
 /// Tags of one image of the plan that do not show the same index.
 fn disagreeing(verified: &[Verified]) -> Vec<Finding> {
-    // Tags stand registry by registry: each has all images.
+    // The subjects are sorted by registry, and each registry has all images.
     let images: BTreeSet<&String> = verified.iter().filter_map(|one| one.subject.image.as_ref()).collect();
     let mut found = Vec::new();
     for image in images {
@@ -98,7 +98,7 @@ fn named(name: &str, failure: &Failure) -> Failure {
     Failure { message: format!("{name}: {}", failure.message).into(), ..failure.clone() }
 }
 
-/// The exit code that findings call for. What is wrong is the news: a registry that was not reached does not hide it.
+/// The exit code of the findings. A finding of phase `verify` decides, even if polyarch could not reach a registry.
 pub(super) fn exit_code(findings: &[Finding]) -> u8 {
     let phases = || findings.iter().map(|finding| finding.of.failure.phase);
     let worst = phases().find(|phase| *phase == Phase::Verify).or_else(|| phases().min());

@@ -1,4 +1,4 @@
-//! The JSON Schema of what `verify` says to programs.
+//! Holds the JSON Schema of `polyarch verify --json`.
 
 /// The JSON Schema (draft 2020-12) of `polyarch verify --json`: `polyarch schema verify`.
 pub(crate) const SCHEMA: &str = include_str!("schema.json");

@@ -1,4 +1,4 @@
-//! What is said of it: results on stdout, the rest on stderr.
+//! Prints the results of `verify` on stdout, and everything else on stderr.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ pub(super) fn print(
     Ok(())
 }
 
-/// Tags of one image name one index: it is said once.
+/// Prints each index once, even if several tags show it.
 fn lines(verified: &[Verified], settings: &Settings) -> Result<(), Failure> {
     let mut seen = BTreeSet::new();
     for Verified { subject: Subject { name, .. }, result, pulled, .. } in verified {
@@ -50,7 +50,7 @@ fn lines(verified: &[Verified], settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Both kinds of failure by their number: of two, the exit code says one.
+/// The number of both kinds of failure: the exit code shows only one kind.
 fn summary(verified: &[Verified], findings: &[Finding]) -> String {
     let good = verified.iter().filter(|one| one.result.is_ok()).count();
     let (wrong, unasked): (Vec<_>, Vec<_>) =
@@ -87,7 +87,7 @@ fn of_engine(PulledImage { engine, platform, kept, .. }: &PulledImage) -> String
     format!("engine {engine} pulled {platform}, as the registry has it; {kept}")
 }
 
-/// How much was looked at, and what could not be.
+/// Prints the number of parts that polyarch checked, and warnings about the rest.
 fn tell(name: &str, index: &VerifiedIndex, settings: &Settings) {
     let VerifiedIndex { entries, attestations, blobs, not_checked, .. } = index;
     let mut parts = vec![count(entries.len(), "platform")];

@@ -1,4 +1,4 @@
-//! What a failed call says.
+//! The meaning of a failed call.
 
 use std::error::Error;
 
@@ -9,7 +9,7 @@ use crate::ecr::error::EcrErrorKind;
 use crate::ecr::sdk::CALL;
 use crate::oci::{EcrAnswer, EcrRefusal};
 
-/// What AWS says of credentials that it does not take, in ECR and in STS.
+/// AWS's codes for credentials that it does not accept, in ECR and in STS.
 const NOT_ACCEPTED: [&str; 7] = [
     "ExpiredToken",
     "ExpiredTokenException",
@@ -19,11 +19,11 @@ const NOT_ACCEPTED: [&str; 7] = [
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 ];
-/// What it says where it was asked too often, in what follows on the SDK's own attempts.
+/// AWS's codes for too many requests, after the SDK's own attempts.
 const TOO_OFTEN: [&str; 4] =
     ["Throttling", "ThrottlingException", "TooManyRequestsException", "LimitExceededException"];
 
-/// What the failure of a call of `action` (IAM's name for it, `ecr:CreateRepository`) says.
+/// The meaning of a failed call of `action` (its name in IAM, such as `ecr:CreateRepository`).
 pub(super) fn kind<E>(action: &str, error: &SdkError<E>) -> EcrErrorKind
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -31,10 +31,10 @@ where
     match error {
         SdkError::ServiceError(answer) => match answer.err().code() {
             Some(code) => said(action, code, answer.err().message()),
-            None => EcrErrorKind::Answer("something that is not of its API"),
+            None => EcrErrorKind::Answer("something that is not part of its API"),
         },
         SdkError::TimeoutError(_) => EcrErrorKind::Timeout(CALL),
-        SdkError::ResponseError(_) => EcrErrorKind::Answer("something that is not of its API"),
+        SdkError::ResponseError(_) => EcrErrorKind::Answer("something that is not part of its API"),
         error => not_sent(error),
     }
 }
@@ -43,7 +43,7 @@ fn said(action: &str, code: &str, message: Option<&str>) -> EcrErrorKind {
     let message = message.unwrap_or("without a message").to_owned();
     match code {
         "AccessDenied" | "AccessDeniedException" => {
-            // A call may need an action besides its own: tags, a bearer token.
+            // A call may need a second action: for tags, or for a bearer token.
             let action = match EcrRefusal::read(EcrAnswer { message: &message, ..EcrAnswer::default() }) {
                 Some(EcrRefusal::NotAllowed { action, .. }) => action,
                 _ => action.to_owned(),
@@ -57,10 +57,10 @@ fn said(action: &str, code: &str, message: Option<&str>) -> EcrErrorKind {
     }
 }
 
-/// Nothing was sent: there is nobody to sign for, or no way there. The last of the causes says it best.
+/// The SDK sent nothing: it has no credentials to sign with, or it cannot reach AWS. The last cause is the clearest.
 fn not_sent(error: &(dyn Error + 'static)) -> EcrErrorKind {
     let last = || causes(error).last().map(ToString::to_string).unwrap_or_default();
-    // The chain says itself what it did not find.
+    // The chain reports its own failure.
     let chain = causes(error).find_map(|cause| cause.downcast_ref::<EcrErrorKind>());
     chain.cloned().unwrap_or_else(|| EcrErrorKind::Unreachable(last()))
 }

@@ -23,9 +23,9 @@ impl Gallery {
         Self(Client::new(config))
     }
 
-    /// What the gallery's own API has, and is not asked for: its registry answers the same.
+    /// An action that the gallery's own API has, but that polyarch does not call: its registry gives the same answers.
     pub(super) fn has_no(action: &str) -> EcrErrorKind {
-        let message = "the public gallery is asked through its registry".to_owned();
+        let message = "polyarch asks the public gallery through its registry".to_owned();
         EcrErrorKind::Denied { action: action.to_owned(), message }
     }
 
@@ -38,7 +38,7 @@ impl Gallery {
         Ok(Given { authorization: Secret::new(authorization), expires, registry: None })
     }
 
-    /// Its repositories are known by the part of their path behind the alias of the account.
+    /// The gallery's API names a repository without the first part of its path, which is the alias of the account.
     fn name(path: &RepositoryPath) -> &str {
         path.as_str().split_once('/').map_or(path.as_str(), |(_, name)| name)
     }
@@ -58,7 +58,7 @@ impl Gallery {
         }
     }
 
-    /// What only private repositories have is refused, and nothing created without it.
+    /// Refuses settings that only private repositories have, and then creates nothing.
     pub(super) async fn create(&self, path: &RepositoryPath, creation: &EcrCreation) -> Result<Created, EcrErrorKind> {
         if *creation != EcrCreation::default() {
             return Err(EcrErrorKind::PrivateOnly);

@@ -1,4 +1,4 @@
-//! Calls of ECR's API, each with its answer in our values.
+//! Calls of ECR's API. Each returns its answer in polyarch's types.
 
 mod fault;
 mod gallery;

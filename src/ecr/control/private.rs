@@ -22,11 +22,11 @@ use crate::ecr::token::Given;
 use crate::oci::{AwsAccount, Digest, Mutability, RepositoryPath, TagPattern};
 use crate::plan::{EcrCreation, Encryption};
 
-/// Most images that one call deletes.
+/// The most images that one call deletes.
 const MOST_DELETED: usize = 100;
-/// Most images of a repository that are listed: its quota, unless Amazon raised it.
+/// The most images of a repository that polyarch lists. This is ECR's quota, unless Amazon raised it.
 const MOST_LISTED: usize = 100_000;
-/// The template for all repositories that no other one is for.
+/// The template for all repositories that no other template matches.
 const ROOT: &str = "ROOT";
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Private {
         Self(Client::new(config))
     }
 
-    /// At a private endpoint.
+    /// The API at a private endpoint.
     pub(super) fn at(config: &SdkConfig, url: &str) -> Self {
         Self(Client::from_conf(config::Builder::from(config).endpoint_url(url).build()))
     }
@@ -75,7 +75,7 @@ impl Private {
         }
     }
 
-    /// AWS names those of our own registry alone: what another one has is not known.
+    /// AWS lists only the templates of the caller's own registry. The templates of other registries stay unknown.
     pub(super) async fn template(
         &self,
         account: Option<&AwsAccount>,
@@ -86,7 +86,7 @@ impl Private {
         while let Some(page) = pages.next().await {
             let page = match page {
                 Ok(page) => page,
-                // An error that the API's model does not list for this call, and that it has for the others of templates.
+                // The API's model does not list this error for this call, but lists it for other calls about templates.
                 Err(error) if error.code() == Some("TemplateNotFoundException") => return Ok(None),
                 Err(error) => return Err(kind("ecr:DescribeRepositoryCreationTemplates", &error)),
             };
@@ -98,7 +98,7 @@ impl Private {
                 let creates = template.applied_for().contains(&RctAppliedFor::CreateOnPush);
                 let prefix = template.prefix.unwrap_or_default();
                 let rank = |prefix: &str| if prefix == ROOT { 0 } else { prefix.len() };
-                // The one with the longest prefix holds, also over what it is applied for.
+                // Among the templates that apply to pushes, the template with the longest prefix wins.
                 let is_for_it =
                     prefix == ROOT || path.as_str().starts_with(&format!("{}/", prefix.trim_end_matches('/')));
                 if creates && is_for_it && found.as_deref().is_none_or(|found| rank(found) < rank(&prefix)) {
@@ -163,7 +163,7 @@ impl Private {
             let page = page.map_err(|error| kind("ecr:DescribeImages", &error))?;
             images.extend(page.image_details.into_iter().flatten().filter_map(detail));
             if images.len() > MOST_LISTED {
-                return Err(EcrErrorKind::Answer("more images than a repository has"));
+                return Err(EcrErrorKind::Answer("more images than a repository can have"));
             }
         }
         Ok(images)
@@ -194,7 +194,7 @@ fn facts(repository: &Repository) -> RepositoryFacts {
         Some(ImageTagMutability::Immutable) => Mutability::Immutable(Vec::new()),
         Some(ImageTagMutability::ImmutableWithExclusion) => Mutability::Immutable(but),
         Some(ImageTagMutability::MutableWithExclusion) => Mutability::Mutable(but),
-        // What is new to us is found out by the push.
+        // polyarch does not know a newer setting. The push then shows whether the tag may move.
         _ => Mutability::Mutable(Vec::new()),
     };
     RepositoryFacts { mutability }
@@ -225,9 +225,9 @@ fn encryption(wanted: &Encryption) -> Result<EncryptionConfiguration, EcrErrorKi
     EncryptionConfiguration::builder().encryption_type(kind).set_kms_key(key).build().map_err(|_| incomplete())
 }
 
-/// Never for what is built here: all that is required is given.
+/// Never happens for the requests here, because they set all required fields.
 fn incomplete() -> EcrErrorKind {
-    EcrErrorKind::Answer("a request that is not complete")
+    EcrErrorKind::Answer("an incomplete request")
 }
 
 fn detail(detail: Detail) -> Option<ImageDetail> {

@@ -15,21 +15,21 @@ use crate::ecr::token::Given;
 use crate::oci::{AwsAccount, AwsRegion, Digest, EcrEndpoint, RepositoryPath};
 use crate::plan::EcrCreation;
 
-/// Where calls go.
+/// The address that calls go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::ecr) enum Endpoint {
-    /// A region's own.
+    /// The endpoint of a region.
     Region(AwsRegion, EcrEndpoint),
-    /// A private one of a region, by its URL.
+    /// The URL of a private endpoint, in a region.
     Url(AwsRegion, String),
-    /// The public gallery's.
+    /// The endpoint of the public gallery.
     Gallery,
 }
 
 /// The API at an endpoint.
 #[derive(Debug)]
 pub(in crate::ecr) struct Control {
-    /// Without the endpoint's form, which is ECR's: who we are is known everywhere.
+    /// The settings without the endpoint's form. That form is ECR's alone, and the identity comes from STS.
     config: SdkConfig,
     api: Api,
 }
@@ -41,12 +41,12 @@ enum Api {
 }
 
 impl Control {
-    /// The API at `endpoint`; nobody is asked yet.
+    /// The API at `endpoint`. This sends no request yet.
     pub(in crate::ecr) async fn open(sdk: &Sdk, endpoint: &Endpoint) -> Result<Self, EcrErrorKind> {
         let (config, api) = match endpoint {
             Endpoint::Region(region, form) => {
                 let config = sdk.in_region(region).await;
-                // The user may say both of all calls (AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT), too.
+                // The user may set both for all calls, too (AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT).
                 let fips = form.is_fips() || config.use_fips() == Some(true);
                 let dual_stack = form.is_dual_stack() || config.use_dual_stack() == Some(true);
                 let own = config.to_builder().use_fips(fips).use_dual_stack(dual_stack).build();
@@ -58,7 +58,8 @@ impl Control {
                 (config, Api::Private(private))
             }
             Endpoint::Gallery => {
-                // The gallery has its API in one region, whatever the user's own is, and at one endpoint.
+                // The gallery's API is in one fixed region, which may differ from the user's region, and has one
+                // endpoint.
                 let region = AwsRegion::OF_PUBLIC_LOGINS.parse().map_err(|_| EcrErrorKind::NoRegion)?;
                 let config = sdk.in_region(&region).await;
                 let own = config.to_builder().use_fips(false).use_dual_stack(false).build();
@@ -75,7 +76,7 @@ impl Control {
         }
     }
 
-    /// What is known of `path`; `None`: it is not there.
+    /// The facts about `path`, or `None` if the repository does not exist.
     pub(in crate::ecr) async fn repository(
         &self,
         account: Option<&AwsAccount>,
@@ -87,7 +88,7 @@ impl Control {
         }
     }
 
-    /// The prefix of the template by which ECR itself creates `path` with the first push to it, if there is one.
+    /// The prefix of the template that lets ECR create `path` with the first push, if there is one.
     pub(in crate::ecr) async fn template(
         &self,
         account: Option<&AwsAccount>,
@@ -151,7 +152,7 @@ impl Control {
         let answer = answer.map_err(|error| kind("sts:GetCallerIdentity", &error))?;
         match (answer.account, answer.arn) {
             (Some(account), Some(arn)) => Ok(Identity { account, arn }),
-            _ => Err(EcrErrorKind::Answer("nobody")),
+            _ => Err(EcrErrorKind::Answer("an incomplete identity")),
         }
     }
 }

@@ -17,9 +17,9 @@ use super::registry::{Registry, text};
 use crate::embedded::store::StoreError;
 use crate::oci::{Digest, RepositoryPath};
 
-/// The digest of what an answer is about.
+/// The digest of the content that an answer is about.
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
-/// Bytes of a blob that are in memory at a time, for a connection.
+/// The most bytes of a blob in memory at a time, for each connection.
 const READ_BYTES: usize = 256 << 10;
 
 fn unknown() -> Refusal {
@@ -58,7 +58,7 @@ pub(super) async fn get(
     }
     let length = range.end - range.start;
     let content = ReaderStream::with_capacity(file.take(length), READ_BYTES);
-    // Whoever downloads sees a connection that broke. This side alone knows why.
+    // The client only sees a broken connection. The log gives the reason.
     let named = digest.clone();
     let content = content.inspect_err(move |error| {
         tracing::warn!("the embedded registry broke off a download: blob {named} cannot be read: {error}");
@@ -72,7 +72,8 @@ pub(super) async fn get(
     Ok(response)
 }
 
-/// The length is always announced: content that ends early breaks the connection, it is never a short success.
+/// An answer with its length. Content that ends early then breaks the connection, and the client never takes it for
+/// complete.
 fn answer(status: StatusCode, digest: &Digest, length: u64, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -84,7 +85,7 @@ fn answer(status: StatusCode, digest: &Digest, length: u64, body: Body) -> Respo
     response
 }
 
-/// A header's value out of text that we made of parsed values.
+/// A header value from text that the registry made of parsed values.
 pub(super) fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

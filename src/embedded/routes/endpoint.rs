@@ -1,10 +1,10 @@
-//! Which thing a path names.
+//! The meaning of a request's path.
 
 use super::refusal::Refusal;
 use crate::embedded::store::UploadId;
 use crate::oci::{Digest, RepositoryPath, Selector};
 
-/// What a request is about. Everything in it was parsed: nothing of a path reaches the disk as a string.
+/// The thing that a request is about. All parts are parsed, so no text of a path reaches the disk.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     /// `/v2/`
@@ -24,7 +24,7 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
-    /// Parses a request's path as it came. No part of a valid path needs percent-encoding, so none is decoded.
+    /// Parses a request's path unchanged. A valid path needs no percent-encoding, so nothing is decoded.
     pub(super) fn parse(path: &str) -> Result<Self, Refusal> {
         let nowhere = || Refusal::missing("UNSUPPORTED", "there is no such endpoint");
         let rest = match path {
@@ -34,7 +34,7 @@ impl Endpoint {
         if rest.is_empty() {
             return Ok(Self::Base);
         }
-        // The last slash of `blobs/uploads/` is the specification's; some clients leave it out.
+        // The specification has a slash at the end of `blobs/uploads/`. Some clients leave it out.
         if let Some(name) = rest.strip_suffix("/blobs/uploads/").or_else(|| rest.strip_suffix("/blobs/uploads")) {
             return Ok(Self::Uploads(repository(name)?));
         }
@@ -58,7 +58,7 @@ fn repository(name: &str) -> Result<RepositoryPath, Refusal> {
     name.parse().map_err(|e: crate::oci::ReferenceError| Refusal::bad("NAME_INVALID", e.to_string()))
 }
 
-/// A digest out of a path or a query.
+/// A digest from a path or a query.
 pub(super) fn digest(text: &str) -> Result<Digest, Refusal> {
     text.parse().map_err(|e: crate::oci::DigestError| Refusal::bad("DIGEST_INVALID", e.to_string()))
 }
@@ -67,7 +67,7 @@ fn selector(text: &str) -> Result<Selector, Refusal> {
     if text.contains(':') {
         return digest(text).map(Selector::Digest);
     }
-    // What cannot be a tag names nothing: the specification's conformance tests want 404.
+    // A text that cannot be a tag names nothing. The specification's conformance tests expect 404.
     let tag = text.parse().map_err(|e: crate::oci::ReferenceError| Refusal::missing("MANIFEST_UNKNOWN", e.to_string()));
     tag.map(Selector::Tag)
 }

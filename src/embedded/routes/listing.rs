@@ -14,7 +14,7 @@ use crate::embedded::store::{Store, StoreError, StoredManifest};
 use crate::oci::null;
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, MediaType, RepositoryPath};
 
-/// What else of a manifest a registry looks at.
+/// The other fields of a manifest that a registry reads.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Discovery {
@@ -25,15 +25,15 @@ pub(super) struct Discovery {
     annotations: BTreeMap<String, String>,
 }
 
-/// `GET /v2/<name>/tags/list`, a page of it with `n` and `last`.
+/// `GET /v2/<name>/tags/list`, or one page of it with `n` and `last`.
 pub(super) async fn tags(registry: &Arc<Registry>, name: RepositoryPath, query: Query) -> Result<Response, Refusal> {
-    /// A longer list comes in pages, whatever was asked.
+    /// A longer list comes in pages, even if the client asks for more.
     const PAGE: usize = 10_000;
     let n = match query.n.as_deref() {
         None => PAGE,
         Some(text) => {
-            let invalid = || Refusal::bad("PAGINATION_NUMBER_INVALID", "n is not a number of tags");
-            // A number that is too large for us is one that no list reaches.
+            let invalid = || Refusal::bad("PAGINATION_NUMBER_INVALID", "the parameter n is not a number");
+            // A number that does not fit into `usize` is larger than any list.
             if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(invalid());
             }
@@ -56,7 +56,7 @@ pub(super) async fn tags(registry: &Arc<Registry>, name: RepositoryPath, query: 
     Ok(response)
 }
 
-/// `GET /v2/<name>/referrers/<digest>`: an index of the manifests whose subject it is; empty if there are none.
+/// `GET /v2/<name>/referrers/<digest>`: an index of the manifests that have this subject. The index may be empty.
 pub(super) async fn referrers(
     registry: &Arc<Registry>,
     name: RepositoryPath,
@@ -87,7 +87,7 @@ pub(super) async fn referrers(
     Ok(response)
 }
 
-/// Descriptors of referrers behind `last`, and the last of them if there may be more.
+/// The descriptors of the referrers after `last`, and the last of these if there may be more.
 fn page_of_referrers(
     store: &Store,
     name: &RepositoryPath,
@@ -95,8 +95,8 @@ fn page_of_referrers(
     filter: Option<&str>,
     last: Option<&Digest>,
 ) -> Result<(Vec<serde_json::Value>, Option<Digest>), StoreError> {
-    /// Bytes of manifests that are read for one page: annotations are copied out of them, so this bounds both
-    /// the answer (which is a manifest, and no larger than one) and the work.
+    /// The bytes of manifests that the registry reads for one page. It copies annotations from them, so this limits the
+    /// work and the size of the answer. The answer is itself a manifest and must not be larger than one.
     const PAGE_BYTES: usize = MAX_MANIFEST_BYTES / 2;
     let mut descriptors = Vec::new();
     let mut read = 0;
@@ -104,7 +104,7 @@ fn page_of_referrers(
         if last.is_some_and(|last| digest <= *last) {
             continue;
         }
-        // The link to the subject is written before the manifest is visible.
+        // The registry writes the link to the subject before the manifest becomes visible.
         let Some(manifest) = store.manifest(name, &digest)? else { continue };
         read += manifest.bytes.len();
         descriptors.extend(describe(&digest, &manifest, filter));
@@ -115,7 +115,7 @@ fn page_of_referrers(
     Ok((descriptors, None))
 }
 
-/// The descriptor of a referrer; `None` if it is of another type than was asked for.
+/// The descriptor of a referrer, or `None` if it has another type than the client asks for.
 fn describe(digest: &Digest, manifest: &StoredManifest, filter: Option<&str>) -> Option<serde_json::Value> {
     let discovery: Discovery = serde_json::from_slice(&manifest.bytes).ok()?;
     let config = discovery.config.map(|config| config.media_type.as_str().to_owned());

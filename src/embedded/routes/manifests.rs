@@ -19,16 +19,16 @@ use crate::oci::{
     Tag,
 };
 
-/// Says that a manifest's `subject` was understood.
+/// Confirms that the registry understood a manifest's `subject`.
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
-/// How long a manifest may take to arrive.
+/// The longest time for a manifest to arrive.
 const BODY_TIME: Duration = Duration::from_mins(1);
 
 fn unknown() -> Refusal {
     Refusal::missing("MANIFEST_UNKNOWN", "this repository does not have that manifest")
 }
 
-/// `GET` and `HEAD /v2/<name>/manifests/<reference>`: the bytes as they were put, whatever `Accept` says.
+/// `GET` and `HEAD /v2/<name>/manifests/<reference>`: the bytes as the client pushed them, for any `Accept`.
 pub(super) async fn get(
     registry: &Arc<Registry>,
     name: RepositoryPath,
@@ -79,7 +79,7 @@ pub(super) async fn put(
         Selector::Tag(tag) => Some(tag),
         Selector::Digest(named) if named == digest => None,
         Selector::Digest(_) => {
-            return Err(Refusal::bad("DIGEST_INVALID", "the manifest does not have the digest that it is put under"));
+            return Err(Refusal::bad("DIGEST_INVALID", "the manifest does not have the digest in the URL"));
         }
     };
     check_references(registry, &name, &manifest).await?;
@@ -95,7 +95,7 @@ pub(super) async fn put(
     Ok(response)
 }
 
-/// `DELETE /v2/<name>/manifests/<tag>`: the tag goes, and what it names stays (distribution-spec, "Deleting tags").
+/// `DELETE /v2/<name>/manifests/<tag>`: deletes the tag and keeps its manifest (distribution-spec, "Deleting tags").
 pub(super) async fn delete_tag(registry: &Arc<Registry>, name: RepositoryPath, tag: Tag) -> Result<Response, Refusal> {
     let asked = name.clone();
     if !registry.ask(move |store| Ok(store.has_repository(&asked))).await? {
@@ -109,11 +109,11 @@ pub(super) async fn delete_tag(registry: &Arc<Registry>, name: RepositoryPath, t
     Ok(response)
 }
 
-/// The body, at most [`MAX_MANIFEST_BYTES`] of it.
+/// Reads the body, at most [`MAX_MANIFEST_BYTES`].
 async fn collect(body: &mut Body) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::bad("MANIFEST_INVALID", "the body ended before its end"))?;
+        let frame = frame.map_err(|_| Refusal::bad("MANIFEST_INVALID", "the body ended too early"))?;
         let Ok(chunk) = frame.into_data() else { continue };
         if bytes.len() + chunk.len() > MAX_MANIFEST_BYTES {
             let message = format!("a manifest is at most {MAX_MANIFEST_BYTES} bytes long");
@@ -124,7 +124,7 @@ async fn collect(body: &mut Body) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
-/// A manifest that can be read in one way only, and its subject.
+/// Parses a manifest that has only one possible meaning. Returns it with its subject.
 fn read(bytes: Vec<u8>, content_type: Option<&MediaType>) -> Result<(RawManifest, Option<Digest>), Refusal> {
     let invalid = |error: ManifestError| Refusal::bad("MANIFEST_INVALID", error.to_string());
     if let Some(foreign) = content_type.filter(|t| !t.is_image() && !t.is_index()) {
@@ -137,8 +137,8 @@ fn read(bytes: Vec<u8>, content_type: Option<&MediaType>) -> Result<(RawManifest
     Ok((manifest, discovery.subject.map(|subject| subject.digest)))
 }
 
-/// Refuses a manifest that names content which this repository does not have, or has in another size: who pulls
-/// it could not be served.
+/// Refuses a manifest if it names content that this repository lacks, or has with another size. Otherwise clients could
+/// not pull the image.
 async fn check_references(
     registry: &Arc<Registry>,
     name: &RepositoryPath,
@@ -161,7 +161,7 @@ async fn check_references(
     }
 }
 
-/// The first descriptor that is wrong, with the size of what is there.
+/// The first descriptor that is wrong, with the size of the content in this repository.
 fn first_wrong(
     store: &Store,
     name: &RepositoryPath,
@@ -184,7 +184,7 @@ fn first_wrong(
     Ok(None)
 }
 
-/// Layers that may not be distributed (Windows base images) are fetched from the URLs in their descriptor.
+/// Non-distributable layers (of Windows base images) come from the URLs in their descriptors.
 fn lies_elsewhere(descriptor: &Descriptor) -> bool {
     let media_type = descriptor.media_type.as_str();
     media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")

@@ -1,4 +1,4 @@
-//! The HTTP face of the embedded registry: OCI distribution-spec 1.1, "Endpoints".
+//! The HTTP interface of the embedded registry: OCI distribution-spec 1.1, "Endpoints".
 
 mod blobs;
 mod endpoint;

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-/// What a `Range` header asks of content.
+/// The part of the content that a `Range` header asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// All of it: there was no header, or one that may be ignored (another unit, several ranges).
+    /// The whole content: there is no header, or the registry may ignore it (another unit, several ranges).
     Whole,
     /// These bytes.
     Part(Range<u64>),
-    /// Bytes that are not there: 416.
+    /// Bytes beyond the content: 416.
     Nothing,
 }
 
@@ -28,8 +28,8 @@ impl Asked {
     }
 }
 
-/// The bytes that a `Content-Range` header of an upload announces: `first-last`, also with `bytes ` before and
-/// `/size` behind as in RFC 9110.
+/// The bytes that an upload's `Content-Range` header announces: `first-last`, or with `bytes ` before it and `/size`
+/// after it as in RFC 9110.
 pub(super) fn announced(header: &str) -> Option<Range<u64>> {
     let spec = header.trim().strip_prefix("bytes").map_or(header, |rest| rest.trim_start_matches(['=', ' ']));
     let (first, last) = spec.split('/').next()?.split_once('-')?;

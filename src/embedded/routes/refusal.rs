@@ -9,7 +9,7 @@ use http::{HeaderName, StatusCode};
 
 use crate::embedded::store::{StoreError, UploadError};
 
-/// An answer that is an error.
+/// An answer that reports an error.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -24,23 +24,23 @@ impl Refusal {
         Self { status, code, message: message.into(), header: None }
     }
 
-    /// 400, the request cannot be meant.
+    /// 400: the request is malformed.
     pub(super) fn bad(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    /// 404, there is no such thing.
+    /// 404: the thing does not exist.
     pub(super) fn missing(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, message)
     }
 
-    /// 405, this registry does not do that.
+    /// 405: this registry does not support the request.
     pub(super) fn unsupported(message: &'static str) -> Self {
         let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message).with(ALLOW, allow)
     }
 
-    /// The same with a header.
+    /// The same refusal with a header.
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.header = Some((name, value));
         self
@@ -49,7 +49,7 @@ impl Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        // Where our files lie is not the client's business; the log says it.
+        // The client does not need to know the registry's paths. The log has them.
         tracing::error!(error = &error as &dyn std::error::Error, "the embedded registry's storage failed");
         if error.is_full() {
             let message = "the disk of the embedded registry is full";

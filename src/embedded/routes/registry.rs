@@ -1,4 +1,4 @@
-//! Who may ask, and what is asked.
+//! Admits requests and dispatches them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,27 +20,27 @@ use crate::embedded::STORE_HEADER;
 use crate::embedded::store::{Store, StoreError, Uploads};
 use crate::oci::{RegistryHost, Selector};
 
-/// How long the rest of a refused request is read.
+/// How long the registry reads the rest of a refused request.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// What the requests share.
+/// The state that all requests share.
 #[derive(Debug)]
 pub(in crate::embedded) struct Registry {
     pub(super) store: Store,
     pub(super) uploads: Uploads,
-    /// The work that was begun on the disk. It is finished even if the client goes away.
+    /// The tasks that work on the disk. Each task finishes, even if its client disconnects.
     tasks: TaskTracker,
     id: String,
 }
 
 impl Registry {
-    /// A registry over `store`, which is known by `id`.
+    /// A registry over `store`, with this `id`.
     pub(in crate::embedded) fn new(store: Store, id: String) -> Self {
         let uploads = Uploads::new(store.uploads());
         Self { store, uploads, tasks: TaskTracker::new(), id }
     }
 
-    /// Waits for all work that was begun on the disk. No work begins any more, because no request is answered.
+    /// Waits for all tasks on the disk. No new task begins, because the registry answers no request any more.
     pub(in crate::embedded) async fn finished(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -51,8 +51,7 @@ impl Registry {
         &self.id
     }
 
-    /// Asks the store, off the runtime's threads. If the request is dropped meanwhile the store still finishes
-    /// what it was asked.
+    /// Asks the store on a thread for blocking work. If the request is dropped, the store still finishes the work.
     pub(super) async fn ask<T: Send + 'static>(
         self: &Arc<Self>,
         question: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
@@ -60,7 +59,7 @@ impl Registry {
         self.finish(move |registry| question(&registry.store)).await
     }
 
-    /// Does `work` off the runtime's threads, and to its end, even if the request is dropped meanwhile.
+    /// Does `work` on a thread for blocking work. The work finishes, even if the request is dropped.
     pub(super) async fn finish<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
@@ -75,7 +74,7 @@ impl Registry {
 
 /// The registry as a service.
 pub(in crate::embedded) fn router(registry: Arc<Registry>) -> Router {
-    // Names contain slashes and stand in the middle of a path, so paths are parsed by `Endpoint`, not by a pattern.
+    // Names contain slashes in the middle of a path. So `Endpoint` parses paths, not a pattern of the router.
     Router::new().fallback(answer).with_state(registry)
 }
 
@@ -99,7 +98,7 @@ async fn answer(State(registry): State<Arc<Registry>>, request: Request) -> Resp
     };
     let headers = response.headers_mut();
     headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
-    // A browser must not take a layer for a page.
+    // A browser must not show a layer as a page.
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     if let Ok(id) = HeaderValue::from_str(registry.id()) {
         headers.insert(HeaderName::from_static(STORE_HEADER), id);
@@ -110,8 +109,9 @@ async fn answer(State(registry): State<Arc<Registry>>, request: Request) -> Resp
     response
 }
 
-/// Lets through who addresses loopback and is no web page. A page whose name was pointed to 127.0.0.1 (DNS
-/// rebinding) sends its own name as `Host`; one that posts to us from elsewhere sends `Origin`.
+/// Admits clients that address loopback and are not web pages. A page may point its own name to 127.0.0.1 (DNS
+/// rebinding). Such a page sends its own name as `Host`. A page on another site that posts to this registry sends
+/// `Origin`.
 fn admit(request: &Request) -> Result<(), Refusal> {
     let is_loopback = |host: &str| host.parse::<RegistryHost>().is_ok_and(|host| host.is_loopback());
     let mut hosts = request.headers().get_all(HOST).iter();
@@ -127,11 +127,11 @@ fn admit(request: &Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Reads what a client still sends of a request that is refused. Many clients look for the answer only when they
-/// have sent everything, and would find a broken connection. Who asked first (`Expect`) does look.
+/// Reads the rest of a request that the registry refuses. Many clients read the answer only after they have sent
+/// everything. Without this they would see a broken connection. A client that sends `Expect` reads the answer first.
 async fn drain(mut body: Body) {
     let read = async { while let Some(Ok(_)) = body.frame().await {} };
-    // After that time the client has to do with the broken connection.
+    // After this time the client gets a broken connection.
     let _ = tokio::time::timeout(DRAIN, read).await;
 }
 
@@ -162,12 +162,12 @@ async fn dispatch(registry: &Arc<Registry>, parts: Parts, body: &mut Body) -> Re
         (Endpoint::Referrers(name, subject), Method::GET | Method::HEAD) => {
             listing::referrers(registry, name, subject, query).await
         }
-        (_, Method::DELETE) => Err(Refusal::unsupported("nothing but tags can be deleted from this registry")),
+        (_, Method::DELETE) => Err(Refusal::unsupported("this registry deletes only tags")),
         _ => Err(Refusal::unsupported("this endpoint does not have that method")),
     }
 }
 
-/// The parameters that the endpoints know.
+/// The query parameters that the endpoints use.
 #[derive(Debug, Default)]
 pub(super) struct Query {
     pub(super) digest: Option<String>,
@@ -192,7 +192,7 @@ impl Query {
                 _ => continue,
             };
             if place.replace(value.into_owned()).is_some() {
-                return Err(Refusal::bad("UNSUPPORTED", format!("the parameter {name} is there twice")));
+                return Err(Refusal::bad("UNSUPPORTED", format!("the request has the parameter {name} twice")));
             }
         }
         Ok(query)
@@ -206,7 +206,7 @@ pub(super) fn json(document: &serde_json::Value) -> Response {
     response
 }
 
-/// The text of a header; a header that is not text is one that is not there.
+/// The text of a header. A header that is not text counts as absent.
 pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -218,7 +218,7 @@ mod tests {
 
     use super::*;
 
-    /// Pieces of attacks, put together at random.
+    /// Parts of attacks, combined at random.
     const PIECES: &[&str] = &[
         "..",
         ".",

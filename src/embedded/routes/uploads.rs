@@ -16,14 +16,14 @@ use super::registry::{Query, Registry, text};
 use crate::embedded::store::{Progress, Session, UploadError, UploadId};
 use crate::oci::{Digest, RepositoryPath};
 
-/// The session's id, under the name that docker knows.
+/// The session's id, under docker's header name.
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 fn unknown() -> Refusal {
     Refusal::missing("BLOB_UPLOAD_UNKNOWN", "there is no such upload")
 }
 
-/// `POST /v2/<name>/blobs/uploads/`: begins a session, takes a whole blob (`?digest=`), or mounts one
+/// `POST /v2/<name>/blobs/uploads/`: begins a session, receives a whole blob (`?digest=`), or mounts a blob
 /// (`?mount=&from=`).
 pub(super) async fn post(
     registry: &Arc<Registry>,
@@ -34,7 +34,7 @@ pub(super) async fn post(
 ) -> Result<Response, Refusal> {
     if let (Some(blob), Some(from)) = (&query.mount, &query.from) {
         let blob = digest(blob)?;
-        // A source that cannot be is one that does not have the blob: then the client uploads it.
+        // A source with a malformed name does not have the blob. The client then uploads it.
         if let Ok(from) = from.parse::<RepositoryPath>() {
             let (to, asked) = (name.clone(), blob.clone());
             if registry.ask(move |store| store.mount(&from, &to, &asked)).await? {
@@ -42,7 +42,7 @@ pub(super) async fn post(
             }
         }
     }
-    // Parsed first: nothing is begun for a digest that cannot be.
+    // The digest is parsed first, so that a malformed digest begins no session.
     let whole = query.digest.as_deref().map(digest).transpose()?;
     let Some((id, session)) = registry.uploads.begin(&name) else {
         let message = "too many uploads are under way in this registry";
@@ -52,14 +52,14 @@ pub(super) async fn post(
     let Some(whole) = whole else { return Ok(accepted(&name, &id, progress.offset())) };
     let taken = append(registry, &id, &mut progress, headers, body).await;
     if let Err(refusal) = taken {
-        // The client was not told the session's name: it cannot go on.
+        // The client does not know the session's name, so it cannot continue.
         registry.uploads.end(&id, &mut progress);
         return Err(refusal);
     }
     finish(registry, name, &id, progress, whole).await
 }
 
-/// `GET /v2/<name>/blobs/uploads/<id>`: what has arrived.
+/// `GET /v2/<name>/blobs/uploads/<id>`: the bytes that have arrived.
 pub(super) async fn status(
     registry: &Arc<Registry>,
     name: &RepositoryPath,
@@ -72,7 +72,7 @@ pub(super) async fn status(
     Ok(response)
 }
 
-/// `PATCH /v2/<name>/blobs/uploads/<id>`: one chunk, or (as docker does) a stream without `Content-Range`.
+/// `PATCH /v2/<name>/blobs/uploads/<id>`: one chunk, or a stream without `Content-Range` as docker sends it.
 pub(super) async fn patch(
     registry: &Arc<Registry>,
     name: &RepositoryPath,
@@ -86,7 +86,7 @@ pub(super) async fn patch(
     Ok(accepted(name, id, progress.offset()))
 }
 
-/// `PUT /v2/<name>/blobs/uploads/<id>?digest=`: the last bytes, if any, and what all of them should be.
+/// `PUT /v2/<name>/blobs/uploads/<id>?digest=`: the last bytes, if any, and the digest of all bytes.
 pub(super) async fn put(
     registry: &Arc<Registry>,
     name: RepositoryPath,
@@ -102,7 +102,8 @@ pub(super) async fn put(
     finish(registry, name, id, progress, expected).await
 }
 
-/// `DELETE /v2/<name>/blobs/uploads/<id>`: gives an upload up. This is no management: nothing was visible yet.
+/// `DELETE /v2/<name>/blobs/uploads/<id>`: abandons an upload. The registry allows this, because no client could see
+/// the content yet.
 pub(super) async fn cancel(
     registry: &Arc<Registry>,
     name: &RepositoryPath,
@@ -120,7 +121,7 @@ fn session(registry: &Registry, name: &RepositoryPath, id: &UploadId) -> Result<
     registry.uploads.get(name, id).ok_or_else(unknown)
 }
 
-/// Adds a request's body to an upload, at the place that its `Content-Range` names, which must be the end.
+/// Appends a request's body to an upload. If there is a `Content-Range`, it must begin at the end of the upload.
 async fn append(
     registry: &Registry,
     id: &UploadId,
@@ -131,13 +132,14 @@ async fn append(
     let chunk = match text(headers, CONTENT_RANGE) {
         None => None,
         Some(header) => {
-            let malformed = || Refusal::bad("BLOB_UPLOAD_INVALID", "the Content-Range is not first-last");
+            let malformed = || Refusal::bad("BLOB_UPLOAD_INVALID", "the Content-Range is not of the form FIRST-LAST");
             Some(announced(header).ok_or_else(malformed)?)
         }
     };
     let length = chunk.as_ref().map(|chunk| chunk.end - chunk.start);
     if let Some(chunk) = chunk.filter(|chunk| chunk.start != progress.offset()) {
-        let message = format!("the chunk begins at {}, the upload is at {}", chunk.start, progress.offset());
+        let message =
+            format!("the chunk begins at byte {}, but the upload has {} bytes", chunk.start, progress.offset());
         let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message);
         return Err(refusal.with(RANGE, value(&received(progress.offset()))));
     }
@@ -147,14 +149,14 @@ async fn append(
     }
     let appended = progress.append(body, length).await;
     if matches!(appended, Err(UploadError::Store(_))) {
-        // What a full disk could not take must not go on filling it.
+        // A full disk must not be filled further by the same upload.
         registry.uploads.end(id, progress);
     }
     Ok(appended?)
 }
 
-/// Checks the digest and makes the blob visible. The session is over in any case. If the client goes away meanwhile,
-/// the session belongs to the task that moves the content. It is over when that task is done.
+/// Checks the digest and makes the blob visible. The session ends in any case. If the client disconnects, the task that
+/// moves the content owns the session and ends it.
 async fn finish(
     registry: &Arc<Registry>,
     name: RepositoryPath,
@@ -194,7 +196,8 @@ fn accepted(name: &RepositoryPath, id: &UploadId, offset: u64) -> Response {
     response
 }
 
-/// What has arrived, as a range. An inclusive range cannot say "nothing"; `0-0` is what distribution answers.
+/// The bytes that have arrived, as a range. An inclusive range cannot express "no bytes". For this case the
+/// distribution registry answers `0-0`.
 fn received(offset: u64) -> String {
     format!("0-{}", offset.saturating_sub(1))
 }
@@ -206,7 +209,7 @@ mod tests {
     use super::*;
     use crate::embedded::store::Store;
 
-    /// The client goes away at the moment when its upload is moved to its place.
+    /// The client disconnects while the registry moves its upload to the final place.
     #[tokio::test]
     async fn an_upload_that_is_moved_is_nobodys_until_it_is_there_whoever_goes_away() {
         for round in 0..50 {
@@ -220,8 +223,8 @@ mod tests {
             let digest = progress.digest();
             // The request is dropped after its first step.
             drop(finish(&registry, name.clone(), &id, progress, digest.clone()).now_or_never());
-            // A client that asks for the session now gets its answer after the move: the session is over.
-            assert!(session.progress().await.is_none(), "somebody could write into what is moved");
+            // A client that asks for the session now gets its answer after the move, when the session is over.
+            assert!(session.progress().await.is_none(), "a request could write into the moving content");
             assert!(registry.uploads.get(&name, &id).is_none());
             registry.finished().await;
             let (store, asked) = (&registry.store, digest.clone());

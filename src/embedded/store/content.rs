@@ -26,16 +26,16 @@ pub(in crate::embedded) struct Blob {
 /// A manifest that a repository has.
 #[derive(Debug)]
 pub(in crate::embedded) struct StoredManifest {
-    /// The media type under which it was put.
+    /// The media type of the push.
     pub(in crate::embedded) media_type: MediaType,
-    /// The bytes, as they were put.
+    /// The bytes as the client pushed them.
     pub(in crate::embedded) bytes: Vec<u8>,
 }
 
 impl Store {
-    /// Opens the store in `root`, making it where it is not there; unfinished uploads are removed.
+    /// Opens the store in `root`, and creates it if it does not exist. Deletes unfinished uploads.
     ///
-    /// The caller holds the store's lock: another process's uploads would be lost.
+    /// The caller must hold the store's lock. Otherwise this would delete the uploads of another process.
     pub(in crate::embedded) fn open(root: &Path) -> Result<Self, StoreError> {
         let store = Self { root: root.to_owned() };
         let uploads = store.uploads();
@@ -48,12 +48,12 @@ impl Store {
         Ok(store)
     }
 
-    /// Where content lies that is not checked yet.
+    /// The directory for content that is not checked yet.
     pub(in crate::embedded) fn uploads(&self) -> PathBuf {
         self.root.join("uploads")
     }
 
-    /// The directory of all that is stored.
+    /// The root directory of the store.
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
@@ -67,7 +67,7 @@ impl Store {
         self.root.join("repositories").join(repository.as_str()).join(kind)
     }
 
-    /// Whether anything was ever put into `repository`.
+    /// Whether any content was ever pushed to `repository`.
     pub(in crate::embedded) fn has_repository(&self, repository: &RepositoryPath) -> bool {
         self.of(repository, "_blobs").is_dir() || self.of(repository, "_manifests").is_dir()
     }
@@ -96,8 +96,8 @@ impl Store {
         Ok(Some(Blob { file, size }))
     }
 
-    /// Takes the file at `upload`, whose digest was checked, as a blob of `repository`. It replaces content that is not
-    /// what its name says.
+    /// Takes the file at `upload` as a blob of `repository`. The caller has checked its digest. The file replaces
+    /// content whose bytes do not match its name.
     pub(in crate::embedded) fn take_blob(
         &self,
         upload: &Path,
@@ -114,7 +114,7 @@ impl Store {
         self.link(&self.of(repository, "_blobs").join(digest.hex()), b"")
     }
 
-    /// Makes a blob of `from` one of `repository` too; `false` if `from` does not have it.
+    /// Makes a blob of `from` also a blob of `repository`. Returns `false` if `from` does not have the blob.
     pub(in crate::embedded) fn mount(
         &self,
         from: &RepositoryPath,
@@ -155,11 +155,11 @@ impl Store {
         Ok(self.manifest_bytes(digest)?.map(|bytes| bytes.len() as u64))
     }
 
-    /// The bytes of a manifest; `None` where there are none, or other bytes.
+    /// The bytes of a manifest, or `None` if it does not exist or its bytes do not match the digest.
     pub(super) fn manifest_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.content(digest);
         let mut bytes = Vec::new();
-        // One byte more than any manifest has: a longer file is not a manifest.
+        // One byte more than the largest manifest: a longer file is not a manifest.
         let read = File::open(&path).and_then(|file| file.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes));
         match read {
             Ok(_) if Digest::of(&bytes) == *digest => Ok(Some(bytes)),
@@ -184,7 +184,7 @@ impl Store {
         Ok(bytes.map(|bytes| StoredManifest { media_type: MediaType::parse(&media_type), bytes }))
     }
 
-    /// Keeps a manifest, whose references were checked, and then moves `tag` to it.
+    /// Stores a manifest, and then moves `tag` to it. The caller has checked its references.
     pub(in crate::embedded) fn put_manifest(
         &self,
         repository: &RepositoryPath,
@@ -207,7 +207,7 @@ impl Store {
         self.link(&self.of(repository, "_tags").join(tag.as_str()), digest.as_str().as_bytes())
     }
 
-    /// Removes a tag, and nothing that it names; `false` where it is not there.
+    /// Deletes a tag but not its manifest. Returns `false` if the tag does not exist.
     pub(in crate::embedded) fn remove_tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<bool, StoreError> {
         disk::remove(&self.of(repository, "_tags").join(tag.as_str()))
     }
@@ -222,7 +222,8 @@ impl Store {
         Ok(names.iter().filter_map(|hex| format!("sha256:{hex}").parse().ok()).collect())
     }
 
-    /// Writes a small file, unless it says this already: a push that changes nothing does not wait for the disk.
+    /// Writes a small file, unless it already has this content. So a push that changes nothing does not wait for the
+    /// disk.
     fn link(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         if fs::read(path).is_ok_and(|old| old == bytes) {
             return Ok(());
@@ -247,7 +248,7 @@ mod tests {
         RawManifest::new(json.as_bytes(), Some(&MediaType::OciIndex)).unwrap()
     }
 
-    /// What another process sees at any time is what a SIGKILL at that time would leave.
+    /// At every moment, another process sees the state that a SIGKILL at that moment would leave.
     #[test]
     fn content_is_never_seen_in_part() {
         let dir = tempfile::tempdir().unwrap();
@@ -328,7 +329,7 @@ mod tests {
         }
         fs::remove_file(store.content(&digest)).unwrap();
         assert_eq!(store.blob_size(&repository(), &digest).unwrap(), None, "gone is missing, and no failure");
-        // Right bytes whose file somebody touched are hashed once, and not written again.
+        // If a file's time changes but its bytes are right, the store hashes them once and does not write them again.
         taken(&store, b"layer");
         File::open(store.content(&digest)).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
         for _ in 0..2 {

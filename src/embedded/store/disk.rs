@@ -16,13 +16,13 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// For `map_err`: what was done to which file.
+    /// For `map_err`: the operation and its file.
     pub(in crate::embedded) fn at(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self { operation, path, source }
     }
 
-    /// Whether the disk or the user's share of it is full.
+    /// Whether the disk or the user's quota is full.
     pub(in crate::embedded) fn is_full(&self) -> bool {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
@@ -30,8 +30,8 @@ impl StoreError {
 
 /// 128 random bits as 32 hexadecimal digits.
 ///
-/// `RandomState` is seeded by the operating system; its two keyed hashes cannot be foreseen by who does not
-/// have the keys. Enough for names that must not collide; not for secrets.
+/// The operating system seeds `RandomState`, and without the keys its two hashes cannot be predicted. This is enough
+/// for names that must not collide, but not for secrets.
 pub(in crate::embedded) fn random_hex() -> String {
     let half = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", half(), half())
@@ -42,7 +42,7 @@ pub(in crate::embedded) const FILE_MODE: u32 = 0o600;
 /// The mode of a directory, for the same reason.
 pub(in crate::embedded) const DIRECTORY_MODE: u32 = 0o700;
 
-/// Creates `path` and its missing parents, so that they are still there after a power cut.
+/// Creates `path` and its missing parents, so that they survive a power failure.
 pub(super) fn make_dir(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Ok(());
@@ -51,7 +51,7 @@ pub(super) fn make_dir(path: &Path) -> Result<(), StoreError> {
     make_dir(parent)?;
     match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
         Ok(()) => sync_dir(parent),
-        // Somebody else made it meanwhile.
+        // Another thread or process created it at the same time.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(StoreError::at("create", path)(e)),
     }
@@ -62,7 +62,7 @@ pub(super) fn sync_dir(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(StoreError::at("sync", path))
 }
 
-/// Moves a file that is whole to its place.
+/// Moves a complete file to its place.
 pub(super) fn place(from: &Path, to: &Path) -> Result<(), StoreError> {
     let dir = to.parent().unwrap_or(to);
     make_dir(dir)?;
@@ -71,8 +71,8 @@ pub(super) fn place(from: &Path, to: &Path) -> Result<(), StoreError> {
     sync_dir(dir)
 }
 
-/// Writes `path` so that it has its old content or `bytes`, never a part of them; through a file in `scratch`,
-/// which is on the same file system.
+/// Writes `path` so that it always has its old content or `bytes`, never a part of them. The function first writes a
+/// file in `scratch`, which is on the same file system.
 pub(in crate::embedded) fn write_whole(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let temporary = scratch.join(random_hex());
     let written = OpenOptions::new()
@@ -84,13 +84,13 @@ pub(in crate::embedded) fn write_whole(scratch: &Path, path: &Path, bytes: &[u8]
         .map_err(StoreError::at("write", &temporary))
         .and_then(|()| place(&temporary, path));
     if written.is_err() {
-        // The first error is the one to report; what stays behind is removed at the next start.
+        // The first error is the one to report. The next start deletes a file that stays behind.
         let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-/// The content of a small file of ours. `None` where there is none, or where it has content that we did not write.
+/// The content of a small file of the store. `None` means that the file does not exist or is not text of the store.
 pub(super) fn read_small(path: &Path) -> Result<Option<String>, StoreError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -99,7 +99,7 @@ pub(super) fn read_small(path: &Path) -> Result<Option<String>, StoreError> {
     }
 }
 
-/// Removes a file, so that it is still gone after a power cut; `false` where there is none.
+/// Deletes a file, so that it stays deleted after a power failure. Returns `false` if the file does not exist.
 pub(super) fn remove(path: &Path) -> Result<bool, StoreError> {
     match fs::remove_file(path) {
         Ok(()) => path.parent().map_or(Ok(()), sync_dir).map(|()| true),
@@ -108,7 +108,7 @@ pub(super) fn remove(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// The names in a directory, sorted; none where it does not exist.
+/// The names in a directory, sorted. A directory that does not exist has none.
 pub(super) fn names(path: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,

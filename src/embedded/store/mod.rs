@@ -1,4 +1,4 @@
-//! What the embedded registry keeps on disk.
+//! The files of the embedded registry.
 //!
 //! ```text
 //! blobs/sha256/<hex>                        content, of every repository (as in an OCI image layout)
@@ -10,9 +10,10 @@
 //! ```
 //!
 //! No component of a repository's name begins with `_`, so nested repositories cannot collide with these.
-//! Only the owner may read the store. The time of a file's last change under `blobs` says that its bytes were hashed
-//! (`sound`).
-//! Every file is written elsewhere, synced and renamed to its place: what is visible is whole, whenever the
+//! Only the owner may read the store. The modification time of a file under `blobs` shows that the store has hashed its
+//! bytes (`sound`).
+//!
+//! The store writes every file at another place, syncs it and renames it. So a visible file is complete, even if the
 //! process is killed.
 
 mod content;

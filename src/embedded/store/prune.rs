@@ -13,7 +13,7 @@ use crate::oci::{Content, Digest, RawManifest, RepositoryPath};
 pub struct Unreferenced {
     /// Links in repositories to manifests and blobs that no tag of the repository leads to.
     links: Vec<PathBuf>,
-    /// Content that no repository has without those links.
+    /// Content that no repository has apart from those links.
     content: Vec<PathBuf>,
     /// Bytes of that content.
     pub bytes: u64,
@@ -21,11 +21,11 @@ pub struct Unreferenced {
     pub stored: usize,
     /// The bytes of the blobs and manifests of all repositories.
     pub stored_bytes: u64,
-    /// Repositories that keep everything, because a manifest that a tag leads to could not be read.
+    /// Repositories that keep everything, because polyarch could not read a manifest that a tag leads to.
     pub unread: Vec<String>,
 }
 
-/// The amount that was deleted.
+/// The amount that polyarch deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pruned {
     /// The number of blobs and manifests.
@@ -41,7 +41,7 @@ impl Unreferenced {
         self.content.len()
     }
 
-    /// Deletes the links first, then the content. So no link names missing content, whenever the process is killed.
+    /// Deletes the links first, then the content. So no link ever names missing content, even if the process is killed.
     pub(in crate::embedded) fn delete(&self) -> Result<Pruned, StoreError> {
         for path in self.links.iter().chain(&self.content) {
             disk::remove(path)?;
@@ -59,8 +59,8 @@ struct Reached {
 
 impl Store {
     /// Finds the manifests and blobs that no tag leads to. A tag leads to its manifest, and to all that an index lists.
-    /// It also leads to the referrers of these manifests, and to the blobs that all of them name. The caller holds the
-    /// store's lock.
+    /// It also leads to the referrers of these manifests, and to the blobs that all of them name. The caller must hold
+    /// the store's lock.
     pub(in crate::embedded) fn unreferenced(&self) -> Result<Unreferenced, StoreError> {
         let mut found = Unreferenced::default();
         let mut kept = BTreeSet::new();
@@ -116,8 +116,8 @@ impl Store {
         Ok(found)
     }
 
-    /// The manifests and blobs that the tags lead to. `None` where a manifest on the way cannot be read: it may name
-    /// anything.
+    /// The manifests and blobs that the tags lead to. `None` means that a manifest on the way is not readable. Such a
+    /// manifest may name any content.
     fn reached(&self, repository: &RepositoryPath) -> Result<Option<Reached>, StoreError> {
         let mut reached = Reached::default();
         let mut open = Vec::new();
@@ -140,7 +140,7 @@ impl Store {
                 }
                 Err(_) => return Ok(None),
             }
-            // A manifest that attests an image stays with the image.
+            // The store keeps an attestation together with its image.
             open.extend(self.referrers(repository, &digest)?);
         }
         Ok(Some(reached))
@@ -218,7 +218,7 @@ mod tests {
         };
         let attestation = attests(&subject, &top);
         let lost = attests(&serde_json::json!({ "mediaType": "x", "digest": old, "size": 1 }), &old);
-        // Another repository has, under a tag, the image that goes here.
+        // The test deletes this image here, but another repository has it under a tag.
         let elsewhere = image(&store, "a/b/c", "old", "kept");
         assert_eq!(elsewhere, old);
 
@@ -265,6 +265,6 @@ mod tests {
             assert!(store.manifest(&"a".parse().unwrap(), &old).unwrap().is_some());
             image(&store, "a", "shown", "1.0");
         }
-        assert_eq!(store.unreferenced().unwrap().count(), 3, "once it is pushed again, what no tag leads to goes");
+        assert_eq!(store.unreferenced().unwrap().count(), 3, "a new push makes the rest deletable");
     }
 }

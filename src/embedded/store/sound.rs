@@ -1,7 +1,7 @@
-//! Content whose bytes are known to be what its name says.
+//! Content whose bytes are known to match its digest.
 //!
-//! The time of a file's last change is a number made of its digest, set when its bytes were hashed. Whoever changes the
-//! file later changes that time, too. The store then hashes the bytes anew before it says that they are there.
+//! After the store has hashed a file, it sets the file's modification time to a number made of the digest. Any later
+//! change of the file changes this time, too. The store then hashes the bytes again before it serves them.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -11,22 +11,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::disk::StoreError;
 use crate::oci::{Digest, Hasher};
 
-/// Bytes that are hashed at a time.
+/// The bytes that the store hashes at a time.
 const READ_BYTES: usize = 256 << 10;
 
-/// Marks a file as content of `digest`, whose bytes were hashed.
+/// Marks a file whose bytes have the hash `digest`.
 pub(super) fn mark(path: &Path, digest: &Digest) -> Result<(), StoreError> {
     let marked = File::open(path).and_then(|file| file.set_modified(mark_of(digest)));
     marked.map_err(StoreError::at("mark", path))
 }
 
-/// Seconds that every file system can keep: 31 bits.
+/// A time that every file system can store: 31 bits of seconds.
 fn mark_of(digest: &Digest) -> SystemTime {
     let seconds = u32::from_str_radix(&digest.hex()[..8], 16).unwrap_or_default() >> 1;
     UNIX_EPOCH + Duration::from_secs(seconds.into())
 }
 
-/// The size in bytes of the content of `digest` at `path`. `None` where the file is missing or has other bytes.
+/// The size in bytes of the content of `digest` at `path`. `None` means that the file is missing or has other bytes.
 pub(super) fn size(path: &Path, digest: &Digest) -> Result<Option<u64>, StoreError> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -60,7 +60,7 @@ fn hashed(path: &Path) -> io::Result<Digest> {
     }
 }
 
-/// Warns that content is not what its name says.
+/// Warns that the bytes of the content do not match its digest.
 pub(super) fn told(digest: &Digest) {
-    tracing::warn!("the embedded registry has other bytes as {digest}: it is missing until it is pushed again");
+    tracing::warn!("the embedded registry stores wrong bytes for {digest}: push this content again");
 }

@@ -16,11 +16,11 @@ use tokio::time::{Instant, timeout};
 use super::disk::{FILE_MODE, StoreError, random_hex};
 use crate::oci::{Hasher, RepositoryPath};
 
-/// Most sessions at a time.
+/// The most sessions at a time.
 const MAX_SESSIONS: usize = 1024;
-/// A session that nobody used for so long is given up when another is begun.
+/// A session that was unused for this time ends when another session begins.
 const SESSION_IDLE: Duration = Duration::from_hours(1);
-/// A body that stops arriving for so long is given up. An engine compresses while it sends, hence so long.
+/// A body that stops arriving for this time fails. The time is long because an engine compresses while it sends.
 const BODY_IDLE: Duration = Duration::from_mins(5);
 
 /// The name of a session: 32 hexadecimal digits, safe as a file name.
@@ -34,20 +34,20 @@ impl UploadId {
         (text.len() == 32 && text.bytes().all(hex)).then(|| Self(text.into()))
     }
 
-    /// The name as it stands in a URL.
+    /// The name as a URL contains it.
     pub(in crate::embedded) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// One session. Who writes to it holds its lock.
+/// One session. A request that writes to it holds its lock.
 #[derive(Debug)]
 pub(in crate::embedded) struct Session {
     repository: RepositoryPath,
     progress: Arc<tokio::sync::Mutex<Progress>>,
 }
 
-/// What of a blob has arrived.
+/// The bytes of a blob that have arrived.
 #[derive(Debug)]
 pub(in crate::embedded) struct Progress {
     path: PathBuf,
@@ -57,24 +57,24 @@ pub(in crate::embedded) struct Progress {
     over: bool,
 }
 
-/// Why bytes could not be added to an upload.
+/// Why the registry could not add bytes to an upload.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::embedded) enum UploadError {
-    /// The disk.
+    /// The disk failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The client went away, or sent something that is not HTTP.
-    #[error("the body ended before its end")]
+    /// The client disconnected, or sent something that is not HTTP.
+    #[error("the body ended too early")]
     Body(#[source] axum::Error),
     /// The client stopped sending.
     #[error("no byte arrived for {} s", BODY_IDLE.as_secs())]
     Idle,
-    /// The body is longer or shorter than was announced; nothing of it was kept.
+    /// The body is longer or shorter than its announced length. The upload keeps nothing of the body.
     #[error("the body is not as long as its Content-Range says")]
     Length,
 }
 
-/// The sessions of this process. They end with it: a client whose session is gone begins again.
+/// The sessions of this process. They end with the process, and their clients begin again.
 #[derive(Debug)]
 pub(in crate::embedded) struct Uploads {
     dir: PathBuf,
@@ -82,21 +82,21 @@ pub(in crate::embedded) struct Uploads {
 }
 
 impl Uploads {
-    /// Sessions whose content lies in `dir`.
+    /// Sessions with their content in `dir`.
     pub(in crate::embedded) fn new(dir: PathBuf) -> Self {
         Self { dir, sessions: Mutex::default() }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Arc<Session>>> {
-        // Nothing is half done in the map when a holder panics.
+        // A holder that panics leaves the map consistent.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a session; `None` if there are too many. Gives up those that nobody uses any more.
+    /// Begins a session, or returns `None` if there are too many. Ends sessions that are no longer in use.
     pub(in crate::embedded) fn begin(&self, repository: &RepositoryPath) -> Option<(UploadId, Arc<Session>)> {
         let mut sessions = self.lock();
         sessions.retain(|_, session| {
-            // Somebody holds the lock: it is in use.
+            // The lock is held, so the session is in use.
             let Ok(mut progress) = session.progress.try_lock() else { return true };
             if !progress.over && progress.touched.elapsed() < SESSION_IDLE {
                 return true;
@@ -125,7 +125,7 @@ impl Uploads {
         self.lock().get(id).filter(|session| session.repository == *repository).cloned()
     }
 
-    /// Ends a session; what of its content is still in its place is removed.
+    /// Ends a session, and deletes its content unless the content has moved to its place.
     pub(in crate::embedded) fn end(&self, id: &UploadId, progress: &mut Progress) {
         self.lock().remove(id);
         progress.end();
@@ -133,9 +133,10 @@ impl Uploads {
 }
 
 impl Session {
-    /// What has arrived, as soon as nobody else writes; `None` if the session ended meanwhile.
+    /// The bytes that have arrived, as soon as no other request writes. `None` means that the session ended while this
+    /// waited.
     ///
-    /// A task that goes on when the request is gone may keep the guard. Until the guard is dropped, nobody else writes.
+    /// A task that outlives its request may keep the guard. Until the guard is dropped, no other request writes.
     pub(in crate::embedded) async fn progress(&self) -> Option<OwnedMutexGuard<Progress>> {
         let progress = Arc::clone(&self.progress).lock_owned().await;
         (!progress.over).then_some(progress)
@@ -153,20 +154,20 @@ impl Progress {
         self.hasher.clone().finish()
     }
 
-    /// Where they lie.
+    /// The file with these bytes.
     pub(in crate::embedded) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Adds `body`. If it breaks off, what arrived is kept and the client can go on from there; if it is not
-    /// `length` bytes long, where a length was announced, nothing of it is kept.
+    /// Adds `body`. If the body breaks off, the upload keeps the bytes that arrived, and the client can continue there.
+    /// If a length was announced and the body has another length, the upload keeps nothing of the body.
     pub(in crate::embedded) async fn append(
         &mut self,
         body: &mut Body,
         length: Option<u64>,
     ) -> Result<(), UploadError> {
         let (offset, hasher) = (self.offset, self.hasher.clone());
-        // If this request is dropped in the middle, a write may still be under way: nobody may go on from there.
+        // If this request is dropped here, a write may still be running. Then no request may continue this upload.
         self.over = true;
         let result = self.write(body, length.map(|length| offset.saturating_add(length))).await;
         self.over = false;
@@ -177,11 +178,11 @@ impl Progress {
         result
     }
 
-    /// Writes and hashes until the body ends, which must be at offset `end`.
+    /// Writes and hashes until the body ends. The end must be at offset `end`.
     async fn write(&mut self, body: &mut Body, end: Option<u64>) -> Result<(), UploadError> {
         let mut file = self.open().await.map_err(StoreError::at("write", &self.path))?;
         let received = self.receive(&mut file, body, end).await;
-        // Errors of writes that were under way come out here.
+        // Errors of unfinished writes appear here.
         file.flush().await.map_err(StoreError::at("write", &self.path))?;
         received?;
         if end.is_some_and(|end| self.offset != end) { Err(UploadError::Length) } else { Ok(()) }
@@ -200,7 +201,7 @@ impl Progress {
         Ok(())
     }
 
-    /// The file, cut to what was kept.
+    /// Opens the file, cut to the bytes that the upload keeps.
     async fn open(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         let mut file = options.create(true).truncate(false).write(true).mode(FILE_MODE).open(&self.path).await?;
@@ -211,7 +212,7 @@ impl Progress {
 
     fn end(&mut self) {
         self.over = true;
-        // It may have been renamed to its place; otherwise what stays is removed at the next start.
+        // The file may have moved to its place. Otherwise, the next start deletes a file that stays behind.
         let _ = std::fs::remove_file(&self.path);
     }
 }

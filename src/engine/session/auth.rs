@@ -1,4 +1,4 @@
-//! `moby.filesync.v1.Auth`: credentials for the registry that the build asks about, and for no other.
+//! `moby.filesync.v1.Auth`: credentials only for the registry that the build asks about.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,7 +15,7 @@ use crate::oci::RegistryHost;
 /// Answers from a credential source.
 pub(super) struct Credentials {
     pub(super) source: Arc<dyn CredentialSource>,
-    /// The first error, in our words: BuildKit passes on only its text.
+    /// The first error as polyarch's value. BuildKit passes on only its text.
     pub(super) error: Arc<OnceLock<Arc<AuthError>>>,
 }
 
@@ -28,16 +28,16 @@ impl Auth for Credentials {
             Ok(credential) => credential,
             Err(error) => {
                 let status = Status::unknown(format!("no credentials for {host}: {error}"));
-                // The first error is the one to show.
+                // polyarch shows the first error.
                 let _ = self.error.set(Arc::new(error));
                 return Err(status);
             }
         };
-        // BuildKit, `session/auth`: an empty username and secret are anonymous, a secret without a username is an
+        // In BuildKit's `session/auth`, an empty username and secret mean anonymous. A secret without a username is an
         // identity token.
         let (username, secret) = match &credential {
-            // This service has no place for a token that is sent as it is: buildx gives it where BuildKit asks for
-            // tokens, which it does of those who have keys.
+            // This service cannot return a token that is sent unchanged. buildx returns it where BuildKit asks for
+            // tokens, but BuildKit asks only clients that have keys.
             Credential::Anonymous | Credential::RegistryToken(_) => (String::new(), String::new()),
             Credential::Basic { username, password } => (username.clone(), password.expose().to_owned()),
             Credential::IdentityToken(token) => (String::new(), token.expose().to_owned()),
@@ -45,7 +45,7 @@ impl Auth for Credentials {
         Ok(Response::new(CredentialsResponse { username, secret }))
     }
 
-    // Without a token authority BuildKit asks for the credentials and fetches tokens itself.
+    // Without a token authority, BuildKit asks for credentials and fetches tokens itself.
     async fn fetch_token(&self, _: Request<FetchTokenRequest>) -> Result<Response<FetchTokenResponse>, Status> {
         Err(Status::unimplemented("only Credentials is served"))
     }

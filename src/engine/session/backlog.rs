@@ -1,27 +1,27 @@
-//! Whether the engine takes what one transfer has for it.
+//! Detects an engine that stops reading a transfer.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// How long packets may wait for the engine while it takes none.
+/// How long packets may wait while the engine reads none.
 pub(in crate::engine) const UPLOAD_IDLE: Duration = Duration::from_mins(1);
 
-/// Packets of one transfer, counted. A transfer that has nothing to send waits for nothing.
+/// A count of the packets of one transfer. A transfer with nothing to send never stalls.
 #[derive(Debug, Default)]
 pub(super) struct Backlog(watch::Sender<Counts>);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
-    /// Readers that wait for room.
+    /// The readers that wait for space.
     waiting: usize,
-    /// Packets that the connection took.
+    /// The packets that the connection took.
     taken: u64,
 }
 
 impl Backlog {
-    /// Runs `send`, which may wait for the engine.
+    /// Runs `send`, which may have to wait for the engine.
     pub(super) fn waiting<T>(&self, send: impl FnOnce() -> T) -> T {
         self.0.send_modify(|counts| counts.waiting += 1);
         let result = send();
@@ -29,16 +29,16 @@ impl Backlog {
         result
     }
 
-    /// The connection took a packet.
+    /// Counts a packet that the connection took.
     pub(super) fn taken(&self) {
         self.0.send_modify(|counts| counts.taken += 1);
     }
 
-    /// Waits until somebody waited for [`UPLOAD_IDLE`] while nothing was taken.
+    /// Waits until a reader has waited for [`UPLOAD_IDLE`] while the connection took nothing.
     pub(super) async fn stalled(&self) {
         let mut counts = self.0.subscribe();
         loop {
-            // The sender is ours: it outlives this.
+            // `self` owns the sender, so the sender exists as long as this function runs.
             let Ok(before) = counts.wait_for(|counts| counts.waiting > 0).await.map(|counts| *counts) else { return };
             let moves = counts.wait_for(|counts| counts.taken > before.taken || counts.waiting == 0);
             if timeout(UPLOAD_IDLE, moves).await.is_err() {

@@ -1,7 +1,7 @@
-//! `containerd.services.content.v1.Content`: where `BuildKit` reads and writes the caches in directories of this machine
-//! (`session/content`, `cache/remotecache/local`).
+//! `containerd.services.content.v1.Content`: through this service `BuildKit` reads and writes caches in directories of
+//! this machine (`session/content`, `cache/remotecache/local`).
 //!
-//! bollard has no generated types for it: the service is written by hand, in the shape that they have.
+//! bollard has no generated types for this service. The code here has the form of generated code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -32,10 +32,11 @@ use crate::oci::Digest;
 
 /// Bytes of a blob in one message.
 const CHUNK: usize = 256 << 10;
-/// Largest message that is taken: containerd writes 8 MiB at once (`defaults.DefaultMaxSendMsgSize`, half of it).
+/// The largest message that polyarch accepts. containerd writes up to 8 MiB at once (half of
+/// `defaults.DefaultMaxSendMsgSize`).
 const MAX_MESSAGE: usize = 9 << 20;
 
-/// What the engine calls a directory.
+/// The metadata key with the engine's name of a directory.
 const STORE: &str = "buildkit-attachable-store-id";
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -44,7 +45,7 @@ type Answer<T> = Result<Response<T>, Status>;
 /// The directories that a session's builds may read and write.
 #[derive(Debug, Clone)]
 pub(super) struct Content {
-    /// By the names under which the engine asks for them.
+    /// The directories by the names that the engine uses.
     stores: Arc<BTreeMap<String, Layout>>,
 }
 
@@ -57,7 +58,7 @@ impl Content {
     fn store(&self, metadata: &MetadataMap) -> Result<Layout, Status> {
         let id = metadata.get(STORE).and_then(|id| id.to_str().ok()).unwrap_or_default();
         let store = self.stores.get(id).cloned();
-        store.ok_or_else(|| Status::not_found(format!("no directory {id:?} is planned for caches")))
+        store.ok_or_else(|| Status::not_found(format!("the plan names no cache directory {id:?}")))
     }
 
     async fn info(self, request: Request<InfoRequest>) -> Answer<InfoResponse> {
@@ -65,7 +66,7 @@ impl Content {
         self::info(store, request.into_inner().digest).await
     }
 
-    /// Labels are not kept.
+    /// polyarch does not store labels.
     async fn update(self, request: Request<UpdateRequest>) -> Answer<InfoResponse> {
         let store = self.store(request.metadata())?;
         self::info(store, request.into_inner().info.unwrap_or_default().digest).await
@@ -119,18 +120,18 @@ impl Reading {
     }
 }
 
-/// A blob that is being written. What was not committed when the engine ends it, or is gone, was never there: nothing is
-/// resumed.
+/// A blob that the engine writes. If the engine stops before the commit, the blob does not exist, and no later write
+/// resumes it.
 struct Writing {
-    /// None after the commit.
+    /// `None` after the commit.
     ingest: Option<Ingest>,
-    /// The request with which it began.
+    /// The first request of this write.
     first: Option<WriteContentRequest>,
     asked: Streaming<WriteContentRequest>,
 }
 
 impl Writing {
-    /// One request, and its answer.
+    /// Handles one request and returns its answer.
     async fn next(mut self) -> Result<Option<(WriteContentResponse, Self)>, Status> {
         let Some(ingest) = self.ingest.take() else { return Ok(None) };
         let request = match self.first.take() {
@@ -144,29 +145,29 @@ impl Writing {
     }
 }
 
-/// Only what has a digest and a size is taken: no more of it than was said comes to the disk.
+/// polyarch accepts only blobs with a digest and a size. So no more bytes than announced reach the disk.
 fn begin(store: &Layout, total: i64, expected: &str) -> Result<Ingest, Status> {
     let digest = parsed(expected)?;
     let size = u64::try_from(total).ok().filter(|size| *size > 0);
-    let size = size.ok_or_else(|| Status::invalid_argument("a blob is written with its size said before"))?;
+    let size = size.ok_or_else(|| Status::invalid_argument("the size of a blob must come before its bytes"))?;
     let there = store.open(&digest).map_err(|error| refused(&error))?;
     if there.is_some_and(|(_, length)| length == size) {
-        return Err(Status::already_exists(format!("{digest} is there")));
+        return Err(Status::already_exists(format!("{digest} already exists")));
     }
     store.ingest(digest, size).map_err(|error| refused(&error))
 }
 
-/// Does what a request asks for; the ingest is given back until it is committed.
+/// Handles one request. Returns the ingest unless the request committed it.
 fn take(mut ingest: Ingest, request: &WriteContentRequest) -> Result<(WriteContentResponse, Option<Ingest>), Status> {
     let action = WriteAction::try_from(request.action).map_err(|_| Status::invalid_argument("no action"))?;
     if !request.expected.is_empty() && request.expected != ingest.digest().as_str() {
-        return Err(Status::failed_precondition("it began as another blob"));
+        return Err(Status::failed_precondition("this write began for another blob"));
     }
     if action != WriteAction::Stat {
         match u64::try_from(request.offset) {
             Ok(offset) if offset == ingest.written() => {}
             Ok(0) => ingest.restart().map_err(|error| refused(&error))?,
-            _ => return Err(Status::out_of_range("a blob is written from its begin to its end")),
+            _ => return Err(Status::out_of_range("a blob must be written from its beginning to its end")),
         }
         ingest.write(&request.data).map_err(|error| refused(&error))?;
     }
@@ -189,22 +190,22 @@ async fn info(store: Layout, digest: String) -> Answer<InfoResponse> {
     Ok(Response::new(InfoResponse { info: Some(Info { digest, size }) }))
 }
 
-/// Nothing that was begun is kept.
+/// polyarch keeps no unfinished write, so a later session finds none.
 async fn not_begun<T>(_: Request<RefRequest>) -> Answer<T> {
-    Err(Status::not_found("nothing of this name is being written"))
+    Err(Status::not_found("no write under this name is in progress"))
 }
 
 async fn nothing(_: Request<Nothing>) -> Answer<Nothing> {
     Ok(Response::new(Nothing {}))
 }
 
-/// A digest is parsed before it can be a file's name.
+/// polyarch parses a digest before it uses the digest as a file name.
 fn parsed(digest: &str) -> Result<Digest, Status> {
     digest.parse().map_err(|error| Status::invalid_argument(format!("{digest:?}: {error}")))
 }
 
 fn missing() -> Status {
-    // containerd's word, by which BuildKit's message ends.
+    // containerd's text. BuildKit's message must end with it.
     Status::not_found("not found")
 }
 
@@ -215,9 +216,9 @@ fn refused(error: &LayoutError) -> Status {
     }
 }
 
-/// Files are read and written on threads of their own.
+/// Reads and writes files on a thread for blocking work.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Status> + Send + 'static) -> Result<T, Status> {
-    // A thread that panicked left its message on the log.
+    // A panicking thread writes its message to the log.
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Status::internal("the client failed")))
 }
 
@@ -250,7 +251,7 @@ impl Content {
             "Write" => grpc().streaming(service_fn(|asked| self.clone().write(asked)), request).await,
             "Status" | "Abort" => grpc().unary(service_fn(not_begun::<Nothing>), request).await,
             "ListStatuses" => grpc().unary(service_fn(nothing), request).await,
-            // `List` and `Delete`: a build needs neither.
+            // `List` and `Delete`: no build needs them.
             _ => Status::unimplemented("no such method").into_http(),
         }
     }
@@ -327,14 +328,14 @@ mod tests {
         let other = WriteContentRequest { expected: Digest::of(b"x").to_string(), ..say(WriteAction::Stat, 0, b"") };
         assert_eq!(take(begun(), &other).unwrap_err().code(), Code::FailedPrecondition);
         assert_eq!(take(begun(), &say(WriteAction::Commit, 0, b"lay")).unwrap_err().code(), Code::FailedPrecondition);
-        // Begun anew from its start, and committed with its last bytes.
+        // The write starts again from offset 0, and its commit contains the last bytes.
         let (answer, ingest) = take(begun(), &say(WriteAction::Write, 0, b"later")).unwrap();
         assert_eq!((answer.offset, answer.total, &*answer.digest), (5, 5, ""));
         let (_, ingest) = take(ingest.unwrap(), &say(WriteAction::Write, 0, b"lay")).unwrap();
         let (answer, ingest) = take(ingest.unwrap(), &say(WriteAction::Commit, 3, b"er")).unwrap();
         assert_eq!((answer.offset, &*answer.digest, ingest.is_none()), (5, digest.as_str(), true));
         assert_eq!(begin(&layout, 5, digest.as_str()).unwrap_err().code(), Code::AlreadyExists);
-        // What is shorter than it should be is written again.
+        // A file that is too short is written again.
         std::fs::write(folder.path().join("blobs/sha256").join(digest.hex()), "lay").unwrap();
         assert!(begin(&layout, 5, digest.as_str()).is_ok());
     }

@@ -1,5 +1,5 @@
-//! The messages of `containerd.services.content.v1` (containerd, `api/services/content/v1/content.proto`) that `BuildKit`
-//! sends and reads. Times and labels are left out: it uses neither.
+//! The messages of `containerd.services.content.v1` that `BuildKit` sends and reads (containerd,
+//! `api/services/content/v1/content.proto`). Times and labels are left out, because BuildKit uses neither.
 
 use prost::{Enumeration, Message};
 
@@ -23,7 +23,7 @@ pub(super) struct UpdateRequest {
     pub(super) info: Option<Info>,
 }
 
-/// The answer to both.
+/// The answer to `Info` and to `Update`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct InfoResponse {
     #[prost(message, optional, tag = "1")]
@@ -36,7 +36,7 @@ pub(super) struct ReadContentRequest {
     pub(super) digest: String,
     #[prost(int64, tag = "2")]
     pub(super) offset: i64,
-    /// Zero is all of it.
+    /// Zero means the whole blob.
     #[prost(int64, tag = "3")]
     pub(super) size: i64,
 }
@@ -49,14 +49,15 @@ pub(super) struct ReadContentResponse {
     pub(super) data: Vec<u8>,
 }
 
-/// Of what was begun to be written: `StatusRequest`, `AbortRequest`.
+/// A request about an unfinished write: `StatusRequest`, `AbortRequest`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct RefRequest {
     #[prost(string, tag = "1")]
     pub(super) r#ref: String,
 }
 
-/// `google.protobuf.Empty`, and a list that is empty: `ListStatusesRequest` without what it asks for, its answer.
+/// `google.protobuf.Empty`. It also stands for `ListStatusesRequest` without its filters, and for the empty list in its
+/// answer.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Nothing {}
 

@@ -2,10 +2,10 @@
 
 use crate::context::{AddedLines, AddedStages, ContextError, GivenDockerfile, Root, Staged, add_stages};
 
-/// Opens the directory of `dockerfile`; with `stages` it is served with these before its own.
+/// Opens the directory of `dockerfile`. If there are `stages`, the served file has them before its own stages.
 ///
 /// # Errors
-/// It cannot be read, or have the stages.
+/// polyarch cannot read the Dockerfile, or cannot add the stages to it.
 pub(super) fn open(dockerfile: &GivenDockerfile, stages: &AddedStages) -> Result<(Root, AddedLines), ContextError> {
     let root = dockerfile.open()?;
     if stages.is_empty() {
@@ -15,7 +15,7 @@ pub(super) fn open(dockerfile: &GivenDockerfile, stages: &AddedStages) -> Result
     Ok((root.with_file(dockerfile.name(), text), added))
 }
 
-/// BuildKit's message with the lines of the file on the disk.
+/// BuildKit's message, with the line numbers of the file on the disk.
 pub(super) fn in_lines_of_the_file(message: String, added: AddedLines) -> String {
     let Some(begins) = message.find(PARSE_ERROR) else { return message };
     let Some(line) = message[begins..].find("line ").map(|at| begins + at + "line ".len()) else { return message };
@@ -27,7 +27,7 @@ pub(super) fn in_lines_of_the_file(message: String, added: AddedLines) -> String
     }
 }
 
-/// What every message begins with that names a line (`BuildKit`, `frontend/dockerfile/parser`).
+/// The beginning of every message that names a line (`BuildKit`, `frontend/dockerfile/parser`).
 const PARSE_ERROR: &str = "dockerfile parse error";
 
 #[cfg(test)]

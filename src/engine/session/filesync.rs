@@ -1,8 +1,8 @@
-//! `moby.filesync.v1.FileSync/DiffCopy`: the sender of a directory.
+//! `moby.filesync.v1.FileSync/DiffCopy`: sends a directory to the engine.
 //!
-//! fsutil's protocol (tonistiigi/fsutil, `send.go`): we send a `STAT` packet for every entry, in order, and an empty
-//! one at the end; the engine sends `REQ` with the number of an entry whose bytes it wants, any time after its
-//! `STAT`; we send `DATA` packets and an empty one; the engine ends with `FIN`, and so do we.
+//! This is fsutil's protocol (tonistiigi/fsutil, `send.go`). polyarch sends a `STAT` packet for every entry, in order,
+//! and an empty one at the end. The engine sends `REQ` with the number of an entry whose bytes it wants, any time after
+//! its `STAT`. polyarch answers with `DATA` packets and an empty one. The engine ends with `FIN`, and so does polyarch.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ use super::backlog::Backlog;
 use super::outcome::Outcome;
 use crate::context::{ContextError, Entry, Kind, Root, Selection};
 
-/// Bytes of a file in one packet.
+/// The most bytes of a file in one packet.
 const CHUNK: usize = 64 << 10;
-/// Packets that wait for the connection: with [`CHUNK`] what one transfer holds in memory.
+/// The most packets that wait for the connection. With [`CHUNK`] this limits the memory of one transfer.
 const WAITING: usize = 32;
 
 /// The names of the build context and of the Dockerfile's directory (`BuildKit`, `frontend/dockerui`).
@@ -37,7 +37,7 @@ type Packets = mpsc::Sender<Result<Packet, Status>>;
 /// The directories that the session serves.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
-    /// By the names under which the engine asks for them.
+    /// The directories by the names that the engine uses.
     roots: BTreeMap<String, Arc<Root>>,
     outcome: Outcome,
 }
@@ -61,15 +61,16 @@ impl Files {
         Ok(Self { roots: opened.chain(dockerfile).map(shared).collect::<Result<_, _>>()?, outcome })
     }
 
-    /// The directory that the engine names.
+    /// The directory that the engine's request names.
     fn root(&self, metadata: &MetadataMap) -> Result<Arc<Root>, Status> {
         let names = values(metadata, "dir-name");
         let root = names.first().and_then(|name| self.roots.get(name));
         root.cloned().ok_or_else(|| Status::not_found(format!("no directory {:?} is served", names.first())))
     }
 
-    /// Whether what is sent is a context's. The Dockerfile and the ignore file are the build's instructions: newer
-    /// engines read them anew in every build, whatever they have (BuildKit, `llb.Differ(llb.DiffNone, …)`).
+    /// Whether the sent bytes count as context. The Dockerfile and the ignore file do not count, because they are the
+    /// build's instructions. Newer engines read them again in every build, even if they have them (BuildKit,
+    /// `llb.Differ(llb.DiffNone, …)`).
     fn counts(&self, root: &Arc<Root>, selection: &Selection) -> bool {
         let dockerfile = self.roots.get(DOCKERFILE).is_some_and(|dockerfile| Arc::ptr_eq(root, dockerfile));
         !dockerfile && selection.follow != [".dockerignore"]
@@ -89,9 +90,9 @@ impl FileSync for Files {
         let backlog = Arc::<Backlog>::default();
         let outcome = self.outcome.clone();
         let transfer = Transfer { root, entries: Arc::default(), outcome, packets, backlog: backlog.clone() };
-        // The task is the response's: where the engine drops the stream, it ends.
+        // The response owns the task. When the engine drops the stream, the task ends.
         let task = AbortOnDropHandle::new(tokio::spawn(transfer.run(selection, request.into_inner())));
-        // It is asked for a packet when the connection has room for one: where the engine does not read, it is not.
+        // The connection asks the stream for a packet when it has space. If the engine does not read, it never asks.
         let stream = futures::stream::unfold((waiting, task), move |(mut waiting, task)| {
             let (backlog, sent) = (backlog.clone(), sent.clone());
             async move {
@@ -110,11 +111,11 @@ impl FileSync for Files {
     }
 }
 
-/// One DiffCopy.
+/// One `DiffCopy` call.
 #[derive(Clone)]
 struct Transfer {
     root: Arc<Root>,
-    /// Entries by the number of their packet; only files that can be asked for are kept.
+    /// The entries by the number of their packet. Only files that the engine may request are kept.
     entries: Arc<Mutex<Vec<Option<Entry>>>>,
     outcome: Outcome,
     packets: Packets,
@@ -129,13 +130,13 @@ struct Wanted {
 
 /// Why a transfer ended early.
 enum Stop {
-    /// The engine is gone or has enough: nobody to tell.
+    /// The engine disconnected or has enough. There is no receiver for an error.
     Unheard,
     /// The context cannot be sent.
     Context(ContextError),
-    /// The engine asked for something that was not offered.
+    /// The engine requested something that polyarch did not offer.
     Protocol(&'static str),
-    /// The engine takes nothing any more.
+    /// The engine stopped reading.
     Stalled,
 }
 
@@ -147,9 +148,9 @@ impl From<ContextError> for Stop {
 
 impl Transfer {
     async fn run(self, selection: Selection, asked: Streaming<Packet>) {
-        // Without a bound of its own: each entry can be asked for once, and moves from one place to the other.
+        // This channel needs no bound: each entry can be requested once, and only moves from one list to the other.
         let (requests, wanted) = mpsc::unbounded_channel();
-        // The file system is read on threads of their own: one lists, one reads what the engine asks for.
+        // Two threads for blocking work read the file system: one lists entries, one reads the requested files.
         let lister = self.clone();
         let listing = tokio::task::spawn_blocking(move || lister.list(&selection));
         let reader = self.clone();
@@ -163,20 +164,20 @@ impl Transfer {
         match ended {
             Ok(()) => drop(self.packets.send(Ok(packet(PacketType::PacketFin))).await),
             Err(Stop::Unheard) => {}
-            // The engine would not read it: the build is told, and drops the session.
+            // The engine would not read an error. So this signals the build, which drops the session.
             Err(Stop::Stalled) => self.outcome.stalled.cancel(),
             Err(Stop::Protocol(message)) => drop(self.packets.send(Err(Status::invalid_argument(message))).await),
             Err(Stop::Context(error)) => {
                 let error = Arc::new(error);
                 let status = Status::unknown(error.to_string());
-                // The first error is the one to show; what follows comes of it.
+                // polyarch shows the first error. Later errors follow from it.
                 let _ = self.outcome.context_error.set(error);
                 let _ = self.packets.send(Err(status)).await;
             }
         }
     }
 
-    /// Sends what there is, in order.
+    /// Sends all entries, in order.
     fn list(&self, selection: &Selection) -> Result<(), Stop> {
         for entry in self.root.walk(selection)? {
             let entry = entry?;
@@ -192,7 +193,7 @@ impl Transfer {
         self.send(packet(PacketType::PacketStat))
     }
 
-    /// Takes the engine's requests as they come, until it has all that it wants.
+    /// Receives the engine's requests until the engine has everything that it wants.
     async fn forward(&self, mut asked: Streaming<Packet>, requests: mpsc::UnboundedSender<Wanted>) -> Result<(), Stop> {
         while let Some(Ok(packet)) = asked.next().await {
             match packet.r#type() {
@@ -204,7 +205,7 @@ impl Transfer {
                 PacketType::PacketFin => return Ok(()),
                 PacketType::PacketErr => return Err(Stop::Unheard),
                 PacketType::PacketStat | PacketType::PacketData => {
-                    return Err(Stop::Protocol("a receiver sends no data"));
+                    return Err(Stop::Protocol("a receiver must not send data"));
                 }
             }
         }
@@ -214,10 +215,10 @@ impl Transfer {
     fn take_entry(&self, number: u32) -> Result<Entry, Stop> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.get_mut(number as usize).and_then(Option::take);
-        entry.ok_or(Stop::Protocol("this entry was not offered, is no file, or was sent"))
+        entry.ok_or(Stop::Protocol("polyarch did not offer this entry, has sent it already, or it is not a file"))
     }
 
-    /// Sends the bytes of the files that are wanted.
+    /// Sends the bytes of the requested files.
     fn read_wanted(&self, mut wanted: mpsc::UnboundedReceiver<Wanted>) -> Result<(), Stop> {
         while let Some(Wanted { number, entry }) = wanted.blocking_recv() {
             self.read(number, &entry)?;
@@ -232,7 +233,7 @@ impl Transfer {
             let mut data = vec![0; chunk];
             let read = file.read_chunk(&mut data)?;
             data.truncate(read);
-            // The packet without data is the file's end.
+            // The packet without data marks the end of the file.
             self.send(Packet { id: number, data, ..packet(PacketType::PacketData) })?;
             if read == 0 {
                 return Ok(());
@@ -240,14 +241,14 @@ impl Transfer {
         }
     }
 
-    /// Waits where the connection is slower than the disk.
+    /// Waits if the connection is slower than the disk.
     fn send(&self, packet: Packet) -> Result<(), Stop> {
         self.backlog.waiting(|| self.packets.blocking_send(Ok(packet)).map_err(|_| Stop::Unheard))
     }
 }
 
 async fn joined(task: tokio::task::JoinHandle<Result<(), Stop>>) -> Result<(), Stop> {
-    // A thread that panicked left its message on the log; the engine is told by the stream's end.
+    // A panicking thread writes its message to the log. The engine sees the end of the stream.
     task.await.unwrap_or(Err(Stop::Unheard))
 }
 
@@ -255,7 +256,7 @@ fn packet(kind: PacketType) -> Packet {
     Packet { r#type: kind.into(), ..Packet::default() }
 }
 
-/// An entry as fsutil writes it. Owners are left at 0, as `docker build` does.
+/// An entry in fsutil's form. All owners are 0, as in `docker build`.
 fn stat(entry: &Entry) -> Stat {
     let (devmajor, devminor) = match entry.kind {
         Kind::Node { major, minor } => (major.into(), minor.into()),
@@ -273,7 +274,7 @@ fn stat(entry: &Entry) -> Stat {
     }
 }
 
-/// What of the directory the engine asks for.
+/// The part of the directory that the engine requests.
 fn selection(metadata: &MetadataMap) -> Selection {
     Selection {
         include: values(metadata, "include-patterns"),
@@ -282,14 +283,14 @@ fn selection(metadata: &MetadataMap) -> Selection {
     }
 }
 
-/// The values of `key`, decoded as BuildKit's `filesync.decodeOpts` does.
+/// The values of `key`, decoded like BuildKit's `filesync.decodeOpts`.
 fn values(metadata: &MetadataMap, key: &str) -> Vec<String> {
     let encoded = metadata.get(format!("{key}-encoded")).is_some_and(|flag| flag.as_bytes() == b"1");
     let text = metadata.get_all(key).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     if encoded { text.map(|value| query_unescape(&value)).collect() } else { text.collect() }
 }
 
-/// Go's `url.QueryUnescape`; what is no escape stays as it is.
+/// Go's `url.QueryUnescape`, but text that is not an escape stays unchanged.
 fn query_unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,6 +1,6 @@
-//! What a build asks of its client: files, caches, credentials, secrets, ssh agents, whether it is still there.
+//! The services that a build uses on its client: files, caches, credentials, secrets, ssh agents, health.
 //!
-//! `BuildKit`, `session/`: a gRPC server of ours on a connection that `POST /session` turned around.
+//! As in `BuildKit`'s `session/`, polyarch runs a gRPC server on the connection that `POST /session` opened.
 
 mod auth;
 mod backlog;

@@ -1,4 +1,4 @@
-//! What a session saw.
+//! The observations of a session.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -8,17 +8,17 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::AuthError;
 use crate::context::ContextError;
 
-/// What a session saw, shared with what serves it.
+/// The observations of a session. The services share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Outcome {
-    /// Bytes of the context's files that the connection took.
+    /// The bytes of the context's files that the connection took.
     pub(super) sent: Arc<AtomicU64>,
     /// The first error of the context.
     pub(super) context_error: Arc<OnceLock<Arc<ContextError>>>,
-    /// The first socket that a context has.
+    /// The first socket in a context.
     pub(super) socket: Arc<OnceLock<String>>,
     /// The first error of the credentials.
     pub(super) auth_error: Arc<OnceLock<Arc<AuthError>>>,
-    /// The engine took nothing of the context for [`super::UPLOAD_IDLE`].
+    /// Signals that the engine read nothing of the context for [`super::UPLOAD_IDLE`].
     pub(super) stalled: CancellationToken,
 }

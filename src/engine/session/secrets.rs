@@ -1,4 +1,4 @@
-//! `moby.buildkit.secrets.v1.Secrets`: what `RUN --mount=type=secret` asks for, by its id and nothing else.
+//! `moby.buildkit.secrets.v1.Secrets`: serves `RUN --mount=type=secret`, by id only.
 
 use bollard::moby::buildkit::secrets::v1::secrets_server::Secrets;
 use bollard::moby::buildkit::secrets::v1::{GetSecretRequest, GetSecretResponse};
@@ -6,14 +6,14 @@ use tonic::{Request, Response, Status};
 
 use crate::auth::BuildSecrets;
 
-/// Gives out the secrets of the session's builds.
+/// Serves the secrets of the session's builds.
 pub(super) struct Given(pub(super) BuildSecrets);
 
 #[tonic::async_trait]
 impl Secrets for Given {
     async fn get_secret(&self, request: Request<GetSecretRequest>) -> Result<Response<GetSecretResponse>, Status> {
         let GetSecretRequest { id, .. } = request.into_inner();
-        // By this code BuildKit knows that there is none, which only a mount that is `required` minds.
+        // BuildKit takes this code for a missing secret. Only a mount with `required` then fails.
         let secret = self.0.get(&id).ok_or_else(|| Status::not_found(format!("no secret {id:?} is planned")))?;
         Ok(Response::new(GetSecretResponse { data: secret.expose().to_vec() }))
     }

@@ -1,4 +1,4 @@
-//! A session: opened, served and ended.
+//! Opens, serves and ends a session.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -32,45 +32,47 @@ use crate::engine::error::{EngineError, EngineErrorKind};
 use crate::engine::rest::{ANSWER, within};
 use crate::oci::Digest;
 
-/// What a session serves.
+/// The content that a session serves.
 #[derive(Clone)]
 pub struct SessionSpec {
-    /// The build context, where the engine does not fetch it itself.
+    /// The build context, unless the engine fetches it itself.
     pub context: Option<PathBuf>,
-    /// The Dockerfile, where it is not in a context that the engine fetches: of its directory nothing but it and its
-    /// `.dockerignore` are served.
+    /// The Dockerfile, unless it is in a context that the engine fetches. The session serves only this file of its
+    /// directory, and its `.dockerignore`.
     pub dockerfile: Option<GivenDockerfile>,
-    /// Stages that the Dockerfile gets before its own: [`EngineFacts::stages`](crate::engine::EngineFacts::stages).
+    /// The stages that polyarch adds before the Dockerfile's own:
+    /// [`EngineFacts::stages`](crate::engine::EngineFacts::stages).
     pub stages: AddedStages,
-    /// Other directories, by the names under which the engine asks for them: [`directories`](crate::engine::directories).
+    /// Other directories, by the names that the engine uses: [`directories`](crate::engine::directories).
     pub directories: BTreeMap<String, PathBuf>,
-    /// The directories that its builds import caches from or export them to.
+    /// The directories that its builds import caches from, or export them to.
     pub caches: BTreeSet<PathBuf>,
-    /// Told apart from other contexts on the engine by this: where it is the same as in an earlier run, the engine
-    /// asks only for what changed.
+    /// The key that distinguishes this context from others on the engine. If an earlier run had the same key, the
+    /// engine requests only the files that changed.
     pub shared_key: String,
-    /// Who we are at registries.
+    /// The logins at registries.
     pub credentials: Arc<dyn CredentialSource>,
-    /// What its builds may mount. The engine asks by id only: builds whose secrets differ must not share a session.
+    /// The secrets that its builds may mount. The engine asks by id only, so builds with different secrets must not
+    /// share a session.
     pub secrets: BuildSecrets,
-    /// The ssh agents that its builds may use. They are asked for by id only, too.
+    /// The ssh agents that its builds may use, also by id only.
     pub agents: BuildAgents,
 }
 
-/// Largest list of headers that an engine may send, in bytes: grpc-go's own limit. BuildKit sends each line of an
-/// ignore file, and each path that a Dockerfile copies, as a header. BuildKit does not call at all where the headers
-/// would be more.
+/// The largest list of headers from an engine, in bytes: grpc-go's own limit. BuildKit sends each line of an ignore
+/// file as a header, and each path that a Dockerfile copies. If the headers exceed this limit, BuildKit does not call
+/// at all.
 const MAX_HEADERS: u32 = 16 << 20;
-/// Most requests that an engine may make at once; more of them wait (RFC 9113, section 5.1.2). A build makes a few a
-/// platform, and one for each connection to an ssh agent.
+/// The most concurrent requests of an engine. Further requests wait (RFC 9113, section 5.1.2). A build makes a few
+/// requests for a platform, and one for each connection to an ssh agent.
 const MAX_STREAMS: u32 = 32;
 
-/// A session that an engine holds open. Dropping it ends it.
+/// A session that an engine keeps open. Dropping it ends it.
 #[derive(Debug)]
 pub struct Session {
     id: String,
     outcome: Outcome,
-    /// Lines of the Dockerfile that are not the user's.
+    /// The lines that polyarch added to the user's Dockerfile.
     added: AddedLines,
     _server: AbortOnDropHandle<()>,
 }
@@ -79,7 +81,7 @@ impl Session {
     /// Opens a session on `engine`.
     ///
     /// # Errors
-    /// The context or a Dockerfile cannot be read, or the engine refuses.
+    /// polyarch cannot read the context or a Dockerfile, or the engine refuses.
     pub async fn open(engine: &Engine, spec: SessionSpec) -> Result<Self, EngineError> {
         let failed = |kind| engine.error("open a build session".into(), kind);
         let outcome = Outcome::default();
@@ -114,7 +116,7 @@ impl Session {
             .max_concurrent_streams(MAX_STREAMS)
             .serve_connection(connection, TowerToHyperService::new(services.prepare()));
         let server = AbortOnDropHandle::new(tokio::spawn(async move {
-            // How it ends says nothing: a build that lost its session fails by itself.
+            // The result has no meaning: a build that lost its session fails by itself.
             let _ = serving.await;
         }));
         Ok(Self { id, outcome, added, _server: server })
@@ -124,53 +126,54 @@ impl Session {
         &self.id
     }
 
-    /// Bytes of the context's files that were sent since this was last asked. Platforms that share a session share its context:
-    /// the sum over them is what went over the wire.
+    /// The bytes of the context's files that were sent since the last call. Platforms that share a session share its
+    /// context, so their sum is the traffic on the wire.
     pub(in crate::engine) fn take_sent_bytes(&self) -> u64 {
         self.outcome.sent.swap(0, Ordering::Relaxed)
     }
 
-    /// Waits until the engine takes nothing of the context any more. The bytes of files that it took stay counted.
+    /// Waits until the engine stops reading the context. Returns the bytes of files that it has read, and keeps their
+    /// count.
     pub(in crate::engine) async fn stalled(&self) -> u64 {
         self.outcome.stalled.cancelled().await;
         self.outcome.sent.load(Ordering::Relaxed)
     }
 
-    /// The lines of the Dockerfile that are not the user's.
+    /// The lines that polyarch added to the user's Dockerfile.
     pub(in crate::engine) fn added_lines(&self) -> AddedLines {
         self.added
     }
 
-    /// BuildKit's message, as if it had read the Dockerfile that is on the disk.
+    /// BuildKit's message, with the line numbers of the Dockerfile on the disk.
     pub(in crate::engine) fn in_lines_of_the_file(&self, message: String) -> String {
         dockerfile::in_lines_of_the_file(message, self.added)
     }
 
-    /// What the context's reader said, in our words: BuildKit passes on only a text.
+    /// The error of the context's reader, as polyarch's value. BuildKit passes on only its text.
     pub(in crate::engine) fn context_error(&self) -> Option<Arc<ContextError>> {
         self.outcome.context_error.get().cloned()
     }
 
-    /// A socket in the context, which the engine was not told of.
+    /// A socket in the context, which polyarch did not send.
     pub(in crate::engine) fn socket(&self) -> Option<&str> {
         self.outcome.socket.get().map(String::as_str)
     }
 
-    /// What the credentials' source said, in our words.
+    /// The error of the credentials' source, as polyarch's value.
     pub(in crate::engine) fn auth_error(&self) -> Option<Arc<AuthError>> {
         self.outcome.auth_error.get().cloned()
     }
 }
 
-/// 128 random bits, as BuildKit's identifiers: unique among everybody's builds on the engine.
+/// 128 random bits, the form of BuildKit's identifiers. They are unique among the builds of all users on the engine.
 pub(in crate::engine) fn random_id() -> String {
     use std::hash::{BuildHasher, RandomState};
-    // The standard library's only source of randomness: each RandomState has keys of its own.
+    // The standard library's only source of randomness: each `RandomState` has its own keys.
     let half = || RandomState::new().hash_one(std::process::id());
     format!("{:016x}{:016x}", half(), half())
 }
 
-/// What the engine may call (BuildKit, `session.MethodURL`).
+/// The methods that the engine may call (BuildKit, `session.MethodURL`).
 const METHODS: [&str; 16] = [
     "/containerd.services.content.v1.Content/Abort",
     "/containerd.services.content.v1.Content/Info",

@@ -1,8 +1,8 @@
-//! `moby.sshforward.v1.SSH`: what `RUN --mount=type=ssh` asks of an agent of the user.
+//! `moby.sshforward.v1.SSH`: forwards requests of `RUN --mount=type=ssh` to one of the user's agents.
 //!
-//! A step may list keys and have something signed. What would change the agent is refused, as buildx refuses it: the
-//! Dockerfile may be anybody's. The agent's protocol is draft-miller-ssh-agent: a length, a type, contents, and one
-//! answer to each request.
+//! A step may list keys and request signatures. Like buildx, polyarch refuses requests that would change the agent,
+//! because the Dockerfile may be untrusted. The agent's protocol is draft-miller-ssh-agent: a length, a type, contents,
+//! and one answer to each request.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,14 +24,14 @@ use tonic::{Request, Response, Status, Streaming};
 /// The sockets of the agents that a build may use, by id.
 pub type BuildAgents = BTreeMap<String, PathBuf>;
 
-/// Connections to agents at once, of one session.
+/// The most connections of one session to agents at the same time.
 const MOST_CONNECTIONS: usize = 64;
-/// Longest message that is passed on, in bytes (OpenSSH, `AGENT_MAX_LEN`).
+/// The longest message that polyarch passes on, in bytes (OpenSSH, `AGENT_MAX_LEN`).
 const MAX_MESSAGE: u32 = 256 << 10;
 
 const REQUEST_IDENTITIES: u8 = 11;
 const SIGN_REQUEST: u8 = 13;
-/// The answer `SSH_AGENT_FAILURE`, whole.
+/// The complete answer `SSH_AGENT_FAILURE`.
 const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
 
 /// Forwards to the agents of the session's builds.
@@ -46,7 +46,7 @@ impl Forwarded {
         Self { agents, connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)) }
     }
 
-    /// The socket of the agent that a step names, or does not name.
+    /// The socket of the agent that a step names, or of the default agent.
     fn socket(&self, id: &str) -> Result<&PathBuf, Status> {
         let id = if id.is_empty() { "default" } else { id };
         self.agents.get(id).ok_or_else(|| Status::not_found(format!("no ssh agent {id:?} is planned")))
@@ -73,10 +73,10 @@ impl Ssh for Forwarded {
         let agent = agent.map_err(|error| Status::unavailable(format!("the ssh agent does not answer: {error}")))?;
         let (answers, said) = mpsc::channel(1);
         let asked = request.into_inner().map(|part| part.map(|part| Bytes::from(part.data)).map_err(io::Error::other));
-        // The task is the response's: where the engine drops the stream, it ends.
+        // The response owns the task. When the engine drops the stream, the task ends.
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let _held = held;
-            // The end of either side is the end of both: nobody is left to be told why.
+            // When one side ends, the other ends, too. There is no receiver for the reason.
             let _ = forward(StreamReader::new(asked), agent, answers).await;
         }));
         let stream = futures::stream::unfold((said, task), async |(mut said, task)| {
@@ -87,7 +87,7 @@ impl Ssh for Forwarded {
     }
 }
 
-/// Passes on one request after the other, and its answer, until one side ends.
+/// Passes on one request after the other with its answer, until one side ends.
 async fn forward(
     mut asked: impl AsyncRead + Unpin,
     mut agent: impl AsyncRead + AsyncWrite + Unpin,
@@ -105,7 +105,7 @@ async fn forward(
     }
 }
 
-/// The next message, with its length before it.
+/// The next message, with its length in front.
 async fn message(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let length = from.read_u32().await?;
     if length > MAX_MESSAGE {
@@ -126,7 +126,8 @@ mod tests {
         [&length[..], &[kind], contents].concat()
     }
 
-    /// What an agent hears, and what is answered, where a step says `asked`. The agent answers with `answer` and ends.
+    /// Forwards the requests `asked` of a step to an agent, which replies with `answer` and ends. Returns the bytes
+    /// that reached the agent, and the bytes that reached the step.
     async fn forwarded(asked: &[u8], answer: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let (ours, mut agent) = tokio::io::duplex(1 << 20);
         agent.write_all(answer).await.unwrap();
@@ -146,7 +147,7 @@ mod tests {
         let list = framed(REQUEST_IDENTITIES, b"");
         let sign = framed(SIGN_REQUEST, &vec![7; 100_000]);
         let (keys, signature) = (framed(12, b"keys"), framed(14, b"signature"));
-        // Adding, removing, removing all, locking, an extension, an empty message.
+        // Requests to add, remove, remove all and lock, an extension, and an empty message.
         let refused = [framed(17, b"key"), framed(18, b"key"), framed(19, b""), framed(22, b"x"), framed(27, b"x")];
         let asked = [&list[..], &refused.concat(), &[0; 4], &sign].concat();
         let (heard, answered) = forwarded(&asked, &[&keys[..], &signature].concat()).await;

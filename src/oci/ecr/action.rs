@@ -1,30 +1,30 @@
-//! What a registry of Amazon ECR is asked for, as IAM names it (Amazon ECR, "IAM permissions for pushing an image").
+//! The IAM actions that requests to Amazon ECR need (Amazon ECR, "IAM permissions for pushing an image").
 
 use std::fmt;
 
-/// An action of IAM that a request of the registry's API needs.
+/// An IAM action that a request to the registry needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EcrAction {
-    /// To read a manifest.
+    /// Read a manifest.
     BatchGetImage,
-    /// To put a manifest.
+    /// Push a manifest.
     PutImage,
-    /// To delete an image or a tag.
+    /// Delete an image or a tag.
     BatchDeleteImage,
-    /// To ask whether a layer is there.
+    /// Check whether a layer exists.
     BatchCheckLayerAvailability,
-    /// To read a layer.
+    /// Read a layer.
     GetDownloadUrlForLayer,
-    /// To begin to upload a layer.
+    /// Begin to upload a layer.
     InitiateLayerUpload,
-    /// To go on with that.
+    /// Continue the upload.
     UploadLayerPart,
-    /// To end it.
+    /// Finish the upload.
     CompleteLayerUpload,
 }
 
 impl EcrAction {
-    /// What a request needs: its method, and its path or URL.
+    /// The action that a request needs. `method` and `path` are those of the request; `path` may be a URL.
     #[must_use]
     pub fn of(method: &str, path: &str) -> Option<Self> {
         let path = path.split('?').next().unwrap_or(path);

@@ -5,11 +5,11 @@ use std::str::FromStr;
 
 use crate::oci::{ReferenceError, RegistryHost};
 
-/// A number of digits that an account has.
+/// The number of digits of an account.
 const ACCOUNT_DIGITS: usize = 12;
 /// The public gallery, and its newer name for IPv4 and IPv6.
 const PUBLIC: [&str; 2] = ["public.ecr.aws", "ecr-public.aws.com"];
-/// What stands behind the region, and which regions are there: those whose names begin so. The first that fits holds.
+/// For each partition of Amazon: the beginning of its regions, and the text behind the region. The first match counts.
 const PARTITIONS: [(&str, &str); 7] = [
     ("cn-", "amazonaws.com.cn"),
     ("us-iso-", "c2s.ic.gov"),
@@ -19,69 +19,69 @@ const PARTITIONS: [(&str, &str); 7] = [
     ("eusc-", "amazonaws.eu"),
     ("", "amazonaws.com"),
 ];
-/// What stands there at the endpoints for IPv4 and IPv6.
+/// The text behind the region for IPv4 and IPv6.
 const DUAL_STACK: [&str; 2] = ["on.aws", "on.amazonwebservices.com.cn"];
 
-/// An AWS account, by its twelve digits.
+/// An AWS account: twelve digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AwsAccount(Box<str>);
 
-/// An AWS region by its code, as `eu-central-1`.
+/// The code of an AWS region, such as `eu-central-1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AwsRegion(Box<str>);
 
-/// Why a string is no name of AWS.
+/// Why a string is not an AWS account or region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EcrNameError {
-    /// Not twelve digits.
-    #[error("an AWS account is {ACCOUNT_DIGITS} digits")]
+    /// The text does not have twelve digits.
+    #[error("an AWS account has {ACCOUNT_DIGITS} digits")]
     Account,
-    /// Not the code of a region.
-    #[error("an AWS region is lower-case letters, digits and `-`, as eu-central-1")]
+    /// The text is not the code of a region.
+    #[error("an AWS region has lower-case letters, digits and `-`, such as eu-central-1")]
     Region,
 }
 
-/// A registry of Amazon ECR, as its host names it.
+/// A registry of Amazon ECR, read from its host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EcrHost {
     /// The registry of an account in a region.
     Private(PrivateEcr),
-    /// The public gallery, which is one for the whole world.
+    /// The public gallery. There is only one.
     Public,
 }
 
 /// The registry of an account in a region.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrivateEcr {
-    /// Whose it is.
+    /// The account.
     pub account: AwsAccount,
-    /// Where it is.
+    /// The region.
     pub region: AwsRegion,
-    /// At which of its endpoints.
+    /// The endpoint in the host.
     pub endpoint: EcrEndpoint,
 }
 
-/// The endpoints that a registry has.
+/// The endpoints of a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EcrEndpoint {
     /// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`
     Standard,
-    /// The same with cryptography that is validated under FIPS 140: `ACCOUNT.dkr.ecr-fips.…`
+    /// The endpoint with FIPS 140 validated cryptography: `ACCOUNT.dkr.ecr-fips.…`
     Fips,
-    /// For IPv4 and IPv6: `ACCOUNT.dkr-ecr.REGION.on.aws`
+    /// The endpoint for IPv4 and IPv6: `ACCOUNT.dkr-ecr.REGION.on.aws`
     DualStack,
-    /// Both.
+    /// Both properties.
     FipsDualStack,
 }
 
 impl EcrEndpoint {
-    /// Whether it is one of FIPS 140.
+    /// Whether the endpoint uses FIPS 140.
     #[must_use]
     pub fn is_fips(self) -> bool {
         matches!(self, Self::Fips | Self::FipsDualStack)
     }
 
-    /// Whether it is one for IPv4 and IPv6.
+    /// Whether the endpoint supports IPv4 and IPv6.
     #[must_use]
     pub fn is_dual_stack(self) -> bool {
         matches!(self, Self::DualStack | Self::FipsDualStack)
@@ -89,7 +89,7 @@ impl EcrEndpoint {
 }
 
 impl EcrHost {
-    /// The registry of Amazon ECR that `host` is; `None`: it is none.
+    /// The registry of Amazon ECR at `host`. `None`: the host is not one of ECR.
     #[must_use]
     pub fn of(host: &RegistryHost) -> Option<Self> {
         let name = host.name().to_ascii_lowercase();
@@ -122,10 +122,10 @@ impl PrivateEcr {
         Self { account, region, endpoint: EcrEndpoint::Standard }
     }
 
-    /// The host of its standard endpoint, whatever [`Self::endpoint`] is.
+    /// The host of the standard endpoint, independent of [`Self::endpoint`].
     ///
     /// # Errors
-    /// Never for the regions that there are: a region's name is bounded by the host's.
+    /// Never for existing regions, because their names are short enough for a host.
     pub fn host(&self) -> Result<RegistryHost, ReferenceError> {
         let fits = |(prefix, suffix): &(&str, &'static str)| self.region.0.starts_with(prefix).then_some(*suffix);
         let suffix = PARTITIONS.iter().find_map(fits).unwrap_or_default();
@@ -134,7 +134,7 @@ impl PrivateEcr {
 }
 
 impl RegistryHost {
-    /// Whether this is Amazon's registry, private or public.
+    /// Whether this is a registry of Amazon ECR, private or public.
     #[must_use]
     pub fn is_ecr(&self) -> bool {
         EcrHost::of(self).is_some()
@@ -142,7 +142,7 @@ impl RegistryHost {
 }
 
 impl AwsAccount {
-    /// The digits.
+    /// The twelve digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -159,9 +159,9 @@ impl FromStr for AwsAccount {
 }
 
 impl AwsRegion {
-    /// Where the public gallery's logins come from.
+    /// The region that issues the logins of the public gallery.
     pub const OF_PUBLIC_LOGINS: &'static str = "us-east-1";
-    /// Longest code, in bytes: a label of a host.
+    /// The longest code in bytes, the limit of a host label.
     const LONGEST: usize = 63;
 
     /// The code.

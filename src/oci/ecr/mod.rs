@@ -1,4 +1,4 @@
-//! Amazon ECR in values: which hosts are its registries, which tags may move, what it says when it refuses.
+//! Values of Amazon ECR: the hosts of its registries, the mutability of tags, and its error messages.
 
 mod action;
 mod host;

@@ -1,22 +1,22 @@
-//! Which tags of a repository may move (Amazon ECR, "Image tag mutability").
+//! The tags of a repository that may move (Amazon ECR, "Image tag mutability").
 
 use crate::oci::Tag;
 
-/// Which tags of a repository may move.
+/// The tags of a repository that may move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mutability {
-    /// All but those that one of the patterns fits.
+    /// All tags except those that match a pattern.
     Mutable(Vec<TagPattern>),
-    /// None but those that one of the patterns fits.
+    /// Only the tags that match a pattern.
     Immutable(Vec<TagPattern>),
 }
 
-/// A part of the tags: `*` stands for any characters, everything else for itself.
+/// A pattern of tags. `*` stands for any characters. Every other character stands for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagPattern(String);
 
 impl Mutability {
-    /// Whether `tag`, once it names an image, names it for ever.
+    /// Whether `tag` can never move after it was pushed.
     #[must_use]
     pub fn fixes(&self, tag: &Tag) -> bool {
         let fits = |patterns: &[TagPattern]| patterns.iter().any(|pattern| pattern.fits(tag));
@@ -28,22 +28,23 @@ impl Mutability {
 }
 
 impl TagPattern {
-    /// The pattern that is written so.
+    /// A pattern with this text.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// As it is written.
+    /// The pattern as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether `tag` is one of them.
+    /// Whether `tag` matches the pattern.
     #[must_use]
     pub fn fits(&self, tag: &Tag) -> bool {
-        // The text between two stars is looked for from the left, the last at the end: linear in the tag for each part.
+        // Search each part between two stars from the left, and the last part at the end. The time is linear in the
+        // tag for each part.
         let tag = tag.as_str();
         let Some((first, rest)) = self.0.split_once('*') else { return self.0 == tag };
         let Some(mut tag) = tag.strip_prefix(first) else { return false };

@@ -1,18 +1,18 @@
-//! Where a registry of ECR is, as people and the AWS CLI are told.
+//! The account and the region of an ECR registry, for messages and for commands of the AWS CLI.
 
 use std::fmt;
 
 use super::host::{AwsAccount, AwsRegion, EcrHost};
 use crate::oci::RepositoryPath;
 
-/// Where a registry of ECR is, as far as it is known.
+/// The account and the region of an ECR registry, if they are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EcrPlace {
-    /// An account's, in a region.
+    /// The registry of an account in a region.
     Private {
-        /// Whose it is.
+        /// The account.
         account: Option<AwsAccount>,
-        /// Where it is.
+        /// The region.
         region: Option<AwsRegion>,
     },
     /// The public gallery.
@@ -20,7 +20,7 @@ pub enum EcrPlace {
 }
 
 impl EcrPlace {
-    /// What a host says of it; one that says nothing is private.
+    /// The place that `host` contains. Without a host it is a private registry with unknown account and region.
     #[must_use]
     pub fn of(host: Option<&EcrHost>) -> Self {
         match host {
@@ -32,16 +32,16 @@ impl EcrPlace {
         }
     }
 
-    /// The command of the AWS CLI that creates `repository` there.
+    /// The command of the AWS CLI that creates `repository` in this registry.
     #[must_use]
     pub fn creating(&self, repository: Option<&RepositoryPath>) -> String {
         let name = repository.map_or("NAME", RepositoryPath::as_str);
-        // The gallery knows a repository by what stands behind the alias of its account.
+        // The gallery names a repository without the alias of its account.
         let name = if *self == Self::Gallery { name.split_once('/').map_or(name, |(_, name)| name) } else { name };
         format!("{} create-repository --repository-name {name}{}", self.service(), self.region())
     }
 
-    /// The command of the AWS CLI that prints the password of its login.
+    /// The command of the AWS CLI that prints the password of this registry.
     #[must_use]
     pub fn password(&self) -> String {
         format!("{} get-login-password{}", self.service(), self.region())

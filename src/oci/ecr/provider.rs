@@ -1,19 +1,19 @@
-//! Who runs a registry, as far as it makes a difference to how it is spoken to.
+//! The provider of a registry, if polyarch must treat it differently.
 
 use crate::oci::RegistryHost;
 
-/// Who runs a registry.
+/// The provider of a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provider {
-    /// Amazon, whose registry has rules of its own besides the specification's: uploads come in parts of 10 MiB, and
-    /// its answers do not say how far one is; no more than ten manifests a second are put.
+    /// Amazon. ECR has rules in addition to the specification. Uploads use parts of 10 MiB, and answers do not report
+    /// the progress of an upload. ECR accepts at most ten manifests a second.
     Ecr,
-    /// Anybody: the specification holds.
+    /// Any other provider, which follows the specification.
     Other,
 }
 
 impl Provider {
-    /// The provider that the name of `host` gives away.
+    /// The provider, recognised by the name of `host`.
     #[must_use]
     pub fn of(host: &RegistryHost) -> Self {
         if host.is_ecr() { Self::Ecr } else { Self::Other }

@@ -1,8 +1,7 @@
-//! What Amazon ECR says when it refuses, and what to do then.
+//! Recognises errors of Amazon ECR, and gives a hint for each.
 //!
-//! It is told by the registry's API, with a status, a code and a message; by an engine that pushes, with what is left of
-//! that in one message. Only those texts are known that somebody has seen; where it says nothing, the request tells what
-//! it is about.
+//! The registry's API reports an error as a status, a code and a message. An engine that pushes reports only a message
+//! with parts of them. The known texts come from real reports. If a message is unknown, the request decides.
 
 use super::action::EcrAction;
 use super::host::EcrHost;
@@ -10,90 +9,89 @@ use super::place::EcrPlace;
 use crate::oci::spent::is_of_spent_token;
 use crate::oci::{Digest, RegistryHost, RepositoryPath};
 
-/// Most digests that a hint repeats.
+/// The most digests in a hint.
 const MOST_DIGESTS: usize = 3;
 
-/// An answer that is no success, as far as it is known.
+/// The known parts of an error answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EcrAnswer<'a> {
     /// The HTTP status.
     pub status: Option<u16>,
-    /// The code of the specification: `DENIED`.
+    /// The code of the specification, such as `DENIED`.
     pub code: &'a str,
-    /// The text for people.
+    /// The message for people.
     pub message: &'a str,
-    /// What was asked for.
+    /// The action of the request.
     pub asked: Option<EcrAction>,
 }
 
-/// What ECR refuses.
+/// The error that ECR reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EcrRefusal {
-    /// There is no such repository.
+    /// The repository does not exist.
     RepositoryMissing {
-        /// Its name, where the message has it.
+        /// The name, if the message contains it.
         name: Option<RepositoryPath>,
     },
-    /// It ended the connection where an upload was to begin: it does so where there is no such repository, or no
-    /// permission.
+    /// ECR closed the connection at the start of an upload. The repository does not exist, or a permission is missing.
     HungUp,
-    /// The role may not do it.
+    /// The role lacks a permission.
     NotAllowed {
-        /// What, as `ecr:PutImage`; without a word of ECR, what the request needs.
+        /// The action, such as `ecr:PutImage`. If ECR names none, it is the action that the request needs.
         action: String,
-        /// Which policy is in the way.
+        /// The policy that refuses the action.
         policy: Policy,
     },
-    /// The login was given out too long ago.
+    /// The login is too old.
     LoginExpired,
-    /// The login is none, or that of another registry.
+    /// The login is not valid, or it is for another registry.
     LoginRefused,
-    /// The tag is there, and may not move.
+    /// The tag exists, and it may not move.
     TagImmutable,
-    /// The tag is perhaps immutable: the manifest was refused, and nobody says why.
+    /// ECR refused the manifest without a reason. The tag may be immutable.
     ManifestRefused,
-    /// It calls the manifest invalid JSON, which it is not.
+    /// ECR reports a valid manifest as invalid JSON.
     ManifestSyntax,
-    /// An index refers to images that are not there.
+    /// An index lists images that do not exist.
     ImagesMissing(Vec<Digest>),
-    /// An image refers to layers that are not there.
+    /// An image lists layers that do not exist.
     LayersMissing(Vec<Digest>),
-    /// An index refers to what was to be deleted.
+    /// An index lists the image that should be deleted.
     Referenced(Vec<Digest>),
-    /// The image has as many tags as it may have, or the repository as many images.
+    /// The image has the highest number of tags, or the repository has the highest number of images.
     Full,
-    /// Too much was asked of it.
+    /// There were too many requests.
     TooOften,
 }
 
-/// Which policy does not let somebody do something.
+/// The policy that refuses an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// The role's own does not allow it.
+    /// The policy of the role does not allow it.
     Identity,
-    /// The repository's does not allow it to another account.
+    /// The policy of the repository does not allow it to another account.
     Repository,
-    /// One forbids it.
+    /// A policy explicitly denies it.
     Deny,
-    /// It does not say.
+    /// ECR does not name the policy.
     Unsaid,
 }
 
 impl EcrRefusal {
-    /// What `answer` refuses; `None`: no words of ECR that we know.
+    /// The error in `answer`. `None`: polyarch does not know this answer.
     #[must_use]
     pub fn read(answer: EcrAnswer<'_>) -> Option<Self> {
         Self::said(answer.message).or_else(|| Self::unsaid(answer.status?, answer.code, answer.asked))
     }
 
-    /// What an engine's message refuses, which has ECR's words in it or the engine's own.
+    /// The error in an engine's message, which contains the text of ECR or a text of the engine.
     #[must_use]
     pub fn read_pushed(message: &str) -> Option<Self> {
         Self::said(message).or_else(|| {
             let (asked, status) = bare(message)?;
             match (status, asked) {
-                // Of a 404 of its first request an engine says nothing, of later ones this.
+                // For its first request, an engine hides a 404. For later requests it reports this.
                 (404, Some(EcrAction::InitiateLayerUpload)) => Some(Self::RepositoryMissing { name: None }),
                 (400, Some(EcrAction::PutImage)) => Some(Self::ManifestRefused),
                 (405, Some(EcrAction::PutImage)) => Some(Self::ManifestSyntax),
@@ -102,7 +100,7 @@ impl EcrRefusal {
         })
     }
 
-    /// By its words.
+    /// Recognises the error by its text.
     fn said(text: &str) -> Option<Self> {
         let has = |words: &str| text.contains(words);
         if is_of_spent_token(text) {
@@ -112,7 +110,7 @@ impl EcrRefusal {
         if let Some(action) = between(text, "is not authorized to perform: ", " ") {
             return Some(Self::NotAllowed { action: action.to_owned(), policy: Policy::read(text) });
         }
-        // containers-roadmap#2380, buildkit#3776, kaniko#204 (the tag, and not the repository)
+        // containers-roadmap#2380, buildkit#3776, kaniko#204 (the tag, not the repository)
         if has("cannot be overwritten because the") && has("immutable") {
             return Some(Self::TagImmutable);
         }
@@ -145,7 +143,8 @@ impl EcrRefusal {
         if has("ImageReferencedByManifestList") || has("referenced by manifest list") {
             return Some(Self::Referenced(digests(text)));
         }
-        // containers-roadmap#1970, build-push-action#1017: of Engine 20.10 this is all, 28.5 says which request.
+        // containers-roadmap#1970, build-push-action#1017: Engine 20.10 reports only this, and 28.5 also names the
+        // request.
         if text == "EOF" || text.ends_with("/blobs/uploads/\": EOF") {
             return Some(Self::HungUp);
         }
@@ -153,7 +152,7 @@ impl EcrRefusal {
         refuses_login.then_some(Self::LoginRefused)
     }
 
-    /// By what the request was, where it has no words for it.
+    /// Recognises the error by the request, if ECR sends no known text.
     fn unsaid(status: u16, code: &str, asked: Option<EcrAction>) -> Option<Self> {
         match (status, asked) {
             (401, _) => Some(Self::LoginRefused),
@@ -164,13 +163,13 @@ impl EcrRefusal {
         }
     }
 
-    /// Whether a new login may help: ECR does not always say whether it is the login or the permission.
+    /// Whether a new login may help. ECR does not always distinguish a bad login from a missing permission.
     #[must_use]
     pub fn may_be_login(&self) -> bool {
         matches!(self, Self::LoginExpired | Self::LoginRefused | Self::NotAllowed { policy: Policy::Unsaid, .. })
     }
 
-    /// What to do about it, in one line: in the registry `host`, where `repository` was asked for.
+    /// The next step in one line, for a request about `repository` in the registry `host`.
     #[must_use]
     pub fn hint(&self, host: &RegistryHost, repository: Option<&RepositoryPath>) -> String {
         let at = EcrHost::of(host);
@@ -178,45 +177,55 @@ impl EcrRefusal {
             Self::RepositoryMissing { name } => missing(at.as_ref(), name.as_ref().or(repository)),
             Self::HungUp => {
                 let hint = missing(at.as_ref(), repository);
-                format!("{hint}; if it is there, the role lacks {}", EcrAction::InitiateLayerUpload)
+                format!(
+                    "{hint}; if the repository exists, allow {} in the role's policy",
+                    EcrAction::InitiateLayerUpload
+                )
             }
             Self::NotAllowed { action, policy: Policy::Identity } => format!("allow {action} in the role's policy"),
             Self::NotAllowed { action, policy: Policy::Repository } => {
-                format!("the repository is of another account: its policy and the role's must both allow {action}")
+                format!(
+                    "allow {action} in the policies of the role and of the repository, which belongs to \
+                    another account"
+                )
             }
             Self::NotAllowed { action, policy: Policy::Deny } => {
-                format!("a policy of the role, the repository or the organization forbids {action}; none can allow it")
+                format!(
+                    "remove the explicit deny of {action} from the policies of the role, the repository and \
+                    the organization; no policy can override a deny"
+                )
             }
             Self::NotAllowed { action, policy: Policy::Unsaid } => {
-                format!("ECR does not say why: allow {action} in the role's policy, and see that the login is of {host}")
+                format!(
+                    "allow {action} in the role's policy, and check that the login is for {host}; ECR gives \
+                    no reason"
+                )
             }
             Self::LoginExpired => format!(
-                "it is older than 12 hours, or of another region or account than {host}: log in again, and see that this \
-                 machine's clock is right"
+                "log in again, and check this machine's clock: the login is older than 12 hours, or it is for \
+                    another region or account than {host}"
             ),
             Self::LoginRefused => format!("{}, or give this job AWS credentials", log_in(host, at.as_ref())),
-            Self::TagImmutable => "the tag is immutable: publish this under another one".into(),
+            Self::TagImmutable => "publish under another tag, because this tag is immutable".into(),
             Self::ManifestRefused => {
-                "ECR says so if the tag is immutable and has another image: publish this under another one".into()
+                "publish under another tag: ECR answers like this if the tag is immutable and has another image".into()
             }
-            Self::ManifestSyntax => "ECR says so of three things that are valid: no `mediaType` at the top of the manifest, \
-                                     `platform.features` in an index, `artifactType` or `subject` in a form that it does \
-                                     not take; attestations are left out with `attestations: strip`"
+            Self::ManifestSyntax => "check for three valid things that ECR refuses: no `mediaType` at the top \
+                of the manifest, `platform.features` in an index, and some forms of `artifactType` or \
+                `subject`; set `attestations: strip` to leave attestations out"
                 .into(),
             Self::ImagesMissing(digests) => {
-                let missing = listed("what the index lists", digests);
-                format!("{missing} not in the repository: push the platforms again, and see what a lifecycle policy removes")
+                let missing = listed("an image of the index", digests);
+                format!("push the platforms again, and check your lifecycle policy: {missing} not in the repository")
             }
             Self::LayersMissing(digests) => {
-                format!("{} not in the repository: push the image again", listed("a layer of the image", digests))
+                format!("push the image again: {} not in the repository", listed("a layer of the image", digests))
             }
-            Self::Referenced(digests) if digests.is_empty() => "delete the index that lists it first".into(),
-            Self::Referenced(digests) => format!("delete the index that lists it first: {}", names(digests)),
-            Self::Full => {
-                "remove images or tags, let a lifecycle policy do it, or ask AWS for a higher quota".into()
-            }
-            Self::TooOften => "ECR takes 10 manifests a second in an account and region: run this again in a minute, with \
-                               fewer jobs at once, or ask AWS for more (`Rate of PutImage requests`)"
+            Self::Referenced(digests) if digests.is_empty() => "first delete the index that lists the image".into(),
+            Self::Referenced(digests) => format!("first delete the index that lists the image: {}", names(digests)),
+            Self::Full => "remove images or tags, add a lifecycle policy, or ask AWS for a higher quota".into(),
+            Self::TooOften => "run this again in a minute with fewer jobs at once, or ask AWS for a higher \
+                `Rate of PutImage requests`: ECR takes 10 manifests a second in an account and region"
                 .into(),
         }
     }
@@ -234,11 +243,11 @@ impl Policy {
     }
 }
 
-/// How a repository that is missing comes to be.
+/// The hint to create a missing repository.
 fn missing(at: Option<&EcrHost>, repository: Option<&RepositoryPath>) -> String {
     let (place, name) = (EcrPlace::of(at), repository.map_or("NAME", RepositoryPath::as_str));
     let command = place.creating(repository);
-    format!("create {name} in {place}: `{command}`, or say `ecr: {{ create: true }}` in the plan")
+    format!("create {name} in {place}: `{command}`, or set `ecr: {{ create: true }}` in the plan")
 }
 
 fn log_in(host: &RegistryHost, at: Option<&EcrHost>) -> String {
@@ -262,10 +271,10 @@ fn names(digests: &[Digest]) -> String {
     format!("{}{rest}", shown.join(", "))
 }
 
-/// The request that an engine with containerd's image store says nothing of but its status, and what it was for:
+/// The request and the status in a message without details. An engine with the containerd image store reports:
 /// `unexpected status from HEAD request to URL: 403 Forbidden`.
 fn bare(message: &str) -> Option<(Option<EcrAction>, u16)> {
-    // azure-devops#311: Engine 20.10, of a HEAD, which has no body.
+    // azure-devops#311: Engine 20.10 reports this for a HEAD request, which has no body.
     if let Some(status) = between(message, "error parsing HTTP ", " response body: unexpected end of JSON input") {
         return Some((Some(EcrAction::BatchCheckLayerAvailability), status.parse().ok()?));
     }
@@ -292,7 +301,7 @@ mod tests {
     const A: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 
-    /// What is refused by a message of the registry's API, and of both kinds of engines.
+    /// The error that polyarch reads from a message of the API, and of both kinds of engines.
     fn refused(message: &str) -> EcrRefusal {
         let read = EcrRefusal::read(EcrAnswer { message, ..EcrAnswer::default() });
         for prefix in ["", "denied: ", "error from registry: ", "failed to push h/web: "] {
@@ -320,7 +329,7 @@ mod tests {
                 "The repository with name 'org/web' does not exist in the registry with id '123456789012'".to_owned(),
                 EcrRefusal::RepositoryMissing { name: Some("org/web".parse().unwrap()) },
                 "create org/web in account 123456789012, region us-east-1: `aws ecr create-repository --repository-name \
-                 org/web --region us-east-1`, or say `ecr: { create: true }` in the plan",
+                 org/web --region us-east-1`, or set `ecr: { create: true }` in the plan",
             ),
             // cloud-platform#7245
             (
@@ -328,7 +337,7 @@ mod tests {
                 not_allowed("ecr:InitiateLayerUpload", Policy::Identity),
                 "allow ecr:InitiateLayerUpload in the role's policy",
             ),
-            // celeba-spoof#9: older, without a reason
+            // celeba-spoof#9: an older message without a reason
             (
                 format!("{user} ecr:PutImage {on}"),
                 not_allowed("ecr:PutImage", Policy::Identity),
@@ -344,7 +353,7 @@ mod tests {
             (
                 format!("{user} ecr:PutImage {on} with an explicit deny in a service control policy"),
                 not_allowed("ecr:PutImage", Policy::Deny),
-                "forbids ecr:PutImage",
+                "remove the explicit deny of ecr:PutImage",
             ),
             // aws-cli#2351
             (
@@ -358,35 +367,35 @@ mod tests {
             (
                 "The image tag '1.0' already exists in the 'web' repository and cannot be overwritten because the repository is immutable.".to_owned(),
                 EcrRefusal::TagImmutable,
-                "under another one",
+                "publish under another tag",
             ),
             // kaniko#204
             (
                 "The image tag '1.0' already exists in the 'web' repository and cannot be overwritten because the tag is immutable.".to_owned(),
                 EcrRefusal::TagImmutable,
-                "under another one",
+                "publish under another tag",
             ),
             // containers/image#584, podman#1719, apko#450
             (
                 "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'".to_owned(),
                 EcrRefusal::ManifestSyntax,
-                "no `mediaType` at the top of the manifest, `platform.features` in an index, `artifactType` or `subject`",
+                "no `mediaType` at the top of the manifest, `platform.features` in an index",
             ),
             (
                 format!("Images with digests '[{A}]' required for pushing image into repository with name 'web' in the registry with id '123456789012' do not exist"),
                 EcrRefusal::ImagesMissing(digests()),
-                "aaaa is not in the repository: push the platforms again",
+                "push the platforms again, and check your lifecycle policy: sha256:aaaa",
             ),
             // Amazon ECR API, PutImage
             (
                 "The manifest list is referencing an image that does not exist.".to_owned(),
                 EcrRefusal::ImagesMissing(Vec::new()),
-                "what the index lists is not in the repository",
+                "an image of the index is not in the repository",
             ),
             (
                 format!("Layers with digests '[{A}]' required for pushing image into repository with name 'web' in the registry with id '123456789012' do not exist"),
                 EcrRefusal::LayersMissing(digests()),
-                "aaaa is not in the repository: push the image again",
+                "push the image again: sha256:aaaa",
             ),
             // containerd#10447, amazon-ecr-user-guide#11
             ("Rate exceeded".to_owned(), EcrRefusal::TooOften, "10 manifests a second"),
@@ -394,7 +403,7 @@ mod tests {
             (
                 format!("ImageReferencedByManifestList: Requested image referenced by manifest list: [{A}]"),
                 EcrRefusal::Referenced(digests()),
-                "delete the index that lists it first: sha256:aaaa",
+                "first delete the index that lists the image: sha256:aaaa",
             ),
             // cht-core#11099
             (
@@ -434,7 +443,7 @@ mod tests {
         }
     }
 
-    /// As Engine 20.10 and 28.5 were seen to say it, and BuildKit (buildx#1660, kafka-ui#583, containerd#10447).
+    /// Messages that Engine 20.10 and 28.5 and BuildKit printed (buildx#1660, kafka-ui#583, containerd#10447).
     #[test]
     fn what_engines_make_of_it_is_read_all_the_same() {
         let unsaid = |action: &str| not_allowed(action, Policy::Unsaid);
@@ -463,7 +472,10 @@ mod tests {
         ] {
             assert_eq!(EcrRefusal::read_pushed(&message), Some(refusal), "{message}");
         }
-        assert!(hint(&EcrRefusal::HungUp).contains("if it is there, the role lacks ecr:InitiateLayerUpload"));
+        assert!(
+            hint(&EcrRefusal::HungUp)
+                .contains("if the repository exists, allow ecr:InitiateLayerUpload in the role's policy")
+        );
         for message in ["", "dial tcp: connection refused", "unexpected status from", "failed to do request: Head: EOF"]
         {
             assert_eq!(EcrRefusal::read_pushed(message), None, "{message}");

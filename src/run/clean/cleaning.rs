@@ -1,4 +1,4 @@
-//! A repository that is looked at, and what is then deleted of it.
+//! Reads a repository, and deletes the images that the verdicts select.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,12 @@ use super::judge::{Judgement, all_is_read, judge};
 use super::keep::{Keep, Verdict};
 use crate::oci::{Digest, Repository, Tag};
 
-/// Hexadecimal digits of a digest.
+/// The number of hexadecimal digits of a SHA-256 digest.
 const SHA256_HEX: usize = 64;
 
 type Tags = BTreeMap<Digest, BTreeSet<Tag>>;
 
-/// A repository, and what is to become of what it has.
+/// A repository, with a verdict on each of its manifests.
 #[derive(Debug)]
 pub struct Cleaning<'a> {
     registry: &'a Registry,
@@ -28,35 +28,36 @@ pub struct Cleaning<'a> {
     is_unordered: bool,
 }
 
-/// What is to become of a repository's images.
+/// The verdicts on the images of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
-    /// Who said what is there.
+    /// The API that listed the content of the repository.
     pub listed_by: ListedBy,
-    /// All images, in the order of [`RepositoryImages`](super::super::images::RepositoryImages), each with its verdict.
+    /// All images with their verdicts, in the order of [`RepositoryImages`](super::super::images::RepositoryImages).
     pub images: Vec<(RepositoryImage, Verdict)>,
-    /// What refers to an image that goes, and stays.
+    /// Manifests that are kept, but refer to an image that is deleted.
     pub referrers: Vec<Referrer>,
-    /// Whether publications would have to be ordered, and nothing orders them. [`Cleaning::apply`] refuses then.
+    /// Whether `clean` must order the publications and cannot. [`Cleaning::apply`] then refuses.
     pub is_unordered: bool,
 }
 
-/// Something that refers to an image that goes: a signature, as a rule.
+/// A manifest that refers to an image that is deleted. It is usually a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Referrer {
-    /// Its digest.
+    /// The digest of the referrer.
     pub digest: Digest,
-    /// The tag by which cosign and others refer, `sha256-….sig`; `None`: its `subject` does.
+    /// The tag `sha256-….sig` with which cosign and similar tools refer to an image. `None` if the manifest's
+    /// `subject` refers to it.
     pub tag: Option<Tag>,
-    /// The image that goes.
+    /// The image that is deleted.
     pub image: Digest,
 }
 
 impl<'a> Cleaning<'a> {
-    /// Looks at a repository. Nothing is changed.
+    /// Reads a repository and changes nothing.
     ///
     /// # Errors
-    /// What it has is not known, or not all that its indexes list.
+    /// polyarch cannot list the content of the repository, or cannot read all entries of its indexes.
     pub async fn read(registry: &'a Registry, repository: &'a Repository, keep: &'a Keep) -> Result<Self, CleanError> {
         let catalog = Catalog::read(registry, repository).await?;
         let verdicts = BTreeMap::new();
@@ -74,7 +75,7 @@ impl<'a> Cleaning<'a> {
         Ok(())
     }
 
-    /// What is to become of it.
+    /// The verdicts on all images.
     #[must_use]
     pub fn judged(&self) -> Judged {
         let images = Overview::of(&self.catalog.items).images().into_iter().filter_map(|image| {
@@ -105,12 +106,13 @@ impl<'a> Cleaning<'a> {
         referrers.filter(|referrer| going.contains(&referrer.image)).collect()
     }
 
-    /// Deletes what goes: indexes first, then what they listed, if no other index lists it by then. What somebody changed
-    /// since it was looked at stays. A stop ends it between two requests.
+    /// Deletes the selected manifests. Indexes come first, then the images that they listed, unless another index
+    /// lists them by then. If a manifest changed since it was judged, it is kept. A stop signal takes effect between
+    /// two requests.
     ///
     /// # Errors
-    /// The repository cannot be read again, or nothing can be deleted there: nothing was. What was not deleted later is
-    /// told with what was.
+    /// The repository cannot be read again, or nothing can be deleted there. In both cases nothing was deleted. Later
+    /// failures are in the outcomes, beside the deleted manifests.
     pub async fn apply(mut self, shutdown: &Shutdown) -> Result<BTreeMap<Digest, Outcome>, CleanError> {
         if let Registry::Embedded { .. } = self.registry {
             return Err(CleanError::Embedded);
@@ -139,7 +141,8 @@ impl<'a> Cleaning<'a> {
         }
         let read = self.catalog.read_again().await.map_err(CleanError::from);
         if let Err(error) = read.and_then(|()| all_is_read(&self.catalog.items, &self.catalog.unread)) {
-            let failed = Outcome::Failed(format!("it is not known which index lists it now: {}", chain(&error)).into());
+            let why = format!("polyarch could not check which index lists it now: {}", chain(&error));
+            let failed = Outcome::Failed(why.into());
             deleting.outcomes.extend(images.into_iter().map(|digest| (digest, failed.clone())));
             return Ok(deleting.outcomes);
         }
@@ -161,18 +164,18 @@ impl<'a> Cleaning<'a> {
     }
 }
 
-/// Whether somebody gave it a tag since it was seen.
+/// Whether the manifest got a new tag since it was judged.
 fn is_tagged_anew(digest: &Digest, seen: &Tags, now: &Tags) -> bool {
     let seen = seen.get(digest).into_iter().flatten().collect::<BTreeSet<_>>();
     now.get(digest).into_iter().flatten().any(|tag| !seen.contains(tag))
 }
 
 fn changed() -> Outcome {
-    Outcome::Stays("somebody changed that since it was looked at".into())
+    Outcome::Stays("it changed after polyarch judged it".into())
 }
 
-/// The image that a tag of the form `sha256-….sig` refers to (cosign, "Signature Spec"; OCI distribution-spec, "Referrers
-/// Tag Schema").
+/// The image that a tag of the form `sha256-….sig` refers to (cosign, "Signature Spec"; OCI distribution-spec,
+/// "Referrers Tag Schema").
 pub(super) fn referred(tag: &Tag) -> Option<Digest> {
     let hex = tag.as_str().strip_prefix("sha256-")?.get(..SHA256_HEX)?;
     format!("sha256:{hex}").parse().ok()

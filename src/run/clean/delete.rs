@@ -1,4 +1,4 @@
-//! Deleting by digest: at Amazon ECR by its own API, elsewhere as the specification has it.
+//! Deletes manifests by digest: with the API of Amazon ECR there, with the OCI distribution API elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -16,25 +16,25 @@ use crate::oci::{Digest, EcrRefusal, Repository};
 use crate::registry::RegistryError;
 use crate::text::Text;
 
-/// Most images that Amazon ECR is told of at once.
+/// The most images in one request to Amazon ECR.
 const MOST_AT_ONCE: usize = 100;
 
-/// What came of an image that was to go.
+/// The outcome for a manifest that was selected for deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is gone, with all its tags.
+    /// The manifest and all its tags are deleted.
     Deleted,
-    /// It stays, and should: why, in one line.
+    /// The manifest is rightly kept. The text gives the reason in one line.
     Stays(Text),
-    /// It could not be deleted: why, in one line.
+    /// The manifest could not be deleted. The text gives the reason in one line.
     Failed(Text),
 }
 
-/// A repository of which something is deleted.
+/// A repository in which polyarch deletes manifests.
 pub(super) struct Deleting<'a> {
     registry: &'a Registry,
     repository: &'a Repository,
-    /// Its own API, where that listed the repository.
+    /// The API of Amazon ECR, if that API listed the repository.
     ecr: Option<&'a EcrRegistry>,
     shutdown: &'a Shutdown,
     pub(super) outcomes: BTreeMap<Digest, Outcome>,
@@ -55,10 +55,10 @@ impl<'a> Deleting<'a> {
         self.outcomes.insert(digest, outcome);
     }
 
-    /// Deletes all of them. What is not there any more is gone.
+    /// Deletes all `digests`. A manifest that no longer exists counts as deleted.
     ///
     /// # Errors
-    /// Nothing can be deleted there, and nothing was so far.
+    /// Nothing can be deleted there, and nothing was deleted so far.
     pub(super) async fn delete(&mut self, digests: Vec<Digest>) -> Result<(), CleanError> {
         match self.ecr {
             Some(ecr) => self.at_ecr(ecr, &digests).await,
@@ -91,7 +91,8 @@ impl<'a> Deleting<'a> {
     }
 
     async fn one_by_one(&mut self, digests: Vec<Digest>) -> Result<(), CleanError> {
-        // One first: a registry that deletes nothing is not asked again.
+        // Deletes one manifest alone at first. If the registry does not support deletion, polyarch sends no further
+        // requests.
         let mut digests = digests.into_iter();
         if let Some(first) = digests.next() {
             let outcome = match self.one(&first).await {
@@ -128,7 +129,8 @@ impl<'a> Deleting<'a> {
     }
 }
 
-/// What ECR did not delete: what an index lists by now stays, and what is not there is gone.
+/// The outcome for a manifest that ECR did not delete. It is kept if an index now lists it, and deleted if it no
+/// longer exists.
 fn left(NotDeleted { code, reason, .. }: &NotDeleted) -> Outcome {
     match code.as_str() {
         "ImageNotFound" => Outcome::Deleted,

@@ -1,71 +1,71 @@
-//! Why a repository cannot be cleaned.
+//! The reasons why polyarch cannot clean a repository.
 
 use super::super::images::{ImagesError, ListedBy};
 use super::keep::Order;
 use crate::ecr::EcrError;
 use crate::registry::RegistryError;
 
-/// The next step where nobody says when images were pushed.
+/// The hint for registries that do not report when images were pushed.
 const BY_VERSION: &str =
-    "say `--order version` if the tags are versions; or name what stays: `--keep 0 --keep-tag PATTERN`";
-/// The next step where no tag is a version.
-const BY_NAME: &str = "name what stays: `--keep 0 --keep-tag PATTERN`";
+    "pass `--order version` if the tags are versions; or name the tags to keep: `--keep 0 --keep-tag PATTERN`";
+/// The hint for repositories without a version among their tags.
+const BY_NAME: &str = "name the tags to keep: `--keep 0 --keep-tag PATTERN`";
 
 fn unordered(order: Order) -> &'static str {
     match order {
-        Order::Push => "the registry does not say when they were pushed",
-        Order::Version => "none has a tag that is a version",
+        Order::Push => "the registry does not report when they were pushed",
+        Order::Version => "no tag is a version",
     }
 }
 
-/// Why a repository cannot be cleaned. Nothing was deleted.
+/// The reason why polyarch cannot clean a repository. Nothing was deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanError {
-    /// What it has is not known.
+    /// polyarch cannot list the content of the repository.
     #[error(transparent)]
     Images(#[from] ImagesError),
-    /// Something in the repository cannot be read, and may be an index.
-    #[error("{what} cannot be read, and may list what would be deleted: {why}")]
+    /// A manifest in the repository cannot be read, and it may be an index.
+    #[error("{manifest} cannot be read, and it may list images that would be deleted: {why}")]
     Unread {
-        /// The tag, or the digest.
-        what: String,
-        /// Why, in one line.
+        /// The tag or the digest of the manifest.
+        manifest: String,
+        /// The reason, in one line.
         why: String,
     },
-    /// Nothing orders the publications of the repository.
-    #[error("which publications are the newest is not known: {}", unordered(*order))]
+    /// polyarch cannot order the publications of the repository.
+    #[error("polyarch cannot find the newest publications: {}", unordered(*order))]
     Unordered {
-        /// The order that was asked for.
+        /// The order that the user asked for.
         order: Order,
         /// The API that listed the repository.
         listed_by: ListedBy,
     },
-    /// It is in the embedded registry.
-    #[error("the embedded registry deletes nothing but tags")]
+    /// The repository is in the embedded registry.
+    #[error("the embedded registry deletes only tags, not images")]
     Embedded,
-    /// The registry deletes nothing, or not for us.
-    #[error("nothing can be deleted there")]
+    /// The registry does not support deletion, or it does not permit deletion to this login.
+    #[error("polyarch cannot delete images in this repository")]
     Registry(#[source] RegistryError),
-    /// AWS deletes nothing for us.
-    #[error("nothing can be deleted there")]
+    /// AWS does not permit deletion to this role.
+    #[error("polyarch cannot delete images in this repository")]
     Ecr(#[source] EcrError),
 }
 
 impl CleanError {
-    /// What to do next, in one line, where there is something to do.
+    /// The next step for the user in one line, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Images(error) => error.hint(),
-            Self::Unread { what, .. } => Some(format!("delete it by hand, or repair it: {what}")),
+            Self::Unread { manifest, .. } => Some(format!("repair {manifest}, or delete it by hand")),
             Self::Unordered { order: Order::Push, listed_by: ListedBy::Instead(_) } => {
                 Some(format!("allow ecr:DescribeImages in the role's policy; or {BY_VERSION}"))
             }
             Self::Unordered { order: Order::Push, .. } => Some(BY_VERSION.into()),
             Self::Unordered { order: Order::Version, .. } => Some(BY_NAME.into()),
-            Self::Embedded => Some("what it has is in POLYARCH_HOME: remove that to begin anew".into()),
+            Self::Embedded => Some("delete its directory (POLYARCH_HOME) to start with an empty registry".into()),
             Self::Registry(error) if super::super::untag::is_unsupported(error) => Some(
-                "let the registry delete by digest (docker-registry: `storage: { delete: { enabled: true } }`)".into(),
+                "enable deletion in the registry (docker-registry: `storage: { delete: { enabled: true } }`)".into(),
             ),
             Self::Registry(error) => error.hint(),
             Self::Ecr(error) => error.hint(),

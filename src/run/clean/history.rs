@@ -1,4 +1,4 @@
-//! Which publications are proven to be newer than another. Pure.
+//! Decides which publications are proven to be newer than another. This module sends no requests.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,27 +8,27 @@ use super::keep::Order;
 use super::names::{Level, Names};
 use crate::oci::Digest;
 
-/// An index and its images, or an image that stands for itself.
+/// An index and its images, or a single image without an index.
 #[derive(Debug)]
 pub(super) struct Publication<'a> {
     pub(super) digest: &'a Digest,
     pub(super) images: BTreeSet<&'a Digest>,
-    /// When the registry first got it. Tags that the publication got later leave no trace.
+    /// The time of the first push to the registry. Tags that the publication got later leave no trace.
     pub(super) pushed_at: Option<SystemTime>,
-    /// The meaning of its own tags.
+    /// The meaning of the publication's own tags.
     pub(super) names: Names<'a>,
 }
 
-/// The proven place of one publication among the others.
+/// The proven place of one publication among all publications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// As many publications as wanted are proven to be newer.
+    /// The wanted number of publications is proven to be newer.
     Outdated,
-    /// Fewer publications than wanted are newer, or can be.
+    /// The wanted number of newer publications is not reached, or not proven.
     Among,
-    /// Nothing says when it was published.
+    /// The publication has no date and no version to order it by.
     Unordered,
-    /// It was published more than once, and nothing says when it was the last time.
+    /// It was published more than once, and the time of the last publication is unknown.
     Again,
 }
 
@@ -36,7 +36,7 @@ pub(super) enum Place {
 pub(super) struct History<'p, 'a> {
     order: Order,
     newest: usize,
-    /// For each level the publications that are named so well, or better.
+    /// For each level, the publications with tags of this level or a higher one.
     levels: BTreeMap<Level, Vec<&'p Publication<'a>>>,
 }
 
@@ -52,7 +52,7 @@ impl<'p, 'a> History<'p, 'a> {
         Self { order, newest, levels }
     }
 
-    /// Where a publication stands.
+    /// The place of one publication.
     pub(super) fn place(&self, one: &Publication<'_>) -> Place {
         let as_well_named = self.levels.get(&one.names.level).map_or(&[][..], Vec::as_slice);
         if self.newest == 0 {
@@ -68,7 +68,7 @@ impl<'p, 'a> History<'p, 'a> {
                     return Place::Again;
                 }
                 let later = as_well_named.iter().take_while(|other| other.pushed_at > Some(pushed_at));
-                // A lower version that was pushed later may have been published before this one was.
+                // A lower version that was pushed later may have been published before this version.
                 let is_newer = |other: &&&Publication<'_>| {
                     let versions = one.names.version().zip(other.names.version());
                     versions.is_none_or(|(one, other)| one <= other)
@@ -84,7 +84,7 @@ impl<'p, 'a> History<'p, 'a> {
         if is_outdated { Place::Outdated } else { Place::Among }
     }
 
-    /// Whether as many publications as wanted were pushed after `pushed_at`.
+    /// Whether the wanted number of publications was pushed after `pushed_at`.
     pub(super) fn are_later_than(&self, pushed_at: Option<SystemTime>) -> bool {
         let all = self.levels.get(&Level::Untagged).into_iter().flatten();
         let later = all.filter(|one| pushed_at.is_some() && one.pushed_at > pushed_at);

@@ -1,7 +1,11 @@
-//! Which images go. Pure: what a repository has goes in, a verdict on each of its manifests comes out.
+//! Decides which images `clean` deletes. The input is the content of a repository. The output is a verdict on each
+//! manifest. This module sends no requests.
 //!
-//! A publication is an index of whole images. An image with a tag of its own that no index lists is one, too. A
-//! manifest with arch tags alone, or with none, is a part of one, or a failed run left it.
+//! A publication is one of two things:
+//! - an index of images that polyarch may judge
+//! - an image with its own tag that no index lists
+//!
+//! A manifest with only arch tags, or without tags, is a part of a publication. Or a failed run left it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -18,14 +22,14 @@ use crate::oci::{Digest, Platform, Tag};
 #[derive(Debug)]
 pub(super) struct Judgement {
     pub(super) verdicts: BTreeMap<Digest, Verdict>,
-    /// Whether publications would have to be ordered, and none can be.
+    /// Whether publications must be ordered, and none of them can be.
     pub(super) is_unordered: bool,
 }
 
-/// Judges what a repository has; `unread` are tags of which nothing is known.
+/// Judges the content of a repository. `unread` are tags whose manifests could not be read.
 ///
 /// # Errors
-/// Something in the repository cannot be read.
+/// A manifest in the repository cannot be read.
 pub(super) fn judge(
     items: &BTreeMap<Digest, Item>,
     unread: &BTreeMap<Tag, String>,
@@ -42,15 +46,15 @@ pub(super) fn judge(
     Ok(Judgement { verdicts, is_unordered: judge.is_unordered })
 }
 
-/// Refuses a repository in which something cannot be read: it may list everything that would be deleted.
+/// Refuses a repository with an unreadable manifest. That manifest may list images that would be deleted.
 pub(super) fn all_is_read(items: &BTreeMap<Digest, Item>, unread: &BTreeMap<Tag, String>) -> Result<(), CleanError> {
     if let Some((tag, why)) = unread.first_key_value() {
-        return Err(CleanError::Unread { what: tag.to_string(), why: why.clone() });
+        return Err(CleanError::Unread { manifest: tag.to_string(), why: why.clone() });
     }
     let mut unread = items.iter().filter_map(|(digest, item)| Some((digest, item.unread()?)));
     match unread.next() {
         None => Ok(()),
-        Some((digest, why)) => Err(CleanError::Unread { what: digest.to_string(), why: why.to_owned() }),
+        Some((digest, why)) => Err(CleanError::Unread { manifest: digest.to_string(), why: why.to_owned() }),
     }
 }
 
@@ -63,7 +67,7 @@ struct Judge<'j, 'a> {
 }
 
 impl<'a> Judge<'_, 'a> {
-    /// Judges what no index lists.
+    /// Judges the manifests that no index lists.
     fn top(&mut self) {
         let (mut tagged, mut untagged, mut left) = (Vec::new(), Vec::new(), Vec::new());
         for (digest, item) in self.overview.items {
@@ -102,8 +106,8 @@ impl<'a> Judge<'_, 'a> {
         self.is_unordered = self.is_unordered(&publications);
     }
 
-    /// The images of an index or image that is judged. `None` where one of them is not judged: an index is judged
-    /// whole.
+    /// The images of an index, or the image itself. `None` if polyarch may not judge one of them: then it may not
+    /// judge the index either.
     fn images(&self, digest: &'a Digest, item: &'a Item) -> Option<BTreeSet<&'a Digest>> {
         if item.tags.iter().any(|tag| referred(tag).is_some()) {
             return None;
@@ -120,14 +124,14 @@ impl<'a> Judge<'_, 'a> {
         is_ours.then_some(images)
     }
 
-    /// Whether `item` is an image, and one that this cleaning is about.
+    /// Whether `item` is an image within the scope of this cleaning.
     fn is_judged(&self, item: &Item) -> bool {
         let ItemContent::Image(image) = &item.inside else { return false };
         let label = item.says().and_then(|says| says.built_as.as_deref());
         image.config.is_image_config() && image.subject.is_none() && self.keep.is_about(label)
     }
 
-    /// The tags that are not arch tags. All tags of an index of several platforms are such tags.
+    /// The tags that are not arch tags. Every tag of an index with several platforms counts.
     fn own_tags(&self, item: &'a Item) -> impl Iterator<Item = &'a Tag> {
         let images = item.entries().iter().filter(|entry| !entry.is_attestation).collect::<Vec<_>>();
         let platform = match images.as_slice() {
@@ -139,7 +143,7 @@ impl<'a> Judge<'_, 'a> {
         item.tags.iter().filter(move |tag| is_of_several || !tag.names_an_architecture(platform))
     }
 
-    /// Why a tag keeps the manifest, whatever its age: the tag is kept by its name, or moves.
+    /// The reason why a tag keeps the manifest at any age: the tag is kept by its name, or it is a moving tag.
     fn kept(&self, digest: &Digest) -> Option<Verdict> {
         let tags = &self.overview.items.get(digest)?.tags;
         if let Some(tag) = self.keep.names(tags) {
@@ -158,8 +162,8 @@ impl<'a> Judge<'_, 'a> {
         })
     }
 
-    /// Judges an index without a tag of its own, whose images are among those of other publications. It goes with those
-    /// publications. An arch tag that is of none of them may be of a publication that is on its way.
+    /// Judges an index without its own tag, whose images are also in other publications. It is deleted together with
+    /// those publications. An arch tag that belongs to none of them may belong to a publication in progress.
     fn part(&self, part: &Publication<'a>, publications: &[Publication<'a>], history: &History<'_, 'a>) -> Verdict {
         let covers: Vec<_> = publications.iter().filter(|cover| part.images.is_subset(&cover.images)).collect();
         let stays = |cover: &&&Publication<'_>| self.verdicts.get(cover.digest).is_none_or(|verdict| !verdict.goes());
@@ -180,11 +184,11 @@ impl<'a> Judge<'_, 'a> {
         }
     }
 
-    /// Judges an image that is in no index, and has arch tags alone, or no tag.
+    /// Judges an image that no index lists, and that has only arch tags or no tag.
     fn left(&self, image: &Publication<'a>, history: &History<'_, 'a>) -> Verdict {
         let tags = self.overview.items.get(image.digest).map_or(&[][..], |item| &item.tags);
         let is_dropped = !tags.is_empty() && tags.iter().all(|tag| self.keep.drops(tag));
-        // Without a time it may be of a publication that is on its way, however few are kept.
+        // An image without a push time may belong to a publication in progress. It is kept even if `newest` is 0.
         if is_dropped || image.pushed_at.is_some() && history.are_later_than(image.pushed_at) {
             Verdict::Goes(Goes::Unlisted)
         } else {
@@ -192,12 +196,13 @@ impl<'a> Judge<'_, 'a> {
         }
     }
 
-    /// Judges what indexes list.
+    /// Judges the manifests that indexes list.
     fn listed(&mut self) {
         for (digest, item) in self.overview.items {
             let mut indexes = self.overview.listed(digest);
             let Some((first, entry)) = indexes.clone().next() else { continue };
-            // An index within another one is none of ours, and so stays what lists it.
+            // An index without a verdict is inside another index. polyarch builds no such index, so it keeps the
+            // images in it.
             let stays = |index: &Digest| self.verdicts.get(index).is_none_or(|verdict| !verdict.goes());
             let own_tag = || match &item.tags {
                 tags if entry.is_attestation => tags.first(),
@@ -221,7 +226,7 @@ impl<'a> Judge<'_, 'a> {
         }
     }
 
-    /// A tag that is not an arch tag of any of `indexes`. It may be for an index that is on its way.
+    /// A tag that is not an arch tag of any of `indexes`. It may belong to an index in progress.
     fn stray_tag<'i>(&self, item: &'a Item, indexes: impl Iterator<Item = &'i Digest>) -> Option<&'a Tag> {
         let indexes = indexes.filter_map(|index| self.overview.items.get(index));
         let names: Vec<_> = indexes.flat_map(|index| &index.tags).collect();
@@ -231,7 +236,7 @@ impl<'a> Judge<'_, 'a> {
         item.tags.iter().find(|tag| !names.iter().any(|name| tag.is_arch_tag_of(name, platform)))
     }
 
-    /// Whether nothing orders the publications of which some might go.
+    /// Whether publications could be outdated, but polyarch cannot order any of them.
     fn is_unordered(&self, publications: &[Publication<'a>]) -> bool {
         let is = |of: &Publication<'_>, wanted: &Verdict| self.verdicts.get(of.digest) == Some(wanted);
         let is_ordered = |one: &Publication<'_>| match self.keep.order {
@@ -243,8 +248,8 @@ impl<'a> Judge<'_, 'a> {
     }
 }
 
-/// The publications among `untagged`, and the rest, which are parts: another publication has the same images, or more.
-/// An engine pushes an image with its attestations as an index of its own.
+/// Splits `untagged` into publications and parts. The images of a part are all in another publication. An engine
+/// pushes an image with its attestations as a separate index, which is such a part.
 fn main<'a>(
     tagged: &[Publication<'a>],
     untagged: Vec<Publication<'a>>,
@@ -263,7 +268,7 @@ fn main<'a>(
     (without(main), without(parts))
 }
 
-/// The platform that an image says to have.
+/// The platform that the config of an image specifies.
 fn platform(item: &Item) -> Option<&Platform> {
     item.says()?.platform.as_ref()
 }
@@ -301,7 +306,7 @@ mod tests {
         assert_eq!(world.going(3, &all), ["1.0", "1.0-arm64"]);
         let listed = Verdict::Stays(Stays::Listed(digest("shares")));
         assert_eq!(world.verdict(3, "1.0-amd64"), listed);
-        assert_eq!(world.verdict(3, "shares"), NEWEST, "two are newer");
+        assert_eq!(world.verdict(3, "shares"), NEWEST, "only two publications are newer");
         assert_eq!(world.going(2, &all), all[..6].iter().chain(&["shares"]).copied().collect::<Vec<_>>());
         assert_eq!(world.verdict(2, "1.1-amd64"), Verdict::Goes(Goes::Listed(digest("1.1"))));
         assert_eq!(world.verdict(2, "1.2"), NEWEST);
@@ -316,7 +321,7 @@ mod tests {
             .publication("1.1.0", 30, "1.1.0 1.1 1 latest")
             .publication("1.2.0", 40, "1.2.0");
         let all = ["1.0.0", "1.0.1", "1.1.0", "1.2.0"];
-        assert_eq!(world.going(0, &all), ["1.2.0"], "no moving tag shows it");
+        assert_eq!(world.going(0, &all), ["1.2.0"], "it has no moving tag");
         assert_eq!(world.going(1, &all), Vec::<&str>::new());
         assert_eq!([world.verdict(1, "1.0.0"), world.verdict(1, "1.0.1")], [moves("stable"), moves("1.0")]);
         assert_eq!(world.verdict(1, "1.0.0-amd64"), Verdict::Stays(Stays::Listed(digest("1.0.0"))));
@@ -380,7 +385,7 @@ mod tests {
         let of_plan = OfPlan { built_as: BTreeSet::from(["other".to_owned()]), tags: BTreeSet::new() };
         let of_other = Keep { image: Some(of_plan), ..all };
         let verdicts = world.verdicts(&of_other, &["1.0", "adopted"]);
-        assert_eq!(verdicts, [NOT_OURS, NEWEST], "what is labelled as another image stays");
+        assert_eq!(verdicts, [NOT_OURS, NEWEST], "an image with the label of another image is kept");
     }
 
     #[test]
@@ -398,7 +403,11 @@ mod tests {
         let listed = Verdict::Stays(Stays::Listed(digest("1.0")));
         assert_eq!(world.verdicts(&of_plan, &names), [kept.clone(), listed.clone(), OLD, NEWEST, NOT_OURS]);
         let none = Keep { newest: 0, dropped: patterns(&["*"]), ..of_plan };
-        assert_eq!(world.verdicts(&none, &names), [kept, listed, OLD, OLD, NOT_OURS], "a tag of now stays in any case");
+        assert_eq!(
+            world.verdicts(&none, &names),
+            [kept, listed, OLD, OLD, NOT_OURS],
+            "a current tag of the plan always keeps its image"
+        );
         let by_pattern = Keep { tags: patterns(&["*.1"]), ..keep(1) };
         let verdicts = world.verdicts(&by_pattern, &["1.1", "1.0", "other-amd64"]);
         assert_eq!(verdicts, [Verdict::Stays(Stays::Kept("1.1".parse().unwrap())), OLD, OLD]);
@@ -441,15 +450,15 @@ mod tests {
         for (newest, name) in [(1, "new-amd64"), (1, "when-amd64"), (4, "old-amd64"), (4, "gone-amd64")] {
             assert_eq!(world.verdict(newest, name), recent, "{newest} {name}");
         }
-        assert_eq!(world.verdict(0, "new-amd64"), Verdict::Goes(Goes::Unlisted), "none is kept");
-        assert_eq!(world.verdict(0, "when-amd64"), recent, "it may be on its way");
+        assert_eq!(world.verdict(0, "new-amd64"), Verdict::Goes(Goes::Unlisted), "no publication is kept");
+        assert_eq!(world.verdict(0, "when-amd64"), recent, "it may belong to a publication in progress");
         assert_eq!(world.verdict(0, "moved-amd64"), moves("latest-amd64"));
         let dropping = Keep { dropped: patterns(&["1.2-*"]), ..keep(1) };
-        assert_eq!(world.verdicts(&dropping, &["when-amd64"]), [Verdict::Goes(Goes::Unlisted)], "it was named");
-        // A tag of its own makes it a publication.
+        assert_eq!(world.verdicts(&dropping, &["when-amd64"]), [Verdict::Goes(Goes::Unlisted)], "its tag is dropped");
+        // An own tag makes the image a publication.
         assert_eq!([world.verdict(3, "named-amd64"), world.verdict(2, "named-amd64")], [NEWEST, OLD]);
         let nothing = World::default().image("old-amd64", Some("hello"), 5, "0.9-amd64");
-        assert_eq!(nothing.verdict(1, "old-amd64"), recent, "nothing was published since");
+        assert_eq!(nothing.verdict(1, "old-amd64"), recent, "no publication is newer");
     }
 
     #[test]
@@ -479,16 +488,16 @@ mod tests {
         assert!(by_push.is_unordered && !by_push.verdicts.values().any(Verdict::goes));
         assert_eq!(by_push.verdicts[&digest("1.0.0")], unordered);
         let enough = world.judged(&keep(6)).unwrap();
-        assert!(!enough.is_unordered, "no more are there than stay");
+        assert!(!enough.is_unordered, "the repository has only as many publications as are kept");
         let by_version = |newest| Keep { order: Order::Version, ..keep(newest) };
         let expected = [OLD, OLD, NEWEST, NEWEST, unordered, moves("latest")];
         assert_eq!(world.verdicts(&by_version(1), &all), expected);
         assert_eq!(world.verdicts(&by_version(1), &["left-amd64"]), [Verdict::Stays(Stays::Recent)]);
         assert!(!world.judged(&by_version(1)).unwrap().is_unordered);
         assert_eq!(world.verdicts(&by_version(2), &all)[..2], [OLD, NEWEST]);
-        assert_eq!(world.going(0, &all), all[..5], "none is kept, which no order is needed for");
+        assert_eq!(world.going(0, &all), all[..5], "keeping no publication needs no order");
         let commits = World::default().publication("one", 0, "abc1111").publication("two", 0, "abc2222");
-        assert!(commits.judged(&by_version(1)).unwrap().is_unordered, "no version anywhere");
+        assert!(commits.judged(&by_version(1)).unwrap().is_unordered, "no tag is a version");
     }
 
     #[test]
@@ -519,11 +528,11 @@ mod tests {
             assert!(matches!(attests[..], [Verdict::Goes(Goes::Attests(_))]), "{attests:?}");
         }
         let world = attested(attested(World::default(), "1.0", 10, "1.0"), "1.1", 20, "1.1");
-        // A run that is on its way pushed the same image under another arch tag.
+        // A run in progress pushed the same image under another arch tag.
         let again = world.index("1.2-amd64+", &["1.0-amd64", "att:1.0-amd64"], 11, "1.2-amd64");
         assert_eq!(again.verdict(1, "1.2-amd64+"), Verdict::Stays(Stays::OwnTag("1.2-amd64".parse().unwrap())));
         assert!(!again.verdict(1, "1.0-amd64").goes());
-        // Of a run that failed: no index lists its images but its own.
+        // A failed run left these: only its own index lists its images.
         let left = again.image("0.9-amd64", Some("hello"), 5, "").index("0.9-amd64+", &["0.9-amd64"], 5, "0.9-amd64");
         assert_eq!([left.verdict(2, "0.9-amd64+"), left.verdict(3, "0.9-amd64+")], [OLD, NEWEST]);
         let foreign = left.index("odd", &["0.9-amd64", "att:somebody"], 3, "0.1");
@@ -542,8 +551,8 @@ mod tests {
         let verdict = |name| world.verdict(1, name);
         let tag = |tag: &str| Verdict::Stays(Stays::OwnTag(tag.parse().unwrap()));
         assert_eq!(verdict("1.0"), OLD);
-        assert_eq!(verdict("1.0-amd64"), tag("1.1-amd64"), "a run is on its way to publish it again");
-        assert_eq!(verdict("1.0-s390x"), tag("1.0-rc1-s390x"), "a run is on its way to publish it again");
+        assert_eq!(verdict("1.0-amd64"), tag("1.1-amd64"), "a run in progress publishes it again");
+        assert_eq!(verdict("1.0-s390x"), tag("1.0-rc1-s390x"), "a run in progress publishes it again");
         assert_eq!(verdict("1.0-arm64"), tag("lambda"));
         assert_eq!(verdict("1.0-riscv64"), Verdict::Goes(Goes::Listed(digest("1.0"))));
     }

@@ -1,59 +1,59 @@
-//! What is wanted of a repository, and what that comes to for each of its images.
+//! The rules for a cleaning, and the verdicts on images.
 
 use std::collections::BTreeSet;
 
 use crate::oci::{Digest, IMAGE_LABEL, Tag, TagPattern};
 use crate::plan::{Image, Job};
 
-/// The rules for what stays of a repository.
+/// The rules that decide which images of a repository are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keep {
-    /// The number of newest publications that stay. A publication goes only if this many that are named as well are
-    /// proven to be newer.
+    /// The number of newest publications that are kept. A publication is deleted only if this many others are proven
+    /// to be newer. Only publications with equally precise tags, or more precise tags, count.
     pub newest: usize,
-    /// How publications are ordered.
+    /// The order of publications.
     pub order: Order,
-    /// What has a tag that one of these fits, however old it is.
+    /// Patterns of tags that keep their image, however old it is.
     pub tags: Vec<TagPattern>,
-    /// Tags that keep nothing, although they may move.
+    /// Patterns of tags that keep nothing, even if they are moving tags.
     pub dropped: Vec<TagPattern>,
-    /// Whose images are judged.
+    /// The images that polyarch may judge.
     pub scope: Scope,
-    /// The image of a plan that the cleaning is about; `None`: the whole repository.
+    /// The image of the plan that the cleaning concerns. `None` stands for the whole repository.
     pub image: Option<OfPlan>,
 }
 
-/// How publications are ordered.
+/// The order of publications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
-    /// By when the registry first got them. Most registries do not say when that was.
+    /// By the time of the first push. Most registries do not report that time.
     #[default]
     Push,
-    /// By the version that their tags name, the higher one being the newer one.
+    /// By the version in their tags. A higher version counts as newer.
     Version,
 }
 
-/// Whose images are judged.
+/// The images that polyarch may judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scope {
-    /// Those that polyarch built, as their label says.
+    /// Images that polyarch built. Their label shows it.
     #[default]
     Built,
-    /// Those without a label of polyarch, too: adopted, copied and third-party images.
+    /// Images without polyarch's label too: imported, copied and third-party images.
     All,
 }
 
-/// An image of a plan, as its repository knows it.
+/// An image of a plan, by its labels and tags in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfPlan {
-    /// What its builds are labelled with.
+    /// The image labels of its builds.
     pub built_as: BTreeSet<String>,
-    /// The tags that it has now, arch tags too: what is under them stays.
+    /// The current tags of the image, including arch tags. Their manifests are kept.
     pub tags: BTreeSet<Tag>,
 }
 
 impl OfPlan {
-    /// Those of `image`.
+    /// The labels and tags of `image`.
     #[must_use]
     pub fn of(image: &Image) -> Self {
         let label = |job: &Job| job.build()?.spec.labels.get(IMAGE_LABEL).cloned();
@@ -66,7 +66,7 @@ impl OfPlan {
 }
 
 impl Keep {
-    /// Whether the cleaning is about an image with this label. An empty label counts as none.
+    /// Whether the cleaning concerns an image with this label. An empty label counts as a missing label.
     pub(super) fn is_about(&self, label: Option<&str>) -> bool {
         match label.filter(|label| !label.is_empty()) {
             None => self.scope == Scope::All,
@@ -74,70 +74,72 @@ impl Keep {
         }
     }
 
-    /// The tag, of these, that is kept by its name.
+    /// The first of `tags` that the rules keep by its name.
     pub(super) fn names<'a>(&self, tags: &'a [Tag]) -> Option<&'a Tag> {
         let is_current = |tag: &Tag| self.image.as_ref().is_some_and(|image| image.tags.contains(tag));
         tags.iter().find(|tag| is_current(tag) || self.tags.iter().any(|pattern| pattern.fits(tag)))
     }
 
-    /// Whether the tag keeps nothing.
+    /// Whether the rules let the tag keep nothing.
     pub(super) fn drops(&self, tag: &Tag) -> bool {
         self.dropped.iter().any(|pattern| pattern.fits(tag))
     }
 }
 
-/// What becomes of an image.
+/// The decision on an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It stays.
+    /// The image is kept.
     Stays(Stays),
-    /// It goes.
+    /// The image is deleted.
     Goes(Goes),
 }
 
-/// Why something stays.
+/// The reason why a manifest is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stays {
-    /// polyarch did not build it, or something that it lists. Or polyarch built it as another image than the cleaning
-    /// is about. Or it is not an image.
+    /// The manifest is outside the scope of the cleaning:
+    /// - polyarch did not build it, or did not build an image that it lists
+    /// - polyarch built it as another image than the cleaning concerns
+    /// - it is not an image
     NotOurs,
     /// Fewer publications than wanted are proven to be newer.
     Newest,
-    /// Nothing says when it was published: the registry does not say when it was pushed, or no tag names its version.
+    /// Its age is unknown: the registry does not report when it was pushed, or no tag names its version.
     Unordered,
-    /// It was published more than once, and nothing says when it was the last time.
+    /// It was published more than once, and the time of the last publication is unknown.
     Again,
-    /// It has a tag that is kept.
+    /// It has a tag that the rules keep.
     Kept(Tag),
     /// It has a tag that moves from one publication to the next.
     Moves(Tag),
-    /// This index lists it, and stays.
+    /// This index lists it, and the index is kept.
     Listed(Digest),
-    /// This publication, which stays, is of the same images, or of more.
+    /// This publication is kept and contains all its images.
     PartOf(Digest),
-    /// It has a tag that has nothing to do with the index that goes.
+    /// It has a tag that does not belong to the deleted index.
     OwnTag(Tag),
-    /// Fewer publications than wanted were pushed after it: it may be one that is on its way.
+    /// Fewer publications than wanted were pushed after it. It may belong to a publication in progress.
     Recent,
 }
 
-/// Why something goes.
+/// The reason why a manifest is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goes {
-    /// It is a publication, and as many as wanted are newer.
+    /// It is a publication, and the wanted number of publications is newer.
     Old,
-    /// This index lists it, which goes, and none that stays.
+    /// This index lists it and is deleted. No index that is kept lists it.
     Listed(Digest),
-    /// It attests an image of this index, which goes; none that stays lists it.
+    /// It attests an image of this index, which is deleted. No index that is kept lists it.
     Attests(Digest),
-    /// This publication, which goes, is of the same images, or of more.
+    /// This publication is deleted and contains all its images.
     PartOf(Digest),
-    /// No index lists it, and as many publications as wanted were pushed after it, or its tags are to go.
+    /// No index lists it. Either the wanted number of publications was pushed after it, or its tags are dropped.
     Unlisted,
 }
 
 impl Verdict {
-    /// Whether it goes.
+    /// Whether the manifest is deleted.
     #[must_use]
     pub fn goes(&self) -> bool {
         matches!(self, Self::Goes(_))

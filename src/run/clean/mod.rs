@@ -1,4 +1,4 @@
-//! What goes of a repository, and what stays: of what polyarch built, and nothing else.
+//! Decides which images of a repository are deleted. By default only images that polyarch built are considered.
 
 mod cleaning;
 mod delete;

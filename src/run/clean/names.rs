@@ -1,51 +1,52 @@
-//! The meaning of tags for their publication: its version, or that a tag moves from one publication to the next.
+//! Interprets the tags of a publication. A tag names its version, or it moves from one publication to the next.
 //!
-//! The form of some tags says that they belong to one publication alone. These are revisions, dates, and versions with
-//! as many numbers as any version of the repository. Every other tag may move: `latest`, `stable`, `1` and `1.2` beside
-//! `1.2.3`, and beside a revision or a date.
+//! The form of some tags shows that they belong to one publication. These are revisions, dates, and versions with the
+//! most numbers in the repository. Every other tag may move: `latest`, `stable`, `1` and `1.2` beside `1.2.3`. `1.2`
+//! also moves beside a revision or a date.
 
 use std::collections::BTreeSet;
 
 use crate::oci::Tag;
 
-/// Fewest characters of a revision: git abbreviates to this many. A lone number of this many digits is not a version.
+/// The fewest characters of a revision: git abbreviates to this length. A single number of this many digits is not a
+/// version.
 const REVISION: usize = 7;
-/// Most characters of a revision: those of SHA-256.
+/// The most characters of a revision: the length of SHA-256 in hexadecimal digits.
 const LONGEST_REVISION: usize = 64;
 
-/// A version of this many numbers belongs to one publication alone, even beside a revision or a date.
+/// A version of at least this many numbers belongs to one publication, even beside a revision or a date.
 const WHOLE_VERSION: usize = 3;
 
-/// How tags of a repository are read.
+/// The rule for reading the tags of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Naming {
-    /// How many numbers the version with the most numbers in the repository has.
+    /// How many numbers the longest version in the repository has: 3 for `1.2.3`.
     most_numbers: usize,
 }
 
 /// The meaning of all tags of one manifest together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names<'a> {
-    /// How well it is named.
+    /// The precision of the tags.
     pub(super) level: Level,
     /// The first tag that may move.
     pub(super) moving: Option<&'a Tag>,
-    /// The numbers of its versions.
+    /// The numbers of the versions among the tags.
     versions: BTreeSet<Vec<u64>>,
     revisions: BTreeSet<&'a str>,
     dates: BTreeSet<&'a str>,
 }
 
-/// How well a publication is named. One is outdated by those that are named as well, or better.
+/// The precision of a publication's tags. Only publications of the same level or a higher one can outdate it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     /// It has no tag.
     Untagged,
-    /// It has a tag that is not a version.
+    /// It has a tag, but no version.
     Tagged,
-    /// It is a version with an ending: `1.2.3-rc.1`, `1.2.3-alpine`.
+    /// It has a version with an ending: `1.2.3-rc.1`, `1.2.3-alpine`.
     Ended,
-    /// It is a version.
+    /// It has a version without an ending.
     Version,
 }
 
@@ -61,13 +62,13 @@ struct Said<'a> {
 }
 
 impl Naming {
-    /// Looks at all tags of a repository.
+    /// Derives the rule from all tags of a repository.
     pub(super) fn of<'a>(tags: impl Iterator<Item = &'a Tag>) -> Self {
         let numbers = tags.filter_map(|tag| Said::read(tag).version).map(|(numbers, _)| numbers.len());
         Self { most_numbers: numbers.max().unwrap_or_default() }
     }
 
-    /// Reads these tags of one manifest.
+    /// Interprets `tags`, which belong to one manifest.
     pub(super) fn read<'a>(self, tags: impl Iterator<Item = &'a Tag>) -> Names<'a> {
         let said: Vec<_> = tags.map(|tag| (tag, Said::read(tag))).collect();
         let has_another = said.iter().any(|(_, said)| said.revision.is_some() || said.date.is_some());
@@ -91,14 +92,14 @@ impl Naming {
 }
 
 impl Names<'_> {
-    /// The numbers of the highest version that it is.
+    /// The numbers of the highest version among the tags.
     pub(super) fn version(&self) -> Option<&[u64]> {
         self.versions.last().map(Vec::as_slice)
     }
 
-    /// Whether the manifest was published more than once: it has two versions, two revisions or two dates as tags.
+    /// Whether the manifest was published more than once: its tags name two versions, two revisions or two dates.
     pub(super) fn are_of_several(&self) -> bool {
-        // The short form of a revision is that of a longer one.
+        // A short revision is the same as a longer revision that begins with it.
         let differ = |words: &BTreeSet<&str>| {
             let longest = words.iter().max_by_key(|word| word.len());
             words.iter().any(|word| longest.is_some_and(|longest| !longest.starts_with(word)))
@@ -141,7 +142,7 @@ fn is_revision(word: &str) -> bool {
         && !is_date(word)
 }
 
-/// `20260131`, with the time of day or without, or the seconds of the epoch.
+/// `20260131`, with or without the time of day, or the seconds of the Unix epoch.
 fn is_date(word: &str) -> bool {
     let is_date = match word.len() {
         8 | 12 | 14 => word.starts_with("20"),

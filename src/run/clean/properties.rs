@@ -1,8 +1,9 @@
-//! Random histories of a repository, and the manifests that must never go, whatever the registry says of them.
+//! Tests with random histories of a repository: some manifests must never be deleted, even if the registry reports
+//! little about them.
 //!
-//! The oracle knows what happened. The judge sees what a registry shows of that. Amazon ECR shows all manifests, and
-//! when each was first pushed, by a clock that is coarser than the events. Other registries, and the embedded one, show
-//! what their tags lead to.
+//! The oracle knows every event of the history. The judge sees only the data that a registry shows. Amazon ECR shows
+//! all manifests and the time of their first push. Its clock is coarser than the events. Other registries and the
+//! embedded registry show only manifests that their tags lead to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,22 +16,21 @@ use crate::oci::TagPattern;
 /// Tags that move from one publication to the next.
 const MOVING: [&str; 5] = ["latest", "stable", "edge", "1", "1.0"];
 
-/// Something that happened.
+/// An event in the history of a repository.
 #[derive(Debug, Clone)]
 enum Event {
-    /// An index of two images was pushed. It got a tag of its own, and the moving tags of `moving`. Some or all of its
-    /// images may be an earlier index's: a cached build, or one of an older commit.
+    /// An index of two images was pushed. It got its own tag and the moving tags of `moving`. An earlier index may
+    /// have some or all of its images: a cached build, or a build of an older commit.
     Publish { images: [u8; 2], own: Own, moving: Vec<usize> },
-    /// A moving tag was given to an earlier publication, or to one of its images.
+    /// A moving tag moved to an earlier publication, or to one of its images.
     Move { tag: usize, to: usize, is_to_image: bool },
-    /// A run that is on its way pushed an image under the arch tag of its future index. The image may be an earlier
-    /// one.
+    /// A run in progress pushed an image under the arch tag of its future index. The image may be an earlier one.
     Begin { image: u8 },
-    /// Somebody put an index of images that are there, under a tag or under none.
+    /// A third party pushed an index of existing images, with or without a tag.
     Foreign { of: Vec<usize>, is_tagged: bool },
 }
 
-/// The tag that a publication has alone.
+/// The tag that belongs to one publication alone.
 #[derive(Debug, Clone, Copy)]
 enum Own {
     /// The next version.
@@ -39,7 +39,7 @@ enum Own {
     Patch,
     /// A commit.
     Commit,
-    /// No tag: the moving tags are all that the publication gets.
+    /// No tag: the publication gets only moving tags.
     None,
 }
 
@@ -48,7 +48,7 @@ enum Own {
 struct Published {
     images: [String; 2],
     first_pushed: usize,
-    /// When the index got the last tag of its own.
+    /// The time when the index got its latest own tag.
     latest_own: usize,
     own: BTreeSet<String>,
     versions: BTreeSet<[u64; 3]>,
@@ -63,13 +63,13 @@ struct History {
     foreign: BTreeMap<String, Vec<String>>,
     /// The manifest that each tag names.
     tags: BTreeMap<String, String>,
-    /// Images that somebody is about to publish.
+    /// Images that a run in progress will publish.
     begun: BTreeSet<String>,
     versions: u64,
     patches: u64,
 }
 
-/// Every third image is adopted, and has no label.
+/// The name of an image. Every third image is imported and has no label.
 fn image(number: u8, arch: &str) -> String {
     format!("{}{number}-{arch}", if number % 3 == 2 { "adopted" } else { "built" })
 }
@@ -151,8 +151,9 @@ impl History {
         }
     }
 
-    /// The tag for an index. One that was pushed earlier gets a tag of the same kind, or the highest version. Some
-    /// later tags leave no trace anywhere: a lower version, the first commit, or a tag that moved on since.
+    /// The own tag for an index. An index that was pushed earlier gets a tag of the same kind, or the highest
+    /// version. Some later tags leave no trace anywhere: a lower version, the first commit, or a tag that moved
+    /// since.
     fn own_tag(&mut self, name: &str, own: Own) -> Option<String> {
         let earlier = self.published.get(name).map(|one| one.own.len() > one.versions.len());
         let [major, minor, patch] = match (own, earlier) {
@@ -175,7 +176,7 @@ impl History {
 
     fn next_version(&mut self) -> [u64; 3] {
         self.versions += 1;
-        // Ten is above nine.
+        // Reaches ten, which must rank above nine.
         [1, 0, self.versions]
     }
 
@@ -184,7 +185,7 @@ impl History {
         published.or_else(|| self.foreign.get(name).cloned()).unwrap_or_default()
     }
 
-    /// All that tags lead to.
+    /// All manifests that tags lead to.
     fn reached(&self) -> BTreeSet<String> {
         let (mut reached, mut next) = (BTreeSet::new(), self.tags.values().cloned().collect::<Vec<_>>());
         while let Some(name) = next.pop() {
@@ -216,8 +217,7 @@ impl History {
         })
     }
 
-    /// The published indexes among the newest `count`, in the order of `key`. An index that somebody else put counts,
-    /// too.
+    /// The published indexes among the newest `count`, in the order of `key`. Third-party indexes count too.
     fn newest_indexes(&self, count: usize, key: impl Fn(&Published) -> usize) -> Vec<&String> {
         let foreign = self.foreign.iter().filter(|(_, lists)| !lists.is_empty());
         let foreign = foreign.map(|(name, _)| (self.pushed[name], name));
@@ -234,10 +234,10 @@ impl History {
     }
 }
 
-/// The kinds of registries, by what they show.
+/// The kinds of registries, by the data that they show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// All that is there, and when it was first pushed.
+    /// All manifests, with the time of their first push.
     Ecr,
     /// The manifests that tags lead to. The embedded registry shows these.
     Registry,
@@ -254,7 +254,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let foreign = (prop::collection::vec(0_usize..40, 0..3), any::<bool>());
     let foreign = foreign.prop_map(|(of, is_tagged)| Event::Foreign { of, is_tagged });
     let event = prop_oneof![8 => publish, 2 => moved, 1 => begin, 1 => foreign];
-    // There is a version with three numbers, so `1` and `1.0` move.
+    // The first version has three numbers, so `1` and `1.0` are moving tags.
     let first = Event::Publish { images: [9, 9], own: Own::Version, moving: vec![] };
     prop::collection::vec(event, 0..24).prop_map(move |events| [vec![first.clone()], events].concat())
 }
@@ -269,7 +269,7 @@ fn keeps() -> impl Strategy<Value = Keep> {
     })
 }
 
-/// The names of the manifests that go.
+/// The names of the manifests that are deleted.
 fn going(history: &History, world: &World, keep: &Keep) -> BTreeSet<String> {
     let judged = world.judged(keep).unwrap();
     let names = history.pushed.keys().filter(|name| judged.verdicts.get(&digest(name)).is_some_and(Verdict::goes));
@@ -292,20 +292,20 @@ proptest! {
             let shown = history.tags.get(&tag);
             let all = shown.into_iter().flat_map(|name| history.lists(name).into_iter().chain([name.clone()]));
             for name in all {
-                prop_assert!(stays(&name), "{tag} shows {name}");
+                prop_assert!(stays(&name), "{tag} names {name}");
             }
         }
         let seen = history.shown(kind).items;
         for name in history.pushed.keys().filter(|name| stays(name) && seen.contains_key(&digest(name))) {
             for listed in history.lists(name) {
-                prop_assert!(stays(&listed), "{name} stays, and lists {listed}");
+                prop_assert!(stays(&listed), "{name} is kept and lists {listed}");
             }
         }
         for begun in &history.begun {
-            // An index that somebody else put is a publication, too.
+            // A third-party index counts as a publication too.
             let indexes = history.published.keys().chain(history.foreign.keys()).map(|name| history.pushed[name]);
             let later = indexes.filter(|pushed| *pushed > history.pushed[begun]).count();
-            prop_assert!(stays(begun) || kind == Kind::Ecr && later >= keep.newest, "{begun} is on its way");
+            prop_assert!(stays(begun) || kind == Kind::Ecr && later >= keep.newest, "{begun} belongs to a run in progress");
         }
         let newest = keep.newest;
         match keep.order {
@@ -316,7 +316,7 @@ proptest! {
                 for name in by_push.into_iter().chain(by_publication).chain(releases) {
                     prop_assert!(stays(name), "{name} is among the {newest} newest");
                 }
-                prop_assert!(kind == Kind::Ecr || newest == 0 || going.is_empty(), "nothing says when anything was pushed");
+                prop_assert!(kind == Kind::Ecr || newest == 0 || going.is_empty(), "the registry reports no push times");
             }
             Order::Version => {
                 for name in history.newest(newest, |one| one.versions.last().copied()) {
@@ -331,7 +331,7 @@ proptest! {
         let is_adopted = |name: &String| name.starts_with("adopted");
         let is_ours = |name: &String| keep.scope == Scope::All || !is_adopted(name);
         for name in &going {
-            prop_assert!(is_ours(name) && history.lists(name).iter().all(is_ours), "{name} is not ours");
+            prop_assert!(is_ours(name) && history.lists(name).iter().all(is_ours), "{name} is outside the scope");
         }
     }
 
@@ -346,7 +346,7 @@ proptest! {
             world.unread.insert("odd".parse().unwrap(), "odd".into());
         }
         let refused = world.judged(&keep).unwrap_err();
-        prop_assert!(refused.to_string().contains("may list what would be deleted"), "{refused}");
+        prop_assert!(refused.to_string().contains("may list images that would be deleted"), "{refused}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A repository that is written down, for the tests of judging.
+//! A made-up repository for the tests of `judge`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -31,7 +31,7 @@ fn at(time: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(time)
 }
 
-/// An item. The time 0 stands for no time.
+/// An item. The time 0 stands for an unknown time.
 fn item(time: u64, tags: &str, inside: ItemContent) -> Item {
     let tags = tags.split_whitespace().map(|tag| tag.parse().unwrap()).collect();
     Item { tags, pushed_at: (time > 0).then(|| at(time)), inside, ..Item::default() }
@@ -44,7 +44,8 @@ fn image(config: &str, says: Says) -> ItemContent {
 }
 
 impl World {
-    /// An image of the architecture that its name ends in. Its config has an odd time, which nothing may use.
+    /// An image whose name ends in its architecture. Its config has an odd creation time, which the judge must not
+    /// use.
     pub(super) fn image(mut self, name: &str, label: Option<&str>, time: u64, tags: &str) -> Self {
         let platform = name.rsplit_once('-').and_then(|(_, arch)| format!("linux/{arch}").parse().ok());
         let created = Some(at(u64::from(name.bytes().fold(0_u8, u8::wrapping_add))));
@@ -61,7 +62,7 @@ impl World {
         self
     }
 
-    /// Two images that polyarch built, with arch tags, in an index under tags; pushed one after the other.
+    /// Two images that polyarch built, with arch tags, in an index with `tags`. The index is pushed after the images.
     pub(super) fn publication(self, version: &str, time: u64, tags: &str) -> Self {
         let [amd64, arm64] = ["amd64", "arm64"].map(|arch| format!("{version}-{arch}"));
         let arch_tag = |arch| tags.split_whitespace().next().map_or_else(String::new, |tag| format!("{tag}-{arch}"));
@@ -70,7 +71,7 @@ impl World {
         world.index(version, &[&amd64, &arm64], if time == 0 { 0 } else { time + 1 }, tags)
     }
 
-    /// An index of the `entries`; `att:IMAGE` is an attestation of that image.
+    /// An index of the `entries`. `att:IMAGE` is an attestation of that image.
     pub(super) fn index(mut self, name: &str, entries: &[&str], time: u64, tags: &str) -> Self {
         let entry = |name: &&str| {
             let attests = name.strip_prefix("att:").map(digest);
@@ -83,7 +84,7 @@ impl World {
         self
     }
 
-    /// Something that cannot be read.
+    /// A manifest that cannot be read.
     pub(super) fn unreadable(mut self, name: &str, time: u64, tags: &str) -> Self {
         self.items.insert(digest(name), item(time, tags, ItemContent::Unread("odd".into())));
         self
@@ -96,7 +97,7 @@ impl World {
     /// The verdicts on `names`.
     pub(super) fn verdicts(&self, keep: &Keep, names: &[&str]) -> Vec<Verdict> {
         let verdicts = self.judged(keep).unwrap().verdicts;
-        assert_eq!(verdicts.len(), self.items.len(), "a verdict on each");
+        assert_eq!(verdicts.len(), self.items.len(), "each manifest has a verdict");
         names.iter().map(|name| verdicts[&digest(name)].clone()).collect()
     }
 

@@ -1,4 +1,4 @@
-//! All that is known to be in a repository, each manifest once.
+//! Collects the known manifests of a repository, each once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,29 +13,29 @@ use super::listed::ListedBy;
 use crate::oci::{Descriptor, Digest, EcrHost, ManifestError, Repository, Selector, Tag};
 use crate::registry::{Client, ErrorKind, Visibility};
 
-/// Most tags of a repository that are listed, each of which is asked for then.
+/// The most tags of a repository that polyarch lists. It fetches the manifest of each tag.
 const MOST_TAGS: usize = 10_000;
 
-/// What is in a repository.
+/// The content of a repository.
 #[derive(Debug)]
 pub(in crate::run) struct Catalog<'a> {
     registry: &'a Registry,
     repository: &'a Repository,
     pub(in crate::run) listed_by: ListedBy,
     pub(in crate::run) items: BTreeMap<Digest, Item>,
-    /// Tags of manifests that cannot be read, and whose digest the registry does not say either. Each has the reason.
+    /// Tags whose manifest cannot be read and whose digest the registry does not report. Each has the reason.
     pub(in crate::run) unread: BTreeMap<Tag, String>,
-    /// What indexes list and the repository does not have.
+    /// Digests that indexes list, but that do not exist in the repository.
     absent: BTreeSet<Digest>,
-    /// How much the indexes list that were opened.
+    /// The number of entries in all opened indexes.
     listed: usize,
-    /// What was opened before the last list: what a digest names cannot change.
+    /// Manifests that were opened before the last listing. The content of a digest cannot change.
     opened: BTreeMap<Digest, Item>,
 }
 
 impl<'a> Catalog<'a> {
-    /// Lists a repository, and opens all its indexes. ECR itself knows everything that is there; a registry is asked for
-    /// its tags and what they lead to. Of ECR images are not opened yet.
+    /// Lists a repository and opens all its indexes. The API of ECR lists all manifests. For other registries,
+    /// polyarch lists the tags and follows them. Images of ECR are not opened yet.
     pub(in crate::run) async fn read(registry: &'a Registry, repository: &'a Repository) -> Result<Self, ImagesError> {
         let mut catalog = Self {
             registry,
@@ -51,7 +51,7 @@ impl<'a> Catalog<'a> {
         Ok(catalog)
     }
 
-    /// Lists it once more.
+    /// Lists the repository again.
     pub(in crate::run) async fn read_again(&mut self) -> Result<(), ImagesError> {
         let is_opened = |item: &Item| matches!(item.inside, ItemContent::Index(_) | ItemContent::Image(_));
         self.opened = std::mem::take(&mut self.items).into_iter().filter(|(_, item)| is_opened(item)).collect();
@@ -62,7 +62,7 @@ impl<'a> Catalog<'a> {
     }
 
     async fn list(&mut self) -> Result<(), ImagesError> {
-        // The gallery's own API is not asked: its registry answers the same.
+        // polyarch does not use the API of public.ecr.aws, because its registry gives the same answers.
         let is_public = EcrHost::of(self.repository.host()) == Some(EcrHost::Public);
         match self.registry.ecr().filter(|_| !is_public) {
             None => self.follow_tags().await?,
@@ -81,7 +81,7 @@ impl<'a> Catalog<'a> {
         self.open_indexes().await
     }
 
-    /// Opens what the tags of the repository name.
+    /// Opens the manifests that the tags of the repository name.
     async fn follow_tags(&mut self) -> Result<(), ImagesError> {
         let (client, repository) = (self.registry.client(), self.repository);
         let tags = client.list_tags(repository.path(), MOST_TAGS).await?;
@@ -92,7 +92,7 @@ impl<'a> Catalog<'a> {
         let mut fetching = stream::iter(tags).map(fetch).buffered(AT_ONCE);
         while let Some((tag, found)) = fetching.try_next().await? {
             match found {
-                // A tag that went meanwhile names no manifest.
+                // A tag that was deleted in the meantime names no manifest.
                 None => {}
                 Some((Some(digest), fetched)) => {
                     self.items.entry(digest.clone()).or_default().tags.push(tag);
@@ -106,7 +106,7 @@ impl<'a> Catalog<'a> {
         Ok(())
     }
 
-    /// Takes what was fetched of an item.
+    /// Records the fetched content of an item.
     fn take(&mut self, digest: Digest, fetched: Option<Fetched>) -> Result<(), ImagesError> {
         match (fetched, self.items.get_mut(&digest)) {
             (Some(fetched), Some(item)) if matches!(item.inside, ItemContent::Closed) => {
@@ -117,9 +117,9 @@ impl<'a> Catalog<'a> {
                 self.listed += item.entries().len();
             }
             (Some(_), _) => {}
-            // ECR lists the manifest, and does not give it out: it is archived, or it goes just now.
+            // ECR lists the manifest, but its registry does not return it. It is archived, or it is being deleted.
             (None, Some(item)) if self.listed_by == ListedBy::Ecr && !item.is_image() => {
-                item.inside = ItemContent::Unread("ECR lists it, and its registry does not have it".to_owned());
+                item.inside = ItemContent::Unread("ECR lists it, but the registry does not return it".to_owned());
             }
             (None, _) => {
                 self.items.remove(&digest);
@@ -129,7 +129,8 @@ impl<'a> Catalog<'a> {
         if self.listed > MOST_LISTED { Err(ImagesError::Many) } else { Ok(()) }
     }
 
-    /// Opens the indexes, and those that they list. Where only tags were listed, what an index lists is there, too.
+    /// Opens the indexes and their nested indexes. If polyarch listed only tags, the entries of indexes count as
+    /// content too.
     async fn open_indexes(&mut self) -> Result<(), ImagesError> {
         let is_whole = self.listed_by == ListedBy::Ecr;
         let is_wanted = |item: &Item| !(is_whole && item.is_image());
@@ -146,7 +147,8 @@ impl<'a> Catalog<'a> {
         }
     }
 
-    /// What indexes list is there, until it is asked for. Caches list layers, which are no manifests.
+    /// Assumes that listed manifests exist, until polyarch asks for them. Caches list layers, which are not
+    /// manifests.
     fn take_listed(&mut self) {
         let listed = self.items.values().flat_map(Item::entries).filter(|entry| entry.is_manifest());
         let new = listed.map(|entry| &entry.digest).filter(|digest| !self.absent.contains(*digest)).cloned();
@@ -159,7 +161,7 @@ impl<'a> Catalog<'a> {
         self.items.iter().filter(|(_, item)| matches!(item.inside, ItemContent::Closed))
     }
 
-    /// Opens items by their digests. What is not there is none.
+    /// Opens items by their digests. A manifest that does not exist is removed.
     async fn open(&mut self, mut closed: Vec<Digest>) -> Result<(), ImagesError> {
         let Self { items, opened, listed, .. } = self;
         closed.retain(|digest| {
@@ -180,7 +182,7 @@ impl<'a> Catalog<'a> {
         Ok(())
     }
 
-    /// Reads what the configs of images say, those that are `wanted`.
+    /// Reads the configs of the `wanted` images.
     pub(in crate::run) async fn read_configs(&mut self, wanted: impl Fn(&Digest) -> bool) -> Result<(), ImagesError> {
         let closed = self.closed().map(|(digest, _)| digest).filter(|digest| wanted(digest)).cloned().collect();
         self.open(closed).await?;
@@ -205,7 +207,8 @@ impl<'a> Catalog<'a> {
     }
 }
 
-/// What a tag names. What cannot be read has a digest all the same, as far as the registry says it.
+/// Fetches the manifest of a tag. For an unreadable manifest, the digest is the one that the registry reports, if it
+/// reports one.
 async fn tagged(
     client: &Client,
     repository: &Repository,
@@ -217,7 +220,7 @@ async fn tagged(
         Fetched::Read(manifest) => Some(manifest.digest().clone()),
         Fetched::Unread(..) => match client.head_manifest(repository.path(), &selector).await {
             Ok(head) => head.and_then(|head| head.digest),
-            // A registry that does not answer HEAD is asked for the bytes again, and these still cannot be read.
+            // If a registry does not answer HEAD, the client fetches the bytes again, and they are still unreadable.
             Err(error) if error.is_refusal() => None,
             Err(error) => return Err(error.into()),
         },
@@ -225,7 +228,7 @@ async fn tagged(
     Ok(Some((digest, fetched)))
 }
 
-/// A manifest; `None` where there is none.
+/// Fetches a manifest. `None` if it does not exist.
 async fn manifest(
     client: &Client,
     repository: &Repository,
@@ -245,7 +248,8 @@ async fn manifest(
     }
 }
 
-/// What a config says: nothing, if it is not an image's, or not what was named.
+/// The fields of a config. They are empty if the config is missing, is not an image config, or does not match its
+/// digest.
 async fn says(client: &Client, repository: &Repository, config: &Descriptor) -> Result<Says, ImagesError> {
     if !config.is_image_config() {
         return Ok(Says::default());

@@ -1,27 +1,27 @@
-//! Why the images of a repository are not known.
+//! The reasons why polyarch cannot list the images of a repository.
 
 use crate::ecr::{EcrError, EcrErrorKind};
 use crate::registry::RegistryError;
 
-/// Most entries of all indexes of a repository together that are looked at.
+/// The most entries that polyarch reads in all indexes of a repository together.
 pub(super) const MOST_LISTED: usize = 100_000;
 
-/// Why the images of a repository are not known.
+/// The reason why polyarch cannot list the images of a repository.
 #[derive(Debug, thiserror::Error)]
 pub enum ImagesError {
-    /// The registry.
+    /// A request to the registry failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// Amazon ECR's own API.
+    /// A request to the API of Amazon ECR failed.
     #[error(transparent)]
     Ecr(#[from] EcrError),
-    /// Its indexes list more than is looked at.
-    #[error("its indexes list more than {MOST_LISTED} images: that many are not looked at")]
+    /// The indexes list more entries than polyarch reads.
+    #[error("its indexes list more than {MOST_LISTED} images: more than polyarch reads")]
     Many,
 }
 
 impl ImagesError {
-    /// Whether there is no such repository.
+    /// Whether the repository does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         match self {
@@ -31,7 +31,7 @@ impl ImagesError {
         }
     }
 
-    /// Whether the registry or AWS cannot be used; else what they answered is the matter.
+    /// Whether the registry or AWS cannot be used. Otherwise the answer itself is the fault.
     #[must_use]
     pub fn is_unusable(&self) -> bool {
         match self {
@@ -41,7 +41,7 @@ impl ImagesError {
         }
     }
 
-    /// What to do next, in one line, where there is something to do.
+    /// The next step for the user in one line, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -1,4 +1,4 @@
-//! One manifest of a repository: what its registry says of it, and what it says itself.
+//! One manifest of a repository: the facts from its registry and from its content.
 
 use std::time::SystemTime;
 
@@ -7,83 +7,84 @@ use super::super::inspect::ConfigSays;
 use crate::ecr::ImageDetail;
 use crate::oci::{Content, Descriptor, Digest, MediaType, Platform, RawManifest, Tag};
 
-/// Longest label that is kept, in characters.
+/// The longest image label that polyarch keeps, in characters.
 const MAX_LABEL: usize = 256;
 
 /// A manifest of a repository.
 #[derive(Debug, Default)]
 pub(in crate::run) struct Item {
-    /// Its tags, in the registry's order.
+    /// The tags of the manifest, in the registry's order.
     pub(in crate::run) tags: Vec<Tag>,
-    /// The type of the manifest.
+    /// The media type of the manifest.
     pub(in crate::run) media_type: Option<MediaType>,
-    /// The type of its config.
+    /// The media type of its config.
     pub(in crate::run) artifact_type: Option<String>,
-    /// Bytes of config and layers, compressed; of an index those of its largest image.
+    /// The compressed size of config and layers in bytes. For an index, the size of its largest image.
     pub(in crate::run) size: Option<u64>,
-    /// When it was pushed.
+    /// The time of the push.
     pub(in crate::run) pushed_at: Option<SystemTime>,
-    /// Whose registry it is in.
+    /// The AWS account of the registry.
     pub(in crate::run) account: Option<String>,
-    /// What it says itself.
+    /// The content of the manifest.
     pub(in crate::run) inside: ItemContent,
 }
 
-/// What came when a manifest was asked for.
+/// The result of fetching a manifest.
 pub(super) enum Fetched {
     Read(RawManifest),
-    /// It is there, and is nothing that is read: why, and what it says to be where it is something else.
+    /// The manifest exists, but polyarch cannot read it. The text gives the reason. The media type is set if the
+    /// manifest declares another type.
     Unread(String, Option<MediaType>),
 }
 
 impl Fetched {
-    /// Why the manifest was not read; empty where it was.
+    /// The reason why the manifest was not read. Empty if it was read.
     pub(super) fn why(self) -> String {
         if let Self::Unread(why, _) = self { why } else { String::new() }
     }
 }
 
-/// What a manifest says itself.
+/// The content of a manifest.
 #[derive(Debug, Default)]
 pub(in crate::run) enum ItemContent {
-    /// Nobody has looked.
+    /// The manifest was not fetched yet.
     #[default]
     Closed,
     Index(Vec<ListedEntry>),
     Image(Box<ReadImage>),
-    /// It was read, is neither an image nor an index, and lists nothing; the text says why.
+    /// The manifest was read. It is neither an image nor an index, and it lists nothing. The text gives the reason.
     Foreign(String),
-    /// It cannot be read, and may list anything; the text says why.
+    /// The manifest cannot be read, and it may list other manifests. The text gives the reason.
     Unread(String),
 }
 
-/// An entry of an index, as far as it says what it names.
+/// An entry of an index.
 #[derive(Debug, Clone)]
 pub(in crate::run) struct ListedEntry {
     pub(in crate::run) digest: Digest,
     pub(in crate::run) media_type: MediaType,
     pub(in crate::run) platform: Option<Platform>,
-    /// The image that it is an attestation of.
+    /// The image that the entry attests.
     pub(in crate::run) attests: Option<Digest>,
     pub(in crate::run) is_attestation: bool,
 }
 
-/// What an image's manifest and its config say.
+/// The content of an image's manifest and config.
 #[derive(Debug)]
 pub(in crate::run) struct ReadImage {
     pub(in crate::run) config: Descriptor,
-    /// What it is about, where it is an artifact.
+    /// The subject of the manifest, if it is an artifact.
     pub(in crate::run) subject: Option<Digest>,
-    /// Nothing was read of its config yet, or what it says.
+    /// The fields of the config. `None` if the config was not read yet.
     pub(in crate::run) says: Option<Says>,
 }
 
-/// What a config says; nothing where it is not an image's.
+/// The fields of a config. They are empty if it is not the config of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::run) struct Says {
     pub(in crate::run) platform: Option<Platform>,
     pub(in crate::run) created: Option<SystemTime>,
-    /// By which name polyarch built it.
+    /// The image's name in the plan that polyarch built it from.
     pub(in crate::run) built_as: Option<String>,
 }
 
@@ -112,7 +113,7 @@ impl Item {
         (detail.digest, item)
     }
 
-    /// Takes what was fetched of it.
+    /// Records the fetched manifest.
     pub(super) fn open(&mut self, fetched: &Fetched) {
         let manifest = match fetched {
             Fetched::Read(manifest) => manifest,
@@ -125,7 +126,7 @@ impl Item {
         };
         self.media_type = Some(manifest.media_type().clone());
         self.inside = match manifest.content() {
-            // A document that has `manifests` is an index here; any other one was refused before.
+            // A document with `manifests` counts as an index here. Other documents were refused before.
             Err(error) if manifest.media_type().is_image() => ItemContent::Foreign(chain(&error)),
             Err(error) => ItemContent::Unread(chain(&error)),
             Ok(Content::Index(index)) => ItemContent::Index(index.manifests.into_iter().map(ListedEntry::of).collect()),
@@ -138,7 +139,7 @@ impl Item {
         };
     }
 
-    /// Takes what was opened of the same digest.
+    /// Copies the content of `opened`, which has the same digest.
     pub(super) fn open_as(&mut self, opened: Self) {
         self.media_type = opened.media_type;
         self.artifact_type = self.artifact_type.take().or(opened.artifact_type);
@@ -146,7 +147,7 @@ impl Item {
         self.inside = opened.inside;
     }
 
-    /// What it lists; nothing of what is no index.
+    /// The entries of the index. Empty if the manifest is not an index.
     pub(in crate::run) fn entries(&self) -> &[ListedEntry] {
         match &self.inside {
             ItemContent::Index(entries) => entries,
@@ -154,17 +155,17 @@ impl Item {
         }
     }
 
-    /// Whether it is known to be an image, or another manifest that lists nothing.
+    /// Whether the manifest is an image, or another manifest that lists nothing.
     pub(super) fn is_image(&self) -> bool {
         self.media_type.as_ref().is_some_and(MediaType::is_image)
     }
 
-    /// Why the manifest cannot be read, where it may list other manifests.
+    /// The reason why the manifest cannot be read, if it may list other manifests.
     pub(in crate::run) fn unread(&self) -> Option<&str> {
         if let ItemContent::Unread(why) = &self.inside { Some(why) } else { None }
     }
 
-    /// What its config says, where it was read.
+    /// The fields of the config, if it was read.
     pub(in crate::run) fn says(&self) -> Option<&Says> {
         match &self.inside {
             ItemContent::Image(image) => image.says.as_ref(),
@@ -180,7 +181,7 @@ impl ListedEntry {
         Self { digest: entry.digest, media_type: entry.media_type, platform, attests, is_attestation }
     }
 
-    /// Whether it names a manifest: caches list layers.
+    /// Whether the entry names a manifest. The indexes of caches list layers.
     pub(super) fn is_manifest(&self) -> bool {
         self.media_type.is_image() || self.media_type.is_index()
     }

@@ -1,4 +1,4 @@
-//! What is shown of a repository's images.
+//! The images of a repository, as `polyarch images` shows them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -16,77 +16,77 @@ use crate::text::Text;
 pub struct RepositoryImages {
     /// The repository.
     pub repository: Repository,
-    /// Who said what is there.
+    /// The API that listed the content of the repository.
     pub listed_by: ListedBy,
-    /// The images, each once, the newest first; behind an index what it lists, as far as no newer one does.
+    /// The images, each once, the newest first. The images of an index follow the newest index that lists them.
     pub images: Vec<RepositoryImage>,
-    /// Tags of manifests that cannot be read, and whose digest the registry does not say. Each has the reason, in one
+    /// Tags whose manifest cannot be read and whose digest the registry does not report. Each has the reason, in one
     /// line.
     pub unread: BTreeMap<Tag, String>,
 }
 
-/// Who said what is in a repository.
+/// The API that listed the content of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListedBy {
-    /// Amazon ECR's own API, which knows all images and when each was pushed.
+    /// The API of Amazon ECR, which knows all images and the time of each push.
     Ecr,
-    /// The registry, by its tags: what no tag leads to is not known, nor when anything was pushed.
+    /// The tags of the registry. Images without a tag and the times of pushes are unknown.
     Registry,
-    /// The same, because Amazon ECR's own API did not answer: why, in one line.
+    /// The tags of the registry, because the API of Amazon ECR did not answer. The text gives the reason in one line.
     Instead(Text),
 }
 
 /// An image, an index or an artifact of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryImage {
-    /// Its manifest.
+    /// The digest of its manifest.
     pub digest: Digest,
     /// Its tags.
     pub tags: Vec<Tag>,
-    /// The type of its manifest.
+    /// The media type of its manifest.
     pub media_type: Option<MediaType>,
-    /// The type of its config.
+    /// The media type of its config.
     pub artifact_type: Option<String>,
-    /// What it is.
+    /// Its kind.
     pub kind: ImageKind,
-    /// Bytes of config and layers, compressed; of an index those of its largest image.
+    /// The compressed size of config and layers in bytes. For an index, the size of its largest image.
     pub size: Option<u64>,
-    /// When it was pushed.
+    /// The time of the push.
     pub pushed_at: Option<SystemTime>,
-    /// When it was made, as its config says; of an index the newest of its images. It is not read where
+    /// The creation time in its config. For an index, the newest time among its images. polyarch does not read it if
     /// [`Self::pushed_at`] is known.
     pub created: Option<SystemTime>,
-    /// Whose registry it is in: the account.
+    /// The AWS account of the registry.
     pub account: Option<String>,
     /// The indexes of the repository that list it, the newest first.
     pub indexes: Vec<Digest>,
-    /// How many indexes it stands below.
+    /// Its depth in the list: 0 for an image that no index lists, 1 for an image of a top index.
     pub depth: usize,
 }
 
-/// What a manifest of a repository is.
+/// The kind of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageKind {
-    /// An index of so many images, attestations not counted.
+    /// An index with this number of images. Attestations do not count.
     Index(usize),
     /// An image of a platform.
     Image(Platform),
-    /// Statements about an image: its digest.
+    /// An attestation of the image with this digest.
     Attestation(Option<Digest>),
-    /// Something else, or an image that does not say of which platform it is.
+    /// Another artifact, or an image whose platform is unknown.
     Other,
-    /// It cannot be read: why, in one line.
+    /// The manifest cannot be read. The text gives the reason in one line.
     Unread(Text),
 }
 
-/// The images of `repository`, and which index lists which. Amazon ECR is asked by its own API, and by the registry's
-/// where the role may not; all other registries by their tags, at most 10,000.
+/// Lists the images of `repository`, and the indexes that list each image. For Amazon ECR, polyarch uses the API of
+/// ECR, or the tags if the role may not use that API. For other registries, polyarch lists at most 10,000 tags.
 ///
 /// # Errors
-/// The registry or AWS cannot be asked; there is no such repository; it has more than is listed.
+/// The registry or AWS cannot be asked. Or the repository does not exist, or it has more content than polyarch lists.
 pub async fn images(registry: &Registry, repository: &Repository) -> Result<RepositoryImages, ImagesError> {
     let mut catalog = Catalog::read(registry, repository).await?;
-    // What an index says of its platform need not be read again, where it is known when it was pushed.
+    // If the push time is known and an index names the platform, polyarch does not read the config.
     let is_whole = catalog.listed_by == ListedBy::Ecr;
     let says = |entry: &&ListedEntry| entry.platform.is_some() || entry.is_attestation;
     let listing = listing(&catalog.items).into_iter().filter(|(_, indexes)| is_whole && indexes.values().any(says));

@@ -1,4 +1,4 @@
-//! The images of a repository: which are there, and which index lists which.
+//! Lists the images of a repository, and the indexes that list each image.
 
 mod catalog;
 mod error;

@@ -1,4 +1,4 @@
-//! Which index lists which, and in which order they are shown.
+//! Finds the indexes that list each manifest, and sorts the manifests for display.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use crate::oci::Digest;
 /// The manifests of a repository, and the indexes that list them.
 pub(in crate::run) struct Overview<'a> {
     pub(in crate::run) items: &'a BTreeMap<Digest, Item>,
-    /// The indexes that list each manifest, the newest first, with what they say of it.
+    /// The indexes that list each manifest, the newest first, with the entry of the manifest.
     indexes: BTreeMap<&'a Digest, Vec<(&'a Digest, &'a ListedEntry)>>,
 }
 
@@ -28,7 +28,7 @@ impl<'a> Overview<'a> {
         overview
     }
 
-    /// When it was pushed; else when it, or the newest image that it lists, was made.
+    /// The time of the push. If it is unknown, the creation time of the image, or of the newest image of the index.
     pub(in crate::run) fn time(&self, digest: &Digest) -> Option<SystemTime> {
         let item = self.items.get(digest)?;
         item.pushed_at.or_else(|| self.created(item))
@@ -41,11 +41,12 @@ impl<'a> Overview<'a> {
 
     pub(in crate::run) fn images(&self) -> Vec<RepositoryImage> {
         let mut tops: Vec<_> = self.items.keys().filter(|digest| !self.indexes.contains_key(*digest)).collect();
-        // What has no time comes last, and of what is of one time what has no tag.
+        // Manifests without a time come last. At equal times, manifests without a tag come last.
         let tag = |digest| self.items.get(digest).and_then(|item: &Item| item.tags.first());
         tops.sort_by_cached_key(|digest| (Reverse(self.time(digest)), tag(digest).is_none(), tag(digest)));
         let (mut images, mut seen) = (Vec::new(), BTreeSet::new());
-        // Those that are not shown yet, the next one last. Indexes may be nested deeply.
+        // The manifests that are not shown yet, as a stack with the next one on top. A stack handles deeply nested
+        // indexes without recursion.
         let mut next: Vec<_> = tops.into_iter().rev().map(|digest| (digest, 0)).collect();
         while let Some((digest, depth)) = next.pop() {
             let Some(item) = self.items.get(digest).filter(|_| seen.insert(digest)) else { continue };
@@ -71,7 +72,7 @@ impl<'a> Overview<'a> {
         }
     }
 
-    /// As ECR counts an index: its largest image.
+    /// The size of the largest image in an index. ECR reports the same size for an index.
     fn largest(&self, item: &Item) -> Option<u64> {
         item.entries().iter().filter_map(|entry| self.items.get(&entry.digest)?.size).max()
     }
@@ -86,7 +87,7 @@ impl<'a> Overview<'a> {
         }
     }
 
-    /// What an index says of it, else what its config says.
+    /// The kind from an index that lists the manifest, or else from its config.
     fn image_kind(&self, digest: &Digest, item: &Item) -> ImageKind {
         let mut entries = self.listed(digest).map(|(_, entry)| entry);
         if let Some(attestation) = entries.clone().find(|entry| entry.is_attestation) {
@@ -96,7 +97,7 @@ impl<'a> Overview<'a> {
         entries.find_map(|entry| entry.platform.clone()).or_else(says).map_or(ImageKind::Other, ImageKind::Image)
     }
 
-    /// The indexes that list a manifest, the newest first, with what they say of it.
+    /// The indexes that list a manifest, the newest first, with the entry of the manifest.
     pub(in crate::run) fn listed(
         &self,
         digest: &Digest,
@@ -105,7 +106,7 @@ impl<'a> Overview<'a> {
     }
 }
 
-/// The indexes that list each manifest, with what they say of it.
+/// The indexes that list each manifest, with the entry of the manifest.
 pub(super) fn listing(items: &BTreeMap<Digest, Item>) -> BTreeMap<&Digest, BTreeMap<&Digest, &ListedEntry>> {
     let mut listing: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     for (index, item) in items {

@@ -1,4 +1,4 @@
-//! One image in a report: its tags, its index, what it left.
+//! Reports one image: its tags, its index and its leftovers.
 
 use serde::Serialize;
 
@@ -14,29 +14,29 @@ pub struct ImageReport {
     pub image: String,
     /// The final tags.
     pub tags: Vec<TagReport>,
-    /// The index, once every platform was confirmed.
+    /// The index. It exists once every platform is confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<IndexReport>,
-    /// The indexes that were read back and found as planned: one a registry.
+    /// The indexes that polyarch read back and found as planned: one for each registry.
     pub verified: Vec<DigestRef<Location>>,
-    /// Arch tags that were put in registries that get copies.
+    /// Arch tags that polyarch moved in registries that get copies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub copied_arch_tags: Vec<TagRef<Location>>,
-    /// Arch tags that were deleted once the index was published (`arch_tags: remove`).
+    /// Arch tags that polyarch deleted after it published the index (`arch_tags: remove`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub removed_arch_tags: Vec<TagRef<Location>>,
-    /// Names that were set on the engine: what `docker run` takes.
+    /// Names that polyarch set on the engine, for `docker run`.
     pub on_engine: Vec<Text>,
-    /// Names that were set on engines and read back (`--load`).
+    /// Names that polyarch set on engines and read back (`--load`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub loaded: Vec<LoadedReport>,
-    /// Platforms whose programs could not be checked, by reason.
+    /// Platforms whose programs polyarch could not check, by reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_checked: Vec<NotCheckedReport>,
-    /// Why it was not joined, where that was asked for.
+    /// Why polyarch did not join the image, if the user asked for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_joined: Option<Text>,
-    /// Why its tags were not moved, where that is because of another image (`--atomic`).
+    /// Why the tags did not move, if another image is the reason (`--atomic`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Text>,
     /// The platforms, in the plan's order.
@@ -44,30 +44,31 @@ pub struct ImageReport {
     /// Failures of the image as a whole: join, publish, verify.
     #[serde(skip)]
     pub failures: Vec<Failure>,
-    /// Every failure of the image, those of its platforms first; filled by [`Report::finish`](super::Report::finish).
+    /// Every failure of the image. The failures of its platforms come first. [`Report::finish`](super::Report::finish)
+    /// fills this list.
     #[serde(rename = "failures")]
     pub all_failures: Vec<FailureOf>,
 }
 
-/// A name on an engine, and what it shows.
+/// A name on an engine, and the image that it names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoadedReport {
     /// The engine.
     pub engine: Text,
-    /// What `docker run` takes.
+    /// The name, for `docker run`.
     pub name: Text,
-    /// The engine's id of what it shows: of an index, where there are several platforms.
+    /// The engine's ID of the image. With several platforms, this is the ID of an index.
     pub id: Digest,
-    /// The platforms that are under it.
+    /// The platforms under the name.
     pub platforms: Vec<Platform>,
 }
 
-/// Platforms of which it is not known whether their programs are for their processor.
+/// Platforms for which polyarch does not know whether the programs are for their processor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NotCheckedReport {
     /// The platforms.
     pub platforms: Vec<Platform>,
-    /// Why.
+    /// The reason.
     pub reason: Text,
 }
 
@@ -82,44 +83,44 @@ impl From<(String, Vec<Platform>)> for NotCheckedReport {
 pub struct TagReport {
     /// The tag.
     pub tag: TagRef<Location>,
-    /// What became of it.
+    /// The state of the tag after the run.
     pub state: TagState,
 }
 
-/// What became of a final tag.
+/// The state of a final tag after the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TagState {
-    /// It is where it was before the run.
+    /// The tag did not move.
     NotMoved,
-    /// The index was sent under it, and nobody knows whether the registry took it.
+    /// polyarch sent the index for the tag, and it is not known whether the registry accepted it.
     Unknown,
-    /// The index was put under it.
+    /// The tag moved to the index.
     Put,
-    /// It had this index already; nothing was put.
+    /// The tag named this index before the run, so it did not move.
     Unchanged,
 }
 
 /// The index of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IndexReport {
-    /// Its digest.
+    /// The digest of the index.
     pub digest: Digest,
-    /// Its media type.
+    /// The media type of the index.
     pub media_type: Text,
-    /// Its entries, in order.
+    /// The entries of the index, in order.
     pub entries: Vec<Entry>,
 }
 
-/// What an unfinished run left in a registry.
+/// Something that an unfinished run left in a registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Leftover {
     /// The image.
     pub image: String,
-    /// Its name.
+    /// The name of the leftover.
     #[serde(flatten)]
     pub name: LeftoverName,
-    /// What it is.
+    /// The kind of the leftover.
     pub kind: LeftoverKind,
 }
 
@@ -129,7 +130,7 @@ pub struct Leftover {
 pub enum LeftoverName {
     /// A tag.
     Tag(TagRef<Location>),
-    /// An image that has none.
+    /// An image without a tag.
     Reference(DigestRef),
 }
 
@@ -142,19 +143,19 @@ impl std::fmt::Display for LeftoverName {
     }
 }
 
-/// What a leftover is.
+/// The kind of a leftover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftoverKind {
-    /// An arch tag that was pushed although the image was not finished.
+    /// An arch tag of an image that is not finished.
     ArchTag,
-    /// An arch tag whose push did not end: it may be there.
+    /// An arch tag whose push did not end. The tag may exist.
     PerhapsArchTag,
-    /// An image without a tag that was pushed although the whole was not finished.
+    /// An image without a tag. Its index is not finished.
     Untagged,
-    /// A final tag that moved before something later failed.
+    /// A final tag that moved before a later step failed.
     FinalTag,
-    /// A final tag whose put was not answered: it may have moved.
+    /// A final tag whose request was not answered. The tag may have moved.
     PerhapsFinalTag,
 }
 
@@ -192,7 +193,7 @@ impl ImageReport {
         self.all_failures = of_platforms.chain(own).collect();
     }
 
-    /// Whether all that was asked for this image was done and, where it was published, read back.
+    /// Whether the run did everything for this image. If polyarch published the image, polyarch also read it back.
     #[must_use]
     pub fn is_done(&self) -> bool {
         let built = |platform: &PlatformReport| (Status::Built..=Status::Confirmed).contains(&platform.status);
@@ -202,13 +203,13 @@ impl ImageReport {
             && if self.not_joined.is_some() { self.platforms.iter().all(built) } else { published() }
     }
 
-    /// Whether the registry had this index under every tag already.
+    /// Whether every tag named this index before the run.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         !self.tags.is_empty() && self.tags.iter().all(|tag| tag.state == TagState::Unchanged)
     }
 
-    /// The platforms' failures, then those of the image as a whole.
+    /// The failures of the platforms, and then the failures of the image as a whole.
     pub fn failures(&self) -> impl Iterator<Item = &Failure> {
         self.platforms.iter().filter_map(|platform| platform.failure.as_ref()).chain(&self.failures)
     }
@@ -219,7 +220,7 @@ impl ImageReport {
                 let (digest, media_type, entries) = (digest.clone(), media_type.clone(), entries.clone());
                 self.index = Some(IndexReport { digest, media_type, entries });
             }
-            // The events have it; what counts is where the tags are.
+            // These facts are only in the events, because the report shows where the tags are.
             ImageEvent::Waiting { .. }
             | ImageEvent::RepositoryCreated { .. }
             | ImageEvent::Fixed { .. }
@@ -257,7 +258,7 @@ impl ImageReport {
         }
     }
 
-    /// What it left in registries although it was not finished.
+    /// The leftovers of the image in registries, if the image is not finished.
     pub(super) fn leftovers(&self) -> Vec<Leftover> {
         if self.is_done() {
             return Vec::new();

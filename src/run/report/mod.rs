@@ -1,7 +1,7 @@
-//! What a run did: a fold of its events, and the JSON that `--report` writes.
+//! Reports a run: the report is a fold of the run's events, and `--report` writes it as JSON.
 //!
-//! The texts in it come from events, and so are sanitised. Nothing in it grows with the length of a log or of a run:
-//! a job keeps the last lines of its log until it is confirmed.
+//! The texts come from events, so they are sanitised. The report does not grow with the length of a log or of a run. A
+//! job keeps the last lines of its log until the job is confirmed.
 
 mod image;
 mod platform;

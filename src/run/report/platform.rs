@@ -1,4 +1,4 @@
-//! One platform of an image in a report.
+//! Reports one platform of an image.
 
 use std::collections::VecDeque;
 
@@ -9,9 +9,9 @@ use crate::oci::{Digest, DigestRef, Platform};
 use crate::run::{By, Copied, Destination, Failure, JobEvent, PlannedJob};
 use crate::text::Text;
 
-/// Lines of a failed job's log that are kept.
+/// How many lines of a failed job's log the report keeps.
 pub const LOG_TAIL_LINES: usize = 50;
-/// Bytes of a failed job's log that are kept.
+/// How many bytes of a failed job's log the report keeps.
 pub const LOG_TAIL_BYTES: usize = 64 << 10;
 
 /// One platform of an image.
@@ -19,57 +19,58 @@ pub const LOG_TAIL_BYTES: usize = 64 << 10;
 pub struct PlatformReport {
     /// The platform.
     pub platform: Platform,
-    /// Who builds or copies it.
+    /// The engine that builds the image, or the source to copy it from.
     #[serde(flatten)]
     pub by: By,
-    /// Where it is pushed.
+    /// The destination of the image in the registry.
     #[serde(flatten)]
     pub destination: Destination,
-    /// How far it came.
+    /// How far the platform came.
     pub status: Status,
-    /// Seconds of the build.
+    /// The duration of the build in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build_seconds: Option<f64>,
-    /// Seconds of the push or of the copy.
+    /// The duration of the push or of the copy in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push_seconds: Option<f64>,
-    /// The engine's id of the image.
+    /// The engine's ID of the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_id: Option<Digest>,
     /// The image by digest, as the registry returned it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<DigestRef>,
-    /// Config and layers in the registry, in bytes.
+    /// The size of the config and the layers in the registry, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Steps that the cache had.
+    /// The number of steps whose results were in the cache.
     pub cached_steps: usize,
-    /// All steps.
+    /// The number of all steps.
     pub steps: usize,
-    /// Bytes of files that the engine asked of the context.
+    /// The number of bytes that the engine requested from the context.
     pub context_bytes: u64,
-    /// Layers that the registry did not have.
+    /// The number of layers that the registry did not have.
     pub layers_pushed: usize,
-    /// What was brought, and what was there, of an image that was copied.
+    /// The copied and the existing content of an imported image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copied: Option<Copied>,
-    /// Requests that were made again.
+    /// The number of repeated requests.
     pub retries: u32,
-    /// Why it failed.
+    /// Why the platform failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// The same as a list, as images and the run have it; filled by [`Report::finish`](super::Report::finish).
+    /// The failure as a list, like the failures of images and of the run. [`Report::finish`](super::Report::finish)
+    /// fills this list.
     pub failures: Vec<Failure>,
-    /// Why it was never begun, where that is because of what it builds on.
+    /// Why the build never began, if a base image is the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_built: Option<Text>,
     /// The step of the build that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_step: Option<Text>,
-    /// The end of its log, if it failed.
+    /// The end of the log, if the platform failed.
     #[serde(skip_serializing_if = "VecDeque::is_empty")]
     pub log_tail: VecDeque<Text>,
-    /// How far it came before it failed or was stopped.
+    /// How far the platform came before it failed or was stopped.
     #[serde(skip)]
     reached: Status,
 }
@@ -78,23 +79,23 @@ pub struct PlatformReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// No slot of its engine was free, or what it builds on was not there yet.
+    /// The engine has no free slot, or a base image does not exist yet.
     Waiting,
-    /// Its build began.
+    /// The build began.
     Building,
-    /// It is on the engine.
+    /// The image is on the engine.
     Built,
-    /// Its source has it.
+    /// The image to import exists in its source.
     Chosen,
-    /// Its push or its copy began.
+    /// The push or the copy began.
     Pushing,
-    /// The engine says that it pushed, or all was copied.
+    /// The engine reported that it pushed the image, or polyarch copied the image.
     Pushed,
-    /// The registry returned what was built or copied.
+    /// The registry returned the image that was built or copied.
     Confirmed,
-    /// It was stopped because of another one, or of the user.
+    /// The platform was stopped because of another platform or by the user.
     Cancelled,
-    /// It failed.
+    /// The platform failed.
     Failed,
 }
 
@@ -129,7 +130,7 @@ impl PlatformReport {
         match what {
             JobEvent::BuildStarted => self.reach(Status::Building),
             JobEvent::StepEnded { step, error: Some(error), .. } if self.failed_step.is_none() => {
-                // BuildKit ends steps of other stages when one step failed.
+                // If one step fails, BuildKit also ends steps of other stages.
                 self.failed_step = (!error.contains("context canceled")).then(|| step.clone());
             }
             JobEvent::StepStarted { .. }
@@ -173,7 +174,7 @@ impl PlatformReport {
         }
     }
 
-    /// Ends the report of the platform. Only a failed one shows its log.
+    /// Ends the report of the platform. Only a failed platform shows its log.
     pub(super) fn finish(&mut self) {
         self.failures = self.failure.iter().cloned().collect();
         if self.status != Status::Failed {
@@ -185,7 +186,7 @@ impl PlatformReport {
         (self.status, self.reached) = (status, status);
     }
 
-    /// Keeps the last lines, bounded in number and in bytes.
+    /// Keeps the last lines of the log, limited in number and in bytes.
     fn log(&mut self, line: &str) {
         let bytes = |tail: &VecDeque<Text>| tail.iter().map(|line| line.len()).sum::<usize>();
         self.log_tail.push_back(line.into());
@@ -194,7 +195,7 @@ impl PlatformReport {
         }
     }
 
-    /// What an unfinished run leaves of this platform in the registry.
+    /// The leftover of this platform in the registry after an unfinished run.
     pub(super) fn leftover(&self) -> Option<(LeftoverName, LeftoverKind)> {
         match (&self.destination, self.reached) {
             (Destination::ArchTag(tag), Status::Pushed | Status::Confirmed) => {

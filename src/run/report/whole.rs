@@ -1,4 +1,4 @@
-//! The run as a whole, and what events do to its report.
+//! Reports the run as a whole, and applies events to the report.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,14 +9,14 @@ use crate::oci::{DigestRef, Location, Platform};
 use crate::run::{Event, EventSink, Failure, JobId, Phase, Warning};
 use crate::text::Text;
 
-/// The version of the report's JSON. Fields may be added in one version; what is there keeps its meaning.
+/// The version of the report's JSON. The version may get new fields, but existing fields keep their meaning.
 pub const REPORT_VERSION: u32 = 1;
 /// The JSON Schema (draft 2020-12) of the report: `polyarch schema report`.
 pub const REPORT_SCHEMA: &str = include_str!("schema.json");
-/// Warnings that are kept; more are counted.
+/// How many warnings the report keeps. Further warnings are only counted.
 pub const MAX_WARNINGS: usize = 1000;
 
-/// What a run did.
+/// The report of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// [`REPORT_VERSION`].
@@ -25,11 +25,11 @@ pub struct Report {
     pub run: Run,
     /// The images, in the plan's order.
     pub images: Vec<ImageReport>,
-    /// Each warning once an image, in the order in which they came.
+    /// Each warning once for each image, in the order of the events.
     pub warnings: Vec<Warning>,
-    /// Warnings beyond [`MAX_WARNINGS`].
+    /// The number of warnings beyond [`MAX_WARNINGS`].
     pub warnings_dropped: usize,
-    /// What an unfinished run left in registries; filled by [`Report::finish`].
+    /// Everything that an unfinished run left in registries. [`Report::finish`] fills this list.
     pub leftovers: Vec<Leftover>,
 }
 
@@ -38,32 +38,32 @@ pub struct Report {
 pub struct Run {
     /// The version of polyarch.
     pub polyarch: &'static str,
-    /// When it began: RFC 3339, UTC.
+    /// The start of the run: RFC 3339, UTC.
     pub started: String,
-    /// How long it took, in seconds, by a clock that does not jump.
+    /// The duration of the run in seconds, by a clock that does not jump.
     pub seconds: f64,
-    /// How it ended.
+    /// How the run ended.
     pub outcome: Outcome,
     /// The exit code of the process.
     pub exit_code: u8,
-    /// Why it stopped before its end, if it did.
+    /// Why the run stopped before its end, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Text>,
-    /// Failures that belong to no image.
+    /// Failures that do not concern one image.
     #[serde(skip)]
     pub failures: Vec<Failure>,
-    /// Every failure of the run, with whose it is; filled by [`Report::finish`].
+    /// Every failure of the run, with its image and its platform. [`Report::finish`] fills this list.
     #[serde(rename = "failures")]
     pub all_failures: Vec<FailureOf>,
 }
 
-/// A failure, and whose it is.
+/// A failure, with the image and the platform that it concerns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FailureOf {
-    /// The image, if it is an image's.
+    /// The image, if the failure concerns one image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The platform, if it is that of one platform.
+    /// The platform, if the failure concerns one platform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// The failure itself.
@@ -75,13 +75,13 @@ pub struct FailureOf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It has not.
+    /// The run has not ended.
     Running,
-    /// All that was asked for was done and verified.
+    /// The run did and verified everything that the user asked for.
     Succeeded,
-    /// Something failed.
+    /// A step failed.
     Failed,
-    /// A signal ended it.
+    /// A signal ended the run.
     Interrupted,
 }
 
@@ -110,7 +110,7 @@ impl Report {
         let started = started.replace_nanosecond(0).unwrap_or(started);
         let run = Run {
             polyarch: env!("CARGO_PKG_VERSION"),
-            // A year beyond 9999 has no RFC 3339 form; such a clock says nothing.
+            // A year beyond 9999 has no RFC 3339 form, and a clock with such a year is wrong.
             started: started.format(&time::format_description::well_known::Rfc3339).unwrap_or_default(),
             seconds: 0.0,
             outcome: Outcome::Running,
@@ -123,13 +123,15 @@ impl Report {
         Self { version: REPORT_VERSION, run, images, warnings, warnings_dropped: 0, leftovers }
     }
 
-    /// All failures: of the run, then image by image, platforms first.
+    /// All failures: first the failures of the run, and then the failures of each image. The failures of an image's
+    /// platforms come before the image's own.
     pub fn failures(&self) -> impl Iterator<Item = &Failure> {
         self.run.failures.iter().chain(self.images.iter().flat_map(ImageReport::failures))
     }
 
-    /// The exit code that the events call for: of several failures the earliest phase's; 1 where nothing failed and
-    /// yet not all was verified; else 0. A signal's code (129, 130, 143) is the caller's business.
+    /// The exit code that the events require. If there are several failures, the earliest phase decides. If nothing
+    /// failed but polyarch did not verify everything, the code is 1. Otherwise the code is 0. The caller handles the
+    /// codes of signals (129, 130, 143).
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self.failures().map(|failure| failure.phase).min() {
@@ -139,8 +141,8 @@ impl Report {
         }
     }
 
-    /// Ends the report: `at` is the length of the run, `exit_code` what the process will exit with. A second call
-    /// overwrites what the first one said.
+    /// Ends the report. `at` is the duration of the run, and `exit_code` is the exit code of the process. A second call
+    /// overwrites the results of the first call.
     pub fn finish(&mut self, at: Duration, exit_code: u8) {
         self.run.seconds = seconds(at);
         self.run.exit_code = exit_code;
@@ -157,7 +159,7 @@ impl Report {
         self.leftovers = self.images.iter().flat_map(ImageReport::leftovers).collect();
     }
 
-    /// The indexes that were read back, image by image: the result of the run.
+    /// The indexes that polyarch read back, image by image. These indexes are the result of the run.
     pub fn verified(&self) -> impl Iterator<Item = &DigestRef<Location>> {
         self.images.iter().flat_map(|image| &image.verified)
     }
@@ -207,7 +209,7 @@ impl EventSink for Report {
     }
 }
 
-/// Seconds to the millisecond: more digits say nothing and make reports differ.
+/// Seconds to the millisecond. More digits mean nothing and make reports differ.
 #[expect(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285,000 years")]
 fn seconds(at: Duration) -> f64 {
     at.as_millis() as f64 / 1000.0
@@ -228,11 +230,11 @@ mod tests {
 
     fn arch_tag(name: &str) -> TagRef {
         let reference: Reference = format!("127.0.0.1:5000/{name}").parse().unwrap();
-        let Selector::Tag(tag) = reference.selector else { panic!("{name} is no tag") };
+        let Selector::Tag(tag) = reference.selector else { panic!("{name} is not a tag") };
         reference.repository.tag(tag)
     }
 
-    /// A report of `a` and `b`, each for amd64 and arm64.
+    /// A report of the images `a` and `b`, each for amd64 and arm64.
     fn started() -> Report {
         let mut report = Report::new(SystemTime::UNIX_EPOCH);
         let images = ["a", "b"].map(|name| PlannedImage {
@@ -282,7 +284,7 @@ mod tests {
         publish(&mut report, "b");
         assert_eq!(report.exit_code(), 0);
         report.event(Duration::ZERO, &Event::Stopping { reason: "interrupted".into() });
-        assert_eq!(report.exit_code(), 1, "it was stopped");
+        assert_eq!(report.exit_code(), 1, "the run was stopped");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Blobs, as who pulls would ask for them: is it there, and as large as its manifest says.
+//! Checks blobs as a client would ask for them: each blob must exist and have the size in its manifest.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,52 +16,52 @@ use crate::run::place::{Place, Seen};
 /// A blob of a verified index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckedBlob {
-    /// Its digest.
+    /// The digest of the blob.
     pub digest: Digest,
-    /// Its media type, as its manifest says.
+    /// The media type in the manifest.
     pub media_type: MediaType,
-    /// Its size in bytes, as its manifest says.
+    /// The size in bytes in the manifest.
     pub size: u64,
-    /// What is known of it.
+    /// How closely polyarch checked the blob.
     pub checked: Checked,
 }
 
-/// How far a blob was looked at.
+/// How closely polyarch checked a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Checked {
-    /// Read, and it has its digest: configs of images, and all that is in a layout.
+    /// polyarch read the blob, and its digest is right. This holds for configs of images and for all blobs of a layout.
     Hashed,
-    /// The registry has it, of the size that its manifest says.
+    /// The registry has the blob with the size in the manifest.
     Size,
-    /// The registry has it, and does not say how much of it.
+    /// The registry has the blob, but does not report its size.
     Present,
-    /// Not asked for: registries do not hand it on.
+    /// polyarch did not ask for the blob, because registries do not distribute it.
     Foreign,
-    /// Not known: the registry answers for blobs only with all of them.
+    /// It is not known whether the registry has the blob. The registry answers only with all bytes of a blob.
     Unanswered,
 }
 
-/// A blob, and whose it is.
+/// A blob, and the manifest that names it.
 pub(super) struct Piece<'a> {
     pub(super) blob: &'a Descriptor,
-    /// The manifest that names it, in words.
+    /// The name of the manifest in messages.
     pub(super) of: String,
-    /// The platform of the image that has it, where it is known.
+    /// The platform of the image with the blob, if it is known.
     pub(super) platform: Option<&'a Platform>,
 }
 
-/// Why nobody can rely on a blob, in words.
+/// Why clients cannot rely on a blob.
 #[derive(Debug)]
 pub(super) struct Fault {
-    /// The platform of the image that has the blob, where it is known.
+    /// The platform of the image with the blob, if it is known.
     pub(super) platform: Option<Platform>,
     what: What,
 }
 
 #[derive(Debug)]
 enum What {
-    /// The place answered: the blob is not there, or not as its manifest says.
+    /// The place answered: the blob is missing or differs from its manifest.
     Untrue(String),
     /// The place did not answer.
     Unasked(String),
@@ -84,15 +84,15 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Asks for all of `pieces`, each blob once, but for those that were `hashed`. Gives what is known, in the order of
-/// `pieces`, and what is wrong.
+/// Asks for each blob of `pieces` once, except for blobs in `hashed`. Returns the checked blobs in the order of
+/// `pieces`, and the faults.
 pub(super) async fn check(
     place: &Place,
     pieces: &[Piece<'_>],
     hashed: &BTreeSet<&Digest>,
 ) -> (Vec<CheckedBlob>, Vec<Fault>) {
     let (once, mut faults) = once(pieces);
-    // The futures are made before they are streamed, so that a task may await this.
+    // The futures exist before the stream. Otherwise a spawned task could not await this function.
     let asking: Vec<_> = once.into_iter().map(|piece| ask(place, piece, hashed)).collect();
     let asking = stream::iter(asking);
     let mut checked = Vec::new();
@@ -105,7 +105,7 @@ pub(super) async fn check(
     (checked, faults)
 }
 
-/// Each blob once. Two manifests that disagree on the size of one cannot both be right.
+/// Returns each blob once. If two manifests disagree on the size of a blob, one of them is wrong.
 fn once<'a, 'b>(pieces: &'b [Piece<'a>]) -> (Vec<&'b Piece<'a>>, Vec<Fault>) {
     let (mut seen, mut kept, mut faults) = (BTreeMap::new(), Vec::new(), Vec::new());
     for piece in pieces {
@@ -118,7 +118,8 @@ fn once<'a, 'b>(pieces: &'b [Piece<'a>]) -> (Vec<&'b Piece<'a>>, Vec<Fault>) {
             Entry::Occupied(first) if *first.get() == size => {}
             Entry::Occupied(first) => {
                 let of = &piece.of;
-                let text = format!("{of} says that {digest} has {size} bytes, another manifest {}", first.get());
+                let text =
+                    format!("{of} specifies {size} bytes for {digest}, but another manifest specifies {}", first.get());
                 faults.push(Fault::untrue(piece, text));
             }
         }
@@ -141,12 +142,12 @@ async fn ask(place: &Place, piece: &Piece<'_>, hashed: &BTreeSet<&Digest>) -> Re
     match place.look_at(blob).await {
         Ok(Some(Seen::Whole)) => known(Checked::Hashed),
         Ok(Some(Seen::Said(BlobHead::Sized(actual)))) if actual != *size => {
-            untrue(format!("the registry has {actual} bytes as {digest}, the manifest says {size}"))
+            untrue(format!("{digest} has {actual} bytes in the registry, but {size} bytes in the manifest"))
         }
         Ok(Some(Seen::Said(BlobHead::Sized(_)))) => known(Checked::Size),
         Ok(Some(Seen::Said(BlobHead::Present))) => known(Checked::Present),
         Ok(Some(Seen::Said(BlobHead::Unanswered))) => known(Checked::Unanswered),
-        Ok(None) => untrue(format!("the registry has not got {digest} ({size} bytes), which the manifest lists")),
+        Ok(None) => untrue(format!("the registry does not have {digest} ({size} bytes), which the manifest lists")),
         Err(error) if error.is_not_found() || error.is_refusal() => untrue(chain(&error)),
         Err(error) => {
             let what = What::Unasked(format!("{of}: {}", chain(&error)));

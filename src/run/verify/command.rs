@@ -1,5 +1,5 @@
-//! Reads what a reference names as a stranger would: tag → indexes → children → configs, every byte hashed, and asks
-//! for every layer.
+//! Verifies an index or an image as a client reads it: tag → indexes → children → configs. polyarch hashes every byte
+//! that it reads, and asks for every layer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,10 +21,11 @@ use crate::run::place::{Place, PlaceError};
 use crate::run::report::NotCheckedReport;
 use crate::run::revisions;
 
-/// Verifies what `selector` names.
+/// Verifies the index or the image that `selector` names.
 ///
 /// # Errors
-/// The registry does not answer, the layout has it not, or anything of the index is untrue or not as expected.
+/// Fails if the registry does not answer, or if the layout lacks the image. Also fails if the content is wrong or not
+/// as expected.
 pub async fn verify(place: &Place, selector: &Selector, expected: &Expected) -> Result<VerifiedIndex, VerifyError> {
     let listing = Listing::read(place, selector).await.map_err(VerifyError::of_top)?;
     let mut faults: Vec<_> = plan_fault(&listing.top.content, expected).into_iter().collect();
@@ -71,17 +72,17 @@ fn of_blob(fault: &Fault) -> VerifyFault {
     }
 }
 
-/// An image, and what is said of it.
+/// An image, and the claims about it.
 struct Claim<'a> {
-    /// As faults name it.
+    /// The name of the image in faults.
     name: String,
-    /// The platform that its entry says; what is in no index says it itself.
+    /// The platform in the image's entry. An image outside an index has no entry, so its config names the platform.
     platform: Option<Platform>,
     manifest: &'a RawManifest,
     image: &'a ImageManifest,
 }
 
-/// All images, in order.
+/// All images, in the order of the index.
 fn claims<'a>(listing: &'a Listing, faults: &mut Vec<VerifyFault>) -> Vec<Claim<'a>> {
     if let Read { manifest, content: Content::Image(image) } = &listing.top {
         return vec![Claim { name: "the image".into(), platform: None, manifest, image }];
@@ -103,7 +104,7 @@ fn claims<'a>(listing: &'a Listing, faults: &mut Vec<VerifyFault>) -> Vec<Claim<
     claims
 }
 
-/// A fault of what `entry` names: it is wrong, or the place did not say what it is.
+/// A fault of the content that `entry` names: the content is wrong, or the place did not answer.
 fn of_entry(listing: &Listing, entry: &Descriptor, message: &str) -> VerifyFault {
     let platform = platform(entry);
     if listing.is_unanswered(entry) {
@@ -113,7 +114,8 @@ fn of_entry(listing: &Listing, entry: &Descriptor, message: &str) -> VerifyFault
     }
 }
 
-/// Platforms of which the index has several images, and an index without any: who pulls one gets whichever the tool takes.
+/// Faults of an index that lists several images of one platform, or that lists no image. A client would pull any one of
+/// several images.
 fn ambiguous(listing: &Listing, claims: &[Claim<'_>]) -> Vec<VerifyFault> {
     if claims.is_empty()
         && listing.indexes().iter().all(|(_, index)| index.manifests.iter().all(Descriptor::is_attestation))
@@ -132,32 +134,36 @@ fn ambiguous(listing: &Listing, claims: &[Claim<'_>]) -> Vec<VerifyFault> {
     let several = of.into_iter().filter(|(_, digests)| digests.len() > 1);
     let told = several.map(|(platform, digests)| {
         let digests = digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        VerifyFault::untrue(Some(platform), &format!("{platform}: the index has several images of it: {digests}"))
-            .with_hint("whoever pulls gets one of them: join again, with one image of each platform")
+        VerifyFault::untrue(
+            Some(platform),
+            &format!("{platform}: the index has several images of this platform: {digests}"),
+        )
+        .with_hint("join again with one image of each platform: a client pulls any one of these images")
     });
     told.collect()
 }
 
-/// Images that one plan builds, of several commits: one of them is of an earlier pipeline.
+/// A fault if images of one plan name several commits. One of them is from an earlier pipeline.
 fn mixed(children: &[Child], expected: &Expected) -> Option<VerifyFault> {
     let built = children.iter().filter(|child| expected.built.iter().any(|one| one.covers(child.platform())));
     let fault = VerifyFault::untrue(None, &revisions::mixed(built)?);
-    Some(fault.with_hint("build and push the others again, then join"))
+    Some(fault.with_hint("build and push the older images again, then join"))
 }
 
-/// Images of another architecture than that in which their tag ends. Which tags a plan gives is its affair.
+/// Faults of images whose architecture differs from the suffix of their tag. A plan may choose its tags freely, so
+/// there is no such check with a plan.
 fn mistagged(selector: &Selector, children: &[Child], expected: &Expected) -> Vec<VerifyFault> {
     let (Selector::Tag(tag), None) = (selector, &expected.platforms) else { return Vec::new() };
     let other = children.iter().map(Child::platform).filter(|platform| tag.contradicts(platform));
     let told = other.map(|platform| {
         let message = format!("{platform}: the tag ends in the name of another architecture");
-        VerifyFault::untrue(Some(platform), &message).with_hint("push the image that the tag names")
+        VerifyFault::untrue(Some(platform), &message).with_hint("push an image of the architecture that the tag names")
     });
     told.collect()
 }
 
-/// Fetches the configs, each once, and proves that each image is what is said of it. Gives the configs that were
-/// asked for, too: what is wrong with them is told.
+/// Fetches each config once, and proves that each image matches its claims. Also returns the digests of all configs,
+/// whether they were good or have a fault in `faults`.
 async fn prove<'a>(
     place: &Place,
     claims: &[Claim<'a>],
@@ -187,7 +193,7 @@ async fn prove<'a>(
     (children, asked)
 }
 
-/// The image of `claim`, if its `config` could be read and says the same.
+/// The image of `claim`, if polyarch could read its `config` and the two agree.
 fn proven(claim: &Claim<'_>, config: Result<&[u8], &PlaceError>, expected: &Expected) -> Result<Child, VerifyFault> {
     let (name, platform) = (&claim.name, claim.platform.as_ref());
     let config = config.map_err(|error| {
@@ -204,11 +210,11 @@ fn child(claim: &Claim<'_>, config: &[u8], expected: &Expected) -> Result<Child,
     let platform = claim.platform.clone().or(said).ok_or("its config names no platform")?;
     let planned = expected.platforms.iter().flatten().find(|(planned, _)| planned.covers(&platform));
     let believed = planned.map_or_else(EntryOverride::default, |(_, entry)| entry.clone());
-    // What an entry demands of its operating system is its own word: a config need not say it.
+    // An entry may require a version or features of its operating system that the config does not name.
     Child::new(claim.manifest.clone(), config, &platform.base(), &believed).map_err(|error| chain(&error))
 }
 
-/// Proves that every attestation is of an image of its index; gives how many there are.
+/// Proves that every attestation belongs to an image of its index. Returns the number of attestations.
 fn attest(listing: &Listing, children: &mut [Child], faults: &mut Vec<VerifyFault>) -> usize {
     let mut count = 0;
     for (_, index) in listing.indexes() {
@@ -226,7 +232,7 @@ fn attested(listing: &Listing, index: &ImageIndex, entry: &Descriptor, children:
     let manifest = &listing.get(entry)?.manifest;
     let is_listed = |image: &Digest| index.manifests.iter().any(|one| !one.is_attestation() && one.digest == *image);
     let image = entry.attests().filter(is_listed).ok_or_else(|| chain(&ConfirmError::Astray))?;
-    // What is wrong with the image was told of it.
+    // An image with a fault is not among the children, and its fault is already reported.
     let child = children.iter_mut().find(|child| *child.manifest().digest() == image);
     child.map_or(Ok(()), |child| child.attest(manifest.clone(), entry)).map_err(|error| chain(&error))
 }
@@ -261,7 +267,7 @@ fn plan_fault(top: &Content, expected: &Expected) -> Option<VerifyFault> {
     }
     let found: Vec<_> = entries.into_iter().map(claimed).collect();
     let planned: Vec<_> = planned.iter().map(|(platform, _)| platform.to_string()).collect();
-    let message = format!("it holds {}, planned is {}", found.join(", "), planned.join(", "));
+    let message = format!("it contains {}, but the plan has {}", found.join(", "), planned.join(", "));
     Some(VerifyFault::untrue(None, &message).with_hint("publish the plan's image again, or correct `platforms:`"))
 }
 

@@ -1,5 +1,5 @@
-//! polyarch asks a place for every blob that manifests name, before a tag moves to them. A registry keeps a manifest
-//! whose layers a garbage collection or a retention rule removed (OCI distribution-spec, "Pulling blobs").
+//! Asks a place for every blob of manifests before a tag moves to them. Garbage collection or a retention rule may
+//! delete layers but keep their manifest (OCI distribution-spec, "Pulling blobs").
 
 use std::collections::BTreeSet;
 
@@ -9,40 +9,40 @@ use crate::run::event::{Failure, Phase, Warning};
 use crate::run::failure::failure;
 use crate::run::place::Place;
 
-/// Most faults that one message names.
+/// How many faults one message names.
 const NAMED: usize = 3;
 
-/// A manifest, and whose it is, in words.
+/// A manifest, and its name in messages.
 pub(in crate::run) struct Named<'a> {
     pub(in crate::run) of: String,
     pub(in crate::run) manifest: &'a RawManifest,
 }
 
-/// Blobs that a place lacks, or that it could not be asked for.
+/// Blobs that a place lacks, and blobs about which it did not answer.
 #[derive(Debug)]
 pub(in crate::run) struct Incomplete {
-    /// The faults in words.
+    /// The faults as text.
     pub(in crate::run) faults: String,
-    /// [`Phase::Verify`] where a blob is lost or untrue, [`Phase::Publish`] where the registry gave no answer.
+    /// [`Phase::Verify`] if a blob is lost or wrong, [`Phase::Publish`] if the registry gave no answer.
     pub(in crate::run) phase: Phase,
 }
 
 impl Incomplete {
-    /// The failure to report. `end` says what it means for the tags.
+    /// The failure to report. `end` is the consequence for the tags.
     pub(in crate::run) fn failure(&self, place: &Place, end: &str) -> Failure {
         let hint = (self.phase == Phase::Verify).then(|| LOST.to_owned());
         failure(self.phase, &format!("{}: {}; {end}", place.location(), self.faults), hint)
     }
 }
 
-/// The next step where a registry lost a blob.
+/// The next step if a registry lost a blob.
 pub(in crate::run) const LOST: &str =
-    "build and push that image again: the registry lost a part of it, as garbage collection and retention rules do";
+    "build and push the image again: garbage collection or a retention rule may have deleted a part of it";
 
-/// The warning about a registry that does not say whether it has some blobs.
+/// The warning about a registry that does not report whether it has some blobs.
 pub(in crate::run) fn not_answered(place: &Place, blobs: usize) -> Warning {
-    let message = format!("{} does not say whether it has {blobs} of the blobs", place.location());
-    let hint = Some("pull the image once: the registry answers for blobs only with all of their bytes".into());
+    let message = format!("{} does not report whether it has {blobs} of the blobs", place.location());
+    let hint = Some("pull the image once to check them: the registry answers only with all bytes of a blob".into());
     Warning { image: None, platform: None, message: message.into(), hint }
 }
 
@@ -58,19 +58,20 @@ pub(in crate::run) fn named(children: &[Child]) -> Vec<Named<'_>> {
     images.chain(attested).collect()
 }
 
-/// The blobs that a place was asked for.
+/// The answers of a place that lacks no blob.
 #[derive(Debug)]
 pub(in crate::run) struct Complete {
-    /// Those that the place has.
+    /// The blobs that exist in the place.
     pub(in crate::run) there: BTreeSet<Digest>,
-    /// How many of them the registry answers for only with all of their bytes.
+    /// The number of blobs that the registry confirms only with all of their bytes.
     pub(in crate::run) unanswered: usize,
 }
 
-/// Asks `place` for each blob of `manifests` once, but for those that are `known` to be there from this run.
+/// Asks `place` for each blob of `manifests` once, except for blobs in `known`. This run saw those in the place.
 ///
 /// # Errors
-/// Blobs that are not there, have another size than their manifest says, or could not be asked for.
+/// Fails for blobs that are missing or have another size than in their manifest. Also fails if the place does not
+/// answer.
 pub(in crate::run) async fn complete(
     place: &Place,
     manifests: &[Named<'_>],

@@ -1,4 +1,4 @@
-//! What is known of an index when it was verified, and what is told when it is not.
+//! The results of a verification: the verified index, or its faults.
 
 use serde::Serialize;
 
@@ -11,24 +11,25 @@ use crate::run::gates::Programs;
 use crate::run::place::PlaceError;
 use crate::run::report::NotCheckedReport;
 
-/// An index, or an image alone, of which every image was fetched by digest, hashed, and is of the platform that its
-/// entry claims; every attestation was, and is of one of the images; and every blob is there.
+/// A verified index, or a verified image outside an index. polyarch fetched every image by digest and hashed it, and
+/// each image has the platform that its entry claims. The same holds for attestations, and each of them belongs to one
+/// of the images. Every blob exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifiedIndex {
-    /// The index by digest.
+    /// The index, by digest.
     pub index: DigestRef<Location>,
-    /// Its media type.
+    /// The media type of the index.
     pub media_type: String,
-    /// The indexes that it lists, and those that they list, each once.
+    /// The indexes below this index at any depth, each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub indexes: Vec<Digest>,
-    /// Its images, in order, those of listed indexes after its own.
+    /// The images, in order. The images of nested indexes follow the images of this index.
     pub entries: Vec<VerifiedEntry>,
-    /// Attestations among its entries.
+    /// The number of attestations.
     pub attestations: usize,
     /// The configs and layers of all images and attestations, each once.
     pub blobs: Vec<CheckedBlob>,
-    /// Platforms whose programs could not be checked, by reason.
+    /// Platforms whose programs polyarch could not check, by reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_checked: Vec<NotCheckedReport>,
 }
@@ -36,10 +37,10 @@ pub struct VerifiedIndex {
 /// An image of a verified index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifiedEntry {
-    /// Its entry.
+    /// The image's entry in the index.
     #[serde(flatten)]
     pub entry: Entry,
-    /// The digest of its config.
+    /// The digest of the image's config.
     pub config: Digest,
 }
 
@@ -49,29 +50,29 @@ impl VerifiedEntry {
     }
 }
 
-/// What is not as it should be: everything, not the first.
+/// Why a verification failed. The error has all faults, not only the first.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The registry did not answer with the index, or the layout has none.
+    /// The registry did not answer with the index, or the layout does not have it.
     #[error(transparent)]
     Place(#[from] PlaceError),
-    /// It answered, and this is wrong.
+    /// The place answered, and the content has faults.
     #[error("{}", messages(faults))]
     Untrue {
-        /// The digest that the place has under the name, where polyarch read it.
+        /// The digest that the place has under the name, if polyarch read it.
         index: Option<Digest>,
-        /// All that is wrong, and all that the place did not answer.
+        /// All faults of the content, and all questions that the place did not answer.
         faults: Vec<VerifyFault>,
     },
 }
 
-/// A fault of an index, and whose it is.
+/// A fault of an index, and the platform that it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyFault {
-    /// The platform, where it is that of one.
+    /// The platform, if the fault concerns one platform.
     pub platform: Option<Platform>,
-    /// The fault. Its phase is [`Phase::Verify`] where the index is wrong, [`Phase::Preflight`] where the place did not
-    /// answer. Its message names the platform.
+    /// The fault. The phase is [`Phase::Verify`] if the index is wrong, and [`Phase::Preflight`] if the place did not
+    /// answer. The message names the platform.
     pub failure: Failure,
 }
 
@@ -80,7 +81,7 @@ impl VerifyFault {
         Self { platform: platform.cloned(), failure: failure(Phase::Verify, message, None) }
     }
 
-    /// The place did not answer.
+    /// A fault because the place did not answer.
     pub(super) fn unasked(platform: Option<&Platform>, message: &str) -> Self {
         Self { platform: platform.cloned(), failure: failure(Phase::Preflight, message, None) }
     }
@@ -96,7 +97,7 @@ fn messages(faults: &[VerifyFault]) -> String {
 }
 
 impl VerifyError {
-    /// What is wrong with what was named itself.
+    /// The error for the content that the user named.
     pub(in crate::run) fn of_top(error: ConfirmError) -> Self {
         match error {
             ConfirmError::Place(error) => Self::Place(error),
@@ -108,13 +109,14 @@ impl VerifyError {
     }
 }
 
-/// What is expected of an index beyond that it is true.
+/// The expectations of an index beyond its integrity.
 #[derive(Debug, Clone, Default)]
 pub struct Expected {
-    /// Exactly these platforms, in this order. An entry whose platform the plan overrides is believed.
+    /// Exactly these platforms, in this order. If the plan overrides the platform of an entry, polyarch does not
+    /// compare the entry with its config.
     pub platforms: Option<Vec<(Platform, EntryOverride)>>,
-    /// Whether each image's programs are looked at: they must be for the processor of its platform.
+    /// Whether polyarch checks that each image's programs are for the processor of its platform.
     pub programs: Programs,
-    /// The platforms that one plan builds: where their images say their commit, it is one.
+    /// The platforms that one plan builds. If their images name commits, they must name the same commit.
     pub built: Vec<Platform>,
 }

@@ -1,4 +1,4 @@
-//! Reading back what registries have, as a stranger would.
+//! Reads back the content of registries and layouts, as a client would.
 
 mod agreement;
 mod blobs;

@@ -1,4 +1,4 @@
-//! What was just published, read back.
+//! Reads a new index back right after polyarch published it.
 
 use futures::future::{join_all, join3};
 
@@ -11,9 +11,9 @@ use crate::run::place::{Place, PlaceError};
 use crate::run::publish::{FRESH, Target};
 use crate::run::standing::Standing;
 
-/// Proves that every final tag names `index`, and that all of it can be fetched. Its children were proven to be true
-/// before they were joined, and their blobs were asked for before the tags moved. Now each manifest is there by its
-/// digest. `before` is how the tags stood until they were put: for a moment a registry may still show that.
+/// Proves that every final tag names `index`, and that each manifest exists under its digest. polyarch verified the
+/// children before it joined them, and it asked for their blobs before the tags moved. `before` has the old state of
+/// the tags, because a registry may show that state for a moment.
 pub(in crate::run) async fn published(
     target: &Target<Place>,
     index: &EncodedIndex,
@@ -28,13 +28,17 @@ pub(in crate::run) async fn published(
     tags.into_iter().collect::<Result<(), _>>()?;
     let faults: Vec<_> = children.into_iter().chain(attestations).filter_map(Result::err).collect();
     if !faults.is_empty() {
-        return Err(failure(Phase::Verify, &format!("the published index: {}", faults.join("; ")), None));
+        return Err(failure(
+            Phase::Verify,
+            &format!("polyarch cannot read the published index back: {}", faults.join("; ")),
+            None,
+        ));
     }
     Ok(target.place.digest(digest.clone()))
 }
 
-/// What `index` lists, and itself, as far as the repository does not give it out any more: what each is, and why. All of
-/// it was read there before.
+/// The manifests of `index`, and the index itself, that the repository no longer returns. Each has its name and the
+/// error. This run read all of them in the repository before.
 pub(in crate::run) async fn gone(target: &Target<Place>, index: &EncodedIndex) -> Vec<(String, PlaceError)> {
     let children = index.children();
     let top = std::iter::once(("the index".to_owned(), index.manifest().digest()));
@@ -57,8 +61,8 @@ async fn shows(target: &Target<Place>, before: &Standing, digest: &Digest) -> Re
     if read.digest() == digest {
         return Ok(());
     }
-    let message = format!("{named} shows {}, this run published {digest}", read.digest());
-    let hint = "another run overtook this one, and its index stays; run again only if this one is newer";
+    let message = format!("{named} shows {}, but this run published {digest}", read.digest());
+    let hint = "run again only if this run is newer: another run moved the tag after this run";
     Err(failure(Phase::Verify, &message, Some(hint.into())))
 }
 
@@ -77,13 +81,12 @@ async fn attested(target: &Target<Place>, attestation: &Attestation) -> Result<(
     read.map(drop).map_err(|error| format!("the attestation {digest}: {}", chain(&error)))
 }
 
-/// Why what was put could not be read back.
-pub(in crate::run) fn unread(named: &impl std::fmt::Display, ours: &Digest, error: &PlaceError) -> Failure {
+/// The failure if polyarch cannot read a tag back after the tag moved.
+pub(in crate::run) fn unread(named: &impl std::fmt::Display, new: &Digest, error: &PlaceError) -> Failure {
     let Some(old) = error.stale() else {
         return of_place(Phase::Verify, &format!("read {named} back"), error);
     };
-    let message = format!("{named} still shows {old}, as before it was put; this run published {ours}");
-    let hint =
-        "the registry is slow to show it, or another run put the old one back: `polyarch verify` says what it shows";
+    let message = format!("{named} still shows {old}, as before this run, but this run published {new}");
+    let hint = "run `polyarch verify` later: the registry may be slow, or another run may have moved the tag back";
     failure(Phase::Verify, &message, Some(hint.into()))
 }
