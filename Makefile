@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint unit integration live parts engines engines-stop cargo
+.PHONY: help demo test fuzz lint unit integration live docs picture parts engines engines-stop cargo
 
 # Where the tests find the real parts. Set one to use a part of your own; what is not set is brought up here.
 export POLYARCH_TEST_STATE ?= $(HOME)/.cache/polyarch-test
@@ -52,6 +52,13 @@ live: cargo parts engines ## the tests on the three Docker Engines
 MINUTES ?= 5
 fuzz: cargo ## fuzz each target of fuzz/ for MINUTES=5
 	@scripts/fuzz $(MINUTES)
+
+docs: cargo ## build the book in target/book and check its links
+	@scripts/book
+
+picture: cargo parts engine ## make docs/live-view.svg from a run of polyarch in a terminal
+	cargo build --quiet --locked
+	@scripts/picture
 
 parts: ## install what the tests need and this machine lacks
 	@scripts/test-parts

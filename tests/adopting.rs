@@ -100,7 +100,7 @@ async fn an_image_of_others_is_adopted_byte_for_byte_and_joined_without_an_engin
     assert_eq!(again.stdout, built.stdout);
     assert_eq!(sent(&target.requests()[before..]), Vec::<&String>::new());
     assert!(again.stderr.contains("golang linux/arm64 │ already there"), "{}", again.stderr);
-    assert!(again.stderr.contains("  linux/arm64  adopted                there"), "{}", again.stderr);
+    assert!(again.stderr.contains("  linux/arm64  imported               exists"), "{}", again.stderr);
     // The joiner alone finds the same children under the arch tags.
     assert_eq!(run(&home, &["join"]).await.expect_code(0).stdout, built.stdout);
     assert_eq!(sent(&target.requests()[before..]), Vec::<&String>::new());
@@ -197,12 +197,12 @@ async fn part_of_it_and_no_push_are_told_and_move_no_tag() {
     let to = format!("{}/base/golang", target.address());
     let shown = run(&home, &["build", "--dry-run", "--platform", "linux/arm64"]).await.expect_code(0);
     let expected = format!(
-        "registry  {}\ngolang\n  adopt  linux/arm64 from {from}:1.19\n  copy   {to}:1.19-arm64\n  tag    {to}:1.19\n  tag    {to}:latest\n",
+        "registry  {}\ngolang\n  import linux/arm64 from {from}:1.19\n  copy   {to}:1.19-arm64\n  tag    {to}:1.19\n  tag    {to}:latest\n",
         target.address()
     );
     assert_eq!(shown.stdout, expected);
     let not_pushed = run(&home, &["build", "--no-push"]).await.expect_code(0);
-    let adopting = format!("golang linux/arm64 │ adopting {from}@{}", entries[2]["digest"].as_str().unwrap());
+    let adopting = format!("golang linux/arm64 │ importing {from}@{}", entries[2]["digest"].as_str().unwrap());
     assert!(not_pushed.stderr.contains(&adopting), "{}", not_pushed.stderr);
     assert!(not_pushed.stderr.contains("not joined: --no-push"), "{}", not_pushed.stderr);
     let not_loaded = run(&home, &["build", "--load"]).await.expect_code(0);

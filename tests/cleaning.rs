@@ -138,7 +138,7 @@ async fn an_image_that_somebody_puts_into_an_index_just_before_stays() {
         assert!(row(&cleaned, &old).starts_with("deleted"), "{}", cleaned.stdout);
         assert!(row(&cleaned, &arm64.manifest).starts_with("deleted"), "{}", cleaned.stdout);
         let stays = row(&cleaned, &amd64.manifest);
-        assert!(stays.starts_with("stays") && stays.ends_with(CHANGED), "{stays}");
+        assert!(stays.starts_with("kept") && stays.ends_with(CHANGED), "{stays}");
         assert_eq!([&old, &arm64.manifest, &amd64.manifest].map(|one| repository.has(one)), [false, false, true]);
     }
 }
@@ -282,7 +282,7 @@ async fn where_nothing_says_when_images_were_pushed_nothing_goes_until_somebody_
     cleaning(&registry, &["--keep", "2", "--apply"]).await.expect_code(0);
     assert_eq!(deleted(&registry), 0);
     let cleaned = clean(&registry).await.expect_code(0);
-    assert!(row(&cleaned, &newest).starts_with("stays"), "{}", cleaned.stdout);
+    assert!(row(&cleaned, &newest).starts_with("kept"), "{}", cleaned.stdout);
     assert_eq!(deleted(&registry), 3);
     assert!(images.iter().all(|image| repository.has(&image.manifest)) && repository.has(&newest));
 }

@@ -10,6 +10,9 @@ use regex::Regex;
 use crate::support::program::{Home, Run};
 use crate::support::scripted_ecr::ScriptedEcr;
 
+mod plan_page;
+mod troubleshooting;
+
 /// The pages of a folder and of the folders in it, each with its text.
 fn pages_of(folder: &Path) -> Vec<(PathBuf, String)> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -34,7 +37,7 @@ pub(crate) fn pages() -> Vec<(PathBuf, String)> {
 
 /// Whether the commands of a page, in its tables too, need the plan before them and an account of AWS.
 pub(crate) fn needs_aws(page: &Path) -> bool {
-    page.ends_with("guide/ecr.md") || page.ends_with("guide/walkthroughs.md")
+    ["guide/ecr.md", "guide/walkthroughs.md", "guide/codebuild.md"].iter().any(|aws| page.ends_with(aws))
 }
 
 /// The plans of a page, each with the commands that follow it up to the next one; first those before any plan.

@@ -20,6 +20,7 @@ mod examples;
 mod faults;
 mod fixtures;
 mod images;
+mod language;
 mod layers;
 mod overrides;
 mod plans;

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 
 use regex::Regex;
-use serde_json::Value;
 
 use crate::docs::{needs_aws, pages};
 use crate::support::program::{Finished, Home, Run};
@@ -48,17 +47,10 @@ fn readme_has_at_most_180_lines() {
 }
 
 #[tokio::test]
-async fn plan_page_has_every_key_and_no_other() {
-    let schema: Value = serde_json::from_str(polyarch::plan::SCHEMA).unwrap();
+async fn keys_that_are_not_yet_supported_are_refused_by_name() {
     let text = page("docs/reference/plan.md");
-    let elsewhere = ["docs/reference/registries.md", "docs/guide/ecr.md"].map(page);
-    let definitions = schema["$defs"].as_object().unwrap().values().chain([&schema]);
-    for key in definitions.filter_map(|one| one["properties"].as_object()).flat_map(serde_json::Map::keys) {
-        let named = Regex::new(&format!(r"[\s{{`,]{key}[:`]")).unwrap();
-        assert!(named.is_match(&text) || elsewhere.iter().any(|text| text.contains(&format!("{key}:"))), "{key}");
-    }
-    let not_yet = text.split("**Not yet**").nth(1).unwrap().to_owned();
-    for key in all("`([a-z_]+)`", &not_yet) {
+    let not_yet = text.split("**Not yet**").nth(1).unwrap().split("\n\n").next().unwrap();
+    for key in all("`([a-z_]+)`", not_yet) {
         let text = format!("version: 1\nimages:\n  a:\n    tags: [x]\n    platforms: [linux/amd64]\n    {key}: x\n");
         let refused = plan(&text).await.expect_code(2);
         assert!(refused.stderr.contains(&format!("`{key}` is not yet supported")), "{}", refused.stderr);

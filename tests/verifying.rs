@@ -133,7 +133,7 @@ async fn a_registry_that_answers_no_head_is_asked_for_one_byte_and_what_cannot_b
     let endless = |method: &str| Some(if method == "HEAD" { status(405) } else { status(200).send(Body::Endless) });
     let registry = world.registry(for_blob(world.own.digest(), endless)).await;
     let verified = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(0);
-    let said = format!("{}: there, of a size that the registry does not say", world.own.digest());
+    let said = format!("{}: exists, but the registry does not report its size", world.own.digest());
     assert!(verified.stderr.contains(&said), "{}", verified.stderr);
 
     let registry = world.registry(for_blob(world.own.digest(), |_| Some(status(405)))).await;
@@ -151,7 +151,7 @@ async fn layers_that_nobody_hands_on_are_passed_over_and_counted() {
     let own = store.clone();
     let registry = ScriptedRegistry::stateful(move |request| own.answer(request)).await;
     let verified = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(0);
-    let said = format!("{}: not asked for, as registries do not hand them on", foreign.digest());
+    let said = format!("{}: not checked: registries do not distribute such layers", foreign.digest());
     assert!(verified.stderr.contains(&said), "{}", verified.stderr);
     assert_eq!(registry.count(&format!("HEAD /v2/web/blobs/{}", foreign.digest())), 0);
 }
@@ -163,7 +163,7 @@ async fn one_reference_that_is_wrong_hides_no_other() {
     let (good, bad) = (format!("{}/web:1", registry.host()), format!("{}/web:nope", registry.host()));
     let both = run(&["verify", &bad, &good]).await.expect_code(7);
     assert_eq!(both.stdout, format!("{}/web@{}\n", registry.host(), world.index.digest()));
-    assert!(both.stderr.contains("web:nope is not there"), "{}", both.stderr);
+    assert!(both.stderr.contains("web:nope does not exist"), "{}", both.stderr);
     let json = run(&["verify", &bad, &good, "--json"]).await.expect_code(7);
     let document: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(
@@ -356,7 +356,7 @@ async fn inspect_says_when_only_the_bytes_of_two_indexes_differ() {
     let registry = world.registry(|_| None).await;
     let [one, two] = ["1", "2"].map(|tag| format!("{}/web:{tag}", registry.host()));
     let shown = run(&["inspect", &one, &two]).await.expect_code(0).stdout;
-    assert!(shown.contains("both say the same in other bytes"), "{shown}");
+    assert!(shown.contains("both have the same content in other bytes"), "{shown}");
     let document = run(&["inspect", &one, &two, "--json"]).await.expect_code(0).stdout;
     assert!(document.contains("\"other_bytes\": true"), "{document}");
 }
@@ -388,7 +388,7 @@ async fn a_digest_is_asked_for_with_one_head_and_hashed_where_the_registry_says_
     assert!(none.stderr.contains("linux/s390x instead of one; it has linux/amd64, linux/arm64"), "{}", none.stderr);
     run(&["digest", &reference, "--platform", "nonsense"]).await.expect_code(2);
     let missing = run(&["digest", &format!("{}/web:nope", registry.host())]).await.expect_code(7);
-    assert!(missing.stderr.contains("web:nope is not there"), "{}", missing.stderr);
+    assert!(missing.stderr.contains("web:nope does not exist"), "{}", missing.stderr);
 
     // Without the header, or without HEAD at all, the bytes say it.
     let bytes = world.index.bytes.clone();
@@ -412,7 +412,7 @@ async fn a_registry_with_an_authority_of_its_own_is_read_with_it() {
     let (reference, ca) = (format!("{}/web:1", registry.address()), format!("{}=ca.pem", registry.address()));
     for command in ["verify", "inspect", "digest"] {
         let found = Run::new(&home, [command, &reference, "--ca", &ca]).finish().await.expect_code(7);
-        assert!(found.stderr.contains("is not there"), "{}", found.stderr);
+        assert!(found.stderr.contains("does not exist"), "{}", found.stderr);
         Run::new(&home, [command, &reference]).finish().await.expect_code(3);
     }
 }

@@ -31,9 +31,9 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
     /// Show each request to registries
     ///
-    /// The lines on stderr have the method, the address and the status of each request, and the codes of the registry's
-    /// errors. polyarch then shows plain lines in place of the live view. No line has a credential or the query of an
-    /// address. With `--progress json` or `--progress quiet` polyarch shows no requests.
+    /// A line on stderr has the method, the address, the status and the error codes of a request. polyarch then shows
+    /// plain lines in place of the live view. No line has a credential or the query of an address. With `--progress json`
+    /// or `--progress quiet` polyarch shows no requests.
     #[arg(short, long, global = true, display_order = 1000)]
     pub(crate) verbose: bool,
 }
@@ -86,7 +86,7 @@ pub(crate) enum Command {
     ///
     /// The newest image comes first. Amazon ECR reports all images and the time of each push. Other registries report
     /// only tagged images, and polyarch shows the date in each image. This is true for ECR too if your role may not
-    /// call ecr:DescribeImages.
+    /// call `ecr:DescribeImages`.
     #[command(after_long_help = help::IMAGES)]
     Images(ImagesArgs),
     /// List old images that polyarch built; --apply deletes them
@@ -158,6 +158,8 @@ impl Command {
 #[derive(Debug, Default, Args)]
 pub(crate) struct PlanArgs {
     /// Images of your plan [default: all]
+    ///
+    /// With `polyarch join -t` these are the references to join.
     #[arg(value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
     /// Read the plan from FILE
@@ -176,7 +178,7 @@ pub(crate) struct PlanArgs {
     /// Set a final tag in place of the plan's tags
     ///
     /// Repeat the option for several tags. The arch tags follow the first tag: with `-t 2.0` polyarch pushes
-    /// `2.0-arm64`.
+    /// `2.0-arm64`. With references, `polyarch join -t HOST/REPO:TAG` names a target.
     #[arg(short, long, value_name = "TAG", help_heading = "Plan")]
     pub(crate) tag: Vec<String>,
     /// Change a value of the plan
@@ -280,19 +282,19 @@ pub(crate) struct BuildArgs {
     pub(crate) push: bool,
     /// Build only, and push nothing
     ///
-    /// Nothing leaves the engines. Excludes --load and --atomic.
+    /// Nothing leaves the engines. Excludes --load, --atomic and --check.
     #[arg(long, help_heading = "Build")]
     pub(crate) no_push: bool,
     /// Push the arch tags, and move no final tag
     ///
-    /// Run `polyarch join` later to publish the images. Excludes --load and --atomic.
+    /// Run `polyarch join` later to publish the images. Excludes --load, --atomic and --check.
     #[arg(long, help_heading = "Build")]
     pub(crate) no_join: bool,
     /// Leave NAME:TAG on the engines, and push nothing
     ///
     /// The images are then ready for `docker run`. polyarch asks no registry for the plan's images. An engine with the
     /// containerd image store has all its platforms under one name. Another engine has only its own platform under that
-    /// name. Excludes --no-push, --no-join and --atomic.
+    /// name. Excludes --no-push, --no-join, --atomic and --check.
     #[arg(long, conflicts_with_all = ["no_push", "no_join"], help_heading = "Build")]
     pub(crate) load: bool,
     /// End the run at the first failure
@@ -302,7 +304,8 @@ pub(crate) struct BuildArgs {
     pub(crate) fail_fast: bool,
     /// Move final tags only when all images are ready
     ///
-    /// If one image fails, polyarch moves the final tags of no image.
+    /// If one image fails, polyarch moves the final tags of no image. Excludes --no-push, --no-join, --load and
+    /// --check.
     #[arg(long, conflicts_with_all = ["no_push", "no_join", "load"], help_heading = "Build")]
     pub(crate) atomic: bool,
     /// End the run after this time: 90s, 10m, 1h30m

@@ -201,7 +201,7 @@ mod tests {
         Event::Stopping { reason: "interrupted".into() }
     }
 
-    /// Takes all messages at `now`, until the end. Counts lines of logs, lost lines and other events.
+    /// Takes all messages at `now`, until the end, and counts log lines, lost lines and other events.
     fn told(waiting: &mut Waiting, now: Instant) -> (usize, Lost, usize) {
         let (mut logs, mut lost, mut others) = (0, Lost::default(), 0);
         loop {
@@ -264,7 +264,7 @@ mod tests {
         assert!(waiting.logs <= LOGS && waiting.others <= OTHERS);
         // Between two shown events there may be one entry for lost lines.
         assert!(waiting.events.len() <= 3 * OTHERS / EVENT, "{}", waiting.events.len());
-        // Messages that the display took make room.
+        // The display took messages, so there is room again.
         while !matches!(waiting.next(Instant::now()), Some(Told::Nothing)) {}
         assert_eq!((waiting.logs, waiting.others), (0, 0));
     }

@@ -52,6 +52,6 @@ async fn target_of(
         (Some(selector @ Selector::Tag(_)), _) | (Some(selector), Place::Repository { .. }) => {
             Ok(Source { place, selector })
         }
-        (_, place) => Err(load::usage(format!("{} has no tag", place.location()), "as oci:DIR:1.0")),
+        (_, place) => Err(load::usage(format!("{} has no tag", place.location()), "write it as oci:DIR:1.0")),
     }
 }

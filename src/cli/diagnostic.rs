@@ -127,7 +127,7 @@ mod tests {
         for color in [Color::Off, Color::On] {
             let lines = snippet(&at(text, 6..8), color);
             let shown: String = lines.iter().map(|line| line.render(color) + "\n").collect();
-            // The renderer's own colours are all that is left.
+            // Only the renderer's own colours are left.
             let shown = shown.replace("\u{1b}[", "").replace('\n', "");
             assert!(!shown.chars().any(char::is_control) && !shown.contains('\u{202e}'), "{shown:?}");
         }

@@ -19,7 +19,8 @@ type Subject = (Registry, Vec<Repository>);
 pub(crate) async fn ecr(args: &DoctorEcrArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let subjects = subjects(args, settings).await?;
     if subjects.is_empty() {
-        let failure = usage("none of these registries is Amazon ECR", "name one: polyarch doctor ecr HOST/REPOSITORY");
+        let failure =
+            usage("none of these registries is Amazon ECR", "name one of ECR: polyarch doctor ecr HOST/REPOSITORY");
         return Err(failure.into());
     }
     let mut findings = Vec::new();

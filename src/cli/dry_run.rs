@@ -23,7 +23,7 @@ pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
                 By::Engine { engine, execution: Execution::Emulated } => {
                     (format!("build  {platform} on {engine} (emulated)"), "push")
                 }
-                By::Copy { from } => (format!("adopt  {platform} from {from}"), "copy"),
+                By::Copy { from } => (format!("import {platform} from {from}"), "copy"),
             };
             lines.push(format!("  {done}"));
             lines.extend(job.builds_on.iter().map(|base| format!("  after  {base}")));

@@ -83,7 +83,7 @@ impl EditArgs {
         if format == IndexFormat::Docker && !self.annotation.is_empty() {
             let message =
                 "--annotation with --index-format docker: a Docker manifest list has no place for annotations";
-            return Err(usage(message, "leave one of them out"));
+            return Err(usage(message, "leave one of the two options out"));
         }
         Ok(Edit {
             base,
@@ -110,7 +110,7 @@ impl EditArgs {
                 if place.replace(entry.clone()).is_some() {
                     return Err(usage(
                         format!("--annotate {text}: {source} is annotated twice"),
-                        "say all of it in one",
+                        "write all values in one --annotate",
                     ));
                 }
             }
@@ -122,18 +122,19 @@ impl EditArgs {
 fn no_source(text: &str, sources: &[String]) -> Failure {
     let named = text.split_once('=').map_or(text, |(source, _)| source);
     let hint = match sources {
-        [] => "there are no sources; what is in the target is named among them to be annotated".to_owned(),
+        [] => "name the image among the sources, too: --annotate changes only sources".to_owned(),
         _ => format!("the sources are {}; write it as --annotate SOURCE=linux/arm64", sources.join(", ")),
     };
-    usage(format!("--annotate {text}: {named} is none of the sources"), &hint)
+    usage(format!("--annotate {text}: {named} is not one of the sources"), &hint)
 }
 
 /// `linux/arm/v7`, `windows/amd64,os.version=10.0.20348.2461`
 fn entry(text: &str, said: &str) -> Result<EntryOverride, Failure> {
     let mut entry = EntryOverride::default();
     for (place, item) in said.split(',').enumerate() {
-        let refused =
-            |why: &str| usage(format!("--annotate {text}: {why}"), "as SOURCE=windows/amd64,os.version=10.0.20348");
+        let refused = |why: &str| {
+            usage(format!("--annotate {text}: {why}"), "write it as SOURCE=windows/amd64,os.version=10.0.20348")
+        };
         match item.split_once('=') {
             None if place == 0 => {
                 let told = |error| refused(&format!("`{item}` is not a platform: {error}"));
@@ -152,9 +153,9 @@ fn entry(text: &str, said: &str) -> Result<EntryOverride, Failure> {
 /// The platforms of `option`, each once.
 fn platforms(option: &str, texts: &[String]) -> Result<Vec<Platform>, Failure> {
     let mut platforms: Vec<Platform> = Vec::new();
-    for platform in several(option, texts, &format!("as {option} linux/amd64,linux/arm64"))? {
+    for platform in several(option, texts, &format!("write {option} linux/amd64,linux/arm64"))? {
         if platforms.contains(&platform) {
-            return Err(usage(format!("{option} names {platform} twice"), "name it once"));
+            return Err(usage(format!("{option} names {platform} twice"), "name each platform once"));
         }
         platforms.push(platform);
     }
@@ -162,7 +163,8 @@ fn platforms(option: &str, texts: &[String]) -> Result<Vec<Platform>, Failure> {
 }
 
 fn annotation(text: &str) -> Result<Annotation, Failure> {
-    let refused = |error| usage(format!("--annotation {text}: {error}"), "as 'entry[linux/arm64]:org.example.tier=2'");
+    let refused =
+        |error| usage(format!("--annotation {text}: {error}"), "write it as 'entry[linux/arm64]:org.example.tier=2'");
     text.parse().map_err(refused)
 }
 
@@ -197,8 +199,8 @@ mod tests {
     #[test]
     fn what_is_said_of_no_source_or_in_no_known_way_is_refused() {
         for (annotate, says) in [
-            (&["a.io/x=linux/arm64"][..], "a.io/x is none of the sources"),
-            (&["linux/arm64"], "linux/arm64 is none of the sources"),
+            (&["a.io/x=linux/arm64"][..], "a.io/x is not one of the sources"),
+            (&["linux/arm64"], "linux/arm64 is not one of the sources"),
             (
                 &["a.io/w=arm64"],
                 "`arm64` is not a platform: no platform has the name `arm64`; did you mean linux/arm64?",

@@ -31,24 +31,24 @@ const KEYS: [(&str, &str); 21] = [
 
 /// Other options of those tools, and polyarch's way to do the same.
 const OPTIONS: [(&str, &str); 8] = [
-    ("--iidfile", "--report FILE has the digests"),
-    ("--metadata-file", "--report FILE has the digests"),
-    ("--quiet", "it is --progress quiet"),
-    ("-q", "it is --progress quiet"),
+    ("--iidfile", "use --report FILE: the report has the digests"),
+    ("--metadata-file", "use --report FILE: the report has the digests"),
+    ("--quiet", "use --progress quiet"),
+    ("-q", "use --progress quiet"),
     ("--output", "--load leaves images on engines, and `polyarch copy REF oci:DIR:TAG` writes a layout"),
     ("-o", "--load leaves images on engines, and `polyarch copy REF oci:DIR:TAG` writes a layout"),
-    ("--all-platforms", "without --platform it is all of them"),
-    ("--print", "it is --dry-run, or `polyarch plan`"),
+    ("--all-platforms", "leave it out: without --platform polyarch takes all platforms"),
+    ("--print", "use --dry-run, or run `polyarch plan`"),
 ];
 
 /// Commands of those tools, and polyarch's way to do the same.
 const COMMANDS: [(&str, &str); 8] = [
-    ("bake", "`polyarch build` builds all that the plan says"),
-    ("buildx", "`polyarch build`, and `polyarch inspect` for `imagetools inspect`"),
+    ("bake", "`polyarch build` builds every image of the plan"),
+    ("buildx", "use `polyarch build`, or `polyarch inspect` for `imagetools inspect`"),
     ("imagetools", "`polyarch inspect REF` shows an index, and `polyarch join -t TARGET SOURCE…` makes one"),
     ("manifest", "`polyarch inspect REF` shows an index, and `polyarch join -t TARGET SOURCE…` makes one"),
-    ("login", "it is `docker login`, whose logins polyarch takes"),
-    ("push", "`polyarch build` pushes, and `polyarch copy SOURCE TARGET` takes an image elsewhere"),
+    ("login", "use `docker login`: polyarch takes docker's logins"),
+    ("push", "`polyarch build` pushes, and `polyarch copy SOURCE TARGET` copies an image to another registry"),
     ("tag", "`polyarch copy SOURCE TARGET` gives an image another tag"),
     ("config", "`polyarch plan` prints the plan with everything resolved"),
 ];
@@ -78,7 +78,7 @@ pub(crate) fn answered(mut error: clap::Error) -> clap::Error {
     };
     let tip = match error.kind() {
         ErrorKind::UnknownArgument => typed(ContextKind::InvalidArg).and_then(|typed| {
-            let key = |key: String| format!("`{key}` of the plan says it, and for one run --set '*.{key}=…'");
+            let key = |key: String| format!("set `{key}` in the plan, or pass --set '*.{key}=…' for one run");
             of(&KEYS, &typed).map(key).or_else(|| of(&OPTIONS, &typed))
         }),
         ErrorKind::InvalidSubcommand => typed(ContextKind::InvalidSubcommand).and_then(|typed| of(&COMMANDS, &typed)),
@@ -99,7 +99,7 @@ pub(crate) fn no_image(images: &[String]) -> Option<(&str, String)> {
     let hint = if is_plan(word) {
         format!("name another plan with -f {word}")
     } else {
-        "leave it out: `context` in the plan says what is built; -f FILE names another plan".to_owned()
+        "leave it out: `context` in the plan names the directory; -f FILE names another plan".to_owned()
     };
     Some((word, hint))
 }

@@ -51,22 +51,22 @@ async fn prepare(
         return Ok((JoinRun { what: Joining::References(references), gates, moving, wait }, registries.server()?));
     }
     if let Some(option) = args.edit.asked() {
-        let hint = "as polyarch join -t HOST/REPO:1.0 --append HOST/REPO:1.0-arm64";
-        return Err(load::usage(format!("{option} is about references"), hint).into());
+        let hint = "run polyarch join -t HOST/REPO:1.0 --append HOST/REPO:1.0-arm64";
+        return Err(load::usage(format!("{option} is for references"), hint).into());
     }
     if args.registries.insecure {
-        return Err(load::usage("--insecure is about references", "say `insecure: true` in the plan").into());
+        return Err(load::usage("--insecure is for references", "set `insecure: true` in the plan").into());
     }
     if !args.registries.ca.is_empty() {
-        return Err(load::usage("--ca is about references", "say `registry: { host: …, ca: FILE }` in the plan").into());
+        return Err(load::usage("--ca is for references", "set `registry: { host: …, ca: FILE }` in the plan").into());
     }
     if !args.registries.may_send_to.is_empty() {
-        let hint = "say `registry: { host: …, may_send_to: [HOST] }` in the plan";
-        return Err(load::usage("--may-send-to is about references", hint).into());
+        let hint = "set `registry: { host: …, may_send_to: [HOST] }` in the plan";
+        return Err(load::usage("--may-send-to is for references", hint).into());
     }
     if args.attestations.is_some() {
-        let hint = "say `attestations:` in the plan, or --set '*.attestations=strip'";
-        return Err(load::usage("--attestations is about references", hint).into());
+        let hint = "set `attestations:` in the plan, or pass --set '*.attestations=strip'";
+        return Err(load::usage("--attestations is for references", hint).into());
     }
     let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
     incomplete(args, &plan)?;
@@ -81,8 +81,11 @@ fn incomplete(args: &JoinArgs, plan: &Plan) -> Result<(), Failure> {
     let left_out: Vec<_> = image.left_out.iter().map(ToString::to_string).collect();
     let (wanted, left_out) = (args.plan.platform.join(","), left_out.join(", "));
     let message =
-        format!("--platform {wanted} leaves out {left_out} of {}, which is joined whole or not at all", image.name);
-    Err(load::usage(message, "leave it out, or join references: polyarch join -t TARGET SOURCE… --platform PLATFORM"))
+        format!("--platform {wanted} leaves out {left_out} of {}, and polyarch joins only whole images", image.name);
+    Err(load::usage(
+        message,
+        "leave --platform out, or join references: polyarch join -t TARGET SOURCE… --platform PLATFORM",
+    ))
 }
 
 /// `-t TARGET SOURCE…`
@@ -93,16 +96,16 @@ async fn references(
     let PlanArgs { images, file, platform, tag, set, build_arg, registry, engine } = &args.plan;
     let of_plans = [set, build_arg, engine].iter().any(|values| !values.is_empty());
     if of_plans || file.is_some() || !registry.is_empty() {
-        let message = "references are joined without a plan: of its options only -t and --platform are for them";
-        return Err(load::usage(message, "as polyarch join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64"));
+        let message = "references are joined without a plan: only its options -t and --platform work with references";
+        return Err(load::usage(message, "run polyarch join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64"));
     }
     let sources = images.iter().map(|text| reach::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let targets = tag.iter().map(|text| reach::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let edit = args.edit.edit(platform)?;
     if sources.is_empty() && edit.base == Base::Nothing {
         return Err(load::usage(
-            "nothing is named that could be joined",
-            "name references, or change what -t has with --append",
+            "there are no references to join",
+            "name references, or change the target's index with --append",
         ));
     }
     let entries = args.edit.entries(images)?;
@@ -130,7 +133,7 @@ fn by_location(targets: Vec<LocatedReference>) -> Result<Vec<(Location, Vec<Tag>
         let tag = match selector {
             Some(Selector::Tag(tag)) => tag,
             Some(Selector::Digest(digest)) => {
-                let message = format!("{} is no tag", location.digest(digest));
+                let message = format!("{} is not a tag", location.digest(digest));
                 return Err(load::usage(message, "name a tag with -t HOST/REPO:TAG"));
             }
             None => return Err(load::usage(format!("{location} has no tag"), "name a tag with -t oci:DIR:TAG")),
@@ -141,7 +144,7 @@ fn by_location(targets: Vec<LocatedReference>) -> Result<Vec<(Location, Vec<Tag>
         }
     }
     if sorted.is_empty() {
-        return Err(load::usage("no target is named for the references", "name it with -t HOST/REPO:TAG"));
+        return Err(load::usage("the references have no target", "name a target with -t HOST/REPO:TAG"));
     }
     Ok(sorted)
 }

@@ -76,13 +76,13 @@ impl Loaded {
         let source = SourceText { text: read(&path)?, path };
         if habits::is_dockerfile(&source.text) {
             let message = format!("{} is a Dockerfile, and -f names the plan", source.path.display());
-            let hint = "name it in the plan, or with --set IMAGE.dockerfile=FILE; there `-` is the standard input";
+            let hint = "name the Dockerfile in the plan, or pass --set IMAGE.dockerfile=FILE; `-` means standard input";
             return Err(usage(message, hint).into());
         }
         let (natives, others): (Vec<_>, Vec<_>) =
             args.platform.iter().cloned().partition(|platform| platform.trim() == "native");
         let native = !natives.is_empty();
-        let otherwise = "as linux/arm64, or `native` for what the engines' processors run";
+        let otherwise = "write it as linux/arm64, or `native` for the platforms of the engines' processors";
         let platforms = platforms::several("--platform", &others, otherwise)?;
         let selection = Selection { images: args.images.clone(), platforms };
         let overrides = Overrides {
@@ -113,8 +113,8 @@ impl Loaded {
     pub(crate) async fn resolve(&self, settings: &Settings) -> Result<Plan, Refusal> {
         if self.native {
             return Err(usage(
-                "--platform native: this command asks no engine what it is",
-                "name the platform, as linux/arm64",
+                "--platform native: this command asks no engine for its platform",
+                "name the platform: --platform linux/arm64",
             )
             .into());
         }
@@ -275,8 +275,10 @@ async fn first_registry(
         RegistryChoice::Named(named) => Ok((settings.registry(named, on_notice)?, None)),
         RegistryChoice::Unnamed if settings.is_ci() => Err(Failure {
             phase: Phase::Preflight,
-            message: "no registry is named, and this is CI: what is pushed to the embedded one would be lost".into(),
-            hint: Some("name one with `registry:` in the plan or --registry; `local` is the embedded one".into()),
+            message: "no registry is named, and this is CI: images in the embedded registry would be lost".into(),
+            hint: Some(
+                "name one with `registry:` in the plan or with --registry; `local` is the embedded registry".into(),
+            ),
             source: None,
         }),
         RegistryChoice::Unnamed | RegistryChoice::Embedded => {
@@ -327,7 +329,7 @@ fn outside_of_contexts(registry: &Path, plan: &Plan) -> Result<(), Failure> {
         });
         if let Some(context) = spec.context.directory().into_iter().chain(named).find(holds) {
             let message = format!("the embedded registry would lie inside the context `{}`", context.display());
-            let hint = "set POLYARCH_HOME to a directory outside of it, or name another context";
+            let hint = "set POLYARCH_HOME to a directory outside of the context, or name another context";
             return Err(Failure { phase: Phase::Plan, message: message.into(), hint: Some(hint.into()), source: None });
         }
     }
@@ -357,13 +359,14 @@ pub(crate) async fn standard_input() -> Result<Arc<str>, Failure> {
     });
     let text = reading.await.map_err(std::io::Error::other).flatten().map_err(|error| cannot(error.to_string()))?;
     match text.len() as u64 {
-        0 => Err(cannot("there is nothing on it".into())),
+        0 => Err(cannot("standard input is empty".into())),
         size if size > MAX_DOCKERFILE_BYTES => Err(cannot(format!("it is larger than {MAX_DOCKERFILE_BYTES} bytes"))),
         _ => Ok(text.into()),
     }
 }
 
-const PIPE_IT: &str = "pipe it in: polyarch build <Dockerfile; a plan that comes the same way leaves nothing to read";
+const PIPE_IT: &str =
+    "pipe it in: polyarch build <Dockerfile; a plan from standard input leaves nothing for the Dockerfile";
 
 fn find() -> Result<PathBuf, Failure> {
     let found = NAMES.iter().map(PathBuf::from).find(|path| path.exists());
@@ -398,7 +401,7 @@ pub(crate) fn usage(message: impl Into<String>, hint: &str) -> Failure {
 pub(crate) fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Failure> {
     let parse = |text: &str| {
         plan::parse_duration(text)
-            .ok_or_else(|| usage(format!("{option} {text} is no duration"), "as 90s, 10m or 1h30m"))
+            .ok_or_else(|| usage(format!("{option} {text} is not a duration"), "write it as 90s, 10m or 1h30m"))
     };
     text.map(parse).transpose()
 }

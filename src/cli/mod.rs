@@ -17,6 +17,8 @@ mod exit;
 mod files;
 mod habits;
 mod help;
+#[cfg(test)]
+mod help_page;
 mod images;
 mod inspect;
 mod join;

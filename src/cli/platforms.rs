@@ -23,9 +23,11 @@ pub(crate) fn several(option: &str, texts: &[String], otherwise: &str) -> Result
 pub(crate) fn one(text: &str) -> Result<Platform, Failure> {
     text.trim().parse().map_err(|error| {
         let hint = match platforms_in(text)[..] {
-            [first, _, ..] => format!("name one of them: --platform {first}; without it all of the index is taken"),
+            [first, _, ..] => {
+                format!("name one of them: --platform {first}; without --platform polyarch takes the whole index")
+            }
             [first] => format!("write --platform {first}"),
-            [] => "as --platform linux/arm64".to_owned(),
+            [] => "write --platform linux/arm64".to_owned(),
         };
         usage(message("--platform", text, &error), &hint)
     })

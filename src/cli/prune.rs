@@ -34,7 +34,7 @@ pub(crate) async fn run(args: &PruneArgs, settings: &Settings) -> Result<ExitCod
     let pruned = tokio::task::spawn_blocking(move || prune(&directory, how)).await;
     let Told { line, unread } = pruned.map_err(|error| failed(diagnostic::chain(&error), None))??;
     for repository in unread {
-        let message = format!("all of {repository} stays: not every manifest that its tags lead to can be read");
+        let message = format!("all of {repository} is kept: polyarch cannot read every manifest that its tags lead to");
         let hint = Some("push its images again, then run this again");
         stderr::lines(diagnostic::warning(&message, hint), settings.terminal.color);
     }
@@ -86,5 +86,5 @@ pub(crate) fn tell_if_large(directory: &Path) {
         return;
     }
     let (place, size) = (directory.display(), size(bytes));
-    tracing::warn!("the embedded registry in {place} has {size}: `polyarch prune` shows what of it no tag leads to");
+    tracing::warn!("the embedded registry in {place} has {size}: `polyarch prune` shows its unused content");
 }

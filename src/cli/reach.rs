@@ -35,13 +35,16 @@ pub(crate) fn is_reference(word: &str) -> bool {
 
 fn nothing(text: &str) -> Refusal {
     let message = format!("`{text}` is not a reference, and polyarch finds no plan here with an image of that name");
-    usage(message, "as ghcr.io/org/web:1.0").into()
+    usage(message, "write it as ghcr.io/org/web:1.0").into()
 }
 
 pub(crate) fn parse(text: &str) -> Result<LocatedReference, Failure> {
     if !is_reference(text) {
         let message = format!("`{text}` is not a reference: it has no `/`, `:` or `@`");
-        return Err(usage(message, "as ghcr.io/org/web:1.0; `polyarch verify IMAGE` reads an image of the plan"));
+        return Err(usage(
+            message,
+            "write it as ghcr.io/org/web:1.0; `polyarch verify IMAGE` reads an image of the plan",
+        ));
     }
     let refused = |error: LocationError| usage(format!("`{text}` is not a reference: {error}"), error.example());
     text.parse().map_err(refused)
@@ -54,14 +57,14 @@ async fn selected(place: Place, selector: Option<Selector>) -> Result<Source, Fa
         (None, Place::Layout(path)) => {
             let only = run::only_image(path).await.map_err(|error| match &error {
                 PlaceError::Layout(LayoutError::Several { .. }) => {
-                    usage(format!("{path}: {error}"), &format!("as {path}:TAG or {path}@DIGEST"))
+                    usage(format!("{path}: {error}"), &format!("write it as {path}:TAG or {path}@DIGEST"))
                 }
                 error => unread(&path.to_string(), error),
             });
             Selector::Digest(only?)
         }
         (None, Place::Repository { repository, .. }) => {
-            return Err(usage(format!("{repository} has no tag"), "as ghcr.io/org/web:1.0"));
+            return Err(usage(format!("{repository} has no tag"), "write it as ghcr.io/org/web:1.0"));
         }
     };
     Ok(Source { place, selector })
@@ -113,7 +116,7 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
             const EXAMPLE: &str = "10.0.0.5:5000=10.0.0.5:8443";
             let (host, other) = of_registry("--may-send-to", text, EXAMPLE)?;
             let other = other.parse().map_err(|error| {
-                usage(format!("--may-send-to {text}: {error}"), &format!("as --may-send-to {EXAMPLE}"))
+                usage(format!("--may-send-to {text}: {error}"), &format!("write it as --may-send-to {EXAMPLE}"))
             })?;
             said.entry(host).or_default().may_send_to.push(other);
         }
@@ -178,22 +181,26 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         let Some((host, said)) = self.said.first_key_value() else { return Ok(self.server) };
         let flag = if said.ca.is_some() { "--ca" } else { "--may-send-to" };
         if self.known.contains_key(host) {
-            let hint = "say it of the registry in the plan: `ca: FILE`, `may_send_to: [HOST]`";
-            return Err(usage(format!("{flag} {host}=… is about references, and this registry is the plan's"), hint));
+            let hint = "set `ca: FILE` or `may_send_to: [HOST]` for the registry in the plan";
+            return Err(usage(
+                format!("{flag} {host}=… is for references, and the plan describes this registry"),
+                hint,
+            ));
         }
         let known: Vec<_> = self.known.keys().map(ToString::to_string).collect();
         let hint = match &*known {
-            [] => "leave it out".to_owned(),
-            known => format!("say it of {}", known.join(" or ")),
+            [] => "leave the option out".to_owned(),
+            known => format!("name {}", known.join(" or ")),
         };
-        Err(usage(format!("{flag} {host}=…: no reference is of registry {host}"), &hint))
+        Err(usage(format!("{flag} {host}=…: no reference has registry {host}"), &hint))
     }
 }
 
 /// Splits `REGISTRY=REST` of an option.
 fn of_registry<'t>(flag: &str, text: &'t str, example: &str) -> Result<(RegistryHost, &'t str), Failure> {
     let (host, rest) = text.split_once('=').unwrap_or_default();
-    let refused = |_| usage(format!("{flag} {text} does not begin with a registry"), &format!("as {flag} {example}"));
+    let refused =
+        |_| usage(format!("{flag} {text} does not begin with a registry"), &format!("write it as {flag} {example}"));
     Ok((host.parse().map_err(refused)?, rest))
 }
 
@@ -260,7 +267,7 @@ pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
 pub(crate) fn unread(name: &str, error: &PlaceError) -> Failure {
     let answered = error.is_not_found() || error.is_refusal();
     let phase = if answered { Phase::Verify } else { Phase::Preflight };
-    let missing = if error.is_not_found() { " is not there" } else { "" };
+    let missing = if error.is_not_found() { " does not exist" } else { "" };
     Failure {
         phase,
         message: format!("{name}{missing}: {}", diagnostic::chain(error)).into(),

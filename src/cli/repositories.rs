@@ -79,7 +79,7 @@ async fn by_name(references: &[String], args: &RepositoryArgs, settings: &Settin
 
 fn parse(name: &str) -> Result<Repository, Failure> {
     name.parse().map_err(|error| {
-        usage(format!("`{name}` is no repository: {error}"), "without tag and digest, as ghcr.io/org/web")
+        usage(format!("`{name}` is not a repository: {error}"), "leave out tag and digest: ghcr.io/org/web")
     })
 }
 

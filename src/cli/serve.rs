@@ -32,7 +32,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<ExitCode, Refusal> {
         }
     };
     if let Some(port) = embedded.port_changed_from() {
-        stderr::line(format!("port {port} is taken by somebody else: references with it do not work any more"));
+        stderr::line(format!("another program uses port {port}: references with that port no longer work"));
     }
     stdout::lines([embedded.address().to_string()])?;
     stderr::line(format!("the embedded registry serves {} until Ctrl-C", directory.display()));

@@ -148,9 +148,12 @@ impl Settings {
         let host: EngineHost =
             host.map_err(|error: EngineHostError| refused(format!("{}: {error}", found.source), error.hint()))?;
         if !host.is_local() {
-            let message =
-                format!("{}: {host} is plain TCP to another machine: who is on the way owns it", found.source);
-            let hint = "if that is meant, name it in the plan: `engines: { NAME: { host: tcp://…, insecure: true } }`";
+            let message = format!(
+                "{}: {host} is plain TCP to another machine: anyone on the way can control the engine",
+                found.source
+            );
+            let hint =
+                "if you want this, name the engine in the plan: `engines: { NAME: { host: tcp://…, insecure: true } }`";
             return Err(refused(message, Some(hint)));
         }
         Ok((host, found.source))

@@ -33,7 +33,7 @@ impl Signals {
                 let (code, reason) = tokio::select! {
                     _ = interrupt.recv() => (130, "interrupted".to_owned()),
                     _ = terminate.recv() => (143, "terminated".to_owned()),
-                    _ = hangup.recv() => (129, "its terminal went away".to_owned()),
+                    _ = hangup.recv() => (129, "the terminal was closed".to_owned()),
                     limit = &mut timeout, if count == 0 => (exit::TIMEOUT, format!("timed out after {limit:?}")),
                 };
                 count += 1;
@@ -58,7 +58,7 @@ fn tell(stopper: &Stopper, reason: &str, count: u32, code: u8) {
     #[expect(
         clippy::exit,
         clippy::disallowed_methods,
-        reason = "the user asked three times: whatever hangs must not hold the process"
+        reason = "the user asked three times: a task that hangs must not delay the end"
     )]
     std::process::exit(code.into());
 }

@@ -25,7 +25,7 @@ use crate::oci::{Provider, RegistryHost};
 
 /// Docker Hub's API is not at the host that references name.
 pub(super) const HUB_API: &str = "registry-1.docker.io";
-/// How long a registry may take to say that it is there, retries included.
+/// The longest time that polyarch waits for a registry to answer, with retries.
 const PING: Duration = Duration::from_secs(10);
 /// The manifests that ECR accepts in a second (Amazon ECR service quotas, "Rate of `PutImage` requests").
 const ECR_PUTS: u32 = 10;

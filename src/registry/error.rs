@@ -88,7 +88,7 @@ pub enum ErrorKind {
         retry_after: Option<Duration>,
     },
     /// The registry asks polyarch to wait longer than polyarch's limit.
-    #[error("asks us to come back in {} ({status}{answer})", in_words(*.after))]
+    #[error("asks polyarch to wait {} ({status}{answer})", in_words(*.after))]
     RetryLater {
         /// The time to wait.
         after: Duration,
@@ -98,7 +98,7 @@ pub enum ErrorKind {
         answer: Answer,
     },
     /// DNS does not know the registry's name.
-    #[error("cannot be found by its name")]
+    #[error("has a name that does not resolve")]
     Dns(#[source] Cause),
     /// polyarch cannot connect to the registry.
     #[error("cannot be reached")]
@@ -112,7 +112,7 @@ pub enum ErrorKind {
         source: Cause,
     },
     /// The proxy requires a login, or refuses the login from the environment (407).
-    #[error("cannot be reached: the proxy {proxy} wants a login")]
+    #[error("cannot be reached: the proxy {proxy} requires a login")]
     ProxyLogin {
         /// `host:port` of the proxy.
         proxy: String,
@@ -148,39 +148,39 @@ pub enum ErrorKind {
         actual: u64,
     },
     /// A tag that polyarch moved still shows its old content.
-    #[error("still shows {0}, as before it was put")]
+    #[error("still shows {0}, the image before the push")]
     Stale(Digest),
     /// polyarch requested a part of a blob, and the registry announced another part.
-    #[error("sent another part of the content than was asked for")]
+    #[error("sent another part of the content than polyarch requested")]
     Part,
     /// The registry has another position of the upload than polyarch. polyarch asks for the position and continues
     /// there.
-    #[error("has another part of the upload than was sent")]
+    #[error("has another part of the upload than polyarch sent")]
     OutOfStep,
     /// The registry no longer knows an upload, so polyarch begins it again. A restarted registry answers so, or a
     /// registry with a full disk.
-    #[error("does not know the upload any more{0}")]
+    #[error("lost the upload{0}")]
     UploadLost(Answer),
     /// polyarch cannot read a file that it should send. The registry is not the cause.
-    #[error("was not sent the content, which cannot be read")]
+    #[error("did not get the content: polyarch cannot read it")]
     Unread(#[source] Cause),
     /// A file that polyarch should send has other bytes than its digest. The registry is not the cause.
-    #[error("was not sent the content: the file has other bytes than its name says")]
+    #[error("did not get the content: the bytes of the file do not match its digest")]
     Untrue,
     /// The content is larger than polyarch's limit for its kind.
-    #[error("sent more than the {limit} bytes that are read of this")]
+    #[error("sent more than {limit} bytes, polyarch's limit for this content")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
     },
     /// The answer is compressed, although polyarch asked for an uncompressed one.
-    #[error("compressed its answer although it was asked not to ({0})")]
+    #[error("compressed its answer although polyarch refuses compression ({0})")]
     Encoding(String),
     /// The answer is not a list of tags.
     #[error("sent a list of tags that cannot be read")]
     Tags,
     /// A repository has more tags than polyarch lists.
-    #[error("has more than {limit} tags in this repository: that many are not listed")]
+    #[error("has more than {limit} tags in this repository, the most that polyarch lists")]
     TooManyTags {
         /// The limit.
         limit: usize,
@@ -192,10 +192,10 @@ pub enum ErrorKind {
     #[error("sent a manifest that cannot be used")]
     Manifest(#[source] ManifestError),
     /// The registry redirects to an address that polyarch does not use, or names a token server there.
-    #[error("sent us where we do not go")]
+    #[error("redirects polyarch to a URL that polyarch does not follow")]
     Target(#[from] TargetError),
     /// A 401 without a challenge that polyarch supports.
-    #[error("asks for a login in a way that is not known: neither Basic nor Bearer")]
+    #[error("asks for a login by an unknown method, neither Basic nor Bearer")]
     Challenge,
     /// The token server of the registry gave no token or cannot be reached. The error is not about content of the
     /// registry.
@@ -210,13 +210,13 @@ pub enum ErrorKind {
     #[error("has a token server that answered without a token")]
     Token,
     /// polyarch cannot get its own credentials.
-    #[error("cannot be logged in to")]
+    #[error("needs a login that polyarch cannot get")]
     Credential(#[source] AuthError),
     /// polyarch cannot create the HTTP client: the user agent or the certificates are malformed.
-    #[error("cannot be spoken to with these settings")]
+    #[error("cannot be used with these settings")]
     Settings(#[source] Cause),
     /// The registry's name cannot be the host of a URL.
-    #[error("has a name that is no host of a URL")]
+    #[error("has a name that is not a host of a URL")]
     Host,
 }
 
@@ -484,73 +484,73 @@ impl RegistryError {
         Some(match self.kind() {
             ErrorKind::TokenServer { server, kind } => match &**kind {
                 ErrorKind::Dns(_) => {
-                    format!("{host} names {server} as its token server: check the name and this machine's DNS")
+                    format!("check the name {server}, the token server of {host}, and the DNS of this machine")
                 }
                 ErrorKind::Status { status: 500.., .. } => format!("look at the log of {server}, then run this again"),
                 kind if RegistryError::is_of_network(kind) => {
-                    format!(
-                        "{host} names {server} as its token server: check that it is up and can be reached from here"
-                    )
+                    format!("check that {server}, the token server of {host}, is up and can be reached from here")
                 }
-                _ => format!("check the settings of {host}: it names {server} as its token server"),
+                _ => format!("check the settings of {host}, which names {server} as its token server"),
             },
             ErrorKind::LoginRequired(_) => format!("log in with `{login}`"),
             ErrorKind::LoginRefused(_) => format!("log in again with `{login}`"),
             ErrorKind::Denied(_) => {
-                format!("check that this login may do this in this repository, or log in as another with `{login}`")
+                format!(
+                    "check that your login has permission for this repository, or log in as another user with `{login}`"
+                )
             }
             ErrorKind::NotFound(answer) if answer.has("NAME_UNKNOWN") => {
-                "check the repository's name; some registries want it created first".to_owned()
+                "check the name of the repository; create it first if the registry requires that".to_owned()
             }
             ErrorKind::Credential(error) => error.hint(),
             ErrorKind::Dns(_) => format!("check the name {host} and this machine's DNS"),
             ErrorKind::Connect(_) => format!("check that {host} is up and can be reached from here"),
             ErrorKind::Proxy { proxy, .. } => {
-                format!("check that {proxy} is up and may go there; hosts in NO_PROXY are reached without it")
+                format!("check that {proxy} is up and may reach {host}, or add {host} to NO_PROXY")
             }
             ErrorKind::ProxyLogin { .. } => {
-                "say user and password in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@HOST:PORT".to_owned()
+                "set the user and the password in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@HOST:PORT".to_owned()
             }
             ErrorKind::Tls(cause) if cause.0.contains(CA_AS_SERVER) => {
-                "name the registry's certificate with `ca:`, or put it into docker's certs.d".to_owned()
+                "name the registry's certificate with `ca:`, or copy it into docker's certs.d".to_owned()
             }
             ErrorKind::Tls(cause) if cause.is_of_our_certificate() => client_certificate(host),
             ErrorKind::Interrupted(cause) if cause.0.contains(NOT_READY) => {
                 format!(
-                    "run this again; if it stays so, {host} may want a client certificate: `cert:` and `key:` in the plan"
+                    "run this again; if it fails again, show {host} a client certificate: `cert:` and `key:` in the plan"
                 )
             }
             ErrorKind::Status { status: 400, answer, .. } if answer.says("SSL certificate") => client_certificate(host),
             ErrorKind::Manifest(ManifestError::Schema1) => {
-                "build and push the image again; skopeo copy converts one whose source is lost".to_owned()
+                "build and push the image again; if its source is lost, convert the image with `skopeo copy`".to_owned()
             }
             ErrorKind::Target(TargetError::Private(place)) => {
                 format!(
-                    "if that is meant, say `may_send_to: [\"{place}\"]` of {host} in the plan, or --may-send-to {host}={place}"
+                    "allow this host if you trust it: `may_send_to: [\"{place}\"]` of {host} in the plan, or --may-send-to {host}={place}"
                 )
             }
             ErrorKind::Target(TargetError::Downgrade(_)) => format!(
                 "let the proxy in front of {host} send `X-Forwarded-Proto: https` to it (nginx: proxy_set_header X-Forwarded-Proto $scheme)"
             ),
             ErrorKind::Tls(cause) if cause.0.contains(NO_TLS) => {
-                format!("{host} speaks plain HTTP: say `insecure: true` in the plan, or --insecure without one")
+                format!("set `insecure: true` in the plan, or pass --insecure: {host} speaks plain HTTP")
             }
             ErrorKind::Tls(_) => {
-                "give the registry's certificate authority with `ca:`, or with --ca HOST=FILE without a plan".to_owned()
+                "name the registry's certificate authority with `ca:` in the plan, or pass --ca HOST=FILE".to_owned()
             }
             ErrorKind::RetryLater { after, .. } => format!("run this again in {}", in_words(*after)),
             ErrorKind::Timeout { .. } | ErrorKind::Interrupted(_) => {
-                "run this again; if it stays so, look at the registry and the network in between".to_owned()
+                "run this again; if it fails again, check the registry and the network between".to_owned()
             }
             ErrorKind::WebPage => {
-                format!("see in a browser who answers for {host}: a portal that wants a login, or a proxy")
+                format!("open {host} in a browser: a portal that wants a login, or a proxy, answers in its place")
             }
             ErrorKind::Status { status: 413, .. } => {
-                format!("let what is in front of {host} take larger requests (nginx: client_max_body_size 0)")
+                format!("allow larger requests in the server in front of {host} (nginx: client_max_body_size 0)")
             }
             // The messages of Go's server and of nginx.
             ErrorKind::Status { status: 400, answer, .. } if answer.says("HTTP request") && answer.says("HTTPS") => {
-                format!("{host} speaks TLS: leave out `insecure: true`")
+                format!("leave out `insecure: true`: {host} speaks TLS")
             }
             ErrorKind::Status { status: 500.., .. } | ErrorKind::UploadLost(_) => {
                 "look at the registry's log, then run this again".to_owned()

@@ -41,12 +41,12 @@ async fn words_of_docker_are_answered_with_ours() {
         (&["build", "other.yaml"], "name another plan with -f other.yaml"),
         (&["build", "-f", "Dockerfile"], "Dockerfile is a Dockerfile, and -f names the plan"),
         (&["build", "--target", "x"], "--set '*.target=…'"),
-        (&["build", "--secret=id=a"], "`secrets` of the plan"),
-        (&["build", "--cache-from", "x"], "`cache` of the plan"),
+        (&["build", "--secret=id=a"], "set `secrets` in the plan"),
+        (&["build", "--cache-from", "x"], "set `cache` in the plan"),
         (&["build", "--output=type=docker"], "--load leaves images on engines"),
         (&["build", "-q"], "--progress quiet"),
         (&["build", "--metadata-file", "x"], "--report FILE"),
-        (&["bake"], "`polyarch build` builds all that the plan says"),
+        (&["bake"], "`polyarch build` builds every image of the plan"),
         (&["push"], "`polyarch copy SOURCE TARGET`"),
         (&["imagetools", "inspect"], "`polyarch inspect REF`"),
         (&["build", "--push", "--load"], "cannot be used with"),
@@ -77,7 +77,7 @@ async fn what_buildx_and_bake_take_is_taken() {
     let finished = read(&["plan", "-f", "-", "--format", "json"], plan).await.expect_code(0);
     assert!(finished.stdout.contains("\"piped\""), "{}", finished.stdout);
     let finished = read(&["plan", "-f", "-"], home.path().join("Dockerfile")).await.expect_code(2);
-    assert!(finished.stderr.contains("IMAGE.dockerfile=FILE; there `-` is the standard input"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("IMAGE.dockerfile=FILE; `-` means standard input"), "{}", finished.stderr);
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn what_others_pushed_is_joined_inspected_and_verified() {
     transcript.run(["inspect", &format!("{address}/hello:1.0-arm64")]).await.expect_code(0);
     transcript.run(["verify"]).await.expect_code(0);
     transcript.run(["verify", "--format", "json", &format!("{address}/hello:1.0-arm64")]).await.expect_code(0);
-    transcript.run(["inspect", &format!("{address}/nobody:1.0")]).await.expect_code(7);
+    transcript.run(["inspect", &format!("{address}/missing:1.0")]).await.expect_code(7);
     transcript.is("registries");
     let bytes = Run::new(&home, ["join", "--dry-run"]).finish().await.stdout;
     let raw = Run::new(&home, ["inspect", "--raw", &format!("{address}/hello:1.0")]).finish().await.stdout;
@@ -104,7 +104,7 @@ async fn references_are_joined_without_a_plan() {
     let edit = ["join", "-t", &target, "--append", "--remove=linux/amd64", "--annotation=org.example.vendor=Acme"];
     let edit = [&edit[..], &["--annotate", &arm, "--expect=linux/arm/v7,linux/riscv64,linux/arm64", &board]].concat();
     transcript.run(edit).await.expect_code(0);
-    transcript.say("what cannot be joined");
+    transcript.say("sources that polyarch cannot join");
     transcript.run(["join", "-t", &name(":3"), &name(":1-arm64"), &name(":board")]).await.expect_code(7);
     transcript
         .run(["join", "-t", &name(":3"), &name(":1"), "--expect", "linux/amd64,linux/s390x"])
@@ -209,7 +209,7 @@ async fn old_publications_go_with_what_they_alone_list_and_nothing_else() {
     transcript.run(["images"]).await.expect_code(0);
     transcript.run(["verify", &format!("{name}:1.1.0"), &format!("{name}:latest")]).await.expect_code(0);
     transcript.run(by_version("2").iter().chain(&["--apply"])).await.expect_code(0);
-    transcript.say("it is named what goes");
+    transcript.say("a pattern names the tags to delete");
     let dropped = ["--drop-tag", "latest", "--drop-tag", "1.3.0-*", "--apply"];
     transcript.run(["clean", &name, "--keep", "0"].iter().chain(&dropped)).await.expect_code(0);
     transcript.run(["clean", &name]).await.expect_code(2);

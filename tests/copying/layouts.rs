@@ -80,7 +80,7 @@ async fn an_image_goes_into_a_layout_and_out_of_it_byte_for_byte() {
     let several = run(&home, &["verify", "oci:images/web"]).await.expect_code(2);
     assert!(several.stderr.contains("the layout has several images (1, arm64)"), "{}", several.stderr);
     let missing = run(&home, &["verify", "oci:images/web:3"]).await.expect_code(7);
-    assert!(missing.stderr.contains("oci:images/web:3 is not there: the layout has 1, arm64"), "{}", missing.stderr);
+    assert!(missing.stderr.contains("oci:images/web:3 does not exist: the layout has 1, arm64"), "{}", missing.stderr);
     for (args, said) in [
         (["copy", &source, "oci:images/web"], "oci:images/web has no tag"),
         (["copy", &source, &by_digest], "oci:images/web has no tag"),

@@ -331,7 +331,7 @@ async fn d19_an_upload_that_a_registry_forgot_is_begun_again_and_no_more_than_fi
             continue;
         }
         let error = arrival.unwrap_err();
-        assert!(error.to_string().contains("does not know the upload any more"), "{error}");
+        assert!(error.to_string().contains("lost the upload"), "{error}");
         assert!(error.hint().unwrap().contains("look at the registry"), "{error}");
         assert_eq!(to.count("PUT "), 5);
     }

@@ -62,7 +62,7 @@ async fn indexes_go_first_and_then_their_images_a_hundred_at_once_by_digest() {
     let aws = account(60).await;
     plan(&aws);
     let shown = aws.run(&["clean", "hello", "--keep", "2"]).finish().await.expect_code(0);
-    says(&shown, &["174 of 180 images would go; --apply deletes them"]);
+    says(&shown, &["174 of 180 images would be deleted; --apply deletes them"]);
     assert_eq!(aws.ecr.count(Action::BatchDeleteImage), 0);
     let cleaned = aws.run(&["clean", "hello", "--keep", "2", "--apply"]).finish().await.expect_code(0);
     says(&cleaned, &["174 of 180 images deleted"]);
@@ -123,7 +123,7 @@ fn fails(aws: &Aws, code: &'static str) {
 #[tokio::test]
 async fn what_ecr_does_not_delete_is_told_and_is_an_error_unless_an_index_lists_it_by_now() {
     for (code, exit, word, why) in [
-        ("ImageReferencedByManifestList", 0, "stays", "an index lists it"),
+        ("ImageReferencedByManifestList", 0, "kept", "an index lists it"),
         ("ImageNotFound", 0, "deleted", "only in 1.0"),
         ("KmsError", 6, "failed", "KmsError: so it is"),
     ] {
@@ -150,7 +150,7 @@ async fn a_role_that_may_not_describe_images_cleans_what_tags_lead_to_by_their_v
     assert_eq!(aws.ecr.tags("hello").len(), 6);
     let by_version = ["clean", "hello", "--keep", "1", "--order", "version", "--apply"];
     let cleaned = aws.run(&by_version).finish().await.expect_code(0);
-    says(&cleaned, &["indexes without a tag are not listed there", "3 of 6 images deleted"]);
+    says(&cleaned, &["the registry does not list untagged indexes", "3 of 6 images deleted"]);
     assert_eq!(aws.ecr.tags("hello"), ["1.1", "1.1-amd64", "1.1-arm64"]);
     assert_eq!((aws.ecr.count(Action::BatchDeleteImage), deleted(&aws).len()), (3, 0), "over the registry's API");
 }
@@ -186,7 +186,7 @@ async fn a_publication_that_is_newer_stays_however_old_its_config_is_and_latest_
     says(&cleaned, &["4 of 8 images deleted"]);
     assert_eq!(aws.ecr.tags("hello"), ["1.0.0", "1.0.0-amd64", "1.3.0", "1.3.0-amd64", "latest"]);
     let nothing = by(&["--keep", "0"]).finish().await.expect_code(0);
-    says(&nothing, &["2 of 4 images would go"]);
+    says(&nothing, &["2 of 4 images would be deleted"]);
     let all = by(&["--keep", "0", "--drop-tag", "latest", "--apply"]).finish().await.expect_code(0);
     says(&all, &["4 of 4 images deleted"]);
     assert!(aws.ecr.tags("hello").is_empty());

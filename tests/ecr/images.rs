@@ -118,7 +118,7 @@ async fn a_role_that_may_not_describe_images_follows_tags_and_says_what_that_lea
     let listed = world.aws.run(&["images", "--json"]).finish().await.expect_code(0);
     says(
         &listed,
-        &["warning", "only what tags lead to is listed", "ecr:DescribeImages", "hint: allow ecr:DescribeImages"],
+        &["warning", "polyarch lists only tagged images", "ecr:DescribeImages", "hint: allow ecr:DescribeImages"],
     );
     let document: Value = serde_json::from_str(&listed.stdout).unwrap();
     let details = document["imageDetails"].as_array().unwrap();
@@ -140,7 +140,7 @@ async fn a_repository_that_ecr_has_not_got_is_told_beside_what_is_there() {
     let other = HELLO.replace("images:", "images:\n  other: { tags: [x], platforms: [linux/amd64] }");
     world.aws.plan(&other);
     let listed = world.aws.run(&["images", "--format", "json"]).finish().await.expect_code(7);
-    says(&listed, &[&format!("{}/other is not there", world.aws.ecr.host())]);
+    says(&listed, &[&format!("{}/other does not exist", world.aws.ecr.host())]);
     let document: Value = serde_json::from_str(&listed.stdout).unwrap();
     assert_eq!(document["imageDetails"].as_array().unwrap().len(), 5);
     assert_eq!(document["failed"][0]["repository"], format!("{}/other", world.aws.ecr.host()));

@@ -182,7 +182,7 @@ async fn what_is_annotated_is_what_the_entry_says_of_that_source_and_no_other() 
     let finished = join(&world, &["--annotate", &none], &["amd64"]).await.expect_code(2);
     says(
         &finished,
-        &["hello:nobody is none of the sources", &format!("the sources are {}", reference(&world, "amd64"))],
+        &["hello:nobody is not one of the sources", &format!("the sources are {}", reference(&world, "amd64"))],
     );
 }
 

@@ -478,7 +478,7 @@ async fn d15_an_immutable_tag_that_has_this_digest_is_success() {
         })
     });
     let finished = store.build().await.expect_code(0);
-    says(&finished, &["unchanged: ", "put: "]);
+    says(&finished, &["unchanged: ", "moved: "]);
     assert_eq!(store.put(), ["1.0", "latest"]);
     // The same again asks for nothing that could be refused.
     immutable(&store, IMMUTABLE[0]);

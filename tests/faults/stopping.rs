@@ -130,7 +130,7 @@ async fn f1_inside_the_put_of_a_tag_it_may_have_moved_and_no_other_is_put() {
         let running = world.run(&["build"]).start();
         world.registry.asked("PUT /v2/hello/manifests/1.0", 1).await;
         let finished = stop(running, signal).await;
-        says(&finished, &["perhaps put: ", "perhaps moved before the failure: "]);
+        says(&finished, &["perhaps moved: ", "perhaps moved before the failure: "]);
         assert_eq!(kinds(&world), ["arch_tag", "arch_tag", "perhaps_final_tag"]);
         assert_eq!(world.put(), ["1.0"]);
     }
@@ -219,7 +219,7 @@ async fn f1_a_second_signal_does_not_wait_for_a_tags_answer() {
     let finished = running.finish().await.expect_code(130);
     // The first alone waits 2 s.
     assert!(sent.elapsed() < Duration::from_millis(1500), "it took {:?}", sent.elapsed());
-    says(&finished, &["perhaps put: "]);
+    says(&finished, &["perhaps moved: "]);
 }
 
 #[tokio::test]

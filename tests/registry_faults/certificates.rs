@@ -249,9 +249,9 @@ async fn a_flag_for_a_registry_of_no_reference_is_refused() {
     let reference = format!("{}/hello:1", guarded.registry.host());
     for (flag, value) in [("--ca", "ghcr.io=ca.pem"), ("--may-send-to", "ghcr.io=10.0.0.1")] {
         let refused = guarded.digest(&[flag, value, &reference]).await.expect_code(2);
-        let wanted = format!("{flag} ghcr.io=…: no reference is of registry ghcr.io");
+        let wanted = format!("{flag} ghcr.io=…: no reference has registry ghcr.io");
         assert!(refused.stderr.contains(&wanted), "{}", refused.stderr);
-        assert!(refused.stderr.contains(&format!("say it of {}", guarded.registry.host())), "{}", refused.stderr);
+        assert!(refused.stderr.contains(&format!("name {}", guarded.registry.host())), "{}", refused.stderr);
     }
     assert!(guarded.registry.requests().is_empty());
 }

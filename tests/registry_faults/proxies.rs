@@ -177,7 +177,7 @@ async fn d24_a_run_uses_the_proxy_and_shows_nobody_its_password() {
     assert_eq!(inspect().finish().await.expect_code(0).stdout, INDEX);
     *wants_login.lock().unwrap() = true;
     let refused = inspect().env("RUST_LOG", "trace").finish().await.expect_code(3);
-    let said = format!("cannot be reached: the proxy {} wants a login", proxy.host());
+    let said = format!("cannot be reached: the proxy {} requires a login", proxy.host());
     assert!(refused.stderr.contains(&said) && !refused.stderr.contains(CANARY), "{}", refused.stderr);
     let broken = inspect().env("HTTPS_PROXY", format!("ftp://user:{CANARY}@x")).finish().await.expect_code(3);
     assert!(broken.stderr.contains("HTTPS_PROXY is not the address of a proxy"), "{}", broken.stderr);

@@ -21,8 +21,8 @@ async fn naming(realm: &'static str, token: Reply, answer: fn(&Request) -> Optio
 #[tokio::test]
 async fn d10_a_token_server_that_fails_is_told_as_one_and_is_no_missing_content() {
     for (code, said, hint) in [
-        (404, "answered 404", "it names HOST as its token server"),
-        (405, "answered 405", "it names HOST as its token server"),
+        (404, "answered 404", "which names HOST as its token server"),
+        (405, "answered 405", "which names HOST as its token server"),
         (500, "answered 500", "look at the log of HOST"),
     ] {
         let registry = naming("http://HOST/token", status(code), |_| None).await;
@@ -43,7 +43,7 @@ async fn d10_a_token_server_that_cannot_be_found_is_named() {
     let registry = naming("https://token.invalid/token", status(418), |_| None).await;
     let error = Peer::new(&registry.host(), quick(), Login::basic()).get().await.unwrap_err();
     let host = registry.host();
-    let said = format!("registry {host} has a token server, token.invalid, that cannot be found by its name");
+    let said = format!("registry {host} has a token server, token.invalid, that has a name that does not resolve");
     assert!(error.to_string().starts_with(&said), "{error}");
     assert!(error.hint().unwrap().contains("token.invalid") && error.is_unreachable(), "{error:?}");
 }
@@ -60,7 +60,7 @@ async fn a_login_that_may_not_do_it_is_not_told_to_log_in_again() {
     let registry = naming("http://HOST/token", token(), refuse).await;
     let error = Peer::new(&registry.host(), quick(), Login::basic()).get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Denied(_)), "{error}");
-    assert!(error.hint().unwrap().contains("check that this login may do this"), "{error:?}");
+    assert!(error.hint().unwrap().contains("check that your login has permission"), "{error:?}");
     assert_eq!((registry.count(GET), registry.count("GET /token")), (2, 1));
     let registry = naming("http://HOST/token", token(), refuse).await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();

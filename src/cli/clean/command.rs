@@ -136,7 +136,7 @@ fn failed(Cleaned { repository, outcomes, .. }: &Cleaned) -> Option<Failure> {
     Some(Failure {
         phase: Phase::Publish,
         message: message.into(),
-        hint: Some("run it again: what is gone is not asked for".into()),
+        hint: Some("run it again: polyarch skips images that are deleted already".into()),
         source: None,
     })
 }
@@ -152,16 +152,21 @@ fn tell(cleaned: &Cleaned, settings: &Settings) {
         let refusal = CleanError::Unordered { order: keep.order, listed_by: judged.listed_by.clone() };
         warn(format!("{repository}: --apply would be refused: {refusal}"), refusal.hint());
     } else if going > 0 && judged.listed_by != ListedBy::Ecr {
-        warn(format!("{repository}: indexes without a tag are not listed there: what they list is not known"), None);
+        warn(
+            format!(
+                "{repository}: the registry does not list untagged indexes, so polyarch does not keep their images"
+            ),
+            None,
+        );
     }
     for referrer in &judged.referrers {
         let name = referrer.tag.as_ref().map_or_else(|| referrer.digest.to_string(), ToString::to_string);
-        warn(format!("{repository}: {name} stays, and refers to {}, which goes", referrer.image), None);
+        warn(format!("{repository}: {name} is kept, and refers to {}, which is deleted", referrer.image), None);
     }
     let all = judged.images.len();
     let says = match outcomes {
-        None if going == 0 => format!("nothing goes of {}", count(all, "image")),
-        None => format!("{going} of {} would go; --apply deletes them", count(all, "image")),
+        None if going == 0 => format!("nothing to delete among {}", count(all, "image")),
+        None => format!("{going} of {} would be deleted; --apply deletes them", count(all, "image")),
         Some(outcomes) => {
             let deleted = outcomes.values().filter(|outcome| **outcome == Outcome::Deleted).count();
             format!("{deleted} of {} deleted", count(all, "image"))

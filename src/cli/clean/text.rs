@@ -31,7 +31,9 @@ fn table(cleaned: &Cleaned, now: SystemTime, width: Option<usize>) -> Vec<String
         lines.push("  no images".to_owned());
         return lines;
     }
-    let rows: Vec<_> = told(cleaned).map(|(image, word, why)| cells(image, word, why, now, width)).collect();
+    let is_applied = cleaned.outcomes.is_some();
+    let row = |(image, word, why)| cells(image, shown(word, is_applied), why, now, width);
+    let rows: Vec<_> = told(cleaned).map(row).collect();
     let grid = Grid::fitting(&COLUMNS, &rows, width);
     lines.push(grid.heading());
     lines.extend(rows.iter().map(|cells| grid.row(cells)));
@@ -49,7 +51,17 @@ fn cells(image: &RepositoryImage, word: &str, why: String, now: SystemTime, widt
     ]
 }
 
-/// Each image, its fate in one word, and the reason.
+/// The word for people in place of a word of the JSON document.
+fn shown(word: &'static str, is_applied: bool) -> &'static str {
+    match word {
+        "goes" => "delete",
+        "stays" if is_applied => "kept",
+        "stays" => "keep",
+        word => word,
+    }
+}
+
+/// Each image, the word of the JSON document for its fate, and the reason.
 pub(super) fn told(cleaned: &Cleaned) -> impl Iterator<Item = (&RepositoryImage, &'static str, String)> {
     let names: BTreeMap<_, _> =
         cleaned.judged.images.iter().map(|(image, _)| (&image.digest, cells::name(image))).collect();
@@ -68,30 +80,30 @@ pub(super) fn told(cleaned: &Cleaned) -> impl Iterator<Item = (&RepositoryImage,
 
 fn goes(why: &Goes, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String {
     match why {
-        Goes::Old if keep.newest == 0 => "none is kept".to_owned(),
+        Goes::Old if keep.newest == 0 => "no publication is kept".to_owned(),
         Goes::Old => format!("not {}", newest(keep)),
         Goes::Listed(index) => format!("only in {}", named(index, names)),
         Goes::Attests(index) => format!("attests an image of {}", named(index, names)),
-        Goes::PartOf(index) => format!("of the images of {}", named(index, names)),
+        Goes::PartOf(index) => format!("{} has the same images", named(index, names)),
         Goes::Unlisted => "in no index".to_owned(),
     }
 }
 
 fn stays(why: &Stays, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String {
     match why {
-        Stays::NotOurs if keep.scope == Scope::All => "no image, or not whole".to_owned(),
+        Stays::NotOurs if keep.scope == Scope::All => "not an image, or incomplete".to_owned(),
         Stays::NotOurs if keep.image.is_some() => "not built as this image".to_owned(),
         Stays::NotOurs => "not built by polyarch".to_owned(),
         Stays::Newest => newest(keep),
         Stays::Unordered if keep.order == Order::Version => "has no version".to_owned(),
-        Stays::Unordered => "when it was pushed is not known".to_owned(),
-        Stays::Again => "published again, when is not known".to_owned(),
+        Stays::Unordered => "time of the push is unknown".to_owned(),
+        Stays::Again => "published again at an unknown time".to_owned(),
         Stays::Kept(tag) => format!("{tag} is kept"),
         Stays::Moves(tag) => format!("{tag} may move"),
-        Stays::Listed(index) => format!("in {}, which stays", named(index, names)),
-        Stays::PartOf(index) => format!("of the images of {}, which stays", named(index, names)),
-        Stays::OwnTag(tag) => format!("{tag} is a tag of its own"),
-        Stays::Recent => "perhaps on its way".to_owned(),
+        Stays::Listed(index) => format!("in {}, which is kept", named(index, names)),
+        Stays::PartOf(index) => format!("{}, which is kept, has the same images", named(index, names)),
+        Stays::OwnTag(tag) => format!("has its own tag {tag}"),
+        Stays::Recent => "perhaps about to be joined".to_owned(),
     }
 }
 

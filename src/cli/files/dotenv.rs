@@ -41,7 +41,7 @@ mod tests {
         assert_eq!(variables(&report), expected);
         let joined_later = variables(&super::super::super::output::script::report(&not_joined(), None));
         assert!(joined_later.starts_with("HELLO_LINUX_AMD64_DIGEST=sha256:"), "{joined_later}");
-        // With several images no name is without its image's, and two of one name have none.
+        // With several images every name begins with the image. Two images of one name have no variables.
         let mut other = report.images[0].clone();
         other.image = "HELLO".into();
         report.images.push(other);

@@ -33,7 +33,7 @@ mod tests {
     use super::super::super::output::script::{report, success};
     use super::*;
 
-    /// Reads outputs as the runner does.
+    /// Reads outputs in the way of GitHub's runner.
     fn read(text: &str) -> Vec<(String, String)> {
         let mut lines = text.lines();
         let mut read = Vec::new();

@@ -66,7 +66,7 @@ fn rows(image: &ImageReport) -> Vec<String> {
 fn built(platform: &PlatformReport) -> String {
     match platform.by {
         By::Engine { .. } => table::built(platform),
-        By::Copy { .. } => "adopted".to_owned(),
+        By::Copy { .. } => "imported".to_owned(),
     }
 }
 

@@ -141,7 +141,7 @@ mod tests {
         let (target, path) = (folder.path().join("precious"), folder.path().join("report.json"));
         fs::write(&target, "precious").unwrap();
         let names = || fs::read_dir(folder.path()).unwrap().count();
-        // The file and the name that its temporary file once had are links to another file.
+        // The file is a link to another file, and so is the name that its temporary file once had.
         let foreseen = folder.path().join(format!("report.json.{}.tmp", std::process::id()));
         for link in [&foreseen, &path] {
             std::os::unix::fs::symlink(&target, link).unwrap();

@@ -59,7 +59,7 @@ async fn list(Group { server, named }: Group) -> Vec<Asked> {
 /// The failure to list the images of a repository.
 pub(crate) fn refused(name: &str, error: &ImagesError) -> Failure {
     let phase = if error.is_unusable() { Phase::Preflight } else { Phase::Verify };
-    let missing = if error.is_not_found() { " is not there" } else { "" };
+    let missing = if error.is_not_found() { " does not exist" } else { "" };
     Failure {
         phase,
         message: format!("{name}{missing}: {}", diagnostic::chain(error)).into(),
@@ -74,7 +74,10 @@ fn warn(RepositoryImages { repository, listed_by, images, unread }: &RepositoryI
     };
     if let ListedBy::Instead(why) = listed_by {
         let hint = "allow ecr:DescribeImages in the role's policy";
-        say(format!("{repository}: only what tags lead to is listed, without when it was pushed: {why}"), Some(hint));
+        say(
+            format!("{repository}: polyarch lists only tagged images, without the times of their pushes: {why}"),
+            Some(hint),
+        );
     }
     for image in images {
         if let ImageKind::Unread(why) = &image.kind {

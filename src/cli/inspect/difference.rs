@@ -41,7 +41,7 @@ pub(super) fn lines(difference: &Difference) -> Vec<String> {
         lines.extend(changed("order", &list(a), &list(b)));
     }
     if *other_bytes {
-        lines.push("both say the same in other bytes: white space, or the order of fields".to_owned());
+        lines.push("both have the same content in other bytes: white space, or the order of fields".to_owned());
     }
     lines.push(String::new());
     let width = platforms.iter().map(|one| one.platform.chars().count()).max().unwrap_or(0);
@@ -54,8 +54,8 @@ fn side(letter: &str, Side { reference, digest, .. }: &Side) -> Vec<String> {
     vec![format!("{letter}        {}", safe(reference)), format!("         {digest}")]
 }
 
-fn changed(what: &str, a: &str, b: &str) -> [String; 3] {
-    [format!("{what} changed"), format!("  - {a}"), format!("  + {b}")]
+fn changed(field: &str, a: &str, b: &str) -> [String; 3] {
+    [format!("{field} changed"), format!("  - {a}"), format!("  + {b}")]
 }
 
 fn platform(

@@ -41,9 +41,9 @@ fn alone(image: &ImageManifest, says: &ConfigSays) -> Vec<String> {
     lines.push(format!("size     {}, {}", size(image.image_bytes()), count(image.layers.len(), "layer")));
     lines.extend(annotations("", &image.annotations));
     lines.push(String::new());
-    let part = |what: &str, blob: &Descriptor| {
+    let part = |role: &str, blob: &Descriptor| {
         let mut lines = vec![
-            format!("{what:6}  {:>8}  {}", size(blob.size), safe(blob.media_type.as_str())),
+            format!("{role:6}  {:>8}  {}", size(blob.size), safe(blob.media_type.as_str())),
             format!("{INDENT}{}", blob.digest),
         ];
         lines.extend(predicate("", blob));
@@ -60,9 +60,9 @@ fn entries(indent: &str, index: &InspectedIndex) -> Vec<String> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths = [width(0), width(1), width(2)];
     let mut lines = Vec::new();
-    for (entry, [what, kind, parts, bytes]) in index.entries.iter().zip(&rows) {
+    for (entry, [name, kind, parts, bytes]) in index.entries.iter().zip(&rows) {
         let [a, b, c] = widths;
-        let line = format!("{indent}{what:a$}{GAP}{kind:b$}{GAP}{parts:>c$}{GAP}{bytes}");
+        let line = format!("{indent}{name:a$}{GAP}{kind:b$}{GAP}{parts:>c$}{GAP}{bytes}");
         lines.push(line.trim_end().to_owned());
         lines.extend(below(&format!("{indent}{INDENT}"), entry));
     }

@@ -78,9 +78,9 @@ fn results(image: &ImageReport) -> Vec<Line> {
     }
     if image.not_joined.is_none() {
         let states = [
-            (TagState::Put, "put"),
+            (TagState::Put, "moved"),
             (TagState::Unchanged, "unchanged"),
-            (TagState::Unknown, "perhaps put"),
+            (TagState::Unknown, "perhaps moved"),
             (TagState::NotMoved, "not moved"),
         ];
         for (state, words) in states {

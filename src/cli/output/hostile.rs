@@ -249,14 +249,14 @@ fn no_event_with_hostile_texts_drives_any_output() {
                 write_results(&mut results, &report, format).unwrap();
                 assert_harmless(&String::from_utf8(results).unwrap(), &[], "results");
             }
-            for (what, text) in files::texts(&report) {
-                assert_harmless(&text, &[], what);
-                let is_markdown = what == "GITHUB_STEP_SUMMARY";
+            for (file, text) in files::texts(&report) {
+                assert_harmless(&text, &[], file);
+                let is_markdown = file == "GITHUB_STEP_SUMMARY";
                 // Markdown shows a character after a backslash as it is (CommonMark, section 2.4).
                 // So are all characters of an indented block (section 4.4).
                 let shown: Vec<_> = text.lines().filter(|line| !line.starts_with("      ")).collect();
                 let has_tag = shown.concat().replace("\\<", "").contains("<img");
-                assert!(!is_markdown || !has_tag && !text.contains("\n| a |"), "{what}: {text}");
+                assert!(!is_markdown || !has_tag && !text.contains("\n| a |"), "{file}: {text}");
             }
         }
     }

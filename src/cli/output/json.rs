@@ -89,7 +89,7 @@ mod tests {
         for line in written.lines() {
             let object: serde_json::Value = serde_json::from_str(line).unwrap();
             assert!(object["at"].is_f64() && object["event"].is_string(), "{line}");
-            // What is written twice is lost to most readers.
+            // Most readers lose a key that is written twice.
             assert_eq!(serde_json::to_string(&object).unwrap().len(), line.len(), "{line}");
         }
     }

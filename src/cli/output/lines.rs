@@ -100,7 +100,7 @@ impl Words {
             JobEvent::Pushed { seconds, layers_pushed } => {
                 format!("pushed in {}, {}", duration(*seconds), count(*layers_pushed, "new layer"))
             }
-            JobEvent::Chosen { image, .. } => format!("adopting {image}"),
+            JobEvent::Chosen { image, .. } => format!("importing {image}"),
             JobEvent::CopyStarted { to } => format!("copying to {to}"),
             JobEvent::Copied { copied, .. } => self::copied(copied, "the image"),
             JobEvent::Confirmed { image, bytes } => {
@@ -145,14 +145,14 @@ fn image_line(what: &ImageEvent) -> Line {
             format!("copying to {to}: {} of at most {}", size(*bytes), size(*total))
         }
         ImageEvent::Copied(copied) => self::copied(copied, "all images"),
-        ImageEvent::Tagging { tag } => format!("putting {tag}"),
-        ImageEvent::TagRefused { tag } => format!("not put {tag}"),
+        ImageEvent::Tagging { tag } => format!("moving {tag}"),
+        ImageEvent::TagRefused { tag } => format!("not moved {tag}"),
         ImageEvent::NotChecked { platforms, reason } => {
             let names: Vec<_> = platforms.iter().map(ToString::to_string).collect();
             format!("programs of {} not checked: {reason}", names.join(", "))
         }
         ImageEvent::Tagged { tag, unchanged } | ImageEvent::ArchTagCopied { tag, unchanged } => {
-            format!("{} {tag}", if *unchanged { "unchanged" } else { "put" })
+            format!("{} {tag}", if *unchanged { "unchanged" } else { "moved" })
         }
         ImageEvent::ArchTagRemoved { tag } => format!("removed {tag}"),
         ImageEvent::Verified { index } => return Line::new().toned(Tone::Good, "verified").then(format!(" {index}")),
@@ -185,15 +185,16 @@ pub(crate) fn lost(Lost { lines, events }: Lost) -> Line {
     Line::new().toned(Tone::Warning, text)
 }
 
-/// `copied 1 manifest to HOST/REPOSITORY, 2 blobs sent (1.2 MB), 3 already there`, or `already there: …` for `what`.
-fn copied(Copied { to, manifests, blobs, blobs_mounted, blobs_present, bytes, .. }: &Copied, what: &str) -> String {
+/// `copied 1 manifest to HOST/REPOSITORY, 2 blobs sent (1.2 MB), 3 already there`, or `already there: …` for the
+/// `whole`.
+fn copied(Copied { to, manifests, blobs, blobs_mounted, blobs_present, bytes, .. }: &Copied, whole: &str) -> String {
     if *manifests == 0 {
-        return format!("already there: {what} in {to}");
+        return format!("already there: {whole} in {to}");
     }
     let mut blobs = format!("{} sent ({})", count(*blobs, "blob"), size(*bytes));
-    for (number, what) in [(blobs_mounted, "mounted"), (blobs_present, "already there")] {
+    for (number, state) in [(blobs_mounted, "mounted"), (blobs_present, "already there")] {
         if *number > 0 {
-            write!(blobs, ", {number} {what}").unwrap_or_default();
+            write!(blobs, ", {number} {state}").unwrap_or_default();
         }
     }
     format!("copied {} to {to}, {blobs}", count(*manifests, "manifest"))

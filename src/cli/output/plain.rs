@@ -33,7 +33,7 @@ impl<W: Write + Send> Plain<W> {
         if let (Groups::GitHub, Event::Started { images, jobs }) = (self.groups, event) {
             let (builds, copies): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| matches!(job.by, By::Engine { .. }));
             let mut heading = format!("polyarch: {}", count(images.len(), "image"));
-            for (jobs, what) in [(builds, "build"), (copies, "adoption")] {
+            for (jobs, what) in [(builds, "build"), (copies, "import")] {
                 if !jobs.is_empty() {
                     heading = format!("{heading}, {}", count(jobs.len(), what));
                 }
@@ -185,7 +185,7 @@ mod tests {
             annotations,
             "file=app/Dockerfile,line=3,endLine=4::engine default: step [2/3] ended with exit code 2\n"
         );
-        // What never began has no log.
+        // A job that never began has no log.
         let refused_there = written(&refused(), None, |out| Plain::new(out, Color::Off, Groups::GitHub));
         assert_eq!(refused_there, plain(&refused(), None));
     }
@@ -195,7 +195,7 @@ mod tests {
         let colored = written(&failed(), None, |out| Plain::new(out, Color::On, Groups::None));
         assert!(colored.contains("\x1b[1;31merror:\x1b[0m"));
         let codes = regex::Regex::new("\x1b\\[[0-9;]*m").unwrap();
-        // Padding within a coloured prefix is all that a code may follow.
+        // A colour code may follow only the padding of a coloured prefix.
         assert_eq!(codes.replace_all(&colored, ""), plain(&failed(), None));
     }
 }

@@ -87,7 +87,7 @@ impl Rows {
         let room = room.saturating_sub(usize::from(counted)).max(1);
         let shown = active.len().min(room);
         let logged = ((room - shown) / shown).min(LOG);
-        // Of all rows, so that no column moves when a row ends.
+        // The longest name of all rows: no column moves when a row ends.
         let name = self.rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0).min(columns / 2);
         let mut lines = Vec::new();
         for row in &active[..shown] {

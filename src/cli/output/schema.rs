@@ -36,7 +36,7 @@ mod tests {
         events.into_iter().map(|event| (0, event)).collect()
     }
 
-    /// Runs that together have every event, field and value.
+    /// Runs that cover every event, field and value.
     fn runs() -> Vec<Script> {
         let mut runs = vec![
             success(),
@@ -90,7 +90,7 @@ mod tests {
         runs
     }
 
-    /// The reports of the runs, and that of a run that each signal ended.
+    /// The reports of the runs, and of one run for each signal that ended it.
     fn reports() -> Vec<Report> {
         let own = runs().iter().map(|script| report(script, None)).collect::<Vec<_>>();
         let signals = [129, 130, 143].map(|code| report(&interrupted(), Some(code)));

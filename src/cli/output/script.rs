@@ -17,7 +17,7 @@ pub(crate) type Script = Vec<(u64, Event)>;
 
 pub(super) fn tag(name: &str) -> TagRef {
     let reference: Reference = format!("127.0.0.1:5000/{name}").parse().unwrap();
-    let Selector::Tag(tag) = reference.selector else { panic!("{name} is no tag") };
+    let Selector::Tag(tag) = reference.selector else { panic!("{name} is not a tag") };
     reference.repository.tag(tag)
 }
 
@@ -253,7 +253,7 @@ pub(super) fn half_published() -> Script {
     }
     script.push(joined(1500));
     script.push(tagged(1600, "hello:1.0", false));
-    let refused = failure(Phase::Publish, "put 127.0.0.1:5000/hello:latest: 403 Forbidden", None);
+    let refused = failure(Phase::Publish, "cannot move 127.0.0.1:5000/hello:latest: 403 Forbidden", None);
     script.push((1700, image(ImageEvent::Failed(refused))));
     script
 }

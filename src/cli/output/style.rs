@@ -34,7 +34,7 @@ impl Color {
 }
 
 /// `0.4s`, `2m03s`, `1h02m`.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what a u64 holds")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range of u64")]
 pub(crate) fn duration(seconds: f64) -> String {
     let tenths = (seconds.clamp(0.0, 1e9) * 10.0).round() as u64;
     let whole = tenths / 10;
@@ -107,8 +107,8 @@ pub(crate) fn short_digests(text: &str) -> String {
 }
 
 /// `1 layer`, `3 layers`.
-pub(crate) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

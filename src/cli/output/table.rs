@@ -37,7 +37,7 @@ fn cells(platform: &PlatformReport, width: Option<usize>) -> Vec<String> {
 fn engine(platform: &PlatformReport, width: Option<usize>) -> String {
     match &platform.by {
         By::Engine { engine, .. } => shorten(engine, width.map_or(usize::MAX, |_| ENGINE_WIDTH)),
-        By::Copy { .. } => "adopted".to_owned(),
+        By::Copy { .. } => "imported".to_owned(),
     }
 }
 
@@ -69,15 +69,15 @@ pub(crate) fn built(platform: &PlatformReport) -> String {
 
 /// The duration of the push or the copy, or its end. Empty if the run was to do neither.
 pub(crate) fn pushed(platform: &PlatformReport) -> String {
-    let adopted = matches!(platform.by, By::Copy { .. });
+    let imported = matches!(platform.by, By::Copy { .. });
     match (platform.push_seconds, platform.status) {
         (Some(_), Status::Pushed | Status::Confirmed)
             if platform.copied.as_ref().is_some_and(|one| one.manifests == 0) =>
         {
-            "there".to_owned()
+            "exists".to_owned()
         }
         (_, Status::Chosen) => "no".to_owned(),
-        (_, status) if adopted && !matches!(status, Status::Pushed | Status::Confirmed) => end(status).to_owned(),
+        (_, status) if imported && !matches!(status, Status::Pushed | Status::Confirmed) => end(status).to_owned(),
         (Some(seconds), Status::Pushed | Status::Confirmed) => duration(seconds),
         (_, Status::Built) => "no".to_owned(),
         (_, status) if platform.build_seconds.is_some() && status != Status::Confirmed => end(status).to_owned(),

@@ -232,7 +232,7 @@ mod tests {
     struct Screen(Arc<Mutex<vt100::Parser>>);
 
     impl Screen {
-        /// All that is shown, without empty rows at the end.
+        /// Everything on the terminal, without empty rows at the end.
         fn contents(&self) -> String {
             let contents = self.0.lock().unwrap().screen().contents();
             contents.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
@@ -241,7 +241,7 @@ mod tests {
 
     impl Write for Screen {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // A terminal's driver turns each line feed into both.
+            // A terminal's driver turns each line feed into a carriage return and a line feed.
             let text = std::str::from_utf8(bytes).unwrap().replace('\n', "\r\n");
             self.0.lock().unwrap().process(text.as_bytes());
             Ok(bytes.len())
@@ -375,7 +375,7 @@ mod tests {
             let shown = term.contents();
             let rows: Vec<&str> = shown.lines().collect();
             assert_eq!(rows.len(), 4, "{shown}");
-            // Each shows how long it has done what it does; the last one how long the run takes.
+            // Each row shows the duration of its work; the last row shows the duration of the run.
             for row in &rows[..2] {
                 assert!(row.ends_with(&format!(" {}s", second - 1)), "{shown}");
             }

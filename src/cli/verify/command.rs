@@ -143,7 +143,7 @@ async fn of_references(args: &VerifyArgs, references: &[String], settings: &Sett
 
 fn not_pullable(layout: &LayoutPath) -> Failure {
     let message = format!("--pull: an engine cannot pull from a directory, and {layout} is one");
-    load::usage(message, "bring it to a registry first: polyarch copy oci:DIR:TAG HOST/REPO:TAG")
+    load::usage(message, "copy it to a registry first: polyarch copy oci:DIR:TAG HOST/REPO:TAG")
 }
 
 /// Every final tag of the plan's images in every registry. A registry that polyarch cannot ask hides no other one.

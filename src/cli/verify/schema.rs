@@ -43,7 +43,7 @@ mod tests {
         Verified { subject, result, pulled, not_pulled: Vec::new() }
     }
 
-    /// A reference of which everything can be said.
+    /// A reference with every field.
     fn right() -> Verified {
         let (digest, platform) = (Digest::of(b"x"), "linux/arm64".parse().unwrap());
         let Reference { repository, .. } = "localhost:9/web:1".parse().unwrap();

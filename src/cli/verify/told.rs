@@ -81,7 +81,7 @@ pub(super) fn document(verified: &[Verified], findings: &[Finding]) -> Value {
 
 fn of_engine(PulledImage { engine, platform, kept, .. }: &PulledImage) -> String {
     let kept = match kept {
-        Kept::WasThere => "it was there before and stays",
+        Kept::WasThere => "kept, because the engine had it before",
         Kept::Removed => "removed again",
     };
     format!("engine {engine} pulled {platform}, as the registry has it; {kept}")
@@ -96,13 +96,16 @@ fn tell(name: &str, index: &VerifiedIndex, settings: &Settings) {
     parts.push(format!("{} ({})", count(blobs.len(), "blob"), size(bytes)));
     stderr::line(format!("{name}: verified: {}", parts.join(", ")));
     let of = |checked: Checked| blobs.iter().filter(move |blob| blob.checked == checked).collect::<Vec<_>>();
-    for (checked, what) in [
-        (Checked::Foreign, "not asked for, as registries do not hand them on"),
-        (Checked::Present, "there, of a size that the registry does not say"),
-        (Checked::Unanswered, "not checked: the registry answers for them only with all of them"),
+    for (checked, result) in [
+        (Checked::Foreign, "not checked: registries do not distribute such layers"),
+        (Checked::Present, "exists, but the registry does not report its size"),
+        (Checked::Unanswered, "not checked: the registry answers only with the whole content"),
     ] {
         if let [first, rest @ ..] = &of(checked)[..] {
-            stderr::lines(diagnostic::warning(&lacking(name, first, rest.len(), what), None), settings.terminal.color);
+            stderr::lines(
+                diagnostic::warning(&lacking(name, first, rest.len(), result), None),
+                settings.terminal.color,
+            );
         }
     }
     for NotCheckedReport { platforms, reason } in not_checked {
@@ -111,7 +114,7 @@ fn tell(name: &str, index: &VerifiedIndex, settings: &Settings) {
     }
 }
 
-fn lacking(name: &str, first: &CheckedBlob, more: usize, what: &str) -> String {
+fn lacking(name: &str, first: &CheckedBlob, more: usize, result: &str) -> String {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{name}: {}{more}: {what}", first.digest)
+    format!("{name}: {}{more}: {result}", first.digest)
 }
