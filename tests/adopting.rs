@@ -61,7 +61,7 @@ fn golang(target: &Distribution, source: &Distribution, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_image_of_others_is_adopted_byte_for_byte_and_joined_without_an_engine() {
+async fn third_party_image_is_imported_unchanged_without_an_engine() {
     let (source, target) = (Distribution::start(Setup::Plain), Distribution::start(Setup::TlsLogin));
     let entries = publish(&source, "library/golang", "1.19").await;
     let home = home(&target);
@@ -108,7 +108,7 @@ async fn an_image_of_others_is_adopted_byte_for_byte_and_joined_without_an_engin
 }
 
 #[tokio::test]
-async fn adopted_without_attestations_an_arch_tag_is_the_image_itself() {
+async fn import_without_attestations_tags_the_image_itself() {
     let (source, target) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Plain));
     let entries = publish(&source, "library/golang", "1.19").await;
     let home = Home::new();
@@ -125,7 +125,7 @@ async fn adopted_without_attestations_an_arch_tag_is_the_image_itself() {
 }
 
 #[tokio::test]
-async fn adopted_without_arch_tags_there_are_the_final_tags_and_nothing_else() {
+async fn import_without_arch_tags_pushes_only_final_tags() {
     let (source, target) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Plain));
     publish(&source, "library/golang", "1.19").await;
     let home = Home::new();
@@ -139,7 +139,7 @@ async fn adopted_without_arch_tags_there_are_the_final_tags_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_there_already_is_mounted_within_a_registry_and_told_from_what_was_copied() {
+async fn import_mounts_existing_blobs_and_reports_them_apart() {
     let registry = Distribution::start(Setup::Plain);
     let entries = publish(&registry, "library/golang", "1.19").await;
     let home = Home::new();
@@ -159,7 +159,7 @@ async fn what_is_there_already_is_mounted_within_a_registry_and_told_from_what_w
 }
 
 #[tokio::test]
-async fn what_a_source_lacks_or_cannot_say_is_known_before_anything_is_copied() {
+async fn import_checks_its_source_before_copying() {
     let (source, target) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Plain));
     publish(&source, "library/golang", "1.19").await;
     let home = Home::new();
@@ -188,7 +188,7 @@ async fn what_a_source_lacks_or_cannot_say_is_known_before_anything_is_copied() 
 }
 
 #[tokio::test]
-async fn part_of_it_and_no_push_are_told_and_move_no_tag() {
+async fn partial_import_moves_no_tag() {
     let (source, target) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Plain));
     let entries = publish(&source, "library/golang", "1.19").await;
     let home = Home::new();

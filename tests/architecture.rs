@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md says what is true: each test that it names is there, and each room.
+//! ARCHITECTURE.md and the pages of faults name tests and folders. These tests compare them with the source.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,6 +8,9 @@ use regex::Regex;
 
 /// Without its tables: one row is looked up, and there is one for each invariant.
 const MOST_LINES: usize = 100;
+
+/// The most characters of a test's name (docs/contributing/style.md).
+const LONGEST_NAME: usize = 60;
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -21,40 +24,84 @@ fn section<'a>(text: &'a str, heading: &str) -> &'a str {
     text.split(&format!("\n## {heading}\n")).nth(1).unwrap().split("\n## ").next().unwrap()
 }
 
-fn sources(folder: &Path, found: &mut String) {
+fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path: PathBuf = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, found);
         } else if path.extension().is_some_and(|end| end == "rs") {
-            found.push_str(&fs::read_to_string(path).unwrap());
+            found.push((path.clone(), fs::read_to_string(path).unwrap()));
         }
     }
 }
 
-#[test]
-fn every_test_that_it_names_is_there() {
-    let mut code = String::new();
+/// Each test of the tree, with the file that it stands in.
+fn tests() -> Vec<(PathBuf, String)> {
+    let named = r"#\[(?:test|tokio::test[^\]]*)\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn ([a-z0-9_]+)\(";
+    // A macro of the live tests makes a test for each engine of the functions that it lists.
+    let listed = r"on_(?:both_engines|the_graph_engine)!\(([a-z0-9_,\s]+)\)";
+    let (one, several) = (Regex::new(named).unwrap(), Regex::new(listed).unwrap());
+    let mut code = Vec::new();
     for folder in ["src", "tests"] {
         sources(&repository().join(folder), &mut code);
     }
-    let named = Regex::new(r"#\[(?:test|tokio::test[^\]]*)\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn ([a-z0-9_]+)\(");
-    let mut there: BTreeSet<_> = named.unwrap().captures_iter(&code).map(|found| found[1].to_owned()).collect();
-    // The live tests' macro makes a test for each engine of the functions that it is given.
-    let lists = Regex::new(r"on_both_engines!\(([a-z0-9_,\s]+)\)").unwrap();
-    let listed = lists.captures_iter(&code).flat_map(|list| list.extract::<1>().1[0].split(','));
-    there.extend(listed.map(|name| name.trim().to_owned()));
-    let text = architecture();
-    let rows = section(&text, "What always holds").lines().filter(|line| line.starts_with("| ")).skip(1);
-    for row in rows {
-        let held = row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2);
-        let missing: Vec<_> = held.clone().filter(|name| !there.contains(*name)).collect();
-        assert!(held.count() > 0 && missing.is_empty(), "{row}\nnot there: {missing:?}");
+    let all = code.iter().flat_map(|(path, text)| {
+        let lists = several.captures_iter(text).flat_map(|list| list.extract::<1>().1[0].split(','));
+        let functions = one.captures_iter(text).map(|found| found.extract::<1>().1[0]);
+        let own = functions.chain(lists.map(str::trim).filter(|name| !name.is_empty()));
+        own.map(|name| (path.clone(), name.to_owned())).collect::<Vec<_>>()
+    });
+    all.collect()
+}
+
+/// The tests that the last cells of a page's tables name. Each row names one test or more, and all of them exist.
+fn named_by_rows(text: &str, tests: &[(PathBuf, String)]) -> BTreeSet<String> {
+    let exist: BTreeSet<_> = tests.iter().map(|(_, name)| name.as_str()).collect();
+    let is_row = |line: &&str| line.starts_with("| ") && !line.ends_with("| test |") && !line.ends_with("| tests |");
+    let mut all = BTreeSet::new();
+    for row in text.lines().filter(is_row) {
+        let named: Vec<_> = row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2).collect();
+        let missing: Vec<_> = named.iter().filter(|name| !exist.contains(*name)).collect();
+        assert!(!named.is_empty() && missing.is_empty(), "{row}\ntests that do not exist: {missing:?}");
+        all.extend(named.into_iter().map(str::to_owned));
     }
+    assert!(!all.is_empty());
+    all
 }
 
 #[test]
-fn every_room_is_in_its_table() {
+fn every_test_of_an_invariant_exists() {
+    named_by_rows(section(&architecture(), "What always holds"), &tests());
+}
+
+#[test]
+fn fault_pages_name_existing_tests_and_every_fault_test() {
+    let tests = tests();
+    let pages = ["fault-matrix.md", "advisories.md"].map(|name| repository().join("docs/contributing").join(name));
+    let named = pages.iter().flat_map(|page| named_by_rows(&fs::read_to_string(page).unwrap(), &tests));
+    let named: BTreeSet<_> = named.collect();
+    let is_of_faults = |path: &Path| {
+        let path = path.strip_prefix(repository().join("tests")).ok().map(|path| path.with_extension(""));
+        path.is_some_and(|path| path.starts_with("faults") || path.starts_with("registry_faults"))
+    };
+    let faults: Vec<_> = tests.iter().filter(|(path, _)| is_of_faults(path)).collect();
+    assert!(faults.len() > 300, "only {} tests of faults were found", faults.len());
+    let missing: Vec<_> = faults.iter().filter(|(_, name)| !named.contains(name)).collect();
+    assert!(missing.is_empty(), "no row names these tests: {missing:#?}");
+}
+
+#[test]
+fn test_names_are_short_and_plain() {
+    let words = "what|who|nobody|somebody|told|said|adopt[a-z]*|ours|meanwhile|of_which";
+    let unclear = Regex::new(&format!("^[a-z]{{1,2}}[0-9]+_|^seed_[0-9]|(^|_)({words})(_|$)")).unwrap();
+    let tests = tests();
+    assert!(tests.len() > 1200, "only {} tests were found", tests.len());
+    let wrong: Vec<_> = tests.iter().filter(|(_, name)| name.len() > LONGEST_NAME || unclear.is_match(name)).collect();
+    assert!(wrong.is_empty(), "{} test names are too long or not plain: {wrong:#?}", wrong.len());
+}
+
+#[test]
+fn every_folder_of_src_is_in_the_rooms_table() {
     let text = architecture();
     let named: BTreeSet<_> = section(&text, "The rooms")
         .lines()
@@ -67,7 +114,7 @@ fn every_room_is_in_its_table() {
 }
 
 #[test]
-fn it_is_short() {
+fn architecture_page_is_short() {
     let lines = architecture().lines().filter(|line| !line.starts_with('|')).count();
     assert!(lines <= MOST_LINES, "{lines} lines");
 }

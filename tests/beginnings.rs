@@ -29,7 +29,7 @@ async fn silent(listener: TcpListener, waiting: mpsc::UnboundedSender<()>) {
 }
 
 #[tokio::test]
-async fn one_ctrl_c_ends_a_join_that_waits_for_its_registry() {
+async fn interrupt_ends_a_join_that_waits_for_its_registry() {
     for args in [&["join"][..], &["join", "--dry-run"]] {
         // A registry each: what the first run still sent would be taken for the second one's question, and the signal
         // would come before anybody listens for it.
@@ -54,14 +54,14 @@ async fn one_ctrl_c_ends_a_join_that_waits_for_its_registry() {
 }
 
 #[tokio::test]
-async fn a_plan_that_never_ends_is_refused() {
+async fn endless_plan_is_refused() {
     let home = Home::new();
     let refused = Run::new(&home, ["plan", "-f", "/dev/zero"]).finish().await.expect_code(2);
     assert!(refused.stderr.contains("it is larger than"), "{}", refused.stderr);
 }
 
 #[tokio::test]
-async fn an_engine_in_clear_on_another_machine_is_not_taken_from_the_environment() {
+async fn unencrypted_remote_docker_host_is_refused() {
     let home = Home::new();
     let plan = "version: 1\nregistry: local\nimages:\n  web: { context: ., tags: ['1'], platforms: [linux/amd64] }\n";
     fs::write(home.path().join("build.yaml"), plan).unwrap();

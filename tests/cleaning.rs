@@ -122,7 +122,7 @@ fn row<'a>(cleaned: &'a Finished, of: &Document) -> &'a str {
 const CHANGED: &str = "it changed after polyarch judged it";
 
 #[tokio::test]
-async fn an_image_that_somebody_puts_into_an_index_just_before_stays() {
+async fn image_that_a_new_index_lists_before_deletion_is_kept() {
     // Before anything is deleted, and when the old index is gone already.
     for when in [2, 3] {
         let repository = Repository::default();
@@ -144,7 +144,7 @@ async fn an_image_that_somebody_puts_into_an_index_just_before_stays() {
 }
 
 #[tokio::test]
-async fn an_index_that_somebody_gives_a_tag_just_before_stays_with_its_images() {
+async fn index_that_gets_a_tag_before_deletion_is_kept() {
     let repository = Repository::default();
     let (images, old) = repository.publish("1.0", 2020);
     repository.publish("1.1", 2021);
@@ -161,7 +161,7 @@ async fn an_index_that_somebody_gives_a_tag_just_before_stays_with_its_images() 
 }
 
 #[tokio::test]
-async fn what_is_not_deleted_keeps_what_it_lists_and_is_told() {
+async fn index_that_cannot_be_deleted_keeps_its_images() {
     let repository = Repository::default();
     let (images, old) = repository.publish("1.0", 2020);
     let (_, older) = repository.publish("0.9", 2019);
@@ -179,7 +179,7 @@ async fn what_is_not_deleted_keeps_what_it_lists_and_is_told() {
 }
 
 #[tokio::test]
-async fn a_repository_whose_indexes_cannot_all_be_read_is_left_alone() {
+async fn clean_leaves_a_repository_with_an_unreadable_index_alone() {
     let repository = Repository::default();
     repository.publish("1.0", 2020);
     repository.publish("1.1", 2021);
@@ -213,7 +213,7 @@ fn broken() -> Vec<(&'static str, &'static str, serde_json::Value)> {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_lists_everything_also_where_no_digest_is_known() {
+async fn clean_deletes_nothing_while_an_index_is_unreadable() {
     for (what, media_type, document) in broken() {
         for (has_digest, answers_head) in [(true, true), (false, true), (false, false)] {
             let repository = Repository::default();
@@ -250,7 +250,7 @@ async fn what_cannot_be_read_lists_everything_also_where_no_digest_is_known() {
 }
 
 #[tokio::test]
-async fn what_somebody_pushes_meanwhile_that_cannot_be_read_keeps_the_images_that_it_may_list() {
+async fn unreadable_push_during_clean_keeps_the_images() {
     let repository = Repository::default();
     let (images, old) = repository.publish("1.0", 2020);
     repository.publish("1.1", 2021);
@@ -267,7 +267,7 @@ async fn what_somebody_pushes_meanwhile_that_cannot_be_read_keeps_the_images_tha
 }
 
 #[tokio::test]
-async fn where_nothing_says_when_images_were_pushed_nothing_goes_until_somebody_says_the_order() {
+async fn clean_needs_an_order_if_push_times_are_unknown() {
     let repository = Repository::default();
     repository.publish("1.9.0", 2021);
     // A cached build: the date in its config is older.
@@ -288,7 +288,7 @@ async fn where_nothing_says_when_images_were_pushed_nothing_goes_until_somebody_
 }
 
 #[tokio::test]
-async fn what_nobody_versions_is_kept_or_dropped_by_its_name() {
+async fn clean_selects_unversioned_tags_by_pattern() {
     let repository = Repository::default();
     for commit in ["abc1111", "abc2222", "abc3333"] {
         repository.publish(commit, commit[3..].parse().unwrap());

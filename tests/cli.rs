@@ -57,7 +57,7 @@ fn words<'t>(command: &'t str, flag: &'t str) -> impl Iterator<Item = &'t str> {
 }
 
 #[tokio::test]
-async fn help_of_every_command() {
+async fn help_of_every_command_matches_its_transcript() {
     let home = Home::new();
     let commands = commands(&home).await;
     for flag in ["-h", "--help"] {
@@ -70,7 +70,7 @@ async fn help_of_every_command() {
 }
 
 #[tokio::test]
-async fn help_fits_a_terminal_of_79_columns_whatever_the_width() {
+async fn help_fits_79_columns_on_any_terminal() {
     let home = Home::new();
     for command in commands(&home).await {
         for flag in ["-h", "--help"] {
@@ -82,7 +82,7 @@ async fn help_fits_a_terminal_of_79_columns_whatever_the_width() {
 }
 
 #[tokio::test]
-async fn the_version_is_the_packages() {
+async fn version_is_that_of_the_package() {
     let home = Home::new();
     let version = format!("polyarch {}\n", env!("CARGO_PKG_VERSION"));
     for command in commands(&home).await {
@@ -123,7 +123,7 @@ async fn usage_errors_exit_2() {
 }
 
 #[tokio::test]
-async fn errors_of_a_plan_show_their_place_and_a_hint() {
+async fn plan_errors_show_their_place_and_a_hint() {
     let home = Home::new();
     let mut transcript = Transcript::new(&home);
     for text in [
@@ -142,7 +142,7 @@ async fn errors_of_a_plan_show_their_place_and_a_hint() {
 }
 
 #[tokio::test]
-async fn a_plan_is_printed_with_everything_resolved() {
+async fn plan_is_printed_fully_resolved() {
     let home = Home::new();
     plan(&home, PLAN);
     let mut transcript = Transcript::new(&home);
@@ -163,7 +163,7 @@ async fn a_plan_is_printed_with_everything_resolved() {
 }
 
 #[tokio::test]
-async fn each_schema_is_printed_whole() {
+async fn schema_command_prints_each_schema() {
     let home = Home::new();
     for (args, file) in [
         (&["plan", "--schema"][..], "plan/schema.json"),
@@ -181,7 +181,7 @@ async fn each_schema_is_printed_whole() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_named() {
+async fn missing_plans_images_and_platforms_are_named() {
     let home = Home::new();
     let mut transcript = Transcript::new(&home);
     for command in ["build", "join", "plan", "verify"] {
@@ -196,7 +196,7 @@ async fn what_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn ci_never_gets_an_embedded_registry_by_accident() {
+async fn embedded_registry_must_be_named_explicitly_in_ci() {
     let home = Home::new();
     plan(&home, &PLAN.replace("registry: local\n", ""));
     let mut transcript = Transcript::new(&home);
@@ -208,7 +208,7 @@ async fn ci_never_gets_an_embedded_registry_by_accident() {
 }
 
 #[tokio::test]
-async fn the_embedded_registry_has_its_own_place() {
+async fn embedded_registry_directory_must_be_outside_contexts() {
     let home = Home::new();
     plan(&home, PLAN);
     let mut transcript = Transcript::new(&home);
@@ -220,7 +220,7 @@ async fn the_embedded_registry_has_its_own_place() {
 }
 
 #[tokio::test]
-async fn the_embedded_registry_is_in_no_context_wherever_links_lead() {
+async fn embedded_registry_is_never_in_a_context_through_links() {
     let home = Home::new();
     plan(&home, PLAN);
     let at = |path: &str| home.path().join(path);
@@ -256,7 +256,7 @@ async fn the_embedded_registry_is_in_no_context_wherever_links_lead() {
 }
 
 #[tokio::test]
-async fn the_embedded_registry_is_its_owners_alone() {
+async fn embedded_registry_is_readable_only_by_its_owner() {
     use std::os::unix::fs::PermissionsExt as _;
     let home = Home::new();
     plan(&home, PLAN);

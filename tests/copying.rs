@@ -86,7 +86,7 @@ pub(crate) fn sent(requests: &[String]) -> Vec<&String> {
 }
 
 #[tokio::test]
-async fn images_of_two_registries_are_joined_in_several_with_what_is_attested() {
+async fn join_across_registries_copies_images_and_attestations() {
     let (here, there) = (Distribution::start(Setup::Plain), Distribution::start(Setup::TlsLogin));
     let other = Distribution::start(Setup::Plain);
     let home = home(&there);
@@ -130,7 +130,7 @@ async fn images_of_two_registries_are_joined_in_several_with_what_is_attested() 
 }
 
 #[tokio::test]
-async fn a_copy_has_the_same_bytes_and_says_what_was_there() {
+async fn copy_keeps_all_bytes_and_reports_existing_blobs() {
     let (from, to) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Plain));
     let (peer, home) = (Peer::new(&from.base(), "web"), Home::new());
     let entries = push(&peer, "1", "arm64").await;
@@ -172,7 +172,7 @@ async fn a_copy_has_the_same_bytes_and_says_what_was_there() {
 }
 
 #[tokio::test]
-async fn images_go_into_the_embedded_registry_and_out_of_it() {
+async fn images_are_copied_to_and_from_the_embedded_registry() {
     let (outside, home) = (Distribution::start(Setup::Plain), Home::new());
     push(&Peer::new(&outside.base(), "web"), "1", "arm64").await;
     let source = format!("{}/web:1", outside.address());

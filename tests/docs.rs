@@ -69,7 +69,7 @@ fn aws(run: Run, ecr: &ScriptedEcr) -> Run {
 }
 
 #[tokio::test]
-async fn plans_of_pages_resolve_and_commands_are_taken() {
+async fn plans_and_commands_of_the_pages_are_valid() {
     let ecr = ScriptedEcr::start().await;
     let pages = pages();
     let blocks: Vec<_> =
@@ -119,7 +119,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn links_of_pages_lead_to_files_and_headings() {
+fn links_of_the_pages_lead_to_files_and_headings() {
     let link = Regex::new(r"\]\(([^)#]*)(?:#([^)]*))?\)").unwrap();
     for (path, text) in pages() {
         for found in link.captures_iter(&text).filter(|found| !found[1].contains("://")) {

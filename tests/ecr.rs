@@ -1,4 +1,4 @@
-//! The whole program on Amazon ECR, as far as its rules can be had in memory. Row names are those of the fault matrix.
+//! The whole program on a scripted Amazon ECR, which keeps the rules of ECR in memory.
 
 mod chain;
 mod cleaning;

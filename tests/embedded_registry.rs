@@ -104,7 +104,7 @@ async fn serving<T>(embedded: Embedded, work: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn a_layer_of_five_gibibytes_passes_in_constant_memory() {
+async fn layer_of_5_gib_is_pushed_and_pulled_in_constant_memory() {
     const PIECE: usize = 1 << 20;
     const PIECES: usize = 5 << 10;
     static ZEROS: [u8; PIECE] = [0; PIECE];
@@ -135,7 +135,7 @@ async fn a_layer_of_five_gibibytes_passes_in_constant_memory() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_gets_the_whole_blob() {
+async fn slow_reader_gets_the_whole_blob() {
     const READERS: usize = 24;
     let dir = tempfile::tempdir().unwrap();
     let embedded = held(dir.path());
@@ -169,7 +169,7 @@ async fn a_slow_reader_gets_the_whole_blob() {
 }
 
 #[tokio::test]
-async fn a_reader_that_hangs_loses_its_connection() {
+async fn hanging_reader_loses_its_connection() {
     let dir = tempfile::tempdir().unwrap();
     let embedded = held(dir.path());
     let address = embedded.address();
@@ -193,7 +193,7 @@ async fn a_reader_that_hangs_loses_its_connection() {
 }
 
 #[tokio::test]
-async fn one_process_holds_it_and_others_are_told_where() {
+async fn one_process_serves_the_embedded_registry_for_all() {
     let dir = tempfile::tempdir().unwrap();
     let holder = Holder::start(dir.path());
     let Opened::Elsewhere { address, id } = Embedded::open(dir.path()).unwrap() else { panic!("a child holds it") };
@@ -207,7 +207,7 @@ async fn one_process_holds_it_and_others_are_told_where() {
 }
 
 #[test]
-fn a_port_that_a_stranger_took_is_given_up_and_the_new_one_is_kept() {
+fn taken_port_is_replaced_by_a_port_that_is_then_kept() {
     let dir = tempfile::tempdir().unwrap();
     let first = held(dir.path()).address();
     let stranger = std::net::TcpListener::bind(first).unwrap();
@@ -220,7 +220,7 @@ fn a_port_that_a_stranger_took_is_given_up_and_the_new_one_is_kept() {
 }
 
 #[test]
-fn a_holder_that_has_not_said_where_it_listens_is_a_transient_error() {
+fn registry_without_an_address_file_is_a_transient_error() {
     let dir = tempfile::tempdir().unwrap();
     let held = held(dir.path());
     fs::remove_file(dir.path().join("address")).unwrap();
@@ -229,7 +229,7 @@ fn a_holder_that_has_not_said_where_it_listens_is_a_transient_error() {
 }
 
 #[tokio::test]
-async fn kill_9_leaves_whole_content_and_tags_that_were_acknowledged() {
+async fn sigkill_keeps_acknowledged_content_and_tags() {
     const PUSHERS: usize = 4;
     let dir = tempfile::tempdir().unwrap();
     let mut pushed = HashMap::new();
@@ -315,7 +315,7 @@ async fn check(dir: &Path, base: &str, tagged: &mut Tagged) {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_507_and_leaves_what_was_there() {
+async fn full_disk_answers_507_and_keeps_old_content() {
     let dir = tempfile::tempdir().unwrap();
     let holder = Holder::starved(dir.path(), 4 << 20);
     let peer = holder.peer("full");
@@ -338,7 +338,7 @@ async fn raw(address: SocketAddr, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn only_loopback_names_are_answered_and_no_web_page() {
+async fn embedded_registry_answers_loopback_names_and_no_web_page() {
     let dir = tempfile::tempdir().unwrap();
     let embedded = held(dir.path());
     let address = embedded.address();
@@ -368,7 +368,7 @@ async fn only_loopback_names_are_answered_and_no_web_page() {
 }
 
 #[tokio::test]
-async fn a_request_that_runs_at_the_shutdown_finishes() {
+async fn request_that_runs_at_shutdown_finishes() {
     let dir = tempfile::tempdir().unwrap();
     let embedded = held(dir.path());
     let peer = Peer::new(&format!("http://{}", embedded.address()), "last");
@@ -402,7 +402,7 @@ async fn a_request_that_runs_at_the_shutdown_finishes() {
 }
 
 #[tokio::test]
-async fn a_request_that_hangs_is_ended_after_the_grace() {
+async fn hanging_request_ends_after_the_grace_period() {
     let dir = tempfile::tempdir().unwrap();
     let embedded = held(dir.path());
     let address = embedded.address();

@@ -29,7 +29,7 @@ fn home() -> Home {
 }
 
 #[test]
-fn every_workflow_is_yaml() {
+fn every_example_workflow_is_yaml() {
     let workflows = workflows();
     assert_eq!(workflows.len(), 4, "{workflows:?}");
     for (path, text) in workflows {
@@ -39,7 +39,7 @@ fn every_workflow_is_yaml() {
 }
 
 #[tokio::test]
-async fn every_command_of_a_workflow_is_taken_with_its_arguments() {
+async fn every_command_of_the_example_workflows_is_valid() {
     let home = home();
     let command = Regex::new(r"polyarch ((?:build|join|plan)(?: [^)}#\n]|\$\{\{[^}]*\}\})*[^)}#\n]*)").unwrap();
     let registry = Regex::new(r"\$(CI_REGISTRY_IMAGE|REGISTRY)").unwrap();
@@ -68,7 +68,7 @@ async fn every_command_of_a_workflow_is_taken_with_its_arguments() {
 
 /// Some settings need the containerd image store. The engines of hosted runners do not have it until it is turned on.
 #[test]
-fn the_plan_needs_nothing_that_the_engines_of_hosted_runners_lack() {
+fn example_plan_works_without_the_containerd_store() {
     let plan: Value = serde_yaml::from_str(&fs::read_to_string(folder().join("build.yaml")).unwrap()).unwrap();
     for (name, image) in plan["images"].as_object().unwrap() {
         for key in ["provenance", "sbom", "compression", "oci_mediatypes", "annotations", "rewrite_timestamp"] {
@@ -81,7 +81,7 @@ fn the_plan_needs_nothing_that_the_engines_of_hosted_runners_lack() {
 }
 
 #[test]
-fn github_example_and_engines_page_turn_on_the_store_alike() {
+fn github_example_and_engines_page_agree_on_the_store() {
     let setting = r#"{"features": {"containerd-snapshotter": true}}"#;
     let github = fs::read_to_string(folder().join("github.yaml")).unwrap();
     let commented: Vec<_> = github.lines().filter_map(|line| line.trim().strip_prefix("# ")).collect();
@@ -95,7 +95,7 @@ fn github_example_and_engines_page_turn_on_the_store_alike() {
 }
 
 #[tokio::test]
-async fn a_plan_is_a_matrix_of_its_platforms() {
+async fn plan_prints_a_github_matrix_of_its_platforms() {
     let home = home();
     let plan = "version: 1\ndefaults: { tags: [x] }\nimages:\n  a: { platforms: [linux/amd64, linux/arm64] }\n  \
                 b: { platforms: [linux/arm64, linux/arm/v7] }\n";

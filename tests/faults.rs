@@ -1,5 +1,5 @@
-//! The whole program against engines and registries that fail. Names begin with the row of the fault matrix that
-//! they hold; every one of them asserts that no final tag moved, unless it is about those that did.
+//! The whole program against engines and registries that fail. Each test asserts that no final tag moved, unless the
+//! test is about a tag that did. `docs/contributing/fault-matrix.md` and `advisories.md` list the faults.
 
 mod adopting;
 mod artifacts;

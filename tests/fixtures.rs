@@ -13,7 +13,7 @@ fn hello() -> PathBuf {
 }
 
 #[test]
-fn each_hello_is_what_its_source_assembles_to() {
+fn each_hello_program_matches_its_assembled_source() {
     let made = tempfile::tempdir().unwrap();
     let output = Command::new(hello().join("src/assemble")).arg(made.path()).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -25,7 +25,7 @@ fn each_hello_is_what_its_source_assembles_to() {
 }
 
 #[test]
-fn each_hello_is_of_the_architecture_in_its_name_and_says_so() {
+fn each_hello_program_has_the_architecture_of_its_name() {
     for (name, machine, platform) in PROGRAMS {
         let program = fs::read(hello().join(name)).unwrap();
         assert_eq!(program[..4], *b"\x7fELF", "{name}");
@@ -37,7 +37,7 @@ fn each_hello_is_of_the_architecture_in_its_name_and_says_so() {
 }
 
 #[test]
-fn the_hello_of_this_machine_runs() {
+fn hello_program_of_this_machine_runs() {
     let name = if cfg!(target_arch = "aarch64") { "hello-arm64" } else { "hello-amd64" };
     let output = Command::new(hello().join(name)).output().unwrap();
     assert!(output.status.success(), "{name}: {}", output.status);

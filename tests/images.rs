@@ -40,7 +40,7 @@ async fn details(registry: &ScriptedRegistry) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_an_index_lists_is_read_once_and_what_is_not_there_is_left_out() {
+async fn images_reads_each_manifest_once_and_omits_missing_ones() {
     let store = Store::default();
     let (amd64, arm64) = (Image::oci("linux/amd64", "a"), Image::oci("linux/arm64", "a"));
     let gone = Image::oci("linux/s390x", "gone");
@@ -68,7 +68,7 @@ async fn what_an_index_lists_is_read_once_and_what_is_not_there_is_left_out() {
 }
 
 #[tokio::test]
-async fn v24_pages_of_tags_are_followed_at_the_registry_alone_and_end() {
+async fn tag_pages_are_followed_only_at_the_registry_and_end() {
     let store = Store::default();
     store.push("web", "b", &Image::oci("linux/amd64", "b"));
     let elsewhere = ScriptedRegistry::stateful(|_| None).await;
@@ -86,7 +86,7 @@ async fn v24_pages_of_tags_are_followed_at_the_registry_alone_and_end() {
 }
 
 #[tokio::test]
-async fn v24_tags_without_end_are_refused() {
+async fn endless_tag_list_is_refused() {
     // Eleven pages of a thousand, a thousand pages of one.
     for (size, requests) in [(1000, 11), (1, 1000)] {
         let mut first = 0;
@@ -97,13 +97,13 @@ async fn v24_tags_without_end_are_refused() {
         };
         let registry = registry(Store::default(), endless).await;
         let refused = images(&registry, &[]).await.expect_code(3);
-        assert!(refused.stderr.contains("tags in this repository: that many are not listed"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("tags in this repository, the most that polyarch lists"), "{}", refused.stderr);
         assert_eq!(registry.lines().len(), requests);
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_hides_nothing_else() {
+async fn unreadable_manifest_hides_no_other_image() {
     let store = Store::default();
     store.push("web", "good", &Image::oci("linux/amd64", "a"));
     store.put(

@@ -243,7 +243,7 @@ fn within(path: &str, places: &[&str]) -> bool {
 }
 
 /// Every file under `src` that is compiled outside of tests.
-fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     collect(&package.join("src"), &mut files);
@@ -276,7 +276,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn every_file_keeps_the_rules_of_the_house() {
+fn every_source_file_obeys_the_layer_rules() {
     let sources = sources();
     assert!(sources.len() > 10, "only {} files were found under src", sources.len());
     let found: Vec<_> = sources.iter().flat_map(violations).collect();
@@ -284,7 +284,7 @@ fn every_file_keeps_the_rules_of_the_house() {
 }
 
 #[test]
-fn spawners_exist_and_give_a_reason() {
+fn files_that_spawn_processes_give_a_reason() {
     for (file, reason) in SPAWNERS {
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(file).is_file(), "{file} in SPAWNERS is no file");
         assert!(reason.split_whitespace().count() >= 4, "{file} in SPAWNERS gives no reason: {reason:?}");
@@ -293,7 +293,7 @@ fn spawners_exist_and_give_a_reason() {
 
 /// One file a rule, and what is said of it: a rule that can no longer fail fails here.
 #[test]
-fn each_rule_finds_what_breaks_it() {
+fn each_layer_rule_finds_its_violation() {
     for (path, text, said) in [
         ("src/oci/index.rs", "\nuse crate::plan::Plan;", "src/oci/index.rs:2: `oci` imports `plan`"),
         ("src/plan/model.rs", "use crate::{oci::Digest, facts};", "src/plan/model.rs:1: `plan` imports `facts`"),
@@ -333,7 +333,7 @@ fn each_rule_finds_what_breaks_it() {
 }
 
 #[test]
-fn what_the_house_allows_breaks_no_rule() {
+fn allowed_code_violates_no_layer_rule() {
     for (path, text) in [
         ("src/engine/session/auth.rs", "use crate::{auth::Secret, context, oci::Digest};\nuse super::super::dial;"),
         ("src/main.rs", "mod cli;\nfn main() { polyarch::run::go(std::env::args_os()) }"),

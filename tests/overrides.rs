@@ -48,7 +48,7 @@ fn jobs(plan: &Plan, show: impl Fn(&polyarch::plan::Image, &polyarch::plan::Job)
 }
 
 #[test]
-fn set_changes_an_image_a_platform_or_all_that_match() {
+fn set_changes_an_image_a_platform_or_all_matches() {
     let overrides = set(&[
         "hello.args.A=image",
         "hello.linux/arm64.args.B=1.10",
@@ -82,7 +82,7 @@ fn set_changes_an_image_a_platform_or_all_that_match() {
 }
 
 #[test]
-fn a_credential_in_a_url_is_refused_and_not_shown() {
+fn credential_in_a_context_url_is_refused_and_not_shown() {
     for (key, what) in [("context", "`context`"), ("contexts.src", "the context `src`")] {
         let problem = read(&set(&[&format!("hello.{key}=https://user:word@h/a.git")])).unwrap_err();
         assert!(problem.starts_with(&format!("--set hello.{key}: {what}: the URL contains a credential")), "{problem}");
@@ -99,7 +99,7 @@ fn a_credential_in_a_url_is_refused_and_not_shown() {
 }
 
 #[test]
-fn set_says_what_is_wrong_with_it() {
+fn invalid_set_flag_gets_an_error_with_a_hint() {
     for (flag, problem) in [
         (
             "hello",
@@ -128,7 +128,7 @@ fn set_says_what_is_wrong_with_it() {
 }
 
 #[test]
-fn tags_of_the_command_line_are_for_the_selected_images() {
+fn command_line_tags_apply_to_the_selected_images() {
     let overrides = Overrides { tags: words(&["2.0", "edge"]), ..select(&["help"], &[]) };
     let plan = read(&overrides).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(jobs(&plan, |_, job| job.arch_tag.to_string()), ["2.0-amd64", "2.0-arm64"]);
@@ -144,7 +144,7 @@ fn tags_of_the_command_line_are_for_the_selected_images() {
 }
 
 #[test]
-fn a_build_argument_that_would_make_another_result_is_refused_by_name() {
+fn special_buildkit_build_arguments_are_refused() {
     for (flag, hint) in [
         ("BUILDKIT_MULTI_PLATFORM=1", "`platforms`"),
         ("BUILDKIT_MULTI_PLATFORM=true", "`platforms`"),
@@ -163,7 +163,7 @@ fn a_build_argument_that_would_make_another_result_is_refused_by_name() {
 }
 
 #[test]
-fn build_arguments_of_the_command_line_come_last_and_are_taken_as_they_are() {
+fn command_line_build_arguments_override_and_are_literal() {
     let build_args = words(&["A=${arch} $5", "FROM_ENV", "NOT_SET", "API_TOKEN=x"]);
     let plan = read(&Overrides { build_args, ..select(&["hello"], &["linux/arm64"]) });
     let plan = plan.unwrap_or_else(|problems| panic!("{problems}"));
@@ -181,7 +181,7 @@ fn build_arguments_of_the_command_line_come_last_and_are_taken_as_they_are() {
 }
 
 #[test]
-fn policies_engines_and_the_registry_are_replaced() {
+fn flags_replace_policies_engines_and_registries() {
     let overrides = Overrides {
         no_cache: Some(CachePolicy::Ignore),
         pull: Some(PullPolicy::Always),
@@ -218,7 +218,7 @@ fn policies_engines_and_the_registry_are_replaced() {
 }
 
 #[test]
-fn a_selection_notes_what_it_leaves_out() {
+fn selection_records_omitted_images_and_platforms() {
     let plan = read(&select(&["other", "hello"], &["linux/arm64"])).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(jobs(&plan, |image, job| format!("{} {}", image.name, job.platform)), ["hello linux/arm64"]);
     assert_eq!(plan.images[0].left_out, ["linux/amd64".parse::<Platform>().unwrap_or_else(|e| panic!("{e}"))]);
@@ -229,7 +229,7 @@ fn a_selection_notes_what_it_leaves_out() {
 }
 
 #[test]
-fn a_selection_of_what_is_not_there_lists_what_is() {
+fn unknown_selection_lists_known_images_and_platforms() {
     for (images, platforms, problem) in [
         (&["helo"][..], &[][..], "there is no image `helo` in the plan|did you mean `hello`?"),
         (&["zzz"], &[], "there is no image `zzz` in the plan|use one of: hello, help, other"),

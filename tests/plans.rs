@@ -71,7 +71,7 @@ fn rendered(errors: &PlanErrors) -> String {
 }
 
 #[test]
-fn bad_plans_are_refused_with_every_problem_in_its_place() {
+fn bad_plans_report_every_problem_with_its_place() {
     for path in plans("bad") {
         let source = source(&path);
         let errors = read(&source).expect_err(&path.display().to_string());
@@ -84,7 +84,7 @@ fn bad_plans_are_refused_with_every_problem_in_its_place() {
 }
 
 #[test]
-fn good_plans_resolve_to_what_is_expected_of_them() {
+fn good_plans_resolve_to_their_expected_json() {
     for path in plans("good") {
         let plan = read(&source(&path)).unwrap_or_else(|errors| panic!("{}", rendered(&errors)));
         let mut actual = serde_json::to_string_pretty(&plan).unwrap();
@@ -96,7 +96,7 @@ fn good_plans_resolve_to_what_is_expected_of_them() {
 }
 
 #[test]
-fn a_resolved_plan_read_again_is_the_same_plan() {
+fn resolved_plan_reads_back_as_the_same_plan() {
     for path in plans("good") {
         let plan = read(&source(&path)).unwrap();
         // Warnings and places are about the text, and not about the plan.
@@ -110,7 +110,7 @@ fn a_resolved_plan_read_again_is_the_same_plan() {
 }
 
 #[test]
-fn only_the_facts_that_a_plan_names_are_asked_for() {
+fn only_facts_that_a_plan_names_are_needed() {
     for path in plans("good") {
         let named: BTreeSet<String> = needed_facts(&source(&path), &Overrides::default());
         let expected = match path.file_stem().unwrap().to_str().unwrap() {
@@ -131,7 +131,7 @@ fn processor_time() -> Duration {
 }
 
 #[test]
-fn a_thousand_images_resolve_within_a_tenth_of_a_second() {
+fn thousand_images_resolve_within_100_ms() {
     let image = |nth: usize| {
         format!(
             "  image{nth}:\n    context: services/{nth}\n    tags: [\"1.{nth}\", latest]\n    platforms:\n      \
@@ -156,7 +156,7 @@ fn a_thousand_images_resolve_within_a_tenth_of_a_second() {
 }
 
 #[test]
-fn the_deepest_plan_that_is_read_fits_a_small_stack() {
+fn deepest_allowed_plan_fits_a_small_stack() {
     let nested = |levels: usize| {
         format!("version: 1\nx-deep: {}x{}\nimages: {{}}\n", "{a: [".repeat(levels), "]}".repeat(levels))
     };
@@ -170,7 +170,7 @@ fn the_deepest_plan_that_is_read_fits_a_small_stack() {
 }
 
 #[test]
-fn an_anchor_may_have_any_number_of_aliases_within_the_limits() {
+fn anchor_may_have_any_number_of_aliases_within_limits() {
     let image = |merge: &str, n: usize| format!("  i{n}: {{ {merge}: *one, args: {{ N: \"{n}\" }} }}\n");
     let images = |count: usize| (0..count).map(|n| image("<<", n)).collect::<String>();
     let anchor = "version: 1\nx-one: &one { tags: [\"1\"], platforms: [linux/amd64] }\nimages:\n";
@@ -186,7 +186,7 @@ fn an_anchor_may_have_any_number_of_aliases_within_the_limits() {
 }
 
 #[test]
-fn the_limit_that_a_plan_is_beyond_is_named() {
+fn exceeded_plan_limit_is_named() {
     let level = |n: usize| format!("x-{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(","));
     let laughs = (1..=9).map(level).collect::<Vec<_>>().concat();
     let long = format!("x-long: &long \"{}\"\nx-all: [{}]\n", "a".repeat(1 << 20), ["*long"; 80].join(","));
@@ -204,7 +204,7 @@ fn the_limit_that_a_plan_is_beyond_is_named() {
 }
 
 #[test]
-fn what_is_made_to_exhaust_us_is_refused_soon() {
+fn plans_that_exhaust_memory_or_time_are_refused_quickly() {
     let level = |n: usize| format!("x-{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(","));
     let bomb = (1..=9).map(level).collect::<Vec<_>>().concat();
     let many = |lines: fn(usize) -> String, count: usize| (0..count).map(lines).collect::<String>();
@@ -236,12 +236,12 @@ fn what_is_made_to_exhaust_us_is_refused_soon() {
 
 proptest! {
     #[test]
-    fn no_text_makes_resolve_panic(plan in ".{0,200}") {
+    fn resolve_never_panics_on_any_text(plan in ".{0,200}") {
         let _ = read(&text(&plan));
     }
 
     #[test]
-    fn no_change_of_a_plan_makes_resolve_panic(
+    fn resolve_never_panics_on_an_altered_plan(
         nth in 0_usize..100,
         cuts in proptest::collection::vec((any::<prop::sample::Index>(), "[-:{}\\[\\],&*!|>'\"$%#~ \n\tä0a]{0,3}"), 1..6),
     ) {
@@ -261,7 +261,7 @@ proptest! {
 }
 
 #[test]
-fn the_schema_takes_good_plans_and_refuses_unknown_keys() {
+fn plan_schema_accepts_good_plans_and_refuses_unknown_keys() {
     let schema = schema::validator(polyarch::plan::SCHEMA);
     let options = || serde_yaml::options! { strict_booleans: true };
     for path in plans("good") {

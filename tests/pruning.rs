@@ -7,7 +7,7 @@ use crate::registry_conformance::peer::Peer;
 use crate::support::program::{Home, Run};
 
 #[tokio::test]
-async fn what_no_tag_leads_to_is_deleted_but_not_while_somebody_serves_the_registry() {
+async fn prune_deletes_unreferenced_content_unless_it_is_served() {
     let home = Home::new();
     let prune = |args: &'static [&'static str]| Run::new(&home, ["prune"].iter().chain(args)).finish();
     let none = prune(&[]).await.expect_code(0);

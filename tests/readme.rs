@@ -70,7 +70,7 @@ fn commands() -> BTreeSet<Vec<String>> {
 }
 
 #[tokio::test]
-async fn commands_of_console_blocks_are_taken() {
+async fn readme_console_commands_are_valid() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
     let commands = commands();
     assert!(commands.len() > 25, "{commands:?}");
@@ -109,7 +109,7 @@ async fn commands_of_console_blocks_are_taken() {
 }
 
 #[tokio::test]
-async fn plan_page_shows_the_error_that_is_printed() {
+async fn plan_page_shows_the_real_error() {
     let blocks = blocks(&page("docs/reference/plan.md"), "console");
     let shown = blocks.iter().find_map(|block| block.strip_prefix("$ polyarch plan\n"));
     let ran = plan("version: 1\nimages:\n  hello:\n    tags: [1.10]\n    platforms: [linux/amd64]\n").await;
@@ -117,7 +117,7 @@ async fn plan_page_shows_the_error_that_is_printed() {
 }
 
 #[tokio::test]
-async fn tables_of_pages_are_those_of_the_help() {
+async fn tables_of_the_pages_match_the_help() {
     let home = Home::new();
     let mut help = Run::new(&home, ["--help"]).finish().await.expect_code(0).stdout;
     let codes = all(r"(?m)^(?:\| )?\b((?:\d+, )*\d+)\s+[a-z|]", help.split("Exit codes:").nth(1).unwrap());

@@ -36,55 +36,55 @@ macro_rules! rows {
 
 fn rows() -> Vec<Row> {
     rows![
-        pull::the_base_says_that_it_is_a_registry => Same,
-        pull::a_blob_is_read_back => Same,
-        pull::an_empty_blob_is_read_back => Same,
-        pull::a_missing_blob_is_404 => Same,
-        pull::parts_of_a_blob_are_206 => Same,
-        pull::a_range_beyond_the_blob_is_416 => Differs("announces a longer body than it sends"),
-        pull::a_manifest_is_read_back_by_tag_and_digest => Same,
-        pull::a_missing_manifest_is_404 => Same,
-        pull::an_index_is_served_whatever_is_accepted => Differs("404 for an index unless Accept names its type"),
-        pull::what_cannot_be_a_name_or_digest_is_refused => Same,
-        pull::a_malformed_digest_of_a_manifest_is_refused => Differs("answers 500"),
-        pull::a_name_of_300_characters_is_refused => Differs("answers 500"),
-        push::a_whole_blob_in_one_post => Differs("begins a session instead, which the specification allows"),
-        push::a_whole_blob_in_one_put => Same,
-        push::a_stream_without_content_range => Same,
-        push::chunks_in_order => Same,
-        push::a_chunk_that_leaves_a_gap_is_416 => Differs("ignores Content-Range"),
-        push::a_chunk_of_another_length_than_announced_is_refused => Differs("ignores Content-Range"),
-        push::an_upload_goes_on_after_a_broken_connection => Differs("the session is dead after half a PATCH"),
-        push::content_of_another_digest_is_refused => Same,
-        push::a_blob_is_mounted_from_a_repository_that_has_it => Same,
-        push::a_mount_of_what_is_not_there_begins_an_upload => Same,
-        push::a_blob_is_only_in_the_repository_that_it_was_pushed_to => Same,
-        push::a_cancelled_upload_is_gone => Same,
-        push::an_upload_belongs_to_its_repository => Same,
-        push::the_same_blob_at_once_from_many => Same,
-        push_manifest::manifests_and_indexes_of_both_families => Same,
-        push_manifest::an_index_in_an_index => Same,
-        push_manifest::an_empty_index => Same,
-        push_manifest::a_tag_moves => Same,
-        push_manifest::a_manifest_whose_blobs_are_missing_is_refused => Same,
-        push_manifest::an_index_whose_manifests_are_missing_is_refused => Same,
-        push_manifest::a_blob_is_no_manifest => Differs("serves any blob as a manifest"),
-        push_manifest::a_document_that_is_both_image_and_index_is_refused => Same,
-        push_manifest::a_media_type_that_contradicts_the_header_is_refused => Same,
-        push_manifest::another_digest_than_in_the_url_is_refused => Same,
-        push_manifest::what_is_not_json_is_refused => Same,
-        push_manifest::null_is_refused => Differs("answers 500"),
-        push_manifest::more_than_four_mebibytes_is_413 => Differs("answers 400"),
-        push_manifest::an_index_with_a_wrong_size_is_refused => Differs("does not look at sizes"),
-        push_manifest::repositories_inside_repositories => Same,
+        pull::base_path_identifies_a_registry => Same,
+        pull::pushed_blob_is_read_back => Same,
+        pull::empty_blob_is_read_back => Same,
+        pull::missing_blob_is_404 => Same,
+        pull::ranges_of_a_blob_are_206 => Same,
+        pull::range_beyond_the_blob_is_416 => Differs("announces a longer body than it sends"),
+        pull::manifest_is_read_back_by_tag_and_digest => Same,
+        pull::missing_manifest_is_404 => Same,
+        pull::index_is_served_regardless_of_accept => Differs("404 for an index unless Accept names its type"),
+        pull::invalid_names_and_digests_are_refused => Same,
+        pull::malformed_manifest_digest_is_refused => Differs("answers 500"),
+        pull::name_of_300_characters_is_refused => Differs("answers 500"),
+        push::whole_blob_is_accepted_in_one_post => Differs("begins a session instead, which the specification allows"),
+        push::whole_blob_is_accepted_in_one_request_after_post => Same,
+        push::stream_without_content_range_is_accepted => Same,
+        push::chunks_in_order_are_accepted => Same,
+        push::chunk_that_leaves_a_gap_is_416 => Differs("ignores Content-Range"),
+        push::chunk_of_another_length_than_announced_is_refused => Differs("ignores Content-Range"),
+        push::upload_continues_after_a_broken_connection => Differs("the session is dead after half a PATCH"),
+        push::blob_of_another_digest_is_refused => Same,
+        push::blob_is_mounted_from_another_repository => Same,
+        push::mount_of_a_missing_blob_begins_an_upload => Same,
+        push::blob_exists_only_in_its_own_repository => Same,
+        push::cancelled_upload_is_gone => Same,
+        push::upload_belongs_to_its_repository => Same,
+        push::same_blob_is_accepted_from_many_clients_at_once => Same,
+        push_manifest::docker_and_oci_manifests_and_indexes_are_accepted => Same,
+        push_manifest::nested_index_is_accepted => Same,
+        push_manifest::empty_index_is_accepted => Same,
+        push_manifest::tag_moves_to_a_new_manifest => Same,
+        push_manifest::manifest_with_missing_blobs_is_refused => Same,
+        push_manifest::index_with_missing_manifests_is_refused => Same,
+        push_manifest::blob_is_not_served_as_a_manifest => Differs("serves any blob as a manifest"),
+        push_manifest::document_that_is_image_and_index_is_refused => Same,
+        push_manifest::media_type_that_contradicts_the_header_is_refused => Same,
+        push_manifest::manifest_of_another_digest_than_the_url_is_refused => Same,
+        push_manifest::manifest_that_is_not_json_is_refused => Same,
+        push_manifest::null_manifest_is_refused => Differs("answers 500"),
+        push_manifest::manifest_larger_than_4_mib_is_413 => Differs("answers 400"),
+        push_manifest::index_with_a_wrong_child_size_is_refused => Differs("does not look at sizes"),
+        push_manifest::nested_repository_names_are_accepted => Same,
         discovery::tags_are_listed => Same,
-        discovery::tags_of_no_repository_are_404 => Same,
+        discovery::tags_of_a_missing_repository_are_404 => Same,
         discovery::tags_come_in_pages => Differs("2.8 does not page tags"),
         discovery::page_sizes_are_bounded => Differs("2.8 does not page tags"),
         discovery::referrers_are_listed => Differs("distribution-spec 1.0"),
         discovery::manifests_and_blobs_cannot_be_deleted => Same,
-        discovery::a_tag_is_deleted_and_what_it_names_stays => Differs("deletes nothing by tag"),
-        discovery::the_catalog_is_off => Differs("always on"),
+        discovery::deleted_tag_keeps_its_manifest => Differs("deletes nothing by tag"),
+        discovery::catalog_is_disabled => Differs("always on"),
     ]
 }
 
@@ -104,7 +104,7 @@ async fn disagreements(base: &str, expected: fn(&Row) -> bool) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_embedded_registry_speaks_distribution_1_1() {
+async fn embedded_registry_conforms_to_distribution_1_1() {
     let dir = tempfile::tempdir().unwrap();
     let Opened::Held(embedded) = Embedded::open(dir.path()).unwrap() else { panic!("nobody else has this directory") };
     let base = format!("http://{}", embedded.address());
@@ -121,14 +121,14 @@ async fn the_embedded_registry_speaks_distribution_1_1() {
 }
 
 #[tokio::test]
-async fn docker_registry_differs_only_where_it_is_known_to() {
+async fn docker_registry_differs_only_in_known_rows() {
     let registry = Distribution::start(Setup::Plain);
     let wrong = disagreements(&registry.base(), |row| matches!(row.oracle, Same)).await;
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[tokio::test]
-async fn docker_registry_asks_for_a_login_where_it_was_set_up_so() {
+async fn test_registry_asks_for_a_login_when_configured() {
     for setup in [Setup::Login, Setup::TlsLogin] {
         let registry = Distribution::start(setup);
         let mut client = peer::client();
@@ -147,7 +147,7 @@ async fn docker_registry_asks_for_a_login_where_it_was_set_up_so() {
 }
 
 #[tokio::test]
-async fn docker_registry_speaks_tls_with_the_certificate_that_it_names() {
+async fn test_registry_uses_tls_with_its_own_certificate() {
     let registry = Distribution::start(Setup::Tls);
     let url = format!("https://localhost:{}/v2/", registry.address().port());
     let certificate = reqwest::Certificate::from_pem(registry.certificate().unwrap().as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! The registry client against registries that fail, lie, and ask for logins. Names begin with the row of the
-//! fault matrix or of the list of vulnerabilities that they hold.
+//! The registry client against registries that fail, lie, and ask for logins. `docs/contributing/fault-matrix.md` and
+//! `advisories.md` list the faults.
 
 mod certificates;
 mod credentials;
@@ -147,7 +147,7 @@ fn unavailable(line: &'static str, times: usize, code: u16) -> Vec<(&'static str
 }
 
 #[tokio::test]
-async fn d1_waits_as_long_as_retry_after_says() {
+async fn registry_client_waits_as_long_as_retry_after() {
     let date = time::OffsetDateTime::now_utc() + time::Duration::seconds(30);
     let date = date.format(&time::format_description::well_known::Rfc2822).unwrap().replace("+0000", "GMT");
     for (header, seconds) in [("2".to_owned(), 2), (date, 28)] {
@@ -161,7 +161,7 @@ async fn d1_waits_as_long_as_retry_after_says() {
 }
 
 #[tokio::test]
-async fn d1_does_not_wait_a_day() {
+async fn retry_after_of_a_day_is_not_waited_for() {
     let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"pull rate limit"}]}"#;
     let registry = ScriptedRegistry::ordered([(GET, status(429).header("Retry-After", "86400").body(body))]).await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
@@ -170,7 +170,7 @@ async fn d1_does_not_wait_a_day() {
 }
 
 #[tokio::test]
-async fn d1_values_that_say_nothing_are_not_waited_for() {
+async fn invalid_retry_after_values_are_ignored() {
     for value in ["-1", "abc", "", "Sun, 06 Nov 1994 08:49:37 GMT"] {
         let registry =
             ScriptedRegistry::ordered([(GET, status(429).header("Retry-After", value)), (GET, index())]).await;
@@ -179,7 +179,7 @@ async fn d1_values_that_say_nothing_are_not_waited_for() {
 }
 
 #[tokio::test]
-async fn d2_server_errors_are_tried_five_times() {
+async fn server_errors_are_tried_five_times() {
     for code in [500, 502, 503, 504, 522] {
         let registry = ScriptedRegistry::ordered([(GET, status(code)), (GET, index())]).await;
         let peer = Peer::anonymous(&registry);
@@ -192,7 +192,7 @@ async fn d2_server_errors_are_tried_five_times() {
 }
 
 #[tokio::test]
-async fn d3_refusals_are_not_tried_again() {
+async fn refusals_are_not_retried() {
     for code in [400, 403, 404, 405, 409, 413, 416, 501] {
         let registry = ScriptedRegistry::ordered([(GET, status(code))]).await;
         let error = Peer::anonymous(&registry).get().await.unwrap_err();
@@ -202,7 +202,7 @@ async fn d3_refusals_are_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_head_says_what_is_there_and_none_what_is_not() {
+async fn head_manifest_returns_none_on_404() {
     let there = status(200)
         .header("Content-Type", TYPE)
         .header("Content-Length", "84")
@@ -218,13 +218,13 @@ async fn a_head_says_what_is_there_and_none_what_is_not() {
 }
 
 #[tokio::test]
-async fn d4_broken_connections_are_tried_again() {
+async fn broken_connections_are_retried() {
     let registry = ScriptedRegistry::ordered([(GET, Reply::Reset), (GET, Reply::CutHead), (GET, index())]).await;
     assert_eq!(Peer::anonymous(&registry).get().await.unwrap(), manifest());
 }
 
 #[tokio::test]
-async fn d4_a_refused_connection_is_tried_again_and_explained() {
+async fn refused_connection_is_retried_and_explained() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let peer = Peer::new(&closed.to_string(), quick(), Anonymous);
     let error = peer.get().await.unwrap_err();
@@ -236,7 +236,7 @@ async fn d4_a_refused_connection_is_tried_again_and_explained() {
 }
 
 #[tokio::test]
-async fn d4_a_tls_alert_is_tried_again() {
+async fn tls_alert_is_retried() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -254,7 +254,7 @@ async fn d4_a_tls_alert_is_tried_again() {
 }
 
 #[tokio::test]
-async fn d5_a_put_whose_answer_was_lost_is_put_again() {
+async fn manifest_push_with_a_lost_answer_is_repeated() {
     let stored = status(201).header("Docker-Content-Digest", manifest().digest().to_string());
     let registry = ScriptedRegistry::ordered([(PUT, Reply::Reset), (PUT, stored)]).await;
     Peer::anonymous(&registry).put().await.unwrap();
@@ -270,7 +270,7 @@ fn once() -> Backoff {
 }
 
 #[tokio::test]
-async fn d6_silence_ends_after_thirty_seconds() {
+async fn silent_registry_times_out_after_30_seconds() {
     let registry = ScriptedRegistry::ordered([(GET, Reply::Silence)]).await;
     let peer = Peer::new(&registry.host(), once(), Anonymous);
     let wait = async {
@@ -286,7 +286,7 @@ async fn d6_silence_ends_after_thirty_seconds() {
 }
 
 #[tokio::test]
-async fn d6_a_body_that_drips_is_not_read_for_ever() {
+async fn dripping_body_times_out() {
     // Never idle for 30 s, and 1 byte each 20 s.
     let drip = index().send(Body::Drip(Duration::from_secs(20)));
     let registry = ScriptedRegistry::ordered([(GET, drip)]).await;
@@ -298,14 +298,14 @@ async fn d6_a_body_that_drips_is_not_read_for_ever() {
 }
 
 #[tokio::test]
-async fn d7_a_truncated_body_is_detected_and_asked_for_again() {
+async fn truncated_body_is_detected_and_requested_again() {
     let cut = index().header("Content-Length", "5000");
     let registry = ScriptedRegistry::ordered([(GET, cut), (GET, index())]).await;
     assert_eq!(Peer::anonymous(&registry).get().await.unwrap(), manifest());
 }
 
 #[tokio::test]
-async fn d7_compressed_answers_are_neither_asked_for_nor_taken() {
+async fn compressed_answers_are_refused() {
     let registry = ScriptedRegistry::ordered([(GET, index().header("Content-Encoding", "gzip"))]).await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Encoding(_)) && error.is_refusal(), "{error}");
@@ -313,7 +313,7 @@ async fn d7_compressed_answers_are_neither_asked_for_nor_taken() {
 }
 
 #[tokio::test]
-async fn d8_other_bytes_than_the_digest_names_are_refused() {
+async fn bytes_that_do_not_match_the_digest_are_refused() {
     let wanted = Digest::of(b"something else");
     let claimed = index().header("Docker-Content-Digest", wanted.to_string());
     let registry = ScriptedRegistry::stateful(move |_| Some(claimed.clone())).await;
@@ -328,7 +328,7 @@ async fn d8_other_bytes_than_the_digest_names_are_refused() {
 }
 
 #[tokio::test]
-async fn d8_a_lying_digest_header_is_told_on_get_and_refused_on_put() {
+async fn false_digest_header_warns_on_get_and_fails_on_put() {
     let lie = Digest::of(b"lie").to_string();
     let got = index().header("Docker-Content-Digest", &lie);
     let stored = status(201).header("Docker-Content-Digest", &lie);
@@ -344,7 +344,7 @@ async fn d8_a_lying_digest_header_is_told_on_get_and_refused_on_put() {
 }
 
 #[tokio::test]
-async fn d9_what_never_ends_is_not_read_to_its_end() {
+async fn endless_manifest_or_error_body_is_cut_off() {
     let declared = status(200).header("Content-Length", (5_u64 << 30).to_string());
     let registry = ScriptedRegistry::ordered([
         (GET, index().send(Body::Endless)),
@@ -361,7 +361,7 @@ async fn d9_what_never_ends_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn d9_an_endless_token_is_not_read_to_its_end() {
+async fn endless_token_answer_is_cut_off() {
     let registry = token_registry(|_| status(200).send(Body::Endless)).await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
     let ErrorKind::TokenServer { kind, .. } = error.kind() else { panic!("{error}") };
@@ -404,7 +404,7 @@ fn tokens() -> impl FnMut(&Request) -> Reply + Send + 'static {
 }
 
 #[tokio::test]
-async fn d10_a_token_is_fetched_once_and_used_again() {
+async fn token_is_fetched_once_and_reused() {
     let registry = token_registry(tokens()).await;
     let login = Login::basic();
     let peer = Peer::new(&registry.host(), quick(), login.clone());
@@ -425,7 +425,7 @@ async fn d10_a_token_is_fetched_once_and_used_again() {
 }
 
 #[tokio::test]
-async fn d10_an_expired_token_is_renewed_once_for_each_401() {
+async fn expired_token_is_renewed_once_for_each_401() {
     let registry = counting_registry(tokens(), 1).await;
     let peer = Peer::anonymous(&registry);
     for _ in 0..3 {
@@ -435,7 +435,7 @@ async fn d10_an_expired_token_is_renewed_once_for_each_401() {
 }
 
 #[tokio::test]
-async fn d10_a_401_that_stays_ends_after_one_renewal() {
+async fn permanent_401_ends_after_one_renewal() {
     let registry = token_registry(|_| status(200).body(r#"{"access_token":"wrong"}"#)).await;
     let error = Peer::new(&registry.host(), quick(), Login::basic()).get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::LoginRefused(_)) && error.is_denied(), "{error}");
@@ -443,7 +443,7 @@ async fn d10_a_401_that_stays_ends_after_one_renewal() {
 }
 
 #[tokio::test]
-async fn d10_tasks_that_need_a_token_at_once_share_one() {
+async fn concurrent_tasks_share_one_token_request() {
     let registry = token_registry(tokens()).await;
     let peer = Peer::anonymous(&registry);
     let results = futures::future::join_all((0..16).map(|_| peer.get())).await;
@@ -452,7 +452,7 @@ async fn d10_tasks_that_need_a_token_at_once_share_one() {
 }
 
 #[tokio::test]
-async fn d10_a_renewal_that_is_dropped_leaves_the_login_usable() {
+async fn dropped_token_renewal_leaves_the_login_usable() {
     let mut first = true;
     let mut next = tokens();
     let registry = token_registry(move |request| {
@@ -471,7 +471,7 @@ async fn d10_a_renewal_that_is_dropped_leaves_the_login_usable() {
 }
 
 #[tokio::test]
-async fn d10_a_token_server_that_is_busy_is_asked_again() {
+async fn busy_token_server_is_asked_again() {
     let mut busy = true;
     let registry =
         token_registry(
@@ -485,7 +485,7 @@ async fn d10_a_token_server_that_is_busy_is_asked_again() {
 }
 
 #[tokio::test]
-async fn an_identity_token_is_exchanged_by_post() {
+async fn identity_token_is_exchanged_by_post() {
     let registry = token_registry(tokens()).await;
     let login = Login::new(Credential::IdentityToken(Secret::new("a b&c")));
     Peer::new(&registry.host(), quick(), login).get().await.unwrap();
@@ -505,7 +505,7 @@ async fn basic_registry() -> ScriptedRegistry {
 }
 
 #[tokio::test]
-async fn a_registry_with_passwords_gets_ours_after_it_asked() {
+async fn basic_login_is_sent_only_after_the_registry_asks() {
     let registry = basic_registry().await;
     let peer = Peer::new(&registry.host(), quick(), Login::basic());
     peer.get().await.unwrap();
@@ -515,7 +515,7 @@ async fn a_registry_with_passwords_gets_ours_after_it_asked() {
 }
 
 #[tokio::test]
-async fn without_a_login_the_error_says_how_to_log_in() {
+async fn missing_login_error_hints_docker_login() {
     let registry = basic_registry().await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
     let host = registry.host();
@@ -525,7 +525,7 @@ async fn without_a_login_the_error_says_how_to_log_in() {
 }
 
 #[tokio::test]
-async fn d11_an_expired_ecr_login_is_renewed_once() {
+async fn expired_ecr_login_is_renewed_once() {
     let mut requests = 0;
     let registry = ScriptedRegistry::stateful(move |_| {
         requests += 1;
@@ -545,7 +545,7 @@ async fn d11_an_expired_ecr_login_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn v21_no_byte_goes_to_an_evil_token_server() {
+async fn hostile_token_server_receives_no_request() {
     let evil = ScriptedRegistry::stateful(|_| None).await;
     let realms = [
         format!("http://{}/token", evil.host()),
@@ -573,7 +573,7 @@ fn descriptor(content: &str) -> Descriptor {
 }
 
 #[tokio::test]
-async fn v23_credentials_do_not_follow_redirects() {
+async fn credentials_do_not_follow_redirects() {
     for code in [301, 302, 303, 307, 308] {
         let storage = ScriptedRegistry::stateful(|request| {
             assert_eq!(request.header("authorization"), None);
@@ -595,7 +595,7 @@ async fn v23_credentials_do_not_follow_redirects() {
 }
 
 #[tokio::test]
-async fn v23_where_a_redirect_led_nobody_is_told_who_we_are() {
+async fn redirect_target_gets_neither_credentials_nor_content() {
     let thief = ScriptedRegistry::stateful(|request| {
         assert_eq!(request.header("authorization"), None);
         Some(status(401).header("WWW-Authenticate", "Basic"))
@@ -616,7 +616,7 @@ async fn v23_where_a_redirect_led_nobody_is_told_who_we_are() {
 }
 
 #[tokio::test]
-async fn v23_redirects_end_after_ten() {
+async fn redirects_end_after_ten() {
     let registry = ScriptedRegistry::stateful(|_| Some(status(302).header("Location", "/again"))).await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Target(TargetError::TooMany)), "{error}");
@@ -636,7 +636,7 @@ pub(crate) fn trusting(pem: &str) -> Link {
 }
 
 #[tokio::test]
-async fn tls_needs_a_certificate_that_is_trusted() {
+async fn tls_requires_a_trusted_certificate() {
     let (acceptor, pem) = certificate("127.0.0.1");
     let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
     let stranger = Peer::with(&registry.host(), quick(), Anonymous, Transport::Https, |_| {});
@@ -650,7 +650,7 @@ async fn tls_needs_a_certificate_that_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_registry_that_speaks_http_is_not_spoken_to_in_clear() {
+async fn http_registry_is_refused_without_insecure() {
     let registry = ScriptedRegistry::stateful(|_| None).await;
     let peer = Peer::with(&registry.host(), quick(), Login::basic(), Transport::Https, |_| {});
     let error = peer.get().await.unwrap_err();
@@ -660,7 +660,7 @@ async fn a_registry_that_speaks_http_is_not_spoken_to_in_clear() {
 }
 
 #[tokio::test]
-async fn v23_a_redirect_does_not_lose_encryption() {
+async fn redirect_from_https_to_http_is_refused() {
     let clear = ScriptedRegistry::stateful(|_| None).await;
     let (acceptor, pem) = certificate("127.0.0.1");
     let target = format!("http://{}/", clear.host());
@@ -674,7 +674,7 @@ async fn v23_a_redirect_does_not_lose_encryption() {
 }
 
 #[tokio::test]
-async fn v20_urls_in_a_manifest_are_not_followed() {
+async fn urls_in_a_manifest_are_not_followed() {
     let evil = ScriptedRegistry::stateful(|_| None).await;
     let body = format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{}},"layers":[],"urls":["http://{}/"]}}"#,
@@ -686,7 +686,7 @@ async fn v20_urls_in_a_manifest_are_not_followed() {
 }
 
 #[tokio::test]
-async fn v25_a_manifest_that_can_be_read_in_two_ways_is_refused() {
+async fn manifest_with_both_manifests_and_layers_is_refused() {
     let body = r#"{"schemaVersion":2,"manifests":[],"layers":[]}"#;
     let registry = ScriptedRegistry::ordered([(GET, status(200).body(body))]).await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
@@ -694,7 +694,7 @@ async fn v25_a_manifest_that_can_be_read_in_two_ways_is_refused() {
 }
 
 #[tokio::test]
-async fn v38_no_error_and_no_debug_shows_a_credential() {
+async fn errors_and_debug_output_never_show_credentials() {
     let registry = basic_registry().await;
     let wrong = Login::new(Credential::Basic { username: "user".to_owned(), password: Secret::new("canary-wrong") });
     let peer = Peer::new(&registry.host(), quick(), wrong.clone());
@@ -707,7 +707,7 @@ async fn v38_no_error_and_no_debug_shows_a_credential() {
 }
 
 #[tokio::test]
-async fn v38_no_error_and_none_of_its_causes_shows_a_signed_address() {
+async fn errors_and_their_causes_never_show_signed_urls() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let target = format!("http://{closed}/blob?signature={CANARY}");
     let registry = ScriptedRegistry::stateful(move |_| Some(status(307).header("Location", &target))).await;
@@ -724,7 +724,7 @@ async fn v38_no_error_and_none_of_its_causes_shows_a_signed_address() {
 }
 
 #[tokio::test]
-async fn what_was_just_pushed_may_take_a_moment_to_be_seen() {
+async fn reads_after_a_push_wait_until_content_is_visible() {
     let unknown = status(400).body(r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#);
     let registry =
         ScriptedRegistry::ordered([(GET, status(404)), (GET, index()), (PUT, unknown), (PUT, status(201))]).await;
@@ -734,7 +734,7 @@ async fn what_was_just_pushed_may_take_a_moment_to_be_seen() {
 }
 
 #[tokio::test]
-async fn a_missing_repository_is_named_with_the_registry_s_own_words() {
+async fn missing_repository_error_quotes_the_registry() {
     let body = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry"}]}"#;
     let registry = ScriptedRegistry::ordered([(GET, status(404).body(body))]).await;
     let error = Peer::anonymous(&registry).get().await.unwrap_err();
@@ -743,7 +743,7 @@ async fn a_missing_repository_is_named_with_the_registry_s_own_words() {
 }
 
 #[tokio::test]
-async fn warnings_are_told_once_and_bounded() {
+async fn registry_warnings_are_shown_once_and_limited() {
     let registry = ScriptedRegistry::stateful(|request| {
         let reply = index().header("Warning", r#"299 - "same""#);
         let n = request.header("user-agent").map(|agent| assert_eq!(agent, "polyarch/test"));
@@ -760,7 +760,7 @@ async fn warnings_are_told_once_and_bounded() {
 }
 
 #[tokio::test]
-async fn a_ping_says_whether_a_registry_is_there() {
+async fn ping_distinguishes_a_registry_from_a_404() {
     let registry = ScriptedRegistry::ordered([("GET /v2/", status(200)), ("GET /v2/", status(404))]).await;
     let client = Peer::anonymous(&registry).client;
     client.ping().await.unwrap();
@@ -768,7 +768,7 @@ async fn a_ping_says_whether_a_registry_is_there() {
 }
 
 #[tokio::test]
-async fn a_ping_of_a_silent_registry_ends_after_ten_seconds() {
+async fn ping_of_a_silent_registry_ends_after_ten_seconds() {
     let registry = ScriptedRegistry::ordered([("GET /v2/", Reply::Silence)]).await;
     let client = Peer::anonymous(&registry).client;
     let wait = async {
@@ -785,13 +785,13 @@ async fn a_ping_of_a_silent_registry_ends_after_ten_seconds() {
 }
 
 #[tokio::test]
-async fn docker_hub_is_spoken_to_where_its_api_is() {
+async fn docker_hub_client_uses_registry_1_docker_io() {
     let peer = Peer::with("docker.io", quick(), Anonymous, Transport::Https, |_| {});
     assert_eq!(format!("{:?}", peer.client), r#"Client { home: "https://registry-1.docker.io/v2/", .. }"#);
 }
 
 #[tokio::test]
-async fn v32_a_missing_helper_stops_before_anything_is_sent_in_its_place() {
+async fn missing_credential_helper_never_falls_back_to_another_login() {
     let dir = tempfile::tempdir().unwrap();
     let registry = basic_registry().await;
     let json = format!(r#"{{"auths":{{"{0}":{{"auth":"dTpw"}}}},"credHelpers":{{"{0}":"nope"}}}}"#, registry.host());
@@ -803,7 +803,7 @@ async fn v32_a_missing_helper_stops_before_anything_is_sent_in_its_place() {
 }
 
 #[tokio::test]
-async fn v36_a_name_that_only_looks_like_another_is_no_host() {
+async fn invalid_punycode_host_is_refused() {
     let config = ClientConfig {
         user_agent: "polyarch/test".to_owned(),
         backoff: quick(),
@@ -817,7 +817,7 @@ async fn v36_a_name_that_only_looks_like_another_is_no_host() {
 }
 
 #[tokio::test]
-async fn calls_can_be_spawned() {
+async fn registry_client_calls_can_be_spawned() {
     let registry = ScriptedRegistry::ordered([(GET, index()), (HEAD, status(404)), (PUT, status(201))]).await;
     let client = Peer::anonymous(&registry).client;
     let calls = async move {
@@ -829,7 +829,7 @@ async fn calls_can_be_spawned() {
 }
 
 #[tokio::test]
-async fn a_put_that_is_refused_or_names_another_digest_fails() {
+async fn manifest_push_fails_when_refused_or_for_another_digest() {
     let registry = ScriptedRegistry::ordered([(PUT, status(400))]).await;
     let peer = Peer::anonymous(&registry);
     assert_eq!(peer.put().await.unwrap_err().answer().unwrap().0, 400);
@@ -839,7 +839,7 @@ async fn a_put_that_is_refused_or_names_another_digest_fails() {
 }
 
 #[tokio::test]
-async fn a_config_of_another_size_is_refused() {
+async fn config_of_another_size_is_refused() {
     let registry = ScriptedRegistry::stateful(|_| Some(status(200).body("{}"))).await;
     let client = Peer::anonymous(&registry).client;
     let longer = Descriptor { size: 3, ..descriptor("{}") };
@@ -852,7 +852,7 @@ async fn a_config_of_another_size_is_refused() {
 }
 
 #[tokio::test]
-async fn a_tag_is_deleted_with_a_login_for_that_and_one_that_is_gone_was_deleted() {
+async fn delete_tag_asks_for_delete_scope_and_accepts_404_on_retry() {
     const DELETE: &str = "DELETE /v2/org/hello/manifests/1.0";
     let (repository, tag) = (repository(), "1.0".parse().unwrap());
     // The answer to the first request was lost.

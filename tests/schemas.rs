@@ -29,7 +29,7 @@ fn has(events: &BTreeSet<String>, expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn reports_and_events_keep_to_their_schemas() {
+async fn reports_and_events_match_their_schemas() {
     let world = World::start(Script::default()).await;
     let tag = |name: &str| format!("{}/{name}", world.registry.host());
     has(&events(&world, &["build", "--no-push"], 0).await, &["started", "job built", "image not_joined"]);
@@ -46,7 +46,7 @@ async fn reports_and_events_keep_to_their_schemas() {
 }
 
 #[tokio::test]
-async fn a_failed_build_keeps_to_the_schemas_with_its_lines() {
+async fn failed_build_with_log_lines_matches_the_schemas() {
     let script = Script::default().solve(async |call| {
         call.log("make: *** [all] Error 2\n");
         Err(tonic::Status::unknown("process \"/bin/sh -c make\" did not complete successfully: exit code: 2"))

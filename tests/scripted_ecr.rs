@@ -127,7 +127,7 @@ fn filters(texts: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_token_opens_the_registry_until_the_test_lets_it_expire() {
+async fn scripted_ecr_token_works_until_it_expires() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let token = peer.log_in().await;
@@ -162,7 +162,7 @@ async fn a_token_opens_the_registry_until_the_test_lets_it_expire() {
 }
 
 #[tokio::test]
-async fn a_repository_that_is_missing_is_named() {
+async fn scripted_ecr_names_a_missing_repository() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let text = "The repository with name 'team/gone' does not exist in the registry with id '123456789012'";
@@ -193,7 +193,7 @@ async fn a_repository_that_is_missing_is_named() {
 }
 
 #[tokio::test]
-async fn an_immutable_tag_is_not_overwritten_even_by_what_it_has() {
+async fn scripted_ecr_refuses_any_push_to_an_immutable_tag() {
     let text = "The image tag '1.0' already exists in the 'hello' repository and cannot be overwritten because the \
                 repository is immutable.";
     let refused = (400, "TAG_INVALID".to_owned(), text.to_owned());
@@ -228,7 +228,7 @@ async fn an_immutable_tag_is_not_overwritten_even_by_what_it_has() {
 }
 
 #[tokio::test]
-async fn what_an_image_or_an_index_names_must_be_there() {
+async fn scripted_ecr_requires_referenced_content() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let (amd64, arm64) = (Image::docker("linux/amd64", "a"), Image::docker("linux/arm64", "a"));
@@ -255,7 +255,7 @@ async fn what_an_image_or_an_index_names_must_be_there() {
 }
 
 #[tokio::test]
-async fn what_ecr_calls_invalid_json_is_refused() {
+async fn scripted_ecr_refuses_invalid_manifest_json() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let image = Image::docker("linux/amd64", "a");
@@ -278,7 +278,7 @@ async fn what_ecr_calls_invalid_json_is_refused() {
 }
 
 #[tokio::test]
-async fn the_last_tag_takes_its_image_along_and_what_a_list_refers_to_stays() {
+async fn scripted_ecr_deletes_an_image_with_its_last_tag() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let (amd64, single) = (Image::oci("linux/amd64", "a"), Image::oci("linux/amd64", "single"));
@@ -314,7 +314,7 @@ async fn the_last_tag_takes_its_image_along_and_what_a_list_refers_to_stays() {
 }
 
 #[tokio::test]
-async fn parts_come_in_order_and_are_of_5_to_20_mebibytes() {
+async fn scripted_ecr_accepts_ordered_parts_of_5_to_20_mib() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let bytes = vec![b'x'; 11 * MEBIBYTE];
@@ -344,7 +344,7 @@ async fn parts_come_in_order_and_are_of_5_to_20_mebibytes() {
 }
 
 #[tokio::test]
-async fn a_layer_is_elsewhere_and_is_mounted_only_if_the_account_does_that() {
+async fn scripted_ecr_redirects_layers_and_mounts_if_enabled() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let image = Image::oci("linux/amd64", "a");
@@ -368,7 +368,7 @@ async fn a_layer_is_elsewhere_and_is_mounted_only_if_the_account_does_that() {
 
 #[tokio::test]
 #[should_panic(expected = "the registry was asked what its script does not have: [\"GET /layers/base/sha256:")]
-async fn a_login_that_comes_along_to_a_layer_fails_the_test() {
+async fn scripted_ecr_rejects_a_login_sent_to_layer_storage() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let image = Image::oci("linux/amd64", "a");
@@ -379,7 +379,7 @@ async fn a_login_that_comes_along_to_a_layer_fails_the_test() {
 }
 
 #[tokio::test]
-async fn what_is_denied_names_the_action_and_what_is_too_much_says_so() {
+async fn scripted_ecr_denies_and_throttles_with_real_messages() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let image = Image::oci("linux/amd64", "a");
@@ -419,7 +419,7 @@ async fn what_is_denied_names_the_action_and_what_is_too_much_says_so() {
 }
 
 #[tokio::test]
-async fn a_repository_is_created_with_what_is_asked_or_by_somebody_else() {
+async fn scripted_ecr_creates_repositories_and_simulates_races() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let input = json!({
@@ -464,7 +464,7 @@ async fn a_repository_is_created_with_what_is_asked_or_by_somebody_else() {
 }
 
 #[tokio::test]
-async fn images_are_described_in_pages_and_got_by_tag_or_digest() {
+async fn scripted_ecr_pages_images_and_finds_them_by_tag_or_digest() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let layer = Document { media_type: "application/vnd.oci.image.layer.v1.tar".to_owned(), bytes: vec![0; 5000] };
@@ -517,7 +517,7 @@ async fn images_are_described_in_pages_and_got_by_tag_or_digest() {
 }
 
 #[tokio::test]
-async fn sts_says_whose_credentials_they_are() {
+async fn scripted_sts_identifies_the_caller() {
     let ecr = ScriptedEcr::start_of("210987654321", "eu-west-1").await;
     let scope = "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20260101/us-east-1/sts/aws4_request, Signature=0";
     let asked = client().post(ecr.endpoint()).header("Authorization", scope);
@@ -528,7 +528,7 @@ async fn sts_says_whose_credentials_they_are() {
 }
 
 #[tokio::test]
-async fn a_scripted_engine_pushes_here_with_the_login_that_it_is_given() {
+async fn scripted_engine_pushes_to_scripted_ecr_with_a_login() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let engine = ScriptedEngine::start(Script::default().push(ecr.pushes()), &Store::default());

@@ -78,7 +78,7 @@ fn for_blob(
 }
 
 #[tokio::test]
-async fn every_manifest_config_and_layer_is_asked_for_once() {
+async fn verify_asks_once_for_each_manifest_config_and_layer() {
     let world = World::new();
     let registry = world.registry(|_| None).await;
     let reference = format!("{}/web:1", registry.host());
@@ -100,7 +100,7 @@ async fn every_manifest_config_and_layer_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn a_layer_that_is_missing_or_of_another_size_is_told_with_whose_it_is() {
+async fn verify_names_the_platform_of_a_missing_or_resized_layer() {
     let world = World::new();
     let registry = world.registry(for_blob(world.own.digest(), |_| Some(status(404)))).await;
     let missing = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(7);
@@ -120,7 +120,7 @@ async fn a_layer_that_is_missing_or_of_another_size_is_told_with_whose_it_is() {
 }
 
 #[tokio::test]
-async fn a_registry_that_answers_no_head_is_asked_for_one_byte_and_what_cannot_be_said_is_said() {
+async fn verify_reads_one_byte_when_head_is_refused() {
     let world = World::new();
     // One that gives parts says the size with the first byte.
     let parts = |method: &str| (method == "HEAD").then(|| status(405));
@@ -143,7 +143,7 @@ async fn a_registry_that_answers_no_head_is_asked_for_one_byte_and_what_cannot_b
 }
 
 #[tokio::test]
-async fn layers_that_nobody_hands_on_are_passed_over_and_counted() {
+async fn verify_skips_and_counts_non_distributable_layers() {
     let store = Store::default();
     let foreign = Document::new("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", &json!("windows"));
     let image = Image::oci("windows/amd64", "w").holding(&json!({}), &[&foreign]);
@@ -157,7 +157,7 @@ async fn layers_that_nobody_hands_on_are_passed_over_and_counted() {
 }
 
 #[tokio::test]
-async fn one_reference_that_is_wrong_hides_no_other() {
+async fn verify_continues_after_a_wrong_reference() {
     let world = World::new();
     let registry = world.registry(|_| None).await;
     let (good, bad) = (format!("{}/web:1", registry.host()), format!("{}/web:nope", registry.host()));
@@ -186,7 +186,7 @@ fn chain(store: &Store, length: usize) -> Document {
 }
 
 #[tokio::test]
-async fn nested_indexes_are_read_to_a_depth_and_no_further() {
+async fn verify_reads_nested_indexes_only_to_a_fixed_depth() {
     let store = Store::default();
     let top = chain(&store, 4);
     let own = store.clone();
@@ -219,7 +219,7 @@ async fn nested_indexes_are_read_to_a_depth_and_no_further() {
 }
 
 #[tokio::test]
-async fn what_an_index_lists_and_is_not_there_is_shown_as_that() {
+async fn inspect_shows_missing_children_of_an_index() {
     let world = World::new();
     let gone = world.images[1].manifest.digest();
     let registry = world.registry(for_blob(gone.clone(), |_| Some(status(404)))).await;
@@ -235,11 +235,11 @@ async fn what_an_index_lists_and_is_not_there_is_shown_as_that() {
 
     let registry = world.registry(for_blob(gone, |_| Some(status(200).send(Body::Endless)))).await;
     let shown = run(&["inspect", &format!("{}/web:1", registry.host())]).await.expect_code(0).stdout;
-    assert!(shown.contains("sent more than the 4194304 bytes"), "{shown}");
+    assert!(shown.contains("sent more than 4194304 bytes"), "{shown}");
 }
 
 #[tokio::test]
-async fn what_differs_between_two_indexes_is_shown_by_platform() {
+async fn inspect_compares_two_indexes_by_platform() {
     let world = World::new();
     let newer = layer("newer and longer");
     let amd64 = Image::oci("linux/amd64", "a").holding(&json!({}), &[&world.shared, &newer]);
@@ -282,7 +282,7 @@ fn entry_saying(image: &Image, change: impl Fn(&mut Value)) -> Value {
 }
 
 #[tokio::test]
-async fn inspect_names_every_field_that_two_indexes_differ_in() {
+async fn inspect_names_every_field_that_differs_between_indexes() {
     let world = World::new();
     let [amd64, arm64] = &world.images;
     let (attests, attesting) = attestation(&amd64.manifest, &json!({ "again": true }));
@@ -348,7 +348,7 @@ async fn inspect_names_every_field_that_two_indexes_differ_in() {
 }
 
 #[tokio::test]
-async fn inspect_says_when_only_the_bytes_of_two_indexes_differ() {
+async fn inspect_reports_indexes_that_differ_only_in_bytes() {
     let world = World::new();
     let mut spaced = world.index.clone();
     spaced.bytes = format!(" {}", String::from_utf8_lossy(&world.index.bytes)).into_bytes();
@@ -362,7 +362,7 @@ async fn inspect_says_when_only_the_bytes_of_two_indexes_differ() {
 }
 
 #[tokio::test]
-async fn inspect_names_what_two_images_differ_in_beside_layers() {
+async fn inspect_names_manifest_differences_beside_layers() {
     let world = World::new();
     let mut other = world.images[1].manifest.json();
     other["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.v1.tar+zstd".into();
@@ -375,7 +375,7 @@ async fn inspect_names_what_two_images_differ_in_beside_layers() {
 }
 
 #[tokio::test]
-async fn a_digest_is_asked_for_with_one_head_and_hashed_where_the_registry_says_none() {
+async fn digest_needs_one_head_or_hashes_the_content() {
     let world = World::new();
     let registry = world.registry(|_| None).await;
     let reference = format!("{}/web:1", registry.host());
@@ -405,7 +405,7 @@ async fn a_digest_is_asked_for_with_one_head_and_hashed_where_the_registry_says_
 }
 
 #[tokio::test]
-async fn a_registry_with_an_authority_of_its_own_is_read_with_it() {
+async fn registry_with_a_private_authority_is_read_with_ca() {
     let registry = Distribution::start(Setup::Tls);
     let home = Home::new();
     fs::write(home.path().join("ca.pem"), registry.certificate().unwrap()).unwrap();
@@ -444,7 +444,7 @@ fn removed(engine: &ScriptedEngine) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_engine_that_has_another_image_after_a_pull_is_told_and_it_goes_again() {
+async fn verify_pull_reports_and_removes_a_different_image() {
     let world = World::new();
     let registry = world.registry(|_| None).await;
     let (home, reference) = (Home::new(), format!("{}/web:1", registry.host()));
@@ -466,7 +466,7 @@ async fn an_engine_that_has_another_image_after_a_pull_is_told_and_it_goes_again
 }
 
 #[tokio::test]
-async fn a_pull_that_fails_is_no_success_and_an_engine_that_is_away_is_known_before() {
+async fn verify_pull_fails_on_a_failed_pull_or_a_missing_engine() {
     let world = World::new();
     let registry = world.registry(|_| None).await;
     let (home, reference) = (Home::new(), format!("{}/web:1", registry.host()));
@@ -498,7 +498,7 @@ async fn a_pull_that_fails_is_no_success_and_an_engine_that_is_away_is_known_bef
 }
 
 #[tokio::test]
-async fn a_pull_that_is_interrupted_leaves_nothing_on_the_engine() {
+async fn interrupted_verify_pull_leaves_nothing_on_the_engine() {
     let world = World::new();
     let registry = world.registry(|_| None).await;
     let home = Home::new();
@@ -541,7 +541,7 @@ fn failures(document: &Value) -> Vec<[String; 4]> {
 }
 
 #[tokio::test]
-async fn verify_finds_tags_and_registries_that_disagree() {
+async fn verify_reports_tags_and_registries_that_disagree() {
     let (world, other, home) = (World::new(), World::new(), Home::new());
     world.store.put("web", "latest", &world.index);
     let [a, b] = [world.registry(|_| None).await, other.registry(|_| None).await];
@@ -582,7 +582,7 @@ async fn verify_finds_tags_and_registries_that_disagree() {
 }
 
 #[tokio::test]
-async fn verify_reports_a_difference_once_when_a_plan_has_several_images() {
+async fn verify_reports_each_difference_of_a_plan_once() {
     let (world, other, home) = (World::new(), World::new(), Home::new());
     let [a, b] = [world.registry(|_| None).await, other.registry(|_| None).await];
     let old = index(&[entry(&world.images[0]), entry(&world.images[1])]);
@@ -604,7 +604,7 @@ async fn verify_reports_a_difference_once_when_a_plan_has_several_images() {
 }
 
 #[tokio::test]
-async fn verify_looks_at_all_registries_when_one_is_dead() {
+async fn verify_checks_all_registries_when_one_is_dead() {
     let (world, home) = (World::new(), Home::new());
     let registry = world.registry(|_| None).await;
     let (alive, dead) = (registry.host().clone(), "localhost:1".to_owned());
@@ -625,7 +625,7 @@ async fn verify_looks_at_all_registries_when_one_is_dead() {
 }
 
 #[tokio::test]
-async fn verify_is_exit_3_when_a_part_could_not_be_asked() {
+async fn verify_exits_3_when_a_part_cannot_be_read() {
     let world = World::new();
     let [config, arm64] = [world.images[0].config.digest(), world.images[1].manifest.digest()];
     for (digest, platform) in [(world.own.digest(), "linux/amd64"), (config, "linux/amd64"), (arm64, "linux/arm64")] {

@@ -294,14 +294,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_there_is_no_file_everybody_is_anonymous() {
+    async fn missing_docker_config_means_anonymous_access() {
         let dir = tempfile::tempdir().unwrap();
         let config = DockerConfig::load(dir.path(), OsStr::new("")).unwrap();
         assert_eq!(who(&config, "ghcr.io").await.unwrap(), "anonymous");
     }
 
     #[tokio::test]
-    async fn finds_the_entry_of_a_host_and_of_no_other() {
+    async fn docker_config_finds_only_the_entry_of_the_host() {
         let config = config(
             r#"{"auths": {
                 "https://index.docker.io/v1/": {"auth": "aHViOnBhc3M6d29yZA=="},
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_dockers_own_reader_takes_is_taken() {
+    async fn docker_config_accepts_all_forms_of_the_docker_cli() {
         for empty in ["", "\n", "null", "{}", r#"{"auths":null,"credHelpers":null,"credsStore":null}"#] {
             assert_eq!(who(&config(empty), "a.example").await.unwrap(), "anonymous", "{empty:?}");
         }
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_directory_in_the_place_of_the_file_has_no_logins() {
+    async fn docker_config_that_is_a_directory_has_no_logins() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("config.json")).unwrap();
         let config = DockerConfig::load(dir.path(), OsStr::new("")).unwrap();
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_possible_where_anything_is_said_of_the_host() {
+    fn docker_config_may_know_a_host_that_it_mentions() {
         for (json, may) in [
             (r#"{"auths":{"a.example":{}}}"#, true),
             (r#"{"auths":{"https://a.example/v2/":{}}}"#, true),
@@ -377,13 +377,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tokens_that_docker_keeps_for_itself_are_no_logins() {
+    async fn internal_docker_hub_tokens_are_not_logins() {
         let config = config(r#"{"auths": {"https://index.docker.io/v1/access-token": {"auth": "dTpw"}}}"#);
         assert_eq!(who(&config, "docker.io").await.unwrap(), "anonymous");
     }
 
     #[tokio::test]
-    async fn v32_a_configured_helper_is_never_passed_over() {
+    async fn docker_config_never_skips_a_configured_helper() {
         let json = r#"{"auths": {"a.example": {"auth": "dTpw"}, "b.example": {"auth": "dTpw"}}, HELPER}"#;
         let of_one = config(&json.replace("HELPER", r#""credHelpers": {"a.example": "nope"}"#));
         let error = who(&of_one, "a.example").await.unwrap_err();
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_knows_nothing_of_the_host_is_not_passed_over() {
+    async fn docker_config_never_skips_an_empty_credential_store() {
         let dir = super::super::testing::helper("empty", "echo credentials not found in native keychain; exit 1");
         let json = r#"{"auths": {"a.example": {"auth": "dTpw"}}, "credsStore": "empty"}"#;
         std::fs::write(dir.path().join("config.json"), json).unwrap();
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn v38_no_error_and_no_debug_shows_a_secret() {
+    async fn docker_config_errors_and_debug_show_no_secret() {
         let canary = "canary-7f3a";
         let bad = config(&format!(r#"{{"auths": {{"a.example": {{"auth": "{canary}!", "password": "{canary}"}}}}}}"#));
         let error = who(&bad, "a.example").await.unwrap_err();
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_file_larger_than_any_configuration() {
+    fn docker_config_larger_than_its_limit_is_refused() {
         let json = format!(r#"{{"x": "{}"}}"#, "a".repeat(1 << 20));
         assert!(matches!(load(&json), Err(AuthError::Large { .. })));
     }

@@ -196,20 +196,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn gives_the_server_on_stdin_and_nothing_else_in_argv() {
+    async fn helper_gets_the_server_on_stdin_and_only_get_in_argv() {
         let body = r#"read -r s; printf '{"ServerURL":"%s","Username":"%s","Secret":"p"}' "$s" "$s $*""#;
         let Credential::Basic { username, password } = ask(body).await.unwrap() else { panic!("basic") };
         assert_eq!((username.as_str(), password.expose()), ("registry.example get", "p"));
     }
 
     #[tokio::test]
-    async fn the_token_user_means_an_identity_token() {
+    async fn helper_user_token_means_an_identity_token() {
         let answer = ask(r#"echo '{"Username":"<token>","Secret":"refresh"}'"#).await.unwrap();
         assert!(matches!(answer, Credential::IdentityToken(token) if token.expose() == "refresh"));
     }
 
     #[tokio::test]
-    async fn an_answer_is_read_as_docker_reads_it() {
+    async fn helper_answer_is_read_as_docker_reads_it() {
         for answer in [
             r#"{"username":"u","SECRET":"p"}"#,
             r#"{"ServerURL":null,"Username":"x","Username":"u","Secret":"p"} more"#,
@@ -223,13 +223,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_not_found_is_anonymous() {
+    async fn helper_without_credentials_means_anonymous() {
         let answer = ask("echo 'credentials not found in native keychain'; exit 1").await.unwrap();
         assert!(matches!(answer, Credential::Anonymous));
     }
 
     #[tokio::test]
-    async fn another_failure_is_told_in_one_printable_line() {
+    async fn helper_failure_is_shown_in_one_printable_line() {
         for (body, said) in [
             (r"printf 'keychain \033[31mlocked\n'; exit 1", "keychain ?[31mlocked"),
             (r"printf 'first\nsecond\nlast\n'; exit 1", "first … last"),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_helper_says_on_the_side_neither_stops_it_nor_grows() {
+    async fn noisy_helper_stderr_is_bounded_and_harmless() {
         let noisy = r#"yes 'a warning' | head -c 3000000 >&2; echo '{"Username":"u","Secret":"p"}'"#;
         assert!(matches!(ask(noisy).await.unwrap(), Credential::Basic { .. }));
         let failing = "echo first >&2; yes | head -c 3000000 >&2; echo last >&2; exit 1";
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_a_helper_leaves_behind_is_not_waited_for() {
+    async fn background_process_of_a_helper_is_not_awaited() {
         // The helper's child ends when the test closes the pipe.
         let dir = helper("test", r#"cat <$(dirname $0)/pipe >/dev/null & echo '{"Username":"u","Secret":"p"}' >&1"#);
         let pipe = dir.path().join("pipe");
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_answers_that_are_no_credentials() {
+    async fn invalid_helper_answers_are_refused() {
         for body in ["echo no", "echo '{\"Secret\":\"canary\"}'", "true"] {
             let error = ask(body).await.unwrap_err();
             assert!(matches!(error, AuthError::HelperAnswer { .. }), "{body}: {error}");
@@ -278,13 +278,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_an_endless_answer() {
+    async fn endless_helper_answer_is_refused() {
         let error = ask("exec cat /dev/zero").await.unwrap_err();
         assert!(matches!(error, AuthError::HelperAnswer { .. }), "{error}");
     }
 
     #[tokio::test]
-    async fn gives_up_a_helper_that_hangs() {
+    async fn hanging_helper_is_abandoned_after_60_seconds() {
         let dir = helper("test", "echo 'PIN?' >&2; touch $(dirname $0)/up; exec sleep 3600");
         let path = dir.path().as_os_str().to_owned();
         let start = tokio::time::Instant::now();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn v32_a_missing_helper_is_an_error_that_names_it() {
+    async fn missing_helper_program_error_names_it() {
         let dir = tempfile::tempdir().unwrap();
         let error = get(dir.path().as_os_str(), "nope", "registry.example").await.unwrap_err();
         assert!(error.to_string().contains("docker-credential-nope"), "{error}");
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn v33_refuses_servers_that_could_say_more_than_a_name() {
+    async fn helper_refuses_server_names_with_control_characters() {
         let dir = helper("test", "touch $(dirname $0)/ran");
         let evil = ["", "a\nb", "a\rb", "a\0b", "a b", "user@a", "a.", "a\u{7f}", "ä.example"];
         for server in evil {

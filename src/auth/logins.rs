@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_login_of_the_smallest_part_of_a_registry_answers() {
+    async fn most_specific_login_of_a_registry_is_used() {
         let config = config(
             &[
                 ("quay.io", "host"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_configuration_that_has_a_login_answers() {
+    async fn first_configuration_with_a_login_is_used() {
         let first = config(&[("a.example", "first"), ("b.example/org", "first")], "");
         let second = config(&[("a.example/org", "second"), ("b.example", "second"), ("c.example", "second")], "");
         let logins = Logins::of(vec![first, second]);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn v32_a_missing_helper_is_not_passed_over_for_the_next_configuration() {
+    async fn missing_helper_does_not_fall_back_to_the_next_config() {
         let first = config(&[], r#","credHelpers":{"a.example":"nope"}"#);
         let logins = Logins::of(vec![first, config(&[("a.example", "second"), ("b.example", "second")], "")]);
         let error = logins.credential(&"a.example".parse().unwrap(), None).await.unwrap_err();

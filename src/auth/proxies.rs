@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_gets_the_proxies_of_its_host_or_the_default_ones() {
+    fn build_gets_the_proxies_of_its_engine_or_the_defaults() {
         let proxies = proxies(
             r#"{"proxies":{"default":{"httpProxy":"http://a:3128","noProxy":"localhost","extra":1},
                 "tcp://build.example:2376":{"HttpsProxy":"http://b:3128","allProxy":null}}}"#,
@@ -104,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_without_proxies_adds_nothing() {
+    fn docker_config_without_proxies_adds_no_arguments() {
         for text in ["{}", r#"{"proxies":null}"#, r#"{"proxies":{}}"#, r#"{"proxies":{"default":null}}"#] {
             assert_eq!(args(&proxies(text), "unix:///x").len(), 1, "{text}");
         }
     }
 
     #[test]
-    fn the_login_of_a_proxy_is_a_secret() {
+    fn proxy_login_of_the_docker_config_is_a_secret() {
         let proxies = proxies(r#"{"proxies":{"default":{"httpProxy":"http://me:canary@a:3128","noProxy":"a@b"}}}"#);
         let secrets = proxies.secrets();
         assert_eq!(secrets.iter().map(SecretBytes::expose).collect::<Vec<_>>(), [b"me:canary"]);

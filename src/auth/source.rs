@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_credential_is_withheld_from_a_channel_in_clear_and_anonymity_is_not() {
+    async fn credentials_are_withheld_from_unencrypted_channels() {
         let host: RegistryHost = "ghcr.io".parse().unwrap();
         let withheld = |credential| Withheld { source: Arc::new(Known(credential)), channel: "engine lab".into() };
         assert!(matches!(withheld(Credential::Anonymous).credential(&host, None).await, Ok(Credential::Anonymous)));

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn log_lines_go_first_and_each_that_went_is_counted() {
+    fn backlog_drops_log_lines_first_and_counts_them() {
         let now = Instant::now();
         let (logs, lost, others) = told(&mut waiting(now), now);
         assert!(logs > 1000 && lost.lines > 1000, "{logs} {lost:?}");
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_falls_behind_loses_lines_at_once() {
+    fn backlog_of_a_slow_reader_drops_lines_together() {
         let mut waiting = Waiting::default();
         (0..50_000).for_each(|n| {
             waiting.tell(Duration::ZERO, &log(n));
@@ -248,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_ended_waits_for_log_lines_a_moment_and_for_the_rest_another_one() {
+    fn ended_run_waits_briefly_for_a_slow_display() {
         let now = Instant::now();
         assert_eq!(told(&mut waiting(now), now + PATIENCE), (0, Lost { lines: 10_000, events: 0 }, 100));
         assert_eq!(told(&mut waiting(now), now + 2 * PATIENCE), (0, Lost { lines: 10_000, events: 100 }, 0));
     }
 
     #[test]
-    fn what_waits_is_bounded_whatever_it_is() {
+    fn backlog_is_bounded() {
         let mut waiting = Waiting::default();
         for n in 0..20_000 {
             waiting.tell(Duration::ZERO, &log(n));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_weighs_as_much_as_its_texts() {
+    fn weight_of_a_failure_includes_its_texts() {
         let message = "x".repeat(10_000).into();
         let failure = polyarch::run::Failure { phase: polyarch::run::Phase::Build, message, hint: None, source: None };
         assert!(weight(&Event::Failed(failure)) > 10_000);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_without_an_end_ends_the_display() {
+    fn leaving_the_backlog_ends_the_display() {
         let backlog = Backlog::default();
         backlog.tell(Duration::ZERO, &stopping());
         backlog.leave();

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_a_plan_shows_its_line() {
+    fn plan_error_shows_its_line() {
         let start = PLAN.find("1.10").unwrap();
         assert_eq!(
             shown(&snippet(&at(PLAN, start..start + 4), Color::Off)),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_not_in_the_text_is_no_panic() {
+    fn plan_error_with_a_place_outside_the_text_does_not_panic() {
         for text in ["", "é", "a\u{7}é\n", PLAN] {
             for start in 0..text.len() + 3 {
                 for end in 0..text.len() + 3 {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_cannot_drive_the_terminal() {
+    fn plan_excerpt_cannot_control_the_terminal() {
         let text = "name: \u{1b}]0;owned\u{7}\u{9b}2J\u{202e}x\r\n";
         for color in [Color::Off, Color::On] {
             let lines = snippet(&at(text, 6..8), color);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plans_line_commands_no_ci_system_with_colours_or_without() {
+    fn plan_excerpt_is_never_a_ci_command() {
         for command in
             ["##vso[task.setvariable variable=x]y", "a ##[add-path]/evil", "##TeamCity[x]", "section_start:1:x"]
         {
@@ -153,7 +153,7 @@ mod tests {
     struct Outer(&'static str, #[source] std::io::Error);
 
     #[test]
-    fn an_error_names_its_causes_once() {
+    fn error_names_each_cause_once() {
         let cause = || std::io::Error::other("connection refused");
         let told = shown(&message(&chain(&Outer("ping engine x86", cause())), Some("is the engine running?")));
         assert_eq!(told, "error: ping engine x86: connection refused\nhint: is the engine running?");
@@ -162,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_somebody_else_cannot_drive_the_terminal() {
+    fn third_party_error_text_cannot_control_the_terminal() {
         let hostile = Outer("read", std::io::Error::other("\u{1b}[2Jgone\n::set-env name=x::y"));
         assert_eq!(shown(&message(&chain(&hostile), None)), "error: read: gone\n: :set-env name=x::y");
     }
 
     #[test]
-    fn colour_is_on_request() {
+    fn error_has_colour_only_on_request() {
         let lines = message(&chain(&Outer("x", std::io::Error::other("y"))), None);
         assert_eq!(lines[0].render(Color::On), "\u{1b}[1;31merror:\u{1b}[0m x: y");
     }

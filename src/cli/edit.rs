@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_source_is_said_of_no_other() {
+    fn annotate_applies_only_to_its_source() {
         let said = entries(
             &["a.io/w:1=linux/arm/v7", "a.io/w=windows/amd64,os.version=10.0.1,os.features=a,os.features=b"],
             &["a.io/w", "a.io/w:1", "a.io/w:2"],
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_no_source_or_in_no_known_way_is_refused() {
+    fn annotate_refuses_unknown_sources_and_forms() {
         for (annotate, says) in [
             (&["a.io/x=linux/arm64"][..], "a.io/x is not one of the sources"),
             (&["linux/arm64"], "linux/arm64 is not one of the sources"),

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn help_and_version_are_options_as_well_as_words() {
+    fn help_and_version_words_become_options() {
         for (typed, read) in [
             (&["polyarch", "help"][..], &["polyarch", "--help"][..]),
             (&["polyarch", "help", "build"], &["polyarch", "build", "--help"]),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dockerfile_is_told_from_a_plan() {
+    fn dockerfile_is_distinguished_from_a_plan() {
         for text in ["FROM scratch", "# syntax=x\n\nfrom a AS b\n", "ARG A=1\nFROM b"] {
             assert!(is_dockerfile(text), "{text}");
         }

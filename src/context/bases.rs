@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_images_of_a_dockerfile_are_those_that_its_target_needs() {
+    fn bases_of_a_dockerfile_are_those_that_its_target_needs() {
         const STAGES: &str = "FROM a AS One\nFROM b AS two\nCOPY --from=one / /\nFROM c\nFROM two\nCOPY --from=x/d:1 / /\n\
                               RUN --mount=type=bind,from=0,target=/x y";
         for (text, target, found) in [
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_a_base_are_arguments_or_it_is_in_doubt() {
+    fn base_with_an_unknown_variable_is_left_to_the_build() {
         for (text, args, found) in [
             ("ARG V=1\nFROM a:$V", &[][..], &["2 library/a:1 linux/arm/v7!"][..]),
             ("ARG V=1\nFROM a:${V}", &[("V", "2")], &["2 library/a:2 linux/arm/v7!"]),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_context_stands_for_is_no_base() {
+    fn name_of_a_context_is_not_a_base_image() {
         for (text, contexts) in [
             ("FROM golang", &["golang"][..]),
             ("FROM golang:latest", &["golang"]),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_takes_all_of_its_context_where_a_stage_of_it_says_so() {
+    fn build_copies_all_of_its_context_if_a_stage_does() {
         let platform = "linux/amd64".parse().unwrap();
         let (args, contexts) = (BTreeMap::new(), BTreeSet::new());
         let takes = |text: &str, target| {

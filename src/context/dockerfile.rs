@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dockerfile_that_is_a_fifo_is_not_waited_for() {
+    fn dockerfile_that_is_a_fifo_does_not_block() {
         let directory = tempfile::tempdir().unwrap();
         let fifo = directory.path().join("Dockerfile");
         mkfifoat(CWD, &fifo, Mode::RUSR | Mode::WUSR).unwrap();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_that_name_the_platform_are_found() {
+    fn copies_that_name_the_platform_are_detected() {
         for (text, names) in [
             ("FROM scratch\nARG TARGETARCH\nCOPY app-${TARGETARCH} /app", true),
             ("copy \\\n  --chmod=755 \\\n  app-$TARGETARCH /app", true),

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_shown_without_control_bytes() {
+    fn path_is_shown_without_control_bytes() {
         assert_eq!(escape("grün's".as_bytes()), "grün's");
         assert_eq!(escape(b"a\n\x1b[2J\xff\xe2\x80\xae"), "a\\n\\u{1b}[2J\\xff\\u{202e}");
     }

@@ -112,7 +112,7 @@ mod tests {
 
     /// The cases of fsutil's `TestWalkerInclude` and `TestWalkerDoublestarInclude`.
     #[test]
-    fn includes_as_fsutil_does() {
+    fn include_patterns_match_as_in_fsutil() {
         let small = tree(&["dir bar", "file bar/foo", "file foo2"]);
         let bar = ["dir bar", "file bar/foo"];
         for (pattern, entries) in [
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_beneath_an_excluded_directory_is_sent_with_its_parents() {
+    fn exception_below_an_excluded_directory_brings_its_parents() {
         let tree = tree(&["file bar", "dir foo", "file foo2", "file foo/bar2", "file foo/bar3"]);
         assert_eq!(walked(&open(&tree), &exclude(&["foo*", "!foo/bar2"])), ["file bar", "dir foo", "file foo/bar2"]);
         assert_eq!(walked(&open(&tree), &exclude(&["**", "!**/bar2"])), ["dir foo", "file foo/bar2"]);
@@ -176,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_stays_home_in_the_root_and_below() {
+    fn ignored_secret_is_not_sent_from_root_or_subdirectories() {
         let tree = tree(&["file .env secret", "dir sub", "file sub/.env secret", "file sub/a"]);
         assert_eq!(walked(&open(&tree), &exclude(&[".env"])), ["dir sub", "file sub/.env", "file sub/a"]);
         assert_eq!(walked(&open(&tree), &exclude(&["**/.env"])), ["dir sub", "file sub/a"]);
     }
 
     #[test]
-    fn a_limited_root_serves_its_files_and_what_they_link_to() {
+    fn limited_root_serves_only_its_files_and_their_link_targets() {
         let tree =
             tree(&["link Dockerfile docker/real", "dir docker", "file docker/real", "file docker/key", "file id_rsa"]);
         let root = open(&tree).only(strings(&["Dockerfile", "Dockerfile.dockerignore"]));
@@ -196,7 +196,7 @@ mod tests {
     proptest! {
         /// Entering fewer directories must not change the entries that are sent.
         #[test]
-        fn leaving_directories_out_loses_nothing(
+        fn skipping_directories_changes_no_decision(
             patterns in prop::collection::vec("!?([ab]|\\*|\\*\\*|[ab]\\*|\\?)(/([ab]|\\*|\\*\\*)){0,3}", 1..5),
             path in "[ab](/[ab]){0,4}",
             including in any::<bool>(),

@@ -164,7 +164,7 @@ mod tests {
 
     /// The cases of fsutil's `followlinks_test.go`.
     #[test]
-    fn resolves_as_fsutil_does() {
+    fn follow_paths_resolve_as_in_fsutil() {
         let chain = ["dir dir", "file dir/foo", "link dir/l1 foo", "link l2 dir/l1", "file bar", "file baz"];
         assert_eq!(followed(&chain, &["l2", "bar"]), Some(strings(&["bar", "dir/foo", "dir/l1", "l2"])));
         let loops = ["link l1 l1", "link l3 l2", "link l2 l3"];
@@ -197,20 +197,20 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_grows_the_path_ends() {
+    fn link_that_grows_its_own_path_terminates() {
         assert_eq!(followed(&["link l l/x"], &["l"]), Some(strings(&["l"])));
         assert_eq!(followed(&["link a b/x", "link b a/y"], &["a/z"]), Some(strings(&["a", "b"])));
     }
 
     #[test]
-    fn links_that_fan_out_without_end_are_an_error_that_names_the_path() {
+    fn endlessly_branching_links_are_an_error_with_their_path() {
         let tree = tree(&["link l1 l*/x", "link l2 l*/y"]);
         let error = follow(&open(&tree), &strings(&["l*"])).unwrap_err();
         assert!(matches!(error, ContextError::TooManyLinks { .. }), "{error:?}");
     }
 
     #[test]
-    fn two_paths_through_one_link_are_both_sent() {
+    fn paths_through_one_link_are_both_sent() {
         let tree = tree(&["dir real", "file real/a", "file real/b", "file real/c", "link link real"]);
         let lines = walked(&open(&tree), &following(&["link/a", "link/b"]));
         assert_eq!(lines, ["link link real", "dir real", "file real/a", "file real/b"]);
@@ -218,7 +218,7 @@ mod tests {
 
     /// The case of fsutil's `TestWalkerFollowLinks` and `TestWalkerFollowLinksToRoot`.
     #[test]
-    fn a_walk_follows_paths_and_globs() {
+    fn walk_follows_paths_and_globs() {
         let all = tree(&["file bar", "dir foo", "link foo/l1 /baz/one", "link foo/l2 /baz/two", "dir baz"]);
         add(&all, &["file baz/one", "link baz/two ../bax", "file bax", "file bay"]);
         assert_eq!(

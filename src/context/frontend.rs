@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_frontend_is_that_of_the_directive_before_everything_else() {
+    fn syntax_directive_counts_only_before_everything_else() {
         for (text, expected) in [
             ("# syntax=docker/dockerfile:1\nFROM a", Some("docker/dockerfile:1")),
             ("#syntax = ghcr.io/x/y@sha256:00\nFROM a", Some("ghcr.io/x/y@sha256:00")),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn dockers_own_frontends_are_known_in_every_spelling() {
+    fn docker_frontends_are_recognised_in_every_spelling() {
         for own in [
             "docker/dockerfile",
             "docker/dockerfile:1.7-labs",

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cleans_as_go_does() {
+    fn path_is_cleaned_as_in_go() {
         for (path, cleaned) in [
             ("", "."),
             ("/", "/"),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glob_matches_as_filepath_match_does() {
+    fn glob_matches_as_in_go_filepath_match() {
         for (pattern, name, matches) in [
             ("abc", "abc", true),
             ("*", "abc", true),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn many_stars_do_not_take_exponential_time() {
+    fn glob_with_many_stars_takes_no_exponential_time() {
         let glob = Glob::parse(&"*a".repeat(200)).unwrap();
         assert!(!glob.matches(&format!("{}b", "a".repeat(4000))));
     }

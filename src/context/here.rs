@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_a_here_document_are_no_instructions() {
+    fn lines_of_a_here_document_are_not_instructions() {
         for (text, kept) in [
             ("FROM a\nRUN <<EOF\nFROM b\nEOF\nRUN c", &["FROM a", "RUN <<EOF", "RUN c"][..]),
             (

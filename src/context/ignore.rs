@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_table_passes_in_all_three_ways() {
+    fn ignore_patterns_pass_the_table_of_moby_in_all_three_ways() {
         let one = ONE.iter().map(|(pattern, path, matches)| (vec![*pattern], *path, *matches));
         let several = SEVERAL.iter().map(|(patterns, path, matches)| (patterns.to_vec(), *path, *matches));
         for (list, path, matches) in one.chain(several) {
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_moby_refuses() {
+    fn ignore_patterns_that_moby_refuses_are_refused() {
         for bad in
             ["[]a]", "[-]", "[x-]", "[-x]", "\\", "[a-b-c]", "[", "[^", "[^bc", "a[", "[Local-Only]/", "!a[", "!a\\"]
         {
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_trimmed_cleaned_and_blank_ones_dropped() {
+    fn ignore_patterns_are_trimmed_and_blank_ones_dropped() {
         assert_eq!(Patterns::new(["docs", "config", "", "  "]).unwrap().iter().count(), 2);
         for exception in ["!docs/README.md", "  !docs/README.md", "!docs/README.md  "] {
             let patterns = Patterns::new(["docs", exception]).unwrap();
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_names_the_pattern_that_decided() {
+    fn ignore_verdict_names_the_deciding_pattern() {
         let patterns = Patterns::new(["**", "!src", "src/*.tmp"]).unwrap();
         for (path, ignored, by) in [
             ("README", true, Some("**")),
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ignore_file_is_read_as_moby_reads_it() {
+    fn ignore_file_is_parsed_as_in_moby() {
         let file = "test1\n/test2\n/a/file/here\n\nlastfile\n# this is a comment\n! /inverted/abs/path\n!\n! ";
         let patterns = ["test1", "test2", "a/file/here", "lastfile", "!inverted/abs/path", "!", "!"];
         assert_eq!(parse_ignore_file(file.as_bytes()).unwrap(), patterns);
@@ -437,7 +437,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_pattern_and_no_path_panics(pattern in "[a-c/*?\\[\\]\\\\^!.{}|(),0-9 -]{0,24}|\\PC{0,24}", path in "[a-c/.]{0,24}|\\PC{0,24}") {
+        fn ignore_patterns_never_panic(pattern in "[a-c/*?\\[\\]\\\\^!.{}|(),0-9 -]{0,24}|\\PC{0,24}", path in "[a-c/.]{0,24}|\\PC{0,24}") {
             if let Ok(patterns) = Patterns::new([&pattern]) {
                 let matched = patterns.matches_or_parent_matches(&path);
                 prop_assert_eq!(matched, patterns.matches_using_parent(&path, None).0);
@@ -449,14 +449,14 @@ mod tests {
         /// Without `!`, matching each child in a walk gives the same result as matching the whole path. With `!`, the
         /// two functions of moby differ by design (buildx#850).
         #[test]
-        fn the_walk_and_the_whole_path_agree(pattern in "[ab/*?]{1,8}", path in "[ab]{1,2}(/[ab]{1,2}){0,3}") {
+        fn ignore_decisions_of_walk_and_whole_path_agree(pattern in "[ab/*?]{1,8}", path in "[ab]{1,2}(/[ab]{1,2}){0,3}") {
             let patterns = Patterns::new([&pattern]).unwrap();
             prop_assert_eq!(patterns.matches_or_parent_matches(&path), from_parent_to_child(&patterns, &path));
         }
     }
 
     #[test]
-    fn a_pattern_of_stars_is_linear() {
+    fn ignore_pattern_of_many_stars_takes_linear_time() {
         let patterns = Patterns::new(["*a".repeat(100), "**/".repeat(100) + "b"]).unwrap();
         assert!(!patterns.matches_or_parent_matches(&format!("{}c", "a/a".repeat(1000))));
     }

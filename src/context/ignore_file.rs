@@ -92,7 +92,7 @@ mod tests {
     const NAME: &str = ".dockerignore";
 
     #[test]
-    fn an_ignore_file_that_can_be_read_or_is_not_there_is_no_error() {
+    fn readable_or_missing_ignore_file_is_accepted() {
         for (lines, expected) in [
             (&[][..], IgnoreFile::Absent),
             (&["file .dockerignore secret"], IgnoreFile::Readable),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ignore_file_that_an_engine_could_not_read_is_named_with_why() {
+    fn ignore_file_unreadable_for_the_engine_is_an_error() {
         let outside = tree(&["file real secret"]);
         let out = format!("link .dockerignore {}", outside.path().join("real").display());
         for (lines, why) in [

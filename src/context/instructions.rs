@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_found_by_its_words_if_only_one_instruction_has_them() {
+    fn failed_step_is_located_if_one_instruction_matches() {
         let file = b"FROM a AS build\nRUN make \\\n    && make install\nRUN twice\nRUN twice\nCOPY --from=x /a /b\nCOPY [\"a b\", \"/c\"]\nCOPY \"q\" /\n";
         for (step, lines) in [
             ("[build 2/5] RUN make     && make install", Some((2, 3))),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_a_name_with_control_characters_is_found() {
+    fn copy_of_a_name_with_control_characters_is_located() {
         for (text, lines) in [
             (r#"COPY ["a\nb", "/"]"#, Some((2, 2))),
             ("copy --chmod=755 [\"x\", \\\n  \"a\\tb\", \"/\"]", Some((2, 3))),
@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_end_in_the_escape_character_go_on() {
+    fn escape_character_continues_a_line() {
         let text = "\u{feff}# syntax=x\n\nFROM a\nRUN one \\\n # comment\n\n  two \\ \n three\n#last\nCOPY a\\b c:\\";
         let expected = [(3, "FROM a"), (4, "RUN one two three"), (10, "COPY a\\b c:")];
         assert_eq!(read(text), expected.map(|(line, text)| (line, text.to_owned())));
     }
 
     #[test]
-    fn a_directive_names_another_escape_character_only_before_everything_else() {
+    fn escape_directive_counts_only_before_everything_else() {
         for (text, count) in [
             ("# syntax=docker/dockerfile:1\n# escape=`\nRUN a`\nb\nRUN c:\\\nRUN d", 3),
             ("#Escape = `\nRUN a `\nb", 1),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instruction_has_a_keyword_flags_and_words() {
+    fn instruction_has_a_keyword_flags_and_words() {
         let found = instructions(b"from --platform=linux/amd64 \\\n  golang AS build");
         assert_eq!((found[0].keyword().as_str(), found[0].offset), ("FROM", 0));
         assert_eq!(found[0].flags().collect::<Vec<_>>(), ["platform=linux/amd64"]);

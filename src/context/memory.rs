@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_memory_takes_the_place_of_what_is_on_the_disk() {
+    fn file_in_memory_replaces_the_file_on_disk() {
         for on_disk in [&["file b disk", "dir c", "file a"][..], &["link b c", "dir c", "file a"], &["dir c", "file a"]]
         {
             let tree = tree(on_disk);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_served_only_where_it_is_wanted() {
+    fn file_in_memory_is_served_only_if_selected() {
         let tree = tree(&["file a", "dir d", "file d/b"]);
         let root = open(&tree).with_file("b".into(), Vec::new());
         assert_eq!(walked(&root, &following(&["a", "d/b"])), ["file a", "dir d", "file d/b"]);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_have_another_time() {
+    fn file_in_memory_with_other_bytes_has_another_time() {
         let time = |bytes: &[u8]| MemoryFile { name: "f".into(), bytes: bytes.into() }.entry().mtime_ns;
         assert_eq!(time(b"one"), time(b"one"));
         assert_ne!(time(b"one"), time(b"two"));

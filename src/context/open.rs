@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_read_in_chunks_and_empty_files_are_empty() {
+    fn file_content_is_read_in_chunks() {
         let tree = tree(&["file f 0123456789", "file empty"]);
         fs::hard_link(tree.path().join("f"), tree.path().join("g")).unwrap();
         let root = open(&tree);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sparse_file_reads_as_zeros_of_its_whole_size() {
+    fn sparse_file_reads_as_zeros_of_its_full_size() {
         let tree = tree(&["file sparse"]);
         OpenOptions::new().write(true).open(tree.path().join("sparse")).unwrap().set_len(8 << 20).unwrap();
         let root = open(&tree);
@@ -196,7 +196,7 @@ mod tests {
 
     /// The change of `d/f` between the walk and the opening.
     #[test]
-    fn a_file_that_changed_since_the_walk_is_an_error_that_names_it() {
+    fn file_that_changed_since_the_walk_is_an_error() {
         let outside = tree(&["file f 0123456789"]);
         let replace: [(&str, Change<'_>); 7] = [
             ("grows", &|tree| append(tree, "more")),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_changes_while_it_is_read_is_an_error_and_gives_no_byte_more() {
+    fn file_that_changes_while_it_is_read_gives_no_more_bytes() {
         for (what, text, truncate) in [("grows", "smuggled", false), ("shrinks", "01234", true)] {
             let tree = tree(&["dir d", "file d/f 0123456789"]);
             let root = open(&tree);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn only_files_are_opened() {
+    fn directories_and_links_are_not_opened_as_files() {
         let tree = tree(&["dir d", "link l d"]);
         let root = open(&tree);
         for path in ["d", "l"] {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dockerfile_is_a_regular_file_of_bounded_size() {
+    fn dockerfile_must_be_a_regular_file_of_bounded_size() {
         let tree = tree(&[
             "file Dockerfile",
             "dir dir",

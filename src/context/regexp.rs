@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn translates_as_moby_does() {
+    fn ignore_pattern_translates_to_the_expression_of_moby() {
         for (pattern, shape, expression) in [
             ("*", Shape::Regex, "^[^/]*$"),
             ("file*", Shape::Regex, "^file[^/]*$"),
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_go_brackets_braces_and_classes() {
+    fn go_expressions_with_brackets_and_classes_are_read() {
         for (pattern, path, matches) in [
             ("[a&&b]x", "&x", true),
             ("[[]x", "[x", true),

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_root_that_nobody_means_is_refused() {
+    fn context_root_of_the_system_is_refused() {
         let files = tree(&["file f", "link root /", "link proc /proc/self"]);
         for path in ["/", "/../", "/proc", "/proc/self", "/proc/self/root"] {
             assert!(matches!(Root::open(Path::new(path)), Err(ContextError::RefusedRoot { .. })), "{path}");
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_the_root_is_resolved_once() {
+    fn link_to_the_context_root_is_resolved_once() {
         let files = tree(&["dir one", "file one/f", "dir two", "link link one"]);
         let root = Root::open(&files.path().join("link")).unwrap();
         assert!(root.path().ends_with("one"));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_outside_is_opened_with_openat2_or_without() {
+    fn files_outside_the_root_are_not_opened_even_without_openat2() {
         let outside = tree(&["file canary"]);
         let files = tree(&["dir d", "file d/f", "link d/up ..", "link l d"]);
         std::os::unix::fs::symlink(outside.path(), files.path().join("out")).unwrap();

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_stages_are_buildkits() {
+    fn stage_names_follow_the_rules_of_buildkit() {
         for good in ["base", "a", "my-base_1.x"] {
             assert_eq!(good.parse::<StageName>().unwrap().to_string(), good);
         }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn stages_stand_after_directives_and_arguments_and_before_the_first_stage() {
+    fn added_stages_follow_directives_and_global_arguments() {
         let head = "# syntax=docker/dockerfile:1\n# escape=`\n\n# A comment.\nARG ON=base\n";
         let tail = "FROM $ON\nCOPY --from=tools /a /b\nFROM scratch\n";
         let staged = add_stages(format!("{head}{tail}").as_bytes(), &stages(&["tools", "base"])).unwrap();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_stage_stays_as_it_is() {
+    fn dockerfile_without_a_stage_is_unchanged() {
         for text in ["", "# nothing\n", "RUN x"] {
             let staged = add_stages(text.as_bytes(), &stages(&["base"])).unwrap();
             assert_eq!((staged.text.as_slice(), staged.added.original(7)), (text.as_bytes(), 7));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_mean_something_else_is_refused_with_its_line() {
+    fn dockerfile_whose_meaning_would_change_is_refused() {
         for (text, says) in [
             ("FROM a\nFROM b as Base", "line 2 of the Dockerfile already has a stage `base`"),
             ("FROM a\n\nCOPY --chown=0 --from=0 a b", "line 3 of the Dockerfile names a stage by its number, 0"),

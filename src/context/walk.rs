@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn parents_come_first_and_a_slash_sorts_before_everything() {
+    fn walk_sends_parents_first_in_buildkit_order() {
         let tree =
             tree(&["dir a", "file a/b", "dir a/c", "file a/c/d", "file a.b", "file a-b", "file A", "file ä", "dir é"]);
         let root = open(&tree);
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_has_the_fields_of_go() {
+    fn walk_entry_has_the_fields_that_go_expects() {
         let tree = tree(&["dir d", "file f 12345", "link l f"]);
         for (name, mode) in [("d", 0o3775), ("f", 0o4711)] {
             fs::set_permissions(tree.path().join(name), Permissions::from_mode(mode)).unwrap();
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_before_1970_is_negative() {
+    fn walk_entry_time_before_1970_is_negative() {
         let tree = tree(&["file f"]);
         let time = std::time::UNIX_EPOCH - std::time::Duration::from_millis(1500);
         fs::File::open(tree.path().join("f")).unwrap().set_modified(time).unwrap();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn further_names_of_a_file_link_to_the_first_that_is_sent() {
+    fn hard_links_point_to_the_first_sent_name() {
         let tree = tree(&["file a xyz", "dir sub"]);
         for name in ["b", "c", "sub/d"] {
             fs::hard_link(tree.path().join("a"), tree.path().join(name)).unwrap();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_sent_as_they_are_and_never_followed() {
+    fn symlinks_are_sent_unchanged_and_never_followed() {
         let tree = tree(&[
             "link dangling nowhere",
             "link loop loop",
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn fifos_are_nodes_and_sockets_are_told_apart() {
+    fn walk_reports_fifos_as_nodes_and_marks_sockets() {
         let tree = tree(&["dir run", "file z"]);
         let _listener = UnixListener::bind(tree.path().join("run/sock")).unwrap();
         mkfifoat(CWD, tree.path().join("run/pipe"), Mode::RUSR).unwrap();
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_not_utf8_are_refused_escaped_unless_ignored() {
+    fn names_that_are_not_utf8_are_refused_unless_ignored() {
         let tree = tree(&["file a"]);
         fs::write(tree.path().join(std::ffi::OsStr::from_bytes(b"b\xff\n")), "").unwrap();
         let error = first_error(&tree, &all());
@@ -391,7 +391,7 @@ mod tests {
 
     /// The cases of fsutil's `TestWalkerPermissionDenied`.
     #[test]
-    fn an_unreadable_directory_is_an_error_that_names_it_unless_ignored() {
+    fn unreadable_directory_is_an_error_unless_ignored() {
         let tree = tree(&["dir foo", "dir foo/bar"]);
         fs::set_permissions(tree.path(), Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(tree.path().join("foo/bar"), Permissions::from_mode(0o000)).unwrap();
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_file_is_an_error_that_names_it_when_it_is_opened() {
+    fn unreadable_file_is_an_error_when_it_is_opened() {
         let tree = tree(&["file secret"]);
         fs::set_permissions(tree.path(), Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(tree.path().join("secret"), Permissions::from_mode(0o000)).unwrap();
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_too_long_for_the_system_is_an_error_unless_ignored() {
+    fn too_long_path_is_an_error_unless_ignored() {
         let tree = tree(&["dir deep", "file z"]);
         let name = "n".repeat(255);
         let mut directory = openat(CWD, tree.path().join("deep"), OFlags::DIRECTORY, Mode::empty()).unwrap();
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_becomes_a_link_during_the_walk_leaks_nothing() {
+    fn directory_swapped_for_a_link_during_the_walk_leaks_nothing() {
         let outside = tree(&["file canary"]);
         let tree = tree(&["dir a", "file a/x", "dir b", "file b/y"]);
         let root = open(&tree);
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_replaced_by_another_is_an_error() {
+    fn directory_replaced_during_the_walk_is_an_error() {
         let tree = tree(&["dir a", "dir b", "file b/y"]);
         let root = open(&tree);
         let mut walk = root.walk(&all()).unwrap();
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_patterns_are_refused_before_the_walk() {
+    fn invalid_patterns_are_refused_before_the_walk() {
         let tree = tree(&[]);
         for selection in [include(&["["]), exclude(&["["]), Selection { follow: strings(&["["]), ..all() }] {
             assert!(matches!(open(&tree).walk(&selection), Err(ContextError::Pattern(_))));
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_files_are_walked_in_time_and_little_memory() {
+    fn walk_of_100000_files_is_fast_and_needs_little_memory() {
         let tree = TempDir::new().unwrap();
         for directory in 0..100 {
             let directory = tree.path().join(format!("d{directory:03}"));

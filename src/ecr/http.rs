@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_proxy_is_asked_for_what_is_of_this_machine_alone() {
+    fn credential_endpoints_of_this_machine_use_no_proxy() {
         for url in [
             "http://127.0.0.1:4566/",
             "http://localhost/",

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn d12_a_token_is_spent_after_four_fifths_of_its_life_whatever_the_clocks_say() {
+    async fn token_is_renewed_at_80_percent_of_its_lifetime() {
         let now = SystemTime::now();
         let hours = |hours: u64| Duration::from_hours(hours);
         for (expires, life) in [
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_may_have_colons_and_what_is_no_token_is_refused() {
+    async fn ecr_token_may_contain_colons_and_must_have_a_user() {
         let token = Token::read(&given("AWS:a:b", None), SystemTime::now()).unwrap();
         let Credential::Basic { username, password } = token.credential else { panic!("{token:?}") };
         assert_eq!((username.as_str(), password.expose()), ("AWS", "a:b"));

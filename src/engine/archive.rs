@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tar_reads_it() {
+    fn tar_program_reads_the_archive() {
         let files = [("a/b".to_owned(), b"one".to_vec()), ("c".to_owned(), vec![b'x'; 1024]), ("d".to_owned(), vec![])];
         let mut command = Command::new("tar");
         let mut reading = command

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_as_long_as_it_may_be_and_no_longer() {
+    fn engine_answer_is_limited_exactly() {
         let most = usize::try_from(MOST_DOCUMENT).unwrap();
         for parts in [7, 64 << 10] {
             let plain = |length: usize| [&b"HTTP/1.1 200 OK\r\n\r\n"[..], &vec![b'x'; length]].concat();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_told_from_documents() {
+    fn streams_are_distinguished_from_documents() {
         for (path, answer) in [
             ("/v1.41/images/a/b/push", Answer::Lines),
             ("/images/create", Answer::Lines),
@@ -267,7 +267,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_counted_the_same_however_they_are_cut(
+        fn answer_length_does_not_depend_on_how_bytes_are_split(
             bytes in "(HTTP/1.1 [125]00 |transfer-encoding: chunked|\r\n|[0-9a-f]|;|x|\n){0,60}",
             parts in 1_usize..9,
         ) {

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lint_is_read_with_its_places() {
+    fn lint_findings_are_read_with_their_places() {
         let text = "from scratch\nFROM scratch AS Second\n  RUN [\n";
         let result = serde_json::json!({
             "warnings": [
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_found_is_no_finding_and_no_answer_is_an_error() {
+    fn empty_lint_result_is_accepted_and_an_empty_answer_is_not() {
         assert_eq!(read(br#"{"warnings": null, "sources": [{"filename": "x", "data": null}]}"#), Ok(Lint::default()));
         let bare =
             br#"{"sources": null, "warnings": [{"ruleName": "R", "detail": null, "location": {"ranges": null}}]}"#;

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_processor_is_what_the_worker_lists_and_runs_without_an_emulator() {
+    fn native_platforms_are_those_that_need_no_emulator() {
         let x86 =
             facts("linux/amd64", &["linux/amd64", "linux/amd64/v2", "linux/amd64/v3", "linux/386", "linux/arm64"]);
         for (platform, native) in [
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emulator_is_asked_for_only_where_one_helps() {
+    fn emulation_hint_appears_only_if_emulation_helps() {
         let hint = |own: &str, wanted: &str| emulation_hint(&own.parse().unwrap(), &wanted.parse().unwrap());
         assert!(hint("linux/amd64", "linux/arm64").contains("tonistiigi/binfmt --install arm64"));
         assert!(hint("linux/amd64", "linux/arm/v7").contains("tonistiigi/binfmt --install arm`"));

@@ -51,7 +51,7 @@ mod tests {
     use crate::plan::EngineHost;
 
     #[tokio::test(start_paused = true)]
-    async fn an_engine_that_was_stopped_is_not_waited_for_for_ever() {
+    async fn stopped_engine_does_not_block_forever() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("engine.sock");
         let listener = UnixListener::bind(&path).unwrap();

@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_without_words_says_its_status() {
+    fn refusal_without_a_message_shows_its_status() {
         let error = error(EngineErrorKind::Refused { status: 403, message: String::new() });
         assert_eq!(error.kind.to_string(), "the engine answered with status 403 and no message");
         assert!(error.hint().is_some());

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_with_known_ways_out_are_told_with_their_cves() {
+    fn vulnerable_engine_versions_are_listed_with_their_cves() {
         let buildkit = "its BuildKit (CVE-2024-23651, CVE-2024-23652, CVE-2024-23653)";
         for engine in ["18.09.1", "20.10.24+dfsg1", "23.0.15", "24.0.9", "25.0.1", "25.0.1-rc.1"] {
             assert_eq!(escapes(engine, None), buildkit, "{engine}");

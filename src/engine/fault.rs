@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn buildkits_words_lead_to_the_next_step() {
+    fn buildkit_messages_lead_to_hints() {
         for (said, hint) in [
             (
                 "failed to do request: Head \"https://r.example/v2/\": dial tcp: lookup r.example: no such host",
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_name_with_quotes_and_escapes_is_whole() {
+    fn missing_file_name_with_quotes_is_shown_whole() {
         for (path, shown) in [(r#"/a\"b"#, r#"a\"b"#), (r"/a\nb", r"a\nb"), (r"/a\\", r"a\\")] {
             let error = format!("failed to calculate checksum of ref a::b: \"{path}\": not found");
             let fault = fault(&format!("failed to compute cache key: {error}"), &[]);
@@ -301,14 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_is_named_where_buildkit_0_8_says_least() {
+    fn fault_names_the_stage_for_buildkit_0_8() {
         let step = ("[stage-1 1/1] COPY --from=base [nope, /]", "\"/nope\" not found: not found");
         let fault = fault("failed to compute cache key: \"/nope\" not found: not found", &[step]);
         assert_eq!(fault.message, "`nope` does not exist in `base`");
     }
 
     #[test]
-    fn control_characters_in_headers_lead_to_names_or_patterns() {
+    fn control_characters_in_headers_get_a_hint() {
         let header = |key: &str| format!("header key {key:?} contains value with non-printable ASCII characters");
         for (said, is_name, hint) in [
             (header("followpaths"), true, "rename the file"),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn every_missing_file_of_one_place_is_named() {
+    fn every_missing_file_of_a_step_is_named() {
         let checksum = |path: &str| format!("failed to calculate checksum of ref a::b: \"{path}\": not found");
         let message = format!("failed to compute cache key: {}", checksum("/src/b.conf"));
         let (a, b, c) = (checksum("/src/a.conf"), checksum("/src/b.conf"), checksum("/out/app"));
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_a_stage_lacks_is_not_looked_for_in_the_context() {
+    fn file_missing_from_a_stage_gets_no_context_hint() {
         let error = "failed to calculate checksum of ref a::b: \"/out/app\": not found";
         for from in ["build", "docker.io/library/alpine:3"] {
             let step = format!("[stage-1 2/2] COPY --chown=1:1 --from={from} /out/app /app");
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_of_the_engine_is_not_named_where_the_step_names_the_path() {
+    fn fault_shows_the_path_of_the_step_and_not_of_the_engine() {
         let error = "failed to walk /var/lib/docker/overlay2/x/diff/out: lstat /var/lib/docker/overlay2/x/diff/out: no \
                      such file or directory";
         let message = format!("failed to compute cache key: {error}");
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_code_is_enough_beside_its_step() {
+    fn fault_beside_its_step_shows_only_the_exit_code() {
         let said = "process \"/bin/sh -c make\" did not complete successfully: exit code: 2";
         assert_eq!(fault(said, &[]).message, said);
         for said in [said, "executor failed running [/bin/sh -c make]: exit code: 2"] {

@@ -237,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn an_image_brings_its_attestations_and_no_other() {
+    fn load_takes_an_image_with_only_its_own_attestations() {
         let (part, listed) = listed();
         let found: Vec<_> = entries(&part, &listed).unwrap().into_iter().map(|entry| entry.digest).collect();
         assert_eq!(found, ["image", "attestation"].map(|of| Digest::of(of.as_bytes()).to_string()));
     }
 
     #[test]
-    fn a_name_that_moved_and_a_platform_that_is_not_there_are_refused() {
+    fn load_refuses_a_moved_name_or_a_missing_platform() {
         let (part, listed) = listed();
         for part in [
             Part { id: Digest::of(b"older"), ..part.clone() },

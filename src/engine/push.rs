@@ -145,7 +145,7 @@ mod tests {
     use crate::auth::Secret;
 
     #[test]
-    fn the_digest_of_the_last_word_is_read() {
+    fn pushed_digest_is_read_from_the_last_status() {
         let digest = Digest::of(b"x");
         assert_eq!(claimed_digest(&format!("1.0-amd64: digest: {digest} size: 528")), Some(digest));
         assert_eq!(claimed_digest("1.0: digest: sha256:../../x size: 1"), None);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_platform_is_ocis_json() {
+    fn push_names_the_platform_as_oci_json() {
         assert_eq!(
             platform_json(&"linux/arm/v7".parse().unwrap()),
             r#"{"architecture":"arm","os":"linux","variant":"v7"}"#
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_name_the_host_that_they_are_for() {
+    fn push_credentials_name_their_host() {
         let credential = Credential::Basic { username: "u".into(), password: Secret::new("p".to_owned()) };
         let sent = docker_credentials(&credential, "ghcr.io");
         assert_eq!(sent.serveraddress.as_deref(), Some("ghcr.io"));

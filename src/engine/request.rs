@@ -178,12 +178,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_not_sent() {
+    fn unset_settings_are_not_sent() {
         assert_eq!(sent("no_cache: false"), BTreeMap::new());
     }
 
     #[test]
-    fn an_image_is_labelled_with_its_name_unless_the_plan_labels_it_so_itself() {
+    fn image_gets_a_name_label_unless_the_plan_sets_it() {
         for (said, label) in [
             ("labels: {who: me}", "a"),
             ("labels: {dev.polyarch.image: b}", "b"),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sandbox_is_sent_in_the_forms_that_the_frontend_reads() {
+    fn sandbox_settings_are_sent_as_the_frontend_reads_them() {
         for (said, key, value) in [
             ("extra_hosts: {db: [10.0.0.5, '::1'], a: 10.0.0.6}", "add-hosts", "a=10.0.0.6,db=10.0.0.5,db=::1"),
             ("extra_hosts: ['db:10.0.0.5', 'db:[::1]', 'a=10.0.0.6']", "add-hosts", "a=10.0.0.6,db=10.0.0.5,db=::1"),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn attestations_are_sent_in_the_forms_that_the_frontend_reads() {
+    fn attestation_settings_are_sent_as_the_frontend_reads_them() {
         for (said, key, value) in [
             ("provenance: min", "attest:provenance", "mode=min"),
             ("provenance: max, sbom: false", "attest:provenance", "mode=max"),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cache_is_every_stage_or_those_that_are_named() {
+    fn no_cache_names_all_stages_or_the_filtered_ones() {
         for (said, stages) in [
             ("no_cache: true", ""),
             ("no_cache_filter: [fetch, test]", "fetch,test"),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn caches_that_are_imported_are_named_to_the_frontend() {
+    fn imported_caches_are_sent_to_the_frontend() {
         let entry = |place: &str| format!(r#"{{"Attrs":{{"ref":"{place}"}},"Type":"registry"}}"#);
         let own = "127.0.0.1:5000/a:";
         let said = "cache: {registry: true, from: [ghcr.io/acme/a:main, {type: inline}]}";
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn only_directories_with_a_cache_are_imported_and_no_path_is_told() {
+    fn cache_import_sends_no_paths_and_skips_empty_directories() {
         let said = "cache: {from: [{type: local, src: cache/none}, {type: local, src: 'cache/${arch}'}]}";
         let sent = sent(said).remove("cache-imports").unwrap();
         let digest = crate::oci::Digest::of(b"cache");
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_context_is_sent_with_what_it_brings() {
+    fn remote_context_is_sent_with_its_dockerfile() {
         for (said, expected) in [
             ("context: web", &[("filename", "Dockerfile")][..]),
             ("context: web, dockerfile: ../docker/One", &[("filename", "One")]),
@@ -290,7 +290,7 @@ images:
 ";
 
     #[test]
-    fn contexts_are_sent_as_buildx_sends_them() {
+    fn named_contexts_are_sent_as_buildx_does() {
         let repository = "127.0.0.1:5000/base".parse::<Reference>().unwrap().repository;
         let digest = crate::oci::Digest::of(b"base");
         let tag = repository.tag("x-amd64".parse().unwrap());
@@ -313,7 +313,7 @@ images:
     }
 
     #[test]
-    fn an_engine_that_knows_no_contexts_gets_images_as_stages() {
+    fn old_engine_gets_named_images_as_stages() {
         let repository = "127.0.0.1:5000/base".parse::<Reference>().unwrap().repository;
         let base = BaseImage::OnEngine(repository.tag("x-amd64".parse().unwrap()));
         let bases = BTreeMap::from([("base".parse().unwrap(), base)]);

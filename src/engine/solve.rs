@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_images_own_name_is_one_that_another_build_took() {
+    fn name_conflict_is_recognised_only_for_the_own_name() {
         let name = "127.0.0.1:5000/hello:1.0-amd64";
         let reference: crate::oci::Reference = name.parse().unwrap();
         let name = TagRef { repository: reference.repository, tag: "1.0-amd64".parse().unwrap() };

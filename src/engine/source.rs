@@ -144,7 +144,7 @@ pub(super) mod tests {
     const FILE: &str = "FROM a\nRUN one\nRUN two \\\n  && three\nRUN four\nRUN five\nRUN six\n";
 
     #[test]
-    fn the_marked_lines_stand_between_two_before_and_two_after() {
+    fn excerpt_shows_two_lines_before_and_after() {
         let excerpt = excerpt(&details(FILE, 3, 4), AddedLines::default()).unwrap();
         assert_eq!((excerpt.first, excerpt.marked), (1, (3, 4)));
         assert_eq!(excerpt.lines.join("\n"), "FROM a\nRUN one\nRUN two \\\n  && three\nRUN four\nRUN five");
@@ -153,7 +153,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn lines_that_were_added_are_not_shown_and_do_not_count() {
+    fn excerpt_omits_added_lines() {
         let stages: AddedStages = [("base".parse().unwrap(), "localhost:5000/base:1".parse().unwrap())].into();
         let with_stage = add_stages(FILE.as_bytes(), &stages).unwrap();
         let text = String::from_utf8(with_stage.text).unwrap();
@@ -162,7 +162,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_long_step_and_a_long_line_are_cut() {
+    fn excerpt_cuts_long_steps_and_lines() {
         let text = format!("FROM a\nRUN {}\n{}", "x".repeat(10_000), "  && y \\\n".repeat(100));
         let excerpt = excerpt(&details(&text, 2, 102), AddedLines::default()).unwrap();
         assert_eq!(excerpt.marked, (2, 13));
@@ -171,7 +171,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_status_without_a_usable_source_has_no_excerpt() {
+    fn status_without_a_usable_source_has_no_excerpt() {
         for details in [Vec::new(), b"garbage".to_vec(), details(FILE, 0, 0), details(FILE, 99, 99), details("", 1, 1)]
         {
             assert_eq!(excerpt(&details, AddedLines::default()), None);

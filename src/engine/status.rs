@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn exec_format_error_is_seen_wherever_its_bytes_are_cut() {
+    fn exec_format_error_is_found_across_split_log_parts() {
         for cut in 0..=EXEC_FORMAT.len() {
             let mut steps = Steps::default();
             steps.take(log(b"exec /bin/sh: "));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_interpreter_is_seen_wherever_its_line_is_cut() {
+    fn missing_interpreter_is_found_across_split_log_parts() {
         let line = b"one\nexec /go.sh: no such file or directory\r\n";
         for cut in 0..=line.len() {
             let mut steps = Steps::default();
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_the_steps_of_the_dockerfile_and_nothing_else() {
+    fn step_count_includes_only_dockerfile_steps() {
         for (name, counts) in [
             ("[1/2] FROM scratch", true),
             ("[ 2/12] RUN make", true),
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_is_not_there_fails_no_step() {
+    fn missing_cache_fails_no_step() {
         let missing = BuildEvent::CacheMissing { at: "r:5000/a:c".into() };
         let unusable = BuildEvent::CacheUnusable { at: "r:5000/a:c".into(), error: "403 Forbidden".into() };
         for (error, event) in [("r:5000/a:c: not found", missing), ("403 Forbidden", unusable)] {
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_seemed_cached_and_fails_is_told_once() {
+    fn failing_step_that_seemed_cached_is_reported_once() {
         let ended = |error: &str| Vertex {
             started: Some(Default::default()),
             completed: Some(Default::default()),
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_starts_and_ends_once_however_often_it_is_repeated() {
+    fn repeated_step_status_gives_one_start_and_one_end() {
         // A cached step only ends.
         for (cached, events) in [(false, 2), (true, 1)] {
             let mut steps = Steps::default();

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_system_says_its_tag_in_its_own_way() {
+    fn tag_is_read_from_the_variables_of_each_ci_system() {
         for (variables, tag) in [
             ("GITHUB_SHA=a GITHUB_REF_TYPE=tag GITHUB_REF_NAME=v1", Some("v1")),
             ("GITHUB_SHA=a GITHUB_REF=refs/tags/dir/v1", Some("dir/v1")),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_other_programs_have_too_say_nothing_alone() {
+    fn ambiguous_ci_variables_are_ignored_alone() {
         let environment = [("GIT_COMMIT", "a"), ("TAG_NAME", "v1"), ("GITHUB_REF", "refs/tags/v1")];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         assert_eq!(ci_runs(&environment).count(), 0);

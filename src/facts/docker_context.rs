@@ -243,7 +243,7 @@ mod tests {
     const LAB: &str = "a51146d38077ff992eba84cf1d5e9b249073503eb74868699016153b031a38f7";
 
     #[test]
-    fn the_order_is_the_docker_clis() {
+    fn docker_context_is_found_in_the_order_of_the_docker_cli() {
         let config = tempfile::tempdir().unwrap();
         let config = config.path();
         assert_eq!(found(config, &[]), is(DEFAULT_HOST, "the default"));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_says_nothing_names_no_context() {
+    fn empty_docker_config_names_no_context() {
         let config = tempfile::tempdir().unwrap();
         let (config, file) = (config.path(), config.path().join("config.json"));
         for nothing in ["", "null", r#"{"currentContext":null}"#] {
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn docker_context_errors_name_the_problem() {
         let config = tempfile::tempdir().unwrap();
         let config = config.path();
         let message = |variables: &[(&str, &str)]| find(config, variables).unwrap_err().to_string();

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_repository_answers_for_itself_whatever_ci_says() {
+    async fn git_facts_come_from_the_repository_before_ci() {
         let directory = tempfile::tempdir().unwrap();
         run(directory.path(), &["init", "--quiet"]);
         run(directory.path(), &["commit", "--quiet", "--allow-empty", "-m", "one"]);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_several_tags_of_a_commit_it_is_the_one_that_ci_was_started_for() {
+    async fn git_tag_is_that_of_the_ci_run_if_a_commit_has_several() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         run(path, &["init", "--quiet"]);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_git_that_prints_without_end_is_read_to_its_first_line() {
+    async fn endless_git_output_is_read_to_its_first_line() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let program = directory.path().join("git");
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ci_answers_where_there_is_no_repository() {
+    async fn git_facts_come_from_ci_without_a_repository() {
         let directory = tempfile::tempdir().unwrap();
         for (variables, tag) in [
             (&[("GITHUB_SHA", SHA), ("GITHUB_REF_TYPE", "tag"), ("GITHUB_REF_NAME", "v1")][..], Some("v1")),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn says_why_nothing_is_known() {
+    async fn missing_git_facts_give_a_reason() {
         let directory = tempfile::tempdir().unwrap();
         let facts = git_facts(directory.path(), &environment(&[]), &wanted()).await;
         assert!(facts["git.sha"].as_ref().unwrap_err().starts_with("not a git repository"), "{facts:?}");
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn git_is_not_run_where_nothing_is_wanted() {
+    async fn git_is_not_run_if_no_fact_is_needed() {
         assert!(git_facts(Path::new("/nonexistent"), &BTreeMap::new(), &BTreeSet::new()).await.is_empty());
     }
 }

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_than_were_named_are_never_in_a_cache() {
+    fn layout_never_stores_wrong_bytes_under_a_digest() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(&folder.path().join("cache"));
         let digest = Digest::of(b"layer");
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_processes_left_is_swept_and_nothing_that_is_written_or_of_others() {
+    fn layout_sweeps_only_files_of_killed_processes() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(folder.path());
         let digest = put(&layout, b"layer");
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_that_was_exported_last_is_found_beside_images_of_others() {
+    fn latest_cache_is_found_beside_third_party_images() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(folder.path());
         assert_eq!(layout.latest().unwrap(), None);
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_is_none_is_an_error_and_stays_as_it_was() {
+    fn invalid_layout_index_is_an_error_and_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(folder.path());
         let digest = put(&layout, b"one");

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn annotations_are_written_as_buildx_has_them() {
+    fn annotations_use_the_syntax_of_buildx() {
         for (written, meant) in [
             ("a=b", "index:a=b"),
             ("a=", "index:a="),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_annotation_of_an_index_is_refused() {
+    fn invalid_index_annotations_are_refused() {
         let error = |text: &str| text.parse::<Annotation>().unwrap_err().to_string();
         for text in ["", "a", "=b", "index:=b", "entry[linux/arm64]:=b"] {
             assert_eq!(error(text), AnnotationError::Form.to_string(), "{text}");
@@ -174,7 +174,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_makes_the_reader_panic(text in ".{0,40}") {
+        fn annotation_parser_never_panics(text in ".{0,40}") {
             let _ = text.parse::<Annotation>();
         }
     }

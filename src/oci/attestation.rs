@@ -152,7 +152,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_attestation_is_of_the_image_that_it_names() {
+    fn attestation_belongs_only_to_the_image_that_it_names() {
         let (image, other) = (Digest::of(b"image"), Digest::of(b"other"));
         let (manifest, entry) = attestation_of(&image);
         assert_eq!(entry.attests(), Some(image.clone()));
@@ -165,7 +165,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_subject_is_the_image() {
+    fn attestation_subject_must_be_the_image() {
         let (image, other) = (Digest::of(b"image"), Digest::of(b"other"));
         let statement = "application/vnd.in-toto+json";
         let artifact = |subject: &Digest| {
@@ -181,7 +181,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_has_no_statement_is_no_attestation() {
+    fn attestation_without_a_statement_is_refused() {
         let image = Digest::of(b"image");
         let layer = "application/vnd.oci.image.layer.v1.tar+gzip";
         let (manifest, entry) = with(&image, &json!({}), layer);
@@ -189,7 +189,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_entry_without_the_platform_type_or_digest_attests_nothing() {
+    fn entry_without_platform_type_or_digest_attests_nothing() {
         let (_, entry) = attestation_of(&Digest::of(b"image"));
         let change = |key: &str, value: &str| {
             let mut entry = entry.clone();

@@ -373,7 +373,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_child_is_of_the_planned_platform() {
+    fn child_must_have_the_planned_platform() {
         let none = EntryOverride::default();
         assert!(child(&config("linux", "arm64", "v8"), "linux/arm64", &none).is_ok());
         assert!(child(&config("linux", "arm", "v7"), "linux/arm/v7", &none).is_ok());
@@ -387,7 +387,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_child_is_of_the_version_of_its_system_that_its_index_will_say() {
+    fn child_has_the_os_version_of_its_index_entry() {
         let config = |version: &str| format!(r#"{{"os":"windows","architecture":"amd64","os.version":"{version}"}}"#);
         let none = EntryOverride::default();
         let of = |version: &str, planned: &str, entry: &EntryOverride| {
@@ -409,7 +409,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_config_that_two_readers_read_in_two_ways_is_no_child() {
+    fn child_with_an_ambiguous_config_is_refused() {
         for more in [
             r#","Architecture":"arm64""#,
             r#","ARCHITECTURE":"amd64""#,
@@ -436,7 +436,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_child_says_its_revision_in_a_label_or_an_annotation() {
+    fn child_revision_is_read_from_label_or_annotation() {
         let said = |rest: &str| {
             let config = format!(r#"{{"os":"linux","architecture":"amd64"{rest}}}"#);
             let child = child(config.as_bytes(), "linux/amd64", &EntryOverride::default()).unwrap();
@@ -458,14 +458,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_entry_override_is_believed() {
+    fn entry_override_replaces_the_platform_of_the_config() {
         let entry = EntryOverride { platform: Some("linux/arm/v6".parse().unwrap()), ..EntryOverride::default() };
         let child = child(&config("linux", "amd64", ""), "linux/arm/v6", &entry).unwrap();
         assert_eq!(child.fields().variant.as_deref(), Some("v6"));
     }
 
     #[test]
-    fn refuses_a_config_of_other_bytes() {
+    fn child_with_a_config_of_another_digest_is_refused() {
         let manifest = manifest_for(b"other", &MediaType::OciManifest);
         let refused = Child::new(
             manifest,

@@ -140,12 +140,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_as_sha256sum_does() {
+    fn digest_matches_sha256sum() {
         assert_eq!(Digest::of(b"").as_str(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 
     #[test]
-    fn refuses_what_could_leave_its_place_in_a_url_or_path() {
+    fn digest_parser_refuses_url_and_path_tricks() {
         let hex = "a".repeat(64);
         for bad in [
             String::new(),
@@ -166,18 +166,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn display_and_parse_are_inverse(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+        fn digest_display_and_parse_are_inverse(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
             let digest = Digest::of(&bytes);
             prop_assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest));
         }
 
         #[test]
-        fn no_string_makes_the_parser_panic(text in ".{0,90}") {
+        fn digest_parser_never_panics(text in ".{0,90}") {
             let _ = text.parse::<Digest>();
         }
 
         #[test]
-        fn hashing_in_pieces_is_hashing_at_once(bytes in proptest::collection::vec(any::<u8>(), 0..256), at in 0usize..256) {
+        fn digest_of_pieces_equals_digest_of_the_whole(bytes in proptest::collection::vec(any::<u8>(), 0..256), at in 0usize..256) {
             let at = at.min(bytes.len());
             let mut hasher = Hasher::new();
             hasher.update(&bytes[..at]);

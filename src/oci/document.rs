@@ -281,7 +281,7 @@ mod tests {
 
     /// Fuzzing found that `["arm64", "linux"]` was accepted as a config.
     #[test]
-    fn a_list_in_the_place_of_an_object_is_refused() {
+    fn document_with_a_list_in_place_of_an_object_is_refused() {
         for text in [
             r#"["index"]"#,
             r#"{"config":["x"]}"#,
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_in_another_case_or_twice_is_read_in_two_ways() {
+    fn document_with_case_variants_or_duplicate_fields_is_refused() {
         for text in [
             r#"{"manifests":[],"Manifests":[]}"#,
             r#"{"Manifests":[]}"#,
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_data_may_differ_in_case() {
+    fn document_data_keys_may_differ_only_in_case() {
         for (text, shape) in [
             (r#"{"annotations":{"Digest":"1","digest":"2","DIGEST":"3"}}"#, Shape::Manifest),
             (r#"{"manifests":[{"annotations":{"size":"","Size":""}}]}"#, Shape::Manifest),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_to_one_of_the_readers_is_refused() {
+    fn document_that_one_json_reader_refuses_is_refused() {
         for bytes in [
             &b"\xef\xbb\xbf{}"[..],
             b"{} {}",

@@ -99,7 +99,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_program_is_of_the_platform_whose_processor_its_header_names() {
+    fn elf_header_decides_the_platform_of_a_program() {
         for (.., planned, _) in MACHINES {
             let platform: Platform = format!("linux/{planned}").parse().unwrap();
             for (.., program, _) in MACHINES {
@@ -119,7 +119,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_elf_header_is_none() {
+    fn file_without_an_elf_header_has_no_processor() {
         for bad in [&b""[..], b"#!/bin/sh\necho hello, world\n", b"\x7fELF", &[0; 64], &head("amd64")[..19]] {
             assert_eq!(ElfMachine::read(bad), None);
         }

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_is_kept_as_it_is_written() {
+    fn unread_document_fields_are_kept_unchanged() {
         let entry = read(
             r#","urls":["https://a.io/x"],"org.new": {"b" : 1.0, "a":12345678901234567890123},"artifactType":"a/b""#,
             r#","features":["sse4"],"os.new":null"#,

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_that_may_not_move_is_known_by_the_words() {
+    fn immutable_tag_refusal_is_recognised_by_its_message() {
         for said in [
             "The image tag '1.0' already exists in the 'web' repository and cannot be overwritten because the tag is immutable.",
             "Failed to process request due to 'web:1.0' configured as immutable.",

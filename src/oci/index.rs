@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_everything_that_is_missing_twice_or_foreign() {
+    fn index_error_lists_missing_duplicate_and_unplanned_platforms() {
         let oci = &MediaType::OciManifest;
         let children = vec![child("linux/amd64", oci), child("linux/amd64", oci), child("linux/s390x", oci)];
         let error = IndexDraft::new(&planned(&["linux/amd64", "linux/arm64"]), children).unwrap_err();
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_differ_in_the_version_of_their_system_are_of_different_platforms() {
+    fn images_of_different_os_versions_are_different_platforms() {
         let windows = |version: &str| {
             let config = format!(r#"{{"os":"windows","architecture":"amd64","os.version":"{version}"}}"#);
             let (config, any) = (config.as_bytes(), "windows/amd64".parse().unwrap());
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn is_a_manifest_list_only_if_every_child_is_dockers() {
+    fn index_is_a_docker_list_only_if_every_child_is_docker() {
         let plan = planned(&["linux/amd64", "linux/arm64"]);
         let media_type = |children| {
             IndexDraft::new(&plan, children).unwrap().encode(IndexFormat::Auto).unwrap().manifest().media_type().clone()
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn attestations_stand_after_all_platforms_in_their_order() {
+    fn index_lists_attestations_after_all_platforms() {
         let plan = planned(&["linux/amd64", "linux/arm64"]);
         let attested = |platform: &str, media_type: &MediaType| {
             let mut child = child(platform, media_type);
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_too_large_for_a_registry_is_no_index() {
+    fn index_too_large_for_a_registry_is_refused() {
         let features = (0..200_000).map(|n| format!("feature{n}")).collect();
         let entry = EntryOverride { os_features: Some(features), ..EntryOverride::default() };
         let config = config("linux", "amd64", "");
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn annotations_stand_where_they_are_wanted_and_only_in_an_oci_index() {
+    fn index_annotations_are_placed_only_in_an_oci_index() {
         let docker = || {
             let children = ["linux/amd64", "linux/arm64"].map(|platform| child(platform, &MediaType::DockerManifest));
             IndexDraft::new(&planned(&["linux/amd64", "linux/arm64"]), children.to_vec()).unwrap()
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_list_is_made_only_of_what_it_can_hold() {
+    fn docker_manifest_list_is_made_only_if_it_can_hold_all() {
         let plan = planned(&["linux/amd64", "linux/arm64"]);
         let draft = |amd64: &MediaType| {
             let arm64 = child("linux/arm64", &MediaType::DockerManifest);
@@ -443,7 +443,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn same_children_give_the_same_bytes_in_the_plans_order(order in Just(vec!["linux/arm/v7", "linux/amd64", "linux/s390x", "linux/arm64"]).prop_shuffle()) {
+        fn same_children_give_the_same_index_bytes(order in Just(vec!["linux/arm/v7", "linux/amd64", "linux/s390x", "linux/arm64"]).prop_shuffle()) {
             let plan = planned(&["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"]);
             let encode = |platforms: &[&str]| {
                 let children = platforms.iter().map(|p| child(p, &MediaType::OciManifest)).collect();

@@ -143,7 +143,7 @@ mod tests {
     use super::super::{Platform, PlatformError};
 
     #[test]
-    fn a_name_that_nobody_uses_is_asked_about_when_one_is_near() {
+    fn unknown_platform_name_suggests_a_similar_one() {
         for (typed, meant) in [
             ("linux/amd46", "linux/amd64"),
             ("linux/arm46/v8", "linux/arm64/v8"),

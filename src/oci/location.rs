@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn layouts_are_named_as_skopeo_names_them_and_repositories_as_docker_does() {
+    fn locations_use_the_syntax_of_skopeo_and_docker() {
         let digest = Digest::of(b"x").to_string();
         for (written, location, selector) in [
             ("oci:dir", "oci:dir", None),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_directory_is_refused() {
+    fn location_without_a_directory_is_refused() {
         for (text, error) in [
             ("oci:", LocationError::Directory),
             ("oci::1.0", LocationError::Directory),

@@ -102,7 +102,7 @@ mod tests {
 
     /// The rules of Go's `Unmarshal` and `Decoder.Decode`.
     #[test]
-    fn it_reads_what_gos_reader_reads() {
+    fn loose_reader_accepts_the_json_that_go_accepts() {
         let thing = |text: &str, texts: &[(&str, &str)], list: &[u8]| Thing {
             text: text.to_owned(),
             texts: texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_of_the_bytes_as_they_came() {
+    fn manifest_digest_is_of_the_received_bytes() {
         let odd = "{ \"manifests\" : [],\n \"schemaVersion\":2 }";
         let manifest = raw(odd, None).unwrap();
         assert_eq!(manifest.digest(), &Digest::of(odd.as_bytes()));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_document_that_can_be_read_two_ways() {
+    fn ambiguous_manifest_is_refused() {
         for both in [r#"{"manifests":[],"layers":[]}"#, r#"{"manifests":[],"config":{}}"#] {
             assert_eq!(raw(both, None), Err(ManifestError::Ambiguous), "{both}");
         }
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_media_type_that_contradicts_the_header() {
+    fn manifest_media_type_must_match_the_header() {
         let body = r#"{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
         assert!(raw(body, Some(&MediaType::OciIndex)).is_ok());
         assert!(matches!(raw(body, Some(&MediaType::DockerList)), Err(ManifestError::MediaType { .. })));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_manifest() {
+    fn invalid_manifest_is_refused() {
         for bad in ["", "[]", "<html>", r#"{"mediaType":"text/plain"}"#, "{\"schemaVersion\":1", "\u{0}"] {
             assert!(raw(bad, None).and_then(|m| m.content()).is_err(), "{bad:?}");
         }
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_descriptors_with_impossible_sizes_or_digests() {
+    fn descriptors_with_impossible_sizes_or_digests_are_refused() {
         let index = |digest: &str, size: &str| {
             let json = format!(
                 r#"{{"manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size}}}]}}"#

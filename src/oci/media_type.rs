@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn media_types_are_read_back_with_parameters() {
         for media_type in MediaType::MANIFESTS {
             assert_eq!(MediaType::parse(media_type.as_str()), media_type);
             assert_eq!(MediaType::parse(&format!("{media_type}; charset=utf-8")), media_type);

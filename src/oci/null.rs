@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_null_reads_as_if_it_were_absent() {
+    fn null_field_reads_as_absent() {
         let descriptor = |more: Value| {
             let mut descriptor = json!({
                 "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": Digest::of(b"x"), "size": 1,
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_annotations_and_features_that_nobody_made_are_none() {
+    fn null_layers_annotations_and_features_are_empty() {
         let config = json!({ "mediaType": "m", "digest": Digest::of(b"x"), "size": 1 });
         for (document, expected) in [
             (
@@ -158,7 +158,7 @@ mod tests {
 
     /// containerd reads a name with `null` as present (`core/images`, `validateMediaType`), and refuses the document.
     #[test]
-    fn a_null_that_says_image_and_index_at_once_is_refused() {
+    fn null_field_that_makes_image_and_index_is_refused() {
         let config = json!({ "mediaType": "m", "digest": Digest::of(b"x"), "size": 1 });
         let index = "application/vnd.oci.image.index.v1+json";
         for both in [

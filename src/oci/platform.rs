@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn normal_forms_are_containerds() {
+    fn platform_normal_forms_are_those_of_containerd() {
         for (written, normal) in [
             ("linux/x86_64", "linux/amd64"),
             ("linux/amd64/v1", "linux/amd64"),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_those_that_were_typed() {
+    fn platform_keeps_its_typed_spelling() {
         for (typed, normal, variant) in [
             ("linux/arm64", "linux/arm64", None),
             ("linux/arm64/v8", "linux/arm64", Some("v8")),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_platform() {
+    fn invalid_platform_is_refused() {
         for bad in [
             "",
             "linux",
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_processor_runs_its_own_and_older_variants() {
+    fn processor_runs_its_own_and_older_variants() {
         for (host, program, runs) in [
             ("linux/amd64", "linux/amd64", true),
             ("linux/amd64", "linux/386", true),
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_and_features_are_read_and_written_as_containerd_does() {
+    fn platform_versions_and_features_use_the_containerd_syntax() {
         for (typed, written) in [
             ("windows(10.0.17763)/amd64", "windows(10.0.17763)/amd64"),
             ("windows(10.0.17763+win32k)/amd64", "windows(10.0.17763+win32k)/amd64"),
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_platform_covers_what_demands_more_and_is_renewed_by_its_patches() {
+    fn platform_covers_stricter_ones_and_is_renewed_by_patches() {
         for (one, other, covers, renewed) in [
             ("windows/amd64", "windows(10.0.17763.1)/amd64", true, false),
             ("windows(10.0.17763)/amd64", "windows(10.0.17763.1)/amd64", true, true),
@@ -425,7 +425,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_document_says_is_written_so_that_it_is_read_again(
+        fn platform_with_any_version_and_features_reads_back(
             version in proptest::option::of(".{0,20}"), features in proptest::collection::vec(".{0,8}", 0..4)
         ) {
             let platform = platform("windows/amd64").demanding(Demands::new(version.as_deref(), &features));
@@ -439,7 +439,7 @@ mod tests {
         }
 
         #[test]
-        fn display_and_parse_are_inverse(os in "[a-z]{1,8}", arch in "[a-z0-9]{1,8}", variant in proptest::option::of("v[0-9]{1,2}")) {
+        fn platform_display_and_parse_are_inverse(os in "[a-z]{1,8}", arch in "[a-z0-9]{1,8}", variant in proptest::option::of("v[0-9]{1,2}")) {
             let platform = Platform::new(&os, &arch, variant.as_deref()).unwrap();
             let read = platform.to_string().parse::<Platform>();
             let is_asked_about = matches!(read, Err(PlatformError::Meant { .. }));
@@ -447,7 +447,7 @@ mod tests {
         }
 
         #[test]
-        fn no_string_makes_the_parser_panic(text in ".{0,40}") {
+        fn platform_parser_never_panics(text in ".{0,40}") {
             let _ = text.parse::<Platform>();
         }
     }

@@ -409,7 +409,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_read_as_the_docker_cli_reads_them() {
+    fn references_are_read_as_by_the_docker_cli() {
         let hex = "a".repeat(64);
         for (written, meant) in [
             ("hello", "docker.io/library/hello:latest".to_owned()),
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_registries_refuse() {
+    fn invalid_reference_is_refused() {
         let long = format!("ghcr.io/{}", "a/".repeat(130) + "a");
         for bad in [
             "",
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_mixed_case_is_refused_with_the_lower_one() {
+    fn mixed_case_repository_error_shows_the_lower_case_form() {
         for (written, lower) in [("MyOrg/App", "myorg/app"), ("a.io/Org/x:V1", "org/x"), ("A.io/App", "app")] {
             assert_eq!(written.parse::<Reference>(), Err(ReferenceError::Case(lower.into())), "{written}");
         }
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_an_exact_name_or_address() {
+    fn loopback_host_is_an_exact_name_or_address() {
         for (host, loopback) in [
             ("localhost", true),
             ("localhost:5000", true),
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_only_its_capitals_tell_from_a_namespace_keeps_them() {
+    fn host_recognised_only_by_its_capitals_keeps_them() {
         for text in ["zR1/a", "MyHost/org/hello", "X/a"] {
             let reference: Reference = text.parse().unwrap();
             let written = reference.to_string();
@@ -498,7 +498,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn display_and_parse_are_inverse(
+        fn reference_display_and_parse_are_inverse(
             host in "[a-z]{1,8}(\\.[a-z]{2,5}|:[1-9][0-9]{0,3})",
             path in "[a-z0-9]{1,6}((\\.|_|__|-{1,3})[a-z0-9]{1,4})?(/[a-z0-9]{1,6}){0,3}",
             tag in "[A-Za-z0-9_][A-Za-z0-9._-]{0,20}",
@@ -509,7 +509,7 @@ mod tests {
         }
 
         #[test]
-        fn no_string_makes_the_parsers_panic(text in ".{0,80}") {
+        fn reference_parsers_never_panic(text in ".{0,80}") {
             let _ = text.parse::<Reference>();
             let _ = text.parse::<RegistryHost>();
             let _ = text.parse::<Tag>();

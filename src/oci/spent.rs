@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spent_token_is_known_by_the_registrys_words() {
+    fn expired_token_is_recognised_by_the_message() {
         for said in [
             r#"{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}"#,
             "Your Authorization Token has expired. Please run 'aws ecr get-login' to fetch a new one.",

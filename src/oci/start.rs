@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_entrypoint_else_the_command_in_its_folder_or_in_path() {
+    fn container_starts_the_entrypoint_or_the_command() {
         let default = PATH.split(':').map(|place| format!("{place}/server")).collect::<Vec<_>>();
         let listed = |paths: &[&str]| Some(paths.iter().map(ToString::to_string).collect::<Vec<_>>());
         for (settings, expected) in [

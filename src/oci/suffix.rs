@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_says_which_architecture_its_image_is_for() {
+    fn tag_suffix_names_the_architecture_of_its_image() {
         for (tag, platform, contradicts) in [
             ("1.0-arm64", "linux/amd64", true),
             ("1.0-arm64", "linux/arm64", false),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_of_one_platform_has_its_name_in_some_place() {
+    fn architecture_is_found_anywhere_in_a_tag() {
         for (tag, platform, names) in [
             ("1.0-arm64", None, true),
             ("1.0-arm-v7", None, true),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arch_tag_of_a_tag_has_a_platform_beside_it_and_nothing_else() {
+    fn arch_tag_has_only_a_platform_beside_its_tag() {
         for (tag, name, is_arch_tag) in [
             ("1.0-arm64", "1.0", true),
             ("1.0-arm-v7", "1.0", true),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_are_platforms_in_their_normal_form_and_none_hides_another() {
+    fn tag_suffixes_are_normal_platforms_and_hide_no_other() {
         for (place, (name, meant)) in ENDINGS.iter().enumerate() {
             for one in *meant {
                 let normal = format!("linux/{one}").parse::<Platform>().unwrap().to_string();

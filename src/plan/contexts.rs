@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_images_in_their_shortest_form() {
+    fn context_names_are_images_in_their_shortest_form() {
         for (written, name) in [
             ("base", "base"),
             ("base:latest", "base"),

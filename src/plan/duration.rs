@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_as_written() {
+    fn durations_are_parsed_and_displayed() {
         for (text, seconds) in [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2h5s", 7205), ("1h1m1s", 3661)] {
             assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
             assert_eq!(parse_duration(&display(Duration::from_secs(seconds))), Some(Duration::from_secs(seconds)));

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_read_as_the_docker_cli_reads_them() {
+    fn engine_hosts_are_read_as_by_the_docker_cli() {
         for (written, meant, local) in [
             ("unix:///var/run/docker.sock", "unix:///var/run/docker.sock", true),
             ("tcp://127.0.0.1:2375", "tcp://127.0.0.1:2375", true),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn says_which_schemes_are_not_yet_there() {
+    fn unsupported_engine_host_schemes_are_named() {
         for scheme in ["ssh", "http", "https", "npipe", "fd"] {
             let error = format!("{scheme}://host").parse::<EngineHost>().unwrap_err();
             assert_eq!(error, EngineHostError::NotYet(scheme.into()));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_host() {
+    fn invalid_engine_host_is_refused() {
         for bad in [
             "",
             "/var/run/docker.sock",

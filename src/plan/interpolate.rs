@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_read_as_compose_reads_them() {
+    fn variables_are_interpolated_as_in_compose() {
         for (written, meant) in [
             ("plain", "plain"),
             ("$SET ${SET} x${SET}y", "value value xvaluey"),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_and_where() {
+    fn interpolation_errors_name_the_problem_and_its_place() {
         for (written, blamed, message) in [
             ("x ${UNSET} y", "${UNSET}", "`UNSET` is not set"),
             ("$UNSET.", "$UNSET", "`UNSET` is not set"),
@@ -267,24 +267,24 @@ mod tests {
     }
 
     #[test]
-    fn nesting_is_bounded() {
+    fn interpolation_nesting_is_bounded() {
         let deep = "${A:-".repeat(100_000);
         assert!(interpolate(&deep, &look).unwrap_err().message.contains("nested deeper"));
     }
 
     #[test]
-    fn names_are_found_in_defaults_too() {
+    fn variable_names_are_found_in_defaults_too() {
         assert_eq!(names("${git.sha:-${git.short}} $$x ${A}"), ["git.short", "git.sha", "A"]);
     }
 
     proptest! {
         #[test]
-        fn no_string_makes_it_panic(text in "([$]|[{]|[}]|:|-|[?]|[+]|SET|UNSET|ä|git[.]sha|x){0,30}") {
+        fn interpolation_never_panics(text in "([$]|[{]|[}]|:|-|[?]|[+]|SET|UNSET|ä|git[.]sha|x){0,30}") {
             let _ = interpolate(&text, &look);
         }
 
         #[test]
-        fn a_doubled_dollar_is_the_inverse(text in ".{0,60}") {
+        fn doubled_dollar_escapes_interpolation(text in ".{0,60}") {
             prop_assert_eq!(interpolate(&text.replace('$', "$$"), &look), Ok(text));
         }
     }

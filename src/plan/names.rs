@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_a_bare_word() {
+    fn image_and_engine_names_are_bare_words() {
         for good in ["hello", "a", "x86", "my-app_2", "3proxy", &"n".repeat(128)] {
             assert_eq!(good.parse::<ImageName>().unwrap().to_string(), good);
         }

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_merge_and_everything_else_replaces() {
+    fn plan_maps_merge_and_other_values_replace() {
         let nothing = Node { origin: Origin::Text(0..0), value: Value::Null };
         let base = map(&[("a", text("1")), ("b", map(&[("x", text("1")), ("y", text("1"))])), ("c", map(&[]))]);
         let over = map(&[("d", text("2")), ("b", map(&[("y", text("2"))])), ("a", map(&[])), ("c", nothing)]);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn put_makes_the_maps_on_its_way() {
+    fn setting_a_value_creates_the_maps_on_its_path() {
         let Value::Map(mut tree) = map(&[("a", text("1"))]).value else { unreachable!() };
         for path in [&["b", "c"][..], &["a"], &["b", "d"]] {
             let path: Vec<Rc<str>> = path.iter().map(|&name| name.into()).collect();

@@ -13,7 +13,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_join_without_needless_dots() {
+    fn plan_paths_join_without_needless_dots() {
         for (base, path, joined) in [
             ("", ".", "."),
             ("", "a/./b/", "a/b"),

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fetched_and_what_is_a_directory_is_dockers_rule() {
+    fn remote_contexts_are_recognised_as_by_docker() {
         for (text, is) in [
             (".", "directory"),
             ("../app", "directory"),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_fetched_is_refused_without_being_repeated() {
+    fn invalid_remote_context_is_refused_and_not_shown() {
         for (text, error) in [
             ("https://user:word@h/app.git", RemoteContextError::Credential),
             ("https://word@h/app.tar", RemoteContextError::Credential),

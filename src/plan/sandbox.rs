@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_read_as_docker_reads_them() {
+    fn shm_sizes_are_read_as_by_docker() {
         for (text, bytes) in [
             ("1", 1),
             ("67108864", 64 << 20),

@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_has_the_keys_that_are_read_and_no_other() {
+    fn plan_schema_has_exactly_the_keys_that_are_read() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
         let tables: [(&str, &Keys); 14] = [
             ("", &PLAN),
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_platform_says_nothing_that_an_image_cannot() {
+    fn platform_keys_are_a_subset_of_image_keys() {
         assert!(PLATFORM.known.iter().all(|key| IMAGE.known.contains(key)));
     }
 }

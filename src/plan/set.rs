@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_any_letters() {
+    fn set_pattern_star_matches_any_letters() {
         for (pattern, name, matched) in [
             ("hello", "hello", true),
             ("hello", "hello2", false),

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_word_is_named_and_a_far_one_is_not() {
+    fn suggestion_names_only_a_near_word() {
         let keys = ["dockerfile", "target", "args", "tags"];
         assert_eq!(suggest("dokcerfile", keys).unwrap(), "did you mean `dockerfile`?");
         assert_eq!(suggest("Args", keys).unwrap(), "did you mean `args`?");
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn distance_counts_edits() {
+    fn edit_distance_counts_edits() {
         for (a, b, edits) in
             [("", "", 0), ("a", "", 1), ("tags", "tag", 1), ("agrs", "args", 1), ("ab", "ba", 1), ("abc", "xyz", 3)]
         {

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_errors_of_a_document() {
+    fn registry_error_document_is_read() {
         let body =
             br#"{"errors":[{"code":"NAME_UNKNOWN","message":"no\u001b[31m repo","detail":{"a":1}},{"code":"X"}]}"#;
         let answer = Answer::read(body);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn null_in_a_document_is_a_text_that_is_absent() {
+    fn null_in_a_registry_error_reads_as_absent() {
         for (body, said) in [
             (&br#"{"errors":null}"#[..], ""),
             (br#"{"errors":[{"code":null,"message":"too busy"}]}"#, ": too busy"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_first_line_of_plain_text_and_the_title_of_a_page() {
+    fn error_text_is_the_first_line_or_the_title_of_a_page() {
         assert_eq!(Answer::read(b"too busy\nstack trace").to_string(), ": too busy");
         let page = b"<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>";
         assert_eq!(Answer::read(page).to_string(), ": No required SSL certificate was sent");

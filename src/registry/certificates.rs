@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_is_refused_when_it_is_no_pem() {
+    fn authority_that_is_not_pem_is_refused() {
         let made = made();
         assert!(matches!(trust(b""), Err(CertificateFault::Empty)));
         assert!(matches!(trust(b" \n"), Err(CertificateFault::Empty)));
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_shown_only_with_its_own_key() {
+    fn client_certificate_needs_its_own_key() {
         let (one, other) = (made(), made());
         let show = |certificate: &str, key: &str| {
             let mut certificates = Certificates::default();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_read_as_docker_reads_it() {
+    fn certificate_directory_is_read_as_by_docker() {
         let made = made();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
@@ -338,7 +338,7 @@ mod tests {
         assert!(matches!(read().unwrap_err().fault, CertificateFault::Empty));
     }
     #[test]
-    fn a_directory_is_read_without_what_only_root_may_read() {
+    fn certificate_directory_skips_files_only_root_may_read() {
         use std::os::unix::fs::PermissionsExt as _;
         let made = made();
         let directory = tempfile::tempdir().unwrap();

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_challenges_of_the_field() {
+    fn real_world_challenges_are_read() {
         let cases = [
             (
                 r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull""#,
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_that_is_too_small_is_told_from_none() {
+    fn insufficient_scope_is_distinguished_from_a_missing_login() {
         let challenge = |error: &str| format!(r#"Bearer realm="https://a/t",scope="repository:a:push"{error}"#);
         for (error, is) in [
             (r#",error="insufficient_scope""#, true),
@@ -156,17 +156,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_any_text_without_panic(header in ".{0,200}") {
+        fn challenge_parser_never_panics(header in ".{0,200}") {
             Challenge::choose([header.as_str()]);
         }
 
         #[test]
-        fn reads_near_challenges_without_panic(header in r#"(Bearer|Basic|[ ,="\\a]){0,30}"#) {
+        fn challenge_parser_never_panics_on_near_challenges(header in r#"(Bearer|Basic|[ ,="\\a]){0,30}"#) {
             Challenge::choose([header.as_str()]);
         }
 
         #[test]
-        fn a_quoted_realm_comes_back_as_it_was(realm in ".{0,60}") {
+        fn quoted_realm_is_unquoted_exactly(realm in ".{0,60}") {
             let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
             prop_assert_eq!(Challenge::choose([format!("Bearer realm=\"{quoted}\"").as_str()]), Some(bearer(&realm, None)));
         }

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_blob_that_is_there_is_asked_for_once_and_one_that_is_not_each_time() {
+    async fn existing_blob_is_asked_for_once_and_missing_one_each_time() {
         let (heads, asked) = (Heads::default(), AtomicUsize::new(0));
         let (repository, digest) = ("web".parse().unwrap(), Digest::of(b"layer"));
         let ask = async |head| {

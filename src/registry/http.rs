@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_warnings_of_the_specification_only() {
+    fn only_specified_registry_warnings_are_read() {
         let read = |text: &'static str| warning(&HeaderValue::from_static(text));
         assert_eq!(read(r#"299 - "moved to \"b\"""#).as_deref(), Some(r#"moved to "b""#));
         assert_eq!(read(r#"199 - "x""#), None);

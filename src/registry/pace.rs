@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn ten_pass_at_once_and_then_ten_a_second() {
+    async fn pace_lets_ten_pass_at_once_and_then_ten_a_second() {
         let (pace, start) = (Pace::a_second(10), Instant::now());
         let mut passed = Vec::new();
         for _ in 0..25 {

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn d24_the_variables_are_read_as_go_and_curl_read_them() {
+    fn proxy_variables_are_read_as_by_go_and_curl() {
         for (variables, http, https) in [
             (&[][..], "direct", "direct"),
             (&[("HTTPS_PROXY", "http://a:1")], "direct", "a:1"),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn d24_what_no_proxy_names_is_asked_for_directly() {
+    fn no_proxy_entries_are_reached_directly() {
         for (past, direct, proxied) in [
             ("*", &["https://a.example", "https://10.0.0.1"][..], &[][..]),
             (
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn v38_what_is_no_proxy_is_named_without_its_value() {
+    fn invalid_proxy_variable_is_named_without_its_value() {
         for value in ["ftp://u:canary@p:1", "http://", "http://u:canary@", "http://u:canary@p:x", "canary canary"] {
             let error = proxies(&[("https_proxy", value)]).unwrap_err();
             assert_eq!(error.variable, "https_proxy", "{value}");

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn v21_a_name_is_what_it_resolves_to() {
+    fn host_name_counts_as_the_addresses_that_it_resolves_to() {
         let private = ["10.0.0.1", "192.168.1.1", "fd12::1", "100.64.0.1"];
         for address in private.into_iter().chain(["127.0.0.1", "::1", "169.254.169.254", "fd00:ec2::254"]) {
             assert!(allowed(&addresses(&[address]), Reach::Public).is_empty(), "{address}");
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_is_private_only_where_all_its_addresses_are() {
+    fn registry_is_private_only_if_all_its_addresses_are() {
         assert_eq!(common(&addresses(&["10.0.0.1", "192.168.0.1"])), Reach::Private);
         assert_eq!(common(&addresses(&["127.0.0.1", "::1"])), Reach::Loopback);
         assert_eq!(common(&addresses(&["10.0.0.1", "1.1.1.1"])), Reach::Public);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn v21_a_name_of_this_machine_is_not_connected_to_for_a_public_registry() {
+    async fn public_registry_cannot_redirect_to_a_loopback_name() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://localhost:{}/token", listener.local_addr().unwrap().port());
         let (stranger, _) = client("https://registry.example/v2/", Reach::Public);

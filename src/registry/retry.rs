@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn d1_waits_as_long_as_retry_after_says() {
+    async fn retry_waits_as_long_as_retry_after() {
         for seconds in [2, 60] {
             let after = |n| if n == 1 { Err(status(429, Some(seconds))) } else { Ok(()) };
             let ran = ran(Patience::None, after).await;
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn d1_fails_at_once_with_the_value_where_it_is_asked_to_wait_too_long() {
+    async fn too_long_retry_after_fails_at_once_with_the_value() {
         let ran = ran(Patience::None, |_| Err(status(429, Some(86400)))).await;
         assert_eq!((ran.requests, ran.took), (1, Duration::ZERO));
         let error = ran.result.unwrap_err();
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn d1_one_429_slows_down_every_task_of_the_registry() {
+    async fn one_429_slows_down_every_task_of_the_registry() {
         let throttle = Throttle::default();
         let first = ran_behind(&throttle, Patience::None, |n| if n == 1 { Err(status(429, Some(10))) } else { Ok(()) });
         let second = async {
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn d2_a_transient_failure_is_tried_five_times_and_no_more() {
+    async fn transient_failure_is_tried_five_times() {
         for code in [408, 425, 429, 500, 502, 503, 504, 522] {
             let once = ran(Patience::None, |n| if n == 1 { Err(status(code, None)) } else { Ok(()) }).await;
             assert!(once.result.is_ok() && once.requests == 2, "{code}");
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn d3_a_refusal_is_not_tried_again() {
+    async fn refusal_is_never_retried() {
         for code in [400, 405, 409, 413, 416, 501, 418] {
             let ran = ran(Patience::None, |_| Err(status(code, Some(1)))).await;
             assert_eq!((ran.requests, ran.took), (1, Duration::ZERO), "{code}");
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_just_written_is_looked_for_during_ten_seconds() {
+    async fn new_content_is_looked_for_during_ten_seconds() {
         let never = ran(Patience::Content, |_| Err(not_found())).await;
         assert!(never.result.unwrap_err().is_not_found());
         assert!((5..=10).contains(&never.requests), "{}", never.requests);
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn e11_what_a_tag_named_before_is_looked_past_during_ten_seconds() {
+    async fn stale_tag_is_read_again_for_ten_seconds() {
         let stale = || error(ErrorKind::Stale(Digest::of(b"before")));
         let always = ran(Patience::Content, |_| Err(stale())).await;
         assert!(matches!(always.result.unwrap_err().kind(), ErrorKind::Stale(_)));
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_an_index_refers_to_is_waited_for_but_not_a_repository() {
+    async fn missing_children_are_awaited_but_missing_repositories_not() {
         let answer = |code: &str| Answer::read(format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#).as_bytes());
         for (code, patient) in [("MANIFEST_BLOB_UNKNOWN", true), ("MANIFEST_UNKNOWN", true), ("NAME_UNKNOWN", false)] {
             let missing = || error(ErrorKind::NotFound(answer(code)));
@@ -398,13 +398,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_name_that_does_not_resolve_is_tried_again_twice() {
+    async fn unresolvable_name_is_retried_twice() {
         let dns = || error(ErrorKind::Dns(Cause::of(&std::io::Error::other("no such name"))));
         assert_eq!(ran(Patience::None, |_| Err(dns())).await.requests, 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_ends_at_its_deadline() {
+    async fn registry_call_ends_at_its_deadline() {
         let start = Instant::now();
         let hang = || std::future::pending::<Result<(), RegistryError>>();
         let ended = run(&Backoff::STANDARD, &[&Throttle::default()], &|_| {}, Patience::None, hang, error).await;
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_that_would_pass_the_deadline_is_not_begun() {
+    async fn retry_wait_beyond_the_deadline_is_not_started() {
         let backoff = Backoff { deadline: Duration::from_secs(15), ..Backoff::STANDARD };
         let attempt = || std::future::ready(Err::<(), _>(status(503, Some(10))));
         let start = Instant::now();
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn retries_are_told_before_they_are_waited_for() {
+    async fn retry_is_reported_before_the_wait() {
         let told = std::sync::Mutex::new(RefCell::new(Vec::new()));
         let tell = |notice| told.lock().unwrap().borrow_mut().push((Instant::now(), notice));
         let start = Instant::now();
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_the_cap() {
+    fn retry_waits_double_up_to_the_cap() {
         let ceilings = [1, 2, 3, 6, 7, 40].map(|failures| Backoff::STANDARD.ceiling(failures).as_millis());
         assert_eq!(ceilings, [500, 1000, 2000, 16000, 20000, 20000]);
         assert!((0..1000).map(|_| random()).all(|drawn| (0.0..1.0).contains(&drawn)));

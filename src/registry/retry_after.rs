@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn d1_reads_retry_after_as_seconds_and_as_a_date() {
+    fn retry_after_is_read_as_seconds_or_as_a_date() {
         for (text, seconds) in [
             ("2", Some(2)),
             (" 7 ", Some(7)),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn d1_a_number_that_is_a_time_is_a_time() {
+    fn retry_after_may_be_a_unix_time() {
         let now = 1_746_136_900;
         for (text, seconds) in
             [("1746136938", Some(38)), ("1746136938000", Some(38)), ("1746136900", None), ("1746136000", None)]
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn d1_a_time_is_one_of_the_registrys_clock() {
+    fn retry_after_date_is_relative_to_the_registry_clock() {
         let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
         for wrong in [0, NOW - 3600, NOW + 3600] {
             assert_eq!(read(RETRY_AFTER, "Sun, 06 Nov 1994 08:50:07 GMT", date, wrong), Some(30));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_wait_is_said_in_hours_and_days() {
+    fn long_wait_is_shown_in_hours_and_days() {
         let said = [0, 119, 120, 121, 7199, 7200, 86400, 172_800].map(|seconds| in_words(Duration::from_secs(seconds)));
         assert_eq!(said, ["0 s", "119 s", "2 min", "3 min", "120 min", "2 h", "24 h", "2 days"]);
         assert_eq!(in_words(Duration::from_millis(1500)), "2 s");

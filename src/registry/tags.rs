@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_page_is_asked_for_at_our_own_address() {
+    fn next_page_of_tags_is_requested_from_the_registry_itself() {
         for (link, query) in [
             ("</v2/a/tags/list?n=1000&last=x>; rel=\"next\"", Some("n=1000&last=x")),
             ("<https://elsewhere.example/v2/b/tags/list?last=x&n=2#y>; rel=next", Some("last=x&n=2")),

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn v21_refuses_every_evil_realm() {
+    fn hostile_realms_are_refused() {
         let home = url("https://registry.example/v2/");
         let evil = [
             "http://registry.example/token",
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn v21_goes_to_token_servers_of_the_field() {
+    fn real_world_token_servers_are_accepted() {
         let cases = [
             ("https://registry-1.docker.io", "https://auth.docker.io/token"),
             ("https://ghcr.io", "https://ghcr.io/token"),
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn v21_refuses_another_port_of_this_machine() {
+    fn realm_on_another_port_of_a_private_host_is_refused() {
         for home in ["http://127.0.0.1:5000", "https://10.0.0.1:5000", "http://[::1]:5000"] {
             let other = home.replace("5000", "5001");
             assert!(matches!(realm(&url(home), &none(), &other), Err(TargetError::Private(_))), "{home}");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn v23_redirects_never_lose_encryption_nor_enter_private_networks() {
+    fn redirect_stays_encrypted_and_out_of_private_networks() {
         let home = url("https://registry.example/v2/x");
         assert!(matches!(
             redirect(&home, Reach::Public, &none(), &home, "http://cdn.example/x"),
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_registry_may_send_us_to_its_neighbours_but_not_to_metadata_services() {
+    fn private_registry_may_redirect_to_neighbours_not_to_metadata() {
         let local = url("http://127.0.0.1:5000/v2/x");
         assert!(redirect(&local, Reach::Loopback, &none(), &local, "http://127.0.0.1:9000/x").is_ok());
         assert!(redirect(&local, Reach::Loopback, &none(), &local, "http://169.254.169.254/x").is_err());
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_sends_us_to_what_the_user_named() {
+    fn registry_may_redirect_to_hosts_that_the_user_named() {
         let hosts = ["10.0.0.1:8443", "auth.lan", "localhost:9000", "[::1]", "169.254.169.254"];
         let named = Neighbours::of(&hosts.map(|host| host.parse().unwrap()));
         for home in [url("https://10.0.0.1:5000/v2/"), url("https://registry.example/v2/")] {
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redacted_address_has_neither_query_nor_user() {
+    fn redacted_address_has_neither_query_nor_user() {
         let shown = redacted(&reqwest::Method::GET, &url("https://u:p@h.example:5000/a/b?sig=s#f"));
         assert_eq!(shown, "GET https://h.example:5000/a/b");
     }

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_lives_as_long_as_it_says_and_never_shorter_than_the_specification_allows() {
+    fn token_lifetime_follows_expires_in_with_a_minimum() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         let dated = HeaderMap::from_iter([(DATE, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"))]);
         for (said, seconds) in [

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_read_of_layers_of_every_compression() {
+    fn program_is_found_in_layers_of_every_compression() {
         for architecture in ["amd64", "arm64"] {
             let layer = archive(&[directory("app"), file("app/notes", b"x"), program("app/server", architecture)]);
             let (first, second) = layer.split_at(700);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn upper_layers_replace_and_delete_what_is_below_them() {
+    fn upper_layers_replace_and_delete_lower_files() {
         let (arm, x86) = (archive(&[program("./app/server", "arm64")]), archive(&[program("app/server", "amd64")]));
         assert_eq!(found(SERVER, &[arm.clone(), x86.clone()]), Answer::Fits);
         assert_eq!(found(SERVER, &[x86.clone(), arm.clone()]), foreign("/app/server"));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn links_and_scripts_are_followed_through_all_layers() {
+    fn program_search_follows_links_and_scripts_in_all_layers() {
         let base = archive(&[
             link("bin", "usr/bin"),
             link("usr/bin/sh", "dash"),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_nowhere_ends() {
+    fn program_search_ends_on_loops_and_dead_ends() {
         let circle = archive(&[link("app/server", "other"), link("app/other", "server")]);
         assert_eq!(found(SERVER, &[circle]), Answer::NoProgram { path: "/app/server".into() });
         let script = archive(&[file("app/server", b"#!/app/server\n")]);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_image_that_starts_nothing_one_program_of_the_platform_is_enough() {
+    fn image_without_a_command_needs_one_program_of_its_platform() {
         let nothing = "null";
         assert_eq!(found(nothing, &[archive(&[program("tools/x", "amd64")])]), foreign("/tools/x"));
         let both = archive(&[program("tools/amd64", "amd64"), program("tools/arm64", "arm64")]);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn no_layer_is_unpacked_without_end() {
+    fn layer_is_unpacked_only_up_to_a_limit() {
         let mut search = Search::new("linux/arm64".parse().unwrap(), start(SERVER));
         search.left = 1 << 20;
         let bomb = gzip(&archive(&[file("zeros", &vec![0; 3 << 20]), program("app/server", "amd64")]));
@@ -250,7 +250,7 @@ mod tests {
     type Entries<'a> = &'a dyn Fn(usize) -> Vec<u8>;
 
     #[test]
-    fn what_is_kept_of_a_layer_is_bounded_however_it_is_written() {
+    fn names_kept_from_a_layer_are_bounded() {
         let long = "x".repeat(4000);
         let pax = |key: &str, value: &str| {
             let record = format!("{key}={value}\n");
@@ -278,7 +278,7 @@ mod tests {
 
     /// Each link is a missing part of the way, the last part first.
     #[test]
-    fn names_on_the_way_that_turn_up_one_by_one_are_no_long_search() {
+    fn late_directory_names_do_not_slow_the_program_search() {
         let deep = |at: usize| format!("/{at}{}", "/d".repeat(900));
         let path = (0..256).map(deep).collect::<Vec<_>>().join(":");
         let image = start(&format!(r#"{{"Cmd":["app"],"Env":["PATH={path}"]}}"#));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_path_variable_is_no_long_search() {
+    fn long_path_variable_does_not_slow_the_program_search() {
         let places = (0..100_000).map(|at| format!("/opt/{at}")).collect::<Vec<_>>().join(":");
         let start = Start::of(format!(r#"{{"config":{{"Cmd":["app"],"Env":["PATH={places}:/bin"]}}}}"#).as_bytes());
         let layer = archive(&(0..20_000).map(|at| program(&format!("opt/x/{at}"), "amd64")).collect::<Vec<_>>());
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_layer_is_refused() {
+    fn invalid_layer_is_refused() {
         let layer = archive(&[program("app/server", "amd64")]);
         let mut broken = layer.clone();
         broken[3] ^= 1;

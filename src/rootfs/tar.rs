@@ -268,7 +268,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn long_names_are_read_in_all_their_forms() {
+    fn tar_reader_reads_long_names_in_all_forms() {
         let long = "d/".repeat(120) + "x";
         let pax = format!("path={long}\n");
         let pax = format!("{} {pax}", pax.len() + 4);
@@ -297,7 +297,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..2048), sealed in any::<bool>()) {
+        fn tar_reader_never_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..2048), sealed in any::<bool>()) {
             if sealed && bytes.len() >= BLOCK {
                 seal(&mut bytes);
             }

@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_uses_the_embedded_registry_takes_it_over_when_its_holder_ends() {
+    async fn user_of_the_embedded_registry_takes_over_from_its_holder() {
         let directory = tempfile::tempdir().unwrap();
         let (_, holder) = Registry::embedded(directory.path(), config()).await.unwrap();
         let (registry, successor) = Registry::embedded(directory.path(), config()).await.unwrap();
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_embedded_registry_is_pushed_to_by_nobody_and_again_while_it_changes_hands() {
+    async fn embedded_registry_push_is_anonymous_and_retried() {
         let directory = tempfile::tempdir().unwrap();
         let (registry, _) = Registry::embedded(directory.path(), config()).await.unwrap();
         let user: Arc<dyn CredentialSource> = Arc::new(NoHelper);

@@ -285,19 +285,19 @@ images:
 ";
 
     #[test]
-    fn a_native_engine_goes_before_one_that_emulates() {
+    fn native_engine_takes_precedence_over_emulation() {
         let facts = [facts("linux/amd64"), facts("linux/arm64")];
         assert_eq!(assigned(&plan(TWO), &facts).unwrap(), ["graviton", "x86"]);
     }
 
     #[test]
-    fn an_engine_that_lists_a_foreign_platform_emulates_it_where_no_native_one_is() {
+    fn foreign_platform_is_emulated_if_no_native_engine_exists() {
         let facts = [facts("linux/amd64"), facts("linux/riscv64")];
         assert_eq!(assigned(&plan(TWO), &facts).unwrap(), ["~x86", "x86"]);
     }
 
     #[test]
-    fn a_platform_that_nobody_builds_lists_the_engines_and_what_they_build() {
+    fn unbuildable_platform_error_lists_all_engines() {
         let plan = plan(&TWO.replace("linux/arm64, linux/amd64]", "linux/s390x]"));
         assert_eq!(
             assigned(&plan, &[facts("linux/amd64"), facts("linux/arm64")]).unwrap_err(),
@@ -306,7 +306,7 @@ images:
     }
 
     #[test]
-    fn own_platforms_are_implied_by_a_list_and_by_the_variants_that_the_worker_lists() {
+    fn platform_list_of_an_engine_implies_its_own_platforms() {
         let one = |platforms: &str, wanted: &str| {
             plan(&format!(
                 "version: 1\nengines: {{ e: {{ host: unix:///e.sock{platforms} }} }}\n\
@@ -330,7 +330,7 @@ images:
     }
 
     #[test]
-    fn the_only_engine_builds_everything_whoever_names_it_unless_it_lists_platforms() {
+    fn single_engine_builds_all_unless_it_lists_platforms() {
         let spec = |platforms| EngineSpec {
             name: "e".parse().unwrap(),
             host: "unix:///e.sock".parse().unwrap(),
@@ -344,7 +344,7 @@ images:
     }
 
     #[test]
-    fn an_engine_that_knows_what_a_build_asks_for_goes_before_one_that_does_not() {
+    fn engine_with_the_needed_features_takes_precedence() {
         let plan = plan(
             "
 version: 1
@@ -357,7 +357,7 @@ images: { web: { tags: [\"1\"], platforms: { linux/amd64: { shm_size: 1g }, linu
     }
 
     #[test]
-    fn the_one_engine_that_is_there_takes_every_platform() {
+    fn default_engine_takes_every_platform() {
         let plan = plan("{version: 1, images: {web: {tags: [\"1\"], platforms: [linux/s390x, linux/amd64]}}}");
         let (name, facts) = ("default".parse().unwrap(), facts("linux/amd64"));
         let candidate = Candidate { name: &name, facts: &facts, may: May::Everything, slots: 4 };
@@ -367,7 +367,7 @@ images: { web: { tags: [\"1\"], platforms: { linux/amd64: { shm_size: 1g }, linu
     }
 
     #[test]
-    fn what_is_adopted_needs_no_engine() {
+    fn import_needs_no_engine() {
         let plan = plan(
             "{version: 1, images: {go: {from: \"golang:1\", tags: [\"1\"], platforms: [linux/s390x, linux/amd64]}}}",
         );
@@ -378,7 +378,7 @@ images: { web: { tags: [\"1\"], platforms: { linux/amd64: { shm_size: 1g }, linu
     }
 
     #[test]
-    fn equal_engines_share_the_jobs_by_their_slots() {
+    fn equal_engines_share_jobs_by_their_slots() {
         let plan = plan(
             "
 version: 1

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_of_secrets_by_their_words() {
+    fn secret_looking_names_are_recognised_by_words() {
         let (arg, label) = (|name| has_word(name, &[&SECRET, &SECRET_IN_ARGS]), |name| has_word(name, &[&SECRET]));
         for name in ["NPM_TOKEN", "password", "APIKEY", "aws_secret_access_key", "com.example.db.passwd"] {
             assert!(arg(name) && label(name), "{name}");

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_that_differs_is_named_with_its_place() {
+    fn every_different_field_is_named_with_its_place() {
         let a =
             json!({ "one": 1, "list": [{ "x": 1 }, { "x": 2 }], "o": { "os.version": "1", "same": 0 }, "f": ["a"] });
         let b = json!({ "list": [{ "x": 1 }, { "x": 3 }], "o": { "os.version": "2", "same": 0 }, "f": ["a", "b"], "n": null });

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_never_ends_is_bounded_and_says_what_it_lost() {
+    fn endless_log_line_is_bounded_and_counts_lost_bytes() {
         let mut logs = Logs::default();
         for _ in 0..9 {
             assert!(push(&mut logs, "a", &vec![b'x'; 1 << 20]).is_empty());
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_many_steps_share_one_bound_and_none_is_lost_without_a_word() {
+    fn log_lines_of_many_steps_share_one_memory_bound() {
         let mut logs = Logs::default();
         let mut told = Vec::new();
         for step in 0..20_000 {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_progress_bar_without_room_takes_no_time() {
+    fn progress_bar_without_room_takes_no_time() {
         for room in [0, 10 << 10, 100 << 10] {
             let mut logs = Logs::default();
             let mut step = 0;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_progress_bar_that_goes_on_for_ever_shows_its_last_state() {
+    fn endless_progress_bar_shows_its_last_state() {
         let mut logs = Logs::default();
         for percent in 0..5_000 {
             assert!(push(&mut logs, "a", format!("\r{percent} of 100000 {}", "#".repeat(40)).as_bytes()).is_empty());
@@ -187,7 +187,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
-        fn lines_do_not_depend_on_how_the_log_is_split(
+        fn log_lines_do_not_depend_on_how_the_log_is_split(
             parts in prop::collection::vec(prop_oneof![
                 prop::sample::select(vec!["\x1b", "[", "]", "\x07", "\r", "\n", "##[", "::", " ", "m", "é", "\u{9b}"])
                     .prop_map(|part| part.as_bytes().to_vec()),

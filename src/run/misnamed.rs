@@ -50,7 +50,7 @@ mod tests {
     const FILE: &[u8] = b"FROM golang AS builder\nRUN make\n\nFROM scratch\nCOPY --from=bulder /f \\\n  /g\n";
 
     #[test]
-    fn a_misspelled_stage_is_named_when_its_image_is_asked_for() {
+    fn misspelled_stage_gets_a_suggestion() {
         let new = "bulder: failed to resolve source metadata for docker.io/library/bulder:latest: not found";
         let old = r#"failed to do request: Head "https://registry.example/v2/library/bulder/manifests/latest": EOF"#;
         for message in [new, old] {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_in_a_source_leads_to_a_stage_of_its_own() {
+    fn variable_in_copy_from_gets_a_hint_for_a_stage() {
         let file = b"ARG V=1\nFROM scratch\nCOPY --from=img:$V /f /g\n";
         for message in [r#"failed to parse stage name "img:$V": invalid reference format"#, VARIABLE[0]] {
             let misnamed = Misnamed::of(message, file).unwrap();

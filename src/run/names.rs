@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_a_runs_own_and_left_after_a_week() {
+    fn temporary_image_name_is_unique_and_stale_after_a_week() {
         let repository: Repository = "127.0.0.1:5000/hello".parse::<crate::oci::Reference>().unwrap().repository;
         let shared: Tag = "1.0-amd64".parse().unwrap();
         let [one, other] = [(); 2].map(|()| of_job(&repository, &shared));

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_is_compared_with_its_own_tag_whatever_build_ended_first() {
+    fn child_is_compared_with_its_own_arch_tag_in_any_order() {
         let platform = |text: &str| (text.parse::<Platform>().unwrap(), EntryOverride::default());
         let target = Target {
             image: "hello".into(),

@@ -59,7 +59,7 @@ mod tests {
     use crate::run::failure::failure;
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_fails_lets_go_of_a_lock_that_the_other_waits_for() {
+    async fn failed_check_releases_the_lock_of_a_waiting_one() {
         let login = Mutex::new(());
         let holds = async {
             let _held = login.lock().await;

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_in_which_programs_print_a_secret_is_hidden() {
+    fn secret_is_hidden_in_every_printed_form() {
         let secret = "p ss/w\"rd+?1";
         let redactor = hiding(&[secret.as_bytes()]);
         let forms = [
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_of_a_secret_is_one_and_so_is_its_base64() {
+    fn each_line_of_a_secret_is_hidden_also_as_base64() {
         let key = format!("-----BEGIN KEY-----\r\n{}\n  {}\nabc\n", "QUJD".repeat(16), "second line");
         let redactor = hiding(&[key.as_bytes()]);
         for line in ["-----BEGIN KEY-----", "second line", &"QUJD".repeat(16)] {
@@ -275,18 +275,18 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_secret_is_hidden_where_one_begins_with_the_other() {
+    fn longest_of_two_secrets_with_one_prefix_is_hidden() {
         assert_eq!(hiding(&[b"secret", b"secret-2"]).text("secret-2 secret-3".into()), "*** ***-3");
     }
 
     #[test]
-    fn an_escape_sequence_within_a_secret_does_not_save_it() {
+    fn secret_with_an_escape_sequence_inside_is_hidden() {
         let mut log = Logs::hiding(Arc::new(hiding(&[b"hunter2!", b"\x1b[0mraw"])));
         assert_eq!(log.push("a", b"a hun\x1b[31mter2! b \x1b[0mraw\n").unwrap(), "a *** b ***");
     }
 
     #[test]
-    fn secrets_that_overlap_or_touch_are_hidden_whole() {
+    fn overlapping_or_adjacent_secrets_are_hidden_whole() {
         let redactor = hiding(&[b"abcdefgh", b"efghijkl", b"mnopqr"]);
         assert_eq!(redactor.text("1 abcdefghijkl 2 abcdefghmnopqr 3 xefghijkl".into()), "1 *** 2 *** 3 x***");
         // The second secret begins inside the first secret and ends after it.
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_long_secret_is_hidden_too() {
+    fn part_of_a_long_secret_is_hidden() {
         let secret: String = (0..2000).map(|n| char::from(b'a' + u8::try_from(n * n % 26).unwrap())).collect();
         let redactor = hiding(&[secret.as_bytes()]);
         assert_eq!(redactor.text(format!("a {secret} b").into()), "a *** b");
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn time_grows_with_the_log_and_not_with_how_many_secrets_are_alike() {
+    fn redaction_time_does_not_grow_with_similar_secrets() {
         // Each secret begins like the line, but the line contains none of the secrets.
         let secrets = |number: usize| -> Vec<Vec<u8>> {
             (0..number).map(|n| format!("{}b{n:08}", "a".repeat(50)).into_bytes()).collect()
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_full_of_secrets_within_secrets_is_read_in_linear_time() {
+    fn redaction_of_nested_secrets_takes_linear_time() {
         let secrets: Vec<_> = (MIN_HIDDEN..=PIECE).map(|length| vec![b'a'; length]).collect();
         let redactor = hiding(&secrets.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let line = vec![b'a'; 20_000];
@@ -347,13 +347,13 @@ mod tests {
     }
 
     #[test]
-    fn words_of_fewer_than_six_bytes_stay() {
+    fn secrets_shorter_than_six_bytes_are_not_hidden() {
         assert_eq!(hiding(&[b"12345"]).text("12345 MTIzNDU=".into()), "12345 MTIzNDU=");
     }
 
     proptest! {
         #[test]
-        fn no_split_of_a_log_shows_a_secret(
+        fn secret_is_hidden_however_the_log_is_split(
             secret in "[ -~]{6,40}",
             before in "[a-z]{0,9}",
             after in "[a-z]{0,9}",
@@ -372,7 +372,7 @@ mod tests {
         }
 
         #[test]
-        fn what_holds_no_secret_stays_as_it_is(line in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn text_without_a_secret_is_unchanged(line in prop::collection::vec(any::<u8>(), 0..200)) {
             let redactor = hiding(&[b"\x00never\x01in\x02there\x03"]);
             prop_assert_eq!(&*redactor.bytes(&line), &line[..]);
         }

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_build_says_every_thirty_seconds_that_it_runs() {
+    async fn silent_build_sends_a_heartbeat_every_30_seconds() {
         let (events, mut heard) = mpsc::channel(16);
         let voice = JobVoice {
             job: JobId { image: "hello".into(), platform: "linux/arm64".parse().unwrap() },
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_in_the_place_of_a_cache_is_hidden() {
+    async fn secret_in_a_cache_location_is_hidden() {
         let (events, mut heard) = mpsc::channel(16);
         let secrets = Redactor::new(&[crate::auth::SecretBytes::new(b"hunter22".to_vec())]).into();
         let job = JobId { image: "hello".into(), platform: "linux/arm64".parse().unwrap() };

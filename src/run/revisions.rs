@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_that_are_put_again_and_again_are_known() {
+    fn moving_tags_are_recognised_by_their_form() {
         for text in ["latest", "main", "nightly", "feature-x", "1", "1.0", "v1", "v2.11"] {
             assert!(moves(text), "{text}");
         }

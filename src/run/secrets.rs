@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_at_most_500_kib_and_of_any_bytes() {
+    fn secret_may_have_any_bytes_up_to_500_kib() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         let source = SecretSource::File(path.clone());
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_may_never_end_is_not_opened() {
+    fn secret_file_that_may_never_end_is_not_opened() {
         let source = SecretSource::File("/dev/zero".into());
         assert!(matches!(read(&source, &Environment::new()), Err(Missing::Irregular(_))));
     }

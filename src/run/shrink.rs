@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_platform_is_lost_if_nothing_of_the_new_index_is_of_it() {
+    fn platform_is_lost_if_the_new_index_has_no_image_of_it() {
         for (before, new, lost) in [
             (&["linux/amd64", "linux/arm64"][..], &["linux/arm64", "linux/amd64"][..], &[][..]),
             (&["linux/amd64"], &["linux/amd64", "linux/arm64"], &[]),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_is_not_lost_and_nothing_else_goes_with_it() {
+    fn removed_platforms_are_not_reported_as_lost() {
         let before = plain(&["linux/amd64", "linux/arm/v6", "linux/arm/v7"]);
         let removed = ["linux/arm/v7".parse().unwrap()];
         assert_eq!(lacks(&before, &plain(&["linux/amd64"]), &removed), ["linux/arm/v6"]);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_of_windows_is_no_other_platform_and_a_build_is() {
+    fn windows_patch_keeps_the_platform_and_a_build_changes_it() {
         let windows = |version: &str| entry("windows/amd64", &json!({ "os.version": version }));
         let before = [windows("10.0.17763.5820"), windows("10.0.20348.2461")];
         assert_eq!(lacks(&before, &[windows("10.0.20348.2582"), windows("10.0.17763")], &[]), [""; 0]);

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_asks_and_the_second_insists() {
+    async fn first_stop_asks_and_second_stop_insists() {
         let (stopper, mut shutdown) = Shutdown::new();
         assert_eq!(shutdown.reason(), None);
         stopper.stop("interrupted");

@@ -74,14 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_image_is_published_when_it_is_ready_whatever_becomes_of_others() {
+    fn each_image_is_published_as_soon_as_it_is_ready() {
         let mut each = Together::new(Moving::EachImage, 2);
         assert_eq!(each.lose("a failed"), []);
         assert_eq!(each.ready(1, "b"), Next::Publish(vec![(1, "b")]));
     }
 
     #[test]
-    fn all_images_are_published_when_the_last_one_is_ready_in_the_plans_order() {
+    fn atomic_images_are_published_in_plan_order_when_all_ready() {
         let mut all = Together::new(Moving::AllImages, 3);
         assert_eq!(all.ready(2, "c"), Next::Wait);
         assert_eq!(all.ready(0, "a"), Next::Wait);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_lost_withholds_those_before_and_after_it_and_the_first_one_is_named() {
+    fn lost_image_withholds_all_and_the_first_loss_is_named() {
         let mut all = Together::new(Moving::AllImages, 4);
         assert_eq!(all.ready(0, "a"), Next::Wait);
         let reason = "b failed, and --atomic publishes all images or none".to_owned();

@@ -189,7 +189,7 @@ mod tests {
     use crate::registry::{Backoff, ClientConfig, Proxies, Timeouts};
 
     #[tokio::test]
-    async fn ecr_is_refused_by_name_without_being_asked() {
+    async fn arch_tag_removal_is_refused_for_ecr_without_a_request() {
         let host = "123456789012.dkr.ecr.eu-central-1.amazonaws.com";
         let config = ClientConfig {
             user_agent: "test".into(),

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_missing_is_waited_for_and_named_every_thirty_seconds() {
+    async fn wait_names_missing_images_every_30_seconds() {
         let (started, looks) = (Instant::now(), Cell::new(0));
         let (found, said) = looked(1800, async |comes: &u64| {
             looks.set(looks.get() + 1);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_of_the_time_gives_what_was_seen_last() {
+    async fn wait_that_times_out_returns_the_last_result() {
         let started = Instant::now();
         let (found, _) =
             looked(20, async |comes: &u64| if *comes == 0 { Ok(0) } else { Err(ConfirmError::NoAnswer) }).await;
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_wrong_ends_the_wait_at_once() {
+    async fn wait_ends_at_once_on_a_wrong_image() {
         let started = Instant::now();
         let (found, _) = looked(20, async |comes: &u64| {
             Err(if *comes == 0 { ConfirmError::NoPlatform } else { ConfirmError::NoAnswer })

@@ -86,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_character_of_a_document_drives_a_terminal() {
+    fn shown_json_has_no_terminal_control_characters() {
         let value = json!({ "k\u{9b}2J": "a\u{1b}[2J\u{7f}\u{9d}52;c;x\u{9c}\u{202e}\u{2066}\u{2028}\u{2029}\u{200b}\u{e0041}é👩\u{200d}💻" });
         let expected = "{\"k\\u009b2J\":\"a\\u001b[2J\\u007f\\u009d52;c;x\\u009c\\u202e\\u2066\\u2028\\u2029\\u200b\\udb40\\udc41é👩\u{200d}💻\"}";
         assert_eq!(&*Json::line(&value).unwrap(), expected);
     }
 
     #[test]
-    fn no_line_of_a_document_is_a_command_of_a_ci_system() {
+    fn shown_json_has_no_ci_commands() {
         let value = json!([
             "x##[add-path]/evil",
             "##VSO[task]",
@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_document_keeps_its_values(texts in prop::collection::vec(any::<String>(), 0..8)) {
+        fn shown_json_keeps_its_values(texts in prop::collection::vec(any::<String>(), 0..8)) {
             let shown = Json::pretty(&texts).unwrap();
             prop_assert_eq!(serde_json::from_str::<Vec<String>>(&shown).unwrap(), texts);
             let is_visible = |c| is_plain(c) && !matches!(c, '\u{7f}'..='\u{9f}');

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_drives_the_terminal() {
+    fn sanitised_text_cannot_control_the_terminal() {
         for (raw, shown) in [
             ("\x1b]0;owned\x07title", "title"),
             ("\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\", "link"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escape_without_an_end_hides_nothing() {
+    fn unfinished_escape_sequence_hides_no_text() {
         assert_eq!(line(b"\x1b]0;the rest of the line"), "0;the rest of the line");
         assert_eq!(line(b"\x1b[31"), "31");
         assert_eq!(line(b"\x1b[3\x1b[1mm"), "3m");
@@ -242,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_shown_as_such() {
+    fn invalid_utf8_bytes_are_shown_escaped() {
         assert_eq!(line(b"caf\xe9 \xff\xfe \x9b2J \xf0\x9f\x92"), r"caf\xe9 \xff\xfe \x9b2J \xf0\x9f\x92");
         assert_eq!(line("naïve 本".as_bytes()), "naïve 本");
     }
 
     #[test]
-    fn the_last_version_of_a_line_stays() {
+    fn carriage_return_keeps_the_last_version_of_a_line() {
         for (raw, shown) in [
             ("10%\r50%\r100%", "100%"),
             ("done\r", "done"),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_a_command_of_a_ci_system() {
+    fn sanitised_line_is_never_a_ci_command() {
         for (raw, shown) in [
             ("::set-env name=PATH::/evil", ": :set-env name=PATH::/evil"),
             (" \t::stop-commands::x", " \t: :stop-commands::x"),
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_with_a_mark() {
+    fn long_line_is_cut_with_a_mark() {
         assert_eq!(line(&vec![b'x'; MAX_SHOWN_LINE]).len(), MAX_SHOWN_LINE);
         let shown = line(&vec![b'x'; MAX_INPUT_LINE + 5]);
         assert!(shown.len() <= MAX_SHOWN_LINE);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_escapes_is_read_in_linear_time() {
+    fn line_of_escapes_is_sanitised_in_linear_time() {
         let begun = std::time::Instant::now();
         for hostile in [b"\x1b]".as_slice(), b"\x1b[", b"\x1b ", "\u{9d}".as_bytes(), b"##[", b"\r"] {
             assert!(line(&hostile.repeat((1 << 20) / hostile.len())).len() <= MAX_SHOWN_LINE);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn text_keeps_its_lines_and_is_bounded() {
+    fn sanitised_text_keeps_its_lines_and_is_bounded() {
         assert_eq!(text(b"one\r\ntwo\x1b[0m\n::three\n"), "one\ntwo\n: :three");
         let shown = text(&b"x\n".repeat(1000));
         assert_eq!(shown.lines().count(), MAX_TEXT_LINES);
@@ -333,7 +333,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sanitising_twice_changes_nothing(raw in hostile()) {
+        fn sanitising_text_twice_changes_nothing(raw in hostile()) {
             let once = line(&raw);
             prop_assert_eq!(line(once.as_bytes()), once.clone());
             let once = text(&raw);
@@ -341,7 +341,7 @@ mod tests {
         }
 
         #[test]
-        fn only_printable_characters_and_tabs_come_out(raw in hostile()) {
+        fn sanitised_text_has_only_printable_characters_and_tabs(raw in hostile()) {
             let shown = line(&raw);
             prop_assert!(is_safe(&shown), "{shown:?}");
             prop_assert!(!shown.trim_start().starts_with("::"));

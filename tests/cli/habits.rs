@@ -19,7 +19,7 @@ async fn run(home: &Home, words: &[&str]) -> Finished {
 }
 
 #[tokio::test]
-async fn help_and_version_are_commands_too() {
+async fn help_and_version_are_also_commands() {
     let home = home();
     for (word, option) in
         [(&["help"][..], &["--help"][..]), (&["help", "build"], &["build", "--help"]), (&["version"], &["--version"])]
@@ -31,7 +31,7 @@ async fn help_and_version_are_commands_too() {
 }
 
 #[tokio::test]
-async fn words_of_docker_are_answered_with_ours() {
+async fn docker_arguments_get_a_hint_with_the_polyarch_form() {
     let home = home();
     fs::write(home.path().join("other.yaml"), PLAN).unwrap();
     for (words, answer) in [
@@ -64,7 +64,7 @@ async fn words_of_docker_are_answered_with_ours() {
 }
 
 #[tokio::test]
-async fn what_buildx_and_bake_take_is_taken() {
+async fn buildx_and_bake_arguments_are_accepted() {
     let home = home();
     // No engine is there: what was typed was read.
     for words in [&["build", "--push"][..], &["build", "--push", "--platform", "linux/amd64"]] {
@@ -81,7 +81,7 @@ async fn what_buildx_and_bake_take_is_taken() {
 }
 
 #[tokio::test]
-async fn platforms_in_one_text_are_taken_or_told_apart() {
+async fn comma_separated_platforms_are_accepted() {
     let home = home();
     for typed in [&["linux/amd64,linux/arm64"][..], &["linux/amd64, linux/arm64"], &[" linux/amd64 ", "linux/arm64"]] {
         let words: Vec<&str> = ["plan"].into_iter().chain(typed.iter().flat_map(|one| ["--platform", one])).collect();
@@ -112,7 +112,7 @@ async fn platforms_in_one_text_are_taken_or_told_apart() {
 }
 
 #[tokio::test]
-async fn a_text_in_the_place_of_a_list_is_told_as_the_list() {
+async fn text_in_place_of_a_list_gets_a_hint_with_the_list() {
     let home = home();
     let list = "hint: write platforms: [linux/amd64, linux/arm64]\n";
     for (platforms, tags, hint) in [
@@ -140,7 +140,7 @@ async fn a_text_in_the_place_of_a_list_is_told_as_the_list() {
 }
 
 #[tokio::test]
-async fn a_name_in_mixed_case_is_answered_with_the_lower_one() {
+async fn mixed_case_name_gets_a_hint_in_lower_case() {
     let home = home();
     for (words, lower) in [
         (&["inspect", "a.io/MyOrg/App:1"][..], "as in myorg/app"),
@@ -161,7 +161,7 @@ async fn a_name_in_mixed_case_is_answered_with_the_lower_one() {
 }
 
 #[tokio::test]
-async fn names_of_the_plan_are_their_first_tags_where_references_are_read() {
+async fn image_names_of_a_plan_stand_for_their_first_tags() {
     let home = home();
     for words in [
         &["inspect", "hello"][..],
@@ -178,7 +178,7 @@ async fn names_of_the_plan_are_their_first_tags_where_references_are_read() {
 }
 
 #[tokio::test]
-async fn a_reference_in_place_of_a_tag_is_taken_apart_for_the_plan() {
+async fn reference_in_place_of_a_tag_gets_a_hint_for_the_plan() {
     let home = home();
     for (tag, hint) in [
         ("ghcr.io/acme/web:1.0", "write registry: ghcr.io/acme, repository: web, tags: [1.0]"),

@@ -27,7 +27,7 @@ async fn push_image(peer: &Peer, tag: &str, config: &serde_json::Value) -> Vec<u
 }
 
 #[tokio::test]
-async fn what_others_pushed_is_joined_inspected_and_verified() {
+async fn third_party_images_are_joined_inspected_and_verified() {
     let registry = Distribution::start(Setup::Plain);
     let peer = Peer::new(&registry.base(), "hello");
     let home = Home::new();
@@ -57,7 +57,7 @@ async fn what_others_pushed_is_joined_inspected_and_verified() {
 }
 
 #[tokio::test]
-async fn an_image_of_another_platform_is_neither_joined_nor_verified() {
+async fn image_of_another_platform_is_neither_joined_nor_verified() {
     let registry = Distribution::start(Setup::Plain);
     let peer = Peer::new(&registry.base(), "hello");
     let home = Home::new();
@@ -79,7 +79,7 @@ async fn an_image_of_another_platform_is_neither_joined_nor_verified() {
 }
 
 #[tokio::test]
-async fn references_are_joined_without_a_plan() {
+async fn join_of_references_needs_no_plan() {
     let registry = Distribution::start(Setup::Plain);
     let peer = Peer::new(&registry.base(), "hello");
     let home = Home::new();
@@ -133,7 +133,7 @@ async fn references_are_joined_without_a_plan() {
 }
 
 #[tokio::test]
-async fn the_images_of_repositories_are_listed_by_plan_and_by_name() {
+async fn images_lists_repositories_by_plan_and_by_name() {
     let registry = Distribution::start(Setup::Plain);
     let peer = Peer::new(&registry.base(), "hello");
     let home = Home::new();
@@ -170,7 +170,7 @@ fn built(arch: &str, day: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn old_publications_go_with_what_they_alone_list_and_nothing_else() {
+async fn clean_deletes_old_publications_and_only_their_images() {
     let registry = Distribution::start(Setup::Deleting);
     let peer = Peer::new(&registry.base(), "hello");
     let home = Home::new();
@@ -219,7 +219,7 @@ async fn old_publications_go_with_what_they_alone_list_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn where_nothing_can_be_deleted_that_is_said_with_what_to_do() {
+async fn clean_reports_a_registry_without_deletion_with_a_hint() {
     let registry = Distribution::start(Setup::Plain);
     let peer = Peer::new(&registry.base(), "hello");
     let home = Home::new();
@@ -243,7 +243,7 @@ async fn where_nothing_can_be_deleted_that_is_said_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn the_embedded_registry_is_served_once_and_used_by_all() {
+async fn embedded_registry_is_served_once_and_shared() {
     let home = Home::new();
     plan(&home, PLAN);
     let mut serving = Run::new(&home, ["serve"]).start();

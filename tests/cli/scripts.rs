@@ -21,7 +21,7 @@ async fn shell(home: &Home, script: &str) -> (i32, String, String) {
 }
 
 #[tokio::test]
-async fn a_reader_that_goes_away_is_no_error() {
+async fn closed_pipe_is_not_an_error() {
     let home = Home::new();
     plan(&home, PLAN);
     let script = "set -o pipefail; polyarch plan --schema | head -1; echo ${PIPESTATUS[0]}";
@@ -31,7 +31,7 @@ async fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_an_error() {
+async fn full_stdout_of_plan_exits_70() {
     let home = Home::new();
     plan(&home, PLAN);
     let (code, _, stderr) = shell(&home, "polyarch plan > /dev/full").await;
@@ -39,7 +39,7 @@ async fn a_full_disk_is_an_error() {
 }
 
 #[tokio::test]
-async fn events_are_json_even_where_a_run_cannot_begin() {
+async fn events_are_json_even_if_the_plan_is_invalid() {
     let home = Home::new();
     plan(&home, "version: 1\nimages:\n  a: { tags: [x], platforms: [linux/amd64], zz: 1 }\n");
     for args in [["build", "--progress", "json"], ["join", "--progress", "json"]] {
@@ -54,7 +54,7 @@ async fn events_are_json_even_where_a_run_cannot_begin() {
 }
 
 #[tokio::test]
-async fn a_report_is_written_however_the_run_ends() {
+async fn report_is_written_however_the_run_ends() {
     let home = Home::new();
     let report =
         || -> Value { serde_json::from_str(&fs::read_to_string(home.path().join("report.json")).unwrap()).unwrap() };

@@ -20,7 +20,7 @@ async fn completions_name_every_command_in_every_shell() {
 }
 
 #[tokio::test]
-async fn bash_completes_a_command_and_an_option() {
+async fn bash_completes_commands_and_options() {
     let home = Home::new();
     let script = Run::new(&home, ["completions", "bash"]).finish().await.expect_code(0).stdout;
     fs::write(home.path().join("completions.bash"), script).unwrap();

@@ -92,7 +92,7 @@ pub(super) fn is_mount(request: &Request) -> bool {
 }
 
 #[tokio::test]
-async fn what_is_there_is_not_asked_for_twice_and_a_mount_sends_nothing() {
+async fn existing_and_mounted_blobs_send_no_content() {
     let there = willing(|request, _| (request.method == "HEAD").then(|| status(200))).await;
     assert!(matches!(copied(&there).await, (Ok(Arrival::Present), 0)));
     assert_eq!(there.requests().len(), 1);
@@ -103,7 +103,7 @@ async fn what_is_there_is_not_asked_for_twice_and_a_mount_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_mount_that_is_refused_becomes_a_copy() {
+async fn refused_mount_becomes_a_copy() {
     for refusal in [400, 401, 403, 404, 405] {
         let registry = willing(move |request, _| is_mount(request).then(|| status(refusal))).await;
         assert!(matches!(copied(&registry).await, (Ok(Arrival::Copied), 35)), "{refusal}");
@@ -120,7 +120,7 @@ async fn a_mount_that_is_refused_becomes_a_copy() {
 }
 
 #[tokio::test]
-async fn an_upload_that_ends_with_another_success_is_asked_for() {
+async fn upload_that_ends_other_than_201_is_checked_by_head() {
     for code in [200, 202, 204] {
         for there in [true, false] {
             let registry = willing(move |request, count| match request.method.as_str() {
@@ -137,7 +137,7 @@ async fn an_upload_that_ends_with_another_success_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_registry_that_refuses_to_be_asked_for_a_blob_is_sent_it() {
+async fn blob_is_sent_when_the_registry_refuses_head() {
     for code in [400, 405, 406, 501] {
         let registry = willing(move |request, _| match request.method.as_str() {
             "POST" if is_mount(request) => Some(status(404)),
@@ -150,7 +150,7 @@ async fn a_registry_that_refuses_to_be_asked_for_a_blob_is_sent_it() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_in_the_middle_is_begun_again_and_counted_once() {
+async fn broken_blob_transfer_is_repeated_and_counted_once() {
     let cut = |request: &Request, count| {
         (request.line().starts_with("GET /v2/from/blobs/") && count == 1)
             .then(|| status(200).header("Content-Length", "35").body(&CONTENT[..10]))
@@ -179,7 +179,7 @@ async fn a_connection_that_breaks_in_the_middle_is_begun_again_and_counted_once(
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_the_last_request_is_found_there() {
+async fn upload_with_a_lost_last_answer_is_found_by_head() {
     let stored = Mutex::new(false);
     let registry = willing(move |request, _| {
         if is_mount(request) {
@@ -201,7 +201,7 @@ async fn a_lost_answer_to_the_last_request_is_found_there() {
 }
 
 #[tokio::test]
-async fn other_bytes_than_were_named_are_never_made_final() {
+async fn blob_with_wrong_bytes_is_never_completed() {
     let wrong = CONTENT.to_ascii_uppercase();
     for content in [wrong, CONTENT[1..].to_vec(), [CONTENT, b"!"].concat()] {
         let registry = willing(move |request, _| {
@@ -223,7 +223,7 @@ async fn other_bytes_than_were_named_are_never_made_final() {
 }
 
 #[tokio::test]
-async fn an_upload_elsewhere_gets_the_content_and_no_credential() {
+async fn upload_on_another_host_gets_no_credentials() {
     let storage = ScriptedRegistry::stateful(|request| match request.method.as_str() {
         "PATCH" => Some(status(202)),
         "PUT" => Some(status(201)),
@@ -265,7 +265,7 @@ async fn an_upload_elsewhere_gets_the_content_and_no_credential() {
 }
 
 #[tokio::test]
-async fn a_mount_asks_for_a_token_of_both_repositories() {
+async fn mount_asks_for_a_token_of_both_repositories() {
     let registry = willing(|request, _| {
         let realm = format!("Bearer realm=\"http://{}/token\",service=\"s\"", request.header("host").unwrap());
         if request.target.starts_with("/token") {
@@ -283,7 +283,7 @@ async fn a_mount_asks_for_a_token_of_both_repositories() {
 }
 
 #[tokio::test]
-async fn wrong_bytes_move_no_tag_and_exit_7() {
+async fn copy_of_wrong_bytes_moves_no_tag_and_exits_7() {
     let store = Store::default();
     let image = Image::oci("linux/arm64", "lied about");
     store.push("from", "1", &image);
@@ -313,7 +313,7 @@ async fn wrong_bytes_move_no_tag_and_exit_7() {
 }
 
 #[tokio::test]
-async fn a_child_that_a_target_only_says_to_have_is_no_success() {
+async fn child_that_the_target_only_claims_to_have_fails() {
     let store = Store::default();
     let image = Image::oci("linux/arm64", "promised");
     store.push("from", "1", &image);
@@ -334,7 +334,7 @@ async fn a_child_that_a_target_only_says_to_have_is_no_success() {
 }
 
 #[tokio::test]
-async fn layers_that_nobody_may_hand_on_stay_where_they_are() {
+async fn non_distributable_layers_are_not_copied() {
     let store = Store::default();
     let mut image = Image::oci("windows/amd64", "base");
     let mut manifest = image.manifest.json();

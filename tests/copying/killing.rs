@@ -147,7 +147,7 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn d17_a_join_that_is_killed_at_any_request_leaves_whole_indexes_and_converges() {
+async fn join_killed_at_any_request_leaves_whole_indexes() {
     let args = |at: &str, to: &str| {
         let [amd64, arm64] = ["amd64", "arm64"].map(|arch| format!("{at}/new:{arch}"));
         words(&["join", "-t", &format!("{to}:1"), "-t", &format!("{to}:latest"), &amd64, &arm64])
@@ -156,7 +156,7 @@ async fn d17_a_join_that_is_killed_at_any_request_leaves_whole_indexes_and_conve
 }
 
 #[tokio::test]
-async fn d17_a_copy_that_is_killed_at_any_request_leaves_whole_indexes_and_converges() {
+async fn copy_killed_at_any_request_leaves_whole_indexes() {
     let args = |at: &str, to: &str| words(&["copy", &format!("{at}/new:index"), &format!("{to}:1")]);
     killed_everywhere(args, &["1"]).await;
 }

@@ -32,7 +32,7 @@ fn document(layout: &Path, digest: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_image_goes_into_a_layout_and_out_of_it_byte_for_byte() {
+async fn image_is_copied_through_a_layout_unchanged() {
     let (from, to) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Plain));
     let (peer, home) = (Peer::new(&from.base(), "web"), Home::new());
     push(&peer, "1", "arm64").await;
@@ -94,7 +94,7 @@ async fn an_image_goes_into_a_layout_and_out_of_it_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn layouts_and_registries_are_joined_into_both() {
+async fn join_mixes_layouts_and_registries() {
     let (registry, home) = (Distribution::start(Setup::Plain), Home::new());
     let amd64 = push(&Peer::new(&registry.base(), "amd"), "1", "amd64").await;
     let arm64 = push(&Peer::new(&registry.base(), "arm"), "1", "arm64").await;
@@ -128,7 +128,7 @@ async fn layouts_and_registries_are_joined_into_both() {
 }
 
 #[tokio::test]
-async fn a_layout_is_edited_compared_and_read_to_the_last_byte_as_a_repository_is() {
+async fn layout_is_edited_and_inspected_like_a_repository() {
     let (registry, home) = (Distribution::start(Setup::Plain), Home::new());
     let peer = Peer::new(&registry.base(), "web");
     push(&peer, "amd", "amd64").await;
@@ -167,7 +167,7 @@ async fn written(home: &Home) -> (PathBuf, String, String) {
 }
 
 #[tokio::test]
-async fn a_layout_that_lies_or_leads_away_is_refused_and_moves_no_tag() {
+async fn false_or_escaping_layout_is_refused_and_moves_no_tag() {
     let (home, to) = (Home::new(), Distribution::start(Setup::Plain));
     let (layout, manifest, layer) = written(&home).await;
     let target = format!("{}/web:1", to.address());
@@ -189,7 +189,7 @@ async fn a_layout_that_lies_or_leads_away_is_refused_and_moves_no_tag() {
     };
     let huge = || fs::File::create(&index_path).unwrap().set_len(5 << 20).unwrap();
     let changes: [(&str, &dyn Fn()); 10] = [
-        ("other bytes than its name says", &|| fs::write(&layer_path, &upper).unwrap()),
+        ("do not match its digest", &|| fs::write(&layer_path, &upper).unwrap()),
         ("bytes, and has", &|| fs::write(&layer_path, &bytes[1..]).unwrap()),
         ("is not in the directory", &|| fs::remove_file(&layer_path).unwrap()),
         ("does not follow links", &|| link(&secret, &layer_path)),
@@ -224,7 +224,7 @@ async fn a_layout_that_lies_or_leads_away_is_refused_and_moves_no_tag() {
 }
 
 #[tokio::test]
-async fn what_is_damaged_in_a_layout_is_written_again() {
+async fn damaged_blobs_of_a_layout_are_written_again() {
     let (home, registry) = (Home::new(), Distribution::start(Setup::Plain));
     push(&Peer::new(&registry.base(), "web"), "1", "arm64").await;
     let source = format!("{}/web:1", registry.address());
@@ -243,7 +243,7 @@ async fn what_is_damaged_in_a_layout_is_written_again() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_killed_leaves_the_old_index_true_and_the_next_run_converges() {
+async fn killed_layout_write_keeps_the_old_index() {
     let home = Home::new();
     let (layout, _, _) = written(&home).await;
     let before = fs::read(layout.join("index.json")).unwrap();
@@ -274,7 +274,7 @@ async fn a_write_that_is_killed_leaves_the_old_index_true_and_the_next_run_conve
 }
 
 #[tokio::test]
-async fn processes_that_write_one_layout_at_once_lose_no_tag() {
+async fn concurrent_writers_of_one_layout_lose_no_tag() {
     let home = Home::new();
     written(&home).await;
     let tags: Vec<_> = (0..12).map(|n| format!("oci:web:t{n}")).collect();

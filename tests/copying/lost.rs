@@ -50,7 +50,7 @@ fn names(finished: &Finished, texts: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_join_moves_no_tag_when_the_registry_lost_a_blob_of_an_image() {
+async fn join_moves_no_tag_when_the_registry_lost_a_blob() {
     for lost in [own("arm64"), Digest::of(SHARED), statement("amd64")] {
         let registry = registry().await;
         registry.lose(&lost);
@@ -61,7 +61,7 @@ async fn a_join_moves_no_tag_when_the_registry_lost_a_blob_of_an_image() {
 }
 
 #[tokio::test]
-async fn a_join_that_changes_nothing_reports_a_blob_that_the_registry_lost() {
+async fn unchanged_join_reports_a_blob_that_the_registry_lost() {
     let registry = registry().await;
     join(&registry).await.expect_code(0);
     let before = shown(&registry, "web", "1").await;
@@ -72,7 +72,7 @@ async fn a_join_that_changes_nothing_reports_a_blob_that_the_registry_lost() {
 }
 
 #[tokio::test]
-async fn a_copy_within_a_repository_moves_no_tag_when_the_registry_lost_a_blob() {
+async fn copy_within_a_repository_with_a_lost_blob_moves_no_tag() {
     for lost in [own("arm64"), statement("arm64")] {
         let registry = registry().await;
         join(&registry).await.expect_code(0);
@@ -85,7 +85,7 @@ async fn a_copy_within_a_repository_moves_no_tag_when_the_registry_lost_a_blob()
 }
 
 #[tokio::test]
-async fn a_copy_sends_again_what_the_target_lost_and_names_what_both_lost() {
+async fn copy_resends_blobs_that_the_target_lost() {
     let (from, to) = (registry().await, Distribution::start(Setup::Plain));
     join(&from).await.expect_code(0);
     let (source, target) = (format!("{}/web:1", from.address()), format!("{}/web:1", to.address()));
@@ -106,7 +106,7 @@ async fn a_copy_sends_again_what_the_target_lost_and_names_what_both_lost() {
 }
 
 #[tokio::test]
-async fn a_join_into_a_second_registry_sends_again_what_that_registry_lost() {
+async fn join_resends_blobs_that_a_second_registry_lost() {
     let (from, to) = (registry().await, Distribution::start(Setup::Plain));
     let name = |tag: &str| format!("{}/web:{tag}", from.address());
     let target = format!("{}/web:1", to.address());
@@ -130,7 +130,7 @@ async fn a_join_into_a_second_registry_sends_again_what_that_registry_lost() {
 
 /// docker-registry keeps what it has, whatever is pushed in its place.
 #[tokio::test]
-async fn a_copy_moves_no_tag_when_the_target_has_another_size_of_a_blob() {
+async fn copy_moves_no_tag_when_a_target_blob_has_another_size() {
     let (from, to) = (registry().await, Distribution::start(Setup::Plain));
     join(&from).await.expect_code(0);
     let name = |registry: &Distribution, tag: &str| format!("{}/web:{tag}", registry.address());
@@ -151,7 +151,7 @@ async fn a_copy_moves_no_tag_when_the_target_has_another_size_of_a_blob() {
 }
 
 #[tokio::test]
-async fn an_adopted_image_is_sent_again_where_the_registry_of_the_plan_lost_it() {
+async fn import_resends_blobs_that_the_target_registry_lost() {
     let (from, to) = (registry().await, Distribution::start(Setup::Plain));
     join(&from).await.expect_code(0);
     let home = Home::new();

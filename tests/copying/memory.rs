@@ -46,7 +46,7 @@ async fn push(peer: &Peer) -> Digest {
 }
 
 #[tokio::test]
-async fn a_layer_of_a_gibibyte_is_copied_in_constant_memory() {
+async fn layer_of_1_gib_is_copied_in_constant_memory() {
     let (from, to) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Plain));
     let layer = push(&Peer::new(&from.base(), "large")).await;
     let home = Home::new();

@@ -106,7 +106,7 @@ fn ranges(registry: &ScriptedRegistry) -> Vec<(usize, usize)> {
 const WHOLE: [(usize, usize); 3] = [(0, PART - 1), (PART, 2 * PART - 1), (2 * PART, SIZE - 1)];
 
 #[tokio::test]
-async fn a_layer_goes_to_ecr_in_parts_of_ten_mebibytes_whatever_it_says_that_it_has() {
+async fn layer_is_uploaded_to_ecr_in_parts_of_10_mib() {
     let stored = Stored::default();
     let registry = ecr(stored.clone(), |_, _| None).await;
     let (arrival, moved) = send(&client(&registry.host(), Provider::Ecr, Anonymous), SIZE).await;
@@ -117,7 +117,7 @@ async fn a_layer_goes_to_ecr_in_parts_of_ten_mebibytes_whatever_it_says_that_it_
 }
 
 #[tokio::test]
-async fn what_is_one_part_goes_as_it_goes_to_anybody() {
+async fn blob_of_one_part_is_uploaded_to_ecr_in_one_request() {
     for size in [0, 3, PART] {
         let registry = ScriptedRegistry::stateful(|request| {
             let upload = |code| status(code).header("Location", "/v2/to/blobs/uploads/1");
@@ -136,7 +136,7 @@ async fn what_is_one_part_goes_as_it_goes_to_anybody() {
 }
 
 #[tokio::test]
-async fn d19_a_part_that_breaks_is_sent_to_ecr_again_and_nothing_before_it() {
+async fn broken_ecr_part_is_sent_again_alone() {
     let (stored, mut breaks) = (Stored::default(), 3);
     let registry = ecr(stored.clone(), move |request, stored| {
         let breaking = request.method == "PATCH" && stored.len() == PART && breaks > 0;
@@ -155,7 +155,7 @@ async fn d19_a_part_that_breaks_is_sent_to_ecr_again_and_nothing_before_it() {
 }
 
 #[tokio::test]
-async fn d19_a_part_that_ecr_has_although_its_answer_was_lost_is_no_part_twice() {
+async fn ecr_part_with_a_lost_answer_is_not_stored_twice() {
     let (stored, mut lost) = (Stored::default(), false);
     let registry = ecr(stored.clone(), move |request, stored| {
         let losing = request.method == "PATCH" && stored.len() == PART && !lost;
@@ -175,7 +175,7 @@ async fn d19_a_part_that_ecr_has_although_its_answer_was_lost_is_no_part_twice()
 }
 
 #[tokio::test]
-async fn d19_an_upload_that_ecr_never_takes_is_begun_five_times() {
+async fn refused_ecr_upload_is_started_five_times_at_most() {
     let stored = Stored::default();
     let registry =
         ecr(stored.clone(), |request, stored| (request.method == "PATCH" && stored.len() == PART).then(|| status(416)))
@@ -202,7 +202,7 @@ impl CredentialSource for Tokens {
 }
 
 #[tokio::test]
-async fn d11_a_login_that_expires_between_two_parts_is_renewed_and_the_part_sent_again() {
+async fn ecr_login_expiring_between_parts_is_renewed() {
     let (stored, tokens) = (Stored::default(), Tokens::default());
     let (mut expired, mut first) = (false, None);
     let registry = ecr(stored.clone(), move |request, stored| {
@@ -221,7 +221,7 @@ async fn d11_a_login_that_expires_between_two_parts_is_renewed_and_the_part_sent
 }
 
 #[tokio::test]
-async fn a_registry_that_says_how_short_a_part_may_be_gets_parts_and_is_believed() {
+async fn minimum_chunk_length_of_a_registry_is_obeyed() {
     // Shorter than ours: ours. Longer: its own.
     for (least, parts) in [(MIB, WHOLE.to_vec()), (15 * MIB, vec![(0, 15 * MIB - 1), (15 * MIB, SIZE - 1)])] {
         let (stored, mut short) = (Stored::default(), true);
@@ -255,7 +255,7 @@ async fn a_registry_that_says_how_short_a_part_may_be_gets_parts_and_is_believed
 }
 
 #[tokio::test]
-async fn a_registry_that_we_did_not_write_takes_parts() {
+async fn docker_registry_accepts_uploads_in_parts() {
     let registry = Distribution::start(Setup::Plain);
     let client = client(&registry.address().to_string(), Provider::Ecr, Anonymous);
     let (arrival, moved) = send(&client, SIZE).await;
@@ -268,7 +268,7 @@ async fn a_registry_that_we_did_not_write_takes_parts() {
 }
 
 #[tokio::test]
-async fn what_ecr_forbids_without_a_word_names_the_action_of_the_request() {
+async fn silent_ecr_403_hint_names_the_action_of_the_request() {
     for (method, action) in [
         ("HEAD", "ecr:BatchCheckLayerAvailability"),
         ("POST", "ecr:InitiateLayerUpload"),
@@ -284,7 +284,7 @@ async fn what_ecr_forbids_without_a_word_names_the_action_of_the_request() {
 }
 
 #[tokio::test]
-async fn d14_an_upload_that_ecr_hangs_up_on_has_the_command_that_creates_the_repository() {
+async fn ecr_upload_reset_hints_create_repository() {
     let registry = ecr(Stored::default(), |request, _| (request.method == "POST").then_some(Reply::Reset)).await;
     let (arrival, _) = send(&client(&registry.host(), Provider::Ecr, Anonymous), 3).await;
     let hint = arrival.unwrap_err().hint().unwrap();

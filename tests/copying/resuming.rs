@@ -111,7 +111,7 @@ async fn taking(
 }
 
 #[tokio::test]
-async fn d19_a_download_that_breaks_goes_on_where_it_broke_while_the_upload_stays_open() {
+async fn broken_download_resumes_while_the_upload_stays_open() {
     let stored = Arc::new(Mutex::new(Vec::new()));
     // Six times: more often than anything is tried without coming on.
     let from = giving(|request, count| {
@@ -129,7 +129,7 @@ async fn d19_a_download_that_breaks_goes_on_where_it_broke_while_the_upload_stay
 }
 
 #[tokio::test]
-async fn d19_a_registry_that_gives_no_parts_is_read_from_the_beginning() {
+async fn registry_without_ranges_is_read_from_the_start_again() {
     let stored = Arc::new(Mutex::new(Vec::new()));
     let from = giving(|_, count| {
         let all = status(200).body(content());
@@ -142,7 +142,7 @@ async fn d19_a_registry_that_gives_no_parts_is_read_from_the_beginning() {
 }
 
 #[tokio::test]
-async fn d19_a_download_that_brings_nothing_is_tried_five_times_in_all() {
+async fn download_without_progress_is_tried_five_times_at_most() {
     let stored = Arc::new(Mutex::new(Vec::new()));
     let from =
         giving(|request, count| Some(if count == 1 { cut(served(request), SIZE, 1000) } else { Reply::Reset })).await;
@@ -154,7 +154,7 @@ async fn d19_a_download_that_brings_nothing_is_tried_five_times_in_all() {
 }
 
 #[tokio::test]
-async fn d20_another_part_than_was_asked_for_is_refused() {
+async fn answer_with_the_wrong_range_is_refused() {
     for wrong in [part(999, &content()[999..]), status(206).body(&content()[1000..])] {
         let stored = Arc::new(Mutex::new(Vec::new()));
         let from = giving(move |request, count| {
@@ -169,7 +169,7 @@ async fn d20_another_part_than_was_asked_for_is_refused() {
 }
 
 #[tokio::test]
-async fn d19_an_upload_that_breaks_goes_on_where_the_registry_says_it_is() {
+async fn broken_upload_resumes_at_the_offset_of_the_registry() {
     let (stored, mut breaks) = (Arc::new(Mutex::new(Vec::new())), 7);
     let from = giving(|_, _| None).await;
     // It keeps a part of what came, and breaks, more often than anything is tried without coming on.
@@ -194,7 +194,7 @@ async fn d19_an_upload_that_breaks_goes_on_where_the_registry_says_it_is() {
 }
 
 #[tokio::test]
-async fn d20_a_short_range_and_a_416_are_followed_to_the_newest_location() {
+async fn short_range_and_416_resume_at_the_newest_location() {
     let (stored, mut times) = (Arc::new(Mutex::new(Vec::new())), 0);
     let from = giving(|_, _| None).await;
     let to = taking(stored.clone(), move |request, stored| {
@@ -224,7 +224,7 @@ async fn d20_a_short_range_and_a_416_are_followed_to_the_newest_location() {
 }
 
 #[tokio::test]
-async fn d20_what_comes_otherwise_the_second_time_is_never_made_final() {
+async fn content_that_differs_when_resumed_is_never_completed() {
     let (stored, mut broken) = (Arc::new(Mutex::new(Vec::new())), false);
     // It lies the first time only: all in all, the digest would be right.
     let from = giving(|request, count| {
@@ -251,7 +251,7 @@ async fn d20_what_comes_otherwise_the_second_time_is_never_made_final() {
 }
 
 #[tokio::test]
-async fn d19_an_upload_of_which_nobody_knows_is_begun_again() {
+async fn upload_with_an_unknown_status_is_started_again() {
     let (stored, mut broken) = (Arc::new(Mutex::new(Vec::new())), 0);
     let from = giving(|_, _| None).await;
     let to = taking(stored.clone(), move |request, stored| match request.method.as_str() {
@@ -270,7 +270,7 @@ async fn d19_an_upload_of_which_nobody_knows_is_begun_again() {
 }
 
 #[tokio::test]
-async fn d19_a_registry_that_is_killed_in_the_middle_of_an_upload_gets_all_of_it() {
+async fn registry_killed_during_an_upload_receives_all_of_it() {
     let mut to = Distribution::start(Setup::Plain);
     let (half, whole) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (came, go) = (half.clone(), whole.clone());
@@ -312,7 +312,7 @@ async fn d19_a_registry_that_is_killed_in_the_middle_of_an_upload_gets_all_of_it
 }
 
 #[tokio::test]
-async fn d19_an_upload_that_a_registry_forgot_is_begun_again_and_no_more_than_five_times() {
+async fn forgotten_upload_is_restarted_five_times_at_most() {
     const INVALID: &str = r#"{"errors":[{"code":"BLOB_UPLOAD_INVALID","message":"blob upload invalid"}]}"#;
     for (method, forgotten, code) in [("PUT", 1, 201), ("PATCH", 1, 201), ("PUT", usize::MAX, 404)] {
         let from = giving(|_, _| None).await;

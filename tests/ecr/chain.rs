@@ -52,7 +52,7 @@ fn doctor(aws: &Aws) -> Run {
 }
 
 #[tokio::test]
-async fn an_instance_says_who_we_are_in_its_second_version() {
+async fn instance_metadata_v2_gives_aws_credentials() {
     let aws = aws().await;
     let instance = ScriptedRegistry::stateful(|request| {
         let token = request.header("x-aws-ec2-metadata-token");
@@ -75,7 +75,7 @@ async fn an_instance_says_who_we_are_in_its_second_version() {
 }
 
 #[tokio::test]
-async fn an_instance_that_gives_nothing_out_leaves_nobody() {
+async fn instance_without_credentials_ends_the_chain() {
     let aws = aws().await;
     // The hop limit of a container in an instance, and an instance without a role.
     for line in ["PUT /latest/api/token", "GET /latest/meta-data/iam/security-credentials/"] {
@@ -93,7 +93,7 @@ async fn an_instance_that_gives_nothing_out_leaves_nobody() {
 }
 
 #[tokio::test]
-async fn a_container_says_who_we_are_with_its_own_token() {
+async fn container_endpoint_gives_credentials_for_its_token() {
     let aws = aws().await;
     let agent = ScriptedRegistry::stateful(|request| {
         (request.line() == "GET /v2/credentials" && request.header("authorization") == Some("Bearer pod"))
@@ -108,7 +108,7 @@ async fn a_container_says_who_we_are_with_its_own_token() {
 }
 
 #[tokio::test]
-async fn a_web_identity_becomes_a_role() {
+async fn web_identity_token_assumes_a_role() {
     let aws = aws().await;
     let role = "arn:aws:iam::123456789012:role/images";
     let sts = ScriptedRegistry::stateful(|request| {
@@ -134,7 +134,7 @@ async fn a_web_identity_becomes_a_role() {
 }
 
 #[tokio::test]
-async fn a_session_of_sso_becomes_a_role_and_one_that_is_over_says_how_to_renew_it() {
+async fn sso_session_gives_a_role_and_expired_one_hints_login() {
     let aws = aws().await;
     let config = aws.home.path().join("aws-config");
     let profile = "[profile sso]\nsso_session = acme\nsso_account_id = 123456789012\nsso_role_name = images\n\
@@ -165,7 +165,7 @@ async fn a_session_of_sso_becomes_a_role_and_one_that_is_over_says_how_to_renew_
 }
 
 #[tokio::test]
-async fn a_profile_that_is_not_there_and_a_file_that_is_broken_are_told_by_name() {
+async fn missing_aws_profile_or_broken_aws_config_is_named() {
     let aws = aws().await;
     let config = aws.home.path().join("aws-config");
     fs::write(&config, "[profile deploy]\nregion = us-east-1\n").unwrap();
@@ -184,7 +184,7 @@ async fn a_profile_that_is_not_there_and_a_file_that_is_broken_are_told_by_name(
 }
 
 #[tokio::test]
-async fn d13_a_program_that_never_says_who_we_are_is_started_once_and_waited_for_five_seconds() {
+async fn silent_credential_process_is_abandoned_after_5s() {
     let aws = aws().await;
     let (config, started) = (aws.home.path().join("aws-config"), aws.home.path().join("started"));
     // It ends when the tests do.
@@ -199,7 +199,7 @@ async fn d13_a_program_that_never_says_who_we_are_is_started_once_and_waited_for
 }
 
 #[tokio::test]
-async fn d13_an_instance_that_never_answers_is_waited_for_once_by_all_who_ask() {
+async fn silent_ec2_metadata_is_asked_once_for_all_images() {
     let aws = aws().await;
     let images =
         (0..8).map(|number| format!("  web{number}: {{ context: context, tags: [a], platforms: [linux/amd64] }}\n"));

@@ -58,7 +58,7 @@ fn deleted(aws: &Aws) -> Vec<Vec<Value>> {
 }
 
 #[tokio::test]
-async fn indexes_go_first_and_then_their_images_a_hundred_at_once_by_digest() {
+async fn clean_deletes_ecr_indexes_first_in_batches_of_100() {
     let aws = account(60).await;
     plan(&aws);
     let shown = aws.run(&["clean", "hello", "--keep", "2"]).finish().await.expect_code(0);
@@ -77,7 +77,7 @@ async fn indexes_go_first_and_then_their_images_a_hundred_at_once_by_digest() {
 }
 
 #[tokio::test]
-async fn what_polyarch_did_not_build_and_what_another_index_lists_stays() {
+async fn clean_keeps_foreign_images_and_images_of_other_indexes() {
     let aws = account(0).await;
     plan(&aws);
     let (images, _) = publish(&aws, "1.0");
@@ -95,7 +95,7 @@ async fn what_polyarch_did_not_build_and_what_another_index_lists_stays() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_delete_is_told_which_action_it_lacks() {
+async fn clean_without_delete_permission_names_the_action() {
     let aws = account(3).await;
     plan(&aws);
     aws.ecr.deny(Action::BatchDeleteImage);
@@ -121,7 +121,7 @@ fn fails(aws: &Aws, code: &'static str) {
 }
 
 #[tokio::test]
-async fn what_ecr_does_not_delete_is_told_and_is_an_error_unless_an_index_lists_it_by_now() {
+async fn clean_reports_images_that_ecr_does_not_delete() {
     for (code, exit, word, why) in [
         ("ImageReferencedByManifestList", 0, "kept", "an index lists it"),
         ("ImageNotFound", 0, "deleted", "only in 1.0"),
@@ -141,7 +141,7 @@ async fn what_ecr_does_not_delete_is_told_and_is_an_error_unless_an_index_lists_
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_describe_images_cleans_what_tags_lead_to_by_their_versions() {
+async fn clean_without_describe_permission_orders_by_version() {
     let aws = account(2).await;
     plan(&aws);
     aws.ecr.deny(Action::DescribeImages);
@@ -156,7 +156,7 @@ async fn a_role_that_may_not_describe_images_cleans_what_tags_lead_to_by_their_v
 }
 
 #[tokio::test]
-async fn a_publication_that_is_newer_stays_however_old_its_config_is_and_latest_stays_where_it_was_put_back() {
+async fn clean_orders_ecr_publications_by_push_time() {
     let aws = account(0).await;
     plan(&aws);
     let created = |mut image: Image, year: u16| {
@@ -193,7 +193,7 @@ async fn a_publication_that_is_newer_stays_however_old_its_config_is_and_latest_
 }
 
 #[tokio::test]
-async fn adopted_and_copied_images_go_where_all_are_judged() {
+async fn clean_all_also_deletes_imported_and_copied_images() {
     let aws = account(0).await;
     plan(&aws);
     for minor in 0..3 {
@@ -217,7 +217,7 @@ async fn adopted_and_copied_images_go_where_all_are_judged() {
 }
 
 #[tokio::test]
-async fn an_index_that_ecr_lists_and_does_not_give_out_lists_everything() {
+async fn clean_deletes_nothing_while_an_ecr_index_is_unreadable() {
     let aws = account(2).await;
     plan(&aws);
     let (_, archived) = publish(&aws, "0.9");

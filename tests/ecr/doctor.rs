@@ -12,7 +12,7 @@ fn lines(finished: &Finished) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn all_that_works_is_told_step_by_step() {
+async fn doctor_reports_every_working_step() {
     let aws = Aws::start().await;
     aws.ecr.has("hello", Mutability::ImmutableExcept(vec!["latest".to_owned(), "dev-*".to_owned()]));
     let told = aws.run(&["doctor", "ecr"]).finish().await.expect_code(0);
@@ -33,7 +33,7 @@ async fn all_that_works_is_told_step_by_step() {
 }
 
 #[tokio::test]
-async fn each_thing_that_fails_is_told_with_what_to_do_and_ends_with_3() {
+async fn doctor_reports_failures_with_hints_and_exits_3() {
     let aws = Aws::start().await;
     let told = aws.run(&["doctor", "ecr"]).finish().await.expect_code(3);
     assert!(told.stdout.contains("fails  repository  does not exist"), "{}", told.stdout);
@@ -55,7 +55,7 @@ async fn each_thing_that_fails_is_told_with_what_to_do_and_ends_with_3() {
 }
 
 #[tokio::test]
-async fn a_registry_that_is_none_of_amazons_is_not_examined() {
+async fn doctor_refuses_a_registry_that_is_not_on_ecr() {
     let aws = Aws::start().await;
     aws.plan_at("registry.example", HELLO);
     let refused = aws.run(&["doctor", "ecr"]).finish().await.expect_code(2);

@@ -84,7 +84,7 @@ fn answered(image: &Image, request: &Request) -> Reply {
 }
 
 #[tokio::test]
-async fn who_is_known_to_aws_reads_with_a_login_of_us_east_1() {
+async fn public_ecr_login_comes_from_us_east_1() {
     let gallery = Gallery::start().await;
     with_keys(gallery.digest()).finish().await.expect_code(0);
     let asked = gallery.control.requests();
@@ -94,7 +94,7 @@ async fn who_is_known_to_aws_reads_with_a_login_of_us_east_1() {
 }
 
 #[tokio::test]
-async fn everybody_else_reads_without_one_and_waits_a_second_at_most_for_an_instance_that_is_none() {
+async fn public_ecr_is_read_anonymously_and_imds_times_out_after_1s() {
     let gallery = Gallery::start().await;
     let silent = ScriptedRegistry::stateful(|_| Some(Reply::Silence)).await;
     let begun = Instant::now();
@@ -112,7 +112,7 @@ async fn everybody_else_reads_without_one_and_waits_a_second_at_most_for_an_inst
 }
 
 #[tokio::test]
-async fn what_only_private_repositories_have_is_refused_and_nothing_is_created() {
+async fn public_ecr_refuses_settings_of_private_repositories() {
     let gallery = Gallery::start().await;
     let engine = ScriptedEngine::start(Script::default(), &Store::default());
     fs::create_dir(gallery.home.path().join("context")).unwrap();

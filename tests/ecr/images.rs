@@ -53,7 +53,7 @@ fn of<'a>(details: &'a [Value], digest: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn what_ecr_describes_is_listed_with_its_keys_and_the_indexes_that_have_it() {
+async fn images_json_has_ecr_keys_and_the_indexes_of_each_image() {
     let world = World::start().await;
     let World { aws, images, attestation, index, left } = &world;
     aws.ecr.page(2);
@@ -89,7 +89,7 @@ async fn what_ecr_describes_is_listed_with_its_keys_and_the_indexes_that_have_it
 }
 
 #[tokio::test]
-async fn people_see_what_no_index_lists() {
+async fn images_table_marks_images_without_an_index() {
     let world = World::start().await;
     let listed = world.aws.run(&["images", "hello"]).finish().await.expect_code(0);
     let rows: Vec<Vec<_>> = listed
@@ -110,7 +110,7 @@ async fn people_see_what_no_index_lists() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_describe_images_follows_tags_and_says_what_that_leaves_out() {
+async fn images_without_describe_permission_follows_tags() {
     let world = World::start().await;
     world.aws.ecr.deny(Action::DescribeImages);
     world.aws.ecr.keep("hello", None, &Image::oci("linux/s390x", "untagged"));
@@ -135,7 +135,7 @@ async fn a_role_that_may_not_describe_images_follows_tags_and_says_what_that_lea
 }
 
 #[tokio::test]
-async fn a_repository_that_ecr_has_not_got_is_told_beside_what_is_there() {
+async fn images_reports_a_missing_repository_beside_existing_ones() {
     let world = World::start().await;
     let other = HELLO.replace("images:", "images:\n  other: { tags: [x], platforms: [linux/amd64] }");
     world.aws.plan(&other);

@@ -15,7 +15,7 @@ fn immutable_but_latest() -> Mutability {
 }
 
 #[tokio::test]
-async fn d15_a_final_tag_that_may_not_move_keeps_all_others_where_they_are() {
+async fn immutable_final_tag_keeps_all_other_tags() {
     let aws = Aws::start().await;
     aws.plan(ONE);
     aws.ecr.has("hello", immutable_but_latest());
@@ -39,7 +39,7 @@ async fn d15_a_final_tag_that_may_not_move_keeps_all_others_where_they_are() {
 }
 
 #[tokio::test]
-async fn d15_what_an_immutable_tag_has_already_is_success() {
+async fn immutable_ecr_tag_with_the_same_digest_is_unchanged() {
     let aws = Aws::start().await;
     aws.plan(ONE);
     aws.ecr.has("hello", Mutability::Immutable);
@@ -51,7 +51,7 @@ async fn d15_what_an_immutable_tag_has_already_is_success() {
 }
 
 #[tokio::test]
-async fn d15_an_arch_tag_that_may_not_move_is_refused_before_anything_is_pushed() {
+async fn immutable_arch_tag_is_refused_before_the_push() {
     let aws = Aws::start().await;
     aws.plan(ONE);
     aws.ecr.has("hello", Mutability::MutableExcept(vec!["*-build".to_owned()]));

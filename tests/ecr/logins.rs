@@ -28,7 +28,7 @@ async fn with_images() -> Aws {
 }
 
 #[tokio::test]
-async fn a_run_asks_for_one_token_and_gives_it_to_the_engine_and_to_the_registry() {
+async fn one_ecr_token_serves_the_engine_and_the_registry() {
     let aws = Aws::start().await;
     aws.ecr.has("hello", Mutability::Mutable);
     aws.build().await.expect_code(0);
@@ -37,7 +37,7 @@ async fn a_run_asks_for_one_token_and_gives_it_to_the_engine_and_to_the_registry
 }
 
 #[tokio::test]
-async fn d12_tokens_that_have_ended_by_our_clock_are_not_asked_for_without_end() {
+async fn join_requests_one_ecr_token_even_if_it_has_expired() {
     for seconds in [-3600, -400_000_000, 1] {
         let aws = with_images().await;
         aws.ecr.token_life(seconds);
@@ -47,7 +47,7 @@ async fn d12_tokens_that_have_ended_by_our_clock_are_not_asked_for_without_end()
 }
 
 #[tokio::test]
-async fn d11_a_token_that_expires_in_the_middle_is_renewed_once() {
+async fn ecr_token_that_expires_during_a_join_is_renewed_once() {
     for action in [Action::BatchGetImage, Action::PutImage] {
         let aws = with_images().await;
         aws.ecr.expire_tokens_at(action);
@@ -57,7 +57,7 @@ async fn d11_a_token_that_expires_in_the_middle_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn d13_nobody_is_an_answer_that_names_the_chain() {
+async fn missing_aws_credentials_error_names_the_chain() {
     let aws = with_images().await;
     let refused = aws.run_as_nobody(&["join"]).finish().await.expect_code(3);
     says(&refused, &CHAIN);
@@ -65,7 +65,7 @@ async fn d13_nobody_is_an_answer_that_names_the_chain() {
 }
 
 #[tokio::test]
-async fn d13_an_instance_that_never_answers_is_waited_for_a_second() {
+async fn silent_ec2_metadata_is_abandoned_after_one_second() {
     let aws = with_images().await;
     // It takes the connection, and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -79,7 +79,7 @@ async fn d13_an_instance_that_never_answers_is_waited_for_a_second() {
 }
 
 #[tokio::test]
-async fn d13_a_region_that_nothing_names_is_told() {
+async fn missing_aws_region_is_reported() {
     let aws = with_images().await;
     let refused = with_keys(aws.run_nowhere(&["join"])).finish().await.expect_code(3);
     says(&refused, &["no AWS region is known", "AWS_REGION, AWS_DEFAULT_REGION or the profile"]);
@@ -92,7 +92,7 @@ async fn d13_a_region_that_nothing_names_is_told() {
 }
 
 #[tokio::test]
-async fn d13_what_aws_does_not_accept_is_told_with_its_words() {
+async fn refused_aws_credentials_error_quotes_aws() {
     let aws = with_images().await;
     aws.ecr.fail(Action::DescribeRepositories, "ExpiredTokenException", "The security token is expired");
     aws.ecr.fail(Action::GetAuthorizationToken, "ExpiredTokenException", "The security token is expired");
@@ -106,7 +106,7 @@ async fn d13_what_aws_does_not_accept_is_told_with_its_words() {
 }
 
 #[tokio::test]
-async fn profiles_and_processes_say_who_we_are_too() {
+async fn profiles_and_credential_processes_give_aws_credentials() {
     let aws = with_images().await;
     let config = aws.home.path().join("aws-config");
     let answer = json!({ "Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "s" });
@@ -125,7 +125,7 @@ async fn profiles_and_processes_say_who_we_are_too() {
 }
 
 #[tokio::test]
-async fn a_helper_for_the_host_goes_before_and_a_login_of_docker_is_taken_where_aws_knows_nobody() {
+async fn ecr_login_order_is_helper_then_aws_then_docker_config() {
     let aws = with_images().await;
     let login = |password: &str| STANDARD.encode(format!("AWS:{password}"));
     // A token as `aws ecr get-login-password` would give it.
@@ -155,7 +155,7 @@ async fn a_helper_for_the_host_goes_before_and_a_login_of_docker_is_taken_where_
 }
 
 #[tokio::test]
-async fn our_own_registry_is_found_and_aws_is_asked_only_where_it_is_named() {
+async fn registry_ecr_finds_the_private_registry_of_the_account() {
     let aws = Aws::start().await;
     aws.ecr.has("team/hello", Mutability::Mutable);
     aws.ecr.proxy_endpoint(&format!("http://{}", aws.ecr.host()));
@@ -173,7 +173,7 @@ async fn our_own_registry_is_found_and_aws_is_asked_only_where_it_is_named() {
 }
 
 #[tokio::test]
-async fn the_account_is_what_aws_calls_our_registry() {
+async fn aws_account_variable_is_the_registry_id() {
     let aws = Aws::start().await;
     aws.plan_at("ecr", &HELLO.replace("latest", "\"${aws.account}\""));
     let plan = aws.run(&["plan", "--format", "json"]).finish().await.expect_code(0);
@@ -197,7 +197,7 @@ fn watching_git(aws: &Aws) -> String {
 }
 
 #[tokio::test]
-async fn v37_no_key_token_or_password_is_seen_anywhere_at_any_level() {
+async fn aws_secrets_never_appear_in_any_output_at_trace_level() {
     let aws = Aws::start().await;
     let plan = HELLO.replace("context: context", "context: context\n    ecr: { create: true }");
     aws.plan(&plan.replace("latest", "\"${git.short:-none}\""));

@@ -60,7 +60,7 @@ async fn builds(actions: &BTreeSet<String>) -> i32 {
 }
 
 #[tokio::test]
-async fn the_policy_to_build_is_enough_and_the_smallest() {
+async fn build_policy_is_sufficient_and_minimal() {
     let actions = allowed("Build");
     assert_eq!(builds(&actions).await, 0);
     // Real engines ask for layers before they push them (Amazon ECR, "IAM permissions to push an image"); this one does not.
@@ -79,7 +79,7 @@ async fn joins(actions: &BTreeSet<String>) -> i32 {
 }
 
 #[tokio::test]
-async fn the_policy_to_join_is_enough_and_the_smallest() {
+async fn join_policy_is_sufficient_and_minimal() {
     let actions = allowed("Join");
     assert_eq!(joins(&actions).await, 0);
     for action in &actions {
@@ -96,7 +96,7 @@ async fn creates(actions: &BTreeSet<String>) -> i32 {
 }
 
 #[tokio::test]
-async fn the_policy_to_create_is_enough_and_the_smallest() {
+async fn create_policy_is_sufficient_and_minimal() {
     let (build, create) = (allowed("Build"), allowed("Create"));
     let both = build.union(&create).cloned().collect();
     assert_eq!(creates(&both).await, 0);
@@ -121,7 +121,7 @@ async fn lists(actions: &BTreeSet<String>) -> i32 {
 }
 
 #[tokio::test]
-async fn the_policy_to_list_images_is_enough_and_the_smallest() {
+async fn list_images_policy_is_sufficient_and_minimal() {
     let actions = allowed("Images");
     assert_eq!(lists(&actions).await, 0);
     for action in &actions {
@@ -143,7 +143,7 @@ async fn cleans(actions: &BTreeSet<String>) -> i32 {
 }
 
 #[tokio::test]
-async fn the_policy_to_clean_is_enough_and_the_smallest() {
+async fn clean_policy_is_sufficient_and_minimal() {
     let actions = allowed("Clean");
     assert_eq!(cleans(&actions).await, 0);
     for action in &actions {
@@ -152,7 +152,7 @@ async fn the_policy_to_clean_is_enough_and_the_smallest() {
 }
 
 #[test]
-fn every_policy_of_the_page_is_json() {
+fn every_policy_of_the_ecr_page_is_json() {
     let blocks: Vec<_> = PAGE.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(blocks.len() >= 4);
     for block in blocks {

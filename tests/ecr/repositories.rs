@@ -27,7 +27,7 @@ images:
 "#;
 
 #[tokio::test]
-async fn d14_a_repository_that_is_missing_is_known_before_anything_is_built() {
+async fn missing_ecr_repository_stops_the_run_before_any_build() {
     let aws = Aws::start().await;
     let refused = aws.build().await.expect_code(3);
     let host = aws.ecr.host();
@@ -43,7 +43,7 @@ async fn d14_a_repository_that_is_missing_is_known_before_anything_is_built() {
 }
 
 #[tokio::test]
-async fn d14_a_repository_is_created_as_the_plan_says() {
+async fn ecr_repository_is_created_with_the_settings_of_the_plan() {
     let aws = Aws::start().await;
     aws.plan(CREATED);
     let policy = json!({ "rules": [] }).to_string();
@@ -65,7 +65,7 @@ async fn d14_a_repository_is_created_as_the_plan_says() {
 }
 
 #[tokio::test]
-async fn d14_a_repository_that_another_run_creates_at_that_moment_is_no_error() {
+async fn ecr_repository_created_by_another_run_is_accepted() {
     let aws = Aws::start().await;
     aws.plan(&HELLO.replace("context: context", "context: context\n    ecr: { create: true }"));
     aws.ecr.lose_the_race("hello", Mutability::Mutable);
@@ -74,7 +74,7 @@ async fn d14_a_repository_that_another_run_creates_at_that_moment_is_no_error() 
 }
 
 #[tokio::test]
-async fn a_lifecycle_policy_that_is_none_creates_nothing() {
+async fn invalid_lifecycle_policy_creates_no_repository() {
     let aws = Aws::start().await;
     aws.plan(CREATED);
     says(&aws.build().await.expect_code(2), &["cannot read the lifecycle policy lifecycle.json: No such file"]);
@@ -84,7 +84,7 @@ async fn a_lifecycle_policy_that_is_none_creates_nothing() {
 }
 
 #[tokio::test]
-async fn what_ecr_creates_by_a_template_is_left_to_it() {
+async fn repository_is_left_to_an_ecr_creation_template() {
     for plan in [HELLO, &HELLO.replace("context: context", "context: context\n    ecr: { create: true }")] {
         let aws = Aws::start().await;
         aws.plan(plan);
@@ -100,7 +100,7 @@ async fn what_ecr_creates_by_a_template_is_left_to_it() {
 }
 
 #[tokio::test]
-async fn a_stand_in_for_aws_that_knows_no_templates_has_none() {
+async fn server_without_creation_templates_is_accepted() {
     let plan = HELLO.replace("context: context", "context: context\n    ecr: { create: true }");
     for unknown in [
         status(500).header("Content-Type", "text/html").body("<title>500 Internal Server Error</title>"),
@@ -117,7 +117,7 @@ async fn a_stand_in_for_aws_that_knows_no_templates_has_none() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_only_push_asks_the_registry_itself() {
+async fn role_that_may_only_push_looks_for_repositories_by_registry() {
     let aws = Aws::start().await;
     aws.ecr.deny(Action::DescribeRepositories);
     aws.ecr.deny(Action::DescribeRepositoryCreationTemplates);
@@ -128,7 +128,7 @@ async fn a_role_that_may_only_push_asks_the_registry_itself() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_created_is_told_with_the_action() {
+async fn missing_create_permission_names_the_action() {
     let aws = Aws::start().await;
     aws.plan(&HELLO.replace("context: context", "context: context\n    ecr: { create: true }"));
     aws.ecr.deny(Action::CreateRepository);
@@ -147,7 +147,7 @@ async fn what_may_not_be_created_is_told_with_the_action() {
 }
 
 #[tokio::test]
-async fn where_a_plan_joins_must_be_there() {
+async fn join_of_a_plan_needs_existing_ecr_repositories() {
     let aws = Aws::start().await;
     aws.ecr.has("hello", Mutability::Mutable);
     for platform in ["linux/amd64", "linux/arm64"] {
@@ -160,7 +160,7 @@ async fn where_a_plan_joins_must_be_there() {
 }
 
 #[tokio::test]
-async fn where_references_are_joined_or_copied_to_must_be_there() {
+async fn join_and_copy_need_an_existing_ecr_target_repository() {
     // Without a plan it is the host's name that says what it is.
     let host = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
     let (acceptor, pem) = certificate(host);
@@ -179,7 +179,7 @@ async fn where_references_are_joined_or_copied_to_must_be_there() {
 }
 
 #[tokio::test]
-async fn the_account_of_every_registry_creates_its_own() {
+async fn each_ecr_registry_creates_its_own_repository() {
     let (first, second) = (ScriptedEcr::start().await, ScriptedEcr::start_of("210987654321", "eu-west-1").await);
     let registries = format!(
         "[{{ type: ecr, host: \"{}/team\" }}, {{ type: ecr, host: \"{}\", region: eu-west-1, endpoint: \"{}\" }}]",
@@ -203,7 +203,7 @@ async fn the_account_of_every_registry_creates_its_own() {
 }
 
 #[tokio::test]
-async fn a_lifecycle_policy_that_aws_does_not_take_is_told_of_a_repository_that_is_created() {
+async fn refused_lifecycle_policy_names_the_created_repository() {
     let aws = Aws::start().await;
     aws.plan(CREATED);
     fs::write(aws.home.path().join("lifecycle.json"), "{}").unwrap();
@@ -213,7 +213,7 @@ async fn a_lifecycle_policy_that_aws_does_not_take_is_told_of_a_repository_that_
 }
 
 #[tokio::test]
-async fn a_repository_of_another_account_is_created_there_and_our_templates_are_none_of_its() {
+async fn repository_of_another_account_ignores_own_templates() {
     let host = "210987654321.dkr.ecr.us-east-1.amazonaws.com";
     let (acceptor, pem) = certificate(host);
     let aws = Aws::around(ScriptedEcr::start_tls(acceptor).await);

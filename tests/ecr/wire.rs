@@ -22,7 +22,7 @@ fn through(run: Run, proxy: &ScriptedRegistry) -> Run {
 }
 
 #[tokio::test]
-async fn every_host_of_ecr_has_the_api_of_its_region_and_form() {
+async fn every_ecr_host_form_maps_to_its_api_endpoint() {
     let aws = Aws::start().await;
     let proxy = proxy().await;
     for (host, api, sts) in [
@@ -95,7 +95,7 @@ async fn every_host_of_ecr_has_the_api_of_its_region_and_form() {
 }
 
 #[tokio::test]
-async fn what_is_of_this_machine_is_asked_without_a_proxy() {
+async fn local_aws_endpoints_are_reached_without_a_proxy() {
     let aws = Aws::start().await;
     aws.ecr.has("hello", Mutability::Mutable);
     let proxy = proxy().await;
@@ -111,7 +111,7 @@ async fn what_is_of_this_machine_is_asked_without_a_proxy() {
 }
 
 #[tokio::test]
-async fn an_api_that_hangs_is_left_at_once_and_one_that_talks_nonsense_is_told() {
+async fn hanging_aws_api_stops_at_once_and_nonsense_is_reported() {
     let aws = Aws::start().await;
     let gone = Arc::new(Mutex::new(Reply::Silence));
     let reply = gone.clone();

@@ -59,7 +59,7 @@ fn builds_on(images: &[Image], repository: &str) -> Script {
 }
 
 #[tokio::test]
-async fn a_build_begins_on_what_is_adopted_once_that_was_copied() {
+async fn build_starts_once_its_imported_base_is_copied() {
     let store = Store::default();
     let images = upstream(&store, "first");
     let world = World::start(builds_on(&images, "base")).await;
@@ -82,7 +82,7 @@ async fn a_build_begins_on_what_is_adopted_once_that_was_copied() {
 }
 
 #[tokio::test]
-async fn where_nothing_is_pushed_a_build_begins_on_the_source_itself() {
+async fn build_uses_the_import_source_when_nothing_is_pushed() {
     let store = Store::default();
     let images = upstream(&store, "first");
     let world = World::start(builds_on(&images, "upstream")).await;
@@ -94,7 +94,7 @@ async fn where_nothing_is_pushed_a_build_begins_on_the_source_itself() {
 }
 
 #[tokio::test]
-async fn a_source_that_moves_while_it_is_adopted_is_read_once() {
+async fn import_source_is_read_once_even_if_its_tag_moves() {
     let world = World::start(Script::default().containerd()).await;
     let images = upstream(&world.store, "first");
     let store = world.store.clone();
@@ -120,7 +120,7 @@ async fn a_source_that_moves_while_it_is_adopted_is_read_once() {
 }
 
 #[tokio::test]
-async fn a_copy_that_fails_moves_no_tag_and_is_a_push_that_failed() {
+async fn failed_import_copy_moves_no_tag_and_exits_5() {
     let world = World::start(Script::default().containerd()).await;
     let images = upstream(&world.store, "first");
     let lost = images[1].config.digest();
@@ -140,7 +140,7 @@ async fn a_copy_that_fails_moves_no_tag_and_is_a_push_that_failed() {
 }
 
 #[tokio::test]
-async fn a_source_gets_its_own_login_and_nobody_elses() {
+async fn import_source_gets_only_its_own_login() {
     let world = World::start(Script::default().containerd()).await;
     let store = Store::default();
     upstream(&store, "first");

@@ -19,7 +19,7 @@ fn has(world: &World, config_type: &str, config: &Value, more: &Value) {
 }
 
 #[tokio::test]
-async fn an_artifact_is_named_when_it_is_joined() {
+async fn join_names_the_kind_of_an_artifact_source() {
     let cases = [
         (
             "application/vnd.cncf.helm.config.v1+json",
@@ -51,14 +51,14 @@ async fn an_artifact_is_named_when_it_is_joined() {
 }
 
 #[tokio::test]
-async fn a_config_of_an_old_type_is_an_image_when_it_names_its_platform() {
+async fn config_of_unknown_type_is_an_image_if_it_has_a_platform() {
     let world = world(&["linux/amd64"]).await;
     has(&world, "application/octet-stream", &fields("linux/arm64"), &json!({}));
     join(&world, &[], &["amd64", "artifact"]).await.expect_code(0);
 }
 
 #[tokio::test]
-async fn a_manifest_of_schema_1_is_named() {
+async fn docker_schema_1_manifest_is_refused_by_name() {
     let world = world(&["linux/amd64"]).await;
     let signed = "application/vnd.docker.distribution.manifest.v1+prettyjws";
     let manifest = json!({

@@ -44,7 +44,7 @@ fn withheld(world: &World) -> Vec<Option<String>> {
 }
 
 #[tokio::test]
-async fn if_one_image_fails_no_tag_of_any_moves_and_each_says_why() {
+async fn atomic_build_moves_no_tag_when_one_image_fails() {
     let world = failing("1.0-arm64").await;
     let finished = world.run(&["build", "--atomic"]).finish().await.expect_code(5);
     world.assert_untouched();
@@ -62,7 +62,7 @@ async fn if_one_image_fails_no_tag_of_any_moves_and_each_says_why() {
 }
 
 #[tokio::test]
-async fn when_all_images_are_ready_the_tags_of_all_move_in_the_plans_order() {
+async fn atomic_build_moves_tags_in_plan_order_when_all_are_ready() {
     let world = failing("none").await;
     let built = world.run(&["build", "--atomic"]).finish().await.expect_code(0);
     assert_eq!(built.stdout.lines().count(), 3);
@@ -80,7 +80,7 @@ async fn when_all_images_are_ready_the_tags_of_all_move_in_the_plans_order() {
 }
 
 #[tokio::test]
-async fn a_gate_of_one_image_keeps_the_tags_of_all() {
+async fn atomic_run_moves_no_tag_when_one_gate_fails() {
     for command in ["build", "join"] {
         let world = failing("none").await;
         push_all(&world, &["base", "web", "job"]);
@@ -95,7 +95,7 @@ async fn a_gate_of_one_image_keeps_the_tags_of_all() {
 }
 
 #[tokio::test]
-async fn a_join_moves_no_tag_while_one_image_is_missing() {
+async fn atomic_join_moves_no_tag_while_one_image_is_missing() {
     let world = failing("none").await;
     push_all(&world, &["base", "job"]);
     let finished = world.run(&["join", "--atomic"]).finish().await.expect_code(6);
@@ -112,7 +112,7 @@ async fn a_join_moves_no_tag_while_one_image_is_missing() {
 }
 
 #[tokio::test]
-async fn after_a_tag_that_is_refused_the_images_behind_it_stay() {
+async fn atomic_build_stops_at_the_first_refused_tag() {
     let world = failing("none").await;
     world.registry_answers(|request| (request.line() == "PUT /v2/web/manifests/1.0").then(|| status(403)));
     let finished = world.run(&["build", "--atomic"]).finish().await.expect_code(6);
@@ -126,7 +126,7 @@ async fn after_a_tag_that_is_refused_the_images_behind_it_stay() {
 }
 
 #[tokio::test]
-async fn an_image_that_is_not_joined_withholds_the_others() {
+async fn atomic_build_withholds_all_when_one_image_is_not_joined() {
     let world = failing("none").await;
     world.plan(
         "images: { whole: { context: context, tags: [a], platforms: [linux/amd64] }, part: { context: context, tags: [a], platforms: [linux/amd64, linux/arm64] } }",

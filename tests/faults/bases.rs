@@ -25,7 +25,7 @@ fn of(name: &str) -> (String, &str) {
 }
 
 #[tokio::test]
-async fn a_platform_begins_when_its_own_base_is_confirmed_and_gets_it_by_digest() {
+async fn platform_starts_on_its_confirmed_base_by_digest() {
     let (base_may_end, mid_began) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (hold, tell) = (base_may_end.clone(), mid_began.clone());
     let script = Script::default().containerd().solve(move |call| {
@@ -66,7 +66,7 @@ async fn a_platform_begins_when_its_own_base_is_confirmed_and_gets_it_by_digest(
 }
 
 #[tokio::test]
-async fn what_builds_on_a_platform_that_fails_is_not_built_and_says_why() {
+async fn dependents_of_a_failed_platform_are_not_built() {
     let mid_began = Arc::new(Notify::new());
     let tell = mid_began.clone();
     let script = Script::default().containerd().solve(move |call| {
@@ -109,7 +109,7 @@ async fn what_builds_on_a_platform_that_fails_is_not_built_and_says_why() {
 }
 
 #[tokio::test]
-async fn an_image_that_is_selected_brings_what_it_builds_on() {
+async fn selecting_an_image_also_builds_its_bases() {
     let world = World::start(Script::default().containerd()).await;
     world.plan(CHAIN);
     let shown = world.run(&["build", "--dry-run", "mid", "--platform", "linux/arm64"]).finish().await.expect_code(0);
@@ -135,7 +135,7 @@ base
 }
 
 #[tokio::test]
-async fn what_is_not_pushed_is_built_on_by_its_name_on_its_own_engine() {
+async fn unpushed_base_is_used_by_name_on_its_own_engine() {
     let script = Script::default().containerd().solve(async |call| {
         let attrs = &call.request.frontend_attrs;
         if let Some(on) = attrs.get("context:base") {
@@ -166,7 +166,7 @@ async fn what_is_not_pushed_is_built_on_by_its_name_on_its_own_engine() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_stopped_begins_nothing_that_waits() {
+async fn stopped_run_starts_no_waiting_build() {
     let began = Arc::new(Notify::new());
     let tell = began.clone();
     let script = Script::default().containerd().solve(move |call| {

@@ -41,7 +41,7 @@ async fn bounded(world: &World, args: &[&str], what: &str) -> Finished {
 }
 
 #[tokio::test]
-async fn an_engine_that_answers_without_end_is_cut_off_and_named() {
+async fn endless_engine_answer_is_cut_off() {
     for (line, code) in [("GET /version", 3), ("GET /info", 3), ("GET /images/", 4)] {
         for status in [200, 500] {
             let script =
@@ -58,7 +58,7 @@ async fn an_engine_that_answers_without_end_is_cut_off_and_named() {
 }
 
 #[tokio::test]
-async fn a_push_of_one_line_without_end_is_cut_off_and_named() {
+async fn endless_line_of_a_push_is_cut_off() {
     for (status, first, then, said) in [
         (200, "{\"status\":\"", "x", "the connection to the engine was lost"),
         (200, "{\"errorDetail\":{\"message\":\"", "\\n", "the connection to the engine was lost"),
@@ -78,7 +78,7 @@ async fn a_push_of_one_line_without_end_is_cut_off_and_named() {
 
 /// A line that never ends may be as long as polyarch keeps one, and every step of a build may have such a line.
 #[tokio::test]
-async fn a_hundred_steps_whose_lines_never_end_take_no_memory() {
+async fn hundred_endless_log_lines_take_little_memory() {
     let script = Script::default().solve(async |call| {
         let part = "x".repeat(1 << 20);
         for step in 0..100 {
@@ -123,7 +123,7 @@ fn archive(entries: usize, entry: impl Fn(usize) -> (u8, String, String)) -> Vec
 
 /// Each platform has an image with such a layer, in both compressions. None of the layers has the program.
 #[tokio::test]
-async fn layers_of_names_alone_take_no_memory_however_many_platforms_have_them() {
+async fn layers_full_of_names_take_little_memory() {
     let long = "x".repeat(500);
     let links = archive(20_000, |at| (b'2', format!("{at}"), long.clone()));
     let whiteouts = archive(50_000, |at| (b'0', format!("{long}/.wh.{at}"), String::new()));
@@ -159,7 +159,7 @@ async fn layers_of_names_alone_take_no_memory_however_many_platforms_have_them()
 
 /// polyarch reserves memory only for the compression that is declared.
 #[tokio::test]
-async fn a_window_that_no_level_needs_and_a_compression_that_is_not_declared_are_not_read() {
+async fn huge_zstd_window_or_undeclared_compression_is_not_read() {
     // A frame's head with a window of 128 MiB (RFC 8878, 3.1.1.1), and an empty last block.
     let wide = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0x01, 0x00, 0x00];
     for (suffix, said) in [
@@ -180,7 +180,7 @@ async fn a_window_that_no_level_needs_and_a_compression_that_is_not_declared_are
 
 /// The program is in none of the directories, so the search would look into each of them.
 #[tokio::test]
-async fn a_path_of_a_hundred_thousand_directories_takes_no_time() {
+async fn search_of_a_path_with_100000_directories_is_fast() {
     let world = World::start(Script::default()).await;
     let layer = Document {
         media_type: "application/vnd.oci.image.layer.v1.tar".to_owned(),

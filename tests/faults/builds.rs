@@ -15,7 +15,7 @@ use crate::support::scripted_engine::{Rest, Script};
 use crate::support::scripted_images::Image;
 
 #[tokio::test]
-async fn a_willing_engine_and_registry_give_an_index() {
+async fn build_publishes_an_index_and_prints_its_digest() {
     let world = World::start(Script::default()).await;
     let finished = world.build().await.expect_code(0);
     assert_eq!(world.put(), ["1.0", "latest"]);
@@ -24,7 +24,7 @@ async fn a_willing_engine_and_registry_give_an_index() {
 }
 
 #[tokio::test]
-async fn the_engine_gets_the_files_that_it_asks_for() {
+async fn engine_receives_the_files_that_it_asks_for() {
     let script = Script::default().solve(async |call| {
         let context = Receiver::begin(call.session().await, "context").await?.all().await?;
         assert_eq!(context["Dockerfile"], b"FROM scratch\nCOPY Dockerfile /\n");
@@ -36,7 +36,7 @@ async fn the_engine_gets_the_files_that_it_asks_for() {
 }
 
 #[tokio::test]
-async fn b3_an_engine_that_refuses_before_it_has_the_context_is_quoted() {
+async fn early_refusal_of_the_engine_is_shown_in_its_own_words() {
     let script = Script::default().solve(async |call| {
         // It began to read.
         let mut receiver = Receiver::begin(call.session().await, "context").await?;
@@ -51,7 +51,7 @@ async fn b3_an_engine_that_refuses_before_it_has_the_context_is_quoted() {
 }
 
 #[tokio::test]
-async fn b5_an_engine_killed_in_a_build_fails_it_and_keeps_what_is_done() {
+async fn killed_engine_fails_its_build_and_keeps_finished_images() {
     let kill = Arc::new(Notify::new());
     let killed = kill.clone();
     let script = Script::default().solve(move |call| {
@@ -87,7 +87,7 @@ images: { first: {}, second: {} }
 "#;
 
 #[tokio::test]
-async fn b6_a_build_without_an_image_is_no_success() {
+async fn build_without_an_image_digest_fails() {
     for answer in ["", "sha256:", "sha256:../../etc", "unknown"] {
         let script = Script::default().solve(move |_| async move {
             let digest = ("containerimage.digest".to_owned(), answer.to_owned());
@@ -104,7 +104,7 @@ async fn b6_a_build_without_an_image_is_no_success() {
 }
 
 #[tokio::test]
-async fn b8_garbage_where_the_image_is_inspected_is_no_success() {
+async fn garbage_from_image_inspection_fails_the_build() {
     for garbage in [Garbage::Html, Garbage::Cut, Garbage::Gone] {
         let script = Script::default().rest(move |line| {
             let inspects = line.starts_with("GET /images/");
@@ -130,7 +130,7 @@ enum Garbage {
 }
 
 #[tokio::test]
-async fn b12_exec_format_error_is_explained_with_the_command_that_helps() {
+async fn exec_format_error_gets_a_hint_with_the_install_command() {
     let script = Script::default().runs(&["linux/amd64"]).solve(async |call| {
         if call.platform() == "linux/amd64" {
             return call.built();
@@ -149,7 +149,7 @@ async fn b12_exec_format_error_is_explained_with_the_command_that_helps() {
 }
 
 #[tokio::test]
-async fn b13_an_image_of_another_platform_is_refused_before_it_is_pushed() {
+async fn image_of_the_wrong_platform_is_not_pushed() {
     let script = Script::default().solve(async |call| call.built_as(&Image::docker("linux/amd64", "pinned")));
     let world = World::start(script).await;
     let finished = world.build().await.expect_code(7);
@@ -160,7 +160,7 @@ async fn b13_an_image_of_another_platform_is_refused_before_it_is_pushed() {
 }
 
 #[tokio::test]
-async fn b14_a_variant_of_another_kind_is_refused() {
+async fn image_of_the_wrong_variant_is_refused() {
     let script = Script::default()
         .runs(&["linux/amd64", "linux/arm/v7", "linux/arm/v6"])
         .solve(async |call| call.built_as(&Image::docker("linux/arm/v6", "older")));
@@ -173,7 +173,7 @@ async fn b14_a_variant_of_another_kind_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_that_shows_something_else_is_no_success() {
+async fn load_fails_when_the_name_shows_another_image() {
     // Somebody else is as quick: the name is another image's when it is looked at.
     let other = Digest::of(b"other");
     let shown = format!(r#"{{"Id":"{other}","Os":"linux","Architecture":"amd64"}}"#);
@@ -203,7 +203,7 @@ fn refusing(
 }
 
 #[tokio::test]
-async fn a_copy_that_fails_is_told_with_its_line_and_a_hint() {
+async fn failed_copy_step_shows_its_line_and_a_hint() {
     let header = "header key \"followpaths\" contains value with non-printable ASCII characters";
     let nothing = "failed to compute cache key: \"/a b\" not found: not found";
     let of_step = "\"/a b\" not found: not found";
@@ -241,7 +241,7 @@ async fn a_copy_that_fails_is_told_with_its_line_and_a_hint() {
 }
 
 #[tokio::test]
-async fn a_log_without_a_terminal_has_steps_and_lines_whole() {
+async fn log_without_a_terminal_is_not_shortened() {
     let command = format!("RUN {} && the-end", "make one-of-many-things && ".repeat(12).trim_end_matches(" && "));
     let step = format!("[2/2] {command}");
     let script = Script::default().solve({

@@ -26,7 +26,7 @@ fn engine(version: &'static str, runc: &'static str) -> Script {
 }
 
 #[tokio::test]
-async fn an_engine_with_known_ways_out_of_a_build_is_warned_of_once() {
+async fn engine_with_known_escapes_gets_one_warning() {
     const OUT: &str = "known vulnerabilities that let a build escape";
     for (version, runc, words) in [
         (
@@ -51,7 +51,7 @@ async fn an_engine_with_known_ways_out_of_a_build_is_warned_of_once() {
 }
 
 #[tokio::test]
-async fn a_frontend_that_is_not_dockers_is_warned_of_once() {
+async fn foreign_dockerfile_frontend_gets_one_warning() {
     const FOREIGN: &str = "is not docker/dockerfile";
     let world = World::start(Script::default()).await;
     let dockerfile = |first: &str| {
@@ -80,7 +80,7 @@ async fn a_frontend_that_is_not_dockers_is_warned_of_once() {
 }
 
 #[tokio::test]
-async fn arguments_and_labels_with_names_of_secrets_are_warned_of_once() {
+async fn secret_looking_arguments_and_labels_get_one_warning() {
     const SECRET: &str = "named like a secret";
     let world = World::start(Script::default()).await;
     let settings =
@@ -98,7 +98,7 @@ async fn arguments_and_labels_with_names_of_secrets_are_warned_of_once() {
 }
 
 #[tokio::test]
-async fn what_is_silenced_is_one_of_the_warnings_and_printed_with_the_plan() {
+async fn silence_accepts_only_known_warnings() {
     let world = World::start(Script::default()).await;
     world.plan(&format!("{HELLO}silence: [secret_name]\n"));
     let refused = world.run(&["build"]).finish().await.expect_code(2);

@@ -6,7 +6,7 @@ use super::world::{World, says};
 use crate::support::scripted_engine::Script;
 
 #[tokio::test]
-async fn a_ci_system_gets_what_was_published_in_parts() {
+async fn github_outputs_summary_and_dotenv_name_the_digest() {
     let world = World::start(Script::default()).await;
     let path = |name: &str| world.home.path().join(name);
     fs::write(path("outputs"), "before=1\n").unwrap();
@@ -38,7 +38,7 @@ async fn a_ci_system_gets_what_was_published_in_parts() {
 }
 
 #[tokio::test]
-async fn a_summary_says_so_when_nothing_was_pushed() {
+async fn step_summary_reports_images_that_were_not_pushed() {
     let world = World::start(Script::default()).await;
     let path = world.home.path().join("summary.md");
     world.run(&["build", "--no-push"]).env("GITHUB_STEP_SUMMARY", &path).finish().await.expect_code(0);
@@ -52,7 +52,7 @@ async fn a_summary_says_so_when_nothing_was_pushed() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_written_is_known_before_anything_is_built() {
+async fn unwritable_output_file_is_refused_before_the_build() {
     let world = World::start(Script::default()).await;
     let cases: [(&[&str], &str, &str); 4] = [
         (&["--report", "no/such/report.json"], "HOME", "the report no/such/report.json"),

@@ -34,7 +34,7 @@ async fn inputs(dockerfiles: [&str; 2], settings: [&str; 2]) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn a_context_is_common_only_where_one_build_takes_all_of_it() {
+async fn context_is_shared_only_if_one_build_copies_all_of_it() {
     const ALL: &str = "FROM scratch\nCOPY . /\n";
     const SOME: &str = "FROM scratch\nCOPY a /\n";
     for (dockerfiles, settings, inputs_of) in [

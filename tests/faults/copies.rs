@@ -50,7 +50,7 @@ fn sent(requests: &[String]) -> Vec<&String> {
 }
 
 #[tokio::test]
-async fn what_is_built_to_the_first_registry_is_in_all_of_them_with_one_digest() {
+async fn build_publishes_one_digest_to_every_registry() {
     let world = World::start(Script::default()).await;
     let (open, closed) = (Distribution::start(Setup::Plain), Distribution::start(Setup::TlsLogin));
     let auth = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
@@ -97,7 +97,7 @@ async fn what_is_built_to_the_first_registry_is_in_all_of_them_with_one_digest()
 }
 
 #[tokio::test]
-async fn what_is_attested_and_what_arch_tags_name_is_copied_too() {
+async fn attestations_and_arch_tags_reach_every_registry() {
     let world = World::start(Script::default()).await;
     let open = Distribution::start(Setup::Plain);
     plan(&world, &open.address().to_string());
@@ -125,7 +125,7 @@ async fn what_is_attested_and_what_arch_tags_name_is_copied_too() {
 }
 
 #[tokio::test]
-async fn children_are_everywhere_before_the_first_tag_moves() {
+async fn children_reach_every_registry_before_the_first_tag_moves() {
     let world = mirrored().await;
     world.build().await.expect_code(0);
     let put = tags_put(&world);
@@ -147,7 +147,7 @@ async fn children_are_everywhere_before_the_first_tag_moves() {
 }
 
 #[tokio::test]
-async fn a_gate_of_one_registry_keeps_the_tags_of_all() {
+async fn failed_gate_of_one_registry_keeps_the_tags_of_all() {
     let world = mirrored().await;
     let image = Image::oci("linux/s390x", "before");
     world.store.push("mirror/hello", "latest", &image);
@@ -159,7 +159,7 @@ async fn a_gate_of_one_registry_keeps_the_tags_of_all() {
 }
 
 #[tokio::test]
-async fn when_a_registry_fails_what_moved_is_listed_and_the_next_run_converges() {
+async fn failed_registry_lists_moved_tags_and_next_run_converges() {
     let world = mirrored().await;
     world.registry_answers(|request| {
         (request.line() == "PUT /v2/mirror/hello/manifests/latest").then(|| status(507).body("no space left"))
@@ -192,7 +192,7 @@ async fn when_a_registry_fails_what_moved_is_listed_and_the_next_run_converges()
 }
 
 #[tokio::test]
-async fn every_registry_takes_our_login_before_anything_is_built() {
+async fn every_registry_login_is_checked_before_the_build() {
     let world = World::start(Script::default()).await;
     let closed = [Distribution::start(Setup::Login), Distribution::start(Setup::Login)];
     let closed = closed.each_ref().map(|registry| registry.address().to_string());
@@ -207,7 +207,7 @@ async fn every_registry_takes_our_login_before_anything_is_built() {
 }
 
 #[tokio::test]
-async fn flags_replace_the_list_and_a_dry_run_shows_all_of_it() {
+async fn registry_flags_replace_the_list_of_the_plan() {
     let world = mirrored().await;
     let host = world.registry.host();
     let shown = world.run(&["build", "--dry-run"]).finish().await.expect_code(0).stdout;
@@ -222,7 +222,7 @@ async fn flags_replace_the_list_and_a_dry_run_shows_all_of_it() {
 }
 
 #[tokio::test]
-async fn what_is_adopted_is_in_every_registry_too() {
+async fn imported_images_reach_every_registry() {
     let world = World::start(Script::default()).await;
     let host = world.registry.host();
     let entries = ["linux/amd64", "linux/arm64"].map(|platform| {

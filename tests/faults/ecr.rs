@@ -48,7 +48,7 @@ impl Site {
 }
 
 #[tokio::test]
-async fn d14_a_repository_that_is_missing_is_exit_5_with_how_to_create_it() {
+async fn ecr_repository_lost_before_the_push_exits_5_with_a_hint() {
     let site = Site::with(Mutability::Mutable).await;
     // It goes after it was looked for.
     let message = "The repository with name 'hello' does not exist in the registry with id '123456789012'";
@@ -63,7 +63,7 @@ async fn d14_a_repository_that_is_missing_is_exit_5_with_how_to_create_it() {
 }
 
 #[tokio::test]
-async fn an_action_that_a_push_lacks_is_named_and_the_push_is_not_repeated() {
+async fn push_without_an_ecr_permission_is_not_retried() {
     use Action::{CompleteLayerUpload, InitiateLayerUpload, PutImage, UploadLayerPart};
     for action in [InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload, PutImage] {
         let site = Site::with(Mutability::Mutable).await;
@@ -75,7 +75,7 @@ async fn an_action_that_a_push_lacks_is_named_and_the_push_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn an_action_that_we_lack_is_named_where_ecr_says_nothing_too() {
+async fn missing_ecr_action_is_named_even_without_an_ecr_message() {
     for (action, words) in [
         (Action::PutImage, true),
         (Action::PutImage, false),
@@ -97,7 +97,7 @@ async fn an_action_that_we_lack_is_named_where_ecr_says_nothing_too() {
 }
 
 #[tokio::test]
-async fn d11_a_token_that_expires_while_an_engine_pushes_is_replaced_once() {
+async fn ecr_token_expiring_during_engine_push_is_renewed_once() {
     let site = Site::with(Mutability::Mutable).await;
     site.ecr.expire_tokens_at(Action::CompleteLayerUpload);
     let finished = site.run(&["build"]).await.expect_code(0);
@@ -108,7 +108,7 @@ async fn d11_a_token_that_expires_while_an_engine_pushes_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn d11_a_token_that_expires_between_our_requests_is_replaced_once() {
+async fn ecr_token_expiring_between_requests_is_renewed_once() {
     for action in [Action::BatchGetImage, Action::PutImage] {
         let site = Site::with(Mutability::Mutable).await;
         site.run(&["build", "--no-join"]).await.expect_code(0);
@@ -120,7 +120,7 @@ async fn d11_a_token_that_expires_between_our_requests_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn d12_tokens_that_are_expired_when_they_are_given_out_are_asked_for_once() {
+async fn ecr_token_expired_on_arrival_is_requested_once() {
     let site = Site::with(Mutability::Mutable).await;
     for seconds in [-3600, 3600, 13 * 3600] {
         site.ecr.token_life(seconds);
@@ -131,7 +131,7 @@ async fn d12_tokens_that_are_expired_when_they_are_given_out_are_asked_for_once(
 }
 
 #[tokio::test]
-async fn d1_what_is_put_too_often_is_tried_again_and_told() {
+async fn throttled_ecr_manifest_push_is_retried_and_reported() {
     let site = Site::with(Mutability::Mutable).await;
     site.run(&["build", "--no-join"]).await.expect_code(0);
     site.ecr.throttle(Action::PutImage, 2);
@@ -143,7 +143,7 @@ async fn d1_what_is_put_too_often_is_tried_again_and_told() {
 }
 
 #[tokio::test]
-async fn d1_a_push_of_an_engine_that_is_one_too_many_is_made_again_five_times_at_most() {
+async fn throttled_engine_push_is_tried_five_times_at_most() {
     let site = Site::with(Mutability::Mutable).await;
     site.ecr.throttle(Action::PutImage, 2);
     says(&site.run(&["build", "--no-join"]).await.expect_code(0), &["push: attempt 2 failed", "Rate exceeded"]);
@@ -155,7 +155,7 @@ async fn d1_a_push_of_an_engine_that_is_one_too_many_is_made_again_five_times_at
 }
 
 #[tokio::test]
-async fn what_ecr_calls_invalid_json_has_its_causes_named() {
+async fn ecr_invalid_json_error_gets_hints_about_its_causes() {
     let site = Site::with(Mutability::Mutable).await;
     site.run(&["build", "--no-join"]).await.expect_code(0);
     let message = "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'";
@@ -166,7 +166,7 @@ async fn what_ecr_calls_invalid_json_has_its_causes_named() {
 }
 
 #[tokio::test]
-async fn what_ecr_refuses_of_an_entry_is_left_out_and_told() {
+async fn platform_features_are_left_out_for_ecr_with_a_warning() {
     let site = Site::with(Mutability::Mutable).await;
     let upstream = Store::default();
     let image = Image::docker("linux/amd64", "upstream");
@@ -202,7 +202,7 @@ fn hides(tag: &'static str) -> impl FnMut(Action, &Request) -> Option<Reply> + S
 }
 
 #[tokio::test]
-async fn d15_the_same_digest_under_an_immutable_tag_is_success_of_a_push_and_of_ours() {
+async fn same_digest_under_an_immutable_ecr_tag_succeeds() {
     for tag in ["1.0-amd64", "1.0"] {
         let site = Site::with(Mutability::Immutable).await;
         // Who may not ask whether tags may move learns it from the refusal.
@@ -217,7 +217,7 @@ async fn d15_the_same_digest_under_an_immutable_tag_is_success_of_a_push_and_of_
 }
 
 #[tokio::test]
-async fn d15_another_digest_under_an_immutable_tag_is_refused_with_both() {
+async fn immutable_ecr_tag_error_shows_both_digests() {
     let other = Image::docker("linux/amd64", "an earlier run");
     let site = Site::with(Mutability::Immutable).await;
     site.ecr.deny(Action::DescribeRepositories);

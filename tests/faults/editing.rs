@@ -61,7 +61,7 @@ pub(super) fn platforms(index: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn e5_the_same_image_twice_is_listed_once_and_that_is_said() {
+async fn duplicate_image_is_listed_once_with_a_warning() {
     let world = world(&["linux/amd64", "linux/arm64"]).await;
     let amd64 = Image::docker("linux/amd64", "new");
     let (attests, attestation) = attestation(&amd64.manifest, &json!({}));
@@ -79,7 +79,7 @@ async fn e5_the_same_image_twice_is_listed_once_and_that_is_said() {
 }
 
 #[tokio::test]
-async fn e5_two_images_of_one_platform_are_refused_by_name() {
+async fn two_images_of_one_platform_are_refused_by_name() {
     let world = world(&["linux/amd64", "linux/arm64"]).await;
     let other = Image::docker("linux/arm64", "other");
     world.store.push("hello", "other", &other);
@@ -90,7 +90,7 @@ async fn e5_two_images_of_one_platform_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn e8_a_registry_without_oci_indexes_gets_dockers_list_of_dockers_images() {
+async fn registry_without_oci_indexes_gets_a_docker_manifest_list() {
     for refusal in [400, 415] {
         let world = world(&["linux/amd64", "linux/arm64"]).await;
         world.registry_answers(move |request| {
@@ -108,7 +108,7 @@ async fn e8_a_registry_without_oci_indexes_gets_dockers_list_of_dockers_images()
 }
 
 #[tokio::test]
-async fn e12_an_index_of_more_than_four_mebibytes_is_not_sent() {
+async fn index_larger_than_4_mib_is_not_sent() {
     let all = ["linux/amd64", "linux/arm64", "linux/s390x", "linux/ppc64le", "linux/riscv64", "linux/386"];
     let world = world(&all).await;
     let large: Vec<_> = (0..10).map(|n| format!("entry:k{n}={}", "x".repeat(100_000))).collect();
@@ -119,7 +119,7 @@ async fn e12_an_index_of_more_than_four_mebibytes_is_not_sent() {
 }
 
 #[tokio::test]
-async fn what_is_expected_is_there_exactly_and_in_that_order_or_nothing_is_put() {
+async fn expect_requires_exactly_these_platforms_and_sets_the_order() {
     let world = world(&["linux/amd64", "linux/arm64", "linux/s390x"]).await;
     world.store.push("hello", "other", &Image::docker("linux/amd64", "other"));
     for (expect, tags, says_it) in [
@@ -141,7 +141,7 @@ async fn what_is_expected_is_there_exactly_and_in_that_order_or_nothing_is_put()
 }
 
 #[tokio::test]
-async fn a_tag_that_ends_in_another_architecture_is_not_joined_unless_its_image_is_annotated() {
+async fn arch_tag_with_a_contradicting_image_is_not_joined() {
     let world = world(&[]).await;
     for tag in ["1.0-arm64", "1.0_aarch64", "1.0-arm-v7", "s390x"] {
         world.store.push("hello", tag, &Image::docker("linux/amd64", tag));
@@ -163,7 +163,7 @@ async fn a_tag_that_ends_in_another_architecture_is_not_joined_unless_its_image_
 }
 
 #[tokio::test]
-async fn what_is_annotated_is_what_the_entry_says_of_that_source_and_no_other() {
+async fn annotate_changes_only_the_entry_of_its_source() {
     let world = world(&["linux/amd64"]).await;
     world.store.push("hello", "win", &Image::docker("windows/amd64", "win"));
     let annotate = format!("{}=linux/arm/v6,os.version=10.0.20348.2461,os.features=win32k", reference(&world, "win"));
@@ -204,7 +204,7 @@ fn standing(world: &World) -> ([Image; 3], Value) {
 }
 
 #[tokio::test]
-async fn sources_are_added_to_what_the_target_has_and_stand_for_their_platform() {
+async fn append_replaces_entries_of_the_same_platform() {
     let world = world(&["linux/s390x", "linux/arm64"]).await;
     let (before, attestation) = standing(&world);
     let finished = join(&world, &["--append"], &["s390x", "arm64"]).await.expect_code(0);
@@ -226,7 +226,7 @@ async fn sources_are_added_to_what_the_target_has_and_stand_for_their_platform()
 }
 
 #[tokio::test]
-async fn nothing_is_added_to_what_is_not_there() {
+async fn append_and_remove_need_an_existing_target() {
     let world = world(&["linux/amd64"]).await;
     for edit in [&["--append"][..], &["--remove", "linux/arm64"]] {
         let finished = join(&world, edit, &["amd64"]).await.expect_code(7);
@@ -236,7 +236,7 @@ async fn nothing_is_added_to_what_is_not_there() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_added_meanwhile_is_not_lost() {
+async fn append_refuses_to_lose_an_entry_added_by_another_run() {
     let world = world(&["linux/s390x", "linux/riscv64"]).await;
     let (before, _) = standing(&world);
     let (store, config) = (world.store.clone(), before[2].config.digest());
@@ -259,7 +259,7 @@ async fn what_somebody_else_added_meanwhile_is_not_lost() {
 }
 
 #[tokio::test]
-async fn what_is_removed_goes_and_nothing_else_does() {
+async fn remove_deletes_only_the_named_platforms() {
     let world = world(&["linux/s390x"]).await;
     let (_, attestation) = standing(&world);
     let absent = join(&world, &["--remove", "linux/riscv64,linux/arm64"], &[]).await.expect_code(7);
@@ -281,7 +281,7 @@ async fn what_is_removed_goes_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn another_tag_loses_only_what_is_removed() {
+async fn remove_checks_the_other_platforms_of_every_tag() {
     let world = world(&["linux/amd64"]).await;
     let (before, _) = standing(&world);
     has(
@@ -298,7 +298,7 @@ async fn another_tag_loses_only_what_is_removed() {
 }
 
 #[tokio::test]
-async fn what_goes_from_the_target_is_not_read_and_what_stays_is_true() {
+async fn broken_entries_can_be_replaced_but_not_kept() {
     let world = world(&["linux/arm64"]).await;
     let (before, _) = standing(&world);
     // Of the three, one is there; one is gone, one is another platform's.
@@ -320,7 +320,7 @@ async fn what_goes_from_the_target_is_not_read_and_what_stays_is_true() {
 }
 
 #[tokio::test]
-async fn annotations_make_an_oci_index_and_never_vanish() {
+async fn annotations_require_an_oci_index_and_are_kept() {
     let world = world(&["linux/amd64", "linux/arm64", "linux/s390x"]).await;
     let typed = ["--annotation", "a=1", "--annotation", "manifest-descriptor[linux/arm64]:b=2"];
     let finished = join(&world, &typed, &["amd64", "arm64"]).await.expect_code(0);
@@ -345,7 +345,7 @@ async fn annotations_make_an_oci_index_and_never_vanish() {
 }
 
 #[tokio::test]
-async fn an_index_is_the_document_that_is_asked_for_or_none() {
+async fn index_format_is_obeyed_or_refused() {
     let world = world(&["linux/amd64", "linux/arm64"]).await;
     world.store.push("hello", "oci", &Image::oci("linux/s390x", "oci"));
     join(&world, &["--index-format", "oci"], &["amd64", "arm64"]).await.expect_code(0);
@@ -358,7 +358,7 @@ async fn an_index_is_the_document_that_is_asked_for_or_none() {
 }
 
 #[tokio::test]
-async fn of_an_index_only_the_wanted_platforms_are_taken() {
+async fn platform_option_takes_only_these_entries_of_an_index() {
     let world = world(&["linux/s390x"]).await;
     let (before, attestation) = standing(&world);
     let index = world.store.get("hello", "1.0").unwrap();
@@ -393,7 +393,7 @@ async fn of_an_index_only_the_wanted_platforms_are_taken() {
 }
 
 #[tokio::test]
-async fn a_dry_run_prints_the_bytes_with_all_that_is_asked_of_them() {
+async fn join_dry_run_prints_the_exact_index_bytes() {
     let world = world(&["linux/s390x"]).await;
     standing(&world);
     world.store.push("hello", "board", &Image::docker("linux/amd64", "board"));

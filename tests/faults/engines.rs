@@ -8,7 +8,7 @@ use crate::support::scripted_engine::{Rest, Script, ScriptedEngine};
 use crate::support::scripted_images::Store;
 
 #[tokio::test]
-async fn a1_a_missing_socket_is_named_with_who_named_it() {
+async fn missing_socket_error_names_path_and_origin() {
     let world = World::start(Script::default()).await;
     let socket = world.home.path().join("nothing.sock");
     let started = Instant::now();
@@ -26,7 +26,7 @@ async fn a1_a_missing_socket_is_named_with_who_named_it() {
 }
 
 #[tokio::test]
-async fn a1_a_socket_that_nobody_listens_on_is_explained() {
+async fn socket_without_a_listener_gets_a_hint() {
     let world = World::start(Script::default()).await;
     let socket = world.home.path().join("left.sock");
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
@@ -36,7 +36,7 @@ async fn a1_a_socket_that_nobody_listens_on_is_explained() {
 }
 
 #[tokio::test]
-async fn a5_one_engine_of_two_that_is_down_stops_before_anything_is_built() {
+async fn one_unreachable_engine_stops_the_run_before_any_build() {
     let world = World::start(Script::default()).await;
     let down = world.home.path().join("down.sock");
     world.plan(&format!(
@@ -51,7 +51,7 @@ async fn a5_one_engine_of_two_that_is_down_stops_before_anything_is_built() {
 }
 
 #[tokio::test]
-async fn two_engines_build_each_their_own_platform() {
+async fn two_engines_build_their_own_platforms() {
     let store = Store::default();
     let arm = ScriptedEngine::start(Script::default().on("arm64"), &store);
     let world = World::around(ScriptedEngine::start(Script::default(), &store), store).await;
@@ -66,7 +66,7 @@ async fn two_engines_build_each_their_own_platform() {
 }
 
 #[tokio::test]
-async fn no_engine_for_a_platform_lists_engines_and_platforms() {
+async fn missing_engine_for_a_platform_lists_engines_and_platforms() {
     let world = World::start(Script::default()).await;
     let host = world.engine.host();
     let two = format!("x86: {{ host: '{host}' }}, other: {{ host: '{host}', platforms: [linux/riscv64] }}");
@@ -81,7 +81,7 @@ async fn no_engine_for_a_platform_lists_engines_and_platforms() {
 }
 
 #[tokio::test]
-async fn one_engine_builds_the_same_whether_docker_the_plan_or_a_flag_names_it() {
+async fn engine_acts_the_same_from_plan_flag_or_docker_host() {
     let world = World::start(Script::default()).await;
     let host = world.engine.host();
     let by_docker =
@@ -102,7 +102,7 @@ async fn one_engine_builds_the_same_whether_docker_the_plan_or_a_flag_names_it()
 }
 
 #[tokio::test]
-async fn variants_that_an_engine_lists_of_its_own_processor_are_native() {
+async fn variants_of_the_engines_own_processor_are_native() {
     let script =
         Script::default().runs(&["linux/amd64", "linux/amd64/v2", "linux/amd64/v3", "linux/386", "linux/arm64"]);
     let world = World::start(script).await;
@@ -135,7 +135,7 @@ async fn variants_that_an_engine_lists_of_its_own_processor_are_native() {
 }
 
 #[tokio::test]
-async fn a_platform_that_no_tool_knows_is_asked_about_with_its_place() {
+async fn misspelled_platform_gets_a_suggestion_and_its_place() {
     let world = World::start(Script::default()).await;
     world.plan(&HELLO.replace("linux/arm64", "linux/amd46"));
     let finished = world.build().await.expect_code(2);
@@ -164,7 +164,7 @@ fn says_on_stdout(finished: &Finished, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a12_what_is_no_engine_with_buildkit_is_said() {
+async fn server_that_is_not_a_buildkit_engine_is_refused() {
     type Answer = fn(&str) -> Option<Rest>;
     let garbage = |line: &str| (line == "GET /version").then(|| Rest::Answer(200, "<html>nginx</html>".into()));
     let broken = |line: &str| (line == "GET /version").then(|| Rest::Answer(500, r#"{"message":"it broke"}"#.into()));
@@ -203,7 +203,7 @@ images:
 "#;
 
 #[tokio::test]
-async fn what_an_engine_would_pass_over_in_silence_is_refused_by_name() {
+async fn settings_that_the_engine_would_ignore_are_refused() {
     let world = World::start(Script::default()).await;
     world.plan(SANDBOX);
     let told = [
@@ -218,7 +218,7 @@ async fn what_an_engine_would_pass_over_in_silence_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn an_engine_is_told_what_each_platform_says_of_its_sandbox() {
+async fn engine_receives_the_sandbox_settings_of_each_platform() {
     let script = Script::default().containerd().solve(async |call| {
         let attrs = &call.request.frontend_attrs;
         let said = ["add-hosts", "shm-size", "ulimit", "cgroup-parent", "no-cache"].map(|key| attrs.get(key).cloned());

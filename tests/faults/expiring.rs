@@ -77,7 +77,7 @@ async fn build(world: &World) -> Finished {
 }
 
 #[tokio::test]
-async fn d11_a_push_whose_login_has_expired_is_repeated_once_with_a_new_one() {
+async fn push_with_an_expired_login_is_repeated_once_with_a_new_one() {
     for message in EXPIRED {
         let (script, passwords) = pushing(message, 1);
         let world = world(script).await;
@@ -91,7 +91,7 @@ async fn d11_a_push_whose_login_has_expired_is_repeated_once_with_a_new_one() {
 }
 
 #[tokio::test]
-async fn d11_a_push_whose_new_login_is_refused_too_fails() {
+async fn push_fails_when_the_renewed_login_is_refused_too() {
     for message in EXPIRED {
         let (script, passwords) = pushing(message, usize::MAX);
         let world = world(script).await;
@@ -103,7 +103,7 @@ async fn d11_a_push_whose_new_login_is_refused_too_fails() {
 }
 
 #[tokio::test]
-async fn d11_a_push_that_fails_for_another_reason_or_of_nobody_is_not_repeated() {
+async fn push_is_repeated_only_for_an_expired_login() {
     let refused = "denied: no access to hello";
     for (message, password) in [(refused, "token-1"), (EXPIRED[1], "")] {
         let (script, passwords) = pushing(message, usize::MAX);

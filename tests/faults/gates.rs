@@ -44,7 +44,7 @@ fn read_before_put(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn e20_a_fuller_index_stays_and_so_do_the_images_other_tags() {
+async fn index_with_more_platforms_is_not_replaced() {
     for command in ["build", "join"] {
         let world = World::start(Script::default()).await;
         for platform in ["linux/amd64", "linux/arm64"] {
@@ -63,7 +63,7 @@ async fn e20_a_fuller_index_stays_and_so_do_the_images_other_tags() {
 }
 
 #[tokio::test]
-async fn e20_references_replace_no_fuller_index_either() {
+async fn join_of_references_does_not_replace_a_fuller_index() {
     let world = World::start(Script::default()).await;
     has_index(&world, &["latest"], &["linux/amd64", "linux/arm64"]);
     world.store.push("hello", "amd", &Image::oci("linux/amd64", "new"));
@@ -76,7 +76,7 @@ async fn e20_references_replace_no_fuller_index_either() {
 }
 
 #[tokio::test]
-async fn e20_an_image_alone_is_replaced_by_an_index_of_its_platform() {
+async fn index_replaces_a_single_image_of_its_platforms() {
     let world = World::start(Script::default()).await;
     world.store.push("hello", "1.0", &Image::oci("linux/arm/v7", "alone"));
     let finished = world.build().await.expect_code(7);
@@ -87,7 +87,7 @@ async fn e20_an_image_alone_is_replaced_by_an_index_of_its_platform() {
 }
 
 #[tokio::test]
-async fn e20_what_is_under_the_tags_is_read_once() {
+async fn current_tags_are_read_once_before_they_move() {
     let world = World::start(Script::default()).await;
     world.build().await.expect_code(0);
     assert_eq!(read_before_put(&world), ["1.0", "latest"]);
@@ -107,7 +107,7 @@ async fn e20_what_is_under_the_tags_is_read_once() {
 }
 
 #[tokio::test]
-async fn e20_attestations_that_go_are_warned_of() {
+async fn lost_attestations_are_warned_about() {
     let world = World::start(Script::default()).await;
     let image = Image::oci("linux/amd64", "attested");
     let (manifest, attests) = attestation(&image.manifest, &json!({}));
@@ -135,7 +135,7 @@ fn annotated(world: &World, tags: &[&str], own: &Value, of_amd64: &Value) {
 }
 
 #[tokio::test]
-async fn annotations_that_a_new_index_lacks_are_named() {
+async fn lost_annotations_are_named_in_a_warning() {
     const SAID: &str = "has annotations that the new index lacks: ";
     let vendor = json!({ "org.opencontainers.image.vendor": "Acme", "a": "1" });
     for (own, of_amd64, tags, named) in [
@@ -158,7 +158,7 @@ async fn annotations_that_a_new_index_lacks_are_named() {
 }
 
 #[tokio::test]
-async fn annotations_that_go_are_not_named_when_silenced() {
+async fn lost_annotations_warning_can_be_silenced() {
     let world = World::start(Script::default()).await;
     world.plan(&format!("{HELLO}silence: [lost_annotations]\n"));
     annotated(&world, &["1.0"], &json!({ "a": "1" }), &Value::Null);
@@ -178,7 +178,7 @@ async fn annotations_that_go_are_not_named_when_silenced() {
 }
 
 #[tokio::test]
-async fn e20_what_cannot_be_read_is_not_replaced() {
+async fn unreadable_index_is_not_replaced() {
     let world = World::start(Script::default()).await;
     let index = has_index(&world, &["1.0"], &["linux/amd64"]);
     world.registry_answers(move |request| {
@@ -231,7 +231,7 @@ fn fetched(world: &World, layer: &Document) -> Vec<Option<String>> {
 }
 
 #[tokio::test]
-async fn e21_an_image_of_another_processors_programs_is_refused() {
+async fn image_with_programs_of_another_processor_is_refused() {
     let (world, layer) = lying(layer(0)).await;
     let finished = world.run(&["join"]).finish().await.expect_code(7);
     says(&finished, &["linux/arm64 holds an x86-64 /app; ", "hello:1.0, ", "hello:latest not moved", "`--no-elf`"]);
@@ -248,7 +248,7 @@ async fn e21_an_image_of_another_processors_programs_is_refused() {
 }
 
 #[tokio::test]
-async fn e21_a_layer_is_fetched_in_parts_and_no_further_than_needed() {
+async fn program_check_fetches_only_the_needed_part_of_a_layer() {
     let (world, mut layer) = lying(layer(1 << 20)).await;
     layer.bytes.resize(20 << 20, 0);
     for platform in ["linux/amd64", "linux/arm64"] {
@@ -264,7 +264,7 @@ async fn e21_a_layer_is_fetched_in_parts_and_no_further_than_needed() {
 }
 
 #[tokio::test]
-async fn e21_layers_that_cannot_be_read_stop_nothing_and_are_told() {
+async fn unreadable_layers_are_reported_and_do_not_stop_a_join() {
     let (world, layer) = lying(layer(0)).await;
     let blob = format!("GET /v2/hello/blobs/{}", layer.digest());
     for (tag, (answer, why)) in ["a", "b"].into_iter().zip([(status(416), "416"), (status(403), "denied access")]) {
@@ -280,7 +280,7 @@ async fn e21_layers_that_cannot_be_read_stop_nothing_and_are_told() {
 }
 
 #[tokio::test]
-async fn e21_a_layer_that_is_not_there_or_has_other_bytes_moves_no_tag() {
+async fn missing_or_altered_layer_moves_no_tag() {
     let (world, layer) = lying(layer(0)).await;
     let blob = format!("GET /v2/hello/blobs/{}", layer.digest());
     for (answer, why) in [
@@ -297,7 +297,7 @@ async fn e21_a_layer_that_is_not_there_or_has_other_bytes_moves_no_tag() {
 }
 
 #[tokio::test]
-async fn e21_large_layers_and_data_are_not_fetched() {
+async fn program_check_does_not_fetch_large_layers() {
     let (world, layer) = lying(layer(0)).await;
     let mut large = layer.clone();
     large.bytes.resize(65 << 20, 0);
@@ -322,7 +322,7 @@ async fn e21_large_layers_and_data_are_not_fetched() {
 }
 
 #[tokio::test]
-async fn e21_verify_reports_another_processors_programs_unless_they_are_believed() {
+async fn verify_reports_programs_of_another_processor() {
     let (world, _) = lying(layer(0)).await;
     world.run(&["join", "--no-elf"]).finish().await.expect_code(0);
     let verify = async |args: &[&str]| Run::new(&world.home, args).finish().await;

@@ -32,7 +32,7 @@ fn one_fails(go_on: &Arc<Notify>) -> Script {
 }
 
 #[tokio::test]
-async fn other_images_go_on_after_a_failure() {
+async fn other_images_continue_after_a_failure() {
     let go_on = Arc::new(Notify::new());
     let world = World::start(one_fails(&go_on)).await;
     world.plan(TWO_IMAGES);
@@ -45,7 +45,7 @@ async fn other_images_go_on_after_a_failure() {
 }
 
 #[tokio::test]
-async fn fail_fast_ends_every_build() {
+async fn fail_fast_cancels_every_build() {
     let world = World::start(one_fails(&Arc::default())).await;
     world.plan(TWO_IMAGES);
     let finished = world.run(&["build", "--fail-fast"]).finish().await.expect_code(4);
@@ -55,7 +55,7 @@ async fn fail_fast_ends_every_build() {
 }
 
 #[tokio::test]
-async fn a_failed_platform_cancels_the_builds_of_its_siblings() {
+async fn failed_platform_cancels_builds_of_the_same_image() {
     let building = Arc::new(Barrier::new(2));
     let script = Script::default().solve(move |call| {
         let building = building.clone();
@@ -76,7 +76,7 @@ async fn a_failed_platform_cancels_the_builds_of_its_siblings() {
 }
 
 #[tokio::test]
-async fn a_push_that_runs_is_finished_though_a_sibling_failed() {
+async fn running_push_finishes_after_another_platform_failed() {
     let (pushing, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (started, released) = (pushing.clone(), go_on.clone());
     let script = Script::default()
@@ -111,7 +111,7 @@ async fn a_push_that_runs_is_finished_though_a_sibling_failed() {
 }
 
 #[tokio::test]
-async fn f7_no_more_builds_run_at_once_than_the_engine_has_slots() {
+async fn builds_at_once_are_limited_to_the_slots_of_the_engine() {
     // Each waits until three run: fewer would hang, and more are counted.
     let three = Arc::new(Barrier::new(3));
     let script = Script::default().solve(move |call| {
@@ -137,7 +137,7 @@ async fn f7_no_more_builds_run_at_once_than_the_engine_has_slots() {
 }
 
 #[tokio::test]
-async fn the_timeout_of_the_run_ends_it_with_124() {
+async fn run_timeout_exits_124() {
     let world = World::start(Script::default().solve(|_| std::future::pending())).await;
     let finished = world.run(&["build", "--timeout", "1s"]).finish().await.expect_code(124);
     says(&finished, &["timed out after 1s", "cancelled"]);
@@ -146,7 +146,7 @@ async fn the_timeout_of_the_run_ends_it_with_124() {
 }
 
 #[tokio::test]
-async fn the_timeout_of_a_platform_ends_its_image_with_124() {
+async fn platform_timeout_exits_124() {
     let script = Script::default().solve(async |call| {
         if call.platform() == "linux/arm64" {
             std::future::pending::<()>().await;

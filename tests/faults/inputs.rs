@@ -24,7 +24,7 @@ async fn run(world: &World, arguments: &[&str]) -> Finished {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_with_its_place_before_anything_is_asked() {
+async fn missing_build_input_is_refused_with_its_place_in_the_plan() {
     let world = world().await;
     fs::create_dir_all(world.home.path().join("utf16")).unwrap();
     fs::write(world.home.path().join("utf16/Dockerfile"), "FROM scratch\n").unwrap();
@@ -56,7 +56,7 @@ async fn what_is_not_there_is_told_with_its_place_before_anything_is_asked() {
 }
 
 #[tokio::test]
-async fn everything_that_is_not_there_is_told_at_once() {
+async fn all_missing_build_inputs_are_reported_together() {
     let world = world().await;
     let images = "images:\n  a: { context: nowhere }\n  b: { context: context, dockerfile: none }\n  c: { context: context, \
                   target: none }\n";
@@ -70,7 +70,7 @@ async fn everything_that_is_not_there_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn what_an_engine_finds_alone_is_not_looked_at() {
+async fn stages_that_only_the_engine_can_find_are_not_checked() {
     let world = world().await;
     fs::write(world.home.path().join("context/foreign"), "# syntax=example.com/frontend\ntarget x {}\n").unwrap();
     for settings in [
@@ -87,7 +87,7 @@ async fn what_an_engine_finds_alone_is_not_looked_at() {
 }
 
 #[tokio::test]
-async fn a_plan_and_a_dry_run_show_the_registry_and_the_engine() {
+async fn plan_and_dry_run_show_the_registry_and_the_engine() {
     let world = world().await;
     let plan = image("    context: context\n");
     world.plan(&plan);
@@ -111,7 +111,7 @@ async fn a_plan_and_a_dry_run_show_the_registry_and_the_engine() {
 }
 
 #[tokio::test]
-async fn a_lower_case_dockerfile_stands_for_one_that_is_not_there() {
+async fn lower_case_dockerfile_is_used_when_dockerfile_is_missing() {
     let world = World::start(Script::default().solve(async |call| {
         call.log(&format!("reads {}\n", call.request.frontend_attrs["filename"]));
         call.built()
@@ -136,7 +136,7 @@ async fn a_lower_case_dockerfile_stands_for_one_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_hint_names_the_dockerfile_that_is_there_instead() {
+async fn missing_dockerfile_hint_names_similar_files() {
     let world = world().await;
     let home = world.home.path();
     for (files, settings, hint) in [

@@ -58,7 +58,7 @@ async fn refused(world: &World, said: &[&str]) -> Finished {
 }
 
 #[tokio::test]
-async fn a_base_that_lacks_a_platform_is_told_before_the_build() {
+async fn base_without_the_platform_is_refused_before_the_build() {
     const COPIED: &str = "FROM scratch\nCOPY --from=BASE /a /b\n";
     const STAGE: &str = "FROM BASE AS tools\nFROM scratch\nCOPY --from=tools /a /b\n";
     for (text, settings, line, hint) in [
@@ -88,7 +88,7 @@ async fn a_base_that_lacks_a_platform_is_told_before_the_build() {
 }
 
 #[tokio::test]
-async fn an_image_alone_of_another_platform_is_no_base() {
+async fn single_image_of_another_platform_is_refused_as_a_base() {
     let world = World::start(engine()).await;
     world.store.push("base", "1", &Image::oci("linux/amd64", "alone"));
     dockerfile(&world, "FROM BASE\n");
@@ -105,7 +105,7 @@ async fn an_image_alone_of_another_platform_is_no_base() {
 }
 
 #[tokio::test]
-async fn a_base_that_fits_is_not_refused() {
+async fn base_with_the_platform_is_accepted() {
     const STAGE: &str = "FROM --platform=$BUILDPLATFORM BASE AS build\nFROM scratch\nCOPY --from=build /a /b\n";
     for (has, platforms, text, settings) in [
         (&["linux/amd64", "linux/arm64"][..], "linux/amd64, linux/arm64", "FROM BASE\n", ""),
@@ -135,7 +135,7 @@ async fn a_base_that_fits_is_not_refused() {
 }
 
 #[tokio::test]
-async fn a_base_that_the_engine_has_itself_is_not_refused() {
+async fn base_that_the_engine_holds_itself_is_accepted() {
     for (has, code) in [("arm64", 0), ("amd64", 2)] {
         let script = engine().rest(move |line| {
             let is_base = line.starts_with("GET /images/") && line.ends_with("/base:1/json");
@@ -150,7 +150,7 @@ async fn a_base_that_the_engine_has_itself_is_not_refused() {
 }
 
 #[tokio::test]
-async fn a_base_that_cannot_be_asked_stops_nothing() {
+async fn base_that_cannot_be_read_does_not_stop_the_build() {
     let answers: [fn() -> Reply; 7] = [
         || status(401).header("WWW-Authenticate", "Basic realm=\"x\""),
         || status(403),

@@ -27,7 +27,7 @@ fn basic(password: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_helper_that_is_configured_and_missing_is_an_error_that_names_it() {
+async fn missing_credential_helper_of_a_push_is_an_error() {
     let world = World::start(Script::default()).await;
     let host = world.registry.host();
     // The entry beside it is no way out (CVE-2021-41092).
@@ -41,7 +41,7 @@ async fn a_helper_that_is_configured_and_missing_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_helper_that_a_build_needs_is_named_in_our_words() {
+async fn missing_credential_helper_of_a_build_is_named() {
     let script = Script::default().solve(async |call| {
         let mut auth = AuthClient::new(call.session().await);
         auth.credentials(CredentialsRequest { host: "private.example".into() }).await?;
@@ -55,7 +55,7 @@ async fn a_helper_that_a_build_needs_is_named_in_our_words() {
 }
 
 #[tokio::test]
-async fn credentials_go_to_the_asked_host_only_and_are_never_shown() {
+async fn credentials_go_only_to_their_host_and_are_never_shown() {
     let answers = Arc::new(Mutex::new(Vec::new()));
     let pushes = Arc::new(Mutex::new(Vec::new()));
     let (told, auths) = (answers.clone(), pushes.clone());
@@ -117,7 +117,7 @@ async fn credentials_go_to_the_asked_host_only_and_are_never_shown() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_refused_stops_before_anything_is_built() {
+async fn refused_login_stops_the_run_before_any_build() {
     let world = World::start(Script::default()).await;
     let host = world.registry.host();
     docker_config(&world, &json!({ "auths": { &host: basic(CANARY) } }));
@@ -143,7 +143,7 @@ async fn in_clear(image: &str) -> World {
 }
 
 #[tokio::test]
-async fn a_login_that_an_engine_may_not_have_is_known_before_anything_is_built() {
+async fn login_for_an_unencrypted_engine_is_refused_before_the_build() {
     for (image, arguments, doing) in [
         ("", &["build"][..], "could not push to"),
         ("", &["build", "--no-join"], "could not push to"),
@@ -169,7 +169,7 @@ async fn a_login_that_an_engine_may_not_have_is_known_before_anything_is_built()
 }
 
 #[tokio::test]
-async fn an_engine_in_clear_builds_what_needs_no_login() {
+async fn unencrypted_engine_builds_if_no_login_is_needed() {
     let world = in_clear("").await;
     world.run(&["build", "--no-push"]).finish().await.expect_code(0);
     docker_config(&world, &json!({}));

@@ -42,7 +42,7 @@ fn pushed(world: &World, platform: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_index_of_indexes_is_joined_as_the_images_that_they_list_with_what_is_attested() {
+async fn nested_indexes_are_joined_flat_with_attestations() {
     let world = world(&[]).await;
     let (amd64, arm64) = (attested(&world, "linux/amd64"), attested(&world, "linux/arm64"));
     let (board, s390x) = (pushed(&world, "linux/arm/v7"), pushed(&world, "linux/s390x"));
@@ -64,7 +64,7 @@ async fn an_index_of_indexes_is_joined_as_the_images_that_they_list_with_what_is
 }
 
 #[tokio::test]
-async fn of_listed_indexes_only_those_are_read_that_may_have_what_is_wanted() {
+async fn only_nested_indexes_with_wanted_platforms_are_read() {
     let world = world(&[]).await;
     let (amd64, arm64) = (attested(&world, "linux/amd64"), attested(&world, "linux/arm64"));
     let other = of("linux/arm64", listed(&world, &arm64, &json!({})));
@@ -82,7 +82,7 @@ async fn of_listed_indexes_only_those_are_read_that_may_have_what_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_listed_index_that_is_not_what_its_entry_says_is_refused() {
+async fn nested_index_that_contradicts_its_entry_is_refused() {
     let world = world(&[]).await;
     let amd64 = attested(&world, "linux/amd64");
     let inner = listed(&world, &amd64, &json!({}));
@@ -119,7 +119,7 @@ async fn a_listed_index_that_is_not_what_its_entry_says_is_refused() {
 }
 
 #[tokio::test]
-async fn indexes_that_are_too_deep_or_too_many_are_refused_before_they_are_read() {
+async fn too_deep_or_too_many_nested_indexes_are_refused() {
     let world = world(&[]).await;
     let mut entries = attested(&world, "linux/amd64").to_vec();
     for _ in 0..3 {
@@ -165,7 +165,7 @@ async fn indexes_that_are_too_deep_or_too_many_are_refused_before_they_are_read(
 }
 
 #[tokio::test]
-async fn what_a_tag_has_in_listed_indexes_is_kept_added_to_and_not_lost() {
+async fn append_keeps_images_of_nested_indexes() {
     let world = world(&["linux/s390x"]).await;
     let (amd64, arm64) = (attested(&world, "linux/amd64"), attested(&world, "linux/arm64"));
     let nested = listed(&world, &arm64, &json!({ "annotations": { "a": "b" } }));
@@ -180,7 +180,7 @@ async fn what_a_tag_has_in_listed_indexes_is_kept_added_to_and_not_lost() {
 }
 
 #[tokio::test]
-async fn an_image_in_a_listed_index_is_adopted_and_copied_alone() {
+async fn image_in_a_nested_index_is_imported_and_copied_alone() {
     let world = world(&[]).await;
     let (amd64, arm64) = (attested(&world, "linux/amd64"), attested(&world, "linux/arm64"));
     let nested = of("linux/arm64", listed(&world, &arm64, &json!({})));

@@ -1,4 +1,4 @@
-//! F2, F3: outputs that are closed, full, or not read.
+//! Outputs that are closed, full or unread.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn talkative() -> Script {
 }
 
 #[tokio::test]
-async fn f2_nobody_needs_to_read_what_is_printed() {
+async fn closed_stdout_and_stderr_do_not_stop_a_build() {
     for script in [
         r#""$0" build >&-"#,
         r#""$0" build 2>&-"#,
@@ -46,7 +46,7 @@ async fn f2_nobody_needs_to_read_what_is_printed() {
 }
 
 #[tokio::test]
-async fn f2_a_stderr_that_is_never_read_holds_nothing_up() {
+async fn unread_stderr_does_not_block_a_build() {
     let world = World::start(talkative()).await;
     // The shell holds the pipe open and reads nothing of it.
     let finished = shell(&world, r#"mkfifo pipe; exec 4<>pipe; "$0" build 2>pipe"#).await.expect_code(0);
@@ -55,7 +55,7 @@ async fn f2_a_stderr_that_is_never_read_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn f2_a_failure_with_a_stderr_that_is_never_read_still_ends() {
+async fn unread_stderr_does_not_block_a_failure() {
     let script = Script::default().solve(async |call| {
         for line in 0..20_000 {
             call.log(&format!("{line}: one more line of a talkative build, as long as such lines are\n"));
@@ -82,7 +82,7 @@ async fn read_slowly(pipe: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_slow_reader_loses_log_lines_and_nothing_else() {
+async fn slow_reader_loses_only_log_lines() {
     for (progress, lost, last) in
         [("plain", "lines of logs were not shown", "exit code 4"), ("json", "not_shown", r#""exit_code":4"#)]
     {
@@ -109,14 +109,14 @@ async fn a_slow_reader_loses_log_lines_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn f2_results_that_cannot_be_written_are_no_success() {
+async fn full_stdout_is_an_error() {
     let world = World::start(Script::default()).await;
     let finished = shell(&world, r#""$0" build >/dev/full"#).await.expect_code(70);
     says(&finished, &["cannot write stdout", "No space left"]);
 }
 
 #[tokio::test]
-async fn f3_a_report_that_cannot_be_written_is_no_success() {
+async fn report_on_a_full_device_is_an_error() {
     let world = World::start(Script::default()).await;
     let finished = shell(&world, r#""$0" build --report /dev/full"#).await.expect_code(70);
     says(&finished, &["cannot write the report", "/dev/full", "No space left"]);
@@ -126,7 +126,7 @@ async fn f3_a_report_that_cannot_be_written_is_no_success() {
 }
 
 #[tokio::test]
-async fn f3_a_report_that_could_not_be_written_is_known_before_anything_is_built() {
+async fn unwritable_report_is_refused_before_the_build() {
     for (path, words) in [("nowhere/report.json", "No such file"), ("context", "directory")] {
         let world = World::start(Script::default()).await;
         let finished = shell(&world, &format!(r#""$0" build --report {path}"#)).await.expect_code(2);
@@ -137,7 +137,7 @@ async fn f3_a_report_that_could_not_be_written_is_known_before_anything_is_built
 }
 
 #[tokio::test]
-async fn f3_a_full_disk_leaves_no_half_report() {
+async fn full_disk_leaves_no_partial_report() {
     let world = World::start(Script::default()).await;
     let disk = world.home.path().join("disk");
     fs::create_dir(&disk).unwrap();
@@ -154,7 +154,7 @@ async fn f3_a_full_disk_leaves_no_half_report() {
 }
 
 #[tokio::test]
-async fn verbose_shows_each_request_where_no_program_reads() {
+async fn verbose_prints_each_request_but_not_into_json_events() {
     let world = World::start(Script::default()).await;
     let missing = format!("{}/hello:9", world.registry.host());
     let request = format!("debug: GET http://{}/v2/hello/manifests/9: 404: MANIFEST_UNKNOWN", world.registry.host());

@@ -68,7 +68,7 @@ fn children(index: &Document) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn e3_attestations_of_the_platforms_are_kept_after_all_platforms() {
+async fn join_keeps_attestations_after_the_platforms() {
     let (world, entries) = joining_attested(&json!({})).await;
     let [amd64, attests_amd64, arm64, attests_arm64] = &entries[..] else { panic!("{entries:?}") };
     let finished = world.run(&["join"]).finish().await.expect_code(0);
@@ -84,7 +84,7 @@ async fn e3_attestations_of_the_platforms_are_kept_after_all_platforms() {
 }
 
 #[tokio::test]
-async fn e3_attestations_are_stripped_where_the_plan_says_so() {
+async fn attestations_are_stripped_when_the_plan_asks_for_it() {
     let (world, entries) = joining_attested(&json!({})).await;
     let finished = world.run(&["join", "--set", "hello.attestations=strip"]).finish().await.expect_code(0);
     says(&finished, &["attestations left out of the index: 2 (`attestations: strip`)"]);
@@ -96,7 +96,7 @@ async fn e3_attestations_are_stripped_where_the_plan_says_so() {
 }
 
 #[tokio::test]
-async fn e3_attestations_of_other_images_and_of_none_are_not_taken() {
+async fn attestations_of_other_images_are_left_out() {
     let world = World::start(Script::default()).await;
     let nobody = Image::oci("linux/arm64", "in no index").manifest;
     let images = PLATFORMS.map(attested);
@@ -121,7 +121,7 @@ async fn e3_attestations_of_other_images_and_of_none_are_not_taken() {
 }
 
 #[tokio::test]
-async fn e3_what_is_no_attestation_of_the_image_is_refused() {
+async fn false_attestation_of_an_image_is_refused() {
     let other = Image::oci("linux/amd64", "other").manifest.descriptor();
     let layer = json!([Document::new("application/vnd.oci.image.layer.v1.tar", &json!({})).descriptor()]);
     for (more, says_what) in [
@@ -136,7 +136,7 @@ async fn e3_what_is_no_attestation_of_the_image_is_refused() {
 }
 
 #[tokio::test]
-async fn e3_an_attestation_that_is_not_there_is_named() {
+async fn missing_attestation_is_named() {
     let (world, entries) = joining_attested(&json!({})).await;
     let attestation = entries[1]["digest"].as_str().unwrap().to_owned();
     let target = format!("/v2/hello/manifests/{attestation}");
@@ -147,7 +147,7 @@ async fn e3_an_attestation_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn e3_more_attestations_than_any_image_has_are_not_fetched() {
+async fn more_than_16_attestations_are_refused() {
     let (world, mut entries) = joining_attested(&json!({})).await;
     let many = std::iter::once(entries.remove(0)).chain((0..17).map(|_| entries[0].clone()));
     world.store.put("hello", "1.0-amd64", &index_of(&many.collect::<Vec<_>>()));
@@ -157,7 +157,7 @@ async fn e3_more_attestations_than_any_image_has_are_not_fetched() {
 }
 
 #[tokio::test]
-async fn e3_an_index_with_attestations_of_nobody_or_of_another_is_not_verified() {
+async fn verify_refuses_attestations_of_other_images() {
     let (world, entries) = joining_attested(&json!({})).await;
     let whole = [entries[0].clone(), entries[2].clone(), entries[1].clone(), entries[3].clone()];
     for attestation in &whole[2..] {
@@ -185,7 +185,7 @@ async fn e3_an_index_with_attestations_of_nobody_or_of_another_is_not_verified()
 }
 
 #[tokio::test]
-async fn e3_a_containerd_engines_push_is_flattened_too() {
+async fn index_pushed_by_a_containerd_engine_is_flattened() {
     let script =
         Script::default().containerd().solve(async |call| call.built_as(&Image::oci(call.platform(), "containerd")));
     let world = World::start(script).await;
@@ -195,7 +195,7 @@ async fn e3_a_containerd_engines_push_is_flattened_too() {
 }
 
 #[tokio::test]
-async fn e4_an_index_without_the_planned_platform_or_with_it_twice_is_refused() {
+async fn arch_tag_index_must_have_its_platform_exactly_once() {
     let foreign = Image::oci("linux/s390x", "foreign");
     let arm = [Image::oci("linux/arm64", "one"), Image::oci("linux/arm64", "two")];
     for (entries, says_what) in [(vec![&foreign], "linux/s390x"), (vec![&arm[0], &arm[1]], "2 images for linux/arm64")]
@@ -212,7 +212,7 @@ async fn e4_an_index_without_the_planned_platform_or_with_it_twice_is_refused() 
 }
 
 #[tokio::test]
-async fn e6_a_config_of_another_platform_is_refused() {
+async fn config_of_another_platform_is_refused() {
     let world = joining(|store, platform| {
         store.push("hello", &arch_tag(platform), &Image::oci("linux/amd64", platform));
     })
@@ -223,7 +223,7 @@ async fn e6_a_config_of_another_platform_is_refused() {
 }
 
 #[tokio::test]
-async fn e7_the_media_type_of_the_index_is_that_of_its_children() {
+async fn index_media_type_follows_its_children() {
     let world =
         joining(|store, platform| store.push("hello", &arch_tag(platform), &Image::docker(platform, "x"))).await;
     world.run(&["join"]).finish().await.expect_code(0);
@@ -237,7 +237,7 @@ async fn e7_the_media_type_of_the_index_is_that_of_its_children() {
 }
 
 #[tokio::test]
-async fn e9_sizes_are_those_of_the_bytes_whatever_the_childs_index_says() {
+async fn descriptor_sizes_are_computed_from_the_bytes() {
     let world = joining(|store, platform| {
         let image = Image::oci(platform, "x");
         store.push("hello", "ignored", &image);
@@ -256,7 +256,7 @@ async fn e9_sizes_are_those_of_the_bytes_whatever_the_childs_index_says() {
 }
 
 #[tokio::test]
-async fn e13_the_same_inputs_twice_put_nothing() {
+async fn second_run_with_the_same_inputs_moves_no_tag() {
     let world = World::start(Script::default()).await;
     world.build().await.expect_code(0);
     let first = world.store.get("hello", "1.0").unwrap();
@@ -272,7 +272,7 @@ async fn e13_the_same_inputs_twice_put_nothing() {
 }
 
 #[tokio::test]
-async fn e14_when_the_third_tag_is_refused_the_report_lists_what_moved() {
+async fn report_lists_moved_tags_when_a_later_tag_is_refused() {
     let world = World::start(Script::default()).await;
     world.plan(
         "images: { hello: { context: context, tags: ['1.0', '1', latest, edge], platforms: [linux/amd64, linux/arm64] } }",
@@ -299,7 +299,7 @@ async fn e14_when_the_third_tag_is_refused_the_report_lists_what_moved() {
 }
 
 #[tokio::test]
-async fn e2_a_child_that_is_not_visible_yet_is_waited_for() {
+async fn child_that_is_not_visible_yet_is_awaited() {
     let world = World::start(Script::default()).await;
     let mut misses = 3;
     world.registry_answers(move |request| {
@@ -314,7 +314,7 @@ async fn e2_a_child_that_is_not_visible_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn e2_a_child_that_is_missing_is_named_with_what_to_do() {
+async fn missing_child_is_named_with_a_hint() {
     let world = World::start(Script::default()).await;
     world.store.push("hello", "1.0-amd64", &Image::oci("linux/amd64", "x"));
     let finished = world.run(&["join"]).finish().await.expect_code(6);
@@ -323,7 +323,7 @@ async fn e2_a_child_that_is_missing_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn e1_a_tag_moved_between_push_and_join_is_warned_of_and_the_build_is_joined() {
+async fn arch_tag_moved_after_the_push_warns_and_joins_the_build() {
     let script = Script::default().push(async |push| {
         push.pushed();
         if push.tag == "1.0-amd64" {
@@ -339,7 +339,7 @@ async fn e1_a_tag_moved_between_push_and_join_is_warned_of_and_the_build_is_join
 }
 
 #[tokio::test]
-async fn d8_other_bytes_than_the_digest_names_are_refused() {
+async fn build_refuses_child_bytes_that_do_not_match_the_digest() {
     let world = World::start(Script::default()).await;
     let other = Image::docker("linux/amd64", "other").manifest;
     world.registry_answers(move |request| {
@@ -352,7 +352,7 @@ async fn d8_other_bytes_than_the_digest_names_are_refused() {
 }
 
 #[tokio::test]
-async fn d8_a_config_of_other_bytes_is_refused() {
+async fn build_refuses_config_bytes_that_do_not_match_the_digest() {
     let world = World::start(Script::default()).await;
     world.registry_answers(|request| {
         let config = request.line().starts_with("GET /v2/hello/blobs/");
@@ -368,7 +368,7 @@ async fn d8_a_config_of_other_bytes_is_refused() {
 }
 
 #[tokio::test]
-async fn e11_a_tag_that_shows_something_else_afterwards_is_no_success() {
+async fn tag_that_shows_another_digest_after_the_push_fails() {
     let world = World::start(Script::default()).await;
     let other = Image::docker("linux/amd64", "another run").manifest;
     let mut asked = 0;
@@ -384,7 +384,7 @@ async fn e11_a_tag_that_shows_something_else_afterwards_is_no_success() {
 }
 
 #[tokio::test]
-async fn e11_a_tag_that_shows_the_old_digest_for_a_moment_is_asked_again() {
+async fn tag_that_briefly_shows_the_old_digest_is_read_again() {
     let world = World::start(Script::default()).await;
     let old = Image::oci("linux/amd64", "the index before");
     world.store.push("hello", "latest", &old);
@@ -404,7 +404,7 @@ async fn e11_a_tag_that_shows_the_old_digest_for_a_moment_is_asked_again() {
 }
 
 #[tokio::test]
-async fn e11_another_runs_index_is_not_waited_out() {
+async fn tag_overtaken_by_another_run_fails_at_once() {
     let world = World::start(Script::default()).await;
     world.store.push("hello", "latest", &Image::oci("linux/amd64", "the index before"));
     let third = Image::oci("linux/amd64", "another run").manifest;
@@ -448,7 +448,7 @@ fn immutable(world: &World, (code, name, message): (u16, &'static str, &'static 
 }
 
 #[tokio::test]
-async fn d15_an_immutable_tag_with_another_digest_is_refused_with_both() {
+async fn immutable_tag_error_shows_both_digests() {
     for how in IMMUTABLE {
         let world = World::start(Script::default()).await;
         let old = Image::oci("linux/amd64", "the index before");
@@ -463,7 +463,7 @@ async fn d15_an_immutable_tag_with_another_digest_is_refused_with_both() {
 }
 
 #[tokio::test]
-async fn d15_an_immutable_tag_that_has_this_digest_is_success() {
+async fn immutable_tag_with_the_same_digest_succeeds() {
     let world = World::start(Script::default()).await;
     world.build().await.expect_code(0);
     let index = world.store.get("hello", "1.0").unwrap();
@@ -487,7 +487,7 @@ async fn d15_an_immutable_tag_that_has_this_digest_is_success() {
 }
 
 #[tokio::test]
-async fn d15_what_an_immutable_registry_does_not_have_is_refused_in_its_own_words() {
+async fn tag_refusal_is_not_called_immutable_for_a_missing_tag() {
     let world = World::start(Script::default()).await;
     immutable(&world, (400, "TAG_INVALID", "manifest tag did not match URI"));
     let finished = world.build().await.expect_code(6);
@@ -496,7 +496,7 @@ async fn d15_what_an_immutable_registry_does_not_have_is_refused_in_its_own_word
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_as_it_came_when_no_tag_is_fixed() {
+async fn other_tag_refusals_are_shown_in_the_registrys_own_words() {
     for how in [
         (400, "TAG_INVALID", "manifest tag did not match URI"),
         (403, "DENIED", "requested access to the resource is denied"),
@@ -513,7 +513,7 @@ async fn a_refusal_is_told_as_it_came_when_no_tag_is_fixed() {
 
 /// What containerd and crane take for a success, too. The tag has moved by then.
 #[tokio::test]
-async fn a_tag_whose_put_is_answered_in_another_way_is_read_back_and_published() {
+async fn tag_push_answered_200_202_or_204_is_read_back() {
     for code in [200, 202, 204] {
         let world = World::start(Script::default()).await;
         let store = world.store.clone();

@@ -18,7 +18,7 @@ fn ends_with(lines: &'static [&'static str]) -> Script {
 }
 
 #[tokio::test]
-async fn b7_the_engines_message_is_shown() {
+async fn push_error_of_the_engine_is_shown() {
     let world = World::start(ends_with(&[
         r#"{"errorDetail":{"message":"denied: no access to hello"},"error":"denied: no access to hello"}"#,
     ]))
@@ -29,7 +29,7 @@ async fn b7_the_engines_message_is_shown() {
 }
 
 #[tokio::test]
-async fn b7_an_error_in_any_form_is_no_success() {
+async fn push_error_in_any_form_fails_the_build() {
     let cases: [(&'static [&'static str], &str); 4] = [
         (&[r#"{"error":"boom"}"#], "reported no digest for the push"),
         (&[r#"{"errorDetail":{"code":13}}"#], "code 13"),
@@ -47,7 +47,7 @@ async fn b7_an_error_in_any_form_is_no_success() {
 }
 
 #[tokio::test]
-async fn b7_what_an_earlier_run_pushed_is_not_taken_for_this_ones() {
+async fn image_of_an_earlier_run_is_not_mistaken_for_this_push() {
     let world = World::start(ends_with(&[r#"{"error":"boom"}"#])).await;
     for platform in ["linux/amd64", "linux/arm64"] {
         let tag = format!("1.0-{}", &platform[6..]);
@@ -59,7 +59,7 @@ async fn b7_what_an_earlier_run_pushed_is_not_taken_for_this_ones() {
 }
 
 #[tokio::test]
-async fn d21_a_push_cut_in_the_middle_is_no_success() {
+async fn interrupted_push_stream_fails_the_build() {
     let script = Script::default().push(async |push| {
         push.line(r#"{"status":"Pushing","id":"layer"}"#);
         push.cut();
@@ -71,7 +71,7 @@ async fn d21_a_push_cut_in_the_middle_is_no_success() {
 }
 
 #[tokio::test]
-async fn d21_a_digest_that_the_registry_does_not_have_is_no_success() {
+async fn pushed_digest_missing_from_the_registry_fails_the_build() {
     let script = Script::default().push(async |push| {
         let digest = Image::docker("linux/amd64", "nowhere").manifest.digest();
         push.line(&format!(r#"{{"status":"{}: digest: {digest} size: 1"}}"#, push.tag));
@@ -83,7 +83,7 @@ async fn d21_a_digest_that_the_registry_does_not_have_is_no_success() {
 }
 
 #[tokio::test]
-async fn d15_an_immutable_arch_tag_with_another_image_is_refused_with_both_digests() {
+async fn immutable_arch_tag_error_shows_both_digests() {
     for told in [
         "tag invalid: The image tag '1.0-amd64' already exists in the 'hello' repository and cannot be overwritten because the repository is immutable.",
         "denied: requested access to the resource is denied - This tag is already assigned to an image in this repository and cannot be updated due to immutability settings. To push this image, use a different tag.",
@@ -108,7 +108,7 @@ async fn d15_an_immutable_arch_tag_with_another_image_is_refused_with_both_diges
 }
 
 #[tokio::test]
-async fn a_push_is_made_again_when_the_registry_was_busy() {
+async fn push_is_retried_when_the_registry_was_busy() {
     for told in [
         "received unexpected HTTP status: 503 Service Unavailable",
         "unexpected status from PUT request to https://x/v2/hello/manifests/1.0: 429 Too Many Requests",
@@ -133,7 +133,7 @@ async fn a_push_is_made_again_when_the_registry_was_busy() {
 }
 
 #[tokio::test]
-async fn a_push_is_not_made_again_when_the_registry_refused_it() {
+async fn push_is_not_retried_when_the_registry_refused_it() {
     for told in ["denied: no access to hello", "manifest invalid: no", "name unknown: hello"] {
         let line = serde_json::json!({ "errorDetail": { "message": told } }).to_string();
         let script = Script::default().push(move |push| {

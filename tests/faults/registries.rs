@@ -51,7 +51,7 @@ async fn build(line: &'static str, bad: Bad, words: &str, code: i32) -> World {
 }
 
 #[tokio::test]
-async fn a_registry_that_cannot_be_used_stops_before_anything_is_built() {
+async fn unusable_registry_stops_the_run_before_any_build() {
     // A page where the API should be is found out by the push.
     let cases = BAD.into_iter().filter(|(bad, _)| *bad != Bad::Html);
     join_all(cases.map(async |(bad, words)| {
@@ -63,7 +63,7 @@ async fn a_registry_that_cannot_be_used_stops_before_anything_is_built() {
 }
 
 #[tokio::test]
-async fn a_push_that_cannot_be_confirmed_moves_no_tag() {
+async fn unconfirmed_push_moves_no_tag() {
     join_all(BAD.map(async |(bad, words)| {
         // Something that is no manifest is a refusal of ours.
         let code = if bad == Bad::Html { 7 } else { 5 };
@@ -73,7 +73,7 @@ async fn a_push_that_cannot_be_confirmed_moves_no_tag() {
 }
 
 #[tokio::test]
-async fn a_final_tag_whose_state_cannot_be_asked_for_is_not_put() {
+async fn final_tag_does_not_move_if_it_cannot_be_read_first() {
     let cases = BAD.into_iter().filter(|(bad, _)| *bad != Bad::Html);
     join_all(cases.map(async |(bad, words)| {
         build("GET /v2/hello/manifests/1.0", bad, words, 6).await.assert_untouched();
@@ -82,7 +82,7 @@ async fn a_final_tag_whose_state_cannot_be_asked_for_is_not_put() {
 }
 
 #[tokio::test]
-async fn a_tag_that_the_registry_does_not_take_fails_the_publication() {
+async fn refused_final_tag_fails_the_publication() {
     join_all(BAD.map(async |(bad, words)| {
         let world = build("PUT /v2/hello/manifests/1.0", bad, words, 6).await;
         assert!(world.put().iter().all(|tag| tag == "1.0"), "{bad:?}: {:?}", world.put());
@@ -92,7 +92,7 @@ async fn a_tag_that_the_registry_does_not_take_fails_the_publication() {
 }
 
 #[tokio::test]
-async fn d2_a_registry_that_breaks_once_is_asked_again() {
+async fn build_survives_one_503_for_every_request() {
     let world = World::start(Script::default()).await;
     let mut broken = std::collections::HashSet::new();
     world.registry_answers(move |request| broken.insert(request.line()).then(|| status(503)));

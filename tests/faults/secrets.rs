@@ -43,7 +43,7 @@ fn with_key(world: &World, bytes: impl AsRef<[u8]>) {
 }
 
 #[tokio::test]
-async fn a_platforms_list_replaces_the_images_and_no_session_has_anothers_secrets() {
+async fn each_build_session_gets_only_its_own_secrets() {
     let answers = Arc::new(Mutex::new(Vec::new()));
     let told = answers.clone();
     // An engine whose platforms share sessions where they may.
@@ -78,7 +78,7 @@ async fn a_platforms_list_replaces_the_images_and_no_session_has_anothers_secret
 }
 
 #[tokio::test]
-async fn a_secret_that_is_not_planned_is_named_with_what_to_do() {
+async fn secret_missing_from_the_plan_is_named_with_a_hint() {
     let script = Script::default().solve(async |call| {
         let status = ask(&call, "nmp").await.unwrap_err();
         // As BuildKit says it of a mount that is required.
@@ -93,7 +93,7 @@ async fn a_secret_that_is_not_planned_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn secrets_that_cannot_be_had_end_the_run_before_anything_is_built() {
+async fn unreadable_secrets_stop_the_run_before_any_build() {
     let world = World::start(Script::default()).await;
     world.plan(PLAN);
     let refused = world.run(&["build"]).env("ARM_TOKEN", OTHER).finish().await.expect_code(2);
@@ -110,7 +110,7 @@ async fn secrets_that_cannot_be_had_end_the_run_before_anything_is_built() {
 }
 
 #[tokio::test]
-async fn a_secret_is_hidden_wherever_a_build_says_it() {
+async fn secret_is_hidden_in_every_output_of_a_build() {
     let script = Script::default().solve(async |call| {
         call.step(&format!("RUN echo {CANARY}"));
         call.log("token: cana");

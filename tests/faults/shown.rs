@@ -50,7 +50,7 @@ fn hostile_images(world: &World) {
 }
 
 #[tokio::test]
-async fn an_images_entrypoint_drives_nothing_where_programs_are_looked_at() {
+async fn hostile_entrypoint_cannot_control_the_terminal_or_ci() {
     let world = World::start(Script::default()).await;
     hostile_images(&world);
     let report = ["--progress", "json", "--report", "report.json", "--format", "json"];
@@ -70,7 +70,7 @@ async fn an_images_entrypoint_drives_nothing_where_programs_are_looked_at() {
 }
 
 #[tokio::test]
-async fn a_registrys_warnings_errors_and_images_drive_nothing_in_any_command() {
+async fn hostile_registry_text_cannot_control_the_terminal_or_ci() {
     let world = World::start(Script::default()).await;
     hostile_images(&world);
     let reference = |tag: &str| format!("{}/hello:{tag}", world.registry.host());
@@ -116,7 +116,7 @@ async fn a_registrys_warnings_errors_and_images_drive_nothing_in_any_command() {
 }
 
 #[tokio::test]
-async fn an_engines_version_steps_logs_and_errors_drive_nothing() {
+async fn hostile_engine_text_cannot_control_the_terminal_or_ci() {
     let script = Script::default()
         .rest(|line| {
             let version = json!({
@@ -143,7 +143,7 @@ async fn an_engines_version_steps_logs_and_errors_drive_nothing() {
 }
 
 #[tokio::test]
-async fn a_plan_drives_nothing_where_it_is_refused_warned_of_or_printed() {
+async fn hostile_plan_text_cannot_control_the_terminal_or_ci() {
     let world = World::start(Script::default()).await;
     // YAML has such a character only as an escape.
     let escaped = |c: char| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) };

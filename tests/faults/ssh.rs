@@ -67,7 +67,7 @@ async fn ask(call: &SolveCall, id: &str, pieces: &[&[u8]]) -> Result<Vec<u8>, St
 }
 
 #[tokio::test]
-async fn a_build_reaches_the_agents_that_are_planned_for_it_and_changes_none() {
+async fn build_reads_only_its_planned_ssh_agents() {
     let answers = Arc::new(Mutex::new(Vec::new()));
     let told = answers.clone();
     let script = Script::default().solve(move |call| {
@@ -104,7 +104,7 @@ async fn a_build_reaches_the_agents_that_are_planned_for_it_and_changes_none() {
 }
 
 #[tokio::test]
-async fn agents_that_are_not_there_end_the_run_before_anything_is_built() {
+async fn missing_ssh_agent_stops_the_run_before_any_build() {
     let world = World::start(Script::default()).await;
     world.plan(PLAN);
     let refused = world.build().await.expect_code(2);

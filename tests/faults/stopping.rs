@@ -1,5 +1,5 @@
-//! F1: a signal in each phase. The run ends within 5 s with the signal's code, says what is left, and no final tag
-//! moves that had not moved before.
+//! A signal arrives in each phase. The run ends within 5 s with the exit code of the signal and lists its leftovers. No
+//! further final tag moves.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ fn kinds(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn f1_while_engines_are_asked() {
+async fn signal_while_engines_are_asked_starts_nothing() {
     for signal in BOTH {
         let script = Script::default().rest(|line| (line == "GET /info").then_some(Rest::Silence));
         let world = World::start(script).await;
@@ -52,7 +52,7 @@ async fn f1_while_engines_are_asked() {
 }
 
 #[tokio::test]
-async fn f1_while_the_registry_is_asked() {
+async fn signal_while_the_registry_is_asked_starts_nothing() {
     for signal in BOTH {
         let world = silent_at("GET /v2/").await;
         let running = world.run(&["build"]).start();
@@ -63,7 +63,7 @@ async fn f1_while_the_registry_is_asked() {
 }
 
 #[tokio::test]
-async fn f1_while_building_the_engine_sees_its_builds_cancelled() {
+async fn signal_during_a_build_cancels_it_on_the_engine() {
     for signal in BOTH {
         let world = World::start(Script::default().solve(|_| std::future::pending())).await;
         let running = world.run(&["build"]).start();
@@ -77,7 +77,7 @@ async fn f1_while_building_the_engine_sees_its_builds_cancelled() {
 }
 
 #[tokio::test]
-async fn d16_f1_while_pushing_the_engine_sees_its_pushes_cancelled() {
+async fn signal_during_a_push_cancels_it_on_the_engine() {
     for signal in BOTH {
         let script = Script::default().push(async |push| {
             push.line(r#"{"status":"Pushing","id":"layer"}"#);
@@ -95,7 +95,7 @@ async fn d16_f1_while_pushing_the_engine_sees_its_pushes_cancelled() {
 }
 
 #[tokio::test]
-async fn f1_while_confirming_the_arch_tags_are_listed() {
+async fn signal_during_confirmation_lists_the_arch_tags() {
     for signal in BOTH {
         let world = silent_at("GET /v2/hello/manifests/sha256:").await;
         let running = world.run(&["build"]).start();
@@ -108,7 +108,7 @@ async fn f1_while_confirming_the_arch_tags_are_listed() {
 }
 
 #[tokio::test]
-async fn f1_before_a_tag_is_put_it_is_not() {
+async fn signal_before_a_tag_moves_keeps_the_tag() {
     for signal in BOTH {
         let world = World::start(Script::default()).await;
         let final_tag = |request: &Request| request.line() == "GET /v2/hello/manifests/1.0";
@@ -124,7 +124,7 @@ async fn f1_before_a_tag_is_put_it_is_not() {
 }
 
 #[tokio::test]
-async fn f1_inside_the_put_of_a_tag_it_may_have_moved_and_no_other_is_put() {
+async fn signal_during_a_tag_move_reports_it_as_unknown() {
     for signal in BOTH {
         let world = silent_at("PUT /v2/hello/manifests/1.0").await;
         let running = world.run(&["build"]).start();
@@ -137,7 +137,7 @@ async fn f1_inside_the_put_of_a_tag_it_may_have_moved_and_no_other_is_put() {
 }
 
 #[tokio::test]
-async fn f1_tags_that_were_asked_for_when_the_stop_came_are_not_put() {
+async fn signal_while_current_tags_are_read_moves_no_tag() {
     let world = World::start(Script::default()).await;
     let gate = Arc::new(Notify::new());
     let held = gate.clone();
@@ -156,7 +156,7 @@ async fn f1_tags_that_were_asked_for_when_the_stop_came_are_not_put() {
 }
 
 #[tokio::test]
-async fn f1_a_tag_that_was_sent_may_be_answered_and_then_is_known_to_have_moved() {
+async fn signal_during_a_tag_move_waits_briefly_for_its_answer() {
     let world = World::start(Script::default()).await;
     let gate = Arc::new(Notify::new());
     let (held, store) = (gate.clone(), world.store.clone());
@@ -175,7 +175,7 @@ async fn f1_a_tag_that_was_sent_may_be_answered_and_then_is_known_to_have_moved(
 }
 
 #[tokio::test]
-async fn f1_at_the_second_tag_the_first_is_listed_and_the_second_may_have_moved() {
+async fn signal_during_the_second_tag_move_lists_the_first() {
     for signal in BOTH {
         let world = silent_at("PUT /v2/hello/manifests/latest").await;
         let running = world.run(&["build"]).start();
@@ -188,7 +188,7 @@ async fn f1_at_the_second_tag_the_first_is_listed_and_the_second_may_have_moved(
 }
 
 #[tokio::test]
-async fn f1_while_verifying_the_tags_that_moved_are_listed_and_nothing_is_claimed() {
+async fn signal_during_verification_lists_moved_tags() {
     for signal in BOTH {
         let world = World::start(Script::default()).await;
         let mut put = false;
@@ -208,7 +208,7 @@ async fn f1_while_verifying_the_tags_that_moved_are_listed_and_nothing_is_claime
 }
 
 #[tokio::test]
-async fn f1_a_second_signal_does_not_wait_for_a_tags_answer() {
+async fn second_signal_does_not_wait_for_a_tag_answer() {
     let world = silent_at("PUT /v2/hello/manifests/1.0").await;
     let mut running = world.run(&["build"]).start();
     world.registry.asked("PUT /v2/hello/manifests/1.0", 1).await;
@@ -223,7 +223,7 @@ async fn f1_a_second_signal_does_not_wait_for_a_tags_answer() {
 }
 
 #[tokio::test]
-async fn f1_a_third_signal_ends_what_hangs() {
+async fn third_signal_ends_a_run_that_hangs() {
     let world = World::start(Script::default().solve(|_| std::future::pending())).await;
     // Nobody reads it: writing the report hangs.
     let pipe = world.home.path().join("report.json");
@@ -244,7 +244,7 @@ async fn f1_a_third_signal_ends_what_hangs() {
 }
 
 #[tokio::test]
-async fn f1_a_join_is_stopped_like_a_build() {
+async fn signal_stops_a_join_like_a_build() {
     let world = silent_at("GET /v2/hello/manifests/1.0-").await;
     let running = world.run(&["join"]).start();
     world.registry.asked("GET /v2/hello/manifests/1.0-", 2).await;

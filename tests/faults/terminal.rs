@@ -58,7 +58,7 @@ fn logged(rows: &[String]) -> usize {
 }
 
 #[tokio::test]
-async fn steps_stay_with_their_seconds_and_logs_are_folded() {
+async fn terminal_keeps_steps_with_seconds_and_folds_logs() {
     for columns in [40, 50, 80, 120, 200] {
         let build = Build::start().await;
         let terminal = Terminal::start(&build.run(), columns);
@@ -77,7 +77,7 @@ async fn steps_stay_with_their_seconds_and_logs_are_folded() {
 }
 
 #[tokio::test]
-async fn no_row_stays_when_the_user_interrupts() {
+async fn terminal_keeps_no_live_row_after_an_interrupt() {
     for columns in [40, 80] {
         let build = Build::start().await;
         let terminal = Terminal::start(&build.run(), columns);
@@ -92,7 +92,7 @@ async fn no_row_stays_when_the_user_interrupts() {
 }
 
 #[tokio::test]
-async fn no_row_is_torn_when_the_terminal_changes() {
+async fn terminal_rows_stay_whole_after_a_resize() {
     // One change a terminal: tmux keeps a second one to itself for a quarter of a second.
     for (before, after) in [(120, 100), (120, 60), (100, 45), (80, 40), (45, 90), (60, 200)] {
         let build = Build::start().await;
@@ -114,7 +114,7 @@ async fn no_row_is_torn_when_the_terminal_changes() {
 }
 
 #[tokio::test]
-async fn logs_stay_when_the_environment_wants_plain_lines() {
+async fn terminal_keeps_logs_when_buildkit_progress_is_plain() {
     let build = Build::start().await;
     let terminal = Terminal::start(&build.run().env("BUILDKIT_PROGRESS", "plain"), 120);
     let rows = terminal.shows("file9.c").await;

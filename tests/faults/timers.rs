@@ -82,7 +82,7 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
 }
 
 #[tokio::test(start_paused = true)]
-async fn b1_an_upload_that_takes_longer_than_two_minutes_is_finished() {
+async fn context_upload_may_take_longer_than_two_minutes() {
     let script = Script::default().solve(async |call| {
         let mut receiver = Receiver::begin(call.session().await, "context").await?;
         assert_eq!(receiver.list().await?, ["Dockerfile", "large"]);
@@ -105,7 +105,7 @@ async fn b1_an_upload_that_takes_longer_than_two_minutes_is_finished() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn b2_an_engine_that_stops_reading_ends_the_build_after_a_minute() {
+async fn build_fails_when_the_engine_reads_nothing_for_a_minute() {
     let stuck = Arc::new(Notify::new());
     let reached = stuck.clone();
     let script = Script::default().solve(move |call| {
@@ -153,7 +153,7 @@ async fn b2_an_engine_that_stops_reading_ends_the_build_after_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn b2_an_engine_that_asks_for_nothing_for_hours_is_waited_for() {
+async fn build_waits_hours_for_an_engine_that_asks_for_nothing() {
     let script = Script::default().solve(async |call| {
         let mut receiver = Receiver::begin(call.session().await, "context").await?;
         receiver.list().await?;
@@ -173,7 +173,7 @@ async fn b2_an_engine_that_asks_for_nothing_for_hours_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn b9_a_push_that_says_nothing_for_five_minutes_fails() {
+async fn push_without_output_for_five_minutes_fails() {
     let script = Script::default().push(async |push| {
         // Slow and alive.
         for _ in 0..10 {
@@ -201,7 +201,7 @@ async fn b9_a_push_that_says_nothing_for_five_minutes_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a11_an_engine_that_never_answers_is_given_up_after_ten_seconds() {
+async fn silent_engine_is_abandoned_after_ten_seconds() {
     for silent in ["GET /version", "GET /info"] {
         let script = Script::default()
             .rest(move |line| (line == silent).then_some(crate::support::scripted_engine::Rest::Silence));
@@ -239,7 +239,7 @@ impl EventSink for Beats {
 }
 
 #[tokio::test(start_paused = true)]
-async fn b9_a_silent_build_is_waited_for_and_says_that_it_lives() {
+async fn silent_build_continues_with_a_heartbeat_every_30_seconds() {
     let gate = Arc::new(Notify::new());
     let opened = gate.clone();
     let script = Script::default().solve(move |call| {

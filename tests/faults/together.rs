@@ -23,7 +23,7 @@ fn removed(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn a_name_that_another_run_creates_meanwhile_is_given_again() {
+async fn image_name_taken_by_another_run_is_built_again() {
     let first = first();
     let script = Script::default().solve(move |call| {
         let taken = first().then(|| format!("image {:?}: already exists", call.name()));
@@ -37,7 +37,7 @@ async fn a_name_that_another_run_creates_meanwhile_is_given_again() {
 }
 
 #[tokio::test]
-async fn a_step_that_says_already_exists_is_built_once() {
+async fn failed_step_with_already_exists_is_not_repeated() {
     let script = Script::default().solve(|_| async { Err(Status::unknown("mkdir: /x: already exists")) });
     let world = World::start(script).await;
     world.build().await.expect_code(4);
@@ -91,7 +91,7 @@ enum Shows {
 }
 
 #[tokio::test]
-async fn what_another_run_moved_is_named_and_pushed_again() {
+async fn name_moved_by_another_run_is_set_and_pushed_again() {
     for shows in [Shows::Other, Shows::Nothing] {
         let world = moved(shows).await;
         world.build().await.expect_code(0);
@@ -103,7 +103,7 @@ async fn what_another_run_moved_is_named_and_pushed_again() {
 }
 
 #[tokio::test]
-async fn an_engine_that_pushes_another_image_under_the_right_name_is_no_success() {
+async fn engine_that_pushes_another_image_fails_the_build() {
     let script = Script::default().push(|call| async move { call.move_tag(&Image::docker("linux/amd64", "another")) });
     let world = World::start(script).await;
     world.plan("images: { hello: { context: context, tags: [\"1.0\"], platforms: [linux/amd64] } }\n");

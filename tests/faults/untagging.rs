@@ -50,7 +50,7 @@ fn children(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn arch_tags_go_after_the_verified_publication_and_nothing_else_goes() {
+async fn arch_tags_are_deleted_only_after_verification() {
     let world = world().await;
     let built = world.build().await.expect_code(0);
     assert!(!built.stderr.contains("warning: hello"), "{}", built.stderr);
@@ -87,7 +87,7 @@ async fn arch_tags_go_after_the_verified_publication_and_nothing_else_goes() {
 }
 
 #[tokio::test]
-async fn a_registry_that_deletes_no_tags_alone_is_refused_before_anything_is_built() {
+async fn registry_without_tag_deletion_is_refused_before_the_build() {
     for (code, name, said) in [
         (405, "UNSUPPORTED", "the registry does not delete a tag without its image"),
         (400, "DIGEST_INVALID", "the registry does not delete a tag without its image"),
@@ -122,7 +122,7 @@ async fn a_registry_that_deletes_no_tags_alone_is_refused_before_anything_is_bui
 }
 
 #[tokio::test]
-async fn a_registry_that_takes_the_child_along_gets_one_tag_and_fails_the_run() {
+async fn registry_that_deletes_images_with_tags_fails_the_run() {
     let world = world().await;
     let store = world.store.clone();
     world.registry_answers(move |request| {
@@ -144,7 +144,7 @@ async fn a_registry_that_takes_the_child_along_gets_one_tag_and_fails_the_run() 
 }
 
 #[tokio::test]
-async fn an_arch_tag_that_moved_meanwhile_stays_and_is_warned_of() {
+async fn arch_tag_moved_by_another_run_is_kept_with_a_warning() {
     let world = world().await;
     let store = world.store.clone();
     let other = Image::docker("linux/amd64", "of another run");
@@ -162,7 +162,7 @@ async fn an_arch_tag_that_moved_meanwhile_stays_and_is_warned_of() {
 }
 
 #[tokio::test]
-async fn a_tag_that_cannot_be_deleted_after_all_stays_and_is_warned_of() {
+async fn arch_tag_that_cannot_be_deleted_is_kept_with_a_warning() {
     let world = world().await;
     // A repository that is not there says nothing of what it will do.
     world.registry_answers(move |request| match (request.method.as_str(), deleted(request)) {
@@ -184,7 +184,7 @@ async fn a_tag_that_cannot_be_deleted_after_all_stays_and_is_warned_of() {
 }
 
 #[tokio::test]
-async fn a_run_that_fails_before_it_is_verified_deletes_nothing_and_lists_the_tags() {
+async fn unverified_run_deletes_no_arch_tags_and_lists_them() {
     let world = world().await;
     world.registry_answers(|request| {
         (request.line() == "PUT /v2/hello/manifests/latest").then(|| refuses(400, "MANIFEST_INVALID"))
@@ -197,7 +197,7 @@ async fn a_run_that_fails_before_it_is_verified_deletes_nothing_and_lists_the_ta
 }
 
 #[tokio::test]
-async fn after_a_join_its_arch_tags_go_and_there_is_nothing_to_join_by_again() {
+async fn join_deletes_its_arch_tags_and_cannot_run_twice() {
     let world = world().await;
     for arch in ["amd64", "arm64", "s390x"] {
         world.store.push("hello", &format!("1.0-{arch}"), &Image::docker(&format!("linux/{arch}"), "first"));
@@ -216,7 +216,7 @@ async fn after_a_join_its_arch_tags_go_and_there_is_nothing_to_join_by_again() {
 }
 
 #[tokio::test]
-async fn arch_tags_go_in_every_registry_once_all_show_the_index() {
+async fn arch_tags_are_deleted_in_every_registry_after_all_verify() {
     let world = World::start(Script::default()).await;
     let host = world.registry.host();
     let plan = format!("version: 1\nregistry: [{host}, {host}/mirror]\n{HELLO}");

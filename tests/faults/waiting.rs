@@ -25,7 +25,7 @@ fn push(world: &World, image: &Image) {
 }
 
 #[tokio::test]
-async fn who_is_missing_is_said_and_what_comes_is_joined() {
+async fn join_wait_names_missing_images_and_joins_them_on_arrival() {
     let world = world(r#"["1.0", latest]"#, "").await;
     let mut joining = world.run(&["join", "--wait", "5m"]).start();
     let said = joining.stderr_line("waiting for").await;
@@ -41,7 +41,7 @@ async fn who_is_missing_is_said_and_what_comes_is_joined() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_wait_is_a_timeout_that_names_who_is_missing() {
+async fn join_wait_times_out_and_names_missing_images() {
     let world = world(r#"["1.0"]"#, "").await;
     push(&world, &Image::oci("linux/amd64", "x"));
     let finished = world.run(&["join", "--wait", "1s"]).finish().await.expect_code(124);
@@ -60,7 +60,7 @@ async fn the_end_of_the_wait_is_a_timeout_that_names_who_is_missing() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_not_waited_for() {
+async fn join_wait_does_not_wait_for_wrong_images() {
     let world = world(r#"["1.0"]"#, "").await;
     world.store.push("hello", "1.0-arm64", &Image::oci("linux/amd64", "astray"));
     let finished = world.run(&["join", "--wait", "30m"]).finish().await.expect_code(7);
@@ -71,7 +71,7 @@ async fn what_is_wrong_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn an_image_of_another_revision_than_planned_is_waited_out_and_never_joined() {
+async fn image_of_another_revision_is_awaited_and_never_joined() {
     let world = world(r#"["1.0", latest]"#, REVISION).await;
     push(&world, &Image::of_revision("linux/amd64", "today"));
     push(&world, &Image::of_revision("linux/arm64", "yesterday"));
@@ -93,7 +93,7 @@ async fn an_image_of_another_revision_than_planned_is_waited_out_and_never_joine
 }
 
 #[tokio::test]
-async fn images_of_several_revisions_are_no_image_of_one_plan() {
+async fn join_of_a_plan_refuses_images_of_several_revisions() {
     let world = world("[0a1b2c3d]", "").await;
     world.store.push("hello", "0a1b2c3d-amd64", &Image::of_revision("linux/amd64", "today"));
     world.store.push("hello", "0a1b2c3d-arm64", &Image::of_revision("linux/arm64", "yesterday"));
@@ -110,7 +110,7 @@ async fn images_of_several_revisions_are_no_image_of_one_plan() {
 }
 
 #[tokio::test]
-async fn a_plain_join_says_that_what_it_joins_may_be_of_an_earlier_pipeline() {
+async fn join_by_moving_tags_warns_about_earlier_pipelines() {
     let moves = "polyarch could join images of an earlier pipeline";
     let world = world("[latest]", "").await;
     let push = |tag: &str, image: &Image| world.store.push("hello", tag, image);
@@ -162,7 +162,7 @@ async fn a_plain_join_says_that_what_it_joins_may_be_of_an_earlier_pipeline() {
 }
 
 #[tokio::test]
-async fn a_join_after_jobs_of_a_matrix_warns_and_one_run_alone_does_not() {
+async fn join_after_matrix_jobs_warns_and_a_single_run_does_not() {
     let moves = "polyarch could join images of an earlier pipeline";
     for jobs in [
         &[&["build", "--no-join"][..]][..],
@@ -183,7 +183,7 @@ async fn a_join_after_jobs_of_a_matrix_warns_and_one_run_alone_does_not() {
 }
 
 #[tokio::test]
-async fn a_join_of_what_was_adopted_or_named_does_not_warn() {
+async fn join_of_imported_or_named_images_does_not_warn() {
     let moves = "polyarch could join images of an earlier pipeline";
     let world = world("[latest]", "").await;
     for arch in ["amd64", "arm64"] {
@@ -204,7 +204,7 @@ async fn a_join_of_what_was_adopted_or_named_does_not_warn() {
 
 /// A registry that lost it, or a copy that brought the index alone.
 #[tokio::test]
-async fn an_image_that_an_index_lists_and_nobody_has_is_named_and_not_waited_for() {
+async fn listed_image_that_is_missing_is_named_and_not_awaited() {
     let world = world(r#"["1.0"]"#, "").await;
     push(&world, &Image::oci("linux/arm64", "x"));
     let lost = Image::oci("linux/amd64", "lost");

@@ -36,7 +36,7 @@ fn windows(versions: &[&str]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn images_for_several_versions_of_windows_are_joined() {
+async fn several_windows_versions_are_joined() {
     let world = golang().await;
     join(&world, &[], &["amd64", OLD, NEW]).await.expect_code(0);
     let index = published(&world);
@@ -63,7 +63,7 @@ async fn images_for_several_versions_of_windows_are_joined() {
 }
 
 #[tokio::test]
-async fn two_images_for_one_version_of_windows_are_refused() {
+async fn two_images_of_one_windows_version_are_refused() {
     let world = golang().await;
     world.store.push("hello", "again", &Image::of_windows(OLD, "another"));
     let finished = join(&world, &[], &["amd64", OLD, "again"]).await.expect_code(7);
@@ -77,7 +77,7 @@ async fn two_images_for_one_version_of_windows_are_refused() {
 }
 
 #[tokio::test]
-async fn an_image_takes_the_place_of_its_version_and_is_removed_by_it() {
+async fn windows_entries_are_replaced_and_removed_by_version() {
     let world = golang().await;
     join(&world, &[], &["amd64", OLD, NEW]).await.expect_code(0);
     let (patch, newest) = ("10.0.17763.6000", "10.0.26100.1");
@@ -103,7 +103,7 @@ async fn an_image_takes_the_place_of_its_version_and_is_removed_by_it() {
 }
 
 #[tokio::test]
-async fn what_is_annotated_with_a_version_is_of_that_version() {
+async fn annotated_windows_version_is_the_identity_of_the_entry() {
     let world = world(&["linux/amd64"]).await;
     let image = Image::docker("windows/amd64", "old");
     world.store.push("hello", "one", &image);
@@ -126,7 +126,7 @@ async fn what_is_annotated_with_a_version_is_of_that_version() {
 }
 
 #[tokio::test]
-async fn a_plan_adopts_joins_and_verifies_several_versions_of_windows() {
+async fn plan_imports_joins_and_verifies_several_windows_versions() {
     let world = golang().await;
     join(&world, &[], &["amd64", OLD, NEW]).await.expect_code(0);
     let plan = |platforms: &str| {

@@ -38,7 +38,7 @@ fn golang(world: &World) -> [Image; 2] {
 }
 
 #[tokio::test]
-async fn a_variant_that_a_config_says_is_in_the_entry_as_docker_manifest_puts_it() {
+async fn entry_keeps_the_variant_spelling_of_the_config() {
     let world = world(&["linux/arm/v7", "linux/amd64/v1"]).await;
     let images = golang(&world);
     join(&world, &[], &["1.19-arm64", "1.19-amd64"]).await.expect_code(0);
@@ -55,7 +55,7 @@ async fn a_variant_that_a_config_says_is_in_the_entry_as_docker_manifest_puts_it
 }
 
 #[tokio::test]
-async fn a_variant_that_is_annotated_is_in_the_entry_as_it_is_typed() {
+async fn entry_keeps_the_variant_spelling_of_annotate() {
     let world = world(&["linux/amd64", "linux/arm64"]).await;
     golang(&world);
     for (tag, typed, says_it) in [
@@ -80,7 +80,7 @@ async fn a_variant_that_is_annotated_is_in_the_entry_as_it_is_typed() {
 }
 
 #[tokio::test]
-async fn all_that_an_entry_of_an_index_says_is_carried_on() {
+async fn all_fields_of_an_index_entry_are_kept() {
     let world = world(&["linux/s390x"]).await;
     let images = golang(&world);
     let (attests, mut attested) = attestation(&images[0].manifest, &json!({}));
@@ -116,7 +116,7 @@ async fn all_that_an_entry_of_an_index_says_is_carried_on() {
 }
 
 #[tokio::test]
-async fn what_an_entry_of_dockers_list_or_of_a_listed_index_says_is_carried_on() {
+async fn entries_of_docker_lists_and_nested_indexes_are_kept() {
     let world = world(&[]).await;
     let images = golang(&world);
     let mut entries = images.each_ref().map(entry);
@@ -138,7 +138,7 @@ async fn what_an_entry_of_dockers_list_or_of_a_listed_index_says_is_carried_on()
 }
 
 #[tokio::test]
-async fn an_entry_that_is_read_in_two_ways_or_has_other_bytes_in_it_is_refused() {
+async fn ambiguous_entry_or_false_embedded_data_is_refused() {
     let world = world(&[]).await;
     let images = golang(&world);
     let (mut twin, mut lie, mut none) = (entry(&images[0]), entry(&images[0]), entry(&images[0]));
@@ -154,7 +154,7 @@ async fn an_entry_that_is_read_in_two_ways_or_has_other_bytes_in_it_is_refused()
 }
 
 #[tokio::test]
-async fn a_plan_that_joins_keeps_what_configs_and_its_entries_say() {
+async fn join_of_a_plan_keeps_platform_spellings() {
     let world = World::start(Script::default()).await;
     let images = golang(&world);
     // `polyarch plan` looks at it, and a join does not.
@@ -203,7 +203,7 @@ async fn a_plan_that_joins_keeps_what_configs_and_its_entries_say() {
 }
 
 #[tokio::test]
-async fn what_a_source_says_of_what_is_adopted_is_in_the_index_and_under_the_arch_tag() {
+async fn import_keeps_entry_fields_in_index_and_arch_tag() {
     let world = World::start(Script::default()).await;
     let entries = ["linux/amd64", "linux/arm64/v8"].map(|platform| {
         let image = Image::oci(platform, "upstream");

@@ -259,7 +259,7 @@ fn quoted(text: &str) -> usize {
 }
 
 #[test]
-fn reads_paths_and_resolves_groups() {
+fn source_reader_finds_paths_in_groups() {
     let source = Source::read("src/a.rs", "use crate::{plan::{A, b::B}, engine};\nlet x = std::env::var(Y);");
     let paths: Vec<_> = source.paths().into_iter().map(|path| (path.line, path.segments.join("::"))).collect();
     let expected = ["crate::plan::A", "crate::plan::b::B", "crate::engine"].map(|path| (1, path.to_owned()));
@@ -268,7 +268,7 @@ fn reads_paths_and_resolves_groups() {
 }
 
 #[test]
-fn leaves_out_comments_texts_and_test_code() {
+fn source_reader_skips_comments_strings_and_test_code() {
     let text = r#"
 // crate::engine
 /* crate::engine /* nested */ crate::engine */

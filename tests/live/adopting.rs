@@ -5,9 +5,9 @@ use crate::project::{Project, crane};
 use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::Engine;
 
-on_both_engines!(what_is_adopted_is_read_by_others_and_built_on);
+on_both_engines!(imported_image_is_readable_by_tools_and_usable_as_a_base);
 
-async fn what_is_adopted_is_read_by_others_and_built_on(engine: Engine) {
+async fn imported_image_is_readable_by_tools_and_usable_as_a_base(engine: Engine) {
     let (theirs, ours) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Plain));
     let upstream = Project::new(Engine::new(), "upstream");
     upstream.busybox(&format!("LABEL name={}\n", upstream.name));

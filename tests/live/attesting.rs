@@ -56,7 +56,7 @@ async fn statements(reference: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn provenance_says_as_much_as_planned_and_no_secret() {
+async fn provenance_has_the_planned_detail_and_no_secret() {
     let registry = Distribution::start(Setup::Plain);
     let settings = "secrets: [{ id: token, env: TOKEN }]\nargs: { VERSION: the-argument }\nprovenance: ";
     let project = project(Engine::new(), "provenance", registry.address(), &format!("{settings}max"));
@@ -99,7 +99,7 @@ async fn halves(reference: &str) -> (Vec<Value>, Vec<Value>) {
 }
 
 #[tokio::test]
-async fn provenance_is_of_each_build_anew_and_goes_when_it_is_not_planned() {
+async fn provenance_is_new_for_each_build_and_absent_if_not_planned() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::new(), "anew", registry.address(), "provenance: max");
     let reference = project.reference(registry.address(), "1.0");
@@ -117,7 +117,7 @@ async fn provenance_is_of_each_build_anew_and_goes_when_it_is_not_planned() {
 }
 
 #[tokio::test]
-async fn attested_images_need_no_registry_of_others_and_run_under_their_names() {
+async fn attested_images_load_and_run_under_their_names() {
     let project = project(Engine::new(), "named", "local", "provenance: min");
     let name = format!("{}:1.0", project.name);
     let runs = async |platform: &str| {
@@ -140,7 +140,7 @@ async fn attested_images_need_no_registry_of_others_and_run_under_their_names() 
 }
 
 #[tokio::test]
-async fn an_attested_image_is_built_on_and_named_by_what_builds_on_it() {
+async fn provenance_names_the_attested_base_by_digest() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::new(), "below", registry.address(), "");
     let name = &project.name;
@@ -169,7 +169,7 @@ async fn an_attested_image_is_built_on_and_named_by_what_builds_on_it() {
 }
 
 #[tokio::test]
-async fn a_platform_without_attestations_stands_beside_one_that_has_them() {
+async fn platforms_with_and_without_attestations_are_joined() {
     let registry = Distribution::start(Setup::Plain);
     let (old, new) = (Engine::old(), Engine::new());
     let project = project(old.clone(), "beside", registry.address(), "");
@@ -215,7 +215,7 @@ async fn generator(registry: &Distribution, project: &Project) -> Project {
 }
 
 #[tokio::test]
-async fn a_generator_is_pulled_with_our_login_and_lists_what_is_in_each_platform() {
+async fn sbom_generator_is_pulled_with_the_login_of_the_user() {
     let (closed, registry) = (Distribution::start(Setup::Login), Distribution::start(Setup::Plain));
     let project = project(Engine::new(), "sbom", registry.address(), "");
     let generator = generator(&closed, &project).await;
@@ -248,7 +248,7 @@ async fn a_generator_is_pulled_with_our_login_and_lists_what_is_in_each_platform
 }
 
 #[tokio::test]
-async fn a_generator_that_is_not_there_fails_the_build_by_its_name() {
+async fn missing_sbom_generator_fails_the_build_by_name() {
     let registry = Distribution::start(Setup::Plain);
     let generator = format!("{}/nobody/scans:1", registry.address());
     let project = project(Engine::new(), "no-sbom", registry.address(), &format!("sbom: \"{generator}\""));
@@ -257,7 +257,7 @@ async fn a_generator_that_is_not_there_fails_the_build_by_its_name() {
 }
 
 #[tokio::test]
-async fn an_engine_with_a_graph_driver_refuses_what_it_cannot_attest() {
+async fn attestations_are_refused_on_a_graph_driver_engine() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::old(), "refused", registry.address(), "provenance: min\nsbom: true");
     let refused = project.run(&["build"]).await.expect_code(3);

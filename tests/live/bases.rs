@@ -14,16 +14,16 @@ use crate::support::engines::Engine;
 use crate::support::parts;
 
 on_both_engines!(
-    three_images_build_on_each_other_platform_by_platform,
-    what_builds_on_a_platform_that_fails_is_not_built,
-    a_base_need_not_be_pushed,
-    a_reference_by_digest_is_pulled_with_our_login,
-    a_base_without_the_platform_is_known_before_a_build,
-    a_base_of_an_older_variant_is_built_on,
+    three_images_build_on_each_other_per_platform,
+    live_dependents_of_a_failed_platform_are_not_built,
+    unpushed_base_is_built_on,
+    base_by_digest_is_pulled_with_the_login_of_the_user,
+    base_without_the_platform_is_refused_before_a_live_build,
+    base_of_an_older_variant_is_built_on,
 );
 on_the_graph_engine!(
-    three_images_build_on_each_other_platform_by_platform,
-    a_base_without_the_platform_is_known_before_a_build,
+    three_images_build_on_each_other_per_platform,
+    base_without_the_platform_is_refused_before_a_live_build,
 );
 
 const PLATFORMS: [(&str, &str); 2] = [("amd64", "x86_64"), ("arm64", "aarch64")];
@@ -66,7 +66,7 @@ fn gate(machine: &str, port: u16) -> String {
     )
 }
 
-async fn three_images_build_on_each_other_platform_by_platform(engine: Engine) {
+async fn three_images_build_on_each_other_per_platform(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "chain");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -127,7 +127,7 @@ async fn assert_builds_on(base: &str, top: &str, arch: &str) {
     assert!(compressed_above.starts_with(compressed), "{base} {top} {platform}");
 }
 
-async fn what_builds_on_a_platform_that_fails_is_not_built(engine: Engine) {
+async fn live_dependents_of_a_failed_platform_are_not_built(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "base-fails");
     let fails = r#"RUN ["/bin/busybox", "sh", "-c", "[ $(/bin/busybox uname -m) = x86_64 ] # NAME"]
@@ -148,7 +148,7 @@ async fn what_builds_on_a_platform_that_fails_is_not_built(engine: Engine) {
     assert_eq!(failed.stdout.trim_end(), other.as_str().unwrap(), "{report:#}");
 }
 
-async fn a_base_need_not_be_pushed(engine: Engine) {
+async fn unpushed_base_is_built_on(engine: Engine) {
     let project = Project::new(engine, "not-pushed");
     chain(&project, "local", "", MACHINE);
     let name = &project.name;
@@ -168,7 +168,7 @@ async fn a_base_need_not_be_pushed(engine: Engine) {
     assert_eq!(names, ["app", "mid", "base"].map(|image| json!(format!("{name}-{image}"))), "other was not selected");
 }
 
-async fn a_reference_by_digest_is_pulled_with_our_login(engine: Engine) {
+async fn base_by_digest_is_pulled_with_the_login_of_the_user(engine: Engine) {
     let registry = Distribution::start(Setup::Login);
     // It comes from another engine: this one has nothing of it.
     let [old, new] = Engine::both();
@@ -212,7 +212,7 @@ fn with_directories(project: &Project) {
 }
 
 #[tokio::test]
-async fn a_directory_is_a_context_with_its_own_ignore_file() {
+async fn named_directory_context_uses_its_own_ignore_file() {
     for engine in [Engine::new(), Engine::graph()] {
         a_directory_is_a_context(engine).await;
     }
@@ -242,7 +242,7 @@ async fn a_directory_is_a_context(engine: Engine) {
 }
 
 #[tokio::test]
-async fn an_engine_that_knows_no_contexts_takes_images_alone() {
+async fn engine_without_named_contexts_accepts_only_images() {
     let project = Project::new(Engine::old(), "directory");
     with_directories(&project);
     let refused = project.run(&["build"]).await.expect_code(3);
@@ -256,7 +256,7 @@ async fn an_engine_that_knows_no_contexts_takes_images_alone() {
 
 /// Where `base` would be another thing than on an engine that knows contexts.
 #[tokio::test]
-async fn a_dockerfile_that_an_added_stage_would_change_is_refused() {
+async fn dockerfile_that_an_added_stage_would_change_is_refused() {
     let project = Project::new(Engine::old(), "stages");
     let settings = "platforms: [linux/amd64]\ncontexts: { base: docker-image://127.0.0.1:9/a:1 }";
     for (dockerfile, target, says) in [
@@ -277,7 +277,7 @@ async fn a_dockerfile_that_an_added_stage_would_change_is_refused() {
 
 /// Directives, arguments and numbers of lines are as in the file.
 #[tokio::test]
-async fn a_dockerfile_with_added_stages_is_read_as_it_is_written() {
+async fn dockerfile_with_added_stages_keeps_its_meaning() {
     let project = Project::new(Engine::old(), "staged");
     project.write("base/Dockerfile", format!("{BUSYBOX}COPY which /base\n"));
     project.write("base/which", "one");
@@ -336,7 +336,7 @@ fn app(project: &Project, registry: &Distribution, platforms: &str, dockerfile: 
     project.write("build.yaml", plan);
 }
 
-async fn a_base_without_the_platform_is_known_before_a_build(engine: Engine) {
+async fn base_without_the_platform_is_refused_before_a_live_build(engine: Engine) {
     const BOTH: &str = "linux/amd64, linux/arm64";
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "lacking");
@@ -368,7 +368,7 @@ async fn a_base_without_the_platform_is_known_before_a_build(engine: Engine) {
     project.run(&["build"]).await.expect_code(4);
 }
 
-async fn a_base_of_an_older_variant_is_built_on(engine: Engine) {
+async fn base_of_an_older_variant_is_built_on(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "variants");
     let base =

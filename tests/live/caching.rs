@@ -11,8 +11,8 @@ use crate::support::distribution::{Distribution, PASSWORD, Setup, USER};
 use crate::support::engines::{Engine, PrivateEngine};
 use crate::support::parts;
 
-on_both_engines!(an_inline_cache_is_part_of_the_image_and_is_hit);
-on_the_graph_engine!(an_inline_cache_is_part_of_the_image_and_is_hit);
+on_both_engines!(inline_cache_is_part_of_the_image_and_is_hit);
+on_the_graph_engine!(inline_cache_is_part_of_the_image_and_is_hit);
 
 const PLATFORMS: &str = "platforms: [linux/amd64, linux/arm64]\n";
 
@@ -56,7 +56,7 @@ fn log_in(project: &Project, registry: &Distribution) {
 }
 
 #[tokio::test]
-async fn each_platform_has_a_cache_in_the_registry_that_is_hit_by_an_engine_without_one() {
+async fn registry_cache_of_each_platform_is_hit_by_a_new_engine() {
     let registry = Distribution::start(Setup::Login);
     let private = PrivateEngine::start(&Engine::new(), "cached").await;
     let project = Project::new(private.engine.clone(), "cached");
@@ -86,7 +86,7 @@ async fn each_platform_has_a_cache_in_the_registry_that_is_hit_by_an_engine_with
 }
 
 #[tokio::test]
-async fn mode_max_has_the_steps_of_every_stage_and_mode_min_those_of_the_last() {
+async fn cache_mode_max_has_all_stages_and_min_only_the_last() {
     let registry = Distribution::start(Setup::Plain);
     let private = PrivateEngine::start(&Engine::new(), "modes").await;
     for (mode, again) in [("max", false), ("min", true)] {
@@ -115,7 +115,7 @@ async fn read_made(project: &Project, registry: &Distribution, file: &str) -> St
     parts::printed(&project.engine.docker(run).await)
 }
 
-async fn an_inline_cache_is_part_of_the_image_and_is_hit(engine: Engine) {
+async fn inline_cache_is_part_of_the_image_and_is_hit(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let private = PrivateEngine::start(&engine, "inline").await;
     let project = Project::new(private.engine.clone(), "inline");
@@ -139,7 +139,7 @@ async fn an_inline_cache_is_part_of_the_image_and_is_hit(engine: Engine) {
 }
 
 #[tokio::test]
-async fn an_engine_with_a_graph_driver_exports_and_finds_caches_in_images_only() {
+async fn graph_driver_engine_supports_only_inline_caches() {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(Engine::old(), "graph-driver");
     dockerfile(&project, "made");
@@ -159,7 +159,7 @@ async fn an_engine_with_a_graph_driver_exports_and_finds_caches_in_images_only()
 }
 
 #[tokio::test]
-async fn a_cache_that_cannot_be_exported_fails_the_build_and_is_named() {
+async fn failed_cache_export_fails_the_build_by_name() {
     let (registry, refuses) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Login));
     let project = Project::new(Engine::new(), "refused");
     dockerfile(&project, "made");
@@ -181,7 +181,7 @@ async fn a_cache_that_cannot_be_exported_fails_the_build_and_is_named() {
 }
 
 #[tokio::test]
-async fn a_cache_is_exported_without_a_push_and_not_where_no_registry_is_asked() {
+async fn cache_is_exported_with_no_push_but_not_with_load() {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(Engine::new(), "no-push");
     dockerfile(&project, "made");
@@ -212,7 +212,7 @@ async fn buildx(project: &Project, caches: &[String]) -> String {
 }
 
 #[tokio::test]
-async fn a_cache_in_a_directory_is_hit_by_an_engine_without_one_and_shared_with_buildx() {
+async fn directory_cache_is_hit_by_a_new_engine_and_by_buildx() {
     let registry = Distribution::start(Setup::Plain);
     let private = PrivateEngine::start(&Engine::new(), "directory").await;
     let project = Project::new(private.engine.clone(), "directory");
@@ -261,7 +261,7 @@ async fn a_cache_in_a_directory_is_hit_by_an_engine_without_one_and_shared_with_
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_written_fails_the_build_and_one_that_cannot_be_read_is_warned_of() {
+async fn unwritable_cache_directory_fails_and_unreadable_one_warns() {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(Engine::new(), "no-directory");
     dockerfile(&project, "made");
@@ -287,7 +287,7 @@ async fn a_directory_that_cannot_be_written_fails_the_build_and_one_that_cannot_
 }
 
 #[tokio::test]
-async fn an_engine_with_a_graph_driver_exports_no_directory_and_passes_over_one() {
+async fn graph_driver_engine_ignores_directory_caches() {
     let registry = Distribution::start(Setup::Plain);
     let [old, new] = Engine::both();
     let (old, new) = (Project::new(old, "old-directory"), Project::new(new, "new-directory"));

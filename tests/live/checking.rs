@@ -43,7 +43,7 @@ fn found(finished: &Finished) -> Vec<(u64, u64, Option<String>)> {
 }
 
 #[tokio::test]
-async fn what_the_lint_finds_is_an_error_in_its_place() {
+async fn lint_findings_are_errors_with_their_places() {
     let project = project(Engine::new(), CASING);
     let checked = project.run(&["build", "--check"]).await.expect_code(2);
     says(
@@ -74,7 +74,7 @@ async fn what_the_lint_finds_is_an_error_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_dockerfile_that_cannot_be_built_is_an_error_in_its_place() {
+async fn check_reports_an_invalid_dockerfile_with_its_place() {
     let project = project(Engine::new(), "FROM scratch\n\nCOPI a /a\n");
     let checked = project.run(&["build", "--check"]).await.expect_code(2);
     says(&checked, &["unknown instruction: COPI", "context/Dockerfile:3:1\n", "COPI a /a"]);
@@ -86,7 +86,7 @@ async fn a_dockerfile_that_cannot_be_built_is_an_error_in_its_place() {
 }
 
 #[tokio::test]
-async fn where_nothing_is_found_that_is_said_and_nothing_is_built() {
+async fn check_without_findings_builds_nothing() {
     let dockerfile = CASING.replace("as Base", "AS base").replace("  CMD /bin/busybox", "CMD [\"/bin/busybox\"]");
     let project = project(Engine::new(), &dockerfile);
     // What it copies is not there: no build would end.
@@ -98,7 +98,7 @@ async fn where_nothing_is_found_that_is_said_and_nothing_is_built() {
 }
 
 #[tokio::test]
-async fn a_base_of_the_plan_need_not_be_built() {
+async fn check_does_not_build_bases_of_the_plan() {
     let project = Project::new(Engine::new(), "check-bases");
     let name = &project.name;
     project.write("context/Dockerfile", "FROM scratch\nENV PLACE=/srv\n");
@@ -115,7 +115,7 @@ async fn a_base_of_the_plan_need_not_be_built() {
 }
 
 #[tokio::test]
-async fn an_engine_that_knows_no_checks_refuses_them() {
+async fn check_is_refused_on_an_engine_without_checks() {
     let project = project(Engine::old(), CASING);
     let refused = project.run(&["build", "--check"]).await.expect_code(3);
     let words = format!("cannot check {} linux/amd64 with `--check`: its BuildKit is too old", project.name);

@@ -57,7 +57,7 @@ impl Place {
     }
 }
 
-async fn what_was_built_from_a_cache_or_put_back_stays_and_what_is_older_goes(engine: Engine) {
+async fn clean_keeps_cached_rebuilds_and_restored_tags(engine: Engine) {
     let place = Place::of(engine).await;
     let reference = |tag: &str| place.project.reference(place.ecr.host(), tag);
     place.build("LABEL step=one\n", &["1.0.0", "latest"]).await;
@@ -85,4 +85,4 @@ async fn what_was_built_from_a_cache_or_put_back_stays_and_what_is_older_goes(en
     }
 }
 
-on_both_engines!(what_was_built_from_a_cache_or_put_back_stays_and_what_is_older_goes);
+on_both_engines!(clean_keeps_cached_rebuilds_and_restored_tags);

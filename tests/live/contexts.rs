@@ -17,20 +17,20 @@ use crate::support::parts;
 use crate::support::program::Run;
 
 on_both_engines!(
-    ten_thousand_files_arrive_as_they_are,
-    pipes_and_devices_arrive_and_sockets_are_skipped_with_one_warning,
-    a_context_may_be_anywhere,
-    a_file_that_changes_while_it_is_read_ends_the_build,
-    thousands_of_ignore_lines_and_copied_paths_are_taken,
-    a_build_with_thousands_of_settings_is_taken,
-    an_ignore_file_that_cannot_be_read_ends_the_run_before_the_build,
-    a_context_of_several_images_is_sent_once,
-    contexts_that_differ_in_what_they_ignore_are_sent_apart,
+    ten_thousand_files_arrive_unchanged,
+    pipes_and_devices_arrive_and_sockets_are_skipped,
+    context_may_be_anywhere_on_the_machine,
+    file_that_changes_while_it_is_read_ends_the_build,
+    thousands_of_ignore_lines_and_copied_paths_are_accepted,
+    build_with_thousands_of_settings_is_accepted,
+    unreadable_ignore_file_stops_the_run_before_the_build,
+    shared_context_of_several_images_is_sent_once,
+    contexts_with_different_ignore_files_are_sent_separately,
 );
 on_the_graph_engine!(
-    ten_thousand_files_arrive_as_they_are,
-    thousands_of_ignore_lines_and_copied_paths_are_taken,
-    a_context_of_several_images_is_sent_once,
+    ten_thousand_files_arrive_unchanged,
+    thousands_of_ignore_lines_and_copied_paths_are_accepted,
+    shared_context_of_several_images_is_sent_once,
 );
 
 /// Of the file that BuildKit reads first; the other one would leave nothing to copy.
@@ -48,7 +48,7 @@ tree/cache
 const LIST: &str = "cd /in && /bin/busybox find . -exec /bin/busybox stat -c '%f %s %u:%g %h %Y %N' {} + && \
     /bin/busybox find . -type f -exec /bin/busybox sha256sum {} +";
 
-async fn ten_thousand_files_arrive_as_they_are(engine: Engine) {
+async fn ten_thousand_files_arrive_unchanged(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "files");
     project.busybox("COPY tree /in\n");
@@ -194,7 +194,7 @@ fn read(listed: &str) -> BTreeMap<String, String> {
     found
 }
 
-async fn pipes_and_devices_arrive_and_sockets_are_skipped_with_one_warning(engine: Engine) {
+async fn pipes_and_devices_arrive_and_sockets_are_skipped(engine: Engine) {
     // BuildKit 0.8 gets them, and its `COPY` leaves FIFOs out and makes files of devices.
     let copies = engine.host == Engine::new().host;
     let project = Project::new(engine, "special");
@@ -217,7 +217,7 @@ async fn pipes_and_devices_arrive_and_sockets_are_skipped_with_one_warning(engin
     assert!(!quiet.stderr.contains("skips the socket"), "{}", quiet.stderr);
 }
 
-async fn a_context_may_be_anywhere(engine: Engine) {
+async fn context_may_be_anywhere_on_the_machine(engine: Engine) {
     let project = Project::new(engine, "anywhere");
     project.busybox("COPY which /which\n");
     project.write("context/which", "context");
@@ -236,7 +236,7 @@ async fn a_context_may_be_anywhere(engine: Engine) {
     assert_eq!(parts::printed(&project.engine.docker(run).await), "context");
 }
 
-async fn a_file_that_changes_while_it_is_read_ends_the_build(engine: Engine) {
+async fn file_that_changes_while_it_is_read_ends_the_build(engine: Engine) {
     let project = Project::new(engine, "changes");
     project.busybox("COPY large /large\n");
     project.plan("local", "platforms: [linux/amd64]");
@@ -259,7 +259,7 @@ async fn a_file_that_changes_while_it_is_read_ends_the_build(engine: Engine) {
 /// Lines of an ignore file. BuildKit sends each as a header, and so it does with the paths of a Dockerfile.
 const LINES: usize = 5_000;
 
-async fn thousands_of_ignore_lines_and_copied_paths_are_taken(engine: Engine) {
+async fn thousands_of_ignore_lines_and_copied_paths_are_accepted(engine: Engine) {
     // On other engines so many paths take minutes, or BuildKit 0.8 gives up (`flightcontrol: exceeded retry timeout`).
     let paths = if engine.host == Engine::new().host { 5_000 } else { 500 };
     let project = Project::new(engine, "many");
@@ -295,7 +295,7 @@ async fn thousands_of_ignore_lines_and_copied_paths_are_taken(engine: Engine) {
     assert_eq!(found.split_whitespace().collect::<Vec<_>>(), [paths.to_string(), paths.to_string()], "{found}");
 }
 
-async fn a_build_with_thousands_of_settings_is_taken(engine: Engine) {
+async fn build_with_thousands_of_settings_is_accepted(engine: Engine) {
     let project = Project::new(engine, "settings");
     let map = |key: &str| {
         let value = "v".repeat(200);
@@ -325,7 +325,7 @@ async fn a_build_with_thousands_of_settings_is_taken(engine: Engine) {
 /// Makes an ignore file at a path.
 type Make<'a> = &'a dyn Fn(&Path);
 
-async fn an_ignore_file_that_cannot_be_read_ends_the_run_before_the_build(engine: Engine) {
+async fn unreadable_ignore_file_stops_the_run_before_the_build(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "unreadable");
     project.busybox("COPY . /all/\n");
@@ -411,7 +411,7 @@ fn sent(report: &serde_json::Value) -> u64 {
     platforms.map(|platform| platform["context_bytes"].as_u64().unwrap()).sum()
 }
 
-async fn a_context_of_several_images_is_sent_once(engine: Engine) {
+async fn shared_context_of_several_images_is_sent_once(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "common");
     project.write("context/.dockerignore", "D?\n.dockerignore\nsecret\n");
@@ -433,7 +433,7 @@ async fn a_context_of_several_images_is_sent_once(engine: Engine) {
     assert_eq!(failed.stdout.lines().count(), 2, "{}", failed.stderr);
 }
 
-async fn contexts_that_differ_in_what_they_ignore_are_sent_apart(engine: Engine) {
+async fn contexts_with_different_ignore_files_are_sent_separately(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "apart");
     project.write("context/D1.dockerignore", "D*\n");

@@ -9,7 +9,7 @@ use crate::support::engines::Engine;
 use crate::support::parts;
 
 #[tokio::test]
-async fn an_attested_build_is_in_every_registry_and_runs_from_the_copies() {
+async fn attested_build_runs_from_every_registry() {
     let registries = [Setup::Plain, Setup::Plain].map(Distribution::start);
     let list = format!("[{}, \"{}/mirror\"]", registries[0].address(), registries[1].address());
     let arch_tags = ["1.0-amd64", "1.0-arm64"];

@@ -15,7 +15,7 @@ async fn read(tool: &str, args: &[&str], reference: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_added_removed_and_annotated_is_read_by_the_tools_of_others() {
+async fn edited_index_is_readable_by_other_tools() {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(Engine::new(), "edited");
     project.busybox(&format!("LABEL of={}\n", project.name));
@@ -68,7 +68,7 @@ async fn what_is_added_removed_and_annotated_is_read_by_the_tools_of_others() {
 }
 
 #[tokio::test]
-async fn what_buildx_made_is_edited_as_buildx_edits_it() {
+async fn index_of_buildx_is_edited_as_buildx_does() {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(Engine::new(), "appended");
     project.busybox(&format!("LABEL of={}\n", project.name));

@@ -9,9 +9,9 @@ use crate::project::Project;
 use crate::support::engines::Engine;
 use crate::support::parts;
 
-on_both_engines!(hello_is_built_run_read_and_pulled);
+on_both_engines!(hello_plan_is_built_run_read_and_pulled);
 
-async fn hello_is_built_run_read_and_pulled(engine: Engine) {
+async fn hello_plan_is_built_run_read_and_pulled(engine: Engine) {
     let project = Project::new(engine, "hello");
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let repository = format!("hello.repository={}", project.name);

@@ -11,7 +11,7 @@ use crate::project::Project;
 use crate::support::engines::{Engine, PrivateEngine};
 use crate::support::parts;
 
-on_both_engines!(no_build_of_a_long_run_leaves_anything_open);
+on_both_engines!(long_run_leaves_nothing_open);
 
 /// Builds one after the other; the one after them is interrupted.
 const BUILDS: usize = 25;
@@ -59,7 +59,7 @@ async fn next(gate: &TcpListener) -> (BufReader<TcpStream>, String) {
     (step, said.split(' ').next().unwrap().to_owned())
 }
 
-async fn no_build_of_a_long_run_leaves_anything_open(engine: Engine) {
+async fn long_run_leaves_nothing_open(engine: Engine) {
     let private = PrivateEngine::start(&engine, "endurance").await;
     let project = Project::new(private.engine.clone(), "endurance");
     let gate = TcpListener::bind("127.0.0.1:0").await.unwrap();

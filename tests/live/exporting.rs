@@ -32,7 +32,7 @@ fn layer_types(manifest: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_platform_is_compressed_as_planned_and_pulled_by_engines_that_can() {
+async fn each_platform_gets_its_planned_compression() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::new(), "compression");
     let platforms = "\
@@ -66,7 +66,7 @@ platforms:
 }
 
 #[tokio::test]
-async fn images_say_what_they_are_in_ocis_words_with_annotations() {
+async fn images_get_their_planned_oci_annotations() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::new(), "annotations");
     let settings = "\
@@ -83,7 +83,7 @@ annotations: { of: all, by: \"${name}\" }";
 }
 
 #[tokio::test]
-async fn the_same_inputs_give_the_same_digest_on_another_day() {
+async fn same_inputs_give_the_same_digest_on_another_day() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::new(), "epoch");
     project.plan(registry.address(), "platforms: [linux/amd64, linux/arm64]\nrewrite_timestamp: true");
@@ -103,7 +103,7 @@ async fn the_same_inputs_give_the_same_digest_on_another_day() {
 }
 
 #[tokio::test]
-async fn an_engine_with_a_graph_driver_refuses_what_its_store_cannot_hold() {
+async fn compression_is_refused_on_a_graph_driver_engine() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::old(), "refused");
     let settings = "\

@@ -13,11 +13,11 @@ use crate::support::parts;
 use crate::support::program::Running;
 
 on_both_engines!(
-    a_run_that_is_ended_ends_its_steps_on_the_engine,
-    an_engine_that_froze_keeps_nobody,
-    an_engine_that_is_killed_fails_the_build_and_the_next_run_converges,
-    a_full_disk_of_the_engine_is_said,
-    a_build_that_fails_shows_its_step_its_lines_and_the_next_step,
+    stopped_run_ends_its_steps_on_the_engine,
+    frozen_engine_does_not_block_a_stop_or_the_next_run,
+    killed_engine_moves_no_tag_and_the_next_run_converges,
+    full_disk_of_the_engine_is_reported,
+    failed_build_shows_step_lines_and_a_hint,
 );
 
 const TWO_PLATFORMS: &str = "platforms: [linux/amd64, linux/arm64]";
@@ -40,7 +40,7 @@ async fn published(project: &Project, registry: &Distribution) -> String {
     crane(&["digest", &project.reference(registry.address(), "1.0")]).await
 }
 
-async fn a_run_that_is_ended_ends_its_steps_on_the_engine(engine: Engine) {
+async fn stopped_run_ends_its_steps_on_the_engine(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "ended");
     project.busybox("");
@@ -66,7 +66,7 @@ async fn a_run_that_is_ended_ends_its_steps_on_the_engine(engine: Engine) {
     }
 }
 
-async fn an_engine_that_froze_keeps_nobody(engine: Engine) {
+async fn frozen_engine_does_not_block_a_stop_or_the_next_run(engine: Engine) {
     let private = PrivateEngine::start(&engine, "frozen").await;
     let project = Project::new(private.engine.clone(), "frozen");
     project.busybox(&endless(&project));
@@ -93,7 +93,7 @@ fn processes(project: &Project) -> usize {
     commands.filter(|command| String::from_utf8_lossy(command).contains(&marker)).count()
 }
 
-async fn an_engine_that_is_killed_fails_the_build_and_the_next_run_converges(engine: Engine) {
+async fn killed_engine_moves_no_tag_and_the_next_run_converges(engine: Engine) {
     let private = PrivateEngine::start(&engine, "killed").await;
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(private.engine.clone(), "killed");
@@ -124,7 +124,7 @@ async fn an_engine_that_is_killed_fails_the_build_and_the_next_run_converges(eng
     assert_ne!(published(&project, &registry).await, before);
 }
 
-async fn a_full_disk_of_the_engine_is_said(engine: Engine) {
+async fn full_disk_of_the_engine_is_reported(engine: Engine) {
     let private = PrivateEngine::start_on_a_disk_of("64m", &engine, "full").await;
     let project = Project::new(private.engine.clone(), "full");
     project.busybox("COPY large /large\n");
@@ -137,7 +137,7 @@ async fn a_full_disk_of_the_engine_is_said(engine: Engine) {
 }
 
 /// The platform of each image is the engine's own: nothing is emulated.
-async fn a_build_that_fails_shows_its_step_its_lines_and_the_next_step(engine: Engine) {
+async fn failed_build_shows_step_lines_and_a_hint(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "broken");
     project.plan(registry.address(), "platforms: [linux/amd64]");

@@ -8,10 +8,10 @@ use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::Engine;
 
 on_both_engines!(
-    an_image_that_holds_another_processors_program_is_refused,
-    a_script_is_for_the_processor_of_its_interpreter,
-    what_others_pushed_is_opened_too,
-    a_platform_is_not_lost_unasked,
+    image_with_a_foreign_program_is_refused,
+    script_counts_as_a_program_of_its_interpreter,
+    join_checks_programs_of_third_party_images,
+    index_loses_no_platform_without_allow_shrink,
 );
 
 const PLATFORMS: &str = "platforms: [linux/amd64, linux/arm64]";
@@ -26,7 +26,7 @@ fn dockerfile(project: &Project, rest: &str) {
     project.write("context/Dockerfile", format!("FROM scratch\nARG TARGETARCH\n{rest}LABEL of={label}\n"));
 }
 
-async fn an_image_that_holds_another_processors_program_is_refused(engine: Engine) {
+async fn image_with_a_foreign_program_is_refused(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "foreign");
     project.plan(registry.address(), PLATFORMS);
@@ -46,7 +46,7 @@ async fn an_image_that_holds_another_processors_program_is_refused(engine: Engin
     assert!(!passed.stderr.contains("not checked"), "{}", passed.stderr);
 }
 
-async fn a_script_is_for_the_processor_of_its_interpreter(engine: Engine) {
+async fn script_counts_as_a_program_of_its_interpreter(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "script");
     project.plan(registry.address(), PLATFORMS);
@@ -71,7 +71,7 @@ async fn a_script_is_for_the_processor_of_its_interpreter(engine: Engine) {
     assert!(refused.stderr.contains("linux/amd64 holds an arm64 /usr/bin/busybox; "), "{}", refused.stderr);
 }
 
-async fn what_others_pushed_is_opened_too(engine: Engine) {
+async fn join_checks_programs_of_third_party_images(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "opened");
     project.plan(registry.address(), PLATFORMS);
@@ -91,7 +91,7 @@ async fn what_others_pushed_is_opened_too(engine: Engine) {
     assert!(!joined.stderr.contains("not checked"), "{}", joined.stderr);
 }
 
-async fn a_platform_is_not_lost_unasked(engine: Engine) {
+async fn index_loses_no_platform_without_allow_shrink(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "lost");
     project.plan(registry.address(), PLATFORMS);

@@ -33,7 +33,7 @@ const TURN_ON: &str = "turn on the engine's containerd image store: \"features\"
                        /etc/docker/daemon.json, and restart it";
 
 #[tokio::test]
-async fn what_a_graph_driver_cannot_do_is_refused_with_how_to_turn_the_containerd_store_on() {
+async fn graph_driver_refusals_hint_the_containerd_store() {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(Engine::graph(), "graph");
     project.busybox("");
@@ -56,7 +56,7 @@ async fn what_a_graph_driver_cannot_do_is_refused_with_how_to_turn_the_container
 }
 
 #[tokio::test]
-async fn the_plan_that_was_refused_is_built_once_the_containerd_store_is_turned_on() {
+async fn refused_plan_builds_after_enabling_the_containerd_store() {
     let registry = Distribution::start(Setup::Plain);
     let private = PrivateEngine::start(&Engine::graph(), "turned-on").await;
     let project = Project::new(private.engine.clone(), "turned-on");
@@ -77,7 +77,7 @@ async fn the_plan_that_was_refused_is_built_once_the_containerd_store_is_turned_
 }
 
 #[tokio::test]
-async fn the_plan_of_the_examples_is_built_as_its_workflow_says_and_its_cache_is_hit() {
+async fn example_plan_builds_like_its_workflow_and_hits_its_cache() {
     let registry = Distribution::start(Setup::Plain);
     let private = PrivateEngine::start(&Engine::graph(), "hosted").await;
     let project = Project::new(private.engine.clone(), "hosted");
@@ -126,7 +126,7 @@ async fn the_plan_of_the_examples_is_built_as_its_workflow_says_and_its_cache_is
 }
 
 #[tokio::test]
-async fn an_engine_is_warned_of_by_what_it_says_of_its_versions() {
+async fn vulnerable_engine_warning_depends_on_reported_versions() {
     for (engine, warned) in [(Engine::old(), true), (Engine::new(), false), (Engine::graph(), false)] {
         let project = Project::new(engine, "versions");
         project.busybox("");

@@ -11,17 +11,17 @@ use crate::support::parts;
 use crate::support::program::Run;
 
 on_both_engines!(
-    a_repository_is_a_context,
-    a_repository_that_wants_a_token_gets_the_plans_secret,
-    an_archive_is_a_context,
-    a_dockerfile_may_come_from_elsewhere_than_its_context,
-    what_is_not_in_a_repository_is_said,
-    a_dockerfile_may_be_inline,
-    a_lower_case_dockerfile_is_built,
-    a_dockerfile_may_come_from_the_standard_input,
-    proxies_of_dockers_configuration_reach_the_steps_and_not_the_image,
+    git_repository_is_a_context,
+    private_git_repository_gets_the_token_of_the_plan,
+    archive_url_is_a_context,
+    dockerfile_may_be_outside_its_context,
+    missing_git_branch_or_directory_is_reported,
+    dockerfile_may_be_inline,
+    lower_case_dockerfile_is_built,
+    dockerfile_may_come_from_standard_input,
+    docker_config_proxies_reach_steps_and_not_the_image,
 );
-on_the_graph_engine!(a_repository_is_a_context, a_dockerfile_may_be_inline);
+on_the_graph_engine!(git_repository_is_a_context, dockerfile_may_be_inline);
 
 /// Writes the plan of one image for the engine's own platform.
 fn plan(project: &Project, settings: &str) {
@@ -53,7 +53,7 @@ async fn which(project: &Project) -> String {
     parts::printed(&project.engine.docker(run).await)
 }
 
-async fn a_repository_is_a_context(engine: Engine) {
+async fn git_repository_is_a_context(engine: Engine) {
     let project = Project::new(engine, "git");
     files(&project, "tree", &project.name);
     repository(&project.path("tree"), &project.path("repo.git")).await;
@@ -67,7 +67,7 @@ async fn a_repository_is_a_context(engine: Engine) {
     assert!(printed.stdout.contains(&format!("{url}#main")), "{}", printed.stdout);
 }
 
-async fn a_repository_that_wants_a_token_gets_the_plans_secret(engine: Engine) {
+async fn private_git_repository_gets_the_token_of_the_plan(engine: Engine) {
     let project = Project::new(engine, "token");
     files(&project, "tree", &project.name);
     repository(&project.path("tree"), &project.path("repo.git")).await;
@@ -84,7 +84,7 @@ async fn a_repository_that_wants_a_token_gets_the_plans_secret(engine: Engine) {
     assert_eq!(which(&project).await, project.name);
 }
 
-async fn an_archive_is_a_context(engine: Engine) {
+async fn archive_url_is_a_context(engine: Engine) {
     let project = Project::new(engine, "archive");
     files(&project, "tree", &project.name);
     let mut tar = Command::new("tar");
@@ -102,7 +102,7 @@ async fn an_archive_is_a_context(engine: Engine) {
     assert_eq!(parts::printed(&project.engine.docker(label).await), project.name);
 }
 
-async fn a_dockerfile_may_come_from_elsewhere_than_its_context(engine: Engine) {
+async fn dockerfile_may_be_outside_its_context(engine: Engine) {
     let project = Project::new(engine, "dockerfiles");
     files(&project, "tree", "the context's");
     project.write("tree/other/Dockerfile", fs::read(project.path("tree/Dockerfile")).unwrap());
@@ -120,7 +120,7 @@ async fn a_dockerfile_may_come_from_elsewhere_than_its_context(engine: Engine) {
     assert!(which(&project).await.contains("COPY which /which"));
 }
 
-async fn what_is_not_in_a_repository_is_said(engine: Engine) {
+async fn missing_git_branch_or_directory_is_reported(engine: Engine) {
     let project = Project::new(engine, "absent");
     files(&project, "tree", "here");
     repository(&project.path("tree"), &project.path("repo.git")).await;
@@ -133,7 +133,7 @@ async fn what_is_not_in_a_repository_is_said(engine: Engine) {
     assert!(refused.stderr.contains("404"), "{}", refused.stderr);
 }
 
-async fn a_dockerfile_may_be_inline(engine: Engine) {
+async fn dockerfile_may_be_inline(engine: Engine) {
     let project = Project::new(engine, "inline");
     files(&project, "tree", &project.name);
     project.write("tree/Dockerfile", "this is not the one");
@@ -153,7 +153,7 @@ async fn a_dockerfile_may_be_inline(engine: Engine) {
     assert!(refused.stderr.contains("line 2: unknown instruction: COPI"), "{}", refused.stderr);
 }
 
-async fn a_lower_case_dockerfile_is_built(engine: Engine) {
+async fn lower_case_dockerfile_is_built(engine: Engine) {
     let project = Project::new(engine, "lower");
     files(&project, "tree", &project.name);
     fs::rename(project.path("tree/Dockerfile"), project.path("tree/dockerfile")).unwrap();
@@ -167,7 +167,7 @@ async fn a_lower_case_dockerfile_is_built(engine: Engine) {
     assert!(refused.stderr.contains("dockerfile:2"), "{}", refused.stderr);
 }
 
-async fn a_dockerfile_may_come_from_the_standard_input(engine: Engine) {
+async fn dockerfile_may_come_from_standard_input(engine: Engine) {
     let project = Project::new(engine, "stdin");
     files(&project, "tree", &project.name);
     project.write("Piped", fs::read(project.path("tree/Dockerfile")).unwrap());
@@ -198,7 +198,7 @@ async fn a_dockerfile_may_come_from_the_standard_input(engine: Engine) {
 }
 
 #[tokio::test]
-async fn a_directory_of_a_repository_is_a_context_and_a_repository_has_a_name() {
+async fn directory_of_a_git_repository_is_a_context() {
     for engine in [Engine::new(), Engine::graph()] {
         a_repository_has_a_directory_and_a_name(engine).await;
     }
@@ -224,7 +224,7 @@ async fn a_repository_has_a_directory_and_a_name(engine: Engine) {
 }
 
 #[tokio::test]
-async fn an_engine_that_knows_no_directories_of_repositories_refuses_them() {
+async fn git_subdirectory_is_refused_on_an_old_engine() {
     let project = Project::new(Engine::old(), "refused");
     for (context, key) in [
         ("https://127.0.0.1:1/repo.git#main:app", "context: URL#REF:DIRECTORY"),
@@ -238,7 +238,7 @@ async fn an_engine_that_knows_no_directories_of_repositories_refuses_them() {
 }
 
 /// docker's own client and buildx give them to steps, too. They are no part of the image, and decide nothing in the cache.
-async fn proxies_of_dockers_configuration_reach_the_steps_and_not_the_image(engine: Engine) {
+async fn docker_config_proxies_reach_steps_and_not_the_image(engine: Engine) {
     let project = Project::new(engine, "proxies");
     let configured = |port: u16| {
         let proxy = format!("http://me:canary@127.0.0.1:{port}");

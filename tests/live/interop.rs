@@ -76,7 +76,7 @@ fn attestations(entries: &[Value]) -> usize {
 }
 
 #[tokio::test]
-async fn what_crane_makes_of_images_and_indexes_is_joined() {
+async fn images_and_indexes_of_crane_are_joined() {
     let made = Made::start("crane").await;
     let of_docker = made.joined(&["docker-amd64", "docker-arm64"]).await;
     let of_buildx = made.joined(&["1.0-amd64", "1.0-arm64"]).await;
@@ -99,7 +99,7 @@ async fn what_crane_makes_of_images_and_indexes_is_joined() {
 }
 
 #[tokio::test]
-async fn what_oras_makes_of_images_and_indexes_is_joined() {
+async fn images_and_indexes_of_oras_are_joined() {
     let made = Made::start("oras").await;
     let of_buildx = made.joined(&["1.0-amd64", "1.0-arm64"]).await;
     // An index of an index and of an image of Docker's, and one that lists that.
@@ -123,7 +123,7 @@ async fn what_oras_makes_of_images_and_indexes_is_joined() {
 }
 
 #[tokio::test]
-async fn what_skopeo_makes_docker_or_oci_of_is_joined() {
+async fn images_converted_by_skopeo_are_joined() {
     let made = Made::start("skopeo").await;
     let [list, bare] = ["list", "bare"].map(|tag| made.name(tag));
     let children = ["docker-amd64", "docker-arm64", "1.0-amd64", "1.0-arm64"].map(|tag| made.name(tag));
@@ -141,7 +141,7 @@ async fn what_skopeo_makes_docker_or_oci_of_is_joined() {
 }
 
 #[tokio::test]
-async fn what_buildx_and_docker_make_of_images_is_joined() {
+async fn images_and_lists_of_buildx_and_docker_are_joined() {
     let made = Made::start("docker").await;
     let (list, created) = (made.name("list"), made.name("created"));
     let docker = ["docker-amd64", "docker-arm64"].map(|tag| made.name(tag));
@@ -158,7 +158,7 @@ async fn what_buildx_and_docker_make_of_images_is_joined() {
 }
 
 #[tokio::test]
-async fn what_is_joined_of_docker_and_oci_and_nested_is_read_by_every_tool_and_engine() {
+async fn joined_index_is_readable_by_every_tool_and_engine() {
     let made = Made::start("joined").await;
     let [amd64, arm64, nested] = ["1.0-amd64", "1.0-arm64", "nested"].map(|tag| made.name(tag));
     crane(&["index", "append", "--flatten=false", "-m", &amd64, "-m", &arm64, "-t", &nested]).await;

@@ -7,8 +7,8 @@ use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::Engine;
 use crate::support::parts;
 
-on_both_engines!(two_runners_push_and_a_third_joins, a_child_that_is_an_index_is_flattened);
-on_the_graph_engine!(two_runners_push_and_a_third_joins);
+on_both_engines!(two_runners_push_and_a_third_joins_the_images, child_that_is_an_index_is_flattened);
+on_the_graph_engine!(two_runners_push_and_a_third_joins_the_images);
 
 /// An image of two platforms that no other test and no other run has.
 fn project(engine: Engine, what: &str, registry: &Distribution) -> Project {
@@ -18,7 +18,7 @@ fn project(engine: Engine, what: &str, registry: &Distribution) -> Project {
     project
 }
 
-async fn two_runners_push_and_a_third_joins(engine: Engine) {
+async fn two_runners_push_and_a_third_joins_the_images(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = project(engine, "runners", &registry);
     let tags = || async { crane(&["ls", &format!("{}/{}", registry.address(), project.name)]).await };
@@ -86,7 +86,7 @@ pub(crate) async fn each_platform_is_pulled_and_runs(project: &Project, referenc
     }
 }
 
-async fn a_child_that_is_an_index_is_flattened(engine: Engine) {
+async fn child_that_is_an_index_is_flattened(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = project(engine, "flattened", &registry);
     let _cleanup = Engine::new().cleanup(&project.name);
@@ -110,7 +110,7 @@ async fn a_child_that_is_an_index_is_flattened(engine: Engine) {
 }
 
 #[tokio::test]
-async fn provenance_that_buildx_pushed_is_read_back_of_the_joined_index() {
+async fn buildx_provenance_survives_a_join() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::new(), "provenance", &registry);
     for arch in ["amd64", "arm64"] {
@@ -147,7 +147,7 @@ async fn provenance_that_buildx_pushed_is_read_back_of_the_joined_index() {
 }
 
 #[tokio::test]
-async fn what_goes_to_another_registry_is_read_there_by_the_tools_of_others() {
+async fn join_into_another_registry_is_readable_by_other_tools() {
     let (here, there) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Plain));
     let project = project(Engine::new(), "across", &here);
     let children = ["amd64", "arm64"].map(|arch| project.reference(here.address(), &format!("1.0-{arch}")));
@@ -171,7 +171,7 @@ async fn what_goes_to_another_registry_is_read_there_by_the_tools_of_others() {
 }
 
 #[tokio::test]
-async fn two_engines_of_one_plan_meet_in_the_registry() {
+async fn images_of_two_engines_are_joined_in_the_registry() {
     let registry = Distribution::start(Setup::Plain);
     let (old, new) = (Engine::old(), Engine::new());
     let project = project(old.clone(), "engines", &registry);

@@ -98,7 +98,7 @@ impl World {
 }
 
 #[expect(clippy::print_stdout, reason = "how much was tried, for who asked for more")]
-async fn d17_a_build_that_is_killed_at_any_request_leaves_whole_indexes_and_converges(engine: Engine) {
+async fn build_killed_at_any_request_leaves_whole_indexes(engine: Engine) {
     let mut world = World::new(engine).await;
     world.alter("first");
     world.build().await;
@@ -124,4 +124,4 @@ async fn d17_a_build_that_is_killed_at_any_request_leaves_whole_indexes_and_conv
     println!("{} kills of {requests} requests", places.len());
 }
 
-on_both_engines!(d17_a_build_that_is_killed_at_any_request_leaves_whole_indexes_and_converges);
+on_both_engines!(build_killed_at_any_request_leaves_whole_indexes);

@@ -19,7 +19,7 @@ fn index(layout: &Path) -> Value {
 }
 
 #[tokio::test]
-async fn layouts_of_other_tools_are_joined_and_they_read_ours() {
+async fn layouts_are_exchanged_with_other_tools() {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(Engine::new(), "layouts");
     project.busybox(&format!("LABEL of={}\n", project.name));

@@ -8,8 +8,8 @@ use crate::project::{Project, read_json};
 use crate::support::engines::Engine;
 use crate::support::parts;
 
-on_both_engines!(an_image_is_loaded_and_runs, one_foreign_platform_is_loaded_as_it_is);
-on_the_graph_engine!(an_image_is_loaded_and_runs, one_foreign_platform_is_loaded_as_it_is);
+on_both_engines!(loaded_image_runs_under_its_name, one_foreign_platform_can_be_loaded);
+on_the_graph_engine!(loaded_image_runs_under_its_name, one_foreign_platform_can_be_loaded);
 
 const PLATFORMS: [(&str, &str); 3] =
     [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64"), ("linux/arm/v7", "armv7l")];
@@ -37,7 +37,7 @@ fn loaded(report: &Value) -> Vec<(&str, &str, Vec<&str>)> {
         .collect()
 }
 
-async fn an_image_is_loaded_and_runs(engine: Engine) {
+async fn loaded_image_runs_under_its_name(engine: Engine) {
     let project = Project::new(engine, "load");
     let all = keeps_all(&project.engine).await;
     project.busybox("COPY data /data\n");
@@ -90,7 +90,7 @@ async fn an_image_is_loaded_and_runs(engine: Engine) {
     }
 }
 
-async fn one_foreign_platform_is_loaded_as_it_is(engine: Engine) {
+async fn one_foreign_platform_can_be_loaded(engine: Engine) {
     let project = Project::new(engine, "load-one");
     let all = keeps_all(&project.engine).await;
     project.busybox("");
@@ -114,7 +114,7 @@ async fn one_foreign_platform_is_loaded_as_it_is(engine: Engine) {
 }
 
 #[tokio::test]
-async fn every_engine_names_what_it_built() {
+async fn every_engine_loads_the_platforms_that_it_built() {
     let [old, new] = Engine::both();
     let project = Project::new(old.clone(), "load-two");
     let _new = new.cleanup(&project.name);

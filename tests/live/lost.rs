@@ -7,7 +7,7 @@ use crate::project::{Project, crane};
 use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::Engine;
 
-on_both_engines!(an_engine_pushes_again_what_the_registry_lost, a_second_registry_gets_again_what_it_lost,);
+on_both_engines!(engine_pushes_again_after_the_registry_lost_a_layer, second_registry_receives_its_lost_blobs_again,);
 
 /// The layers of the project's image of `platform` in `registry`.
 async fn layers(project: &Project, registry: &Distribution, platform: &str) -> Vec<Digest> {
@@ -32,7 +32,7 @@ fn write(project: &Project) {
     }
 }
 
-async fn an_engine_pushes_again_what_the_registry_lost(engine: Engine) {
+async fn engine_pushes_again_after_the_registry_lost_a_layer(engine: Engine) {
     let (registry, project) = (Distribution::start(Setup::Plain), Project::new(engine, "lost"));
     write(&project);
     project.plan(registry.address(), "platforms: [linux/amd64, linux/arm64]");
@@ -48,7 +48,7 @@ async fn an_engine_pushes_again_what_the_registry_lost(engine: Engine) {
     }
 }
 
-async fn a_second_registry_gets_again_what_it_lost(engine: Engine) {
+async fn second_registry_receives_its_lost_blobs_again(engine: Engine) {
     let (first, second) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Plain));
     let project = Project::new(engine, "lost");
     write(&project);
@@ -63,7 +63,7 @@ async fn a_second_registry_gets_again_what_it_lost(engine: Engine) {
 }
 
 #[tokio::test]
-async fn an_image_without_arch_tags_is_pushed_again_where_the_registry_lost_it() {
+async fn untagged_image_is_pushed_again_after_the_registry_lost_it() {
     let (registry, project) = (Distribution::start(Setup::Plain), Project::new(Engine::new(), "lost"));
     write(&project);
     project.plan(registry.address(), "platforms: [linux/amd64, linux/arm64]\narch_tags: none");

@@ -12,14 +12,11 @@ use crate::support::engines::Engine;
 use crate::support::parts;
 
 on_both_engines!(
-    every_platform_has_its_own_settings_and_others_read_the_index,
-    a_login_is_taken_from_dockers_configuration,
-    an_image_without_layers_is_published
+    every_platform_gets_its_own_settings,
+    login_is_read_from_the_docker_configuration,
+    image_without_layers_is_published
 );
-on_the_graph_engine!(
-    every_platform_has_its_own_settings_and_others_read_the_index,
-    an_image_without_layers_is_published
-);
+on_the_graph_engine!(every_platform_gets_its_own_settings, image_without_layers_is_published);
 
 /// Each platform of the plan, what runs there says `uname -m`, and what its args and labels become.
 const PLATFORMS: [(&str, &str, &str, &str); 3] = [
@@ -46,7 +43,7 @@ FROM first
 LABEL stage=last
 "#;
 
-async fn every_platform_has_its_own_settings_and_others_read_the_index(engine: Engine) {
+async fn every_platform_gets_its_own_settings(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "platforms");
     // The name keeps the step out of the cache: what it says is looked for.
@@ -109,7 +106,7 @@ async fn read_by_others(reference: &str, digest: &str) {
     }
 }
 
-async fn a_login_is_taken_from_dockers_configuration(engine: Engine) {
+async fn login_is_read_from_the_docker_configuration(engine: Engine) {
     let registry = Distribution::start(Setup::Login);
     let project = Project::new(engine, "login");
     project.busybox("");
@@ -131,7 +128,7 @@ async fn a_login_is_taken_from_dockers_configuration(engine: Engine) {
 }
 
 /// BuildKit writes `"layers": null` for it.
-async fn an_image_without_layers_is_published(engine: Engine) {
+async fn image_without_layers_is_published(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "bare");
     project.write("context/Dockerfile", "FROM scratch\nLABEL a=b\n");

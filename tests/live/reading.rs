@@ -10,10 +10,7 @@ use crate::support::distribution::{Distribution, PASSWORD, Setup, USER};
 use crate::support::engines::{Engine, PrivateEngine};
 use crate::support::parts;
 
-on_both_engines!(
-    an_engine_pulls_its_platform_and_keeps_nothing_that_it_did_not_have,
-    an_engine_pulls_what_the_plan_lists_for_it_with_the_users_login,
-);
+on_both_engines!(verify_pull_leaves_no_new_image_on_the_engine, verify_pull_uses_the_plan_and_the_login_of_the_user,);
 
 /// Runs a tool to its good end.
 async fn tool(name: &str, args: &[&str]) -> String {
@@ -49,7 +46,7 @@ async fn is_read_as_others_read_it(project: &Project, reference: &str) -> Value 
 }
 
 #[tokio::test]
-async fn what_buildx_crane_oras_and_skopeo_made_is_read_as_they_read_it() {
+async fn inspect_agrees_with_buildx_crane_oras_and_skopeo() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::new(), "read", registry.address());
     let name = |tag: &str| project.reference(registry.address(), tag);
@@ -104,7 +101,7 @@ async fn what_buildx_crane_oras_and_skopeo_made_is_read_as_they_read_it() {
 }
 
 #[tokio::test]
-async fn what_docker_manifest_made_of_dockers_images_is_read_as_others_read_it() {
+async fn inspect_reads_lists_of_docker_manifest() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::old(), "list", registry.address());
     project.run(&["build", "--no-join"]).await.expect_code(0);
@@ -117,7 +114,7 @@ async fn what_docker_manifest_made_of_dockers_images_is_read_as_others_read_it()
     assert_eq!(found["entries"].as_array().map(Vec::len), Some(2));
 }
 
-async fn an_engine_pulls_its_platform_and_keeps_nothing_that_it_did_not_have(engine: Engine) {
+async fn verify_pull_leaves_no_new_image_on_the_engine(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = project(engine.clone(), "pulled", registry.address());
     let published = project.run(&["build"]).await.expect_code(0).stdout;
@@ -151,7 +148,7 @@ async fn an_engine_pulls_its_platform_and_keeps_nothing_that_it_did_not_have(eng
     parts::printed(&private.engine.docker(["image", "inspect", "--format={{.Id}}", "kept:1"]).await);
 }
 
-async fn an_engine_pulls_what_the_plan_lists_for_it_with_the_users_login(engine: Engine) {
+async fn verify_pull_uses_the_plan_and_the_login_of_the_user(engine: Engine) {
     let registry = Distribution::start(Setup::Login);
     let project = project(engine.clone(), "login", registry.address());
     let engines = format!("engines:\n  lab: {{ host: '{}', platforms: [linux/amd64, linux/arm64] }}\n", engine.host);

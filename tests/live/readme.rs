@@ -27,7 +27,7 @@ fn same(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_readme_shows_what_a_run_prints() {
+async fn readme_shows_the_real_output_of_a_run() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(repository.join("README.md")).unwrap();
     let shown = readme.split("\n$ polyarch build\n").nth(1).unwrap().split("\n```").next().unwrap();

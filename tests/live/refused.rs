@@ -9,10 +9,10 @@ use crate::support::scripted_ecr::{Action, Mutability, ScriptedEcr};
 use crate::support::scripted_registry::status;
 
 on_both_engines!(
-    d14_a_repository_that_is_missing_has_the_command_that_creates_it,
-    an_action_that_an_engine_lacks_is_named,
-    d11_a_token_that_expires_under_an_engine_is_replaced_once,
-    d15_an_immutable_tag_keeps_its_digest_and_takes_it_again,
+    missing_repository_of_an_engine_push_hints_creation,
+    ecr_action_missing_for_an_engine_push_is_named,
+    ecr_token_expiring_under_a_real_engine_is_renewed_once,
+    immutable_tag_accepts_only_its_own_digest_from_an_engine,
 );
 
 /// An account with the project's repository, whose tags may move or not; the plan pushes there.
@@ -38,7 +38,7 @@ fn says(finished: &Finished, text: &str) {
     assert!(finished.stderr.contains(text), "stderr does not say {text:?}:\n{}", finished.stderr);
 }
 
-async fn d14_a_repository_that_is_missing_has_the_command_that_creates_it(engine: Engine) {
+async fn missing_repository_of_an_engine_push_hints_creation(engine: Engine) {
     let project = Project::new(engine, "missing");
     let ecr = account(&project, Mutability::Mutable).await;
     // It goes after it was looked for.
@@ -50,7 +50,7 @@ async fn d14_a_repository_that_is_missing_has_the_command_that_creates_it(engine
     says(&failed, &format!("aws ecr create-repository --repository-name {}", project.name));
 }
 
-async fn an_action_that_an_engine_lacks_is_named(engine: Engine) {
+async fn ecr_action_missing_for_an_engine_push_is_named(engine: Engine) {
     let project = Project::new(engine, "denied");
     for action in [Action::PutImage, Action::CompleteLayerUpload, Action::InitiateLayerUpload] {
         let ecr = account(&project, Mutability::Mutable).await;
@@ -67,7 +67,7 @@ async fn an_action_that_an_engine_lacks_is_named(engine: Engine) {
     assert_eq!(ecr.count(Action::GetAuthorizationToken), 2);
 }
 
-async fn d11_a_token_that_expires_under_an_engine_is_replaced_once(engine: Engine) {
+async fn ecr_token_expiring_under_a_real_engine_is_renewed_once(engine: Engine) {
     use Action::{BatchCheckLayerAvailability, CompleteLayerUpload, InitiateLayerUpload, PutImage};
     let project = Project::new(engine, "expires");
     for action in [BatchCheckLayerAvailability, InitiateLayerUpload, CompleteLayerUpload, PutImage] {
@@ -79,7 +79,7 @@ async fn d11_a_token_that_expires_under_an_engine_is_replaced_once(engine: Engin
     }
 }
 
-async fn d15_an_immutable_tag_keeps_its_digest_and_takes_it_again(engine: Engine) {
+async fn immutable_tag_accepts_only_its_own_digest_from_an_engine(engine: Engine) {
     let project = Project::new(engine, "immutable");
     let ecr = account(&project, Mutability::Immutable).await;
     build(&project).await.expect_code(0);

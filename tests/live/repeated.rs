@@ -9,10 +9,10 @@ use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::{Engine, PrivateEngine};
 use crate::support::parts;
 
-on_both_engines!(a_second_run_sends_nothing_and_puts_nothing, twenty_runs_leave_no_connection_on_the_engine);
-on_the_graph_engine!(a_second_run_sends_nothing_and_puts_nothing);
+on_both_engines!(second_live_run_sends_nothing_and_moves_no_tag, twenty_runs_leave_no_open_connection_on_the_engine);
+on_the_graph_engine!(second_live_run_sends_nothing_and_moves_no_tag);
 
-async fn a_second_run_sends_nothing_and_puts_nothing(engine: Engine) {
+async fn second_live_run_sends_nothing_and_moves_no_tag(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "again");
     project.busybox("COPY app-${TARGETARCH} /app\nCOPY data /data\n");
@@ -58,7 +58,7 @@ fn sent(report: &Value) -> u64 {
     platforms.iter().map(|platform| platform["context_bytes"].as_u64().unwrap()).sum()
 }
 
-async fn twenty_runs_leave_no_connection_on_the_engine(engine: Engine) {
+async fn twenty_runs_leave_no_open_connection_on_the_engine(engine: Engine) {
     let private = PrivateEngine::start(&engine, "fds").await;
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(private.engine.clone(), "fds");

@@ -6,7 +6,7 @@ use crate::support::engines::Engine;
 use crate::support::parts;
 use crate::support::program::Finished;
 
-on_both_engines!(hosts_are_known_to_steps, a_named_stage_is_run_again_and_others_are_not);
+on_both_engines!(extra_hosts_are_known_to_steps, no_cache_filter_reruns_only_the_named_stage);
 
 /// Whether a step printed exactly `said` on `platform`.
 fn printed(built: &Finished, platform: &str, said: &str) -> bool {
@@ -25,7 +25,7 @@ platforms:
   linux/arm64: { extra_hosts: { db.internal: 10.0.0.6 } }
 ";
 
-async fn hosts_are_known_to_steps(engine: Engine) {
+async fn extra_hosts_are_known_to_steps(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "hosts");
     project.busybox(&echo(&project, "knows $(/bin/busybox awk '/db.internal/ {print $1}' /etc/hosts)."));
@@ -41,7 +41,7 @@ platforms:
   linux/arm64:
 ";
 
-async fn a_named_stage_is_run_again_and_others_are_not(engine: Engine) {
+async fn no_cache_filter_reruns_only_the_named_stage(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "stages");
     parts::add_busybox(&project.context());
@@ -72,7 +72,7 @@ const LOOK: &str = "shm $(/bin/busybox df -k /dev/shm | /bin/busybox awk 'END {p
     files $(ulimit -Sn):$(ulimit -Hn).";
 
 #[tokio::test]
-async fn limits_are_those_of_each_platform() {
+async fn shm_size_and_ulimits_apply_per_platform() {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(Engine::new(), "limits");
     project.busybox(&echo(&project, LOOK));
@@ -83,7 +83,7 @@ async fn limits_are_those_of_each_platform() {
 }
 
 #[tokio::test]
-async fn steps_run_under_the_cgroup_that_is_named() {
+async fn steps_run_under_the_planned_cgroup() {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(Engine::new(), "cgroup");
     project.busybox(&echo(&project, "in $(/bin/busybox tail -n 1 /proc/self/cgroup)."));
@@ -96,7 +96,7 @@ async fn steps_run_under_the_cgroup_that_is_named() {
 }
 
 #[tokio::test]
-async fn an_engine_that_would_pass_over_limits_refuses_them() {
+async fn limits_are_refused_on_an_engine_that_ignores_them() {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(Engine::old(), "refused");
     project.busybox("");

@@ -14,8 +14,8 @@ use crate::support::engines::Engine;
 use crate::support::parts;
 
 on_both_engines!(
-    a_secret_is_used_by_two_platforms_at_once_and_found_nowhere_after,
-    a_required_secret_that_is_not_planned_is_named,
+    secret_of_two_platforms_is_found_nowhere_after_the_build,
+    required_secret_missing_from_the_plan_is_named,
 );
 
 const PLATFORMS: [&str; 2] = ["amd64", "arm64"];
@@ -31,7 +31,7 @@ struct Canaries {
 const STEP: &str = r#"RUN --mount=type=secret,id=token,required=true --mount=type=secret,id=key,target=/key ["/bin/busybox", "sh", "-c", "/bin/busybox echo sums $(/bin/busybox sha256sum < /run/secrets/token) $(/bin/busybox sha256sum < /key); /bin/busybox cat /run/secrets/token /key; /bin/busybox base64 /run/secrets/token; /bin/busybox echo MARKER > /marker; /bin/busybox echo gate | /bin/busybox nc 127.0.0.1 PORT"]
 "#;
 
-async fn a_secret_is_used_by_two_platforms_at_once_and_found_nowhere_after(engine: Engine) {
+async fn secret_of_two_platforms_is_found_nowhere_after_the_build(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "secret");
     let canaries = Canaries {
@@ -133,7 +133,7 @@ async fn unpacked(saved: &Path, to: &Path) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-async fn a_required_secret_that_is_not_planned_is_named(engine: Engine) {
+async fn required_secret_missing_from_the_plan_is_named(engine: Engine) {
     let project = Project::new(engine, "no-secret");
     let optional = r#"RUN --mount=type=secret,id=maybe ["/bin/busybox", "test", "!", "-e", "/run/secrets/maybe"]"#;
     let required = r#"RUN --mount=type=secret,id=token,required=true ["/bin/busybox", "true"]"#;

@@ -113,7 +113,7 @@ impl<'a> Workplace<'a> {
 }
 
 /// Introducing multi-architecture images for Amazon ECR: two images by the names of their architectures, then `latest`.
-async fn seed_000_two_images_become_one_under_latest(engine: Engine) {
+async fn two_arch_images_are_joined_under_latest_in_ecr(engine: Engine) {
     let ecr = Ecr::start().await;
     let place = Workplace::of(&ecr, engine, "hello", "tags: [latest]\narch_tag: \"${arch}\"").await;
     assert!(place.repositories().await.is_empty());
@@ -131,7 +131,7 @@ async fn seed_000_two_images_become_one_under_latest(engine: Engine) {
 }
 
 /// Multi-architecture images without buildx: petclinic in two stages, `3.3.0-SNAPSHOT` of `-amd64` and `-arm64`.
-async fn seed_001_what_twelve_commands_did_is_one(engine: Engine) {
+async fn one_build_replaces_twelve_docker_and_aws_commands(engine: Engine) {
     let ecr = Ecr::start().await;
     let place = Workplace::of(&ecr, engine, "petclinic", "tags: [\"3.3.0-SNAPSHOT\"]").await;
     place.project.write(
@@ -158,7 +158,7 @@ async fn seed_001_what_twelve_commands_did_is_one(engine: Engine) {
 }
 
 /// Pushing a multi-architecture image, of AWS's documentation: images that are there are joined, without a plan.
-async fn seed_002_images_that_are_there_are_joined_by_their_names(engine: Engine) {
+async fn existing_ecr_images_are_joined_by_reference(engine: Engine) {
     let ecr = Ecr::start().await;
     let place = Workplace::of(&ecr, engine, "my-repository", "tags: [others]").await;
     // What must be there: the repository, and images that docker built and pushed.
@@ -241,7 +241,7 @@ impl Workplace<'_> {
 }
 
 /// multi-architecture ECR: golang's images of two architectures under one tag, adopted from where they are.
-async fn seed_004_golangs_images_are_adopted_and_bundled(engine: Engine) {
+async fn golang_images_are_imported_into_ecr(engine: Engine) {
     let (ecr, source) = (Ecr::start().await, Distribution::start(Setup::Plain));
     let place = Workplace::of(&ecr, engine, "golang", "tags: [others]").await;
     let list = golang(&place, &source).await;
@@ -264,7 +264,7 @@ async fn seed_004_golangs_images_are_adopted_and_bundled(engine: Engine) {
 }
 
 /// The same from images that docker pulled, tagged and pushed, as the page does it.
-async fn seed_004_golangs_images_that_docker_pulled_and_pushed_are_bundled(engine: Engine) {
+async fn golang_images_pushed_by_docker_are_joined_in_ecr(engine: Engine) {
     let (ecr, source) = (Ecr::start().await, Distribution::start(Setup::Plain));
     let place = Workplace::of(&ecr, engine, "golang", "tags: [others]").await;
     let list = golang(&place, &source).await;
@@ -296,16 +296,16 @@ async fn seed_004_golangs_images_that_docker_pulled_and_pushed_are_bundled(engin
 }
 
 on_both_engines!(
-    seed_000_two_images_become_one_under_latest,
-    seed_001_what_twelve_commands_did_is_one,
-    seed_002_images_that_are_there_are_joined_by_their_names,
-    seed_004_golangs_images_are_adopted_and_bundled,
-    seed_004_golangs_images_that_docker_pulled_and_pushed_are_bundled,
+    two_arch_images_are_joined_under_latest_in_ecr,
+    one_build_replaces_twelve_docker_and_aws_commands,
+    existing_ecr_images_are_joined_by_reference,
+    golang_images_are_imported_into_ecr,
+    golang_images_pushed_by_docker_are_joined_in_ecr,
 );
 
 /// `CodeCatalyst`: two actions that run in parallel, each on its own machine, and a third that joins what they pushed.
 #[tokio::test]
-async fn seed_003_two_runners_build_in_parallel_and_the_last_job_joins() {
+async fn two_runners_build_for_ecr_and_a_last_job_joins() {
     let ecr = Ecr::start().await;
     let place = Workplace::of(&ecr, Engine::old(), "hello-world", "tags: [latest]").await;
     let arm = Engine::new();

@@ -16,7 +16,7 @@ fn pipeline(project: &Project, registry: &Distribution, tag: &str) {
 }
 
 #[tokio::test]
-async fn two_engines_build_at_once_while_a_third_process_waits_and_joins() {
+async fn two_engines_build_while_a_third_process_waits_and_joins() {
     let registry = Distribution::start(Setup::Plain);
     let (old, new) = (Engine::old(), Engine::new());
     let project = Project::new(old.clone(), "split");
@@ -44,7 +44,7 @@ async fn two_engines_build_at_once_while_a_third_process_waits_and_joins() {
 }
 
 #[tokio::test]
-async fn e10_pipelines_that_race_for_a_tag_end_with_one_whole_index_and_the_loser_says_so() {
+async fn racing_pipelines_end_with_one_whole_index() {
     let registry = Distribution::start(Setup::Plain);
     let (first, mut second) = (Project::new(Engine::new(), "race"), Project::new(Engine::new(), "race"));
     second.name.clone_from(&first.name);

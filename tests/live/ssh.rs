@@ -14,10 +14,7 @@ use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::Engine;
 use crate::support::parts;
 
-on_both_engines!(
-    an_agent_is_used_by_two_platforms_at_once_and_stays_as_it_was,
-    an_agent_that_is_not_planned_is_not_reached,
-);
+on_both_engines!(ssh_agent_serves_two_platforms_and_stays_unchanged, unplanned_ssh_agent_is_not_reachable,);
 
 /// An agent with one key. It ends with the value.
 struct Agent {
@@ -84,7 +81,7 @@ async fn client(project: &Project, mounts: &str, script: &str) {
     );
 }
 
-async fn an_agent_is_used_by_two_platforms_at_once_and_stays_as_it_was(engine: Engine) {
+async fn ssh_agent_serves_two_platforms_and_stays_unchanged(engine: Engine) {
     let registry = Distribution::start(Setup::Plain);
     let project = Project::new(engine, "agent");
     let agent = Agent::start(&project).await;
@@ -130,7 +127,7 @@ async fn an_agent_is_used_by_two_platforms_at_once_and_stays_as_it_was(engine: E
     assert!(shown.iter().all(|text| !text.contains(secret)), "the key is shown");
 }
 
-async fn an_agent_that_is_not_planned_is_not_reached(engine: Engine) {
+async fn unplanned_ssh_agent_is_not_reachable(engine: Engine) {
     let project = Project::new(engine, "no-agent");
     let agent = Agent::start(&project).await;
     // Without `required` a step runs, and finds nothing.

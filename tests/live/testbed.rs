@@ -11,7 +11,7 @@ use crate::support::parts;
 use crate::support::program::Home;
 
 #[tokio::test]
-async fn the_engines_are_old_and_new_with_both_kinds_of_image_store() {
+async fn testbed_engines_have_both_kinds_of_image_store() {
     for (engine, modern, containerd) in
         [(Engine::old(), false, false), (Engine::new(), true, true), (Engine::graph(), true, false)]
     {
@@ -26,7 +26,7 @@ async fn the_engines_are_old_and_new_with_both_kinds_of_image_store() {
 }
 
 #[tokio::test]
-async fn the_tools_that_read_what_we_publish_are_there() {
+async fn testbed_has_the_tools_that_read_images() {
     for (name, args) in [
         ("crane", ["version"].as_slice()),
         ("oras", &["version"]),
@@ -40,7 +40,7 @@ async fn the_tools_that_read_what_we_publish_are_there() {
 }
 
 #[tokio::test]
-async fn busybox_runs_on_every_platform() {
+async fn testbed_runs_busybox_on_every_platform() {
     for (name, machine) in [("busybox-amd64", "x86_64"), ("busybox-arm64", "aarch64"), ("busybox-armv7", "armv7l")] {
         let mut command = tokio::process::Command::new(parts::part(name).join("bin/busybox"));
         command.args(["uname", "-m"]);
@@ -49,7 +49,7 @@ async fn busybox_runs_on_every_platform() {
 }
 
 #[tokio::test]
-async fn what_a_test_made_is_removed_from_the_engine() {
+async fn testbed_removes_images_of_a_test_from_the_engine() {
     for engine in Engine::both() {
         let name = parts::unique("cleanup");
         let cleanup = engine.cleanup(&name);
@@ -67,7 +67,7 @@ async fn what_a_test_made_is_removed_from_the_engine() {
 }
 
 #[tokio::test]
-async fn a_private_engine_dies_alone() {
+async fn killing_a_private_engine_leaves_the_shared_ones_alive() {
     for engine in Engine::both().into_iter().chain([Engine::graph()]) {
         let private = PrivateEngine::start(&engine, "dies").await;
         parts::printed(&private.engine.docker(["version"]).await);
@@ -78,7 +78,7 @@ async fn a_private_engine_dies_alone() {
 }
 
 /// As the seeds do it: `aws ecr get-login-password | docker login`, `docker push`, `docker pull`.
-async fn the_docker_client_pushes_to_ecr_and_pulls_from_it(engine: Engine) {
+async fn docker_client_pushes_to_the_test_ecr_and_pulls_from_it(engine: Engine) {
     let (ecr, project) = (Ecr::start_in(&["us-east-1", "eu-west-1"]).await, Project::new(engine.clone(), "ecr"));
     let docker = |args: &[&str]| {
         let mut command = engine.docker_command(args);
@@ -108,10 +108,10 @@ async fn the_docker_client_pushes_to_ecr_and_pulls_from_it(engine: Engine) {
     assert!(!docker(&["pull", &elsewhere]).await.status.success());
 }
 
-on_both_engines!(the_docker_client_pushes_to_ecr_and_pulls_from_it);
+on_both_engines!(docker_client_pushes_to_the_test_ecr_and_pulls_from_it);
 
 #[tokio::test]
-async fn an_account_of_ecr_leaves_nothing_behind() {
+async fn test_ecr_account_leaves_nothing_on_the_machine() {
     let ecr = Ecr::start().await;
     let host = ecr.host().to_owned();
     let trusted = Path::new("/etc/docker/certs.d").join(&host);
@@ -128,7 +128,7 @@ async fn an_account_of_ecr_leaves_nothing_behind() {
 
 #[tokio::test]
 #[should_panic(expected = "pushed, and the account does not take it")]
-async fn what_is_pushed_to_a_repository_that_the_account_does_not_have_fails_the_test() {
+async fn testbed_fails_on_a_push_to_a_missing_ecr_repository() {
     let (ecr, name) = (Ecr::start().await, parts::unique("absent"));
     let reference = format!("{}/{name}:1.0", ecr.host());
     let mut push = parts::tool_command("crane");

@@ -15,11 +15,11 @@ use crate::support::parts::{self, LIMIT};
 use crate::support::program::{Finished, Home};
 
 on_both_engines!(
-    runs_at_once_with_the_embedded_registry_fail_no_more_than_one,
-    runs_at_once_with_a_registry_fail_no_more_than_one,
-    runs_at_once_that_load_build_or_differ_leave_no_name_of_their_own,
-    a_holder_that_is_killed_costs_nobody_a_push,
-    a_holder_that_ends_costs_nobody_a_push,
+    concurrent_runs_with_the_embedded_registry_all_succeed,
+    concurrent_runs_with_one_registry_all_succeed,
+    concurrent_runs_leave_no_temporary_image_names,
+    pushes_survive_a_killed_embedded_registry_holder,
+    pushes_survive_the_end_of_the_embedded_registry_holder,
 );
 
 /// How many run at once, and how often.
@@ -70,15 +70,15 @@ async fn race(engine: &Engine, registry: Option<&Distribution>) {
     }
 }
 
-async fn runs_at_once_with_the_embedded_registry_fail_no_more_than_one(engine: Engine) {
+async fn concurrent_runs_with_the_embedded_registry_all_succeed(engine: Engine) {
     race(&engine, None).await;
 }
 
-async fn runs_at_once_with_a_registry_fail_no_more_than_one(engine: Engine) {
+async fn concurrent_runs_with_one_registry_all_succeed(engine: Engine) {
     race(&engine, Some(&Distribution::start(Setup::Plain))).await;
 }
 
-async fn runs_at_once_that_load_build_or_differ_leave_no_name_of_their_own(engine: Engine) {
+async fn concurrent_runs_leave_no_temporary_image_names(engine: Engine) {
     let project = new_plan(&engine);
     let platform = if engine.host == Engine::new().host { "linux/amd64,linux/arm64" } else { "linux/amd64" };
     for args in [&["build", "--load", "--platform", platform][..], &["build", "--no-push"]] {
@@ -147,10 +147,10 @@ async fn holder_ends(engine: Engine, signal: Signal) {
     assert!(store.join("blobs/sha256").is_dir());
 }
 
-async fn a_holder_that_is_killed_costs_nobody_a_push(engine: Engine) {
+async fn pushes_survive_a_killed_embedded_registry_holder(engine: Engine) {
     holder_ends(engine, Signal::KILL).await;
 }
 
-async fn a_holder_that_ends_costs_nobody_a_push(engine: Engine) {
+async fn pushes_survive_the_end_of_the_embedded_registry_holder(engine: Engine) {
     holder_ends(engine, Signal::TERM).await;
 }

@@ -23,7 +23,7 @@ fn project(engine: Engine, what: &str) -> Project {
 }
 
 #[tokio::test]
-async fn a_repository_gets_the_final_tags_and_nothing_else() {
+async fn push_by_digest_creates_only_final_tags() {
     let registry = Distribution::start(Setup::Login);
     let project = project(Engine::new(), "untagged");
     let auth = STANDARD.encode(format!("{USER}:{PASSWORD}"));
@@ -54,9 +54,9 @@ async fn a_repository_gets_the_final_tags_and_nothing_else() {
     assert_eq!(Vec::from_iter(tags), ["1.0", "latest"], "{put:#?}");
 }
 
-on_both_engines!(removed_arch_tags_take_nothing_along);
+on_both_engines!(removing_arch_tags_keeps_the_images);
 
-async fn removed_arch_tags_take_nothing_along(engine: Engine) {
+async fn removing_arch_tags_keeps_the_images(engine: Engine) {
     let attested = if engine.host == Engine::new().host { "\nprovenance: max" } else { "" };
     let project = project(engine, "removed");
     project.plan("local", &format!("platforms: [linux/amd64, linux/arm64]\narch_tags: remove{attested}"));
@@ -90,7 +90,7 @@ async fn removed_arch_tags_take_nothing_along(engine: Engine) {
 }
 
 #[tokio::test]
-async fn it_is_pulled_and_runs_with_its_attestations() {
+async fn image_pushed_by_digest_runs_with_its_attestations() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::new(), "digests");
     project.plan(registry.address(), &format!("{SETTINGS}\nprovenance: max"));
@@ -111,7 +111,7 @@ async fn it_is_pulled_and_runs_with_its_attestations() {
 }
 
 #[tokio::test]
-async fn a_push_that_fails_is_told_from_a_build_that_fails() {
+async fn failed_push_by_digest_is_distinguished_from_a_failed_build() {
     let registry = Distribution::start(Setup::ReadOnly);
     let project = project(Engine::new(), "readonly");
     project.plan(registry.address(), SETTINGS);
@@ -124,7 +124,7 @@ async fn a_push_that_fails_is_told_from_a_build_that_fails() {
 }
 
 #[tokio::test]
-async fn an_engine_with_a_graph_driver_refuses_it_by_name() {
+async fn push_by_digest_is_refused_on_a_graph_driver_engine() {
     let registry = Distribution::start(Setup::Plain);
     let project = project(Engine::old(), "untagged-refused");
     project.plan(registry.address(), SETTINGS);

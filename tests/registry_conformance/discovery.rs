@@ -25,7 +25,7 @@ pub(super) async fn tags_are_listed(peer: Peer) -> Outcome {
     same("tags", tags, vec!["1.10", "1.9", "a", "b"])
 }
 
-pub(super) async fn tags_of_no_repository_are_404(peer: Peer) -> Outcome {
+pub(super) async fn tags_of_a_missing_repository_are_404(peer: Peer) -> Outcome {
     peer.get("tags/list").await?.refused(404, "NAME_UNKNOWN")
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn referrers_are_listed(peer: Peer) -> Outcome {
     same("all", all["manifests"].clone(), json!(expected))
 }
 
-pub(super) async fn a_tag_is_deleted_and_what_it_names_stays(peer: Peer) -> Outcome {
+pub(super) async fn deleted_tag_keeps_its_manifest(peer: Peer) -> Outcome {
     let delete = |tag: &'static str| Answer::of(peer.ask(Method::DELETE, tag));
     delete("manifests/1").await?.refused(404, "NAME_UNKNOWN")?;
     let image = peer.image(Some("1"), OCI, "layer").await?;
@@ -123,6 +123,6 @@ pub(super) async fn manifests_and_blobs_cannot_be_deleted(peer: Peer) -> Outcome
     Ok(())
 }
 
-pub(super) async fn the_catalog_is_off(peer: Peer) -> Outcome {
+pub(super) async fn catalog_is_disabled(peer: Peer) -> Outcome {
     Answer::of(peer.request(Method::GET, "/v2/_catalog")).await?.refused(404, "UNSUPPORTED")
 }

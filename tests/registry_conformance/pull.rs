@@ -5,13 +5,13 @@ use polyarch::oci::{Digest, MediaType};
 
 use super::peer::{Answer, Outcome, Peer, index, same};
 
-pub(super) async fn the_base_says_that_it_is_a_registry(peer: Peer) -> Outcome {
+pub(super) async fn base_path_identifies_a_registry(peer: Peer) -> Outcome {
     let answer = Answer::of(peer.request(Method::GET, "/v2/")).await?.is(200)?;
     answer.has("docker-distribution-api-version", "registry/2.0")?;
     Ok(())
 }
 
-pub(super) async fn a_blob_is_read_back(peer: Peer) -> Outcome {
+pub(super) async fn pushed_blob_is_read_back(peer: Peer) -> Outcome {
     let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let digest = peer.blob(&bytes).await?;
     let path = format!("blobs/{digest}");
@@ -23,19 +23,19 @@ pub(super) async fn a_blob_is_read_back(peer: Peer) -> Outcome {
     same("digest of the body", Digest::of(&get.body), digest)
 }
 
-pub(super) async fn an_empty_blob_is_read_back(peer: Peer) -> Outcome {
+pub(super) async fn empty_blob_is_read_back(peer: Peer) -> Outcome {
     let digest = peer.blob(b"").await?;
     let get = peer.get(&format!("blobs/{digest}")).await?.is(200)?.has("content-length", "0")?;
     same("bytes", get.body.len(), 0)
 }
 
-pub(super) async fn a_missing_blob_is_404(peer: Peer) -> Outcome {
+pub(super) async fn missing_blob_is_404(peer: Peer) -> Outcome {
     let path = format!("blobs/{}", Digest::of(b"nobody pushed this"));
     peer.head(&path).await?.is(404)?;
     peer.get(&path).await?.refused(404, "BLOB_UNKNOWN")
 }
 
-pub(super) async fn parts_of_a_blob_are_206(peer: Peer) -> Outcome {
+pub(super) async fn ranges_of_a_blob_are_206(peer: Peer) -> Outcome {
     let digest = peer.blob(b"0123456789").await?;
     for (range, part, told) in [
         ("bytes=2-4", "234", "bytes 2-4/10"),
@@ -51,14 +51,14 @@ pub(super) async fn parts_of_a_blob_are_206(peer: Peer) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn a_range_beyond_the_blob_is_416(peer: Peer) -> Outcome {
+pub(super) async fn range_beyond_the_blob_is_416(peer: Peer) -> Outcome {
     let digest = peer.blob(b"0123456789").await?;
     let answer = Answer::of(peer.ask(Method::GET, &format!("blobs/{digest}")).header("range", "bytes=10-")).await?;
     answer.is(416)?.has("content-range", "bytes */10")?;
     Ok(())
 }
 
-pub(super) async fn a_manifest_is_read_back_by_tag_and_digest(peer: Peer) -> Outcome {
+pub(super) async fn manifest_is_read_back_by_tag_and_digest(peer: Peer) -> Outcome {
     let bytes = peer.image(Some("1.0"), &MediaType::OciManifest, "layer").await?;
     let digest = Digest::of(&bytes);
     for reference in ["1.0", digest.as_str()] {
@@ -73,7 +73,7 @@ pub(super) async fn a_manifest_is_read_back_by_tag_and_digest(peer: Peer) -> Out
     Ok(())
 }
 
-pub(super) async fn a_missing_manifest_is_404(peer: Peer) -> Outcome {
+pub(super) async fn missing_manifest_is_404(peer: Peer) -> Outcome {
     let digest = Digest::of(b"nobody pushed this");
     // The second is what the specification's own conformance tests ask for.
     for path in ["manifests/nope".to_owned(), "manifests/.INVALID_MANIFEST_NAME".into(), format!("manifests/{digest}")]
@@ -84,7 +84,7 @@ pub(super) async fn a_missing_manifest_is_404(peer: Peer) -> Outcome {
     peer.get("manifests/nope").await?.refused(404, "MANIFEST_UNKNOWN")
 }
 
-pub(super) async fn an_index_is_served_whatever_is_accepted(peer: Peer) -> Outcome {
+pub(super) async fn index_is_served_regardless_of_accept(peer: Peer) -> Outcome {
     let image = peer.image(None, &MediaType::OciManifest, "layer").await?;
     let bytes = index(&MediaType::OciIndex, &[(&MediaType::OciManifest, &image)]);
     peer.manifest("1.0", MediaType::OciIndex.as_str(), &bytes).await?.is(201)?;
@@ -93,7 +93,7 @@ pub(super) async fn an_index_is_served_whatever_is_accepted(peer: Peer) -> Outco
     same("bytes", &answer.body[..], &bytes[..])
 }
 
-pub(super) async fn what_cannot_be_a_name_or_digest_is_refused(peer: Peer) -> Outcome {
+pub(super) async fn invalid_names_and_digests_are_refused(peer: Peer) -> Outcome {
     let hex = "a".repeat(64);
     for path in [
         format!("/v2/Upper/blobs/sha256:{hex}"),
@@ -113,11 +113,11 @@ pub(super) async fn what_cannot_be_a_name_or_digest_is_refused(peer: Peer) -> Ou
     Ok(())
 }
 
-pub(super) async fn a_name_of_300_characters_is_refused(peer: Peer) -> Outcome {
+pub(super) async fn name_of_300_characters_is_refused(peer: Peer) -> Outcome {
     let path = format!("/v2/{}/blobs/{}", "a".repeat(300), Digest::of(b""));
     Answer::of(peer.request(Method::GET, &path)).await?.refused(400, "NAME_INVALID")
 }
 
-pub(super) async fn a_malformed_digest_of_a_manifest_is_refused(peer: Peer) -> Outcome {
+pub(super) async fn malformed_manifest_digest_is_refused(peer: Peer) -> Outcome {
     peer.get("manifests/sha256:zz").await?.refused(400, "DIGEST_INVALID")
 }

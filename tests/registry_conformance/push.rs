@@ -14,7 +14,7 @@ async fn has(peer: &Peer, bytes: &[u8]) -> Outcome {
     same("bytes", &answer.body[..], bytes)
 }
 
-pub(super) async fn a_whole_blob_in_one_post(peer: Peer) -> Outcome {
+pub(super) async fn whole_blob_is_accepted_in_one_post(peer: Peer) -> Outcome {
     let digest = Digest::of(b"one post");
     let asked = peer.ask(Method::POST, &format!("blobs/uploads/?digest={digest}"));
     let answer = Answer::of(asked.header("content-type", "application/octet-stream").body("one post")).await?;
@@ -23,14 +23,14 @@ pub(super) async fn a_whole_blob_in_one_post(peer: Peer) -> Outcome {
     same("bytes", &read.body[..], b"one post")
 }
 
-pub(super) async fn a_whole_blob_in_one_put(peer: Peer) -> Outcome {
+pub(super) async fn whole_blob_is_accepted_in_one_request_after_post(peer: Peer) -> Outcome {
     let digest = Digest::of(b"one put");
     let answer = peer.finish(&peer.begin().await?, &digest, "one put").await?.is(201)?;
     answer.has("docker-content-digest", digest.as_str())?;
     has(&peer, b"one put").await
 }
 
-pub(super) async fn a_stream_without_content_range(peer: Peer) -> Outcome {
+pub(super) async fn stream_without_content_range_is_accepted(peer: Peer) -> Outcome {
     let pieces: Vec<Bytes> = (0..200_u8).map(|n| Bytes::from(vec![n; 10_000])).collect();
     let whole = pieces.concat();
     let stream = futures::stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
@@ -40,7 +40,7 @@ pub(super) async fn a_stream_without_content_range(peer: Peer) -> Outcome {
     has(&peer, &whole).await
 }
 
-pub(super) async fn chunks_in_order(peer: Peer) -> Outcome {
+pub(super) async fn chunks_in_order_are_accepted(peer: Peer) -> Outcome {
     let first = peer.chunk(&peer.begin().await?, 0, b"01234").await?.is(202)?.has("range", "0-4")?;
     let status = Answer::of(peer.request(Method::GET, first.header("location")?)).await?;
     let status = status.is(204)?.has("range", "0-4")?;
@@ -49,7 +49,7 @@ pub(super) async fn chunks_in_order(peer: Peer) -> Outcome {
     has(&peer, b"0123456789").await
 }
 
-pub(super) async fn a_chunk_that_leaves_a_gap_is_416(peer: Peer) -> Outcome {
+pub(super) async fn chunk_that_leaves_a_gap_is_416(peer: Peer) -> Outcome {
     let first = peer.chunk(&peer.begin().await?, 0, b"01234").await?.is(202)?;
     let location = first.header("location")?;
     for begin in [0, 4, 6, 1 << 40] {
@@ -61,7 +61,7 @@ pub(super) async fn a_chunk_that_leaves_a_gap_is_416(peer: Peer) -> Outcome {
     has(&peer, b"0123456789").await
 }
 
-pub(super) async fn a_chunk_of_another_length_than_announced_is_refused(peer: Peer) -> Outcome {
+pub(super) async fn chunk_of_another_length_than_announced_is_refused(peer: Peer) -> Outcome {
     let location = peer.begin().await?;
     for range in ["0-3", "0-5"] {
         let asked = peer.request(Method::PATCH, &location).header("content-range", range);
@@ -77,7 +77,7 @@ pub(super) async fn a_chunk_of_another_length_than_announced_is_refused(peer: Pe
     has(&peer, b"right").await
 }
 
-pub(super) async fn an_upload_goes_on_after_a_broken_connection(peer: Peer) -> Outcome {
+pub(super) async fn upload_continues_after_a_broken_connection(peer: Peer) -> Outcome {
     let location = peer.begin().await?;
     let path = &location[location.find("/v2/").unwrap_or_default()..];
     let error = |e: std::io::Error| e.to_string();
@@ -92,7 +92,7 @@ pub(super) async fn an_upload_goes_on_after_a_broken_connection(peer: Peer) -> O
     has(&peer, b"0123456789").await
 }
 
-pub(super) async fn content_of_another_digest_is_refused(peer: Peer) -> Outcome {
+pub(super) async fn blob_of_another_digest_is_refused(peer: Peer) -> Outcome {
     let digest = Digest::of(b"what was announced");
     let refused = peer.finish(&peer.begin().await?, &digest, "what came").await?;
     refused.refused(400, "DIGEST_INVALID")?;
@@ -105,7 +105,7 @@ pub(super) async fn content_of_another_digest_is_refused(peer: Peer) -> Outcome 
     Answer::of(nonsense).await?.refused(400, "DIGEST_INVALID")
 }
 
-pub(super) async fn a_blob_is_mounted_from_a_repository_that_has_it(peer: Peer) -> Outcome {
+pub(super) async fn blob_is_mounted_from_another_repository(peer: Peer) -> Outcome {
     let (from, to) = (peer.repository("from"), peer.repository("to"));
     let digest = from.blob(b"to be mounted").await?;
     let path = format!("blobs/uploads/?mount={digest}&from={}", from.name);
@@ -114,7 +114,7 @@ pub(super) async fn a_blob_is_mounted_from_a_repository_that_has_it(peer: Peer) 
     has(&to, b"to be mounted").await
 }
 
-pub(super) async fn a_mount_of_what_is_not_there_begins_an_upload(peer: Peer) -> Outcome {
+pub(super) async fn mount_of_a_missing_blob_begins_an_upload(peer: Peer) -> Outcome {
     let digest = peer.repository("owner").blob(b"only the owner has it").await?;
     for from in [format!("&from={}/stranger", peer.name), String::new()] {
         let path = format!("blobs/uploads/?mount={digest}{from}");
@@ -125,19 +125,19 @@ pub(super) async fn a_mount_of_what_is_not_there_begins_an_upload(peer: Peer) ->
     Ok(())
 }
 
-pub(super) async fn a_blob_is_only_in_the_repository_that_it_was_pushed_to(peer: Peer) -> Outcome {
+pub(super) async fn blob_exists_only_in_its_own_repository(peer: Peer) -> Outcome {
     let digest = peer.repository("one").blob(b"of one").await?;
     peer.repository("two").head(&format!("blobs/{digest}")).await?.is(404)?;
     Ok(())
 }
 
-pub(super) async fn a_cancelled_upload_is_gone(peer: Peer) -> Outcome {
+pub(super) async fn cancelled_upload_is_gone(peer: Peer) -> Outcome {
     let location = peer.begin().await?;
     Answer::of(peer.request(Method::DELETE, &location)).await?.is(204)?;
     Answer::of(peer.request(Method::GET, &location)).await?.refused(404, "BLOB_UPLOAD_UNKNOWN")
 }
 
-pub(super) async fn an_upload_belongs_to_its_repository(peer: Peer) -> Outcome {
+pub(super) async fn upload_belongs_to_its_repository(peer: Peer) -> Outcome {
     let location = peer.begin().await?;
     let elsewhere = location.replace(&peer.name, "another/repository");
     let answer = peer.finish(&elsewhere, &Digest::of(b"x"), "x").await?;
@@ -145,7 +145,7 @@ pub(super) async fn an_upload_belongs_to_its_repository(peer: Peer) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn the_same_blob_at_once_from_many(peer: Peer) -> Outcome {
+pub(super) async fn same_blob_is_accepted_from_many_clients_at_once(peer: Peer) -> Outcome {
     let bytes = vec![7; 1 << 20];
     try_join_all((0..16).map(|_| peer.blob(&bytes))).await?;
     has(&peer, &bytes).await

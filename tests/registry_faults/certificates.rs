@@ -59,7 +59,7 @@ fn cause(error: &polyarch::registry::RegistryError) -> String {
 }
 
 #[tokio::test]
-async fn a_self_signed_authority_is_taken_only_when_it_is_named() {
+async fn self_signed_authority_is_trusted_only_when_named() {
     let made = as_openssl_makes_it("127.0.0.1", |_| {});
     let (acceptor, pem) = server(&made, None);
     let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
@@ -76,7 +76,7 @@ async fn a_self_signed_authority_is_taken_only_when_it_is_named() {
 }
 
 #[tokio::test]
-async fn a_named_certificate_is_refused_for_another_name_or_time() {
+async fn trusted_certificate_is_refused_for_another_name_or_time() {
     let spent = |params: &mut CertificateParams| params.not_after = date_time_ymd(2001, 1, 1);
     let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(4000, 1, 1);
     for (made, wanted) in [
@@ -94,7 +94,7 @@ async fn a_named_certificate_is_refused_for_another_name_or_time() {
 }
 
 #[tokio::test]
-async fn a_registry_that_wants_a_client_certificate_is_asked_once() {
+async fn missing_client_certificate_is_not_retried() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let (acceptor, pem) = server(&made, Some(&made));
     let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
@@ -114,7 +114,7 @@ fn showing(pem: &str, client: &Made) -> Link {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_shown_to_the_registry() {
+async fn client_certificate_is_shown_to_the_registry() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let client = rcgen::generate_simple_self_signed(["polyarch".to_owned()]).unwrap();
     let (acceptor, pem) = server(&made, Some(&client));
@@ -124,7 +124,7 @@ async fn a_client_certificate_is_shown_to_the_registry() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_that_is_refused_is_shown_once() {
+async fn refused_client_certificate_is_not_retried() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let [client, other] =
         ["polyarch", "stranger"].map(|name| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap());
@@ -140,7 +140,7 @@ async fn a_client_certificate_that_is_refused_is_shown_once() {
 }
 
 #[tokio::test]
-async fn a_registry_of_http_2_that_wants_a_client_certificate_is_told() {
+async fn missing_client_certificate_is_recognised_over_http_2() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let (acceptor, pem) = server_of(&made, Some(&made), &["h2"]);
     let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
@@ -149,7 +149,7 @@ async fn a_registry_of_http_2_that_wants_a_client_certificate_is_told() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_not_shown_elsewhere() {
+async fn client_certificate_is_not_shown_to_other_hosts() {
     let client = rcgen::generate_simple_self_signed(["polyarch".to_owned()]).unwrap();
     // Storage that asks for a certificate is sent none, although polyarch has the one that it would take.
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -202,7 +202,7 @@ impl Guarded {
 }
 
 #[tokio::test]
-async fn a_plan_names_authority_and_client_certificate() {
+async fn plan_names_authority_and_client_certificate() {
     let guarded = Guarded::start().await;
     guarded.plan("ca: ca.pem, cert: client.pem, key: client.key");
     let digest = guarded.digest(&["hello"]).await.expect_code(0);
@@ -223,7 +223,7 @@ async fn a_plan_names_authority_and_client_certificate() {
 }
 
 #[tokio::test]
-async fn certificates_are_found_where_docker_has_them() {
+async fn certificates_are_found_in_the_certs_d_directories() {
     for directory in ["docker/certs.d", ".config/docker/certs.d", ".config/containers/certs.d"] {
         let guarded = Guarded::start().await;
         let home = guarded.home.path();
@@ -244,7 +244,7 @@ async fn certificates_are_found_where_docker_has_them() {
 }
 
 #[tokio::test]
-async fn a_flag_for_a_registry_of_no_reference_is_refused() {
+async fn registry_flag_for_an_unused_registry_is_refused() {
     let guarded = Guarded::start().await;
     let reference = format!("{}/hello:1", guarded.registry.host());
     for (flag, value) in [("--ca", "ghcr.io=ca.pem"), ("--may-send-to", "ghcr.io=10.0.0.1")] {
@@ -257,7 +257,7 @@ async fn a_flag_for_a_registry_of_no_reference_is_refused() {
 }
 
 #[tokio::test]
-async fn a_registry_sends_us_to_its_own_private_host_when_that_is_named() {
+async fn private_token_server_is_used_only_if_may_send_to_allows_it() {
     // A token server on another port of the same private address, as on a GitLab that has no name.
     let tokens = ScriptedRegistry::stateful(|_| Some(status(200).body(r#"{"token":"t"}"#))).await;
     let realm = format!("Bearer realm=\"http://{}/token\",service=\"s\"", tokens.host());

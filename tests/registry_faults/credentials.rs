@@ -27,7 +27,7 @@ fn sender(request: &Request) -> Option<String> {
 }
 
 #[tokio::test]
-async fn each_part_of_a_registry_gets_its_own_login_and_no_other() {
+async fn each_part_of_a_registry_gets_its_own_login() {
     let registry = ScriptedRegistry::stateful(|request| {
         let user = sender(request);
         Some(if user.is_some() { index() } else { status(401).header("WWW-Authenticate", "Basic") })
@@ -73,7 +73,7 @@ fn join(home: &Home, registry: &ScriptedRegistry) -> Run {
 }
 
 #[tokio::test]
-async fn what_a_variable_names_goes_before_what_is_found_and_dockers_logins_before_podmans() {
+async fn auth_env_variables_override_docker_then_podman_config() {
     let home = Home::new();
     let of = |registry: &ScriptedRegistry, user: &str| json!({ "auths": { registry.host(): auth(user) } }).to_string();
     let (run, config) = (home.path().join("run"), home.path().join("config"));
@@ -111,7 +111,7 @@ async fn what_a_variable_names_goes_before_what_is_found_and_dockers_logins_befo
 }
 
 #[tokio::test]
-async fn v38_logins_that_cannot_be_used_are_named_and_not_shown() {
+async fn broken_login_files_are_named_and_not_shown() {
     let (home, registry) = (Home::new(), private().await);
     let broken = format!(r#"{{"auths":{{"x":{{"auth":"{CANARY}"}}"#);
     fs::create_dir_all(home.path().join("run/containers")).unwrap();
@@ -132,7 +132,7 @@ async fn v38_logins_that_cannot_be_used_are_named_and_not_shown() {
 
 /// Who was not asked who they are, and who was: a registry that wants a login wants it in every repository.
 #[tokio::test]
-async fn a_registry_that_asked_for_a_login_once_gets_it_at_once_in_every_repository() {
+async fn login_asked_for_once_is_sent_at_once_to_all_repositories() {
     for scheme in ["Basic", "Bearer"] {
         let registry = ScriptedRegistry::stateful(move |request| {
             if request.target.starts_with("/token?") {
@@ -175,7 +175,7 @@ fn asks() -> Reply {
 }
 
 #[tokio::test]
-async fn a_registry_that_hides_what_it_has_gets_the_login_that_it_asks_for_at_its_home() {
+async fn login_is_found_by_ping_when_a_registry_hides_content() {
     // The last one asks for a login, and does not say how.
     for hidden in [404, 403, 401] {
         let registry = hiding(hidden, asks).await;
@@ -196,7 +196,7 @@ async fn a_registry_that_hides_what_it_has_gets_the_login_that_it_asks_for_at_it
 }
 
 #[tokio::test]
-async fn a_registry_that_lets_everybody_in_is_asked_for_that_once_and_wants_no_helper() {
+async fn open_registry_is_pinged_once_and_needs_no_helper() {
     for home in [|| status(200), || status(404)] {
         let registry = hiding(404, home).await;
         let host = registry.host();
@@ -228,7 +228,7 @@ async fn a_registry_that_lets_everybody_in_is_asked_for_that_once_and_wants_no_h
 }
 
 #[tokio::test]
-async fn a_token_for_the_registry_is_sent_as_it_is() {
+async fn registry_token_of_docker_config_is_sent_unchanged() {
     let registry = ScriptedRegistry::stateful(|request| {
         let realm = format!(r#"Bearer realm="http://{}/token""#, request.header("host").unwrap());
         let known = request.header("authorization") == Some(&format!("Bearer {CANARY}"));

@@ -111,7 +111,7 @@ async fn pass(time: Duration) {
 }
 
 #[tokio::test]
-async fn d11_a_login_that_is_spent_is_renewed_once_before_the_registry_refuses_it() {
+async fn expired_login_is_renewed_before_the_registry_refuses_it() {
     let registry = taking(Arc::new(Mutex::new(1))).await;
     let tokens = Tokens::new(|| Some(Instant::now() + Duration::from_hours(9)));
     let peer = Peer::new(&registry.host(), quick(), tokens.clone());
@@ -132,7 +132,7 @@ async fn d11_a_login_that_is_spent_is_renewed_once_before_the_registry_refuses_i
 }
 
 #[tokio::test]
-async fn d11_a_login_that_was_refused_is_told_to_its_source_and_asked_for_once() {
+async fn refused_login_is_reported_to_its_source_and_renewed_once() {
     let oldest = Arc::new(Mutex::new(1));
     let registry = taking(oldest.clone()).await;
     let tokens = Tokens::new(|| None);
@@ -150,7 +150,7 @@ async fn d11_a_login_that_was_refused_is_told_to_its_source_and_asked_for_once()
 }
 
 #[tokio::test]
-async fn d11_a_login_that_stays_refused_is_asked_for_once_a_request() {
+async fn permanently_refused_login_is_renewed_once_per_request() {
     let registry = taking(Arc::new(Mutex::new(usize::MAX))).await;
     let tokens = Tokens::new(|| None);
     let peer = Peer::new(&registry.host(), quick(), tokens.clone());
@@ -163,7 +163,7 @@ async fn d11_a_login_that_stays_refused_is_asked_for_once_a_request() {
 }
 
 #[tokio::test]
-async fn d12_an_expiry_that_is_past_leads_to_no_loop() {
+async fn login_that_expired_in_the_past_causes_no_loop() {
     for spent in [
         || Some(Instant::now()),
         || Instant::now().checked_sub(Duration::from_hours(1)),
@@ -185,7 +185,7 @@ async fn d12_an_expiry_that_is_past_leads_to_no_loop() {
 }
 
 #[tokio::test]
-async fn d11_what_is_spent_is_still_sent_while_its_source_fails() {
+async fn expired_login_is_still_used_while_its_source_fails() {
     let registry = taking(Arc::new(Mutex::new(1))).await;
     let tokens = Tokens::new(|| Some(Instant::now() + Duration::from_hours(1)));
     let peer = Peer::new(&registry.host(), quick(), tokens.clone());
@@ -204,7 +204,7 @@ async fn d11_what_is_spent_is_still_sent_while_its_source_fails() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_withheld_hears_what_was_refused_and_says_when_it_is_spent() {
+async fn withheld_login_source_forwards_refusals_and_expiry() {
     let host: RegistryHost = "registry.example".parse().unwrap();
     let tokens = Tokens::new(|| Some(Instant::now()));
     let credential = tokens.credential(&host, None).await.unwrap();
@@ -252,7 +252,7 @@ impl Registry {
 }
 
 #[tokio::test]
-async fn d10_a_token_is_renewed_before_its_end() {
+async fn token_is_renewed_before_it_expires() {
     for (more, before, end) in [
         (r#","expires_in":300"#, 260, 20),
         (r#","expires_in":3600,"issued_at":"2009-11-10T23:00:00Z""#, 40, 20),
@@ -275,7 +275,7 @@ async fn d10_a_token_is_renewed_before_its_end() {
 }
 
 #[tokio::test]
-async fn d11_a_token_that_the_registry_calls_spent_is_renewed_once() {
+async fn token_refused_as_expired_is_renewed_once() {
     let refusals: [fn() -> Reply; 4] = [
         || status(400).body(r#"{"errors":[{"code":"DENIED","message":"Your Authorization Token is invalid."}]}"#),
         || status(403).body("Your Authorization Token has expired. Please run 'aws ecr get-login' to fetch a new one."),
@@ -319,7 +319,7 @@ impl CredentialSource for Slow {
 }
 
 #[tokio::test]
-async fn the_time_of_a_helper_is_not_the_registrys() {
+async fn slow_credential_helper_does_not_count_as_registry_time() {
     let registry = taking(Arc::new(Mutex::new(1))).await;
     Peer::new(&registry.host(), quick(), Slow).client.ping().await.unwrap();
 }

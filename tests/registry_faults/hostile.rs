@@ -1,5 +1,5 @@
-//! What a registry may say to lead a client astray, and what it may do to exhaust one: rows V-22 to V-35 as far as they
-//! are not beside what they are about.
+//! A hostile registry sends the client elsewhere, lies or exhausts the client. `docs/contributing/advisories.md` lists
+//! the public advisories about such registries.
 
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -48,7 +48,7 @@ async fn uploading(location: Option<&'static str>) -> (ScriptedRegistry, Result<
 }
 
 #[tokio::test]
-async fn v22_an_upload_goes_on_where_the_registry_says_and_nowhere_that_is_not_its_own() {
+async fn upload_location_is_followed_only_to_allowed_hosts() {
     for (location, patch) in [
         ("/up/1", "PATCH /up/1"),
         ("/up/1?state=a%2Fb", "PATCH /up/1?state=a%2Fb"),
@@ -78,7 +78,7 @@ async fn v22_an_upload_goes_on_where_the_registry_says_and_nowhere_that_is_not_i
 
 /// Pages of tags may lead to other hosts, and have no end: there is one place that turns them, and it is bounded.
 #[test]
-fn v24_pages_of_tags_are_turned_in_one_place_alone() {
+fn tag_pages_are_followed_in_one_source_file_only() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![source];
     while let Some(folder) = folders.pop() {
@@ -94,14 +94,14 @@ fn v24_pages_of_tags_are_turned_in_one_place_alone() {
             }
             let text = std::fs::read_to_string(&path).unwrap();
             for page in ["tags/list", "_catalog", "header::LINK"] {
-                assert!(!text.contains(page), "{} has {page}: see row V-24", path.display());
+                assert!(!text.contains(page), "{} has {page}: only src/registry/tags.rs turns pages", path.display());
             }
         }
     }
 }
 
 #[tokio::test]
-async fn v26_what_a_document_says_of_itself_changes_nothing() {
+async fn claims_inside_a_manifest_do_not_change_its_identity() {
     let lie = Digest::of(b"lie");
     let document = json!({
         "schemaVersion": 2, "mediaType": TYPE, "manifests": [],
@@ -138,7 +138,7 @@ fn no_digests() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn v27_what_is_no_digest_is_never_part_of_a_request() {
+async fn malformed_digests_never_become_part_of_a_request() {
     for text in no_digests() {
         let shown: String = text.chars().take(80).collect();
         assert!(text.parse::<Digest>().is_err(), "{shown:?}");
@@ -170,7 +170,7 @@ async fn v27_what_is_no_digest_is_never_part_of_a_request() {
 }
 
 #[tokio::test]
-async fn v28_a_digest_that_was_named_is_enforced_whatever_the_registry_has_there() {
+async fn pinned_digest_is_enforced_for_join_copy_and_verify() {
     let (store, other) = (Store::default(), Image::oci("linux/arm64", "other"));
     let image = Image::oci("linux/arm64", "pinned");
     store.push("hello", "1", &other);
@@ -193,7 +193,7 @@ async fn v28_a_digest_that_was_named_is_enforced_whatever_the_registry_has_there
 }
 
 #[tokio::test]
-async fn v29_sizes_that_no_content_has_are_refused_and_overflow_nothing() {
+async fn impossible_sizes_are_refused_without_overflow() {
     let of = |size: serde_json::Value| {
         let config = "application/vnd.oci.image.config.v1+json";
         let config = json!({ "mediaType": config, "digest": Digest::of(b"{}"), "size": 2 });
@@ -233,7 +233,7 @@ async fn v29_sizes_that_no_content_has_are_refused_and_overflow_nothing() {
 }
 
 #[tokio::test]
-async fn v30_a_refusal_without_end_is_cut_off_and_its_beginning_is_told() {
+async fn endless_refusal_is_shortened_and_its_start_is_shown() {
     let page = format!("the disk is full\n{CANARY}{}", "x".repeat(1 << 20));
     let long = format!(r#"{{"errors":[{{"code":"DENIED","message":"{}"}}]}}"#, "no ".repeat(10_000));
     let registry = ScriptedRegistry::ordered([
@@ -253,7 +253,7 @@ async fn v30_a_refusal_without_end_is_cut_off_and_its_beginning_is_told() {
 
 /// What is sent can be sent again: none of it is left out the second time.
 #[tokio::test]
-async fn v31_what_a_busy_registry_did_not_take_is_sent_again_whole() {
+async fn repeated_push_sends_the_whole_body_again() {
     let busy = || status(429).header("Retry-After", "0");
     let registry =
         ScriptedRegistry::ordered([(PUT, busy()), (PUT, Reply::Reset), (PUT, busy()), (PUT, status(201))]).await;
@@ -265,7 +265,7 @@ async fn v31_what_a_busy_registry_did_not_take_is_sent_again_whole() {
 }
 
 #[test]
-fn v34_only_names_that_are_this_machine_are_taken_for_it() {
+fn only_true_loopback_names_count_as_loopback() {
     for (name, is_loopback) in [
         ("localhost", true),
         ("LOCALHOST:5000", true),
@@ -292,7 +292,7 @@ fn v34_only_names_that_are_this_machine_are_taken_for_it() {
 
 /// A proxy hears of every request in clear, whatever its name resolves to.
 #[tokio::test]
-async fn d22_a_registry_elsewhere_is_not_spoken_to_in_clear_unless_that_is_said() {
+async fn remote_registry_gets_no_plain_http_without_insecure() {
     let proxy = ScriptedRegistry::stateful(|request| (request.method == "GET").then(index)).await;
     let home = Home::new();
     for (name, insecure, asked) in [
@@ -310,7 +310,7 @@ async fn d22_a_registry_elsewhere_is_not_spoken_to_in_clear_unless_that_is_said(
 }
 
 #[tokio::test]
-async fn d25_a_name_that_nobody_knows_is_looked_up_three_times_and_told() {
+async fn unknown_host_name_is_looked_up_three_times() {
     let peer = Peer::new("registry.invalid", quick(), Anonymous);
     let error = peer.get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Dns(_)) && error.is_unreachable(), "{error}");
@@ -320,7 +320,7 @@ async fn d25_a_name_that_nobody_knows_is_looked_up_three_times_and_told() {
 
 /// One layer of attempts, the registry's own words, and nothing under the tag.
 #[tokio::test]
-async fn d18_a_registry_whose_disk_is_full_is_tried_five_times_at_most_and_told() {
+async fn full_registry_disk_is_retried_five_times_at_most() {
     let (from, full) = (Distribution::start(Setup::Plain), Distribution::start(Setup::Full));
     let (peer, layer) = (peer::Peer::new(&from.base(), "web"), "x".repeat(4 << 20));
     peer.image(Some("1"), &MediaType::OciManifest, &layer).await.unwrap();
@@ -335,9 +335,9 @@ async fn d18_a_registry_whose_disk_is_full_is_tried_five_times_at_most_and_told(
     tag.is(404).unwrap();
 }
 
-/// The table of row V-35, of the embedded registry.
+/// Public registries had advisories for each of these requests (`docs/contributing/advisories.md`).
 #[tokio::test]
-async fn v35_the_embedded_registry_mounts_deletes_and_lists_no_more_than_it_may() {
+async fn embedded_registry_limits_mounts_deletes_and_lists() {
     let home = Home::new();
     let mut serving = Run::new(&home, ["serve"]).start();
     let base = format!("http://{}", serving.stdout_line(":").await);

@@ -15,7 +15,7 @@ use crate::support::scripted_registry::{ScriptedRegistry, status};
 const RATE: &str = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"Rate exceeded"}]}"#;
 
 #[tokio::test]
-async fn d1_ecr_gets_ten_manifests_at_once_and_then_ten_a_second() {
+async fn ecr_gets_ten_manifests_at_once_and_ten_a_second_after() {
     let registry = ScriptedRegistry::stateful(|_| Some(status(201))).await;
     let config = ClientConfig {
         user_agent: "polyarch/test".to_owned(),
@@ -35,7 +35,7 @@ async fn d1_ecr_gets_ten_manifests_at_once_and_then_ten_a_second() {
 }
 
 #[tokio::test]
-async fn d1_what_is_asked_too_often_says_how_often_and_how_long_it_was_tried() {
+async fn throttling_error_reports_attempts_and_elapsed_time() {
     let rows = unavailable(PUT, 5, 429).into_iter().map(|(line, reply)| (line, reply.body(RATE)));
     let registry = ScriptedRegistry::ordered(rows).await;
     let error = Peer::anonymous(&registry).put().await.unwrap_err().to_string();

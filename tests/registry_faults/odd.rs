@@ -14,7 +14,7 @@ use crate::support::scripted_registry::{ScriptedRegistry, status};
 const REFUSALS: [u16; 12] = [400, 402, 403, 405, 406, 409, 410, 415, 421, 451, 501, 505];
 
 #[tokio::test]
-async fn d3_a_head_that_is_refused_in_any_way_is_asked_with_get_once() {
+async fn refused_head_of_a_manifest_falls_back_to_get() {
     for code in REFUSALS {
         let registry =
             ScriptedRegistry::ordered([(HEAD, status(code)), (GET, index()), (HEAD, status(code)), (GET, status(404))])
@@ -31,7 +31,7 @@ async fn d3_a_head_that_is_refused_in_any_way_is_asked_with_get_once() {
 }
 
 #[tokio::test]
-async fn d3_a_head_of_a_blob_that_is_refused_in_any_way_is_asked_for_its_first_byte_once() {
+async fn refused_head_of_a_blob_falls_back_to_its_first_byte() {
     let digest = Digest::of(b"blob");
     for code in REFUSALS {
         let mut asked = Vec::new();
@@ -49,7 +49,7 @@ async fn d3_a_head_of_a_blob_that_is_refused_in_any_way_is_asked_for_its_first_b
 }
 
 #[tokio::test]
-async fn d3_a_login_and_a_limit_are_not_of_head_alone() {
+async fn refused_login_or_rate_limit_of_head_has_no_fallback() {
     for refusal in [status(401), status(429).header("Retry-After", "3600")] {
         let registry = ScriptedRegistry::ordered([(HEAD, refusal)]).await;
         Peer::anonymous(&registry).client.head_manifest(&repository(), &tag()).await.unwrap_err();
@@ -57,7 +57,7 @@ async fn d3_a_login_and_a_limit_are_not_of_head_alone() {
 }
 
 #[tokio::test]
-async fn d8_a_put_that_is_answered_otherwise_than_created_is_read_back() {
+async fn manifest_push_answered_other_than_201_is_read_back() {
     for code in [200, 202, 203, 204] {
         let registry = ScriptedRegistry::ordered([(PUT, status(code)), (GET, index())]).await;
         Peer::anonymous(&registry).put().await.unwrap();
@@ -78,14 +78,14 @@ async fn d8_a_put_that_is_answered_otherwise_than_created_is_read_back() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_a_proxy_sends_as_203_is_its_bytes() {
+async fn manifest_answered_203_by_a_proxy_is_accepted() {
     let registry = ScriptedRegistry::ordered([(GET, status(203).header("Content-Type", TYPE).body(INDEX))]).await;
     assert_eq!(Peer::anonymous(&registry).get().await.unwrap(), manifest());
 }
 
 /// Docker Hub's API (docker/hub-feedback#2459).
 #[tokio::test]
-async fn d1_a_retry_after_that_is_a_time_is_waited_for_until_then() {
+async fn retry_after_with_a_unix_time_is_honoured() {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let busy = |time: u64| status(429).header("Retry-After", time.to_string());
     let registry = ScriptedRegistry::ordered([(GET, busy(unix + 30)), (GET, index())]).await;
@@ -100,7 +100,7 @@ async fn d1_a_retry_after_that_is_a_time_is_waited_for_until_then() {
 }
 
 #[tokio::test]
-async fn what_stands_in_front_of_a_registry_is_told_with_what_to_do() {
+async fn answers_of_a_gateway_are_recognised_with_a_hint() {
     let page = "\n<!DOCTYPE html><html>log in</html>";
     for (reply, said, hint) in [
         (status(200).header("Content-Type", "text/html").body(page), "sent a web page in the place of", "in a browser"),

@@ -1,4 +1,4 @@
-//! Row D24: proxies, which look up the names themselves, so that a name that nobody knows proves who was asked.
+//! Proxies. A proxy looks up host names itself. A host name that does not exist proves that polyarch asked the proxy.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -96,7 +96,7 @@ async fn get(client: &Client) -> Result<(), RegistryError> {
 }
 
 #[tokio::test]
-async fn d24_what_is_encrypted_goes_through_a_tunnel_with_our_login_for_the_proxy_alone() {
+async fn https_uses_a_proxy_tunnel_with_its_own_login() {
     let (acceptor, pem) = certificate("registry.invalid");
     let registry = ScriptedRegistry::stateful_tls(acceptor, |_| Some(index())).await;
     let tunnel = Tunnel::to(registry.address, Some(LOGIN)).await;
@@ -122,7 +122,7 @@ async fn d24_what_is_encrypted_goes_through_a_tunnel_with_our_login_for_the_prox
 }
 
 #[tokio::test]
-async fn d24_what_is_in_clear_is_asked_of_the_proxy_and_what_is_excepted_is_not() {
+async fn plain_http_uses_the_proxy_unless_no_proxy_matches() {
     let line = format!("GET http://{NOWHERE}/v2/org/hello/manifests/1.0");
     let expected = line.clone();
     let proxy = ScriptedRegistry::stateful(move |request| (request.line() == expected).then(index)).await;
@@ -138,7 +138,7 @@ async fn d24_what_is_in_clear_is_asked_of_the_proxy_and_what_is_excepted_is_not(
 }
 
 #[tokio::test]
-async fn d24_a_proxy_that_is_not_there_is_tried_again_and_named() {
+async fn unreachable_proxy_is_retried_and_named() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (client, notices) = client(&[("ALL_PROXY", format!("http://user:{CANARY}@{gone}"))], Transport::Https);
     let error = get(&client).await.unwrap_err();
@@ -159,7 +159,7 @@ fn answered(request: &Request) -> Option<Reply> {
 }
 
 #[tokio::test]
-async fn d24_a_run_uses_the_proxy_and_shows_nobody_its_password() {
+async fn proxy_password_is_never_shown() {
     let wants_login = Arc::new(Mutex::new(false));
     let wanted = wants_login.clone();
     let proxy = ScriptedRegistry::stateful(
@@ -185,7 +185,7 @@ async fn d24_a_run_uses_the_proxy_and_shows_nobody_its_password() {
 }
 
 #[tokio::test]
-async fn d24_a_registry_on_this_machine_is_asked_without_a_proxy() {
+async fn loopback_registry_is_reached_without_a_proxy() {
     let registry = ScriptedRegistry::stateful(|_| Some(index())).await;
     let name = format!("{}/org/hello:1.0", registry.host());
     let home = Home::new();
@@ -197,7 +197,7 @@ async fn d24_a_registry_on_this_machine_is_asked_without_a_proxy() {
 /// A proxy in front of a name does not open what is closed without one: an address of a private network that a registry
 /// names is refused before the proxy hears of it.
 #[tokio::test]
-async fn v23_a_proxy_is_not_asked_for_what_a_registry_may_not_name() {
+async fn proxy_is_not_asked_for_a_forbidden_redirect_target() {
     let proxy = ScriptedRegistry::stateful(|request| {
         let is_home = request.target.starts_with(&format!("http://{NOWHERE}/"));
         is_home.then(|| status(302).header("Location", "http://10.0.0.1/metadata"))

@@ -81,7 +81,7 @@ fn documents() -> Vec<(&'static str, Document, Store)> {
 }
 
 #[tokio::test]
-async fn v25_what_two_readers_read_in_two_ways_is_neither_joined_nor_verified() {
+async fn ambiguous_documents_are_neither_joined_nor_verified() {
     for (way, document, store) in documents() {
         store.put("hello", "1", &document);
         let registry = ScriptedRegistry::stateful(move |request| store.answer(request)).await;
@@ -96,7 +96,7 @@ async fn v25_what_two_readers_read_in_two_ways_is_neither_joined_nor_verified() 
 }
 
 #[tokio::test]
-async fn v25_a_layout_that_two_readers_read_in_two_ways_is_refused_and_stays_as_it_was() {
+async fn ambiguous_layout_is_refused_and_left_unchanged() {
     let home = Home::new();
     let folder = home.path().join("layout");
     fs::create_dir_all(folder.join("blobs/sha256")).unwrap();

@@ -18,7 +18,7 @@ use crate::support::scripted_registry::{Reply, ScriptedRegistry};
 const CHILDREN: usize = 20;
 
 #[tokio::test]
-async fn no_registry_has_more_than_eight_requests_at_once() {
+async fn registry_gets_at_most_eight_requests_at_once() {
     let gate = Arc::new(Notify::new());
     let held = gate.clone();
     let registry = ScriptedRegistry::stateful(move |_| Some(Reply::After(held.clone(), Box::new(index())))).await;
@@ -62,7 +62,7 @@ fn asked(registry: &ScriptedRegistry, images: &[Image]) -> Vec<(String, usize)> 
 
 /// Each child is asked for as it was named, for what its config says, and by its digest after the tag has moved.
 #[tokio::test]
-async fn a_join_asks_three_times_for_each_child_and_four_times_for_all() {
+async fn join_sends_three_requests_per_child_and_four_per_index() {
     let store = Store::default();
     let images = children();
     let content = store.clone();
@@ -90,7 +90,7 @@ async fn a_join_asks_three_times_for_each_child_and_four_times_for_all() {
 }
 
 #[tokio::test]
-async fn the_images_of_an_index_are_fetched_at_once_and_stay_in_its_order() {
+async fn index_children_are_fetched_in_parallel_and_keep_their_order() {
     let store = Store::default();
     let images = children();
     for image in &images {

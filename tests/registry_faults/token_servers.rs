@@ -19,7 +19,7 @@ async fn naming(realm: &'static str, token: Reply, answer: fn(&Request) -> Optio
 }
 
 #[tokio::test]
-async fn d10_a_token_server_that_fails_is_told_as_one_and_is_no_missing_content() {
+async fn failing_token_server_is_named_and_is_not_a_missing_image() {
     for (code, said, hint) in [
         (404, "answered 404", "which names HOST as its token server"),
         (405, "answered 405", "which names HOST as its token server"),
@@ -39,7 +39,7 @@ async fn d10_a_token_server_that_fails_is_told_as_one_and_is_no_missing_content(
 }
 
 #[tokio::test]
-async fn d10_a_token_server_that_cannot_be_found_is_named() {
+async fn unresolvable_token_server_is_named() {
     let registry = naming("https://token.invalid/token", status(418), |_| None).await;
     let error = Peer::new(&registry.host(), quick(), Login::basic()).get().await.unwrap_err();
     let host = registry.host();
@@ -50,7 +50,7 @@ async fn d10_a_token_server_that_cannot_be_found_is_named() {
 
 /// distribution's `token` access controller answers 401 to a token that is too small.
 #[tokio::test]
-async fn a_login_that_may_not_do_it_is_not_told_to_log_in_again() {
+async fn login_without_permission_gets_no_hint_to_log_in_again() {
     let refuse = |request: &Request| {
         let challenge = r#"Bearer realm="http://HOST/token",service="s",error="insufficient_scope""#;
         let challenge = challenge.replace("HOST", request.header("host")?);

@@ -260,7 +260,7 @@ fn shell(home: &Home, script: &str) -> Run {
 }
 
 #[tokio::test]
-async fn a_run_sees_nothing_of_the_machine() {
+async fn test_run_sees_no_settings_of_the_machine() {
     let home = Home::new();
     let ran =
         shell(&home, "env | cut -d= -f1 | sort | tr '\\n' ' '; cat").env("CI", "true").finish().await.expect_code(0);
@@ -269,7 +269,7 @@ async fn a_run_sees_nothing_of_the_machine() {
 }
 
 #[tokio::test]
-async fn a_run_can_be_waited_for_by_line_and_signalled() {
+async fn test_run_can_be_awaited_by_line_and_signalled() {
     let home = Home::new();
     let mut running = shell(&home, "trap 'echo stopped; exit 7' TERM; echo up >&2; while :; do :; done").start();
     assert_eq!(running.stderr_line("up").await, "up");
@@ -279,7 +279,7 @@ async fn a_run_can_be_waited_for_by_line_and_signalled() {
 
 #[tokio::test]
 #[should_panic(expected = "no line contains \"never\"; it printed:\nother\n")]
-async fn a_line_that_never_comes_fails_with_what_was_printed() {
+async fn missing_output_line_fails_with_the_printed_output() {
     let home = Home::new();
     let _ = shell(&home, "echo other").start().stdout_line("never").await;
 }

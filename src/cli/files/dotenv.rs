@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_published_is_a_variable_a_line() {
+    fn dotenv_has_one_variable_per_line() {
         let digest = "sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6";
         let repository = "127.0.0.1:5000/hello";
         let expected = format!(

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_published_is_in_parts_under_both_names() {
+    fn github_output_has_plain_and_image_specific_names() {
         let digest = "sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6";
         let repository = "127.0.0.1:5000/hello";
         let json =
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_ends_itself_and_every_name_is_one() {
+    fn github_output_value_cannot_end_itself() {
         let inner = output("a", "x");
         let value = format!("{inner}b<<END\ny\nEND");
         assert_eq!(read(&output("outer", &value)), [("outer".to_owned(), value)]);

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_a_table_and_its_images() {
+    fn summary_shows_a_table_and_the_images() {
         let text = markdown(&report(&success(), None));
         assert!(text.starts_with("### polyarch: done in "), "{text}");
         assert!(text.contains("\n| hello | linux/amd64 | ") && text.contains("| `sha256:"), "{text}");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_says_what_is_true_when_nothing_was_pushed() {
+    fn summary_cells_are_true_when_nothing_was_pushed() {
         let text = markdown(&report(&not_pushed(), None));
         assert!(text.contains("\n| hello | linux/arm64 | – | – | 1.0s | not pushed |\n"), "{text}");
         assert!(text.contains("\n- **hello** not joined: --no-push\n"), "{text}");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_others_is_text() {
+    fn summary_escapes_third_party_text() {
         assert_eq!(escaped("a|b <img> `c` [d](e)"), r"a\|b \<img\> \`c\` \[d\]\(e\)");
         let lines = vec!["x".repeat(MAX_BYTES / 2); 3];
         assert_eq!(bounded(lines).lines().count(), 1);

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_whole_beside_itself_and_no_link_is_followed() {
+    fn file_is_replaced_atomically_without_following_links() {
         let folder = tempfile::tempdir().unwrap();
         let (target, path) = (folder.path().join("precious"), folder.path().join("report.json"));
         fs::write(&target, "precious").unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_can_be_written_that_is_known_before_and_nothing_is_left() {
+    fn unwritable_file_is_detected_before_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         assert!(file(&folder.path().join("none/report.json")).check().is_err());
         assert!(file(folder.path()).check().is_err());

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_stands_below_its_index_and_names_all_that_list_it() {
+    fn images_table_lists_images_below_their_index() {
         assert_eq!(
             shown(Some(120)),
             [
@@ -128,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_terminal_all_tags_are_named() {
+    fn images_table_names_all_tags_without_a_terminal() {
         let all = "2.0.0-with-a-name, 2.0.0-of-some-length, 2.0, 2";
         assert!(shown(None)[2].contains(all) && !shown(Some(200))[2].contains(all), "{:#?}", shown(None));
     }
 
     #[test]
-    fn columns_are_left_out_where_it_is_narrow() {
+    fn images_table_omits_columns_on_a_narrow_terminal() {
         for width in 0..120 {
             let widest = shown(Some(width)).iter().map(|line| line.chars().count()).max().unwrap();
             assert!(widest <= width.max(25), "{width}: {:#?}", shown(Some(width)));

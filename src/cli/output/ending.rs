@@ -1,5 +1,6 @@
 //! Makes the ending of a run: the table, the results, warnings, leftovers, and failures with their logs.
 
+use polyarch::oci::{Location, TagRef};
 use polyarch::run::{Failure, ImageReport, LeftoverKind, LoadedReport, Outcome, PlatformReport, Report, TagState};
 
 use super::excerpt::excerpt;
@@ -84,12 +85,19 @@ fn results(image: &ImageReport) -> Vec<Line> {
             (TagState::NotMoved, "not moved"),
         ];
         for (state, words) in states {
-            let tags = image.tags.iter().filter(|tag| tag.state == state);
-            lines.extend(tags.map(|tag| Line::from(format!("  {words}: {}", tag.tag))));
+            let tags: Vec<_> = image.tags.iter().filter(|tag| tag.state == state).map(|tag| &tag.tag).collect();
+            let one_line = |tags: &[&TagRef<Location>]| Line::from(format!("  {words}: {}", together(tags)));
+            lines.extend(tags.chunk_by(|one, next| one.repository == next.repository).map(one_line));
         }
     }
     lines.extend(image.on_engine.iter().map(|name| Line::from(format!("  on the engine: {name}"))));
     lines
+}
+
+/// `HOST/hello:1.0, latest`: tags of one repository.
+fn together(tags: &[&TagRef<Location>]) -> String {
+    let others = tags.iter().skip(1).map(|tag| format!(", {}", tag.tag));
+    tags.iter().take(1).map(ToString::to_string).chain(others).collect()
 }
 
 /// `hello loaded hello:1.0 on default: linux/amd64, linux/arm64`.

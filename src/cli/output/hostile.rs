@@ -204,7 +204,7 @@ fn shown(script: &Script, display: impl FnOnce(Memory) -> Box<dyn Display>) -> S
 }
 
 #[test]
-fn no_event_with_hostile_texts_drives_any_output() {
+fn hostile_event_text_cannot_control_any_output() {
     for hostile in HOSTILE {
         let all: Script = (0..).step_by(100).zip(events(hostile)).collect();
         // Failures hide the published images. A second script without failures shows those images, too.
@@ -263,7 +263,7 @@ fn no_event_with_hostile_texts_drives_any_output() {
 }
 
 #[test]
-fn rows_of_the_live_view_hold_no_hostile_text() {
+fn live_view_rows_contain_no_hostile_text() {
     for hostile in HOSTILE {
         let mut rows = super::rows::Rows::default();
         for event in events(hostile) {

@@ -77,13 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_event_is_a_line() {
+    fn json_output_has_one_line_per_event() {
         assert_eq!(written(&success(), None, Json::new), include_str!("expected/success.jsonl"));
         assert_eq!(written(&failed(), None, Json::new), include_str!("expected/failed.jsonl"));
     }
 
     #[test]
-    fn each_line_is_an_object_that_says_when_and_what() {
+    fn json_event_lines_have_a_time_and_a_name() {
         let written = written(&failed(), None, Json::new);
         assert!(written.starts_with("{\"at\":0.0,\"event\":\"polyarch\",\"version\":1}\n"));
         for line in written.lines() {

@@ -117,12 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_succeeds() {
+    fn plain_output_of_a_successful_run_matches() {
         assert_eq!(plain(&success(), None), include_str!("expected/success.txt"));
     }
 
     #[test]
-    fn a_log_has_steps_and_lines_of_files_whole() {
+    fn plain_output_does_not_shorten_steps_and_lines() {
         let shown = plain(&wide(), None);
         let whole = ["{} cached", "{} done in 1.0s", "{} failed", "1 | > {}"].map(|words| words.replace("{}", WIDE));
         assert!(whole.iter().all(|words| shown.contains(words)), "{shown}");
@@ -130,37 +130,37 @@ mod tests {
     }
 
     #[test]
-    fn a_second_run_says_that_nothing_changed() {
+    fn plain_output_of_a_second_run_reports_no_change() {
         assert_eq!(plain(&unchanged(), None), include_str!("expected/unchanged.txt"));
     }
 
     #[test]
-    fn a_failed_platform_shows_its_own_log_and_what_was_left() {
+    fn plain_output_of_a_failure_shows_its_log_and_leftovers() {
         assert_eq!(plain(&failed(), None), include_str!("expected/failed.txt"));
     }
 
     #[test]
-    fn an_interrupted_run_says_what_may_be_left() {
+    fn plain_output_of_an_interrupt_lists_possible_leftovers() {
         assert_eq!(plain(&interrupted(), Some(130)), include_str!("expected/interrupted.txt"));
     }
 
     #[test]
-    fn a_half_published_image_lists_the_tags_that_moved() {
+    fn plain_output_lists_tags_that_moved_before_a_failure() {
         assert_eq!(plain(&half_published(), None), include_str!("expected/half_published.txt"));
     }
 
     #[test]
-    fn an_image_that_was_not_to_be_joined_is_no_failure() {
+    fn plain_output_of_an_unjoined_image_is_not_a_failure() {
         assert_eq!(plain(&not_joined(), None), include_str!("expected/not_joined.txt"));
     }
 
     #[test]
-    fn a_run_that_never_began_says_why() {
+    fn plain_output_of_a_refused_run_gives_the_reason() {
         assert_eq!(plain(&refused(), None), include_str!("expected/refused.txt"));
     }
 
     #[test]
-    fn quiet_says_nothing_but_failures() {
+    fn quiet_output_shows_only_failures() {
         for script in [success(), unchanged(), not_joined()] {
             assert_eq!(quiet(&script, None), "");
         }
@@ -168,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_run_that_is_stopped_says_why() {
+    fn quiet_output_gives_the_reason_of_a_stop() {
         let stopped = quiet(&interrupted(), Some(130));
         assert!(stopped.ends_with("\ninterrupted, ended after 2.7s (exit code 130)\n"), "{stopped}");
     }
 
     #[test]
-    fn a_log_of_github_is_one_group_and_its_ending() {
+    fn github_log_is_one_group_followed_by_the_ending() {
         let folded = written(&failed(), None, |out| Plain::new(out, Color::Off, Groups::GitHub));
         let (group, ending) = folded.split_once("::endgroup::\n").unwrap();
         let log = group.strip_prefix("::group::polyarch: 1 image, 2 builds\n").unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_changes_nothing_but_colour() {
+    fn plain_output_in_colour_differs_only_in_colour() {
         let colored = written(&failed(), None, |out| Plain::new(out, Color::On, Groups::None));
         assert!(colored.contains("\x1b[1;31merror:\x1b[0m"));
         let codes = regex::Regex::new("\x1b\\[[0-9;]*m").unwrap();

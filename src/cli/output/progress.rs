@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_display_is_that_of_buildx_when_the_environment_says_it() {
+    fn buildkit_progress_variable_selects_the_display() {
         let file = File::open("/dev/null").unwrap();
         let preferred =
             |value: &str| Terminal::of(&file, |name| (name == "BUILDKIT_PROGRESS").then(|| value.into())).preferred;
@@ -184,13 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gets_plain_lines_without_colour() {
+    fn output_to_a_file_has_plain_lines_without_colour() {
         let file = File::open("/dev/null").unwrap();
         assert_eq!(of(&file, &[("TERM", "xterm")]), (Screen::None, Color::Off));
     }
 
     #[test]
-    fn a_terminal_gets_what_its_environment_allows() {
+    fn terminal_display_follows_its_environment() {
         // The master of a pseudo-terminal is a terminal.
         let terminal = File::options().read(true).write(true).open("/dev/ptmx").unwrap();
         assert_eq!(of(&terminal, &[("TERM", "xterm")]), (Screen::Live, Color::On));

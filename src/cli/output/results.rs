@@ -115,12 +115,12 @@ mod tests {
     }
 
     #[test]
-    fn an_index_is_a_line() {
+    fn text_result_has_one_line_per_index() {
         assert_eq!(results(&report(&success(), None), Format::Text), format!("{INDEX}\n"));
     }
 
     #[test]
-    fn json_is_one_document() {
+    fn json_result_is_one_document() {
         assert_eq!(
             results(&report(&success(), None), Format::Json),
             format!(
@@ -131,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_verified_is_no_result() {
+    fn unverified_images_are_not_results() {
         assert_eq!(results(&report(&failed(), None), Format::Text), "");
         assert_eq!(results(&report(&failed(), None), Format::Json), "{\"version\":1,\"images\":[]}\n");
     }
 
     #[test]
-    fn an_image_that_was_not_joined_has_the_digests_of_its_platforms() {
+    fn unjoined_image_result_has_the_digests_of_its_platforms() {
         let json = results(&report(&not_joined_script(), None), Format::Json);
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let image = &json["images"][0];
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_loaded_is_a_name_once_all_of_it_is_done() {
+    fn loaded_image_result_appears_when_all_platforms_are_loaded() {
         let loaded = |name: &str| ImageEvent::Loaded {
             engine: "default".into(),
             name: name.into(),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_is_no_error_and_a_full_disk_is_one() {
+    fn closed_result_pipe_is_accepted_and_a_full_disk_is_an_error() {
         struct Failing(ErrorKind);
         impl Write for Failing {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {

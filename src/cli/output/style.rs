@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_short() {
+    fn shown_durations_are_short() {
         for (seconds, text) in [
             (0.0, "0.0s"),
             (1.24, "1.2s"),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_rounded_down() {
+    fn shown_ages_are_rounded_down() {
         for (seconds, text) in [
             (1, "just now"),
             (2, "2 seconds ago"),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_decimal() {
+    fn shown_sizes_are_decimal() {
         for (bytes, text) in [
             (0, "0 B"),
             (999, "999 B"),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_are_cut_as_docker_cuts_them() {
+    fn shown_digests_are_cut_as_by_docker() {
         let digest = format!("sha256:{:064x}", 255);
         let text = format!("put x@{digest}, {digest}.");
         assert_eq!(short_digests(&text), "put x@sha256:000000000000, sha256:000000000000.");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_shortened() {
+    fn long_names_are_shortened_by_display_width() {
         assert_eq!(shorten("héllo", 5), "héllo");
         assert_eq!(shorten("héllo!", 5), "héll…");
         assert_eq!(shorten("部品を作る", 10), "部品を作る");

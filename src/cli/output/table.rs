@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn fits_an_ordinary_terminal_whole() {
+    fn result_table_fits_80_columns() {
         let lines = shown(&success(), Some(80));
         assert_eq!(lines, shown(&success(), None));
         assert_eq!(
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_columns_out_where_it_is_narrow() {
+    fn result_table_omits_columns_on_a_narrow_terminal() {
         assert_eq!(
             shown(&failed(), Some(40)),
             [

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_each_platform_above_the_end_of_its_log() {
+    fn live_view_shows_each_platform_above_its_log() {
         let (mut tty, term) = tty(24, 80);
         play(&at_work(), &mut tty);
         tty.tick(Duration::from_secs(12));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_shows_as_much_of_a_step_or_a_line_as_it_is_wide() {
+    fn live_view_cuts_steps_and_lines_at_the_terminal_width() {
         for columns in [60, 100, 400] {
             let (mut tty, term) = tty(24, columns);
             play(&wide(), &mut tty);
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_loses_words_and_no_lines() {
+    fn live_view_on_a_narrow_terminal_keeps_all_rows() {
         let (mut tty, term) = tty(24, 40);
         play(&at_work(), &mut tty);
         tty.tick(Duration::from_secs(12));
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn many_jobs_are_counted_and_finished_ones_collapse() {
+    fn live_view_counts_many_jobs_and_collapses_finished_ones() {
         let ids: Vec<_> = (0..30).map(|n| job(&format!("image{n:02}"), "linux/amd64")).collect();
         let planned = |id: &polyarch::run::JobId| PlannedJob {
             job: id.clone(),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ending_takes_the_place_of_the_bars() {
+    fn live_view_is_replaced_by_the_ending() {
         let (mut tty, term) = tty(60, 80);
         play(&failed(), &mut tty);
         tty.finish(&report(&failed(), None));
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_display_that_is_dropped_leaves_no_bars() {
+    fn dropped_live_view_leaves_no_rows() {
         let (mut tty, term) = tty(24, 80);
         play(&at_work(), &mut tty);
         tty.tick(Duration::from_secs(1));
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_change_together() {
+    fn live_view_rows_change_together() {
         let (mut tty, term) = tty(24, 80);
         play(&at_work(), &mut tty);
         for second in 10..60 {
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn every_size_of_terminal_is_drawn_on() {
+    fn live_view_draws_on_every_terminal_size() {
         for rows in 2..6 {
             for columns in 2..50 {
                 let (mut tty, _) = tty(rows, columns);

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_who_goes_away_is_no_error() {
+    fn line_writer_ignores_a_closed_pipe() {
         struct Broken(usize);
         impl Write for Broken {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {

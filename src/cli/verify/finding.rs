@@ -18,7 +18,7 @@ pub(super) struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     registry: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tag: Option<Tag>,
+    pub(super) tag: Option<Tag>,
     /// The image of the plan, the platform, and the failure.
     #[serde(flatten)]
     pub(super) of: FailureOf,
@@ -39,6 +39,18 @@ impl Finding {
             },
             of: FailureOf { image: subject.image.clone(), platform, failure },
         }
+    }
+
+    /// Whether another finding is about another tag of the same repository, and reports the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let without_reference = |finding: &Self| {
+            let tag = finding.tag.as_ref()?;
+            let reference = finding.reference.as_ref()?;
+            let repository = reference.strip_suffix(tag.as_str())?;
+            Some((repository.to_owned(), finding.of.failure.message.replace(reference.as_str(), "")))
+        };
+        let (own, others) = (without_reference(self), without_reference(other));
+        own.is_some() && own == others && self.of.failure.hint == other.of.failure.hint
     }
 
     /// The finding for a registry that polyarch cannot ask.

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_keep_to_a_schema_that_names_no_more() {
+    fn verify_schema_has_exactly_the_fields_that_documents_use() {
         let failure = |phase| Failure { phase, message: "text".into(), hint: Some("text".into()), source: None };
         let fault = VerifyFault { platform: Some("linux/arm64".parse().unwrap()), failure: failure(Phase::Verify) };
         let wrong = vec![right(), verified(Err(VerifyError::Untrue { index: None, faults: vec![fault] }), None)];

@@ -23,13 +23,30 @@ pub(super) fn print(
         Format::Text => lines(verified, settings)?,
         Format::Json => stdout::json(&document(verified, findings))?,
     }
-    for finding in findings {
-        stderr::failure(&finding.of.failure, settings.terminal.color);
+    for alike in alike(findings) {
+        let Failure { message, hint, .. } = &alike[0].of.failure;
+        let also: Vec<_> =
+            alike[1..].iter().filter_map(|finding| finding.tag.as_ref()).map(ToString::to_string).collect();
+        let also = if also.is_empty() { String::new() } else { format!("\nthe same for: {}", also.join(", ")) };
+        let lines = diagnostic::message(&format!("{message}{also}"), hint.as_deref());
+        stderr::lines(lines, settings.terminal.color);
     }
     if !findings.is_empty() {
         stderr::line(summary(verified, findings));
     }
     Ok(())
+}
+
+/// The findings in groups: all of a group are of one repository, and differ in the tag alone.
+fn alike(findings: &[Finding]) -> Vec<Vec<&Finding>> {
+    let mut groups: Vec<Vec<&Finding>> = Vec::new();
+    for finding in findings {
+        match groups.iter_mut().find(|group| group[0].is_like(finding)) {
+            Some(group) => group.push(finding),
+            None => groups.push(vec![finding]),
+        }
+    }
+    groups
 }
 
 /// Prints each index once, even if several tags show it.

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_contain_the_words_of_the_endpoints() {
+    fn repository_name_may_contain_endpoint_words() {
         let digest = Digest::of(b"");
         let name = |text: &str| text.parse::<RepositoryPath>().unwrap();
         for (path, endpoint) in [
@@ -103,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_makes_the_parser_panic(path in "/v2/.{0,80}") {
+        fn endpoint_parser_never_panics(path in "/v2/.{0,80}") {
             let _ = Endpoint::parse(&path);
         }
     }

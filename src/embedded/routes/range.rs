@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_read_as_rfc_9110_says() {
+    fn byte_ranges_follow_rfc_9110() {
         for (header, asked) in [
             (None, Asked::Whole),
             (Some("bytes=0-0"), Asked::Part(0..1)),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn upload_ranges_are_inclusive_and_not_backwards() {
+    fn upload_ranges_are_inclusive_and_ascending() {
         assert_eq!(announced("0-9"), Some(0..10));
         assert_eq!(announced("bytes 5-9/*"), Some(5..10));
         for bad in ["", "9", "9-5", "-5", "5-", "a-b", "0-18446744073709551615", "+1-2"] {
@@ -80,7 +80,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_asks_for_bytes_that_are_not_there(header in "bytes=[0-9]{0,20}-[0-9]{0,20}", size in any::<u64>()) {
+        fn range_header_never_exceeds_the_content(header in "bytes=[0-9]{0,20}-[0-9]{0,20}", size in any::<u64>()) {
             if let Asked::Part(range) = Asked::parse(Some(&header), size) {
                 prop_assert!(range.start < range.end && range.end <= size);
             }

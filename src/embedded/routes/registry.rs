@@ -271,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_request_leaves_the_directory_or_breaks_the_registry(
+        fn requests_never_escape_the_directory_of_the_registry(
             requests in proptest::collection::vec(
                 (
                     prop::sample::select(vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_refusal_is_an_error_document() {
+    async fn every_refusal_has_an_oci_error_document() {
         let dir = tempfile::tempdir().unwrap();
         let service = router(Arc::new(Registry::new(Store::open(dir.path()).unwrap(), "id".into())));
         for (method, uri, status, code) in [

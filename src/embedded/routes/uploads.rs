@@ -211,7 +211,7 @@ mod tests {
 
     /// The client disconnects while the registry moves its upload to the final place.
     #[tokio::test]
-    async fn an_upload_that_is_moved_is_nobodys_until_it_is_there_whoever_goes_away() {
+    async fn upload_completes_even_if_the_client_disconnects() {
         for round in 0..50 {
             let dir = tempfile::tempdir().unwrap();
             let registry = Arc::new(Registry::new(Store::open(dir.path()).unwrap(), "id".into()));

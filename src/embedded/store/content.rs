@@ -250,7 +250,7 @@ mod tests {
 
     /// At every moment, another process sees the state that a SIGKILL at that moment would leave.
     #[test]
-    fn content_is_never_seen_in_part() {
+    fn partial_content_is_never_visible() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let done = AtomicBool::new(false);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_moves_names_one_or_the_other_all_the_time() {
+    fn moving_tag_always_names_the_old_or_the_new_manifest() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let (first, second) = (index("1"), index("2"));
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_of_other_bytes_than_its_name_says_is_missing_until_it_is_pushed_again() {
+    fn damaged_blob_counts_as_missing_until_it_is_pushed_again() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let digest = taken(&store, b"layer");
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_a_tag_and_a_referrer_that_are_damaged_are_missing_until_they_are_put_again() {
+    fn damaged_manifest_tag_or_referrer_counts_as_missing() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let (subject, referrer) = (index("subject"), index("referrer"));
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_but_the_owner_may_read_what_is_stored() {
+    fn stored_files_are_readable_only_by_their_owner() {
         use std::os::unix::fs::PermissionsExt as _;
         fn look(path: &Path) {
             let metadata = fs::metadata(path).unwrap();
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn opening_it_again_finds_everything_but_unfinished_uploads() {
+    fn reopened_store_keeps_all_but_unfinished_uploads() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let manifest = index("kept");

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_tag_leads_to_goes_and_nothing_else() {
+    fn prune_deletes_only_unreferenced_content() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let old = image(&store, "a", "old", "");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_repository_that_cannot_be_read_nothing_goes() {
+    fn prune_keeps_everything_of_an_unreadable_repository() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let old = image(&store, "a", "old", "");

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn sessions_are_capped_and_the_forgotten_ones_make_room() {
+    async fn upload_sessions_are_limited_and_the_oldest_is_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let uploads = Uploads::new(dir.path().into());
         let (first, session) = uploads.begin(&repository()).unwrap();
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stops_is_given_up_and_what_came_is_kept() {
+    async fn idle_upload_is_abandoned_and_keeps_its_bytes() {
         let dir = tempfile::tempdir().unwrap();
         let (_, session) = Uploads::new(dir.path().into()).begin(&repository()).unwrap();
         let mut progress = session.progress().await.unwrap();
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_upload_whose_request_was_dropped_is_over() {
+    async fn upload_with_a_dropped_request_is_over() {
         let dir = tempfile::tempdir().unwrap();
         let uploads = Uploads::new(dir.path().into());
         let (_, session) = uploads.begin(&repository()).unwrap();
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_of_another_length_than_announced_leaves_nothing() {
+    async fn body_of_another_length_than_announced_is_not_stored() {
         let dir = tempfile::tempdir().unwrap();
         let (_, session) = Uploads::new(dir.path().into()).begin(&repository()).unwrap();
         let mut progress = session.progress().await.unwrap();

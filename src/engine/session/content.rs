@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_planned_directories_are_served() {
+    async fn session_serves_only_planned_cache_directories() {
         let folder = tempfile::tempdir().unwrap();
         let (planned, other) = (Layout::at(&folder.path().join("planned")), Layout::at(&folder.path().join("other")));
         let digest = Digest::of(b"layer");
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_is_written_in_order_and_as_it_was_named() {
+    fn cache_blob_is_written_in_order_and_under_its_digest() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(folder.path());
         let digest = Digest::of(b"layer");

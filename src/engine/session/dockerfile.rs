@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_those_of_the_file() {
+    fn error_lines_are_those_of_the_dockerfile() {
         let stages = [("base".parse().unwrap(), "localhost:5000/base:1".parse().unwrap())].into();
         let added = add_stages(b"ARG A\nFROM base\nFRM x", &stages).unwrap().added;
         for (said, shown) in [

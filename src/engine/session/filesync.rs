@@ -320,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_decoded_only_where_they_were_encoded() {
+    fn filesync_values_are_decoded_only_if_encoded() {
         let mut metadata = MetadataMap::new();
         metadata.append("followpaths", "a%20b+c".parse().unwrap());
         assert_eq!(values(&metadata, "followpaths"), ["a%20b+c"]);

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_step_lists_and_signs_and_changes_nothing() {
+    async fn ssh_agent_lists_and_signs_but_refuses_changes() {
         let list = framed(REQUEST_IDENTITIES, b"");
         let sign = framed(SIGN_REQUEST, &vec![7; 100_000]);
         let (keys, signature) = (framed(12, b"keys"), framed(14, b"signature"));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_that_is_too_long_or_cut_ends_it() {
+    async fn invalid_ssh_agent_message_ends_the_connection() {
         let long = (MAX_MESSAGE + 1).to_be_bytes();
         assert_eq!(forwarded(&long, &[]).await, (Vec::new(), Vec::new()));
         assert_eq!(forwarded(&[0, 0, 0, 9, SIGN_REQUEST], &[]).await, (Vec::new(), Vec::new()));

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_request_has_its_action() {
+    fn every_ecr_request_maps_to_its_iam_action() {
         for (line, action) in [
             ("GET web/manifests/1.0", "ecr:BatchGetImage"),
             ("HEAD https://h/v2/web/manifests/1.0", "ecr:BatchGetImage"),

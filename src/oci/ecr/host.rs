@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn every_partition_and_endpoint_is_known() {
+    fn ecr_hosts_of_every_partition_are_recognised() {
         use EcrEndpoint::{DualStack, Fips, FipsDualStack, Standard};
         for (host, region, endpoint) in [
             (STANDARD, "eu-central-1", Standard),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_is_taken_for_it() {
+    fn other_hosts_are_not_taken_for_ecr() {
         for host in [
             "12345678901.dkr.ecr.eu-central-1.amazonaws.com",
             "1234567890123.dkr.ecr.eu-central-1.amazonaws.com",
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_of_an_account_is_where_its_partition_says() {
+    fn ecr_host_of_an_account_follows_its_partition() {
         for (region, host) in [
             ("eu-central-1", "123456789012.dkr.ecr.eu-central-1.amazonaws.com"),
             ("us-gov-west-1", "123456789012.dkr.ecr.us-gov-west-1.amazonaws.com"),
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_of_aws_is_refused() {
+    fn invalid_aws_regions_and_accounts_are_refused() {
         assert!("EU-central-1".parse::<AwsRegion>().is_err());
         assert!("".parse::<AwsRegion>().is_err());
         assert!("eu-central-1-".parse::<AwsRegion>().is_err());

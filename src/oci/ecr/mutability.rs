@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_any_characters() {
+    fn tag_pattern_star_matches_any_characters() {
         for (pattern, tag, fits) in [
             ("latest", "latest", true),
             ("latest", "latest-1", false),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn exclusions_turn_the_rule_around() {
+    fn mutability_exclusions_invert_the_rule() {
         let tag = |text: &str| text.parse::<Tag>().unwrap();
         let but = || vec![TagPattern::new("latest".into()), TagPattern::new("dev-*".into())];
         assert!(Mutability::Immutable(Vec::new()).fixes(&tag("latest")));

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ecr_says_leads_to_what_to_do() {
+    fn ecr_messages_lead_to_hints() {
         let user = "User: arn:aws:sts::123456789012:assumed-role/ci/x is not authorized to perform:";
         let on = "on resource: arn:aws:ecr:us-east-1:123456789012:repository/web";
         let digests = || vec![A.parse().unwrap()];
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn where_ecr_says_nothing_the_request_tells_what_the_role_lacks() {
+    fn silent_ecr_refusal_is_explained_by_its_request() {
         use EcrAction::{BatchCheckLayerAvailability, BatchGetImage, InitiateLayerUpload, PutImage};
         for (status, asked) in [(403, BatchCheckLayerAvailability), (403, PutImage), (403, BatchGetImage)] {
             let answer = EcrAnswer { status: Some(status), asked: Some(asked), ..EcrAnswer::default() };
@@ -445,7 +445,7 @@ mod tests {
 
     /// Messages that Engine 20.10 and 28.5 and BuildKit printed (buildx#1660, kafka-ui#583, containerd#10447).
     #[test]
-    fn what_engines_make_of_it_is_read_all_the_same() {
+    fn ecr_refusals_are_recognised_in_engine_messages() {
         let unsaid = |action: &str| not_allowed(action, Policy::Unsaid);
         let (blob, uploads, manifest) = ("blobs/sha256:0", "blobs/uploads/", "manifests/1.0");
         let status = |method: &str, path: &str, status: &str| {
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gallery_and_hosts_of_any_name_have_hints_of_their_own() {
+    fn public_ecr_and_renamed_hosts_get_their_own_hints() {
         let missing = EcrRefusal::RepositoryMissing { name: None };
         let gallery = missing.hint(&"public.ecr.aws".parse().unwrap(), Some(&"acme/web".parse().unwrap()));
         let command = "aws ecr-public create-repository --repository-name web --region us-east-1";

@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_publications_stay_and_of_older_ones_goes_what_no_other_index_lists() {
+    fn clean_keeps_the_newest_publications_and_shared_images() {
         let world = World::default()
             .publication("1.0", 10, "1.0")
             .publication("1.1", 20, "1.1")
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_moving_tag_shows_stays_unless_the_tag_is_dropped() {
+    fn clean_keeps_images_of_moving_tags_unless_dropped() {
         let world = World::default()
             .publication("1.0.0", 10, "1.0.0 stable")
             .publication("1.0.1", 20, "1.0.1 1.0")
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_published_more_than_once_stays_as_long_as_nobody_says_when_it_was_the_last_time() {
+    fn clean_keeps_republished_images_of_unknown_age() {
         let world = World::default()
             .publication("back", 10, "abc1111 abc3333")
             .publication("again", 11, "1.1.0 1.3.0")
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_polyarch_did_not_build_stays_with_all_that_its_indexes_list_unless_all_are_judged() {
+    fn clean_keeps_third_party_images_without_all() {
         let world = World::default()
             .publication("1.0", 10, "1.0")
             .publication("1.1", 20, "1.1")
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_image_of_a_plan_only_what_was_built_under_its_name_goes_and_its_tags_stay() {
+    fn clean_of_a_planned_image_keeps_its_current_tags() {
         let world = World::default()
             .publication("1.0", 10, "1.0")
             .publication("1.1", 20, "1.1")
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publication_is_outdated_by_those_that_are_named_as_well() {
+    fn publication_is_outdated_only_by_equally_well_tagged_ones() {
         let world = World::default()
             .publication("release", 10, "1.0.0")
             .publication("candidate", 15, "1.1.0-rc.1")
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_left_goes_when_as_many_as_wanted_were_published_after_it() {
+    fn clean_deletes_leftovers_older_than_the_kept_publications() {
         let world = World::default()
             .publication("1.0", 10, "1.0")
             .publication("1.1", 20, "1.1")
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_apart_by_its_age_stays() {
+    fn clean_keeps_images_whose_age_is_ambiguous() {
         let world = World::default()
             .publication("1.0", 10, "1.0")
             .publication("1.1", 10, "1.1")
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_says_when_images_were_pushed_nothing_is_outdated_but_by_its_version() {
+    fn clean_without_push_times_judges_only_by_version() {
         let world = World::default()
             .publication("1.0.0", 0, "1.0.0 abc1111")
             .publication("1.9.0", 0, "1.9.0")
@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arch_tag_that_is_an_index_goes_with_the_publication_that_it_is_a_part_of() {
+    fn clean_deletes_arch_tag_indexes_with_their_publication() {
         let attested = |world: World, version: &str, time: u64, tags: &str| {
             let [amd64, arm64] = ["amd64", "arm64"].map(|arch| format!("{version}-{arch}"));
             let [of_amd64, of_arm64] = [&amd64, &arm64].map(|image| format!("att:{image}"));
@@ -540,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_whose_tag_is_not_of_the_index_that_goes_stays() {
+    fn clean_keeps_an_image_with_a_tag_of_another_index() {
         let world = World::default()
             .image("1.0-amd64", Some("hello"), 1, "1.0-amd64 1.1-amd64")
             .image("1.0-arm64", Some("hello"), 1, "1.0-arm64 lambda")

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_moves_unless_its_form_is_that_of_one_publication() {
+    fn tag_counts_as_moving_unless_its_form_is_unique() {
         for (repository, moving) in [
             (
                 "latest stable main edge dev prod nightly bookworm-slim",
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_version_moves_beside_a_revision_or_a_date() {
+    fn short_version_counts_as_moving_beside_a_revision_or_date() {
         for (one, moving) in [
             ("1.0 latest", "latest"),
             ("1.0 abc1234", "1.0"),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_of_one_kind_are_of_several_publications() {
+    fn tags_of_one_kind_belong_to_several_publications() {
         for (one, are_of_several) in [
             ("1.2.3 v1.2.3 1.2.3-alpine latest 1.2 1", false),
             ("1.2.3 abc1234 20260131", false),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_says_more_than_one_with_an_ending_and_that_more_than_any_other_tag() {
+    fn version_tags_rank_above_suffixed_versions_and_other_tags() {
         let all = tags("1.10.0 1.9.0 1.9.0-rc.1 latest abc1234");
         let naming = Naming::of(all.iter());
         let read = |tags: &[Tag]| {

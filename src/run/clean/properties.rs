@@ -281,7 +281,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn what_is_newest_what_moving_tags_show_and_what_an_index_lists_never_goes(
+    fn clean_never_deletes_newest_moving_or_listed_images(
         events in events(), keep in keeps(), kind in prop::sample::select(vec![Kind::Ecr, Kind::Registry]),
     ) {
         let history = History::of(&events);
@@ -336,7 +336,7 @@ proptest! {
     }
 
     #[test]
-    fn what_cannot_be_read_lists_everything(
+    fn clean_refuses_any_history_with_an_unreadable_index(
         events in events(), keep in keeps(), kind in prop::sample::select(vec![Kind::Ecr, Kind::Registry]), has_digest: bool,
     ) {
         let mut world = History::of(&events).shown(kind);
@@ -350,7 +350,7 @@ proptest! {
     }
 
     #[test]
-    fn of_versions_that_follow_each_other_exactly_so_many_stay(publications in 0_u8..15, newest in 1_usize..15) {
+    fn clean_keeps_exactly_as_many_versions_as_wanted(publications in 0_u8..15, newest in 1_usize..15) {
         // Another event comes between the two publications, so that their times differ.
         let between = || Event::Foreign { of: vec![], is_tagged: false };
         let publish = |number: u8| Event::Publish { images: [3 * number, 3 * number], own: Own::Version, moving: vec![] };

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_verified_images_is_success() {
+    fn only_verified_images_are_a_success() {
         let mut report = started();
         assert_eq!(report.exit_code(), 1, "nothing was done");
         publish(&mut report, "a");
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_did_not_move_is_no_success() {
+    fn tag_that_did_not_move_is_a_failure() {
         let mut report = started();
         publish(&mut report, "b");
         let index = tag("a:1").repository.digest(Digest::of(b"a"));
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_earliest_phase_decides_the_exit_code() {
+    fn earliest_failed_phase_decides_the_exit_code() {
         let mut report = started();
         of(&mut report, "a", ImageEvent::Failed(failure(Phase::Publish)));
         assert_eq!(report.exit_code(), 6);
@@ -310,14 +310,14 @@ mod tests {
     }
 
     #[test]
-    fn each_phase_has_the_exit_code_of_the_manual() {
+    fn each_phase_has_its_documented_exit_code() {
         use Phase::{Build, Internal, Plan, Preflight, Publish, Push, Timeout, Verify};
         let codes = [Plan, Preflight, Build, Push, Publish, Verify, Timeout, Internal].map(Phase::exit_code);
         assert_eq!(codes, [2, 3, 4, 5, 6, 7, 124, 70]);
     }
 
     #[test]
-    fn leftovers_are_what_was_pushed_for_an_image_that_was_not_finished() {
+    fn leftovers_are_pushed_tags_of_an_unfinished_image() {
         let mut report = started();
         on(&mut report, "a", "amd64", JobEvent::PushStarted { to: arch_tag("a:1-amd64") });
         on(&mut report, "a", "amd64", JobEvent::Pushed { seconds: 1.0, layers_pushed: 1 });
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_final_tag_that_moved_before_a_failure_is_left() {
+    fn final_tag_that_moved_before_a_failure_is_a_leftover() {
         let mut report = started();
         publish(&mut report, "a");
         of(&mut report, "a", ImageEvent::Failed(failure(Phase::Verify)));
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_end_of_a_failed_log_is_kept() {
+    fn report_keeps_only_the_end_of_a_failed_log() {
         let mut report = started();
         for arch in ["amd64", "arm64"] {
             for n in 0..1000 {
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_is_kept_once_an_image() {
+    fn report_keeps_each_warning_once_per_image() {
         let mut report = started();
         let warn = |report: &mut Report, image: &str, arch: &str, message: String| {
             let JobId { image, platform } = job(image, arch);
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_unknown_jobs_change_nothing() {
+    fn events_of_unknown_jobs_change_no_report() {
         let (mut report, before) = (started(), started());
         on(&mut report, "c", "amd64", JobEvent::BuildStarted);
         of(&mut report, "c", ImageEvent::NotJoined { reason: String::new().into() });
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn the_json_says_its_version_and_how_it_ended() {
+    fn report_json_has_a_version_and_the_outcome() {
         let mut report = started();
         on(&mut report, "a", "amd64", JobEvent::BuildStarted);
         report.finish(Duration::from_millis(1500), 130);

@@ -1,0 +1,69 @@
+//! The catalogue of messages: each text of the program that a person may read, in one file that a reviewer reads whole.
+//!
+//! A change of a message is a change of `messages.txt`. `POLYARCH_BLESS=1` rewrites the file.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use regex::Regex;
+
+use crate::layers::source::{Source, Token};
+use crate::layers::sources;
+
+/// Words that stand before a literal of the source that no user sees.
+const HIDDEN: [&str; 6] = ["reason = ", ".expect(", "unreachable!(", "debug!(", "debug_assert", "Regex::new("];
+
+/// The text of a literal as a person reads it: on one line, without the quotes.
+fn shown(literal: &str) -> String {
+    let broken = Regex::new(r"\\\n\s*").unwrap();
+    let text = broken.replace_all(literal.trim_start_matches(['r', 'b', '#']).trim_matches(['#', '"']), "");
+    text.replace("\\\"", "\"").replace('\n', "⏎")
+}
+
+/// Whether a text has words for a person: two, and not only the places of values.
+fn is_message(text: &str) -> bool {
+    let values = Regex::new(r"\{[^}]*\}").unwrap();
+    let words = values.replace_all(text, " ");
+    words.split_whitespace().filter(|word| word.chars().filter(|c| c.is_alphabetic()).count() > 1).count() > 1
+}
+
+fn messages(source: &Source, text: &str) -> Vec<String> {
+    let lines: Vec<_> = text.lines().collect();
+    let is_hidden = |literal: &&Token| {
+        let line = lines[literal.line - 1];
+        let before =
+            literal.text.lines().next().and_then(|first| line.split_once(first)).map_or(line, |(before, _)| before);
+        HIDDEN.iter().any(|hidden| before.contains(hidden))
+    };
+    let mut shown: Vec<_> = source.literals.iter().filter(|one| !is_hidden(one)).map(|one| shown(&one.text)).collect();
+    shown.retain(|text| is_message(text));
+    shown
+}
+
+#[test]
+fn catalogue_has_every_message_of_the_program() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut catalogue =
+        "Each text of the program that a person may read. tests/messages.rs compares this file.\n".to_owned();
+    let mut count = 0;
+    for source in sources() {
+        let messages = messages(&source, &fs::read_to_string(package.join(&source.path)).unwrap());
+        if !messages.is_empty() {
+            count += messages.len();
+            write!(catalogue, "\n{}\n", source.path).unwrap();
+            for message in messages {
+                writeln!(catalogue, "  {message}").unwrap();
+            }
+        }
+    }
+    assert!(count > 1000, "{count}");
+    let file = package.join("tests/messages.txt");
+    if std::env::var_os("POLYARCH_BLESS").is_some() {
+        fs::write(&file, &catalogue).unwrap();
+    }
+    let reviewed = fs::read_to_string(&file).unwrap_or_default();
+    let (now, then): (Vec<_>, Vec<_>) = (catalogue.lines().collect(), reviewed.lines().collect());
+    let changed: Vec<_> = now.iter().filter(|line| !then.contains(line)).collect();
+    assert!(now == then, "read these messages, then run this again with POLYARCH_BLESS=1: {changed:#?}");
+}
