@@ -1,6 +1,5 @@
 //! Makes the ending of a run: the table, the results, warnings, leftovers, and failures with their logs.
 
-use polyarch::oci::{Location, TagRef};
 use polyarch::run::{Failure, ImageReport, LeftoverKind, LoadedReport, Outcome, PlatformReport, Report, TagState};
 
 use super::excerpt::excerpt;
@@ -85,19 +84,26 @@ fn results(image: &ImageReport) -> Vec<Line> {
             (TagState::NotMoved, "not moved"),
         ];
         for (state, words) in states {
-            let tags: Vec<_> = image.tags.iter().filter(|tag| tag.state == state).map(|tag| &tag.tag).collect();
-            let one_line = |tags: &[&TagRef<Location>]| Line::from(format!("  {words}: {}", together(tags)));
-            lines.extend(tags.chunk_by(|one, next| one.repository == next.repository).map(one_line));
+            let tags = image.tags.iter().filter(|tag| tag.state == state).map(|tag| tag.tag.to_string());
+            lines.extend(together(tags).into_iter().map(|tags| Line::from(format!("  {words}: {tags}"))));
         }
     }
-    lines.extend(image.on_engine.iter().map(|name| Line::from(format!("  on the engine: {name}"))));
+    let names = together(image.on_engine.iter().map(ToString::to_string));
+    lines.extend(names.into_iter().map(|names| Line::from(format!("  on the engine: {names}"))));
     lines
 }
 
-/// `HOST/hello:1.0, latest`: tags of one repository.
-fn together(tags: &[&TagRef<Location>]) -> String {
-    let others = tags.iter().skip(1).map(|tag| format!(", {}", tag.tag));
-    tags.iter().take(1).map(ToString::to_string).chain(others).collect()
+/// `HOST/hello:1.0, latest`: one text for the names that differ only in their tag and follow each other.
+fn together(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for name in names {
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((&name, ""));
+        match texts.last_mut() {
+            Some((last, text)) if last == repository => *text = format!("{text}, {tag}"),
+            _ => texts.push((repository.to_owned(), name)),
+        }
+    }
+    texts.into_iter().map(|(_, text)| text).collect()
 }
 
 /// `hello loaded hello:1.0 on default: linux/amd64, linux/arm64`.
