@@ -491,7 +491,7 @@ async fn verify_pull_fails_on_a_failed_pull_or_a_missing_engine() {
 
     let away = Run::new(&home, ["verify", "--pull", &reference]).env("DOCKER_HOST", "unix:///nowhere/engine.sock");
     let away = away.finish().await.expect_code(3);
-    assert!(away.stderr.contains("engine default: connect to"), "{}", away.stderr);
+    assert!(away.stderr.contains("engine default: cannot connect to"), "{}", away.stderr);
     let engine = ScriptedEngine::start(Script::default().on("s390x"), &world.store);
     let foreign = pull(&home, &engine, &reference).finish().await.expect_code(7);
     assert!(foreign.stderr.contains("the engines are default (linux/s390x)"), "{}", foreign.stderr);

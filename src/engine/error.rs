@@ -15,7 +15,7 @@ use crate::plan::EngineName;
 
 /// An operation on an engine failed.
 #[derive(Debug, thiserror::Error)]
-#[error("engine {engine}: {operation}")]
+#[error("engine {engine}: cannot {operation}")]
 pub struct EngineError {
     /// The engine.
     pub engine: EngineName,
@@ -30,8 +30,8 @@ pub struct EngineError {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineErrorKind {
     /// polyarch cannot reach the engine.
-    #[error("cannot connect")]
-    Connect(#[source] io::Error),
+    #[error(transparent)]
+    Connect(io::Error),
     /// The engine did not answer within the limit, in seconds.
     #[error("the engine did not answer within {0} s")]
     Timeout(u64),

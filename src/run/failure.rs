@@ -63,11 +63,11 @@ pub(super) fn lines_of(file: Text, excerpt: &Excerpt) -> FailedLines {
 /// Converts `error` into a failure of `phase`, or of `Verify` if polyarch refused the answer.
 pub(super) fn of_registry(phase: Phase, doing: &str, error: &RegistryError) -> Failure {
     let phase = if error.is_refusal() { Phase::Verify } else { phase };
-    failure(phase, &format!("{doing}: {}", chain(error)), error.hint())
+    failure(phase, &format!("cannot {doing}: {}", chain(error)), error.hint())
 }
 
 /// Converts `error` into a failure of `phase`, or of `Verify` if polyarch refused the content.
 pub(super) fn of_place(phase: Phase, doing: &str, error: &PlaceError) -> Failure {
     let phase = if error.is_refusal() { Phase::Verify } else { phase };
-    failure(phase, &format!("{doing}: {}", chain(error)), error.hint())
+    failure(phase, &format!("cannot {doing}: {}", chain(error)), error.hint())
 }

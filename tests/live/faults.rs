@@ -162,7 +162,7 @@ async fn failed_build_shows_step_lines_and_a_hint(engine: Engine) {
         ),
         (
             format!("FROM scratch AS build\n{copy}FROM scratch\nCOPY --from=build /out/app /app\n"),
-            &["`out/app` does not exist in `build`", " 4 | > COPY --from=build", "let `build` make it"],
+            &["`out/app` does not exist in `build`", " 4 | > COPY --from=build", "or create the file in `build`"],
         ),
         (
             format!("FROM scratch\n{copy}COPY run.sh /\nRUN [\"/run.sh\"]\n"),
