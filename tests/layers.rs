@@ -1,4 +1,4 @@
-//! The house's rules, held over every file under `src`. ARCHITECTURE.md tells what they are for.
+//! The house's rules, held over every file under `src`. ARCHITECTURE.md has the table of the rooms.
 //!
 //! Code under `#[cfg(test)]` is free of them: a test may put two rooms together.
 
