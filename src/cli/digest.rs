@@ -16,7 +16,11 @@ pub(crate) async fn run(args: &DigestArgs, settings: &Settings) -> Result<ExitCo
     let source = registries.named(&args.reference).await?;
     let asking = run::digest(&source.place, &source.selector, platform.as_ref());
     let digest = while_served(registries.server()?, asking).await;
-    let digest = digest.map_err(|error| reach::refused(&source.to_string(), &error))?;
-    stdout::lines([digest.as_str()])?;
+    match digest.map_err(|error| reach::refused(&source.to_string(), &error)) {
+        Ok(digest) => stdout::lines([digest.as_str()])?,
+        Err(failure) => {
+            return Err(reach::or_of_plan(failure, "digest", &[&args.reference], settings).await.into());
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }

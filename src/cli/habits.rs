@@ -1,8 +1,10 @@
 //! Accepts commands and options of docker, buildx, bake and skopeo, or answers with polyarch's own.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use polyarch::plan::ImageName;
 
 /// Options of `docker build` that are keys of the plan.
 const KEYS: [(&str, &str); 21] = [
@@ -42,7 +44,7 @@ const OPTIONS: [(&str, &str); 8] = [
 ];
 
 /// Commands of those tools, and polyarch's way to do the same.
-const COMMANDS: [(&str, &str); 8] = [
+const COMMANDS: [(&str, &str); 36] = [
     ("bake", "`polyarch build` builds every image of the plan"),
     ("buildx", "use `polyarch build`, or `polyarch inspect` for `imagetools inspect`"),
     ("imagetools", "`polyarch inspect REF` shows an index, and `polyarch join -t TARGET SOURCE…` makes one"),
@@ -51,7 +53,42 @@ const COMMANDS: [(&str, &str); 8] = [
     ("push", "`polyarch build` pushes, and `polyarch copy SOURCE TARGET` copies an image to another registry"),
     ("tag", "`polyarch copy SOURCE TARGET` gives an image another tag"),
     ("config", "`polyarch plan` prints the plan with everything resolved"),
+    ("validate", "`polyarch plan` checks the plan"),
+    ("check", "`polyarch plan` checks the plan, and `polyarch build --check` checks Dockerfiles"),
+    ("lint", "`polyarch plan` checks the plan, and `polyarch build --check` checks Dockerfiles"),
+    ("init", "write a plan, `build.yaml`, and check it with `polyarch plan`"),
+    ("up", ENGINE_RUNS),
+    ("run", ENGINE_RUNS),
+    ("create", ENGINE_RUNS),
+    ("start", ENGINE_RUNS),
+    ("exec", ENGINE_RUNS),
+    ("pull", "use `docker pull`; `polyarch serve` keeps the embedded registry up for `docker pull`"),
+    ("ls", LISTED),
+    ("list", LISTED),
+    ("list-tags", LISTED),
+    ("image", LISTED),
+    ("ps", "use `docker ps`: polyarch runs no containers"),
+    ("rm", CLEANED),
+    ("rmi", CLEANED),
+    ("remove", CLEANED),
+    ("delete", CLEANED),
+    ("du", "`polyarch prune` shows the size of the embedded registry"),
+    ("save", LAYOUT),
+    ("export", LAYOUT),
+    ("load", "`polyarch build --load` leaves images on engines, and `polyarch copy oci:DIR:TAG TARGET` reads a layout"),
+    ("import", "`polyarch copy oci:DIR:TAG TARGET` reads a layout"),
+    ("logout", "use `docker logout`: polyarch takes docker's logins"),
+    ("history", "`polyarch inspect REF` shows an index"),
+    ("annotate", "`polyarch join -t TARGET SOURCE… --annotate SOURCE=PLATFORM` sets the platform of an entry"),
+    ("diff", "`polyarch inspect REF OTHER` shows the differences between two indexes"),
 ];
+
+/// Commands that run containers.
+const ENGINE_RUNS: &str = "use `docker run NAME:TAG`: `registry: local` and --load leave NAME:TAG on your engine";
+const LISTED: &str = "`polyarch images` lists the images of repositories";
+const CLEANED: &str =
+    "`polyarch clean` deletes old images, and `polyarch prune` unused content of the embedded registry";
+const LAYOUT: &str = "`polyarch copy REF oci:DIR:TAG` writes a layout";
 
 /// `help [COMMAND]` is `[COMMAND] --help`, `version` is `--version`.
 pub(crate) fn words(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
@@ -104,6 +141,19 @@ pub(crate) fn no_image(images: &[String]) -> Option<(&str, String)> {
     Some((word, hint))
 }
 
+/// A plan for the Dockerfile of `directory`, in one line. The image gets the name of the directory.
+pub(crate) fn first_plan(directory: Option<&Path>) -> String {
+    let name = directory.and_then(|directory| directory.file_name()?.to_str());
+    let name = name.map(str::to_lowercase).filter(|name| name.parse::<ImageName>().is_ok() && is_string_in_yaml(name));
+    let name = name.as_deref().unwrap_or("hello");
+    format!("{{version: 1, images: {{{name}: {{tags: [latest], platforms: [linux/amd64, linux/arm64]}}}}}}")
+}
+
+/// Whether YAML reads a name without quotes as a string: not `1`, `true` or `null`.
+fn is_string_in_yaml(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic()) && !["true", "false", "null"].contains(&name)
+}
+
 /// Whether `text` is a Dockerfile and not a plan.
 pub(crate) fn is_dockerfile(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -126,6 +176,14 @@ mod tests {
         ] {
             assert_eq!(words(typed.iter().map(OsString::from)), read, "{typed:?}");
         }
+    }
+
+    #[test]
+    fn first_plan_has_an_image_with_the_name_of_the_directory() {
+        for (directory, image) in [("/a/Web", "{web:"), ("/a/1", "{hello:"), ("/a/true", "{hello:"), ("/", "{hello:")] {
+            assert!(first_plan(Some(Path::new(directory))).contains(image), "{directory}");
+        }
+        assert!(first_plan(None).contains("{hello:"));
     }
 
     #[test]

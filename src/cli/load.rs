@@ -370,7 +370,14 @@ const PIPE_IT: &str =
 
 fn find() -> Result<PathBuf, Failure> {
     let found = NAMES.iter().map(PathBuf::from).find(|path| path.exists());
-    found.ok_or_else(|| usage(format!("there is no {} here", NAMES.join(" and no ")), "name the plan with -f FILE"))
+    found.ok_or_else(|| {
+        let message = format!("there is no {} here", NAMES.join(" and no "));
+        if !Path::new("Dockerfile").exists() {
+            return usage(message, "name the plan with -f FILE");
+        }
+        let plan = habits::first_plan(std::env::current_dir().ok().as_deref());
+        usage(message, &format!("name the plan with -f FILE, or save this plan as build.yaml: {plan}"))
+    })
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -276,6 +276,24 @@ pub(crate) fn unread(name: &str, error: &PlaceError) -> Failure {
     }
 }
 
+/// `failure`, with a hint if one of `texts` is `NAME:TAG` and NAME is an image of the plan in this directory.
+pub(crate) async fn or_of_plan(failure: Failure, command: &str, texts: &[&str], settings: &Settings) -> Failure {
+    for text in texts {
+        let Some((name, _)) = text.split_once(':').filter(|(name, tag)| !is_reference(name) && !is_reference(tag))
+        else {
+            continue;
+        };
+        let args = PlanArgs { images: vec![name.to_owned()], ..PlanArgs::default() };
+        if let Ok(loaded) = Loaded::read(&args)
+            && loaded.resolve(settings).await.is_ok()
+        {
+            let hint = format!("`{name}` is an image of your plan: run `polyarch {command} {name}`");
+            return Failure { hint: Some(hint.into()), ..failure };
+        }
+    }
+    failure
+}
+
 /// The embedded registry, if there is one and it has this address.
 async fn embedded(
     host: &RegistryHost,

@@ -19,6 +19,9 @@ const MOST_PRINTED: u64 = 4096;
 /// clone would then give the same commit another short name.
 const SHORT: usize = 7;
 
+/// The answer of `git rev-parse --verify HEAD^{commit}` in a repository without a commit.
+const NO_COMMIT: &str = "Needed a single revision";
+
 /// Answers the git facts in `wanted`. Each has a value, or the reason why it is unknown.
 ///
 /// git runs in `directory`, only if `wanted` has a git fact. git gets only the variables of `environment` that it
@@ -96,7 +99,11 @@ async fn git(directory: &Path, environment: &BTreeMap<String, String>, arguments
         Err(_) => return Err(format!("git did not answer within {} seconds", TIMEOUT.as_secs())),
     };
     let Output { status, stdout, stderr } = output;
-    if status.success() { Ok(first_line(&stdout)) } else { Err(first_line(&stderr)) }
+    match first_line(&stderr) {
+        _ if status.success() => Ok(first_line(&stdout)),
+        reason if reason == NO_COMMIT => Err("the git repository has no commit yet".to_owned()),
+        reason => Err(reason),
+    }
 }
 
 /// The beginning of a program's output. The program fails if it writes more.
@@ -259,6 +266,14 @@ mod tests {
         assert_eq!(facts["git.tag"], Err("git is not installed".to_owned()));
         let odd = environment(&[("GITHUB_SHA", "main; rm -rf")]);
         assert!(git_facts(directory.path(), &odd, &wanted()).await["git.short"].is_err());
+    }
+
+    #[tokio::test]
+    async fn git_facts_of_an_empty_repository_report_no_commit() {
+        let directory = tempfile::tempdir().unwrap();
+        run(directory.path(), &["init", "--quiet"]);
+        let facts = git_facts(directory.path(), &environment(&[]), &wanted()).await;
+        assert_eq!(facts["git.sha"], Err("the git repository has no commit yet".to_owned()));
     }
 
     #[tokio::test]

@@ -52,10 +52,14 @@ const ARCHITECTURES: [&str; 24] = [
 ];
 
 /// Names used by Debian, by kernels, by Docker's official images and by people, each with Go's name.
-const ELSEWHERE: [(&str, &str); 15] = [
+const ELSEWHERE: [(&str, &str); 19] = [
     ("x64", "amd64"),
     ("x86", "386"),
     ("i786", "386"),
+    ("arm5", "arm/v5"),
+    ("arm6", "arm/v6"),
+    ("arm7", "arm/v7"),
+    ("armv5", "arm/v5"),
     ("armv8", "arm64"),
     ("armv8l", "arm64"),
     ("arm64v8", "arm64"),
@@ -111,10 +115,24 @@ pub fn platforms_in(text: &str) -> Vec<&str> {
 }
 
 impl Platform {
-    /// Whether Go and containerd know the operating system and the architecture.
+    /// Whether Go and containerd know the operating system, the architecture and its variant.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        SYSTEMS.contains(&self.os()) && ARCHITECTURES.contains(&self.architecture())
+        SYSTEMS.contains(&self.os())
+            && ARCHITECTURES.contains(&self.architecture())
+            && self.variant().is_none_or(|variant| is_variant(self.architecture(), variant))
+    }
+}
+
+/// Whether `variant` is one of `architecture`. polyarch knows the variants of three architectures only, so every
+/// variant of another architecture counts as known.
+fn is_variant(architecture: &str, variant: &str) -> bool {
+    let version = variant.strip_prefix('v').unwrap_or(variant);
+    match architecture {
+        "amd64" => ["1", "2", "3", "4"].contains(&version),
+        "arm" => ["5", "6", "7", "8"].contains(&version),
+        "arm64" => ["8", "9"].contains(&version.split('.').next().unwrap_or(version)),
+        _ => true,
     }
 }
 
@@ -159,6 +177,8 @@ mod tests {
             ("linux/x64", "linux/amd64"),
             ("linux/x86", "linux/386"),
             ("linux/armv8", "linux/arm64"),
+            ("linux/arm6", "linux/arm/v6"),
+            ("linux/arm7", "linux/arm/v7"),
             ("linux/arm32v7", "linux/arm/v7"),
             ("linux/ppc64el", "linux/ppc64le"),
             ("arm64", "linux/arm64"),
@@ -177,5 +197,18 @@ mod tests {
             assert_eq!(said, meant, "{typed}");
         }
         assert!(Platform::new("linux", "amd46", None).is_ok_and(|platform| !platform.is_known()), "documents say it");
+    }
+
+    #[test]
+    fn unknown_variant_is_not_a_known_platform() {
+        let is_known = |text: &str| text.parse::<Platform>().unwrap().is_known();
+        for known in
+            ["linux/arm", "linux/arm/v5", "linux/amd64/v4", "linux/arm64/v8.2", "linux/arm64/v9", "linux/386/x"]
+        {
+            assert!(is_known(known), "{known}");
+        }
+        for unknown in ["linux/arm/v77", "linux/arm/v9", "linux/amd64/v5", "linux/arm64/v7", "linux/amd64/x"] {
+            assert!(!is_known(unknown), "{unknown}");
+        }
     }
 }

@@ -1,27 +1,37 @@
 //! Reads lists without duplicates: tags, platforms.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::Hash;
 
-use super::node::{Entry, Node, Origin};
+use super::node::{Entry, Node, Origin, Value};
 use super::reader::{Read, Reader};
 
 /// An element of a list.
 pub(super) trait Item {
     /// The place of the element in the plan.
     fn origin(&self) -> &Origin;
+    /// The element in the user's spelling.
+    fn spelling(&self) -> &str;
 }
 
 impl Item for Node {
     fn origin(&self) -> &Origin {
         &self.origin
     }
+
+    fn spelling(&self) -> &str {
+        if let Value::Text(text) | Value::Flag(text) = &self.value { text } else { "" }
+    }
 }
 
 impl Item for Entry {
     fn origin(&self) -> &Origin {
         &self.key.origin
+    }
+
+    fn spelling(&self) -> &str {
+        &self.key.name
     }
 }
 
@@ -32,14 +42,15 @@ pub(super) fn distinct<I: Item, K: Clone + Eq + Hash + Display, V>(
     items: &[I],
     read: impl Fn(&mut Reader<'_>, &I) -> Read<(K, V)>,
 ) -> Read<Vec<(K, V)>> {
-    let (mut all, mut seen) = (Ok(Vec::with_capacity(items.len().min(64))), HashSet::new());
+    let (mut all, mut seen) = (Ok(Vec::with_capacity(items.len().min(64))), HashMap::new());
     for item in items {
         reader.go_on()?;
         let one = read(reader, item).and_then(|(key, value)| {
-            if seen.insert(key.clone()) {
-                return Ok((key, value));
-            }
-            Err(reader.problem(item.origin(), format!("`{key}` appears twice"), None))
+            let Some(first) = seen.insert(key.clone(), item.spelling()) else { return Ok((key, value)) };
+            let name = key.to_string();
+            let other = [item.spelling(), first].into_iter().find(|spelling| is_other_name(spelling, &name));
+            let because = other.map(|other| format!(", because `{other}` is `{name}`")).unwrap_or_default();
+            Err(reader.problem(item.origin(), format!("`{name}` appears twice{because}"), None))
         });
         match (one, &mut all) {
             (Ok(one), Ok(all)) => all.push(one),
@@ -48,4 +59,9 @@ pub(super) fn distinct<I: Item, K: Clone + Eq + Hash + Display, V>(
         }
     }
     all
+}
+
+/// Whether `spelling` is another name of the element `name`. A pair such as `ID=SOCKET` is more than a name.
+fn is_other_name(spelling: &str, name: &str) -> bool {
+    !spelling.is_empty() && !spelling.contains('=') && spelling != name
 }

@@ -200,7 +200,12 @@ fn tag(reader: &mut Reader<'_>, item: &Node, late: Late<'_>) -> Read<Tag> {
                 Some((namespace, name)) => (format!("/{namespace}"), name),
                 None => (String::new(), repository.path().as_str()),
             };
-            let hint = format!("write registry: {}{namespace}, repository: {name}, tags: [{tag}]", repository.host());
+            let hint = match item.origin {
+                Origin::Flag(_) => format!("pass only the tag: `-t {tag}`"),
+                Origin::Text(_) => {
+                    format!("write registry: {}{namespace}, repository: {name}, tags: [\"{tag}\"]", repository.host())
+                }
+            };
             reader.problem(
                 &item.origin,
                 format!("`{text}` is a reference, and a tag is only the part after its colon"),
@@ -241,6 +246,10 @@ fn dropped(reader: &mut Reader<'_>, map: &Map, jobs: &[ReadJob], policy: Read<At
 
 /// A platform. An unknown platform may be a new one, so it is only a warning.
 fn platform(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Platform> {
+    if let Some(hint) = platform_with_settings(node) {
+        let message = format!("an item of the list `platforms` must be a string, and this is {}", node.kind());
+        return Err(reader.problem(&node.origin, message, Some(hint)));
+    }
     let platform = reader.platform(node, late)?;
     if !platform.is_known() {
         let message = format!("polyarch does not know the platform {platform}");
@@ -251,6 +260,24 @@ fn platform(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Platfo
         );
     }
     Ok(platform)
+}
+
+/// The map of platforms that a map in their list probably means: `{ linux/arm64: { args: … } }`.
+fn platform_with_settings(node: &Node) -> Option<String> {
+    let Value::Map(settings) = &node.value else { return None };
+    let is_platform = |text: &str| text.parse::<Platform>().is_ok();
+    let name = settings.iter().find_map(|entry| match &entry.value.value {
+        _ if is_platform(&entry.key.name) => Some(&*entry.key.name),
+        Value::Text(text) if is_platform(text) => Some(&**text),
+        _ => None,
+    })?;
+    let own = settings.iter().find_map(|entry| match &entry.value.value {
+        Value::Map(own) if is_platform(&entry.key.name) => Some(own),
+        _ => None,
+    });
+    let mut keys = own.unwrap_or(settings).iter().map(|entry| &*entry.key.name);
+    let key = keys.find(|key| PLATFORM.known.contains(key)).unwrap_or("args");
+    Some(format!("write `platforms` as a map: platforms: {{ {name}: {{ {key}: … }} }}"))
 }
 
 /// Refuses a misspelled `platforms`, which is the reason why an image has none.

@@ -178,7 +178,9 @@ impl Parser<'_> {
 
     fn unset<T>(&self, start: usize, name: &str, reason: Option<String>) -> Result<T, Bad> {
         let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-        let hint = format!("set the variable, or write a default: ${{{name}:-default}}");
+        // polyarch finds a fact such as `git.sha` itself.
+        let set = if name.contains('.') { "" } else { "set the variable, or " };
+        let hint = format!("{set}write a default: ${{{name}:-default}}");
         self.bad(start, format!("`{name}` is not set{because}"), Some(hint))
     }
 }

@@ -116,7 +116,13 @@ pub(super) const CACHE_TO: Keys =
 pub(super) const ULIMIT: Keys = Keys { of: "a ulimit", known: &["soft", "hard"], not_yet: &[] };
 
 /// Keys of Compose and bake, each with the key that replaces it here.
-pub(super) const ELSEWHERE: &[(&str, &str)] =
-    &[("additional_contexts", "contexts"), ("attest", "provenance"), ("cache_from", "cache"), ("cache_to", "cache")];
+pub(super) const ELSEWHERE: &[(&str, &str)] = &[
+    ("additional_contexts", "contexts"),
+    ("attest", "provenance"),
+    ("build_arg", "args"),
+    ("build_args", "args"),
+    ("cache_from", "cache"),
+    ("cache_to", "cache"),
+];
 
 const NOT_YET: &[&str] = &["no_cache_from", "registry"];

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use crate::oci::Platform;
+use crate::oci::{Platform, PlatformError};
 
 use super::adopt;
 use super::keys::{IMAGE, PLATFORM};
 use super::node::{Map, Node, Origin, Value, put};
 use super::reader::{Read, Reader};
-use super::suggest::suggest;
+use super::suggest::{nearest, suggest};
 
 /// The `--set` flags. Each one records whether it matched an image.
 pub(super) struct Sets(Vec<Set>);
@@ -83,7 +83,12 @@ fn parse(reader: &mut Reader<'_>, flag: &str) -> Read<Set> {
     };
     let path: Vec<Rc<str>> = path.splitn(2, '.').map(Rc::from).collect();
     let keys = if platform.is_some() { &PLATFORM } else { &IMAGE };
-    reader.key(&origin, path.first().map_or("", |key| key), keys)?;
+    let key = path.first().map_or("", |key| key);
+    if let Some(meant) = platform_meant(key).filter(|_| platform.is_none()) {
+        let hint = format!("did you mean `{meant}`?");
+        return Err(reader.problem(&origin, format!("{} has no key `{key}`", keys.of), Some(hint)));
+    }
+    reader.key(&origin, key, keys)?;
     let value = Node { origin, value: Value::Flag(value.to_owned()) };
     Ok(Set { pattern: pattern.to_owned(), platform, path, value, used: false })
 }
@@ -94,6 +99,14 @@ impl Set {
     pub(super) fn passes_over(&self, settings: &Map) -> bool {
         let key = self.path.first().map_or("", |key| key);
         self.pattern.contains('*') && adopt::passes_over(settings, key, PLATFORM.known)
+    }
+}
+
+/// The platform that a word in the place of a key means: `arm64` is `linux/arm64`. A misspelled key is not a platform.
+fn platform_meant(key: &str) -> Option<String> {
+    match key.parse::<Platform>() {
+        Err(PlatformError::Meant { meant, .. }) => nearest(key, IMAGE.known.iter().copied()).is_none().then_some(meant),
+        _ => None,
     }
 }
 

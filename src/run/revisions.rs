@@ -68,7 +68,7 @@ pub(super) fn stale(image: &Image, found: Option<&[Found]>) -> Option<Warning> {
             format!(
                 "the arch tags come from `{first}`, which moves: polyarch could join images of an earlier pipeline"
             ),
-            format!("start `tags:` with a tag of this commit: `tags: [\"${{git.sha}}\", {first}]`"),
+            format!("start `tags:` with a tag of this commit: `tags: [\"${{git.sha}}\", \"{first}\"]`"),
         )
     } else {
         let tags: Vec<_> = shared.iter().map(|job| format!("`{}`", job.arch_tag)).collect();

@@ -48,6 +48,14 @@ async fn docker_arguments_get_a_hint_with_the_polyarch_form() {
         (&["build", "--metadata-file", "x"], "--report FILE"),
         (&["bake"], "`polyarch build` builds every image of the plan"),
         (&["push"], "`polyarch copy SOURCE TARGET`"),
+        (&["run", "hello:1.0"], "use `docker run NAME:TAG`"),
+        (&["create"], "use `docker run NAME:TAG`"),
+        (&["pull", "hello:1.0"], "use `docker pull`"),
+        (&["ls"], "`polyarch images`"),
+        (&["rm", "hello:1.0"], "`polyarch clean`"),
+        (&["init"], "write a plan, `build.yaml`"),
+        (&["build", "--set", "hello.arm64.args.X=y"], "`arm64`\nhint: did you mean `linux/arm64`?\n"),
+        (&["build", "--set", "hello.arg.X=y"], "hint: did you mean `args`?\n"),
         (&["imagetools", "inspect"], "`polyarch inspect REF`"),
         (&["build", "--push", "--load"], "cannot be used with"),
         (&["join", "--platform", "linux/amd64"], "leaves out linux/arm64 of hello"),
@@ -150,7 +158,7 @@ async fn mixed_case_name_gets_a_hint_in_lower_case() {
         (&["clean", "a.io/MyOrg/App", "--keep", "1"], "as in myorg/app"),
         (&["plan", "--registry", "a.io/MyOrg"], "as in myorg"),
         (&["plan", "--registry", "MyOrg"], "write docker.io/myorg for Docker Hub"),
-        (&["plan", "--tag", "MyOrg/App:V1"], "write registry: docker.io/myorg, repository: app, tags: [V1]"),
+        (&["plan", "--tag", "MyOrg/App:V1"], "pass only the tag: `-t V1`"),
         (&["plan", "--set", "hello.repository=MyOrg/App"], "as in myorg/app"),
         (&["plan", "--set", "hello.from=MyOrg/App:1"], "as in myorg/app"),
         (&["plan", "--set", "hello.cache.to=a.io/MyOrg/App:1"], "as in myorg/app"),
@@ -181,10 +189,10 @@ async fn image_names_of_a_plan_stand_for_their_first_tags() {
 async fn reference_in_place_of_a_tag_gets_a_hint_for_the_plan() {
     let home = home();
     for (tag, hint) in [
-        ("ghcr.io/acme/web:1.0", "write registry: ghcr.io/acme, repository: web, tags: [1.0]"),
-        ("localhost:5000/web:1.0", "write registry: localhost:5000, repository: web, tags: [1.0]"),
-        ("acme/web:1.0", "write registry: docker.io/acme, repository: web, tags: [1.0]"),
-        ("web:1.0", "repository: web, tags: [1.0]"),
+        ("ghcr.io/acme/web:1.0", "write registry: ghcr.io/acme, repository: web, tags: [\"1.0\"]"),
+        ("localhost:5000/web:1.0", "write registry: localhost:5000, repository: web, tags: [\"1.0\"]"),
+        ("acme/web:1.0", "write registry: docker.io/acme, repository: web, tags: [\"1.0\"]"),
+        ("web:1.0", "repository: web, tags: [\"1.0\"]"),
     ] {
         let plan = PLAN.replace("\"1.0\"", &format!("\"{tag}\""));
         fs::write(home.path().join("build.yaml"), plan).unwrap();
@@ -192,6 +200,31 @@ async fn reference_in_place_of_a_tag_gets_a_hint_for_the_plan() {
         assert!(finished.stderr.contains(hint) && finished.stderr.contains("build.yaml:3:"), "{}", finished.stderr);
         fs::write(home.path().join("build.yaml"), PLAN).unwrap();
         let finished = run(&home, &["plan", "--tag", tag]).await.expect_code(2);
-        assert!(finished.stderr.contains(hint), "{}", finished.stderr);
+        assert!(finished.stderr.contains("hint: pass only the tag: `-t 1.0`\n"), "{}", finished.stderr);
     }
+}
+
+#[tokio::test]
+async fn image_of_the_plan_with_a_tag_gets_a_hint_without_it() {
+    let home = home();
+    let cases = [("inspect", "hello:0.1", true), ("inspect", "acme/hello:0.1", false), ("digest", "hello:0.1", true)];
+    // Nothing listens on port 9, so nothing leaves this machine. The retries take their time, so all run at once.
+    let asked = cases.map(async |(command, reference, is_hinted)| {
+        let run = Run::new(&home, [command, reference]).env("HTTPS_PROXY", "http://127.0.0.1:9");
+        let finished = run.finish().await.expect_code(3);
+        let hint = format!("hint: `hello` is an image of your plan: run `polyarch {command} hello`\n");
+        assert_eq!(finished.stderr.contains(&hint), is_hinted, "{}", finished.stderr);
+    });
+    futures::future::join_all(asked).await;
+}
+
+#[tokio::test]
+async fn dockerfile_without_a_plan_gets_a_plan_that_works() {
+    let home = Home::new();
+    fs::write(home.path().join("Dockerfile"), "FROM scratch\n").unwrap();
+    let finished = run(&home, &["build"]).await.expect_code(2);
+    let plan = finished.stderr.split("save this plan as build.yaml: ").nth(1).unwrap_or_else(|| panic!("{finished:?}"));
+    fs::write(home.path().join("build.yaml"), plan).unwrap();
+    let finished = run(&home, &["plan"]).await.expect_code(0);
+    assert!(finished.stdout.contains("linux/arm64"), "{}", finished.stdout);
 }

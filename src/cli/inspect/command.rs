@@ -19,8 +19,12 @@ pub(crate) async fn run(args: &InspectArgs, settings: &Settings) -> Result<ExitC
         Some(other) => Some(registries.named(other).await?),
         None => None,
     };
-    while_served(registries.server()?, Box::pin(show(args, &source, other.as_ref()))).await?;
-    Ok(ExitCode::SUCCESS)
+    let shown = while_served(registries.server()?, Box::pin(show(args, &source, other.as_ref()))).await;
+    let texts: Vec<_> = std::iter::once(&args.reference).chain(&args.other).map(String::as_str).collect();
+    match shown {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(failure) => Err(reach::or_of_plan(failure, "inspect", &texts, settings).await.into()),
+    }
 }
 
 async fn show(args: &InspectArgs, source: &Source, other: Option<&Source>) -> Result<(), Failure> {
