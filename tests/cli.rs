@@ -204,7 +204,8 @@ async fn embedded_registry_must_be_named_explicitly_in_ci() {
     transcript.is("ci-without-registry");
     // Said on purpose, it is one: nothing is in it.
     let ran = Run::new(&home, ["join", "--registry", "local"]).env("CI", "true").finish().await;
-    ran.expect_code(6);
+    let stderr = ran.expect_code(6).stderr;
+    assert!(stderr.contains("this machine only, so name a shared registry"), "{stderr}");
 }
 
 #[tokio::test]

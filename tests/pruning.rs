@@ -33,7 +33,7 @@ async fn prune_deletes_unreferenced_content_unless_it_is_served() {
     assert_eq!(blobs(), 5);
     // The first manifest and its layer can go. Both images have the config.
     let shown = prune(&[]).await.expect_code(0).stdout;
-    assert!(shown.contains("no tag leads to 2 of 5") && shown.contains("--apply"), "{shown}");
+    assert!(shown.contains("no tag leads to 2 of 5 blobs") && shown.contains("--apply"), "{shown}");
     assert_eq!(blobs(), 5);
     let deleted = prune(&["--apply"]).await.expect_code(0).stdout;
     assert!(deleted.contains("deleted 2 blobs"), "{deleted}");

@@ -224,8 +224,9 @@ pub(crate) struct OutputArgs {
     pub(crate) report: Option<PathBuf>,
     /// Write the published images to FILE, for CI
     ///
-    /// FILE gets lines of the form NAME=VALUE, for dotenv reports of GitLab CI. The names are `DIGEST`, `REPOSITORY`
-    /// and `TAGS`. If your plan has several images, a name begins with the image, as in `HELLO_DIGEST`.
+    /// FILE gets lines of the form NAME=VALUE, for dotenv reports of GitLab CI. The names begin with the image:
+    /// `HELLO_DIGEST`, `HELLO_REPOSITORY` and `HELLO_TAGS`. If your plan has one image, FILE also gets `DIGEST`,
+    /// `REPOSITORY` and `TAGS`.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) dotenv: Option<PathBuf>,
 }

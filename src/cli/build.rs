@@ -4,15 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use polyarch::plan::{CachePolicy, PullPolicy};
-use polyarch::run::{self, BuildRun, Event, EventSink as _, Goal, OnFailure, Surroundings};
+use polyarch::run::{self, BuildRun, Event, EventSink as _, Goal, OnFailure, Registry, Report, Server, Surroundings};
 
 use super::args::{BuildArgs, moving};
 use super::audience::Audience;
 use super::load::{self, Loaded, Refusal};
 use super::notices;
+use super::output::{Format, Progress};
 use super::settings::Settings;
 use super::signals::Signals;
-use super::{check, ending, reach};
+use super::{check, ending, reach, stderr};
 
 pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let limit = load::duration("--timeout", args.timeout.as_deref())?;
@@ -73,12 +74,34 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
             reason = stop.stopping() => Ok(ending::stopped(&reason, signals.code(), settings)),
         };
     }
+    // If another process serves the embedded registry, the registry outlives this run.
+    let is_served = matches!((&build.registries.first, &server), (Registry::Embedded { .. }, Some(Server::Holder(_))));
     let mut audience = Audience::new(args.output.progress, settings.terminal);
     for warning in warnings {
         audience.event(Duration::ZERO, &Event::Warning(warning));
     }
     Box::pin(run::build(build, Surroundings { server, notices, shutdown }, &mut audience)).await;
-    Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
+    let report = audience.end(signals.code());
+    let is_for_people =
+        args.output.format == Format::Text && !matches!(args.output.progress, Progress::Quiet | Progress::Json);
+    if let Some(line) = later(&report).filter(|_| is_served && is_for_people) {
+        stderr::line(line);
+    }
+    Ok(ending::tell(&report, &args.output, settings))
+}
+
+/// How to use the images after this run, which served the embedded registry, has ended.
+fn later(report: &Report) -> Option<String> {
+    let published: Vec<_> = report.images.iter().filter(|image| !image.verified.is_empty()).collect();
+    let pull = |image: &str| format!("to pull {image}: start `polyarch serve` first");
+    match &published[..] {
+        [] => None,
+        [one] => {
+            let run = one.on_engine.first().map(|name| format!("to run {}: `docker run {name}`; ", one.image));
+            Some(run.unwrap_or_default() + &pull(&one.image))
+        }
+        _ => Some(pull("the images")),
+    }
 }
 
 fn goal(args: &BuildArgs) -> Goal {
@@ -88,5 +111,24 @@ fn goal(args: &BuildArgs) -> Goal {
         BuildArgs { no_push: true, push: false, .. } => Goal::Build,
         BuildArgs { no_join: true, .. } => Goal::Push,
         _ => Goal::Publish,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::script::{failed, report, success};
+    use super::*;
+
+    #[test]
+    fn ending_names_the_way_to_run_and_pull_published_images() {
+        let mut report = report(&success(), None);
+        report.images[0].on_engine = vec!["hello:1.0".into(), "hello:latest".into()];
+        let line = later(&report).unwrap();
+        assert_eq!(line, "to run hello: `docker run hello:1.0`; to pull hello: start `polyarch serve` first");
+        report.images[0].on_engine.clear();
+        assert_eq!(later(&report).unwrap(), "to pull hello: start `polyarch serve` first");
+        report.images.push(report.images[0].clone());
+        assert_eq!(later(&report).unwrap(), "to pull the images: start `polyarch serve` first");
+        assert_eq!(later(&super::super::output::script::report(&failed(), None)), None);
     }
 }

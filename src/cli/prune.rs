@@ -58,13 +58,13 @@ fn prune(directory: &Path, how: How) -> Result<Told, Failure> {
     let refused = |error: EmbeddedError| failed(diagnostic::chain(&error), error.hint());
     let pruning = Pruning::open(directory).map_err(refused)?;
     let found = pruning.found().clone();
-    let (place, stored) =
-        (directory.display(), format!("{}, {}", count(found.stored, "blob"), size(found.stored_bytes)));
+    let stored_blobs = count(found.stored, "blob");
+    let (place, stored) = (directory.display(), format!("{stored_blobs}, {}", size(found.stored_bytes)));
     let line = match how {
         _ if found.count() == 0 => format!("{place}: a tag leads to all of {stored}"),
         How::Looking => {
             let goes =
-                format!("{} of {}, {} of {}", found.count(), found.stored, size(found.bytes), size(found.stored_bytes));
+                format!("{} of {stored_blobs}, {} of {}", found.count(), size(found.bytes), size(found.stored_bytes));
             format!("{place}: no tag leads to {goes}; --apply deletes them")
         }
         How::Deleting => {

@@ -32,6 +32,9 @@ const NOT_THERE: &str = "build and push it: `polyarch build --no-join`";
 /// The hint for plans that remove arch tags after the join.
 const REMOVED: &str = "build and push it: `polyarch build --no-join`; with `arch_tags: remove` \
                        a join removes its arch tags, so it cannot run twice";
+/// The hint for the embedded registry: another machine cannot have pushed the image.
+const EMBEDDED: &str = "build and push it here: `polyarch build --no-join`; `registry: local` exists on this machine only, \
+                        so name a shared registry to join images of other machines";
 
 /// The input of `polyarch join`.
 pub struct JoinRun {
@@ -261,6 +264,10 @@ async fn find_all(
         revisions::of_one(built.map(|(found, _)| found))?;
     }
     let removed = image.jobs.iter().any(|job| job.arch_tags == ArchTags::Remove);
-    let hint = if removed { REMOVED } else { NOT_THERE };
+    let hint = match registry {
+        _ if removed => REMOVED,
+        Registry::Embedded { .. } => EMBEDDED,
+        Registry::Named { .. } => NOT_THERE,
+    };
     if faults.is_empty() { Ok(found) } else { Err(references::told(&faults, wait, Missing::Expected(Some(hint)))) }
 }

@@ -147,9 +147,15 @@ fn tell(cleaned: &Cleaned, settings: &Settings) {
     let warn = |message: String, hint: Option<String>| {
         stderr::lines(diagnostic::warning(&message, hint.as_deref()), settings.terminal.color);
     };
+    let refusal = match judged {
+        Judged { is_embedded: true, .. } => Some(CleanError::Embedded),
+        Judged { is_unordered: true, listed_by, .. } => {
+            Some(CleanError::Unordered { order: keep.order, listed_by: listed_by.clone() })
+        }
+        _ => None,
+    };
     let going = judged.images.iter().filter(|(_, verdict)| verdict.goes()).count();
-    if judged.is_unordered {
-        let refusal = CleanError::Unordered { order: keep.order, listed_by: judged.listed_by.clone() };
+    if let Some(refusal) = &refusal {
         warn(format!("{repository}: --apply would be refused: {refusal}"), refusal.hint());
     } else if going > 0 && judged.listed_by != ListedBy::Ecr {
         warn(
@@ -166,6 +172,7 @@ fn tell(cleaned: &Cleaned, settings: &Settings) {
     let all = judged.images.len();
     let says = match outcomes {
         None if going == 0 => format!("nothing to delete among {}", count(all, "image")),
+        None if refusal.is_some() => format!("{going} of {} would be deleted", count(all, "image")),
         None => format!("{going} of {} would be deleted; --apply deletes them", count(all, "image")),
         Some(outcomes) => {
             let deleted = outcomes.values().filter(|outcome| **outcome == Outcome::Deleted).count();

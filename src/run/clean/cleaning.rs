@@ -39,6 +39,8 @@ pub struct Judged {
     pub referrers: Vec<Referrer>,
     /// Whether `clean` must order the publications and cannot. [`Cleaning::apply`] then refuses.
     pub is_unordered: bool,
+    /// Whether the repository is in the embedded registry. [`Cleaning::apply`] then refuses.
+    pub is_embedded: bool,
 }
 
 /// A manifest that refers to an image that is deleted. It is usually a signature.
@@ -87,7 +89,12 @@ impl<'a> Cleaning<'a> {
             images: images.collect(),
             referrers: self.referrers(),
             is_unordered: self.is_unordered,
+            is_embedded: self.is_embedded(),
         }
+    }
+
+    fn is_embedded(&self) -> bool {
+        matches!(self.registry, Registry::Embedded { .. })
     }
 
     fn going(&self) -> BTreeSet<Digest> {
@@ -114,7 +121,7 @@ impl<'a> Cleaning<'a> {
     /// The repository cannot be read again, or nothing can be deleted there. In both cases nothing was deleted. Later
     /// failures are in the outcomes, beside the deleted manifests.
     pub async fn apply(mut self, shutdown: &Shutdown) -> Result<BTreeMap<Digest, Outcome>, CleanError> {
-        if let Registry::Embedded { .. } = self.registry {
+        if self.is_embedded() {
             return Err(CleanError::Embedded);
         }
         if self.is_unordered {

@@ -63,7 +63,11 @@ impl CleanError {
             }
             Self::Unordered { order: Order::Push, .. } => Some(BY_VERSION.into()),
             Self::Unordered { order: Order::Version, .. } => Some(BY_NAME.into()),
-            Self::Embedded => Some("delete its directory (POLYARCH_HOME) to start with an empty registry".into()),
+            Self::Embedded => Some(
+                "run `polyarch prune` to delete content without a tag; for an empty registry, delete the directory \
+                 that `polyarch prune` prints"
+                    .into(),
+            ),
             Self::Registry(error) if super::super::untag::is_unsupported(error) => Some(
                 "enable deletion in the registry (docker-registry: `storage: { delete: { enabled: true } }`)".into(),
             ),
