@@ -149,7 +149,7 @@ impl Settings {
             host.map_err(|error: EngineHostError| refused(format!("{}: {error}", found.source), error.hint()))?;
         if !host.is_local() {
             let message = format!(
-                "{}: {host} is plain TCP to another machine: anyone on the way can control the engine",
+                "{}: {host} is unencrypted TCP to another machine: anyone on the network could control the engine",
                 found.source
             );
             let hint =

@@ -131,10 +131,15 @@ fn missing(message: &str, steps: &[FailedStep]) -> Option<(String, Option<String
     paths.extend(found.iter().filter(|(_, of)| *of == from).map(|(path, _)| path.as_str()));
     paths.sort_unstable();
     paths.dedup();
-    let place = from.as_ref().map_or_else(|| "the context".to_owned(), |from| format!("`{from}`"));
-    let verb = if paths.len() == 1 { "does not exist" } else { "do not exist" };
     let names: Vec<_> = paths.iter().map(|path| format!("`{}`", path.trim_start_matches('/'))).collect();
-    Some((format!("{} {verb} in {place}", names.join(" and ")), from))
+    let names = names.join(" and ");
+    let message = match (&from, paths.len()) {
+        (None, 1) => format!("{names} does not exist in the context"),
+        (None, _) => format!("{names} do not exist in the context"),
+        (Some(from), 1) => format!("{names} does not exist in `{from}`"),
+        (Some(from), _) => format!("{names} do not exist in `{from}`"),
+    };
+    Some((message, from))
 }
 
 /// BuildKit 0.8 reports the directory of a stage on the engine instead of the path in the stage.
