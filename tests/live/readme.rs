@@ -49,4 +49,11 @@ async fn readme_shows_the_real_output_of_a_run() {
         assert!(printed.contains(line), "the README shows {line:?}; printed was {printed:#?}");
     }
     assert_eq!(ran.stdout.lines().count(), 1, "the last line alone is the result");
+    for (option, value, is_shown) in
+        [("--progress", "plain", true), ("--progress", "quiet", false), ("--format", "json", false)]
+    {
+        let again = Run::new(&home, ["build", option, value]).env("DOCKER_HOST", engine.host.as_str()).finish().await;
+        let again = again.expect_code(0);
+        assert_eq!(again.stderr.contains("start `polyarch serve` first"), is_shown, "{value}: {}", again.stderr);
+    }
 }
