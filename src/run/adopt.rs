@@ -13,14 +13,14 @@ use super::carry::{self, Brought, Load, Of, Told};
 use super::confirm::{self, ConfirmError, Found, config_of};
 use super::event::{Doing, Failure, JobEvent, Phase};
 use super::failure::{chain, failure, of_place};
+use super::fixed::FixedArchTag;
 use super::job::{Goal, JobEnd};
 use super::place::Place;
 use super::publish::{FRESH, Target};
 use super::relay::JobVoice;
-use super::tagging::immutable;
 use crate::oci::{
     Attestation, Child, Digest, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest, Reference, Repository,
-    Selector, TagRef,
+    Selector, Tag, TagRef,
 };
 use crate::plan::{Adoption, AttestationPolicy, Job};
 use crate::registry::Visibility;
@@ -150,6 +150,8 @@ pub(super) struct AdoptRun {
     pub(super) to: Place,
     /// The repository of the target.
     pub(super) repository: Repository,
+    /// The first final tag of the image.
+    pub(super) first_tag: Option<Tag>,
     pub(super) goal: Goal,
     /// Stops the copy.
     pub(super) cancel: CancellationToken,
@@ -244,7 +246,10 @@ impl AdoptRun {
             // Another run may have moved the arch tag to the same manifest in the meantime.
             match self.shown_by(&tag).await? {
                 Some(there) if there == *top.digest() => return Ok(()),
-                Some(there) => return Err(immutable(Phase::Push, &tag, &there, top.digest())),
+                Some(there) => {
+                    let fixed = FixedArchTag { name: &tag, first: self.first_tag.as_ref() };
+                    return Err(fixed.refused(&there, top.digest()));
+                }
                 None => {}
             }
         }

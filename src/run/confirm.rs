@@ -175,8 +175,10 @@ pub(super) enum ConfirmError {
     Other {
         /// The digest that the engine built.
         built: Digest,
-        /// The digest in the registry.
+        /// The digest in the registry, of the same kind as `built`: of a config or of a manifest.
         found: Digest,
+        /// The digest that the registry shows for the selector.
+        named: Digest,
     },
 }
 
@@ -300,7 +302,8 @@ pub(super) fn prove(found: &Found, built: &BuiltImage) -> Result<(), ConfirmErro
             (found.child.manifest().digest() == &built.id || found.top == built.id, found.child.manifest().digest())
         }
     };
-    if proof { Ok(()) } else { Err(ConfirmError::Other { built: built.id.clone(), found: held.clone() }) }
+    let other = || ConfirmError::Other { built: built.id.clone(), found: held.clone(), named: found.top.clone() };
+    if proof { Ok(()) } else { Err(other()) }
 }
 
 /// The bytes of an image's config. An index has no config: [`Child::new`] refuses it.

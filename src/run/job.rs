@@ -14,11 +14,11 @@ use super::common::CommonContext;
 use super::confirm::{self, ConfirmError, Found};
 use super::event::{Doing, Failure, JobEvent, Phase, Repeated};
 use super::failure::{chain, failure, of_build, of_engine};
+use super::fixed::FixedArchTag;
 use super::names::{self, CONTENDED};
 use super::place::Place;
 use super::publish::FRESH;
 use super::relay::{JobVoice, relay};
-use super::tagging::immutable;
 use super::verify::complete::{Complete, Incomplete, complete, named};
 use crate::auth::{Credential, CredentialSource};
 use crate::context::AddedStages;
@@ -26,7 +26,7 @@ use crate::engine::{
     BaseImage, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, EngineNames, Lint, Output, PushRequest,
     PushSummary, Session, SessionSpec,
 };
-use crate::oci::{Digest, DigestRef, Selector, TagRef};
+use crate::oci::{Digest, DigestRef, Selector, Tag, TagRef};
 use crate::plan::{ArchTags, AttestationPolicy, ImageName};
 use crate::registry::Visibility;
 
@@ -70,6 +70,8 @@ pub(super) struct JobRun {
     pub(super) bases: BTreeMap<ImageName, BaseImage>,
     /// Its names on the engine. If the job pushes an arch tag, the shared name is that tag.
     pub(super) names: EngineNames,
+    /// The first final tag of the image.
+    pub(super) first_tag: Option<Tag>,
     /// Whether attestations of the image are kept.
     pub(super) attestations: AttestationPolicy,
     pub(super) registry: Registry,
@@ -223,8 +225,8 @@ impl JobRun {
                 }
             },
             // If the tag is known to be immutable, the registry would refuse the push. polyarch does not send it.
-            Err(ConfirmError::Other { built, found }) if self.registry.fixes(&self.names.shared) => {
-                return Err(immutable(Phase::Push, &self.names.shared, &found, &built));
+            Err(ConfirmError::Other { built: ours, found, named }) if self.registry.fixes(&self.names.shared) => {
+                return Err(self.arch_tag().refused_image(built.store, &ours, &found, &named));
             }
             Ok(_) | Err(_) => {}
         }
@@ -287,12 +289,16 @@ impl JobRun {
     async fn find_immutable(&self, built: &BuiltImage, tag: &Selector, refused: Failure) -> Result<Found, Failure> {
         match self.find_built(built, tag, Visibility::Settled).await {
             Ok(found) if found.is_all_of(built) => Ok(found),
-            Err(ConfirmError::Other { built, found }) => {
-                Err(immutable(Phase::Push, &self.names.shared, &found, &built))
+            Err(ConfirmError::Other { built: ours, found, named }) => {
+                Err(self.arch_tag().refused_image(built.store, &ours, &found, &named))
             }
             // If the images cannot be compared, polyarch reports the refusal of the registry.
-            Ok(_) | Err(_) => Err(refused),
+            Ok(_) | Err(_) => Err(self.arch_tag().hinted(refused)),
         }
+    }
+
+    fn arch_tag(&self) -> FixedArchTag<'_> {
+        FixedArchTag { name: &self.names.shared, first: self.first_tag.as_ref() }
     }
 
     async fn build_in_slot(&self) -> Result<BuiltImage, Failure> {

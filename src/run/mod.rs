@@ -24,6 +24,7 @@ mod edit;
 mod event;
 mod executables;
 mod failure;
+mod fixed;
 mod flat;
 mod gates;
 mod image;

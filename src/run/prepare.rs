@@ -135,6 +135,7 @@ pub(super) fn builds(
         context,
         bases: BTreeMap::new(),
         names: names::of_job(&targets[scheduled.image].place, &scheduled.job.arch_tag),
+        first_tag: targets[scheduled.image].tags.first().cloned(),
         attestations: targets[scheduled.image].attestations,
         registry: shared.registry.clone(),
         credentials: shared.registry.pushes_as(&shared.credentials_on(scheduled.engine)),
@@ -179,7 +180,8 @@ pub(super) fn jobs(
             let (registry, repository) = (shared.registry.clone(), targets[*image].place.clone());
             let to = Place::Repository { registry, repository: repository.clone() };
             let (chosen, cancel) = (chosen.remove(&place)?, builds[*image].clone());
-            let job = AdoptRun { voice, job: job.clone(), chosen, to, repository, goal: shared.goal, cancel };
+            let (job, first_tag, goal) = (job.clone(), targets[*image].tags.first().cloned(), shared.goal);
+            let job = AdoptRun { voice, job, chosen, to, repository, first_tag, goal, cancel };
             Some(Prepared::Adopt(Box::new(job)))
         }
     };

@@ -133,7 +133,7 @@ fn not_taken(manifest: &RawManifest, error: &PlaceError) -> Option<String> {
 /// The failure for an immutable tag that names other content.
 pub(super) fn immutable(phase: Phase, named: &impl std::fmt::Display, there: &Digest, new: &Digest) -> Failure {
     let message = format!("{named} is immutable and has {there}; this run has {new}");
-    let hint =
-        "publish this image under another tag, or find out why the inputs changed: the registry does not move this tag";
+    let hint = "publish this image under another tag, because the registry does not move this tag; even a rebuild of the \
+                same inputs has new timestamps";
     failure(phase, &message, Some(hint.into()))
 }

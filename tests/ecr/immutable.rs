@@ -58,6 +58,24 @@ async fn immutable_arch_tag_is_refused_before_the_push() {
     let other = Image::docker("linux/amd64", "of another time");
     aws.ecr.keep("hello", Some("latest-build"), &other);
     let refused = aws.build().await.expect_code(5);
-    says(&refused, &[&format!("{}/hello:latest-build is immutable and has {}", aws.ecr.host(), other.config.digest())]);
+    let (tag, manifest) = (format!("{}/hello:latest-build", aws.ecr.host()), other.manifest.digest());
+    let has = format!("{tag} is immutable and has {manifest} (image ID {}); this run has", other.config.digest());
+    says(&refused, &[&has, "hint: change the first tag `latest`, from which this arch tag comes"]);
     assert_eq!((aws.ecr.count(Action::PutImage), aws.ecr.count(Action::InitiateLayerUpload)), (0, 0));
+}
+
+#[tokio::test]
+async fn immutable_arch_tag_of_a_commit_leads_to_a_join() {
+    let aws = Aws::start().await;
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    aws.plan(&ONE.replace("latest, \"1.0\"", &format!("\"{commit}\", latest")));
+    aws.ecr.has("hello", immutable_but_latest());
+    for asks in [true, false] {
+        if !asks {
+            aws.ecr.deny(Action::DescribeRepositories);
+        }
+        aws.ecr.keep("hello", Some(&format!("{commit}-build")), &Image::docker("linux/amd64", "of another time"));
+        let refused = aws.build().await.expect_code(5);
+        says(&refused, &["hint: run `polyarch join` if all arch tags exist", "a rebuild has new timestamps"]);
+    }
 }

@@ -225,7 +225,8 @@ async fn immutable_ecr_tag_error_shows_both_digests() {
     let refused = site.run(&["build"]).await.expect_code(5);
     let built = Image::docker("linux/amd64", "hello:1.0-amd64");
     let (there, ours) = (other.config.digest(), built.config.digest());
-    says(&refused, &[&format!("hello:1.0-amd64 is immutable and has {there}; this run has {ours}")]);
+    let has = format!("{} (image ID {there}); this run has the image ID {ours}", other.manifest.digest());
+    says(&refused, &[&format!("hello:1.0-amd64 is immutable and has {has}")]);
 
     let site = Site::with(Mutability::Immutable).await;
     site.ecr.deny(Action::DescribeRepositories);

@@ -101,7 +101,8 @@ async fn immutable_arch_tag_error_shows_both_digests() {
         let finished = world.build().await.expect_code(5);
         let new = Image::docker("linux/amd64", "hello:1.0-amd64");
         let [there, ours] = [&old, &new].map(|image| image.config.digest());
-        says(&finished, &[&format!("hello:1.0-amd64 is immutable and has {there}; this run has {ours}")]);
+        let has = format!("{} (image ID {there}); this run has the image ID {ours}", old.manifest.digest());
+        says(&finished, &[&format!("hello:1.0-amd64 is immutable and has {has}")]);
         assert!(!finished.stderr.contains("docker login"), "{told}: {}", finished.stderr);
         world.assert_untouched();
     }

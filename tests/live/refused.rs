@@ -101,6 +101,6 @@ async fn immutable_tag_accepts_only_its_own_digest_from_an_engine(engine: Engine
     project.busybox("LABEL changed=yes\n");
     let refused = build(&project).await.expect_code(5);
     says(&refused, &format!("{}:1.0-amd64 is immutable and has sha256:", project.name));
-    says(&refused, "; this run has sha256:");
+    says(&refused, "; this run has ");
     assert_eq!(ecr.get(&project.name, "1.0-amd64").unwrap().digest(), before);
 }
