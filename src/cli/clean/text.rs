@@ -98,7 +98,10 @@ fn stays(why: &Stays, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String 
         Stays::Unordered if keep.order == Order::Version => "has no version".to_owned(),
         Stays::Unordered => "time of the push is unknown".to_owned(),
         Stays::Again => "published again at an unknown time".to_owned(),
-        Stays::Kept(tag) => format!("{tag} is kept"),
+        Stays::Kept(tag) if keep.image.as_ref().is_some_and(|image| image.tags.contains(tag)) => {
+            format!("{tag} is a tag of your plan")
+        }
+        Stays::Kept(tag) => format!("--keep-tag keeps {tag}"),
         Stays::Moves(tag) => format!("{tag} may move"),
         Stays::Listed(index) => format!("in {}, which is kept", named(index, names)),
         Stays::PartOf(index) => format!("{}, which is kept, has the same images", named(index, names)),
