@@ -92,7 +92,7 @@ pub enum AuthError {
         message: String,
     },
     /// The source of this server's logins has no login for it.
-    #[error("there is no login for {server}: {message}")]
+    #[error("{message}")]
     Elsewhere {
         /// The server.
         server: String,

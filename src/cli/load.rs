@@ -146,7 +146,8 @@ impl Loaded {
         let needed = plan::needed_facts(&self.source, overrides);
         let directory = self.source.path.parent().unwrap_or(Path::new(""));
         let mut facts = git_facts(directory, &settings.environment, &needed).await;
-        facts.extend(aws_facts(&settings.ecr, &needed).await.map_err(|error| of_ecr(&error))?);
+        let region = plan::own_region(&self.source, overrides);
+        facts.extend(aws_facts(&settings.ecr, &needed, region.as_ref()).await.map_err(|error| of_ecr(&error))?);
         Ok(plan::resolve(&self.source, &settings.environment, &facts, overrides)?)
     }
 }

@@ -37,7 +37,8 @@ impl Settings {
             .collect();
         let terminal = Terminal::of_stderr(|name| environment.get(name).cloned());
         let path = std::env::var_os("PATH").unwrap_or_default();
-        Self { environment, terminal, ecr: Arc::default(), began: Instant::now(), path }
+        let ecr = Arc::new(Ecr::new(&environment));
+        Self { environment, terminal, ecr, began: Instant::now(), path }
     }
 
     /// Whether polyarch runs in a CI system: every CI system sets `CI`.

@@ -1,6 +1,6 @@
 //! The registries of Amazon ECR that this process uses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
@@ -12,9 +12,12 @@ use super::sdk::Sdk;
 use crate::oci::{AwsRegion, EcrEndpoint, EcrHost, RegistryHost};
 use crate::plan::{EcrControl, NamedRegistry};
 
+/// The variables with the keys of AWS. One key is of no use without the other.
+const KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+
 /// The AWS identity, and the ECR registries that were named. There is one value in a process, so that all users of a
 /// registry share its login.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ecr {
     sdk: Arc<Sdk>,
     known: Mutex<HashMap<RegistryHost, Arc<EcrRegistry>>>,
@@ -22,6 +25,18 @@ pub struct Ecr {
 }
 
 impl Ecr {
+    /// No registry yet. `environment` is the environment of this process.
+    #[must_use]
+    pub fn new(environment: &BTreeMap<String, String>) -> Self {
+        let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.trim().is_empty());
+        let none = match KEYS.map(is_set) {
+            [true, false] => EcrErrorKind::HalfOfKeys { set: KEYS[0], missing: KEYS[1] },
+            [false, true] => EcrErrorKind::HalfOfKeys { set: KEYS[1], missing: KEYS[0] },
+            _ => EcrErrorKind::NoCredentials,
+        };
+        Self { sdk: Arc::new(Sdk::new(none)), known: Mutex::default(), own: OnceCell::new() }
+    }
+
     /// Records the settings of the plan for an ECR registry, before any code asks for that registry. Other registries
     /// are ignored.
     ///
@@ -73,17 +88,20 @@ impl Ecr {
         Sdk::default_region().await.map_err(failed)
     }
 
-    /// The registry of the user's own account in the user's region. polyarch asks AWS once.
+    /// The registry of the user's own account in the user's region, or else in `fallback`. polyarch asks AWS once.
     ///
     /// # Errors
     /// No region is known, there are no AWS credentials, or AWS refuses them or cannot be reached.
-    pub async fn own(&self) -> Result<RegistryHost, EcrError> {
-        self.own.get_or_try_init(|| self.find_own()).await.cloned()
+    pub async fn own(&self, fallback: Option<&AwsRegion>) -> Result<RegistryHost, EcrError> {
+        self.own.get_or_try_init(|| self.find_own(fallback)).await.cloned()
     }
 
-    async fn find_own(&self) -> Result<RegistryHost, EcrError> {
+    async fn find_own(&self, fallback: Option<&AwsRegion>) -> Result<RegistryHost, EcrError> {
         let failed = |kind| EcrError { doing: "find the registry of this account (Amazon ECR)".into(), kind };
-        let region = Sdk::default_region().await.map_err(failed)?;
+        let region = match (Sdk::default_region().await, fallback) {
+            (Err(EcrErrorKind::NoRegion), Some(fallback)) => fallback.clone(),
+            (region, _) => region.map_err(failed)?,
+        };
         // AWS's answer contains the host, so the request starts with a placeholder.
         let nameless: RegistryHost = "localhost".parse().map_err(|_| failed(EcrErrorKind::NoRegion))?;
         let endpoint = Endpoint::Region(region, EcrEndpoint::Standard);

@@ -27,12 +27,14 @@ const DEFAULT_PROFILE: &str = "default";
 #[derive(Debug)]
 pub(super) struct Chain {
     links: SharedCredentialsProvider,
+    /// The failure if no source has credentials.
+    none: EcrErrorKind,
     failed: Mutex<Option<(Instant, EcrErrorKind)>>,
 }
 
 impl Chain {
-    pub(super) fn of(links: SharedCredentialsProvider) -> Self {
-        Self { links, failed: Mutex::default() }
+    pub(super) fn of(links: SharedCredentialsProvider, none: EcrErrorKind) -> Self {
+        Self { links, none, failed: Mutex::default() }
     }
 
     async fn ask(&self) -> Result<Credentials, EcrErrorKind> {
@@ -44,7 +46,7 @@ impl Chain {
             Ok(Ok(credentials)) => return Ok(credentials),
             Ok(Err(error)) => match unusable_profile().await {
                 Some(profile) => profile,
-                None => kind(&error),
+                None => kind(&error).unwrap_or_else(|| self.none.clone()),
             },
             Err(_) => EcrErrorKind::Credentials(format!("their source did not answer within {} s", LIMIT.as_secs())),
         };
@@ -62,15 +64,16 @@ impl ProvideCredentials for Chain {
     }
 }
 
-fn kind(error: &CredentialsError) -> EcrErrorKind {
+/// Why a source failed. `None`: no source has credentials.
+fn kind(error: &CredentialsError) -> Option<EcrErrorKind> {
     // The chain asks the instance last. If the instance does not answer or gives no credentials, no source is left.
     let is_instance = causes(error).any(|cause| cause.is::<ImdsError>() || cause.is::<TokenError>());
     if is_instance || matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
-        return EcrErrorKind::NoCredentials;
+        return None;
     }
     // The first cause only reports that something went wrong.
     let said: Vec<_> = causes(error).skip(1).map(ToString::to_string).collect();
-    EcrErrorKind::Credentials(said.join(": "))
+    Some(EcrErrorKind::Credentials(said.join(": ")))
 }
 
 /// Why polyarch cannot use the selected profile. The chain itself skips a profile that does not exist.

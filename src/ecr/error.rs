@@ -22,6 +22,14 @@ pub enum EcrErrorKind {
          identity (AWS_WEB_IDENTITY_TOKEN_FILE), the container (AWS_CONTAINER_CREDENTIALS_…) or the instance (IMDS)"
     )]
     NoCredentials,
+    /// The environment has only one of the two keys, and no other source has credentials.
+    #[error("{missing} is not set, but {set} is")]
+    HalfOfKeys {
+        /// The variable with a value.
+        set: &'static str,
+        /// The variable without a value.
+        missing: &'static str,
+    },
     /// A source of AWS credentials failed.
     #[error("polyarch cannot get the AWS credentials: {0}")]
     Credentials(String),
@@ -80,7 +88,7 @@ impl EcrError {
     /// Whether there are no AWS credentials. Other logins may then exist.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
-        matches!(self.kind, EcrErrorKind::NoCredentials | EcrErrorKind::NotBuiltIn)
+        matches!(self.kind, EcrErrorKind::NoCredentials | EcrErrorKind::HalfOfKeys { .. } | EcrErrorKind::NotBuiltIn)
     }
 
     /// Whether the failure is about the credentials, before any request to AWS. Then no other call works either.
@@ -112,6 +120,7 @@ impl EcrError {
     pub fn hint(&self) -> Option<String> {
         Some(match &self.kind {
             EcrErrorKind::NoCredentials => "set AWS_PROFILE, run `aws sso login`, or give this job a role".into(),
+            EcrErrorKind::HalfOfKeys { missing, .. } => format!("set {missing}, or unset both keys"),
             EcrErrorKind::Credentials(_) => {
                 "run `aws sts get-caller-identity` to test them; renew a session of SSO with `aws sso login`".into()
             }
@@ -119,8 +128,8 @@ impl EcrError {
                 "correct ~/.aws/config or AWS_PROFILE: `aws configure list-profiles` lists the profiles".into()
             }
             EcrErrorKind::CredentialsRefused(_) => {
-                "run `aws sts get-caller-identity`: the credentials may have expired or belong to another partition, \
-                 or this machine's clock may be wrong"
+                "check AWS_REGION and run `aws sts get-caller-identity`: the region may be wrong, the credentials may \
+                 have expired or belong to another partition, or this machine's clock may be wrong"
                     .into()
             }
             EcrErrorKind::NotARegion(_) => "write the name of a region, such as eu-central-1".into(),

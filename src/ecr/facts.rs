@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::Ecr;
 use super::error::EcrError;
-use crate::oci::{EcrHost, RegistryHost};
+use crate::oci::{AwsRegion, EcrHost, RegistryHost};
 
 /// The AWS facts among `wanted`. Each is a value, or the reason why it is unknown. If no fact is wanted, polyarch sends
-/// no request. For the region it never sends one.
+/// no request. For the region it never sends one. `fallback` is the region of the registry if no other one is known.
 ///
 /// # Errors
 /// `aws.registry` is wanted but unknown. Without this fact there is no registry to use.
 pub async fn aws_facts(
     ecr: &Ecr,
     wanted: &BTreeSet<String>,
+    fallback: Option<&AwsRegion>,
 ) -> Result<BTreeMap<String, Result<String, String>>, EcrError> {
     let wants = |name: &str| wanted.contains(name);
     let mut facts = BTreeMap::new();
@@ -24,7 +25,7 @@ pub async fn aws_facts(
     if !wants("aws.account") && !wants("aws.registry") {
         return Ok(facts);
     }
-    let own = ecr.own().await;
+    let own = ecr.own(fallback).await;
     if wants("aws.account") {
         know("aws.account", own.as_ref().map_err(|error| error.kind.to_string()).and_then(account));
     }

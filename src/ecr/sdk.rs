@@ -21,15 +21,23 @@ const ATTEMPT: Duration = Duration::from_secs(6);
 pub(super) const CALL: Duration = Duration::from_secs(15);
 
 /// The settings that all calls share.
-#[derive(Debug, Default)]
-pub(super) struct Sdk(OnceCell<SdkConfig>);
+#[derive(Debug)]
+pub(super) struct Sdk {
+    config: OnceCell<SdkConfig>,
+    /// The failure if no source has credentials.
+    none: EcrErrorKind,
+}
 
 impl Sdk {
+    pub(super) fn new(none: EcrErrorKind) -> Self {
+        Self { config: OnceCell::new(), none }
+    }
+
     /// The settings for `region`.
     pub(super) async fn in_region(&self, region: &AwsRegion) -> SdkConfig {
         let region = Region::new(region.as_str().to_owned());
         // If no other setting names a region, the SDK assumes roles in the first region.
-        let known = self.0.get_or_init(|| load(region.clone())).await;
+        let known = self.config.get_or_init(|| load(region.clone(), self.none.clone())).await;
         known.clone().into_builder().region(region).build()
     }
 
@@ -47,7 +55,7 @@ fn default_region() -> RegionProviderChain {
     RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(ProfileFileRegionProvider::new())
 }
 
-async fn load(fallback: Region) -> SdkConfig {
+async fn load(fallback: Region, none: EcrErrorKind) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(CALL).build();
     let config = aws_config::defaults(BehaviorVersion::latest())
         .region(default_region().or_else(fallback))
@@ -55,7 +63,7 @@ async fn load(fallback: Region) -> SdkConfig {
         .http_client(http::client())
         .load()
         .await;
-    let chain = config.credentials_provider().map(Chain::of).map(SharedCredentialsProvider::new);
+    let chain = config.credentials_provider().map(|links| Chain::of(links, none)).map(SharedCredentialsProvider::new);
     let mut config = config.into_builder();
     config.set_credentials_provider(chain);
     config.build()

@@ -4,10 +4,14 @@ use super::error::EcrErrorKind;
 use crate::oci::AwsRegion;
 
 /// An empty stand-in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sdk;
 
 impl Sdk {
+    pub(super) fn new(_: EcrErrorKind) -> Self {
+        Self
+    }
+
     #[expect(clippy::unused_async, reason = "it is awaited where there is an SDK")]
     pub(super) async fn default_region() -> Result<AwsRegion, EcrErrorKind> {
         Err(EcrErrorKind::NotBuiltIn)

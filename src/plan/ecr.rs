@@ -72,6 +72,22 @@ pub(super) fn is_own(node: &Node) -> bool {
     }
 }
 
+/// The region of the first registry that [`is_own`], if each of them has a region of its own.
+pub(super) fn region_of_own(node: &Node) -> Option<AwsRegion> {
+    let region = |node: &Node| match &node.value {
+        Value::Map(map) => match &get(map, "region")?.value.value {
+            Value::Text(region) => region.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let all = match &node.value {
+        Value::List(items) => items.iter().filter(|item| is_own(item)).map(region).collect(),
+        _ => vec![region(node)],
+    };
+    all.into_iter().collect::<Option<Vec<AwsRegion>>>()?.into_iter().next()
+}
+
 /// The host of the account's registry. If `region` is given, the host is in that region.
 pub(super) fn own_host(reader: &mut Reader<'_>, origin: &Origin, region: Option<&AwsRegion>) -> Read<RegistryHost> {
     let hint = || Some("name the host of the registry: ACCOUNT.dkr.ecr.REGION.amazonaws.com".to_owned());

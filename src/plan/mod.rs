@@ -60,7 +60,7 @@ pub use overrides::{Overrides, Selection};
 pub use places::{InputPlaces, Place, Places};
 pub use reader::{Environment, Facts};
 pub use remote::{GitContext, HttpContext, RemoteContext, RemoteContextError};
-pub use resolve::{needed_facts, resolve};
+pub use resolve::{needed_facts, own_region, resolve};
 pub use schema::SCHEMA;
 pub use select::select;
 pub use silence::Caution;

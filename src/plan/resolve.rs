@@ -22,6 +22,7 @@ use super::registry::{self, Registries};
 use super::select::select;
 use super::set::Sets;
 use super::silence;
+use crate::oci::AwsRegion;
 
 /// The version of the plan format that polyarch reads.
 const VERSION: u32 = 1;
@@ -41,6 +42,19 @@ pub fn needed_facts(source: &SourceText, overrides: &Overrides) -> BTreeSet<Stri
     overrides.set.iter().for_each(|set| found.extend(interpolate::names(set)));
     found.retain(|name| FACTS.contains(&name.as_str()));
     found
+}
+
+/// The region in which polyarch can ask for your account's registry: the plan names a region for each registry that
+/// needs the account. `None` if one of them has no region, or if the plan names `aws.registry` itself.
+pub fn own_region(source: &SourceText, overrides: &Overrides) -> Option<AwsRegion> {
+    let node = raw::parse(source).ok()?;
+    let mut named = BTreeSet::new();
+    collect(&node, &mut named);
+    overrides.set.iter().for_each(|set| named.extend(interpolate::names(set)));
+    if named.contains(ecr::OWN_REGISTRY) {
+        return None;
+    }
+    ecr::region_of_own(&registry_flags(&overrides.registries).or_else(|| said_registry(&node))?)
 }
 
 fn said_registry(node: &Node) -> Option<Node> {

@@ -65,6 +65,30 @@ async fn missing_aws_credentials_error_names_the_chain() {
 }
 
 #[tokio::test]
+async fn half_of_the_aws_keys_names_the_missing_variable() {
+    let aws = with_images().await;
+    for (set, missing) in [(0, 1), (1, 0)] {
+        let [set, missing] = [set, missing].map(|place: usize| KEYS[place].0);
+        let refused = aws.run_as_nobody(&["join"]).env(set, "something").finish().await.expect_code(3);
+        says(&refused, &[&format!("{missing} is not set, but {set} is"), &format!("hint: set {missing}")]);
+        assert!(!refused.stderr.contains("there is no login"), "{}", refused.stderr);
+    }
+}
+
+#[tokio::test]
+async fn region_of_the_plan_finds_the_registry_of_the_account() {
+    let aws = Aws::start().await;
+    aws.plan_at("{ type: ecr, region: us-east-1 }", HELLO);
+    let planned = with_keys(aws.run_nowhere(&["plan"])).finish().await.expect_code(0);
+    assert!(planned.stdout.contains("123456789012.dkr.ecr.us-east-1.amazonaws.com/hello:1.0"), "{}", planned.stdout);
+    for registry in ["ecr", "[{ type: ecr, region: eu-west-1 }, ecr/team]", "{ type: ecr }"] {
+        aws.plan_at(registry, HELLO);
+        let refused = with_keys(aws.run_nowhere(&["plan"])).finish().await.expect_code(3);
+        says(&refused, &["no AWS region is known"]);
+    }
+}
+
+#[tokio::test]
 async fn silent_ec2_metadata_is_abandoned_after_one_second() {
     let aws = with_images().await;
     // It takes the connection, and says nothing.
@@ -97,7 +121,7 @@ async fn refused_aws_credentials_error_quotes_aws() {
     aws.ecr.fail(Action::DescribeRepositories, "ExpiredTokenException", "The security token is expired");
     aws.ecr.fail(Action::GetAuthorizationToken, "ExpiredTokenException", "The security token is expired");
     let refused = aws.run(&["join"]).finish().await.expect_code(3);
-    says(&refused, &["AWS does not accept the credentials", "The security token is expired", "get-caller-identity"]);
+    says(&refused, &["AWS does not accept the credentials", "The security token is expired", "check AWS_REGION"]);
     // Retries are the SDK's, and only for what may pass.
     let aws = with_images().await;
     aws.ecr.throttle(Action::GetAuthorizationToken, 2);
