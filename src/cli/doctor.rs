@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use polyarch::oci::{Location, Repository};
-use polyarch::run::{self, Failure, Finding, Phase, Registry, Step, What};
+use polyarch::oci::Location;
+use polyarch::run::{self, Examined, Failure, Finding, Phase, Registry, Step, What};
 use serde_json::json;
 
 use super::args::DoctorEcrArgs;
@@ -11,17 +11,19 @@ use super::load::{self, Loaded, Refusal, usage};
 use super::output::Format;
 use super::reach::{self, Registries};
 use super::settings::Settings;
-use super::{exit, notices, stdout};
+use super::{exit, notices, repositories, stdout};
 
 /// A registry of ECR, and those of its repositories that are checked.
-type Subject = (Registry, Vec<Repository>);
+type Subject = (Registry, Vec<Examined>);
 
 pub(crate) async fn ecr(args: &DoctorEcrArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let subjects = subjects(args, settings).await?;
     if subjects.is_empty() {
-        let failure =
-            usage("none of these registries is Amazon ECR", "name one of ECR: polyarch doctor ecr HOST/REPOSITORY");
-        return Err(failure.into());
+        let hint = match repositories::planned("doctor ecr", &args.what, &args.repositories, settings).await {
+            Some(hint) => hint,
+            None => "name a host of Amazon ECR, or set `type: ecr` for the registry in your plan".to_owned(),
+        };
+        return Err(usage("none of these registries is Amazon ECR", &hint).into());
     }
     let mut findings = Vec::new();
     for (registry, repositories) in &subjects {
@@ -43,7 +45,7 @@ async fn subjects(args: &DoctorEcrArgs, settings: &Settings) -> Result<Vec<Subje
     for text in &references {
         let place = registries.place(location(text)?).await?;
         if let run::Place::Repository { registry, repository } = place {
-            add(&mut subjects, &registry, Some(repository));
+            add(&mut subjects, &registry, Some(Examined { repository, creation: None, tags: Vec::new() }));
         }
     }
     if !references.is_empty() && images.is_empty() {
@@ -53,7 +55,9 @@ async fn subjects(args: &DoctorEcrArgs, settings: &Settings) -> Result<Vec<Subje
     for registry in load::named_registries(&plan, settings, notices::log).await? {
         add(&mut subjects, &registry, None);
         for image in &plan.images {
-            add(&mut subjects, &registry, Some(load::repository(image, &registry)?));
+            let repository = load::repository(image, &registry)?;
+            let (creation, tags) = (image.ecr.clone(), image.tags.clone());
+            add(&mut subjects, &registry, Some(Examined { repository, creation, tags }));
         }
     }
     Ok(subjects)
@@ -63,7 +67,7 @@ fn location(text: &str) -> Result<Location, Failure> {
     reach::parse(text).map(|reference| reference.location)
 }
 
-fn add(subjects: &mut Vec<Subject>, registry: &Registry, repository: Option<Repository>) {
+fn add(subjects: &mut Vec<Subject>, registry: &Registry, examined: Option<Examined>) {
     if registry.ecr().is_none() {
         return;
     }
@@ -72,8 +76,15 @@ fn add(subjects: &mut Vec<Subject>, registry: &Registry, repository: Option<Repo
         subjects.push((registry.clone(), Vec::new()));
         subjects.len() - 1
     });
-    let repositories = &mut subjects[place].1;
-    repositories.extend(repository.filter(|repository| !repositories.contains(repository)));
+    let (Some(examined), all) = (examined, &mut subjects[place].1) else { return };
+    match all.iter_mut().find(|known| known.repository == examined.repository) {
+        // Two images may share a repository.
+        Some(known) => {
+            known.creation = known.creation.take().or(examined.creation);
+            known.tags.extend(examined.tags);
+        }
+        None => all.push(examined),
+    }
 }
 
 fn lines(findings: &[Finding]) -> Vec<String> {
@@ -103,6 +114,7 @@ fn name_of(step: Step) -> &'static str {
         Step::Registry => "registry",
         Step::Repository => "repository",
         Step::Mutability => "mutability",
+        Step::Read => "read",
         Step::Push => "push",
     }
 }

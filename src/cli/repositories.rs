@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use polyarch::oci::{Location, Repository};
-use polyarch::plan::Image;
-use polyarch::run::{Failure, Place, Registry, Server};
+use polyarch::plan::{Image, RegistryChoice};
+use polyarch::run::{Failure, Phase, Place, Registry, Server};
 
 use super::args::{PlanArgs, RegistryArgs};
 use super::load::{self, Loaded, Refusal, usage};
@@ -95,4 +95,41 @@ async fn of_plan(images: Vec<String>, args: &RepositoryArgs, settings: &Settings
         }
     }
     Ok(Group { server, named })
+}
+
+/// The hint to name images of the plan in place of `words`. `None` if no word is a reference to a registry that the plan
+/// marks as ECR. Only the plan has the settings of such a registry.
+pub(crate) async fn planned(
+    command: &str,
+    words: &[String],
+    args: &RepositoryArgs,
+    settings: &Settings,
+) -> Option<String> {
+    let plan = Loaded::read(&args.plan(Vec::new())).ok()?.resolve(settings).await.ok()?;
+    let first = if let RegistryChoice::Named(named) = &plan.registry { Some(named) } else { None };
+    let named = first.into_iter().chain(&plan.copies).filter(|named| named.ecr.is_some());
+    let hosts: Vec<_> = named.map(|named| named.host.to_string()).collect();
+    let is_of_plan = |word: &String| hosts.iter().any(|host| word.split('/').next() == Some(host));
+    let word = words.iter().find(|word| is_of_plan(word))?;
+    let path = word.split_once('/').map_or("", |(_, path)| path);
+    let is_named = |image: &&Image| path.ends_with(image.repository.as_str());
+    let image = plan.images.iter().find(is_named).or(plan.images.first())?;
+    Some(format!("name the image of your plan, which describes this registry: polyarch {command} {}", image.name))
+}
+
+/// Adds the hint of [`planned`] to failures before an answer of the registry.
+pub(crate) async fn hint_at_plan(
+    command: &str,
+    failures: &mut [Failure],
+    words: &[String],
+    args: &RepositoryArgs,
+    settings: &Settings,
+) {
+    if words.is_empty() || failures.iter().all(|failure| failure.phase != Phase::Preflight) {
+        return;
+    }
+    let Some(hint) = planned(command, words, args, settings).await else { return };
+    for failure in failures.iter_mut().filter(|failure| failure.phase == Phase::Preflight) {
+        failure.hint = Some(hint.as_str().into());
+    }
 }

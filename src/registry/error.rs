@@ -478,7 +478,12 @@ impl RegistryError {
     pub fn hint(&self) -> Option<String> {
         let host = self.host();
         if let Some(refusal) = self.ecr_refusal() {
-            return Some(refusal.hint(host, self.0.ecr.as_ref().and_then(|asked| asked.repository.as_ref())));
+            let asked = self.0.ecr.as_ref();
+            let hint = refusal.hint(host, asked.and_then(|asked| asked.repository.as_ref()));
+            // A command that only reads needs a correct name. It creates no repository.
+            let is_read = asked.is_some_and(|asked| asked.action == Some(EcrAction::BatchGetImage));
+            let is_name = is_read && matches!(refusal, EcrRefusal::RepositoryMissing { .. });
+            return Some(if is_name { format!("check the name of the repository, or {hint}") } else { hint });
         }
         let login = if host.is_docker_hub() { "docker login".to_owned() } else { format!("docker login {host}") };
         Some(match self.kind() {

@@ -5,9 +5,16 @@ use serde::Serialize;
 use super::access::Registry;
 use super::event::{Failure, Phase};
 use super::failure::{chain, failure, of_registry};
+use super::repositories::{cannot_move, change_mutability, differs};
 use crate::ecr::{EcrError, EcrRegistry};
-use crate::oci::{Mutability, RegistryHost, Repository, TagPattern};
+use crate::oci::{Mutability, RegistryHost, Repository, Tag, TagPattern};
+use crate::plan::EcrCreation;
 use crate::text::Text;
+
+/// ECR has no request that checks these actions and changes nothing.
+const MAY_BEGIN: &str = "may begin an upload; UploadLayerPart, CompleteLayerUpload and PutImage are not checked";
+const WILL_CREATE: &str =
+    "does not exist; `polyarch build` creates it, if the role may call CreateRepository (not checked)";
 
 /// The steps, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -25,8 +32,21 @@ pub enum Step {
     Repository,
     /// Which tags of the repository may move.
     Mutability,
-    /// Whether the login may push layers to the repository.
+    /// Whether the login may read manifests and layers of the repository.
+    Read,
+    /// Whether the login may begin to push a layer to the repository.
     Push,
+}
+
+/// A repository to check, and how the plan describes it.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// The repository.
+    pub repository: Repository,
+    /// How the plan allows to create the repository.
+    pub creation: Option<EcrCreation>,
+    /// The final tags that the plan publishes there.
+    pub tags: Vec<Tag>,
 }
 
 /// The result of one step.
@@ -57,7 +77,7 @@ pub enum What {
 }
 
 /// Checks the registry on ECR, and each of `repositories` in it. Steps after a failed step are left out.
-pub async fn examine(registry: &Registry, repositories: &[Repository]) -> Vec<Finding> {
+pub async fn examine(registry: &Registry, repositories: &[Examined]) -> Vec<Finding> {
     let Some(ecr) = registry.ecr() else { return Vec::new() };
     let finding = |step, what| Finding { registry: ecr.host().clone(), repository: None, step, what };
     let mut findings = vec![finding(Step::Place, What::Works(ecr.place().to_string().into()))];
@@ -89,18 +109,18 @@ pub async fn examine(registry: &Registry, repositories: &[Repository]) -> Vec<Fi
     findings
 }
 
-async fn of_repository(registry: &Registry, ecr: &EcrRegistry, repository: &Repository) -> Vec<Finding> {
-    let path = repository.path();
+async fn of_repository(registry: &Registry, ecr: &EcrRegistry, examined: &Examined) -> Vec<Finding> {
+    let (repository, path) = (&examined.repository, examined.repository.path());
     let finding =
         |step, what| Finding { registry: ecr.host().clone(), repository: Some(repository.clone()), step, what };
     let mut findings = Vec::new();
     match ecr.repository(path).await {
         Ok(Some(facts)) => {
             findings.push(finding(Step::Repository, What::Works("exists".into())));
-            findings.push(finding(Step::Mutability, What::Works(words(&facts.mutability).into())));
+            findings.push(finding(Step::Mutability, examined.mutability(&facts.mutability)));
         }
         Ok(None) => {
-            findings.push(finding(Step::Repository, missing(ecr, repository).await));
+            findings.push(finding(Step::Repository, examined.missing(ecr).await));
             return findings;
         }
         // A role that may only push cannot list repositories. The push step then finds out.
@@ -112,23 +132,44 @@ async fn of_repository(registry: &Registry, ecr: &EcrRegistry, repository: &Repo
             return findings;
         }
     }
+    match registry.client().may_read(path).await {
+        Ok(()) => findings.push(finding(Step::Read, What::Works("may read manifests and layers".into()))),
+        Err(errors) => {
+            let refused = |error| What::Fails(of_registry(Phase::Preflight, "read", error));
+            findings.extend(errors.iter().map(|error| finding(Step::Read, refused(error))));
+        }
+    }
     let push = match registry.client().may_push(path).await {
-        Ok(()) => What::Works("layers may be pushed".into()),
+        Ok(()) => What::Works(MAY_BEGIN.into()),
         Err(error) => What::Fails(of_registry(Phase::Preflight, "begin an upload", &error)),
     };
     findings.push(finding(Step::Push, push));
     findings
 }
 
-async fn missing(ecr: &EcrRegistry, repository: &Repository) -> What {
-    if let Ok(Some(prefix)) = ecr.template(repository.path()).await {
-        return What::Works(
-            format!("does not exist; ECR creates it with the first push, from the template for {prefix}").into(),
-        );
+impl Examined {
+    fn mutability(&self, found: &Mutability) -> What {
+        let stuck = self.creation.as_ref().map(|creation| cannot_move(creation, found, &self.tags)).unwrap_or_default();
+        if stuck.is_empty() {
+            return What::Works(words(found).into());
+        }
+        let message = format!("{}; {}", words(found), differs("the settings of the repository", &stuck));
+        What::Fails(failure(Phase::Preflight, &message, Some(change_mutability())))
     }
-    let create = ecr.place().creating(Some(repository.path()));
-    let hint = format!("{create}; or set `ecr: {{ create: true }}` in the plan");
-    What::Fails(failure(Phase::Preflight, "does not exist", Some(hint)))
+
+    async fn missing(&self, ecr: &EcrRegistry) -> What {
+        if let Ok(Some(prefix)) = ecr.template(self.repository.path()).await {
+            return What::Works(
+                format!("does not exist; ECR creates it with the first push, from the template for {prefix}").into(),
+            );
+        }
+        if self.creation.is_some() {
+            return What::Works(WILL_CREATE.into());
+        }
+        let create = ecr.place().creating(Some(self.repository.path()));
+        let hint = format!("{create}; or set `ecr: {{ create: true }}` in the plan");
+        What::Fails(failure(Phase::Preflight, "does not exist", Some(hint)))
+    }
 }
 
 fn of_ecr(found: Result<String, EcrError>) -> What {

@@ -13,7 +13,7 @@ use super::failure::{chain, failure, of_registry};
 use super::place::Place;
 use super::publish::Target;
 use crate::ecr::{Created, EcrError, EcrRegistry};
-use crate::oci::{Repository, Selector, Tag};
+use crate::oci::{Mutability, Repository, Selector, Tag};
 use crate::plan::{EcrCreation, Plan};
 use crate::registry::Visibility;
 
@@ -157,7 +157,10 @@ impl<'a> Wanted<'a> {
     async fn look(&self) -> Result<Standing, Failure> {
         let path = self.repository.path();
         match self.ecr.repository(path).await {
-            Ok(Some(_)) => return Ok(Standing::There(self.fixed().await)),
+            Ok(Some(facts)) => {
+                let differing = self.differing(&facts.mutability).into_iter();
+                return Ok(Standing::There(differing.chain(self.fixed().await).collect()));
+            }
             Ok(None) => {}
             // A role that pushes may lack the permission to describe repositories, and a Docker login has no role. The
             // registry itself then answers whether it has the repository.
@@ -192,6 +195,19 @@ impl<'a> Wanted<'a> {
             }
             Ok(_) | Err(_) => Ok(true),
         }
+    }
+
+    /// Reports final tags that the plan wants to move and the repository does not.
+    fn differing(&self, found: &Mutability) -> Option<Event> {
+        let (image, creation) = self.image.as_ref()?;
+        let stuck = cannot_move((*creation)?, found, self.tags);
+        let warning = || Warning {
+            image: Some(image.clone()),
+            platform: None,
+            message: differs(&format!("the settings of {}", self.repository), &stuck).into(),
+            hint: Some(change_mutability().into()),
+        };
+        (!stuck.is_empty()).then(|| Event::Warning(warning()))
     }
 
     /// Reports final tags that are immutable and already name an image, so that you know this before a long build.
@@ -232,6 +248,25 @@ impl<'a> Wanted<'a> {
         };
         failure(Phase::Preflight, &message, Some(hint))
     }
+}
+
+/// The tags that the repository does not move, although `immutable` of the plan lets them move.
+pub(super) fn cannot_move<'t>(creation: &EcrCreation, found: &Mutability, tags: &'t [Tag]) -> Vec<&'t Tag> {
+    // A plan without `immutable` says nothing about a repository that exists.
+    let says_nothing = creation.mutability == Mutability::Mutable(Vec::new());
+    let is_stuck = |tag: &&Tag| found.fixes(tag) && !creation.mutability.fixes(tag);
+    tags.iter().filter(|tag| !says_nothing && is_stuck(tag)).collect()
+}
+
+/// The message about tags that [`cannot_move`]. `settings` names the settings of the repository.
+pub(super) fn differs(settings: &str, stuck: &[&Tag]) -> String {
+    let stuck: Vec<_> = stuck.iter().map(|tag| format!("`{tag}`")).collect();
+    format!("{settings} differ from `ecr:` in your plan: {} cannot move", stuck.join(", "))
+}
+
+/// The hint for tags that [`cannot_move`].
+pub(super) fn change_mutability() -> String {
+    "change the repository with `aws ecr put-image-tag-mutability`: polyarch changes no repository that exists".into()
 }
 
 /// The lifecycle policy of a new repository.

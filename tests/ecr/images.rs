@@ -53,6 +53,19 @@ fn of<'a>(details: &'a [Value], digest: &str) -> &'a Value {
 }
 
 #[tokio::test]
+async fn missing_ecr_repository_leads_to_its_creation() {
+    let aws = Aws::start().await;
+    let create = "check the name of the repository, or create it: aws ecr create-repository --repository-name hello \
+                  --region us-east-1";
+    for words in [&["images", "hello"][..], &["clean", "--keep", "1", "hello"]] {
+        let refused = aws.run(words).finish().await.expect_code(7);
+        says(&refused, &[create]);
+    }
+    let refused = aws.run(&["verify", "hello"]).finish().await.expect_code(7);
+    says(&refused, &["hint: check the name of the repository, or create hello", "--region REGION"]);
+}
+
+#[tokio::test]
 async fn images_json_has_ecr_keys_and_the_indexes_of_each_image() {
     let world = World::start().await;
     let World { aws, images, attestation, index, left } = &world;

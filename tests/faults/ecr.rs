@@ -57,7 +57,10 @@ async fn ecr_repository_lost_before_the_push_exits_5_with_a_hint() {
     let finished = site.run(&["build"]).await.expect_code(5);
     says(
         &finished,
-        &[message, "`aws ecr create-repository --repository-name hello`, or set `ecr: { create: true }` in the plan"],
+        &[
+            message,
+            "`aws ecr create-repository --repository-name hello --region REGION`, or set `ecr: { create: true }` in the plan",
+        ],
     );
     assert_eq!(site.engine.counts().pushes.started, 1);
 }

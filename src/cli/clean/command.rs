@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use polyarch::oci::{Digest, TagPattern};
+use polyarch::oci::{Digest, Repository, TagPattern};
 use polyarch::run::clean::{CleanError, Cleaning, Judged, Keep, OfPlan, Outcome, Scope};
-use polyarch::run::{Failure, ListedBy, Phase, Shutdown, while_served};
+use polyarch::run::{Failure, ListedBy, Phase, Registry, Shutdown, while_served};
 
 use super::super::load::{self, Refusal};
 use super::super::output::count;
@@ -78,9 +78,13 @@ async fn clean(
     for cleaned in asked.iter().filter_map(|one| one.cleaned.as_ref().ok()) {
         tell(cleaned, settings);
     }
-    let failures: Vec<_> =
+    let mut failures: Vec<_> =
         asked.into_iter().filter_map(|one| one.cleaned.map_or_else(Some, |one| failed(&one))).collect();
-    if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.into()) }
+    if failures.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    repositories::hint_at_plan("clean", &mut failures, &args.what, &args.repositories, settings).await;
+    Err(failures.into())
 }
 
 async fn one(args: &CleanArgs, Named { registry, repository, image }: Named, shutdown: &Shutdown) -> Asked {
@@ -100,21 +104,21 @@ async fn one(args: &CleanArgs, Named { registry, repository, image }: Named, shu
         let outcomes = if args.apply { Some(cleaning.apply(shutdown).await?) } else { None };
         Ok((judged, outcomes))
     };
-    let cleaned = cleaning.await.map_err(|error| refused(&name, &error));
+    let cleaned = cleaning.await.map_err(|error| refused(&registry, &repository, &error));
     let cleaned =
         cleaned.map(|(judged, outcomes)| Cleaned { repository: name.clone(), keep: keep.clone(), judged, outcomes });
     Asked { repository: name, cleaned }
 }
 
-fn refused(name: &str, error: &CleanError) -> Failure {
+fn refused(registry: &Registry, repository: &Repository, error: &CleanError) -> Failure {
     let phase = match error {
-        CleanError::Images(error) => return images::refused(name, error),
+        CleanError::Images(error) => return images::refused(registry, repository, error),
         CleanError::Unread { .. } | CleanError::Unordered { .. } => Phase::Verify,
         CleanError::Embedded | CleanError::Registry(_) | CleanError::Ecr(_) => Phase::Preflight,
     };
     Failure {
         phase,
-        message: format!("{name}: {}", diagnostic::chain(error)).into(),
+        message: format!("{repository}: {}", diagnostic::chain(error)).into(),
         hint: error.hint().map(Into::into),
         source: None,
     }

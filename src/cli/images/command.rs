@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use polyarch::run::{self, Failure, ImageKind, ImagesError, ListedBy, Phase, RepositoryImages, while_served};
+use polyarch::oci::Repository;
+use polyarch::run::{self, Failure, ImageKind, ImagesError, ListedBy, Phase, Registry, RepositoryImages, while_served};
 
 use super::super::load::Refusal;
 use super::super::repositories::{self, Group, Named};
@@ -36,8 +37,12 @@ pub(crate) async fn run(args: &ImagesArgs, settings: &Settings) -> Result<ExitCo
             }
         }
     }
-    let failures: Vec<_> = asked.into_iter().filter_map(|one| one.images.err()).collect();
-    if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.into()) }
+    let mut failures: Vec<_> = asked.into_iter().filter_map(|one| one.images.err()).collect();
+    if failures.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    repositories::hint_at_plan("images", &mut failures, &args.what, &args.repositories, settings).await;
+    Err(failures.into())
 }
 
 /// Lists one repository after the other, each once.
@@ -48,7 +53,8 @@ async fn list(Group { server, named }: Group) -> Vec<Asked> {
             if seen.insert(repository.clone()) {
                 let name = repository.to_string();
                 let images = run::images(&registry, &repository).await;
-                asked.push(Asked { images: images.map_err(|error| refused(&name, &error)), repository: name });
+                let images = images.map_err(|error| refused(&registry, &repository, &error));
+                asked.push(Asked { images, repository: name });
             }
         }
         asked
@@ -57,13 +63,18 @@ async fn list(Group { server, named }: Group) -> Vec<Asked> {
 }
 
 /// The failure to list the images of a repository.
-pub(crate) fn refused(name: &str, error: &ImagesError) -> Failure {
+pub(crate) fn refused(registry: &Registry, repository: &Repository, error: &ImagesError) -> Failure {
     let phase = if error.is_unusable() { Phase::Preflight } else { Phase::Verify };
     let missing = if error.is_not_found() { " does not exist" } else { "" };
+    let create = || {
+        let create = registry.ecr()?.place().creating(Some(repository.path()));
+        Some(format!("check the name of the repository, or create it: {create}"))
+    };
+    let hint = if error.is_not_found() { create().or_else(|| error.hint()) } else { error.hint() };
     Failure {
         phase,
-        message: format!("{name}{missing}: {}", diagnostic::chain(error)).into(),
-        hint: error.hint().map(Into::into),
+        message: format!("{repository}{missing}: {}", diagnostic::chain(error)).into(),
+        hint: hint.map(Into::into),
         source: None,
     }
 }

@@ -57,7 +57,7 @@ impl EcrPlace {
     fn region(&self) -> String {
         match self {
             Self::Private { region, .. } => {
-                region.as_ref().map(|region| format!(" --region {region}")).unwrap_or_default()
+                format!(" --region {}", region.as_ref().map_or("REGION", AwsRegion::as_str))
             }
             Self::Gallery => format!(" --region {}", AwsRegion::OF_PUBLIC_LOGINS),
         }

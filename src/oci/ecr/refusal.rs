@@ -489,6 +489,6 @@ mod tests {
         let command = "aws ecr-public create-repository --repository-name web --region us-east-1";
         assert!(gallery.contains(command), "{gallery}");
         let other = missing.hint(&"registry.example".parse().unwrap(), Some(&"web".parse().unwrap()));
-        assert!(other.contains("aws ecr create-repository --repository-name web`"), "{other}");
+        assert!(other.contains("aws ecr create-repository --repository-name web --region REGION`"), "{other}");
     }
 }
