@@ -98,7 +98,7 @@ async fn of_plan(images: Vec<String>, args: &RepositoryArgs, settings: &Settings
 }
 
 /// The hint to name images of the plan in place of `words`. `None` if no word is a reference to a registry that the plan
-/// marks as ECR. Only the plan has the settings of such a registry.
+/// marks as ECR and whose host does not show that. Only the plan has the settings of such a registry.
 pub(crate) async fn planned(
     command: &str,
     words: &[String],
@@ -107,7 +107,7 @@ pub(crate) async fn planned(
 ) -> Option<String> {
     let plan = Loaded::read(&args.plan(Vec::new())).ok()?.resolve(settings).await.ok()?;
     let first = if let RegistryChoice::Named(named) = &plan.registry { Some(named) } else { None };
-    let named = first.into_iter().chain(&plan.copies).filter(|named| named.ecr.is_some());
+    let named = first.into_iter().chain(&plan.copies).filter(|named| named.ecr.is_some() && !named.host.is_ecr());
     let hosts: Vec<_> = named.map(|named| named.host.to_string()).collect();
     let is_of_plan = |word: &String| hosts.iter().any(|host| word.split('/').next() == Some(host));
     let word = words.iter().find(|word| is_of_plan(word))?;
@@ -125,11 +125,11 @@ pub(crate) async fn hint_at_plan(
     args: &RepositoryArgs,
     settings: &Settings,
 ) {
-    if words.is_empty() || failures.iter().all(|failure| failure.phase != Phase::Preflight) {
-        return;
-    }
-    let Some(hint) = planned(command, words, args, settings).await else { return };
     for failure in failures.iter_mut().filter(|failure| failure.phase == Phase::Preflight) {
-        failure.hint = Some(hint.as_str().into());
+        let is_of = |word: &&String| reach::is_reference(word) && failure.message.starts_with(word.as_str());
+        let Some(word) = words.iter().find(is_of) else { continue };
+        if let Some(hint) = planned(command, std::slice::from_ref(word), args, settings).await {
+            failure.hint = Some(hint.into());
+        }
     }
 }
