@@ -156,7 +156,7 @@ pub(super) enum ConfirmError {
         /// The fault.
         why: String,
     },
-    /// The image is of another commit than the plan: an earlier pipeline pushed it.
+    /// The image is of another commit than the plan: another pipeline pushed it.
     #[error("its revision is {found}, but the plan has {planned}")]
     Revision {
         /// The revision in the image's label.
@@ -420,8 +420,7 @@ impl ConfirmError {
                 Some("set `attestations: strip` to publish the index without attestations".into())
             }
             Self::Revision { .. } => Some(
-                "build and push it again, or check out its commit before you join: an earlier pipeline pushed it"
-                    .into(),
+                "build and push it again, or check out its commit before you join: another pipeline pushed it".into(),
             ),
             Self::Other { .. } => Some("run polyarch again: another run may have built or pushed this tag".into()),
             Self::Child(_)

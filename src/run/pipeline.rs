@@ -240,7 +240,8 @@ impl<'a> Conductor<'a> {
         self.say(Event::Started { images, jobs }).await;
         let warnings = warnings::warnings(&self.schedule, &self.run.engines);
         let cautions = cautions::cautions(&self.schedule, &self.run.engines, &self.run.plan.silence);
-        for warning in warnings.into_iter().chain(secrets.warnings()).chain(cautions) {
+        let unjoined = warnings::without_arch_tags(&self.run.plan, self.run.goal);
+        for warning in warnings.into_iter().chain(unjoined).chain(secrets.warnings()).chain(cautions) {
             self.say(Event::Warning(warning)).await;
         }
         for event in told {

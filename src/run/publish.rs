@@ -209,7 +209,11 @@ async fn warn_of_moved_tags(target: &Target<Place>, pushed: &[Pushed], events: &
                 image: Some(target.image.clone()),
                 platform: Some(platform.clone()),
                 message: format!("{} names another image: another run moved it", target.place.tag(tag.clone())).into(),
-                hint: Some("use the final tags: their index lists the image of this run by digest".into()),
+                hint: Some(
+                    "run `polyarch join` after the other run to publish its image; the final tags list the image of \
+                     this run by digest"
+                        .into(),
+                ),
             };
             drop(events.send(Event::Warning(warning)).await);
         }

@@ -34,8 +34,8 @@ pub(super) struct Source<S> {
     pub(super) what: S,
 }
 
-/// Looks for every source. With a wait, polyarch looks again for sources that may still come. The wait ends when all
-/// sources exist, when one source is wrong, or when the time is over. The result then has the last error of each
+/// Looks for every source. With a wait, polyarch looks again for sources that may still come. When the last source has
+/// come, polyarch looks once more for the sources that came before. The wait ends when all sources exist, when one source is wrong, or when the time is over. The result then has the last error of each
 /// source.
 pub(super) async fn look_for<S, T>(
     sources: &[Source<S>],
@@ -70,16 +70,22 @@ async fn rounds<S, T>(
     let started = Instant::now();
     let deadline = started + wait.limit;
     let mut found: Vec<Result<T, ConfirmError>> = sources.iter().map(|_| Err(ConfirmError::NoAnswer)).collect();
+    // If the deadline interrupts an attempt, the result of the previous attempt counts.
+    let attempt = async |source: &Source<S>, found: &mut Result<T, ConfirmError>| {
+        if let Ok(seen) = timeout_at(deadline, look(&source.what)).await {
+            *found = seen;
+        }
+    };
     let mut pause = PAUSE;
     loop {
+        let earlier: Vec<bool> = found.iter().map(Result::is_ok).collect();
         let open = sources.iter().zip(&mut found).filter(|(_, found)| found.is_err());
-        let looks = open.map(async |(source, found)| {
-            // If the deadline interrupts an attempt, the result of the previous attempt counts.
-            if let Ok(seen) = timeout_at(deadline, look(&source.what)).await {
-                *found = seen;
-            }
-        });
-        join_all(looks).await;
+        join_all(open.map(async |(source, found)| attempt(source, found).await)).await;
+        if found.iter().all(Result::is_ok) {
+            // Other jobs may have pushed the sources of earlier rounds again, so their tags may name newer images.
+            let again = sources.iter().zip(&mut found).zip(earlier).filter(|(_, earlier)| *earlier);
+            join_all(again.map(async |((source, found), _)| attempt(source, found).await)).await;
+        }
         let errors = || found.iter().filter_map(|found| found.as_ref().err());
         let all_may_come = errors().all(ConfirmError::may_come);
         if errors().next().is_none() || !all_may_come || Instant::now() >= deadline {
@@ -149,9 +155,9 @@ mod tests {
         assert!(matches!(found[..], [Ok(0), Ok(100)]), "{found:?}");
         let why = "arm64 (the registry did not answer in time)".to_owned();
         assert_eq!(said, [0, 30, 60, 90].map(|seconds| (vec![why.clone()], seconds)));
-        // One source exists from the start, after one attempt. The other source takes 11 attempts: at 0, 1, 3, 7, 15,
-        // 30, 45, 60, 75, 90 and 105 seconds.
-        assert_eq!(looks.get(), 12);
+        // One source exists from the start, and polyarch looks for it at the start and at the end. The other source takes
+        // 11 attempts: at 0, 1, 3, 7, 15, 30, 45, 60, 75, 90 and 105 seconds.
+        assert_eq!(looks.get(), 13);
     }
 
     #[tokio::test(start_paused = true)]
@@ -165,6 +171,23 @@ mod tests {
         let (found, _) = looked(20, async |_: &u64| std::future::pending().await).await;
         assert!(matches!(found[..], [Err(ConfirmError::NoAnswer), Err(ConfirmError::NoAnswer)]), "{found:?}");
         assert_eq!(started.elapsed().as_secs(), 40);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wait_reads_earlier_sources_again_when_the_last_one_comes() {
+        let (started, reads) = (Instant::now(), Cell::new(0));
+        let (found, _) = looked(60, async |comes: &u64| match *comes {
+            0 => {
+                reads.set(reads.get() + 1);
+                // The image was pushed again during the wait.
+                Ok(started.elapsed().as_secs())
+            }
+            _ if started.elapsed().as_secs() < 5 => Err(ConfirmError::NoAnswer),
+            comes => Ok(comes),
+        })
+        .await;
+        assert!(matches!(found[..], [Ok(7), Ok(100)]), "{found:?}");
+        assert_eq!(reads.get(), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::assign::{Schedule, ScheduledBuild};
 use super::event::{Execution, Warning};
+use super::job::Goal;
 use super::preflight::{Engines, Reached};
 use crate::engine::EngineFacts;
-use crate::plan::{BuildCache, CacheExport, Compression};
+use crate::plan::{ArchTags, BuildCache, CacheExport, Compression, Image, Plan};
 
 /// All warnings, each once.
 pub(super) fn warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
@@ -15,6 +16,29 @@ pub(super) fn warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     all.extend(epoch_warnings(schedule, engines));
     all.extend(cache_warnings(schedule, engines));
     all
+}
+
+/// A warning for each image that another run should join but cannot find, because no arch tag names it.
+pub(super) fn without_arch_tags(plan: &Plan, goal: Goal) -> Vec<Warning> {
+    let joined_later = plan.images.iter().filter(|image| match goal {
+        Goal::Push => true,
+        Goal::Publish => !image.is_complete(),
+        Goal::Build | Goal::Load => false,
+    });
+    let warn = |image: &Image| {
+        let platforms = image.jobs.iter().filter(|job| job.arch_tags == ArchTags::None);
+        let platforms: Vec<_> = platforms.map(|job| job.platform.to_string()).collect();
+        let message = format!("`polyarch join` cannot find {}: the plan has `arch_tags: none`", platforms.join(", "));
+        (!platforms.is_empty()).then(|| Warning {
+            image: Some(image.name.to_string()),
+            platform: None,
+            message: message.into(),
+            hint: Some(
+                "set `arch_tags: remove`, or join by digest: `polyarch join -t TARGET REPOSITORY@DIGEST…`".into(),
+            ),
+        })
+    };
+    joined_later.filter_map(warn).collect()
 }
 
 /// A warning for each foreign platform of an engine.

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::world::{World, says};
+use super::publishing::children;
+use super::world::{HELLO, World, says};
 use crate::support::scripted_engine::Script;
 use crate::support::scripted_images::{Document, Image, OCI_INDEX, fields};
 use crate::support::scripted_registry::status;
@@ -38,6 +39,23 @@ async fn join_wait_names_missing_images_and_joins_them_on_arrival() {
     let finished = joining.finish().await.expect_code(0);
     says(&finished, &["joined 2 platforms", "`1.0`, which moves: polyarch could join images of an earlier pipeline"]);
     assert_eq!(world.put(), ["1.0", "latest"]);
+}
+
+#[tokio::test]
+async fn join_wait_joins_an_image_that_was_pushed_again() {
+    let world = world("[edge]", "").await;
+    let push = |arch: &str, of: &str| {
+        let image = Image::oci(&format!("linux/{arch}"), of);
+        world.store.push("hello", &format!("edge-{arch}"), &image);
+        (arch.to_owned(), image.manifest.digest())
+    };
+    push("amd64", "old");
+    let mut joining = world.run(&["join", "--wait", "5m"]).start();
+    joining.stderr_line("waiting for").await;
+    let expected = [push("amd64", "new"), push("arm64", "new")];
+    let finished = joining.finish().await.expect_code(0);
+    assert!(!finished.stderr.contains("names another image"), "{}", finished.stderr);
+    assert_eq!(children(&world.store.get("hello", "edge").unwrap()), expected);
 }
 
 #[tokio::test]
@@ -78,7 +96,7 @@ async fn image_of_another_revision_is_awaited_and_never_joined() {
     let finished = world.run(&["join"]).finish().await.expect_code(7);
     says(
         &finished,
-        &["hello:1.0-arm64: its revision is yesterday, but the plan has today", "an earlier pipeline pushed it"],
+        &["hello:1.0-arm64: its revision is yesterday, but the plan has today", "another pipeline pushed it"],
     );
     world.run(&["join", "--wait", "1s"]).finish().await.expect_code(124);
     world.assert_untouched();
@@ -180,6 +198,27 @@ async fn join_after_matrix_jobs_warns_and_a_single_run_does_not() {
     let world = world("[latest]", "").await;
     let built = world.build().await.expect_code(0);
     assert!(!built.stderr.contains(moves), "{}", built.stderr);
+}
+
+#[tokio::test]
+async fn build_without_arch_tags_warns_that_join_finds_no_image() {
+    let world = World::start(Script::default().containerd()).await;
+    world.plan(&HELLO.replace("    context:", "    arch_tags: none\n    context:"));
+    let warning = "warning: hello: `polyarch join` cannot find ";
+    for (job, platforms) in [
+        (&["build", "--no-join"][..], "linux/amd64, linux/arm64: "),
+        (&["build", "--platform", "linux/arm64"], "linux/arm64: "),
+    ] {
+        let built = world.run(job).finish().await;
+        says(
+            &built,
+            &[&format!("{warning}{platforms}the plan has `arch_tags: none`"), "hint: set `arch_tags: remove`"],
+        );
+    }
+    for job in [&["build"][..], &["build", "--no-push"]] {
+        let built = world.run(job).finish().await;
+        assert!(!built.stderr.contains("cannot find"), "{job:?}: {}", built.stderr);
+    }
 }
 
 #[tokio::test]
