@@ -10,8 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use polyarch::run::{Event, EventSink, Report};
 
+use super::args::OutputArgs;
 use super::backlog::{Backlog, Told};
-use super::output::{self, Display, Pace, Progress, Terminal};
+use super::output::{self, Display, Pace};
+use super::settings::Settings;
 
 /// The longest time in which a reader takes nothing while the ending waits for the reader.
 const STALLED: Duration = Duration::from_secs(2);
@@ -23,7 +25,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// Takes the events of a run.
 pub(crate) struct Audience {
     report: Report,
-    started: Instant,
+    /// When the program began. A time limit counts from there, so the report does too.
+    began: Instant,
     display: Arc<Backlog>,
     ended: Receiver<()>,
     pace: Pace,
@@ -31,7 +34,8 @@ pub(crate) struct Audience {
 
 impl Audience {
     /// Starts the display.
-    pub(crate) fn new(progress: Progress, terminal: Terminal) -> Self {
+    pub(crate) fn new(output: &OutputArgs, settings: &Settings) -> Self {
+        let (progress, terminal) = (output.progress, settings.terminal.clone());
         let display = Arc::new(Backlog::default());
         let pace = Pace::default();
         let (ending, ended) = mpsc::sync_channel(1);
@@ -42,14 +46,16 @@ impl Audience {
             // The receiver is gone only if the ending took too long.
             let _ = ending.send(());
         });
-        Self { report: Report::new(SystemTime::now()), started, display, ended, pace }
+        let began = settings.began;
+        let since = SystemTime::now().checked_sub(began.elapsed()).unwrap_or_else(SystemTime::now);
+        Self { report: Report::new(since), began, display, ended, pace }
     }
 
     /// Hands the end to the display and waits until the display has shown the end, while a reader takes the lines. Then
     /// returns the report. The `code` of a signal takes precedence over the exit code of the events.
     pub(crate) fn end(mut self, code: Option<u8>) -> Report {
         let code = code.unwrap_or_else(|| self.report.exit_code());
-        self.report.finish(self.started.elapsed(), code);
+        self.report.finish(self.began.elapsed(), code);
         self.display.end(self.report.clone());
         self.pace.wait(&self.ended, STALLED, ENDING);
         self.report.clone()

@@ -76,7 +76,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
     }
     // If another process serves the embedded registry, the registry outlives this run.
     let is_served = matches!((&build.registries.first, &server), (Registry::Embedded { .. }, Some(Server::Holder(_))));
-    let mut audience = Audience::new(args.output.progress, settings.terminal);
+    let mut audience = Audience::new(&args.output, settings);
     for warning in warnings {
         audience.event(Duration::ZERO, &Event::Warning(warning));
     }

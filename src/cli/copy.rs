@@ -23,7 +23,7 @@ pub(crate) async fn run(args: &CopyArgs, settings: &Settings) -> Result<ExitCode
         prepared = prepare(args, settings, on_notice) => prepared?,
         reason = stop.stopping() => return Ok(ending::stopped(&reason, signals.code(), settings)),
     };
-    let mut audience = Audience::new(args.output.progress, settings.terminal);
+    let mut audience = Audience::new(&args.output, settings);
     Box::pin(run::copy(copying, Surroundings { server, notices, shutdown }, &mut audience)).await;
     Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
 }

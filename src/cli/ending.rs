@@ -93,7 +93,7 @@ fn refused(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> Repor
     }
     report.finish(at, report.exit_code());
     if output.progress == Progress::Json {
-        let mut display = output::display(Progress::Json, settings.terminal, Pace::default());
+        let mut display = output::display(Progress::Json, settings.terminal.clone(), Pace::default());
         for event in &events {
             display.event(at, event);
         }

@@ -31,7 +31,7 @@ pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode
             reason = stop.stopping() => Ok(ending::stopped(&reason, signals.code(), settings)),
         };
     }
-    let mut audience = Audience::new(args.output.progress, settings.terminal);
+    let mut audience = Audience::new(&args.output, settings);
     Box::pin(run::join(run, Surroundings { server, notices, shutdown }, &mut audience)).await;
     Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
 }

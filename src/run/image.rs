@@ -88,8 +88,16 @@ impl ImageState {
                 self.failed = true;
             }
         }
-        if self.open > 0 || self.failed {
+        if self.open > 0 {
             return Step::Wait;
+        }
+        if self.failed {
+            // The command line keeps the tags, with or without the failure.
+            return match run.goal {
+                Goal::Build => Step::NotJoined("--no-push".to_owned()),
+                Goal::Push => Step::NotJoined("--no-join".to_owned()),
+                Goal::Load | Goal::Publish => Step::Wait,
+            };
         }
         let asked = match run.goal {
             Goal::Build => Some("--no-push"),

@@ -27,11 +27,8 @@ use crate::oci::{EncodedIndex, Selector};
 use crate::plan::{ArchTags, Image, Job, Plan};
 use crate::registry::Visibility;
 
-/// The hint if an arch tag does not exist.
-const NOT_THERE: &str = "build and push it: `polyarch build --no-join`";
-/// The hint for plans that remove arch tags after the join.
-const REMOVED: &str = "build and push it: `polyarch build --no-join`; with `arch_tags: remove` \
-                       a join removes its arch tags, so it cannot run twice";
+/// The addition to the hint for plans that remove arch tags after the join.
+const REMOVED: &str = "; with `arch_tags: remove` a join removes its arch tags, so it cannot run twice";
 /// The hint for the embedded registry: another machine cannot have pushed the image.
 const EMBEDDED: &str = "build and push it here: `polyarch build --no-join`; `registry: local` exists on this machine only, \
                         so name a shared registry to join images of other machines";
@@ -247,7 +244,7 @@ async fn find_all(
     };
     let source = |job| Source { name: arch_tag(target, job), what: job };
     let sources: Vec<_> = image.jobs.iter().map(source).collect();
-    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    let (mut found, mut faults, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     let looked = look_for(&sources, wait, finding).await;
     for (source, result) in sources.into_iter().zip(looked) {
         match result {
@@ -255,7 +252,10 @@ async fn find_all(
                 child.leave_out_what_is_refused(std::iter::once(&place).chain(&target.copies));
                 found.push(child);
             }
-            Err(error) => faults.push((source.name, error)),
+            Err(error) => {
+                missing.extend(error.is_missing().then(|| source.what.platform.to_string()));
+                faults.push((source.name, error));
+            }
         }
     }
     if faults.is_empty() {
@@ -263,11 +263,17 @@ async fn find_all(
         let built = found.iter().zip(&image.jobs).filter(|(_, job)| job.build().is_some());
         revisions::of_one(built.map(|(found, _)| found))?;
     }
-    let removed = image.jobs.iter().any(|job| job.arch_tags == ArchTags::Remove);
     let hint = match registry {
-        _ if removed => REMOVED,
-        Registry::Embedded { .. } => EMBEDDED,
-        Registry::Named { .. } => NOT_THERE,
+        Registry::Embedded { .. } => EMBEDDED.to_owned(),
+        Registry::Named { .. } => not_pushed(image, &missing),
     };
-    if faults.is_empty() { Ok(found) } else { Err(references::told(&faults, wait, Missing::Expected(Some(hint)))) }
+    if faults.is_empty() { Ok(found) } else { Err(references::told(&faults, wait, Missing::Expected(Some(&hint)))) }
+}
+
+/// The hint if no image exists under the arch tags of these `platforms`.
+fn not_pushed(image: &Image, platforms: &[String]) -> String {
+    let (named, passed) = (platforms.join(", "), platforms.join(","));
+    let removed = image.jobs.iter().any(|job| job.arch_tags == ArchTags::Remove);
+    let removed = if removed { REMOVED } else { "" };
+    format!("check your jobs for {named}, or push the images: `polyarch build --no-join --platform {passed}`{removed}")
 }

@@ -47,7 +47,14 @@ async fn early_refusal_of_the_engine_is_shown_in_its_own_words() {
     let finished = world.build().await.expect_code(4);
     says(&finished, &["dockerfile parse error line 1: unknown instruction: FRMO", "build linux/a"]);
     assert!(!finished.stderr.contains("pipe"), "{}", finished.stderr);
+    says(&finished, &["not published", "not moved: "]);
     world.assert_untouched();
+    // The command line keeps the tags, so the failure is not the reason.
+    for option in ["--no-join", "--no-push"] {
+        let finished = world.run(&["build", option]).finish().await.expect_code(4);
+        says(&finished, &[&format!("hello not joined: {option}")]);
+        assert!(!finished.stderr.contains("not moved: "), "{}", finished.stderr);
+    }
 }
 
 #[tokio::test]
@@ -227,9 +234,14 @@ async fn failed_copy_step_shows_its_line_and_a_hint() {
     ] {
         let world = World::start(script).await;
         fs::write(world.home.path().join("context/Dockerfile"), format!("FROM scratch AS base\n{copy}\n")).unwrap();
-        let finished = world.run(&["build", "--platform", "linux/amd64"]).finish().await.expect_code(4);
+        let run = world.run(&["build", "--platform", "linux/amd64"]);
+        let run = run.env("GITHUB_ACTIONS", "true").env("GITHUB_WORKSPACE", world.home.path().parent().unwrap());
+        let finished = run.finish().await.expect_code(4);
         says(&finished, told);
         says(&finished, &["--> context/Dockerfile:2", &format!("2 | > {copy}")]);
+        // GitHub needs the path in the repository.
+        let directory = world.home.path().file_name().unwrap().to_str().unwrap();
+        says(&finished, &[&format!("::error file={directory}/context/Dockerfile,line=2,")]);
     }
     for (script, hint) in [
         (refusing(None, Status::internal, ignored), "hint: remove the control characters from `.dockerignore`"),

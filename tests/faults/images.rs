@@ -141,6 +141,8 @@ async fn run_timeout_exits_124() {
     let world = World::start(Script::default().solve(|_| std::future::pending())).await;
     let finished = world.run(&["build", "--timeout", "1s"]).finish().await.expect_code(124);
     says(&finished, &["timed out after 1s", "cancelled"]);
+    // The limit counts from the start of the program, and the duration does too.
+    assert!(world.report()["run"]["seconds"].as_f64().unwrap() >= 1.0, "{}", finished.stderr);
     world.engine.until(|counts| counts.solves.cancelled == 2).await;
     world.assert_untouched();
 }

@@ -61,7 +61,7 @@ async fn joining(push: impl Fn(&Store, &str)) -> World {
     world
 }
 
-fn children(index: &Document) -> Vec<(String, String)> {
+pub(super) fn children(index: &Document) -> Vec<(String, String)> {
     let entries = index.json()["manifests"].as_array().unwrap().clone();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     entries.iter().map(|e| (text(&e["platform"]["architecture"]), text(&e["digest"]))).collect()
@@ -318,7 +318,8 @@ async fn missing_child_is_named_with_a_hint() {
     let world = World::start(Script::default()).await;
     world.store.push("hello", "1.0-amd64", &Image::oci("linux/amd64", "x"));
     let finished = world.run(&["join"]).finish().await.expect_code(6);
-    says(&finished, &["hello:1.0-arm64", "polyarch build --no-join"]);
+    let hint = "check your jobs for linux/arm64, or push the images: `polyarch build --no-join --platform linux/arm64`";
+    says(&finished, &["hello:1.0-arm64 does not exist", hint]);
     world.assert_untouched();
 }
 
@@ -507,6 +508,7 @@ async fn other_tag_refusals_are_shown_in_the_registrys_own_words() {
         immutable(&world, how);
         let finished = world.build().await.expect_code(6);
         says(&finished, &[how.2]);
+        assert_eq!(finished.stderr.contains("a read-only registry answers so"), how.0 == 405, "{}", finished.stderr);
         assert!(!finished.stderr.contains("is immutable"), "{}", finished.stderr);
     }
 }

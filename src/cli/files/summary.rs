@@ -1,13 +1,17 @@
 //! Writes `GITHUB_STEP_SUMMARY`: a summary of the run as Markdown (GitHub, "Adding a job summary").
 
-use polyarch::oci::{DigestRef, Location};
-use polyarch::run::{By, Destination, FailureOf, ImageReport, LoadedReport, Outcome, PlatformReport, Report, Status};
+use polyarch::oci::{DigestRef, Location, Platform};
+use polyarch::run::{
+    By, Destination, FailureOf, ImageReport, LoadedReport, Outcome, PlatformReport, Report, Status, Warning,
+};
 use polyarch::text::Text;
 
 use super::super::output::{duration, size, table};
 
 /// GitHub takes at most 1 MiB for each step.
 const MAX_BYTES: usize = 1_000_000;
+/// The most warnings that the summary shows. The log has all of them.
+const MAX_WARNINGS: usize = 50;
 
 /// The section of one run.
 pub(super) fn markdown(report: &Report) -> String {
@@ -40,6 +44,9 @@ pub(super) fn markdown(report: &Report) -> String {
     lines.extend(withheld.map(|(image, why)| format!("- ❌ {} not moved: {}", escaped(image), escaped(why))));
     lines.extend(report.run.all_failures.iter().flat_map(|failure| failed(report, failure)));
     lines.extend(report.run.stopped.iter().map(|why| format!("- ❌ {}", escaped(why))));
+    lines.extend(report.warnings.iter().take(MAX_WARNINGS).flat_map(warned));
+    let more = report.warnings.len().saturating_sub(MAX_WARNINGS) + report.warnings_dropped;
+    lines.extend((more > 0).then(|| format!("- ⚠ {more} more warnings in the log")));
     lines.push(String::new());
     bounded(lines)
 }
@@ -82,10 +89,7 @@ fn pushed(platform: &PlatformReport) -> String {
 /// A failure with its image and platform, its lines and the end of its log. Indented text is always code (`CommonMark`,
 /// section 4.4).
 fn failed(report: &Report, FailureOf { image, platform, failure }: &FailureOf) -> Vec<String> {
-    let whose = [image.clone(), platform.as_ref().map(ToString::to_string)];
-    let whose = whose.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let whose = if whose.is_empty() { String::new() } else { format!("**{}**: ", escaped(&whose)) };
-    let mut lines = vec![format!("- ❌ {whose}{}", escaped(&failure.message))];
+    let mut lines = vec![format!("- ❌ {}{}", whose(image.as_ref(), platform.as_ref()), escaped(&failure.message))];
     let of_platform = report.images.iter().filter(|one| Some(&one.image) == image.as_ref());
     let log = of_platform.flat_map(|one| &one.platforms).filter(|one| Some(&one.platform) == platform.as_ref());
     let log = log.flat_map(|one| &one.log_tail).map(|line| format!("      {line}"));
@@ -105,6 +109,17 @@ fn failed(report: &Report, FailureOf { image, platform, failure }: &FailureOf) -
     }
     lines.extend(failure.hint.as_ref().map(|hint| format!("  {}", escaped(hint))));
     lines
+}
+
+fn warned(Warning { image, platform, message, hint }: &Warning) -> Vec<String> {
+    let message = format!("- ⚠ {}{}", whose(image.as_ref(), platform.as_ref()), escaped(message));
+    std::iter::once(message).chain(hint.as_ref().map(|hint| format!("  {}", escaped(hint)))).collect()
+}
+
+/// `**hello linux/arm64**: `, or nothing if the text concerns the whole run.
+fn whose(image: Option<&String>, platform: Option<&Platform>) -> String {
+    let whose: Vec<_> = [image.cloned(), platform.map(ToString::to_string)].into_iter().flatten().collect();
+    if whose.is_empty() { String::new() } else { format!("**{}**: ", escaped(&whose.join(" "))) }
 }
 
 /// Third-party text, escaped so that it makes no table, no link and no HTML.
@@ -171,6 +186,23 @@ mod tests {
             assert_eq!(rows.len(), 2, "{text}");
             assert!(rows.iter().all(|row| row.split('|').filter(|cell| cell.trim().is_empty()).count() == 2), "{text}");
         }
+    }
+
+    #[test]
+    fn summary_shows_warnings_and_counts_those_beyond_the_limit() {
+        let mut report = report(&success(), None);
+        let warning = |nth: usize| Warning {
+            image: Some("hello".to_owned()),
+            platform: None,
+            message: format!("warning <{nth}>").into(),
+            hint: Some("act".into()),
+        };
+        report.warnings = (0..MAX_WARNINGS + 2).map(warning).collect();
+        report.warnings_dropped = 3;
+        let text = markdown(&report);
+        assert!(text.contains("\n- ⚠ **hello**: warning \\<0\\>\n  act\n"), "{text}");
+        assert!(text.ends_with("\n- ⚠ 5 more warnings in the log\n\n"), "{text}");
+        assert_eq!(text.matches("- ⚠ **").count(), MAX_WARNINGS);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Shows a run in a log: one line for each event, and no line changes later.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use polyarch::run::{By, Event, EventSink, Report};
@@ -19,13 +20,19 @@ pub(crate) struct Plain<W> {
     color: Color,
     words: Words,
     groups: Groups,
+    workspace: Option<PathBuf>,
     /// Whether a group of lines is open.
     folding: bool,
 }
 
 impl<W: Write + Send> Plain<W> {
     pub(crate) fn new(out: W, color: Color, groups: Groups) -> Self {
-        Self { out: Lines::new(out), color, words: Words::default(), groups, folding: false }
+        Self { out: Lines::new(out), color, words: Words::default(), groups, workspace: None, folding: false }
+    }
+
+    /// Names files relative to `workspace` in annotations. GitHub finds no other files.
+    pub(crate) fn within(self, workspace: Option<PathBuf>) -> Self {
+        Self { workspace, ..self }
     }
 
     /// Groups all lines before the ending, so that the ending stays in view. The heading is polyarch's own text.
@@ -67,10 +74,22 @@ impl<W: Write + Send> Display for Plain<W> {
         }
         if self.groups == Groups::GitHub {
             for failure in report.failures() {
-                failure.source.iter().for_each(|at| self.out.annotation(at, &failure.message));
+                if let Some(at) = &failure.source {
+                    let file = self.workspace.as_ref().and_then(|workspace| relative(&at.file, workspace));
+                    self.out.annotation(file.as_deref().unwrap_or(&at.file), at, &failure.message);
+                }
             }
         }
     }
+}
+
+/// The path of `file` relative to `workspace`, if the file exists there.
+fn relative(file: &str, workspace: &Path) -> Option<String> {
+    let path = Path::new(file);
+    let name = path.file_name().filter(|_| path.is_file())?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let path = directory.canonicalize().ok()?.join(name);
+    Some(path.strip_prefix(workspace.canonicalize().ok()?).ok()?.to_str()?.to_owned())
 }
 
 /// The display of `--progress quiet`: only failures, at the end.
@@ -188,6 +207,18 @@ mod tests {
         // A job that never began has no log.
         let refused_there = written(&refused(), None, |out| Plain::new(out, Color::Off, Groups::GitHub));
         assert_eq!(refused_there, plain(&refused(), None));
+    }
+
+    #[test]
+    fn annotation_names_the_file_relative_to_the_workspace() {
+        // Tests run in the directory of the package.
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(relative("src/main.rs", package).as_deref(), Some("src/main.rs"));
+        assert_eq!(relative("Cargo.toml", &package.join("src/..")).as_deref(), Some("Cargo.toml"));
+        let above = format!("{}/Cargo.toml", package.file_name().unwrap().to_str().unwrap());
+        assert_eq!(relative("Cargo.toml", package.parent().unwrap()), Some(above));
+        assert_eq!(relative("Cargo.toml", &package.join("src")), None);
+        assert_eq!(relative("Dockerfile of hello", package), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::ops::AddAssign;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use polyarch::run::{EventSink, Report};
@@ -98,12 +99,14 @@ impl Narrowed {
 }
 
 /// The kind of stderr, and the settings of the environment for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Terminal {
     pub(crate) screen: Screen,
     pub(crate) narrowed: Narrowed,
     pub(crate) color: Color,
     pub(crate) groups: Groups,
+    /// The directory of the repository on a runner of GitHub.
+    pub(crate) workspace: Option<PathBuf>,
     /// The display of `--progress auto`, if `BUILDKIT_PROGRESS` names one. buildx reads the same variable.
     pub(crate) preferred: Progress,
 }
@@ -136,7 +139,9 @@ impl Terminal {
         // Many terminals have TERM=xterm; only xterm sets its version.
         let cuts = ["linux", "rxvt"].iter().any(|name| var("TERM").is_some_and(|term| term.starts_with(name)));
         let narrowed = if cuts || set("XTERM_VERSION") || set("STY") { Narrowed::Cut } else { Narrowed::Broken };
-        Self { screen, narrowed, color: if plain { Color::Off } else { Color::On }, groups, preferred }
+        let workspace = var("GITHUB_WORKSPACE").filter(|_| github).map(PathBuf::from);
+        let color = if plain { Color::Off } else { Color::On };
+        Self { screen, narrowed, color, groups, workspace, preferred }
     }
 }
 
@@ -148,14 +153,14 @@ pub(crate) fn is_ci(var: impl Fn(&str) -> Option<String>) -> bool {
 /// The display for `progress` on stderr. It counts in `pace` the bytes that the reader takes. Without a terminal `tty`
 /// means `plain`.
 pub(crate) fn display(progress: Progress, terminal: Terminal, pace: Pace) -> Box<dyn Display> {
-    let Terminal { screen, narrowed, color, groups, preferred } = terminal;
+    let Terminal { screen, narrowed, color, groups, workspace, preferred } = terminal;
     let progress = if progress == Progress::Auto { preferred } else { progress };
     if let (Progress::Auto, Screen::Live) | (Progress::Tty, Screen::Live | Screen::Lines) = (progress, screen) {
         return Box::new(Tty::stderr(color, narrowed, pace));
     }
     let out = Paced::new(std::io::stderr(), pace);
     match progress {
-        Progress::Auto | Progress::Plain | Progress::Tty => Box::new(Plain::new(out, color, groups)),
+        Progress::Auto | Progress::Plain | Progress::Tty => Box::new(Plain::new(out, color, groups).within(workspace)),
         Progress::Json => Box::new(Json::new(out)),
         Progress::Quiet => Box::new(Quiet::new(out, color)),
     }

@@ -39,9 +39,9 @@ impl<W: Write> Lines<W> {
 
     /// Marks lines of a file as failed, where GitHub shows a change (GitHub, "Workflow commands": setting an error
     /// message).
-    pub(crate) fn annotation(&mut self, at: &FailedLines, message: &str) {
+    pub(crate) fn annotation(&mut self, file: &str, at: &FailedLines, message: &str) {
         let (line, end) = (at.line, at.end_line);
-        let (file, message) = (property(&at.file), data(message));
+        let (file, message) = (property(file), data(message));
         self.write(&format!("::error file={file},line={line},endLine={end}::{message}"));
     }
 
