@@ -38,7 +38,8 @@ fn words(words: &[&str]) -> Vec<String> {
 
 fn select(images: &[&str], platforms: &[&str]) -> Overrides {
     let platforms = platforms.iter().filter_map(|text| text.parse().ok()).collect();
-    Overrides { selection: Selection { images: words(images), platforms }, ..Overrides::default() }
+    let selection = Selection { images: words(images), platforms, ..Selection::default() };
+    Overrides { selection, ..Overrides::default() }
 }
 
 /// Every job on one line: image, platform and what `show` picks.
@@ -224,6 +225,9 @@ fn selection_records_omitted_images_and_platforms() {
     assert_eq!(plan.images[0].left_out, ["linux/amd64".parse::<Platform>().unwrap_or_else(|e| panic!("{e}"))]);
     assert!(!plan.images[0].is_complete());
     assert_eq!(plan.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(), ["help", "other"]);
+    // You named `other` but not `help`.
+    let warnings: Vec<_> = plan.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(warnings, ["other: none of their platforms is linux/arm64, so polyarch skips them"]);
     let whole = read(&Overrides::default()).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(whole.left_out.is_empty() && whole.images.iter().all(polyarch::plan::Image::is_complete));
 }
@@ -246,4 +250,8 @@ fn unknown_selection_lists_known_images_and_platforms() {
     ] {
         assert_eq!(read(&select(images, platforms)).unwrap_err(), problem);
     }
+    let mut native = select(&["help"], &["linux/arm/v7"]);
+    native.selection.native.clone_from(&native.selection.platforms);
+    let problem = read(&native).unwrap_err();
+    assert!(problem.starts_with("--platform native (linux/arm/v7): no image is planned for it|"), "{problem}");
 }

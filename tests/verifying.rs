@@ -164,6 +164,7 @@ async fn verify_continues_after_a_wrong_reference() {
     let both = run(&["verify", &bad, &good]).await.expect_code(7);
     assert_eq!(both.stdout, format!("{}/web@{}\n", registry.host(), world.index.digest()));
     assert!(both.stderr.contains("web:nope does not exist"), "{}", both.stderr);
+    assert!(both.stderr.contains("hint: push the image first, or list the tags"), "{}", both.stderr);
     let json = run(&["verify", &bad, &good, "--json"]).await.expect_code(7);
     let document: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(

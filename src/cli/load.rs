@@ -84,7 +84,7 @@ impl Loaded {
         let native = !natives.is_empty();
         let otherwise = "write it as linux/arm64, or `native` for the platforms of the engines' processors";
         let platforms = platforms::several("--platform", &others, otherwise)?;
-        let selection = Selection { images: args.images.clone(), platforms };
+        let selection = Selection { images: args.images.clone(), platforms, native: Vec::new() };
         let overrides = Overrides {
             selection,
             set: args.set.clone(),
@@ -132,7 +132,8 @@ impl Loaded {
             return Ok((plan, engines));
         }
         let mut overrides = self.overrides.clone();
-        overrides.selection.platforms.extend(engines.native(&plan));
+        overrides.selection.native.extend(engines.native(&plan));
+        overrides.selection.platforms.extend(overrides.selection.native.clone());
         Ok((self.resolve_for(settings, &overrides).await?, engines))
     }
 

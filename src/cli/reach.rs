@@ -268,10 +268,12 @@ pub(crate) fn unread(name: &str, error: &PlaceError) -> Failure {
     let answered = error.is_not_found() || error.is_refusal();
     let phase = if answered { Phase::Verify } else { Phase::Preflight };
     let missing = if error.is_not_found() { " does not exist" } else { "" };
+    let absent = "push the image first, or list the tags of the repository with `polyarch images`";
+    let absent = || error.is_not_found().then(|| absent.to_owned());
     Failure {
         phase,
         message: format!("{name}{missing}: {}", diagnostic::chain(error)).into(),
-        hint: error.hint().map(Into::into),
+        hint: error.hint().or_else(absent).map(Into::into),
         source: None,
     }
 }

@@ -236,7 +236,10 @@ impl EngineError {
                 let refused = ecr
                     .as_ref()
                     .and_then(|to| Some(EcrRefusal::read_pushed(message)?.hint(to.host(), Some(to.path()))));
-                refused.or_else(|| push_hint(message))
+                let is_read_only = message.to_ascii_lowercase().contains("method not allowed");
+                let read_only =
+                    "push to another registry, or let this one take pushes: a read-only registry answers so";
+                refused.or_else(|| push_hint(message)).or_else(|| is_read_only.then(|| read_only.into()))
             }
             EngineErrorKind::Pull(message) => pull_hint(message),
             EngineErrorKind::Stalled(_) => Some("check that the engine's host can reach the registry".into()),

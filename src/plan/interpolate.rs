@@ -8,6 +8,8 @@ use std::ops::Range;
 
 /// The deepest nesting of `${A:-${B:-…}}`.
 const MAX_DEPTH: usize = 16;
+/// git's words for a repository of another user (git, `setup.c`).
+const DUBIOUS: &str = "dubious ownership";
 
 /// The result of looking up a name.
 pub(super) enum Lookup {
@@ -177,10 +179,17 @@ impl Parser<'_> {
     }
 
     fn unset<T>(&self, start: usize, name: &str, reason: Option<String>) -> Result<T, Bad> {
+        let foreign = reason.as_ref().filter(|reason| reason.contains(DUBIOUS));
+        let hint = match foreign {
+            Some(reason) => {
+                let directory = reason.split('\'').nth(1).unwrap_or("DIRECTORY");
+                format!("run `git config --global --add safe.directory {directory}`, or set GITHUB_SHA to the commit")
+            }
+            // polyarch finds a fact such as `git.sha` itself.
+            None if name.contains('.') => format!("write a default: ${{{name}:-default}}"),
+            None => format!("set the variable, or write a default: ${{{name}:-default}}"),
+        };
         let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-        // polyarch finds a fact such as `git.sha` itself.
-        let set = if name.contains('.') { "" } else { "set the variable, or " };
-        let hint = format!("{set}write a default: ${{{name}:-default}}");
         self.bad(start, format!("`{name}` is not set{because}"), Some(hint))
     }
 }
@@ -243,6 +252,15 @@ mod tests {
         ] {
             assert_eq!(interpolate(written, &look).as_deref(), Ok(meant), "{written}");
         }
+    }
+
+    #[test]
+    fn foreign_git_repository_has_a_hint_with_its_directory() {
+        let reason = "detected dubious ownership in repository at '/builds/app'";
+        let bad = interpolate("${git.sha}", &|_| Lookup::Unset(Some(reason.into()))).unwrap_err();
+        assert_eq!(bad.message, format!("`git.sha` is not set: {reason}"));
+        let hint = "run `git config --global --add safe.directory /builds/app`, or set GITHUB_SHA to the commit";
+        assert_eq!(bad.hint.as_deref(), Some(hint));
     }
 
     #[test]

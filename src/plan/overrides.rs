@@ -33,6 +33,8 @@ pub struct Selection {
     pub images: Vec<String>,
     /// Platforms (`--platform`). The caller resolves `native`. Empty: all platforms.
     pub platforms: Vec<Platform>,
+    /// The platforms that stand for `native` (`--platform native`). They are also in `platforms`.
+    pub native: Vec<Platform>,
 }
 
 impl Selection {

@@ -21,10 +21,14 @@ pub fn select(mut plan: Plan, selection: &Selection) -> Result<Plan, Vec<Problem
     }
     let wanted = with_bases(&plan, selection);
     let mut kept = Vec::with_capacity(plan.images.len());
+    let mut skipped = Vec::new();
     for mut image in plan.images {
         let (jobs, left_out): (Vec<_>, Vec<_>) =
             image.jobs.into_iter().partition(|job| selection.has_platform(&job.platform));
         if jobs.is_empty() || !wanted.contains(&image.name) {
+            if selection.images.iter().any(|named| named == image.name.as_str()) {
+                skipped.push(image.name.to_string());
+            }
             plan.left_out.push(image.name);
             continue;
         }
@@ -33,6 +37,7 @@ pub fn select(mut plan: Plan, selection: &Selection) -> Result<Plan, Vec<Problem
         kept.push(image);
     }
     plan.images = kept;
+    plan.warnings.extend(no_platform(&skipped, selection));
     Ok(plan)
 }
 
@@ -52,6 +57,15 @@ fn with_bases(plan: &Plan, selection: &Selection) -> HashSet<ImageName> {
         }));
     }
     wanted.into_iter().cloned().collect()
+}
+
+/// A warning about images that the user named and that have no selected platform.
+fn no_platform(skipped: &[String], selection: &Selection) -> Option<Problem> {
+    let platforms: Vec<_> = selection.platforms.iter().map(ToString::to_string).collect();
+    let (names, platforms) = (skipped.join(", "), platforms.join(" or "));
+    let message = format!("{names}: none of their platforms is {platforms}, so polyarch skips them");
+    let hint = "name only images that have the platform, or add the platform to these images";
+    (!skipped.is_empty()).then(|| Problem { span: None, message, hint: Some(hint.into()) })
 }
 
 fn check(plan: &Plan, selection: &Selection) -> Vec<Problem> {
@@ -75,7 +89,11 @@ fn check(plan: &Plan, selection: &Selection) -> Vec<Problem> {
         let hint = (!planned.is_empty()).then(|| format!("choose a planned platform: {}", planned.join(", ")));
         problems.push(Problem {
             span: None,
-            message: format!("--platform {platform}: no image is planned for it"),
+            message: if selection.native.contains(platform) {
+                format!("--platform native ({platform}): no image is planned for it")
+            } else {
+                format!("--platform {platform}: no image is planned for it")
+            },
             hint,
         });
     }

@@ -553,6 +553,10 @@ impl RegistryError {
             ErrorKind::Status { status: 413, .. } => {
                 format!("allow larger requests in the server in front of {host} (nginx: client_max_body_size 0)")
             }
+            // POST, PUT and PATCH add content. A registry that takes pushes may still refuse DELETE.
+            ErrorKind::Status { status: 405, .. } if self.0.request.starts_with('P') => {
+                format!("push to another registry, or let {host} take pushes: a read-only registry answers so")
+            }
             // The messages of Go's server and of nginx.
             ErrorKind::Status { status: 400, answer, .. } if answer.says("HTTP request") && answer.says("HTTPS") => {
                 format!("leave out `insecure: true`: {host} speaks TLS")

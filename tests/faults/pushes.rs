@@ -26,6 +26,8 @@ async fn push_error_of_the_engine_is_shown() {
     let finished = world.build().await.expect_code(5);
     says(&finished, &["push ", "denied: no access to hello", "docker login"]);
     world.assert_untouched();
+    let world = World::start(ends_with(&[r#"{"errorDetail":{"message":"unknown: Method not allowed"}}"#])).await;
+    says(&world.build().await.expect_code(5), &["unknown: Method not allowed", "a read-only registry answers so"]);
 }
 
 #[tokio::test]
