@@ -61,6 +61,11 @@ impl ImageState {
         &self.builds
     }
 
+    /// Whether a job of the image has not ended.
+    pub(super) fn is_open(&self) -> bool {
+        self.open > 0
+    }
+
     /// Records the end of one of the image's jobs.
     pub(super) fn job_ended(&mut self, scheduled: &ScheduledJob, end: JobEnd, run: &BuildRun) -> Step {
         self.open -= 1;
@@ -92,19 +97,12 @@ impl ImageState {
             return Step::Wait;
         }
         if self.failed {
-            // The command line keeps the tags, with or without the failure.
-            return match run.goal {
-                Goal::Build => Step::NotJoined("--no-push".to_owned()),
-                Goal::Push => Step::NotJoined("--no-join".to_owned()),
-                Goal::Load | Goal::Publish => Step::Wait,
-            };
+            return run.goal.keeps_tags().map_or(Step::Wait, |option| Step::NotJoined(option.to_owned()));
         }
         let asked = match run.goal {
-            Goal::Build => Some("--no-push"),
             Goal::Load if self.built.is_empty() => Some("--load does not load imported images"),
             Goal::Load => return Step::Load(Box::new(self.loading())),
-            Goal::Push => Some("--no-join"),
-            Goal::Publish => None,
+            goal => goal.keeps_tags(),
         };
         let reasons: Vec<_> = asked.into_iter().chain(self.left_out.as_deref()).collect();
         if reasons.is_empty() {

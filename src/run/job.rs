@@ -48,6 +48,15 @@ impl Goal {
     pub(super) fn pushes(self) -> bool {
         self >= Self::Push
     }
+
+    /// The option that keeps the final tags, with or without a failure.
+    pub(super) fn keeps_tags(self) -> Option<&'static str> {
+        match self {
+            Self::Build => Some("--no-push"),
+            Self::Push => Some("--no-join"),
+            Self::Load | Self::Publish => None,
+        }
+    }
 }
 
 /// The most pushes of a wrong image while the name on the engine shows the built image after each push.

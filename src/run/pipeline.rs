@@ -431,6 +431,11 @@ impl<'a> Conductor<'a> {
             let job: JobId = self.schedule.jobs[place].id().clone();
             self.say(Event::Job { job, what: JobEvent::Cancelled }).await;
         }
+        if let Some(option) = self.run.goal.keeps_tags() {
+            for image in (0..self.images.len()).filter(|image| self.images[*image].is_open()) {
+                self.of_image(image, ImageEvent::NotJoined { reason: option.into() }).await;
+            }
+        }
         let answered = async {
             while let Some(done) = self.tasks.join_next().await {
                 match done {

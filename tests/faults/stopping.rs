@@ -69,10 +69,15 @@ async fn signal_during_a_build_cancels_it_on_the_engine() {
         let running = world.run(&["build"]).start();
         world.engine.until(|counts| counts.solves.started == 2).await;
         let finished = stop(running, signal).await;
-        says(&finished, &["cancelled", "not published"]);
+        says(&finished, &["cancelled", "not published", "not moved: "]);
         world.engine.until(|counts| counts.solves.cancelled == 2).await;
         assert_eq!(kinds(&world), Vec::<String>::new());
         world.assert_untouched();
+        let running = world.run(&["build", "--no-join"]).start();
+        world.engine.until(|counts| counts.solves.started == 4).await;
+        let finished = stop(running, signal).await;
+        says(&finished, &["cancelled", "hello not joined: --no-join"]);
+        assert!(!finished.stderr.contains("not moved: "), "{}", finished.stderr);
     }
 }
 

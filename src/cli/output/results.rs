@@ -43,7 +43,8 @@ struct PlatformResult<'a> {
 
 /// The platforms of an image that the run was not to join, each with its image in the registry.
 pub(crate) fn not_joined(image: &ImageReport) -> impl Iterator<Item = (&Platform, &DigestRef)> {
-    let is_there = |one: &&PlatformReport| image.not_joined.is_some() && one.status == Status::Confirmed;
+    let is_whole = image.not_joined.is_some() && image.is_done();
+    let is_there = move |one: &&PlatformReport| is_whole && one.status == Status::Confirmed;
     let platforms = image.platforms.iter().filter(is_there);
     platforms.filter_map(|one| Some((&one.platform, one.reference.as_ref()?)))
 }
