@@ -54,6 +54,7 @@ pub mod fuzzing;
 pub mod layout;
 pub mod oci;
 pub mod plan;
+pub(crate) mod random;
 pub mod registry;
 pub mod rootfs;
 pub mod run;

@@ -12,7 +12,7 @@ use source::Source;
 
 /// The rooms, lowest layer first. A room imports from lower layers and from itself, never from its own layer or above.
 const LAYERS: &[&[&str]] = &[
-    &["oci", "text"],
+    &["oci", "random", "text"],
     &["plan", "context", "facts", "auth", "rootfs", "layout"],
     &["engine", "registry", "ecr", "embedded"],
     &["run"],
@@ -39,6 +39,9 @@ const CRATES: &[(&[&str], &[&str])] = &[
         ],
         &["src/ecr/"],
     ),
+    (&["ipnet"], &["src/registry/"]),
+    (&["strsim"], &["src/plan/"]),
+    (&["getrandom"], &["src/random.rs"]),
     (&["serde_yaml"], &["src/plan/raw.rs", "src/plan/yaml.rs"]),
     (
         &["clap", "clap_complete", "clap_mangen", "annotate_snippets", "tracing_subscriber", "unicode_width"],

@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::EmbeddedError;
 use super::routes::{self, Registry};
 use super::stall::Unstalled;
-use super::store::{DIRECTORY_MODE, FILE_MODE, Store, StoreError, random_hex, write_whole};
+use super::store::{DIRECTORY_MODE, FILE_MODE, Store, StoreError, write_whole};
+use crate::random;
 
 /// A header of every answer of an embedded registry, with its [id](Embedded::id). A client at another place can see
 /// whether it reaches the same registry.
@@ -255,7 +256,7 @@ fn id(store: &Store, dir: &Path) -> Result<String, StoreError> {
     if let Some(id) = fs::read_to_string(&path).ok().filter(valid) {
         return Ok(id);
     }
-    let id = random_hex();
+    let id = random::name();
     write_whole(&store.uploads(), &path, id.as_bytes())?;
     Ok(id)
 }

@@ -1,7 +1,6 @@
 //! Receives content for a layout.
 
 use std::fs::{File, TryLockError};
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{Seek as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
@@ -11,6 +10,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, renameat, unlinkat};
 
 use super::error::LayoutError;
 use crate::oci::{Digest, Hasher};
+use crate::random;
 
 /// A blob that is being received. Dropping it early deletes the received bytes.
 #[derive(Debug)]
@@ -99,10 +99,9 @@ impl Temporary {
     /// A new file in `directory`. `path` is the path of that directory.
     pub(super) fn new(directory: OwnedFd, path: &Path) -> Result<Self, LayoutError> {
         // The names of two processes must differ. The name is not a secret.
-        let half = || RandomState::new().build_hasher().finish();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         loop {
-            let name = format!("{:016x}{:016x}", half(), half());
+            let name = random::name();
             let path = path.join(&name);
             let file = openat(&directory, &name, flags, Mode::from_bits_truncate(0o666));
             let file = File::from(file.map_err(|error| LayoutError::at(&path, error))?);

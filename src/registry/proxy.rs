@@ -8,6 +8,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use reqwest::Url;
 
 use super::target;
@@ -39,7 +40,7 @@ enum Past {
     /// `*`
     Everything,
     /// `10.0.0.0/8`: the first bits of an address.
-    Block(IpAddr, u8),
+    Block(IpNet),
     /// An address, on one port or on all.
     Address(IpAddr, Option<u16>),
     /// `example.com` and all names under it, on one port or on all.
@@ -124,7 +125,7 @@ impl Past {
             return Some(Self::Everything);
         }
         if let Some((address, bits)) = entry.split_once('/') {
-            return Some(Self::Block(address.parse().ok()?, bits.parse().ok()?));
+            return IpNet::new(address.parse().ok()?, bits.parse().ok()?).ok().map(Self::Block);
         }
         // An IPv6 address without brackets contains colons itself.
         let (host, port) = match entry.rsplit_once(':') {
@@ -151,25 +152,12 @@ impl Past {
         let is_below = |name: &str| host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
         match self {
             Self::Everything => true,
-            Self::Block(block, bits) => address.is_some_and(|address| holds(*block, *bits, address)),
+            Self::Block(block) => address.is_some_and(|address| block.contains(&address)),
             Self::Address(past, port) => address == Some(*past) && on(port),
             Self::Name(name, port) => (host == name || is_below(name)) && on(port),
             Self::Below(name, port) => is_below(name) && on(port),
         }
     }
-}
-
-/// Whether the first `bits` of two addresses are equal.
-fn holds(block: IpAddr, bits: u8, address: IpAddr) -> bool {
-    let (block, address, length) = match (block, address) {
-        (IpAddr::V4(block), IpAddr::V4(address)) => {
-            (u128::from(block.to_bits()), u128::from(address.to_bits()), 32_u32)
-        }
-        (IpAddr::V6(block), IpAddr::V6(address)) => (block.to_bits(), address.to_bits(), 128),
-        _ => return false,
-    };
-    let rest = u32::checked_sub(length, u32::from(bits));
-    rest.is_some_and(|rest| (block ^ address).checked_shr(rest).unwrap_or_default() == 0)
 }
 
 #[cfg(test)]
@@ -223,6 +211,12 @@ mod tests {
                 &["https://11.0.0.1", "https://192.168.1.2"],
             ),
             ("fd00::/8 [fe80::1]:5000", &["https://[fd12::1]", "https://[fe80::1]:5000"], &["https://[fe80::1]"]),
+            (
+                "10.9.9.9/8,fd12::9/8",
+                &["https://10.1.2.3", "https://[fd34::1]"],
+                &["https://11.0.0.1", "https://[fe80::1]"],
+            ),
+            ("::/0", &["https://[fd12::1]"], &["https://1.2.3.4"]),
             ("0.0.0.0/0", &["https://1.2.3.4"], &["https://a.example", "https://[fd12::1]"]),
             ("10.0.0.0/99,nonsense:x,/,", &[], &["https://10.0.0.0"]),
             // These never go through a proxy: the proxy would connect to itself instead.

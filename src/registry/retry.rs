@@ -1,6 +1,5 @@
 //! The only place that decides on retries: which failures, when, and how often.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::error::{ErrorKind, RegistryError, Waiting};
 use super::notice::{Notice, Retry};
+use crate::random;
 
 /// How long just-written content may stay invisible (read after write).
 const INVISIBLE: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ impl Backoff {
     /// not retry together. `None` means that there is no further attempt.
     #[must_use]
     pub fn wait(&self, failures: u32) -> Option<Duration> {
-        (failures < self.attempts).then(|| self.ceiling(failures).mul_f64(random()))
+        (failures < self.attempts).then(|| self.ceiling(failures).mul_f64(random::fraction()))
     }
 
     /// The upper limit of the wait after failure number `failures`.
@@ -253,12 +253,6 @@ fn later(error: RegistryError, after: Duration) -> RegistryError {
     })
 }
 
-/// A number in [0, 1), from the randomness of the standard library's hash maps.
-fn random() -> f64 {
-    let bits = RandomState::new().build_hasher().finish() >> 32;
-    f64::from(u32::try_from(bits).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -446,6 +440,6 @@ mod tests {
     fn retry_waits_double_up_to_the_cap() {
         let ceilings = [1, 2, 3, 6, 7, 40].map(|failures| Backoff::STANDARD.ceiling(failures).as_millis());
         assert_eq!(ceilings, [500, 1000, 2000, 16000, 20000, 20000]);
-        assert!((0..1000).map(|_| random()).all(|drawn| (0.0..1.0).contains(&drawn)));
+        assert!((0..1000).map(|_| random::fraction()).all(|drawn| (0.0..1.0).contains(&drawn)));
     }
 }

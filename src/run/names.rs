@@ -14,6 +14,7 @@ use super::failure::chain;
 use super::job::JobRun;
 use crate::engine::{Engine, EngineError, EngineNames, Part};
 use crate::oci::{Digest, Repository, Tag, TagRef};
+use crate::random;
 use crate::registry::Backoff;
 
 /// How often polyarch repeats a naming that collides with other runs, and the steps that depend on the name. This is
@@ -34,18 +35,12 @@ const LEFT: u64 = 7 * 24 * 60 * 60;
 /// The names of the image that a job builds. `shared` is the arch tag of the image.
 pub(super) fn of_job(repository: &Repository, shared: &Tag) -> EngineNames {
     #[expect(clippy::expect_used, reason = "letters, digits and dashes, and fewer than 128 of them")]
-    let own = format!("{OWN}{:x}-{:016x}", now(), random()).parse().expect("it is a tag");
+    let own = format!("{OWN}{:x}-{:016x}", now(), random::number()).parse().expect("it is a tag");
     EngineNames { own: repository.tag(own), shared: repository.tag(shared.clone()) }
 }
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// A number that differs between runs. The number is not a secret.
-fn random() -> u64 {
-    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-    RandomState::new().build_hasher().finish()
 }
 
 /// Whether a killed run left `tag`. `now` is in seconds since 1970.

@@ -1,7 +1,6 @@
 //! Deletes arch tags after the index is published (`arch_tags: remove`). Only the tags are deleted, not their images.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use futures::future::join_all;
 use tokio::sync::mpsc;
@@ -15,6 +14,7 @@ use super::shutdown::Shutdown;
 use super::verify::published::gone;
 use crate::oci::{EncodedIndex, ReferenceError, Repository, Selector, Tag};
 use crate::plan::{ArchTags, Image, Plan};
+use crate::random;
 use crate::registry::{Client, RegistryError, Visibility};
 
 /// The hint if polyarch cannot delete tags.
@@ -68,9 +68,7 @@ pub(super) fn is_unsupported(error: &RegistryError) -> bool {
 
 /// A tag that does not exist.
 fn nothing() -> Result<Tag, ReferenceError> {
-    // The standard library has no other source of randomness. Each `RandomState` has its own keys.
-    let half = || RandomState::new().build_hasher().finish();
-    format!("polyarch-{:016x}{:016x}", half(), half()).parse()
+    format!("polyarch-{}", random::name()).parse()
 }
 
 /// Deletes arch tags of `pushed` after this run published the index and read it back. Then proves that the registry

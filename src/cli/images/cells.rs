@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use polyarch::oci::Tag;
 use polyarch::run::{ImageKind, RepositoryImage};
 
-use super::super::output::{ago, count, shorten};
+use super::super::output::{ago, columns, count, shorten};
 
 /// On a terminal a list of names is cut to this width.
 const NAMES_WIDTH: usize = 32;
@@ -50,7 +50,7 @@ pub(crate) fn several(names: &[&str], width: Option<usize>) -> String {
     let mut shown = shorten(names.first().copied().unwrap_or_default(), NAMES_WIDTH);
     for (at, name) in names.iter().enumerate().skip(1) {
         let longer = format!("{shown}, {name}");
-        if longer.chars().count() > NAMES_WIDTH {
+        if columns(&longer) > NAMES_WIDTH {
             return format!("{shown}, +{}", names.len() - at);
         }
         shown = longer;

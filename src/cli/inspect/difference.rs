@@ -5,7 +5,7 @@ use polyarch::run::{
 };
 use serde_json::{Value, json};
 
-use super::super::output::{count, size};
+use super::super::output::{columns, count, pad, size};
 use super::text::safe;
 
 /// The longest value that the text shows, in characters: `data` of an entry may hold a whole manifest.
@@ -44,7 +44,7 @@ pub(super) fn lines(difference: &Difference) -> Vec<String> {
         lines.push("both have the same content in other bytes: white space, or the order of fields".to_owned());
     }
     lines.push(String::new());
-    let width = platforms.iter().map(|one| one.platform.chars().count()).max().unwrap_or(0);
+    let width = platforms.iter().map(|one| columns(&safe(&one.platform))).max().unwrap_or(0);
     lines.extend(platforms.iter().flat_map(|one| platform(one, width)));
     lines.extend(others.iter().flat_map(other));
     lines
@@ -74,7 +74,7 @@ fn platform(
             (says, [facts("-", a), facts("+", b)].concat())
         }
     };
-    let mut lines = vec![format!("{name:width$}  {says}")];
+    let mut lines = vec![format!("{}  {says}", pad(&name, width))];
     lines.extend(more);
     lines.extend(annotations.iter().flat_map(|change| annotation("  ", change)));
     lines.extend(entry.iter().chain(manifest).flat_map(|change| field("  ", change)));

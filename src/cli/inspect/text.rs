@@ -6,7 +6,7 @@ use polyarch::oci::{Descriptor, ImageManifest, MediaType, RawManifest};
 use polyarch::run::{ConfigSays, Inside, Inspected, InspectedEntry, InspectedIndex, Listed};
 use polyarch::text::Text;
 
-use super::super::output::{count, size};
+use super::super::output::{columns, count, pad, pad_start, size};
 
 /// Stands between the columns of an entry's first line.
 const GAP: &str = "  ";
@@ -57,12 +57,13 @@ fn alone(image: &ImageManifest, says: &ConfigSays) -> Vec<String> {
 /// The entries of an index. The entries of a listed index follow that index.
 fn entries(indent: &str, index: &InspectedIndex) -> Vec<String> {
     let rows: Vec<_> = index.entries.iter().map(row).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().map(|row| columns(&row[column])).max().unwrap_or(0);
     let widths = [width(0), width(1), width(2)];
     let mut lines = Vec::new();
     for (entry, [name, kind, parts, bytes]) in index.entries.iter().zip(&rows) {
         let [a, b, c] = widths;
-        let line = format!("{indent}{name:a$}{GAP}{kind:b$}{GAP}{parts:>c$}{GAP}{bytes}");
+        let (name, kind, parts) = (pad(name, a), pad(kind, b), pad_start(parts, c));
+        let line = format!("{indent}{name}{GAP}{kind}{GAP}{parts}{GAP}{bytes}");
         lines.push(line.trim_end().to_owned());
         lines.extend(below(&format!("{indent}{INDENT}"), entry));
     }

@@ -9,7 +9,7 @@ use polyarch::text::Text;
 
 use super::line::Line;
 use super::progress::Lost;
-use super::style::{Tone, count, duration, shorten, size};
+use super::style::{Tone, columns, count, duration, pad, shorten, size};
 
 /// Columns for the words after the name of a step.
 const AFTER_STEP: usize = 20;
@@ -57,12 +57,12 @@ impl Words {
     }
 
     fn plan(&mut self, jobs: &[PlannedJob]) {
-        self.width = jobs.iter().map(|job| job.job.to_string().chars().count()).max().unwrap_or(0);
+        self.width = jobs.iter().map(|job| columns(&job.job.to_string())).max().unwrap_or(0);
         self.jobs = jobs.iter().map(|job| (job.job.clone(), job.by.clone())).collect();
     }
 
     fn prefixed(&self, prefix: &str, line: Line) -> Line {
-        let prefix = format!("{prefix:width$} │", width = self.width);
+        let prefix = format!("{} │", pad(prefix, self.width));
         Line::new().toned(Tone::Faint, prefix).then(" ").and(line)
     }
 
@@ -208,4 +208,26 @@ pub(crate) fn warning(warning: &Warning) -> Vec<Line> {
     let line = Line::new().toned(Tone::Warning, "warning:").then(format!(" {about}{}", warning.message));
     let hint = warning.hint.as_ref().map(|hint| Line::from(format!("hint: {hint}")));
     [line].into_iter().chain(hint).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{job, started};
+    use super::super::style::Color;
+    use super::*;
+
+    #[test]
+    fn lines_align_wide_characters() {
+        let mut words = Words::default();
+        let Event::Started { images, mut jobs } = started() else { panic!("it is the start") };
+        jobs[1].job = job("部品", "linux/arm64");
+        let events = jobs.iter().map(|one| (one.job.clone(), JobEvent::BuildStarted)).collect::<Vec<_>>();
+        words.lines(&Event::Started { images, jobs });
+        let lines = events.into_iter().flat_map(|(job, what)| words.lines(&Event::Job { job, what }));
+        let lines: Vec<_> = lines.map(|line| line.render(Color::Off)).collect();
+        assert_eq!(
+            lines,
+            ["hello linux/amd64 │ building on default", "部品 linux/arm64  │ building on default, emulated"]
+        );
+    }
 }

@@ -31,5 +31,5 @@ pub(crate) use line::Line;
 pub(crate) use progress::{Display, Lost, Progress, Terminal, display, is_ci};
 pub(crate) use results::{Format, not_joined, write_results};
 pub(crate) use schema::{EVENTS_SCHEMA, RESULTS_SCHEMA};
-pub(crate) use style::{Color, Tone, ago, count, duration, shorten, size};
+pub(crate) use style::{Color, Tone, ago, columns, count, duration, pad, pad_start, shorten, size};
 pub(crate) use writer::{Lines, Pace, Paced};

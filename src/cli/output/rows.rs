@@ -7,7 +7,7 @@ use polyarch::run::{Event, JobEvent, JobId};
 use polyarch::text::Text;
 
 use super::line::Line;
-use super::style::{Tone, duration, shorten, size};
+use super::style::{Tone, columns as wide, duration, pad, shorten, shorten_start, size};
 
 const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 /// Columns that a step keeps in a narrow row; polyarch leaves out the bytes before it cuts the step further.
@@ -76,7 +76,7 @@ impl Rows {
         }
     }
 
-    /// At most `room` lines of at most `columns` characters. The jobs at work come in the plan's order, each above the
+    /// At most `room` lines of at most `columns` columns of the terminal. The jobs at work come in the plan's order, each above the
     /// end of its log if there is room. A count of all jobs follows.
     pub(crate) fn lines(&self, at: Duration, room: usize, columns: usize) -> Vec<Line> {
         let active: Vec<&Row> = self.rows.iter().filter(|row| row.state == State::Active).collect();
@@ -88,7 +88,7 @@ impl Rows {
         let shown = active.len().min(room);
         let logged = ((room - shown) / shown).min(LOG);
         // The longest name of all rows: no column moves when a row ends.
-        let name = self.rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0).min(columns / 2);
+        let name = self.rows.iter().map(|row| wide(&row.label)).max().unwrap_or(0).min(columns / 2);
         let mut lines = Vec::new();
         for row in &active[..shown] {
             lines.push(row.line(at, name, columns).into());
@@ -187,19 +187,15 @@ impl Row {
         let since = at.saturating_sub(self.since);
         let frame = FRAMES[usize::try_from(at.as_millis() / 100).unwrap_or(0) % FRAMES.len()];
         // The platform is at the end of the name, so the beginning is cut.
-        let label = self.label.as_str();
-        let label = match label.chars().count().saturating_sub(name) {
-            0 => format!("{label:name$}"),
-            more => label.chars().skip(more + 1).fold("…".to_owned(), |cut, c| cut + c.encode_utf8(&mut [0; 4])),
-        };
+        let label = pad(&shorten_start(&self.label, name), name);
         let left = format!("{frame} {label} │ ");
         let time = format!(" {:>5}", elapsed(since));
         let bytes = if self.bytes.is_empty() { String::new() } else { format!("  {}", self.bytes) };
-        let free = columns.saturating_sub(left.chars().count() + time.chars().count());
+        let free = columns.saturating_sub(wide(&left) + wide(&time));
         let right = if free >= MIN_DOING + bytes.len() { bytes + &time } else { time };
-        let free = columns.saturating_sub(left.chars().count() + right.chars().count());
-        let doing = shorten(&self.doing.replace('\t', " "), free);
-        shorten(&format!("{left}{doing:free$}{right}"), columns)
+        let free = columns.saturating_sub(wide(&left) + wide(&right));
+        let doing = pad(&shorten(&self.doing.replace('\t', " "), free), free);
+        shorten(&format!("{left}{doing}{right}"), columns)
     }
 }
 
@@ -209,5 +205,41 @@ fn elapsed(time: Duration) -> String {
         seconds @ 0..60 => format!("{seconds}s"),
         #[expect(clippy::cast_precision_loss, reason = "2^53 seconds")]
         seconds => duration(seconds as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{job, on, started, step};
+    use super::*;
+
+    fn shown(rows: &Rows, columns: usize) -> Vec<String> {
+        let lines = rows.lines(Duration::from_secs(3), 4, columns);
+        lines.iter().map(|line| line.render(super::super::style::Color::Off)).collect()
+    }
+
+    #[test]
+    fn rows_align_wide_characters() {
+        let mut rows = Rows::default();
+        rows.event(Duration::ZERO, &started());
+        for (platform, name) in [("linux/amd64", "RUN make"), ("linux/arm64", "RUN 部品を作る 🦀")] {
+            rows.event(Duration::ZERO, &on("hello", platform, JobEvent::BuildStarted));
+            rows.event(Duration::ZERO, &on("hello", platform, step(name)));
+        }
+        rows.rows[1].label = "部品 linux/arm64".into();
+        rows.rows[1].job = job("hello", "linux/arm64");
+        assert_eq!(
+            shown(&rows, 50),
+            [
+                "⠋ hello linux/amd64 │ RUN make                  3s",
+                "⠋ 部品 linux/arm64  │ RUN 部品を作る 🦀         3s",
+                "  2 at work, 3s",
+            ]
+        );
+        for columns in 0..60 {
+            for line in shown(&rows, columns) {
+                assert!(wide(&line) <= columns.max(1), "{columns}: {line}");
+            }
+        }
     }
 }

@@ -78,18 +78,44 @@ pub(crate) fn columns(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
+/// `text`, with spaces after it up to `width` columns. `{:width$}` counts characters, and a wide one takes two columns.
+pub(crate) fn pad(text: &str, width: usize) -> String {
+    text.to_owned() + &space(text, width)
+}
+
+/// `text`, with spaces before it up to `width` columns.
+pub(crate) fn pad_start(text: &str, width: usize) -> String {
+    space(text, width) + text
+}
+
+fn space(text: &str, width: usize) -> String {
+    " ".repeat(width.saturating_sub(columns(text)))
+}
+
 /// `text` in at most `width` columns, with an ellipsis at the end if it was cut.
 pub(crate) fn shorten(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
-    let mut left = width.saturating_sub(1);
-    let fits = |c: &char| {
+    text.chars().take_while(fit(width.saturating_sub(1))).chain(['…']).collect()
+}
+
+/// `text` in at most `width` columns, with an ellipsis at the beginning if it was cut.
+pub(crate) fn shorten_start(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let end: Vec<char> = text.chars().rev().take_while(fit(width.saturating_sub(1))).collect();
+    ['…'].into_iter().chain(end.into_iter().rev()).collect()
+}
+
+/// Whether a character still fits into `left` columns, after the characters before it.
+fn fit(mut left: usize) -> impl FnMut(&char) -> bool {
+    move |c| {
         let taken = left.checked_sub(c.width().unwrap_or(0));
         left = taken.unwrap_or(0);
         taken.is_some()
-    };
-    text.chars().take_while(fits).chain(['…']).collect()
+    }
 }
 
 /// `text` with each SHA-256 digest cut to the twelve digits that docker shows.
@@ -181,5 +207,18 @@ mod tests {
         assert_eq!(shorten("部品を作る", 10), "部品を作る");
         assert_eq!(shorten("部品を作る", 9), "部品を作…");
         assert_eq!(shorten("部品を作る", 8), "部品を…");
+        assert_eq!(shorten_start("部品 linux/arm64", 16), "部品 linux/arm64");
+        assert_eq!(shorten_start("部品 linux/arm64", 14), "… linux/arm64");
+        assert_eq!(shorten_start("部品 linux/arm64", 15), "…品 linux/arm64");
+    }
+
+    #[test]
+    fn padding_counts_columns_of_the_terminal() {
+        assert_eq!((pad("ab", 4), pad_start("ab", 4)), ("ab  ".to_owned(), "  ab".to_owned()));
+        assert_eq!((pad("部", 4), pad_start("部", 4)), ("部  ".to_owned(), "  部".to_owned()));
+        assert_eq!(
+            (pad("🦀!", 4), pad("e\u{301}", 2), pad("long", 2)),
+            ("🦀! ".to_owned(), "e\u{301} ".to_owned(), "long".to_owned())
+        );
     }
 }

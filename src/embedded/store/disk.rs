@@ -1,10 +1,11 @@
 //! Durable writes.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use crate::random;
 
 /// The storage of the embedded registry failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,15 +27,6 @@ impl StoreError {
     pub(in crate::embedded) fn is_full(&self) -> bool {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
-}
-
-/// 128 random bits as 32 hexadecimal digits.
-///
-/// The operating system seeds `RandomState`, and without the keys its two hashes cannot be predicted. This is enough
-/// for names that must not collide, but not for secrets.
-pub(in crate::embedded) fn random_hex() -> String {
-    let half = || RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", half(), half())
 }
 
 /// The mode of a stored file: only its owner may read it, because the images may be private.
@@ -74,7 +66,7 @@ pub(super) fn place(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// Writes `path` so that it always has its old content or `bytes`, never a part of them. The function first writes a
 /// file in `scratch`, which is on the same file system.
 pub(in crate::embedded) fn write_whole(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let temporary = scratch.join(random_hex());
+    let temporary = scratch.join(random::name());
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)

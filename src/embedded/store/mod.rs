@@ -24,6 +24,6 @@ mod upload;
 
 pub(super) use content::{Store, StoredManifest};
 pub use disk::StoreError;
-pub(super) use disk::{DIRECTORY_MODE, FILE_MODE, random_hex, write_whole};
+pub(super) use disk::{DIRECTORY_MODE, FILE_MODE, write_whole};
 pub use prune::{Pruned, Unreferenced};
 pub(super) use upload::{Progress, Session, UploadError, UploadId, Uploads};

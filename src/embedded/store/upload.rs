@@ -13,8 +13,9 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout};
 
-use super::disk::{FILE_MODE, StoreError, random_hex};
+use super::disk::{FILE_MODE, StoreError};
 use crate::oci::{Hasher, RepositoryPath};
+use crate::random;
 
 /// The most sessions at a time.
 const MAX_SESSIONS: usize = 1024;
@@ -107,7 +108,7 @@ impl Uploads {
         if sessions.len() >= MAX_SESSIONS {
             return None;
         }
-        let id = UploadId(random_hex());
+        let id = UploadId(random::name());
         let progress = Progress {
             path: self.dir.join(id.as_str()),
             offset: 0,

@@ -31,6 +31,7 @@ use crate::engine::dial;
 use crate::engine::error::{EngineError, EngineErrorKind};
 use crate::engine::rest::{ANSWER, within};
 use crate::oci::Digest;
+use crate::random;
 
 /// The content that a session serves.
 #[derive(Clone)]
@@ -167,10 +168,7 @@ impl Session {
 
 /// 128 random bits, the form of BuildKit's identifiers. They are unique among the builds of all users on the engine.
 pub(in crate::engine) fn random_id() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    // The standard library's only source of randomness: each `RandomState` has its own keys.
-    let half = || RandomState::new().hash_one(std::process::id());
-    format!("{:016x}{:016x}", half(), half())
+    random::name()
 }
 
 /// The methods that the engine may call (BuildKit, `session.MethodURL`).
