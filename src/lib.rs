@@ -2,6 +2,32 @@
 //! Docker Engines and pushes them. Then it joins them into one image index. polyarch publishes the index only if it is
 //! complete and correct.
 //!
+//! # Build the images of a plan
+//!
+//! A builder does a whole run: [`Build`], [`Join`], [`Copy`], [`Verify`], [`Inspect`]. The [`run::Report`] has the
+//! result or every failure. The folder `examples` has a program for most of them.
+//!
+//! ```no_run
+//! use polyarch::plan::{Environment, Facts, Overrides, SourceText, resolve};
+//! use polyarch::{Access, Build, auth::DockerConfig};
+//!
+//! # async fn build() -> Result<(), Box<dyn std::error::Error>> {
+//! let source = SourceText { path: "build.yaml".into(), text: std::fs::read_to_string("build.yaml")? };
+//! let plan = resolve(&source, &Environment::new(), &Facts::new(), &Overrides::default())?;
+//! let logins = DockerConfig::read("/home/me/.docker/config.json".as_ref(), "/usr/bin".as_ref())?;
+//! let access = logins.map_or_else(Access::new, |logins| Access::new().credentials(logins));
+//!
+//! let report = Build::new(plan).access(access).run().await;
+//! for index in report.verified() {
+//!     println!("{index}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A run needs a tokio runtime with timers and I/O. Its future is not `Send`: await it in `main`, or start a thread with
+//! a runtime for it.
+//!
 //! # The steps
 //!
 //! Each step has its own type. Only that step can create the type.
@@ -21,7 +47,7 @@
 //!
 //! [`run::build`] does all steps. [`run::join`] begins with the children. Both functions get everything in their
 //! arguments, and report progress as [`run::Event`]s. They do not print, do not read the environment, and leave no task
-//! behind.
+//! behind. The builders call them with defaults.
 //!
 //! # A plan, without an engine
 //!
@@ -42,6 +68,7 @@
 //! # Ok::<(), polyarch::plan::PlanErrors>(())
 //! ```
 
+mod api;
 pub mod auth;
 pub mod context;
 pub mod ecr;
@@ -59,3 +86,5 @@ pub mod registry;
 pub mod rootfs;
 pub mod run;
 pub mod text;
+
+pub use api::{Access, Build, Copy, Inspect, Join, Verify};

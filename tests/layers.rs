@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["plan", "context", "facts", "auth", "rootfs", "layout"],
     &["engine", "registry", "ecr", "embedded"],
     &["run"],
-    &["cli", "fuzzing"],
+    &["api", "cli", "fuzzing"],
 ];
 
 /// Which places may name a crate: what it does can then be replaced by changing one room.

@@ -22,6 +22,7 @@ mod fixtures;
 mod images;
 mod language;
 mod layers;
+mod library;
 mod messages;
 mod overrides;
 mod plans;

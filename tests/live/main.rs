@@ -29,6 +29,7 @@ mod interop;
 mod joining;
 mod killing;
 mod layouts;
+mod library;
 mod loading;
 mod lost;
 mod platforms;

@@ -1,0 +1,75 @@
+//! Copies an image, or an index with all its images.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::access::{Access, refused};
+use super::record::record;
+use crate::oci::{LocatedReference, Platform, Selector};
+use crate::registry::Notice;
+use crate::run::{self, Copying, Event, Failure, Place, Report, Shutdown, Source};
+
+/// Copies an image, or an index with all its images, to another place, and reads it back. The bytes do not change.
+#[must_use]
+pub struct Copy {
+    source: LocatedReference,
+    target: LocatedReference,
+    platform: Option<Platform>,
+    access: Access,
+    shutdown: Option<Shutdown>,
+}
+
+impl Copy {
+    /// Copies `source` to `target`. The target names a tag. In a registry it may also name the digest of the source.
+    pub fn new(source: LocatedReference, target: LocatedReference) -> Self {
+        Self { source, target, platform: None, access: Access::new(), shutdown: None }
+    }
+
+    /// Copies only the image of `platform` from an index.
+    pub fn platform(self, platform: Platform) -> Self {
+        Self { platform: Some(platform), ..self }
+    }
+
+    /// The logins, certificates and proxies for registries. The default has no logins.
+    pub fn access(self, access: Access) -> Self {
+        Self { access, ..self }
+    }
+
+    /// The signal that stops the run. A registry then has 2 s to answer a request for a tag. By default nothing stops
+    /// the run.
+    pub fn shutdown(self, shutdown: Shutdown) -> Self {
+        Self { shutdown: Some(shutdown), ..self }
+    }
+
+    /// Copies. The report has the verified target, or every failure. [`Report::exit_code`] is 0 only if polyarch copied
+    /// and verified everything.
+    pub async fn run(self) -> Report {
+        self.run_with(|_, _| {}).await
+    }
+
+    /// Like [`Self::run`]. `on_event` receives each event at once, with the time since the run began. It must not
+    /// block.
+    pub async fn run_with(self, on_event: impl FnMut(Duration, &Event) + Send) -> Report {
+        let shutdown = self.shutdown.clone();
+        let prepare = async |notices| self.prepare(notices).await.map_err(|failure| vec![failure]);
+        record(shutdown, on_event, prepare, async |copying, around, sink| {
+            Box::pin(run::copy(copying, around, sink)).await;
+        })
+        .await
+    }
+
+    async fn prepare(self, notices: mpsc::UnboundedSender<Notice>) -> Result<Copying, Failure> {
+        let mut reaching = self.access.reporting(notices);
+        let source = reaching.source(self.source).await?;
+        let LocatedReference { location, selector } = self.target;
+        let place = reaching.place(location)?;
+        let target = match (selector, place) {
+            (Some(selector @ Selector::Tag(_)), place) | (Some(selector), place @ Place::Repository { .. }) => {
+                Source { place, selector }
+            }
+            (_, place) => return Err(refused(format!("{} has no tag", place.location()), "name a tag of the target")),
+        };
+        Ok(Copying { source, target, platform: self.platform })
+    }
+}

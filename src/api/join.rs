@@ -1,0 +1,162 @@
+//! Joins images that exist into one index.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::access::{Access, Reaching, refused};
+use super::build::of_plan;
+use super::record::record;
+use crate::oci::{EntryOverride, LocatedReference, Location, Selector, Tag};
+use crate::plan::{AttestationPolicy, Plan};
+use crate::registry::Notice;
+use crate::run::{
+    self, Edit, Event, Failure, FinalTags, Gates, JoinRun, JoinSource, Joining, Moving, References, Report, Shutdown,
+};
+
+/// Joins images into an index, publishes the index and reads it back. It builds nothing and needs no engine.
+#[must_use]
+pub struct Join {
+    what: What,
+    access: Access,
+    gates: Gates,
+    moving: Moving,
+    wait: Option<Duration>,
+    shutdown: Option<Shutdown>,
+}
+
+enum What {
+    Plan(Box<Plan>),
+    References { sources: Vec<LocatedReference>, targets: Vec<LocatedReference>, attestations: AttestationPolicy },
+}
+
+impl Join {
+    /// Joins the images of `plan` from their arch tags, which other runs pushed ([`Goal::Push`](run::Goal::Push)).
+    pub fn plan(plan: Plan) -> Self {
+        Self::of(What::Plan(Box::new(plan)))
+    }
+
+    /// Joins `sources` in this order, and moves the tag `target` to the index. A source that is an index stands for all
+    /// of its images. polyarch copies the images to the target if it lacks them.
+    pub fn references(target: LocatedReference, sources: impl IntoIterator<Item = LocatedReference>) -> Self {
+        let (sources, targets) = (sources.into_iter().collect(), vec![target]);
+        Self::of(What::References { sources, targets, attestations: AttestationPolicy::Keep })
+    }
+
+    fn of(what: What) -> Self {
+        let (access, gates, moving) = (Access::new(), Gates::default(), Moving::EachImage);
+        Self { what, access, gates, moving, wait: None, shutdown: None }
+    }
+
+    /// Moves `target` to the same index too. It has no effect on the join of a plan, which names its own tags.
+    pub fn target(mut self, target: LocatedReference) -> Self {
+        if let What::References { targets, .. } = &mut self.what {
+            targets.push(target);
+        }
+        self
+    }
+
+    /// Whether an index of references keeps the attestations of its images. The default is to keep them. A plan has its
+    /// own setting.
+    pub fn attestations(mut self, policy: AttestationPolicy) -> Self {
+        if let What::References { attestations, .. } = &mut self.what {
+            *attestations = policy;
+        }
+        self
+    }
+
+    /// The logins, certificates and proxies for registries. The default has no logins.
+    pub fn access(self, access: Access) -> Self {
+        Self { access, ..self }
+    }
+
+    /// The checks of a finished index. By default polyarch refuses an index that loses platforms, and images with
+    /// programs for another processor.
+    pub fn gates(self, gates: Gates) -> Self {
+        Self { gates, ..self }
+    }
+
+    /// When final tags move. By default the tags of an image move when the image is ready.
+    pub fn moving(self, moving: Moving) -> Self {
+        Self { moving, ..self }
+    }
+
+    /// Waits at most `limit` for missing images. By default a missing image is a failure at once.
+    pub fn wait(self, limit: Duration) -> Self {
+        Self { wait: Some(limit), ..self }
+    }
+
+    /// The signal that stops the run. A registry then has 2 s to answer a request for a tag. By default nothing stops
+    /// the run.
+    pub fn shutdown(self, shutdown: Shutdown) -> Self {
+        Self { shutdown: Some(shutdown), ..self }
+    }
+
+    /// Joins. The report has the verified indexes, or every failure. [`Report::exit_code`] is 0 only if the run
+    /// published and verified everything.
+    pub async fn run(self) -> Report {
+        self.run_with(|_, _| {}).await
+    }
+
+    /// Like [`Self::run`]. `on_event` receives each event at once, with the time since the run began. It must not
+    /// block.
+    pub async fn run_with(self, on_event: impl FnMut(Duration, &Event) + Send) -> Report {
+        let shutdown = self.shutdown.clone();
+        record(
+            shutdown,
+            on_event,
+            async |notices| self.prepare(notices).await,
+            async |run, around, sink| {
+                Box::pin(run::join(run, around, sink)).await;
+            },
+        )
+        .await
+    }
+
+    async fn prepare(self, notices: mpsc::UnboundedSender<Notice>) -> Result<JoinRun, Vec<Failure>> {
+        let mut reaching = self.access.reporting(notices);
+        let (what, gates) = match self.what {
+            What::Plan(plan) => {
+                reaching.declare(&plan).await.map_err(|failure| vec![failure])?;
+                let registries = of_plan(&plan, &reaching).await?;
+                let gates = self.gates.of_plan(&plan);
+                (Joining::Plan(plan, registries), gates)
+            }
+            What::References { sources, targets, attestations } => {
+                let references = references(&mut reaching, sources, targets, attestations).await;
+                (Joining::References(references.map_err(|failure| vec![failure])?), self.gates)
+            }
+        };
+        Ok(JoinRun { what, gates, moving: self.moving, wait: self.wait })
+    }
+}
+
+async fn references(
+    reaching: &mut Reaching,
+    sources: Vec<LocatedReference>,
+    targets: Vec<LocatedReference>,
+    attestations: AttestationPolicy,
+) -> Result<References, Failure> {
+    if sources.is_empty() {
+        return Err(refused("there are no references to join".to_owned(), "name the images to join"));
+    }
+    let mut references = References { sources: Vec::new(), targets: Vec::new(), attestations, edit: Edit::default() };
+    let mut sorted: Vec<(Location, Vec<Tag>)> = Vec::new();
+    for LocatedReference { location, selector } in targets {
+        let Some(Selector::Tag(tag)) = selector else {
+            return Err(refused(format!("{location} has no tag"), "name a tag for the index"));
+        };
+        match sorted.iter_mut().find(|(known, _)| *known == location) {
+            Some((_, tags)) => tags.push(tag),
+            None => sorted.push((location, vec![tag])),
+        }
+    }
+    for (location, tags) in sorted {
+        references.targets.push(FinalTags { place: reaching.place(location)?, tags });
+    }
+    for source in sources {
+        let source = reaching.source(source).await?;
+        references.sources.push(JoinSource { source, entry: EntryOverride::default() });
+    }
+    Ok(references)
+}
