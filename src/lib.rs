@@ -70,19 +70,24 @@
 
 mod api;
 pub mod auth;
+#[doc(hidden)]
 pub mod context;
 pub mod ecr;
+#[doc(hidden)]
 pub mod embedded;
 pub mod engine;
+#[doc(hidden)]
 pub mod facts;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[doc(hidden)]
 pub mod layout;
 pub mod oci;
 pub mod plan;
 pub(crate) mod random;
 pub mod registry;
+#[doc(hidden)]
 pub mod rootfs;
 pub mod run;
 pub mod text;

@@ -9,6 +9,7 @@ use crate::text::Text;
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ImageReport {
     /// The name in the plan.
     pub image: String,
@@ -52,6 +53,7 @@ pub struct ImageReport {
 
 /// A name on an engine, and the image that it names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LoadedReport {
     /// The engine.
     pub engine: Text,
@@ -80,6 +82,7 @@ impl From<(String, Vec<Platform>)> for NotCheckedReport {
 
 /// A final tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TagReport {
     /// The tag.
     pub tag: TagRef<Location>,
@@ -103,6 +106,7 @@ pub enum TagState {
 
 /// The index of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct IndexReport {
     /// The digest of the index.
     pub digest: Digest,
@@ -114,6 +118,7 @@ pub struct IndexReport {
 
 /// Something that an unfinished run left in a registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Leftover {
     /// The image.
     pub image: String,

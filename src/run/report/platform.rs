@@ -16,6 +16,7 @@ pub const LOG_TAIL_BYTES: usize = 64 << 10;
 
 /// One platform of an image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PlatformReport {
     /// The platform.
     pub platform: Platform,

@@ -18,6 +18,7 @@ pub const MAX_WARNINGS: usize = 1000;
 
 /// The report of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// [`REPORT_VERSION`].
     pub version: u32,
@@ -35,6 +36,7 @@ pub struct Report {
 
 /// The run as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Run {
     /// The version of polyarch.
     pub polyarch: &'static str,
