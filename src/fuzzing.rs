@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 use crate::auth::SecretBytes;
 use crate::engine::BuildEvent;
 use crate::registry::challenge::Challenge;
-use crate::run::redact::Redactor;
-use crate::run::relay::{JobVoice, relay as relay_events};
+use crate::run::event::redact::Redactor;
+use crate::run::event::relay::{JobVoice, relay as relay_events};
 use crate::run::{Event, JobId};
 
 /// Reads the challenges of registries, one for each `WWW-Authenticate` header.

@@ -4,8 +4,8 @@
 //!
 //! # Build the images of a plan
 //!
-//! A builder does a whole run: [`Build`], [`Join`], [`Copy`], [`Verify`], [`Inspect`]. The [`run::Report`] has the
-//! result or every failure. The folder `examples` has a program for most of them.
+//! A builder does a whole run: [`Build`], [`Join`], [`Copy`](struct@Copy), [`Verify`], [`Inspect`]. The
+//! [`run::Report`] has the result or every failure. The folder `examples` has a program for most of them.
 //!
 //! ```no_run
 //! use polyarch::plan::{Environment, Facts, Overrides, SourceText, resolve};

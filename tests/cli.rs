@@ -172,7 +172,7 @@ async fn schema_command_prints_each_schema() {
         (&["schema", "report"], "run/report/schema.json"),
         (&["schema", "events"], "cli/output/schema.json"),
         (&["schema", "results"], "cli/output/results.json"),
-        (&["schema", "verify"], "cli/verify/schema.json"),
+        (&["schema", "verify"], "cli/command/verify/schema.json"),
     ] {
         let ran = Run::new(&home, args).finish().await.expect_code(0);
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);

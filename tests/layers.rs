@@ -2,12 +2,14 @@
 //!
 //! Code under `#[cfg(test)]` is free of them: a test may put two rooms together.
 
+mod circles;
 pub(crate) mod source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use circles::{between_folders, circles, folder, imports as imports_of_files};
 use source::Source;
 
 /// The rooms, lowest layer first. A room imports from lower layers and from itself, never from its own layer or above.
@@ -41,8 +43,8 @@ const CRATES: &[(&[&str], &[&str])] = &[
     ),
     (&["ipnet"], &["src/registry/"]),
     (&["strsim"], &["src/plan/"]),
-    (&["getrandom"], &["src/random.rs"]),
-    (&["serde_yaml"], &["src/plan/raw.rs", "src/plan/yaml.rs"]),
+    (&["getrandom"], &["src/random/"]),
+    (&["serde_yaml"], &["src/plan/read/raw.rs", "src/plan/model/yaml.rs"]),
     (
         &["clap", "clap_complete", "clap_mangen", "annotate_snippets", "tracing_subscriber", "unicode_width"],
         &["src/cli/", "src/main.rs"],
@@ -88,9 +90,9 @@ const DOINGS: &[Doing] = &[
 
 /// Files that may spawn a task or a thread, each with the reason why it cannot outlive its owner.
 const SPAWNERS: &[(&str, &str)] = &[
-    ("src/cli/audience.rs", "the display blocks with its terminal: its thread is waited for, but not for ever"),
+    ("src/cli/output/audience.rs", "the display blocks with its terminal: its thread is waited for, but not for ever"),
     ("src/cli/signals.rs", "aborted by the guard that main holds while a command runs"),
-    ("src/cli/stderr.rs", "blocks with its terminal: what it writes is waited for, but not for ever"),
+    ("src/cli/terminal/stderr.rs", "blocks with its terminal: what it writes is waited for, but not for ever"),
     ("src/engine/rest.rs", "drives one REST connection, and ends with its response"),
     ("src/engine/session/filesync.rs", "aborted with the response stream that it feeds"),
     ("src/engine/session/serve.rs", "aborted by the session that it serves"),
@@ -102,6 +104,17 @@ const SPAWNS: &[&[&str]] =
 /// Lines with code on them, and lines of any kind, tests in the file not counted.
 const MOST_CODE_LINES: usize = 450;
 const MOST_LINES: usize = 600;
+
+/// Files in a folder. The folders in the list had more when the rule came: their numbers may only fall.
+const MOST_FILES: usize = 15;
+const MORE_FILES: &[(&str, usize)] = &[("src/context", 20), ("src/engine", 24), ("src/oci", 26), ("src/registry", 28)];
+
+/// How many files of a room import each other in a circle. No room may have more, and other rooms have none.
+const IN_CIRCLES: &[(&str, usize)] =
+    &[("context", 4), ("ecr", 4), ("embedded", 6), ("engine", 4), ("oci", 7), ("registry", 10)];
+
+/// The same for the folders of a room.
+const FOLDERS_IN_CIRCLES: &[(&str, usize)] = &[("cli", 11), ("ecr", 2), ("embedded", 2), ("engine", 2), ("plan", 2)];
 
 /// What a file breaks, each as `file:line: rule`.
 fn violations(source: &Source) -> Vec<String> {
@@ -202,6 +215,42 @@ fn module_files(source: &Source, report: Report<'_>) {
     }
 }
 
+/// Folders with more files than they may have, or with fewer than their entry in the list says.
+fn full_folders(sources: &[Source]) -> Vec<String> {
+    let mut counts = BTreeMap::new();
+    for source in sources {
+        *counts.entry(folder(&source.path)).or_insert(0) += 1;
+    }
+    let mut found = Vec::new();
+    for (folder, count) in counts {
+        match MORE_FILES.iter().find(|(known, _)| *known == folder) {
+            Some((_, most)) if count != *most => {
+                found.push(format!("{folder} has {count} files, and MORE_FILES says {most}"))
+            }
+            None if count > MOST_FILES => found.push(format!("{folder} has {count} files, more than {MOST_FILES}")),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Rooms whose files or folders in circles are not as many as a list says.
+fn in_circles(found: &[BTreeSet<&str>], list: &[(&str, usize)]) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = list.iter().map(|(known, _)| (*known, 0)).collect();
+    for path in found.iter().flatten() {
+        *counts.entry(room(path)).or_insert(0) += 1;
+    }
+    let listed = |name: &str| list.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count);
+    let wrong = counts.iter().filter(|(name, count)| listed(name) != **count);
+    let circle =
+        |name: &str| -> Vec<_> { found.iter().filter(|circle| circle.iter().any(|path| room(path) == name)).collect() };
+    wrong
+        .map(|(name, count)| {
+            format!("{name}: {count} in circles, and the list says {}: {:?}", listed(name), circle(name))
+        })
+        .collect()
+}
+
 /// Lines on which a macro (one name) or a path through two names in a row is used.
 fn lines_that_name(source: &Source, names: &[&[&str]]) -> Vec<usize> {
     let mut lines = BTreeSet::new();
@@ -287,6 +336,61 @@ fn every_source_file_obeys_the_layer_rules() {
 }
 
 #[test]
+fn no_folder_has_more_files_than_the_limit() {
+    let found = full_folders(&sources());
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn files_and_folders_do_not_import_each_other_in_circles() {
+    let sources = sources();
+    let imports = imports_of_files(&sources);
+    let found = in_circles(&circles(&imports), IN_CIRCLES);
+    assert!(found.is_empty(), "IN_CIRCLES has another number, which may only fall:\n{}", found.join("\n"));
+    let found = in_circles(&circles(&between_folders(&imports)), FOLDERS_IN_CIRCLES);
+    assert!(found.is_empty(), "FOLDERS_IN_CIRCLES has another number, which may only fall:\n{}", found.join("\n"));
+}
+
+/// A folder that is too full, a listed folder that became smaller, and circles of each kind of path.
+#[test]
+fn folder_and_circle_rules_find_their_violations() {
+    let files = |folder: &str, count| -> Vec<_> {
+        (0..count).map(|at| Source::read(&format!("{folder}/f{at}.rs"), "")).collect()
+    };
+    assert_eq!(full_folders(&files("src/run/build", 15)), Vec::<String>::new());
+    assert_eq!(full_folders(&files("src/run/build", 16)), ["src/run/build has 16 files, more than 15"]);
+    assert_eq!(full_folders(&files("src/context", 19)), ["src/context has 19 files, and MORE_FILES says 20"]);
+
+    let house =
+        |texts: &[(&str, &str)]| -> Vec<Source> { texts.iter().map(|(path, text)| Source::read(path, text)).collect() };
+    let shared = ("src/run/b/mod.rs", "pub mod c; pub mod d; pub use c::*; pub use d::{D, E as F};");
+    for (text, said) in [
+        ("use super::b::c::C;", &["src/run/a.rs", "src/run/b/c.rs"][..]),
+        ("use crate::run::{b::C, other};", &["src/run/a.rs", "src/run/b/c.rs"]),
+        ("fn f() { crate::run::b::C::new() }", &["src/run/a.rs", "src/run/b/c.rs"]),
+        ("use crate::run::b::c; fn f() { c::C::new() }", &["src/run/a.rs", "src/run/b/c.rs"]),
+        ("use crate::run::b::F;", &[]),
+        ("#[cfg(test)] use crate::run::b::C;", &[]),
+    ] {
+        let sources = house(&[
+            ("src/run/a.rs", text),
+            shared,
+            ("src/run/b/c.rs", "use crate::run::a::A; pub struct C;"),
+            ("src/run/b/d.rs", "pub struct D; pub struct E;"),
+        ]);
+        let imports = imports_of_files(&sources);
+        let found = circles(&imports);
+        let expected: Vec<BTreeSet<_>> =
+            if said.is_empty() { Vec::new() } else { vec![said.iter().copied().collect()] };
+        assert_eq!(found, expected, "{text}");
+        let between = circles(&between_folders(&imports));
+        assert_eq!(between.is_empty(), text.starts_with("#[cfg(test)]"), "{text}");
+        assert_eq!(in_circles(&found, &[("run", said.len())]), Vec::<String>::new(), "{text}");
+        assert_eq!(in_circles(&found, &[("run", 1)]).len(), 1, "{text}");
+    }
+}
+
+#[test]
 fn files_that_spawn_processes_give_a_reason() {
     for (file, reason) in SPAWNERS {
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(file).is_file(), "{file} in SPAWNERS is no file");
@@ -299,21 +403,25 @@ fn files_that_spawn_processes_give_a_reason() {
 fn each_layer_rule_finds_its_violation() {
     for (path, text, said) in [
         ("src/oci/index.rs", "\nuse crate::plan::Plan;", "src/oci/index.rs:2: `oci` imports `plan`"),
-        ("src/plan/model.rs", "use crate::{oci::Digest, facts};", "src/plan/model.rs:1: `plan` imports `facts`"),
+        (
+            "src/plan/model/plan.rs",
+            "use crate::{oci::Digest, facts};",
+            "src/plan/model/plan.rs:1: `plan` imports `facts`",
+        ),
         ("src/registry/client.rs", "use super::super::engine::Dial;", "`registry` imports `engine`"),
         ("src/engine/session/auth.rs", "fn f() { crate::run::go() }", "`engine` imports `run`"),
         ("src/run/mod.rs", "pub use super::cli::Args;", "`run` imports `cli`"),
-        ("src/plan/model.rs", "use crate::Digest;", "`crate::Digest` goes past the rooms"),
+        ("src/plan/model/plan.rs", "use crate::Digest;", "`crate::Digest` goes past the rooms"),
         ("src/attic/mod.rs", "", "`attic` is no room"),
         ("src/registry/client.rs", "use bollard::Docker;", "names the crate `bollard`, which belongs to src/engine/"),
         ("src/engine/dial.rs", "fn f() { reqwest::get() }", "names the crate `reqwest`"),
         ("src/registry/blobs.rs", "use axum;", "names the crate `axum`"),
         (
-            "src/plan/model.rs",
+            "src/plan/model/plan.rs",
             "use serde_yaml::Spanned;",
-            "names the crate `serde_yaml`, which belongs to src/plan/raw.rs",
+            "names the crate `serde_yaml`, which belongs to src/plan/read/raw.rs",
         ),
-        ("src/run/report.rs", "fn f(text: clap::builder::StyledStr) {}", "names the crate `clap`"),
+        ("src/run/report/whole.rs", "fn f(text: clap::builder::StyledStr) {}", "names the crate `clap`"),
         ("src/engine/dial.rs", "use tokio::process::{Child, Command};", "starts a process"),
         ("src/auth/docker_config.rs", "fn f() { std::env::var_os(\"HOME\"); }", "reads what the process was"),
         (
@@ -322,9 +430,9 @@ fn each_layer_rule_finds_its_violation() {
             "src/facts/ci.rs:2: reads what the process was",
         ),
         ("src/facts/ci.rs", "use std::env::{self, current_dir};", "reads what the process was"),
-        ("src/run/report.rs", "fn f() { println!(\"x\"); }", "prints"),
-        ("src/run/report.rs", "fn f() { std::io::stdout().lock(); }", "prints"),
-        ("src/run/pipeline.rs", "fn f() { tokio::spawn(g()); }", "spawns"),
+        ("src/run/report/whole.rs", "fn f() { println!(\"x\"); }", "prints"),
+        ("src/run/report/whole.rs", "fn f() { std::io::stdout().lock(); }", "prints"),
+        ("src/run/build/pipeline.rs", "fn f() { tokio::spawn(g()); }", "spawns"),
         ("src/engine/dial.rs", "use tokio::task; fn f() { task::spawn(g()); }", "spawns"),
         ("src/plan/mod.rs", "mod raw;\npub use raw::RawPlan;\nfn f() {}", "src/plan/mod.rs:3: does more than declare"),
         ("src/oci/long.rs", &"const X: u8 = 1;\n".repeat(451), "has 451 lines of code, more than 450"),
@@ -340,7 +448,7 @@ fn allowed_code_violates_no_layer_rule() {
     for (path, text) in [
         ("src/engine/session/auth.rs", "use crate::{auth::Secret, context, oci::Digest};\nuse super::super::dial;"),
         ("src/main.rs", "mod cli;\nfn main() { polyarch::run::go(std::env::args_os()) }"),
-        ("src/cli/args.rs", "use clap::Parser; use polyarch::plan; fn f() { eprintln!(\"x\") }"),
+        ("src/cli/args/command_line.rs", "use clap::Parser; use polyarch::plan; fn f() { eprintln!(\"x\") }"),
         (
             "src/auth/helper.rs",
             "use tokio::process::Command; fn f(c: Command) { c.stdout(std::env::split_paths(g())) }",

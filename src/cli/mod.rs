@@ -1,45 +1,15 @@
 //! Reads the command line, runs the command and shows the result.
+//!
+//! `args` has the arguments as the user typed them. `input` makes plans, registries and settings from them. `command`
+//! runs the command, and `output` and `terminal` show the result.
 
 mod args;
-mod audience;
-mod backlog;
-mod build;
-mod check;
-mod clean;
-mod copy;
-mod diagnostic;
-mod digest;
-mod doctor;
-mod dry_run;
-mod edit;
-mod ending;
-mod exit;
-mod files;
-mod habits;
-mod help;
-#[cfg(test)]
-mod help_page;
-mod images;
-mod inspect;
-mod join;
-mod load;
-mod matrix;
-mod notices;
+mod command;
+mod input;
 mod output;
-mod plan;
-mod platforms;
-mod prune;
-mod reach;
-mod repositories;
-mod schema;
-mod serve;
-mod settings;
-mod shell;
 mod signals;
 mod start;
-mod stderr;
-mod stdout;
-mod verify;
+mod terminal;
 
-pub(crate) use exit::INTERNAL;
 pub(crate) use start::start;
+pub(crate) use terminal::exit::INTERNAL;

@@ -10,16 +10,20 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::args::{Cli, Command, Doctor, OutputArgs};
-use super::files::Files;
-use super::habits;
-use super::load::Refusal;
-use super::output::{Color, Line, Progress, Tone};
-use super::settings::Settings;
-use super::{
-    build, clean, copy, digest, doctor, ending, images, inspect, join, plan, prune, schema, serve, shell, stderr,
-    verify,
+use super::args::command_line::{Cli, Command, Doctor};
+use super::args::habits;
+use super::args::refusal::Refusal;
+use super::args::shared::OutputArgs;
+use super::command::{
+    build, clean, copy, digest, doctor, images, inspect, join, plan, prune, schema, serve, shell, verify,
 };
+use super::input::settings::Settings;
+use super::output::display::progress::Progress;
+use super::output::ending;
+use super::output::files::Files;
+use super::terminal::line::Line;
+use super::terminal::stderr;
+use super::terminal::style::{Color, Tone};
 
 /// Runs the command that the user typed, and returns its exit code.
 pub(crate) fn start() -> ExitCode {

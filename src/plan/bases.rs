@@ -6,10 +6,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::oci::Platform;
 
 use super::image::ReadImage;
-use super::names::ImageName;
-use super::node::Origin;
-use super::reader::Reader;
-use super::suggest::suggest;
+use super::model::names::ImageName;
+use super::read::node::Origin;
+use super::read::reader::Reader;
+use super::read::suggest::suggest;
 
 /// A job: the index of its image, and its index in that image.
 type Place = (usize, usize);

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use crate::oci::{Reference, Selector};
 
 use super::image::ReadImage;
-use super::model::{Job, NamedRegistry};
-use super::node::Origin;
-use super::reader::Reader;
-use super::spec::{CacheExport, CachePlace};
+use super::model::plan::{Job, NamedRegistry};
+use super::model::spec::{CacheExport, CachePlace};
+use super::read::node::Origin;
+use super::read::reader::Reader;
 
 /// The image or the job that uses a tag.
 enum Owner<'a> {

@@ -4,19 +4,19 @@ use std::rc::Rc;
 
 use crate::oci::{Platform, Reference, RepositoryPath, Selector, Tag};
 
-use super::adopt;
-use super::distinct::distinct;
-use super::ecr;
-use super::forms;
 use super::job::{self, ReadJob, Surroundings};
-use super::keys::{IMAGE, PLATFORM};
-use super::model::{AttestationPolicy, Image, Job, NamedRegistry};
-use super::names::ImageName;
-use super::node::{Entry, Map, Node, Origin, Value, get, merge_maps, put};
-use super::places::InputPlaces;
-use super::reader::{Late, Read, Reader};
-use super::set::{Set, Sets};
-use super::suggest::{nearest, suggest};
+use super::keys::adopt;
+use super::keys::ecr;
+use super::model::names::ImageName;
+use super::model::places::InputPlaces;
+use super::model::plan::{AttestationPolicy, Image, Job, NamedRegistry};
+use super::read::distinct::distinct;
+use super::read::forms;
+use super::read::keys::{IMAGE, PLATFORM};
+use super::read::node::{Entry, Map, Node, Origin, Value, get, merge_maps, put};
+use super::read::reader::{Late, Read, Reader};
+use super::read::set::{Set, Sets};
+use super::read::suggest::{nearest, suggest};
 
 /// An image, and the places in the plan that name its parts.
 pub(super) struct ReadImage {

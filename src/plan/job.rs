@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use crate::oci::{EntryOverride, IMAGE_LABEL, Platform, Tag};
 
-use super::adopt;
-use super::attest;
-use super::cache::{self, Own, ReadCache};
-use super::contexts::{self, ReadContexts};
-use super::duration;
-use super::entry;
-use super::export;
-use super::model::{ArchTags, Build, Job, Work};
-use super::names::{EngineName, ImageName};
-use super::node::{Map, Node, Origin, Value, get};
-use super::overrides::Overrides;
-use super::pairs;
-use super::paths;
-use super::places::{InputPlaces, Place};
-use super::reader::{Late, Read, Reader};
-use super::sandbox;
-use super::secrets;
-use super::spec::{BuildCache, BuildSpec, CachePolicy, Context, Dockerfile, Network, PullPolicy};
-use super::ssh;
-use super::suggest::suggest;
+use super::keys::adopt;
+use super::keys::attest;
+use super::keys::cache::{self, Own, ReadCache};
+use super::keys::contexts::{self, ReadContexts};
+use super::keys::entry;
+use super::keys::export;
+use super::keys::sandbox;
+use super::keys::secrets;
+use super::keys::ssh;
+use super::model::duration;
+use super::model::names::{EngineName, ImageName};
+use super::model::overrides::Overrides;
+use super::model::places::{InputPlaces, Place};
+use super::model::plan::{ArchTags, Build, Job, Work};
+use super::model::spec::{BuildCache, BuildSpec, CachePolicy, Context, Dockerfile, Network, PullPolicy};
+use super::read::node::{Map, Node, Origin, Value, get};
+use super::read::pairs;
+use super::read::paths;
+use super::read::reader::{Late, Read, Reader};
+use super::read::suggest::suggest;
 
 /// The parts of the plan that every job is read with.
 pub(super) struct Surroundings<'a> {

@@ -6,23 +6,24 @@ use std::rc::Rc;
 
 use super::bases;
 use super::checks;
-use super::ecr;
-use super::engines;
-use super::error::{PlanErrors, Problem, SourceText};
 use super::image::{self, Common, ReadImage};
-use super::interpolate;
 use super::job::Surroundings;
-use super::keys::PLAN;
-use super::model::Plan;
-use super::node::{Map, Node, Origin, Value, get};
-use super::overrides::Overrides;
-use super::raw;
-use super::reader::{Environment, FACTS, Facts, Read, Reader};
-use super::registry::{self, Registries};
+use super::keys::ecr;
+use super::keys::engines;
+use super::keys::registry::{self, Registries};
+use super::keys::silence;
+use super::model::error::{PlanErrors, Problem, SourceText};
+use super::model::overrides::Overrides;
+use super::model::plan::Plan;
+use super::read::interpolate;
+use super::read::keys::PLAN;
+use super::read::node::{Map, Node, Origin, Value, get};
+use super::read::raw;
+use super::read::reader::{Environment, FACTS, Facts, Read, Reader};
+use super::read::set::Sets;
 use super::select::select;
-use super::set::Sets;
-use super::silence;
 use crate::oci::AwsRegion;
+use crate::plan::model::ecr::OWN_REGISTRY;
 
 /// The version of the plan format that polyarch reads.
 const VERSION: u32 = 1;
@@ -37,7 +38,7 @@ pub fn needed_facts(source: &SourceText, overrides: &Overrides) -> BTreeSet<Stri
     let flags = registry_flags(&overrides.registries);
     let said = raw::parse(source).ok().and_then(|node| said_registry(&node));
     if flags.or(said).as_ref().is_some_and(ecr::is_own) {
-        found.insert(ecr::OWN_REGISTRY.to_owned());
+        found.insert(OWN_REGISTRY.to_owned());
     }
     overrides.set.iter().for_each(|set| found.extend(interpolate::names(set)));
     found.retain(|name| FACTS.contains(&name.as_str()));
@@ -51,7 +52,7 @@ pub fn own_region(source: &SourceText, overrides: &Overrides) -> Option<AwsRegio
     let mut named = BTreeSet::new();
     collect(&node, &mut named);
     overrides.set.iter().for_each(|set| named.extend(interpolate::names(set)));
-    if named.contains(ecr::OWN_REGISTRY) {
+    if named.contains(OWN_REGISTRY) {
         return None;
     }
     ecr::region_of_own(&registry_flags(&overrides.registries).or_else(|| said_registry(&node))?)

@@ -9,7 +9,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::keys::{
+    use super::super::read::keys::{
         CACHE, CACHE_FROM, CACHE_TO, ECR, ECR_ENCRYPTION, ECR_IMMUTABLE, ENGINE, ENTRY, IMAGE, Keys, PLAN, PLATFORM,
         REGISTRY, SECRET, ULIMIT,
     };

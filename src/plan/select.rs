@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::error::Problem;
-use super::model::{Job, Plan};
-use super::names::ImageName;
-use super::overrides::Selection;
-use super::spec::NamedContext;
-use super::suggest::suggest;
+use super::model::error::Problem;
+use super::model::names::ImageName;
+use super::model::overrides::Selection;
+use super::model::plan::{Job, Plan};
+use super::model::spec::NamedContext;
+use super::read::suggest::suggest;
 
 /// Reduces `plan` to the images and platforms of `selection` and to the images that these build on. The result also
 /// lists the parts that were left out. An image without any selected platform is left out.

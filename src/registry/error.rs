@@ -246,9 +246,7 @@ impl Cause {
         }
         Self(printable(&inner.to_string(), MAX_CAUSE))
     }
-}
 
-impl Cause {
     /// Whether the other end refuses the client certificate, or requires one. A later attempt then fails, too. With
     /// HTTP/2 only the text of the alert arrives, not its value.
     pub(super) fn is_of_our_certificate(&self) -> bool {
@@ -448,17 +446,6 @@ impl RegistryError {
         )
     }
 
-    fn is_of_network(kind: &ErrorKind) -> bool {
-        matches!(
-            kind,
-            ErrorKind::Connect(_)
-                | ErrorKind::Proxy { .. }
-                | ErrorKind::Tls(_)
-                | ErrorKind::Interrupted(_)
-                | ErrorKind::Timeout { .. }
-        )
-    }
-
     /// The refusal of Amazon ECR, if the registry is ECR's and refused the request. polyarch recognizes it by ECR's
     /// message, or else by the request.
     #[must_use]
@@ -492,7 +479,11 @@ impl RegistryError {
                     format!("check the name {server}, the token server of {host}, and the DNS of this machine")
                 }
                 ErrorKind::Status { status: 500.., .. } => format!("look at the log of {server}, then run this again"),
-                kind if RegistryError::is_of_network(kind) => {
+                ErrorKind::Connect(_)
+                | ErrorKind::Proxy { .. }
+                | ErrorKind::Tls(_)
+                | ErrorKind::Interrupted(_)
+                | ErrorKind::Timeout { .. } => {
                     format!("check that {server}, the token server of {host}, is up and can be reached from here")
                 }
                 _ => format!("check the settings of {host}, which names {server} as its token server"),

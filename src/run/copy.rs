@@ -6,25 +6,26 @@ use futures::future::try_join;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
-use super::carry::{self, Load};
-use super::confirm::{self, ConfirmError, choose, config_of};
+use super::event::failure::{chain, failure};
+use super::event::shutdown::Shutdown;
 use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage, Warning};
-use super::failure::{chain, failure};
+use super::fetch::complete::{Complete, Named, complete, not_answered};
+use super::fetch::confirm::{self, choose, config_of};
+use super::fetch::error::ConfirmError;
+use super::fetch::listing::AT_ONCE;
 use super::listen::{Surroundings, attend};
-use super::listing::{AT_ONCE, Budget, MOST_DEPTH};
-use super::place::{Place, PlaceError, Source};
-use super::publish::FRESH;
-use super::reach::reached;
-use super::repositories;
-use super::shutdown::Shutdown;
-use super::standing::{self, Standing};
-use super::tagging::Tagging;
-use super::verify::complete::{Complete, Named, complete, not_answered};
-use super::verify::published::unread;
-use crate::oci::{
-    Child, ChildError, Content, Digest, EntryOverride, ImageIndex, Location, Platform, RawManifest, Selector, TagRef,
-};
+use super::place::carry::{self, Load};
+use super::place::error::PlaceError;
+use super::place::reach::reached;
+use super::place::{Place, Source};
+use super::preflight::repositories;
+use super::publish::published::unread;
+use super::publish::standing::{self, Standing};
+use super::publish::tagging::Tagging;
+use super::publish::target::FRESH;
+use crate::oci::{Child, Content, Digest, EntryOverride, Location, Platform, RawManifest, Selector, TagRef};
 use crate::registry::Visibility;
+use crate::run::fetch::whole::{by_digest, fetch, listed};
 
 /// The input of `polyarch copy`.
 #[derive(Debug, Clone)]
@@ -167,38 +168,6 @@ impl Copying {
         });
         reading.buffer_unordered(AT_ONCE).try_collect().await
     }
-}
-
-/// All manifests that `top` lists, also in nested indexes. Children come before their indexes.
-pub(super) async fn listed(place: &Place, top: &RawManifest) -> Result<Vec<RawManifest>, ConfirmError> {
-    let mut listed = Vec::new();
-    let mut indexes = vec![top.clone()];
-    let mut budget = Budget::default();
-    for _ in 0..MOST_DEPTH {
-        let mut entries = Vec::new();
-        for index in &indexes {
-            if let Content::Index(ImageIndex { manifests, .. }) = index.content().map_err(ChildError::from)? {
-                entries.extend(manifests);
-            }
-        }
-        budget.spend(entries.iter().map(|entry| entry.size))?;
-        let fetching = stream::iter(entries).map(|entry| by_digest(place, entry.digest));
-        let found: Vec<RawManifest> = fetching.buffered(AT_ONCE).try_collect().await?;
-        indexes = found.iter().filter(|one| one.media_type().is_index()).cloned().collect();
-        listed.splice(0..0, found);
-        if indexes.is_empty() {
-            return Ok(listed);
-        }
-    }
-    Err(ConfirmError::Deep)
-}
-
-async fn by_digest(place: &Place, digest: Digest) -> Result<RawManifest, ConfirmError> {
-    fetch(place, &Selector::Digest(digest), Visibility::Settled).await
-}
-
-async fn fetch(place: &Place, selector: &Selector, visibility: Visibility) -> Result<RawManifest, ConfirmError> {
-    Ok(place.manifest(selector, visibility).await?)
 }
 
 /// The image of `platform`: an entry of an index, or `top` itself if it is an image of that platform.

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::access::{Server, while_served};
+use super::event::shutdown::Shutdown;
 use super::event::{Event, EventSink, Warning};
-use super::shutdown::Shutdown;
+use super::place::registry::{Server, while_served};
 use crate::registry::Notice;
 
 /// Notices of registries on their way to the run's events. The other end is the

@@ -32,6 +32,14 @@ pub(crate) struct PathAt {
     pub(crate) segments: Vec<String>,
 }
 
+/// A name that a `use` brings in, or `*` for all names of a module.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Use {
+    pub(crate) is_public: bool,
+    pub(crate) segments: Vec<String>,
+    pub(crate) name: String,
+}
+
 impl Source {
     pub(crate) fn read(path: &str, text: &str) -> Self {
         let Lexer { tokens, comments, literals, .. } = lexed(text);
@@ -55,6 +63,34 @@ impl Source {
         }
         found.retain(|path| path.segments.len() > 1);
         found
+    }
+
+    /// Every name that a `use` brings in.
+    pub(crate) fn uses(&self) -> Vec<Use> {
+        let mut found = Vec::new();
+        for at in (0..self.tokens.len()).filter(|&at| self.text(at) == "use") {
+            let end = (at..self.tokens.len()).find(|&i| self.text(i) == ";").unwrap_or(self.tokens.len());
+            let is_public = at > 0 && matches!(self.text(at - 1), "pub" | ")");
+            let mut paths = Vec::new();
+            self.path_from(at + 1, &[], &mut paths);
+            // Only one name at the end of a `use`, or none, has another one here: groups of ours rename nothing.
+            let renamed = (self.text(end - 2) == "as").then(|| self.text(end - 1).to_owned());
+            for PathAt { mut segments, .. } in paths.into_iter().filter(|path| !path.segments.is_empty()) {
+                if segments.last().is_some_and(|last| last == "self") && segments.len() > 1 {
+                    segments.pop();
+                }
+                let name = renamed.clone().or_else(|| segments.last().cloned()).unwrap_or_default();
+                found.push(Use { is_public, segments, name });
+            }
+        }
+        found
+    }
+
+    /// The names behind the words that define something.
+    pub(crate) fn defined(&self) -> BTreeSet<&str> {
+        let words = ["struct", "enum", "union", "fn", "const", "static", "trait", "type", "macro_rules"];
+        let at = (1..self.tokens.len()).filter(|&at| words.contains(&self.text(at - 1)));
+        at.map(|at| self.text(at)).collect()
     }
 
     /// The text of a token, or nothing past the end.

@@ -10,7 +10,8 @@ use serde_json::Value;
 static REPORT: LazyLock<Validator> = LazyLock::new(|| validator(polyarch::run::REPORT_SCHEMA));
 static EVENTS: LazyLock<Validator> = LazyLock::new(|| validator(include_str!("../../src/cli/output/schema.json")));
 static RESULTS: LazyLock<Validator> = LazyLock::new(|| validator(include_str!("../../src/cli/output/results.json")));
-static VERIFY: LazyLock<Validator> = LazyLock::new(|| validator(include_str!("../../src/cli/verify/schema.json")));
+static VERIFY: LazyLock<Validator> =
+    LazyLock::new(|| validator(include_str!("../../src/cli/command/verify/schema.json")));
 
 /// How the first line of `--progress json` begins.
 const FIRST: &str = r#"{"at":0.0,"event":"polyarch""#;

@@ -1,174 +1,179 @@
-//! Makes the ending of a run: the table, the results, warnings, leftovers, and failures with their logs.
+//! Ends a command: writes results, report and errors, and chooses the exit code.
 
-use polyarch::run::{Failure, ImageReport, LeftoverKind, LoadedReport, Outcome, PlatformReport, Report, TagState};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::SystemTime;
 
-use super::excerpt::excerpt;
-use super::line::Line;
-use super::lines::warning;
-use super::style::{Tone, count, duration, short_digests};
-use super::table::table;
+use polyarch::engine::Finding;
+use polyarch::plan::{PlanErrors, Problem};
+use polyarch::run::{CheckedFile, Event, EventSink as _, Failure, Phase, Report, Warning};
+use polyarch::text::Text;
 
-/// The whole ending, for a terminal of `width` columns, or else for a log.
-pub(crate) fn ending(report: &Report, width: Option<usize>) -> Vec<Line> {
-    let sections = [
-        table(report, width),
-        report
-            .images
-            .iter()
-            .flat_map(results)
-            .map(|line| match width {
-                // stdout has the whole digest.
-                Some(_) => line.map(short_digests),
-                None => line,
-            })
-            .collect(),
-        warnings(report),
-        left(report),
-        errors(report, width),
-        vec![last_line(report)],
-    ];
-    // An empty line stands between two sections, and before the first one if lines of the run stand above it.
-    let mut shown: Vec<Vec<Line>> = sections.into_iter().filter(|section| !section.is_empty()).collect();
-    if !report.images.is_empty() {
-        shown.insert(0, Vec::new());
-    }
-    shown.join(&Line::new())
+use super::display::progress::Progress;
+use super::files::Files;
+use super::results::write_results;
+use crate::cli::args::refusal::Refusal;
+use crate::cli::args::shared::OutputArgs;
+use crate::cli::input::load::Loaded;
+use crate::cli::input::settings::Settings;
+use crate::cli::output;
+use crate::cli::terminal::diagnostic::{self, Snippet};
+use crate::cli::terminal::exit;
+use crate::cli::terminal::line::Line;
+use crate::cli::terminal::stderr;
+use crate::cli::terminal::stdout::cannot_write;
+use crate::cli::terminal::style::Color;
+use crate::cli::terminal::writer::Pace;
+
+/// Writes the results and the files of a run, and returns the exit code.
+pub(crate) fn tell(report: &Report, output: &OutputArgs, settings: &Settings) -> ExitCode {
+    let written = write_results(std::io::stdout().lock(), report, output.format);
+    let written = written.map_err(|error| stderr::failure(&cannot_write("stdout", &error), settings.terminal.color));
+    let code = tell_files(report, output, settings);
+    // The user wanted the results on stdout, and they are missing even if the run succeeded.
+    if written.is_err() && report.run.exit_code == exit::OK { exit::code(Phase::Internal.exit_code()) } else { code }
 }
 
-/// The ending of a quiet run: no line, if nothing failed.
-pub(crate) fn failures(report: &Report) -> Vec<Line> {
-    // No failure contains the reason why a run was stopped.
-    let stopped = report.run.stopped.iter().map(|_| last_line(report)).collect();
-    [left(report), errors(report, None), stopped].concat()
+/// Writes the files that the user wants, and returns the exit code.
+fn tell_files(report: &Report, output: &OutputArgs, settings: &Settings) -> ExitCode {
+    let failures = Files::of(output, settings).write(report);
+    let code = report.run.exit_code;
+    for failure in &failures {
+        stderr::failure(failure, settings.terminal.color);
+    }
+    exit::code(if code == exit::OK && !failures.is_empty() { Phase::Internal.exit_code() } else { code })
 }
 
-/// The end of a failed platform's log.
-fn tail(platform: &PlatformReport) -> Vec<Line> {
-    let said = platform.log_tail.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
-    if said == 0 {
-        return Vec::new();
-    }
-    let heading = format!("the last {} of the log:", count(said, "line"));
-    let lines = platform.log_tail.iter().take(said).map(|line| Line::from(format!("  {line}")));
-    std::iter::once(Line::new().toned(Tone::Strong, heading)).chain(lines).collect()
-}
-
-/// The result of an image: its index, and its tags, grouped by their state.
-fn results(image: &ImageReport) -> Vec<Line> {
-    let unchanged = if image.is_unchanged() { ", nothing changed" } else { "" };
-    let verified = image.verified.iter().map(|index| {
-        let line = Line::new().toned(Tone::Strong, &image.image).then(" ").toned(Tone::Good, "verified");
-        line.then(format!(" {index}{unchanged}"))
-    });
-    let loaded = image.loaded.iter().map(|loaded| loaded_line(image, loaded));
-    let mut lines: Vec<Line> = verified.chain(loaded).collect();
-    if lines.is_empty() {
-        let any = |state| image.tags.iter().any(|tag| tag.state == state);
-        let published = match (any(TagState::Put), any(TagState::Unknown)) {
-            (true, _) => "partly published",
-            (false, true) => "perhaps published",
-            (false, false) => "not published",
-        };
-        let why = match (&image.not_joined, &image.withheld) {
-            (Some(why), _) => format!("not joined: {why}"),
-            (None, Some(why)) => format!("{published}: {why}"),
-            (None, None) => published.to_owned(),
-        };
-        lines.push(Line::new().toned(Tone::Strong, &image.image).then(format!(" {why}")));
-    }
-    if image.not_joined.is_none() {
-        let states = [
-            (TagState::Put, "moved"),
-            (TagState::Unchanged, "unchanged"),
-            (TagState::Unknown, "perhaps moved"),
-            (TagState::NotMoved, "not moved"),
-        ];
-        for (state, words) in states {
-            let tags = image.tags.iter().filter(|tag| tag.state == state).map(|tag| tag.tag.to_string());
-            lines.extend(together(tags).into_iter().map(|tags| Line::from(format!("  {words}: {tags}"))));
+/// Prints the reason why a command did not begin.
+pub(crate) fn refuse(refusal: &Refusal, settings: &Settings) -> ExitCode {
+    let color = settings.terminal.color;
+    match refusal {
+        Refusal::Plan(errors) => {
+            for problem in &errors.problems {
+                stderr::lines(plan_problem(errors, problem, color), color);
+            }
+            exit::code(exit::USAGE)
+        }
+        Refusal::Findings(files) => {
+            for (file, problem) in problems(files) {
+                stderr::lines(problem_text(&file.name, &file.text, &problem, color), color);
+            }
+            exit::code(exit::USAGE)
+        }
+        Refusal::Failures(failures) => {
+            for failure in failures {
+                stderr::failure(failure, color);
+            }
+            let first = failures.iter().map(|failure| failure.phase).min();
+            exit::code(first.map_or(1, polyarch::run::Phase::exit_code))
         }
     }
-    let names = together(image.on_engine.iter().map(ToString::to_string));
-    lines.extend(names.into_iter().map(|names| Line::from(format!("  on the engine: {names}"))));
-    lines
 }
 
-/// `HOST/hello:1.0, latest`: one text for the names that differ only in their tag and follow each other.
-fn together(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut texts: Vec<(String, String)> = Vec::new();
-    for name in names {
-        let (repository, tag) = name.rsplit_once(':').unwrap_or((&name, ""));
-        match texts.last_mut() {
-            Some((last, text)) if last == repository => *text = format!("{text}, {tag}"),
-            _ => texts.push((repository.to_owned(), name)),
+/// Reports why a run did not begin, to people, to readers of events and in the report.
+pub(crate) fn refuse_run(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> ExitCode {
+    tell_files(&refused(refusal, output, settings), output, settings)
+}
+
+/// Reports that a run does not begin because polyarch could not write its files.
+pub(crate) fn refuse_files(failures: Vec<Failure>, output: &OutputArgs, settings: &Settings) -> ExitCode {
+    exit::code(refused(&Refusal::Failures(failures), output, settings).run.exit_code)
+}
+
+/// Prints a refusal and returns its report.
+fn refused(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> Report {
+    let failures = match refusal {
+        Refusal::Plan(errors) => {
+            errors.problems.iter().map(|problem| placed_failure(&errors.source.path, problem)).collect()
         }
-    }
-    texts.into_iter().map(|(_, text)| text).collect()
-}
-
-/// `hello loaded hello:1.0 on default: linux/amd64, linux/arm64`.
-fn loaded_line(image: &ImageReport, loaded: &LoadedReport) -> Line {
-    let platforms: Vec<_> = loaded.platforms.iter().map(ToString::to_string).collect();
-    let line = Line::new().toned(Tone::Strong, &image.image).then(" ").toned(Tone::Good, "loaded");
-    line.then(format!(" {} on {}: {}", loaded.name, loaded.engine, platforms.join(", ")))
-}
-
-fn warnings(report: &Report) -> Vec<Line> {
-    let of_images = report.warnings.iter().filter(|warning| warning.image.is_some());
-    let mut lines: Vec<Line> = of_images.flat_map(warning).collect();
-    if report.warnings_dropped > 0 {
-        lines.push(Line::new().toned(Tone::Warning, "warning:").then(format!(" {} more", report.warnings_dropped)));
-    }
-    lines
-}
-
-/// Each failure with its image and platform: the message, the lines of the file, the end of the log, the hint.
-fn errors(report: &Report, width: Option<usize>) -> Vec<Line> {
-    let tell = |whose: &str, failure: &Failure, log: Vec<Line>| {
-        let message = Line::new().toned(Tone::Error, "error:").then(format!(" {whose}{}", failure.message));
-        let at = failure.source.iter().flat_map(|at| excerpt(at, width));
-        let hint = failure.hint.as_ref().map(|hint| Line::from(format!("hint: {hint}")));
-        std::iter::once(message).chain(at).chain(log).chain(hint).collect::<Vec<_>>()
+        Refusal::Findings(files) => {
+            problems(files).map(|(file, problem)| placed_failure(Path::new(&*file.name), &problem)).collect()
+        }
+        Refusal::Failures(failures) => failures.clone(),
     };
-    let mut told: Vec<_> = report.run.failures.iter().map(|failure| tell("", failure, Vec::new())).collect();
-    for image in &report.images {
-        for platform in &image.platforms {
-            let whose = format!("{} {}: ", image.image, platform.platform);
-            told.extend(platform.failure.iter().map(|failure| tell(&whose, failure, tail(platform))));
-        }
-        told.extend(image.failures.iter().map(|failure| tell(&format!("{}: ", image.image), failure, Vec::new())));
+    let events: Vec<_> = failures.into_iter().map(Event::Failed).collect();
+    let at = settings.began.elapsed();
+    let mut report = Report::new(SystemTime::now().checked_sub(at).unwrap_or_else(SystemTime::now));
+    for event in &events {
+        report.event(at, event);
     }
-    // Empty lines separate the failures if one of them has several parts.
-    let is_long = told.iter().any(|lines| lines.len() > 2);
-    if is_long { told.join(&Line::new()) } else { told.concat() }
+    report.finish(at, report.exit_code());
+    if output.progress == Progress::Json {
+        let mut display =
+            output::display::progress::display(Progress::Json, settings.terminal.clone(), Pace::default());
+        for event in &events {
+            display.event(at, event);
+        }
+        display.finish(&report);
+    } else {
+        refuse(refusal, settings);
+    }
+    report
 }
 
-/// The leftovers in registries.
-fn left(report: &Report) -> Vec<Line> {
-    let kinds = [
-        (LeftoverKind::FinalTag, "moved before the failure"),
-        (LeftoverKind::PerhapsFinalTag, "perhaps moved before the failure"),
-        (LeftoverKind::ArchTag, "left in the registry"),
-        (LeftoverKind::PerhapsArchTag, "perhaps left in the registry"),
-        (LeftoverKind::Untagged, "left in the registry, without a tag"),
-    ];
-    let mut lines = Vec::new();
-    for (kind, words) in kinds {
-        let tags = report.leftovers.iter().filter(|leftover| leftover.kind == kind);
-        lines.extend(tags.map(|leftover| Line::from(format!("{words}: {}", leftover.name))));
-    }
-    lines
+/// A command that was stopped before it began.
+pub(crate) fn stopped(reason: &str, code: Option<u8>, settings: &Settings) -> ExitCode {
+    let _ = settings;
+    stderr::line(format!("{reason}: nothing was started"));
+    exit::code(code.unwrap_or(1))
 }
 
-fn last_line(report: &Report) -> Line {
-    let seconds = duration(report.run.seconds);
-    match (report.run.outcome, &report.run.stopped) {
-        (Outcome::Succeeded | Outcome::Running, _) => format!("done in {seconds}").into(),
-        (_, Some(why)) => {
-            Line::new().toned(Tone::Error, format!("{why}, ended after {seconds} (exit code {})", report.run.exit_code))
+/// The findings in Dockerfiles, each with its file.
+fn problems(files: &[CheckedFile]) -> impl Iterator<Item = (&CheckedFile, Problem)> {
+    files.iter().flat_map(|file| file.findings.iter().map(move |finding| (file, problem_of(file, finding))))
+}
+
+fn problem_of(file: &CheckedFile, Finding { at, rule, message, url }: &Finding) -> Problem {
+    // If the finding has no place, the message must name the file.
+    let file = at.is_none().then_some(&file.name);
+    let parts: Vec<_> = file.into_iter().chain(rule).chain([message]).map(Text::as_str).collect();
+    Problem { span: *at, message: parts.join(": "), hint: url.as_ref().map(ToString::to_string) }
+}
+
+/// A problem of the file at `path` in one line.
+fn placed_failure(path: &Path, problem: &Problem) -> Failure {
+    Failure {
+        phase: Phase::Plan,
+        message: placed(path, problem),
+        hint: problem.hint.as_ref().map(Text::from),
+        source: None,
+    }
+}
+
+/// `build.yaml:3:5: …`
+fn placed(path: &Path, problem: &Problem) -> Text {
+    let place = problem.span.as_ref().map(|at| format!("{}:{}:{}: ", path.display(), at.line, at.column));
+    format!("{}{}", place.unwrap_or_default(), problem.message).into()
+}
+
+fn plan_problem(errors: &PlanErrors, problem: &Problem, color: Color) -> Vec<Line> {
+    let path = errors.source.path.display().to_string();
+    problem_text(&path, &errors.source.text, problem, color)
+}
+
+fn problem_text(path: &str, text: &str, problem: &Problem, color: Color) -> Vec<Line> {
+    let hint = problem.hint.as_deref();
+    match &problem.span {
+        Some(at) => {
+            diagnostic::snippet(&Snippet { path, text, range: at.range(), message: &problem.message, hint }, color)
         }
-        (_, None) => {
-            Line::new().toned(Tone::Error, format!("failed after {seconds} (exit code {})", report.run.exit_code))
-        }
+        None => diagnostic::message(&problem.message, hint),
+    }
+}
+
+/// A warning about the plan, with its place.
+pub(crate) fn plan_warning(problem: &Problem, loaded: &Loaded) -> Warning {
+    Warning {
+        image: None,
+        platform: None,
+        message: placed(loaded.path(), problem),
+        hint: problem.hint.as_ref().map(Text::from),
+    }
+}
+
+/// Prints warnings about the plan, for commands without a run.
+pub(crate) fn warn(warnings: &[Warning], settings: &Settings) {
+    for Warning { message, hint, .. } in warnings {
+        stderr::lines(diagnostic::warning(message, hint.as_deref()), settings.terminal.color);
     }
 }

@@ -104,7 +104,7 @@ mod tests {
     use polyarch::oci::Digest;
     use polyarch::run::{Event, ImageEvent, JobEvent};
 
-    use super::super::script::{failed, not_joined as not_joined_script, on, report, started, success};
+    use super::super::display::script::{failed, not_joined as not_joined_script, on, report, started, success};
     use super::*;
 
     const INDEX: &str = "127.0.0.1:5000/hello@sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6";

@@ -17,16 +17,16 @@ mod tests {
     };
     use serde_json::Value;
 
-    use super::super::held::Held;
-    use super::super::hostile;
-    use super::super::json::Json;
-    use super::super::progress::{Display as _, Lost};
-    use super::super::results::{Format, write_results};
-    use super::super::script::{
+    use super::super::display::held::Held;
+    use super::super::display::hostile;
+    use super::super::display::json::Json;
+    use super::super::display::script::{
         Memory, Script, failed, half_published, interrupted, not_joined, on, play, refused, report, started, success,
         tag, unchanged,
     };
+    use super::super::results::{Format, write_results};
     use super::*;
+    use crate::cli::output::display::view::{Display as _, Lost};
 
     fn image(what: ImageEvent) -> Event {
         Event::Image { image: "hello".to_owned(), what }

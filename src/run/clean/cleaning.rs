@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::access::Registry;
-use super::super::failure::chain;
-use super::super::images::{Catalog, Item, ItemContent, ListedBy, Overview, RepositoryImage};
-use super::super::shutdown::Shutdown;
 use super::delete::{Deleting, Outcome};
 use super::error::CleanError;
 use super::judge::{Judgement, all_is_read, judge};
 use super::keep::{Keep, Verdict};
 use crate::oci::{Digest, Repository, Tag};
-
-/// The number of hexadecimal digits of a SHA-256 digest.
-const SHA256_HEX: usize = 64;
+use crate::run::clean::names::referred;
+use crate::run::event::failure::chain;
+use crate::run::event::shutdown::Shutdown;
+use crate::run::images::Catalog;
+use crate::run::images::Overview;
+use crate::run::images::{Item, ItemContent};
+use crate::run::images::{ListedBy, RepositoryImage};
+use crate::run::place::registry::Registry;
 
 type Tags = BTreeMap<Digest, BTreeSet<Tag>>;
 
@@ -33,7 +34,7 @@ pub struct Cleaning<'a> {
 pub struct Judged {
     /// The API that listed the content of the repository.
     pub listed_by: ListedBy,
-    /// All images with their verdicts, in the order of [`RepositoryImages`](super::super::images::RepositoryImages).
+    /// All images with their verdicts, in the order of [`RepositoryImages`](crate::run::images::RepositoryImages).
     pub images: Vec<(RepositoryImage, Verdict)>,
     /// Manifests that are kept, but refer to an image that is deleted.
     pub referrers: Vec<Referrer>,
@@ -179,13 +180,6 @@ fn is_tagged_anew(digest: &Digest, seen: &Tags, now: &Tags) -> bool {
 
 fn changed() -> Outcome {
     Outcome::Stays("it changed after polyarch judged it".into())
-}
-
-/// The image that a tag of the form `sha256-….sig` refers to (cosign, "Signature Spec"; OCI distribution-spec,
-/// "Referrers Tag Schema").
-pub(super) fn referred(tag: &Tag) -> Option<Digest> {
-    let hex = tag.as_str().strip_prefix("sha256-")?.get(..SHA256_HEX)?;
-    format!("sha256:{hex}").parse().ok()
 }
 
 fn subject(item: &Item) -> Option<Digest> {

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use futures::stream::{self, StreamExt as _};
 
-use super::super::access::Registry;
-use super::super::failure::chain;
-use super::super::images::ListedBy;
-use super::super::listing::AT_ONCE;
-use super::super::shutdown::Shutdown;
-use super::super::untag::is_unsupported;
 use super::error::CleanError;
 use crate::ecr::{EcrRegistry, NotDeleted};
 use crate::oci::{Digest, EcrRefusal, Repository};
 use crate::registry::RegistryError;
+use crate::run::event::failure::chain;
+use crate::run::event::shutdown::Shutdown;
+use crate::run::fetch::listing::AT_ONCE;
+use crate::run::images::ListedBy;
+use crate::run::place::registry::Registry;
+use crate::run::publish::untag::is_unsupported;
 use crate::text::Text;
 
 /// The most images in one request to Amazon ECR.

@@ -1,9 +1,10 @@
 //! The reasons why polyarch cannot clean a repository.
 
-use super::super::images::{ImagesError, ListedBy};
 use super::keep::Order;
 use crate::ecr::EcrError;
 use crate::registry::RegistryError;
+use crate::run::images::ImagesError;
+use crate::run::images::ListedBy;
 
 /// The hint for registries that do not report when images were pushed.
 const BY_VERSION: &str =
@@ -68,7 +69,7 @@ impl CleanError {
                  that `polyarch prune` prints"
                     .into(),
             ),
-            Self::Registry(error) if super::super::untag::is_unsupported(error) => Some(
+            Self::Registry(error) if crate::run::publish::untag::is_unsupported(error) => Some(
                 "enable deletion in the registry (docker-registry: `storage: { delete: { enabled: true } }`)".into(),
             ),
             Self::Registry(error) => error.hint(),

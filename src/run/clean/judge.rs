@@ -10,13 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use super::super::images::{Item, ItemContent, Overview};
-use super::cleaning::referred;
 use super::error::CleanError;
 use super::history::{History, Place, Publication};
 use super::keep::{Goes, Keep, Order, Stays, Verdict};
 use super::names::Naming;
+use super::names::referred;
 use crate::oci::{Digest, Platform, Tag};
+use crate::run::images::Overview;
+use crate::run::images::{Item, ItemContent};
 
 /// A verdict on each manifest.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::oci::Tag;
+use crate::oci::{Digest, Tag};
 
 /// The fewest characters of a revision: git abbreviates to this length. A single number of this many digits is not a
 /// version.
@@ -150,6 +150,16 @@ fn is_date(word: &str) -> bool {
         _ => false,
     };
     is_date && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The number of hexadecimal digits of a SHA-256 digest.
+pub(in crate::run) const SHA256_HEX: usize = 64;
+
+/// The image that a tag of the form `sha256-….sig` refers to (cosign, "Signature Spec"; OCI distribution-spec,
+/// "Referrers Tag Schema").
+pub(in crate::run) fn referred(tag: &Tag) -> Option<Digest> {
+    let hex = tag.as_str().strip_prefix("sha256-")?.get(..SHA256_HEX)?;
+    format!("sha256:{hex}").parse().ok()
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
-use super::super::images::{Item, ItemContent, ListedEntry, ReadImage, Says};
 use super::error::CleanError;
 use super::judge::{Judgement, judge};
 use super::keep::{Keep, Order, Scope, Verdict};
 use crate::oci::{Digest, MediaType, Tag};
+use crate::run::images::{Item, ItemContent, ListedEntry, ReadImage, Says};
 
 /// A repository. Each manifest has a name, and the digest of that name.
 #[derive(Debug, Default)]

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::super::access::Registry;
-use super::super::failure::chain;
-use super::super::listing::AT_ONCE;
 use super::error::{ImagesError, MOST_LISTED};
+use super::image::ListedBy;
 use super::item::{Fetched, Item, ItemContent, Says};
-use super::listed::ListedBy;
 use crate::oci::{Descriptor, Digest, EcrHost, ManifestError, Repository, Selector, Tag};
 use crate::registry::{Client, ErrorKind, Visibility};
+use crate::run::event::failure::chain;
+use crate::run::fetch::listing::AT_ONCE;
+use crate::run::place::registry::Registry;
 
 /// The most tags of a repository that polyarch lists. It fetches the manifest of each tag.
 const MOST_TAGS: usize = 10_000;

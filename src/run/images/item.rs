@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-use super::super::failure::chain;
-use super::super::inspect::ConfigSays;
 use crate::ecr::ImageDetail;
 use crate::oci::{Content, Descriptor, Digest, MediaType, Platform, RawManifest, Tag};
+use crate::run::event::failure::chain;
+use crate::run::inspect::command::ConfigSays;
 
 /// The longest image label that polyarch keeps, in characters.
 const MAX_LABEL: usize = 256;

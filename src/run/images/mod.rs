@@ -2,14 +2,16 @@
 
 mod catalog;
 mod error;
+pub(super) mod image;
 mod item;
 mod listed;
 mod overview;
 
 pub(super) use catalog::Catalog;
 pub use error::ImagesError;
+pub use image::{ImageKind, ListedBy, RepositoryImage};
 pub(super) use item::{Item, ItemContent};
 #[cfg(test)]
 pub(super) use item::{ListedEntry, ReadImage, Says};
-pub use listed::{ImageKind, ListedBy, RepositoryImage, RepositoryImages, images};
+pub use listed::{RepositoryImages, images};
 pub(super) use overview::Overview;

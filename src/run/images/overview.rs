@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
+use super::image::{ImageKind, RepositoryImage};
 use super::item::{Item, ItemContent, ListedEntry};
-use super::listed::{ImageKind, RepositoryImage};
 use crate::oci::Digest;
 
 /// The manifests of a repository, and the indexes that list them.

@@ -4,9 +4,15 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use super::{LeftoverKind, LeftoverName};
+use super::LeftoverKind;
+use super::LeftoverName;
 use crate::oci::{Digest, DigestRef, Platform};
-use crate::run::{By, Copied, Destination, Failure, JobEvent, PlannedJob};
+use crate::run::By;
+use crate::run::Copied;
+use crate::run::Destination;
+use crate::run::Failure;
+use crate::run::JobEvent;
+use crate::run::PlannedJob;
 use crate::text::Text;
 
 /// How many lines of a failed job's log the report keeps.
@@ -79,6 +85,7 @@ pub struct PlatformReport {
 /// How far a platform came, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Status {
     /// The engine has no free slot, or a base image does not exist yet.
     Waiting,

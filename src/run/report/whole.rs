@@ -4,9 +4,17 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::{ImageReport, Leftover, PlatformReport};
-use crate::oci::{DigestRef, Location, Platform};
-use crate::run::{Event, EventSink, Failure, JobId, Phase, Warning};
+use super::ImageReport;
+use super::Leftover;
+use super::PlatformReport;
+use crate::oci::{DigestRef, Location};
+use crate::run::Event;
+use crate::run::EventSink;
+use crate::run::Failure;
+use crate::run::JobId;
+use crate::run::Phase;
+use crate::run::Warning;
+use crate::run::report::failure_of::FailureOf;
 use crate::text::Text;
 
 /// The version of the report's JSON. The version may get new fields, but existing fields keep their meaning.
@@ -59,23 +67,10 @@ pub struct Run {
     pub all_failures: Vec<FailureOf>,
 }
 
-/// A failure, with the image and the platform that it concerns.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FailureOf {
-    /// The image, if the failure concerns one image.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// The platform, if the failure concerns one platform.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
-    /// The failure itself.
-    #[serde(flatten)]
-    pub failure: Failure,
-}
-
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Outcome {
     /// The run has not ended.
     Running,
@@ -221,10 +216,17 @@ fn seconds(at: Duration) -> f64 {
 mod tests {
     use super::*;
     use crate::oci::{Digest, Location, Reference, Selector, TagRef};
-    use crate::run::{
-        By, Destination, Execution, ImageEvent, JobEvent, LOG_TAIL_BYTES, LOG_TAIL_LINES, LeftoverKind, PlannedImage,
-        PlannedJob, Status,
-    };
+    use crate::run::By;
+    use crate::run::Destination;
+    use crate::run::Execution;
+    use crate::run::ImageEvent;
+    use crate::run::JobEvent;
+    use crate::run::LOG_TAIL_BYTES;
+    use crate::run::LOG_TAIL_LINES;
+    use crate::run::LeftoverKind;
+    use crate::run::PlannedImage;
+    use crate::run::PlannedJob;
+    use crate::run::Status;
 
     fn tag(name: &str) -> TagRef<Location> {
         arch_tag(name).into()

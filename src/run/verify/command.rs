@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _};
 
-use super::blobs::{self, Fault, Piece};
-use super::complete::LOST;
 use super::index::{Expected, VerifiedEntry, VerifiedIndex, VerifyError, VerifyFault};
 use crate::oci::{
     Child, Content, Descriptor, Digest, EntryOverride, ImageIndex, ImageManifest, Platform, PlatformFields,
     RawManifest, Selector,
 };
-use crate::run::confirm::ConfirmError;
-use crate::run::executables::{self, FOREIGN, Look};
-use crate::run::failure::chain;
-use crate::run::gates::Programs;
-use crate::run::listing::{AT_ONCE, Listing, Read};
-use crate::run::place::{Place, PlaceError};
+use crate::run::event::failure::chain;
+use crate::run::fetch::blobs::{self, Fault, Piece};
+use crate::run::fetch::complete::LOST;
+use crate::run::fetch::error::ConfirmError;
+use crate::run::fetch::listing::{AT_ONCE, Listing, Read};
+use crate::run::fetch::revisions;
+use crate::run::place::Place;
+use crate::run::place::error::PlaceError;
+use crate::run::publish::executables::{self, FOREIGN, Look};
+use crate::run::publish::options::Programs;
 use crate::run::report::NotCheckedReport;
-use crate::run::revisions;
 
 /// Verifies the index or the image that `selector` names.
 ///

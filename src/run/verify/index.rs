@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::blobs::CheckedBlob;
 use crate::oci::{Child, Digest, DigestRef, Entry, EntryOverride, Location, Platform};
-use crate::run::confirm::ConfirmError;
+use crate::run::event::failure::{chain, failure};
 use crate::run::event::{Failure, Phase};
-use crate::run::failure::{chain, failure};
-use crate::run::gates::Programs;
-use crate::run::place::PlaceError;
+use crate::run::fetch::blobs::CheckedBlob;
+use crate::run::fetch::error::ConfirmError;
+use crate::run::place::error::PlaceError;
+use crate::run::publish::options::Programs;
 use crate::run::report::NotCheckedReport;
 
 /// A verified index, or a verified image outside an index. polyarch fetched every image by digest and hashed it, and

@@ -1,0 +1,6 @@
+//! `polyarch plan`
+
+mod command;
+mod text;
+
+pub(crate) use command::run;

@@ -1,0 +1,81 @@
+//! `polyarch prune`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use polyarch::embedded::{EmbeddedError, Pruning, stored_bytes};
+use polyarch::run::{Failure, Phase};
+
+use crate::cli::args::refusal::Refusal;
+use crate::cli::args::tools::PruneArgs;
+use crate::cli::input::settings::Settings;
+use crate::cli::terminal::style::{count, size};
+use crate::cli::terminal::{diagnostic, stderr, stdout};
+
+/// From this size, in bytes, the embedded registry is large.
+const LARGE: u64 = 20_000_000_000;
+
+pub(crate) async fn run(args: &PruneArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+    let directory = settings.home()?.join("registry");
+    if !directory.is_dir() {
+        stdout::lines([format!("there is no embedded registry in {}", directory.display())])?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let how = if args.apply { How::Deleting } else { How::Looking };
+    let pruned = tokio::task::spawn_blocking(move || prune(&directory, how)).await;
+    let Told { line, unread } = pruned.map_err(|error| failed(diagnostic::chain(&error), None))??;
+    for repository in unread {
+        let message = format!("all of {repository} is kept: polyarch cannot read every manifest that its tags lead to");
+        let hint = Some("push its images again, then run this again");
+        stderr::lines(diagnostic::warning(&message, hint), settings.terminal.color);
+    }
+    stdout::lines([line])?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    Looking,
+    Deleting,
+}
+
+/// The line to print, and the repositories with a manifest that polyarch cannot read.
+struct Told {
+    line: String,
+    unread: Vec<String>,
+}
+
+fn prune(directory: &Path, how: How) -> Result<Told, Failure> {
+    let refused = |error: EmbeddedError| failed(diagnostic::chain(&error), error.hint());
+    let pruning = Pruning::open(directory).map_err(refused)?;
+    let found = pruning.found().clone();
+    let stored_blobs = count(found.stored, "blob");
+    let (place, stored) = (directory.display(), format!("{stored_blobs}, {}", size(found.stored_bytes)));
+    let line = match how {
+        _ if found.count() == 0 => format!("{place}: a tag leads to all of {stored}"),
+        How::Looking => {
+            let goes =
+                format!("{} of {stored_blobs}, {} of {}", found.count(), size(found.bytes), size(found.stored_bytes));
+            format!("{place}: no tag leads to {goes}; --apply deletes them")
+        }
+        How::Deleting => {
+            let pruned = pruning.delete().map_err(refused)?;
+            format!("{place}: deleted {}, {}, of {stored}", count(pruned.count, "blob"), size(pruned.bytes))
+        }
+    };
+    Ok(Told { line, unread: found.unread })
+}
+
+fn failed(message: String, hint: Option<&str>) -> Failure {
+    Failure { phase: Phase::Preflight, message: message.into(), hint: hint.map(Into::into), source: None }
+}
+
+/// Recommends `polyarch prune` if the registry in `directory` is large.
+pub(crate) fn tell_if_large(directory: &Path) {
+    let bytes = stored_bytes(directory);
+    if bytes < LARGE {
+        return;
+    }
+    let (place, size) = (directory.display(), size(bytes));
+    tracing::warn!("the embedded registry in {place} has {size}: `polyarch prune` shows its unused content");
+}

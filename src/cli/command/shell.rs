@@ -1,0 +1,40 @@
+//! Makes completions and the manual from clap's own commands, so they are always up to date.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+use polyarch::run::{Failure, Phase};
+
+use crate::cli::args::command_line::Cli;
+use crate::cli::args::refusal::Refusal;
+use crate::cli::args::tools::{CompletionsArgs, ManArgs};
+use crate::cli::terminal::stdout;
+
+const PROGRAM: &str = "polyarch";
+
+pub(crate) fn completions(args: &CompletionsArgs) -> Result<ExitCode, Refusal> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), PROGRAM, &mut script);
+    stdout::lines(String::from_utf8_lossy(&script).lines())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn man(args: &ManArgs) -> Result<ExitCode, Refusal> {
+    let directory = &args.directory;
+    let unwritten = |error: io::Error| unwritten(directory, &error);
+    fs::create_dir_all(directory).map_err(unwritten)?;
+    clap_mangen::generate_to(Cli::command(), directory).map_err(unwritten)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn unwritten(directory: &Path, error: &io::Error) -> Failure {
+    Failure {
+        phase: Phase::Internal,
+        message: format!("cannot write the manual into {}: {error}", directory.display()).into(),
+        hint: Some("name a directory that you may write".into()),
+        source: None,
+    }
+}

@@ -1,0 +1,395 @@
+//! Makes a plan, its engines and its registries from the arguments.
+
+use std::io::Read as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use polyarch::context::MAX_DOCKERFILE_BYTES;
+use polyarch::ecr::{EcrError, aws_facts};
+use polyarch::facts::git_facts;
+use polyarch::oci::{Platform, ReferenceError, RegistryHost, Repository};
+use polyarch::plan::{
+    self, Build, CachePolicy, EngineName, EngineSpec, Image, Job, NamedContext, NamedRegistry, Overrides, Plan,
+    PlanErrors, PullPolicy, RegistryChoice, Selection, SourceText,
+};
+use polyarch::registry::Notice;
+use polyarch::run::{self, Engines, Failure, Others, Phase, Registries, Registry, Server};
+
+use super::settings::Settings;
+use crate::cli::args::habits;
+use crate::cli::args::platforms;
+use crate::cli::args::refusal::{Refusal, usage};
+use crate::cli::args::shared::PlanArgs;
+use crate::cli::command::prune;
+use crate::cli::terminal::diagnostic;
+
+/// The names of a plan file, in the order in which polyarch tries them.
+const NAMES: [&str; 2] = ["build.yaml", "polyarch.yaml"];
+/// The name of the engine that the docker CLI would use. polyarch takes this engine if the plan names none.
+const DEFAULT_ENGINE: &str = "default";
+/// The size of the largest plan that polyarch reads, in bytes.
+const MAX_PLAN: u64 = 4 << 20;
+
+/// A plan file, and the options that change the plan.
+pub(crate) struct Loaded {
+    source: SourceText,
+    overrides: Overrides,
+    native: bool,
+}
+
+impl Loaded {
+    /// Reads the file.
+    pub(crate) fn read(args: &PlanArgs) -> Result<Self, Refusal> {
+        if let Some((word, hint)) = habits::no_image(&args.images) {
+            return Err(usage(format!("`{word}` is not an image of the plan"), &hint).into());
+        }
+        let path = args.file.clone().map_or_else(find, Ok)?;
+        let source = SourceText { text: read(&path)?, path };
+        if habits::is_dockerfile(&source.text) {
+            let message = format!("{} is a Dockerfile, and -f names the plan", source.path.display());
+            let hint = "name the Dockerfile in the plan, or pass --set IMAGE.dockerfile=FILE; `-` means standard input";
+            return Err(usage(message, hint).into());
+        }
+        let (natives, others): (Vec<_>, Vec<_>) =
+            args.platform.iter().cloned().partition(|platform| platform.trim() == "native");
+        let native = !natives.is_empty();
+        let otherwise = "write it as linux/arm64, or `native` for the platforms of the engines' processors";
+        let platforms = platforms::several("--platform", &others, otherwise)?;
+        let selection = Selection { images: args.images.clone(), platforms, native: Vec::new() };
+        let overrides = Overrides {
+            selection,
+            set: args.set.clone(),
+            tags: args.tag.clone(),
+            registries: args.registry.clone(),
+            engines: args.engine.clone(),
+            build_args: args.build_arg.clone(),
+            ..Overrides::default()
+        };
+        Ok(Self { source, overrides, native })
+    }
+
+    /// The file's name, in the user's spelling.
+    pub(crate) fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// `--no-cache` and `--pull`.
+    pub(crate) fn with_policies(mut self, no_cache: Option<CachePolicy>, pull: Option<PullPolicy>) -> Self {
+        self.overrides.no_cache = no_cache;
+        self.overrides.pull = pull;
+        self
+    }
+
+    /// Resolves the plan for a command that needs no engine.
+    pub(crate) async fn resolve(&self, settings: &Settings) -> Result<Plan, Refusal> {
+        if self.native {
+            return Err(usage(
+                "--platform native: this command asks no engine for its platform",
+                "name the platform: --platform linux/arm64",
+            )
+            .into());
+        }
+        self.resolve_for(settings, &self.overrides).await
+    }
+
+    /// Connects to the plan's engines and resolves the plan for them. A plan without builds needs no engine.
+    pub(crate) async fn resolve_with_engines(&self, settings: &Settings) -> Result<(Plan, Engines), Refusal> {
+        let plan = self.resolve_for(settings, &self.overrides).await?;
+        if !self.native && plan.builds().next().is_none() {
+            return Ok((plan, Engines::none()));
+        }
+        let engines = engines(&plan, settings)?.reach().await?;
+        if !self.native {
+            return Ok((plan, engines));
+        }
+        let mut overrides = self.overrides.clone();
+        overrides.selection.native.extend(engines.native(&plan));
+        overrides.selection.platforms.extend(overrides.selection.native.clone());
+        Ok((self.resolve_for(settings, &overrides).await?, engines))
+    }
+
+    /// Checks the files of this machine that the builds of `plan` read.
+    pub(crate) fn look(&self, plan: &Plan) -> Result<(), PlanErrors> {
+        let problems = run::look(plan, &self.source);
+        if problems.is_empty() { Ok(()) } else { Err(PlanErrors { source: self.source.clone(), problems }) }
+    }
+
+    async fn resolve_for(&self, settings: &Settings, overrides: &Overrides) -> Result<Plan, Refusal> {
+        let needed = plan::needed_facts(&self.source, overrides);
+        let directory = self.source.path.parent().unwrap_or(Path::new(""));
+        let mut facts = git_facts(directory, &settings.environment, &needed).await;
+        let region = plan::own_region(&self.source, overrides);
+        facts.extend(aws_facts(&settings.ecr, &needed, region.as_ref()).await.map_err(|error| of_ecr(&error))?);
+        Ok(plan::resolve(&self.source, &settings.environment, &facts, overrides)?)
+    }
+}
+
+/// The engines to connect to, and the place that names them.
+struct Wanted {
+    specs: Vec<EngineSpec>,
+    others: Others,
+    named_by: String,
+}
+
+impl Wanted {
+    async fn reach(self) -> Result<Engines, Vec<Failure>> {
+        let Self { specs, others, named_by } = self;
+        Engines::connect(&specs, others).await.map_err(|mut failures| {
+            for failure in &mut failures {
+                failure.message = format!("{} (named by {named_by})", failure.message).into();
+            }
+            failures
+        })
+    }
+}
+
+/// Connects to the plan's engines, even if the plan has no builds.
+pub(crate) async fn engines_of(plan: &Plan, settings: &Settings) -> Result<Engines, Vec<Failure>> {
+    engines(plan, settings).map_err(|failure| vec![failure])?.reach().await
+}
+
+/// Connects to the engine that docker would use, for commands without a plan.
+pub(crate) async fn default_engines(settings: &Settings) -> Result<Engines, Vec<Failure>> {
+    by_docker(settings).map_err(|failure| vec![failure])?.reach().await
+}
+
+fn by_docker(settings: &Settings) -> Result<Wanted, Failure> {
+    let (host, source) = settings.default_engine()?;
+    let name = DEFAULT_ENGINE.parse::<EngineName>().map_err(|error| usage(error.to_string(), ""))?;
+    let spec = EngineSpec { name, host, platforms: None, slots: EngineSpec::DEFAULT_SLOTS };
+    Ok(Wanted { specs: vec![spec], others: Others::Nobody, named_by: source.to_string() })
+}
+
+/// The engines that the plan's jobs may need. If the plan names none, this is the engine that docker would use.
+fn engines(plan: &Plan, settings: &Settings) -> Result<Wanted, Failure> {
+    if plan.engines.is_empty() {
+        return by_docker(settings);
+    }
+    let others = if plan.engines.len() == 1 { Others::Nobody } else { Others::Engines };
+    Ok(Wanted { specs: needed(plan), others, named_by: "the plan or --engine".into() })
+}
+
+/// The engines that the plan's jobs need. An engine may be down if no job wants a platform of its list. But if a job
+/// wants a platform that no engine lists, every engine is needed: the platform may be an engine's own.
+fn needed(plan: &Plan) -> Vec<EngineSpec> {
+    let jobs = || plan.images.iter().flat_map(|image| &image.jobs).filter_map(|job| Some((job, job.build()?)));
+    let lists =
+        |spec: &EngineSpec, platform: &Platform| spec.platforms.as_ref().is_none_or(|listed| listed.contains(platform));
+    let open = |(job, build): (&Job, &Build)| {
+        build.engine.is_none() && !plan.engines.iter().any(|spec| lists(spec, &job.platform))
+    };
+    let wanted = |spec: &&EngineSpec| {
+        jobs().any(|(job, build)| match &build.engine {
+            Some(name) => *name == spec.name,
+            None => lists(spec, &job.platform),
+        })
+    };
+    let specs: Vec<_> = plan.engines.iter().filter(wanted).cloned().collect();
+    // If none is left, the assignment reports the jobs without an engine, and needs all engines for that.
+    if specs.is_empty() || jobs().any(open) { plan.engines.clone() } else { specs }
+}
+
+/// Connects to the plan's registries, and returns a failure for each that polyarch cannot use.
+pub(crate) async fn registries(
+    plan: &Plan,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
+) -> Result<(Registries, Option<Server>), Vec<Failure>> {
+    let (registries, server) = unreached(plan, settings, on_notice).await.map_err(|failure| vec![failure])?;
+    let reached = join_all(registries.all().map(Registry::reach)).await;
+    let failures: Vec<_> = reached.into_iter().filter_map(Result::err).collect();
+    if failures.is_empty() { Ok((registries, server)) } else { Err(failures) }
+}
+
+/// The plan's registries. polyarch does not send a request to a named registry yet.
+pub(crate) async fn unreached(
+    plan: &Plan,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
+) -> Result<(Registries, Option<Server>), Failure> {
+    declare(plan, settings).await?;
+    let (first, server) = first_registry(plan, settings, on_notice.clone()).await?;
+    let copies: Result<_, Failure> =
+        plan.copies.iter().map(|copy| settings.registry(copy, on_notice.clone())).collect();
+    Ok((Registries { first, copies: copies? }, server))
+}
+
+/// The named registries of the plan. polyarch does not send a request yet.
+pub(crate) async fn named_registries(
+    plan: &Plan,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + Clone + 'static,
+) -> Result<Vec<Registry>, Failure> {
+    declare(plan, settings).await?;
+    plan.named_registries().map(|named| settings.registry(named, on_notice.clone())).collect()
+}
+
+/// Makes the plan's settings for registries of ECR known to every command that names such a registry.
+async fn declare(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
+    for named in plan.named_registries() {
+        settings.ecr.declare(named).await.map_err(|error| of_ecr(&error))?;
+    }
+    Ok(())
+}
+
+/// The repository of an image of the plan in one of its registries.
+pub(crate) fn repository(image: &Image, registry: &Registry) -> Result<Repository, Failure> {
+    let repository = registry.repository(&image.repository);
+    repository.map_err(|error| usage(format!("{}: {error}", image.name), "shorten `repository:`"))
+}
+
+/// The registry that gets the built images first.
+async fn first_registry(
+    plan: &Plan,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + 'static,
+) -> Result<(Registry, Option<Server>), Failure> {
+    match &plan.registry {
+        RegistryChoice::Named(named) => Ok((settings.registry(named, on_notice)?, None)),
+        RegistryChoice::Unnamed if settings.is_ci() => Err(Failure {
+            phase: Phase::Preflight,
+            message: "no registry is named, and this is CI: images in the embedded registry would be lost".into(),
+            hint: Some(
+                "name one with `registry:` in the plan or with --registry; `local` is the embedded registry".into(),
+            ),
+            source: None,
+        }),
+        RegistryChoice::Unnamed | RegistryChoice::Embedded => {
+            let directory = settings.home()?.join("registry");
+            outside_of_contexts(&directory, plan)?;
+            let (registry, server) = Registry::embedded(&directory, settings.client_config(on_notice)?).await?;
+            prune::tell_if_large(&directory);
+            Ok((registry, Some(server)))
+        }
+    }
+}
+
+/// The plan's registry for the names of images only: polyarch sends it no request. Without a registry the names are
+/// those of `docker build`, such as `hello:1.0`.
+pub(crate) fn registry_in_names(
+    plan: &Plan,
+    settings: &Settings,
+    on_notice: impl Fn(Notice) + Send + Sync + 'static,
+) -> Result<Registry, Failure> {
+    let (host, namespace) = match &plan.registry {
+        RegistryChoice::Named(named) => (named.host.clone(), named.namespace.clone()),
+        RegistryChoice::Unnamed | RegistryChoice::Embedded => {
+            (RegistryHost::DOCKER_HUB.parse().map_err(|error: ReferenceError| usage(error.to_string(), ""))?, None)
+        }
+    };
+    let named = NamedRegistry { namespace, ..host.into() };
+    settings.registry(&named, on_notice)
+}
+
+/// The failure of a request to AWS before a run begins.
+fn of_ecr(error: &EcrError) -> Failure {
+    Failure {
+        phase: Phase::Preflight,
+        message: diagnostic::chain(error).into(),
+        hint: error.hint().map(Into::into),
+        source: None,
+    }
+}
+
+/// Refuses a place of the embedded registry inside of a context: the context would then contain the registry's content.
+fn outside_of_contexts(registry: &Path, plan: &Plan) -> Result<(), Failure> {
+    let registry = resolved(registry);
+    for Build { spec, .. } in plan.builds() {
+        let holds = |path: &&Path| std::fs::canonicalize(path).is_ok_and(|context| registry.starts_with(context));
+        let named = spec.contexts.values().filter_map(|context| match context {
+            NamedContext::Directory(path) => Some(path.as_path()),
+            NamedContext::Image(_) | NamedContext::Reference(_) | NamedContext::Remote(_) => None,
+        });
+        if let Some(context) = spec.context.directory().into_iter().chain(named).find(holds) {
+            let message = format!("the embedded registry would lie inside the context `{}`", context.display());
+            let hint = "set POLYARCH_HOME to a directory outside of the context, or name another context";
+            return Err(Failure { phase: Phase::Plan, message: message.into(), hint: Some(hint.into()), source: None });
+        }
+    }
+    Ok(())
+}
+
+/// `path` without links and `..`. The disk resolves the part that exists. In the rest, `..` removes the name before it.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = path.ancestors().find_map(|above| Some((above, std::fs::canonicalize(above).ok()?)));
+    let Some((above, mut resolved)) = there else { return path };
+    for part in path.strip_prefix(above).unwrap_or(Path::new("")).components() {
+        match part {
+            Component::ParentDir => drop(resolved.pop()),
+            part => resolved.push(part),
+        }
+    }
+    resolved
+}
+
+/// A Dockerfile on the standard input, `dockerfile: "-"`: read once for all images with this setting.
+pub(crate) async fn standard_input() -> Result<Arc<str>, Failure> {
+    let cannot = |why: String| usage(format!("cannot read a Dockerfile from the standard input: {why}"), PIPE_IT);
+    let reading = tokio::task::spawn_blocking(|| {
+        let mut text = String::new();
+        std::io::stdin().lock().take(MAX_DOCKERFILE_BYTES + 1).read_to_string(&mut text).map(|_| text)
+    });
+    let text = reading.await.map_err(std::io::Error::other).flatten().map_err(|error| cannot(error.to_string()))?;
+    match text.len() as u64 {
+        0 => Err(cannot("standard input is empty".into())),
+        size if size > MAX_DOCKERFILE_BYTES => Err(cannot(format!("it is larger than {MAX_DOCKERFILE_BYTES} bytes"))),
+        _ => Ok(text.into()),
+    }
+}
+
+const PIPE_IT: &str =
+    "pipe it in: polyarch build <Dockerfile; a plan from standard input leaves nothing for the Dockerfile";
+
+fn find() -> Result<PathBuf, Failure> {
+    let found = NAMES.iter().map(PathBuf::from).find(|path| path.exists());
+    found.ok_or_else(|| {
+        let message = format!("there is no {} here", NAMES.join(" and no "));
+        if !Path::new("Dockerfile").exists() {
+            return usage(message, "name the plan with -f FILE");
+        }
+        let plan = habits::first_plan(std::env::current_dir().ok().as_deref());
+        usage(message, &format!("name the plan with -f FILE, or save this plan as build.yaml: {plan}"))
+    })
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let cannot =
+        |why: String| usage(format!("cannot read the plan {}: {why}", path.display()), "name the plan with -f FILE");
+    let mut text = String::new();
+    // bake and Compose spell it in the same way. A file with that name is `./-`.
+    let is_input = path == Path::new("-");
+    // The length of a pipe is unknown, and the pipe may never end.
+    let read = if is_input {
+        std::io::stdin().lock().take(MAX_PLAN + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MAX_PLAN + 1).read_to_string(&mut text))
+    };
+    read.map_err(|error| cannot(error.to_string()))?;
+    if text.len() as u64 > MAX_PLAN {
+        return Err(cannot(format!("it is larger than {MAX_PLAN} bytes")));
+    }
+    Ok(text)
+}
+
+/// `--timeout`, `--wait`: the value of `option`.
+pub(crate) fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Failure> {
+    let parse = |text: &str| {
+        plan::parse_duration(text)
+            .ok_or_else(|| usage(format!("{option} {text} is not a duration"), "write it as 90s, 10m or 1h30m"))
+    };
+    text.map(parse).transpose()
+}
+
+/// polyarch cannot listen for signals. It does not begin a run that the user cannot stop.
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over an error")]
+pub(crate) fn no_signals(error: std::io::Error) -> Failure {
+    Failure {
+        phase: Phase::Internal,
+        message: format!("cannot listen for signals: {error}").into(),
+        hint: None,
+        source: None,
+    }
+}

@@ -1,6 +1,0 @@
-//! `polyarch plan`
-
-mod command;
-mod text;
-
-pub(crate) use command::{Form, run};

@@ -1,0 +1,94 @@
+//! Reads `engines`.
+
+use std::num::NonZeroU16;
+
+use crate::oci::Platform;
+
+use crate::plan::model::host::{EngineHost, EngineHostError};
+use crate::plan::model::names::{EngineName, NameError};
+use crate::plan::model::plan::EngineSpec;
+use crate::plan::read::distinct::distinct;
+use crate::plan::read::keys::ENGINE;
+use crate::plan::read::node::{Entry, Map, Node, Origin, Value, get, put};
+use crate::plan::read::reader::{Late, Read, Reader};
+
+/// Reads `engines`, after `--engine NAME=HOST` was merged into it. The result contains every valid engine, even if
+/// another engine has an error. So a reference to a valid engine is not reported as an error.
+pub(in crate::plan) fn read(
+    reader: &mut Reader<'_>,
+    node: Option<&Node>,
+    flags: &[String],
+) -> (Vec<EngineSpec>, Read<()>) {
+    let (mut engines, mut all) = (Vec::new(), Ok(()));
+    let map = node.map_or(Ok(Map::default()), |node| reader.any_map(node, "`engines`"));
+    let map = map.unwrap_or_else(|told| {
+        all = Err(told);
+        Map::default()
+    });
+    let map = with_flags(reader, map, flags).unwrap_or_else(|told| {
+        all = Err(told);
+        Map::default()
+    });
+    for entry in map.iter() {
+        match reader.go_on().and_then(|()| read_engine(reader, entry)) {
+            Ok(engine) => engines.push(engine),
+            Err(told) => all = Err(told),
+        }
+    }
+    (engines, all)
+}
+
+fn with_flags(reader: &mut Reader<'_>, mut map: Map, flags: &[String]) -> Read<Map> {
+    for flag in flags {
+        let origin = Origin::Flag(format!("--engine {flag}").into());
+        let Some((name, host)) = flag.split_once('=') else {
+            let hint = "pass a name and a host, such as --engine x86=tcp://127.0.0.1:2375".to_owned();
+            return Err(reader.problem(&origin, "the value must have the form NAME=HOST", Some(hint)));
+        };
+        put(&mut map, &[name.into(), "host".into()], &Node { origin, value: Value::Flag(host.to_owned()) });
+    }
+    Ok(map)
+}
+
+fn read_engine(reader: &mut Reader<'_>, entry: &Entry) -> Read<EngineSpec> {
+    let name = &entry.key.name;
+    reader.charge(1024);
+    let parsed = name.parse::<EngineName>().map_err(|error: NameError| {
+        reader.problem(&entry.key.origin, format!("`{name}` is not a valid name: {error}"), None)
+    });
+    let map = reader.map(&entry.value, &format!("the engine `{name}`"), &ENGINE)?;
+    let slots = match get(&map, "slots") {
+        Some(slots) => reader.number::<NonZeroU16>(&slots.value, "`slots`", "a number from 1 to 65535"),
+        None => Ok(EngineSpec::DEFAULT_SLOTS),
+    };
+    let platforms = get(&map, "platforms").map(|entry| read_platforms(reader, &entry.value)).transpose();
+    let insecure = get(&map, "insecure").map(|entry| reader.boolean(&entry.value, "`insecure`")).transpose()?;
+    let Some(host) = get(&map, "host") else {
+        let hint = "add the host: { host: unix:///var/run/docker.sock }".to_owned();
+        return Err(reader.problem(&entry.key.origin, format!("the engine `{name}` has no `host`"), Some(hint)));
+    };
+    let host = read_host(reader, &host.value)?;
+    if !host.is_local() && insecure != Some(true) {
+        let hint = "set `insecure: true` to accept unencrypted TCP, or tunnel the engine to loopback".to_owned();
+        let message = format!(
+            "{host} is unencrypted TCP to another machine; anyone on the network could \
+            control that engine"
+        );
+        let origin = get(&map, "host").map_or(&entry.key.origin, |host| &host.value.origin);
+        return Err(reader.problem(origin, message, Some(hint)));
+    }
+    Ok(EngineSpec { name: parsed?, host, platforms: platforms?, slots: slots? })
+}
+
+fn read_host(reader: &mut Reader<'_>, node: &Node) -> Read<EngineHost> {
+    let text = reader.text(node, "`host`", Late::default())?;
+    text.parse().map_err(|error: EngineHostError| {
+        reader.problem(&node.origin, format!("`{text}`: {error}"), error.hint().map(str::to_owned))
+    })
+}
+
+fn read_platforms(reader: &mut Reader<'_>, node: &Node) -> Read<Vec<Platform>> {
+    let items = reader.list(node, "`platforms`")?;
+    let read = |reader: &mut Reader<'_>, item: &Node| Ok((reader.platform(item, Late::default())?, ()));
+    Ok(distinct(reader, &items, read)?.into_iter().map(|(platform, ())| platform).collect())
+}

@@ -1,0 +1,190 @@
+//! `--load`: gives the built images their names on the engines, and reads each name back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::engine::{Engine, EngineFacts, Part};
+use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Tag, TagRef};
+use crate::run::event::failure::{failure, of_engine};
+use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
+use crate::run::place::engine_names;
+use crate::run::preflight::assign::{Schedule, ScheduledBuild};
+use crate::run::preflight::engines::Engines;
+use crate::run::publish::target::Target;
+
+/// The reason why the image is not joined.
+const LOADED: &str = "--load";
+
+/// A platform that was built, on its engine.
+pub(in crate::run) struct Loaded {
+    pub(in crate::run) engine: Arc<Engine>,
+    /// The arch tag, which names the platform's image on the engine.
+    pub(in crate::run) arch_tag: Tag,
+    pub(in crate::run) part: Part,
+}
+
+/// An image with all platforms built. It gets its names on the engines next.
+pub(super) struct Loading {
+    target: Target,
+    built: Vec<Loaded>,
+}
+
+/// Refuses images that would have no name afterwards. This happens with several foreign platforms on an engine that
+/// keeps one platform under a name.
+pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
+    let mut shared: BTreeMap<(usize, usize), Vec<&ScheduledBuild>> = BTreeMap::new();
+    for job in schedule.builds() {
+        shared.entry((job.image, job.engine)).or_default().push(job);
+    }
+    let refusal = |((_, engine), jobs): ((usize, usize), Vec<&ScheduledBuild>)| {
+        let reached = &engines.list()[engine];
+        let platforms: Vec<_> = jobs.iter().map(|job| &job.job.platform).collect();
+        if reached.facts().names_indexes() || one_of(&platforms, reached.facts()).is_some() {
+            return None;
+        }
+        let message = format!(
+            "engine {} ({}) keeps one platform under a name, and {} of {} do not include its own ({})",
+            reached.spec.name,
+            reached.facts().version,
+            listed(&platforms),
+            jobs[0].id.image,
+            reached.facts().platform
+        );
+        let hint = format!("choose one of them with --platform, or {}", reached.facts().way_to_indexes());
+        Some(failure(Phase::Preflight, &message, Some(hint)))
+    };
+    shared.into_iter().filter_map(refusal).collect()
+}
+
+/// Chooses the platform for the name on an engine that keeps one platform under a name. The first match counts:
+/// 1. the engine's own platform
+/// 2. the only platform
+/// 3. the first platform that the engine's processor runs
+fn one_of(platforms: &[&Platform], facts: &EngineFacts) -> Option<usize> {
+    let own = platforms.iter().position(|platform| **platform == facts.platform);
+    let only = || (platforms.len() == 1).then_some(0);
+    own.or_else(only).or_else(|| platforms.iter().position(|platform| facts.is_native(platform)))
+}
+
+fn listed(platforms: &[&Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The image that a job built, under the name that belongs to this run.
+pub(in crate::run) fn part(own: &TagRef, scheduled: &ScheduledBuild, id: Digest) -> Part {
+    let job = &scheduled.job;
+    let name = format!("{}:{}", own.repository.familiar(), own.tag);
+    Part { name, id, platform: job.platform.clone(), fields: fields(&job.platform, &job.entry) }
+}
+
+/// The platform fields of an entry, the same as in a published index.
+fn fields(platform: &Platform, entry: &EntryOverride) -> PlatformFields {
+    let (words, claimed) = (entry.platform.clone().unwrap_or_else(|| platform.clone().into()), entry.over(platform));
+    PlatformFields {
+        architecture: words.platform().architecture().to_owned(),
+        os: words.platform().os().to_owned(),
+        os_version: claimed.demands().version().map(str::to_owned),
+        os_features: claimed.demands().features().iter().map(|feature| String::from(&**feature)).collect(),
+        variant: words.variant().filter(|variant| !variant.is_empty()).map(str::to_owned),
+    }
+}
+
+impl Loading {
+    /// Takes the built images in any order.
+    pub(in crate::run) fn new(target: Target, mut built: Vec<Loaded>) -> Self {
+        built.sort_by_key(|one| target.arch_tags.iter().position(|(tag, _)| *tag == one.arch_tag));
+        Self { target, built }
+    }
+
+    /// Sets the names, engine by engine. Each engine names the images that it built.
+    pub(in crate::run) async fn run(self, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
+        let mut engines: Vec<(Arc<Engine>, Vec<Tag>, Vec<Part>)> = Vec::new();
+        for Loaded { engine, arch_tag, part } in self.built {
+            match engines.iter_mut().find(|(known, ..)| Arc::ptr_eq(known, &engine)) {
+                Some((_, arch_tags, parts)) => {
+                    arch_tags.push(arch_tag);
+                    parts.push(part);
+                }
+                None => engines.push((engine, vec![arch_tag], vec![part])),
+            }
+        }
+        for (engine, arch_tags, parts) in &engines {
+            let naming = Naming { target: &self.target, engine, arch_tags, events };
+            naming.run(parts).await?;
+        }
+        let what = ImageEvent::NotJoined { reason: LOADED.into() };
+        drop(events.send(Event::Image { image: self.target.image, what }).await);
+        Ok(())
+    }
+}
+
+/// The names of one image on one engine.
+struct Naming<'a> {
+    target: &'a Target,
+    engine: &'a Engine,
+    /// The arch tags, which name the parts on the engine.
+    arch_tags: &'a [Tag],
+    events: &'a mpsc::Sender<Event>,
+}
+
+impl Naming<'_> {
+    async fn run(&self, parts: &[Part]) -> Result<(), Failure> {
+        let platforms: Vec<_> = parts.iter().map(|part| &part.platform).collect();
+        if let [_, _, ..] = parts
+            && self.engine.facts().names_indexes()
+        {
+            for tag in &self.target.tags {
+                let id = engine_names::name_index(self.engine, parts, self.name(), tag).await;
+                let id = id.map_err(|error| of_engine(Phase::Publish, &error))?;
+                self.named(tag, id, parts).await;
+            }
+            return Ok(());
+        }
+        // The preflight refused every image without a platform for the name.
+        let Some(own) = one_of(&platforms, self.engine.facts()) else { return Ok(()) };
+        for tag in &self.target.tags {
+            let named = engine_names::name_image(self.engine, &parts[own].id, self.name(), tag).await;
+            named.map_err(|error| of_engine(Phase::Publish, &error))?;
+            self.named(tag, parts[own].id.clone(), &parts[own..=own]).await;
+        }
+        self.tell_others(own, parts).await;
+        Ok(())
+    }
+
+    fn name(&self) -> &str {
+        self.target.place.path().short()
+    }
+
+    async fn named(&self, tag: &Tag, id: Digest, parts: &[Part]) {
+        let what = ImageEvent::Loaded {
+            engine: self.engine.name().to_string().into(),
+            name: format!("{}:{tag}", self.name()).into(),
+            id,
+            platforms: parts.iter().map(|part| part.platform.clone()).collect(),
+        };
+        drop(self.events.send(Event::Image { image: self.target.image.clone(), what }).await);
+    }
+
+    /// Reports the names of the platforms that the image's name does not show.
+    async fn tell_others(&self, own: usize, parts: &[Part]) {
+        let others = parts.iter().zip(self.arch_tags).enumerate().filter(|(place, _)| *place != own);
+        let repository = self.target.place.familiar();
+        let other = |(_, (part, tag)): (usize, (&Part, &Tag))| format!("{} is {repository}:{tag}", part.platform);
+        let others: Vec<_> = others.map(other).collect();
+        if others.is_empty() {
+            return;
+        }
+        let engine = self.engine.name();
+        let others = others.join(", ");
+        let message =
+            format!("engine {engine} keeps one platform under a name; the others are named separately: {others}");
+        let image = Some(self.target.image.clone());
+        drop(
+            self.events
+                .send(Event::Warning(Warning { image, platform: None, message: message.into(), hint: None }))
+                .await,
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! Finds an engine for each job before anything starts.
+
+use std::collections::BTreeMap;
+
+use crate::engine::Needs;
+use crate::plan::Plan;
+use crate::run::build::load;
+use crate::run::build::order;
+use crate::run::event::failure::failure;
+use crate::run::event::{Failure, Phase};
+use crate::run::preflight::assign::{NoEngine, Schedule, ScheduledBuild, assign};
+use crate::run::preflight::engines::{Engines, Reached};
+use crate::run::preflight::goal::Goal;
+
+/// Gives every build of `plan` an engine that can do everything that the job asks for.
+///
+/// # Errors
+/// Fails for jobs that no engine may build. If there are none, fails for jobs whose engine would ignore a setting or
+/// could not name the image. The exit code is 3.
+pub(in crate::run) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Schedule, Vec<Failure>> {
+    let assigned = assign(plan, &engines.candidates());
+    let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
+    let mut lacking: Vec<_> = schedule.builds().flat_map(|job| lacking(job, &engines.list()[job.engine])).collect();
+    if goal == Goal::Load {
+        lacking.extend(load::refusals(&schedule, engines));
+    }
+    if !goal.pushes() {
+        lacking.extend(order::refusals(&schedule, engines));
+    }
+    if lacking.is_empty() { Ok(schedule) } else { Err(lacking) }
+}
+
+/// The failures for settings of `job` that its engine does not support. Settings with the same remedy share a failure.
+pub(in crate::run) fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }: &Reached) -> Vec<Failure> {
+    let mut keys: BTreeMap<Needs, Vec<String>> = BTreeMap::new();
+    for (key, needs) in engine.facts().lacks(&job.job.work.spec, job.job.arch_tags) {
+        keys.entry(needs).or_default().push(format!("`{key}`"));
+    }
+    let told = |(needs, keys): (Needs, Vec<String>)| {
+        let (why, hint) = match needs {
+            Needs::Version(version) => ("its BuildKit is too old", format!("use Engine {version} or newer")),
+            Needs::Contexts(version) => (
+                "with this BuildKit, each context must be an image with a valid stage name",
+                format!("use Engine {version} or newer"),
+            ),
+            Needs::ContainerdStore(way) => ("its image store cannot hold such an image", way.to_string()),
+            Needs::CacheExporter(way) => {
+                ("it can export a cache only inside the image", format!("set `to: {{ type: inline }}`, or {way}"))
+            }
+        };
+        let (name, version, keys) = (&spec.name, &engine.facts().version, keys.join(", "));
+        let message = format!("engine {name} ({version}) cannot build {} with {keys}: {why}", job.id);
+        failure(Phase::Preflight, &message, Some(format!("{hint}, or remove the key")))
+    };
+    keys.into_iter().map(told).collect()
+}
+
+pub(in crate::run) fn unassigned(error: &NoEngine) -> Failure {
+    let hint =
+        "add an engine for the platform, or list the platform under `platforms:` of an engine that can emulate it";
+    failure(Phase::Preflight, &error.to_string(), Some(hint.into()))
+}

@@ -1,0 +1,128 @@
+//! The attestations of images. polyarch fetches them with their image, or leaves them out of the index.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join_all;
+use tokio::sync::mpsc;
+
+use super::error::ConfirmError;
+use super::found::Found;
+use crate::oci::{Child, Descriptor, Digest, RawManifest, Selector};
+use crate::plan::AttestationPolicy;
+use crate::registry::Visibility;
+use crate::run::event::{Event, Warning};
+use crate::run::fetch::found::LeftOut;
+use crate::run::place::Place;
+
+/// The most attestation manifests that polyarch accepts for one image. BuildKit writes one.
+const MAX_ATTESTATIONS: usize = 16;
+
+/// The attestations that an index has for one of its images.
+#[derive(Debug, Default)]
+pub(in crate::run) struct Beside<'a> {
+    entries: Vec<&'a Descriptor>,
+    left_out: LeftOut,
+}
+
+impl<'a> Beside<'a> {
+    /// The attestations of `image` among `entries`, the entries of an index. Attestations of other images do not
+    /// count.
+    pub(in crate::run) fn of(image: &Digest, entries: &'a [Descriptor], policy: AttestationPolicy) -> Self {
+        let own = entries.iter().filter(|entry| entry.attests().as_ref() == Some(image));
+        match policy {
+            AttestationPolicy::Keep => {
+                let left_out = LeftOut { astray: astray(entries), ..LeftOut::default() };
+                Self { entries: own.collect(), left_out }
+            }
+            AttestationPolicy::Strip => {
+                let stripped = own.map(|entry| entry.digest.clone()).collect();
+                Self { entries: Vec::new(), left_out: LeftOut { stripped, ..LeftOut::default() } }
+            }
+        }
+    }
+
+    /// Fetches the attestations by digest.
+    pub(in crate::run) async fn fetch(
+        &self,
+        place: &Place,
+        visibility: Visibility,
+    ) -> Result<Vec<RawManifest>, ConfirmError> {
+        if self.entries.len() > MAX_ATTESTATIONS {
+            return Err(ConfirmError::Attestations { count: self.entries.len(), most: MAX_ATTESTATIONS });
+        }
+        let fetching = self.entries.iter().map(async |entry| {
+            let selector = Selector::Digest(entry.digest.clone());
+            let manifest = place.manifest(&selector, visibility).await;
+            manifest.map_err(|error| ConfirmError::attestation(&entry.digest, error.into()))
+        });
+        try_join_all(fetching).await
+    }
+
+    /// Verifies that the fetched `manifests` attest `child`, and adds them to `child`.
+    pub(in crate::run) fn attest(
+        self,
+        child: &mut Child,
+        manifests: Vec<RawManifest>,
+    ) -> Result<LeftOut, ConfirmError> {
+        for (entry, manifest) in self.entries.into_iter().zip(manifests) {
+            let attested = child.attest(manifest, entry);
+            attested.map_err(|error| ConfirmError::attestation(&entry.digest, error.into()))?;
+        }
+        Ok(self.left_out)
+    }
+}
+
+impl Found {
+    /// Removes the fields that a registry among `places` refuses. All registries get the same index.
+    pub(in crate::run) fn leave_out_what_is_refused<'a>(&mut self, places: impl IntoIterator<Item = &'a Place>) {
+        if !places.into_iter().all(Place::takes_features) {
+            self.left_out.features |= self.child.leave_out_features();
+        }
+    }
+}
+
+/// The attestations that name no image of their index.
+fn astray(entries: &[Descriptor]) -> Vec<Digest> {
+    let images: BTreeSet<_> = entries.iter().filter(|entry| !entry.is_attestation()).map(|e| &e.digest).collect();
+    let attestations = entries.iter().filter(|entry| entry.is_attestation());
+    let of_none = attestations.filter(|entry| !entry.attests().is_some_and(|image| images.contains(&image)));
+    of_none.map(|entry| entry.digest.clone()).collect()
+}
+
+/// Warns about the content that the joined index leaves out. Attestations that several images share count once.
+pub(in crate::run) async fn warn(image: &str, found: &[Found], events: &mpsc::Sender<Event>) {
+    let count = |which: fn(&LeftOut) -> &Vec<Digest>| {
+        found.iter().flat_map(|found| which(&found.left_out)).collect::<BTreeSet<_>>().len()
+    };
+    for (count, why) in [
+        (count(|left| &left.stripped), "`attestations: strip`"),
+        (count(|left| &left.astray), "their image is not in the index"),
+    ] {
+        if count > 0 {
+            let message = format!("attestations left out of the index: {count} ({why})");
+            let warning =
+                Warning { image: Some(image.to_owned()), platform: None, message: message.into(), hint: None };
+            drop(events.send(Event::Warning(warning)).await);
+        }
+    }
+    for found in found.iter().filter(|found| found.left_out.features) {
+        let message = "`features` left out of the entry: Amazon ECR refuses an index with `features`".to_owned();
+        let (image, platform) = (Some(image.to_owned()), Some(found.child.platform().clone()));
+        drop(events.send(Event::Warning(Warning { image, platform, message: message.into(), hint: None })).await);
+    }
+    let annotations: usize = found.iter().map(|found| found.left_out.annotations).sum();
+    if annotations > 0 {
+        let message = format!("annotations left out of the index: {annotations} (they belong to source indexes)");
+        let hint = Some("set annotations of the new index with `--annotation`".into());
+        drop(
+            events
+                .send(Event::Warning(Warning {
+                    image: Some(image.to_owned()),
+                    platform: None,
+                    message: message.into(),
+                    hint,
+                }))
+                .await,
+        );
+    }
+}

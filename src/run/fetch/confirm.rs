@@ -1,0 +1,190 @@
+//! Proves that the registry has the image that the engine built: fetches its bytes, hashes them and compares the
+//! digests.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join;
+
+use super::attestations::Beside;
+use super::complete::{Named, complete};
+use super::flat::Opening;
+use super::found::LeftOut;
+use super::listing::Read;
+use crate::engine::{BuiltImage, ImageStore};
+use crate::oci::{
+    Child, ChildError, Content, Descriptor, Digest, EntryOverride, ImageManifest, Platform, PlatformFields,
+    RawManifest, Selector,
+};
+use crate::plan::AttestationPolicy;
+use crate::registry::Visibility;
+use crate::run::fetch::error::ConfirmError;
+use crate::run::fetch::found::Found;
+use crate::run::place::Place;
+
+/// Fetches the content that `selector` names, and returns it as the child manifest of `platform`.
+///
+/// An index is reduced to its one image of the platform, with the attestations of that image. containerd's image
+/// store pushes such an index if the image has attestations.
+pub(in crate::run) async fn find(
+    place: &Place,
+    selector: &Selector,
+    visibility: Visibility,
+    platform: &Platform,
+    entry: &EntryOverride,
+    attestations: AttestationPolicy,
+) -> Result<Found, ConfirmError> {
+    let manifest = place.manifest(selector, visibility).await?;
+    let top = flat(place, manifest, visibility, platform).await?;
+    find_in(place, &top, visibility, platform, entry, attestations).await
+}
+
+/// [`find`]s and [`prove`]s the content of `tag` before a push. If that content may be all of `built`, polyarch asks
+/// for its config and its layers at once.
+pub(in crate::run) async fn find_standing(
+    place: &Place,
+    tag: &Selector,
+    platform: &Platform,
+    entry: &EntryOverride,
+    attestations: AttestationPolicy,
+    built: &BuiltImage,
+) -> Result<Found, ConfirmError> {
+    let manifest = place.manifest(tag, Visibility::Settled).await?;
+    let top = flat(place, manifest, Visibility::Settled, platform).await?;
+    let finding = find_in(place, &top, Visibility::Settled, platform, entry, attestations);
+    let (found, there) = tokio::join!(finding, layers_there(place, &top, built));
+    let mut found = found?;
+    prove(&found, built)?;
+    found.there.extend(there);
+    Ok(found)
+}
+
+/// The layers of `top` that exist in the place, if `top` is `built`. [`complete`] reports missing layers later.
+async fn layers_there(place: &Place, top: &Read, built: &BuiltImage) -> BTreeSet<Digest> {
+    let Content::Image(ImageManifest { config, .. }) = &top.content else { return BTreeSet::new() };
+    if built.id != config.digest && built.id != *top.manifest.digest() {
+        return BTreeSet::new();
+    }
+    let image = Named { of: String::new(), manifest: &top.manifest };
+    let known = BTreeSet::from([config.digest.clone()]);
+    complete(place, &[image], &known).await.map(|complete| complete.there).unwrap_or_default()
+}
+
+/// Parses `manifest`. For an index, also expands nested indexes that may list `platform`.
+pub(in crate::run) async fn flat(
+    place: &Place,
+    manifest: RawManifest,
+    visibility: Visibility,
+    platform: &Platform,
+) -> Result<Read, ConfirmError> {
+    let content = match manifest.content().map_err(ChildError::from)? {
+        Content::Index(index) => {
+            let wanted = std::slice::from_ref(platform);
+            let opening = Opening { place, visibility, wanted };
+            Content::Index(opening.flatten(index).await?.index)
+        }
+        image @ Content::Image(_) => image,
+    };
+    Ok(Read { manifest, content })
+}
+
+/// [`find`] in `top`, which was fetched and is [`flat`].
+pub(in crate::run) async fn find_in(
+    place: &Place,
+    Read { manifest: top, content }: &Read,
+    visibility: Visibility,
+    platform: &Platform,
+    entry: &EntryOverride,
+    attestations: AttestationPolicy,
+) -> Result<Found, ConfirmError> {
+    let Content::Index(index) = content else {
+        let child = image(place, top.clone(), platform, entry).await?;
+        return Ok(Found::read(child, top.digest().clone(), LeftOut::default()));
+    };
+    let chosen = choose(&index.manifests, platform)?;
+    let beside = Beside::of(&chosen.digest, &index.manifests, attestations);
+    let found = async {
+        let manifest = listed(place, chosen, visibility).await?;
+        let mut child = image(place, manifest, platform, entry).await?;
+        child.listed_as(chosen)?;
+        Ok(child)
+    };
+    let (mut child, manifests) = try_join(found, beside.fetch(place, visibility)).await?;
+    let left_out = beside.attest(&mut child, manifests)?;
+    Ok(Found::read(child, top.digest().clone(), left_out))
+}
+
+/// The manifest of an entry of an index.
+pub(in crate::run) async fn listed(
+    place: &Place,
+    entry: &Descriptor,
+    visibility: Visibility,
+) -> Result<RawManifest, ConfirmError> {
+    let manifest = place.manifest(&Selector::Digest(entry.digest.clone()), visibility).await;
+    manifest.map_err(|error| ConfirmError::part("image", &entry.digest, error))
+}
+
+async fn image(
+    place: &Place,
+    manifest: RawManifest,
+    platform: &Platform,
+    entry: &EntryOverride,
+) -> Result<Child, ConfirmError> {
+    let config = config_of(place, &manifest).await?;
+    Ok(Child::new(manifest, &config, platform, entry)?)
+}
+
+/// Proves that the child in the registry is the image that the engine built.
+pub(in crate::run) fn prove(found: &Found, built: &BuiltImage) -> Result<(), ConfirmError> {
+    let (proof, held) = match built.store {
+        ImageStore::GraphDriver => (found.child.config() == &built.id, found.child.config()),
+        ImageStore::Containerd => {
+            (found.child.manifest().digest() == &built.id || found.top == built.id, found.child.manifest().digest())
+        }
+    };
+    let other = || ConfirmError::Other { built: built.id.clone(), found: held.clone(), named: found.top.clone() };
+    if proof { Ok(()) } else { Err(other()) }
+}
+
+/// The bytes of an image's config. An index has no config: [`Child::new`] refuses it.
+pub(in crate::run) async fn config_of(place: &Place, manifest: &RawManifest) -> Result<Vec<u8>, ConfirmError> {
+    match manifest.content().map_err(ChildError::from)? {
+        Content::Image(image) => {
+            let config = place.config(&image.config).await;
+            let config = config.map_err(|error| ConfirmError::part("config", &image.config.digest, error))?;
+            // Old tools gave configs other media types. A config that names its platform is the config of an image.
+            let names_platform = || PlatformFields::of_config(&config).ok().flatten()?.platform().ok();
+            match image.artifact() {
+                Some(what) if names_platform().is_none() => Err(ConfirmError::Artifact(what)),
+                _ => Ok(config.into()),
+            }
+        }
+        Content::Index(_) => Ok(Vec::new()),
+    }
+}
+
+/// The only entry of `platform`.
+pub(in crate::run) fn choose<'a>(
+    entries: &'a [Descriptor],
+    platform: &Platform,
+) -> Result<&'a Descriptor, ConfirmError> {
+    let own = |entry: &Descriptor| entry.platform.as_ref().and_then(|fields| fields.platform().ok());
+    let exact = entries.iter().filter(|entry| own(entry).as_ref() == Some(platform));
+    let mut matching: Vec<_> = exact.collect();
+    if matching.is_empty() {
+        matching = entries.iter().filter(|entry| own(entry).is_some_and(|own| platform.covers(&own))).collect();
+    }
+    match matching[..] {
+        [one] => Ok(one),
+        _ => Err(ConfirmError::Index { count: matching.len(), platform: platform.clone(), held: held(entries) }),
+    }
+}
+
+/// The platforms of an index, as text.
+pub(in crate::run) fn held(entries: &[Descriptor]) -> String {
+    let name = |entry: &Descriptor| {
+        let platform = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
+        platform.map_or_else(|| "an entry without a platform".to_owned(), |platform| platform.to_string())
+    };
+    let names: Vec<_> = entries.iter().filter(|entry| !entry.is_attestation()).map(name).collect();
+    if names.is_empty() { "no image".into() } else { names.join(", ") }
+}

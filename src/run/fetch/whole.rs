@@ -1,0 +1,45 @@
+//! Reads the manifests of an index and of all images in it.
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::error::ConfirmError;
+use crate::oci::{ChildError, Content, Digest, ImageIndex, RawManifest, Selector};
+use crate::registry::Visibility;
+use crate::run::fetch::listing::{AT_ONCE, Budget, MOST_DEPTH};
+use crate::run::place::Place;
+
+/// All manifests that `top` lists, also in nested indexes. Children come before their indexes.
+pub(in crate::run) async fn listed(place: &Place, top: &RawManifest) -> Result<Vec<RawManifest>, ConfirmError> {
+    let mut listed = Vec::new();
+    let mut indexes = vec![top.clone()];
+    let mut budget = Budget::default();
+    for _ in 0..MOST_DEPTH {
+        let mut entries = Vec::new();
+        for index in &indexes {
+            if let Content::Index(ImageIndex { manifests, .. }) = index.content().map_err(ChildError::from)? {
+                entries.extend(manifests);
+            }
+        }
+        budget.spend(entries.iter().map(|entry| entry.size))?;
+        let fetching = stream::iter(entries).map(|entry| by_digest(place, entry.digest));
+        let found: Vec<RawManifest> = fetching.buffered(AT_ONCE).try_collect().await?;
+        indexes = found.iter().filter(|one| one.media_type().is_index()).cloned().collect();
+        listed.splice(0..0, found);
+        if indexes.is_empty() {
+            return Ok(listed);
+        }
+    }
+    Err(ConfirmError::Deep)
+}
+
+pub(in crate::run) async fn by_digest(place: &Place, digest: Digest) -> Result<RawManifest, ConfirmError> {
+    fetch(place, &Selector::Digest(digest), Visibility::Settled).await
+}
+
+pub(in crate::run) async fn fetch(
+    place: &Place,
+    selector: &Selector,
+    visibility: Visibility,
+) -> Result<RawManifest, ConfirmError> {
+    Ok(place.manifest(selector, visibility).await?)
+}

@@ -1,0 +1,276 @@
+//! `polyarch join -t TARGET SOURCE…`: joins images of registries and layouts without a plan.
+
+use std::time::Duration;
+
+use futures::future::try_join;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::mpsc;
+
+use super::edit::{Edit, Part, Parts};
+use crate::oci::{ChildError, Content, Descriptor, EncodedIndex, EntryOverride, Location, Platform, Selector, TagRef};
+use crate::plan::AttestationPolicy;
+use crate::registry::Visibility;
+use crate::run::event::failure::failure;
+use crate::run::event::shutdown::Shutdown;
+use crate::run::event::{Event, Failure, Phase, Warning};
+use crate::run::fetch::attestations::{self};
+use crate::run::fetch::confirm::held;
+use crate::run::fetch::error::ConfirmError;
+use crate::run::fetch::flat::platform_of;
+use crate::run::fetch::flat::{Flat, Opening};
+use crate::run::fetch::found::Found;
+use crate::run::fetch::found::LeftOut;
+use crate::run::fetch::listing::Budget;
+use crate::run::fetch::revisions;
+use crate::run::fetch::wait::{Source as Sought, Wait, look_for};
+use crate::run::join::missing::{AT_ONCE, Missing, entry_image, fetch, image, told};
+use crate::run::place::carry;
+use crate::run::place::reach::reached;
+use crate::run::place::{FinalTags, Place, Source};
+use crate::run::preflight::repositories;
+use crate::run::publish::options::Gates;
+use crate::run::publish::publication::{Destination, Placed};
+use crate::run::publish::steps::{self};
+use crate::run::publish::target::Target;
+
+/// The hint for a missing source.
+const NOT_THERE: &str = "push the image first, or wait for it with `--wait 30m`";
+
+/// Images in any places, which become one index.
+#[derive(Debug, Clone)]
+pub struct References {
+    /// The images, in the order of the index. A source that is an index stands for all of its images.
+    pub sources: Vec<JoinSource>,
+    /// The places that get the index. Each place occurs once, and there is at least one place. polyarch copies the
+    /// images to places that lack them.
+    pub targets: Vec<FinalTags>,
+    /// Whether the index keeps the images' attestations.
+    pub attestations: AttestationPolicy,
+    /// The other changes to the index.
+    pub edit: Edit,
+}
+
+/// An image to join, and the overrides of its entry.
+#[derive(Debug, Clone)]
+pub struct JoinSource {
+    /// The image to read.
+    pub source: Source,
+    /// Fields of the entry that replace those of the image's config. They are allowed only for a source with one image.
+    pub entry: EntryOverride,
+}
+
+impl References {
+    /// The name of the index in events, which is its first repository.
+    pub(in crate::run) fn name(&self) -> String {
+        self.targets.first().map(|target| target.place.location().to_string()).unwrap_or_default()
+    }
+
+    /// The final tags.
+    pub(in crate::run) fn tags(&self) -> Vec<TagRef<Location>> {
+        let each = self.targets.iter().flat_map(|target| target.tags.iter().map(move |tag| (target, tag)));
+        each.map(|(target, tag)| target.place.tag(tag.clone())).collect()
+    }
+
+    /// Returns the index, but copies and pushes nothing.
+    pub(super) async fn preview(&self) -> Result<EncodedIndex, Failure> {
+        let parts = self.gather(None).await?;
+        Ok(self.index(&parts)?.0)
+    }
+
+    /// Copies the images to every place, and then moves the tags in every place.
+    pub(in crate::run) async fn join(
+        &self,
+        (wait, gates): (Option<Duration>, Gates),
+        events: &mpsc::Sender<Event>,
+        shutdown: &Shutdown,
+    ) -> Result<(), Failure> {
+        let image = self.name();
+        let wait = wait.map(|limit| Wait { image: &image, limit, events });
+        let parts = self.gather(wait.as_ref()).await?;
+        let (index, said) = self.index(&parts)?;
+        self.warn(&parts, said, events).await;
+        let loads: Vec<_> = parts.images.iter().map(Part::load).collect();
+        let mut destinations = Vec::new();
+        for one in &self.targets {
+            let brought = carry::carry(&loads, &one.place, &image, events).await?;
+            let mut target = self.target(one, &parts.images);
+            target.there.extend(brought);
+            destinations.push(Destination { target, pushed: Vec::new() });
+        }
+        steps::tell(&image, &index, events).await;
+        let placed = Placed { index, destinations, names: Vec::new() };
+        placed.admit(gates, events, shutdown).await?.put(events, shutdown).await
+    }
+
+    async fn warn(&self, parts: &Parts<'_>, said: Option<&str>, events: &mpsc::Sender<Event>) {
+        let image = self.name();
+        let found: Vec<_> = parts.images.iter().map(|part| part.found.clone()).collect();
+        let said = said.map(|said| Warning { image: None, platform: None, message: said.into(), hint: None });
+        let revisions = revisions::warning(&image, &found);
+        for warning in revisions.into_iter().chain(parts.warnings.iter().cloned()).chain(said) {
+            let warning = Warning { image: Some(image.clone()), ..warning };
+            drop(events.send(Event::Warning(warning)).await);
+        }
+        attestations::warn(&image, &found, events).await;
+    }
+
+    /// Fetches every image. Each image names its own platform.
+    async fn gather(&self, wait: Option<&Wait<'_>>) -> Result<Parts<'_>, Failure> {
+        let targets = || self.targets.iter().map(|target| &target.place);
+        let places = self.sources.iter().map(|source| &source.source.place).chain(targets());
+        let (sources, ()) = reached(places, try_join(self.find(wait), repositories::are_there(targets()))).await?;
+        let absent = self.edit.platforms.iter();
+        let absent = absent.filter(|wanted| !sources.iter().any(|part| wanted.covers(part.found.child.platform())));
+        let absent: Vec<_> = absent.map(ToString::to_string).collect();
+        if !absent.is_empty() {
+            let message = format!("none of the sources has {}", absent.join(", "));
+            return Err(failure(
+                Phase::Verify,
+                &message,
+                Some("pass only platforms of the sources with `--platform`".into()),
+            ));
+        }
+        let Some(target) = self.targets.first() else {
+            return Err(failure(Phase::Plan, "no target is named", None));
+        };
+        let mut parts = self.edit.assemble(sources, target, self.attestations).await?;
+        parts.images.iter_mut().for_each(|part| part.found.leave_out_what_is_refused(targets()));
+        Ok(parts)
+    }
+
+    /// Finds the images of all sources, in their order. The failure reports all faults.
+    async fn find(&self, wait: Option<&Wait<'_>>) -> Result<Vec<Part<'_>>, Failure> {
+        let sought = |source| Sought { name: JoinSource::name(source), what: source };
+        let sought: Vec<_> = self.sources.iter().map(sought).collect();
+        let finding = async |source: &&JoinSource| images(source, &self.edit.platforms, self.attestations).await;
+        let (mut parts, mut faults) = (Vec::new(), Vec::new());
+        let looked = look_for(&sought, wait, finding).await;
+        for (Sought { name, what }, result) in sought.into_iter().zip(looked) {
+            let part = |found| Part { from: &what.source.place, found, entry: what.entry.clone() };
+            match result {
+                Ok(images) => parts.extend(images.into_iter().map(part)),
+                Err(error) => faults.push((name, error)),
+            }
+        }
+        if faults.is_empty() { Ok(parts) } else { Err(told(&faults, wait, Missing::Named(NOT_THERE))) }
+    }
+
+    /// Returns the index, which is the same in every repository, and a warning about it.
+    fn index(&self, parts: &Parts<'_>) -> Result<(EncodedIndex, Option<&str>), Failure> {
+        let Some(destination) = self.targets.first() else {
+            return Err(failure(Phase::Plan, "no target is named", None));
+        };
+        let found = parts.images.iter().map(|part| part.found.clone()).collect();
+        let draft = steps::draft(&self.target(destination, &parts.images), found);
+        let draft = draft.map_err(|failure| Failure {
+            hint: self.hint(&parts.images).map(Into::into).or(failure.hint),
+            ..failure
+        })?;
+        self.edit.encode(draft, parts)
+    }
+
+    /// The hint for an index that does not fit: the images of the same platform, or the expected platforms.
+    fn hint(&self, parts: &[Part<'_>]) -> Option<String> {
+        let platform = |part: &Part<'_>| part.found.child.platform().clone();
+        let name = |part: &Part<'_>| part.from.digest(part.found.child.manifest().digest().clone());
+        let twice = parts.iter().find(|one| parts.iter().filter(|other| platform(other) == platform(one)).count() > 1);
+        if let Some(twice) = twice.map(platform) {
+            let of_it: Vec<_> = parts.iter().filter(|part| platform(part) == twice).collect();
+            let named: Vec<_> = of_it.iter().map(|part| name(part).to_string()).collect();
+            return Some(format!("pass only one image of {twice}: {}", named.join(" or ")));
+        }
+        let expect = self.edit.expect.as_ref()?;
+        let expect: Vec<_> = expect.iter().map(ToString::to_string).collect();
+        Some(format!("correct the sources or `--expect`, which lists {}", expect.join(", ")))
+    }
+
+    /// The destination of the index, with the expected platforms. Without `--expect`, these are the platforms of the
+    /// images.
+    fn target(&self, destination: &FinalTags, parts: &[Part<'_>]) -> Target<Place> {
+        let of = |platform: &Platform| parts.iter().find(|part| platform.covers(part.found.child.platform()));
+        let entry = |platform: &Platform| of(platform).map(|part| part.entry.clone()).unwrap_or_default();
+        let mut platforms = self.edit.expect.clone().unwrap_or_default();
+        if self.edit.expect.is_none() {
+            for part in parts {
+                // The draft refuses a platform that occurs twice.
+                if !platforms.contains(part.found.child.platform()) {
+                    platforms.push(part.found.child.platform().clone());
+                }
+            }
+        }
+        let here: Vec<_> = parts.iter().filter(|part| *part.from == destination.place).collect();
+        Target {
+            image: self.name(),
+            read_here: here.iter().map(|part| part.found.child.manifest().digest().clone()).collect(),
+            there: here.iter().flat_map(|part| part.found.there.clone()).collect(),
+            place: destination.place.clone(),
+            expected: platforms.into_iter().map(|platform| (platform.clone(), entry(&platform))).collect(),
+            arch_tags: Vec::new(),
+            tags: destination.tags.clone(),
+            attestations: self.attestations,
+            copies: Vec::new(),
+            base: self.edit.base.clone(),
+        }
+    }
+}
+
+impl JoinSource {
+    fn name(&self) -> String {
+        self.source.to_string()
+    }
+}
+
+/// Reads the image that `source` names, or the images of the index that it names. If `wanted` is not empty, only images
+/// of these platforms count.
+async fn images(
+    source: &JoinSource,
+    wanted: &[Platform],
+    policy: AttestationPolicy,
+) -> Result<Vec<Found>, ConfirmError> {
+    let JoinSource { source: Source { place, selector }, entry: said } = source;
+    let is_wanted = |platform: &Platform| wanted.is_empty() || wanted.iter().any(|one| one.covers(platform));
+    let top = fetch(place, selector).await?;
+    let mut found = Vec::new();
+    let held = match top.content().map_err(ChildError::from)? {
+        Content::Image(_) => {
+            let child = image(place, top.clone(), None, said).await?;
+            found.push(Found::read(child, top.digest().clone(), LeftOut::default()));
+            found.iter().map(|found| found.child.platform().to_string()).collect()
+        }
+        Content::Index(index) => {
+            let wanted = if said.platform.is_some() { &[] } else { wanted };
+            let opening = Opening { place, visibility: Visibility::Settled, wanted };
+            let Flat { index, annotations } = opening.flatten(index).await?;
+            let listed = |entry: &&Descriptor| {
+                let platform = platform_of(entry).map(|own| said.over(&own)).or_else(|| said.platform().cloned());
+                !entry.is_attestation() && platform.is_none_or(|platform| is_wanted(&platform))
+            };
+            let entries: Vec<_> = index.manifests.iter().filter(listed).collect();
+            if entries.len() > 1 && *said != EntryOverride::default() {
+                return Err(ConfirmError::Several(entries.len()));
+            }
+            Budget::default().spend(entries.iter().map(|entry| entry.size))?;
+            let finding = entries.iter().map(async |entry| entry_image(place, entry, &index, said, policy).await);
+            found = stream::iter(finding).buffered(AT_ONCE).try_collect().await?;
+            if let Some(first) = found.first_mut() {
+                first.left_out.annotations = index.annotations.len() + annotations;
+            }
+            held(&index.manifests)
+        }
+    };
+    found.retain(|found| is_wanted(found.child.platform()));
+    if found.is_empty() && !wanted.is_empty() {
+        let wanted = wanted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return Err(ConfirmError::Unwanted { held, wanted });
+    }
+    as_tagged(selector, said, &found)?;
+    Ok(found)
+}
+
+/// Refuses images of another architecture than the suffix of their tag, unless the user specified the platform.
+fn as_tagged(selector: &Selector, said: &EntryOverride, found: &[Found]) -> Result<(), ConfirmError> {
+    let Selector::Tag(tag) = selector else { return Ok(()) };
+    let mut platforms = found.iter().map(|found| found.child.platform());
+    let other = platforms.find(|platform| said.platform.is_none() && tag.contradicts(platform));
+    other.map_or(Ok(()), |platform| Err(ConfirmError::Suffix(platform.clone())))
+}

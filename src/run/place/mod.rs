@@ -1,0 +1,12 @@
+//! Registries, repositories and image layouts: the places of images. polyarch copies images between them.
+
+pub(super) mod carry;
+pub(super) mod engine_names;
+pub(super) mod error;
+pub(super) mod fixed;
+pub(super) mod layout;
+pub(super) mod reach;
+pub(super) mod registry;
+pub(super) mod store;
+
+pub(super) use store::*;

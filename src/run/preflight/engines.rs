@@ -1,0 +1,89 @@
+//! Connects to every engine and finds an engine for each job before anything starts.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+
+use super::assign::{Candidate, May, Others};
+use crate::engine::{Engine, EngineFacts};
+use crate::oci::Platform;
+use crate::plan::{EngineSpec, Plan};
+use crate::run::event::failure::of_engine;
+use crate::run::event::{Failure, Phase};
+
+/// The engines of a run, connected.
+#[derive(Debug, Clone)]
+pub struct Engines {
+    list: Vec<Reached>,
+}
+
+#[derive(Debug, Clone)]
+pub(in crate::run) struct Reached {
+    pub(in crate::run) spec: EngineSpec,
+    pub(in crate::run) engine: Arc<Engine>,
+    others: Others,
+}
+
+impl Engines {
+    /// Connects to all engines at once. `others` specifies whether other engines exist beside each of them.
+    ///
+    /// # Errors
+    /// Fails for every engine that polyarch cannot use.
+    pub async fn connect(specs: &[EngineSpec], others: Others) -> Result<Self, Vec<Failure>> {
+        let reaching = specs.iter().map(async |spec| Engine::connect(spec.name.clone(), spec.host.clone()).await);
+        let mut list = Vec::new();
+        let mut failures = Vec::new();
+        for (spec, reached) in specs.iter().zip(join_all(reaching).await) {
+            match reached {
+                Ok(engine) => list.push(Reached { spec: spec.clone(), engine: Arc::new(engine), others }),
+                Err(error) => failures.push(of_engine(Phase::Preflight, &error)),
+            }
+        }
+        if failures.is_empty() { Ok(Self { list }) } else { Err(failures) }
+    }
+
+    /// No engines, for a plan that builds nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { list: Vec::new() }
+    }
+
+    /// The platforms that `--platform native` selects: the platforms of `plan` that the engines' processors run. If
+    /// there are none, the platforms of these processors.
+    #[must_use]
+    pub fn native(&self, plan: &Plan) -> Vec<Platform> {
+        let runs = |platform: &Platform| self.list.iter().any(|reached| reached.facts().is_native(platform));
+        let planned = plan.images.iter().flat_map(|image| &image.jobs).map(|job| &job.platform);
+        let mut platforms: Vec<_> = planned.filter(|platform| runs(platform)).cloned().collect();
+        if platforms.is_empty() {
+            platforms = self.list.iter().map(|reached| reached.facts().platform.clone()).collect();
+        }
+        platforms.sort();
+        platforms.dedup();
+        platforms
+    }
+
+    pub(in crate::run) fn candidates(&self) -> Vec<Candidate<'_>> {
+        self.list.iter().map(Reached::candidate).collect()
+    }
+
+    /// The engines, and the facts that each reports about itself.
+    pub fn reached(&self) -> impl Iterator<Item = (&EngineSpec, &EngineFacts)> {
+        self.list.iter().map(|reached| (&reached.spec, reached.facts()))
+    }
+
+    pub(in crate::run) fn list(&self) -> &[Reached] {
+        &self.list
+    }
+}
+
+impl Reached {
+    pub(in crate::run) fn facts(&self) -> &EngineFacts {
+        self.engine.facts()
+    }
+
+    fn candidate(&self) -> Candidate<'_> {
+        let may = May::of(&self.spec, self.others);
+        Candidate { name: &self.spec.name, facts: self.facts(), may, slots: self.spec.slots.get() }
+    }
+}

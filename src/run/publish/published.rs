@@ -1,0 +1,94 @@
+//! Reads a new index back right after polyarch published it.
+
+use futures::future::{join_all, join3};
+
+use super::standing::Standing;
+use super::target::{FRESH, Target};
+use crate::oci::{Attestation, Child, Digest, DigestRef, EncodedIndex, Location, Selector};
+use crate::registry::Visibility;
+use crate::run::event::failure::{chain, failure};
+use crate::run::event::{Failure, Phase};
+use crate::run::fetch::error::ConfirmError;
+use crate::run::place::Place;
+use crate::run::place::error::PlaceError;
+use crate::run::place::error::of_place;
+
+/// Proves that every final tag names `index`, and that each manifest exists under its digest. polyarch verified the
+/// children before it joined them, and it asked for their blobs before the tags moved. `before` has the old state of
+/// the tags, because a registry may show that state for a moment.
+pub(in crate::run) async fn published(
+    target: &Target<Place>,
+    index: &EncodedIndex,
+    before: &[Standing],
+) -> Result<DigestRef<Location>, Failure> {
+    let digest = index.manifest().digest();
+    let tags = join_all(before.iter().map(|tag| shows(target, tag, digest)));
+    let children = join_all(index.children().iter().map(|one| listed(target, one)));
+    let attestations = index.children().iter().flat_map(Child::attestations);
+    let attestations = join_all(attestations.map(|one| attested(target, one)));
+    let (tags, children, attestations) = join3(tags, children, attestations).await;
+    tags.into_iter().collect::<Result<(), _>>()?;
+    let faults: Vec<_> = children.into_iter().chain(attestations).filter_map(Result::err).collect();
+    if !faults.is_empty() {
+        return Err(failure(
+            Phase::Verify,
+            &format!("polyarch cannot read the published index back: {}", faults.join("; ")),
+            None,
+        ));
+    }
+    Ok(target.place.digest(digest.clone()))
+}
+
+/// The manifests of `index`, and the index itself, that the repository no longer returns. Each has its name and the
+/// error. This run read all of them in the repository before.
+pub(in crate::run) async fn gone(target: &Target<Place>, index: &EncodedIndex) -> Vec<(String, PlaceError)> {
+    let children = index.children();
+    let top = std::iter::once(("the index".to_owned(), index.manifest().digest()));
+    let images = children.iter().map(|child| (child.platform().to_string(), child.manifest().digest()));
+    let attested = children.iter().flat_map(Child::attestations);
+    let attested = attested.map(|one| ("an attestation".to_owned(), one.manifest().digest()));
+    let reading = top.chain(images).chain(attested).map(async |(what, digest)| {
+        let selector = Selector::Digest(digest.clone());
+        let read = target.place.manifest(&selector, Visibility::Settled).await;
+        Some((what, read.err()?))
+    });
+    join_all(reading).await.into_iter().flatten().collect()
+}
+
+async fn shows(target: &Target<Place>, before: &Standing, digest: &Digest) -> Result<(), Failure> {
+    let named = target.place.tag(before.tag.clone());
+    let old = before.digest().filter(|_| !before.unchanged);
+    let read = target.place.moved(&before.tag, old).await;
+    let read = read.map_err(|error| unread(&named, digest, &error))?;
+    if read.digest() == digest {
+        return Ok(());
+    }
+    let message = format!("{named} shows {}, but this run published {digest}", read.digest());
+    let hint = "run again only if this run is newer: another run moved the tag after this run";
+    Err(failure(Phase::Verify, &message, Some(hint.into())))
+}
+
+async fn listed(target: &Target<Place>, child: &Child) -> Result<(), String> {
+    let read = async {
+        let selector = Selector::Digest(child.manifest().digest().clone());
+        target.place.manifest(&selector, FRESH).await?;
+        Ok::<_, ConfirmError>(())
+    };
+    read.await.map_err(|error| format!("{}: {}", child.platform(), chain(&error)))
+}
+
+async fn attested(target: &Target<Place>, attestation: &Attestation) -> Result<(), String> {
+    let digest = attestation.manifest().digest();
+    let read = target.place.manifest(&Selector::Digest(digest.clone()), FRESH).await;
+    read.map(drop).map_err(|error| format!("the attestation {digest}: {}", chain(&error)))
+}
+
+/// The failure if polyarch cannot read a tag back after the tag moved.
+pub(in crate::run) fn unread(named: &impl std::fmt::Display, new: &Digest, error: &PlaceError) -> Failure {
+    let Some(old) = error.stale() else {
+        return of_place(Phase::Verify, &format!("read {named} back"), error);
+    };
+    let message = format!("{named} still shows {old}, as before this run, but this run published {new}");
+    let hint = "run `polyarch verify` later: the registry may be slow, or another run may have moved the tag back";
+    failure(Phase::Verify, &message, Some(hint.into()))
+}
