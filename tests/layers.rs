@@ -225,7 +225,7 @@ fn full_folders(sources: &[Source]) -> Vec<String> {
     for (folder, count) in counts {
         match MORE_FILES.iter().find(|(known, _)| *known == folder) {
             Some((_, most)) if count != *most => {
-                found.push(format!("{folder} has {count} files, and MORE_FILES says {most}"))
+                found.push(format!("{folder} has {count} files, and MORE_FILES says {most}"));
             }
             None if count > MOST_FILES => found.push(format!("{folder} has {count} files, more than {MOST_FILES}")),
             _ => {}

@@ -39,7 +39,7 @@ async fn prune_deletes_unreferenced_content_unless_it_is_served() {
     assert!(deleted.contains("deleted 2 blobs"), "{deleted}");
     assert_eq!(blobs(), 3);
     let again = prune(&["--apply"]).await.expect_code(0).stdout;
-    assert!(again.contains("a tag leads to all of 3 blobs"), "{again}");
+    assert!(again.contains("tags use all of 3 blobs"), "{again}");
 
     let mut serving = Run::new(&home, ["serve"]).start();
     serving.stdout_line(&address).await;

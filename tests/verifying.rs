@@ -556,7 +556,8 @@ async fn verify_reports_tags_and_registries_that_disagree() {
     world.store.put("web", "latest", &old);
     let (document, stderr) = verify_plan(&home, 7).await;
     assert_eq!(failures(&document), [["web", &hosts[0], "latest", "verify"].map(str::to_owned)]);
-    let said = format!("web:latest: it shows {}, but {}/web:1 shows {}", old.digest(), hosts[0], world.index.digest());
+    let said =
+        format!("web:latest: it points to {}, but {}/web:1 points to {}", old.digest(), hosts[0], world.index.digest());
     assert!(stderr.contains(&said) && stderr.contains("hint: publish the image again"), "{stderr}");
     assert!(stderr.contains("verified 2 of 2 references, 1 finding\n"), "{stderr}");
 
@@ -615,14 +616,14 @@ async fn verify_checks_all_registries_when_one_is_dead() {
         assert_eq!(document["verified"][0]["image"], "web");
         assert_eq!(failures(&document), [["", &dead, "", "preflight"].map(str::to_owned)]);
         assert_eq!((&document["run"]["exit_code"], &document["run"]["outcome"]), (&json!(3), &json!("failed")));
-        assert!(stderr.contains("verified 1 of 1 reference, 1 could not be asked\n"), "{stderr}");
+        assert!(stderr.contains("verified 1 of 1 reference, 1 could not be checked\n"), "{stderr}");
     }
     // The news is what is wrong: both are told, and one code is of the process.
     world.store.put("web", "1", &index(&[entry(&world.images[0])]));
     let (document, stderr) = verify_plan(&home, 7).await;
     let phases: Vec<_> = failures(&document).into_iter().map(|[.., phase]| phase).collect();
     assert_eq!(phases, ["preflight", "verify"]);
-    assert!(stderr.contains("verified 0 of 1 reference, 1 finding, 1 could not be asked\n"), "{stderr}");
+    assert!(stderr.contains("verified 0 of 1 reference, 1 finding, 1 could not be checked\n"), "{stderr}");
 }
 
 #[tokio::test]

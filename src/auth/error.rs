@@ -50,7 +50,7 @@ pub enum AuthError {
         server: String,
     },
     /// The name of a helper is not a plain file name.
-    #[error("the configuration names a credential helper that is not a plain name: {0:?}")]
+    #[error("the credential helper {0:?} of the configuration is not the plain name of a program")]
     HelperName(String),
     /// A helper could read the server's name as more than a name.
     #[error("the server name {0:?} has characters that polyarch does not pass to a credential helper")]
@@ -129,11 +129,11 @@ impl AuthError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Absent { variable, .. } => format!("unset {variable}, or name a file with logins"),
+            Self::Absent { variable, .. } => format!("unset {variable}, or set it to a file with logins"),
             Self::Read { path, .. } => format!("make {} readable, or name another file", path.display()),
             Self::Large { path, .. } | Self::Parse { path, .. } => format!("repair or remove {}", path.display()),
             Self::Entry { server, .. } => format!("run `docker login {server}` again"),
-            Self::HelperName(_) => "correct credsStore and credHelpers".to_owned(),
+            Self::HelperName(_) => "correct `credsStore` or `credHelpers` in the file with your logins".to_owned(),
             Self::ServerName(_) => "correct the registry's name".to_owned(),
             Self::HelperMissing { program, .. } => {
                 format!("install {program}, or remove it from credsStore or credHelpers")

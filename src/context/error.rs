@@ -121,11 +121,11 @@ impl IgnoreFileFault {
                 whole build context"
             }
             Self::Kind => {
-                "replace the path by a regular file, or rename it; without an ignore file polyarch sends the \
+                "replace the path with a regular file, or rename it; without an ignore file polyarch sends the \
                     whole build context"
             }
             Self::Outside | Self::Dangling => {
-                "replace the link by a copy of the file; the engine does not \
+                "replace the link with a copy of the file; the engine does not \
                 follow links out of the directory"
             }
             Self::NotUtf8 => "save the file as UTF-8; otherwise its patterns match nothing",

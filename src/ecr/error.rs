@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A failed call of AWS. It contains no part of a credential.
 #[derive(Debug, thiserror::Error)]
-#[error("{doing}: {kind}")]
+#[error("cannot {doing}: {kind}")]
 pub struct EcrError {
     /// The operation that failed, and its registry.
     pub doing: String,
@@ -46,7 +46,7 @@ pub enum EcrErrorKind {
     #[error("`{}` from AWS_REGION, AWS_DEFAULT_REGION or the profile is not an AWS region", .0.escape_debug())]
     NotARegion(String),
     /// The role does not have this permission.
-    #[error("the role may not do {action}: {message}")]
+    #[error("the AWS role is not allowed to call {action}: {message}")]
     Denied {
         /// The IAM action.
         action: String,
@@ -122,7 +122,8 @@ impl EcrError {
             EcrErrorKind::NoCredentials => "set AWS_PROFILE, run `aws sso login`, or give this job a role".into(),
             EcrErrorKind::HalfOfKeys { missing, .. } => format!("set {missing}, or unset both keys"),
             EcrErrorKind::Credentials(_) => {
-                "run `aws sts get-caller-identity` to test them; renew a session of SSO with `aws sso login`".into()
+                "run `aws sts get-caller-identity` to test the credentials; renew an SSO session with `aws sso login`"
+                    .into()
             }
             EcrErrorKind::Profile(_) => {
                 "correct ~/.aws/config or AWS_PROFILE: `aws configure list-profiles` lists the profiles".into()

@@ -49,7 +49,7 @@ impl EmbeddedError {
         match self {
             Self::Storage(error) if error.is_full() => Some("free some space, or set POLYARCH_HOME to a larger disk"),
             Self::Storage(_) | Self::Lock { .. } => Some("set POLYARCH_HOME to a directory that you may write"),
-            Self::Opening { .. } => Some("try again in a moment"),
+            Self::Opening { .. } => Some("run this again in a moment"),
             Self::Served { .. } => Some("run this again when that process has ended; nothing was deleted"),
             Self::Listen(_) => None,
         }

@@ -150,7 +150,7 @@ impl Embedded {
         if finished.is_err() {
             let (open, seconds) = (connections.len(), GRACE.as_secs());
             tracing::warn!(
-                "the embedded registry stops before {open} connections finished within {seconds} s: their clients retry"
+                "the embedded registry stops, but {open} connections did not finish within {seconds} s: their clients retry"
             );
         }
         connections.shutdown().await;

@@ -277,6 +277,6 @@ mod tests {
         assert!(hint("linux/amd64", "linux/arm/v7").contains("tonistiigi/binfmt --install arm`"));
         assert!(hint("linux/amd64", "linux/amd64/v4").contains("use a newer engine"));
         assert!(hint("linux/amd64", "windows/amd64").contains("runs only linux programs"));
-        assert!(hint("linux/amd64", "linux/sparc64").contains("an engine with such a processor"));
+        assert!(hint("linux/amd64", "linux/sparc64").contains("on an engine whose processor runs it"));
     }
 }

@@ -64,7 +64,7 @@ pub enum EngineErrorKind {
     #[error(transparent)]
     Context(Arc<ContextError>),
     /// Solve answered, but without the requested image.
-    #[error("the build ended without proof of an image: {0}")]
+    #[error("polyarch cannot identify the image: {0}")]
     NoProof(String),
     /// The image on the engine is of another platform.
     #[error("the engine built {actual}, but the plan asks for {planned} (image {id})")]
@@ -209,7 +209,7 @@ impl EngineError {
                 Some("run `docker version` to see whether the engine is overloaded or stopped".into())
             }
             EngineErrorKind::Lost(_) => {
-                Some("read in the engine's log why it stopped or restarted, then run this again".into())
+                Some("read the engine's log to see why the engine stopped or restarted, then run this again".into())
             }
             EngineErrorKind::NoBuildKit(_) => Some("use Docker Engine 18.09 or newer (API 1.39)".into()),
             EngineErrorKind::Build(fault) => fault.hint(),
@@ -230,7 +230,7 @@ impl EngineError {
                     .into(),
             ),
             EngineErrorKind::CacheExport { message, .. } => Some(push_hint(message).unwrap_or_else(|| {
-                "check that the registry takes caches at the place in `cache` of the plan; nothing was pushed".into()
+                "check that the registry accepts a cache at the place that `cache` in the plan names; nothing was pushed".into()
             })),
             EngineErrorKind::Push { message, ecr } => {
                 let refused = ecr
@@ -244,7 +244,7 @@ impl EngineError {
             EngineErrorKind::Pull(message) => pull_hint(message),
             EngineErrorKind::Stalled(_) => Some("check that the engine's host can reach the registry".into()),
             EngineErrorKind::Refused { message, .. } if message.trim().is_empty() => {
-                Some("check that a Docker Engine listens there, not a proxy".into())
+                Some("check that a Docker Engine answers at this address, not a proxy".into())
             }
             EngineErrorKind::NotNamed(_) | EngineErrorKind::NameTaken(_) => {
                 Some("run this again; another program may change images on the engine at the same time".into())
@@ -269,7 +269,8 @@ fn connect_hint(kind: io::ErrorKind) -> String {
             "start Docker, or name another engine: DOCKER_HOST, `docker context use` or `engines:` in the plan".into()
         }
         io::ErrorKind::PermissionDenied => {
-            "join the socket's group (often `docker`), or use sudo: you may not use this socket".into()
+            "add your user to the socket's group (often `docker`), or use sudo: you lack permission for this socket"
+                .into()
         }
         _ => "name another engine: DOCKER_HOST, `docker context use` or `engines:` in the plan".into(),
     }
@@ -290,7 +291,9 @@ pub(super) fn emulation_hint(own: &Platform, platform: &Platform) -> String {
         );
     }
     if !EMULATED.contains(&platform.architecture()) {
-        return format!("build {platform} on an engine with such a processor: polyarch knows no emulator for it");
+        return format!(
+            "build {platform} on an engine whose processor runs it: polyarch knows no emulator for this platform"
+        );
     }
     binfmt_hint(platform)
 }
@@ -350,7 +353,7 @@ fn push_hint(message: &str) -> Option<String> {
     let message = message.to_ascii_lowercase();
     let any = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if any(&["no basic auth", "unauthorized", "authentication required", "denied"]) {
-        return Some("log in with `docker login`, with an account that may push to this repository".into());
+        return Some("log in with `docker login` as a user that may push to this repository".into());
     }
     if any(&["http: server gave http response to https client", "x509", "certificate"]) {
         return Some(

@@ -197,7 +197,7 @@ const HINTS: &[(&[&[&str]], &str)] = &[
         "read the log above; if the repository needs a login, add \
          secrets: [{ id: GIT_AUTH_TOKEN, env: GIT_AUTH_TOKEN }]",
     ),
-    (&[&["failed to read dockerfile"]], "correct `dockerfile` in the plan: its path begins at the image's context"),
+    (&[&["failed to read dockerfile"]], "correct `dockerfile` in the plan: the path is relative to the context"),
     (
         &[&["secret "], &["not found"]],
         "list the secret for this platform under `secrets` in the plan: { id: …, env: … } or { id: …, file: … }",

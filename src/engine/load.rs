@@ -122,7 +122,7 @@ fn proven(shown: Option<&str>, id: &Digest) -> Result<(), EngineErrorKind> {
     match shown {
         Some(shown) if shown == id.as_str() => Ok(()),
         Some(shown) => Err(EngineErrorKind::NotNamed(format!("the name shows {shown}, not {id}"))),
-        None => Err(EngineErrorKind::NotNamed("the name shows no image".to_owned())),
+        None => Err(EngineErrorKind::NotNamed("the name points to no image".to_owned())),
     }
 }
 

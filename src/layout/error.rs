@@ -98,7 +98,7 @@ pub enum LayoutError {
     #[error("the thread that read or wrote the layout ended")]
     Ended,
     /// Another process writes the layout and does not finish.
-    #[error("another program that writes this layout holds {}", .0.display())]
+    #[error("another program is writing this layout and holds the lock {}", .0.display())]
     Locked(PathBuf),
 }
 

@@ -60,7 +60,7 @@ pub enum ChildError {
         architecture: String,
     },
     /// The config is for another platform.
-    #[error("the image is for {actual}, and {planned} was expected")]
+    #[error("the image is for {actual}, but {planned} was expected")]
     Platform {
         /// The planned platform.
         planned: Platform,

@@ -132,7 +132,7 @@ pub enum ErrorKind {
         after: Duration,
     },
     /// The registry sent other bytes than requested, or reports that it stored other bytes than polyarch sent.
-    #[error("has other content under this name: expected {expected}, got {actual}")]
+    #[error("has the wrong content: expected {expected}, got {actual}")]
     DigestMismatch {
         /// The digest that polyarch requested or sent.
         expected: Digest,
@@ -151,11 +151,11 @@ pub enum ErrorKind {
     #[error("still shows {0}, the image before the push")]
     Stale(Digest),
     /// polyarch requested a part of a blob, and the registry announced another part.
-    #[error("sent another part of the content than polyarch requested")]
+    #[error("sent a different part of the content than polyarch requested")]
     Part,
     /// The registry has another position of the upload than polyarch. polyarch asks for the position and continues
     /// there.
-    #[error("has another part of the upload than polyarch sent")]
+    #[error("has a different part of the upload than polyarch sent")]
     OutOfStep,
     /// The registry no longer knows an upload, so polyarch begins it again. A restarted registry answers so, or a
     /// registry with a full disk.
@@ -186,7 +186,7 @@ pub enum ErrorKind {
         limit: usize,
     },
     /// The answer is a web page, so another server answers in place of the registry.
-    #[error("sent a web page in the place of a manifest")]
+    #[error("sent a web page instead of a manifest")]
     WebPage,
     /// The bytes are not a manifest, or polyarch refuses the manifest.
     #[error("sent a manifest that cannot be used")]
@@ -275,7 +275,7 @@ impl fmt::Display for Waiting {
             Self::Connection => "the connection",
             Self::Headers => "the answer",
             Self::Body => "the content of the answer",
-            Self::Upload => "taking the content",
+            Self::Upload => "receiving the content",
             Self::Operation => "the request with its retries",
         })
     }
@@ -478,7 +478,7 @@ impl RegistryError {
                 ErrorKind::Dns(_) => {
                     format!("check the name {server}, the token server of {host}, and the DNS of this machine")
                 }
-                ErrorKind::Status { status: 500.., .. } => format!("look at the log of {server}, then run this again"),
+                ErrorKind::Status { status: 500.., .. } => format!("read the log of {server}, then run this again"),
                 ErrorKind::Connect(_)
                 | ErrorKind::Proxy { .. }
                 | ErrorKind::Tls(_)
@@ -508,12 +508,13 @@ impl RegistryError {
                 "set the user and the password in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@HOST:PORT".to_owned()
             }
             ErrorKind::Tls(cause) if cause.0.contains(CA_AS_SERVER) => {
-                "name the registry's certificate with `ca:`, or copy it into docker's certs.d".to_owned()
+                "set `ca:` in the plan to the registry's certificate, or copy the certificate into docker's certs.d"
+                    .to_owned()
             }
             ErrorKind::Tls(cause) if cause.is_of_our_certificate() => client_certificate(host),
             ErrorKind::Interrupted(cause) if cause.0.contains(NOT_READY) => {
                 format!(
-                    "run this again; if it fails again, show {host} a client certificate: `cert:` and `key:` in the plan"
+                    "run this again; if it fails again, set a client certificate for {host}: `cert:` and `key:` in the plan"
                 )
             }
             ErrorKind::Status { status: 400, answer, .. } if answer.says("SSL certificate") => client_certificate(host),
@@ -526,20 +527,21 @@ impl RegistryError {
                 )
             }
             ErrorKind::Target(TargetError::Downgrade(_)) => format!(
-                "let the proxy in front of {host} send `X-Forwarded-Proto: https` to it (nginx: proxy_set_header X-Forwarded-Proto $scheme)"
+                "configure the proxy in front of {host} to send `X-Forwarded-Proto: https` (nginx: proxy_set_header X-Forwarded-Proto $scheme)"
             ),
             ErrorKind::Tls(cause) if cause.0.contains(NO_TLS) => {
                 format!("set `insecure: true` in the plan, or pass --insecure: {host} speaks plain HTTP")
             }
             ErrorKind::Tls(_) => {
-                "name the registry's certificate authority with `ca:` in the plan, or pass --ca HOST=FILE".to_owned()
+                "set `ca:` in the plan to the file of the registry's certificate authority, or pass --ca HOST=FILE"
+                    .to_owned()
             }
             ErrorKind::RetryLater { after, .. } => format!("run this again in {}", in_words(*after)),
             ErrorKind::Timeout { .. } | ErrorKind::Interrupted(_) => {
-                "run this again; if it fails again, check the registry and the network between".to_owned()
+                "run this again; if it fails again, check the registry and the network".to_owned()
             }
             ErrorKind::WebPage => {
-                format!("open {host} in a browser: a portal that wants a login, or a proxy, answers in its place")
+                format!("open {host} in a browser: a login portal or a proxy answers instead of the registry")
             }
             ErrorKind::Status { status: 413, .. } => {
                 format!("allow larger requests in the server in front of {host} (nginx: client_max_body_size 0)")
@@ -550,10 +552,10 @@ impl RegistryError {
             }
             // The messages of Go's server and of nginx.
             ErrorKind::Status { status: 400, answer, .. } if answer.says("HTTP request") && answer.says("HTTPS") => {
-                format!("leave out `insecure: true`: {host} speaks TLS")
+                format!("remove `insecure: true` or --insecure: {host} speaks TLS")
             }
             ErrorKind::Status { status: 500.., .. } | ErrorKind::UploadLost(_) => {
-                "look at the registry's log, then run this again".to_owned()
+                "read the registry's log, then run this again".to_owned()
             }
             _ => return None,
         })

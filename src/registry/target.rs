@@ -39,7 +39,7 @@ pub enum TargetError {
     #[error("there are more than {MAX_REDIRECTS} redirects")]
     TooMany,
     /// The registry redirects a request that carries content.
-    #[error("polyarch does not send content on to {0}")]
+    #[error("polyarch does not forward content to {0}")]
     Content(String),
 }
 

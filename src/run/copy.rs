@@ -155,15 +155,15 @@ impl Copying {
         let to = &self.target.place;
         let read = read.map_err(|error| unread(&self.target, digest, &error))?;
         if read.digest() != digest {
-            let message = format!("{} shows {}, but this run copied {digest}", self.target, read.digest());
-            let hint = Some("run polyarch again: another run may have moved this tag".into());
+            let message = format!("{} points to {}, but this run copied {digest}", self.target, read.digest());
+            let hint = Some("run this again: another run may have moved this tag".into());
             return Err(failure(Phase::Verify, &message, hint));
         }
         let reading = stream::iter(listed).map(async |manifest| {
             let selector = Selector::Digest(manifest.digest().clone());
             fetch(to, &selector, FRESH).await.map(drop).map_err(|error| {
                 let child = to.digest(manifest.digest().clone());
-                failure(Phase::Verify, &format!("read {child} back: {}", chain(&error)), error.hint())
+                failure(Phase::Verify, &format!("cannot read {child} back: {}", chain(&error)), error.hint())
             })
         });
         reading.buffer_unordered(AT_ONCE).try_collect().await

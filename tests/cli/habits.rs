@@ -46,7 +46,7 @@ async fn docker_arguments_get_a_hint_with_the_polyarch_form() {
         (&["build", "--output=type=docker"], "--load leaves images on engines"),
         (&["build", "-q"], "--progress quiet"),
         (&["build", "--metadata-file", "x"], "--report FILE"),
-        (&["bake"], "`polyarch build` builds every image of the plan"),
+        (&["bake"], "use `polyarch build`, which builds every image"),
         (&["push"], "`polyarch copy SOURCE TARGET`"),
         (&["run", "hello:1.0"], "use `docker run NAME:TAG`"),
         (&["create"], "use `docker run NAME:TAG`"),
@@ -182,7 +182,7 @@ async fn image_names_of_a_plan_stand_for_their_first_tags() {
     }
     fs::remove_file(home.path().join("build.yaml")).unwrap();
     let finished = run(&home, &["inspect", "hello"]).await.expect_code(2);
-    assert!(finished.stderr.contains("`hello` is not a reference"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("`hello` is neither a reference nor an image of a plan"), "{}", finished.stderr);
 }
 
 #[tokio::test]

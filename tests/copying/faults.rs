@@ -308,7 +308,7 @@ async fn copy_of_wrong_bytes_moves_no_tag_and_exits_7() {
     .await;
     let [from, to] = ["from:1", "to:1"].map(|name| format!("{}/{name}", registry.host()));
     let refused = Run::new(&Home::new(), ["join", "-t", &to, &from]).finish().await.expect_code(7);
-    assert!(refused.stderr.contains("has other content under this name"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("has the wrong content"), "{}", refused.stderr);
     assert_eq!((registry.count("PUT "), refused.stdout.as_str()), (0, ""));
 }
 

@@ -332,7 +332,7 @@ async fn forgotten_upload_is_restarted_five_times_at_most() {
         }
         let error = arrival.unwrap_err();
         assert!(error.to_string().contains("lost the upload"), "{error}");
-        assert!(error.hint().unwrap().contains("look at the registry"), "{error}");
+        assert!(error.hint().unwrap().contains("read the registry's log"), "{error}");
         assert_eq!(to.count("PUT "), 5);
     }
 }

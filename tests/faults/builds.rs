@@ -104,7 +104,7 @@ async fn build_without_an_image_digest_fails() {
         });
         let world = World::start(script).await;
         let finished = world.build().await.expect_code(4);
-        says(&finished, &["the build ended without proof of an image", &format!("{answer:?}")]);
+        says(&finished, &["polyarch cannot identify the image", &format!("{answer:?}")]);
         assert_eq!(world.engine.counts().pushes.started, 0);
         world.assert_untouched();
     }

@@ -81,7 +81,7 @@ async fn foreign_dockerfile_frontend_gets_one_warning() {
 
 #[tokio::test]
 async fn secret_looking_arguments_and_labels_get_one_warning() {
-    const SECRET: &str = "named like a secret";
+    const SECRET: &str = "the name looks like a secret";
     let world = World::start(Script::default()).await;
     let settings =
         "    args: { NPM_TOKEN: canary, VERSION: x, API_KEY: y }\n    labels: { db.password: z, auth.users: a }\n";

@@ -147,7 +147,13 @@ async fn arch_tag_with_a_contradicting_image_is_not_joined() {
         world.store.push("hello", tag, &Image::docker("linux/amd64", tag));
         let finished = join(&world, &[], &[tag]).await.expect_code(7);
         let named = reference(&world, tag);
-        says(&finished, &[&format!("{named} is linux/amd64; not joined"), "--annotate SOURCE=linux/amd64"]);
+        says(
+            &finished,
+            &[
+                &format!("{named} is linux/amd64, but its tag names another architecture; not joined"),
+                "--annotate SOURCE=linux/amd64",
+            ],
+        );
         world.assert_untouched();
     }
     let source = reference(&world, "1.0-arm64");
@@ -252,7 +258,7 @@ async fn append_refuses_to_lose_an_entry_added_by_another_run() {
     });
     let finished = join(&world, &["--append"], &["s390x"]).await.expect_code(7);
     says(&finished, &["hello:1.0 has linux/riscv64, which the new index lacks; not moved"]);
-    says(&finished, &["run again"]);
+    says(&finished, &["run this again"]);
     world.assert_untouched();
     join(&world, &["--append"], &["s390x"]).await.expect_code(0);
     assert!(platforms(&published(&world)).contains(&"linux/riscv64".to_owned()));
@@ -336,7 +342,7 @@ async fn annotations_require_an_oci_index_and_are_kept() {
     assert_eq!(json!(said), json!([{ "c": "4" }, { "b": "2", "c": "4" }, { "c": "4" }]));
     // A list that cannot hold them is refused, wherever they come from.
     let typed = ["--index-format", "docker", "--annotation", "a=b"];
-    says(&join(&world, &typed, &["amd64"]).await.expect_code(2), &["has no place for annotations"]);
+    says(&join(&world, &typed, &["amd64"]).await.expect_code(2), &["a Docker manifest list cannot have annotations"]);
     let kept = join(&world, &["--index-format", "docker", "--append"], &[]).await.expect_code(7);
     says(&kept, &["a Docker manifest list cannot hold this index: the index has annotations"]);
     let foreign = join(&world, &["--annotation", "entry[linux/riscv64]:a=b"], &["amd64"]).await.expect_code(7);

@@ -145,14 +145,14 @@ async fn in_clear(image: &str) -> World {
 #[tokio::test]
 async fn login_for_an_unencrypted_engine_is_refused_before_the_build() {
     for (image, arguments, doing) in [
-        ("", &["build"][..], "could not push to"),
-        ("", &["build", "--no-join"], "could not push to"),
-        (", arch_tags: none", &["build"], "could not push to"),
-        (", cache: { registry: true }", &["build", "--no-push"], "could not export its cache to"),
+        ("", &["build"][..], "cannot push to"),
+        ("", &["build", "--no-join"], "cannot push to"),
+        (", arch_tags: none", &["build"], "cannot push to"),
+        (", cache: { registry: true }", &["build", "--no-push"], "cannot export its cache to"),
         (
             ", cache: { to: { type: registry, ref: \"cache.example/hello:${arch}\" } }",
             &["build", "--no-push"],
-            "could not export its cache to cache.example/hello",
+            "cannot export its cache to cache.example/hello",
         ),
     ] {
         let world = in_clear(image).await;

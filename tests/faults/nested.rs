@@ -97,7 +97,10 @@ async fn nested_index_that_contradicts_its_entry_is_refused() {
     image["size"] = amd64[0]["size"].clone();
     gone["digest"] = json!(Digest::of(b"gone").to_string());
     let claims = format!("linux/arm64: its index {digest} lists linux/amd64");
-    let of_size = format!("its index {digest}: the entry specifies 7 bytes, but the manifest has {}", inner["size"]);
+    let of_size = format!(
+        "its index {digest} cannot be read: the entry specifies 7 bytes, but the manifest has {}",
+        inner["size"]
+    );
     for (entry, code, said) in [
         (of("linux/arm64", inner.clone()), 7, claims.as_str()),
         // What is claimed of an index holds of all below it.

@@ -174,7 +174,7 @@ async fn verify_refuses_attestations_of_other_images() {
     assert_eq!(verified["verified"][0]["entries"][0]["attestations"], json!([entries[1]["digest"]]));
 
     let gone = verify(&[whole[0].clone(), whole[3].clone()]).await.expect_code(7);
-    says(&gone, &["the attestation sha256:", "it names no image of the index"]);
+    says(&gone, &["the attestation sha256:", "it attests no image of the index"]);
     let mut sized = whole.clone();
     sized[2]["size"] = 1.into();
     says(&verify(&sized).await.expect_code(7), &["the entry specifies 1 bytes"]);
@@ -333,7 +333,7 @@ async fn arch_tag_moved_after_the_push_warns_and_joins_the_build() {
     });
     let world = World::start(script).await;
     let finished = world.build().await.expect_code(0);
-    says(&finished, &["hello:1.0-amd64 names another image: another run moved it"]);
+    says(&finished, &["hello:1.0-amd64 points to another image: another run moved the tag"]);
     let index = world.store.get("hello", "1.0").unwrap();
     let built = Image::docker("linux/amd64", "hello:1.0-amd64").manifest.digest();
     assert_eq!(children(&index)[0], ("amd64".to_owned(), built));
@@ -380,7 +380,7 @@ async fn tag_that_shows_another_digest_after_the_push_fails() {
         read_back.then(|| status(200).header("Content-Type", &other.media_type).body(other.bytes.clone()))
     });
     let finished = world.build().await.expect_code(7);
-    says(&finished, &["hello:latest shows sha256:", "this run published sha256:"]);
+    says(&finished, &["hello:latest points to sha256:", "this run published sha256:"]);
     assert_eq!(finished.stdout, "");
 }
 
@@ -416,7 +416,7 @@ async fn tag_overtaken_by_another_run_fails_at_once() {
         read_back.then(|| status(200).header("Content-Type", &third.media_type).body(third.bytes.clone()))
     });
     let finished = world.build().await.expect_code(7);
-    says(&finished, &["hello:latest shows sha256:", "another run moved the tag after this run"]);
+    says(&finished, &["hello:latest points to sha256:", "another run moved the tag after this run"]);
     assert_eq!(world.registry.count("GET /v2/hello/manifests/latest"), 2);
 }
 

@@ -100,7 +100,7 @@ async fn registry_without_tag_deletion_is_refused_before_the_build() {
             says(
                 &refused,
                 &[
-                    "`arch_tags: remove` in ",
+                    "`arch_tags: remove` does not work in ",
                     said,
                     &if code == 403 { "denied access".to_owned() } else { format!("answered {code}") },
                     "set `arch_tags: none`",

@@ -82,7 +82,7 @@ async fn join_wait_does_not_wait_for_wrong_images() {
     let world = world(r#"["1.0"]"#, "").await;
     world.store.push("hello", "1.0-arm64", &Image::oci("linux/amd64", "astray"));
     let finished = world.run(&["join", "--wait", "30m"]).finish().await.expect_code(7);
-    says(&finished, &["the image is for linux/amd64, and linux/arm64 was expected", "1.0-amd64 does not exist"]);
+    says(&finished, &["the image is for linux/amd64, but linux/arm64 was expected", "1.0-amd64 does not exist"]);
     world.registry_answers(|request| request.target.contains("1.0-a").then(|| status(403)));
     world.run(&["join", "--wait", "30m"]).finish().await.expect_code(6);
     world.assert_untouched();
@@ -252,7 +252,10 @@ async fn listed_image_that_is_missing_is_named_and_not_awaited() {
     let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry] });
     world.store.put("hello", "1.0-amd64", &Document::new(OCI_INDEX, &index));
     let host = world.registry.host();
-    let said = format!("hello:1.0-amd64: its image {}: registry {host} has no such content", lost.manifest.digest());
+    let said = format!(
+        "hello:1.0-amd64: its image {} is missing: registry {host} has no such content",
+        lost.manifest.digest()
+    );
     let [target, source] = ["2.0", "1.0-amd64"].map(|tag| format!("{host}/hello:{tag}"));
     for args in [&["join", "--wait", "30m"][..], &["join", "--wait", "30m", "-t", &target, &source]] {
         let finished = world.run(args).finish().await.expect_code(7);
@@ -262,6 +265,6 @@ async fn listed_image_that_is_missing_is_named_and_not_awaited() {
     // The config of one that is there is told likewise.
     world.store.put("hello", "1.0-amd64", &lost.manifest);
     let finished = world.run(&["join", "--wait", "30m"]).finish().await.expect_code(7);
-    says(&finished, &[&format!("hello:1.0-amd64: its config {}: registry", lost.config.digest())]);
+    says(&finished, &[&format!("hello:1.0-amd64: its config {} is missing: registry", lost.config.digest())]);
     world.assert_untouched();
 }

@@ -49,7 +49,7 @@ async fn graph_driver_refusals_hint_the_containerd_store() {
     // Two foreign platforms have no name that shows both.
     project.plan("local", "platforms: [linux/amd64, linux/arm64, linux/arm/v7]");
     let refused = project.run(&["build", "--load", "--platform", "linux/arm64,linux/arm/v7"]).await.expect_code(3);
-    for words in ["keeps one platform under a name", "with --platform, or turn on", TURN_ON] {
+    for words in ["can name only one platform of an image", "with --platform, or turn on", TURN_ON] {
         assert!(refused.stderr.contains(words), "no {words:?} in\n{}", refused.stderr);
     }
     assert!(registry.requests().iter().all(|asked| !asked.starts_with("PUT") && !asked.starts_with("POST")));

@@ -107,7 +107,7 @@ async fn one_foreign_platform_can_be_loaded(engine: Engine) {
         assert_eq!(machine(&project.engine, &["--platform=linux/arm/v7"], &name).await, "armv7l");
     } else {
         let refused = project.run(&two).await.expect_code(3);
-        for text in ["keeps one platform under a name", "linux/arm64, linux/arm/v7 of", "--platform"] {
+        for text in ["can name only one platform of an image", "linux/arm64, linux/arm/v7 of", "--platform"] {
             assert!(refused.stderr.contains(text), "no {text:?} in\n{}", refused.stderr);
         }
     }

@@ -71,7 +71,7 @@ async fn self_signed_authority_is_trusted_only_when_named() {
     for link in [Transport::Https.into(), trusting(&other)] {
         let error = Peer::with(&host, quick(), Anonymous, link, |_| {}).get().await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Tls(_)), "{error:?}");
-        assert!(error.hint().unwrap().contains("with `ca:`"), "{error:?}");
+        assert!(error.hint().unwrap().contains("`ca:`"), "{error:?}");
     }
 }
 

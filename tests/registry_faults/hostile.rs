@@ -187,7 +187,7 @@ async fn pinned_digest_is_enforced_for_join_copy_and_verify() {
     let target = format!("{}/hello:2", registry.host());
     for args in [&["join", "-t", &target, &source][..], &["copy", &source, &target], &["verify", &source]] {
         let refused = Run::new(&Home::new(), args).finish().await.expect_code(7);
-        assert!(refused.stderr.contains("has other content under this name"), "{args:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("has the wrong content"), "{args:?}: {}", refused.stderr);
     }
     assert_eq!(registry.count("PUT "), 0);
 }
@@ -326,7 +326,7 @@ async fn full_registry_disk_is_retried_five_times_at_most() {
     peer.image(Some("1"), &MediaType::OciManifest, &layer).await.unwrap();
     let [source, target] = [&from, &full].map(|registry| format!("{}/web:1", registry.address()));
     let copied = Run::new(&Home::new(), ["copy", &source, &target]).finish().await.expect_code(6);
-    for said in ["copy ", "registry", "look at the registry"] {
+    for said in ["copy ", "registry", "read the registry's log"] {
         assert!(copied.stderr.contains(said), "{said:?}: {}", copied.stderr);
     }
     let puts = full.requests().into_iter().filter(|line| line.starts_with("PATCH ")).count();

@@ -103,17 +103,17 @@ async fn retry_after_with_a_unix_time_is_honoured() {
 async fn answers_of_a_gateway_are_recognised_with_a_hint() {
     let page = "\n<!DOCTYPE html><html>log in</html>";
     for (reply, said, hint) in [
-        (status(200).header("Content-Type", "text/html").body(page), "sent a web page in the place of", "in a browser"),
+        (status(200).header("Content-Type", "text/html").body(page), "sent a web page instead of", "in a browser"),
         (status(413).body("<html>413</html>"), "answered 413", "client_max_body_size"),
         (
             status(400).body("Client sent an HTTP request to an HTTPS server.\n"),
             "answered 400: Client sent",
-            "leave out `insecure: true`",
+            "remove `insecure: true`",
         ),
         (
             status(400).body("<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>"),
             "answered 400: The plain HTTP request",
-            "leave out `insecure: true`",
+            "remove `insecure: true`",
         ),
         (
             status(400).body("<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>"),

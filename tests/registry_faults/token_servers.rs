@@ -23,7 +23,7 @@ async fn failing_token_server_is_named_and_is_not_a_missing_image() {
     for (code, said, hint) in [
         (404, "answered 404", "which names HOST as its token server"),
         (405, "answered 405", "which names HOST as its token server"),
-        (500, "answered 500", "look at the log of HOST"),
+        (500, "answered 500", "read the log of HOST"),
     ] {
         let registry = naming("http://HOST/token", status(code), |_| None).await;
         let host = registry.host();

@@ -82,7 +82,7 @@ impl EditArgs {
         };
         if format == IndexFormat::Docker && !self.annotation.is_empty() {
             let message =
-                "--annotation with --index-format docker: a Docker manifest list has no place for annotations";
+                "--annotation does not work with --index-format docker: a Docker manifest list cannot have annotations";
             return Err(usage(message, "leave one of the two options out"));
         }
         Ok(Edit {
@@ -122,7 +122,7 @@ impl EditArgs {
 fn no_source(text: &str, sources: &[String]) -> Failure {
     let named = text.split_once('=').map_or(text, |(source, _)| source);
     let hint = match sources {
-        [] => "name the image among the sources, too: --annotate changes only sources".to_owned(),
+        [] => "add the image to the sources: --annotate changes only sources".to_owned(),
         _ => format!("the sources are {}; write it as --annotate SOURCE=linux/arm64", sources.join(", ")),
     };
     usage(format!("--annotate {text}: {named} is not one of the sources"), &hint)

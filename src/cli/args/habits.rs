@@ -45,14 +45,14 @@ const OPTIONS: [(&str, &str); 8] = [
 
 /// Commands of those tools, and polyarch's way to do the same.
 const COMMANDS: [(&str, &str); 36] = [
-    ("bake", "`polyarch build` builds every image of the plan"),
+    ("bake", "use `polyarch build`, which builds every image of the plan"),
     ("buildx", "use `polyarch build`, or `polyarch inspect` for `imagetools inspect`"),
     ("imagetools", "`polyarch inspect REF` shows an index, and `polyarch join -t TARGET SOURCE…` makes one"),
     ("manifest", "`polyarch inspect REF` shows an index, and `polyarch join -t TARGET SOURCE…` makes one"),
     ("login", "use `docker login`: polyarch takes docker's logins"),
-    ("push", "`polyarch build` pushes, and `polyarch copy SOURCE TARGET` copies an image to another registry"),
-    ("tag", "`polyarch copy SOURCE TARGET` gives an image another tag"),
-    ("config", "`polyarch plan` prints the plan with everything resolved"),
+    ("push", "use `polyarch build` to push, or `polyarch copy SOURCE TARGET` to copy an image to another registry"),
+    ("tag", "use `polyarch copy SOURCE TARGET` to give an image another tag"),
+    ("config", "use `polyarch plan` to print the plan with everything resolved"),
     ("validate", "`polyarch plan` checks the plan"),
     ("check", "`polyarch plan` checks the plan, and `polyarch build --check` checks Dockerfiles"),
     ("lint", "`polyarch plan` checks the plan, and `polyarch build --check` checks Dockerfiles"),

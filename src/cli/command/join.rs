@@ -56,23 +56,29 @@ async fn prepare(
     }
     if let Some(option) = args.edit.asked() {
         let hint = "run polyarch join -t HOST/REPO:1.0 --append HOST/REPO:1.0-arm64";
-        return Err(refusal::usage(format!("{option} is for references"), hint).into());
+        return Err(refusal::usage(format!("{option} works only with references"), hint).into());
     }
     if args.registries.insecure {
-        return Err(refusal::usage("--insecure is for references", "set `insecure: true` in the plan").into());
+        return Err(refusal::usage(
+            "--insecure works only with references, not with a plan",
+            "set `insecure: true` in the plan",
+        )
+        .into());
     }
     if !args.registries.ca.is_empty() {
-        return Err(
-            refusal::usage("--ca is for references", "set `registry: { host: …, ca: FILE }` in the plan").into()
-        );
+        return Err(refusal::usage(
+            "--ca works only with references, not with a plan",
+            "set `registry: { host: …, ca: FILE }` in the plan",
+        )
+        .into());
     }
     if !args.registries.may_send_to.is_empty() {
         let hint = "set `registry: { host: …, may_send_to: [HOST] }` in the plan";
-        return Err(refusal::usage("--may-send-to is for references", hint).into());
+        return Err(refusal::usage("--may-send-to works only with references, not with a plan", hint).into());
     }
     if args.attestations.is_some() {
         let hint = "set `attestations:` in the plan, or pass --set '*.attestations=strip'";
-        return Err(refusal::usage("--attestations is for references", hint).into());
+        return Err(refusal::usage("--attestations works only with references, not with a plan", hint).into());
     }
     let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
     incomplete(args, &plan)?;

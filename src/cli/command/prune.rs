@@ -25,7 +25,8 @@ pub(crate) async fn run(args: &PruneArgs, settings: &Settings) -> Result<ExitCod
     let pruned = tokio::task::spawn_blocking(move || prune(&directory, how)).await;
     let Told { line, unread } = pruned.map_err(|error| failed(diagnostic::chain(&error), None))??;
     for repository in unread {
-        let message = format!("all of {repository} is kept: polyarch cannot read every manifest that its tags lead to");
+        let message =
+            format!("polyarch keeps all content of {repository}, because a manifest under its tags cannot be read");
         let hint = Some("push its images again, then run this again");
         stderr::lines(diagnostic::warning(&message, hint), settings.terminal.color);
     }
@@ -52,7 +53,7 @@ fn prune(directory: &Path, how: How) -> Result<Told, Failure> {
     let stored_blobs = count(found.stored, "blob");
     let (place, stored) = (directory.display(), format!("{stored_blobs}, {}", size(found.stored_bytes)));
     let line = match how {
-        _ if found.count() == 0 => format!("{place}: a tag leads to all of {stored}"),
+        _ if found.count() == 0 => format!("{place}: tags use all of {stored}; nothing to delete"),
         How::Looking => {
             let goes =
                 format!("{} of {stored_blobs}, {} of {}", found.count(), size(found.bytes), size(found.stored_bytes));
@@ -60,7 +61,7 @@ fn prune(directory: &Path, how: How) -> Result<Told, Failure> {
         }
         How::Deleting => {
             let pruned = pruning.delete().map_err(refused)?;
-            format!("{place}: deleted {}, {}, of {stored}", count(pruned.count, "blob"), size(pruned.bytes))
+            format!("{place}: deleted {} ({}) of {stored}", count(pruned.count, "blob"), size(pruned.bytes))
         }
     };
     Ok(Told { line, unread: found.unread })
@@ -77,5 +78,5 @@ pub(crate) fn tell_if_large(directory: &Path) {
         return;
     }
     let (place, size) = (directory.display(), size(bytes));
-    tracing::warn!("the embedded registry in {place} has {size}: `polyarch prune` shows its unused content");
+    tracing::warn!("the embedded registry in {place} uses {size}: run `polyarch prune` to see its unused content");
 }

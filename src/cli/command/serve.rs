@@ -26,7 +26,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<ExitCode, Refusal> {
             return Err(Failure {
                 phase: Phase::Preflight,
                 message: format!("the embedded registry is up already, at {address}, in another process").into(),
-                hint: Some("`docker pull` works while that process runs".into()),
+                hint: Some("use the address of that process: `docker pull` works while that process runs".into()),
                 source: None,
             }
             .into());

@@ -341,7 +341,7 @@ pub(crate) async fn standard_input() -> Result<Arc<str>, Failure> {
 }
 
 const PIPE_IT: &str =
-    "pipe it in: polyarch build <Dockerfile; a plan from standard input leaves nothing for the Dockerfile";
+    "pipe the Dockerfile in: polyarch build <Dockerfile; standard input cannot hold a plan and a Dockerfile";
 
 fn find() -> Result<PathBuf, Failure> {
     let found = NAMES.iter().map(PathBuf::from).find(|path| path.exists());

@@ -20,7 +20,9 @@ pub(crate) fn log(notice: Notice) {
         }
         Notice::Warning { host, text } => tracing::warn!("registry {host} says: {text}"),
         Notice::WrongDigestHeader { host, claimed, actual } => {
-            tracing::warn!("registry {host} says that the digest of {actual} is {claimed}; the bytes count");
+            tracing::warn!(
+                "registry {host} sent digest {claimed} for content with digest {actual}; polyarch uses the digest of the content"
+            );
         }
     }
 }

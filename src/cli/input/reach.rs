@@ -35,7 +35,7 @@ pub(crate) fn is_reference(word: &str) -> bool {
 }
 
 fn nothing(text: &str) -> Refusal {
-    let message = format!("`{text}` is not a reference, and polyarch finds no plan here with an image of that name");
+    let message = format!("`{text}` is neither a reference nor an image of a plan in this directory");
     usage(message, "write it as ghcr.io/org/web:1.0").into()
 }
 
@@ -184,7 +184,7 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         if self.known.contains_key(host) {
             let hint = "set `ca: FILE` or `may_send_to: [HOST]` for the registry in the plan";
             return Err(usage(
-                format!("{flag} {host}=… is for references, and the plan describes this registry"),
+                format!("{flag} {host}=… works only with references, but the plan describes this registry"),
                 hint,
             ));
         }

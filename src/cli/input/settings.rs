@@ -153,8 +153,7 @@ impl Settings {
                 "{}: {host} is unencrypted TCP to another machine: anyone on the network could control the engine",
                 found.source
             );
-            let hint =
-                "if you want this, name the engine in the plan: `engines: { NAME: { host: tcp://…, insecure: true } }`";
+            let hint = "name the engine in the plan to accept unencrypted TCP: `engines: { NAME: { host: tcp://…, insecure: true } }`";
             return Err(refused(message, Some(hint)));
         }
         Ok((host, found.source))

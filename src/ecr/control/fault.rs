@@ -40,7 +40,7 @@ where
 }
 
 fn said(action: &str, code: &str, message: Option<&str>) -> EcrErrorKind {
-    let message = message.unwrap_or("without a message").to_owned();
+    let message = message.unwrap_or("AWS sent no message").to_owned();
     match code {
         "AccessDenied" | "AccessDeniedException" => {
             // A call may need a second action: for tags, or for a bearer token.

@@ -61,7 +61,7 @@ pub(super) async fn get(
     // The client only sees a broken connection. The log gives the reason.
     let named = digest.clone();
     let content = content.inspect_err(move |error| {
-        tracing::warn!("the embedded registry broke off a download: blob {named} cannot be read: {error}");
+        tracing::warn!("the embedded registry stopped a download: blob {named} cannot be read: {error}");
     });
     let body = Body::from_stream(content);
     let mut response = answer(status, &digest, length, body);

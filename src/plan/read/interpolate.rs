@@ -102,7 +102,7 @@ impl Parser<'_> {
         if !begins_a_name(&name) {
             return self.bad(
                 start,
-                "the name of a variable must follow a `$`",
+                "a `$` must be followed by the name of a variable",
                 Some("write `$$` for a `$`".to_owned()),
             );
         }
@@ -272,9 +272,9 @@ mod tests {
             ("${EMPTY:?say it}", "${EMPTY:?say it}", "`EMPTY` is not set: say it"),
             ("${UNSET:?}", "${UNSET:?}", "`UNSET` is not set"),
             ("${EMPTY:-${UNSET}}", "${UNSET}", "`UNSET` is not set"),
-            ("a $ b", "$", "the name of a variable must follow a `$`"),
-            ("a$", "$", "the name of a variable must follow a `$`"),
-            ("$1", "$1", "the name of a variable must follow a `$`"),
+            ("a $ b", "$", "a `$` must be followed by the name of a variable"),
+            ("a$", "$", "a `$` must be followed by the name of a variable"),
+            ("$1", "$1", "a `$` must be followed by the name of a variable"),
             ("${}", "${}", "this is not a valid variable"),
             ("${A B}", "${A B}", "this is not a valid variable"),
             ("${SET", "${SET", "this is not a valid variable"),

@@ -343,7 +343,7 @@ impl JobRun {
         let (host, path) = (self.names.shared.repository.host(), self.names.shared.repository.path());
         self.credentials.credential(host, Some(path)).await.map_err(|error| {
             let hint = Some(error.hint());
-            NotPushed::Failed(failure(Phase::Push, &format!("log in to {host}: {}", chain(&error)), hint))
+            NotPushed::Failed(failure(Phase::Push, &format!("cannot log in to {host}: {}", chain(&error)), hint))
         })
     }
 

@@ -45,7 +45,7 @@ pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Fa
             return None;
         }
         let message = format!(
-            "engine {} ({}) keeps one platform under a name, and {} of {} do not include its own ({})",
+            "engine {} ({}) can name only one platform of an image; {} of {} do not include the engine's platform ({})",
             reached.spec.name,
             reached.facts().version,
             listed(&platforms),
@@ -178,8 +178,9 @@ impl Naming<'_> {
         }
         let engine = self.engine.name();
         let others = others.join(", ");
-        let message =
-            format!("engine {engine} keeps one platform under a name; the others are named separately: {others}");
+        let message = format!(
+            "engine {engine} can name only one platform of an image; the other platforms have their own names: {others}"
+        );
         let image = Some(self.target.image.clone());
         drop(
             self.events

@@ -16,7 +16,7 @@ pub(in crate::run) enum ConfirmError {
     #[error(transparent)]
     Untrue(#[from] AttestationError),
     /// A nested index cannot be read.
-    #[error("its index {digest}")]
+    #[error("its index {digest} cannot be read")]
     Nested {
         /// The digest of the nested index.
         digest: Digest,
@@ -24,7 +24,7 @@ pub(in crate::run) enum ConfirmError {
         source: Box<Self>,
     },
     /// The manifest exists, but a part that it names is missing.
-    #[error("its {part} {digest}")]
+    #[error("its {part} {digest} is missing")]
     Part {
         /// The kind of the part: an image, a config.
         part: &'static str,
@@ -34,10 +34,10 @@ pub(in crate::run) enum ConfirmError {
         source: Box<PlaceError>,
     },
     /// The attestation attests no image of its index.
-    #[error("it names no image of the index")]
+    #[error("it attests no image of the index")]
     Astray,
     /// An attestation of the image cannot be used.
-    #[error("its attestation {digest}")]
+    #[error("its attestation {digest} cannot be used")]
     Attestation {
         /// The digest of the attestation's manifest.
         digest: Digest,
@@ -69,7 +69,7 @@ pub(in crate::run) enum ConfirmError {
     #[error("it names no platform")]
     NoPlatform,
     /// The tag ends in the name of another architecture.
-    #[error("is {0}; not joined")]
+    #[error("is {0}, but its tag names another architecture; not joined")]
     Suffix(Platform),
     /// The user annotated an index of several images as a single image.
     #[error("it is an index of {0} images, and only a single image can be annotated")]
@@ -215,7 +215,7 @@ impl ConfirmError {
             Self::Revision { .. } => Some(
                 "build and push it again, or check out its commit before you join: another pipeline pushed it".into(),
             ),
-            Self::Other { .. } => Some("run polyarch again: another run may have built or pushed this tag".into()),
+            Self::Other { .. } => Some("run this again: another run may have built or pushed this tag".into()),
             Self::Child(_)
             | Self::Untrue(_)
             | Self::Astray

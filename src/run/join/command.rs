@@ -268,16 +268,19 @@ async fn find_all(
         revisions::of_one(built.map(|(found, _)| found))?;
     }
     let hint = match registry {
-        Registry::Embedded { .. } => EMBEDDED.to_owned(),
-        Registry::Named { .. } => not_pushed(image, &missing),
+        Registry::Embedded { .. } if !removes_arch_tags(image) => EMBEDDED.to_owned(),
+        Registry::Embedded { .. } | Registry::Named { .. } => not_pushed(image, &missing),
     };
     if faults.is_empty() { Ok(found) } else { Err(missing::told(&faults, wait, Missing::Expected(Some(&hint)))) }
+}
+
+fn removes_arch_tags(image: &Image) -> bool {
+    image.jobs.iter().any(|job| job.arch_tags == ArchTags::Remove)
 }
 
 /// The hint if no image exists under the arch tags of these `platforms`.
 fn not_pushed(image: &Image, platforms: &[String]) -> String {
     let (named, passed) = (platforms.join(", "), platforms.join(","));
-    let removed = image.jobs.iter().any(|job| job.arch_tags == ArchTags::Remove);
-    let removed = if removed { REMOVED } else { "" };
+    let removed = if removes_arch_tags(image) { REMOVED } else { "" };
     format!("check your jobs for {named}, or push the images: `polyarch build --no-join --platform {passed}`{removed}")
 }

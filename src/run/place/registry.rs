@@ -138,7 +138,7 @@ impl Registry {
         let opened = opened(directory).await.map_err(|error| {
             failure(
                 Phase::Preflight,
-                &format!("open the embedded registry: {}", chain(&error)),
+                &format!("cannot open the embedded registry: {}", chain(&error)),
                 error.hint().map(Into::into),
             )
         })?;
@@ -311,7 +311,7 @@ impl Registry {
                 Err(error) => chain(&error.kind),
             };
             let message =
-                format!("engine {} does not reach the embedded registry at {}: {why}", engine.name(), self.host());
+                format!("engine {} cannot reach the embedded registry at {}: {why}", engine.name(), self.host());
             let hint = "name a registry that the engine can reach: set `registry:` in the plan, or pass --registry";
             Some(failure(Phase::Preflight, &message, Some(hint.into())))
         };

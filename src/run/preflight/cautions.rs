@@ -82,7 +82,9 @@ fn secret_names(schedule: &Schedule) -> Said {
         return Vec::new();
     }
     let names = Vec::from_iter(found).join(", ");
-    let message = format!("{names}: named like a secret, but anyone who has the image or its provenance can read it");
+    let message = format!(
+        "{names}: the name looks like a secret, but anyone who has the image or its provenance can read the value"
+    );
     vec![(message, "mount the secret: `secrets: [{ id: ID, env: NAME }]` and `RUN --mount=type=secret,id=ID`")]
 }
 

@@ -46,7 +46,7 @@ pub(in crate::run) async fn refusals(run: &BuildRun, schedule: &Schedule, target
                 continue;
             }
             if let Err(error) = credentials.credential(repository.host(), Some(repository.path())).await {
-                let message = format!("{} could not {doing} {repository}: {}", build.id, chain(&error));
+                let message = format!("{} cannot {doing} {repository}: {}", build.id, chain(&error));
                 failures.push(failure(Phase::Preflight, &message, Some(error.hint())));
             }
         }

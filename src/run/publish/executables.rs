@@ -154,7 +154,7 @@ async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> F
         return Finding::NotChecked("its programs are not ELF".into());
     }
     if !ElfMachine::knows(child.platform()) {
-        return Finding::NotChecked("polyarch does not know the programs of its processor".into());
+        return Finding::NotChecked("polyarch cannot check programs for its processor".into());
     }
     let layers = layers(child);
     let late = |_| Finding::NotChecked(format!("its layers were not read within {} s", LONGEST.as_secs()));

@@ -63,8 +63,8 @@ async fn shows(target: &Target<Place>, before: &Standing, digest: &Digest) -> Re
     if read.digest() == digest {
         return Ok(());
     }
-    let message = format!("{named} shows {}, but this run published {digest}", read.digest());
-    let hint = "run again only if this run is newer: another run moved the tag after this run";
+    let message = format!("{named} points to {}, but this run published {digest}", read.digest());
+    let hint = "run this again only if this run is newer: another run moved the tag after this run";
     Err(failure(Phase::Verify, &message, Some(hint.into())))
 }
 

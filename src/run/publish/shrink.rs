@@ -23,7 +23,7 @@ pub(super) fn refuse(target: &Target<Place>, before: &[Before<'_>], index: &Enco
     }
     let hint = match target.base {
         Base::Nothing => "add them to the new index, or pass `--allow-shrink` to drop them",
-        Base::Target { .. } => "run again if another run added them, or pass `--allow-shrink` to drop them",
+        Base::Target { .. } => "run this again if another run added them, or pass `--allow-shrink` to drop them",
     };
     Err(failure(Phase::Verify, &format!("{}; not moved", lost.join("; ")), Some(hint.into())))
 }

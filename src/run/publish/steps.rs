@@ -125,7 +125,11 @@ async fn warn_of_moved_tags(target: &Target<Place>, pushed: &[Pushed], events: &
             let warning = Warning {
                 image: Some(target.image.clone()),
                 platform: Some(platform.clone()),
-                message: format!("{} names another image: another run moved it", target.place.tag(tag.clone())).into(),
+                message: format!(
+                    "{} points to another image: another run moved the tag",
+                    target.place.tag(tag.clone())
+                )
+                .into(),
                 hint: Some(
                     "run `polyarch join` after the other run to publish its image; the final tags list the image of \
                      this run by digest"

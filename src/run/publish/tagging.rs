@@ -127,7 +127,7 @@ impl Tagging<'_> {
 /// The hint if a registry refuses a manifest. Some registries do not accept OCI indexes.
 fn not_taken(manifest: &RawManifest, error: &PlaceError) -> Option<String> {
     let invalid = matches!(error.status(), Some(400 | 405 | 415));
-    let hint = "publish Docker images without attestations and annotations: polyarch then pushes a Docker manifest \
+    let hint = "publish Docker images without attestations or annotations: polyarch then pushes a Docker manifest \
                 list, which a registry without OCI indexes accepts";
     (invalid && *manifest.media_type() == MediaType::OciIndex).then(|| hint.to_owned())
 }

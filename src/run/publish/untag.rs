@@ -37,7 +37,11 @@ pub(in crate::run) async fn refusals(plan: &Plan, targets: &[Target], first: &Re
 async fn refusal(place: &Place) -> Option<Failure> {
     let Place::Repository { registry, repository } = place else { return None };
     let refused = |why: &str, hint: &str| {
-        Some(failure(Phase::Preflight, &format!("`arch_tags: remove` in {repository}: {why}"), Some(hint.to_owned())))
+        Some(failure(
+            Phase::Preflight,
+            &format!("`arch_tags: remove` does not work in {repository}: {why}"),
+            Some(hint.to_owned()),
+        ))
     };
     if repository.host().is_ecr() {
         return refused("ECR deletes an image with its last tag, and deletes no tag of an image in an index", INSTEAD);
@@ -201,7 +205,10 @@ mod tests {
         let repository = registry.repository(&"hello".parse().unwrap()).unwrap();
         let refused = refusal(&Place::Repository { registry, repository }).await.unwrap();
         assert_eq!(refused.phase, Phase::Preflight);
-        assert!(refused.message.starts_with(&format!("`arch_tags: remove` in {host}/hello: ECR ")), "{refused:?}");
+        assert!(
+            refused.message.starts_with(&format!("`arch_tags: remove` does not work in {host}/hello: ECR ")),
+            "{refused:?}"
+        );
         assert!(refused.hint.unwrap().contains("`arch_tags: none`"));
     }
 }

@@ -11,7 +11,7 @@ pub fn disagreements(shown: &[(&Source, &Digest)]) -> Vec<(usize, VerifyFault)> 
     let Some((first, right)) = shown.first() else { return Vec::new() };
     let others = shown.iter().enumerate().filter(|(_, (_, digest))| digest != right);
     let told = others.map(|(place, (other, digest))| {
-        let message = format!("it shows {digest}, but {first} shows {right}");
+        let message = format!("it points to {digest}, but {first} points to {right}");
         let hint = format!(
             "publish the image again to move its tags to one index; run `polyarch inspect {first} {other}` to see the \
              difference"

@@ -128,7 +128,7 @@ fn failed(Cleaned { repository, outcomes, .. }: &Cleaned) -> Option<Failure> {
     Some(Failure {
         phase: Phase::Publish,
         message: message.into(),
-        hint: Some("run it again: polyarch skips images that are deleted already".into()),
+        hint: Some("run this again: polyarch skips the images that it has already deleted".into()),
         source: None,
     })
 }

@@ -46,7 +46,7 @@ async fn show(args: &InspectArgs, source: &Source, other: Option<&Source>) -> Re
     let inspected = inspected.map_err(|error| {
         let mut failure = reach::refused(&name, &error);
         if matches!(error, VerifyError::Untrue { .. }) {
-            failure.hint = Some("--raw shows its bytes".into());
+            failure.hint = Some("pass --raw to see the bytes of the manifest".into());
         }
         failure
     })?;

@@ -75,7 +75,7 @@ fn summary(verified: &[Verified], findings: &[Finding]) -> String {
         findings.iter().partition(|finding| finding.of.failure.phase == Phase::Verify);
     let mut parts = vec![format!("verified {good} of {}", count(verified.len(), "reference"))];
     parts.extend((!wrong.is_empty()).then(|| count(wrong.len(), "finding")));
-    parts.extend((!unasked.is_empty()).then(|| format!("{} could not be asked", unasked.len())));
+    parts.extend((!unasked.is_empty()).then(|| format!("{} could not be checked", unasked.len())));
     parts.join(", ")
 }
 
@@ -117,7 +117,7 @@ fn tell(name: &str, index: &VerifiedIndex, settings: &Settings) {
     for (checked, result) in [
         (Checked::Foreign, "not checked: registries do not distribute such layers"),
         (Checked::Present, "exists, but the registry does not report its size"),
-        (Checked::Unanswered, "not checked: the registry answers only with the whole content"),
+        (Checked::Unanswered, "not checked: the registry answers only if polyarch downloads the whole blob"),
     ] {
         if let [first, rest @ ..] = &of(checked)[..] {
             stderr::lines(
