@@ -25,7 +25,7 @@ use crate::cli::output::results::Format;
 #[derive(Debug, Parser)]
 #[command(name = "polyarch", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(help_template = help::template(&Command::augment_subcommands(clap::Command::new("polyarch"))))]
-#[command(after_help = help::TOP, after_long_help = format!("{}\n\n{}", help::TOP, help::ENVIRONMENT), max_term_width = 79)]
+#[command(after_help = help::TOP, after_long_help = help::whole(), max_term_width = 79)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -99,7 +99,7 @@ pub(crate) enum Command {
     /// Check your access to a registry, step by step
     #[command(subcommand)]
     Doctor(Doctor),
-    /// Check the plan, and print it with everything resolved
+    /// Check the plan, and print it as a table
     #[command(after_long_help = help::PLAN)]
     Plan(PlanCommandArgs),
     /// Print the JSON Schema of plans and of polyarch's own documents

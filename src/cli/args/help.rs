@@ -24,8 +24,9 @@ Examples:
   # Publish the images that several runners pushed
   polyarch join
 
-Run `polyarch COMMAND --help` for more examples.
+Run `polyarch COMMAND --help` for more examples.";
 
+pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    everything was done and verified
   1    any other failure
@@ -60,6 +61,11 @@ Environment:
                   files to which polyarch appends the published images
   GITHUB_ACTIONS  the plain lines become one group of the log
   NO_COLOR        no colour";
+
+/// The end of `polyarch --help`. `-h` has only the examples, so that the commands stay in view.
+pub(super) fn whole() -> String {
+    [TOP, EXIT_CODES, ENVIRONMENT].join("\n\n")
+}
 
 pub(super) const BUILD: &str = "\
 Examples:
