@@ -12,10 +12,10 @@ use crate::faults::world::{HELLO, World};
 use crate::support::scripted_engine::Script;
 use crate::support::scripted_images::{Document, Image, OCI_INDEX, fields};
 
-#[allow(dead_code, reason = "`main` is for a terminal")]
+#[expect(dead_code, reason = "`main` is for a terminal")]
 #[path = "../examples/inspect.rs"]
 mod inspect;
-#[allow(dead_code, reason = "`main` is for a terminal")]
+#[expect(dead_code, reason = "`main` is for a terminal")]
 #[path = "../examples/plan.rs"]
 mod plan;
 

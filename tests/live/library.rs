@@ -4,10 +4,10 @@ use crate::project::{Project, crane};
 use crate::support::distribution::{Distribution, Setup};
 use crate::support::engines::Engine;
 
-#[allow(dead_code, reason = "`main` is for a terminal")]
+#[expect(dead_code, reason = "`main` is for a terminal")]
 #[path = "../../examples/build.rs"]
 mod build;
-#[allow(dead_code, reason = "`main` is for a terminal")]
+#[expect(dead_code, reason = "`main` is for a terminal")]
 #[path = "../../examples/join.rs"]
 mod join;
 

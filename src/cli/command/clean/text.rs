@@ -106,7 +106,7 @@ fn stays(why: &Stays, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String 
         Stays::Listed(index) => format!("in {}, which is kept", named(index, names)),
         Stays::PartOf(index) => format!("{}, which is kept, has the same images", named(index, names)),
         Stays::OwnTag(tag) => format!("has its own tag {tag}"),
-        Stays::Recent => "perhaps about to be joined".to_owned(),
+        Stays::Recent => "recent, and a join may still need it".to_owned(),
     }
 }
 
