@@ -6,7 +6,7 @@ use std::error::Error;
 
 use polyarch::Inspect;
 use polyarch::oci::PlatformFields;
-use polyarch::run::Inside;
+use polyarch::run::ManifestContent;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -22,8 +22,8 @@ pub(crate) async fn platforms(reference: &str) -> Result<Vec<String>, Box<dyn Er
     let inspected = Inspect::new(reference.parse()?).run().await;
     let inspected = inspected.map_err(|failures| failures[0].message.to_string())?;
     Ok(match inspected.inside {
-        Inside::Image(_, config) => vec![format!("{:?} {}", config.platform, inspected.manifest.digest())],
-        Inside::Index(index) => {
+        ManifestContent::Image(_, config) => vec![format!("{:?} {}", config.platform, inspected.manifest.digest())],
+        ManifestContent::Index(index) => {
             let images = index.entries.iter().map(|one| &one.entry).filter(|entry| !entry.is_attestation());
             let platform = |fields: &PlatformFields| fields.platform().map_or("?".to_owned(), |one| one.to_string());
             images

@@ -7,7 +7,7 @@ use crate::auth::SecretBytes;
 use crate::engine::BuildEvent;
 use crate::registry::challenge::Challenge;
 use crate::run::event::redact::Redactor;
-use crate::run::event::relay::{JobVoice, relay as relay_events};
+use crate::run::event::relay::{JobReporter, relay as relay_events};
 use crate::run::{Event, JobId};
 
 /// Reads the challenges of registries, one for each `WWW-Authenticate` header.
@@ -21,7 +21,7 @@ pub async fn relay(secrets: &[SecretBytes], told: Vec<BuildEvent>) -> Vec<Event>
     let (build, receiver) = mpsc::channel(1);
     let Ok(platform) = "linux/arm64".parse() else { return Vec::new() };
     let job = JobId { image: "hello".into(), platform };
-    let voice = JobVoice { job, events, secrets: Redactor::new(secrets).into() };
+    let voice = JobReporter { job, events, secrets: Redactor::new(secrets).into() };
     let telling = async move {
         for event in told {
             if build.send(event).await.is_err() {

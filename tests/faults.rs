@@ -1,7 +1,6 @@
 //! The whole program against engines and registries that fail. Each test asserts that no final tag moved, unless the
 //! test is about a tag that did. `docs/contributing/fault-matrix.md` and `advisories.md` list the faults.
 
-mod adopting;
 mod artifacts;
 mod atomic;
 mod bases;
@@ -17,6 +16,7 @@ mod engines;
 mod expiring;
 mod gates;
 mod images;
+mod importing;
 mod inputs;
 mod lacking;
 mod logins;

@@ -90,7 +90,7 @@ const DOINGS: &[Doing] = &[
 
 /// Files that may spawn a task or a thread, each with the reason why it cannot outlive its owner.
 const SPAWNERS: &[(&str, &str)] = &[
-    ("src/cli/output/audience.rs", "the display blocks with its terminal: its thread is waited for, but not for ever"),
+    ("src/cli/output/fanout.rs", "the display blocks with its terminal: its thread is waited for, but not for ever"),
     ("src/cli/signals.rs", "aborted by the guard that main holds while a command runs"),
     ("src/cli/terminal/stderr.rs", "blocks with its terminal: what it writes is waited for, but not for ever"),
     ("src/engine/rest.rs", "drives one REST connection, and ends with its response"),

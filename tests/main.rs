@@ -7,7 +7,6 @@
     reason = "a test that cannot go on says so by panicking, and what it measured by printing"
 )]
 
-mod adopting;
 mod architecture;
 mod beginnings;
 mod cleaning;
@@ -20,6 +19,7 @@ mod examples;
 mod faults;
 mod fixtures;
 mod images;
+mod importing;
 mod language;
 mod layers;
 mod library;

@@ -11,7 +11,7 @@ use crate::ecr::Ecr;
 use crate::oci::{LocatedReference, Location, RegistryHost, Selector};
 use crate::plan::{NamedRegistry, Plan};
 use crate::registry::{Backoff, ClientConfig, Notice, Proxies, Timeouts};
-use crate::run::{Failure, Phase, Place, Registry, Source, only_image};
+use crate::run::{Failure, Phase, Registry, Source, Storage, only_image};
 use crate::text::chain;
 
 /// The settings for all registries of a run: logins, certificates, proxies.
@@ -140,11 +140,11 @@ impl Reaching {
         known.cloned().unwrap_or_else(|| host.clone().into())
     }
 
-    /// The place at `location`. polyarch does not send a request yet.
-    pub(super) fn place(&mut self, location: Location) -> Result<Place, Failure> {
+    /// The storage at `location`. polyarch does not send a request yet.
+    pub(super) fn storage(&mut self, location: Location) -> Result<Storage, Failure> {
         let repository = match location {
             Location::Repository(repository) => repository,
-            Location::Layout(path) => return Ok(Place::Layout(path)),
+            Location::Layout(path) => return Ok(Storage::Layout(path)),
         };
         let host = repository.host();
         let registry = match self.known.get(host) {
@@ -152,16 +152,16 @@ impl Reaching {
             None => self.open(&self.named(host), Backoff::STANDARD.attempts)?,
         };
         self.known.insert(host.clone(), registry.clone());
-        Ok(Place::Repository { registry, repository })
+        Ok(Storage::Repository { registry, repository })
     }
 
     /// The image that `reference` names. Without a tag and a digest this is the only image of a layout.
     pub(super) async fn source(&mut self, reference: LocatedReference) -> Result<Source, Failure> {
         let LocatedReference { location, selector } = reference;
-        let place = self.place(location)?;
-        let selector = match (selector, &place) {
+        let storage = self.storage(location)?;
+        let selector = match (selector, &storage) {
             (Some(selector), _) => selector,
-            (None, Place::Layout(path)) => {
+            (None, Storage::Layout(path)) => {
                 let only = only_image(path).await;
                 Selector::Digest(only.map_err(|error| {
                     let hint = error.hint().map(Into::into);
@@ -169,11 +169,11 @@ impl Reaching {
                     Failure { phase: Phase::Preflight, message, hint, source: None }
                 })?)
             }
-            (None, Place::Repository { repository, .. }) => {
+            (None, Storage::Repository { repository, .. }) => {
                 return Err(refused(format!("{repository} has no tag"), "name a tag or a digest"));
             }
         };
-        Ok(Source { place, selector })
+        Ok(Source { storage, selector })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::oci::{ReferenceError, RegistryHost};
 use crate::plan::{EngineHost, EngineSpec, Environment, NamedRegistry, Plan, RegistryChoice};
 use crate::registry::{Backoff, Notice};
 use crate::run::{
-    self, BuildRun, Engines, Event, Failure, Gates, Goal, Moving, OnFailure, Others, Registries, Registry, Report,
+    self, BuildRun, Engines, Event, Failure, Gates, Goal, OnFailure, Others, PublishMode, Registries, Registry, Report,
     Shutdown, base_hosts,
 };
 
@@ -32,7 +32,7 @@ pub struct Build {
     proxies: BuildProxies,
     goal: Goal,
     gates: Gates,
-    moving: Moving,
+    moving: PublishMode,
     on_failure: OnFailure,
     shutdown: Option<Shutdown>,
 }
@@ -48,7 +48,7 @@ impl Build {
             proxies: BuildProxies::default(),
             goal: Goal::Publish,
             gates: Gates::default(),
-            moving: Moving::EachImage,
+            moving: PublishMode::EachImage,
             on_failure: OnFailure::EndImage,
             shutdown: None,
         }
@@ -86,7 +86,7 @@ impl Build {
     }
 
     /// When final tags move. By default the tags of an image move when the image is ready.
-    pub fn moving(self, moving: Moving) -> Self {
+    pub fn moving(self, moving: PublishMode) -> Self {
         Self { moving, ..self }
     }
 

@@ -8,9 +8,9 @@ use super::access::{Access, refused};
 use super::record::record;
 use crate::oci::{LocatedReference, Platform, Selector};
 use crate::registry::Notice;
-use crate::run::{self, Copying, Event, Failure, Place, Report, Shutdown, Source};
+use crate::run::{self, Copying, Event, Failure, Report, Shutdown, Source, Storage};
 
-/// Copies an image, or an index with all its images, to another place, and reads it back. The bytes do not change.
+/// Copies an image, or an index with all its images, to another storage, and reads it back. The bytes do not change.
 #[must_use]
 pub struct Copy {
     source: LocatedReference,
@@ -63,12 +63,14 @@ impl Copy {
         let mut reaching = self.access.reporting(notices);
         let source = reaching.source(self.source).await?;
         let LocatedReference { location, selector } = self.target;
-        let place = reaching.place(location)?;
-        let target = match (selector, place) {
-            (Some(selector @ Selector::Tag(_)), place) | (Some(selector), place @ Place::Repository { .. }) => {
-                Source { place, selector }
+        let storage = reaching.storage(location)?;
+        let target = match (selector, storage) {
+            (Some(selector @ Selector::Tag(_)), storage) | (Some(selector), storage @ Storage::Repository { .. }) => {
+                Source { storage, selector }
             }
-            (_, place) => return Err(refused(format!("{} has no tag", place.location()), "name a tag of the target")),
+            (_, storage) => {
+                return Err(refused(format!("{} has no tag", storage.location()), "name a tag of the target"));
+            }
         };
         Ok(Copying { source, target, platform: self.platform })
     }

@@ -11,7 +11,8 @@ use crate::oci::{EntryOverride, LocatedReference, Location, Selector, Tag};
 use crate::plan::{AttestationPolicy, Plan};
 use crate::registry::Notice;
 use crate::run::{
-    self, Edit, Event, Failure, FinalTags, Gates, JoinRun, JoinSource, Joining, Moving, References, Report, Shutdown,
+    self, Edit, Event, Failure, FinalTags, Gates, JoinRun, JoinSource, Joining, PublishMode, References, Report,
+    Shutdown,
 };
 
 /// Joins images into an index, publishes the index and reads it back. It builds nothing and needs no engine.
@@ -20,7 +21,7 @@ pub struct Join {
     what: What,
     access: Access,
     gates: Gates,
-    moving: Moving,
+    moving: PublishMode,
     wait: Option<Duration>,
     shutdown: Option<Shutdown>,
 }
@@ -44,7 +45,7 @@ impl Join {
     }
 
     fn of(what: What) -> Self {
-        let (access, gates, moving) = (Access::new(), Gates::default(), Moving::EachImage);
+        let (access, gates, moving) = (Access::new(), Gates::default(), PublishMode::EachImage);
         Self { what, access, gates, moving, wait: None, shutdown: None }
     }
 
@@ -77,7 +78,7 @@ impl Join {
     }
 
     /// When final tags move. By default the tags of an image move when the image is ready.
-    pub fn moving(self, moving: Moving) -> Self {
+    pub fn moving(self, moving: PublishMode) -> Self {
         Self { moving, ..self }
     }
 
@@ -152,7 +153,7 @@ async fn references(
         }
     }
     for (location, tags) in sorted {
-        references.targets.push(FinalTags { place: reaching.place(location)?, tags });
+        references.targets.push(FinalTags { storage: reaching.storage(location)?, tags });
     }
     for source in sources {
         let source = reaching.source(source).await?;

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use super::access::Access;
 use crate::oci::{EntryOverride, LocatedReference, Platform};
-use crate::run::{self, Expected, Failure, Inspected, Phase, Programs, Source, VerifiedIndex, VerifyError};
+use crate::run::{self, ElfCheck, Expected, Failure, Inspected, Phase, Source, VerifiedIndex, VerifyError};
 use crate::text::chain;
 
 /// Reads an image or an index, with every manifest that it lists. It reads no layers.
@@ -31,7 +31,7 @@ impl Inspect {
     /// The registry does not return the content, or the content lists more than polyarch reads.
     pub async fn run(self) -> Result<Inspected, Vec<Failure>> {
         let source = open(self.access, self.reference).await?;
-        let inspected = Box::pin(run::inspect(&source.place, &source.selector)).await;
+        let inspected = Box::pin(run::inspect(&source.storage, &source.selector)).await;
         inspected.map_err(|error| failures(&source, error))
     }
 }
@@ -60,7 +60,7 @@ impl Verify {
 
     /// Whether polyarch reads layers, to check that programs are for the processor of their platform. By default it
     /// checks.
-    pub fn programs(mut self, programs: Programs) -> Self {
+    pub fn programs(mut self, programs: ElfCheck) -> Self {
         self.expected.programs = programs;
         self
     }
@@ -76,7 +76,7 @@ impl Verify {
     /// Every fault of the content, or the reason why the registry does not return it.
     pub async fn run(self) -> Result<VerifiedIndex, Vec<Failure>> {
         let source = open(self.access, self.reference).await?;
-        let verified = Box::pin(run::verify(&source.place, &source.selector, &self.expected)).await;
+        let verified = Box::pin(run::verify(&source.storage, &source.selector, &self.expected)).await;
         verified.map_err(|error| failures(&source, error))
     }
 }
@@ -89,7 +89,7 @@ async fn open(access: Access, reference: LocatedReference) -> Result<Source, Vec
 
 fn failures(source: &Source, error: VerifyError) -> Vec<Failure> {
     match error {
-        VerifyError::Place(error) => {
+        VerifyError::Storage(error) => {
             let answered = error.is_not_found() || error.is_refusal();
             let phase = if answered { Phase::Verify } else { Phase::Preflight };
             let (message, hint) = (format!("{source}: {}", chain(&error)).into(), error.hint().map(Into::into));

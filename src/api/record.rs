@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
 
 use crate::registry::Notice;
-use crate::run::{Event, EventSink, Failure, Report, Shutdown, Surroundings};
+use crate::run::{Event, EventSink, Failure, Report, RunContext, Shutdown};
 
 /// The report of a run, and the caller's function for its events.
 struct Record<F> {
@@ -26,7 +26,7 @@ pub(super) async fn record<T>(
     shutdown: Option<Shutdown>,
     on_event: impl FnMut(Duration, &Event) + Send,
     prepare: impl AsyncFnOnce(mpsc::UnboundedSender<Notice>) -> Result<T, Vec<Failure>>,
-    work: impl AsyncFnOnce(T, Surroundings, &mut dyn EventSink),
+    work: impl AsyncFnOnce(T, RunContext, &mut dyn EventSink),
 ) -> Report {
     // A run whose stopper is gone does not stop.
     let shutdown = shutdown.unwrap_or_else(|| Shutdown::new().1);
@@ -42,7 +42,7 @@ pub(super) async fn record<T>(
         prepared = Box::pin(prepare(notify)) => prepared,
     };
     match prepared {
-        Ok(run) => Box::pin(work(run, Surroundings { server: None, notices, shutdown }, &mut record)).await,
+        Ok(run) => Box::pin(work(run, RunContext { server: None, notices, shutdown }, &mut record)).await,
         Err(failures) => {
             for failure in failures {
                 record.event(record.began.elapsed(), &Event::Failed(failure));

@@ -99,13 +99,13 @@ fn unwritable(output: &OutputArgs, settings: &Settings) -> Option<ExitCode> {
 fn log_to_stderr(filter: &str, color: Color) {
     let log =
         tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::sink).with_ansi(false);
-    log.event_format(Words(color)).init();
+    log.event_format(LogLines(color)).init();
 }
 
 /// Formats logged lines like all other messages: `warning: …`.
-struct Words(Color);
+struct LogLines(Color);
 
-impl<S, N> FormatEvent<S, N> for Words
+impl<S, N> FormatEvent<S, N> for LogLines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

@@ -12,10 +12,10 @@ use super::read::reader::Reader;
 use super::read::suggest::suggest;
 
 /// A job: the index of its image, and its index in that image.
-type Place = (usize, usize);
+type JobPosition = (usize, usize);
 
 /// The jobs that a job builds on, each with the place in the plan that names it.
-type Edges<'a> = HashMap<Place, Vec<(Place, &'a Origin)>>;
+type Edges<'a> = HashMap<JobPosition, Vec<(JobPosition, &'a Origin)>>;
 
 /// Refuses bases that the plan does not have, and images that depend on themselves. `names` are the names of all
 /// images of the plan. `images` may lack some of them, because the reader could not read them.
@@ -63,16 +63,16 @@ fn lacks(reader: &mut Reader<'_>, base: &ReadImage, platform: &Platform, origin:
 
 /// The jobs that are part of a cycle or that depend on one. The function repeatedly removes jobs without open bases;
 /// the rest is the result.
-fn open(images: &[ReadImage], edges: &Edges<'_>) -> BTreeSet<Place> {
-    let mut dependants: HashMap<Place, Vec<Place>> = HashMap::new();
+fn open(images: &[ReadImage], edges: &Edges<'_>) -> BTreeSet<JobPosition> {
+    let mut dependants: HashMap<JobPosition, Vec<JobPosition>> = HashMap::new();
     for (job, bases) in edges {
         for (base, _) in bases {
             dependants.entry(*base).or_default().push(*job);
         }
     }
-    let mut waits: HashMap<Place, usize> = edges.iter().map(|(job, bases)| (*job, bases.len())).collect();
+    let mut waits: HashMap<JobPosition, usize> = edges.iter().map(|(job, bases)| (*job, bases.len())).collect();
     let all = images.iter().enumerate().flat_map(|(at, read)| (0..read.image.jobs.len()).map(move |nth| (at, nth)));
-    let mut done: Vec<Place> = all.filter(|job| !edges.contains_key(job)).collect();
+    let mut done: Vec<JobPosition> = all.filter(|job| !edges.contains_key(job)).collect();
     while let Some(job) = done.pop() {
         for dependant in dependants.get(&job).into_iter().flatten() {
             if let Some(left) = waits.get_mut(dependant) {
@@ -89,13 +89,13 @@ fn open(images: &[ReadImage], edges: &Edges<'_>) -> BTreeSet<Place> {
 
 /// Follows the bases of a job until a job repeats, and removes the visited jobs from `open`. Returns the jobs of the
 /// cycle, each with the place that names its base. The result is empty if the way ended in a known cycle.
-fn walk<'a>(first: Place, edges: &Edges<'a>, open: &mut BTreeSet<Place>) -> Vec<(Place, &'a Origin)> {
+fn walk<'a>(first: JobPosition, edges: &Edges<'a>, open: &mut BTreeSet<JobPosition>) -> Vec<(JobPosition, &'a Origin)> {
     let (mut way, mut seen, mut at) = (Vec::new(), HashSet::new(), first);
     while seen.insert(at) {
         if !open.remove(&at) {
             return Vec::new();
         }
-        let onward = |(base, _): &&(Place, &'a Origin)| open.contains(base) || seen.contains(base);
+        let onward = |(base, _): &&(JobPosition, &'a Origin)| open.contains(base) || seen.contains(base);
         let Some((base, origin)) = edges.get(&at).into_iter().flatten().find(onward) else { return Vec::new() };
         way.push((at, *origin));
         at = *base;

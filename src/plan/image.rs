@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use crate::oci::{Platform, Reference, RepositoryPath, Selector, Tag};
 
-use super::job::{self, ReadJob, Surroundings};
-use super::keys::adopt;
+use super::job::{self, ReadContext, ReadJob};
 use super::keys::ecr;
+use super::keys::import;
 use super::model::names::ImageName;
 use super::model::places::InputPlaces;
 use super::model::plan::{AttestationPolicy, Image, Job, NamedRegistry};
@@ -34,7 +34,7 @@ pub(super) struct ReadImage {
 
 /// The parts of a plan that all images share.
 pub(super) struct Common<'a> {
-    pub(super) around: Surroundings<'a>,
+    pub(super) around: ReadContext<'a>,
     pub(super) defaults: Map,
     /// The named registries.
     pub(super) registries: Vec<NamedRegistry>,
@@ -55,7 +55,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
         reader.problem(&entry.key.origin, format!("`{text}` is not a valid name: {error}"), hint)
     });
     let own = settings(reader, &entry.value, &format!("the image `{text}`"))?;
-    let mut map = merge_maps(&adopt::below(&common.defaults, &own, PLATFORM.known), &own);
+    let mut map = merge_maps(&import::below(&common.defaults, &own, PLATFORM.known), &own);
     let sets = sets.apply(reader, text, &mut map);
     let late = Late { name: Some(text), ..Late::default() };
     let repository = repository(reader, &map, entry, &name, late, common);
@@ -99,17 +99,17 @@ fn jobs(
     sets: &[(Platform, Set)],
     late: Late<'_>,
     origins: (&Origin, &Origin),
-    around: &Surroundings<'_>,
+    around: &ReadContext<'_>,
 ) -> Read<Vec<ReadJob>> {
     let mut jobs = Ok(Vec::with_capacity(planned.len()));
     for (platform, mut said) in planned {
         reader.go_on()?;
         for (_, set) in sets.iter().filter(|(wanted, _)| *wanted == platform) {
-            if !set.passes_over(settings) && !set.passes_over(&said) {
+            if !set.skips(settings) && !set.skips(&said) {
                 put(&mut said, &set.path, &set.value);
             }
         }
-        let settings = merge_maps(&adopt::below(settings, &said, PLATFORM.known), &said);
+        let settings = merge_maps(&import::below(settings, &said, PLATFORM.known), &said);
         match (job::read(reader, &settings, &platform, late, origins, around), &mut jobs) {
             (Ok(job), Ok(jobs)) => jobs.push(job),
             (Err(told), _) => jobs = Err(told),

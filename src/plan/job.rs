@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use crate::oci::{EntryOverride, IMAGE_LABEL, Platform, Tag};
 
-use super::keys::adopt;
 use super::keys::attest;
 use super::keys::cache::{self, Own, ReadCache};
 use super::keys::contexts::{self, ReadContexts};
 use super::keys::entry;
 use super::keys::export;
+use super::keys::import;
 use super::keys::sandbox;
 use super::keys::secrets;
 use super::keys::ssh;
 use super::model::duration;
 use super::model::names::{EngineName, ImageName};
 use super::model::overrides::Overrides;
-use super::model::places::{InputPlaces, Place};
+use super::model::places::{InputPlaces, Position};
 use super::model::plan::{ArchTags, Build, Job, Work};
 use super::model::spec::{BuildCache, BuildSpec, CachePolicy, Context, Dockerfile, Network, PullPolicy};
 use super::read::node::{Map, Node, Origin, Value, get};
@@ -28,7 +28,7 @@ use super::read::reader::{Late, Read, Reader};
 use super::read::suggest::suggest;
 
 /// The parts of the plan that every job is read with.
-pub(super) struct Surroundings<'a> {
+pub(super) struct ReadContext<'a> {
     /// The directory of the plan.
     pub(super) directory: &'a Path,
     /// The names of the plan's engines.
@@ -63,7 +63,7 @@ pub(super) fn read(
     platform: &Platform,
     late: Late<'_>,
     (image, tag_origin): (&Origin, &Origin),
-    around: &Surroundings<'_>,
+    around: &ReadContext<'_>,
 ) -> Read<ReadJob> {
     reader.charge(1024);
     let mut settings = Settings { reader, map, late: Late { platform: Some(platform), ..late } };
@@ -76,9 +76,9 @@ pub(super) fn read(
         entry,
         work: (),
     };
-    if let Some(adoption) = adopt::read(settings.reader, map, settings.late)? {
+    if let Some(import) = import::read(settings.reader, map, settings.late)? {
         let arch_tag = arch_tag?;
-        let job = names(&arch_tag, entry?, arch_tags?).with_work(Work::Adopt(adoption));
+        let job = names(&arch_tag, entry?, arch_tags?).with_work(Work::Import(import));
         return Ok(ReadJob { job, arch_tag: arch_tag.1, bases: Vec::new(), cache: None, inputs: None });
     }
     let contexts = contexts::read(settings.reader, settings.node("contexts"), settings.late, around.directory);
@@ -97,7 +97,7 @@ pub(super) fn read(
 }
 
 fn inputs(map: &Map, image: &Origin) -> InputPlaces {
-    let place = |key: &str| get(map, key).map(|entry| Place::from(&entry.value.origin));
+    let place = |key: &str| get(map, key).map(|entry| Position::from(&entry.value.origin));
     let named = match get(map, "contexts").map(|entry| &entry.value.value) {
         Some(Value::Map(named)) => named.to_vec(),
         _ => Vec::new(),
@@ -174,7 +174,7 @@ impl<'s> Settings<'_, '_, 's> {
     }
 
     /// The build, without its `contexts` and its `cache`.
-    fn build(&mut self, around: &Surroundings<'_>) -> Read<BuildSpec> {
+    fn build(&mut self, around: &ReadContext<'_>) -> Read<BuildSpec> {
         let context = self.context(around.directory);
         let dockerfile = self.dockerfile();
         let target = self.text("target");

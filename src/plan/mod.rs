@@ -23,9 +23,9 @@ pub use model::host::{EngineHost, EngineHostError};
 pub use model::names::{ContextName, ContextNameError};
 pub use model::names::{EngineName, ImageName, NameError};
 pub use model::overrides::{Overrides, Selection};
-pub use model::places::{InputPlaces, Place, Places};
+pub use model::places::{InputPlaces, Places, Position};
 pub use model::plan::{
-    Adoption, ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Job, NamedRegistry, Plan,
+    ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Import, Job, NamedRegistry, Plan,
     RegistryChoice, Transport, Work,
 };
 pub use model::remote::{GitContext, HttpContext, RemoteContext, RemoteContextError};

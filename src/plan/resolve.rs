@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::bases;
 use super::checks;
 use super::image::{self, Common, ReadImage};
-use super::job::Surroundings;
+use super::job::ReadContext;
 use super::keys::ecr;
 use super::keys::engines;
 use super::keys::registry::{self, Registries};
@@ -103,7 +103,7 @@ fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Read<Pla
     let names = engines.iter().map(|engine| engine.name.clone()).collect();
     let defaults = said("defaults").map(|node| image::settings(reader, node, "`defaults`")).transpose();
     let common = Common {
-        around: Surroundings { directory, engines: names, overrides },
+        around: ReadContext { directory, engines: names, overrides },
         defaults: defaults?.unwrap_or_default(),
         registries: registries.as_ref().map(|registries| registries.named().cloned().collect()).unwrap_or_default(),
     };

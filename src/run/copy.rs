@@ -1,4 +1,4 @@
-//! `polyarch copy`: copies an image, or an index with all its images, to another place. The bytes do not change.
+//! `polyarch copy`: copies an image, or an index with all its images, to another storage. The bytes do not change.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,16 @@ use super::fetch::complete::{Complete, Named, complete, not_answered};
 use super::fetch::confirm::{self, choose, config_of};
 use super::fetch::error::ConfirmError;
 use super::fetch::listing::AT_ONCE;
-use super::listen::{Surroundings, attend};
-use super::place::carry::{self, Load};
-use super::place::error::PlaceError;
-use super::place::reach::reached;
-use super::place::{Place, Source};
+use super::listen::{RunContext, attend};
 use super::preflight::repositories;
+use super::publish::current_tags::{self, CurrentTag};
 use super::publish::published::unread;
-use super::publish::standing::{self, Standing};
 use super::publish::tagging::Tagging;
 use super::publish::target::FRESH;
+use super::storage::error::StorageError;
+use super::storage::reach::reached;
+use super::storage::transfer::{self, ManifestSet};
+use super::storage::{Source, Storage};
 use crate::oci::{Child, Content, Digest, EntryOverride, Location, Platform, RawManifest, Selector, TagRef};
 use crate::registry::Visibility;
 use crate::run::fetch::whole::{by_digest, fetch, listed};
@@ -39,7 +39,7 @@ pub struct Copying {
 }
 
 /// Copies, and verifies that the target has the same digest. The events report the result.
-pub async fn copy(what: Copying, around: Surroundings, sink: &mut dyn EventSink) {
+pub async fn copy(what: Copying, around: RunContext, sink: &mut dyn EventSink) {
     attend(around, sink, async |events, shutdown| {
         let images = vec![PlannedImage { image: what.name(), tags: what.tags(), copies: Vec::new() }];
         drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
@@ -57,36 +57,36 @@ impl Copying {
     }
 
     fn tags(&self) -> Vec<TagRef<Location>> {
-        let Source { place, selector } = &self.target;
+        let Source { storage, selector } = &self.target;
         match selector {
-            Selector::Tag(tag) => vec![place.tag(tag.clone())],
+            Selector::Tag(tag) => vec![storage.tag(tag.clone())],
             Selector::Digest(_) => Vec::new(),
         }
     }
 
     async fn run(&self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
         let reading = async { self.read().await.map_err(|error| self.unread(&error)) };
-        let to = repositories::are_there(std::iter::once(&self.target.place));
-        let both = [&self.source.place, &self.target.place].into_iter();
+        let to = repositories::are_there(std::iter::once(&self.target.storage));
+        let both = [&self.source.storage, &self.target.storage].into_iter();
         let ((top, listed), ()) = reached(both, try_join(reading, to)).await?;
         self.check(top.digest())?;
-        let Source { place: to, selector } = &self.target;
+        let Source { storage: to, selector } = &self.target;
         // An index is pushed last, with its tag: until then the target does not show it.
         let own = (!top.media_type().is_index()).then_some(&top);
-        let load = Load { from: &self.source.place, manifests: own.into_iter().chain(&listed).collect() };
-        let known = carry::carry(&[load], to, &self.name(), events).await?;
+        let load = ManifestSet { from: &self.source.storage, manifests: own.into_iter().chain(&listed).collect() };
+        let known = transfer::transfer(&[load], to, &self.name(), events).await?;
         self.complete(own.into_iter().chain(&listed), &known, events).await?;
-        let tagging = Tagging { place: to, image: &self.name() };
+        let tagging = Tagging { storage: to, image: &self.name() };
         let read = match selector {
             Selector::Tag(tag) => {
                 let tags = std::slice::from_ref(tag);
-                let standing = standing::ask(to, tags, top.digest()).await?;
+                let standing = current_tags::ask(to, tags, top.digest()).await?;
                 tagging.put(&standing, &top, events, shutdown).await?;
-                let before = standing.iter().filter(|tag| !tag.unchanged).find_map(Standing::digest);
+                let before = standing.iter().filter(|tag| !tag.unchanged).find_map(CurrentTag::digest);
                 to.moved(tag, before).await
             }
             Selector::Digest(_) => {
-                carry::put(&top, to).await?;
+                transfer::put(&top, to).await?;
                 to.manifest(selector, FRESH).await
             }
         };
@@ -105,7 +105,7 @@ impl Copying {
         known: &BTreeSet<Digest>,
         events: &mpsc::Sender<Event>,
     ) -> Result<(), Failure> {
-        let to = &self.target.place;
+        let to = &self.target.storage;
         let named = manifests.map(|manifest| Named { of: manifest.digest().to_string(), manifest });
         let complete = complete(to, &named.collect::<Vec<_>>(), known).await;
         let end = format!("{} not copied", self.target);
@@ -129,12 +129,12 @@ impl Copying {
 
     /// The manifest to copy, and all manifests that it lists. Children come before their indexes.
     async fn read(&self) -> Result<(RawManifest, Vec<RawManifest>), ConfirmError> {
-        let place = &self.source.place;
-        let mut top = fetch(place, &self.source.selector, Visibility::Settled).await?;
+        let storage = &self.source.storage;
+        let mut top = fetch(storage, &self.source.selector, Visibility::Settled).await?;
         if let Some(platform) = &self.platform {
-            top = of_platform(place, top, platform).await?;
+            top = of_platform(storage, top, platform).await?;
         }
-        let listed = listed(place, &top).await?;
+        let listed = listed(storage, &top).await?;
         Ok((top, listed))
     }
 
@@ -148,11 +148,11 @@ impl Copying {
     /// Verifies that the target returns the digest of the source, and all manifests that an index lists.
     async fn verify(
         &self,
-        read: Result<RawManifest, PlaceError>,
+        read: Result<RawManifest, StorageError>,
         digest: &Digest,
         listed: &[RawManifest],
     ) -> Result<(), Failure> {
-        let to = &self.target.place;
+        let to = &self.target.storage;
         let read = read.map_err(|error| unread(&self.target, digest, &error))?;
         if read.digest() != digest {
             let message = format!("{} points to {}, but this run copied {digest}", self.target, read.digest());
@@ -171,13 +171,13 @@ impl Copying {
 }
 
 /// The image of `platform`: an entry of an index, or `top` itself if it is an image of that platform.
-async fn of_platform(place: &Place, top: RawManifest, platform: &Platform) -> Result<RawManifest, ConfirmError> {
-    let top = confirm::flat(place, top, Visibility::Settled, platform).await?;
+async fn of_platform(storage: &Storage, top: RawManifest, platform: &Platform) -> Result<RawManifest, ConfirmError> {
+    let top = confirm::flat(storage, top, Visibility::Settled, platform).await?;
     let top = match &top.content {
-        Content::Index(index) => by_digest(place, choose(&index.manifests, platform)?.digest.clone()).await?,
+        Content::Index(index) => by_digest(storage, choose(&index.manifests, platform)?.digest.clone()).await?,
         Content::Image(_) => top.manifest,
     };
-    let config = config_of(place, &top).await?;
+    let config = config_of(storage, &top).await?;
     Child::new(top.clone(), &config, platform, &EntryOverride::default())?;
     Ok(top)
 }

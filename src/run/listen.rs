@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::event::shutdown::Shutdown;
 use super::event::{Event, EventSink, Warning};
-use super::place::registry::{Server, while_served};
+use super::storage::registry::{Server, while_served};
 use crate::registry::Notice;
 
 /// Notices of registries on their way to the run's events. The other end is the
@@ -14,7 +14,7 @@ use crate::registry::Notice;
 pub type Notices = mpsc::UnboundedReceiver<Notice>;
 
 /// The services that live as long as a run.
-pub struct Surroundings {
+pub struct RunContext {
     /// The server of the embedded registry, if the run uses it.
     pub server: Option<Server>,
     /// Notices of registries during the run.
@@ -26,12 +26,12 @@ pub struct Surroundings {
 /// Runs `work` and passes its events to `sink`. After a stop signal, `work` gets a grace period to finish the
 /// requests in progress.
 pub(super) async fn attend(
-    around: Surroundings,
+    around: RunContext,
     sink: &mut dyn EventSink,
     work: impl AsyncFnOnce(mpsc::Sender<Event>, Shutdown),
 ) {
     let (events, heard) = mpsc::channel(64);
-    let Surroundings { server, notices, shutdown } = around;
+    let RunContext { server, notices, shutdown } = around;
     let mut stop = shutdown.clone();
     let attended = async {
         let stopped = events.clone();

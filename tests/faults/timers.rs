@@ -16,8 +16,8 @@ use polyarch::oci::{Provider, Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
 use polyarch::registry::{Backoff, ClientConfig, Proxies, Timeouts};
 use polyarch::run::{
-    self, BuildRun, Doing, Engines, Event, EventSink, Gates, Goal, ImageEvent, JobEvent, Moving, OnFailure, Others,
-    Registry, Shutdown, Surroundings,
+    self, BuildRun, Doing, Engines, Event, EventSink, Gates, Goal, ImageEvent, JobEvent, OnFailure, Others,
+    PublishMode, Registry, RunContext, Shutdown,
 };
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
@@ -270,7 +270,7 @@ async fn silent_build_continues_with_a_heartbeat_every_30_seconds() {
         registries: Registry::named(named, &[], config, Arc::new(Anonymous), None).unwrap().into(),
         sources: Vec::new(),
         bases: Vec::new(),
-        moving: Moving::EachImage,
+        moving: PublishMode::EachImage,
         plan,
         credentials: Arc::new(Anonymous),
         proxies: BuildProxies::default(),
@@ -282,6 +282,6 @@ async fn silent_build_continues_with_a_heartbeat_every_30_seconds() {
     let (_stopper, shutdown) = Shutdown::new();
     let (_registry, notices) = tokio::sync::mpsc::unbounded_channel();
     let mut beats = Beats { seconds: Vec::new(), verified: 0, gate };
-    Box::pin(run::build(run, Surroundings { server: None, notices, shutdown }, &mut beats)).await;
+    Box::pin(run::build(run, RunContext { server: None, notices, shutdown }, &mut beats)).await;
     assert_eq!((beats.seconds, beats.verified), (vec![30.0, 60.0, 90.0, 120.0], 1));
 }

@@ -9,7 +9,6 @@
 #[macro_use]
 mod project;
 
-mod adopting;
 mod attesting;
 mod bases;
 mod caching;
@@ -24,6 +23,7 @@ mod exporting;
 mod faults;
 mod gates;
 mod graph;
+mod importing;
 mod inputs;
 mod interop;
 mod joining;

@@ -1,7 +1,7 @@
 //! Holds the arguments of every command as clap reads them.
 
 use clap::{Args, Parser, Subcommand};
-use polyarch::run::{Gates, Moving, Programs, Shrinking};
+use polyarch::run::{AllowShrink, ElfCheck, Gates, PublishMode};
 
 use super::clean::CleanArgs;
 use super::edit::EditArgs;
@@ -172,15 +172,15 @@ pub(crate) struct GateArgs {
 }
 
 /// `--atomic`
-pub(crate) fn moving(atomic: bool) -> Moving {
-    if atomic { Moving::AllImages } else { Moving::EachImage }
+pub(crate) fn moving(atomic: bool) -> PublishMode {
+    if atomic { PublishMode::AllImages } else { PublishMode::EachImage }
 }
 
 impl GateArgs {
     pub(crate) fn gates(&self) -> Gates {
         Gates {
-            shrinking: if self.allow_shrink { Shrinking::Allow } else { Shrinking::Refuse },
-            programs: if self.no_elf { Programs::Believe } else { Programs::Check },
+            shrinking: if self.allow_shrink { AllowShrink::Allow } else { AllowShrink::Refuse },
+            programs: if self.no_elf { ElfCheck::Skip } else { ElfCheck::Check },
             ..Gates::default()
         }
     }

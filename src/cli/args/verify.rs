@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use polyarch::run::Programs;
+use polyarch::run::ElfCheck;
 
 use super::shared::RegistryArgs;
 use crate::cli::output::results::Format;
@@ -50,7 +50,7 @@ pub(crate) struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    pub(crate) fn programs(&self) -> Programs {
-        if self.no_elf { Programs::Believe } else { Programs::Check }
+    pub(crate) fn programs(&self) -> ElfCheck {
+        if self.no_elf { ElfCheck::Skip } else { ElfCheck::Check }
     }
 }

@@ -4,41 +4,44 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use polyarch::plan::{CachePolicy, PullPolicy};
-use polyarch::run::{self, BuildRun, Event, EventSink as _, Goal, OnFailure, Registry, Report, Server, Surroundings};
+use polyarch::run::{self, BuildRun, Event, EventSink as _, Goal, OnFailure, Registry, Report, RunContext, Server};
 
 use super::check;
 use crate::cli::args::command_line::{BuildArgs, moving};
 use crate::cli::args::refusal::Refusal;
-use crate::cli::input::load::{self, Loaded};
 use crate::cli::input::notices;
+use crate::cli::input::plan_file::{self, PlanFile};
 use crate::cli::input::reach;
 use crate::cli::input::settings::Settings;
-use crate::cli::output::audience::Audience;
 use crate::cli::output::display::progress::Progress;
 use crate::cli::output::ending;
+use crate::cli::output::fanout::EventFanout;
 use crate::cli::output::results::Format;
 use crate::cli::signals::Signals;
 use crate::cli::terminal::stderr;
 
 pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
-    let limit = load::duration("--timeout", args.timeout.as_deref())?;
-    let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
-    let loaded = Loaded::read(&args.plan)?
+    let limit = plan_file::duration("--timeout", args.timeout.as_deref())?;
+    let (signals, shutdown) = Signals::listen(limit).map_err(plan_file::no_signals)?;
+    let loaded = PlanFile::read(&args.plan)?
         .with_policies(args.no_cache.then_some(CachePolicy::Ignore), args.pull.then_some(PullPolicy::Always));
     let goal = goal(args);
     let (on_notice, notices) = notices::for_run();
     let on_source = on_notice.clone();
     let preflight = async {
         let (plan, engines) = loaded.resolve_with_engines(settings).await?;
-        let plan =
-            if plan.reads_standard_input() { plan.with_standard_input(&load::standard_input().await?) } else { plan };
+        let plan = if plan.reads_standard_input() {
+            plan.with_standard_input(&plan_file::standard_input().await?)
+        } else {
+            plan
+        };
         loaded.look(&plan)?;
         let (registries, server) = match goal {
-            _ if args.check => (load::registry_in_names(&plan, settings, on_notice)?.into(), None),
-            Goal::Load => (load::registry_in_names(&plan, settings, on_notice)?.into(), None),
-            Goal::Build | Goal::Push | Goal::Publish => load::registries(&plan, settings, on_notice).await?,
+            _ if args.check => (plan_file::registry_in_names(&plan, settings, on_notice)?.into(), None),
+            Goal::Load => (plan_file::registry_in_names(&plan, settings, on_notice)?.into(), None),
+            Goal::Build | Goal::Push | Goal::Publish => plan_file::registries(&plan, settings, on_notice).await?,
         };
-        let (sources, adopts_from) = if args.check {
+        let (sources, imports_from) = if args.check {
             (Vec::new(), None)
         } else {
             reach::sources(&plan, &registries.first, settings, on_source).await?
@@ -58,7 +61,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
             moving: moving(args.atomic),
             on_failure: if args.fail_fast { OnFailure::EndRun } else { OnFailure::EndImage },
         };
-        Ok::<_, Refusal>((build, server.or(adopts_from)))
+        Ok::<_, Refusal>((build, server.or(imports_from)))
     };
     let mut stop = shutdown.clone();
     let (build, server) = tokio::select! {
@@ -81,12 +84,12 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
     }
     // If another process serves the embedded registry, the registry outlives this run.
     let is_served = matches!((&build.registries.first, &server), (Registry::Embedded { .. }, Some(Server::Holder(_))));
-    let mut audience = Audience::new(&args.output, settings);
+    let mut fanout = EventFanout::new(&args.output, settings);
     for warning in warnings {
-        audience.event(Duration::ZERO, &Event::Warning(warning));
+        fanout.event(Duration::ZERO, &Event::Warning(warning));
     }
-    Box::pin(run::build(build, Surroundings { server, notices, shutdown }, &mut audience)).await;
-    let report = audience.end(signals.code());
+    Box::pin(run::build(build, RunContext { server, notices, shutdown }, &mut fanout)).await;
+    let report = fanout.end(signals.code());
     let is_for_people =
         args.output.format == Format::Text && !matches!(args.output.progress, Progress::Quiet | Progress::Json);
     if let Some(line) = later(&report).filter(|_| is_served && is_for_people) {

@@ -16,11 +16,11 @@ use crate::cli::terminal::{stderr, stdout};
 #[derive(Serialize)]
 struct Document<'a> {
     version: u32,
-    findings: Vec<Told<'a>>,
+    findings: Vec<FindingJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct FindingJson<'a> {
     file: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
@@ -54,8 +54,8 @@ fn document(files: &[CheckedFile]) -> Document<'_> {
     Document { version: 1, findings: findings.collect() }
 }
 
-fn told<'a>(file: &'a CheckedFile, finding: &'a Finding) -> Told<'a> {
-    Told {
+fn told<'a>(file: &'a CheckedFile, finding: &'a Finding) -> FindingJson<'a> {
+    FindingJson {
         file: &file.name,
         line: finding.at.map(|at| at.line),
         column: finding.at.map(|at| at.column),

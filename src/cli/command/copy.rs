@@ -4,32 +4,32 @@ use std::process::ExitCode;
 
 use polyarch::oci::{LocatedReference, Selector};
 use polyarch::registry::Notice;
-use polyarch::run::{self, Copying, Failure, Place, Server, Source, Surroundings};
+use polyarch::run::{self, Copying, Failure, RunContext, Server, Source, Storage};
 
 use crate::cli::args::command_line::CopyArgs;
 use crate::cli::args::platforms;
 use crate::cli::args::refusal;
 use crate::cli::args::refusal::Refusal;
-use crate::cli::input::load::{self};
 use crate::cli::input::notices;
+use crate::cli::input::plan_file::{self};
 use crate::cli::input::reach::{self, Registries};
 use crate::cli::input::settings::Settings;
-use crate::cli::output::audience::Audience;
 use crate::cli::output::ending;
+use crate::cli::output::fanout::EventFanout;
 use crate::cli::signals::Signals;
 
 pub(crate) async fn run(args: &CopyArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
-    let limit = load::duration("--timeout", args.timeout.as_deref())?;
-    let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
+    let limit = plan_file::duration("--timeout", args.timeout.as_deref())?;
+    let (signals, shutdown) = Signals::listen(limit).map_err(plan_file::no_signals)?;
     let (on_notice, notices) = notices::for_run();
     let mut stop = shutdown.clone();
     let (copying, server) = tokio::select! {
         prepared = prepare(args, settings, on_notice) => prepared?,
         reason = stop.stopping() => return Ok(ending::stopped(&reason, signals.code(), settings)),
     };
-    let mut audience = Audience::new(&args.output, settings);
-    Box::pin(run::copy(copying, Surroundings { server, notices, shutdown }, &mut audience)).await;
-    Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
+    let mut fanout = EventFanout::new(&args.output, settings);
+    Box::pin(run::copy(copying, RunContext { server, notices, shutdown }, &mut fanout)).await;
+    Ok(ending::tell(&fanout.end(signals.code()), &args.output, settings))
 }
 
 async fn prepare(
@@ -51,11 +51,11 @@ async fn target_of(
     registries: &mut Registries<'_, impl Fn(Notice) + Send + Sync + Clone + 'static>,
 ) -> Result<Source, Failure> {
     let LocatedReference { location, selector } = reference;
-    let place = registries.place(location).await?;
-    match (selector, &place) {
-        (Some(selector @ Selector::Tag(_)), _) | (Some(selector), Place::Repository { .. }) => {
-            Ok(Source { place, selector })
+    let storage = registries.storage(location).await?;
+    match (selector, &storage) {
+        (Some(selector @ Selector::Tag(_)), _) | (Some(selector), Storage::Repository { .. }) => {
+            Ok(Source { storage, selector })
         }
-        (_, place) => Err(refusal::usage(format!("{} has no tag", place.location()), "write it as oci:DIR:1.0")),
+        (_, storage) => Err(refusal::usage(format!("{} has no tag", storage.location()), "write it as oci:DIR:1.0")),
     }
 }

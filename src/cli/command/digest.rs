@@ -16,7 +16,7 @@ pub(crate) async fn run(args: &DigestArgs, settings: &Settings) -> Result<ExitCo
     let platform = args.platform.as_deref().map(platforms::one).transpose()?;
     let mut registries = Registries::new(&args.registries, settings, notices::log)?;
     let source = registries.named(&args.reference).await?;
-    let asking = run::digest(&source.place, &source.selector, platform.as_ref());
+    let asking = run::digest(&source.storage, &source.selector, platform.as_ref());
     let digest = while_served(registries.server()?, asking).await;
     match digest.map_err(|error| reach::refused(&source.to_string(), &error)) {
         Ok(digest) => stdout::lines([digest.as_str()])?,

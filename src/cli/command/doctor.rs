@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::cli::args::command_line::DoctorEcrArgs;
 use crate::cli::args::refusal::{Refusal, usage};
-use crate::cli::input::load::{self, Loaded};
 use crate::cli::input::notices;
+use crate::cli::input::plan_file::{self, PlanFile};
 use crate::cli::input::reach::{self, Registries};
 use crate::cli::input::repositories;
 use crate::cli::input::settings::Settings;
@@ -46,19 +46,19 @@ async fn subjects(args: &DoctorEcrArgs, settings: &Settings) -> Result<Vec<Subje
     let (references, images): (Vec<_>, Vec<_>) = args.what.iter().cloned().partition(|word| reach::is_reference(word));
     let mut registries = Registries::new(&args.repositories.registries, settings, notices::log)?;
     for text in &references {
-        let place = registries.place(location(text)?).await?;
-        if let run::Place::Repository { registry, repository } = place {
+        let storage = registries.storage(location(text)?).await?;
+        if let run::Storage::Repository { registry, repository } = storage {
             add(&mut subjects, &registry, Some(Examined { repository, creation: None, tags: Vec::new() }));
         }
     }
     if !references.is_empty() && images.is_empty() {
         return Ok(subjects);
     }
-    let plan = Loaded::read(&args.repositories.plan(images))?.resolve(settings).await?;
-    for registry in load::named_registries(&plan, settings, notices::log).await? {
+    let plan = PlanFile::read(&args.repositories.plan(images))?.resolve(settings).await?;
+    for registry in plan_file::named_registries(&plan, settings, notices::log).await? {
         add(&mut subjects, &registry, None);
         for image in &plan.images {
-            let repository = load::repository(image, &registry)?;
+            let repository = plan_file::repository(image, &registry)?;
             let (creation, tags) = (image.ecr.clone(), image.tags.clone());
             add(&mut subjects, &registry, Some(Examined { repository, creation, tags }));
         }
@@ -75,11 +75,11 @@ fn add(subjects: &mut Vec<Subject>, registry: &Registry, examined: Option<Examin
         return;
     }
     let known = subjects.iter().position(|(known, _)| known.host() == registry.host());
-    let place = known.unwrap_or_else(|| {
+    let storage = known.unwrap_or_else(|| {
         subjects.push((registry.clone(), Vec::new()));
         subjects.len() - 1
     });
-    let (Some(examined), all) = (examined, &mut subjects[place].1) else { return };
+    let (Some(examined), all) = (examined, &mut subjects[storage].1) else { return };
     match all.iter_mut().find(|known| known.repository == examined.repository) {
         // Two images may share a repository.
         Some(known) => {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use polyarch::oci::Location;
-use polyarch::run::{BuildRun, By, Execution, Goal, Registry};
+use polyarch::run::{BuildRun, Execution, Goal, JobSource, Registry};
 
 use crate::cli::args::refusal::Refusal;
 use crate::cli::terminal::stdout;
@@ -17,13 +17,13 @@ pub(crate) fn show(build: &BuildRun) -> Result<ExitCode, Refusal> {
         for job in outline.jobs.iter().filter(|job| job.job.image == image.image) {
             let platform = &job.job.platform;
             let (done, brings) = match &job.by {
-                By::Engine { engine, execution: Execution::Native } => {
+                JobSource::Engine { engine, execution: Execution::Native } => {
                     (format!("build  {platform} on {engine} (native)"), "push")
                 }
-                By::Engine { engine, execution: Execution::Emulated } => {
+                JobSource::Engine { engine, execution: Execution::Emulated } => {
                     (format!("build  {platform} on {engine} (emulated)"), "push")
                 }
-                By::Copy { from } => (format!("import {platform} from {from}"), "copy"),
+                JobSource::Copy { from } => (format!("import {platform} from {from}"), "copy"),
             };
             lines.push(format!("  {done}"));
             lines.extend(job.builds_on.iter().map(|base| format!("  after  {base}")));

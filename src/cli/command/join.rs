@@ -5,24 +5,24 @@ use std::process::ExitCode;
 use polyarch::oci::{LocatedReference, Location, Selector, Tag};
 use polyarch::plan::{AttestationPolicy, Plan};
 use polyarch::registry::Notice;
-use polyarch::run::{self, Base, Failure, FinalTags, JoinRun, JoinSource, Joining, References, Server, Surroundings};
+use polyarch::run::{self, Base, Failure, FinalTags, JoinRun, JoinSource, Joining, References, RunContext, Server};
 
 use crate::cli::args::command_line::{Attestations, JoinArgs, moving};
 use crate::cli::args::refusal;
 use crate::cli::args::refusal::Refusal;
 use crate::cli::args::shared::PlanArgs;
-use crate::cli::input::load::{self, Loaded};
 use crate::cli::input::notices;
+use crate::cli::input::plan_file::{self, PlanFile};
 use crate::cli::input::reach::{self, Registries};
 use crate::cli::input::settings::Settings;
-use crate::cli::output::audience::Audience;
 use crate::cli::output::ending;
+use crate::cli::output::fanout::EventFanout;
 use crate::cli::signals::Signals;
 use crate::cli::terminal::stdout;
 
 pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
-    let limit = load::duration("--timeout", args.timeout.as_deref())?;
-    let (signals, shutdown) = Signals::listen(limit).map_err(load::no_signals)?;
+    let limit = plan_file::duration("--timeout", args.timeout.as_deref())?;
+    let (signals, shutdown) = Signals::listen(limit).map_err(plan_file::no_signals)?;
     let (on_notice, notices) = notices::for_run();
     let mut stop = shutdown.clone();
     let (run, server) = tokio::select! {
@@ -35,9 +35,9 @@ pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode
             reason = stop.stopping() => Ok(ending::stopped(&reason, signals.code(), settings)),
         };
     }
-    let mut audience = Audience::new(&args.output, settings);
-    Box::pin(run::join(run, Surroundings { server, notices, shutdown }, &mut audience)).await;
-    Ok(ending::tell(&audience.end(signals.code()), &args.output, settings))
+    let mut fanout = EventFanout::new(&args.output, settings);
+    Box::pin(run::join(run, RunContext { server, notices, shutdown }, &mut fanout)).await;
+    Ok(ending::tell(&fanout.end(signals.code()), &args.output, settings))
 }
 
 async fn prepare(
@@ -47,7 +47,7 @@ async fn prepare(
 ) -> Result<(JoinRun, Option<Server>), Refusal> {
     let gates = args.gates.gates();
     let moving = moving(args.atomic);
-    let wait = load::duration("--wait", args.wait.as_deref())?;
+    let wait = plan_file::duration("--wait", args.wait.as_deref())?;
     let named = args.plan.images.iter().any(|word| reach::is_reference(word));
     if named || args.plan.images.is_empty() && args.edit.asked().is_some() {
         let mut registries = Registries::new(&args.registries, settings, on_notice)?;
@@ -80,9 +80,9 @@ async fn prepare(
         let hint = "set `attestations:` in the plan, or pass --set '*.attestations=strip'";
         return Err(refusal::usage("--attestations works only with references, not with a plan", hint).into());
     }
-    let plan = Loaded::read(&args.plan)?.resolve(settings).await?;
+    let plan = PlanFile::read(&args.plan)?.resolve(settings).await?;
     incomplete(args, &plan)?;
-    let (registries, server) = load::registries(&plan, settings, on_notice).await?;
+    let (registries, server) = plan_file::registries(&plan, settings, on_notice).await?;
     let gates = gates.of_plan(&plan);
     Ok((JoinRun { what: Joining::Plan(Box::new(plan), registries), gates, moving, wait }, server))
 }
@@ -126,7 +126,7 @@ async fn references(
     let entries = args.edit.entries(images)?;
     let mut references = References { sources: Vec::new(), targets: Vec::new(), attestations: policy(args), edit };
     for (location, tags) in by_location(targets)? {
-        references.targets.push(FinalTags { place: registries.place(location).await?, tags });
+        references.targets.push(FinalTags { storage: registries.storage(location).await?, tags });
     }
     for (source, entry) in sources.into_iter().zip(entries) {
         references.sources.push(JoinSource { source: registries.source(source).await?, entry });

@@ -23,7 +23,7 @@ pub(crate) async fn run(args: &PruneArgs, settings: &Settings) -> Result<ExitCod
     }
     let how = if args.apply { How::Deleting } else { How::Looking };
     let pruned = tokio::task::spawn_blocking(move || prune(&directory, how)).await;
-    let Told { line, unread } = pruned.map_err(|error| failed(diagnostic::chain(&error), None))??;
+    let Pruned { line, unread } = pruned.map_err(|error| failed(diagnostic::chain(&error), None))??;
     for repository in unread {
         let message =
             format!("polyarch keeps all content of {repository}, because a manifest under its tags cannot be read");
@@ -41,12 +41,12 @@ enum How {
 }
 
 /// The line to print, and the repositories with a manifest that polyarch cannot read.
-struct Told {
+struct Pruned {
     line: String,
     unread: Vec<String>,
 }
 
-fn prune(directory: &Path, how: How) -> Result<Told, Failure> {
+fn prune(directory: &Path, how: How) -> Result<Pruned, Failure> {
     let refused = |error: EmbeddedError| failed(diagnostic::chain(&error), error.hint());
     let pruning = Pruning::open(directory).map_err(refused)?;
     let found = pruning.found().clone();
@@ -64,7 +64,7 @@ fn prune(directory: &Path, how: How) -> Result<Told, Failure> {
             format!("{place}: deleted {} ({}) of {stored}", count(pruned.count, "blob"), size(pruned.bytes))
         }
     };
-    Ok(Told { line, unread: found.unread })
+    Ok(Pruned { line, unread: found.unread })
 }
 
 fn failed(message: String, hint: Option<&str>) -> Failure {

@@ -6,13 +6,13 @@ use polyarch::embedded::{Embedded, Opened};
 use polyarch::run::{Failure, Phase};
 
 use crate::cli::args::refusal::Refusal;
-use crate::cli::input::load::{self};
+use crate::cli::input::plan_file::{self};
 use crate::cli::input::settings::Settings;
 use crate::cli::signals::Signals;
 use crate::cli::terminal::{diagnostic, stderr, stdout};
 
 pub(crate) async fn run(settings: &Settings) -> Result<ExitCode, Refusal> {
-    let (_signals, mut shutdown) = Signals::listen(None).map_err(load::no_signals)?;
+    let (_signals, mut shutdown) = Signals::listen(None).map_err(plan_file::no_signals)?;
     let directory = settings.home()?.join("registry");
     let failed = |error: &polyarch::embedded::EmbeddedError| Failure {
         phase: Phase::Preflight,

@@ -7,9 +7,11 @@ use polyarch::layout::LayoutError;
 use polyarch::oci::{LocatedReference, Location, LocationError, RegistryHost, Selector};
 use polyarch::plan::{NamedRegistry, Plan, RegistryChoice, Transport};
 use polyarch::registry::Notice;
-use polyarch::run::{self, Engines, Failure, Goal, Phase, Place, PlaceError, Registry, Server, Source, VerifyError};
+use polyarch::run::{
+    self, Engines, Failure, Goal, Phase, Registry, Server, Source, Storage, StorageError, VerifyError,
+};
 
-use super::load::{self, Loaded};
+use super::plan_file::{self, PlanFile};
 use super::settings::Settings;
 use crate::cli::args::refusal::{Refusal, usage};
 use crate::cli::args::shared::{PlanArgs, RegistryArgs};
@@ -51,24 +53,24 @@ pub(crate) fn parse(text: &str) -> Result<LocatedReference, Failure> {
     text.parse().map_err(refused)
 }
 
-/// The image of `place` that the user means. Without a tag and a digest this is the only image of a layout.
-async fn selected(place: Place, selector: Option<Selector>) -> Result<Source, Failure> {
-    let selector = match (selector, &place) {
+/// The image of `storage` that the user means. Without a tag and a digest this is the only image of a layout.
+async fn selected(storage: Storage, selector: Option<Selector>) -> Result<Source, Failure> {
+    let selector = match (selector, &storage) {
         (Some(selector), _) => selector,
-        (None, Place::Layout(path)) => {
+        (None, Storage::Layout(path)) => {
             let only = run::only_image(path).await.map_err(|error| match &error {
-                PlaceError::Layout(LayoutError::Several { .. }) => {
+                StorageError::Layout(LayoutError::Several { .. }) => {
                     usage(format!("{path}: {error}"), &format!("write it as {path}:TAG or {path}@DIGEST"))
                 }
                 error => unread(&path.to_string(), error),
             });
             Selector::Digest(only?)
         }
-        (None, Place::Repository { repository, .. }) => {
+        (None, Storage::Repository { repository, .. }) => {
             return Err(usage(format!("{repository} has no tag"), "write it as ghcr.io/org/web:1.0"));
         }
     };
-    Ok(Source { place, selector })
+    Ok(Source { storage, selector })
 }
 
 /// The options for one registry.
@@ -125,18 +127,18 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         Ok(Self { settings, on_notice, insecure, said, known: BTreeMap::new(), server: None })
     }
 
-    /// The place at `location`. polyarch does not send a request to its registry yet.
-    pub(crate) async fn place(&mut self, location: Location) -> Result<Place, Failure> {
+    /// The storage at `location`. polyarch does not send a request to its registry yet.
+    pub(crate) async fn storage(&mut self, location: Location) -> Result<Storage, Failure> {
         let repository = match location {
             Location::Repository(repository) => repository,
-            Location::Layout(path) => return Ok(Place::Layout(path)),
+            Location::Layout(path) => return Ok(Storage::Layout(path)),
         };
         let host = repository.host();
         let registry = match self.known.get(host) {
             Some(registry) => registry.clone(),
             None => self.open(host).await?,
         };
-        Ok(Place::Repository { registry, repository })
+        Ok(Storage::Repository { registry, repository })
     }
 
     /// The image that `reference` names. polyarch does not send a request to its registry yet.
@@ -144,7 +146,7 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         &mut self,
         LocatedReference { location, selector }: LocatedReference,
     ) -> Result<Source, Failure> {
-        selected(self.place(location).await?, selector).await
+        selected(self.storage(location).await?, selector).await
     }
 
     /// The image that `text` names: by a reference, or by an image of the plan in this directory, with its first tag.
@@ -153,16 +155,16 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
             return Ok(self.source(parse(text)?).await?);
         }
         let args = PlanArgs { images: vec![text.to_owned()], ..PlanArgs::default() };
-        let loaded = Loaded::read(&args).map_err(|_| nothing(text))?;
+        let loaded = PlanFile::read(&args).map_err(|_| nothing(text))?;
         let plan = loaded.resolve(self.settings).await?;
-        let (registries, server) = load::registries(&plan, self.settings, self.on_notice.clone()).await?;
+        let (registries, server) = plan_file::registries(&plan, self.settings, self.on_notice.clone()).await?;
         self.server = self.server.take().or(server);
         let image = plan.images.iter().find(|image| image.name.as_str() == text);
         let (image, tag) = image.and_then(|image| Some((image, image.tags.first()?))).ok_or_else(|| nothing(text))?;
         let registry = registries.first;
-        let repository = load::repository(image, &registry)?;
+        let repository = plan_file::repository(image, &registry)?;
         self.known.insert(registry.host().clone(), registry.clone());
-        Ok(Source { place: Place::Repository { registry, repository }, selector: Selector::Tag(tag.clone()) })
+        Ok(Source { storage: Storage::Repository { registry, repository }, selector: Selector::Tag(tag.clone()) })
     }
 
     async fn open(&mut self, host: &RegistryHost) -> Result<Registry, Failure> {
@@ -253,7 +255,7 @@ pub(crate) fn bases(plan: &Plan, engines: &Engines, goal: Goal, own: &Registry, 
 /// The failure of an image that polyarch could not read, or that is wrong.
 pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
     match error {
-        VerifyError::Place(error) => unread(name, error),
+        VerifyError::Storage(error) => unread(name, error),
         VerifyError::Untrue { .. } => Failure {
             phase: Phase::Verify,
             message: format!("{name}: {}", diagnostic::chain(error)).into(),
@@ -265,7 +267,7 @@ pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
 
 /// The failure of an image that polyarch could not read. Its phase depends on the cause: polyarch cannot use the
 /// registry or the directory, or the image itself is missing or refused.
-pub(crate) fn unread(name: &str, error: &PlaceError) -> Failure {
+pub(crate) fn unread(name: &str, error: &StorageError) -> Failure {
     let answered = error.is_not_found() || error.is_refusal();
     let phase = if answered { Phase::Verify } else { Phase::Preflight };
     let missing = if error.is_not_found() { " does not exist" } else { "" };
@@ -287,7 +289,7 @@ pub(crate) async fn or_of_plan(failure: Failure, command: &str, texts: &[&str], 
             continue;
         };
         let args = PlanArgs { images: vec![name.to_owned()], ..PlanArgs::default() };
-        if let Ok(loaded) = Loaded::read(&args)
+        if let Ok(loaded) = PlanFile::read(&args)
             && loaded.resolve(settings).await.is_ok()
         {
             let hint = format!("`{name}` is an image of your plan: run `polyarch {command} {name}`");

@@ -2,10 +2,10 @@
 
 use polyarch::oci::{Location, Repository};
 use polyarch::plan::{Image, RegistryChoice};
-use polyarch::run::{Failure, Phase, Place, Registry, Server};
+use polyarch::run::{Failure, Phase, Registry, Server, Storage};
 
-use super::load::{self, Loaded};
 use super::notices;
+use super::plan_file::{self, PlanFile};
 use super::reach::{self, Registries};
 use super::settings::Settings;
 use crate::cli::args::refusal::{Refusal, usage};
@@ -51,7 +51,9 @@ async fn by_name(references: &[String], args: &RepositoryArgs, settings: &Settin
     let mut named = Vec::new();
     for name in references {
         let repository = parse(name)?;
-        if let Place::Repository { registry, repository } = registries.place(Location::Repository(repository)).await? {
+        if let Storage::Repository { registry, repository } =
+            registries.storage(Location::Repository(repository)).await?
+        {
             named.push(Named { registry, repository, image: None });
         }
     }
@@ -66,12 +68,12 @@ fn parse(name: &str) -> Result<Repository, Failure> {
 
 /// The repositories of the plan's images in every registry of the plan.
 async fn of_plan(images: Vec<String>, args: &RepositoryArgs, settings: &Settings) -> Result<Group, Refusal> {
-    let plan = Loaded::read(&args.plan(images))?.resolve(settings).await?;
-    let (registries, server) = load::registries(&plan, settings, notices::log).await?;
+    let plan = PlanFile::read(&args.plan(images))?.resolve(settings).await?;
+    let (registries, server) = plan_file::registries(&plan, settings, notices::log).await?;
     let mut named = Vec::new();
     for registry in registries.all() {
         for image in &plan.images {
-            let repository = load::repository(image, registry)?;
+            let repository = plan_file::repository(image, registry)?;
             named.push(Named { registry: registry.clone(), repository, image: Some(image.clone()) });
         }
     }
@@ -86,7 +88,7 @@ pub(crate) async fn planned(
     args: &RepositoryArgs,
     settings: &Settings,
 ) -> Option<String> {
-    let plan = Loaded::read(&args.plan(Vec::new())).ok()?.resolve(settings).await.ok()?;
+    let plan = PlanFile::read(&args.plan(Vec::new())).ok()?.resolve(settings).await.ok()?;
     let first = if let RegistryChoice::Named(named) = &plan.registry { Some(named) } else { None };
     let named = first.into_iter().chain(&plan.copies).filter(|named| named.ecr.is_some() && !named.host.is_ecr());
     let hosts: Vec<_> = named.map(|named| named.host.to_string()).collect();

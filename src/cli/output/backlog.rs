@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The next message to a display.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum Message {
     Event(Duration, Box<Event>),
     /// Events that are not shown.
     Lost(Duration, Lost),
@@ -73,8 +73,8 @@ impl Backlog {
         self.changed.notify_one();
     }
 
-    /// The next message, if one comes within `tick`, else `Told::Nothing`. `None`: no message follows.
-    pub(crate) fn next(&self, tick: Duration) -> Option<Told> {
+    /// The next message, if one comes within `tick`, else `Message::Nothing`. `None`: no message follows.
+    pub(crate) fn next(&self, tick: Duration) -> Option<Message> {
         let mut waiting = self.lock();
         if waiting.is_idle() {
             let woken = self.changed.wait_timeout(waiting, tick);
@@ -110,7 +110,7 @@ impl Waiting {
         self.events.is_empty() && self.ended.is_none() && !self.left
     }
 
-    fn next(&mut self, now: Instant) -> Option<Told> {
+    fn next(&mut self, now: Instant) -> Option<Message> {
         if let Some((ended, _)) = self.ended {
             let waited = now.saturating_duration_since(ended);
             if waited >= PATIENCE * 2 {
@@ -123,13 +123,13 @@ impl Waiting {
             Some((at, One::Event(event))) => {
                 let held = if is_log(&event) { &mut self.logs } else { &mut self.others };
                 *held -= weight(&event);
-                Some(Told::Event(at, event))
+                Some(Message::Event(at, event))
             }
-            Some((at, One::Lost(lost))) => Some(Told::Lost(at, lost)),
+            Some((at, One::Lost(lost))) => Some(Message::Lost(at, lost)),
             None => match self.ended.take() {
-                Some((_, report)) => Some(Told::End(report)),
+                Some((_, report)) => Some(Message::End(report)),
                 None if self.left => None,
-                None => Some(Told::Nothing),
+                None => Some(Message::Nothing),
             },
         }
     }
@@ -206,11 +206,11 @@ mod tests {
         let (mut logs, mut lost, mut others) = (0, Lost::default(), 0);
         loop {
             match waiting.next(now) {
-                Some(Told::Event(_, event)) if is_log(&event) => logs += 1,
-                Some(Told::Event(..)) => others += 1,
-                Some(Told::Lost(_, more)) => lost += more,
-                Some(Told::End(_)) => return (logs, lost, others),
-                Some(Told::Nothing) | None => panic!("there was no end"),
+                Some(Message::Event(_, event)) if is_log(&event) => logs += 1,
+                Some(Message::Event(..)) => others += 1,
+                Some(Message::Lost(_, more)) => lost += more,
+                Some(Message::End(_)) => return (logs, lost, others),
+                Some(Message::Nothing) | None => panic!("there was no end"),
             }
         }
     }
@@ -265,7 +265,7 @@ mod tests {
         // Between two shown events there may be one entry for lost lines.
         assert!(waiting.events.len() <= 3 * OTHERS / EVENT, "{}", waiting.events.len());
         // The display took messages, so there is room again.
-        while !matches!(waiting.next(Instant::now()), Some(Told::Nothing)) {}
+        while !matches!(waiting.next(Instant::now()), Some(Message::Nothing)) {}
         assert_eq!((waiting.logs, waiting.others), (0, 0));
     }
 
@@ -283,7 +283,7 @@ mod tests {
         let backlog = Backlog::default();
         backlog.tell(Duration::ZERO, &stopping());
         backlog.leave();
-        assert!(matches!(backlog.next(Duration::ZERO), Some(Told::Event(..))));
+        assert!(matches!(backlog.next(Duration::ZERO), Some(Message::Event(..))));
         assert!(backlog.next(Duration::ZERO).is_none());
     }
 }

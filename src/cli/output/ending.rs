@@ -14,7 +14,7 @@ use super::files::Files;
 use super::results::write_results;
 use crate::cli::args::refusal::Refusal;
 use crate::cli::args::shared::OutputArgs;
-use crate::cli::input::load::Loaded;
+use crate::cli::input::plan_file::PlanFile;
 use crate::cli::input::settings::Settings;
 use crate::cli::output;
 use crate::cli::terminal::diagnostic::{self, Snippet};
@@ -162,7 +162,7 @@ fn problem_text(path: &str, text: &str, problem: &Problem, color: Color) -> Vec<
 }
 
 /// A warning about the plan, with its place.
-pub(crate) fn plan_warning(problem: &Problem, loaded: &Loaded) -> Warning {
+pub(crate) fn plan_warning(problem: &Problem, loaded: &PlanFile) -> Warning {
     Warning {
         image: None,
         platform: None,

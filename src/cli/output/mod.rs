@@ -3,10 +3,10 @@
 //! All output is a [`Line`](super::terminal::line::Line) or a JSON document of `polyarch::text`. The writer sanitises
 //! every text in both. A reader that goes away (a broken pipe) never stops a run.
 
-pub(super) mod audience;
 mod backlog;
 pub(super) mod display;
 pub(super) mod ending;
+pub(super) mod fanout;
 pub(super) mod files;
 pub(super) mod results;
 pub(super) mod schema;

@@ -25,7 +25,7 @@ const STALLED: Duration = Duration::from_secs(1);
 /// The longest time for all the last lines.
 const LAST: Duration = Duration::from_secs(30);
 
-enum Told {
+enum Message {
     Lines(Vec<Line>, Color),
     /// A line that is dropped if too many wait.
     Logged(Line, Color),
@@ -34,7 +34,7 @@ enum Told {
 }
 
 struct Writer {
-    told: Sender<Told>,
+    told: Sender<Message>,
     pace: Pace,
     logged: AtomicUsize,
     dropped: AtomicUsize,
@@ -49,17 +49,17 @@ static WRITER: LazyLock<Writer> = LazyLock::new(|| {
     Writer { told: sender, pace, logged: AtomicUsize::new(0), dropped: AtomicUsize::new(0) }
 });
 
-fn write(told: &Receiver<Told>, pace: Pace) {
+fn write(told: &Receiver<Message>, pace: Pace) {
     let mut out = Lines::new(Paced::new(io::stderr(), pace));
     while let Ok(told) = told.recv() {
         match told {
-            Told::Lines(lines, color) => lines.iter().for_each(|line| out.line(line, color)),
-            Told::Logged(line, color) => {
+            Message::Lines(lines, color) => lines.iter().for_each(|line| out.line(line, color)),
+            Message::Logged(line, color) => {
                 WRITER.logged.fetch_sub(1, Ordering::Relaxed);
                 out.line(&line, color);
             }
             // The thread that waits may be gone.
-            Told::Flush(written) => drop(written.send(())),
+            Message::Flush(written) => drop(written.send(())),
         }
     }
 }
@@ -71,7 +71,7 @@ pub(crate) fn line(line: impl Into<Line>) {
 
 /// Writes some lines.
 pub(crate) fn lines(lines: Vec<Line>, color: Color) {
-    let _ = WRITER.told.send(Told::Lines(lines, color));
+    let _ = WRITER.told.send(Message::Lines(lines, color));
 }
 
 /// `error: …`, `hint: …`.
@@ -82,7 +82,7 @@ pub(crate) fn failure(failure: &Failure, color: Color) {
 /// Writes a line of the log.
 pub(crate) fn log(line: Line, color: Color) {
     if WRITER.logged.fetch_add(1, Ordering::Relaxed) < WAITING {
-        let _ = WRITER.told.send(Told::Logged(line, color));
+        let _ = WRITER.told.send(Message::Logged(line, color));
     } else {
         WRITER.logged.fetch_sub(1, Ordering::Relaxed);
         WRITER.dropped.fetch_add(1, Ordering::Relaxed);
@@ -96,7 +96,7 @@ pub(crate) fn flush() {
         line(format!("{dropped} warnings were not shown: the reader is too slow"));
     }
     let (done, written) = channel();
-    if WRITER.told.send(Told::Flush(done)).is_err() {
+    if WRITER.told.send(Message::Flush(done)).is_err() {
         return;
     }
     WRITER.pace.wait(&written, STALLED, LAST);

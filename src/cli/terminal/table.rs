@@ -1,6 +1,6 @@
 //! Makes the final table: a row for each platform, under its image's name.
 
-use polyarch::run::{By, Execution, PlatformReport, Report, Status};
+use polyarch::run::{Execution, JobSource, PlatformReport, Report, Status};
 
 use super::grid::{Align, Column, Grid};
 use super::line::Line;
@@ -36,16 +36,16 @@ fn cells(platform: &PlatformReport, width: Option<usize>) -> Vec<String> {
 
 fn engine(platform: &PlatformReport, width: Option<usize>) -> String {
     match &platform.by {
-        By::Engine { engine, .. } => shorten(engine, width.map_or(usize::MAX, |_| ENGINE_WIDTH)),
-        By::Copy { .. } => "imported".to_owned(),
+        JobSource::Engine { engine, .. } => shorten(engine, width.map_or(usize::MAX, |_| ENGINE_WIDTH)),
+        JobSource::Copy { .. } => "imported".to_owned(),
     }
 }
 
 fn runs(platform: &PlatformReport) -> String {
     match platform.by {
-        By::Engine { execution: Execution::Native, .. } => "native".to_owned(),
-        By::Engine { execution: Execution::Emulated, .. } => "emulated".to_owned(),
-        By::Copy { .. } => String::new(),
+        JobSource::Engine { execution: Execution::Native, .. } => "native".to_owned(),
+        JobSource::Engine { execution: Execution::Emulated, .. } => "emulated".to_owned(),
+        JobSource::Copy { .. } => String::new(),
     }
 }
 
@@ -61,7 +61,7 @@ fn end(status: Status) -> &'static str {
 
 /// The duration of the build, or its end. Empty for a copy.
 pub(crate) fn built(platform: &PlatformReport) -> String {
-    if matches!(platform.by, By::Copy { .. }) {
+    if matches!(platform.by, JobSource::Copy { .. }) {
         return String::new();
     }
     platform.build_seconds.map_or_else(|| end(platform.status).to_owned(), duration)
@@ -69,7 +69,7 @@ pub(crate) fn built(platform: &PlatformReport) -> String {
 
 /// The duration of the push or the copy, or its end. Empty if the run was to do neither.
 pub(crate) fn pushed(platform: &PlatformReport) -> String {
-    let imported = matches!(platform.by, By::Copy { .. });
+    let imported = matches!(platform.by, JobSource::Copy { .. });
     match (platform.push_seconds, platform.status) {
         (Some(_), Status::Pushed | Status::Confirmed)
             if platform.copied.as_ref().is_some_and(|one| one.manifests == 0) =>

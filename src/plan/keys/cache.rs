@@ -12,7 +12,7 @@ use crate::plan::read::distinct::distinct;
 use crate::plan::read::keys::{CACHE, CACHE_FROM, CACHE_TO, Keys};
 use crate::plan::read::node::{Entry, Key, Map, Node, Origin, Value, get};
 use crate::plan::read::paths;
-use crate::plan::read::reader::{Late, Read, Reader, Told};
+use crate::plan::read::reader::{Late, Read, Reader, Reported};
 use crate::plan::read::suggest::suggest;
 
 /// The cache of a job, and the place in the plan that names the exported cache.
@@ -258,7 +258,7 @@ fn place(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<CachePlac
     })
 }
 
-fn no_ref(reader: &mut Reader<'_>, node: &Node) -> Told {
+fn no_ref(reader: &mut Reader<'_>, node: &Node) -> Reported {
     reader.problem(&node.origin, "the cache has no `ref`", Some(FORMS.to_owned()))
 }
 
@@ -271,12 +271,12 @@ fn path(reader: &mut Reader<'_>, node: &Node, late: Late<'_>, directory: &Path) 
     Ok(paths::join(directory, &text))
 }
 
-fn no_directory(reader: &mut Reader<'_>, node: &Node, key: &str) -> Told {
+fn no_directory(reader: &mut Reader<'_>, node: &Node, key: &str) -> Reported {
     reader.problem(&node.origin, format!("the local cache has no `{key}`"), Some(DIRECTORIES.to_owned()))
 }
 
 /// Reports that `key` belongs to a cache of another type. `other` is the key for this type.
-fn foreign(reader: &mut Reader<'_>, item: &Node, fields: &Map, key: &str, other: &str) -> Told {
+fn foreign(reader: &mut Reader<'_>, item: &Node, fields: &Map, key: &str, other: &str) -> Reported {
     let (message, hint) = if key == "ref" {
         ("a local cache is a directory, and has no `ref`".to_owned(), format!("set `{other}: DIRECTORY` instead"))
     } else {

@@ -1,6 +1,5 @@
 //! Reads the keys of a plan, one key or one group of keys in a file.
 
-pub(super) mod adopt;
 pub(super) mod attest;
 pub(super) mod cache;
 pub(super) mod contexts;
@@ -8,6 +7,7 @@ pub(super) mod ecr;
 pub(super) mod engines;
 pub(super) mod entry;
 pub(super) mod export;
+pub(super) mod import;
 pub(super) mod registry;
 pub(super) mod sandbox;
 pub(super) mod secrets;

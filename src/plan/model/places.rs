@@ -10,14 +10,14 @@ use crate::oci::Platform;
 
 /// A place in the plan or on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Position {
     /// These bytes of the plan's text.
     Text(Range<usize>),
     /// A flag of the command line.
     Flag(String),
 }
 
-impl Place {
+impl Position {
     /// A problem of `source` at this place.
     #[must_use]
     pub fn problem(&self, source: &SourceText, message: &str, hint: Option<String>) -> Problem {
@@ -35,15 +35,15 @@ impl Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputPlaces {
     /// The name of the image. Errors about inputs with default values point here.
-    pub image: Place,
+    pub image: Position,
     /// `context`.
-    pub context: Option<Place>,
+    pub context: Option<Position>,
     /// `dockerfile` or `dockerfile_inline`.
-    pub dockerfile: Option<Place>,
+    pub dockerfile: Option<Position>,
     /// `target`.
-    pub target: Option<Place>,
+    pub target: Option<Position>,
     /// The entries of `contexts`.
-    pub contexts: BTreeMap<ContextName, Place>,
+    pub contexts: BTreeMap<ContextName, Position>,
 }
 
 /// The places of every build of a plan.

@@ -176,7 +176,7 @@ pub enum Work {
     /// An engine builds it.
     Build(Box<Build>),
     /// polyarch copies a third-party image.
-    Adopt(Adoption),
+    Import(Import),
 }
 
 /// A build.
@@ -192,7 +192,7 @@ pub struct Build {
 
 /// A third-party image that polyarch imports: `from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Adoption {
+pub struct Import {
     /// An index that has the platform, or the image itself.
     pub from: Reference,
 }
@@ -211,7 +211,7 @@ impl Job {
     pub fn build(&self) -> Option<&Build> {
         match &self.work {
             Work::Build(build) => Some(build),
-            Work::Adopt(_) => None,
+            Work::Import(_) => None,
         }
     }
 
@@ -220,7 +220,7 @@ impl Job {
     pub fn build_mut(&mut self) -> Option<&mut Build> {
         match &mut self.work {
             Work::Build(build) => Some(build),
-            Work::Adopt(_) => None,
+            Work::Import(_) => None,
         }
     }
 }
@@ -241,7 +241,7 @@ impl Plan {
     pub fn sources(&self) -> Vec<&Reference> {
         let mut sources = Vec::new();
         for job in self.images.iter().flat_map(|image| &image.jobs) {
-            if let Work::Adopt(Adoption { from }) = &job.work
+            if let Work::Import(Import { from }) = &job.work
                 && !sources.contains(&from)
             {
                 sources.push(from);

@@ -10,7 +10,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq as _, Serializer};
 
 use super::duration;
 use super::plan::{
-    Adoption, ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Job, NamedRegistry, Plan,
+    ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Import, Job, NamedRegistry, Plan,
     RegistryChoice, Transport, Work,
 };
 use super::spec::{
@@ -155,7 +155,7 @@ impl Serialize for Job {
         match &self.work {
             Work::Build(work) => build(&mut map, work)?,
             // A reference never contains a `$`.
-            Work::Adopt(Adoption { from }) => map.serialize_entry("from", &from.to_string())?,
+            Work::Import(Import { from }) => map.serialize_entry("from", &from.to_string())?,
         }
         if self.entry != EntryOverride::default() {
             map.serialize_entry("entry", &Entry(&self.entry))?;

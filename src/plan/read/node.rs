@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::plan::model::places::Place;
+use crate::plan::model::places::Position;
 
 /// The place where a node was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(in crate::plan) enum Origin {
     Flag(Rc<str>),
 }
 
-impl From<&Origin> for Place {
+impl From<&Origin> for Position {
     fn from(origin: &Origin) -> Self {
         match origin {
             Origin::Text(range) => Self::Text(range.clone()),

@@ -42,10 +42,10 @@ pub(in crate::plan) struct Late<'a> {
 /// Proof that a problem was reported. Only [`Reader::problem`] and the limits of the reader create it, so no value is
 /// skipped in silence.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::plan) struct Told(());
+pub(in crate::plan) struct Reported(());
 
 /// The result of reading a value.
-pub(in crate::plan) type Read<T> = Result<T, Told>;
+pub(in crate::plan) type Read<T> = Result<T, Reported>;
 
 /// Reads values and collects problems and warnings.
 pub(in crate::plan) struct Reader<'a> {
@@ -82,14 +82,14 @@ impl<'a> Reader<'a> {
         }
         match plan {
             Ok(plan) if self.problems.is_empty() => Ok(Plan { warnings: self.warnings, ..plan }),
-            Ok(_) | Err(Told(())) => Err(self.problems),
+            Ok(_) | Err(Reported(())) => Err(self.problems),
         }
     }
 
     /// Returns an error if reading must stop: there are too many problems, or the resolved plan is too large.
     pub(in crate::plan) fn go_on(&self) -> Read<()> {
         let exhausted = self.problems.len() >= MAX_PROBLEMS || self.resolved > MAX_RESOLVED;
-        if exhausted { Err(Told(())) } else { Ok(()) }
+        if exhausted { Err(Reported(())) } else { Ok(()) }
     }
 
     /// Counts bytes of the resolved plan. The limit bounds the repetition of defaults, for any size of the text.
@@ -102,13 +102,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(in crate::plan) fn problem(&mut self, origin: &Origin, message: impl AsRef<str>, hint: Option<String>) -> Told {
+    pub(in crate::plan) fn problem(
+        &mut self,
+        origin: &Origin,
+        message: impl AsRef<str>,
+        hint: Option<String>,
+    ) -> Reported {
         if self.problems.len() < MAX_PROBLEMS
             && let Some(problem) = self.place(origin, message.as_ref(), hint)
         {
             self.problems.push(problem);
         }
-        Told(())
+        Reported(())
     }
 
     /// A place for a problem whose message must not show the text of the plan or of the flag.
@@ -144,7 +149,7 @@ impl<'a> Reader<'a> {
         Some(Problem { span, message, hint })
     }
 
-    fn wrong_type(&mut self, node: &Node, subject: &str, wanted: &str) -> Told {
+    fn wrong_type(&mut self, node: &Node, subject: &str, wanted: &str) -> Reported {
         self.problem(&node.origin, format!("{subject} must be {wanted}, and this is {}", node.kind()), None)
     }
 

@@ -8,7 +8,7 @@ use super::keys::{IMAGE, PLATFORM};
 use super::node::{Map, Node, Origin, Value, put};
 use super::reader::{Read, Reader};
 use super::suggest::{nearest, suggest};
-use crate::plan::keys::adopt;
+use crate::plan::keys::import;
 
 /// The `--set` flags. Each one records whether it matched an image.
 pub(in crate::plan) struct Sets(Vec<Set>);
@@ -41,7 +41,7 @@ impl Sets {
         for set in self.0.iter_mut().filter(|set| matches(&set.pattern, name)) {
             set.used = true;
             match &set.platform {
-                None if set.passes_over(map) => {}
+                None if set.skips(map) => {}
                 None => put(map, &set.path, &set.value),
                 Some(platform) if plans(map, platform) => of_platforms.push((platform.clone(), set.clone())),
                 // A pattern applies only to the images that have the platform.
@@ -101,9 +101,9 @@ fn parse(reader: &mut Reader<'_>, flag: &str) -> Read<Set> {
 impl Set {
     /// Whether polyarch ignores this flag: the flag has a pattern and a build setting, and `settings` import the
     /// image.
-    pub(in crate::plan) fn passes_over(&self, settings: &Map) -> bool {
+    pub(in crate::plan) fn skips(&self, settings: &Map) -> bool {
         let key = self.path.first().map_or("", |key| key);
-        self.pattern.contains('*') && adopt::passes_over(settings, key, PLATFORM.known)
+        self.pattern.contains('*') && import::skips(settings, key, PLATFORM.known)
     }
 }
 

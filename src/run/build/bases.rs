@@ -16,12 +16,12 @@ use crate::run::build::schedule;
 use crate::run::event::failure::{failure, lines_of};
 use crate::run::event::{Failure, Phase};
 use crate::run::fetch::listing::AT_ONCE;
-use crate::run::place::Place;
 use crate::run::preflight::assign::{Schedule, ScheduledBuild};
 use crate::run::preflight::dockerfile;
 use crate::run::preflight::engines::{Engines, Reached};
 use crate::run::preflight::goal::Goal;
 use crate::run::preflight::request::BuildRun;
+use crate::run::storage::Storage;
 
 /// The time that a run waits for the answers.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -61,8 +61,8 @@ pub(in crate::run) async fn refusals(run: &BuildRun, schedule: &Schedule) -> Vec
     let until = Instant::now() + LONGEST;
     let asking = images.into_iter().take(MOST).filter_map(|image| {
         let registry = run.bases.iter().find(|registry| registry.host() == image.repository.host())?;
-        let place = Place::Repository { registry: registry.clone(), repository: image.repository.clone() };
-        Some(async move { Some((image, timeout_at(until, ask(&place, image)).await.ok()??)) })
+        let storage = Storage::Repository { registry: registry.clone(), repository: image.repository.clone() };
+        Some(async move { Some((image, timeout_at(until, ask(&storage, image)).await.ok()??)) })
     });
     // The futures exist before the stream, because a task may await this function.
     let asking: Vec<_> = asking.collect();
@@ -116,8 +116,8 @@ fn read(job: &ScheduledBuild, engine: &Reached) -> Option<Vec<Base>> {
 }
 
 /// The content of the image in the registry. `None` if the registry gives no usable answer.
-async fn ask(place: &Place, image: &Reference) -> Option<Has> {
-    let manifest = place.manifest(&image.selector, Visibility::Settled).await.ok()?;
+async fn ask(storage: &Storage, image: &Reference) -> Option<Has> {
+    let manifest = storage.manifest(&image.selector, Visibility::Settled).await.ok()?;
     match manifest.content().ok()? {
         Content::Index(index) => {
             let images = index.manifests.iter().filter(|entry| !entry.is_attestation());
@@ -125,7 +125,7 @@ async fn ask(place: &Place, image: &Reference) -> Option<Has> {
             Some(Has::Index(platforms.collect()))
         }
         Content::Image(image) => {
-            let config = place.config(&image.config).await.ok()?;
+            let config = storage.config(&image.config).await.ok()?;
             Some(Has::Image(PlatformFields::of_config(&config).ok()??.platform().ok()?))
         }
     }

@@ -18,7 +18,7 @@ pub(in crate::run) enum JobEnd {
         own: TagRef,
     },
     /// The registry has the same image as the source.
-    Adopted {
+    Imported {
         found: Box<Found>,
     },
     /// The image is in its source. The run does not copy it.

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::end::JobEnd;
-use super::load::{self, Loaded, Loading};
+use super::engine_tags::{self, BuiltPlatform, ImageToName};
 use crate::engine::Engine;
 use crate::oci::Digest;
 use crate::plan::Image;
 use crate::run::event::Execution;
 use crate::run::fetch::found::Found;
-use crate::run::place::registry::Registry;
 use crate::run::preflight::assign::ScheduledJob;
 use crate::run::preflight::goal::Goal;
 use crate::run::preflight::request::BuildRun;
 use crate::run::publish::publication::Publication;
 use crate::run::publish::target::Target;
+use crate::run::storage::registry::Registry;
 
 /// The state of an image and its jobs.
 pub(super) struct ImageState {
@@ -31,7 +31,7 @@ pub(super) struct ImageState {
     /// The images that have their engine's own platform.
     native: Vec<(Arc<Engine>, Digest)>,
     /// The images that get names on their engine.
-    built: Vec<Loaded>,
+    built: Vec<BuiltPlatform>,
 }
 
 /// The next step after a job ended.
@@ -43,7 +43,7 @@ pub(in crate::run) enum Step {
     /// Every platform is confirmed.
     Publish(Box<Publication>),
     /// Every platform is built, and gets a name on its engine.
-    Load(Box<Loading>),
+    Load(Box<ImageToName>),
 }
 
 impl ImageState {
@@ -82,13 +82,13 @@ impl ImageState {
             }
             (JobEnd::Built { id, own }, ScheduledJob::Build(build)) => {
                 let engine = run.engines.list()[build.engine].engine.clone();
-                self.built.push(Loaded {
+                self.built.push(BuiltPlatform {
                     engine,
                     arch_tag: build.job.arch_tag.clone(),
-                    part: load::part(&own, build, id),
+                    part: engine_tags::part(&own, build, id),
                 });
             }
-            (JobEnd::Adopted { found }, _) => self.found.push(*found),
+            (JobEnd::Imported { found }, _) => self.found.push(*found),
             (JobEnd::Chosen { .. }, _) => {}
             (JobEnd::Failed(_) | JobEnd::Cancelled | JobEnd::Confirmed { .. } | JobEnd::Built { .. }, _) => {
                 self.failed = true;
@@ -112,8 +112,8 @@ impl ImageState {
         Step::NotJoined(reasons.join(", "))
     }
 
-    fn loading(&mut self) -> Loading {
-        Loading::new(self.target.clone(), std::mem::take(&mut self.built))
+    fn loading(&mut self) -> ImageToName {
+        ImageToName::new(self.target.clone(), std::mem::take(&mut self.built))
     }
 
     fn publication(&mut self, run: &BuildRun) -> Publication {

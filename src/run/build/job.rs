@@ -20,21 +20,21 @@ use crate::registry::Visibility;
 use crate::run::build::end::JobEnd;
 use crate::run::build::session_group::SessionGroup;
 use crate::run::event::failure::{chain, failure, of_build, of_engine};
-use crate::run::event::relay::{JobVoice, relay};
+use crate::run::event::job_events::{JobReporter, job_events};
 use crate::run::event::{Doing, Failure, JobEvent, Phase, Repeated};
 use crate::run::fetch::complete::{Complete, Incomplete, complete, named};
 use crate::run::fetch::confirm::{self};
 use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::found::Found;
-use crate::run::place::Place;
-use crate::run::place::engine_names;
-use crate::run::place::engine_names::CONTENDED;
-use crate::run::place::fixed::FixedArchTag;
-use crate::run::place::registry::Registry;
 use crate::run::preflight::assign::ScheduledBuild;
 use crate::run::preflight::dockerfile;
 use crate::run::preflight::goal::Goal;
 use crate::run::publish::target::FRESH;
+use crate::run::storage::Storage;
+use crate::run::storage::engine_names;
+use crate::run::storage::engine_names::CONTENDED;
+use crate::run::storage::fixed::FixedArchTag;
+use crate::run::storage::registry::Registry;
 
 /// The most pushes of a wrong image while the name on the engine shows the built image after each push.
 const GIVEN_BACK: u32 = 3;
@@ -44,7 +44,7 @@ const SILENT: &str = "; the engine reported no digest for the push, and its log 
 
 /// The input of a job.
 pub(in crate::run) struct JobRun {
-    pub(in crate::run) voice: JobVoice,
+    pub(in crate::run) reporter: JobReporter,
     pub(in crate::run) scheduled: ScheduledBuild,
     pub(in crate::run) engine: Arc<Engine>,
     /// The builds that the engine runs at once.
@@ -108,9 +108,9 @@ impl JobRun {
     pub(in crate::run) async fn run(self) -> JobEnd {
         let end = self.steps().await;
         match &end {
-            JobEnd::Failed(failure) => self.voice.say(JobEvent::Failed(failure.clone())).await,
-            JobEnd::Cancelled => self.voice.say(JobEvent::Cancelled).await,
-            JobEnd::Confirmed { .. } | JobEnd::Built { .. } | JobEnd::Adopted { .. } | JobEnd::Chosen { .. } => {}
+            JobEnd::Failed(failure) => self.reporter.say(JobEvent::Failed(failure.clone())).await,
+            JobEnd::Cancelled => self.reporter.say(JobEvent::Cancelled).await,
+            JobEnd::Confirmed { .. } | JobEnd::Built { .. } | JobEnd::Imported { .. } | JobEnd::Chosen { .. } => {}
         }
         end
     }
@@ -140,7 +140,7 @@ impl JobRun {
             Err(failure) => return JobEnd::Failed(failure),
         };
         let image: DigestRef = self.names.shared.repository.digest(found.child.manifest().digest().clone());
-        self.voice.say(JobEvent::Confirmed { image, bytes: found.child.image_bytes() }).await;
+        self.reporter.say(JobEvent::Confirmed { image, bytes: found.child.image_bytes() }).await;
         JobEnd::Confirmed { found: Box::new(found), id: built.id }
     }
 
@@ -164,12 +164,12 @@ impl JobRun {
     async fn bring_to_registry(&self, built: &BuiltImage) -> Result<Found, Failure> {
         let (tag, job) = (Selector::Tag(self.names.shared.tag.clone()), &self.scheduled.job);
         // A failure here decides nothing. The push that follows has a clear error of its own.
-        match confirm::find_standing(&self.place(), &tag, &job.platform, &job.entry, self.attestations, built).await {
+        match confirm::find_standing(&self.storage(), &tag, &job.platform, &job.entry, self.attestations, built).await {
             Ok(found) if found.is_all_of(built) => match self.complete(found).await {
                 Ok(found) => return Ok(found),
                 Err(Incomplete { faults, .. }) => {
                     let message = format!("{}: {faults}; the engine pushes the image again", self.names.shared);
-                    self.voice.warn(message, None).await;
+                    self.reporter.warn(message, None).await;
                 }
             },
             // If the tag is known to be immutable, the registry would refuse the push. polyarch does not send it.
@@ -187,7 +187,7 @@ impl JobRun {
             };
             let Some(wait) = self.named_again_after(attempt, built).await else { return Err(failure) };
             let (seconds, error) = (wait.as_secs_f64(), failure.message.clone());
-            self.voice.say(JobEvent::Retried { doing: Repeated::Push, attempt, wait: seconds, error }).await;
+            self.reporter.say(JobEvent::Retried { doing: Repeated::Push, attempt, wait: seconds, error }).await;
             tokio::time::sleep(wait).await;
             let TagRef { repository, tag } = &self.names.shared;
             let named = engine_names::name_image(&self.engine, &built.id, &repository.familiar(), tag).await;
@@ -216,7 +216,7 @@ impl JobRun {
     /// Returns `found` if the registry has all of its blobs. Each blob is asked for here, and not again later.
     async fn complete(&self, mut found: Found) -> Result<Found, Incomplete> {
         let manifests = named(std::slice::from_ref(&found.child));
-        let Complete { there, .. } = complete(&self.place(), &manifests, &found.there).await?;
+        let Complete { there, .. } = complete(&self.storage(), &manifests, &found.there).await?;
         found.there.extend(there);
         Ok(found)
     }
@@ -252,7 +252,7 @@ impl JobRun {
     async fn build_in_slot(&self) -> Result<BuiltImage, Failure> {
         // The semaphore is never closed, because its owner outlives the jobs.
         let _slot = self.slots.acquire().await;
-        self.voice.say(JobEvent::BuildStarted).await;
+        self.reporter.say(JobEvent::BuildStarted).await;
         let Some(limit) = self.scheduled.job.work.timeout else { return self.build().await };
         tokio::time::timeout(limit, self.build()).await.unwrap_or_else(|_| {
             let message = format!("the build took longer than its timeout of {limit:?}");
@@ -292,13 +292,13 @@ impl JobRun {
             let wait = CONTENDED.wait(attempt).filter(|_| matches!(error.kind, EngineErrorKind::NameTaken(_)));
             let Some(wait) = wait else { return Err(self.not_built(&error)) };
             let (seconds, error) = (wait.as_secs_f64(), chain(&error));
-            self.voice
+            self.reporter
                 .say(JobEvent::Retried { doing: Repeated::Build, attempt, wait: seconds, error: error.into() })
                 .await;
             tokio::time::sleep(wait).await;
             attempt += 1;
         };
-        self.voice
+        self.reporter
             .say(JobEvent::Built {
                 id: built.id.clone(),
                 seconds: built.took.as_secs_f64(),
@@ -322,16 +322,16 @@ impl JobRun {
             let session = self.session.session(&self.engine, stages).await?;
             self.engine.build(&request, session, sender).await
         };
-        let (built, ()) = tokio::join!(building, relay(self.voice.clone(), events));
+        let (built, ()) = tokio::join!(building, job_events(self.reporter.clone(), events));
         built
     }
 
     /// Pushes, and returns the selector with which polyarch looks for the image.
     async fn push(&self, by_tag: Selector) -> Result<Selector, NotPushed> {
         let credential = self.credential().await?;
-        self.voice.say(JobEvent::PushStarted { to: self.names.shared.clone() }).await;
-        let pushed = self.voice.while_silent(Doing::Pushing, self.push_logged_in(credential)).await?;
-        self.voice
+        self.reporter.say(JobEvent::PushStarted { to: self.names.shared.clone() }).await;
+        let pushed = self.reporter.while_silent(Doing::Pushing, self.push_logged_in(credential)).await?;
+        self.reporter
             .say(JobEvent::Pushed { seconds: pushed.took.as_secs_f64(), layers_pushed: pushed.layers_pushed })
             .await;
         // The digest is safer than the tag, because another run may push to the tag at the same time.
@@ -359,7 +359,9 @@ impl JobRun {
         }
         self.credentials.refused(self.names.shared.repository.host(), &credential);
         let error = chain(&error);
-        self.voice.say(JobEvent::Retried { doing: Repeated::Push, attempt: 1, wait: 0.0, error: error.into() }).await;
+        self.reporter
+            .say(JobEvent::Retried { doing: Repeated::Push, attempt: 1, wait: 0.0, error: error.into() })
+            .await;
         let credential = self.credential().await?;
         Ok(self.push_until_heard(&credential).await?)
     }
@@ -378,7 +380,7 @@ impl JobRun {
             };
             let Some(wait) = self.registry.again_after(attempt, &error) else { return Err(error) };
             let (seconds, error) = (wait.as_secs_f64(), chain(&error));
-            self.voice
+            self.reporter
                 .say(JobEvent::Retried { doing: Repeated::Push, attempt, wait: seconds, error: error.into() })
                 .await;
             tokio::time::sleep(wait).await;
@@ -387,7 +389,7 @@ impl JobRun {
     }
 
     async fn confirm(&self, built: &BuiltImage, selector: &Selector) -> Result<Found, Unproven> {
-        let found = self.voice.while_silent(Doing::Confirming, self.find_built(built, selector, FRESH)).await;
+        let found = self.reporter.while_silent(Doing::Confirming, self.find_built(built, selector, FRESH)).await;
         found.map_err(|error| {
             let phase = if error.is_refusal() { Phase::Verify } else { Phase::Push };
             let name = match self.to() {
@@ -405,9 +407,9 @@ impl JobRun {
         })
     }
 
-    fn place(&self) -> Place {
+    fn storage(&self) -> Storage {
         let (registry, repository) = (self.registry.clone(), self.names.shared.repository.clone());
-        Place::Repository { registry, repository }
+        Storage::Repository { registry, repository }
     }
 
     async fn find_built(
@@ -416,9 +418,9 @@ impl JobRun {
         selector: &Selector,
         visibility: Visibility,
     ) -> Result<Found, ConfirmError> {
-        let place = self.place();
+        let storage = self.storage();
         let (platform, entry) = (&self.scheduled.job.platform, &self.scheduled.job.entry);
-        let found = confirm::find(&place, selector, visibility, platform, entry, self.attestations).await?;
+        let found = confirm::find(&storage, selector, visibility, platform, entry, self.attestations).await?;
         confirm::prove(&found, built)?;
         Ok(found)
     }

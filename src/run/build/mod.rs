@@ -1,13 +1,13 @@
 //! Builds and imports the images of a plan, from the first check to the finished image.
 
-mod adopt;
 pub(super) mod bases;
 pub(super) mod check;
 mod common;
 pub(super) mod end;
+pub(super) mod engine_tags;
 mod image;
+mod import;
 pub(super) mod job;
-pub(super) mod load;
 pub(super) mod names;
 pub(super) mod order;
 pub(super) mod pipeline;

@@ -67,8 +67,8 @@ impl Order {
 /// The image of a job that ended, or the reason why no image exists.
 pub(super) fn image_of(end: &JobEnd, job: &ScheduledJob, target: &Target) -> Result<BaseImage, String> {
     match end {
-        JobEnd::Confirmed { found, .. } | JobEnd::Adopted { found } => {
-            Ok(BaseImage::Pushed(target.place.digest(found.child.manifest().digest().clone())))
+        JobEnd::Confirmed { found, .. } | JobEnd::Imported { found } => {
+            Ok(BaseImage::Pushed(target.storage.digest(found.child.manifest().digest().clone())))
         }
         // Dependants use the run's own name, because another run may move the arch tag to its own image.
         JobEnd::Built { own, .. } => Ok(BaseImage::OnEngine(own.clone())),
@@ -82,7 +82,7 @@ pub(super) fn image_of(end: &JobEnd, job: &ScheduledJob, target: &Target) -> Res
 fn images(job: &ScheduledJob) -> impl Iterator<Item = &ImageName> {
     let build = match job {
         ScheduledJob::Build(build) => Some(build),
-        ScheduledJob::Adopt(_) => None,
+        ScheduledJob::Import(_) => None,
     };
     build.into_iter().flat_map(|build| build.job.work.spec.contexts.values()).filter_map(|context| match context {
         NamedContext::Image(image) => Some(image),
@@ -97,7 +97,7 @@ pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Fa
     // An imported image is in its registry, even if polyarch pushes nothing.
     let built = |base: usize| match &schedule.jobs[base] {
         ScheduledJob::Build(build) => Some(build),
-        ScheduledJob::Adopt(_) => None,
+        ScheduledJob::Import(_) => None,
     };
     let refused = |(place, job): (usize, &ScheduledJob)| {
         let ScheduledJob::Build(job) = job else { return None };

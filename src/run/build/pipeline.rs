@@ -7,10 +7,10 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::adopt::{self, Chosen};
 use super::bases;
 use super::end::JobEnd;
 use super::image::{ImageState, Step};
+use super::import::{self, Chosen};
 use super::names::OwnNames;
 use super::order::{self, Order};
 use super::prepare::{self, Prepared, Shared};
@@ -18,8 +18,7 @@ use crate::run::build::schedule;
 use crate::run::event::failure::failure;
 use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
-use crate::run::listen::{Surroundings, listen};
-use crate::run::place::registry::{Registry, while_served};
+use crate::run::listen::{RunContext, listen};
 use crate::run::preflight::agents::Agents;
 use crate::run::preflight::assign::Schedule;
 use crate::run::preflight::cautions;
@@ -29,10 +28,11 @@ use crate::run::preflight::request::{BuildRun, OnFailure, Outline};
 use crate::run::preflight::secrets::Secrets;
 use crate::run::preflight::warnings;
 use crate::run::preflight::withheld;
-use crate::run::publish::publication::{self, NotMoved, Placed};
+use crate::run::publish::atomic::{AtomicPublish, Next};
+use crate::run::publish::publication::{self, NotMoved, StagedIndex};
+use crate::run::publish::remove_arch_tags;
 use crate::run::publish::target::Target;
-use crate::run::publish::together::{Next, Together};
-use crate::run::publish::untag;
+use crate::run::storage::registry::{Registry, while_served};
 
 /// How many events may wait for the listener.
 const EVENTS: usize = 1024;
@@ -56,9 +56,9 @@ pub fn outline(run: &BuildRun) -> Result<Outline, Vec<Failure>> {
 ///
 /// This function owns every task, and all tasks have ended when it returns. A stop ends builds and pushes at once. A
 /// registry has 2 s to answer a tag request that polyarch sent before the stop.
-pub async fn build(run: BuildRun, around: Surroundings, sink: &mut dyn EventSink) {
+pub async fn build(run: BuildRun, around: RunContext, sink: &mut dyn EventSink) {
     let (events, heard) = mpsc::channel(EVENTS);
-    let Surroundings { server, notices, shutdown } = around;
+    let RunContext { server, notices, shutdown } = around;
     // `conduct` owns the last sender of events, so `listen` ends after it.
     tokio::join!(while_served(server, conduct(run, events, shutdown)), listen(sink, heard, notices));
 }
@@ -89,9 +89,9 @@ enum Done {
         result: Result<(), Failure>,
     },
     /// Every repository has the images that the index lists, or copying failed.
-    Placed {
+    StagedIndex {
         image: usize,
-        placed: Result<Box<Placed>, Failure>,
+        placed: Result<Box<StagedIndex>, Failure>,
     },
     /// The final tags of the images moved, or did not.
     Published {
@@ -119,7 +119,7 @@ struct Conductor<'a> {
     /// The tasks of the jobs that run, in the schedule's order.
     running: Vec<Option<AbortHandle>>,
     tasks: JoinSet<Done>,
-    together: Together<Box<Placed>>,
+    together: AtomicPublish<Box<StagedIndex>>,
     /// Ends all builds.
     builds: CancellationToken,
     /// The run's own names on engines.
@@ -134,7 +134,7 @@ impl<'a> Conductor<'a> {
         let images = run.plan.images.iter().zip(targets);
         let images = images.map(|(image, target)| ImageState::new(image, target, builds.child_token())).collect();
         let (order, tasks) = (Order::of(&schedule), JoinSet::new());
-        let together = Together::new(run.moving, run.plan.images.len());
+        let together = AtomicPublish::new(run.moving, run.plan.images.len());
         let (waiting, running) = (Vec::new(), Vec::new());
         let own_names = OwnNames::default();
         Ok(Self { run, schedule, order, images, waiting, running, tasks, together, builds, own_names, events })
@@ -218,13 +218,13 @@ impl<'a> Conductor<'a> {
     /// Checks that the images to import exist, that tags may move, and that the engines reach the registry.
     async fn reach(&self, targets: &[Target]) -> Result<BTreeMap<usize, Chosen>, Vec<Failure>> {
         let first = &self.run.registries.first;
-        let chosen = adopt::choose(&self.schedule, &self.run.sources, (first, targets)).await?;
+        let chosen = import::choose(&self.schedule, &self.run.sources, (first, targets)).await?;
         let builds = |place: &usize| self.schedule.builds().any(|job| job.engine == *place);
         let engines = self.run.engines.list().iter().enumerate().filter(|(place, _)| builds(place));
         let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
         let mut faults = Vec::new();
         if self.run.goal == Goal::Publish {
-            faults = untag::refusals(&self.run.plan, targets, first).await;
+            faults = remove_arch_tags::refusals(&self.run.plan, targets, first).await;
         }
         faults.extend(withheld::refusals(self.run, &self.schedule, targets).await);
         if !faults.is_empty() {
@@ -283,10 +283,10 @@ impl<'a> Conductor<'a> {
                 self.job_ended(place, end).await;
             }
             Ok(Done::Loaded { result: Ok(()), .. }) => {}
-            Ok(Done::Loaded { image, result: Err(failure) } | Done::Placed { image, placed: Err(failure) }) => {
+            Ok(Done::Loaded { image, result: Err(failure) } | Done::StagedIndex { image, placed: Err(failure) }) => {
                 self.image_failed(image, failure).await;
             }
-            Ok(Done::Placed { image, placed: Ok(placed) }) => self.image_ready(image, placed, shutdown).await,
+            Ok(Done::StagedIndex { image, placed: Ok(placed) }) => self.image_ready(image, placed, shutdown).await,
             Ok(Done::Published { images }) => self.images_published(images).await,
             Err(error) => self.task_broke(&error).await,
         }
@@ -350,14 +350,14 @@ impl<'a> Conductor<'a> {
             }
             Step::Publish(publication) => {
                 let events = self.events.clone();
-                let place = async move { publication.place(&events).await.map(Box::new) };
-                self.tasks.spawn(async move { Done::Placed { image, placed: place.await } });
+                let place = async move { publication.stage(&events).await.map(Box::new) };
+                self.tasks.spawn(async move { Done::StagedIndex { image, placed: place.await } });
             }
         }
     }
 
     /// Moves the tags of an image that is ready, alone or with other images. Otherwise waits for the other images.
-    async fn image_ready(&mut self, image: usize, placed: Box<Placed>, shutdown: &Shutdown) {
+    async fn image_ready(&mut self, image: usize, placed: Box<StagedIndex>, shutdown: &Shutdown) {
         match self.together.ready(image, placed) {
             Next::Wait => {}
             Next::Withhold(reason) => self.of_image(image, ImageEvent::Withheld { reason: reason.into() }).await,
@@ -441,7 +441,10 @@ impl<'a> Conductor<'a> {
         let answered = async {
             while let Some(done) = self.tasks.join_next().await {
                 match done {
-                    Ok(Done::Loaded { image, result: Err(failure) } | Done::Placed { image, placed: Err(failure) }) => {
+                    Ok(
+                        Done::Loaded { image, result: Err(failure) }
+                        | Done::StagedIndex { image, placed: Err(failure) },
+                    ) => {
                         self.image_failed(image, failure).await;
                     }
                     Ok(Done::Published { images }) => self.images_published(images).await,

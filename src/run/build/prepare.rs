@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::adopt::{AdoptRun, Chosen};
 use super::common::{self, CommonKey};
 use super::end::JobEnd;
+use super::import::{Chosen, ImportRun};
 use super::job::JobRun;
 use super::names;
 use super::order::Order;
@@ -19,12 +19,10 @@ use crate::context::{AddedStages, ContextError, can_have_stages};
 use crate::engine::{BaseImage, EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
 use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, Image, ImageName, Plan, SecretSpec, SshSpec};
 use crate::run::event::failure::{chain, failure};
-use crate::run::event::relay::JobVoice;
-use crate::run::event::{By, Destination, Event, Failure, Phase, PlannedJob};
-use crate::run::place::registry::Registry;
-use crate::run::place::{Place, Registries};
+use crate::run::event::job_events::JobReporter;
+use crate::run::event::{Destination, Event, Failure, JobSource, Phase, PlannedJob};
 use crate::run::preflight::agents::Agents;
-use crate::run::preflight::assign::{Schedule, ScheduledAdoption, ScheduledBuild, ScheduledJob};
+use crate::run::preflight::assign::{Schedule, ScheduledBuild, ScheduledImport, ScheduledJob};
 use crate::run::preflight::engines::Engines;
 use crate::run::preflight::goal::Goal;
 use crate::run::preflight::inputs;
@@ -32,6 +30,8 @@ use crate::run::preflight::nearby;
 use crate::run::preflight::request::Outline;
 use crate::run::preflight::secrets::Secrets;
 use crate::run::publish::target::Target;
+use crate::run::storage::registry::Registry;
+use crate::run::storage::{Registries, Storage};
 
 /// The parts that all jobs of a run share.
 pub(in crate::run) struct Shared<'a> {
@@ -71,7 +71,7 @@ pub(in crate::run) fn targets(plan: &Plan, registries: &Registries) -> Result<Ve
             })
         };
         let copy = |registry: &Registry| {
-            Ok::<_, Failure>(Place::Repository { registry: registry.clone(), repository: repository(registry)? })
+            Ok::<_, Failure>(Storage::Repository { registry: registry.clone(), repository: repository(registry)? })
         };
         let copies = registries.copies.iter().map(copy).collect::<Result<_, _>>()?;
         Ok(Target::of(image, repository(&registries.first)?, copies))
@@ -131,13 +131,13 @@ pub(in crate::run) fn builds(
     let contexts = common::contexts(&common, &sessions);
     let redactor = Arc::new(shared.secrets.redactor(&shared.proxies.secrets()));
     let job = |((scheduled, session), context): ((&ScheduledBuild, Arc<SessionGroup>), _)| JobRun {
-        voice: JobVoice { job: scheduled.id.clone(), events: shared.events.clone(), secrets: redactor.clone() },
+        reporter: JobReporter { job: scheduled.id.clone(), events: shared.events.clone(), secrets: redactor.clone() },
         engine: shared.engines.list()[scheduled.engine].engine.clone(),
         slots: slots[scheduled.engine].clone(),
         session,
         context,
         bases: BTreeMap::new(),
-        names: names::of_job(&targets[scheduled.image].place, &scheduled.job.arch_tag),
+        names: names::of_job(&targets[scheduled.image].storage, &scheduled.job.arch_tag),
         first_tag: targets[scheduled.image].tags.first().cloned(),
         attestations: targets[scheduled.image].attestations,
         registry: shared.registry.clone(),
@@ -152,7 +152,7 @@ pub(in crate::run) fn builds(
 /// A job that can begin.
 pub(in crate::run) enum Prepared {
     Build(Box<JobRun>),
-    Adopt(Box<AdoptRun>),
+    Import(Box<ImportRun>),
 }
 
 impl Prepared {
@@ -160,7 +160,7 @@ impl Prepared {
     pub(in crate::run) async fn run(self, bases: BTreeMap<ImageName, BaseImage>) -> JobEnd {
         match self {
             Self::Build(job) => JobRun { bases, ..*job }.run().await,
-            Self::Adopt(job) => job.run().await,
+            Self::Import(job) => job.run().await,
         }
     }
 }
@@ -178,14 +178,14 @@ pub(in crate::run) fn jobs(
     let redactor = Arc::new(shared.secrets.redactor(&shared.proxies.secrets()));
     let mut job = |(place, scheduled): (usize, &ScheduledJob)| match scheduled {
         ScheduledJob::Build(_) => built.next().map(|job| Prepared::Build(Box::new(job))),
-        ScheduledJob::Adopt(ScheduledAdoption { id, image, job }) => {
-            let voice = JobVoice { job: id.clone(), events: shared.events.clone(), secrets: redactor.clone() };
-            let (registry, repository) = (shared.registry.clone(), targets[*image].place.clone());
-            let to = Place::Repository { registry, repository: repository.clone() };
+        ScheduledJob::Import(ScheduledImport { id, image, job }) => {
+            let reporter = JobReporter { job: id.clone(), events: shared.events.clone(), secrets: redactor.clone() };
+            let (registry, repository) = (shared.registry.clone(), targets[*image].storage.clone());
+            let to = Storage::Repository { registry, repository: repository.clone() };
             let (chosen, cancel) = (chosen.remove(&place)?, builds[*image].clone());
             let (job, first_tag, goal) = (job.clone(), targets[*image].tags.first().cloned(), shared.goal);
-            let job = AdoptRun { voice, job, chosen, to, repository, first_tag, goal, cancel };
-            Some(Prepared::Adopt(Box::new(job)))
+            let job = ImportRun { reporter, job, chosen, to, repository, first_tag, goal, cancel };
+            Some(Prepared::Import(Box::new(job)))
         }
     };
     schedule.jobs.iter().enumerate().map(&mut job).collect()
@@ -283,8 +283,8 @@ fn shared_key(key: &SessionKey, job: &ScheduledBuild) -> String {
 pub(in crate::run) fn destination(target: &Target, scheduled: &ScheduledJob) -> Destination {
     let (tag, arch_tags) = scheduled.arch_tag();
     match arch_tags {
-        ArchTags::Keep | ArchTags::Remove => Destination::ArchTag(target.place.tag(tag.clone())),
-        ArchTags::None => Destination::Repository(target.place.clone()),
+        ArchTags::Keep | ArchTags::Remove => Destination::ArchTag(target.storage.tag(tag.clone())),
+        ArchTags::None => Destination::Repository(target.storage.clone()),
     }
 }
 
@@ -294,9 +294,9 @@ pub(super) fn outline(targets: &[Target], schedule: &Schedule, order: &Order, en
     let by = |scheduled: &ScheduledJob| match scheduled {
         ScheduledJob::Build(build) => {
             let engine = engines.list()[build.engine].spec.name.to_string();
-            By::Engine { engine: engine.into(), execution: build.execution }
+            JobSource::Engine { engine: engine.into(), execution: build.execution }
         }
-        ScheduledJob::Adopt(adoption) => By::Copy { from: adoption.job.work.from.to_string().into() },
+        ScheduledJob::Import(import) => JobSource::Copy { from: import.job.work.from.to_string().into() },
     };
     let jobs = schedule.jobs.iter().enumerate().map(|(place, scheduled)| PlannedJob {
         job: scheduled.id().clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::Needs;
 use crate::plan::Plan;
-use crate::run::build::load;
+use crate::run::build::engine_tags;
 use crate::run::build::order;
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase};
@@ -22,7 +22,7 @@ pub(in crate::run) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Re
     let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
     let mut lacking: Vec<_> = schedule.builds().flat_map(|job| lacking(job, &engines.list()[job.engine])).collect();
     if goal == Goal::Load {
-        lacking.extend(load::refusals(&schedule, engines));
+        lacking.extend(engine_tags::refusals(&schedule, engines));
     }
     if !goal.pushes() {
         lacking.extend(order::refusals(&schedule, engines));

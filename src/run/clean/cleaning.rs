@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::delete::{Deleting, Outcome};
 use super::error::CleanError;
-use super::judge::{Judgement, all_is_read, judge};
-use super::keep::{Keep, Verdict};
+use super::keep::{Decision, Keep};
+use super::retention::{Judgement, all_is_read, judge};
 use crate::oci::{Digest, Repository, Tag};
 use crate::run::clean::names::referred;
 use crate::run::event::failure::chain;
@@ -14,7 +14,7 @@ use crate::run::images::Catalog;
 use crate::run::images::Overview;
 use crate::run::images::{Item, ItemContent};
 use crate::run::images::{ListedBy, RepositoryImage};
-use crate::run::place::registry::Registry;
+use crate::run::storage::registry::Registry;
 
 type Tags = BTreeMap<Digest, BTreeSet<Tag>>;
 
@@ -25,7 +25,7 @@ pub struct Cleaning<'a> {
     repository: &'a Repository,
     keep: &'a Keep,
     catalog: Catalog<'a>,
-    verdicts: BTreeMap<Digest, Verdict>,
+    verdicts: BTreeMap<Digest, Decision>,
     is_unordered: bool,
 }
 
@@ -35,7 +35,7 @@ pub struct Judged {
     /// The API that listed the content of the repository.
     pub listed_by: ListedBy,
     /// All images with their verdicts, in the order of [`RepositoryImages`](crate::run::images::RepositoryImages).
-    pub images: Vec<(RepositoryImage, Verdict)>,
+    pub images: Vec<(RepositoryImage, Decision)>,
     /// Manifests that are kept, but refer to an image that is deleted.
     pub referrers: Vec<Referrer>,
     /// Whether `clean` must order the publications and cannot. [`Cleaning::apply`] then refuses.
@@ -179,7 +179,7 @@ fn is_tagged_anew(digest: &Digest, seen: &Tags, now: &Tags) -> bool {
 }
 
 fn changed() -> Outcome {
-    Outcome::Stays("it changed after polyarch judged it".into())
+    Outcome::Kept("it changed after polyarch judged it".into())
 }
 
 fn subject(item: &Item) -> Option<Digest> {

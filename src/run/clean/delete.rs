@@ -12,8 +12,8 @@ use crate::run::event::failure::chain;
 use crate::run::event::shutdown::Shutdown;
 use crate::run::fetch::listing::AT_ONCE;
 use crate::run::images::ListedBy;
-use crate::run::place::registry::Registry;
-use crate::run::publish::untag::is_unsupported;
+use crate::run::publish::remove_arch_tags::is_unsupported;
+use crate::run::storage::registry::Registry;
 use crate::text::Text;
 
 /// The most images in one request to Amazon ECR.
@@ -25,7 +25,7 @@ pub enum Outcome {
     /// The manifest and all its tags are deleted.
     Deleted,
     /// The manifest is rightly kept. The text gives the reason in one line.
-    Stays(Text),
+    Kept(Text),
     /// The manifest could not be deleted. The text gives the reason in one line.
     Failed(Text),
 }
@@ -70,7 +70,7 @@ impl<'a> Deleting<'a> {
         let mut broken: Option<Text> = None;
         for some in digests.chunks(MOST_AT_ONCE) {
             let why =
-                broken.clone().map(Outcome::Failed).or(self.shutdown.reason().map(|why| Outcome::Stays(why.into())));
+                broken.clone().map(Outcome::Failed).or(self.shutdown.reason().map(|why| Outcome::Kept(why.into())));
             let failures = match why {
                 Some(why) => Err(why),
                 None => match ecr.delete(self.repository.path(), some).await {
@@ -119,7 +119,7 @@ impl<'a> Deleting<'a> {
 
     async fn one(&self, digest: &Digest) -> Result<Outcome, RegistryError> {
         if let Some(reason) = self.shutdown.reason() {
-            return Ok(Outcome::Stays(reason.into()));
+            return Ok(Outcome::Kept(reason.into()));
         }
         self.registry.client().delete_manifest(self.repository.path(), digest).await.map(|()| Outcome::Deleted)
     }
@@ -134,14 +134,14 @@ impl<'a> Deleting<'a> {
 fn left(NotDeleted { code, reason, .. }: &NotDeleted) -> Outcome {
     match code.as_str() {
         "ImageNotFound" => Outcome::Deleted,
-        "ImageReferencedByManifestList" => Outcome::Stays("an index lists it".into()),
+        "ImageReferencedByManifestList" => Outcome::Kept("an index lists it".into()),
         _ => Outcome::Failed(format!("{code}: {reason}").into()),
     }
 }
 
 fn refused(error: &RegistryError) -> Outcome {
     match error.ecr_refusal() {
-        Some(EcrRefusal::Referenced(_)) => Outcome::Stays("an index lists it".into()),
+        Some(EcrRefusal::Referenced(_)) => Outcome::Kept("an index lists it".into()),
         _ => Outcome::Failed(chain(error).into()),
     }
 }

@@ -69,7 +69,7 @@ impl CleanError {
                  that `polyarch prune` prints"
                     .into(),
             ),
-            Self::Registry(error) if crate::run::publish::untag::is_unsupported(error) => Some(
+            Self::Registry(error) if crate::run::publish::remove_arch_tags::is_unsupported(error) => Some(
                 "enable deletion in the registry (docker-registry: `storage: { delete: { enabled: true } }`)".into(),
             ),
             Self::Registry(error) => error.hint(),

@@ -21,7 +21,7 @@ pub(super) struct Publication<'a> {
 
 /// The proven place of one publication among all publications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Rank {
     /// The wanted number of publications is proven to be newer.
     Outdated,
     /// The wanted number of newer publications is not reached, or not proven.
@@ -53,19 +53,19 @@ impl<'p, 'a> History<'p, 'a> {
     }
 
     /// The place of one publication.
-    pub(super) fn place(&self, one: &Publication<'_>) -> Place {
+    pub(super) fn place(&self, one: &Publication<'_>) -> Rank {
         let as_well_named = self.levels.get(&one.names.level).map_or(&[][..], Vec::as_slice);
         if self.newest == 0 {
-            return Place::Outdated;
+            return Rank::Outdated;
         }
         if as_well_named.iter().filter(|other| other.digest != one.digest).take(self.newest).count() < self.newest {
-            return Place::Among;
+            return Rank::Among;
         }
         let is_outdated = match self.order {
             Order::Push => {
-                let Some(pushed_at) = one.pushed_at else { return Place::Unordered };
+                let Some(pushed_at) = one.pushed_at else { return Rank::Unordered };
                 if one.names.are_of_several() {
-                    return Place::Again;
+                    return Rank::Again;
                 }
                 let later = as_well_named.iter().take_while(|other| other.pushed_at > Some(pushed_at));
                 // A lower version that was pushed later may have been published before this version.
@@ -76,12 +76,12 @@ impl<'p, 'a> History<'p, 'a> {
                 later.filter(is_newer).take(self.newest).count() == self.newest
             }
             Order::Version => {
-                let Some(version) = one.names.version() else { return Place::Unordered };
+                let Some(version) = one.names.version() else { return Rank::Unordered };
                 let higher = as_well_named.iter().take_while(|other| other.names.version() > Some(version));
                 higher.take(self.newest).count() == self.newest
             }
         };
-        if is_outdated { Place::Outdated } else { Place::Among }
+        if is_outdated { Rank::Outdated } else { Rank::Among }
     }
 
     /// Whether the wanted number of publications was pushed after `pushed_at`.

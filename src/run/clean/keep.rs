@@ -20,7 +20,7 @@ pub struct Keep {
     /// The images that polyarch may judge.
     pub scope: Scope,
     /// The image of the plan that the cleaning concerns. `None` stands for the whole repository.
-    pub image: Option<OfPlan>,
+    pub image: Option<PlanImage>,
 }
 
 /// The order of publications.
@@ -45,14 +45,14 @@ pub enum Scope {
 
 /// An image of a plan, by its labels and tags in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OfPlan {
+pub struct PlanImage {
     /// The image labels of its builds.
     pub built_as: BTreeSet<String>,
     /// The current tags of the image, including arch tags. Their manifests are kept.
     pub tags: BTreeSet<Tag>,
 }
 
-impl OfPlan {
+impl PlanImage {
     /// The labels and tags of `image`.
     #[must_use]
     pub fn of(image: &Image) -> Self {
@@ -88,16 +88,16 @@ impl Keep {
 
 /// The decision on an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// The image is kept.
-    Stays(Stays),
+    Keep(KeepReason),
     /// The image is deleted.
-    Goes(Goes),
+    Delete(DeleteReason),
 }
 
 /// The reason why a manifest is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stays {
+pub enum KeepReason {
     /// The manifest is outside the scope of the cleaning:
     /// - polyarch did not build it, or did not build an image that it lists
     /// - polyarch built it as another image than the cleaning concerns
@@ -125,7 +125,7 @@ pub enum Stays {
 
 /// The reason why a manifest is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Goes {
+pub enum DeleteReason {
     /// It is a publication, and the wanted number of publications is newer.
     Old,
     /// This index lists it and is deleted. No index that is kept lists it.
@@ -138,10 +138,10 @@ pub enum Goes {
     Unlisted,
 }
 
-impl Verdict {
+impl Decision {
     /// Whether the manifest is deleted.
     #[must_use]
     pub fn goes(&self) -> bool {
-        matches!(self, Self::Goes(_))
+        matches!(self, Self::Delete(_))
     }
 }

@@ -4,15 +4,15 @@ mod cleaning;
 mod delete;
 mod error;
 mod history;
-mod judge;
 mod keep;
 mod names;
 #[cfg(test)]
 mod properties;
+mod retention;
 #[cfg(test)]
 mod world;
 
 pub use cleaning::{Cleaning, Judged, Referrer};
 pub use delete::Outcome;
 pub use error::CleanError;
-pub use keep::{Goes, Keep, OfPlan, Order, Scope, Stays, Verdict};
+pub use keep::{Decision, DeleteReason, Keep, KeepReason, Order, PlanImage, Scope};

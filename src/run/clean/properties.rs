@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::keep::{Keep, Order, Scope, Verdict};
+use super::keep::{Decision, Keep, Order, Scope};
 use super::world::{World, digest, keep};
 use crate::oci::TagPattern;
 
@@ -272,7 +272,7 @@ fn keeps() -> impl Strategy<Value = Keep> {
 /// The names of the manifests that are deleted.
 fn going(history: &History, world: &World, keep: &Keep) -> BTreeSet<String> {
     let judged = world.judged(keep).unwrap();
-    let names = history.pushed.keys().filter(|name| judged.verdicts.get(&digest(name)).is_some_and(Verdict::goes));
+    let names = history.pushed.keys().filter(|name| judged.verdicts.get(&digest(name)).is_some_and(Decision::goes));
     let going: BTreeSet<_> = names.cloned().collect();
     if judged.is_unordered { BTreeSet::new() } else { going }
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 
 use super::error::CleanError;
-use super::judge::{Judgement, judge};
-use super::keep::{Keep, Order, Scope, Verdict};
+use super::keep::{Decision, Keep, Order, Scope};
+use super::retention::{Judgement, judge};
 use crate::oci::{Digest, MediaType, Tag};
-use crate::run::images::{Item, ItemContent, ListedEntry, ReadImage, Says};
+use crate::run::images::{ConfigFacts, Item, ItemContent, ListedEntry, ReadImage};
 
 /// A repository. Each manifest has a name, and the digest of that name.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ fn item(time: u64, tags: &str, inside: ItemContent) -> Item {
     Item { tags, pushed_at: (time > 0).then(|| at(time)), inside, ..Item::default() }
 }
 
-fn image(config: &str, says: Says) -> ItemContent {
+fn image(config: &str, says: ConfigFacts) -> ItemContent {
     let config = json!({ "mediaType": config, "digest": digest(config), "size": 1 });
     let config = serde_json::from_value(config).unwrap();
     ItemContent::Image(Box::new(ReadImage { config, subject: None, says: Some(says) }))
@@ -49,7 +49,7 @@ impl World {
     pub(super) fn image(mut self, name: &str, label: Option<&str>, time: u64, tags: &str) -> Self {
         let platform = name.rsplit_once('-').and_then(|(_, arch)| format!("linux/{arch}").parse().ok());
         let created = Some(at(u64::from(name.bytes().fold(0_u8, u8::wrapping_add))));
-        let says = Says { platform, created, built_as: label.map(str::to_owned) };
+        let says = ConfigFacts { platform, created, built_as: label.map(str::to_owned) };
         let inside = image("application/vnd.oci.image.config.v1+json", says);
         self.items.insert(digest(name), item(time, tags, inside));
         self
@@ -57,7 +57,7 @@ impl World {
 
     /// A manifest that is not an image.
     pub(super) fn artifact(mut self, name: &str, time: u64, tags: &str) -> Self {
-        let inside = image("application/vnd.cncf.helm.config.v1+json", Says::default());
+        let inside = image("application/vnd.cncf.helm.config.v1+json", ConfigFacts::default());
         self.items.insert(digest(name), item(time, tags, inside));
         self
     }
@@ -95,13 +95,13 @@ impl World {
     }
 
     /// The verdicts on `names`.
-    pub(super) fn verdicts(&self, keep: &Keep, names: &[&str]) -> Vec<Verdict> {
+    pub(super) fn verdicts(&self, keep: &Keep, names: &[&str]) -> Vec<Decision> {
         let verdicts = self.judged(keep).unwrap().verdicts;
         assert_eq!(verdicts.len(), self.items.len(), "each manifest has a verdict");
         names.iter().map(|name| verdicts[&digest(name)].clone()).collect()
     }
 
-    pub(super) fn verdict(&self, newest: usize, name: &str) -> Verdict {
+    pub(super) fn verdict(&self, newest: usize, name: &str) -> Decision {
         self.verdicts(&keep(newest), &[name]).remove(0)
     }
 

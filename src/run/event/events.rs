@@ -84,7 +84,7 @@ pub struct PlannedJob {
     pub job: JobId,
     /// The origin of its image: an engine or a copy.
     #[serde(flatten)]
-    pub by: By,
+    pub by: JobSource,
     /// The push destination of its image.
     #[serde(flatten)]
     pub destination: Destination,
@@ -96,7 +96,7 @@ pub struct PlannedJob {
 /// The origin of a platform's image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum By {
+pub enum JobSource {
     /// An engine builds the image.
     Engine {
         /// The name of the engine.

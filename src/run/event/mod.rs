@@ -2,10 +2,10 @@
 
 pub(super) mod events;
 pub(super) mod failure;
+pub(crate) mod job_events;
 mod log;
 mod misnamed;
 pub(crate) mod redact;
-pub(crate) mod relay;
 pub(super) mod shutdown;
 
 pub(super) use events::*;

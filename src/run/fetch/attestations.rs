@@ -11,32 +11,32 @@ use crate::oci::{Child, Descriptor, Digest, RawManifest, Selector};
 use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
 use crate::run::event::{Event, Warning};
-use crate::run::fetch::found::LeftOut;
-use crate::run::place::Place;
+use crate::run::fetch::found::Dropped;
+use crate::run::storage::Storage;
 
 /// The most attestation manifests that polyarch accepts for one image. BuildKit writes one.
 const MAX_ATTESTATIONS: usize = 16;
 
 /// The attestations that an index has for one of its images.
 #[derive(Debug, Default)]
-pub(in crate::run) struct Beside<'a> {
+pub(in crate::run) struct EntryAttestations<'a> {
     entries: Vec<&'a Descriptor>,
-    left_out: LeftOut,
+    left_out: Dropped,
 }
 
-impl<'a> Beside<'a> {
+impl<'a> EntryAttestations<'a> {
     /// The attestations of `image` among `entries`, the entries of an index. Attestations of other images do not
     /// count.
     pub(in crate::run) fn of(image: &Digest, entries: &'a [Descriptor], policy: AttestationPolicy) -> Self {
         let own = entries.iter().filter(|entry| entry.attests().as_ref() == Some(image));
         match policy {
             AttestationPolicy::Keep => {
-                let left_out = LeftOut { astray: astray(entries), ..LeftOut::default() };
+                let left_out = Dropped { astray: astray(entries), ..Dropped::default() };
                 Self { entries: own.collect(), left_out }
             }
             AttestationPolicy::Strip => {
                 let stripped = own.map(|entry| entry.digest.clone()).collect();
-                Self { entries: Vec::new(), left_out: LeftOut { stripped, ..LeftOut::default() } }
+                Self { entries: Vec::new(), left_out: Dropped { stripped, ..Dropped::default() } }
             }
         }
     }
@@ -44,7 +44,7 @@ impl<'a> Beside<'a> {
     /// Fetches the attestations by digest.
     pub(in crate::run) async fn fetch(
         &self,
-        place: &Place,
+        storage: &Storage,
         visibility: Visibility,
     ) -> Result<Vec<RawManifest>, ConfirmError> {
         if self.entries.len() > MAX_ATTESTATIONS {
@@ -52,7 +52,7 @@ impl<'a> Beside<'a> {
         }
         let fetching = self.entries.iter().map(async |entry| {
             let selector = Selector::Digest(entry.digest.clone());
-            let manifest = place.manifest(&selector, visibility).await;
+            let manifest = storage.manifest(&selector, visibility).await;
             manifest.map_err(|error| ConfirmError::attestation(&entry.digest, error.into()))
         });
         try_join_all(fetching).await
@@ -63,7 +63,7 @@ impl<'a> Beside<'a> {
         self,
         child: &mut Child,
         manifests: Vec<RawManifest>,
-    ) -> Result<LeftOut, ConfirmError> {
+    ) -> Result<Dropped, ConfirmError> {
         for (entry, manifest) in self.entries.into_iter().zip(manifests) {
             let attested = child.attest(manifest, entry);
             attested.map_err(|error| ConfirmError::attestation(&entry.digest, error.into()))?;
@@ -73,9 +73,9 @@ impl<'a> Beside<'a> {
 }
 
 impl Found {
-    /// Removes the fields that a registry among `places` refuses. All registries get the same index.
-    pub(in crate::run) fn leave_out_what_is_refused<'a>(&mut self, places: impl IntoIterator<Item = &'a Place>) {
-        if !places.into_iter().all(Place::takes_features) {
+    /// Removes the fields that a registry among `storages` refuses. All registries get the same index.
+    pub(in crate::run) fn leave_out_what_is_refused<'a>(&mut self, storages: impl IntoIterator<Item = &'a Storage>) {
+        if !storages.into_iter().all(Storage::takes_features) {
             self.left_out.features |= self.child.leave_out_features();
         }
     }
@@ -91,7 +91,7 @@ fn astray(entries: &[Descriptor]) -> Vec<Digest> {
 
 /// Warns about the content that the joined index leaves out. Attestations that several images share count once.
 pub(in crate::run) async fn warn(image: &str, found: &[Found], events: &mpsc::Sender<Event>) {
-    let count = |which: fn(&LeftOut) -> &Vec<Digest>| {
+    let count = |which: fn(&Dropped) -> &Vec<Digest>| {
         found.iter().flat_map(|found| which(&found.left_out)).collect::<BTreeSet<_>>().len()
     };
     for (count, why) in [

@@ -11,7 +11,7 @@ use super::listing::AT_ONCE;
 use crate::oci::{Descriptor, Digest, MediaType, Platform};
 use crate::registry::BlobHead;
 use crate::run::event::failure::chain;
-use crate::run::place::{Place, Seen};
+use crate::run::storage::{BlobCheck, Storage};
 
 /// A blob of a verified index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,7 +43,7 @@ pub enum Checked {
 }
 
 /// A blob, and the manifest that names it.
-pub(in crate::run) struct Piece<'a> {
+pub(in crate::run) struct BlobToCheck<'a> {
     pub(in crate::run) blob: &'a Descriptor,
     /// The name of the manifest in messages.
     pub(in crate::run) of: String,
@@ -61,14 +61,14 @@ pub(in crate::run) struct Fault {
 
 #[derive(Debug)]
 enum What {
-    /// The place answered: the blob is missing or differs from its manifest.
+    /// The storage answered: the blob is missing or differs from its manifest.
     Untrue(String),
-    /// The place did not answer.
+    /// The storage did not answer.
     Unasked(String),
 }
 
 impl Fault {
-    fn untrue(piece: &Piece<'_>, text: String) -> Self {
+    fn untrue(piece: &BlobToCheck<'_>, text: String) -> Self {
         Self { platform: piece.platform.cloned(), what: What::Untrue(text) }
     }
 
@@ -87,13 +87,13 @@ impl fmt::Display for Fault {
 /// Asks for each blob of `pieces` once, except for blobs in `hashed`. Returns the checked blobs in the order of
 /// `pieces`, and the faults.
 pub(in crate::run) async fn check(
-    place: &Place,
-    pieces: &[Piece<'_>],
+    storage: &Storage,
+    pieces: &[BlobToCheck<'_>],
     hashed: &BTreeSet<&Digest>,
 ) -> (Vec<CheckedBlob>, Vec<Fault>) {
     let (once, mut faults) = once(pieces);
     // The futures exist before the stream. Otherwise a spawned task could not await this function.
-    let asking: Vec<_> = once.into_iter().map(|piece| ask(place, piece, hashed)).collect();
+    let asking: Vec<_> = once.into_iter().map(|piece| ask(storage, piece, hashed)).collect();
     let asking = stream::iter(asking);
     let mut checked = Vec::new();
     for known in asking.buffered(AT_ONCE).collect::<Vec<_>>().await {
@@ -106,7 +106,7 @@ pub(in crate::run) async fn check(
 }
 
 /// Returns each blob once. If two manifests disagree on the size of a blob, one of them is wrong.
-fn once<'a, 'b>(pieces: &'b [Piece<'a>]) -> (Vec<&'b Piece<'a>>, Vec<Fault>) {
+fn once<'a, 'b>(pieces: &'b [BlobToCheck<'a>]) -> (Vec<&'b BlobToCheck<'a>>, Vec<Fault>) {
     let (mut seen, mut kept, mut faults) = (BTreeMap::new(), Vec::new(), Vec::new());
     for piece in pieces {
         let Descriptor { digest, size, .. } = piece.blob;
@@ -127,8 +127,8 @@ fn once<'a, 'b>(pieces: &'b [Piece<'a>]) -> (Vec<&'b Piece<'a>>, Vec<Fault>) {
     (kept, faults)
 }
 
-async fn ask(place: &Place, piece: &Piece<'_>, hashed: &BTreeSet<&Digest>) -> Result<CheckedBlob, Fault> {
-    let Piece { blob, of, .. } = piece;
+async fn ask(storage: &Storage, piece: &BlobToCheck<'_>, hashed: &BTreeSet<&Digest>) -> Result<CheckedBlob, Fault> {
+    let BlobToCheck { blob, of, .. } = piece;
     let Descriptor { digest, size, media_type, .. } = *blob;
     let known =
         |checked| Ok(CheckedBlob { digest: digest.clone(), media_type: media_type.clone(), size: *size, checked });
@@ -139,14 +139,14 @@ async fn ask(place: &Place, piece: &Piece<'_>, hashed: &BTreeSet<&Digest>) -> Re
         return known(Checked::Foreign);
     }
     let untrue = |text: String| Err(Fault::untrue(piece, format!("{of}: {text}")));
-    match place.look_at(blob).await {
-        Ok(Some(Seen::Whole)) => known(Checked::Hashed),
-        Ok(Some(Seen::Said(BlobHead::Sized(actual)))) if actual != *size => {
+    match storage.look_at(blob).await {
+        Ok(Some(BlobCheck::Whole)) => known(Checked::Hashed),
+        Ok(Some(BlobCheck::Said(BlobHead::Sized(actual)))) if actual != *size => {
             untrue(format!("{digest} has {actual} bytes in the registry, but {size} bytes in the manifest"))
         }
-        Ok(Some(Seen::Said(BlobHead::Sized(_)))) => known(Checked::Size),
-        Ok(Some(Seen::Said(BlobHead::Present))) => known(Checked::Present),
-        Ok(Some(Seen::Said(BlobHead::Unanswered))) => known(Checked::Unanswered),
+        Ok(Some(BlobCheck::Said(BlobHead::Sized(_)))) => known(Checked::Size),
+        Ok(Some(BlobCheck::Said(BlobHead::Present))) => known(Checked::Present),
+        Ok(Some(BlobCheck::Said(BlobHead::Unanswered))) => known(Checked::Unanswered),
         Ok(None) => untrue(format!("the registry does not have {digest} ({size} bytes), which the manifest lists")),
         Err(error) if error.is_not_found() || error.is_refusal() => untrue(chain(&error)),
         Err(error) => {

@@ -1,13 +1,13 @@
-//! Asks a place for every blob of manifests before a tag moves to them. Garbage collection or a retention rule may
+//! Asks a storage for every blob of manifests before a tag moves to them. Garbage collection or a retention rule may
 //! delete layers but keep their manifest (OCI distribution-spec, "Pulling blobs").
 
 use std::collections::BTreeSet;
 
-use super::blobs::{self, Checked, CheckedBlob, Fault, Piece};
+use super::blobs::{self, BlobToCheck, Checked, CheckedBlob, Fault};
 use crate::oci::{Attestation, Child, Content, Digest, ImageManifest, RawManifest};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase, Warning};
-use crate::run::place::Place;
+use crate::run::storage::Storage;
 
 /// How many faults one message names.
 const NAMED: usize = 3;
@@ -18,7 +18,7 @@ pub(in crate::run) struct Named<'a> {
     pub(in crate::run) manifest: &'a RawManifest,
 }
 
-/// Blobs that a place lacks, and blobs about which it did not answer.
+/// Blobs that a storage lacks, and blobs about which it did not answer.
 #[derive(Debug)]
 pub(in crate::run) struct Incomplete {
     /// The faults as text.
@@ -29,9 +29,9 @@ pub(in crate::run) struct Incomplete {
 
 impl Incomplete {
     /// The failure to report. `end` is the consequence for the tags.
-    pub(in crate::run) fn failure(&self, place: &Place, end: &str) -> Failure {
+    pub(in crate::run) fn failure(&self, storage: &Storage, end: &str) -> Failure {
         let hint = (self.phase == Phase::Verify).then(|| LOST.to_owned());
-        failure(self.phase, &format!("{}: {}; {end}", place.location(), self.faults), hint)
+        failure(self.phase, &format!("{}: {}; {end}", storage.location(), self.faults), hint)
     }
 }
 
@@ -40,8 +40,8 @@ pub(in crate::run) const LOST: &str =
     "build and push the image again: garbage collection or a retention rule may have deleted a part of it";
 
 /// The warning about a registry that does not report whether it has some blobs.
-pub(in crate::run) fn not_answered(place: &Place, blobs: usize) -> Warning {
-    let message = format!("{} does not report whether it has {blobs} of the blobs", place.location());
+pub(in crate::run) fn not_answered(storage: &Storage, blobs: usize) -> Warning {
+    let message = format!("{} does not report whether it has {blobs} of the blobs", storage.location());
     let hint = Some("pull the image once to check them: the registry answers only with all bytes of a blob".into());
     Warning { image: None, platform: None, message: message.into(), hint }
 }
@@ -58,22 +58,22 @@ pub(in crate::run) fn named(children: &[Child]) -> Vec<Named<'_>> {
     images.chain(attested).collect()
 }
 
-/// The answers of a place that lacks no blob.
+/// The answers of a storage that lacks no blob.
 #[derive(Debug)]
 pub(in crate::run) struct Complete {
-    /// The blobs that exist in the place.
+    /// The blobs that exist in the storage.
     pub(in crate::run) there: BTreeSet<Digest>,
     /// The number of blobs that the registry confirms only with all of their bytes.
     pub(in crate::run) unanswered: usize,
 }
 
-/// Asks `place` for each blob of `manifests` once, except for blobs in `known`. This run saw those in the place.
+/// Asks `storage` for each blob of `manifests` once, except for blobs in `known`. This run saw those in the storage.
 ///
 /// # Errors
-/// Fails for blobs that are missing or have another size than in their manifest. Also fails if the place does not
+/// Fails for blobs that are missing or have another size than in their manifest. Also fails if the storage does not
 /// answer.
 pub(in crate::run) async fn complete(
-    place: &Place,
+    storage: &Storage,
     manifests: &[Named<'_>],
     known: &BTreeSet<Digest>,
 ) -> Result<Complete, Incomplete> {
@@ -84,10 +84,10 @@ pub(in crate::run) async fn complete(
     let images: Vec<(&String, ImageManifest)> = images.collect();
     let blobs = images.iter().flat_map(|(of, image)| {
         let blobs = std::iter::once(&image.config).chain(&image.layers);
-        blobs.map(|blob| Piece { blob, of: (*of).clone(), platform: None })
+        blobs.map(|blob| BlobToCheck { blob, of: (*of).clone(), platform: None })
     });
     let unknown: Vec<_> = blobs.filter(|piece| !known.contains(&piece.blob.digest)).collect();
-    let (checked, faults) = blobs::check(place, &unknown, &BTreeSet::new()).await;
+    let (checked, faults) = blobs::check(storage, &unknown, &BTreeSet::new()).await;
     if faults.is_empty() {
         let is_there = |blob: &CheckedBlob| blob.checked != Checked::Unanswered;
         let there: BTreeSet<_> = checked.iter().filter(|blob| is_there(blob)).map(|blob| blob.digest.clone()).collect();

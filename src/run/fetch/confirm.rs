@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use futures::future::try_join;
 
-use super::attestations::Beside;
+use super::attestations::EntryAttestations;
 use super::complete::{Named, complete};
-use super::flat::Opening;
-use super::found::LeftOut;
+use super::flat::Flattener;
+use super::found::Dropped;
 use super::listing::Read;
 use crate::engine::{BuiltImage, ImageStore};
 use crate::oci::{
@@ -19,59 +19,59 @@ use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
 use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::found::Found;
-use crate::run::place::Place;
+use crate::run::storage::Storage;
 
 /// Fetches the content that `selector` names, and returns it as the child manifest of `platform`.
 ///
 /// An index is reduced to its one image of the platform, with the attestations of that image. containerd's image
 /// store pushes such an index if the image has attestations.
 pub(in crate::run) async fn find(
-    place: &Place,
+    storage: &Storage,
     selector: &Selector,
     visibility: Visibility,
     platform: &Platform,
     entry: &EntryOverride,
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
-    let manifest = place.manifest(selector, visibility).await?;
-    let top = flat(place, manifest, visibility, platform).await?;
-    find_in(place, &top, visibility, platform, entry, attestations).await
+    let manifest = storage.manifest(selector, visibility).await?;
+    let top = flat(storage, manifest, visibility, platform).await?;
+    find_in(storage, &top, visibility, platform, entry, attestations).await
 }
 
 /// [`find`]s and [`prove`]s the content of `tag` before a push. If that content may be all of `built`, polyarch asks
 /// for its config and its layers at once.
 pub(in crate::run) async fn find_standing(
-    place: &Place,
+    storage: &Storage,
     tag: &Selector,
     platform: &Platform,
     entry: &EntryOverride,
     attestations: AttestationPolicy,
     built: &BuiltImage,
 ) -> Result<Found, ConfirmError> {
-    let manifest = place.manifest(tag, Visibility::Settled).await?;
-    let top = flat(place, manifest, Visibility::Settled, platform).await?;
-    let finding = find_in(place, &top, Visibility::Settled, platform, entry, attestations);
-    let (found, there) = tokio::join!(finding, layers_there(place, &top, built));
+    let manifest = storage.manifest(tag, Visibility::Settled).await?;
+    let top = flat(storage, manifest, Visibility::Settled, platform).await?;
+    let finding = find_in(storage, &top, Visibility::Settled, platform, entry, attestations);
+    let (found, there) = tokio::join!(finding, layers_there(storage, &top, built));
     let mut found = found?;
     prove(&found, built)?;
     found.there.extend(there);
     Ok(found)
 }
 
-/// The layers of `top` that exist in the place, if `top` is `built`. [`complete`] reports missing layers later.
-async fn layers_there(place: &Place, top: &Read, built: &BuiltImage) -> BTreeSet<Digest> {
+/// The layers of `top` that exist in the storage, if `top` is `built`. [`complete`] reports missing layers later.
+async fn layers_there(storage: &Storage, top: &Read, built: &BuiltImage) -> BTreeSet<Digest> {
     let Content::Image(ImageManifest { config, .. }) = &top.content else { return BTreeSet::new() };
     if built.id != config.digest && built.id != *top.manifest.digest() {
         return BTreeSet::new();
     }
     let image = Named { of: String::new(), manifest: &top.manifest };
     let known = BTreeSet::from([config.digest.clone()]);
-    complete(place, &[image], &known).await.map(|complete| complete.there).unwrap_or_default()
+    complete(storage, &[image], &known).await.map(|complete| complete.there).unwrap_or_default()
 }
 
 /// Parses `manifest`. For an index, also expands nested indexes that may list `platform`.
 pub(in crate::run) async fn flat(
-    place: &Place,
+    storage: &Storage,
     manifest: RawManifest,
     visibility: Visibility,
     platform: &Platform,
@@ -79,7 +79,7 @@ pub(in crate::run) async fn flat(
     let content = match manifest.content().map_err(ChildError::from)? {
         Content::Index(index) => {
             let wanted = std::slice::from_ref(platform);
-            let opening = Opening { place, visibility, wanted };
+            let opening = Flattener { storage, visibility, wanted };
             Content::Index(opening.flatten(index).await?.index)
         }
         image @ Content::Image(_) => image,
@@ -89,7 +89,7 @@ pub(in crate::run) async fn flat(
 
 /// [`find`] in `top`, which was fetched and is [`flat`].
 pub(in crate::run) async fn find_in(
-    place: &Place,
+    storage: &Storage,
     Read { manifest: top, content }: &Read,
     visibility: Visibility,
     platform: &Platform,
@@ -97,39 +97,39 @@ pub(in crate::run) async fn find_in(
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
     let Content::Index(index) = content else {
-        let child = image(place, top.clone(), platform, entry).await?;
-        return Ok(Found::read(child, top.digest().clone(), LeftOut::default()));
+        let child = image(storage, top.clone(), platform, entry).await?;
+        return Ok(Found::read(child, top.digest().clone(), Dropped::default()));
     };
     let chosen = choose(&index.manifests, platform)?;
-    let beside = Beside::of(&chosen.digest, &index.manifests, attestations);
+    let beside = EntryAttestations::of(&chosen.digest, &index.manifests, attestations);
     let found = async {
-        let manifest = listed(place, chosen, visibility).await?;
-        let mut child = image(place, manifest, platform, entry).await?;
+        let manifest = listed(storage, chosen, visibility).await?;
+        let mut child = image(storage, manifest, platform, entry).await?;
         child.listed_as(chosen)?;
         Ok(child)
     };
-    let (mut child, manifests) = try_join(found, beside.fetch(place, visibility)).await?;
+    let (mut child, manifests) = try_join(found, beside.fetch(storage, visibility)).await?;
     let left_out = beside.attest(&mut child, manifests)?;
     Ok(Found::read(child, top.digest().clone(), left_out))
 }
 
 /// The manifest of an entry of an index.
 pub(in crate::run) async fn listed(
-    place: &Place,
+    storage: &Storage,
     entry: &Descriptor,
     visibility: Visibility,
 ) -> Result<RawManifest, ConfirmError> {
-    let manifest = place.manifest(&Selector::Digest(entry.digest.clone()), visibility).await;
+    let manifest = storage.manifest(&Selector::Digest(entry.digest.clone()), visibility).await;
     manifest.map_err(|error| ConfirmError::part("image", &entry.digest, error))
 }
 
 async fn image(
-    place: &Place,
+    storage: &Storage,
     manifest: RawManifest,
     platform: &Platform,
     entry: &EntryOverride,
 ) -> Result<Child, ConfirmError> {
-    let config = config_of(place, &manifest).await?;
+    let config = config_of(storage, &manifest).await?;
     Ok(Child::new(manifest, &config, platform, entry)?)
 }
 
@@ -146,10 +146,10 @@ pub(in crate::run) fn prove(found: &Found, built: &BuiltImage) -> Result<(), Con
 }
 
 /// The bytes of an image's config. An index has no config: [`Child::new`] refuses it.
-pub(in crate::run) async fn config_of(place: &Place, manifest: &RawManifest) -> Result<Vec<u8>, ConfirmError> {
+pub(in crate::run) async fn config_of(storage: &Storage, manifest: &RawManifest) -> Result<Vec<u8>, ConfirmError> {
     match manifest.content().map_err(ChildError::from)? {
         Content::Image(image) => {
-            let config = place.config(&image.config).await;
+            let config = storage.config(&image.config).await;
             let config = config.map_err(|error| ConfirmError::part("config", &image.config.digest, error))?;
             // Old tools gave configs other media types. A config that names its platform is the config of an image.
             let names_platform = || PlatformFields::of_config(&config).ok().flatten()?.platform().ok();

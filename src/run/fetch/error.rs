@@ -1,14 +1,14 @@
 //! Why an image that was read is not the expected one.
 
 use crate::oci::{AttestationError, ChildError, Digest, MediaType, Platform};
-use crate::run::place::error::PlaceError;
+use crate::run::storage::error::StorageError;
 
 /// The reason why there is no usable child manifest.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::run) enum ConfirmError {
     /// The registry did not answer with content, or the layout has none.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Storage(#[from] StorageError),
     /// The content is not an image of the planned platform.
     #[error(transparent)]
     Child(#[from] ChildError),
@@ -31,7 +31,7 @@ pub(in crate::run) enum ConfirmError {
         /// The digest of the part.
         digest: Digest,
         /// The reason.
-        source: Box<PlaceError>,
+        source: Box<StorageError>,
     },
     /// The attestation attests no image of its index.
     #[error("it attests no image of the index")]
@@ -147,9 +147,9 @@ impl ConfirmError {
     }
 
     /// Adds the missing part to `error`. Any error except "not found" is returned unchanged.
-    pub(super) fn part(part: &'static str, digest: &Digest, error: PlaceError) -> Self {
+    pub(super) fn part(part: &'static str, digest: &Digest, error: StorageError) -> Self {
         if !error.is_not_found() {
-            return Self::Place(error);
+            return Self::Storage(error);
         }
         Self::Part { part, digest: digest.clone(), source: Box::new(error) }
     }
@@ -158,7 +158,7 @@ impl ConfirmError {
     /// part is refused too, because it cannot be pulled.
     pub(in crate::run) fn is_refusal(&self) -> bool {
         match self {
-            Self::Place(error) => error.is_refusal(),
+            Self::Storage(error) => error.is_refusal(),
             Self::Attestation { source, .. } | Self::Nested { source, .. } => {
                 source.is_missing() || source.is_refusal()
             }
@@ -186,7 +186,7 @@ impl ConfirmError {
 
     /// Whether the reference names no content.
     pub(in crate::run) fn is_missing(&self) -> bool {
-        matches!(self, Self::Place(error) if error.is_not_found())
+        matches!(self, Self::Storage(error) if error.is_not_found())
     }
 
     /// Whether a later push by another run may help.
@@ -197,7 +197,7 @@ impl ConfirmError {
     /// The next step for the user.
     pub(in crate::run) fn hint(&self) -> Option<String> {
         match self {
-            Self::Place(error) => error.hint(),
+            Self::Storage(error) => error.hint(),
             Self::Nested { source, .. } => source.hint(),
             Self::Part { .. } => Some("push the image again: the registry lost a part of it, or never had it".into()),
             Self::Child(ChildError::Platform { .. }) => Some(

@@ -10,35 +10,35 @@ use super::listing::{AT_ONCE, MOST_DEPTH};
 use crate::oci::{ChildError, Content, Descriptor, ImageIndex, Platform, Selector};
 use crate::registry::Visibility;
 use crate::run::fetch::listing::Budget;
-use crate::run::place::Place;
+use crate::run::storage::Storage;
 
 /// An index whose nested indexes were replaced by their images.
 #[derive(Debug)]
-pub(in crate::run) struct Flat {
+pub(in crate::run) struct FlattenedIndex {
     pub(in crate::run) index: ImageIndex,
     /// The number of annotations that nested indexes and their entries have.
     pub(in crate::run) annotations: usize,
 }
 
-/// The place and the selection for reading nested indexes.
+/// The storage and the selection for reading nested indexes.
 #[derive(Clone, Copy)]
-pub(in crate::run) struct Opening<'a> {
-    pub(in crate::run) place: &'a Place,
+pub(in crate::run) struct Flattener<'a> {
+    pub(in crate::run) storage: &'a Storage,
     pub(in crate::run) visibility: Visibility,
     /// The wanted platforms. A nested index of another platform is not read, and its entry is kept. An empty list
     /// selects all platforms.
     pub(in crate::run) wanted: &'a [Platform],
 }
 
-impl Opening<'_> {
+impl Flattener<'_> {
     /// Replaces each nested index with the images and attestations that it lists. Each image is listed once. Its
     /// platform is the platform that every entry above it claims.
     ///
     /// # Errors
     /// A nested index cannot be read, is nested too deep, or lists too much. Or its platform differs from the
     /// platform in its entry.
-    pub(in crate::run) async fn flatten(&self, index: ImageIndex) -> Result<Flat, ConfirmError> {
-        let mut flat = Flat { index, annotations: 0 };
+    pub(in crate::run) async fn flatten(&self, index: ImageIndex) -> Result<FlattenedIndex, ConfirmError> {
+        let mut flat = FlattenedIndex { index, annotations: 0 };
         let mut budget = Budget::default();
         for _ in 1..MOST_DEPTH {
             if !self.has_more(&flat.index) {
@@ -49,7 +49,7 @@ impl Opening<'_> {
             // The futures exist before the stream, because a task may await this function.
             let opening: Vec<_> = flat.index.manifests.drain(..).map(|entry| self.open(entry)).collect();
             let opened: Vec<_> = stream::iter(opening).buffered(AT_ONCE).try_collect().await?;
-            for Flat { index, annotations } in opened {
+            for FlattenedIndex { index, annotations } in opened {
                 flat.index.manifests.extend(index.manifests);
                 flat.annotations += annotations;
             }
@@ -71,10 +71,10 @@ impl Opening<'_> {
     }
 
     /// The entries of the index that `entry` names, or `entry` itself if it is not opened.
-    async fn open(&self, entry: Descriptor) -> Result<Flat, ConfirmError> {
+    async fn open(&self, entry: Descriptor) -> Result<FlattenedIndex, ConfirmError> {
         if !self.is_opened(&entry) {
             let index = ImageIndex { manifests: vec![entry], annotations: BTreeMap::new() };
-            return Ok(Flat { index, annotations: 0 });
+            return Ok(FlattenedIndex { index, annotations: 0 });
         }
         let read = self.read(&entry).await;
         let mut index =
@@ -83,12 +83,12 @@ impl Opening<'_> {
             claim(&entry, listed)?;
         }
         let annotations = entry.annotations.len() + index.annotations.len();
-        Ok(Flat { index, annotations })
+        Ok(FlattenedIndex { index, annotations })
     }
 
     async fn read(&self, entry: &Descriptor) -> Result<ImageIndex, ConfirmError> {
         let selector = Selector::Digest(entry.digest.clone());
-        let manifest = self.place.manifest(&selector, self.visibility).await?;
+        let manifest = self.storage.manifest(&selector, self.visibility).await?;
         let (claimed, actual) = (entry.size, manifest.size());
         if claimed != actual {
             return Err(ConfirmError::Size { claimed, actual });

@@ -1,4 +1,4 @@
-//! An image that was found in a place, with its attestations.
+//! An image that was found in a storage, with its attestations.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,14 @@ pub(in crate::run) struct Found {
     /// The digest that the selector named: the child's manifest, or an index that lists it.
     pub(in crate::run) top: Digest,
     /// The content of the source index that the joined index will not have.
-    pub(in crate::run) left_out: LeftOut,
+    pub(in crate::run) left_out: Dropped,
     /// Digests of blobs that exist where the child was found. This run read them, pushed them or asked for them.
     pub(in crate::run) there: BTreeSet<Digest>,
 }
 
 impl Found {
     /// A child whose config was just read.
-    pub(in crate::run) fn read(child: Child, top: Digest, left_out: LeftOut) -> Self {
+    pub(in crate::run) fn read(child: Child, top: Digest, left_out: Dropped) -> Self {
         let there = BTreeSet::from([child.config().clone()]);
         Self { child, top, left_out, there }
     }
@@ -35,7 +35,7 @@ impl Found {
 
 /// The content of a source index that the joined index will not contain.
 #[derive(Debug, Clone, Default)]
-pub(in crate::run) struct LeftOut {
+pub(in crate::run) struct Dropped {
     /// The number of annotations of the image's entry, or of the index itself.
     pub(in crate::run) annotations: usize,
     /// The image's entry has `features`, and one of the registries refuses them.

@@ -8,7 +8,7 @@ use super::error::ConfirmError;
 use crate::oci::{ChildError, Content, Descriptor, Digest, ImageIndex, RawManifest, Selector};
 use crate::registry::Visibility;
 use crate::run::event::failure::chain;
-use crate::run::place::Place;
+use crate::run::storage::Storage;
 
 /// The most levels of nested indexes. Deeper indexes are refused.
 pub(in crate::run) const MOST_DEPTH: usize = 4;
@@ -54,8 +54,8 @@ pub(in crate::run) struct Listing {
 impl Listing {
     /// Fetches the manifest that `selector` names, then all manifests below it, level by level. A listed manifest
     /// that cannot be fetched is not an error here: see [`Self::get`].
-    pub(in crate::run) async fn read(place: &Place, selector: &Selector) -> Result<Self, ConfirmError> {
-        let top = fetch(place, selector).await?;
+    pub(in crate::run) async fn read(storage: &Storage, selector: &Selector) -> Result<Self, ConfirmError> {
+        let top = fetch(storage, selector).await?;
         let mut below = BTreeMap::new();
         let mut level = entries([&top]);
         let mut budget = Budget::default();
@@ -66,7 +66,7 @@ impl Listing {
             }
             budget.spend(level.values().copied())?;
             let fetching = stream::iter(level.into_keys()).map(async |digest| {
-                let read = fetch(place, &Selector::Digest(digest.clone())).await;
+                let read = fetch(storage, &Selector::Digest(digest.clone())).await;
                 (digest, read)
             });
             let fetched: Vec<_> = fetching.buffered(AT_ONCE).collect().await;
@@ -137,8 +137,8 @@ fn entries<'a>(manifests: impl IntoIterator<Item = &'a Read>) -> BTreeMap<Digest
     indexes.flatten().map(|entry| (entry.digest.clone(), entry.size)).collect()
 }
 
-async fn fetch(place: &Place, selector: &Selector) -> Result<Read, ConfirmError> {
-    let manifest = place.manifest(selector, Visibility::Settled).await?;
+async fn fetch(storage: &Storage, selector: &Selector) -> Result<Read, ConfirmError> {
+    let manifest = storage.manifest(selector, Visibility::Settled).await?;
     let content = manifest.content().map_err(ChildError::from)?;
     Ok(Read { manifest, content })
 }

@@ -1,4 +1,4 @@
-//! Reads images from a place, and proves that they are the expected images.
+//! Reads images from a storage, and proves that they are the expected images.
 
 pub(super) mod attestations;
 pub(super) mod blobs;

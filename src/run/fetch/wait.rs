@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::error::ConfirmError;
 use crate::run::event::failure::chain;
-use crate::run::event::relay::HEARTBEAT;
+use crate::run::event::job_events::HEARTBEAT;
 use crate::run::event::{Event, ImageEvent};
 
 /// The first pause between two attempts. Each pause is twice as long as the pause before it.

@@ -6,10 +6,10 @@ use super::error::ConfirmError;
 use crate::oci::{ChildError, Content, Digest, ImageIndex, RawManifest, Selector};
 use crate::registry::Visibility;
 use crate::run::fetch::listing::{AT_ONCE, Budget, MOST_DEPTH};
-use crate::run::place::Place;
+use crate::run::storage::Storage;
 
 /// All manifests that `top` lists, also in nested indexes. Children come before their indexes.
-pub(in crate::run) async fn listed(place: &Place, top: &RawManifest) -> Result<Vec<RawManifest>, ConfirmError> {
+pub(in crate::run) async fn listed(storage: &Storage, top: &RawManifest) -> Result<Vec<RawManifest>, ConfirmError> {
     let mut listed = Vec::new();
     let mut indexes = vec![top.clone()];
     let mut budget = Budget::default();
@@ -21,7 +21,7 @@ pub(in crate::run) async fn listed(place: &Place, top: &RawManifest) -> Result<V
             }
         }
         budget.spend(entries.iter().map(|entry| entry.size))?;
-        let fetching = stream::iter(entries).map(|entry| by_digest(place, entry.digest));
+        let fetching = stream::iter(entries).map(|entry| by_digest(storage, entry.digest));
         let found: Vec<RawManifest> = fetching.buffered(AT_ONCE).try_collect().await?;
         indexes = found.iter().filter(|one| one.media_type().is_index()).cloned().collect();
         listed.splice(0..0, found);
@@ -32,14 +32,14 @@ pub(in crate::run) async fn listed(place: &Place, top: &RawManifest) -> Result<V
     Err(ConfirmError::Deep)
 }
 
-pub(in crate::run) async fn by_digest(place: &Place, digest: Digest) -> Result<RawManifest, ConfirmError> {
-    fetch(place, &Selector::Digest(digest), Visibility::Settled).await
+pub(in crate::run) async fn by_digest(storage: &Storage, digest: Digest) -> Result<RawManifest, ConfirmError> {
+    fetch(storage, &Selector::Digest(digest), Visibility::Settled).await
 }
 
 pub(in crate::run) async fn fetch(
-    place: &Place,
+    storage: &Storage,
     selector: &Selector,
     visibility: Visibility,
 ) -> Result<RawManifest, ConfirmError> {
-    Ok(place.manifest(selector, visibility).await?)
+    Ok(storage.manifest(selector, visibility).await?)
 }

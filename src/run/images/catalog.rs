@@ -6,12 +6,12 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::error::{ImagesError, MOST_LISTED};
 use super::image::ListedBy;
-use super::item::{Fetched, Item, ItemContent, Says};
+use super::item::{ConfigFacts, Fetched, Item, ItemContent};
 use crate::oci::{Descriptor, Digest, EcrHost, ManifestError, Repository, Selector, Tag};
 use crate::registry::{Client, ErrorKind, Visibility};
 use crate::run::event::failure::chain;
 use crate::run::fetch::listing::AT_ONCE;
-use crate::run::place::registry::Registry;
+use crate::run::storage::registry::Registry;
 
 /// The most tags of a repository that polyarch lists. It fetches the manifest of each tag.
 const MOST_TAGS: usize = 10_000;
@@ -250,13 +250,13 @@ async fn manifest(
 
 /// The fields of a config. They are empty if the config is missing, is not an image config, or does not match its
 /// digest.
-async fn says(client: &Client, repository: &Repository, config: &Descriptor) -> Result<Says, ImagesError> {
+async fn says(client: &Client, repository: &Repository, config: &Descriptor) -> Result<ConfigFacts, ImagesError> {
     if !config.is_image_config() {
-        return Ok(Says::default());
+        return Ok(ConfigFacts::default());
     }
     match client.get_config(repository.path(), config).await {
-        Ok(config) => Ok(Says::read(&config)),
-        Err(error) if error.is_not_found() || error.is_refusal() => Ok(Says::default()),
+        Ok(config) => Ok(ConfigFacts::read(&config)),
+        Err(error) if error.is_not_found() || error.is_refusal() => Ok(ConfigFacts::default()),
         Err(error) => Err(error.into()),
     }
 }

@@ -76,19 +76,19 @@ pub(in crate::run) struct ReadImage {
     /// The subject of the manifest, if it is an artifact.
     pub(in crate::run) subject: Option<Digest>,
     /// The fields of the config. `None` if the config was not read yet.
-    pub(in crate::run) says: Option<Says>,
+    pub(in crate::run) says: Option<ConfigFacts>,
 }
 
 /// The fields of a config. They are empty if it is not the config of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(in crate::run) struct Says {
+pub(in crate::run) struct ConfigFacts {
     pub(in crate::run) platform: Option<Platform>,
     pub(in crate::run) created: Option<SystemTime>,
     /// The image's name in the plan that polyarch built it from.
     pub(in crate::run) built_as: Option<String>,
 }
 
-impl Says {
+impl ConfigFacts {
     pub(super) fn read(config: &[u8]) -> Self {
         let ConfigSays { platform, created, built_as } = ConfigSays::read(config);
         let parsed = |text: String| {
@@ -166,7 +166,7 @@ impl Item {
     }
 
     /// The fields of the config, if it was read.
-    pub(in crate::run) fn says(&self) -> Option<&Says> {
+    pub(in crate::run) fn says(&self) -> Option<&ConfigFacts> {
         match &self.inside {
             ItemContent::Image(image) => image.says.as_ref(),
             ItemContent::Closed | ItemContent::Index(_) | ItemContent::Foreign(_) | ItemContent::Unread(_) => None,

@@ -8,7 +8,7 @@ use super::item::ListedEntry;
 use super::overview::{Overview, listing};
 use crate::oci::{Repository, Tag};
 use crate::run::images::image::{ListedBy, RepositoryImage};
-use crate::run::place::registry::Registry;
+use crate::run::storage::registry::Registry;
 
 /// The images of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ mod overview;
 pub(super) use catalog::Catalog;
 pub use error::ImagesError;
 pub use image::{ImageKind, ListedBy, RepositoryImage};
-pub(super) use item::{Item, ItemContent};
 #[cfg(test)]
-pub(super) use item::{ListedEntry, ReadImage, Says};
+pub(super) use item::{ConfigFacts, ListedEntry, ReadImage};
+pub(super) use item::{Item, ItemContent};
 pub use listed::{RepositoryImages, images};
 pub(super) use overview::Overview;

@@ -11,7 +11,7 @@ use crate::oci::{
     Selector,
 };
 use crate::run::fetch::listing::{Listing, Read};
-use crate::run::place::Place;
+use crate::run::storage::Storage;
 use crate::run::verify::VerifyError;
 use crate::text::Text;
 
@@ -21,12 +21,12 @@ pub struct Inspected {
     /// The manifest or the index itself.
     pub manifest: RawManifest,
     /// The content of the manifest.
-    pub inside: Inside,
+    pub inside: ManifestContent,
 }
 
 /// The content of a manifest.
 #[derive(Debug, Clone)]
-pub enum Inside {
+pub enum ManifestContent {
     /// An image, with the fields of its config.
     Image(Box<ImageManifest>, ConfigSays),
     /// An index.
@@ -105,8 +105,8 @@ impl ConfigSays {
     }
 
     /// Fetches the config of `image`. The configs of artifacts have no such fields.
-    pub(in crate::run) async fn fetch(place: &Place, image: &ImageManifest) -> Self {
-        let config = place.config(&image.config).await;
+    pub(in crate::run) async fn fetch(storage: &Storage, image: &ImageManifest) -> Self {
+        let config = storage.config(&image.config).await;
         config.map(|config| Self::read(&config)).unwrap_or_default()
     }
 }
@@ -116,14 +116,14 @@ impl ConfigSays {
 /// # Errors
 /// The registry does not return the content, or the content lists more than polyarch reads. Faults of listed
 /// manifests are a part of the result.
-pub async fn inspect(place: &Place, selector: &Selector) -> Result<Inspected, VerifyError> {
-    let listing = Listing::read(place, selector).await.map_err(VerifyError::of_top)?;
+pub async fn inspect(storage: &Storage, selector: &Selector) -> Result<Inspected, VerifyError> {
+    let listing = Listing::read(storage, selector).await.map_err(VerifyError::of_top)?;
     let inside = match &listing.top.content {
         Content::Image(image) => {
-            let says = ConfigSays::fetch(place, image).await;
-            Inside::Image(Box::new(image.clone()), says)
+            let says = ConfigSays::fetch(storage, image).await;
+            ManifestContent::Image(Box::new(image.clone()), says)
         }
-        Content::Index(index) => Inside::Index(open(&listing, index, &mut BTreeSet::new())),
+        Content::Index(index) => ManifestContent::Index(open(&listing, index, &mut BTreeSet::new())),
     };
     Ok(Inspected { manifest: listing.top.manifest, inside })
 }

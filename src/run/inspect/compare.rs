@@ -13,7 +13,7 @@ use super::difference::{
 };
 use crate::oci::{Content, Descriptor, Digest, ImageIndex, ImageManifest, PlatformFields, RawManifest};
 use crate::run::fetch::listing::{AT_ONCE, Listing, Read};
-use crate::run::place::Source;
+use crate::run::storage::Source;
 use crate::run::verify::VerifyError;
 
 /// An entry of one of the two indexes, or an image without an index.
@@ -117,8 +117,8 @@ fn order(pairs: &[(&Listed<'_>, Option<usize>)], b: &[Listed<'_>]) -> Option<Ord
 }
 
 async fn read(source: &Source) -> Result<Listing, (Source, VerifyError)> {
-    let Source { place, selector } = source;
-    let listing = Listing::read(place, selector).await;
+    let Source { storage, selector } = source;
+    let listing = Listing::read(storage, selector).await;
     listing.map_err(|error| (source.clone(), VerifyError::of_top(error)))
 }
 
@@ -142,7 +142,7 @@ fn document(manifest: &RawManifest) -> Value {
 /// compared in order.
 async fn listed<'a>(source: &Source, listing: &'a Listing) -> Vec<Listed<'a>> {
     if let Read { manifest, content: Content::Image(image) } = &listing.top {
-        let says = ConfigSays::fetch(&source.place, image).await;
+        let says = ConfigSays::fetch(&source.storage, image).await;
         let name = says.platform.map_or_else(|| NO_PLATFORM.to_owned(), |platform| platform.to_string());
         // The image has no entry. Its fields count as the fields of the whole reference.
         let kind = Kind::Image(Some((image, manifest)));
@@ -275,7 +275,7 @@ fn facts(image: &Listed<'_>, created: Option<String>) -> ImageFacts {
 }
 
 async fn created(source: &Source, image: &Listed<'_>) -> Option<String> {
-    ConfigSays::fetch(&source.place, image.manifest()?).await.created
+    ConfigSays::fetch(&source.storage, image.manifest()?).await.created
 }
 
 /// The number of layers of `other` that `image` has too, and the bytes that only `other` has.

@@ -5,7 +5,7 @@ use crate::registry::Visibility;
 use crate::run::fetch::confirm::choose;
 use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::listing::Listing;
-use crate::run::place::Place;
+use crate::run::storage::Storage;
 use crate::run::verify::VerifyError;
 
 /// The digest that `selector` names. With a platform, the digest of the image of that platform. For a tag, polyarch
@@ -14,25 +14,29 @@ use crate::run::verify::VerifyError;
 ///
 /// # Errors
 /// The registry does not return the content. Or the content has no image of the platform, or more than one.
-pub async fn digest(place: &Place, selector: &Selector, platform: Option<&Platform>) -> Result<Digest, VerifyError> {
+pub async fn digest(
+    storage: &Storage,
+    selector: &Selector,
+    platform: Option<&Platform>,
+) -> Result<Digest, VerifyError> {
     if let Some(platform) = platform {
-        return of_platform(place, selector, platform).await.map_err(VerifyError::of_top);
+        return of_platform(storage, selector, platform).await.map_err(VerifyError::of_top);
     }
-    let said = place.head(selector).await?.flatten();
+    let said = storage.head(selector).await?.flatten();
     let believed = said.filter(|said| !matches!(selector, Selector::Digest(asked) if asked != said));
     if let Some(digest) = believed {
         return Ok(digest);
     }
-    let manifest = place.manifest(selector, Visibility::Settled).await?;
+    let manifest = storage.manifest(selector, Visibility::Settled).await?;
     Ok(manifest.digest().clone())
 }
 
 /// The only image of `platform`, also in nested indexes. For an image without an index, its config names the
 /// platform.
-async fn of_platform(place: &Place, selector: &Selector, platform: &Platform) -> Result<Digest, ConfirmError> {
-    let listing = Listing::read(place, selector).await?;
+async fn of_platform(storage: &Storage, selector: &Selector, platform: &Platform) -> Result<Digest, ConfirmError> {
+    let listing = Listing::read(storage, selector).await?;
     if let Content::Image(image) = &listing.top.content {
-        let config = place.config(&image.config).await?;
+        let config = storage.config(&image.config).await?;
         Child::new(listing.top.manifest.clone(), &config, platform, &EntryOverride::default())?;
         return Ok(listing.top.manifest.digest().clone());
     }

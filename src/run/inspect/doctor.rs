@@ -7,8 +7,8 @@ use crate::oci::{Mutability, RegistryHost, Repository, Tag, TagPattern};
 use crate::plan::EcrCreation;
 use crate::run::event::failure::{chain, failure, of_registry};
 use crate::run::event::{Failure, Phase};
-use crate::run::place::registry::Registry;
 use crate::run::preflight::repositories::{cannot_move, change_mutability, differs};
+use crate::run::storage::registry::Registry;
 use crate::text::Text;
 
 /// ECR has no request that checks these actions and changes nothing.

@@ -20,16 +20,16 @@ use crate::run::fetch::found::Found;
 use crate::run::fetch::revisions;
 use crate::run::fetch::wait::{Source, Wait, look_for};
 use crate::run::join::missing;
-use crate::run::listen::{Surroundings, attend};
-use crate::run::place::registry::{Registry, Server, while_served};
-use crate::run::place::{Place, Registries};
+use crate::run::listen::{RunContext, attend};
 use crate::run::preflight::repositories;
+use crate::run::publish::atomic::{AtomicPublish, Next, PublishMode};
 use crate::run::publish::options::Gates;
-use crate::run::publish::publication::{self, Placed, Publication};
+use crate::run::publish::publication::{self, Publication, StagedIndex};
+use crate::run::publish::remove_arch_tags;
 use crate::run::publish::steps::{self};
 use crate::run::publish::target::Target;
-use crate::run::publish::together::{Moving, Next, Together};
-use crate::run::publish::untag;
+use crate::run::storage::registry::{Registry, Server, while_served};
+use crate::run::storage::{Registries, Storage};
 
 /// The addition to the hint for plans that remove arch tags after the join.
 const REMOVED: &str = "; with `arch_tags: remove` a join removes its arch tags, so it cannot run twice";
@@ -44,7 +44,7 @@ pub struct JoinRun {
     /// The gates that an index must pass.
     pub gates: Gates,
     /// Whether final tags move image by image or all together.
-    pub moving: Moving,
+    pub moving: PublishMode,
     /// The time limit for waiting for missing images. `None` to fail at once.
     pub wait: Option<Duration>,
 }
@@ -58,7 +58,7 @@ pub enum Joining {
 }
 
 /// Joins every image and publishes it. The events report the result.
-pub async fn join(run: JoinRun, around: Surroundings, sink: &mut dyn EventSink) {
+pub async fn join(run: JoinRun, around: RunContext, sink: &mut dyn EventSink) {
     attend(around, sink, async |events, shutdown| match &run.what {
         Joining::Plan(plan, registries) => join_images(plan, (registries, &run), events, &shutdown).await,
         Joining::References(references) => join_references(references, &run, events, &shutdown).await,
@@ -128,7 +128,7 @@ async fn join_images(
     });
     let mut joining: FuturesUnordered<_> = joining.collect();
     let mut publishing = FuturesUnordered::new();
-    let mut together = Together::new(run.moving, plan.images.len());
+    let mut together = AtomicPublish::new(run.moving, plan.images.len());
     loop {
         let told = tokio::select! {
             Some((place, joined)) = joining.next() => match goes_on(place, &plan.images[place], joined, &mut together) {
@@ -156,7 +156,7 @@ async fn join_images(
 
 /// Checks first that the registries allow the later writes. Creates missing repositories if the plan allows it.
 async fn preflight(plan: &Plan, targets: &[Target], first: &Registry) -> Result<Vec<Event>, Vec<Failure>> {
-    let refusals = untag::refusals(plan, targets, first).await;
+    let refusals = remove_arch_tags::refusals(plan, targets, first).await;
     if !refusals.is_empty() {
         return Err(refusals);
     }
@@ -168,10 +168,10 @@ fn goes_on(
     place: usize,
     image: &Image,
     joined: Result<Joined, Failure>,
-    together: &mut Together<Placed>,
-) -> Result<OfImages<Placed>, OfImages<ImageEvent>> {
+    together: &mut AtomicPublish<StagedIndex>,
+) -> Result<OfImages<StagedIndex>, OfImages<ImageEvent>> {
     let (how, what) = match joined {
-        Ok(Joined::Placed(placed)) => match together.ready(place, *placed) {
+        Ok(Joined::StagedIndex(placed)) => match together.ready(place, *placed) {
             Next::Wait => return Err(Vec::new()),
             Next::Publish(ready) => return Ok(ready),
             Next::Withhold(reason) => return Err(vec![(place, ImageEvent::Withheld { reason: reason.into() })]),
@@ -190,7 +190,7 @@ type OfImages<T> = Vec<(usize, T)>;
 /// The result of joining an image.
 enum Joined {
     /// The index is made, and every target registry has the images that it lists.
-    Placed(Box<Placed>),
+    StagedIndex(Box<StagedIndex>),
     /// The image was not joined, for this reason.
     Not(String),
 }
@@ -223,11 +223,11 @@ async fn join_image(
     if let Some(warning) = revisions::stale(image, Some(&found)).filter(|_| wait.is_none()) {
         drop(events.send(Event::Warning(warning)).await);
     }
-    Ok(Joined::Placed(Box::new(Publication::new(target, found, registry).place(events).await?)))
+    Ok(Joined::StagedIndex(Box::new(Publication::new(target, found, registry).stage(events).await?)))
 }
 
 fn arch_tag(target: &Target, job: &Job) -> String {
-    target.place.tag(job.arch_tag.clone()).to_string()
+    target.storage.tag(job.arch_tag.clone()).to_string()
 }
 
 /// Finds the child manifest of every platform. The failure lists all faults.
@@ -237,7 +237,7 @@ async fn find_all(
     target: &Target,
     wait: Option<&Wait<'_>>,
 ) -> Result<Vec<Found>, Failure> {
-    let place = Place::Repository { registry: registry.clone(), repository: target.place.clone() };
+    let place = Storage::Repository { registry: registry.clone(), repository: target.storage.clone() };
     let finding = async |job: &&Job| {
         let selector = Selector::Tag(job.arch_tag.clone());
         let visibility = Visibility::Settled;

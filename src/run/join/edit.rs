@@ -14,17 +14,17 @@ use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase, Warning};
 use crate::run::fetch::confirm::held;
 use crate::run::fetch::error::ConfirmError;
-use crate::run::fetch::flat::Flat;
+use crate::run::fetch::flat::FlattenedIndex;
 use crate::run::fetch::flat::platform_of;
 use crate::run::fetch::found;
 use crate::run::fetch::found::Found;
 use crate::run::fetch::listing::Budget;
 use crate::run::join::missing;
-use crate::run::place::carry::Load;
-use crate::run::place::{FinalTags, Place};
-use crate::run::publish::standing;
+use crate::run::publish::current_tags;
 use crate::run::publish::steps;
 use crate::run::publish::target::Base;
+use crate::run::storage::transfer::ManifestSet;
+use crate::run::storage::{FinalTags, Storage};
 
 /// The hint if an image of the existing index is missing in the registry.
 const GIVE_OR_REMOVE: &str = "name another image of that platform as a source, or remove the platform with `--remove`";
@@ -46,7 +46,7 @@ pub struct Edit {
 
 /// An image for the index.
 pub(in crate::run) struct Part<'a> {
-    pub(in crate::run) from: &'a Place,
+    pub(in crate::run) from: &'a Storage,
     pub(in crate::run) found: Found,
     /// The fields of its entry that override the config.
     pub(in crate::run) entry: EntryOverride,
@@ -62,8 +62,8 @@ impl Part<'_> {
     }
 
     /// The manifests of the image and its attestations, with their source.
-    pub(in crate::run) fn load(&self) -> Load<'_> {
-        Load { from: self.from, manifests: found::manifests(std::slice::from_ref(&self.found)) }
+    pub(in crate::run) fn load(&self) -> ManifestSet<'_> {
+        ManifestSet { from: self.from, manifests: found::manifests(std::slice::from_ref(&self.found)) }
     }
 }
 
@@ -96,10 +96,10 @@ impl Edit {
     ) -> Result<Parts<'a>, Failure> {
         let mut parts = distinct(sources);
         if let (Base::Target { without }, Some(tag)) = (&self.base, target.tags.first()) {
-            let named = target.place.tag(tag.clone());
-            let Flat { index, annotations } = read(&target.place, tag, &named).await?;
+            let named = target.storage.tag(tag.clone());
+            let FlattenedIndex { index, annotations } = read(&target.storage, tag, &named).await?;
             check(&named, &index, without)?;
-            parts.join(standing_images(&target.place, &named, &index, (&parts.images, without), policy).await?);
+            parts.join(standing_images(&target.storage, &named, &index, (&parts.images, without), policy).await?);
             let kept = parts.keep_annotations(&index);
             kept.map_err(|error| missing::told(&[(named.to_string(), error)], None, Missing::Expected(None)))?;
             if annotations > 0 {
@@ -149,17 +149,18 @@ fn distinct(sources: Vec<Part<'_>>) -> Parts<'_> {
         parts.warnings.push(Warning { image: None, platform: None, message: message.into(), hint: None });
         let more =
             |part: &Part<'_>| (part.found.child.attestations().len(), part.found.child.listed() != &Listed::default());
-        let (gone, place) = if more(&part) > more(kept) { (std::mem::replace(kept, part), kept) } else { (part, kept) };
-        place.say(&gone.entry);
+        let (gone, storage) =
+            if more(&part) > more(kept) { (std::mem::replace(kept, part), kept) } else { (part, kept) };
+        storage.say(&gone.entry);
     }
     parts
 }
 
 /// Reads the index that `named` names.
-async fn read(place: &Place, tag: &Tag, named: &TagRef<Location>) -> Result<Flat, Failure> {
+async fn read(storage: &Storage, tag: &Tag, named: &TagRef<Location>) -> Result<FlattenedIndex, Failure> {
     let reading = async {
-        let top = missing::fetch(place, &Selector::Tag(tag.clone())).await?;
-        standing::index(place, &top).await
+        let top = missing::fetch(storage, &Selector::Tag(tag.clone())).await?;
+        current_tags::index(storage, &top).await
     };
     reading.await.map_err(|error| {
         let hint = "leave out `--append` and `--remove` to create a new index";
@@ -201,7 +202,7 @@ enum Slot<'a> {
 
 /// The entries of `index` that are kept or replaced, in order.
 async fn standing_images<'a>(
-    place: &'a Place,
+    storage: &'a Storage,
     named: &TagRef<Location>,
     index: &ImageIndex,
     (sources, without): (&[Part<'_>], &[Platform]),
@@ -218,8 +219,8 @@ async fn standing_images<'a>(
         if let Some(platform) = replaced {
             return Ok(Slot::Taken(platform.clone()));
         }
-        let found = entry_image(place, entry, index, &EntryOverride::default(), policy).await;
-        found.map(|found| Slot::Kept(Box::new(Part { from: place, found, entry: EntryOverride::default() })))
+        let found = entry_image(storage, entry, index, &EntryOverride::default(), policy).await;
+        found.map(|found| Slot::Kept(Box::new(Part { from: storage, found, entry: EntryOverride::default() })))
     });
     let read: Vec<Result<Slot<'_>, ConfirmError>> = reading.buffered(AT_ONCE).collect().await;
     let (mut slots, mut faults) = (Vec::new(), Vec::new());
@@ -248,7 +249,7 @@ impl<'a> Parts<'a> {
                 Slot::Kept(part) => self.images.push(*part),
                 Slot::Taken(platform) => {
                     let source = new.iter().position(|part| *part.found.child.platform() == platform);
-                    self.images.extend(source.map(|place| new.remove(place)));
+                    self.images.extend(source.map(|storage| new.remove(storage)));
                 }
             }
         }

@@ -7,13 +7,13 @@ use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
 use crate::run::event::failure::{chain, failure};
 use crate::run::event::{Failure, Phase};
-use crate::run::fetch::attestations::Beside;
+use crate::run::fetch::attestations::EntryAttestations;
 use crate::run::fetch::confirm::{config_of, listed};
 use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::flat::platform_of;
 use crate::run::fetch::found::Found;
 use crate::run::fetch::wait::Wait;
-use crate::run::place::Place;
+use crate::run::storage::Storage;
 
 /// How many images of one index polyarch reads at once. The number is large enough to keep the registry busy.
 pub(in crate::run) const AT_ONCE: usize = 16;
@@ -62,38 +62,38 @@ pub(in crate::run) fn told(
 
 /// The image of an entry of `index`, with its attestations in this index.
 pub(in crate::run) async fn entry_image(
-    place: &Place,
+    storage: &Storage,
     entry: &Descriptor,
     index: &ImageIndex,
     said: &EntryOverride,
     policy: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
     let child = async {
-        let manifest = listed(place, entry, Visibility::Settled).await?;
-        let mut child = image(place, manifest, platform_of(entry), said).await?;
+        let manifest = listed(storage, entry, Visibility::Settled).await?;
+        let mut child = image(storage, manifest, platform_of(entry), said).await?;
         child.listed_as(entry)?;
         Ok(child)
     };
-    let beside = Beside::of(&entry.digest, &index.manifests, policy);
-    let attestations = beside.fetch(place, Visibility::Settled);
+    let beside = EntryAttestations::of(&entry.digest, &index.manifests, policy);
+    let attestations = beside.fetch(storage, Visibility::Settled);
     let (mut child, manifests) = try_join(child, attestations).await?;
     let left_out = beside.attest(&mut child, manifests)?;
     Ok(Found::read(child, entry.digest.clone(), left_out))
 }
 
-pub(in crate::run) async fn fetch(place: &Place, selector: &Selector) -> Result<RawManifest, ConfirmError> {
-    Ok(place.manifest(selector, Visibility::Settled).await?)
+pub(in crate::run) async fn fetch(storage: &Storage, selector: &Selector) -> Result<RawManifest, ConfirmError> {
+    Ok(storage.manifest(selector, Visibility::Settled).await?)
 }
 
 /// The image of `manifest`. The user's platform takes precedence over the entry's platform, and the entry's over the
 /// config's.
 pub(in crate::run) async fn image(
-    place: &Place,
+    storage: &Storage,
     manifest: RawManifest,
     claimed: Option<Platform>,
     said: &EntryOverride,
 ) -> Result<Child, ConfirmError> {
-    let config = config_of(place, &manifest).await?;
+    let config = config_of(storage, &manifest).await?;
     let own = || {
         let own = PlatformFields::of_config(&config)?.and_then(|own| own.platform().ok());
         Ok::<_, ConfirmError>(own.map(|own| own.base()))

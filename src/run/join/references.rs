@@ -17,32 +17,32 @@ use crate::run::fetch::attestations::{self};
 use crate::run::fetch::confirm::held;
 use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::flat::platform_of;
-use crate::run::fetch::flat::{Flat, Opening};
+use crate::run::fetch::flat::{FlattenedIndex, Flattener};
+use crate::run::fetch::found::Dropped;
 use crate::run::fetch::found::Found;
-use crate::run::fetch::found::LeftOut;
 use crate::run::fetch::listing::Budget;
 use crate::run::fetch::revisions;
 use crate::run::fetch::wait::{Source as Sought, Wait, look_for};
 use crate::run::join::missing::{AT_ONCE, Missing, entry_image, fetch, image, told};
-use crate::run::place::carry;
-use crate::run::place::reach::reached;
-use crate::run::place::{FinalTags, Place, Source};
 use crate::run::preflight::repositories;
 use crate::run::publish::options::Gates;
-use crate::run::publish::publication::{Destination, Placed};
+use crate::run::publish::publication::{Destination, StagedIndex};
 use crate::run::publish::steps::{self};
 use crate::run::publish::target::Target;
+use crate::run::storage::reach::reached;
+use crate::run::storage::transfer;
+use crate::run::storage::{FinalTags, Source, Storage};
 
 /// The hint for a missing source.
 const NOT_THERE: &str = "push the image first, or wait for it with `--wait 30m`";
 
-/// Images in any places, which become one index.
+/// Images in any storages, which become one index.
 #[derive(Debug, Clone)]
 pub struct References {
     /// The images, in the order of the index. A source that is an index stands for all of its images.
     pub sources: Vec<JoinSource>,
-    /// The places that get the index. Each place occurs once, and there is at least one place. polyarch copies the
-    /// images to places that lack them.
+    /// The storages that get the index. Each storage occurs once, and there is at least one storage. polyarch copies the
+    /// images to storages that lack them.
     pub targets: Vec<FinalTags>,
     /// Whether the index keeps the images' attestations.
     pub attestations: AttestationPolicy,
@@ -62,13 +62,13 @@ pub struct JoinSource {
 impl References {
     /// The name of the index in events, which is its first repository.
     pub(in crate::run) fn name(&self) -> String {
-        self.targets.first().map(|target| target.place.location().to_string()).unwrap_or_default()
+        self.targets.first().map(|target| target.storage.location().to_string()).unwrap_or_default()
     }
 
     /// The final tags.
     pub(in crate::run) fn tags(&self) -> Vec<TagRef<Location>> {
         let each = self.targets.iter().flat_map(|target| target.tags.iter().map(move |tag| (target, tag)));
-        each.map(|(target, tag)| target.place.tag(tag.clone())).collect()
+        each.map(|(target, tag)| target.storage.tag(tag.clone())).collect()
     }
 
     /// Returns the index, but copies and pushes nothing.
@@ -77,7 +77,7 @@ impl References {
         Ok(self.index(&parts)?.0)
     }
 
-    /// Copies the images to every place, and then moves the tags in every place.
+    /// Copies the images to every storage, and then moves the tags in every storage.
     pub(in crate::run) async fn join(
         &self,
         (wait, gates): (Option<Duration>, Gates),
@@ -92,13 +92,13 @@ impl References {
         let loads: Vec<_> = parts.images.iter().map(Part::load).collect();
         let mut destinations = Vec::new();
         for one in &self.targets {
-            let brought = carry::carry(&loads, &one.place, &image, events).await?;
+            let brought = transfer::transfer(&loads, &one.storage, &image, events).await?;
             let mut target = self.target(one, &parts.images);
             target.there.extend(brought);
             destinations.push(Destination { target, pushed: Vec::new() });
         }
         steps::tell(&image, &index, events).await;
-        let placed = Placed { index, destinations, names: Vec::new() };
+        let placed = StagedIndex { index, destinations, names: Vec::new() };
         placed.admit(gates, events, shutdown).await?.put(events, shutdown).await
     }
 
@@ -116,9 +116,9 @@ impl References {
 
     /// Fetches every image. Each image names its own platform.
     async fn gather(&self, wait: Option<&Wait<'_>>) -> Result<Parts<'_>, Failure> {
-        let targets = || self.targets.iter().map(|target| &target.place);
-        let places = self.sources.iter().map(|source| &source.source.place).chain(targets());
-        let (sources, ()) = reached(places, try_join(self.find(wait), repositories::are_there(targets()))).await?;
+        let targets = || self.targets.iter().map(|target| &target.storage);
+        let storages = self.sources.iter().map(|source| &source.source.storage).chain(targets());
+        let (sources, ()) = reached(storages, try_join(self.find(wait), repositories::are_there(targets()))).await?;
         let absent = self.edit.platforms.iter();
         let absent = absent.filter(|wanted| !sources.iter().any(|part| wanted.covers(part.found.child.platform())));
         let absent: Vec<_> = absent.map(ToString::to_string).collect();
@@ -146,7 +146,7 @@ impl References {
         let (mut parts, mut faults) = (Vec::new(), Vec::new());
         let looked = look_for(&sought, wait, finding).await;
         for (Sought { name, what }, result) in sought.into_iter().zip(looked) {
-            let part = |found| Part { from: &what.source.place, found, entry: what.entry.clone() };
+            let part = |found| Part { from: &what.source.storage, found, entry: what.entry.clone() };
             match result {
                 Ok(images) => parts.extend(images.into_iter().map(part)),
                 Err(error) => faults.push((name, error)),
@@ -186,7 +186,7 @@ impl References {
 
     /// The destination of the index, with the expected platforms. Without `--expect`, these are the platforms of the
     /// images.
-    fn target(&self, destination: &FinalTags, parts: &[Part<'_>]) -> Target<Place> {
+    fn target(&self, destination: &FinalTags, parts: &[Part<'_>]) -> Target<Storage> {
         let of = |platform: &Platform| parts.iter().find(|part| platform.covers(part.found.child.platform()));
         let entry = |platform: &Platform| of(platform).map(|part| part.entry.clone()).unwrap_or_default();
         let mut platforms = self.edit.expect.clone().unwrap_or_default();
@@ -198,12 +198,12 @@ impl References {
                 }
             }
         }
-        let here: Vec<_> = parts.iter().filter(|part| *part.from == destination.place).collect();
+        let here: Vec<_> = parts.iter().filter(|part| *part.from == destination.storage).collect();
         Target {
             image: self.name(),
             read_here: here.iter().map(|part| part.found.child.manifest().digest().clone()).collect(),
             there: here.iter().flat_map(|part| part.found.there.clone()).collect(),
-            place: destination.place.clone(),
+            storage: destination.storage.clone(),
             expected: platforms.into_iter().map(|platform| (platform.clone(), entry(&platform))).collect(),
             arch_tags: Vec::new(),
             tags: destination.tags.clone(),
@@ -227,20 +227,20 @@ async fn images(
     wanted: &[Platform],
     policy: AttestationPolicy,
 ) -> Result<Vec<Found>, ConfirmError> {
-    let JoinSource { source: Source { place, selector }, entry: said } = source;
+    let JoinSource { source: Source { storage, selector }, entry: said } = source;
     let is_wanted = |platform: &Platform| wanted.is_empty() || wanted.iter().any(|one| one.covers(platform));
-    let top = fetch(place, selector).await?;
+    let top = fetch(storage, selector).await?;
     let mut found = Vec::new();
     let held = match top.content().map_err(ChildError::from)? {
         Content::Image(_) => {
-            let child = image(place, top.clone(), None, said).await?;
-            found.push(Found::read(child, top.digest().clone(), LeftOut::default()));
+            let child = image(storage, top.clone(), None, said).await?;
+            found.push(Found::read(child, top.digest().clone(), Dropped::default()));
             found.iter().map(|found| found.child.platform().to_string()).collect()
         }
         Content::Index(index) => {
             let wanted = if said.platform.is_some() { &[] } else { wanted };
-            let opening = Opening { place, visibility: Visibility::Settled, wanted };
-            let Flat { index, annotations } = opening.flatten(index).await?;
+            let opening = Flattener { storage, visibility: Visibility::Settled, wanted };
+            let FlattenedIndex { index, annotations } = opening.flatten(index).await?;
             let listed = |entry: &&Descriptor| {
                 let platform = platform_of(entry).map(|own| said.over(&own)).or_else(|| said.platform().cloned());
                 !entry.is_attestation() && platform.is_none_or(|platform| is_wanted(&platform))
@@ -250,7 +250,7 @@ async fn images(
                 return Err(ConfirmError::Several(entries.len()));
             }
             Budget::default().spend(entries.iter().map(|entry| entry.size))?;
-            let finding = entries.iter().map(async |entry| entry_image(place, entry, &index, said, policy).await);
+            let finding = entries.iter().map(async |entry| entry_image(storage, entry, &index, said, policy).await);
             found = stream::iter(finding).buffered(AT_ONCE).try_collect().await?;
             if let Some(first) = found.first_mut() {
                 first.left_out.annotations = index.annotations.len() + annotations;

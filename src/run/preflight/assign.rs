@@ -3,7 +3,7 @@
 use crate::engine::EngineFacts;
 use crate::oci::Platform;
 use crate::oci::Tag;
-use crate::plan::{Adoption, ArchTags, Build, EngineName, EngineSpec, Image, Job, Plan, Work};
+use crate::plan::{ArchTags, Build, EngineName, EngineSpec, Image, Import, Job, Plan, Work};
 
 use crate::run::event::{Execution, JobId};
 
@@ -21,7 +21,7 @@ pub enum ScheduledJob {
     /// An engine builds the image.
     Build(ScheduledBuild),
     /// This process imports an image that exists in a registry.
-    Adopt(ScheduledAdoption),
+    Import(ScheduledImport),
 }
 
 /// A build and its engine.
@@ -41,13 +41,13 @@ pub struct ScheduledBuild {
 
 /// A third-party image that polyarch imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduledAdoption {
+pub struct ScheduledImport {
     /// The image and the platform of the job.
     pub id: JobId,
     /// The image's place in [`Plan::images`].
     pub image: usize,
     /// The job, as the plan specifies it.
-    pub job: Job<Adoption>,
+    pub job: Job<Import>,
 }
 
 impl Schedule {
@@ -55,7 +55,7 @@ impl Schedule {
     pub fn builds(&self) -> impl Iterator<Item = &ScheduledBuild> {
         self.jobs.iter().filter_map(|job| match job {
             ScheduledJob::Build(build) => Some(build),
-            ScheduledJob::Adopt(_) => None,
+            ScheduledJob::Import(_) => None,
         })
     }
 }
@@ -66,7 +66,7 @@ impl ScheduledJob {
     pub fn id(&self) -> &JobId {
         match self {
             Self::Build(build) => &build.id,
-            Self::Adopt(adoption) => &adoption.id,
+            Self::Import(import) => &import.id,
         }
     }
 
@@ -75,7 +75,7 @@ impl ScheduledJob {
     pub fn image(&self) -> usize {
         match self {
             Self::Build(build) => build.image,
-            Self::Adopt(adoption) => adoption.image,
+            Self::Import(import) => import.image,
         }
     }
 
@@ -84,7 +84,7 @@ impl ScheduledJob {
     pub fn arch_tag(&self) -> (&Tag, ArchTags) {
         match self {
             Self::Build(build) => (&build.job.arch_tag, build.job.arch_tags),
-            Self::Adopt(adoption) => (&adoption.job.arch_tag, adoption.job.arch_tags),
+            Self::Import(import) => (&import.job.arch_tag, import.job.arch_tags),
         }
     }
 }
@@ -107,7 +107,7 @@ pub struct Candidate<'a> {
     /// The facts that the engine reported about itself.
     pub facts: &'a EngineFacts,
     /// The platforms that the engine may build.
-    pub may: May<'a>,
+    pub may: AllowedPlatforms<'a>,
     /// How many builds the engine runs at once.
     pub slots: u16,
 }
@@ -123,14 +123,14 @@ pub enum Others {
 
 /// The platforms that an engine may build.
 #[derive(Debug, Clone, Copy)]
-pub enum May<'a> {
+pub enum AllowedPlatforms<'a> {
     /// Every platform: the run has only this engine, and it lists no platforms.
     Everything,
     /// The platforms of its own processor, and the listed platforms, which it emulates.
     Own(&'a [Platform]),
 }
 
-impl<'a> May<'a> {
+impl<'a> AllowedPlatforms<'a> {
     /// The platforms that `spec` may build. The plan, `--engine` or `DOCKER_HOST` may name the engine.
     #[must_use]
     pub fn of(spec: &'a EngineSpec, others: Others) -> Self {
@@ -148,15 +148,15 @@ impl Candidate<'_> {
 
     fn builds(&self, platform: &Platform) -> bool {
         match self.may {
-            May::Everything => true,
-            May::Own(more) => self.facts.is_native(platform) || more.contains(platform),
+            AllowedPlatforms::Everything => true,
+            AllowedPlatforms::Own(more) => self.facts.is_native(platform) || more.contains(platform),
         }
     }
 
     fn describe(&self) -> String {
         let (own, more) = match self.may {
-            May::Everything => return format!("{} builds everything", self.name),
-            May::Own(more) => (&self.facts.platform, more),
+            AllowedPlatforms::Everything => return format!("{} builds everything", self.name),
+            AllowedPlatforms::Own(more) => (&self.facts.platform, more),
         };
         let listed = std::iter::once(own).chain(more.iter().filter(|platform| *platform != own));
         let listed: Vec<_> = listed.map(ToString::to_string).collect();
@@ -184,9 +184,9 @@ pub fn assign(plan: &Plan, engines: &[Candidate<'_>]) -> Result<Schedule, Vec<No
             let (id, image) = (job_id(image, job), index);
             let job = match &job.work {
                 Work::Build(build) => job.with_work(Build::clone(build)),
-                Work::Adopt(adoption) => {
-                    let job = job.with_work(adoption.clone());
-                    jobs.push(ScheduledJob::Adopt(ScheduledAdoption { id, image, job }));
+                Work::Import(import) => {
+                    let job = job.with_work(import.clone());
+                    jobs.push(ScheduledJob::Import(ScheduledImport { id, image, job }));
                     continue;
                 }
             };
@@ -261,7 +261,7 @@ mod tests {
             .map(|(spec, facts)| Candidate {
                 name: &spec.name,
                 facts,
-                may: May::of(spec, Others::Engines),
+                may: AllowedPlatforms::of(spec, Others::Engines),
                 slots: spec.slots.get(),
             })
             .collect();
@@ -338,9 +338,9 @@ images:
             slots: EngineSpec::DEFAULT_SLOTS,
         };
         let (silent, listed) = (spec(None), spec(Some(vec!["linux/arm64".parse().unwrap()])));
-        assert!(matches!(May::of(&silent, Others::Nobody), May::Everything));
-        assert!(matches!(May::of(&silent, Others::Engines), May::Own([])));
-        assert!(matches!(May::of(&listed, Others::Nobody), May::Own([_])));
+        assert!(matches!(AllowedPlatforms::of(&silent, Others::Nobody), AllowedPlatforms::Everything));
+        assert!(matches!(AllowedPlatforms::of(&silent, Others::Engines), AllowedPlatforms::Own([])));
+        assert!(matches!(AllowedPlatforms::of(&listed, Others::Nobody), AllowedPlatforms::Own([_])));
     }
 
     #[test]
@@ -360,7 +360,7 @@ images: { web: { tags: [\"1\"], platforms: { linux/amd64: { shm_size: 1g }, linu
     fn default_engine_takes_every_platform() {
         let plan = plan("{version: 1, images: {web: {tags: [\"1\"], platforms: [linux/s390x, linux/amd64]}}}");
         let (name, facts) = ("default".parse().unwrap(), facts("linux/amd64"));
-        let candidate = Candidate { name: &name, facts: &facts, may: May::Everything, slots: 4 };
+        let candidate = Candidate { name: &name, facts: &facts, may: AllowedPlatforms::Everything, slots: 4 };
         let schedule = assign(&plan, &[candidate]).unwrap();
         let executions: Vec<_> = schedule.builds().map(|job| job.execution).collect();
         assert_eq!(executions, [Execution::Emulated, Execution::Native]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use super::assign::{Candidate, May, Others};
+use super::assign::{AllowedPlatforms, Candidate, Others};
 use crate::engine::{Engine, EngineFacts};
 use crate::oci::Platform;
 use crate::plan::{EngineSpec, Plan};
@@ -83,7 +83,7 @@ impl Reached {
     }
 
     fn candidate(&self) -> Candidate<'_> {
-        let may = May::of(&self.spec, self.others);
+        let may = AllowedPlatforms::of(&self.spec, self.others);
         Candidate { name: &self.spec.name, facts: self.facts(), may, slots: self.spec.slots.get() }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::nearby::hint;
 use crate::context::{ContextError, IgnoreFile, Root, is_dockers_frontend, stages_of};
 use crate::engine::given_dockerfile;
-use crate::plan::{BuildSpec, InputPlaces, NamedContext, Place, Plan, Problem, SourceText, did_you_mean};
+use crate::plan::{BuildSpec, InputPlaces, NamedContext, Plan, Position, Problem, SourceText, did_you_mean};
 use crate::run::event::failure::chain;
 use crate::run::preflight::nearby::Input;
 
@@ -31,7 +31,7 @@ pub fn look(plan: &Plan, source: &SourceText) -> Vec<Problem> {
     problems.into_iter().collect()
 }
 
-fn place<'a>(input: &Input<'_>, places: &'a InputPlaces) -> &'a Place {
+fn place<'a>(input: &Input<'_>, places: &'a InputPlaces) -> &'a Position {
     let said = match input {
         Input::Named(name) => places.contexts.get(name),
         Input::Context => places.context.as_ref(),

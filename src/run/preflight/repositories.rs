@@ -13,9 +13,9 @@ use crate::plan::{EcrCreation, Plan};
 use crate::registry::Visibility;
 use crate::run::event::failure::{chain, failure, of_registry};
 use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
-use crate::run::place::Place;
-use crate::run::place::registry::Registry;
 use crate::run::publish::target::Target;
+use crate::run::storage::Storage;
+use crate::run::storage::registry::Registry;
 
 /// The longest lifecycle policy that ECR accepts, in bytes (Amazon ECR API, `PutLifecyclePolicy`).
 const LONGEST_POLICY: u64 = 30_720;
@@ -32,7 +32,7 @@ struct Wanted<'a> {
 }
 
 /// The state of a repository.
-enum Standing {
+enum RepositoryState {
     There(Vec<Event>),
     Missing,
     /// ECR creates the repository with the first push, by the template with this prefix.
@@ -58,7 +58,7 @@ pub(in crate::run) async fn check<'a>(
 ) -> Result<Missing<'a>, Vec<Failure>> {
     let mut wanted: BTreeMap<Repository, Wanted<'a>> = BTreeMap::new();
     for (image, target) in plan.images.iter().zip(targets) {
-        let own = std::iter::once((first, &target.place));
+        let own = std::iter::once((first, &target.storage));
         for (registry, repository) in own.chain(target.copies.iter().filter_map(repository_of)) {
             let Some(ecr) = registry.ecr() else { continue };
             let found = wanted.entry(repository.clone()).or_insert_with(|| Wanted {
@@ -81,7 +81,7 @@ pub(in crate::run) async fn check<'a>(
 ///
 /// # Errors
 /// Fails with the first repository that is missing, or with the first question that failed.
-pub(in crate::run) async fn are_there(places: impl Iterator<Item = &Place>) -> Result<(), Failure> {
+pub(in crate::run) async fn are_there(places: impl Iterator<Item = &Storage>) -> Result<(), Failure> {
     let wanted = places.filter_map(repository_of).filter_map(|(registry, repository)| {
         let (ecr, repository) = (registry.ecr()?, repository.clone());
         Some(Wanted { registry, ecr, repository, image: None, tags: &[] })
@@ -95,10 +95,10 @@ fn none() -> Failure {
     failure(Phase::Internal, "a repository is missing, and its name is not known", None)
 }
 
-fn repository_of(place: &Place) -> Option<(&Registry, &Repository)> {
+fn repository_of(place: &Storage) -> Option<(&Registry, &Repository)> {
     match place {
-        Place::Repository { registry, repository } => Some((registry, repository)),
-        Place::Layout(_) => None,
+        Storage::Repository { registry, repository } => Some((registry, repository)),
+        Storage::Layout(_) => None,
     }
 }
 
@@ -108,10 +108,10 @@ async fn look(wanted: Vec<Wanted<'_>>) -> Result<Missing<'_>, Vec<Failure>> {
     for (wanted, looked) in wanted.into_iter().zip(looked) {
         match (looked, wanted.creation()) {
             (Err(failure), _) => failures.push(failure),
-            (Ok(Standing::There(told)), _) => missing.told.extend(told),
-            (Ok(Standing::ByTemplate(prefix)), _) => missing.told.extend(wanted.by_template(&prefix)),
-            (Ok(Standing::Missing), None) => failures.push(wanted.missing()),
-            (Ok(Standing::Missing), Some(creation)) => match policy(creation) {
+            (Ok(RepositoryState::There(told)), _) => missing.told.extend(told),
+            (Ok(RepositoryState::ByTemplate(prefix)), _) => missing.told.extend(wanted.by_template(&prefix)),
+            (Ok(RepositoryState::Missing), None) => failures.push(wanted.missing()),
+            (Ok(RepositoryState::Missing), Some(creation)) => match policy(creation) {
                 Ok(policy) => missing.create.push((wanted, creation, policy)),
                 Err(failure) => failures.push(failure),
             },
@@ -154,29 +154,31 @@ impl<'a> Wanted<'a> {
         self.image.as_ref().and_then(|(_, creation)| *creation)
     }
 
-    async fn look(&self) -> Result<Standing, Failure> {
+    async fn look(&self) -> Result<RepositoryState, Failure> {
         let path = self.repository.path();
         match self.ecr.repository(path).await {
             Ok(Some(facts)) => {
                 let differing = self.differing(&facts.mutability).into_iter();
-                return Ok(Standing::There(differing.chain(self.fixed().await).collect()));
+                return Ok(RepositoryState::There(differing.chain(self.fixed().await).collect()));
             }
             Ok(None) => {}
             // A role that pushes may lack the permission to describe repositories, and a Docker login has no role. The
             // registry itself then answers whether it has the repository.
             Err(error) if error.is_denied() || error.is_anonymous() => {
                 if self.is_in_registry().await? {
-                    return Ok(Standing::There(Vec::new()));
+                    return Ok(RepositoryState::There(Vec::new()));
                 }
             }
             Err(error) => return Err(of_ecr(&error)),
         }
         match self.ecr.template(path).await {
-            Ok(Some(prefix)) => Ok(Standing::ByTemplate(prefix)),
-            Ok(None) => Ok(Standing::Missing),
+            Ok(Some(prefix)) => Ok(RepositoryState::ByTemplate(prefix)),
+            Ok(None) => Ok(RepositoryState::Missing),
             // Without permission to read templates, polyarch gives the hint for a missing repository. A stand-in for
             // AWS may not know templates at all.
-            Err(error) if error.is_denied() || error.is_anonymous() || error.is_unknown_call() => Ok(Standing::Missing),
+            Err(error) if error.is_denied() || error.is_anonymous() || error.is_unknown_call() => {
+                Ok(RepositoryState::Missing)
+            }
             Err(error) => Err(of_ecr(&error)),
         }
     }

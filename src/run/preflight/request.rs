@@ -7,10 +7,10 @@ use super::goal::Goal;
 use crate::auth::{BuildProxies, CredentialSource};
 use crate::plan::{Environment, Plan};
 use crate::run::event::{PlannedImage, PlannedJob};
-use crate::run::place::Registries;
-use crate::run::place::registry::Registry;
+use crate::run::publish::atomic::PublishMode;
 use crate::run::publish::options::Gates;
-use crate::run::publish::together::Moving;
+use crate::run::storage::Registries;
+use crate::run::storage::registry::Registry;
 
 /// The request of `polyarch build`.
 pub struct BuildRun {
@@ -36,7 +36,7 @@ pub struct BuildRun {
     /// The gates that an index must pass.
     pub gates: Gates,
     /// When final tags move.
-    pub moving: Moving,
+    pub moving: PublishMode,
     /// How much of the run one failure ends.
     pub on_failure: OnFailure,
 }

@@ -3,23 +3,27 @@
 
 use std::collections::BTreeMap;
 
-use super::standing::Before;
+use super::current_tags::PreviousIndex;
 use super::target::Target;
 use crate::oci::{Content, Descriptor, EncodedIndex, ImageIndex};
 use crate::run::event::Warning;
-use crate::run::place::Place;
+use crate::run::storage::Storage;
 
 /// Warns for each index under a final tag whose annotations the new index lacks. Annotations of the index and of its
 /// entries count.
-pub(in crate::run) fn lost(target: &Target<Place>, before: &[Before<'_>], index: &EncodedIndex) -> Vec<Warning> {
+pub(in crate::run) fn lost(
+    target: &Target<Storage>,
+    before: &[PreviousIndex<'_>],
+    index: &EncodedIndex,
+) -> Vec<Warning> {
     let new = match index.manifest().content() {
         Ok(Content::Index(index)) => index,
         // polyarch encoded it as an index, so this case does not occur.
         Ok(Content::Image(_)) | Err(_) => return Vec::new(),
     };
-    let of = |before: &Before<'_>| {
+    let of = |before: &PreviousIndex<'_>| {
         let lost = keys(before, &new);
-        let named = target.place.tag(before.tag.clone());
+        let named = target.storage.tag(before.tag.clone());
         let message = format!("{named} has annotations that the new index lacks: {}", lost.join(", "));
         let hint = format!(
             "add them after the build: `polyarch join -t {named} --append --annotation KEY=VALUE`; \
@@ -37,7 +41,7 @@ pub(in crate::run) fn lost(target: &Target<Place>, before: &[Before<'_>], index:
 
 /// The lost keys, in the spelling that `--annotation` uses: `KEY` for the index, `entry[PLATFORM]:KEY` for an entry.
 /// Entries whose platform is lost do not count here. The annotations of attestations do not count either.
-fn keys(before: &Before<'_>, new: &ImageIndex) -> Vec<String> {
+fn keys(before: &PreviousIndex<'_>, new: &ImageIndex) -> Vec<String> {
     let gone = |had: &BTreeMap<String, String>, has: &[&BTreeMap<String, String>]| {
         let is_gone = |key: &&String| !has.iter().any(|has| has.contains_key(*key));
         had.keys().filter(is_gone).cloned().collect::<Vec<_>>()

@@ -15,13 +15,13 @@ use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::found::Found;
 use crate::run::fetch::found::manifests;
 use crate::run::fetch::whole::listed;
-use crate::run::place::Place;
-use crate::run::place::carry::{self, Load};
+use crate::run::storage::Storage;
+use crate::run::storage::transfer::{self, ManifestSet};
 
 /// Copies all found parts of an image, and the manifests of its arch tags, to every copy of `target`. Returns the
 /// digests of blobs that exist in each copy.
 pub(in crate::run) async fn bring(
-    target: &Target<Place>,
+    target: &Target<Storage>,
     found: &[Found],
     pushed: &[Pushed],
     events: &mpsc::Sender<Event>,
@@ -29,7 +29,7 @@ pub(in crate::run) async fn bring(
     if target.copies.is_empty() {
         return Ok(Vec::new());
     }
-    let (from, children) = (&target.place, manifests(found));
+    let (from, children) = (&target.storage, manifests(found));
     let known: HashSet<&Digest> = children.iter().map(|manifest| manifest.digest()).collect();
     let mut tops = Vec::new();
     for Pushed { top, .. } in pushed {
@@ -42,9 +42,9 @@ pub(in crate::run) async fn bring(
     let all: Vec<&RawManifest> = all.collect();
     let mut brought = Vec::new();
     for to in &target.copies {
-        let load = Load { from, manifests: all.clone() };
-        brought.push(carry::carry(&[load], to, &target.image, events).await?);
-        let tagging = Tagging { place: to, image: &target.image };
+        let load = ManifestSet { from, manifests: all.clone() };
+        brought.push(transfer::transfer(&[load], to, &target.image, events).await?);
+        let tagging = Tagging { storage: to, image: &target.image };
         for Pushed { tag, top, .. } in pushed {
             let named = all.iter().copied().find(|manifest| manifest.digest() == top);
             if let Some(manifest) = named {
@@ -56,7 +56,7 @@ pub(in crate::run) async fn bring(
 }
 
 /// The index that an arch tag names, after all manifests that it lists.
-async fn whole(from: &Place, top: &Digest) -> Result<Vec<RawManifest>, ConfirmError> {
+async fn whole(from: &Storage, top: &Digest) -> Result<Vec<RawManifest>, ConfirmError> {
     let selector = Selector::Digest(top.clone());
     let top = from.manifest(&selector, Visibility::Settled).await?;
     let mut all = listed(from, &top).await?;
@@ -64,7 +64,7 @@ async fn whole(from: &Place, top: &Digest) -> Result<Vec<RawManifest>, ConfirmEr
     Ok(all)
 }
 
-fn unread(from: &Place, top: &Digest, error: &ConfirmError) -> Failure {
+fn unread(from: &Storage, top: &Digest, error: &ConfirmError) -> Failure {
     let phase = if error.is_refusal() { Phase::Verify } else { Phase::Publish };
     let message = format!("read {}: {}", from.digest(top.clone()), chain(error));
     failure(phase, &message, error.hint())

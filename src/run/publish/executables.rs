@@ -18,8 +18,8 @@ use crate::rootfs::{Answer, MAX_WINDOW, Search, is_zstd};
 use crate::run::event::failure::{chain, failure};
 use crate::run::event::{Failure, Phase};
 use crate::run::fetch::complete::LOST;
-use crate::run::place::Place;
-use crate::run::place::error::PlaceError;
+use crate::run::storage::Storage;
+use crate::run::storage::error::StorageError;
 
 /// The most bytes of layers that polyarch fetches to find the program that an image starts.
 const MAX_FETCHED: u64 = 64 << 20;
@@ -85,12 +85,12 @@ pub(in crate::run) struct Look {
 }
 
 /// Refuses images whose programs are for another processor than the processor of their platform.
-pub(super) async fn refuse(target: &Target<Place>, children: Vec<&Child>) -> Result<Look, Failure> {
-    let look = look(&target.place, &children).await;
+pub(super) async fn refuse(target: &Target<Storage>, children: Vec<&Child>) -> Result<Look, Failure> {
+    let look = look(&target.storage, &children).await;
     if look.foreign.is_empty() && look.damaged.is_empty() {
         return Ok(look);
     }
-    let tags: Vec<_> = target.tags.iter().map(|tag| target.place.tag(tag.clone()).to_string()).collect();
+    let tags: Vec<_> = target.tags.iter().map(|tag| target.storage.tag(tag.clone()).to_string()).collect();
     let faults: Vec<_> = look.foreign.iter().chain(&look.damaged).map(|(_, fault)| fault.as_str()).collect();
     let message = format!("{}; {} not moved", faults.join("; "), tags.join(", "));
     let hint = if look.foreign.is_empty() { LOST } else { FOREIGN };
@@ -101,10 +101,10 @@ pub(super) async fn refuse(target: &Target<Place>, children: Vec<&Child>) -> Res
 pub(in crate::run) const FOREIGN: &str = "build the image for its platform, or pass `--no-elf` to skip this check";
 
 /// Searches the layers of images for the programs that the images start.
-pub(in crate::run) async fn look(place: &Place, children: &[&Child]) -> Look {
+pub(in crate::run) async fn look(storage: &Storage, children: &[&Child]) -> Look {
     let checking = children.iter().map(async |child| {
         let mut hashed = BTreeSet::new();
-        (check(place, child, &mut hashed).await, hashed)
+        (check(storage, child, &mut hashed).await, hashed)
     });
     let mut look = Look::default();
     for (child, (finding, hashed)) in children.iter().zip(join_all(checking).await) {
@@ -149,7 +149,7 @@ fn layers(child: &Child) -> Vec<Descriptor> {
     }
 }
 
-async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> Finding {
+async fn check(storage: &Storage, child: &Child, hashed: &mut BTreeSet<Digest>) -> Finding {
     if child.platform().os() == "windows" {
         return Finding::NotChecked("its programs are not ELF".into());
     }
@@ -163,10 +163,10 @@ async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> F
         let parts = FOR_PARTS.acquire_many(parts(&layers)).await.map_err(none)?;
         // Names need more memory than a short layer. Short layers may therefore arrive before memory for names is
         // free.
-        let first = timeout(LONGEST, short(place, budget(child), &layers)).await.map_err(late)?;
+        let first = timeout(LONGEST, short(storage, budget(child), &layers)).await.map_err(late)?;
         let reading = FOR_READING.acquire_many(reading(&layers)).await.map_err(none)?;
         let memory = Arc::new(Memory { _parts: parts, _reading: reading });
-        timeout(LONGEST, search(place, child, layers, first, memory, hashed)).await.map_err(late)
+        timeout(LONGEST, search(storage, child, layers, first, memory, hashed)).await.map_err(late)
     };
     match found.await {
         Ok(Ok(finding)) | Err(finding) => finding,
@@ -176,20 +176,20 @@ async fn check(place: &Place, child: &Child, hashed: &mut BTreeSet<Digest>) -> F
 }
 
 /// The layer that [`search`] reads first, if it fits into one part.
-async fn short(place: &Place, budget: u64, layers: &[Descriptor]) -> Option<Result<Bytes, PlaceError>> {
+async fn short(storage: &Storage, budget: u64, layers: &[Descriptor]) -> Option<Result<Bytes, StorageError>> {
     let first = layers.iter().rev().find(|layer| layer.size <= budget)?;
     if first.size == 0 || first.size > LONGEST_PART {
         return None;
     }
-    Some(place.part(first, 0..first.size).await)
+    Some(storage.part(first, 0..first.size).await)
 }
 
 /// Reads layers, the topmost first, until one of them gives an answer.
 async fn search(
-    place: &Place,
+    storage: &Storage,
     child: &Child,
     layers: Vec<Descriptor>,
-    mut first: Option<Result<Bytes, PlaceError>>,
+    mut first: Option<Result<Bytes, StorageError>>,
     memory: Arc<Memory>,
     hashed: &mut BTreeSet<Digest>,
 ) -> Result<Finding, NoAnswer> {
@@ -202,7 +202,7 @@ async fn search(
             continue;
         }
         budget -= layer.size;
-        search = read(place, layer, first.take(), search, memory.clone(), hashed).await?;
+        search = read(storage, layer, first.take(), search, memory.clone(), hashed).await?;
         if search.is_over() {
             break;
         }
@@ -242,7 +242,7 @@ fn says_zstd(layer: &Descriptor) -> bool {
 #[derive(Debug, thiserror::Error)]
 enum Unfetched {
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Storage(#[from] StorageError),
     /// The layer is zstd, but the check reserved no memory to unpack it.
     #[error("its bytes are zstd, but its media type does not declare zstd")]
     Undeclared,
@@ -250,9 +250,9 @@ enum Unfetched {
 
 /// Fetches a layer in parts until the search has its answer. `first` is the first part, if it was fetched before.
 async fn read(
-    place: &Place,
+    storage: &Storage,
     layer: &Descriptor,
-    first: Option<Result<Bytes, PlaceError>>,
+    first: Option<Result<Bytes, StorageError>>,
     mut search: Search,
     memory: Arc<Memory>,
     hashed: &mut BTreeSet<Digest>,
@@ -266,11 +266,11 @@ async fn read(
     });
     let fetched = tokio::select! {
         read = &mut reading => return ended(read, layer),
-        fetched = fetch(place, layer, first, sender, hashed) => fetched,
+        fetched = fetch(storage, layer, first, sender, hashed) => fetched,
     };
     fetched.map_err(|error| {
         let reason = format!("its layer {}: {}", layer.digest, chain(&error));
-        if matches!(&error, Unfetched::Place(error) if error.is_damage()) {
+        if matches!(&error, Unfetched::Storage(error) if error.is_damage()) {
             NoAnswer::Damaged(reason)
         } else {
             NoAnswer::Unreadable(reason)
@@ -286,9 +286,9 @@ fn ended(read: Result<io::Result<Search>, tokio::task::JoinError>, layer: &Descr
 }
 
 async fn fetch(
-    place: &Place,
+    storage: &Storage,
     layer: &Descriptor,
-    mut first: Option<Result<Bytes, PlaceError>>,
+    mut first: Option<Result<Bytes, StorageError>>,
     parts: mpsc::Sender<Bytes>,
     hashed: &mut BTreeSet<Digest>,
 ) -> Result<(), Unfetched> {
@@ -297,7 +297,7 @@ async fn fetch(
         let to = (from + length).min(layer.size);
         let part = match first.take() {
             Some(first) => first?,
-            None => place.part(layer, from..to).await?,
+            None => storage.part(layer, from..to).await?,
         };
         if from == 0 && is_zstd(&part) && !says_zstd(layer) {
             return Err(Unfetched::Undeclared);

@@ -3,18 +3,18 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::annotations;
+use super::current_tags::{self, CurrentTag};
 use super::executables;
 use super::executables::Look;
 use super::shrink;
-use super::standing::{self, Standing};
 use super::tagging::immutable;
 use super::target::{Target, not_published};
 use crate::oci::{Digest, EncodedIndex};
 use crate::plan::{Caution, Plan};
 use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Event, Failure, ImageEvent, Phase};
-use crate::run::place::Place;
-use crate::run::publish::options::{Gates, LostAnnotations, Programs};
+use crate::run::publish::options::{ElfCheck, Gates, LostAnnotations};
+use crate::run::storage::Storage;
 
 /// The result for an index that passed every gate.
 #[derive(Default)]
@@ -36,14 +36,14 @@ impl Gates {
     /// Refuses an index that must not be published. The gates send no requests if no tag will move.
     pub(in crate::run) async fn pass(
         self,
-        target: &Target<Place>,
+        target: &Target<Storage>,
         index: &EncodedIndex,
-        standing: &[Standing],
+        standing: &[CurrentTag],
         shutdown: &Shutdown,
     ) -> Result<Passed, Failure> {
         let Some(moving) = standing.iter().find(|standing| !standing.unchanged) else { return Ok(Passed::default()) };
         fixed(target, index, standing)?;
-        let before = standing::before(target, standing, self.shrinking).await?;
+        let before = current_tags::before(target, standing, self.shrinking).await?;
         shrink::refuse(target, &before, index)?;
         let mut warnings = shrink::warnings(target, &before, index);
         if self.annotations == LostAnnotations::Tell {
@@ -51,7 +51,7 @@ impl Gates {
         }
         let told = warnings.into_iter().map(Event::Warning).collect();
         let mut passed = Passed { told, hashed: BTreeSet::new() };
-        if self.programs == Programs::Check {
+        if self.programs == ElfCheck::Check {
             // Images under a final tag passed this gate before, or the user allowed them.
             let known: HashSet<_> = before.iter().flat_map(|before| &before.entries).map(|e| &e.digest).collect();
             let mut new: Vec<_> = index.children().iter().collect();
@@ -73,11 +73,11 @@ impl Gates {
 }
 
 /// Refuses the publication if one of its tags is immutable. Otherwise only some of the tags would move.
-fn fixed(target: &Target<Place>, index: &EncodedIndex, standing: &[Standing]) -> Result<(), Failure> {
-    let mut refused = standing.iter().filter(|standing| !standing.unchanged && target.place.fixes(&standing.tag));
+fn fixed(target: &Target<Storage>, index: &EncodedIndex, standing: &[CurrentTag]) -> Result<(), Failure> {
+    let mut refused = standing.iter().filter(|standing| !standing.unchanged && target.storage.fixes(&standing.tag));
     match refused.find_map(|standing| Some((&standing.tag, standing.digest()?))) {
         Some((tag, there)) => {
-            let named = target.place.tag(tag.clone());
+            let named = target.storage.tag(tag.clone());
             Err(immutable(Phase::Publish, &named, there, index.manifest().digest()))
         }
         None => Ok(()),

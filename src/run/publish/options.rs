@@ -4,16 +4,16 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gates {
     /// Whether an index may have fewer platforms than the index that it replaces.
-    pub shrinking: Shrinking,
+    pub shrinking: AllowShrink,
     /// Whether programs may be for another processor than their image's platform.
-    pub programs: Programs,
+    pub programs: ElfCheck,
     /// Whether polyarch warns about annotations of the replaced index that are lost.
     pub annotations: LostAnnotations,
 }
 
 /// The decision on a final tag whose current index has platforms that the new index lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Shrinking {
+pub enum AllowShrink {
     /// The tag does not move, and neither do the image's other tags.
     #[default]
     Refuse,
@@ -33,10 +33,10 @@ pub enum LostAnnotations {
 
 /// The decision on an image whose programs are for another processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Programs {
+pub enum ElfCheck {
     /// polyarch refuses the image.
     #[default]
     Check,
     /// polyarch does not open layers (`--no-elf`).
-    Believe,
+    Skip,
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
+use super::atomic::withheld;
 use super::copies;
-use super::options::{Gates, Programs};
-use super::standing::Standing;
+use super::current_tags::CurrentTag;
+use super::options::{ElfCheck, Gates};
+use super::remove_arch_tags;
 use super::steps::{self};
 use super::target::{Pushed, Target};
-use super::together::withheld;
-use super::untag;
 use crate::engine::Engine;
 use crate::oci::{Digest, EncodedIndex, Tag};
 use crate::run::event::failure::of_engine;
@@ -19,9 +19,9 @@ use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
 use crate::run::fetch::attestations;
 use crate::run::fetch::found::Found;
-use crate::run::place::Place;
-use crate::run::place::engine_names;
-use crate::run::place::registry::Registry;
+use crate::run::storage::Storage;
+use crate::run::storage::engine_names;
+use crate::run::storage::registry::Registry;
 
 /// An image whose platforms are all confirmed in the registry that it was built to.
 pub(in crate::run) struct Publication {
@@ -33,7 +33,7 @@ pub(in crate::run) struct Publication {
 }
 
 /// An index whose images exist in every repository that will show it. No tag names the index yet.
-pub(in crate::run) struct Placed {
+pub(in crate::run) struct StagedIndex {
     pub(in crate::run) index: EncodedIndex,
     /// The repositories, in the order in which their tags move.
     pub(in crate::run) destinations: Vec<Destination>,
@@ -43,15 +43,15 @@ pub(in crate::run) struct Placed {
 
 /// A repository that will show an index.
 pub(in crate::run) struct Destination {
-    pub(in crate::run) target: Target<Place>,
+    pub(in crate::run) target: Target<Storage>,
     /// The children that this run pushed to the repository under arch tags.
     pub(in crate::run) pushed: Vec<Pushed>,
 }
 
 /// An index that may be published everywhere, and the state of its tags.
-pub(in crate::run) struct Admitted {
-    placed: Placed,
-    standing: Vec<Vec<Standing>>,
+pub(in crate::run) struct ApprovedIndex {
+    placed: StagedIndex,
+    standing: Vec<Vec<CurrentTag>>,
 }
 
 impl Publication {
@@ -63,7 +63,7 @@ impl Publication {
     }
 
     /// Joins the index, and copies its images to all registries.
-    pub(in crate::run) async fn place(self, events: &mpsc::Sender<Event>) -> Result<Placed, Failure> {
+    pub(in crate::run) async fn stage(self, events: &mpsc::Sender<Event>) -> Result<StagedIndex, Failure> {
         let Self { target, registry, found, names } = self;
         attestations::warn(&target.image, &found, events).await;
         let pushed = steps::pushed(&target, &found);
@@ -71,10 +71,10 @@ impl Publication {
         steps::tell(&target.image, &index, events).await;
         let target = target.of_registry(&registry);
         let brought = copies::bring(&target, &found, &pushed, events).await?;
-        let copy = |(place, there)| Destination { target: target.copied_to(place, there), pushed: Vec::new() };
+        let copy = |(storage, there)| Destination { target: target.copied_to(storage, there), pushed: Vec::new() };
         let copies: Vec<_> = target.copies.iter().zip(brought).map(copy).collect();
         let first = Destination { target, pushed };
-        Ok(Placed { index, destinations: std::iter::once(first).chain(copies).collect(), names })
+        Ok(StagedIndex { index, destinations: std::iter::once(first).chain(copies).collect(), names })
     }
 }
 
@@ -98,7 +98,7 @@ impl NotMoved {
 /// Moves the final tags of `images`, one image after the other. If a gate refuses one image, no tag moves. Returns the
 /// result of each image.
 pub(in crate::run) async fn publish(
-    images: Vec<Placed>,
+    images: Vec<StagedIndex>,
     gates: Gates,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
@@ -123,7 +123,7 @@ pub(in crate::run) async fn publish(
     ended
 }
 
-impl Placed {
+impl StagedIndex {
     /// The image's name in the plan.
     fn name(&self) -> &str {
         self.destinations.first().map_or("", |destination| &destination.target.image)
@@ -135,21 +135,21 @@ impl Placed {
         mut gates: Gates,
         events: &mpsc::Sender<Event>,
         shutdown: &Shutdown,
-    ) -> Result<Admitted, Failure> {
+    ) -> Result<ApprovedIndex, Failure> {
         let mut standing = Vec::new();
         for Destination { target, pushed } in &self.destinations {
             standing.push(steps::admit(target, &self.index, pushed, gates, events, shutdown).await?);
             // The images are the same everywhere, byte for byte, so polyarch checks their programs only once.
-            gates.programs = Programs::Believe;
+            gates.programs = ElfCheck::Skip;
         }
-        Ok(Admitted { placed: self, standing })
+        Ok(ApprovedIndex { placed: self, standing })
     }
 }
 
-impl Admitted {
+impl ApprovedIndex {
     /// Moves the tags, one repository after the other, and reads each tag back.
     pub(in crate::run) async fn put(self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
-        let Self { placed: Placed { index, destinations, names }, standing } = self;
+        let Self { placed: StagedIndex { index, destinations, names }, standing } = self;
         for (Destination { target, .. }, standing) in destinations.iter().zip(standing) {
             steps::put(target, &index, standing, events, shutdown).await?;
         }
@@ -161,15 +161,21 @@ impl Admitted {
         }
         // All registries show the index now, so the arch tags are not needed any more.
         for Destination { target, .. } in &destinations {
-            untag::remove(target, &index, pushed, events, shutdown).await?;
+            remove_arch_tags::remove(target, &index, pushed, events, shutdown).await?;
         }
         Ok(())
     }
 }
 
 /// Names the image on the engine for convenience. An error is only a warning, because the image is published.
-async fn name_on_engine(target: &Target<Place>, engine: &Engine, id: &Digest, tag: &Tag, events: &mpsc::Sender<Event>) {
-    let Place::Repository { repository, .. } = &target.place else { return };
+async fn name_on_engine(
+    target: &Target<Storage>,
+    engine: &Engine,
+    id: &Digest,
+    tag: &Tag,
+    events: &mpsc::Sender<Event>,
+) {
+    let Storage::Repository { repository, .. } = &target.storage else { return };
     let name = repository.path().as_str();
     let event = match engine_names::keep_named(engine, id, name, tag).await {
         Ok(()) => {

@@ -2,24 +2,24 @@
 
 use futures::future::{join_all, join3};
 
-use super::standing::Standing;
+use super::current_tags::CurrentTag;
 use super::target::{FRESH, Target};
 use crate::oci::{Attestation, Child, Digest, DigestRef, EncodedIndex, Location, Selector};
 use crate::registry::Visibility;
 use crate::run::event::failure::{chain, failure};
 use crate::run::event::{Failure, Phase};
 use crate::run::fetch::error::ConfirmError;
-use crate::run::place::Place;
-use crate::run::place::error::PlaceError;
-use crate::run::place::error::of_place;
+use crate::run::storage::Storage;
+use crate::run::storage::error::StorageError;
+use crate::run::storage::error::of_storage;
 
 /// Proves that every final tag names `index`, and that each manifest exists under its digest. polyarch verified the
 /// children before it joined them, and it asked for their blobs before the tags moved. `before` has the old state of
 /// the tags, because a registry may show that state for a moment.
 pub(in crate::run) async fn published(
-    target: &Target<Place>,
+    target: &Target<Storage>,
     index: &EncodedIndex,
-    before: &[Standing],
+    before: &[CurrentTag],
 ) -> Result<DigestRef<Location>, Failure> {
     let digest = index.manifest().digest();
     let tags = join_all(before.iter().map(|tag| shows(target, tag, digest)));
@@ -36,12 +36,12 @@ pub(in crate::run) async fn published(
             None,
         ));
     }
-    Ok(target.place.digest(digest.clone()))
+    Ok(target.storage.digest(digest.clone()))
 }
 
 /// The manifests of `index`, and the index itself, that the repository no longer returns. Each has its name and the
 /// error. This run read all of them in the repository before.
-pub(in crate::run) async fn gone(target: &Target<Place>, index: &EncodedIndex) -> Vec<(String, PlaceError)> {
+pub(in crate::run) async fn gone(target: &Target<Storage>, index: &EncodedIndex) -> Vec<(String, StorageError)> {
     let children = index.children();
     let top = std::iter::once(("the index".to_owned(), index.manifest().digest()));
     let images = children.iter().map(|child| (child.platform().to_string(), child.manifest().digest()));
@@ -49,16 +49,16 @@ pub(in crate::run) async fn gone(target: &Target<Place>, index: &EncodedIndex) -
     let attested = attested.map(|one| ("an attestation".to_owned(), one.manifest().digest()));
     let reading = top.chain(images).chain(attested).map(async |(what, digest)| {
         let selector = Selector::Digest(digest.clone());
-        let read = target.place.manifest(&selector, Visibility::Settled).await;
+        let read = target.storage.manifest(&selector, Visibility::Settled).await;
         Some((what, read.err()?))
     });
     join_all(reading).await.into_iter().flatten().collect()
 }
 
-async fn shows(target: &Target<Place>, before: &Standing, digest: &Digest) -> Result<(), Failure> {
-    let named = target.place.tag(before.tag.clone());
+async fn shows(target: &Target<Storage>, before: &CurrentTag, digest: &Digest) -> Result<(), Failure> {
+    let named = target.storage.tag(before.tag.clone());
     let old = before.digest().filter(|_| !before.unchanged);
-    let read = target.place.moved(&before.tag, old).await;
+    let read = target.storage.moved(&before.tag, old).await;
     let read = read.map_err(|error| unread(&named, digest, &error))?;
     if read.digest() == digest {
         return Ok(());
@@ -68,25 +68,25 @@ async fn shows(target: &Target<Place>, before: &Standing, digest: &Digest) -> Re
     Err(failure(Phase::Verify, &message, Some(hint.into())))
 }
 
-async fn listed(target: &Target<Place>, child: &Child) -> Result<(), String> {
+async fn listed(target: &Target<Storage>, child: &Child) -> Result<(), String> {
     let read = async {
         let selector = Selector::Digest(child.manifest().digest().clone());
-        target.place.manifest(&selector, FRESH).await?;
+        target.storage.manifest(&selector, FRESH).await?;
         Ok::<_, ConfirmError>(())
     };
     read.await.map_err(|error| format!("{}: {}", child.platform(), chain(&error)))
 }
 
-async fn attested(target: &Target<Place>, attestation: &Attestation) -> Result<(), String> {
+async fn attested(target: &Target<Storage>, attestation: &Attestation) -> Result<(), String> {
     let digest = attestation.manifest().digest();
-    let read = target.place.manifest(&Selector::Digest(digest.clone()), FRESH).await;
+    let read = target.storage.manifest(&Selector::Digest(digest.clone()), FRESH).await;
     read.map(drop).map_err(|error| format!("the attestation {digest}: {}", chain(&error)))
 }
 
 /// The failure if polyarch cannot read a tag back after the tag moved.
-pub(in crate::run) fn unread(named: &impl std::fmt::Display, new: &Digest, error: &PlaceError) -> Failure {
+pub(in crate::run) fn unread(named: &impl std::fmt::Display, new: &Digest, error: &StorageError) -> Failure {
     let Some(old) = error.stale() else {
-        return of_place(Phase::Verify, &format!("read {named} back"), error);
+        return of_storage(Phase::Verify, &format!("read {named} back"), error);
     };
     let message = format!("{named} still shows {old}, as before this run, but this run published {new}");
     let hint = "run `polyarch verify` later: the registry may be slow, or another run may have moved the tag back";

@@ -1,20 +1,24 @@
 //! Refuses a new index that lacks platforms of the index that it replaces, and warns of lost attestations.
 
-use super::standing::Before;
+use super::current_tags::PreviousIndex;
 use super::target::Base;
 use super::target::Target;
 use crate::oci::{Content, Descriptor, EncodedIndex, Platform};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase, Warning};
-use crate::run::place::Place;
+use crate::run::storage::Storage;
 
 /// Refuses an index that lacks platforms which one of its tags has now. `before` has the indexes that polyarch read,
 /// and this check reads no others.
-pub(super) fn refuse(target: &Target<Place>, before: &[Before<'_>], index: &EncodedIndex) -> Result<(), Failure> {
+pub(super) fn refuse(
+    target: &Target<Storage>,
+    before: &[PreviousIndex<'_>],
+    index: &EncodedIndex,
+) -> Result<(), Failure> {
     let new = entries(index);
     let lost = before.iter().filter_map(|before| {
         let lacks = lacks(&before.entries, &new, target.base.removed());
-        let named = target.place.tag(before.tag.clone());
+        let named = target.storage.tag(before.tag.clone());
         (!lacks.is_empty()).then(|| format!("{named} has {}, which the new index lacks", lacks.join(", ")))
     });
     let lost: Vec<_> = lost.collect();
@@ -29,16 +33,20 @@ pub(super) fn refuse(target: &Target<Place>, before: &[Before<'_>], index: &Enco
 }
 
 /// Warns of attestations in `before` that the new index lacks.
-pub(in crate::run) fn warnings(target: &Target<Place>, before: &[Before<'_>], index: &EncodedIndex) -> Vec<Warning> {
+pub(in crate::run) fn warnings(
+    target: &Target<Storage>,
+    before: &[PreviousIndex<'_>],
+    index: &EncodedIndex,
+) -> Vec<Warning> {
     let attested = |platform: &Platform| {
         let mut children = index.children().iter();
         children.any(|child| platform.is_renewed_by(child.platform()) && !child.attestations().is_empty())
     };
-    let of = |before: &Before<'_>| {
+    let of = |before: &PreviousIndex<'_>| {
         let lost = attested_platforms(&before.entries).into_iter();
         let lost = lost.filter(|platform| !attested(platform) && !is_removed(target.base.removed(), platform));
         let lost: Vec<_> = lost.map(|platform| platform.to_string()).collect();
-        let named = target.place.tag(before.tag.clone());
+        let named = target.storage.tag(before.tag.clone());
         let message = format!("{named} has attestations of {}, which the new index lacks", lost.join(", "));
         (!lost.is_empty()).then(|| Warning {
             image: Some(target.image.clone()),

@@ -3,10 +3,10 @@
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
+use super::current_tags::{self, CurrentTag};
 use super::gates::Passed;
 use super::options::Gates;
 use super::published::published;
-use super::standing::{self, Standing};
 use super::tagging::Tagging;
 use crate::oci::{Child, EncodeError, EncodedIndex, IndexDraft, IndexFormat, Platform, Selector};
 use crate::run::event::failure::failure;
@@ -14,8 +14,8 @@ use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
 use crate::run::fetch::complete::{Complete, Incomplete, complete, named, not_answered};
 use crate::run::fetch::found::Found;
-use crate::run::place::Place;
 use crate::run::publish::target::{Pushed, Target};
+use crate::run::storage::Storage;
 
 /// Joins an index of exactly the planned platforms.
 pub(in crate::run) fn join<P>(target: &Target<P>, found: Vec<Found>) -> Result<EncodedIndex, Failure> {
@@ -56,23 +56,23 @@ pub(in crate::run) async fn tell(image: &str, index: &EncodedIndex, events: &mps
 /// Decides whether final tags may move, before the first of them moves. polyarch reads the tags, asks the gates, and
 /// looks for every blob that the index needs.
 pub(in crate::run) async fn admit(
-    target: &Target<Place>,
+    target: &Target<Storage>,
     index: &EncodedIndex,
     pushed: &[Pushed],
     gates: Gates,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
-) -> Result<Vec<Standing>, Failure> {
-    let standing = standing::ask(&target.place, &target.tags, index.manifest().digest()).await?;
+) -> Result<Vec<CurrentTag>, Failure> {
+    let standing = current_tags::ask(&target.storage, &target.tags, index.manifest().digest()).await?;
     let Passed { told, hashed } = gates.pass(target, index, &standing, shutdown).await?;
     for event in told {
         drop(events.send(event).await);
     }
     let known = hashed.union(&target.there).cloned().collect();
-    let complete = complete(&target.place, &named(index.children()), &known).await;
+    let complete = complete(&target.storage, &named(index.children()), &known).await;
     let Complete { unanswered, .. } = complete.map_err(|incomplete| not_complete(target, &standing, &incomplete))?;
     if unanswered > 0 {
-        let warning = Warning { image: Some(target.image.clone()), ..not_answered(&target.place, unanswered) };
+        let warning = Warning { image: Some(target.image.clone()), ..not_answered(&target.storage, unanswered) };
         drop(events.send(Event::Warning(warning)).await);
     }
     if standing.iter().any(|tag| !tag.unchanged) {
@@ -82,21 +82,21 @@ pub(in crate::run) async fn admit(
 }
 
 /// Pushes the index under its final tags, and then verifies the published index. The verification is not needed if no
-/// tag had to move and this run read all children in this place.
+/// tag had to move and this run read all children in this storage.
 pub(in crate::run) async fn put(
-    target: &Target<Place>,
+    target: &Target<Storage>,
     index: &EncodedIndex,
-    standing: Vec<Standing>,
+    standing: Vec<CurrentTag>,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    let tagging = Tagging { place: &target.place, image: &target.image };
+    let tagging = Tagging { storage: &target.storage, image: &target.image };
     let moves = standing.iter().any(|tag| !tag.unchanged);
     tagging.put(&standing, index.manifest(), events, shutdown).await?;
     let verified = if moves || !target.has_read(index) {
         published(target, index, &standing).await?
     } else {
-        target.place.digest(index.manifest().digest().clone())
+        target.storage.digest(index.manifest().digest().clone())
     };
     let what = ImageEvent::Verified { index: verified };
     drop(events.send(Event::Image { image: target.image.clone(), what }).await);
@@ -104,19 +104,19 @@ pub(in crate::run) async fn put(
 }
 
 /// The failure if a repository lacks a part of the index.
-fn not_complete(target: &Target<Place>, standing: &[Standing], incomplete: &Incomplete) -> Failure {
-    let tags = standing.iter().map(|standing| target.place.tag(standing.tag.clone()).to_string());
+fn not_complete(target: &Target<Storage>, standing: &[CurrentTag], incomplete: &Incomplete) -> Failure {
+    let tags = standing.iter().map(|standing| target.storage.tag(standing.tag.clone()).to_string());
     let tags = tags.collect::<Vec<_>>().join(", ");
     let moves = standing.iter().any(|standing| !standing.unchanged);
     let end = if moves { format!("{tags} not moved") } else { format!("{tags} cannot be pulled") };
-    incomplete.failure(&target.place, &end)
+    incomplete.failure(&target.storage, &end)
 }
 
 /// Warns of each arch tag that no longer names the image that this run pushed. The index lists this image by digest.
-async fn warn_of_moved_tags(target: &Target<Place>, pushed: &[Pushed], events: &mpsc::Sender<Event>) {
+async fn warn_of_moved_tags(target: &Target<Storage>, pushed: &[Pushed], events: &mpsc::Sender<Event>) {
     let asking = pushed.iter().map(|pushed| async {
         let selector = Selector::Tag(pushed.tag.clone());
-        target.place.head(&selector).await
+        target.storage.head(&selector).await
     });
     for (Pushed { tag, platform, top, .. }, head) in pushed.iter().zip(join_all(asking).await) {
         // An error here changes nothing, because the index names the children by digest.
@@ -127,7 +127,7 @@ async fn warn_of_moved_tags(target: &Target<Place>, pushed: &[Pushed], events: &
                 platform: Some(platform.clone()),
                 message: format!(
                     "{} points to another image: another run moved the tag",
-                    target.place.tag(tag.clone())
+                    target.storage.tag(tag.clone())
                 )
                 .into(),
                 hint: Some(
@@ -143,8 +143,8 @@ async fn warn_of_moved_tags(target: &Target<Place>, pushed: &[Pushed], events: &
 
 /// Each child with its arch tag. `found` has the children in the order in which their builds ended.
 pub(in crate::run) fn pushed<P>(target: &Target<P>, found: &[Found]) -> Vec<Pushed> {
-    let places = target.expected.iter().zip(&target.arch_tags);
-    let tagged = places.filter(|(_, (_, arch_tags))| arch_tags.are_pushed());
+    let storages = target.expected.iter().zip(&target.arch_tags);
+    let tagged = storages.filter(|(_, (_, arch_tags))| arch_tags.are_pushed());
     let pushed = tagged.filter_map(|((platform, _), (tag, arch_tags))| {
         let found = found.iter().find(|found| platform.covers(found.child.platform()))?;
         let (tag, platform, top) = (tag.clone(), platform.clone(), found.top.clone());
@@ -160,7 +160,7 @@ mod tests {
     use crate::oci::{Digest, RawManifest};
     use crate::plan::ArchTags;
     use crate::plan::AttestationPolicy;
-    use crate::run::fetch::found::LeftOut;
+    use crate::run::fetch::found::Dropped;
     use crate::run::publish::target::Base;
     use std::collections::BTreeSet;
     use std::collections::HashSet;
@@ -181,7 +181,7 @@ mod tests {
         let top = manifest.digest().clone();
         let platform = format!("linux/{arch}").parse().unwrap();
         let child = Child::new(manifest, config.as_bytes(), &platform, &EntryOverride::default()).unwrap();
-        Found { child, top, left_out: LeftOut::default(), there: BTreeSet::new() }
+        Found { child, top, left_out: Dropped::default(), there: BTreeSet::new() }
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
         let platform = |text: &str| (text.parse::<Platform>().unwrap(), EntryOverride::default());
         let target = Target {
             image: "hello".into(),
-            place: "127.0.0.1:5000/hello:1.0".parse::<crate::oci::Reference>().unwrap().repository,
+            storage: "127.0.0.1:5000/hello:1.0".parse::<crate::oci::Reference>().unwrap().repository,
             expected: vec![platform("linux/amd64"), platform("linux/arm64")],
             arch_tags: ["1.0-amd64", "1.0-arm64"].map(|tag| (tag.parse().unwrap(), ArchTags::Keep)).to_vec(),
             tags: vec!["1.0".parse().unwrap()],

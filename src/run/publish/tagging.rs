@@ -2,19 +2,19 @@
 
 use tokio::sync::mpsc;
 
-use super::standing::{self, Standing};
+use super::current_tags::{self, CurrentTag};
 use crate::oci::{Digest, Location, MediaType, RawManifest, Selector, Tag, TagRef};
 use crate::registry::Visibility;
 use crate::run::event::failure::failure;
 use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Event, Failure, ImageEvent, Phase};
-use crate::run::place::Place;
-use crate::run::place::error::PlaceError;
-use crate::run::place::error::of_place;
+use crate::run::storage::Storage;
+use crate::run::storage::error::StorageError;
+use crate::run::storage::error::of_storage;
 
-/// The place whose tags move.
+/// The storage whose tags move.
 pub(in crate::run) struct Tagging<'a> {
-    pub(in crate::run) place: &'a Place,
+    pub(in crate::run) storage: &'a Storage,
     /// The image that the tags belong to.
     pub(in crate::run) image: &'a str,
 }
@@ -23,15 +23,15 @@ pub(in crate::run) struct Tagging<'a> {
 #[derive(PartialEq, Eq)]
 enum Put {
     Now,
-    /// The tag named the content already, although the place refused the request.
+    /// The tag named the content already, although the storage refused the request.
     Known,
 }
 
 /// Why a tag does not name the content.
 enum NotPut {
-    /// The place refused the request, so that nothing moved.
+    /// The storage refused the request, so that nothing moved.
     Refused(Failure),
-    /// It is not known whether the place accepted the request.
+    /// It is not known whether the storage accepted the request.
     Unknown(Failure),
 }
 
@@ -47,13 +47,13 @@ impl Tagging<'_> {
     /// Moves every tag that does not name `manifest` to it.
     pub(in crate::run) async fn put(
         &self,
-        standing: &[Standing],
+        standing: &[CurrentTag],
         manifest: &RawManifest,
         events: &mpsc::Sender<Event>,
         shutdown: &Shutdown,
     ) -> Result<(), Failure> {
-        for Standing { tag, unchanged, .. } in standing {
-            let named = self.place.tag(tag.clone());
+        for CurrentTag { tag, unchanged, .. } in standing {
+            let named = self.storage.tag(tag.clone());
             let mut unchanged = *unchanged;
             if !unchanged {
                 if let Some(reason) = shutdown.reason() {
@@ -78,8 +78,8 @@ impl Tagging<'_> {
         manifest: &RawManifest,
         events: &mpsc::Sender<Event>,
     ) -> Result<(), Failure> {
-        let named = self.place.tag(tag.clone());
-        let standing = standing::ask(self.place, std::slice::from_ref(tag), manifest.digest()).await?;
+        let named = self.storage.tag(tag.clone());
+        let standing = current_tags::ask(self.storage, std::slice::from_ref(tag), manifest.digest()).await?;
         let mut unchanged = standing.iter().all(|tag| tag.unchanged);
         if !unchanged {
             unchanged = self.put_one(&named, manifest).await? == Put::Known;
@@ -94,24 +94,24 @@ impl Tagging<'_> {
 
     async fn put_one(&self, named: &TagRef<Location>, manifest: &RawManifest) -> Result<Put, NotPut> {
         let selector = Selector::Tag(named.tag.clone());
-        let Err(error) = self.place.put_manifest(&selector, manifest).await else {
+        let Err(error) = self.storage.put_manifest(&selector, manifest).await else {
             return Ok(Put::Now);
         };
         let not_put = if error.is_settled() { NotPut::Refused } else { NotPut::Unknown };
         self.settle(named, manifest, &error).await.map(|()| Put::Known).map_err(not_put)
     }
 
-    /// Checks whether a tag names the content although the place refused to move it. Registries with immutable tags
+    /// Checks whether a tag names the content although the storage refused to move it. Registries with immutable tags
     /// refuse the same content too.
     async fn settle(
         &self,
         named: &TagRef<Location>,
         manifest: &RawManifest,
-        error: &PlaceError,
+        error: &StorageError,
     ) -> Result<(), Failure> {
         if error.is_immutable() {
             let selector = Selector::Tag(named.tag.clone());
-            let there = self.place.manifest(&selector, Visibility::Settled).await;
+            let there = self.storage.manifest(&selector, Visibility::Settled).await;
             // If polyarch cannot read the tag, it reports the original refusal.
             match there.map(|there| there.digest().clone()) {
                 Ok(there) if there == *manifest.digest() => return Ok(()),
@@ -119,13 +119,13 @@ impl Tagging<'_> {
                 Err(_) => {}
             }
         }
-        let failure = of_place(Phase::Publish, &format!("publish {named}"), error);
+        let failure = of_storage(Phase::Publish, &format!("publish {named}"), error);
         Err(Failure { hint: failure.hint.or_else(|| not_taken(manifest, error).map(Into::into)), ..failure })
     }
 }
 
 /// The hint if a registry refuses a manifest. Some registries do not accept OCI indexes.
-fn not_taken(manifest: &RawManifest, error: &PlaceError) -> Option<String> {
+fn not_taken(manifest: &RawManifest, error: &StorageError) -> Option<String> {
     let invalid = matches!(error.status(), Some(400 | 405 | 415));
     let hint = "publish Docker images without attestations or annotations: polyarch then pushes a Docker manifest \
                 list, which a registry without OCI indexes accepts";

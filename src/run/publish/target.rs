@@ -1,4 +1,4 @@
-//! The target of a publication: its place, its tags and the images that it expects.
+//! The target of a publication: its storage, its tags and the images that it expects.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -10,17 +10,17 @@ use crate::registry::Visibility;
 use crate::run::event::PlannedImage;
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase};
-use crate::run::place::Place;
-use crate::run::place::registry::Registry;
+use crate::run::storage::Storage;
+use crate::run::storage::registry::Registry;
 
-/// The destination of an image's index. `P` is a [`Repository`] while only its name matters, and a [`Place`] for a
+/// The destination of an image's index. `P` is a [`Repository`] while only its name matters, and a [`Storage`] for a
 /// push.
 #[derive(Debug, Clone)]
 pub(in crate::run) struct Target<P = Repository> {
     /// The image's name in the plan.
     pub(in crate::run) image: String,
-    /// The repository or the place.
-    pub(in crate::run) place: P,
+    /// The repository or the storage.
+    pub(in crate::run) storage: P,
     /// The platforms that the index lists and the plan's overrides of their entries, in the plan's order.
     pub(in crate::run) expected: Vec<(Platform, EntryOverride)>,
     /// The arch tags and whether the registry gets them, in the order of the platforms.
@@ -34,16 +34,16 @@ pub(in crate::run) struct Target<P = Repository> {
     /// Blobs that this run read, pushed or found in this repository.
     pub(in crate::run) there: BTreeSet<Digest>,
     /// The repositories of other registries that get copies and the same final tags.
-    pub(in crate::run) copies: Vec<Place>,
+    pub(in crate::run) copies: Vec<Storage>,
     /// The index that this index is based on, if there is one.
     pub(in crate::run) base: Base,
 }
 
 impl Target {
-    pub(in crate::run) fn of(image: &Image, place: Repository, copies: Vec<Place>) -> Self {
+    pub(in crate::run) fn of(image: &Image, storage: Repository, copies: Vec<Storage>) -> Self {
         Self {
             image: image.name.to_string(),
-            place,
+            storage,
             copies,
             expected: image.jobs.iter().map(|job| (job.entry.over(&job.platform), job.entry.clone())).collect(),
             arch_tags: image.jobs.iter().map(|job| (job.arch_tag.clone(), job.arch_tags)).collect(),
@@ -56,36 +56,36 @@ impl Target {
     }
 
     /// The same target, with its registry.
-    pub(in crate::run) fn of_registry(self, registry: &Registry) -> Target<Place> {
-        let Self { image, place, expected, arch_tags, tags, attestations, read_here, there, copies, base } = self;
-        let place = Place::Repository { registry: registry.clone(), repository: place };
-        Target { image, place, expected, arch_tags, tags, attestations, read_here, there, copies, base }
+    pub(in crate::run) fn of_registry(self, registry: &Registry) -> Target<Storage> {
+        let Self { image, storage, expected, arch_tags, tags, attestations, read_here, there, copies, base } = self;
+        let storage = Storage::Repository { registry: registry.clone(), repository: storage };
+        Target { image, storage, expected, arch_tags, tags, attestations, read_here, there, copies, base }
     }
 
     /// The planned tags and copies, for the events of the run.
     pub(in crate::run) fn planned(&self) -> PlannedImage {
-        let copies: Vec<_> = self.copies.iter().map(Place::location).collect();
-        let own = Location::from(self.place.clone());
+        let copies: Vec<_> = self.copies.iter().map(Storage::location).collect();
+        let own = Location::from(self.storage.clone());
         let locations = std::iter::once(&own).chain(&copies);
         let tags = locations.flat_map(|location| self.tags.iter().map(|tag| location.tag(tag.clone())));
         PlannedImage { image: self.image.clone(), tags: tags.collect(), copies }
     }
 }
 
-impl Target<Place> {
-    /// Whether this run read all children of `index` in this place.
+impl Target<Storage> {
+    /// Whether this run read all children of `index` in this storage.
     pub(super) fn has_read(&self, index: &EncodedIndex) -> bool {
         index.children().iter().all(|child| self.read_here.contains(child.manifest().digest()))
     }
 
     /// The same target in the repository of a copy. `there` lists blobs that exist in that repository.
-    pub(in crate::run) fn copied_to(&self, place: &Place, there: BTreeSet<Digest>) -> Self {
-        Self { place: place.clone(), read_here: HashSet::new(), there, copies: Vec::new(), ..self.clone() }
+    pub(in crate::run) fn copied_to(&self, storage: &Storage, there: BTreeSet<Digest>) -> Self {
+        Self { storage: storage.clone(), read_here: HashSet::new(), there, copies: Vec::new(), ..self.clone() }
     }
 }
 
-pub(in crate::run) fn not_published(target: &Target<Place>, tag: &Tag, reason: &str) -> Failure {
-    let named = target.place.tag(tag.clone());
+pub(in crate::run) fn not_published(target: &Target<Storage>, tag: &Tag, reason: &str) -> Failure {
+    let named = target.storage.tag(tag.clone());
     failure(Phase::Publish, &format!("{named} was not published: {reason}"), None)
 }
 

@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::LeftoverKind;
 use super::LeftoverName;
 use crate::oci::{Digest, DigestRef, Platform};
-use crate::run::By;
 use crate::run::Copied;
 use crate::run::Destination;
 use crate::run::Failure;
 use crate::run::JobEvent;
+use crate::run::JobSource;
 use crate::run::PlannedJob;
 use crate::text::Text;
 
@@ -28,7 +28,7 @@ pub struct PlatformReport {
     pub platform: Platform,
     /// The engine that builds the image, or the source to copy it from.
     #[serde(flatten)]
-    pub by: By,
+    pub by: JobSource,
     /// The destination of the image in the registry.
     #[serde(flatten)]
     pub destination: Destination,

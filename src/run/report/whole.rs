@@ -216,11 +216,11 @@ fn seconds(at: Duration) -> f64 {
 mod tests {
     use super::*;
     use crate::oci::{Digest, Location, Reference, Selector, TagRef};
-    use crate::run::By;
     use crate::run::Destination;
     use crate::run::Execution;
     use crate::run::ImageEvent;
     use crate::run::JobEvent;
+    use crate::run::JobSource;
     use crate::run::LOG_TAIL_BYTES;
     use crate::run::LOG_TAIL_LINES;
     use crate::run::LeftoverKind;
@@ -251,7 +251,7 @@ mod tests {
             destination: Destination::ArchTag(arch_tag(&format!("{}:1-{}", job.image, job.platform.architecture()))),
             builds_on: Vec::new(),
             job,
-            by: By::Engine { engine: "default".into(), execution: Execution::Native },
+            by: JobSource::Engine { engine: "default".into(), execution: Execution::Native },
         });
         report.event(Duration::ZERO, &Event::Started { images: images.to_vec(), jobs: jobs.collect() });
         report

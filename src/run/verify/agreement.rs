@@ -2,7 +2,7 @@
 
 use super::index::VerifyFault;
 use crate::oci::Digest;
-use crate::run::place::Source;
+use crate::run::storage::Source;
 
 /// Compares the digests that the tags of one image show. Returns each tag whose digest differs from the first tag's, by
 /// its place in `shown`, with the fault.

@@ -11,33 +11,33 @@ use crate::oci::{
     RawManifest, Selector,
 };
 use crate::run::event::failure::chain;
-use crate::run::fetch::blobs::{self, Fault, Piece};
+use crate::run::fetch::blobs::{self, BlobToCheck, Fault};
 use crate::run::fetch::complete::LOST;
 use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::listing::{AT_ONCE, Listing, Read};
 use crate::run::fetch::revisions;
-use crate::run::place::Place;
-use crate::run::place::error::PlaceError;
 use crate::run::publish::executables::{self, FOREIGN, Look};
-use crate::run::publish::options::Programs;
+use crate::run::publish::options::ElfCheck;
 use crate::run::report::NotCheckedReport;
+use crate::run::storage::Storage;
+use crate::run::storage::error::StorageError;
 
 /// Verifies the index or the image that `selector` names.
 ///
 /// # Errors
 /// Fails if the registry does not answer, or if the layout lacks the image. Also fails if the content is wrong or not
 /// as expected.
-pub async fn verify(place: &Place, selector: &Selector, expected: &Expected) -> Result<VerifiedIndex, VerifyError> {
-    let listing = Listing::read(place, selector).await.map_err(VerifyError::of_top)?;
+pub async fn verify(storage: &Storage, selector: &Selector, expected: &Expected) -> Result<VerifiedIndex, VerifyError> {
+    let listing = Listing::read(storage, selector).await.map_err(VerifyError::of_top)?;
     let mut faults: Vec<_> = plan_fault(&listing.top.content, expected).into_iter().collect();
     let claims = claims(&listing, &mut faults);
     faults.extend(ambiguous(&listing, &claims));
-    let (mut children, mut hashed) = prove(place, &claims, expected, &mut faults).await;
+    let (mut children, mut hashed) = prove(storage, &claims, expected, &mut faults).await;
     faults.extend(mixed(&children, expected));
     faults.extend(mistagged(selector, &children, expected));
     let look = match expected.programs {
-        Programs::Check => executables::look(place, &children.iter().collect::<Vec<_>>()).await,
-        Programs::Believe => Look::default(),
+        ElfCheck::Check => executables::look(storage, &children.iter().collect::<Vec<_>>()).await,
+        ElfCheck::Skip => Look::default(),
     };
     hashed.extend(&look.hashed);
     let looked =
@@ -45,7 +45,7 @@ pub async fn verify(place: &Place, selector: &Selector, expected: &Expected) -> 
     faults.extend(look.foreign.into_iter().map(looked(FOREIGN)));
     faults.extend(look.damaged.into_iter().map(looked(LOST)));
     let attestations = attest(&listing, &mut children, &mut faults);
-    let (blobs, missing) = blobs::check(place, &pieces(&listing, &claims), &hashed).await;
+    let (blobs, missing) = blobs::check(storage, &pieces(&listing, &claims), &hashed).await;
     faults.extend(missing.iter().map(of_blob));
     let top = &listing.top.manifest;
     if !faults.is_empty() {
@@ -54,7 +54,7 @@ pub async fn verify(place: &Place, selector: &Selector, expected: &Expected) -> 
     let nested =
         listing.indexes().into_iter().map(|(manifest, _)| manifest.digest()).filter(|one| *one != top.digest());
     Ok(VerifiedIndex {
-        index: place.digest(top.digest().clone()),
+        index: storage.digest(top.digest().clone()),
         media_type: top.media_type().to_string(),
         indexes: nested.cloned().collect(),
         entries: children.iter().map(VerifiedEntry::of).collect(),
@@ -105,7 +105,7 @@ fn claims<'a>(listing: &'a Listing, faults: &mut Vec<VerifyFault>) -> Vec<Claim<
     claims
 }
 
-/// A fault of the content that `entry` names: the content is wrong, or the place did not answer.
+/// A fault of the content that `entry` names: the content is wrong, or the storage did not answer.
 fn of_entry(listing: &Listing, entry: &Descriptor, message: &str) -> VerifyFault {
     let platform = platform(entry);
     if listing.is_unanswered(entry) {
@@ -166,7 +166,7 @@ fn mistagged(selector: &Selector, children: &[Child], expected: &Expected) -> Ve
 /// Fetches each config once, and proves that each image matches its claims. Also returns the digests of all configs,
 /// whether they were good or have a fault in `faults`.
 async fn prove<'a>(
-    place: &Place,
+    storage: &Storage,
     claims: &[Claim<'a>],
     expected: &Expected,
     faults: &mut Vec<VerifyFault>,
@@ -178,7 +178,7 @@ async fn prove<'a>(
     let asked = by_config.keys().copied().collect();
     let proving = stream::iter(by_config.into_values()).map(async |sharing| {
         let Some((_, first)) = sharing.first() else { return Vec::new() };
-        let config = place.config(&first.image.config).await;
+        let config = storage.config(&first.image.config).await;
         let child = |(at, claim): (usize, &Claim<'_>)| (at, proven(claim, config.as_deref(), expected));
         sharing.into_iter().map(child).collect::<Vec<_>>()
     });
@@ -195,7 +195,7 @@ async fn prove<'a>(
 }
 
 /// The image of `claim`, if polyarch could read its `config` and the two agree.
-fn proven(claim: &Claim<'_>, config: Result<&[u8], &PlaceError>, expected: &Expected) -> Result<Child, VerifyFault> {
+fn proven(claim: &Claim<'_>, config: Result<&[u8], &StorageError>, expected: &Expected) -> Result<Child, VerifyFault> {
     let (name, platform) = (&claim.name, claim.platform.as_ref());
     let config = config.map_err(|error| {
         let message = format!("{name}: {}", chain(error));
@@ -239,7 +239,7 @@ fn attested(listing: &Listing, index: &ImageIndex, entry: &Descriptor, children:
 }
 
 /// The blobs of all manifests.
-fn pieces<'a>(listing: &'a Listing, claims: &'a [Claim<'a>]) -> Vec<Piece<'a>> {
+fn pieces<'a>(listing: &'a Listing, claims: &'a [Claim<'a>]) -> Vec<BlobToCheck<'a>> {
     let claims: BTreeMap<_, _> = claims.iter().map(|claim| (claim.manifest.digest(), claim)).collect();
     let mut pieces = Vec::new();
     for Read { manifest, content } in listing.manifests() {
@@ -249,7 +249,7 @@ fn pieces<'a>(listing: &'a Listing, claims: &'a [Claim<'a>]) -> Vec<Piece<'a>> {
         let of = claim.map_or_else(|| format!("the attestation {digest}"), |claim| claim.name.clone());
         let platform = claim.and_then(|claim| claim.platform.as_ref());
         let blobs = std::iter::once(&image.config).chain(&image.layers);
-        pieces.extend(blobs.map(|blob| Piece { blob, of: of.clone(), platform }));
+        pieces.extend(blobs.map(|blob| BlobToCheck { blob, of: of.clone(), platform }));
     }
     pieces
 }

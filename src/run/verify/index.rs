@@ -7,9 +7,9 @@ use crate::run::event::failure::{chain, failure};
 use crate::run::event::{Failure, Phase};
 use crate::run::fetch::blobs::CheckedBlob;
 use crate::run::fetch::error::ConfirmError;
-use crate::run::place::error::PlaceError;
-use crate::run::publish::options::Programs;
+use crate::run::publish::options::ElfCheck;
 use crate::run::report::NotCheckedReport;
+use crate::run::storage::error::StorageError;
 
 /// A verified index, or a verified image outside an index. polyarch fetched every image by digest and hashed it, and
 /// each image has the platform that its entry claims. The same holds for attestations, and each of them belongs to one
@@ -55,13 +55,13 @@ impl VerifiedEntry {
 pub enum VerifyError {
     /// The registry did not answer with the index, or the layout does not have it.
     #[error(transparent)]
-    Place(#[from] PlaceError),
-    /// The place answered, and the content has faults.
+    Storage(#[from] StorageError),
+    /// The storage answered, and the content has faults.
     #[error("{}", messages(faults))]
     Untrue {
-        /// The digest that the place has under the name, if polyarch read it.
+        /// The digest that the storage has under the name, if polyarch read it.
         index: Option<Digest>,
-        /// All faults of the content, and all questions that the place did not answer.
+        /// All faults of the content, and all questions that the storage did not answer.
         faults: Vec<VerifyFault>,
     },
 }
@@ -71,7 +71,7 @@ pub enum VerifyError {
 pub struct VerifyFault {
     /// The platform, if the fault concerns one platform.
     pub platform: Option<Platform>,
-    /// The fault. The phase is [`Phase::Verify`] if the index is wrong, and [`Phase::Preflight`] if the place did not
+    /// The fault. The phase is [`Phase::Verify`] if the index is wrong, and [`Phase::Preflight`] if the storage did not
     /// answer. The message names the platform.
     pub failure: Failure,
 }
@@ -81,7 +81,7 @@ impl VerifyFault {
         Self { platform: platform.cloned(), failure: failure(Phase::Verify, message, None) }
     }
 
-    /// A fault because the place did not answer.
+    /// A fault because the storage did not answer.
     pub(super) fn unasked(platform: Option<&Platform>, message: &str) -> Self {
         Self { platform: platform.cloned(), failure: failure(Phase::Preflight, message, None) }
     }
@@ -100,7 +100,7 @@ impl VerifyError {
     /// The error for the content that the user named.
     pub(in crate::run) fn of_top(error: ConfirmError) -> Self {
         match error {
-            ConfirmError::Place(error) => Self::Place(error),
+            ConfirmError::Storage(error) => Self::Storage(error),
             error => {
                 let faults = vec![VerifyFault::untrue(None, &chain(&error))];
                 Self::Untrue { index: None, faults }
@@ -116,7 +116,7 @@ pub struct Expected {
     /// compare the entry with its config.
     pub platforms: Option<Vec<(Platform, EntryOverride)>>,
     /// Whether polyarch checks that each image's programs are for the processor of its platform.
-    pub programs: Programs,
+    pub programs: ElfCheck,
     /// The platforms that one plan builds. If their images name commits, they must name the same commit.
     pub built: Vec<Platform>,
 }

@@ -12,8 +12,8 @@ use crate::oci::{Digest, DigestRef, Platform};
 use crate::run::event::failure::{chain, failure, of_engine};
 use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Failure, Phase};
-use crate::run::place::registry::Registry;
 use crate::run::preflight::engines::{Engines, Reached};
+use crate::run::storage::registry::Registry;
 
 /// The index that engines pull, and their access to it.
 pub struct Pulling<'a> {

@@ -4,15 +4,15 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use polyarch::oci::{Repository, TagPattern};
-use polyarch::run::clean::{CleanError, Cleaning, Judged, Keep, OfPlan, Outcome, Scope};
+use polyarch::run::clean::{CleanError, Cleaning, Judged, Keep, Outcome, PlanImage, Scope};
 use polyarch::run::{Failure, ListedBy, Phase, Registry, Shutdown, while_served};
 
 use super::{document, text};
 use crate::cli::args::clean::CleanArgs;
 use crate::cli::args::refusal::Refusal;
-use crate::cli::command::clean::outcome::{Asked, Cleaned};
+use crate::cli::command::clean::outcome::{CleanOutcome, Cleaned};
 use crate::cli::command::images;
-use crate::cli::input::load::{self};
+use crate::cli::input::plan_file::{self};
 use crate::cli::input::repositories::{self, Group, Named};
 use crate::cli::input::settings::Settings;
 use crate::cli::output::ending;
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: &CleanArgs, settings: &Settings) -> Result<ExitCod
         let (_nobody, shutdown) = Shutdown::new();
         return clean(args, groups, settings, &shutdown).await;
     }
-    let (signals, shutdown) = Signals::listen(None).map_err(load::no_signals)?;
+    let (signals, shutdown) = Signals::listen(None).map_err(plan_file::no_signals)?;
     let ended = clean(args, groups, settings, &shutdown).await;
     match signals.code() {
         Some(code) => {
@@ -75,7 +75,7 @@ async fn clean(
     Err(failures.into())
 }
 
-async fn one(args: &CleanArgs, Named { registry, repository, image }: Named, shutdown: &Shutdown) -> Asked {
+async fn one(args: &CleanArgs, Named { registry, repository, image }: Named, shutdown: &Shutdown) -> CleanOutcome {
     let patterns = |texts: &[String]| texts.iter().cloned().map(TagPattern::new).collect();
     let keep = Keep {
         newest: args.keep,
@@ -83,7 +83,7 @@ async fn one(args: &CleanArgs, Named { registry, repository, image }: Named, shu
         tags: patterns(&args.keep_tag),
         dropped: patterns(&args.drop_tag),
         scope: if args.all { Scope::All } else { Scope::Built },
-        image: image.as_ref().map(OfPlan::of),
+        image: image.as_ref().map(PlanImage::of),
     };
     let name = repository.to_string();
     let cleaning = async {
@@ -95,7 +95,7 @@ async fn one(args: &CleanArgs, Named { registry, repository, image }: Named, shu
     let cleaned = cleaning.await.map_err(|error| refused(&registry, &repository, &error));
     let cleaned =
         cleaned.map(|(judged, outcomes)| Cleaned { repository: name.clone(), keep: keep.clone(), judged, outcomes });
-    Asked { repository: name, cleaned }
+    CleanOutcome { repository: name, cleaned }
 }
 
 fn refused(registry: &Registry, repository: &Repository, error: &CleanError) -> Failure {
@@ -119,7 +119,7 @@ fn failed(Cleaned { repository, outcomes, .. }: &Cleaned) -> Option<Failure> {
         .flatten()
         .filter_map(|(digest, outcome)| match outcome {
             Outcome::Failed(why) => Some((digest, why)),
-            Outcome::Deleted | Outcome::Stays(_) => None,
+            Outcome::Deleted | Outcome::Kept(_) => None,
         })
         .collect();
     let (digest, why) = failed.first()?;

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::outcome::{Asked, Cleaned};
+use super::outcome::{CleanOutcome, Cleaned};
 use super::text::told;
 
-pub(crate) fn as_json(asked: &[Asked]) -> Value {
+pub(crate) fn as_json(asked: &[CleanOutcome]) -> Value {
     let cleaned: Vec<_> = asked.iter().filter_map(|one| one.cleaned.as_ref().ok()).map(repository).collect();
     let failed = asked.iter().filter_map(|one| {
         let failure = one.cleaned.as_ref().err()?;

@@ -16,7 +16,7 @@ pub(crate) struct Cleaned {
 }
 
 /// A repository, and its list or the failure.
-pub(crate) struct Asked {
+pub(crate) struct CleanOutcome {
     pub(crate) repository: String,
     pub(crate) cleaned: Result<Cleaned, Failure>,
 }

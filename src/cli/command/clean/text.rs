@@ -5,9 +5,9 @@ use std::time::SystemTime;
 
 use polyarch::oci::Digest;
 use polyarch::run::RepositoryImage;
-use polyarch::run::clean::{Goes, Keep, Order, Outcome, Scope, Stays, Verdict};
+use polyarch::run::clean::{Decision, DeleteReason, Keep, KeepReason, Order, Outcome, Scope};
 
-use super::outcome::{Asked, Cleaned};
+use super::outcome::{CleanOutcome, Cleaned};
 use crate::cli::command::images::cells;
 use crate::cli::terminal::grid::{Align, Column, Grid};
 
@@ -20,7 +20,7 @@ const COLUMNS: [Column; 6] = [
     Column { heading: "why", align: Align::Left, rank: 2 },
 ];
 
-pub(crate) fn lines(asked: &[Asked], now: SystemTime, width: Option<usize>) -> Vec<String> {
+pub(crate) fn lines(asked: &[CleanOutcome], now: SystemTime, width: Option<usize>) -> Vec<String> {
     let tables = asked.iter().filter_map(|one| one.cleaned.as_ref().ok()).map(|cleaned| table(cleaned, now, width));
     tables.collect::<Vec<_>>().join(&String::new())
 }
@@ -68,45 +68,45 @@ pub(crate) fn told(cleaned: &Cleaned) -> impl Iterator<Item = (&RepositoryImage,
     cleaned.judged.images.iter().map(move |(image, verdict)| {
         let outcome = cleaned.outcomes.as_ref().and_then(|outcomes| outcomes.get(&image.digest));
         let (word, why) = match (outcome, verdict) {
-            (Some(Outcome::Stays(why)), _) => ("stays", why.to_string()),
+            (Some(Outcome::Kept(why)), _) => ("stays", why.to_string()),
             (Some(Outcome::Failed(why)), _) => ("failed", why.to_string()),
-            (Some(Outcome::Deleted), Verdict::Goes(why)) => ("deleted", goes(why, &cleaned.keep, &names)),
-            (_, Verdict::Goes(why)) => ("goes", goes(why, &cleaned.keep, &names)),
-            (_, Verdict::Stays(why)) => ("stays", stays(why, &cleaned.keep, &names)),
+            (Some(Outcome::Deleted), Decision::Delete(why)) => ("deleted", goes(why, &cleaned.keep, &names)),
+            (_, Decision::Delete(why)) => ("goes", goes(why, &cleaned.keep, &names)),
+            (_, Decision::Keep(why)) => ("stays", stays(why, &cleaned.keep, &names)),
         };
         (image, word, why)
     })
 }
 
-fn goes(why: &Goes, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String {
+fn goes(why: &DeleteReason, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String {
     match why {
-        Goes::Old if keep.newest == 0 => "no publication is kept".to_owned(),
-        Goes::Old => format!("not {}", newest(keep)),
-        Goes::Listed(index) => format!("only in {}", named(index, names)),
-        Goes::Attests(index) => format!("attests an image of {}", named(index, names)),
-        Goes::PartOf(index) => format!("{} has the same images", named(index, names)),
-        Goes::Unlisted => "in no index".to_owned(),
+        DeleteReason::Old if keep.newest == 0 => "no publication is kept".to_owned(),
+        DeleteReason::Old => format!("not {}", newest(keep)),
+        DeleteReason::Listed(index) => format!("only in {}", named(index, names)),
+        DeleteReason::Attests(index) => format!("attests an image of {}", named(index, names)),
+        DeleteReason::PartOf(index) => format!("{} has the same images", named(index, names)),
+        DeleteReason::Unlisted => "in no index".to_owned(),
     }
 }
 
-fn stays(why: &Stays, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String {
+fn stays(why: &KeepReason, keep: &Keep, names: &BTreeMap<&Digest, String>) -> String {
     match why {
-        Stays::NotOurs if keep.scope == Scope::All => "not an image, or incomplete".to_owned(),
-        Stays::NotOurs if keep.image.is_some() => "not built as this image".to_owned(),
-        Stays::NotOurs => "not built by polyarch".to_owned(),
-        Stays::Newest => newest(keep),
-        Stays::Unordered if keep.order == Order::Version => "has no version".to_owned(),
-        Stays::Unordered => "time of the push is unknown".to_owned(),
-        Stays::Again => "published again at an unknown time".to_owned(),
-        Stays::Kept(tag) if keep.image.as_ref().is_some_and(|image| image.tags.contains(tag)) => {
+        KeepReason::NotOurs if keep.scope == Scope::All => "not an image, or incomplete".to_owned(),
+        KeepReason::NotOurs if keep.image.is_some() => "not built as this image".to_owned(),
+        KeepReason::NotOurs => "not built by polyarch".to_owned(),
+        KeepReason::Newest => newest(keep),
+        KeepReason::Unordered if keep.order == Order::Version => "has no version".to_owned(),
+        KeepReason::Unordered => "time of the push is unknown".to_owned(),
+        KeepReason::Again => "published again at an unknown time".to_owned(),
+        KeepReason::Kept(tag) if keep.image.as_ref().is_some_and(|image| image.tags.contains(tag)) => {
             format!("{tag} is a tag of your plan")
         }
-        Stays::Kept(tag) => format!("--keep-tag keeps {tag}"),
-        Stays::Moves(tag) => format!("{tag} may move"),
-        Stays::Listed(index) => format!("in {}, which is kept", named(index, names)),
-        Stays::PartOf(index) => format!("{}, which is kept, has the same images", named(index, names)),
-        Stays::OwnTag(tag) => format!("has its own tag {tag}"),
-        Stays::Recent => "recent, and a join may still need it".to_owned(),
+        KeepReason::Kept(tag) => format!("--keep-tag keeps {tag}"),
+        KeepReason::Moves(tag) => format!("{tag} may move"),
+        KeepReason::Listed(index) => format!("in {}, which is kept", named(index, names)),
+        KeepReason::PartOf(index) => format!("{}, which is kept, has the same images", named(index, names)),
+        KeepReason::OwnTag(tag) => format!("has its own tag {tag}"),
+        KeepReason::Recent => "recent, and a join may still need it".to_owned(),
     }
 }
 

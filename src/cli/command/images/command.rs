@@ -10,7 +10,7 @@ use polyarch::run::{self, Failure, ImageKind, ImagesError, ListedBy, Phase, Regi
 use super::{document, text};
 use crate::cli::args::images::{Form, ImagesArgs};
 use crate::cli::args::refusal::Refusal;
-use crate::cli::command::images::outcome::Asked;
+use crate::cli::command::images::outcome::ListOutcome;
 use crate::cli::input::repositories::{self, Group, Named};
 use crate::cli::input::settings::Settings;
 use crate::cli::terminal::{diagnostic, stderr, stdout};
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: &ImagesArgs, settings: &Settings) -> Result<ExitCo
 }
 
 /// Lists one repository after the other, each once.
-async fn list(Group { server, named }: Group) -> Vec<Asked> {
+async fn list(Group { server, named }: Group) -> Vec<ListOutcome> {
     let listing = async {
         let (mut asked, mut seen) = (Vec::new(), BTreeSet::new());
         for Named { registry, repository, .. } in named {
@@ -49,7 +49,7 @@ async fn list(Group { server, named }: Group) -> Vec<Asked> {
                 let name = repository.to_string();
                 let images = run::images(&registry, &repository).await;
                 let images = images.map_err(|error| refused(&registry, &repository, &error));
-                asked.push(Asked { images, repository: name });
+                asked.push(ListOutcome { images, repository: name });
             }
         }
         asked

@@ -7,9 +7,9 @@ use polyarch::run::{ImageKind, RepositoryImage, RepositoryImages};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::outcome::Asked;
+use super::outcome::ListOutcome;
 
-pub(crate) fn as_json(asked: &[Asked]) -> Value {
+pub(crate) fn as_json(asked: &[ListOutcome]) -> Value {
     let listed = asked.iter().filter_map(|one| one.images.as_ref().ok());
     let details: Vec<_> =
         listed.flat_map(|listed| listed.images.iter().map(move |image| Value::Object(detail(listed, image)))).collect();

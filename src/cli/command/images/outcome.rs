@@ -3,7 +3,7 @@
 use polyarch::run::{Failure, RepositoryImages};
 
 /// A repository, and its images or the failure.
-pub(crate) struct Asked {
+pub(crate) struct ListOutcome {
     pub(crate) repository: String,
     pub(crate) images: Result<RepositoryImages, Failure>,
 }

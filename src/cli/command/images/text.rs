@@ -7,7 +7,7 @@ use polyarch::oci::Digest;
 use polyarch::run::{ImageKind, RepositoryImage, RepositoryImages};
 
 use super::cells;
-use super::outcome::Asked;
+use super::outcome::ListOutcome;
 use crate::cli::terminal::grid::{Align, Column, Grid};
 use crate::cli::terminal::style::size;
 
@@ -25,7 +25,7 @@ const fn columns(when: &'static str) -> [Column; 6] {
     ]
 }
 
-pub(crate) fn lines(asked: &[Asked], now: SystemTime, width: Option<usize>) -> Vec<String> {
+pub(crate) fn lines(asked: &[ListOutcome], now: SystemTime, width: Option<usize>) -> Vec<String> {
     let tables = asked.iter().filter_map(|one| one.images.as_ref().ok()).map(|images| table(images, now, width));
     tables.collect::<Vec<_>>().join(&String::new())
 }
@@ -108,7 +108,7 @@ mod tests {
         ];
         let (repository, unread) = ("a.io/web".parse().unwrap(), BTreeMap::new());
         let images = RepositoryImages { repository, listed_by: ListedBy::Ecr, images, unread };
-        let asked = [Asked { repository: "a.io/web".into(), images: Ok(images) }];
+        let asked = [ListOutcome { repository: "a.io/web".into(), images: Ok(images) }];
         lines(&asked, SystemTime::UNIX_EPOCH + Duration::from_hours(50), width)
     }
 

@@ -42,7 +42,7 @@ async fn show(args: &InspectArgs, source: &Source, other: Option<&Source>) -> Re
         };
     }
     let name = source.to_string();
-    let inspected = run::inspect(&source.place, &source.selector).await;
+    let inspected = run::inspect(&source.storage, &source.selector).await;
     let inspected = inspected.map_err(|error| {
         let mut failure = reach::refused(&name, &error);
         if matches!(error, VerifyError::Untrue { .. }) {
@@ -59,7 +59,7 @@ async fn show(args: &InspectArgs, source: &Source, other: Option<&Source>) -> Re
 
 /// Prints the bytes of a manifest unchanged, even if polyarch cannot read the manifest.
 async fn raw(source: &Source) -> Result<(), Failure> {
-    let manifest = source.place.manifest(&source.selector, Visibility::Settled).await;
-    let manifest = manifest.map_err(|error| reach::refused(&source.to_string(), &VerifyError::Place(error)))?;
+    let manifest = source.storage.manifest(&source.selector, Visibility::Settled).await;
+    let manifest = manifest.map_err(|error| reach::refused(&source.to_string(), &VerifyError::Storage(error)))?;
     stdout::exact(manifest.bytes())
 }

@@ -1,7 +1,7 @@
 //! Makes the JSON document: everything that was read, with the keys of the manifests.
 
 use polyarch::oci::{Descriptor, ImageManifest};
-use polyarch::run::{Inside, Inspected, InspectedEntry, InspectedIndex, Listed};
+use polyarch::run::{Inspected, InspectedEntry, InspectedIndex, Listed, ManifestContent};
 use serde_json::{Map, Value, json};
 
 pub(crate) fn as_json(reference: &str, Inspected { manifest, inside }: &Inspected) -> Value {
@@ -10,8 +10,8 @@ pub(crate) fn as_json(reference: &str, Inspected { manifest, inside }: &Inspecte
         "size": manifest.size(),
     });
     match inside {
-        Inside::Index(index) => add(&mut document, of_index(index)),
-        Inside::Image(image, says) => {
+        ManifestContent::Index(index) => add(&mut document, of_index(index)),
+        ManifestContent::Image(image, says) => {
             add(&mut document, of_image(image));
             let says = json!({ "platform": says.platform, "created": says.created, "annotations": image.annotations });
             add(&mut document, says);

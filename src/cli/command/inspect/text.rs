@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use polyarch::oci::{Descriptor, ImageManifest, MediaType, RawManifest};
-use polyarch::run::{ConfigSays, Inside, Inspected, InspectedEntry, InspectedIndex, Listed};
+use polyarch::run::{ConfigSays, Inspected, InspectedEntry, InspectedIndex, Listed, ManifestContent};
 use polyarch::text::Text;
 
 use crate::cli::terminal::style::{columns, count, pad, pad_start, size};
@@ -16,12 +16,12 @@ const INDENT: &str = "  ";
 pub(crate) fn lines(name: &str, Inspected { manifest, inside }: &Inspected) -> Vec<String> {
     let mut lines = heading(name, manifest);
     match inside {
-        Inside::Index(index) => {
+        ManifestContent::Index(index) => {
             lines.extend(annotations("", &index.annotations));
             lines.push(String::new());
             lines.extend(entries("", index));
         }
-        Inside::Image(image, says) => lines.extend(alone(image, says)),
+        ManifestContent::Image(image, says) => lines.extend(alone(image, says)),
     }
     lines
 }

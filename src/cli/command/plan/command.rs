@@ -13,7 +13,7 @@ use crate::cli::args::tools::Form;
 use crate::cli::command::matrix::{self, Matrix};
 use crate::cli::command::plan::text::{DefaultEngine, Defaults};
 use crate::cli::command::schema;
-use crate::cli::input::load::Loaded;
+use crate::cli::input::plan_file::PlanFile;
 use crate::cli::input::settings::Settings;
 use crate::cli::output::ending;
 use crate::cli::terminal::stdout;
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &PlanCommandArgs, settings: &Settings) -> Result<E
         schema::print(tools::Document::Plan)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let loaded = Loaded::read(&args.plan)?;
+    let loaded = PlanFile::read(&args.plan)?;
     let plan = loaded.resolve(settings).await?;
     let warnings: Vec<_> = plan.warnings.iter().map(|problem| ending::plan_warning(problem, &loaded)).collect();
     ending::warn(&warnings, settings);

@@ -1,6 +1,6 @@
 //! The plan as a table: a row a platform, under its image's name.
 
-use polyarch::plan::{Adoption, ArchTags, Build, Context, Dockerfile, EngineSpec, Image, Job, Work};
+use polyarch::plan::{ArchTags, Build, Context, Dockerfile, EngineSpec, Image, Import, Job, Work};
 use polyarch::plan::{Plan, RegistryChoice};
 use serde::Serialize;
 
@@ -68,7 +68,7 @@ fn names(plan: &Plan, image: &Image) -> String {
 fn cells(job: &Job) -> Vec<String> {
     let engine = match &job.work {
         Work::Build(build) => build.engine.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string),
-        Work::Adopt(_) => String::new(),
+        Work::Import(_) => String::new(),
     };
     let tag = match job.arch_tags {
         ArchTags::Keep => job.arch_tag.to_string(),
@@ -82,7 +82,7 @@ fn cells(job: &Job) -> Vec<String> {
 fn source(work: &Work) -> String {
     let Build { spec, .. } = match work {
         Work::Build(build) => &**build,
-        Work::Adopt(Adoption { from }) => return format!("import {from}"),
+        Work::Import(Import { from }) => return format!("import {from}"),
     };
     let context = match &spec.context {
         Context::Directory(path) if path.as_os_str().is_empty() => ".".to_owned(),

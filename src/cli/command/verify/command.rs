@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use futures::future::join_all;
 use polyarch::oci::{LayoutPath, Selector, Tag};
 use polyarch::plan::{Image, Job};
-use polyarch::run::{self, Expected, Failure, Place, Programs, Registry, Server, Shutdown, Source, while_served};
+use polyarch::run::{self, ElfCheck, Expected, Failure, Registry, Server, Shutdown, Source, Storage, while_served};
 
 use super::engines::Pullers;
 use super::finding::{self, Finding};
@@ -15,8 +15,8 @@ use crate::cli::args::refusal::Refusal;
 use crate::cli::args::shared::PlanArgs;
 use crate::cli::args::verify::VerifyArgs;
 use crate::cli::command::verify::outcome::{Subject, Verified};
-use crate::cli::input::load::{self, Loaded};
 use crate::cli::input::notices;
+use crate::cli::input::plan_file::{self, PlanFile};
 use crate::cli::input::reach::{self, Registries};
 use crate::cli::input::settings::Settings;
 use crate::cli::output::ending;
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &Settings) -> Result<ExitCo
         let (_nobody, shutdown) = Shutdown::new();
         return verify(args, settings, &shutdown).await;
     }
-    let (signals, shutdown) = Signals::listen(None).map_err(load::no_signals)?;
+    let (signals, shutdown) = Signals::listen(None).map_err(plan_file::no_signals)?;
     let ended = verify(args, settings, &shutdown).await;
     match signals.code() {
         Some(code) => {
@@ -88,10 +88,10 @@ impl Group {
 async fn verify_all(subjects: Vec<Subject>, shutdown: &Shutdown) -> Vec<Verified> {
     let mut results = Vec::new();
     for subject in subjects {
-        let Subject { source: Source { place, selector }, expected, .. } = &subject;
+        let Subject { source: Source { storage, selector }, expected, .. } = &subject;
         let mut stop = shutdown.clone();
         let result = tokio::select! {
-            verified = run::verify(place, selector, expected) => verified,
+            verified = run::verify(storage, selector, expected) => verified,
             _ = stop.stopping() => break,
         };
         results.push(Verified { subject, result, pulled: None, not_pulled: Vec::new() });
@@ -104,7 +104,7 @@ async fn of_references(args: &VerifyArgs, references: &[String], settings: &Sett
     let mut subjects = Vec::new();
     for name in references {
         let source = registries.source(reach::parse(name)?).await?;
-        if let (true, Place::Layout(path)) = (args.pull, &source.place) {
+        if let (true, Storage::Layout(path)) = (args.pull, &source.storage) {
             return Err(not_pullable(path).into());
         }
         subjects.push(Subject {
@@ -115,7 +115,7 @@ async fn of_references(args: &VerifyArgs, references: &[String], settings: &Sett
         });
     }
     let pullers = if args.pull {
-        let engines = load::default_engines(settings).await?;
+        let engines = plan_file::default_engines(settings).await?;
         Some(Pullers { engines, credentials: settings.credentials()? })
     } else {
         None
@@ -131,13 +131,13 @@ fn not_pullable(layout: &LayoutPath) -> Failure {
 /// Every final tag of the plan's images in every registry. A registry that polyarch cannot ask hides no other one.
 async fn of_plan(args: &VerifyArgs, images: Vec<String>, settings: &Settings) -> Result<Group, Refusal> {
     let plan = PlanArgs { images, file: args.file.clone(), registry: args.registry.clone(), ..PlanArgs::default() };
-    let plan = Loaded::read(&plan)?.resolve(settings).await?;
+    let plan = PlanFile::read(&plan)?.resolve(settings).await?;
     let pullers = if args.pull {
-        Some(Pullers { engines: load::engines_of(&plan, settings).await?, credentials: settings.credentials()? })
+        Some(Pullers { engines: plan_file::engines_of(&plan, settings).await?, credentials: settings.credentials()? })
     } else {
         None
     };
-    let (registries, server) = load::unreached(&plan, settings, notices::log).await?;
+    let (registries, server) = plan_file::unreached(&plan, settings, notices::log).await?;
     let reached = join_all(registries.all().map(Registry::reach)).await;
     let (mut subjects, mut unreached) = (Vec::new(), Vec::new());
     for (registry, reached) in registries.all().zip(reached) {
@@ -152,19 +152,19 @@ async fn of_plan(args: &VerifyArgs, images: Vec<String>, settings: &Settings) ->
     Ok(Group { server, subjects, unreached, pullers })
 }
 
-fn of_image(image: &Image, registry: &Registry, programs: Programs) -> Result<Vec<Subject>, Failure> {
-    let repository = load::repository(image, registry)?;
-    let place = Place::Repository { registry: registry.clone(), repository };
+fn of_image(image: &Image, registry: &Registry, programs: ElfCheck) -> Result<Vec<Subject>, Failure> {
+    let repository = plan_file::repository(image, registry)?;
+    let storage = Storage::Repository { registry: registry.clone(), repository };
     let expected = expected(image, programs);
     let subject = |tag: &Tag| {
-        let source = Source { place: place.clone(), selector: Selector::Tag(tag.clone()) };
+        let source = Source { storage: storage.clone(), selector: Selector::Tag(tag.clone()) };
         let (name, image) = (source.to_string(), Some(image.name.to_string()));
         Subject { name, image, source, expected: expected.clone() }
     };
     Ok(image.tags.iter().map(subject).collect())
 }
 
-fn expected(image: &Image, programs: Programs) -> Expected {
+fn expected(image: &Image, programs: ElfCheck) -> Expected {
     let platform = |job: &Job| (job.entry.over(&job.platform), job.entry.clone());
     let built = image.jobs.iter().filter(|job| job.build().is_some()).map(|job| job.entry.over(&job.platform));
     Expected { platforms: Some(image.jobs.iter().map(platform).collect()), programs, built: built.collect() }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use polyarch::auth::CredentialSource;
-use polyarch::run::{Engines, Failure, Place, Pulling, Shutdown};
+use polyarch::run::{Engines, Failure, Pulling, Shutdown, Storage};
 
 use super::outcome::Verified;
 
@@ -20,7 +20,7 @@ impl Pullers {
         let mut seen = BTreeSet::new();
         for Verified { subject, result, pulled, not_pulled } in verified {
             // polyarch refused layouts before it read anything.
-            let (Ok(index), Place::Repository { registry, repository }) = (&*result, &subject.source.place) else {
+            let (Ok(index), Storage::Repository { registry, repository }) = (&*result, &subject.source.storage) else {
                 continue;
             };
             if !seen.insert(index.index.clone()) {

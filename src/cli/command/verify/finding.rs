@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use polyarch::oci::{Digest, Platform, Selector, Tag};
-use polyarch::run::{self, Failure, FailureOf, Phase, Place, Registry, Source, VerifyError};
+use polyarch::run::{self, Failure, FailureOf, Phase, Registry, Source, Storage, VerifyError};
 use serde::Serialize;
 
 use super::outcome::{Subject, Verified};
 use crate::cli::input::reach;
 
-/// A failure, in the form of a run's report, and its place.
+/// A failure, in the form of a run's report, and its storage.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Finding {
     /// The reference in the user's spelling. A registry that polyarch cannot reach has none.
@@ -26,12 +26,12 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn new(subject: &Subject, platform: Option<Platform>, failure: Failure) -> Self {
-        let Source { place, selector } = &subject.source;
+        let Source { storage, selector } = &subject.source;
         Self {
             reference: Some(subject.name.clone()),
-            registry: match place {
-                Place::Repository { registry, .. } => Some(registry.host().to_string()),
-                Place::Layout(_) => None,
+            registry: match storage {
+                Storage::Repository { registry, .. } => Some(registry.host().to_string()),
+                Storage::Layout(_) => None,
             },
             tag: match selector {
                 Selector::Tag(tag) => Some(tag.clone()),
@@ -70,7 +70,7 @@ fn of(verified: &Verified) -> Vec<Finding> {
     let name = &subject.name;
     let mut found = match result {
         Ok(_) => Vec::new(),
-        Err(VerifyError::Place(error)) => vec![Finding::new(subject, None, reach::unread(name, error))],
+        Err(VerifyError::Storage(error)) => vec![Finding::new(subject, None, reach::unread(name, error))],
         Err(VerifyError::Untrue { faults, .. }) => {
             let each =
                 |fault: &run::VerifyFault| Finding::new(subject, fault.platform.clone(), named(name, &fault.failure));
@@ -90,8 +90,8 @@ fn disagreeing(verified: &[Verified]) -> Vec<Finding> {
         let own = verified.iter().filter(|one| one.subject.image.as_ref() == Some(image));
         let (subjects, shown): (Vec<_>, Vec<_>) =
             own.filter_map(|one| Some((&one.subject, (&one.subject.source, shows(&one.result)?)))).unzip();
-        for (place, fault) in run::disagreements(&shown) {
-            found.push(Finding::new(subjects[place], None, named(&subjects[place].name, &fault.failure)));
+        for (storage, fault) in run::disagreements(&shown) {
+            found.push(Finding::new(subjects[storage], None, named(&subjects[storage].name, &fault.failure)));
         }
     }
     found
@@ -102,7 +102,7 @@ fn shows(result: &Result<run::VerifiedIndex, VerifyError>) -> Option<&Digest> {
     match result {
         Ok(index) => Some(&index.index.digest),
         Err(VerifyError::Untrue { index, .. }) => index.as_ref(),
-        Err(VerifyError::Place(_)) => None,
+        Err(VerifyError::Storage(_)) => None,
     }
 }
 

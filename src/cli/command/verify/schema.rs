@@ -13,7 +13,7 @@ mod tests {
     use polyarch::plan::NamedRegistry;
     use polyarch::registry::{Backoff, ClientConfig, Proxies, Timeouts};
     use polyarch::run::{
-        Checked, CheckedBlob, Expected, Failure, Kept, NotCheckedReport, Phase, Place, PulledImage, Registry, Source,
+        Checked, CheckedBlob, Expected, Failure, Kept, NotCheckedReport, Phase, PulledImage, Registry, Source, Storage,
         VerifiedEntry, VerifiedIndex, VerifyError, VerifyFault,
     };
 
@@ -37,7 +37,7 @@ mod tests {
 
     fn verified(result: Result<VerifiedIndex, VerifyError>, pulled: Option<Vec<PulledImage>>) -> Verified {
         let Reference { repository, selector } = "localhost:9/web:1".parse().unwrap();
-        let source = Source { place: Place::Repository { registry: registry(), repository }, selector };
+        let source = Source { storage: Storage::Repository { registry: registry(), repository }, selector };
         let (name, image) = ("web:1".to_owned(), Some("web".to_owned()));
         let subject = Subject { name, image, source, expected: Expected::default() };
         Verified { subject, result, pulled, not_pulled: Vec::new() }

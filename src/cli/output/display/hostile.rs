@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use polyarch::oci::{Digest, Entry, LocatedReference, Location, Selector, TagRef};
 use polyarch::run::{
-    By, Copied, Destination, Doing, Event, Execution, FailedLines, Failure, ImageEvent, JobEvent, JobId, Phase,
+    Copied, Destination, Doing, Event, Execution, FailedLines, Failure, ImageEvent, JobEvent, JobId, JobSource, Phase,
     PlannedImage, PlannedJob, Repeated, Transfer, Warning,
 };
 use polyarch::text::Json as Document;
@@ -60,8 +60,8 @@ pub(crate) fn events(hostile: &str) -> Vec<Event> {
     let reference = to.repository.digest(digest.clone());
     let planned = |by, destination| PlannedJob { job: job(), by, destination, builds_on: vec![job()] };
     let jobs = vec![
-        planned(By::Engine { engine: text(), execution: Execution::Native }, Destination::ArchTag(to.clone())),
-        planned(By::Copy { from: text() }, Destination::Repository(to.repository.clone())),
+        planned(JobSource::Engine { engine: text(), execution: Execution::Native }, Destination::ArchTag(to.clone())),
+        planned(JobSource::Copy { from: text() }, Destination::Repository(to.repository.clone())),
     ];
     let images =
         vec![PlannedImage { image: image(), tags: vec![place.clone()], copies: vec![place.repository.clone()] }];

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use polyarch::run::{By, Copied, Event, Execution, Failure, ImageEvent, JobEvent, JobId, Phase, PlannedJob, Warning};
+use polyarch::run::{
+    Copied, Event, Execution, Failure, ImageEvent, JobEvent, JobId, JobSource, Phase, PlannedJob, Warning,
+};
 use polyarch::text::Text;
 
 use super::view::Lost;
@@ -17,15 +19,15 @@ const LEAST_OF_STEP: usize = 12;
 
 /// Writes events as lines with an aligned prefix: `hello linux/arm64 │ built in 1.2s`.
 #[derive(Debug, Default)]
-pub(crate) struct Words {
+pub(crate) struct LineFormatter {
     /// Width of the longest prefix.
     width: usize,
-    jobs: HashMap<JobId, By>,
+    jobs: HashMap<JobId, JobSource>,
     /// Columns of the terminal, if there is one. The names of ended steps are cut to them.
     columns: Option<usize>,
 }
 
-impl Words {
+impl LineFormatter {
     /// Sets the width of the terminal.
     pub(crate) fn fit(&mut self, columns: usize) {
         self.columns = Some(columns);
@@ -68,11 +70,11 @@ impl Words {
     fn job(&self, job: &JobId, what: &JobEvent) -> Option<Line> {
         let line = match what {
             JobEvent::BuildStarted => match self.jobs.get(job) {
-                Some(By::Engine { engine, execution: Execution::Native }) => format!("building on {engine}"),
-                Some(By::Engine { engine, execution: Execution::Emulated }) => {
+                Some(JobSource::Engine { engine, execution: Execution::Native }) => format!("building on {engine}"),
+                Some(JobSource::Engine { engine, execution: Execution::Emulated }) => {
                     format!("building on {engine}, emulated")
                 }
-                Some(By::Copy { .. }) | None => "building".to_owned(),
+                Some(JobSource::Copy { .. }) | None => "building".to_owned(),
             },
             JobEvent::StepStarted { step } => return Some(Line::new().toned(Tone::Strong, step)),
             // The ending shows the reason.
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn lines_align_wide_characters() {
-        let mut words = Words::default();
+        let mut words = LineFormatter::default();
         let Event::Started { images, mut jobs } = started() else { panic!("it is the start") };
         jobs[1].job = job("部品", "linux/arm64");
         let events = jobs.iter().map(|one| (one.job.clone(), JobEvent::BuildStarted)).collect::<Vec<_>>();

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use polyarch::run::{By, Event, EventSink, Report};
+use polyarch::run::{Event, EventSink, JobSource, Report};
 
 use super::ending::ending;
-use super::lines::{Words, lost};
+use super::lines::{LineFormatter, lost};
 use super::view::{Display, Groups, Lost};
 use crate::cli::terminal::line::Line;
 use crate::cli::terminal::style::{Color, count};
@@ -18,7 +18,7 @@ use crate::cli::terminal::writer::Lines;
 pub(crate) struct Plain<W> {
     out: Lines<W>,
     color: Color,
-    words: Words,
+    words: LineFormatter,
     groups: Groups,
     workspace: Option<PathBuf>,
     /// Whether a group of lines is open.
@@ -27,7 +27,7 @@ pub(crate) struct Plain<W> {
 
 impl<W: Write + Send> Plain<W> {
     pub(crate) fn new(out: W, color: Color, groups: Groups) -> Self {
-        Self { out: Lines::new(out), color, words: Words::default(), groups, workspace: None, folding: false }
+        Self { out: Lines::new(out), color, words: LineFormatter::default(), groups, workspace: None, folding: false }
     }
 
     /// Names files relative to `workspace` in annotations. GitHub finds no other files.
@@ -38,7 +38,8 @@ impl<W: Write + Send> Plain<W> {
     /// Groups all lines before the ending, so that the ending stays in view. The heading is polyarch's own text.
     fn fold(&mut self, event: &Event) {
         if let (Groups::GitHub, Event::Started { images, jobs }) = (self.groups, event) {
-            let (builds, copies): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| matches!(job.by, By::Engine { .. }));
+            let (builds, copies): (Vec<_>, Vec<_>) =
+                jobs.iter().partition(|job| matches!(job.by, JobSource::Engine { .. }));
             let mut heading = format!("polyarch: {}", count(images.len(), "image"));
             for (jobs, what) in [(builds, "build"), (copies, "import")] {
                 if !jobs.is_empty() {

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use polyarch::oci::{Digest, Entry, Reference, Selector, TagRef};
 use polyarch::run::{
-    By, Destination, Doing, Event, EventSink, Execution, FailedLines, Failure, ImageEvent, JobEvent, JobId, Phase,
-    PlannedImage, PlannedJob, Repeated, Report, Transfer, Warning,
+    Destination, Doing, Event, EventSink, Execution, FailedLines, Failure, ImageEvent, JobEvent, JobId, JobSource,
+    Phase, PlannedImage, PlannedJob, Repeated, Report, Transfer, Warning,
 };
 
 use super::view::Display;
@@ -53,7 +53,7 @@ fn failure(phase: Phase, message: &str, hint: Option<&str>) -> Failure {
 pub(crate) fn started() -> Event {
     let planned = |arch: &str, execution| PlannedJob {
         job: job("hello", &format!("linux/{arch}")),
-        by: By::Engine { engine: "default".into(), execution },
+        by: JobSource::Engine { engine: "default".into(), execution },
         destination: Destination::ArchTag(tag(&format!("hello:1.0-{arch}"))),
         builds_on: Vec::new(),
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use polyarch::run::{Event, EventSink, ImageEvent, JobEvent, Report};
 
 use super::ending::ending;
-use super::lines::{Words, lost};
+use super::lines::{LineFormatter, lost};
 use super::rows::Rows;
 use super::view::{Display, Lost, Narrowed};
 use crate::cli::terminal::line::Line;
@@ -62,7 +62,7 @@ pub(crate) struct Tty<W: Write> {
     columns: usize,
     narrowed: Narrowed,
     rows: Rows,
-    words: Words,
+    words: LineFormatter,
     color: Color,
     pending: Vec<Line>,
     flushed: Duration,
@@ -91,7 +91,7 @@ impl<W: Write> Tty<W> {
             columns: 0,
             narrowed,
             rows: Rows::default(),
-            words: Words::default(),
+            words: LineFormatter::default(),
             color,
             pending: Vec::new(),
             flushed: Duration::ZERO,
@@ -222,7 +222,7 @@ mod tests {
 
     use std::sync::{Arc, Mutex};
 
-    use polyarch::run::{By, Destination, Execution, PlannedImage, PlannedJob, Transfer};
+    use polyarch::run::{Destination, Execution, JobSource, PlannedImage, PlannedJob, Transfer};
 
     use super::super::script::{Script, failed, job, on, play, report, started, step, success, tag, wide};
     use super::*;
@@ -319,7 +319,7 @@ mod tests {
         let ids: Vec<_> = (0..30).map(|n| job(&format!("image{n:02}"), "linux/amd64")).collect();
         let planned = |id: &polyarch::run::JobId| PlannedJob {
             job: id.clone(),
-            by: By::Engine { engine: "default".into(), execution: Execution::Native },
+            by: JobSource::Engine { engine: "default".into(), execution: Execution::Native },
             destination: Destination::ArchTag(tag("x:1-amd64")),
             builds_on: Vec::new(),
         };

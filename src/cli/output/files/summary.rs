@@ -2,7 +2,7 @@
 
 use polyarch::oci::{DigestRef, Location, Platform};
 use polyarch::run::{
-    By, Destination, FailureOf, ImageReport, LoadedReport, Outcome, PlatformReport, Report, Status, Warning,
+    Destination, FailureOf, ImageReport, JobSource, LoadedReport, Outcome, PlatformReport, Report, Status, Warning,
 };
 use polyarch::text::Text;
 
@@ -73,8 +73,8 @@ fn rows(image: &ImageReport) -> Vec<String> {
 
 fn built(platform: &PlatformReport) -> String {
     match platform.by {
-        By::Engine { .. } => table::built(platform),
-        By::Copy { .. } => "imported".to_owned(),
+        JobSource::Engine { .. } => table::built(platform),
+        JobSource::Copy { .. } => "imported".to_owned(),
     }
 }
 

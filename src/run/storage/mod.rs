@@ -1,6 +1,5 @@
-//! Registries, repositories and image layouts: the places of images. polyarch copies images between them.
+//! Registries, repositories and image layouts: the storages of images. polyarch copies images between them.
 
-pub(super) mod carry;
 pub(super) mod engine_names;
 pub(super) mod error;
 pub(super) mod fixed;
@@ -8,5 +7,6 @@ pub(super) mod layout;
 pub(super) mod reach;
 pub(super) mod registry;
 pub(super) mod store;
+pub(super) mod transfer;
 
 pub(super) use store::*;

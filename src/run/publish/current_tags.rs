@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
 
-use super::options::Shrinking;
+use super::options::AllowShrink;
 use super::target::Target;
 use crate::oci::{Content, Descriptor, Digest, ImageIndex, PlatformFields, RawManifest, Selector, Tag, Unread};
 use crate::registry::Visibility;
@@ -12,13 +12,13 @@ use crate::run::event::failure::{chain, failure};
 use crate::run::event::{Failure, Phase};
 use crate::run::fetch::confirm::config_of;
 use crate::run::fetch::error::ConfirmError;
-use crate::run::fetch::flat::{Flat, Opening};
-use crate::run::place::Place;
-use crate::run::place::error::PlaceError;
-use crate::run::place::error::of_place;
+use crate::run::fetch::flat::{FlattenedIndex, Flattener};
+use crate::run::storage::Storage;
+use crate::run::storage::error::StorageError;
+use crate::run::storage::error::of_storage;
 
 /// A final tag, and the content that it names.
-pub(in crate::run) struct Standing {
+pub(in crate::run) struct CurrentTag {
     /// The tag.
     pub(in crate::run) tag: Tag,
     there: There,
@@ -26,7 +26,7 @@ pub(in crate::run) struct Standing {
     pub(in crate::run) unchanged: bool,
 }
 
-impl Standing {
+impl CurrentTag {
     /// The digest that the tag names, if polyarch read it.
     pub(in crate::run) fn digest(&self) -> Option<&Digest> {
         match &self.there {
@@ -43,11 +43,11 @@ enum There {
     Artifact,
     Manifest(RawManifest),
     /// Content that polyarch cannot read.
-    Unreadable(PlaceError),
+    Unreadable(StorageError),
 }
 
 /// The content that tags name before they move.
-pub(in crate::run) struct Before<'a> {
+pub(in crate::run) struct PreviousIndex<'a> {
     /// One of these tags. Other tags may name the same content.
     pub(in crate::run) tag: &'a Tag,
     /// The entries of the index. An image outside an index is its own only entry.
@@ -57,32 +57,32 @@ pub(in crate::run) struct Before<'a> {
 }
 
 /// Reads tags, and compares their digests with `new`.
-pub(in crate::run) async fn ask(place: &Place, tags: &[Tag], new: &Digest) -> Result<Vec<Standing>, Failure> {
+pub(in crate::run) async fn ask(storage: &Storage, tags: &[Tag], new: &Digest) -> Result<Vec<CurrentTag>, Failure> {
     let asking = tags.iter().map(async |tag| {
         let selector = Selector::Tag(tag.clone());
-        let there = match place.manifest(&selector, Visibility::Settled).await {
+        let there = match storage.manifest(&selector, Visibility::Settled).await {
             Ok(manifest) => There::Manifest(manifest),
             Err(error) if error.is_not_found() => There::Nothing,
             Err(error) if error.is_artifact() => There::Artifact,
             Err(error) if error.is_refusal() => There::Unreadable(error),
             Err(error) => {
-                let doing = format!("ask for {}", place.tag(tag.clone()));
-                return Err(of_place(Phase::Publish, &doing, &error));
+                let doing = format!("ask for {}", storage.tag(tag.clone()));
+                return Err(of_storage(Phase::Publish, &doing, &error));
             }
         };
         let unchanged = matches!(&there, There::Manifest(manifest) if manifest.digest() == new);
-        Ok(Standing { tag: tag.clone(), there, unchanged })
+        Ok(CurrentTag { tag: tag.clone(), there, unchanged })
     });
     try_join_all(asking).await
 }
 
 /// The content that the moving tags name now. Content with several tags occurs once.
 pub(in crate::run) async fn before<'a>(
-    target: &Target<Place>,
-    standing: &'a [Standing],
-    shrinking: Shrinking,
-) -> Result<Vec<Before<'a>>, Failure> {
-    if shrinking == Shrinking::Allow {
+    target: &Target<Storage>,
+    standing: &'a [CurrentTag],
+    shrinking: AllowShrink,
+) -> Result<Vec<PreviousIndex<'a>>, Failure> {
+    if shrinking == AllowShrink::Allow {
         return Ok(Vec::new());
     }
     let mut moving: Vec<(&Tag, &RawManifest)> = Vec::new();
@@ -98,28 +98,30 @@ pub(in crate::run) async fn before<'a>(
         }
     }
     let reading = moving.into_iter().map(async |(tag, manifest)| {
-        let read = index(&target.place, manifest).await;
-        let Flat { index, .. } = read.map_err(|error| unreadable(target, tag, &error, error.is_refusal()))?;
+        let read = index(&target.storage, manifest).await;
+        let FlattenedIndex { index, .. } = read.map_err(|error| unreadable(target, tag, &error, error.is_refusal()))?;
         let ImageIndex { manifests, annotations } = index;
-        Ok::<_, Failure>(Before { tag, entries: manifests, annotations })
+        Ok::<_, Failure>(PreviousIndex { tag, entries: manifests, annotations })
     });
     try_join_all(reading).await
 }
 
-fn unreadable(target: &Target<Place>, tag: &Tag, error: &dyn std::error::Error, refusal: bool) -> Failure {
-    let message = format!("cannot read the manifest that {} names: {}", target.place.tag(tag.clone()), chain(error));
+fn unreadable(target: &Target<Storage>, tag: &Tag, error: &dyn std::error::Error, refusal: bool) -> Failure {
+    let message = format!("cannot read the manifest that {} names: {}", target.storage.tag(tag.clone()), chain(error));
     let phase = if refusal { Phase::Verify } else { Phase::Publish };
     failure(phase, &message, Some("pass `--allow-shrink` to publish without checking the current index".into()))
 }
 
 /// Reads the index in `top` and the indexes that it lists. An image becomes an index with this image alone.
-pub(in crate::run) async fn index(place: &Place, top: &RawManifest) -> Result<Flat, ConfirmError> {
+pub(in crate::run) async fn index(storage: &Storage, top: &RawManifest) -> Result<FlattenedIndex, ConfirmError> {
     match top.content().map_err(crate::oci::ChildError::from)? {
-        Content::Index(index) => Opening { place, visibility: Visibility::Settled, wanted: &[] }.flatten(index).await,
+        Content::Index(index) => {
+            Flattener { storage, visibility: Visibility::Settled, wanted: &[] }.flatten(index).await
+        }
         Content::Image(_) => {
-            let config = config_of(place, top).await?;
+            let config = config_of(storage, top).await?;
             let index = ImageIndex { manifests: vec![alone(top, &config)?], annotations: BTreeMap::new() };
-            Ok(Flat { index, annotations: 0 })
+            Ok(FlattenedIndex { index, annotations: 0 })
         }
     }
 }

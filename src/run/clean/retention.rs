@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use super::error::CleanError;
-use super::history::{History, Place, Publication};
-use super::keep::{Goes, Keep, Order, Stays, Verdict};
+use super::history::{History, Publication, Rank};
+use super::keep::{Decision, DeleteReason, Keep, KeepReason, Order};
 use super::names::Naming;
 use super::names::referred;
 use crate::oci::{Digest, Platform, Tag};
@@ -22,7 +22,7 @@ use crate::run::images::{Item, ItemContent};
 /// A verdict on each manifest.
 #[derive(Debug)]
 pub(super) struct Judgement {
-    pub(super) verdicts: BTreeMap<Digest, Verdict>,
+    pub(super) verdicts: BTreeMap<Digest, Decision>,
     /// Whether publications must be ordered, and none of them can be.
     pub(super) is_unordered: bool,
 }
@@ -63,7 +63,7 @@ struct Judge<'j, 'a> {
     keep: &'j Keep,
     overview: &'j Overview<'a>,
     naming: Naming,
-    verdicts: BTreeMap<&'a Digest, Verdict>,
+    verdicts: BTreeMap<&'a Digest, Decision>,
     is_unordered: bool,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Judge<'_, 'a> {
                 continue;
             }
             let Some(images) = self.images(digest, item) else {
-                self.verdicts.insert(digest, Verdict::Stays(Stays::NotOurs));
+                self.verdicts.insert(digest, Decision::Keep(KeepReason::NotOurs));
                 continue;
             };
             let own_tags: Vec<_> = self.own_tags(item).collect();
@@ -145,31 +145,31 @@ impl<'a> Judge<'_, 'a> {
     }
 
     /// The reason why a tag keeps the manifest at any age: the tag is kept by its name, or it is a moving tag.
-    fn kept(&self, digest: &Digest) -> Option<Verdict> {
+    fn kept(&self, digest: &Digest) -> Option<Decision> {
         let tags = &self.overview.items.get(digest)?.tags;
         if let Some(tag) = self.keep.names(tags) {
-            return Some(Verdict::Stays(Stays::Kept(tag.clone())));
+            return Some(Decision::Keep(KeepReason::Kept(tag.clone())));
         }
         let names = self.naming.read(tags.iter().filter(|tag| !self.keep.drops(tag)));
-        names.moving.map(|tag| Verdict::Stays(Stays::Moves(tag.clone())))
+        names.moving.map(|tag| Decision::Keep(KeepReason::Moves(tag.clone())))
     }
 
-    fn publication(&self, publication: &Publication<'a>, history: &History<'_, 'a>) -> Verdict {
+    fn publication(&self, publication: &Publication<'a>, history: &History<'_, 'a>) -> Decision {
         self.kept(publication.digest).unwrap_or_else(|| match history.place(publication) {
-            Place::Outdated => Verdict::Goes(Goes::Old),
-            Place::Among => Verdict::Stays(Stays::Newest),
-            Place::Unordered => Verdict::Stays(Stays::Unordered),
-            Place::Again => Verdict::Stays(Stays::Again),
+            Rank::Outdated => Decision::Delete(DeleteReason::Old),
+            Rank::Among => Decision::Keep(KeepReason::Newest),
+            Rank::Unordered => Decision::Keep(KeepReason::Unordered),
+            Rank::Again => Decision::Keep(KeepReason::Again),
         })
     }
 
     /// Judges an index without its own tag, whose images are also in other publications. It is deleted together with
     /// those publications. An arch tag that belongs to none of them may belong to a publication in progress.
-    fn part(&self, part: &Publication<'a>, publications: &[Publication<'a>], history: &History<'_, 'a>) -> Verdict {
+    fn part(&self, part: &Publication<'a>, publications: &[Publication<'a>], history: &History<'_, 'a>) -> Decision {
         let covers: Vec<_> = publications.iter().filter(|cover| part.images.is_subset(&cover.images)).collect();
         let stays = |cover: &&&Publication<'_>| self.verdicts.get(cover.digest).is_none_or(|verdict| !verdict.goes());
         if let Some(cover) = covers.iter().find(stays) {
-            return Verdict::Stays(Stays::PartOf(cover.digest.clone()));
+            return Decision::Keep(KeepReason::PartOf(cover.digest.clone()));
         }
         if let Some(kept) = self.kept(part.digest) {
             return kept;
@@ -177,23 +177,23 @@ impl<'a> Judge<'_, 'a> {
         let item = self.overview.items.get(part.digest);
         let stray = item.and_then(|item| self.stray_tag(item, covers.iter().map(|cover| cover.digest)));
         match (stray, covers.first()) {
-            (Some(tag), _) => Verdict::Stays(Stays::OwnTag(tag.clone())),
+            (Some(tag), _) => Decision::Keep(KeepReason::OwnTag(tag.clone())),
             (None, Some(cover)) if part.pushed_at.is_none() || history.are_later_than(part.pushed_at) => {
-                Verdict::Goes(Goes::PartOf(cover.digest.clone()))
+                Decision::Delete(DeleteReason::PartOf(cover.digest.clone()))
             }
-            (None, _) => Verdict::Stays(Stays::Recent),
+            (None, _) => Decision::Keep(KeepReason::Recent),
         }
     }
 
     /// Judges an image that no index lists, and that has only arch tags or no tag.
-    fn left(&self, image: &Publication<'a>, history: &History<'_, 'a>) -> Verdict {
+    fn left(&self, image: &Publication<'a>, history: &History<'_, 'a>) -> Decision {
         let tags = self.overview.items.get(image.digest).map_or(&[][..], |item| &item.tags);
         let is_dropped = !tags.is_empty() && tags.iter().all(|tag| self.keep.drops(tag));
         // An image without a push time may belong to a publication in progress. It is kept even if `newest` is 0.
         if is_dropped || image.pushed_at.is_some() && history.are_later_than(image.pushed_at) {
-            Verdict::Goes(Goes::Unlisted)
+            Decision::Delete(DeleteReason::Unlisted)
         } else {
-            Verdict::Stays(Stays::Recent)
+            Decision::Keep(KeepReason::Recent)
         }
     }
 
@@ -213,15 +213,15 @@ impl<'a> Judge<'_, 'a> {
                 }
             };
             let verdict = if let Some((index, _)) = indexes.find(|(index, _)| stays(index)) {
-                Verdict::Stays(Stays::Listed(index.clone()))
+                Decision::Keep(KeepReason::Listed(index.clone()))
             } else if let Some(tag) = self.keep.names(&item.tags) {
-                Verdict::Stays(Stays::Kept(tag.clone()))
+                Decision::Keep(KeepReason::Kept(tag.clone()))
             } else if let Some(tag) = own_tag() {
-                Verdict::Stays(Stays::OwnTag(tag.clone()))
+                Decision::Keep(KeepReason::OwnTag(tag.clone()))
             } else if entry.is_attestation {
-                Verdict::Goes(Goes::Attests(first.clone()))
+                Decision::Delete(DeleteReason::Attests(first.clone()))
             } else {
-                Verdict::Goes(Goes::Listed(first.clone()))
+                Decision::Delete(DeleteReason::Listed(first.clone()))
             };
             self.verdicts.insert(digest, verdict);
         }
@@ -239,12 +239,12 @@ impl<'a> Judge<'_, 'a> {
 
     /// Whether publications could be outdated, but polyarch cannot order any of them.
     fn is_unordered(&self, publications: &[Publication<'a>]) -> bool {
-        let is = |of: &Publication<'_>, wanted: &Verdict| self.verdicts.get(of.digest) == Some(wanted);
+        let is = |of: &Publication<'_>, wanted: &Decision| self.verdicts.get(of.digest) == Some(wanted);
         let is_ordered = |one: &Publication<'_>| match self.keep.order {
-            Order::Push => is(one, &Verdict::Goes(Goes::Old)),
+            Order::Push => is(one, &Decision::Delete(DeleteReason::Old)),
             Order::Version => one.names.version().is_some(),
         };
-        publications.iter().any(|one| is(one, &Verdict::Stays(Stays::Unordered)))
+        publications.iter().any(|one| is(one, &Decision::Keep(KeepReason::Unordered)))
             && !publications.iter().any(is_ordered)
     }
 }
@@ -276,17 +276,17 @@ fn platform(item: &Item) -> Option<&Platform> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::keep::{OfPlan, Scope};
+    use super::super::keep::{PlanImage, Scope};
     use super::super::world::{World, digest, keep};
     use super::*;
     use crate::oci::TagPattern;
 
-    const NOT_OURS: Verdict = Verdict::Stays(Stays::NotOurs);
-    const NEWEST: Verdict = Verdict::Stays(Stays::Newest);
-    const OLD: Verdict = Verdict::Goes(Goes::Old);
+    const NOT_OURS: Decision = Decision::Keep(KeepReason::NotOurs);
+    const NEWEST: Decision = Decision::Keep(KeepReason::Newest);
+    const OLD: Decision = Decision::Delete(DeleteReason::Old);
 
-    fn moves(tag: &str) -> Verdict {
-        Verdict::Stays(Stays::Moves(tag.parse().unwrap()))
+    fn moves(tag: &str) -> Decision {
+        Decision::Keep(KeepReason::Moves(tag.parse().unwrap()))
     }
 
     fn patterns(texts: &[&str]) -> Vec<TagPattern> {
@@ -305,11 +305,11 @@ mod tests {
         assert_eq!(world.going(4, &all), Vec::<&str>::new());
         assert_eq!(world.going(usize::MAX, &all), Vec::<&str>::new());
         assert_eq!(world.going(3, &all), ["1.0", "1.0-arm64"]);
-        let listed = Verdict::Stays(Stays::Listed(digest("shares")));
+        let listed = Decision::Keep(KeepReason::Listed(digest("shares")));
         assert_eq!(world.verdict(3, "1.0-amd64"), listed);
         assert_eq!(world.verdict(3, "shares"), NEWEST, "only two publications are newer");
         assert_eq!(world.going(2, &all), all[..6].iter().chain(&["shares"]).copied().collect::<Vec<_>>());
-        assert_eq!(world.verdict(2, "1.1-amd64"), Verdict::Goes(Goes::Listed(digest("1.1"))));
+        assert_eq!(world.verdict(2, "1.1-amd64"), Decision::Delete(DeleteReason::Listed(digest("1.1"))));
         assert_eq!(world.verdict(2, "1.2"), NEWEST);
         assert_eq!(world.going(0, &all), all);
     }
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(world.going(0, &all), ["1.2.0"], "it has no moving tag");
         assert_eq!(world.going(1, &all), Vec::<&str>::new());
         assert_eq!([world.verdict(1, "1.0.0"), world.verdict(1, "1.0.1")], [moves("stable"), moves("1.0")]);
-        assert_eq!(world.verdict(1, "1.0.0-amd64"), Verdict::Stays(Stays::Listed(digest("1.0.0"))));
+        assert_eq!(world.verdict(1, "1.0.0-amd64"), Decision::Keep(KeepReason::Listed(digest("1.0.0"))));
         let dropping = |texts: &[&str], newest| Keep { dropped: patterns(texts), ..keep(newest) };
         assert_eq!(world.verdicts(&dropping(&["stable"], 1), &all)[..2], [OLD, moves("1.0")]);
         assert_eq!(world.verdicts(&dropping(&["stable", "1*", "latest"], 1), &all), [OLD, OLD, OLD, NEWEST]);
@@ -341,12 +341,12 @@ mod tests {
             .publication("once", 13, "abc5555 1.0.0 20260131")
             .publication("between", 20, "abc2222 1.2.0");
         let all = ["back", "again", "promoted", "once", "between"];
-        let again = || Verdict::Stays(Stays::Again);
+        let again = || Decision::Keep(KeepReason::Again);
         assert_eq!(world.verdicts(&keep(1), &all), [again(), again(), NEWEST, OLD, NEWEST]);
         let named = Keep { dropped: patterns(&["abc*"]), ..keep(1) };
         assert_eq!(world.verdicts(&named, &all), [OLD, again(), NEWEST, OLD, NEWEST]);
         let by_version = Keep { order: Order::Version, ..keep(1) };
-        let unordered = Verdict::Stays(Stays::Unordered);
+        let unordered = Decision::Keep(KeepReason::Unordered);
         assert_eq!(world.verdicts(&by_version, &all), [unordered, OLD, NEWEST, OLD, OLD]);
     }
 
@@ -373,7 +373,7 @@ mod tests {
             assert_eq!(world.verdict(0, name), NOT_OURS, "{name}");
         }
         for name in ["foreign-amd64", "ours-arm64", "index-nested", "1.0-amd64"] {
-            assert!(matches!(world.verdict(0, name), Verdict::Stays(Stays::Listed(_))), "{name}");
+            assert!(matches!(world.verdict(0, name), Decision::Keep(KeepReason::Listed(_))), "{name}");
         }
         assert_eq!(world.going(1, &["1.0", "1.0-amd64", "1.0-arm64", "1.1"]), ["1.0", "1.0-arm64"]);
         let all = Keep { scope: Scope::All, ..keep(1) };
@@ -383,7 +383,7 @@ mod tests {
         let judged = ["mixed", "adopted", "adopted-amd64", "nobody-amd64", "untagged-amd64", "1.0", "1.1"];
         let going = world.verdicts(&all, &judged).iter().filter(|verdict| verdict.goes()).count();
         assert_eq!(going, judged.len() - 1);
-        let of_plan = OfPlan { built_as: BTreeSet::from(["other".to_owned()]), tags: BTreeSet::new() };
+        let of_plan = PlanImage { built_as: BTreeSet::from(["other".to_owned()]), tags: BTreeSet::new() };
         let of_other = Keep { image: Some(of_plan), ..all };
         let verdicts = world.verdicts(&of_other, &["1.0", "adopted"]);
         assert_eq!(verdicts, [NOT_OURS, NEWEST], "an image with the label of another image is kept");
@@ -398,10 +398,10 @@ mod tests {
             .image("other-amd64", Some("other"), 5, "0.9");
         let built_as = BTreeSet::from(["hello".to_owned()]);
         let tags = BTreeSet::from(["1.0".parse().unwrap()]);
-        let of_plan = Keep { image: Some(OfPlan { built_as, tags }), ..keep(1) };
+        let of_plan = Keep { image: Some(PlanImage { built_as, tags }), ..keep(1) };
         let names = ["1.0", "1.0-amd64", "1.1", "1.2", "other-amd64"];
-        let kept = Verdict::Stays(Stays::Kept("1.0".parse().unwrap()));
-        let listed = Verdict::Stays(Stays::Listed(digest("1.0")));
+        let kept = Decision::Keep(KeepReason::Kept("1.0".parse().unwrap()));
+        let listed = Decision::Keep(KeepReason::Listed(digest("1.0")));
         assert_eq!(world.verdicts(&of_plan, &names), [kept.clone(), listed.clone(), OLD, NEWEST, NOT_OURS]);
         let none = Keep { newest: 0, dropped: patterns(&["*"]), ..of_plan };
         assert_eq!(
@@ -411,7 +411,7 @@ mod tests {
         );
         let by_pattern = Keep { tags: patterns(&["*.1"]), ..keep(1) };
         let verdicts = world.verdicts(&by_pattern, &["1.1", "1.0", "other-amd64"]);
-        assert_eq!(verdicts, [Verdict::Stays(Stays::Kept("1.1".parse().unwrap())), OLD, OLD]);
+        assert_eq!(verdicts, [Decision::Keep(KeepReason::Kept("1.1".parse().unwrap())), OLD, OLD]);
     }
 
     #[test]
@@ -444,18 +444,22 @@ mod tests {
             .image("when-amd64", Some("hello"), 0, "1.2-amd64")
             .image("named-amd64", Some("hello"), 6, "0.1");
         for newest in [1, 2] {
-            assert_eq!(world.verdict(newest, "old-amd64"), Verdict::Goes(Goes::Unlisted));
-            assert_eq!(world.verdict(newest, "gone-amd64"), Verdict::Goes(Goes::Unlisted));
+            assert_eq!(world.verdict(newest, "old-amd64"), Decision::Delete(DeleteReason::Unlisted));
+            assert_eq!(world.verdict(newest, "gone-amd64"), Decision::Delete(DeleteReason::Unlisted));
         }
-        let recent = Verdict::Stays(Stays::Recent);
+        let recent = Decision::Keep(KeepReason::Recent);
         for (newest, name) in [(1, "new-amd64"), (1, "when-amd64"), (4, "old-amd64"), (4, "gone-amd64")] {
             assert_eq!(world.verdict(newest, name), recent, "{newest} {name}");
         }
-        assert_eq!(world.verdict(0, "new-amd64"), Verdict::Goes(Goes::Unlisted), "no publication is kept");
+        assert_eq!(world.verdict(0, "new-amd64"), Decision::Delete(DeleteReason::Unlisted), "no publication is kept");
         assert_eq!(world.verdict(0, "when-amd64"), recent, "it may belong to a publication in progress");
         assert_eq!(world.verdict(0, "moved-amd64"), moves("latest-amd64"));
         let dropping = Keep { dropped: patterns(&["1.2-*"]), ..keep(1) };
-        assert_eq!(world.verdicts(&dropping, &["when-amd64"]), [Verdict::Goes(Goes::Unlisted)], "its tag is dropped");
+        assert_eq!(
+            world.verdicts(&dropping, &["when-amd64"]),
+            [Decision::Delete(DeleteReason::Unlisted)],
+            "its tag is dropped"
+        );
         // An own tag makes the image a publication.
         assert_eq!([world.verdict(3, "named-amd64"), world.verdict(2, "named-amd64")], [NEWEST, OLD]);
         let nothing = World::default().image("old-amd64", Some("hello"), 5, "0.9-amd64");
@@ -470,7 +474,7 @@ mod tests {
             .publication("0.9", 9, "0.9")
             .index("when", &["1.0-amd64"], 0, "0.1");
         let verdicts = world.verdicts(&keep(1), &["1.0", "1.1", "0.9", "when"]);
-        assert_eq!(verdicts, [NEWEST, NEWEST, OLD, Verdict::Stays(Stays::Unordered)]);
+        assert_eq!(verdicts, [NEWEST, NEWEST, OLD, Decision::Keep(KeepReason::Unordered)]);
     }
 
     #[test]
@@ -483,17 +487,17 @@ mod tests {
             .publication("commit", 0, "abc1234")
             .publication("moving", 0, "latest")
             .image("left-amd64", Some("hello"), 0, "0.9.0-amd64");
-        let unordered = Verdict::Stays(Stays::Unordered);
+        let unordered = Decision::Keep(KeepReason::Unordered);
         let all = ["1.0.0", "1.9.0", "1.10.0", "candidate", "commit", "moving"];
         let by_push = world.judged(&keep(2)).unwrap();
-        assert!(by_push.is_unordered && !by_push.verdicts.values().any(Verdict::goes));
+        assert!(by_push.is_unordered && !by_push.verdicts.values().any(Decision::goes));
         assert_eq!(by_push.verdicts[&digest("1.0.0")], unordered);
         let enough = world.judged(&keep(6)).unwrap();
         assert!(!enough.is_unordered, "the repository has only as many publications as are kept");
         let by_version = |newest| Keep { order: Order::Version, ..keep(newest) };
         let expected = [OLD, OLD, NEWEST, NEWEST, unordered, moves("latest")];
         assert_eq!(world.verdicts(&by_version(1), &all), expected);
-        assert_eq!(world.verdicts(&by_version(1), &["left-amd64"]), [Verdict::Stays(Stays::Recent)]);
+        assert_eq!(world.verdicts(&by_version(1), &["left-amd64"]), [Decision::Keep(KeepReason::Recent)]);
         assert!(!world.judged(&by_version(1)).unwrap().is_unordered);
         assert_eq!(world.verdicts(&by_version(2), &all)[..2], [OLD, NEWEST]);
         assert_eq!(world.going(0, &all), all[..5], "keeping no publication needs no order");
@@ -522,16 +526,16 @@ mod tests {
             let keep_two = Keep { newest: 2, ..keep_one.clone() };
             assert!(world.verdicts(&keep_two, &of).iter().all(|verdict| !verdict.goes()));
             let part = world.verdicts(&keep_two, &["1.0-amd64+"]);
-            assert_eq!(part, [Verdict::Stays(Stays::PartOf(digest("1.0")))]);
+            assert_eq!(part, [Decision::Keep(KeepReason::PartOf(digest("1.0")))]);
             let verdicts = world.verdicts(&keep_one, &of);
-            assert_eq!(verdicts.iter().map(Verdict::goes).collect::<Vec<_>>(), [[true; 4], [false; 4]].concat());
+            assert_eq!(verdicts.iter().map(Decision::goes).collect::<Vec<_>>(), [[true; 4], [false; 4]].concat());
             let attests = world.verdicts(&keep_one, &["att:1.0-arm64"]);
-            assert!(matches!(attests[..], [Verdict::Goes(Goes::Attests(_))]), "{attests:?}");
+            assert!(matches!(attests[..], [Decision::Delete(DeleteReason::Attests(_))]), "{attests:?}");
         }
         let world = attested(attested(World::default(), "1.0", 10, "1.0"), "1.1", 20, "1.1");
         // A run in progress pushed the same image under another arch tag.
         let again = world.index("1.2-amd64+", &["1.0-amd64", "att:1.0-amd64"], 11, "1.2-amd64");
-        assert_eq!(again.verdict(1, "1.2-amd64+"), Verdict::Stays(Stays::OwnTag("1.2-amd64".parse().unwrap())));
+        assert_eq!(again.verdict(1, "1.2-amd64+"), Decision::Keep(KeepReason::OwnTag("1.2-amd64".parse().unwrap())));
         assert!(!again.verdict(1, "1.0-amd64").goes());
         // A failed run left these: only its own index lists its images.
         let left = again.image("0.9-amd64", Some("hello"), 5, "").index("0.9-amd64+", &["0.9-amd64"], 5, "0.9-amd64");
@@ -550,11 +554,11 @@ mod tests {
             .index("1.0", &["1.0-amd64", "1.0-arm64", "1.0-s390x", "1.0-riscv64"], 2, "1.0")
             .publication("2.0", 10, "2.0");
         let verdict = |name| world.verdict(1, name);
-        let tag = |tag: &str| Verdict::Stays(Stays::OwnTag(tag.parse().unwrap()));
+        let tag = |tag: &str| Decision::Keep(KeepReason::OwnTag(tag.parse().unwrap()));
         assert_eq!(verdict("1.0"), OLD);
         assert_eq!(verdict("1.0-amd64"), tag("1.1-amd64"), "a run in progress publishes it again");
         assert_eq!(verdict("1.0-s390x"), tag("1.0-rc1-s390x"), "a run in progress publishes it again");
         assert_eq!(verdict("1.0-arm64"), tag("lambda"));
-        assert_eq!(verdict("1.0-riscv64"), Verdict::Goes(Goes::Listed(digest("1.0"))));
+        assert_eq!(verdict("1.0-riscv64"), Decision::Delete(DeleteReason::Listed(digest("1.0"))));
     }
 }

@@ -14,28 +14,28 @@ use crate::registry::{Client, RegistryError, Visibility};
 use crate::run::event::failure::{chain, failure, of_registry};
 use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
-use crate::run::place::Place;
-use crate::run::place::registry::Registry;
+use crate::run::storage::Storage;
+use crate::run::storage::registry::Registry;
 
 /// The hint if polyarch cannot delete tags.
 const INSTEAD: &str = "set `arch_tags: none` to push no arch tags, or `arch_tags: keep` to keep them";
 
-/// Returns a failure for each place of `targets` whose registry does not delete tags. To learn this without a change,
+/// Returns a failure for each storage of `targets` whose registry does not delete tags. To learn this without a change,
 /// polyarch asks each registry to delete a tag that does not exist.
 pub(in crate::run) async fn refusals(plan: &Plan, targets: &[Target], first: &Registry) -> Vec<Failure> {
-    let mut places = BTreeMap::new();
+    let mut storages = BTreeMap::new();
     // An image that is not joined keeps its arch tags.
     let removes = |image: &Image| image.is_complete() && image.jobs.iter().any(|job| job.arch_tags == ArchTags::Remove);
     for (_, target) in plan.images.iter().zip(targets).filter(|(image, _)| removes(image)) {
-        let own = Place::Repository { registry: first.clone(), repository: target.place.clone() };
+        let own = Storage::Repository { registry: first.clone(), repository: target.storage.clone() };
         let own = std::iter::once(own).chain(target.copies.iter().cloned());
-        places.extend(own.map(|place| (place.location(), place)));
+        storages.extend(own.map(|storage| (storage.location(), storage)));
     }
-    join_all(places.values().map(refusal)).await.into_iter().flatten().collect()
+    join_all(storages.values().map(refusal)).await.into_iter().flatten().collect()
 }
 
-async fn refusal(place: &Place) -> Option<Failure> {
-    let Place::Repository { registry, repository } = place else { return None };
+async fn refusal(storage: &Storage) -> Option<Failure> {
+    let Storage::Repository { registry, repository } = storage else { return None };
     let refused = |why: &str, hint: &str| {
         Some(failure(
             Phase::Preflight,
@@ -83,21 +83,21 @@ fn nothing() -> Result<Tag, ReferenceError> {
 /// # Errors
 /// Fails if the registry lost more than the tags.
 pub(in crate::run) async fn remove(
-    target: &Target<Place>,
+    target: &Target<Storage>,
     index: &EncodedIndex,
     pushed: &[Pushed],
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     // Engines push only to registries, so layouts have no arch tags.
-    let Place::Repository { registry, repository } = &target.place else { return Ok(()) };
+    let Storage::Repository { registry, repository } = &target.storage else { return Ok(()) };
     let untagging = Untagging { client: registry.client(), repository, target, events, shutdown };
     let going: Vec<_> = pushed.iter().filter(|pushed| pushed.arch_tags == ArchTags::Remove).collect();
     // polyarch deletes one tag first. If the registry deletes more than this tag, polyarch does not delete the others.
     let (one, others) = going.split_at(going.len().min(1));
     for some in [one, others] {
         let asked = join_all(some.iter().map(|pushed| untagging.remove(pushed))).await;
-        if asked.contains(&Asked::Yes) {
+        if asked.contains(&DeleteAttempt::Yes) {
             untagging.prove(index).await?;
         }
     }
@@ -106,7 +106,7 @@ pub(in crate::run) async fn remove(
 
 /// Whether polyarch asked the registry to delete a tag. A refused request may have an effect too.
 #[derive(PartialEq, Eq)]
-enum Asked {
+enum DeleteAttempt {
     Yes,
     No,
 }
@@ -114,16 +114,16 @@ enum Asked {
 struct Untagging<'a> {
     client: &'a Client,
     repository: &'a Repository,
-    target: &'a Target<Place>,
+    target: &'a Target<Storage>,
     events: &'a mpsc::Sender<Event>,
     shutdown: &'a Shutdown,
 }
 
 impl Untagging<'_> {
-    async fn remove(&self, pushed: &Pushed) -> Asked {
+    async fn remove(&self, pushed: &Pushed) -> DeleteAttempt {
         if let Some(reason) = self.shutdown.reason() {
             self.stays(pushed, &reason, None).await;
-            return Asked::No;
+            return DeleteAttempt::No;
         }
         let path = self.repository.path();
         let there = self.client.get_manifest(path, &Selector::Tag(pushed.tag.clone()), Visibility::Settled).await;
@@ -132,17 +132,17 @@ impl Untagging<'_> {
             Ok(there) => {
                 let why = format!("another run moved it to {}", there.digest());
                 self.stays(pushed, &why, None).await;
-                return Asked::No;
+                return DeleteAttempt::No;
             }
-            Err(error) if error.is_not_found() => return Asked::No,
+            Err(error) if error.is_not_found() => return DeleteAttempt::No,
             Err(error) => {
                 self.stays(pushed, &chain(&error), error.hint()).await;
-                return Asked::No;
+                return DeleteAttempt::No;
             }
         }
         match self.client.delete_tag(path, &pushed.tag).await {
             Ok(()) => {
-                let tag = self.target.place.tag(pushed.tag.clone());
+                let tag = self.target.storage.tag(pushed.tag.clone());
                 let (image, what) = (self.target.image.clone(), ImageEvent::ArchTagRemoved { tag });
                 drop(self.events.send(Event::Image { image, what }).await);
             }
@@ -151,7 +151,7 @@ impl Untagging<'_> {
                 self.stays(pushed, &chain(&error), hint).await;
             }
         }
-        Asked::Yes
+        DeleteAttempt::Yes
     }
 
     async fn stays(&self, pushed: &Pushed, why: &str, hint: Option<String>) {
@@ -203,7 +203,7 @@ mod tests {
         let named = NamedRegistry { ecr: None, ..host.parse::<RegistryHost>().unwrap().into() };
         let registry = Registry::named(&named, &[], config, Arc::new(Anonymous), None).unwrap();
         let repository = registry.repository(&"hello".parse().unwrap()).unwrap();
-        let refused = refusal(&Place::Repository { registry, repository }).await.unwrap();
+        let refused = refusal(&Storage::Repository { registry, repository }).await.unwrap();
         assert_eq!(refused.phase, Phase::Preflight);
         assert!(
             refused.message.starts_with(&format!("`arch_tags: remove` does not work in {host}/hello: ECR ")),

@@ -5,21 +5,21 @@ use std::pin::pin;
 use futures::future::{Either, FutureExt as _, select, try_join_all};
 
 use super::registry::Registry;
-use super::store::Place;
+use super::store::Storage;
 use crate::run::event::Failure;
 
-/// Returns the result of `finding`, and at the same time asks the registry of each of `places` once. The questions take
+/// Returns the result of `finding`, and at the same time asks the registry of each of `storages` once. The questions take
 /// no extra time over a slow link.
 ///
 /// # Errors
 /// Fails if a registry does not answer or refuses the login, even if `finding` succeeds. Nothing was started then.
 pub(in crate::run) async fn reached<T>(
-    places: impl Iterator<Item = &Place>,
+    storages: impl Iterator<Item = &Storage>,
     finding: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let mut registries: Vec<&Registry> = Vec::new();
-    for place in places {
-        if let Place::Repository { registry, .. } = place
+    for storage in storages {
+        if let Storage::Repository { registry, .. } = storage
             && registries.iter().all(|known| known.host() != registry.host())
         {
             registries.push(registry);

@@ -1,4 +1,4 @@
-//! Reads and writes an image layout as a place of a run. Work that blocks on the disk runs on other threads, in pieces.
+//! Reads and writes an image layout as a storage of a run. Work that blocks on the disk runs on other threads, in pieces.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio_stream::StreamExt as _;
 use tokio_util::io::ReaderStream;
 
-use super::error::PlaceError;
+use super::error::StorageError;
 use crate::layout::{self, Ingest, Layout, LayoutError, when_free};
 use crate::oci::{Descriptor, Digest, Hasher, LayoutPath, MAX_CONFIG_BYTES, RawManifest, Selector};
 use crate::registry::{Arrival, BlobSource};
@@ -21,16 +21,16 @@ const PIECE: usize = 256 << 10;
 ///
 /// # Errors
 /// Fails if the layout has no image or several images.
-pub async fn only_image(path: &LayoutPath) -> Result<Digest, PlaceError> {
+pub async fn only_image(path: &LayoutPath) -> Result<Digest, StorageError> {
     on_disk(path, Layout::only).await
 }
 
-pub(in crate::run) async fn manifest(path: &LayoutPath, selector: &Selector) -> Result<RawManifest, PlaceError> {
+pub(in crate::run) async fn manifest(path: &LayoutPath, selector: &Selector) -> Result<RawManifest, StorageError> {
     let selector = selector.clone();
     on_disk(path, move |layout| layout.manifest(&selector)).await
 }
 
-pub(in crate::run) async fn config(path: &LayoutPath, config: &Descriptor) -> Result<Box<[u8]>, PlaceError> {
+pub(in crate::run) async fn config(path: &LayoutPath, config: &Descriptor) -> Result<Box<[u8]>, StorageError> {
     let digest = config.digest.clone();
     on_disk(path, move |layout| layout.read(&digest, MAX_CONFIG_BYTES)).await.map(Vec::into_boxed_slice)
 }
@@ -39,7 +39,7 @@ pub(in crate::run) async fn put(
     path: &LayoutPath,
     selector: &Selector,
     manifest: &RawManifest,
-) -> Result<(), PlaceError> {
+) -> Result<(), StorageError> {
     let put = || {
         let (layout, selector, manifest) = (Layout::at(path.as_path()), selector.clone(), manifest.clone());
         layout::on_disk(move || match &selector {
@@ -51,7 +51,7 @@ pub(in crate::run) async fn put(
 }
 
 /// Opens a blob, and checks that it has the size of its descriptor.
-pub(in crate::run) async fn open(path: &LayoutPath, blob: &Descriptor) -> Result<File, PlaceError> {
+pub(in crate::run) async fn open(path: &LayoutPath, blob: &Descriptor) -> Result<File, StorageError> {
     let (digest, size) = (blob.digest.clone(), blob.size);
     let opened = on_disk(path, move |layout| match layout.open(&digest)? {
         Some((file, actual)) if actual == size => Ok(file),
@@ -62,7 +62,11 @@ pub(in crate::run) async fn open(path: &LayoutPath, blob: &Descriptor) -> Result
 }
 
 /// Reads a part of a blob. polyarch can compare only a whole blob with its digest, as with a registry.
-pub(in crate::run) async fn part(path: &LayoutPath, blob: &Descriptor, range: Range<u64>) -> Result<Bytes, PlaceError> {
+pub(in crate::run) async fn part(
+    path: &LayoutPath,
+    blob: &Descriptor,
+    range: Range<u64>,
+) -> Result<Bytes, StorageError> {
     let mut file = open(path, blob).await?;
     let (digest, size) = (blob.digest.clone(), blob.size);
     let part = on_disk(path, move |_| {
@@ -85,7 +89,7 @@ pub(in crate::run) async fn bring(
     blob: &Descriptor,
     source: BlobSource<'_>,
     moved: &AtomicU64,
-) -> Result<Arrival, PlaceError> {
+) -> Result<Arrival, StorageError> {
     if is_there(path, blob).await? {
         return Ok(Arrival::Present);
     }
@@ -110,7 +114,7 @@ pub(in crate::run) async fn bring(
     Ok(Arrival::Copied)
 }
 
-async fn write(path: &LayoutPath, mut ingest: Ingest, piece: Bytes, moved: &AtomicU64) -> Result<Ingest, PlaceError> {
+async fn write(path: &LayoutPath, mut ingest: Ingest, piece: Bytes, moved: &AtomicU64) -> Result<Ingest, StorageError> {
     let length = piece.len() as u64;
     let write = move |_: &Layout| {
         ingest.write(&piece)?;
@@ -122,11 +126,11 @@ async fn write(path: &LayoutPath, mut ingest: Ingest, piece: Bytes, moved: &Atom
 }
 
 /// Whether the layout has the whole blob. Other programs write layouts too, and some of them leave broken blobs.
-async fn is_there(path: &LayoutPath, blob: &Descriptor) -> Result<bool, PlaceError> {
+async fn is_there(path: &LayoutPath, blob: &Descriptor) -> Result<bool, StorageError> {
     let digest = blob.digest.clone();
     let there = match on_disk(path, move |layout| layout.open(&digest)).await {
-        // The blob will replace a link in its place.
-        Err(PlaceError::Layout(LayoutError::Special(_))) => return Ok(false),
+        // The blob will replace a link in its storage.
+        Err(StorageError::Layout(LayoutError::Special(_))) => return Ok(false),
         there => there?,
     };
     let Some((file, _)) = there.filter(|(_, size)| *size == blob.size) else { return Ok(false) };
@@ -134,7 +138,7 @@ async fn is_there(path: &LayoutPath, blob: &Descriptor) -> Result<bool, PlaceErr
 }
 
 /// Checks that a blob exists, with its size and its digest.
-pub(in crate::run) async fn check(path: &LayoutPath, blob: &Descriptor) -> Result<(), PlaceError> {
+pub(in crate::run) async fn check(path: &LayoutPath, blob: &Descriptor) -> Result<(), StorageError> {
     let (actual, written) = hash(&open(path, blob).await?, blob).await?;
     if actual == blob.digest {
         return Ok(());
@@ -144,7 +148,7 @@ pub(in crate::run) async fn check(path: &LayoutPath, blob: &Descriptor) -> Resul
 }
 
 /// The digest of a blob's file, and the number of bytes in it.
-async fn hash(file: &File, blob: &Descriptor) -> Result<(Digest, u64), PlaceError> {
+async fn hash(file: &File, blob: &Descriptor) -> Result<(Digest, u64), StorageError> {
     let unread = |error| LayoutError::Unread { digest: blob.digest.clone(), error };
     let (mut reading, mut hasher, mut read) = (pieces(file).map_err(unread)?, Hasher::new(), 0);
     while let Some(piece) = reading.next().await {
@@ -164,7 +168,7 @@ fn pieces(mut file: &File) -> std::io::Result<ReaderStream<tokio::fs::File>> {
 async fn on_disk<T: Send + 'static>(
     path: &LayoutPath,
     work: impl FnOnce(&Layout) -> Result<T, LayoutError> + Send + 'static,
-) -> Result<T, PlaceError> {
+) -> Result<T, StorageError> {
     let layout = Layout::at(path.as_path());
     Ok(layout::on_disk(move || work(&layout)).await?)
 }

@@ -18,14 +18,14 @@ pub(in crate::run) const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Sends the events of one job.
 #[derive(Debug, Clone)]
-pub(crate) struct JobVoice {
+pub(crate) struct JobReporter {
     pub(crate) job: JobId,
     pub(crate) events: mpsc::Sender<Event>,
     /// The secrets that no event may show.
     pub(crate) secrets: Arc<Redactor>,
 }
 
-impl JobVoice {
+impl JobReporter {
     /// Reports an event. If there is no listener any more, the run is over.
     pub(in crate::run) async fn say(&self, what: JobEvent) {
         let what = self.hide(what);
@@ -81,15 +81,15 @@ impl JobVoice {
 }
 
 /// Relays the events of a build until it ends.
-pub(crate) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>) {
+pub(crate) async fn job_events(reporter: JobReporter, mut build: mpsc::Receiver<BuildEvent>) {
     let started = Instant::now();
-    let mut logs = Logs::hiding(voice.secrets.clone());
+    let mut logs = Logs::hiding(reporter.secrets.clone());
     let mut warned = HashSet::new();
     loop {
         let event = tokio::select! {
             event = build.recv() => event,
             () = tokio::time::sleep(HEARTBEAT) => {
-                voice.say(JobEvent::StillRunning { doing: Doing::Building, seconds: started.elapsed().as_secs_f64() }).await;
+                reporter.say(JobEvent::StillRunning { doing: Doing::Building, seconds: started.elapsed().as_secs_f64() }).await;
                 continue;
             }
         };
@@ -97,41 +97,41 @@ pub(crate) async fn relay(voice: JobVoice, mut build: mpsc::Receiver<BuildEvent>
             Some(BuildEvent::Log { step, bytes }) => {
                 for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
                     if let Some(line) = logs.push(&step, piece) {
-                        voice.say(JobEvent::Log { line }).await;
+                        reporter.say(JobEvent::Log { line }).await;
                     }
                 }
             }
             Some(BuildEvent::Warning { message, url }) => {
                 if warned.insert(message.clone()) {
-                    voice.warn(message, Some(url).filter(|url| !url.is_empty())).await;
+                    reporter.warn(message, Some(url).filter(|url| !url.is_empty())).await;
                 }
             }
             Some(BuildEvent::CacheMissing { at }) => {
                 if warned.insert(at.clone()) {
-                    let line = voice.secrets.text(format!("there is no cache at {at} yet").into());
-                    voice.say(JobEvent::Log { line }).await;
+                    let line = reporter.secrets.text(format!("there is no cache at {at} yet").into());
+                    reporter.say(JobEvent::Log { line }).await;
                 }
             }
             Some(BuildEvent::CacheUnusable { at, error }) => {
                 if warned.insert(at.clone()) {
                     let hint = "check that the engine reaches the registry of the cache, or log in with \
                                 `docker login`; the build continues without the cache";
-                    voice.warn(format!("the cache at {at} cannot be used: {error}"), Some(hint.into())).await;
+                    reporter.warn(format!("the cache at {at} cannot be used: {error}"), Some(hint.into())).await;
                 }
             }
-            Some(BuildEvent::StepStarted { step }) => voice.say(JobEvent::StepStarted { step: step.into() }).await,
+            Some(BuildEvent::StepStarted { step }) => reporter.say(JobEvent::StepStarted { step: step.into() }).await,
             Some(BuildEvent::StepEnded { step, cached, seconds, error }) => {
                 let error = error.map(Text::from);
-                voice.say(JobEvent::StepEnded { step: step.into(), cached, seconds, error }).await;
+                reporter.say(JobEvent::StepEnded { step: step.into(), cached, seconds, error }).await;
             }
             Some(BuildEvent::Context { bytes }) => {
-                voice.say(JobEvent::Progress { of: Transfer::Context, bytes, total: None }).await;
+                reporter.say(JobEvent::Progress { of: Transfer::Context, bytes, total: None }).await;
             }
             None => break,
         }
     }
     for line in logs.finish() {
-        voice.say(JobEvent::Log { line }).await;
+        reporter.say(JobEvent::Log { line }).await;
     }
 }
 
@@ -142,16 +142,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silent_build_sends_a_heartbeat_every_30_seconds() {
         let (events, mut heard) = mpsc::channel(16);
-        let voice = JobVoice {
+        let reporter = JobReporter {
             job: JobId { image: "hello".into(), platform: "linux/arm64".parse().unwrap() },
             events,
             secrets: Arc::default(),
         };
         let (build, receiver) = mpsc::channel(1);
-        let relaying = tokio::spawn(relay(voice, receiver));
+        let relaying = tokio::spawn(job_events(reporter, receiver));
         for beat in 1..=3_u32 {
             let Some(Event::Job { what: JobEvent::StillRunning { seconds, .. }, .. }) = heard.recv().await else {
-                panic!("the relay sent no `StillRunning` event")
+                panic!("the job_events sent no `StillRunning` event")
             };
             assert!((seconds - 30.0 * f64::from(beat)).abs() < 1.0, "{seconds}");
         }
@@ -167,9 +167,9 @@ mod tests {
         let (build, receiver) = mpsc::channel(1);
         build.send(BuildEvent::CacheMissing { at: "registry.example/hunter22".to_owned() }).await.unwrap();
         drop(build);
-        relay(JobVoice { job, events, secrets }, receiver).await;
+        job_events(JobReporter { job, events, secrets }, receiver).await;
         let Some(Event::Job { what: JobEvent::Log { line }, .. }) = heard.recv().await else {
-            panic!("the relay sent no log line")
+            panic!("the job_events sent no log line")
         };
         assert_eq!(line.to_string(), "there is no cache at registry.example/*** yet");
     }

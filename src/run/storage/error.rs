@@ -1,4 +1,4 @@
-//! Why a place did not do a request.
+//! Why a storage did not do a request.
 
 use crate::layout::LayoutError;
 use crate::oci::{Digest, ManifestError};
@@ -8,9 +8,9 @@ use crate::run::event::events::{Failure, Phase};
 use crate::run::event::failure::failure;
 use crate::text::chain;
 
-/// Why a place did not do the request.
+/// Why a storage did not do the request.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
+pub enum StorageError {
     /// The registry failed or refused.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -19,7 +19,7 @@ pub enum PlaceError {
     Layout(#[from] LayoutError),
 }
 
-impl PlaceError {
+impl StorageError {
     /// Whether nothing exists under the name.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -59,7 +59,7 @@ impl PlaceError {
         }
     }
 
-    /// Whether the place certainly refused the request, so that nothing moved. After any other error, a registry may
+    /// Whether the storage certainly refused the request, so that nothing moved. After any other error, a registry may
     /// have accepted the request.
     pub(in crate::run) fn is_settled(&self) -> bool {
         match self {
@@ -76,7 +76,7 @@ impl PlaceError {
         }
     }
 
-    /// Whether the place refused because a tag is immutable.
+    /// Whether the storage refused because a tag is immutable.
     pub(in crate::run) fn is_immutable(&self) -> bool {
         matches!(self, Self::Registry(error) if error.is_immutable())
     }
@@ -107,7 +107,7 @@ impl PlaceError {
 }
 
 /// Converts `error` into a failure of `phase`, or of `Verify` if polyarch refused the content.
-pub(in crate::run) fn of_place(phase: Phase, doing: &str, error: &PlaceError) -> Failure {
+pub(in crate::run) fn of_storage(phase: Phase, doing: &str, error: &StorageError) -> Failure {
     let phase = if error.is_refusal() { Phase::Verify } else { phase };
     failure(phase, &format!("cannot {doing}: {}", chain(error)), error.hint())
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
-use super::error::of_place;
-use super::store::Place;
+use super::error::of_storage;
+use super::store::Storage;
 use crate::oci::{Content, Descriptor, Digest, RawManifest, Selector};
 use crate::registry::Arrival;
 use crate::run::event::failure::failure;
@@ -22,14 +22,14 @@ const AT_ONCE: usize = 4;
 const TOLD: Duration = Duration::from_secs(5);
 
 /// Manifests and their source. Images come before the indexes that list them.
-pub(in crate::run) struct Load<'a> {
-    pub(in crate::run) from: &'a Place,
+pub(in crate::run) struct ManifestSet<'a> {
+    pub(in crate::run) from: &'a Storage,
     pub(in crate::run) manifests: Vec<&'a RawManifest>,
 }
 
 /// A blob to copy.
-struct Piece<'a> {
-    from: &'a Place,
+struct BlobToCopy<'a> {
+    from: &'a Storage,
     blob: Descriptor,
 }
 
@@ -45,29 +45,29 @@ struct Arrivals {
 }
 
 /// The subject and the receiver of progress events.
-pub(in crate::run) struct Told<'a> {
-    pub(in crate::run) of: Of<'a>,
+pub(in crate::run) struct ProgressTarget<'a> {
+    pub(in crate::run) of: ProgressScope<'a>,
     pub(in crate::run) events: &'a mpsc::Sender<Event>,
 }
 
 /// The subject of a copy.
-pub(in crate::run) enum Of<'a> {
+pub(in crate::run) enum ProgressScope<'a> {
     /// All platforms of an image.
     Image(&'a str),
     /// One platform of an image.
     Job(&'a JobId),
 }
 
-impl Told<'_> {
-    async fn so_far(&self, to: &Place, bytes: u64, total: u64) {
+impl ProgressTarget<'_> {
+    async fn so_far(&self, to: &Storage, bytes: u64, total: u64) {
         drop(
             self.events
                 .send(match self.of {
-                    Of::Image(image) => {
+                    ProgressScope::Image(image) => {
                         let what = ImageEvent::Copying { to: to.location().to_string().into(), bytes, total };
                         Event::Image { image: image.to_owned(), what }
                     }
-                    Of::Job(job) => {
+                    ProgressScope::Job(job) => {
                         let what = JobEvent::Progress { of: Transfer::Copy, bytes, total: Some(total) };
                         Event::Job { job: job.clone(), what }
                     }
@@ -78,8 +78,8 @@ impl Told<'_> {
 
     async fn not_copied(&self, layers: usize) {
         let (image, platform) = match self.of {
-            Of::Image(image) => (image.to_owned(), None),
-            Of::Job(job) => (job.image.clone(), Some(job.platform.clone())),
+            ProgressScope::Image(image) => (image.to_owned(), None),
+            ProgressScope::Job(job) => (job.image.clone(), Some(job.platform.clone())),
         };
         let warning = Warning {
             image: Some(image),
@@ -91,7 +91,7 @@ impl Told<'_> {
     }
 }
 
-/// The result of copying manifests to a place.
+/// The result of copying manifests to a storage.
 pub(in crate::run) struct Brought {
     /// The counts for the report.
     pub(in crate::run) copied: Copied,
@@ -101,13 +101,14 @@ pub(in crate::run) struct Brought {
 
 /// Copies a whole image with [`bring`]. Emits `Copied` unless every source is the target itself. Returns the digests
 /// of blobs that the target has.
-pub(in crate::run) async fn carry(
-    loads: &[Load<'_>],
-    to: &Place,
+pub(in crate::run) async fn transfer(
+    loads: &[ManifestSet<'_>],
+    to: &Storage,
     image: &str,
     events: &mpsc::Sender<Event>,
 ) -> Result<BTreeSet<Digest>, Failure> {
-    let Brought { copied, there } = bring(loads, to, &Told { of: Of::Image(image), events }).await?;
+    let Brought { copied, there } =
+        bring(loads, to, &ProgressTarget { of: ProgressScope::Image(image), events }).await?;
     if copied.manifests + copied.manifests_present > 0 {
         let what = ImageEvent::Copied(copied);
         drop(events.send(Event::Image { image: image.to_owned(), what }).await);
@@ -117,7 +118,11 @@ pub(in crate::run) async fn carry(
 
 /// Copies all `loads` to `to`. polyarch does not send content that the repository already has. A manifest that exists
 /// does not prove that its blobs exist. polyarch asks for each blob, and sends it again if the registry lost it.
-pub(in crate::run) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_>) -> Result<Brought, Failure> {
+pub(in crate::run) async fn bring(
+    loads: &[ManifestSet<'_>],
+    to: &Storage,
+    told: &ProgressTarget<'_>,
+) -> Result<Brought, Failure> {
     let loads: Vec<_> = loads.iter().filter(|load| load.from != to).collect();
     let all: Vec<_> = loads.iter().flat_map(|load| load.manifests.iter().map(|one| (load.from, *one))).collect();
     // The futures exist before the stream. A closure in the stream would bind all lifetimes to one, and then no task
@@ -146,15 +151,15 @@ pub(in crate::run) async fn bring(loads: &[Load<'_>], to: &Place, told: &Told<'_
     Ok(Brought { copied, there })
 }
 
-async fn is_there(manifest: &RawManifest, to: &Place) -> Result<bool, Failure> {
+async fn is_there(manifest: &RawManifest, to: &Storage) -> Result<bool, Failure> {
     let selector = Selector::Digest(manifest.digest().clone());
     let head = to.head(&selector).await;
     let doing = || format!("ask for {}", to.named(&selector));
-    Ok(head.map_err(|error| of_place(Phase::Publish, &doing(), &error))?.is_some())
+    Ok(head.map_err(|error| of_storage(Phase::Publish, &doing(), &error))?.is_some())
 }
 
 /// The blobs of the manifests, each once. The number counts the non-distributable blobs, which polyarch may not copy.
-fn pieces<'a>(manifests: &[(&'a Place, &RawManifest)]) -> Result<(Vec<Piece<'a>>, usize), Failure> {
+fn pieces<'a>(manifests: &[(&'a Storage, &RawManifest)]) -> Result<(Vec<BlobToCopy<'a>>, usize), Failure> {
     let (mut pieces, mut seen, mut foreign) = (Vec::new(), BTreeSet::new(), 0);
     for (from, manifest) in manifests {
         let content = manifest.content().map_err(|error| {
@@ -165,13 +170,18 @@ fn pieces<'a>(manifests: &[(&'a Place, &RawManifest)]) -> Result<(Vec<Piece<'a>>
             if !seen.insert(blob.digest.clone()) {
                 continue;
             }
-            if blob.is_distributable() { pieces.push(Piece { from, blob }) } else { foreign += 1 }
+            if blob.is_distributable() { pieces.push(BlobToCopy { from, blob }) } else { foreign += 1 }
         }
     }
     Ok((pieces, foreign))
 }
 
-async fn bring_all(pieces: &[Piece<'_>], to: &Place, moved: &AtomicU64, told: &Told<'_>) -> Result<Arrivals, Failure> {
+async fn bring_all(
+    pieces: &[BlobToCopy<'_>],
+    to: &Storage,
+    moved: &AtomicU64,
+    told: &ProgressTarget<'_>,
+) -> Result<Arrivals, Failure> {
     let total = pieces.iter().fold(0_u64, |sum, piece| sum.saturating_add(piece.blob.size));
     let bringing: Vec<_> = pieces.iter().map(|piece| bring_one(piece, to, moved)).collect();
     let mut bringing = stream::iter(bringing).buffer_unordered(AT_ONCE);
@@ -198,18 +208,18 @@ async fn bring_all(pieces: &[Piece<'_>], to: &Place, moved: &AtomicU64, told: &T
     }
 }
 
-async fn bring_one(piece: &Piece<'_>, to: &Place, moved: &AtomicU64) -> Result<(Arrival, Digest), Failure> {
+async fn bring_one(piece: &BlobToCopy<'_>, to: &Storage, moved: &AtomicU64) -> Result<(Arrival, Digest), Failure> {
     let arrival = to.bring(&piece.blob, piece.from, moved).await.map_err(|error| {
         let blob = piece.from.digest(piece.blob.digest.clone());
         // The blob exists neither in the source nor in the target.
         let phase = if error.is_not_found() { Phase::Verify } else { Phase::Publish };
-        of_place(phase, &format!("copy {blob} to {}", to.location()), &error)
+        of_storage(phase, &format!("copy {blob} to {}", to.location()), &error)
     })?;
     Ok((arrival, piece.blob.digest.clone()))
 }
 
 /// Pushes manifests by digest: the images at once, then each index after its images.
-async fn put_all(manifests: &[(&Place, &RawManifest)], to: &Place) -> Result<(), Failure> {
+async fn put_all(manifests: &[(&Storage, &RawManifest)], to: &Storage) -> Result<(), Failure> {
     let (indexes, images): (Vec<_>, Vec<_>) =
         manifests.iter().map(|(_, manifest)| *manifest).partition(|manifest| manifest.media_type().is_index());
     let putting: Vec<_> = images.into_iter().map(|manifest| put(manifest, to)).collect();
@@ -221,9 +231,9 @@ async fn put_all(manifests: &[(&Place, &RawManifest)], to: &Place) -> Result<(),
 }
 
 /// Pushes a manifest by its digest.
-pub(in crate::run) async fn put(manifest: &RawManifest, to: &Place) -> Result<(), Failure> {
+pub(in crate::run) async fn put(manifest: &RawManifest, to: &Storage) -> Result<(), Failure> {
     let selector = Selector::Digest(manifest.digest().clone());
     let put = to.put_manifest(&selector, manifest).await;
     let doing = || format!("push {}", to.named(&selector));
-    put.map_err(|error| of_place(Phase::Publish, &doing(), &error))
+    put.map_err(|error| of_storage(Phase::Publish, &doing(), &error))
 }

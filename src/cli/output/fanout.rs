@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use polyarch::run::{Event, EventSink, Report};
 
-use super::backlog::{Backlog, Told};
+use super::backlog::{Backlog, Message};
 use super::display::view::Display;
 use crate::cli::args::shared::OutputArgs;
 use crate::cli::input::settings::Settings;
@@ -25,7 +25,7 @@ const ENDING: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(200);
 
 /// Takes the events of a run.
-pub(crate) struct Audience {
+pub(crate) struct EventFanout {
     report: Report,
     /// When the program began. A time limit counts from there, so the report does too.
     began: Instant,
@@ -34,7 +34,7 @@ pub(crate) struct Audience {
     pace: Pace,
 }
 
-impl Audience {
+impl EventFanout {
     /// Starts the display.
     pub(crate) fn new(output: &OutputArgs, settings: &Settings) -> Self {
         let (progress, terminal) = (output.progress, settings.terminal.clone());
@@ -64,13 +64,13 @@ impl Audience {
     }
 }
 
-impl Drop for Audience {
+impl Drop for EventFanout {
     fn drop(&mut self) {
         self.display.leave();
     }
 }
 
-impl EventSink for Audience {
+impl EventSink for EventFanout {
     fn event(&mut self, at: Duration, event: &Event) {
         self.report.event(at, event);
         self.display.tell(at, event);
@@ -80,10 +80,10 @@ impl EventSink for Audience {
 fn show(mut display: Box<dyn Display>, told: &Backlog, started: Instant) {
     while let Some(next) = told.next(TICK) {
         match next {
-            Told::Event(at, event) => display.event(at, &event),
-            Told::Lost(at, lost) => display.lost(at, lost),
-            Told::End(report) => return display.finish(&report),
-            Told::Nothing => display.tick(started.elapsed()),
+            Message::Event(at, event) => display.event(at, &event),
+            Message::Lost(at, lost) => display.lost(at, lost),
+            Message::End(report) => return display.finish(&report),
+            Message::Nothing => display.tick(started.elapsed()),
         }
     }
 }

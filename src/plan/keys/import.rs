@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::plan::model::plan::Adoption;
+use crate::plan::model::plan::Import;
 use crate::plan::read::node::{Map, get};
 use crate::plan::read::reader::{Late, Read, Reader};
 
@@ -10,26 +10,26 @@ use crate::plan::read::reader::{Late, Read, Reader};
 const NAMES: [&str; 4] = ["from", "arch_tag", "arch_tags", "entry"];
 
 /// Whether `settings` have `from`, so that polyarch imports the image.
-pub(super) fn adopts(settings: &Map) -> bool {
+pub(super) fn imports(settings: &Map) -> bool {
     get(settings, "from").is_some()
 }
 
 /// Whether polyarch ignores `key`, because `settings` import the image and `key` is a build setting.
-pub(in crate::plan) fn passes_over(settings: &Map, key: &str, known: &[&str]) -> bool {
-    adopts(settings) && known.contains(&key) && !NAMES.contains(&key)
+pub(in crate::plan) fn skips(settings: &Map, key: &str, known: &[&str]) -> bool {
+    imports(settings) && known.contains(&key) && !NAMES.contains(&key)
 }
 
 /// The entries of `below` that count when `above` overrides them. If only `above` imports the image, polyarch drops
 /// the build settings of `below`.
 pub(in crate::plan) fn below(below: &Map, above: &Map, known: &[&str]) -> Map {
-    if adopts(below) || !adopts(above) {
+    if imports(below) || !imports(above) {
         return Rc::clone(below);
     }
-    Rc::new(below.iter().filter(|entry| !passes_over(above, &entry.key.name, known)).cloned().collect())
+    Rc::new(below.iter().filter(|entry| !skips(above, &entry.key.name, known)).cloned().collect())
 }
 
 /// Reads `from` from the settings of a job.
-pub(in crate::plan) fn read(reader: &mut Reader<'_>, settings: &Map, late: Late<'_>) -> Read<Option<Adoption>> {
+pub(in crate::plan) fn read(reader: &mut Reader<'_>, settings: &Map, late: Late<'_>) -> Read<Option<Import>> {
     let Some(said) = get(settings, "from") else { return Ok(None) };
     let from = reader.parsed(&said.value, "`from`", late);
     let mut alone = Ok(());
@@ -41,5 +41,5 @@ pub(in crate::plan) fn read(reader: &mut Reader<'_>, settings: &Map, late: Late<
         }
     }
     alone?;
-    Ok(Some(Adoption { from: from? }))
+    Ok(Some(Import { from: from? }))
 }

@@ -10,7 +10,7 @@ use super::registry::Registry;
 use crate::layout::LayoutError;
 use crate::oci::{Descriptor, Digest, DigestRef, LayoutPath, Location, RawManifest, Repository, Selector, Tag, TagRef};
 use crate::registry::{Arrival, BlobHead, BlobSource, Visibility};
-use crate::run::place::error::PlaceError;
+use crate::run::storage::error::StorageError;
 
 /// The registries of a plan.
 #[derive(Debug, Clone)]
@@ -21,9 +21,9 @@ pub struct Registries {
     pub copies: Vec<Registry>,
 }
 
-/// A place that images are read from and written to.
+/// A storage that images are read from and written to.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum Storage {
     /// A repository in its registry.
     Repository {
         /// The registry.
@@ -37,27 +37,27 @@ pub enum Place {
 
 /// How closely polyarch looked at a blob.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::run) enum Seen {
+pub(in crate::run) enum BlobCheck {
     /// polyarch read the whole blob on this machine, and its digest is right.
     Whole,
     /// The registry reported the blob, and polyarch did not read it.
     Said(BlobHead),
 }
 
-/// An image to read, and its place.
+/// An image to read, and its storage.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The place of the image.
-    pub place: Place,
-    /// The tag or the digest of the image in this place.
+    /// The storage of the image.
+    pub storage: Storage,
+    /// The tag or the digest of the image in this storage.
     pub selector: Selector,
 }
 
-/// The tags that polyarch moves in one place.
+/// The tags that polyarch moves in one storage.
 #[derive(Debug, Clone)]
 pub struct FinalTags {
-    /// The place of the tags.
-    pub place: Place,
+    /// The storage of the tags.
+    pub storage: Storage,
     /// The tags, in the order in which they move.
     pub tags: Vec<Tag>,
 }
@@ -75,8 +75,8 @@ impl Registries {
     }
 }
 
-impl Place {
-    /// The name of the place.
+impl Storage {
+    /// The name of the storage.
     #[must_use]
     pub fn location(&self) -> Location {
         match self {
@@ -85,7 +85,7 @@ impl Place {
         }
     }
 
-    /// Whether the place accepts an index whose entries list `features` of their processors.
+    /// Whether the storage accepts an index whose entries list `features` of their processors.
     pub(in crate::run) fn takes_features(&self) -> bool {
         match self {
             Self::Repository { registry, .. } => registry.takes_features(),
@@ -109,7 +109,7 @@ impl Place {
         self.location().digest(digest)
     }
 
-    /// The full reference of `selector` in this place, for messages.
+    /// The full reference of `selector` in this storage, for messages.
     pub(in crate::run) fn named(&self, selector: &Selector) -> String {
         match selector {
             Selector::Tag(tag) => self.tag(tag.clone()).to_string(),
@@ -120,8 +120,8 @@ impl Place {
     /// Gets a manifest or an index of at most 4 MiB. If `selector` is a digest, polyarch checks the bytes against it.
     ///
     /// # Errors
-    /// [`PlaceError::is_not_found`] if nothing exists under `selector`, or the refusal of the registry or the layout.
-    pub async fn manifest(&self, selector: &Selector, visibility: Visibility) -> Result<RawManifest, PlaceError> {
+    /// [`StorageError::is_not_found`] if nothing exists under `selector`, or the refusal of the registry or the layout.
+    pub async fn manifest(&self, selector: &Selector, visibility: Visibility) -> Result<RawManifest, StorageError> {
         match self {
             Self::Repository { registry, repository } => {
                 Ok(registry.client().get_manifest(repository.path(), selector, visibility).await?)
@@ -132,7 +132,7 @@ impl Place {
 
     /// Gets the manifest under a tag that polyarch moved a moment ago. The tag named `before` until then. A registry
     /// may still show the old manifest for a while, but a layout does not.
-    pub(in crate::run) async fn moved(&self, tag: &Tag, before: Option<&Digest>) -> Result<RawManifest, PlaceError> {
+    pub(in crate::run) async fn moved(&self, tag: &Tag, before: Option<&Digest>) -> Result<RawManifest, StorageError> {
         match self {
             Self::Repository { registry, repository } => {
                 Ok(registry.client().get_moved(repository.path(), tag, before).await?)
@@ -141,8 +141,8 @@ impl Place {
         }
     }
 
-    /// Looks for a manifest under `selector`. Returns its digest, if the place reports one.
-    pub(in crate::run) async fn head(&self, selector: &Selector) -> Result<Option<Option<Digest>>, PlaceError> {
+    /// Looks for a manifest under `selector`. Returns its digest, if the storage reports one.
+    pub(in crate::run) async fn head(&self, selector: &Selector) -> Result<Option<Option<Digest>>, StorageError> {
         match self {
             Self::Repository { registry, repository } => {
                 let head = registry.client().head_manifest(repository.path(), selector).await?;
@@ -152,14 +152,14 @@ impl Place {
                 Ok(manifest) => Ok(Some(Some(manifest.digest().clone()))),
                 Err(error) if error.is_not_found() => Ok(None),
                 // The stored content is damaged, so polyarch writes it again.
-                Err(PlaceError::Layout(LayoutError::Content { .. })) => Ok(None),
+                Err(StorageError::Layout(LayoutError::Content { .. })) => Ok(None),
                 Err(error) => Err(error),
             },
         }
     }
 
     /// Gets an image's configuration of at most 4 MiB, and checks it against its digest.
-    pub(in crate::run) async fn config(&self, config: &Descriptor) -> Result<Box<[u8]>, PlaceError> {
+    pub(in crate::run) async fn config(&self, config: &Descriptor) -> Result<Box<[u8]>, StorageError> {
         match self {
             Self::Repository { registry, repository } => {
                 Ok(registry.client().get_config(repository.path(), config).await?)
@@ -168,19 +168,19 @@ impl Place {
         }
     }
 
-    /// Looks for a blob in this place. Returns `None` if the registry does not have the blob.
-    pub(in crate::run) async fn look_at(&self, blob: &Descriptor) -> Result<Option<Seen>, PlaceError> {
+    /// Looks for a blob in this storage. Returns `None` if the registry does not have the blob.
+    pub(in crate::run) async fn look_at(&self, blob: &Descriptor) -> Result<Option<BlobCheck>, StorageError> {
         match self {
             Self::Repository { registry, repository } => {
                 let head = registry.client().head_blob(repository.path(), &blob.digest).await?;
-                Ok(head.map(Seen::Said))
+                Ok(head.map(BlobCheck::Said))
             }
-            Self::Layout(path) => layout::check(path, blob).await.map(|()| Some(Seen::Whole)),
+            Self::Layout(path) => layout::check(path, blob).await.map(|()| Some(BlobCheck::Whole)),
         }
     }
 
     /// Gets a part of a blob. polyarch can check only the length of the part.
-    pub(in crate::run) async fn part(&self, blob: &Descriptor, range: Range<u64>) -> Result<Bytes, PlaceError> {
+    pub(in crate::run) async fn part(&self, blob: &Descriptor, range: Range<u64>) -> Result<Bytes, StorageError> {
         match self {
             Self::Repository { registry, repository } => {
                 Ok(registry.client().get_part(repository.path(), blob, range).await?)
@@ -194,7 +194,7 @@ impl Place {
         &self,
         selector: &Selector,
         manifest: &RawManifest,
-    ) -> Result<(), PlaceError> {
+    ) -> Result<(), StorageError> {
         match self {
             Self::Repository { registry, repository } => {
                 Ok(registry.client().put_manifest(repository.path(), selector, manifest).await?)
@@ -203,13 +203,13 @@ impl Place {
         }
     }
 
-    /// Copies a blob to this place. `moved` grows by the number of bytes that were sent.
+    /// Copies a blob to this storage. `moved` grows by the number of bytes that were sent.
     pub(in crate::run) async fn bring(
         &self,
         blob: &Descriptor,
         from: &Self,
         moved: &AtomicU64,
-    ) -> Result<Arrival, PlaceError> {
+    ) -> Result<Arrival, StorageError> {
         let file;
         let source = match from {
             Self::Repository { registry, repository } => {
@@ -229,7 +229,7 @@ impl Place {
     }
 }
 
-impl PartialEq for Place {
+impl PartialEq for Storage {
     fn eq(&self, other: &Self) -> bool {
         self.location() == other.location()
     }
@@ -237,6 +237,6 @@ impl PartialEq for Place {
 
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.place.named(&self.selector))
+        f.write_str(&self.storage.named(&self.selector))
     }
 }

@@ -33,13 +33,13 @@ const DEFAULT_ENGINE: &str = "default";
 const MAX_PLAN: u64 = 4 << 20;
 
 /// A plan file, and the options that change the plan.
-pub(crate) struct Loaded {
+pub(crate) struct PlanFile {
     source: SourceText,
     overrides: Overrides,
     native: bool,
 }
 
-impl Loaded {
+impl PlanFile {
     /// Reads the file.
     pub(crate) fn read(args: &PlanArgs) -> Result<Self, Refusal> {
         if let Some((word, hint)) = habits::no_image(&args.images) {

@@ -9,16 +9,16 @@ use crate::engine::{Engine, EngineFacts, Part};
 use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Tag, TagRef};
 use crate::run::event::failure::{failure, of_engine};
 use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
-use crate::run::place::engine_names;
 use crate::run::preflight::assign::{Schedule, ScheduledBuild};
 use crate::run::preflight::engines::Engines;
 use crate::run::publish::target::Target;
+use crate::run::storage::engine_names;
 
 /// The reason why the image is not joined.
 const LOADED: &str = "--load";
 
 /// A platform that was built, on its engine.
-pub(in crate::run) struct Loaded {
+pub(in crate::run) struct BuiltPlatform {
     pub(in crate::run) engine: Arc<Engine>,
     /// The arch tag, which names the platform's image on the engine.
     pub(in crate::run) arch_tag: Tag,
@@ -26,9 +26,9 @@ pub(in crate::run) struct Loaded {
 }
 
 /// An image with all platforms built. It gets its names on the engines next.
-pub(super) struct Loading {
+pub(super) struct ImageToName {
     target: Target,
-    built: Vec<Loaded>,
+    built: Vec<BuiltPlatform>,
 }
 
 /// Refuses images that would have no name afterwards. This happens with several foreign platforms on an engine that
@@ -91,9 +91,9 @@ fn fields(platform: &Platform, entry: &EntryOverride) -> PlatformFields {
     }
 }
 
-impl Loading {
+impl ImageToName {
     /// Takes the built images in any order.
-    pub(in crate::run) fn new(target: Target, mut built: Vec<Loaded>) -> Self {
+    pub(in crate::run) fn new(target: Target, mut built: Vec<BuiltPlatform>) -> Self {
         built.sort_by_key(|one| target.arch_tags.iter().position(|(tag, _)| *tag == one.arch_tag));
         Self { target, built }
     }
@@ -101,7 +101,7 @@ impl Loading {
     /// Sets the names, engine by engine. Each engine names the images that it built.
     pub(in crate::run) async fn run(self, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
         let mut engines: Vec<(Arc<Engine>, Vec<Tag>, Vec<Part>)> = Vec::new();
-        for Loaded { engine, arch_tag, part } in self.built {
+        for BuiltPlatform { engine, arch_tag, part } in self.built {
             match engines.iter_mut().find(|(known, ..)| Arc::ptr_eq(known, &engine)) {
                 Some((_, arch_tags, parts)) => {
                     arch_tags.push(arch_tag);
@@ -154,7 +154,7 @@ impl Naming<'_> {
     }
 
     fn name(&self) -> &str {
-        self.target.place.path().short()
+        self.target.storage.path().short()
     }
 
     async fn named(&self, tag: &Tag, id: Digest, parts: &[Part]) {
@@ -169,8 +169,8 @@ impl Naming<'_> {
 
     /// Reports the names of the platforms that the image's name does not show.
     async fn tell_others(&self, own: usize, parts: &[Part]) {
-        let others = parts.iter().zip(self.arch_tags).enumerate().filter(|(place, _)| *place != own);
-        let repository = self.target.place.familiar();
+        let others = parts.iter().zip(self.arch_tags).enumerate().filter(|(storage, _)| *storage != own);
+        let repository = self.target.storage.familiar();
         let other = |(_, (part, tag)): (usize, (&Part, &Tag))| format!("{} is {repository}:{tag}", part.platform);
         let others: Vec<_> = others.map(other).collect();
         if others.is_empty() {

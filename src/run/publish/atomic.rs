@@ -2,7 +2,7 @@
 
 /// When final tags move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Moving {
+pub enum PublishMode {
     /// The tags of an image move when the image is ready.
     #[default]
     EachImage,
@@ -11,8 +11,8 @@ pub enum Moving {
 }
 
 /// Images on the way to their final tags. `P` holds the facts about an image that is ready.
-pub(in crate::run) struct Together<P> {
-    moving: Moving,
+pub(in crate::run) struct AtomicPublish<P> {
+    moving: PublishMode,
     /// The number of images of the run.
     images: usize,
     ready: Vec<(usize, P)>,
@@ -31,14 +31,14 @@ pub(in crate::run) enum Next<P> {
     Withhold(String),
 }
 
-impl<P> Together<P> {
-    pub(in crate::run) fn new(moving: Moving, images: usize) -> Self {
+impl<P> AtomicPublish<P> {
+    pub(in crate::run) fn new(moving: PublishMode, images: usize) -> Self {
         Self { moving, images, ready: Vec::new(), lost: None }
     }
 
     /// Takes an image that is ready.
     pub(in crate::run) fn ready(&mut self, image: usize, placed: P) -> Next<P> {
-        if self.moving == Moving::EachImage {
+        if self.moving == PublishMode::EachImage {
             return Next::Publish(vec![(image, placed)]);
         }
         if let Some(reason) = &self.lost {
@@ -55,7 +55,7 @@ impl<P> Together<P> {
     /// Notes an image that will not be ready. `what` is the event, such as `web failed`. Returns the images that
     /// polyarch now withholds, each with the reason.
     pub(in crate::run) fn lose(&mut self, what: &str) -> Vec<(usize, String)> {
-        if self.moving == Moving::EachImage || self.lost.is_some() {
+        if self.moving == PublishMode::EachImage || self.lost.is_some() {
             return Vec::new();
         }
         let reason = withheld(what);
@@ -75,14 +75,14 @@ mod tests {
 
     #[test]
     fn each_image_is_published_as_soon_as_it_is_ready() {
-        let mut each = Together::new(Moving::EachImage, 2);
+        let mut each = AtomicPublish::new(PublishMode::EachImage, 2);
         assert_eq!(each.lose("a failed"), []);
         assert_eq!(each.ready(1, "b"), Next::Publish(vec![(1, "b")]));
     }
 
     #[test]
     fn atomic_images_are_published_in_plan_order_when_all_ready() {
-        let mut all = Together::new(Moving::AllImages, 3);
+        let mut all = AtomicPublish::new(PublishMode::AllImages, 3);
         assert_eq!(all.ready(2, "c"), Next::Wait);
         assert_eq!(all.ready(0, "a"), Next::Wait);
         assert_eq!(all.ready(1, "b"), Next::Publish(vec![(0, "a"), (1, "b"), (2, "c")]));
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn lost_image_withholds_all_and_the_first_loss_is_named() {
-        let mut all = Together::new(Moving::AllImages, 4);
+        let mut all = AtomicPublish::new(PublishMode::AllImages, 4);
         assert_eq!(all.ready(0, "a"), Next::Wait);
         let reason = "b failed, and --atomic publishes all images or none".to_owned();
         assert_eq!(all.lose("b failed"), [(0, reason.clone())]);

@@ -12,22 +12,22 @@ use crate::oci::{
     Attestation, Child, Digest, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest, Reference, Repository,
     Selector, Tag, TagRef,
 };
-use crate::plan::{Adoption, AttestationPolicy, Job};
+use crate::plan::{AttestationPolicy, Import, Job};
 use crate::registry::Visibility;
 use crate::run::event::failure::{chain, failure};
-use crate::run::event::relay::JobVoice;
+use crate::run::event::job_events::JobReporter;
 use crate::run::event::{Doing, Failure, JobEvent, Phase};
 use crate::run::fetch::confirm::{self, config_of};
 use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::found::Found;
-use crate::run::place::Place;
-use crate::run::place::carry::{self, Brought, Load, Of, Told};
-use crate::run::place::error::of_place;
-use crate::run::place::fixed::FixedArchTag;
-use crate::run::place::registry::Registry;
-use crate::run::preflight::assign::{Schedule, ScheduledAdoption, ScheduledJob};
+use crate::run::preflight::assign::{Schedule, ScheduledImport, ScheduledJob};
 use crate::run::preflight::goal::Goal;
 use crate::run::publish::target::{FRESH, Target};
+use crate::run::storage::Storage;
+use crate::run::storage::error::of_storage;
+use crate::run::storage::fixed::FixedArchTag;
+use crate::run::storage::registry::Registry;
+use crate::run::storage::transfer::{self, Brought, ManifestSet, ProgressScope, ProgressTarget};
 
 /// The number of sources that polyarch reads at once.
 const AT_ONCE: usize = 8;
@@ -36,7 +36,7 @@ const AT_ONCE: usize = 8;
 /// effect.
 #[derive(Debug, Clone)]
 pub(in crate::run) struct Chosen {
-    from: Place,
+    from: Storage,
     /// The repository of the source.
     repository: Repository,
     found: Found,
@@ -44,18 +44,18 @@ pub(in crate::run) struct Chosen {
 
 /// Finds the image of `platform` in `top`.
 async fn find_in(
-    place: &Place,
+    storage: &Storage,
     top: RawManifest,
     platform: &Platform,
     entry: &EntryOverride,
     attestations: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
-    let top = confirm::flat(place, top, Visibility::Settled, platform).await?;
-    confirm::find_in(place, &top, Visibility::Settled, platform, entry, attestations).await
+    let top = confirm::flat(storage, top, Visibility::Settled, platform).await?;
+    confirm::find_in(storage, &top, Visibility::Settled, platform, entry, attestations).await
 }
 
 /// Reads every source of the schedule once. Then chooses the image of each job that imports one. The key of the
-/// result is the job's place in the schedule. `first` is the registry of the targets.
+/// result is the job's storage in the schedule. `first` is the registry of the targets.
 ///
 /// # Errors
 /// Every source that cannot be read (exit code 3). Every platform that a source lacks, or that differs from the plan
@@ -65,24 +65,24 @@ pub(in crate::run) async fn choose(
     registries: &[Registry],
     (first, targets): (&Registry, &[Target]),
 ) -> Result<BTreeMap<usize, Chosen>, Vec<Failure>> {
-    let adoptions = schedule.jobs.iter().enumerate().filter_map(|(place, job)| match job {
-        ScheduledJob::Adopt(adoption) => Some((place, adoption)),
+    let imports = schedule.jobs.iter().enumerate().filter_map(|(storage, job)| match job {
+        ScheduledJob::Import(import) => Some((storage, import)),
         ScheduledJob::Build(_) => None,
     });
-    let adoptions: Vec<_> = adoptions.collect();
-    let tops = tops(&adoptions, registries).await?;
-    let choosing = adoptions.iter().map(async |(place, adoption)| {
-        let ScheduledAdoption { job, image, .. } = adoption;
+    let imports: Vec<_> = imports.collect();
+    let tops = tops(&imports, registries).await?;
+    let choosing = imports.iter().map(async |(storage, import)| {
+        let ScheduledImport { job, image, .. } = import;
         let (from, top) = &tops[&job.work.from];
         let target = &targets[*image];
         let mut found = find_in(from, top.clone(), &job.platform, &job.entry, target.attestations).await;
         if let Ok(found) = &mut found {
-            let own = Place::Repository { registry: first.clone(), repository: target.place.clone() };
+            let own = Storage::Repository { registry: first.clone(), repository: target.storage.clone() };
             found.leave_out_what_is_refused(std::iter::once(&own).chain(&target.copies));
         }
         let repository = job.work.from.repository.clone();
-        let chosen = found.map(|found| (*place, Chosen { from: from.clone(), repository, found }));
-        chosen.map_err(|error| unchosen(adoption, &error))
+        let chosen = found.map(|found| (*storage, Chosen { from: from.clone(), repository, found }));
+        chosen.map_err(|error| unchosen(import, &error))
     });
     all(choosing).await
 }
@@ -105,34 +105,34 @@ async fn all<K: Ord, V>(
 
 /// Reads the manifest that each source names.
 async fn tops<'a>(
-    adoptions: &[(usize, &'a ScheduledAdoption)],
+    imports: &[(usize, &'a ScheduledImport)],
     registries: &[Registry],
-) -> Result<BTreeMap<&'a Reference, (Place, RawManifest)>, Vec<Failure>> {
-    let mut first_of: BTreeMap<&Reference, &ScheduledAdoption> = BTreeMap::new();
-    for (_, adoption) in adoptions {
-        first_of.entry(&adoption.job.work.from).or_insert(adoption);
+) -> Result<BTreeMap<&'a Reference, (Storage, RawManifest)>, Vec<Failure>> {
+    let mut first_of: BTreeMap<&Reference, &ScheduledImport> = BTreeMap::new();
+    for (_, import) in imports {
+        first_of.entry(&import.job.work.from).or_insert(import);
     }
-    let reading = first_of.into_iter().map(async |(from, adoption)| {
-        let image = &adoption.id.image;
+    let reading = first_of.into_iter().map(async |(from, import)| {
+        let image = &import.id.image;
         let Some(registry) = registries.iter().find(|registry| registry.host() == from.repository.host()) else {
             let message = format!("{image}: polyarch has no client for the registry of {from}");
             return Err(failure(Phase::Internal, &message, None));
         };
-        let place = Place::Repository { registry: registry.clone(), repository: from.repository.clone() };
-        let top = place.manifest(&from.selector, Visibility::Settled).await;
+        let storage = Storage::Repository { registry: registry.clone(), repository: from.repository.clone() };
+        let top = storage.manifest(&from.selector, Visibility::Settled).await;
         let top = top.map_err(|error| {
             let answered = error.is_not_found() || error.is_refusal();
             let phase = if answered { Phase::Verify } else { Phase::Preflight };
             let missing = if error.is_not_found() { " does not exist" } else { "" };
             failure(phase, &format!("{image}: its source {from}{missing}: {}", chain(&error)), error.hint())
         })?;
-        Ok((from, (place, top)))
+        Ok((from, (storage, top)))
     });
     all(reading).await
 }
 
 /// The failure of a source that has no image for a job.
-fn unchosen(ScheduledAdoption { id, job, .. }: &ScheduledAdoption, error: &ConfirmError) -> Failure {
+fn unchosen(ScheduledImport { id, job, .. }: &ScheduledImport, error: &ConfirmError) -> Failure {
     let from = &job.work.from;
     if let ConfirmError::Index { count: 0, platform, held } = error {
         let message = format!("{}: its source {from} has no {platform}; it has {held}", id.image);
@@ -147,11 +147,11 @@ fn unchosen(ScheduledAdoption { id, job, .. }: &ScheduledAdoption, error: &Confi
 }
 
 /// The input for copying one platform.
-pub(in crate::run) struct AdoptRun {
-    pub(in crate::run) voice: JobVoice,
-    pub(in crate::run) job: Job<Adoption>,
+pub(in crate::run) struct ImportRun {
+    pub(in crate::run) reporter: JobReporter,
+    pub(in crate::run) job: Job<Import>,
     pub(in crate::run) chosen: Chosen,
-    pub(in crate::run) to: Place,
+    pub(in crate::run) to: Storage,
     /// The repository of the target.
     pub(in crate::run) repository: Repository,
     /// The first final tag of the image.
@@ -161,7 +161,7 @@ pub(in crate::run) struct AdoptRun {
     pub(in crate::run) cancel: CancellationToken,
 }
 
-impl AdoptRun {
+impl ImportRun {
     /// Copies the image, and reports a failure or a cancellation.
     pub(in crate::run) async fn run(self) -> JobEnd {
         let end = tokio::select! {
@@ -170,9 +170,9 @@ impl AdoptRun {
             end = self.steps() => end.unwrap_or_else(JobEnd::Failed),
         };
         match &end {
-            JobEnd::Failed(failure) => self.voice.say(JobEvent::Failed(failure.clone())).await,
-            JobEnd::Cancelled => self.voice.say(JobEvent::Cancelled).await,
-            JobEnd::Confirmed { .. } | JobEnd::Built { .. } | JobEnd::Adopted { .. } | JobEnd::Chosen { .. } => {}
+            JobEnd::Failed(failure) => self.reporter.say(JobEvent::Failed(failure.clone())).await,
+            JobEnd::Cancelled => self.reporter.say(JobEvent::Cancelled).await,
+            JobEnd::Confirmed { .. } | JobEnd::Built { .. } | JobEnd::Imported { .. } | JobEnd::Chosen { .. } => {}
         }
         end
     }
@@ -181,21 +181,21 @@ impl AdoptRun {
         let child = self.child();
         let (digest, bytes) = (child.manifest().digest(), child.image_bytes());
         let image = self.chosen.repository.digest(digest.clone());
-        self.voice.say(JobEvent::Chosen { image: image.clone(), bytes }).await;
+        self.reporter.say(JobEvent::Chosen { image: image.clone(), bytes }).await;
         if !self.goal.pushes() {
             return Ok(JobEnd::Chosen { image });
         }
         let top = self.top()?;
-        self.voice.say(JobEvent::CopyStarted { to: self.repository.clone() }).await;
+        self.reporter.say(JobEvent::CopyStarted { to: self.repository.clone() }).await;
         let started = Instant::now();
-        let Brought { copied, mut there } = self.voice.while_silent(Doing::Copying, self.copy(&top)).await?;
-        self.voice.say(JobEvent::Copied { seconds: started.elapsed().as_secs_f64(), copied }).await;
-        self.voice.while_silent(Doing::Confirming, self.confirm(&top)).await?;
+        let Brought { copied, mut there } = self.reporter.while_silent(Doing::Copying, self.copy(&top)).await?;
+        self.reporter.say(JobEvent::Copied { seconds: started.elapsed().as_secs_f64(), copied }).await;
+        self.reporter.while_silent(Doing::Confirming, self.confirm(&top)).await?;
         there.insert(child.config().clone());
         let image = self.repository.digest(digest.clone());
-        self.voice.say(JobEvent::Confirmed { image, bytes }).await;
+        self.reporter.say(JobEvent::Confirmed { image, bytes }).await;
         let found = Found { top: top.digest().clone(), there, ..self.chosen.found.clone() };
-        Ok(JobEnd::Adopted { found: Box::new(found) })
+        Ok(JobEnd::Imported { found: Box::new(found) })
     }
 
     fn child(&self) -> &Child {
@@ -223,9 +223,9 @@ impl AdoptRun {
     }
 
     async fn copy(&self, top: &RawManifest) -> Result<Brought, Failure> {
-        let load = Load { from: &self.chosen.from, manifests: self.manifests().collect() };
-        let told = Told { of: Of::Job(&self.voice.job), events: &self.voice.events };
-        let brought = carry::bring(&[load], &self.to, &told).await;
+        let load = ManifestSet { from: &self.chosen.from, manifests: self.manifests().collect() };
+        let told = ProgressTarget { of: ProgressScope::Job(&self.reporter.job), events: &self.reporter.events };
+        let brought = transfer::bring(&[load], &self.to, &told).await;
         // Copies for a publication fail with the phase `Publish`. An import fails with `Push`.
         let brought = brought.map_err(|failure| match failure.phase {
             Phase::Publish => Failure { phase: Phase::Push, ..failure },
@@ -257,12 +257,12 @@ impl AdoptRun {
                 None => {}
             }
         }
-        Err(of_place(Phase::Push, &format!("move {tag}"), &error))
+        Err(of_storage(Phase::Push, &format!("move {tag}"), &error))
     }
 
     async fn shown_by(&self, tag: &TagRef) -> Result<Option<Digest>, Failure> {
         let head = self.to.head(&Selector::Tag(tag.tag.clone())).await;
-        let head = head.map_err(|error| of_place(Phase::Push, &format!("ask for {tag}"), &error))?;
+        let head = head.map_err(|error| of_storage(Phase::Push, &format!("ask for {tag}"), &error))?;
         Ok(head.flatten())
     }
 
