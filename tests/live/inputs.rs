@@ -262,7 +262,9 @@ async fn docker_config_proxies_reach_steps_and_not_the_image(engine: Engine) {
     assert!(!inspected.contains("3128"), "{inspected}");
     configured(3129);
     let again = project.run(&["build", "--progress", "plain"]).await.expect_code(0);
-    assert!(again.stderr.contains("2 of 2 steps cached"), "{}", again.stderr);
+    // The engine may list the COPY twice: BuildKit merges it with the same step of another test's build.
+    let step = format!("{}\"] cached\n", project.name);
+    assert!(again.stderr.contains(&step), "{step}:\n{}", again.stderr);
     // The plan's own arguments go before.
     plan(&project, "context: context\nno_cache: true\nargs: { http_proxy: \"http://mine:1\" }");
     let own = project.run(&["build", "--progress", "plain"]).await.expect_code(0);
