@@ -107,11 +107,10 @@ const MOST_LINES: usize = 600;
 
 /// Files in a folder. The folders in the list had more when the rule came: their numbers may only fall.
 const MOST_FILES: usize = 15;
-const MORE_FILES: &[(&str, usize)] = &[("src/context", 20), ("src/engine", 24), ("src/oci", 26), ("src/registry", 28)];
+const MORE_FILES: &[(&str, usize)] = &[("src/engine", 24), ("src/oci", 26), ("src/registry", 28)];
 
 /// How many files of a room import each other in a circle. No room may have more, and other rooms have none.
-const IN_CIRCLES: &[(&str, usize)] =
-    &[("context", 4), ("ecr", 4), ("embedded", 6), ("engine", 4), ("oci", 7), ("registry", 10)];
+const IN_CIRCLES: &[(&str, usize)] = &[("ecr", 4), ("embedded", 6), ("engine", 4), ("oci", 7), ("registry", 10)];
 
 /// The same for the folders of a room.
 const FOLDERS_IN_CIRCLES: &[(&str, usize)] = &[("cli", 11), ("ecr", 2), ("embedded", 2), ("engine", 2), ("plan", 2)];
@@ -359,7 +358,11 @@ fn folder_and_circle_rules_find_their_violations() {
     };
     assert_eq!(full_folders(&files("src/run/build", 15)), Vec::<String>::new());
     assert_eq!(full_folders(&files("src/run/build", 16)), ["src/run/build has 16 files, more than 15"]);
-    assert_eq!(full_folders(&files("src/context", 19)), ["src/context has 19 files, and MORE_FILES says 20"]);
+    for (folder, most) in MORE_FILES {
+        let fewer = most - 1;
+        let said = format!("{folder} has {fewer} files, and MORE_FILES says {most}");
+        assert_eq!(full_folders(&files(folder, fewer)), [said]);
+    }
 
     let house =
         |texts: &[(&str, &str)]| -> Vec<Source> { texts.iter().map(|(path, text)| Source::read(path, text)).collect() };

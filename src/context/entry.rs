@@ -11,7 +11,7 @@ pub struct Entry {
     /// The path relative to the root, cleaned, with `/` as separator.
     pub path: String,
     /// The kind of the entry.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// Go's `os.FileMode`: type bits, setuid, setgid, sticky, permissions.
     pub mode: u32,
     /// The time of the last change, in nanoseconds since 1970. Earlier times are negative.
@@ -22,7 +22,7 @@ pub struct Entry {
 
 /// The kinds of entry that a build context holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A directory.
     Directory,
     /// A regular file.
@@ -57,23 +57,23 @@ impl Entry {
     /// `Stat.size`: the bytes of a file's content or of a link's target, or 0 for a directory.
     pub fn size(&self) -> u64 {
         match &self.kind {
-            Kind::Directory | Kind::Node { .. } | Kind::Socket => 0,
-            Kind::File { size } | Kind::HardLink { size, .. } => *size,
-            Kind::Symlink { target } => target.len() as u64,
+            EntryKind::Directory | EntryKind::Node { .. } | EntryKind::Socket => 0,
+            EntryKind::File { size } | EntryKind::HardLink { size, .. } => *size,
+            EntryKind::Symlink { target } => target.len() as u64,
         }
     }
 
     /// `Stat.linkname`: the target of a symbolic link or a hard link. Other entries have an empty text.
     pub fn linkname(&self) -> &str {
         match &self.kind {
-            Kind::Directory | Kind::File { .. } | Kind::Node { .. } | Kind::Socket => "",
-            Kind::Symlink { target } | Kind::HardLink { target, .. } => target,
+            EntryKind::Directory | EntryKind::File { .. } | EntryKind::Node { .. } | EntryKind::Socket => "",
+            EntryKind::Symlink { target } | EntryKind::HardLink { target, .. } => target,
         }
     }
 
     /// Whether the receiver may ask for content (fsutil's `fileCanRequestData`: no type bit is set).
     pub fn has_content(&self) -> bool {
-        matches!(self.kind, Kind::File { .. } | Kind::HardLink { .. })
+        matches!(self.kind, EntryKind::File { .. } | EntryKind::HardLink { .. })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::io;
 
+use super::dockerfile::StageError;
 use super::ignore::PatternError;
-use super::stages::StageError;
 
 /// An error of the build context. Paths are escaped. A path is relative to the root, or it is the root itself.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use rustix::fs::Dir;
 use rustix::io::Errno;
 
 use super::error::{ContextError, escape};
-use super::glob::{Glob, clean};
+use super::ignore::{Glob, clean};
 use super::root::Root;
 
 /// The most symbolic links on one path. Linux has the same limit (`ELOOP`).

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use rustix::fs::FileType;
 
-use super::entry::{Entry, Kind, Stamp, go_mode};
-use super::root::Root;
+use super::entry::{Entry, EntryKind, Stamp, go_mode};
 use crate::oci::Digest;
 
 /// A file in memory.
@@ -15,19 +14,12 @@ pub(super) struct MemoryFile {
     pub(super) bytes: Arc<[u8]>,
 }
 
-impl Root {
-    /// The file in memory with this path.
-    pub(super) fn in_memory(&self, path: &str) -> Option<&MemoryFile> {
-        self.memory.as_ref().filter(|file| file.name == path)
-    }
-}
-
 impl MemoryFile {
     /// The entry that a walk yields for the file.
     pub(super) fn entry(&self) -> Entry {
         let (size, mtime_ns) = (self.bytes.len() as u64, self.time());
         let stamp = Stamp { dev: 0, ino: 0, size, mtime_ns, kind: FileType::RegularFile };
-        Entry { path: self.name.clone(), kind: Kind::File { size }, mode: go_mode(0o100_644), mtime_ns, stamp }
+        Entry { path: self.name.clone(), kind: EntryKind::File { size }, mode: go_mode(0o100_644), mtime_ns, stamp }
     }
 
     /// A time that depends on the content. A receiver recognises changed files by size and time, and a file with a new
@@ -42,7 +34,7 @@ impl MemoryFile {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{following, open, strings, tree, walked};
-    use super::super::{ContextError, Selection};
+    use super::super::{ContextError, Root, Selection};
     use super::*;
 
     fn read(root: &Root, entry: &Entry) -> Result<Vec<u8>, ContextError> {

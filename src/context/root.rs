@@ -85,6 +85,11 @@ impl Root {
         Self { memory: Some(MemoryFile { name, bytes: bytes.into() }), ..self }
     }
 
+    /// The file in memory with this path.
+    pub(super) fn in_memory(&self, path: &str) -> Option<&MemoryFile> {
+        self.memory.as_ref().filter(|file| file.name == path)
+    }
+
     /// The path of the directory, without symbolic links.
     pub fn path(&self) -> &Path {
         &self.path

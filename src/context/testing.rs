@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
 
-use super::{Entry, Kind, Root, Selection};
+use super::{Entry, EntryKind, Root, Selection};
 
 /// Creates a tree from lines `dir PATH`, `file PATH [CONTENT]`, `link PATH TARGET`, in this order.
 pub(super) fn tree(lines: &[&str]) -> TempDir {
@@ -39,12 +39,12 @@ pub(super) fn walked(root: &Root, selection: &Selection) -> Vec<String> {
 
 pub(super) fn line(entry: &Entry) -> String {
     match &entry.kind {
-        Kind::Node { major, minor } => format!("node {} {major}:{minor}", entry.path),
-        Kind::Socket => format!("socket {}", entry.path),
-        Kind::Directory => format!("dir {}", entry.path),
-        Kind::File { .. } => format!("file {}", entry.path),
-        Kind::Symlink { target } => format!("link {} {target}", entry.path),
-        Kind::HardLink { target, .. } => format!("hard {} {target}", entry.path),
+        EntryKind::Node { major, minor } => format!("node {} {major}:{minor}", entry.path),
+        EntryKind::Socket => format!("socket {}", entry.path),
+        EntryKind::Directory => format!("dir {}", entry.path),
+        EntryKind::File { .. } => format!("file {}", entry.path),
+        EntryKind::Symlink { target } => format!("link {} {target}", entry.path),
+        EntryKind::HardLink { target, .. } => format!("hard {} {target}", entry.path),
     }
 }
 

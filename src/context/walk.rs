@@ -8,7 +8,7 @@ use std::vec;
 use rustix::fs::{AtFlags, Dir, FileType, fstat, major, minor, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::entry::{Entry, Kind, Stamp, go_mode};
+use super::entry::{Entry, EntryKind, Stamp, go_mode};
 use super::error::{ContextError, escape};
 use super::filter::{DirMatches, Filter, Judgement, Selection};
 use super::root::Root;
@@ -95,7 +95,7 @@ impl Walk<'_> {
             Judgement::Skip => return Ok(()),
         };
         let children = match entry.kind {
-            Kind::Directory => match self.enter(&entry, &matches) {
+            EntryKind::Directory => match self.enter(&entry, &matches) {
                 Ok(children) => Some(children.into_iter()),
                 Err(error) if !wanted && is_denied(&error) => return Ok(()),
                 Err(error) => return Err(error),
@@ -129,10 +129,10 @@ impl Walk<'_> {
 
     /// Turns the second and later names of a file into links to its first name.
     fn link(&mut self, entry: &mut Entry) {
-        let Kind::File { size } = entry.kind else { return };
+        let EntryKind::File { size } = entry.kind else { return };
         let key = (entry.stamp.dev, entry.stamp.ino);
         match self.links.get(&key) {
-            Some(first) => entry.kind = Kind::HardLink { target: first.clone(), size },
+            Some(first) => entry.kind = EntryKind::HardLink { target: first.clone(), size },
             None => {
                 self.links.insert(key, entry.path.clone());
             }
@@ -209,14 +209,14 @@ fn look_at(
         return Err(ContextError::changed(&path));
     }
     let kind = match stamp.kind {
-        FileType::Directory => Kind::Directory,
-        FileType::RegularFile => Kind::File { size: stamp.size },
+        FileType::Directory => EntryKind::Directory,
+        FileType::RegularFile => EntryKind::File { size: stamp.size },
         FileType::Symlink => {
             let target = readlinkat(directory, name, Vec::new()).map_err(|error| open_error(&path, error))?;
-            Kind::Symlink { target: target.into_string().map_err(|_| not_utf8())? }
+            EntryKind::Symlink { target: target.into_string().map_err(|_| not_utf8())? }
         }
-        FileType::Socket => Kind::Socket,
-        _ => Kind::Node { major: major(stat.st_rdev), minor: minor(stat.st_rdev) },
+        FileType::Socket => EntryKind::Socket,
+        _ => EntryKind::Node { major: major(stat.st_rdev), minor: minor(stat.st_rdev) },
     };
     let has_other_names = stat.st_nlink > 1;
     let entry = Entry { path, kind, mode: go_mode(stat.st_mode), mtime_ns: stamp.mtime_ns, stamp };

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::backlog::Backlog;
 use super::outcome::Outcome;
-use crate::context::{ContextError, Entry, Kind, Root, Selection};
+use crate::context::{ContextError, Entry, EntryKind, Root, Selection};
 
 /// The most bytes of a file in one packet.
 const CHUNK: usize = 64 << 10;
@@ -181,7 +181,7 @@ impl Transfer {
     fn list(&self, selection: &Selection) -> Result<(), Stop> {
         for entry in self.root.walk(selection)? {
             let entry = entry?;
-            if entry.kind == Kind::Socket {
+            if entry.kind == EntryKind::Socket {
                 self.outcome.socket.get_or_init(|| entry.path);
                 continue;
             }
@@ -259,7 +259,7 @@ fn packet(kind: PacketType) -> Packet {
 /// An entry in fsutil's form. All owners are 0, as in `docker build`.
 fn stat(entry: &Entry) -> Stat {
     let (devmajor, devminor) = match entry.kind {
-        Kind::Node { major, minor } => (major.into(), minor.into()),
+        EntryKind::Node { major, minor } => (major.into(), minor.into()),
         _ => (0, 0),
     };
     Stat {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use super::instructions::{Instruction, instructions};
+use super::dockerfile::{Instruction, instructions};
 use super::{ContextError, IgnoreFile, MAX_DOCKERFILE_BYTES, Root};
 
 /// A Dockerfile that polyarch sends to the engine. The engine fetches the Dockerfile of a remote context itself.

@@ -91,7 +91,7 @@ struct File {
 
 impl File {
     fn read(dockerfile: &[u8], query: &BaseQuery<'_>) -> Option<Self> {
-        let mut variables = Variables::of_platforms(query)?;
+        let mut variables = Variables::of_platforms(query.platform, query.build_platform, query.args)?;
         let mut stages: Vec<Stage> = Vec::new();
         for instruction in without_here_documents(dockerfile, instructions(dockerfile))? {
             match (instruction.keyword().as_str(), stages.last_mut()) {

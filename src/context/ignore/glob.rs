@@ -6,7 +6,7 @@
 /// The shortest path that names the same place, by lexical rules alone (Go's `path.Clean`).
 ///
 /// An empty path becomes `.`. `..` above the start is kept in a relative path and dropped in an absolute path.
-pub(super) fn clean(path: &str) -> String {
+pub(in crate::context) fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -33,7 +33,7 @@ pub(super) fn parent(path: &str) -> String {
 
 /// A glob in the syntax of Go's `filepath.Match`.
 #[derive(Debug)]
-pub(super) struct Glob(Vec<Token>);
+pub(in crate::context) struct Glob(Vec<Token>);
 
 #[derive(Debug)]
 enum Token {
@@ -51,7 +51,7 @@ enum Token {
 
 impl Glob {
     /// Parses `pattern`; `None` is Go's `ErrBadPattern`.
-    pub(super) fn parse(pattern: &str) -> Option<Self> {
+    pub(in crate::context) fn parse(pattern: &str) -> Option<Self> {
         let mut tokens = Vec::new();
         let mut chars = pattern.chars();
         while let Some(c) = chars.next() {
@@ -67,7 +67,7 @@ impl Glob {
     }
 
     /// Whether the glob matches the whole of `name`. The time is bounded by the product of both lengths.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub(in crate::context) fn matches(&self, name: &str) -> bool {
         let name: Vec<char> = name.chars().collect();
         let (mut token, mut at) = (0, 0);
         // The state to return to if the text after the last star does not match. The star then takes one more

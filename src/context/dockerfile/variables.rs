@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use super::bases::BaseQuery;
 use super::instructions::Instruction;
 use crate::oci::Platform;
 
@@ -13,9 +12,9 @@ pub(super) struct Variables(BTreeMap<String, Option<String>>);
 impl Variables {
     /// The variables that BuildKit sets itself (BuildKit, "Automatic platform ARGs in the global scope"). `None`: a
     /// build argument sets one of them, and engines differ in that case.
-    pub(super) fn of_platforms(query: &BaseQuery<'_>) -> Option<Self> {
+    pub(super) fn of_platforms(target: &Platform, build: &Platform, args: &BTreeMap<String, String>) -> Option<Self> {
         let mut values = BTreeMap::new();
-        for (prefix, platform) in [("TARGET", query.platform), ("BUILD", query.build_platform)] {
+        for (prefix, platform) in [("TARGET", target), ("BUILD", build)] {
             let base: Platform = platform.base();
             let variant = base.variant().unwrap_or_default().to_owned();
             let (os, architecture) = (base.os().to_owned(), base.architecture().to_owned());
@@ -25,7 +24,7 @@ impl Variables {
                 values.insert(format!("{prefix}{name}"), Some(value));
             }
         }
-        query.args.keys().all(|name| !values.contains_key(name)).then_some(Self(values))
+        args.keys().all(|name| !values.contains_key(name)).then_some(Self(values))
     }
 
     /// Reads an `ARG` before the first stage.

@@ -3,29 +3,29 @@
 
 /// An instruction with its lines joined.
 #[derive(Debug)]
-pub(super) struct Instruction {
+pub(in crate::context) struct Instruction {
     /// The first line, counted from 1.
-    pub(super) line: usize,
+    pub(in crate::context) line: usize,
     /// The last line.
-    pub(super) last_line: usize,
+    pub(in crate::context) last_line: usize,
     /// The offset of the first line, in bytes.
-    pub(super) offset: usize,
-    pub(super) text: String,
+    pub(in crate::context) offset: usize,
+    pub(in crate::context) text: String,
 }
 
 impl Instruction {
     /// The first word, in upper case.
-    pub(super) fn keyword(&self) -> String {
+    pub(in crate::context) fn keyword(&self) -> String {
         self.text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase()
     }
 
     /// The flags that follow the keyword, without their dashes.
-    pub(super) fn flags(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::context) fn flags(&self) -> impl Iterator<Item = &str> {
         self.text.split_whitespace().skip(1).map_while(|word| word.strip_prefix("--"))
     }
 
     /// The words behind the flags.
-    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::context) fn words(&self) -> impl Iterator<Item = &str> {
         self.text.split_whitespace().skip(1).skip_while(|word| word.starts_with("--"))
     }
 }
@@ -60,7 +60,7 @@ pub fn lines_of_control_characters(dockerfile: &[u8]) -> Option<(usize, usize)> 
 }
 
 /// Reads the instructions. A text that is not valid gives some result, and `BuildKit` reports the error.
-pub(super) fn instructions(dockerfile: &[u8]) -> Vec<Instruction> {
+pub(in crate::context) fn instructions(dockerfile: &[u8]) -> Vec<Instruction> {
     let mut all: Vec<Instruction> = Vec::new();
     let mut escape = '\\';
     let (mut directives, mut goes_on) = (true, false);
