@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::cache::Caches;
-use super::client::{Engine, EngineFacts};
+use super::client::Engine;
 use super::error::{EngineError, EngineErrorKind};
+use super::facts::EngineFacts;
 use super::request::{BuildRequest, frontend_attrs};
 use super::session::{Session, UPLOAD_IDLE};
 use super::solve::why;

@@ -1,11 +1,11 @@
 //! Named contexts. polyarch passes them to the Dockerfile frontend (buildx, `build/opt.go`; `BuildKit`,
-//! `frontend/dockerui/namedcontext.go`), or adds them to the Dockerfile as stages.
+//! `frontend/dockerui/namedcontext.go`).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use super::client::EngineFacts;
-use crate::context::{AddedStages, GivenDockerfile, StageName, dockerfile_at};
+use super::facts::EngineFacts;
+use crate::context::{GivenDockerfile, dockerfile_at};
 use crate::oci::{DigestRef, Reference, Selector, TagRef};
 use crate::plan::{BuildSpec, Context, ContextName, Dockerfile, ImageName, NamedContext};
 
@@ -35,31 +35,6 @@ impl From<BaseImage> for Reference {
             }
             BaseImage::OnEngine(TagRef { repository, tag }) => Self { repository, selector: Selector::Tag(tag) },
         }
-    }
-}
-
-impl EngineFacts {
-    /// The stages that stand for the contexts of `build` if the engine's BuildKit does not know contexts.
-    /// [`Self::lacks`] names the contexts that cannot be stages.
-    #[must_use]
-    pub fn stages(&self, build: &BuildSpec, bases: &BTreeMap<ImageName, BaseImage>) -> AddedStages {
-        let stage = |(name, context): (StageName, &NamedContext)| match context {
-            NamedContext::Image(image) => bases.get(image).map(|base| (name, base.clone().into())),
-            NamedContext::Reference(reference) => Some((name, reference.clone())),
-            NamedContext::Directory(_) | NamedContext::Remote(_) => None,
-        };
-        self.staged(build).filter_map(stage).collect()
-    }
-
-    /// The names of these stages. polyarch knows them before it knows the places of all images.
-    #[must_use]
-    pub fn stage_names(&self, build: &BuildSpec) -> BTreeSet<StageName> {
-        self.staged(build).map(|(name, _)| name).collect()
-    }
-
-    fn staged<'a>(&self, build: &'a BuildSpec) -> impl Iterator<Item = (StageName, &'a NamedContext)> {
-        let staged = build.contexts.iter().filter(|_| !self.knows_contexts());
-        staged.filter_map(|(name, context)| Some((name.as_str().parse().ok()?, context)))
     }
 }
 

@@ -1,11 +1,14 @@
-//! BuildKit's control API inside the engine: gRPC over `POST /grpc`.
+//! The gRPC connection to BuildKit, and BuildKit's control API on it.
 
+use std::io;
 use std::time::Duration;
 
 use bollard::moby::buildkit::v1::control_client::ControlClient;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::transport::{Channel, Endpoint};
 
-use super::dial::{self, Dialer};
+use super::windows::{CONNECTION_WINDOW, STREAM_WINDOW};
 
 /// The largest gRPC message that polyarch reads, in bytes. BuildKit splits logs far below this size, and grpc-go's own
 /// limit is 4 MiB.
@@ -19,17 +22,22 @@ const PONG: Duration = Duration::from_mins(1);
 /// A client of BuildKit's control API; clones share one connection.
 pub(super) type Control = ControlClient<Channel>;
 
-/// Opens the connection to BuildKit. This fails if the engine has no BuildKit. A lost connection is opened again.
-pub(super) async fn connect(dialer: &Dialer) -> Result<Channel, tonic::transport::Error> {
-    let dialer = dialer.clone();
+/// Connects to BuildKit over a stream that `dial` opens. This fails if the other end has no BuildKit. A lost connection
+/// is opened again.
+pub(super) async fn connect<D, F, S>(dial: D) -> Result<Channel, tonic::transport::Error>
+where
+    D: Fn() -> F + Send + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connector = tower::service_fn(move |_: http::Uri| {
-        let dialer = dialer.clone();
-        async move { dialer.upgrade("/grpc", &[]).await }
+        let dialing = dial();
+        async move { dialing.await.map(TokioIo::new) }
     });
     // The connector dials the engine, so this name is never resolved.
     Endpoint::from_static("http://docker")
-        .initial_stream_window_size(dial::STREAM_WINDOW)
-        .initial_connection_window_size(dial::CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(PING)
         .keep_alive_timeout(PONG)
         .connect_with_connector(connector)
@@ -48,6 +56,8 @@ mod tests {
     use tokio::net::UnixListener;
 
     use super::*;
+    use crate::connect::Dialer;
+    use crate::engine::upgrade::upgrade;
     use crate::plan::EngineHost;
 
     #[tokio::test(start_paused = true)]
@@ -63,9 +73,11 @@ mod tests {
             while !matches!(stream.read(&mut [0; 4096]).await, Ok(0) | Err(_)) {}
             std::future::pending::<()>().await;
         };
-        let dialer = Dialer::new(EngineHost::Unix(path));
-        let asking =
-            async { control(&connect(&dialer).await.unwrap()).list_workers(ListWorkersRequest::default()).await };
+        let dial = move || {
+            let dialer = Dialer::new(EngineHost::Unix(path.clone()));
+            async move { upgrade(&dialer, "/grpc", &[]).await }
+        };
+        let asking = async { control(&connect(dial).await.unwrap()).list_workers(ListWorkersRequest::default()).await };
         let answer = tokio::select! {
             () = engine => unreachable!(),
             answer = tokio::time::timeout(Duration::from_mins(10), asking) => answer,

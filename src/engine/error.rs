@@ -276,38 +276,6 @@ fn connect_hint(kind: io::ErrorKind) -> String {
     }
 }
 
-/// The architectures that `tonistiigi/binfmt` can emulate (its README).
-const EMULATED: [&str; 10] =
-    ["amd64", "386", "arm64", "arm", "riscv64", "s390x", "ppc64le", "mips64", "mips64le", "loong64"];
-
-/// The hint for an engine on `own` that cannot run programs of `platform`.
-pub(super) fn emulation_hint(own: &Platform, platform: &Platform) -> String {
-    if own.os() != platform.os() {
-        return format!("build {platform} on another engine: this engine runs only {} programs", own.os());
-    }
-    if own.architecture() == platform.architecture() {
-        return format!(
-            "use a newer engine, or an engine with a newer processor: this engine does not list {platform}"
-        );
-    }
-    if !EMULATED.contains(&platform.architecture()) {
-        return format!(
-            "build {platform} on an engine whose processor runs it: polyarch knows no emulator for this platform"
-        );
-    }
-    binfmt_hint(platform)
-}
-
-/// The hint how to make a kernel run programs of another architecture.
-pub(super) fn binfmt_hint(platform: &Platform) -> String {
-    format!(
-        "install emulation on the engine's host, which cannot run {platform} programs: \
-         `apt-get install qemu-user-static binfmt-support`, or \
-         `docker run --privileged --rm tonistiigi/binfmt --install {}`",
-        platform.architecture()
-    )
-}
-
 /// Messages of a registry that is busy, or that gets the same content from another push at the same time.
 const MAY_PASS: &[&str] = &[
     "blob unknown to registry",

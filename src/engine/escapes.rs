@@ -1,6 +1,6 @@
 //! Versions of an engine's parts with known escapes: ways from a build to the engine's machine.
 
-use super::client::EngineFacts;
+use super::facts::EngineFacts;
 
 /// The numbers of a version. The text after them has no meaning: `20.10.24+dfsg1`.
 type Version = (u32, u32, u32);
@@ -51,7 +51,7 @@ fn version(text: &str) -> Option<Version> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::client::{ApiVersion, ImageStore};
+    use super::super::facts::{ApiVersion, ImageStore};
     use super::*;
 
     fn escapes(engine: &str, runc: Option<&str>) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::client::ImageStore;
+use super::facts::ImageStore;
 use super::request::{BuildRequest, Output};
 use crate::plan::{Compression, Export, LayerPolicy, MediaTypes, Timestamps};
 

@@ -1,6 +1,6 @@
 //! The reason of a failed build: BuildKit's message, the step and its lines, in plain words.
 
-use super::error::binfmt_hint;
+use super::emulation::binfmt_hint;
 use super::source::Excerpt;
 use crate::oci::Platform;
 

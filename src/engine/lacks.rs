@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::client::{ApiVersion, EngineFacts, ImageStore};
+use super::facts::{ApiVersion, EngineFacts, ImageStore};
 use crate::context::StageName;
 use crate::plan::{
     ArchTags, Attest, BuildSpec, CacheExport, Compression, Context, ContextName, Export, LayerPolicy, MediaTypes,

@@ -7,8 +7,9 @@ use bollard::models::{ImageInspect, ImageManifestSummary, ImageManifestSummaryKi
 use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptions};
 use futures::StreamExt;
 
-use super::client::{Engine, ImageStore};
+use super::client::Engine;
 use super::error::{EngineError, EngineErrorKind};
+use super::facts::ImageStore;
 use super::push::{docker_credentials, ended, unexplained};
 use super::rest::{ANSWER, classify, within};
 use crate::auth::Credential;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::cache::Caches;
-use super::client::EngineFacts;
 use super::contexts::{self, BaseImage};
+use super::facts::EngineFacts;
 use super::local::SharedContext;
 use crate::oci::{Platform, Repository, TagRef};
 use crate::plan::{Attest, BuildSpec, CachePolicy, Generator, ImageName, Network, PullPolicy, Sandbox};
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::engine::{ApiVersion, ImageStore};
     use crate::oci::Reference;
-    use crate::plan::{self, ArchTags, Facts, Overrides, SourceText};
+    use crate::plan::{self, Facts, Overrides, SourceText};
 
     fn facts(minor: u16) -> EngineFacts {
         let (platform, api) = ("linux/amd64".parse().unwrap(), ApiVersion { major: 1, minor });
@@ -313,21 +313,11 @@ images:
     }
 
     #[test]
-    fn old_engine_gets_named_images_as_stages() {
+    fn context_options_are_not_sent_to_an_old_engine() {
         let repository = "127.0.0.1:5000/base".parse::<Reference>().unwrap().repository;
         let base = BaseImage::OnEngine(repository.tag("x-amd64".parse().unwrap()));
         let bases = BTreeMap::from([("base".parse().unwrap(), base)]);
         let mode = ("image-resolve-mode".to_owned(), "local".to_owned());
         assert_eq!(own(sent_to(41, BUILT_ON, &bases)), BTreeMap::from([mode]));
-        let source = SourceText { path: "build.yaml".into(), text: BUILT_ON.to_owned() };
-        let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
-        let build = &plan.images[0].jobs[0].build().unwrap().spec;
-        let stages = facts(41).stages(build, &bases).into_iter();
-        let stages: Vec<_> = stages.map(|(name, image)| format!("{name} {image}")).collect();
-        assert_eq!(stages, ["alpine 127.0.0.1:5000/alpine:3", "parent 127.0.0.1:5000/base:x-amd64"]);
-        assert_eq!(facts(42).stages(build, &bases).len(), 0);
-        let lacks: Vec<_> = facts(41).lacks(build, ArchTags::Keep).into_iter().map(|(key, _)| key).collect();
-        assert_eq!(lacks, ["contexts.context", "contexts.src"]);
-        assert_eq!(facts(42).lacks(build, ArchTags::Keep), []);
     }
 }

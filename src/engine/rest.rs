@@ -10,8 +10,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::bounds::{Answer, Bounded};
-use super::dial::Dialer;
 use super::error::EngineErrorKind;
+use crate::connect::Dialer;
+use crate::text::innermost;
 
 /// How long the engine may take to identify itself, or to answer another short question.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
@@ -74,15 +75,6 @@ pub(super) async fn within<T>(
     asking: impl Future<Output = Result<T, EngineErrorKind>>,
 ) -> Result<T, EngineErrorKind> {
     tokio::time::timeout(limit, asking).await.unwrap_or(Err(EngineErrorKind::Timeout(limit.as_secs())))
-}
-
-/// The innermost message of an error's chain: the event itself, without the layers that passed it on.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
 }
 
 /// The meaning of a bollard error.

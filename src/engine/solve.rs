@@ -10,17 +10,19 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::cache::{self, Caches};
-use super::client::{Engine, EngineFacts, ImageStore};
+use super::client::Engine;
 use super::error::{EngineError, EngineErrorKind};
 use super::exporter::{exporter, exporter_attrs};
+use super::facts::{EngineFacts, ImageStore};
 use super::fault::{BuildCause, BuildFault};
 use super::request::{BuildRequest, EngineNames, Output, frontend_attrs};
-use super::rest::{ANSWER, classify, innermost, within};
+use super::rest::{ANSWER, classify, within};
 use super::session::{Session, UPLOAD_IDLE, random_id};
 use super::source::excerpt;
 use super::status::{BuildEvent, BuildSummary, NotStarted, Steps};
 use crate::oci::{Digest, Platform, Provider, TagRef};
 use crate::plan::Network;
+use crate::text::innermost;
 
 /// A built image. Solve answered with its id. If the engine keeps the image, the engine also showed the planned
 /// platform for it.

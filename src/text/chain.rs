@@ -19,6 +19,15 @@ pub fn chain(error: &dyn Error) -> String {
     without_numbers(&text)
 }
 
+/// The innermost message of an error's chain: the event itself, without the layers that passed it on.
+pub(crate) fn innermost(error: &dyn Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
 /// `text` without the numbers that Rust's standard library adds to errors of the operating system.
 fn without_numbers(text: &str) -> String {
     const START: &str = " (os error ";

@@ -11,7 +11,7 @@ use bollard::moby::filesync::v1::auth_server::AuthServer;
 use bollard::moby::filesync::v1::file_sync_server::FileSyncServer;
 use bollard::moby::sshforward::v1::ssh_server::SshServer;
 use hyper::server::conn::http2;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
@@ -27,9 +27,10 @@ use super::ssh::{BuildAgents, Forwarded};
 use crate::auth::{AuthError, BuildSecrets, CredentialSource};
 use crate::context::{AddedLines, AddedStages, ContextError, GivenDockerfile};
 use crate::engine::client::Engine;
-use crate::engine::dial;
 use crate::engine::error::{EngineError, EngineErrorKind};
 use crate::engine::rest::{ANSWER, within};
+use crate::engine::upgrade::upgrade;
+use crate::engine::windows::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::oci::Digest;
 use crate::random;
 
@@ -102,7 +103,7 @@ impl Session {
             ("X-Docker-Expose-Session-Sharedkey", shared_key.hex()),
         ];
         headers.extend(METHODS.map(|method| ("X-Docker-Expose-Session-Grpc-Method", method)));
-        let upgrading = async { engine.dialer.upgrade("/session", &headers).await.map_err(EngineErrorKind::Connect) };
+        let upgrading = async { upgrade(&engine.dialer, "/session", &headers).await.map_err(EngineErrorKind::Connect) };
         let connection = within(ANSWER, upgrading).await.map_err(failed)?;
         let services = Routes::new(HealthServer::new(Alive))
             .add_service(AuthServer::new(credentials))
@@ -111,11 +112,11 @@ impl Session {
             .add_service(SecretsServer::new(Given(spec.secrets)))
             .add_service(SshServer::new(Forwarded::new(spec.agents)));
         let serving = http2::Builder::new(TokioExecutor::new())
-            .initial_stream_window_size(dial::STREAM_WINDOW)
-            .initial_connection_window_size(dial::CONNECTION_WINDOW)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADERS)
             .max_concurrent_streams(MAX_STREAMS)
-            .serve_connection(connection, TowerToHyperService::new(services.prepare()));
+            .serve_connection(TokioIo::new(connection), TowerToHyperService::new(services.prepare()));
         let server = AbortOnDropHandle::new(tokio::spawn(async move {
             // The result has no meaning: a build that lost its session fails by itself.
             let _ = serving.await;

@@ -1,0 +1,8 @@
+//! Connections to the programs that build: a stream of bytes to an endpoint.
+//!
+//! A [`Dialer`] opens every connection to its endpoint. The rooms above speak their protocols over these connections, and
+//! know nothing about the way to the endpoint.
+
+mod dialer;
+
+pub(crate) use dialer::Dialer;
