@@ -70,6 +70,7 @@
 
 mod api;
 pub mod auth;
+pub(crate) mod buildkit;
 pub(crate) mod connect;
 #[doc(hidden)]
 pub mod context;

@@ -16,7 +16,7 @@ use source::Source;
 const LAYERS: &[&[&str]] = &[
     &["oci", "random", "text"],
     &["plan", "context", "facts", "auth", "rootfs", "layout"],
-    &["connect"],
+    &["connect", "buildkit"],
     &["engine", "registry", "ecr", "embedded"],
     &["run"],
     &["api", "cli", "fuzzing"],
@@ -24,8 +24,10 @@ const LAYERS: &[&[&str]] = &[
 
 /// Which places may name a crate: what it does can then be replaced by changing one room.
 const CRATES: &[(&[&str], &[&str])] = &[
-    (&["bollard", "tonic", "tonic_prost", "prost"], &["src/engine/"]),
-    (&["hyper", "hyper_util", "tower"], &["src/engine/", "src/embedded/"]),
+    (&["bollard"], &["src/engine/", "src/buildkit/"]),
+    (&["tonic", "tonic_prost", "prost"], &["src/buildkit/"]),
+    (&["hyper", "hyper_util"], &["src/engine/", "src/buildkit/", "src/embedded/"]),
+    (&["tower"], &["src/buildkit/", "src/embedded/"]),
     (&["reqwest", "rustls", "rustls_platform_verifier", "httpdate"], &["src/registry/"]),
     (&["axum"], &["src/embedded/"]),
     (&["flate2", "ruzstd"], &["src/rootfs/"]),
@@ -61,6 +63,22 @@ struct Doing {
 
 const DOINGS: &[Doing] = &[
     Doing {
+        what: "speaks Docker Engine's REST API",
+        names: &[
+            &["bollard", "Docker"],
+            &["bollard", "auth"],
+            &["bollard", "errors"],
+            &["bollard", "models"],
+            &["bollard", "query_parameters"],
+        ],
+        places: &["src/engine/"],
+    },
+    Doing {
+        what: "speaks BuildKit's protocol",
+        names: &[&["bollard", "fsutil"], &["bollard", "health"], &["bollard", "moby"]],
+        places: &["src/buildkit/"],
+    },
+    Doing {
         what: "starts a process",
         names: &[&["process", "Command"]],
         places: &["src/auth/helper.rs", "src/facts/git.rs"],
@@ -91,13 +109,13 @@ const DOINGS: &[Doing] = &[
 
 /// Files that may spawn a task or a thread, each with the reason why it cannot outlive its owner.
 const SPAWNERS: &[(&str, &str)] = &[
+    ("src/buildkit/session/filesync.rs", "aborted with the response stream that it feeds"),
+    ("src/buildkit/session/serve.rs", "aborted by the session that it serves"),
+    ("src/buildkit/session/ssh.rs", "aborted with the response stream that it feeds"),
     ("src/cli/output/fanout.rs", "the display blocks with its terminal: its thread is waited for, but not for ever"),
     ("src/cli/signals.rs", "aborted by the guard that main holds while a command runs"),
     ("src/cli/terminal/stderr.rs", "blocks with its terminal: what it writes is waited for, but not for ever"),
     ("src/engine/rest.rs", "drives one REST connection, and ends with its response"),
-    ("src/engine/session/filesync.rs", "aborted with the response stream that it feeds"),
-    ("src/engine/session/serve.rs", "aborted by the session that it serves"),
-    ("src/engine/session/ssh.rs", "aborted with the response stream that it feeds"),
 ];
 const SPAWNS: &[&[&str]] =
     &[&["tokio", "spawn"], &["task", "spawn"], &["task", "spawn_local"], &["thread", "spawn"], &["thread", "Builder"]];
@@ -108,13 +126,13 @@ const MOST_LINES: usize = 600;
 
 /// Files in a folder. The folders in the list had more when the rule came: their numbers may only fall.
 const MOST_FILES: usize = 15;
-const MORE_FILES: &[(&str, usize)] = &[("src/engine", 28), ("src/oci", 26), ("src/registry", 28)];
+const MORE_FILES: &[(&str, usize)] = &[("src/oci", 26), ("src/registry", 28)];
 
 /// How many files of a room import each other in a circle. No room may have more, and other rooms have none.
-const IN_CIRCLES: &[(&str, usize)] = &[("ecr", 4), ("embedded", 6), ("engine", 2), ("oci", 7), ("registry", 10)];
+const IN_CIRCLES: &[(&str, usize)] = &[("ecr", 4), ("embedded", 6), ("oci", 7), ("registry", 10)];
 
 /// The same for the folders of a room.
-const FOLDERS_IN_CIRCLES: &[(&str, usize)] = &[("cli", 11), ("ecr", 2), ("embedded", 2), ("engine", 2), ("plan", 2)];
+const FOLDERS_IN_CIRCLES: &[(&str, usize)] = &[("cli", 11), ("ecr", 2), ("embedded", 2), ("plan", 2)];
 
 /// What a file breaks, each as `file:line: rule`.
 fn violations(source: &Source) -> Vec<String> {
@@ -417,7 +435,11 @@ fn each_layer_rule_finds_its_violation() {
         ("src/run/mod.rs", "pub use super::cli::Args;", "`run` imports `cli`"),
         ("src/plan/model/plan.rs", "use crate::Digest;", "`crate::Digest` goes past the rooms"),
         ("src/attic/mod.rs", "", "`attic` is no room"),
-        ("src/registry/client.rs", "use bollard::Docker;", "names the crate `bollard`, which belongs to src/engine/"),
+        (
+            "src/registry/client.rs",
+            "use bollard::ClientVersion;",
+            "names the crate `bollard`, which belongs to src/engine/",
+        ),
         ("src/engine/dial.rs", "fn f() { reqwest::get() }", "names the crate `reqwest`"),
         ("src/registry/blobs.rs", "use axum;", "names the crate `axum`"),
         (
@@ -426,6 +448,8 @@ fn each_layer_rule_finds_its_violation() {
             "names the crate `serde_yaml`, which belongs to src/plan/read/raw.rs",
         ),
         ("src/run/report/whole.rs", "fn f(text: clap::builder::StyledStr) {}", "names the crate `clap`"),
+        ("src/buildkit/solve.rs", "use bollard::Docker;", "speaks Docker Engine's REST API"),
+        ("src/engine/build.rs", "use bollard::moby::buildkit::v1;", "speaks BuildKit's protocol"),
         ("src/engine/dial.rs", "use tokio::process::{Child, Command};", "starts a process"),
         ("src/auth/docker_config.rs", "fn f() { std::env::var_os(\"HOME\"); }", "reads what the process was"),
         (

@@ -1,19 +1,19 @@
 //! The client of an engine that polyarch has reached and identified.
 
-use bollard::Docker;
-use bollard::moby::buildkit::v1::{ListWorkersRequest, ListWorkersResponse};
-use tonic::transport::Channel;
+use std::io;
 
-use super::control::{self, Control};
-use super::emulation::emulation_hint;
+use bollard::Docker;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
 use super::error::{EngineError, EngineErrorKind};
 use super::facts::{ApiVersion, EngineFacts};
 use super::rest::{self, ANSWER, classify, within};
-use super::upgrade::upgrade;
+use super::upgrade::{Upgraded, upgrade};
+use crate::buildkit::{self, BuildKit, emulation_hint};
 use crate::connect::Dialer;
 use crate::oci::{Digest, Platform, TagRef};
 use crate::plan::{EngineHost, EngineName};
-use crate::text::innermost;
 
 /// The first API whose engines have BuildKit.
 const FIRST_API: ApiVersion = ApiVersion { major: 1, minor: 39 };
@@ -26,9 +26,7 @@ pub struct Engine {
     name: EngineName,
     pub(super) dialer: Dialer,
     pub(super) docker: Docker,
-    /// The connection to BuildKit, and BuildKit's control API on it.
-    pub(super) channel: Channel,
-    pub(super) control: Control,
+    pub(super) buildkit: BuildKit,
     facts: EngineFacts,
 }
 
@@ -47,7 +45,8 @@ impl Engine {
         let docker = rest::client(&dialer).map_err(|error| failed(classify(error)))?;
         // The requests run at the same time, because older engines start programs to answer each of them.
         let facts = within(ANSWER, facts(&docker));
-        let control = async { Ok::<_, EngineErrorKind>(within(ANSWER, workers(&dialer)).await) };
+        let connecting = async { buildkit::connect(dial_buildkit(&dialer)).await.map_err(EngineErrorKind::from) };
+        let control = async { Ok::<_, EngineErrorKind>(within(ANSWER, connecting).await) };
         let (facts, control) = tokio::try_join!(facts, control).map_err(&failed)?;
         if facts.api < FIRST_API {
             return Err(failed(EngineErrorKind::NoBuildKit(format!(
@@ -55,10 +54,10 @@ impl Engine {
                 facts.api.major, facts.api.minor
             ))));
         }
-        let (channel, workers) = control.map_err(&failed)?;
-        let facts = facts.with_listed(platforms(&workers));
-        let control = control::control(&channel);
-        Ok(Self { name, dialer, docker, channel, control, facts })
+        let (channel, listed) = control.map_err(&failed)?;
+        let facts = facts.with_listed(listed);
+        let buildkit = BuildKit::new(channel, facts.worker());
+        Ok(Self { name, dialer, docker, buildkit, facts })
     }
 
     /// Its name in the plan.
@@ -115,25 +114,11 @@ async fn facts(docker: &Docker) -> Result<EngineFacts, EngineErrorKind> {
     EngineFacts::of(&version, &info)
 }
 
-/// The connection to BuildKit, and the workers that BuildKit lists.
-async fn workers(dialer: &Dialer) -> Result<(Channel, ListWorkersResponse), EngineErrorKind> {
+/// Opens streams to the engine's BuildKit.
+fn dial_buildkit(dialer: &Dialer) -> impl Fn() -> BoxFuture<'static, io::Result<Upgraded>> + Send + 'static {
     let dialer = dialer.clone();
-    let dial = move || {
+    move || {
         let dialer = dialer.clone();
-        async move { upgrade(&dialer, "/grpc", &[]).await }
-    };
-    let channel = control::connect(dial).await.map_err(|error| no_control(&error))?;
-    let workers = control::control(&channel).list_workers(ListWorkersRequest::default()).await;
-    let workers = workers.map_err(|status| EngineErrorKind::NoBuildKit(status.message().to_owned()))?;
-    Ok((channel, workers.into_inner()))
-}
-
-/// The platforms of BuildKit's workers, in their order.
-fn platforms(workers: &ListWorkersResponse) -> Vec<Platform> {
-    let specs = workers.record.iter().flat_map(|worker| &worker.platforms);
-    specs.filter_map(|spec| Platform::new(&spec.os, &spec.architecture, Some(&spec.variant)).ok()).collect()
-}
-
-fn no_control(error: &tonic::transport::Error) -> EngineErrorKind {
-    EngineErrorKind::NoBuildKit(innermost(error))
+        async move { upgrade(&dialer, "/grpc", &[]).await }.boxed()
+    }
 }

@@ -1,16 +1,14 @@
 //! Errors of engines: the engine, the operation and the reason.
 
-use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::fault::BuildFault;
 use crate::auth::AuthError;
+use crate::buildkit::{BuildFault, BuildKitError, CacheTarget};
 use crate::context::ContextError;
 use crate::oci::fixed::is_of_fixed_tag;
 use crate::oci::spent::is_of_spent_token;
-use crate::oci::{Digest, EcrRefusal, Platform, Provider, Reference, Repository, TagRef};
+use crate::oci::{Digest, EcrRefusal, Platform, Provider, Repository, TagRef};
 use crate::plan::EngineName;
 
 /// An operation on an engine failed.
@@ -119,20 +117,19 @@ impl EngineErrorKind {
     }
 }
 
-/// The place of a cache that is not inside of its image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CacheTarget {
-    /// A registry.
-    Registry(Reference),
-    /// A directory of this machine.
-    Directory(PathBuf),
-}
-
-impl fmt::Display for CacheTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Registry(reference) => reference.fmt(f),
-            Self::Directory(path) => path.display().fmt(f),
+impl From<BuildKitError> for EngineErrorKind {
+    fn from(error: BuildKitError) -> Self {
+        match error {
+            BuildKitError::Absent(why) => Self::NoBuildKit(why),
+            BuildKitError::Lost(why) => Self::Lost(why),
+            BuildKitError::Build(fault) => Self::Build(fault),
+            BuildKitError::CacheExport { to, message } => Self::CacheExport { to, message },
+            BuildKitError::Context(error) => Self::Context(error),
+            BuildKitError::Credentials(error) => Self::Credentials(error),
+            BuildKitError::NoProof(why) => Self::NoProof(why),
+            BuildKitError::Push(message) => Self::Push { message, ecr: None },
+            BuildKitError::UploadStalled { bytes, seconds } => Self::UploadStalled { bytes, seconds },
+            BuildKitError::NameTaken(name) => Self::NameTaken(name),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::facts::{ApiVersion, EngineFacts, ImageStore};
+use crate::buildkit::{Exporter, Worker};
 use crate::context::StageName;
 use crate::plan::{
     ArchTags, Attest, BuildSpec, CacheExport, Compression, Context, ContextName, Export, LayerPolicy, MediaTypes,
@@ -78,6 +79,15 @@ impl EngineFacts {
     #[must_use]
     pub fn knows_contexts(&self) -> bool {
         self.api >= ENGINE_23.0
+    }
+
+    /// The worker of the engine's BuildKit.
+    pub(super) fn worker(&self) -> Worker {
+        let exporter = match self.store {
+            ImageStore::GraphDriver => Exporter::Moby,
+            ImageStore::Containerd => Exporter::Image,
+        };
+        Worker { platform: self.platform.clone(), exporter, knows_contexts: self.knows_contexts() }
     }
 
     /// Whether the engine's BuildKit finds a cache in its own image manifest, the form that polyarch exports: since

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::contexts::BaseImage;
 use super::facts::EngineFacts;
+use crate::buildkit::BaseImage;
 use crate::context::{AddedStages, StageName};
 use crate::plan::{BuildSpec, ImageName, NamedContext};
 

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
-use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
 use crate::connect::Dialer;
@@ -14,9 +13,12 @@ use crate::connect::Dialer;
 /// The most bytes of an engine's refusal that polyarch reads.
 const MAX_REFUSAL: usize = 64 << 10;
 
+/// A raw stream, which was an HTTP request before.
+pub(super) type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
+
 /// A connection that `POST path` turned into a raw stream of HTTP/2. The engine calls this hijacking (Engine API,
 /// `/session`). BuildKit's control API uses the same for `/grpc`.
-pub(super) async fn upgrade(dialer: &Dialer, path: &str, headers: &[(&str, &str)]) -> io::Result<TokioIo<Upgraded>> {
+pub(super) async fn upgrade(dialer: &Dialer, path: &str, headers: &[(&str, &str)]) -> io::Result<Upgraded> {
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(dialer.connect().await?)).await.map_err(io::Error::other)?;
     let mut request = Request::post(path)

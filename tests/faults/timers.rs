@@ -10,7 +10,7 @@ use polyarch::auth::{Anonymous, BuildProxies, BuildSecrets, Credential};
 use polyarch::context::{AddedStages, GivenDockerfile};
 use polyarch::engine::{
     BuildAgents, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, EngineNames, Output, PushRequest,
-    Session, SessionSpec,
+    SessionSpec,
 };
 use polyarch::oci::{Provider, Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
@@ -60,7 +60,7 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
         secrets: BuildSecrets::new(),
         agents: BuildAgents::new(),
     };
-    let session = Session::open(engine, spec).await?;
+    let session = engine.open_session(spec).await?;
     let (context, dockerfile) = (context.display(), dockerfile.display());
     let text = format!(
         "{{version: 1, images: {{hello: {{tags: ['1.0'], platforms: [linux/amd64], context: '{context}', dockerfile: '{dockerfile}'}}}}}}"

@@ -13,7 +13,7 @@ pub(in crate::run) struct SessionGroup {
 
 impl SessionGroup {
     pub(in crate::run) async fn session(&self, engine: &Engine, stages: AddedStages) -> Result<&Session, EngineError> {
-        let open = || Session::open(engine, SessionSpec { stages, ..self.spec.clone() });
+        let open = || engine.open_session(SessionSpec { stages, ..self.spec.clone() });
         self.opened.get_or_try_init(open).await
     }
 }

@@ -6,5 +6,5 @@
 /// connection with too many small unread frames (`too_many_data_frames`). Its limit is half of the connection's window,
 /// here 32 MiB, and it counts up to 256 bytes for a frame. A stream's window full of ten-byte frames counts only 1.6
 /// MiB.
-pub(super) const STREAM_WINDOW: u32 = 64 << 10;
-pub(super) const CONNECTION_WINDOW: u32 = 64 << 20;
+pub(in crate::buildkit) const STREAM_WINDOW: u32 = 64 << 10;
+pub(in crate::buildkit) const CONNECTION_WINDOW: u32 = 64 << 20;

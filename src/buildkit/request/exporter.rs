@@ -2,17 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::facts::ImageStore;
-use super::request::{BuildRequest, Output};
+use super::build::{BuildRequest, Output};
 use crate::plan::{Compression, Export, LayerPolicy, MediaTypes, Timestamps};
-
-/// BuildKit's name of the exporter for `store`. Each engine knows one of them.
-pub(super) fn exporter(store: ImageStore) -> &'static str {
-    match store {
-        ImageStore::GraphDriver => "moby",
-        ImageStore::Containerd => "image",
-    }
-}
 
 /// Docker's media types have no annotations and no zstd layers. BuildKit invents a name for zstd layers.
 fn needs_oci(compression: Option<Compression>) -> bool {
@@ -20,7 +11,7 @@ fn needs_oci(compression: Option<Compression>) -> bool {
 }
 
 /// The exporter's options, with buildx's names (BuildKit, `exporter/containerimage/exptypes`).
-pub(super) fn exporter_attrs(request: &BuildRequest<'_>) -> HashMap<String, String> {
+pub(in crate::buildkit) fn exporter_attrs(request: &BuildRequest<'_>) -> HashMap<String, String> {
     let Export { compression, level, layers, timestamps, media_types, annotations } = &request.build.export;
     let yes = |said: bool| said.then(|| "true".to_owned());
     // A pushed image has only its digest as name, and the engine does not keep it. Under one plain name on the engine,

@@ -10,7 +10,7 @@ use crate::context::ContextError;
 
 /// The observations of a session. The services share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Outcome {
+pub(super) struct Observed {
     /// The bytes of the context's files that the connection took.
     pub(super) sent: Arc<AtomicU64>,
     /// The first error of the context.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bollard::moby::buildkit::v1::SolveRequest;
 use prost::Message;
 
-use super::session::Session;
+use crate::buildkit::session::Session;
 use crate::oci::Digest;
 
 /// The context of several builds.
@@ -48,7 +48,7 @@ struct SourceOp {
 
 impl SharedContext<'_> {
     /// Makes this the context of the build in `request`.
-    pub(super) fn add_to(&self, request: &mut SolveRequest) {
+    pub(in crate::buildkit) fn add_to(&self, request: &mut SolveRequest) {
         let source = self.source().encode_to_vec();
         let digest = Digest::of(&source).to_string();
         let last = Op { inputs: vec![Input { digest: digest.clone() }], ..Op::default() }.encode_to_vec();

@@ -12,7 +12,7 @@ use super::windows::{CONNECTION_WINDOW, STREAM_WINDOW};
 
 /// The largest gRPC message that polyarch reads, in bytes. BuildKit splits logs far below this size, and grpc-go's own
 /// limit is 4 MiB.
-pub(super) const MAX_MESSAGE: usize = 16 << 20;
+pub(in crate::buildkit) const MAX_MESSAGE: usize = 16 << 20;
 
 /// A build may be silent for hours, but a stopped or paused engine must not hang polyarch. After `PING` without data
 /// polyarch asks the engine for a sign of life, and waits for `PONG`.
@@ -20,11 +20,11 @@ const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_mins(1);
 
 /// A client of BuildKit's control API; clones share one connection.
-pub(super) type Control = ControlClient<Channel>;
+pub(in crate::buildkit) type Control = ControlClient<Channel>;
 
 /// Connects to BuildKit over a stream that `dial` opens. This fails if the other end has no BuildKit. A lost connection
 /// is opened again.
-pub(super) async fn connect<D, F, S>(dial: D) -> Result<Channel, tonic::transport::Error>
+pub(crate) async fn connect<D, F, S>(dial: D) -> Result<Channel, tonic::transport::Error>
 where
     D: Fn() -> F + Send + 'static,
     F: Future<Output = io::Result<S>> + Send + 'static,
@@ -45,20 +45,17 @@ where
 }
 
 /// The control API on `channel`.
-pub(super) fn control(channel: &Channel) -> Control {
+pub(in crate::buildkit) fn control(channel: &Channel) -> Control {
     ControlClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE)
 }
 
 #[cfg(test)]
 mod tests {
     use bollard::moby::buildkit::v1::ListWorkersRequest;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::UnixListener;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{UnixListener, UnixStream};
 
     use super::*;
-    use crate::connect::Dialer;
-    use crate::engine::upgrade::upgrade;
-    use crate::plan::EngineHost;
 
     #[tokio::test(start_paused = true)]
     async fn stopped_engine_does_not_block_forever() {
@@ -67,16 +64,11 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         let engine = async {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let upgraded = b"HTTP/1.1 101 UPGRADED\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\n";
-            stream.write_all(upgraded).await.unwrap();
             // The engine reads everything and answers nothing, not even a ping.
             while !matches!(stream.read(&mut [0; 4096]).await, Ok(0) | Err(_)) {}
             std::future::pending::<()>().await;
         };
-        let dial = move || {
-            let dialer = Dialer::new(EngineHost::Unix(path.clone()));
-            async move { upgrade(&dialer, "/grpc", &[]).await }
-        };
+        let dial = move || UnixStream::connect(path.clone());
         let asking = async { control(&connect(dial).await.unwrap()).list_workers(ListWorkersRequest::default()).await };
         let answer = tokio::select! {
             () = engine => unreachable!(),

@@ -121,12 +121,12 @@ fn cut(text: &str, first: usize, last: usize) -> Option<Excerpt> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use crate::context::{AddedStages, add_stages};
 
     /// A status like BuildKit's for a failure at these lines of `text`.
-    pub(in crate::engine) fn details(text: &str, first: usize, last: usize) -> Vec<u8> {
+    fn details(text: &str, first: usize, last: usize) -> Vec<u8> {
         let (data, definition) = (STANDARD.encode(text), serde_json::Value::Null);
         let source = serde_json::json!({
             "info": { "filename": "Dockerfile", "data": data, "definition": definition },

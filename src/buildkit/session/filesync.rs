@@ -20,7 +20,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::backlog::Backlog;
-use super::outcome::Outcome;
+use super::observed::Observed;
 use crate::context::{ContextError, Entry, EntryKind, Root, Selection};
 
 /// The most bytes of a file in one packet.
@@ -39,7 +39,7 @@ type Packets = mpsc::Sender<Result<Packet, Status>>;
 pub(super) struct Files {
     /// The directories by the names that the engine uses.
     roots: BTreeMap<String, Arc<Root>>,
-    outcome: Outcome,
+    observed: Observed,
 }
 
 impl Files {
@@ -51,14 +51,14 @@ impl Files {
         context: Option<&Path>,
         dockerfile: Option<Root>,
         named: &BTreeMap<String, PathBuf>,
-        outcome: Outcome,
+        observed: Observed,
     ) -> Result<Self, ContextError> {
         let named = named.iter().map(|(name, path)| (name.as_str(), path.as_path()));
         let opened = named.chain(context.map(|path| (CONTEXT, path))).map(|(name, path)| Ok((name, Root::open(path)?)));
         let shared =
             |opened: Result<(&str, Root), ContextError>| opened.map(|(name, root)| (name.to_owned(), Arc::new(root)));
         let dockerfile = dockerfile.map(|root| Ok((DOCKERFILE, root)));
-        Ok(Self { roots: opened.chain(dockerfile).map(shared).collect::<Result<_, _>>()?, outcome })
+        Ok(Self { roots: opened.chain(dockerfile).map(shared).collect::<Result<_, _>>()?, observed })
     }
 
     /// The directory that the engine's request names.
@@ -86,10 +86,10 @@ impl FileSync for Files {
         let root = self.root(request.metadata())?;
         let selection = selection(request.metadata());
         let (packets, waiting) = mpsc::channel(WAITING);
-        let sent = if self.counts(&root, &selection) { self.outcome.sent.clone() } else { Arc::default() };
+        let sent = if self.counts(&root, &selection) { self.observed.sent.clone() } else { Arc::default() };
         let backlog = Arc::<Backlog>::default();
-        let outcome = self.outcome.clone();
-        let transfer = Transfer { root, entries: Arc::default(), outcome, packets, backlog: backlog.clone() };
+        let observed = self.observed.clone();
+        let transfer = Transfer { root, entries: Arc::default(), observed, packets, backlog: backlog.clone() };
         // The response owns the task. When the engine drops the stream, the task ends.
         let task = AbortOnDropHandle::new(tokio::spawn(transfer.run(selection, request.into_inner())));
         // The connection asks the stream for a packet when it has space. If the engine does not read, it never asks.
@@ -117,7 +117,7 @@ struct Transfer {
     root: Arc<Root>,
     /// The entries by the number of their packet. Only files that the engine may request are kept.
     entries: Arc<Mutex<Vec<Option<Entry>>>>,
-    outcome: Outcome,
+    observed: Observed,
     packets: Packets,
     backlog: Arc<Backlog>,
 }
@@ -165,13 +165,13 @@ impl Transfer {
             Ok(()) => drop(self.packets.send(Ok(packet(PacketType::PacketFin))).await),
             Err(Stop::Unheard) => {}
             // The engine would not read an error. So this signals the build, which drops the session.
-            Err(Stop::Stalled) => self.outcome.stalled.cancel(),
+            Err(Stop::Stalled) => self.observed.stalled.cancel(),
             Err(Stop::Protocol(message)) => drop(self.packets.send(Err(Status::invalid_argument(message))).await),
             Err(Stop::Context(error)) => {
                 let error = Arc::new(error);
                 let status = Status::unknown(error.to_string());
                 // polyarch shows the first error. Later errors follow from it.
-                let _ = self.outcome.context_error.set(error);
+                let _ = self.observed.context_error.set(error);
                 let _ = self.packets.send(Err(status)).await;
             }
         }
@@ -182,7 +182,7 @@ impl Transfer {
         for entry in self.root.walk(selection)? {
             let entry = entry?;
             if entry.kind == EntryKind::Socket {
-                self.outcome.socket.get_or_init(|| entry.path);
+                self.observed.socket.get_or_init(|| entry.path);
                 continue;
             }
             let stat = Packet { stat: Some(stat(&entry)), ..packet(PacketType::PacketStat) };

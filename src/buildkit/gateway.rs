@@ -10,8 +10,8 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
-use super::client::Engine;
-use super::control::MAX_MESSAGE;
+use super::client::BuildKit;
+use super::grpc::MAX_MESSAGE;
 use super::session::{Session, random_id};
 
 /// The metadata key that assigns a call to a `Control.Solve` (BuildKit, `client/buildid`).
@@ -50,8 +50,8 @@ struct Return {
 #[derive(Clone, PartialEq, prost::Message)]
 struct Returned {}
 
-impl Engine {
-    /// Asks the Dockerfile frontend, and returns the metadata of its answer. The engine builds nothing.
+impl BuildKit {
+    /// Asks the Dockerfile frontend, and returns the metadata of its answer. BuildKit builds nothing.
     ///
     /// As in buildx, a question needs an open build without a frontend. After the answer polyarch returns an empty
     /// result to that build, which ends it.
@@ -61,7 +61,7 @@ impl Engine {
         frontend_opt: HashMap<String, String>,
     ) -> Result<HashMap<String, Vec<u8>>, Status> {
         let id = random_id();
-        let mut control = self.control.clone();
+        let mut control = self.control();
         let build = SolveRequest { r#ref: id.clone(), session: session.id().to_owned(), ..SolveRequest::default() };
         let mut build = std::pin::pin!(control.solve(build));
         let asking = async {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use super::facts::EngineFacts;
+use super::worker::Worker;
 use crate::context::{GivenDockerfile, dockerfile_at};
 use crate::oci::{DigestRef, Reference, Selector, TagRef};
 use crate::plan::{BuildSpec, Context, ContextName, Dockerfile, ImageName, NamedContext};
@@ -59,12 +59,12 @@ pub(super) fn input_attrs(build: &BuildSpec) -> HashMap<String, String> {
 /// The frontend's options for the named contexts of `build`. A frontend from a `# syntax=` line may not know contexts.
 /// It then refuses these options.
 pub(super) fn attrs(
-    facts: &EngineFacts,
+    worker: &Worker,
     build: &BuildSpec,
     bases: &BTreeMap<ImageName, BaseImage>,
 ) -> HashMap<String, String> {
     let mut attrs = HashMap::new();
-    for (name, context) in build.contexts.iter().filter(|_| facts.knows_contexts()) {
+    for (name, context) in build.contexts.iter().filter(|_| worker.knows_contexts) {
         let found = match context {
             // Without an image the frontend gets no context of this name, and then finds nothing under it.
             NamedContext::Image(image) => bases.get(image).map(|base| format!("docker-image://{base}")),

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// How long packets may wait while the engine reads none.
-pub(in crate::engine) const UPLOAD_IDLE: Duration = Duration::from_mins(1);
+pub(in crate::buildkit) const UPLOAD_IDLE: Duration = Duration::from_mins(1);
 
 /// A count of the packets of one transfer. A transfer with nothing to send never stalls.
 #[derive(Debug, Default)]

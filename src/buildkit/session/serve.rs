@@ -13,6 +13,7 @@ use bollard::moby::sshforward::v1::ssh_server::SshServer;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 
@@ -21,16 +22,12 @@ use super::content::Content;
 use super::dockerfile;
 use super::filesync::Files;
 use super::health::Alive;
-use super::outcome::Outcome;
+use super::observed::Observed;
 use super::secrets::Given;
 use super::ssh::{BuildAgents, Forwarded};
 use crate::auth::{AuthError, BuildSecrets, CredentialSource};
+use crate::buildkit::grpc::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::context::{AddedLines, AddedStages, ContextError, GivenDockerfile};
-use crate::engine::client::Engine;
-use crate::engine::error::{EngineError, EngineErrorKind};
-use crate::engine::rest::{ANSWER, within};
-use crate::engine::upgrade::upgrade;
-use crate::engine::windows::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::oci::Digest;
 use crate::random;
 
@@ -42,10 +39,9 @@ pub struct SessionSpec {
     /// The Dockerfile, unless it is in a context that the engine fetches. The session serves only this file of its
     /// directory, and its `.dockerignore`.
     pub dockerfile: Option<GivenDockerfile>,
-    /// The stages that polyarch adds before the Dockerfile's own:
-    /// [`EngineFacts::stages`](crate::engine::EngineFacts::stages).
+    /// The stages that polyarch adds before the Dockerfile's own.
     pub stages: AddedStages,
-    /// Other directories, by the names that the engine uses: [`directories`](crate::engine::directories).
+    /// Other directories, by the names that the engine uses: [`directories`](crate::buildkit::directories).
     pub directories: BTreeMap<String, PathBuf>,
     /// The directories that its builds import caches from, or export them to.
     pub caches: BTreeSet<PathBuf>,
@@ -73,102 +69,116 @@ const MAX_STREAMS: u32 = 32;
 #[derive(Debug)]
 pub struct Session {
     id: String,
-    outcome: Outcome,
+    observed: Observed,
     /// The lines that polyarch added to the user's Dockerfile.
     added: AddedLines,
     _server: AbortOnDropHandle<()>,
 }
 
-impl Session {
-    /// Opens a session on `engine`.
+/// The services of a session, before BuildKit has a connection to them.
+pub(crate) struct SessionServices {
+    id: String,
+    shared_key: Digest,
+    observed: Observed,
+    added: AddedLines,
+    routes: Routes,
+}
+
+impl SessionServices {
+    /// Prepares the services.
     ///
     /// # Errors
-    /// polyarch cannot read the context or a Dockerfile, or the engine refuses.
-    pub async fn open(engine: &Engine, spec: SessionSpec) -> Result<Self, EngineError> {
-        let failed = |kind| engine.error("open a build session".into(), kind);
-        let outcome = Outcome::default();
+    /// polyarch cannot read the context or a Dockerfile.
+    pub(crate) fn open(spec: SessionSpec) -> Result<Self, ContextError> {
+        let observed = Observed::default();
         let dockerfile = spec.dockerfile.as_ref().map(|dockerfile| dockerfile::open(dockerfile, &spec.stages));
-        let opened = dockerfile.transpose().and_then(|opened| {
-            let (dockerfile, added) = opened.unzip();
-            let files = Files::open(spec.context.as_deref(), dockerfile, &spec.directories, outcome.clone())?;
-            Ok((files, added.unwrap_or_default()))
-        });
-        let (files, added) = opened.map_err(|error| failed(EngineErrorKind::Context(Arc::new(error))))?;
-        let credentials = Credentials { source: spec.credentials, error: outcome.auth_error.clone() };
-        let id = random_id();
-        let shared_key = Digest::of(spec.shared_key.as_bytes());
-        let mut headers = vec![
-            ("X-Docker-Expose-Session-Uuid", id.as_str()),
-            ("X-Docker-Expose-Session-Name", "polyarch"),
-            ("X-Docker-Expose-Session-Sharedkey", shared_key.hex()),
-        ];
-        headers.extend(METHODS.map(|method| ("X-Docker-Expose-Session-Grpc-Method", method)));
-        let upgrading = async { upgrade(&engine.dialer, "/session", &headers).await.map_err(EngineErrorKind::Connect) };
-        let connection = within(ANSWER, upgrading).await.map_err(failed)?;
-        let services = Routes::new(HealthServer::new(Alive))
+        let (dockerfile, added) = dockerfile.transpose()?.unzip();
+        let files = Files::open(spec.context.as_deref(), dockerfile, &spec.directories, observed.clone())?;
+        let credentials = Credentials { source: spec.credentials, error: observed.auth_error.clone() };
+        let routes = Routes::new(HealthServer::new(Alive))
             .add_service(AuthServer::new(credentials))
             .add_service(FileSyncServer::new(files))
             .add_service(Content::of(&spec.caches))
             .add_service(SecretsServer::new(Given(spec.secrets)))
             .add_service(SshServer::new(Forwarded::new(spec.agents)));
+        let shared_key = Digest::of(spec.shared_key.as_bytes());
+        Ok(Self { id: random_id(), shared_key, observed, added: added.unwrap_or_default(), routes })
+    }
+
+    /// The names and values that introduce the session to BuildKit: as headers of a request to Docker Engine, or as
+    /// metadata of `Control.Session`.
+    pub(crate) fn introduction(&self) -> Vec<(&'static str, &str)> {
+        let mut named = vec![
+            ("X-Docker-Expose-Session-Uuid", self.id.as_str()),
+            ("X-Docker-Expose-Session-Name", "polyarch"),
+            ("X-Docker-Expose-Session-Sharedkey", self.shared_key.hex()),
+        ];
+        named.extend(METHODS.map(|method| ("X-Docker-Expose-Session-Grpc-Method", method)));
+        named
+    }
+
+    /// Serves BuildKit on `connection`, where BuildKit is the client.
+    pub(crate) fn serve(self, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Session {
         let serving = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADERS)
             .max_concurrent_streams(MAX_STREAMS)
-            .serve_connection(TokioIo::new(connection), TowerToHyperService::new(services.prepare()));
+            .serve_connection(TokioIo::new(connection), TowerToHyperService::new(self.routes.prepare()));
         let server = AbortOnDropHandle::new(tokio::spawn(async move {
             // The result has no meaning: a build that lost its session fails by itself.
             let _ = serving.await;
         }));
-        Ok(Self { id, outcome, added, _server: server })
+        Session { id: self.id, observed: self.observed, added: self.added, _server: server }
     }
+}
 
-    pub(in crate::engine) fn id(&self) -> &str {
+impl Session {
+    pub(in crate::buildkit) fn id(&self) -> &str {
         &self.id
     }
 
     /// The bytes of the context's files that were sent since the last call. Platforms that share a session share its
     /// context, so their sum is the traffic on the wire.
-    pub(in crate::engine) fn take_sent_bytes(&self) -> u64 {
-        self.outcome.sent.swap(0, Ordering::Relaxed)
+    pub(crate) fn take_sent_bytes(&self) -> u64 {
+        self.observed.sent.swap(0, Ordering::Relaxed)
     }
 
     /// Waits until the engine stops reading the context. Returns the bytes of files that it has read, and keeps their
     /// count.
-    pub(in crate::engine) async fn stalled(&self) -> u64 {
-        self.outcome.stalled.cancelled().await;
-        self.outcome.sent.load(Ordering::Relaxed)
+    pub(in crate::buildkit) async fn stalled(&self) -> u64 {
+        self.observed.stalled.cancelled().await;
+        self.observed.sent.load(Ordering::Relaxed)
     }
 
     /// The lines that polyarch added to the user's Dockerfile.
-    pub(in crate::engine) fn added_lines(&self) -> AddedLines {
+    pub(in crate::buildkit) fn added_lines(&self) -> AddedLines {
         self.added
     }
 
     /// BuildKit's message, with the line numbers of the Dockerfile on the disk.
-    pub(in crate::engine) fn in_lines_of_the_file(&self, message: String) -> String {
+    pub(in crate::buildkit) fn in_lines_of_the_file(&self, message: String) -> String {
         dockerfile::in_lines_of_the_file(message, self.added)
     }
 
     /// The error of the context's reader, as polyarch's value. BuildKit passes on only its text.
-    pub(in crate::engine) fn context_error(&self) -> Option<Arc<ContextError>> {
-        self.outcome.context_error.get().cloned()
+    pub(in crate::buildkit) fn context_error(&self) -> Option<Arc<ContextError>> {
+        self.observed.context_error.get().cloned()
     }
 
     /// A socket in the context, which polyarch did not send.
-    pub(in crate::engine) fn socket(&self) -> Option<&str> {
-        self.outcome.socket.get().map(String::as_str)
+    pub(in crate::buildkit) fn socket(&self) -> Option<&str> {
+        self.observed.socket.get().map(String::as_str)
     }
 
     /// The error of the credentials' source, as polyarch's value.
-    pub(in crate::engine) fn auth_error(&self) -> Option<Arc<AuthError>> {
-        self.outcome.auth_error.get().cloned()
+    pub(in crate::buildkit) fn auth_error(&self) -> Option<Arc<AuthError>> {
+        self.observed.auth_error.get().cloned()
     }
 }
 
 /// 128 random bits, the form of BuildKit's identifiers. They are unique among the builds of all users on the engine.
-pub(in crate::engine) fn random_id() -> String {
+pub(in crate::buildkit) fn random_id() -> String {
     random::name()
 }
 

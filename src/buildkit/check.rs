@@ -6,13 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::cache::Caches;
-use super::client::Engine;
-use super::error::{EngineError, EngineErrorKind};
-use super::facts::EngineFacts;
-use super::request::{BuildRequest, frontend_attrs};
+use super::client::BuildKit;
+use super::error::BuildKitError;
+use super::meaning::why;
+use super::request::{BuildRequest, Caches, Worker, frontend_attrs};
 use super::session::{Session, UPLOAD_IDLE};
-use super::solve::why;
 use super::status::Steps;
 use crate::oci::null;
 use crate::plan::{Location, NamedContext};
@@ -40,31 +38,28 @@ pub struct Finding {
     pub url: Option<Text>,
 }
 
-impl Engine {
-    /// Lints the Dockerfile of a build. The engine must [support this](EngineFacts::checks). The engine builds nothing,
-    /// and base images from the plan count as empty images.
+impl BuildKit {
+    /// Lints the Dockerfile of a build. BuildKit builds nothing, and base images from the plan count as empty images.
     ///
     /// # Errors
-    /// The engine cannot read the Dockerfile, its frontend has no lint, or the engine is lost.
-    pub async fn check(&self, request: &BuildRequest<'_>, session: &Session) -> Result<Lint, EngineError> {
-        let failed = |kind| self.error(format!("check the Dockerfile for {}", request.platform), kind);
+    /// BuildKit cannot read the Dockerfile, its frontend has no lint, or the connection is lost.
+    pub(crate) async fn check(&self, request: &BuildRequest<'_>, session: &Session) -> Result<Lint, BuildKitError> {
         let answered = tokio::select! {
-            answered = self.ask_frontend(session, attrs(self.facts(), request)) => answered,
+            answered = self.ask_frontend(session, attrs(&self.worker, request)) => answered,
             bytes = session.stalled() => {
-                return Err(failed(EngineErrorKind::UploadStalled { bytes, seconds: UPLOAD_IDLE.as_secs() }));
+                return Err(BuildKitError::UploadStalled { bytes, seconds: UPLOAD_IDLE.as_secs() });
             }
         };
-        let metadata =
-            answered.map_err(|status| failed(why(&status, session, &Steps::default(), (self.facts(), request))))?;
+        let metadata = answered.map_err(|status| why(&status, session, &Steps::default(), (&self.worker, request)))?;
         let result = metadata.get("result.json").map(Vec::as_slice).unwrap_or_default();
-        read(result).map_err(|why| failed(EngineErrorKind::NoProof(why)))
+        read(result).map_err(BuildKitError::NoProof)
     }
 }
 
 /// The options of the build, and the request for a lint instead of a build (buildx, `build/build.go`).
-fn attrs(facts: &EngineFacts, request: &BuildRequest<'_>) -> HashMap<String, String> {
+fn attrs(worker: &Worker, request: &BuildRequest<'_>) -> HashMap<String, String> {
     // The lint searches no step in a cache.
-    let mut attrs = frontend_attrs(facts, request, &Caches::default());
+    let mut attrs = frontend_attrs(worker, request, &Caches::default());
     let images = request.build.contexts.iter().filter(|(_, context)| matches!(context, NamedContext::Image(_)));
     attrs.extend(images.map(|(name, _)| (format!("context:{name}"), "docker-image://scratch".to_owned())));
     let contexts = attrs.keys().any(|key| key.starts_with("context:"));

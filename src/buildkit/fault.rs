@@ -1,7 +1,7 @@
 //! The reason of a failed build: BuildKit's message, the step and its lines, in plain words.
 
 use super::emulation::binfmt_hint;
-use super::source::Excerpt;
+use super::excerpt::Excerpt;
 use crate::oci::Platform;
 
 /// A build that failed.
@@ -72,7 +72,7 @@ impl BuildFault {
     }
 
     /// The next step for the user, in one line.
-    pub(super) fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         Some(match &self.cause {
             BuildCause::NotEmulated(platform) => binfmt_hint(platform),
             BuildCause::NotAProgram(platform) => format!(

@@ -7,7 +7,7 @@ const EMULATED: [&str; 10] =
     ["amd64", "386", "arm64", "arm", "riscv64", "s390x", "ppc64le", "mips64", "mips64le", "loong64"];
 
 /// The hint for an engine on `own` that cannot run programs of `platform`.
-pub(super) fn emulation_hint(own: &Platform, platform: &Platform) -> String {
+pub(crate) fn emulation_hint(own: &Platform, platform: &Platform) -> String {
     if own.os() != platform.os() {
         return format!("build {platform} on another engine: this engine runs only {} programs", own.os());
     }

@@ -1,62 +1,16 @@
-//! The request for a build, and its options for the Dockerfile frontend.
+//! The options of a build for the Dockerfile frontend.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
+use super::build::BuildRequest;
 use super::cache::Caches;
-use super::contexts::{self, BaseImage};
-use super::facts::EngineFacts;
-use super::local::SharedContext;
-use crate::oci::{Platform, Repository, TagRef};
-use crate::plan::{Attest, BuildSpec, CachePolicy, Generator, ImageName, Network, PullPolicy, Sandbox};
-
-/// The request for a build.
-#[derive(Debug)]
-pub struct BuildRequest<'a> {
-    /// The place for the image.
-    pub to: Output<'a>,
-    /// The platform.
-    pub platform: &'a Platform,
-    /// The build settings of the plan, without those that [`EngineFacts::lacks`](super::EngineFacts::lacks) names. The
-    /// session serves the context, the Dockerfile and the secrets.
-    pub build: &'a BuildSpec,
-    /// The places of the images in the plan that this build uses as base images.
-    pub bases: &'a BTreeMap<ImageName, BaseImage>,
-    /// The context, if other builds share it. `None` uses the session's own context.
-    pub context: Option<SharedContext<'a>>,
-}
-
-/// The names of an image on the engine that builds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineNames {
-    /// A name that no other build uses. It shows the built image until polyarch removes the name.
-    pub own: TagRef,
-    /// The permanent name, which the push uses. Any other build may move it at any time.
-    pub shared: TagRef,
-}
-
-/// The place for a built image.
-#[derive(Debug, Clone, Copy)]
-pub enum Output<'a> {
-    /// The image stays on the engine, under these names.
-    Engine(&'a EngineNames),
-    /// The engine pushes the image to this repository by digest, and keeps only its build cache. The session has the
-    /// login there.
-    Registry(&'a Repository),
-}
-
-impl<'a> Output<'a> {
-    /// The repository of the image.
-    pub(super) fn repository(self) -> &'a Repository {
-        match self {
-            Self::Engine(names) => &names.shared.repository,
-            Self::Registry(repository) => repository,
-        }
-    }
-}
+use super::contexts;
+use super::worker::Worker;
+use crate::plan::{Attest, CachePolicy, Generator, Network, PullPolicy, Sandbox};
 
 /// The Dockerfile frontend's options, with buildx's names (BuildKit, `frontend/dockerui`).
-pub(super) fn frontend_attrs(
-    facts: &EngineFacts,
+pub(in crate::buildkit) fn frontend_attrs(
+    worker: &Worker,
     request: &BuildRequest<'_>,
     caches: &Caches,
 ) -> HashMap<String, String> {
@@ -82,7 +36,7 @@ pub(super) fn frontend_attrs(
         set("image-resolve-mode", "pull");
     }
     attrs.extend(caches.frontend_attr());
-    attrs.extend(contexts::attrs(facts, build, request.bases));
+    attrs.extend(contexts::attrs(worker, build, request.bases));
     attrs.extend(sandbox_attrs(&build.sandbox));
     attrs.extend(attest_attrs(&build.attest));
     attrs.extend(build.args.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone())));
@@ -124,14 +78,18 @@ fn attest_attrs(attest: &Attest) -> impl Iterator<Item = (String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::engine::{ApiVersion, ImageStore};
-    use crate::oci::Reference;
-    use crate::plan::{self, Facts, Overrides, SourceText};
+    use std::collections::BTreeMap;
 
-    fn facts(minor: u16) -> EngineFacts {
-        let (platform, api) = ("linux/amd64".parse().unwrap(), ApiVersion { major: 1, minor });
-        EngineFacts { version: "x".into(), api, platform, runs: Vec::new(), store: ImageStore::GraphDriver, runc: None }
+    use super::super::build::{EngineNames, Output};
+    use super::super::contexts::BaseImage;
+    use super::super::worker::Exporter;
+    use super::*;
+    use crate::oci::Reference;
+    use crate::plan::{self, Facts, ImageName, Overrides, SourceText};
+
+    /// A worker that knows named contexts.
+    fn worker() -> Worker {
+        Worker { platform: "linux/amd64".parse().unwrap(), exporter: Exporter::Moby, knows_contexts: true }
     }
 
     /// The options for the only job of an image with `settings`, without the options of every build.
@@ -153,11 +111,11 @@ mod tests {
 
     /// The same options for the first job of a plan.
     fn sent_for(text: &str, bases: &BTreeMap<ImageName, BaseImage>) -> BTreeMap<String, String> {
-        sent_to(51, text, bases)
+        sent_to(&worker(), text, bases)
     }
 
-    /// The same options for an engine with the API 1.`minor`.
-    fn sent_to(minor: u16, text: &str, bases: &BTreeMap<ImageName, BaseImage>) -> BTreeMap<String, String> {
+    /// The same options for another worker.
+    fn sent_to(worker: &Worker, text: &str, bases: &BTreeMap<ImageName, BaseImage>) -> BTreeMap<String, String> {
         let source = SourceText { path: "build.yaml".into(), text: text.to_owned() };
         let plan = plan::resolve(&source, &BTreeMap::new(), &Facts::new(), &Overrides::default()).unwrap();
         let job = &plan.images[0].jobs[0];
@@ -174,7 +132,7 @@ mod tests {
         };
         let manifests = BTreeMap::from([("cache/amd64".into(), crate::oci::Digest::of(b"cache"))]);
         let caches = Caches::of(&request, &manifests);
-        frontend_attrs(&facts(minor), &request, &caches).into_iter().collect()
+        frontend_attrs(worker, &request, &caches).into_iter().collect()
     }
 
     #[test]
@@ -318,6 +276,7 @@ images:
         let base = BaseImage::OnEngine(repository.tag("x-amd64".parse().unwrap()));
         let bases = BTreeMap::from([("base".parse().unwrap(), base)]);
         let mode = ("image-resolve-mode".to_owned(), "local".to_owned());
-        assert_eq!(own(sent_to(41, BUILT_ON, &bases)), BTreeMap::from([mode]));
+        let old = Worker { knows_contexts: false, ..worker() };
+        assert_eq!(own(sent_to(&old, BUILT_ON, &bases)), BTreeMap::from([mode]));
     }
 }

@@ -1,0 +1,37 @@
+//! BuildKit, over any gRPC connection: this room knows nothing of the program that BuildKit runs in.
+//!
+//! [`connect`] makes the connection from a function that opens streams, and [`BuildKit`] speaks on it as buildx does. A
+//! [`Session`] serves the build's requests on a second stream, `Control.Solve` builds one platform, and `Control.Status`
+//! reports the progress.
+
+mod cache_directories;
+mod check;
+mod client;
+mod emulation;
+mod error;
+mod excerpt;
+mod fault;
+mod gateway;
+mod grpc;
+mod meaning;
+mod request;
+mod session;
+mod solve;
+mod status;
+
+pub use cache_directories::cache_directories;
+pub use check::{Finding, Lint};
+pub(crate) use client::{BuildKit, connect};
+pub(crate) use emulation::emulation_hint;
+pub(crate) use error::BuildKitError;
+pub use excerpt::Excerpt;
+pub(crate) use fault::{ASK_FOR_ITS_DIRECTORY, UNASKABLE};
+pub use fault::{BuildCause, BuildFault};
+pub use request::{
+    BaseImage, BuildRequest, CacheTarget, EngineNames, Output, SharedContext, directories, given_dockerfile,
+};
+pub(crate) use request::{Exporter, Worker};
+pub(crate) use session::SessionServices;
+pub use session::{BuildAgents, Session, SessionSpec};
+pub(crate) use solve::Solved;
+pub use status::{BuildEvent, BuildSummary};
