@@ -28,7 +28,7 @@ pub fn cache_directories(build: &BuildSpec) -> impl Iterator<Item = PathBuf> {
 }
 
 /// Searches the directories for caches, and reports directories without one. The build continues without these caches.
-pub(super) async fn look(build: &BuildSpec) -> (Manifests, Vec<BuildEvent>) {
+pub(super) async fn find(build: &BuildSpec) -> (Manifests, Vec<BuildEvent>) {
     let (mut manifests, mut events) = (Manifests::new(), Vec::new());
     for path in sources(build) {
         let layout = Layout::at(path);
@@ -59,7 +59,7 @@ pub(super) async fn publish(build: &BuildSpec, response: &HashMap<String, String
 
 /// Replaces BuildKit's name for a cache in a directory, which is a hash of its options (`solver/llbsolver`, `cmKey`),
 /// with the directory.
-pub(super) fn in_our_words(event: BuildEvent, build: &BuildSpec) -> BuildEvent {
+pub(super) fn with_directory_names(event: BuildEvent, build: &BuildSpec) -> BuildEvent {
     let ours = |at: String| {
         let hash = at.strip_prefix("local:").is_some_and(|hash| hash.bytes().all(|byte| byte.is_ascii_digit()));
         let names = sources(build).map(|path| path.display().to_string()).collect::<Vec<_>>();

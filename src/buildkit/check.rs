@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::client::BuildKit;
 use super::error::BuildKitError;
-use super::meaning::why;
+use super::failure::failure_of;
 use super::request::{BuildRequest, Caches, Worker, frontend_attrs};
 use super::session::{Session, UPLOAD_IDLE};
 use super::status::Steps;
@@ -22,12 +22,12 @@ pub struct Lint {
     /// The Dockerfile's text, as the engine read it.
     pub text: String,
     /// The faults, in the order of the text.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<LintFinding>,
 }
 
 /// A fault of a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
+pub struct LintFinding {
     /// The place of the fault. `None` means that it concerns the whole file.
     pub at: Option<Location>,
     /// The rule that the Dockerfile breaks. Without a rule, the Dockerfile cannot be built.
@@ -50,7 +50,8 @@ impl BuildKit {
                 return Err(BuildKitError::UploadStalled { bytes, seconds: UPLOAD_IDLE.as_secs() });
             }
         };
-        let metadata = answered.map_err(|status| why(&status, session, &Steps::default(), (&self.worker, request)))?;
+        let metadata =
+            answered.map_err(|status| failure_of(&status, session, &Steps::default(), (&self.worker, request)))?;
         let result = metadata.get("result.json").map(Vec::as_slice).unwrap_or_default();
         read(result).map_err(BuildKitError::NoProof)
     }
@@ -135,14 +136,18 @@ fn read(result: &[u8]) -> Result<Lint, String> {
         let line = location.ranges.iter().map(|range| range.start.line).min().filter(|line| *line > 0)?;
         Some(Location::line(&text, line))
     };
-    let warning = |Warning { rule_name, description, url, detail, location }: Warning| Finding {
+    let warning = |Warning { rule_name, description, url, detail, location }: Warning| LintFinding {
         at: at(location),
         rule: Some(rule_name.into()),
         message: if detail.is_empty() { description } else { detail }.into(),
         url: url.filter(|url| !url.is_empty()).map(Text::from),
     };
-    let broken =
-        |BuildError { message, location }| Finding { at: at(location), rule: None, message: message.into(), url: None };
+    let broken = |BuildError { message, location }| LintFinding {
+        at: at(location),
+        rule: None,
+        message: message.into(),
+        url: None,
+    };
     let warnings = results.warnings.into_iter().map(warning);
     let mut findings: Vec<_> = warnings.chain(results.build_error.map(broken)).collect();
     findings.sort();

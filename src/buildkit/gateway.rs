@@ -18,7 +18,7 @@ use super::session::{Session, random_id};
 const BUILD: &str = "buildkit-controlapi-buildid";
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Question {
+struct FrontendRequest {
     #[prost(string, tag = "2")]
     frontend: String,
     #[prost(map = "string, string", tag = "3")]
@@ -30,7 +30,7 @@ struct Question {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Answer {
+struct FrontendResponse {
     #[prost(message, optional, tag = "3")]
     result: Option<FrontendResult>,
 }
@@ -42,13 +42,13 @@ struct FrontendResult {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Return {
+struct ReturnRequest {
     #[prost(message, optional, tag = "1")]
     result: Option<FrontendResult>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Returned {}
+struct ReturnResponse {}
 
 impl BuildKit {
     /// Asks the Dockerfile frontend, and returns the metadata of its answer. BuildKit builds nothing.
@@ -66,10 +66,11 @@ impl BuildKit {
         let mut build = std::pin::pin!(control.solve(build));
         let asking = async {
             let frontend = "dockerfile.v0".to_owned();
-            let question = Question { frontend, frontend_opt, allow_result_return: true, allow_result_array_ref: true };
-            let answer: Answer = self.call(&id, "Solve", question).await?;
-            let nothing = Return { result: Some(FrontendResult::default()) };
-            self.call::<_, Returned>(&id, "Return", nothing).await?;
+            let question =
+                FrontendRequest { frontend, frontend_opt, allow_result_return: true, allow_result_array_ref: true };
+            let answer: FrontendResponse = self.call(&id, "Solve", question).await?;
+            let nothing = ReturnRequest { result: Some(FrontendResult::default()) };
+            self.call::<_, ReturnResponse>(&id, "Return", nothing).await?;
             Ok(answer.result.unwrap_or_default().metadata)
         };
         let mut asking = std::pin::pin!(asking);

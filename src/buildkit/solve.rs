@@ -12,7 +12,7 @@ use tonic::Status;
 use super::cache_directories;
 use super::client::BuildKit;
 use super::error::BuildKitError;
-use super::meaning::why;
+use super::failure::failure_of;
 use super::request::{BuildRequest, Caches, exporter_attrs, frontend_attrs};
 use super::session::{Session, UPLOAD_IDLE, random_id};
 use super::status::{BuildEvent, BuildSummary, Steps};
@@ -50,7 +50,7 @@ impl BuildKit {
                 return Err(BuildKitError::UploadStalled { bytes, seconds: UPLOAD_IDLE.as_secs() });
             }
         };
-        let response = solved.map_err(|status| why(&status, session, &steps, (&self.worker, request)))?;
+        let response = solved.map_err(|status| failure_of(&status, session, &steps, (&self.worker, request)))?;
         let id = image_id(&response)?;
         if let Some(path) = request.sessions(session).find_map(Session::socket) {
             let message = format!("polyarch skips the socket {path} in the build context: no image can hold sockets");
@@ -69,7 +69,7 @@ impl BuildKit {
         steps: &mut Steps,
         events: &mpsc::Sender<BuildEvent>,
     ) -> Result<HashMap<String, String>, Status> {
-        let (manifests, said) = cache_directories::look(request.build).await;
+        let (manifests, said) = cache_directories::find(request.build).await;
         for event in said {
             // This result does not matter: a receiver that went away needs no events.
             let _ = events.send(event).await;
@@ -135,7 +135,7 @@ impl BuildKit {
         while let Ok(Some(message)) = stream.message().await {
             heard.fetch_add(1, Ordering::Relaxed);
             for event in steps.take(message) {
-                if events.send(cache_directories::in_our_words(event, request.build)).await.is_err() {
+                if events.send(cache_directories::with_directory_names(event, request.build)).await.is_err() {
                     return;
                 }
             }

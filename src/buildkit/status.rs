@@ -70,9 +70,9 @@ pub struct BuildSummary {
 /// Tracks the steps of one build. BuildKit sends a vertex again with every change.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    seen: HashMap<String, Seen>,
+    seen: HashMap<String, StepState>,
     context: HashMap<String, u64>,
-    starts: Starts,
+    starts: StartFailures,
     export_failed: bool,
     failed: Vec<FailedStep>,
 }
@@ -98,7 +98,7 @@ pub(super) enum NotStarted {
 
 /// Whether a log reported that a program did not start, wherever its bytes were cut.
 #[derive(Debug, Default)]
-struct Starts {
+struct StartFailures {
     failed: Option<NotStarted>,
     tail: Vec<u8>,
 }
@@ -112,7 +112,7 @@ const OLD_EXEC: &[u8] = b"exec user process caused";
 /// The bytes of a log that are kept to find a text that was cut.
 const MOST_TAIL: usize = 512;
 
-impl Starts {
+impl StartFailures {
     fn look(&mut self, bytes: &[u8]) {
         if self.failed.is_some() {
             return;
@@ -135,7 +135,7 @@ fn not_started(log: &[u8]) -> Option<NotStarted> {
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct StepState {
     name: String,
     progress: StepProgress,
     cached: bool,

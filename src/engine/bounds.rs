@@ -19,14 +19,14 @@ const MOST_LINE: u64 = 256 << 10;
 
 /// The kind of an engine's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum AnswerKind {
     /// A document.
     Document,
     /// Lines, for the whole duration of an operation. A refusal is a document.
     Lines,
 }
 
-impl Answer {
+impl AnswerKind {
     /// The kind of the engine's answer to `path`.
     pub(super) fn of(path: &str) -> Self {
         let streams = ["/push", "/images/create", "/images/load"];
@@ -41,8 +41,8 @@ pub(super) struct Bounded<C> {
 }
 
 impl<C> Bounded<C> {
-    pub(super) fn new(connection: C, answer: Answer) -> Self {
-        Self { connection, meter: Meter { answer, place: Place::Head(Vec::new()), document: 0, line: 0 } }
+    pub(super) fn new(connection: C, answer: AnswerKind) -> Self {
+        Self { connection, meter: Meter { answer, place: Position::Head(Vec::new()), document: 0, line: 0 } }
     }
 }
 
@@ -70,7 +70,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Bounded<C> {
 
 /// A position in an answer (RFC 9112, 6 and 7).
 #[derive(Debug)]
-enum Place {
+enum Position {
     /// In the head. These bytes of it have arrived.
     Head(Vec<u8>),
     /// In the line with a chunk's size.
@@ -87,8 +87,8 @@ enum Place {
 
 #[derive(Debug)]
 struct Meter {
-    answer: Answer,
-    place: Place,
+    answer: AnswerKind,
+    place: Position,
     /// The bytes so far, except the content of lines.
     document: u64,
     /// The bytes of the current line.
@@ -99,7 +99,7 @@ impl Meter {
     fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let Some((first, rest)) = bytes.split_first() {
             match &mut self.place {
-                Place::Head(head) => {
+                Position::Head(head) => {
                     head.push(*first);
                     if head.ends_with(b"\r\n\r\n") || head.ends_with(b"\n\n") {
                         let head = std::mem::take(head);
@@ -109,42 +109,42 @@ impl Meter {
                     }
                     bytes = rest;
                 }
-                Place::Size(size) | Place::Extension(size) if *first == b'\n' => {
-                    self.place = if *size == 0 { Place::Body } else { Place::Chunk(*size) };
+                Position::Size(size) | Position::Extension(size) if *first == b'\n' => {
+                    self.place = if *size == 0 { Position::Body } else { Position::Chunk(*size) };
                     self.framing()?;
                     bytes = rest;
                 }
-                Place::Size(size) => {
+                Position::Size(size) => {
                     let size = *size;
                     self.place = match char::from(*first).to_digit(16) {
-                        Some(digit) => Place::Size(size.saturating_mul(16).saturating_add(digit.into())),
-                        None => Place::Extension(size),
+                        Some(digit) => Position::Size(size.saturating_mul(16).saturating_add(digit.into())),
+                        None => Position::Extension(size),
                     };
                     self.framing()?;
                     bytes = rest;
                 }
-                Place::Extension(_) => {
+                Position::Extension(_) => {
                     self.framing()?;
                     bytes = rest;
                 }
-                Place::ChunkEnd => {
+                Position::ChunkEnd => {
                     if *first == b'\n' {
-                        self.place = Place::Size(0);
+                        self.place = Position::Size(0);
                     }
                     self.framing()?;
                     bytes = rest;
                 }
-                Place::Chunk(left) => {
+                Position::Chunk(left) => {
                     let length = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                     *left -= length as u64;
                     if *left == 0 {
-                        self.place = Place::ChunkEnd;
+                        self.place = Position::ChunkEnd;
                     }
                     let (content, rest) = bytes.split_at(length);
                     self.content(content)?;
                     bytes = rest;
                 }
-                Place::Body => return self.content(bytes),
+                Position::Body => return self.content(bytes),
             }
         }
         Ok(())
@@ -159,16 +159,16 @@ impl Meter {
             return;
         }
         if !status.starts_with('2') {
-            self.answer = Answer::Document;
+            self.answer = AnswerKind::Document;
         }
         let is_chunked = head.lines().any(|line| line.starts_with("transfer-encoding:") && line.contains("chunked"));
-        self.place = if is_chunked { Place::Size(0) } else { Place::Body };
+        self.place = if is_chunked { Position::Size(0) } else { Position::Body };
     }
 
     fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.answer {
-            Answer::Document => self.add(bytes.len() as u64),
-            Answer::Lines => {
+            AnswerKind::Document => self.add(bytes.len() as u64),
+            AnswerKind::Lines => {
                 for line in bytes.split_inclusive(|byte| *byte == b'\n') {
                     self.line += line.len() as u64;
                     if self.line > MOST_LINE {
@@ -186,8 +186,8 @@ impl Meter {
     /// Counts one byte around chunks. A stream has many chunks, so its framing does not count.
     fn framing(&mut self) -> io::Result<()> {
         match self.answer {
-            Answer::Document => self.add(1),
-            Answer::Lines => Ok(()),
+            AnswerKind::Document => self.add(1),
+            AnswerKind::Lines => Ok(()),
         }
     }
 
@@ -207,12 +207,12 @@ mod tests {
 
     use super::*;
 
-    fn meter(answer: Answer) -> Meter {
+    fn meter(answer: AnswerKind) -> Meter {
         Bounded::new((), answer).meter
     }
 
     /// The result for an answer that arrives in parts of this many bytes.
-    fn told(answer: Answer, bytes: &[u8], parts: usize) -> Result<(), String> {
+    fn told(answer: AnswerKind, bytes: &[u8], parts: usize) -> Result<(), String> {
         let mut meter = meter(answer);
         bytes.chunks(parts).try_for_each(|part| meter.count(part)).map_err(|error| error.to_string())
     }
@@ -232,36 +232,40 @@ mod tests {
         let most = usize::try_from(MOST_DOCUMENT).unwrap();
         for parts in [7, 64 << 10] {
             let plain = |length: usize| [&b"HTTP/1.1 200 OK\r\n\r\n"[..], &vec![b'x'; length]].concat();
-            assert_eq!(told(Answer::Document, &plain(most), parts), Ok(()));
+            assert_eq!(told(AnswerKind::Document, &plain(most), parts), Ok(()));
             assert!(
-                told(Answer::Document, &plain(most + 1), parts).unwrap_err().contains("the engine's answer is longer")
+                told(AnswerKind::Document, &plain(most + 1), parts)
+                    .unwrap_err()
+                    .contains("the engine's answer is longer")
             );
-            assert!(told(Answer::Document, &chunked(vec![vec![b'\n'; most / 2]; 3]), parts).is_err());
+            assert!(told(AnswerKind::Document, &chunked(vec![vec![b'\n'; most / 2]; 3]), parts).is_err());
             let line = usize::try_from(MOST_LINE).unwrap();
             let lines = vec![[vec![b'x'; line - 1], b"\n".to_vec()].concat(); 40];
-            assert_eq!(told(Answer::Lines, &chunked(lines), parts), Ok(()));
+            assert_eq!(told(AnswerKind::Lines, &chunked(lines), parts), Ok(()));
             // The end of a chunk is not the end of a line.
             let endless = chunked(vec![vec![b'x'; 1000]; line / 1000 + 1]);
             assert!(
-                told(Answer::Lines, &endless, parts).unwrap_err().contains("a line of the engine's answer is longer")
+                told(AnswerKind::Lines, &endless, parts)
+                    .unwrap_err()
+                    .contains("a line of the engine's answer is longer")
             );
             let refusal = [&b"HTTP/1.1 500 X\r\n\r\n"[..], &vec![b'\n'; most + 1]].concat();
-            assert!(told(Answer::Lines, &refusal, parts).unwrap_err().contains("the engine's answer is longer"));
+            assert!(told(AnswerKind::Lines, &refusal, parts).unwrap_err().contains("the engine's answer is longer"));
             let head = [&b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: "[..], &vec![b'x'; MOST_HEAD]].concat();
-            assert!(told(Answer::Lines, &head, parts).unwrap_err().contains("the head of the engine's answer"));
+            assert!(told(AnswerKind::Lines, &head, parts).unwrap_err().contains("the head of the engine's answer"));
         }
     }
 
     #[test]
     fn streams_are_distinguished_from_documents() {
         for (path, answer) in [
-            ("/v1.41/images/a/b/push", Answer::Lines),
-            ("/images/create", Answer::Lines),
-            ("/v1.48/images/load", Answer::Lines),
-            ("/version", Answer::Document),
-            ("/images/push/json", Answer::Document),
+            ("/v1.41/images/a/b/push", AnswerKind::Lines),
+            ("/images/create", AnswerKind::Lines),
+            ("/v1.48/images/load", AnswerKind::Lines),
+            ("/version", AnswerKind::Document),
+            ("/images/push/json", AnswerKind::Document),
         ] {
-            assert_eq!(Answer::of(path), answer, "{path}");
+            assert_eq!(AnswerKind::of(path), answer, "{path}");
         }
     }
 
@@ -271,7 +275,7 @@ mod tests {
             bytes in "(HTTP/1.1 [125]00 |transfer-encoding: chunked|\r\n|[0-9a-f]|;|x|\n){0,60}",
             parts in 1_usize..9,
         ) {
-            for answer in [Answer::Document, Answer::Lines] {
+            for answer in [AnswerKind::Document, AnswerKind::Lines] {
                 let (mut whole, mut cut) = (meter(answer), meter(answer));
                 whole.count(bytes.as_bytes()).unwrap();
                 bytes.as_bytes().chunks(parts).for_each(|part| cut.count(part).unwrap());

@@ -21,7 +21,7 @@ const LOADING: Duration = Duration::from_mins(5);
 
 /// An image on the engine that becomes one platform of a name.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct PlatformImage {
     /// One of its names, as the engine lists it: without `docker.io/`.
     pub name: String,
     /// Its id.
@@ -52,7 +52,12 @@ impl Engine {
     ///
     /// # Errors
     /// A part no longer exists, the engine refuses, or the name shows something else afterwards.
-    pub async fn name_index(&self, parts: &[Part], repository: &str, tag: &str) -> Result<Digest, EngineError> {
+    pub async fn name_index(
+        &self,
+        parts: &[PlatformImage],
+        repository: &str,
+        tag: &str,
+    ) -> Result<Digest, EngineError> {
         let name = format!("{repository}:{tag}");
         let naming = async {
             let listed = self.listed(parts.iter().map(|part| part.name.clone()).collect()).await?;
@@ -63,7 +68,7 @@ impl Engine {
             let shown = self.listed(vec![name.clone()]).await?;
             let shown = shown.iter().find(|image| image.repo_tags.contains(&name));
             proven(shown.map(|image| &*image.id), &id)?;
-            let there = |entry: &&Entry| manifests(shown).any(|m| m.available && m.id == entry.digest);
+            let there = |entry: &&IndexEntry| manifests(shown).any(|m| m.available && m.id == entry.digest);
             match index.manifests.iter().find(|entry| !there(entry)) {
                 Some(missing) => Err(EngineErrorKind::NotNamed(format!(
                     "the engine does not have {} under this name",
@@ -131,7 +136,7 @@ fn manifests(image: Option<&ImageSummary>) -> impl Iterator<Item = &ImageManifes
 }
 
 /// The index entries of `part`: its image, and the attestations of that image.
-fn entries(part: &Part, listed: &[ImageSummary]) -> Result<Vec<Entry>, EngineErrorKind> {
+fn entries(part: &PlatformImage, listed: &[ImageSummary]) -> Result<Vec<IndexEntry>, EngineErrorKind> {
     let gone = || EngineErrorKind::NotNamed(format!("{} no longer names the image {}", part.name, part.id));
     let image = listed.iter().find(|image| image.repo_tags.contains(&part.name) && image.id == part.id.as_str());
     let is_image = |manifest: &&ImageManifestSummary| {
@@ -146,8 +151,8 @@ fn entries(part: &Part, listed: &[ImageSummary]) -> Result<Vec<Entry>, EngineErr
         |manifest: &&ImageManifestSummary| manifest.attestation_data.as_ref().is_some_and(|data| data._for == found.id);
     let unknown =
         || PlatformFields { os: "unknown".into(), architecture: "unknown".into(), ..PlatformFields::default() };
-    let own = Entry::of(&found.descriptor, part.fields.clone());
-    let attestations = manifests(image).filter(about).map(|m| Entry::of(&m.descriptor, unknown()));
+    let own = IndexEntry::of(&found.descriptor, part.fields.clone());
+    let attestations = manifests(image).filter(about).map(|m| IndexEntry::of(&m.descriptor, unknown()));
     std::iter::once(own).chain(attestations).collect::<Option<_>>().ok_or_else(gone)
 }
 
@@ -157,12 +162,12 @@ fn entries(part: &Part, listed: &[ImageSummary]) -> Result<Vec<Entry>, EngineErr
 struct Index {
     schema_version: u8,
     media_type: MediaType,
-    manifests: Vec<Entry>,
+    manifests: Vec<IndexEntry>,
 }
 
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct IndexEntry {
     media_type: MediaType,
     digest: String,
     size: i64,
@@ -174,7 +179,7 @@ struct Entry {
 
 impl Index {
     /// A manifest list if every entry is Docker's, as for published indexes.
-    fn of(manifests: Vec<Entry>) -> Self {
+    fn of(manifests: Vec<IndexEntry>) -> Self {
         let docker = manifests.iter().all(|entry| entry.media_type == MediaType::DockerManifest);
         let media_type = if docker { MediaType::DockerList } else { MediaType::OciIndex };
         Self { schema_version: 2, media_type, manifests }
@@ -189,7 +194,7 @@ impl Index {
     }
 }
 
-impl Entry {
+impl IndexEntry {
     fn of(descriptor: &OciDescriptor, platform: PlatformFields) -> Option<Self> {
         // The engine adds its own annotations to the image's. The index leaves them out.
         let about = |(key, _): &(&String, &String)| key.starts_with("vnd.docker.reference.");
@@ -209,7 +214,7 @@ mod tests {
     use super::*;
 
     /// An engine's list for an image of `linux/amd64` with an attestation.
-    fn listed() -> (Part, Vec<ImageSummary>) {
+    fn listed() -> (PlatformImage, Vec<ImageSummary>) {
         let id = |of: &str| Digest::of(of.as_bytes()).to_string();
         let manifest = |of: &str, kind: &str| {
             json!({
@@ -232,7 +237,7 @@ mod tests {
         });
         let platform: Platform = "linux/amd64".parse().unwrap();
         let fields = PlatformFields { os: "linux".into(), architecture: "amd64".into(), ..PlatformFields::default() };
-        let part = Part { name: "a:1-amd64".to_owned(), id: Digest::of(b"top"), platform, fields };
+        let part = PlatformImage { name: "a:1-amd64".to_owned(), id: Digest::of(b"top"), platform, fields };
         (part, vec![serde_json::from_value(summary).unwrap()])
     }
 
@@ -247,9 +252,9 @@ mod tests {
     fn load_refuses_a_moved_name_or_a_missing_platform() {
         let (part, listed) = listed();
         for part in [
-            Part { id: Digest::of(b"older"), ..part.clone() },
-            Part { platform: "linux/arm64".parse().unwrap(), ..part.clone() },
-            Part { name: "b:1-amd64".to_owned(), ..part },
+            PlatformImage { id: Digest::of(b"older"), ..part.clone() },
+            PlatformImage { platform: "linux/arm64".parse().unwrap(), ..part.clone() },
+            PlatformImage { name: "b:1-amd64".to_owned(), ..part },
         ] {
             assert!(entries(&part, &listed).is_err(), "{part:?}");
         }

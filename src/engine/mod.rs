@@ -22,7 +22,7 @@ mod upgrade;
 pub(crate) use crate::buildkit::{ASK_FOR_ITS_DIRECTORY, UNASKABLE};
 pub use crate::buildkit::{
     BaseImage, BuildAgents, BuildCause, BuildEvent, BuildFault, BuildRequest, BuildSummary, CacheTarget, EngineNames,
-    Excerpt, Finding, Lint, Output, Session, SessionSpec, SharedContext, cache_directories, directories,
+    Excerpt, Lint, LintFinding, Output, Session, SessionSpec, SharedContext, cache_directories, directories,
     given_dockerfile,
 };
 pub use build::BuiltImage;
@@ -30,6 +30,6 @@ pub use client::Engine;
 pub use error::{EngineError, EngineErrorKind};
 pub use facts::{ApiVersion, EngineFacts, ImageStore};
 pub use lacks::{Needs, WayToStore};
-pub use load::Part;
-pub use pull::{Before, HeldImage, PullRequest};
+pub use load::PlatformImage;
+pub use pull::{HeldImage, PriorImage, PullRequest};
 pub use push::{PushRequest, PushSummary};

@@ -33,11 +33,11 @@ pub struct PullRequest<'a> {
 
 /// The state of an image on an engine before the pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Before {
+pub enum PriorImage {
     /// The engine has nothing that a removal would destroy.
     Absent,
     /// The engine has the name, or the image without any name.
-    There,
+    Present,
 }
 
 /// The image that an engine shows under a name.
@@ -54,10 +54,10 @@ impl Engine {
     ///
     /// # Errors
     /// The engine does not answer.
-    pub async fn had(&self, image: &DigestRef, config: &Digest) -> Result<Before, EngineError> {
+    pub async fn had(&self, image: &DigestRef, config: &Digest) -> Result<PriorImage, EngineError> {
         let looking = async {
             if self.inspected(&image.to_string()).await?.is_some() {
-                return Ok(Before::There);
+                return Ok(PriorImage::Present);
             }
             // With a graph driver, the pull may give an image its only name. Removing this name would delete the image,
             // too.
@@ -66,7 +66,7 @@ impl Engine {
                 own.repo_tags.is_none_or(|names| names.is_empty())
                     && own.repo_digests.is_none_or(|names| names.is_empty())
             });
-            Ok(if unnamed { Before::There } else { Before::Absent })
+            Ok(if unnamed { PriorImage::Present } else { PriorImage::Absent })
         };
         within(ANSWER, looking).await.map_err(|kind| self.error(format!("look for {image}"), kind))
     }

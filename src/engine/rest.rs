@@ -9,7 +9,7 @@ use http::{HeaderValue, Uri, header::HOST};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use super::bounds::{Answer, Bounded};
+use super::bounds::{AnswerKind, Bounded};
 use super::error::EngineErrorKind;
 use crate::connect::Dialer;
 use crate::text::innermost;
@@ -26,7 +26,7 @@ pub(super) fn client(dialer: &Dialer) -> Result<Docker, bollard::errors::Error> 
     let transport = move |request: BollardRequest| {
         let dialer = dialer.clone();
         async move {
-            let connection = Bounded::new(dialer.connect().await?, Answer::of(request.uri().path()));
+            let connection = Bounded::new(dialer.connect().await?, AnswerKind::of(request.uri().path()));
             let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await?;
             // This task drives the response's body. It ends with the body, or when the response is dropped.
             tokio::spawn(connection);

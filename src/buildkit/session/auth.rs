@@ -13,14 +13,14 @@ use crate::auth::{AuthError, Credential, CredentialSource};
 use crate::oci::RegistryHost;
 
 /// Answers from a credential source.
-pub(super) struct Credentials {
+pub(super) struct AuthService {
     pub(super) source: Arc<dyn CredentialSource>,
     /// The first error as polyarch's value. BuildKit passes on only its text.
     pub(super) error: Arc<OnceLock<Arc<AuthError>>>,
 }
 
 #[tonic::async_trait]
-impl Auth for Credentials {
+impl Auth for AuthService {
     async fn credentials(&self, request: Request<CredentialsRequest>) -> Result<Response<CredentialsResponse>, Status> {
         let asked = request.into_inner().host;
         let host: RegistryHost = asked.parse().map_err(|_| Status::invalid_argument("not a registry host"))?;

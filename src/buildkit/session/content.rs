@@ -39,17 +39,17 @@ const MAX_MESSAGE: usize = 9 << 20;
 /// The metadata key with the engine's name of a directory.
 const STORE: &str = "buildkit-attachable-store-id";
 
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-type Answer<T> = Result<Response<T>, Status>;
+type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type ServiceResult<T> = Result<Response<T>, Status>;
 
 /// The directories that a session's builds may read and write.
 #[derive(Debug, Clone)]
-pub(super) struct Content {
+pub(super) struct ContentService {
     /// The directories by the names that the engine uses.
     stores: Arc<BTreeMap<String, Layout>>,
 }
 
-impl Content {
+impl ContentService {
     pub(super) fn of(directories: &BTreeSet<PathBuf>) -> Self {
         let stores = directories.iter().map(|directory| Layout::at(directory));
         Self { stores: Arc::new(stores.map(|store| (format!("local:{}", store.id()), store)).collect()) }
@@ -61,18 +61,18 @@ impl Content {
         store.ok_or_else(|| Status::not_found(format!("the plan names no cache directory {id:?}")))
     }
 
-    async fn info(self, request: Request<InfoRequest>) -> Answer<InfoResponse> {
+    async fn info(self, request: Request<InfoRequest>) -> ServiceResult<InfoResponse> {
         let store = self.store(request.metadata())?;
         self::info(store, request.into_inner().digest).await
     }
 
     /// polyarch does not store labels.
-    async fn update(self, request: Request<UpdateRequest>) -> Answer<InfoResponse> {
+    async fn update(self, request: Request<UpdateRequest>) -> ServiceResult<InfoResponse> {
         let store = self.store(request.metadata())?;
         self::info(store, request.into_inner().info.unwrap_or_default().digest).await
     }
 
-    async fn read(self, request: Request<ReadContentRequest>) -> Answer<Answers<ReadContentResponse>> {
+    async fn read(self, request: Request<ReadContentRequest>) -> ServiceResult<ResponseStream<ReadContentResponse>> {
         let store = self.store(request.metadata())?;
         let ReadContentRequest { digest, offset, size } = request.into_inner();
         let digest = parsed(&digest)?;
@@ -88,7 +88,10 @@ impl Content {
         Ok(Response::new(Box::pin(stream)))
     }
 
-    async fn write(self, request: Request<Streaming<WriteContentRequest>>) -> Answer<Answers<WriteContentResponse>> {
+    async fn write(
+        self,
+        request: Request<Streaming<WriteContentRequest>>,
+    ) -> ServiceResult<ResponseStream<WriteContentResponse>> {
         let store = self.store(request.metadata())?;
         let mut asked = request.into_inner();
         let Some(first) = asked.message().await? else { return Ok(Response::new(Box::pin(futures::stream::empty()))) };
@@ -182,7 +185,7 @@ fn take(mut ingest: Ingest, request: &WriteContentRequest) -> Result<(WriteConte
     Ok((WriteContentResponse { digest, ..answer }, None))
 }
 
-async fn info(store: Layout, digest: String) -> Answer<InfoResponse> {
+async fn info(store: Layout, digest: String) -> ServiceResult<InfoResponse> {
     let parsed = parsed(&digest)?;
     let opened = blocking(move || store.open(&parsed).map_err(|error| refused(&error))).await?;
     let (_, size) = opened.ok_or_else(missing)?;
@@ -191,11 +194,11 @@ async fn info(store: Layout, digest: String) -> Answer<InfoResponse> {
 }
 
 /// polyarch keeps no unfinished write, so a later session finds none.
-async fn not_begun<T>(_: Request<RefRequest>) -> Answer<T> {
+async fn not_begun<T>(_: Request<RefRequest>) -> ServiceResult<T> {
     Err(Status::not_found("no write under this name is in progress"))
 }
 
-async fn nothing(_: Request<Nothing>) -> Answer<Nothing> {
+async fn nothing(_: Request<Nothing>) -> ServiceResult<Nothing> {
     Ok(Response::new(Nothing {}))
 }
 
@@ -222,11 +225,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Status> + 
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Status::internal("the client failed")))
 }
 
-impl NamedService for Content {
+impl NamedService for ContentService {
     const NAME: &'static str = "containerd.services.content.v1.Content";
 }
 
-impl Service<http::Request<Body>> for Content {
+impl Service<http::Request<Body>> for ContentService {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
@@ -241,7 +244,7 @@ impl Service<http::Request<Body>> for Content {
     }
 }
 
-impl Content {
+impl ContentService {
     async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
         let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
         match &*method {
@@ -287,7 +290,7 @@ mod tests {
             ingest.write(b"layer").unwrap();
             ingest.commit().unwrap();
         }
-        let content = Content::of(&BTreeSet::from([folder.path().join("planned")]));
+        let content = ContentService::of(&BTreeSet::from([folder.path().join("planned")]));
         let info = async |store: &str, digest: &str| {
             let answer = content.clone().info(asking(store, InfoRequest { digest: digest.to_owned() })).await;
             answer.map(|answer| answer.into_inner().info.unwrap().size).map_err(|status| status.code())

@@ -36,13 +36,13 @@ type Packets = mpsc::Sender<Result<Packet, Status>>;
 
 /// The directories that the session serves.
 #[derive(Debug, Clone)]
-pub(super) struct Files {
+pub(super) struct FileSyncService {
     /// The directories by the names that the engine uses.
     roots: BTreeMap<String, Arc<Root>>,
     observed: Observed,
 }
 
-impl Files {
+impl FileSyncService {
     /// Opens the directories.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Files {
 }
 
 #[tonic::async_trait]
-impl FileSync for Files {
+impl FileSync for FileSyncService {
     type DiffCopyStream = Pin<Box<dyn Stream<Item = Result<Packet, Status>> + Send>>;
     type TarStreamStream = Self::DiffCopyStream;
 
@@ -123,7 +123,7 @@ struct Transfer {
 }
 
 /// A file whose bytes the engine wants.
-struct Wanted {
+struct RequestedFile {
     number: u32,
     entry: Entry,
 }
@@ -131,7 +131,7 @@ struct Wanted {
 /// Why a transfer ended early.
 enum Stop {
     /// The engine disconnected or has enough. There is no receiver for an error.
-    Unheard,
+    Disconnected,
     /// The context cannot be sent.
     Context(ContextError),
     /// The engine requested something that polyarch did not offer.
@@ -163,7 +163,7 @@ impl Transfer {
         };
         match ended {
             Ok(()) => drop(self.packets.send(Ok(packet(PacketType::PacketFin))).await),
-            Err(Stop::Unheard) => {}
+            Err(Stop::Disconnected) => {}
             // The engine would not read an error. So this signals the build, which drops the session.
             Err(Stop::Stalled) => self.observed.stalled.cancel(),
             Err(Stop::Protocol(message)) => drop(self.packets.send(Err(Status::invalid_argument(message))).await),
@@ -194,22 +194,26 @@ impl Transfer {
     }
 
     /// Receives the engine's requests until the engine has everything that it wants.
-    async fn forward(&self, mut asked: Streaming<Packet>, requests: mpsc::UnboundedSender<Wanted>) -> Result<(), Stop> {
+    async fn forward(
+        &self,
+        mut asked: Streaming<Packet>,
+        requests: mpsc::UnboundedSender<RequestedFile>,
+    ) -> Result<(), Stop> {
         while let Some(Ok(packet)) = asked.next().await {
             match packet.r#type() {
                 PacketType::PacketReq => {
                     let number = packet.id;
                     let entry = self.take_entry(number)?;
-                    requests.send(Wanted { number, entry }).map_err(|_| Stop::Unheard)?;
+                    requests.send(RequestedFile { number, entry }).map_err(|_| Stop::Disconnected)?;
                 }
                 PacketType::PacketFin => return Ok(()),
-                PacketType::PacketErr => return Err(Stop::Unheard),
+                PacketType::PacketErr => return Err(Stop::Disconnected),
                 PacketType::PacketStat | PacketType::PacketData => {
                     return Err(Stop::Protocol("a receiver must not send data"));
                 }
             }
         }
-        Err(Stop::Unheard)
+        Err(Stop::Disconnected)
     }
 
     fn take_entry(&self, number: u32) -> Result<Entry, Stop> {
@@ -219,8 +223,8 @@ impl Transfer {
     }
 
     /// Sends the bytes of the requested files.
-    fn read_wanted(&self, mut wanted: mpsc::UnboundedReceiver<Wanted>) -> Result<(), Stop> {
-        while let Some(Wanted { number, entry }) = wanted.blocking_recv() {
+    fn read_wanted(&self, mut wanted: mpsc::UnboundedReceiver<RequestedFile>) -> Result<(), Stop> {
+        while let Some(RequestedFile { number, entry }) = wanted.blocking_recv() {
             self.read(number, &entry)?;
         }
         Ok(())
@@ -243,13 +247,13 @@ impl Transfer {
 
     /// Waits if the connection is slower than the disk.
     fn send(&self, packet: Packet) -> Result<(), Stop> {
-        self.backlog.waiting(|| self.packets.blocking_send(Ok(packet)).map_err(|_| Stop::Unheard))
+        self.backlog.waiting(|| self.packets.blocking_send(Ok(packet)).map_err(|_| Stop::Disconnected))
     }
 }
 
 async fn joined(task: tokio::task::JoinHandle<Result<(), Stop>>) -> Result<(), Stop> {
     // A panicking thread writes its message to the log. The engine sees the end of the stream.
-    task.await.unwrap_or(Err(Stop::Unheard))
+    task.await.unwrap_or(Err(Stop::Disconnected))
 }
 
 fn packet(kind: PacketType) -> Packet {

@@ -10,10 +10,10 @@ use tonic::{Request, Response, Status};
 
 /// Answers that it is alive.
 #[derive(Debug)]
-pub(super) struct Alive;
+pub(super) struct HealthService;
 
 #[tonic::async_trait]
-impl Health for Alive {
+impl Health for HealthService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
     async fn check(&self, _: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {

@@ -7,10 +7,10 @@ use tonic::{Request, Response, Status};
 use crate::auth::BuildSecrets;
 
 /// Serves the secrets of the session's builds.
-pub(super) struct Given(pub(super) BuildSecrets);
+pub(super) struct SecretsService(pub(super) BuildSecrets);
 
 #[tonic::async_trait]
-impl Secrets for Given {
+impl Secrets for SecretsService {
     async fn get_secret(&self, request: Request<GetSecretRequest>) -> Result<Response<GetSecretResponse>, Status> {
         let GetSecretRequest { id, .. } = request.into_inner();
         // BuildKit takes this code for a missing secret. Only a mount with `required` then fails.

@@ -17,14 +17,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 
-use super::auth::Credentials;
-use super::content::Content;
+use super::auth::AuthService;
+use super::content::ContentService;
 use super::dockerfile;
-use super::filesync::Files;
-use super::health::Alive;
+use super::filesync::FileSyncService;
+use super::health::HealthService;
 use super::observed::Observed;
-use super::secrets::Given;
-use super::ssh::{BuildAgents, Forwarded};
+use super::secrets::SecretsService;
+use super::ssh::{BuildAgents, SshService};
 use crate::auth::{AuthError, BuildSecrets, CredentialSource};
 use crate::buildkit::grpc::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::context::{AddedLines, AddedStages, ContextError, GivenDockerfile};
@@ -93,14 +93,14 @@ impl SessionServices {
         let observed = Observed::default();
         let dockerfile = spec.dockerfile.as_ref().map(|dockerfile| dockerfile::open(dockerfile, &spec.stages));
         let (dockerfile, added) = dockerfile.transpose()?.unzip();
-        let files = Files::open(spec.context.as_deref(), dockerfile, &spec.directories, observed.clone())?;
-        let credentials = Credentials { source: spec.credentials, error: observed.auth_error.clone() };
-        let routes = Routes::new(HealthServer::new(Alive))
+        let files = FileSyncService::open(spec.context.as_deref(), dockerfile, &spec.directories, observed.clone())?;
+        let credentials = AuthService { source: spec.credentials, error: observed.auth_error.clone() };
+        let routes = Routes::new(HealthServer::new(HealthService))
             .add_service(AuthServer::new(credentials))
             .add_service(FileSyncServer::new(files))
-            .add_service(Content::of(&spec.caches))
-            .add_service(SecretsServer::new(Given(spec.secrets)))
-            .add_service(SshServer::new(Forwarded::new(spec.agents)));
+            .add_service(ContentService::of(&spec.caches))
+            .add_service(SecretsServer::new(SecretsService(spec.secrets)))
+            .add_service(SshServer::new(SshService::new(spec.agents)));
         let shared_key = Digest::of(spec.shared_key.as_bytes());
         Ok(Self { id: random_id(), shared_key, observed, added: added.unwrap_or_default(), routes })
     }

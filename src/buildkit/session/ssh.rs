@@ -36,12 +36,12 @@ const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
 
 /// Forwards to the agents of the session's builds.
 #[derive(Debug)]
-pub(super) struct Forwarded {
+pub(super) struct SshService {
     agents: BuildAgents,
     connections: Arc<Semaphore>,
 }
 
-impl Forwarded {
+impl SshService {
     pub(super) fn new(agents: BuildAgents) -> Self {
         Self { agents, connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)) }
     }
@@ -54,7 +54,7 @@ impl Forwarded {
 }
 
 #[tonic::async_trait]
-impl Ssh for Forwarded {
+impl Ssh for SshService {
     type ForwardAgentStream = Pin<Box<dyn Stream<Item = Result<BytesMessage, Status>> + Send>>;
 
     async fn check_agent(&self, request: Request<CheckAgentRequest>) -> Result<Response<CheckAgentResponse>, Status> {

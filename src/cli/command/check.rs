@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use polyarch::engine::Finding;
+use polyarch::engine::LintFinding;
 use polyarch::run::{self, BuildRun, CheckedFile};
 use serde::Serialize;
 
@@ -54,7 +54,7 @@ fn document(files: &[CheckedFile]) -> Document<'_> {
     Document { version: 1, findings: findings.collect() }
 }
 
-fn told<'a>(file: &'a CheckedFile, finding: &'a Finding) -> FindingJson<'a> {
+fn told<'a>(file: &'a CheckedFile, finding: &'a LintFinding) -> FindingJson<'a> {
     FindingJson {
         file: &file.name,
         line: finding.at.map(|at| at.line),

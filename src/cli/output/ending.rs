@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use polyarch::engine::Finding;
+use polyarch::engine::LintFinding;
 use polyarch::plan::{PlanErrors, Problem};
 use polyarch::run::{CheckedFile, Event, EventSink as _, Failure, Phase, Report, Warning};
 use polyarch::text::Text;
@@ -123,7 +123,7 @@ fn problems(files: &[CheckedFile]) -> impl Iterator<Item = (&CheckedFile, Proble
     files.iter().flat_map(|file| file.findings.iter().map(move |finding| (file, problem_of(file, finding))))
 }
 
-fn problem_of(file: &CheckedFile, Finding { at, rule, message, url }: &Finding) -> Problem {
+fn problem_of(file: &CheckedFile, LintFinding { at, rule, message, url }: &LintFinding) -> Problem {
     // If the finding has no place, the message must name the file.
     let file = at.is_none().then_some(&file.name);
     let parts: Vec<_> = file.into_iter().chain(rule).chain([message]).map(Text::as_str).collect();

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::prepare::{self, Shared};
-use crate::engine::{Finding, Lint};
+use crate::engine::{Lint, LintFinding};
 use crate::plan::{Context, NamedContext};
 use crate::run::build::schedule;
 use crate::run::event::failure::failure;
@@ -34,7 +34,7 @@ pub struct CheckedFile {
     /// The text of the Dockerfile, as the engine read it.
     pub text: String,
     /// The faults of the Dockerfile, each once.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<LintFinding>,
 }
 
 /// Checks the Dockerfile of every job. The platform, the target and the build arguments decide which faults the
@@ -112,7 +112,7 @@ fn merged(checked: Vec<(&ScheduledBuild, Lint)>) -> Vec<CheckedFile> {
 
 /// Whether the finding is certain. If a job builds on another image of the plan, BuildKit cannot know yet which
 /// variables that image sets.
-fn is_known(finding: &Finding, job: &ScheduledBuild) -> bool {
+fn is_known(finding: &LintFinding, job: &ScheduledBuild) -> bool {
     let builds_on_image = job.job.work.spec.contexts.values().any(|context| matches!(context, NamedContext::Image(_)));
     !(builds_on_image && finding.rule.as_deref() == Some(UNDEFINED))
 }

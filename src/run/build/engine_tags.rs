@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::engine::{Engine, EngineFacts, Part};
+use crate::engine::{Engine, EngineFacts, PlatformImage};
 use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Tag, TagRef};
 use crate::run::event::failure::{failure, of_engine};
 use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
@@ -22,7 +22,7 @@ pub(in crate::run) struct BuiltPlatform {
     pub(in crate::run) engine: Arc<Engine>,
     /// The arch tag, which names the platform's image on the engine.
     pub(in crate::run) arch_tag: Tag,
-    pub(in crate::run) part: Part,
+    pub(in crate::run) part: PlatformImage,
 }
 
 /// An image with all platforms built. It gets its names on the engines next.
@@ -73,10 +73,10 @@ fn listed(platforms: &[&Platform]) -> String {
 }
 
 /// The image that a job built, under the name that belongs to this run.
-pub(in crate::run) fn part(own: &TagRef, scheduled: &ScheduledBuild, id: Digest) -> Part {
+pub(in crate::run) fn part(own: &TagRef, scheduled: &ScheduledBuild, id: Digest) -> PlatformImage {
     let job = &scheduled.job;
     let name = format!("{}:{}", own.repository.familiar(), own.tag);
-    Part { name, id, platform: job.platform.clone(), fields: fields(&job.platform, &job.entry) }
+    PlatformImage { name, id, platform: job.platform.clone(), fields: fields(&job.platform, &job.entry) }
 }
 
 /// The platform fields of an entry, the same as in a published index.
@@ -100,7 +100,7 @@ impl ImageToName {
 
     /// Sets the names, engine by engine. Each engine names the images that it built.
     pub(in crate::run) async fn run(self, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
-        let mut engines: Vec<(Arc<Engine>, Vec<Tag>, Vec<Part>)> = Vec::new();
+        let mut engines: Vec<(Arc<Engine>, Vec<Tag>, Vec<PlatformImage>)> = Vec::new();
         for BuiltPlatform { engine, arch_tag, part } in self.built {
             match engines.iter_mut().find(|(known, ..)| Arc::ptr_eq(known, &engine)) {
                 Some((_, arch_tags, parts)) => {
@@ -130,7 +130,7 @@ struct Naming<'a> {
 }
 
 impl Naming<'_> {
-    async fn run(&self, parts: &[Part]) -> Result<(), Failure> {
+    async fn run(&self, parts: &[PlatformImage]) -> Result<(), Failure> {
         let platforms: Vec<_> = parts.iter().map(|part| &part.platform).collect();
         if let [_, _, ..] = parts
             && self.engine.facts().names_indexes()
@@ -157,7 +157,7 @@ impl Naming<'_> {
         self.target.storage.path().short()
     }
 
-    async fn named(&self, tag: &Tag, id: Digest, parts: &[Part]) {
+    async fn named(&self, tag: &Tag, id: Digest, parts: &[PlatformImage]) {
         let what = ImageEvent::Loaded {
             engine: self.engine.name().to_string().into(),
             name: format!("{}:{tag}", self.name()).into(),
@@ -168,10 +168,11 @@ impl Naming<'_> {
     }
 
     /// Reports the names of the platforms that the image's name does not show.
-    async fn tell_others(&self, own: usize, parts: &[Part]) {
-        let others = parts.iter().zip(self.arch_tags).enumerate().filter(|(storage, _)| *storage != own);
+    async fn tell_others(&self, own: usize, parts: &[PlatformImage]) {
+        let others = parts.iter().zip(self.arch_tags).enumerate().filter(|(nth, _)| *nth != own);
         let repository = self.target.storage.familiar();
-        let other = |(_, (part, tag)): (usize, (&Part, &Tag))| format!("{} is {repository}:{tag}", part.platform);
+        let other =
+            |(_, (part, tag)): (usize, (&PlatformImage, &Tag))| format!("{} is {repository}:{tag}", part.platform);
         let others: Vec<_> = others.map(other).collect();
         if others.is_empty() {
             return;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{Engine, EngineError, Part};
+use crate::engine::{Engine, EngineError, PlatformImage};
 use crate::oci::{Digest, Tag};
 use crate::registry::Backoff;
 use crate::run::event::failure::chain;
@@ -50,7 +50,7 @@ pub(in crate::run) async fn name_image(
 /// Names an index of images, and tries again if other runs give the same name at that moment.
 pub(in crate::run) async fn name_index(
     engine: &Engine,
-    parts: &[Part],
+    parts: &[PlatformImage],
     repository: &str,
     tag: &Tag,
 ) -> Result<Digest, EngineError> {

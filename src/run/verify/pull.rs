@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::index::{Expected, VerifiedEntry, VerifiedIndex};
 use crate::auth::CredentialSource;
-use crate::engine::{Before, EngineError, EngineErrorKind, HeldImage, ImageStore, PullRequest};
+use crate::engine::{EngineError, EngineErrorKind, HeldImage, ImageStore, PriorImage, PullRequest};
 use crate::oci::{Digest, DigestRef, Platform};
 use crate::run::event::failure::{chain, failure, of_engine};
 use crate::run::event::shutdown::Shutdown;
@@ -147,7 +147,7 @@ impl Task<'_> {
             compared = self.pull_and_compare() => compared,
             reason = shutdown.stopping() => Err(self.stopped(&reason)),
         };
-        if before == Before::There {
+        if before == PriorImage::Present {
             return compared.map(|id| self.pulled(id, Kept::WasThere));
         }
         let removed = self.remove().await;

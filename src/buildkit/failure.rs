@@ -12,7 +12,7 @@ use crate::oci::TagRef;
 use crate::text::innermost;
 
 /// The meaning of the status that ended Solve.
-pub(super) fn why(
+pub(super) fn failure_of(
     status: &Status,
     session: &Session,
     steps: &Steps,
