@@ -70,6 +70,7 @@
 
 mod api;
 pub mod auth;
+pub mod aws;
 pub(crate) mod buildkit;
 pub(crate) mod connect;
 #[doc(hidden)]

@@ -15,6 +15,7 @@ use source::Source;
 /// The rooms, lowest layer first. A room imports from lower layers and from itself, never from its own layer or above.
 const LAYERS: &[&[&str]] = &[
     &["oci", "random", "text"],
+    &["aws"],
     &["plan", "context", "facts", "auth", "rootfs", "layout"],
     &["connect", "buildkit"],
     &["engine", "registry", "ecr", "embedded"],

@@ -9,7 +9,8 @@ use super::control::Endpoint;
 use super::error::{EcrError, EcrErrorKind};
 use super::registry::EcrRegistry;
 use super::sdk::Sdk;
-use crate::oci::{AwsRegion, EcrEndpoint, EcrHost, RegistryHost};
+use crate::aws::{AwsRegion, EcrEndpoint, EcrHost};
+use crate::oci::RegistryHost;
 use crate::plan::{EcrControl, NamedRegistry};
 
 /// The variables with the keys of AWS. One key is of no use without the other.

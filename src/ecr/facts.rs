@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::Ecr;
 use super::error::EcrError;
-use crate::oci::{AwsRegion, EcrHost, RegistryHost};
+use crate::aws::{AwsRegion, EcrHost};
+use crate::oci::RegistryHost;
 
 /// The AWS facts among `wanted`. Each is a value, or the reason why it is unknown. If no fact is wanted, polyarch sends
 /// no request. For the region it never sends one. `fallback` is the region of the registry if no other one is known.

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::access::Ecr;
 use super::error::EcrError;
 use crate::auth::{AuthError, Credential, CredentialSource, Logins};
-use crate::oci::{EcrHost, RegistryHost, RepositoryPath};
+use crate::aws::EcrHost;
+use crate::oci::{RegistryHost, RepositoryPath};
 
 /// Logins from AWS for ECR registries, and logins from docker and podman for all other registries.
 ///

@@ -15,7 +15,8 @@ use super::image::{ImageDetail, NotDeleted};
 use super::sdk::Sdk;
 use super::token::Token;
 use crate::auth::Credential;
-use crate::oci::{AwsAccount, Digest, EcrPlace, Mutability, RegistryHost, RepositoryPath, Tag};
+use crate::aws::{AwsAccount, EcrPlace, Mutability};
+use crate::oci::{Digest, RegistryHost, RepositoryPath, Tag};
 use crate::plan::EcrCreation;
 
 /// The facts about a repository.

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use super::chain::{self, Chain};
 use super::error::EcrErrorKind;
 use super::http;
-use crate::oci::AwsRegion;
+use crate::aws::AwsRegion;
 
 /// The limits of one attempt, which includes the search for credentials, and of a call with all its attempts. The SDK
 /// has no limits of its own.

@@ -7,7 +7,8 @@ use super::image::{ImageDetail, NotDeleted};
 use super::registry::{Created, RepositoryFacts};
 use super::sdk::Sdk;
 use super::token::Given;
-use crate::oci::{AwsAccount, AwsRegion, Digest, EcrEndpoint, RepositoryPath};
+use crate::aws::{AwsAccount, AwsRegion, EcrEndpoint};
+use crate::oci::{Digest, RepositoryPath};
 use crate::plan::EcrCreation;
 
 /// The address that calls would go to.

@@ -1,7 +1,7 @@
 //! Replaces the AWS SDK in a program that was built without it.
 
 use super::error::EcrErrorKind;
-use crate::oci::AwsRegion;
+use crate::aws::AwsRegion;
 
 /// An empty stand-in.
 #[derive(Debug)]

@@ -10,11 +10,12 @@ use super::error::{EngineError, EngineErrorKind};
 use super::facts::ImageStore;
 use super::rest::{ANSWER, classify, within};
 use super::upgrade::upgrade;
+use crate::aws::Provider;
 use crate::buildkit::{
     BuildEvent, BuildKitError, BuildRequest, BuildSummary, EngineNames, Lint, Output, Session, SessionServices,
     SessionSpec, Solved,
 };
-use crate::oci::{Digest, Platform, Provider, TagRef};
+use crate::oci::{Digest, Platform, TagRef};
 
 /// A built image. Solve answered with its id. If the engine keeps the image, the engine also showed the planned
 /// platform for it.

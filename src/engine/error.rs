@@ -4,11 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use crate::auth::AuthError;
+use crate::aws::{EcrRefusal, Provider};
 use crate::buildkit::{BuildFault, BuildKitError, CacheTarget};
 use crate::context::ContextError;
 use crate::oci::fixed::is_of_fixed_tag;
 use crate::oci::spent::is_of_spent_token;
-use crate::oci::{Digest, EcrRefusal, Platform, Provider, Repository, TagRef};
+use crate::oci::{Digest, Platform, Repository, TagRef};
 use crate::plan::EngineName;
 
 /// An operation on an engine failed.

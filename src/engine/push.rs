@@ -11,7 +11,8 @@ use super::client::Engine;
 use super::error::{EngineError, EngineErrorKind};
 use super::rest::classify;
 use crate::auth::Credential;
-use crate::oci::{Digest, Platform, Provider, TagRef};
+use crate::aws::Provider;
+use crate::oci::{Digest, Platform, TagRef};
 
 /// How long a push may be silent.
 const IDLE: Duration = Duration::from_mins(5);

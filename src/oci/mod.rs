@@ -10,7 +10,6 @@ mod demands;
 mod descriptor;
 mod digest;
 pub(crate) mod document;
-mod ecr;
 pub(crate) mod elf;
 mod fields;
 pub(crate) mod fixed;
@@ -36,10 +35,6 @@ pub use child::{Child, ChildError, EntryOverride, REVISION};
 pub use demands::Demands;
 pub use descriptor::{Descriptor, PlatformFields};
 pub use digest::{Digest, DigestError, Hasher};
-pub use ecr::{
-    AwsAccount, AwsRegion, EcrAction, EcrAnswer, EcrEndpoint, EcrHost, EcrNameError, EcrPlace, EcrRefusal, Mutability,
-    Policy, PrivateEcr, Provider, TagPattern,
-};
 pub use elf::ElfMachine;
 pub use fields::{Fields, Unread};
 pub use format::{IndexFormat, NotDocker};

@@ -22,7 +22,7 @@ use super::read::raw;
 use super::read::reader::{Environment, FACTS, Facts, Read, Reader};
 use super::read::set::Sets;
 use super::select::select;
-use crate::oci::AwsRegion;
+use crate::aws::AwsRegion;
 use crate::plan::model::ecr::OWN_REGISTRY;
 
 /// The version of the plan format that polyarch reads.

@@ -21,7 +21,8 @@ use super::slots::Slots;
 use super::tls::Tls;
 use super::wire::{Connections, Read, Wire};
 use crate::auth::CredentialSource;
-use crate::oci::{Provider, RegistryHost};
+use crate::aws::Provider;
+use crate::oci::RegistryHost;
 
 /// Docker Hub's API is not at the host that references name.
 pub(super) const HUB_API: &str = "registry-1.docker.io";

@@ -9,8 +9,9 @@ use super::notice::printable;
 use super::retry_after::in_words;
 use super::{Answer, TargetError};
 use crate::auth::AuthError;
+use crate::aws::{EcrAction, EcrAnswer, EcrRefusal};
 use crate::oci::fixed::is_of_fixed_tag;
-use crate::oci::{Digest, EcrAction, EcrAnswer, EcrRefusal, ManifestError, RegistryHost, RepositoryPath};
+use crate::oci::{Digest, ManifestError, RegistryHost, RepositoryPath};
 
 /// The longest cause that polyarch keeps, in characters.
 const MAX_CAUSE: usize = 300;

@@ -19,7 +19,8 @@ use super::retry_after::retry_after;
 use super::slots::Slots;
 use super::target::{TargetError, redacted};
 use super::wire::{Read, Reply, Request, To, Wire};
-use crate::oci::{EcrAction, Provider, spent};
+use crate::aws::{EcrAction, Provider};
+use crate::oci::spent;
 
 /// The most warnings of a registry that polyarch passes on.
 const MAX_WARNINGS: usize = 16;

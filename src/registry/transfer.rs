@@ -22,7 +22,8 @@ use super::retry::{self, Backoff, Patience};
 use super::stream::{Failed, MAX_UPLOAD_ANSWER, Sent, Upload};
 use super::target::TargetError;
 use super::wire::{Read, Reply};
-use crate::oci::{Descriptor, Provider, RepositoryPath};
+use crate::aws::Provider;
+use crate::oci::{Descriptor, RepositoryPath};
 
 /// The size of a part if a registry wants parts: the largest part that ECR accepts (Amazon ECR service quotas, "Maximum
 /// layer part size"). No known registry has a larger minimum.

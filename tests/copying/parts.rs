@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use polyarch::auth::{Anonymous, AuthError, Credential, CredentialSource, Secret};
-use polyarch::oci::{Descriptor, Digest, Provider, RegistryHost, RepositoryPath};
+use polyarch::aws::Provider;
+use polyarch::oci::{Descriptor, Digest, RegistryHost, RepositoryPath};
 use polyarch::registry::{
     Arrival, Backoff, BlobSource, Client, ClientConfig, Proxies, RegistryError, Timeouts, Transport,
 };

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polyarch::auth::{Anonymous, BuildProxies, BuildSecrets, Credential};
+use polyarch::aws::Provider;
 use polyarch::context::{AddedStages, GivenDockerfile};
 use polyarch::engine::{
     BuildAgents, BuildRequest, BuiltImage, Engine, EngineError, EngineErrorKind, EngineNames, Output, PushRequest,
     SessionSpec,
 };
-use polyarch::oci::{Provider, Reference, Selector, TagRef};
+use polyarch::oci::{Reference, Selector, TagRef};
 use polyarch::plan::{self, EngineHost, EngineSpec, Environment, Facts, Overrides, RegistryChoice, SourceText};
 use polyarch::registry::{Backoff, ClientConfig, Proxies, Timeouts};
 use polyarch::run::{

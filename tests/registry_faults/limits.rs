@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use polyarch::auth::Anonymous;
-use polyarch::oci::{Provider, Selector};
+use polyarch::aws::Provider;
+use polyarch::oci::Selector;
 use polyarch::registry::{Client, ClientConfig, Proxies, Timeouts, Transport};
 
 use super::{PUT, Peer, manifest, quick, repository, unavailable};

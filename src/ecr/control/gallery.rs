@@ -9,10 +9,11 @@ use aws_sdk_ecrpublic::operation::describe_repositories::DescribeRepositoriesErr
 
 use super::fault::kind;
 use crate::auth::Secret;
+use crate::aws::Mutability;
 use crate::ecr::error::EcrErrorKind;
 use crate::ecr::registry::{Created, RepositoryFacts};
 use crate::ecr::token::Given;
-use crate::oci::{Mutability, RepositoryPath};
+use crate::oci::RepositoryPath;
 use crate::plan::EcrCreation;
 
 #[derive(Debug)]

@@ -6,13 +6,14 @@ use aws_sdk_sts as sts;
 use super::fault::kind;
 use super::gallery::Gallery;
 use super::private::Private;
+use crate::aws::{AwsAccount, AwsRegion, EcrEndpoint};
 use crate::ecr::error::EcrErrorKind;
 use crate::ecr::identity::Identity;
 use crate::ecr::image::{ImageDetail, NotDeleted};
 use crate::ecr::registry::{Created, RepositoryFacts};
 use crate::ecr::sdk::Sdk;
 use crate::ecr::token::Given;
-use crate::oci::{AwsAccount, AwsRegion, Digest, EcrEndpoint, RepositoryPath};
+use crate::oci::{Digest, RepositoryPath};
 use crate::plan::EcrCreation;
 
 /// The address that calls go to.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::oci::{AwsRegion, EcrHost, Mutability, PrivateEcr, RegistryHost, TagPattern};
+use crate::aws::{AwsRegion, EcrHost, Mutability, PrivateEcr, TagPattern};
+use crate::oci::RegistryHost;
 use crate::plan::model::ecr::{ENCRYPTIONS, EcrControl, EcrCreation, Encryption, OWN_REGISTRY};
 use crate::plan::read::keys::{ECR, ECR_ENCRYPTION, ECR_IMMUTABLE};
 use crate::plan::read::node::{Map, Node, Origin, Value, get};

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 use super::ecr::{self};
-use crate::oci::{EcrHost, RegistryHost, RepositoryPath};
+use crate::aws::EcrHost;
+use crate::oci::{RegistryHost, RepositoryPath};
 use crate::plan::model::ecr::EcrControl;
 use crate::plan::model::plan::{ClientCertificate, NamedRegistry, RegistryChoice, Transport};
 use crate::plan::read::distinct::distinct;

@@ -7,7 +7,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::yaml::escape;
-use crate::oci::{AwsRegion, Mutability, TagPattern};
+use crate::aws::{AwsRegion, Mutability, TagPattern};
 
 /// The name of the fact that holds the host of your account's registry.
 pub(in crate::plan) const OWN_REGISTRY: &str = "aws.registry";

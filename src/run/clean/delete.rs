@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use futures::stream::{self, StreamExt as _};
 
 use super::error::CleanError;
+use crate::aws::EcrRefusal;
 use crate::ecr::{EcrRegistry, NotDeleted};
-use crate::oci::{Digest, EcrRefusal, Repository};
+use crate::oci::{Digest, Repository};
 use crate::registry::RegistryError;
 use crate::run::event::failure::chain;
 use crate::run::event::shutdown::Shutdown;

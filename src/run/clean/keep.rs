@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::oci::{Digest, IMAGE_LABEL, Tag, TagPattern};
+use crate::aws::TagPattern;
+use crate::oci::{Digest, IMAGE_LABEL, Tag};
 use crate::plan::{Image, Job};
 
 /// The rules that decide which images of a repository are kept.

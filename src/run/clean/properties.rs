@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::keep::{Decision, Keep, Order, Scope};
 use super::world::{World, digest, keep};
-use crate::oci::TagPattern;
+use crate::aws::TagPattern;
 
 /// Tags that move from one publication to the next.
 const MOVING: [&str; 5] = ["latest", "stable", "edge", "1", "1.0"];

@@ -279,7 +279,7 @@ mod tests {
     use super::super::keep::{PlanImage, Scope};
     use super::super::world::{World, digest, keep};
     use super::*;
-    use crate::oci::TagPattern;
+    use crate::aws::TagPattern;
 
     const NOT_OURS: Decision = Decision::Keep(KeepReason::NotOurs);
     const NEWEST: Decision = Decision::Keep(KeepReason::Newest);

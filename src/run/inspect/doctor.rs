@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use crate::aws::{Mutability, TagPattern};
 use crate::ecr::{EcrError, EcrRegistry};
-use crate::oci::{Mutability, RegistryHost, Repository, Tag, TagPattern};
+use crate::oci::{RegistryHost, Repository, Tag};
 use crate::plan::EcrCreation;
 use crate::run::event::failure::{chain, failure, of_registry};
 use crate::run::event::{Failure, Phase};

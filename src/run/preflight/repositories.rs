@@ -7,8 +7,9 @@ use std::path::Path;
 
 use futures::future::join_all;
 
+use crate::aws::Mutability;
 use crate::ecr::{Created, EcrError, EcrRegistry};
-use crate::oci::{Mutability, Repository, Selector, Tag};
+use crate::oci::{Repository, Selector, Tag};
 use crate::plan::{EcrCreation, Plan};
 use crate::registry::Visibility;
 use crate::run::event::failure::{chain, failure, of_registry};

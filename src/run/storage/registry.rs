@@ -9,12 +9,12 @@ use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Anonymous, CredentialSource};
+use crate::aws::Provider;
 use crate::ecr::EcrRegistry;
 use crate::embedded::{Embedded, EmbeddedError, Opened};
 use crate::engine::{Engine, EngineError};
 use crate::oci::{
-    Digest, MediaType, Provider, RawManifest, ReferenceError, RegistryHost, Repository, RepositoryPath, Selector, Tag,
-    TagRef,
+    Digest, MediaType, RawManifest, ReferenceError, RegistryHost, Repository, RepositoryPath, Selector, Tag, TagRef,
 };
 use crate::plan::{ClientCertificate, NamedRegistry, Transport};
 use crate::registry::{self, Backoff, CertificateError, Certificates, Client, ClientConfig, Link};

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use polyarch::oci::{Repository, TagPattern};
+use polyarch::aws::TagPattern;
+use polyarch::oci::Repository;
 use polyarch::run::clean::{CleanError, Cleaning, Judged, Keep, Outcome, PlanImage, Scope};
 use polyarch::run::{Failure, ListedBy, Phase, Registry, Shutdown, while_served};
 

@@ -1,4 +1,6 @@
-//! Values of Amazon ECR: the hosts of its registries, the mutability of tags, and its error messages.
+//! Knowledge about Amazon ECR: the hosts of its registries, the mutability of tags, its commands and error messages.
+//!
+//! This room is pure. The room `ecr` calls AWS.
 
 mod action;
 mod host;
