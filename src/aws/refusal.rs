@@ -6,7 +6,7 @@
 use super::action::EcrAction;
 use super::host::EcrHost;
 use super::place::EcrPlace;
-use crate::oci::spent::is_of_spent_token;
+use crate::oci::refusal::is_of_expired_token;
 use crate::oci::{Digest, RegistryHost, RepositoryPath};
 
 /// The most digests in a hint.
@@ -103,7 +103,7 @@ impl EcrRefusal {
     /// Recognises the error by its text.
     fn said(text: &str) -> Option<Self> {
         let has = |words: &str| text.contains(words);
-        if is_of_spent_token(text) {
+        if is_of_expired_token(text) {
             return Some(Self::LoginExpired);
         }
         // cloud-platform#7245, amazon-ecr-login#232

@@ -7,8 +7,8 @@ use crate::auth::AuthError;
 use crate::aws::{EcrRefusal, Provider};
 use crate::buildkit::{BuildFault, BuildKitError, CacheTarget};
 use crate::context::ContextError;
-use crate::oci::fixed::is_of_fixed_tag;
-use crate::oci::spent::is_of_spent_token;
+use crate::oci::refusal::is_of_expired_token;
+use crate::oci::refusal::is_of_immutable_tag;
 use crate::oci::{Digest, Platform, Repository, TagRef};
 use crate::plan::EngineName;
 
@@ -177,7 +177,7 @@ impl EngineError {
     /// on.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
-        matches!(&self.kind, EngineErrorKind::Push { message, .. } if is_of_fixed_tag(message))
+        matches!(&self.kind, EngineErrorKind::Push { message, .. } if is_of_immutable_tag(message))
     }
 
     /// Whether a push failed because the registry refused the login, which may have expired during the push. The
@@ -188,7 +188,7 @@ impl EngineError {
         let EngineErrorKind::Push { message, ecr } = &self.kind else { return false };
         let says = |words| message.contains(words);
         let of_ecr = || EcrRefusal::read_pushed(message).is_some_and(|refusal| refusal.may_be_login());
-        is_of_spent_token(message) || says("no basic auth credentials") || ecr.is_some() && of_ecr()
+        is_of_expired_token(message) || says("no basic auth credentials") || ecr.is_some() && of_ecr()
     }
 
     /// Whether a push failed because Amazon ECR throttles the requests. A later push may succeed.
@@ -313,7 +313,7 @@ fn pull_hint(message: &str) -> Option<String> {
 }
 
 fn push_hint(message: &str) -> Option<String> {
-    if is_of_fixed_tag(message) {
+    if is_of_immutable_tag(message) {
         return Some("publish under another tag: the registry does not move this tag".into());
     }
     let message = message.to_ascii_lowercase();

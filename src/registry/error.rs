@@ -10,7 +10,7 @@ use super::retry_after::in_words;
 use super::{Answer, TargetError};
 use crate::auth::AuthError;
 use crate::aws::{EcrAction, EcrAnswer, EcrRefusal};
-use crate::oci::fixed::is_of_fixed_tag;
+use crate::oci::refusal::is_of_immutable_tag;
 use crate::oci::{Digest, ManifestError, RegistryHost, RepositoryPath};
 
 /// The longest cause that polyarch keeps, in characters.
@@ -396,7 +396,7 @@ impl RegistryError {
     #[must_use]
     pub fn is_immutable(&self) -> bool {
         let Some((400 | 403 | 405 | 409 | 412, answer)) = self.answer() else { return false };
-        answer.errors.iter().any(|error| is_of_fixed_tag(&error.code) || is_of_fixed_tag(&error.message))
+        answer.errors.iter().any(|error| is_of_immutable_tag(&error.code) || is_of_immutable_tag(&error.message))
     }
 
     /// Whether the failure concerns the login: it is missing, refused, or has no permission.

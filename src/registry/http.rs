@@ -20,7 +20,7 @@ use super::slots::Slots;
 use super::target::{TargetError, redacted};
 use super::wire::{Read, Reply, Request, To, Wire};
 use crate::aws::{EcrAction, Provider};
-use crate::oci::spent;
+use crate::oci::refusal::is_of_expired_token;
 
 /// The most warnings of a registry that polyarch passes on.
 const MAX_WARNINGS: usize = 16;
@@ -163,7 +163,7 @@ impl Http {
 
 /// Whether the registry itself requests a login. A host that a redirect leads to must not request one.
 pub(super) fn wants_login(reply: &Reply, sent: &Ticket) -> bool {
-    let is_spent = || sent.authorization.is_some() && spent::is_of_spent_token(&String::from_utf8_lossy(&reply.body));
+    let is_spent = || sent.authorization.is_some() && is_of_expired_token(&String::from_utf8_lossy(&reply.body));
     reply.is_direct
         && match reply.status.as_u16() {
             401 => true,

@@ -1,13 +1,12 @@
 //! A child of an image index. polyarch creates it only from the bytes of the manifest and of the config.
 
-use serde::Deserialize;
-
-use super::descriptor::PlatformFields;
-use super::document::{self, DocumentError, Shape};
-use super::{
-    Attestation, AttestationError, Content, Demands, Descriptor, Digest, Listed, ManifestError, Platform,
-    PlatformWords, RawManifest, Start, words,
-};
+use super::attestation::{Attestation, AttestationError};
+use super::child_error::ChildError;
+use super::entry_override::EntryOverride;
+use super::listed::{self, Listed};
+use crate::oci::config::label;
+use crate::oci::json::document::{self, DocumentError, Shape};
+use crate::oci::{Content, Descriptor, Digest, Platform, PlatformFields, RawManifest, Start};
 
 /// An image of one platform that an index may list. polyarch read its manifest and its config. The config has the
 /// digest that the manifest names, and the platform that was planned.
@@ -29,123 +28,6 @@ pub struct Child {
     revision: Option<String>,
     start: Option<Start>,
     attestations: Vec<Attestation>,
-}
-
-/// Why a manifest and a config are not the planned child.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChildError {
-    /// The manifest does not parse.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// The manifest is an index, which must be flattened first.
-    #[error("{0} is an image index, not an image")]
-    IsIndex(Digest),
-    /// The digest of the config is not the one in the manifest.
-    #[error("the config has the digest {actual}, and the manifest names {named}")]
-    ConfigDigest {
-        /// The digest in the manifest.
-        named: Digest,
-        /// The digest of the bytes.
-        actual: Digest,
-    },
-    /// The config is not an image config.
-    #[error("the image config is not valid: {0}")]
-    Config(String),
-    /// The config names no platform.
-    #[error("the image config names no platform (os {os:?}, architecture {architecture:?})")]
-    NoPlatform {
-        /// The `os` field.
-        os: String,
-        /// The `architecture` field.
-        architecture: String,
-    },
-    /// The config is for another platform.
-    #[error("the image is for {actual}, but {planned} was expected")]
-    Platform {
-        /// The planned platform.
-        planned: Platform,
-        /// The platform in the config.
-        actual: Platform,
-    },
-    /// In the source index, the `data` of the entry differs from the bytes of the manifest (OCI image-spec,
-    /// "Descriptors").
-    #[error("the `data` of its index entry is not the manifest {0}")]
-    Data(Digest),
-}
-
-/// Overrides of an index entry: `entry` in the plan, or the settings of `docker manifest annotate`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EntryOverride {
-    /// The platform of the entry, in this spelling. This platform takes precedence over the config.
-    pub platform: Option<PlatformWords>,
-    /// The `os.version` of the entry.
-    pub os_version: Option<String>,
-    /// The `os.features` of the entry.
-    pub os_features: Option<Vec<String>>,
-}
-
-impl EntryOverride {
-    /// An entry of `platform`. The entry also overrides the version and the features of the operating system.
-    #[must_use]
-    pub fn of(platform: PlatformWords) -> Self {
-        let demands = platform.platform().demands().clone();
-        let features: Vec<_> = demands.features().iter().map(|feature| String::from(&**feature)).collect();
-        Self {
-            os_version: demands.version().map(str::to_owned),
-            os_features: (!features.is_empty()).then_some(features),
-            platform: Some(platform.base()),
-        }
-    }
-
-    /// The platform of the entry in its normal form, without version and features of the operating system.
-    #[must_use]
-    pub fn platform(&self) -> Option<&Platform> {
-        self.platform.as_ref().map(PlatformWords::platform)
-    }
-
-    /// The platform of an entry that is planned as `planned`. The image may later add a version.
-    #[must_use]
-    pub fn over(&self, planned: &Platform) -> Platform {
-        let base = self.platform().cloned().unwrap_or_else(|| planned.base());
-        let below = if base.os() == planned.os() { planned.demands().clone() } else { Demands::default() };
-        let version = self.os_version.as_deref().or(below.version());
-        base.demanding(match &self.os_features {
-            Some(features) => Demands::new(version, features),
-            None => Demands::new(version, below.features()),
-        })
-    }
-}
-
-/// The label or annotation with the commit of an image (OCI image-spec, "Pre-Defined Annotation Keys").
-pub const REVISION: &str = "org.opencontainers.image.revision";
-/// The longest revision in a message, in characters.
-const MAX_REVISION: usize = 128;
-
-/// The parts of a manifest or a config that can contain the commit.
-#[derive(Deserialize)]
-struct RevisionView {
-    config: Option<LabelsView>,
-    annotations: Option<SaysRevision>,
-}
-
-#[derive(Deserialize)]
-struct LabelsView {
-    #[serde(rename = "Labels")]
-    labels: Option<SaysRevision>,
-}
-
-#[derive(Deserialize)]
-struct SaysRevision {
-    #[serde(rename = "org.opencontainers.image.revision")]
-    revision: Option<String>,
-}
-
-/// The revision in the label of the config, or else in the annotation of the manifest.
-fn revision(manifest: &RawManifest, config: &[u8]) -> Option<String> {
-    let read = |bytes| serde_json::from_slice::<RevisionView>(bytes).ok();
-    let label = || read(config)?.config?.labels?.revision;
-    let said = label().or_else(|| read(manifest.bytes())?.annotations?.revision)?;
-    Some(said.chars().take(MAX_REVISION).collect::<String>()).filter(|revision| !revision.is_empty())
 }
 
 impl PlatformFields {
@@ -198,7 +80,7 @@ impl Child {
         }
         let planned = entry.over(planned);
         let layers_bytes = image.image_bytes();
-        let (revision, start) = (revision(&manifest, config), Start::of(config));
+        let (revision, start) = (label::revision(manifest.bytes(), config), Start::of(config));
         let (config, attestations) = (image.config.digest, Vec::new());
         let (listed, said) = (Listed::default(), entry.clone());
         let platform = planned.clone();
@@ -346,7 +228,7 @@ impl Child {
     /// The platform's fields in the index entry. An override takes precedence over the source index, and the source
     /// index over the config.
     pub(super) fn fields(&self) -> PlatformFields {
-        words::fields(&self.planned, &self.own, self.listed.platform.as_ref(), &self.said)
+        listed::fields(&self.planned, &self.own, self.listed.platform.as_ref(), &self.said)
     }
 }
 
@@ -433,28 +315,6 @@ pub(super) mod tests {
         let both = br#"{"os":"linux","architecture":"amd64","config":{"Labels":{"a":"1","A":"2"}}}"#;
         assert!(child(both, "linux/amd64", &EntryOverride::default()).is_ok());
         assert_eq!(PlatformFields::of_config(b"no JSON"), Ok(None));
-    }
-
-    #[test]
-    fn child_revision_is_read_from_label_or_annotation() {
-        let said = |rest: &str| {
-            let config = format!(r#"{{"os":"linux","architecture":"amd64"{rest}}}"#);
-            let child = child(config.as_bytes(), "linux/amd64", &EntryOverride::default()).unwrap();
-            child.revision().map(str::to_owned)
-        };
-        assert_eq!(
-            said(&format!(r#","config":{{"Labels":{{"a":"b","{REVISION}":"0a1b"}}}}"#)).as_deref(),
-            Some("0a1b")
-        );
-        for rest in ["", r#","config":null"#, r#","config":{"Labels":null}"#, r#","config":{"Labels":{"a":"b"}}"#] {
-            assert_eq!(said(rest), None, "{rest}");
-        }
-        let config = config("linux", "amd64", "");
-        let manifest = manifest_for(&config, &MediaType::OciManifest);
-        let mut json: serde_json::Value = serde_json::from_slice(manifest.bytes()).unwrap();
-        json["annotations"] = serde_json::json!({ REVISION: "2c3d" });
-        let manifest = RawManifest::new(json.to_string().into_bytes(), None).unwrap();
-        assert_eq!(revision(&manifest, &config).as_deref(), Some("2c3d"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ const FIXED: [&str; 6] = [
 
 /// Whether a registry's answer reports that a tag may not move. `text` may also be an engine's message that contains
 /// the answer.
-pub(crate) fn is_of_fixed_tag(text: &str) -> bool {
+pub(crate) fn is_of_immutable_tag(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     FIXED.iter().any(|words| text.contains(words))
 }
@@ -43,7 +43,7 @@ mod tests {
             "The requested tag already exists and cannot be overwritten.",
             "unknown: The operation is disallowed on this registry, repository or image.",
         ] {
-            assert!(is_of_fixed_tag(said), "{said}");
+            assert!(is_of_immutable_tag(said), "{said}");
         }
         for said in [
             "",
@@ -52,7 +52,7 @@ mod tests {
             "The operation is unsupported.",
             "repository already exists",
         ] {
-            assert!(!is_of_fixed_tag(said), "{said}");
+            assert!(!is_of_immutable_tag(said), "{said}");
         }
     }
 }

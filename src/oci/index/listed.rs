@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{ChildError, Descriptor, EntryOverride, Platform, PlatformFields, PlatformWords, RawManifest, Unread};
+use super::child_error::ChildError;
+use super::entry_override::EntryOverride;
+use crate::oci::{Descriptor, Platform, PlatformFields, PlatformWords, RawManifest, Unread};
 
 /// The description of an image in the index that lists it, unchanged. Type, digest and size are missing, because
 /// polyarch computes them from the fetched bytes.
@@ -23,7 +25,7 @@ impl Listed {
     /// # Errors
     /// The `data` of `entry` differs from the bytes of the manifest.
     pub(super) fn of(entry: &Descriptor, manifest: &RawManifest) -> Result<Self, ChildError> {
-        if !entry.unread.has_data_of(manifest) {
+        if !entry.unread.has_data_of(manifest.bytes()) {
             return Err(ChildError::Data(manifest.digest().clone()));
         }
         let Descriptor { platform, annotations, unread, .. } = entry.clone();

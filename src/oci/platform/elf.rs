@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Platform;
+use super::normal_form::Platform;
 
 /// The processor of a program: `EI_CLASS`, `EI_DATA` and `e_machine`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

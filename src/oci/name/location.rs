@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::{Digest, DigestRef, Reference, ReferenceError, Repository, Selector, Tag, TagRef};
+use super::reference::{DigestRef, Reference, ReferenceError, Repository, Selector, Tag, TagRef};
+use crate::oci::Digest;
 
 /// The prefix of a layout, as in skopeo, buildah and podman.
 const OCI: &str = "oci:";

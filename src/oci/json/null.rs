@@ -28,7 +28,7 @@ pub(crate) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeM
 
 /// Whether a field exists, with any value including `null`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Presence(pub(super) bool);
+pub(in crate::oci) struct Presence(pub(in crate::oci) bool);
 
 impl<'de> Deserialize<'de> for Presence {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

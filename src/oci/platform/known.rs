@@ -1,6 +1,6 @@
 //! The names of operating systems and processors that tools use, and suggestions for misspelled names.
 
-use super::Platform;
+use super::normal_form::Platform;
 
 /// containerd's `isKnownOS` (platforms, `database.go`), which contains Go's list.
 const SYSTEMS: [&str; 17] = [
@@ -106,14 +106,6 @@ pub(super) fn alone(word: &str) -> Option<String> {
     })
 }
 
-/// The platforms in a text, separated by commas, blanks or brackets. The result is empty if a part is not a platform.
-#[must_use]
-pub fn platforms_in(text: &str) -> Vec<&str> {
-    let is_between = |c: char| c.is_whitespace() || ",;|[]\"'".contains(c);
-    let parts: Vec<&str> = text.split(is_between).filter(|part| !part.is_empty()).collect();
-    if parts.iter().all(|part| part.parse::<Platform>().is_ok()) { parts } else { Vec::new() }
-}
-
 impl Platform {
     /// Whether Go and containerd know the operating system, the architecture and its variant.
     #[must_use]
@@ -158,7 +150,7 @@ fn one_slip(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Platform, PlatformError};
+    use crate::oci::{Platform, PlatformError};
 
     #[test]
     fn unknown_platform_name_suggests_a_similar_one() {

@@ -1,6 +1,7 @@
 //! Reads the platform from a tag: `1.0-arm64` is for arm64.
 
-use super::{Platform, Tag};
+use super::reference::Tag;
+use crate::oci::Platform;
 
 /// Endings of tags, each with its architectures. If one ending is the end of another, the longer one is first. A bare
 /// number has no meaning: `1.0-386` may be a build number.

@@ -50,7 +50,7 @@ impl Demands {
 
     /// Whether both contradict each other: both have a version, or features, and `self` does not cover those of
     /// `other`.
-    pub(super) fn contradict(&self, other: &Self) -> bool {
+    pub(in crate::oci) fn contradict(&self, other: &Self) -> bool {
         let version = Self::new(self.version(), &[""; 0]);
         let features = Self::new(None, self.features());
         let says_features = !other.features().is_empty();

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::{Digest, DigestError};
+use crate::oci::{Digest, DigestError};
 
 /// The longest name of a repository including its host (distribution's `NameTotalLengthMax`).
 const MAX_NAME: usize = 255;

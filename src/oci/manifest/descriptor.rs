@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
-use super::null;
-use super::{Demands, Digest, MediaType, Platform, PlatformError, Unread};
+use super::media_type::MediaType;
+use super::platform_fields::PlatformFields;
+use super::unread::Unread;
+use crate::oci::Digest;
+use crate::oci::json::null;
 
 /// The description of a piece of content in a manifest (OCI image-spec, "Descriptors").
 ///
@@ -54,48 +57,5 @@ impl Descriptor {
     pub fn is_image_config(&self) -> bool {
         let image = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
         image.contains(&self.media_type.as_str())
-    }
-}
-
-/// The `platform` object of an index entry (OCI image-spec, "Image Index"), or the same fields of an image config. The
-/// fields are not normalised.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct PlatformFields {
-    /// `amd64`, `arm64`, …
-    #[serde(default, deserialize_with = "null::or_default")]
-    pub architecture: String,
-    /// `linux`, `windows`, …
-    #[serde(default, deserialize_with = "null::or_default")]
-    pub os: String,
-    /// Windows build number.
-    #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
-    pub os_version: Option<String>,
-    /// Features of the operating system that the image requires.
-    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null::list")]
-    pub os_features: Vec<String>,
-    /// `v7` for arm, …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<String>,
-}
-
-impl PlatformFields {
-    /// The platform in its normal form, with version and features of the operating system.
-    ///
-    /// # Errors
-    /// The os or the architecture is empty, or it has characters that no platform has.
-    pub fn platform(&self) -> Result<Platform, PlatformError> {
-        let platform = Platform::new(&self.os, &self.architecture, self.variant.as_deref())?;
-        Ok(platform.demanding(Demands::new(self.os_version.as_deref(), &self.os_features)))
-    }
-
-    /// `unknown/unknown`, which no client pulls by accident.
-    pub(super) fn unknown() -> Self {
-        Self { os: "unknown".into(), architecture: "unknown".into(), ..Self::default() }
-    }
-
-    /// Whether this is `unknown/unknown`, the platform that BuildKit gives to attestations.
-    #[must_use]
-    pub fn is_unknown(&self) -> bool {
-        self.os == "unknown" && self.architecture == "unknown"
     }
 }

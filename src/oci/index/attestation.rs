@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Content, Descriptor, Digest, ManifestError, RawManifest, Unread};
+use crate::oci::{Content, Descriptor, Digest, ManifestError, PlatformFields, RawManifest, Unread};
 
 /// The annotation with the type of an index entry.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
@@ -57,7 +57,7 @@ impl Descriptor {
     /// `unknown/unknown`, so that a client does not pull them by accident.
     #[must_use]
     pub fn is_attestation(&self) -> bool {
-        self.platform.as_ref().is_some_and(super::PlatformFields::is_unknown)
+        self.platform.as_ref().is_some_and(PlatformFields::is_unknown)
     }
 
     /// The image that an index entry attests.
@@ -84,7 +84,7 @@ impl Attestation {
         if entry.digest != *manifest.digest() || entry.attests().as_ref() != Some(image) {
             return Err(AttestationError::Entry(image.clone()));
         }
-        if !entry.unread.has_data_of(&manifest) {
+        if !entry.unread.has_data_of(manifest.bytes()) {
             return Err(AttestationError::Data(manifest.digest().clone()));
         }
         let Content::Image(content) = manifest.content()? else { return Err(AttestationError::NoStatement) };

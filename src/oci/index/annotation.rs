@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Platform, PlatformError};
+use crate::oci::{Platform, PlatformError};
 
 /// The annotations in an index.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

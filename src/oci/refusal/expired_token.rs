@@ -21,7 +21,7 @@ const SPENT: [&str; 10] = [
 
 /// Whether a registry's answer reports an expired token. `text` may also be an engine's message that contains the
 /// answer.
-pub(crate) fn is_of_spent_token(text: &str) -> bool {
+pub(crate) fn is_of_expired_token(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     SPENT.iter().any(|words| text.contains(words))
 }
@@ -40,7 +40,7 @@ mod tests {
             "Token failed verification: expired",
             "token contains an invalid number of segments; invalid_token",
         ] {
-            assert!(is_of_spent_token(said), "{said}");
+            assert!(is_of_expired_token(said), "{said}");
         }
         for said in [
             "",
@@ -48,7 +48,7 @@ mod tests {
             r#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#,
             "this token may not push",
         ] {
-            assert!(!is_of_spent_token(said), "{said}");
+            assert!(!is_of_expired_token(said), "{said}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::null;
+use crate::oci::json::null;
 
 /// The default `PATH` of docker, for a config without one.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

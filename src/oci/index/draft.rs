@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::descriptor::PlatformFields;
-use super::{
-    Annotation, AnnotationScope, Annotations, Attestation, Child, Digest, Fields, IndexFormat, ManifestError,
-    MediaType, NotDocker, Platform, RawManifest, Unread,
-};
+use super::annotation::{Annotation, AnnotationScope, Annotations};
+use super::attestation::Attestation;
+use super::child::Child;
+use super::format::{IndexFormat, NotDocker};
+use crate::oci::{Digest, Fields, ManifestError, MediaType, Platform, PlatformFields, RawManifest, Unread};
 
 /// The children of an index: each planned platform once, in the plan's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -291,8 +291,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::oci::attestation::tests::attestation_of;
-    use crate::oci::child::tests::{config, manifest_for};
+    use crate::oci::index::attestation::tests::attestation_of;
+    use crate::oci::index::child::tests::{config, manifest_for};
     use crate::oci::{Content, EntryOverride};
 
     fn child(platform: &str, media_type: &MediaType) -> Child {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Platform;
+use crate::oci::Platform;
 
 /// The format of the new index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
