@@ -13,5 +13,6 @@ mod store;
 
 pub use error::EmbeddedError;
 pub use prune::{Pruning, stored_bytes};
-pub use serve::{Embedded, Opened, STORE_HEADER};
+pub use routes::STORE_HEADER;
+pub use serve::{Embedded, Opened};
 pub use store::{Pruned, StoreError, Unreferenced};

@@ -22,10 +22,6 @@ use super::stall::Unstalled;
 use super::store::{DIRECTORY_MODE, FILE_MODE, Store, StoreError, write_whole};
 use crate::random;
 
-/// A header of every answer of an embedded registry, with its [id](Embedded::id). A client at another place can see
-/// whether it reaches the same registry.
-pub const STORE_HEADER: &str = "polyarch-registry";
-
 /// The most connections at a time. Further clients wait.
 const MAX_CONNECTIONS: usize = 256;
 /// How long requests may continue after the shutdown.

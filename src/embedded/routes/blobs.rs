@@ -6,19 +6,18 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use futures::TryStreamExt as _;
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RANGE};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RANGE};
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
 use super::range::Asked;
 use super::refusal::Refusal;
-use super::registry::{Registry, text};
+use super::reply::{CONTENT_DIGEST, text, value};
+use super::state::Registry;
 use crate::embedded::store::StoreError;
 use crate::oci::{Digest, RepositoryPath};
 
-/// The digest of the content that an answer is about.
-pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// The most bytes of a blob in memory at a time, for each connection.
 const READ_BYTES: usize = 256 << 10;
 
@@ -83,9 +82,4 @@ fn answer(status: StatusCode, digest: &Digest, length: u64, body: Body) -> Respo
     headers.insert(CONTENT_LENGTH, length.into());
     headers.insert(CONTENT_DIGEST, value(digest.as_str()));
     response
-}
-
-/// A header value from text that the registry made of parsed values.
-pub(super) fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

@@ -7,9 +7,10 @@ use axum::response::Response;
 use http::header::{CONTENT_TYPE, HeaderValue, LINK};
 use serde::Deserialize;
 
-use super::blobs::value;
+use super::query::Query;
 use super::refusal::Refusal;
-use super::registry::{Query, Registry, json};
+use super::reply::{json, value};
+use super::state::Registry;
 use crate::embedded::store::{Store, StoreError, StoredManifest};
 use crate::oci::null;
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, MediaType, RepositoryPath};

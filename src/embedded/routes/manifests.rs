@@ -9,10 +9,10 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 
-use super::blobs::{CONTENT_DIGEST, value};
 use super::listing::Discovery;
 use super::refusal::Refusal;
-use super::registry::{Registry, text};
+use super::reply::{CONTENT_DIGEST, text, value};
+use super::state::Registry;
 use crate::embedded::store::{Store, StoreError, StoredManifest};
 use crate::oci::{
     Content, Descriptor, Digest, MAX_MANIFEST_BYTES, ManifestError, MediaType, RawManifest, RepositoryPath, Selector,

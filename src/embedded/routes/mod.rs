@@ -4,9 +4,14 @@ mod blobs;
 mod endpoint;
 mod listing;
 mod manifests;
+mod query;
 mod range;
 mod refusal;
-mod registry;
+mod reply;
+mod router;
+mod state;
 mod uploads;
 
-pub(super) use registry::{Registry, router};
+pub use router::STORE_HEADER;
+pub(super) use router::router;
+pub(super) use state::Registry;

@@ -8,11 +8,12 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::OwnedMutexGuard;
 
-use super::blobs::{CONTENT_DIGEST, value};
 use super::endpoint::digest;
+use super::query::Query;
 use super::range::announced;
 use super::refusal::Refusal;
-use super::registry::{Query, Registry, text};
+use super::reply::{CONTENT_DIGEST, text, value};
+use super::state::Registry;
 use crate::embedded::store::{Progress, Session, UploadError, UploadId};
 use crate::oci::{Digest, RepositoryPath};
 

@@ -7,70 +7,25 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, EXPECT, HOST, ORIGIN};
+use http::header::{EXPECT, HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
-use tokio_util::task::TaskTracker;
 
 use super::endpoint::Endpoint;
+use super::query::Query;
 use super::refusal::Refusal;
+use super::reply::json;
+use super::state::Registry;
 use super::{blobs, listing, manifests, uploads};
-use crate::embedded::STORE_HEADER;
-use crate::embedded::store::{Store, StoreError, Uploads};
 use crate::oci::{RegistryHost, Selector};
+
+/// A header of every answer of an embedded registry, with its [id](crate::embedded::Embedded::id). A client at another
+/// place can see whether it reaches the same registry.
+pub const STORE_HEADER: &str = "polyarch-registry";
 
 /// How long the registry reads the rest of a refused request.
 const DRAIN: Duration = Duration::from_secs(30);
-
-/// The state that all requests share.
-#[derive(Debug)]
-pub(in crate::embedded) struct Registry {
-    pub(super) store: Store,
-    pub(super) uploads: Uploads,
-    /// The tasks that work on the disk. Each task finishes, even if its client disconnects.
-    tasks: TaskTracker,
-    id: String,
-}
-
-impl Registry {
-    /// A registry over `store`, with this `id`.
-    pub(in crate::embedded) fn new(store: Store, id: String) -> Self {
-        let uploads = Uploads::new(store.uploads());
-        Self { store, uploads, tasks: TaskTracker::new(), id }
-    }
-
-    /// Waits for all tasks on the disk. No new task begins, because the registry answers no request any more.
-    pub(in crate::embedded) async fn finished(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-
-    /// The id of the store.
-    pub(in crate::embedded) fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Asks the store on a thread for blocking work. If the request is dropped, the store still finishes the work.
-    pub(super) async fn ask<T: Send + 'static>(
-        self: &Arc<Self>,
-        question: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        self.finish(move |registry| question(&registry.store)).await
-    }
-
-    /// Does `work` on a thread for blocking work. The work finishes, even if the request is dropped.
-    pub(super) async fn finish<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let registry = Arc::clone(self);
-        match self.tasks.spawn_blocking(move || work(&registry)).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "the registry is shutting down")),
-        }
-    }
-}
 
 /// The registry as a service.
 pub(in crate::embedded) fn router(registry: Arc<Registry>) -> Router {
@@ -167,56 +122,14 @@ async fn dispatch(registry: &Arc<Registry>, parts: Parts, body: &mut Body) -> Re
     }
 }
 
-/// The query parameters that the endpoints use.
-#[derive(Debug, Default)]
-pub(super) struct Query {
-    pub(super) digest: Option<String>,
-    pub(super) mount: Option<String>,
-    pub(super) from: Option<String>,
-    pub(super) n: Option<String>,
-    pub(super) last: Option<String>,
-    pub(super) artifact_type: Option<String>,
-}
-
-impl Query {
-    fn parse(text: &str) -> Result<Self, Refusal> {
-        let mut query = Self::default();
-        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-            let place = match &*name {
-                "digest" => &mut query.digest,
-                "mount" => &mut query.mount,
-                "from" => &mut query.from,
-                "n" => &mut query.n,
-                "last" => &mut query.last,
-                "artifactType" => &mut query.artifact_type,
-                _ => continue,
-            };
-            if place.replace(value.into_owned()).is_some() {
-                return Err(Refusal::bad("UNSUPPORTED", format!("the request has the parameter {name} twice")));
-            }
-        }
-        Ok(query)
-    }
-}
-
-/// A JSON answer.
-pub(super) fn json(document: &serde_json::Value) -> Response {
-    let mut response = Response::new(Body::from(document.to_string()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-/// The text of a header. A header that is not text counts as absent.
-pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_TYPE;
     use proptest::prelude::*;
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::embedded::store::Store;
 
     /// Parts of attacks, combined at random.
     const PIECES: &[&str] = &[
