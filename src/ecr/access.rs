@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::control::Endpoint;
-use super::error::{EcrError, EcrErrorKind};
+use super::control::Sdk;
 use super::registry::EcrRegistry;
-use super::sdk::Sdk;
+use super::value::{EcrError, EcrErrorKind, Endpoint};
 use crate::aws::{AwsRegion, EcrEndpoint, EcrHost};
 use crate::oci::RegistryHost;
 use crate::plan::{EcrControl, NamedRegistry};

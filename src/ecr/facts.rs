@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::Ecr;
-use super::error::EcrError;
+use super::value::EcrError;
 use crate::aws::{AwsRegion, EcrHost};
 use crate::oci::RegistryHost;
 

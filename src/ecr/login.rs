@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::access::Ecr;
-use super::error::EcrError;
+use super::value::EcrError;
 use crate::auth::{AuthError, Credential, CredentialSource, Logins};
 use crate::aws::EcrHost;
 use crate::oci::{RegistryHost, RepositoryPath};

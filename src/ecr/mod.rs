@@ -6,31 +6,17 @@
 
 mod access;
 #[cfg(feature = "ecr")]
-mod chain;
-#[cfg(feature = "ecr")]
 mod control;
 #[cfg(not(feature = "ecr"))]
 #[path = "without.rs"]
 mod control;
-mod error;
 mod facts;
-#[cfg(feature = "ecr")]
-mod http;
-mod identity;
-mod image;
 mod login;
 mod registry;
-#[cfg(feature = "ecr")]
-mod sdk;
-#[cfg(not(feature = "ecr"))]
-#[path = "without_sdk.rs"]
-mod sdk;
-mod token;
+mod value;
 
 pub use access::Ecr;
-pub use error::{EcrError, EcrErrorKind};
 pub use facts::aws_facts;
-pub use identity::Identity;
-pub use image::{ImageDetail, NotDeleted};
 pub use login::EcrLogins;
-pub use registry::{Created, EcrRegistry, RepositoryFacts};
+pub use registry::EcrRegistry;
+pub use value::{Created, EcrError, EcrErrorKind, Identity, ImageDetail, NotDeleted, RepositoryFacts};

@@ -8,32 +8,14 @@ use std::time::SystemTime;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
-use super::control::{Control, Endpoint};
-use super::error::{EcrError, EcrErrorKind};
-use super::identity::Identity;
-use super::image::{ImageDetail, NotDeleted};
-use super::sdk::Sdk;
-use super::token::Token;
+use super::control::{Control, Sdk};
+use super::value::{
+    Created, EcrError, EcrErrorKind, Endpoint, Identity, ImageDetail, NotDeleted, RepositoryFacts, Token,
+};
 use crate::auth::Credential;
-use crate::aws::{AwsAccount, EcrPlace, Mutability};
+use crate::aws::{AwsAccount, EcrPlace};
 use crate::oci::{Digest, RegistryHost, RepositoryPath, Tag};
 use crate::plan::EcrCreation;
-
-/// The facts about a repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepositoryFacts {
-    /// The tags that may move.
-    pub mutability: Mutability,
-}
-
-/// The creator of a repository that did not exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Created {
-    /// polyarch created it.
-    Now,
-    /// Another program created it at the same time.
-    ByAnother,
-}
 
 /// An ECR registry: the registry of an account in a region, or the public gallery. Clones of its [`Arc`] share its
 /// login.

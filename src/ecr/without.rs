@@ -1,22 +1,23 @@
-//! Replaces ECR's API in a program that was built without it.
+//! Replaces ECR's API and the AWS SDK in a program that was built without them.
 #![expect(clippy::unused_async, reason = "it is awaited where there is an API")]
 
-use super::error::EcrErrorKind;
-use super::identity::Identity;
-use super::image::{ImageDetail, NotDeleted};
-use super::registry::{Created, RepositoryFacts};
-use super::sdk::Sdk;
-use super::token::Given;
-use crate::aws::{AwsAccount, AwsRegion, EcrEndpoint};
+use super::value::{Created, EcrErrorKind, Endpoint, Given, Identity, ImageDetail, NotDeleted, RepositoryFacts};
+use crate::aws::{AwsAccount, AwsRegion};
 use crate::oci::{Digest, RepositoryPath};
 use crate::plan::EcrCreation;
 
-/// The address that calls would go to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Endpoint {
-    Region(AwsRegion, EcrEndpoint),
-    Url(AwsRegion, String),
-    Gallery,
+/// An empty stand-in for the SDK's settings.
+#[derive(Debug)]
+pub(super) struct Sdk;
+
+impl Sdk {
+    pub(super) fn new(_: EcrErrorKind) -> Self {
+        Self
+    }
+
+    pub(super) async fn default_region() -> Result<AwsRegion, EcrErrorKind> {
+        Err(EcrErrorKind::NotBuiltIn)
+    }
 }
 
 /// No value of this type exists, because every call ends before.

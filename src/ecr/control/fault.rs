@@ -4,10 +4,10 @@ use std::error::Error;
 
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 
+use super::chain::causes;
+use super::sdk::CALL;
 use crate::aws::{EcrAnswer, EcrRefusal};
-use crate::ecr::chain::causes;
-use crate::ecr::error::EcrErrorKind;
-use crate::ecr::sdk::CALL;
+use crate::ecr::value::EcrErrorKind;
 
 /// AWS's codes for credentials that it does not accept, in ECR and in STS.
 const NOT_ACCEPTED: [&str; 7] = [

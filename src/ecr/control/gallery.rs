@@ -10,9 +10,7 @@ use aws_sdk_ecrpublic::operation::describe_repositories::DescribeRepositoriesErr
 use super::fault::kind;
 use crate::auth::Secret;
 use crate::aws::Mutability;
-use crate::ecr::error::EcrErrorKind;
-use crate::ecr::registry::{Created, RepositoryFacts};
-use crate::ecr::token::Given;
+use crate::ecr::value::{Created, EcrErrorKind, Given, RepositoryFacts};
 use crate::oci::RepositoryPath;
 use crate::plan::EcrCreation;
 

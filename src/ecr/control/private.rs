@@ -16,10 +16,7 @@ use aws_sdk_ecr::{Client, config};
 use super::fault::kind;
 use crate::auth::Secret;
 use crate::aws::{AwsAccount, Mutability, TagPattern};
-use crate::ecr::error::EcrErrorKind;
-use crate::ecr::image::{ImageDetail, NotDeleted};
-use crate::ecr::registry::{Created, RepositoryFacts};
-use crate::ecr::token::Given;
+use crate::ecr::value::{Created, EcrErrorKind, Given, ImageDetail, NotDeleted, RepositoryFacts};
 use crate::oci::{Digest, RepositoryPath};
 use crate::plan::{EcrCreation, Encryption};
 

@@ -6,26 +6,11 @@ use aws_sdk_sts as sts;
 use super::fault::kind;
 use super::gallery::Gallery;
 use super::private::Private;
-use crate::aws::{AwsAccount, AwsRegion, EcrEndpoint};
-use crate::ecr::error::EcrErrorKind;
-use crate::ecr::identity::Identity;
-use crate::ecr::image::{ImageDetail, NotDeleted};
-use crate::ecr::registry::{Created, RepositoryFacts};
-use crate::ecr::sdk::Sdk;
-use crate::ecr::token::Given;
+use super::sdk::Sdk;
+use crate::aws::{AwsAccount, AwsRegion};
+use crate::ecr::value::{Created, EcrErrorKind, Endpoint, Given, Identity, ImageDetail, NotDeleted, RepositoryFacts};
 use crate::oci::{Digest, RepositoryPath};
 use crate::plan::EcrCreation;
-
-/// The address that calls go to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::ecr) enum Endpoint {
-    /// The endpoint of a region.
-    Region(AwsRegion, EcrEndpoint),
-    /// The URL of a private endpoint, in a region.
-    Url(AwsRegion, String),
-    /// The endpoint of the public gallery.
-    Gallery,
-}
 
 /// The API at an endpoint.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::error::EcrErrorKind;
+use crate::ecr::value::EcrErrorKind;
 
 /// The time limit of the whole chain. It is shorter than an attempt of a call, because the SDK would repeat the
 /// attempt.

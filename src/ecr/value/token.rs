@@ -18,27 +18,27 @@ const LIFE: Duration = Duration::from_hours(12);
 const LEAST: Duration = Duration::from_mins(10);
 
 /// AWS's answer.
-pub(super) struct Given {
+pub(in crate::ecr) struct Given {
     /// `base64(AWS:PASSWORD)`
-    pub(super) authorization: Secret,
+    pub(in crate::ecr) authorization: Secret,
     /// The end of the lifetime, by AWS's clock.
-    pub(super) expires: Option<SystemTime>,
+    pub(in crate::ecr) expires: Option<SystemTime>,
     /// The registry of the token, as AWS names it.
-    pub(super) registry: Option<RegistryHost>,
+    pub(in crate::ecr) registry: Option<RegistryHost>,
 }
 
 /// A token that AWS issued.
 #[derive(Debug, Clone)]
-pub(super) struct Token {
-    pub(super) credential: Credential,
-    pub(super) registry: Option<RegistryHost>,
+pub(in crate::ecr) struct Token {
+    pub(in crate::ecr) credential: Credential,
+    pub(in crate::ecr) registry: Option<RegistryHost>,
     /// The time from which polyarch requests a new token: after 80 % of its lifetime.
-    pub(super) spent_at: Instant,
+    pub(in crate::ecr) spent_at: Instant,
 }
 
 impl Token {
     /// Reads a token that AWS issued at `now`, by this machine's clock.
-    pub(super) fn read(given: &Given, now: SystemTime) -> Result<Self, EcrErrorKind> {
+    pub(in crate::ecr) fn read(given: &Given, now: SystemTime) -> Result<Self, EcrErrorKind> {
         let bad = EcrErrorKind::Answer("something that is not a token");
         let Ok(decoded) = STANDARD.decode(given.authorization.expose()).map(Zeroizing::new) else { return Err(bad) };
         let Some((username, password)) = std::str::from_utf8(&decoded).ok().and_then(|text| text.split_once(':'))
@@ -51,7 +51,7 @@ impl Token {
     }
 
     /// Whether this token is `credential`.
-    pub(super) fn is(&self, credential: &Credential) -> bool {
+    pub(in crate::ecr) fn is(&self, credential: &Credential) -> bool {
         match (&self.credential, credential) {
             (Credential::Basic { password, .. }, Credential::Basic { password: other, .. }) => {
                 password.expose() == other.expose()

@@ -11,9 +11,9 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::sync::OnceCell;
 
 use super::chain::{self, Chain};
-use super::error::EcrErrorKind;
 use super::http;
 use crate::aws::AwsRegion;
+use crate::ecr::value::EcrErrorKind;
 
 /// The limits of one attempt, which includes the search for credentials, and of a call with all its attempts. The SDK
 /// has no limits of its own.
@@ -22,14 +22,14 @@ pub(super) const CALL: Duration = Duration::from_secs(15);
 
 /// The settings that all calls share.
 #[derive(Debug)]
-pub(super) struct Sdk {
+pub(in crate::ecr) struct Sdk {
     config: OnceCell<SdkConfig>,
     /// The failure if no source has credentials.
     none: EcrErrorKind,
 }
 
 impl Sdk {
-    pub(super) fn new(none: EcrErrorKind) -> Self {
+    pub(in crate::ecr) fn new(none: EcrErrorKind) -> Self {
         Self { config: OnceCell::new(), none }
     }
 
@@ -43,7 +43,7 @@ impl Sdk {
 
     /// The user's region: `AWS_REGION`, `AWS_DEFAULT_REGION`, or the profile's region. polyarch does not ask the
     /// instance, because this takes seconds on machines outside of EC2.
-    pub(super) async fn default_region() -> Result<AwsRegion, EcrErrorKind> {
+    pub(in crate::ecr) async fn default_region() -> Result<AwsRegion, EcrErrorKind> {
         let Some(region) = default_region().region().await else {
             return Err(chain::unusable_profile().await.unwrap_or(EcrErrorKind::NoRegion));
         };
