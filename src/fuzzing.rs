@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use crate::auth::SecretBytes;
 use crate::engine::BuildEvent;
-use crate::registry::challenge::Challenge;
+use crate::registry::login::challenge::Challenge;
 use crate::run::event::redact::Redactor;
 use crate::run::event::relay::{JobReporter, relay as relay_events};
 use crate::run::{Event, JobId};

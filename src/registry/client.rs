@@ -7,63 +7,28 @@ use std::time::Duration;
 use reqwest::{Method, Url, redirect};
 use tokio::time::{Instant, sleep_until};
 
+use super::config::ClientConfig;
 use super::error::{Cause, ErrorKind, RegistryError, Waiting};
 use super::heads::Heads;
-use super::http::{Call, Http};
-use super::link::{Link, Neighbours, Transport};
-use super::login::Login;
-use super::notice::Notice;
-use super::pace::Pace;
-use super::proxy::Proxies;
-use super::resolve::Names;
-use super::retry::{Backoff, Patience, Throttle};
-use super::slots::Slots;
-use super::tls::Tls;
-use super::wire::{Connections, Read, Wire};
+use super::login::logins::Login;
+use super::request::http::{Call, Http};
+use super::request::pace::Pace;
+use super::request::retry::{Patience, Throttle};
+use super::request::slots::Slots;
+use super::transport::link::{Link, Neighbours, Transport};
+use super::transport::resolve::Names;
+use super::transport::tls::Tls;
+use super::transport::wire::{Connections, Read, Wire};
 use crate::auth::CredentialSource;
 use crate::aws::Provider;
 use crate::oci::RegistryHost;
 
-/// Docker Hub's API is not at the host that references name.
-pub(super) const HUB_API: &str = "registry-1.docker.io";
 /// The longest time that polyarch waits for a registry to answer, with retries.
 const PING: Duration = Duration::from_secs(10);
 /// The manifests that ECR accepts in a second (Amazon ECR service quotas, "Rate of `PutImage` requests").
 const ECR_PUTS: u32 = 10;
 /// The longest answer to a ping that polyarch reads, in bytes.
 const MAX_PING: usize = 64 << 10;
-
-/// The settings of clients for all registries.
-#[derive(Clone)]
-pub struct ClientConfig {
-    /// The `User-Agent` of every request.
-    pub user_agent: String,
-    /// The limits for retries.
-    pub backoff: Backoff,
-    /// The limits for single steps.
-    pub timeouts: Timeouts,
-    /// The proxies for requests to registries and to the hosts that they redirect to.
-    pub proxies: Proxies,
-    /// Receives retries and warnings at once, from within the call. It must not block.
-    pub on_notice: Arc<dyn Fn(Notice) + Send + Sync>,
-}
-
-/// The limits for single steps of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// TCP and TLS together.
-    pub connect: Duration,
-    /// From the request, with its content, to the head of the response.
-    pub headers: Duration,
-    /// From one part of a body to the next. After its first minute, a body must also arrive at 1 KiB/s or more.
-    pub idle: Duration,
-}
-
-impl Timeouts {
-    /// Limits that suit registries: 10 s, 30 s, 30 s.
-    pub const STANDARD: Self =
-        Self { connect: Duration::from_secs(10), headers: Duration::from_secs(30), idle: Duration::from_secs(30) };
-}
 
 /// A client of one registry (OCI distribution-spec 1.1). Create one client per registry and clone it. Clones share
 /// connections, login and backoff. If the registry asks one task to wait, all tasks wait. Clones send at most eight
@@ -105,8 +70,7 @@ impl Client {
             Transport::Https => "https",
             Transport::Http => "http",
         };
-        let api = if host.is_docker_hub() { HUB_API } else { host.as_str() };
-        let home = Url::parse(&format!("{scheme}://{api}/v2/")).map_err(|_| fail(ErrorKind::Host))?;
+        let home = Url::parse(&format!("{scheme}://{}/v2/", host.api())).map_err(|_| fail(ErrorKind::Host))?;
         let neighbours = Neighbours::of(&neighbours);
         let names = Arc::new(Names::of(&home, &config.proxies, neighbours.clone()));
         let tls = Tls::new(&certificates, transport).map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))))?;
@@ -197,16 +161,5 @@ fn client(
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("home", &self.0.wire.home.as_str()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for ClientConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientConfig")
-            .field("user_agent", &self.user_agent)
-            .field("backoff", &self.backoff)
-            .field("timeouts", &self.timeouts)
-            .field("proxies", &self.proxies)
-            .finish_non_exhaustive()
     }
 }

@@ -6,9 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::blobs::BlobHead;
 use super::error::RegistryError;
 use crate::oci::{Digest, RepositoryPath};
+
+/// The facts that a registry reports about a blob without sending it. All of them are claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlobHead {
+    /// The blob exists, with this size in bytes.
+    Sized(u64),
+    /// The blob exists, and the registry does not report its size.
+    Present,
+    /// The registry can send only the whole blob.
+    Unanswered,
+}
 
 /// The answers about blobs that exist. Absences and errors are not kept, because the client then sends the blob and
 /// asks again.

@@ -2,11 +2,13 @@
 
 mod chain;
 mod json;
+mod printable;
 mod sanitize;
 mod shown;
 
 pub use chain::chain;
 pub(crate) use chain::innermost;
 pub use json::Json;
+pub(crate) use printable::printable;
 pub use sanitize::{MAX_COMPOSED_LINE, MAX_INPUT_LINE, MAX_SHOWN_LINE, MAX_TEXT_LINES};
 pub use shown::Text;

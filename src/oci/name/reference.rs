@@ -13,6 +13,8 @@ use crate::oci::{Digest, DigestError};
 const MAX_NAME: usize = 255;
 /// The longest tag (OCI distribution-spec).
 const MAX_TAG: usize = 128;
+/// The host of Docker Hub's API.
+const HUB_API: &str = "registry-1.docker.io";
 /// The namespace of Docker Hub's repositories without a namespace.
 const LIBRARY: &str = "library/";
 
@@ -129,6 +131,12 @@ impl RegistryHost {
     #[must_use]
     pub fn is_docker_hub(&self) -> bool {
         &*self.0 == Self::DOCKER_HUB
+    }
+
+    /// The host of the registry's API. Docker Hub's API is not at the host that references name.
+    #[must_use]
+    pub fn api(&self) -> &str {
+        if self.is_docker_hub() { HUB_API } else { self.as_str() }
     }
 
     /// The repository `path` in this registry. On Docker Hub, a path without a namespace gets the prefix `library/`.
