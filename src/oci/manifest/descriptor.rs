@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer};
 use super::media_type::MediaType;
 use super::platform_fields::PlatformFields;
 use super::unread::Unread;
-use crate::oci::Digest;
 use crate::oci::json::null;
+use crate::oci::{Digest, Platform};
 
 /// The description of a piece of content in a manifest (OCI image-spec, "Descriptors").
 ///
@@ -43,6 +43,13 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
 }
 
 impl Descriptor {
+    /// The platform of an index entry in its normal form. `None`: the entry names none, or a malformed one. The entry
+    /// of an attestation has the platform `unknown/unknown`.
+    #[must_use]
+    pub fn platform(&self) -> Option<Platform> {
+        self.platform.as_ref()?.platform().ok()
+    }
+
     /// Whether registries serve the layer. Docker's `foreign` layers and OCI's non-distributable layers are fetched
     /// from their `urls` instead (OCI image-spec, "Non-Distributable Layers").
     #[must_use]

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::context::{Base, BaseQuery, Role, bases, is_dockers_frontend};
 use crate::engine::{Excerpt, given_dockerfile};
-use crate::oci::{Content, EntryOverride, Platform, PlatformFields, Reference, RegistryHost};
+use crate::oci::{Content, Descriptor, EntryOverride, Platform, PlatformFields, Reference, RegistryHost};
 use crate::plan::Plan;
 use crate::registry::Visibility;
 use crate::run::build::schedule;
@@ -121,7 +121,7 @@ async fn ask(storage: &Storage, image: &Reference) -> Option<Has> {
     match manifest.content().ok()? {
         Content::Index(index) => {
             let images = index.manifests.iter().filter(|entry| !entry.is_attestation());
-            let platforms = images.map(|entry| entry.platform.as_ref()?.platform().ok());
+            let platforms = images.map(Descriptor::platform);
             Some(Has::Index(platforms.collect()))
         }
         Content::Image(image) => {

@@ -167,11 +167,10 @@ pub(in crate::run) fn choose<'a>(
     entries: &'a [Descriptor],
     platform: &Platform,
 ) -> Result<&'a Descriptor, ConfirmError> {
-    let own = |entry: &Descriptor| entry.platform.as_ref().and_then(|fields| fields.platform().ok());
-    let exact = entries.iter().filter(|entry| own(entry).as_ref() == Some(platform));
+    let exact = entries.iter().filter(|entry| entry.platform().as_ref() == Some(platform));
     let mut matching: Vec<_> = exact.collect();
     if matching.is_empty() {
-        matching = entries.iter().filter(|entry| own(entry).is_some_and(|own| platform.covers(&own))).collect();
+        matching = entries.iter().filter(|entry| entry.platform().is_some_and(|own| platform.covers(&own))).collect();
     }
     match matching[..] {
         [one] => Ok(one),
@@ -182,8 +181,7 @@ pub(in crate::run) fn choose<'a>(
 /// The platforms of an index, as text.
 pub(in crate::run) fn held(entries: &[Descriptor]) -> String {
     let name = |entry: &Descriptor| {
-        let platform = entry.platform.as_ref().and_then(|fields| fields.platform().ok());
-        platform.map_or_else(|| "an entry without a platform".to_owned(), |platform| platform.to_string())
+        entry.platform().map_or_else(|| "an entry without a platform".to_owned(), |platform| platform.to_string())
     };
     let names: Vec<_> = entries.iter().filter(|entry| !entry.is_attestation()).map(name).collect();
     if names.is_empty() { "no image".into() } else { names.join(", ") }

@@ -54,7 +54,7 @@ impl Flattener<'_> {
                 flat.annotations += annotations;
             }
             let mut seen = BTreeSet::new();
-            let key = |entry: &Descriptor| (entry.digest.clone(), entry.attests(), platform_of(entry));
+            let key = |entry: &Descriptor| (entry.digest.clone(), entry.attests(), entry.platform());
             flat.index.manifests.retain(|entry| seen.insert(key(entry)));
         }
         if self.has_more(&flat.index) { Err(ConfirmError::Deep) } else { Ok(flat) }
@@ -67,7 +67,7 @@ impl Flattener<'_> {
     fn is_opened(&self, entry: &Descriptor) -> bool {
         let is_wanted =
             |platform: Platform| self.wanted.is_empty() || self.wanted.iter().any(|one| one.is_based_on(&platform));
-        entry.media_type.is_index() && !entry.is_attestation() && platform_of(entry).is_none_or(is_wanted)
+        entry.media_type.is_index() && !entry.is_attestation() && entry.platform().is_none_or(is_wanted)
     }
 
     /// The entries of the index that `entry` names, or `entry` itself if it is not opened.
@@ -105,8 +105,8 @@ impl Flattener<'_> {
 
 /// Applies the platform of `above` to an entry of the index that `above` names. Refuses an entry of another platform.
 fn claim(above: &Descriptor, listed: &mut Descriptor) -> Result<(), ConfirmError> {
-    let Some(platform) = platform_of(above) else { return Ok(()) };
-    match platform_of(listed) {
+    let Some(platform) = above.platform() else { return Ok(()) };
+    match listed.platform() {
         Some(own) if !platform.covers(&own) => {
             let why = format!("its index {} lists {own}", above.digest);
             Err(ConfirmError::Entry { platform, why })
@@ -118,9 +118,4 @@ fn claim(above: &Descriptor, listed: &mut Descriptor) -> Result<(), ConfirmError
             Ok(())
         }
     }
-}
-
-/// The platform that an entry names.
-pub(in crate::run) fn platform_of(entry: &Descriptor) -> Option<Platform> {
-    entry.platform.as_ref()?.platform().ok()
 }

@@ -177,7 +177,7 @@ impl Item {
 impl ListedEntry {
     fn of(entry: Descriptor) -> Self {
         let (attests, is_attestation) = (entry.attests(), entry.is_attestation());
-        let platform = entry.platform.filter(|_| !is_attestation).and_then(|fields| fields.platform().ok());
+        let platform = entry.platform().filter(|_| !is_attestation);
         Self { digest: entry.digest, media_type: entry.media_type, platform, attests, is_attestation }
     }
 

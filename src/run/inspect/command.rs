@@ -147,5 +147,5 @@ fn open<'a>(listing: &'a Listing, index: &'a ImageIndex, opened: &mut BTreeSet<&
 pub(in crate::run) fn attested(entry: &Descriptor, index: &ImageIndex) -> Option<Platform> {
     let image = entry.attests()?;
     let of = index.manifests.iter().find(|entry| entry.digest == image && !entry.is_attestation())?;
-    of.platform.as_ref()?.platform().ok()
+    of.platform()
 }

@@ -11,7 +11,7 @@ use super::contrast::{FieldChange, contrast};
 use super::difference::{
     AnnotationChange, Change, Difference, ImageFacts, Order, OtherDifference, PlatformDifference, Side,
 };
-use crate::oci::{Content, Descriptor, Digest, ImageIndex, ImageManifest, PlatformFields, RawManifest};
+use crate::oci::{Content, Descriptor, Digest, ImageIndex, ImageManifest, RawManifest};
 use crate::run::fetch::listing::{AT_ONCE, Listing, Read};
 use crate::run::storage::Source;
 use crate::run::verify::VerifyError;
@@ -175,17 +175,12 @@ fn what<'a>(listing: &'a Listing, index: &ImageIndex, entry: &Descriptor) -> (St
         let of = attested(entry, index).map(|platform| format!(" of {platform}"));
         return (format!("attestation{}", of.unwrap_or_default()), Kind::Other);
     }
-    let name = entry.platform.as_ref().map_or_else(|| NO_PLATFORM.to_owned(), named);
+    let name = entry.platform().map_or_else(|| NO_PLATFORM.to_owned(), |platform| platform.to_string());
     match listing.get(entry) {
         Ok(Read { content: Content::Index(_), .. }) => ("index".to_owned(), Kind::Other),
         Ok(Read { content: Content::Image(image), manifest }) => (name, Kind::Image(Some((image, manifest)))),
         Err(_) => (name, Kind::Image(None)),
     }
-}
-
-/// The name of a platform, such as `windows(10.0.17763.1)/amd64`.
-fn named(fields: &PlatformFields) -> String {
-    fields.platform().map_or_else(|_| NO_PLATFORM.to_owned(), |platform| platform.to_string())
 }
 
 async fn difference(a: &Source, image: &Listed<'_>, b: &Source, other: Option<&Listed<'_>>) -> PlatformDifference {

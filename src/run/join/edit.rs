@@ -15,7 +15,6 @@ use crate::run::event::{Failure, Phase, Warning};
 use crate::run::fetch::confirm::held;
 use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::flat::FlattenedIndex;
-use crate::run::fetch::flat::platform_of;
 use crate::run::fetch::found;
 use crate::run::fetch::found::Found;
 use crate::run::fetch::listing::Budget;
@@ -180,7 +179,7 @@ fn check(named: &TagRef<Location>, index: &ImageIndex, without: &[Platform]) -> 
 }
 
 fn is_of(entry: &Descriptor, platform: &Platform) -> bool {
-    !entry.is_attestation() && platform_of(entry).is_some_and(|own| platform.covers(&own))
+    !entry.is_attestation() && entry.platform().is_some_and(|own| platform.covers(&own))
 }
 
 /// Whether an image of `platform` replaces `entry`, which is one of `entries`. It does in two cases:
@@ -188,7 +187,7 @@ fn is_of(entry: &Descriptor, platform: &Platform) -> bool {
 /// - `entry` is the only entry that `platform` covers, for example because `platform` names no version.
 fn is_replaced(entry: &Descriptor, platform: &Platform, entries: &[&Descriptor]) -> bool {
     let is_alone = || entries.iter().filter(|one| is_of(one, platform)).count() == 1;
-    let is_renewed = platform_of(entry).is_some_and(|own| own.is_renewed_by(platform));
+    let is_renewed = entry.platform().is_some_and(|own| own.is_renewed_by(platform));
     !entry.is_attestation() && (is_renewed || (is_of(entry, platform) && is_alone()))
 }
 
@@ -228,7 +227,7 @@ async fn standing_images<'a>(
         match slot {
             Ok(slot) => slots.push(slot),
             Err(error) => {
-                let part = platform_of(entry).map_or_else(|| entry.digest.to_string(), |platform| platform.to_string());
+                let part = entry.platform().map_or_else(|| entry.digest.to_string(), |platform| platform.to_string());
                 faults.push((format!("{part} of {named}"), error));
             }
         }
@@ -262,7 +261,7 @@ impl<'a> Parts<'a> {
         self.annotations.clone_from(&index.annotations);
         let all: Vec<_> = index.manifests.iter().filter(|entry| !entry.is_attestation()).collect();
         for entry in &all {
-            let Some(platform) = platform_of(entry) else { continue };
+            let Some(platform) = entry.platform() else { continue };
             let mut parts = self.images.iter_mut();
             let Some(part) = parts.find(|part| is_replaced(entry, part.found.child.platform(), &all)) else {
                 continue;

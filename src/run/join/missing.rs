@@ -10,7 +10,6 @@ use crate::run::event::{Failure, Phase};
 use crate::run::fetch::attestations::EntryAttestations;
 use crate::run::fetch::confirm::{config_of, listed};
 use crate::run::fetch::error::ConfirmError;
-use crate::run::fetch::flat::platform_of;
 use crate::run::fetch::found::Found;
 use crate::run::fetch::wait::Wait;
 use crate::run::storage::Storage;
@@ -70,7 +69,7 @@ pub(in crate::run) async fn entry_image(
 ) -> Result<Found, ConfirmError> {
     let child = async {
         let manifest = listed(storage, entry, Visibility::Settled).await?;
-        let mut child = image(storage, manifest, platform_of(entry), said).await?;
+        let mut child = image(storage, manifest, entry.platform(), said).await?;
         child.listed_as(entry)?;
         Ok(child)
     };

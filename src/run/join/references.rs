@@ -16,7 +16,6 @@ use crate::run::event::{Event, Failure, Phase, Warning};
 use crate::run::fetch::attestations::{self};
 use crate::run::fetch::confirm::held;
 use crate::run::fetch::error::ConfirmError;
-use crate::run::fetch::flat::platform_of;
 use crate::run::fetch::flat::{FlattenedIndex, Flattener};
 use crate::run::fetch::found::Dropped;
 use crate::run::fetch::found::Found;
@@ -242,7 +241,7 @@ async fn images(
             let opening = Flattener { storage, visibility: Visibility::Settled, wanted };
             let FlattenedIndex { index, annotations } = opening.flatten(index).await?;
             let listed = |entry: &&Descriptor| {
-                let platform = platform_of(entry).map(|own| said.over(&own)).or_else(|| said.platform().cloned());
+                let platform = entry.platform().map(|own| said.over(&own)).or_else(|| said.platform().cloned());
                 !entry.is_attestation() && platform.is_none_or(|platform| is_wanted(&platform))
             };
             let entries: Vec<_> = index.manifests.iter().filter(listed).collect();

@@ -47,7 +47,7 @@ fn keys(before: &PreviousIndex<'_>, new: &ImageIndex) -> Vec<String> {
         had.keys().filter(is_gone).cloned().collect::<Vec<_>>()
     };
     let mut lost = gone(&before.annotations, &[&new.annotations]);
-    let platform = |entry: &Descriptor| entry.platform.as_ref().filter(|_| !entry.is_attestation())?.platform().ok();
+    let platform = |entry: &Descriptor| entry.platform().filter(|_| !entry.is_attestation());
     for entry in &before.entries {
         let Some(own) = platform(entry) else { continue };
         let same = new.manifests.iter().filter(|one| platform(one).is_some_and(|one| own.is_renewed_by(&one)));

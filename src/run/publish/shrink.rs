@@ -68,7 +68,7 @@ fn entries(index: &EncodedIndex) -> Vec<Descriptor> {
 
 /// The platforms of `before` that no entry of `new` has. Platforms in `removed` do not count.
 fn lacks(before: &[Descriptor], new: &[Descriptor], removed: &[Platform]) -> Vec<String> {
-    let of = |entry: &Descriptor| entry.platform.as_ref().filter(|_| !entry.is_attestation())?.platform().ok();
+    let of = |entry: &Descriptor| entry.platform().filter(|_| !entry.is_attestation());
     let new: Vec<_> = new.iter().filter_map(of).collect();
     let mut lost = Vec::new();
     for platform in before.iter().filter_map(of).filter(|platform| !is_removed(removed, platform)) {
@@ -88,7 +88,7 @@ fn is_removed(removed: &[Platform], platform: &Platform) -> bool {
 fn attested_platforms(entries: &[Descriptor]) -> Vec<Platform> {
     let attested: Vec<_> = entries.iter().filter_map(Descriptor::attests).collect();
     let images = entries.iter().filter(|entry| attested.contains(&entry.digest));
-    images.filter_map(|entry| entry.platform.as_ref()?.platform().ok()).collect()
+    images.filter_map(Descriptor::platform).collect()
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ fn claims<'a>(listing: &'a Listing, faults: &mut Vec<VerifyFault>) -> Vec<Claim<
             match listing.get(entry) {
                 Err(fault) => faults.push(of_entry(listing, entry, &format!("{name}: {fault}"))),
                 Ok(Read { content: Content::Index(_), .. }) => {}
-                Ok(Read { manifest, content: Content::Image(image) }) => match platform(entry) {
+                Ok(Read { manifest, content: Content::Image(image) }) => match entry.platform() {
                     None => faults.push(VerifyFault::untrue(None, &format!("{name}: {}", ConfirmError::NoPlatform))),
                     platform => claims.push(Claim { name, platform, manifest, image }),
                 },
@@ -107,7 +107,7 @@ fn claims<'a>(listing: &'a Listing, faults: &mut Vec<VerifyFault>) -> Vec<Claim<
 
 /// A fault of the content that `entry` names: the content is wrong, or the storage did not answer.
 fn of_entry(listing: &Listing, entry: &Descriptor, message: &str) -> VerifyFault {
-    let platform = platform(entry);
+    let platform = entry.platform();
     if listing.is_unanswered(entry) {
         VerifyFault::unasked(platform.as_ref(), message)
     } else {
@@ -261,7 +261,7 @@ fn plan_fault(top: &Content, expected: &Expected) -> Option<VerifyFault> {
     };
     let entries: Vec<_> = index.manifests.iter().filter(|entry| !entry.is_attestation()).collect();
     let is_planned = |(entry, (planned, _)): (&&Descriptor, &(Platform, EntryOverride))| {
-        platform(entry).is_some_and(|own| planned.covers(&own))
+        entry.platform().is_some_and(|own| planned.covers(&own))
     };
     if entries.len() == planned.len() && entries.iter().zip(planned).all(is_planned) {
         return None;
@@ -272,10 +272,6 @@ fn plan_fault(top: &Content, expected: &Expected) -> Option<VerifyFault> {
     Some(VerifyFault::untrue(None, &message).with_hint("publish the plan's image again, or correct `platforms:`"))
 }
 
-fn platform(entry: &Descriptor) -> Option<Platform> {
-    entry.platform.as_ref()?.platform().ok()
-}
-
 fn claimed(entry: &Descriptor) -> String {
-    platform(entry).map_or_else(|| entry.digest.to_string(), |platform| platform.to_string())
+    entry.platform().map_or_else(|| entry.digest.to_string(), |platform| platform.to_string())
 }
