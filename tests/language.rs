@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::layers::source::Source;
+use crate::layers::FILES;
 
 /// Words that a stranger stumbles over, each with the plain ones.
 const PATTERNS: [(&str, &str); 18] = [
@@ -47,7 +48,9 @@ struct Passage {
 }
 
 /// Each of [`PATTERNS`] in a passage, as a line for a person.
-fn found(passage: &Passage, patterns: &[(Regex, &str)]) -> Vec<String> {
+fn found(passage: &Passage) -> Vec<String> {
+    static COMPILED: LazyLock<Vec<(Regex, &str)>> =
+        LazyLock::new(|| PATTERNS.map(|(pattern, plain)| (Regex::new(pattern).unwrap(), plain)).into());
     let is_meant = |hit: &str| !hit.to_lowercase().starts_with("there") && !hit.ends_with("longer");
     let hits = |(pattern, plain): &(Regex, &str)| {
         let hits = pattern.find_iter(&passage.text).filter(|hit| is_meant(hit.as_str()));
@@ -58,11 +61,7 @@ fn found(passage: &Passage, patterns: &[(Regex, &str)]) -> Vec<String> {
         };
         hits.map(shown).collect::<Vec<_>>()
     };
-    patterns.iter().flat_map(hits).collect()
-}
-
-fn patterns() -> Vec<(Regex, &'static str)> {
-    PATTERNS.iter().map(|(pattern, plain)| (Regex::new(pattern).unwrap(), *plain)).collect()
+    COMPILED.iter().flat_map(hits).collect()
 }
 
 fn root() -> &'static Path {
@@ -86,8 +85,8 @@ fn passage(path: &Path) -> Passage {
 
 /// The text without blocks and spans of code. Lines keep their numbers.
 fn prose(text: &str) -> String {
-    let code = Regex::new(r"(?ms)^ *```.*?^ *```|<!--.*?-->|`[^`\n]*`").unwrap();
-    code.replace_all(text, |code: &regex::Captures<'_>| format!("X{}", "\n".repeat(code[0].matches('\n').count())))
+    static CODE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?ms)^ *```.*?^ *```|<!--.*?-->|`[^`\n]*`").unwrap());
+    CODE.replace_all(text, |code: &regex::Captures<'_>| format!("X{}", "\n".repeat(code[0].matches('\n').count())))
         .into_owned()
 }
 
@@ -104,14 +103,9 @@ fn pages() -> Vec<Passage> {
     own.into_iter().chain(pages).map(|path| Passage { text: prose(&passage(&path).text), ..passage(&path) }).collect()
 }
 
-fn sources() -> Vec<Source> {
-    let read = |path: PathBuf| Source::read(&path.to_string_lossy(), &passage(&path).text);
-    files("src", ".rs").into_iter().map(read).collect()
-}
-
 /// Text literals of several words outside of test code.
-fn literals(sources: &[Source]) -> impl Iterator<Item = Passage> {
-    sources.iter().flat_map(|source| {
+fn literals() -> impl Iterator<Item = Passage> {
+    FILES.iter().flat_map(|source| {
         let texts = source.literals.iter().filter(|literal| literal.text.contains(' '));
         texts.map(|literal| Passage { path: source.path.clone(), line: literal.line, text: prose(&literal.text) })
     })
@@ -119,12 +113,10 @@ fn literals(sources: &[Source]) -> impl Iterator<Item = Passage> {
 
 #[test]
 fn text_that_a_user_sees_is_plain_english() {
-    let patterns = patterns();
     let transcripts = files("tests/cli", ".txt").iter().map(|path| passage(path)).collect::<Vec<_>>();
     let schemas = files("src", ".json").into_iter().map(|path| described(passage(&path))).collect();
-    let sources = sources();
-    let all = [pages(), transcripts, schemas].into_iter().flatten().chain(literals(&sources));
-    let mut wrong: Vec<_> = all.flat_map(|passage| found(&passage, &patterns)).collect();
+    let all = [pages(), transcripts, schemas].into_iter().flatten().chain(literals());
+    let mut wrong: Vec<_> = all.flat_map(|passage| found(&passage)).collect();
     wrong.retain(|line| !QUOTED.iter().any(|quoted| line.contains(quoted)));
     assert!(wrong.is_empty(), "{} places:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -136,15 +128,15 @@ fn room(path: &str) -> &str {
 
 #[test]
 fn comments_keep_the_budget_of_their_room() {
-    let (mut hits, patterns) = (BTreeMap::<String, Vec<String>>::new(), patterns());
-    for source in sources() {
+    let mut hits = BTreeMap::<String, Vec<String>>::new();
+    for source in FILES.iter() {
         let mut lines = vec![String::new(); source.comments.last().map_or(0, |last| last.line)];
         for comment in &source.comments {
             lines[comment.line - 1] = comment.text.trim_start_matches(['/', '!', ' ']).to_owned();
         }
         let text = prose(&lines.join("\n"));
         let path = source.path.clone();
-        hits.entry(room(&path).to_owned()).or_default().extend(found(&Passage { path, line: 1, text }, &patterns));
+        hits.entry(room(&path).to_owned()).or_default().extend(found(&Passage { path, line: 1, text }));
     }
     for (room, hits) in hits {
         let budget = BUDGETS.iter().find(|(name, _)| *name == room).map_or(0, |(_, budget)| *budget);
@@ -225,7 +217,7 @@ fn each_pattern_finds_a_sentence() {
         ("what it passes over is held against images of others", 4),
         ("polyarch builds your image", 0),
     ] {
-        let hits = found(&Passage { path: String::new(), line: 1, text: text.to_owned() }, &patterns());
+        let hits = found(&Passage { path: String::new(), line: 1, text: text.to_owned() });
         assert_eq!(hits.len(), expected, "{text}: {hits:#?}");
     }
 }

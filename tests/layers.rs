@@ -8,9 +8,10 @@ pub(crate) mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use circles::{between_folders, circles, folder, imports as imports_of_files};
-use source::Source;
+use source::{PathAt, Source};
 
 /// The rooms, lowest layer first. A room imports from lower layers and from itself, never from its own layer or above.
 const LAYERS: &[&[&str]] = &[
@@ -55,10 +56,10 @@ const CRATES: &[(&[&str], &[&str])] = &[
     ),
 ];
 
-/// Something that touches the world outside, the names that do it (one is a macro, two are a path) and where it may be.
+/// Something that touches the world outside, the names in a path that do it, and where it may be.
 struct Doing {
     what: &'static str,
-    names: &'static [&'static [&'static str]],
+    names: &'static [[&'static str; 2]],
     places: &'static [&'static str],
 }
 
@@ -81,29 +82,37 @@ const DOINGS: &[Doing] = &[
     },
     Doing {
         what: "starts a process",
-        names: &[&["process", "Command"]],
+        names: &[["process", "Command"]],
         places: &["src/auth/helper.rs", "src/facts/git.rs"],
     },
     Doing {
         what: "reads what the process was started with",
         names: &[
-            &["env", "var"],
-            &["env", "var_os"],
-            &["env", "vars"],
-            &["env", "vars_os"],
-            &["env", "args"],
-            &["env", "args_os"],
-            &["env", "home_dir"],
-            &["env", "current_dir"],
-            &["env", "temp_dir"],
-            &["env", "current_exe"],
-            &["env", "*"],
+            ["env", "var"],
+            ["env", "var_os"],
+            ["env", "vars"],
+            ["env", "vars_os"],
+            ["env", "args"],
+            ["env", "args_os"],
+            ["env", "home_dir"],
+            ["env", "current_dir"],
+            ["env", "temp_dir"],
+            ["env", "current_exe"],
+            ["env", "*"],
         ],
         places: &["src/cli/", "src/main.rs"],
     },
     Doing {
         what: "prints",
-        names: &[&["print"], &["println"], &["eprint"], &["eprintln"], &["dbg"], &["io", "stdout"], &["io", "stderr"]],
+        names: &[
+            ["print", "!"],
+            ["println", "!"],
+            ["eprint", "!"],
+            ["eprintln", "!"],
+            ["dbg", "!"],
+            ["io", "stdout"],
+            ["io", "stderr"],
+        ],
         places: &["src/cli/", "src/main.rs"],
     },
 ];
@@ -118,8 +127,8 @@ const SPAWNERS: &[(&str, &str)] = &[
     ("src/cli/terminal/stderr.rs", "blocks with its terminal: what it writes is waited for, but not for ever"),
     ("src/engine/rest.rs", "drives one REST connection, and ends with its response"),
 ];
-const SPAWNS: &[&[&str]] =
-    &[&["tokio", "spawn"], &["task", "spawn"], &["task", "spawn_local"], &["thread", "spawn"], &["thread", "Builder"]];
+const SPAWNS: &[[&str; 2]] =
+    &[["tokio", "spawn"], ["task", "spawn"], ["task", "spawn_local"], ["thread", "spawn"], ["thread", "Builder"]];
 
 /// Lines with code on them, and lines of any kind, tests in the file not counted.
 const MOST_CODE_LINES: usize = 450;
@@ -154,7 +163,7 @@ fn imports(source: &Source, report: Report<'_>) {
     let Some(own_layer) = layer(own) else {
         return report(1, format!("`{own}` is no room of the house: LAYERS in tests/layers.rs lists them"));
     };
-    for path in source.paths() {
+    for path in source.named() {
         let Some(target) = crate_path(&module(&source.path), &path.segments) else { continue };
         match layer(target) {
             _ if target == own => {}
@@ -166,15 +175,11 @@ fn imports(source: &Source, report: Report<'_>) {
 }
 
 fn crates(source: &Source, report: Report<'_>) {
-    // A `use` of a whole crate is a path of one segment, so tokens are looked at, not paths.
-    for (at, token) in source.tokens.iter().enumerate() {
-        let named = source.text(at + 1) == "::" || at > 0 && matches!(source.text(at - 1), "use" | "crate");
-        if !named || at > 0 && matches!(source.text(at - 1), "::" | ".") {
-            continue;
-        }
-        for (_, places) in CRATES.iter().filter(|(names, _)| names.contains(&token.text.as_str())) {
+    for path in source.named() {
+        let name = path.segments[0].as_str();
+        for (_, places) in CRATES.iter().filter(|(names, _)| names.contains(&name)) {
             if !within(&source.path, places) {
-                report(token.line, format!("names the crate `{}`, which belongs to {}", token.text, places.join(", ")));
+                report(path.line, format!("names the crate `{name}`, which belongs to {}", places.join(", ")));
             }
         }
     }
@@ -200,7 +205,7 @@ fn spawns(source: &Source, report: Report<'_>) {
 }
 
 fn lengths(source: &Source, report: Report<'_>) {
-    let code = source.code_lines();
+    let code = source.code_lines;
     if code > MOST_CODE_LINES {
         report(source.lines, format!("has {code} lines of code, more than {MOST_CODE_LINES}"));
     }
@@ -213,29 +218,13 @@ fn module_files(source: &Source, report: Report<'_>) {
     if !source.path.ends_with("/mod.rs") && source.path != "src/lib.rs" {
         return;
     }
-    let mut at = 0;
-    while at < source.tokens.len() {
-        let start = at;
-        let mut depth = 0_usize;
-        let mut words = Vec::new();
-        while at < source.tokens.len() && !(depth == 0 && source.text(at) == ";") {
-            match source.text(at) {
-                "[" | "(" | "{" => depth += 1,
-                "]" | ")" | "}" => depth = depth.saturating_sub(1),
-                word if depth == 0 && !matches!(word, "#" | "!") => words.push(word),
-                _ => {}
-            }
-            at += 1;
-        }
-        if !matches!(words.as_slice(), ["mod", _] | ["pub", "mod", _] | ["pub", "use", ..] | []) {
-            report(source.tokens[start].line, "does more than declare and re-export: move it into a file".to_owned());
-        }
-        at += 1;
+    for line in &source.content {
+        report(*line, "does more than declare and re-export: move it into a file".to_owned());
     }
 }
 
 /// Folders with more files than they may have, or with fewer than their entry in the list says.
-fn full_folders(sources: &[Source]) -> Vec<String> {
+fn full_folders(sources: &[&Source]) -> Vec<String> {
     let mut counts = BTreeMap::new();
     for source in sources {
         *counts.entry(folder(&source.path)).or_insert(0) += 1;
@@ -270,20 +259,10 @@ fn in_circles(found: &[BTreeSet<&str>], list: &[(&str, usize)]) -> Vec<String> {
         .collect()
 }
 
-/// Lines on which a macro (one name) or a path through two names in a row is used.
-fn lines_that_name(source: &Source, names: &[&[&str]]) -> Vec<usize> {
-    let mut lines = BTreeSet::new();
-    for path in source.paths() {
-        if path.segments.windows(2).any(|pair| names.iter().any(|name| *name == pair)) {
-            lines.insert(path.line);
-        }
-    }
-    for (at, token) in source.tokens.iter().enumerate() {
-        if source.text(at + 1) == "!" && names.contains(&[token.text.as_str()].as_slice()) {
-            lines.insert(token.line);
-        }
-    }
-    lines.into_iter().collect()
+/// Lines on which a path goes through two names in a row.
+fn lines_that_name(source: &Source, names: &[[&str; 2]]) -> Vec<usize> {
+    let is_named = |path: &&PathAt| path.segments.windows(2).any(|pair| names.iter().any(|name| *name == pair));
+    source.named().filter(is_named).map(|path| path.line).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The name behind the crate's root in a path that leads there: from `crate`, from `polyarch` or up through `super`.
@@ -313,20 +292,20 @@ fn within(path: &str, places: &[&str]) -> bool {
     places.iter().any(|place| path == *place || place.ends_with('/') && path.starts_with(place))
 }
 
-/// Every file under `src` that is compiled outside of tests.
-pub(crate) fn sources() -> Vec<Source> {
+/// Every file under `src`.
+pub(crate) static FILES: LazyLock<Vec<Source>> = LazyLock::new(|| {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     collect(&package.join("src"), &mut files);
     files.sort();
-    let mut sources = Vec::new();
-    for file in files {
-        let path = file.strip_prefix(package).unwrap().to_str().unwrap().to_owned();
-        sources.push(Source::read(&path, &fs::read_to_string(&file).unwrap()));
-    }
-    let tests: Vec<_> = sources.iter().flat_map(test_files).collect();
-    sources.retain(|source| !tests.iter().any(|test| source.path.starts_with(test)));
-    sources
+    let path = |file: &PathBuf| file.strip_prefix(package).unwrap().to_str().unwrap().to_owned();
+    files.iter().map(|file| Source::read(&path(file), &fs::read_to_string(file).unwrap())).collect()
+});
+
+/// Those that are compiled outside of tests.
+pub(crate) fn sources() -> Vec<&'static Source> {
+    let tests: Vec<_> = FILES.iter().flat_map(test_files).collect();
+    FILES.iter().filter(|source| !tests.iter().any(|test| source.path.starts_with(test))).collect()
 }
 
 /// What the paths of a file's test modules start with.
@@ -350,7 +329,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 fn every_source_file_obeys_the_layer_rules() {
     let sources = sources();
     assert!(sources.len() > 10, "only {} files were found under src", sources.len());
-    let found: Vec<_> = sources.iter().flat_map(violations).collect();
+    let found: Vec<_> = sources.into_iter().flat_map(violations).collect();
     assert!(found.is_empty(), "{} rules of the house are broken:\n{}", found.len(), found.join("\n"));
 }
 
@@ -373,8 +352,9 @@ fn files_and_folders_do_not_import_each_other_in_circles() {
 /// A folder that is too full, a listed folder that became smaller, and circles of each kind of path.
 #[test]
 fn folder_and_circle_rules_find_their_violations() {
-    let files = |folder: &str, count| -> Vec<_> {
-        (0..count).map(|at| Source::read(&format!("{folder}/f{at}.rs"), "")).collect()
+    let full = |folder: &str, count| {
+        let files: Vec<_> = (0..count).map(|at| Source::read(&format!("{folder}/f{at}.rs"), "")).collect();
+        full_folders(&files.iter().collect::<Vec<_>>())
     };
     assert_eq!(full_folders(&files("src/run/build", 15)), Vec::<String>::new());
     assert_eq!(full_folders(&files("src/run/build", 16)), ["src/run/build has 16 files, more than 15"]);
@@ -384,24 +364,29 @@ fn folder_and_circle_rules_find_their_violations() {
         assert_eq!(full_folders(&files(folder, fewer)), [said]);
     }
 
-    let house =
-        |texts: &[(&str, &str)]| -> Vec<Source> { texts.iter().map(|(path, text)| Source::read(path, text)).collect() };
-    let shared = ("src/run/b/mod.rs", "pub mod c; pub mod d; pub use c::*; pub use d::{D, E as F};");
+    let shared = ("src/run/b/mod.rs", "pub mod c; pub mod d; pub use c::*; pub use d::{D, E as F}; use crate::x::Y;");
+    let other = ("src/run/g.rs", "#[cfg(unix)] mod x; #[cfg(windows)] #[path = \"b/c.rs\"] mod x;");
     for (text, said) in [
         ("use super::b::c::C;", &["src/run/a.rs", "src/run/b/c.rs"][..]),
         ("use crate::run::{b::C, other};", &["src/run/a.rs", "src/run/b/c.rs"]),
         ("fn f() { crate::run::b::C::new() }", &["src/run/a.rs", "src/run/b/c.rs"]),
         ("use crate::run::b::c; fn f() { c::C::new() }", &["src/run/a.rs", "src/run/b/c.rs"]),
+        ("use crate::run::b::*; fn f(c: C) {}", &["src/run/a.rs", "src/run/b/c.rs"]),
+        ("use crate::run::b as x; fn f() { x::C::new() }", &["src/run/a.rs", "src/run/b/c.rs"]),
+        ("fn f() { select! { x = crate::run::b::C::new() => {} } }", &["src/run/a.rs", "src/run/b/c.rs"]),
+        ("use crate::run::g::x::C;", &["src/run/a.rs", "src/run/b/c.rs"]),
         ("use crate::run::b::F;", &[]),
         ("#[cfg(test)] use crate::run::b::C;", &[]),
     ] {
-        let sources = house(&[
+        let sources = [
             ("src/run/a.rs", text),
             shared,
+            other,
             ("src/run/b/c.rs", "use crate::run::a::A; pub struct C;"),
             ("src/run/b/d.rs", "pub struct D; pub struct E;"),
-        ]);
-        let imports = imports_of_files(&sources);
+        ];
+        let sources = sources.map(|(path, text)| Source::read(path, text));
+        let imports = imports_of_files(&sources.each_ref());
         let found = circles(&imports);
         let expected: Vec<BTreeSet<_>> =
             if said.is_empty() { Vec::new() } else { vec![said.iter().copied().collect()] };

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use regex::Regex;
 
-use crate::layers::source::{Source, Token};
+use crate::layers::source::{Source, Text};
 use crate::layers::sources;
 
 /// Words that stand before a literal of the source that no user sees.
@@ -30,7 +30,7 @@ fn is_message(text: &str) -> bool {
 
 fn messages(source: &Source, text: &str) -> Vec<String> {
     let lines: Vec<_> = text.lines().collect();
-    let is_hidden = |literal: &&Token| {
+    let is_hidden = |literal: &&Text| {
         let line = lines[literal.line - 1];
         let before =
             literal.text.lines().next().and_then(|first| line.split_once(first)).map_or(line, |(before, _)| before);
@@ -48,7 +48,7 @@ fn catalogue_has_every_message_of_the_program() {
         "Each text of the program that a person may read. tests/messages.rs compares this file.\n".to_owned();
     let mut count = 0;
     for source in sources() {
-        let messages = messages(&source, &fs::read_to_string(package.join(&source.path)).unwrap());
+        let messages = messages(source, &fs::read_to_string(package.join(&source.path)).unwrap());
         if !messages.is_empty() {
             count += messages.len();
             write!(catalogue, "\n{}\n", source.path).unwrap();

@@ -5,17 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::module;
 use super::source::{Source, Use};
 
-/// The files of the house by module, without those that only declare and re-export.
+/// The files of the house by module. `#[path]` gives a module a second file.
 struct House<'a> {
-    modules: BTreeMap<Vec<&'a str>, &'a Source>,
-    uses: BTreeMap<&'a str, Vec<Use>>,
-    defined: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    modules: BTreeMap<Vec<String>, Vec<&'a Source>>,
 }
 
 /// The files that each file imports.
 pub(crate) type Imports<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
-pub(crate) fn imports(sources: &[Source]) -> Imports<'_> {
+pub(crate) fn imports<'a>(sources: &[&'a Source]) -> Imports<'a> {
     let house = House::of(sources);
     let files = sources.iter().filter(|source| !declares(source));
     files.map(|source| (source.path.as_str(), house.imported(source))).collect()
@@ -64,29 +62,27 @@ fn declares(source: &Source) -> bool {
 }
 
 impl<'a> House<'a> {
-    fn of(sources: &'a [Source]) -> Self {
-        let modules = sources.iter().map(|source| (module(&source.path), source)).collect();
-        let uses = sources.iter().map(|source| (source.path.as_str(), source.uses())).collect();
-        let defined = sources.iter().map(|source| (source.path.as_str(), source.defined())).collect();
-        Self { modules, uses, defined }
+    fn of(sources: &[&'a Source]) -> Self {
+        let mut house = Self { modules: BTreeMap::new() };
+        for source in sources {
+            house.modules.entry(names(module(&source.path))).or_default().push(source);
+            for (name, file) in &source.renamed_modules {
+                let file = format!("{}/{file}", folder(&source.path));
+                let file = sources.iter().find(|source| source.path == file);
+                let module = names(module(&source.path).into_iter().chain([&**name]));
+                house.modules.entry(module).or_default().extend(file);
+            }
+        }
+        house
     }
 
     fn imported(&self, source: &'a Source) -> BTreeSet<&'a str> {
-        let mut paths: Vec<_> =
-            source.paths().iter().filter_map(|path| self.absolute(source, &path.segments)).collect();
-        // A module that was imported, and something in it: `use super::fetch; fetch::image()`.
-        let modules = self.uses[source.path.as_str()].iter().filter_map(|used| {
-            let path = self.absolute(source, &used.segments)?;
-            self.modules.contains_key(&segments(&path)).then_some((used.name.clone(), path))
-        });
-        let modules: BTreeMap<_, _> = modules.collect();
-        paths.extend(source.paths().iter().filter_map(|path| {
-            let mut within = modules.get(&path.segments[0])?.clone();
-            within.extend_from_slice(&path.segments[1..]);
-            Some(within)
-        }));
-        let files = paths.iter().filter_map(|path| self.home(path, 0));
-        files.filter(|file| !declares(file) && file.path != source.path).map(|file| file.path.as_str()).collect()
+        let used = source.uses.iter().filter_map(|used| self.absolute(source, &used.path.segments));
+        let files = used.map(|path| self.homes(&path, 0));
+        let paths: BTreeSet<_> = source.paths.iter().map(|path| &path.segments).collect();
+        let files = files.chain(paths.into_iter().map(|path| self.behind(source, path, 0)));
+        let files = files.flatten().filter(|file| !declares(file) && file.path != source.path);
+        files.map(|file| file.path.as_str()).collect()
     }
 
     /// The path from the root of the crate, if it is one of the crate.
@@ -98,38 +94,51 @@ impl<'a> House<'a> {
             "self" => (&own[..], &path[1..]),
             "super" => (&own[..own.len().saturating_sub(ups)], &path[ups..]),
             first => {
-                let mut child = own.clone();
-                child.push(first);
+                let child = names(own.iter().copied().chain([first]));
                 (self.modules.contains_key(&child).then_some(&own[..])?, path)
             }
         };
-        let rest = rest.iter().filter(|segment| !matches!(segment.as_str(), "self" | "*")).cloned();
-        Some(base.iter().map(|segment| (*segment).to_owned()).chain(rest).collect())
+        let rest = rest.iter().map(String::as_str).filter(|segment| *segment != "*");
+        Some(names(base.iter().copied().chain(rest)))
     }
 
-    /// The file that defines what a path names, behind all re-exports.
-    fn home(&self, path: &[String], depth: usize) -> Option<&'a Source> {
-        let path = segments(path);
-        let length = (1..=path.len()).rev().find(|length| self.modules.contains_key(&path[..*length]))?;
-        let file = self.modules[&path[..length]];
-        let Some(name) = path.get(length).filter(|_| depth < 8) else { return Some(file) };
-        if self.defined[file.path.as_str()].contains(name) {
-            return Some(file);
+    /// The files that define what a path from the root of the crate names, behind all re-exports.
+    fn homes(&self, path: &[String], depth: usize) -> Vec<&'a Source> {
+        let Some(length) = (1..=path.len()).rev().find(|length| self.modules.contains_key(&path[..*length])) else {
+            return Vec::new();
+        };
+        let rest = &path[length..];
+        let homes = |file: &&'a Source| {
+            let homes = if rest.is_empty() { Vec::new() } else { self.behind(file, rest, depth) };
+            if homes.is_empty() { vec![*file] } else { homes }
+        };
+        self.modules[&path[..length]].iter().flat_map(homes).collect()
+    }
+
+    /// The files that define what a path in a file names.
+    fn behind(&self, file: &'a Source, path: &[String], depth: usize) -> Vec<&'a Source> {
+        if depth > 8 || file.defined.contains(&path[0]) {
+            return vec![file];
         }
-        let uses = self.uses[file.path.as_str()].iter().filter(|used| used.is_public);
-        let (all, named): (Vec<_>, Vec<_>) = uses.partition(|used| used.name == "*");
-        let named = named.into_iter().filter(|used| used.name == *name);
-        let named = named.filter_map(|used| self.home(&self.absolute(file, &used.segments)?, depth + 1));
-        let all = all.into_iter().filter_map(|used| {
-            let mut path = self.absolute(file, &used.segments)?;
-            path.push((*name).to_owned());
-            let home = self.home(&path, depth + 1)?;
-            self.defined[home.path.as_str()].contains(name).then_some(home)
-        });
-        named.chain(all).next().or(Some(file))
+        // One word alone is a module of the same name only in a `use`.
+        if let Some(path) = self.absolute(file, path).filter(|_| path.len() > 1) {
+            return self.homes(&path, depth + 1);
+        }
+        let (all, named): (Vec<_>, Vec<_>) =
+            file.uses.iter().filter(|used| used.name == path[0] || used.name == "*").partition(|used| used.name == "*");
+        let through = |used: &Use, rest: &[String]| {
+            let path = self.absolute(file, &used.path.segments).map(|path| [&path, rest].concat());
+            path.map_or_else(Vec::new, |path| self.homes(&path, depth + 1))
+        };
+        let mut homes: Vec<_> = named.into_iter().flat_map(|used| through(used, &path[1..])).collect();
+        if homes.is_empty() {
+            homes = all.into_iter().flat_map(|used| through(used, path)).collect();
+            homes.retain(|home| home.defined.contains(&path[0]));
+        }
+        homes
     }
 }
 
-fn segments(path: &[String]) -> Vec<&str> {
-    path.iter().map(String::as_str).collect()
+fn names<'n>(segments: impl IntoIterator<Item = &'n str>) -> Vec<String> {
+    segments.into_iter().map(str::to_owned).collect()
 }

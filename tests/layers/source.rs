@@ -1,306 +1,296 @@
-//! Rust source as the rules of the house see it: tokens with lines, without comments, texts and test code.
+//! Rust source as the rules of the house see it: paths, names, texts and comments, with lines and without test code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 
-/// A word or a mark, and the line that it stands on. What a text literal says is left out: it is `"`, once a line.
+use proc_macro2::{Group, Ident, Spacing, Span, TokenStream, TokenTree, token_stream};
+use syn::visit::{self, Visit};
+use syn::{Attribute, Expr, ExprLit, Item, Lit, Meta, UseTree, Visibility};
+
+/// A text as it is written, and the line that it begins on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Token {
+pub(crate) struct Text {
     pub(crate) line: usize,
     pub(crate) text: String,
 }
 
-/// One file under `src`.
+/// A path in code or, with its groups resolved, in a `use`: `crate::plan::Plan`. That of a macro ends in `!`.
 #[derive(Debug)]
-pub(crate) struct Source {
-    /// Relative to the package, with `/`: `src/plan/model.rs`.
-    pub(crate) path: String,
-    /// What is compiled into the library or the program, so without items under `#[cfg(test)]`.
-    pub(crate) tokens: Vec<Token>,
-    /// How many lines the file has without its test code, blank lines and comments counted.
-    pub(crate) lines: usize,
-    /// Each comment and each text literal as it is written, with the line that it begins on.
-    pub(crate) comments: Vec<Token>,
-    pub(crate) literals: Vec<Token>,
-    /// Modules that are declared under `#[cfg(test)]` and stand in a file of their own.
-    pub(crate) test_modules: Vec<String>,
-}
-
-/// A path as it stands in an expression or, with its groups resolved, in a `use`: `crate::plan::Plan`.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PathAt {
     pub(crate) line: usize,
     pub(crate) segments: Vec<String>,
 }
 
 /// A name that a `use` brings in, or `*` for all names of a module.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Use {
-    pub(crate) is_public: bool,
-    pub(crate) segments: Vec<String>,
+    pub(crate) path: PathAt,
     pub(crate) name: String,
+}
+
+/// One file under `src`, without its items under `#[cfg(test)]`.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    /// Relative to the package, with `/`: `src/plan/model.rs`.
+    pub(crate) path: String,
+    /// The number of lines, blank lines and comments counted.
+    pub(crate) lines: usize,
+    pub(crate) code_lines: usize,
+    pub(crate) comments: Vec<Text>,
+    /// Text literals, with their quotes.
+    pub(crate) literals: Vec<Text>,
+    /// Every path of the code, also of one segment.
+    pub(crate) paths: Vec<PathAt>,
+    pub(crate) uses: Vec<Use>,
+    /// The names of the items.
+    pub(crate) defined: BTreeSet<String>,
+    /// Modules whose file `#[path]` names.
+    pub(crate) renamed_modules: Vec<(String, String)>,
+    /// Modules that are declared under `#[cfg(test)]` and stand in a file of their own.
+    pub(crate) test_modules: Vec<String>,
+    /// The lines of the items that are not the declaration of a module and not a re-export.
+    pub(crate) content: Vec<usize>,
 }
 
 impl Source {
     pub(crate) fn read(path: &str, text: &str) -> Self {
-        let Lexer { tokens, comments, literals, .. } = lexed(text);
-        let (path, lines) = (path.to_owned(), text.lines().count());
-        let mut source = Self { path, tokens, lines, comments, literals, test_modules: Vec::new() };
-        source.drop_tests();
+        let mut tokens = Tokens::default();
+        let kept = tokens.without_tests(text.parse().unwrap());
+        let mut source = Self { path: path.to_owned(), ..Self::default() };
+        for (line, text) in (1..).zip(text.lines()).filter(|(line, _)| !tokens.tests.contains(line)) {
+            source.lines += 1;
+            source.code_lines += usize::from(tokens.ends.contains_key(&line));
+            let behind = tokens.ends.get(&line).copied().unwrap_or_default();
+            let comment = text.chars().skip(behind).collect::<String>().trim().to_owned();
+            source.comments.extend(Some(Text { line, text: comment }).filter(|comment| !comment.text.is_empty()));
+        }
+        (source.literals, source.test_modules) = (tokens.literals, tokens.test_modules);
+        let file = syn::parse2(kept).unwrap_or_else(|error| panic!("{path}:{}: {error}", line(error.span())));
+        source.visit_file(&file);
+        file.items.iter().for_each(|item| source.item(item));
         source
     }
 
-    /// How many lines have code on them.
-    pub(crate) fn code_lines(&self) -> usize {
-        self.tokens.iter().map(|token| token.line).collect::<BTreeSet<_>>().len()
+    /// Every path of two or more segments, and every path of a `use`.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &PathAt> {
+        self.uses.iter().map(|used| &used.path).chain(self.paths.iter().filter(|path| path.segments.len() > 1))
     }
 
-    /// Every path of two or more segments.
-    pub(crate) fn paths(&self) -> Vec<PathAt> {
-        let mut found = Vec::new();
-        let mut at = 0;
-        while at < self.tokens.len() {
-            at = if is_word(self.text(at)) { self.path_from(at, &[], &mut found) } else { at + 1 };
+    fn item(&mut self, item: &Item) {
+        let name = match item {
+            Item::Const(item) => Some(&item.ident),
+            Item::Enum(item) => Some(&item.ident),
+            Item::Fn(item) => Some(&item.sig.ident),
+            Item::Macro(item) => item.ident.as_ref(),
+            Item::Static(item) => Some(&item.ident),
+            Item::Struct(item) => Some(&item.ident),
+            Item::Trait(item) => Some(&item.ident),
+            Item::Type(item) => Some(&item.ident),
+            _ => None,
+        };
+        self.defined.extend(name.map(Ident::to_string));
+        match item {
+            Item::Mod(module) if module.content.is_none() => {
+                let file = module.attrs.iter().find_map(file_name);
+                self.renamed_modules.extend(file.map(|file| (module.ident.to_string(), file)));
+            }
+            Item::Use(item) if !matches!(item.vis, Visibility::Inherited) => {}
+            _ => self.content.push(name.map_or(1, |name| line(name.span()))),
         }
-        found.retain(|path| path.segments.len() > 1);
-        found
     }
 
-    /// Every name that a `use` brings in.
-    pub(crate) fn uses(&self) -> Vec<Use> {
-        let mut found = Vec::new();
-        for at in (0..self.tokens.len()).filter(|&at| self.text(at) == "use") {
-            let end = (at..self.tokens.len()).find(|&i| self.text(i) == ";").unwrap_or(self.tokens.len());
-            let is_public = at > 0 && matches!(self.text(at - 1), "pub" | ")");
-            let mut paths = Vec::new();
-            self.path_from(at + 1, &[], &mut paths);
-            // Only one name at the end of a `use`, or none, has another one here: groups of ours rename nothing.
-            let renamed = (self.text(end - 2) == "as").then(|| self.text(end - 1).to_owned());
-            for PathAt { mut segments, .. } in paths.into_iter().filter(|path| !path.segments.is_empty()) {
-                if segments.last().is_some_and(|last| last == "self") && segments.len() > 1 {
-                    segments.pop();
-                }
-                let name = renamed.clone().or_else(|| segments.last().cloned()).unwrap_or_default();
-                found.push(Use { is_public, segments, name });
+    fn tree(&mut self, tree: &UseTree, mut segments: Vec<String>) {
+        let (last, name) = match tree {
+            UseTree::Path(path) => {
+                segments.push(path.ident.to_string());
+                return self.tree(&path.tree, segments);
+            }
+            UseTree::Group(group) => return group.items.iter().for_each(|tree| self.tree(tree, segments.clone())),
+            UseTree::Name(name) => (&name.ident, &name.ident),
+            UseTree::Rename(renamed) => (&renamed.ident, &renamed.rename),
+            UseTree::Glob(glob) => {
+                segments.push("*".to_owned());
+                let path = PathAt { line: line(glob.star_token.spans[0]), segments };
+                return self.uses.push(Use { path, name: "*".to_owned() });
+            }
+        };
+        if last != "self" || segments.is_empty() {
+            segments.push(last.to_string());
+        }
+        let name = if name == "self" { segments[segments.len() - 1].clone() } else { name.to_string() };
+        self.uses.push(Use { path: PathAt { line: line(last.span()), segments }, name });
+    }
+
+    /// The paths and macros in the tokens of a macro or an attribute, which have no syntax of their own.
+    fn tokens(&mut self, stream: TokenStream) {
+        let mut trees = stream.into_iter().peekable();
+        while let Some(tree) = trees.next() {
+            match tree {
+                TokenTree::Ident(word) => self.path(&word, &mut trees),
+                TokenTree::Group(group) => self.tokens(group.stream()),
+                _ => {}
             }
         }
-        found
     }
 
-    /// The names behind the words that define something.
-    pub(crate) fn defined(&self) -> BTreeSet<&str> {
-        let words = ["struct", "enum", "union", "fn", "const", "static", "trait", "type", "macro_rules"];
-        let at = (1..self.tokens.len()).filter(|&at| words.contains(&self.text(at - 1)));
-        at.map(|at| self.text(at)).collect()
+    fn path(&mut self, first: &Ident, trees: &mut Trees) {
+        let mut segments = vec![first.to_string()];
+        while is_mark(trees.peek(), ':', Spacing::Joint) {
+            trees.nth(1);
+            match trees.next_if(|tree| matches!(tree, TokenTree::Ident(_))) {
+                Some(word) => segments.push(word.to_string()),
+                None => break,
+            }
+        }
+        segments.extend(is_mark(trees.peek(), '!', Spacing::Alone).then(|| "!".to_owned()));
+        self.paths.push(PathAt { line: line(first.span()), segments });
+    }
+}
+
+impl<'ast> Visit<'ast> for Source {
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.tree(&item.tree, Vec::new());
     }
 
-    /// The text of a token, or nothing past the end.
-    pub(crate) fn text(&self, at: usize) -> &str {
-        self.tokens.get(at).map_or("", |token| &token.text)
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.paths.push(PathAt { line: line(path.segments[0].ident.span()), segments });
+        visit::visit_path(self, path);
     }
 
-    /// Reads the path that starts at a token, below `prefix`, and gives the place behind it.
-    fn path_from(&self, mut at: usize, prefix: &[String], found: &mut Vec<PathAt>) -> usize {
-        let line = self.tokens[at].line;
-        let mut segments = prefix.to_vec();
-        while is_word(self.text(at)) || self.text(at) == "*" {
-            segments.push(self.text(at).to_owned());
-            at += 1;
-            if self.text(at) != "::" {
+    fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        let before = self.paths.len();
+        visit::visit_macro(self, called);
+        self.paths[before].segments.push("!".to_owned());
+        self.tokens(called.tokens.clone());
+    }
+
+    fn visit_meta_list(&mut self, list: &'ast syn::MetaList) {
+        visit::visit_meta_list(self, list);
+        self.tokens(list.tokens.clone());
+    }
+}
+
+type Trees = Peekable<token_stream::IntoIter>;
+
+/// The tokens of a file, without comments and test code.
+#[derive(Default)]
+struct Tokens {
+    /// Behind which character the last token of a line ends.
+    ends: BTreeMap<usize, usize>,
+    /// The lines of items under `#[cfg(test)]`.
+    tests: BTreeSet<usize>,
+    literals: Vec<Text>,
+    test_modules: Vec<String>,
+}
+
+impl Tokens {
+    fn without_tests(&mut self, stream: TokenStream) -> TokenStream {
+        let mut kept = Vec::new();
+        let mut trees = stream.into_iter().peekable();
+        while let Some(tree) = trees.next() {
+            match (&tree, trees.peek()) {
+                (TokenTree::Punct(mark), next) if mark.as_char() == '#' => {
+                    let span = mark.span();
+                    if span.end().column > span.start().column + 1 {
+                        // A comment of documentation is an attribute whose tokens all have the place of the comment.
+                        trees.next_if(|next| is_mark(Some(next), '!', Spacing::Alone));
+                        trees.next();
+                    } else if matches!(next, Some(TokenTree::Group(group)) if is_of_tests(group)) {
+                        while matches!(&kept[..], [.., TokenTree::Punct(mark), TokenTree::Group(_)] if mark.as_char() == '#')
+                        {
+                            kept.truncate(kept.len() - 2);
+                        }
+                        self.skip_item(line(span), &mut trees);
+                    } else {
+                        self.keep(&tree);
+                        kept.push(tree);
+                    }
+                }
+                (TokenTree::Group(group), _) => {
+                    self.ends_at(group.span_open());
+                    let mut inner = Group::new(group.delimiter(), self.without_tests(group.stream()));
+                    self.ends_at(group.span_close());
+                    inner.set_span(group.span());
+                    kept.push(inner.into());
+                }
+                _ => {
+                    self.keep(&tree);
+                    kept.push(tree);
+                }
+            }
+        }
+        kept.into_iter().collect()
+    }
+
+    fn skip_item(&mut self, first: usize, trees: &mut Trees) {
+        let (mut last, mut module) = (first, None);
+        while let Some(tree) = trees.next() {
+            last = tree.span().end().line;
+            let is_block =
+                matches!(&tree, TokenTree::Group(group) if group.delimiter() == proc_macro2::Delimiter::Brace);
+            if is_mark(Some(&tree), ';', Spacing::Alone) {
+                self.test_modules.extend(module);
                 break;
-            }
-            at += 1;
-            if self.text(at) == "{" {
-                at += 1;
-                while !matches!(self.text(at), "}" | "") {
-                    at = if is_word(self.text(at)) { self.path_from(at, &segments, found) } else { at + 1 };
-                }
-                return at + 1;
-            }
-        }
-        found.push(PathAt { line, segments });
-        at
-    }
-
-    /// Takes out each item under `#[cfg(test)]`, with its lines.
-    fn drop_tests(&mut self) {
-        let mut at = 0;
-        while at < self.tokens.len() {
-            let Some(behind) = self.cfg_test(at) else {
-                at += 1;
-                continue;
-            };
-            let open = (behind..self.tokens.len()).find(|&i| matches!(self.text(i), "{" | ";"));
-            let open = open.unwrap_or(self.tokens.len() - 1);
-            let end = if self.text(open) == "{" { self.closing(open, "{", "}") } else { open };
-            if let Some(word) = (behind..open).find(|&i| self.text(i) == "mod")
-                && self.text(open) == ";"
-            {
-                self.test_modules.push(self.text(word + 1).to_owned());
-            }
-            let dropped = self.tokens[at].line..=self.tokens[end].line;
-            self.lines -= dropped.clone().count();
-            for texts in [&mut self.comments, &mut self.literals] {
-                texts.retain(|text| !dropped.contains(&text.line));
-            }
-            self.tokens.drain(at..=end);
-        }
-    }
-
-    /// The place behind the attribute if one that asks for `test` starts here.
-    fn cfg_test(&self, at: usize) -> Option<usize> {
-        if [self.text(at), self.text(at + 1), self.text(at + 2)] != ["#", "[", "cfg"] {
-            return None;
-        }
-        let end = self.closing(at + 1, "[", "]");
-        let words: Vec<_> = (at..end).map(|i| self.text(i)).collect();
-        (words.contains(&"test") && !words.contains(&"not")).then_some(end + 1)
-    }
-
-    /// Where the bracket that opens at a place is closed.
-    fn closing(&self, from: usize, open: &str, close: &str) -> usize {
-        let mut depth = 0_usize;
-        for at in from..self.tokens.len() {
-            if self.text(at) == open {
-                depth += 1;
-            } else if self.text(at) == close {
-                depth -= 1;
-                if depth == 0 {
-                    return at;
-                }
-            }
-        }
-        self.tokens.len() - 1
-    }
-}
-
-fn is_word(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
-}
-
-fn lexed(text: &str) -> Lexer<'_> {
-    let mut lexer = Lexer { rest: text, line: 1, tokens: Vec::new(), comments: Vec::new(), literals: Vec::new() };
-    while let Some(first) = lexer.rest.chars().next() {
-        lexer.next(first);
-    }
-    lexer
-}
-
-struct Lexer<'a> {
-    rest: &'a str,
-    line: usize,
-    tokens: Vec<Token>,
-    comments: Vec<Token>,
-    literals: Vec<Token>,
-}
-
-impl Lexer<'_> {
-    fn next(&mut self, first: char) {
-        let word = self.rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(self.rest.len());
-        if self.rest.starts_with("//") {
-            let length = self.rest.find('\n').unwrap_or(self.rest.len());
-            self.comments.push(self.written(length));
-            self.skip(length);
-        } else if self.rest.starts_with("/*") {
-            let length = block_comment(self.rest);
-            self.comments.push(self.written(length));
-            self.skip(length);
-        } else if let Some(length) = string(self.rest) {
-            self.literals.push(self.written(length));
-            for line in self.line..=self.line + self.rest[..length].matches('\n').count() {
-                self.tokens.push(Token { line, text: "\"".to_owned() });
-            }
-            self.skip(length);
-        } else if word > 0 {
-            self.token(word);
-        } else if self.rest.starts_with("::") {
-            self.token(2);
-        } else if first.is_whitespace() {
-            self.skip(first.len_utf8());
-        } else if first == '\'' {
-            self.skip(quoted(self.rest));
-        } else {
-            self.token(first.len_utf8());
-        }
-    }
-
-    fn token(&mut self, length: usize) {
-        self.tokens.push(self.written(length));
-        self.skip(length);
-    }
-
-    fn written(&self, length: usize) -> Token {
-        Token { line: self.line, text: self.rest[..length].to_owned() }
-    }
-
-    fn skip(&mut self, length: usize) {
-        self.line += self.rest[..length].matches('\n').count();
-        self.rest = &self.rest[length..];
-    }
-}
-
-/// The length of a block comment with those inside it.
-fn block_comment(text: &str) -> usize {
-    let mut depth = 0;
-    let mut at = 0;
-    while at < text.len() {
-        if text[at..].starts_with("/*") {
-            (depth, at) = (depth + 1, at + 2);
-        } else if text[at..].starts_with("*/") {
-            (depth, at) = (depth - 1, at + 2);
-            if depth == 0 {
+            } else if is_block && trees.next_if(|next| is_mark(Some(next), ';', Spacing::Alone)).is_none() {
                 break;
+            } else if matches!(&tree, TokenTree::Ident(word) if word == "mod") {
+                module = trees.peek().map(ToString::to_string);
             }
-        } else {
-            at += text[at..].chars().next().map_or(1, char::len_utf8);
+        }
+        self.tests.extend(first..=last);
+    }
+
+    fn keep(&mut self, tree: &TokenTree) {
+        self.ends_at(tree.span());
+        if let TokenTree::Literal(literal) = tree
+            && let text = literal.to_string()
+            && text.trim_start_matches(['b', 'c', 'r', '#']).starts_with('"')
+        {
+            self.literals.push(Text { line: line(tree.span()), text });
         }
     }
-    at
+
+    fn ends_at(&mut self, span: Span) {
+        let end = span.end();
+        // Nothing behind a token that goes on in the next line is a comment.
+        self.ends.extend((line(span)..end.line).map(|line| (line, usize::MAX)));
+        self.ends.insert(end.line, end.column);
+    }
 }
 
-/// The length of a text literal, raw or not, if one starts here.
-fn string(text: &str) -> Option<usize> {
-    let quote = text.find('"')?;
-    let (prefix, hashes) = text[..quote].split_at(text[..quote].find('#').unwrap_or(quote));
-    if !matches!(prefix, "" | "b" | "c" | "r" | "br" | "cr") || hashes.contains(|c| c != '#') {
-        return None;
-    }
-    let start = quote + 1;
-    if prefix.ends_with('r') {
-        let end = format!("\"{hashes}");
-        return Some(start + text[start..].find(&end)? + end.len());
-    }
-    if !hashes.is_empty() {
-        return None;
-    }
-    let mut escaped = false;
-    let end = text[start..].find(|c| {
-        let closes = c == '"' && !escaped;
-        escaped = c == '\\' && !escaped;
-        closes
-    })?;
-    Some(start + end + 1)
+fn line(span: Span) -> usize {
+    span.start().line
 }
 
-/// The length of a character literal, or of the mark alone where a lifetime starts.
-fn quoted(text: &str) -> usize {
-    let mut chars = text[1..].chars();
-    match (chars.next(), chars.next()) {
-        (Some('\\'), Some(escaped)) => {
-            let start = 2 + escaped.len_utf8();
-            text[start..].find('\'').map_or(1, |end| start + end + 1)
-        }
-        (Some(only), Some('\'')) => only.len_utf8() + 2,
-        _ => 1,
-    }
+fn is_mark(tree: Option<&TokenTree>, wanted: char, spacing: Spacing) -> bool {
+    matches!(tree, Some(TokenTree::Punct(mark)) if mark.as_char() == wanted && mark.spacing() == spacing)
+}
+
+/// Whether an attribute asks for `test`.
+fn is_of_tests(attribute: &Group) -> bool {
+    let text = attribute.stream().to_string();
+    let words: Vec<_> = text.split(|c: char| !c.is_alphanumeric()).collect();
+    words[0] == "cfg" && words.contains(&"test") && !words.contains(&"not")
+}
+
+/// The file that `#[path = "…"]` names.
+fn file_name(attribute: &Attribute) -> Option<String> {
+    let Meta::NameValue(pair) = &attribute.meta else { return None };
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value else { return None };
+    pair.path.is_ident("path").then(|| text.value())
 }
 
 #[test]
 fn source_reader_finds_paths_in_groups() {
-    let source = Source::read("src/a.rs", "use crate::{plan::{A, b::B}, engine};\nlet x = std::env::var(Y);");
-    let paths: Vec<_> = source.paths().into_iter().map(|path| (path.line, path.segments.join("::"))).collect();
-    let expected = ["crate::plan::A", "crate::plan::b::B", "crate::engine"].map(|path| (1, path.to_owned()));
-    assert_eq!(paths[..3], expected);
-    assert_eq!(paths[3..], [(2, "std::env::var".to_owned())]);
+    let text =
+        "use crate::{plan::{A, b::B as C}, engine::{self, *}};\nfn f() { x!(y => std::env::var::<T>(Y), z!()); }";
+    let source = Source::read("src/a.rs", text);
+    let paths: Vec<_> = source.named().map(|path| (path.line, path.segments.join("::"))).collect();
+    let expected = ["crate::plan::A", "crate::plan::b::B", "crate::engine", "crate::engine::*"];
+    assert_eq!(paths[..4], expected.map(|path| (1, path.to_owned())));
+    assert_eq!(paths[4..], ["x::!", "std::env::var", "z::!"].map(|path| (2, path.to_owned())));
+    assert_eq!(source.uses.iter().map(|used| &*used.name).collect::<Vec<_>>(), ["A", "C", "engine", "*"]);
 }
 
 #[test]
@@ -310,20 +300,23 @@ fn source_reader_skips_comments_strings_and_test_code() {
 /* crate::engine /* nested */ crate::engine */
 /// `crate::engine`
 fn f<'a>(x: &'a str) -> char { let _ = ("crate::engine \" \\", r"crate::engine \", '"', '\'', b'"'); 'c' }
+#[expect(dead_code)]
 #[cfg(test)]
 mod tests {
     use crate::engine::X;
 }
 #[cfg(test)]
+use crate::engine::{X, Y};
+#[cfg(test)]
 mod fakes;
-fn last() { crate::plan::y() }
+fn last() { crate::plan::y() } // Last.
 "#;
     let source = Source::read("src/a.rs", text);
-    let paths: Vec<_> = source.paths().into_iter().map(|path| path.segments.join("::")).collect();
+    let paths: Vec<_> = source.named().map(|path| path.segments.join("::")).collect();
     assert_eq!(paths, ["crate::plan::y"]);
     assert_eq!(source.test_modules, ["fakes"]);
-    assert_eq!((source.lines, source.code_lines()), (6, 2));
-    let texts = |tokens: &[Token]| tokens.iter().map(|token| (token.line, token.text.clone())).collect::<Vec<_>>();
-    assert_eq!(texts(&source.comments)[2], (4, "/// `crate::engine`".to_owned()));
-    assert_eq!((texts(&source.comments).len(), texts(&source.literals).len()), (3, 2));
+    assert_eq!((source.lines, source.code_lines), (7, 3));
+    let texts = |texts: &[Text]| texts.iter().map(|text| (text.line, text.text.clone())).collect::<Vec<_>>();
+    assert_eq!(texts(&source.comments)[2..], [(4, "/// `crate::engine`".to_owned()), (15, "// Last.".to_owned())]);
+    assert_eq!((texts(&source.comments).len(), texts(&source.literals).len()), (4, 2));
 }
