@@ -1,5 +1,5 @@
-//! What the program prints and how it exits, whole: each transcript is a file in `tests/cli/`. `POLYARCH_BLESS=1` writes
-//! them; read the difference before you commit it.
+//! What the program prints and how it exits, whole: each transcript is a file in `tests/cli/`. `SNAPSHOTS=overwrite`
+//! writes them; read the difference before you commit it.
 
 mod habits;
 mod registries;

@@ -1,30 +1,32 @@
 //! The catalogue of messages: each text of the program that a person may read, in one file that a reviewer reads whole.
 //!
-//! A change of a message is a change of `messages.txt`. `POLYARCH_BLESS=1` rewrites the file.
+//! A change of a message is a change of `messages.txt`. `SNAPSHOTS=overwrite` writes the file.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use regex::Regex;
 
 use crate::layers::source::{Source, Text};
 use crate::layers::sources;
+use crate::support::expected;
 
 /// Words that stand before a literal of the source that no user sees.
 const HIDDEN: [&str; 6] = ["reason = ", ".expect(", "unreachable!(", "debug!(", "debug_assert", "Regex::new("];
 
 /// The text of a literal as a person reads it: on one line, without the quotes.
 fn shown(literal: &str) -> String {
-    let broken = Regex::new(r"\\\n\s*").unwrap();
-    let text = broken.replace_all(literal.trim_start_matches(['r', 'b', '#']).trim_matches(['#', '"']), "");
+    static BROKEN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\\\n\s*").unwrap());
+    let text = BROKEN.replace_all(literal.trim_start_matches(['r', 'b', '#']).trim_matches(['#', '"']), "");
     text.replace("\\\"", "\"").replace('\n', "⏎")
 }
 
 /// Whether a text has words for a person: two, and not only the places of values.
 fn is_message(text: &str) -> bool {
-    let values = Regex::new(r"\{[^}]*\}").unwrap();
-    let words = values.replace_all(text, " ");
+    static VALUES: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{[^}]*\}").unwrap());
+    let words = VALUES.replace_all(text, " ");
     words.split_whitespace().filter(|word| word.chars().filter(|c| c.is_alphabetic()).count() > 1).count() > 1
 }
 
@@ -58,12 +60,5 @@ fn catalogue_has_every_message_of_the_program() {
         }
     }
     assert!(count > 1000, "{count}");
-    let file = package.join("tests/messages.txt");
-    if std::env::var_os("POLYARCH_BLESS").is_some() {
-        fs::write(&file, &catalogue).unwrap();
-    }
-    let reviewed = fs::read_to_string(&file).unwrap_or_default();
-    let (now, then): (Vec<_>, Vec<_>) = (catalogue.lines().collect(), reviewed.lines().collect());
-    let changed: Vec<_> = now.iter().filter(|line| !then.contains(line)).collect();
-    assert!(now == then, "read these messages, then run this again with POLYARCH_BLESS=1: {changed:#?}");
+    expected::is_file("tests/messages.txt", &catalogue);
 }

@@ -1,5 +1,5 @@
 //! Every plan of `fixtures/plans`: the good ones against the plan that they resolve to, the bad ones against what is
-//! said of them. `POLYARCH_BLESS=1` writes the expectations; read the difference before you commit it.
+//! said of them. `SNAPSHOTS=overwrite` writes the expectations; read the difference before you commit it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use polyarch::plan::{Environment, Facts, Overrides, Plan, PlanErrors, SourceText
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::support::schema;
+use crate::support::{expected, schema};
 
 fn plans(kind: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plans").join(kind);
@@ -53,14 +53,6 @@ fn text(text: &str) -> SourceText {
     SourceText { path: "build.yaml".into(), text: text.to_owned() }
 }
 
-fn compare(expectation: &Path, actual: &str) {
-    if std::env::var_os("POLYARCH_BLESS").is_some() {
-        fs::write(expectation, actual).unwrap();
-    }
-    let expected = fs::read_to_string(expectation).unwrap_or_default();
-    assert_eq!(actual, expected, "{}", expectation.display());
-}
-
 fn rendered(errors: &PlanErrors) -> String {
     let lines = errors.problems.iter().map(|problem| {
         let one = PlanErrors { source: errors.source.clone(), problems: vec![problem.clone()] };
@@ -75,7 +67,7 @@ fn bad_plans_report_every_problem_with_its_place() {
     for path in plans("bad") {
         let source = source(&path);
         let errors = read(&source).expect_err(&path.display().to_string());
-        compare(&path.with_extension("expected"), &rendered(&errors));
+        expected::is_file(path.with_extension("expected"), &rendered(&errors));
         for problem in &errors.problems {
             let span = problem.span.expect("what a plan says has a place");
             assert!(source.text.get(span.range()).is_some(), "{problem:?}");
@@ -91,7 +83,7 @@ fn good_plans_resolve_to_their_expected_json() {
         for warning in &plan.warnings {
             actual = format!("{actual}\nwarning: {}", warning.message);
         }
-        compare(&path.with_extension("json"), &(actual + "\n"));
+        expected::is_file(path.with_extension("json"), &(actual + "\n"));
     }
 }
 

@@ -34,7 +34,7 @@ async fn third_party_images_are_joined_inspected_and_verified() {
     let address = registry.address().to_string();
     plan(&home, &PLAN.replace("local", &address));
     let mut transcript = Transcript::new(&home);
-    transcript.call(&address, "REGISTRY");
+    transcript.call(&address, "[REGISTRY]");
     push(&peer, "1.0-amd64", "amd64").await;
     transcript.say("one platform is missing");
     transcript.run(["join"]).await.expect_code(6);
@@ -66,7 +66,7 @@ async fn image_of_another_platform_is_neither_joined_nor_verified() {
     let amd64 = push(&peer, "1.0-amd64", "amd64").await;
     push(&peer, "1.0-arm64", "amd64").await;
     let mut transcript = Transcript::new(&home);
-    transcript.call(&address, "REGISTRY");
+    transcript.call(&address, "[REGISTRY]");
     transcript.run(["join", "--progress", "plain"]).await.expect_code(7);
     transcript.say("an index that says arm64 of an image for amd64");
     let mut entry = descriptor(MediaType::DockerManifest.as_str(), &amd64);
@@ -88,7 +88,7 @@ async fn join_of_references_needs_no_plan() {
     push(&peer, "1-arm64", "arm64").await;
     push(&peer, "1-riscv64", "riscv64").await;
     let mut transcript = Transcript::new(&home);
-    transcript.call(&address, "REGISTRY");
+    transcript.call(&address, "[REGISTRY]");
     let name = |selector: &str| format!("{address}/hello{selector}");
     let digest = format!("@{}", Digest::of(&amd64));
     transcript.run(["join", "-t", &name(":1"), &name(":1-arm64"), &name(&digest)]).await.expect_code(0);
@@ -140,7 +140,7 @@ async fn images_lists_repositories_by_plan_and_by_name() {
     let address = registry.address().to_string();
     plan(&home, &PLAN.replace("local", &address));
     let mut transcript = Transcript::new(&home);
-    transcript.call(&address, "REGISTRY");
+    transcript.call(&address, "[REGISTRY]");
     transcript.run(["images"]).await.expect_code(7);
     for arch in ["amd64", "arm64"] {
         push(&peer, &format!("1.0-{arch}"), arch).await;
@@ -177,7 +177,7 @@ async fn clean_deletes_old_publications_and_only_their_images() {
     let address = registry.address().to_string();
     plan(&home, &PLAN.replace("local", &address));
     let mut transcript = Transcript::new(&home);
-    transcript.call(&address, "REGISTRY");
+    transcript.call(&address, "[REGISTRY]");
     // Cached builds: the newer a version, the older the date in its config.
     for (version, day) in [("1.0.0", "2999-01-03"), ("1.1.0", "2999-01-02"), ("1.2.0", "2999-01-01")] {
         publish(&mut transcript, &peer, version, day).await;
@@ -226,7 +226,7 @@ async fn clean_reports_a_registry_without_deletion_with_a_hint() {
     let address = registry.address().to_string();
     plan(&home, &PLAN.replace("local", &address));
     let mut transcript = Transcript::new(&home);
-    transcript.call(&address, "REGISTRY");
+    transcript.call(&address, "[REGISTRY]");
     publish(&mut transcript, &peer, "1.0", "2999-01-01").await;
     let name = format!("{address}/hello");
     transcript.run(["clean", &name, "--keep", "0", "--drop-tag", "latest", "--apply"]).await.expect_code(3);
@@ -234,7 +234,7 @@ async fn clean_reports_a_registry_without_deletion_with_a_hint() {
     plan(&home, PLAN);
     let mut serving = Run::new(&home, ["serve"]).start();
     let embedded = serving.stdout_line(":").await;
-    transcript.call(&embedded, "EMBEDDED");
+    transcript.call(&embedded, "[EMBEDDED]");
     publish(&mut transcript, &Peer::new(&format!("http://{embedded}"), "hello"), "1.0", "2999-01-01").await;
     transcript.run(["clean", &format!("{embedded}/hello"), "--keep", "0"]).await.expect_code(0);
     transcript.run(["clean", &format!("{embedded}/hello"), "--keep", "0", "--drop-tag", "*"]).await.expect_code(0);
@@ -250,7 +250,7 @@ async fn embedded_registry_is_served_once_and_shared() {
     let address = serving.stdout_line(":").await;
     let peer = Peer::new(&format!("http://{address}"), "hello");
     let mut transcript = Transcript::new(&home);
-    transcript.call(&address, "REGISTRY");
+    transcript.call(&address, "[REGISTRY]");
     transcript.say("while another process serves it");
     transcript.run(["serve"]).await.expect_code(3);
     transcript.run(["join"]).await.expect_code(6);

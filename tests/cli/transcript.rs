@@ -2,30 +2,32 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 
 use regex::Regex;
+use snapbox::Redactions;
 
+use crate::support::expected;
 use crate::support::program::{Finished, Home, Run};
 
 /// What was run so far.
 pub(super) struct Transcript<'a> {
     home: &'a Home,
     text: String,
-    /// What changes from run to run, and the word for it.
-    words: Vec<(String, &'static str)>,
+    /// Texts that differ from run to run, each with its name.
+    names: Redactions,
 }
 
 impl<'a> Transcript<'a> {
     pub(super) fn new(home: &'a Home) -> Self {
-        let words = vec![(home.path().display().to_string(), "HOME")];
-        Self { home, text: String::new(), words }
+        let mut names = Redactions::new();
+        names.insert("[HOME]", home.path().to_owned()).unwrap();
+        names.insert("[TIME]", Regex::new(r"\b(after|in) (?<redacted>\d+\.\ds)\b").unwrap()).unwrap();
+        Self { home, text: String::new(), names }
     }
 
-    /// Writes `word` wherever `text` is printed.
-    pub(super) fn call(&mut self, text: &str, word: &'static str) {
-        self.words.push((text.to_owned(), word));
+    /// Writes `name` wherever `text` is printed.
+    pub(super) fn call(&mut self, text: &str, name: &'static str) {
+        self.names.insert(name, text.to_owned()).unwrap();
     }
 
     /// A comment: what the next command is about.
@@ -67,17 +69,8 @@ impl<'a> Transcript<'a> {
     }
 
     /// Compares with `tests/cli/NAME.txt`.
-    pub(super) fn is(mut self, name: &str) {
-        for (text, word) in &self.words {
-            self.text = self.text.replace(text, word);
-        }
-        let took = Regex::new(r"\b(after|in) \d+\.\ds\b").unwrap();
-        self.text = took.replace_all(&self.text, "$1 TIME").into_owned();
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cli/{name}.txt"));
-        if std::env::var_os("POLYARCH_BLESS").is_some() {
-            fs::write(&file, &self.text).unwrap();
-        }
-        let expected = fs::read_to_string(&file).unwrap_or_default();
-        assert!(self.text == expected, "{} is otherwise; printed was:\n{}", file.display(), self.text);
+    #[track_caller]
+    pub(super) fn is(self, name: &str) {
+        expected::is_file(format!("tests/cli/{name}.txt"), &self.names.redact(&self.text));
     }
 }

@@ -1,5 +1,5 @@
-//! The page of the plan's keys comes from the JSON Schema, so that both always say the same. `POLYARCH_BLESS=1` writes
-//! the page; read the difference before you commit it.
+//! The page of the plan's keys comes from the JSON Schema, so that both always say the same. `SNAPSHOTS=overwrite`
+//! writes the page; read the difference before you commit it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,6 +10,8 @@ use polyarch::oci::Platform;
 use polyarch::plan::{Environment, Facts, Overrides, Plan, PlanErrors, SCHEMA, SourceText, resolve};
 use regex::Regex;
 use serde_json::{Map, Value, json};
+
+use crate::support::expected;
 
 const MARK: &str = "<!-- The rest of this page is generated from src/plan/schema.json. -->\n";
 
@@ -183,13 +185,8 @@ fn page(schema: &Value) -> String {
 fn plan_page_is_generated_from_the_schema() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/plan.md");
     let written = fs::read_to_string(&file).unwrap();
-    let (introduction, rest) = written.split_once(MARK).expect("the page has the mark of its generated part");
-    let page = page(&schema());
-    if std::env::var_os("POLYARCH_BLESS").is_some() {
-        fs::write(&file, format!("{introduction}{MARK}{page}")).unwrap();
-    } else {
-        assert!(rest == page, "{} differs from the schema; POLYARCH_BLESS=1 writes it", file.display());
-    }
+    let (introduction, _) = written.split_once(MARK).expect("the page has the mark of its generated part");
+    expected::is_file(&file, &format!("{introduction}{MARK}{}", page(&schema())));
 }
 
 #[test]

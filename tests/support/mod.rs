@@ -5,6 +5,7 @@ pub(crate) mod aws;
 pub(crate) mod distribution;
 pub(crate) mod ecr;
 pub(crate) mod engines;
+pub(crate) mod expected;
 pub(crate) mod fetched;
 pub(crate) mod gate;
 pub(crate) mod memory;

@@ -1,11 +1,11 @@
-//! The page of the commands comes from clap, so that the book and the help always say the same. `POLYARCH_BLESS=1`
+//! The page of the commands comes from clap, so that the book and the help always say the same. `SNAPSHOTS=overwrite`
 //! writes the page; read the difference before you commit it.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory as _};
+use snapbox::Data;
 
 use super::command_line::Cli;
 
@@ -128,10 +128,5 @@ fn page() -> String {
 #[test]
 fn page_of_the_commands_is_generated_from_the_help() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/commands.md");
-    let page = page();
-    if std::env::var_os("POLYARCH_BLESS").is_some() {
-        fs::write(&file, &page).unwrap();
-    }
-    let written = fs::read_to_string(&file).unwrap();
-    assert!(written == page, "{} differs from the help; POLYARCH_BLESS=1 writes it", file.display());
+    snapbox::assert_data_eq!(page(), Data::read_from(&file, None).raw());
 }
