@@ -67,17 +67,17 @@ const DOINGS: &[Doing] = &[
     Doing {
         what: "speaks Docker Engine's REST API",
         names: &[
-            &["bollard", "Docker"],
-            &["bollard", "auth"],
-            &["bollard", "errors"],
-            &["bollard", "models"],
-            &["bollard", "query_parameters"],
+            ["bollard", "Docker"],
+            ["bollard", "auth"],
+            ["bollard", "errors"],
+            ["bollard", "models"],
+            ["bollard", "query_parameters"],
         ],
         places: &["src/engine/"],
     },
     Doing {
         what: "speaks BuildKit's protocol",
-        names: &[&["bollard", "fsutil"], &["bollard", "health"], &["bollard", "moby"]],
+        names: &[["bollard", "fsutil"], ["bollard", "health"], ["bollard", "moby"]],
         places: &["src/buildkit/"],
     },
     Doing {
@@ -356,12 +356,12 @@ fn folder_and_circle_rules_find_their_violations() {
         let files: Vec<_> = (0..count).map(|at| Source::read(&format!("{folder}/f{at}.rs"), "")).collect();
         full_folders(&files.iter().collect::<Vec<_>>())
     };
-    assert_eq!(full_folders(&files("src/run/build", 15)), Vec::<String>::new());
-    assert_eq!(full_folders(&files("src/run/build", 16)), ["src/run/build has 16 files, more than 15"]);
+    assert_eq!(full("src/run/build", 15), Vec::<String>::new());
+    assert_eq!(full("src/run/build", 16), ["src/run/build has 16 files, more than 15"]);
     for (folder, most) in MORE_FILES {
         let fewer = most - 1;
         let said = format!("{folder} has {fewer} files, and MORE_FILES says {most}");
-        assert_eq!(full_folders(&files(folder, fewer)), [said]);
+        assert_eq!(full(folder, fewer), [said]);
     }
 
     let shared = ("src/run/b/mod.rs", "pub mod c; pub mod d; pub use c::*; pub use d::{D, E as F}; use crate::x::Y;");
