@@ -7,7 +7,6 @@ mod args;
 mod command;
 mod input;
 mod output;
-mod signals;
 mod start;
 mod terminal;
 

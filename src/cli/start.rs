@@ -14,11 +14,11 @@ use super::args::command_line::{Cli, Command, Doctor};
 use super::args::habits;
 use super::args::refusal::Refusal;
 use super::args::shared::OutputArgs;
+use super::args::values::Progress;
 use super::command::{
     build, clean, copy, digest, doctor, images, inspect, join, plan, prune, schema, serve, shell, verify,
 };
 use super::input::settings::Settings;
-use super::output::display::progress::Progress;
 use super::output::ending;
 use super::output::files::Files;
 use super::terminal::line::Line;

@@ -6,12 +6,12 @@ use crate::oci::{Platform, Reference, RepositoryPath, Selector, Tag};
 
 use super::job::{self, ReadContext, ReadJob};
 use super::keys::ecr;
-use super::keys::import;
 use super::model::names::ImageName;
 use super::model::places::InputPlaces;
 use super::model::plan::{AttestationPolicy, Image, Job, NamedRegistry};
 use super::read::distinct::distinct;
 use super::read::forms;
+use super::read::import;
 use super::read::keys::{IMAGE, PLATFORM};
 use super::read::node::{Entry, Map, Node, Origin, Value, get, merge_maps, put};
 use super::read::reader::{Late, Read, Reader};

@@ -14,9 +14,9 @@ use super::tools::PruneArgs;
 use super::tools::{CompletionsArgs, ManArgs};
 use super::verify::VerifyArgs;
 use crate::cli::args::shared::{OutputArgs, PlanArgs, RegistryArgs};
-use crate::cli::command::matrix::Matrix;
-use crate::cli::output::display::progress::Progress;
-use crate::cli::output::results::Format;
+use crate::cli::args::values::Format;
+use crate::cli::args::values::Matrix;
+use crate::cli::args::values::Progress;
 
 /// Build container images for several platforms from one YAML plan
 ///

@@ -12,4 +12,5 @@ pub(super) mod platforms;
 pub(super) mod refusal;
 pub(super) mod shared;
 pub(super) mod tools;
+pub(super) mod values;
 pub(super) mod verify;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::output::display::progress::Progress;
-use crate::cli::output::results::Format;
+use crate::cli::args::values::Format;
+use crate::cli::args::values::Progress;
 
 /// The plan, and the connection to registries that no plan describes.
 #[derive(Debug, Args)]

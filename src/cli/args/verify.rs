@@ -6,7 +6,7 @@ use clap::Args;
 use polyarch::run::ElfCheck;
 
 use super::shared::RegistryArgs;
-use crate::cli::output::results::Format;
+use crate::cli::args::values::Format;
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {

@@ -9,15 +9,15 @@ use polyarch::run::{self, BuildRun, Event, EventSink as _, Goal, OnFailure, Regi
 use super::check;
 use crate::cli::args::command_line::{BuildArgs, moving};
 use crate::cli::args::refusal::Refusal;
+use crate::cli::args::values::Format;
+use crate::cli::args::values::Progress;
 use crate::cli::input::notices;
 use crate::cli::input::plan_file::{self, PlanFile};
 use crate::cli::input::reach;
 use crate::cli::input::settings::Settings;
-use crate::cli::output::display::progress::Progress;
 use crate::cli::output::ending;
 use crate::cli::output::fanout::EventFanout;
-use crate::cli::output::results::Format;
-use crate::cli::signals::Signals;
+use crate::cli::terminal::signals::Signals;
 use crate::cli::terminal::stderr;
 
 pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCode, Refusal> {

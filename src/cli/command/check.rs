@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::cli::args::refusal::Refusal;
 use crate::cli::args::shared::OutputArgs;
-use crate::cli::output::display::progress::Progress;
-use crate::cli::output::results::Format;
+use crate::cli::args::values::Format;
+use crate::cli::args::values::Progress;
 use crate::cli::terminal::exit;
 use crate::cli::terminal::{stderr, stdout};
 

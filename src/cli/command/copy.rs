@@ -16,7 +16,7 @@ use crate::cli::input::reach::{self, Registries};
 use crate::cli::input::settings::Settings;
 use crate::cli::output::ending;
 use crate::cli::output::fanout::EventFanout;
-use crate::cli::signals::Signals;
+use crate::cli::terminal::signals::Signals;
 
 pub(crate) async fn run(args: &CopyArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let limit = plan_file::duration("--timeout", args.timeout.as_deref())?;

@@ -8,12 +8,12 @@ use serde_json::json;
 
 use crate::cli::args::command_line::DoctorEcrArgs;
 use crate::cli::args::refusal::{Refusal, usage};
+use crate::cli::args::values::Format;
 use crate::cli::input::notices;
 use crate::cli::input::plan_file::{self, PlanFile};
 use crate::cli::input::reach::{self, Registries};
 use crate::cli::input::repositories;
 use crate::cli::input::settings::Settings;
-use crate::cli::output::results::Format;
 use crate::cli::terminal::{exit, stdout};
 
 /// A registry of ECR, and those of its repositories that are checked.

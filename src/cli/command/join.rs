@@ -17,7 +17,7 @@ use crate::cli::input::reach::{self, Registries};
 use crate::cli::input::settings::Settings;
 use crate::cli::output::ending;
 use crate::cli::output::fanout::EventFanout;
-use crate::cli::signals::Signals;
+use crate::cli::terminal::signals::Signals;
 use crate::cli::terminal::stdout;
 
 pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode, Refusal> {

@@ -5,13 +5,6 @@ use polyarch::plan::Plan;
 use polyarch::text::Json;
 use serde::Serialize;
 
-/// The CI system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Matrix {
-    /// `strategy: matrix:` of GitHub Actions
-    Github,
-}
-
 #[derive(Serialize)]
 struct Jobs {
     include: Vec<Job>,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use polyarch::embedded::{EmbeddedError, Pruning, stored_bytes};
+use polyarch::embedded::{EmbeddedError, Pruning};
 use polyarch::run::{Failure, Phase};
 
 use crate::cli::args::refusal::Refusal;
@@ -11,9 +11,6 @@ use crate::cli::args::tools::PruneArgs;
 use crate::cli::input::settings::Settings;
 use crate::cli::terminal::style::{count, size};
 use crate::cli::terminal::{diagnostic, stderr, stdout};
-
-/// From this size, in bytes, the embedded registry is large.
-const LARGE: u64 = 20_000_000_000;
 
 pub(crate) async fn run(args: &PruneArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let directory = settings.home()?.join("registry");
@@ -69,14 +66,4 @@ fn prune(directory: &Path, how: How) -> Result<Pruned, Failure> {
 
 fn failed(message: String, hint: Option<&str>) -> Failure {
     Failure { phase: Phase::Preflight, message: message.into(), hint: hint.map(Into::into), source: None }
-}
-
-/// Recommends `polyarch prune` if the registry in `directory` is large.
-pub(crate) fn tell_if_large(directory: &Path) {
-    let bytes = stored_bytes(directory);
-    if bytes < LARGE {
-        return;
-    }
-    let (place, size) = (directory.display(), size(bytes));
-    tracing::warn!("the embedded registry in {place} uses {size}: run `polyarch prune` to see its unused content");
 }

@@ -8,7 +8,7 @@ use polyarch::run::{Failure, Phase};
 use crate::cli::args::refusal::Refusal;
 use crate::cli::input::plan_file::{self};
 use crate::cli::input::settings::Settings;
-use crate::cli::signals::Signals;
+use crate::cli::terminal::signals::Signals;
 use crate::cli::terminal::{diagnostic, stderr, stdout};
 
 pub(crate) async fn run(settings: &Settings) -> Result<ExitCode, Refusal> {

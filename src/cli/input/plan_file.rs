@@ -22,7 +22,7 @@ use crate::cli::args::habits;
 use crate::cli::args::platforms;
 use crate::cli::args::refusal::{Refusal, usage};
 use crate::cli::args::shared::PlanArgs;
-use crate::cli::command::prune;
+use crate::cli::input::large;
 use crate::cli::terminal::diagnostic;
 
 /// The names of a plan file, in the order in which polyarch tries them.
@@ -260,7 +260,7 @@ async fn first_registry(
             let directory = settings.home()?.join("registry");
             outside_of_contexts(&directory, plan)?;
             let (registry, server) = Registry::embedded(&directory, settings.client_config(on_notice)?).await?;
-            prune::tell_if_large(&directory);
+            large::tell_if_large(&directory);
             Ok((registry, Some(server)))
         }
     }

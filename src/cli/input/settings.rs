@@ -13,7 +13,7 @@ use polyarch::plan::{EngineHost, EngineHostError, NamedRegistry};
 use polyarch::registry::{Backoff, ClientConfig, Notice, Proxies, Timeouts};
 use polyarch::run::{Failure, Phase, Registry};
 
-use crate::cli::output::display::progress::{Terminal, is_ci};
+use crate::cli::input::screen::{Terminal, is_ci};
 
 /// The settings of the environment.
 pub(crate) struct Settings {

@@ -9,11 +9,11 @@ use polyarch::plan::{PlanErrors, Problem};
 use polyarch::run::{CheckedFile, Event, EventSink as _, Failure, Phase, Report, Warning};
 use polyarch::text::Text;
 
-use super::display::progress::Progress;
 use super::files::Files;
-use super::results::write_results;
+use super::files::results::write_results;
 use crate::cli::args::refusal::Refusal;
 use crate::cli::args::shared::OutputArgs;
+use crate::cli::args::values::Progress;
 use crate::cli::input::plan_file::PlanFile;
 use crate::cli::input::settings::Settings;
 use crate::cli::output;

@@ -8,5 +8,4 @@ pub(super) mod display;
 pub(super) mod ending;
 pub(super) mod fanout;
 pub(super) mod files;
-pub(super) mod results;
 pub(super) mod schema;

@@ -24,9 +24,10 @@ mod tests {
         Memory, Script, failed, half_published, interrupted, not_joined, on, play, refused, report, started, success,
         tag, unchanged,
     };
-    use super::super::results::{Format, write_results};
     use super::*;
+    use crate::cli::args::values::Format;
     use crate::cli::output::display::view::{Display as _, Lost};
+    use crate::cli::output::files::results::write_results;
 
     fn image(what: ImageEvent) -> Event {
         Event::Image { image: "hello".to_owned(), what }

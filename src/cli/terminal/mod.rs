@@ -5,6 +5,8 @@ pub(super) mod excerpt;
 pub(super) mod exit;
 pub(super) mod grid;
 pub(super) mod line;
+pub(super) mod screen;
+pub(super) mod signals;
 pub(super) mod stderr;
 pub(super) mod stdout;
 pub(super) mod style;

@@ -2,6 +2,7 @@
 
 pub(super) mod distinct;
 pub(super) mod forms;
+pub(super) mod import;
 pub(super) mod interpolate;
 pub(super) mod keys;
 pub(super) mod node;

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use crate::oci::{Platform, PlatformError};
 
+use super::import;
 use super::keys::{IMAGE, PLATFORM};
 use super::node::{Map, Node, Origin, Value, put};
 use super::reader::{Read, Reader};
 use super::suggest::{nearest, suggest};
-use crate::plan::keys::import;
 
 /// The `--set` flags. Each one records whether it matched an image.
 pub(in crate::plan) struct Sets(Vec<Set>);

@@ -17,7 +17,7 @@ use crate::cli::input::plan_file::{self};
 use crate::cli::input::repositories::{self, Group, Named};
 use crate::cli::input::settings::Settings;
 use crate::cli::output::ending;
-use crate::cli::signals::Signals;
+use crate::cli::terminal::signals::Signals;
 use crate::cli::terminal::style::count;
 use crate::cli::terminal::{diagnostic, exit, stderr, stdout};
 

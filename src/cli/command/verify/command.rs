@@ -13,6 +13,7 @@ use super::told;
 use crate::cli::args::refusal;
 use crate::cli::args::refusal::Refusal;
 use crate::cli::args::shared::PlanArgs;
+use crate::cli::args::values::Format;
 use crate::cli::args::verify::VerifyArgs;
 use crate::cli::command::verify::outcome::{Subject, Verified};
 use crate::cli::input::notices;
@@ -20,9 +21,8 @@ use crate::cli::input::plan_file::{self, PlanFile};
 use crate::cli::input::reach::{self, Registries};
 use crate::cli::input::settings::Settings;
 use crate::cli::output::ending;
-use crate::cli::output::results::Format;
-use crate::cli::signals::Signals;
 use crate::cli::terminal::exit;
+use crate::cli::terminal::signals::Signals;
 
 /// Subjects that are verified together, and the engines that pull them.
 struct Group {

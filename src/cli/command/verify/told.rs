@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::finding::{self, Finding};
 use super::outcome::{Subject, Verified};
+use crate::cli::args::values::Format;
 use crate::cli::input::settings::Settings;
-use crate::cli::output::results::Format;
 use crate::cli::terminal::style::{count, size};
 use crate::cli::terminal::{diagnostic, exit, stderr, stdout};
 

@@ -13,9 +13,11 @@ use super::json::Json;
 use super::plain::{Plain, Quiet};
 use super::script::{Memory, Script, report, tag};
 use super::tty::{Size, Tty};
-use super::view::{Display, Groups, Lost, Narrowed};
+use super::view::{Display, Lost};
+use crate::cli::args::values::Format;
 use crate::cli::output::files;
-use crate::cli::output::results::{Format, write_results};
+use crate::cli::output::files::results::write_results;
+use crate::cli::terminal::screen::{Groups, Narrowed};
 use crate::cli::terminal::style::Color;
 
 /// Texts that are commands for a terminal or a CI system if they are printed unchanged.

@@ -8,8 +8,9 @@ use polyarch::run::{Event, EventSink, JobSource, Report};
 
 use super::ending::ending;
 use super::lines::{LineFormatter, lost};
-use super::view::{Display, Groups, Lost};
+use super::view::{Display, Lost};
 use crate::cli::terminal::line::Line;
+use crate::cli::terminal::screen::Groups;
 use crate::cli::terminal::style::{Color, count};
 use crate::cli::terminal::writer::Lines;
 

@@ -9,8 +9,9 @@ use polyarch::run::{Event, EventSink, ImageEvent, JobEvent, Report};
 use super::ending::ending;
 use super::lines::{LineFormatter, lost};
 use super::rows::Rows;
-use super::view::{Display, Lost, Narrowed};
+use super::view::{Display, Lost};
 use crate::cli::terminal::line::Line;
+use crate::cli::terminal::screen::Narrowed;
 use crate::cli::terminal::style::{self, Color, short_digests};
 use crate::cli::terminal::writer::{Lines, Pace, Paced};
 

@@ -3,6 +3,7 @@
 mod dotenv;
 mod github;
 mod published;
+pub(in crate::cli) mod results;
 mod summary;
 mod written;
 

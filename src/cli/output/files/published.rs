@@ -6,7 +6,7 @@ use polyarch::run::{ImageReport, Report};
 use polyarch::text::Text;
 use serde::Serialize;
 
-use crate::cli::output::results::not_joined;
+use super::results::not_joined;
 
 /// An image whose index was read back.
 #[derive(Debug, Serialize)]

@@ -8,7 +8,7 @@ use polyarch::run::{Shutdown, Stopper};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::terminal::exit;
+use super::exit;
 
 /// Listens for signals, and keeps the exit code of the first.
 pub(crate) struct Signals {

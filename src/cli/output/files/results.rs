@@ -7,15 +7,7 @@ use polyarch::run::{ImageReport, LoadedReport, PlatformReport, Report, Status};
 use polyarch::text::{Json, Text};
 use serde::Serialize;
 
-/// The form of the results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// A line `registry/repo@sha256:…` for each index; with --load, a line `NAME:TAG` for each image
-    #[default]
-    Text,
-    /// One JSON document
-    Json,
-}
+use crate::cli::args::values::Format;
 
 #[derive(Serialize)]
 struct Results<'a> {
@@ -104,8 +96,8 @@ mod tests {
     use polyarch::oci::Digest;
     use polyarch::run::{Event, ImageEvent, JobEvent};
 
-    use super::super::display::script::{failed, not_joined as not_joined_script, on, report, started, success};
     use super::*;
+    use crate::cli::output::display::script::{failed, not_joined as not_joined_script, on, report, started, success};
 
     const INDEX: &str = "127.0.0.1:5000/hello@sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6";
 
