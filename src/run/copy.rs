@@ -12,7 +12,7 @@ use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage, W
 use super::fetch::complete::{Complete, Named, complete, not_answered};
 use super::fetch::confirm::{self, choose, config_of};
 use super::fetch::error::ConfirmError;
-use super::fetch::listing::AT_ONCE;
+use super::fetch::walk::AT_ONCE;
 use super::listen::{RunContext, attend};
 use super::preflight::repositories;
 use super::publish::current_tags::{self, CurrentTag};

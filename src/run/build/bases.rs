@@ -15,7 +15,7 @@ use crate::registry::Visibility;
 use crate::run::build::schedule;
 use crate::run::event::failure::{failure, lines_of};
 use crate::run::event::{Failure, Phase};
-use crate::run::fetch::listing::AT_ONCE;
+use crate::run::fetch::walk::AT_ONCE;
 use crate::run::preflight::assign::{Schedule, ScheduledBuild};
 use crate::run::preflight::dockerfile;
 use crate::run::preflight::engines::{Engines, Reached};

@@ -11,7 +11,7 @@ use crate::oci::{Digest, Repository};
 use crate::registry::RegistryError;
 use crate::run::event::failure::chain;
 use crate::run::event::shutdown::Shutdown;
-use crate::run::fetch::listing::AT_ONCE;
+use crate::run::fetch::walk::AT_ONCE;
 use crate::run::images::ListedBy;
 use crate::run::publish::remove_arch_tags::is_unsupported;
 use crate::run::storage::registry::Registry;

@@ -7,7 +7,7 @@ use std::fmt;
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 
-use super::listing::AT_ONCE;
+use super::walk::AT_ONCE;
 use crate::oci::{Descriptor, Digest, MediaType, Platform};
 use crate::registry::BlobHead;
 use crate::run::event::failure::chain;

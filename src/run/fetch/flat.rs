@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::error::ConfirmError;
-use super::listing::{AT_ONCE, MOST_DEPTH};
+use super::walk::{AT_ONCE, Walk};
 use crate::oci::{ChildError, Content, Descriptor, ImageIndex, Platform, Selector};
 use crate::registry::Visibility;
-use crate::run::fetch::listing::Budget;
 use crate::run::storage::Storage;
 
 /// An index whose nested indexes were replaced by their images.
@@ -39,13 +38,10 @@ impl Flattener<'_> {
     /// platform in its entry.
     pub(in crate::run) async fn flatten(&self, index: ImageIndex) -> Result<FlattenedIndex, ConfirmError> {
         let mut flat = FlattenedIndex { index, annotations: 0 };
-        let mut budget = Budget::default();
-        for _ in 1..MOST_DEPTH {
-            if !self.has_more(&flat.index) {
-                return Ok(flat);
-            }
+        let mut walk = Walk::of_indexes();
+        while self.has_more(&flat.index) {
             let entries = flat.index.manifests.iter().filter(|entry| self.is_opened(entry));
-            budget.spend(entries.map(|entry| entry.size))?;
+            walk.enter(entries.map(|entry| entry.size))?;
             // The futures exist before the stream, because a task may await this function.
             let opening: Vec<_> = flat.index.manifests.drain(..).map(|entry| self.open(entry)).collect();
             let opened: Vec<_> = stream::iter(opening).buffered(AT_ONCE).try_collect().await?;
@@ -57,7 +53,7 @@ impl Flattener<'_> {
             let key = |entry: &Descriptor| (entry.digest.clone(), entry.attests(), entry.platform());
             flat.index.manifests.retain(|entry| seen.insert(key(entry)));
         }
-        if self.has_more(&flat.index) { Err(ConfirmError::Deep) } else { Ok(flat) }
+        Ok(flat)
     }
 
     fn has_more(&self, index: &ImageIndex) -> bool {

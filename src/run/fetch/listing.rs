@@ -5,37 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::stream::{self, StreamExt as _};
 
 use super::error::ConfirmError;
+use super::walk::{AT_ONCE, Walk};
 use crate::oci::{ChildError, Content, Descriptor, Digest, ImageIndex, RawManifest, Selector};
 use crate::registry::Visibility;
 use crate::run::event::failure::chain;
 use crate::run::storage::Storage;
-
-/// The most levels of nested indexes. Deeper indexes are refused.
-pub(in crate::run) const MOST_DEPTH: usize = 4;
-/// The most manifests below one reference, and the most bytes of them.
-const MOST_MANIFESTS: usize = 1000;
-const MOST_BYTES: u64 = 64 << 20;
-/// The number of manifests that polyarch fetches at once.
-pub(in crate::run) const AT_ONCE: usize = 8;
-
-/// The manifests that were counted below one reference. The bytes are the sizes in their entries.
-#[derive(Debug, Default)]
-pub(in crate::run) struct Budget {
-    count: usize,
-    bytes: u64,
-}
-
-impl Budget {
-    /// Counts manifests of these sizes before they are read. Refuses a reference that exceeds the limits.
-    pub(in crate::run) fn spend(&mut self, sizes: impl IntoIterator<Item = u64>) -> Result<(), ConfirmError> {
-        for size in sizes {
-            self.count += 1;
-            self.bytes = self.bytes.saturating_add(size);
-        }
-        let Self { count, bytes } = *self;
-        if count > MOST_MANIFESTS || bytes > MOST_BYTES { Err(ConfirmError::Large { count, bytes }) } else { Ok(()) }
-    }
-}
 
 /// A manifest with its parsed content.
 #[derive(Debug, Clone)]
@@ -58,13 +32,13 @@ impl Listing {
         let top = fetch(storage, selector).await?;
         let mut below = BTreeMap::new();
         let mut level = entries([&top]);
-        let mut budget = Budget::default();
-        for _ in 0..MOST_DEPTH {
+        let mut walk = Walk::default();
+        loop {
             level.retain(|digest, _| !below.contains_key(digest));
             if level.is_empty() {
                 return Ok(Self { top, below });
             }
-            budget.spend(level.values().copied())?;
+            walk.enter(level.values().copied())?;
             let fetching = stream::iter(level.into_keys()).map(async |digest| {
                 let read = fetch(storage, &Selector::Digest(digest.clone())).await;
                 (digest, read)
@@ -73,8 +47,6 @@ impl Listing {
             level = entries(fetched.iter().filter_map(|(_, read)| read.as_ref().ok()));
             below.extend(fetched);
         }
-        level.retain(|digest, _| !below.contains_key(digest));
-        if level.is_empty() { Ok(Self { top, below }) } else { Err(ConfirmError::Deep) }
     }
 
     /// The manifest that an entry names, if it matches the entry. Otherwise the fault.

@@ -10,4 +10,5 @@ pub(super) mod found;
 pub(super) mod listing;
 pub(super) mod revisions;
 pub(super) mod wait;
+pub(super) mod walk;
 pub(super) mod whole;

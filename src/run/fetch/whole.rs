@@ -3,33 +3,30 @@
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::error::ConfirmError;
+use super::walk::{AT_ONCE, Walk};
 use crate::oci::{ChildError, Content, Digest, ImageIndex, RawManifest, Selector};
 use crate::registry::Visibility;
-use crate::run::fetch::listing::{AT_ONCE, Budget, MOST_DEPTH};
 use crate::run::storage::Storage;
 
 /// All manifests that `top` lists, also in nested indexes. Children come before their indexes.
 pub(in crate::run) async fn listed(storage: &Storage, top: &RawManifest) -> Result<Vec<RawManifest>, ConfirmError> {
     let mut listed = Vec::new();
     let mut indexes = vec![top.clone()];
-    let mut budget = Budget::default();
-    for _ in 0..MOST_DEPTH {
+    let mut walk = Walk::default();
+    while !indexes.is_empty() {
         let mut entries = Vec::new();
         for index in &indexes {
             if let Content::Index(ImageIndex { manifests, .. }) = index.content().map_err(ChildError::from)? {
                 entries.extend(manifests);
             }
         }
-        budget.spend(entries.iter().map(|entry| entry.size))?;
+        walk.enter(entries.iter().map(|entry| entry.size))?;
         let fetching = stream::iter(entries).map(|entry| by_digest(storage, entry.digest));
         let found: Vec<RawManifest> = fetching.buffered(AT_ONCE).try_collect().await?;
         indexes = found.iter().filter(|one| one.media_type().is_index()).cloned().collect();
         listed.splice(0..0, found);
-        if indexes.is_empty() {
-            return Ok(listed);
-        }
     }
-    Err(ConfirmError::Deep)
+    Ok(listed)
 }
 
 pub(in crate::run) async fn by_digest(storage: &Storage, digest: Digest) -> Result<RawManifest, ConfirmError> {

@@ -11,7 +11,7 @@ use crate::aws::EcrHost;
 use crate::oci::{Descriptor, Digest, ManifestError, Repository, Selector, Tag};
 use crate::registry::{Client, ErrorKind, Visibility};
 use crate::run::event::failure::chain;
-use crate::run::fetch::listing::AT_ONCE;
+use crate::run::fetch::walk::AT_ONCE;
 use crate::run::storage::registry::Registry;
 
 /// The most tags of a repository that polyarch lists. It fetches the manifest of each tag.

@@ -12,7 +12,8 @@ use super::difference::{
     AnnotationChange, Change, Difference, ImageFacts, Order, OtherDifference, PlatformDifference, Side,
 };
 use crate::oci::{Content, Descriptor, Digest, ImageIndex, ImageManifest, RawManifest};
-use crate::run::fetch::listing::{AT_ONCE, Listing, Read};
+use crate::run::fetch::listing::{Listing, Read};
+use crate::run::fetch::walk::AT_ONCE;
 use crate::run::storage::Source;
 use crate::run::verify::VerifyError;
 

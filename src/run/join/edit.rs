@@ -17,7 +17,7 @@ use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::flat::FlattenedIndex;
 use crate::run::fetch::found;
 use crate::run::fetch::found::Found;
-use crate::run::fetch::listing::Budget;
+use crate::run::fetch::walk::Walk;
 use crate::run::join::missing;
 use crate::run::publish::current_tags;
 use crate::run::publish::steps;
@@ -209,8 +209,8 @@ async fn standing_images<'a>(
 ) -> Result<Vec<Slot<'a>>, Failure> {
     let stays = |entry: &&Descriptor| !entry.is_attestation() && !without.iter().any(|gone| is_of(entry, gone));
     let entries: Vec<_> = index.manifests.iter().filter(stays).collect();
-    Budget::default()
-        .spend(entries.iter().map(|entry| entry.size))
+    Walk::default()
+        .enter(entries.iter().map(|entry| entry.size))
         .map_err(|error| missing::told(&[(named.to_string(), error)], None, Missing::Expected(None)))?;
     let reading = stream::iter(&entries).map(async |entry| {
         let replaced =

@@ -19,9 +19,9 @@ use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::flat::{FlattenedIndex, Flattener};
 use crate::run::fetch::found::Dropped;
 use crate::run::fetch::found::Found;
-use crate::run::fetch::listing::Budget;
 use crate::run::fetch::revisions;
 use crate::run::fetch::wait::{Source as Sought, Wait, look_for};
+use crate::run::fetch::walk::Walk;
 use crate::run::join::missing::{AT_ONCE, Missing, entry_image, fetch, image, told};
 use crate::run::preflight::repositories;
 use crate::run::publish::options::Gates;
@@ -248,7 +248,7 @@ async fn images(
             if entries.len() > 1 && *said != EntryOverride::default() {
                 return Err(ConfirmError::Several(entries.len()));
             }
-            Budget::default().spend(entries.iter().map(|entry| entry.size))?;
+            Walk::default().enter(entries.iter().map(|entry| entry.size))?;
             let finding = entries.iter().map(async |entry| entry_image(storage, entry, &index, said, policy).await);
             found = stream::iter(finding).buffered(AT_ONCE).try_collect().await?;
             if let Some(first) = found.first_mut() {
