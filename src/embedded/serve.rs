@@ -21,6 +21,7 @@ use super::routes::{self, Registry};
 use super::stall::Unstalled;
 use super::store::{DIRECTORY_MODE, FILE_MODE, Store, StoreError, write_whole};
 use crate::random;
+use crate::text::innermost;
 
 /// The most connections at a time. Further clients wait.
 const MAX_CONNECTIONS: usize = 256;
@@ -185,15 +186,6 @@ async fn connection(stream: TcpStream, registry: Arc<Registry>, stop: Cancellati
         Err(error) => tracing::debug!(%error, "a connection to the embedded registry broke"),
         Ok(()) => {}
     }
-}
-
-/// The innermost reason, because the HTTP server's own message says less.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }
 
 /// The right to use the directory. The system releases it when the process ends, for any reason.

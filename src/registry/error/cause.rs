@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::text::printable;
+use crate::text::{innermost, printable};
 
 /// The longest cause that polyarch keeps, in characters.
 const MAX_CAUSE: usize = 300;
@@ -36,11 +36,7 @@ pub struct Cause(String);
 
 impl Cause {
     pub(in crate::registry) fn of(error: &(dyn Error + 'static)) -> Self {
-        let mut inner = error;
-        while let Some(cause) = inner.source() {
-            inner = cause;
-        }
-        Self(printable(&inner.to_string(), MAX_CAUSE))
+        Self(printable(&innermost(error), MAX_CAUSE))
     }
 
     /// Whether the other end refuses the client certificate, or requires one. A later attempt then fails, too. With
