@@ -6,9 +6,9 @@ use tokio::sync::mpsc;
 use crate::auth::SecretBytes;
 use crate::engine::BuildEvent;
 use crate::registry::login::challenge::Challenge;
-use crate::run::event::redact::Redactor;
-use crate::run::event::relay::{JobReporter, relay as relay_events};
+use crate::run::event::job_events::{JobReporter, job_events};
 use crate::run::{Event, JobId};
+use crate::text::Redactor;
 
 /// Reads the challenges of registries, one for each `WWW-Authenticate` header.
 pub fn challenge<'a>(headers: impl IntoIterator<Item = &'a str>) {
@@ -21,7 +21,7 @@ pub async fn relay(secrets: &[SecretBytes], told: Vec<BuildEvent>) -> Vec<Event>
     let (build, receiver) = mpsc::channel(1);
     let Ok(platform) = "linux/arm64".parse() else { return Vec::new() };
     let job = JobId { image: "hello".into(), platform };
-    let voice = JobReporter { job, events, secrets: Redactor::new(secrets).into() };
+    let voice = JobReporter { job, events, secrets: Redactor::new(secrets.iter().map(SecretBytes::expose)).into() };
     let telling = async move {
         for event in told {
             if build.send(event).await.is_err() {
@@ -36,5 +36,5 @@ pub async fn relay(secrets: &[SecretBytes], told: Vec<BuildEvent>) -> Vec<Event>
         }
         all
     };
-    tokio::join!(telling, relay_events(voice, receiver), hearing).2
+    tokio::join!(telling, job_events(voice, receiver), hearing).2
 }

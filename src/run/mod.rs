@@ -20,7 +20,6 @@ pub use build::check::*;
 pub use build::pipeline::*;
 pub use copy::*;
 pub use event::events::*;
-pub use event::redact::Redactor;
 pub use event::shutdown::*;
 pub use fetch::blobs::{Checked, CheckedBlob};
 pub use images::*;

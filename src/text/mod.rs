@@ -3,6 +3,7 @@
 mod chain;
 mod json;
 mod printable;
+mod redact;
 mod sanitize;
 mod shown;
 
@@ -10,5 +11,7 @@ pub use chain::chain;
 pub(crate) use chain::innermost;
 pub use json::Json;
 pub(crate) use printable::printable;
+pub(crate) use redact::MIN_HIDDEN;
+pub use redact::Redactor;
 pub use sanitize::{MAX_COMPOSED_LINE, MAX_INPUT_LINE, MAX_SHOWN_LINE, MAX_TEXT_LINES};
 pub use shown::Text;

@@ -9,9 +9,8 @@ use tokio::time::Instant;
 
 use super::events::{Doing, Event, Failure, JobEvent, JobId, Transfer, Warning};
 use super::log::Logs;
-use super::redact::Redactor;
 use crate::engine::BuildEvent;
-use crate::text::Text;
+use crate::text::{Redactor, Text};
 
 /// How long a job may be silent before it reports that it still runs. CI systems end silent jobs.
 pub(in crate::run) const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -162,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn secret_in_a_cache_location_is_hidden() {
         let (events, mut heard) = mpsc::channel(16);
-        let secrets = Redactor::new(&[crate::auth::SecretBytes::new(b"hunter22".to_vec())]).into();
+        let secrets = Redactor::new([&b"hunter22"[..]]).into();
         let job = JobId { image: "hello".into(), platform: "linux/arm64".parse().unwrap() };
         let (build, receiver) = mpsc::channel(1);
         build.send(BuildEvent::CacheMissing { at: "registry.example/hunter22".to_owned() }).await.unwrap();

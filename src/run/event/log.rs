@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::redact::Redactor;
-use crate::text::Text;
+use crate::text::{Redactor, Text};
 
 /// The most bytes of an unfinished line in memory. Later bytes of the line are dropped and counted.
 const MAX_LINE: usize = 64 << 10;
@@ -117,6 +116,16 @@ mod tests {
         bytes.split_inclusive(|byte| *byte == b'\n').filter_map(|piece| logs.push(step, piece)).collect()
     }
 
+    fn hiding(secrets: &[&[u8]]) -> Logs {
+        Logs::hiding(Redactor::new(secrets.iter().copied()).into())
+    }
+
+    #[test]
+    fn secret_with_an_escape_sequence_inside_is_hidden() {
+        let mut log = hiding(&[b"hunter2!", b"\x1b[0mraw"]);
+        assert_eq!(log.push("a", b"a hun\x1b[31mter2! b \x1b[0mraw\n").unwrap(), "a *** b ***");
+    }
+
     #[test]
     fn endless_log_line_is_bounded_and_counts_lost_bytes() {
         let mut logs = Logs::default();
@@ -181,6 +190,27 @@ mod tests {
         // The same holds if the overwritten text was longer than the line limit.
         push(&mut logs, "a", &vec![b'x'; 1 << 20]);
         assert_eq!(push(&mut logs, "a", b"\rdone\n"), ["done"]);
+    }
+
+    proptest! {
+        #[test]
+        fn secret_is_hidden_however_the_log_is_split(
+            secret in "[ -~]{6,40}",
+            before in "[a-z]{0,9}",
+            after in "[a-z]{0,9}",
+            cut in prop::collection::vec(1_usize..8, 0..40),
+        ) {
+            let log = format!("{before}{secret}{after}\n");
+            let mut logs = hiding(&[secret.as_bytes()]);
+            let (mut rest, mut lines) = (log.as_bytes(), Vec::new());
+            for length in cut {
+                let (chunk, tail) = rest.split_at(length.min(rest.len()));
+                lines.extend(logs.push("a", chunk));
+                rest = tail;
+            }
+            lines.extend(logs.push("a", rest));
+            prop_assert!(lines.len() == 1 && !lines[0].contains(&secret) && lines[0].contains("***"), "{lines:?}");
+        }
     }
 
     proptest! {

@@ -5,7 +5,6 @@ pub(super) mod failure;
 pub(crate) mod job_events;
 mod log;
 mod misnamed;
-pub(crate) mod redact;
 pub(super) mod shutdown;
 
 pub(super) use events::*;

@@ -9,8 +9,8 @@ use super::assign::{Schedule, ScheduledBuild};
 use crate::auth::{BuildSecrets, SecretBytes};
 use crate::plan::{Environment, SecretSource, SecretSpec};
 use crate::run::event::failure::failure;
-use crate::run::event::redact::{MIN_HIDDEN, Redactor};
 use crate::run::event::{Failure, Phase, Warning};
+use crate::text::{MIN_HIDDEN, Redactor};
 
 /// The largest secret in bytes (`BuildKit`, `session/secrets/secretsprovider`).
 const MAX_SECRET: u64 = 500 << 10;
@@ -75,7 +75,7 @@ impl Secrets {
 
     /// Hides all secrets of the run, and `more`. Builds that share steps on an engine get each other's logs.
     pub(in crate::run) fn redactor(&self, more: &[SecretBytes]) -> Redactor {
-        Redactor::new(self.0.values().chain(more))
+        Redactor::new(self.0.values().chain(more).map(SecretBytes::expose))
     }
 
     /// Warns once of each secret that is too short to hide.
