@@ -201,3 +201,42 @@ const METHODS: [&str; 16] = [
     "/moby.sshforward.v1.SSH/CheckAgent",
     "/moby.sshforward.v1.SSH/ForwardAgent",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use bollard::health::HealthCheckRequest;
+    use bollard::health::health_client::HealthClient;
+
+    use super::*;
+    use crate::auth::Anonymous;
+    use crate::buildkit::grpc;
+
+    #[tokio::test]
+    async fn session_answers_buildkit_on_any_stream() {
+        let spec = SessionSpec {
+            context: None,
+            dockerfile: None,
+            stages: AddedStages::new(),
+            directories: BTreeMap::new(),
+            caches: BTreeSet::new(),
+            shared_key: String::new(),
+            credentials: Arc::new(Anonymous),
+            secrets: BuildSecrets::new(),
+            agents: BuildAgents::new(),
+        };
+        let services = SessionServices::open(spec).unwrap();
+        assert_eq!(services.introduction()[0].0, "X-Docker-Expose-Session-Uuid");
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let _session = services.serve(ours);
+        let theirs = Mutex::new(Some(theirs));
+        let dial = move || {
+            let stream = theirs.lock().unwrap().take();
+            async move { stream.ok_or_else(|| io::Error::other("there is only one stream")) }
+        };
+        let buildkit = grpc::connect(dial).await.unwrap();
+        HealthClient::new(buildkit).check(HealthCheckRequest::default()).await.unwrap();
+    }
+}
