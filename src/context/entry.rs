@@ -7,7 +7,7 @@ use rustix::fs::{FileType, Stat};
 /// Owner and group are always 0, as in docker. Extended attributes are omitted: a checkout loses them, and the same
 /// tree must give the same image everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ContextEntry {
     /// The path relative to the root, cleaned, with `/` as separator.
     pub path: String,
     /// The kind of the entry.
@@ -53,7 +53,7 @@ pub enum EntryKind {
     Socket,
 }
 
-impl Entry {
+impl ContextEntry {
     /// `Stat.size`: the bytes of a file's content or of a link's target, or 0 for a directory.
     pub fn size(&self) -> u64 {
         match &self.kind {

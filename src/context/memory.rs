@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustix::fs::FileType;
 
-use super::entry::{Entry, EntryKind, Stamp, go_mode};
+use super::entry::{ContextEntry, EntryKind, Stamp, go_mode};
 use crate::oci::Digest;
 
 /// A file in memory.
@@ -16,10 +16,16 @@ pub(super) struct MemoryFile {
 
 impl MemoryFile {
     /// The entry that a walk yields for the file.
-    pub(super) fn entry(&self) -> Entry {
+    pub(super) fn entry(&self) -> ContextEntry {
         let (size, mtime_ns) = (self.bytes.len() as u64, self.time());
         let stamp = Stamp { dev: 0, ino: 0, size, mtime_ns, kind: FileType::RegularFile };
-        Entry { path: self.name.clone(), kind: EntryKind::File { size }, mode: go_mode(0o100_644), mtime_ns, stamp }
+        ContextEntry {
+            path: self.name.clone(),
+            kind: EntryKind::File { size },
+            mode: go_mode(0o100_644),
+            mtime_ns,
+            stamp,
+        }
     }
 
     /// A time that depends on the content. A receiver recognises changed files by size and time, and a file with a new
@@ -37,7 +43,7 @@ mod tests {
     use super::super::{ContextError, Root, Selection};
     use super::*;
 
-    fn read(root: &Root, entry: &Entry) -> Result<Vec<u8>, ContextError> {
+    fn read(root: &Root, entry: &ContextEntry) -> Result<Vec<u8>, ContextError> {
         let (mut file, mut all, mut buffer) = (root.open_file(entry)?, Vec::new(), [0; 3]);
         loop {
             match file.read_chunk(&mut buffer)? {

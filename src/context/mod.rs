@@ -27,12 +27,12 @@ pub use dockerfile::{
     add_stages, bases, can_have_stages, copies_everything, lines_of_control_characters, lines_of_step, named_sources,
     stages_of,
 };
-pub use entry::{Entry, EntryKind};
+pub use entry::{ContextEntry, EntryKind};
 pub use error::{ContextError, IgnoreFileFault};
 pub use filter::Selection;
 pub use frontend::is_dockers_frontend;
 pub use given::{GivenDockerfile, dockerfile_at};
-pub use ignore::{MatchInfo, Pattern, PatternError, Patterns, Verdict, parse_ignore_file};
+pub use ignore::{IgnoreVerdict, MatchInfo, Pattern, PatternError, Patterns, parse_ignore_file};
 pub use ignore_file::{IgnoreFile, MAX_IGNORE_FILE_BYTES};
 pub use open::{MAX_DOCKERFILE_BYTES, OpenFile};
 pub use root::Root;

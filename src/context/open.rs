@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FileType, fstat};
 
-use super::entry::{Entry, Stamp};
+use super::entry::{ContextEntry, Stamp};
 use super::error::{ContextError, escape};
 use super::follow::follow;
 use super::root::Root;
@@ -37,7 +37,7 @@ impl Root {
     ///
     /// The file was replaced or modified, or a parent became a symbolic link: [`ContextError::Changed`]. The file
     /// cannot be opened: [`ContextError::Read`].
-    pub fn open_file(&self, entry: &Entry) -> Result<OpenFile, ContextError> {
+    pub fn open_file(&self, entry: &ContextEntry) -> Result<OpenFile, ContextError> {
         let path = entry.path.clone();
         if let Some(file) = self.in_memory(&path) {
             let content = Content::InMemory(Cursor::new(file.bytes.clone()));
@@ -146,7 +146,7 @@ mod tests {
     use super::super::testing::{open, tree};
     use super::*;
 
-    fn entry(root: &Root, path: &str) -> Entry {
+    fn entry(root: &Root, path: &str) -> ContextEntry {
         root.walk(&Selection::default()).unwrap().map(Result::unwrap).find(|entry| entry.path == path).unwrap()
     }
 

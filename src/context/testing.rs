@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
 
-use super::{Entry, EntryKind, Root, Selection};
+use super::{ContextEntry, EntryKind, Root, Selection};
 
 /// Creates a tree from lines `dir PATH`, `file PATH [CONTENT]`, `link PATH TARGET`, in this order.
 pub(super) fn tree(lines: &[&str]) -> TempDir {
@@ -37,7 +37,7 @@ pub(super) fn walked(root: &Root, selection: &Selection) -> Vec<String> {
     root.walk(selection).unwrap().map(|entry| line(&entry.unwrap())).collect()
 }
 
-pub(super) fn line(entry: &Entry) -> String {
+pub(super) fn line(entry: &ContextEntry) -> String {
     match &entry.kind {
         EntryKind::Node { major, minor } => format!("node {} {major}:{minor}", entry.path),
         EntryKind::Socket => format!("socket {}", entry.path),

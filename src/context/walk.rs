@@ -8,7 +8,7 @@ use std::vec;
 use rustix::fs::{AtFlags, Dir, FileType, fstat, major, minor, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::entry::{Entry, EntryKind, Stamp, go_mode};
+use super::entry::{ContextEntry, EntryKind, Stamp, go_mode};
 use super::error::{ContextError, escape};
 use super::filter::{DirMatches, Filter, Judgement, Selection};
 use super::root::Root;
@@ -21,7 +21,7 @@ pub struct Walk<'a> {
     /// The directories from the root to the current position.
     levels: Vec<Level>,
     /// Entries to yield before the walk continues.
-    ready: VecDeque<Entry>,
+    ready: VecDeque<ContextEntry>,
     /// The first path of each file that has several names.
     links: HashMap<(u64, u64), String>,
 }
@@ -29,13 +29,13 @@ pub struct Walk<'a> {
 #[derive(Debug)]
 struct Level {
     /// A directory that is not selected itself. The walk yields it before the first selected entry beneath it.
-    withheld: Option<Entry>,
+    withheld: Option<ContextEntry>,
     children: vec::IntoIter<Child>,
 }
 
 #[derive(Debug)]
 struct Child {
-    entry: Entry,
+    entry: ContextEntry,
     judgement: Judgement,
     has_other_names: bool,
 }
@@ -66,7 +66,7 @@ impl Root {
 }
 
 impl Iterator for Walk<'_> {
-    type Item = Result<Entry, ContextError>;
+    type Item = Result<ContextEntry, ContextError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -117,7 +117,7 @@ impl Walk<'_> {
     }
 
     /// Lists a directory, if it is still the one that the listing of its parent contained.
-    fn enter(&self, entry: &Entry, matches: &DirMatches) -> Result<Vec<Child>, ContextError> {
+    fn enter(&self, entry: &ContextEntry, matches: &DirMatches) -> Result<Vec<Child>, ContextError> {
         let path = entry.path.as_str();
         let directory = self.root.open_directory(path).map_err(|error| open_error(path, error))?;
         let stat = fstat(&directory).map_err(|error| ContextError::read(path.as_bytes(), error))?;
@@ -128,7 +128,7 @@ impl Walk<'_> {
     }
 
     /// Turns the second and later names of a file into links to its first name.
-    fn link(&mut self, entry: &mut Entry) {
+    fn link(&mut self, entry: &mut ContextEntry) {
         let EntryKind::File { size } = entry.kind else { return };
         let key = (entry.stamp.dev, entry.stamp.ino);
         match self.links.get(&key) {
@@ -169,7 +169,7 @@ fn list(
 }
 
 /// Adds a selected file to the children of the root, and replaces a child with the same name.
-fn put(children: &mut Vec<Child>, entry: Entry, filter: &Filter) {
+fn put(children: &mut Vec<Child>, entry: ContextEntry, filter: &Filter) {
     children.retain(|child| child.entry.path != entry.path);
     let judgement = filter.judge(&entry.path, false, None);
     if matches!(judgement, Judgement::Keep(_)) {
@@ -219,7 +219,7 @@ fn look_at(
         _ => EntryKind::Node { major: major(stat.st_rdev), minor: minor(stat.st_rdev) },
     };
     let has_other_names = stat.st_nlink > 1;
-    let entry = Entry { path, kind, mode: go_mode(stat.st_mode), mtime_ns: stamp.mtime_ns, stamp };
+    let entry = ContextEntry { path, kind, mode: go_mode(stat.st_mode), mtime_ns: stamp.mtime_ns, stamp };
     Ok(Some(Child { entry, judgement, has_other_names }))
 }
 
@@ -307,7 +307,7 @@ mod tests {
         let time = std::time::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, 123_456_789);
         fs::File::open(tree.path().join("f")).unwrap().set_modified(time).unwrap();
         let root = open(&tree);
-        let entries: Vec<Entry> = root.walk(&all()).unwrap().map(Result::unwrap).collect();
+        let entries: Vec<ContextEntry> = root.walk(&all()).unwrap().map(Result::unwrap).collect();
         let fields: Vec<_> = entries.iter().map(|entry| (entry.mode, entry.size(), entry.linkname())).collect();
         let (directory, setgid, sticky, setuid, link) = (1 << 31, 1 << 22, 1 << 20, 1 << 23, 1 << 27);
         assert_eq!(

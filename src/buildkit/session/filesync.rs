@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::backlog::Backlog;
 use super::observed::Observed;
-use crate::context::{ContextError, Entry, EntryKind, Root, Selection};
+use crate::context::{ContextEntry, ContextError, EntryKind, Root, Selection};
 
 /// The most bytes of a file in one packet.
 const CHUNK: usize = 64 << 10;
@@ -116,7 +116,7 @@ impl FileSync for FileSyncService {
 struct Transfer {
     root: Arc<Root>,
     /// The entries by the number of their packet. Only files that the engine may request are kept.
-    entries: Arc<Mutex<Vec<Option<Entry>>>>,
+    entries: Arc<Mutex<Vec<Option<ContextEntry>>>>,
     observed: Observed,
     packets: Packets,
     backlog: Arc<Backlog>,
@@ -125,7 +125,7 @@ struct Transfer {
 /// A file whose bytes the engine wants.
 struct RequestedFile {
     number: u32,
-    entry: Entry,
+    entry: ContextEntry,
 }
 
 /// Why a transfer ended early.
@@ -216,7 +216,7 @@ impl Transfer {
         Err(Stop::Disconnected)
     }
 
-    fn take_entry(&self, number: u32) -> Result<Entry, Stop> {
+    fn take_entry(&self, number: u32) -> Result<ContextEntry, Stop> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.get_mut(number as usize).and_then(Option::take);
         entry.ok_or(Stop::Protocol("polyarch did not offer this entry, has sent it already, or it is not a file"))
@@ -230,7 +230,7 @@ impl Transfer {
         Ok(())
     }
 
-    fn read(&self, number: u32, entry: &Entry) -> Result<(), Stop> {
+    fn read(&self, number: u32, entry: &ContextEntry) -> Result<(), Stop> {
         let mut file = self.root.open_file(entry)?;
         let chunk = usize::try_from(entry.size()).unwrap_or(CHUNK).clamp(1, CHUNK);
         loop {
@@ -261,7 +261,7 @@ fn packet(kind: PacketType) -> Packet {
 }
 
 /// An entry in fsutil's form. All owners are 0, as in `docker build`.
-fn stat(entry: &Entry) -> Stat {
+fn stat(entry: &ContextEntry) -> Stat {
     let (devmajor, devminor) = match entry.kind {
         EntryKind::Node { major, minor } => (major.into(), minor.into()),
         _ => (0, 0),

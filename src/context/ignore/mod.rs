@@ -5,4 +5,4 @@ mod patterns;
 mod regexp;
 
 pub(super) use glob::{Glob, clean};
-pub use patterns::{MatchInfo, Pattern, PatternError, Patterns, Verdict, parse_ignore_file};
+pub use patterns::{IgnoreVerdict, MatchInfo, Pattern, PatternError, Patterns, parse_ignore_file};

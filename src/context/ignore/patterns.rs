@@ -53,7 +53,7 @@ pub struct MatchInfo(Box<[bool]>);
 
 /// The result of [`Patterns::verdict`].
 #[derive(Debug, Clone, Copy)]
-pub struct Verdict<'a> {
+pub struct IgnoreVerdict<'a> {
     /// Whether the list matches the path. For ignore patterns this means that the path is excluded.
     pub matched: bool,
     /// The pattern that decided. `None`: no pattern matched.
@@ -98,10 +98,10 @@ impl Patterns {
 
     /// Like [`Self::matches_or_parent_matches`], for any spelling of a path, and with the pattern that decided. The
     /// root itself never matches.
-    pub fn verdict(&self, path: &str) -> Verdict<'_> {
+    pub fn verdict(&self, path: &str) -> IgnoreVerdict<'_> {
         let path = glob::clean(path);
         let by = if path == "." { None } else { self.decide(&path).map(|index| &self.0[index]) };
-        Verdict { matched: by.is_some_and(|pattern| !pattern.exception), by }
+        IgnoreVerdict { matched: by.is_some_and(|pattern| !pattern.exception), by }
     }
 
     /// Whether the list matches `path`, given the matches of its parent directory (moby's
