@@ -187,16 +187,13 @@ impl Engine {
         }
     }
 
-    /// Engine API 1.48, `manifests` of `/images/json`.
     async fn of_containerd(
         &self,
         image: &DigestRef,
         platform: &Platform,
     ) -> Result<Option<HeldImage>, EngineErrorKind> {
         let name = format!("{}@{}", image.repository.familiar(), image.digest);
-        let filters = HashMap::from([("reference", vec![name])]);
-        let options = ListImagesOptionsBuilder::default().all(true).manifests(true).filters(&filters).build();
-        let listed = self.docker.list_images(Some(options)).await.map_err(classify)?;
+        let listed = self.listed(vec![name]).await?;
         let manifests = listed.iter().flat_map(|image| image.manifests.iter().flatten());
         Ok(manifests.filter_map(of_manifest).find(|held| held.platform.is_based_on(platform)))
     }

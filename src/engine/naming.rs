@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// The images with these names, and their manifests (Engine API 1.48, `manifests` of `/images/json`).
-    async fn listed(&self, names: Vec<String>) -> Result<Vec<ImageSummary>, EngineErrorKind> {
+    pub(super) async fn listed(&self, names: Vec<String>) -> Result<Vec<ImageSummary>, EngineErrorKind> {
         let filters = HashMap::from([("reference", names)]);
         let options = ListImagesOptionsBuilder::default().all(true).manifests(true).filters(&filters).build();
         self.docker.list_images(Some(options)).await.map_err(classify)
