@@ -25,8 +25,7 @@
 //! # }
 //! ```
 //!
-//! A run needs a tokio runtime with timers and I/O. Its future is not `Send`: await it in `main`, or start a thread with
-//! a runtime for it.
+//! A run needs a tokio runtime with timers and I/O. Its future is `Send`, so a program can spawn it.
 //!
 //! # The steps
 //!

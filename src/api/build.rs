@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
@@ -110,15 +111,8 @@ impl Build {
     /// block.
     pub async fn run_with(self, on_event: impl FnMut(Duration, &Event) + Send) -> Report {
         let shutdown = self.shutdown.clone();
-        record(
-            shutdown,
-            on_event,
-            async |notices| self.prepare(notices).await,
-            async |run, around, sink| {
-                Box::pin(run::build(run, around, sink)).await;
-            },
-        )
-        .await
+        let prepare = |notices| self.prepare(notices).boxed();
+        record(shutdown, on_event, prepare, |run, around, sink| run::build(run, around, sink).boxed()).await
     }
 
     async fn prepare(self, notices: mpsc::UnboundedSender<Notice>) -> Result<BuildRun, Vec<Failure>> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::access::{Access, refused};
@@ -52,24 +53,21 @@ impl Copy {
     /// block.
     pub async fn run_with(self, on_event: impl FnMut(Duration, &Event) + Send) -> Report {
         let shutdown = self.shutdown.clone();
-        let prepare = async |notices| self.prepare(notices).await.map_err(|failure| vec![failure]);
-        record(shutdown, on_event, prepare, async |copying, around, sink| {
-            Box::pin(run::copy(copying, around, sink)).await;
-        })
-        .await
+        let prepare = |notices| self.prepare(notices).boxed();
+        record(shutdown, on_event, prepare, |run, around, sink| run::copy(run, around, sink).boxed()).await
     }
 
-    async fn prepare(self, notices: mpsc::UnboundedSender<Notice>) -> Result<Copying, Failure> {
+    async fn prepare(self, notices: mpsc::UnboundedSender<Notice>) -> Result<Copying, Vec<Failure>> {
         let mut reaching = self.access.reporting(notices);
-        let source = reaching.source(self.source).await?;
+        let source = reaching.source(self.source).await.map_err(|failure| vec![failure])?;
         let LocatedReference { location, selector } = self.target;
-        let storage = reaching.storage(location)?;
+        let storage = reaching.storage(location).map_err(|failure| vec![failure])?;
         let target = match (selector, storage) {
             (Some(selector @ Selector::Tag(_)), storage) | (Some(selector), storage @ Storage::Repository { .. }) => {
                 Source { storage, selector }
             }
             (_, storage) => {
-                return Err(refused(format!("{} has no tag", storage.location()), "name a tag of the target"));
+                return Err(vec![refused(format!("{} has no tag", storage.location()), "name a tag of the target")]);
             }
         };
         Ok(Copying { source, target, platform: self.platform })

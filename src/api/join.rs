@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::access::{Access, Reaching, refused};
@@ -103,15 +104,8 @@ impl Join {
     /// block.
     pub async fn run_with(self, on_event: impl FnMut(Duration, &Event) + Send) -> Report {
         let shutdown = self.shutdown.clone();
-        record(
-            shutdown,
-            on_event,
-            async |notices| self.prepare(notices).await,
-            async |run, around, sink| {
-                Box::pin(run::join(run, around, sink)).await;
-            },
-        )
-        .await
+        let prepare = |notices| self.prepare(notices).boxed();
+        record(shutdown, on_event, prepare, |run, around, sink| run::join(run, around, sink).boxed()).await
     }
 
     async fn prepare(self, notices: mpsc::UnboundedSender<Notice>) -> Result<JoinRun, Vec<Failure>> {

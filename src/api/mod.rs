@@ -15,3 +15,26 @@ pub use build::Build;
 pub use copy::Copy;
 pub use join::Join;
 pub use read::{Inspect, Verify};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::LocatedReference;
+    use crate::plan::{Environment, Facts, Overrides, SourceText, resolve};
+
+    fn is_send<T: Send>(_: &T) {}
+
+    #[test]
+    fn futures_of_all_builders_can_be_spawned() {
+        let text = "version: 1\nimages: { web: { tags: [a], platforms: [linux/amd64] } }\n".to_owned();
+        let source = SourceText { path: "build.yaml".into(), text };
+        let plan = resolve(&source, &Environment::new(), &Facts::new(), &Overrides::default()).unwrap();
+        let reference: LocatedReference = "ghcr.io/acme/web:1.0".parse().unwrap();
+        is_send(&Build::new(plan.clone()).run());
+        is_send(&Join::plan(plan).run());
+        is_send(&Join::references(reference.clone(), [reference.clone()]).run());
+        is_send(&Copy::new(reference.clone(), reference.clone()).run());
+        is_send(&Verify::new(reference.clone()).run());
+        is_send(&Inspect::new(reference).run());
+    }
+}

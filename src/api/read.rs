@@ -1,5 +1,6 @@
 //! Reads and verifies an image or an index.
 
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::access::Access;
@@ -31,7 +32,7 @@ impl Inspect {
     /// The registry does not return the content, or the content lists more than polyarch reads.
     pub async fn run(self) -> Result<Inspected, Vec<Failure>> {
         let source = open(self.access, self.reference).await?;
-        let inspected = Box::pin(run::inspect(&source.storage, &source.selector)).await;
+        let inspected = run::inspect(&source.storage, &source.selector).boxed().await;
         inspected.map_err(|error| failures(&source, error))
     }
 }
@@ -76,7 +77,7 @@ impl Verify {
     /// Every fault of the content, or the reason why the registry does not return it.
     pub async fn run(self) -> Result<VerifiedIndex, Vec<Failure>> {
         let source = open(self.access, self.reference).await?;
-        let verified = Box::pin(run::verify(&source.storage, &source.selector, &self.expected)).await;
+        let verified = run::verify(&source.storage, &source.selector, &self.expected).boxed().await;
         verified.map_err(|error| failures(&source, error))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::registry::Notice;
@@ -25,8 +26,8 @@ impl<F: FnMut(Duration, &Event) + Send> EventSink for Record<F> {
 pub(super) async fn record<T>(
     shutdown: Option<Shutdown>,
     on_event: impl FnMut(Duration, &Event) + Send,
-    prepare: impl AsyncFnOnce(mpsc::UnboundedSender<Notice>) -> Result<T, Vec<Failure>>,
-    work: impl AsyncFnOnce(T, RunContext, &mut dyn EventSink),
+    prepare: impl FnOnce(mpsc::UnboundedSender<Notice>) -> BoxFuture<'static, Result<T, Vec<Failure>>>,
+    work: impl for<'a> FnOnce(T, RunContext, &'a mut dyn EventSink) -> BoxFuture<'a, ()>,
 ) -> Report {
     // A run whose stopper is gone does not stop.
     let shutdown = shutdown.unwrap_or_else(|| Shutdown::new().1);
@@ -39,10 +40,10 @@ pub(super) async fn record<T>(
             record.event(record.began.elapsed(), &Event::Stopping { reason: reason.into() });
             return record.end();
         }
-        prepared = Box::pin(prepare(notify)) => prepared,
+        prepared = prepare(notify) => prepared,
     };
     match prepared {
-        Ok(run) => Box::pin(work(run, RunContext { server: None, notices, shutdown }, &mut record)).await,
+        Ok(run) => work(run, RunContext { server: None, notices, shutdown }, &mut record).await,
         Err(failures) => {
             for failure in failures {
                 record.event(record.began.elapsed(), &Event::Failed(failure));

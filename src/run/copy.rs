@@ -159,14 +159,16 @@ impl Copying {
             let hint = Some("run this again: another run may have moved this tag".into());
             return Err(failure(Phase::Verify, &message, hint));
         }
-        let reading = stream::iter(listed).map(async |manifest| {
+        let reading = listed.iter().map(|manifest| async move {
             let selector = Selector::Digest(manifest.digest().clone());
             fetch(to, &selector, FRESH).await.map(drop).map_err(|error| {
                 let child = to.digest(manifest.digest().clone());
                 failure(Phase::Verify, &format!("cannot read {child} back: {}", chain(&error)), error.hint())
             })
         });
-        reading.buffer_unordered(AT_ONCE).try_collect().await
+        // The futures exist before the stream. Otherwise a spawned task could not await this function.
+        let reading: Vec<_> = reading.collect();
+        stream::iter(reading).buffer_unordered(AT_ONCE).try_collect().await
     }
 }
 

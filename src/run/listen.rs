@@ -25,10 +25,10 @@ pub struct RunContext {
 
 /// Runs `work` and passes its events to `sink`. After a stop signal, `work` gets a grace period to finish the
 /// requests in progress.
-pub(super) async fn attend(
+pub(super) async fn attend<F: Future<Output = ()> + Send>(
     around: RunContext,
     sink: &mut dyn EventSink,
-    work: impl AsyncFnOnce(mpsc::Sender<Event>, Shutdown),
+    work: impl FnOnce(mpsc::Sender<Event>, Shutdown) -> F + Send,
 ) {
     let (events, heard) = mpsc::channel(64);
     let RunContext { server, notices, shutdown } = around;

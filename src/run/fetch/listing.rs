@@ -39,11 +39,13 @@ impl Listing {
                 return Ok(Self { top, below });
             }
             walk.enter(level.values().copied())?;
-            let fetching = stream::iter(level.into_keys()).map(async |digest| {
+            let fetching = level.into_keys().map(|digest| async move {
                 let read = fetch(storage, &Selector::Digest(digest.clone())).await;
                 (digest, read)
             });
-            let fetched: Vec<_> = fetching.buffered(AT_ONCE).collect().await;
+            // The futures exist before the stream. Otherwise a spawned task could not await this function.
+            let fetching: Vec<_> = fetching.collect();
+            let fetched: Vec<_> = stream::iter(fetching).buffered(AT_ONCE).collect().await;
             level = entries(fetched.iter().filter_map(|(_, read)| read.as_ref().ok()));
             below.extend(fetched);
         }

@@ -37,11 +37,14 @@ pub(in crate::run) struct Source<S> {
 /// Looks for every source. With a wait, polyarch looks again for sources that may still come. When the last source has
 /// come, polyarch looks once more for the sources that came before. The wait ends when all sources exist, when one source is wrong, or when the time is over. The result then has the last error of each
 /// source.
-pub(in crate::run) async fn look_for<S, T>(
-    sources: &[Source<S>],
+pub(in crate::run) async fn look_for<'a, S, T, F>(
+    sources: &'a [Source<S>],
     wait: Option<&Wait<'_>>,
-    look: impl AsyncFn(&S) -> Result<T, ConfirmError>,
-) -> Vec<Result<T, ConfirmError>> {
+    look: impl Fn(&'a S) -> F,
+) -> Vec<Result<T, ConfirmError>>
+where
+    F: Future<Output = Result<T, ConfirmError>>,
+{
     let Some(wait) = wait else {
         return join_all(sources.iter().map(|source| look(&source.what))).await;
     };
@@ -61,30 +64,27 @@ pub(in crate::run) async fn look_for<S, T>(
     }
 }
 
-async fn rounds<S, T>(
-    sources: &[Source<S>],
+async fn rounds<'a, S, T, F>(
+    sources: &'a [Source<S>],
     wait: &Wait<'_>,
-    look: impl AsyncFn(&S) -> Result<T, ConfirmError>,
+    look: impl Fn(&'a S) -> F,
     tell: watch::Sender<Vec<String>>,
-) -> Vec<Result<T, ConfirmError>> {
+) -> Vec<Result<T, ConfirmError>>
+where
+    F: Future<Output = Result<T, ConfirmError>>,
+{
     let started = Instant::now();
     let deadline = started + wait.limit;
     let mut found: Vec<Result<T, ConfirmError>> = sources.iter().map(|_| Err(ConfirmError::NoAnswer)).collect();
-    // If the deadline interrupts an attempt, the result of the previous attempt counts.
-    let attempt = async |source: &Source<S>, found: &mut Result<T, ConfirmError>| {
-        if let Ok(seen) = timeout_at(deadline, look(&source.what)).await {
-            *found = seen;
-        }
-    };
     let mut pause = PAUSE;
     loop {
         let earlier: Vec<bool> = found.iter().map(Result::is_ok).collect();
         let open = sources.iter().zip(&mut found).filter(|(_, found)| found.is_err());
-        join_all(open.map(async |(source, found)| attempt(source, found).await)).await;
+        join_all(open.map(|(source, found)| attempt(deadline, look(&source.what), found))).await;
         if found.iter().all(Result::is_ok) {
             // Other jobs may have pushed the sources of earlier rounds again, so their tags may name newer images.
             let again = sources.iter().zip(&mut found).zip(earlier).filter(|(_, earlier)| *earlier);
-            join_all(again.map(async |((source, found), _)| attempt(source, found).await)).await;
+            join_all(again.map(|((source, found), _)| attempt(deadline, look(&source.what), found))).await;
         }
         let errors = || found.iter().filter_map(|found| found.as_ref().err());
         let all_may_come = errors().all(ConfirmError::may_come);
@@ -97,6 +97,17 @@ async fn rounds<S, T>(
         }
         sleep_until(deadline.min(Instant::now() + pause)).await;
         pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+/// Looks once for a source. If the deadline interrupts this attempt, the result of the previous attempt counts.
+async fn attempt<T>(
+    deadline: Instant,
+    looking: impl Future<Output = Result<T, ConfirmError>>,
+    found: &mut Result<T, ConfirmError>,
+) {
+    if let Ok(seen) = timeout_at(deadline, looking).await {
+        *found = seen;
     }
 }
 
@@ -127,14 +138,14 @@ mod tests {
 
     /// Looks for the image `amd64`, whose argument is 0, and the image `arm64`, whose argument is 100. Returns the
     /// results and the reports. A report has the missing images and the seconds until then.
-    async fn looked(
+    async fn looked<F: Future<Output = Result<u64, ConfirmError>>>(
         limit: u64,
-        look: impl AsyncFn(&u64) -> Result<u64, ConfirmError>,
+        look: impl Fn(u64) -> F,
     ) -> (Vec<Result<u64, ConfirmError>>, Vec<(Vec<String>, u64)>) {
         let (events, mut heard) = mpsc::channel(64);
         let sources = [("amd64", 0), ("arm64", 100)].map(|(name, what)| Source { name: name.to_owned(), what });
         let wait = Wait { image: "hello", limit: Duration::from_secs(limit), events: &events };
-        let found = look_for(&sources, Some(&wait), look).await;
+        let found = look_for(&sources, Some(&wait), |what| look(*what)).await;
         drop(events);
         let mut said = Vec::new();
         while let Some(Event::Image { what: ImageEvent::Waiting { missing, seconds }, .. }) = heard.recv().await {
@@ -147,9 +158,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn wait_names_missing_images_every_30_seconds() {
         let (started, looks) = (Instant::now(), Cell::new(0));
-        let (found, said) = looked(1800, async |comes: &u64| {
+        let (found, said) = looked(1800, async |comes: u64| {
             looks.set(looks.get() + 1);
-            if started.elapsed().as_secs() >= *comes { Ok(*comes) } else { Err(ConfirmError::NoAnswer) }
+            if started.elapsed().as_secs() >= comes { Ok(comes) } else { Err(ConfirmError::NoAnswer) }
         })
         .await;
         assert!(matches!(found[..], [Ok(0), Ok(100)]), "{found:?}");
@@ -164,11 +175,11 @@ mod tests {
     async fn wait_that_times_out_returns_the_last_result() {
         let started = Instant::now();
         let (found, _) =
-            looked(20, async |comes: &u64| if *comes == 0 { Ok(0) } else { Err(ConfirmError::NoAnswer) }).await;
+            looked(20, async |comes: u64| if comes == 0 { Ok(0) } else { Err(ConfirmError::NoAnswer) }).await;
         assert!(matches!(found[..], [Ok(0), Err(ConfirmError::NoAnswer)]), "{found:?}");
         assert_eq!(started.elapsed().as_secs(), 20);
         // An attempt that never ends does not make the wait longer.
-        let (found, _) = looked(20, async |_: &u64| std::future::pending().await).await;
+        let (found, _) = looked(20, async |_: u64| std::future::pending().await).await;
         assert!(matches!(found[..], [Err(ConfirmError::NoAnswer), Err(ConfirmError::NoAnswer)]), "{found:?}");
         assert_eq!(started.elapsed().as_secs(), 40);
     }
@@ -176,7 +187,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn wait_reads_earlier_sources_again_when_the_last_one_comes() {
         let (started, reads) = (Instant::now(), Cell::new(0));
-        let (found, _) = looked(60, async |comes: &u64| match *comes {
+        let (found, _) = looked(60, async |comes: u64| match comes {
             0 => {
                 reads.set(reads.get() + 1);
                 // The image was pushed again during the wait.
@@ -193,8 +204,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn wait_ends_at_once_on_a_wrong_image() {
         let started = Instant::now();
-        let (found, _) = looked(20, async |comes: &u64| {
-            Err(if *comes == 0 { ConfirmError::NoPlatform } else { ConfirmError::NoAnswer })
+        let (found, _) = looked(20, async |comes: u64| {
+            Err(if comes == 0 { ConfirmError::NoPlatform } else { ConfirmError::NoAnswer })
         })
         .await;
         assert!(matches!(found[..], [Err(ConfirmError::NoPlatform), Err(ConfirmError::NoAnswer)]), "{found:?}");

@@ -21,8 +21,10 @@ pub(in crate::run) async fn listed(storage: &Storage, top: &RawManifest) -> Resu
             }
         }
         walk.enter(entries.iter().map(|entry| entry.size))?;
-        let fetching = stream::iter(entries).map(|entry| by_digest(storage, entry.digest));
-        let found: Vec<RawManifest> = fetching.buffered(AT_ONCE).try_collect().await?;
+        let fetching = entries.into_iter().map(|entry| by_digest(storage, entry.digest));
+        // The futures exist before the stream. Otherwise a spawned task could not await this function.
+        let fetching: Vec<_> = fetching.collect();
+        let found: Vec<RawManifest> = stream::iter(fetching).buffered(AT_ONCE).try_collect().await?;
         indexes = found.iter().filter(|one| one.media_type().is_index()).cloned().collect();
         listed.splice(0..0, found);
     }

@@ -212,7 +212,7 @@ async fn standing_images<'a>(
     Walk::default()
         .enter(entries.iter().map(|entry| entry.size))
         .map_err(|error| missing::told(&[(named.to_string(), error)], None, Missing::Expected(None)))?;
-    let reading = stream::iter(&entries).map(async |entry| {
+    let reading = entries.iter().map(async |entry| {
         let replaced =
             sources.iter().map(|source| source.found.child.platform()).find(|one| is_replaced(entry, one, &entries));
         if let Some(platform) = replaced {
@@ -221,7 +221,9 @@ async fn standing_images<'a>(
         let found = entry_image(storage, entry, index, &EntryOverride::default(), policy).await;
         found.map(|found| Slot::Kept(Box::new(Part { from: storage, found, entry: EntryOverride::default() })))
     });
-    let read: Vec<Result<Slot<'_>, ConfirmError>> = reading.buffered(AT_ONCE).collect().await;
+    // The futures exist before the stream. Otherwise a spawned task could not await this function.
+    let reading: Vec<_> = reading.collect();
+    let read: Vec<Result<Slot<'_>, ConfirmError>> = stream::iter(reading).buffered(AT_ONCE).collect().await;
     let (mut slots, mut faults) = (Vec::new(), Vec::new());
     for (entry, slot) in entries.iter().zip(read) {
         match slot {

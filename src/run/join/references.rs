@@ -250,6 +250,8 @@ async fn images(
             }
             Walk::default().enter(entries.iter().map(|entry| entry.size))?;
             let finding = entries.iter().map(async |entry| entry_image(storage, entry, &index, said, policy).await);
+            // The futures exist before the stream. Otherwise a spawned task could not await this function.
+            let finding: Vec<_> = finding.collect();
             found = stream::iter(finding).buffered(AT_ONCE).try_collect().await?;
             if let Some(first) = found.first_mut() {
                 first.left_out.annotations = index.annotations.len() + annotations;

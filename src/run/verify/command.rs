@@ -177,13 +177,10 @@ async fn prove<'a>(
         by_config.entry(&claim.image.config.digest).or_default().push((at, claim));
     }
     let asked = by_config.keys().copied().collect();
-    let proving = stream::iter(by_config.into_values()).map(async |sharing| {
-        let Some((_, first)) = sharing.first() else { return Vec::new() };
-        let config = storage.config(&first.image.config).await;
-        let child = |(at, claim): (usize, &Claim<'_>)| (at, proven(claim, config.as_deref(), expected));
-        sharing.into_iter().map(child).collect::<Vec<_>>()
-    });
-    let mut all: Vec<_> = proving.buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
+    let proving = by_config.into_values().map(|sharing| prove_sharing(storage, sharing, expected));
+    // The futures exist before the stream. Otherwise a spawned task could not await this function.
+    let proving = stream::iter(proving.collect::<Vec<_>>()).buffered(AT_ONCE);
+    let mut all: Vec<_> = proving.collect::<Vec<_>>().await.into_iter().flatten().collect();
     all.sort_by_key(|(at, _)| *at);
     let mut children = Vec::new();
     for (_, child) in all {
@@ -193,6 +190,18 @@ async fn prove<'a>(
         }
     }
     (children, asked)
+}
+
+/// Fetches the config of images that share it. Returns the place and the image of each claim.
+async fn prove_sharing(
+    storage: &Storage,
+    sharing: Vec<(usize, &Claim<'_>)>,
+    expected: &Expected,
+) -> Vec<(usize, Result<Child, VerifyFault>)> {
+    let Some((_, first)) = sharing.first() else { return Vec::new() };
+    let config = storage.config(&first.image.config).await;
+    let child = |(at, claim): (usize, &Claim<'_>)| (at, proven(claim, config.as_deref(), expected));
+    sharing.into_iter().map(child).collect()
 }
 
 /// The image of `claim`, if polyarch could read its `config` and the two agree.
