@@ -7,8 +7,9 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
 use super::event::failure::{chain, failure};
+use super::event::image_reporter::ImageReporter;
 use super::event::shutdown::Shutdown;
-use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage, Warning};
+use super::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use super::fetch::complete::{Complete, Named, complete, not_answered};
 use super::fetch::confirm::{self, choose, config_of};
 use super::fetch::error::ConfirmError;
@@ -16,8 +17,8 @@ use super::fetch::walk::AT_ONCE;
 use super::listen::{RunContext, attend};
 use super::preflight::repositories;
 use super::publish::current_tags::{self, CurrentTag};
-use super::publish::published::unread;
-use super::publish::tagging::Tagging;
+use super::publish::move_tags::move_tags;
+use super::publish::read_back::unread;
 use super::publish::target::FRESH;
 use super::storage::error::StorageError;
 use super::storage::reach::reached;
@@ -44,8 +45,7 @@ pub async fn copy(what: Copying, around: RunContext, sink: &mut dyn EventSink) {
         let images = vec![PlannedImage { image: what.name(), tags: what.tags(), copies: Vec::new() }];
         drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
         if let Err(failure) = what.run(&events, &shutdown).await {
-            let what = Event::Image { image: what.name(), what: ImageEvent::Failed(failure) };
-            drop(events.send(what).await);
+            ImageReporter { image: &what.name(), events: &events }.emit(ImageEvent::Failed(failure)).await;
         }
     })
     .await;
@@ -73,16 +73,17 @@ impl Copying {
         let Source { storage: to, selector } = &self.target;
         // An index is pushed last, with its tag: until then the target does not show it.
         let own = (!top.media_type().is_index()).then_some(&top);
-        let load = ManifestSet { from: &self.source.storage, manifests: own.into_iter().chain(&listed).collect() };
-        let known = transfer::transfer(&[load], to, &self.name(), events).await?;
-        self.complete(own.into_iter().chain(&listed), &known, events).await?;
-        let tagging = Tagging { storage: to, image: &self.name() };
+        let set = ManifestSet { from: &self.source.storage, manifests: own.into_iter().chain(&listed).collect() };
+        let name = self.name();
+        let reporter = ImageReporter { image: &name, events };
+        let known = transfer::transfer(&[set], to, reporter).await?;
+        self.complete(own.into_iter().chain(&listed), &known, reporter).await?;
         let read = match selector {
             Selector::Tag(tag) => {
                 let tags = std::slice::from_ref(tag);
-                let standing = current_tags::ask(to, tags, top.digest()).await?;
-                tagging.put(&standing, &top, events, shutdown).await?;
-                let before = standing.iter().filter(|tag| !tag.unchanged).find_map(CurrentTag::digest);
+                let tags = current_tags::read(to, tags, top.digest()).await?;
+                move_tags(to, &tags, &top, reporter, shutdown).await?;
+                let before = tags.iter().filter(|tag| !tag.unchanged).find_map(CurrentTag::digest);
                 to.moved(tag, before).await
             }
             Selector::Digest(_) => {
@@ -92,8 +93,7 @@ impl Copying {
         };
         self.verify(read, top.digest(), &listed).await?;
         let index = to.digest(top.digest().clone());
-        let verified = Event::Image { image: self.name(), what: ImageEvent::Verified { index } };
-        drop(events.send(verified).await);
+        reporter.emit(ImageEvent::Verified { index }).await;
         Ok(())
     }
 
@@ -103,7 +103,7 @@ impl Copying {
         &self,
         manifests: impl Iterator<Item = &RawManifest>,
         known: &BTreeSet<Digest>,
-        events: &mpsc::Sender<Event>,
+        reporter: ImageReporter<'_>,
     ) -> Result<(), Failure> {
         let to = &self.target.storage;
         let named = manifests.map(|manifest| Named { of: manifest.digest().to_string(), manifest });
@@ -111,8 +111,7 @@ impl Copying {
         let end = format!("{} not copied", self.target);
         let Complete { unanswered, .. } = complete.map_err(|incomplete| incomplete.failure(to, &end))?;
         if unanswered > 0 {
-            let warning = Warning { image: Some(self.name()), ..not_answered(to, unanswered) };
-            drop(events.send(Event::Warning(warning)).await);
+            reporter.warn(not_answered(to, unanswered)).await;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use crate::engine::{Engine, EngineFacts, PlatformImage};
 use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Tag, TagRef};
 use crate::run::event::failure::{failure, of_engine};
+use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
 use crate::run::preflight::assign::{Schedule, ScheduledBuild};
 use crate::run::preflight::engines::Engines;
@@ -100,6 +101,7 @@ impl ImageToName {
 
     /// Sets the names, engine by engine. Each engine names the images that it built.
     pub(in crate::run) async fn run(self, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
+        let reporter = ImageReporter { image: &self.target.image, events };
         let mut engines: Vec<(Arc<Engine>, Vec<Tag>, Vec<PlatformImage>)> = Vec::new();
         for BuiltPlatform { engine, arch_tag, part } in self.built {
             match engines.iter_mut().find(|(known, ..)| Arc::ptr_eq(known, &engine)) {
@@ -111,11 +113,10 @@ impl ImageToName {
             }
         }
         for (engine, arch_tags, parts) in &engines {
-            let naming = Naming { target: &self.target, engine, arch_tags, events };
+            let naming = Naming { target: &self.target, engine, arch_tags, reporter };
             naming.run(parts).await?;
         }
-        let what = ImageEvent::NotJoined { reason: LOADED.into() };
-        drop(events.send(Event::Image { image: self.target.image, what }).await);
+        reporter.emit(ImageEvent::NotJoined { reason: LOADED.into() }).await;
         Ok(())
     }
 }
@@ -126,7 +127,7 @@ struct Naming<'a> {
     engine: &'a Engine,
     /// The arch tags, which name the parts on the engine.
     arch_tags: &'a [Tag],
-    events: &'a mpsc::Sender<Event>,
+    reporter: ImageReporter<'a>,
 }
 
 impl Naming<'_> {
@@ -149,7 +150,7 @@ impl Naming<'_> {
             named.map_err(|error| of_engine(Phase::Publish, &error))?;
             self.named(tag, parts[own].id.clone(), &parts[own..=own]).await;
         }
-        self.tell_others(own, parts).await;
+        self.report_others(own, parts).await;
         Ok(())
     }
 
@@ -164,12 +165,12 @@ impl Naming<'_> {
             id,
             platforms: parts.iter().map(|part| part.platform.clone()).collect(),
         };
-        drop(self.events.send(Event::Image { image: self.target.image.clone(), what }).await);
+        self.reporter.emit(what).await;
     }
 
     /// Reports the names of the platforms that the image's name does not show.
-    async fn tell_others(&self, own: usize, parts: &[PlatformImage]) {
-        let others = parts.iter().zip(self.arch_tags).enumerate().filter(|(nth, _)| *nth != own);
+    async fn report_others(&self, own: usize, parts: &[PlatformImage]) {
+        let others = parts.iter().zip(self.arch_tags).enumerate().filter(|(index, _)| *index != own);
         let repository = self.target.storage.familiar();
         let other =
             |(_, (part, tag)): (usize, (&PlatformImage, &Tag))| format!("{} is {repository}:{tag}", part.platform);
@@ -182,11 +183,6 @@ impl Naming<'_> {
         let message = format!(
             "engine {engine} can name only one platform of an image; the other platforms have their own names: {others}"
         );
-        let image = Some(self.target.image.clone());
-        drop(
-            self.events
-                .send(Event::Warning(Warning { image, platform: None, message: message.into(), hint: None }))
-                .await,
-        );
+        self.reporter.warn(Warning { image: None, platform: None, message: message.into(), hint: None }).await;
     }
 }

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::end::JobEnd;
 use crate::oci::{
-    Attestation, Child, Digest, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest, Reference, Repository,
-    Selector, Tag, TagRef,
+    Attestation, Child, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest, Reference, Repository, Selector,
+    Tag,
 };
 use crate::plan::{AttestationPolicy, Import, Job};
 use crate::registry::Visibility;
@@ -25,9 +25,9 @@ use crate::run::preflight::goal::Goal;
 use crate::run::publish::target::{FRESH, Target};
 use crate::run::storage::Storage;
 use crate::run::storage::error::of_storage;
-use crate::run::storage::fixed::FixedArchTag;
+use crate::run::storage::put_tag::{NotPut, TagToMove, put_tag};
 use crate::run::storage::registry::Registry;
-use crate::run::storage::transfer::{self, Brought, ManifestSet, ProgressScope, ProgressTarget};
+use crate::run::storage::transfer::{self, ManifestSet, Progress, Transferred};
 
 /// The number of sources that polyarch reads at once.
 const AT_ONCE: usize = 8;
@@ -170,8 +170,8 @@ impl ImportRun {
             end = self.steps() => end.unwrap_or_else(JobEnd::Failed),
         };
         match &end {
-            JobEnd::Failed(failure) => self.reporter.say(JobEvent::Failed(failure.clone())).await,
-            JobEnd::Cancelled => self.reporter.say(JobEvent::Cancelled).await,
+            JobEnd::Failed(failure) => self.reporter.emit(JobEvent::Failed(failure.clone())).await,
+            JobEnd::Cancelled => self.reporter.emit(JobEvent::Cancelled).await,
             JobEnd::Confirmed { .. } | JobEnd::Built { .. } | JobEnd::Imported { .. } | JobEnd::Chosen { .. } => {}
         }
         end
@@ -181,20 +181,20 @@ impl ImportRun {
         let child = self.child();
         let (digest, bytes) = (child.manifest().digest(), child.image_bytes());
         let image = self.chosen.repository.digest(digest.clone());
-        self.reporter.say(JobEvent::Chosen { image: image.clone(), bytes }).await;
+        self.reporter.emit(JobEvent::Chosen { image: image.clone(), bytes }).await;
         if !self.goal.pushes() {
             return Ok(JobEnd::Chosen { image });
         }
         let top = self.top()?;
-        self.reporter.say(JobEvent::CopyStarted { to: self.repository.clone() }).await;
+        self.reporter.emit(JobEvent::CopyStarted { to: self.repository.clone() }).await;
         let started = Instant::now();
-        let Brought { copied, mut there } = self.reporter.while_silent(Doing::Copying, self.copy(&top)).await?;
-        self.reporter.say(JobEvent::Copied { seconds: started.elapsed().as_secs_f64(), copied }).await;
+        let Transferred { copied, mut present } = self.reporter.while_silent(Doing::Copying, self.copy(&top)).await?;
+        self.reporter.emit(JobEvent::Copied { seconds: started.elapsed().as_secs_f64(), copied }).await;
         self.reporter.while_silent(Doing::Confirming, self.confirm(&top)).await?;
-        there.insert(child.config().clone());
+        present.insert(child.config().clone());
         let image = self.repository.digest(digest.clone());
-        self.reporter.say(JobEvent::Confirmed { image, bytes }).await;
-        let found = Found { top: top.digest().clone(), there, ..self.chosen.found.clone() };
+        self.reporter.emit(JobEvent::Confirmed { image, bytes }).await;
+        let found = Found { top: top.digest().clone(), there: present, ..self.chosen.found.clone() };
         Ok(JobEnd::Imported { found: Box::new(found) })
     }
 
@@ -222,48 +222,34 @@ impl ImportRun {
         Ok(index.manifest().clone())
     }
 
-    async fn copy(&self, top: &RawManifest) -> Result<Brought, Failure> {
-        let load = ManifestSet { from: &self.chosen.from, manifests: self.manifests().collect() };
-        let told = ProgressTarget { of: ProgressScope::Job(&self.reporter.job), events: &self.reporter.events };
-        let brought = transfer::bring(&[load], &self.to, &told).await;
+    async fn copy(&self, top: &RawManifest) -> Result<Transferred, Failure> {
+        let set = ManifestSet { from: &self.chosen.from, manifests: self.manifests().collect() };
+        let copied = transfer::copy(&[set], &self.to, Progress::Job(&self.reporter)).await;
         // Copies for a publication fail with the phase `Publish`. An import fails with `Push`.
-        let brought = brought.map_err(|failure| match failure.phase {
+        let copied = copied.map_err(|failure| match failure.phase {
             Phase::Publish => Failure { phase: Phase::Push, ..failure },
             _ => failure,
         })?;
         if self.job.arch_tags.are_pushed() {
             self.tag(top).await?;
         }
-        Ok(brought)
+        Ok(copied)
     }
 
     /// Moves the arch tag, unless the arch tag names `top` already.
     async fn tag(&self, top: &RawManifest) -> Result<(), Failure> {
         let tag = self.repository.tag(self.job.arch_tag.clone());
-        if self.shown_by(&tag).await?.as_ref() == Some(top.digest()) {
-            return Ok(());
-        }
-        let selector = Selector::Tag(tag.tag.clone());
-        let put = self.to.put_manifest(&selector, top).await;
-        let Err(error) = put else { return Ok(()) };
-        if error.is_immutable() {
-            // Another run may have moved the arch tag to the same manifest in the meantime.
-            match self.shown_by(&tag).await? {
-                Some(there) if there == *top.digest() => return Ok(()),
-                Some(there) => {
-                    let fixed = FixedArchTag { name: &tag, first: self.first_tag.as_ref() };
-                    return Err(fixed.refused(&there, top.digest()));
-                }
-                None => {}
-            }
-        }
-        Err(of_storage(Phase::Push, &format!("move {tag}"), &error))
-    }
-
-    async fn shown_by(&self, tag: &TagRef) -> Result<Option<Digest>, Failure> {
         let head = self.to.head(&Selector::Tag(tag.tag.clone())).await;
         let head = head.map_err(|error| of_storage(Phase::Push, &format!("ask for {tag}"), &error))?;
-        Ok(head.flatten())
+        if head.flatten().as_ref() == Some(top.digest()) {
+            return Ok(());
+        }
+        // Another run may move the arch tag to the same manifest at the same time.
+        let moved = put_tag(&self.to, TagToMove::Arch { name: &tag, first: self.first_tag.as_ref() }, top).await;
+        moved.map(drop).map_err(|not_put| match not_put {
+            NotPut::Immutable(failure) => failure,
+            NotPut::Failed(error) => of_storage(Phase::Push, &format!("move {tag}"), &error),
+        })
     }
 
     /// Reads the copied content back. The hash covers every byte of the manifests and the config.

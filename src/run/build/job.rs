@@ -33,7 +33,7 @@ use crate::run::publish::target::FRESH;
 use crate::run::storage::Storage;
 use crate::run::storage::engine_names;
 use crate::run::storage::engine_names::CONTENDED;
-use crate::run::storage::fixed::FixedArchTag;
+use crate::run::storage::put_tag::{Comparison, TagToMove, settle};
 use crate::run::storage::registry::Registry;
 
 /// The most pushes of a wrong image while the name on the engine shows the built image after each push.
@@ -108,8 +108,8 @@ impl JobRun {
     pub(in crate::run) async fn run(self) -> JobEnd {
         let end = self.steps().await;
         match &end {
-            JobEnd::Failed(failure) => self.reporter.say(JobEvent::Failed(failure.clone())).await,
-            JobEnd::Cancelled => self.reporter.say(JobEvent::Cancelled).await,
+            JobEnd::Failed(failure) => self.reporter.emit(JobEvent::Failed(failure.clone())).await,
+            JobEnd::Cancelled => self.reporter.emit(JobEvent::Cancelled).await,
             JobEnd::Confirmed { .. } | JobEnd::Built { .. } | JobEnd::Imported { .. } | JobEnd::Chosen { .. } => {}
         }
         end
@@ -140,7 +140,7 @@ impl JobRun {
             Err(failure) => return JobEnd::Failed(failure),
         };
         let image: DigestRef = self.names.shared.repository.digest(found.child.manifest().digest().clone());
-        self.reporter.say(JobEvent::Confirmed { image, bytes: found.child.image_bytes() }).await;
+        self.reporter.emit(JobEvent::Confirmed { image, bytes: found.child.image_bytes() }).await;
         JobEnd::Confirmed { found: Box::new(found), id: built.id }
     }
 
@@ -187,7 +187,7 @@ impl JobRun {
             };
             let Some(wait) = self.named_again_after(attempt, built).await else { return Err(failure) };
             let (seconds, error) = (wait.as_secs_f64(), failure.message.clone());
-            self.reporter.say(JobEvent::Retried { doing: Repeated::Push, attempt, wait: seconds, error }).await;
+            self.reporter.emit(JobEvent::Retried { doing: Repeated::Push, attempt, wait: seconds, error }).await;
             tokio::time::sleep(wait).await;
             let TagRef { repository, tag } = &self.names.shared;
             let named = engine_names::name_image(&self.engine, &built.id, &repository.familiar(), tag).await;
@@ -235,24 +235,25 @@ impl JobRun {
     /// Checks the image under an immutable arch tag. Another run may have pushed the built image there. Otherwise the
     /// result is the reason for the refusal.
     async fn find_immutable(&self, built: &BuiltImage, tag: &Selector, refused: Failure) -> Result<Found, Failure> {
-        match self.find_built(built, tag, Visibility::Settled).await {
-            Ok(found) if found.is_all_of(built) => Ok(found),
+        let compared = match self.find_built(built, tag, Visibility::Settled).await {
+            Ok(found) if found.is_all_of(built) => Comparison::Same(found),
             Err(ConfirmError::Other { built: ours, found, named }) => {
-                Err(self.arch_tag().refused_image(built.store, &ours, &found, &named))
+                Comparison::Other(self.arch_tag().refused_image(built.store, &ours, &found, &named))
             }
-            // If the images cannot be compared, polyarch reports the refusal of the registry.
-            Ok(_) | Err(_) => Err(self.arch_tag().hinted(refused)),
-        }
+            Ok(_) | Err(_) => Comparison::Unknown,
+        };
+        let refused = Failure { hint: Some(self.arch_tag().hint().into()), ..refused };
+        settle(compared, |failure| failure, refused)
     }
 
-    fn arch_tag(&self) -> FixedArchTag<'_> {
-        FixedArchTag { name: &self.names.shared, first: self.first_tag.as_ref() }
+    fn arch_tag(&self) -> TagToMove<'_> {
+        TagToMove::Arch { name: &self.names.shared, first: self.first_tag.as_ref() }
     }
 
     async fn build_in_slot(&self) -> Result<BuiltImage, Failure> {
         // The semaphore is never closed, because its owner outlives the jobs.
         let _slot = self.slots.acquire().await;
-        self.reporter.say(JobEvent::BuildStarted).await;
+        self.reporter.emit(JobEvent::BuildStarted).await;
         let Some(limit) = self.scheduled.job.work.timeout else { return self.build().await };
         tokio::time::timeout(limit, self.build()).await.unwrap_or_else(|_| {
             let message = format!("the build took longer than its timeout of {limit:?}");
@@ -293,13 +294,13 @@ impl JobRun {
             let Some(wait) = wait else { return Err(self.not_built(&error)) };
             let (seconds, error) = (wait.as_secs_f64(), chain(&error));
             self.reporter
-                .say(JobEvent::Retried { doing: Repeated::Build, attempt, wait: seconds, error: error.into() })
+                .emit(JobEvent::Retried { doing: Repeated::Build, attempt, wait: seconds, error: error.into() })
                 .await;
             tokio::time::sleep(wait).await;
             attempt += 1;
         };
         self.reporter
-            .say(JobEvent::Built {
+            .emit(JobEvent::Built {
                 id: built.id.clone(),
                 seconds: built.took.as_secs_f64(),
                 cached_steps: built.summary.cached_steps,
@@ -329,10 +330,10 @@ impl JobRun {
     /// Pushes, and returns the selector with which polyarch looks for the image.
     async fn push(&self, by_tag: Selector) -> Result<Selector, NotPushed> {
         let credential = self.credential().await?;
-        self.reporter.say(JobEvent::PushStarted { to: self.names.shared.clone() }).await;
+        self.reporter.emit(JobEvent::PushStarted { to: self.names.shared.clone() }).await;
         let pushed = self.reporter.while_silent(Doing::Pushing, self.push_logged_in(credential)).await?;
         self.reporter
-            .say(JobEvent::Pushed { seconds: pushed.took.as_secs_f64(), layers_pushed: pushed.layers_pushed })
+            .emit(JobEvent::Pushed { seconds: pushed.took.as_secs_f64(), layers_pushed: pushed.layers_pushed })
             .await;
         // The digest is safer than the tag, because another run may push to the tag at the same time.
         Ok(pushed.digest.map_or(by_tag, Selector::Digest))
@@ -360,7 +361,7 @@ impl JobRun {
         self.credentials.refused(self.names.shared.repository.host(), &credential);
         let error = chain(&error);
         self.reporter
-            .say(JobEvent::Retried { doing: Repeated::Push, attempt: 1, wait: 0.0, error: error.into() })
+            .emit(JobEvent::Retried { doing: Repeated::Push, attempt: 1, wait: 0.0, error: error.into() })
             .await;
         let credential = self.credential().await?;
         Ok(self.push_until_heard(&credential).await?)
@@ -381,7 +382,7 @@ impl JobRun {
             let Some(wait) = self.registry.again_after(attempt, &error) else { return Err(error) };
             let (seconds, error) = (wait.as_secs_f64(), chain(&error));
             self.reporter
-                .say(JobEvent::Retried { doing: Repeated::Push, attempt, wait: seconds, error: error.into() })
+                .emit(JobEvent::Retried { doing: Repeated::Push, attempt, wait: seconds, error: error.into() })
                 .await;
             tokio::time::sleep(wait).await;
             attempt += 1;

@@ -16,6 +16,7 @@ use super::order::{self, Order};
 use super::prepare::{self, Prepared, Shared};
 use crate::run::build::schedule;
 use crate::run::event::failure::failure;
+use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
 use crate::run::listen::{RunContext, listen};
@@ -29,8 +30,9 @@ use crate::run::preflight::secrets::Secrets;
 use crate::run::preflight::warnings;
 use crate::run::preflight::withheld;
 use crate::run::publish::atomic::{AtomicPublish, Next};
-use crate::run::publish::publication::{self, NotMoved, StagedIndex};
+use crate::run::publish::publication::{self, NotMoved};
 use crate::run::publish::remove_arch_tags;
+use crate::run::publish::stage::StagedIndex;
 use crate::run::publish::target::Target;
 use crate::run::storage::registry::{Registry, while_served};
 
@@ -156,14 +158,14 @@ impl<'a> Conductor<'a> {
         let ready = tokio::select! {
             biased;
             // Nothing was started, so there is nothing to end.
-            reason = shutdown.stopping() => return self.say(Event::Stopping { reason: reason.into() }).await,
+            reason = shutdown.stopping() => return self.emit(Event::Stopping { reason: reason.into() }).await,
             ready = self.preflight() => ready,
         };
         match ready {
             Ok(ready) => self.start(ready).await,
             Err(failures) => {
                 for failure in failures {
-                    self.say(Event::Failed(failure)).await;
+                    self.emit(Event::Failed(failure)).await;
                 }
                 return;
             }
@@ -239,15 +241,15 @@ impl<'a> Conductor<'a> {
     async fn start(&mut self, Ready { secrets, agents, chosen, told }: Ready) {
         let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
         let Outline { images, jobs } = prepare::outline(&targets, &self.schedule, &self.order, &self.run.engines);
-        self.say(Event::Started { images, jobs }).await;
+        self.emit(Event::Started { images, jobs }).await;
         let warnings = warnings::warnings(&self.schedule, &self.run.engines);
         let cautions = cautions::cautions(&self.schedule, &self.run.engines, &self.run.plan.silence);
         let unjoined = warnings::without_arch_tags(&self.run.plan, self.run.goal);
         for warning in warnings.into_iter().chain(unjoined).chain(secrets.warnings()).chain(cautions) {
-            self.say(Event::Warning(warning)).await;
+            self.emit(Event::Warning(warning)).await;
         }
         for event in told {
-            self.say(event).await;
+            self.emit(event).await;
         }
         let builds: Vec<_> = self.images.iter().map(|image| image.builds().clone()).collect();
         let shared = Shared {
@@ -325,7 +327,7 @@ impl<'a> Conductor<'a> {
         for dependant in dependants {
             if self.waiting[dependant].take().is_some() {
                 let job = self.schedule.jobs[dependant].id().clone();
-                self.say(Event::Job { job, what: JobEvent::NotBuilt { reason: reason.clone().into() } }).await;
+                self.emit(Event::Job { job, what: JobEvent::NotBuilt { reason: reason.clone().into() } }).await;
                 lost.push((dependant, JobEnd::Cancelled));
             }
         }
@@ -397,7 +399,7 @@ impl<'a> Conductor<'a> {
     }
 
     async fn of_image(&self, image: usize, what: ImageEvent) {
-        self.say(Event::Image { image: self.images[image].target().image.clone(), what }).await;
+        ImageReporter { image: &self.images[image].target().image, events: &self.events }.emit(what).await;
     }
 
     fn end_builds(&self, image: usize) {
@@ -415,12 +417,12 @@ impl<'a> Conductor<'a> {
         }
         self.builds.cancel();
         let hint = Some("report this fault of polyarch, with the lines above".to_owned());
-        self.say(Event::Failed(failure(Phase::Internal, &format!("internal error: {error}"), hint))).await;
+        self.emit(Event::Failed(failure(Phase::Internal, &format!("internal error: {error}"), hint))).await;
     }
 
     /// Ends jobs at once. Registries get a moment to answer tag requests that polyarch sent.
     async fn stop(&mut self, reason: String, mut shutdown: Shutdown) {
-        self.say(Event::Stopping { reason: reason.into() }).await;
+        self.emit(Event::Stopping { reason: reason.into() }).await;
         let waiting: Vec<bool> = self.waiting.drain(..).map(|job| job.is_some()).collect();
         let running = std::mem::take(&mut self.running);
         // polyarch aborts tasks before it cancels builds. Otherwise a task would report its end a second time.
@@ -431,7 +433,7 @@ impl<'a> Conductor<'a> {
                 continue;
             }
             let job: JobId = self.schedule.jobs[place].id().clone();
-            self.say(Event::Job { job, what: JobEvent::Cancelled }).await;
+            self.emit(Event::Job { job, what: JobEvent::Cancelled }).await;
         }
         if let Some(option) = self.run.goal.keeps_tags() {
             for image in (0..self.images.len()).filter(|image| self.images[*image].is_open()) {
@@ -459,7 +461,7 @@ impl<'a> Conductor<'a> {
         self.tasks.shutdown().await;
     }
 
-    async fn say(&self, event: Event) {
+    async fn emit(&self, event: Event) {
         drop(self.events.send(event).await);
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct JobReporter {
 
 impl JobReporter {
     /// Reports an event. If there is no listener any more, the run is over.
-    pub(in crate::run) async fn say(&self, what: JobEvent) {
+    pub(in crate::run) async fn emit(&self, what: JobEvent) {
         let what = self.hide(what);
         drop(self.events.send(Event::Job { job: self.job.clone(), what }).await);
     }
@@ -72,7 +72,7 @@ impl JobReporter {
             tokio::select! {
                 done = &mut work => return done,
                 () = tokio::time::sleep(HEARTBEAT) => {
-                    self.say(JobEvent::StillRunning { doing, seconds: started.elapsed().as_secs_f64() }).await;
+                    self.emit(JobEvent::StillRunning { doing, seconds: started.elapsed().as_secs_f64() }).await;
                 }
             }
         }
@@ -88,7 +88,7 @@ pub(crate) async fn job_events(reporter: JobReporter, mut build: mpsc::Receiver<
         let event = tokio::select! {
             event = build.recv() => event,
             () = tokio::time::sleep(HEARTBEAT) => {
-                reporter.say(JobEvent::StillRunning { doing: Doing::Building, seconds: started.elapsed().as_secs_f64() }).await;
+                reporter.emit(JobEvent::StillRunning { doing: Doing::Building, seconds: started.elapsed().as_secs_f64() }).await;
                 continue;
             }
         };
@@ -96,7 +96,7 @@ pub(crate) async fn job_events(reporter: JobReporter, mut build: mpsc::Receiver<
             Some(BuildEvent::Log { step, bytes }) => {
                 for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
                     if let Some(line) = logs.push(&step, piece) {
-                        reporter.say(JobEvent::Log { line }).await;
+                        reporter.emit(JobEvent::Log { line }).await;
                     }
                 }
             }
@@ -108,7 +108,7 @@ pub(crate) async fn job_events(reporter: JobReporter, mut build: mpsc::Receiver<
             Some(BuildEvent::CacheMissing { at }) => {
                 if warned.insert(at.clone()) {
                     let line = reporter.secrets.text(format!("there is no cache at {at} yet").into());
-                    reporter.say(JobEvent::Log { line }).await;
+                    reporter.emit(JobEvent::Log { line }).await;
                 }
             }
             Some(BuildEvent::CacheUnusable { at, error }) => {
@@ -118,19 +118,19 @@ pub(crate) async fn job_events(reporter: JobReporter, mut build: mpsc::Receiver<
                     reporter.warn(format!("the cache at {at} cannot be used: {error}"), Some(hint.into())).await;
                 }
             }
-            Some(BuildEvent::StepStarted { step }) => reporter.say(JobEvent::StepStarted { step: step.into() }).await,
+            Some(BuildEvent::StepStarted { step }) => reporter.emit(JobEvent::StepStarted { step: step.into() }).await,
             Some(BuildEvent::StepEnded { step, cached, seconds, error }) => {
                 let error = error.map(Text::from);
-                reporter.say(JobEvent::StepEnded { step: step.into(), cached, seconds, error }).await;
+                reporter.emit(JobEvent::StepEnded { step: step.into(), cached, seconds, error }).await;
             }
             Some(BuildEvent::Context { bytes }) => {
-                reporter.say(JobEvent::Progress { of: Transfer::Context, bytes, total: None }).await;
+                reporter.emit(JobEvent::Progress { of: Transfer::Context, bytes, total: None }).await;
             }
             None => break,
         }
     }
     for line in logs.finish() {
-        reporter.say(JobEvent::Log { line }).await;
+        reporter.emit(JobEvent::Log { line }).await;
     }
 }
 

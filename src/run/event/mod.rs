@@ -2,6 +2,7 @@
 
 pub(super) mod events;
 pub(super) mod failure;
+pub(super) mod image_reporter;
 pub(crate) mod job_events;
 mod log;
 mod misnamed;

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
-use tokio::sync::mpsc;
 
 use super::error::ConfirmError;
 use super::found::Found;
 use crate::oci::{Child, Descriptor, Digest, RawManifest, Selector};
 use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
-use crate::run::event::{Event, Warning};
+use crate::run::event::Warning;
+use crate::run::event::image_reporter::ImageReporter;
 use crate::run::fetch::found::Dropped;
 use crate::run::storage::Storage;
 
@@ -90,7 +90,7 @@ fn astray(entries: &[Descriptor]) -> Vec<Digest> {
 }
 
 /// Warns about the content that the joined index leaves out. Attestations that several images share count once.
-pub(in crate::run) async fn warn(image: &str, found: &[Found], events: &mpsc::Sender<Event>) {
+pub(in crate::run) async fn warn(found: &[Found], reporter: ImageReporter<'_>) {
     let count = |which: fn(&Dropped) -> &Vec<Digest>| {
         found.iter().flat_map(|found| which(&found.left_out)).collect::<BTreeSet<_>>().len()
     };
@@ -100,29 +100,18 @@ pub(in crate::run) async fn warn(image: &str, found: &[Found], events: &mpsc::Se
     ] {
         if count > 0 {
             let message = format!("attestations left out of the index: {count} ({why})");
-            let warning =
-                Warning { image: Some(image.to_owned()), platform: None, message: message.into(), hint: None };
-            drop(events.send(Event::Warning(warning)).await);
+            reporter.warn(Warning { image: None, platform: None, message: message.into(), hint: None }).await;
         }
     }
     for found in found.iter().filter(|found| found.left_out.features) {
         let message = "`features` left out of the entry: Amazon ECR refuses an index with `features`".to_owned();
-        let (image, platform) = (Some(image.to_owned()), Some(found.child.platform().clone()));
-        drop(events.send(Event::Warning(Warning { image, platform, message: message.into(), hint: None })).await);
+        let platform = Some(found.child.platform().clone());
+        reporter.warn(Warning { image: None, platform, message: message.into(), hint: None }).await;
     }
     let annotations: usize = found.iter().map(|found| found.left_out.annotations).sum();
     if annotations > 0 {
         let message = format!("annotations left out of the index: {annotations} (they belong to source indexes)");
         let hint = Some("set annotations of the new index with `--annotation`".into());
-        drop(
-            events
-                .send(Event::Warning(Warning {
-                    image: Some(image.to_owned()),
-                    platform: None,
-                    message: message.into(),
-                    hint,
-                }))
-                .await,
-        );
+        reporter.warn(Warning { image: None, platform: None, message: message.into(), hint }).await;
     }
 }

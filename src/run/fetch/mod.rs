@@ -5,6 +5,7 @@ pub(super) mod blobs;
 pub(super) mod complete;
 pub(super) mod confirm;
 pub(super) mod error;
+pub(super) mod executables;
 pub(super) mod flat;
 pub(super) mod found;
 pub(super) mod listing;

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::error::ConfirmError;
 use crate::run::event::failure::chain;
+use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::job_events::HEARTBEAT;
 use crate::run::event::{Event, ImageEvent};
 
@@ -58,7 +59,7 @@ where
             () = sleep_until(beat) => {
                 beat += HEARTBEAT;
                 let missing = missing.borrow().clone();
-                wait.say(missing, started.elapsed()).await;
+                wait.report(missing, started.elapsed()).await;
             }
         }
     }
@@ -93,7 +94,7 @@ where
         }
         let missing = missing(sources, &found);
         if tell.send_if_modified(|told| std::mem::replace(told, missing.clone()) != missing) {
-            wait.say(missing, started.elapsed()).await;
+            wait.report(missing, started.elapsed()).await;
         }
         sleep_until(deadline.min(Instant::now() + pause)).await;
         pause = LONGEST_PAUSE.min(pause * 2);
@@ -121,12 +122,12 @@ fn missing<S, T>(sources: &[Source<S>], found: &[Result<T, ConfirmError>]) -> Ve
 }
 
 impl Wait<'_> {
-    async fn say(&self, missing: Vec<String>, waited: Duration) {
+    async fn report(&self, missing: Vec<String>, waited: Duration) {
         let what = ImageEvent::Waiting {
             missing: missing.into_iter().map(Into::into).collect(),
             seconds: waited.as_secs_f64(),
         };
-        drop(self.events.send(Event::Image { image: self.image.to_owned(), what }).await);
+        ImageReporter { image: self.image, events: self.events }.emit(what).await;
     }
 }
 

@@ -13,6 +13,7 @@ use crate::plan::{ArchTags, Image, Job, Plan};
 use crate::registry::Visibility;
 use crate::run::build::prepare;
 use crate::run::event::failure::failure;
+use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
 use crate::run::fetch::confirm::{self};
@@ -23,10 +24,11 @@ use crate::run::join::missing;
 use crate::run::listen::{RunContext, attend};
 use crate::run::preflight::repositories;
 use crate::run::publish::atomic::{AtomicPublish, Next, PublishMode};
+use crate::run::publish::draft;
 use crate::run::publish::options::Gates;
-use crate::run::publish::publication::{self, Publication, StagedIndex};
+use crate::run::publish::publication::{self, Publication};
 use crate::run::publish::remove_arch_tags;
-use crate::run::publish::steps::{self};
+use crate::run::publish::stage::StagedIndex;
 use crate::run::publish::target::Target;
 use crate::run::storage::registry::{Registry, Server, while_served};
 use crate::run::storage::{Registries, Storage};
@@ -79,7 +81,7 @@ pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Resul
         };
         let previews = plan.images.iter().zip(targets).map(async |(image, target)| {
             let index = match find_all(&registries.first, image, &target, None).await {
-                Ok(found) => steps::join(&target, found),
+                Ok(found) => draft::index(&target, found),
                 Err(failure) => Err(failure),
             };
             (image.name.to_string(), index)
@@ -92,9 +94,8 @@ pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Resul
 async fn join_references(references: &References, run: &JoinRun, events: mpsc::Sender<Event>, shutdown: &Shutdown) {
     let images = vec![PlannedImage { image: references.name(), tags: references.tags(), copies: Vec::new() }];
     drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
-    if let Err(failure) = references.join((run.wait, run.gates), &events, shutdown).await {
-        let what = ImageEvent::Failed(failure);
-        drop(events.send(Event::Image { image: references.name(), what }).await);
+    if let Err(not_moved) = references.join((run.wait, run.gates), &events, shutdown).await {
+        ImageReporter { image: &references.name(), events: &events }.emit(not_moved.event()).await;
     }
 }
 
@@ -149,7 +150,7 @@ async fn join_images(
             else => return,
         };
         for (place, what) in told {
-            drop(events.send(Event::Image { image: plan.images[place].name.to_string(), what }).await);
+            ImageReporter { image: plan.images[place].name.as_str(), events: &events }.emit(what).await;
         }
     }
 }

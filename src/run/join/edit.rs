@@ -20,7 +20,7 @@ use crate::run::fetch::found::Found;
 use crate::run::fetch::walk::Walk;
 use crate::run::join::missing;
 use crate::run::publish::current_tags;
-use crate::run::publish::steps;
+use crate::run::publish::draft;
 use crate::run::publish::target::Base;
 use crate::run::storage::transfer::ManifestSet;
 use crate::run::storage::{FinalTags, Storage};
@@ -61,7 +61,7 @@ impl Part<'_> {
     }
 
     /// The manifests of the image and its attestations, with their source.
-    pub(in crate::run) fn load(&self) -> ManifestSet<'_> {
+    pub(in crate::run) fn manifests(&self) -> ManifestSet<'_> {
         ManifestSet { from: self.from, manifests: found::manifests(std::slice::from_ref(&self.found)) }
     }
 }
@@ -128,7 +128,7 @@ impl Edit {
         }
         let forced = self.format == IndexFormat::Auto && draft.not_docker() == [NotDocker::Annotated];
         let said = "the new index has the OCI format, because a Docker manifest list cannot have annotations";
-        Ok((steps::encode(draft, self.format)?, forced.then_some(said)))
+        Ok((draft::encode(draft, self.format)?, forced.then_some(said)))
     }
 }
 

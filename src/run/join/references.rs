@@ -11,6 +11,7 @@ use crate::oci::{ChildError, Content, Descriptor, EncodedIndex, EntryOverride, L
 use crate::plan::AttestationPolicy;
 use crate::registry::Visibility;
 use crate::run::event::failure::failure;
+use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Event, Failure, Phase, Warning};
 use crate::run::fetch::attestations::{self};
@@ -24,12 +25,12 @@ use crate::run::fetch::wait::{Source as Sought, Wait, look_for};
 use crate::run::fetch::walk::Walk;
 use crate::run::join::missing::{AT_ONCE, Missing, entry_image, fetch, image, told};
 use crate::run::preflight::repositories;
+use crate::run::publish::draft;
 use crate::run::publish::options::Gates;
-use crate::run::publish::publication::{Destination, StagedIndex};
-use crate::run::publish::steps::{self};
+use crate::run::publish::publication::{self, NotMoved};
+use crate::run::publish::stage::{self, StagedIndex};
 use crate::run::publish::target::Target;
 use crate::run::storage::reach::reached;
-use crate::run::storage::transfer;
 use crate::run::storage::{FinalTags, Source, Storage};
 
 /// The hint for a missing source.
@@ -82,35 +83,26 @@ impl References {
         (wait, gates): (Option<Duration>, Gates),
         events: &mpsc::Sender<Event>,
         shutdown: &Shutdown,
-    ) -> Result<(), Failure> {
-        let image = self.name();
-        let wait = wait.map(|limit| Wait { image: &image, limit, events });
-        let parts = self.gather(wait.as_ref()).await?;
-        let (index, said) = self.index(&parts)?;
-        self.warn(&parts, said, events).await;
-        let loads: Vec<_> = parts.images.iter().map(Part::load).collect();
-        let mut destinations = Vec::new();
-        for one in &self.targets {
-            let brought = transfer::transfer(&loads, &one.storage, &image, events).await?;
-            let mut target = self.target(one, &parts.images);
-            target.there.extend(brought);
-            destinations.push(Destination { target, pushed: Vec::new() });
-        }
-        steps::tell(&image, &index, events).await;
-        let placed = StagedIndex { index, destinations, names: Vec::new() };
-        placed.admit(gates, events, shutdown).await?.put(events, shutdown).await
+    ) -> Result<(), NotMoved> {
+        let staged = self.stage(wait, events).await.map_err(NotMoved::Failed)?;
+        publication::publish(vec![staged], gates, events, shutdown).await.into_iter().collect()
     }
 
-    async fn warn(&self, parts: &Parts<'_>, said: Option<&str>, events: &mpsc::Sender<Event>) {
+    /// Makes the index, and copies its images to every storage.
+    async fn stage(&self, wait: Option<Duration>, events: &mpsc::Sender<Event>) -> Result<StagedIndex, Failure> {
         let image = self.name();
-        let found: Vec<_> = parts.images.iter().map(|part| part.found.clone()).collect();
-        let said = said.map(|said| Warning { image: None, platform: None, message: said.into(), hint: None });
-        let revisions = revisions::warning(&image, &found);
-        for warning in revisions.into_iter().chain(parts.warnings.iter().cloned()).chain(said) {
-            let warning = Warning { image: Some(image.clone()), ..warning };
-            drop(events.send(Event::Warning(warning)).await);
+        let reporter = ImageReporter { image: &image, events };
+        let wait = wait.map(|limit| Wait { image: &image, limit, events });
+        let parts = self.gather(wait.as_ref()).await?;
+        let (index, note) = self.index(&parts)?;
+        warn(&parts, note, reporter).await;
+        let sets: Vec<_> = parts.images.iter().map(Part::manifests).collect();
+        let mut destinations = Vec::new();
+        for one in &self.targets {
+            destinations.push(stage::copy_to(self.target(one, &parts.images), &sets, reporter).await?);
         }
-        attestations::warn(&image, &found, events).await;
+        draft::report(&index, reporter).await;
+        Ok(StagedIndex { index, destinations, names: Vec::new() })
     }
 
     /// Fetches every image. Each image names its own platform.
@@ -160,7 +152,7 @@ impl References {
             return Err(failure(Phase::Plan, "no target is named", None));
         };
         let found = parts.images.iter().map(|part| part.found.clone()).collect();
-        let draft = steps::draft(&self.target(destination, &parts.images), found);
+        let draft = draft::draft(&self.target(destination, &parts.images), found);
         let draft = draft.map_err(|failure| Failure {
             hint: self.hint(&parts.images).map(Into::into).or(failure.hint),
             ..failure
@@ -211,6 +203,16 @@ impl References {
             base: self.edit.base.clone(),
         }
     }
+}
+
+async fn warn(parts: &Parts<'_>, note: Option<&str>, reporter: ImageReporter<'_>) {
+    let found: Vec<_> = parts.images.iter().map(|part| part.found.clone()).collect();
+    let note = note.map(|note| Warning { image: None, platform: None, message: note.into(), hint: None });
+    let revisions = revisions::warning(reporter.image, &found);
+    for warning in revisions.into_iter().chain(parts.warnings.iter().cloned()).chain(note) {
+        reporter.warn(warning).await;
+    }
+    attestations::warn(&found, reporter).await;
 }
 
 impl JoinSource {

@@ -21,7 +21,7 @@ use crate::run::storage::error::of_storage;
 pub(in crate::run) struct CurrentTag {
     /// The tag.
     pub(in crate::run) tag: Tag,
-    there: There,
+    content: TagContent,
     /// Whether the tag names the new index already. polyarch read the bytes to know this.
     pub(in crate::run) unchanged: bool,
 }
@@ -29,15 +29,15 @@ pub(in crate::run) struct CurrentTag {
 impl CurrentTag {
     /// The digest that the tag names, if polyarch read it.
     pub(in crate::run) fn digest(&self) -> Option<&Digest> {
-        match &self.there {
-            There::Manifest(manifest) => Some(manifest.digest()),
-            There::Nothing | There::Artifact | There::Unreadable(_) => None,
+        match &self.content {
+            TagContent::Manifest(manifest) => Some(manifest.digest()),
+            TagContent::Nothing | TagContent::Artifact | TagContent::Unreadable(_) => None,
         }
     }
 }
 
 /// The content under a tag.
-enum There {
+enum TagContent {
     Nothing,
     /// An artifact. It has no platforms, so the new index loses none of them.
     Artifact,
@@ -57,44 +57,44 @@ pub(in crate::run) struct PreviousIndex<'a> {
 }
 
 /// Reads tags, and compares their digests with `new`.
-pub(in crate::run) async fn ask(storage: &Storage, tags: &[Tag], new: &Digest) -> Result<Vec<CurrentTag>, Failure> {
-    let asking = tags.iter().map(async |tag| {
+pub(in crate::run) async fn read(storage: &Storage, tags: &[Tag], new: &Digest) -> Result<Vec<CurrentTag>, Failure> {
+    let reading = tags.iter().map(async |tag| {
         let selector = Selector::Tag(tag.clone());
-        let there = match storage.manifest(&selector, Visibility::Settled).await {
-            Ok(manifest) => There::Manifest(manifest),
-            Err(error) if error.is_not_found() => There::Nothing,
-            Err(error) if error.is_artifact() => There::Artifact,
-            Err(error) if error.is_refusal() => There::Unreadable(error),
+        let content = match storage.manifest(&selector, Visibility::Settled).await {
+            Ok(manifest) => TagContent::Manifest(manifest),
+            Err(error) if error.is_not_found() => TagContent::Nothing,
+            Err(error) if error.is_artifact() => TagContent::Artifact,
+            Err(error) if error.is_refusal() => TagContent::Unreadable(error),
             Err(error) => {
                 let doing = format!("ask for {}", storage.tag(tag.clone()));
                 return Err(of_storage(Phase::Publish, &doing, &error));
             }
         };
-        let unchanged = matches!(&there, There::Manifest(manifest) if manifest.digest() == new);
-        Ok(CurrentTag { tag: tag.clone(), there, unchanged })
+        let unchanged = matches!(&content, TagContent::Manifest(manifest) if manifest.digest() == new);
+        Ok(CurrentTag { tag: tag.clone(), content, unchanged })
     });
-    try_join_all(asking).await
+    try_join_all(reading).await
 }
 
 /// The content that the moving tags name now. Content with several tags occurs once.
-pub(in crate::run) async fn before<'a>(
+pub(super) async fn previous<'a>(
     target: &Target<Storage>,
-    standing: &'a [CurrentTag],
+    tags: &'a [CurrentTag],
     shrinking: AllowShrink,
 ) -> Result<Vec<PreviousIndex<'a>>, Failure> {
     if shrinking == AllowShrink::Allow {
         return Ok(Vec::new());
     }
     let mut moving: Vec<(&Tag, &RawManifest)> = Vec::new();
-    for one in standing.iter().filter(|one| !one.unchanged) {
-        match &one.there {
-            There::Nothing | There::Artifact => {}
-            There::Manifest(manifest) => {
+    for one in tags.iter().filter(|one| !one.unchanged) {
+        match &one.content {
+            TagContent::Nothing | TagContent::Artifact => {}
+            TagContent::Manifest(manifest) => {
                 if moving.iter().all(|(_, other)| other.digest() != manifest.digest()) {
                     moving.push((&one.tag, manifest));
                 }
             }
-            There::Unreadable(error) => return Err(unreadable(target, &one.tag, error, error.is_refusal())),
+            TagContent::Unreadable(error) => return Err(unreadable(target, &one.tag, error, error.is_refusal())),
         }
     }
     let reading = moving.into_iter().map(async |(tag, manifest)| {

@@ -2,25 +2,26 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::annotations;
 use super::current_tags::{self, CurrentTag};
-use super::executables;
-use super::executables::Look;
-use super::shrink;
-use super::tagging::immutable;
+use super::losses;
 use super::target::{Target, not_published};
-use crate::oci::{Digest, EncodedIndex};
+use crate::oci::{Child, Digest, EncodedIndex};
 use crate::plan::{Caution, Plan};
+use crate::run::event::failure::failure;
 use crate::run::event::shutdown::Shutdown;
-use crate::run::event::{Event, Failure, ImageEvent, Phase};
+use crate::run::event::{Failure, ImageEvent, Phase, Warning};
+use crate::run::fetch::complete::LOST;
+use crate::run::fetch::executables::{self, FOREIGN, Look};
 use crate::run::publish::options::{ElfCheck, Gates, LostAnnotations};
 use crate::run::storage::Storage;
+use crate::run::storage::put_tag::TagToMove;
 
 /// The result for an index that passed every gate.
 #[derive(Default)]
 pub(in crate::run) struct Passed {
-    /// The events to report about the index.
-    pub(in crate::run) told: Vec<Event>,
+    pub(in crate::run) warnings: Vec<Warning>,
+    /// [`ImageEvent::NotChecked`] for the platforms whose programs could not be checked.
+    pub(in crate::run) not_checked: Vec<ImageEvent>,
     /// Blobs that a gate read whole and hashed.
     pub(in crate::run) hashed: BTreeSet<Digest>,
 }
@@ -38,19 +39,18 @@ impl Gates {
         self,
         target: &Target<Storage>,
         index: &EncodedIndex,
-        standing: &[CurrentTag],
+        tags: &[CurrentTag],
         shutdown: &Shutdown,
     ) -> Result<Passed, Failure> {
-        let Some(moving) = standing.iter().find(|standing| !standing.unchanged) else { return Ok(Passed::default()) };
-        fixed(target, index, standing)?;
-        let before = current_tags::before(target, standing, self.shrinking).await?;
-        shrink::refuse(target, &before, index)?;
-        let mut warnings = shrink::warnings(target, &before, index);
+        let Some(moving) = tags.iter().find(|current| !current.unchanged) else { return Ok(Passed::default()) };
+        refuse_immutable(target, index, tags)?;
+        let before = current_tags::previous(target, tags, self.shrinking).await?;
+        losses::refuse(target, &before, index)?;
+        let mut warnings = losses::of_attestations(target, &before, index);
         if self.annotations == LostAnnotations::Tell {
-            warnings.extend(annotations::lost(target, &before, index));
+            warnings.extend(losses::of_annotations(target, &before, index));
         }
-        let told = warnings.into_iter().map(Event::Warning).collect();
-        let mut passed = Passed { told, hashed: BTreeSet::new() };
+        let mut passed = Passed { warnings, ..Passed::default() };
         if self.programs == ElfCheck::Check {
             // Images under a final tag passed this gate before, or the user allowed them.
             let known: HashSet<_> = before.iter().flat_map(|before| &before.entries).map(|e| &e.digest).collect();
@@ -58,14 +58,11 @@ impl Gates {
             new.retain(|child| !known.contains(child.manifest().digest()));
             let mut stop = shutdown.clone();
             let Look { not_checked, hashed, .. } = tokio::select! {
-                checked = executables::refuse(target, new) => checked?,
+                checked = refuse_programs(target, new) => checked?,
                 reason = stop.stopping() => return Err(not_published(target, &moving.tag, &reason)),
             };
-            let event = |(reason, platforms): (String, _)| Event::Image {
-                image: target.image.clone(),
-                what: ImageEvent::NotChecked { platforms, reason: reason.into() },
-            };
-            passed.told.extend(not_checked.into_iter().map(event));
+            let event = |(reason, platforms): (String, _)| ImageEvent::NotChecked { platforms, reason: reason.into() };
+            passed.not_checked.extend(not_checked.into_iter().map(event));
             passed.hashed = hashed;
         }
         Ok(passed)
@@ -73,13 +70,26 @@ impl Gates {
 }
 
 /// Refuses the publication if one of its tags is immutable. Otherwise only some of the tags would move.
-fn fixed(target: &Target<Storage>, index: &EncodedIndex, standing: &[CurrentTag]) -> Result<(), Failure> {
-    let mut refused = standing.iter().filter(|standing| !standing.unchanged && target.storage.fixes(&standing.tag));
-    match refused.find_map(|standing| Some((&standing.tag, standing.digest()?))) {
+fn refuse_immutable(target: &Target<Storage>, index: &EncodedIndex, tags: &[CurrentTag]) -> Result<(), Failure> {
+    let mut immutable = tags.iter().filter(|current| !current.unchanged && target.storage.fixes(&current.tag));
+    match immutable.find_map(|current| Some((&current.tag, current.digest()?))) {
         Some((tag, there)) => {
-            let named = target.storage.tag(tag.clone());
-            Err(immutable(Phase::Publish, &named, there, index.manifest().digest()))
+            let tag = target.storage.tag(tag.clone());
+            Err(TagToMove::Final(&tag).refused(there, index.manifest().digest()))
         }
         None => Ok(()),
     }
+}
+
+/// Refuses images whose programs are for another processor than the processor of their platform.
+async fn refuse_programs(target: &Target<Storage>, children: Vec<&Child>) -> Result<Look, Failure> {
+    let look = executables::look(&target.storage, &children).await;
+    if look.foreign.is_empty() && look.damaged.is_empty() {
+        return Ok(look);
+    }
+    let tags: Vec<_> = target.tags.iter().map(|tag| target.storage.tag(tag.clone()).to_string()).collect();
+    let faults: Vec<_> = look.foreign.iter().chain(&look.damaged).map(|(_, fault)| fault.as_str()).collect();
+    let message = format!("{}; {} not moved", faults.join("; "), tags.join(", "));
+    let hint = if look.foreign.is_empty() { LOST } else { FOREIGN };
+    Err(failure(Phase::Verify, &message, Some(hint.into())))
 }

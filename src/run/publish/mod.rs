@@ -1,16 +1,16 @@
-//! Publishes an index: copies its images, checks it, and moves the tags.
+//! Publishes an index. `publication` walks the steps in order, and each step is a file: `draft`, `stage`, `check`,
+//! `move_tags`, `read_back`.
 
-mod annotations;
 pub(super) mod atomic;
-mod copies;
+mod check;
 pub(super) mod current_tags;
-pub(super) mod executables;
-pub(super) mod gates;
+pub(super) mod draft;
+mod gates;
+mod losses;
+pub(super) mod move_tags;
 pub(super) mod options;
 pub(super) mod publication;
-pub(super) mod published;
+pub(super) mod read_back;
 pub(super) mod remove_arch_tags;
-mod shrink;
-pub(super) mod steps;
-pub(super) mod tagging;
+pub(super) mod stage;
 pub(super) mod target;

@@ -1,4 +1,10 @@
-//! Publishes an index in all of its repositories: first the images everywhere, then the gates, and then the tags.
+//! Publishes one image in all of its repositories. These are the steps, and no other file calls one step after another:
+//!
+//! 1. `draft`: the children become an index.
+//! 2. `stage`: every repository gets the images of the index.
+//! 3. `check`: the gates of every repository decide.
+//! 4. `move_tags`: the final tags of a repository move to the index.
+//! 5. `read_back`: polyarch reads that repository. At the end it deletes arch tags that the plan removes.
 
 use std::sync::Arc;
 
@@ -6,76 +12,30 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use super::atomic::withheld;
-use super::copies;
-use super::current_tags::CurrentTag;
-use super::options::{ElfCheck, Gates};
+use super::check::{self, ApprovedDestination, ApprovedIndex};
+use super::draft;
+use super::move_tags::move_tags;
+use super::options::Gates;
+use super::read_back;
 use super::remove_arch_tags;
-use super::steps::{self};
-use super::target::{Pushed, Target};
+use super::stage::{self, StagedIndex};
+use super::target::Target;
 use crate::engine::Engine;
-use crate::oci::{Digest, EncodedIndex, Tag};
-use crate::run::event::failure::of_engine;
+use crate::oci::Digest;
+use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::shutdown::Shutdown;
-use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
+use crate::run::event::{Event, Failure, ImageEvent};
 use crate::run::fetch::attestations;
 use crate::run::fetch::found::Found;
 use crate::run::storage::Storage;
-use crate::run::storage::engine_names;
 use crate::run::storage::registry::Registry;
 
 /// An image whose platforms are all confirmed in the registry that it was built to.
 pub(in crate::run) struct Publication {
-    target: Target,
-    registry: Registry,
+    target: Target<Storage>,
     found: Vec<Found>,
     /// Images that get the final tags on their engine, so that `docker run NAME:TAG` works.
     pub(in crate::run) names: Vec<(Arc<Engine>, Digest)>,
-}
-
-/// An index whose images exist in every repository that will show it. No tag names the index yet.
-pub(in crate::run) struct StagedIndex {
-    pub(in crate::run) index: EncodedIndex,
-    /// The repositories, in the order in which their tags move.
-    pub(in crate::run) destinations: Vec<Destination>,
-    /// The same images as in [`Publication`].
-    pub(in crate::run) names: Vec<(Arc<Engine>, Digest)>,
-}
-
-/// A repository that will show an index.
-pub(in crate::run) struct Destination {
-    pub(in crate::run) target: Target<Storage>,
-    /// The children that this run pushed to the repository under arch tags.
-    pub(in crate::run) pushed: Vec<Pushed>,
-}
-
-/// An index that may be published everywhere, and the state of its tags.
-pub(in crate::run) struct ApprovedIndex {
-    placed: StagedIndex,
-    standing: Vec<Vec<CurrentTag>>,
-}
-
-impl Publication {
-    /// Creates a publication of children that this run read in `registry`. No engine is known to have them.
-    pub(in crate::run) fn new(target: Target, found: Vec<Found>, registry: &Registry) -> Self {
-        let read_here = found.iter().map(|found| found.child.manifest().digest().clone()).collect();
-        let there = found.iter().flat_map(|found| found.there.clone()).collect();
-        Self { target: Target { read_here, there, ..target }, registry: registry.clone(), found, names: Vec::new() }
-    }
-
-    /// Joins the index, and copies its images to all registries.
-    pub(in crate::run) async fn stage(self, events: &mpsc::Sender<Event>) -> Result<StagedIndex, Failure> {
-        let Self { target, registry, found, names } = self;
-        attestations::warn(&target.image, &found, events).await;
-        let pushed = steps::pushed(&target, &found);
-        let index = steps::join(&target, found.clone())?;
-        steps::tell(&target.image, &index, events).await;
-        let target = target.of_registry(&registry);
-        let brought = copies::bring(&target, &found, &pushed, events).await?;
-        let copy = |(storage, there)| Destination { target: target.copied_to(storage, there), pushed: Vec::new() };
-        let copies: Vec<_> = target.copies.iter().zip(brought).map(copy).collect();
-        let first = Destination { target, pushed };
-        Ok(StagedIndex { index, destinations: std::iter::once(first).chain(copies).collect(), names })
-    }
 }
 
 /// Why some or all tags of an image did not move.
@@ -95,97 +55,74 @@ impl NotMoved {
     }
 }
 
-/// Moves the final tags of `images`, one image after the other. If a gate refuses one image, no tag moves. Returns the
-/// result of each image.
+impl Publication {
+    /// Creates a publication of children that this run read in `registry`. No engine is known to have them.
+    pub(in crate::run) fn new(target: Target, found: Vec<Found>, registry: &Registry) -> Self {
+        let read_here = found.iter().map(|found| found.child.manifest().digest().clone()).collect();
+        let there = found.iter().flat_map(|found| found.there.clone()).collect();
+        let target = Target { read_here, there, ..target }.of_registry(registry);
+        Self { target, found, names: Vec::new() }
+    }
+
+    /// Steps 1 and 2. Other images may have to get this far before a tag moves.
+    pub(in crate::run) async fn stage(self, events: &mpsc::Sender<Event>) -> Result<StagedIndex, Failure> {
+        let Self { target, found, names } = self;
+        let image = target.image.clone();
+        let reporter = ImageReporter { image: &image, events };
+        attestations::warn(&found, reporter).await;
+        let index = draft::index(&target, found.clone())?;
+        draft::report(&index, reporter).await;
+        let destinations = stage::stage(target, &found, reporter).await?;
+        Ok(StagedIndex { index, destinations, names })
+    }
+}
+
+/// Steps 3 to 5 for `images`, whose tags move together: one image after the other. If a gate refuses one image, no tag
+/// moves. Returns the result of each image.
 pub(in crate::run) async fn publish(
     images: Vec<StagedIndex>,
     gates: Gates,
     events: &mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) -> Vec<Result<(), NotMoved>> {
-    let names: Vec<_> = images.iter().map(|placed| placed.name().to_owned()).collect();
+    let names: Vec<_> = images.iter().map(|staged| staged.image().to_owned()).collect();
+    let reporter = |image: usize| ImageReporter { image: &names[image], events };
     let failed = |lost: usize| NotMoved::Withheld(withheld(&format!("{} failed", names[lost])));
-    let admitted = join_all(images.into_iter().map(|placed| placed.admit(gates, events, shutdown))).await;
-    if let Some(lost) = admitted.iter().position(Result::is_err) {
-        let each = |admitted: Result<_, Failure>| Err(admitted.map_or_else(NotMoved::Failed, |_| failed(lost)));
-        return admitted.into_iter().map(each).collect();
+    let checking = images.into_iter().enumerate();
+    let checking = checking.map(|(nth, staged)| check::check(staged, gates, reporter(nth), shutdown));
+    let checked = join_all(checking).await;
+    if let Some(lost) = checked.iter().position(Result::is_err) {
+        let each = |checked: Result<_, Failure>| Err(checked.map_or_else(NotMoved::Failed, |_| failed(lost)));
+        return checked.into_iter().map(each).collect();
     }
     let (mut ended, mut lost) = (Vec::new(), None);
-    for (nth, admitted) in admitted.into_iter().flatten().enumerate() {
+    for (nth, approved) in checked.into_iter().flatten().enumerate() {
         if let Some(lost) = lost {
             ended.push(Err(failed(lost)));
             continue;
         }
-        let put = admitted.put(events, shutdown).await;
-        lost = put.is_err().then_some(nth);
-        ended.push(put.map_err(NotMoved::Failed));
+        let moved = finish(&approved, reporter(nth), shutdown).await;
+        lost = moved.is_err().then_some(nth);
+        ended.push(moved.map_err(NotMoved::Failed));
     }
     ended
 }
 
-impl StagedIndex {
-    /// The image's name in the plan.
-    fn name(&self) -> &str {
-        self.destinations.first().map_or("", |destination| &destination.target.image)
+/// Steps 4 and 5, one repository after the other.
+async fn finish(
+    ApprovedIndex { index, destinations, names }: &ApprovedIndex,
+    reporter: ImageReporter<'_>,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    for ApprovedDestination { target, tags, .. } in destinations {
+        move_tags(&target.storage, tags, index.manifest(), reporter, shutdown).await?;
+        read_back::read_back(target, index, tags, reporter).await?;
     }
-
-    /// Asks every gate of every repository. No tag moves yet.
-    pub(in crate::run) async fn admit(
-        self,
-        mut gates: Gates,
-        events: &mpsc::Sender<Event>,
-        shutdown: &Shutdown,
-    ) -> Result<ApprovedIndex, Failure> {
-        let mut standing = Vec::new();
-        for Destination { target, pushed } in &self.destinations {
-            standing.push(steps::admit(target, &self.index, pushed, gates, events, shutdown).await?);
-            // The images are the same everywhere, byte for byte, so polyarch checks their programs only once.
-            gates.programs = ElfCheck::Skip;
-        }
-        Ok(ApprovedIndex { placed: self, standing })
+    let Some(ApprovedDestination { target, pushed, .. }) = destinations.first() else { return Ok(()) };
+    read_back::name_on_engines(target, names, reporter).await;
+    // All registries show the index now, so the arch tags are not needed any more.
+    for ApprovedDestination { target, .. } in destinations {
+        remove_arch_tags::remove(target, index, pushed, reporter, shutdown).await?;
     }
-}
-
-impl ApprovedIndex {
-    /// Moves the tags, one repository after the other, and reads each tag back.
-    pub(in crate::run) async fn put(self, events: &mpsc::Sender<Event>, shutdown: &Shutdown) -> Result<(), Failure> {
-        let Self { placed: StagedIndex { index, destinations, names }, standing } = self;
-        for (Destination { target, .. }, standing) in destinations.iter().zip(standing) {
-            steps::put(target, &index, standing, events, shutdown).await?;
-        }
-        let Some(Destination { target, pushed, .. }) = destinations.first() else { return Ok(()) };
-        for (engine, id) in &names {
-            for tag in &target.tags {
-                name_on_engine(target, engine, id, tag, events).await;
-            }
-        }
-        // All registries show the index now, so the arch tags are not needed any more.
-        for Destination { target, .. } in &destinations {
-            remove_arch_tags::remove(target, &index, pushed, events, shutdown).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Names the image on the engine for convenience. An error is only a warning, because the image is published.
-async fn name_on_engine(
-    target: &Target<Storage>,
-    engine: &Engine,
-    id: &Digest,
-    tag: &Tag,
-    events: &mpsc::Sender<Event>,
-) {
-    let Storage::Repository { repository, .. } = &target.storage else { return };
-    let name = repository.path().as_str();
-    let event = match engine_names::keep_named(engine, id, name, tag).await {
-        Ok(()) => {
-            let what = ImageEvent::TaggedOnEngine { name: format!("{name}:{tag}").into() };
-            Event::Image { image: target.image.clone(), what }
-        }
-        Err(error) => {
-            let Failure { message, hint, .. } = of_engine(Phase::Publish, &error);
-            Event::Warning(Warning { image: Some(target.image.clone()), platform: None, message, hint })
-        }
-    };
-    drop(events.send(event).await);
+    Ok(())
 }

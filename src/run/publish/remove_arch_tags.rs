@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use tokio::sync::mpsc;
 
-use super::published::gone;
+use super::read_back::gone;
 use super::target::{Pushed, Target};
 use crate::oci::{EncodedIndex, ReferenceError, Repository, Selector, Tag};
 use crate::plan::{ArchTags, Image, Plan};
 use crate::random;
 use crate::registry::{Client, RegistryError, Visibility};
 use crate::run::event::failure::{chain, failure, of_registry};
+use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::shutdown::Shutdown;
-use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
+use crate::run::event::{Failure, ImageEvent, Phase, Warning};
 use crate::run::storage::Storage;
 use crate::run::storage::registry::Registry;
 
@@ -86,19 +86,19 @@ pub(in crate::run) async fn remove(
     target: &Target<Storage>,
     index: &EncodedIndex,
     pushed: &[Pushed],
-    events: &mpsc::Sender<Event>,
+    reporter: ImageReporter<'_>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     // Engines push only to registries, so layouts have no arch tags.
     let Storage::Repository { registry, repository } = &target.storage else { return Ok(()) };
-    let untagging = Untagging { client: registry.client(), repository, target, events, shutdown };
+    let removal = Removal { client: registry.client(), repository, target, reporter, shutdown };
     let going: Vec<_> = pushed.iter().filter(|pushed| pushed.arch_tags == ArchTags::Remove).collect();
     // polyarch deletes one tag first. If the registry deletes more than this tag, polyarch does not delete the others.
     let (one, others) = going.split_at(going.len().min(1));
     for some in [one, others] {
-        let asked = join_all(some.iter().map(|pushed| untagging.remove(pushed))).await;
-        if asked.contains(&DeleteAttempt::Yes) {
-            untagging.prove(index).await?;
+        let attempts = join_all(some.iter().map(|pushed| removal.remove(pushed))).await;
+        if attempts.contains(&DeleteAttempt::Yes) {
+            removal.prove(index).await?;
         }
     }
     Ok(())
@@ -111,57 +111,56 @@ enum DeleteAttempt {
     No,
 }
 
-struct Untagging<'a> {
+struct Removal<'a> {
     client: &'a Client,
     repository: &'a Repository,
     target: &'a Target<Storage>,
-    events: &'a mpsc::Sender<Event>,
+    reporter: ImageReporter<'a>,
     shutdown: &'a Shutdown,
 }
 
-impl Untagging<'_> {
+impl Removal<'_> {
     async fn remove(&self, pushed: &Pushed) -> DeleteAttempt {
         if let Some(reason) = self.shutdown.reason() {
-            self.stays(pushed, &reason, None).await;
+            self.keep(pushed, &reason, None).await;
             return DeleteAttempt::No;
         }
         let path = self.repository.path();
-        let there = self.client.get_manifest(path, &Selector::Tag(pushed.tag.clone()), Visibility::Settled).await;
-        match there {
-            Ok(there) if *there.digest() == pushed.top => {}
-            Ok(there) => {
-                let why = format!("another run moved it to {}", there.digest());
-                self.stays(pushed, &why, None).await;
+        let named = self.client.get_manifest(path, &Selector::Tag(pushed.tag.clone()), Visibility::Settled).await;
+        match named {
+            Ok(named) if *named.digest() == pushed.top => {}
+            Ok(named) => {
+                let why = format!("another run moved it to {}", named.digest());
+                self.keep(pushed, &why, None).await;
                 return DeleteAttempt::No;
             }
             Err(error) if error.is_not_found() => return DeleteAttempt::No,
             Err(error) => {
-                self.stays(pushed, &chain(&error), error.hint()).await;
+                self.keep(pushed, &chain(&error), error.hint()).await;
                 return DeleteAttempt::No;
             }
         }
         match self.client.delete_tag(path, &pushed.tag).await {
             Ok(()) => {
                 let tag = self.target.storage.tag(pushed.tag.clone());
-                let (image, what) = (self.target.image.clone(), ImageEvent::ArchTagRemoved { tag });
-                drop(self.events.send(Event::Image { image, what }).await);
+                self.reporter.emit(ImageEvent::ArchTagRemoved { tag }).await;
             }
             Err(error) => {
                 let hint = if is_unsupported(&error) { Some(INSTEAD.to_owned()) } else { error.hint() };
-                self.stays(pushed, &chain(&error), hint).await;
+                self.keep(pushed, &chain(&error), hint).await;
             }
         }
         DeleteAttempt::Yes
     }
 
-    async fn stays(&self, pushed: &Pushed, why: &str, hint: Option<String>) {
+    async fn keep(&self, pushed: &Pushed, why: &str, hint: Option<String>) {
         let warning = Warning {
-            image: Some(self.target.image.clone()),
+            image: None,
             platform: Some(pushed.platform.clone()),
             message: format!("{} was not deleted: {why}", self.repository.tag(pushed.tag.clone())).into(),
             hint: hint.map(Into::into),
         };
-        drop(self.events.send(Event::Warning(warning)).await);
+        self.reporter.warn(warning).await;
     }
 
     /// Reads the index and everything that it lists, by digest.
@@ -171,9 +170,9 @@ impl Untagging<'_> {
             return Ok(());
         }
         let named = self.repository.digest(index.manifest().digest().clone());
-        let told: Vec<_> = lost.iter().map(|(name, error)| format!("{name}: {}", chain(error))).collect();
+        let faults: Vec<_> = lost.iter().map(|(name, error)| format!("{name}: {}", chain(error))).collect();
         let message =
-            format!("{named} cannot be read any more, after polyarch deleted an arch tag: {}", told.join("; "));
+            format!("{named} cannot be read any more, after polyarch deleted an arch tag: {}", faults.join("; "));
         let taken = lost.iter().any(|(_, error)| error.is_not_found());
         let hint = "publish again with `arch_tags: keep` or `none`: the registry deletes images with their tags";
         Err(failure(Phase::Verify, &message, taken.then(|| hint.to_owned())))

@@ -78,13 +78,14 @@ impl Target<Storage> {
         index.children().iter().all(|child| self.read_here.contains(child.manifest().digest()))
     }
 
-    /// The same target in the repository of a copy. `there` lists blobs that exist in that repository.
-    pub(in crate::run) fn copied_to(&self, storage: &Storage, there: BTreeSet<Digest>) -> Self {
+    /// The same target in the repository of a copy, where this run has read nothing yet.
+    pub(super) fn copied_to(&self, storage: &Storage) -> Self {
+        let there = BTreeSet::new();
         Self { storage: storage.clone(), read_here: HashSet::new(), there, copies: Vec::new(), ..self.clone() }
     }
 }
 
-pub(in crate::run) fn not_published(target: &Target<Storage>, tag: &Tag, reason: &str) -> Failure {
+pub(super) fn not_published(target: &Target<Storage>, tag: &Tag, reason: &str) -> Failure {
     let named = target.storage.tag(tag.clone());
     failure(Phase::Publish, &format!("{named} was not published: {reason}"), None)
 }

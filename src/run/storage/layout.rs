@@ -84,7 +84,7 @@ pub(in crate::run) async fn part(
 }
 
 /// Copies a blob into the layout, unless the layout has the whole blob.
-pub(in crate::run) async fn bring(
+pub(in crate::run) async fn copy_blob(
     path: &LayoutPath,
     blob: &Descriptor,
     source: BlobSource<'_>,

@@ -2,8 +2,8 @@
 
 pub(super) mod engine_names;
 pub(super) mod error;
-pub(super) mod fixed;
 pub(super) mod layout;
+pub(super) mod put_tag;
 pub(super) mod reach;
 pub(super) mod registry;
 pub(super) mod store;

@@ -204,7 +204,7 @@ impl Storage {
     }
 
     /// Copies a blob to this storage. `moved` grows by the number of bytes that were sent.
-    pub(in crate::run) async fn bring(
+    pub(in crate::run) async fn copy_blob(
         &self,
         blob: &Descriptor,
         from: &Self,
@@ -224,7 +224,7 @@ impl Storage {
             Self::Repository { registry, repository } => {
                 Ok(registry.client().copy_blob(repository.path(), blob, source, moved).await?)
             }
-            Self::Layout(path) => layout::bring(path, blob, source, moved).await,
+            Self::Layout(path) => layout::copy_blob(path, blob, source, moved).await,
         }
     }
 }

@@ -6,20 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::sync::mpsc;
 
 use super::error::of_storage;
 use super::store::Storage;
 use crate::oci::{Content, Descriptor, Digest, RawManifest, Selector};
 use crate::registry::Arrival;
 use crate::run::event::failure::failure;
-use crate::run::event::{Copied, Event, Failure, ImageEvent, JobEvent, JobId, Phase, Transfer, Warning};
+use crate::run::event::image_reporter::ImageReporter;
+use crate::run::event::job_events::JobReporter;
+use crate::run::event::{Copied, Failure, ImageEvent, JobEvent, Phase, Transfer, Warning};
 
 /// The number of blobs or manifests that polyarch copies at once. A higher number would only wait for the registry's
 /// client, which has eight slots. A blob takes two slots if both repositories are in one registry.
 const AT_ONCE: usize = 4;
 /// The interval of progress events.
-const TOLD: Duration = Duration::from_secs(5);
+const PROGRESS: Duration = Duration::from_secs(5);
 
 /// Manifests and their source. Images come before the indexes that list them.
 pub(in crate::run) struct ManifestSet<'a> {
@@ -44,101 +45,86 @@ struct Arrivals {
     doubtful: BTreeSet<Digest>,
 }
 
-/// The subject and the receiver of progress events.
-pub(in crate::run) struct ProgressTarget<'a> {
-    pub(in crate::run) of: ProgressScope<'a>,
-    pub(in crate::run) events: &'a mpsc::Sender<Event>,
-}
-
-/// The subject of a copy.
-pub(in crate::run) enum ProgressScope<'a> {
+/// The receiver of progress events.
+#[derive(Clone, Copy)]
+pub(in crate::run) enum Progress<'a> {
     /// All platforms of an image.
-    Image(&'a str),
+    Image(ImageReporter<'a>),
     /// One platform of an image.
-    Job(&'a JobId),
+    Job(&'a JobReporter),
 }
 
-impl ProgressTarget<'_> {
-    async fn so_far(&self, to: &Storage, bytes: u64, total: u64) {
-        drop(
-            self.events
-                .send(match self.of {
-                    ProgressScope::Image(image) => {
-                        let what = ImageEvent::Copying { to: to.location().to_string().into(), bytes, total };
-                        Event::Image { image: image.to_owned(), what }
-                    }
-                    ProgressScope::Job(job) => {
-                        let what = JobEvent::Progress { of: Transfer::Copy, bytes, total: Some(total) };
-                        Event::Job { job: job.clone(), what }
-                    }
-                })
-                .await,
-        );
+impl Progress<'_> {
+    async fn so_far(self, to: &Storage, bytes: u64, total: u64) {
+        match self {
+            Self::Image(reporter) => {
+                let to = to.location().to_string().into();
+                reporter.emit(ImageEvent::Copying { to, bytes, total }).await;
+            }
+            Self::Job(reporter) => {
+                reporter.emit(JobEvent::Progress { of: Transfer::Copy, bytes, total: Some(total) }).await;
+            }
+        }
     }
 
-    async fn not_copied(&self, layers: usize) {
-        let (image, platform) = match self.of {
-            ProgressScope::Image(image) => (image.to_owned(), None),
-            ProgressScope::Job(job) => (job.image.clone(), Some(job.platform.clone())),
-        };
-        let warning = Warning {
-            image: Some(image),
-            platform,
-            message: format!("non-distributable layers were not copied: {layers}").into(),
-            hint: Some("keep the URLs in the manifest reachable: clients pull these layers from there".into()),
-        };
-        drop(self.events.send(Event::Warning(warning)).await);
+    async fn not_copied(self, layers: usize) {
+        let message = format!("non-distributable layers were not copied: {layers}");
+        let hint = "keep the URLs in the manifest reachable: clients pull these layers from there".to_owned();
+        match self {
+            Self::Image(reporter) => {
+                let (message, hint) = (message.into(), Some(hint.into()));
+                reporter.warn(Warning { image: None, platform: None, message, hint }).await;
+            }
+            Self::Job(reporter) => reporter.warn(message, Some(hint)).await,
+        }
     }
 }
 
 /// The result of copying manifests to a storage.
-pub(in crate::run) struct Brought {
+pub(in crate::run) struct Transferred {
     /// The counts for the report.
     pub(in crate::run) copied: Copied,
     /// The digests of blobs that the target now has, without the doubtful ones.
-    pub(in crate::run) there: BTreeSet<Digest>,
+    pub(in crate::run) present: BTreeSet<Digest>,
 }
 
-/// Copies a whole image with [`bring`]. Emits `Copied` unless every source is the target itself. Returns the digests
+/// Copies a whole image with [`copy`]. Emits `Copied` unless every source is the target itself. Returns the digests
 /// of blobs that the target has.
 pub(in crate::run) async fn transfer(
-    loads: &[ManifestSet<'_>],
+    sets: &[ManifestSet<'_>],
     to: &Storage,
-    image: &str,
-    events: &mpsc::Sender<Event>,
+    reporter: ImageReporter<'_>,
 ) -> Result<BTreeSet<Digest>, Failure> {
-    let Brought { copied, there } =
-        bring(loads, to, &ProgressTarget { of: ProgressScope::Image(image), events }).await?;
+    let Transferred { copied, present } = copy(sets, to, Progress::Image(reporter)).await?;
     if copied.manifests + copied.manifests_present > 0 {
-        let what = ImageEvent::Copied(copied);
-        drop(events.send(Event::Image { image: image.to_owned(), what }).await);
+        reporter.emit(ImageEvent::Copied(copied)).await;
     }
-    Ok(there)
+    Ok(present)
 }
 
-/// Copies all `loads` to `to`. polyarch does not send content that the repository already has. A manifest that exists
+/// Copies all `sets` to `to`. polyarch does not send content that the repository already has. A manifest that exists
 /// does not prove that its blobs exist. polyarch asks for each blob, and sends it again if the registry lost it.
-pub(in crate::run) async fn bring(
-    loads: &[ManifestSet<'_>],
+pub(in crate::run) async fn copy(
+    sets: &[ManifestSet<'_>],
     to: &Storage,
-    told: &ProgressTarget<'_>,
-) -> Result<Brought, Failure> {
-    let loads: Vec<_> = loads.iter().filter(|load| load.from != to).collect();
-    let all: Vec<_> = loads.iter().flat_map(|load| load.manifests.iter().map(|one| (load.from, *one))).collect();
+    progress: Progress<'_>,
+) -> Result<Transferred, Failure> {
+    let sets: Vec<_> = sets.iter().filter(|set| set.from != to).collect();
+    let all: Vec<_> = sets.iter().flat_map(|set| set.manifests.iter().map(|one| (set.from, *one))).collect();
     // The futures exist before the stream. A closure in the stream would bind all lifetimes to one, and then no task
     // could await this function.
-    let asking: Vec<_> = all.iter().map(|(_, manifest)| is_there(manifest, to)).collect();
-    let there: Vec<bool> = stream::iter(asking).buffered(AT_ONCE).try_collect().await?;
-    let absent: Vec<_> = all.iter().zip(there).filter(|(_, there)| !there).map(|(one, _)| *one).collect();
-    let (pieces, foreign) = pieces(&all)?;
+    let looking: Vec<_> = all.iter().map(|(_, manifest)| is_present(manifest, to)).collect();
+    let present: Vec<bool> = stream::iter(looking).buffered(AT_ONCE).try_collect().await?;
+    let absent: Vec<_> = all.iter().zip(present).filter(|(_, present)| !present).map(|(one, _)| *one).collect();
+    let (blobs, foreign) = blobs(&all)?;
     if foreign > 0 {
-        told.not_copied(foreign).await;
+        progress.not_copied(foreign).await;
     }
     let moved = AtomicU64::new(0);
-    let arrivals = bring_all(&pieces, to, &moved, told).await?;
+    let arrivals = copy_blobs(&blobs, to, &moved, progress).await?;
     put_all(&absent, to).await?;
-    let there = pieces.iter().map(|piece| &piece.blob.digest).filter(|blob| !arrivals.doubtful.contains(blob));
-    let there = there.cloned().collect();
+    let present = blobs.iter().map(|one| &one.blob.digest).filter(|blob| !arrivals.doubtful.contains(blob));
+    let present = present.cloned().collect();
     let copied = Copied {
         to: to.location().to_string().into(),
         manifests: absent.len(),
@@ -148,10 +134,10 @@ pub(in crate::run) async fn bring(
         blobs_present: arrivals.present,
         bytes: moved.load(Ordering::Relaxed),
     };
-    Ok(Brought { copied, there })
+    Ok(Transferred { copied, present })
 }
 
-async fn is_there(manifest: &RawManifest, to: &Storage) -> Result<bool, Failure> {
+async fn is_present(manifest: &RawManifest, to: &Storage) -> Result<bool, Failure> {
     let selector = Selector::Digest(manifest.digest().clone());
     let head = to.head(&selector).await;
     let doing = || format!("ask for {}", to.named(&selector));
@@ -159,8 +145,8 @@ async fn is_there(manifest: &RawManifest, to: &Storage) -> Result<bool, Failure>
 }
 
 /// The blobs of the manifests, each once. The number counts the non-distributable blobs, which polyarch may not copy.
-fn pieces<'a>(manifests: &[(&'a Storage, &RawManifest)]) -> Result<(Vec<BlobToCopy<'a>>, usize), Failure> {
-    let (mut pieces, mut seen, mut foreign) = (Vec::new(), BTreeSet::new(), 0);
+fn blobs<'a>(manifests: &[(&'a Storage, &RawManifest)]) -> Result<(Vec<BlobToCopy<'a>>, usize), Failure> {
+    let (mut blobs, mut seen, mut foreign) = (Vec::new(), BTreeSet::new(), 0);
     for (from, manifest) in manifests {
         let content = manifest.content().map_err(|error| {
             failure(Phase::Verify, &format!("{}: {error}", from.digest(manifest.digest().clone())), None)
@@ -170,28 +156,28 @@ fn pieces<'a>(manifests: &[(&'a Storage, &RawManifest)]) -> Result<(Vec<BlobToCo
             if !seen.insert(blob.digest.clone()) {
                 continue;
             }
-            if blob.is_distributable() { pieces.push(BlobToCopy { from, blob }) } else { foreign += 1 }
+            if blob.is_distributable() { blobs.push(BlobToCopy { from, blob }) } else { foreign += 1 }
         }
     }
-    Ok((pieces, foreign))
+    Ok((blobs, foreign))
 }
 
-async fn bring_all(
-    pieces: &[BlobToCopy<'_>],
+async fn copy_blobs(
+    blobs: &[BlobToCopy<'_>],
     to: &Storage,
     moved: &AtomicU64,
-    told: &ProgressTarget<'_>,
+    progress: Progress<'_>,
 ) -> Result<Arrivals, Failure> {
-    let total = pieces.iter().fold(0_u64, |sum, piece| sum.saturating_add(piece.blob.size));
-    let bringing: Vec<_> = pieces.iter().map(|piece| bring_one(piece, to, moved)).collect();
-    let mut bringing = stream::iter(bringing).buffer_unordered(AT_ONCE);
+    let total = blobs.iter().fold(0_u64, |sum, one| sum.saturating_add(one.blob.size));
+    let copying: Vec<_> = blobs.iter().map(|one| copy_blob(one, to, moved)).collect();
+    let mut copying = stream::iter(copying).buffer_unordered(AT_ONCE);
     let mut arrivals = Arrivals::default();
-    let mut next = tokio::time::interval_at(tokio::time::Instant::now() + TOLD, TOLD);
+    let mut next = tokio::time::interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
     loop {
         let arrival = tokio::select! {
-            arrival = bringing.next() => arrival,
+            arrival = copying.next() => arrival,
             _ = next.tick() => {
-                told.so_far(to, moved.load(Ordering::Relaxed), total).await;
+                progress.so_far(to, moved.load(Ordering::Relaxed), total).await;
                 continue;
             }
         };
@@ -208,14 +194,14 @@ async fn bring_all(
     }
 }
 
-async fn bring_one(piece: &BlobToCopy<'_>, to: &Storage, moved: &AtomicU64) -> Result<(Arrival, Digest), Failure> {
-    let arrival = to.bring(&piece.blob, piece.from, moved).await.map_err(|error| {
-        let blob = piece.from.digest(piece.blob.digest.clone());
+async fn copy_blob(one: &BlobToCopy<'_>, to: &Storage, moved: &AtomicU64) -> Result<(Arrival, Digest), Failure> {
+    let arrival = to.copy_blob(&one.blob, one.from, moved).await.map_err(|error| {
+        let blob = one.from.digest(one.blob.digest.clone());
         // The blob exists neither in the source nor in the target.
         let phase = if error.is_not_found() { Phase::Verify } else { Phase::Publish };
         of_storage(phase, &format!("copy {blob} to {}", to.location()), &error)
     })?;
-    Ok((arrival, piece.blob.digest.clone()))
+    Ok((arrival, one.blob.digest.clone()))
 }
 
 /// Pushes manifests by digest: the images at once, then each index after its images.

@@ -1,26 +1,43 @@
-//! Reads a new index back right after polyarch published it.
+//! Step 5: reads the index back from one repository, right after its tags moved.
+
+use std::sync::Arc;
 
 use futures::future::{join_all, join3};
 
 use super::current_tags::CurrentTag;
 use super::target::{FRESH, Target};
-use crate::oci::{Attestation, Child, Digest, DigestRef, EncodedIndex, Location, Selector};
+use crate::engine::Engine;
+use crate::oci::{Attestation, Child, Digest, EncodedIndex, Selector, Tag};
 use crate::registry::Visibility;
-use crate::run::event::failure::{chain, failure};
-use crate::run::event::{Failure, Phase};
+use crate::run::event::failure::{chain, failure, of_engine};
+use crate::run::event::image_reporter::ImageReporter;
+use crate::run::event::{Failure, ImageEvent, Phase, Warning};
 use crate::run::fetch::error::ConfirmError;
 use crate::run::storage::Storage;
-use crate::run::storage::error::StorageError;
-use crate::run::storage::error::of_storage;
+use crate::run::storage::engine_names;
+use crate::run::storage::error::{StorageError, of_storage};
+
+/// Verifies the published index. The verification is not needed if no tag had to move and this run read all children in
+/// this repository.
+pub(super) async fn read_back(
+    target: &Target<Storage>,
+    index: &EncodedIndex,
+    before: &[CurrentTag],
+    reporter: ImageReporter<'_>,
+) -> Result<(), Failure> {
+    let moved = before.iter().any(|tag| !tag.unchanged);
+    if moved || !target.has_read(index) {
+        prove(target, index, before).await?;
+    }
+    let index = target.storage.digest(index.manifest().digest().clone());
+    reporter.emit(ImageEvent::Verified { index }).await;
+    Ok(())
+}
 
 /// Proves that every final tag names `index`, and that each manifest exists under its digest. polyarch verified the
 /// children before it joined them, and it asked for their blobs before the tags moved. `before` has the old state of
 /// the tags, because a registry may show that state for a moment.
-pub(in crate::run) async fn published(
-    target: &Target<Storage>,
-    index: &EncodedIndex,
-    before: &[CurrentTag],
-) -> Result<DigestRef<Location>, Failure> {
+async fn prove(target: &Target<Storage>, index: &EncodedIndex, before: &[CurrentTag]) -> Result<(), Failure> {
     let digest = index.manifest().digest();
     let tags = join_all(before.iter().map(|tag| shows(target, tag, digest)));
     let children = join_all(index.children().iter().map(|one| listed(target, one)));
@@ -36,7 +53,7 @@ pub(in crate::run) async fn published(
             None,
         ));
     }
-    Ok(target.storage.digest(digest.clone()))
+    Ok(())
 }
 
 /// The manifests of `index`, and the index itself, that the repository no longer returns. Each has its name and the
@@ -91,4 +108,36 @@ pub(in crate::run) fn unread(named: &impl std::fmt::Display, new: &Digest, error
     let message = format!("{named} still shows {old}, as before this run, but this run published {new}");
     let hint = "run `polyarch verify` later: the registry may be slow, or another run may have moved the tag back";
     failure(Phase::Verify, &message, Some(hint.into()))
+}
+
+/// Gives `images` the final tags on their engines.
+pub(super) async fn name_on_engines(
+    target: &Target<Storage>,
+    images: &[(Arc<Engine>, Digest)],
+    reporter: ImageReporter<'_>,
+) {
+    for (engine, id) in images {
+        for tag in &target.tags {
+            name_on_engine(target, engine, id, tag, reporter).await;
+        }
+    }
+}
+
+/// Names the image on the engine for convenience. An error is only a warning, because the image is published.
+async fn name_on_engine(
+    target: &Target<Storage>,
+    engine: &Engine,
+    id: &Digest,
+    tag: &Tag,
+    reporter: ImageReporter<'_>,
+) {
+    let Storage::Repository { repository, .. } = &target.storage else { return };
+    let name = repository.path().as_str();
+    match engine_names::keep_named(engine, id, name, tag).await {
+        Ok(()) => reporter.emit(ImageEvent::TaggedOnEngine { name: format!("{name}:{tag}").into() }).await,
+        Err(error) => {
+            let Failure { message, hint, .. } = of_engine(Phase::Publish, &error);
+            reporter.warn(Warning { image: None, platform: None, message, hint }).await;
+        }
+    }
 }

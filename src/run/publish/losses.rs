@@ -1,9 +1,12 @@
-//! Refuses a new index that lacks platforms of the index that it replaces, and warns of lost attestations.
+//! Compares a new index with the index that it replaces. Refuses an index that lacks platforms, and warns of lost
+//! attestations and annotations.
+
+use std::collections::BTreeMap;
 
 use super::current_tags::PreviousIndex;
 use super::target::Base;
 use super::target::Target;
-use crate::oci::{Content, Descriptor, EncodedIndex, Platform};
+use crate::oci::{Content, Descriptor, EncodedIndex, ImageIndex, Platform};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase, Warning};
 use crate::run::storage::Storage;
@@ -33,7 +36,7 @@ pub(super) fn refuse(
 }
 
 /// Warns of attestations in `before` that the new index lacks.
-pub(in crate::run) fn warnings(
+pub(super) fn of_attestations(
     target: &Target<Storage>,
     before: &[PreviousIndex<'_>],
     index: &EncodedIndex,
@@ -53,6 +56,37 @@ pub(in crate::run) fn warnings(
             platform: None,
             message: message.into(),
             hint: None,
+        })
+    };
+    before.iter().filter_map(of).collect()
+}
+
+/// Warns for each index under a final tag whose annotations the new index lacks. A person added them, and a build does
+/// not know them. Annotations of the index and of its
+/// entries count.
+pub(super) fn of_annotations(
+    target: &Target<Storage>,
+    before: &[PreviousIndex<'_>],
+    index: &EncodedIndex,
+) -> Vec<Warning> {
+    let new = match index.manifest().content() {
+        Ok(Content::Index(index)) => index,
+        // polyarch encoded it as an index, so this case does not occur.
+        Ok(Content::Image(_)) | Err(_) => return Vec::new(),
+    };
+    let of = |before: &PreviousIndex<'_>| {
+        let lost = lost_keys(before, &new);
+        let named = target.storage.tag(before.tag.clone());
+        let message = format!("{named} has annotations that the new index lacks: {}", lost.join(", "));
+        let hint = format!(
+            "add them after the build: `polyarch join -t {named} --append --annotation KEY=VALUE`; \
+             `silence: [lost_annotations]` in the plan ends this warning"
+        );
+        (!lost.is_empty()).then(|| Warning {
+            image: Some(target.image.clone()),
+            platform: None,
+            message: message.into(),
+            hint: Some(hint.into()),
         })
     };
     before.iter().filter_map(of).collect()
@@ -89,6 +123,26 @@ fn attested_platforms(entries: &[Descriptor]) -> Vec<Platform> {
     let attested: Vec<_> = entries.iter().filter_map(Descriptor::attests).collect();
     let images = entries.iter().filter(|entry| attested.contains(&entry.digest));
     images.filter_map(Descriptor::platform).collect()
+}
+
+/// The lost keys, in the spelling that `--annotation` uses: `KEY` for the index, `entry[PLATFORM]:KEY` for an entry.
+/// Entries whose platform is lost do not count here. The annotations of attestations do not count either.
+fn lost_keys(before: &PreviousIndex<'_>, new: &ImageIndex) -> Vec<String> {
+    let gone = |had: &BTreeMap<String, String>, has: &[&BTreeMap<String, String>]| {
+        let is_gone = |key: &&String| !has.iter().any(|has| has.contains_key(*key));
+        had.keys().filter(is_gone).cloned().collect::<Vec<_>>()
+    };
+    let mut lost = gone(&before.annotations, &[&new.annotations]);
+    let platform = |entry: &Descriptor| entry.platform().filter(|_| !entry.is_attestation());
+    for entry in &before.entries {
+        let Some(own) = platform(entry) else { continue };
+        let same = new.manifests.iter().filter(|one| platform(one).is_some_and(|one| own.is_renewed_by(&one)));
+        let same: Vec<_> = same.map(|one| &one.annotations).collect();
+        if !same.is_empty() {
+            lost.extend(gone(&entry.annotations, &same).into_iter().map(|key| format!("entry[{own}]:{key}")));
+        }
+    }
+    lost
 }
 
 #[cfg(test)]

@@ -12,12 +12,9 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::target::Target;
 use crate::oci::{Child, Content, Descriptor, Digest, ElfMachine, Platform};
 use crate::rootfs::{Answer, MAX_WINDOW, Search, is_zstd};
-use crate::run::event::failure::{chain, failure};
-use crate::run::event::{Failure, Phase};
-use crate::run::fetch::complete::LOST;
+use crate::run::event::failure::chain;
 use crate::run::storage::Storage;
 use crate::run::storage::error::StorageError;
 
@@ -82,19 +79,6 @@ pub(in crate::run) struct Look {
     pub(in crate::run) not_checked: Vec<(String, Vec<Platform>)>,
     /// The layers that were read whole and match their digest.
     pub(in crate::run) hashed: BTreeSet<Digest>,
-}
-
-/// Refuses images whose programs are for another processor than the processor of their platform.
-pub(super) async fn refuse(target: &Target<Storage>, children: Vec<&Child>) -> Result<Look, Failure> {
-    let look = look(&target.storage, &children).await;
-    if look.foreign.is_empty() && look.damaged.is_empty() {
-        return Ok(look);
-    }
-    let tags: Vec<_> = target.tags.iter().map(|tag| target.storage.tag(tag.clone()).to_string()).collect();
-    let faults: Vec<_> = look.foreign.iter().chain(&look.damaged).map(|(_, fault)| fault.as_str()).collect();
-    let message = format!("{}; {} not moved", faults.join("; "), tags.join(", "));
-    let hint = if look.foreign.is_empty() { LOST } else { FOREIGN };
-    Err(failure(Phase::Verify, &message, Some(hint.into())))
 }
 
 /// The hint if an image has a program for another processor.
