@@ -25,8 +25,8 @@ pub use model::names::{EngineName, ImageName, NameError};
 pub use model::overrides::{Overrides, Selection};
 pub use model::places::{InputPlaces, Places, Position};
 pub use model::plan::{
-    ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Import, Job, NamedRegistry, Plan,
-    RegistryChoice, Transport, Work,
+    ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, ImageNumber, Import, Job, NamedRegistry,
+    Plan, RegistryChoice, Transport, Work,
 };
 pub use model::remote::{GitContext, HttpContext, RemoteContext, RemoteContextError};
 pub use model::spec::{

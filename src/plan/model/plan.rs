@@ -15,6 +15,10 @@ use super::places::Places;
 use super::spec::{BuildSpec, Dockerfile};
 use crate::oci::{EntryOverride, Platform, Reference, RegistryHost, Repository, RepositoryPath, Tag};
 
+/// The number of an image in [`Plan::images`], from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageNumber(pub usize);
+
 /// A plan after all defaults, variables and overrides were applied. No value is left to look up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {

@@ -77,8 +77,8 @@ pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
 
 /// Engines whose BuildKit does not support checks, each with its first job.
 fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
-    let refusal = |(place, reached): (usize, &engines::Reached)| {
-        let job = schedule.builds().find(|job| job.engine == place && !reached.facts().checks())?;
+    let refusal = |(number, reached): (usize, &engines::Reached)| {
+        let job = schedule.builds().find(|job| job.engine == number && !reached.facts().checks())?;
         let (name, version) = (&reached.spec.name, &reached.facts().version);
         let message =
             format!("engine {name} ({version}) cannot check {} with `--check`: its BuildKit is too old", job.id);

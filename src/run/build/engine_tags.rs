@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::{Engine, EngineFacts, PlatformImage};
 use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Tag, TagRef};
+use crate::plan::ImageNumber;
 use crate::run::event::failure::{failure, of_engine};
 use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
@@ -35,11 +36,11 @@ pub(super) struct ImageToName {
 /// Refuses images that would have no name afterwards. This happens with several foreign platforms on an engine that
 /// keeps one platform under a name.
 pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
-    let mut shared: BTreeMap<(usize, usize), Vec<&ScheduledBuild>> = BTreeMap::new();
+    let mut shared: BTreeMap<(ImageNumber, usize), Vec<&ScheduledBuild>> = BTreeMap::new();
     for job in schedule.builds() {
         shared.entry((job.image, job.engine)).or_default().push(job);
     }
-    let refusal = |((_, engine), jobs): ((usize, usize), Vec<&ScheduledBuild>)| {
+    let refusal = |((_, engine), jobs): ((ImageNumber, usize), Vec<&ScheduledBuild>)| {
         let reached = &engines.list()[engine];
         let platforms: Vec<_> = jobs.iter().map(|job| &job.job.platform).collect();
         if reached.facts().names_indexes() || one_of(&platforms, reached.facts()).is_some() {

@@ -20,7 +20,7 @@ use crate::run::event::{Doing, Failure, JobEvent, Phase};
 use crate::run::fetch::confirm::{self, config_of};
 use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::found::Found;
-use crate::run::preflight::assign::{Schedule, ScheduledImport, ScheduledJob};
+use crate::run::preflight::assign::{JobNumber, Schedule, ScheduledImport, ScheduledJob};
 use crate::run::preflight::goal::Goal;
 use crate::run::publish::target::{FRESH, Target};
 use crate::run::storage::Storage;
@@ -54,8 +54,7 @@ async fn find_in(
     confirm::find_in(storage, &top, Visibility::Settled, platform, entry, attestations).await
 }
 
-/// Reads every source of the schedule once. Then chooses the image of each job that imports one. The key of the
-/// result is the job's storage in the schedule. `first` is the registry of the targets.
+/// Reads every source of the schedule once. Then chooses the image of each job that imports one. `first` is the registry of the targets.
 ///
 /// # Errors
 /// Every source that cannot be read (exit code 3). Every platform that a source lacks, or that differs from the plan
@@ -64,24 +63,24 @@ pub(in crate::run) async fn choose(
     schedule: &Schedule,
     registries: &[Registry],
     (first, targets): (&Registry, &[Target]),
-) -> Result<BTreeMap<usize, Chosen>, Vec<Failure>> {
-    let imports = schedule.jobs.iter().enumerate().filter_map(|(storage, job)| match job {
-        ScheduledJob::Import(import) => Some((storage, import)),
+) -> Result<BTreeMap<JobNumber, Chosen>, Vec<Failure>> {
+    let imports = schedule.numbered().filter_map(|(number, job)| match job {
+        ScheduledJob::Import(import) => Some((number, import)),
         ScheduledJob::Build(_) => None,
     });
     let imports: Vec<_> = imports.collect();
     let tops = tops(&imports, registries).await?;
-    let choosing = imports.iter().map(async |(storage, import)| {
+    let choosing = imports.iter().map(async |(number, import)| {
         let ScheduledImport { job, image, .. } = import;
         let (from, top) = &tops[&job.work.from];
-        let target = &targets[*image];
+        let target = &targets[image.0];
         let mut found = find_in(from, top.clone(), &job.platform, &job.entry, target.attestations).await;
         if let Ok(found) = &mut found {
             let own = Storage::Repository { registry: first.clone(), repository: target.storage.clone() };
             found.leave_out_what_is_refused(std::iter::once(&own).chain(&target.copies));
         }
         let repository = job.work.from.repository.clone();
-        let chosen = found.map(|found| (*storage, Chosen { from: from.clone(), repository, found }));
+        let chosen = found.map(|found| (*number, Chosen { from: from.clone(), repository, found }));
         chosen.map_err(|error| unchosen(import, &error))
     });
     all(choosing).await
@@ -105,7 +104,7 @@ async fn all<K: Ord, V>(
 
 /// Reads the manifest that each source names.
 async fn tops<'a>(
-    imports: &[(usize, &'a ScheduledImport)],
+    imports: &[(JobNumber, &'a ScheduledImport)],
     registries: &[Registry],
 ) -> Result<BTreeMap<&'a Reference, (Storage, RawManifest)>, Vec<Failure>> {
     let mut first_of: BTreeMap<&Reference, &ScheduledImport> = BTreeMap::new();

@@ -15,6 +15,7 @@ use crate::engine::{Engine, EngineNames};
 use crate::oci::{Repository, Tag, TagRef};
 use crate::random;
 use crate::run::event::failure::chain;
+use crate::run::preflight::assign::JobNumber;
 
 /// The prefix of tags that belong to one run.
 const OWN: &str = "polyarch-run-";
@@ -41,27 +42,27 @@ fn is_left(tag: &str, now: u64) -> bool {
 /// The run's own names, until polyarch removes them. polyarch also removes names that killed runs left beside them.
 #[derive(Default)]
 pub(super) struct OwnNames {
-    /// Each name with the place of its job.
-    names: Vec<(usize, Arc<Engine>, TagRef)>,
+    /// Each name with its job.
+    names: Vec<(JobNumber, Arc<Engine>, TagRef)>,
     /// The repositories on engines where polyarch looked for names of killed runs.
     swept: BTreeSet<(usize, String)>,
     removing: JoinSet<()>,
 }
 
 impl OwnNames {
-    /// Notes the own name of the job at `place`, which begins. The engine may have the name from now on.
-    pub(in crate::run) fn begun(&mut self, place: usize, job: &JobRun) {
+    /// Notes the own name of a job, which begins. The engine may have the name from now on.
+    pub(in crate::run) fn begun(&mut self, number: JobNumber, job: &JobRun) {
         let Some(name) = job.own_name() else { return };
         let (engine, repository) = (job.engine.clone(), name.repository.familiar());
-        self.names.push((place, engine.clone(), name.clone()));
+        self.names.push((number, engine.clone(), name.clone()));
         if self.swept.insert((Arc::as_ptr(&engine).addr(), repository.clone())) {
             self.removing.spawn(async move { remove_left(&engine, &repository).await });
         }
     }
 
-    /// Begins to remove the own name of the job at `place`. The run no longer needs the image on the engine.
-    pub(in crate::run) fn ended(&mut self, place: usize) {
-        let ended = self.names.extract_if(.., |(of, ..)| *of == place);
+    /// Begins to remove the own name of a job. The run no longer needs the image on the engine.
+    pub(in crate::run) fn ended(&mut self, number: JobNumber) {
+        let ended = self.names.extract_if(.., |(of, ..)| *of == number);
         for (_, engine, name) in ended {
             self.removing.spawn(async move { removed(&engine, &name.to_string()).await });
         }
@@ -69,8 +70,8 @@ impl OwnNames {
 
     /// Removes all names. A name that stays is harmless: a run that begins a week later removes it.
     pub(in crate::run) async fn remove(&mut self) {
-        while let Some(&(place, ..)) = self.names.first() {
-            self.ended(place);
+        while let Some(&(number, ..)) = self.names.first() {
+            self.ended(number);
         }
         while self.removing.join_next().await.is_some() {}
     }

@@ -7,60 +7,63 @@ use crate::engine::BaseImage;
 use crate::plan::{ImageName, NamedContext, PullPolicy};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, JobId, Phase};
-use crate::run::preflight::assign::{Schedule, ScheduledBuild, ScheduledJob};
+use crate::run::preflight::assign::{JobNumber, Schedule, ScheduledBuild, ScheduledJob};
 use crate::run::preflight::engines::Engines;
 use crate::run::publish::target::Target;
 
-/// The jobs that build on other jobs. A number is the place of a job in the schedule. The plan has no circles.
+/// The jobs that build on other jobs. The plan has no circles.
 pub(in crate::run) struct Order {
-    /// The base images of each job, with the places of their jobs.
-    bases: Vec<BTreeMap<ImageName, usize>>,
-    /// The jobs that build on each job.
-    dependants: Vec<Vec<usize>>,
-    /// The images of the jobs that succeeded.
-    there: Vec<Option<BaseImage>>,
+    /// The jobs of the schedule, in its order.
+    jobs: Vec<OrderedJob>,
+}
+
+/// A job between the jobs that it builds on and the jobs that build on it.
+#[derive(Default)]
+struct OrderedJob {
+    /// The base images, with their jobs.
+    bases: BTreeMap<ImageName, JobNumber>,
+    dependants: Vec<JobNumber>,
+    /// The image of the job, if the job succeeded.
+    image: Option<BaseImage>,
 }
 
 impl Order {
     pub(in crate::run) fn of(schedule: &Schedule) -> Self {
-        let jobs = &schedule.jobs;
-        let places: HashMap<&JobId, usize> = jobs.iter().enumerate().map(|(place, job)| (job.id(), place)).collect();
-        let bases_of = |job: &ScheduledJob| {
-            let base = |image: &ImageName| {
+        let numbers: HashMap<&JobId, JobNumber> = schedule.numbered().map(|(number, job)| (job.id(), number)).collect();
+        let mut jobs: Vec<OrderedJob> = schedule.jobs.iter().map(|_| OrderedJob::default()).collect();
+        for (number, job) in schedule.numbered() {
+            for image in images(job) {
                 let id = JobId { image: image.to_string(), platform: job.id().platform.clone() };
-                places.get(&id).map(|place| (image.clone(), *place))
-            };
-            images(job).filter_map(base).collect()
-        };
-        let bases: Vec<BTreeMap<ImageName, usize>> = jobs.iter().map(bases_of).collect();
-        let mut dependants = vec![Vec::new(); jobs.len()];
-        for (place, bases) in bases.iter().enumerate() {
-            for base in bases.values() {
-                dependants[*base].push(place);
+                if let Some(base) = numbers.get(&id) {
+                    jobs[number.0].bases.insert(image.clone(), *base);
+                }
+            }
+            for base in jobs[number.0].bases.values().copied().collect::<Vec<_>>() {
+                jobs[base.0].dependants.push(number);
             }
         }
-        Self { bases, dependants, there: vec![None; jobs.len()] }
+        Self { jobs }
     }
 
-    /// The places of the jobs that `place` builds on.
-    pub(in crate::run) fn bases(&self, place: usize) -> impl Iterator<Item = usize> {
-        self.bases[place].values().copied()
+    /// The jobs that `job` builds on.
+    pub(in crate::run) fn bases(&self, job: JobNumber) -> impl Iterator<Item = JobNumber> {
+        self.jobs[job.0].bases.values().copied()
     }
 
-    /// The places of the jobs that build on `place`.
-    pub(super) fn dependants(&self, place: usize) -> &[usize] {
-        &self.dependants[place]
+    /// The jobs that build on `job`.
+    pub(super) fn dependants(&self, job: JobNumber) -> &[JobNumber] {
+        &self.jobs[job.0].dependants
     }
 
-    /// Notes that the image of the job at `place` exists.
-    pub(in crate::run) fn is_there(&mut self, place: usize, image: BaseImage) {
-        self.there[place] = Some(image);
+    /// Notes that the image of `job` exists.
+    pub(in crate::run) fn exists(&mut self, job: JobNumber, image: BaseImage) {
+        self.jobs[job.0].image = Some(image);
     }
 
-    /// The base images of the job at `place`, once all of them exist.
-    pub(in crate::run) fn ready(&self, place: usize) -> Option<BTreeMap<ImageName, BaseImage>> {
-        let base = |(image, place): (&ImageName, &usize)| Some((image.clone(), self.there[*place].clone()?));
-        self.bases[place].iter().map(base).collect()
+    /// The base images of `job`, once all of them exist.
+    pub(in crate::run) fn ready(&self, job: JobNumber) -> Option<BTreeMap<ImageName, BaseImage>> {
+        let base = |(image, job): (&ImageName, &JobNumber)| Some((image.clone(), self.jobs[job.0].image.clone()?));
+        self.jobs[job.0].bases.iter().map(base).collect()
     }
 }
 
@@ -95,14 +98,14 @@ fn images(job: &ScheduledJob) -> impl Iterator<Item = &ImageName> {
 pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
     let order = Order::of(schedule);
     // An imported image is in its registry, even if polyarch pushes nothing.
-    let built = |base: usize| match &schedule.jobs[base] {
+    let built = |base: JobNumber| match &schedule[base] {
         ScheduledJob::Build(build) => Some(build),
         ScheduledJob::Import(_) => None,
     };
-    let refused = |(place, job): (usize, &ScheduledJob)| {
+    let refused = |(number, job): (JobNumber, &ScheduledJob)| {
         let ScheduledJob::Build(job) = job else { return None };
         let name = |job: &ScheduledBuild| &engines.list()[job.engine].spec.name;
-        let apart = order.bases(place).filter_map(built).find(|base| base.engine != job.engine);
+        let apart = order.bases(number).filter_map(built).find(|base| base.engine != job.engine);
         let (message, hint) = if let Some(base) = apart {
             let message = format!(
                 "engine {} cannot build {}: its base image {} will exist only on engine {}, because nothing is pushed",
@@ -112,7 +115,8 @@ pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Fa
                 name(base)
             );
             (message, "give both images the same `engine:`, or build without --no-push")
-        } else if order.bases(place).any(|base| built(base).is_some()) && job.job.work.spec.pull == PullPolicy::Always {
+        } else if order.bases(number).any(|base| built(base).is_some()) && job.job.work.spec.pull == PullPolicy::Always
+        {
             let message = format!("{} cannot be built with `pull`: its base image is not pushed", job.id);
             (message, "build without --pull, or without --no-push")
         } else {
@@ -120,5 +124,5 @@ pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Fa
         };
         Some(failure(Phase::Preflight, &message, Some(hint.into())))
     };
-    schedule.jobs.iter().enumerate().filter_map(refused).collect()
+    schedule.numbered().filter_map(refused).collect()
 }

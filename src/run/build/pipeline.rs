@@ -14,14 +14,13 @@ use super::import::{self, Chosen};
 use super::names::OwnNames;
 use super::order::{self, Order};
 use super::prepare::{self, Prepared, Shared};
+use crate::plan::ImageNumber;
 use crate::run::build::schedule;
-use crate::run::event::failure::failure;
-use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::shutdown::Shutdown;
-use crate::run::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId, Phase};
+use crate::run::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId};
 use crate::run::listen::{RunContext, listen};
 use crate::run::preflight::agents::Agents;
-use crate::run::preflight::assign::Schedule;
+use crate::run::preflight::assign::{JobNumber, Schedule};
 use crate::run::preflight::cautions;
 use crate::run::preflight::goal::Goal;
 use crate::run::preflight::repositories;
@@ -29,10 +28,8 @@ use crate::run::preflight::request::{BuildRun, OnFailure, Outline};
 use crate::run::preflight::secrets::Secrets;
 use crate::run::preflight::warnings;
 use crate::run::preflight::withheld;
-use crate::run::publish::atomic::{AtomicPublish, Next};
-use crate::run::publish::publication::{self, NotMoved};
+use crate::run::publish::publisher::{self, Publisher};
 use crate::run::publish::remove_arch_tags;
-use crate::run::publish::stage::StagedIndex;
 use crate::run::publish::target::Target;
 use crate::run::storage::registry::{Registry, while_served};
 
@@ -67,8 +64,9 @@ pub async fn build(run: BuildRun, around: RunContext, sink: &mut dyn EventSink) 
 
 async fn conduct(run: BuildRun, events: mpsc::Sender<Event>, shutdown: Shutdown) {
     let schedule = schedule::schedule(&run.plan, &run.engines, run.goal);
-    let prepared =
-        schedule.and_then(|schedule| Conductor::new(&run, schedule, events.clone()).map_err(|failure| vec![failure]));
+    let prepared = schedule.and_then(|schedule| {
+        Conductor::new(&run, schedule, events.clone(), &shutdown).map_err(|failure| vec![failure])
+    });
     match prepared {
         Ok(mut conductor) => conductor.conduct(shutdown).await,
         Err(failures) => {
@@ -82,46 +80,59 @@ async fn conduct(run: BuildRun, events: mpsc::Sender<Event>, shutdown: Shutdown)
 /// How a task of the run ended.
 enum Done {
     Job {
-        place: usize,
+        number: JobNumber,
         end: JobEnd,
     },
     /// polyarch named the image on its engines, or failed to.
     Loaded {
-        image: usize,
+        image: ImageNumber,
         result: Result<(), Failure>,
     },
-    /// Every repository has the images that the index lists, or copying failed.
-    StagedIndex {
-        image: usize,
-        placed: Result<Box<StagedIndex>, Failure>,
-    },
-    /// The final tags of the images moved, or did not.
-    Published {
-        images: Vec<(usize, Result<(), NotMoved>)>,
-    },
+    /// A publication made a step.
+    Publisher(publisher::Done),
+}
+
+/// The state of a job of the schedule.
+enum JobState {
+    /// The job has not begun.
+    Waiting(Prepared),
+    /// The task of the job runs.
+    Running(AbortHandle),
+    Ended,
+}
+
+impl JobState {
+    /// The job, if it has not begun. It leaves this state.
+    fn take_waiting(&mut self) -> Option<Prepared> {
+        match std::mem::replace(self, Self::Ended) {
+            Self::Waiting(job) => Some(job),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
 }
 
 /// The results of the checks before the start.
 struct Ready {
     secrets: Secrets,
     agents: Agents,
-    chosen: BTreeMap<usize, Chosen>,
+    chosen: BTreeMap<JobNumber, Chosen>,
     /// Events of the checks, for the user.
     told: Vec<Event>,
 }
 
-/// The owner of a run: its tasks, and the state of each image.
+/// The owner of a run: its tasks, and the state of each job and image.
 struct Conductor<'a> {
     run: &'a BuildRun,
     schedule: Schedule,
     order: Order,
     images: Vec<ImageState>,
-    /// The jobs that have not begun, in the schedule's order.
-    waiting: Vec<Option<Prepared>>,
-    /// The tasks of the jobs that run, in the schedule's order.
-    running: Vec<Option<AbortHandle>>,
+    /// The jobs, in the schedule's order.
+    jobs: Vec<JobState>,
     tasks: JoinSet<Done>,
-    together: AtomicPublish<Box<StagedIndex>>,
+    publisher: Publisher,
     /// Ends all builds.
     builds: CancellationToken,
     /// The run's own names on engines.
@@ -130,16 +141,21 @@ struct Conductor<'a> {
 }
 
 impl<'a> Conductor<'a> {
-    fn new(run: &'a BuildRun, schedule: Schedule, events: mpsc::Sender<Event>) -> Result<Self, Failure> {
+    fn new(
+        run: &'a BuildRun,
+        schedule: Schedule,
+        events: mpsc::Sender<Event>,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Failure> {
         let builds = CancellationToken::new();
         let targets = prepare::targets(&run.plan, &run.registries)?;
         let images = run.plan.images.iter().zip(targets);
         let images = images.map(|(image, target)| ImageState::new(image, target, builds.child_token())).collect();
-        let (order, tasks) = (Order::of(&schedule), JoinSet::new());
-        let together = AtomicPublish::new(run.moving, run.plan.images.len());
-        let (waiting, running) = (Vec::new(), Vec::new());
+        let (order, jobs, tasks) = (Order::of(&schedule), Vec::new(), JoinSet::new());
+        let names = run.plan.images.iter().map(|image| image.name.to_string()).collect();
+        let publisher = Publisher::new(names, (run.moving, run.gates), events.clone(), shutdown.clone());
         let own_names = OwnNames::default();
-        Ok(Self { run, schedule, order, images, waiting, running, tasks, together, builds, own_names, events })
+        Ok(Self { run, schedule, order, images, jobs, tasks, publisher, builds, own_names, events })
     }
 
     /// Runs to the end, and then removes the run's own names from the engines.
@@ -170,17 +186,25 @@ impl<'a> Conductor<'a> {
                 return;
             }
         }
-        let mut heard = shutdown.clone();
         loop {
             tokio::select! {
                 biased;
-                reason = shutdown.stopping() => return self.stop(reason, heard).await,
-                done = self.tasks.join_next() => match done {
-                    Some(done) => self.take(done, &heard).await,
+                reason = shutdown.stopping() => return self.stop(reason, shutdown.clone()).await,
+                done = self.next() => match done {
+                    Some(done) => self.take(done).await,
                     None => return,
                 },
             }
-            heard = shutdown.clone();
+        }
+    }
+
+    /// Waits for the next task that ends. `None` if no task is in progress.
+    async fn next(&mut self) -> Option<Result<Done, JoinError>> {
+        tokio::select! {
+            biased;
+            Some(done) = self.tasks.join_next() => Some(done),
+            Some(done) = self.publisher.next() => Some(done.map(Done::Publisher)),
+            else => None,
         }
     }
 
@@ -218,11 +242,11 @@ impl<'a> Conductor<'a> {
     }
 
     /// Checks that the images to import exist, that tags may move, and that the engines reach the registry.
-    async fn reach(&self, targets: &[Target]) -> Result<BTreeMap<usize, Chosen>, Vec<Failure>> {
+    async fn reach(&self, targets: &[Target]) -> Result<BTreeMap<JobNumber, Chosen>, Vec<Failure>> {
         let first = &self.run.registries.first;
         let chosen = import::choose(&self.schedule, &self.run.sources, (first, targets)).await?;
-        let builds = |place: &usize| self.schedule.builds().any(|job| job.engine == *place);
-        let engines = self.run.engines.list().iter().enumerate().filter(|(place, _)| builds(place));
+        let builds = |number: &usize| self.schedule.builds().any(|job| job.engine == *number);
+        let engines = self.run.engines.list().iter().enumerate().filter(|(number, _)| builds(number));
         let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
         let mut faults = Vec::new();
         if self.run.goal == Goal::Publish {
@@ -262,60 +286,58 @@ impl<'a> Conductor<'a> {
             agents: &agents,
             proxies: &self.run.proxies,
         };
-        self.waiting = prepare::jobs(&self.schedule, &targets, &builds, chosen, &shared);
-        self.running = self.waiting.iter().map(|_| None).collect();
-        (0..self.waiting.len()).for_each(|place| self.begin_if_ready(place));
+        let jobs = prepare::jobs(&self.schedule, &targets, &builds, chosen, &shared).into_iter();
+        self.jobs = jobs.map(|job| job.map_or(JobState::Ended, JobState::Waiting)).collect();
+        (0..self.jobs.len()).for_each(|number| self.begin_if_ready(JobNumber(number)));
     }
 
     /// Begins a waiting job if all of its base images exist. A waiting job holds no slot.
-    fn begin_if_ready(&mut self, place: usize) {
-        let Some(bases) = self.order.ready(place) else { return };
-        let Some(job) = self.waiting[place].take() else { return };
+    fn begin_if_ready(&mut self, number: JobNumber) {
+        let Some(bases) = self.order.ready(number) else { return };
+        let Some(job) = self.jobs[number.0].take_waiting() else { return };
         if let Prepared::Build(job) = &job {
-            self.own_names.begun(place, job);
+            self.own_names.begun(number, job);
         }
-        self.running[place] = Some(self.tasks.spawn(async move { Done::Job { place, end: job.run(bases).await } }));
+        let task = self.tasks.spawn(async move { Done::Job { number, end: job.run(bases).await } });
+        self.jobs[number.0] = JobState::Running(task);
     }
 
     /// Takes the result of a task, and starts the next steps.
-    async fn take(&mut self, done: Result<Done, JoinError>, shutdown: &Shutdown) {
+    async fn take(&mut self, done: Result<Done, JoinError>) {
         match done {
-            Ok(Done::Job { place, end }) => {
-                self.running[place] = None;
-                self.job_ended(place, end).await;
+            Ok(Done::Job { number, end }) => {
+                self.jobs[number.0] = JobState::Ended;
+                self.job_ended(number, end).await;
             }
             Ok(Done::Loaded { result: Ok(()), .. }) => {}
-            Ok(Done::Loaded { image, result: Err(failure) } | Done::StagedIndex { image, placed: Err(failure) }) => {
-                self.image_failed(image, failure).await;
-            }
-            Ok(Done::StagedIndex { image, placed: Ok(placed) }) => self.image_ready(image, placed, shutdown).await,
-            Ok(Done::Published { images }) => self.images_published(images).await,
+            Ok(Done::Loaded { image, result: Err(failure) }) => self.not_loaded(image, failure).await,
+            Ok(Done::Publisher(done)) => self.publication_went_on(done).await,
             Err(error) => self.task_broke(&error).await,
         }
     }
 
     /// Takes the end of a job. If the job failed, the jobs that build on it end as well.
-    async fn job_ended(&mut self, place: usize, end: JobEnd) {
-        let mut ended = vec![(place, end)];
-        while let Some((place, end)) = ended.pop() {
+    async fn job_ended(&mut self, number: JobNumber, end: JobEnd) {
+        let mut ended = vec![(number, end)];
+        while let Some((number, end)) = ended.pop() {
             // With the embedded registry, the image gets its final names on the engine later. Until then the image
             // keeps the run's own name.
             let is_local = matches!(self.run.registries.first, Registry::Embedded { .. });
             if matches!(end, JobEnd::Confirmed { .. }) && !is_local {
-                self.own_names.ended(place);
+                self.own_names.ended(number);
             }
-            ended.extend(self.go_on_after(place, &end).await);
-            self.image_goes_on(place, end).await;
+            ended.extend(self.go_on_after(number, &end).await);
+            self.image_goes_on(number, end).await;
         }
     }
 
-    /// Begins the jobs that build on `place`. If `place` has no image, these jobs end before they began.
-    async fn go_on_after(&mut self, place: usize, end: &JobEnd) -> Vec<(usize, JobEnd)> {
-        let scheduled = &self.schedule.jobs[place];
-        let dependants = self.order.dependants(place).to_vec();
-        let reason = match order::image_of(end, scheduled, self.images[scheduled.image()].target()) {
+    /// Begins the jobs that build on this job. If the job has no image, they end before they began.
+    async fn go_on_after(&mut self, number: JobNumber, end: &JobEnd) -> Vec<(JobNumber, JobEnd)> {
+        let scheduled = &self.schedule[number];
+        let dependants = self.order.dependants(number).to_vec();
+        let reason = match order::image_of(end, scheduled, self.images[scheduled.image().0].target()) {
             Ok(image) => {
-                self.order.is_there(place, image);
+                self.order.exists(number, image);
                 for dependant in dependants {
                     self.begin_if_ready(dependant);
                 }
@@ -325,8 +347,8 @@ impl<'a> Conductor<'a> {
         };
         let mut lost = Vec::new();
         for dependant in dependants {
-            if self.waiting[dependant].take().is_some() {
-                let job = self.schedule.jobs[dependant].id().clone();
+            if self.jobs[dependant.0].take_waiting().is_some() {
+                let job = self.schedule[dependant].id().clone();
                 self.emit(Event::Job { job, what: JobEvent::NotBuilt { reason: reason.clone().into() } }).await;
                 lost.push((dependant, JobEnd::Cancelled));
             }
@@ -334,122 +356,78 @@ impl<'a> Conductor<'a> {
         lost
     }
 
-    async fn image_goes_on(&mut self, place: usize, end: JobEnd) {
-        let image = self.schedule.jobs[place].image();
+    async fn image_goes_on(&mut self, number: JobNumber, end: JobEnd) {
+        let image = self.schedule[number].image();
         if matches!(end, JobEnd::Failed(_) | JobEnd::Cancelled) {
             self.end_builds(image);
-            self.lose(image, "failed").await;
+            self.publisher.lose(image, "failed").await;
         }
-        match self.images[image].job_ended(&self.schedule.jobs[place], end, self.run) {
+        match self.images[image.0].job_ended(&self.schedule[number], end, self.run) {
             Step::Wait => {}
-            Step::NotJoined(reason) => {
-                self.of_image(image, ImageEvent::NotJoined { reason: reason.into() }).await;
-                self.lose(image, "was not joined").await;
-            }
+            Step::NotJoined(reason) => self.publisher.leave_out(image, reason).await,
             Step::Load(loading) => {
                 let events = self.events.clone();
                 self.tasks.spawn(async move { Done::Loaded { image, result: loading.run(&events).await } });
             }
-            Step::Publish(publication) => {
-                let events = self.events.clone();
-                let place = async move { publication.stage(&events).await.map(Box::new) };
-                self.tasks.spawn(async move { Done::StagedIndex { image, placed: place.await } });
-            }
+            Step::Publish(publication) => self.publisher.begin(image, *publication),
         }
     }
 
-    /// Moves the tags of an image that is ready, alone or with other images. Otherwise waits for the other images.
-    async fn image_ready(&mut self, image: usize, placed: Box<StagedIndex>, shutdown: &Shutdown) {
-        match self.together.ready(image, placed) {
-            Next::Wait => {}
-            Next::Withhold(reason) => self.of_image(image, ImageEvent::Withheld { reason: reason.into() }).await,
-            Next::Publish(ready) => {
-                let (gates, events, shutdown) = (self.run.gates, self.events.clone(), shutdown.clone());
-                let (images, placed): (Vec<_>, Vec<_>) =
-                    ready.into_iter().map(|(image, placed)| (image, *placed)).unzip();
-                self.tasks.spawn(async move {
-                    let ended = publication::publish(placed, gates, &events, &shutdown).await;
-                    Done::Published { images: images.into_iter().zip(ended).collect() }
-                });
-            }
-        }
-    }
-
-    async fn images_published(&mut self, images: Vec<(usize, Result<(), NotMoved>)>) {
-        for (image, ended) in images {
-            if let Err(not_moved) = ended {
-                self.end_builds(image);
-                self.of_image(image, not_moved.event()).await;
-            }
-        }
-    }
-
-    async fn image_failed(&mut self, image: usize, failure: Failure) {
+    async fn not_loaded(&mut self, image: ImageNumber, failure: Failure) {
         self.end_builds(image);
-        self.of_image(image, ImageEvent::Failed(failure)).await;
-        self.lose(image, "failed").await;
+        self.publisher.fail(image, failure).await;
     }
 
-    /// Notes that an image will not be ready. polyarch withholds the images whose tags would move with its tags.
-    async fn lose(&mut self, image: usize, how: &str) {
-        let what = format!("{} {how}", self.images[image].target().image);
-        for (image, reason) in self.together.lose(&what) {
-            self.of_image(image, ImageEvent::Withheld { reason: reason.into() }).await;
+    async fn publication_went_on(&mut self, done: publisher::Done) {
+        for image in done.failed() {
+            self.end_builds(image);
         }
+        self.publisher.take(done).await;
     }
 
-    async fn of_image(&self, image: usize, what: ImageEvent) {
-        ImageReporter { image: &self.images[image].target().image, events: &self.events }.emit(what).await;
-    }
-
-    fn end_builds(&self, image: usize) {
+    fn end_builds(&self, image: ImageNumber) {
         match self.run.on_failure {
-            OnFailure::EndImage => self.images[image].builds().cancel(),
+            OnFailure::EndImage => self.images[image.0].builds().cancel(),
             OnFailure::EndRun => self.builds.cancel(),
         }
     }
 
-    /// Reports that a task panicked. This is a fault of polyarch. The run must not look like a success, and must not
-    /// hang.
+    /// Reports that a task panicked. The run must not hang.
     async fn task_broke(&mut self, error: &JoinError) {
-        if error.is_cancelled() {
-            return;
+        if let Some(failure) = publisher::of_panic(error) {
+            self.builds.cancel();
+            self.emit(Event::Failed(failure)).await;
         }
-        self.builds.cancel();
-        let hint = Some("report this fault of polyarch, with the lines above".to_owned());
-        self.emit(Event::Failed(failure(Phase::Internal, &format!("internal error: {error}"), hint))).await;
     }
 
     /// Ends jobs at once. Registries get a moment to answer tag requests that polyarch sent.
     async fn stop(&mut self, reason: String, mut shutdown: Shutdown) {
         self.emit(Event::Stopping { reason: reason.into() }).await;
-        let waiting: Vec<bool> = self.waiting.drain(..).map(|job| job.is_some()).collect();
-        let running = std::mem::take(&mut self.running);
+        let jobs = std::mem::take(&mut self.jobs);
         // polyarch aborts tasks before it cancels builds. Otherwise a task would report its end a second time.
-        running.iter().flatten().for_each(AbortHandle::abort);
-        self.builds.cancel();
-        for (place, task) in running.into_iter().enumerate() {
-            if task.is_none() && !waiting[place] {
-                continue;
+        for job in &jobs {
+            if let JobState::Running(task) = job {
+                task.abort();
             }
-            let job: JobId = self.schedule.jobs[place].id().clone();
-            self.emit(Event::Job { job, what: JobEvent::Cancelled }).await;
+        }
+        self.builds.cancel();
+        for (job, (_, scheduled)) in jobs.iter().zip(self.schedule.numbered()) {
+            if matches!(job, JobState::Waiting(_) | JobState::Running(_)) {
+                let job: JobId = scheduled.id().clone();
+                self.emit(Event::Job { job, what: JobEvent::Cancelled }).await;
+            }
         }
         if let Some(option) = self.run.goal.keeps_tags() {
-            for image in (0..self.images.len()).filter(|image| self.images[*image].is_open()) {
-                self.of_image(image, ImageEvent::NotJoined { reason: option.into() }).await;
+            for (number, _) in self.images.iter().enumerate().filter(|(_, image)| image.is_open()) {
+                self.publisher.emit(ImageNumber(number), ImageEvent::NotJoined { reason: option.into() }).await;
             }
         }
+        self.publisher.close();
         let answered = async {
-            while let Some(done) = self.tasks.join_next().await {
+            while let Some(done) = self.next().await {
                 match done {
-                    Ok(
-                        Done::Loaded { image, result: Err(failure) }
-                        | Done::StagedIndex { image, placed: Err(failure) },
-                    ) => {
-                        self.image_failed(image, failure).await;
-                    }
-                    Ok(Done::Published { images }) => self.images_published(images).await,
+                    Ok(Done::Loaded { image, result: Err(failure) }) => self.not_loaded(image, failure).await,
+                    Ok(Done::Publisher(done)) => self.publication_went_on(done).await,
                     Ok(_) | Err(_) => {}
                 }
             }
@@ -459,6 +437,7 @@ impl<'a> Conductor<'a> {
             () = shutdown.grace() => {}
         }
         self.tasks.shutdown().await;
+        self.publisher.end().await;
     }
 
     async fn emit(&self, event: Event) {

@@ -17,12 +17,13 @@ use super::session_group::SessionGroup;
 use crate::auth::{BuildProxies, CredentialSource};
 use crate::context::{AddedStages, ContextError, can_have_stages};
 use crate::engine::{BaseImage, EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
-use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, Image, ImageName, Plan, SecretSpec, SshSpec};
+use crate::oci::Platform;
+use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, Image, ImageName, ImageNumber, Plan, SecretSpec, SshSpec};
 use crate::run::event::failure::{chain, failure};
 use crate::run::event::job_events::JobReporter;
 use crate::run::event::{Destination, Event, Failure, JobSource, Phase, PlannedJob};
 use crate::run::preflight::agents::Agents;
-use crate::run::preflight::assign::{Schedule, ScheduledBuild, ScheduledImport, ScheduledJob};
+use crate::run::preflight::assign::{JobNumber, Schedule, ScheduledBuild, ScheduledImport, ScheduledJob};
 use crate::run::preflight::engines::Engines;
 use crate::run::preflight::goal::Goal;
 use crate::run::preflight::inputs;
@@ -137,13 +138,13 @@ pub(in crate::run) fn builds(
         session,
         context,
         bases: BTreeMap::new(),
-        names: names::of_job(&targets[scheduled.image].storage, &scheduled.job.arch_tag),
-        first_tag: targets[scheduled.image].tags.first().cloned(),
-        attestations: targets[scheduled.image].attestations,
+        names: names::of_job(&targets[scheduled.image.0].storage, &scheduled.job.arch_tag),
+        first_tag: targets[scheduled.image.0].tags.first().cloned(),
+        attestations: targets[scheduled.image.0].attestations,
         registry: shared.registry.clone(),
         credentials: shared.registry.pushes_as(&shared.credentials_on(scheduled.engine)),
         goal: shared.goal,
-        cancel: builds[scheduled.image].clone(),
+        cancel: builds[scheduled.image.0].clone(),
         scheduled: shared.behind_proxies(scheduled),
     };
     schedule.builds().zip(sessions).zip(contexts).map(job).collect()
@@ -171,24 +172,24 @@ pub(in crate::run) fn jobs(
     schedule: &Schedule,
     targets: &[Target],
     builds: &[CancellationToken],
-    mut chosen: BTreeMap<usize, Chosen>,
+    mut chosen: BTreeMap<JobNumber, Chosen>,
     shared: &Shared<'_>,
 ) -> Vec<Option<Prepared>> {
     let mut built = self::builds(schedule, targets, builds, shared).into_iter();
     let redactor = Arc::new(shared.secrets.redactor(&shared.proxies.secrets()));
-    let mut job = |(place, scheduled): (usize, &ScheduledJob)| match scheduled {
+    let mut job = |(number, scheduled): (JobNumber, &ScheduledJob)| match scheduled {
         ScheduledJob::Build(_) => built.next().map(|job| Prepared::Build(Box::new(job))),
         ScheduledJob::Import(ScheduledImport { id, image, job }) => {
             let reporter = JobReporter { job: id.clone(), events: shared.events.clone(), secrets: redactor.clone() };
-            let (registry, repository) = (shared.registry.clone(), targets[*image].storage.clone());
+            let (registry, repository) = (shared.registry.clone(), targets[image.0].storage.clone());
             let to = Storage::Repository { registry, repository: repository.clone() };
-            let (chosen, cancel) = (chosen.remove(&place)?, builds[*image].clone());
-            let (job, first_tag, goal) = (job.clone(), targets[*image].tags.first().cloned(), shared.goal);
+            let (chosen, cancel) = (chosen.remove(&number)?, builds[image.0].clone());
+            let (job, first_tag, goal) = (job.clone(), targets[image.0].tags.first().cloned(), shared.goal);
             let job = ImportRun { reporter, job, chosen, to, repository, first_tag, goal, cancel };
             Some(Prepared::Import(Box::new(job)))
         }
     };
-    schedule.jobs.iter().enumerate().map(&mut job).collect()
+    schedule.numbered().map(&mut job).collect()
 }
 
 /// Two jobs with the same key share a session, because they need the same files of the same context. polyarch sends the
@@ -198,19 +199,19 @@ pub(in crate::run) fn jobs(
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct SessionKey {
     engine: usize,
-    image: usize,
+    image: ImageNumber,
     context: Context,
     dockerfile: Dockerfile,
     directories: BTreeMap<String, PathBuf>,
     target: Option<String>,
     secrets: Vec<SecretSpec>,
     ssh: Vec<SshSpec>,
-    /// The job's place, if the files to copy or the base images depend on the platform.
-    alone: Option<usize>,
+    /// The job's platform, if the files to copy or the base images depend on it.
+    platform: Option<Platform>,
 }
 
 impl SessionKey {
-    fn of(place: usize, job: &ScheduledBuild, facts: &EngineFacts) -> Self {
+    fn of(job: &ScheduledBuild, facts: &EngineFacts) -> Self {
         let build = &job.job.work.spec;
         let dockerfile = given_dockerfile(&build.dockerfile);
         let alone = dockerfile.is_some_and(|dockerfile| dockerfile.copies_by_platform())
@@ -224,16 +225,15 @@ impl SessionKey {
             target: build.target.clone(),
             secrets: build.secrets.clone(),
             ssh: build.ssh.clone(),
-            alone: alone.then_some(place),
+            platform: alone.then(|| job.id.platform.clone()),
         }
     }
 }
 
 /// The session of each job, in the schedule's order.
 fn sessions(schedule: &Schedule, shared: &Shared<'_>, common: &[Option<CommonKey>]) -> Vec<Arc<SessionGroup>> {
-    let key =
-        |(place, job): (usize, &ScheduledBuild)| SessionKey::of(place, job, shared.engines.list()[job.engine].facts());
-    let keys: Vec<_> = schedule.builds().enumerate().map(key).collect();
+    let key = |job: &ScheduledBuild| SessionKey::of(job, shared.engines.list()[job.engine].facts());
+    let keys: Vec<_> = schedule.builds().map(key).collect();
     let mut caches: BTreeMap<SessionKey, BTreeSet<PathBuf>> = BTreeMap::new();
     for (key, job) in keys.iter().zip(schedule.builds()) {
         caches.entry(key.clone()).or_default().extend(cache_directories(&job.job.work.spec));
@@ -267,7 +267,7 @@ fn shared_key(key: &SessionKey, job: &ScheduledBuild) -> String {
         Context::Directory(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
         Context::Remote(remote) => remote.to_string(),
     };
-    let platform = key.alone.map(|_| job.id.platform.to_string()).unwrap_or_default();
+    let platform = key.platform.as_ref().map(ToString::to_string).unwrap_or_default();
     let dockerfile = match &key.dockerfile {
         Dockerfile::File(path) => path.display().to_string(),
         // The engine keeps no copy of these Dockerfiles: the engine fetches the file, or polyarch sends the whole text.
@@ -298,11 +298,11 @@ pub(super) fn outline(targets: &[Target], schedule: &Schedule, order: &Order, en
         }
         ScheduledJob::Import(import) => JobSource::Copy { from: import.job.work.from.to_string().into() },
     };
-    let jobs = schedule.jobs.iter().enumerate().map(|(place, scheduled)| PlannedJob {
+    let jobs = schedule.numbered().map(|(number, scheduled)| PlannedJob {
         job: scheduled.id().clone(),
         by: by(scheduled),
-        destination: destination(&targets[scheduled.image()], scheduled),
-        builds_on: order.bases(place).map(|base| schedule.jobs[base].id().clone()).collect(),
+        destination: destination(&targets[scheduled.image().0], scheduled),
+        builds_on: order.bases(number).map(|base| schedule[base].id().clone()).collect(),
     });
     Outline { images: images.collect(), jobs: jobs.collect() }
 }

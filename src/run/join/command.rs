@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 use super::missing::Missing;
 use super::references::References;
 use crate::oci::{EncodedIndex, Selector};
-use crate::plan::{ArchTags, Image, Job, Plan};
+use crate::plan::{ArchTags, Image, ImageNumber, Job, Plan};
 use crate::registry::Visibility;
 use crate::run::build::prepare;
 use crate::run::event::failure::failure;
 use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::shutdown::Shutdown;
-use crate::run::event::{Event, EventSink, Failure, ImageEvent, Phase, PlannedImage};
+use crate::run::event::{Event, EventSink, Failure, Phase, PlannedImage};
 use crate::run::fetch::confirm::{self};
 use crate::run::fetch::found::Found;
 use crate::run::fetch::revisions;
@@ -23,12 +23,12 @@ use crate::run::fetch::wait::{Source, Wait, look_for};
 use crate::run::join::missing;
 use crate::run::listen::{RunContext, attend};
 use crate::run::preflight::repositories;
-use crate::run::publish::atomic::{AtomicPublish, Next, PublishMode};
+use crate::run::publish::atomic::PublishMode;
 use crate::run::publish::draft;
 use crate::run::publish::options::Gates;
-use crate::run::publish::publication::{self, Publication};
+use crate::run::publish::publication::Publication;
+use crate::run::publish::publisher::{self, Publisher};
 use crate::run::publish::remove_arch_tags;
-use crate::run::publish::stage::StagedIndex;
 use crate::run::publish::target::Target;
 use crate::run::storage::registry::{Registry, Server, while_served};
 use crate::run::storage::{Registries, Storage};
@@ -123,34 +123,29 @@ async fn join_images(
     for event in told {
         drop(events.send(event).await);
     }
-    let places = plan.images.iter().zip(targets).enumerate();
-    let joining = places.map(async |(place, (image, target))| {
-        (place, join_image((&registries.first, run), image, target, &events).await)
+    let names = targets.iter().map(|target| target.image.clone()).collect();
+    let mut publisher = Publisher::new(names, (run.moving, run.gates), events.clone(), shutdown.clone());
+    let finding = plan.images.iter().zip(targets).enumerate();
+    let finding = finding.map(async |(number, (image, target))| {
+        (ImageNumber(number), find_image((&registries.first, run), image, target, &events).await)
     });
-    let mut joining: FuturesUnordered<_> = joining.collect();
-    let mut publishing = FuturesUnordered::new();
-    let mut together = AtomicPublish::new(run.moving, plan.images.len());
+    let mut finding: FuturesUnordered<_> = finding.collect();
     loop {
-        let told = tokio::select! {
-            Some((place, joined)) = joining.next() => match goes_on(place, &plan.images[place], joined, &mut together) {
-                Ok(ready) => {
-                    let (moving, ready): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
-                    let events = &events;
-                    publishing.push(async move {
-                        (moving, publication::publish(ready, run.gates, events, shutdown).await)
-                    });
-                    continue;
-                }
-                Err(told) => told,
+        tokio::select! {
+            Some((image, found)) = finding.next() => match found {
+                Ok(Sought::Found(publication)) => publisher.begin(image, *publication),
+                Ok(Sought::LeftOut(reason)) => publisher.leave_out(image, reason).await,
+                Err(failure) => publisher.fail(image, failure).await,
             },
-            Some((moved, ended)) = publishing.next() => {
-                let ended = moved.into_iter().zip(ended);
-                ended.filter_map(|(place, ended)| Some((place, ended.err()?.event()))).collect()
-            }
+            Some(done) = publisher.next() => match done {
+                Ok(done) => publisher.take(done).await,
+                Err(error) => {
+                    if let Some(failure) = publisher::of_panic(&error) {
+                        drop(events.send(Event::Failed(failure)).await);
+                    }
+                }
+            },
             else => return,
-        };
-        for (place, what) in told {
-            ImageReporter { image: plan.images[place].name.as_str(), events: &events }.emit(what).await;
         }
     }
 }
@@ -164,48 +159,24 @@ async fn preflight(plan: &Plan, targets: &[Target], first: &Registry) -> Result<
     repositories::check(plan, targets, first).await?.create().await
 }
 
-/// The next step after an image was joined or failed: the images whose tags now move, or else the events to report.
-fn goes_on(
-    place: usize,
-    image: &Image,
-    joined: Result<Joined, Failure>,
-    together: &mut AtomicPublish<StagedIndex>,
-) -> Result<OfImages<StagedIndex>, OfImages<ImageEvent>> {
-    let (how, what) = match joined {
-        Ok(Joined::StagedIndex(placed)) => match together.ready(place, *placed) {
-            Next::Wait => return Err(Vec::new()),
-            Next::Publish(ready) => return Ok(ready),
-            Next::Withhold(reason) => return Err(vec![(place, ImageEvent::Withheld { reason: reason.into() })]),
-        },
-        Ok(Joined::Not(reason)) => ("was not joined", ImageEvent::NotJoined { reason: reason.into() }),
-        Err(failure) => ("failed", ImageEvent::Failed(failure)),
-    };
-    let withheld = together.lose(&format!("{} {how}", image.name));
-    let withheld = withheld.into_iter().map(|(place, reason)| (place, ImageEvent::Withheld { reason: reason.into() }));
-    Err(std::iter::once((place, what)).chain(withheld).collect())
+/// The result of looking for the platforms of an image.
+enum Sought {
+    /// All platforms exist.
+    Found(Box<Publication>),
+    /// The run does not join the image, for this reason.
+    LeftOut(String),
 }
 
-/// A value for each image, with the image's place in the plan.
-type OfImages<T> = Vec<(usize, T)>;
-
-/// The result of joining an image.
-enum Joined {
-    /// The index is made, and every target registry has the images that it lists.
-    StagedIndex(Box<StagedIndex>),
-    /// The image was not joined, for this reason.
-    Not(String),
-}
-
-/// Joins one image. No tag moves here.
-async fn join_image(
+/// Finds all platforms of one image.
+async fn find_image(
     (registry, run): (&Registry, &JoinRun),
     image: &Image,
     target: Target,
     events: &mpsc::Sender<Event>,
-) -> Result<Joined, Failure> {
+) -> Result<Sought, Failure> {
     if !image.is_complete() {
         let left_out: Vec<_> = image.left_out.iter().map(ToString::to_string).collect();
-        return Ok(Joined::Not(format!("{} was left out", left_out.join(", "))));
+        return Ok(Sought::LeftOut(format!("{} was left out", left_out.join(", "))));
     }
     if let Some(job) = image.jobs.iter().find(|job| job.arch_tags == ArchTags::None) {
         let message = format!("{} {} has no arch tag to join from", image.name, job.platform);
@@ -224,7 +195,7 @@ async fn join_image(
     if let Some(warning) = revisions::stale(image, Some(&found)).filter(|_| wait.is_none()) {
         drop(events.send(Event::Warning(warning)).await);
     }
-    Ok(Joined::StagedIndex(Box::new(Publication::new(target, found, registry).stage(events).await?)))
+    Ok(Sought::Found(Box::new(Publication::new(target, found, registry))))
 }
 
 fn arch_tag(target: &Target, job: &Job) -> String {
@@ -238,12 +209,12 @@ async fn find_all(
     target: &Target,
     wait: Option<&Wait<'_>>,
 ) -> Result<Vec<Found>, Failure> {
-    let place = Storage::Repository { registry: registry.clone(), repository: target.storage.clone() };
+    let storage = Storage::Repository { registry: registry.clone(), repository: target.storage.clone() };
     let finding = async |job: &&Job| {
         let selector = Selector::Tag(job.arch_tag.clone());
         let visibility = Visibility::Settled;
         let (platform, entry, policy) = (&job.platform, &job.entry, target.attestations);
-        let found = confirm::find(&place, &selector, visibility, platform, entry, policy).await?;
+        let found = confirm::find(&storage, &selector, visibility, platform, entry, policy).await?;
         revisions::as_planned(&found, job)?;
         Ok(found)
     };
@@ -254,7 +225,7 @@ async fn find_all(
     for (source, result) in sources.into_iter().zip(looked) {
         match result {
             Ok(mut child) => {
-                child.leave_out_what_is_refused(std::iter::once(&place).chain(&target.copies));
+                child.leave_out_what_is_refused(std::iter::once(&storage).chain(&target.copies));
                 found.push(child);
             }
             Err(error) => {

@@ -3,7 +3,7 @@
 use crate::engine::EngineFacts;
 use crate::oci::Platform;
 use crate::oci::Tag;
-use crate::plan::{ArchTags, Build, EngineName, EngineSpec, Image, Import, Job, Plan, Work};
+use crate::plan::{ArchTags, Build, EngineName, EngineSpec, Image, ImageNumber, Import, Job, Plan, Work};
 
 use crate::run::event::{Execution, JobId};
 
@@ -29,11 +29,11 @@ pub enum ScheduledJob {
 pub struct ScheduledBuild {
     /// The image and the platform of the job.
     pub id: JobId,
-    /// The image's place in [`Plan::images`].
-    pub image: usize,
+    /// The image of the job.
+    pub image: ImageNumber,
     /// The job, as the plan specifies it.
     pub job: Job<Build>,
-    /// The engine's place in the list of engines.
+    /// The engine's number in the list of engines, from 0.
     pub engine: usize,
     /// Whether the engine's processor runs the platform.
     pub execution: Execution,
@@ -44,13 +44,30 @@ pub struct ScheduledBuild {
 pub struct ScheduledImport {
     /// The image and the platform of the job.
     pub id: JobId,
-    /// The image's place in [`Plan::images`].
-    pub image: usize,
+    /// The image of the job.
+    pub image: ImageNumber,
     /// The job, as the plan specifies it.
     pub job: Job<Import>,
 }
 
+/// The number of a job in [`Schedule::jobs`], from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobNumber(pub usize);
+
+impl std::ops::Index<JobNumber> for Schedule {
+    type Output = ScheduledJob;
+
+    fn index(&self, JobNumber(number): JobNumber) -> &ScheduledJob {
+        &self.jobs[number]
+    }
+}
+
 impl Schedule {
+    /// The jobs with their numbers.
+    pub fn numbered(&self) -> impl Iterator<Item = (JobNumber, &ScheduledJob)> {
+        self.jobs.iter().enumerate().map(|(number, job)| (JobNumber(number), job))
+    }
+
     /// The jobs that engines do.
     pub fn builds(&self) -> impl Iterator<Item = &ScheduledBuild> {
         self.jobs.iter().filter_map(|job| match job {
@@ -70,9 +87,9 @@ impl ScheduledJob {
         }
     }
 
-    /// The image's place in [`Plan::images`].
+    /// The image of the job.
     #[must_use]
-    pub fn image(&self) -> usize {
+    pub fn image(&self) -> ImageNumber {
         match self {
             Self::Build(build) => build.image,
             Self::Import(import) => import.image,
@@ -179,9 +196,9 @@ pub fn assign(plan: &Plan, engines: &[Candidate<'_>]) -> Result<Schedule, Vec<No
     let mut load = vec![0_u32; engines.len()];
     let mut jobs = Vec::new();
     let mut errors = Vec::new();
-    for (index, image) in plan.images.iter().enumerate() {
+    for (number, image) in plan.images.iter().enumerate() {
         for job in &image.jobs {
-            let (id, image) = (job_id(image, job), index);
+            let (id, image) = (job_id(image, job), ImageNumber(number));
             let job = match &job.work {
                 Work::Build(build) => job.with_work(Build::clone(build)),
                 Work::Import(import) => {

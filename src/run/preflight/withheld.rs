@@ -34,7 +34,7 @@ pub(in crate::run) async fn refusals(run: &BuildRun, schedule: &Schedule, target
         if reached.spec.host.is_local() {
             continue;
         }
-        let target = &targets[build.image].storage;
+        let target = &targets[build.image.0].storage;
         let builds_as = reached.credentials(&run.credentials);
         let pushes_as = run.registries.first.pushes_as(&builds_as);
         let pushed = run.goal.pushes().then_some(("push to", target, &pushes_as));

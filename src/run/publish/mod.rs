@@ -10,6 +10,7 @@ mod losses;
 pub(super) mod move_tags;
 pub(super) mod options;
 pub(super) mod publication;
+pub(super) mod publisher;
 pub(super) mod read_back;
 pub(super) mod remove_arch_tags;
 pub(super) mod stage;
