@@ -8,15 +8,17 @@ use tokio_util::sync::CancellationToken;
 use super::prepare::{self, Shared};
 use crate::engine::{Lint, LintFinding};
 use crate::plan::{Context, NamedContext};
-use crate::run::build::schedule;
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase};
 use crate::run::preflight::agents::Agents;
-use crate::run::preflight::assign::{Schedule, ScheduledBuild, ScheduledJob};
 use crate::run::preflight::dockerfile::name;
-use crate::run::preflight::engines::{self, Engines};
+use crate::run::preflight::inputs;
 use crate::run::preflight::request::BuildRun;
 use crate::run::preflight::secrets::Secrets;
+use crate::run::publish::target::targets;
+use crate::run::schedule::assign::{Schedule, ScheduledBuild, ScheduledJob};
+use crate::run::schedule::create;
+use crate::run::schedule::engines::{self, Engines};
 use crate::text::Text;
 
 /// The number of checks that run at once. A check costs an engine little: it reads the Dockerfile and asks registries
@@ -43,13 +45,13 @@ pub struct CheckedFile {
 /// # Errors
 /// Engines without support for checks, a file that cannot be read, or the first check that fails.
 pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
-    let schedule = schedule::schedule(&run.plan, &run.engines, run.goal)?;
+    let schedule = create::schedule(&run.plan, &run.engines, run.goal)?;
     let mut faults = refusals(&schedule, &run.engines);
-    faults.extend(prepare::context_faults(&schedule));
+    faults.extend(inputs::context_faults(&schedule));
     if !faults.is_empty() {
         return Err(faults);
     }
-    let targets = prepare::targets(&run.plan, &run.registries).map_err(|failure| vec![failure])?;
+    let targets = targets(&run.plan, &run.registries).map_err(|failure| vec![failure])?;
     // A check runs no build step. It needs secrets and agents only if the engine fetches a context.
     let fetched =
         Schedule { jobs: schedule.builds().filter(|job| is_fetched(job)).cloned().map(ScheduledJob::Build).collect() };

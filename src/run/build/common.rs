@@ -14,8 +14,8 @@ use super::session_group::SessionGroup;
 use crate::auth::BuildSecrets;
 use crate::context::{AddedStages, BaseQuery, IgnoreFile, Root, copies_everything, parse_ignore_file};
 use crate::engine::{BuildAgents, Engine, EngineError, SessionSpec, SharedContext, given_dockerfile};
-use crate::run::preflight::assign::{Schedule, ScheduledBuild};
-use crate::run::preflight::engines::{Engines, Reached};
+use crate::run::schedule::assign::{Schedule, ScheduledBuild};
+use crate::run::schedule::engines::{Engines, Reached};
 
 /// A context that several images share on one engine.
 pub(in crate::run) struct CommonContext {

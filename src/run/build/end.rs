@@ -1,8 +1,10 @@
 //! The result of a job.
 
+use crate::engine::BaseImage;
 use crate::oci::{Digest, DigestRef, TagRef};
-use crate::run::event::Failure;
+use crate::run::event::{Failure, JobId};
 use crate::run::fetch::found::Found;
+use crate::run::publish::target::Target;
 
 /// The result of a job.
 #[derive(Debug)]
@@ -27,4 +29,20 @@ pub(in crate::run) enum JobEnd {
     },
     Failed(Failure),
     Cancelled,
+}
+
+impl JobEnd {
+    /// The image of the job for the jobs that build on it, or the reason why no image exists.
+    pub(super) fn image(&self, job: &JobId, target: &Target) -> Result<BaseImage, String> {
+        match self {
+            Self::Confirmed { found, .. } | Self::Imported { found } => {
+                Ok(BaseImage::Pushed(target.storage.digest(found.child.manifest().digest().clone())))
+            }
+            // Dependants use the run's own name, because another run may move the arch tag to its own image.
+            Self::Built { own, .. } => Ok(BaseImage::OnEngine(own.clone())),
+            Self::Chosen { image } => Ok(BaseImage::Pushed(image.clone())),
+            Self::Failed(_) => Err(format!("{job} failed")),
+            Self::Cancelled => Err(format!("{job} was not built")),
+        }
+    }
 }

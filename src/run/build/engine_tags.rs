@@ -1,19 +1,17 @@
 //! `--load`: gives the built images their names on the engines, and reads each name back.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::engine::{Engine, EngineFacts, PlatformImage};
+use crate::engine::{Engine, PlatformImage};
 use crate::oci::{Digest, EntryOverride, Platform, PlatformFields, Tag, TagRef};
-use crate::plan::ImageNumber;
-use crate::run::event::failure::{failure, of_engine};
+use crate::run::event::failure::of_engine;
 use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
-use crate::run::preflight::assign::{Schedule, ScheduledBuild};
-use crate::run::preflight::engines::Engines;
 use crate::run::publish::target::Target;
+use crate::run::schedule::assign::ScheduledBuild;
+use crate::run::schedule::names::one_of;
 use crate::run::storage::engine_names;
 
 /// The reason why the image is not joined.
@@ -31,47 +29,6 @@ pub(in crate::run) struct BuiltPlatform {
 pub(super) struct ImageToName {
     target: Target,
     built: Vec<BuiltPlatform>,
-}
-
-/// Refuses images that would have no name afterwards. This happens with several foreign platforms on an engine that
-/// keeps one platform under a name.
-pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
-    let mut shared: BTreeMap<(ImageNumber, usize), Vec<&ScheduledBuild>> = BTreeMap::new();
-    for job in schedule.builds() {
-        shared.entry((job.image, job.engine)).or_default().push(job);
-    }
-    let refusal = |((_, engine), jobs): ((ImageNumber, usize), Vec<&ScheduledBuild>)| {
-        let reached = &engines.list()[engine];
-        let platforms: Vec<_> = jobs.iter().map(|job| &job.job.platform).collect();
-        if reached.facts().names_indexes() || one_of(&platforms, reached.facts()).is_some() {
-            return None;
-        }
-        let message = format!(
-            "engine {} ({}) can name only one platform of an image; {} of {} do not include the engine's platform ({})",
-            reached.spec.name,
-            reached.facts().version,
-            listed(&platforms),
-            jobs[0].id.image,
-            reached.facts().platform
-        );
-        let hint = format!("choose one of them with --platform, or {}", reached.facts().way_to_indexes());
-        Some(failure(Phase::Preflight, &message, Some(hint)))
-    };
-    shared.into_iter().filter_map(refusal).collect()
-}
-
-/// Chooses the platform for the name on an engine that keeps one platform under a name. The first match counts:
-/// 1. the engine's own platform
-/// 2. the only platform
-/// 3. the first platform that the engine's processor runs
-fn one_of(platforms: &[&Platform], facts: &EngineFacts) -> Option<usize> {
-    let own = platforms.iter().position(|platform| **platform == facts.platform);
-    let only = || (platforms.len() == 1).then_some(0);
-    own.or_else(only).or_else(|| platforms.iter().position(|platform| facts.is_native(platform)))
-}
-
-fn listed(platforms: &[&Platform]) -> String {
-    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The image that a job built, under the name that belongs to this run.

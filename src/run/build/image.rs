@@ -11,11 +11,11 @@ use crate::oci::Digest;
 use crate::plan::Image;
 use crate::run::event::Execution;
 use crate::run::fetch::found::Found;
-use crate::run::preflight::assign::ScheduledJob;
-use crate::run::preflight::goal::Goal;
 use crate::run::preflight::request::BuildRun;
 use crate::run::publish::publication::Publication;
 use crate::run::publish::target::Target;
+use crate::run::schedule::assign::ScheduledJob;
+use crate::run::schedule::goal::Goal;
 use crate::run::storage::registry::Registry;
 
 /// The state of an image and its jobs.
@@ -100,12 +100,12 @@ impl ImageState {
         if self.failed {
             return run.goal.keeps_tags().map_or(Step::Wait, |option| Step::NotJoined(option.to_owned()));
         }
-        let asked = match run.goal {
+        let option = match run.goal {
             Goal::Load if self.built.is_empty() => Some("--load does not load imported images"),
             Goal::Load => return Step::Load(Box::new(self.loading())),
             goal => goal.keeps_tags(),
         };
-        let reasons: Vec<_> = asked.into_iter().chain(self.left_out.as_deref()).collect();
+        let reasons: Vec<_> = option.into_iter().chain(self.left_out.as_deref()).collect();
         if reasons.is_empty() {
             return Step::Publish(Box::new(self.publication(run)));
         }

@@ -1,6 +1,5 @@
 //! Builds and imports the images of a plan, from the first check to the finished image.
 
-pub(super) mod bases;
 pub(super) mod check;
 mod common;
 pub(super) mod end;
@@ -9,8 +8,6 @@ mod image;
 mod import;
 pub(super) mod job;
 pub(super) mod names;
-pub(super) mod order;
 pub(super) mod pipeline;
 pub(super) mod prepare;
-pub(super) mod schedule;
 pub(super) mod session_group;

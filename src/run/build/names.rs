@@ -15,7 +15,7 @@ use crate::engine::{Engine, EngineNames};
 use crate::oci::{Repository, Tag, TagRef};
 use crate::random;
 use crate::run::event::failure::chain;
-use crate::run::preflight::assign::JobNumber;
+use crate::run::schedule::assign::JobNumber;
 
 /// The prefix of tags that belong to one run.
 const OWN: &str = "polyarch-run-";

@@ -1,36 +1,27 @@
-//! Runs `polyarch build` in a straight line: schedule → jobs → join → publish → verify. One owner has all tasks.
+//! Runs `polyarch build`: schedule → checks → jobs → publications. The `Conductor` owns the tasks of the jobs, and its
+//! `Publisher` owns the tasks of the publications.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::bases;
 use super::end::JobEnd;
 use super::image::{ImageState, Step};
-use super::import::{self, Chosen};
 use super::names::OwnNames;
-use super::order::{self, Order};
 use super::prepare::{self, Prepared, Shared};
 use crate::plan::ImageNumber;
-use crate::run::build::schedule;
 use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Event, EventSink, Failure, ImageEvent, JobEvent, JobId};
 use crate::run::listen::{RunContext, listen};
-use crate::run::preflight::agents::Agents;
-use crate::run::preflight::assign::{JobNumber, Schedule};
-use crate::run::preflight::cautions;
-use crate::run::preflight::goal::Goal;
-use crate::run::preflight::repositories;
+use crate::run::preflight::command::{self as preflight, Ready};
 use crate::run::preflight::request::{BuildRun, OnFailure, Outline};
-use crate::run::preflight::secrets::Secrets;
-use crate::run::preflight::warnings;
-use crate::run::preflight::withheld;
 use crate::run::publish::publisher::{self, Publisher};
-use crate::run::publish::remove_arch_tags;
-use crate::run::publish::target::Target;
+use crate::run::publish::target::{Target, targets};
+use crate::run::schedule::assign::{JobNumber, Schedule};
+use crate::run::schedule::create;
+use crate::run::schedule::order::Order;
 use crate::run::storage::registry::{Registry, while_served};
 
 /// How many events may wait for the listener.
@@ -46,8 +37,8 @@ const PATIENCE_OF_STOPPED: Duration = Duration::from_secs(2);
 /// Fails for each job that no engine may build, and for each job that its engine cannot build. Also fails if the name
 /// of a repository is too long.
 pub fn outline(run: &BuildRun) -> Result<Outline, Vec<Failure>> {
-    let schedule = schedule::schedule(&run.plan, &run.engines, run.goal)?;
-    let targets = prepare::targets(&run.plan, &run.registries).map_err(|failure| vec![failure])?;
+    let schedule = create::schedule(&run.plan, &run.engines, run.goal)?;
+    let targets = targets(&run.plan, &run.registries).map_err(|failure| vec![failure])?;
     Ok(prepare::outline(&targets, &schedule, &Order::of(&schedule), &run.engines))
 }
 
@@ -63,7 +54,7 @@ pub async fn build(run: BuildRun, around: RunContext, sink: &mut dyn EventSink) 
 }
 
 async fn conduct(run: BuildRun, events: mpsc::Sender<Event>, shutdown: Shutdown) {
-    let schedule = schedule::schedule(&run.plan, &run.engines, run.goal);
+    let schedule = create::schedule(&run.plan, &run.engines, run.goal);
     let prepared = schedule.and_then(|schedule| {
         Conductor::new(&run, schedule, events.clone(), &shutdown).map_err(|failure| vec![failure])
     });
@@ -114,15 +105,6 @@ impl JobState {
     }
 }
 
-/// The results of the checks before the start.
-struct Ready {
-    secrets: Secrets,
-    agents: Agents,
-    chosen: BTreeMap<JobNumber, Chosen>,
-    /// Events of the checks, for the user.
-    told: Vec<Event>,
-}
-
 /// The owner of a run: its tasks, and the state of each job and image.
 struct Conductor<'a> {
     run: &'a BuildRun,
@@ -148,7 +130,7 @@ impl<'a> Conductor<'a> {
         shutdown: &Shutdown,
     ) -> Result<Self, Failure> {
         let builds = CancellationToken::new();
-        let targets = prepare::targets(&run.plan, &run.registries)?;
+        let targets = targets(&run.plan, &run.registries)?;
         let images = run.plan.images.iter().zip(targets);
         let images = images.map(|(image, target)| ImageState::new(image, target, builds.child_token())).collect();
         let (order, jobs, tasks) = (Order::of(&schedule), Vec::new(), JoinSet::new());
@@ -171,14 +153,15 @@ impl<'a> Conductor<'a> {
     }
 
     async fn work(&mut self, mut shutdown: Shutdown) {
+        let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
         let ready = tokio::select! {
             biased;
             // Nothing was started, so there is nothing to end.
             reason = shutdown.stopping() => return self.emit(Event::Stopping { reason: reason.into() }).await,
-            ready = self.preflight() => ready,
+            ready = preflight::build(self.run, &self.schedule, &targets) => ready,
         };
         match ready {
-            Ok(ready) => self.start(ready).await,
+            Ok(ready) => self.start(&targets, ready).await,
             Err(failures) => {
                 for failure in failures {
                     self.emit(Event::Failed(failure)).await;
@@ -208,71 +191,10 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Checks that the contexts, the secrets, the ssh agents and the images to import exist. Also checks that each
-    /// engine that builds reaches the registry.
-    async fn preflight(&self) -> Result<Ready, Vec<Failure>> {
-        let mut faults = prepare::context_faults(&self.schedule);
-        let secrets = Secrets::read(&self.schedule, &self.run.environment).unwrap_or_else(|missing| {
-            faults.extend(missing);
-            Secrets::default()
-        });
-        let agents = Agents::find(&self.schedule, &self.run.environment).await.unwrap_or_else(|missing| {
-            faults.extend(missing);
-            Agents::default()
-        });
-        if faults.is_empty() {
-            faults = prepare::stage_faults(&self.schedule, &self.run.engines);
-        }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
-        let (chosen, lacking) = tokio::join!(self.reach(&targets), bases::refusals(self.run, &self.schedule));
-        if !lacking.is_empty() {
-            return Err(lacking.into_iter().chain(chosen.err().into_iter().flatten()).collect());
-        }
-        let chosen = chosen?;
-        let told = if self.run.goal.pushes() {
-            // polyarch creates repositories last, so that it leaves nothing behind if another check fails.
-            repositories::check(&self.run.plan, &targets, &self.run.registries.first).await?.create().await?
-        } else {
-            Vec::new()
-        };
-        Ok(Ready { secrets, agents, chosen, told })
-    }
-
-    /// Checks that the images to import exist, that tags may move, and that the engines reach the registry.
-    async fn reach(&self, targets: &[Target]) -> Result<BTreeMap<JobNumber, Chosen>, Vec<Failure>> {
-        let first = &self.run.registries.first;
-        let chosen = import::choose(&self.schedule, &self.run.sources, (first, targets)).await?;
-        let builds = |number: &usize| self.schedule.builds().any(|job| job.engine == *number);
-        let engines = self.run.engines.list().iter().enumerate().filter(|(number, _)| builds(number));
-        let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
-        let mut faults = Vec::new();
-        if self.run.goal == Goal::Publish {
-            faults = remove_arch_tags::refusals(&self.run.plan, targets, first).await;
-        }
-        faults.extend(withheld::refusals(self.run, &self.schedule, targets).await);
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        if self.run.goal.pushes() && !engines.is_empty() {
-            first.prove_reachable(&engines).await?;
-        }
-        Ok(chosen)
-    }
-
-    async fn start(&mut self, Ready { secrets, agents, chosen, told }: Ready) {
-        let targets: Vec<_> = self.images.iter().map(|image| image.target().clone()).collect();
-        let Outline { images, jobs } = prepare::outline(&targets, &self.schedule, &self.order, &self.run.engines);
+    async fn start(&mut self, targets: &[Target], Ready { secrets, agents, chosen, events }: Ready) {
+        let Outline { images, jobs } = prepare::outline(targets, &self.schedule, &self.order, &self.run.engines);
         self.emit(Event::Started { images, jobs }).await;
-        let warnings = warnings::warnings(&self.schedule, &self.run.engines);
-        let cautions = cautions::cautions(&self.schedule, &self.run.engines, &self.run.plan.silence);
-        let unjoined = warnings::without_arch_tags(&self.run.plan, self.run.goal);
-        for warning in warnings.into_iter().chain(unjoined).chain(secrets.warnings()).chain(cautions) {
-            self.emit(Event::Warning(warning)).await;
-        }
-        for event in told {
+        for event in events {
             self.emit(event).await;
         }
         let builds: Vec<_> = self.images.iter().map(|image| image.builds().clone()).collect();
@@ -286,7 +208,7 @@ impl<'a> Conductor<'a> {
             agents: &agents,
             proxies: &self.run.proxies,
         };
-        let jobs = prepare::jobs(&self.schedule, &targets, &builds, chosen, &shared).into_iter();
+        let jobs = prepare::jobs(&self.schedule, targets, &builds, chosen, &shared).into_iter();
         self.jobs = jobs.map(|job| job.map_or(JobState::Ended, JobState::Waiting)).collect();
         (0..self.jobs.len()).for_each(|number| self.begin_if_ready(JobNumber(number)));
     }
@@ -335,7 +257,7 @@ impl<'a> Conductor<'a> {
     async fn go_on_after(&mut self, number: JobNumber, end: &JobEnd) -> Vec<(JobNumber, JobEnd)> {
         let scheduled = &self.schedule[number];
         let dependants = self.order.dependants(number).to_vec();
-        let reason = match order::image_of(end, scheduled, self.images[scheduled.image().0].target()) {
+        let reason = match end.image(scheduled.id(), self.images[scheduled.image().0].target()) {
             Ok(image) => {
                 self.order.exists(number, image);
                 for dependant in dependants {

@@ -9,30 +9,28 @@ use tokio_util::sync::CancellationToken;
 
 use super::common::{self, CommonKey};
 use super::end::JobEnd;
-use super::import::{Chosen, ImportRun};
+use super::import::ImportRun;
 use super::job::JobRun;
 use super::names;
-use super::order::Order;
 use super::session_group::SessionGroup;
 use crate::auth::{BuildProxies, CredentialSource};
-use crate::context::{AddedStages, ContextError, can_have_stages};
+use crate::context::AddedStages;
 use crate::engine::{BaseImage, EngineFacts, SessionSpec, cache_directories, directories, given_dockerfile};
 use crate::oci::Platform;
-use crate::plan::{ArchTags, BuildSpec, Context, Dockerfile, Image, ImageName, ImageNumber, Plan, SecretSpec, SshSpec};
-use crate::run::event::failure::{chain, failure};
+use crate::plan::{ArchTags, Context, Dockerfile, ImageName, ImageNumber, SecretSpec, SshSpec};
 use crate::run::event::job_events::JobReporter;
-use crate::run::event::{Destination, Event, Failure, JobSource, Phase, PlannedJob};
+use crate::run::event::{Destination, Event, JobSource, PlannedJob};
 use crate::run::preflight::agents::Agents;
-use crate::run::preflight::assign::{JobNumber, Schedule, ScheduledBuild, ScheduledImport, ScheduledJob};
-use crate::run::preflight::engines::Engines;
-use crate::run::preflight::goal::Goal;
-use crate::run::preflight::inputs;
-use crate::run::preflight::nearby;
 use crate::run::preflight::request::Outline;
 use crate::run::preflight::secrets::Secrets;
+use crate::run::preflight::sources::Chosen;
 use crate::run::publish::target::Target;
+use crate::run::schedule::assign::{JobNumber, Schedule, ScheduledBuild, ScheduledImport, ScheduledJob};
+use crate::run::schedule::engines::Engines;
+use crate::run::schedule::goal::Goal;
+use crate::run::schedule::order::Order;
+use crate::run::storage::Storage;
 use crate::run::storage::registry::Registry;
-use crate::run::storage::{Registries, Storage};
 
 /// The parts that all jobs of a run share.
 pub(in crate::run) struct Shared<'a> {
@@ -58,64 +56,6 @@ impl Shared<'_> {
         self.proxies.add_to(&mut scheduled.job.work.spec.args, &host);
         scheduled
     }
-}
-
-/// The repositories and final tags of each image of the plan.
-///
-/// # Errors
-/// Fails if the name of a repository is longer than registries accept.
-pub(in crate::run) fn targets(plan: &Plan, registries: &Registries) -> Result<Vec<Target>, Failure> {
-    let target = |image: &Image| {
-        let repository = |registry: &Registry| {
-            registry.repository(&image.repository).map_err(|error| {
-                failure(Phase::Plan, &format!("{}: {error}", image.name), Some("shorten `repository:`".into()))
-            })
-        };
-        let copy = |registry: &Registry| {
-            Ok::<_, Failure>(Storage::Repository { registry: registry.clone(), repository: repository(registry)? })
-        };
-        let copies = registries.copies.iter().map(copy).collect::<Result<_, _>>()?;
-        Ok(Target::of(image, repository(&registries.first)?, copies))
-    };
-    plan.images.iter().map(target).collect()
-}
-
-/// The faults of contexts and Dockerfiles that polyarch can see before it builds.
-pub(super) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
-    let mut seen = BTreeSet::new();
-    let mut faults = Vec::new();
-    for ScheduledBuild { id, job, .. } in schedule.builds() {
-        if !seen.insert((&id.image, &job.work.spec.context, &job.work.spec.dockerfile, directories(&job.work.spec))) {
-            continue;
-        }
-        if job.work.spec.dockerfile == Dockerfile::StandardInput {
-            let message = format!("{}: its Dockerfile is on the standard input, which polyarch did not read", id.image);
-            faults.push(failure(Phase::Plan, &message, Some("pass the Dockerfile with `dockerfile_inline`".into())));
-        } else if let Err((input, error)) = inputs::check(&job.work.spec) {
-            let hint = nearby::hint(&job.work.spec, &input, &error);
-            faults.push(failure(Phase::Plan, &format!("{}: {}", id.image, chain(&error)), Some(hint)));
-        }
-    }
-    faults
-}
-
-/// Dockerfiles that do not fit an engine without named contexts. polyarch adds stages that stand for the contexts, and
-/// these Dockerfiles cannot have such stages.
-pub(super) fn stage_faults(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
-    let fault = |job: &ScheduledBuild| {
-        let (reached, build) = (&engines.list()[job.engine], &job.job.work.spec);
-        let error = stages_fit(build, reached.facts()).err()?;
-        let (name, version) = (&reached.spec.name, &reached.facts().version);
-        let message = format!("engine {name} ({version}) cannot build {} with `contexts`: {}", job.id, chain(&error));
-        Some(failure(Phase::Preflight, &message, Some(error.hint().into())))
-    };
-    schedule.builds().filter_map(fault).collect()
-}
-
-fn stages_fit(build: &BuildSpec, facts: &EngineFacts) -> Result<(), ContextError> {
-    let names = facts.stage_names(build);
-    let Some(dockerfile) = given_dockerfile(&build.dockerfile).filter(|_| !names.is_empty()) else { return Ok(()) };
-    Ok(can_have_stages(&dockerfile.read()?, &names, build.target.as_deref())?)
 }
 
 /// The builds of the schedule, in its order. A token of `builds` ends the builds of one image.

@@ -20,8 +20,8 @@ pub(in crate::run) fn as_planned(found: &Found, job: &Job) -> Result<(), Confirm
 
 fn planned(job: &Job) -> Option<&str> {
     let spec = &job.build()?.spec;
-    let said = spec.labels.get(REVISION).or_else(|| spec.export.annotations.get(REVISION));
-    said.map(String::as_str).filter(|revision| !revision.is_empty())
+    let revision = spec.labels.get(REVISION).or_else(|| spec.export.annotations.get(REVISION));
+    revision.map(String::as_str).filter(|revision| !revision.is_empty())
 }
 
 /// Lists the revisions of images if they differ: `linux/amd64 has a, linux/arm64 has b`.

@@ -50,8 +50,8 @@ where
         return join_all(sources.iter().map(|source| look(&source.what))).await;
     };
     let started = Instant::now();
-    let (tell, missing) = watch::channel(Vec::new());
-    let mut looking = std::pin::pin!(rounds(sources, wait, look, tell));
+    let (sender, missing) = watch::channel(Vec::new());
+    let mut looking = std::pin::pin!(rounds(sources, wait, look, sender));
     let mut beat = started + HEARTBEAT;
     loop {
         tokio::select! {
@@ -69,7 +69,7 @@ async fn rounds<'a, S, T, F>(
     sources: &'a [Source<S>],
     wait: &Wait<'_>,
     look: impl Fn(&'a S) -> F,
-    tell: watch::Sender<Vec<String>>,
+    sender: watch::Sender<Vec<String>>,
 ) -> Vec<Result<T, ConfirmError>>
 where
     F: Future<Output = Result<T, ConfirmError>>,
@@ -93,7 +93,7 @@ where
             return found;
         }
         let missing = missing(sources, &found);
-        if tell.send_if_modified(|told| std::mem::replace(told, missing.clone()) != missing) {
+        if sender.send_if_modified(|last| std::mem::replace(last, missing.clone()) != missing) {
             wait.report(missing, started.elapsed()).await;
         }
         sleep_until(deadline.min(Instant::now() + pause)).await;
@@ -114,11 +114,11 @@ async fn attempt<T>(
 
 /// The missing sources. A source that exists but does not fit has the reason beside its name.
 fn missing<S, T>(sources: &[Source<S>], found: &[Result<T, ConfirmError>]) -> Vec<String> {
-    let told = sources.iter().zip(found).filter_map(|(source, found)| {
+    let names = sources.iter().zip(found).filter_map(|(source, found)| {
         let error = found.as_ref().err()?;
         Some(if error.is_missing() { source.name.clone() } else { format!("{} ({})", source.name, chain(error)) })
     });
-    told.collect()
+    names.collect()
 }
 
 impl Wait<'_> {

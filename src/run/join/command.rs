@@ -11,7 +11,6 @@ use super::references::References;
 use crate::oci::{EncodedIndex, Selector};
 use crate::plan::{ArchTags, Image, ImageNumber, Job, Plan};
 use crate::registry::Visibility;
-use crate::run::build::prepare;
 use crate::run::event::failure::failure;
 use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::shutdown::Shutdown;
@@ -22,14 +21,13 @@ use crate::run::fetch::revisions;
 use crate::run::fetch::wait::{Source, Wait, look_for};
 use crate::run::join::missing;
 use crate::run::listen::{RunContext, attend};
-use crate::run::preflight::repositories;
+use crate::run::preflight::command as preflight;
 use crate::run::publish::atomic::PublishMode;
 use crate::run::publish::draft;
 use crate::run::publish::options::Gates;
 use crate::run::publish::publication::Publication;
 use crate::run::publish::publisher::{self, Publisher};
-use crate::run::publish::remove_arch_tags;
-use crate::run::publish::target::Target;
+use crate::run::publish::target::{Target, targets};
 use crate::run::storage::registry::{Registry, Server, while_served};
 use crate::run::storage::{Registries, Storage};
 
@@ -75,7 +73,7 @@ pub async fn preview(run: JoinRun, server: Option<Server>) -> Vec<(String, Resul
             Joining::Plan(plan, registries) => (plan, registries),
             Joining::References(references) => return vec![(references.name(), references.preview().await)],
         };
-        let targets = match prepare::targets(plan, registries) {
+        let targets = match targets(plan, registries) {
             Ok(targets) => targets,
             Err(failure) => return vec![(String::new(), Err(failure))],
         };
@@ -105,12 +103,12 @@ async fn join_images(
     events: mpsc::Sender<Event>,
     shutdown: &Shutdown,
 ) {
-    let targets = match prepare::targets(plan, registries) {
+    let targets = match targets(plan, registries) {
         Ok(targets) => targets,
         Err(failure) => return drop(events.send(Event::Failed(failure)).await),
     };
-    let told = match preflight(plan, &targets, &registries.first).await {
-        Ok(told) => told,
+    let prepared = match preflight::join(plan, &targets, &registries.first).await {
+        Ok(prepared) => prepared,
         Err(failures) => {
             for failure in failures {
                 drop(events.send(Event::Failed(failure)).await);
@@ -120,7 +118,7 @@ async fn join_images(
     };
     let images = targets.iter().map(Target::planned).collect();
     drop(events.send(Event::Started { images, jobs: Vec::new() }).await);
-    for event in told {
+    for event in prepared {
         drop(events.send(event).await);
     }
     let names = targets.iter().map(|target| target.image.clone()).collect();
@@ -148,15 +146,6 @@ async fn join_images(
             else => return,
         }
     }
-}
-
-/// Checks first that the registries allow the later writes. Creates missing repositories if the plan allows it.
-async fn preflight(plan: &Plan, targets: &[Target], first: &Registry) -> Result<Vec<Event>, Vec<Failure>> {
-    let refusals = remove_arch_tags::refusals(plan, targets, first).await;
-    if !refusals.is_empty() {
-        return Err(refusals);
-    }
-    repositories::check(plan, targets, first).await?.create().await
 }
 
 /// The result of looking for the platforms of an image.
@@ -243,7 +232,7 @@ async fn find_all(
         Registry::Embedded { .. } if !removes_arch_tags(image) => EMBEDDED.to_owned(),
         Registry::Embedded { .. } | Registry::Named { .. } => not_pushed(image, &missing),
     };
-    if faults.is_empty() { Ok(found) } else { Err(missing::told(&faults, wait, Missing::Expected(Some(&hint)))) }
+    if faults.is_empty() { Ok(found) } else { Err(missing::as_failure(&faults, wait, Missing::Expected(Some(&hint)))) }
 }
 
 fn removes_arch_tags(image: &Image) -> bool {

@@ -98,9 +98,9 @@ impl Edit {
             let named = target.storage.tag(tag.clone());
             let FlattenedIndex { index, annotations } = read(&target.storage, tag, &named).await?;
             check(&named, &index, without)?;
-            parts.join(standing_images(&target.storage, &named, &index, (&parts.images, without), policy).await?);
+            parts.join(current_images(&target.storage, &named, &index, (&parts.images, without), policy).await?);
             let kept = parts.keep_annotations(&index);
-            kept.map_err(|error| missing::told(&[(named.to_string(), error)], None, Missing::Expected(None)))?;
+            kept.map_err(|error| missing::as_failure(&[(named.to_string(), error)], None, Missing::Expected(None)))?;
             if annotations > 0 {
                 let message =
                     format!("annotations left out of the index: {annotations} ({named} has them in nested indexes)");
@@ -127,8 +127,8 @@ impl Edit {
                 .map_err(|error| failure(Phase::Verify, &format!("--annotation {annotation}: {error}"), None))?;
         }
         let forced = self.format == IndexFormat::Auto && draft.not_docker() == [NotDocker::Annotated];
-        let said = "the new index has the OCI format, because a Docker manifest list cannot have annotations";
-        Ok((draft::encode(draft, self.format)?, forced.then_some(said)))
+        let note = "the new index has the OCI format, because a Docker manifest list cannot have annotations";
+        Ok((draft::encode(draft, self.format)?, forced.then_some(note)))
     }
 }
 
@@ -163,7 +163,7 @@ async fn read(storage: &Storage, tag: &Tag, named: &TagRef<Location>) -> Result<
     };
     reading.await.map_err(|error| {
         let hint = "leave out `--append` and `--remove` to create a new index";
-        missing::told(&[(named.to_string(), error)], None, Missing::Named(hint))
+        missing::as_failure(&[(named.to_string(), error)], None, Missing::Named(hint))
     })
 }
 
@@ -200,7 +200,7 @@ enum Slot<'a> {
 }
 
 /// The entries of `index` that are kept or replaced, in order.
-async fn standing_images<'a>(
+async fn current_images<'a>(
     storage: &'a Storage,
     named: &TagRef<Location>,
     index: &ImageIndex,
@@ -211,7 +211,7 @@ async fn standing_images<'a>(
     let entries: Vec<_> = index.manifests.iter().filter(stays).collect();
     Walk::default()
         .enter(entries.iter().map(|entry| entry.size))
-        .map_err(|error| missing::told(&[(named.to_string(), error)], None, Missing::Expected(None)))?;
+        .map_err(|error| missing::as_failure(&[(named.to_string(), error)], None, Missing::Expected(None)))?;
     let reading = entries.iter().map(async |entry| {
         let replaced =
             sources.iter().map(|source| source.found.child.platform()).find(|one| is_replaced(entry, one, &entries));
@@ -237,7 +237,7 @@ async fn standing_images<'a>(
     if faults.is_empty() {
         Ok(slots)
     } else {
-        Err(missing::told(&faults, None, Missing::Expected(Some(GIVE_OR_REMOVE))))
+        Err(missing::as_failure(&faults, None, Missing::Expected(Some(GIVE_OR_REMOVE))))
     }
 }
 

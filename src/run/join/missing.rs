@@ -27,7 +27,7 @@ pub(in crate::run) enum Missing<'a> {
 }
 
 /// Combines all faults into one failure.
-pub(in crate::run) fn told(
+pub(in crate::run) fn as_failure(
     faults: &[(String, ConfirmError)],
     wait: Option<&Wait<'_>>,
     missing: Missing<'_>,
@@ -64,19 +64,19 @@ pub(in crate::run) async fn entry_image(
     storage: &Storage,
     entry: &Descriptor,
     index: &ImageIndex,
-    said: &EntryOverride,
+    over: &EntryOverride,
     policy: AttestationPolicy,
 ) -> Result<Found, ConfirmError> {
     let child = async {
         let manifest = listed(storage, entry, Visibility::Settled).await?;
-        let mut child = image(storage, manifest, entry.platform(), said).await?;
+        let mut child = image(storage, manifest, entry.platform(), over).await?;
         child.listed_as(entry)?;
         Ok(child)
     };
-    let beside = EntryAttestations::of(&entry.digest, &index.manifests, policy);
-    let attestations = beside.fetch(storage, Visibility::Settled);
+    let attested = EntryAttestations::of(&entry.digest, &index.manifests, policy);
+    let attestations = attested.fetch(storage, Visibility::Settled);
     let (mut child, manifests) = try_join(child, attestations).await?;
-    let left_out = beside.attest(&mut child, manifests)?;
+    let left_out = attested.attest(&mut child, manifests)?;
     Ok(Found::read(child, entry.digest.clone(), left_out))
 }
 
@@ -90,7 +90,7 @@ pub(in crate::run) async fn image(
     storage: &Storage,
     manifest: RawManifest,
     claimed: Option<Platform>,
-    said: &EntryOverride,
+    over: &EntryOverride,
 ) -> Result<Child, ConfirmError> {
     let config = config_of(storage, &manifest).await?;
     let own = || {
@@ -98,7 +98,7 @@ pub(in crate::run) async fn image(
         Ok::<_, ConfirmError>(own.map(|own| own.base()))
     };
     // An entry may require a version or features of its operating system that the config does not name.
-    let said_platform = said.platform().cloned().or_else(|| claimed.map(|claimed| claimed.base()));
-    let platform = said_platform.map_or_else(own, |said| Ok(Some(said)))?.ok_or(ConfirmError::NoPlatform)?;
-    Ok(Child::new(manifest, &config, &platform, said)?)
+    let given = over.platform().cloned().or_else(|| claimed.map(|claimed| claimed.base()));
+    let platform = given.map_or_else(own, |given| Ok(Some(given)))?.ok_or(ConfirmError::NoPlatform)?;
+    Ok(Child::new(manifest, &config, &platform, over)?)
 }

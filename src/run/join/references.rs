@@ -23,7 +23,7 @@ use crate::run::fetch::found::Found;
 use crate::run::fetch::revisions;
 use crate::run::fetch::wait::{Source as Sought, Wait, look_for};
 use crate::run::fetch::walk::Walk;
-use crate::run::join::missing::{AT_ONCE, Missing, entry_image, fetch, image, told};
+use crate::run::join::missing::{AT_ONCE, Missing, as_failure, entry_image, fetch, image};
 use crate::run::preflight::repositories;
 use crate::run::publish::draft;
 use crate::run::publish::options::Gates;
@@ -143,7 +143,7 @@ impl References {
                 Err(error) => faults.push((name, error)),
             }
         }
-        if faults.is_empty() { Ok(parts) } else { Err(told(&faults, wait, Missing::Named(NOT_THERE))) }
+        if faults.is_empty() { Ok(parts) } else { Err(as_failure(&faults, wait, Missing::Named(NOT_THERE))) }
     }
 
     /// Returns the index, which is the same in every repository, and a warning about it.
@@ -228,30 +228,30 @@ async fn images(
     wanted: &[Platform],
     policy: AttestationPolicy,
 ) -> Result<Vec<Found>, ConfirmError> {
-    let JoinSource { source: Source { storage, selector }, entry: said } = source;
+    let JoinSource { source: Source { storage, selector }, entry: over } = source;
     let is_wanted = |platform: &Platform| wanted.is_empty() || wanted.iter().any(|one| one.covers(platform));
     let top = fetch(storage, selector).await?;
     let mut found = Vec::new();
     let held = match top.content().map_err(ChildError::from)? {
         Content::Image(_) => {
-            let child = image(storage, top.clone(), None, said).await?;
+            let child = image(storage, top.clone(), None, over).await?;
             found.push(Found::read(child, top.digest().clone(), Dropped::default()));
             found.iter().map(|found| found.child.platform().to_string()).collect()
         }
         Content::Index(index) => {
-            let wanted = if said.platform.is_some() { &[] } else { wanted };
+            let wanted = if over.platform.is_some() { &[] } else { wanted };
             let opening = Flattener { storage, visibility: Visibility::Settled, wanted };
             let FlattenedIndex { index, annotations } = opening.flatten(index).await?;
             let listed = |entry: &&Descriptor| {
-                let platform = entry.platform().map(|own| said.over(&own)).or_else(|| said.platform().cloned());
+                let platform = entry.platform().map(|own| over.over(&own)).or_else(|| over.platform().cloned());
                 !entry.is_attestation() && platform.is_none_or(|platform| is_wanted(&platform))
             };
             let entries: Vec<_> = index.manifests.iter().filter(listed).collect();
-            if entries.len() > 1 && *said != EntryOverride::default() {
+            if entries.len() > 1 && *over != EntryOverride::default() {
                 return Err(ConfirmError::Several(entries.len()));
             }
             Walk::default().enter(entries.iter().map(|entry| entry.size))?;
-            let finding = entries.iter().map(async |entry| entry_image(storage, entry, &index, said, policy).await);
+            let finding = entries.iter().map(async |entry| entry_image(storage, entry, &index, over, policy).await);
             // The futures exist before the stream. Otherwise a spawned task could not await this function.
             let finding: Vec<_> = finding.collect();
             found = stream::iter(finding).buffered(AT_ONCE).try_collect().await?;
@@ -266,14 +266,14 @@ async fn images(
         let wanted = wanted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(ConfirmError::Unwanted { held, wanted });
     }
-    as_tagged(selector, said, &found)?;
+    as_tagged(selector, over, &found)?;
     Ok(found)
 }
 
 /// Refuses images of another architecture than the suffix of their tag, unless the user specified the platform.
-fn as_tagged(selector: &Selector, said: &EntryOverride, found: &[Found]) -> Result<(), ConfirmError> {
+fn as_tagged(selector: &Selector, over: &EntryOverride, found: &[Found]) -> Result<(), ConfirmError> {
     let Selector::Tag(tag) = selector else { return Ok(()) };
     let mut platforms = found.iter().map(|found| found.child.platform());
-    let other = platforms.find(|platform| said.platform.is_none() && tag.contradicts(platform));
+    let other = platforms.find(|platform| over.platform.is_none() && tag.contradicts(platform));
     other.map_or(Ok(()), |platform| Err(ConfirmError::Suffix(platform.clone())))
 }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixStream;
 
-use super::assign::{Schedule, ScheduledBuild};
 use crate::engine::BuildAgents;
 use crate::plan::{AgentSource, Environment, SshSpec};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase};
+use crate::run::schedule::assign::{Schedule, ScheduledBuild};
 
 /// The variable that names the socket of the user's agent.
 const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::assign::{Schedule, ScheduledBuild};
-use super::engines::Engines;
 use crate::context::is_dockers_frontend;
 use crate::engine::given_dockerfile;
 use crate::plan::{BuildSpec, Caution};
 use crate::run::event::Warning;
+use crate::run::schedule::assign::{Schedule, ScheduledBuild};
+use crate::run::schedule::engines::Engines;
 
 /// All cautions except the `silenced` ones.
 pub(in crate::run) fn cautions(schedule: &Schedule, engines: &Engines, silenced: &BTreeSet<Caution>) -> Vec<Warning> {
@@ -18,24 +18,26 @@ pub(in crate::run) fn cautions(schedule: &Schedule, engines: &Engines, silenced:
         (Caution::SecretNames, secret_names(schedule)),
     ];
     let wanted = all.into_iter().filter(|(caution, _)| !silenced.contains(caution));
-    let said = wanted.flat_map(|(caution, said)| said.into_iter().map(move |(message, hint)| (caution, message, hint)));
-    said.map(|(caution, message, hint)| Warning {
-        image: None,
-        platform: None,
-        message: message.into(),
-        hint: Some(format!("{hint}; `silence: [{}]` in the plan ends this warning", caution.as_str()).into()),
-    })
-    .collect()
+    let texts =
+        wanted.flat_map(|(caution, texts)| texts.into_iter().map(move |(message, hint)| (caution, message, hint)));
+    texts
+        .map(|(caution, message, hint)| Warning {
+            image: None,
+            platform: None,
+            message: message.into(),
+            hint: Some(format!("{hint}; `silence: [{}]` in the plan ends this warning", caution.as_str()).into()),
+        })
+        .collect()
 }
 
 /// The messages of a caution, each with its hint.
-type Said = Vec<(String, &'static str)>;
+type Messages = Vec<(String, &'static str)>;
 
 /// Each engine that builds and has a known vulnerability that lets a build escape.
-fn vulnerable_engines(schedule: &Schedule, engines: &Engines) -> Said {
+fn vulnerable_engines(schedule: &Schedule, engines: &Engines) -> Messages {
     let building: BTreeSet<_> = schedule.builds().map(|job| job.engine).collect();
-    let told = building.into_iter().filter_map(|place| {
-        let reached = &engines.list()[place];
+    let warnings = building.into_iter().filter_map(|engine| {
+        let reached = &engines.list()[engine];
         let (name, version, escapes) = (&reached.spec.name, &reached.facts().version, reached.facts().escapes());
         let message = format!(
             "engine {name} ({version}) has known vulnerabilities that let a build escape, judged by its versions: {}",
@@ -43,34 +45,34 @@ fn vulnerable_engines(schedule: &Schedule, engines: &Engines) -> Said {
         );
         (!escapes.is_empty()).then_some((message, "update the engine, or build only trusted Dockerfiles on it"))
     });
-    told.collect()
+    warnings.collect()
 }
 
 /// Each frontend that is not Docker's own, with the images that it builds.
-fn foreign_frontends(schedule: &Schedule) -> Said {
+fn foreign_frontends(schedule: &Schedule) -> Messages {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for ScheduledBuild { id, job, .. } in schedule.builds() {
         if let Some(frontend) = frontend(&job.work.spec).filter(|frontend| !is_dockers_frontend(frontend)) {
             found.entry(frontend).or_default().insert(id.image.clone());
         }
     }
-    let told = found.into_iter().map(|(frontend, images)| {
+    let warnings = found.into_iter().map(|(frontend, images)| {
         let images = Vec::from_iter(images).join(", ");
         let message = format!("{images}: the frontend {frontend} is not docker/dockerfile, and it controls the build");
         (message, "pin the frontend by its digest if you trust it (`# syntax=IMAGE@sha256:…`)")
     });
-    told.collect()
+    warnings.collect()
 }
 
 /// The frontend that a build argument or the Dockerfile names. polyarch does not read a Dockerfile that the engine
 /// fetches. If the Dockerfile cannot be read, its build fails later.
 fn frontend(build: &BuildSpec) -> Option<String> {
-    let said = build.args.get("BUILDKIT_SYNTAX").cloned();
-    said.or_else(|| given_dockerfile(&build.dockerfile)?.frontend().ok()?)
+    let given = build.args.get("BUILDKIT_SYNTAX").cloned();
+    given.or_else(|| given_dockerfile(&build.dockerfile)?.frontend().ok()?)
 }
 
 /// The build arguments and labels whose names look like secrets.
-fn secret_names(schedule: &Schedule) -> Said {
+fn secret_names(schedule: &Schedule) -> Messages {
     let mut found = BTreeSet::new();
     for ScheduledBuild { job, .. } in schedule.builds() {
         let BuildSpec { args, labels, .. } = &job.work.spec;

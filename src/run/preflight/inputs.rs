@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::nearby::hint;
-use crate::context::{ContextError, IgnoreFile, Root, is_dockers_frontend, stages_of};
-use crate::engine::given_dockerfile;
-use crate::plan::{BuildSpec, InputPlaces, NamedContext, Plan, Position, Problem, SourceText, did_you_mean};
-use crate::run::event::failure::chain;
+use crate::context::{ContextError, IgnoreFile, Root, can_have_stages, is_dockers_frontend, stages_of};
+use crate::engine::{EngineFacts, directories, given_dockerfile};
+use crate::plan::{
+    BuildSpec, Dockerfile, InputPlaces, NamedContext, Plan, Position, Problem, SourceText, did_you_mean,
+};
+use crate::run::event::failure::{chain, failure};
+use crate::run::event::{Failure, Phase};
 use crate::run::preflight::nearby::Input;
+use crate::run::schedule::assign::{Schedule, ScheduledBuild};
+use crate::run::schedule::engines::Engines;
 
 /// The ignore file of a directory.
 const IGNORE_FILE: &str = ".dockerignore";
@@ -22,7 +27,7 @@ pub fn look(plan: &Plan, source: &SourceText) -> Vec<Problem> {
             let places = plan.places.get(&(image.name.clone(), job.platform.clone()));
             let (Some(build), Some(places)) = (job.build(), places) else { continue };
             let fault = |(input, error): (Input<'_>, ContextError)| {
-                place(&input, places).problem(source, &chain(&error), Some(hint(&build.spec, &input, &error)))
+                position_of(&input, places).problem(source, &chain(&error), Some(hint(&build.spec, &input, &error)))
             };
             problems.extend(check(&build.spec).err().map(fault));
             problems.extend(missing_target(&build.spec, places, source));
@@ -31,17 +36,17 @@ pub fn look(plan: &Plan, source: &SourceText) -> Vec<Problem> {
     problems.into_iter().collect()
 }
 
-fn place<'a>(input: &Input<'_>, places: &'a InputPlaces) -> &'a Position {
-    let said = match input {
+fn position_of<'a>(input: &Input<'_>, places: &'a InputPlaces) -> &'a Position {
+    let position = match input {
         Input::Named(name) => places.contexts.get(name),
         Input::Context => places.context.as_ref(),
         Input::Dockerfile => places.dockerfile.as_ref().or(places.context.as_ref()),
     };
-    said.unwrap_or(&places.image)
+    position.unwrap_or(&places.image)
 }
 
 /// Opens the local inputs of a build.
-pub(in crate::run) fn check(build: &BuildSpec) -> Result<(), (Input<'_>, ContextError)> {
+fn check(build: &BuildSpec) -> Result<(), (Input<'_>, ContextError)> {
     for (name, context) in &build.contexts {
         if let NamedContext::Directory(directory) = context {
             let checked = Root::open(directory).and_then(|root| root.check_ignore_file(IGNORE_FILE));
@@ -59,6 +64,44 @@ pub(in crate::run) fn check(build: &BuildSpec) -> Result<(), (Input<'_>, Context
         context.check_ignore_file(IGNORE_FILE).map_err(|error| (Input::Context, error))?;
     }
     Ok(())
+}
+
+/// The faults of contexts and Dockerfiles that polyarch can see before it builds.
+pub(in crate::run) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
+    let mut seen = BTreeSet::new();
+    let mut faults = Vec::new();
+    for ScheduledBuild { id, job, .. } in schedule.builds() {
+        if !seen.insert((&id.image, &job.work.spec.context, &job.work.spec.dockerfile, directories(&job.work.spec))) {
+            continue;
+        }
+        if job.work.spec.dockerfile == Dockerfile::StandardInput {
+            let message = format!("{}: its Dockerfile is on the standard input, which polyarch did not read", id.image);
+            faults.push(failure(Phase::Plan, &message, Some("pass the Dockerfile with `dockerfile_inline`".into())));
+        } else if let Err((input, error)) = check(&job.work.spec) {
+            let hint = hint(&job.work.spec, &input, &error);
+            faults.push(failure(Phase::Plan, &format!("{}: {}", id.image, chain(&error)), Some(hint)));
+        }
+    }
+    faults
+}
+
+/// Dockerfiles that do not fit an engine without named contexts. polyarch adds stages that stand for the contexts, and
+/// these Dockerfiles cannot have such stages.
+pub(super) fn stage_faults(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
+    let fault = |job: &ScheduledBuild| {
+        let (reached, build) = (&engines.list()[job.engine], &job.job.work.spec);
+        let error = stages_fit(build, reached.facts()).err()?;
+        let (name, version) = (&reached.spec.name, &reached.facts().version);
+        let message = format!("engine {name} ({version}) cannot build {} with `contexts`: {}", job.id, chain(&error));
+        Some(failure(Phase::Preflight, &message, Some(error.hint().into())))
+    };
+    schedule.builds().filter_map(fault).collect()
+}
+
+fn stages_fit(build: &BuildSpec, facts: &EngineFacts) -> Result<(), ContextError> {
+    let names = facts.stage_names(build);
+    let Some(dockerfile) = given_dockerfile(&build.dockerfile).filter(|_| !names.is_empty()) else { return Ok(()) };
+    Ok(can_have_stages(&dockerfile.read()?, &names, build.target.as_deref())?)
 }
 
 /// A fault if the target is neither the name nor the number of a stage of the Dockerfile. Upper and lower case are

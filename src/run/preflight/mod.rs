@@ -1,15 +1,15 @@
-//! The request for a build, its engines, and the checks before anything starts.
+//! The request for a build, and the checks before anything starts. `command` has one function for each command.
 
 pub(super) mod agents;
-pub(super) mod assign;
-pub(super) mod cautions;
+pub(super) mod bases;
+mod cautions;
+pub(super) mod command;
 pub(super) mod dockerfile;
-pub(super) mod engines;
-pub(super) mod goal;
 pub(super) mod inputs;
 pub(super) mod nearby;
 pub(super) mod repositories;
 pub(super) mod request;
 pub(super) mod secrets;
-pub(super) mod warnings;
+pub(super) mod sources;
+mod warnings;
 pub(super) mod withheld;

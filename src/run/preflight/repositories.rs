@@ -34,7 +34,7 @@ struct Wanted<'a> {
 
 /// The state of a repository.
 enum RepositoryState {
-    There(Vec<Event>),
+    Exists(Vec<Event>),
     Missing,
     /// ECR creates the repository with the first push, by the template with this prefix.
     ByTemplate(String),
@@ -44,7 +44,7 @@ enum RepositoryState {
 #[derive(Default)]
 pub(in crate::run) struct Missing<'a> {
     create: Vec<(Wanted<'a>, &'a EcrCreation, Option<String>)>,
-    told: Vec<Event>,
+    events: Vec<Event>,
 }
 
 /// Looks for the repository of every image in every ECR registry.
@@ -78,12 +78,12 @@ pub(in crate::run) async fn check<'a>(
     look(wanted.into_values().collect()).await
 }
 
-/// Looks for the repositories of `places`. Without a plan, polyarch creates none of them.
+/// Looks for the repositories of `storages`. Without a plan, polyarch creates none of them.
 ///
 /// # Errors
 /// Fails with the first repository that is missing, or with the first question that failed.
-pub(in crate::run) async fn are_there(places: impl Iterator<Item = &Storage>) -> Result<(), Failure> {
-    let wanted = places.filter_map(repository_of).filter_map(|(registry, repository)| {
+pub(in crate::run) async fn are_there(storages: impl Iterator<Item = &Storage>) -> Result<(), Failure> {
+    let wanted = storages.filter_map(repository_of).filter_map(|(registry, repository)| {
         let (ecr, repository) = (registry.ecr()?, repository.clone());
         Some(Wanted { registry, ecr, repository, image: None, tags: &[] })
     });
@@ -96,8 +96,8 @@ fn none() -> Failure {
     failure(Phase::Internal, "a repository is missing, and its name is not known", None)
 }
 
-fn repository_of(place: &Storage) -> Option<(&Registry, &Repository)> {
-    match place {
+fn repository_of(storage: &Storage) -> Option<(&Registry, &Repository)> {
+    match storage {
         Storage::Repository { registry, repository } => Some((registry, repository)),
         Storage::Layout(_) => None,
     }
@@ -109,8 +109,8 @@ async fn look(wanted: Vec<Wanted<'_>>) -> Result<Missing<'_>, Vec<Failure>> {
     for (wanted, looked) in wanted.into_iter().zip(looked) {
         match (looked, wanted.creation()) {
             (Err(failure), _) => failures.push(failure),
-            (Ok(RepositoryState::There(told)), _) => missing.told.extend(told),
-            (Ok(RepositoryState::ByTemplate(prefix)), _) => missing.told.extend(wanted.by_template(&prefix)),
+            (Ok(RepositoryState::Exists(events)), _) => missing.events.extend(events),
+            (Ok(RepositoryState::ByTemplate(prefix)), _) => missing.events.extend(wanted.by_template(&prefix)),
             (Ok(RepositoryState::Missing), None) => failures.push(wanted.missing()),
             (Ok(RepositoryState::Missing), Some(creation)) => match policy(creation) {
                 Ok(policy) => missing.create.push((wanted, creation, policy)),
@@ -127,7 +127,7 @@ impl Missing<'_> {
     /// # Errors
     /// Fails for each repository that polyarch cannot create. polyarch creates the others all the same.
     pub(in crate::run) async fn create(self) -> Result<Vec<Event>, Vec<Failure>> {
-        let Self { create, mut told } = self;
+        let Self { create, mut events } = self;
         let creating = create.iter().map(async |(wanted, creation, policy)| {
             let created = wanted.ecr.create(wanted.repository.path(), creation, policy.as_deref()).await;
             created.map_err(|error| of_ecr(&error))
@@ -140,13 +140,13 @@ impl Missing<'_> {
                         repository: wanted.repository.clone(),
                         by_us: by == Created::Now,
                     };
-                    told.push(Event::Image { image: image.clone(), what });
+                    events.push(Event::Image { image: image.clone(), what });
                 }
                 (Ok(_), None) => {}
                 (Err(failure), _) => failures.push(failure),
             }
         }
-        if failures.is_empty() { Ok(told) } else { Err(failures) }
+        if failures.is_empty() { Ok(events) } else { Err(failures) }
     }
 }
 
@@ -160,14 +160,14 @@ impl<'a> Wanted<'a> {
         match self.ecr.repository(path).await {
             Ok(Some(facts)) => {
                 let differing = self.differing(&facts.mutability).into_iter();
-                return Ok(RepositoryState::There(differing.chain(self.fixed().await).collect()));
+                return Ok(RepositoryState::Exists(differing.chain(self.fixed().await).collect()));
             }
             Ok(None) => {}
             // A role that pushes may lack the permission to describe repositories, and a Docker login has no role. The
             // registry itself then answers whether it has the repository.
             Err(error) if error.is_denied() || error.is_anonymous() => {
                 if self.is_in_registry().await? {
-                    return Ok(RepositoryState::There(Vec::new()));
+                    return Ok(RepositoryState::Exists(Vec::new()));
                 }
             }
             Err(error) => return Err(of_ecr(&error)),
@@ -218,13 +218,13 @@ impl<'a> Wanted<'a> {
         let Some((image, _)) = &self.image else { return Vec::new() };
         let path = self.repository.path();
         let fixed = self.tags.iter().filter(|tag| self.ecr.fixes(path, tag));
-        let asked = join_all(fixed.map(async |tag| {
+        let reading = join_all(fixed.map(async |tag| {
             let head = self.registry.client().head_manifest(path, &Selector::Tag(tag.clone())).await;
             let digest = head.ok().flatten()?.digest?;
             let what = ImageEvent::Fixed { tag: self.repository.tag(tag.clone()), digest };
             Some(Event::Image { image: image.clone(), what })
         }));
-        asked.await.into_iter().flatten().collect()
+        reading.await.into_iter().flatten().collect()
     }
 
     fn by_template(&self, prefix: &str) -> Option<Event> {

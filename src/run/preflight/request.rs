@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::engines::Engines;
-use super::goal::Goal;
 use crate::auth::{BuildProxies, CredentialSource};
 use crate::plan::{Environment, Plan};
 use crate::run::event::{PlannedImage, PlannedJob};
 use crate::run::publish::atomic::PublishMode;
 use crate::run::publish::options::Gates;
+use crate::run::schedule::engines::Engines;
+use crate::run::schedule::goal::Goal;
 use crate::run::storage::Registries;
 use crate::run::storage::registry::Registry;
 
@@ -22,8 +22,7 @@ pub struct BuildRun {
     pub registries: Registries,
     /// The registries of the images to import, each once: the registries of [`Plan::sources`].
     pub sources: Vec<Registry>,
-    /// The registries of base images, each once: the registries of [`crate::run::build::bases::base_hosts`]. polyarch asks only these
-    /// registries.
+    /// The registries of base images, each once: the registries of [`crate::run::base_hosts`]. polyarch asks only these registries.
     pub bases: Vec<Registry>,
     /// The user's credentials.
     pub credentials: Arc<dyn CredentialSource>,

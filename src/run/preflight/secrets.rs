@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::assign::{Schedule, ScheduledBuild};
 use crate::auth::{BuildSecrets, SecretBytes};
 use crate::plan::{Environment, SecretSource, SecretSpec};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase, Warning};
+use crate::run::schedule::assign::{Schedule, ScheduledBuild};
 use crate::text::{MIN_HIDDEN, Redactor};
 
 /// The largest secret in bytes (`BuildKit`, `session/secrets/secretsprovider`).

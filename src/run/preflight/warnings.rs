@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::assign::{Schedule, ScheduledBuild};
-use super::engines::{Engines, Reached};
-use super::goal::Goal;
 use crate::engine::EngineFacts;
 use crate::plan::{ArchTags, BuildCache, CacheExport, Compression, Image, Plan};
 use crate::run::event::{Execution, Warning};
+use crate::run::schedule::assign::{Schedule, ScheduledBuild};
+use crate::run::schedule::engines::{Engines, Reached};
+use crate::run::schedule::goal::Goal;
 
 /// All warnings, each once.
 pub(in crate::run) fn warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
@@ -84,8 +84,8 @@ fn zstd_warnings(schedule: &Schedule) -> Vec<Warning> {
 
 /// A warning for each engine that ignores `SOURCE_DATE_EPOCH`.
 fn epoch_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
-    let told = |job: &ScheduledBuild| job.job.work.spec.args.contains_key("SOURCE_DATE_EPOCH");
-    let deaf = asked_in_vain(schedule, engines, told, EngineFacts::knows_the_epoch);
+    let sets_epoch = |job: &ScheduledBuild| job.job.work.spec.args.contains_key("SOURCE_DATE_EPOCH");
+    let deaf = engines_without(schedule, engines, sets_epoch, EngineFacts::knows_the_epoch);
     let fault = "ignores SOURCE_DATE_EPOCH: images get the dates of their builds";
     deaf.map(|engine| of_engine(engine, fault, "use Engine 24.0 or newer for SOURCE_DATE_EPOCH")).collect()
 }
@@ -96,21 +96,21 @@ fn cache_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
         let BuildCache { from, to } = &job.job.work.spec.cache;
         !from.is_empty() && *to != Some(CacheExport::Inline)
     };
-    let blind = asked_in_vain(schedule, engines, apart, EngineFacts::finds_caches_apart);
+    let blind = engines_without(schedule, engines, apart, EngineFacts::finds_caches_apart);
     let fault = "finds caches only in images, and ignores other caches";
     let hint = "export caches with `type: inline`, or use Engine 25.0 or newer";
     blind.map(|engine| of_engine(engine, fault, hint)).collect()
 }
 
 /// The engines with a job that asks for more than the engine can do.
-fn asked_in_vain<'a>(
+fn engines_without<'a>(
     schedule: &Schedule,
     engines: &'a Engines,
     asks: impl Fn(&ScheduledBuild) -> bool,
     can: impl Fn(&EngineFacts) -> bool,
 ) -> impl Iterator<Item = &'a Reached> {
-    let asked: BTreeSet<_> = schedule.builds().filter(|job| asks(job)).map(|job| job.engine).collect();
-    asked.into_iter().map(|place| &engines.list()[place]).filter(move |engine| !can(engine.facts()))
+    let asking: BTreeSet<_> = schedule.builds().filter(|job| asks(job)).map(|job| job.engine).collect();
+    asking.into_iter().map(|engine| &engines.list()[engine]).filter(move |engine| !can(engine.facts()))
 }
 
 fn of_engine(engine: &Reached, fault: &str, hint: &str) -> Warning {

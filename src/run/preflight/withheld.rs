@@ -3,9 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::assign::{Schedule, ScheduledBuild};
-use super::engines::Reached;
-use super::goal::Goal;
 use super::request::BuildRun;
 use crate::auth::{CredentialSource, Withheld};
 use crate::oci::Repository;
@@ -13,6 +10,9 @@ use crate::plan::{CacheExport, CachePlace};
 use crate::run::event::failure::{chain, failure};
 use crate::run::event::{Failure, Phase};
 use crate::run::publish::target::Target;
+use crate::run::schedule::assign::{Schedule, ScheduledBuild};
+use crate::run::schedule::engines::Reached;
+use crate::run::schedule::goal::Goal;
 
 impl Reached {
     /// The user's credentials that the engine may get. Anyone on the network can listen to unencrypted TCP to another

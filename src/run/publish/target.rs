@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashSet};
 use crate::oci::{Digest, Repository};
 use crate::oci::{EncodedIndex, EntryOverride, Location, Platform, Tag};
 use crate::plan::AttestationPolicy;
-use crate::plan::{ArchTags, Image};
+use crate::plan::{ArchTags, Image, Plan};
 use crate::registry::Visibility;
 use crate::run::event::PlannedImage;
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase};
-use crate::run::storage::Storage;
 use crate::run::storage::registry::Registry;
+use crate::run::storage::{Registries, Storage};
 
 /// The destination of an image's index. `P` is a [`Repository`] while only its name matters, and a [`Storage`] for a
 /// push.
@@ -37,6 +37,26 @@ pub(in crate::run) struct Target<P = Repository> {
     pub(in crate::run) copies: Vec<Storage>,
     /// The index that this index is based on, if there is one.
     pub(in crate::run) base: Base,
+}
+
+/// The repositories and final tags of each image of the plan.
+///
+/// # Errors
+/// Fails if the name of a repository is longer than registries accept.
+pub(in crate::run) fn targets(plan: &Plan, registries: &Registries) -> Result<Vec<Target>, Failure> {
+    let target = |image: &Image| {
+        let repository = |registry: &Registry| {
+            registry.repository(&image.repository).map_err(|error| {
+                failure(Phase::Plan, &format!("{}: {error}", image.name), Some("shorten `repository:`".into()))
+            })
+        };
+        let copy = |registry: &Registry| {
+            Ok::<_, Failure>(Storage::Repository { registry: registry.clone(), repository: repository(registry)? })
+        };
+        let copies = registries.copies.iter().map(copy).collect::<Result<_, _>>()?;
+        Ok(Target::of(image, repository(&registries.first)?, copies))
+    };
+    plan.images.iter().map(target).collect()
 }
 
 impl Target {

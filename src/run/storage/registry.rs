@@ -303,7 +303,7 @@ impl Registry {
     pub(in crate::run) async fn prove_reachable(&self, engines: &[Arc<Engine>]) -> Result<(), Vec<Failure>> {
         let Self::Embedded { client, id } = self else { return Ok(()) };
         let (probe, tag) = self.put_probe(client, id).await.map_err(|failure| vec![failure])?;
-        let asked = join_all(engines.iter().map(|engine| self.digest_by(engine, &tag))).await;
+        let answers = join_all(engines.iter().map(|engine| self.digest_by(engine, &tag))).await;
         let unreachable = |(engine, answer): (&Arc<Engine>, Result<_, EngineError>)| {
             let why = match answer {
                 Ok(digest) if digest == probe => return None,
@@ -315,7 +315,7 @@ impl Registry {
             let hint = "name a registry that the engine can reach: set `registry:` in the plan, or pass --registry";
             Some(failure(Phase::Preflight, &message, Some(hint.into())))
         };
-        let failures: Vec<_> = engines.iter().zip(asked).filter_map(unreachable).collect();
+        let failures: Vec<_> = engines.iter().zip(answers).filter_map(unreachable).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures) }
     }
 

@@ -12,7 +12,7 @@ use crate::oci::{Digest, DigestRef, Platform};
 use crate::run::event::failure::{chain, failure, of_engine};
 use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Failure, Phase};
-use crate::run::preflight::engines::{Engines, Reached};
+use crate::run::schedule::engines::{Engines, Reached};
 use crate::run::storage::registry::Registry;
 
 /// The index that engines pull, and their access to it.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use super::assign::{NoEngine, Schedule, ScheduledBuild, assign};
+use super::engines::{Engines, Reached};
+use super::goal::Goal;
+use super::names;
+use super::order;
 use crate::engine::Needs;
 use crate::plan::Plan;
-use crate::run::build::engine_tags;
-use crate::run::build::order;
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase};
-use crate::run::preflight::assign::{NoEngine, Schedule, ScheduledBuild, assign};
-use crate::run::preflight::engines::{Engines, Reached};
-use crate::run::preflight::goal::Goal;
 
 /// Gives every build of `plan` an engine that can do everything that the job asks for.
 ///
@@ -22,7 +22,7 @@ pub(in crate::run) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Re
     let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
     let mut lacking: Vec<_> = schedule.builds().flat_map(|job| lacking(job, &engines.list()[job.engine])).collect();
     if goal == Goal::Load {
-        lacking.extend(engine_tags::refusals(&schedule, engines));
+        lacking.extend(names::refusals(&schedule, engines));
     }
     if !goal.pushes() {
         lacking.extend(order::refusals(&schedule, engines));
@@ -36,7 +36,7 @@ pub(in crate::run) fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }
     for (key, needs) in engine.facts().lacks(&job.job.work.spec, job.job.arch_tags) {
         keys.entry(needs).or_default().push(format!("`{key}`"));
     }
-    let told = |(needs, keys): (Needs, Vec<String>)| {
+    let lacks = |(needs, keys): (Needs, Vec<String>)| {
         let (why, hint) = match needs {
             Needs::Version(version) => ("its BuildKit is too old", format!("use Engine {version} or newer")),
             Needs::Contexts(version) => (
@@ -52,7 +52,7 @@ pub(in crate::run) fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }
         let message = format!("engine {name} ({version}) cannot build {} with {keys}: {why}", job.id);
         failure(Phase::Preflight, &message, Some(format!("{hint}, or remove the key")))
     };
-    keys.into_iter().map(told).collect()
+    keys.into_iter().map(lacks).collect()
 }
 
 pub(in crate::run) fn unassigned(error: &NoEngine) -> Failure {

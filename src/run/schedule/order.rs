@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::end::JobEnd;
+use super::assign::{JobNumber, Schedule, ScheduledBuild, ScheduledJob};
+use super::engines::Engines;
 use crate::engine::BaseImage;
 use crate::plan::{ImageName, NamedContext, PullPolicy};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, JobId, Phase};
-use crate::run::preflight::assign::{JobNumber, Schedule, ScheduledBuild, ScheduledJob};
-use crate::run::preflight::engines::Engines;
-use crate::run::publish::target::Target;
 
 /// The jobs that build on other jobs. The plan has no circles.
 pub(in crate::run) struct Order {
@@ -51,7 +49,7 @@ impl Order {
     }
 
     /// The jobs that build on `job`.
-    pub(super) fn dependants(&self, job: JobNumber) -> &[JobNumber] {
+    pub(in crate::run) fn dependants(&self, job: JobNumber) -> &[JobNumber] {
         &self.jobs[job.0].dependants
     }
 
@@ -64,20 +62,6 @@ impl Order {
     pub(in crate::run) fn ready(&self, job: JobNumber) -> Option<BTreeMap<ImageName, BaseImage>> {
         let base = |(image, job): (&ImageName, &JobNumber)| Some((image.clone(), self.jobs[job.0].image.clone()?));
         self.jobs[job.0].bases.iter().map(base).collect()
-    }
-}
-
-/// The image of a job that ended, or the reason why no image exists.
-pub(super) fn image_of(end: &JobEnd, job: &ScheduledJob, target: &Target) -> Result<BaseImage, String> {
-    match end {
-        JobEnd::Confirmed { found, .. } | JobEnd::Imported { found } => {
-            Ok(BaseImage::Pushed(target.storage.digest(found.child.manifest().digest().clone())))
-        }
-        // Dependants use the run's own name, because another run may move the arch tag to its own image.
-        JobEnd::Built { own, .. } => Ok(BaseImage::OnEngine(own.clone())),
-        JobEnd::Chosen { image } => Ok(BaseImage::Pushed(image.clone())),
-        JobEnd::Failed(_) => Err(format!("{} failed", job.id())),
-        JobEnd::Cancelled => Err(format!("{} was not built", job.id())),
     }
 }
 

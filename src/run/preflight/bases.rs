@@ -12,15 +12,15 @@ use crate::engine::{Excerpt, given_dockerfile};
 use crate::oci::{Content, Descriptor, EntryOverride, Platform, PlatformFields, Reference, RegistryHost};
 use crate::plan::Plan;
 use crate::registry::Visibility;
-use crate::run::build::schedule;
 use crate::run::event::failure::{failure, lines_of};
 use crate::run::event::{Failure, Phase};
 use crate::run::fetch::walk::AT_ONCE;
-use crate::run::preflight::assign::{Schedule, ScheduledBuild};
 use crate::run::preflight::dockerfile;
-use crate::run::preflight::engines::{Engines, Reached};
-use crate::run::preflight::goal::Goal;
 use crate::run::preflight::request::BuildRun;
+use crate::run::schedule::assign::{Schedule, ScheduledBuild};
+use crate::run::schedule::create;
+use crate::run::schedule::engines::{Engines, Reached};
+use crate::run::schedule::goal::Goal;
 use crate::run::storage::Storage;
 
 /// The time that a run waits for the answers.
@@ -33,7 +33,7 @@ const NAMED: usize = 12;
 /// The registries of the images that the builds of `plan` read. polyarch reads the Dockerfiles and sends no request.
 #[must_use]
 pub fn base_hosts(plan: &Plan, engines: &Engines, goal: Goal) -> BTreeSet<RegistryHost> {
-    let Ok(schedule) = schedule::schedule(plan, engines, goal) else { return BTreeSet::new() };
+    let Ok(schedule) = create::schedule(plan, engines, goal) else { return BTreeSet::new() };
     needs(&schedule, engines).into_iter().map(|need| need.base.image.repository.host().clone()).collect()
 }
 
@@ -75,7 +75,7 @@ pub(in crate::run) async fn refusals(run: &BuildRun, schedule: &Schedule) -> Vec
             lacking.push((need, has));
         }
     }
-    told(&lacking)
+    failures(&lacking)
 }
 
 fn is_published(run: &BuildRun, image: &Reference) -> bool {
@@ -145,7 +145,7 @@ fn lacks(need: &Need<'_>, has: &Has) -> bool {
 
 /// One failure for each image at each place of a Dockerfile. The failure lists all platforms that the image lacks
 /// there.
-fn told(lacking: &[(&Need<'_>, &Has)]) -> Vec<Failure> {
+fn failures(lacking: &[(&Need<'_>, &Has)]) -> Vec<Failure> {
     let mut groups: Vec<Vec<&(&Need<'_>, &Has)>> = Vec::new();
     for one in lacking {
         let key = |(need, _): &(&Need<'_>, &Has)| {
