@@ -164,7 +164,7 @@ impl JobRun {
     async fn bring_to_registry(&self, built: &BuiltImage) -> Result<Found, Failure> {
         let (tag, job) = (Selector::Tag(self.names.shared.tag.clone()), &self.scheduled.job);
         // A failure here decides nothing. The push that follows has a clear error of its own.
-        match confirm::find_standing(&self.storage(), &tag, &job.platform, &job.entry, self.attestations, built).await {
+        match confirm::find_current(&self.storage(), &tag, &job.platform, &job.entry, self.attestations, built).await {
             Ok(found) if found.is_all_of(built) => match self.complete(found).await {
                 Ok(found) => return Ok(found),
                 Err(Incomplete { faults, .. }) => {

@@ -40,7 +40,7 @@ pub(in crate::run) async fn find(
 
 /// [`find`]s and [`prove`]s the content of `tag` before a push. If that content may be all of `built`, polyarch asks
 /// for its config and its layers at once.
-pub(in crate::run) async fn find_standing(
+pub(in crate::run) async fn find_current(
     storage: &Storage,
     tag: &Selector,
     platform: &Platform,
