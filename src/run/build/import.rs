@@ -4,10 +4,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::end::JobEnd;
-use crate::oci::{
-    Attestation, Child, EntryOverride, IndexDraft, IndexFormat, Platform, RawManifest, Reference, Repository, Selector,
-    Tag,
-};
+use crate::oci::{Attestation, Child, IndexDraft, IndexFormat, RawManifest, Repository, Selector, Tag};
 use crate::plan::{Import, Job};
 use crate::run::event::failure::{chain, failure};
 use crate::run::event::job_events::JobReporter;
@@ -21,7 +18,6 @@ use crate::run::schedule::goal::Goal;
 use crate::run::storage::Storage;
 use crate::run::storage::error::of_storage;
 use crate::run::storage::put_tag::{NotPut, TagToMove, put_tag};
-use crate::run::storage::registry::Registry;
 use crate::run::storage::transfer::{self, ManifestSet, Progress, Transferred};
 
 /// The input for copying one platform.
