@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
+use crate::support::images::{Document, Image, OCI_INDEX};
 use crate::support::program::{Finished, Home, Run};
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, Store, fields, missing};
 use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
+use crate::support::store::{Store, missing};
 
 /// A repository `web` that can be deleted from, and changed by others meanwhile.
 #[derive(Clone, Default)]
@@ -18,14 +19,9 @@ struct Repository {
 
 /// An image that polyarch built in a year.
 fn built(platform: &str, year: u16) -> Image {
-    let mut image = Image::oci(platform, "").holding(&json!({ "Labels": { "dev.polyarch.image": "web" } }), &[]);
-    let mut config = image.config.json();
-    config["created"] = format!("{year}-01-01T00:00:00Z").into();
-    image.config = Document::new(&image.config.media_type, &config);
-    let mut manifest = image.manifest.json();
-    manifest["config"] = image.config.descriptor();
-    image.manifest = Document::new(&image.manifest.media_type, &manifest);
-    image
+    let labels = json!({ "Labels": { "dev.polyarch.image": "web" } });
+    let created = format!("{year}-01-01T00:00:00Z");
+    Image::oci(platform, "").configured(&json!({ "config": labels, "created": created }))
 }
 
 impl Repository {
@@ -36,14 +32,7 @@ impl Repository {
 
     /// Puts an index under a tag.
     fn index(&self, tag: &str, images: &[&Image]) -> Document {
-        let entry = |image: &&Image| {
-            let mut entry = image.manifest.descriptor();
-            entry["platform"] = fields(&image.platform);
-            entry
-        };
-        let entries: Vec<_> = images.iter().map(entry).collect();
-        let index =
-            Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }));
+        let index = Document::index_of(images.iter().copied());
         self.tag(tag, &index);
         index
     }

@@ -2,19 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::support::images::{Document, Image};
 use crate::support::program::{Finished, Home, Run};
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, Store, fields};
 use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
-
-fn index(entries: &[Value]) -> Document {
-    Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }))
-}
-
-fn entry(image: &Image) -> Value {
-    let mut entry = image.manifest.descriptor();
-    entry["platform"] = fields(&image.platform);
-    entry
-}
+use crate::support::store::Store;
 
 fn tags(names: &[&str]) -> Reply {
     status(200).body(json!({ "name": "web", "tags": names }).to_string())
@@ -49,9 +40,9 @@ async fn images_reads_each_manifest_once_and_omits_missing_ones() {
     for image in [&amd64, &arm64] {
         store.push("web", "", image);
     }
-    store.put("web", "1.0", &index(&[entry(&amd64), entry(&arm64), entry(&gone)]));
-    store.put("web", "1.1", &index(&[entry(&amd64)]));
-    store.put("web", "cache", &index(&[layer]));
+    store.put("web", "1.0", &Document::index(&[amd64.entry(), arm64.entry(), gone.entry()]));
+    store.put("web", "1.1", &Document::index(&[amd64.entry()]));
+    store.put("web", "cache", &Document::index(&[layer]));
     let registry = registry(store, |_| tags(&["1.0", "1.1", "cache", "no/tag", "went"])).await;
     let details = details(&registry).await;
     let mut shown: Vec<_> = details.iter().map(|detail| detail["imageDigest"].as_str().unwrap().to_owned()).collect();

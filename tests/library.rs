@@ -6,11 +6,10 @@ use polyarch::oci::LocatedReference;
 use polyarch::plan::{Environment, Facts, Overrides, Plan, SourceText, resolve};
 use polyarch::run::{Event, ImageEvent, Outcome, Phase, Shutdown};
 use polyarch::{Build, Copy, Join, Verify};
-use serde_json::{Value, json};
 
 use crate::faults::world::{HELLO, World};
+use crate::support::images::{Document, Image};
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, fields};
 
 #[expect(dead_code, reason = "`main` is for a terminal")]
 #[path = "../examples/inspect.rs"]
@@ -31,17 +30,10 @@ fn resolved(text: String, world: &World) -> Plan {
 /// An index of two platforms under `tag`, and its images under tags of their own.
 fn push_index(world: &World, tag: &str) {
     let images = ["linux/amd64", "linux/arm64"].map(|platform| Image::oci(platform, tag));
-    let entry = |image: &Image| {
-        let mut entry = image.manifest.descriptor();
-        entry["platform"] = fields(&image.platform);
-        entry
-    };
-    let entries: Vec<Value> = images.iter().map(entry).collect();
     for (image, arch) in images.iter().zip(["amd64", "arm64"]) {
         world.store.push("web", &format!("{tag}-{arch}"), image);
     }
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-    world.store.put("web", tag, &Document::new(OCI_INDEX, &index));
+    world.store.put("web", tag, &Document::index_of(&images));
 }
 
 #[test]

@@ -10,11 +10,12 @@ use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::{Value, json};
 
 use crate::support::aws;
+use crate::support::images::{DOCKER_LIST, Document, Image, OCI_INDEX};
 use crate::support::program::{Home, Run};
 use crate::support::scripted_ecr::{Action, Mutability, ScriptedEcr};
 use crate::support::scripted_engine::{Script, ScriptedEngine};
-use crate::support::scripted_images::{DOCKER_LIST, Document, Image, OCI_INDEX, Store};
 use crate::support::scripted_registry::status;
+use crate::support::store::Store;
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -115,11 +116,6 @@ impl<'a> Peer<'a> {
     async fn finish(&self, location: &str, digest: &Digest, last: &[u8]) -> Answer {
         Answer::of(self.request(Method::PUT, &format!("{location}?digest={digest}")).body(last.to_vec())).await
     }
-}
-
-fn index(entries: &[&Image]) -> Document {
-    let entries: Vec<_> = entries.iter().map(|image| image.manifest.descriptor()).collect();
-    Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }))
 }
 
 fn filters(texts: &[&str]) -> Vec<String> {
@@ -233,7 +229,7 @@ async fn scripted_ecr_requires_referenced_content() {
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let (amd64, arm64) = (Image::docker("linux/amd64", "a"), Image::docker("linux/arm64", "a"));
     ecr.keep("hello", Some("1.0-amd64"), &amd64);
-    let both = index(&[&amd64, &arm64]);
+    let both = Document::index_of([&amd64, &arm64]);
     let text = format!(
         "Images with digests '[{}]' required for pushing image into repository with name 'hello' in the registry with id \
          '123456789012' do not exist",
@@ -264,10 +260,9 @@ async fn scripted_ecr_refuses_invalid_manifest_json() {
     untyped.as_object_mut().unwrap().remove("mediaType");
     let mut entry = image.manifest.descriptor();
     entry["platform"] = json!({ "os": "linux", "architecture": "amd64", "features": ["sse4"] });
-    let features = json!({ "schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [entry] });
     let documents = [
         Document::new(&image.manifest.media_type, &untyped),
-        Document::new(DOCKER_LIST, &features),
+        Document::docker_list(&[entry]),
         Document { media_type: DOCKER_LIST.to_owned(), bytes: b"{".to_vec() },
     ];
     let text = "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'";
@@ -282,7 +277,7 @@ async fn scripted_ecr_deletes_an_image_with_its_last_tag() {
     let ecr = ScriptedEcr::start().await;
     let peer = Peer::of(&ecr, Mutability::Mutable).await;
     let (amd64, single) = (Image::oci("linux/amd64", "a"), Image::oci("linux/amd64", "single"));
-    let list = index(&[&amd64]);
+    let list = Document::index_of([&amd64]);
     for tag in ["1.0-amd64", "same"] {
         ecr.keep("hello", Some(tag), &amd64);
     }
@@ -470,7 +465,7 @@ async fn scripted_ecr_pages_images_and_finds_them_by_tag_or_digest() {
     let layer = Document { media_type: "application/vnd.oci.image.layer.v1.tar".to_owned(), bytes: vec![0; 5000] };
     let amd64 = Image::oci("linux/amd64", "a");
     let arm64 = Image::oci("linux/arm64", "a").holding(&json!({}), &[&layer]);
-    let list = index(&[&amd64, &arm64]);
+    let list = Document::index_of([&amd64, &arm64]);
     ecr.keep("hello", Some("1.0-amd64"), &amd64);
     ecr.keep("hello", None, &arm64);
     ecr.keep_manifest("hello", Some("latest"), &list);

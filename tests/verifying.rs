@@ -8,11 +8,12 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::distribution::{Distribution, Setup};
+use crate::support::images::{Document, Image, OCI_INDEX, attestation};
 use crate::support::parts;
 use crate::support::program::{Finished, Home, Run};
 use crate::support::scripted_engine::{Rest, Script, ScriptedEngine};
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, Store, attestation, fields};
 use crate::support::scripted_registry::{Body, Reply, Request, ScriptedRegistry, status};
+use crate::support::store::Store;
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
@@ -21,18 +22,8 @@ fn layer(text: &str) -> Document {
     Document::new(LAYER, &json!(text))
 }
 
-fn entry(image: &Image) -> Value {
-    let mut entry = image.manifest.descriptor();
-    entry["platform"] = fields(&image.platform);
-    entry
-}
-
-fn index(entries: &[Value]) -> Document {
-    Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }))
-}
-
 /// Two images that share a layer, an attestation of the first, and the index of them, as `web:1`.
-struct World {
+struct Web {
     store: Store,
     own: Document,
     shared: Document,
@@ -41,7 +32,7 @@ struct World {
     images: [Image; 2],
 }
 
-impl World {
+impl Web {
     fn new() -> Self {
         let (store, own, shared) = (Store::default(), layer("own"), layer("shared"));
         let amd64 = Image::oci("linux/amd64", "a").holding(&json!({}), &[&shared, &own]);
@@ -51,7 +42,7 @@ impl World {
         }
         let (attests, attesting) = attestation(&amd64.manifest, &json!({}));
         store.put("web", "", &attests);
-        let index = index(&[entry(&amd64), entry(&arm64), attesting]);
+        let index = Document::index(&[amd64.entry(), arm64.entry(), attesting]);
         store.put("web", "1", &index);
         let statement = attests.json()["layers"][0]["digest"].as_str().unwrap().to_owned();
         store.fill(&attests);
@@ -79,16 +70,16 @@ fn for_blob(
 
 #[tokio::test]
 async fn verify_asks_once_for_each_manifest_config_and_layer() {
-    let world = World::new();
-    let registry = world.registry(|_| None).await;
+    let web = Web::new();
+    let registry = web.registry(|_| None).await;
     let reference = format!("{}/web:1", registry.host());
     let verified = run(&["verify", "--no-elf", &reference, "--json"]).await.expect_code(0);
     let document: Value = serde_json::from_str(&verified.stdout).unwrap();
     let blobs = document["verified"][0]["blobs"].as_array().unwrap();
     let state = |digest: &str| blobs.iter().find(|blob| blob["digest"] == digest).unwrap()["checked"].clone();
     assert_eq!(blobs.len(), 2 + 2 + 2, "two configs, two layers, what the attestation has: {blobs:#?}");
-    assert_eq!(state(&world.images[0].config.digest()), "hashed");
-    for asked in [&world.own.digest(), &world.shared.digest(), &world.statement] {
+    assert_eq!(state(&web.images[0].config.digest()), "hashed");
+    for asked in [&web.own.digest(), &web.shared.digest(), &web.statement] {
         assert_eq!(state(asked), "size");
         assert_eq!(registry.count(&format!("HEAD /v2/web/blobs/{asked}")), 1);
     }
@@ -101,44 +92,43 @@ async fn verify_asks_once_for_each_manifest_config_and_layer() {
 
 #[tokio::test]
 async fn verify_names_the_platform_of_a_missing_or_resized_layer() {
-    let world = World::new();
-    let registry = world.registry(for_blob(world.own.digest(), |_| Some(status(404)))).await;
+    let web = Web::new();
+    let registry = web.registry(for_blob(web.own.digest(), |_| Some(status(404)))).await;
     let missing = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(7);
-    let said = format!("linux/amd64: the registry does not have {}", world.own.digest());
+    let said = format!("linux/amd64: the registry does not have {}", web.own.digest());
     assert!(missing.stderr.contains(&said) && missing.stdout.is_empty(), "{}", missing.stderr);
 
-    let registry = world.registry(for_blob(world.shared.digest(), |_| Some(status(200).body("x")))).await;
+    let registry = web.registry(for_blob(web.shared.digest(), |_| Some(status(200).body("x")))).await;
     let other = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(7);
-    let said =
-        format!("linux/amd64: {} has 1 bytes in the registry, but 8 bytes in the manifest", world.shared.digest());
+    let said = format!("linux/amd64: {} has 1 bytes in the registry, but 8 bytes in the manifest", web.shared.digest());
     assert!(other.stderr.contains(&said), "{}", other.stderr);
 
-    let registry = world.registry(for_blob(world.statement.clone(), |_| Some(status(404)))).await;
+    let registry = web.registry(for_blob(web.statement.clone(), |_| Some(status(404)))).await;
     let statement = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(7);
-    let said = format!("the registry does not have {}", world.statement);
+    let said = format!("the registry does not have {}", web.statement);
     assert!(statement.stderr.contains("the attestation sha256:") && statement.stderr.contains(&said));
 }
 
 #[tokio::test]
 async fn verify_reads_one_byte_when_head_is_refused() {
-    let world = World::new();
+    let web = Web::new();
     // One that gives parts says the size with the first byte.
     let parts = |method: &str| (method == "HEAD").then(|| status(405));
-    let registry = world.registry(for_blob(world.own.digest(), parts)).await;
+    let registry = web.registry(for_blob(web.own.digest(), parts)).await;
     let verified = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(0);
     assert!(!verified.stderr.contains("warning"), "{}", verified.stderr);
-    assert_eq!(registry.count(&format!("GET /v2/web/blobs/{}", world.own.digest())), 1);
+    assert_eq!(registry.count(&format!("GET /v2/web/blobs/{}", web.own.digest())), 1);
 
     // One that begins to send all of it, and never ends, is not read.
     let endless = |method: &str| Some(if method == "HEAD" { status(405) } else { status(200).send(Body::Endless) });
-    let registry = world.registry(for_blob(world.own.digest(), endless)).await;
+    let registry = web.registry(for_blob(web.own.digest(), endless)).await;
     let verified = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(0);
-    let said = format!("{}: exists, but the registry does not report its size", world.own.digest());
+    let said = format!("{}: exists, but the registry does not report its size", web.own.digest());
     assert!(verified.stderr.contains(&said), "{}", verified.stderr);
 
-    let registry = world.registry(for_blob(world.own.digest(), |_| Some(status(405)))).await;
+    let registry = web.registry(for_blob(web.own.digest(), |_| Some(status(405)))).await;
     let verified = run(&["verify", &format!("{}/web:1", registry.host())]).await.expect_code(0);
-    let said = format!("{}: not checked", world.own.digest());
+    let said = format!("{}: not checked", web.own.digest());
     assert!(verified.stderr.contains(&said), "{}", verified.stderr);
 }
 
@@ -158,11 +148,11 @@ async fn verify_skips_and_counts_non_distributable_layers() {
 
 #[tokio::test]
 async fn verify_continues_after_a_wrong_reference() {
-    let world = World::new();
-    let registry = world.registry(|_| None).await;
+    let web = Web::new();
+    let registry = web.registry(|_| None).await;
     let (good, bad) = (format!("{}/web:1", registry.host()), format!("{}/web:nope", registry.host()));
     let both = run(&["verify", &bad, &good]).await.expect_code(7);
-    assert_eq!(both.stdout, format!("{}/web@{}\n", registry.host(), world.index.digest()));
+    assert_eq!(both.stdout, format!("{}/web@{}\n", registry.host(), web.index.digest()));
     assert!(both.stderr.contains("web:nope does not exist"), "{}", both.stderr);
     assert!(both.stderr.contains("hint: push the image first, or list the tags"), "{}", both.stderr);
     let json = run(&["verify", &bad, &good, "--json"]).await.expect_code(7);
@@ -177,10 +167,10 @@ async fn verify_continues_after_a_wrong_reference() {
 fn chain(store: &Store, length: usize) -> Document {
     let image = Image::oci("linux/amd64", "deep");
     store.push("web", "", &image);
-    let mut top = index(&[entry(&image)]);
+    let mut top = Document::index(&[image.entry()]);
     for _ in 1..length {
         store.put("web", "", &top);
-        top = index(&[top.descriptor()]);
+        top = Document::index(&[top.descriptor()]);
     }
     store.put("web", "deep", &top);
     top
@@ -212,7 +202,7 @@ async fn verify_reads_nested_indexes_only_to_a_fixed_depth() {
     let many: Vec<_> = (0..1001)
         .map(|n| json!({ "mediaType": OCI_INDEX, "digest": Digest::of(format!("{n}").as_bytes()), "size": 1 }))
         .collect();
-    store.put("web", "many", &index(&many));
+    store.put("web", "many", &Document::index(&many));
     let before = registry.requests().len();
     let refused = run(&["verify", &format!("{}/web:many", registry.host())]).await.expect_code(7);
     assert!(refused.stderr.contains("more than polyarch reads of one index"), "{}", refused.stderr);
@@ -221,9 +211,9 @@ async fn verify_reads_nested_indexes_only_to_a_fixed_depth() {
 
 #[tokio::test]
 async fn inspect_shows_missing_children_of_an_index() {
-    let world = World::new();
-    let gone = world.images[1].manifest.digest();
-    let registry = world.registry(for_blob(gone.clone(), |_| Some(status(404)))).await;
+    let web = Web::new();
+    let gone = web.images[1].manifest.digest();
+    let registry = web.registry(for_blob(gone.clone(), |_| Some(status(404)))).await;
     let reference = format!("{}/web:1", registry.host());
     let shown = run(&["inspect", &reference]).await.expect_code(0).stdout;
     assert!(shown.contains("linux/arm64                 OCI image     not read"), "{shown}");
@@ -234,24 +224,24 @@ async fn inspect_shows_missing_children_of_an_index() {
     assert_eq!(document["entries"][2]["attests"], "linux/amd64");
     run(&["verify", &reference]).await.expect_code(7);
 
-    let registry = world.registry(for_blob(gone, |_| Some(status(200).send(Body::Endless)))).await;
+    let registry = web.registry(for_blob(gone, |_| Some(status(200).send(Body::Endless)))).await;
     let shown = run(&["inspect", &format!("{}/web:1", registry.host())]).await.expect_code(0).stdout;
     assert!(shown.contains("sent more than 4194304 bytes"), "{shown}");
 }
 
 #[tokio::test]
 async fn inspect_compares_two_indexes_by_platform() {
-    let world = World::new();
+    let web = Web::new();
     let newer = layer("newer and longer");
-    let amd64 = Image::oci("linux/amd64", "a").holding(&json!({}), &[&world.shared, &newer]);
+    let amd64 = Image::oci("linux/amd64", "a").holding(&json!({}), &[&web.shared, &newer]);
     let riscv64 = Image::oci("linux/riscv64", "c");
     for image in [&amd64, &riscv64] {
-        world.store.push("web", "", image);
+        web.store.push("web", "", image);
     }
-    let mut other = index(&[entry(&amd64), entry(&riscv64)]).json();
+    let mut other = Document::index(&[amd64.entry(), riscv64.entry()]).json();
     other["annotations"] = json!({ "release": "2" });
-    world.store.put("web", "2", &Document::new(OCI_INDEX, &other));
-    let registry = world.registry(|_| None).await;
+    web.store.put("web", "2", &Document::new(OCI_INDEX, &other));
+    let registry = web.registry(|_| None).await;
     let [one, two] = ["1", "2"].map(|tag| format!("{}/web:{tag}", registry.host()));
     let shown = run(&["inspect", &one, &two]).await.expect_code(0).stdout;
     for line in [
@@ -270,27 +260,27 @@ async fn inspect_compares_two_indexes_by_platform() {
     let new = newer.bytes.len();
     assert_eq!((&document["same"], &document["platforms"][0]["new_bytes"]), (&json!(false), &json!(new)));
 
-    let same = run(&["inspect", &one, &format!("{}/web@{}", registry.host(), world.index.digest())]).await;
+    let same = run(&["inspect", &one, &format!("{}/web@{}", registry.host(), web.index.digest())]).await;
     assert!(same.expect_code(0).stdout.ends_with("\nsame\n"));
     run(&["inspect", &one, &format!("{}/web:nope", registry.host())]).await.expect_code(7);
 }
 
 /// The entry of an image, with a change.
 fn entry_saying(image: &Image, change: impl Fn(&mut Value)) -> Value {
-    let mut said = entry(image);
+    let mut said = image.entry();
     change(&mut said);
     said
 }
 
 #[tokio::test]
 async fn inspect_names_every_field_that_differs_between_indexes() {
-    let world = World::new();
-    let [amd64, arm64] = &world.images;
+    let web = Web::new();
+    let [amd64, arm64] = &web.images;
     let (attests, attesting) = attestation(&amd64.manifest, &json!({ "again": true }));
-    world.store.put("web", "", &attests);
-    let was = world.index.json()["manifests"].as_array().unwrap().clone();
+    web.store.put("web", "", &attests);
+    let was = web.index.json()["manifests"].as_array().unwrap().clone();
     let with = |change: &dyn Fn(&mut Value)| {
-        let mut other = world.index.json();
+        let mut other = web.index.json();
         change(&mut other);
         Document::new(OCI_INDEX, &other)
     };
@@ -333,10 +323,10 @@ async fn inspect_names_every_field_that_differs_between_indexes() {
         ("subject", with(&|other| other["subject"] = was[0].clone()), &["+ subject = {"]),
         ("mediaType", with(&|other| drop(other.as_object_mut().unwrap().remove("mediaType"))), &["- mediaType = app"]),
     ];
-    let registry = world.registry(|_| None).await;
+    let registry = web.registry(|_| None).await;
     let [one, two] = ["1", "2"].map(|tag| format!("{}/web:{tag}", registry.host()));
     for (what, other, lines) in cases {
-        world.store.put("web", "2", &other);
+        web.store.put("web", "2", &other);
         let shown = run(&["inspect", &one, &two]).await.expect_code(0).stdout;
         for line in lines {
             assert!(shown.contains(line), "{what}: {line}: {shown}");
@@ -350,11 +340,11 @@ async fn inspect_names_every_field_that_differs_between_indexes() {
 
 #[tokio::test]
 async fn inspect_reports_indexes_that_differ_only_in_bytes() {
-    let world = World::new();
-    let mut spaced = world.index.clone();
-    spaced.bytes = format!(" {}", String::from_utf8_lossy(&world.index.bytes)).into_bytes();
-    world.store.put("web", "2", &spaced);
-    let registry = world.registry(|_| None).await;
+    let web = Web::new();
+    let mut spaced = web.index.clone();
+    spaced.bytes = format!(" {}", String::from_utf8_lossy(&web.index.bytes)).into_bytes();
+    web.store.put("web", "2", &spaced);
+    let registry = web.registry(|_| None).await;
     let [one, two] = ["1", "2"].map(|tag| format!("{}/web:{tag}", registry.host()));
     let shown = run(&["inspect", &one, &two]).await.expect_code(0).stdout;
     assert!(shown.contains("both have the same content in other bytes"), "{shown}");
@@ -364,27 +354,27 @@ async fn inspect_reports_indexes_that_differ_only_in_bytes() {
 
 #[tokio::test]
 async fn inspect_names_manifest_differences_beside_layers() {
-    let world = World::new();
-    let mut other = world.images[1].manifest.json();
+    let web = Web::new();
+    let mut other = web.images[1].manifest.json();
     other["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.v1.tar+zstd".into();
-    world.store.put("web", "b", &Document::new(&world.images[1].manifest.media_type, &other));
-    let registry = world.registry(|_| None).await;
-    let [one, two] = [format!("@{}", world.images[1].manifest.digest()), ":b".into()]
-        .map(|at| format!("{}/web{at}", registry.host()));
+    web.store.put("web", "b", &Document::new(&web.images[1].manifest.media_type, &other));
+    let registry = web.registry(|_| None).await;
+    let [one, two] =
+        [format!("@{}", web.images[1].manifest.digest()), ":b".into()].map(|at| format!("{}/web{at}", registry.host()));
     let shown = run(&["inspect", &one, &two]).await.expect_code(0).stdout;
     assert!(shown.contains("  + layers[0].mediaType = application/vnd.oci.image.layer.v1.tar+zstd"), "{shown}");
 }
 
 #[tokio::test]
 async fn digest_needs_one_head_or_hashes_the_content() {
-    let world = World::new();
-    let registry = world.registry(|_| None).await;
+    let web = Web::new();
+    let registry = web.registry(|_| None).await;
     let reference = format!("{}/web:1", registry.host());
     let digest = run(&["digest", &reference]).await.expect_code(0);
-    assert_eq!((digest.stdout, digest.stderr), (format!("{}\n", world.index.digest()), String::new()));
+    assert_eq!((digest.stdout, digest.stderr), (format!("{}\n", web.index.digest()), String::new()));
     assert_eq!(registry.lines(), ["HEAD /v2/web/manifests/1"]);
     let arm64 = run(&["digest", &reference, "--platform", "linux/arm64"]).await.expect_code(0).stdout;
-    assert_eq!(arm64.trim_end(), world.images[1].manifest.digest());
+    assert_eq!(arm64.trim_end(), web.images[1].manifest.digest());
     let none = run(&["digest", &reference, "--platform", "linux/s390x"]).await.expect_code(7);
     assert!(none.stderr.contains("linux/s390x instead of one; it has linux/amd64, linux/arm64"), "{}", none.stderr);
     run(&["digest", &reference, "--platform", "nonsense"]).await.expect_code(2);
@@ -392,7 +382,7 @@ async fn digest_needs_one_head_or_hashes_the_content() {
     assert!(missing.stderr.contains("web:nope does not exist"), "{}", missing.stderr);
 
     // Without the header, or without HEAD at all, the bytes say it.
-    let bytes = world.index.bytes.clone();
+    let bytes = web.index.bytes.clone();
     for head in [status(200), status(405)] {
         let bytes = bytes.clone();
         let registry = ScriptedRegistry::stateful(move |request| {
@@ -401,7 +391,7 @@ async fn digest_needs_one_head_or_hashes_the_content() {
         })
         .await;
         let digest = run(&["digest", &format!("{}/web:1", registry.host())]).await.expect_code(0).stdout;
-        assert_eq!(digest.trim_end(), world.index.digest());
+        assert_eq!(digest.trim_end(), web.index.digest());
     }
 }
 
@@ -446,30 +436,30 @@ fn removed(engine: &ScriptedEngine) -> Vec<String> {
 
 #[tokio::test]
 async fn verify_pull_reports_and_removes_a_different_image() {
-    let world = World::new();
-    let registry = world.registry(|_| None).await;
+    let web = Web::new();
+    let registry = web.registry(|_| None).await;
     let (home, reference) = (Home::new(), format!("{}/web:1", registry.host()));
-    let by_digest = format!("/images/{}/web@{}", registry.host(), world.index.digest());
+    let by_digest = format!("/images/{}/web@{}", registry.host(), web.index.digest());
 
-    let config = world.images[0].config.digest();
-    let engine = ScriptedEngine::start(puller(&config), &world.store);
+    let config = web.images[0].config.digest();
+    let engine = ScriptedEngine::start(puller(&config), &web.store);
     let same = pull(&home, &engine, &reference).finish().await.expect_code(0);
     assert!(same.stderr.contains("engine default pulled linux/amd64, as the registry has it; removed again"));
     assert_eq!(removed(&engine), std::slice::from_ref(&by_digest));
 
-    let other = world.images[1].config.digest();
-    let engine = ScriptedEngine::start(puller(&other), &world.store);
+    let other = web.images[1].config.digest();
+    let engine = ScriptedEngine::start(puller(&other), &web.store);
     let differs = pull(&home, &engine, &reference).finish().await.expect_code(7);
     let said = format!("but has {other}, and the registry has {config}");
     assert!(differs.stderr.contains(&said), "{}", differs.stderr);
-    assert!(differs.stdout.contains(&world.index.digest()), "it was verified: {}", differs.stdout);
+    assert!(differs.stdout.contains(&web.index.digest()), "it was verified: {}", differs.stdout);
     assert_eq!(removed(&engine), [by_digest]);
 }
 
 #[tokio::test]
 async fn verify_pull_fails_on_a_failed_pull_or_a_missing_engine() {
-    let world = World::new();
-    let registry = world.registry(|_| None).await;
+    let web = Web::new();
+    let registry = web.registry(|_| None).await;
     let (home, reference) = (Home::new(), format!("{}/web:1", registry.host()));
     let refusal =
         "{\"errorDetail\":{\"message\":\"no basic auth credentials\"},\"error\":\"no basic auth credentials\"}\r\n";
@@ -480,35 +470,35 @@ async fn verify_pull_fails_on_a_failed_pull_or_a_missing_engine() {
                     line.starts_with("DELETE /images/").then(|| Rest::Answer(404, "{\"message\":\"none\"}".into()))
                 })
             }),
-            &world.store,
+            &web.store,
         );
         let refused = pull(&home, &engine, &reference).finish().await.expect_code(7);
         assert!(refused.stderr.contains("pull linux/amd64 of") && refused.stderr.contains("hint: log in with"));
     }
     // What is not verified is not pulled.
-    let engine = ScriptedEngine::start(Script::default(), &world.store);
+    let engine = ScriptedEngine::start(Script::default(), &web.store);
     pull(&home, &engine, &format!("{}/web:nope", registry.host())).finish().await.expect_code(7);
     assert!(engine.requests().iter().all(|line| line != "POST /images/create"));
 
     let away = Run::new(&home, ["verify", "--pull", &reference]).env("DOCKER_HOST", "unix:///nowhere/engine.sock");
     let away = away.finish().await.expect_code(3);
     assert!(away.stderr.contains("engine default: cannot connect to"), "{}", away.stderr);
-    let engine = ScriptedEngine::start(Script::default().on("s390x"), &world.store);
+    let engine = ScriptedEngine::start(Script::default().on("s390x"), &web.store);
     let foreign = pull(&home, &engine, &reference).finish().await.expect_code(7);
     assert!(foreign.stderr.contains("the engines are default (linux/s390x)"), "{}", foreign.stderr);
 }
 
 #[tokio::test]
 async fn interrupted_verify_pull_leaves_nothing_on_the_engine() {
-    let world = World::new();
-    let registry = world.registry(|_| None).await;
+    let web = Web::new();
+    let registry = web.registry(|_| None).await;
     let home = Home::new();
     let engine = ScriptedEngine::start(
         Script::default().rest(|line| match line {
             "POST /images/create" => Some(Rest::Silence),
             _ => line.starts_with("DELETE /images/").then(|| Rest::Answer(200, "[]".into())),
         }),
-        &world.store,
+        &web.store,
     );
     let running = pull(&home, &engine, &format!("{}/web:1", registry.host())).start();
     parts::eventually("the engine is asked to pull", parts::LIMIT, || {
@@ -543,26 +533,26 @@ fn failures(document: &Value) -> Vec<[String; 4]> {
 
 #[tokio::test]
 async fn verify_reports_tags_and_registries_that_disagree() {
-    let (world, other, home) = (World::new(), World::new(), Home::new());
-    world.store.put("web", "latest", &world.index);
-    let [a, b] = [world.registry(|_| None).await, other.registry(|_| None).await];
+    let (web, other, home) = (Web::new(), Web::new(), Home::new());
+    web.store.put("web", "latest", &web.index);
+    let [a, b] = [web.registry(|_| None).await, other.registry(|_| None).await];
     let hosts = [a.host().clone(), b.host().clone()];
     plan(&home, &hosts[..1], "\"1\", latest");
     let (document, stderr) = verify_plan(&home, 0).await;
     assert_eq!((failures(&document), stderr), (Vec::new(), String::new()));
 
     // A tag of the same registry.
-    let old = index(&[entry(&world.images[0]), entry(&world.images[1])]);
-    world.store.put("web", "latest", &old);
+    let old = Document::index(&[web.images[0].entry(), web.images[1].entry()]);
+    web.store.put("web", "latest", &old);
     let (document, stderr) = verify_plan(&home, 7).await;
     assert_eq!(failures(&document), [["web", &hosts[0], "latest", "verify"].map(str::to_owned)]);
     let said =
-        format!("web:latest: it points to {}, but {}/web:1 points to {}", old.digest(), hosts[0], world.index.digest());
+        format!("web:latest: it points to {}, but {}/web:1 points to {}", old.digest(), hosts[0], web.index.digest());
     assert!(stderr.contains(&said) && stderr.contains("hint: publish the image again"), "{stderr}");
     assert!(stderr.contains("verified 2 of 2 references, 1 finding\n"), "{stderr}");
 
     // The same tag of another registry.
-    world.store.put("web", "latest", &world.index);
+    web.store.put("web", "latest", &web.index);
     other.store.put("web", "1", &old);
     other.store.put("web", "latest", &old);
     plan(&home, &hosts, "\"1\"");
@@ -570,8 +560,8 @@ async fn verify_reports_tags_and_registries_that_disagree() {
     assert_eq!(failures(&document), [["web", &hosts[1], "1", "verify"].map(str::to_owned)]);
 
     // One of several tags of it, which is untrue as well: both are told.
-    other.store.put("web", "1", &world.index);
-    other.store.put("web", "latest", &index(&[entry(&world.images[0])]));
+    other.store.put("web", "1", &web.index);
+    other.store.put("web", "latest", &Document::index(&[web.images[0].entry()]));
     plan(&home, &hosts, "\"1\", latest");
     let (document, stderr) = verify_plan(&home, 7).await;
     let found = ["web", &hosts[1], "latest", "verify"].map(str::to_owned);
@@ -585,17 +575,17 @@ async fn verify_reports_tags_and_registries_that_disagree() {
 
 #[tokio::test]
 async fn verify_reports_each_difference_of_a_plan_once() {
-    let (world, other, home) = (World::new(), World::new(), Home::new());
-    let [a, b] = [world.registry(|_| None).await, other.registry(|_| None).await];
-    let old = index(&[entry(&world.images[0]), entry(&world.images[1])]);
+    let (web, other, home) = (Web::new(), Web::new(), Home::new());
+    let [a, b] = [web.registry(|_| None).await, other.registry(|_| None).await];
+    let old = Document::index(&[web.images[0].entry(), web.images[1].entry()]);
     let image = |name: &str| {
         format!("{name}: {{ context: ., repository: web, tags: [{name}], platforms: [linux/amd64, linux/arm64] }}")
     };
     for tag in ["one", "two"] {
-        world.store.put("web", tag, &world.index);
+        web.store.put("web", tag, &web.index);
     }
     other.store.put("web", "one", &old);
-    other.store.put("web", "two", &world.index);
+    other.store.put("web", "two", &web.index);
     let (hosts, images) = (format!("{}, {}", a.host(), b.host()), ["one", "two"].map(image).join(", "));
     let plan = format!("version: 1\nregistry: [{hosts}]\nimages: {{ {images} }}\n");
     fs::write(home.path().join("build.yaml"), plan).unwrap();
@@ -607,8 +597,8 @@ async fn verify_reports_each_difference_of_a_plan_once() {
 
 #[tokio::test]
 async fn verify_checks_all_registries_when_one_is_dead() {
-    let (world, home) = (World::new(), Home::new());
-    let registry = world.registry(|_| None).await;
+    let (web, home) = (Web::new(), Home::new());
+    let registry = web.registry(|_| None).await;
     let (alive, dead) = (registry.host().clone(), "localhost:1".to_owned());
     for registries in [[dead.clone(), alive.clone()], [alive.clone(), dead.clone()]] {
         plan(&home, &registries, "\"1\"");
@@ -619,7 +609,7 @@ async fn verify_checks_all_registries_when_one_is_dead() {
         assert!(stderr.contains("verified 1 of 1 reference, 1 could not be checked\n"), "{stderr}");
     }
     // The news is what is wrong: both are told, and one code is of the process.
-    world.store.put("web", "1", &index(&[entry(&world.images[0])]));
+    web.store.put("web", "1", &Document::index(&[web.images[0].entry()]));
     let (document, stderr) = verify_plan(&home, 7).await;
     let phases: Vec<_> = failures(&document).into_iter().map(|[.., phase]| phase).collect();
     assert_eq!(phases, ["preflight", "verify"]);
@@ -628,10 +618,10 @@ async fn verify_checks_all_registries_when_one_is_dead() {
 
 #[tokio::test]
 async fn verify_exits_3_when_a_part_cannot_be_read() {
-    let world = World::new();
-    let [config, arm64] = [world.images[0].config.digest(), world.images[1].manifest.digest()];
-    for (digest, platform) in [(world.own.digest(), "linux/amd64"), (config, "linux/amd64"), (arm64, "linux/arm64")] {
-        let registry = world.registry(for_blob(digest.clone(), |_| Some(status(403)))).await;
+    let web = Web::new();
+    let [config, arm64] = [web.images[0].config.digest(), web.images[1].manifest.digest()];
+    for (digest, platform) in [(web.own.digest(), "linux/amd64"), (config, "linux/amd64"), (arm64, "linux/arm64")] {
+        let registry = web.registry(for_blob(digest.clone(), |_| Some(status(403)))).await;
         let reference = format!("{}/web:1", registry.host());
         let verified = run(&["verify", "--no-elf", "--json", &reference]).await.expect_code(3);
         let document: Value = serde_json::from_str(&verified.stdout).unwrap();
@@ -653,26 +643,26 @@ async fn verify_refuses_an_index_with_two_images_of_a_platform() {
     "linux/arm64/v8".clone_into(&mut v8.platform);
     let [arm, v7] = [image("linux/arm", "e"), image("linux/arm/v7", "f")];
     let versions = ["10.0.17763.1", "10.0.20348.1"].map(|version| {
-        let mut entry = entry(&image("windows/amd64", version));
+        let mut entry = image("windows/amd64", version).entry();
         entry["platform"]["os.version"] = version.into();
         entry
     });
-    let nested = index(&[entry(&b)]);
+    let nested = Document::index(&[b.entry()]);
     store.put("web", "", &nested);
     for (tag, entries, said) in [
-        ("two", vec![entry(&a), entry(&b)], Some("linux/amd64: the index has several images of this platform: ")),
+        ("two", vec![a.entry(), b.entry()], Some("linux/amd64: the index has several images of this platform: ")),
         (
             "nested",
-            vec![entry(&a), nested.descriptor()],
+            vec![a.entry(), nested.descriptor()],
             Some("linux/amd64: the index has several images of this platform: "),
         ),
-        ("v8", vec![entry(&arm64), entry(&v8)], Some("linux/arm64: the index has several images of this platform: ")),
-        ("v7", vec![entry(&arm), entry(&v7)], Some(": the index has several images of this platform: ")),
+        ("v8", vec![arm64.entry(), v8.entry()], Some("linux/arm64: the index has several images of this platform: ")),
+        ("v7", vec![arm.entry(), v7.entry()], Some(": the index has several images of this platform: ")),
         ("empty", Vec::new(), Some("it lists no image")),
-        ("same", vec![entry(&a), entry(&a)], None),
+        ("same", vec![a.entry(), a.entry()], None),
         ("windows", versions.to_vec(), None),
     ] {
-        store.put("web", tag, &index(&entries));
+        store.put("web", tag, &Document::index(&entries));
         let own = store.clone();
         let registry = ScriptedRegistry::stateful(move |request| own.answer(request)).await;
         let reference = format!("{}/web:{tag}", registry.host());
@@ -691,10 +681,10 @@ async fn verify_refuses_images_of_several_commits_of_a_plan() {
     let image = |platform: &str, revision: &str| {
         let image = Image::oci(platform, "x").holding(&label(revision), &[]);
         store.push("web", "", &image);
-        entry(&image)
+        image.entry()
     };
     let [amd64, old, new] = [image("linux/amd64", "new"), image("linux/arm64", "old"), image("linux/arm64", "new")];
-    store.put("web", "1", &index(&[amd64.clone(), old]));
+    store.put("web", "1", &Document::index(&[amd64.clone(), old]));
     let own = store.clone();
     let registry = ScriptedRegistry::stateful(move |request| own.answer(request)).await;
     plan(&home, &[registry.host().clone()], "\"1\"");
@@ -703,7 +693,7 @@ async fn verify_refuses_images_of_several_commits_of_a_plan() {
     assert!(stderr.contains("linux/arm64 has old"), "{stderr}");
     // Of which commits references are is the affair of who named them.
     run(&["verify", "--no-elf", &format!("{}/web:1", registry.host())]).await.expect_code(0);
-    store.put("web", "1", &index(&[amd64, new]));
+    store.put("web", "1", &Document::index(&[amd64, new]));
     verify_plan(&home, 0).await;
 }
 

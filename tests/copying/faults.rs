@@ -10,9 +10,10 @@ use polyarch::registry::{
     Arrival, Backoff, BlobSource, Client, ClientConfig, ErrorKind, Proxies, RegistryError, Timeouts, Transport,
 };
 
+use crate::support::images::Image;
 use crate::support::program::{Home, Run};
-use crate::support::scripted_images::{Image, Store};
 use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
+use crate::support::store::Store;
 
 pub(super) const CONTENT: &[u8] = b"a layer that is longer than nothing";
 

@@ -13,10 +13,11 @@ use tokio::sync::Notify;
 use super::{push, run, sent};
 use crate::registry_conformance::peer::Peer;
 use crate::support::distribution::{Distribution, Setup};
+use crate::support::images::Image;
 use crate::support::parts::LIMIT;
 use crate::support::program::{Home, Run};
-use crate::support::scripted_images::{Image, Store};
 use crate::support::scripted_registry::{Reply, ScriptedRegistry};
+use crate::support::store::Store;
 
 fn index(layout: &Path) -> Value {
     serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap()

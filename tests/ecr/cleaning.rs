@@ -3,23 +3,13 @@
 use serde_json::{Value, json};
 
 use super::world::{Aws, says};
+use crate::support::images::{Document, Image};
 use crate::support::scripted_ecr::{Action, Mutability};
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, fields};
 use crate::support::scripted_registry::{Request, status};
 
 /// An image that polyarch built of `hello`, unless it says another label.
 fn built(platform: &str, seed: &str) -> Image {
     Image::oci(platform, seed).holding(&json!({ "Labels": { "dev.polyarch.image": "hello" } }), &[])
-}
-
-fn index(images: &[&Image]) -> Document {
-    let entry = |image: &&Image| {
-        let mut entry = image.manifest.descriptor();
-        entry["platform"] = fields(&image.platform);
-        entry
-    };
-    let entries: Vec<_> = images.iter().map(entry).collect();
-    Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }))
 }
 
 /// What a run publishes as `version`: two arch tags, and then the index.
@@ -28,7 +18,7 @@ fn publish(aws: &Aws, version: &str) -> ([Image; 2], Document) {
     for image in &images {
         aws.ecr.keep("hello", Some(&image.platform.replace("linux/", &format!("{version}-"))), image);
     }
-    let index = index(&[&images[0], &images[1]]);
+    let index = Document::index_of([&images[0], &images[1]]);
     aws.ecr.keep_manifest("hello", Some(version), &index);
     (images, index)
 }
@@ -83,7 +73,7 @@ async fn clean_keeps_foreign_images_and_images_of_other_indexes() {
     let (images, _) = publish(&aws, "1.0");
     let foreign = Image::oci("linux/s390x", "foreign");
     aws.ecr.keep("hello", None, &foreign);
-    aws.ecr.keep_manifest("hello", Some("0.1"), &index(&[&images[0], &foreign]));
+    aws.ecr.keep_manifest("hello", Some("0.1"), &Document::index_of([&images[0], &foreign]));
     aws.ecr.keep("hello", Some("0.2"), &Image::oci("linux/amd64", "other"));
     let other = Image::oci("linux/amd64", "b").holding(&json!({ "Labels": { "dev.polyarch.image": "b" } }), &[]);
     aws.ecr.keep("hello", Some("0.3"), &other);
@@ -172,7 +162,7 @@ async fn clean_orders_ecr_publications_by_push_time() {
     for (minor, year) in [(0, 2021), (1, 2023), (2, 2022), (3, 2020)] {
         let image = created(built("linux/amd64", &minor.to_string()), year);
         aws.ecr.keep("hello", Some(&format!("1.{minor}.0-amd64")), &image);
-        let index = index(&[&image]);
+        let index = Document::index_of([&image]);
         aws.ecr.keep_manifest("hello", Some(&format!("1.{minor}.0")), &index);
         aws.ecr.keep_manifest("hello", Some("latest"), &index);
         indexes.push(index);
@@ -201,7 +191,7 @@ async fn clean_all_also_deletes_imported_and_copied_images() {
         aws.ecr.keep("hello", Some(&format!("1.{minor}.0-amd64")), &image);
         let ours = built("linux/arm64", &minor.to_string());
         aws.ecr.keep("hello", Some(&format!("1.{minor}.0-arm64")), &ours);
-        aws.ecr.keep_manifest("hello", Some(&format!("1.{minor}.0")), &index(&[&image, &ours]));
+        aws.ecr.keep_manifest("hello", Some(&format!("1.{minor}.0")), &Document::index_of([&image, &ours]));
     }
     let other = Image::oci("linux/amd64", "b").holding(&json!({ "Labels": { "dev.polyarch.image": "b" } }), &[]);
     aws.ecr.keep("hello", Some("0.1.0"), &other);

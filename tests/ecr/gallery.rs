@@ -10,10 +10,11 @@ use serde_json::json;
 use super::world::{says, with_keys};
 use crate::registry_faults::certificate;
 use crate::registry_faults::proxies::Tunnel;
+use crate::support::images::Image;
 use crate::support::program::{Home, Run};
 use crate::support::scripted_engine::{Script, ScriptedEngine};
-use crate::support::scripted_images::{Image, Store};
 use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
+use crate::support::store::Store;
 
 /// The gallery under its own name, and its API.
 struct Gallery {

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::world::{Aws, HELLO, says};
+use crate::support::images::{Document, Image, attestation};
 use crate::support::scripted_ecr::{Action, Mutability};
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, attestation, fields};
 
 /// Two images and an attestation in an index under 1.0, and an arch tag that no index lists; all in `hello`.
-struct World {
+struct Published {
     aws: Aws,
     images: [Image; 2],
     attestation: Document,
@@ -15,21 +15,13 @@ struct World {
     left: Image,
 }
 
-fn entry(image: &Image) -> Value {
-    let mut entry = image.manifest.descriptor();
-    entry["platform"] = fields(&image.platform);
-    entry
-}
-
-impl World {
+impl Published {
     async fn start() -> Self {
         let aws = Aws::start().await;
         aws.ecr.has("hello", Mutability::Mutable);
         let images = ["linux/amd64", "linux/arm64"].map(|platform| Image::oci(platform, "1.0"));
         let (attestation, attesting) = attestation(&images[0].manifest, &json!({}));
-        let entries = json!([entry(&images[0]), entry(&images[1]), attesting]);
-        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-        let index = Document::new(OCI_INDEX, &index);
+        let index = Document::index(&[images[0].entry(), images[1].entry(), attesting]);
         let left = Image::oci("linux/riscv64", "1.1");
         aws.ecr.keep("hello", Some("1.0-amd64"), &images[0]);
         aws.ecr.keep("hello", None, &images[1]);
@@ -67,10 +59,10 @@ async fn missing_ecr_repository_leads_to_its_creation() {
 
 #[tokio::test]
 async fn images_json_has_ecr_keys_and_the_indexes_of_each_image() {
-    let world = World::start().await;
-    let World { aws, images, attestation, index, left } = &world;
+    let hello = Published::start().await;
+    let Published { aws, images, attestation, index, left } = &hello;
     aws.ecr.page(2);
-    let listed = world.listed().await;
+    let listed = hello.listed().await;
     assert_eq!(aws.ecr.count(Action::DescribeImages), 3, "five images in pages of two");
     let order: Vec<_> = listed.iter().map(|detail| detail["imageDigest"].as_str().unwrap()).collect();
     let [amd64, arm64] = images.each_ref().map(|image| image.manifest.digest());
@@ -103,32 +95,32 @@ async fn images_json_has_ecr_keys_and_the_indexes_of_each_image() {
 
 #[tokio::test]
 async fn images_table_marks_images_without_an_index() {
-    let world = World::start().await;
-    let listed = world.aws.run(&["images", "hello"]).finish().await.expect_code(0);
+    let hello = Published::start().await;
+    let listed = hello.aws.run(&["images", "hello"]).finish().await.expect_code(0);
     let rows: Vec<Vec<_>> = listed
         .stdout
         .lines()
         .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
         .collect();
     let short = |document: &Document| document.digest()["sha256:".len()..][..12].to_owned();
-    let [amd64, arm64] = world.images.each_ref().map(|image| short(&image.manifest));
-    assert_eq!(rows[0], [format!("{}/hello", world.aws.ecr.host())]);
+    let [amd64, arm64] = hello.images.each_ref().map(|image| short(&image.manifest));
+    assert_eq!(rows[0], [format!("{}/hello", hello.aws.ecr.host())]);
     assert_eq!(rows[1], ["tags", "digest", "platform", "size", "pushed", "in"]);
     let cells = |row: usize| [rows[row][0], rows[row][1], rows[row][2], rows[row].last().unwrap()].map(str::trim);
-    assert_eq!(cells(2), ["1.1-riscv64", &short(&world.left.manifest), "linux/riscv64", "no index"]);
-    assert_eq!(cells(3)[..3], ["1.0, latest", &short(&world.index), "2 images"]);
+    assert_eq!(cells(2), ["1.1-riscv64", &short(&hello.left.manifest), "linux/riscv64", "no index"]);
+    assert_eq!(cells(3)[..3], ["1.0, latest", &short(&hello.index), "2 images"]);
     assert_eq!(cells(4), ["1.0-amd64", &amd64, "linux/amd64", "1.0"]);
     assert_eq!(cells(5), ["<none>", &arm64, "linux/arm64", "1.0"]);
-    assert_eq!(cells(6), ["<none>", &short(&world.attestation), "attestation", "1.0"]);
+    assert_eq!(cells(6), ["<none>", &short(&hello.attestation), "attestation", "1.0"]);
 }
 
 #[tokio::test]
 async fn images_without_describe_permission_follows_tags() {
-    let world = World::start().await;
-    world.aws.ecr.deny(Action::DescribeImages);
-    world.aws.ecr.keep("hello", None, &Image::oci("linux/s390x", "untagged"));
-    world.aws.ecr.page(2);
-    let listed = world.aws.run(&["images", "--json"]).finish().await.expect_code(0);
+    let hello = Published::start().await;
+    hello.aws.ecr.deny(Action::DescribeImages);
+    hello.aws.ecr.keep("hello", None, &Image::oci("linux/s390x", "untagged"));
+    hello.aws.ecr.page(2);
+    let listed = hello.aws.run(&["images", "--json"]).finish().await.expect_code(0);
     says(
         &listed,
         &["warning", "polyarch lists only tagged images", "ecr:DescribeImages", "hint: allow ecr:DescribeImages"],
@@ -136,27 +128,27 @@ async fn images_without_describe_permission_follows_tags() {
     let document: Value = serde_json::from_str(&listed.stdout).unwrap();
     let details = document["imageDetails"].as_array().unwrap();
     assert_eq!(details.len(), 5, "all but the one that nothing leads to: {details:#?}");
-    assert_eq!(of(details, &world.index.digest())["imageTags"], json!(["1.0", "latest"]));
-    assert_eq!(of(details, &world.images[1].manifest.digest())["indexes"], json!([world.index.digest()]));
+    assert_eq!(of(details, &hello.index.digest())["imageTags"], json!(["1.0", "latest"]));
+    assert_eq!(of(details, &hello.images[1].manifest.digest())["indexes"], json!([hello.index.digest()]));
     assert!(details.iter().all(|detail| detail.get("imagePushedAt").is_none() && detail.get("registryId").is_none()));
     // Four tags.
-    assert_eq!(world.aws.ecr.count(Action::ListImages), 2);
+    assert_eq!(hello.aws.ecr.count(Action::ListImages), 2);
 
-    world.aws.ecr.deny(Action::ListImages);
-    let refused = world.aws.run(&["images"]).finish().await.expect_code(3);
+    hello.aws.ecr.deny(Action::ListImages);
+    let refused = hello.aws.run(&["images"]).finish().await.expect_code(3);
     says(&refused, &["ecr:ListImages"]);
 }
 
 #[tokio::test]
 async fn images_reports_a_missing_repository_beside_existing_ones() {
-    let world = World::start().await;
+    let hello = Published::start().await;
     let other = HELLO.replace("images:", "images:\n  other: { tags: [x], platforms: [linux/amd64] }");
-    world.aws.plan(&other);
-    let listed = world.aws.run(&["images", "--format", "json"]).finish().await.expect_code(7);
-    says(&listed, &[&format!("{}/other does not exist", world.aws.ecr.host())]);
+    hello.aws.plan(&other);
+    let listed = hello.aws.run(&["images", "--format", "json"]).finish().await.expect_code(7);
+    says(&listed, &[&format!("{}/other does not exist", hello.aws.ecr.host())]);
     let document: Value = serde_json::from_str(&listed.stdout).unwrap();
     assert_eq!(document["imageDetails"].as_array().unwrap().len(), 5);
-    assert_eq!(document["failed"][0]["repository"], format!("{}/other", world.aws.ecr.host()));
-    let nobody = world.aws.run_as_nobody(&["images"]).finish().await.expect_code(3);
+    assert_eq!(document["failed"][0]["repository"], format!("{}/other", hello.aws.ecr.host()));
+    let nobody = hello.aws.run_as_nobody(&["images"]).finish().await.expect_code(3);
     says(&nobody, &["no AWS credentials were found"]);
 }

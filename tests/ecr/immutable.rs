@@ -1,8 +1,8 @@
 //! Tags that may not move: known before anything is put.
 
 use super::world::{Aws, says};
+use crate::support::images::Image;
 use crate::support::scripted_ecr::{Action, Mutability};
-use crate::support::scripted_images::Image;
 
 /// One platform, pushed under a tag of its own.
 const ONE: &str = "

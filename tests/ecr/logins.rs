@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::world::{Aws, HELLO, KEYS, says, with_keys};
+use crate::support::images::Image;
 use crate::support::scripted_ecr::{Action, Mutability};
-use crate::support::scripted_images::Image;
 
 /// Everything that AWS's chain looks at.
 const CHAIN: [&str; 5] =

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::world::{Aws, HELLO};
+use crate::support::images::{Document, Image};
 use crate::support::scripted_ecr::{Action, Mutability};
-use crate::support::scripted_images::{Document, Image, OCI_INDEX};
 
 const PAGE: &str = include_str!("../../docs/guide/ecr.md");
 
@@ -114,8 +114,7 @@ async fn lists(actions: &BTreeSet<String>) -> i32 {
         aws.ecr.keep("hello", None, image);
     }
     let entries: Vec<_> = images.iter().map(|image| image.manifest.descriptor()).collect();
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-    aws.ecr.keep_manifest("hello", Some("1.0"), &Document::new(OCI_INDEX, &index));
+    aws.ecr.keep_manifest("hello", Some("1.0"), &Document::index(&entries));
     aws.ecr.keep("hello", Some("left"), &Image::oci("linux/amd64", "left"));
     aws.run(&["images"]).finish().await.code()
 }
@@ -136,8 +135,7 @@ async fn cleans(actions: &BTreeSet<String>) -> i32 {
     for version in ["0.1", "0.2"] {
         let image = Image::oci("linux/amd64", version);
         aws.ecr.keep("hello", None, &image);
-        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [image.manifest.descriptor()] });
-        aws.ecr.keep_manifest("hello", Some(version), &Document::new(OCI_INDEX, &index));
+        aws.ecr.keep_manifest("hello", Some(version), &Document::index(&[image.manifest.descriptor()]));
     }
     aws.run(&["clean", "hello", "--keep", "1", "--all", "--apply"]).finish().await.code()
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::world::{Aws, HELLO, says};
 use crate::registry_faults::certificate;
 use crate::registry_faults::proxies::Tunnel;
+use crate::support::images::Image;
 use crate::support::scripted_ecr::{Action, Mutability, ScriptedEcr};
-use crate::support::scripted_images::Image;
 use crate::support::scripted_registry::{Request, status};
 
 const CREATED: &str = r#"

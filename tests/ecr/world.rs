@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::program::{Finished, Home, Run};
 use crate::support::scripted_ecr::ScriptedEcr;
 use crate::support::scripted_engine::{Script, ScriptedEngine};
-use crate::support::scripted_images::Store;
+use crate::support::store::Store;
 
 /// Who the user is at AWS. Neither key may be seen anywhere.
 pub(crate) const KEYS: [(&str, &str); 3] = [

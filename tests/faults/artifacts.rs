@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::editing::{join, reference, world};
 use super::world::{World, says};
+use crate::support::images::{Document, OCI_MANIFEST, fields};
 use crate::support::program::Run;
-use crate::support::scripted_images::{Document, OCI_MANIFEST, fields};
 
 /// Puts a manifest of `config` under the tag `artifact`.
 fn has(world: &World, config_type: &str, config: &Value, more: &Value) {

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::world::{World, says};
+use crate::support::images::Image;
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::Image;
 use crate::support::scripted_registry::status;
 
 const PLAN: &str = r#"

@@ -12,7 +12,7 @@ use super::world::{World, says};
 use crate::support::memory::peak;
 use crate::support::program::Finished;
 use crate::support::scripted_engine::{Rest, Script};
-use crate::support::scripted_images::{Document, Image};
+use crate::support::images::{Document, Image};
 
 /// The most memory that the program may take, in KiB. The rest of the promised 64 MiB is room for the pages of the
 /// program file, which are not counted.

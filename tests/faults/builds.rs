@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 use tonic::Status;
 
 use super::world::{World, says};
+use crate::support::images::Image;
 use crate::support::scripted_engine::receiver::Receiver;
 use crate::support::scripted_engine::{Rest, Script};
-use crate::support::scripted_images::Image;
 
 #[tokio::test]
 async fn build_publishes_an_index_and_prints_its_digest() {

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::world::{HELLO, World, says};
 use crate::registry_conformance::peer::Peer;
 use crate::support::distribution::{Distribution, PASSWORD, Setup, USER};
+use crate::support::images::{Document, Image, attestation, fields};
 use crate::support::program::Run;
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, attestation, fields};
 use crate::support::scripted_registry::status;
 
 /// A plan of these registries, the world's own first.
@@ -104,16 +104,13 @@ async fn attestations_and_arch_tags_reach_every_registry() {
     for platform in ["linux/amd64", "linux/arm64"] {
         let image = Image::oci(platform, "attested");
         let (manifest, attests) = attestation(&image.manifest, &json!({}));
-        let mut entry = image.manifest.descriptor();
-        entry["platform"] = fields(platform);
         world.store.push("hello", "ignored", &image);
         let statement = json!({ "subject": [{ "digest": image.manifest.digest() }] });
         world.store.keep(&Document::new("application/vnd.in-toto+json", &statement));
         world.store.keep(&Document::new("application/vnd.oci.image.config.v1+json", &fields("unknown/unknown")));
         world.store.put("hello", "ignored", &manifest);
-        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry, attests] });
         let tag = format!("1.0-{}", platform.rsplit('/').next().unwrap());
-        world.store.put("hello", &tag, &Document::new(OCI_INDEX, &index));
+        world.store.put("hello", &tag, &Document::index(&[image.entry(), attests]));
     }
     let joined = world.run(&["join"]).finish().await.expect_code(0);
     says(&joined, &["and 2 attestations"]);
@@ -228,12 +225,9 @@ async fn imported_images_reach_every_registry() {
     let entries = ["linux/amd64", "linux/arm64"].map(|platform| {
         let image = Image::oci(platform, "upstream");
         world.store.push("upstream", "ignored", &image);
-        let mut entry = image.manifest.descriptor();
-        entry["platform"] = fields(platform);
-        entry
+        image.entry()
     });
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-    world.store.put("upstream", "1", &Document::new(OCI_INDEX, &index));
+    world.store.put("upstream", "1", &Document::index(&entries));
     let plan = format!(
         "version: 1\nregistry: [{host}/own, {host}/mirror]\nimages:\n  base:\n    from: \"{host}/upstream:1\"\n    \
          tags: [\"1.0\"]\n    platforms: [linux/amd64, linux/arm64]\n"

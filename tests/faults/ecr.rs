@@ -5,11 +5,12 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::world::says;
+use crate::support::images::{Document, Image};
 use crate::support::program::{Finished, Home, Run};
 use crate::support::scripted_ecr::{Action, Mutability, ScriptedEcr};
 use crate::support::scripted_engine::{Script, ScriptedEngine};
-use crate::support::scripted_images::{DOCKER_LIST, Document, Image, Store};
 use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
+use crate::support::store::Store;
 
 /// An account, an engine that pushes there, and a plan of one image for one platform.
 struct Site {
@@ -176,8 +177,7 @@ async fn platform_features_are_left_out_for_ecr_with_a_warning() {
     upstream.push("upstream", "ignored", &image);
     let mut entry = image.manifest.descriptor();
     entry["platform"] = json!({ "os": "linux", "architecture": "amd64", "features": ["sse4"], "os.version": "1" });
-    let list = json!({ "schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [entry] });
-    upstream.put("upstream", "1", &Document::new(DOCKER_LIST, &list));
+    upstream.put("upstream", "1", &Document::docker_list(std::slice::from_ref(&entry)));
     let source = ScriptedRegistry::stateful(move |request| upstream.answer(request)).await;
     let plan = fs::read_to_string(site.home.path().join("build.yaml")).unwrap();
     let from = format!("from: {}/upstream:1", source.host());

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::world::{World, says};
+use crate::support::images::{DOCKER_LIST, DOCKER_MANIFEST, Document, Image, OCI_INDEX, fields};
 use crate::support::program::Finished;
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::{DOCKER_LIST, DOCKER_MANIFEST, Document, Image, OCI_INDEX, attestation, fields};
 use crate::support::scripted_registry::status;
 
 /// A registry that has an image of each of these platforms under `ARCH` in `hello`, as docker has them.
@@ -33,17 +33,9 @@ pub(super) async fn join(world: &World, options: &[&str], tags: &[&str]) -> Fini
     world.run(&[&["join", "-t", &target], options, &sources].concat()).finish().await
 }
 
-pub(super) fn entry(image: &Image) -> Value {
-    let mut entry = image.manifest.descriptor();
-    entry["platform"] = fields(&image.platform);
-    entry
-}
-
 /// Has an index of `entries`, with more in it, under a tag.
 pub(super) fn has(world: &World, tag: &str, entries: &[Value], more: &Value) {
-    let mut index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-    index.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    world.store.put("hello", tag, &Document::new(OCI_INDEX, &index));
+    world.store.put("hello", tag, &Document::index_with(entries, more));
 }
 
 pub(super) fn published(world: &World) -> Value {
@@ -64,10 +56,8 @@ pub(super) fn platforms(index: &Value) -> Vec<String> {
 async fn duplicate_image_is_listed_once_with_a_warning() {
     let world = world(&["linux/amd64", "linux/arm64"]).await;
     let amd64 = Image::docker("linux/amd64", "new");
-    let (attests, attestation) = attestation(&amd64.manifest, &json!({}));
-    world.store.put("hello", "ignored", &attests);
-    world.store.fill(&attests);
-    has(&world, "attested", &[entry(&amd64), attestation.clone()], &json!({}));
+    let attestation = world.store.attest("hello", &amd64);
+    has(&world, "attested", &[amd64.entry(), attestation.clone()], &json!({}));
     let finished = join(&world, &[], &["amd64", "arm64", "attested"]).await.expect_code(0);
     says(
         &finished,
@@ -158,7 +148,7 @@ async fn arch_tag_with_a_contradicting_image_is_not_joined() {
     }
     let source = reference(&world, "1.0-arm64");
     // By digest, or in an index, an image has the same truth.
-    has(&world, "2.0-arm64", &[entry(&Image::docker("linux/amd64", "1.0-arm64"))], &json!({}));
+    has(&world, "2.0-arm64", &[Image::docker("linux/amd64", "1.0-arm64").entry()], &json!({}));
     join(&world, &[], &["2.0-arm64"]).await.expect_code(7);
     world.assert_untouched();
     for (said, index) in [("linux/amd64", "linux/amd64"), ("linux/arm64", "linux/arm64")] {
@@ -198,10 +188,8 @@ fn standing(world: &World) -> ([Image; 3], Value) {
     for image in &images {
         world.store.push("hello", "ignored", image);
     }
-    let (attests, attestation) = attestation(&images[0].manifest, &json!({}));
-    world.store.put("hello", "ignored", &attests);
-    world.store.fill(&attests);
-    let mut entries = images.each_ref().map(entry).to_vec();
+    let attestation = world.store.attest("hello", &images[0]);
+    let mut entries = images.each_ref().map(Image::entry).to_vec();
     entries[0]["annotations"] = json!({ "tier": "1" });
     entries[1]["annotations"] = json!({ "tier": "2" });
     entries.push(attestation.clone());
@@ -246,9 +234,9 @@ async fn append_refuses_to_lose_an_entry_added_by_another_run() {
     let world = world(&["linux/s390x", "linux/riscv64"]).await;
     let (before, _) = standing(&world);
     let (store, config) = (world.store.clone(), before[2].config.digest());
-    let mut entries = before.each_ref().map(entry).to_vec();
-    entries.push(entry(&Image::docker("linux/riscv64", "new")));
-    let other = Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }));
+    let mut entries = before.each_ref().map(Image::entry).to_vec();
+    entries.push(Image::docker("linux/riscv64", "new").entry());
+    let other = Document::index(&entries);
     // By then it is known what the target has.
     world.registry_answers(move |request| {
         if request.target.ends_with(&config) {
@@ -293,7 +281,7 @@ async fn remove_checks_the_other_platforms_of_every_tag() {
     has(
         &world,
         "latest",
-        &[before.each_ref().map(entry).to_vec(), vec![entry(&Image::oci("linux/s390x", "x"))]].concat(),
+        &[before.each_ref().map(Image::entry).to_vec(), vec![Image::oci("linux/s390x", "x").entry()]].concat(),
         &json!({}),
     );
     let latest = reference(&world, "latest");
@@ -308,10 +296,9 @@ async fn broken_entries_can_be_replaced_but_not_kept() {
     let world = world(&["linux/arm64"]).await;
     let (before, _) = standing(&world);
     // Of the three, one is there; one is gone, one is another platform's.
-    let mut lie = entry(&before[0]);
-    lie["platform"] = fields("linux/arm/v7");
-    let gone = entry(&Image::oci("linux/arm64", "gone"));
-    has(&world, "1.0", &[entry(&before[0]), gone, lie], &json!({}));
+    let lie = before[0].manifest.entry("linux/arm/v7");
+    let gone = Image::oci("linux/arm64", "gone").entry();
+    has(&world, "1.0", &[before[0].entry(), gone, lie], &json!({}));
     let finished = join(&world, &["--append"], &[]).await.expect_code(7);
     says(&finished, &["linux/arm64 of ", ": its image ", "linux/arm/v7 of ", "the image is for linux/amd64"]);
     world.assert_untouched();

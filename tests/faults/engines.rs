@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::world::{HELLO, World, says};
 use crate::support::program::{Finished, Run};
 use crate::support::scripted_engine::{Rest, Script, ScriptedEngine};
-use crate::support::scripted_images::Store;
+use crate::support::store::Store;
 
 #[tokio::test]
 async fn missing_socket_error_names_path_and_origin() {

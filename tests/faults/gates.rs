@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::world::{HELLO, World, says};
+use crate::support::images::{Document, Image};
 use crate::support::program::Run;
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, attestation, fields};
 use crate::support::scripted_registry::status;
 
 /// Has an index of these platforms under the tags.
@@ -13,20 +13,13 @@ fn has_index(world: &World, tags: &[&str], platforms: &[&str]) -> Document {
     let entries = platforms.iter().map(|platform| {
         let image = Image::oci(platform, "before");
         world.store.push("hello", "ignored", &image);
-        entry(&image)
+        image.entry()
     });
     has(world, tags, &entries.collect::<Vec<_>>())
 }
 
-fn entry(image: &Image) -> Value {
-    let mut entry = image.manifest.descriptor();
-    entry["platform"] = fields(&image.platform);
-    entry
-}
-
 fn has(world: &World, tags: &[&str], entries: &[Value]) -> Document {
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-    let index = Document::new(OCI_INDEX, &index);
+    let index = Document::index(&entries);
     for tag in tags {
         world.store.put("hello", tag, &index);
     }
@@ -110,10 +103,9 @@ async fn current_tags_are_read_once_before_they_move() {
 async fn lost_attestations_are_warned_about() {
     let world = World::start(Script::default()).await;
     let image = Image::oci("linux/amd64", "attested");
-    let (manifest, attests) = attestation(&image.manifest, &json!({}));
     world.store.push("hello", "ignored", &image);
-    world.store.put("hello", "ignored", &manifest);
-    has(&world, &["1.0", "latest"], &[entry(&image), attests]);
+    let attests = world.store.attest("hello", &image);
+    has(&world, &["1.0", "latest"], &[image.entry(), attests]);
     let finished = world.build().await.expect_code(0);
     says(&finished, &["hello:1.0 has attestations of linux/amd64, which the new index lacks"]);
     assert_eq!(finished.stderr.matches("has attestations").count(), 1, "{}", finished.stderr);
@@ -124,11 +116,10 @@ fn annotated(world: &World, tags: &[&str], own: &Value, of_amd64: &Value) {
     let images = ["linux/amd64", "linux/arm64"].map(|platform| Image::oci(platform, "annotated"));
     let mut entries = images.map(|image| {
         world.store.push("hello", "ignored", &image);
-        entry(&image)
+        image.entry()
     });
     entries[0]["annotations"] = of_amd64.clone();
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries, "annotations": own });
-    let index = Document::new(OCI_INDEX, &index);
+    let index = Document::index_with(&entries, &json!({ "annotations": own }));
     for tag in tags {
         world.store.put("hello", tag, &index);
     }

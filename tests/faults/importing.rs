@@ -6,23 +6,20 @@ use base64::Engine as _;
 use serde_json::json;
 
 use super::world::{World, says};
+use crate::support::images::{Document, Image, fields};
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, Store, fields};
 use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
+use crate::support::store::Store;
 
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64/v8"];
 
 /// An index of both platforms under `upstream:1`, and its images.
 fn upstream(store: &Store, seed: &str) -> Vec<Image> {
     let images = PLATFORMS.map(|platform| Image::oci(platform, seed));
-    let entries = images.each_ref().map(|image| {
+    for image in &images {
         store.push("upstream", &image.manifest.digest(), image);
-        let mut entry = image.manifest.descriptor();
-        entry["platform"] = fields(&image.platform);
-        entry
-    });
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-    store.put("upstream", "1", &Document::new(OCI_INDEX, &index));
+    }
+    store.put("upstream", "1", &Document::index_of(&images));
     images.to_vec()
 }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::world::{HELLO, World, says};
+use crate::support::images::{Document, Image};
 use crate::support::program::Finished;
 use crate::support::scripted_engine::{Rest, Script};
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, fields};
 use crate::support::scripted_registry::{Reply, Request, status};
 
 /// The request for the base.
@@ -19,15 +19,10 @@ fn has_base(world: &World, platforms: &[&str]) {
     let entries = platforms.iter().map(|platform| {
         let image = Image::oci(platform.trim_start_matches('?'), "base");
         world.store.push("base", "", &image);
-        let mut entry = image.manifest.descriptor();
-        if !platform.starts_with('?') {
-            entry["platform"] = fields(&image.platform);
-        }
-        entry
+        if platform.starts_with('?') { image.manifest.descriptor() } else { image.entry() }
     });
     let entries: Vec<Value> = entries.collect();
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-    world.store.put("base", "1", &Document::new(OCI_INDEX, &index));
+    world.store.put("base", "1", &Document::index(&entries));
 }
 
 /// Writes the Dockerfile: `BASE` in it is `base:1` of the world's registry.

@@ -5,16 +5,14 @@ use std::time::{Duration, Instant};
 use polyarch::oci::Digest;
 use serde_json::{Value, json};
 
-use super::editing::{entry, has, join, platforms, published, reference, world};
+use super::editing::{has, join, platforms, published, reference, world};
 use super::world::{World, says};
+use crate::support::images::{DOCKER_LIST, Document, Image, OCI_INDEX, fields};
 use crate::support::program::Run;
-use crate::support::scripted_images::{DOCKER_LIST, Document, Image, OCI_INDEX, attestation, fields};
 
 /// Has an index of `entries` by its digest; gives its entry.
 fn listed(world: &World, entries: &[Value], more: &Value) -> Value {
-    let mut index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-    index.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let index = Document::new(OCI_INDEX, &index);
+    let index = Document::index_with(entries, more);
     world.store.put("hello", "ignored", &index);
     index.descriptor()
 }
@@ -29,16 +27,13 @@ fn of(platform: &str, mut entry: Value) -> Value {
 fn attested(world: &World, platform: &str) -> [Value; 2] {
     let image = Image::oci(platform, "attested");
     world.store.push("hello", "ignored", &image);
-    let (attests, attesting) = attestation(&image.manifest, &json!({}));
-    world.store.put("hello", "ignored", &attests);
-    world.store.fill(&attests);
-    [entry(&image), attesting]
+    [image.entry(), world.store.attest("hello", &image)]
 }
 
 fn pushed(world: &World, platform: &str) -> Value {
     let image = Image::docker(platform, "pushed");
     world.store.push("hello", "ignored", &image);
-    entry(&image)
+    image.entry()
 }
 
 #[tokio::test]
@@ -178,7 +173,7 @@ async fn append_keeps_images_of_nested_indexes() {
     world.assert_untouched();
     let added = join(&world, &["--append", "--remove", "linux/amd64"], &["s390x"]).await.expect_code(0);
     says(&added, &["annotations left out of the index: 1 ", "hello:1.0 has them in nested indexes"]);
-    let s390x = entry(&Image::docker("linux/s390x", "new"));
+    let s390x = Image::docker("linux/s390x", "new").entry();
     assert_eq!(published(&world)["manifests"], json!([arm64[0], s390x, arm64[1]]));
 }
 

@@ -3,27 +3,16 @@
 use serde_json::{Value, json};
 
 use super::world::{World, says};
+use crate::support::images::{DOCKER_LIST, Document, Image, OCI_INDEX, OCI_MANIFEST, attestation};
 use crate::support::program::Run;
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::{
-    DOCKER_LIST, Document, Image, OCI_INDEX, OCI_MANIFEST, Store, attestation, fields, missing,
-};
 use crate::support::scripted_registry::status;
+use crate::support::store::{Store, missing};
 
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 
 fn arch_tag(platform: &str) -> String {
     format!("1.0-{}", platform.rsplit('/').next().unwrap())
-}
-
-fn entry(image: &Image) -> Value {
-    let mut entry = image.manifest.descriptor();
-    entry["platform"] = fields(&image.platform);
-    entry
-}
-
-fn index_of(entries: &[Value]) -> Document {
-    Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }))
 }
 
 fn attested(platform: &str) -> Image {
@@ -41,8 +30,8 @@ async fn joining_attested(more: &Value) -> (World, Vec<Value>) {
         world.store.push("hello", "ignored", &image);
         world.store.put("hello", "ignored", &manifest);
         world.store.fill(&manifest);
-        world.store.put("hello", &arch_tag(platform), &index_of(&[entry(&image), attestation.clone()]));
-        entries.extend([entry(&image), attestation]);
+        world.store.put("hello", &arch_tag(platform), &Document::index(&[image.entry(), attestation.clone()]));
+        entries.extend([image.entry(), attestation]);
     }
     (world, entries)
 }
@@ -98,26 +87,21 @@ async fn attestations_are_stripped_when_the_plan_asks_for_it() {
 #[tokio::test]
 async fn attestations_of_other_images_are_left_out() {
     let world = World::start(Script::default()).await;
-    let nobody = Image::oci("linux/arm64", "in no index").manifest;
+    let nobody = Image::oci("linux/arm64", "in no index");
     let images = PLATFORMS.map(attested);
-    let mut entries: Vec<_> = images.iter().map(entry).collect();
-    for document in [&images[0].manifest, &images[1].manifest, &nobody] {
-        let (manifest, entry) = attestation(document, &json!({}));
-        world.store.put("hello", "ignored", &manifest);
-        world.store.fill(&manifest);
-        entries.push(entry);
-    }
+    let mut entries: Vec<_> = images.iter().map(Image::entry).collect();
+    entries.extend([&images[0], &images[1], &nobody].map(|image| world.store.attest("hello", image)));
     // Who says nothing of an image.
     entries.push(entries[4].clone());
     entries[5]["annotations"] = json!({});
     for image in &images {
         world.store.push("hello", "ignored", image);
     }
-    world.store.put("hello", "1.0-amd64", &index_of(&entries));
+    world.store.put("hello", "1.0-amd64", &Document::index(&entries));
     world.store.push("hello", "1.0-arm64", &Image::oci("linux/arm64", "plain"));
     let finished = world.run(&["join"]).finish().await.expect_code(0);
     says(&finished, &["attestations left out of the index: 1 (their image is not in the index)"]);
-    assert_eq!(published(&world), [entries[0].clone(), entry(&Image::oci("linux/arm64", "plain")), entries[2].clone()]);
+    assert_eq!(published(&world), [entries[0].clone(), Image::oci("linux/arm64", "plain").entry(), entries[2].clone()]);
 }
 
 #[tokio::test]
@@ -150,7 +134,7 @@ async fn missing_attestation_is_named() {
 async fn more_than_16_attestations_are_refused() {
     let (world, mut entries) = joining_attested(&json!({})).await;
     let many = std::iter::once(entries.remove(0)).chain((0..17).map(|_| entries[0].clone()));
-    world.store.put("hello", "1.0-amd64", &index_of(&many.collect::<Vec<_>>()));
+    world.store.put("hello", "1.0-amd64", &Document::index(&many.collect::<Vec<_>>()));
     let finished = world.run(&["join"]).finish().await.expect_code(7);
     says(&finished, &["it has 17 attestations, and polyarch accepts at most 16"]);
     world.assert_untouched();
@@ -164,7 +148,7 @@ async fn verify_refuses_attestations_of_other_images() {
         world.store.fill(&world.store.get("hello", attestation["digest"].as_str().unwrap()).unwrap());
     }
     let verify = async |entries: &[Value]| {
-        world.store.put("hello", "seen", &index_of(entries));
+        world.store.put("hello", "seen", &Document::index(entries));
         let reference = format!("{}/hello:seen", world.registry.host());
         Run::new(&world.home, ["verify", "--format", "json", &reference]).finish().await
     };
@@ -202,9 +186,7 @@ async fn arch_tag_index_must_have_its_platform_exactly_once() {
     {
         let world =
             joining(|store, platform| store.push("hello", &arch_tag(platform), &Image::oci(platform, "x"))).await;
-        let entries: Vec<_> = entries.into_iter().map(entry).collect();
-        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-        world.store.put("hello", "1.0-arm64", &Document::new(OCI_INDEX, &index));
+        world.store.put("hello", "1.0-arm64", &Document::index_of(entries));
         let finished = world.run(&["join"]).finish().await.expect_code(7);
         says(&finished, &[says_what, "1.0-arm64"]);
         world.assert_untouched();
@@ -241,10 +223,9 @@ async fn descriptor_sizes_are_computed_from_the_bytes() {
     let world = joining(|store, platform| {
         let image = Image::oci(platform, "x");
         store.push("hello", "ignored", &image);
-        let mut lie = entry(&image);
+        let mut lie = image.entry();
         lie["size"] = 1.into();
-        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [lie] });
-        store.put("hello", &arch_tag(platform), &Document::new(OCI_INDEX, &index));
+        store.put("hello", &arch_tag(platform), &Document::index(&[lie]));
     })
     .await;
     world.run(&["join"]).finish().await.expect_code(0);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::world::{World, says};
+use crate::support::images::Image;
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::Image;
 
 /// An engine whose pushes end with `lines`, and put nothing into the registry.
 fn ends_with(lines: &'static [&'static str]) -> Script {

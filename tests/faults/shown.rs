@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::world::{World, says};
+use crate::support::images::{Document, Image};
 use crate::support::program::{Finished, Run};
 use crate::support::scripted_engine::{Rest, Script};
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, fields};
 use crate::support::scripted_registry::status;
 
 /// Sets the clipboard, clears the screen, commands GitHub, Azure and TeamCity, and turns what follows around.
@@ -38,15 +38,12 @@ fn hostile_images(world: &World) {
         let config = json!({ "Entrypoint": [HOSTILE], "Labels": { HOSTILE: HOSTILE } });
         let image = Image::oci(platform, HOSTILE).holding(&config, &[&layer]);
         world.store.push("hello", &format!("1.0-{}", platform.rsplit('/').next().unwrap()), &image);
-        let mut entry = image.manifest.descriptor();
-        entry["platform"] = fields(platform);
+        let mut entry = image.entry();
         entry["annotations"] = json!({ HOSTILE: HOSTILE });
         entries.push(entry);
     }
-    let index = json!({
-        "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries, "annotations": { HOSTILE: HOSTILE },
-    });
-    world.store.put("hello", "shown", &Document::new(OCI_INDEX, &index));
+    let index = Document::index_with(&entries, &json!({ "annotations": { HOSTILE: HOSTILE } }));
+    world.store.put("hello", "shown", &index);
 }
 
 #[tokio::test]

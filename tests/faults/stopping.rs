@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 use super::world::{World, says};
 use crate::support::program::{Finished, Running};
 use crate::support::scripted_engine::{Rest, Script};
-use crate::support::scripted_images::missing;
 use crate::support::scripted_registry::{Reply, Request};
+use crate::support::store::missing;
 
 /// Within this the program must be gone; CI systems kill it a little later.
 const LIMIT: Duration = Duration::from_secs(5);

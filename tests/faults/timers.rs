@@ -27,7 +27,7 @@ use tokio::time::{Instant, advance};
 use super::world::World;
 use crate::support::scripted_engine::receiver::Receiver;
 use crate::support::scripted_engine::{Script, ScriptedEngine};
-use crate::support::scripted_images::Store;
+use crate::support::store::Store;
 
 const FILE_BYTES: usize = 4 << 20;
 

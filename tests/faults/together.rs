@@ -7,8 +7,8 @@ use serde_json::json;
 use tonic::Status;
 
 use super::world::{World, says};
+use crate::support::images::Image;
 use crate::support::scripted_engine::{Rest, Script};
-use crate::support::scripted_images::Image;
 
 /// A counter that is true once, for the first call.
 fn first() -> impl Fn() -> bool + Clone + Send + Sync {

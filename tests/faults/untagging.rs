@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::world::{World, says};
 use crate::support::distribution::{Distribution, Setup};
+use crate::support::images::Image;
 use crate::support::program::Run;
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::Image;
 use crate::support::scripted_registry::{Reply, Request, status};
 
 const HELLO: &str = r#"

@@ -1,12 +1,11 @@
 //! `join --wait`: what is not there yet, what comes, and what is there from an earlier pipeline.
 
-use serde_json::json;
-
 use super::publishing::children;
 use super::world::{HELLO, World, says};
-use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, fields};
+use crate::support::images::{Document, Image};
+use crate::support::scripted_engine::{Script, ScriptedEngine};
 use crate::support::scripted_registry::status;
+use crate::support::store::Store;
 
 const REVISION: &str = "labels: { org.opencontainers.image.revision: today }";
 
@@ -202,21 +201,29 @@ async fn join_after_matrix_jobs_warns_and_a_single_run_does_not() {
 
 #[tokio::test]
 async fn build_without_arch_tags_warns_that_join_finds_no_image() {
-    let world = World::start(Script::default().containerd()).await;
+    let store = Store::default();
+    let pushed = store.clone();
+    // The build itself pushes.
+    let script = Script::default().containerd().solve(move |call| {
+        let image = Image::docker(call.platform(), "pushed");
+        pushed.push("hello", "ignored", &image);
+        async move { call.built_as(&image) }
+    });
+    let world = World::around(ScriptedEngine::start(script, &store), store).await;
     world.plan(&HELLO.replace("    context:", "    arch_tags: none\n    context:"));
     let warning = "warning: hello: `polyarch join` cannot find ";
     for (job, platforms) in [
         (&["build", "--no-join"][..], "linux/amd64, linux/arm64: "),
         (&["build", "--platform", "linux/arm64"], "linux/arm64: "),
     ] {
-        let built = world.run(job).finish().await;
+        let built = world.run(job).finish().await.expect_code(0);
         says(
             &built,
             &[&format!("{warning}{platforms}the plan has `arch_tags: none`"), "hint: set `arch_tags: remove`"],
         );
     }
     for job in [&["build"][..], &["build", "--no-push"]] {
-        let built = world.run(job).finish().await;
+        let built = world.run(job).finish().await.expect_code(0);
         assert!(!built.stderr.contains("cannot find"), "{job:?}: {}", built.stderr);
     }
 }
@@ -247,10 +254,7 @@ async fn listed_image_that_is_missing_is_named_and_not_awaited() {
     let world = world(r#"["1.0"]"#, "").await;
     push(&world, &Image::oci("linux/arm64", "x"));
     let lost = Image::oci("linux/amd64", "lost");
-    let mut entry = lost.manifest.descriptor();
-    entry["platform"] = fields("linux/amd64");
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry] });
-    world.store.put("hello", "1.0-amd64", &Document::new(OCI_INDEX, &index));
+    world.store.put("hello", "1.0-amd64", &Document::index(&[lost.entry()]));
     let host = world.registry.host();
     let said = format!(
         "hello:1.0-amd64: its image {} is missing: registry {host} has no such content",

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::editing::{has, join, published, reference, world};
 use super::world::{World, says};
+use crate::support::images::Image;
 use crate::support::program::{Finished, Run};
-use crate::support::scripted_images::Image;
 
 const OLD: &str = "10.0.17763.5820";
 const NEW: &str = "10.0.20348.2461";

@@ -7,15 +7,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::editing::{entry, has, join, platforms, published, reference, world};
+use super::editing::{has, join, platforms, published, reference, world};
 use super::world::{World, says};
+use crate::support::images::{Document, Image};
 use crate::support::program::Run;
 use crate::support::scripted_engine::Script;
-use crate::support::scripted_images::{DOCKER_LIST, Document, Image, OCI_INDEX, attestation};
 
 /// An entry of `image` with everything that an entry may have, and with fields that no specification knows yet.
 fn full(image: &Image) -> Value {
-    let mut full = entry(image);
+    let mut full = image.entry();
     full["platform"]["os.version"] = "6.1".into();
     full["platform"]["os.features"] = json!(["seccomp"]);
     full["platform"]["features"] = json!(["sse4"]);
@@ -42,13 +42,13 @@ async fn entry_keeps_the_variant_spelling_of_the_config() {
     let world = world(&["linux/arm/v7", "linux/amd64/v1"]).await;
     let images = golang(&world);
     join(&world, &[], &["1.19-arm64", "1.19-amd64"]).await.expect_code(0);
-    assert_eq!(published(&world)["manifests"], json!([entry(&images[1]), entry(&images[0])]));
+    assert_eq!(published(&world)["manifests"], json!([images[1].entry(), images[0].entry()]));
     // Other variants whose normal form differs from their words.
     let odd = ["linux/arm64/8", "linux/arm64/v8.0", "linux/arm"].map(|platform| Image::oci(platform, "odd"));
     for (image, tag) in odd.iter().zip(["eight", "dotted", "bare"]) {
         world.store.push("hello", tag, image);
         join(&world, &["--allow-shrink"], &[tag]).await.expect_code(0);
-        assert_eq!(published(&world)["manifests"], json!([entry(image)]));
+        assert_eq!(published(&world)["manifests"], json!([image.entry()]));
     }
     join(&world, &["--allow-shrink"], &["arm-v7", "amd64-v1"]).await.expect_code(0);
     assert_eq!(platforms(&published(&world)), ["linux/arm/v7", "linux/amd64/v1"]);
@@ -83,9 +83,7 @@ async fn entry_keeps_the_variant_spelling_of_annotate() {
 async fn all_fields_of_an_index_entry_are_kept() {
     let world = world(&["linux/s390x"]).await;
     let images = golang(&world);
-    let (attests, mut attested) = attestation(&images[0].manifest, &json!({}));
-    world.store.put("hello", "ignored", &attests);
-    world.store.fill(&attests);
+    let mut attested = world.store.attest("hello", &images[0]);
     attested["artifactType"] = "application/vnd.docker.attestation.manifest.v1+json".into();
     let entries = [full(&images[0]), full(&images[1]), attested];
     has(&world, "source", &entries, &json!({}));
@@ -94,7 +92,7 @@ async fn all_fields_of_an_index_entry_are_kept() {
     // The entries stay when an image is added, and the same run again puts nothing.
     join(&world, &["--append"], &["s390x"]).await.expect_code(0);
     let index = published(&world)["manifests"].clone();
-    let s390x = entry(&Image::docker("linux/s390x", "new"));
+    let s390x = Image::docker("linux/s390x", "new").entry();
     assert_eq!(index, json!([entries[0], entries[1], s390x, entries[2]]));
     let puts = world.put().len();
     for sources in [&["s390x"][..], &["source"], &["1.19-arm64"]] {
@@ -119,29 +117,28 @@ async fn all_fields_of_an_index_entry_are_kept() {
 async fn entries_of_docker_lists_and_nested_indexes_are_kept() {
     let world = world(&[]).await;
     let images = golang(&world);
-    let mut entries = images.each_ref().map(entry);
+    let mut entries = images.each_ref().map(Image::entry);
     entries[0]["platform"]["features"] = json!(["sse4"]);
-    let list = json!({ "schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": entries });
-    world.store.put("hello", "list", &Document::new(DOCKER_LIST, &list));
+    let list = Document::docker_list(&entries);
+    world.store.put("hello", "list", &list);
     join(&world, &[], &["list"]).await.expect_code(0);
-    assert_eq!(published(&world), list);
+    assert_eq!(published(&world), list.json());
     // An index may list an image without a platform. The entry above that index says it.
     let platform = entries[0].as_object_mut().unwrap().remove("platform").unwrap();
-    let inner =
-        Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entries[0]] }));
+    let inner = Document::index(&entries[..1]);
     world.store.put("hello", "ignored", &inner);
     let mut above = inner.descriptor();
     above["platform"] = platform;
     has(&world, "nested", &[above], &json!({}));
     join(&world, &["--index-format", "docker"], &["nested", "1.19-arm64"]).await.expect_code(0);
-    assert_eq!(published(&world), list);
+    assert_eq!(published(&world), list.json());
 }
 
 #[tokio::test]
 async fn ambiguous_entry_or_false_embedded_data_is_refused() {
     let world = world(&[]).await;
     let images = golang(&world);
-    let (mut twin, mut lie, mut none) = (entry(&images[0]), entry(&images[0]), entry(&images[0]));
+    let (mut twin, mut lie, mut none) = (images[0].entry(), images[0].entry(), images[0].entry());
     twin["Digest"] = images[1].manifest.digest().into();
     lie["data"] = STANDARD.encode(&images[1].manifest.bytes).into();
     none["data"] = "?".into();
@@ -210,8 +207,7 @@ async fn import_keeps_entry_fields_in_index_and_arch_tag() {
         world.store.push("upstream", "ignored", &image);
         full(&image)
     });
-    let list = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-    world.store.put("upstream", "1", &Document::new(OCI_INDEX, &list));
+    world.store.put("upstream", "1", &Document::index(&entries));
     let host = world.registry.host().clone();
     world.plan(&format!(
         "images:\n  golang:\n    from: {host}/upstream:1\n    tags: [\"1\"]\n    platforms: [linux/amd64, linux/arm64]\n"

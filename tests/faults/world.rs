@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::support::program::{Finished, Home, Run};
 use crate::support::scripted_engine::{Script, ScriptedEngine};
-use crate::support::scripted_images::Store;
 use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry};
+use crate::support::store::Store;
 
 /// Two platforms under two tags.
 pub(crate) const HELLO: &str = r#"

@@ -12,13 +12,13 @@ use crate::support::gate::Gate;
 
 const TAGS: [&str; 2] = ["1.0", "latest"];
 
-struct World {
+struct Gated {
     project: Project,
     registry: Distribution,
     gate: Gate,
 }
 
-impl World {
+impl Gated {
     async fn new(engine: Engine) -> Self {
         let registry = Distribution::start(Setup::Plain);
         let gate = Gate::before(&registry.base()).await;
@@ -99,23 +99,23 @@ impl World {
 
 #[expect(clippy::print_stdout, reason = "how much was tried, for who asked for more")]
 async fn build_killed_at_any_request_leaves_whole_indexes(engine: Engine) {
-    let mut world = World::new(engine).await;
-    world.alter("first");
-    world.build().await;
-    world.alter("second");
-    let requests = world.requests().await;
+    let mut gated = Gated::new(engine).await;
+    gated.alter("first");
+    gated.build().await;
+    gated.alter("second");
+    let requests = gated.requests().await;
     let rounds: Option<usize> = std::env::var("POLYARCH_TEST_KILLS").ok().map(|kills| kills.parse().unwrap());
     let places: Vec<usize> = match rounds {
         Some(rounds) => (0..requests).cycle().take(rounds).collect(),
         None => (0..10).map(|tenth| tenth * requests / 10).chain([requests - 1]).collect(),
     };
     for (round, place) in places.iter().enumerate() {
-        let before = world.shown().await;
-        world.alter(&format!("of round {round}"));
-        world.kill(*place).await;
-        let after = world.shown().await;
-        world.build().await;
-        let last = world.shown().await;
+        let before = gated.shown().await;
+        gated.alter(&format!("of round {round}"));
+        gated.kill(*place).await;
+        let after = gated.shown().await;
+        gated.build().await;
+        let last = gated.shown().await;
         assert!(last.iter().all(|index| *index == last[0] && *index != before[0]), "{place}: {last:?}");
         for index in after {
             assert!(index == before[0] || index == last[0], "{place}: {index} is of neither run");

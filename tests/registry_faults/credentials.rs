@@ -10,9 +10,10 @@ use polyarch::registry::{ErrorKind, Visibility};
 use serde_json::{Value, json};
 
 use super::{CANARY, Peer, index, quick, tag};
+use crate::support::images::Image;
 use crate::support::program::{Home, Run};
-use crate::support::scripted_images::{Image, Store};
 use crate::support::scripted_registry::{Reply, Request, ScriptedRegistry, status};
+use crate::support::store::Store;
 
 /// The `auth` of a user.
 fn auth(user: &str) -> Value {

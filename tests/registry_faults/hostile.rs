@@ -12,9 +12,10 @@ use serde_json::json;
 use super::{CANARY, GET, HEAD, Login, PUT, Peer, TYPE, index, manifest, quick, repository, tag};
 use crate::registry_conformance::peer::{self, Answer};
 use crate::support::distribution::{Distribution, Setup};
+use crate::support::images::{Document, Image, OCI_MANIFEST};
 use crate::support::program::{Home, Run};
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, OCI_MANIFEST, Store};
 use crate::support::scripted_registry::{Body, Reply, Request, ScriptedRegistry, status};
+use crate::support::store::Store;
 
 /// What is uploaded.
 const BLOB: &str = "a blob";
@@ -149,11 +150,11 @@ async fn malformed_digests_never_become_part_of_a_request() {
         assert!(format!("registry.example/a@{text}").parse::<polyarch::oci::Reference>().is_err(), "{shown:?}");
         // In the entry of an index, and in a manifest.
         let bad = json!({ "mediaType": OCI_MANIFEST, "digest": text, "size": 2, "platform": { "os": "linux", "architecture": "arm64" } });
-        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [bad] });
+        let index = Document::index(std::slice::from_ref(&bad));
         let image = json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": bad, "layers": [bad] });
-        for (media_type, document) in [(OCI_INDEX, index), (OCI_MANIFEST, image)] {
+        for document in [index, Document::new(OCI_MANIFEST, &image)] {
             let store = Store::default();
-            store.put("hello", "1", &Document::new(media_type, &document));
+            store.put("hello", "1", &document);
             let registry = ScriptedRegistry::stateful(move |request| store.answer(request)).await;
             let client = Peer::anonymous(&registry).client;
             let got = client

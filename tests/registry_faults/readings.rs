@@ -5,9 +5,10 @@ use std::fs;
 use polyarch::oci::Digest;
 use serde_json::json;
 
+use crate::support::images::{Document, Image, attestation};
 use crate::support::program::{Home, Run};
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, Store, attestation, fields};
 use crate::support::scripted_registry::ScriptedRegistry;
+use crate::support::store::Store;
 
 /// A document as text, with `more` before its end.
 fn with(document: &Document, more: &str) -> Document {
@@ -23,12 +24,6 @@ fn image_of_config(more: &str) -> (Document, Document) {
     let mut manifest = image.manifest.json();
     manifest["config"] = config.descriptor();
     (Document::new(&image.manifest.media_type, &manifest), config)
-}
-
-fn entry(image: &Document) -> serde_json::Value {
-    let mut entry = image.descriptor();
-    entry["platform"] = fields("linux/amd64");
-    entry
 }
 
 /// The documents that a registry may have under `hello:1`, each with the blobs beside it.
@@ -53,10 +48,7 @@ fn documents() -> Vec<(&'static str, Document, Store)> {
         store.push("hello", "plain", &plain);
         all.push((more, with(&plain.manifest, more), store));
     }
-    let index = |entries: &[serde_json::Value]| {
-        Document::new(OCI_INDEX, &json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }))
-    };
-    let listing = index(&[entry(&plain.manifest)]);
+    let listing = Document::index(&[plain.entry()]);
     for more in [r#""Manifests":[]"#, r#""manifests":[]"#, r#""manife\u0073ts":[]"#, "\"manife\u{17f}ts\":[]"] {
         let store = Store::default();
         store.push("hello", "plain", &plain);
@@ -76,7 +68,7 @@ fn documents() -> Vec<(&'static str, Document, Store)> {
     let store = Store::default();
     store.push("hello", "plain", &plain);
     store.put("hello", "attesting", &attesting);
-    all.push((more, index(&[entry(&plain.manifest), attests]), store));
+    all.push((more, Document::index(&[plain.entry(), attests]), store));
     all
 }
 
@@ -104,7 +96,7 @@ async fn ambiguous_layout_is_refused_and_left_unchanged() {
     for blob in image.blobs().chain([&image.manifest]) {
         fs::write(folder.join("blobs/sha256").join(&blob.digest()["sha256:".len()..]), &blob.bytes).unwrap();
     }
-    let mut listed = entry(&image.manifest);
+    let mut listed = image.entry();
     listed["annotations"] = json!({ "org.opencontainers.image.ref.name": "1" });
     let index = json!({ "schemaVersion": 2, "manifests": [listed] }).to_string();
     let layout = r#"{"imageLayoutVersion":"1.0.0"}"#;

@@ -6,13 +6,13 @@ use futures::future::join_all;
 use polyarch::auth::Anonymous;
 use polyarch::oci::Selector;
 use polyarch::registry::Visibility;
-use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::{Peer, index, quick, repository};
+use crate::support::images::{Document, Image};
 use crate::support::program::{Home, Run};
-use crate::support::scripted_images::{Document, Image, OCI_INDEX, Store, fields};
 use crate::support::scripted_registry::{Reply, ScriptedRegistry};
+use crate::support::store::Store;
 
 /// More children than requests at once.
 const CHILDREN: usize = 20;
@@ -96,16 +96,7 @@ async fn index_children_are_fetched_in_parallel_and_keep_their_order() {
     for image in &images {
         store.push("hello", "any", image);
     }
-    let entries: Vec<Value> = images
-        .iter()
-        .map(|image| {
-            let mut entry = image.manifest.descriptor();
-            entry["platform"] = fields(&image.platform);
-            entry
-        })
-        .collect();
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-    store.put("hello", "all", &Document::new(OCI_INDEX, &index));
+    store.put("hello", "all", &Document::index_of(&images));
     let (gate, content) = (Arc::new(Notify::new()), store.clone());
     let mut waiting = 0;
     let registry = ScriptedRegistry::stateful(move |request| {
@@ -124,7 +115,7 @@ async fn index_children_are_fetched_in_parallel_and_keep_their_order() {
     .await;
     let name = |tag: &str| format!("{}/hello:{tag}", registry.host());
     Run::new(&Home::new(), ["join", "-t", &name("1"), &name("all")]).finish().await.expect_code(0);
-    assert_eq!(store.get("hello", "1").unwrap().json()["manifests"], json!(entries));
+    assert_eq!(store.get("hello", "1").unwrap().json()["manifests"], Document::index_of(&images).json()["manifests"]);
     // Once to be joined and once to be read back: it was answered before anybody lost patience.
     assert_eq!(registry.count(&format!("GET /v2/hello/manifests/{}", images[0].manifest.digest())), 2);
 }

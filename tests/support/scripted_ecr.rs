@@ -32,7 +32,7 @@ use serde_json::Value;
 
 use self::account::Account;
 pub(crate) use self::repository::Mutability;
-use super::scripted_images::{Document, Image};
+use super::images::{Document, Image};
 use super::scripted_registry::{Reply, Request, ScriptedRegistry};
 
 /// What ECR can be asked for, as IAM names it.

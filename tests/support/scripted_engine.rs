@@ -28,8 +28,9 @@ use tonic::transport::Channel;
 pub(crate) use control::SolveCall;
 pub(crate) use rest::{PushCall, Rest};
 
+use super::images::Image;
 use super::parts::LIMIT;
-use super::scripted_images::{Image, Store};
+use super::store::Store;
 
 type SolveScript = dyn Fn(SolveCall) -> BoxFuture<'static, Result<SolveResponse, Status>> + Send + Sync;
 type PushScript = dyn Fn(PushCall) -> BoxFuture<'static, ()> + Send + Sync;

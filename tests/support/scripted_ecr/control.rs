@@ -265,5 +265,5 @@ fn layer_of(account: &Account, request: &Request, layer: &str) -> Option<Reply> 
         return None;
     }
     let bytes = account.repositories.get(repository)?.blob(digest)?;
-    Some(super::super::scripted_images::part(bytes, request.header("range")))
+    Some(super::super::store::part(bytes, request.header("range")))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::scripted_images::{Document, OCI_INDEX};
+use super::super::images::{Document, OCI_INDEX};
 use super::super::scripted_registry::{Reply, Request, status};
 use super::Action;
 use super::account::{Account, Login};

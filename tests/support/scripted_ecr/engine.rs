@@ -8,8 +8,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
+use super::super::images::Document;
 use super::super::scripted_engine::PushCall;
-use super::super::scripted_images::Document;
 use super::ScriptedEcr;
 
 type Push = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
-use super::super::scripted_images::Document;
+use super::super::images::Document;
 use super::refusal::Refusal;
 
 /// Which tags stay what they are. Filters are as ECR's: `*` is any text.

@@ -20,7 +20,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Image, Ongoing, State};
-use crate::support::scripted_images;
+use crate::support::images;
 
 /// Serves the control API on a connection that was turned around.
 pub(super) async fn serve(connection: Upgraded, state: Arc<State>) {
@@ -148,7 +148,7 @@ impl SolveCall {
     /// Success: an image of the planned platform, the same every time.
     pub(crate) fn built(&self) -> Result<SolveResponse, Status> {
         let seed = self.name().rsplit('/').next().unwrap();
-        self.built_as(&scripted_images::Image::docker(self.platform(), seed))
+        self.built_as(&images::Image::docker(self.platform(), seed))
     }
 
     /// Success with another image.

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tonic::transport::Endpoint;
 
 use super::{Image, Ongoing, State, control};
-use crate::support::scripted_images;
+use crate::support::images;
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 type Lines = mpsc::UnboundedSender<io::Result<Bytes>>;
@@ -150,7 +150,7 @@ fn image(line: &str, request: &Request<Incoming>, state: &Arc<State>) -> Option<
     let name = line.strip_prefix("GET /images/")?.strip_suffix("/json")?;
     let found = state.images.lock().unwrap().get(name).cloned();
     let Some(image) = found else { return Some(respond(404, r#"{"message":"no such image"}"#)) };
-    let fields = scripted_images::fields(&image.platform);
+    let fields = images::fields(&image.platform);
     let inspected = json!({
         "Id": state.id(&image),
         "Os": fields["os"],
