@@ -36,13 +36,15 @@ lint: cargo parts ## format, clippy, documentation, dependencies
 	cargo clippy --locked --lib --no-default-features -- -D warnings
 	cargo clippy --locked --no-default-features --features cli -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps
-	cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
+	cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir target
 	cargo deny --locked check bans licenses sources
 
 unit: cargo ## the tests beside the code: they need nothing
 	cargo test --locked --lib --bins
 	cargo test --locked --doc
 
+# Most of these tests wait for a peer or for a retry, so twice as many run at once as there are processors.
+integration: export RUST_TEST_THREADS ?= $(shell expr 2 '*' "$$(nproc)")
 integration: cargo parts ## the tests that need loopback and the test parts
 	cargo test --locked --test integration
 

@@ -171,15 +171,18 @@ async fn mixed_case_name_gets_a_hint_in_lower_case() {
 #[tokio::test]
 async fn image_names_of_a_plan_stand_for_their_first_tags() {
     let home = home();
-    for words in [
+    // The retries take their time, so all run at once.
+    let typed = [
         &["inspect", "hello"][..],
         &["inspect", "hello", "localhost:9/a:1"],
         &["digest", "hello"],
         &["copy", "hello", "localhost:9/copy:1"],
-    ] {
+    ];
+    futures::future::join_all(typed.map(async |words| {
         let finished = run(&home, words).await.expect_code(3);
         assert!(finished.stderr.contains("localhost:9"), "{words:?}: {}", finished.stderr);
-    }
+    }))
+    .await;
     fs::remove_file(home.path().join("build.yaml")).unwrap();
     let finished = run(&home, &["inspect", "hello"]).await.expect_code(2);
     assert!(finished.stderr.contains("`hello` is neither a reference nor an image of a plan"), "{}", finished.stderr);

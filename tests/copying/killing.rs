@@ -20,7 +20,7 @@ enum Point {
     After(usize),
 }
 
-struct World {
+struct Gated {
     registry: Distribution,
     gate: Gate,
     home: Home,
@@ -30,33 +30,35 @@ struct World {
     args: fn(at: &str, to: &str) -> Vec<String>,
 }
 
-impl World {
+impl Gated {
     async fn new(args: fn(&str, &str) -> Vec<String>) -> Self {
         let registry = Distribution::start(Setup::Plain);
         let gate = Gate::before(&registry.base()).await;
-        let mut world = Self { gate, home: Home::new(), indexes: Default::default(), args, registry };
+        let mut gated = Self { gate, home: Home::new(), indexes: Default::default(), args, registry };
         for (place, author) in ["old", "new"].into_iter().enumerate() {
-            let peer = Peer::new(&world.registry.base(), author);
+            let peer = Peer::new(&gated.registry.base(), author);
             for arch in ["amd64", "arm64"] {
                 push_of(&peer, arch, arch, author).await;
             }
-            world.join(author, &format!("{author}:index")).await;
-            world.indexes[place] = world.shown(&[&format!("{author}:index")]).await.remove(0);
+            let index = [format!("{author}:index")];
+            gated.join(author, &index).await;
+            gated.indexes[place] = gated.shown(&index).await.remove(0);
         }
-        assert_ne!(world.indexes[0], world.indexes[1]);
-        world
+        assert_ne!(gated.indexes[0], gated.indexes[1]);
+        gated
     }
 
     /// Joins what `author` made, past the gate.
-    async fn join(&self, author: &str, target: &str) {
+    async fn join(&self, author: &str, targets: &[String]) {
         let address = self.registry.address();
-        let [amd64, arm64] = ["amd64", "arm64"].map(|arch| format!("{address}/{author}:{arch}"));
-        let args = ["join", "-t", &format!("{address}/{target}"), &amd64, &arm64];
+        let targets = targets.iter().flat_map(|target| ["-t".to_owned(), format!("{address}/{target}")]);
+        let sources = ["amd64", "arm64"].map(|arch| format!("{address}/{author}:{arch}"));
+        let args = std::iter::once("join".to_owned()).chain(targets).chain(sources);
         Run::new(&self.home, args).finish().await.expect_code(0);
     }
 
     /// The digests of the indexes that these tags show, each read to its last config.
-    async fn shown(&self, tags: &[&str]) -> Vec<String> {
+    async fn shown(&self, tags: &[String]) -> Vec<String> {
         let references = tags.iter().map(|tag| format!("{}/{tag}", self.registry.address()));
         let args = std::iter::once("verify".to_owned()).chain(references);
         let verified = Run::new(&self.home, args).finish().await.expect_code(0);
@@ -116,28 +118,24 @@ impl World {
 
 /// Kills a run at each of its requests, in a repository that has the old index, and runs it again.
 async fn killed_everywhere(args: fn(&str, &str) -> Vec<String>, tags: &[&str]) {
-    let mut world = World::new(args).await;
-    for tag in tags {
-        world.join("old", &format!("nobody:{tag}")).await;
-    }
-    let points = world.points("nobody").await;
+    let mut gated = Gated::new(args).await;
+    let of = |repository: &str| tags.iter().map(|tag| format!("{repository}:{tag}")).collect::<Vec<_>>();
+    gated.join("old", &of("nobody")).await;
+    let points = gated.points("nobody").await;
     let rounds = std::env::var("POLYARCH_TEST_KILLS").map_or(points.len(), |kills| kills.parse().unwrap());
     let mut moved = 0;
     for (round, point) in points.iter().cycle().take(rounds).enumerate() {
         let repository = format!("web{round}");
-        let tags: Vec<_> = tags.iter().map(|tag| format!("{repository}:{tag}")).collect();
-        let tags: Vec<_> = tags.iter().map(String::as_str).collect();
-        for tag in &tags {
-            world.join("old", tag).await;
+        let tags = of(&repository);
+        gated.join("old", &tags).await;
+        gated.kill(&repository, *point).await;
+        for shown in gated.shown(&tags).await {
+            assert!(gated.indexes.contains(&shown), "{point:?}: {shown} is neither index");
+            moved += usize::from(shown == gated.indexes[1]);
         }
-        world.kill(&repository, *point).await;
-        for shown in world.shown(&tags).await {
-            assert!(world.indexes.contains(&shown), "{point:?}: {shown} is neither index");
-            moved += usize::from(shown == world.indexes[1]);
-        }
-        let again = world.run(&repository).finish();
-        world.gate.open(again).await.expect_code(0);
-        assert!(world.shown(&tags).await.iter().all(|shown| *shown == world.indexes[1]), "{point:?}");
+        let again = gated.run(&repository).finish();
+        gated.gate.open(again).await.expect_code(0);
+        assert!(gated.shown(&tags).await.iter().all(|shown| *shown == gated.indexes[1]), "{point:?}");
     }
     println!("{rounds} kills at {} points; {moved} tags had moved", points.len());
 }

@@ -9,26 +9,17 @@ use serde_json::json;
 use std::io::Write as _;
 
 use super::world::{World, says};
+use crate::support::images::{Document, Image};
 use crate::support::memory::peak;
 use crate::support::program::Finished;
 use crate::support::scripted_engine::{Rest, Script};
-use crate::support::images::{Document, Image};
 
 /// The most memory that the program may take, in KiB. The rest of the promised 64 MiB is room for the pages of the
 /// program file, which are not counted.
 const MEMORY: u64 = 40 << 10;
 /// How long it may take to find out that an answer has no end.
 const LONG: Duration = Duration::from_secs(30);
-const PLATFORMS: [&str; 8] = [
-    "linux/amd64",
-    "linux/arm64",
-    "linux/arm/v7",
-    "linux/arm/v6",
-    "linux/386",
-    "linux/ppc64le",
-    "linux/s390x",
-    "linux/riscv64",
-];
+const PLATFORMS: [&str; 5] = ["linux/amd64", "linux/arm64", "linux/386", "linux/s390x", "linux/riscv64"];
 
 async fn bounded(world: &World, args: &[&str], what: &str) -> Finished {
     let (began, running) = (Instant::now(), world.run(args).start());
@@ -80,7 +71,8 @@ async fn endless_line_of_a_push_is_cut_off() {
 #[tokio::test]
 async fn hundred_endless_log_lines_take_little_memory() {
     let script = Script::default().solve(async |call| {
-        let part = "x".repeat(1 << 20);
+        // Six times the longest line that polyarch keeps: it could not have room for all of them.
+        let part = "x".repeat(400 << 10);
         for step in 0..100 {
             call.log_of(&format!("sha256:{step}"), &part);
         }
@@ -121,7 +113,8 @@ fn archive(entries: usize, entry: impl Fn(usize) -> (u8, String, String)) -> Vec
     archive
 }
 
-/// Each platform has an image with such a layer, in both compressions. None of the layers has the program.
+/// Each platform has an image with such a layer, in both compressions. None of the layers has the program. polyarch reads
+/// four layers of gzip at once, and one of zstd: one more waits.
 #[tokio::test]
 async fn layers_full_of_names_take_little_memory() {
     let long = "x".repeat(500);
@@ -132,12 +125,11 @@ async fn layers_full_of_names_take_little_memory() {
     for (what, layer) in [("links", links), ("whiteouts", whiteouts), ("deep directories", deep)] {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(&layer).unwrap();
-        for (suffix, bytes) in
-            [("gzip", gzip.finish().unwrap()), ("zstd", compress_to_vec(&layer[..], CompressionLevel::Fastest))]
-        {
+        let zstd = compress_to_vec(&layer[..], CompressionLevel::Fastest);
+        for (suffix, bytes, count) in [("gzip", gzip.finish().unwrap(), 5), ("zstd", zstd, 2)] {
             let world = World::start(Script::default()).await;
             let layer = Document { media_type: format!("application/vnd.oci.image.layer.v1.tar+{suffix}"), bytes };
-            let sources: Vec<_> = PLATFORMS
+            let sources: Vec<_> = PLATFORMS[..count]
                 .iter()
                 .enumerate()
                 .map(|(at, platform)| {

@@ -16,10 +16,15 @@ async fn shell(world: &World, script: &str) -> Finished {
     run.env("DOCKER_HOST", world.engine.host()).finish().await
 }
 
-/// A build that writes more than any pipe holds.
-fn talkative() -> Script {
-    Script::default().solve(async |call| {
-        for line in 0..20_000 {
+/// More lines than a pipe holds.
+const PIPE: usize = 2_000;
+/// More lines than a pipe and polyarch hold.
+const ALL: usize = 10_000;
+
+/// A build that writes so many lines for each platform.
+fn talkative(lines: usize) -> Script {
+    Script::default().solve(move |call| async move {
+        for line in 0..lines {
             call.log(&format!("{line}: one more line of a talkative build, as long as such lines are\n"));
         }
         call.built()
@@ -37,7 +42,7 @@ async fn closed_stdout_and_stderr_do_not_stop_a_build() {
         r#""$0" build --progress json 2>&1 >/dev/null | head -1"#,
         r#""$0" build --format json | true"#,
     ] {
-        let world = World::start(talkative()).await;
+        let world = World::start(talkative(PIPE)).await;
         let finished = shell(&world, script).await;
         assert_eq!(finished.code(), 0, "{script}\n{}", finished.stderr);
         assert!(!finished.stderr.contains("panicked"), "{script}\n{}", finished.stderr);
@@ -47,7 +52,7 @@ async fn closed_stdout_and_stderr_do_not_stop_a_build() {
 
 #[tokio::test]
 async fn unread_stderr_does_not_block_a_build() {
-    let world = World::start(talkative()).await;
+    let world = World::start(talkative(ALL)).await;
     // The shell holds the pipe open and reads nothing of it.
     let finished = shell(&world, r#"mkfifo pipe; exec 4<>pipe; "$0" build 2>pipe"#).await.expect_code(0);
     assert!(finished.stdout.contains("/hello@sha256:"), "{}", finished.stdout);
@@ -57,7 +62,7 @@ async fn unread_stderr_does_not_block_a_build() {
 #[tokio::test]
 async fn unread_stderr_does_not_block_a_failure() {
     let script = Script::default().solve(async |call| {
-        for line in 0..20_000 {
+        for line in 0..ALL {
             call.log(&format!("{line}: one more line of a talkative build, as long as such lines are\n"));
         }
         Err(tonic::Status::unknown("exit code: 2"))

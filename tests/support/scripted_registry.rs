@@ -221,6 +221,8 @@ async fn listen(listener: TcpListener, state: Arc<State>, tls: Option<tokio_rust
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { return };
+        // An answer is written in parts. Without this each later part would wait 40 ms for a delayed acknowledgement.
+        drop(stream.set_nodelay(true));
         let (state, tls) = (Arc::clone(&state), tls.clone());
         connections.spawn(async move {
             // A client that goes away in the middle is what many tests are about.
