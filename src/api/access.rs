@@ -113,7 +113,7 @@ impl Reaching {
         for named in plan.named_registries() {
             ecr.declare(named).await.map_err(|error| {
                 let hint = error.hint().map(Into::into);
-                Failure { phase: Phase::Preflight, message: chain(&error).into(), hint, source: None }
+                Failure::new(Phase::Preflight, chain(&error).into(), hint).because(&error)
             })?;
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Reaching {
                 Selector::Digest(only.map_err(|error| {
                     let hint = error.hint().map(Into::into);
                     let message = format!("{path}: {}", chain(&error)).into();
-                    Failure { phase: Phase::Preflight, message, hint, source: None }
+                    Failure::new(Phase::Preflight, message, hint).because(&error)
                 })?)
             }
             (None, Storage::Repository { repository, .. }) => {
@@ -179,5 +179,5 @@ impl Reaching {
 
 /// The failure of a request that polyarch does not begin.
 pub(super) fn refused(message: String, hint: &str) -> Failure {
-    Failure { phase: Phase::Plan, message: message.into(), hint: Some(hint.into()), source: None }
+    Failure::new(Phase::Plan, message.into(), Some(hint.into()))
 }

@@ -94,7 +94,7 @@ fn failures(source: &Source, error: VerifyError) -> Vec<Failure> {
             let answered = error.is_not_found() || error.is_refusal();
             let phase = if answered { Phase::Verify } else { Phase::Preflight };
             let (message, hint) = (format!("{source}: {}", chain(&error)).into(), error.hint().map(Into::into));
-            vec![Failure { phase, message, hint, source: None }]
+            vec![Failure::new(phase, message, hint).because(&error)]
         }
         VerifyError::Untrue { faults, .. } => faults.into_iter().map(|fault| fault.failure).collect(),
     }

@@ -141,7 +141,7 @@ impl Copying {
         let missing = if error.is_missing() { " does not exist" } else { "" };
         let refused = error.is_missing() || error.is_refusal();
         let phase = if refused { Phase::Verify } else { Phase::Publish };
-        failure(phase, &format!("{}{missing}: {}", self.source, chain(error)), error.hint())
+        failure(phase, &format!("{}{missing}: {}", self.source, chain(error)), error.hint()).because(error)
     }
 
     /// Verifies that the target returns the digest of the source, and all manifests that an index lists.
@@ -162,7 +162,8 @@ impl Copying {
             let selector = Selector::Digest(manifest.digest().clone());
             fetch(to, &selector, FRESH).await.map(drop).map_err(|error| {
                 let child = to.digest(manifest.digest().clone());
-                failure(Phase::Verify, &format!("cannot read {child} back: {}", chain(&error)), error.hint())
+                let message = format!("cannot read {child} back: {}", chain(&error));
+                failure(Phase::Verify, &message, error.hint()).because(&error)
             })
         });
         // The futures exist before the stream. Otherwise a spawned task could not await this function.

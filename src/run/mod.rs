@@ -19,6 +19,7 @@ mod verify;
 pub use build::check::*;
 pub use build::pipeline::*;
 pub use copy::*;
+pub use event::cause::{Cause, Reason};
 pub use event::events::*;
 pub use event::shutdown::*;
 pub use fetch::blobs::{Checked, CheckedBlob};

@@ -33,5 +33,5 @@ impl From<PlanErrors> for Refusal {
 
 /// Bad usage: exit code 2.
 pub(crate) fn usage(message: impl Into<String>, hint: &str) -> Failure {
-    Failure { phase: Phase::Plan, message: message.into().into(), hint: Some(hint.into()), source: None }
+    Failure::new(Phase::Plan, message.into().into(), Some(hint.into()))
 }

@@ -65,5 +65,5 @@ fn prune(directory: &Path, how: How) -> Result<Pruned, Failure> {
 }
 
 fn failed(message: String, hint: Option<&str>) -> Failure {
-    Failure { phase: Phase::Preflight, message: message.into(), hint: hint.map(Into::into), source: None }
+    Failure::new(Phase::Preflight, message.into(), hint.map(Into::into))
 }

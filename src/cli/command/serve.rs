@@ -14,21 +14,17 @@ use crate::cli::terminal::{diagnostic, stderr, stdout};
 pub(crate) async fn run(settings: &Settings) -> Result<ExitCode, Refusal> {
     let (_signals, mut shutdown) = Signals::listen(None).map_err(plan_file::no_signals)?;
     let directory = settings.home()?.join("registry");
-    let failed = |error: &polyarch::embedded::EmbeddedError| Failure {
-        phase: Phase::Preflight,
-        message: diagnostic::chain(error).into(),
-        hint: error.hint().map(Into::into),
-        source: None,
+    let failed = |error: &polyarch::embedded::EmbeddedError| {
+        Failure::new(Phase::Preflight, diagnostic::chain(error).into(), error.hint().map(Into::into))
     };
     let embedded = match Embedded::open(&directory).map_err(|error| failed(&error))? {
         Opened::Held(embedded) => embedded,
         Opened::Elsewhere { address, .. } => {
-            return Err(Failure {
-                phase: Phase::Preflight,
-                message: format!("the embedded registry is up already, at {address}, in another process").into(),
-                hint: Some("use the address of that process: `docker pull` works while that process runs".into()),
-                source: None,
-            }
+            return Err(Failure::new(
+                Phase::Preflight,
+                format!("the embedded registry is up already, at {address}, in another process").into(),
+                Some("use the address of that process: `docker pull` works while that process runs".into()),
+            )
             .into());
         }
     };

@@ -31,10 +31,9 @@ pub(crate) fn man(args: &ManArgs) -> Result<ExitCode, Refusal> {
 }
 
 fn unwritten(directory: &Path, error: &io::Error) -> Failure {
-    Failure {
-        phase: Phase::Internal,
-        message: format!("cannot write the manual into {}: {error}", directory.display()).into(),
-        hint: Some("name a directory that you may write".into()),
-        source: None,
-    }
+    Failure::new(
+        Phase::Internal,
+        format!("cannot write the manual into {}: {error}", directory.display()).into(),
+        Some("name a directory that you may write".into()),
+    )
 }

@@ -248,14 +248,11 @@ async fn first_registry(
 ) -> Result<(Registry, Option<Server>), Failure> {
     match &plan.registry {
         RegistryChoice::Named(named) => Ok((settings.registry(named, on_notice)?, None)),
-        RegistryChoice::Unnamed if settings.is_ci() => Err(Failure {
-            phase: Phase::Preflight,
-            message: "no registry is named, and this is CI: images in the embedded registry would be lost".into(),
-            hint: Some(
-                "name one with `registry:` in the plan or with --registry; `local` is the embedded registry".into(),
-            ),
-            source: None,
-        }),
+        RegistryChoice::Unnamed if settings.is_ci() => Err(Failure::new(
+            Phase::Preflight,
+            "no registry is named, and this is CI: images in the embedded registry would be lost".into(),
+            Some("name one with `registry:` in the plan or with --registry; `local` is the embedded registry".into()),
+        )),
         RegistryChoice::Unnamed | RegistryChoice::Embedded => {
             let directory = settings.home()?.join("registry");
             outside_of_contexts(&directory, plan)?;
@@ -285,12 +282,7 @@ pub(crate) fn registry_in_names(
 
 /// The failure of a request to AWS before a run begins.
 fn of_ecr(error: &EcrError) -> Failure {
-    Failure {
-        phase: Phase::Preflight,
-        message: diagnostic::chain(error).into(),
-        hint: error.hint().map(Into::into),
-        source: None,
-    }
+    Failure::new(Phase::Preflight, diagnostic::chain(error).into(), error.hint().map(Into::into))
 }
 
 /// Refuses a place of the embedded registry inside of a context: the context would then contain the registry's content.
@@ -305,7 +297,7 @@ fn outside_of_contexts(registry: &Path, plan: &Plan) -> Result<(), Failure> {
         if let Some(context) = spec.context.directory().into_iter().chain(named).find(holds) {
             let message = format!("the embedded registry would lie inside the context `{}`", context.display());
             let hint = "set POLYARCH_HOME to a directory outside of the context, or name another context";
-            return Err(Failure { phase: Phase::Plan, message: message.into(), hint: Some(hint.into()), source: None });
+            return Err(Failure::new(Phase::Plan, message.into(), Some(hint.into())));
         }
     }
     Ok(())
@@ -386,10 +378,5 @@ pub(crate) fn duration(option: &str, text: Option<&str>) -> Result<Option<Durati
 /// polyarch cannot listen for signals. It does not begin a run that the user cannot stop.
 #[expect(clippy::needless_pass_by_value, reason = "it is mapped over an error")]
 pub(crate) fn no_signals(error: std::io::Error) -> Failure {
-    Failure {
-        phase: Phase::Internal,
-        message: format!("cannot listen for signals: {error}").into(),
-        hint: None,
-        source: None,
-    }
+    Failure::new(Phase::Internal, format!("cannot listen for signals: {error}").into(), None)
 }

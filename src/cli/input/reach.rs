@@ -256,12 +256,9 @@ pub(crate) fn bases(plan: &Plan, engines: &Engines, goal: Goal, own: &Registry, 
 pub(crate) fn refused(name: &str, error: &VerifyError) -> Failure {
     match error {
         VerifyError::Storage(error) => unread(name, error),
-        VerifyError::Untrue { .. } => Failure {
-            phase: Phase::Verify,
-            message: format!("{name}: {}", diagnostic::chain(error)).into(),
-            hint: None,
-            source: None,
-        },
+        VerifyError::Untrue { .. } => {
+            Failure::new(Phase::Verify, format!("{name}: {}", diagnostic::chain(error)).into(), None)
+        }
     }
 }
 
@@ -273,16 +270,15 @@ pub(crate) fn unread(name: &str, error: &StorageError) -> Failure {
     let missing = if error.is_not_found() { " does not exist" } else { "" };
     let absent = "push the image first, or list the tags of the repository with `polyarch images`";
     let absent = || error.is_not_found().then(|| absent.to_owned());
-    Failure {
+    Failure::new(
         phase,
-        message: format!("{name}{missing}: {}", diagnostic::chain(error)).into(),
-        hint: error.hint().or_else(absent).map(Into::into),
-        source: None,
-    }
+        format!("{name}{missing}: {}", diagnostic::chain(error)).into(),
+        error.hint().or_else(absent).map(Into::into),
+    )
 }
 
 /// `failure`, with a hint if one of `texts` is `NAME:TAG` and NAME is an image of the plan in this directory.
-pub(crate) async fn or_of_plan(failure: Failure, command: &str, texts: &[&str], settings: &Settings) -> Failure {
+pub(crate) async fn or_of_plan(mut failure: Failure, command: &str, texts: &[&str], settings: &Settings) -> Failure {
     for text in texts {
         let Some((name, _)) = text.split_once(':').filter(|(name, tag)| !is_reference(name) && !is_reference(tag))
         else {
@@ -293,7 +289,8 @@ pub(crate) async fn or_of_plan(failure: Failure, command: &str, texts: &[&str], 
             && loaded.resolve(settings).await.is_ok()
         {
             let hint = format!("`{name}` is an image of your plan: run `polyarch {command} {name}`");
-            return Failure { hint: Some(hint.into()), ..failure };
+            failure.hint = Some(hint.into());
+            return failure;
         }
     }
     failure

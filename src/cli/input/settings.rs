@@ -54,11 +54,12 @@ impl Settings {
         }
         let data = self.var("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let data = data.or_else(|| self.var("HOME").map(|home| Path::new(home).join(".local/share")));
-        data.map(|data| data.join("polyarch")).ok_or_else(|| Failure {
-            phase: Phase::Plan,
-            message: "there is no place for the embedded registry: neither POLYARCH_HOME nor HOME is set".into(),
-            hint: Some("set POLYARCH_HOME to a directory that you may write".into()),
-            source: None,
+        data.map(|data| data.join("polyarch")).ok_or_else(|| {
+            Failure::new(
+                Phase::Plan,
+                "there is no place for the embedded registry: neither POLYARCH_HOME nor HOME is set".into(),
+                Some("set POLYARCH_HOME to a directory that you may write".into()),
+            )
         })
     }
 
@@ -137,12 +138,8 @@ impl Settings {
 
     /// The engine that the docker CLI would use, and the setting that names it.
     pub(crate) fn default_engine(&self) -> Result<(EngineHost, HostSource), Failure> {
-        let refused = |message: String, hint: Option<&str>| Failure {
-            phase: Phase::Preflight,
-            message: message.into(),
-            hint: hint.map(Into::into),
-            source: None,
-        };
+        let refused =
+            |message: String, hint: Option<&str>| Failure::new(Phase::Preflight, message.into(), hint.map(Into::into));
         let found = default_engine(&self.environment, &self.docker_config());
         let found = found.map_err(|error| refused(crate::cli::terminal::diagnostic::chain(&error), error.hint()))?;
         let host = found.host.parse();
@@ -164,11 +161,12 @@ impl Settings {
         &self,
         on_notice: impl Fn(Notice) + Send + Sync + 'static,
     ) -> Result<ClientConfig, Failure> {
-        let proxies = Proxies::read(|name| self.var(name)).map_err(|error| Failure {
-            phase: Phase::Preflight,
-            message: error.to_string().into(),
-            hint: Some(format!("correct or unset {}", error.variable).into()),
-            source: None,
+        let proxies = Proxies::read(|name| self.var(name)).map_err(|error| {
+            Failure::new(
+                Phase::Preflight,
+                error.to_string().into(),
+                Some(format!("correct or unset {}", error.variable).into()),
+            )
         })?;
         Ok(ClientConfig {
             user_agent: concat!("polyarch/", env!("CARGO_PKG_VERSION")).into(),
@@ -187,10 +185,5 @@ impl Settings {
 
 /// The failure to use a configuration of docker or podman.
 fn unusable(error: &AuthError) -> Failure {
-    Failure {
-        phase: Phase::Preflight,
-        message: crate::cli::terminal::diagnostic::chain(error).into(),
-        hint: Some(error.hint().into()),
-        source: None,
-    }
+    Failure::new(Phase::Preflight, crate::cli::terminal::diagnostic::chain(error).into(), Some(error.hint().into()))
 }

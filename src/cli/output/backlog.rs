@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn weight_of_a_failure_includes_its_texts() {
         let message = "x".repeat(10_000).into();
-        let failure = polyarch::run::Failure { phase: polyarch::run::Phase::Build, message, hint: None, source: None };
+        let failure = polyarch::run::Failure::new(polyarch::run::Phase::Build, message, None);
         assert!(weight(&Event::Failed(failure)) > 10_000);
         let reason = "x".repeat(10_000).into();
         assert!(weight(&Event::Stopping { reason }) > 10_000);

@@ -132,12 +132,7 @@ fn problem_of(file: &CheckedFile, LintFinding { at, rule, message, url }: &LintF
 
 /// A problem of the file at `path` in one line.
 fn placed_failure(path: &Path, problem: &Problem) -> Failure {
-    Failure {
-        phase: Phase::Plan,
-        message: placed(path, problem),
-        hint: problem.hint.as_ref().map(Text::from),
-        source: None,
-    }
+    Failure::new(Phase::Plan, placed(path, problem), problem.hint.as_ref().map(Text::from))
 }
 
 /// `build.yaml:3:5: …`

@@ -83,7 +83,7 @@ mod tests {
             Phase::Internal,
         ];
         runs.extend(phases.map(|phase| {
-            let failure = Failure { phase, message: "text".into(), hint: None, source: None };
+            let failure = Failure::new(phase, "text".into(), None);
             let all =
                 vec![started(), here(JobEvent::Failed(failure.clone())), image(ImageEvent::Failed(failure.clone()))];
             all_at_once([all, vec![Event::Failed(failure)]].concat())

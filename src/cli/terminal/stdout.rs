@@ -68,10 +68,5 @@ pub(crate) fn document_line(document: &Json) -> Result<(), Failure> {
 
 /// The failure to write a result.
 pub(crate) fn cannot_write(target: &str, error: &io::Error) -> Failure {
-    Failure {
-        phase: Phase::Internal,
-        message: format!("cannot write {target}: {error}").into(),
-        hint: None,
-        source: None,
-    }
+    Failure::new(Phase::Internal, format!("cannot write {target}: {error}").into(), None)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::cause::Cause;
 use crate::oci::{Digest, DigestRef, Entry, Location, Platform, Repository, TagRef};
 use crate::text::Text;
 
@@ -28,6 +29,7 @@ impl std::fmt::Display for JobId {
 /// An event of a run. Events are emitted in the order in which they happen.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Event {
     /// The run begins. polyarch has only asked the engines for their facts.
     Started {
@@ -114,6 +116,7 @@ pub enum JobSource {
 /// The push destination of a platform's image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Destination {
     /// A tag of its own.
     ArchTag(TagRef),
@@ -143,6 +146,7 @@ pub enum Execution {
 /// The events of a job, roughly in this order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum JobEvent {
     /// The engine has a free slot, and the build begins.
     BuildStarted,
@@ -265,6 +269,7 @@ pub enum JobEvent {
 /// Content that moves between this machine, an engine and a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Transfer {
     /// Files of the context, to the engine.
     Context,
@@ -275,6 +280,7 @@ pub enum Transfer {
 /// A step that polyarch repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Repeated {
     /// A build: another run took its name on the engine.
     Build,
@@ -294,6 +300,7 @@ impl std::fmt::Display for Repeated {
 /// A step of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Doing {
     /// The engine builds the image.
     Building,
@@ -319,6 +326,7 @@ impl std::fmt::Display for Doing {
 /// The events of an image, in this order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ImageEvent {
     /// Images of other runs are still missing (`join --wait`). Emitted when the list changes, and every 30 s.
     Waiting {
@@ -469,6 +477,7 @@ pub struct Warning {
 
 /// The reason why a job, an image or a run failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Failure {
     /// The phase of the failure. It decides the exit code.
     pub phase: Phase,
@@ -480,7 +489,34 @@ pub struct Failure {
     /// The lines of a file that failed, if they are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Box<FailedLines>>,
+    /// The cause, for programs that decide by it. It is not in JSON.
+    #[serde(skip)]
+    pub cause: Cause,
 }
+
+impl Failure {
+    /// A failure of `phase` with the usual cause of this phase.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(phase: Phase, message: Text, hint: Option<Text>) -> Self {
+        Self { phase, message, hint, source: None, cause: phase.into() }
+    }
+
+    /// The same failure with another cause.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn because(self, cause: impl Into<Cause>) -> Self {
+        Self { cause: cause.into(), ..self }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.message.fmt(f)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 /// Lines of a file that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -501,6 +537,7 @@ pub struct FailedLines {
 /// The phases of a run. If several failures occur, the earliest phase decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Phase {
     /// Usage, plan or context (exit code 2).
     Plan,
@@ -522,7 +559,7 @@ pub enum Phase {
 
 /// Receives events: a display, the report.
 ///
-/// This is the library's only trait for callers. `at` is the time since the run began.
+/// `at` is the time since the run began.
 pub trait EventSink: Send {
     /// Receives one event.
     fn event(&mut self, at: Duration, event: &Event);

@@ -9,7 +9,7 @@ pub(in crate::run) use crate::text::chain;
 
 /// A failure of `phase`. The texts are sanitised.
 pub(in crate::run) fn failure(phase: Phase, message: &str, hint: Option<String>) -> Failure {
-    Failure { phase, message: message.into(), hint: hint.map(Into::into), source: None }
+    Failure::new(phase, message.into(), hint.map(Into::into))
 }
 
 /// Converts `error` into a failure of `phase`. Some kinds of errors always belong to another phase.
@@ -25,7 +25,7 @@ pub(in crate::run) fn of_engine(phase: Phase, error: &EngineError) -> Failure {
         EngineErrorKind::Context(context) => chain(context.as_ref()),
         _ => chain(error),
     };
-    failure(phase, &message, error.hint())
+    failure(phase, &message, error.hint()).because(error)
 }
 
 /// The failure of a build. `file` is the name of the Dockerfile, and `read` reads it.
@@ -62,5 +62,5 @@ pub(in crate::run) fn lines_of(file: Text, excerpt: &Excerpt) -> FailedLines {
 /// Converts `error` into a failure of `phase`, or of `Verify` if polyarch refused the answer.
 pub(in crate::run) fn of_registry(phase: Phase, doing: &str, error: &RegistryError) -> Failure {
     let phase = if error.is_refusal() { Phase::Verify } else { phase };
-    failure(phase, &format!("cannot {doing}: {}", chain(error)), error.hint())
+    failure(phase, &format!("cannot {doing}: {}", chain(error)), error.hint()).because(error)
 }

@@ -42,12 +42,12 @@ impl JobReporter {
             JobEvent::Retried { doing, attempt, wait, error } => {
                 JobEvent::Retried { doing, attempt, wait, error: hide(error) }
             }
-            JobEvent::Failed(Failure { phase, message, hint, source }) => {
+            JobEvent::Failed(Failure { phase, message, hint, source, cause }) => {
                 let source = source.map(|mut source| {
                     source.text = source.text.into_iter().map(hide).collect();
                     source
                 });
-                JobEvent::Failed(Failure { phase, message: hide(message), hint: hint.map(hide), source })
+                JobEvent::Failed(Failure { phase, message: hide(message), hint: hint.map(hide), source, cause })
             }
             other => other,
         }

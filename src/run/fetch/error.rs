@@ -1,6 +1,7 @@
 //! Why an image that was read is not the expected one.
 
 use crate::oci::{AttestationError, ChildError, Digest, MediaType, Platform};
+use crate::run::event::cause::{Cause, Reason};
 use crate::run::storage::error::StorageError;
 
 /// The reason why there is no usable child manifest.
@@ -138,6 +139,18 @@ pub(in crate::run) enum ConfirmError {
         /// The digest that the registry shows for the selector.
         named: Digest,
     },
+}
+
+impl From<&ConfirmError> for Cause {
+    fn from(error: &ConfirmError) -> Self {
+        match error {
+            ConfirmError::Storage(error) => error.into(),
+            ConfirmError::Part { source, .. } => source.as_ref().into(),
+            ConfirmError::Nested { source, .. } | ConfirmError::Attestation { source, .. } => source.as_ref().into(),
+            ConfirmError::NoAnswer => Self::Registry { reason: Reason::Timeout, status: None },
+            _ => Self::Content,
+        }
+    }
 }
 
 impl ConfirmError {

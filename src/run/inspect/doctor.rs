@@ -176,7 +176,7 @@ impl Examined {
 fn of_ecr(found: Result<String, EcrError>) -> What {
     match found {
         Ok(found) => What::Works(found.into()),
-        Err(error) => What::Fails(failure(Phase::Preflight, &chain(&error.kind), error.hint())),
+        Err(error) => What::Fails(failure(Phase::Preflight, &chain(&error.kind), error.hint()).because(&error)),
     }
 }
 

@@ -56,7 +56,9 @@ pub(in crate::run) fn as_failure(
     };
     let missing = missing.filter(|_| faults.first().is_some_and(|(_, error)| error.is_missing()));
     let hint = missing.map(str::to_owned).or_else(|| faults.iter().find_map(|(_, error)| error.hint()));
-    failure(phase, &texts, hint)
+    let failed = failure(phase, &texts, hint);
+    // One cause stands for all faults. The first fault is as good as any other.
+    faults.first().map_or(failed.clone(), |(_, error)| failed.because(error))
 }
 
 /// The image of an entry of `index`, with its attestations in this index.

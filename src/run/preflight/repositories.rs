@@ -12,6 +12,7 @@ use crate::ecr::{Created, EcrError, EcrRegistry};
 use crate::oci::{Repository, Selector, Tag};
 use crate::plan::{EcrCreation, Plan};
 use crate::registry::Visibility;
+use crate::run::event::cause::{Cause, Reason};
 use crate::run::event::failure::{chain, failure, of_registry};
 use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
 use crate::run::publish::target::Target;
@@ -249,7 +250,7 @@ impl<'a> Wanted<'a> {
             Some(_) => format!("{create}; or set `ecr: {{ create: true }}` in the plan"),
             None => create,
         };
-        failure(Phase::Preflight, &message, Some(hint))
+        failure(Phase::Preflight, &message, Some(hint)).because(Cause::Ecr(Reason::NotFound))
     }
 }
 
@@ -296,5 +297,5 @@ fn read_policy(path: &Path) -> Result<String, Failure> {
 
 /// A failure of AWS before the run begins.
 fn of_ecr(error: &EcrError) -> Failure {
-    failure(Phase::Preflight, &chain(error), error.hint())
+    failure(Phase::Preflight, &chain(error), error.hint()).because(error)
 }

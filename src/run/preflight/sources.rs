@@ -130,5 +130,5 @@ fn unchosen(ScheduledImport { id, job, .. }: &ScheduledImport, error: &ConfirmEr
         );
     }
     let phase = if error.is_refusal() || error.is_missing() { Phase::Verify } else { Phase::Preflight };
-    failure(phase, &format!("{id}: its source {from}: {}", chain(error)), error.hint())
+    failure(phase, &format!("{id}: its source {from}: {}", chain(error)), error.hint()).because(error)
 }

@@ -2,6 +2,7 @@
 
 use super::current_tags::{self, CurrentTag};
 use crate::oci::{MediaType, RawManifest, Tag};
+use crate::run::event::cause::Cause;
 use crate::run::event::failure::failure;
 use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::shutdown::Shutdown;
@@ -23,7 +24,8 @@ pub(in crate::run) async fn move_tags(
         let mut unchanged = *unchanged;
         if !unchanged {
             if let Some(reason) = shutdown.reason() {
-                return Err(failure(Phase::Publish, &format!("{tag} was not published: {reason}"), None));
+                let message = format!("{tag} was not published: {reason}");
+                return Err(failure(Phase::Publish, &message, None).because(Cause::Cancelled));
             }
             reporter.emit(ImageEvent::Tagging { tag: tag.clone() }).await;
             let put = put_tag(storage, TagToMove::Final(&tag), manifest).await;

@@ -108,7 +108,7 @@ async fn whole(from: &Storage, top: &Digest) -> Result<Vec<RawManifest>, Confirm
 fn unread(from: &Storage, top: &Digest, error: &ConfirmError) -> Failure {
     let phase = if error.is_refusal() { Phase::Verify } else { Phase::Publish };
     let message = format!("read {}: {}", from.digest(top.clone()), chain(error));
-    failure(phase, &message, error.hint())
+    failure(phase, &message, error.hint()).because(error)
 }
 
 /// Each child with its arch tag. `found` has the children in the order in which their builds ended.

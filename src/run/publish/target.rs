@@ -8,6 +8,7 @@ use crate::plan::AttestationPolicy;
 use crate::plan::{ArchTags, Image, Plan};
 use crate::registry::Visibility;
 use crate::run::event::PlannedImage;
+use crate::run::event::cause::Cause;
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase};
 use crate::run::storage::registry::Registry;
@@ -107,7 +108,7 @@ impl Target<Storage> {
 
 pub(super) fn not_published(target: &Target<Storage>, tag: &Tag, reason: &str) -> Failure {
     let named = target.storage.tag(tag.clone());
-    failure(Phase::Publish, &format!("{named} was not published: {reason}"), None)
+    failure(Phase::Publish, &format!("{named} was not published: {reason}"), None).because(Cause::Cancelled)
 }
 
 /// A child with its arch tag, and the digest that the arch tag should name.

@@ -20,6 +20,7 @@ pub struct Leftover {
 /// The name of a leftover.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LeftoverName {
     /// A tag.
     Tag(TagRef<Location>),

@@ -276,7 +276,7 @@ mod tests {
     }
 
     fn failure(phase: Phase) -> Failure {
-        Failure { phase, message: format!("{phase:?}").into(), hint: None, source: None }
+        Failure::new(phase, format!("{phase:?}").into(), None)
     }
 
     #[test]

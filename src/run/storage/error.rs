@@ -4,6 +4,7 @@ use crate::layout::LayoutError;
 use crate::oci::{Digest, ManifestError};
 use crate::registry::ErrorKind;
 use crate::registry::RegistryError;
+use crate::run::event::cause::Cause;
 use crate::run::event::events::{Failure, Phase};
 use crate::run::event::failure::failure;
 use crate::text::chain;
@@ -106,8 +107,17 @@ impl StorageError {
     }
 }
 
+impl From<&StorageError> for Cause {
+    fn from(error: &StorageError) -> Self {
+        match error {
+            StorageError::Registry(error) => error.into(),
+            StorageError::Layout(error) => error.into(),
+        }
+    }
+}
+
 /// Converts `error` into a failure of `phase`, or of `Verify` if polyarch refused the content.
 pub(in crate::run) fn of_storage(phase: Phase, doing: &str, error: &StorageError) -> Failure {
     let phase = if error.is_refusal() { Phase::Verify } else { phase };
-    failure(phase, &format!("cannot {doing}: {}", chain(error)), error.hint())
+    failure(phase, &format!("cannot {doing}: {}", chain(error)), error.hint()).because(error)
 }

@@ -7,6 +7,7 @@ use super::store::Storage;
 use crate::engine::ImageStore;
 use crate::oci::{Digest, Location, RawManifest, Selector, Tag, TagRef};
 use crate::registry::Visibility;
+use crate::run::event::cause::IMMUTABLE;
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase};
 
@@ -143,6 +144,7 @@ impl TagToMove<'_> {
             Self::Arch { name, .. } => (Phase::Push, name.to_string()),
         };
         failure(phase, &format!("{name} is immutable and has {there}; this run has {new}"), Some(self.hint()))
+            .because(IMMUTABLE)
     }
 }
 

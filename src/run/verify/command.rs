@@ -210,7 +210,9 @@ fn proven(claim: &Claim<'_>, config: Result<&[u8], &StorageError>, expected: &Ex
     let config = config.map_err(|error| {
         let message = format!("{name}: {}", chain(error));
         let answered = error.is_not_found() || error.is_refusal();
-        if answered { VerifyFault::untrue(platform, &message) } else { VerifyFault::unasked(platform, &message) }
+        let fault =
+            if answered { VerifyFault::untrue(platform, &message) } else { VerifyFault::unasked(platform, &message) };
+        fault.because(error)
     })?;
     child(claim, config, expected).map_err(|fault| VerifyFault::untrue(platform, &format!("{name}: {fault}")))
 }

@@ -86,6 +86,11 @@ impl VerifyFault {
         Self { platform: platform.cloned(), failure: failure(Phase::Preflight, message, None) }
     }
 
+    /// The same fault, because of `error`.
+    pub(super) fn because(self, error: &StorageError) -> Self {
+        Self { failure: self.failure.because(error), ..self }
+    }
+
     pub(super) fn with_hint(mut self, hint: &str) -> Self {
         self.failure.hint = Some(hint.into());
         self

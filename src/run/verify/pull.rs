@@ -9,6 +9,7 @@ use super::index::{Expected, VerifiedEntry, VerifiedIndex};
 use crate::auth::CredentialSource;
 use crate::engine::{EngineError, EngineErrorKind, HeldImage, ImageStore, PriorImage, PullRequest};
 use crate::oci::{Digest, DigestRef, Platform};
+use crate::run::event::cause::Cause;
 use crate::run::event::failure::{chain, failure, of_engine};
 use crate::run::event::shutdown::Shutdown;
 use crate::run::event::{Failure, Phase};
@@ -207,7 +208,7 @@ impl Task<'_> {
         let Self { reached, image, entry, .. } = self;
         let platform = &entry.entry.platform;
         let message = format!("{reason}: engine {} did not pull {platform} of {image}", reached.spec.name);
-        failure(Phase::Verify, &message, None)
+        failure(Phase::Verify, &message, None).because(Cause::Cancelled)
     }
 }
 

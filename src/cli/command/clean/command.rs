@@ -105,12 +105,7 @@ fn refused(registry: &Registry, repository: &Repository, error: &CleanError) -> 
         CleanError::Unread { .. } | CleanError::Unordered { .. } => Phase::Verify,
         CleanError::Embedded | CleanError::Registry(_) | CleanError::Ecr(_) => Phase::Preflight,
     };
-    Failure {
-        phase,
-        message: format!("{repository}: {}", diagnostic::chain(error)).into(),
-        hint: error.hint().map(Into::into),
-        source: None,
-    }
+    Failure::new(phase, format!("{repository}: {}", diagnostic::chain(error)).into(), error.hint().map(Into::into))
 }
 
 /// The failure, if an image could not be deleted.
@@ -126,12 +121,11 @@ fn failed(Cleaned { repository, outcomes, .. }: &Cleaned) -> Option<Failure> {
     let (digest, why) = failed.first()?;
     let more = if failed.len() > 1 { format!(" (and {} more)", failed.len() - 1) } else { String::new() };
     let message = format!("{repository}@{digest}{more} could not be deleted: {why}");
-    Some(Failure {
-        phase: Phase::Publish,
-        message: message.into(),
-        hint: Some("run this again: polyarch skips the images that it has already deleted".into()),
-        source: None,
-    })
+    Some(Failure::new(
+        Phase::Publish,
+        message.into(),
+        Some("run this again: polyarch skips the images that it has already deleted".into()),
+    ))
 }
 
 /// Prints the number of images, and warnings about them.

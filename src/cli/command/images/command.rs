@@ -66,12 +66,7 @@ pub(crate) fn refused(registry: &Registry, repository: &Repository, error: &Imag
         Some(format!("check the name of the repository, or create it: {create}"))
     };
     let hint = if error.is_not_found() { create().or_else(|| error.hint()) } else { error.hint() };
-    Failure {
-        phase,
-        message: format!("{repository}{missing}: {}", diagnostic::chain(error)).into(),
-        hint: hint.map(Into::into),
-        source: None,
-    }
+    Failure::new(phase, format!("{repository}{missing}: {}", diagnostic::chain(error)).into(), hint.map(Into::into))
 }
 
 fn warn(RepositoryImages { repository, listed_by, images, unread }: &RepositoryImages, settings: &Settings) {

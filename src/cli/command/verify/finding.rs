@@ -107,7 +107,9 @@ fn shows(result: &Result<run::VerifiedIndex, VerifyError>) -> Option<&Digest> {
 }
 
 fn named(name: &str, failure: &Failure) -> Failure {
-    Failure { message: format!("{name}: {}", failure.message).into(), ..failure.clone() }
+    let mut named = failure.clone();
+    named.message = format!("{name}: {}", failure.message).into();
+    named
 }
 
 /// The exit code of the findings. A finding of phase `verify` decides, even if polyarch could not reach a registry.

@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn verify_schema_has_exactly_the_fields_that_documents_use() {
-        let failure = |phase| Failure { phase, message: "text".into(), hint: Some("text".into()), source: None };
+        let failure = |phase| Failure::new(phase, "text".into(), Some("text".into()));
         let fault = VerifyFault { platform: Some("linux/arm64".parse().unwrap()), failure: failure(Phase::Verify) };
         let wrong = vec![right(), verified(Err(VerifyError::Untrue { index: None, faults: vec![fault] }), None)];
         let unreached = vec![Finding::of_registry(&registry(), failure(Phase::Preflight))];

@@ -48,12 +48,16 @@ impl LineFormatter {
             Event::Job { job, what } => {
                 self.job(job, what).map(|line| self.prefixed(&job.to_string(), line)).into_iter().collect()
             }
-            Event::Image { image, what } => vec![self.prefixed(image, image_line(what))],
+            Event::Image { image, what } => {
+                image_line(what).map(|line| self.prefixed(image, line)).into_iter().collect()
+            }
             // The ending shows each warning of an image once.
             Event::Warning(told) if told.image.is_none() => warning(told),
             // The ending shows these.
             Event::Warning(_) | Event::Failed(_) => Vec::new(),
             Event::Stopping { reason } => vec![Line::new().toned(Tone::Warning, format!("stopping: {reason}"))],
+            // A test has every kind.
+            _ => Vec::new(),
         }
     }
 
@@ -118,12 +122,14 @@ impl LineFormatter {
             JobEvent::Failed(failure) => return Some(failed(failure)),
             JobEvent::NotBuilt { reason } => format!("not built: {reason}"),
             JobEvent::Cancelled => "cancelled".to_owned(),
+            // A test has every kind.
+            _ => return None,
         };
         Some(line.into())
     }
 }
 
-fn image_line(what: &ImageEvent) -> Line {
+fn image_line(what: &ImageEvent) -> Option<Line> {
     let line = match what {
         ImageEvent::Joined { digest, entries, .. } => {
             let attestations: usize = entries.iter().map(|entry| entry.attestations.len()).sum();
@@ -156,16 +162,20 @@ fn image_line(what: &ImageEvent) -> Line {
             format!("{} {tag}", if *unchanged { "unchanged" } else { "moved" })
         }
         ImageEvent::ArchTagRemoved { tag } => format!("removed {tag}"),
-        ImageEvent::Verified { index } => return Line::new().toned(Tone::Good, "verified").then(format!(" {index}")),
+        ImageEvent::Verified { index } => {
+            return Some(Line::new().toned(Tone::Good, "verified").then(format!(" {index}")));
+        }
         ImageEvent::TaggedOnEngine { name } => format!("on the engine as {name}"),
         ImageEvent::Loaded { engine, name, platforms, .. } => {
             format!("loaded on {engine} as {name}, {}", count(platforms.len(), "platform"))
         }
         ImageEvent::NotJoined { reason } => format!("not joined: {reason}"),
         ImageEvent::Withheld { reason } => format!("not moved: {reason}"),
-        ImageEvent::Failed(failure) => return failed(failure),
+        ImageEvent::Failed(failure) => return Some(failed(failure)),
+        // A test has every kind.
+        _ => return None,
     };
-    line.into()
+    Some(line.into())
 }
 
 fn listed(texts: &[Text]) -> String {
@@ -213,9 +223,24 @@ pub(crate) fn warning(warning: &Warning) -> Vec<Line> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::hostile;
     use super::super::script::{job, started};
     use super::*;
     use crate::cli::terminal::style::Color;
+
+    #[test]
+    fn every_kind_of_event_has_a_line_or_is_silent() {
+        let mut words = LineFormatter::default();
+        for event in hostile::events("text") {
+            let of_image = matches!(&event, Event::Warning(warning) if warning.image.is_some());
+            let is_silent = of_image
+                || matches!(
+                    event,
+                    Event::Started { .. } | Event::Failed(_) | Event::Job { what: JobEvent::Progress { .. }, .. }
+                );
+            assert_eq!(words.lines(&event).is_empty(), is_silent, "{event:?}");
+        }
+    }
 
     #[test]
     fn lines_align_wide_characters() {

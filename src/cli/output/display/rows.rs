@@ -150,7 +150,8 @@ impl Row {
             JobEvent::Confirmed { .. } => self.state = State::Done,
             JobEvent::Failed(_) => self.state = State::Failed,
             JobEvent::NotBuilt { .. } | JobEvent::Cancelled => self.state = State::Cancelled,
-            JobEvent::Chosen { .. } | JobEvent::StillRunning { .. } => {}
+            // A test has every kind.
+            _ => {}
         }
     }
 
@@ -210,6 +211,7 @@ fn elapsed(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::hostile;
     use super::super::script::{job, on, started, step};
     use super::*;
     use crate::cli::terminal::style::Color;
@@ -217,6 +219,21 @@ mod tests {
     fn shown(rows: &Rows, columns: usize) -> Vec<String> {
         let lines = rows.lines(Duration::from_secs(3), 4, columns);
         lines.iter().map(|line| line.render(Color::Off)).collect()
+    }
+
+    #[test]
+    fn every_kind_of_job_event_changes_a_row_or_is_silent() {
+        for event in hostile::events("text") {
+            let Event::Job { what, .. } = &event else { continue };
+            let mut rows = Rows::default();
+            rows.event(Duration::ZERO, &started());
+            let row = &mut rows.rows[0];
+            (row.state, row.log) = (State::Active, VecDeque::from(["a line".to_owned()]));
+            let before = format!("{row:?}");
+            row.event(Duration::from_secs(1), what);
+            let is_silent = matches!(what, JobEvent::Chosen { .. } | JobEvent::StillRunning { .. });
+            assert_eq!(format!("{row:?}") == before, is_silent, "{what:?}");
+        }
     }
 
     #[test]

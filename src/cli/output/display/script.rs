@@ -46,7 +46,7 @@ fn line(text: &str) -> JobEvent {
 }
 
 fn failure(phase: Phase, message: &str, hint: Option<&str>) -> Failure {
-    Failure { phase, message: message.into(), hint: hint.map(Into::into), source: None }
+    Failure::new(phase, message.into(), hint.map(Into::into))
 }
 
 /// The start of a run of `hello` for amd64 and arm64, which is emulated.
@@ -191,10 +191,9 @@ pub(crate) fn failed() -> Script {
     script.push((2450, hello("arm64", step_ended("[2/3] RUN make", false, 2.0, Some(why)))));
     let text = ["FROM scratch", "COPY . .", "RUN make \\", "  install", "CMD [\"/hello\"]"].map(Into::into).into();
     let source = Some(Box::new(FailedLines { file: "app/Dockerfile".into(), line: 3, end_line: 4, first: 1, text }));
-    let failed = Failure {
-        source,
-        ..failure(Phase::Build, "engine default: step [2/3] ended with exit code 2", Some("run the step by hand"))
-    };
+    let mut failed =
+        failure(Phase::Build, "engine default: step [2/3] ended with exit code 2", Some("run the step by hand"));
+    failed.source = source;
     script.push((2500, hello("arm64", JobEvent::Failed(failed))));
     script
 }
@@ -206,7 +205,8 @@ pub(super) const WIDE: &str = "[2/2] RUN one-of-many-things && one-of-many-thing
 /// A step and a line that are [`WIDE`].
 pub(super) fn wide() -> Script {
     let source = FailedLines { file: "Dockerfile".into(), line: 1, end_line: 1, first: 1, text: [WIDE.into()].into() };
-    let failed = Failure { source: Some(Box::new(source)), ..failure(Phase::Build, "it failed", None) };
+    let mut failed = failure(Phase::Build, "it failed", None);
+    failed.source = Some(Box::new(source));
     vec![
         (0, started()),
         (10, hello("amd64", step_ended(WIDE, true, 0.0, None))),

@@ -56,7 +56,7 @@ impl Files {
     pub(crate) fn check(&self) -> Vec<Failure> {
         let check = |file: &File| {
             let Failure { message, hint, .. } = cannot_write(&file.name(), &file.check().err()?);
-            Some(Failure { phase: Phase::Plan, message, hint, source: None })
+            Some(Failure::new(Phase::Plan, message, hint))
         };
         self.files.iter().filter_map(check).collect()
     }
