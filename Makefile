@@ -36,6 +36,7 @@ lint: cargo parts ## format, clippy, documentation, dependencies
 	cargo clippy --locked --lib --no-default-features -- -D warnings
 	cargo clippy --locked --no-default-features --features cli -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps
+	@scripts/public-names
 	cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir target
 	cargo deny --locked check bans licenses sources
 

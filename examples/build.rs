@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
+use polyarch::event::Event;
 use polyarch::plan::{EngineHost, Facts, Overrides, SourceText, resolve};
-use polyarch::run::{Event, Report};
+use polyarch::report::Report;
 use polyarch::{Access, Build, auth::DockerConfig};
 
 #[tokio::main]
@@ -16,7 +17,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let engine = env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
     let report = build(Path::new(&path), engine.parse()?).await?;
     report.verified().for_each(|index| println!("{index}"));
-    report.failures().for_each(|failure| eprintln!("error: {}", failure.message));
+    report.failures().for_each(|failure| eprintln!("error: {failure}"));
     Ok(report.exit_code().into())
 }
 

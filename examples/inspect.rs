@@ -4,9 +4,7 @@
 use std::env;
 use std::error::Error;
 
-use polyarch::Inspect;
-use polyarch::oci::PlatformFields;
-use polyarch::run::ManifestContent;
+use polyarch::{Inspect, Reason};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -19,16 +17,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// The platform and the digest of each image that `reference` names.
 pub(crate) async fn platforms(reference: &str) -> Result<Vec<String>, Box<dyn Error>> {
-    let inspected = Inspect::new(reference.parse()?).run().await;
-    let inspected = inspected.map_err(|failures| failures[0].message.to_string())?;
-    Ok(match inspected.inside {
-        ManifestContent::Image(_, config) => vec![format!("{:?} {}", config.platform, inspected.manifest.digest())],
-        ManifestContent::Index(index) => {
-            let images = index.entries.iter().map(|one| &one.entry).filter(|entry| !entry.is_attestation());
-            let platform = |fields: &PlatformFields| fields.platform().map_or("?".to_owned(), |one| one.to_string());
-            images
-                .map(|one| format!("{} {}", one.platform.as_ref().map_or("?".to_owned(), platform), one.digest))
-                .collect()
-        }
-    })
+    let inspected = match Inspect::new(reference.parse()?).run().await {
+        Ok(inspected) => inspected,
+        Err(mut failures) => match failures.remove(0) {
+            failure if failure.cause.reason() == Some(Reason::NotFound) => {
+                return Err(format!("{reference} does not exist").into());
+            }
+            failure => return Err(failure.into()),
+        },
+    };
+    Ok(inspected.images().iter().map(|image| format!("{} {}", image.platform, image.digest)).collect())
 }

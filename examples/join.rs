@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use polyarch::Join;
-use polyarch::run::Report;
+use polyarch::report::Report;
 
 /// How long other runs may take to push the images.
 const WAIT: Duration = Duration::from_mins(10);
@@ -18,7 +18,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let (target, sources) = words.split_first().ok_or("name the target and the images")?;
     let report = join(target, sources).await?;
     report.verified().for_each(|index| println!("{index}"));
-    report.failures().for_each(|failure| eprintln!("error: {}", failure.message));
+    report.failures().for_each(|failure| eprintln!("error: {failure}"));
     Ok(report.exit_code().into())
 }
 

@@ -4,49 +4,52 @@
 //!
 //! # Build the images of a plan
 //!
-//! A builder does a whole run: [`Build`], [`Join`], [`Copy`](struct@Copy), [`Verify`], [`Inspect`]. The
-//! [`run::Report`] has the result or every failure. The folder `examples` has a program for most of them.
-//!
 //! ```no_run
+//! use polyarch::auth::DockerConfig;
 //! use polyarch::plan::{Environment, Facts, Overrides, SourceText, resolve};
-//! use polyarch::{Access, Build, auth::DockerConfig};
+//! use polyarch::{Access, Build, Reason};
 //!
-//! # async fn build() -> Result<(), Box<dyn std::error::Error>> {
-//! let source = SourceText { path: "build.yaml".into(), text: std::fs::read_to_string("build.yaml")? };
-//! let plan = resolve(&source, &Environment::new(), &Facts::new(), &Overrides::default())?;
-//! let logins = DockerConfig::read("/home/me/.docker/config.json".as_ref(), "/usr/bin".as_ref())?;
-//! let access = logins.map_or_else(Access::new, |logins| Access::new().credentials(logins));
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let source = SourceText { path: "build.yaml".into(), text: std::fs::read_to_string("build.yaml")? };
+//!     let plan = resolve(&source, &Environment::new(), &Facts::new(), &Overrides::default())?;
+//!     let logins = DockerConfig::read("/home/me/.docker/config.json".as_ref(), "/usr/bin".as_ref())?;
+//!     let access = logins.map_or_else(Access::new, |logins| Access::new().credentials(logins));
 //!
-//! let report = Build::new(plan).access(access).run().await;
-//! for index in report.verified() {
-//!     println!("{index}");
+//!     let build = Build::new(plan).access(access);
+//!     let report = build.run_with(|at, event| eprintln!("{at:?} {event:?}")).await;
+//!     for index in report.verified() {
+//!         println!("{index}");
+//!     }
+//!     for failure in report.failures() {
+//!         match failure.cause.reason() {
+//!             Some(Reason::Unreachable | Reason::Throttled) => eprintln!("try again later: {failure}"),
+//!             Some(Reason::Immutable) => eprintln!("choose another tag: {failure}"),
+//!             _ => eprintln!("{failure}"),
+//!         }
+//!     }
+//!     Ok(())
 //! }
-//! # Ok(())
-//! # }
 //! ```
 //!
-//! A run needs a tokio runtime with timers and I/O. Its future is `Send`, so a program can spawn it.
+//! A run needs a tokio runtime with timers and I/O. Its future is `Send`, so a program can spawn it. A run prints
+//! nothing, and leaves no task behind. Only the AWS SDK reads the environment, if the program uses [`ecr`].
 //!
-//! # The steps
+//! # The names
 //!
-//! Each step has its own type. Only that step can create the type.
+//! | you want to | you need |
+//! |---|---|
+//! | read a plan | [`plan::resolve`], [`plan::SourceText`], [`plan::Overrides`]; the result is a [`plan::Plan`] |
+//! | build, push and publish it | [`Build`], with a [`Goal`], [`Gates`] and [`OnFailure`] |
+//! | join, copy, verify or read images | [`Join`], [`Copy`](struct@Copy), [`Verify`], [`Inspect`] |
+//! | name an image | [`oci::LocatedReference`], [`oci::Tag`], [`oci::Digest`], [`oci::Platform`] |
+//! | log in | [`Access`], with [`auth::DockerConfig`], [`ecr::EcrLogins`] or an [`auth::CredentialSource`] |
+//! | show the progress | [`event::Event`] |
+//! | use the result | [`report::Report`] |
+//! | handle a failure | [`Failure`], with its [`Phase`], its [`Cause`] and a [`Reason`] |
+//! | stop a run | [`Shutdown`] |
 //!
-//! | step | takes | gives |
-//! |---|---|---|
-//! | [`plan::resolve`] | the text of `build.yaml` | [`plan::Plan`], or all problems with their places |
-//! | [`run::assign`] | the plan, the engines | [`run::Schedule`]: each platform with its engine |
-//! | [`engine::Engine::build`] | a context, settings | [`engine::BuiltImage`]: the engine's answer, and the inspected image |
-//! | [`engine::Engine::push`] | the image | a claim that the registry must prove |
-//! | [`oci::Child::new`] | manifest and config, as the registry returned them | [`oci::Child`] of the planned platform |
-//! | [`oci::IndexDraft::new`] | the children | a draft with exactly the planned platforms |
-//! | [`oci::IndexDraft::encode`] | the draft | [`oci::EncodedIndex`]: bytes and digest |
-//! | [`registry::Client::put_manifest`] | the index, a final tag | the published index; this is the only commit point |
-//! | [`run::verify()`] | a reference | [`run::VerifiedIndex`]: polyarch read it back and hashed every byte |
-//! | [`run::EventSink`] | the events of the run | [`run::Report`], with the exit code of the run |
-//!
-//! [`run::build`] does all steps. [`run::join`] begins with the children. Both functions get everything in their
-//! arguments, and report progress as [`run::Event`]s. They do not print, do not read the environment, and leave no task
-//! behind. The builders call them with defaults.
+//! The enums may grow: match them with an arm for the rest. The folder `examples` has a program for most builders.
 //!
 //! # A plan, without an engine
 //!
@@ -69,14 +72,20 @@
 
 mod api;
 pub mod auth;
+pub mod ecr;
+pub mod oci;
+pub mod plan;
+
+// The rooms behind the names below. The program and the tests use them, and they change without notice.
+#[doc(hidden)]
 pub mod aws;
 pub(crate) mod buildkit;
 pub(crate) mod connect;
 #[doc(hidden)]
 pub mod context;
-pub mod ecr;
 #[doc(hidden)]
 pub mod embedded;
+#[doc(hidden)]
 pub mod engine;
 #[doc(hidden)]
 pub mod facts;
@@ -85,13 +94,20 @@ pub mod facts;
 pub mod fuzzing;
 #[doc(hidden)]
 pub mod layout;
-pub mod oci;
-pub mod plan;
 pub(crate) mod random;
+#[doc(hidden)]
 pub mod registry;
 #[doc(hidden)]
 pub mod rootfs;
+#[doc(hidden)]
 pub mod run;
+#[doc(hidden)]
 pub mod text;
 
-pub use api::{Access, Build, Copy, Inspect, Join, Verify};
+pub use api::{Access, Build, Copy, Inspect, Join, Verify, event, report};
+pub use registry::{Proxies, ProxyError};
+pub use run::{
+    AllowShrink, Cause, Checked, CheckedBlob, ElfCheck, FailedLines, Failure, Gates, Goal, Inspected, LostAnnotations,
+    OnFailure, Phase, PublishMode, Reason, Shutdown, Stopper, VerifiedEntry, VerifiedIndex,
+};
+pub use text::Text;

@@ -2,10 +2,12 @@
 
 use std::fs;
 
+use polyarch::event::{Event, ImageEvent};
 use polyarch::oci::LocatedReference;
 use polyarch::plan::{Environment, Facts, Overrides, Plan, SourceText, resolve};
-use polyarch::run::{Event, ImageEvent, Outcome, Phase, Shutdown};
-use polyarch::{Build, Copy, Join, Verify};
+use polyarch::report::Outcome;
+use polyarch::{Build, Cause, Copy, Inspect, Join, Phase, Reason, Shutdown, Verify};
+use serde_json::{Value, json};
 
 use crate::faults::world::{HELLO, World};
 use crate::support::images::{Document, Image};
@@ -55,7 +57,7 @@ async fn inspect_example_prints_each_platform() {
     assert_eq!(platforms.len(), 2, "{platforms:?}");
     assert!(platforms[0].starts_with("linux/amd64 sha256:") && platforms[1].starts_with("linux/arm64 sha256:"));
     let missing = inspect::platforms(&format!("{}/web:2.0", world.registry.host())).await.unwrap_err();
-    assert!(missing.to_string().contains("web:2.0"), "{missing}");
+    assert!(missing.to_string().ends_with("web:2.0 does not exist"), "{missing}");
 }
 
 #[tokio::test]
@@ -68,7 +70,8 @@ async fn library_build_reports_the_verified_index() {
             seen.send(tag.to_string()).unwrap();
         }
     };
-    let report = Build::new(plan).engine(world.engine.host().parse().unwrap()).run_with(on_event).await;
+    let building = Build::new(plan).engine(world.engine.host().parse().unwrap()).run_with(on_event);
+    let report = tokio::spawn(building).await.unwrap();
     assert_eq!((report.exit_code(), report.run.outcome), (0, Outcome::Succeeded), "{report:#?}");
     assert_eq!(report.verified().count(), 1);
     let mut tags = Vec::new();
@@ -121,6 +124,32 @@ async fn library_joins_copies_and_verifies_references() {
     assert_eq!(copied.exit_code(), 0, "{copied:#?}");
     let same = Verify::new(target).run().await.unwrap();
     assert_eq!(same.index.digest, verified.index.digest);
+}
+
+#[tokio::test]
+async fn library_failures_have_a_typed_cause() {
+    let world = World::start(Script::default()).await;
+    push_index(&world, "1.0");
+    let missing = Verify::new(parsed(&format!("{}/web:2.0", world.registry.host()))).run().await.unwrap_err();
+    assert_eq!(missing[0].cause, Cause::Registry { reason: Reason::NotFound, status: Some(404) });
+    let shown: Box<dyn std::error::Error> = missing[0].clone().into();
+    assert_eq!(shown.to_string(), missing[0].message.as_str());
+
+    let unreachable = Inspect::new(parsed("127.0.0.1:1/web:1.0")).run().await.unwrap_err();
+    assert_eq!(unreachable[0].cause, Cause::Registry { reason: Reason::Unreachable, status: None });
+    let absent = Inspect::new(parsed("oci:nowhere:1.0")).run().await.unwrap_err();
+    assert_eq!(absent[0].cause, Cause::Layout(Reason::NotFound));
+
+    let tagged = parsed(&format!("{}/web:1.0", world.registry.host()));
+    let other = Verify::new(tagged).platforms(["linux/riscv64".parse().unwrap()]).run().await.unwrap_err();
+    assert!(other.iter().all(|failure| failure.cause == Cause::Content), "{other:?}");
+
+    let plan = resolved(format!("version: 1\nregistry: {}\n{HELLO}", world.registry.host()), &world);
+    let report = Build::new(plan).engine("unix:///nowhere/engine.sock".parse().unwrap()).run().await;
+    assert_eq!(report.failures().next().unwrap().cause, Cause::Engine(Reason::Unreachable));
+    let waiting = Join::references(parsed("oci:nowhere"), []).run().await;
+    assert_eq!(waiting.failures().next().unwrap().cause, Cause::Plan);
+    assert!(!serde_json::to_string(&report).unwrap().contains("cause"), "the cause is not in JSON");
 }
 
 #[tokio::test]

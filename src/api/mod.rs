@@ -6,9 +6,11 @@
 mod access;
 mod build;
 mod copy;
+pub mod event;
 mod join;
 mod read;
 mod record;
+pub mod report;
 
 pub use access::Access;
 pub use build::Build;

@@ -15,8 +15,14 @@ pub use docker_config::DockerConfig;
 pub use error::AuthError;
 pub use logins::Logins;
 pub use proxies::BuildProxies;
-pub use secret::{BuildSecrets, Secret, SecretBytes};
-pub use source::{Anonymous, Credential, CredentialSource, Withheld};
+pub use secret::Secret;
+pub use source::{Credential, CredentialSource};
+
+// The other rooms and the program use these names. They are not on the pages of the library.
+#[doc(hidden)]
+pub use secret::{BuildSecrets, SecretBytes};
+#[doc(hidden)]
+pub use source::{Anonymous, Withheld};
 
 #[cfg(test)]
 mod testing {

@@ -65,6 +65,7 @@ impl BuildProxies {
     }
 
     /// The logins in the addresses, which no log may show.
+    #[doc(hidden)]
     #[must_use]
     pub fn secrets(&self) -> Vec<SecretBytes> {
         let all = self.0.values().flat_map(|Loose(proxy)| proxy.values());

@@ -42,6 +42,7 @@ impl Ecr {
     ///
     /// # Errors
     /// polyarch does not know the region of the registry.
+    #[doc(hidden)]
     pub async fn declare(&self, registry: &NamedRegistry) -> Result<(), EcrError> {
         let Some(control) = &registry.ecr else { return Ok(()) };
         let host = EcrHost::of(&registry.host);
@@ -64,6 +65,7 @@ impl Ecr {
     }
 
     /// The registry at `host`, or `None` if it is not an ECR registry.
+    #[doc(hidden)]
     #[must_use]
     pub fn registry(&self, host: &RegistryHost) -> Option<Arc<EcrRegistry>> {
         let mut known = self.known();
@@ -83,6 +85,7 @@ impl Ecr {
     ///
     /// # Errors
     /// Neither the environment nor the profile names a region.
+    #[doc(hidden)]
     pub async fn region(&self) -> Result<AwsRegion, EcrError> {
         let failed = |kind| EcrError { doing: "find the AWS region".into(), kind };
         Sdk::default_region().await.map_err(failed)
@@ -92,6 +95,7 @@ impl Ecr {
     ///
     /// # Errors
     /// No region is known, there are no AWS credentials, or AWS refuses them or cannot be reached.
+    #[doc(hidden)]
     pub async fn own(&self, fallback: Option<&AwsRegion>) -> Result<RegistryHost, EcrError> {
         self.own.get_or_try_init(|| self.find_own(fallback)).await.cloned()
     }

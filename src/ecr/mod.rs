@@ -16,7 +16,12 @@ mod registry;
 mod value;
 
 pub use access::Ecr;
-pub use facts::aws_facts;
 pub use login::EcrLogins;
+
+// The other rooms and the program use these names. They are not on the pages of the library.
+#[doc(hidden)]
+pub use facts::aws_facts;
+#[doc(hidden)]
 pub use registry::EcrRegistry;
+#[doc(hidden)]
 pub use value::{Created, EcrError, EcrErrorKind, Identity, ImageDetail, NotDeleted, RepositoryFacts};

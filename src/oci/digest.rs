@@ -22,6 +22,7 @@ pub struct Digest(Box<str>);
 
 /// Why a string is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DigestError {
     /// There is no `:` between algorithm and encoded part.
     #[error("a digest has the form sha256:<64 hexadecimal digits>")]

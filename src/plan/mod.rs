@@ -14,29 +14,44 @@ mod resolve;
 mod schema;
 mod select;
 
-pub use model::caution::Caution;
-pub use model::compression::Compression;
-pub use model::duration::parse_duration;
-pub use model::ecr::{EcrControl, EcrCreation, Encryption};
 pub use model::error::{Location, PlanErrors, Problem, SourceText};
 pub use model::host::{EngineHost, EngineHostError};
-pub use model::names::{ContextName, ContextNameError};
 pub use model::names::{EngineName, ImageName, NameError};
 pub use model::overrides::{Overrides, Selection};
-pub use model::places::{InputPlaces, Places, Position};
 pub use model::plan::{
     ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, ImageNumber, Import, Job, NamedRegistry,
     Plan, RegistryChoice, Transport, Work,
 };
-pub use model::remote::{GitContext, HttpContext, RemoteContext, RemoteContextError};
-pub use model::spec::{
-    AgentSource, Attest, BuildCache, BuildSpec, CacheExport, CacheImport, CacheMode, CachePlace, CachePolicy,
-    CompressionLevel, Context, Dockerfile, Export, Generator, LayerPolicy, MediaTypes, NamedContext, Network,
-    Provenance, PullPolicy, Sandbox, SecretSource, SecretSpec, SshSpec, Timestamps, Ulimit,
-};
-pub use model::yaml::to_yaml;
+pub use model::spec::{CachePolicy, PullPolicy};
 pub use read::reader::{Environment, Facts};
-pub(crate) use read::suggest::{did_you_mean, nearest};
-pub use resolve::{needed_facts, own_region, resolve};
+pub use resolve::resolve;
 pub use schema::SCHEMA;
+
+// The other rooms and the program use these names. They are not on the pages of the library.
+#[doc(hidden)]
+pub use model::caution::Caution;
+#[doc(hidden)]
+pub use model::compression::Compression;
+#[doc(hidden)]
+pub use model::duration::parse_duration;
+#[doc(hidden)]
+pub use model::ecr::{EcrControl, EcrCreation, Encryption};
+#[doc(hidden)]
+pub use model::names::{ContextName, ContextNameError};
+#[doc(hidden)]
+pub use model::places::{InputPlaces, Places, Position};
+#[doc(hidden)]
+pub use model::remote::{GitContext, HttpContext, RemoteContext, RemoteContextError};
+#[doc(hidden)]
+pub use model::spec::{
+    AgentSource, Attest, BuildCache, BuildSpec, CacheExport, CacheImport, CacheMode, CachePlace, CompressionLevel,
+    Context, Dockerfile, Export, Generator, LayerPolicy, MediaTypes, NamedContext, Network, Provenance, Sandbox,
+    SecretSource, SecretSpec, SshSpec, Timestamps, Ulimit,
+};
+#[doc(hidden)]
+pub use model::yaml::to_yaml;
+pub(crate) use read::suggest::{did_you_mean, nearest};
+#[doc(hidden)]
+pub use resolve::{needed_facts, own_region};
+#[doc(hidden)]
 pub use select::select;

@@ -84,6 +84,7 @@ pub struct Entry {
 
 impl Entry {
     /// The entry of `child`.
+    #[doc(hidden)]
     #[must_use]
     pub fn of(child: &Child) -> Self {
         Self {

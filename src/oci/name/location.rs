@@ -43,6 +43,7 @@ pub struct LocatedReference {
 
 /// Why a string is not a reference to an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LocationError {
     /// The text is not a reference to an image in a repository.
     #[error(transparent)]

@@ -75,6 +75,7 @@ pub struct Reference {
 
 /// Why a string is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReferenceError {
     /// The text is not `host` or `host:port`.
     #[error("a registry has the form host or host:port")]

@@ -22,6 +22,7 @@ pub struct Platform {
 
 /// Why a string is not a platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PlatformError {
     /// The text has another form.
     #[error("a platform has the form os/arch or os/arch/variant, such as linux/amd64 or linux/arm/v7")]
@@ -58,6 +59,7 @@ impl Platform {
     }
 
     /// This platform with a version and features of its operating system.
+    #[doc(hidden)]
     #[must_use]
     pub fn demanding(self, demands: Demands) -> Self {
         Self { demands, ..self }
@@ -70,6 +72,7 @@ impl Platform {
     }
 
     /// The version and the features of the operating system.
+    #[doc(hidden)]
     #[must_use]
     pub fn demands(&self) -> &Demands {
         &self.demands

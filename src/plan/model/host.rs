@@ -21,6 +21,7 @@ pub enum EngineHost {
 
 /// Why a string is not an engine's host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EngineHostError {
     /// A scheme that the docker CLI knows and polyarch does not support yet.
     #[error("{0}:// engines are not yet supported")]

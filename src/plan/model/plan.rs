@@ -35,10 +35,12 @@ pub struct Plan {
     /// Images of the plan that the selection left out, in the plan's order.
     pub left_out: Vec<ImageName>,
     /// The warnings that no run of this plan prints.
+    #[doc(hidden)]
     pub silence: BTreeSet<Caution>,
     /// Warnings for the user. A warning does not stop the run.
     pub warnings: Vec<Problem>,
     /// The places in the plan of the builds' inputs.
+    #[doc(hidden)]
     pub places: Places,
 }
 
@@ -82,6 +84,7 @@ pub struct NamedRegistry {
     /// and downloads.
     pub may_send_to: Vec<RegistryHost>,
     /// Where the API of the registry is. `None`: the registry is not on Amazon ECR.
+    #[doc(hidden)]
     pub ecr: Option<EcrControl>,
 }
 
@@ -150,6 +153,7 @@ pub struct Image {
     /// Whether the index keeps the attestations of the images.
     pub attestations: AttestationPolicy,
     /// How polyarch creates the repository in ECR registries that do not have it. `None`: polyarch does not create it.
+    #[doc(hidden)]
     pub ecr: Option<EcrCreation>,
     /// The jobs in the plan's order of platforms. There is at least one, and each platform appears once.
     pub jobs: Vec<Job>,
@@ -169,6 +173,7 @@ pub struct Job<W = Work> {
     /// Whether the registry gets the arch tag.
     pub arch_tags: ArchTags,
     /// Values of the index entry that override the image config.
+    #[doc(hidden)]
     pub entry: EntryOverride,
     /// The work.
     pub work: W,
@@ -187,6 +192,7 @@ pub enum Work {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     /// The inputs and settings of the build.
+    #[doc(hidden)]
     pub spec: BuildSpec,
     /// The engine that must build the image, if the plan names one. [`Plan::engines`] contains this engine.
     pub engine: Option<EngineName>,
@@ -203,6 +209,7 @@ pub struct Import {
 
 impl<W> Job<W> {
     /// The same job with other work.
+    #[doc(hidden)]
     pub fn with_work<V>(&self, work: V) -> Job<V> {
         let (platform, arch_tag, entry) = (self.platform.clone(), self.arch_tag.clone(), self.entry.clone());
         Job { platform, arch_tag, arch_tags: self.arch_tags, entry, work }
@@ -220,6 +227,7 @@ impl Job {
     }
 
     /// The build, for changes.
+    #[doc(hidden)]
     #[must_use]
     pub fn build_mut(&mut self) -> Option<&mut Build> {
         match &mut self.work {
@@ -255,12 +263,14 @@ impl Plan {
     }
 
     /// Whether one of the Dockerfiles is on standard input.
+    #[doc(hidden)]
     #[must_use]
     pub fn reads_standard_input(&self) -> bool {
         self.builds().any(|build| build.spec.dockerfile == Dockerfile::StandardInput)
     }
 
     /// The plan with `text` in place of every Dockerfile on standard input.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_standard_input(mut self, text: &Arc<str>) -> Self {
         for job in self.images.iter_mut().flat_map(|image| &mut image.jobs) {

@@ -29,6 +29,7 @@ pub struct CheckedBlob {
 /// How closely polyarch checked a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Checked {
     /// polyarch read the blob, and its digest is right. This holds for configs of images and for all blobs of a layout.
     Hashed,

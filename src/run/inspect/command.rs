@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::oci::null;
 use crate::oci::{
-    Content, Descriptor, Digest, IMAGE_LABEL, ImageIndex, ImageManifest, Platform, PlatformFields, RawManifest,
+    Content, Descriptor, Digest, Entry, IMAGE_LABEL, ImageIndex, ImageManifest, Platform, PlatformFields, RawManifest,
     Selector,
 };
 use crate::run::fetch::listing::{Listing, Read};
@@ -19,9 +19,37 @@ use crate::text::Text;
 #[derive(Debug, Clone)]
 pub struct Inspected {
     /// The manifest or the index itself.
+    #[doc(hidden)]
     pub manifest: RawManifest,
     /// The content of the manifest.
+    #[doc(hidden)]
     pub inside: ManifestContent,
+}
+
+impl Inspected {
+    /// The digest of the image or the index itself.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        self.manifest.digest()
+    }
+
+    /// The images, in the order of the index, with their attestations. The images of a nested index follow in its
+    /// place. Images without a platform, and images that polyarch could not read, are not in the list.
+    #[must_use]
+    pub fn images(&self) -> Vec<Entry> {
+        match &self.inside {
+            ManifestContent::Image(image, says) => {
+                says.platform.clone().map(|platform| entry(platform, self.digest(), image)).into_iter().collect()
+            }
+            ManifestContent::Index(index) => index.images(),
+        }
+    }
+}
+
+/// The image of `platform`, with no attestations yet.
+fn entry(platform: Platform, digest: &Digest, image: &ImageManifest) -> Entry {
+    let bytes = std::iter::once(&image.config).chain(&image.layers).map(|part| part.size).sum();
+    Entry { platform, digest: digest.clone(), bytes, attestations: Vec::new() }
 }
 
 /// The content of a manifest.
@@ -51,6 +79,28 @@ pub struct InspectedIndex {
     pub annotations: BTreeMap<String, String>,
     /// The entries of the index, in order.
     pub entries: Vec<InspectedEntry>,
+}
+
+impl InspectedIndex {
+    fn images(&self) -> Vec<Entry> {
+        let mut images = Vec::new();
+        for one in &self.entries {
+            let platform = || one.entry.platform.as_ref().and_then(|fields| fields.platform().ok());
+            match (&one.inside, &one.attests) {
+                (Listed::Image(image), None) if !one.entry.is_attestation() => {
+                    images.extend(platform().map(|platform| entry(platform, &one.entry.digest, image)));
+                }
+                (Listed::Image(_), Some(platform)) => {
+                    if let Some(image) = images.iter_mut().find(|image: &&mut Entry| image.platform == *platform) {
+                        image.attestations.push(one.entry.digest.clone());
+                    }
+                }
+                (Listed::Index(index), _) => images.extend(index.images()),
+                _ => {}
+            }
+        }
+        images
+    }
 }
 
 /// An entry of an index, with the manifest that it names.
