@@ -16,9 +16,9 @@ use crate::run::PlannedJob;
 use crate::text::Text;
 
 /// How many lines of a failed job's log the report keeps.
-pub const LOG_TAIL_LINES: usize = 50;
+pub(in crate::run) const LOG_TAIL_LINES: usize = 50;
 /// How many bytes of a failed job's log the report keeps.
-pub const LOG_TAIL_BYTES: usize = 64 << 10;
+pub(in crate::run) const LOG_TAIL_BYTES: usize = 64 << 10;
 
 /// One platform of an image.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -214,6 +214,7 @@ fn seconds(at: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::platform::{LOG_TAIL_BYTES, LOG_TAIL_LINES};
     use super::*;
     use crate::oci::{Digest, Location, Reference, Selector, TagRef};
     use crate::run::Destination;
@@ -221,8 +222,6 @@ mod tests {
     use crate::run::ImageEvent;
     use crate::run::JobEvent;
     use crate::run::JobSource;
-    use crate::run::LOG_TAIL_BYTES;
-    use crate::run::LOG_TAIL_LINES;
     use crate::run::LeftoverKind;
     use crate::run::PlannedImage;
     use crate::run::PlannedJob;

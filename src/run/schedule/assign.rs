@@ -9,15 +9,15 @@ use crate::run::event::{Execution, JobId};
 
 /// Every job of the plan in the plan's order. A build has its engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schedule {
+pub(in crate::run) struct Schedule {
     /// The jobs, image by image.
-    pub jobs: Vec<ScheduledJob>,
+    pub(in crate::run) jobs: Vec<ScheduledJob>,
 }
 
 /// A job, with the engine or the process that does it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "a plan has only one job for each platform")]
-pub enum ScheduledJob {
+pub(in crate::run) enum ScheduledJob {
     /// An engine builds the image.
     Build(ScheduledBuild),
     /// This process imports an image that exists in a registry.
@@ -26,33 +26,33 @@ pub enum ScheduledJob {
 
 /// A build and its engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduledBuild {
+pub(in crate::run) struct ScheduledBuild {
     /// The image and the platform of the job.
-    pub id: JobId,
+    pub(in crate::run) id: JobId,
     /// The image of the job.
-    pub image: ImageNumber,
+    pub(in crate::run) image: ImageNumber,
     /// The job, as the plan specifies it.
-    pub job: Job<Build>,
+    pub(in crate::run) job: Job<Build>,
     /// The engine's number in the list of engines, from 0.
-    pub engine: usize,
+    pub(in crate::run) engine: usize,
     /// Whether the engine's processor runs the platform.
-    pub execution: Execution,
+    pub(in crate::run) execution: Execution,
 }
 
 /// A third-party image that polyarch imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduledImport {
+pub(in crate::run) struct ScheduledImport {
     /// The image and the platform of the job.
-    pub id: JobId,
+    pub(in crate::run) id: JobId,
     /// The image of the job.
-    pub image: ImageNumber,
+    pub(in crate::run) image: ImageNumber,
     /// The job, as the plan specifies it.
-    pub job: Job<Import>,
+    pub(in crate::run) job: Job<Import>,
 }
 
 /// The number of a job in [`Schedule::jobs`], from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobNumber(pub usize);
+pub(in crate::run) struct JobNumber(pub(in crate::run) usize);
 
 impl std::ops::Index<JobNumber> for Schedule {
     type Output = ScheduledJob;
@@ -64,12 +64,12 @@ impl std::ops::Index<JobNumber> for Schedule {
 
 impl Schedule {
     /// The jobs with their numbers.
-    pub fn numbered(&self) -> impl Iterator<Item = (JobNumber, &ScheduledJob)> {
+    pub(in crate::run) fn numbered(&self) -> impl Iterator<Item = (JobNumber, &ScheduledJob)> {
         self.jobs.iter().enumerate().map(|(number, job)| (JobNumber(number), job))
     }
 
     /// The jobs that engines do.
-    pub fn builds(&self) -> impl Iterator<Item = &ScheduledBuild> {
+    pub(in crate::run) fn builds(&self) -> impl Iterator<Item = &ScheduledBuild> {
         self.jobs.iter().filter_map(|job| match job {
             ScheduledJob::Build(build) => Some(build),
             ScheduledJob::Import(_) => None,
@@ -80,7 +80,7 @@ impl Schedule {
 impl ScheduledJob {
     /// The image and the platform of the job.
     #[must_use]
-    pub fn id(&self) -> &JobId {
+    pub(in crate::run) fn id(&self) -> &JobId {
         match self {
             Self::Build(build) => &build.id,
             Self::Import(import) => &import.id,
@@ -89,7 +89,7 @@ impl ScheduledJob {
 
     /// The image of the job.
     #[must_use]
-    pub fn image(&self) -> ImageNumber {
+    pub(in crate::run) fn image(&self) -> ImageNumber {
         match self {
             Self::Build(build) => build.image,
             Self::Import(import) => import.image,
@@ -98,7 +98,7 @@ impl ScheduledJob {
 
     /// The arch tag of the job, and whether polyarch pushes it.
     #[must_use]
-    pub fn arch_tag(&self) -> (&Tag, ArchTags) {
+    pub(in crate::run) fn arch_tag(&self) -> (&Tag, ArchTags) {
         match self {
             Self::Build(build) => (&build.job.arch_tag, build.job.arch_tags),
             Self::Import(import) => (&import.job.arch_tag, import.job.arch_tags),
@@ -109,24 +109,24 @@ impl ScheduledJob {
 /// The error for a job that no engine may build.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no engine builds {job}: {engines}")]
-pub struct NoEngine {
+pub(in crate::run) struct NoEngine {
     /// The job.
-    pub job: JobId,
+    pub(in crate::run) job: JobId,
     /// The engines and the platforms that each builds, as text.
-    pub engines: String,
+    pub(in crate::run) engines: String,
 }
 
 /// An engine that may get jobs.
 #[derive(Debug, Clone)]
-pub struct Candidate<'a> {
+pub(in crate::run) struct Candidate<'a> {
     /// The name of the engine.
-    pub name: &'a EngineName,
+    pub(in crate::run) name: &'a EngineName,
     /// The facts that the engine reported about itself.
-    pub facts: &'a EngineFacts,
+    pub(in crate::run) facts: &'a EngineFacts,
     /// The platforms that the engine may build.
-    pub may: AllowedPlatforms<'a>,
+    pub(in crate::run) may: AllowedPlatforms<'a>,
     /// How many builds the engine runs at once.
-    pub slots: u16,
+    pub(in crate::run) slots: u16,
 }
 
 /// Whether the run has more than one engine.
@@ -192,7 +192,7 @@ impl Candidate<'_> {
 ///
 /// # Errors
 /// Every job that no engine may build.
-pub fn assign(plan: &Plan, engines: &[Candidate<'_>]) -> Result<Schedule, Vec<NoEngine>> {
+pub(in crate::run) fn assign(plan: &Plan, engines: &[Candidate<'_>]) -> Result<Schedule, Vec<NoEngine>> {
     let mut load = vec![0_u32; engines.len()];
     let mut jobs = Vec::new();
     let mut errors = Vec::new();
