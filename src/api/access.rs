@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 
 use crate::auth::{Anonymous, CredentialSource};
 use crate::ecr::Ecr;
-use crate::oci::{LocatedReference, Location, RegistryHost, Selector};
+use crate::oci::{LocatedReference, Location, RegistryHost};
 use crate::plan::{NamedRegistry, Plan};
 use crate::registry::{Backoff, ClientConfig, Notice, Proxies, Timeouts};
-use crate::run::{Failure, Phase, Registry, Source, Storage, only_image};
+use crate::run::{Failure, Phase, Registry, Source, Storage, Unselected};
 use crate::text::chain;
 
 /// The settings for all registries of a run: logins, certificates, proxies.
@@ -158,22 +158,14 @@ impl Reaching {
     /// The image that `reference` names. Without a tag and a digest this is the only image of a layout.
     pub(super) async fn source(&mut self, reference: LocatedReference) -> Result<Source, Failure> {
         let LocatedReference { location, selector } = reference;
-        let storage = self.storage(location)?;
-        let selector = match (selector, &storage) {
-            (Some(selector), _) => selector,
-            (None, Storage::Layout(path)) => {
-                let only = only_image(path).await;
-                Selector::Digest(only.map_err(|error| {
-                    let hint = error.hint().map(Into::into);
-                    let message = format!("{path}: {}", chain(&error)).into();
-                    Failure::new(Phase::Preflight, message, hint).because(&error)
-                })?)
+        self.storage(location)?.image(selector).await.map_err(|error| match error {
+            Unselected::Repository(repository) => refused(format!("{repository} has no tag"), "name a tag or a digest"),
+            Unselected::Layout(path, error) => {
+                let hint = error.hint().map(Into::into);
+                let message = format!("{path}: {}", chain(&error)).into();
+                Failure::new(Phase::Preflight, message, hint).because(&error)
             }
-            (None, Storage::Repository { repository, .. }) => {
-                return Err(refused(format!("{repository} has no tag"), "name a tag or a digest"));
-            }
-        };
-        Ok(Source { storage, selector })
+        })
     }
 }
 

@@ -1,20 +1,17 @@
 //! Builds, pushes and publishes the images of a plan.
 
-use std::time::Duration;
-
-use futures::FutureExt as _;
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use super::access::{Access, Reaching, refused};
-use super::record::record;
+use super::setters::{runs, setters};
 use crate::auth::BuildProxies;
 use crate::oci::{ReferenceError, RegistryHost};
 use crate::plan::{EngineHost, EngineSpec, Environment, NamedRegistry, Plan, RegistryChoice};
 use crate::registry::{Backoff, Notice};
 use crate::run::{
-    self, BuildRun, Engines, Event, Failure, Gates, Goal, OnFailure, Others, PublishMode, Registries, Registry, Report,
-    Shutdown, base_hosts,
+    self, BuildRun, Engines, Failure, Gates, Goal, OnFailure, Others, PublishMode, Registries, Registry, Shutdown,
+    base_hosts,
 };
 
 /// The engine of a machine with docker.
@@ -22,8 +19,7 @@ const DEFAULT_ENGINE: &str = "/var/run/docker.sock";
 
 /// Builds every platform of a plan's images, joins them into indexes, publishes the indexes and reads them back.
 ///
-/// The plan must name a registry, unless the [`goal`](Self::goal) needs none. Use [`run::build`] for the embedded
-/// registry.
+/// The plan must name a registry, unless the [`goal`](Self::goal) needs none. A builder has no embedded registry.
 #[must_use]
 pub struct Build {
     plan: Plan,
@@ -55,11 +51,6 @@ impl Build {
         }
     }
 
-    /// The logins, certificates and proxies for registries. The default has no logins.
-    pub fn access(self, access: Access) -> Self {
-        Self { access, ..self }
-    }
-
     /// The engine that builds if the plan names no engines. The default is `unix:///var/run/docker.sock`.
     pub fn engine(self, engine: EngineHost) -> Self {
         Self { engine, ..self }
@@ -80,40 +71,13 @@ impl Build {
         Self { goal, ..self }
     }
 
-    /// The checks of a finished index. By default polyarch refuses an index that loses platforms, and images with
-    /// programs for another processor.
-    pub fn gates(self, gates: Gates) -> Self {
-        Self { gates, ..self }
-    }
-
-    /// When final tags move. By default the tags of an image move when the image is ready.
-    pub fn moving(self, moving: PublishMode) -> Self {
-        Self { moving, ..self }
-    }
-
     /// How much of the run one failure ends. By default other images continue.
     pub fn on_failure(self, on_failure: OnFailure) -> Self {
         Self { on_failure, ..self }
     }
 
-    /// The signal that stops the run. polyarch then ends builds and pushes at once. By default nothing stops the run.
-    pub fn shutdown(self, shutdown: Shutdown) -> Self {
-        Self { shutdown: Some(shutdown), ..self }
-    }
-
-    /// Builds. The report has the verified indexes, or every failure. [`Report::exit_code`] is 0 only if the run did
-    /// and verified everything.
-    pub async fn run(self) -> Report {
-        self.run_with(|_, _| {}).await
-    }
-
-    /// Like [`Self::run`]. `on_event` receives each event at once, with the time since the run began. It must not
-    /// block.
-    pub async fn run_with(self, on_event: impl FnMut(Duration, &Event) + Send) -> Report {
-        let shutdown = self.shutdown.clone();
-        let prepare = |notices| self.prepare(notices).boxed();
-        record(shutdown, on_event, prepare, |run, around, sink| run::build(run, around, sink).boxed()).await
-    }
+    setters!(access, gates, moving, shutdown);
+    runs!(run::build);
 
     async fn prepare(self, notices: mpsc::UnboundedSender<Notice>) -> Result<BuildRun, Vec<Failure>> {
         let credentials = self.access.source();

@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::access::{Access, Reaching, refused};
 use super::build::of_plan;
-use super::record::record;
+use super::setters::{runs, setters};
 use crate::oci::{EntryOverride, LocatedReference, Location, Selector, Tag};
 use crate::plan::{AttestationPolicy, Plan};
 use crate::registry::Notice;
 use crate::run::{
-    self, Edit, Event, Failure, FinalTags, Gates, JoinRun, JoinSource, Joining, PublishMode, References, Report,
-    Shutdown,
+    self, Edit, Failure, FinalTags, Gates, JoinRun, JoinSource, Joining, PublishMode, References, Shutdown,
 };
 
 /// Joins images into an index, publishes the index and reads it back. It builds nothing and needs no engine.
@@ -67,46 +65,13 @@ impl Join {
         self
     }
 
-    /// The logins, certificates and proxies for registries. The default has no logins.
-    pub fn access(self, access: Access) -> Self {
-        Self { access, ..self }
-    }
-
-    /// The checks of a finished index. By default polyarch refuses an index that loses platforms, and images with
-    /// programs for another processor.
-    pub fn gates(self, gates: Gates) -> Self {
-        Self { gates, ..self }
-    }
-
-    /// When final tags move. By default the tags of an image move when the image is ready.
-    pub fn moving(self, moving: PublishMode) -> Self {
-        Self { moving, ..self }
-    }
-
     /// Waits at most `limit` for missing images. By default a missing image is a failure at once.
     pub fn wait(self, limit: Duration) -> Self {
         Self { wait: Some(limit), ..self }
     }
 
-    /// The signal that stops the run. A registry then has 2 s to answer a request for a tag. By default nothing stops
-    /// the run.
-    pub fn shutdown(self, shutdown: Shutdown) -> Self {
-        Self { shutdown: Some(shutdown), ..self }
-    }
-
-    /// Joins. The report has the verified indexes, or every failure. [`Report::exit_code`] is 0 only if the run
-    /// published and verified everything.
-    pub async fn run(self) -> Report {
-        self.run_with(|_, _| {}).await
-    }
-
-    /// Like [`Self::run`]. `on_event` receives each event at once, with the time since the run began. It must not
-    /// block.
-    pub async fn run_with(self, on_event: impl FnMut(Duration, &Event) + Send) -> Report {
-        let shutdown = self.shutdown.clone();
-        let prepare = |notices| self.prepare(notices).boxed();
-        record(shutdown, on_event, prepare, |run, around, sink| run::join(run, around, sink).boxed()).await
-    }
+    setters!(access, gates, moving, shutdown);
+    runs!(run::join);
 
     async fn prepare(self, notices: mpsc::UnboundedSender<Notice>) -> Result<JoinRun, Vec<Failure>> {
         let mut reaching = self.access.reporting(notices);

@@ -11,6 +11,7 @@ mod join;
 mod read;
 mod record;
 pub mod report;
+mod setters;
 
 pub use access::Access;
 pub use build::Build;

@@ -4,6 +4,7 @@ use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::access::Access;
+use super::setters::setters;
 use crate::oci::{EntryOverride, LocatedReference, Platform};
 use crate::run::{self, ElfCheck, Expected, Failure, Inspected, Phase, Source, VerifiedIndex, VerifyError};
 use crate::text::chain;
@@ -21,10 +22,7 @@ impl Inspect {
         Self { reference, access: Access::new() }
     }
 
-    /// The logins, certificates and proxies for the registry. The default has no logins.
-    pub fn access(self, access: Access) -> Self {
-        Self { access, ..self }
-    }
+    setters!(access);
 
     /// Reads. Faults of listed manifests are a part of the result.
     ///
@@ -66,10 +64,7 @@ impl Verify {
         self
     }
 
-    /// The logins, certificates and proxies for the registry. The default has no logins.
-    pub fn access(self, access: Access) -> Self {
-        Self { access, ..self }
-    }
+    setters!(access);
 
     /// Verifies.
     ///

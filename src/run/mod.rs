@@ -45,7 +45,6 @@ pub use schedule::assign::*;
 pub use schedule::engines::*;
 pub use schedule::goal::Goal;
 pub use storage::error::StorageError;
-pub use storage::layout::only_image;
 pub use storage::registry::*;
 pub use storage::store::*;
 pub use verify::*;

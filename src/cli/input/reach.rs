@@ -8,7 +8,7 @@ use polyarch::oci::{LocatedReference, Location, LocationError, RegistryHost, Sel
 use polyarch::plan::{NamedRegistry, Plan, RegistryChoice, Transport};
 use polyarch::registry::Notice;
 use polyarch::run::{
-    self, Engines, Failure, Goal, Phase, Registry, Server, Source, Storage, StorageError, VerifyError,
+    self, Engines, Failure, Goal, Phase, Registry, Server, Source, Storage, StorageError, Unselected, VerifyError,
 };
 
 use super::plan_file::{self, PlanFile};
@@ -53,24 +53,17 @@ pub(crate) fn parse(text: &str) -> Result<LocatedReference, Failure> {
     text.parse().map_err(refused)
 }
 
-/// The image of `storage` that the user means. Without a tag and a digest this is the only image of a layout.
-async fn selected(storage: Storage, selector: Option<Selector>) -> Result<Source, Failure> {
-    let selector = match (selector, &storage) {
-        (Some(selector), _) => selector,
-        (None, Storage::Layout(path)) => {
-            let only = run::only_image(path).await.map_err(|error| match &error {
-                StorageError::Layout(LayoutError::Several { .. }) => {
-                    usage(format!("{path}: {error}"), &format!("write it as {path}:TAG or {path}@DIGEST"))
-                }
-                error => unread(&path.to_string(), error),
-            });
-            Selector::Digest(only?)
+/// The failure of a reference that needs a tag or a digest.
+fn unselected(error: &Unselected) -> Failure {
+    match error {
+        Unselected::Repository(repository) => {
+            usage(format!("{repository} has no tag"), "write it as ghcr.io/org/web:1.0")
         }
-        (None, Storage::Repository { repository, .. }) => {
-            return Err(usage(format!("{repository} has no tag"), "write it as ghcr.io/org/web:1.0"));
+        Unselected::Layout(path, StorageError::Layout(error @ LayoutError::Several { .. })) => {
+            usage(format!("{path}: {error}"), &format!("write it as {path}:TAG or {path}@DIGEST"))
         }
-    };
-    Ok(Source { storage, selector })
+        Unselected::Layout(path, error) => unread(&path.to_string(), error),
+    }
 }
 
 /// The options for one registry.
@@ -146,7 +139,7 @@ impl<'a, N: Fn(Notice) + Send + Sync + Clone + 'static> Registries<'a, N> {
         &mut self,
         LocatedReference { location, selector }: LocatedReference,
     ) -> Result<Source, Failure> {
-        selected(self.storage(location).await?, selector).await
+        self.storage(location).await?.image(selector).await.map_err(|error| unselected(&error))
     }
 
     /// The image that `text` names: by a reference, or by an image of the plan in this directory, with its first tag.

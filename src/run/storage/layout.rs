@@ -21,7 +21,7 @@ const PIECE: usize = 256 << 10;
 ///
 /// # Errors
 /// Fails if the layout has no image or several images.
-pub async fn only_image(path: &LayoutPath) -> Result<Digest, StorageError> {
+pub(in crate::run) async fn only_image(path: &LayoutPath) -> Result<Digest, StorageError> {
     on_disk(path, Layout::only).await
 }
 

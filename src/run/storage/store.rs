@@ -53,6 +53,15 @@ pub struct Source {
     pub selector: Selector,
 }
 
+/// Why a reference without a tag and a digest names no image.
+#[derive(Debug)]
+pub enum Unselected {
+    /// A repository has no image without a tag or a digest.
+    Repository(Repository),
+    /// The layout does not have exactly one image, or polyarch cannot read it.
+    Layout(LayoutPath, StorageError),
+}
+
 /// The tags that polyarch moves in one storage.
 #[derive(Debug, Clone)]
 pub struct FinalTags {
@@ -76,6 +85,22 @@ impl Registries {
 }
 
 impl Storage {
+    /// The image that `selector` names. Without a selector this is the only image of a layout.
+    ///
+    /// # Errors
+    /// There is no selector, and the storage is a repository or does not have exactly one image.
+    pub async fn image(self, selector: Option<Selector>) -> Result<Source, Unselected> {
+        let selector = match (selector, &self) {
+            (Some(selector), _) => selector,
+            (None, Self::Repository { repository, .. }) => return Err(Unselected::Repository(repository.clone())),
+            (None, Self::Layout(path)) => match layout::only_image(path).await {
+                Ok(digest) => Selector::Digest(digest),
+                Err(error) => return Err(Unselected::Layout(path.clone(), error)),
+            },
+        };
+        Ok(Source { storage: self, selector })
+    }
+
     /// The name of the storage.
     #[must_use]
     pub fn location(&self) -> Location {
