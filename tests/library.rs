@@ -7,7 +7,6 @@ use polyarch::oci::LocatedReference;
 use polyarch::plan::{Environment, Facts, Overrides, Plan, SourceText, resolve};
 use polyarch::report::Outcome;
 use polyarch::{Build, Cause, Copy, Inspect, Join, Phase, Reason, Shutdown, Verify};
-use serde_json::{Value, json};
 
 use crate::faults::world::{HELLO, World};
 use crate::support::images::{Document, Image};

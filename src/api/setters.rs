@@ -6,27 +6,27 @@ macro_rules! setters {
     };
     (@ access) => {
         /// The logins, certificates and proxies for registries. The default has no logins.
-        pub fn access(self, access: crate::Access) -> Self {
+        pub fn access(self, access: crate::api::Access) -> Self {
             Self { access, ..self }
         }
     };
     (@ gates) => {
         /// The checks of a finished index. By default polyarch refuses an index that loses platforms, and images with
         /// programs for another processor.
-        pub fn gates(self, gates: crate::Gates) -> Self {
+        pub fn gates(self, gates: crate::run::Gates) -> Self {
             Self { gates, ..self }
         }
     };
     (@ moving) => {
         /// When final tags move. By default the tags of an image move when the image is ready.
-        pub fn moving(self, moving: crate::PublishMode) -> Self {
+        pub fn moving(self, moving: crate::run::PublishMode) -> Self {
             Self { moving, ..self }
         }
     };
     (@ shutdown) => {
         /// The signal that stops the run. polyarch then ends builds and pushes at once. A registry has 2 s to answer a
         /// request for a tag. By default nothing stops the run.
-        pub fn shutdown(self, shutdown: crate::Shutdown) -> Self {
+        pub fn shutdown(self, shutdown: crate::run::Shutdown) -> Self {
             Self { shutdown: Some(shutdown), ..self }
         }
     };
@@ -37,7 +37,7 @@ macro_rules! runs {
     ($run:path) => {
         /// Does the run. The report has the verified result, or every failure.
         /// [`Report::exit_code`](crate::report::Report::exit_code) is 0 only if the run did and verified everything.
-        pub async fn run(self) -> crate::report::Report {
+        pub async fn run(self) -> crate::run::Report {
             self.run_with(|_, _| {}).await
         }
 
@@ -45,8 +45,8 @@ macro_rules! runs {
         /// block.
         pub async fn run_with(
             self,
-            on_event: impl FnMut(std::time::Duration, &crate::event::Event) + Send,
-        ) -> crate::report::Report {
+            on_event: impl FnMut(std::time::Duration, &crate::run::Event) + Send,
+        ) -> crate::run::Report {
             let shutdown = self.shutdown.clone();
             crate::api::record::record(
                 shutdown,

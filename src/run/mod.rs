@@ -21,6 +21,7 @@ pub use build::pipeline::*;
 pub use copy::*;
 pub use event::cause::{Cause, Reason};
 pub use event::events::*;
+pub use event::phase::Phase;
 pub use event::shutdown::*;
 pub use fetch::blobs::{Checked, CheckedBlob};
 pub use images::*;

@@ -5,7 +5,7 @@ use crate::ecr::{EcrError, EcrErrorKind};
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::layout::LayoutError;
 use crate::registry::{ErrorKind, RegistryError};
-use crate::run::event::events::Phase;
+use crate::run::event::phase::Phase;
 
 /// Why a run failed: the part that refused, and its reason. The message of the [`Failure`](super::events::Failure) has
 /// the details in words.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::cause::Cause;
+use super::phase::Phase;
 use crate::oci::{Digest, DigestRef, Entry, Location, Platform, Repository, TagRef};
 use crate::text::Text;
 
@@ -532,29 +533,6 @@ pub struct FailedLines {
     /// The failed lines, with some lines before and after them. The list has at most 16 lines of at most 4 KiB each.
     /// A mark shows where a line was cut.
     pub text: Vec<Text>,
-}
-
-/// The phases of a run. If several failures occur, the earliest phase decides the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Phase {
-    /// Usage, plan or context (exit code 2).
-    Plan,
-    /// An engine, a registry or a credential cannot be used. No build started (3).
-    Preflight,
-    /// A build failed (4).
-    Build,
-    /// A push failed (5).
-    Push,
-    /// Join or publish failed (6).
-    Publish,
-    /// A verification failed, or polyarch refused unsafe content (7).
-    Verify,
-    /// A time limit of polyarch expired (124).
-    Timeout,
-    /// A fault of polyarch (70).
-    Internal,
 }
 
 /// Receives events: a display, the report.

@@ -1,7 +1,8 @@
 //! Converts errors of the rooms below into failures of a phase.
 
-use super::events::{FailedLines, Failure, Phase};
+use super::events::{FailedLines, Failure};
 use super::misnamed::Misnamed;
+use super::phase::Phase;
 use crate::engine::{ASK_FOR_ITS_DIRECTORY, EngineError, EngineErrorKind, Excerpt, UNASKABLE};
 use crate::registry::RegistryError;
 use crate::text::Text;

@@ -8,6 +8,8 @@ pub(crate) mod job_events;
 mod kinds;
 mod log;
 mod misnamed;
+pub(super) mod phase;
 pub(super) mod shutdown;
 
 pub(super) use events::*;
+pub(super) use phase::Phase;

@@ -5,8 +5,9 @@ use crate::oci::{Digest, ManifestError};
 use crate::registry::ErrorKind;
 use crate::registry::RegistryError;
 use crate::run::event::cause::Cause;
-use crate::run::event::events::{Failure, Phase};
+use crate::run::event::events::Failure;
 use crate::run::event::failure::failure;
+use crate::run::event::phase::Phase;
 use crate::text::chain;
 
 /// Why a storage did not do the request.
