@@ -19,7 +19,7 @@ fn has_index(world: &World, tags: &[&str], platforms: &[&str]) -> Document {
 }
 
 fn has(world: &World, tags: &[&str], entries: &[Value]) -> Document {
-    let index = Document::index(&entries);
+    let index = Document::index(entries);
     for tag in tags {
         world.store.put("hello", tag, &index);
     }
