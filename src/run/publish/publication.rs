@@ -1,10 +1,12 @@
-//! Publishes one image in all of its repositories. These are the steps, and no other file calls one step after another:
+//! Publishes one image in all of its repositories, step by step:
 //!
 //! 1. `draft`: the children become an index.
 //! 2. `stage`: every repository gets the images of the index.
 //! 3. `check`: the gates of every repository decide.
 //! 4. `move_tags`: the final tags of a repository move to the index.
 //! 5. `read_back`: polyarch reads that repository. At the end it deletes arch tags that the plan removes.
+//!
+//! `join` of references edits the index between steps 1 and 2, so it calls these two itself and enters at step 3.
 
 use std::sync::Arc;
 
