@@ -133,12 +133,10 @@ impl PrivateEcr {
     }
 }
 
-impl RegistryHost {
-    /// Whether this is a registry of Amazon ECR, private or public.
-    #[must_use]
-    pub fn is_ecr(&self) -> bool {
-        EcrHost::of(self).is_some()
-    }
+/// Whether `host` is a registry of Amazon ECR, private or public.
+#[must_use]
+pub fn is_ecr(host: &RegistryHost) -> bool {
+    EcrHost::of(host).is_some()
 }
 
 impl AwsAccount {

@@ -10,7 +10,7 @@ mod provider;
 mod refusal;
 
 pub use action::EcrAction;
-pub use host::{AwsAccount, AwsRegion, EcrEndpoint, EcrHost, EcrNameError, PrivateEcr};
+pub use host::{AwsAccount, AwsRegion, EcrEndpoint, EcrHost, EcrNameError, PrivateEcr, is_ecr};
 pub use mutability::{Mutability, TagPattern};
 pub use place::EcrPlace;
 pub use provider::Provider;

@@ -1,5 +1,6 @@
 //! The provider of a registry, if polyarch must treat it differently.
 
+use super::host::is_ecr;
 use crate::oci::RegistryHost;
 
 /// The provider of a registry.
@@ -16,6 +17,6 @@ impl Provider {
     /// The provider, recognised by the name of `host`.
     #[must_use]
     pub fn of(host: &RegistryHost) -> Self {
-        if host.is_ecr() { Self::Ecr } else { Self::Other }
+        if is_ecr(host) { Self::Ecr } else { Self::Other }
     }
 }

@@ -1,5 +1,6 @@
 //! Finds the repositories that the command line names, by images of the plan or by name.
 
+use polyarch::aws::is_ecr;
 use polyarch::oci::{Location, Repository};
 use polyarch::plan::{Image, RegistryChoice};
 use polyarch::run::{Failure, Phase, Registry, Server, Storage};
@@ -90,7 +91,7 @@ pub(crate) async fn planned(
 ) -> Option<String> {
     let plan = PlanFile::read(&args.plan(Vec::new())).ok()?.resolve(settings).await.ok()?;
     let first = if let RegistryChoice::Named(named) = &plan.registry { Some(named) } else { None };
-    let named = first.into_iter().chain(&plan.copies).filter(|named| named.ecr.is_some() && !named.host.is_ecr());
+    let named = first.into_iter().chain(&plan.copies).filter(|named| named.ecr.is_some() && !is_ecr(&named.host));
     let hosts: Vec<_> = named.map(|named| named.host.to_string()).collect();
     let is_of_plan = |word: &String| hosts.iter().any(|host| word.split('/').next() == Some(host));
     let word = words.iter().find(|word| is_of_plan(word))?;

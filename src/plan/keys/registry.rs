@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::ecr::{self};
-use crate::aws::EcrHost;
+use crate::aws::{self, EcrHost};
 use crate::oci::{RegistryHost, RepositoryPath};
 use crate::plan::model::ecr::EcrControl;
 use crate::plan::model::plan::{ClientCertificate, NamedRegistry, RegistryChoice, Transport};
@@ -78,7 +78,7 @@ fn one(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<RegistryC
     }
     let (host, namespace) = split(reader, &node.origin, &text)?;
     // The account's own registry counts as ECR even under another host name, such as that of a stand-in in tests.
-    let ecr = (host.is_ecr() || ecr::is_own(node)).then(EcrControl::default);
+    let ecr = (aws::is_ecr(&host) || ecr::is_own(node)).then(EcrControl::default);
     Ok(RegistryChoice::Named(NamedRegistry { namespace, ecr, ..host.into() }))
 }
 
@@ -99,7 +99,7 @@ fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<Name
             return Err(reader.problem(&node.origin, "`registry` has no `host`", Some(hint)));
         }
     };
-    let is_ecr = kind == Some(Kind::Ecr) || host.is_ecr();
+    let is_ecr = kind == Some(Kind::Ecr) || aws::is_ecr(&host);
     if let (false, Some(entry)) = (is_ecr, get(&map, "region").or(get(&map, "endpoint"))) {
         let message = format!(
             "`{}` is only for Amazon ECR, and {host} does not have the name of an ECR registry",

@@ -13,6 +13,7 @@ use super::host::EngineHost;
 use super::names::{EngineName, ImageName};
 use super::places::Places;
 use super::spec::{BuildSpec, Dockerfile};
+use crate::aws::is_ecr;
 use crate::oci::{EntryOverride, Platform, Reference, RegistryHost, Repository, RepositoryPath, Tag};
 
 /// The number of an image in [`Plan::images`], from 0.
@@ -101,7 +102,7 @@ impl From<RegistryHost> for NamedRegistry {
     /// A registry with default settings: HTTPS, or plain HTTP on loopback.
     fn from(host: RegistryHost) -> Self {
         let transport = if host.is_loopback() { Transport::InsecureHttp } else { Transport::Https };
-        let ecr = host.is_ecr().then(EcrControl::default);
+        let ecr = is_ecr(&host).then(EcrControl::default);
         Self { host, namespace: None, transport, ca: None, cert: None, may_send_to: Vec::new(), ecr }
     }
 }

@@ -18,6 +18,7 @@ use super::spec::{
     Generator, LayerPolicy, MediaTypes, NamedContext, Network, PullPolicy, Sandbox, SecretSource, SecretSpec, SshSpec,
     Timestamps, Ulimit,
 };
+use crate::aws::is_ecr;
 use crate::oci::EntryOverride;
 use crate::plan::model::yaml::escape;
 
@@ -84,7 +85,7 @@ impl Serialize for NamedRegistry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         let control = self.ecr.as_ref();
-        if control.is_some() && !self.host.is_ecr() {
+        if control.is_some() && !is_ecr(&self.host) {
             map.serialize_entry("type", "ecr")?;
         }
         map.serialize_entry("host", &self.to_string())?;

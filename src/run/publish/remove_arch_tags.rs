@@ -6,6 +6,7 @@ use futures::future::join_all;
 
 use super::read_back::gone;
 use super::target::{Pushed, Target};
+use crate::aws::is_ecr;
 use crate::oci::{EncodedIndex, ReferenceError, Repository, Selector, Tag};
 use crate::plan::{ArchTags, Image, Plan};
 use crate::random;
@@ -43,7 +44,7 @@ async fn refusal(storage: &Storage) -> Option<Failure> {
             Some(hint.to_owned()),
         ))
     };
-    if repository.host().is_ecr() {
+    if is_ecr(repository.host()) {
         return refused("ECR deletes an image with its last tag, and deletes no tag of an image in an index", INSTEAD);
     }
     // A repository that does not exist has no tag either. Only the end of the run then shows whether tags can be

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Anonymous, CredentialSource};
-use crate::aws::Provider;
+use crate::aws::{Provider, is_ecr};
 use crate::ecr::EcrRegistry;
 use crate::embedded::{Embedded, EmbeddedError, Opened};
 use crate::engine::{Engine, EngineError};
@@ -164,7 +164,7 @@ impl Registry {
     /// Whether the registry accepts an index with processor `features` in its entries. Amazon ECR does not
     /// (aws/containers-roadmap#2439).
     pub(in crate::run) fn takes_features(&self) -> bool {
-        self.ecr().is_none() && !self.host().is_ecr()
+        self.ecr().is_none() && !is_ecr(self.host())
     }
 
     /// Whether polyarch knows that `tag` is immutable: it keeps the first image that it names.
